@@ -130,13 +130,13 @@ def test_plot(unit: list[str], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([""], "there is no word to read"),
-        (["  \n "], "there is no word to read"),
+        ([""], "the text has no words"),
+        (["  \n "], "the text has no words"),
         ([TEXT, "--layer", "2"], "--layer 2 is out of range: this model has 2, from 0 to 1"),
         ([TEXT, "--layer", "-1"], "--layer -1 is out of range"),
         ([TEXT, "--unit", "128"], "--unit 128 is out of range: this model has 128, from 0 to 127"),
-        ([TEXT, "--json", "--format", "csv"], "--json is short for --format json, and --format csv is given"),
-        (["One. Two.", "--plot", "x.png"], "--plot draws one sentence, and the text has 2"),
+        ([TEXT, "--json", "--format", "csv"], "--json is short for --format json, but --format is csv"),
+        (["One. Two.", "--plot", "x.png"], "--plot draws one sentence, but the text has 2"),
     ],
 )
 def test_bad_arguments_fail(arguments: list[str], message: str) -> None:

@@ -67,7 +67,7 @@ def test_table(models: Path) -> None:
     assert [line.split()[0] for line in lines[1:6]] == ["a", "'", "戦", "☃", r"'\n'"]
     assert [line.endswith("<unk>") for line in lines[1:6]] == [False, False, False, True, False]
     assert "5, 1 of them <unk> (20.00 %)" in lines[6]
-    assert lines[-1].endswith("(too low, as <unk> does not spell what it stands for)")
+    assert lines[-1].endswith("(too low: <unk> does not spell out the word it replaces)")
 
 
 def test_summary_of_a_file(models: Path, tmp_path: Path) -> None:
@@ -100,11 +100,15 @@ def test_fails(models: Path, tmp_path: Path) -> None:
     (tmp_path / "latin1.txt").write_bytes(b"caf\xe9")
     char = ("--model", models / "char")
     cases: list[tuple[tuple[str | Path, ...], type[Exception], str]] = [
-        ((tmp_path / "empty.txt", *char), FileFormatError, r"empty\.txt: there is no text in it to score"),
+        ((tmp_path / "empty.txt", *char), FileFormatError, r"empty\.txt: there is no text to score"),
         ((tmp_path / "latin1.txt", *char), FileFormatError, r"latin1\.txt: not UTF-8"),
         ((tmp_path / "none.txt", *char), FileNotFoundError, "none.txt"),
         (("tiny-shakespeare", *char), ArgumentError, "is no part of a corpus"),
-        (("-", *char, "--learning-rate", "0.1"), ArgumentError, "--learning-rate is for dynamic evaluation: add"),
+        (
+            ("-", *char, "--learning-rate", "0.1"),
+            ArgumentError,
+            "--learning-rate only applies to dynamic evaluation; add",
+        ),
         (("-", *char, "--dynamic", "--steps", "0"), ArgumentError, "dynamic evaluation needs"),
     ]
     for arguments, kind, message in cases:

@@ -122,7 +122,7 @@ def test_interruption_says_what_is_left(tmp_path: Path, monkeypatch: pytest.Monk
     RunFolder(tmp_path / "model.run").begin("")
     result = run(*FILES, "--out", str(tmp_path / "model"))
     assert result.exit_code == 130
-    assert f"go on with: hiddenstate train tagger --resume {tmp_path / 'model.run'}" in result.stderr
+    assert f"resume with: hiddenstate train tagger --resume {tmp_path / 'model.run'}" in result.stderr
 
 
 def test_interruption_while_it_tells_what_came_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +132,7 @@ def test_interruption_while_it_tells_what_came_of_it(tmp_path: Path, monkeypatch
     monkeypatch.setattr("hiddenstate.cli.train.shown", interrupt)
     result = run(*FILES, *SMALL, "--out", str(tmp_path / "model"))
     assert result.exit_code == 130
-    assert f"go on with: hiddenstate train tagger --resume {tmp_path / 'model.run'}" in result.stderr
+    assert f"resume with: hiddenstate train tagger --resume {tmp_path / 'model.run'}" in result.stderr
 
 
 def test_usage_fails() -> None:
@@ -200,7 +200,7 @@ def test_resume(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "somewhere"]
     result = run("--resume", str(tmp_path / "somewhere"), "--run", str(tmp_path / "elsewhere"))
     assert isinstance(result.exception, ArgumentError)
-    assert str(result.exception) == "--resume names the run's folder already; drop --run"
+    assert str(result.exception) == "--resume already names the run's folder; drop --run"
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_a_broken_run_ends_as_an_unbroken_one(tmp_path: Path, unbroken: Path, nu
         _, told = process.communicate(timeout=120)
         if number is signal.SIGINT and process.returncode != 0:
             assert process.returncode == 130
-            assert told.splitlines()[-1] == f"stopped; go on with: hiddenstate train tagger --resume {out}.run"
+            assert told.splitlines()[-1] == f"stopped; resume with: hiddenstate train tagger --resume {out}.run"
         else:
             assert process.returncode in (-signal.SIGKILL, 0), told
     result = resume_tagger(f"{out}.run")

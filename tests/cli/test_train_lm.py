@@ -92,7 +92,7 @@ def test_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         patch.setattr("hiddenstate.models.language.training.run_language_model", interrupted)
         result = run(*FILES, *SMALL, "--out", "model")
     assert result.exit_code == 130
-    assert "go on with: hiddenstate train lm --resume model.run" in result.stderr
+    assert "resume with: hiddenstate train lm --resume model.run" in result.stderr
     assert run("--resume", "model.run").exception is None
     assert (tmp_path / "whole" / WEIGHTS).read_bytes() == (tmp_path / "model" / WEIGHTS).read_bytes()
 

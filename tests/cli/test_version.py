@@ -14,7 +14,7 @@ def test_version() -> None:
     assert said["CPU"].split()[0] == kernels.machine()
     assert said["engine"].startswith(f"native, {kernels.isa()} (of {kernels.isas()[0]}")
     of_int8 = kernels.int8()
-    assert of_int8 is None or said["engine"].endswith(f"; {of_int8.native.isa} for weights of 8 bits")
+    assert of_int8 is None or said["engine"].endswith(f"; {of_int8.native.isa} for int8 weights")
 
 
 def test_without_the_native_module_it_says_what_computes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from hiddenstate.course.misconceptions import MISCONCEPTIONS
 
 def test_a_right_answer_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
     check("2.3", lambda rows: torch.cat([rows.chunk(4)[k] for k in (0, 2, 3, 1)]))
-    assert capsys.readouterr().out.startswith("Exercise 2.3: right. Of 24 orders")
+    assert capsys.readouterr().out.startswith("Exercise 2.3: right. Of the 24 orders")
 
 
 def by_stream(lstm: hs.LSTM, inputs: list[Tensor], state: tuple[Tensor, Tensor]) -> Tensor:
@@ -106,7 +106,7 @@ def test_a_wrong_answer_has_its_misconception() -> None:
 
 
 def test_an_unknown_exercise_is_refused() -> None:
-    with pytest.raises(errors.NameUnknownError, match="there is no exercise '9.9'; there is 1.2 "):
+    with pytest.raises(errors.NameUnknownError, match="there is no exercise '9.9'; choose one of 1.2 "):
         check("9.9", 1)
 
 
@@ -134,7 +134,7 @@ def test_the_command_copies_the_notebooks_once(tmp_path: Path) -> None:
     assert len(copied) >= 4
     copied[1].write_text("my answers")
     copied[0].unlink()
-    with pytest.raises(errors.ArgumentError, match="is there already, perhaps with your answers"):
+    with pytest.raises(errors.ArgumentError, match="already exists, perhaps with your answers"):
         copy(tmp_path / "new" / "course")
     assert copied[1].read_text() == "my answers"
     assert not copied[0].exists()
@@ -145,7 +145,7 @@ def test_nothing_is_copied_through_a_link_that_leads_out_of_the_folder(tmp_path:
     folder.mkdir()
     name = next(NOTEBOOKS.glob("*.ipynb")).name
     (folder / name).symlink_to(outside)
-    with pytest.raises(errors.ArgumentError, match="is there already"):
+    with pytest.raises(errors.ArgumentError, match="already exists"):
         copy(folder)
     assert not outside.exists()
     (folder / name).unlink()

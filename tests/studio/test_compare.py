@@ -127,8 +127,8 @@ def test_verdict(studio: Shown, tagger: Tagger, page: Modules, track: str) -> No
     found = parting(page, distances(one, two, columns), track.endswith("r"))
     verdict = studio.panel("compare").locator(".verdict")
     first, widest = (LONG.split()[columns[found[name]][0]] for name in ("first", "widest"))
-    expect(verdict).to_contain_text(f"they part at “{first}”, are furthest apart at “{widest}”")
-    expect(verdict).to_contain_text("meet again from" if found["meets"] >= 0 else "do not meet again")
+    expect(verdict).to_contain_text(f"they diverge at “{first}”, are furthest apart at “{widest}”")
+    expect(verdict).to_contain_text("converge again from" if found["meets"] >= 0 else "do not converge again")
 
 
 def test_before_and_after_edits(studio: Shown, tagger: Tagger) -> None:
@@ -138,12 +138,12 @@ def test_before_and_after_edits(studio: Shown, tagger: Tagger) -> None:
         after = tagger.read(A.split())
     check_rows(studio.saved("compare"), "c", plain, after, [(t, t) for t in range(5)])
     studio.page.get_by_label("layer").select_option("l0")
-    expect(studio.panel("compare").locator(".verdict")).to_contain_text("they part at “to”")
+    expect(studio.panel("compare").locator(".verdict")).to_contain_text("they diverge at “to”")
 
 
 def test_before_and_after_edits_without_any(studio: Shown) -> None:
     studio.look(page="compare", compare="edits")
-    expect(studio.panel("compare").locator(".compare-note")).to_contain_text("Nothing is edited yet")
+    expect(studio.panel("compare").locator(".compare-note")).to_contain_text("There are no edits yet")
     expect(studio.panel("compare").locator(".verdict")).to_contain_text("the two are the same at every step")
 
 
@@ -160,7 +160,7 @@ def test_two_models(chromium: Browser, tagger: Tagger, other: Tagger) -> None:
         studio.look(page="compare", show="h")
         compare = studio.panel("compare")
         compare.get_by_label("Two models").check()
-        expect(compare.locator(".compare-note")).to_contain_text("Choose another for B")
+        expect(compare.locator(".compare-note")).to_contain_text("Choose a different one for B")
         compare.get_by_label("Model B").select_option(label="two")
         expect(compare.locator(".compare-note")).to_be_empty()
         words = A.split()
@@ -193,7 +193,7 @@ def test_models_of_other_sizes(chromium: Browser) -> None:
     models = {"small": hs.LSTM(4, 3), "large": hs.LSTM(4, 5)}
     with shown(chromium, hs.studio(models, x=torch.randn(6, 4))) as studio:
         studio.look(page="compare", compare="models", model2="large")
-        expect(studio.panel("compare").locator(".verdict")).to_contain_text("layers of other sizes")
+        expect(studio.panel("compare").locator(".verdict")).to_contain_text("layers of different sizes")
         expect(studio.panel("compare").locator(".strand")).to_have_count(0)
 
 
@@ -240,7 +240,7 @@ def test_it_opens_on_two_sentences_that_differ_in_a_word(studio: Shown, tagger: 
     expect(compare.get_by_label("Sentence B")).to_have_value(B)  # the pair that begins with A
     studio.look(page="compare", text="Giraffes in a field")
     expect(compare.get_by_label("Sentence B")).to_have_value("in a field")
-    expect(compare.locator(".compare-about")).to_have_text("B is A without its first word. Change either.")
+    expect(compare.locator(".compare-about")).to_have_text("B is A without its first word. Edit either one.")
     expect(compare.locator(".compare-note")).to_have_text("")
     studio.look(page="compare", text=A, text2=LONG)  # one that was chosen stays
     expect(compare.get_by_label("Sentence B")).to_have_value(LONG)

@@ -199,7 +199,7 @@ def test_editor(studio: Shown, tagger: Tagger) -> None:
     expect(box.locator(".edit-outcome")).to_contain_text("“flies” NOUN → VERB")  # it is set to 0 to begin with
     retype(box.get_by_label("value", exact=True), "-0.75")
     expect(box.locator(".edit-outcome")).to_contain_text("h is -0.7500 here")
-    expect(box.locator(".edit-outcome")).to_contain_text("no prediction becomes another")
+    expect(box.locator(".edit-outcome")).to_contain_text("no prediction changes")
     retype(box.get_by_label("value", exact=True), "0")
     box.get_by_label("all units").check()
     box.get_by_label("readout").check()
@@ -318,5 +318,5 @@ def test_a_recorded_trace_is_not_edited(chromium: Browser) -> None:
     trace = hs.LSTM(4, 3).trace(torch.randn(5, 1, 4))
     with shown(chromium, hs.studio(trace)) as page:
         page.look()
-        expect(page.panel("edits")).to_contain_text("Without weights it can't be run again")
+        expect(page.panel("edits")).to_contain_text("It has no weights and can't be run again")
         expect(page.panel("edits").locator(".edit-presets")).to_be_hidden()

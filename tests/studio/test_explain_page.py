@@ -134,7 +134,7 @@ def test_attributions(studio: Shown, tagger: Tagger, measure: str) -> None:
 def test_another_label_and_word(studio: Shown, tagger: Tagger) -> None:
     look(studio)
     studio.page.get_by_label("Why").select_option("VERB")
-    studio.page.get_by_role("group", name="Word that is asked of").get_by_role("button").nth(4).click()
+    studio.page.get_by_role("group", name="Word to explain").get_by_role("button").nth(4).click()
     expect(studio.panel("explain").locator(".explain-name")).to_contain_text("logit of VERB at “boats” (step 4)")
     expect(studio.panel("attribution").locator(".attribution-says")).to_contain_text("logit of VERB at “boats”")
     wanted = explain.attribute(tagger, WORDS, of=explain.logit("VERB", word=4), method="occlusion")
@@ -167,7 +167,7 @@ def test_long_work_can_be_stopped(studio: Shown) -> None:
     expect(panel.get_by_role("button", name="Compute again")).to_be_visible()
     expect(panel.get_by_role("progressbar")).to_be_hidden()
     expect(panel.locator(".word-chart-title")).to_have_count(1)
-    panel.get_by_role("button", name="Occlusion alone").click()
+    panel.get_by_role("button", name="Only occlusion").click()
     expect(panel.get_by_role("button", name="Compute exact Shapley values")).to_be_visible()
 
 
@@ -202,7 +202,7 @@ def test_a_patch_is_seen_in_force(studio: Shown, tagger: Tagger) -> None:
     studio.page.keyboard.press("Enter")
     expect(studio.page.locator("main.page-read")).to_be_visible()
     expect(studio.panel("edits").locator(".edit-list > li")).to_have_count(1)
-    expect(studio.panel("edits").locator(".edit-list")).to_contain_text("128 units, each set to a value of its own")
+    expect(studio.panel("edits").locator(".edit-list")).to_contain_text("128 units, each set to its own value")
     assert held(studio, "edit").count("l1.c:set:") == 128
     trace = tagger.read(other.split()).trace
     with tagger.lstm.edit(hs.set("l1.c", to=trace["l1.c"][2, 0], t=2)):
@@ -263,7 +263,7 @@ def test_edits_of_a_patch_stand_together(page: Modules, edits: list[dict[str, An
     ("view", "words"),
     [
         ({}, "Both texts are the same"),
-        ({"text2": "The man ."}, "The other text has 3 words, and this one 6"),
+        ({"text2": "The man ."}, "The other text has 3 words, but this one has 6"),
     ],
 )
 def test_patches_fails(studio: Shown, view: dict[str, str], words: str) -> None:

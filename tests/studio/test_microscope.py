@@ -176,9 +176,9 @@ def test_a_language_model_begins_after_a_line_end(chromium: Browser) -> None:
         _, (_, c) = model.lstm(model.embed(line_end))
     with shown(chromium, hs.studio(model, text="the cat")) as page:
         look(page, track="l1", unit=2, step=0)
-        expect(source(page)).to_contain_text("from line end")
+        expect(source(page)).to_contain_text("from newline")
         expect(about(page)).to_contain_text(
-            "c_prev and h_prev are the state after a line end, which the model reads before any text"
+            "c_prev and h_prev are the state after a newline, which the model reads before any text"
         )
         assert in_boxes(page)["c_prev"] == pytest.approx(c[1, 0, 2].item(), abs=DIGITS)
         assert in_boxes(page)["c_prev"] != 0
@@ -210,7 +210,7 @@ def test_a_stream_begins_from_what_it_read_earlier(chromium: Browser) -> None:
             page.page.wait_for_timeout(20)
         studio.stream.step(torch.ones(4))
         expect(source(page)).to_contain_text("from earlier")
-        expect(about(page)).to_contain_text("the state that the stream had before what is shown")
+        expect(about(page)).to_contain_text("the stream's state before the steps shown")
         assert in_boxes(page)["c_prev"] != 0
 
 
@@ -269,7 +269,7 @@ def test_zoom_by_mouse(studio: Shown) -> None:
         position={"x": box["width"] / 16 * 2.5, "y": box["height"] / 8 * 1.5}
     )  # 16 to a row
     expect(panel.locator(".hs-crumb[aria-current]")).to_have_text("unit 18")
-    panel.get_by_role("button", name="output gate: open what is behind it").click()
+    panel.get_by_role("button", name="output gate: see how it is computed").click()
     expect(panel.locator(".hs-crumb[aria-current]")).to_have_text("gate o")
     panel.locator(".hs-crumb[data-zoom=layer]").click()
     expect(panel.locator(".hs-tiles")).to_be_visible()
@@ -288,7 +288,7 @@ def test_zoom_by_keyboard(studio: Shown) -> None:
     assert unit
     panel.locator(".hs-tiles").press("Enter")
     expect(here).to_have_text(f"unit {unit[1]}")
-    panel.get_by_role("button", name="forget gate: open what is behind it").press(" ")
+    panel.get_by_role("button", name="forget gate: see how it is computed").press(" ")
     expect(here).to_have_text("gate f")
     page.keyboard.press("Escape")
     expect(here).to_have_text(f"unit {unit[1]}")
@@ -462,7 +462,9 @@ def test_a_recorded_run_has_no_sums(chromium: Browser) -> None:
         assert in_boxes(page)["c"] == pytest.approx(expected["c"], abs=DIGITS)
         assert page.panel("microscope").locator(".hs-value.hs-press").count() == 0
         look(page, track="l1", unit=2, step=1, zoom="gate", gate="f")
-        expect(page.panel("microscope").locator(".hs-why")).to_contain_text("not the weights that made it")
+        expect(page.panel("microscope").locator(".hs-why")).to_contain_text(
+            "the value of each gate, but not the weights"
+        )
         expect(page.panel("microscope").locator(".hs-equation")).to_contain_text(
             f"f = {expected['f']:.4f}, so the sum was"
         )

@@ -123,5 +123,5 @@ def test_lstm_in_fails() -> None:
         lstm_in(model, None)
     with pytest.raises(NameUnknownError, match="no LSTM at 'd' in this ModuleDict: there is 'b', 'c'"):
         lstm_in(model, "d")
-    with pytest.raises(ArgumentError, match="this Linear holds no LSTM"):
+    with pytest.raises(ArgumentError, match="this Linear contains no LSTM"):
         lstm_in(nn.Linear(2, 2), "d")

@@ -138,8 +138,8 @@ def test_names() -> None:
         (nn.LSTM(2, 2), {"x": [[1.0, 2.0], [1.0]]}, ArgumentTypeError, "got list: expected sequence of length 2"),
         (nn.LSTM(2, 2, device="meta"), {}, ArgumentError, "no numbers to show"),
         (shipped(), {"path": "char_lstm"}, ArgumentError, "path= is for a module or a trace of one"),
-        (hs.LSTM(2, 2).trace(torch.zeros(3, 2)), {"path": "a"}, ArgumentError, "and this is a Trace"),
-        (hs.LSTM(2, 2).stream(), {"path": "a"}, ArgumentError, "and this is a Stream"),
+        (hs.LSTM(2, 2).trace(torch.zeros(3, 2)), {"path": "a"}, ArgumentError, "but this is a Trace"),
+        (hs.LSTM(2, 2).stream(), {"path": "a"}, ArgumentError, "but this is a Stream"),
     ],
 )
 def test_opened_fails(thing: Any, options: dict[str, Any], error: type[HiddenStateError], match: str) -> None:

@@ -182,7 +182,7 @@ def test_numbers_fail(studio: Shown) -> None:
     page = studio.page
     page.locator("#rows").fill("1, 2, 3\n4, 5")
     expect(page.locator("#sentence .problem")).to_have_text(
-        'row 2 is "4, 5": expected 3 numbers. Give one row of numbers a step, with commas between them.'
+        'row 2 is "4, 5": expected 3 numbers. Give one row of numbers per step, separated by commas.'
     )
 
 
@@ -333,15 +333,15 @@ def test_nothing_to_look_at(studio: Shown) -> None:
     page.goto(f"{studio.url}#model=columns&text=%20%20")
     expect(page.locator(".model-size")).not_to_be_empty()
     for name in ("heatmap", "microscope", "lines"):
-        expect(studio.panel(name).get_by_text("Nothing is read yet.")).to_be_visible()
+        expect(studio.panel(name).get_by_text("Nothing has been read yet.")).to_be_visible()
     page.keyboard.press("p")  # there is no unit to pin
     page.keyboard.press("ArrowDown")
     page.get_by_role("button", name="Structure", exact=True).click()
-    expect(studio.panel("unrolled").get_by_text("Nothing is read yet.")).to_be_visible()
+    expect(studio.panel("unrolled").get_by_text("Nothing has been read yet.")).to_be_visible()
     page.get_by_role("button", name="Read", exact=True).click()
     page.locator("#text").fill("one two")
     expect(page.locator("#lines .chart-svg, #lines svg")).to_have_count(1)
-    expect(studio.panel("heatmap").get_by_text("Nothing is read yet.")).to_be_hidden()
+    expect(studio.panel("heatmap").get_by_text("Nothing has been read yet.")).to_be_hidden()
     expect(page.locator(".hint")).to_be_visible()  # nothing is pinned
 
 
@@ -373,7 +373,7 @@ def test_what_shows_nothing_is_seen(studio: Shown) -> None:
     studio.look(model="columns", text="a \ufe0f b")
     word = studio.page.locator(".word").nth(1)
     expect(word.locator(".word-token")).to_have_text("U+FE0F")
-    expect(word).to_have_attribute("title", re.compile("U\\+FE0F, of which nothing is seen"))
+    expect(word).to_have_attribute("title", re.compile("U\\+FE0F, which is invisible"))
 
 
 def nothing_is_saved(panel: Locator, kind: str) -> None:
@@ -403,7 +403,7 @@ def test_comparison_that_cannot_be_read_says_why(studio: Shown) -> None:
     studio.page.goto(f"{studio.url}#page=compare&model=numbers&text=1,2,3&compare=models&model2=projected")
     expect(studio.page.locator(".compare-note")).to_contain_text("expected 2 numbers")
     expect(studio.page.locator(".compare-stage")).to_have_attribute(
-        "aria-label", "Two runs side by side: nothing is drawn."
+        "aria-label", "Two runs side by side: nothing to draw."
     )
 
 
@@ -432,7 +432,7 @@ def test_comparison_of_numbers(studio: Shown) -> None:
     expect(page.get_by_label("Two inputs")).to_be_checked()
     expect(page.get_by_role("group", name="Aligned by")).to_have_count(0)
     expect(one).to_have_value("1,2,3\n4,5,6")
-    expect(page.locator(".verdict")).to_contain_text("they part at step 1, are")
+    expect(page.locator(".verdict")).to_contain_text("they diverge at step 1, are")
     one.press("Control+End")
     one.press_sequentially("\n7,8,9")
     expect(page.locator(".compare-figure .word").nth(2)).to_contain_text("2")

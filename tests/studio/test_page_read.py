@@ -345,7 +345,7 @@ def test_address_round_trip(studio: Shown, page: Page) -> None:
 def test_address_fails(studio: Shown) -> None:
     studio.look(step="many", unit=999999, track="l7", head="nope", sort="tag:NONE", text="A dog", pin="3,4000")
     page = studio.page
-    expect(page.locator(".notice")).to_contain_text("“step=many”, which could not be read")
+    expect(page.locator(".notice")).to_contain_text("Could not read “step=many”")
     expect(page.locator(".word")).to_have_count(2)
     assert view(page)["track"] == "l1"
     assert view(page)["pin"] == "3"
@@ -458,7 +458,7 @@ def test_what_happens_is_said_below_play_as_it_reads(page: Page, tagger: Tagger)
     keeps, lets, shows = gates_said(tagger, 2)
     expect(tells).to_have_text(
         f"l1 reads “man”: the forget gate keeps {keeps} of the memory; the input gate lets in {lets} of the candidate, "
-        f"the output gate shows {shows} (mean of 128 units)."
+        f"the output gate outputs {shows} (mean of 128 units)."
     )
     page.get_by_role("button", name="One step on").click()
     expect(tells).to_contain_text(f"l1 reads “sold”: the forget gate keeps {gates_said(tagger, 3)[0]}")

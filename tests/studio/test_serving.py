@@ -363,7 +363,7 @@ def test_addresses() -> None:
 
 def test_start_fails(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     port = urlsplit(running.url).port
-    with pytest.raises(ArgumentError, match=f"can't listen on 127.0.0.1 port {port} .* use.: choose another port"):
+    with pytest.raises(ArgumentError, match=f"can't listen on 127.0.0.1 port {port} .* use.; choose a different port"):
         live().start(port=port or 0)
     for host in ("203.0.113.1", "[::1]", "x" * 300):
         with pytest.raises(ArgumentError, match=rf"can't listen on {re.escape(host)} port 0 \([^()]*\)$"):
@@ -371,7 +371,7 @@ def test_start_fails(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     for host in ("a\0b", "\ud800"):
         with pytest.raises(ArgumentError, match="host must be an address or a name, got"):
             live().start(host)
-    with pytest.raises(ArgumentError, match="host is empty: give the address"):
+    with pytest.raises(ArgumentError, match="host is empty; give the address"):
         live().start("")
     with pytest.raises(ArgumentError, match="port must be in 0..65535, got 70000"):
         live().start(port=70_000)

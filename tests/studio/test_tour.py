@@ -79,19 +79,19 @@ def test_tour(studio: Shown, tagger: Tagger) -> None:
     expect(guide.card).to_contain_text("out [T, 2·H] = [4, 256]")
     studio.panel("sentence").locator("#text").fill(LONGER)
     expect(guide.card).to_contain_text("input [T, C] = [7, 240]")
-    guide.next("T is the sequence's: 7 now.")
+    guide.next("T comes from the sequence: it is now 7.")
 
     guide.at(2)
     for _ in range(6):
         page.keyboard.press("ArrowRight")
-    guide.next("Each column was made from three things: the column of the step read before it, the cell state c")
+    guide.next("Each column is computed from three things: the column of the step read before it, the cell state c")
 
     guide.at(3)
     f = tagger.read(LONGER.split()).trace["l0.f"]
     guide.go_where(torch.where(f[6] > 0.1, f, 0), 0.9, 1)  # on the way there, at step 6, the unit does not forget
     expect(guide.card.locator(".tour-status")).to_contain_text("keeps: found · forgets: not yet")
     guide.go_where(f, 0, 0.1)
-    guide.next("anew at every step")
+    guide.next("afresh at every step")
 
     guide.at(4)
     by_hand(guide)
@@ -103,7 +103,7 @@ def test_tour(studio: Shown, tagger: Tagger) -> None:
     guide.card.get_by_role("button", name="Give me a hint").click()
     hint = re.findall(r"\d+", guide.card.locator(".tour-hint .tour-said").inner_text())
     guide.go_to(int(hint[0]), int(hint[1]))
-    guide.next("the hidden state is what is told of it")
+    guide.next("the hidden state is the part of it that is output")
 
     guide.at(6)
     assert page.locator("#weights").is_visible()
@@ -130,28 +130,28 @@ def test_tour(studio: Shown, tagger: Tagger) -> None:
     page.keyboard.press("End")
     expect(guide.card.locator(".tour-status")).to_contain_text("reads first: found")
     page.keyboard.press("Home")
-    guide.next("It begins at the last step and ends at the first")
+    guide.next("It starts at the last step and ends at the first")
 
     guide.at(10)
     edits = studio.panel("edits")
     edits.get_by_role("button", name="Close the forget gates", exact=True).click()
-    expect(guide.card.locator(".tour-status")).to_contain_text("3 predictions are others")
+    expect(guide.card.locator(".tour-status")).to_contain_text("3 predictions change")
     edits.get_by_role("button", name="Undo").click()
     guide.next("The run is as it was")
 
     expect(guide.card).to_contain_text("c = f·c_prev + i·g")
-    guide.card.get_by_role("button", name="Go on reading").click()
+    guide.card.get_by_role("button", name="Keep exploring").click()
     expect(guide.card).to_be_hidden()
     expect(studio.panel("sentence").locator("#text")).to_have_value(LONGER)
     expect(edits.locator(".edit-list")).to_have_count(0)
 
 
 def by_hand(guide: Guide) -> None:
-    c = guide.number("f =") * guide.number("cell was") + guide.number("i =") * guide.number("g =")
+    c = guide.number("f =") * guide.number("cell state was") + guide.number("i =") * guide.number("g =")
     guide.answer("c =", "ten")
     expect(guide.card).to_contain_text("Type a number")
     guide.answer("c =", f"{c + 1:.2f}")
-    expect(guide.card).to_contain_text("Not yet. What is kept is")
+    expect(guide.card).to_contain_text("Not quite. What is kept is")
     guide.answer("c =", f"{c:.2f}".replace("-", MINUS))
     expect(guide.card).to_contain_text("Right: c =")
 
@@ -169,7 +169,7 @@ def carry_the_state(guide: Guide) -> None:
         assert vector(cells.nth(3 * t).inner_text()) == pytest.approx(apart[t, 0].tolist(), abs=5e-5)
         assert vector(cells.nth(3 * t + 1).inner_text()) == pytest.approx(whole[t, 0].tolist(), abs=5e-5)
     expect(guide.card.locator(".tour-table .unequal")).to_have_count(4)
-    guide.card.get_by_label("hidden, as it came back").check()
+    guide.card.get_by_label("the hidden it returned").check()
     expect(guide.card.locator(".tour-table .equal")).to_have_count(5)
 
 
@@ -300,14 +300,14 @@ def test_tour_of_an_lstm_without_words(chromium: Browser) -> None:
         guide = Guide(studio)
         guide.at(1)
         studio.page.keyboard.press("End")
-        guide.next("C = 4 and H = 3 are the network's")
+        guide.next("C = 4 and H = 3 come from the network")
         for _ in range(7):
             guide.card.get_by_role("button", name="Skip").click()
         guide.at(9)
         guide.answer("numbers", "6")
         guide.next("[T, 2·H]")
         guide.at(10)
-        expect(guide.card.locator(".tour-status")).to_contain_text("nothing is edited yet")
+        expect(guide.card.locator(".tour-status")).to_contain_text("no edits yet")
 
 
 def test_tour_of_a_trace(chromium: Browser) -> None:

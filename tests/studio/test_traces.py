@@ -36,14 +36,16 @@ def test_what_was_carried_and_what_was_kept() -> None:
 
 def test_fails() -> None:
     lstm, x = hs.LSTM(4, 3), torch.randn(5, 2, 4)
-    with pytest.raises(ArgumentError, match="of 5 steps 1 were recorded: trace again without steps="):
+    with pytest.raises(
+        ArgumentError, match="only 1 of 5 steps were recorded; the studio shows whole runs: trace again without steps="
+    ):
         bundle_trace(lstm.trace(x, steps=[2]))
     reset = torch.zeros(5, 2, dtype=torch.bool)
     bundle_trace(lstm.trace(x, reset=reset))
     reset[2, 1] = True
     with pytest.raises(ArgumentError, match="this trace has resets"):
         bundle_trace(lstm.trace(x, reset=reset))
-    with pytest.raises(ArgumentError, match="no step to show in this row"):
+    with pytest.raises(ArgumentError, match="this row of the trace has no steps to show"):
         bundle_trace(lstm.trace(x, lengths=[5, 0]), row=1)
     with pytest.raises(IndexRangeError):
         bundle_trace(lstm.trace(x), row=2)

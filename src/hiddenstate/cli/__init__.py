@@ -1,16 +1,16 @@
 """The command line: one file for each command, named after it; each calls the library and formats the result.
 
-A command imports torch, and what needs it, when it runs: help and completion take none of it.
+A command imports torch, and whatever needs it, only when it runs: help and completion load none of it.
 
 - `read.py`, `tag.py`, `evaluate.py`, `generate.py`, `score.py`: run the models; `read_*.py` and
-  `tag_*.py` are parts of two of them
-- `structure.py`, `version.py`: the weights by gate; what is installed
-- `explain.py` and `explain_*.py`: the tools of explanation; `explain_command.py`, `explain_options.py` and
+  `tag_*.py` belong to two of them
+- `structure.py`, `version.py`: the weights by gate; installed versions
+- `explain.py` and `explain_*.py`: the explanation tools; `explain_command.py`, `explain_options.py` and
   `explain_read.py`: what they share
 - `train.py`, `train_lm.py`: training; `run_options.py`: what they share
 - `studio.py`, `page.py`, `course.py`, `corpus.py`: the studio, its page as a file, the course, corpora
-- `outputs.py`: the convention for output; `terminal.py`: what a terminal gets; `commands.py`: help, Ctrl-C
-- `progress.py`, `precision.py`: progress bars and an option of several commands
+- `outputs.py`: the convention for output; `terminal.py`: output to a terminal; `commands.py`: help, Ctrl-C
+- `progress.py`, `precision.py`: progress bars and an option that several commands share
 """
 
 import os
@@ -80,13 +80,13 @@ def every_command(
 
 
 def main() -> None:
-    """Run the command line; what a user can mend is said in one line, without a traceback."""
+    """Run the command line; errors that a user can fix are printed in one line, without a traceback."""
     set_up()
     try:
         app()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does: no failure of ours
+    except BrokenPipeError:  # the reader closed the pipe, as `head` does: not an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except HiddenStateError as error:
@@ -94,7 +94,7 @@ def main() -> None:
     except OSError as error:
         plain = error.strerror and error.filename
         _fail(f"{error.filename}: {error.strerror}" if plain else str(error))
-    finally:  # all is done and told: while Python ends, which takes a moment, Ctrl-C would only change the exit status
+    finally:  # all output is written: from here on Ctrl-C would only change the exit status
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

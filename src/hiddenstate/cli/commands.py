@@ -1,4 +1,4 @@
-"""What every command of the command line has: how it shows its help, and how Ctrl-C ends it."""
+"""Base classes of all commands: they format the help text and handle Ctrl-C."""
 
 import re
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-INTERRUPTED = 130  # as shells say it
+INTERRUPTED = 130  # the exit status that shells use
 
-# Newer versions of typer write Python's type behind an argument's own name: FILE <list[str]>.
+# Newer versions of typer append the Python type to an argument's name: FILE <list[str]>.
 _TYPE = re.compile(r"^( +[A-Z][A-Z|.-]*)( <[\w\[\]]+>)", re.MULTILINE)
 
 
@@ -21,7 +21,7 @@ class Command(TyperCommand):
 
 
 class Commands(TyperGroup):
-    """All commands; Ctrl-C ends each without a word, whatever version of typer runs it."""
+    """All commands; Ctrl-C ends each of them silently, with any version of typer."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""

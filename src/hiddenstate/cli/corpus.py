@@ -16,12 +16,12 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 @app.callback()
 def corpora() -> None:
-    """Fetch real corpora by name. Whatever takes a corpus takes any path as well."""
+    """Download real corpora by name. Every option that takes a corpus also takes a path."""
 
 
 @app.command("list", cls=Command)
 def list_() -> None:
-    """List the corpora that are known by name: what each is, its terms, its size, and whether it is here already."""
+    """List the known corpora: what each contains, its licence and size, and whether it is already downloaded."""
     from hiddenstate.text.corpora import CORPORA, cache_folder, is_cached
 
     for name, known in CORPORA.items():
@@ -32,19 +32,21 @@ def list_() -> None:
 
 @app.command("get", cls=Command)
 def get_(
-    name: Annotated[str, typer.Argument(help="Its name; `hiddenstate corpus list` shows them.", metavar="NAME")],
+    name: Annotated[
+        str, typer.Argument(help="Name of the corpus; `hiddenstate corpus list` lists them.", metavar="NAME")
+    ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Copy it to this folder too.", metavar="DIR", show_default=False),
+        typer.Option("--out", "-o", help="Also copy it to this folder.", metavar="DIR", show_default=False),
     ] = None,
 ) -> None:
-    """Fetch a corpus, unless it is here already, check it, and say where it lies.
+    """Download a corpus unless it is already cached, verify it, and print where it is.
 
     Example: hiddenstate corpus get wikitext-2
     """
     from hiddenstate.text.corpora import corpus, get
 
-    _print(_described(corpus(name)))  # its terms first
+    _print(_described(corpus(name)))  # the licence first
     for part, path in get(name, out).items():
         _print(f"  {part:8} {path}")
 

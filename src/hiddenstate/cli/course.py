@@ -1,4 +1,4 @@
-"""``hiddenstate course``: the course's notebooks, to work in."""
+"""``hiddenstate course``: copies the course's notebooks."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +10,11 @@ from hiddenstate.cli.run_options import quote_path
 
 
 def course(
-    folder: Annotated[Path, typer.Argument(help="Folder to write them to; it is made where it is not.", metavar="DIR")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder to write them to; created if it does not exist.", metavar="DIR")
+    ],
 ) -> None:
-    """Copy the course's notebooks and data into a folder. Its exercises are checked there, by hiddenstate.course.check.
+    """Copy the course's notebooks and data into a folder. They check your answers with hiddenstate.course.check.
 
     Example: hiddenstate course my-course
     """

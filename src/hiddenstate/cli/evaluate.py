@@ -1,4 +1,4 @@
-"""``hiddenstate evaluate``: how well a tagger tags a CoNLL-U file."""
+"""``hiddenstate evaluate``: how well a tagger does on a CoNLL-U file."""
 
 import json
 import math
@@ -25,23 +25,23 @@ def evaluate_command(
     file: Annotated[Path, typer.Argument(help="CoNLL-U file with tags.", metavar="FILE")],
     model: Annotated[
         Path | None,
-        typer.Option(help="Folder or name of a tagger; else the shipped one, of English.", metavar="MODEL"),
+        typer.Option(help="Folder or name of a tagger; default: the shipped English tagger.", metavar="MODEL"),
     ] = None,
     train: Annotated[
         Path | None,
         typer.Option(
-            help="The CoNLL-U file that the model learnt from: words that are not in it are unknown. Without, words "
-            "that are not in the model's vocabulary.",
+            help="CoNLL-U file that the model was trained on: words not in it count as unknown. Without it, words "
+            "that are not in the model's vocabulary do.",
             metavar="FILE",
         ),
     ] = None,
-    tags: Annotated[int, typer.Option(min=0, help="Tags to list, the most frequent.")] = 20,
-    confusions: Annotated[int, typer.Option(min=0, help="Confusions to list, the most frequent.")] = 10,
+    tags: Annotated[int, typer.Option(min=0, help="Number of tags to list, the most frequent first.")] = 20,
+    confusions: Annotated[int, typer.Option(min=0, help="Number of confusions to list, the most frequent first.")] = 10,
     as_json: JsonOption = False,
     out: OutOption = None,
     plot: PlotOption = None,
 ) -> None:
-    """Measure a tagger on words whose tags are known: overall, on unknown words, and tag by tag.
+    """Measure a tagger's accuracy on a tagged file: overall, on unknown words, and for each tag.
 
     Example: hiddenstate evaluate dev.conllu --model my-tagger
     """
@@ -110,7 +110,7 @@ def _confusion_table(report: "Report", most: int) -> Table:
 
 
 def _confusions(report: "Report") -> list[tuple[tuple[str, str], int]]:
-    """Wanted tags that were given another, the most frequent first."""
+    """The most frequent confusions: correct tag, predicted tag and count."""
     wrong = [(pair, count) for pair, count in report.confusions.items() if pair[0] != pair[1]]
     return sorted(wrong, key=lambda each: (-each[1], each[0]))
 

@@ -1,4 +1,4 @@
-"""``hiddenstate explain``: what the values of one run mean; each tool is a command of its own."""
+"""``hiddenstate explain``: what the values of one run mean; one command for each tool."""
 
 import typer
 
@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 @app.callback()
 def explain() -> None:
-    """Explain what a model made of a text: which word decided, and who wrote what it remembers."""
+    """Explain what a model does with a text: which words decided, and which wrote what it remembers."""
 
 
 for command in (attribute, compare, graph, ledger, sweep):

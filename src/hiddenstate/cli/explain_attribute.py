@@ -20,7 +20,7 @@ _SPAN = re.compile(r"(\d+)(?:-(\d+))?")
 
 
 class Method(str, Enum):
-    """How words are given their parts."""
+    """The attribution method."""
 
     shapley = "shapley"
     integrated_gradients = "integrated_gradients"
@@ -31,7 +31,7 @@ class Method(str, Enum):
 
 
 class By(str, Enum):
-    """What is replaced together."""
+    """The units that are replaced together."""
 
     auto = "auto"
     step = "step"
@@ -44,12 +44,12 @@ def attribute(
     label: LabelOption = None,
     against: AgainstOption = None,
     of: OfOption = None,
-    method: Annotated[Method, typer.Option(help="How words are given their parts.")] = Method.shapley,
+    method: Annotated[Method, typer.Option(help="Attribution method.")] = Method.shapley,
     baseline: Annotated[
         list[str] | None,
         typer.Option(
-            help="What a replaced word is read as: zero, mean or unk; more than once for results side by side. The "
-            "model's own without.",
+            help="What replaces a word: zero, mean or unk; repeat the option for results side by side. Default: the "
+            "model's own baseline.",
             metavar="NAME",
             show_default=False,
         ),
@@ -57,31 +57,34 @@ def attribute(
     spans: Annotated[
         str | None,
         typer.Option(
-            help="Spans of words that are replaced together, such as 0-1,2: each also alone, and two together.",
+            help="Spans of words that are replaced together, such as 0-1,2: each span by itself, and in pairs.",
             show_default=False,
         ),
     ] = None,
     by: Annotated[
-        By, typer.Option(help="Of characters: replace each (step) or whole words; auto: words where there are many.")
+        By,
+        typer.Option(
+            help="For character models: replace single characters (step) or whole words; auto: words in long texts."
+        ),
     ] = By.auto,
     state: Annotated[
-        bool, typer.Option("--state", help="Count the initial state as one that can be replaced.")
+        bool, typer.Option("--state", help="Also treat the initial state as a player, which can be replaced.")
     ] = False,
     samples: Annotated[
-        int, typer.Option(help="Orders that are drawn where Shapley values are sampled.")
+        int, typer.Option(help="Number of orders to draw when Shapley values are sampled.")
     ] = DEFAULT_SAMPLES,
 ) -> "Attribution":
-    """Say which words decided.
+    """Show which words decided.
 
-    Of a tagger why it gives this tag and not the next best, of a language model why this comes next. Occlusion, what is
-    lost when one word is replaced, stands beside every method, and where they disagree is marked.
+    For a tagger: why it chose this tag and not the next best. For a language model: why this token comes next. Each
+    method is shown beside occlusion, the loss when one word is replaced, and disagreements are marked.
 
     Example: hiddenstate explain attribute "The old man the boats." --word man
     """
     from hiddenstate.explain.attribution import run as attributions
 
     if of is not None and (word, label, against) != (None, None, None):
-        raise ArgumentError("--of says all of the target; leave out --word, --label and --against")
+        raise ArgumentError("--of names the whole target; drop --word, --label and --against")
     linear = method in (Method.frozen, Method.cd)
     target: Any = of or read.target(word, label, against, linear=linear)
     if spans is not None:
@@ -104,7 +107,7 @@ def _read_spans(text: str) -> list[tuple[int, int]]:
     for part in text.split(","):
         match = _SPAN.fullmatch(part.strip())
         if match is None:
-            raise ArgumentError(f"--spans takes numbers of words and ranges of them, such as 0-1,2; got {text!r}")
+            raise ArgumentError(f"--spans takes word numbers and ranges, such as 0-1,2; got {text!r}")
         first = int(match[1])
         found.append((first, int(match[2] or first) + 1))
     return found
@@ -120,7 +123,7 @@ def _in_words(read: "Read", by: By) -> bool:
 
 
 def _words(read: "Subject") -> list[tuple[int, int]]:
-    """Cut characters into words, each with the white space before it."""
+    """Group characters into words, each with the white space before it."""
     characters = read.words()
     ends = [t for t in range(1, read.T) if characters[t].isspace() and not characters[t - 1].isspace()]
     starts = [0, *ends]

@@ -1,4 +1,4 @@
-"""`explaining`: what each command of ``hiddenstate explain`` takes beside its own options, and how results come out."""
+"""`explaining`: the options that all ``hiddenstate explain`` commands share, and the output of results."""
 
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -27,7 +27,7 @@ TAGGER = "tagger-en"
 
 
 class Format(str, Enum):
-    """How a result is written."""
+    """The format of a result."""
 
     text = "text"
     json = "json"
@@ -48,26 +48,26 @@ def _every_command(
     ] = None,
     format_: Annotated[
         Format | None,
-        typer.Option("--format", help="Text to read, all numbers (json), or the rows (csv).", show_default="text"),
+        typer.Option("--format", help="A readable text, all numbers (json), or the rows (csv).", show_default="text"),
     ] = None,
     as_json: JsonOption = False,
     out: OutOption = None,
     plot: PlotOption = None,
 ) -> None:
-    """Say what every command takes."""
+    """Declare the options that every command takes."""
 
 
 def explaining(
     explain: "Callable[..., Explanation]", default_model: Callable[[Mapping[str, Any]], str] = lambda _: TAGGER
 ) -> Callable[..., None]:
-    """Make a command of a function that takes what a model has read and options of its own, and returns a result.
+    """Turn a function that takes a `Reading` and its own options, and returns a result, into a command.
 
-    The command takes a text first and the model and the files of the result last. Where a file can't be written, it
-    says so before anything is computed.
+    The command takes the text first, and the model and the output files last. Files are checked before anything is
+    computed.
 
     Args:
         explain: the function.
-        default_model: returns the shipped model that these options are for, where none is named.
+        default_model: returns the shipped model to use with these options if no model is named.
     """
 
     @wraps(explain)
@@ -86,7 +86,7 @@ def explaining(
 
         usual = default_model(own)
         if model is None and usual != TAGGER:
-            tell(f"read by {usual}; --model names another")
+            tell(f"read by {usual}; choose another model with --model")
         _give(explain(read_by(model or usual, text), **own), chosen, out, plot)
 
     text, *shared = signature(_every_command).parameters.values()
@@ -98,7 +98,7 @@ def explaining(
 
 
 def _give(result: "Explanation", format_: Format, out: Path | None, plot: Path | None) -> None:
-    """Write a result, and draw it where that is wanted.
+    """Write a result, and draw it if a plot was requested.
 
     Raises:
         FileNotFoundError, IsADirectoryError, FileWriteError: a file cannot be written.

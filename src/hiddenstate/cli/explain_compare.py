@@ -1,4 +1,4 @@
-"""``hiddenstate explain compare``: where two models, or one on two texts, part; and which units do the same."""
+"""``hiddenstate explain compare``: where two models, or one model on two texts, diverge; and which units correspond."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,17 +14,20 @@ if TYPE_CHECKING:
 def compare(
     read: "Read",
     other: Annotated[
-        str | None, typer.Option(help="Another text of as many words.", metavar="TEXT", show_default=False)
+        str | None,
+        typer.Option(help="A second text with the same number of words.", metavar="TEXT", show_default=False),
     ] = None,
     with_model: Annotated[
         str | None,
         typer.Option("--with", help="Another model.", metavar="DIR|NAME", show_default=False),
     ] = None,
-    tolerance: Annotated[float, typer.Option(min=0, help="From which on two outputs differ.")] = 1e-5,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Threshold from which two outputs count as different.")
+    ] = 1e-5,
 ) -> "Comparison":
-    """Say where two models part, or one model on two texts.
+    """Show where two models, or one model on two texts, diverge.
 
-    Which layer carries the difference, a patch of each tells.
+    Patching each layer shows which one carries the difference.
 
     Example: hiddenstate explain compare "I can fish" --other "I eat fish"
     """
@@ -33,7 +36,7 @@ def compare(
     from hiddenstate.explain.subject.sources import subject
 
     if other is None and with_model is None:
-        raise ArgumentError("what is it compared with? Give --other TEXT, --with MODEL, or both")
+        raise ArgumentError("nothing to compare with; give --other TEXT, --with MODEL, or both")
     text = read.text if other is None else other
     two = subject(read.model, text) if with_model is None else read_by(with_model, text).subject
     return comparisons.compare(read.subject, two, None, tolerance=tolerance).checked()

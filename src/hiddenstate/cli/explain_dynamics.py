@@ -1,4 +1,4 @@
-"""``hiddenstate explain dynamics``: how long units remember, when gates are shut, where the LSTM rests, what grows."""
+"""``hiddenstate explain dynamics``: how long units remember, when gates are closed, fixed points, and what grows."""
 
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class View(str, Enum):
-    """What is shown."""
+    """The view to show."""
 
     timescales = "timescales"
     saturation = "saturation"
@@ -26,15 +26,17 @@ def dynamics(
     view: Annotated[
         View,
         typer.Option(
-            help="How long units remember; how often gates are shut or open; states that a step without input leaves "
-            "as they are; how much small changes grow at each word."
+            help="How long units remember; how often gates are closed or open; states that a step without input leaves "
+            "unchanged; how much small changes grow at each word."
         ),
     ] = View.timescales,
-    starts: Annotated[int, typer.Option(min=1, help="States that the search of fixed points begins with.")] = 16,
+    starts: Annotated[
+        int, typer.Option(min=1, help="Number of states from which the search for fixed points starts.")
+    ] = 16,
 ) -> "Explanation":
-    """Show how the LSTM of a model moves while it reads a text.
+    """Show the dynamics of a model's LSTM while it reads a text.
 
-    Fixed points and spectra are those of an LSTM that reads forward, such as a language model's; without --model they
+    Fixed points and spectra need an LSTM that only reads forward, such as a language model's; without --model they
     are shown for shakespeare.
 
     Example: hiddenstate explain dynamics "To be, or not to be" --model shakespeare
@@ -52,5 +54,5 @@ def dynamics(
 
 
 def default_model(options: Mapping[str, Any]) -> str:
-    """Return the shipped model that a view is shown of without ``--model``: one that has this view."""
+    """Return the shipped model used without ``--model``: one that supports this view."""
     return "shakespeare" if options["view"] in (View.fixed_points, View.spectrum) else "tagger-en"

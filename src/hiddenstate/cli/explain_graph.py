@@ -1,4 +1,4 @@
-"""``hiddenstate explain graph``: from words through units and steps to what the model says."""
+"""``hiddenstate explain graph``: from words through units and steps to the prediction."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,14 +18,14 @@ def graph(
     label: LabelOption = None,
     against: AgainstOption = None,
     of: OfOption = None,
-    units: Annotated[int, typer.Option(min=1, help="Cell states that are kept.")] = 30,
+    units: Annotated[int, typer.Option(min=1, help="Number of cell states to keep in the graph.")] = 30,
     check: Annotated[
-        bool, typer.Option(help="Remove each edge that is shown by an edit, and show what the target really loses.")
+        bool, typer.Option(help="Also remove each edge with an edit, and show how much the target really loses.")
     ] = True,
 ) -> "Graph":
     """Trace a logit back through units and steps to the words.
 
-    Gates are held as they are; what happens when they are free, an edit of each edge tells.
+    Gates are held fixed; --check, on by default, edits each edge to show what happens when they are free.
 
     Example: hiddenstate explain graph "The old man the boats ." --word man --plot graph.png
     """

@@ -1,4 +1,4 @@
-"""``hiddenstate explain ledger``: who wrote what an LSTM remembers."""
+"""``hiddenstate explain ledger``: which steps wrote what an LSTM remembers."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +17,7 @@ def ledger(
     place: Annotated[
         str | None,
         typer.Option(
-            help="Cell state to take apart, such as l1.c[125] or l1.c[125]@7; without a unit all of them.",
+            help="Cell state to decompose, such as l1.c[125] or l1.c[125]@7; without a unit, all units.",
             metavar="PLACE",
             show_default=False,
         ),
@@ -26,9 +26,9 @@ def ledger(
     label: LabelOption = None,
     against: AgainstOption = None,
 ) -> "Explanation":
-    """Say who wrote what a unit remembers, and what erased it.
+    """Show which steps wrote what a unit remembers, and which erased it.
 
-    The parts add up exactly. Without --place it takes apart what the last layer remembers for a tag, or for the next
+    The parts add up exactly. Without --place, it decomposes what the last layer remembers for a tag, or for the next
     character.
 
     Example: hiddenstate explain ledger "The old man the boats." --place "l1.c[125]" --word the
@@ -36,11 +36,11 @@ def ledger(
     from hiddenstate.explain.ledger import run as ledgers
 
     if place is not None and (label, against) != (None, None):
-        raise ArgumentError("--label and --against choose a logit, and --place a state; give one of them")
+        raise ArgumentError("--label and --against choose a logit, --place chooses a state; give only one of the two")
     if place is None:
         return ledgers.ledger(read.subject, place=read.target(word, label, against, linear=True))
     if word is not None:
         if "@" in place:
-            raise ArgumentError(f"{place!r} says the step, and --word {word} too; say it once")
+            raise ArgumentError(f"{place!r} already names a step, and so does --word {word}; drop one")
         place = f"{place}@{read.step_of(word)}"
     return ledgers.ledger(read.subject, place=place)

@@ -1,4 +1,4 @@
-"""What commands of ``hiddenstate explain`` are about: a model that has read a text."""
+"""The subject of ``hiddenstate explain``: a model that has read a text."""
 
 from typing import NamedTuple
 
@@ -15,14 +15,14 @@ from hiddenstate.models.tagger.tagger import Tagger
 
 
 class Read(NamedTuple):
-    """A model, a text, and what it is to the model."""
+    """A model, a text, and the text as the model reads it."""
 
     model: Tagger | LanguageModel
     text: str
     subject: Subject
 
     def step_of(self, word: str | None) -> int:
-        """Return the step that is looked at: a word or its number, or the one that says most without."""
+        """Return the step to explain: that of a word or its number, or the most informative one by default."""
         read = self.subject
         if word is not None:
             return read.step_of(int(word) if word.lstrip("-").isdigit() and word not in read.words() else word)
@@ -34,12 +34,12 @@ class Read(NamedTuple):
     def target(
         self, word: str | None, label: str | None, against: str | None = None, *, linear: bool
     ) -> Logit | LogProbability:
-        """Return what is explained: a tag and not the next best, or what a language model thinks comes next.
+        """Return the target: a tag rather than the next best, or a language model's next token.
 
         Args:
-            word: where; see `step_of`.
+            word: the step; see `step_of`.
             label: the label, or the most probable one.
-            against: another, whose logit is taken off.
+            against: another label, whose logit is subtracted.
             linear: whether the target must be linear in states.
         """
         t, head = self.step_of(word), needed_head(self.subject.head)
@@ -62,5 +62,5 @@ def read_by(model: str, text: str) -> Read:
 
 
 def _label(text: str) -> str:
-    r"""Return a label as it was meant: a line end can be written as ``\n``."""
+    r"""Return a label with its escapes resolved: a newline can be written as ``\n``."""
     return text.replace("\\n", "\n")

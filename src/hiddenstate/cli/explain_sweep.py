@@ -1,4 +1,4 @@
-"""``hiddenstate explain sweep``: which value, patched from another text, changes what the model says."""
+"""``hiddenstate explain sweep``: which value, patched in from another text, changes the prediction."""
 
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Direction(str, Enum):
-    """Which run is patched."""
+    """The run that is patched."""
 
     noising = "noising"
     denoising = "denoising"
@@ -24,24 +24,25 @@ class Direction(str, Enum):
 def sweep(
     read: "Read",
     other: Annotated[
-        str, typer.Option(help="Another text of as many words, whose values are patched in.", metavar="TEXT")
+        str,
+        typer.Option(help="A second text with the same number of words, whose values are patched in.", metavar="TEXT"),
     ],
     word: WordOption = None,
     label: LabelOption = None,
     of: OfOption = None,
-    places: Annotated[str, typer.Option(help="Which gates and states are patched, as patterns.")] = "*.c,*.h",
+    places: Annotated[str, typer.Option(help="Patterns of the gates and states to patch.")] = "*.c,*.h",
     direction: Annotated[
-        Direction, typer.Option(help="Patch the text from the other (noising), or the other way.")
+        Direction, typer.Option(help="Patch values of the other text into this one (noising), or the reverse.")
     ] = Direction.noising,
     top: Annotated[
-        int, typer.Option(min=0, help="Estimate all by the gradient, and run so many; 0: run them all.")
+        int, typer.Option(min=0, help="Estimate all patches by gradient, and run only this many; 0: run them all.")
     ] = 0,
 ) -> "Sweep":
-    """Say which single state carries a difference of two texts.
+    """Show which single state carries the difference between two texts.
 
-    Each state of one text is patched into the other, one at a time, to see what that does to a logit. Without --word of
-    a tagger it is the first word that the two texts give different tags; without --label the logit of what the text
-    gets there, less that of what the other text gets.
+    Each state of one text is patched into the other, one at a time, to see how a logit changes. For a tagger, --word
+    defaults to the first word whose tag differs between the texts; without --label, the logit is that of this text's
+    prediction minus that of the other's.
 
     Example: hiddenstate explain sweep "I can fish" --other "I eat fish" --word 1
     """
@@ -69,7 +70,7 @@ def sweep(
 
 
 def _told_apart(clean: "Subject", corrupt: "Subject", t: int | None) -> "TargetLike":
-    """What one text gets at a step, less what the other does; without a step, where they first get different things."""
+    """One text's prediction at a step, minus the other's; by default at the first step where they differ."""
     import torch
 
     from hiddenstate.explain.subject.resolve_target import logit

@@ -1,4 +1,4 @@
-"""``hiddenstate generate``: let a language model write."""
+"""``hiddenstate generate``: write text with a language model."""
 
 import io
 import time
@@ -14,7 +14,7 @@ from hiddenstate.cli.precision import Precision
 if TYPE_CHECKING:
     from hiddenstate.models.language.language_model import LanguageModel
 
-# Seconds between two writes to the terminal: people see no more, and each costs.
+# Seconds between two writes to the terminal: people can't see more, and each write takes time.
 PAUSE = 0.02
 MOST_LENGTH = 10**12  # at a microsecond each, years
 
@@ -22,22 +22,33 @@ MOST_LENGTH = 10**12  # at a microsecond each, years
 def generate(
     model: Annotated[
         Path | None,
-        typer.Option(help="Folder or name of a language model; else the shipped one, of Shakespeare.", metavar="MODEL"),
+        typer.Option(
+            help="Folder or name of a language model; default: the shipped one, trained on Shakespeare.",
+            metavar="MODEL",
+        ),
     ] = None,
-    prompt: Annotated[str, typer.Option(help="Text to go on from; - reads standard input.", metavar="TEXT|-")] = "",
-    length: Annotated[int, typer.Option(min=0, max=MOST_LENGTH, help="Characters, or words, to write.")] = 500,
+    prompt: Annotated[str, typer.Option(help="Text to continue; - reads standard input.", metavar="TEXT|-")] = "",
+    length: Annotated[
+        int, typer.Option(min=0, max=MOST_LENGTH, help="Number of characters, or words, to write.")
+    ] = 500,
     temperature: Annotated[
-        float, typer.Option(help="Below 1 likely ones are likelier; 0: always the likeliest.")
+        float, typer.Option(help="Below 1, likely tokens become likelier; 0: always the likeliest.")
     ] = 1.0,
-    top_k: Annotated[int, typer.Option(help="Choose among so many; 0 for all, 1: always the likeliest.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Choose among the likeliest that together have this probability.")] = 1.0,
+    top_k: Annotated[
+        int, typer.Option(help="Sample from the K likeliest tokens; 0: all, 1: always the likeliest.")
+    ] = 0,
+    top_p: Annotated[
+        float, typer.Option(help="Sample from the likeliest tokens that together have this probability.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(help="Same seed, same text.")] = 0,
-    samples: Annotated[int, typer.Option(min=1, max=10_000, help="Texts to write, side by side.")] = 1,
-    unknown: Annotated[bool, typer.Option("--unknown", help="<unk> may be written too.")] = False,
+    samples: Annotated[int, typer.Option(min=1, max=10_000, help="Number of texts to write, side by side.")] = 1,
+    unknown: Annotated[bool, typer.Option("--unknown", help="Allow <unk> in the text.")] = False,
     precision: Annotated[Precision, typer.Option(help="bf16 writes faster.")] = Precision.fp32,
     out: OutOption = None,
 ) -> None:
-    """Let a language model write: the prompt and what follows, as it is made. Several texts come when all are done.
+    """Write text with a language model: the prompt and its continuation, as it is generated.
+
+    Several texts are printed once all are complete.
 
     Example: hiddenstate generate --prompt "ROMEO:" --temperature 0.8
     """
@@ -48,11 +59,11 @@ def generate(
     check_outputs(out)
     sampling = Sampling(temperature, top_k, top_p, seed, unknown)
     loaded = load_language_model(model or shipped("shakespeare"))
-    # Of standard input the last line's end is the shell's, not the text's.
+    # The newline at the end of standard input is the shell's, not the text's.
     given = text_from(prompt).removesuffix("\n") if prompt == STANDARD else read_text(io.StringIO(prompt))
     _warn_of_unknown(loaded, given)
     if loaded.config.level == "word":
-        given = given.rstrip(" ")  # each word comes with the blank before it
+        given = given.rstrip(" ")  # each word comes with the space before it
     with output(out, exact=True) as stream:
         if samples == 1:
             stream.write(given)
@@ -63,7 +74,7 @@ def generate(
 
 
 def write_slowly(stream: TextIO, pieces: Iterable[str]) -> None:
-    """Write pieces of text as they come, a few at a time, and a line's end behind them."""
+    """Write pieces of text as they arrive, a few at a time, and a newline after the last."""
     write, clock, due = stream.write, time.perf_counter, 0.0
     for piece in pieces:
         write(piece)

@@ -1,9 +1,9 @@
 """The one convention for the input and output of every command.
 
-Results go to standard output, or with ``-o/--out FILE`` into a file, which is written beside its place and renamed.
-``--json`` prints them as JSON; a command with several forms has ``--format``, and ``--json`` is short for one of them.
-``--plot FILE`` draws them. Everything else (what was written, warnings, progress) goes to standard error. ``-`` in
-place of a file or text is standard input or output.
+Results go to standard output, or with ``-o/--out FILE`` to a file, which is written under a temporary name and renamed.
+``--json`` prints them as JSON; a command with several formats has ``--format``, and ``--json`` is short for one of
+them. ``--plot FILE`` draws them. Everything else (files written, warnings, progress) goes to standard error. ``-`` in
+place of a file or text means standard input or output.
 """
 
 import io
@@ -25,9 +25,9 @@ OutOption = Annotated[
     typer.Option("--out", "-o", help="File to write instead of standard output.", metavar="FILE", show_default=False),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-LinesOption = Annotated[bool, typer.Option("--json", help="Print JSON, an object a line: short for --format jsonl.")]
+LinesOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line; short for --format jsonl.")]
 PlotOption = Annotated[
-    Path | None, typer.Option(help="Also draw it: a PNG, SVG or PDF.", metavar="FILE", show_default=False)
+    Path | None, typer.Option(help="Also draw the result as a PNG, SVG or PDF.", metavar="FILE", show_default=False)
 ]
 
 F = TypeVar("F", bound=Enum)
@@ -37,11 +37,11 @@ def check_outputs(*files: str | Path | None, plot: Path | None = None) -> None:
     """Refuse files that can't be written, before anything is read or computed.
 
     Args:
-        files: files of any kind; `STANDARD` is none, nor is None.
+        files: files of any kind; `STANDARD` and None are skipped.
         plot: a picture.
 
     Raises:
-        ArgumentError: it is no picture that is drawn into.
+        ArgumentError: the plot's name is not that of a picture format.
         FileNotFoundError, IsADirectoryError, FileWriteError: a file can't be written there.
     """
     from hiddenstate.base.files import check_place
@@ -56,14 +56,16 @@ def check_outputs(*files: str | Path | None, plot: Path | None = None) -> None:
 
 
 def chosen_format(given: F | None, as_json: bool, json: F) -> F | None:
-    """Return the format that ``--format`` and ``--json`` ask for together, or None.
+    """Return the format that ``--format`` or ``--json`` chooses, or None.
 
     Raises:
-        ArgumentError: they ask for two.
+        ArgumentError: they choose different formats.
     """
     if as_json and given not in (None, json):
         assert given is not None
-        raise ArgumentError(f"--json is short for --format {json.value}, and --format {given.value} is given; drop one")
+        raise ArgumentError(
+            f"--json is short for --format {json.value}, but --format is {given.value}; drop one of them"
+        )
     return json if as_json else given
 
 
@@ -74,7 +76,7 @@ def standard_input() -> BinaryIO:
         ArgumentError: it is closed.
     """
     if sys.stdin is None:
-        raise ArgumentError("standard input is closed, so there is nothing to read from -; give a file or a pipe")
+        raise ArgumentError("can't read from -: standard input is closed; give a file or a pipe")
     return sys.stdin.buffer
 
 
@@ -92,7 +94,7 @@ def text_from(argument: str) -> str:
 
 @contextmanager
 def output(out: Path | None, *, exact: bool) -> Iterator[TextIO]:
-    """Open the place for results: standard output, or a file, which is there once the block ends without an error.
+    """Open standard output, or a file that appears once the block ends without an error.
 
     Args:
         out: the file; None or `STANDARD` for standard output.
@@ -116,7 +118,7 @@ def standard_output(*, exact: bool) -> TextIO:
     """Return standard output.
 
     Args:
-        exact: whether programs read the results: a pipe then gets UTF-8 whatever the locale, as files do.
+        exact: whether the results are for programs: a pipe then gets UTF-8 in any locale, as files do.
 
     Raises:
         ArgumentError: it is closed.
@@ -129,19 +131,19 @@ def standard_output(*, exact: bool) -> TextIO:
 
 
 def tell(message: str) -> None:
-    """Say something about the run, on standard error."""
+    """Print a note about the run on standard error."""
     if sys.stderr is not None:
         sys.stderr.write(f"{message}\n")
         sys.stderr.flush()
 
 
 def wrote(path: str | Path, what: str = "") -> None:
-    """Say that a file was written, and what is in it."""
+    """Report that a file was written, and what is in it."""
     tell(f"wrote {path}" + (f" ({what})" if what else ""))
 
 
 def save_plot(figure: object, path: Path) -> None:
-    """Write a figure of matplotlib's, and say so; raises as `output`."""
+    """Write a matplotlib figure, and report it; raises the errors of `output`."""
     from hiddenstate.base.figures import save_picture  # needs matplotlib, which is optional
 
     save_picture(figure, path)  # type: ignore[arg-type]

@@ -12,21 +12,21 @@ from hiddenstate.cli.run_options import quote_path
 def page(
     text: Annotated[
         str,
-        typer.Argument(help="What is read first; - reads standard input.", metavar="TEXT|-", show_default=False),
+        typer.Argument(help="Text to show first; - reads standard input.", metavar="TEXT|-", show_default=False),
     ] = "",
     model: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Folder or name of a model, once or more; else the shipped tagger.",
+            help="Folder or name of a model, repeatable; default: the shipped tagger.",
             metavar="MODEL",
             show_default=False,
         ),
     ] = None,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="The file to write; - for standard output.", metavar="FILE")
+        Path, typer.Option("--out", "-o", help="File to write; - for standard output.", metavar="FILE")
     ] = Path("view.html"),
 ) -> None:
-    """Write the studio as one HTML file: it runs the model itself, from a disk or any web server, without a network.
+    """Write the studio as one HTML file that runs the model itself, from disk or any web server, without a network.
 
     Example: hiddenstate page "Giraffes in a field" -o view.html
     """

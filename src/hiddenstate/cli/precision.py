@@ -1,10 +1,10 @@
-"""In which numbers a command computes, as an option."""
+"""The option that sets the precision of a command."""
 
 from enum import Enum
 
 
 class Precision(str, Enum):
-    """Of the weights, and of what they are multiplied with."""
+    """The precision of weights and of the values they multiply."""
 
     fp32 = "fp32"
     bf16 = "bf16"

@@ -1,4 +1,4 @@
-"""What a training run shows on the terminal."""
+"""Progress of a training run on the terminal."""
 
 from types import TracebackType
 
@@ -36,7 +36,7 @@ class Display:
         self._bar.stop()
 
     def show(self, progress: Step | Epoch) -> None:
-        """Take in what a run tells."""
+        """Receive a progress report."""
         if isinstance(progress, Step):
             text = f"{self._line(progress)}{self._score}  {_clock(progress.seconds_left)} left"
             done, total = progress.units, progress.units_total

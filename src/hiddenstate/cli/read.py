@@ -21,14 +21,14 @@ from hiddenstate.errors import ArgumentError
 
 
 class Direction(str, Enum):
-    """Which way the layer reads."""
+    """The direction in which the layer reads."""
 
     forward = "forward"
     reverse = "reverse"
 
 
 class Format(str, Enum):
-    """How the output is written."""
+    """The output format."""
 
     table = "table"
     json = "json"
@@ -36,14 +36,15 @@ class Format(str, Enum):
 
 
 def read(
-    text: Annotated[str, typer.Argument(help="The text; - reads standard input.", metavar="TEXT|-")],
+    text: Annotated[str, typer.Argument(help="Text to read; - reads standard input.", metavar="TEXT|-")],
     unit: Annotated[
         int | None, typer.Option(help="Show all values of this unit, with the equations.", show_default=False)
     ] = None,
     layer: Annotated[int | None, typer.Option(help="Layer, from 0.  [default: the last]", show_default=False)] = None,
-    direction: Annotated[Direction, typer.Option(help="Which way the layer reads.")] = Direction.forward,
+    direction: Annotated[Direction, typer.Option(help="Direction in which the layer reads.")] = Direction.forward,
     format_: Annotated[
-        Format | None, typer.Option("--format", help="A table, all numbers, or a line a word.", show_default="table")
+        Format | None,
+        typer.Option("--format", help="A table, all numbers (json), or a line per word (csv).", show_default="table"),
     ] = None,
     as_json: JsonOption = False,
     out: OutOption = None,
@@ -51,11 +52,11 @@ def read(
     model: Annotated[
         Path | None,
         typer.Option(
-            help="Folder or name of a tagger; else the shipped one, of English.", metavar="MODEL", show_default=False
+            help="Folder or name of a tagger; default: the shipped English tagger.", metavar="MODEL", show_default=False
         ),
     ] = None,
 ) -> None:
-    """Watch the tagger read a text: a row a word, with its tag and what the gates of an LSTM layer did.
+    """Watch the tagger read a text: a row for each word, with its tag and the gates of an LSTM layer.
 
     Example: hiddenstate read "Giraffes in a field" --unit 17
     """
@@ -63,7 +64,7 @@ def read(
     check_outputs(out, plot=plot)
     sentences = _split(text_from(text))
     if plot is not None and len(sentences) > 1:
-        raise ArgumentError(f"--plot draws one sentence, and the text has {len(sentences)}; read them one by one")
+        raise ArgumentError(f"--plot draws one sentence, but the text has {len(sentences)}; plot them one by one")
     from hiddenstate.cli import read_numbers
     from hiddenstate.cli.read_print import print_tables
     from hiddenstate.models.folder.model_folder import load, shipped
@@ -88,5 +89,5 @@ def _split(text: str) -> list[list[str]]:
 
     split = [words for line in sentences(text) if (words := tokenise(line))]
     if not split:
-        raise ArgumentError("there is no word to read: give a text, such as 'Giraffes in a field'")
+        raise ArgumentError("the text has no words; give one such as 'Giraffes in a field'")
     return split

@@ -21,7 +21,7 @@ CHANGED = 3
 
 @dataclass(frozen=True)
 class View:
-    """What is looked at: one layer and direction, and one unit if asked for."""
+    """The selection: one layer and direction, and one unit if chosen."""
 
     layer: int
     reverse: bool
@@ -34,7 +34,7 @@ class View:
 
 
 def view_of(tagger: Tagger, layer: int | None, reverse: bool, unit: int | None) -> View:
-    """Return the view that options ask for; without a layer that of the last.
+    """Return the view that the options select; the last layer by default.
 
     Raises:
         ArgumentError: there is no such layer or unit.
@@ -108,7 +108,7 @@ def _row(word: Word) -> dict[str, Any]:
 
 
 def as_csv(described: Iterable[Sequence[Word]]) -> str:
-    """Return a line a word, below a line of names."""
+    """Return a header line and a line for each word."""
     buffer = io.StringIO()
     rows = [_flat(sentence, t, word) for sentence, words in enumerate(described) for t, word in enumerate(words)]
     writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
@@ -118,7 +118,7 @@ def as_csv(described: Iterable[Sequence[Word]]) -> str:
 
 
 def _flat(sentence: int, step: int, word: Word) -> dict[str, Any]:
-    """One line of CSV: nested values spread over columns."""
+    """One line of CSV, with nested values spread over columns."""
     row = _row(word)
     gates, changed, values = row.pop("gates"), row.pop("changed"), row.pop("values", {})
     flat: dict[str, Any] = {"sentence": sentence, "step": step, **row}

@@ -14,18 +14,18 @@ from hiddenstate.structure.names import GATES, MEANINGS, STATES
 
 
 def print_tables(rows: Iterable[Sequence[Word]], view: View, tagger: Tagger, screen: Console) -> None:
-    """Print each sentence as it is read, and below them all what is shown."""
+    """Print each sentence as it is read, and the legend at the end."""
     for words in map(_escaped, rows) if screen.is_terminal else rows:
         shown = table_of(words, screen.width) if view.unit is None else unit_lines(words)
         if screen.is_terminal:
             screen.print(shown, soft_wrap=True)
-        else:  # which is much faster
+        else:  # much faster
             screen.file.write(f"{shown.plain}\n")
     screen.print(Text(_legend(view, tagger), style="dim"))
 
 
 def _escaped(words: Sequence[Word]) -> list[Word]:
-    """Escape words and tags before they are measured, so that the columns of a terminal stay in line."""
+    """Escape words and tags before they are measured, so that columns stay aligned on a terminal."""
     return [
         replace(word, word=plain(word.word), tag=plain(word.tag), runner_up=plain(word.runner_up)) for word in words
     ]

@@ -1,4 +1,4 @@
-"""The table of ``hiddenstate read``: a row a word, as detailed as the terminal is wide."""
+"""The table of ``hiddenstate read``: a row for each word, with as much detail as fits the terminal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 @dataclass(frozen=True)
 class Detail:
-    """How much of a row is shown. The word and its tag always are."""
+    """How much of a row is shown. The word and its tag always appear."""
 
     bar: int  # characters of a gate's bar; 0 leaves the gates out
     changed: int  # units that changed most
@@ -44,7 +44,7 @@ NO_GATES = "A wider terminal shows the gates."
 
 @dataclass(frozen=True)
 class Word:
-    """One word of a reading: its tag and what the LSTM did."""
+    """One word of a reading: its tag and the LSTM's values."""
 
     word: str
     tag: str
@@ -56,12 +56,12 @@ class Word:
 
 
 def table_of(words: Sequence[Word], width: int) -> Text:
-    """Return the table of a sentence: the most detailed one that fits, or the least detailed one, cut at the right."""
+    """Return the table of a sentence: the most detailed one that fits, or the least detailed, cut off at the right."""
     shown = min(LONGEST_WORD, max(4, *(cell_len(word.word) for word in words)))
     room = width - shown - len(LEFT) - len(GAP)
     for detail in DETAILS:
         rows = _rows(words, detail)
-        # All rows are as wide as one another, so one is measured.
+        # All rows have the same width, so measuring one is enough.
         if rows[0].cell_len <= room:
             break
     else:
@@ -76,18 +76,18 @@ def table_of(words: Sequence[Word], width: int) -> Text:
 
 
 def _line(word: str, width: int, row: Text, style: str = "") -> Text:
-    """Put a word, filled up to the width, before its row."""
+    """Prepend a word, padded to the width, to its row."""
     filled = word + " " * (width - cell_len(word))
     return Text.assemble(LEFT, (filled, "bold"), GAP, row, style=style)
 
 
 def unit_lines(words: Sequence[Word]) -> Text:
-    """Return the six values of a unit at every word, and under each the equations that they stand in."""
+    """Return the six values of a unit at every word, with the equations filled in below."""
     shown = [name for name in (*GATES, *STATES, "m") if words[0].moment and name in words[0].moment]
     width = max(len("word"), *(cell_len(word.word) for word in words))
     lines = [Text(f"{'word':{width}}  {'tag':5}" + "".join(f"{name:>9}" for name in shown), "bold")]
     for word in words:
-        assert word.moment is not None  # a unit was asked for
+        assert word.moment is not None  # a unit was chosen
         numbers = "".join(f"{word.moment[name]:9.4f}" for name in shown)
         lines.append(Text(f"{word.word}{' ' * (width - cell_len(word.word))}  {word.tag:5}{numbers}"))
         lines += [Text(f"    {line}", "dim") for line in word.moment.state_lines()]
@@ -96,7 +96,7 @@ def unit_lines(words: Sequence[Word]) -> Text:
 
 @dataclass(frozen=True)
 class Column:
-    """One column behind the word: its title, style, whether it stands right, and what it has in each row."""
+    """One column after the word: its title, style, alignment and cells."""
 
     title: str
     cells: list[str]
@@ -104,7 +104,7 @@ class Column:
     right: bool = False
 
     def aligned(self) -> list[str]:
-        """Title and cells, all of one width."""
+        """Title and cells, all of the same width."""
         every = [self.title, *self.cells]
         width = max(map(cell_len, every))
         blanks = [" " * (width - cell_len(text)) for text in every]
@@ -113,7 +113,7 @@ class Column:
 
 
 def _rows(words: Sequence[Word], detail: Detail) -> list[Text]:
-    """The title and a row for each word, all of one width, without the word."""
+    """The title and a row for each word, all of the same width, without the word."""
     columns = _columns(words, detail)
     title, *others = zip(*(column.aligned() for column in columns), strict=True)
     spans, start = list[Span](), 0
@@ -124,7 +124,7 @@ def _rows(words: Sequence[Word], detail: Detail) -> list[Text]:
 
 
 def _runner_up(word: Word) -> str:
-    """The second most likely tag; nothing where it has no chance that two digits show."""
+    """The second most likely tag; empty if its probability rounds to 0.00."""
     said = f"{word.runner_up_probability:.2f}"
     return f"{word.runner_up} {said}" if float(said) else ""
 

@@ -1,4 +1,4 @@
-"""What every ``hiddenstate train`` command takes, and how it becomes a run file."""
+"""The options of all ``hiddenstate train`` commands, and how they become a run file."""
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,27 +18,33 @@ V = TypeVar("V")
 C = TypeVar("C", bound=TrainConfig)
 
 ConfigOption = Annotated[
-    Path | None, typer.Option(help="TOML file with all of this; options given beside it win.", metavar="FILE")
+    Path | None,
+    typer.Option(help="TOML file with these settings; options on the command line override it.", metavar="FILE"),
 ]
 ResumeOption = Annotated[
-    Path | None, typer.Option(help="Go on with the run in this folder, to the very same model.", metavar="DIR")
+    Path | None,
+    typer.Option(help="Resume the run in this folder; the result is exactly the same model.", metavar="DIR"),
 ]
 RunOption = Annotated[
     Path | None,
-    typer.Option("--run", help="Folder for checkpoints and metrics; as --out with .run behind without.", metavar="DIR"),
+    typer.Option(
+        "--run",
+        help="Folder for checkpoints and metrics; default: the name of --out with .run appended.",
+        metavar="DIR",
+    ),
 ]
-PlotOption = Annotated[Path | None, typer.Option(help="Also draw the run: a PNG, SVG or PDF.", metavar="FILE")]
+PlotOption = Annotated[Path | None, typer.Option(help="Also draw the run as a PNG, SVG or PDF.", metavar="FILE")]
 PrecisionOption = Annotated[
-    str | None, typer.Option(help="fp32, or bf16 for products in bfloat16.", show_default="fp32")
+    str | None, typer.Option(help="fp32, or bf16 for matrix products in bfloat16.", show_default="fp32")
 ]
-AboutOption = Annotated[str | None, typer.Option(help="For the model card: what the data is.")]
-LicenceOption = Annotated[str | None, typer.Option(help="For the model card: terms of the weights.")]
+AboutOption = Annotated[str | None, typer.Option(help="For the model card: a description of the data.")]
+LicenceOption = Annotated[str | None, typer.Option(help="For the model card: the licence of the weights.")]
 
 
 def settings_option(config: type[TrainConfig]) -> Any:
-    """Make the option for any of a config's settings."""
+    """Make the ``--set`` option, which takes any setting of a config."""
     names = " ".join(config.names())
-    return typer.Option("--set", help=f"Any setting, again and again: {names}.", metavar="KEY=VALUE")
+    return typer.Option("--set", help=f"Any setting; repeatable: {names}.", metavar="KEY=VALUE")
 
 
 def run_file(
@@ -51,17 +57,17 @@ def run_file(
     always: Sequence[str] = ("seed",),
     lists: Mapping[str, Sequence[Path] | None] | None = None,
 ) -> RunFile[S]:
-    """Put together what a run is to do: what is given, else what the config file says, else the defaults.
+    """Assemble the run file: options first, then the config file, then the defaults.
 
-    Files to read may be named as parts of a corpus, which is fetched then. Of those in ``lists`` there may be several;
-    given ones replace all that the config file names. The settings named in ``always`` are in the
-    command that is kept, also with the values that they have by default.
+    Input files may be given as parts of a corpus, which is then downloaded. Those in ``lists`` may have several values,
+    which replace all of the config file's. The settings named in ``always`` appear in the saved command even if they
+    have their default values.
 
     Raises:
-        ArgumentError: a setting is wrong, or something is given beside a run to be resumed.
-        FileFormatError: the config file, or the run's, is not as it should be.
-        DownloadError: a corpus could not be fetched.
-        typer.BadParameter: a file is missing that a run needs.
+        ArgumentError: a setting is wrong, or other options accompany ``--resume``.
+        FileFormatError: the config file, or the run file, is invalid.
+        DownloadError: a corpus could not be downloaded.
+        typer.BadParameter: a required file is missing.
     """
     paths = {name: str(path) for name, path in files.items() if path is not None}
     several = {name: tuple(map(str, each)) for name, each in (lists or {}).items() if each}
@@ -76,7 +82,7 @@ def run_file(
     named, each_named = {**base.files, **paths}, {**base.lists, **several}
     for name in ("train", "dev", "out"):
         if not named[name]:
-            raise typer.BadParameter("is missing; give it here or in the file of --config", param_hint=f"--{name}")
+            raise typer.BadParameter("is missing; give it here or in the --config file", param_hint=f"--{name}")
     wanted = replace(
         base,
         settings=base.settings.with_texts(settings),
@@ -100,12 +106,12 @@ def _full_path(name: str, path: str) -> str:
 
 
 def chosen(options: Mapping[str, object], settings: list[str] | None) -> dict[str, str]:
-    """Put the options that were given and the ``--set KEY=VALUE`` settings together, as texts; the latter win."""
+    """Merge options and ``--set KEY=VALUE`` settings, as strings; the latter override."""
     return {name: str(value) for name, value in options.items() if value is not None} | pairs(settings)
 
 
 def pairs(settings: list[str] | None) -> dict[str, str]:
-    """Read ``KEY=VALUE`` settings; a hyphen in a key is as good as an underscore."""
+    """Parse ``KEY=VALUE`` settings; hyphens in keys count as underscores."""
     split = [setting.partition("=") for setting in settings or []]
     for setting, (_, equals, _) in zip(settings or [], split, strict=True):
         if not equals:
@@ -124,17 +130,17 @@ def train_and_tell(
     unit: str,
     tell: Callable[[V], Iterable[str]],
 ) -> None:
-    """Train what a run file says, show how that goes, and tell in the end what came of it.
+    """Train as a run file says, show the progress, and report the result.
 
-    ``train`` takes the run file, the run's folder, and whether it is resumed; ``score`` and ``unit`` say what is drawn
-    and counted.
+    ``train`` takes the run file, the run's folder, and whether it is resumed; ``score`` is the metric to plot and
+    ``unit`` what is counted.
     """
     from hiddenstate.cli.progress import Display
     from hiddenstate.training.checkpoint import default_run
     from hiddenstate.training.machine import is_leader
 
     if resume is not None and run is not None:
-        raise ArgumentError("--resume names the run's folder already; drop --run")
+        raise ArgumentError("--resume already names the run's folder; drop --run")
     place = resume or run or default_run(Path(wanted.files["out"]))
     draw = drawer(plot, place, score)
 
@@ -150,7 +156,7 @@ def train_and_tell(
 
 
 def stoppable(work: Callable[[], None], kind: str, run: Path) -> None:
-    """Train, and tell; when that is ended by Ctrl-C, say how to go on, and exit as a shell expects."""
+    """Train and report; on Ctrl-C, print how to resume, and exit with the status that a shell expects."""
     from hiddenstate.training.checkpoint import SETTINGS
     from hiddenstate.training.machine import is_leader
 
@@ -161,12 +167,12 @@ def stoppable(work: Callable[[], None], kind: str, run: Path) -> None:
             outputs.tell("stopped before training began")
         elif is_leader():
             again = shlex.join(["hiddenstate", "train", kind, "--resume", quote_path(run)])
-            outputs.tell(f"stopped; go on with: {again}")
+            outputs.tell(f"stopped; resume with: {again}")
         raise typer.Exit(130) from None
 
 
 def _command(wanted: RunFile[S], files: Iterable[tuple[str, str]], defaults: RunFile[S], always: Sequence[str]) -> str:
-    """Write the command that trains this model: names of files (not their folders), and what is not default."""
+    """Write the command that trains this model, with file names (no folders) and non-default settings."""
     from hiddenstate.text.corpora import names_corpus
 
     words = ["hiddenstate", "train", wanted.kind]
@@ -184,7 +190,7 @@ def _command(wanted: RunFile[S], files: Iterable[tuple[str, str]], defaults: Run
 
 
 def drawer(path: Path | None, run: Path, score: str) -> Callable[[], None]:
-    """Return what draws the run into a file when it is done; what is missing for that is said now."""
+    """Return a function that draws the finished run into a file; problems are raised now."""
     if path is None:
         return lambda: None
     outputs.check_outputs(plot=path)
@@ -194,6 +200,6 @@ def drawer(path: Path | None, run: Path, score: str) -> Callable[[], None]:
 
 
 def quote_path(path: str | Path) -> str:
-    """Write a path as short as it can be from here."""
+    """Write a path as briefly as possible from the current folder."""
     here, there = Path.cwd(), Path(path).resolve()
     return str(there.relative_to(here)) if there.is_relative_to(here) else str(path)

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from hiddenstate.models.language.scoring import Scored
 
 UNKNOWN_TOKEN = "<unk>"  # as in `text.tokens`, which loads torch
-# Tokens of other widths are rare, and the table is written as the text comes.
+# Wider tokens are rare, and the table is written as the text arrives.
 TOKEN_WIDTH = 16
 
 
 class Format(str, Enum):
-    """How the output is written."""
+    """The output format."""
 
     table = "table"
     jsonl = "jsonl"
@@ -47,44 +47,52 @@ def score(
     file: Annotated[
         str,
         typer.Argument(
-            help="Text, or a part of a corpus, such as wikitext-2:test; - reads standard input.", metavar="FILE|-"
+            help="Text file, or part of a corpus, such as wikitext-2:test; - reads standard input.", metavar="FILE|-"
         ),
     ],
     model: Annotated[
         Path | None,
-        typer.Option(help="Folder or name of a language model; else the shipped one, of Shakespeare.", metavar="MODEL"),
+        typer.Option(
+            help="Folder or name of a language model; default: the shipped one, trained on Shakespeare.",
+            metavar="MODEL",
+        ),
     ] = None,
     format_: Annotated[
         Format | None,
-        typer.Option("--format", help="A line a character or word; summary: the sums only.", show_default="table"),
+        typer.Option(
+            "--format", help="A line for each character or word; summary: only the totals.", show_default="table"
+        ),
     ] = None,
     as_json: LinesOption = False,
     out: OutOption = None,
     dynamic: Annotated[
-        bool, typer.Option("--dynamic", help="Learn from the text meanwhile; the model's folder stays as it is.")
+        bool,
+        typer.Option("--dynamic", help="Keep training on the text while scoring; the model's folder is not changed."),
     ] = False,
     learning_rate: Annotated[
-        float | None, typer.Option(help="With --dynamic, how fast.", show_default="0.0005")
+        float | None, typer.Option(help="With --dynamic: learning rate.", show_default="0.0005")
     ] = None,
     decay: Annotated[
         float | None,
         typer.Option(
-            help="With --dynamic, share of what was learnt that goes after each segment.",
+            help="With --dynamic: share of the change that is undone after each segment.",
             show_default="0.002",
         ),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="With --dynamic, tokens of a segment.", show_default="20")] = None,
+    steps: Annotated[int | None, typer.Option(help="With --dynamic: tokens per segment.", show_default="20")] = None,
 ) -> None:
-    """Score a text: the surprise of each character or word after all before it, and perplexity.
+    """Score a text: the surprise of each character or word, given everything before it, and the perplexity.
 
-    A word that the model does not know scores as <unk>, and is marked; the sums are given with and without these.
+    Unknown words are scored as <unk> and marked; totals are given with and without them.
 
     Example: hiddenstate score play.txt --model shakespeare
     """
     options = {"learning_rate": learning_rate, "decay": decay, "steps": steps}
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if given and not dynamic:
-        raise ArgumentError(f"--{next(iter(given)).replace('_', '-')} is for dynamic evaluation: add --dynamic")
+        raise ArgumentError(
+            f"--{next(iter(given)).replace('_', '-')} only applies to dynamic evaluation; add --dynamic"
+        )
     chosen = chosen_format(format_, as_json, Format.jsonl) or Format.table
     check_outputs(out)
     from hiddenstate.models.folder.model_folder import load_language_model, shipped
@@ -98,17 +106,17 @@ def score(
     with output(out, exact=chosen is not Format.table) as stream:
         total = write(parts, chosen, stream)
     if not total.tokens:
-        raise FileFormatError(f"{describe_source(source)}: there is no text in it to score")
+        raise FileFormatError(f"{describe_source(source)}: there is no text to score")
 
 
 def write(parts: "Iterator[Scored]", format_: Format, stream: TextIO) -> "Tally":
-    """Write tokens as they are scored, then the sums: of CSV, which has no place for them, to standard error."""
+    """Write tokens as they are scored, then the totals (for CSV, to standard error)."""
     from hiddenstate.models.language.perplexity import Tally
     from hiddenstate.text.tokens import UNKNOWN_ID
 
     total, line = Tally(), _LINES[format_]
     for part in parts:
-        stream.write("" if total.tokens else _HEADS[format_])  # not before anything could be read
+        stream.write("" if total.tokens else _HEADS[format_])  # not before the text could be read
         total += part.tally
         stream.writelines(map(line, part.pieces, part.nats.tolist(), (part.ids == UNKNOWN_ID).tolist()))
         stream.flush()
@@ -152,7 +160,7 @@ _LINES: dict[Format, Callable[[str, float, bool], str]] = {
 
 
 def _sums(total: "Tally") -> dict[str, float | None]:
-    """All sums; None for what can't be said, as of the known tokens where there are none."""
+    """All totals; None for undefined ones, such as those of known tokens if there are none."""
     sums = {
         "tokens": total.tokens,
         "unknown": total.unknown,
@@ -170,12 +178,12 @@ def _sums(total: "Tally") -> dict[str, float | None]:
 def _said(total: "Tally") -> str:
     lines = {
         "tokens": f"{total.tokens:,}, {total.unknown:,} of them {UNKNOWN_TOKEN} ({100 * total.unknown_share:.2f} %)",
-        "surprise": f"{total.mean:.4f} nats = {total.mean / math.log(2):.4f} bits a token",
+        "surprise": f"{total.mean:.4f} nats = {total.mean / math.log(2):.4f} bits per token",
         "perplexity": f"{total.perplexity:.2f}",
     }
     if total.unknown:
         lines["perplexity of known tokens"] = f"{total.known_perplexity:.2f}"
-    note = f" (too low, as {UNKNOWN_TOKEN} does not spell what it stands for)" if total.unknown else ""
+    note = f" (too low: {UNKNOWN_TOKEN} does not spell out the word it replaces)" if total.unknown else ""
     lines["bits per character"] = f"{total.bits_per_character:.4f}, {total.characters:,} characters{note}"
     return "".join(f"{name:27}{text}\n" for name, text in lines.items())
 

@@ -15,36 +15,38 @@ if TYPE_CHECKING:
     from hiddenstate.structure.structure import Structure
 
 DEFAULT_WORDS = "Giraffes in a field"
-MOST_LAYERS = 1024  # each has a dozen lines
+MOST_LAYERS = 1024  # a dozen lines each
 
 
 def structure(
     model: Annotated[
         Path | None,
-        typer.Argument(help="Folder or name of a model; without it, give sizes.", metavar="MODEL", show_default=False),
+        typer.Argument(help="Folder or name of a model; without one, give sizes.", metavar="MODEL", show_default=False),
     ] = None,
-    input_size: Annotated[int | None, typer.Option(help="Features of one input step, C.", show_default=False)] = None,
+    input_size: Annotated[int | None, typer.Option(help="Input features per time step, C.", show_default=False)] = None,
     hidden_size: Annotated[int | None, typer.Option(help="Hidden units, H.", show_default=False)] = None,
     num_layers: Annotated[int, typer.Option(help="Layers, L.", max=MOST_LAYERS)] = 1,
     bias: Annotated[bool, typer.Option("--bias/--no-bias", help="Whether gates have biases.")] = True,
     bidirectional: Annotated[bool, typer.Option("--bidirectional", help="Read in both directions.")] = False,
-    proj_size: Annotated[int, typer.Option(help="Units that h is projected to, P; 0: no projection.")] = 0,
+    proj_size: Annotated[int, typer.Option(help="Projected units, P; 0: no projection.")] = 0,
     as_json: JsonOption = False,
     out: OutOption = None,
     plot: Annotated[
         Path | None,
-        typer.Option(help="Also draw it unrolled over words: a PNG, SVG or PDF.", metavar="FILE", show_default=False),
+        typer.Option(
+            help="Also draw the LSTM unrolled over words, as a PNG, SVG or PDF.", metavar="FILE", show_default=False
+        ),
     ] = None,
     words: Annotated[
-        str | None, typer.Option(help=f"Sentence for --plot; without it, {DEFAULT_WORDS!r}.", show_default=False)
+        str | None, typer.Option(help=f"Sentence for --plot; default: {DEFAULT_WORDS!r}.", show_default=False)
     ] = None,
 ) -> None:
-    """Show what an LSTM is made of: every gate's weight, its shape, equation and place in torch's parameters.
+    """Show an LSTM's structure: every gate's weights, shapes, equation and place in torch's parameters.
 
     Examples: hiddenstate structure --input-size 4 --hidden-size 3; hiddenstate structure my-tagger --json
     """
     if words is not None and plot is None:
-        raise ArgumentError("--words are drawn by --plot, and there is none; add --plot FILE, or drop --words")
+        raise ArgumentError("--words is only used by --plot; add --plot FILE, or drop --words")
     check_outputs(out, plot=plot)
     if model is not None:
         own = {"--input-size": input_size, "--hidden-size": hidden_size, "--num-layers": num_layers != 1}
@@ -58,7 +60,7 @@ def structure(
 
 
 def _of_model(folder: Path, sizes: list[str]) -> "Structure":
-    """Describe the LSTM of a language model, or the one over the words of a tagger; it has its own sizes."""
+    """Describe the LSTM of a language model, or a tagger's word-level LSTM, which have their own sizes."""
     from hiddenstate.models.folder.model_folder import load_any
 
     if sizes:
@@ -71,12 +73,12 @@ def _of_sizes(input_size: int | None, hidden_size: int | None, *options: Any) ->
     from hiddenstate.structure.structure import structure_of
 
     if input_size is None or hidden_size is None:
-        raise ArgumentError("which LSTM? Name a model, or give --input-size and --hidden-size")
+        raise ArgumentError("no LSTM chosen; name a model, or give --input-size and --hidden-size")
     return structure_of(Sizes(input_size, hidden_size, *options))
 
 
 def _show(found: "Structure", as_json: bool, out: Path | None) -> None:
-    """Write JSON, or the table: with colours on a terminal, as wide as it needs to be anywhere else."""
+    """Write JSON, or the table: coloured on a terminal, at full width anywhere else."""
     with output(out, exact=as_json) as stream:
         if as_json:
             data = {"sizes": asdict(found.sizes), "count": found.count, "counts": found.counts}

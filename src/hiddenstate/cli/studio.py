@@ -9,16 +9,16 @@ import typer
 def studio(
     models: Annotated[
         list[Path] | None,
-        typer.Argument(help="Folders or names of models; else the shipped English tagger.", metavar="MODEL"),
+        typer.Argument(help="Folders or names of models; default: the shipped English tagger.", metavar="MODEL"),
     ] = None,
-    text: Annotated[str, typer.Option(help="What is read at the beginning.")] = "",
-    host: Annotated[str, typer.Option(help="Address to listen on; others than this machine's open it to others.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 0,
+    text: Annotated[str, typer.Option(help="Text to show first.")] = "",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; any but the default lets other machines connect.")
+    ] = ("127.0.0.1"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one.")] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")] = True,
 ) -> None:
-    """Watch a model read, in the browser: gates and states of every step, edits, comparisons, a tour.
+    """Watch a model read in the browser: gates and states at every step, edits, comparisons, a tour.
 
     Example: hiddenstate studio --text "Giraffes in a field"
     """

@@ -26,7 +26,7 @@ from hiddenstate.cli.terminal import console
 
 
 class Input(str, Enum):
-    """What the input is."""
+    """The kind of input."""
 
     conllu = "conllu"
     tokens = "tokens"
@@ -34,17 +34,19 @@ class Input(str, Enum):
 
 
 def tag(
-    files: Annotated[list[str], typer.Argument(help="CoNLL-U or text; - reads standard input.", metavar="FILE|-...")],
+    files: Annotated[
+        list[str], typer.Argument(help="CoNLL-U or text files; - reads standard input.", metavar="FILE|-...")
+    ],
     model: Annotated[
         Path | None,
         typer.Option(
-            help="Folder or name of a tagger; else the shipped one, of English.", metavar="MODEL", show_default=False
+            help="Folder or name of a tagger; default: the shipped English tagger.", metavar="MODEL", show_default=False
         ),
     ] = None,
     format_: Annotated[
         Format | None,
         typer.Option(
-            "--format", help="Output; as the input without (conllu, or for text a table).", show_default=False
+            "--format", help="Output format; default: that of the input (conllu; a table for text).", show_default=False
         ),
     ] = None,
     as_json: LinesOption = False,
@@ -52,33 +54,33 @@ def tag(
         int | None,
         typer.Option(
             min=1,
-            help="Tags a word, the most probable first. Without: table 3 (1 of a model with several columns), jsonl "
-            "all, conllu only the tag itself (with it, the probabilities go into MISC).",
+            help="Tags per word, the most probable first. Default: table 3 (1 if the model has several columns), jsonl "
+            "all, conllu only the tag (if given, the probabilities go into MISC).",
             show_default=False,
         ),
     ] = None,
     n_best: Annotated[
-        int, typer.Option("--n-best", min=0, help="Also the most probable ways to tag the whole sentence, so many.")
+        int, typer.Option("--n-best", min=0, help="Also give the N most probable taggings of the whole sentence.")
     ] = 0,
     out: OutOption = None,
     input_: Annotated[
         Input | None,
         typer.Option(
             "--input",
-            help="What the input is: conllu, tokens (a sentence a line, blanks between words) or text. Without, a "
-            "name that ends with .conllu, .tokens or .tok tells, else the content (conllu or text).",
+            help="Input format: conllu, tokens (one sentence per line, words separated by spaces) or text. Default: by "
+            "file name (.conllu, .tokens, .tok), else by content (conllu or text).",
             show_default=False,
         ),
     ] = None,
     jobs: Annotated[
-        int, typer.Option("--jobs", "-j", min=1, max=256, help="Processes, each with a copy of the model.")
+        int, typer.Option("--jobs", "-j", min=1, max=256, help="Number of processes, each with a copy of the model.")
     ] = 1,
     precision: Annotated[Precision, typer.Option(help="bf16 is faster on CPUs with bfloat16.")] = Precision.fp32,
 ) -> None:
-    """Tag every word with a distribution over tags, in each column that the model has.
+    """Tag every word with a distribution over tags, for each column that the model has.
 
-    Of CoNLL-U all else is kept. Plain text is split into sentences (one a line, if there are several lines) and
-    words first. Sentences are written as they are tagged, also while the input goes on.
+    Everything else in CoNLL-U is kept. Plain text is first split into sentences (one per line, if there are several
+    lines) and words. Sentences are written as they are tagged, even while input is still arriving.
 
     Example: tail -f log.txt | hiddenstate tag -
     """
@@ -106,10 +108,10 @@ def _model(model: Path | None) -> str:
 
 
 def _check_inputs(files: list[str]) -> None:
-    """Refuse files that can't be read, before the first is tagged.
+    """Refuse unreadable files before the first is tagged.
 
     Raises:
-        OSError: which it is.
+        OSError: a file can't be read.
     """
     for file in files:
         if file != STANDARD:
@@ -118,7 +120,7 @@ def _check_inputs(files: list[str]) -> None:
 
 @contextmanager
 def _progress(is_wanted: bool) -> Iterator[Callable[[int], None]]:
-    """Show how many sentences are tagged, on standard error if that is a terminal."""
+    """Show how many sentences have been tagged, if standard error is a terminal."""
     screen = console(stderr=True)
     columns = SpinnerColumn("line"), TextColumn("{task.completed:,.0f} sentences"), TimeElapsedColumn()
     with Progress(*columns, console=screen, transient=True, disable=not (is_wanted and screen.is_terminal)) as bar:

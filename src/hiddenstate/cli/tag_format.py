@@ -16,7 +16,7 @@ TABLE_TAGS = 3
 
 
 class Format(str, Enum):
-    """How the output is written."""
+    """The output format."""
 
     conllu = "conllu"
     jsonl = "jsonl"
@@ -25,11 +25,11 @@ class Format(str, Enum):
 
 @dataclass(frozen=True)
 class Layout:
-    """How tagged sentences are written.
+    """The format of tagged sentences.
 
     Attributes:
         format: the format.
-        top_k: tags a word; None for as many as the format usually has.
+        top_k: tags per word; None for the format's default.
     """
 
     format: Format
@@ -37,11 +37,11 @@ class Layout:
 
     @property
     def separator(self) -> str:
-        """What stands between two sentences."""
+        """The separator between two sentences."""
         return "\n" if self.format is Format.table else ""
 
     def text(self, sentence: Sentence, tagging: "Tagging") -> str:
-        """Return a tagged sentence, with its line end."""
+        """Return a tagged sentence, with its final newline."""
         if self.format is Format.conllu:
             return to_conllu([_filled(sentence, tagging, self.top_k)])
         if self.format is Format.jsonl:
@@ -50,7 +50,7 @@ class Layout:
 
 
 def _filled(sentence: Sentence, tagging: "Tagging", top_k: int | None) -> Sentence:
-    """Put the tags of every column, and what more was asked for, into a sentence."""
+    """Put the tags of every column, and any other requested output, into a sentence."""
     for column, tags in tagging.columns.items():
         sentence = with_tags(sentence, tags.tags, None if top_k is None else tags.top(top_k), column)
         best = enumerate(tags.guesses, 1)
@@ -61,7 +61,7 @@ def _filled(sentence: Sentence, tagging: "Tagging", top_k: int | None) -> Senten
 
 
 def _data(tagging: "Tagging", top_k: int | None) -> dict[str, Any]:
-    """Return a sentence for JSON: words, and for the first column and then each further one what `_column` says."""
+    """Return a sentence for JSON: its words, and the result of `_column` for the first and for each further column."""
     first, *others = tagging.columns.items()
     data = {"words": tagging.words, **_column(first[1], top_k)}
     if others:
@@ -70,7 +70,7 @@ def _data(tagging: "Tagging", top_k: int | None) -> dict[str, Any]:
 
 
 def _column(tags: "Tags", top_k: int | None) -> dict[str, Any]:
-    """Return tags, for each word tags with their probabilities, and the best ways to tag the sentence, if any."""
+    """Return the tags, the probabilities for each word, and the best taggings of the sentence, if requested."""
     shares = [{tag: round(share, 6) for tag, share in word.items()} for word in tags.top(top_k or len(tags.names))]
     data: dict[str, Any] = {"tags": tags.tags, "probabilities": shares}
     if tags.guesses:
@@ -79,9 +79,9 @@ def _column(tags: "Tags", top_k: int | None) -> dict[str, Any]:
 
 
 def _table(tagging: "Tagging", top_k: int) -> str:
-    """Write a line a word: the word, then tags with their probabilities, the most probable first."""
+    """Write a line for each word: the word, then its tags and probabilities, the most probable first."""
     width = max((cell_len(word) for word in tagging.words), default=0)
-    # Wide characters (Chinese, say) take two cells of a terminal, which str.ljust does not know.
+    # Wide characters (Chinese, say) take two terminal cells, which str.ljust ignores.
     lines = [word + " " * (width - cell_len(word)) for word in tagging.words]
     for tags in tagging.columns.values():
         tag_width = max(len(name) for name in tags.names)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """What is done with every batch: the model, by its folder or name, and the options of `Tagger.tag`."""
+    """The job for every batch: the model's folder or name, and the options of `Tagger.tag`."""
 
     model: str
     n_best: int
@@ -27,7 +27,7 @@ class Job:
 
 
 class Workers(Protocol):
-    """Who turns batches into text."""
+    """Turns batches into text."""
 
     def submit(self, sentences: Sequence[Sentence], layout: Layout) -> None:
         """Take a batch."""
@@ -37,7 +37,7 @@ class Workers(Protocol):
 
 
 class Here:
-    """Tags in this process, while a batch is waited for."""
+    """Tags in this process, one batch at a time."""
 
     def __init__(self, job: Job) -> None:
         self._tagger, self._job = _loaded(job), job
@@ -57,9 +57,9 @@ class Processes:
     """Tags in other processes, each with its own copy of the model. A context manager."""
 
     def __init__(self, job: Job, count: int) -> None:
-        _loaded(job)  # what is wrong with the model is said here, in one line
+        _loaded(job)  # a broken model is reported here, in one line
         threads = max(1, (os.cpu_count() or 1) // count)
-        # A forked process has torch's threads no more, so new ones are started.
+        # A forked process does not inherit torch's threads, so processes are spawned.
         self._pool = ProcessPoolExecutor(count, get_context("spawn"), _start, (job, threads))
         self._running: deque[Future[list[str]]] = deque()
         self._most = 2 * count
@@ -80,11 +80,11 @@ class Processes:
             yield self._running.popleft().result()
 
 
-_mine: "tuple[Tagger, Job] | None" = None  # of a process that `Processes` started
+_mine: "tuple[Tagger, Job] | None" = None  # in a process that `Processes` started
 
 
 def _start(job: Job, threads: int) -> None:
-    """Prepare a process: Ctrl-C is the parent's to answer, and the process must not outlive it."""
+    """Prepare a process: the parent handles Ctrl-C, and the process must not outlive it."""
     global _mine
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

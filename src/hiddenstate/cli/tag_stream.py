@@ -16,24 +16,24 @@ from hiddenstate.text.source import describe_source, read_chunks
 
 SENTENCES_TOGETHER = 4000
 WORDS_TOGETHER = 80_000
-LULL = 0.05  # seconds without input after which what has arrived is answered
+LULL = 0.05  # seconds without input after which the pending sentences are tagged
 CHUNK = 2**16  # bytes
 # A shorter write to a pipe arrives whole or not at all (POSIX: PIPE_BUF), even if this process is killed.
 WHOLE = 4096
 
-# What the name of a file says of its content; for any other file the content tells.
+# The kind of input by file name; for any other file the content decides.
 SUFFIXES = {".conllu": "conllu", ".conll": "conllu", ".tokens": "tokens", ".tok": "tokens"}
 
 
 class Watched:
-    """A stream of bytes that calls a function before it would wait for input."""
+    """A byte stream that calls a function before it waits for input."""
 
     def __init__(self, stream: BinaryIO, name: str, on_lull: Callable[[], None]) -> None:
         self.name, self._stream, self._on_lull = name, stream, on_lull
         self._read = getattr(stream, "read1", stream.read)
 
     def read(self, size: int) -> bytes:
-        """Read what is there, or wait for something."""
+        """Read the available bytes, or wait for some."""
         if not self._is_ready():
             self._on_lull()
         read: bytes = self._read(size)
@@ -43,15 +43,15 @@ class Watched:
         try:
             number = self._stream.fileno()
             return bool(select.select([number], [], [], LULL)[0])
-        except (OSError, ValueError):  # no file of the system's, or one that Windows can't ask
+        except (OSError, ValueError):  # not a real file, or one that Windows can't poll
             return os.name != "nt"
 
 
 class Writer:
-    """Writes the sentences of finished batches, whole ones whatever happens.
+    """Writes the sentences of finished batches, each one whole even if the process is killed.
 
     Attributes:
-        sentences: how many were written.
+        sentences: how many have been written.
     """
 
     def __init__(self, stream: TextIO, on_progress: Callable[[int], None]) -> None:
@@ -59,7 +59,7 @@ class Writer:
         self.sentences = 0
 
     def write(self, texts: Sequence[str], separator: str) -> None:
-        """Write sentences, with a separator between every two."""
+        """Write sentences, with a separator between them."""
         pieces = [separator + text for text in texts]
         if pieces and not self.sentences:
             pieces[0] = texts[0]
@@ -71,10 +71,10 @@ class Writer:
 
 
 class Batches:
-    """Collects sentences into batches, and hands on what workers make of them.
+    """Collects sentences into batches, and passes on the workers' results.
 
     Attributes:
-        words: how many words there were.
+        words: the number of words so far.
     """
 
     def __init__(self, workers: Workers, writer: Writer, format_: Format | None, top_k: int | None) -> None:
@@ -83,7 +83,7 @@ class Batches:
         self._pending_words = self.words = 0
 
     def add(self, sentences: Iterator[Sentence], kind: Callable[[], str | None]) -> None:
-        """Take sentences; the kind of their source decides the format if none was chosen."""
+        """Take sentences; the kind of source decides the format if none was chosen."""
         for sentence in sentences:
             self._format = self._format or (Format.conllu if kind() == "conllu" else Format.table)
             self._pending.append(sentence)
@@ -93,7 +93,7 @@ class Batches:
                 self._write(all_=False)
 
     def flush(self) -> None:
-        """Write everything that was taken so far."""
+        """Write everything received so far."""
         self._submit()
         self._write(all_=True)
 
@@ -109,7 +109,7 @@ class Batches:
 
     @property
     def sentences(self) -> int:
-        """How many sentences were written."""
+        """The number of sentences written."""
         return self._writer.sentences
 
     @property
@@ -118,7 +118,7 @@ class Batches:
 
 
 def feed(file: str, kind: str | None, batches: Batches) -> None:
-    """Read a file, or standard input, into batches; what has arrived is answered when the input pauses.
+    """Read a file or standard input into batches; pending sentences are tagged when the input pauses.
 
     Raises:
         ArgumentError: standard input is closed.
@@ -139,7 +139,7 @@ def feed(file: str, kind: str | None, batches: Batches) -> None:
 
 
 def _pieces(texts: Sequence[str]) -> Iterator[str]:
-    """Join whole sentences to pieces that a pipe takes whole; a longer sentence is cut at its line ends."""
+    """Join sentences into chunks that a pipe accepts whole; longer sentences are cut at line ends."""
     piece, size = list[str](), 0
     for text in texts:
         for part in (

@@ -1,7 +1,7 @@
-"""What reaches the terminal: no control characters from texts, models or file names, and no characters it lacks.
+"""Output to a terminal: control characters are escaped, and characters that it lacks are replaced.
 
-`set_up` puts this between every command and the terminal, so no command has to think of it. Files and pipes get the
-data as it is.
+`set_up` puts this between every command and the terminal, so commands need not deal with it. Files and pipes get the
+data unchanged.
 """
 
 import codecs
@@ -14,9 +14,9 @@ from typing import Any, TextIO
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-PLAIN_WIDTH = 100  # of a file or a pipe, which has no width of its own
+PLAIN_WIDTH = 100  # for a file or a pipe, which has no width of its own
 
-# C0 controls but tab and line feed, DEL, C1 controls, and what changes the direction of text.
+# C0 controls except tab and line feed, DEL, C1 controls, and characters that change the text direction.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 _LOOKALIKES = {
@@ -41,7 +41,7 @@ _LOOKALIKES = {
 
 
 def plain(text: str) -> str:
-    r"""Return a text with its control characters written as escapes; tabs and line ends stay.
+    r"""Return a text with its control characters escaped; tabs and newlines stay.
 
     >>> plain("\x1b]0;title\x07 and \u202e")
     '\\x1b]0;title\\x07 and \\u202e'
@@ -50,10 +50,10 @@ def plain(text: str) -> str:
 
 
 class PlainStream:
-    """A terminal's stream that writes control characters as escapes.
+    """A terminal stream that escapes control characters.
 
     Attributes:
-        terminal: the stream itself, for a `PlainConsole`, which adds colours.
+        terminal: the underlying stream, for a `PlainConsole`, which adds colours.
     """
 
     def __init__(self, terminal: TextIO) -> None:
@@ -63,26 +63,26 @@ class PlainStream:
         return getattr(self.terminal, name)
 
     def write(self, text: str) -> int:
-        """Write a text; returns how many of its characters were taken, which is all of them."""
+        """Write a text; returns its number of characters."""
         self.terminal.write(plain(text))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
-        """Write texts one after another."""
+        """Write several texts in turn."""
         self.terminal.writelines(map(plain, lines))
 
 
 class PlainConsole(Console):
-    """rich's console on the terminal itself: colours are rich's, and control characters in texts become escapes."""
+    """A rich console on the terminal: keeps rich's colours and escapes control characters in texts."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        """Yield the segments of what is shown."""
+        """Yield the segments to print, with their texts escaped."""
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else plain(text), style, control)
 
 
 def console(stream: TextIO | PlainStream | None = None, *, stderr: bool = False) -> Console:
-    """Return rich's console for a stream; standard output (or standard error) without one."""
+    """Return a rich console for a stream, by default standard output (or standard error)."""
     stream = stream or (sys.stderr if stderr else sys.stdout)
     if isinstance(stream, PlainStream):
         return PlainConsole(file=stream.terminal, highlight=False)
@@ -93,7 +93,7 @@ def console(stream: TextIO | PlainStream | None = None, *, stderr: bool = False)
 
 
 def set_up() -> None:
-    """Prepare standard output and standard error: see the top of this file."""
+    """Wrap standard output and standard error, as described at the top of this file."""
     codecs.register_error("lookalike", _lookalike)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -104,7 +104,7 @@ def set_up() -> None:
 
 
 def _lookalike(error: UnicodeError) -> tuple[str, int]:
-    """Replace what a stream's encoding lacks: by characters that look alike, or by an escape."""
+    """Replace characters that a stream's encoding lacks with similar ones, or with escapes."""
     assert isinstance(error, UnicodeEncodeError)
     return "".join(_LOOKALIKES.get(each) or _escaped(each) for each in error.object[error.start : error.end]), error.end
 

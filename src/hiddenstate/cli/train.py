@@ -38,62 +38,64 @@ def train() -> None:
 
 @app.command(cls=Command)
 def tagger(
-    train: Annotated[Path | None, typer.Option(help="CoNLL-U file to learn from.", metavar="FILE")] = None,
-    dev: Annotated[Path | None, typer.Option(help="CoNLL-U file that chooses the best epoch.", metavar="FILE")] = None,
+    train: Annotated[Path | None, typer.Option(help="CoNLL-U file to train on.", metavar="FILE")] = None,
+    dev: Annotated[Path | None, typer.Option(help="CoNLL-U file for choosing the best epoch.", metavar="FILE")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the model.", metavar="DIR")] = None,
     test: Annotated[
-        Path | None, typer.Option(help="CoNLL-U file to measure the finished model on.", metavar="FILE")
+        Path | None, typer.Option(help="CoNLL-U file on which to test the finished model.", metavar="FILE")
     ] = None,
     columns: Annotated[
         str | None,
         typer.Option(
-            help="CoNLL-U columns to learn, all at once: upos, xpos, feats or any other, commas between.",
+            help="CoNLL-U columns to learn jointly: upos, xpos, feats or any other, separated by commas.",
             show_default=",".join(DEFAULT.columns),
         ),
     ] = None,
     forward_model: Annotated[
         Path | None,
-        typer.Option(help="Character language model whose states are a further input.", metavar="DIR"),
+        typer.Option(help="Character language model whose states are an extra input.", metavar="DIR"),
     ] = None,
     backward_model: Annotated[
-        Path | None, typer.Option(help="Another that reads backwards; both or none.", metavar="DIR")
+        Path | None, typer.Option(help="A second one that reads backwards; give both or neither.", metavar="DIR")
     ] = None,
     teacher: Annotated[
         list[Path] | None,
         typer.Option(
-            help="A trained tagger whose probabilities are learnt too, again and again: their mean.", metavar="DIR"
+            help="Trained tagger to distil from; repeatable: the mean of their probabilities is learnt.", metavar="DIR"
         ),
     ] = None,
     untagged: Annotated[
         list[Path] | None,
-        typer.Option(help="More text, CoNLL-U or plain, that the teachers tag; again and again.", metavar="FILE"),
+        typer.Option(help="More text, CoNLL-U or plain, for the teachers to tag; repeatable.", metavar="FILE"),
     ] = None,
     start: Annotated[
         Path | None,
-        typer.Option(help="A trained tagger of the same sizes and tags that training begins with.", metavar="DIR"),
+        typer.Option(help="Trained tagger with the same sizes and tags, as a warm start.", metavar="DIR"),
     ] = None,
     config: ConfigOption = None,
     resume: ResumeOption = None,
     run: RunOption = None,
     plot: PlotOption = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Most passes over the training data.", show_default=str(DEFAULT.epochs))
+        int | None,
+        typer.Option(help="Maximum number of passes over the training data.", show_default=str(DEFAULT.epochs)),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same model.", show_default=str(DEFAULT.seed))] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Highest step size.", show_default=str(DEFAULT.learning_rate))
+        float | None, typer.Option(help="Peak learning rate.", show_default=str(DEFAULT.learning_rate))
     ] = None,
     hidden_size: Annotated[
-        int | None, typer.Option(help="Units of the word-level LSTM, each way.", show_default=str(DEFAULT.hidden_size))
+        int | None,
+        typer.Option(help="Units of the word-level LSTM, per direction.", show_default=str(DEFAULT.hidden_size)),
     ] = None,
     num_layers: Annotated[
         int | None, typer.Option(help="Layers of the word-level LSTM.", show_default=str(DEFAULT.num_layers))
     ] = None,
     word_size: Annotated[
-        int | None, typer.Option(help="Numbers in a word's embedding.", show_default=str(DEFAULT.word_size))
+        int | None, typer.Option(help="Size of the word embeddings.", show_default=str(DEFAULT.word_size))
     ] = None,
     batch_words: Annotated[
-        int | None, typer.Option(help="Most words in a batch.", show_default=str(DEFAULT.batch_words))
+        int | None, typer.Option(help="Maximum number of words in a batch.", show_default=str(DEFAULT.batch_words))
     ] = None,
     precision: PrecisionOption = None,
     settings: Annotated[list[str] | None, settings_option(TaggerConfig)] = None,
@@ -102,7 +104,7 @@ def tagger(
 ) -> None:
     """Train a part-of-speech tagger on CoNLL-U files.
 
-    The folder holds the best model so far at all times, and Ctrl-C loses nothing: --resume goes on.
+    The folder always holds the best model so far. Ctrl-C loses nothing: --resume continues the run.
     """
     from hiddenstate.models.tagger.training import RUN_FILE, run_tagger
 

@@ -32,7 +32,7 @@ CHARACTERS, WORDS = defaults_for("char"), defaults_for("word")
 
 
 class Level(str, Enum):
-    """What is read and predicted."""
+    """The tokens that are read and predicted."""
 
     char = "char"
     word = "word"
@@ -45,45 +45,45 @@ def _default(name: str) -> str:
 
 
 def lm(
-    level: Annotated[Level | None, typer.Option(help="What is read and predicted.", show_default="char")] = None,
+    level: Annotated[Level | None, typer.Option(help="Tokens to read and predict.", show_default="char")] = None,
     train: Annotated[
         Path | None,
-        typer.Option(help="Text to learn from, or a part of a corpus, such as wikitext-2:train.", metavar="FILE"),
+        typer.Option(help="Text file to train on, or part of a corpus, such as wikitext-2:train.", metavar="FILE"),
     ] = None,
-    dev: Annotated[Path | None, typer.Option(help="Text that chooses the best epoch.", metavar="FILE")] = None,
+    dev: Annotated[Path | None, typer.Option(help="Text for choosing the best epoch.", metavar="FILE")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the model.", metavar="DIR")] = None,
-    test: Annotated[Path | None, typer.Option(help="Text to measure the finished model on.", metavar="FILE")] = None,
+    test: Annotated[Path | None, typer.Option(help="Text on which to test the finished model.", metavar="FILE")] = None,
     config: ConfigOption = None,
     resume: ResumeOption = None,
     run: RunOption = None,
     plot: PlotOption = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Most passes over the text.", show_default=_default("epochs"))
+        int | None, typer.Option(help="Maximum number of passes over the text.", show_default=_default("epochs"))
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same model.", show_default=_default("seed"))] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Highest step size.", show_default=_default("learning_rate"))
+        float | None, typer.Option(help="Peak learning rate.", show_default=_default("learning_rate"))
     ] = None,
     embedding_size: Annotated[
         int | None,
-        typer.Option(help="Numbers in the vector of a character or word.", show_default=_default("embedding_size")),
+        typer.Option(help="Size of the character or word embeddings.", show_default=_default("embedding_size")),
     ] = None,
     hidden_size: Annotated[
         int | None, typer.Option(help="Units of each layer.", show_default=_default("hidden_size"))
     ] = None,
     num_layers: Annotated[int | None, typer.Option(help="Layers.", show_default=_default("num_layers"))] = None,
     rows: Annotated[
-        int | None, typer.Option(help="Pieces of the text read side by side.", show_default=_default("rows"))
+        int | None, typer.Option(help="Batch size: pieces of the text read in parallel.", show_default=_default("rows"))
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Time steps of a batch.", show_default=_default("steps"))] = None,
+    steps: Annotated[int | None, typer.Option(help="Time steps per batch.", show_default=_default("steps"))] = None,
     precision: PrecisionOption = None,
     settings: Annotated[list[str] | None, settings_option(LanguageConfig)] = None,
     about_data: AboutOption = None,
     licence: LicenceOption = None,
 ) -> None:
-    """Train a language model on plain text, of characters or of words (what stands between blanks).
+    """Train a language model on plain text, on characters or on words (separated by spaces).
 
-    The folder holds the best model so far at all times, and Ctrl-C loses nothing: --resume goes on.
+    The folder always holds the best model so far. Ctrl-C loses nothing: --resume continues the run.
     """
     from hiddenstate.models.language.training import run_language_model, said
 
@@ -124,7 +124,7 @@ def lm(
 
 
 def _defaults(given: Mapping[str, str], config: Path | None) -> RunFile[LanguageConfig]:
-    """What holds where nothing is said, which depends on the level."""
+    """The default settings, which depend on the level."""
     from hiddenstate.models.language.training import RUN_FILES
 
     settings = {} if config is None else read_toml(config).get("settings", {})

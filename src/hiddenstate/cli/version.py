@@ -1,4 +1,4 @@
-"""``hiddenstate version``: what is installed, and which engine runs."""
+"""``hiddenstate version``: installed versions, and which engine runs."""
 
 import platform
 from importlib.metadata import version as version_of
@@ -7,7 +7,7 @@ from hiddenstate.cli.outputs import standard_output
 
 
 def version() -> None:
-    """Show versions, CPU features and which engine computes."""
+    """Show versions, CPU features and the engine in use."""
     import torch
 
     from hiddenstate.engine import kernels
@@ -25,11 +25,11 @@ def version() -> None:
 
 
 def _engine() -> str:
-    """Say what computes an ordinary call."""
+    """Describe what computes an ordinary call."""
     from hiddenstate.engine import kernels
 
     if kernels.isa() is None:
         return "torch's kernels, and the reference path (plain torch) where they have none"
     found = f"native, {kernels.isa()} (of {', '.join(kernels.isas())}), for float32, float64 and bfloat16 on CPU"
     of_int8 = kernels.int8()
-    return found if of_int8 is None else f"{found}; {of_int8.native.isa} for weights of 8 bits"
+    return found if of_int8 is None else f"{found}; {of_int8.native.isa} for int8 weights"

@@ -1,4 +1,4 @@
-"""What a check uses: it refuses an answer with the idea behind it, and draws numbers without moving the learner's."""
+"""Helpers of the checks: they reject answers, name the idea behind each, and draw numbers in a local random state."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,33 +9,33 @@ import torch
 from hiddenstate.course.misconceptions import idea_behind
 from hiddenstate.errors import AnswerError
 
-Check = Callable[..., str]  # takes an answer, refuses it or says what a right one shows
+Check = Callable[..., str]  # takes an answer; rejects it, or returns what a right one shows
 CLOSE = 1e-5
 
 
 def wrong(about: str, said: str) -> AnswerError:
-    """Return what refuses an answer.
+    """Return the error that rejects an answer.
 
     Args:
-        about: the misconception behind it, ``M1`` and so on; "" where none of them is.
-        said: what was got and what was expected, with numbers.
+        about: the misconception behind it, ``M1`` and so on; "" if none is.
+        said: the message: the result and the expected one, with numbers.
     """
     return AnswerError("\n".join(filter(None, (said, idea_behind(about)))), misconception=about)
 
 
 def empty() -> AnswerError:
-    """Return what refuses an answer that is not there yet."""
-    return AnswerError("There is no answer yet: write it in place of the three dots, and run the cell again.")
+    """Return the error for an answer that has not been given yet."""
+    return AnswerError("There is no answer yet. Replace the three dots with yours, and run the cell again.")
 
 
 def called(answer: object, *arguments: object) -> object:
-    """Call an answer that is a function, and refuse one that gives nothing.
+    """Call an answer that is a function, and reject one that returns nothing.
 
     Raises:
-        AnswerError: it is no function, or it gives None or three dots.
+        AnswerError: it is not a function, or returns None or three dots.
     """
     if not callable(answer):
-        raise wrong("", f"A function is asked for, and this is of type {type(answer).__name__}.")
+        raise wrong("", f"The answer should be a function, but its type is {type(answer).__name__}.")
     given = cast("Callable[..., object]", answer)(*arguments)
     if given is None or given is ...:
         raise empty()
@@ -43,26 +43,28 @@ def called(answer: object, *arguments: object) -> object:
 
 
 def tensor(answer: object, *shape: int) -> torch.Tensor:
-    """Return an answer as the tensor of this shape that is asked for.
+    """Return an answer as a tensor of the required shape.
 
     Raises:
-        AnswerError: it is something else.
+        AnswerError: it is not a tensor of this shape.
     """
     if not isinstance(answer, torch.Tensor):
-        raise wrong("", f"A tensor of shape {list(shape)} is asked for, and this is of type {type(answer).__name__}.")
+        raise wrong(
+            "", f"The answer should be a tensor of shape {list(shape)}, but its type is {type(answer).__name__}."
+        )
     if answer.shape != shape:
-        raise wrong("", f"The shape should be {list(shape)}, and it is {list(answer.shape)}.")
+        raise wrong("", f"The shape should be {list(shape)}, but it is {list(answer.shape)}.")
     return answer.detach()
 
 
 def near(a: torch.Tensor, b: torch.Tensor, within: float = CLOSE) -> bool:
-    """Say whether two tensors have the same shape and numbers, as far as rounding lets them."""
+    """Whether two tensors have the same shape and, up to rounding, the same numbers."""
     return a.shape == b.shape and bool(torch.allclose(a.detach(), b.detach(), atol=within, rtol=within))
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw the same numbers at each call, and leave the generator as it was."""
+    """Draw the same numbers at each call, without changing the global generator."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield

@@ -21,26 +21,26 @@ def one_at_a_time(answer: object) -> str:
         given = tensor(called(answer, lstm, list(x), state), STEPS, 1, UNITS)
         if not near(given, lstm(x, state)[0]):
             raise _other_loop(answer, given, lstm, x, state)
-    return "The loop gives the numbers of all at once, and the order of the inputs matters."
+    return "The loop gives the same numbers as one call, and the order of the inputs matters."
 
 
 def _other_loop(answer: object, given: Tensor, lstm: LSTM, x: Tensor, state: State) -> AnswerError:
-    """Say what a loop does that does not carry both."""
+    """Explain what is wrong with a loop that does not carry both states."""
     if near(given, _loop(lstm, x, state, "")):
         return _restarts(answer, lstm, x, state)
     if near(given, _loop(lstm, x, state, "h")):
-        return wrong("M3", "h goes on and c does not: each step begins with the first c again. Carry both.")
+        return wrong("M3", "h is carried and c is not: each step starts from the initial c. Carry both.")
     if near(given, _loop(lstm, x, state, "c")):
-        return wrong("M3", "c goes on and h does not: each step begins with the first h again. Carry both.")
+        return wrong("M3", "c is carried and h is not: each step starts from the initial h. Carry both.")
     if near(given, lstm(x)[0]):
-        return wrong("", "The loop begins with zeros, and a state was given. Begin with that.")
+        return wrong("", "The loop starts from zeros, but a state was given. Start from that one.")
     gap = (given - lstm(x, state)[0]).abs().amax(dim=(1, 2))
     first = int((gap > 1e-5).nonzero()[0, 0])
-    return wrong("", f"From step {first} on the outputs differ from those of all at once, there by {gap[first]:.4f}.")
+    return wrong("", f"From step {first} on, the outputs differ from those of one call, there by {gap[first]:.4f}.")
 
 
 def _loop(lstm: LSTM, x: Tensor, state: State, carried: str) -> Tensor:
-    """Run step after step; only the parts of the state that are named go on."""
+    """Run step by step, carrying only the named parts of the state."""
     outputs, (h, c) = [], state
     for element in x:
         out, (h_after, c_after) = lstm(element[None], (h, c))
@@ -50,7 +50,7 @@ def _loop(lstm: LSTM, x: Tensor, state: State, carried: str) -> Tensor:
 
 
 def _restarts(answer: object, lstm: LSTM, x: Tensor, state: State) -> AnswerError:
-    """Say how a loop comes to begin at the first state again and again: it hands that in, or a copy of it."""
+    """Explain why a loop restarts from the initial state: it passes that state, or a copy of it."""
     handed: list[Any] = []
 
     def watch(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
@@ -60,40 +60,46 @@ def _restarts(answer: object, lstm: LSTM, x: Tensor, state: State) -> AnswerErro
         called(answer, lstm, list(x), state)
     if any(hx is not None and hx[0] is not state[0] for hx in handed):
         return wrong(
-            "M1", "Each step is given a copy of the first state, with the same numbers. Hand in what came back."
+            "M1",
+            "Each step is given a copy of the initial state, with the same numbers. Pass in the state that came back.",
         )
-    return wrong("M1", "Each step is given the first state, so none knows of those before it. Hand in what came back.")
+    return wrong(
+        "M1",
+        "Each step is given the initial state, so none knows of those before it. Pass in the state that came back.",
+    )
 
 
 def rows_are_apart(answer: object) -> str:
-    """Check exercise 1.5: a test that finds a model in which rows of a batch have an influence on each other."""
+    """Check exercise 1.5: a test that finds models in which batch rows influence each other."""
     with seeded(15), torch.no_grad():
         lstm = LSTM(INPUTS, UNITS, batch_first=True)
         models = {"good": lstm, "swapped": _Swapped(lstm), "mean": _Mean(lstm), "leak": _Leak(lstm)}
         x = torch.randn(ROWS, STEPS, INPUTS)
         content = [name for name, model in models.items() if called(answer, model, x)]
     if "good" not in content:
-        raise wrong(
-            "M7", "It finds fault with the good model. There x and out are [N, T, ...]: rows are the first axis."
-        )
+        raise wrong("M7", "It rejects the correct model. There x and out are [N, T, ...]: rows are the first axis.")
     if content != ["good"]:
         raise _missed(content[1:])
-    return "It passes the good model, and finds an exchanged batch, a mean over rows, and a state that leaks."
+    return "It passes the correct model, and finds swapped axes, a mean over rows, and a leaking state."
 
 
 def _missed(content: list[str]) -> AnswerError:
-    """Say which broken models a test is content with."""
+    """Name the broken models that a test accepts."""
     if len(content) == 3:
         return wrong(
-            "M8", "It is content with three broken models. None raises, and all shapes are right: compare numbers."
+            "M8", "It accepts all three broken models. None raises, and all shapes are right: compare numbers."
         )
     if "leak" in content:
         return wrong(
-            "M25", "It misses a model in which each row begins where the row before ended: row 0 alone is right."
+            "M25", "It misses a model in which each row starts where the previous row ended: only row 0 is right."
         )
     if "swapped" in content:
-        return wrong("M8", "It misses the model that takes rows for steps. Change one row: do the others stay?")
-    return wrong("", "It misses the model that adds the mean over all rows. Change one row: do the others stay?")
+        return wrong(
+            "M8", "It misses the model that treats rows as steps. Change one row: do the others stay the same?"
+        )
+    return wrong(
+        "", "It misses the model that adds the mean over all rows. Change one row: do the others stay the same?"
+    )
 
 
 class _Broken(nn.Module):
@@ -103,7 +109,7 @@ class _Broken(nn.Module):
 
 
 class _Swapped(_Broken):
-    """Takes the first axis for time, as a layer without batch_first does."""
+    """Treats the first axis as time, as a layer without batch_first does."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, State]:
         out, state = self.lstm(x.transpose(0, 1))
@@ -119,7 +125,7 @@ class _Mean(_Broken):
 
 
 class _Leak(_Broken):
-    """Reads one row after the other, and never begins anew."""
+    """Reads the rows one after another, and never resets the state."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, State]:
         outputs = []

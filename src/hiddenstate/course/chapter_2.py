@@ -14,7 +14,7 @@ from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.names import GATES
 
 SIZES = ((4, 3), (1, 1), (5, 17))
-ONNX = "iofg"  # ONNX writes c for g
+ONNX = "iofg"  # ONNX calls g c
 HOLD, FLAG = 50, 3
 TORCH = "".join(GATES)
 
@@ -31,8 +31,8 @@ def cell(answer: object) -> str:
         if not all(map(near, given, wanted)):
             raise _other_cell(given, (x, h, c), weights)
         if not given[0].requires_grad or not all(map(near, _gradients(given, weights), _gradients(wanted, weights))):
-            raise wrong("M27", "The values are right and the gradients are not: something is detached on the way.")
-    return "Values and gradients are those of nn.LSTMCell, at three sizes."
+            raise wrong("M27", "The values are right but the gradients are not: something is detached along the way.")
+    return "Values and gradients match nn.LSTMCell at three sizes."
 
 
 def _gradients(states: tuple[Tensor, Tensor], weights: list[nn.Parameter]) -> tuple[Tensor, ...]:
@@ -41,14 +41,14 @@ def _gradients(states: tuple[Tensor, Tensor], weights: list[nn.Parameter]) -> tu
 
 def _states(given: object, units: int) -> tuple[Tensor, Tensor]:
     if not isinstance(given, tuple | list) or len(given) != 2:
-        raise wrong("M3", "Two tensors are asked for, h and c, in this order.")
+        raise wrong("M3", "The answer should be two tensors, h and c, in this order.")
     for each in given:
         tensor(each, 2, units)
     return given[0], given[1]
 
 
 def _step(read: tuple[Tensor, ...], weights: list[nn.Parameter], **other: Any) -> tuple[Tensor, Tensor]:
-    """Compute a step as a wrong answer does: another order of gates, g through σ, h without tanh, and so on."""
+    """Compute a step as a wrong answer does: gates in a different order, g through σ, h without tanh, and so on."""
     x, h, c = read
     z = x @ weights[0].T + weights[2] + h @ weights[1].T + weights[3] * other.get("b_hh", 1)
     parts = dict(zip(other.get("order", TORCH), z.chunk(4, dim=1), strict=True))
@@ -59,21 +59,21 @@ def _step(read: tuple[Tensor, ...], weights: list[nn.Parameter], **other: Any) -
 
 
 def _other_cell(given: tuple[Tensor, Tensor], read: tuple[Tensor, ...], weights: list[nn.Parameter]) -> AnswerError:
-    """Say what a cell computes that is not torch's."""
+    """Explain how a cell differs from torch's."""
 
     def is_that(**other: Any) -> bool:
         return all(map(near, given, _step(read, weights, **other)))
 
     if all(map(near, reversed(given), _step(read, weights))):
-        return wrong("M3", "c comes back first, and h second. torch gives h first: (h, c).")
+        return wrong("M3", "It returns c first and h second. torch returns h first: (h, c).")
     if is_that(gate=True):
-        return wrong("M18", "g goes through σ here, as a gate does. It is the candidate, between -1 and 1: tanh.")
+        return wrong("M18", "g goes through σ here, like a gate. It is the candidate, between -1 and 1: use tanh.")
     if is_that(bare=True):
-        return wrong("M19", "h is o·c here, as if c had bounds. It has none, so h is o·tanh(c).")
+        return wrong("M19", "h is o·c here, as if c were bounded. It is not, so h is o·tanh(c).")
     if is_that(exchanged=True):
-        return wrong("M17", "f multiplies what is new here, and i what is old. It is c = f·c_prev + i·g: f keeps.")
+        return wrong("M17", "f multiplies the new value here, and i the old one. It is c = f·c_prev + i·g: f keeps.")
     if is_that(b_hh=0):
-        return wrong("M21", "b_hh is left out. Both biases are added, at every step.")
+        return wrong("M21", "b_hh is missing. Both biases are added at every step.")
     order = next((order for order in map("".join, itertools.permutations(GATES)) if is_that(order=order)), None)
     if order is not None:
         return wrong("M15", f"The rows are read in the order {' '.join(order)}; torch stacks them {' '.join(TORCH)}.")
@@ -82,22 +82,24 @@ def _other_cell(given: tuple[Tensor, Tensor], read: tuple[Tensor, ...], weights:
 
 
 def from_onnx(answer: object) -> str:
-    """Check exercise 2.3: rows of a weight from ONNX's order of gates into torch's."""
+    """Check exercise 2.3: a weight's rows converted from ONNX's gate order to torch's."""
     rows = torch.arange(12.0)[:, None] * torch.ones(1, 2)  # gate k has rows 3k, 3k+1, 3k+2
     given = tensor(called(answer, rows), 12, 2)[:, 0].reshape(4, 3)
     blocks = [int(first) // 3 for first in given[:, 0]]
     expected = torch.tensor([[3.0 * block + k for k in range(3)] for block in blocks])
     if sorted(blocks) != [0, 1, 2, 3] or not torch.equal(given, expected):
         raise wrong(
-            "M16", "The rows of a gate are torn apart. A gate has H rows, one for each unit: move whole quarters."
+            "M16", "The rows of a gate are split up. A gate has H rows, one for each unit: move whole quarters."
         )
     order = "".join(ONNX[block] for block in blocks)
     if order == ONNX:
-        raise wrong("M15", "Nothing was moved, so the output gate's rows stand where torch reads the forget gate's.")
+        raise wrong("M15", "Nothing was moved, so the output gate's rows are where torch reads the forget gate's.")
     if order != TORCH:
-        why = " That is the way back, from torch's order to ONNX's." if blocks == [0, 3, 1, 2] else ""
-        raise wrong("M15", f"The quarters come out in the order {' '.join(order)}; torch's is {' '.join(TORCH)}.{why}")
-    return "Of 24 orders you have the one that torch reads."
+        why = " That is the reverse conversion, from torch's order to ONNX's." if blocks == [0, 3, 1, 2] else ""
+        raise wrong(
+            "M15", f"The quarters come out in the order {' '.join(order)}, but torch's is {' '.join(TORCH)}.{why}"
+        )
+    return "Of the 24 orders, you have the one that torch reads."
 
 
 def forget_bias(answer: object) -> str:
@@ -106,12 +108,12 @@ def forget_bias(answer: object) -> str:
         lstm = LSTM(4, 3, num_layers=2)
     before = _biases(lstm)
     if not callable(answer):
-        raise wrong("", f"A function is asked for, and this is of type {type(answer).__name__}.")
+        raise wrong("", f"The answer should be a function, but its type is {type(answer).__name__}.")
     answer(lstm)
     after = _biases(lstm)
     if not all(near(after[f"{layer}f"], torch.ones(3)) for layer in range(2)):
         raise _other_bias(before, after)
-    return "Both biases together are 1, so where x and h are 0, f = σ(1) = 0.731, in each layer."
+    return "The two biases add up to 1, so if x and h are 0, f = σ(1) = 0.731, in each layer."
 
 
 def _biases(lstm: LSTM) -> dict[str, Tensor]:
@@ -124,27 +126,31 @@ def _biases(lstm: LSTM) -> dict[str, Tensor]:
 
 
 def _other_bias(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> AnswerError:
-    """Say what the forget bias is, where it is not 1."""
+    """Describe a forget bias that is not 1."""
     first = after["0f"]
     if all(torch.equal(before[name], after[name]) for name in before):
-        return wrong("M22", f"Nothing has changed: torch draws biases at random, here a sum of {float(first[0]):.2f}.")
+        return wrong(
+            "M22", f"Nothing has changed: torch draws biases at random, which here add up to {float(first[0]):.2f}."
+        )
     if any(near(after[f"0{gate}"], torch.ones(3)) for gate in "igo"):
-        return wrong("M15", "Another gate's bias is 1 now. The forget gate's rows are the second quarter, H:2H.")
+        return wrong(
+            "M15", "The bias of a different gate is now 1. The forget gate's rows are the second quarter, H:2H."
+        )
     if near(first, torch.full((3,), 2.0)):
         value = 1 / (1 + math.exp(-2))
         return wrong("M22", f"The forget bias is 2, and σ(2) = {value:.3f}: both vectors hold 1, and they are added.")
     if not near(first, torch.ones(3)):
         sums = ", ".join(f"{value:.2f}" for value in first.tolist())
-        return wrong("M21", f"The two biases together are {sums}: what the other vector holds counts too.")
-    return wrong("M12", "Layer 0 has it, and layer 1 has not. Each layer has biases of its own.")
+        return wrong("M21", f"The two biases add up to {sums}: the values in the other vector count too.")
+    return wrong("M12", "Layer 0 has it, but layer 1 does not. Each layer has its own biases.")
 
 
 def latch(answer: object) -> str:
-    """Check exercise 2.5: eight numbers for a unit that keeps the sign that it saw under a flag."""
+    """Check exercise 2.5: eight numbers for a unit that keeps the sign of the value that came with a flag."""
     if not isinstance(answer, Mapping) or sorted(answer) != sorted(GATES):
-        raise wrong("M16", "A weight and a bias are asked for, for each of i, f, g, o.")
+        raise wrong("M16", "The answer should be a weight and a bias for each of i, f, g, o.")
     if any(each is ... for pair in answer.values() for each in pair):
-        raise wrong("", "Some of the eight numbers are not there yet.")
+        raise wrong("", "Some of the eight numbers are still missing.")
     with seeded(25), torch.no_grad():
         values = torch.where(torch.rand(HOLD + FLAG, 8) > 0.5, 1.0, -1.0)
         flags = torch.zeros(HOLD + FLAG, 8)
@@ -158,24 +164,24 @@ def latch(answer: object) -> str:
 
 
 def _lost(kept: Mapping[str, Tensor], sign: Tensor) -> AnswerError:
-    """Say why a unit has lost what it was to keep."""
+    """Explain why a unit lost the value it should keep."""
     f, i, o = float(kept["f"].min()), float(kept["i"].max()), float(kept["o"].min())
     if f < 0.05:
-        return wrong("M17", f"f is {f:.2f} after the flag: shut. A shut forget gate forgets; an open one keeps.")
+        return wrong("M17", f"f is {f:.2f} after the flag: closed. A closed forget gate forgets; an open one keeps.")
     if i > 0.05:
-        return wrong("", f"i is {i:.2f} where there is no flag, so each new value is written over the one to keep.")
+        return wrong("", f"i is {i:.2f} when there is no flag, so each new value overwrites the one to keep.")
     if f < 0.98:
         return wrong("M20", f"f is {f:.2f}, and that to the power of {HOLD} is {f**HOLD:.1e}: nothing is left.")
     if o < 0.5:
-        return wrong("M3", f"c has the sign, and h does not: o is {o:.2f}, so what is kept is not shown.")
+        return wrong("M3", f"c has the sign, but h does not: o is {o:.2f}, so the stored value is not output.")
     if bool((kept["h"] * sign).max() < 0):
         return wrong("", "It keeps the opposite sign: g has the sign of its weight times the value.")
     least = float(kept["h"][-1].abs().min())
-    return wrong("", f"|h| is {least:.2f} at the end, and more than 0.5 is asked for. Write more at the flag.")
+    return wrong("", f"|h| is {least:.2f} at the end, but should be more than 0.5. Write more at the flag.")
 
 
 def _latch_of(numbers: Mapping[str, Any]) -> LSTM:
-    """Make the LSTM: a weight for the flag (of g: for the value) and a bias, for each gate; and no way back from h."""
+    """Make the LSTM: for each gate a weight for the flag (for g: for the value) and a bias; h is not fed back."""
     lstm = LSTM(2, 1)
     with torch.no_grad():
         for weight in lstm.parameters():

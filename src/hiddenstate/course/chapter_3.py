@@ -15,7 +15,7 @@ from hiddenstate.errors import AnswerError
 from hiddenstate.nn.lstm import LSTM
 
 Tagged = list[list[tuple[str, str]]]
-# row is NOUN three times and VERB once, DET the most frequent tag of all; every, gulls and some are unknown.
+# row is NOUN three times and VERB once; DET is the most frequent tag; every, gulls and some are unknown.
 TRAIN: Tagged = [
     [("the", "DET"), ("row", "NOUN"), ("of", "ADP"), ("the", "DET"), ("boats", "NOUN")],
     [("they", "PRON"), ("row", "NOUN"), ("a", "DET"), ("the", "DET"), ("boat", "NOUN")],
@@ -31,9 +31,11 @@ def baseline(answer: object) -> str:
     """Check exercise 3.1: the accuracy of each word's most frequent tag."""
     given = called(answer, TRAIN, HELD)
     if not isinstance(given, float | int):
-        raise wrong("", f"A share is asked for, one number; this is of type {type(given).__name__}.")
+        raise wrong("", f"The answer should be a share, a single number, but its type is {type(given).__name__}.")
     if math.isclose(given, _share(TRAIN, HELD)):
-        return "Held-out words are tagged by what the training part has. On the course's text that is right for 85 %."
+        return (
+            "Held-out words are tagged using counts of the training part. On the course's text this is right for 85 %."
+        )
     raise _other_baseline(float(given))
 
 
@@ -52,14 +54,16 @@ def _share(train: Tagged, held: Tagged, unknown: str = "most", count_unknown: bo
 def _other_baseline(given: float) -> AnswerError:
     pairs = [pair for sentence in HELD for pair in sentence]
     if math.isclose(given, _share(HELD, HELD)):
-        return wrong("", f"{given:.2f} is what counts of the held-out part give: they are the answers. Count in train.")
+        return wrong(
+            "", f"{given:.2f} comes from counts of the held-out part, which contains the answers. Count in train."
+        )
     if math.isclose(given, _share(TRAIN, HELD, unknown="none")):
         return wrong("", f"{given:.2f} counts every unknown word as wrong. Give it the most frequent tag of all.")
     if math.isclose(given, _share(TRAIN, HELD, count_unknown=False)):
-        return wrong("", f"{given:.2f} leaves unknown words out. They are words that a tagger must tag: count them.")
+        return wrong("", f"{given:.2f} leaves out unknown words. A tagger has to tag those too: count them.")
     if math.isclose(given, sum(tag == "DET" for _, tag in pairs) / len(pairs)):
         return wrong("", f"{given:.2f} gives every word the same tag. Take each word's own most frequent one.")
-    return wrong("", f"On a small text it should be {_share(TRAIN, HELD):.4f}, and it is {given:.4f}.")
+    return wrong("", f"On a small text it should be {_share(TRAIN, HELD):.4f}, but it is {given:.4f}.")
 
 
 class _Tagger(nn.Module):
@@ -74,7 +78,7 @@ class _Tagger(nn.Module):
 
 
 def batch_loss(answer: object) -> str:
-    """Check exercise 3.2: the loss of a padded batch is that of its sentences."""
+    """Check exercise 3.2: the loss of a padded batch equals that of its sentences."""
     with seeded(32), torch.no_grad():
         model = _Tagger()
         ids = [torch.randint(1, 9, (length,)) for length in (5, 2, 3)]
@@ -85,11 +89,11 @@ def batch_loss(answer: object) -> str:
         right = torch.stack(each).sum() / 10
         if not near(given, right):
             raise _other_loss(float(given), float(right), _known_losses(model, ids, gold))
-    return f"{float(given):.4f}, in a batch as one by one: neither padding nor the other sentences count."
+    return f"{float(given):.4f}, both in a batch and one by one: neither padding nor the other sentences count."
 
 
 def _known_losses(model: _Tagger, ids: list[Tensor], gold: list[Tensor]) -> dict[str, float]:
-    """Compute what batches give that are put together wrongly."""
+    """Compute the losses of wrongly assembled batches."""
     lengths, padded = torch.tensor([len(row) for row in ids]), pad_sequence(ids)
     masked, counted = pad_sequence(gold, padding_value=-100).flatten(), pad_sequence(gold).flatten()
     with_lengths, without = model(padded, lengths), model(padded)
@@ -107,9 +111,12 @@ def _known_losses(model: _Tagger, ids: list[Tensor], gold: list[Tensor]) -> dict
 _LOSSES = {
     "lengths": ("M30", "the scores were computed without lengths, so the reverse direction read padding first."),
     "padding": ("M31", "padding counts as words with tag 0. Pad the tags with -100, which cross_entropy leaves out."),
-    "both": ("M29", "padding is read by the LSTM and counted in the loss. It needs lengths, and tags of -100."),
+    "both": ("M29", "the LSTM reads padding, and the loss counts it. Use lengths, and tags of -100."),
     "turned": ("M31", "scores and tags are flattened in different orders: [N, T] and [T, N]."),
-    "means": ("", "each sentence weighs the same. A word of a short sentence then counts more than one of a long one."),
+    "means": (
+        "",
+        "every sentence has the same weight, so a word in a short sentence counts more than one in a long sentence.",
+    ),
 }
 
 
@@ -117,12 +124,12 @@ def _other_loss(given: float, right: float, known: Mapping[str, float]) -> Answe
     for name, value in known.items():
         if math.isclose(given, value, abs_tol=1e-5):
             about, said = _LOSSES[name]
-            return wrong(about, f"It is {given:.4f}, and the sentences one by one give {right:.4f}: {said}")
-    return wrong("", f"It is {given:.4f}, and the sentences one by one give {right:.4f} a word.")
+            return wrong(about, f"It is {given:.4f}, but the sentences one by one give {right:.4f}: {said}")
+    return wrong("", f"It is {given:.4f}, but the sentences one by one give {right:.4f} per word.")
 
 
 class _Series(nn.Module):
-    """A tagger that keeps a state from call to call, and writes down how it is used."""
+    """A tagger that keeps a state from call to call, and records how it is used."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -149,7 +156,9 @@ def evaluate(answer: object) -> str:
     try:
         given = called(answer, model, train, held)
     except KeyError as error:
-        raise wrong("", f"KeyError {error}: a word that training has not must be read as unknown, number 1.") from None
+        raise wrong(
+            "", f"KeyError {error}: a word that is not in the training data must be read as unknown, number 1."
+        ) from None
     left = _bugs(model)
     if left:
         names = " and ".join(name for name, *_ in left)
@@ -157,19 +166,19 @@ def evaluate(answer: object) -> str:
     if model.read != [[2, 1], [4, 3, 1]]:
         raise wrong("", "Some words were not given to the model. Unknown ones count too: read them as number 1.")
     if given != 0.6:
-        raise wrong("", f"3 of 5 words are tagged rightly, 0.6, and this is {given}.")
-    return "No dropout, no state of another sentence, unknown words read, held-out sentences: all four are mended."
+        raise wrong("", f"3 of 5 words are tagged correctly, which is 0.6; this is {given}.")
+    return "No dropout, no state from another sentence, unknown words included, held-out sentences: all four are fixed."
 
 
 def _bugs(model: _Series) -> list[tuple[str, str, str]]:
-    """Name the bugs that are still there, as far as the model can see them."""
+    """Name the remaining bugs that the model can detect."""
     found = []
     if [len(row) for row in model.read] == [2, 3] and model.read == [[2, 3], [3, 5, 4]]:
-        found.append(("the data", "", "The sentences that were tagged are those it was trained on."))
+        found.append(("the data", "", "The tagged sentences are the ones it was trained on."))
     if any(model.trained):
-        found.append(("dropout", "M24", "The model was in training mode, so dropout was at work: model.eval()."))
+        found.append(("dropout", "M24", "The model was in training mode, so dropout was active: model.eval()."))
     if any(model.left):
-        found.append(("the state", "M25", "A sentence began with the state of the one before: model.state = None."))
+        found.append(("the state", "M25", "A sentence started from the state of the previous one: model.state = None."))
     return found
 
 
@@ -178,42 +187,46 @@ def least_sure(answer: object) -> str:
     p = torch.tensor([[0.4, 0.6, 0.0, 0.0], [0.61, 0.13, 0.13, 0.13], [1.0, 0.0, 0.0, 0.0]])
     given = called(answer, p)
     if not isinstance(given, Sequence) or len(given) != 2:
-        raise wrong("", "Two things are asked for: the index of the word, and its entropy.")
+        raise wrong("", "The answer should be two things: the index of the word, and its entropy.")
     entropy = -torch.xlogy(p, p).sum(-1)
     index, bits = int(given[0]), float(given[1])
     right = float(entropy[1]) / math.log(2)
     if index == 1 and math.isclose(bits, right, abs_tol=1e-4):
         return f"Word 1, {bits:.2f} bits: more than word 0, whose best tag has less probability."
     if math.isnan(bits):
-        raise wrong("", "The entropy is nan: 0·log2(0) is 0 here, and torch computes 0·(-inf). Use torch.xlogy.")
+        raise wrong("", "The entropy is nan: 0·log2(0) should be 0, but torch computes 0·(-inf). Use torch.xlogy.")
     if index == 1 and math.isclose(bits, float(entropy[1]), abs_tol=1e-4):
         raise wrong("", f"{bits:.2f} is in nats. Divide by ln 2: {right:.2f} bits.")
     if index == 0:
-        raise wrong("", "Word 0 has the least probable best tag. But word 1 could be any of four tags: more bits.")
+        raise wrong("", "Word 0 has the least probable best tag. But word 1 could have any of four tags: more bits.")
     if index == 2:
-        raise wrong("", "Word 2 is the one it is most sure of: 0 bits. Most bits is least sure.")
-    raise wrong("", f"Word 1 with {right:.4f} bits is asked for, and this is word {index} with {bits:.4f}.")
+        raise wrong("", "Word 2 is the one it is most sure of: 0 bits. The most bits means the least certainty.")
+    raise wrong("", f"The answer is word 1 with {right:.4f} bits; this is word {index} with {bits:.4f}.")
 
 
 def changed(answer: object) -> str:
-    """Check exercise 3.5: what differs between two calls with dropout."""
+    """Check exercise 3.5: differences between two calls with dropout."""
     if not isinstance(answer, Mapping) or sorted(answer) != [1, 2, 3]:
-        raise wrong("", "A dict is asked for, with a set for 1, 2 and 3 layers.")
+        raise wrong("", "The answer should be a dict with a set for 1, 2 and 3 layers.")
     if any(each is ... for each in answer.values()):
-        raise wrong("", "Some of the sets are not there yet.")
+        raise wrong("", "Some of the sets are still missing.")
     given = {layers: set(names) for layers, names in answer.items()}
     right = {layers: _differs(layers) for layers in (1, 2, 3)}
     if given == right:
-        return "Layer 0 and the only layer never change: dropout is between layers, and the last output is whole."
+        return "Layer 0, or an only layer, never changes: dropout is applied between layers, not to the last output."
     if not any(given.values()):
-        raise wrong("M24", "Nothing changes in eval mode. In training mode each call drops other values.")
+        raise wrong("M24", "Nothing changes in eval mode. In training mode each call drops different values.")
     if given[1]:
-        raise wrong("M23", "With one layer there is no place between layers: nothing is dropped, and torch warns.")
+        raise wrong("M23", "With one layer there is nothing between layers: nothing is dropped, and torch warns.")
     if any("l0.h" in names for names in given.values()):
-        raise wrong("M23", "Layer 0 is computed before anything is dropped; it drops no step's state either.")
+        raise wrong(
+            "M23", "Layer 0 is computed before anything is dropped, and states are not dropped between steps either."
+        )
     if any("l1.h" not in given[layers] for layers in (2, 3)):
-        raise wrong("M23", "What is dropped is layer 1's input, so layer 1 changes. Of the output nothing is dropped.")
-    raise wrong("M23", f"Of 3 layers {', '.join(sorted(right[3]))} differ: each layer above the first.")
+        raise wrong(
+            "M23", "Dropout applies to layer 1's input, so layer 1 changes. Nothing is dropped from the output."
+        )
+    raise wrong("M23", f"With 3 layers, {', '.join(sorted(right[3]))} differ: every layer above the first.")
 
 
 def _differs(layers: int) -> set[str]:

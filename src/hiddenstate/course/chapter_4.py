@@ -27,17 +27,17 @@ def windows(answer: object) -> str:
         raise _other_rows(x, begins)
     if not torch.equal(y, x + 1):
         raise _other_targets(x, y, [len(each) for each, _ in given])
-    return "Each row goes on where it stopped, and every target is the next character, the last of a row too."
+    return "Each row continues where it stopped, and every target is the next character, including a row's last one."
 
 
 def _windows_of(given: object) -> Windows:
     try:
         listed = [(x, y) for x, y in cast("Sequence[Any]", given)]
     except (TypeError, ValueError):
-        raise wrong("", "A list of pairs (x, y) is asked for.") from None
+        raise wrong("", "The answer should be a list of pairs (x, y).") from None
     for pair in listed:
         if any(not isinstance(each, Tensor) or each.dim() != 2 for each in pair) or pair[0].shape != pair[1].shape:
-            raise wrong("", "x and y are two tensors of one shape, [steps, rows].")
+            raise wrong("", "x and y should be two tensors of the same shape, [steps, rows].")
     return listed
 
 
@@ -46,17 +46,24 @@ def _other_layout(given: Windows) -> AnswerError:
     if shape == [ROWS, STEPS]:
         return wrong("M8", f"The first window is {shape}: rows, then steps. Time comes first: [{STEPS}, {ROWS}].")
     steps = sum(len(x) for x, _ in given)
-    return wrong("", f"Rows of {LENGTH} characters in windows of {STEPS} are asked for; these have {steps} steps.")
+    return wrong(
+        "", f"The answer should have rows of {LENGTH} characters in windows of {STEPS}; these have {steps} steps."
+    )
 
 
 def _other_rows(x: Tensor, begins: Tensor) -> AnswerError:
     if torch.equal(x.flatten(), torch.arange(x.numel())):
-        return wrong("M28", "Neighbouring characters stand in different rows. A state goes along a row, never across.")
+        return wrong(
+            "M28", "Neighbouring characters are in different rows. A state is carried along a row, never across."
+        )
     if torch.equal(x.sort(dim=0).values, begins + torch.arange(LENGTH)[:, None]):
-        return wrong("M28", "The windows are shuffled, so a row's state is handed to another place of the text.")
+        return wrong("M28", "The windows are shuffled, so a row's state is carried to a different place in the text.")
     first = (x[0] != begins).nonzero()
     row = int(first[0, 0]) if len(first) else 0
-    return wrong("", f"Row {row} begins at character {int(x[0, row])}, and should at {int(begins[row])} and go on.")
+    return wrong(
+        "",
+        f"Row {row} starts at character {int(x[0, row])}; it should start at {int(begins[row])} and go on.",
+    )
 
 
 def _other_targets(x: Tensor, y: Tensor, steps: list[int]) -> AnswerError:
@@ -64,27 +71,33 @@ def _other_targets(x: Tensor, y: Tensor, steps: list[int]) -> AnswerError:
         return wrong("", "Targets are the characters that were just read. They should be those that come next.")
     places = [int(place) for place in (y != x + 1).any(dim=1).nonzero()[:, 0]]
     if places == [LENGTH - 1]:
-        return wrong("", f"The last target of row 0 is character {int(y[-1, 0])}, its own beginning: it wraps round.")
+        return wrong(
+            "", f"The last target of row 0 is character {int(y[-1, 0])}, the row's own start: it wraps around."
+        )
     ends = [sum(steps[: k + 1]) - 1 for k in range(len(steps))]
     if places == ends:
-        return wrong("", f"The last target of each window wraps round: after {int(x[ends[0], 0])} comes its beginning.")
+        return wrong(
+            "", f"The last target of each window wraps around: {int(x[ends[0], 0])} is followed by the window's start."
+        )
     return wrong("", f"At step {places[0]} the target is {int(y[places[0], 0])}, after {int(x[places[0], 0])}.")
 
 
 def goes_on(answer: object) -> str:
-    """Check exercise 4.2: a test that finds lists of windows in which rows do not go on."""
+    """Check exercise 4.2: a test that finds lists of windows whose rows are not continuous."""
     lists = _lists()
     content = {name for name, given in lists.items() if called(answer, given)}
     if "good" not in content:
-        raise wrong("", "It finds fault with the good list. Its targets are the next characters, its rows go on.")
+        raise wrong(
+            "", "It rejects the correct list, whose targets are the next characters and whose rows are continuous."
+        )
     missed = content - {"good"}
     if missed:
         raise _missed(missed, len(lists) - 1)
-    return "It passes the good list, and finds shuffled windows, exchanged rows, a gap, and targets that wrap."
+    return "It passes the correct list, and finds shuffled windows, swapped rows, a gap, and targets that wrap around."
 
 
 def _lists() -> dict[str, Windows]:
-    """Make a good list of windows, and broken ones."""
+    """Make a correct list of windows, and broken ones."""
     text = torch.arange(CHARACTERS)
     x, y = (text[shift : shift + ROWS * LENGTH].view(ROWS, LENGTH).T for shift in (0, 1))
 
@@ -105,58 +118,61 @@ def _lists() -> dict[str, Windows]:
 
 
 def _first_row_of(good: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Take row 0 of one window, and the rows behind it of another."""
+    """Take row 0 of one window, and the remaining rows of another."""
     x, y = (torch.cat([a[:, :1], b[:, 1:]], dim=1) for a, b in zip(good, other, strict=True))
     return x, y
 
 
 def _missed(missed: set[str], every: int) -> AnswerError:
-    """Say which broken lists a test is content with."""
+    """Name the broken lists that a test accepts."""
     if len(missed) == every:
-        return wrong("", "It is content with all four broken lists: their shapes are right, and the characters wrong.")
+        return wrong("", "It accepts all four broken lists: their shapes are right, but the characters are wrong.")
     if {"shuffled", "gap", "rows"} <= missed:
-        return wrong("M26", "It looks within windows alone. Whether a state may go on is decided at their borders.")
+        return wrong("M26", "It only looks inside windows. Whether a state may be carried is decided at their borders.")
     if missed == {"rows"}:
-        return wrong("M28", "It misses exchanged rows: row 0 goes on, the others do not. Look at all of them.")
+        return wrong("M28", "It misses swapped rows: row 0 is continuous, the others are not. Look at all of them.")
     if missed == {"targets"}:
         return wrong("", "It misses targets that are wrong within a window. Compare y[:-1] with x[1:].")
-    return wrong("", f"It is content with a list that is broken: {', '.join(sorted(missed))}.")
+    return wrong("", f"It accepts a broken list: {', '.join(sorted(missed))}.")
 
 
 def borders(answer: object) -> str:
     """Check exercise 4.3: values, gradient and error at three kinds of border."""
     names = ("detach", "zeros", "neither")
     if not isinstance(answer, Mapping) or sorted(answer) != sorted(names):
-        raise wrong("", "A dict with detach, zeros and neither is asked for.")
+        raise wrong("", "The answer should be a dict with detach, zeros and neither.")
     if any(value is ... for row in answer.values() for value in row.values()):
-        raise wrong("", "Some places of the table are empty.")
+        raise wrong("", "Some cells of the table are empty.")
     right = {name: _border(name) for name in names}
     for name in names:
         for column, value in right[name].items():
             if bool(answer[name].get(column)) != value:
                 raise wrong(*_BORDERS[name, column])
-    return "detach keeps what was read and stops what is learnt; zeros lose both; with neither backward raises."
+    return "detach keeps the state but cuts its gradient; zeros lose both; with neither, backward raises."
 
 
 _BORDERS = {
-    ("detach", "values"): ("M27", "detach changes no number: h and c go on as they are."),
+    ("detach", "values"): ("M27", "detach changes no numbers: h and c stay as they are."),
     ("detach", "gradient"): ("M27", "detach cuts the graph: no loss of the second window reaches the first."),
-    ("detach", "raises"): ("M27", "After detach each backward has a graph of its own, so none is used twice."),
-    ("zeros", "values"): ("M26", "Zeros are another state, so the second window gives other outputs: a row forgets."),
-    ("zeros", "gradient"): ("M26", "Zeros were not computed from the first window, so no gradient gets there."),
-    ("zeros", "raises"): ("M26", "With zeros each backward has a graph of its own, so none is used twice."),
-    ("neither", "values"): ("M26", "Handed on as it is, the state has the same numbers as in one run."),
+    ("detach", "raises"): ("M27", "After detach each backward has its own graph, so none is used twice."),
+    ("zeros", "values"): (
+        "M26",
+        "Zeros are a different state, so the second window gives different outputs: a row forgets.",
+    ),
+    ("zeros", "gradient"): ("M26", "Zeros were not computed from the first window, so no gradient reaches it."),
+    ("zeros", "raises"): ("M26", "With zeros each backward has its own graph, so none is used twice."),
+    ("neither", "values"): ("M26", "Carried unchanged, the state has the same numbers as in one run."),
     ("neither", "gradient"): ("M20", "Nothing is cut, so the loss of the second window reaches the first."),
     ("neither", "raises"): (
         "M27",
-        "The second backward goes through the first window's graph, which is gone. retain_graph=True keeps it, and "
-        "then the weights in it have changed.",
+        "The second backward goes through the first window's graph, which was freed. retain_graph=True keeps it, but "
+        "by then its weights have changed.",
     ),
 }
 
 
 def _border(name: str) -> dict[str, bool]:
-    """Find out what holds at a border."""
+    """Find out what happens at a border."""
     change: dict[str, Callable[[Tensor], Tensor]] = {"detach": Tensor.detach, "zeros": torch.zeros_like}
     across = change.get(name, Tensor.clone)
     with seeded(43):
@@ -186,16 +202,18 @@ def tempered(answer: object) -> str:
     if cold.isnan().any():
         raise wrong("", "At 0 it gives nan: infinity minus infinity. The limit is a one-hot vector.")
     if not near(cold, torch.nn.functional.one_hot(scores.argmax(-1), 6).float()):
-        raise wrong("", f"At 0 the highest score should have all of it, and it has {float(cold.max()):.3f}.")
-    return "At 1 the softmax, below 1 sharper, at 0 the highest score alone."
+        raise wrong("", f"At 0 the highest score should have probability 1, but it has {float(cold.max()):.3f}.")
+    return "At 1 it is the softmax, below 1 sharper, and at 0 only the highest score remains."
 
 
 def _other_temperature(given: Tensor, scores: Tensor, temperature: float) -> AnswerError:
     if near(given, (scores * temperature).softmax(-1)):
-        return wrong("", f"At {temperature} it is flatter where it should be sharper: divide the scores.")
+        return wrong("", f"At {temperature} it is flatter but should be sharper: divide the scores.")
     total = float(given[0].sum())
     if abs(total - 1) > 1e-3:
-        return wrong("", f"At {temperature} the probabilities sum to {total:.2f}. Divide the scores, before softmax.")
+        return wrong(
+            "", f"At {temperature} the probabilities add up to {total:.2f}. Divide the scores, before softmax."
+        )
     return wrong("", f"At {temperature} the highest probability should be higher: every positive temperature counts.")
 
 
@@ -204,17 +222,19 @@ def units(answer: object) -> str:
     nats = 1.4442
     given = called(answer, nats)
     if not isinstance(given, Sequence) or len(given) != 2:
-        raise wrong("", "Two numbers are asked for: bits, and equally likely choices.")
+        raise wrong("", "The answer should be two numbers: bits, and equally likely choices.")
     bits, choices = float(given[0]), float(given[1])
     if not math.isclose(bits, nats / math.log(2), rel_tol=1e-4):
         if math.isclose(bits, nats * math.log(2), rel_tol=1e-4):
             raise wrong("", f"{bits:.4f}: a bit is the smaller unit, so there are more of them. Divide by ln 2.")
         if math.isclose(bits, math.log2(nats), rel_tol=1e-4):
-            raise wrong("", f"{bits:.4f} is the logarithm of a logarithm. The loss is one already: change its unit.")
-        raise wrong("", f"Of one nat should come {1 / math.log(2):.4f} bits; {nats} gave {bits:.4f}.")
+            raise wrong(
+                "", f"{bits:.4f} is the logarithm of a logarithm. The loss already is a logarithm: change its unit."
+            )
+        raise wrong("", f"One nat should give {1 / math.log(2):.4f} bits; {nats} gave {bits:.4f}.")
     if not math.isclose(choices, math.exp(nats), rel_tol=1e-4):
         if math.isclose(choices, 2**nats, rel_tol=1e-4):
-            raise wrong("", f"{choices:.2f} takes nats for bits: 2 to the bits is e to the nats.")
+            raise wrong("", f"{choices:.2f} confuses nats with bits: 2 to the bits is e to the nats.")
         if math.isclose(choices, math.exp(bits), rel_tol=1e-4):
             raise wrong("", f"{choices:.2f} is e to the *bits*. Use 2 to the bits, or e to the nats.")
         raise wrong("", f"{choices:.2f} choices should be {math.exp(nats):.2f}.")

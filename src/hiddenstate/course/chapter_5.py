@@ -16,8 +16,8 @@ from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.lstm import LSTM
 
 UNITS, TOKENS = 512, 2000
-OPEN = {"i": 20.0, "f": -20.0, "o": 20.0}  # biases of units that hand their candidate on
-Wire = tuple[str, int, int, float]  # a part of the weights, row, column, value
+OPEN = {"i": 20.0, "f": -20.0, "o": 20.0}  # biases of units that pass on their candidate
+Wire = tuple[str, int, int, float]  # a weight: its tensor, row, column and value
 LAYERS = ("l0", "l0r", "l1", "l1r")
 CLEAN, OTHER = ["She", "likes", "to", "play", "."], ["She", "likes", "the", "play", "."]
 PLAY = 3
@@ -26,18 +26,18 @@ PLAY = 3
 def best_of(answer: object) -> str:
     """Check exercise 5.1: the largest correlation of 512 units of noise with a random label."""
     if isinstance(answer, bool) or not isinstance(answer, float | int):
-        raise wrong("", f"One number is asked for, and this is of type {type(answer).__name__}.")
+        raise wrong("", f"The answer should be one number, but its type is {type(answer).__name__}.")
     drawn = _drawn()
     if abs(answer - drawn) <= 0.2 * drawn:
-        return f"Over ten draws it is {drawn:.3f} on average, and nothing at all is behind it."
+        return f"Over ten draws it averages {drawn:.3f}, with nothing at all behind it."
     alone = 1 / math.sqrt(TOKENS)
     if answer == 0:
         raise wrong("", f"Noise is 0 on average, over units; the best of {UNITS} is not the average: {drawn:.3f}.")
     if math.isclose(answer, alone, rel_tol=0.1):
-        raise wrong("", f"{answer:.3f} is what *one* unit is likely to have. The best of {UNITS} has three times that.")
+        raise wrong("", f"{answer:.3f} is typical of *one* unit. The best of {UNITS} has three times that.")
     if answer > 0.2:
         raise wrong("M35", f"{answer:.2f} would be more than chance: that is {drawn:.3f} here.")
-    raise wrong("", f"{answer:.3f} is not near what is drawn, {drawn:.3f}. It goes with 1 / √n.")
+    raise wrong("", f"{answer:.3f} is not close to the drawn value, {drawn:.3f}. It scales with 1 / √n.")
 
 
 @cache
@@ -53,7 +53,7 @@ def _drawn() -> float:
 
 
 class Case(NamedTuple):
-    """A network of two layers, with a unit of layer 0, and whether the output hangs on it."""
+    """A two-layer network, with a unit of layer 0, and whether the output depends on it."""
 
     lstm: LSTM
     unit: int
@@ -61,7 +61,7 @@ class Case(NamedTuple):
 
 
 def is_used(answer: object) -> str:
-    """Check exercise 5.2: whether a unit is used, on networks whose truth is known."""
+    """Check exercise 5.2: whether a unit is used, in networks where the answer is known."""
     cases = _cases()
     with seeded(52):
         x = torch.rand(30, 1, 1, dtype=torch.float64) * 2 - 1
@@ -71,23 +71,27 @@ def is_used(answer: object) -> str:
     false = {name for name, case in cases.items() if said[name] != case.used}
     if false:
         raise _misjudged(false, said)
-    return "Right on a copy that nobody reads, a faint unit, a saturated gate, and a path that ends at a shut gate."
+    return "Right for an unused copy, a faint unit, a saturated gate, and a path that ends at a closed gate."
 
 
 def _misjudged(false: set[str], said: dict[str, bool]) -> AnswerError:
-    """Say which truth was missed, and what must have been looked at."""
+    """Name the missed case, and the likely reason."""
     if len(set(said.values())) == 1:
-        return wrong("", f"It says {next(iter(said.values()))} of every unit. Two kinds are there.")
+        return wrong("", f"It says {next(iter(said.values()))} for every unit, but there are units of both kinds.")
     if {"copy", "faint"} <= false:
         return wrong(
-            "M35", "It goes by how strong a unit is: a faint one is read with a large weight, a copy by nobody."
+            "M35", "It judges by how strong a unit is: a faint one is read with a large weight, a copy by nothing."
         )
     if "copy" in false and "read" not in false:
-        return wrong("M35", "It takes the copy for used. It goes with the output as the unit does that *is* read.")
+        return wrong(
+            "M35", "It says that the copy is used. The copy correlates with the output like the unit that *is* read."
+        )
     if "saturated" in false:
-        return wrong("", "It misses a saturated gate: a small change does nothing there, another value does a lot.")
+        return wrong(
+            "", "It misses a saturated gate: a small change does nothing there, but a different value does a lot."
+        )
     if "shut" in false:
-        return wrong("", "It takes a weight for use: behind it is a gate that is shut, so nothing gets to the output.")
+        return wrong("", "It treats a weight as use: the gate behind it is closed, so nothing reaches the output.")
     return wrong("", f"It is wrong about: {', '.join(sorted(false))}.")
 
 
@@ -109,7 +113,7 @@ def _cases() -> dict[str, Case]:
 
 
 def _wired(*wires: Wire) -> LSTM:
-    """Make an LSTM of two layers, whose gates are open, with these weights; unit 0 of layer 0 copies x."""
+    """Make a two-layer LSTM with open gates and these weights; unit 0 of layer 0 copies x."""
     lstm = LSTM(1, 2, num_layers=2, dtype=torch.float64)
     with torch.no_grad():
         for weight in lstm.parameters():
@@ -130,21 +134,21 @@ def _tagger() -> Tagger:
 
 
 def turns(answer: object) -> str:
-    """Check exercise 5.3: where a patch turns the tag of a word."""
+    """Check exercise 5.3: where a patch changes the tag of a word."""
     try:
         layer, step = cast("Sequence[object]", answer)
     except (TypeError, ValueError):
-        raise wrong("", 'A layer and a step are asked for, such as ("l1", 0).') from None
+        raise wrong("", 'The answer should be a layer and a step, such as ("l1", 0).') from None
     if layer not in LAYERS or not isinstance(step, int) or not 0 <= step < len(OTHER):
         raise wrong("", f"The layer is one of {' '.join(LAYERS)}, the step 0 to {len(OTHER) - 1}.")
     p = _patched(str(layer), step)
     if p > 0.5:
-        return f"At {layer}, step {step}, the patch makes play a verb, {p:.2f}: the difference goes by there."
+        return f"At {layer}, step {step}, the patch makes play a verb, {p:.2f}: the difference passes through there."
     raise _not_there(str(layer), step, p)
 
 
 def _patched(layer: str, step: int) -> float:
-    """Compute how probable a verb is with a patch."""
+    """Compute the probability of a verb with a patch."""
     tagger = _tagger()
     source = tagger.read(CLEAN).trace
     with tagger.lstm.edit(*(patch(f"{layer}.{state}", source=source, t=step) for state in "ch")):
@@ -156,12 +160,14 @@ def _not_there(layer: str, step: int, p: float) -> AnswerError:
     if layer.endswith("r") and step < PLAY:
         return wrong("M6", f"{p:.2f}: the reverse direction reads from right to left, so step {step} comes after play.")
     if step < 2:
-        return wrong("", f"{p:.2f}: up to step 1 both sentences are the same, so the patch puts in what is there.")
+        return wrong("", f"{p:.2f}: up to step 1 both sentences are the same, so the patch changes nothing.")
     if step > PLAY and not layer.endswith("r"):
         return wrong(
-            "", f"{p:.2f}: at step {step} play has been read already, and its tag hardly hangs on later states."
+            "", f"{p:.2f}: by step {step} play has already been read, and its tag hardly depends on later states."
         )
-    return wrong("", f"{p:.2f}: here only a part of the difference goes by. Where does all of it, on the way to play?")
+    return wrong(
+        "", f"{p:.2f}: only part of the difference passes through here. Where does all of it, on the way to play?"
+    )
 
 
 _SENTENCES = {

@@ -19,7 +19,7 @@ ORDERS = ("iofg", "ifog", "fiog")
 
 
 def in_chunks(answer: object) -> str:
-    """Check exercise 6.1: chunks of any sizes give the whole."""
+    """Check exercise 6.1: chunks of any size give the same result as one call."""
     with seeded(61), torch.no_grad():
         lstm, x = LSTM(3, 5), torch.randn(sum(SIZES), 2, 3)
         out, state = lstm(x)
@@ -30,12 +30,14 @@ def in_chunks(answer: object) -> str:
             if not near(tensor(given, *out.shape), out):
                 raise _other_chunks(given, out, lstm, x, cut)
             if not all(map(near, after, state)):
-                raise wrong("M3", "The outputs are right, and the final state is not that of the whole: h and c.")
-    return "Every cut gives the outputs and the state of the whole."
+                raise wrong(
+                    "M3", "The outputs are right, but the final state (h and c) is not that of the whole sequence."
+                )
+    return "Every split gives the outputs and the state of the whole sequence."
 
 
 def _cut(sizes: list[int]) -> list[int]:
-    """Let sizes sum up to the number of steps."""
+    """Adjust the sizes to add up to the number of steps."""
     ends = [min(end, sum(SIZES)) for end in itertools.accumulate(sizes)]
     return [end - begin for begin, end in itertools.pairwise([0, *ends]) if end > begin]
 
@@ -44,33 +46,33 @@ def _pair(given: object) -> tuple[Tensor, State]:
     try:
         out, (h, c) = cast("Sequence[Any]", given)
     except (TypeError, ValueError):
-        raise wrong("M3", "Two things are asked for: out, and the state, a pair (h, c).") from None
+        raise wrong("M3", "The answer should be two things: out, and the state, a pair (h, c).") from None
     return out, (h, c)
 
 
 def _other_chunks(given: Tensor, out: Tensor, lstm: LSTM, x: Tensor, sizes: list[int]) -> AnswerError:
-    """Say what becomes of a state that is not carried."""
+    """Explain what happens to a state that is not carried."""
     if near(given, torch.cat([lstm(chunk)[0] for chunk in x.split(sizes)])):
-        return wrong("M32", "Each chunk begins at zeros, so nothing is known of the chunks before it.")
+        return wrong("M32", "Each chunk starts from zeros, so it knows nothing of the chunks before it.")
     first = lstm(x[: sizes[0]])[1]
     again = [lstm(chunk, first if k else None)[0] for k, chunk in enumerate(x.split(sizes))]
     if near(given, torch.cat(again)):
-        return wrong("M1", "Each chunk begins where the *first* ended. Hand in what the last call returned.")
+        return wrong("M1", "Each chunk starts where the *first* ended. Pass in the state that the last call returned.")
     step = int((given - out).abs().amax(dim=(1, 2)).gt(1e-5).nonzero()[0, 0])
-    return wrong("M3", f"From step {step} on it differs, in a chunk that follows another: carry h and c, both.")
+    return wrong("M3", f"It differs from step {step} on, in a chunk that follows another one: carry both h and c.")
 
 
 def resets(answer: object) -> str:
-    """Check exercise 6.2: last steps turned into first steps."""
+    """Check exercise 6.2: marks of last steps converted to marks of first steps."""
     done = torch.zeros(6, 3, dtype=torch.bool)
     done[1, 0] = done[3, 0] = done[2, 1] = done[5, 2] = True
     right = torch.zeros_like(done)
     right[1:] = done[:-1]
     given = tensor(called(answer, done.clone()), 6, 3)
     if given.dtype != torch.bool:
-        raise wrong("", f"A bool tensor is asked for, and this one is {given.dtype}.")
+        raise wrong("", f"The answer should be a bool tensor, but its dtype is {given.dtype}.")
     if torch.equal(given, right):
-        return "Each sequence begins one step after the one before it is done, in its own row."
+        return "Each sequence starts one step after the previous one in its row ends."
     raise _other_mask(given, done, right)
 
 
@@ -78,15 +80,15 @@ def _other_mask(given: Tensor, done: Tensor, right: Tensor) -> AnswerError:
     if torch.equal(given, done):
         return wrong("M26", "The last step is marked, so it is cut off from its own sequence. The reset comes after.")
     if not given.any():
-        return wrong("M25", "Nothing is marked: each sequence goes on with the state of the one before.")
+        return wrong("M25", "Nothing is marked: each sequence continues with the state of the previous one.")
     if torch.equal(given, done.roll(1, dims=0)):
-        return wrong("", "Row 2 is marked at step 0: its last step was rolled round to the beginning.")
+        return wrong("", "Row 2 is marked at step 0: its last step was rolled around to the start.")
     if torch.equal(given, right.any(dim=1, keepdim=True).expand_as(right)):
-        return wrong("M28", "All rows are reset when one is done. The others' sequences go on.")
+        return wrong("M28", "All rows are reset when one is done, but the sequences of the others continue.")
     aside = torch.zeros_like(done)
     aside[:, 1:] = done[:, :-1]
     if torch.equal(given, aside):
-        return wrong("M8", "Marks have moved to the next *row*. Steps are the first axis.")
+        return wrong("M8", "The marks have moved to the next *row*. Steps are the first axis.")
     t, n = (int(place) for place in (given != right).nonzero()[0])
     return wrong("", f"At step {t} of row {n} it is {bool(given[t, n])}, and should be {bool(right[t, n])}.")
 
@@ -101,11 +103,11 @@ def skill(answer: object) -> str:
     for said, series in ((last, walk), (nearly, wave)):
         given = called(answer, said, series)
         if not isinstance(given, float | int):
-            raise wrong("", f"One number is asked for, and this is of type {type(given).__name__}.")
+            raise wrong("", f"The answer should be one number, but its type is {type(given).__name__}.")
         right = _skill(said, series)
         if not math.isclose(given, right, abs_tol=1e-5):
             raise _other_skill(float(given), right, said, series)
-    return "The last value and some noise has a skill below 0 on a random walk; what is nearly right has one near 1."
+    return "On a random walk, the last value plus noise has a skill below 0; a nearly perfect forecast has one near 1."
 
 
 def _skill(said: Tensor, series: Tensor) -> float:
@@ -114,24 +116,28 @@ def _skill(said: Tensor, series: Tensor) -> float:
 
 
 def _other_skill(given: float, right: float, said: Tensor, series: Tensor) -> AnswerError:
-    """Say what was compared in place of forecasts with what came."""
+    """Name what was computed instead of the skill of the forecasts."""
     came = series[1:]
     rival = ((series[:-1] - came) ** 2).mean()
     if math.isclose(given, float(1 - ((said - series) ** 2).mean() / rival), abs_tol=1e-5):
-        return wrong("M34", f"{given:.2f} on a random walk is a leak: what was said at t is held against t, not t+1.")
+        return wrong(
+            "M34", f"{given:.2f} on a random walk is a leak: the forecast made at t is compared with t, not t+1."
+        )
     spread = ((came - came.mean()) ** 2).mean()
     if math.isclose(given, float(1 - ((said[:-1] - came) ** 2).mean() / spread), abs_tol=1e-5):
-        return wrong("M34", f"{given:.2f} on a random walk: the mean is too weak a rival. The last value is one.")
+        return wrong("M34", f"{given:.2f} on a random walk: the mean is too weak a baseline. Use the last value.")
     together = float(torch.corrcoef(torch.stack([said[:-1].flatten(), came.flatten()]))[0, 1])
     if math.isclose(given, together, abs_tol=1e-4):
-        return wrong("M34", f"{given:.2f} is a correlation. Whatever follows a random walk one step behind has that.")
+        return wrong(
+            "M34", f"{given:.2f} is a correlation. Anything that follows a random walk one step behind has that."
+        )
     if math.isclose(given, 1 - right, abs_tol=1e-5):
         return wrong("", f"{given:.2f} is the ratio of the errors. Skill is 1 minus that: 0 is no better.")
-    return wrong("", f"It is {given:.4f}, and should be {right:.4f}.")
+    return wrong("", f"It is {given:.4f}, but should be {right:.4f}.")
 
 
 def mended(answer: object) -> str:
-    """Check exercise 6.4: an LSTM whose gates were read in a wrong order."""
+    """Check exercise 6.4: an LSTM whose gates were loaded in the wrong order."""
     for seed, order in enumerate(ORDERS):
         with seeded(64 + seed), torch.no_grad():
             right, x = LSTM(3, 4), torch.randn(6, 2, 3)
@@ -139,15 +145,15 @@ def mended(answer: object) -> str:
             broken = _turned(right, [TORCH.index(gate) for gate in order])
         given = called(answer, broken, x, out)
         if not isinstance(given, nn.Module):
-            raise wrong("", f"An LSTM is asked for, and this is of type {type(given).__name__}.")
+            raise wrong("", f"The answer should be an LSTM, but its type is {type(given).__name__}.")
         with torch.no_grad():
             if not near(given(x)[0], out):
                 raise _not_mended(given, broken, right, order)
-    return f"Found in every order that was tried: {', '.join(' '.join(order) for order in ORDERS)}."
+    return f"Repaired for every order tried: {', '.join(' '.join(order) for order in ORDERS)}."
 
 
 def _turned(lstm: LSTM, order: Sequence[int]) -> LSTM:
-    """Give the LSTM whose quarters are another's, in this order."""
+    """Return the LSTM whose quarters are those of another LSTM, in this order."""
     turned = LSTM(lstm.input_size, lstm.hidden_size)
     parts = {name: value.chunk(4) for name, value in lstm.state_dict().items()}
     turned.load_state_dict({name: torch.cat([quarters[k] for k in order]) for name, quarters in parts.items()})
@@ -158,12 +164,13 @@ def _not_mended(given: nn.Module, broken: LSTM, right: LSTM, order: str) -> Answ
     now, was, wanted = given.state_dict(), broken.state_dict(), right.state_dict()
     file = " ".join(order)
     if all(torch.equal(now[name], was[name]) for name in wanted):
-        return wrong("M15", f"It is as it was: its quarters stand in the file's order {file}, torch's is i f g o.")
+        return wrong("M15", f"It is unchanged: its quarters are in the file's order {file}, but torch's is i f g o.")
     sorts = {name.split("_")[0] for name in wanted if not torch.equal(now[name], wanted[name])}
     if sorts == {"bias"}:
-        return wrong("M21", "The weights are in order now, the biases are not. They have quarters too, all 4H of them.")
+        return wrong("M21", "The weights are in order now, but the biases are not. Their 4H values have quarters too.")
     return wrong(
-        "M15", f"For a file in the order {file} it does not give out. Not every file is ONNX's: try all orders."
+        "M15",
+        f"For a file in the order {file} the outputs are wrong. Not every file comes from ONNX: try all orders.",
     )
 
 
@@ -180,32 +187,32 @@ class _Ahead(nn.Module):
 
 
 def can_stream(answer: object) -> str:
-    """Check exercise 6.5: a test that finds models whose outputs hang on later input."""
+    """Check exercise 6.5: a test that finds models whose outputs depend on later input."""
     with seeded(65), torch.no_grad():
         plain, both = LSTM(3, 4), LSTM(3, 4, bidirectional=True)
         models = {"plain": plain, "both": both, "ahead": _Ahead(LSTM(3, 4))}
         x = torch.randn(7, 2, 3)
         said = {name: bool(called(answer, model, x)) for name, model in models.items()}
     if said == {"plain": True, "both": False, "ahead": False}:
-        return "It passes the LSTM that reads forward, and finds the reverse direction and the look ahead."
+        return "It passes the LSTM that reads forward, and finds the reverse direction and the look-ahead."
     if all(said.values()):
-        raise wrong("M33", "It passes the bidirectional one, whose first output hangs on the last input.")
+        raise wrong("M33", "It passes the bidirectional one, whose first output depends on the last input.")
     if not said["plain"]:
-        changed = "the last output hangs on the last input, and may" if not said["both"] else ""
-        why = changed if _spares_early(answer, x) else "outputs may hang on what came *before* them"
-        raise wrong("", f"It refuses the LSTM that reads forward: {why or 'it reads nothing ahead'}.")
+        changed = "the last output depends on the last input, as it may" if not said["both"] else ""
+        why = changed if _spares_early(answer, x) else "outputs may depend on what came *before* them"
+        raise wrong("", f"It rejects the LSTM that reads forward: {why or 'it does not read ahead'}.")
     raise wrong("", "It misses a model that looks one step ahead, without a reverse direction: compare numbers.")
 
 
 class _Constant(nn.Module):
-    """Lets every output but the last be the same for any input."""
+    """Makes every output but the last the same for any input."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
         return torch.cat([torch.zeros_like(x[:-1]), x[-1:]]), None
 
 
 def _spares_early(answer: object, x: Tensor) -> bool:
-    """Tell whether a test objects to a last output that hangs on the last input, and on nothing else."""
+    """Whether a test rejects an LSTM only because its last output depends on the last input."""
     return not called(answer, _Constant(), x)
 
 

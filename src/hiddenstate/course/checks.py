@@ -1,4 +1,4 @@
-"""The checks of all chapters by the number of their exercise."""
+"""The checks of all chapters, by exercise number."""
 
 from hiddenstate.course import chapter_1, chapter_2, chapter_3, chapter_4, chapter_5, chapter_6
 from hiddenstate.course.answers import Check, empty
@@ -15,19 +15,19 @@ EXERCISES: dict[str, Check] = {
 
 
 def check(exercise: str, answer: object) -> None:
-    """Check an answer to an exercise of the course, and print what a right one shows.
+    """Check an answer to an exercise of the course, and print what a right answer shows.
 
     Args:
         exercise: its number, such as ``"1.2"``.
-        answer: what the exercise asks for; three dots or None are no answer.
+        answer: the answer; three dots or None count as none.
 
     Raises:
-        AnswerError: the answer is not right. The message says what it gives, what was expected, and which idea is
-            behind it.
+        AnswerError: the answer is wrong. The message gives its result, the expected one, and the misconception behind
+            it.
         NameUnknownError: there is no such exercise.
     """
     if exercise not in EXERCISES:
-        raise NameUnknownError(f"there is no exercise {exercise!r}; there is {' '.join(EXERCISES)}")
+        raise NameUnknownError(f"there is no exercise {exercise!r}; choose one of {' '.join(EXERCISES)}")
     try:
         if answer is None or answer is ...:
             raise empty()

@@ -1,4 +1,4 @@
-"""The notebooks and data of the course, as they lie in the package."""
+"""The notebooks and data of the course, which are files of the package."""
 
 import os
 from contextlib import suppress
@@ -13,7 +13,7 @@ NOTEBOOKS, DATA = _HERE / "notebooks", _HERE / "data"
 
 
 def data(name: str) -> Path:
-    """Return where a file of the course's data lies.
+    """Return the path of a file of the course's data.
 
     Raises:
         NameUnknownError: there is no such file.
@@ -25,20 +25,20 @@ def data(name: str) -> Path:
 
 
 def copy(folder: Path) -> list[Path]:
-    """Copy the notebooks into a folder, and the data into the folder ``data`` in it; both are made where they are not.
+    """Copy the notebooks into a folder, and the data into its subfolder ``data``; both are created if needed.
 
     Raises:
-        ArgumentError: one of the files, or a link of its name, is there already. Nothing is copied then: it may hold
-            somebody's answers.
-        FileWriteError: one cannot be written, or the folder ``data`` is a link; those that were written are deleted, so
-            that it can be tried again.
+        ArgumentError: one of the files, or a link with its name, already exists. Nothing is copied, as it may contain
+            someone's answers.
+        FileWriteError: a file cannot be written, or ``data`` is a link; files already written are deleted, so you can
+            try again.
     """
     wanted = {folder / path.name: path for path in _files(NOTEBOOKS)}
     wanted |= {folder / "data" / path.name: path for path in _files(DATA)}
     refuse_link(folder / "data")
     for place in wanted:
         if os.path.lexists(place):
-            raise ArgumentError(f"{place} is there already, perhaps with your answers; give another folder")
+            raise ArgumentError(f"{place} already exists, perhaps with your answers; give a different folder")
     folders = [folder / "data", folder, *folder.parents]
     missing = [each for each in folders if not each.exists()]
     copied: list[Path] = []

@@ -1,4 +1,4 @@
-"""What learners get wrong about LSTMs: 35 ideas, each of which was seen in a forum, a tutorial or a bug report."""
+"""35 common misconceptions about LSTMs, each seen in a forum, a tutorial or a bug report."""
 
 
 def idea_behind(about: str) -> str:

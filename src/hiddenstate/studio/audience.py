@@ -1,4 +1,4 @@
-"""Who looks: pages that are open somewhere, each with a queue of its own that keeps the latest messages."""
+"""The audience: open pages, each with its own queue of the latest messages."""
 
 from collections import deque
 from collections.abc import Callable
@@ -6,14 +6,14 @@ from collections.abc import Callable
 from hiddenstate.base.forks import ForkSafeLock
 from hiddenstate.studio.messages import Begin, Message, Step, ViewMessage
 
-KEPT = 512  # messages that wait for one who looks
+KEPT = 512  # messages in a viewer's queue
 
 
 class Subscriber:
-    """One who looks: the messages that wait for them.
+    """A viewer: its queue of messages.
 
     Args:
-        wake: called, from whatever thread, when there is something to take: once until it is taken.
+        wake: called, from any thread, when there are messages to take: once until they are taken.
     """
 
     def __init__(self, wake: Callable[[], None]) -> None:
@@ -23,7 +23,7 @@ class Subscriber:
         self.begun = False
 
     def put(self, message: Message) -> None:
-        """Add a message; where too many wait, the older half goes."""
+        """Add a message; if the queue is full, its older half is dropped."""
         with self._lock.lock:
             asleep = not self._waiting
             self._waiting.append(message)
@@ -33,30 +33,30 @@ class Subscriber:
             self._wake()
 
     def take(self) -> list[Message]:
-        """Return what waits, in its order."""
+        """Return the queued messages in order, and empty the queue."""
         with self._lock.lock:
             taken, self._waiting = self._waiting, deque()
         return list(taken)
 
 
 class Audience:
-    """All who look. Without any, telling costs nothing worth measuring."""
+    """All viewers. With none, sending a message costs almost nothing."""
 
     def __init__(self) -> None:
         self.lookers: tuple[Subscriber, ...] = ()
         self._lock = ForkSafeLock()
 
     def __reduce__(self) -> tuple[type["Audience"], tuple[()]]:
-        """A copy, of a stream that is watched, say, is looked at by nobody yet."""
+        """A copy, say of a watched stream, starts with no viewers."""
         return Audience, ()
 
     def join(self, looker: Subscriber) -> None:
-        """Tell this one, too, from now on."""
+        """Add a viewer."""
         with self._lock.lock:
             self.lookers = (*self.lookers, looker)
 
     def leave(self, looker: Subscriber) -> None:
-        """Tell this one nothing more."""
+        """Remove a viewer."""
         with self._lock.lock:
             self.lookers = tuple(each for each in self.lookers if each is not looker)
 
@@ -67,7 +67,7 @@ class Audience:
 
 
 def _later_half(waiting: deque[Message]) -> deque[Message]:
-    """Drop the older half of the steps, and say what is looked at and from which state the stream goes on after it."""
+    """Drop the older half of the steps; first come the view, and the state from which the stream continues."""
     every = list(waiting)
     dropped, kept = every[: len(every) // 2], every[len(every) // 2 :]
     views = [message.view for message in dropped if isinstance(message, ViewMessage)]

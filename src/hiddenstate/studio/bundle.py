@@ -1,6 +1,6 @@
-"""What the page needs to run a model: a head as JSON, and weights as a safetensors file.
+"""The data that the page needs to run a model: a head as JSON, and weights as a safetensors file.
 
-The head says what the model is, in the words of `hiddenstate.names`, so that the page has no gate order of its own.
+The head describes the model with the names of `hiddenstate.names`, so the page does not define a gate order itself.
 """
 
 import itertools
@@ -18,7 +18,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Given:
-    """What was handed over beside a model: numbers to read, or a trace.
+    """Data given along with a model: numbers to read, or a trace.
 
     Attributes:
         steps: T.
@@ -35,12 +35,12 @@ class Bundle:
 
     Attributes:
         kind: ``tagger``, ``language-model``, ``lstm`` or ``trace``.
-        name: what it is called on the page.
-        config: sizes, and all else that decides what the model is.
+        name: its name on the page.
+        config: sizes, and all other settings that define the model.
         weights: the bytes of a safetensors file.
-        vocabulary: of a tagger or language model.
+        vocabulary: that of a tagger or language model.
         card: Markdown.
-        given: what lies beside the weights, under names that begin with ``given.``.
+        given: data stored with the weights, under names that begin with ``given.``.
     """
 
     kind: str
@@ -52,12 +52,12 @@ class Bundle:
     given: Given | None = None
 
     def named(self, name: str) -> "Bundle":
-        """Return the same under another name."""
+        """Return the same bundle under a different name."""
         return replace(self, name=name)
 
     def head(self) -> dict[str, Any]:
-        """Return all but the weights, ready for JSON."""
-        from hiddenstate.text.tokenise import PATTERN  # whose making takes its time, which not everyone has to spend
+        """Return everything except the weights, ready for JSON."""
+        from hiddenstate.text.tokenise import PATTERN  # computed only when needed, as it takes time
 
         given = None if self.given is None else {"steps": self.given.steps, "tokens": self.given.tokens}
         return {
@@ -81,12 +81,12 @@ class Bundle:
 
 
 def as_json(value: Any) -> bytes:
-    """Return data as JSON; half a character, as a page may send and a command line hold, is written as its escape."""
+    """Return data as JSON; lone surrogates, which pages and command lines can contain, are escaped."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
 
 
 def assign_ids(bundles: Sequence[Bundle]) -> dict[str, Bundle]:
-    """Give each bundle an id that can stand in an address: its name, and a number where that is not enough."""
+    """Give each bundle an id that can be used in an address: its name, with a number if the name is taken."""
     found: dict[str, Bundle] = {}
     for bundle in bundles:
         stem = re.sub(r"[^a-z0-9]+", "-", bundle.name.lower()).strip("-")[:60] or bundle.kind

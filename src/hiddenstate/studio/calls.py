@@ -1,4 +1,4 @@
-"""What an LSTM inside a model reads when the model is called."""
+"""The input of an LSTM inside a model when the model is called."""
 
 from typing import Any
 
@@ -11,19 +11,19 @@ from hiddenstate.studio.modules import Layer, Numbers
 
 
 def numbers_read(model: nn.Module, path: str, layer: Layer, x: Any) -> Numbers:
-    """Call the model, and return what the LSTM at a path was given in its first call.
+    """Call the model, and return the arguments of the first call of the LSTM at a path.
 
     Args:
         model: any module.
         path: where the LSTM is.
         layer: the LSTM.
-        x: what the model is called with; a tuple holds several arguments.
+        x: the model's input; a tuple holds several arguments.
 
     Raises:
-        ArgumentError: the LSTM was not called, or is a cell, which reads one step a call.
+        ArgumentError: the LSTM was not called, or is a cell, which reads one step per call.
     """
     if not hasattr(layer, "num_layers"):
-        raise ArgumentError(f"{path!r} is a cell, which reads one step a call: trace the model and show the trace")
+        raise ArgumentError(f"{path!r} is a cell, which reads one step per call; trace the model and show the trace")
     seen: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
     handle = layer.register_forward_pre_hook(
         lambda _, args, kwargs: seen.append((args, kwargs)), prepend=True, with_kwargs=True
@@ -35,7 +35,7 @@ def numbers_read(model: nn.Module, path: str, layer: Layer, x: Any) -> Numbers:
         handle.remove()
     if not seen:
         raise ArgumentError(
-            f"the LSTM at {path!r} was not called by the model, so it read nothing; choose another path"
+            f"the LSTM at {path!r} was not called by the model, so it read nothing; choose a different path"
         )
     args, kwargs = seen[0]
     given = dict(zip(("input", "hx"), args, strict=False)) | kwargs

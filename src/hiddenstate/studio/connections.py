@@ -1,4 +1,4 @@
-"""The server's open connections: those that send no request make room for those that do."""
+"""The server's open connections: idle ones make room for new ones."""
 
 import asyncio
 from collections.abc import Iterator, MutableSet
@@ -8,8 +8,8 @@ from typing import Any
 class Connections(MutableSet[Any]):
     """The connections of one uvicorn server, oldest first. uvicorn adds and discards them.
 
-    uvicorn answers 503 once it has ``most`` connections. So before that a new connection replaces the oldest one that
-    has sent no request or, if every connection has sent one, the oldest one that has its answer and waits for another.
+    uvicorn answers 503 once it has ``most`` connections. Before that, a new connection replaces the oldest one that has
+    sent no request or, if all have sent one, the oldest one that has its answer and is idle.
 
     Args:
         most: uvicorn's ``limit_concurrency``.
@@ -35,24 +35,24 @@ class Connections(MutableSet[Any]):
         self._open[connection] = None
 
     def discard(self, connection: Any) -> None:
-        """Forget a connection that was closed."""
+        """Remove a closed connection."""
         self._open.pop(connection, None)
 
     def _make_room(self) -> None:
         idle = [each for each in self if _is_idle(each)]
         oldest = next((each for each in idle if each.cycle is None), idle[0] if idle else None)
         if oldest is not None:
-            self.discard(oldest)  # now: its transport reports the end only later
+            self.discard(oldest)  # at once: its transport reports the end only later
             oldest.transport.close()
 
     async def close_idle(self, seconds: float) -> None:
-        """Close connections that send no whole request within ``seconds``, until cancelled. uvicorn would keep them."""
+        """Close connections that send no complete request within ``seconds``, until cancelled. uvicorn keeps them."""
         before: dict[Any, Any] = {}
         while True:
             await asyncio.sleep(seconds)
             waiting = {each: each.cycle for each in self if _is_idle(each)}
             for connection, cycle in waiting.items():
-                if connection in before and before[connection] is cycle:  # no request since the last time
+                if connection in before and before[connection] is cycle:  # no request since the last check
                     connection.transport.close()
             before = waiting
 

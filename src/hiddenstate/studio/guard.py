@@ -1,8 +1,8 @@
-"""Who may ask: the checks that every request passes, and the headers that every answer carries.
+"""Access control: the checks on every request, and the headers of every response.
 
-The studio shows a person's own models to that person's browser. Other sites that the browser has open must not reach
-it: not by a request of theirs (Origin), nor by a name of theirs that leads to this machine (Host: DNS rebinding), nor
-by guessing (the token). Nothing is allowed across origins.
+The studio shows a user's models in the user's own browser. Other sites open in that browser must not reach it: not by
+their own requests (Origin), not by a domain that resolves to this machine (Host: DNS rebinding), and not by guessing
+(the token). Cross-origin requests are never allowed.
 """
 
 import hmac
@@ -28,22 +28,22 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 NO_TOKEN = (
-    "This is hiddenstate's studio. Open the whole address that it printed when it was started: a secret stands at its "
+    "This is hiddenstate's studio. Open the whole address that it printed when it started: it contains a secret at its "
     "end."
 )
 
 
 @dataclass(frozen=True)
 class Guard:
-    """Wraps an application: what may not ask is answered here.
+    """Wraps an application, and answers forbidden requests itself.
 
-    The token is the first part of the path, so that whatever the page asks for below its own address carries it.
+    The token is the first part of the path, so every request that the page makes below its own address includes it.
 
     Attributes:
-        app: what answers those who may ask, told that it stands below the token: where it sends one, the token stays.
+        app: the application that handles allowed requests, mounted below the token, so that redirects keep it.
         token: the secret.
-        names: names that the server may be called by; numeric addresses too where ``any_address`` is true, as they
-            can't be made to lead elsewhere.
+        names: host names under which the server may be reached; with ``any_address``, also numeric addresses, which
+            DNS can't redirect.
         any_address: whether it listens to other machines.
     """
 
@@ -61,16 +61,16 @@ class Guard:
         if refusal is None:
             await self.app({**scope, "root_path": f"/{self.token}"}, receive, _with_headers(send))
         elif scope["type"] == "websocket":
-            await receive()  # the wish to connect
+            await receive()  # the connection request
             await send({"type": "websocket.close", "code": 1008, "reason": refusal[1][:100]})
         else:
             await PlainTextResponse(refusal[1], refusal[0])(scope, receive, _with_headers(send))
 
     def _refusal(self, headers: Headers, path: str) -> tuple[int, str] | None:
-        """Say with which status and words a request is refused, or None."""
+        """Return the status and message with which a request is refused, or None."""
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._is_ours(hosts[0]):
-            return 421, "The studio is not called by this name. Open the address that it printed."
+            return 421, "The studio does not answer to this name. Open the address that it printed."
         if any(origin.lower() != f"http://{hosts[0].lower()}" for origin in headers.getlist("origin")):
             return 403, "Other sites may not ask the studio."
         if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
@@ -108,6 +108,6 @@ def _with_headers(send: Send) -> Send:
 
 
 def server_names(host: str, others: Iterable[str] = ()) -> Sites:
-    """Names by which a server bound to ``host`` may be called."""
+    """Host names that a server bound to ``host`` accepts."""
     bound = f"[{host}]" if ":" in host else host
     return frozenset(name.lower() for name in (*_LOCAL, bound, *others))

@@ -8,36 +8,36 @@ from hiddenstate.studio import assets
 from hiddenstate.studio.bundle import Bundle, as_json
 
 TEMPLATE = "index.html"
-# Marks in the template, each on a line of its own.
+# Markers in the template, each on its own line.
 _HEAD, _BODY = "<!-- head -->", "<!-- body -->"
 
 
 def fill(head: Sequence[str], body: Sequence[str]) -> str:
-    """Put lines into the template's head, and at the end of its body."""
+    """Insert lines into the template's head, and at the end of its body."""
     template = assets.text(TEMPLATE)
     return template.replace(_HEAD, "\n    ".join(head), 1).replace(_BODY, "\n    ".join(body), 1)
 
 
 def data(identifier: str, value: Any) -> str:
-    """Return an element that holds data for a script: nothing in it can end the element, or begin another."""
+    """Return an element with data for a script; nothing in the data can end the element or start another."""
     text = as_json(value).decode()
     return packed(identifier, text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
 def packed(identifier: str, text: str) -> str:
-    """Return an element that holds text for a script, in which there is no ``<``."""
+    """Return an element with text for a script; the text must contain no ``<``."""
     assert "<" not in text
     return f'<script type="application/json" id="{html.escape(identifier)}">{text}</script>'
 
 
 def boot(host: str, bundles: Mapping[str, Bundle], view: Mapping[str, Any], live: str = "") -> dict[str, Any]:
-    """Return what the page is told at the beginning: `Boot` in static/types.js."""
+    """Return the page's boot data: `Boot` in static/types.js."""
     models = [{"id": key, "name": bundle.name, "kind": bundle.kind} for key, bundle in bundles.items()]
     return {"host": host, "models": models, "view": view, "live": live}
 
 
 def policy(**sources: str) -> str:
-    """Return a content security policy that allows these and nothing else."""
+    """Return a content security policy that allows only these."""
     allowed = {"default": "'none'", **sources}
     directives = [f"{name}-src {value}" for name, value in allowed.items()]
     return "; ".join([*directives, "base-uri 'none'", "form-action 'none'"])

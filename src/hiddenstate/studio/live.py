@@ -1,6 +1,6 @@
 """Streams that are watched while they run.
 
-Who looks is told of each step. The stream never waits for anyone, and where nobody looks it does nothing but run.
+Viewers are told of each step. The stream never waits for them, and with no viewers it only runs.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from hiddenstate.studio.messages import Begin, Floats, Step
 
 
 class LiveStream:
-    """A `hiddenstate.Stream` that can be looked at while it runs: use it in the stream's place.
+    """A `hiddenstate.Stream` that can be watched while it runs: use it in place of the stream.
 
     >>> import hiddenstate as hs, torch
     >>> stream = LiveStream(hs.LSTM(4, 3).stream())
@@ -29,22 +29,22 @@ class LiveStream:
     torch.Size([3])
 
     Args:
-        stream: what runs.
-        row: which of the stream's rows is shown.
+        stream: the stream to run.
+        row: the batch row to show.
 
     Raises:
         IndexRangeError: the stream has no such row.
-        ArgumentTypeError: it is not one int.
+        ArgumentTypeError: the row is not an int.
     """
 
     def __init__(self, stream: Stream, row: int = 0) -> None:
         self.stream = stream
         self.row = resolve_one(row, stream.batch, "row")
         self.audience = Audience()
-        self._told = -1  # the step that those who look expect next
+        self._told = -1  # the step that viewers expect next
 
     def step(self, x: Array, token: str | None = None, *, out: Array | None = None) -> Array:
-        """Read one time step, as `hiddenstate.Stream.step` does; ``token`` is the word that is shown for it."""
+        """Read one time step, as `hiddenstate.Stream.step` does; ``token`` is the word to show for it."""
         lookers = self.audience.lookers
         if not lookers:
             return self.stream.step(x, out=out)
@@ -54,10 +54,10 @@ class LiveStream:
         return done
 
     def feed(self, chunk: Array, tokens: Sequence[str] | None = None) -> Array:
-        """Read several time steps, as `hiddenstate.Stream.feed` does; ``tokens`` are the words that are shown for them.
+        """Read several time steps, as `hiddenstate.Stream.feed` does; ``tokens`` are the words to show for them.
 
         Raises:
-            ShapeError: there is not a token for each step.
+            ShapeError: the numbers of tokens and steps differ.
         """
         axis = 1 if self.stream.layout == "NT" else 0
         if tokens is not None and chunk.ndim == 3 and len(tokens) != chunk.shape[axis]:
@@ -76,13 +76,13 @@ class LiveStream:
         self._told = -1
 
     def load(self, path: str | Path) -> None:
-        """Go on from a saved state, as `hiddenstate.Stream.load` does."""
+        """Continue from a saved state, as `hiddenstate.Stream.load` does."""
         self.stream.load(path)
         self._told = -1
 
     @property
     def state(self) -> State:
-        """The stream's state; assign another to go on from there."""
+        """The stream's state; assign a state to continue from it."""
         return self.stream.state
 
     @state.setter
@@ -91,7 +91,7 @@ class LiveStream:
         self._told = -1
 
     def _begin(self, lookers: tuple[Subscriber, ...]) -> None:
-        """Say from which state the next step goes on, to those who can't know it."""
+        """Send the state before the next step to viewers that don't have it."""
         known = self._told == self.stream.t
         unaware = [looker for looker in lookers if not (known and looker.begun)]
         if unaware:
@@ -113,8 +113,8 @@ class LiveStream:
         return _floats(h[:, self.row]), _floats(c[:, self.row])
 
     def __getattr__(self, name: str) -> Any:
-        """All else is the stream's."""
-        if name == "stream" or name.startswith("__"):  # of a copy that is not made yet; what copying asks for
+        """Delegate everything else to the stream."""
+        if name == "stream" or name.startswith("__"):  # while a copy is being made; attributes that copying looks up
             raise AttributeError(name)
         return getattr(self.stream, name)
 
@@ -123,7 +123,7 @@ class LiveStream:
 
 
 def _floats(values: Array) -> Floats:
-    """Copy numbers, of which the stream may write over its own."""
+    """Copy numbers that the stream may overwrite."""
     if isinstance(values, np.ndarray):
         return values.astype(np.float32)
     return values.detach().to("cpu", torch.float32, copy=True).numpy()

@@ -1,8 +1,8 @@
-"""What the page and Python say to one another while the page is open: the one contract, for servers and notebooks.
+"""The messages between an open page and Python, the same for servers and notebooks.
 
-A message is a header and, behind it, numbers. In a frame it is the header's length (four bytes, the lowest first),
-the header as JSON, and the numbers as float32 (bytes lowest first); ``arrays`` in the header names them in their order,
-with their shapes. What comes from a page is text alone: JSON without numbers behind it.
+A message is a header followed by numbers. A frame has the header's length (four bytes, little-endian), the header as
+JSON, and the numbers as little-endian float32; ``arrays`` in the header lists their names and shapes in order. Messages
+from a page are only text: JSON without numbers.
 """
 
 import json
@@ -23,15 +23,15 @@ _MOST_CHARACTERS = 20_000  # of a text
 _MOST_ITEMS = 1000
 
 Floats = NDArray[np.float32]
-Part = tuple[str, Callable[[Any], object]]  # of the view: what it must be, and what makes it so or raises
+Part = tuple[str, Callable[[Any], object]]  # a part of the view: its description, and its converter
 
 
 @dataclass(frozen=True, eq=False)
 class Begin:
-    """A stream goes on from here: step ``t`` will be read next.
+    """A stream continues from here: step ``t`` is next.
 
     Attributes:
-        t: the number of that step.
+        t: the number of the step.
         h: hidden state ``[L, P]`` before it.
         c: cell state ``[L, H]`` before it.
     """
@@ -48,7 +48,7 @@ class Step:
     Attributes:
         t: its number.
         token: its word, or None.
-        x: what was read ``[C]``.
+        x: the input ``[C]``.
         h: hidden state ``[L, P]`` after it.
         c: cell state ``[L, H]`` after it.
     """
@@ -62,13 +62,13 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class ViewMessage:
-    """What is looked at has changed, in the page or in Python.
+    """The view has changed, in the page or in Python.
 
     Attributes:
-        view: the parts of the page's state that changed, as JSON has them: numbers may be given as NumPy's.
+        view: the changed parts of the page's state, in JSON types; numbers may be NumPy's.
 
     Raises:
-        MessageError: a part is none of the page's, or of a wrong type.
+        MessageError: the page's state has no such part, or a part has the wrong type.
     """
 
     view: Mapping[str, Any] = field(default_factory=dict)
@@ -94,20 +94,20 @@ def encode(message: Message) -> tuple[dict[str, Any], bytes]:
 def frame(message: Message) -> bytes:
     """Return a message as the bytes of a frame."""
     header, numbers = encode(message)
-    text = json.dumps(header, ensure_ascii=False).encode(errors="backslashreplace")  # half a character as its escape
+    text = json.dumps(header, ensure_ascii=False).encode(errors="backslashreplace")  # lone surrogates are escaped
     return len(text).to_bytes(4, "little") + text + numbers
 
 
 def decode(text: str | bytes) -> ViewMessage:
-    """Read what a page sent.
+    """Parse a message from a page.
 
     Raises:
-        MessageError: it is too long, no JSON, or no message that a page may send.
+        MessageError: it is too long, not JSON, or not a message that a page may send.
     """
     if not isinstance(text, str):
-        raise MessageError(f"a page sends text, got {len(text)} bytes of something else")
+        raise MessageError(f"expected text from a page, got {len(text)} bytes of binary data")
     if len(text.encode(errors="replace")) > MOST_BYTES:
-        raise MessageError(f"a message may have {MOST_BYTES} bytes, got {len(text.encode(errors='replace'))}")
+        raise MessageError(f"a message may have at most {MOST_BYTES} bytes, got {len(text.encode(errors='replace'))}")
     try:
         data = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
@@ -116,10 +116,10 @@ def decode(text: str | bytes) -> ViewMessage:
 
 
 def read(data: object) -> ViewMessage:
-    """Take what a page sent, once it was read from JSON.
+    """Convert a message from a page that was read from JSON.
 
     Raises:
-        MessageError: it is no message that a page may send.
+        MessageError: it is not a message that a page may send.
     """
     if not isinstance(data, dict) or set(data) != {"type", "view"} or data["type"] != _TYPES[ViewMessage]:
         raise MessageError(f'expected {{"type": "view", "view": ...}}, got {_short(data)}')
@@ -127,10 +127,10 @@ def read(data: object) -> ViewMessage:
 
 
 def check_view(view: object) -> dict[str, Any]:
-    """Refuse what can be no part of the page's state, and return the rest in the types of JSON.
+    """Check the parts of a view, and return them in JSON types.
 
     Raises:
-        MessageError: what is wrong.
+        MessageError: a part is unknown, or has the wrong type.
     """
     if not isinstance(view, Mapping):
         raise MessageError(f"a view must be an object of names and values, got {type(view).__name__}")
@@ -148,7 +148,7 @@ def _plain_part(name: str, value: object) -> object:
 
 
 def _count(value: Any) -> int:
-    whole = freeze(value, "it")  # whatever has __index__, but for bool
+    whole = freeze(value, "it")  # anything with __index__, except bool
     if not isinstance(whole, int) or not -1 <= whole < 2**31:
         raise ValueError
     return whole
@@ -168,7 +168,7 @@ def _counts(value: Any) -> list[int]:
 
 
 def _number(value: object) -> int | float:
-    """Return a number that JSON has: neither infinite, as Python reads 1e999, nor NaN."""
+    """Return a number that JSON can express: not NaN, and not infinite (as Python reads 1e999)."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError
     number = value if isinstance(value, int) else float(value)
@@ -204,7 +204,7 @@ def _one_of(*texts: str) -> Part:
     return f"one of {', '.join(texts)}", chosen
 
 
-# The parts of the page's state, as static/types.js has them; what of them fits a model the page itself sees to.
+# The parts of the page's state, as in static/types.js; the page itself checks whether they fit a model.
 VIEW: dict[str, Part] = {
     **dict.fromkeys(("model", "text", "otherModel", "otherText"), _TEXT),
     **dict.fromkeys(
@@ -225,7 +225,7 @@ VIEW: dict[str, Part] = {
 
 
 def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _short(value: object) -> str:

@@ -17,10 +17,10 @@ from hiddenstate.studio.bundle import Bundle
 
 
 def bundle_folder(folder: str | os.PathLike[str]) -> Bundle:
-    """Bundle a model as it lies in its folder, once it was read and found to be whole.
+    """Bundle a model's folder unchanged, after loading it to check that it is complete.
 
     Raises:
-        FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or a later version.
+        FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or of a later version.
     """
     path = find_folder(folder)
     load_any(path)
@@ -32,7 +32,7 @@ def bundle_folder(folder: str | os.PathLike[str]) -> Bundle:
 
 
 def bundle_model(model: Tagger | LanguageModel, name: str = "") -> Bundle:
-    """Bundle a model in memory; weights that int8 or float16 hold exactly are stored so."""
+    """Bundle a model in memory; weights that fit int8 or float16 exactly are stored that way."""
     check_module_memory(model)
     config, vocabulary = model.to_data()
     weights: dict[str, Tensor] = {}
@@ -42,7 +42,7 @@ def bundle_model(model: Tagger | LanguageModel, name: str = "") -> Bundle:
 
 
 def _narrowed(name: str, value: Tensor) -> dict[str, Tensor]:
-    """The tensors that hold a weight exactly: whole numbers and their scales, or one of halves or of itself."""
+    """The tensors that represent a weight exactly: int8 values and scales, a float16 tensor, or the weight."""
     if value.ndim > 1 and value.dtype == torch.float32 and bool(torch.isfinite(value).all()):
         whole, scale = quantised(value)
         if torch.equal(restored(whole, scale), value):
@@ -52,6 +52,6 @@ def _narrowed(name: str, value: Tensor) -> dict[str, Tensor]:
 
 
 def _plain(data: dict[str, Any]) -> dict[str, Any]:
-    """Bring tuples and the like into the form that JSON gives back."""
+    """Convert tuples and the like to the types that JSON returns."""
     plain: dict[str, Any] = json.loads(json.dumps(data))
     return plain

@@ -23,18 +23,18 @@ from hiddenstate.studio.bundle import Bundle, Given
 
 Layer = LSTM | LSTMCell | nn.LSTM | nn.LSTMCell
 KINDS = (LSTM, LSTMCell, nn.LSTM, nn.LSTMCell)
-MOST_NUMBERS = 2**26  # of an input: more than a page can draw
+MOST_NUMBERS = 2**26  # numbers in an input: a page can't draw more
 
 
 @dataclass(frozen=True, eq=False)
 class Numbers:
-    """What an LSTM is to read on the page.
+    """The input of an LSTM on the page.
 
     Attributes:
-        x: as the LSTM takes it; ``[T, C]`` too.
-        hx: the state that it begins with, zeros without.
+        x: in any form that the LSTM accepts, or ``[T, C]``.
+        hx: the initial state; default: zeros.
         tokens: a word for each step.
-        row: which row of a batch.
+        row: the batch row.
     """
 
     x: Any
@@ -44,16 +44,16 @@ class Numbers:
 
 
 def lstm_in(model: nn.Module, path: str | None) -> tuple[str, Layer]:
-    """Return the LSTM at a path of a model, or the only one there is; and its path.
+    """Return the LSTM at a path of a model, or its only one; and its path.
 
     Raises:
-        NameUnknownError: there is none at this path.
-        ArgumentError: there is none at all, or there are several and no path was given.
+        NameUnknownError: there is no LSTM at this path.
+        ArgumentError: there is no LSTM at all, or there are several and no path was given.
     """
     found = {name: part for name, part in model.named_modules() if isinstance(part, KINDS)}
     listed, kind = ", ".join(map(repr, found)), type(model).__name__
     if not found:
-        raise ArgumentError(f"this {kind} holds no LSTM, and the studio shows LSTMs; give a model with one")
+        raise ArgumentError(f"this {kind} contains no LSTM for the studio to show; give a model with one")
     if path is None:
         if len(found) > 1:
             raise ArgumentError(f"this {kind} holds {len(found)} LSTMs; choose one with path=: {listed}")
@@ -67,7 +67,7 @@ def bundle_lstm(layer: Layer, name: str = "", numbers: Numbers | None = None) ->
     """Bundle an LSTM, or a cell as one layer, with its weights in their own precision.
 
     Raises:
-        RankError, ShapeError, ArgumentError, ArgumentTypeError: the numbers do not fit it.
+        RankError, ShapeError, ArgumentError, ArgumentTypeError: the numbers do not fit the LSTM.
         IndexRangeError: there is no such row.
     """
     sizes, tensors = _sizes(layer), state_dict_weights(layer)
@@ -79,13 +79,13 @@ def bundle_lstm(layer: Layer, name: str = "", numbers: Numbers | None = None) ->
 
 
 def make_bundle(sizes: Sizes, tensors: dict[str, Tensor], name: str = "", given: Given | None = None) -> Bundle:
-    """Bundle an LSTM of these sizes with tensors under the names of its state dict.
+    """Bundle an LSTM of these sizes, with tensors named as in its state dict.
 
     Raises:
-        ArgumentError: the tensors hold no numbers.
+        ArgumentError: the tensors are on the meta device.
     """
     if any(value.is_meta for value in tensors.values()):
-        raise ArgumentError("these weights are on the device meta, where there are no numbers to show: load them first")
+        raise ArgumentError("these weights are on the meta device, so there are no numbers to show; load them first")
     check_memory_of(tensors.items())
     stored = {key: value.detach().to("cpu", copy=True).contiguous() for key, value in tensors.items()}
     called = name or f"LSTM({sizes.input_size}, {sizes.hidden_size})"
@@ -93,7 +93,7 @@ def make_bundle(sizes: Sizes, tensors: dict[str, Tensor], name: str = "", given:
 
 
 def state_dict_weights(layer: Layer) -> dict[str, Tensor]:
-    """Return the weights under the names of an LSTM's state dict; what a parametrization computes is one."""
+    """Return the weights, named as in an LSTM's state dict; computed (parametrized) ones are included."""
     if isinstance(layer, LSTM | nn.LSTM):
         every = [name for one in parameter_names(_sizes(layer)) for name in one if name is not None]
         return {name: getattr(layer, name) for name in every}
@@ -104,7 +104,7 @@ def state_dict_weights(layer: Layer) -> dict[str, Tensor]:
 def _sizes(layer: Layer) -> Sizes:
     if isinstance(layer, LSTM | nn.LSTM):
         given = {field.name: getattr(layer, field.name) for field in fields(Sizes)}
-        return Sizes(**given | {"bias": bool(given["bias"])})  # which older versions of torch keep as a number
+        return Sizes(**given | {"bias": bool(given["bias"])})  # older versions of torch store it as a number
     return Sizes(layer.input_size, layer.hidden_size, bias=bool(layer.bias))
 
 
@@ -132,10 +132,10 @@ def _words(tokens: Iterable[object]) -> list[str]:
 
 
 def _numbers(x: Any, like: Tensor) -> Tensor:
-    """Bring an array or nested lists into the type of the weights."""
+    """Convert an array or nested lists to the weights' type."""
     if isinstance(x, Tensor) and x.numel() > MOST_NUMBERS:
         raise ArgumentError(
-            f"x has {x.numel():,} numbers, more than the {MOST_NUMBERS:,} that a page can show: give fewer steps"
+            f"x has {x.numel():,} numbers, more than the {MOST_NUMBERS:,} that a page can show; give fewer steps"
         )
     try:
         return torch.as_tensor(x).detach().to(like.device, like.dtype)

@@ -1,4 +1,4 @@
-"""The page in a notebook: as a widget that stays in touch with Python, or as a frame that holds a page alone."""
+"""The page in a notebook: as a widget connected to Python, or as a frame with just the page."""
 
 import html as escaping
 import importlib.util
@@ -20,14 +20,14 @@ from hiddenstate.studio.traces import bundle_trace
 from hiddenstate.tracing.trace import Trace
 
 HEIGHT = 860  # pixels
-MOST_TRACE_BYTES = 16 * 2**20  # of a trace that shows itself, as the notebook keeps all of it
+MOST_TRACE_BYTES = 16 * 2**20  # size limit of a trace that is displayed, since the notebook stores all of it
 _PAUSE = 1 / 30
 _WIDGET = "hosts/widget.js"
 _NO_FRAME = "The studio is not shown here: run this cell, or trust this notebook."
 
 
 class Shown(Protocol):
-    """What a notebook asks of a `hiddenstate.Studio`."""
+    """The part of `hiddenstate.Studio` that a notebook uses."""
 
     bundles: dict[str, Bundle]
     view: dict[str, Any]
@@ -35,10 +35,10 @@ class Shown(Protocol):
 
     @property
     def live(self) -> str:
-        """What Python does while the page is open."""
+        """The role of Python while the page is open."""
 
     def hear(self, message: ViewMessage) -> None:
-        """Take what a page says."""
+        """Handle a message from a page."""
 
     def html(self) -> str:
         """Return the page as one file."""
@@ -48,7 +48,7 @@ class Shown(Protocol):
 
 
 def mimebundle(studio: Shown) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what a notebook shows of it: a widget where anywidget is installed, else a frame."""
+    """Return a studio's display data: a widget if anywidget is installed, else a frame."""
     plain = {"text/plain": repr(studio)}
     if not _in_kernel():
         return plain, {}
@@ -60,7 +60,7 @@ def mimebundle(studio: Shown) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def trace_html(trace: Trace) -> str | None:
-    """Return a frame that shows a trace; None where it is too large to be kept in a notebook, or can't be shown."""
+    """Return a frame that shows a trace, or None if it is too large to store in a notebook or can't be shown."""
     if trace.nbytes > MOST_TRACE_BYTES:
         return None
     try:
@@ -83,7 +83,7 @@ def make_widget(studio: Shown) -> Any:
             page = offline_page(studio.bundles, studio.view, host="notebook", live=studio.live)
             widget.send({"type": "page"}, [page.encode()])
         elif content == {"type": "hello"}:
-            studio.view.setdefault("theme", "auto")  # the notebook's, which the page takes for known and never tells
+            studio.view.setdefault("theme", "auto")  # the notebook's traits, which the page never sends
             teller.begin(studio.view)
         else:
             studio.hear(read(content))
@@ -101,9 +101,9 @@ def _widget_class() -> Any:
 
 
 class _Teller:
-    """Tells a widget what happens, in a thread of its own: the notebook's is at work while a stream runs.
+    """Sends messages to a widget from its own thread, since a running stream occupies the notebook's.
 
-    What happens before the page is open waits for it: a notebook whose cells all run at once opens it after them.
+    Messages are kept until the page opens: a notebook that runs all cells opens it only after them.
     """
 
     def __init__(self, audience: Audience, widget: Any) -> None:
@@ -115,7 +115,7 @@ class _Teller:
         threading.Thread(target=self._tell, name="hiddenstate widget", daemon=True).start()
 
     def begin(self, view: Mapping[str, Any]) -> None:
-        """Tell from now on; a page that is opened anew is told what is looked at, and from where things go on."""
+        """Start sending; a newly opened page is first sent the view and the state from which things continue."""
         if self._opened.is_set():
             self._looker.begun = False
         self._looker.put(ViewMessage(view))
@@ -133,9 +133,9 @@ class _Teller:
 
 
 def framed(page: str) -> str:
-    """Put a page into a frame: its scripts run, and can't reach the page around it.
+    """Put a page into a frame: its scripts run, but can't reach the page around it.
 
-    The words in it are for where there are no frames, as in a notebook that is not trusted yet.
+    The text inside is shown where frames are not, as in a notebook that is not trusted yet.
     """
     return (
         f'<iframe title="hiddenstate studio" sandbox="allow-scripts allow-downloads" width="100%" height="{HEIGHT}" '
@@ -144,6 +144,6 @@ def framed(page: str) -> str:
 
 
 def _in_kernel() -> bool:
-    """Whether what is shown goes to a notebook, and not to a terminal."""
+    """Whether output is displayed in a notebook rather than a terminal."""
     python = sys.modules.get("IPython")
     return python is not None and getattr(python.get_ipython(), "kernel", None) is not None

@@ -1,4 +1,4 @@
-"""Whatever the studio can open, as bundles."""
+"""Turns everything that the studio can open into bundles."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -27,10 +27,10 @@ _SHOWN = (
 
 
 def named(models: Sequence[Any]) -> list[tuple[str, Any]]:
-    """Return what is to be opened with its name, "" where nobody said one: mappings of names are taken apart.
+    """Return the things to open, each with its name, or "" if it has none; mappings are expanded.
 
     Raises:
-        ArgumentError: there is nothing in them.
+        ArgumentError: a mapping is empty.
     """
     found: list[tuple[str, Any]] = []
     for model in models or (shipped(),):
@@ -56,21 +56,21 @@ def opened(
     """Bundle one thing; the options are those of `hiddenstate.studio`.
 
     Raises:
-        ArgumentTypeError: the studio shows no such thing.
-        ArgumentError: an option is not for this thing.
-        HiddenStateError: what else may be wrong with it.
+        ArgumentTypeError: the studio cannot show this type.
+        ArgumentError: an option does not apply to it.
+        HiddenStateError: anything else is wrong with it.
     """
     _check_needed(x, hx, tokens)
     numbers = None if x is None else Numbers(x, hx, tokens, row)
     if isinstance(model, nn.Module) and (path is not None or not isinstance(model, Tagger | LanguageModel)):
         return _of_module(model, name, path, numbers)
     if x is not None:
-        raise ArgumentError(f"x= is for an LSTM that reads numbers, and this is a {type(model).__name__}; drop it")
+        raise ArgumentError(f"x= is for an LSTM that reads numbers, but this is a {type(model).__name__}; drop it")
     if isinstance(model, ModelTrace):
         chosen = _path(model, path)
         return bundle_trace(model.joined(chosen), name or chosen, row)
     if path is not None:
-        raise ArgumentError(f"path= is for a module or a trace of one, and this is a {type(model).__name__}; drop it")
+        raise ArgumentError(f"path= is for a module or a trace of one, but this is a {type(model).__name__}; drop it")
     if isinstance(model, Trace):
         return bundle_trace(model, name, row)
     bundle = _whole(model)
@@ -79,7 +79,7 @@ def opened(
 
 def _check_needed(x: Any, hx: State | None, tokens: Sequence[str] | None) -> None:
     if x is None and (hx is not None or tokens is not None):
-        raise ArgumentError("hx= and tokens= go with x=, which the LSTM reads: give it too, or drop them")
+        raise ArgumentError("hx= and tokens= go with x=, the LSTM's input; give x= too, or drop them")
 
 
 def _whole(model: Any) -> Bundle:
@@ -106,5 +106,5 @@ def _path(run: ModelTrace, path: str | None) -> str:
     if path is not None:
         return path
     if len(run) != 1:
-        raise ArgumentError(f"this run holds {len(run)} traces; choose one with path=: {', '.join(map(repr, run))}")
+        raise ArgumentError(f"this run has {len(run)} traces; choose one with path=: {', '.join(map(repr, run))}")
     return next(iter(run))

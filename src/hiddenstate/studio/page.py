@@ -1,8 +1,8 @@
-"""The page: modules, styles and what they begin with in one text; and with models in it, as one file.
+"""The page as one text: modules, styles and boot data; and as one file, with models in it.
 
-Modules, styles and models are deflated, and written as base64. A short script unpacks the modules, makes each an
-address of the browser's own (``blob:``), and tells the browser by an import map which name leads to which. So a server
-is asked once for all of them, and a file needs no network, and may not use one.
+Modules, styles and models are deflated and written as base64. A short script unpacks the modules, creates a ``blob:``
+URL for each, and maps the modules' names to these URLs with an import map. So a server sends all of them in one
+response, and a file needs no network and is not allowed to use one.
 """
 
 import base64
@@ -23,18 +23,18 @@ _LOADER = "hosts/loader.js"
 
 
 def new_nonce() -> str:
-    """Return what marks the scripts and styles of one page as its own."""
+    """Return the nonce that marks a page's own scripts and styles."""
     return secrets.token_urlsafe(16)
 
 
 def policy(nonce: str, **sources: str) -> str:
-    """Return the content security policy of a page: its own scripts and styles run, and what else is allowed."""
+    """Return the content security policy of a page: it allows the page's own scripts and styles, and these sources."""
     own = {"script": f"'nonce-{nonce}' blob:", "style": f"'nonce-{nonce}'", "img": "blob: data:"}
     return html.policy(**own, **sources)
 
 
 def prepare() -> None:
-    """Pack the modules now, so that the first who asks a server for the page need not wait for it."""
+    """Pack the modules now, so that the first request for the page need not wait."""
     _packed_modules(assets.state(), lean=False)
 
 
@@ -42,10 +42,10 @@ def page(boot: Mapping[str, Any], nonce: str, *, head: Sequence[str] = (), data:
     """Return the page.
 
     Args:
-        boot: what it begins with.
-        nonce: that of its policy.
-        head: further lines of its head.
-        data: further elements of its body.
+        boot: its boot data.
+        nonce: the nonce of its policy.
+        head: more lines for its head.
+        data: more elements for its body.
         lean: leave out the modules' comments.
     """
     return html.fill(
@@ -60,13 +60,13 @@ def page(boot: Mapping[str, Any], nonce: str, *, head: Sequence[str] = (), data:
 
 
 def offline_page(bundles: Mapping[str, Bundle], view: Mapping[str, Any], *, host: str = "file", live: str = "") -> str:
-    """Return the page with these models in it.
+    """Return the page with these models included.
 
     Args:
-        bundles: the models by id; the first is the one that is shown.
-        view: what the page begins with.
-        host: what the page is told that it runs in: ``file`` or ``notebook``.
-        live: what Python does while the page is open.
+        bundles: the models by id; the first one is shown.
+        view: the initial view.
+        host: where the page runs: ``file`` or ``notebook``.
+        live: the role of Python while the page is open.
     """
     nonce = new_nonce()
     head = [f'<meta http-equiv="Content-Security-Policy" content="{escaping.escape(policy(nonce))}">']
@@ -75,7 +75,7 @@ def offline_page(bundles: Mapping[str, Bundle], view: Mapping[str, Any], *, host
 
 
 def write_page(path: str | Path, text: str) -> None:
-    """Write a page beside its place, and rename it.
+    """Write a page under a temporary name, and rename it.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -85,7 +85,7 @@ def write_page(path: str | Path, text: str) -> None:
 
 
 def packed(content: bytes) -> str:
-    """Deflate bytes, and write them in signs that stand in any text."""
+    """Deflate bytes, and write them in base64."""
     deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     return base64.b64encode(deflate.compress(content) + deflate.flush()).decode()
 
@@ -96,7 +96,7 @@ def _parts(bundle: Bundle) -> dict[str, str]:
 
 @lru_cache(maxsize=2)
 def _packed_modules(_: object, *, lean: bool) -> str:
-    """Return the modules by name, and the styles, as JSON; they are read anew when one has changed."""
+    """Return the modules by name, and the styles, as JSON; files are read again if any has changed."""
     modules = {name: assets.text(name) for name in assets.names(".js")}
     if lean:
         modules = {name: without_comments(source) for name, source in modules.items()}
@@ -105,7 +105,7 @@ def _packed_modules(_: object, *, lean: bool) -> str:
 
 
 def without_comments(source: str) -> str:
-    """Leave out the comments of a module that have lines of their own, which are for its readers."""
+    """Remove a module's comment lines, which are only for readers of the source."""
     return "\n".join(_code(source.split("\n")))
 
 

@@ -1,4 +1,4 @@
-"""The studio's server: the page, and models by their ids. It computes nothing: the page runs them."""
+"""The studio's server: sends the page, and models by id. It computes nothing: the page runs the models."""
 
 import secrets
 import socket
@@ -18,18 +18,18 @@ from hiddenstate.studio.guard import Guard, server_names
 from hiddenstate.studio.page import new_nonce, page, policy, prepare
 from hiddenstate.studio.sockets import Pages
 
-_PIECE = 256 * 1024  # bytes that are sent before a slow client is waited for
+_PIECE = 256 * 1024  # bytes to send before waiting for a slow client
 
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """What a server shows.
+    """The content of a server.
 
     Attributes:
-        bundles: models by id; the first is the one that is shown.
-        view: what the page begins with.
-        live: what Python does while the page is open, see `Boot` in static/types.js.
-        pages: what pages that stay in touch talk to, if they do.
+        bundles: models by id; the first one is shown.
+        view: the initial view.
+        live: the role of Python while the page is open, see `Boot` in static/types.js.
+        pages: the endpoint for connected pages, if any.
         token: the secret in the address.
     """
 
@@ -45,7 +45,7 @@ class Site:
         return {key: bundle.head_bytes() for key, bundle in self.bundles.items()}
 
     def app(self, host: str, *, local: bool = True) -> Guard:
-        """Return the application that serves it on an address, behind its guard."""
+        """Return the application that serves the site on an address, behind its guard."""
         prepare()
         routes: list[BaseRoute] = [
             Route("/", self.page),
@@ -66,7 +66,7 @@ class Site:
         return Response(text, headers=headers, media_type="text/html")
 
     async def head(self, request: Request) -> Response:
-        """Answer with what a model is."""
+        """Answer with a model's head."""
         found = self.heads.get(request.path_params["model"])
         return _none() if found is None else Response(found, media_type="application/json")
 
@@ -85,4 +85,4 @@ async def _pieces(content: bytes) -> AsyncIterator[memoryview]:
 
 
 def _none() -> Response:
-    return PlainTextResponse("There is no such thing here.", 404)
+    return PlainTextResponse("There is nothing at this address.", 404)

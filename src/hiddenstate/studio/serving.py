@@ -1,4 +1,4 @@
-"""Running the studio's server: until Ctrl-C, or beside other work."""
+"""Runs the studio's server: until Ctrl-C, or in the background."""
 
 import asyncio
 import contextlib
@@ -21,21 +21,21 @@ from hiddenstate.studio.messages import MOST_BYTES
 from hiddenstate.studio.server import Site
 
 LOCAL = "127.0.0.1"
-_MOST_REQUESTS = 512  # connections at a time
-_PATIENCE = 3  # seconds for what is still going on when the server ends
-_REQUEST = 10  # seconds for a request to arrive in; more than uvicorn keeps a connection without one
+_MOST_REQUESTS = 512  # concurrent connections
+_PATIENCE = 3  # seconds for open requests to finish when the server stops
+_REQUEST = 10  # seconds for a request to arrive; longer than uvicorn keeps an idle connection
 
 
 class Running:
-    """A server at work in a thread of its own: ``url`` is its address; `stop` ends it, and so does leaving a block.
+    """A server running in its own thread: ``url`` is its address; `stop`, or leaving a ``with`` block, ends it.
 
     Args:
-        site: what it shows.
+        site: the content.
         host: address to listen on.
-        port: port to listen on, 0 for any that is free.
+        port: port to listen on; 0 for any free one.
 
     Raises:
-        ArgumentError, ArgumentTypeError: no such address can be listened on.
+        ArgumentError, ArgumentTypeError: it can't listen on this address.
         MissingDependencyError: starlette or uvicorn is not installed.
     """
 
@@ -48,20 +48,20 @@ class Running:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the server, and wait until it has ended."""
+        """Stop the server, and wait until it has stopped."""
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()
 
     def wait(self) -> None:
-        """Wait until it ends, or Ctrl-C, which ends it."""
+        """Wait until the server stops; Ctrl-C stops it."""
         with contextlib.suppress(KeyboardInterrupt):
             while self._thread.is_alive():
                 self._thread.join(0.5)
         self.stop()
 
     def _run(self) -> None:
-        # asyncio's own loop: uvloop's would wait at its end for clients that read nothing.
+        # asyncio's own loop: at shutdown uvloop would wait for clients that read nothing.
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
@@ -73,7 +73,7 @@ class Running:
         closing.cancel()
         for connection in list(connections):
             connection.transport.abort()
-        await asyncio.sleep(0)  # so that they are closed before the loop is
+        await asyncio.sleep(0)  # so that they are closed before the loop
 
     def __enter__(self) -> "Running":
         return self
@@ -86,21 +86,21 @@ class Running:
 
 
 def _told(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Say what went wrong, but for a connection that came as the socket was closed: it is refused, which is right."""
+    """Report exceptions, except for a connection refused because it arrived as the socket closed."""
     error = context.get("exception")
     if not isinstance(error, OSError) or error.errno != errno.EBADF:
         loop.default_exception_handler(context)
 
 
 def make_server(site: Site, host: str) -> Any:
-    """Make a server of uvicorn's."""
+    """Create a uvicorn server."""
     uvicorn = optional_package("uvicorn", "studio", "the studio's server")
     return uvicorn.Server(
         uvicorn.Config(
             site.app(host, local=is_local(host)),
             log_config=None,
             log_level="warning",
-            access_log=False,  # the token would be in it
+            access_log=False,  # it would contain the token
             server_header=False,
             limit_concurrency=_MOST_REQUESTS,
             timeout_graceful_shutdown=_PATIENCE,
@@ -111,16 +111,16 @@ def make_server(site: Site, host: str) -> Any:
 
 
 def address(host: object, port: object) -> tuple[str, int]:
-    """Return an address to listen on, checked.
+    """Check an address to listen on, and return it.
 
     Raises:
-        ArgumentTypeError, ArgumentError: what is wrong with it.
+        ArgumentTypeError, ArgumentError: the host or port is invalid.
     """
     if not isinstance(host, str):
         raise ArgumentTypeError(f"host must be a text such as {LOCAL!r}, got {host!r}")
-    if not host:  # which would be all of this machine's addresses
-        raise ArgumentError("host is empty: give the address to listen on, 127.0.0.1 for this machine alone")
-    if not host.isprintable():  # zeros and half characters, which sockets have errors of their own for
+    if not host:  # it would mean all of this machine's addresses
+        raise ArgumentError("host is empty; give the address to listen on, such as 127.0.0.1 for this machine only")
+    if not host.isprintable():  # null bytes and lone surrogates, for which sockets raise other errors
         raise ArgumentError(f"host must be an address or a name, got {host!a}")
     try:
         if isinstance(port, bool):
@@ -134,22 +134,22 @@ def address(host: object, port: object) -> tuple[str, int]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens.
+    """Return a listening socket.
 
     Raises:
-        ArgumentError: that can't be; the message says why.
+        ArgumentError: it can't listen; the message says why.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_MOST_REQUESTS)
     except OSError as error:
-        why = (error.strerror or str(error)).partition(" (while")[0]  # which says the address once more
-        hint = ": choose another port, or 0 for any that is free" if port else ""
+        why = (error.strerror or str(error)).partition(" (while")[0]  # it would repeat the address
+        hint = "; choose a different port, or 0 for any free one" if port else ""
         raise ArgumentError(f"can't listen on {host} port {port} ({why}){hint}") from error
 
 
 def page_url(site: Site, host: str, port: int) -> str:
-    """Return the address of the page, as a browser on this machine takes it."""
+    """Return the address of the page for a browser on this machine."""
     host = {"0.0.0.0": LOCAL, "::": "::1"}.get(host, host)
     name = f"[{host}]" if ":" in host else host
     return f"http://{name}:{port}/{site.token}/"
@@ -164,17 +164,17 @@ def is_local(host: str) -> bool:
 
 
 def serve(site: Site, host: str = LOCAL, port: int = 0, *, browser: bool = True) -> None:
-    """Serve until Ctrl-C or SIGTERM; say where, and who can reach it."""
+    """Serve until Ctrl-C or SIGTERM; print the address, and who can reach it."""
     with contextlib.suppress(KeyboardInterrupt), _sigterm_is_ctrl_c(), Running(site, host, port) as running:
         print(f"The studio is at {running.url}\n{_reach(host)}. Ctrl-C ends it.", flush=True)
         with contextlib.ExitStack() as cleanup:
             if browser and not open_browser(running.url, cleanup):
-                print("No browser could be opened here: open the address in one.", flush=True)
+                print("No browser could be opened here. Open the address yourself.", flush=True)
             running.wait()
 
 
 def _sigterm_is_ctrl_c() -> Block:
-    """Let SIGTERM, by which containers are stopped, do what Ctrl-C does; only the main thread may say so."""
+    """Make SIGTERM, which stops containers, act like Ctrl-C; only the main thread can set this."""
     if threading.current_thread() is not threading.main_thread():
         return Block()
     before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL

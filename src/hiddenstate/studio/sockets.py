@@ -1,4 +1,4 @@
-"""A page that stays in touch: it is told what happens, and tells what is looked at."""
+"""Connected pages: they receive events, and send changes of the view."""
 
 import asyncio
 import contextlib
@@ -12,16 +12,16 @@ from hiddenstate.studio.audience import Audience, Subscriber
 from hiddenstate.studio.messages import ViewMessage, decode, frame
 
 MOST_PAGES = 256
-PAUSE = 1 / 30  # seconds between two times that a page is told: screens show no more
+PAUSE = 1 / 30  # seconds between messages to a page: screens can't show more
 _TOO_MANY, _REFUSED = 1013, 1003
 
 
 class Pages:
-    """The pages that are in touch now.
+    """The connected pages.
 
     Args:
-        audience: whom the pages belong to.
-        heard: told what a page says.
+        audience: the audience to which the pages belong.
+        heard: called with each message from a page.
     """
 
     def __init__(self, audience: Audience, heard: Callable[[ViewMessage], None]) -> None:
@@ -30,7 +30,7 @@ class Pages:
         self._count = 0
 
     async def stay(self, socket: WebSocket) -> None:
-        """Stay in touch with one page until it goes."""
+        """Serve one page until it disconnects."""
         if self._count >= MOST_PAGES:
             await socket.close(_TOO_MANY, "too many pages are open")
             return
@@ -61,8 +61,8 @@ class Pages:
 
 
 async def _tell(socket: WebSocket, looker: Subscriber, ready: asyncio.Event) -> None:
-    """Tell a page what there is to tell, until it has gone; then it is heard no more, which ends all."""
-    with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # the second where it is we who closed
+    """Send a page its messages until it disconnects; then stop listening, which ends the connection."""
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # the second if we closed the connection
         while True:
             await ready.wait()
             ready.clear()
@@ -72,5 +72,5 @@ async def _tell(socket: WebSocket, looker: Subscriber, ready: asyncio.Event) -> 
 
 
 def _from_any_thread(loop: asyncio.AbstractEventLoop, ready: asyncio.Event) -> None:
-    with contextlib.suppress(RuntimeError):  # the server may have ended meanwhile
+    with contextlib.suppress(RuntimeError):  # the server may have stopped meanwhile
         loop.call_soon_threadsafe(ready.set)

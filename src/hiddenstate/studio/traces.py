@@ -1,4 +1,4 @@
-"""Bundles of traces: what an LSTM did in one call, without its weights."""
+"""Bundles of traces: the values of one LSTM call, without its weights."""
 
 import safetensors.torch
 from torch import Tensor
@@ -14,7 +14,7 @@ def bundle_trace(trace: Trace, name: str = "", row: int = 0) -> Bundle:
     """Bundle one row of a trace.
 
     Raises:
-        ArgumentError: it holds some of the steps only, or resets, or nothing.
+        ArgumentError: the trace has only some of the steps, has resets, or is empty.
         IndexRangeError: there is no such row.
         DtypeError: the memory of a record was freed.
     """
@@ -33,24 +33,24 @@ def bundle_trace(trace: Trace, name: str = "", row: int = 0) -> Bundle:
 def _refuse(trace: Trace, steps: int) -> None:
     if trace.steps != tuple(range(trace.length)):
         raise ArgumentError(
-            f"the studio shows whole runs, and of {trace.length} steps {len(trace.steps)} were recorded: trace again "
+            f"only {len(trace.steps)} of {trace.length} steps were recorded; the studio shows whole runs: trace again "
             "without steps="
         )
     if trace.reset is not None and bool(trace.reset.any()):
-        raise ArgumentError("the studio shows one sequence, and this trace has resets: trace the sequences one by one")
+        raise ArgumentError("the studio shows one sequence, but this trace has resets; trace the sequences one by one")
     if not steps:
-        raise ArgumentError("there is no step to show in this row of the trace; choose another with row=")
+        raise ArgumentError("this row of the trace has no steps to show; choose a different one with row=")
 
 
 def _before(place: str) -> bool:
-    """Whether a place is a gate before its sigmoid or tanh, which the page computes where it has weights."""
+    """Whether a place is a pre-activation, which the page computes itself if it has weights."""
     return place.split(".")[1] in PRE_ACTIVATIONS
 
 
 def _config(trace: Trace) -> dict[str, int | bool]:
     h0, c0 = trace.initial
     return {
-        "input_size": 0,  # not known
+        "input_size": 0,  # unknown
         "hidden_size": c0.shape[2],
         "num_layers": trace.num_layers,
         "bias": True,

@@ -1,4 +1,4 @@
-"""The studio: what is opened, and the ways to it: a server, a file, a notebook."""
+"""The studio: the opened models, shown by a server, in a file or in a notebook."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class Studio:
-    """Models opened in the studio. Made by `hiddenstate.studio`; shows itself at the end of a notebook's cell.
+    """Models opened in the studio. Created by `hiddenstate.studio`; displays itself at the end of a notebook cell.
 
     Attributes:
-        bundles: the models by id, as the page has them.
-        view: what is looked at, by the names in the page's address; follows the page while it is open.
-        stream: the stream that is watched: use it in place of the one that was given. None without.
+        bundles: the models by id, as the page receives them.
+        view: the current view, with the names used in the page's address; follows the page while it is open.
+        stream: the watched stream, to use in place of the given one; None if no stream was given.
     """
 
     def __init__(self, bundles: Sequence[Bundle], view: Mapping[str, Any], stream: LiveStream | None = None) -> None:
@@ -36,21 +36,21 @@ class Studio:
 
     @property
     def live(self) -> str:
-        """What Python does while the page is open: ``stream`` where one runs, else ``view``."""
+        """The role of Python while the page is open: ``stream`` if one runs, else ``view``."""
         return "view" if self.stream is None else "stream"
 
     def show(self, **view: Any) -> None:
-        """Change what is looked at, in every page that is open: ``studio.show(unit=17, step=3, quantity="f")``.
+        """Change the view in every open page: ``studio.show(unit=17, step=3, quantity="f")``.
 
         Raises:
-            MessageError: the page's state has no such part, or it is of a wrong type.
+            MessageError: the page's state has no such part, or its type is wrong.
         """
         message = ViewMessage(view)
         self.view.update(message.view)
         self.audience.tell(message)
 
     def hear(self, message: ViewMessage) -> None:
-        """Take what a page says."""
+        """Handle a message from a page."""
         self.view.update(message.view)
 
     def html(self) -> str:
@@ -60,7 +60,7 @@ class Studio:
         return offline_page(self.bundles, self.view)
 
     def save(self, path: str | Path) -> None:
-        """Write the page as one file that runs the models and needs nothing else (beside, then renamed).
+        """Write the page as one file that runs the models and needs nothing else (to a temporary name, then renamed).
 
         Raises:
             FileNotFoundError: there is no such folder.
@@ -70,7 +70,7 @@ class Studio:
         write_page(path, self.html())
 
     def site(self) -> "Site":
-        """Return what a server shows."""
+        """Return the content for a server."""
         optional_package("starlette", "studio", "the studio's server")
         from hiddenstate.studio.server import Site
         from hiddenstate.studio.sockets import Pages
@@ -78,18 +78,18 @@ class Studio:
         return Site(self.bundles, self.view, self.live, Pages(self.audience, self.hear))
 
     def start(self, host: str = "127.0.0.1", port: int = 0) -> "Running":
-        """Serve the page in a thread of its own.
+        """Serve the page in a background thread.
 
         Args:
-            host: address to listen on; others than this machine's own let other machines in, if they know the token.
-            port: port to listen on; 0 takes one that is free.
+            host: address to listen on; any but this machine's own lets in other machines that know the token.
+            port: port to listen on; 0 for any free one.
 
         Returns:
             The running server: ``url`` is its address, `stop` ends it.
 
         Raises:
             MissingDependencyError: starlette or uvicorn is not installed.
-            ArgumentError: the address can't be listened on.
+            ArgumentError: it can't listen on this address.
         """
         site = self.site()  # first, since it says what is not installed
         from hiddenstate.studio.serving import Running
@@ -97,14 +97,14 @@ class Studio:
         return Running(site, host, port)
 
     def serve(self, host: str = "127.0.0.1", port: int = 0, *, browser: bool = True) -> None:
-        """Serve the page until Ctrl-C, say where, and open a browser; arguments and errors are those of `start`."""
+        """Serve the page until Ctrl-C, print its address, and open a browser; arguments and errors as for `start`."""
         site = self.site()  # first, since it says what is not installed
         from hiddenstate.studio.serving import serve
 
         serve(site, host, port, browser=browser)
 
     def widget(self) -> Any:
-        """Return the page as a widget of anywidget's, the same one each time.
+        """Return the page as an anywidget widget, the same one each time.
 
         Raises:
             MissingDependencyError: anywidget is not installed.
@@ -135,38 +135,38 @@ def studio(
     text: str = "",
     view: Mapping[str, Any] | None = None,
 ) -> Studio:
-    """Open models in the studio: watch them read, step by step and unit by unit, and change what they do.
+    """Open models in the studio: watch them read, step by step and unit by unit, and edit their values.
 
-    In a notebook the result shows itself; elsewhere ``.serve()`` opens it in a browser and ``.save(path)`` writes it as
-    one file.
+    In a notebook the result displays itself; elsewhere ``.serve()`` opens it in a browser and ``.save(path)`` writes it
+    as one file.
 
     Args:
         models: a model's folder, a tagger, a language model, an `hiddenstate.LSTM` or torch's, a cell, a module with
-            LSTMs in it, an `hiddenstate.Trace`, what `hiddenstate.trace` gave, or a stream; or mappings of names to
-            such. The shipped tagger without.
-        x: what an LSTM reads: ``[T, C]``, or as it is called. What a module is called with, where the LSTM is inside
-            one: then the LSTM reads there what it read in that call.
-        hx: the state that an LSTM begins with.
+            LSTMs in it, an `hiddenstate.Trace`, the result of `hiddenstate.trace`, or a stream; or mappings of
+            names to such. Default: the shipped tagger.
+        x: an LSTM's input: ``[T, C]``, or any form that it accepts. For an LSTM inside a module, the module's input:
+            the page then shows the LSTM with the input that it receives in that call.
+        hx: the initial state of an LSTM.
         tokens: a word for each step of x.
-        row: which row of a batch is shown.
-        path: which LSTM of a module, or trace of a model's, by module path.
-        text: what a tagger or language model reads at the beginning.
-        view: what is looked at in the beginning, such as ``{"unit": 17, "step": 3}``.
+        row: the batch row to show.
+        path: module path of the LSTM in a module, or of the trace in a model's traces.
+        text: the first text for a tagger or language model to read.
+        view: the initial view, such as ``{"unit": 17, "step": 3}``.
 
     Returns:
         The `Studio`.
 
     Raises:
-        ArgumentTypeError: the studio shows no such thing.
+        ArgumentTypeError: the studio cannot show this type.
         ArgumentError, NameUnknownError, IndexRangeError, ShapeError: an option does not fit a model.
-        FileFormatError: a folder holds no model.
+        FileFormatError: a folder does not contain a model.
         MessageError: ``view`` has a part that the page does not have.
 
     >>> import hiddenstate as hs, torch
     >>> hs.studio(hs.LSTM(4, 3), x=torch.zeros(5, 4))
     Studio(LSTM(4, 3) (lstm)): serve() opens it in a browser, save(path) writes it as a file
     """
-    from hiddenstate.studio.opening import named, opened  # all models, which not everyone needs
+    from hiddenstate.studio.opening import named, opened  # loads all models, so only on demand
 
     chosen = named(models)
     options = {"x": x, "hx": hx, "tokens": tokens, "row": row, "path": path}
@@ -182,7 +182,7 @@ def _runs(model: Any) -> bool:
 
 
 def trace_html(trace: Trace) -> str | None:
-    """Return what a notebook shows of a trace; None where it can't be shown."""
+    """Return a trace's display data for a notebook, or None if it can't be shown."""
     from hiddenstate.studio.notebook import trace_html
 
     return trace_html(trace)

@@ -42,7 +42,7 @@ const place = document.getElementById("studio");
 if (place) {
   start(place).catch((error) => {
     place.replaceChildren(
-      element("p", { class: "problem", role: "alert", text: `The studio could not begin: ${error.message}` }),
+      element("p", { class: "problem", role: "alert", text: `The studio could not start: ${error.message}` }),
     );
   });
 }

@@ -29,6 +29,6 @@
     add("script", { type: "importmap", textContent: JSON.stringify({ imports }) });
     add("script", { type: "module", src: imports["studio/main.js"] });
   } catch (error) {
-    document.body.append(`This page could not begin (${error}). It needs a browser of 2023 or later.`);
+    document.body.append(`This page could not start (${error}). It needs a browser from 2023 or later.`);
   }
 })();

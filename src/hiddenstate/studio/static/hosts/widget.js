@@ -16,7 +16,7 @@
  */
 function render({ model, el }) {
   const wait = document.createElement("p");
-  wait.textContent = "The studio comes from Python once that is idle. If it does not come, run this cell again.";
+  wait.textContent = "The studio appears once Python is idle. If it does not, run this cell again.";
   const frame = document.createElement("iframe");
   frame.title = "hiddenstate studio";
   // Scripts, but not this page's origin: what runs in the frame can't reach the notebook.

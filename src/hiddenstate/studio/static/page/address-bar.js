@@ -53,5 +53,5 @@ export function brokenNotice(broken) {
   const parts = broken
     .map((part) => `\u201c${part.length > 60 ? `${part.slice(0, 59)}\u2026` : part}\u201d`)
     .slice(0, 3);
-  return `The address says ${parts.join(", ")}, which could not be read; what the page begins with is shown instead.`;
+  return `Could not read ${parts.join(", ")} in the address; the defaults are shown instead.`;
 }

@@ -12,8 +12,8 @@ import { icon } from "studio/ui/icons.js";
 const PAGES = [
   { value: "read", text: "Read", title: "Watch the model read" },
   { value: "compare", text: "Compare", title: "Two sentences or two models side by side" },
-  { value: "explain", text: "Explain", title: "Who wrote a memory, which words decided, and what if" },
-  { value: "structure", text: "Structure", title: "Weights by gate, the net unrolled, and a sandbox of shapes" },
+  { value: "explain", text: "Explain", title: "Which steps wrote a memory, which words decided, and what-if patches" },
+  { value: "structure", text: "Structure", title: "Weights by gate, the unrolled network, and a sandbox for shapes" },
 ];
 /** @type {readonly View["theme"][]} */
 const THEMES = ["auto", "light", "dark"];
@@ -99,7 +99,7 @@ function themeButton({ store }) {
     const { theme } = store.get();
     button.replaceChildren(icon(theme));
     set(button, "aria-label", `Theme: ${theme}`);
-    button.title = `Theme: ${theme === "auto" ? "as the system has it" : theme}`;
+    button.title = `Theme: ${theme === "auto" ? "same as the system" : theme}`;
   };
   store.subscribe(["theme"], show);
   show();

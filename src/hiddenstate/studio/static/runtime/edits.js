@@ -94,7 +94,7 @@ function resolved(chosen, size, what) {
   if (chosen === null) return Array.from({ length: size }, (_, k) => k);
   for (const k of chosen) {
     if (!Number.isInteger(k) || k < -size || k >= size) {
-      const advice = "Choose one that there is, or drop the edit.";
+      const advice = "Choose an existing one, or drop the edit.";
       throw new StudioError(`an edit of ${what} ${k}`, `0 to ${size - 1}`, advice);
     }
   }
@@ -122,7 +122,7 @@ function ahead(chosen) {
  */
 function distinct(positions, what) {
   if (new Set(positions).size < positions.length) {
-    throw new StudioError(`an edit of ${what}s ${positions.join(" ")}`, "each of them once", "Name each one once.");
+    throw new StudioError(`an edit of ${what}s ${positions.join(" ")}`, "distinct values", "Name each one once.");
   }
   return positions;
 }

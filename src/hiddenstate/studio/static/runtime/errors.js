@@ -16,7 +16,7 @@ export class StudioError extends Error {
   }
 }
 
-const AGAIN = "Write the page again from the model, or get the model again.";
+const AGAIN = "Write the page again from the model, or download the model again.";
 
 /**
  * What a bundle should have said, and did not.

@@ -84,7 +84,7 @@ export class LanguageCore {
     const { counts, tokens } = this;
     const fits = (/** @type {unknown} */ count) => typeof count === "number" && count >= 0;
     if (!Array.isArray(counts) || counts.length !== tokens.length || !counts.every(fits) || !counts.some(Boolean)) {
-      throw damaged("the model's vocabulary has no count of each token", "as many numbers as tokens");
+      throw damaged("the model's vocabulary has no token counts", "one count for each token");
     }
     return meanVector(counts, (ids) => this.embed(ids));
   }

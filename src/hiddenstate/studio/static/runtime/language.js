@@ -34,8 +34,8 @@ class Reader {
   run(tokens, edits = []) {
     const { core } = this;
     const [T, V] = [tokens.length, core.tokens.length];
-    if (T === 0) refuse("no text", `one ${core.level === "char" ? "character" : "word"} at least`, "Type some.");
-    if (T * V > MOST) refuse(`a text of ${T} steps`, `${Math.floor(MOST / V)} at most`, "Shorten it.");
+    if (T === 0) refuse("no text", `at least one ${core.level === "char" ? "character" : "word"}`, "Type some.");
+    if (T * V > MOST) refuse(`a text of ${T} steps`, `at most ${Math.floor(MOST / V)}`, "Shorten it.");
     const bound = core.lstm.bind(edits, T);
     const ids = tokens.map((token) => core.id(token));
     const { tracks, out } = core.lstm.run(core.embed(ids), T, bound, this.state);

@@ -99,8 +99,8 @@ export class Lstm {
 function checkLength(T, tracks) {
   const numbers = tracks.reduce((sum, { units }) => sum + 6 * units, 0);
   if (T * numbers > MOST) {
-    const advice = "Shorten it: every gate and state of each is kept.";
-    throw new StudioError(`${T} steps`, `${Math.floor(MOST / numbers)} at most`, advice);
+    const advice = "Shorten it: all gates and states of every step are stored.";
+    throw new StudioError(`${T} steps`, `at most ${Math.floor(MOST / numbers)}`, advice);
   }
 }
 

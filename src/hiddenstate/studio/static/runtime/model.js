@@ -30,7 +30,7 @@ export function loadModel(head, weights) {
     given.finish();
     return model;
   } catch (error) {
-    throw error instanceof StudioError ? error : damaged(`a model that can't be made (${error})`, "a whole one");
+    throw error instanceof StudioError ? error : damaged(`a model that can't be built (${error})`, "a complete one");
   }
 }
 
@@ -42,7 +42,7 @@ function check(head) {
   }
   if (head.version > VERSION) {
     const advice = "Upgrade hiddenstate, or reload the page that came with the model.";
-    throw new StudioError(`data of version ${head.version}`, `${VERSION} at most`, advice);
+    throw new StudioError(`data of version ${head.version}`, `at most ${VERSION}`, advice);
   }
   if (!Object.hasOwn(KINDS, head.kind)) {
     throw damaged(`a model of kind ${JSON.stringify(head.kind)}`, `one of ${Object.keys(KINDS).join(" ")}`);

@@ -27,7 +27,7 @@ export function plain(head, weights) {
 
   /** @type {(rows: Float32Array[], edits?: readonly Edit[]) => Run} */
   const runNumbers = (numbers, edits = []) => {
-    if (numbers.length === 0) refuse("no step", "one at least", "Give it some numbers.");
+    if (numbers.length === 0) refuse("no step", "at least one", "Give it some numbers.");
     numbers.forEach((row) => check(row, inputSize));
     const T = numbers.length;
     const bound = lstm.bind(edits, T);
@@ -40,7 +40,7 @@ export function plain(head, weights) {
   const source = {
     ...{ lstm, check: (/** @type {Float32Array} */ x) => check(x, inputSize) },
     begin: () => state,
-    embed: () => refuse("a word", "numbers", "This LSTM has no vocabulary: hand it a row of numbers."),
+    embed: () => refuse("a word", "numbers", "This LSTM has no vocabulary: pass a row of numbers."),
     finish: finished,
   };
   return {
@@ -130,5 +130,5 @@ function finished(tokens, tracks) {
  */
 function check(row, size) {
   if (row.length !== size) refuse(`a step of ${row.length} numbers`, `${size}`, "Give as many as the LSTM reads.");
-  if (!allFinite(row)) refuse("a number that is not finite", "finite numbers", "Mend the input.");
+  if (!allFinite(row)) refuse("a number that is not finite", "finite numbers", "Fix the input.");
 }

@@ -70,7 +70,7 @@ function headerOf(bytes) {
   }
   const header = parsed(new Uint8Array(bytes, 8, length));
   if (typeof header !== "object" || header === null || Array.isArray(header)) {
-    throw damaged("the weights' header is no object", "tensors by name");
+    throw damaged("the weights' header is not an object", "tensors by name");
   }
   return [header, start];
 }

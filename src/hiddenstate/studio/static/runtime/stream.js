@@ -63,7 +63,7 @@ export function streamOf(source, edits = []) {
     },
     run: () => {
       const kept = steps.slice(-stream.keep);
-      if (kept.length === 0) refuse("a stream that has read nothing", "one step at least", "Give it a step.");
+      if (kept.length === 0) refuse("a stream that has read nothing", "at least one step", "Give it a step.");
       const tracks = lstm.tracks.map((_, k) => joined(kept.map((each) => each.tracks[k])));
       const outs = concatenated(kept.map((each) => each.out));
       return Object.freeze({ ...source.finish(kept.map(({ token }) => token), tracks, outs, kept[0].before), edits });

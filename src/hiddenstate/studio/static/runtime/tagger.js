@@ -80,8 +80,8 @@ class Tagger {
    * @returns {Run}
    */
   run(words, edits = []) {
-    if (words.length === 0) refuse("no word", "one at least", "Type a sentence.");
-    if (words.includes("")) refuse("a word without characters", "one at least in each", "Take it out.");
+    if (words.length === 0) refuse("no word", "at least one", "Type a sentence.");
+    if (words.includes("")) refuse("a word without characters", "at least one in each", "Take it out.");
     const T = words.length;
     const bound = this.lstm.bind(edits, T);
     const { tracks, out } = this.lstm.run(this.embed(words), T, bound);

@@ -56,7 +56,7 @@ export class Weights {
   /** Refuse weights that nothing took. */
   finish() {
     for (const name of this.tensors.keys()) {
-      if (!this.taken.has(name)) throw damaged(`tensor ${name} is there`, "those alone that the config asks for");
+      if (!this.taken.has(name)) throw damaged(`tensor ${name} is unexpected`, "only those in the config");
     }
   }
 }
@@ -108,6 +108,6 @@ export function strings(value, what) {
   if (!Array.isArray(value) || value.some((each) => typeof each !== "string")) {
     throw damaged(`the model's vocabulary has no list of ${what}`, "strings");
   }
-  if (new Set(value).size < value.length) throw damaged(`the model's ${what} have one twice`, "each of them once");
+  if (new Set(value).size < value.length) throw damaged(`the model's ${what} contain duplicates`, "distinct ones");
   return value;
 }

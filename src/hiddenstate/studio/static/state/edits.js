@@ -37,7 +37,7 @@ function missing(chosen, size) {
 export function restingReason(edit, model, steps, unit = model.unit) {
   const { track, quantity } = partsOf(edit.place);
   const info = model.tracks.find((one) => one.name === track);
-  if (!model.hasWeights) return "a recorded trace has no weights to run with";
+  if (!model.hasWeights) return "a recorded trace has no weights and can't be run again";
   if (!info) return `this model has no ${track}`;
   if (!model.quantities.includes(quantity.replace(/_pre$/, ""))) return `this model has no ${quantity}`;
   const width = widthOf(info, quantity);

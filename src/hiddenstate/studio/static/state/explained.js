@@ -52,10 +52,10 @@ export function explainedOf(session, view) {
   const { model, plain, error, live } = session;
   const nothing = (/** @type {string} */ reason) => ({ explained: null, reason });
   if (error) return nothing(error.message);
-  if (live) return nothing("A stream is watched here, of which the last steps alone are kept. Open the LSTM itself.");
-  if (!model || !plain) return nothing(model ? "Nothing is read yet." : "");
+  if (live) return nothing("This page watches a stream, and only keeps its last steps. Open the LSTM itself.");
+  if (!model || !plain) return nothing(model ? "Nothing has been read yet." : "");
   if (plain.steps > MOST_STEPS) {
-    return nothing(`This text has ${plain.steps} ${model.unit}s; ${MOST_STEPS} at most are explained. Give a shorter one.`);
+    return nothing(`This text has ${plain.steps} ${model.unit}s, and at most ${MOST_STEPS} can be explained. Give a shorter one.`);
   }
   try {
     return { explained: aimed(model, plain, subjectFor(model, plain), view), reason: "" };

@@ -180,6 +180,6 @@ async function inflated(packed) {
  */
 function textOf(id) {
   const element = document.getElementById(id);
-  if (element === null) throw damaged(`a page without its part ${id}`, "a whole page");
+  if (element === null) throw damaged(`a page without its element ${id}`, "a whole page");
   return element.textContent ?? "";
 }

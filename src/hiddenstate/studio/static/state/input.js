@@ -100,7 +100,7 @@ function numbers(line, k, columns) {
     throw new StudioError(
       `row ${k + 1} is "${line.slice(0, 40)}"`,
       `${columns} numbers`,
-      "Give one row of numbers a step, with commas between them.",
+      "Give one row of numbers per step, separated by commas.",
     );
   }
   return Float32Array.from(values);

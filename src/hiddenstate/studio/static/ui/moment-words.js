@@ -38,7 +38,7 @@ export function doingOf(gate, value) {
   if (!Number.isFinite(value)) return "no number";
   if (gate === "f") return `keeps ${percent(value)} of c_prev`;
   if (gate === "i") return `writes ${percent(value)} of g`;
-  if (gate === "o") return `shows ${percent(value)} of tanh(c)`;
+  if (gate === "o") return `outputs ${percent(value)} of tanh(c)`;
   return value < 0 ? "would lower c" : "would raise c";
 }
 
@@ -108,12 +108,12 @@ export function sourceOf(run, before, beginning) {
  */
 export function beginningOf({ kind }, track, live) {
   if (kind === "language-model")
-    return { label: "from line end", says: "the state after a line end, which the model reads before any text" };
+    return { label: "from newline", says: "the state after a newline, which the model reads before any text" };
   const zero = [track.h0, track.c0].every((state) => state.every((value) => value === 0));
   if (zero) return { label: "initial state", says: "the initial state, zero" };
   return live
-    ? { label: "from earlier", says: "the state that the stream had before what is shown" }
-    : { label: "initial state", says: "the initial state, which was given" };
+    ? { label: "from earlier", says: "the stream's state before the steps shown" }
+    : { label: "initial state", says: "the given initial state" };
 }
 
 /**

@@ -34,7 +34,7 @@ export function panel({ id, title, help, exports = {} }) {
  * @returns {HTMLElement}
  */
 export function unread(session) {
-  const line = element("p", { class: "soft", text: "Nothing is read yet." });
+  const line = element("p", { class: "soft", text: "Nothing has been read yet." });
   const show = () => (line.hidden = session.run !== null || session.model === null);
   session.on("run", show);
   show();
@@ -53,7 +53,7 @@ function helper(id, title, help) {
     class: "quiet round",
     text: "?",
     title: "What is this?",
-    "aria-label": `What is seen in: ${title}`,
+    "aria-label": `About: ${title}`,
     "aria-expanded": "false",
     "aria-controls": text.id,
   });

@@ -25,9 +25,9 @@ import { signed, wordChart } from "studio/ui/word-chart.js";
 /** @typedef {import("studio/panels/attribution/work.js").Found} Found */
 
 const HELP =
-  "How much each word has to do with the target. Occlusion replaces one word at a time. Shapley values take all " +
-  `ways to replace words, which is exact and costs 2 to the number of words: so it is done for ${MOST_PLAYERS} at most, the ` +
-  "nearest to the word that is asked of. It can be stopped at any time. Press a word to ask about it.";
+  "How much each word contributes to the target. Occlusion replaces one word at a time. Exact Shapley values replace " +
+  `every subset of words, so their cost doubles with each word: they are limited to ${MOST_PLAYERS} words, the ` +
+  "nearest to the word being explained. You can stop them at any time. Press a word to explain it.";
 
 /** @type {{value: View["players"], text: string}[]} */
 const PLAYERS = [
@@ -69,7 +69,7 @@ export function mountAttribution(app) {
     root.hidden = explained === null;
     if (explained === null) return work.stop();
     if (explained.subject.cells.length > 0) return work.begin(explained, store.get());
-    parts.says.textContent = "A recorded trace has no weights to run with, so no word can be replaced in it.";
+    parts.says.textContent = "A recorded trace has no weights and can't be run again, so no word can be replaced in it.";
   };
   for (const event of /** @type {const} */ (["run", "model", "error"])) session.on(event, begin);
   store.subscribe(["page", "step", "head", "label", "measure", "method", "players"], begin);
@@ -135,7 +135,7 @@ function chartOf(found, width, press) {
     const value = Number.isNaN(shares[p]) ? "" : `, Shapley value ${signed(shares[p])}`;
     return { word: shortToken(player.name, 16) + mark, label: `${player.name}: occlusion ${signed(gone[p])}${value}` };
   });
-  const rows = [{ title: "Occlusion: lost without it", values: gone, scale: "part" }];
+  const rows = [{ title: "Occlusion: loss without it", values: gone, scale: "part" }];
   if (shapley !== null) rows.push({ title: "Shapley value", values: Float64Array.from(shares), scale: "part" });
   const chart = wordChart({ columns, rows, width, label: "Which words decided" }, { choose: press, point: () => {} });
   chart.mark(-1, players.findIndex(({ start, stop }) => start <= t && t < stop));
@@ -156,7 +156,7 @@ function workControls({ store }, stop, again) {
     if (store.get().method === "shapley") again();
     else store.set({ method: "shapley" });
   });
-  const alone = button("Occlusion alone", () => store.set({ method: "occlusion" }));
+  const alone = button("Only occlusion", () => store.set({ method: "occlusion" }));
   const root = element("div", { class: "attribution-work" }, [players.root, compute, alone, bar, halt]);
   const show = (/** @type {Found} */ found) => {
     const busy = found.share < 1;

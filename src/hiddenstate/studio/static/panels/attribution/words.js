@@ -21,11 +21,11 @@ export function sumSentence({ explained, occlusion, shapley, few, all }) {
   const said =
     `The ${explained.name} is ${exactly(whole)}, and ${exactly(none)} with everything replaced by ` +
     `${explained.subject.baselineName}: a difference of ${exactly(whole - none)}. Occlusion adds up to ${exactly(sum)}, ` +
-    `${exactly(whole - none - sum)} is not in it.`;
+    `leaving ${exactly(whole - none - sum)} unaccounted for.`;
   if (shapley === null) return said;
   const total = shapley.parts.reduce((before, part) => before + part, 0);
   const among =
-    !all ? `, among the ${few.length} nearest, with ${exactly(shapley.none)} where these are replaced` : "";
+    !all ? `, among the ${few.length} nearest, with ${exactly(shapley.none)} if these are replaced` : "";
   return `${said} Shapley values add up to ${exactly(total)}${among}; rounding leaves ${tick(shapley.residual.toExponential(0))}.`;
 }
 
@@ -37,17 +37,17 @@ export function meaningSentences({ explained, shapley, few, all, players }) {
   const what = explained.subject.baselineName;
   const one = players.some(({ start, stop }) => stop > start + 1) ? "word" : explained.model.unit;
   const said = [
-    `Occlusion: by how much the ${explained.name} falls when that ${one} alone is replaced by ${what}, and all others ` +
-      `stay. It is exact for this question. Several ${one}s that can stand in for one another may each get little, though ` +
-      "together they decide; and it says nothing of how the model does it.",
+    `Occlusion: how much the ${explained.name} falls when only that ${one} is replaced by ${what} and all others ` +
+      `stay. It answers that question exactly. But if several ${one}s can substitute for one another, each may get little even ` +
+      "if together they decide; and it says nothing about how the model does it.",
   ];
   if (shapley === null) return said;
-  const rest = !all ? " The others stay as they are throughout." : "";
+  const rest = !all ? " The other words are never replaced." : "";
   said.push(
-    `Shapley: the mean of what a ${one} adds, over all orders in which ${one}s come in; all ${2 ** few.length} ways to ` +
-      `replace ${one}s were run.${rest} So the parts add up. It does not prove that a ${one} is used by itself: what two do ` +
-      "together is shared out between them. Both depend on what stands in for what is replaced, and the model may never " +
-      "have met a text with such gaps. To see a cause inside the model, change a state below.",
+    `Shapley: the mean of what a ${one} adds, over all orders in which the ${one}s can be added; all ${2 ** few.length} ways to ` +
+      `replace ${one}s were run.${rest} So the parts add up. A large value does not prove that a ${one} matters by itself: what two do ` +
+      "together is shared between them. Both methods depend on what the words are replaced by, and the model may never " +
+      "have seen a text with such gaps. To see a cause inside the model, change a state below.",
   );
   return said;
 }
@@ -70,7 +70,7 @@ export function shapleyOf({ shapley, few, all }, player) {
 export function disagreementSentence(found) {
   const names = disagreements(found).map((p) => `\u201c${shortToken(found.few[p].name, 24)}\u201d`);
   if (found.shapley === null || names.length === 0) return "";
-  return `Occlusion and Shapley values say different things of ${names.join(", ")}.`;
+  return `Occlusion and Shapley values disagree about ${names.join(", ")}.`;
 }
 
 /**

@@ -27,7 +27,7 @@ function textBox({ store, session }, key, name) {
     set(input, "aria-label", `${numbers ? "Input" : "Sentence"} ${name}`);
     const given = model?.given && key === "text" ? "As given. " : "";
     input.placeholder = numbers
-      ? `${given}A signal, such as sine 24, or rows of ${model.tracks[0].inputSize} numbers, one a line`
+      ? `${given}A signal, such as sine 24, or rows of ${model.tracks[0].inputSize} numbers, one per line`
       : "";
   };
   const update = () => {
@@ -118,13 +118,13 @@ function pairBar({ store }) {
   const options = PAIRS.map(({ text, other }, k) =>
     element("option", { value: String(k), text: `${text}  |  ${other}` }),
   );
-  const select = element("select", {}, [element("option", { value: "", text: "a pair to try" }), ...options]);
+  const select = element("select", {}, [element("option", { value: "", text: "pairs to try" }), ...options]);
   const say = () => {
     const now = store.get();
     const k = PAIRS.findIndex(({ text, other }) => text === now.text && other === now.otherText);
     const lacksFirst = now.otherText !== "" && now.otherText === withoutFirstWord(now.text);
     select.value = k < 0 ? "" : String(k);
-    about.textContent = PAIRS[k]?.about ?? (lacksFirst ? "B is A without its first word. Change either." : "");
+    about.textContent = PAIRS[k]?.about ?? (lacksFirst ? "B is A without its first word. Edit either one." : "");
   };
   select.addEventListener("change", () => {
     const pair = PAIRS[Number(select.value)];

@@ -19,14 +19,14 @@ import { onTheme } from "studio/ui/theme.js";
 /** @typedef {{scene: Scene, figure: ReturnType<typeof createFigure>}} Shown */
 
 const HELP =
-  "Two runs, column by column. The heat maps have one scale, so that equal colours are equal numbers; the " +
+  "Two runs, column by column. The heat maps share one scale, so equal colours mean equal numbers; the " +
   "third shows " +
-  "the difference. A ribbon has two strands, one for each run: they lie together while both states are the " +
-  "same, and are as far " +
-  "apart as the states are (the Euclidean distance over all units). A place where a word is in one sentence " +
-  "alone is hatched.";
+  "the difference. A ribbon has two strands, one for each run: they run together while both states are the " +
+  "same, and otherwise are as far " +
+  "apart as the states (the Euclidean distance over all units). A word that is in only one sentence " +
+  "is hatched.";
 
-const BLANK = "Two runs side by side: nothing is drawn.";
+const BLANK = "Two runs side by side: nothing to draw.";
 
 /**
  * @param {App} app

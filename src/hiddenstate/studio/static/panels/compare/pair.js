@@ -36,14 +36,14 @@ export function emptyBecause({ store, session }, { a, b }) {
   if (session.error) return session.error.message; // the run of A that is shown is the one before
   if (comparison === "edits" && !session.run?.edits.length) {
     return edits.length
-      ? "All edits rest here, so both runs are the same."
-      : "Nothing is edited yet, so both runs are the same. Edit something on the first page.";
+      ? "All edits are switched off here, so both runs are the same."
+      : "There are no edits yet, so both runs are the same. Make one on the first page.";
   }
   if (comparison === "sentences" && (otherText === "" || otherText === text))
     return a.model.kind === "lstm"
       ? "Both inputs are the same. Change one of them."
       : "Both sentences are the same. Change one of them, or choose a pair.";
-  if (comparison === "models" && otherModel === "") return "Both models are the same. Choose another for B.";
+  if (comparison === "models" && otherModel === "") return "Both models are the same. Choose a different one for B.";
   return a.run === b.run ? "Both runs are the same." : "";
 }
 
@@ -55,6 +55,6 @@ export function emptyBecause({ store, session }, { a, b }) {
 export function blankBecause({ store, session }) {
   const error = session.error ?? (store.get().comparison === "edits" ? null : session.otherError);
   if (error) return error.message;
-  if (session.model && !session.run) return "There is nothing to compare: A has nothing to read.";
-  return store.get().comparison !== "edits" && session.run ? "There is nothing to compare: B is not read yet." : "";
+  if (session.model && !session.run) return "There is nothing to compare: A has no input.";
+  return store.get().comparison !== "edits" && session.run ? "There is nothing to compare: B has not been read yet." : "";
 }

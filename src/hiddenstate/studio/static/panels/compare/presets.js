@@ -7,7 +7,7 @@ export const PAIRS = [
   {
     text: "She said the old man who sold us the house could not remember why he had left the city.",
     other: "She said the old man who sold us the house could not remember that he had left the city.",
-    about: "One word differs, \u201cwhy\u201d or \u201cthat\u201d: do the two meet again after it?",
+    about: "One word differs, \u201cwhy\u201d or \u201cthat\u201d: do the two converge again after it?",
   },
   { text: "She likes to walk .", other: "She likes the walk .", about: "One word decides whether the next is a verb." },
   {
@@ -33,7 +33,7 @@ export const PAIRS = [
   {
     text: "The author who met the critics was late .",
     other: "The author was late .",
-    about: "A clause put in between: do the two meet again after it?",
+    about: "A relative clause in between: do the two converge again after it?",
   },
   { text: "I saw her duck .", other: "I saw her duck quickly .", about: "What comes after decides what came before." },
 ];

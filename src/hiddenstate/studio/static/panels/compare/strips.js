@@ -29,7 +29,7 @@ export function rowLabel(words, y, kind = "") {
  */
 export function ribbonTitle({ strips, quantity }, layout) {
   const state = quantity === "c" ? "c" : "h";
-  const says = `distance of ${state}, ‖Δ${state}‖: a gap as high as the band is ${boundOf(strips)}`;
+  const says = `distance in ${state}, ‖Δ${state}‖: a gap of full height is ${boundOf(strips)}`;
   return text(layout.left, layout.ribbons + 13, "ribbon-title", "start", says, layout.total - layout.left);
 }
 

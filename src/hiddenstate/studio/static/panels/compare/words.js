@@ -40,14 +40,14 @@ export function comparisonVerdict(scene) {
   const strip = strips.find(({ name }) => name === a?.info.name);
   if (!strip)
     return (
-      "The two have layers of other sizes, so their states have no distance. Their predictions can be " +
-      "compared word by word."
+      "The two models have layers of different sizes, so no distance between their states is defined. You can still compare " +
+      "their predictions word by word."
     );
   const { parting, distance, name, reverse } = strip;
   if (parting.first < 0) return `In ${name} the two are the same at every step.`;
   const state = quantity === "c" ? "c" : "h";
   const parts =
-    `In ${name}, which reads ${reverse ? "from the end" : "from the start"}, they part at ` +
+    `In ${name}, which reads ${reverse ? "from the end" : "from the start"}, they diverge at ` +
     `${wordsAt(scene, parting.first)}`;
   const far =
     `are furthest apart at ${wordsAt(scene, parting.widest)} (‖Δ${state}‖ = ` +
@@ -63,8 +63,8 @@ export function comparisonVerdict(scene) {
 function ending(scene, { parting, distance }) {
   const share = (/** @type {number} */ k) => `${Math.round((100 * distance[k]) / distance[parting.widest])} %`;
   if (parting.meets >= 0)
-    return `meet again from ${wordsAt(scene, parting.meets)} on: there they stay below ${MET * 100} % of that`;
-  return `do not meet again: after the last step that both have, ${share(parting.last)} of that is left`;
+    return `converge again from ${wordsAt(scene, parting.meets)} on, where they stay below ${MET * 100} % of that`;
+  return `do not converge again: after the last step they share, ${share(parting.last)} of that is left`;
 }
 
 /**

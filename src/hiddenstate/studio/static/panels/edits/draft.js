@@ -90,6 +90,6 @@ export function valueInRun(run, track, quantity, unit, t) {
 }
 
 export const SCOPES = {
-  write: "The step hands the changed value on, and the change goes on through time.",
-  readout: "Only this step's output is made with it; the state that the step hands on is the one without.",
+  write: "The changed value is carried on to later steps.",
+  readout: "Only this step's output uses the changed value; the state carried to the next step does not.",
 };

@@ -149,7 +149,7 @@ function heading({ spot }, model, run, cancel) {
  */
 function kinds({ draft, spot }, change, again) {
   const options = { set: "set to", scale: "multiply by", add: "add" };
-  return choice("What becomes of it", options, draft.kind, (kind) => {
+  return choice("Effect", options, draft.kind, (kind) => {
     change({ kind, value: rangeOf(spot.place, kind, spot.value).begin });
     again();
   });
@@ -219,7 +219,7 @@ function outcomeOf({ session, store }, { spot, base, index }) {
  * @returns {string}
  */
 function silent(plain) {
-  return plain.heads.length ? "no prediction becomes another" : "the output changes as the panel of edits shows";
+  return plain.heads.length ? "no prediction changes" : "the output changes as shown in the Edits panel";
 }
 
 /** @param {import("studio/types.js").Choice | null} choice */

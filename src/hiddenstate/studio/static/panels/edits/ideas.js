@@ -39,7 +39,7 @@ export function presetBar({ store }) {
     ),
   );
   return element("section", { class: "edit-presets" }, [
-    element("h3", {}, ["On whole gates of ", track]),
+    element("h3", {}, ["On all gates of ", track]),
     element("div", { class: "chips" }, buttons),
   ]);
 }
@@ -76,7 +76,7 @@ export function ideaCards({ store }, model) {
 export function searchBox(app) {
   const { store, session } = app;
   const words = /** @type {HTMLSelectElement} */ (
-    element("select", { "aria-label": "Word whose prediction is to change" })
+    element("select", { "aria-label": "Word whose prediction should change" })
   );
   const finds = element("ol", { class: "edit-finds" });
   const progress = element("p", { class: "edit-progress", role: "status" });

@@ -15,10 +15,10 @@ import { panel } from "studio/ui/panel.js";
 /** @typedef {import("studio/state/difference.js").Difference} Difference */
 
 const HELP =
-  "Change a value inside the run and see what comes of it. Choose a value in the heat map and press Enter, or click " +
-  "one in the cell, and an editor opens there. An edit is exactly what hs.set, hs.scale and hs.add do in " +
-  "Python: what comes later in the " +
-  "equations is computed from the changed value, and the rest of the page shows the run with the edits.";
+  "Change a value inside the run and see what happens. Choose a value in the heat map and press Enter, or click " +
+  "one in the cell, and an editor opens there. An edit does exactly what hs.set, hs.scale and hs.add do in " +
+  "Python: everything that follows in the " +
+  "equations is computed from the changed value, and the rest of the page shows the edited run.";
 
 /**
  * @param {App} app
@@ -127,9 +127,9 @@ function clear(list, result) {
 /** @param {boolean} hasWeights */
 function invitation(hasWeights) {
   return hasWeights
-    ? "Nothing is edited yet. Choose a value in the heat map and press Edit there, click one in the cell, or " +
+    ? "No edits yet. Choose a value in the heat map and press Edit there, click one in the cell, or " +
         "try one of these."
-    : "This is a recorded trace. Without weights it can't be run again, so nothing can be changed in it.";
+    : "This is a recorded trace. It has no weights and can't be run again, so nothing in it can be changed.";
 }
 
 /**

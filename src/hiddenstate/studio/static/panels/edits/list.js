@@ -73,11 +73,11 @@ function bundleLine(edits, from, model, run, doings) {
   const [first] = edits;
   const rests = restingReason(first, model, run.steps);
   const where = whereOf({ ...first, unit: null }, run.tokens).replace(/^all units, /, "");
-  const name = `${edits.length} units of ${first.place}, each set to a value of its own (${where})`;
+  const name = `${edits.length} units of ${first.place}, each set to its own value (${where})`;
   return element("li", { class: rests ? "resting" : "" }, [
     element("div", { class: "edit-what" }, [
       element("code", { text: first.place }),
-      ` ${edits.length} units, each set to a value of its own`,
+      ` ${edits.length} units, each set to its own value`,
       element("span", { class: "edit-where", text: where }),
       ...(rests ? [element("span", { class: "edit-rests", text: `Resting: ${rests}.` })] : []),
     ]),

@@ -17,14 +17,14 @@ export const PRESETS = [
     label: "Close the forget gates",
     sets: [["f", 0]],
     says:
-      "f = 0: nothing in the cell is kept from one step to the next. What the last step left in h still " +
-      "comes through.",
+      "f = 0: nothing in the cell is kept from one step to the next. Only h still carries something from the " +
+      "previous step.",
   },
   {
     id: "keep",
     label: "Forget nothing",
     sets: [["f", 1]],
-    says: "f = 1: the cell keeps all it ever held, and what is written adds up.",
+    says: "f = 1: the cell keeps everything, and all that is written accumulates.",
   },
   {
     id: "freeze",
@@ -33,19 +33,19 @@ export const PRESETS = [
       ["f", 1],
       ["i", 0],
     ],
-    says: "f = 1 and i = 0: the cell keeps what it has and takes in nothing new.",
+    says: "f = 1 and i = 0: the cell keeps its value and takes in nothing new.",
   },
   {
     id: "open",
     label: "Open the output gates",
     sets: [["o", 1]],
-    says: "o = 1: the whole cell is shown at every step, as tanh(c).",
+    says: "o = 1: the whole cell is output at every step, as tanh(c).",
   },
   {
     id: "silence",
     label: "Silence the output",
     sets: [["h", 0]],
-    says: "h = 0: the cell goes on, but nobody hears of it: not the next step, not the layer above.",
+    says: "h = 0: the cell keeps running, but neither the next step nor the layer above sees it.",
   },
 ];
 
@@ -75,24 +75,24 @@ export const IDEAS = [
     text: "I like to fish and hunt .",
     preset: "forget",
     track: "l0",
-    asks: "Are “fish” and “hunt” nouns or verbs to a network whose cells keep nothing?",
+    asks: "Are “fish” and “hunt” nouns or verbs for a network whose cells keep nothing?",
   },
   {
     text: "They fish .",
     preset: "silence",
     track: "l0",
-    asks: "What is “fish” to a network whose lower layer can't hear “They” before it?",
+    asks: "What is “fish” for a network whose lower layer can't remember “They” before it?",
   },
   {
     text: "Time flies like an arrow .",
     preset: "open",
     track: "l1",
-    asks: "Does “flies” stay a verb when the top layer shows all that it holds?",
+    asks: "Does “flies” stay a verb when the top layer outputs all that it holds?",
   },
   {
     text: "The ship sails fell .",
     preset: "silence",
     track: "l0r",
-    asks: "What is “sails” to a network whose lower layer can't hear “fell” after it?",
+    asks: "What is “sails” for a network whose lower layer can't remember “fell” after it?",
   },
 ];

@@ -61,7 +61,7 @@ function row(name, title, cells, kind = "") {
  * @param {number} scale
  */
 function trackRow({ info, size, first }, scale) {
-  const title = `Largest difference of h of any unit of ${info.name}, with and without the edits`;
+  const title = `Largest difference in h of any unit of ${info.name}, with and without the edits`;
   const mark = info.reverse ? "◂ first" : "first ▸";
   return row(
     info.name,
@@ -81,19 +81,19 @@ function predictionRows({ words }) {
   return [
     row(
       "before",
-      "What was predicted without the edits",
+      "Prediction without the edits",
       words.map((word) => predicted(word.before, false)),
       "before",
     ),
     row(
       "after",
-      "What is predicted with them",
+      "Prediction with the edits",
       words.map((word) => predicted(word.after, word.changed)),
       "after",
     ),
     row(
       "moved",
-      "Share of probability that went to other labels",
+      "Probability that moved to other labels",
       moved.map((one, t) => sized(one, 1, t === first ? "first" : "")),
     ),
   ];
@@ -173,11 +173,11 @@ export function verdictOf({ words, tracks, first, changed }) {
   const tokens = words.map(({ token }) => token);
   const at = (/** @type {number} */ t) => stepName({ tokens }, t);
   const parted = tracks.filter((track) => track.first >= 0);
-  if (!parted.length) return "These edits change nothing here: every value is as it was.";
+  if (!parted.length) return "These edits change nothing here: every value stays the same.";
   const inside = parted.map((track) => `${track.info.name} at ${at(track.first)}`).join(", ");
-  const count = `${changed} of ${words.length} predictions ${changed === 1 ? "is another" : "are others"}`;
+  const count = `${changed} of ${words.length} predictions ${changed === 1 ? "changes" : "change"}`;
   const outside = words[0].before
     ? `${count}${first < 0 ? "" : `; the first to differ at all is that at ${at(first)}`}. `
     : "";
-  return `${outside}Where each layer first differs, in the order in which it reads: ${inside}.`;
+  return `${outside}First difference in each layer, in reading order: ${inside}.`;
 }

@@ -74,7 +74,7 @@ export function placeOf(place, model) {
  * @returns {string}
  */
 export function sentenceOf(edit, model, tokens) {
-  const scope = edit.scope === "readout" ? ", for this step's output alone" : "";
+  const scope = edit.scope === "readout" ? ", only for this step's output" : "";
   return `${placeOf(edit.place, model)}: ${actionOf(edit)} (${whereOf(edit, tokens)}${scope})`;
 }
 
@@ -115,7 +115,7 @@ function callOf(model, tokens) {
   if (model.kind === "tagger") return { before: [], lstm: "tagger.lstm", call: `reading = tagger.read(${words})` };
   if (model.kind !== "language-model") return { before: [], lstm: "lstm", call: "out, (h_n, c_n) = lstm(x)" };
   const ids = `torch.from_numpy(model.tokens.ids(${words})).long()[:, None]`;
-  const start = "_, begin = model(torch.tensor([[model.tokens.start]]))  # a text is read after a line end";
+  const start = "_, begin = model(torch.tensor([[model.tokens.start]]))  # a text is read after a newline";
   return { before: [start, `ids = ${ids}`], lstm: "model.lstm", call: "said, state = model(ids, begin)" };
 }
 

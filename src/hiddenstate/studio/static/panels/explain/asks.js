@@ -24,7 +24,7 @@ const MOST_LABELS = 60;
 export function askControls({ store }) {
   const heads = chooser("Column", (head) => store.set({ head, label: "" }));
   const labels = chooser("Why", (label) => store.set({ label }));
-  const measure = segments("Of what", MEASURES, (chosen) => store.set({ measure: chosen }));
+  const measure = segments("Quantity", MEASURES, (chosen) => store.set({ measure: chosen }));
   const root = element("div", { class: "explain-asks" }, [heads.root, labels.root, measure.root]);
   const show = (/** @type {Explained | null} */ explained) => {
     const reader = explained && readerOf(explained.subject, store.get().head);
@@ -51,7 +51,7 @@ function labelOptions({ model, run, subject, label }, view) {
   if (!reader || !head) return [];
   const step = Math.min(view.step, run.steps - 1);
   const own = shownToken(reader.labels[ownLabel(run, reader, step)]);
-  const first = model.kind === "language-model" ? `what follows: ${own}` : `what it says: ${own}`;
+  const first = model.kind === "language-model" ? `the next token: ${own}` : `its prediction: ${own}`;
   const names = likeliest(head, step, MOST_LABELS).map((choice) => choice.label);
   if (view.label !== "" && !names.includes(label)) names.push(label);
   return [{ value: "", text: first }, ...names.map((name) => ({ value: name, text: shownToken(name) }))];

@@ -13,9 +13,9 @@ import { panel } from "studio/ui/panel.js";
 /** @typedef {import("studio/state/types.js").App} App */
 
 const HELP =
-  "Choose a word, and what is asked of it: why this tag has the logit that it has, or what made the next symbol likely. " +
-  "Below: who wrote the memories that it is read from, what is lost when a word is replaced, and what changes when one " +
-  "state comes from another sentence. All is computed here, by the definitions of hiddenstate.explain.";
+  "Choose a word and a question about it: why does this tag have this logit, or what made the next symbol likely? " +
+  "Below: which steps wrote the memories behind it, what is lost when a word is replaced, and what changes when one " +
+  "state comes from another sentence. Everything is computed here, as defined in hiddenstate.explain.";
 const DENSE = 60; // steps
 const LONGEST = 24;
 
@@ -25,8 +25,8 @@ const LONGEST = 24;
  */
 export function mountExplain(app) {
   const { store, session } = app;
-  const { root, body } = panel({ id: "explain", title: "What is explained", help: HELP });
-  const words = element("div", { class: "explain-words", role: "group", "aria-label": "Word that is asked of" });
+  const { root, body } = panel({ id: "explain", title: "What to explain", help: HELP });
+  const words = element("div", { class: "explain-words", role: "group", "aria-label": "Word to explain" });
   const name = element("p", { class: "explain-name", "aria-live": "polite" });
   const note = element("p", { class: "explain-note", role: "status" });
   const asks = askControls(app);
@@ -49,7 +49,7 @@ export function mountExplain(app) {
 
 /** @param {App} app */
 function editsRest({ store }) {
-  return store.get().edits.length === 0 ? "" : "What is explained is the run without the edits, which hold on the other pages.";
+  return store.get().edits.length === 0 ? "" : "This page explains the run without your edits, which apply on the other pages.";
 }
 
 /**

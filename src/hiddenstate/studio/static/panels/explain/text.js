@@ -30,7 +30,7 @@ export function createTextField({ store, session }) {
     const kind = session.model?.kind;
     field.hidden = kind === "trace";
     set(field, "aria-label", kind === "lstm" ? "Numbers to explain" : "Text to explain");
-    field.placeholder = kind === "lstm" ? "A signal, such as sine 24, or rows of numbers, one a line" : "Type a sentence.";
+    field.placeholder = kind === "lstm" ? "A signal, such as sine 24, or rows of numbers, one per line" : "Type a sentence.";
   };
   const update = () => {
     if (resting === undefined && field.value !== store.get().text) field.value = store.get().text;

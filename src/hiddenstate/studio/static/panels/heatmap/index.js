@@ -20,9 +20,9 @@ import { onResize } from "studio/ui/visibility.js";
 /** @typedef {import("studio/panels/heatmap/layout.js").HeatLayout} HeatLayout */
 
 const HELP =
-  "Each row is a hidden unit, each column a time step; the colour is the value there, on a scale that never " +
-  "changes with the sentence (only that of c grows, when it must; where a projection takes h beyond ±1, it has the " +
-  "colour of that end). Click a cell to look at it in the microscope, " +
+  "Each row is a hidden unit, each column a time step; the colour shows the value, on a scale that does not " +
+  "depend on the sentence (except that c's grows when it has to; if a projection takes h beyond ±1, it gets the " +
+  "colour at the end of the scale). Click a cell to see it in the microscope, " +
   "double-click or press P to pin its unit, press Enter to edit it.";
 
 /** What is drawn now, for all parts of the panel. */

@@ -26,7 +26,7 @@ export function heatTools({ store, session }) {
       text: value,
       title: `${value}: ${model.meanings[value]}`,
     }));
-    const made = segments("Which value is shown", choices, (quantity) => store.set({ quantity }));
+    const made = segments("Value to show", choices, (quantity) => store.set({ quantity }));
     show = made.show;
     quantities.replaceChildren(made.root);
     show(store.get().quantity);

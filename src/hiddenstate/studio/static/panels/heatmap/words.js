@@ -24,7 +24,7 @@ export function summary(run, { track: name, quantity }) {
   };
   return (
     `${quantity} of ${name}: ${width} units by ${run.steps} steps. Lowest ${at(low)}, highest ${at(high)}. ` +
-    `The units that change most are ${restless.join(", ")}.`
+    `The units that change most: ${restless.join(", ")}.`
   );
 }
 

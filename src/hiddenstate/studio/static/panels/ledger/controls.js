@@ -29,8 +29,8 @@ export function memoryControls({ store }) {
   });
   const telling = button("Most telling", () => store.set({ memory: "" }), {
     title:
-      "The unit of the last layer whose memory of other steps adds most to the target, or takes most from it: " +
-      "the largest |effect \u00b7 f\u00b7c_prev|. With no other step in memory, the largest |effect \u00b7 c|",
+      "The unit of the last layer whose memory of other steps adds most to the target or takes most from it: " +
+      "the largest |effect \u00b7 f\u00b7c_prev|. If no other step is in memory, the largest |effect \u00b7 c|",
   });
   const root = element("div", { class: "panel-tools" }, [
     layer.root,

@@ -18,12 +18,12 @@ import { signed, wordChart } from "studio/ui/word-chart.js";
 /** @typedef {import("studio/ui/word-chart.js").ChartRow} ChartRow */
 
 const HELP =
-  "A memory is a sum: what each step wrote into it (input gate times candidate), times all forget gates since. That is " +
-  "exact. Point at a word, or reach it by Tab and the arrow keys, to follow what it wrote; press it to keep it. Where the target is a sum " +
-  "over memories, each part adds a known amount to it. What a step wrote depends on the gates there, which other " +
-  "words have moved: without a word, others would have written otherwise.";
+  "A memory is a sum over steps: what each one wrote (input gate times candidate), times all forget gates since. This is " +
+  "exact. Point at a word, or use Tab and the arrow keys, to follow what it wrote; press it to keep it selected. If the target is a sum " +
+  "of memories, each part adds a known amount to it. What a step wrote depends on its gates, which other " +
+  "words influenced: without one word, the others would have written something else.";
 
-const UNRECORDED = "This trace holds not all of i, f, g and c of that layer, which the ledger is made of.";
+const UNRECORDED = "The ledger needs i, f, g and c of that layer, and this trace does not have them all.";
 
 /**
  * @param {App} app
@@ -119,7 +119,7 @@ function chartOf(scene, width, choose, point) {
 function labelOf({ ledger, place }, token, t) {
   const s = ledger.steps.indexOf(t);
   const name = `${shortToken(token, 24)}, step ${t}`;
-  return s < 0 ? `${name}: not read yet` : `${name}: wrote ${signed(ledger.written[s])} into ${place}, ${signed(ledger.parts[s])} is left`;
+  return s < 0 ? `${name}: not read yet` : `${name}: wrote ${signed(ledger.written[s])} into ${place}, of which ${signed(ledger.parts[s])} is left`;
 }
 
 /**
@@ -143,7 +143,7 @@ function chartRows({ ledger, whole, place, writer, explained }) {
   ];
   if (Number.isNaN(ledger.effect)) return whole === null ? rows : [...rows, wholeRow(explained.short, whole.parts)];
   const added = ledger.parts.map((part) => part * ledger.effect);
-  rows.push({ title: `What that adds to the ${explained.short}`, values: over(added, 0) });
+  rows.push({ title: `Contribution to the ${explained.short}`, values: over(added, 0) });
   return whole === null ? rows : [...rows, wholeRow(explained.short, whole.parts)];
 }
 

@@ -24,10 +24,10 @@ export function wordOf({ explained }, t) {
  */
 export function writerSentence(scene) {
   const { ledger, place, writer, unread } = scene;
-  if (unread >= 0) return `${wordOf(scene, unread)} is read after ${wordOf(scene, ledger.t)} in ${scene.track}: it has written nothing yet.`;
+  if (unread >= 0) return `${wordOf(scene, unread)} is read after ${wordOf(scene, ledger.t)} in ${scene.track}, so it has not written anything yet.`;
   const s = ledger.steps.indexOf(writer);
   const wrote = `At ${wordOf(scene, writer)} ${exactly(ledger.written[s])} was written into ${place}.`;
-  if (s === ledger.steps.length - 1) return `${wrote} It is where the target is read: all of it is there.${added(scene, s)}`;
+  if (s === ledger.steps.length - 1) return `${wrote} The target is read at this step, so all of it is still there.${added(scene, s)}`;
   const left = `At ${wordOf(scene, ledger.t)} ${percent(ledger.kept[s])} of it is left, ${exactly(ledger.parts[s])}.`;
   return `${wrote}${later(scene, s)} ${left}${erased(scene, s)}${added(scene, s)}`;
 }
@@ -51,7 +51,7 @@ function later(scene, s) {
   const shares = keptAfter(ledger, s);
   const steps = ledger.steps.slice(s + 1, -1).slice(0, MOST_SHARES);
   const said = steps.map((t, k) => `${percent(shares[k + 1])} at ${wordOf(scene, t)}`);
-  return said.length > 0 ? ` Of it there is still ${said.join(", ")}.` : "";
+  return said.length > 0 ? ` Still there: ${said.join(", ")}.` : "";
 }
 
 /**
@@ -76,14 +76,14 @@ export function sumSentences({ ledger, place, whole, explained }) {
   const sum = (/** @type {Float64Array} */ values) => exactly(values.reduce((total, one) => total + one, 0));
   const word = `\u201c${shortToken(explained.subject.tokens[ledger.t], 24)}\u201d`;
   const memory =
-    `${place} at ${word}: what was written and is left ${sum(ledger.parts)}, initial state ${exactly(ledger.initial)} make ` +
+    `${place} at ${word}: the remaining parts ${sum(ledger.parts)} and the initial state ${exactly(ledger.initial)} add up to ` +
     `c = ${exactly(ledger.value)}; rounding leaves ${tick(ledger.residual.toExponential(0))}.`;
   if (whole === null) return [memory];
   const target =
     `All memories of the last layer: ${explained.model.unit}s ${sum(whole.parts)}, initial state ${exactly(whole.initial)} and bias ` +
-    `${exactly(whole.bias)} make the ${explained.linearName} ${exactly(whole.value)}; rounding leaves ` +
-    `${tick(whole.residual.toExponential(0))}. A part is what was written at that step; the layer below may have ` +
-    "carried it there from other steps.";
+    `${exactly(whole.bias)} add up to the ${explained.linearName}, ${exactly(whole.value)}; rounding leaves ` +
+    `${tick(whole.residual.toExponential(0))}. Each part is what was written at that step, though the layer below may have ` +
+    "brought it there from other steps.";
   return [target, memory];
 }
 

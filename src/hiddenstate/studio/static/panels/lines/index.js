@@ -12,9 +12,9 @@ import { onResize, whenSeen } from "studio/ui/visibility.js";
 /** @typedef {import("studio/panels/lines/chart.js").Chart} Chart */
 
 const HELP =
-  "Each pinned unit over the sentence. Above, its three gates from 0 (shut) to 1 (open): i writes, f keeps, o " +
-  "shows. Below, the candidate g, the cell state c that remembers, and the hidden state h that the rest of the " +
-  "network sees (with a projection, which mixes all units, the number of h with this index). Drag across to scrub; the numbers on the right are those at the cursor.";
+  "Each pinned unit over the sentence. At the top, its three gates from 0 (closed) to 1 (open): i writes, f keeps, o " +
+  "outputs. Below, the candidate g, the cell state c (the memory), and the hidden state h, which the rest of the " +
+  "network sees (with a projection, which mixes all units, the element of h with this index). Drag to scrub; the numbers on the right are the values at the cursor.";
 
 /**
  * @param {App} app
@@ -29,7 +29,7 @@ export function mountLines(app) {
     exports: { svg: () => linesPicture(app, width), png: () => linesPicture(app, width), csv: () => lineRows(app) },
   });
   const list = element("div", { class: "lines" });
-  const hint = element("p", { class: "soft hint", text: "Pin units in the heat map to keep several of them here." });
+  const hint = element("p", { class: "soft hint", text: "Pin units in the heat map to see several of them here." });
   body.append(unread(session), list, hint);
   let width = 0;
   /** @type {Chart[]} */

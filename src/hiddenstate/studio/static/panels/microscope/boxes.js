@@ -37,7 +37,7 @@ export function gateBox(gate, meaning, box, { open, edit }) {
     text(x + 10, y + 52, "hs-meaning", "start", meaning, room),
   ];
   const body = svg("g", {}, [back, ...names, meter.root, doing, sum]);
-  pressable(body, `${meaning}: open what is behind it`, open);
+  pressable(body, `${meaning}: see how it is computed`, open);
   const write = (/** @type {Moment} */ { values, sums, computed }) => {
     number.show(format(values[gate]), `${meaning} ${format(values[gate])}`, gate in computed);
     doing.textContent = gate in computed ? "edited" : doingOf(gate, values[gate]);

@@ -69,7 +69,7 @@ function summed(scene) {
     squashed.write(sum);
     root.setAttribute(
       "aria-label",
-      `What is behind ${gate} of ${track.name}, unit ${view.unit}: ${squashLine(gate, sum)}`,
+      `How ${gate} of ${track.name}, unit ${view.unit}, is computed: ${squashLine(gate, sum)}`,
     );
     fit(root);
     tween.go(runningOf(terms), pace === "jump" ? 0 : SWIFT);
@@ -114,7 +114,7 @@ function sourceOpener({ model, track, run, view, go }) {
 function headings(columns) {
   const { factors, value, from, to } = columns;
   const titles = [
-    text(0, 12, "hs-head", "start", "what is weighed", nameRoom(columns)),
+    text(0, 12, "hs-head", "start", "the inputs", nameRoom(columns)),
     text(value, 12, "hs-head", "end", "adds", VALUE),
     text(from, 12, "hs-head", "start", "from 0 to the sum", to - from),
   ];
@@ -193,8 +193,8 @@ function traced(scene) {
 }
 
 const WHY =
-  "This is a recorded run: it holds what each gate was, not the weights that made it. So the sum behind a gate " +
-  "can't be taken apart here. Open the model itself in the studio to see every product.";
+  "This is a recorded run: it has the value of each gate, but not the weights. So the sum behind a gate " +
+  "can't be broken down here. Open the model itself in the studio to see every product.";
 
 /**
  * @param {readonly Term[]} terms

@@ -29,11 +29,11 @@ const SINGLE_STEP = 280; // milliseconds since the last step from which a step i
 const QUICK_STEP = 90;
 
 const HELP =
-  "One step of the model under a microscope. Model, layer, unit and gate are four zooms: click a part to go " +
-  "into it, Esc to go back. In the cell, what flows in a pipe is as wide as the value is: the whole pipe is 1 for " +
-  "a gate, for all else the largest |c| of this unit in the run, 1 at least, rounded up; orange is positive, blue " +
-  "negative. An outlined bar is the whole, its filled part what a gate lets through: kept and written add up to " +
-  "the new cell state c, unless an edit put another in its place. Click a number to change it.";
+  "One step of the model under a microscope. Model, layer, unit and gate are four zoom levels: click a part to go " +
+  "into it, Esc to go back. In the cell, the flow in a pipe is as wide as its value: the whole pipe is 1 for " +
+  "a gate, and otherwise the largest |c| of this unit in the run, rounded up and at least 1; orange is positive, blue " +
+  "negative. An outlined bar is the whole value, its filled part what a gate lets through: kept and written add up to " +
+  "the new cell state c, unless an edit replaced it. Click a number to change it.";
 
 /**
  * @param {App} app
@@ -174,7 +174,7 @@ function sceneOf(parts) {
 function aboutOf({ model, track, run, live }, { step, zoom }) {
   const now = run();
   const here = stepName(now, step);
-  if (zoom === "model") return `${here}: what goes up through the model`;
+  if (zoom === "model") return `${here}: the data flow up through the model`;
   const recorded = trackOf(now, track.name);
   const { before } = neighbours(recorded, step, now.steps);
   const beginning = before === null ? beginningOf(model, recorded, live()).says : "";

@@ -40,7 +40,7 @@ export function layerLevel(scene) {
     said.textContent = reading(now, unit);
     tiles.root.setAttribute(
       "aria-label",
-      `${track.units} units of ${track.name}. ${said.textContent}. Arrows: another unit; Enter: open it`,
+      `${track.units} units of ${track.name}. ${said.textContent}. Arrow keys choose a unit, Enter opens it`,
     );
   };
   listen(scene, tiles, look, open);
@@ -52,7 +52,7 @@ export function layerLevel(scene) {
     reaches.set(values, largest);
     from = now;
     now = unitsAt(values, view.step);
-    scale.textContent = `tiles reach from -${largest} to ${largest}`;
+    scale.textContent = `tiles range from -${largest} to ${largest}`;
     tiles.select(view.unit, view.pinned);
     look(view.unit);
     changed.replaceChildren(...changedMost(now, open));

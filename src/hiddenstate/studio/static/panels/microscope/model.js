@@ -26,7 +26,7 @@ export function modelLevel(scene) {
   ]);
   const root = svg(
     "svg",
-    { class: "hs-model", width, height, role: "group", "aria-label": `What ${model.name} is made of` },
+    { class: "hs-model", width, height, role: "group", "aria-label": `The parts of ${model.name}` },
     [...lines, ...made.map(({ root }) => root)],
   );
   const update = (/** @type {View} */ view) => {

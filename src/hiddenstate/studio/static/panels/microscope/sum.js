@@ -62,7 +62,7 @@ export function sumRow(k, columns, follow) {
     factors.textContent = term.weight === null ? "" : `${format(term.weight)}·${factor(Number(term.factor))}`;
     root.setAttribute("class", `hs-row hs-row-${term.kind}${follow ? " hs-press" : ""}`);
     if (follow)
-      root.setAttribute("aria-label", `${term.name} adds ${format(term.value)}. Press to go where it comes from`);
+      root.setAttribute("aria-label", `${term.name} adds ${format(term.value)}. Press to go to its source`);
   };
   const draw = (/** @type {number} */ from, /** @type {number} */ to, /** @type {(value: number) => number} */ x) => {
     const [a, b] = [x(from), x(to)];

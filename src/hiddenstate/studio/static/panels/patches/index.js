@@ -17,9 +17,9 @@ import { keepNames, onResize, scrollTo } from "studio/ui/visibility.js";
 /** @typedef {import("studio/panels/patches/sweep.js").Sweep} Sweep */
 
 const HELP =
-  "Give a second text with as many words, such as this one with one word swapped. Then every state of the second is put " +
-  "into the run of the first, one at a time, to see which of them carries the difference to the target. Arrow keys go from " +
-  "cell to cell; Enter opens Read with the patch as edits, and undo brings you back.";
+  "Give a second text with the same number of words, such as this one with one word swapped. Each state of the second text is then patched " +
+  "into the run of the first, one at a time, to see which one carries the difference to the target. Arrow keys move from " +
+  "cell to cell; Enter opens the Read page with the patch as edits, and undo takes you back.";
 const REST = 250; // milliseconds
 
 /**
@@ -177,7 +177,7 @@ function otherField({ store, session }) {
 function workControls(stop, again) {
   const bar = element("progress", { max: 1, "aria-label": "Progress of the sweep" });
   const halt = button("Stop", stop);
-  const repeat = button("Go on", again);
+  const repeat = button("Continue", again);
   const root = element("div", { class: "patches-work" }, [bar, halt, repeat]);
   const show = (/** @type {Sweep | null} */ sweep) => {
     const busy = sweep !== null && sweep.share < 1;

@@ -36,14 +36,14 @@ import { inSlices } from "studio/state/slices.js";
 export function pairWith(explained, text) {
   const { model, subject, target } = explained;
   const no = (/** @type {string} */ reason) => ({ pair: null, reason });
-  if (subject.cells.length === 0) return no("A recorded trace has no weights to run with, so nothing can be put into it.");
+  if (subject.cells.length === 0) return no("A recorded trace has no weights and can't be run again, so nothing can be patched into it.");
   try {
     const run = readInput(model, text);
     if (run === null) return no("The other text is empty.");
     const other = subjectFor(model, run);
     if (other.steps !== subject.steps) {
       const [many, here] = [other.steps - other.lead, subject.steps - subject.lead];
-      return no(`The other text has ${many} ${model.unit}s, and this one ${here}. Give as many.`);
+      return no(`The other text has ${many} ${model.unit}s, but this one has ${here}. They must have the same number.`);
     }
     if (differing(subject, other).length === 0) return no(`Both texts are the same. Change a ${model.unit} in the other one.`);
     const read = (/** @type {Subject} */ one) => target.of(outputAt(one, target.t));

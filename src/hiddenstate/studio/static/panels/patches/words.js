@@ -22,9 +22,9 @@ export function pairSentence({ explained, whole, patched }) {
 }
 
 export const MEANING =
-  "Each cell puts one state of the other text, all units of c or h of that layer and direction at that step, into the run " +
-  "of this text, and shows how far the target moves. It is a real run with that one change, so it says what this state " +
-  "carries between these two texts. Cells do not add up, and it proves nothing of other texts. Press a cell to see the run with it, as edits.";
+  "Each cell patches one state of the other text (all units of c or h of that layer and direction, at that step) into the run " +
+  "of this text, and shows how far the target moves. It is a real run with that one change, so it shows what this state " +
+  "carries between these two texts. Cells do not add up, and prove nothing about other texts. Press a cell to see its run, with the patch as edits.";
 
 /**
  * @param {Sweep} sweep
@@ -39,7 +39,7 @@ export function cellSentence({ pair, places, effects }, n) {
   const way = Math.abs(effects[n]) < 2 * Math.abs(gap) ? `, ${Math.round((100 * effects[n]) / gap)} % of the way to the other text` : "";
   const moves = `moves the ${name} by ${exactly(effects[n])} to ${exactly(pair.whole + effects[n])}${way}.`;
   const where = `${quantity} of ${subject.tracks[track].info.name} at \u201c${shortToken(subject.tokens[t], 24)}\u201d`;
-  return `${where}, put in from the other text, ${moves} ${opensWhere(sweepStep(pair, t), subject.tracks[track].info)}`;
+  return `${where}, patched in from the other text, ${moves} ${opensWhere(sweepStep(pair, t), subject.tracks[track].info)}`;
 }
 
 /**
@@ -56,8 +56,8 @@ function sweepStep({ explained }, t) {
  * @param {{units: number}} info
  */
 function opensWhere(step, { units }) {
-  if (step < 0) return "It stands before the text's first step, where the page Read has no edits.";
-  return units > MOST_EDITS ? "It has too many units to be opened as edits." : "Press it to open Read with this edit in force.";
+  if (step < 0) return "It is before the text's first step, where the Read page has no edits.";
+  return units > MOST_EDITS ? "It has too many units to be opened as edits." : "Press it to open the Read page with this edit.";
 }
 
 /**

@@ -19,27 +19,27 @@ const WORDING = {
   tagger: {
     title: "Sentence",
     help:
-      "Type, and the model reads along. Under each word stands the tag it gives, over a bar as long as its " +
-      "probability; a dotted word is not in its vocabulary, and it knows the word by its letters. On the right: every tag's " +
+      "Type, and the model reads along. Under each word is its predicted tag, and a bar as long as the tag's " +
+      "probability; a word with a dotted line is not in the vocabulary, and is read by its letters. On the right: every tag's " +
       "probability for the word at the cursor.",
   },
   "language-model": {
     title: "Text",
     help:
-      "Type, and the model reads along. Each token is the darker the more it surprised the model, which had read " +
-      "only a line end and what stands before it (in nats: 0 is certainty). On the right: what it expects after that at the cursor.",
+      "Type, and the model reads along. The darker a token, the more it surprised the model, which had only read a " +
+      "newline and the text before it (in nats: 0 is certainty). On the right: what it expects after the token at the cursor.",
   },
   lstm: {
     title: "Input",
     help:
-      "This LSTM has no vocabulary: it reads numbers, a row of them each time step. Choose a signal or give rows of " +
-      "your own. On the right: the hidden state that it shows at the step of the cursor, strongest units first.",
+      "This LSTM has no vocabulary: it reads numbers, one row at each time step. Choose a signal or give rows of " +
+      "your own. On the right: the hidden state at the cursor's step, strongest units first.",
   },
   trace: {
     title: "Recorded run",
     help:
-      "A trace is what was recorded of one run. It has no weights, so it can be looked through but not run anew. On " +
-      "the right: the hidden state at the step of the cursor, strongest units first.",
+      "A trace is the record of one run. It has no weights, so you can look through it but not run it again. On " +
+      "the right: the hidden state at the cursor's step, strongest units first.",
   },
 };
 

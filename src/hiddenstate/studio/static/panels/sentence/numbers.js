@@ -32,8 +32,8 @@ export function createNumbers({ store, session }, model) {
     rows: 3,
     spellcheck: "false",
     class: "number",
-    "aria-label": `Rows of ${columns} numbers, one row a step`,
-    placeholder: `${columns} numbers a row, one row a step, with commas between them`,
+    "aria-label": `Rows of ${columns} numbers, one row per step`,
+    placeholder: `one row per step, ${columns} numbers in each, separated by commas`,
   });
   const described = (/** @type {string} */ kind) => {
     if (kind === "given") return "";

@@ -18,7 +18,7 @@ const MOST_NATS = 8; // from here on a token is as dark as it gets
  * @returns {{root: HTMLElement}}
  */
 export function createWords({ store, session, player }) {
-  const root = element("ol", { class: "words", "aria-label": "What was read, step by step" });
+  const root = element("ol", { class: "words", "aria-label": "The input, step by step" });
   /** @type {HTMLButtonElement[]} */
   let buttons = [];
   const choose = (/** @type {number} */ step) => (player.pause(), store.set({ step }));
@@ -105,7 +105,7 @@ function word(run, plain, headName, t, choose) {
     },
     parts,
   );
-  const about = [isFormless(run.tokens[t]) ? `${token}, of which nothing is seen` : token, known ? "" : "not in the vocabulary"];
+  const about = [isFormless(run.tokens[t]) ? `${token}, which is invisible` : token, known ? "" : "not in the vocabulary"];
   if (run.surprise) about.push(surprised(button, run.surprise[t]));
   else if (run.heads.length > 0) about.push(tagged(button, run, plain, headName, t));
   button.title = about.filter((line) => line !== "").join(": ");

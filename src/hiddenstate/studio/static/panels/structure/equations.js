@@ -64,14 +64,14 @@ export function factsOf(sizes, call) {
   const facts = sizes.bidirectional ? bothWays(call, P) : oneWay(sizes, call);
   if (sizes.numLayers > 1) {
     const others = `The other ${states - directions(sizes)} of the ${states} rows of h_n`;
-    const below = `${others} are final states of the layers below, which out does not have.`;
+    const below = `${others} are the final states of the layers below, which out does not contain.`;
     facts.push({ holds: "", why: below });
   }
   if (sizes.projSize)
     facts.push({ holds: "", why: `h is projected to ${P} numbers; c keeps its ${sizes.hiddenSize}.` });
   facts.push({
     holds: "",
-    why: "With rows of different lengths (lengths=) the last output is at each row's own last step, then zeros.",
+    why: "If sequences have different lengths (lengths=), each one's last output is at its own last step, followed by zeros.",
   });
   return facts;
 }
@@ -106,7 +106,7 @@ function bothWays({ T, batchFirst }, P) {
   if (T === 1) return facts;
   const not = {
     holds: `out[${at(-1)}, ${P}:] != h_n[-1]`,
-    why: "At the last step the reverse direction has only begun.",
+    why: "At the last step the reverse direction has only just begun.",
   };
   return [...facts, not];
 }

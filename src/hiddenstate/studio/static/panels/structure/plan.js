@@ -78,7 +78,7 @@ export function aboutOut(sizes) {
     .filter(({ layer }) => layer === sizes.numLayers - 1)
     .map(({ name }) => `${name}.h`);
   if (!sizes.bidirectional) return `out[t] is ${top[0]}, so out[-1] is h_n[${last}].`;
-  return `out[t] is ${top[0]} beside ${top[1]}: out[-1] begins with h_n[${last - 1}], out[0] ends with h_n[${last}].`;
+  return `out[t] is ${top[0]} followed by ${top[1]}: out[-1] begins with h_n[${last - 1}], out[0] ends with h_n[${last}].`;
 }
 
 /**

@@ -58,7 +58,7 @@ export function results(setup, gates) {
  * @returns {HTMLElement}
  */
 export function claims(setup) {
-  return part("What holds between out and h_n", [facts(setup)]);
+  return part("How out and h_n are related", [facts(setup)]);
 }
 
 /**
@@ -101,7 +101,7 @@ function above(setup, gates) {
   if (setup.numLayers === 1) return [];
   const [first] = equationsOf(setup, gates, 1),
     names = gates.map((gate) => `W_i${gate}`).join(", ");
-  const x = `In the layers above, x is the hidden state below, ${first[4].shape} numbers`;
+  const x = `In the layers above, x is the hidden state of the layer below, ${first[4].shape} numbers`;
   const text = `${x}: there ${names} are ${first[2].shape}.`;
   return [element("p", { class: "soft", text })];
 }

@@ -13,9 +13,9 @@ import { panel } from "studio/ui/panel.js";
 /** @typedef {import("studio/panels/structure/setup.js").Setup} Setup */
 
 const HELP =
-  "An LSTM that need not exist: choose its sizes, and see what goes in, what comes out, which parameters it " +
-  "has and what its equations multiply. The letters are those of the whole page: T time steps, N rows of " +
-  "the batch, C input features, H units, P units of h, L layers, D directions.";
+  "A hypothetical LSTM: choose its sizes, and see what goes in, what comes out, which parameters it " +
+  "has and what its equations multiply. The letters are used throughout the page: T time steps, N rows of " +
+  "the batch, C input features, H hidden units, P projected units, L layers, D directions.";
 const DRAWN_STEPS = 4;
 const DRAWN_LAYERS = 4;
 

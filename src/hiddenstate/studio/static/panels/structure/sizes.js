@@ -133,17 +133,17 @@ export function flowsOf(sizes, { T, N, batchFirst }) {
     /** @type {string} */ meaning,
   ) => ({ name, letters: ["L·D", "N", letter], shape: [states, N, width], meaning });
   return [
-    { name: "input", letters: [first, second, "C"], shape: [...lead, sizes.inputSize], meaning: "the sequences" },
-    state("h0", p, P, "hidden state before the step read first"),
-    state("c0", "H", sizes.hiddenSize, "cell state before the step read first"),
+    { name: "input", letters: [first, second, "C"], shape: [...lead, sizes.inputSize], meaning: "input sequences" },
+    state("h0", p, P, "initial hidden state, before the first step read"),
+    state("c0", "H", sizes.hiddenSize, "initial cell state, before the first step read"),
     {
       name: "out",
       letters: [first, second, `D·${p}`],
       shape: [...lead, D * P],
       meaning: "hidden state of the last layer at every step",
     },
-    state("h_n", p, P, "hidden state after the step read last, of every layer and direction"),
-    state("c_n", "H", sizes.hiddenSize, "cell state after the step read last, of every layer and direction"),
+    state("h_n", p, P, "final hidden state of every layer and direction, after the last step read"),
+    state("c_n", "H", sizes.hiddenSize, "final cell state of every layer and direction, after the last step read"),
   ];
 }
 

@@ -14,9 +14,9 @@ import { whenSeen } from "studio/ui/visibility.js";
 const MOST = 48; // steps that are drawn at once
 
 const HELP =
-  "The same LSTM at every step, drawn once for each: boxes of a row share their weights. Orange is c, the " +
+  "The same LSTM, drawn once for each step: the boxes of a row share their weights. Orange is c, the " +
   "long-term memory; blue is h, the short-term memory, which also goes up to the next layer and, from the " +
-  "last one, out. Every line says the shape of what it carries. Click a box to look into it at that step.";
+  "last one, out. Every line is labelled with the shape it carries. Click a box to look inside at that step.";
 
 /**
  * @param {App} app
@@ -27,7 +27,7 @@ export function unrolledPanel({ store, session }) {
     class: "st-scroll",
     tabindex: 0,
     role: "region",
-    "aria-label": "The network, which scrolls sideways",
+    "aria-label": "The network (scrolls sideways)",
   });
   const notes = element("p", { class: "soft st-notes" });
   /** @type {{picture: ReturnType<typeof unrolledPicture>, plan: Plan} | null} */

@@ -16,9 +16,9 @@ import { onTheme } from "studio/ui/theme.js";
 /** @typedef {import("studio/panels/structure/scale.js").Scale} Scale */
 
 const HELP =
-  "Every weight of one layer and direction, as torch stacks them: four gates on top of one another, a row " +
-  "for each unit. W_i weighs the layer's input x, W_h the hidden state of the step read before; W_hr, where there " +
-  "is a projection, has a row for each number of h. Point at a " +
+  "Every weight of one layer and direction, stacked as in torch: four gates on top of one another, a row " +
+  "for each unit. W_i weighs the layer's input x, W_h the previous hidden state; W_hr, if there " +
+  "is a projection, has a row for each element of h. Point at a " +
   "weight to read it by name; click to see what it adds at the current step.";
 
 /**
@@ -42,7 +42,7 @@ export function weightsPanel({ store, session }) {
   });
   const none = element("p", {
     class: "hs-why",
-    text: "A recorded run has no weights: open the model itself to see them.",
+    text: "A recorded run has no weights. Open the model itself to see them.",
   });
   const caption = element("p", { class: "soft st-notes" });
   const table = element("details", { class: "st-table" });
@@ -107,9 +107,9 @@ function belowOf({ tracks }, track, { short }) {
 function captionOf({ pixel, block }, { limit, beyond, count }) {
   const size = pixel > 1 ? `A weight is ${pixel} × ${pixel} pixels.` : "A weight is one pixel.";
   const point =
-    block > 1 ? `Each pixel stands for ${block} × ${block} weights and shows the one farthest from 0.` : size;
+    block > 1 ? `Each pixel covers ${block} × ${block} weights and shows the one farthest from 0.` : size;
   const left = beyond
-    ? ` Colours reach ±${limit}; ${beyond.toLocaleString("en")} of ${count.toLocaleString("en")} weights go beyond.`
+    ? ` Colours reach ±${limit}; ${beyond.toLocaleString("en")} of ${count.toLocaleString("en")} weights are outside that range.`
     : "";
   return point + left;
 }

@@ -12,9 +12,9 @@ import { whenSeen } from "studio/ui/visibility.js";
 /** @typedef {import("studio/panels/table/rows.js").Row} Row */
 
 const HELP =
-  "Everything at each step as numbers. Click a heading to sort, a row to go to its step. The filter takes what " +
-  "stands in the columns of text, and comparisons of a column with a number, such as step>9 or f12>0.9; rows must " +
-  "fit all.";
+  "Everything at each step as numbers. Click a heading to sort, a row to go to its step. The filter finds text in " +
+  "the text columns, and compares a column with a number, as in step>9 or f12>0.9; rows must match all " +
+  "conditions.";
 const REST = 120;
 
 /**
@@ -39,7 +39,7 @@ export function mountTable(app) {
   const filter = filterBox(app);
   tools.append(filter, count);
   body.append(
-    element("div", { class: "table-scroll", tabindex: 0, role: "group", "aria-label": "State table, scrolls" }, [
+    element("div", { class: "table-scroll", tabindex: 0, role: "group", "aria-label": "State table (scrolls)" }, [
       element("table", { class: "state-table" }, [head, rows]),
     ]),
   );

@@ -41,7 +41,7 @@ export function createCard(titles, ways) {
   const panel = button("Show me where", ways.showPanel, { class: "quiet" });
   const close = button("×", ways.leave, {
     class: "quiet round tour-close",
-    "aria-label": "Leave the tour. It can be resumed.",
+    "aria-label": "Leave the tour. You can resume it later.",
     title: "Leave the tour",
   });
   const root = element("aside", { class: "tour-card", "aria-labelledby": "tour-title" }, [
@@ -110,18 +110,18 @@ export function createCard(titles, ways) {
     /** @param {{go: (page: "read" | "compare" | "structure") => void, equations: string[]}} end */
     finish({ go, equations }) {
       parts.pips.replaceChildren(...pips(titles, titles.length, new Set(titles.keys()), ways));
-      last("The tour is done", "That is all there is in an LSTM", [
+      last("The tour is done", "That is all there is to an LSTM", [
         paragraph(
           `${equations.length === 6 ? "Six" : "Seven"} equations, the same at every step; each layer and direction has ` +
-            "weights of its own in them, and a network without biases leaves out the b. You have seen what each does, " +
+            "its own weights, and a network without biases leaves out the b. You have seen what each one does, " +
             "in real numbers:",
         ),
         element("pre", { class: "tour-equations" }, [element("code", { text: equations.join("\n") })]),
-        paragraph("What now? Type sentences of your own, change what you like, and set two runs side by side."),
+        paragraph("What next? Type your own sentences, change whatever you like, and compare two runs side by side."),
       ]);
       parts.work.replaceChildren(
         element("div", { class: "tour-ends" }, [
-          button("Go on reading", () => go("read"), { class: "primary" }),
+          button("Keep exploring", () => go("read"), { class: "primary" }),
           button("Compare two runs", () => go("compare")),
           button("Look at the weights", () => go("structure")),
         ]),

@@ -49,8 +49,8 @@ export function loop(onChoose) {
   const code = element("code", { text: LOOPS.restart });
   const numbers = element("div", { class: "tour-numbers", role: "status" }, [table(false)]);
   const bar = choice(
-    "Each step is given",
-    { restart: "(h0, c0)", carry: "hidden, as it came back" },
+    "Pass to each step",
+    { restart: "(h0, c0)", carry: "the hidden it returned" },
     "restart",
     (which) => {
       code.textContent = LOOPS[which];

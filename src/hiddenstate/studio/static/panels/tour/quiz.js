@@ -18,40 +18,40 @@ export const STATEMENTS = [
     holds: true,
     because: "The output is the hidden state, so the last output is the last hidden state.",
     mistake:
-      "This takes the output for something made from the hidden state, or after it. An LSTM has no such thing: " +
+      "This treats the output as something computed from the hidden state, or after it. An LSTM has no such output: " +
       "`out[t]` is h after step t itself, and after the last step that is `h_n`.",
   },
   {
     says: "Two layers, one direction: `out[-1]` is `h_n[-1]`",
     holds: true,
-    because: "`out` is the last layer's, and so is the last row of `h_n`.",
+    because: "`out` comes from the last layer, and so does the last row of `h_n`.",
     mistake:
-      "This takes `h_n[-1]` for a mixture of both layers, or for the first of them. The first axis of `h_n` counts " +
-      "layers, not steps: its last row is the last layer's, and `out` is of the last layer too.",
+      "This treats `h_n[-1]` as a mixture of both layers, or as the first one. The first axis of `h_n` counts " +
+      "layers, not steps: its last row belongs to the last layer, and so does `out`.",
   },
   {
     says: "Two layers, one direction: `out[-1]` is `h_n[0]`",
     holds: false,
-    because: "`h_n[0]` is where the first layer ended; `out` does not show that layer.",
+    because: "`h_n[0]` is the final state of the first layer; `out` does not contain that layer.",
     mistake:
-      "This takes `h_n` for one state, which `[0]` unpacks. It has a row for each layer, and row 0 is the first " +
-      "layer's; `out` is the last one's.",
+      "This treats `h_n` as a single state, which `[0]` unpacks. It has a row for each layer, and row 0 is the first " +
+      "layer's; `out` belongs to the last layer.",
   },
   {
     says: "Two directions: the reverse half of `out[-1]` is the reverse's final state",
     holds: false,
-    because: "The reverse reads from the end, so at the last step it has only begun. It ends at the first: `out[0]`.",
+    because: "The reverse direction reads from the end, so at the last step it has only just begun. It finishes at the first: `out[0]`.",
     mistake:
-      "This takes the last step for the one that is read last. The reverse reads it *first*: its half of `out[-1]` " +
-      "knows one step only, and its final state stands in `out[0]`.",
+      "This assumes that the last step is read last. The reverse direction reads it *first*: its half of `out[-1]` " +
+      "has seen only one step, and its final state is in `out[0]`.",
   },
   {
     says: "Rows of different lengths: `out[-1]` is each row's last output",
     holds: false,
-    because: "A shorter row ended before; after its end there is only padding. Its last output is `out[length - 1]`.",
+    because: "A shorter row ends earlier, with only padding after it. Its last output is `out[length - 1]`.",
     mistake:
-      "This takes the end of the batch for the end of each row. The batch is as long as its longest row: at `out[-1]` " +
-      "a shorter one has only padding, and its last output stands in `out[length - 1]`.",
+      "This confuses the end of the batch with the end of each row. The batch is as long as its longest row: at `out[-1]` " +
+      "a shorter one has only padding, and its last output is `out[length - 1]`.",
   },
 ];
 

@@ -5,15 +5,15 @@
 
 /** @type {Reason} */
 const UNREAD = {
-  title: "Nothing is read yet",
-  says: "The tour follows what is read, step by step. It begins as soon as the model has something to read.",
+  title: "Nothing has been read yet",
+  says: "The tour follows the model's reading, step by step. It starts as soon as the model has something to read.",
 };
 /** @type {Reason} */
 const LACKING = {
   title: "Not with this trace",
   says:
-    "The tour talks about i, f, g, o, c and h at every step, and this recorded trace has not kept them all. " +
-    "Open one that has, or a model.",
+    "The tour needs i, f, g, o, c and h at every step, and this recorded trace does not have them all. " +
+    "Open one that does, or a model.",
 };
 
 /**

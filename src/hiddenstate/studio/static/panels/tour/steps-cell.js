@@ -54,7 +54,7 @@ function checked(now, answer) {
   }
   now.memory.tries = (now.memory.tries ?? 0) + 1;
   const kept = `What is kept is \`f·c_prev = ${format(f)}·${factor(before)} = ${format(f * before)}\``;
-  if (now.memory.tries === 1) return `Not yet. ${kept}. What is written comes on top of it.`;
+  if (now.memory.tries === 1) return `Not quite. ${kept}. Now add what is written.`;
   return `${kept}, what is written is \`i·g = ${format(i)}·${factor(g)} = ${format(i * g)}\`. Add the two.`;
 }
 
@@ -72,13 +72,13 @@ const BY_HAND = {
   says: (now) => {
     const { unit, t, f, before, i, g } = asked(now);
     return [
-      "One line is the heart of an LSTM. The new cell is the old one, as far as f keeps it, plus the " +
-        "candidate, as far as i writes it: `c = f·c_prev + i·g`.",
-      `Here is unit ${unit} of ${now.memory.track} at ${stepName(now.run, t)}. Its cell was ` +
+      "One line is the heart of an LSTM. The new cell state is the old one, scaled by f, plus the " +
+        "candidate, scaled by i: `c = f·c_prev + i·g`.",
+      `Here is unit ${unit} of ${now.memory.track} at ${stepName(now.run, t)}. Its cell state was ` +
         `\`${format(before)}\`${begun(now)}. Now \`f = ${format(f)}\`, \`i = ${format(i)}\` and \`g = ${format(g)}\`.`,
     ];
   },
-  task: () => "What is the new c? Work it out, with pencil or calculator; two digits behind the point are enough.",
+  task: () => "What is the new c? Work it out with a pencil or a calculator; two decimal places are enough.",
   work: (now, again) =>
     question("c = ", (answer) => {
       const said = checked(now, answer);
@@ -87,13 +87,13 @@ const BY_HAND = {
     }),
   done: ({ memory }) => Boolean(memory.right),
   learnt: () =>
-    "There it is in the cell: kept and written, side by side. No matrix stands between the old cell and the " +
-    "new one; that is why a cell can hold on to something for long, where its f stays near 1.",
+    "There it is in the cell: kept and written, side by side. There is no matrix between the old cell state and the " +
+    "new one; that is why a cell can hold on to something for a long time, as long as its f stays near 1.",
 };
 
 /** @type {Step} */
 const READ_OUT = {
-  title: "h = o·tanh(c): held, and told",
+  title: "h = o·tanh(c): what is stored and what is output",
   panels: () => ["heatmap", "microscope"],
   sets: ({ run, view, memory }) => {
     const track = trackOf(run, view.track);
@@ -105,19 +105,19 @@ const READ_OUT = {
   says: (now) => {
     const told = projected(now) ? "m" : "h";
     return [
-      "What a unit holds and what it tells are two things. tanh brings the cell between −1 and 1, and the output " +
-        `gate lets some of it out: \`${told} = o·tanh(c)\`.` +
+      "What a unit stores and what it outputs are two different things. tanh squashes the cell state between −1 and 1, and the output " +
+        `gate lets some of it through: \`${told} = o·tanh(c)\`.` +
         (projected(now)
           ? " (This network has a projection as well: its hidden state is `h = W_hr·m`, a shorter vector, in which " +
             "all units are mixed.)"
           : ""),
-      `Where o is nearly shut a unit can keep a secret: much in c, next to nothing in ${told}. The next step's gates ` +
-        "and the layer above see only h.",
+      `While o is nearly closed, a unit can keep a secret: a lot in c, next to nothing in ${told}. The next step's gates ` +
+        "and the layer above only see h.",
     ];
   },
   task: ({ memory }) =>
-    `Find such a secret: a place where c is at least ${memory.bounds.c} away from 0, and o at most ` +
-    `${memory.bounds.o}. The heat map shows o; c is among its choices.`,
+    `Find such a secret: a place where |c| is at least ${memory.bounds.c} and o is at most ` +
+    `${memory.bounds.o}. The heat map shows o; you can switch it to c.`,
   work: (now) => {
     const hint = element("p", { class: "tour-said", "aria-live": "polite" });
     const ask = element("button", { type: "button", text: "Give me a hint" });
@@ -135,7 +135,7 @@ const READ_OUT = {
   status: (now) => `here c is ${format(here(now).c)} and o is ${format(here(now).o)}`,
   done: ({ memory }) => Boolean(memory.found),
   learnt: () =>
-    "The cell is the long-term memory, and the hidden state is what is told of it: the short-term memory and, of " +
+    "The cell state is the long-term memory, and the hidden state is the part of it that is output: the short-term memory and, in " +
     "the last layer, the output.",
 };
 
@@ -148,11 +148,11 @@ const READ_OUT = {
  */
 function rowMistake(answer, row, H) {
   const order = "The order is i, f, g, o.";
-  if (answer * H === row && H > 1) return `That counts gates, and rows are asked for: each gate has H = ${H} of them.`;
-  if (answer === row - 1) return "That is the last row of the gate before.";
+  if (answer * H === row && H > 1) return `That counts gates, but the question is about rows: each gate has H = ${H} of them.`;
+  if (answer === row - 1) return "That is the last row of the previous gate.";
   if (answer === row + 1) return "That is its second row: rows count from 0.";
-  if (answer === 4 * H) return `That is behind the last row: all four gates have 4·H = ${4 * H} rows, counted from 0.`;
-  if (answer % H === 0 && answer >= 0 && answer < 4 * H) return `That is where ${"ifgo"[answer / H]} begins. ${order}`;
+  if (answer === 4 * H) return `That is past the last row: all four gates have 4·H = ${4 * H} rows, counted from 0.`;
+  if (answer % H === 0 && answer >= 0 && answer < 4 * H) return `That is where ${"ifgo"[answer / H]} starts. ${order}`;
   return `Each gate has H = ${H} rows. ${order}`;
 }
 
@@ -165,16 +165,16 @@ const STACKED = {
   says: (now) => {
     const { C, H, P } = sizeLetters(now);
     return [
-      `A gate (g counts as one here) is a weighted sum of the input and the hidden state of the step read before, ` +
+      `A gate (counting g as one here) is a weighted sum of the input and the previous hidden state, ` +
         `squashed. One gate's weights for the ` +
-        `input are \`[H, C] = [${H}, ${C || "C"}]\`. torch stacks those of all four into one matrix, ` +
+        `input are \`[H, C] = [${H}, ${C || "C"}]\`. torch stacks those of all four gates into one matrix, ` +
         `in the order i, f, g, o: \`weight_ih_l0 [4H, C] = [${4 * H}, ${C || "C"}]\`.`,
-      `\`weight_hh_l0 [4H, ${P === H ? "H" : "P"}] = [${4 * H}, ${P}]\` is stacked alike, and so are the ` +
-        `biases, where there are any. Who mixes up the order gets an LSTM that runs, and is wrong.`,
+      `\`weight_hh_l0 [4H, ${P === H ? "H" : "P"}] = [${4 * H}, ${P}]\` is stacked the same way, and so are the ` +
+        `biases, if there are any. If you mix up the order, you get an LSTM that runs but is wrong.`,
     ];
   },
   task: () =>
-    "Rows count from 0, and the input gate's come first. At which row do the forget gate's begin, and at which the " +
+    "Rows are counted from 0, and the input gate's come first. At which row do the forget gate's start, and at which the " +
     "output gate's?",
   work: (now, again) => {
     const { H } = sizeLetters(now);
@@ -193,7 +193,7 @@ const STACKED = {
   learnt: (now) => {
     const { H } = sizeLetters(now);
     return (
-      `So \`weight_ih_l0[${H}:${2 * H}]\` is the forget gate's. By name it needs no counting: ` +
+      `So \`weight_ih_l0[${H}:${2 * H}]\` is the forget gate's. If you use names, you don't have to count: ` +
       `\`lstm.weight("l0.W_if")\`.`
     );
   },

@@ -11,18 +11,18 @@ const SENTENCE = "I like to fish and hunt ."; // for taggers: two of its words a
 /** @param {Now} now */
 function consequence({ app, view }) {
   const { plain, run } = app.session;
-  if (!plain || !run?.edits.length || plain.steps !== run.steps) return "nothing is edited yet";
+  if (!plain || !run?.edits.length || plain.steps !== run.steps) return "no edits yet";
   const { changed, first } = differenceOf(plain, run, view.head);
-  if (first < 0) return "edited; but nothing comes of it";
-  const many = changed === 1 ? "one prediction is another" : `${changed} predictions are others`;
+  if (first < 0) return "edited, but nothing changes";
+  const many = changed === 1 ? "one prediction changes" : `${changed} predictions change`;
   return plain.heads.length
-    ? `edited: ${many}; the first that moves is at step ${first}`
+    ? `edited: ${many}; the first change is at step ${first}`
     : `edited: the output differs from step ${first} on`;
 }
 
 /** @type {Step} */
 export const EDIT = {
-  title: "Change it, and see",
+  title: "Change it and see",
   panels: () => ["edits"],
   sets: ({ model }) => ({
     page: "read",
@@ -33,18 +33,18 @@ export const EDIT = {
   }),
   restores: ["text", "edits", "quantity", "track"],
   says: (now) => [
-    "You have seen what the gates do. Do they matter? The way to know is to change one and run the network " +
-      "again: that is an *edit*. What was computed before it stays, and what is computed from it is computed anew: " +
+    "You have seen what the gates do. Do they matter? The way to find out is to change one and run the network " +
+      "again: that is an *edit*. Whatever comes before it stays the same, and whatever depends on it is recomputed: " +
       (sizeLetters(now).D === 1
         ? "the rest of its step and the steps after it, in its layer and in those above."
-        : "in its own direction the rest of its step and the steps read after it, and, as the layer above reads both " +
-          "ways, all steps of the layers above. With two directions an edit so reaches steps *before* it too."),
+        : "in its own direction the rest of its step and the steps read after it and, since the layer above reads both " +
+          "ways, all steps of the layers above. So with two directions an edit also affects steps *before* it."),
   ],
   task: ({ memory, model }) =>
     memory.edited
-      ? "Now take it back, with Undo in the panel of edits."
+      ? "Now undo it, with Undo in the Edits panel."
       : !model.hasWeights
-        ? "This is a recorded trace: without weights it can't be run again, so nothing can be changed in it. " +
+        ? "This is a recorded trace: it has no weights and can't be run again, so nothing in it can be changed. " +
           "Skip this step, or open a model."
         : "Edit something: press an experiment such as “Close the forget gates”, or choose a value in the heat map and " +
           "press Edit there.",
@@ -58,6 +58,6 @@ export const EDIT = {
   status: (now) => consequence(now),
   done: ({ memory }) => Boolean(memory.undone),
   learnt: () =>
-    "The run is as it was, to the last digit. In Python the block around the run does the same: `with " +
-    "lstm.edit(...)`, and outside nothing is left of it.",
+    "The run is as it was, to the last digit. In Python, the edit ends with its block: after `with " +
+    "lstm.edit(...)` nothing of it remains.",
 };

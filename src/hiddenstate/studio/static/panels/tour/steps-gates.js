@@ -41,11 +41,11 @@ const SHAPES = {
     const size = C ? `${C} numbers` : "C numbers"; // a trace alone doesn't know how many
     const made = hasText(now)
       ? `Each ${now.model.unit} is first turned into a vector of ${size}`
-      : `At each step it is given ${size}`;
+      : `At each step it receives ${size}`;
     const width = D === 2 ? `two directions of ${P} numbers, side by side` : `${P} numbers`;
     return [
-      `An LSTM reads a sequence, one ${now.model.unit} at a time. ${made}; that is its *input*. For each it ` +
-        `gives out a vector of its own: ${width}.`,
+      `An LSTM reads a sequence, one ${now.model.unit} at a time. ${made}; that is its *input*. For each one it ` +
+        `outputs a vector: ${width}.`,
       `Here T = ${T} ${now.model.unit}s go in as \`input [T, C] = [${T}, ${C || "C"}]\`, and \`out [T, ` +
         `${D === 2 ? "2·" : ""}${letterOf(now)}] = [${T}, ${D * P}]\` comes out. ` +
         "torch has one more axis for a batch of N sequences: `[T, N, C]`, or `[N, T, C]` with batch_first=True. " +
@@ -61,8 +61,8 @@ const SHAPES = {
   learnt: (now) => {
     const { C, P, D } = sizeLetters(now);
     return (
-      `T is the sequence's: ${now.run.steps} now. ${C ? `C = ${C}` : "C"} and ${D === 2 ? "2·" : ""}${letterOf(now)} = ` +
-      `${D * P} are the network's, and are the same for every sequence.`
+      `T comes from the sequence: it is now ${now.run.steps}. ${C ? `C = ${C}` : "C"} and ${D === 2 ? "2·" : ""}${letterOf(now)} = ` +
+      `${D * P} come from the network, and are the same for every sequence.`
     );
   },
 };
@@ -78,17 +78,17 @@ const HIDDEN = {
     const numbers =
       P === H
         ? `${P} numbers between −1 and 1, one for each *unit*`
-        : `${P} numbers, which a projection mixes from the outputs of its ${H} *units*`;
+        : `${P} numbers, which a projection computes from the outputs of its ${H} *units*`;
     return [
-      `Between two ${now.model.unit}s an LSTM remembers. Part of that memory is the *hidden state* h: in each layer ` +
+      `From one ${now.model.unit} to the next, an LSTM has a memory. Part of it is the *hidden state* h: in each layer ` +
         `and direction ${numbers}.`,
       `In the heat map a row is ${P === H ? "a unit" : "one of these numbers"} and a column is a step. A column of h is ` +
-        "the hidden state after that step: what the layer tells of all it has read so far, " +
-        "and what its gates read, together with the next input.",
+        "the hidden state after that step: the layer's summary of all it has read so far, " +
+        "which its gates read together with the next input.",
     ];
   },
   task: (now) =>
-    `Read along: go from the first ${now.model.unit} to the last, with the right arrow key or the slider, and ` +
+    `Follow along: go from the first ${now.model.unit} to the last, with the right arrow key or the slider, and ` +
     `watch the column.`,
   watch: ({ memory, view }) => {
     memory.seen ??= new Set();
@@ -97,8 +97,8 @@ const HIDDEN = {
   status: ({ memory, run }) => `${memory.seen?.size ?? 0} of ${run.steps} steps seen`,
   done: ({ memory, run, view }) => view.step === run.steps - 1 && memory.seen?.size >= Math.min(run.steps, 4),
   learnt: () =>
-    "Each column was made from three things: the column of the step read before it, the cell state c of that step, " +
-    "which another map shows, and one new input. What the layer read earlier comes through those two states alone.",
+    "Each column is computed from three things: the column of the step read before it, the cell state c of that step, " +
+    "which the heat map can also show, and one new input. Whatever was read earlier comes only through those two states.",
 };
 
 /** @param {Now} now */
@@ -117,12 +117,12 @@ const GATES_DO = {
   sets: () => ({ page: "read", quantity: "f" }),
   restores: ["quantity"],
   says: ({ view }) => [
-    "Behind h there is the *cell* c, the long-term memory. In every unit three gates rule it, each a number from 0 (shut) " +
+    "Behind h is the *cell state* c, the long-term memory. In every unit three gates control it, each a number from 0 (closed) " +
       "to 1 (open): " +
-      "`f`, the forget gate, says how much of the cell is *kept*; `i`, the input gate, how much of the " +
+      "`f`, the forget gate, sets how much of the cell state is *kept*; `i`, the input gate, how much of the " +
       "candidate `g` is *written* into it; " +
       "`o`, the output gate, how much of it is *read* out.",
-    "g is often called a gate as well, but lets nothing through: it is what there is to write, from −1 to 1. " +
+    "g, the cell candidate, is often called a gate too, but it gates nothing: it is the value to write, from −1 to 1. " +
       `The heat map now shows ${view.quantity}.`,
   ],
   task: ({ run, view }) => {
@@ -146,7 +146,7 @@ const GATES_DO = {
     `${now.memory.forgot ? "found" : "not yet"}`,
   done: ({ memory }) => Boolean(memory.kept && memory.forgot),
   learnt: () =>
-    "Every unit decides this anew at every step, from the input and the hidden state of the step read before, of " +
+    "Every unit decides this afresh at every step, from the input and the previous hidden state of " +
     "all units.",
 };
 

@@ -18,15 +18,15 @@ const CARRY = {
   sets: () => ({ page: "read" }),
   restores: [],
   says: () => [
-    "A sequence can go in all at once, or one element at a time. In an LSTM that reads one way it is the same " +
-      "computation, *if the state is carried*: each step must be given the state that came back from the last. " +
-      "(With two directions it is not: the reverse one begins at the end, so all must be there first. Nor is it " +
-      "in training with dropout, which draws anew.)",
-    "This loop is found in many a notebook, and it restarts every step from the same `(h0, c0)`. Every line is " +
-      "right for a sequence of one element; none knows of the others. " +
+    "You can pass in a sequence all at once, or one element at a time. If an LSTM only reads forward, this is the same " +
+      "computation, *if the state is carried*: each step must be given the state that the last one returned. " +
+      "(With two directions it is not: the reverse one starts at the end, so it needs the whole sequence. Nor is it " +
+      "in training with dropout, which is random.)",
+    "This loop appears in many notebooks, and it restarts every step from the same `(h0, c0)`. Every output is " +
+      "right for a sequence of one element, but knows nothing of the others. " +
       "(The LSTM is a small one, `torch.manual_seed(2); torch.nn.LSTM(4, 3)`, so that you can print the same numbers.)",
   ],
-  task: () => "Mend the loop: choose what each step should be given, and compare the columns.",
+  task: () => "Fix the loop: choose what to pass to each step, and compare the columns.",
   work: ({ memory }, again) =>
     loop((carried) => {
       memory.carried ||= carried;
@@ -56,9 +56,9 @@ function inThisRun({ run }) {
   const forward = run.tracks.findLast(({ info }) => !info.reverse);
   const end = run.steps - 1;
   if (!last || !forward) return "";
-  if (end === 0) return "On your page there is one step only, the first and the last: all of these are the same there.";
+  if (end === 0) return "On this page there is only one step, both the first and the last, so these are all the same here.";
   const first =
-    `On your page: \`out[-1]\` of ${forward.info.name} begins \`${some(forward, end)}\`, and that ` +
+    `On this page: \`out[-1]\` of ${forward.info.name} begins \`${some(forward, end)}\`, and that ` +
     `is its row of \`h_n\`.`;
   if (!last.info.reverse) return first;
   return (
@@ -74,11 +74,11 @@ const LAST = {
   sets: () => ({ page: "read" }),
   restores: [],
   says: (now) => [
-    "An LSTM returns `out, (h_n, c_n)`: the last layer's hidden state after *every* step, and the states of every " +
+    "An LSTM returns `out, (h_n, c_n)`: the last layer's hidden state at *every* step, and the states of every " +
       "layer and direction after the step that it reads *last*.",
     inThisRun(now),
   ],
-  task: () => "Which of these hold? There are several steps, and the rows are equally long where nothing else is said.",
+  task: () => "Which of these are true? There are several steps, and rows have equal lengths unless stated otherwise.",
   work: ({ memory }, again) =>
     quiz((rights) => {
       memory.right = rights.filter(Boolean).length;
@@ -87,8 +87,8 @@ const LAST = {
   status: ({ memory }) => `${memory.right ?? 0} of ${STATEMENTS.length} right`,
   done: ({ memory }) => memory.right === STATEMENTS.length,
   learnt: () =>
-    "The output is the hidden state of the last layer, step by step. All else follows from asking which layer and " +
-    "direction, and where it ends.",
+    "The output is the hidden state of the last layer, step by step. The rest follows from asking which layer and " +
+    "direction it is, and where that one ends.",
 };
 
 /** @param {Now} now */
@@ -101,12 +101,12 @@ const reverseOf = ({ model }) => model.tracks.find(({ reverse }) => reverse);
  * @returns {string}
  */
 function widthMistake(answer, { C, H, P, L }) {
-  if (answer === P) return "The two directions are not added up or put in one another's place: they stand side by side.";
-  if (answer === 2 * H) return "That is the cells' width. `out` is made of hidden states, which the projection has made shorter.";
-  if (L > 1 && answer === 2 * P * L) return "That counts every layer. `out` is the last layer's alone.";
-  if (answer === 4 * P) return "That counts h and c. `out` is made of hidden states alone.";
-  if (answer === C || answer === 2 * C) return "That is the input's width. `out` is made of hidden states.";
-  return `Each direction gives its hidden state, ${P} numbers, and they stand side by side.`;
+  if (answer === P) return "The two directions are not summed, and neither replaces the other: they are concatenated.";
+  if (answer === 2 * H) return "That is the size of the cell state. `out` consists of hidden states, which the projection makes shorter.";
+  if (L > 1 && answer === 2 * P * L) return "That counts every layer. `out` only comes from the last layer.";
+  if (answer === 4 * P) return "That counts h and c. `out` consists only of hidden states.";
+  if (answer === C || answer === 2 * C) return "That is the size of the input. `out` consists of hidden states.";
+  return `Each direction has a hidden state of ${P} numbers, and the two are concatenated.`;
 }
 
 /** @type {Step} */
@@ -124,26 +124,26 @@ const BOTH_WAYS = {
     const { L, D, P } = sizeLetters(now);
     const layers =
       L > 1
-        ? `This network has ${L} layers: l0 reads the input, each other the hidden states of the one below, so ` +
+        ? `This network has ${L} layers: l0 reads the input, and each of the others the hidden states of the layer below, so ` +
           `\`weight_ih_l1\` is \`[4H, ${D * P}]\`. `
-        : "This network has one layer; with more, each reads the hidden states of the one below. ";
+        : "This network has one layer; if there were more, each would read the hidden states of the one below. ";
     const directions =
       D > 1
-        ? "Each layer has two directions, with weights of their own: l0 reads from the first step to the last, " +
-          "l0r from the last to the first. Their h stand side by side."
-        : "It has one direction. Others have two, with weights of their own: the reverse reads from the last " +
-          "step to the first. Their h stand side by side.";
+        ? "Each layer has two directions, each with its own weights: l0 reads from the first step to the last, " +
+          "l0r from the last to the first. Their hidden states are concatenated."
+        : "It has one direction. Other networks have two, each with its own weights: the reverse one reads from the last " +
+          "step to the first. Their hidden states are concatenated.";
     return [
       layers + directions,
-      "So what a reverse unit of l0 holds at a step, it knows of that step and of what comes *after* it, and a forward " +
-        "unit of l0 of that step and of what came before. A layer above reads both directions of the one below: there " +
-        "either knows of both sides.",
+      "So at any step, a reverse unit of l0 has seen that step and what comes *after* it, and a forward " +
+        "unit of l0 that step and what came before. A layer above reads both directions of the one below, so there " +
+        "each direction has seen both sides.",
     ];
   },
   task: (now) =>
     reverseOf(now)
-      ? "Choose a reverse direction, one whose arrow points to the left, at *Layer* above the heat map. Go to " +
-        "the step that it reads first, then to the one at which it has read everything."
+      ? "Choose a reverse direction (its arrow points left) under *Layer* above the heat map. Go to " +
+        "the step that it reads first, then to the one where it has read everything."
       : "If this network had two directions, how many numbers would `out` have at each step?",
   work: (now, again) =>
     reverseOf(now)
@@ -167,7 +167,7 @@ const BOTH_WAYS = {
   done: ({ memory }) => Boolean(memory.ended),
   learnt: (now) =>
     reverseOf(now)
-      ? "It begins at the last step and ends at the first: there its hidden state is its row of `h_n`."
+      ? "It starts at the last step and ends at the first, where its hidden state is its row of `h_n`."
       : `\`out\` would be \`[T, 2·${letterOf(now)}]\`, forward first.`,
 };
 

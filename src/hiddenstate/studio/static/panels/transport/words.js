@@ -45,7 +45,7 @@ function gatesSay({ values, info }, t, empty) {
   const [f, i, o] = ["f", "i", "o"].map((gate) => mean(values[gate], t, info.units));
   if (![f, i, o].every(Number.isFinite)) return "";
   const keeps = empty ? "there is no memory to keep yet" : `the forget gate keeps ${percent(f)} of the memory`;
-  const others = `the input gate lets in ${percent(i)} of the candidate, the output gate shows ${percent(o)}`;
+  const others = `the input gate lets in ${percent(i)} of the candidate, the output gate outputs ${percent(o)}`;
   return `${keeps}; ${others} (mean of ${info.units} units)`;
 }
 
