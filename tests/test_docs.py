@@ -50,11 +50,24 @@ def test_output_that_differs_is_found() -> None:
     Printed((*said, CUT), f"{said[0]}\nmore\nand more", 0, fixed=True).check("here")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_every_page_is_in_the_contents(page: Path) -> None:
-    contents = [name for block in blocks_of(DOCS / "index.md") if block.language == "toctree" for name in block.lines]
-    name = page.relative_to(DOCS).with_suffix("").as_posix()
-    assert name == "index" or name in contents
+def contents_of(page: str) -> list[str]:
+    """The pages that a page's toctrees list."""
+    lines = [line for block in blocks_of(DOCS / f"{page}.md") if block.language == "toctree" for line in block.lines]
+    return [line for line in lines if line and not line.startswith(":")]
+
+
+def reachable_from(page: str) -> list[str]:
+    """The page and all pages below it in the sidebar, in order."""
+    return [page, *(name for entry in contents_of(page) for name in reachable_from(entry))]
+
+
+def test_every_page_is_in_the_sidebar_once() -> None:
+    names = [page.relative_to(DOCS).with_suffix("").as_posix() for page in PAGES]
+    assert sorted(reachable_from("index")) == sorted(names)
+
+
+def test_no_page_lists_more_than_twelve_others() -> None:
+    assert {page: len(contents_of(page)) for page in reachable_from("index") if len(contents_of(page)) > 12} == {}
 
 
 def test_the_api_page_has_every_public_name() -> None:
