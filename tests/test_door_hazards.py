@@ -281,7 +281,7 @@ def test_an_interrupted_change_of_a_streams_rows_is_done_or_not(name: str) -> No
 def test_an_interrupted_conversion_leaves_a_model_that_can_be_converted(is_back: bool) -> None:
     convert, kind = (hs.convert_back, nn.LSTM) if is_back else (hs.convert, hs.LSTM)
 
-    def new() -> nn.Sequential:
+    def new() -> nn.Module:
         torch.manual_seed(0)
         model = nn.Sequential(nn.LSTM(4, 3, 2), nn.Identity()).eval()
         return hs.convert(model, inplace=True) if is_back else model

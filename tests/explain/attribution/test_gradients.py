@@ -10,6 +10,7 @@ from torch import Tensor
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError
+from hiddenstate.explain.subject import batch_runner
 from hiddenstate.explain.subject.subject import Subject
 from random_lstms import every_kind, random_lstm, subject_of
 
@@ -170,7 +171,7 @@ def test_results_do_not_depend_on_how_many_rows_run_at_once(monkeypatch: pytest.
     subject = subject_of(random_lstm("two layers"))
     of = hs.explain.logit("2")
     whole = [hs.explain.attribute(subject, of=of, method=m).scores for m in ("integrated_gradients", "occlusion")]
-    monkeypatch.setattr("hiddenstate.explain.subject.batch_runner.ROW_STEPS_AT_ONCE", 5 * subject.T)
+    monkeypatch.setattr(batch_runner, "ROW_STEPS_AT_ONCE", 5 * subject.T)
     parts = [hs.explain.attribute(subject, of=of, method=m).scores for m in ("integrated_gradients", "occlusion")]
     for a, b in zip(whole, parts, strict=True):
         assert np.allclose(a, b, rtol=1e-10, atol=1e-13)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError
+from hiddenstate.explain.dynamics import fixed_points
 from hiddenstate.explain.dynamics.state_map import make_state_map
 from hiddenstate.explain.dynamics.thread_pool import side_by_side
 from support import SIZES
@@ -220,7 +221,7 @@ def test_dynamics_tell_how_far_they_are() -> None:
 def test_starts_that_threads_share_find_the_same_points(monkeypatch: pytest.MonkeyPatch) -> None:
     dynamics = hs.explain.dynamics(hs.plant.bistable().lstm)
     alone = dynamics.fixed_points()
-    monkeypatch.setattr("hiddenstate.explain.dynamics.fixed_points.LARGE", 1)
+    monkeypatch.setattr(fixed_points, "LARGE", 1)
     shared = dynamics.fixed_points()
     assert (len(shared), shared.cost > 0, shared.starts) == (len(alone), True, alone.starts)
     assert torch.allclose(shared.states.sort(0).values, alone.states.sort(0).values, atol=1e-8)
