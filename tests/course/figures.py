@@ -1,4 +1,4 @@
-"""What the live figures of chapters 1 and 2 should show, computed in Python."""
+"""What the live figures of the beginning and of chapters 1 and 2 should show, computed in Python."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -62,10 +62,46 @@ def share(state: State) -> list[float]:
     return slopes
 
 
+def memory(state: State) -> list[float]:
+    """A plain RNN of torch's over twelve words, in float64, and the derivative of its last h by each h."""
+    cell = torch.nn.RNNCell(1, 1, bias=False, dtype=torch.float64)
+    with torch.no_grad():
+        cell.weight_ih.fill_(1.0)
+        cell.weight_hh.fill_(float(state["w"]))
+    h, hidden = torch.zeros(1, 1, dtype=torch.float64), []
+    for k in range(12):
+        x = torch.full((1, 1), float(state["x"]) if k == 1 else 0.0, dtype=torch.float64)
+        h = cell(x, h)
+        hidden.append(h)
+    shares = torch.autograd.grad(hidden[-1], hidden)
+    return [each.item() for each in (*hidden, *shares)]
+
+
+def cell(state: State) -> list[float]:
+    """One step of a real LSTM whose gates are set."""
+    lstm = hs.LSTM(1, 1)
+    c_prev, f, i, g, o = (float(state[name]) for name in ("c_prev", "f", "i", "g", "o"))
+    gates = [hs.set(f"l0.{name}", to=value) for name, value in {"f": f, "i": i, "g": g, "o": o}.items()]
+    with torch.no_grad(), lstm.edit(*gates):
+        _, (h, c) = lstm(torch.zeros(1, 1, 1), (torch.zeros(1, 1, 1), torch.full((1, 1, 1), c_prev)))
+    return [f * c_prev, i * g, c.item(), c.tanh().item(), h.item()]
+
+
 HALF = {"i": 0.5, "f": 0.5, "g": 0.5, "o": 0.5}
 SIZES = {"T": 4, "N": 1, "C": 6, "H": 3, "L": 1, "directions": 1, "batch_first": "off"}
+GATED = {"c_prev": 0.5, "f": 0.9, "i": 0.5, "g": 0.8, "o": 0.7}
 # figure: its page, what computes it in Python, and the states that are compared: the first frame and three more
 FIGURES: dict[str, tuple[str, Callable[[State], list[float]], list[dict[str, Any]]]] = {
+    "memory": (
+        "00-before",
+        memory,
+        [{"w": 0.9, "x": 1}, {"w": 0.5, "x": 1}, {"w": 1.5, "x": 0.1}, {"w": 2, "x": 3}],
+    ),
+    "cell": (
+        "00-before",
+        cell,
+        [GATED, GATED | {"c_prev": -1.5}, GATED | {"f": 1, "i": 0}, GATED | {"g": -1, "i": 1, "o": 0}],
+    ),
     "unroll": (
         "01-structure-and-hidden-state",
         unroll,

@@ -1,9 +1,14 @@
-"""Broken lessons of chapters 1, 2 and 7. Each must be found by a proof of its page."""
+"""Broken lessons of the beginning and of chapters 1, 2 and 7. Each must be found by a proof of its page."""
 
 from collections.abc import Sequence
 
 # Broken lessons: a page, what stands in a cell of it, and what a careless author would have written.
 LESSONS: Sequence[tuple[str, str, str]] = (
+    ("00", "h = torch.tanh(w * h + x)", "h = torch.tanh(w * x)"),
+    ("00", "h = squash(w * h)", "h = squash(h)"),
+    ("00", "after_ten(1.5, 0.9, torch.tanh)", "after_ten(1.5, 0.9, lambda z: z)"),
+    ("00", 'hs.set("l0.f", to=f), ', ""),
+    ("00", "return torch.cat(outs)", "return outs[-1]"),
     ("01", "out, state = lstm(element.view(1, 1, 4), state)", "out, _ = lstm(element.view(1, 1, 4), state)"),
     ("01", "state = after if carry else (h0, c0)", "state = (h0, c0)"),
     ("01", "state = after if carry else (h0, c0)", "state = after"),
@@ -16,6 +21,11 @@ LESSONS: Sequence[tuple[str, str, str]] = (
     ("01", "h_n.transpose(0, 1).reshape(5, 6), alone", "h_n.view(5, 6), alone"),
     ("01", "reader(torch.randn(4, 1, 4))", "reader(torch.randn(4, 1, 6))"),
     ("01", "series.T.unsqueeze(-1)", "series.unsqueeze(-1)"),
+    ("01", "zeros = torch.zeros(1, 1, 3)", "zeros = torch.ones(1, 1, 3)"),
+    ("01", "torch.cat(inputs).view(5, 1, 4)\nassert", "torch.cat(inputs).view(1, 5, 4)\nassert"),
+    ("01", "assert hs.LSTM(4, 3).num_layers", "assert deep.num_layers"),
+    ("01", "head = torch.nn.Linear(3, 7)", "head = torch.nn.Linear(7, 3)"),
+    ("01", "projected = hs.LSTM(4, H, num_layers=2, proj_size=P)", "projected = hs.LSTM(4, H, num_layers=2)"),
     ("02", "i, f, g, o = z.chunk(4)", "i, f, o, g = z.chunk(4)"),
     ("02", "h = o * torch.tanh(c)", "h = o * c"),
     ("02", "c = f * c + i * g", "c = i * c + f * g"),

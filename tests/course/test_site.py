@@ -59,7 +59,9 @@ def test_a_figure_shows_what_python_computes(site: Path, name: str) -> None:
             assert numbers(watch.page, name, state) == pytest.approx(expected(state), abs=1e-4, rel=1e-4)
 
 
-@pytest.mark.parametrize(("name", "page"), [("unroll", FIRST), ("unit", SECOND)])
+@pytest.mark.parametrize(
+    ("name", "page"), [("memory", "00-before"), ("cell", "00-before"), ("unroll", FIRST), ("unit", SECOND)]
+)
 def test_a_still_figure_shows_what_the_live_one_begins_with(site: Path, name: str, page: str) -> None:
     texts = f"[...document.querySelectorAll('#live-{name} svg text')].map((each) => each.textContent)"
     with opened(site, page, java_script_enabled=False) as watch:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coursebook import model_stills
+from coursebook import beginning_stills, model_stills
 from coursebook.answers import parameters, shape, written
 from coursebook.drawing import svg, text
 from coursebook.models import tiny
@@ -85,4 +85,4 @@ def share(model: str) -> str:
 
 
 STILLS: dict[str, Callable[[str], str]] = {"unroll": unroll, "shapes": shapes, "unit": unit, "share": share}
-STILLS |= model_stills.STILLS
+STILLS |= beginning_stills.STILLS | model_stills.STILLS

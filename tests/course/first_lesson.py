@@ -1,0 +1,123 @@
+"""The statements of the lesson that the course grew from, in our words, and where the course makes each of them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What the lesson teaches, and the places in the course that teach it: a chapter and its words there."""
+
+    about: str
+    places: tuple[tuple[str, str], ...]
+
+
+FIRST_LESSON = (
+    Statement(
+        "recurrent networks have a memory because each step's result is an input of the next step",
+        (("00", "feeds its own result back in: what it computed at one word is an input at the next"),),
+    ),
+    Statement(
+        "there is a hidden state for every element of a sequence; it depends on what was read so far",
+        (("01", "From one step to the next it carries a **hidden state** h and a **cell state** c"),),
+    ),
+    Statement(
+        "h is the short-term memory, c the long-term memory",
+        (
+            ("00", "h is the *short-term memory*"),
+            ("00", "c is the *long-term memory*"),
+            ("01", "h is the *short-term memory*, c the *long-term memory*"),
+        ),
+    ),
+    Statement(
+        "the hidden state serves to predict the next word or a word's type, and for much else",
+        (("00", "it can guess the next word, or say which words are nouns, or whether a review is friendly"),),
+    ),
+    Statement(
+        "`input_size` is the number of values in the input of one step",
+        (("01", "It is the length of *one step's* vector."),),
+    ),
+    Statement(
+        "`hidden_size` is the number of values in h, at every step",
+        (("01", "That is `hidden_size`: how many numbers h has."), ("01", "so three numbers: at each step of `out`")),
+    ),
+    Statement(
+        "`num_layers` is 1 by default, and usually 1 to 3",
+        (("01", "`num_layers` is 1 by default {claim}`one-layer-by-default` and seldom above 3"),),
+    ),
+    Statement(
+        "the input has the axes time step, batch and feature",
+        (("01", "One sentence of four words is `[4, 1, 6]`: steps, rows, features."),),
+    ),
+    Statement(
+        "the initial states h0 and c0 have one row for each layer and sequence",
+        (("01", "h and c stay `[L·D, N, H]`"),),
+    ),
+    Statement(
+        "without h0 and c0 an LSTM starts from zeros",
+        (("01", "if you leave it out, both are 0"),),
+    ),
+    Statement(
+        "a sentence of four words, three units, one layer: final states of shape (1, 1, 3)",
+        (("01", "Its output is `[4, 1, 3]`, its final h and c are `[1, 1, 3]` each."),),
+    ),
+    Statement(
+        "a call returns an output for every step, and the states after the last one",
+        (
+            (
+                "01",
+                "`out` has the *last layer's* h after *every step*. `h_n` has *every layer's* h after *its last step*.",
+            ),
+        ),
+    ),
+    Statement(
+        "with one layer, a step's output is the new h",
+        (("01", "h is also what the step gives out."),),
+    ),
+    Statement(
+        "with one layer and one direction the last output equals the final h",
+        (("01", "With one layer, one direction and rows of one length, the last output is `h_n`."),),
+    ),
+    Statement(
+        "the output has `hidden_size` values unless a linear layer changes that",
+        (("01", "The output has H numbers. For another size, put a linear layer on it"),),
+    ),
+    Statement(
+        "weights are four blocks, one below the other: `[4H, C]` for the input, `[4H, H]` for the old h",
+        (
+            ("01", "`weight_ih_l0` reads the input and is `[4H, C]`"),
+            ("01", "reads the hidden state of the step before and is `[4H, H]`"),
+            ("02", "so the forget gate is the second quarter"),
+        ),
+    ),
+    Statement(
+        "a layer above the first reads the h of all directions below: `[4H, D·H]`",
+        (("01", "`weight_ih_l1` is `[4H, H]` (`[4H, 2H]` above two directions)"),),
+    ),
+    Statement(
+        "with `proj_size` above 0 the hidden weights are `[4H, P]`, and those of upper layers read P values",
+        (
+            ("01", "a matrix `weight_hr_l0` `[P, H]` shortens h, so h and `out` have P numbers"),
+            ("01", "`weight_hh_l0` is `[4H, P]`, `weight_ih_l1` `[4H, D·P]`, and c keeps H."),
+        ),
+    ),
+    Statement(
+        "one layer is used at all steps, with the same weights",
+        (("01", "one layer, called five times, gives the numbers of one call over five steps"),),
+    ),
+    Statement(
+        "a loop over the steps is slow for long sequences; one call can read them all",
+        (("00", "gives the same numbers and starts fewer operations, {claim}`once-starts-fewer`"),),
+    ),
+    Statement(
+        "for one call, the steps are concatenated and viewed with a batch axis in the middle",
+        (("01", "`cat` joins the five `[1, 4]` to one `[5, 4]`, and `view` makes `[5, 1, 4]` of it"),),
+    ),
+    Statement(
+        "the two ways give equal outputs if they start from the same state (the lesson's do not)",
+        (("01", "With the state carried, one at a time gives the numbers of all at once."),),
+    ),
+    Statement(
+        "a tagger puts a linear layer on an LSTM, for a score for each class and word",
+        (("03", "a vector for each word, an LSTM, a linear layer that makes a score for each tag"),),
+    ),
+)
