@@ -81,8 +81,14 @@ class _Lstm(torch.autograd.Function):
         if done is None:
             done = native.forward(call, shown=(True,) if shown else (), gradient=shown or call.training)
         ctx.set_materialize_grads(False)
-        ctx.sizes, ctx.shown, ctx.edits = call.sizes, shown, call.edits
-        ctx.options = call.training, call.part, call.recompute_gates
+        ctx.shown, ctx.edits = shown, call.edits
+        # The fields that hold no tensors, by name; torch saves the tensors.
+        ctx.fields = {
+            "sizes": call.sizes,
+            "training": call.training,
+            "part": call.part,
+            "recompute_gates": call.recompute_gates,
+        }
         records = () if done.c is None else done.saved(gates=not call.recompute_gates)[1:]
         # Tensors are saved by torch, which sees to cycles and to writes in place.
         values = [edit.value for edit in call.edits]
@@ -104,12 +110,23 @@ class _Lstm(torch.autograd.Function):
     @uncompiled
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         saved = ctx.saved_tensors
+        lengths, reset = saved[:2]
         leaves, masks, of_edits, *records = _parts(saved, 2, ctx.counts)
         edits = ctx.edits and [replace(edit, value=value) for edit, value in zip(ctx.edits, of_edits, strict=True)]
         x, h0, c0, reset_h, reset_c, *_ = leaves
-        given = ctx.sizes, split_weights(leaves), x, h0, c0, saved[0], saved[1], 0.0, masks
-        training, part, recompute = ctx.options
-        call = Call(*given, training, edits, None, part, None, reset_h, reset_c, recompute)
+        call = Call(
+            **ctx.fields,
+            weights=split_weights(leaves),
+            x=x,
+            h0=h0,
+            c0=c0,
+            lengths=lengths,
+            reset=reset,
+            masks=masks,
+            edits=edits,
+            reset_h=reset_h,
+            reset_c=reset_c,
+        )
         needed = ctx.needs_input_grad[3:]
         if not computes_gradients(grads):
 
@@ -122,7 +139,7 @@ class _Lstm(torch.autograd.Function):
             of_run = Saved(saved[-1], *records)
         else:
             with own_types():
-                of_run = native.forward(call, gradient=True).saved(gates=not recompute)
+                of_run = native.forward(call, gradient=True).saved(gates=not call.recompute_gates)
         out_grad, h_grad, c_grad, *more = grads
         of_records = [[grad] for grad in more] if more else ()
         of_outputs = Gradients(out_grad, h_grad, c_grad, *of_records)

@@ -44,6 +44,7 @@ from hiddenstate.tracing.recorders import Requested, SingleCallRecorder, request
 from hiddenstate.tracing.trace import Trace
 
 MANY_ROW_STEPS = 2**24  # smaller calls have no large initial states
+_OPEN_BLOCK = "a block of edits, traces or hiddenstate.backend is open"
 # The original functions, kept to detect monkey-patching.
 _MODULE_CALLS = nn.Module.__call__, nn.Module._call_impl
 # Older versions of Dynamo trace pad_packed_sequence with fake tensors, which it cannot read.
@@ -52,7 +53,7 @@ _DYNAMO_FAILS_AT_PADDING = tuple(map(int, torch.__version__.split(".")[:2])) < (
 
 def run_fast(lstm: LSTMParameters, x: object, hx: object, lengths: object) -> tuple[Tensor, State] | None:
     """Run a call on the fast path; return None, without side effects, if it needs the general path."""
-    if not _is_plain(lstm):
+    if _why_not_plain(lstm) is not None:
         return None
     done = _run_fast(lstm, (x, hx, lengths), record=False)
     if done is None or not lstm.batch_first or done[0].dim() == 2:
@@ -62,27 +63,39 @@ def run_fast(lstm: LSTMParameters, x: object, hx: object, lengths: object) -> tu
 
 def _run_fast(lstm: LSTMParameters, given: tuple[Any, Any, Any], *, record: bool) -> Any:
     run = fast.run_differentiable if torch.is_grad_enabled() else fast.run
-    if lstm.weights == "int8" and wants_gradient(list(lstm._buffers.values())):
+    packed = _packed_weights(lstm)
+    if lstm.weights == "int8" and _why_not_int8(lstm, packed) is not None:
         return None
-    held = _held(lstm)
-    if held is None and lstm.weights == "int8":
-        return None
-    options = fast.Options(lstm.batch_first, lstm.training, record, held)
+    options = fast.Options(lstm.batch_first, lstm.training, record, packed)
     sizes, names = lstm._layout()
     return run(given, lstm._parameters, names, sizes, options)
 
 
-def _held(lstm: LSTMParameters) -> PackedLSTM | None:
+def _packed_weights(lstm: LSTMParameters) -> PackedLSTM | None:
     """The packed weights that calls share, or None."""
     if lstm.weights == "int8":
         return packed_int8(lstm).stepper()
     return constant_weights.packed_in_block(lstm) if constant_weights.any_open else None
 
 
-def _is_plain(lstm: LSTMParameters) -> bool:
-    """Whether a call draws no dropout, stores its gates for the backward pass, and is in no block that affects it."""
-    recomputes = lstm.recompute_gates and torch.is_grad_enabled()
-    return not (scoped.any_open or recomputes or (lstm.training and lstm.dropout))
+def _why_not_int8(lstm: LSTMParameters, packed: PackedLSTM | None, *inputs: Tensor) -> str | None:
+    """Return the reason that a fast call can't read the int8 weights of an LSTM, or None."""
+    if packed is None:
+        return "the weights are int8, and cannot be packed"
+    if wants_gradient([*inputs, *lstm._buffers.values()]):
+        return "a gradient is asked for, and the weights are int8"
+    return None
+
+
+def _why_not_plain(lstm: LSTMParameters) -> str | None:
+    """Return the reason that calls of an LSTM can't run on their arguments as they are, or None."""
+    if scoped.any_open:
+        return _OPEN_BLOCK
+    if lstm.training and lstm.dropout:
+        return "dropout is drawn in training"
+    if lstm.recompute_gates and torch.is_grad_enabled():
+        return "a gradient would compute the gates again (recompute_gates)"
+    return None
 
 
 class Options(NamedTuple):
@@ -192,23 +205,18 @@ def path_report(lstm: LSTMParameters, given: Arguments) -> PathReport:
 
 
 def _why_not_fast(lstm: LSTMParameters, given: Arguments, call: Call) -> str | None:
-    """Return the reason why `run_fast` cannot run a call, or None if it can."""
+    """Return the reason that `run_fast` would not compute a call, or None."""
     if given.reset is not None:
         return "reset= is given"
-    if call.edits or call.record is not None:
+    why = _why_not_plain(lstm)
+    if why is _OPEN_BLOCK and (call.edits or call.record is not None):
         return "edits are in force, or a trace records the call"
-    if scoped.any_open:
-        return "a block of edits, traces or hiddenstate.backend is open"
-    if lstm.training and lstm.dropout:
-        return "dropout is drawn in training"
-    if lstm.recompute_gates and torch.is_grad_enabled():
-        return "the backward pass would recompute the gates (recompute_gates)"
-    held = _held(lstm)
-    if held is None and lstm.weights == "int8":
-        return "the int8 weights are not packed"
-    if lstm.weights == "int8" and wants_gradient([call.x, call.h0, call.c0, *lstm._buffers.values()]):
-        return "a gradient is needed, and the weights are int8"
-    options = fast.Options(lstm.batch_first, lstm.training, False, held)
+    packed = _packed_weights(lstm)
+    if why is None and lstm.weights == "int8":
+        why = _why_not_int8(lstm, packed, call.x, call.h0, call.c0)
+    if why is not None:
+        return why
+    options = fast.Options(lstm.batch_first, lstm.training, False, packed)
     sizes, names = lstm._layout()
     return fast.why_not(given[:3], lstm._parameters, names, sizes, options)
 
@@ -244,7 +252,7 @@ def trace_fast(lstm: LSTMParameters, given: Arguments, options: TraceOptions, ow
     """Record all of a call on the fast path; return None, without side effects, if it needs `run`."""
     x, hx, lengths = given.input, given.hx, given.lengths  # older compilers do not trace a slice
     compiling = torch.compiler.is_compiling()
-    if type(x) is not Tensor or compiling or not (_is_plain(lstm) and _is_called_plainly(lstm, own_forward)):
+    if type(x) is not Tensor or compiling or _why_not_plain(lstm) or not _is_called_plainly(lstm, own_forward):
         return None
     if not (lengths is None or isinstance(lengths, Tensor)) or x.dim() not in (2, 3):
         return None
