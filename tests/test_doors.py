@@ -373,7 +373,7 @@ SAFE = {
     "it takes and holds no tensors": (
         *("Acceleration.*", "Sizes.*", "Structure.*", "Graph.*", "LearnedAutomaton.*", "SelfCheck.*", "Moment.*"),
         *("LSTM.structure", "LSTM*.extra_repr", "LSTM.trace_nbytes", "Head.index", "Target.linear", "Trace.words"),
-        *("Subject.row_length", "Subject.step_of", "Subject.words", "Subject.evaluating", "ModelTrace.calls"),
+        *("Subject.row_length", "Subject.step_of", "Subject.words", "ModelTrace.calls"),
         *("backend", "conversion_report", "logit", "log_probability", "structure_of", "find_lstms", "clamp"),
         *("Machine.draw", "Machine.unit", "Machine.words", "*Plant.expected", "Verdict"),
     ),
