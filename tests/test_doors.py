@@ -391,7 +391,6 @@ SAFE = {
             "Subject.row_length",
             "Subject.step_of",
             "Subject.words",
-            "Subject.evaluating",
             "ModelTrace.calls",
         ),
         *("backend", "conversion_report", "logit", "log_probability", "structure_of", "find_lstms", "clamp"),

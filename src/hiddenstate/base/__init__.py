@@ -11,7 +11,7 @@
 - `files.py`: writes to a temporary file, then renames it, so that no file is half-written
 - `reading.py`: every file is read inside `reading`: errors of parsers become ours, with the file's name
 - `writing.py`: every file is written inside `writing`: errors of the system become ours, with the file's name
-- `modes.py`: a module in eval mode for a block
+- `modes.py`: a module in eval mode: for a block, or as a twin that shares its weights
 - `later.py`: names and functions that are imported on first use
 - `indexing.py`: turns an int, a slice or a list into indices of steps, units or rows
 - `figures.py`: figures without pyplot

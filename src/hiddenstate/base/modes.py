@@ -1,11 +1,14 @@
-"""The mode of a module, training or eval, for a block."""
+"""A module in eval mode: for a block, or as a twin that leaves the module as it is."""
 
 from functools import partial
+from typing import TypeVar
 
 from torch import nn
 
 from hiddenstate.base.memory import check_module_memory
 from hiddenstate.base.scoped import Block, lasting
+
+M = TypeVar("M", bound=nn.Module)
 
 
 def evaluating(module: nn.Module) -> Block:
@@ -22,3 +25,28 @@ def evaluating(module: nn.Module) -> Block:
 def _put_back(modes: dict[nn.Module, bool]) -> None:
     for part, mode in modes.items():
         part.training = mode
+
+
+def eval_twin(module: M) -> M:
+    """Return a copy of a module in eval mode that shares its memory; the module itself is never changed.
+
+    The twin's parameters are detached, so no gradient reaches the module's, and a weight written in place is seen by
+    both. Buffers and hooks are the module's own. Anything that an attribute refers to and that is not a registered
+    part, such as a module in a plain list, is not copied and keeps its own mode.
+    """
+    return _twin_of(module, {})
+
+
+def _twin_of(module: M, twins: dict[int, nn.Module]) -> M:
+    if id(module) in twins:
+        return twins[id(module)]  # type: ignore[return-value]
+    twin = twins[id(module)] = object.__new__(type(module))  # not __init__, which would draw parameters
+    vars(twin).update(vars(module))
+    weights, parts = [*module._parameters.items()], [*module._modules.items()]
+    vars(twin).update(
+        training=False,
+        _compiled_call_impl=None,  # it would call the module itself
+        _parameters={name: None if weight is None else weight.detach() for name, weight in weights},
+        _modules={name: None if part is None else _twin_of(part, twins) for name, part in parts},
+    )
+    return twin

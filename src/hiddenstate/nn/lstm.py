@@ -6,9 +6,11 @@ from typing import overload
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base.indexing import Index
+from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.scoped import Block
 from hiddenstate.base.validation import State
 from hiddenstate.edits.edit import Edit
@@ -16,6 +18,7 @@ from hiddenstate.engine.dispatch import PathReport
 from hiddenstate.engine.inputs import Arguments, Lengths
 from hiddenstate.nn import calls
 from hiddenstate.nn.lstm_parameters import LSTMParameters
+from hiddenstate.nn.packed_weights import packed_int8
 from hiddenstate.nn.quantised import floats, keep, keep_floats, rounded
 from hiddenstate.nn.scoped_edits import scope_edits
 from hiddenstate.nn.stream import Stream
@@ -132,6 +135,18 @@ class LSTM(LSTMParameters):
             if done is not None:
                 return done
         return calls.run(self, Arguments(input, hx, lengths, reset, reset_to))
+
+    def _eval_twin(self) -> "LSTM":
+        """Return a copy that shares this LSTM's weights, detached, and has no dropout; see `eval_twin`."""
+        if self.weights == "int8":
+            packed_int8(self)  # so that both run on the same packed weights
+        twin = eval_twin(self)
+        twin.dropout = 0.0
+        if parametrize.is_parametrized(twin):
+            # Computed once, and not by the twin's properties: torch caches those by id, which the next twin may have.
+            with torch.no_grad():
+                twin._parameters |= {name: each() for name, each in twin.parametrizations.items()}  # type: ignore[operator, union-attr]
+        return twin
 
     def path(
         self,

@@ -2,7 +2,7 @@
 
 import numbers
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -202,10 +202,6 @@ class LSTMParameters(CheckedModule, Traceable):
         """Return a tensor whose type and device everything else must have."""
         first = "weight_ih" + LayerDirection(0, reverse=False).suffix
         return self._parameter(first) if self.weights == "float" else self._parameter(first + quantised.SCALE)
-
-    def _trained(self) -> Iterator[nn.Parameter]:
-        """Yield the trainable parameters, including those that parametrizations compute weights from."""
-        return self.parameters()
 
     def _parameter(self, name: str) -> Tensor:
         # Through getattr, so that a parametrized weight is found under the parameter's name.

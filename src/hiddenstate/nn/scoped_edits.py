@@ -4,6 +4,7 @@ They are stored here, not in the modules, so no edit can be left behind in a mod
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
@@ -60,6 +61,13 @@ def scope_edits(lstm: Editable, edits: Sequence[Edit], switches: Sequence[Switch
             place = places[edit.place] = parse_place(edit.place, *lstm._traced_layers())
         resolve(edit.unit, lstm.sizes.units(place.quantity), "unit")
     return scope(scoped_edits, [ScopedEdit(lstm, edit) for edit in edits], switches)
+
+
+def share_edits(lstm: Editable, twin: Editable) -> AbstractContextManager[object]:
+    """Return a block in which the edits in force for an LSTM are in force for its twin as well."""
+    edits = edits_in_force(lstm)
+    # Without edits no block is opened: an open one makes calls take a slower way.
+    return scope(scoped_edits, [ScopedEdit(twin, edit) for edit in edits]) if edits else nullcontext()
 
 
 def check_edit(edit: object) -> None:

@@ -134,7 +134,7 @@ def make_state_map(lstm: LSTM) -> StateMap:
         raise ArgumentError("dynamics analyses the LSTM without edits, and edits are in force: leave their block")
     weights = [
         Weights(*(None if value is None else value.detach().cpu().double() for value in layer))  # type: ignore[arg-type]
-        for layer in lstm._weights()
+        for layer in lstm._eval_twin()._weights()
     ]
     found = StateMap(sizes, tuple(weights))
     if found.numbers > MOST_NUMBERS:

@@ -20,12 +20,10 @@ class GateWeights:
 
 def weights_of_gates(subject: Subject, layer: int, reverse: bool) -> GateWeights:
     """Return the weights of one layer and direction, gates stacked in the order of `names.GATES`, biases summed."""
-    ends = LayerDirection(layer, reverse).suffix
-
-    def found(stem: str) -> Tensor:
-        value = subject.lstm._parameter(stem + ends)
-        return value.detach().cpu().double()
-
-    W, sizes = found("weight_ih"), subject.sizes
-    b = found("bias_ih") + found("bias_hh") if sizes.bias else W.new_zeros(len(W))
-    return GateWeights(W, found("weight_hh"), b, found("weight_hr") if sizes.proj_size else None)
+    number = subject.sizes.layer_directions.index(LayerDirection(layer, reverse))
+    stacked = subject.lstm._eval_twin()._weights()[number]
+    W, U, b_ih, b_hh, hr = (None if value is None else value.detach().cpu().double() for value in stacked)
+    assert W is not None
+    assert U is not None
+    b = W.new_zeros(len(W)) if b_ih is None or b_hh is None else b_ih + b_hh
+    return GateWeights(W, U, b, hr)

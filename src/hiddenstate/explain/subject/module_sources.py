@@ -34,7 +34,7 @@ def lstm_subject(
         TraceTooLargeError: a run of the input would take more than 8 GiB.
     """
     _check_size(lstm, given.input)
-    call, _ = read(given, lstm.sizes, lstm._weights(), batch_first=lstm.batch_first)
+    call, _ = read(given, lstm.sizes, lstm._eval_twin()._weights(), batch_first=lstm.batch_first)
     if call.reset_h is not None:
         raise ArgumentError(
             "reset_to= is given, but explanations need resets to zero: explain each sequence separately, with its "
@@ -101,6 +101,9 @@ def module_subject(
     tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
 ) -> Subject:
     """Call a module once, and return the subject of the LSTM inside, with its input and the head that read it.
+
+    The module's own forward runs, so for this one call the module is in eval mode and has hooks of ours: other threads
+    should not train it meanwhile. Explaining the subject later leaves the module as it is.
 
     The head is found by observation: the one linear layer that, in this call, reads the LSTM's unchanged outputs.
 

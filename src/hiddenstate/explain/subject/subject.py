@@ -1,8 +1,8 @@
 """`Subject`: an LSTM, its input, its words and its head; runs the LSTM on many rows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -10,14 +10,13 @@ from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.memory import check_memory_of
-from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.base.validation import State
 from hiddenstate.errors import ArgumentError, NameUnknownError, ShapeError
 from hiddenstate.explain.subject.bounds import check_bytes
 from hiddenstate.explain.subject.head import Head
 from hiddenstate.explain.subject.outputs import Outputs
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.nn.scoped_edits import edits_in_force
+from hiddenstate.nn.scoped_edits import edits_in_force, share_edits
 from hiddenstate.structure.names import Place, parse_place, split_path
 from hiddenstate.structure.paths import list_places
 from hiddenstate.structure.sizes import Sizes
@@ -155,12 +154,12 @@ class Subject:
         state = self.rows_of(R) if state is None else state
         call = self._call(x, state, first)
         last = self.sizes.num_layers - 1
-        with self.evaluating():
+        with self._evaluating() as lstm:
             if not keep:
-                out, end = self.lstm(*call[0], **call[1])
+                out, end = lstm(*call[0], **call[1])
                 return Outputs(self._time_first(out), end, self.head, first=first, last_layer=last)
             inside = [t - first for t in steps] or None
-            trace = self.lstm.trace(*call[0], **call[1], keep=list(keep), steps=inside, limit=None)
+            trace = lstm.trace(*call[0], **call[1], keep=list(keep), steps=inside, limit=None)
         out = trace.out
         assert isinstance(out, Tensor)
         recorded = tuple(t + first for t in trace.steps)
@@ -175,8 +174,8 @@ class Subject:
         nbytes = self.lstm.trace_nbytes(max(self.T, 1), self.N, pre=pre)
         check_bytes(nbytes, "a record of all gates and states", self.T, self.N)
         (x, state), options = self._call(self.x, self.initial, 0)
-        with self.evaluating():
-            return self.lstm.trace(x, state, **options, pre=pre, limit=None)
+        with self._evaluating() as lstm:
+            return lstm.trace(x, state, **options, pre=pre, limit=None)
 
     def rows_of(self, R: int) -> State:
         """Return the initial state for R rows: the subject's own, or its only row R times.
@@ -191,13 +190,17 @@ class Subject:
             raise ShapeError(f"{R} rows need a subject of {R} rows or of one, and this has {self.N}: take only(row)")
         return h0.expand(-1, R, -1).contiguous(), c0.expand(-1, R, -1).contiguous()
 
-    def evaluating(self) -> Block:
-        """Return a block without dropout and without gradients of the weights."""
-        lstm = self.lstm
-        weights = [weight for weight in lstm._trained() if weight.requires_grad and weight.is_leaf]
+    @contextmanager
+    def _evaluating(self) -> Iterator[LSTM]:
+        """Give an LSTM with the same weights and edits, without dropout and without gradients of the weights.
+
+        It is a twin: other threads may train or call the LSTM itself meanwhile.
+        """
+        twin = self.lstm._eval_twin()
         # Training mode saves what the gradient by x needs; otherwise it would cost a second forward run.
-        begin = partial(_set_mode, lstm, torch.is_grad_enabled(), 0.0, weights, has_gradients=False)
-        return lasting(begin, partial(_set_mode, lstm, lstm.training, lstm.dropout, weights, has_gradients=True))
+        twin.training = torch.is_grad_enabled()
+        with share_edits(self.lstm, twin):
+            yield twin
 
     def _call(self, x: Tensor, state: State, first: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments of the LSTM's call, in its own layout."""
@@ -220,10 +223,3 @@ class Subject:
 
     def _time_first(self, out: Tensor) -> Tensor:
         return out.transpose(0, 1) if self.lstm.batch_first else out
-
-
-def _set_mode(lstm: LSTM, training: bool, dropout: float, weights: Sequence[Tensor], *, has_gradients: bool) -> None:
-    lstm.train(training)
-    lstm.dropout = dropout
-    for weight in weights:
-        weight.requires_grad_(has_gradients)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hiddenstate.base.modes import evaluating
+from hiddenstate.base.modes import eval_twin
 from hiddenstate.engine.call import zero_state
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.explain.subject.head import Head, softmax_head
@@ -35,8 +35,7 @@ def tagger_subject(tagger: Tagger, text: object) -> Subject:
     """
     rows = _rows(text)
     batch = tagger.encode(rows).batch(range(len(rows))).to(tagger.head.weight.device)
-    with evaluating(tagger):
-        x = tagger.embed(batch)
+    x = eval_twin(tagger).embed(batch)
     return Subject(
         tagger.lstm,
         x,
@@ -110,8 +109,7 @@ def _unknown_word(tagger: Tagger) -> Tensor:
 
 def _plain(tagger: Tagger, batch: Batch) -> Tensor:
     """Return word and spelling ``[T, N, C]`` of a batch, without dropout and without words' contexts."""
-    with evaluating(tagger):
-        return tagger.embed(batch.to(tagger.head.weight.device))
+    return eval_twin(tagger).embed(batch.to(tagger.head.weight.device))
 
 
 @torch.no_grad()
@@ -134,8 +132,7 @@ def language_model_subject(model: LanguageModel, text: object) -> Subject:
         raise ArgumentError("this model reads from the end of a text to its beginning; give one that reads forward")
     tokens = model.tokens
     ids = torch.cat([torch.tensor([tokens.start]), torch.from_numpy(tokens.encode(text)).long()])
-    with evaluating(model):
-        x = model.embed(ids[:, None].to(next(model.parameters()).device))
+    x = eval_twin(model).embed(ids[:, None].to(next(model.parameters()).device))
     return Subject(
         model.lstm,
         x,

@@ -38,7 +38,7 @@ def slopes(subject: Subject, target: Target, trace: Trace) -> dict[str, Tensor]:
         raise ArgumentError("the gradient estimate does not support edits; leave their block, or use mode='exact'")
     wanted = _direct(subject, target, trace)
     found: dict[str, Tensor] = {}
-    D, weights = subject.sizes.directions, subject.lstm._weights()
+    D, weights = subject.sizes.directions, subject.lstm._eval_twin()._weights()
     with torch.no_grad():
         for layer in reversed(range(subject.sizes.num_layers)):
             below: list[Tensor] = []

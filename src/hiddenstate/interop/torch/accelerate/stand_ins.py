@@ -5,7 +5,7 @@ A stand-in holds no weights. It reads them from torch's module, which torch's fu
 
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -41,6 +41,8 @@ def _switches() -> list[Switch]:
 class StandInLSTM(LSTM):
     """Stands for a `torch.nn.LSTM` in traces, edits and explanations."""
 
+    _is_detached = False  # whether no gradient may reach the module's weights
+
     def __init__(self, module: nn.LSTM) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch has warned of dropout in one layer already
@@ -63,7 +65,7 @@ class StandInLSTM(LSTM):
 
     def _flat(self) -> list[Tensor]:
         flat: list[Tensor] = self._torchs()._flat_weights  # type: ignore[assignment]
-        return flat
+        return [weight.detach() for weight in flat] if self._is_detached else flat
 
     def _weights(self) -> list[Weights]:
         return weights_of_flat(self._flat(), self.sizes)
@@ -74,8 +76,10 @@ class StandInLSTM(LSTM):
     def _parameter(self, name: str) -> Tensor:
         return self._flat()[self._flat_weights_names.index(name)]
 
-    def _trained(self) -> Iterator[nn.Parameter]:
-        return self._torchs().parameters()
+    def _eval_twin(self) -> LSTM:
+        twin = super()._eval_twin()
+        twin._is_detached = True
+        return twin
 
     def run(self, arguments: Arguments, given: Given) -> tuple[Tensor | PackedSequence, State]:
         """Run a call with what is in force for it.
