@@ -8,7 +8,7 @@ export MPLBACKEND := Agg
 
 NATIVE_TESTS := $(addprefix native-test-,plain clang aarch64 address thread)
 
-.PHONY: demo studio test test-browsers lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine attack downstream fuzz bench bench-quick docs screenshots notebook course clean
+.PHONY: demo studio test test-browsers lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine sanitize-threads attack downstream fuzz bench bench-quick docs screenshots notebook course clean
 
 ## demo: watch the shipped tagger, a trained LSTM, read two sentences
 demo: $(VENV)/installed
@@ -74,15 +74,26 @@ sanitize: native-test-address native-test-thread sanitize-engine
 
 # What is sanitized or fuzzed lies apart from the editable module. -S: without the hooks that lead to that. Python itself leaks.
 SITE = $(shell $(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
-SANITIZED_TESTS := $(addprefix tests/,engine/test_native.py engine/test_plain_call.py engine/test_int8.py nn/test_stream.py \
-	nn/test_quantised.py nn/test_damaged_int8.py test_thread_stress.py base/test_forks.py base/test_scoped.py \
-	test_interrupts.py interop/torch/test_accelerate.py::test_threads_share_a_layer_and_each_call_has_its_own_options)
-# Subprocesses of these tests inherit the preloaded libraries.
-sanitize-engine: $(VENV)/installed-test
-	$(BIN)/pip install --quiet --no-deps --upgrade --target build/sanitized . \
-		-Ccmake.define.HIDDENSTATE_SANITIZE=address,undefined -Cbuild-dir=build/sanitized-build -Cinstall.strip=false
-	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
-		ROUNDS=500 PYTHONPATH=build/sanitized:$(SITE) $(BIN)/python -S -m pytest -p no:cacheprovider $(SANITIZED_TESTS)
+# Calls, blocks and streams in threads, forks beside them, and interrupts. ThreadSanitizer does not follow forks.
+THREAD_TESTS := test_thread_stress.py base/test_scoped.py nn/test_constant_weights.py engine/test_plain_call.py
+ENGINE_TESTS := engine/test_native.py engine/test_int8.py nn/test_stream.py nn/test_quantised.py nn/test_damaged_int8.py \
+	$(THREAD_TESTS) base/test_forks.py test_interrupts.py \
+	interop/torch/test_accelerate.py::test_threads_share_a_layer_and_each_call_has_its_own_options
+sanitize-engine: SANITIZERS := address,undefined
+sanitize-engine: PRELOADED := libasan.so libstdc++.so
+sanitize-engine: SANITIZED_TESTS := $(ENGINE_TESTS)
+## sanitize-threads: the tests that use threads, under ThreadSanitizer (GCC's libtsan)
+# OpenMP's own library is not instrumented, so that each of its teams would be reported: one thread for each call.
+sanitize-threads: SANITIZERS := thread
+sanitize-threads: PRELOADED := libtsan.so libstdc++.so
+sanitize-threads: SANITIZED_TESTS := $(THREAD_TESTS)
+sanitize-threads: export OMP_NUM_THREADS := 1
+sanitize-engine sanitize-threads: $(VENV)/installed-test
+	$(BIN)/pip install --quiet --no-deps --upgrade --target build/$@ . \
+		-Ccmake.define.HIDDENSTATE_SANITIZE=$(SANITIZERS) -Cbuild-dir=build/$@-build -Cinstall.strip=false
+	LD_PRELOAD="$(foreach library,$(PRELOADED),$$(g++ -print-file-name=$(library)))" ASAN_OPTIONS=detect_leaks=0 \
+		ROUNDS=500 PYTHONPATH=build/$@:$(SITE) \
+		$(BIN)/python -S -m pytest -p no:cacheprovider $(addprefix tests/,$(SANITIZED_TESTS))
 
 ## attack: damaged files, places that refuse, killed runs, bad clients, random calls, ten minutes (COUNT=10000 RUNS=100)
 COUNT ?= 1000

@@ -53,7 +53,7 @@ def streamed() -> list[Tensor]:
 
 def traced() -> list[Tensor]:
     trace, part = LSTM.trace(X), LSTM.trace(X, keep=["l1.c"], steps=[1, 4])
-    return [trace["l0.c"], trace["l1.o"], trace.out, part["l1.c"]]
+    return [trace["l0.c"], trace["l1.o"], trace["l1.h"], part["l1.c"]]
 
 
 def edited() -> list[Tensor]:

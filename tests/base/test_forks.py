@@ -55,7 +55,7 @@ def test_every_lock_of_the_package_is_fork_safe() -> None:
         "explain/dynamics/thread_pool.py: together = threading.Barrier(count)",
         "studio/notebook.py: self._opened, self._ready = threading.Event(), threading.Event()",
         # A file's lock, which the system ends with the process.
-        "training/lock.py: is_new, lock = not (self._folder / LOCK).exists(), FileLock(self._folder / LOCK)",
+        "training/lock.py: self._lock = FileLock(self._folder / LOCK)",
     }
 
 
