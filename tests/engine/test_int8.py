@@ -299,9 +299,9 @@ def test_rounding() -> None:
 
 
 def test_what_cannot_be_rounded() -> None:
-    with pytest.raises(ArgumentError, match="weight_ih_l0 has numbers that are not finite"):
+    with pytest.raises(ArgumentError, match="weight_ih_l0 has values that are not finite"):
         int8.quantise(torch.tensor([[1.0, float("nan")]]), "weight_ih_l0")
-    with pytest.raises(DtypeError, match=r"torch.int64: only numbers of floating point"):
+    with pytest.raises(DtypeError, match=r"torch.int64: only floating-point weights"):
         int8.quantise(torch.tensor([[1, 2]]), "weight")
     values, scale = int8.quantise(torch.randn(4, 3), "weight")
     with pytest.raises(DtypeError, match="expected torch.int8"):

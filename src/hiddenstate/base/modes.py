@@ -9,10 +9,10 @@ from hiddenstate.base.scoped import Block, lasting
 
 
 def evaluating(module: nn.Module) -> Block:
-    """Return a block in which a module is in eval mode; afterwards each of its parts has its own mode again.
+    """Return a block in which a module is in eval mode; afterwards each submodule's mode is restored.
 
     Raises:
-        DtypeError: the memory of one of its weights was freed.
+        DtypeError: a weight's memory was freed.
     """
     check_module_memory(module)
     modes = {part: part.training for part in module.modules()}

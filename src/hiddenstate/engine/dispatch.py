@@ -1,4 +1,4 @@
-"""Which path computes a call: the first of `PATHS` that can. Each says why it can't."""
+"""Chooses the path for a call: the first of `PATHS` that can run it. Every path can report why it cannot."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -21,9 +21,9 @@ chosen_backends: Scoped[Backend] = ContextVar("hiddenstate_backends", default=()
 
 
 def backend(name: Backend) -> Block:
-    """Choose, for a block, the path that computes: ``"auto"`` (the fastest that can) or ``"reference"``.
+    """Choose the path for calls inside a block: ``"auto"`` (the fastest possible) or ``"reference"``.
 
-    The choice holds in the thread (or asyncio task) that opens the block; of nested blocks the inner one rules.
+    The choice applies to the thread (or asyncio task) that opens the block; the innermost block takes precedence.
 
     Raises:
         ArgumentError: unknown name.
@@ -34,7 +34,7 @@ def backend(name: Backend) -> Block:
 
 
 def uses_reference() -> bool:
-    """Whether the reference path was asked for."""
+    """Whether the reference path was requested."""
     chosen = in_force(chosen_backends) if scoped.any_open else []
     return bool(chosen) and chosen[-1] == "reference"
 
@@ -42,8 +42,8 @@ def uses_reference() -> bool:
 class Path(NamedTuple):
     """A way to compute a call.
 
-    ``why_not`` says why it can't compute a call, or None; ``run`` computes one that it can. A path ``is_faster`` if a
-    call gains by it; the others serve torch's compilers and exporters.
+    ``why_not`` returns the reason why it can't compute a call, or None; ``run`` computes a call. ``is_faster`` is True
+    for paths that speed calls up; the others are for torch's compilers and exporters.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Path(NamedTuple):
 
 
 def run(call: Call) -> Result:
-    """Compute a call by the first path that can."""
+    """Compute a call on the first path that can."""
     path = choose(call)
     if isinstance(call.weights, Int8Weights) and path.run is not _run_int8:
         call = replace(call, weights=call.weights.floats())
@@ -71,11 +71,11 @@ def choose(call: Call) -> Path:
 
 @dataclass(frozen=True)
 class PathReport:
-    """The path that a call takes, and why it takes none of the faster ones.
+    """The path that a call takes, and why no faster path can run it.
 
     Attributes:
-        name: ``"fast"``, or the name of a path of the table in the documentation of the engine.
-        reasons: the reason of each faster path, by its name.
+        name: ``"fast"``, or the name of a path in the documentation of the engine.
+        reasons: maps each faster path to the reason it can't run the call.
     """
 
     name: str
@@ -87,7 +87,7 @@ class PathReport:
 
 
 def explain(call: Call, before: dict[str, str]) -> PathReport:
-    """Say which path a call takes, and why none of those ``before`` it, nor of the faster ones of `PATHS`."""
+    """Report which path a call takes; ``before`` has the reasons of faster paths outside `PATHS`."""
     reasons = dict(before)
     for path in PATHS:
         why = path.why_not(call)
@@ -98,22 +98,23 @@ def explain(call: Call, before: dict[str, str]) -> PathReport:
     raise AssertionError("the last path computes every call")
 
 
-# What writes a call into the graph while ``torch.onnx.export`` looks on. ONNX, which is above this room, adds its own.
+# Functions that write a call into the graph of ``torch.onnx.export``. `interop.onnx`, a higher room, adds its own.
 exporters: list[Callable[[Call], Result]] = registry.exporters
 
 
 def _exports_to_onnx() -> bool:
-    # Asked through a function of our own, since Dynamo takes torch's for False, and torch.onnx.export tries Dynamo too.
+    # A wrapper, since Dynamo treats torch's function as constantly False, and torch.onnx.export also tries Dynamo.
     return torch.onnx.is_in_onnx_export()
 
 
-# What torch.compiler.assume_constant_result does, which would import all of Dynamo, a second's work, with this module.
+# The effect of torch.compiler.assume_constant_result, which would import all of Dynamo with this module, taking a
+# second.
 _exports_to_onnx._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _why_not_onnx(_call: Call) -> str | None:
     traced = torch.compiler.is_compiling() or torch._C._is_tracing()
-    return None if traced and _exports_to_onnx() else "torch.onnx.export does not look on"
+    return None if traced and _exports_to_onnx() else "torch.onnx.export is not exporting the call"
 
 
 def _run_exporter(call: Call) -> Result:
@@ -121,11 +122,11 @@ def _run_exporter(call: Call) -> Result:
 
 
 def _why_not_compiled(call: Call) -> str | None:
-    """Whether torch.compile or torch.export traces a call in which nothing is asked that it can't look into."""
+    """Return why a call cannot be part of the graph of torch.compile or torch.export, or None."""
     if not torch.compiler.is_compiling():
         return "torch.compile and torch.export do not trace the call"
     if call.edits or call.record is not None or uses_reference() or transformed():
-        return "something is edited, recorded or transformed, or the reference was asked for"
+        return "something is edited, recorded or transformed, or the reference was requested"
     return None
 
 
@@ -135,7 +136,7 @@ def _why_not_operator(call: Call) -> str | None:
         return why
     casts = autocast.asks_for_bfloat16(call)
     if torch.is_autocast_enabled("cpu") and not casts:
-        return "torch.autocast is on, and not to bfloat16"
+        return "torch.autocast is on, but not to bfloat16"
     return operator.why_not(autocast.cast(call) if casts else call)
 
 
@@ -152,12 +153,12 @@ def _why_not_break(call: Call) -> str | None:
     if why is not None:
         return why
     if not torch.compiler.is_dynamo_compiling() or torch.compiler.is_exporting():
-        return "torch.export knows no breaks, and needs none"
+        return "torch.export allows no graph breaks, and needs none"
     return None
 
 
 def _run_uncompiled(call: Call) -> Result:
-    """Run outside of the compiled graph: below torch.lstm nothing compiles with gradients."""
+    """Run outside the compiled graph, since only torch.lstm compiles with gradients."""
     return torch.compiler.disable(run)(call)  # type: ignore[no-any-return]
 
 
@@ -175,13 +176,13 @@ def _why_not_whole(call: Call) -> str | None:
 
 
 def why_not_int8(call: Call) -> str | None:
-    """Say why a call is not computed on weights of 8 bits, or None."""
+    """Return why a call is not computed on int8 weights, or None."""
     return _REFERENCE if uses_reference() else int8_path.why_not(call) or native_path.why_not_whole(call)
 
 
 def _run_int8(call: Call) -> Result:
     packed = int8_path.packed(call)
-    if packed is None:  # they were written meanwhile
+    if packed is None:  # they were changed in the meantime
         return run(replace(call, weights=list(call.weights)))
     return native_path.run_without_gradient(replace(_drawn(call), weights=(), shared=packed.packed), packed.kernel)
 
@@ -218,7 +219,7 @@ def _run_reference(call: Call) -> Result:
 
 
 def _drawn(call: Call) -> Call:
-    """The call with its dropout masks."""
+    """Return the call with its dropout masks."""
     return replace(call, masks=draw_masks(call)) if call.dropout else call
 
 
@@ -228,7 +229,7 @@ def _always(_call: Call) -> str | None:
 
 # In the order in which they are tried.
 PATHS = (
-    Path("onnx", "ONNX's own operator, while torch.onnx.export looks on", _why_not_onnx, _run_exporter, False),
+    Path("onnx", "ONNX's own operator, during torch.onnx.export", _why_not_onnx, _run_exporter, False),
     Path(
         "operator",
         "one operator in the graph of torch.compile or torch.export",
@@ -239,10 +240,10 @@ PATHS = (
     Path(
         "break", "a break in the graph of torch.compile, and then a path below", _why_not_break, _run_uncompiled, False
     ),
-    Path("int8", "one native call for all layers and directions, on weights of 8 bits", why_not_int8, _run_int8, False),
+    Path("int8", "one native call for all layers and directions, on int8 weights", why_not_int8, _run_int8, False),
     Path("native", "one native call for all layers and directions, and one backward", _why_not_whole, _run_native),
     Path("native by layer", "each layer natively, or through the reference", _why_not_native, _run_by_layer),
-    Path("native bfloat16", "as the two above, under autocast to bfloat16", _why_not_autocast, _run_autocast),
+    Path("native bfloat16", "like the two above, under autocast to bfloat16", _why_not_autocast, _run_autocast),
     Path("torch", "torch's own kernels", _why_not_torch, torch_path.run),
     Path("reference", "plain torch, step by step", _always, _run_reference),
 )

@@ -1,4 +1,4 @@
-"""A call computed by the native engine, whole or layer by layer; differentiable any number of times."""
+"""Runs calls on the native engine, whole or layer by layer; differentiable any number of times."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS, Place
 
 
 def why_not(call: Call, *, autocast: bool = False) -> str | None:
-    """Say why the native engine can't compute this call, or None; with ``autocast`` torch's may be on."""
+    """Return why the native engine can't compute this call, or None; with ``autocast``, torch's autocast is allowed."""
     tensors = [call.x, call.h0, *(w for weights in call.weights for w in weights if w is not None)]
     cells = [call.c0]
     if call.reset_h is not None and call.reset_c is not None:
@@ -23,7 +23,7 @@ def why_not(call: Call, *, autocast: bool = False) -> str | None:
         cells.append(call.reset_c)
     for value in (*tensors, *cells):
         if not is_plain(value):
-            return f"a tensor is a {type(value).__name__} on {value.device}, and not torch's own on the CPU"
+            return f"a tensor is a {type(value).__name__} on {value.device}, not a plain torch tensor on the CPU"
     dtype = call.x.dtype
     if not kernels.serves(dtype):
         return f"there is no native kernel for {dtype}" if kernels.version() else f"the native module {kernels.absence}"
@@ -35,7 +35,7 @@ def why_not(call: Call, *, autocast: bool = False) -> str | None:
 
 
 def why_not_whole(call: Call) -> str | None:
-    """Say why a layer of this call needs the reference, or None: then all layers are one native call."""
+    """Return why a layer of this call needs the reference; if None, all layers run in one native call."""
     if call.record is not None and any(place.quantity in PRE_ACTIVATIONS for place in call.record.places):
         return "pre-activations are recorded (pre=True), which the reference computes"
     for edit in call.edits:
@@ -45,21 +45,21 @@ def why_not_whole(call: Call) -> str | None:
 
 
 def _applies(edit: ResolvedEdit) -> bool:
-    """Whether the engine applies an edit: no clamp, one that goes on through time, of a value without gradient."""
+    """Whether the engine applies an edit: not a clamp, with scope ``"write"``, and with a value without gradient."""
     wanted = edit.value.requires_grad and torch.is_grad_enabled()
     return edit.edit.scope == "write" and edit.edit.kind != "clamp" and not wanted
 
 
 def _beyond_native(edit: ResolvedEdit) -> str:
     if edit.edit.scope == "readout":
-        return "shows a changed output only (readout)"
+        return "changes only the output (readout)"
     return "is a clamp" if edit.edit.kind == "clamp" else "has a value with gradient"
 
 
 def run(call: Call) -> Result:
-    """Compute a whole call in one native call, and one backward.
+    """Compute a whole call in one native forward and one native backward call.
 
-    With gradients on, recorded values of several layers stay apart: one node of torch's graph a layer and direction.
+    With gradients and recorded values of several layers, each layer and direction is its own node of torch's graph.
     """
     if not wants_gradient(tensors_needing_gradients(call)):
         return run_without_gradient(call)
@@ -69,13 +69,13 @@ def run(call: Call) -> Result:
 
 
 def run_without_gradient(call: Call, kernel: Kernel | None = None) -> Result:
-    """Compute a whole call in one native call of ``kernel``, that for the type of ``x`` when None."""
+    """Compute a whole call in one native call of ``kernel``; if None, the kernel for the type of ``x``."""
     done = native.forward(call, shown=_recorded_tracks(call), kernel=kernel)
     return Result(*done[:3], {} if call.record is None else _values(call, done))
 
 
 def run_by_layer(call: Call) -> Result:
-    """Compute a call layer by layer: natively, or where an edit or a record needs it through the reference."""
+    """Compute a call layer by layer: natively, or through the reference if an edit or a record needs it."""
     out, done = through_layers(call, lambda k, x: _run_layer(call, k, x))
     return reference_path.joined(out, done)
 
@@ -97,7 +97,7 @@ def _run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
 
 
 def _recorded_tracks(call: Call) -> list[bool]:
-    """For each layer and direction, whether something of it is recorded."""
+    """Return for each layer and direction whether any of its values are recorded."""
     if call.record is None:
         return []
     recorded = {(place.layer, place.reverse) for place in call.record.places}
@@ -105,7 +105,7 @@ def _recorded_tracks(call: Call) -> list[bool]:
 
 
 def _values(call: Call, done: native.Run) -> dict[str, Tensor]:
-    """What is recorded of a run, by place."""
+    """Return the recorded values of a run, by place."""
     assert done.gates is not None
     assert done.c is not None
     assert done.layer_outputs is not None
@@ -116,7 +116,7 @@ def _values(call: Call, done: native.Run) -> dict[str, Tensor]:
         if gates is None or c is None:
             continue
         h = outputs[k // D] if D == 1 else outputs[k // D][..., k % D * P : (k % D + 1) * P]
-        apart = D > 1 or k // D == len(outputs) - 1  # its memory is another's too
+        apart = D > 1 or k // D == len(outputs) - 1  # its memory is shared
         values |= _recorded_values(call, track, gates.to(dtype), c.to(dtype), h, apart=apart)
     return values
 
@@ -124,11 +124,11 @@ def _values(call: Call, done: native.Run) -> dict[str, Tensor]:
 def _recorded_values(
     call: Call, track: tuple[int, bool], gates: Tensor, c: Tensor, h: Tensor, *, apart: bool
 ) -> dict[str, Tensor]:
-    """What is recorded of one layer and direction; with ``apart`` h is copied, since others have its memory too."""
+    """Return the recorded values of one layer and direction; ``apart`` copies h, whose memory is shared."""
     assert call.record is not None
     every = dict(zip(GATES, gates.chunk(len(GATES), dim=-1), strict=True)) | {"c": c, "h": h}
     mine = [place.quantity for place in call.record.places if (place.layer, place.reverse) == track]
-    # Gates are copied where not all four are wanted, so that those that are not are let go.
+    # If not all four gates are recorded, the recorded ones are copied, so that the others can be freed.
     copied = {"h"} if apart else set[str]()
     copied |= set[str]() if set(GATES) <= set(mine) else set(GATES)
     steps = None if len(call.record.steps) == len(call.x) else list(call.record.steps)

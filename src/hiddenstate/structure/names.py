@@ -53,7 +53,7 @@ def _place_name(layer: int, reverse: bool, quantity: str) -> str:
 
 
 def track(layer: int, reverse: bool) -> str:
-    """Name of one layer and direction: ``l0``, ``l0r``.
+    """Return the name of one layer and direction: ``l0``, ``l0r``.
 
     >>> track(1, reverse=True)
     'l1r'
@@ -62,7 +62,7 @@ def track(layer: int, reverse: bool) -> str:
 
 
 def suffix(layer: int, reverse: bool) -> str:
-    """End of torch's parameter names for one layer and direction.
+    """Return the suffix of torch's parameter names for one layer and direction.
 
     >>> suffix(1, reverse=True)
     '_l1_reverse'
@@ -71,13 +71,13 @@ def suffix(layer: int, reverse: bool) -> str:
 
 
 def tracks(num_layers: int, bidirectional: bool) -> list[tuple[int, bool]]:
-    """Every (layer, reverse) in the order in which torch stacks them in ``h_n``."""
+    """Return every (layer, reverse) in the order in which torch stacks them in ``h_n``."""
     directions = (False, True) if bidirectional else (False,)
     return [(layer, reverse) for layer in range(num_layers) for reverse in directions]
 
 
 def parse_place(name: str, num_layers: int, bidirectional: bool) -> Place:
-    """Read ``"l0.f"`` as a `Place`, and refuse one that this LSTM does not have.
+    """Parse ``"l0.f"`` as a `Place`; refuse places that this LSTM does not have.
 
     >>> parse_place("l1r.c", num_layers=2, bidirectional=True)
     Place(layer=1, reverse=True, quantity='c')
@@ -108,7 +108,7 @@ def is_place_of(name: str, num_layers: int, bidirectional: bool) -> bool:
 
 
 def places(num_layers: int, bidirectional: bool, quantities: Iterable[str] = QUANTITIES) -> list[Place]:
-    """Every place of an LSTM, layer by layer."""
+    """Return every place of an LSTM, layer by layer."""
     wanted: Sequence[str] = tuple(quantities)
     return [Place(*t, quantity) for t in tracks(num_layers, bidirectional) for quantity in wanted]
 

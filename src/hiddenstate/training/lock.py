@@ -1,7 +1,7 @@
-"""The lock of a run's folder: one run at a time, for two would mix their metrics and replace each other's checkpoints.
+"""The lock of a run's folder: one run at a time, since two would mix their metrics and overwrite their checkpoints.
 
-The system holds the lock for the process, and takes it back when that ends, however it ends: what a killed process
-leaves is never in the way. Beside it a file tells others who holds it, for the system does not say.
+The system releases the lock when its process ends, for whatever reason, so a killed process never blocks others. A file
+beside it names its holder, which the system does not report.
 """
 
 import errno
@@ -20,16 +20,16 @@ from hiddenstate.base.files import drop_empty, replace_bytes
 from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, RunInUseError
 
-# The lock's own file stays in a folder where a run has begun: were it deleted, someone could still wait for it.
+# The lock file remains in the folder of a run: another process could be waiting for a deleted one.
 LOCK_FILES = LOCK, HOLDER = "run.lock", "running.json"
-# Seconds: a process that was just killed may need a moment, as may one that has the lock to say who it is.
+# Seconds to wait: a killed process may need a moment to end, and a new holder to write who it is.
 _PATIENCE = 0.5
-# What file systems say that have no locks at all.
+# Error numbers of file systems without locks.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 class RunLock:
-    """The lock of one folder, for one thread, which may acquire it again while it has it."""
+    """The lock of one folder, for one thread, which may acquire it repeatedly."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -38,12 +38,12 @@ class RunLock:
         self._made: list[Path] = []
 
     def acquire(self) -> None:
-        """Take the lock, in a folder that is made where there is none.
+        """Acquire the lock; the folder is created if necessary.
 
         Raises:
             RunInUseError: another process has it.
             ArgumentError: the folder is a file.
-            FileWriteError: the folder cannot be made, or written into; it is then as it was.
+            FileWriteError: the folder cannot be made, or written into; it is then unchanged.
         """
         me = (os.getpid(), threading.get_ident())
         if not (self._depth and self._holder == me):
@@ -62,7 +62,7 @@ class RunLock:
             self._take(lock)
             replace_bytes(self._folder / HOLDER, json.dumps(_myself()).encode())
         except BaseException:
-            if is_new and lock.is_locked:  # if not, it may be another's by now
+            if is_new and lock.is_locked:  # otherwise another process may own it by now
                 (self._folder / LOCK).unlink(missing_ok=True)
             lock.release()
             drop_empty(missing)
@@ -70,7 +70,7 @@ class RunLock:
         self._lock, self._made = lock, missing
 
     def release(self, *, keep: bool) -> None:
-        """Give the lock back when it was released as often as acquired; ``keep`` the folder then, or leave no trace."""
+        """Release the lock, if it was released as often as acquired; then ``keep`` the folder, or remove all traces."""
         self._depth -= 1
         if self._depth or self._lock is None:
             return
@@ -89,19 +89,19 @@ class RunLock:
         except Timeout:
             raise RunInUseError(
                 f"{self._folder} is in use: {self._others()}. Wait until it ends, or stop it, which loses nothing, and "
-                "go on with --resume; or give another folder"
+                "continue with --resume; or choose a different folder"
             ) from None
-        except (NotImplementedError, OSError) as error:  # the former of older versions of filelock
+        except (NotImplementedError, OSError) as error:  # older versions of filelock raise the former
             if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
                 raise
             warnings.warn(
-                f"the file system of {self._folder} has no locks; see to it yourself that no other process trains "
+                f"the file system of {self._folder} has no locks; make sure yourself that no other process trains "
                 "there meanwhile",
                 stacklevel=2,
             )
 
     def _others(self) -> str:
-        """Say who has the lock."""
+        """Return a text about the lock's holder."""
         try:
             found = json.loads((self._folder / HOLDER).read_bytes())
             return f"process {found['pid']} on {found['host']} trains there since {found['since']}"
