@@ -153,7 +153,7 @@ inline vf greatest(vf limit, vf x) {
 }
 
 // a b + c, rounded once if the instruction set has it. Sums of rows use this function, because they must not depend on the
-// number of rows that are summed at a time: GCC fuses product and sum of its own accord in a loop of several sums, but not in a
+// number of rows that are summed at a time: GCC fuses product and sum automatically in a loop of several sums, but not in a
 // loop of one; and of a sum of two products Clang fuses the one or the other.
 inline vf fused(vf a, vf b, vf c) {
 #if defined(__AVX512F__)

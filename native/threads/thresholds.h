@@ -25,7 +25,7 @@ constexpr std::int64_t kTunedCall = std::int64_t{1} << 32;
 // core's cache, so that several cores, each with its part, read them faster.
 constexpr std::int64_t kThreadedPackedStep = 1 << 15;
 
-// Multiplications of a step from which on it releases the GIL: releasing and taking it costs a fraction of a microsecond.
+// Multiplications of a step from which it releases the GIL: releasing and taking it costs a fraction of a microsecond.
 constexpr std::int64_t kWithoutGil = 1 << 15;
 
 // A step of a cell on unpacked weights is faster while its rows, or the multiplications of a gate, N * H * (C + H), are few: torch's matrix

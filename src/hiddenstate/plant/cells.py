@@ -24,7 +24,7 @@ def latch(hold: float = 50, *, content: Literal["g", "gate"] = "g", dtype: torch
         hold: the time constant of the decay, in steps.
         content: ``"g"``: the candidate carries the value. ``"gate"``: the candidate is always 1, and only the gates
             depend on the input.
-        dtype: of the parameters.
+        dtype: the data type of the parameters.
 
     Raises:
         ArgumentError: the time constant or the content is not allowed.
@@ -66,7 +66,7 @@ def integrator(time_constant: float = 10, *, dtype: torch.dtype = torch.float64)
 
     Args:
         time_constant: the number of steps after which 1/e of an added value is left.
-        dtype: of the parameters.
+        dtype: the data type of the parameters.
 
     Raises:
         ArgumentError: the time constant is out of range.

@@ -18,7 +18,7 @@ def copied_unread(hold: float = 20, *, dtype: torch.dtype = torch.float64) -> Pl
 
     Args:
         hold: the time constant of the sum in layer 1, in steps.
-        dtype: of the parameters.
+        dtype: the data type of the parameters.
 
     Raises:
         ArgumentError: the time constant is out of range.
