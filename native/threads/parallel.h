@@ -41,7 +41,7 @@ public:
             if (holds()) return;
             pause();
         }
-        // No wake-up is lost: this writes asleep_ and then reads the awaited state, and the thread that changes it does the reverse. So either this
+        // No wake-up is lost: this writes asleep_ and then reads the awaited state, and the changing thread does the reverse. So either this
         // sees the change, or the other one sees that this is asleep.
         std::unique_lock<std::mutex> lock(mutex_);
         ++asleep_;
