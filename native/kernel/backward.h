@@ -1,9 +1,8 @@
 // The backward scan: from the gradients of outputs and final states to those of input, weights and initial state.
 //
-// It takes some steps at a time (a chunk), from the last chunk to the first. Where forward kept no gates, it first computes those of the
-// chunk again: recomputed_gates.h. Then the scan itself, step after step: the
-// gradients of the pre-activations (dg), and through them and W_hh that of the hidden state before. Then, while dg is still in
-// the cache, the products that read it: chunk_products.h.
+// It processes a few steps at a time (a chunk), from the last chunk to the first. If forward saved no gates, it first recomputes those of
+// the chunk: recomputed_gates.h. Then the scan itself, step by step: the gradients of the pre-activations (dg), and through them and W_hh
+// the gradient of the previous hidden state. Then, while dg is still in the cache, the products that read it: chunk_products.h.
 #pragma once
 
 #include <deque>
@@ -20,8 +19,8 @@
 namespace hiddenstate {
 namespace {
 
-// One row at one step: from the gradients of m = o tanh(c) (d_m) and of c (dc, which becomes that of the c before) to those
-// of the pre-activations.
+// One row at one step: from the gradients of m = o tanh(c) (d_m) and of c (dc, which becomes the gradient of the previous c) to those of
+// the pre-activations.
 struct GateGradients {
     const LayerBackward& job;
     std::int64_t t, n;
@@ -79,7 +78,7 @@ public:
     void run(const WaitUnits& wait_units, const WaitAll& wait_all) {
         begin();
         std::int64_t first = job_.T;
-        do {  // once at least, so that sums over no steps are zero
+        do {  // at least once, so that sums over no steps are zero
             const std::int64_t last = first;
             first = std::max<std::int64_t>(last - state_.chunk_steps, 0);
             chunk_.list(first, last - first, [&](std::int64_t t, std::int64_t n) { end_row(t, n); });
@@ -90,7 +89,7 @@ public:
             for (std::int64_t j = last - first - 1; j >= 0; --j) scan(order_.step(first + j), j, wait_units);
             wait_all();  // dg and m of the chunk are complete
             products_.gather();
-            wait_all();  // what the gradients are multiplied with is packed
+            wait_all();  // the other factors of the products are packed
             products_.input_gradients();
             products_.weight_gradients(last == job_.T);
             wait_all();  // no thread reads the chunk any longer
@@ -112,7 +111,7 @@ private:
         else std::fill_n(to + first, count, real{});
     }
 
-    // Past a row's end dx is zero. Of the threads that share units, the first writes it.
+    // Past a row's end dx is zero, written by the first of the threads that share units.
     void end_row(std::int64_t t, std::int64_t n) const {
         if (!job_.dx || n < rows_.first || n >= rows_.last || units_.first > 0) return;
         std::fill_n(job_.dx + (t * job_.N + n) * job_.C, job_.C, element{});
@@ -141,7 +140,7 @@ private:
         }
     }
 
-    // The gradient of a step's hidden state: that of the steps after, and that of the output.
+    // The gradient of a step's hidden state: from the later steps, and from the output.
     void add_output_gradient(std::int64_t t, std::int64_t n, std::int64_t i) const {
         const bool edited = job_.is_edited(t, n);
         const element* dout = job_.dout + t * job_.out_step + n * job_.out_row;
@@ -165,13 +164,13 @@ private:
         for (std::int64_t u = units_.first; u < units_.last; u += kLanes) row.run(u);
     }
 
-    // The cell state that comes into a step, or null: zero.
+    // The cell state before a step; null for zero.
     const real* c_before(std::int64_t t, std::int64_t n) const {
         if (order_.cut(t, n)) return job_.reset_c.first ? at_border(job_.reset_c, order_.border(t), n) : nullptr;
         return order_.is_first(t, n) ? job_.c0 + n * job_.H : job_.self.c + (order_.before(t) * job_.N + n) * job_.H;
     }
 
-    // No gradient crosses a border: the state that came into the step was the border's, whatever the step before gave.
+    // No gradient crosses a border, since the state before the step was the border's, independent of the previous step.
     void cross(std::int64_t border, std::int64_t n) const {
         move(job_.dh0 + n * job_.P, job_.dreset_h, border, n, hidden_);
         move(job_.dc0 + n * job_.H, job_.dreset_c, border, n, units_);
@@ -193,7 +192,7 @@ private:
     const ChunkProducts products_;
 };
 
-// The threads of one backward scan. A thread without a part in the scan itself still has a part in the products.
+// The threads of one backward scan. A thread with no part in the scan itself still has a part in the products.
 class BackwardGroup {
 public:
     BackwardGroup(const BackwardState& state, int threads) : partition_(state.job, threads) {

@@ -1,4 +1,4 @@
-// What the threads of a backward scan share, and the rows of a chunk.
+// The shared state of the threads of a backward scan, and the rows of a chunk.
 #pragma once
 
 #include <algorithm>
@@ -12,12 +12,12 @@
 namespace hiddenstate {
 namespace {
 
-// What one layer and direction of a call reads and writes in backward: views of the arrays of the call and its gradients.
+// The inputs and outputs of one layer and direction in backward: views of the arrays of the call and its gradients.
 struct LayerBackward {
     const element* x;  // as in LayerForward
     LayerDirection<HIDDENSTATE_PRECISION> self;
     LayerGradients<HIDDENSTATE_PRECISION> gradients;
-    const real* gates;            // [T, N, 4H]: before edits; or null: not kept, recomputed
+    const real* gates;            // [T, N, 4H]: before edits; null: not saved, recomputed
     const element* h0;            // [N, P]
     const real* c0;               // [N, H]
     const std::int64_t* lengths;  // the call's
@@ -38,7 +38,7 @@ struct LayerBackward {
     bool is_edited(std::int64_t t, std::int64_t n) const { return self.edits && self.edits->touches(t, n); }
 };
 
-// The live rows of a chunk: for each of its steps, the rows that have not ended, one after another.
+// The live rows of a chunk: the rows that have not ended, step by step.
 class ChunkRows {
 public:
     ChunkRows(const LayerBackward& job, std::int64_t steps)
@@ -46,7 +46,7 @@ public:
         for (auto* each : {&at_, &t_, &n_}) each->resize(static_cast<std::size_t>(steps * job.N));
     }
 
-    // Lists `steps` steps from the k-th that is read on; calls ended(t, n) for each row that has ended.
+    // Lists `steps` steps, starting with the k-th in reading order; calls ended(t, n) for each row that has ended.
     template <class Ended>
     void list(std::int64_t k, std::int64_t steps, const Ended& ended) {
         std::size_t count = 0;
@@ -67,7 +67,7 @@ public:
 
     std::int64_t count() const { return count_; }
 
-    // Of the i-th live row: its step, its row of the batch, and t * N + n.
+    // For the i-th live row: its step, its batch row, and t * N + n.
     std::int64_t t(std::int64_t i) const { return t_[static_cast<std::size_t>(i)]; }
     std::int64_t n(std::int64_t i) const { return n_[static_cast<std::size_t>(i)]; }
     const std::int64_t* all_n() const { return n_.data(); }
@@ -88,14 +88,14 @@ private:
     std::int64_t count_ = 0;
 };
 
-// Where each row of a buffer begins, as tiles read rows.
+// Pointers to the rows of a buffer, for tiles.
 inline std::vector<const element*> row_pointers(const Buffer<element>& rows, std::int64_t count, std::int64_t step) {
     std::vector<const element*> found;
     for (std::int64_t i = 0; i < count; ++i) found.push_back(rows.data() + i * step);
     return found;
 }
 
-// The weights of a layer as forward packs them, to recompute gates with.
+// The weights of a layer as forward packs them, for recomputing gates.
 struct GateWeights {
     const std::int64_t step;  // from one block of units to the next
     const Buffer<packed> w;
@@ -111,16 +111,16 @@ struct GateWeights {
     const real* bias(std::int64_t b) const { return biases.data() + b * kTile; }
 };
 
-// Packed weights, and what the scan of a chunk leaves for the products after it.
+// Packed weights, and the results of a chunk's scan for the products after it.
 struct BackwardState {
     const LayerBackward& job;
     const std::int64_t chunk_steps, chunk_rows;
     const Buffer<packed> w_hh, w_ih, w_hr;
     const std::int64_t dg_step, dh_step;
     const Buffer<element> dg;  // [rows of a chunk, dg_step]: the gradients of the pre-activations
-    const GateWeights gate_weights;   // empty where gates were kept
-    const Buffer<real> gates_of_pairs;  // [rows of a chunk, dg_step]: recomputed gates that do not fit where dg goes
-    // With a projection, of a chunk's rows: gradients of h [rows, dh_step], and m = o tanh(c) [rows, H].
+    const GateWeights gate_weights;   // empty if gates were saved
+    const Buffer<real> gates_of_pairs;  // [rows of a chunk, dg_step]: recomputed gates that do not fit into dg
+    // With a projection, for a chunk's rows: gradients of h [rows, dh_step], and m = o tanh(c) [rows, H].
     const Buffer<element> dh, m;
     const Buffer<real> dm;  // [N, H]: the gradient of m at the current step; without a projection m is h
     const std::vector<const element*> dg_rows, dh_rows;
@@ -145,20 +145,20 @@ struct BackwardState {
         if (job.projects()) clear_padding(dh, job.P, dh_step);
     }
 
-    // The gates of the i-th row of a chunk, before edits, where they are recomputed: in the place of their gradients, which are
-    // stored when the gates have been read.
+    // The recomputed gates of the i-th row of a chunk, before edits. They share memory with their gradients, which are stored after the
+    // gates have been read.
     real* gates(std::int64_t i) const {
         if constexpr (kPairs) return gates_of_pairs.data() + i * dg_step;
         else return reinterpret_cast<real*>(dg.data()) + i * dg_step;  // the same type here
     }
 
 private:
-    // The sums over the rows of a chunk read whole vectors, so also the padding behind a row.
+    // The sums over the rows of a chunk read whole vectors, including the padding after a row.
     void clear_padding(const Buffer<element>& rows, std::int64_t columns, std::int64_t step) const {
         for (std::int64_t i = 0; i < chunk_rows; ++i) std::fill_n(rows.data() + i * step + columns, step - columns, element{});
     }
 
-    // Rows of a chunk: enough to sum over before sums go to memory, few enough to stay in the cache.
+    // The rows of a chunk: enough to sum over before the sums are stored, few enough to stay in the cache.
     static constexpr std::int64_t kChunkRows = 384;
 };
 

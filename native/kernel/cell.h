@@ -20,7 +20,7 @@ struct Gates {
         i = sigmoid_of(e[0]), f = sigmoid_of(e[1]), g = tanh_of(z[2], e[2]), o = sigmoid_of(e[3]);
     }
 
-    // Reads those of `lanes` units from a row's gates, H numbers each.
+    // Reads the gates of `lanes` units from a row, where each gate has H elements.
     Gates(const real* from, std::int64_t H, std::int64_t lanes)
         : i(load(from, lanes)), f(load(from + H, lanes)), g(load(from + 2 * H, lanes)), o(load(from + 3 * H, lanes)) {}
 
@@ -34,7 +34,7 @@ struct Gates {
 struct State {
     vf c, h;
 
-    // c = f c_before + i g. It says which product is fused: a compiler would choose by the number of rows of a tile.
+    // c = f c_before + i g. The fused product is explicit, because a compiler would choose it by the number of rows of a tile.
     static vf cell(const Gates& gates, vf c_before) { return fused(gates.f, c_before, gates.i * gates.g); }
 
     // h = o tanh(c)
@@ -43,12 +43,12 @@ struct State {
     static State of(const Gates& gates, vf c_before) { return from_cell(cell(gates, c_before), gates); }
 };
 
-// Cells whose gates and c are known, and whose h = o tanh(c) are made together: each tanh is a chain of operations that wait for one
-// another, and those of the other cells fill the time.
+// Cells whose gates and c are known, and whose h = o tanh(c) are computed together: each tanh is a chain of dependent operations, and the
+// other cells' operations fill the gaps.
 template <int Most>
 class Cells {
 public:
-    // `to`: where h goes, the first `lanes` numbers of it.
+    // `to`: the destination of the first `lanes` elements of h.
     void add(vf c, vf o, element* to, std::int64_t lanes) {
         c_[count_] = c, o_[count_] = o, to_[count_] = to, lanes_[count_] = lanes;
         ++count_;
@@ -66,7 +66,7 @@ public:
     }
 
 private:
-    static constexpr int kTogether = Most <= 6 ? Most : 4;  // as many as registers hold
+    static constexpr int kTogether = Most <= 6 ? Most : 4;  // as many as fit into registers
     static constexpr int kRoom = (Most + kTogether - 1) / kTogether * kTogether;
 
     int count_ = 0;
@@ -104,8 +104,8 @@ struct EditedRow {
         return State::from_cell(c, edited);
     }
 
-    // Turns the gradient of an edited value into that of the value before its edits. The order of edits does not matter here,
-    // because each multiplies the gradient by a constant.
+    // Converts the gradient of an edited value to that of the value before its edits. The order of edits does not matter here, because each
+    // multiplies the gradient by a constant.
     void undo(Place place, vf& gradient) const {
         edits->each(place, t, n, u, lanes, [&gradient](std::int64_t lane, Kind kind, real value) {
             if (kind == Kind::set) gradient[lane] = 0;

@@ -1,7 +1,7 @@
-// Runs one step of a cell on its weights as they are: for a few rows, packing takes longer than the products.
+// Runs one step of a cell on unpacked weights: for a few rows, packing takes longer than the products.
 //
 // The products of kLanes rows of weights with one vector are summed in a register each, a few rows at a time; transposed and added
-// up, these give the sums of the rows, one a lane, which are the pre-activations of a vector of units.
+// up, these give the sums of the rows, one per lane, which are the pre-activations of a vector of units.
 #pragma once
 
 #include <algorithm>
@@ -22,13 +22,13 @@ inline vf lanes_from(vf v, std::int64_t first) {
     return from_bits(bits(v) & (vi)(lane >= static_cast<whole>(first)));
 }
 
-// Rows that are read at the same time. Few, each in long pieces, come faster out of the second cache than all of a vector's; but
-// additions must not wait for one another where vectors are short. bfloat16 is bound by its conversion, not by the reading: there
-// all are read, a vector at a time.
+// The number of rows that are read at the same time. A few rows, each in long pieces, load faster from the L2 cache than all rows of a
+// vector, but with short vectors the additions must not wait for one another. bfloat16 is limited by its conversion, not by loads, so all
+// rows are read, a vector at a time.
 constexpr bool kInPieces = std::is_same_v<element, real>;
 constexpr int kRowsAtOnce = !kInPieces ? kLanes : kLanes < 16 ? std::min(4, kLanes) : 2;
 
-// Adds to `sums` the products of a few rows of a matrix with x, of `Vectors` vectors from the k-th number on.
+// Adds to `sums` the products of a few rows of a matrix with x, for `Vectors` vectors from the k-th element on.
 template <int Vectors>
 inline void add_vectors(const element* const* rows, const element* x, std::int64_t k, vf (&sums)[kRowsAtOnce]) {
     vf input[Vectors];
@@ -39,7 +39,7 @@ inline void add_vectors(const element* const* rows, const element* x, std::int64
     }
 }
 
-// The same, of the numbers from k to K, fewer than a vector.
+// Adds the products of the elements from k to K, fewer than a vector.
 inline void add_last(const element* const* rows, const element* x, std::int64_t k, std::int64_t K, vf (&sums)[kRowsAtOnce]) {
     if (K < kLanes) {
         const vf input = load(x, K);
@@ -62,7 +62,7 @@ inline void add_last(const element* const* rows, const element* x, std::int64_t 
 
 // Adds to `sums` the products of the rows of a matrix that begin at `rows` with x, K numbers each.
 inline void add_products(const element* const (&rows)[kLanes], const element* x, std::int64_t K, vf (&sums)[kLanes]) {
-    HIDDENSTATE_UNROLL  // else the sums of the other rows would lie in memory
+    HIDDENSTATE_UNROLL  // otherwise the sums of the other rows would be in memory
     for (int first = 0; first < kLanes; first += kRowsAtOnce) {
         const element* const* at = rows + first;
         vf few[kRowsAtOnce];
@@ -120,7 +120,7 @@ private:
 
     void add(const element* w, std::int64_t first, const element* x, std::int64_t K, vf (&sums)[kLanes]) const {
         const element* rows[kLanes];
-        // The last row stands for those that are missing, whose sums nobody reads.
+        // The last row replaces missing rows, whose sums are not used.
         for (std::int64_t j = 0; j < kLanes; ++j) rows[j] = w + (first + std::min(j, lanes - 1)) * K;
         add_products(rows, x, K, sums);
     }

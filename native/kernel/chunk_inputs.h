@@ -1,4 +1,4 @@
-// What the steps of a chunk of the backward scan read: the inputs, and the hidden states that came in.
+// The data that the steps of a backward chunk read: the inputs, and the previous hidden states.
 #pragma once
 
 #include <vector>
@@ -16,7 +16,7 @@ public:
     // The input of the i-th live row of the chunk.
     const element* x(std::int64_t i) const { return job_.x + rows_.t(i) * job_.x_step + rows_.n(i) * job_.x_row; }
 
-    // The hidden state that comes into its step.
+    // The hidden state before its step.
     const element* h_before(std::int64_t i) const {
         const std::int64_t t = rows_.t(i), n = rows_.n(i);
         if (order_.cut(t, n)) return job_.reset_h.first ? at_border(job_.reset_h, order_.border(t), n) : zeros_.data();

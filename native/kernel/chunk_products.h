@@ -1,9 +1,9 @@
 // The products after a chunk of the backward scan: dx = dg W_ih, and the sums over all steps dW_ih += dg^T x,
 // dW_hh += dg^T h, dW_hr += dh^T m, db += dg.
 //
-// All threads divide each product by rows or columns, also those that had no part in the scan. First they gather what the
-// gradients are multiplied with; then, after a barrier, each computes its part. The parts of a sum do not overlap, so that
-// no thread adds to what another adds to, and each sum is over the rows in their order however many threads there are.
+// All threads, including those with no part in the scan, divide each product by rows or columns. First they gather the other factors of the
+// products; then, after a barrier, each computes its part. The parts do not overlap, so no two threads add to the same sum, and each sum is
+// over the rows in order, whatever the number of threads.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +18,7 @@
 namespace hiddenstate {
 namespace {
 
-// What one thread computes of the products.
+// One thread's part of the products.
 class ChunkProducts {
 public:
     ChunkProducts(const BackwardState& state, const ChunkRows& rows, int thread, int threads)
@@ -27,7 +27,7 @@ public:
           zeros_(static_cast<std::size_t>(std::max(kGates * job_.H, job_.C))),
           packed_(kPairs ? packed_size(std::max(gate_part_.size(), hidden_part_.size())) : 0) {}
 
-    // Packs what the gradients are multiplied with: the inputs, the hidden states before each step, and m.
+    // Packs the factors that the gradients are multiplied by: the inputs, the hidden states before each step, and m.
     void gather() const {
         constexpr std::int64_t each = kPairs ? 2 : 1;
         const Range mine = part(depth(rows_.count()), thread_, threads_);
@@ -41,8 +41,8 @@ public:
         }
     }
 
-    // Threads divide pairs of a block of columns and a group of rows. Neighbouring pairs share the block, so that it is still
-    // in the cache of the thread that goes on to the next group.
+    // Threads divide pairs of a block of columns and a group of rows. Neighbouring pairs share the block, so it is still in the cache when
+    // a thread continues with the next group.
     void input_gradients() const {
         if (!job_.dx) return;
         const std::int64_t count = rows_.count(), groups = blocks(count, kGroup);
@@ -55,7 +55,7 @@ public:
         }
     }
 
-    // Adds the chunk to this thread's part of the sums. `is_first`: nothing is in them yet.
+    // Adds the chunk to this thread's part of the sums. `is_first`: the sums are still uninitialised.
     void weight_gradients(bool is_first) const {
         if (job_.gradients.ih || job_.gradients.hh) {
             const PackedGradients dg = pack(state_.dg.data(), state_.dg_step, gate_part_);
@@ -70,8 +70,8 @@ public:
         }
     }
 
-    // Stores this thread's part of the sums as gradients. Sums of other weights than pairs are in place already, because
-    // there a gradient has the type of its sums.
+    // Stores this thread's part of the sums as gradients. Sums of weights that are not pairs are already in place, because their gradients
+    // have the type of the sums.
     void store_sums() const {
         if constexpr (kPairs) {
             for (const WeightGradient* of : {&state_.of_x, &state_.of_h, &state_.of_m}) {
@@ -114,14 +114,14 @@ private:
         for (int v = 0; !is_first && v < V; ++v) acc[v] = load(sums + v * kLanes, left - v * kLanes);
         for (std::int64_t i = 0; i < rows_.count(); ++i) {
             const element* row = state_.dg.data() + i * state_.dg_step + g;
-            // Whole vectors: what lies past the last gate is padding of dg, and is not stored.
+            // Whole vectors: values past the last gate are padding of dg, and are not stored.
             for (int v = 0; v < V; ++v) acc[v] += load(row + v * kLanes, kLanes);
         }
         for (int v = 0; v < V; ++v) store(sums + v * kLanes, acc[v], left - v * kLanes);
     }
 
-    // Packs some columns of the chunk's gradients [rows, step] in the form that the instruction set multiplies:
-    // float and double as they are; pairs as two rows in one; matrices transposed, so that all rows of a column are contiguous.
+    // Packs some columns of the chunk's gradients [rows, step] in the form that the instruction set multiplies: float and double unchanged;
+    // pairs as two rows in one; matrices transposed, so that all rows of a column are contiguous.
     PackedGradients pack(const element* gradients, std::int64_t step, Range mine) const {
         const element* first = gradients + mine.first;
         const auto row = [&](std::int64_t i) { return row_or_zeros(i, [&](std::int64_t i) { return first + i * step; }); };
@@ -139,7 +139,7 @@ private:
         }
     }
 
-    // One cache line more than a row needs, so that rows do not fall on the same cache sets.
+    // One cache line more than a row needs, so that rows do not map to the same cache sets.
     std::int64_t packed_step(std::int64_t columns) const { return (kMatrices ? depth(state_.chunk_rows) : columns) + kLanes; }
 
     std::int64_t packed_size(std::int64_t columns) const {
@@ -172,7 +172,7 @@ private:
         for (std::int64_t k = first; k < last; k += kLanes) store(to + k, load(sums + k, last - k), last - k);
     }
 
-    // Rows that are multiplied with a block of W_ih before the next block: few enough that block and rows stay in the cache.
+    // The rows that are multiplied by a block of W_ih before the next block: few enough that block and rows stay in the cache.
     static constexpr std::int64_t kGroup = 8 * kRows;
 
     const BackwardState& state_;

@@ -1,4 +1,4 @@
-// Edits change gates and states at chosen steps, rows and units while a scan runs.
+// Edits: changes of gates and states at chosen steps, rows and units during a scan.
 #pragma once
 
 #include <algorithm>
@@ -77,7 +77,7 @@ private:
         return found;
     }
 
-    // The first that is not before `first`.
+    // The first entry not before `first`.
     static typename Chosen::const_iterator from(const Chosen& chosen, std::int64_t first) {
         return std::lower_bound(chosen.begin(), chosen.end(), std::pair<std::int32_t, std::int32_t>(first, -1));
     }
@@ -89,7 +89,7 @@ private:
     }
 
     std::vector<Edit<Real>> edits_;
-    std::vector<std::vector<Use>> of_row_;  // the edits of each row, because most rows of a call have none
+    std::vector<std::vector<Use>> of_row_;  // the edits of each row; most rows of a call have none
 };
 
 }  // namespace hiddenstate

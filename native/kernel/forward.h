@@ -1,7 +1,7 @@
 // One layer and direction, forward.
 //
-// The scan takes some steps at a time (a chunk): first the input's part of the pre-activations of all of them, one product that
-// reads W_ih once; then step after step the recurrent part, the gates and the states.
+// The scan processes a few steps at a time (a chunk): first the input's part of the pre-activations of all of them, one product that reads
+// W_ih once; then, step by step, the recurrent part, the gates and the states.
 #pragma once
 
 #include <vector>
@@ -14,10 +14,10 @@
 namespace hiddenstate {
 namespace {
 
-// What the threads of a forward scan share: packed weights, and what is projected.
+// The shared state of the threads of a forward scan: packed weights, and the values to project.
 struct ForwardState {
     const LayerForward& job;
-    const Buffer<packed> own_w;  // empty where the caller packed the weights
+    const Buffer<packed> own_w;  // empty if the caller packed the weights
     const Buffer<real> own_bias;
     const packed* const w;
     const real* const bias;
@@ -30,7 +30,7 @@ struct ForwardState {
           bias(is_packed() ? job.self.weights.packed_bias : own_bias.data()),
           hr(job.projects() ? matrix_size(job.H, job.P) : 0), m(job.projects() ? job.N * job.H : 0) {}
 
-    // Packs what the caller has not, before anything is read.
+    // Packs the weights that the caller has not packed, before anything is read.
     void pack() const {
         if (!is_packed()) pack_layer(job.self.weights, job.C, job.H, job.P, job.threads, own_w.data(), own_bias.data());
         if (job.projects()) pack_transposed(job.self.weights.hr, job.P, job.H, job.threads, hr.data());
@@ -61,7 +61,7 @@ public:
         end();
     }
 
-    // The chunk that begins with the step that is read as the k-th.
+    // Runs the chunk that begins with the k-th step in reading order.
     template <class Wait>
     void run_chunk(std::int64_t k, real* scratch, const Wait& wait) {
         const std::int64_t steps = std::min(chunk_steps_, job_.T - k);
@@ -73,7 +73,7 @@ public:
         }
     }
 
-    // The initial states: h is read where it is, c is copied, because the scan changes it in place.
+    // The initial states: h is read in place, c is copied, because the scan updates it in place.
     void begin() {
         for (std::int64_t n = rows_.first; n < rows_.last; ++n) {
             const std::int64_t at = n * job_.H + units_.first;
@@ -86,7 +86,7 @@ public:
         }
     }
 
-    // The final hidden states. Each thread copies its part, which it has written itself, so that it need not wait.
+    // The final hidden states. Each thread copies the part that it wrote itself, so it need not wait.
     void end() {
         finish_stores();
         for (std::int64_t n = rows_.first; n < rows_.last; ++n) {
@@ -126,7 +126,7 @@ private:
         }
     }
 
-    // Of the rows from `first` on of a chunk of `count` rows.
+    // For the rows from `first` on, in a chunk of `count` rows.
     InputTile input_tile(std::int64_t b, std::int64_t first, std::int64_t count, real* scratch) const {
         return {x_.data() + first, width(job_.C), shared_.block(b), shared_.bias + b * kTile,
                 scratch + ((b - blocks_.first) * count + first) * kTile};
@@ -143,8 +143,8 @@ private:
         }
     }
 
-    // Whether steps multiply their inputs together with their hidden states: of 8 bits that saves writing and reading the one product. It
-    // pays where steps have so many rows, and all weights stay in a cache, from which each step reads them.
+    // Whether steps multiply their inputs together with their hidden states: with int8 weights that saves storing and loading the input's
+    // product. It is faster if steps have this many rows and all weights stay in a cache, from which each step reads them.
     bool joins(std::int64_t steps) const {
         constexpr std::int64_t kFewestRows = 16, kMostWeights = 1 << 17;
         if (!kQuads || !kMatrices || units_.size() * (job_.C + job_.P) > kMostWeights) return false;
@@ -164,7 +164,7 @@ private:
         even_h_.take(h_.data(), last - first, job_.P, matrices);
         const bool projects = job_.projects();
         element* to = projects ? shared_.m.data() : job_.out + t * job_.out_step;
-        // Every other step goes through the blocks in reverse: the weights that were read last are still in the cache.
+        // Every other step visits the blocks in reverse, because the weights read last are still in the cache.
         const auto tile_of_block = [&](std::int64_t k) {
             const std::int64_t b = t % 2 ? blocks_.last - 1 - k : blocks_.first + k, u = b * kLanes;
             return StepTile{job_, t, u, std::min<std::int64_t>(kLanes, job_.H - u), input_tile(b, first, count, scratch), joins_,
@@ -185,7 +185,7 @@ private:
         }
     }
 
-    // Finds the states that come into a step, and the rows that are edited in it; returns whether there are any.
+    // Finds the states before a step, and the rows that are edited in it; returns whether there are any.
     bool enter(std::int64_t t, const std::int64_t* rows, std::int64_t count) {
         bool any_edited = false;
         for (std::int64_t r = 0; r < count; ++r) {
@@ -239,8 +239,8 @@ private:
     bool joins_ = false;  // whether the steps of the chunk multiply their inputs
 };
 
-// Rows of a thread's chunk: enough to read W_ih once for many, few enough that their products stay in a cache, up to a
-// thousand units. Where W_ih itself stays in no core's cache, more rows are worth it.
+// The rows of a thread's chunk: enough to read W_ih once for many, few enough that their products stay in a cache, up to a thousand units.
+// If W_ih itself does not fit into a core's cache, more rows are better.
 inline std::int64_t chunk_rows(std::int64_t H) { return H < 1024 ? 96 : 192; }
 
 inline void forward_on(const ForwardState& state, int threads) {
@@ -248,7 +248,7 @@ inline void forward_on(const ForwardState& state, int threads) {
     const Partition partition(job, threads);
     std::vector<ForwardWorker> workers;
     std::int64_t scratch = 0;
-    std::vector<std::int64_t> at;  // where the scratch of each thread begins
+    std::vector<std::int64_t> at;  // the offset of each thread's scratch
     for (int k = 0; k < partition.threads(); ++k) {
         const Range rows = partition.rows[k], units = partition.units[k];
         const std::int64_t each = std::max<std::int64_t>(rows.size(), 1);
@@ -265,7 +265,7 @@ inline void forward_on(const ForwardState& state, int threads) {
     if (!done) forward_on(state, 1);  // too few threads to wait for one another
 }
 
-// Bytes of the record of one layer and direction.
+// The size in bytes of the record of one layer and direction.
 inline std::size_t bytes_of_records(std::int64_t T, std::int64_t N, std::int64_t H) {
     return static_cast<std::size_t>(T * N * (kGates + 1) * H) * sizeof(real);
 }

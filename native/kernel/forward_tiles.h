@@ -11,7 +11,7 @@
 namespace hiddenstate {
 namespace {
 
-// What one layer and direction of a call reads and writes: views of the call's arrays.
+// The inputs and outputs of one layer and direction of a call: views of the call's arrays.
 struct LayerForward {
     const element* x;  // row (t, n) at x + t * x_step + n * x_row, C numbers
     LayerDirection<HIDDENSTATE_PRECISION> self;
@@ -27,7 +27,7 @@ struct LayerForward {
     std::int64_t T, N, C, H, P, x_step, x_row, out_step, out_row;
     bool reverse;
     int threads;
-    bool past_cache;  // whether the records are written past the cache
+    bool past_cache;  // whether stores of records bypass the cache
 
     bool projects() const { return self.weights.hr; }
     bool is_edited(std::int64_t t, std::int64_t n) const { return self.edits && self.edits->touches(t, n); }
@@ -50,13 +50,12 @@ struct InputTile {
     }
 };
 
-// One block of units of one step, for its live rows: W_hh h, and at once the gates and states, while their sums are in
-// registers.
+// One block of units of one step, for its live rows: W_hh h, followed directly by the gates and states, while the sums are in registers.
 struct StepTile {
     const LayerForward& job;
     std::int64_t t, u, lanes;     // step; first unit of the block, and how many of its units there are
     InputTile inputs;             // of the step's live rows
-    bool joins;                   // whether their product is made here; else it is at inputs.to
+    bool joins;                   // whether their product is computed here; otherwise it is at inputs.to
     const packed* w;              // the block's recurrent weights
     const std::int64_t* rows;     // live rows
     const unsigned char* edited;  // whether an edit touches them, or null: none
@@ -94,11 +93,11 @@ struct StepTile {
         cells.store_hidden();
     }
 
-    // Computes gates and c, and adds the cell to those that wait for their h.
+    // Computes gates and c, and adds the cell to the pending ones that still need h.
     template <class SomeCells>
     [[gnu::always_inline]] void add(std::int64_t r, const vf (&z)[kGates], SomeCells& cells) const {
         const std::int64_t n = rows[r];
-        // Rows without edits take a short path, because an edited row costs a search at each of ten places.
+        // Rows without edits take a short path, because an edited row needs a search at each of ten places.
         if (edited && edited[r]) return finish_edited(n, z);
         const Gates gates(z);
         const vf c = State::cell(gates, load(job.c_n + n * job.H + u, lanes));

@@ -1,4 +1,4 @@
-// The gradient of what a matrix of weights multiplies: of x in z = W x it is dx = dz W.
+// The gradient of the input of a matrix product: for z = W x it is dx = dz W.
 //
 // The backward scan has three such products: dh = dg W_hh and dm = dh W_hr at each step, and dx = dg W_ih after a chunk.
 #pragma once
@@ -45,13 +45,13 @@ struct InputGradient {
     Number* to;
     std::int64_t columns;
 
-    // Computes a range of columns of `count` rows, block after block; with `reverse` from the last block to the first. Callers
-    // alternate, because the blocks that were read last are still in the cache.
+    // Computes a range of columns of `count` rows, block after block; with `reverse` from the last block to the first. Callers alternate,
+    // because the blocks read last are still in the cache.
     void run(std::int64_t count, Range range, bool reverse) const {
         const std::int64_t first = range.first / kTile, n = blocks(range.last, kTile) - first;
         for (std::int64_t k = 0; range.size() > 0 && k < n; ++k) {
             const std::int64_t b = first + (reverse ? n - 1 - k : k);
-            // A range may begin or end inside a block, because threads divide columns by vectors, not by blocks.
+            // A range may begin or end inside a block, because threads divide columns by vectors, not blocks.
             const std::int64_t u = std::max(b * kTile, range.first), left = std::min((b + 1) * kTile, range.last) - u;
             const packed* block = w + b * kTile * depth(K) + u % kTile;
             with_vectors(left, [&](auto V) {

@@ -1,5 +1,5 @@
 // Multiplies matrices in the CPU's tile registers (AMX), which have 16 rows of 64 bytes each: one instruction multiplies two of them
-// and adds the product to a third. A row is 16 lanes of neighbours in k: pairs of bfloat16, or four numbers of 8 bits.
+// and adds the product to a third. A row is 16 lanes of neighbours in k: bfloat16 pairs, or four int8 values.
 //
 //                        w: 16 lanes of k by 16 units, as packed blocks have them
 //                      [6]  [7]
@@ -8,8 +8,8 @@
 #pragma once
 
 // Whether there are such registers for what this scan packs: how a sum of rows in memory begins, and the instruction that adds a
-// product to it. Whole numbers begin at zero, because their scale is no part of the sum. (Clang 14 spells the macros without the
-// second underscore.)
+// product to it. Integer sums begin at zero, because the scale is not part of the sum. (Clang 14 spells the macros without the second
+// underscore.)
 #if defined(HIDDENSTATE_INT8) && (defined(__AMX_INT8__) || defined(__AMXINT8__))
 #define HIDDENSTATE_ADD_PRODUCT _tile_dpbssd
 #define HIDDENSTATE_BEGIN_SUM(sum, rows, bytes) _tile_zero(sum)
@@ -33,7 +33,7 @@ namespace {
 constexpr int kRegisterRows = 16;
 constexpr int kRegisterBytes = 64;  // of a row: 16 lanes
 
-// How many rows the registers of this thread are set up for; 0: not at all.
+// The number of rows for which this thread's registers are configured; 0: not configured.
 thread_local int registers_rows = 0;
 
 // A thread may multiply matrices during its lifetime. At its end the registers are released, because other libraries configure
@@ -49,7 +49,7 @@ public:
     MatrixRegisters& operator=(const MatrixRegisters&) = delete;
 };
 
-// Configures the registers for `rows` rows, unless they are already: the instruction takes longer than a small product.
+// Configures the registers for `rows` rows if necessary: the instruction takes longer than a small product.
 inline void set_up_registers(int rows) {
     if (rows == registers_rows) return;
     struct alignas(64) {  // the layout that the instruction reads
@@ -180,7 +180,7 @@ inline void multiply_pairs(int rows, const bfloat16* const* a, std::int64_t K, c
         const RowsRead all{first, rows > 1 ? reinterpret_cast<const char*>(a[1]) - first : 0};
         if (k) multiply_evenly<V>(rows, all, k / kNumbers, PackedBlock<Tile>{w}, to);
     }
-    // Copies what a register can't load in place: rows at uneven distances, and the rest of a row that fills no register.
+    // Copies data that a register can't load in place: unevenly spaced rows, and the rest of a row that does not fill a register.
     for (; k < K; k += kCopied) {
         alignas(64) bfloat16 copies[2 * kRegisterRows][kCopied];
         const std::int64_t n = std::min(kCopied, K - k);
@@ -201,7 +201,7 @@ inline void multiply_pairs(int rows, const bfloat16* const* a, std::int64_t K, c
 namespace hiddenstate {
 namespace {
 
-// Other instruction sets have no such registers: nothing to set up.
+// Other instruction sets have no such registers, so there is nothing to set up.
 class MatrixRegisters {
 public:
     MatrixRegisters() {}

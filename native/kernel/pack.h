@@ -18,7 +18,7 @@ inline void pack_gates(const element* w, std::int64_t K, std::int64_t H, std::in
     }
 }
 
-// Sizes in lanes: of a packed layer that reads C features, of its bias, and of a matrix packed by columns.
+// The sizes in lanes of a packed layer that reads C features, of its bias, and of a matrix packed by columns.
 inline std::int64_t layer_size(std::int64_t C, std::int64_t H, std::int64_t P) {
     return blocks(H, kLanes) * kTile * (depth(C) + depth(P));
 }
@@ -40,7 +40,7 @@ inline void pack_blocks(std::int64_t count, std::int64_t size, int threads, cons
     });
 }
 
-// Packs the weights of a layer for the forward scan, W_ih and W_hh of each block one after the other; adds up its biases.
+// Packs the weights of a layer for the forward scan, W_ih then W_hh for each block, and adds up its biases.
 inline void pack_layer(const Weights<HIDDENSTATE_PRECISION>& weights, std::int64_t C, std::int64_t H, std::int64_t P,
                        int threads, void* to, real* bias) {
     const std::int64_t size = kTile * (depth(C) + depth(P));
@@ -60,7 +60,7 @@ inline void pack_layer(const Weights<HIDDENSTATE_PRECISION>& weights, std::int64
     });
 }
 
-// For steps and calls that repeat: the size of a packed layer in bytes; and packing it. There is no projection.
+// For single steps and repeated calls: the size of a packed layer in bytes, and packing it. There is no projection.
 inline std::int64_t packed_bytes(std::int64_t C, std::int64_t H) {
     return layer_size(C, H, H) * static_cast<std::int64_t>(sizeof(packed));
 }

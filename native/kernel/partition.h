@@ -1,4 +1,4 @@
-// Which steps a row has, in which order they are read, and how a job is divided among threads.
+// The steps of each row, their reading order, and the partition of a job among threads.
 #pragma once
 
 #include <memory>
@@ -16,7 +16,7 @@ template <class Job>
 struct Order {
     const Job& job;
 
-    // The step that is read as the k-th.
+    // The k-th step in reading order.
     std::int64_t step(std::int64_t k) const { return job.reverse ? job.T - 1 - k : k; }
 
     std::int64_t steps(std::int64_t n) const { return job.lengths ? job.lengths[n] : job.T; }
@@ -26,17 +26,17 @@ struct Order {
     // The step that is read before step t; -1 or T if there is none.
     std::int64_t before(std::int64_t t) const { return job.reverse ? t + 1 : t - 1; }
 
-    // Whether step t is the first that row n reads, so that the initial state comes into it.
+    // Whether step t is the first that row n reads, so that it starts from the initial state.
     bool is_first(std::int64_t t, std::int64_t n) const {
         const std::int64_t earlier = before(t);
         return earlier < 0 || earlier >= job.T || !live(earlier, n);
     }
 
-    // Where a border between step t and the step read before is marked: at the later of the two in time, so in reverse at the
+    // The step at which a border between step t and the step read before is marked: the later of the two in time, which in reverse is the
     // step read before.
     std::int64_t border(std::int64_t t) const { return job.reverse ? t + 1 : t; }
 
-    // Whether there is such a border: the state that comes into step t is then the border's (reset_h, reset_c), or zero.
+    // Whether there is such a border: then the state before step t is the border's (reset_h, reset_c), or zero.
     bool cut(std::int64_t t, std::int64_t n) const {
         if (!job.reset) return false;
         const std::int64_t at = border(t);
@@ -50,10 +50,10 @@ T* at_border(const BorderStates<T>& states, std::int64_t t, std::int64_t n) {
     return states.first + t * states.step + n * states.row;
 }
 
-// How many numbers of a row the tiles read.
+// The number of elements of a row that tiles read.
 inline std::int64_t width(std::int64_t K) { return kMatrices && kPairs ? 2 * depth(K) : K; }
 
-// The size of a row in the form that tiles read, and how it is written; `matrices`: for those that multiply in matrix registers.
+// The size of a row in the form that tiles read, and its conversion; `matrices`: for tiles in matrix registers.
 #if defined(HIDDENSTATE_INT8)
 inline std::int64_t row_size(std::int64_t K) { return lanes_of_row(K); }
 inline void copy_row(const real* from, std::int64_t K, bool matrices, real* to) { round_row(from, K, matrices, to); }
@@ -64,8 +64,8 @@ inline void copy_row(const element* from, std::int64_t K, bool, element* to) {
 }
 #endif
 
-// Memory for such rows, which grows and is kept. It begins at a cache line, because matrix registers take longer to load rows that
-// straddle two.
+// Reusable memory for such rows, which grows as needed. It is aligned to a cache line, because matrix registers are slower to load rows
+// that straddle two.
 class RowMemory {
 public:
     element* take(std::int64_t count) {
@@ -106,7 +106,7 @@ private:
     RowMemory copies_;
 };
 
-// Rows of a thread below which its tiles are not well filled.
+// The number of rows of a thread below which its tiles are poorly filled.
 constexpr std::int64_t kShareRows = 2 * (kVectors ? kVectorRows : kRows);
 
 // Whether threads divide the units, not the rows.
@@ -127,7 +127,7 @@ struct Partition {
     bool together;  // units are divided: all threads are at the same step
     std::vector<Range> rows, units, hidden;  // of each thread; `hidden`: numbers of the hidden state
 
-    // Among at most `threads` threads.
+    // Divides a job among at most `threads` threads.
     template <class Job>
     Partition(const Job& job, int threads) {
         together = shares_units(job.N, job.H, threads);
@@ -146,7 +146,7 @@ struct Partition {
     int threads() const { return static_cast<int>(rows.size()); }
 
 private:
-    // Gives each thread about the same number of steps, because rows may have different lengths.
+    // Gives each thread about the same number of steps, since rows may have different lengths.
     template <class Job>
     void divide_rows(const Job& job, int threads) {
         const Order<Job> order{job};

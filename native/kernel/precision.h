@@ -1,4 +1,4 @@
-// The number types that a scan computes in.
+// The number types of a scan.
 //
 // Inputs, hidden states, weights and gradients of pre-activations are elements: they are stored and multiplied in this type.
 // Sums, gates and cell states are reals.

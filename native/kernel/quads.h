@@ -1,8 +1,8 @@
-// Weights of 8 bits: rows, tiles and packing for them. Included by tile.h.
+// Int8 weights: their rows, tiles and packing. Included by tile.h.
 //
-// A row of inputs or hidden states is rounded to whole numbers of -127 ... 127 of its own scale when it is read, and each row of
-// weights when it is packed. Products are summed as whole numbers, which is exact, so that sums may be split at will; a sum times
-// both scales is the product.
+// A row of inputs or hidden states is quantised to integers in -127 ... 127 times its own scale when it is read, and each row of weights
+// when it is packed. Products are summed as integers, which is exact, so sums may be split in any way; a sum times both scales is the
+// product.
 //
 //     a packed block    [....|....|....|....]  scale of each column
 //                       [....|....|....|....]  what its sum begins with: see kOffset
@@ -28,8 +28,8 @@ namespace {
 
 constexpr real kMost = 127;
 
-// x86's instruction for vectors of 8 bits multiplies numbers without a sign by numbers with one: rows are stored with 128 added, and
-// each sum begins with -128 times the sum of its weights. The one for matrix registers multiplies numbers that both have a sign.
+// x86's instruction for int8 vectors multiplies unsigned by signed numbers: rows are stored with 128 added, and
+// each sum begins with -128 times the sum of its weights. The one for matrix registers multiplies signed by signed numbers.
 #if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
 constexpr std::int32_t kOffset = 128;
 #else
@@ -46,7 +46,7 @@ inline vi add_quads(vi sum, vi a, vi w) {
 #elif defined(__AVXVNNI__)
     return (vi)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)a, (__m256i)w);
 #elif defined(__AVX2__)
-    // Of two numbers of at most 127 each, two products fit into 16 bits.
+    // The sum of two products of numbers up to 127 fits into 16 bits.
     const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8((__m256i)a), _mm256_sign_epi8((__m256i)w, (__m256i)a));
     return sum + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 #elif defined(__ARM_FEATURE_DOTPROD)
@@ -62,7 +62,7 @@ inline vi load_whole(const void* p) {
     return v;
 }
 
-// The greatest lane, found by halves.
+// The largest lane, found by halving.
 template <int Distance = kLanes / 2, int... J>
 inline whole greatest_lane(vi v, std::integer_sequence<int, J...> lanes) {
     const vi other = __builtin_shufflevector(v, v, (J ^ Distance)...);
@@ -71,7 +71,7 @@ inline whole greatest_lane(vi v, std::integer_sequence<int, J...> lanes) {
     return v[0];
 }
 
-// The greatest |x| of K numbers, by their bits, so that an infinity or a NaN is the greatest.
+// The largest |x| of K numbers, compared by their bits, so that infinity and NaN are the largest.
 inline real greatest_size(const real* x, std::int64_t K) {
     vi most{};
     const auto meet = [&most](vf numbers) {
@@ -87,8 +87,8 @@ inline real greatest_size(const real* x, std::int64_t K) {
     return size;
 }
 
-// The scale of a row: numbers of -127 ... 127 of it reach the greatest. To be rounded again changes nothing, because
-// 127 scale / 127 is the scale.
+// The scale of a row: numbers of -127 ... 127 of it reach the greatest. Quantising again changes nothing, because 127 scale / 127 is the
+// scale.
 inline real scale_of(real greatest) { return greatest / kMost * kMost / kMost; }
 
 // Rounds to whole numbers n in steps of 1 / per_step, the nearest, ties to even; the low byte of each lane is that of n + offset,
@@ -110,7 +110,7 @@ inline bytes_of_lanes low_bytes(vi v, std::integer_sequence<int, J...>) {
 }
 
 #if defined(HIDDENSTATE_ADD_PRODUCT) && defined(__AVX512VBMI__)
-// Those of four vectors, side by side.
+// The low bytes of four vectors, concatenated.
 template <int... J>
 inline bytes low_bytes(const vi (&v)[4], std::integer_sequence<int, J...>) {
     const auto of_two = [](vi a, vi b) { return __builtin_shufflevector((bytes)a, (bytes)b, (4 * J % (2 * HIDDENSTATE_BYTES))...); };
@@ -151,8 +151,8 @@ inline void write_numbers(const real* x, std::int64_t K, vf per_step, std::int32
 }
 #endif
 
-// Writes a row in the form that tiles read; `to` has lanes_of_row(K) numbers. The scale of a row with a number that is not finite is
-// NaN, and so is all that is made of it.
+// Writes a row in the form that tiles read; `to` has lanes_of_row(K) numbers. If a row has a value that is not finite, its scale is NaN,
+// and so are all results.
 inline void round_row(const real* x, std::int64_t K, bool matrices, real* to) {
     const real greatest = greatest_size(x, K);
     to[kRowHead + filled(K) - 1] = 0;  // fills up the last lane

@@ -1,7 +1,7 @@
-// The gates of a chunk, computed again in backward where forward has not kept them.
+// Recomputes the gates of a chunk in backward if forward has not saved them.
 //
-// The inputs and hidden states of all steps are known then, so that no step waits for another: the pre-activations of a whole chunk
-// are one product. They are summed in forward's order, bias, input, hidden state, so the gates are forward's to the last bit.
+// The inputs and hidden states of all steps are then known, so that no step waits for another: the pre-activations of a whole chunk are one
+// product. They are summed in forward's order, bias, input, hidden state, so the gates are forward's to the last bit.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,7 @@ namespace {
 struct GateTile {
     const BackwardState& state;
     const ChunkRows& rows;
-    const element* const* x;  // of each row, and the hidden state that comes in
+    const element* const* x;  // of each row, and the hidden state before it
     const element* const* h;
     std::int64_t from;  // the first of these rows in the chunk
     std::int64_t b;     // block of units
@@ -80,7 +80,7 @@ private:
         even_h_.take(h_.data(), rows, state_.job.P, kMatrices);
     }
 
-    // Rows that are multiplied with a block of weights before the next block.
+    // The rows that are multiplied by a block of weights before the next block.
     static constexpr std::int64_t kGroup = 16 * kRows;
 
     const BackwardState& state_;

@@ -19,12 +19,12 @@ struct Weights {
     const typename Precision::element *ih, *hh;  // [4H, C], [4H, P]
     const typename Precision::real *b_ih, *b_hh;  // [4H], or null; one may be null alone
     const typename Precision::element* hr;        // [P, H], or null: no projection
-    // The same as `pack` gave them, where the caller knows that they have not changed since; null: forward packs them.
+    // The weights as packed by `pack`, if the caller knows that they have not changed since; null: forward packs them.
     const void* packed = nullptr;
     const typename Precision::real* packed_bias = nullptr;
 };
 
-// One layer and direction of a call: its weights, what is edited in it, and what is recorded of it.
+// One layer and direction of a call: its weights, its edits, and its records.
 template <class Precision>
 struct LayerDirection {
     using real = typename Precision::real;
@@ -42,22 +42,22 @@ struct Packed {
     const void* weights = nullptr;  // null: not packed
     const typename Precision::real* bias = nullptr;
     typename Precision::element* scratch = nullptr;  // [N, H]
-    // Of states of `batch` rows these N take the step, each once; null: the first N.
+    // The N distinct rows of the `batch` states that take the step; null: the first N.
     const std::int64_t* rows = nullptr;
     std::int64_t batch = 0;
-    // Whether a first step reads the blocks of weights from the last to the first. Steps take turns: a step begins with what the one
-    // before read last, which is still in the cache.
+    // Whether the first step reads the blocks of weights from the last to the first. Steps alternate, because the blocks that the previous
+    // step read last are still in the cache.
     bool from_last = false;
     // Whether steps follow one another within microseconds: then threads share them as helpers (threads/helpers.h).
     bool close = false;
 };
 
-// The states that rows get at borders, or their gradients. Those of layer and direction k, at the border that is marked at step t
-// of row n, are at first + k * layer + t * step + n * row.
+// The states of rows at borders, or their gradients. For layer and direction k and the border marked at step t of row n, they are at first
+// + k * layer + t * step + n * row.
 template <class T>
 struct BorderStates {
-    T* first = nullptr;  // null: zeros; of gradients: not needed
-    bool by_step = false;  // whether each step has its own; else step is 0, and all borders of a row get the same
+    T* first = nullptr;  // null: zeros; for gradients: not needed
+    bool by_step = false;  // whether each step has its own; otherwise step is 0, and all borders of a row share one
     std::int64_t layer = 0, step = 0, row = 0;
 };
 
@@ -76,7 +76,7 @@ struct Call {
     const real* c0 = nullptr;                // [L * D, N, H], or null: zeros. Backward needs it
     const std::int64_t* lengths = nullptr;   // [N], or null: every row has T steps
     const std::uint8_t* reset = nullptr;     // [T, N], or null: nonzero draws a border between a step and the one before it
-    BorderStates<const element> reset_h;     // what comes into the step behind a border: P numbers
+    BorderStates<const element> reset_h;     // the state after a border: P elements
     BorderStates<const real> reset_c;        // H numbers
     // For each layer but the last [T, N, D * P], or empty: the dropout mask that multiplies its output before the next layer.
     std::vector<const element*> dropout_masks;
@@ -108,11 +108,11 @@ struct Gradients {
     std::vector<LayerGradients<Precision>> layers;   // of each layer and direction
     element* x = nullptr;                            // [T, N, C], or null: not needed; zero past a row's end
     real *h0 = nullptr, *c0 = nullptr;               // [L * D, N, P], [L * D, N, H]
-    // Zeros at first: each border adds its own. No two rows may share one, because threads divide rows.
+    // Must be zeros initially: each border adds its gradient. No two rows may share one, because threads divide rows.
     BorderStates<real> reset_h, reset_c;
 };
 
-// One step of a cell, on its weights as they are. States are elements, as torch's cell has them.
+// One step of a cell, on unpacked weights. States are elements, as in torch's cell.
 template <class Precision>
 struct CellStep {
     using element = typename Precision::element;
@@ -122,7 +122,7 @@ struct CellStep {
     element *new_h, *new_c;                    // [N, H]
     std::int64_t N, C, H;
     int threads = 1;
-    bool from_last = false;                    // the units from the last on: changes nothing but what is still in a cache
+    bool from_last = false;                    // start with the last unit: affects only cache use, not results
 };
 
 // The functions compiled for one instruction set and precision. Each scan has its own layout of packed weights, so never mix
@@ -145,11 +145,11 @@ struct Scan {
     void (*nonlinearity)(char which, const real* in, real* out, std::int64_t n);  // 's' sigmoid, 't' tanh
 };
 
-// The scans that were compiled in and that this CPU runs, narrowest first.
+// The compiled scans that this CPU can run, narrowest first.
 template <class Precision>
 const std::vector<const Scan<Precision>*>& scans();
 
-// Those that pack weights in 8 bits. They have no backward, cell_step and nonlinearity (null).
+// The scans with int8 weights. They have no backward, cell_step or nonlinearity (null).
 const std::vector<const Scan<F32>*>& scans_int8();
 
 }  // namespace hiddenstate

@@ -1,5 +1,5 @@
-// The scan on weights of 8 bits for one instruction set, forward alone. Compiled once for each, with HIDDENSTATE_ISA (a name) and
-// HIDDENSTATE_BYTES (of a vector) set. Of the caller it is a scan in float32: inputs, outputs, states and records are such.
+// The scan with int8 weights for one instruction set, forward only. Compiled once for each, with HIDDENSTATE_ISA (a name) and
+// HIDDENSTATE_BYTES (of a vector) set. To the caller it is a float32 scan: inputs, outputs, states and records are float32.
 #define HIDDENSTATE_PRECISION F32
 #define HIDDENSTATE_INT8
 

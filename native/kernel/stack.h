@@ -39,14 +39,14 @@ inline bool reads_in_reverse(const WholeCall& call, std::int64_t k) {
     return call.directions == 1 ? call.reverse : k % 2 == 1;
 }
 
-// Of all layers and directions, the states of the k-th.
+// The states of the k-th layer and direction.
 template <class T>
 BorderStates<T> of_layer(BorderStates<T> states, std::int64_t k) {
     if (states.first) states.first += k * states.layer;
     return states;
 }
 
-// Bytes of what is recorded and, where something is, of a gradient of each weight, which then is likely to be asked for.
+// The size in bytes of the records and, if there are any, of the gradient of each weight, which is then likely to be computed.
 inline std::size_t bytes_of_records(const WholeCall& call) {
     std::int64_t bytes = 0;
     for (std::size_t k = 0; k < call.layers.size(); ++k) {
@@ -69,12 +69,12 @@ inline LayerForward layer_forward(const WholeCall& call, std::int64_t k, const L
             input.row, N * D * P, D * P, reads_in_reverse(call, k), call.threads, bytes_of_records(call) > kRecordsInCache};
 }
 
-// Whether each layer and direction runs on a thread of its own.
+// Whether each layer and direction runs on its own thread.
 inline bool has_stages(const WholeCall& call) {
     return call.threads > 1 && runs_in_stages(call.N, call.H, static_cast<std::int64_t>(call.layers.size()), call.directions);
 }
 
-// Runs layers of one direction at the same time. False, and nothing is run, if there are too few threads.
+// Runs layers of one direction concurrently. Returns false without running anything if there are too few threads.
 inline bool forward_pipeline(const WholeCall& call) {
     const auto count = static_cast<std::int64_t>(call.layers.size());
     const std::int64_t all = call.T * call.N * call.P;
@@ -96,7 +96,7 @@ inline bool forward_pipeline(const WholeCall& call) {
 inline void forward_in_order(const WholeCall& call) {
     const std::int64_t count = static_cast<std::int64_t>(call.layers.size()), D = call.directions, width = D * call.P;
     const std::int64_t all = call.T * call.N * width;
-    // Without records, every layer but the last writes to one of two buffers, while it reads the other.
+    // Without records, every layer except the last writes to one of two buffers and reads from the other.
     const bool records = !call.layer_outputs.empty(), drops = !call.dropout_masks.empty();
     const std::int64_t inner = count > D && !records ? all : 0;
     const Buffer<element> buffers[2] = {Buffer<element>(inner), Buffer<element>(count > 2 * D ? inner : 0)};

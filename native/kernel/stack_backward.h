@@ -29,7 +29,7 @@ inline void backward(const WholeCall& call, const WholeGradients& gradients) {
     // The gradient of the input of each layer but the first: one buffer is read while the other is written.
     const Buffer<element> buffers[2] = {Buffer<element>(count > D ? all : 0), Buffer<element>(count > 2 * D ? all : 0)};
     const Buffer<element> dropped(drops ? all : 0);
-    // The reverse direction writes to a buffer of its own, because both directions run at the same time; it is added afterwards.
+    // The reverse direction writes to a separate buffer, because both directions run concurrently; it is added afterwards.
     const std::int64_t widest = std::max(count > D ? width : 0, gradients.x ? call.C : 0);
     const Buffer<element> reverse_dx(D > 1 ? rows * widest : 0);
     const element* dout = gradients.out;

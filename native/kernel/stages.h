@@ -1,7 +1,7 @@
-// Layers and directions of few units, each on a thread of its own.
+// Runs layers and directions with few units on one thread each.
 //
-// A step of few units is too short to be shared by threads: their barrier would cost what they gain. But the two directions of a
-// layer do not read each other, and a layer can read the first steps of the layer below while that computes the next ones:
+// A step with few units is too short to be shared by threads: the barrier would cost as much as they gain. But the two directions of a
+// layer are independent, and a layer can read the first steps of the layer below while that computes the next ones:
 //
 //     thread 0   layer 0:  steps 0-7 | 8-15  | 16-23 | ...
 //     thread 1   layer 1:            | 0-7   | 8-15  | ...
@@ -16,7 +16,7 @@
 namespace hiddenstate {
 namespace {
 
-// A layer and direction that is run by one thread, chunk after chunk. Its memory is taken when it is made.
+// A layer and direction that is run by one thread, chunk after chunk. Its memory is allocated on construction.
 class Stage {
 public:
     Stage(const LayerForward& given, std::int64_t chunk_steps)
@@ -31,7 +31,7 @@ public:
         worker_.begin();
     }
 
-    // The chunk that begins with the step that is read as the k-th; returns where the next one begins.
+    // Runs the chunk that begins with the k-th step in reading order; returns the start of the next one.
     std::int64_t run_chunk(std::int64_t k) {
         worker_.run_chunk(k, scratch_.data(), [] {});
         return std::min(k + chunk_steps_, job_.T);
@@ -78,7 +78,7 @@ inline bool run_pipeline(const std::vector<LayerForward>& jobs, int threads) {
     });
 }
 
-// Runs jobs that do not read one another, on a thread each.
+// Runs independent jobs, each on its own thread.
 inline void run_apart(const std::vector<LayerForward>& jobs, int threads) {
     const std::int64_t rows = std::max<std::int64_t>(jobs[0].N, 1);
     const Stages stages = stages_of(jobs, std::clamp<std::int64_t>(chunk_rows(jobs[0].H) / rows, 1, std::max<std::int64_t>(jobs[0].T, 1)));

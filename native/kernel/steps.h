@@ -1,5 +1,5 @@
-// Runs single steps of all layers on packed weights, for streams. It changes the states in place, and allocates
-// nothing but, in 8 bits, what a thread rounds to, once.
+// Runs single steps of all layers on packed weights, for streams. It updates the states in place, and allocates nothing, except one buffer
+// per thread for int8 inputs.
 #pragma once
 
 #include "kernel/cell.h"
@@ -12,7 +12,7 @@
 namespace hiddenstate {
 namespace {
 
-// Where the n-th row of those that step lies among the rows of the states.
+// The index of the n-th stepping row among the rows of the states.
 struct StateRows {
     const std::int64_t* rows;  // or null
 
@@ -37,7 +37,7 @@ private:
     const real* copies_;
 };
 
-// Kept from step to step, so that a step allocates nothing.
+// Reused from step to step, so that a step allocates nothing.
 inline RowMemory& memory_of_rows(int which) {
     thread_local RowMemory memory[2];
     return memory[which];
@@ -65,7 +65,7 @@ struct LayerStep {
     const packed* w;       // packed block
     const real* bias;      // packed block
     real* c;               // [batch, H]
-    element* next;         // [N, H]: the new h, because other threads still read the old one
+    element* next;         // [N, H]: the new h, separate because other threads still read the old one
     std::int64_t K, H, u, lanes;
 
     template <class Height>
@@ -131,7 +131,7 @@ public:
         for (; k < mine.size(); ++k) for_tiles(N, matrices, step_of_block(k));
     }
 
-    // Hands on the thread's units of the new h, when all threads have computed theirs.
+    // Copies the thread's units of the new h to the state, when all threads have computed theirs.
     void keep(std::int64_t t, std::int64_t layer, int thread, int threads) const {
         const std::int64_t N = call_.N, H = call_.H;
         const Range mine = part(count_, thread, threads);
@@ -159,7 +159,7 @@ void each_layer(const Call<HIDDENSTATE_PRECISION>& call, const Steps& steps, con
     }
 }
 
-// By threads of a parallel region, which wait for one another; false, and nothing is run, if there are too few.
+// With the threads of a parallel region, which wait for one another; returns false without running anything if there are too few.
 inline bool steps_together(const Call<HIDDENSTATE_PRECISION>& call, const Steps& steps, int threads) {
     Barrier barrier;
     const bool done = run_parallel(threads, threads > 1, [&](int thread) {
@@ -176,7 +176,7 @@ inline bool steps_together(const Call<HIDDENSTATE_PRECISION>& call, const Steps&
     return done;
 }
 
-// With helpers; false, and nothing is run, if they can't be had.
+// With helpers; returns false without running anything if they are not available.
 inline bool steps_with_helpers(const Call<HIDDENSTATE_PRECISION>& call, const Steps& steps, int threads) {
     const Helpers helpers(threads);
     if (!helpers) return false;

@@ -14,8 +14,7 @@
 namespace hiddenstate {
 namespace {
 
-// Treats subnormal numbers as zero during its lifetime: CPUs compute with them many times slower, and an LSTM has no use for
-// them.
+// Treats subnormal numbers as zero during its lifetime: CPUs are many times slower with them, and an LSTM does not need them.
 class FlushSubnormals {
 public:
 #if defined(__x86_64__)
@@ -36,7 +35,7 @@ private:
 #endif
 };
 
-// What each thread constructs before it runs the kernel.
+// Constructed by each thread before it runs the kernel.
 struct ThreadSetup {
     FlushSubnormals flush;
     MatrixRegisters registers;
@@ -65,7 +64,7 @@ void run_groups(const std::vector<const State*>& states, int threads) {
         all += groups.back()->threads(), together = together || groups.back()->together();
     }
     const bool done = run_parallel(all, together, [&](int k) {
-        // The k-th thread of all is a thread of the group that its number falls into.
+        // Thread k belongs to the group whose range contains k.
         auto group = groups.begin();
         for (; k >= (*group)->threads(); ++group) k -= (*group)->threads();
         (*group)->run(k);

@@ -23,28 +23,28 @@ inline std::int64_t blocks(std::int64_t columns, std::int64_t width) { return (c
 constexpr int kGates = 4;
 constexpr int kTile = kGates * kLanes;  // columns of a packed block: four vectors
 constexpr bool kPairs = sizeof(element) == 2;  // bfloat16: two neighbours in k share a lane
-// Weights of 8 bits: four neighbours in k share a lane; see quads.h.
+// Int8 weights: four neighbours in k share a lane; see quads.h.
 #ifdef HIDDENSTATE_INT8
 constexpr bool kQuads = true;
 #else
 constexpr bool kQuads = false;
 #endif
-// Whether the instruction set multiplies matrices of what lanes hold in registers of their own; see matrix.h.
+// Whether the instruction set multiplies matrices of lanes in special registers; see matrix.h.
 #ifdef HIDDENSTATE_ADD_PRODUCT
 constexpr bool kMatrices = true;
 #else
 constexpr bool kMatrices = false;
 #endif
-// Whether tiles keep their sums in vector registers: all where there are none for matrices, and of 8 bits those of few rows.
+// Whether tiles keep their sums in vector registers: all tiles without matrix registers, and int8 tiles with few rows.
 constexpr bool kVectors = !kMatrices || kQuads;
-// The most rows of such a tile: with four sums a row, 6 rows take 24 of 32 vector registers, 3 rows 12 of 16, and the operands
+// The maximum number of rows of such a tile: with four sums a row, 6 rows take 24 of 32 vector registers, 3 rows 12 of 16, and the operands
 // take the rest.
 #if defined(__AVX512F__) || defined(__aarch64__)
 constexpr int kVectorRows = 6;
 #else
 constexpr int kVectorRows = 3;
 #endif
-// The most rows of a tile: matrix registers have 16 rows each, and two of them are used.
+// The maximum number of rows of a tile: matrix registers have 16 rows each, and two of them are used.
 constexpr int kRows = kMatrices ? 32 : kVectorRows;
 
 // Whether products of so many rows, summed over K numbers, go through matrix registers. Where there are any all do, but of 8 bits those
@@ -81,7 +81,7 @@ using packed = std::conditional_t<kPerLane == 1, real, std::uint32_t>;
 // Lanes that K numbers fill.
 inline std::int64_t filled(std::int64_t K) { return blocks(K, kPerLane); }
 
-// Lanes before the weights of a packed matrix: of 8 bits, each column's scale, and what its sums begin with.
+// The lanes before the weights of a packed matrix: for int8, each column's scale and the initial value of its sums.
 constexpr std::int64_t kHead = kQuads ? 2 : 0;
 
 // Lanes that K numbers take when packed: for matrix registers a multiple of a whole register, filled up with zeros.
@@ -139,7 +139,7 @@ inline void multiply(vf x, const Row<V>& w, vf (&acc)[V]) {
     }
 }
 
-// A function that is not put inside others, where the compiler would find too few registers for the sums of a tile: SSE2 has 16.
+// A function that is never inlined, because inlined code would have too few registers for the sums of a tile: SSE2 has 16.
 #if defined(__SSE2__) && !defined(__AVX2__)
 #define HIDDENSTATE_APART [[gnu::noinline]]
 #else
@@ -170,8 +170,8 @@ HIDDENSTATE_APART inline void tile(Exactly<R>, const element* const* a, std::int
 #endif
 
 #ifndef HIDDENSTATE_INT8
-// Two blocks for one row: acc[b] += sum_k a[k] w[b][k], each in the order of k. A sum waits for its last addition, and four sums are
-// too few to fill the time.
+// Two blocks for one row: acc[b] += sum_k a[k] w[b][k], each in the order of k. Each addition to a sum waits for the previous one, and four
+// sums are too few to hide that latency.
 template <int V>
 inline void tile_of_two(const element* a, std::int64_t K, const packed* const (&w)[2], vf (&acc)[2][V]) {
     vf sum[2][V];
@@ -234,8 +234,8 @@ inline void run_tile(int rows, std::int64_t first, const F& f) {
     if constexpr (R > 1) run_tile<R - 1>(rows, first, f);
 }
 
-// Calls f.run(rows, first) for tiles that cover `count` rows, in matrix registers or in vectors. These are as equal in height as can
-// be, because a tile of few rows loads as many weights as a tile of many.
+// Calls f.run(rows, first) for tiles that cover `count` rows, in matrix registers or in vectors. Their heights are as equal as possible,
+// because a tile of few rows loads as many weights as a tile of many.
 template <class F>
 inline void for_tiles(std::int64_t count, bool matrices, const F& f) {
     if constexpr (kMatrices) {

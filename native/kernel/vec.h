@@ -64,7 +64,7 @@ inline void store(real* p, vf v, std::int64_t n) {
     std::memcpy(p, &v, static_cast<std::size_t>(n) * sizeof(real));
 }
 
-// Stores what is not read again soon: a whole cache line goes to memory without being fetched first. The thread must call
+// Stores data that is not read again soon: a whole cache line goes to memory without being fetched first. The thread must call
 // finish_stores() before another thread reads it.
 inline void store_past_cache(real* p, vf v, std::int64_t n) {
 #if defined(__AVX512F__)
@@ -75,7 +75,7 @@ inline void store_past_cache(real* p, vf v, std::int64_t n) {
     store(p, v, n);
 }
 
-// Stores a part of a record: past the cache where nothing reads it soon, and it would push out what is read.
+// Stores a part of a record, bypassing the cache if nothing reads it soon and it would evict useful data.
 inline void store_record(real* p, vf v, std::int64_t n, bool past_cache) {
     if (past_cache) return store_past_cache(p, v, n);
     store(p, v, n);
@@ -133,7 +133,7 @@ inline vf load(const bfloat16* p, std::int64_t n) {
     return v;
 }
 
-// The lesser, or the greater, of a limit and x. A NaN in x stays, because the instructions return their second operand then.
+// The minimum or maximum of a limit and x. A NaN in x stays, because the instructions then return their second operand.
 inline vf least(vf limit, vf x) {
 #if defined(__AVX512F__)
     if constexpr (sizeof(real) == 4) return (vf)_mm512_min_ps((__m512)limit, (__m512)x);
@@ -153,7 +153,7 @@ inline vf greatest(vf limit, vf x) {
 }
 
 // a b + c, rounded once if the instruction set has it. Sums of rows use this function, because they must not depend on the
-// number of rows that are summed at a time: GCC fuses product and sum of its own accord in a loop of several sums, but not in a
+// number of rows that are summed at a time: GCC fuses product and sum automatically in a loop of several sums, but not in a
 // loop of one; and of a sum of two products Clang fuses the one or the other.
 inline vf fused(vf a, vf b, vf c) {
 #if defined(__AVX512F__)
@@ -203,16 +203,16 @@ struct Exp<double> {
         1.0 / 362880,  1.0 / 3628800,  1.0 / 39916800,  1.0 / 479001600,  1.0 / 6227020800.0, 1.0 / 87178291200.0};
 };
 
-// Whether the registers hold what several exponentials need at a time: SSE2 has 16, and no instruction that picks lanes.
+// Whether there are enough registers for several exponentials at a time: SSE2 has 16, and no blend instruction.
 #if defined(__AVX2__) || defined(__aarch64__)
 constexpr bool kSideBySide = true;
 #else
 constexpr bool kSideBySide = false;
 #endif
 
-// Of N vectors at once, operation by operation: each waits for the one before it, and those of the other vectors fill the time. (A
-// processor that looks ahead finds a few of them by itself.) Beyond `highest` and `lowest` it takes the value there, because sigmoid
-// and tanh have reached their limits long before. NaN stays.
+// For N vectors at once, operation by operation: each operation waits for the one before it, and the other vectors' operations fill the
+// gaps. (A processor that looks ahead finds a few of them by itself.) Beyond `highest` and `lowest` it takes the value there, because
+// sigmoid and tanh have reached their limits long before. NaN stays.
 template <int N>
 [[gnu::always_inline]] inline void exponentials(const vf (&of)[N], Exponential (&to)[N]) {
     using E = Exp<real>;
@@ -230,7 +230,7 @@ template <int N>
     for (int k = 0; k < N; ++k) x[k] = greatest(lowest, x[k]);
     // x / ln2, rounded to a whole number n: as a float, and in the low bits of `shifted`.
     for (int k = 0; k < N; ++k) shifted[k] = x[k] * splat(E::per_ln2) + magic;
-    // ln2 in two parts: n * ln2_high is exact, so that r loses no digits.
+    // ln2 in two parts: n * ln2_high is exact, so r loses no precision.
     for (int k = 0; k < N; ++k) r[k] = x[k] - (shifted[k] - magic) * splat(E::ln2_high);
     for (int k = 0; k < N; ++k) r[k] = r[k] - (shifted[k] - magic) * splat(E::ln2_low);
     for (int k = 0; k < N; ++k) q[k] = splat(E::coefficients[terms - 1]);

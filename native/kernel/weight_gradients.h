@@ -1,4 +1,4 @@
-// The gradient of a matrix of weights: of W in z = W x it is dW = dz^T x, summed over the rows of all chunks.
+// The gradient of a weight matrix: for z = W x it is dW = dz^T x, summed over the rows of all chunks.
 #pragma once
 
 #include "kernel/pack_columns.h"
@@ -17,7 +17,7 @@ struct WeightTile {
     std::int64_t depth;
     real* sums;
     std::int64_t sums_step, left;  // from one row of the sums to the next; how many columns the tile writes
-    bool is_first;                 // nothing is in the sums yet
+    bool is_first;                 // the sums are still uninitialised
 
     template <class Height>
     void run(Height tall, std::int64_t first) const {
@@ -85,7 +85,7 @@ private:
 };
 
 // Numbers from one row of `columns` numbers to the next: whole blocks, and one vector more, so that rows are an odd number of
-// cache lines apart and do not fall on the same cache sets.
+// cache lines apart and do not map to the same cache sets.
 inline std::int64_t padded(std::int64_t columns) { return blocks(columns, kTile) * kTile + kLanes; }
 
 }  // namespace

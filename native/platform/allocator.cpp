@@ -49,7 +49,7 @@ constexpr int kFree = 8;                        // MADV_FREE, which headers of o
 
 std::size_t whole_pages(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
-// Of the blocks that are kept, the smallest that `bytes` fit into; not one more than twice as large, most of which would go back.
+// The smallest cached block with room for `bytes`, unless it is more than twice as large, because most of it would be returned.
 void* take_kept(std::size_t bytes) {
     const std::unique_lock<std::mutex> lock(blocks_mutex, std::try_to_lock);
     if (!lock) return nullptr;
@@ -65,7 +65,7 @@ void* take_kept(std::size_t bytes) {
     return at;
 }
 
-// Keeps a block, in the place of the smallest one; returns what goes back to the system for it.
+// Caches a block, replacing the smallest one; returns the block to return to the system.
 Block keep(Block block) {
     const std::unique_lock<std::mutex> lock(blocks_mutex, std::try_to_lock);
     if (!lock) return block;

@@ -1,8 +1,8 @@
-// What is in force within a `with` block: edits, a record, a choice of path, replaced functions.
+// Blocks: entries in force within a `with` statement, such as edits, a record, a choice of path, or replaced functions.
 //
 // A signal such as Ctrl-C may raise an exception between any two instructions of Python, so code in Python can't end a block
-// reliably. Here it begins and ends without running Python code in between, and it also ends when nobody holds it any more: a
-// generator that is abandoned, or a block that is left by an exception before it was entered.
+// reliably. Here it begins and ends without running Python code in between, and it also ends when it is garbage-collected, as with an
+// abandoned generator, or if an exception strikes before the block is entered.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -14,7 +14,7 @@ namespace hiddenstate {
 
 namespace nb = nanobind;
 
-// Puts a value into a namespace while at least one block is open, and afterwards puts back what was there.
+// Sets a value in a namespace while at least one block is open, and restores the old one afterwards.
 class Switch {
 public:
     Switch(nb::dict names, nb::object name, nb::object value);
@@ -32,9 +32,9 @@ private:
     long count_ = 0;
 };
 
-// What makes up a block.
+// The parts of a block.
 struct BlockParts {
-    nb::object home;      // where it is found: a context variable with a tuple, a list, or None
+    nb::object home;      // where its entries are found: a context variable with a tuple, a list, or None
     nb::object entries;   // a tuple: what is in force
     nb::object switches;  // a tuple of Switch
     nb::object before;    // called when the block is entered, or None
@@ -44,8 +44,8 @@ struct BlockParts {
     void each_object(const F& f) { f(home), f(entries), f(switches), f(before), f(after); }
 };
 
-// What is in force from the beginning of a block to its end. Its home holds this and not the block, so that a block which nobody
-// else holds is collected, and ends. The entries belong to the block: they may hold it, and are only borrowed here.
+// An object in force from the beginning of a block to its end. The home refers to this object, not to the block, so that an unreferenced
+// block is collected, and ends. The entries belong to the block: they may refer to it, and are only borrowed here.
 class InForce {
 public:
     explicit InForce(BlockParts parts) : parts_(std::move(parts)), entries_(parts_.entries) { parts_.entries = {}; }
@@ -78,11 +78,11 @@ public:
     Block(const Block&) = delete;
     Block& operator=(const Block&) = delete;
 
-    // Opens the block; if `for_good`, it stays open although nobody holds it, until it is entered or closed.
+    // Opens the block; with `for_good`, it stays open even if unreferenced, until it is entered or closed.
     void open(bool for_good);
     void enter();
     void close();
-    // Closes it because nobody holds it any more.
+    // Closes it because it is no longer referenced.
     void abandon();
     bool is_open() const;
     const BlockParts& parts() const { return parts_; }

@@ -1,5 +1,4 @@
-// Reads the arguments of a step of an LSTMCell as the user gave them. One by one in Python, the checks take as long as the step of
-// a small cell.
+// Reads the user's arguments of an LSTMCell step. In Python, the checks would take as long as the step of a small cell.
 #pragma once
 
 #include "python/read.h"
@@ -11,7 +10,7 @@ constexpr std::int64_t kCellWeights = 4;  // ih, hh, b_ih, b_hh
 // The tensors of a step: torch's own, on the CPU, of one type, of the right shapes, with all of their memory.
 class CellReader {
 public:
-    TensorView x, states[2], weights[kCellWeights];  // of those that there are not the address is 0
+    TensorView x, states[2], weights[kCellWeights];  // absent ones have the address 0
 
     // Reads the input [N, C] or [C].
     bool read_input(nb::handle input, std::int64_t C) {

@@ -1,4 +1,4 @@
-// Runs a step of an LSTMCell on the arguments as the user gave them.
+// Runs a step of an LSTMCell directly on the user's arguments.
 #pragma once
 
 #include <algorithm>
@@ -19,9 +19,8 @@ inline const std::array<nb::object, kCellWeights>& cell_weight_names() {
     return *found;
 }
 
-// Whether a step reads its units from the last to the first. Steps of a cell take turns: one begins with the weights that the one
-// before read last, which are still in the cache. Cells are told apart by where their weights lie; those that share a place here
-// are as right, and may be slower.
+// Whether a step reads its units from the last to the first. Steps of a cell alternate, because the weights that the previous step read
+// last are still in the cache. Cells are identified by the address of their weights; collisions here only cost speed.
 inline bool turn_of(const void* weights) {
     static std::array<std::atomic<bool>, 64> last;
     const auto address = reinterpret_cast<std::uintptr_t>(weights);

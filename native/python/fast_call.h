@@ -1,9 +1,8 @@
 // Runs a call of a whole LSTM directly on the user's arguments, because in Python checking them and making tensors takes longer
 // than the scan of a short sequence.
 //
-// It accepts the simplest calls only: torch's own tensors, contiguous or with strides that the scan reads, of a type that cell
-// states have too; without edits, resets or dropout. In all other cases it returns None without side effects; the caller then
-// uses the general path.
+// It accepts the simplest calls only: torch's own tensors, contiguous or with strides that the scan reads, of a type that cell states also
+// have; without edits, resets or dropout. In all other cases it returns None without side effects; the caller then uses the general path.
 #pragma once
 
 #include "python/kernel.h"

@@ -21,7 +21,7 @@ public:
     // `weights`: a tuple of five for each layer and direction. Throws Refused.
     PackedWeights(const Scan<P>& scan, nb::handle weights, std::int64_t C, std::int64_t H, std::int64_t directions);
 
-    // Gives them to a call, and says whether they are of its kind.
+    // Sets them in a call; returns whether they fit it.
     bool serve(const Scan<P>& of, Call<P>& call) const {
         const bool fits = &of == &scan && call.C == C && call.H == H && call.P == H && call.directions == directions &&
                           static_cast<std::int64_t>(call.layers.size()) == layers;
@@ -53,7 +53,7 @@ private:
     Aligned<typename P::real> bias_;
 };
 
-// A call in the form that the kernel reads, and what must live as long.
+// A call in the form that the kernel reads, and the data that must live as long.
 template <class P>
 struct CallFromPython {
     using real = typename P::real;

@@ -46,7 +46,7 @@ std::vector<T> vector_of(nanobind::handle items) {
     return found;
 }
 
-// The truth of an object, as Python tells it.
+// The truth value of an object.
 inline bool is_true(nanobind::handle object) {
     const int found = PyObject_IsTrue(object.ptr());
     if (found < 0) throw nanobind::python_error();

@@ -1,8 +1,8 @@
 // Reads a call of an LSTM from Python objects into the kernel's structs, and checks every type, shape and stride. (A step of a
 // stream is read, and checked, in stream_step.cpp.)
 //
-// An argument that does not fit gives a Refusal, before anything is computed. Python then converts the argument and calls
-// again, or raises an error that names it.
+// An argument that does not fit causes a Refusal, before anything is computed. Python then converts the argument and calls again, or raises
+// an error that names it.
 #pragma once
 
 #include <algorithm>
@@ -195,7 +195,7 @@ nb::object make(const Shape& shape, T*& to) {
     return taken(std::move(made), address, empty, to);
 }
 
-// What a run records: for the user the gates after edits, for a gradient those before edits.
+// What a run records: the gates after edits for the user, those before edits for the backward pass.
 struct Records {
     std::vector<bool> shown;  // to the user: for each layer and direction; or empty
     bool gradient = false;

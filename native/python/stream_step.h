@@ -35,13 +35,13 @@ public:
     // Parameters that must stay as they are now: the object under each name, its version and its address. Tensors that were made in
     // inference mode have no version.
     void guard_parameters(nb::dict parameters, nb::dict named);
-    // Dicts (hooks) and context variables (edits in force, a chosen path) that must be empty.
+    // Dicts (hooks) and context variables (edits in force, a selected path) that must be empty.
     void guard_empty(nb::list dicts, nb::list variables);
     // Functions that must return False or 0, and an attribute of an object that must be negative.
     void guard_idle(nb::sequence calls, nb::object owner, nb::object attribute);
     // The error that is raised if two threads step at the same time.
     void refuse_with(nb::object error, nb::object message);
-    // How NumPy's arrays are made for a step; `flat`: [features], for a stream of one row, without N.
+    // How to create the NumPy arrays of a step; `flat`: [features], for a stream of one row, without N.
     void take_numpy(nb::object type, nb::object dtype, nb::object make, nb::object shape, nb::object shape_flat);
 
     // Keeps alive what the kernel reads and writes.
@@ -49,11 +49,11 @@ public:
     // A function that is called with a tuple of the tensor that was written, so that torch raises its version.
     void tell(nb::object mark_written) { mark_written_ = std::move(mark_written); }
 
-    // A dict that has an entry while someone else changes the state.
+    // A dict that has an entry while other code changes the state.
     void take_turns(nb::object turn) { turn_ = std::move(turn); }
     // Whether a thread is in a step.
     bool is_running() const { return running_.load(); }
-    // How many steps were taken.
+    // The number of steps taken.
     std::int64_t count() const { return count_; }
 
     // Calls f with each Python object that this holds, for the garbage collector.

@@ -48,8 +48,8 @@ struct Torch {
     nb::object empty, cpu;         // torch.empty, torch.device("cpu")
     nb::object num_threads;        // torch.get_num_threads
     nb::object float32, float64, bfloat16, int64, boolean;
-    // Functions without arguments of which one says something else than False, 0 or None while torch must see each operation of a
-    // call, and the dict in which "_current_level" is 0 or more during a forward-mode derivative.
+    // Functions without arguments of which one returns something other than False, 0 or None while torch must see each operation of a call,
+    // and the dict in which "_current_level" is 0 or more during a forward-mode derivative.
     nb::list interceptors;
     nb::dict forward_derivatives;
 
@@ -71,7 +71,7 @@ bool is_intercepted();
 bool read_tensor(nb::handle tensor, TensorView& found);
 // Returns only the address, or 0: the fastest way, for tensors that read_tensor has accepted before.
 std::uintptr_t address_of_tensor(nb::handle tensor);
-// How often a tensor was written, as torch counts; -1: not known.
+// A tensor's version, which counts its writes; -1: unknown.
 std::int64_t version_of_tensor(nb::handle tensor);
 // Whether a tensor is of torch's own classes, not of a subclass.
 bool is_plain_tensor(nb::handle tensor);

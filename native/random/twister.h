@@ -1,4 +1,4 @@
-// Random numbers as torch draws them on a CPU, from the state of a generator of torch's, which goes on where this stops.
+// Draws the same random numbers as torch on a CPU, from the state of a torch generator, which can continue afterwards.
 //
 // That is the Mersenne Twister (Matsumoto and Nishimura 1998). torch draws one number at a time; here a whole state is drawn at once.
 #pragma once

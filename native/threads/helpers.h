@@ -1,4 +1,4 @@
-// Threads that compute parts of the steps of a stream, while these follow one another closely.
+// Threads that compute parts of a stream's steps while these follow one another closely.
 //
 // A parallel region of OpenMP's hands cache lines from core to core some eight times before it is over, which takes longer than
 // many a step. A helper is offered its part in one line, and says in the same line that it is done. It waits awake for the next
@@ -12,7 +12,7 @@
 
 namespace hiddenstate {
 
-// The helpers of the process, for as long as this lives; nobody's, if another thread has them, or if there can't be so many.
+// Owns the helpers of the process during its lifetime; empty if another thread owns them, or if there can't be that many.
 class Helpers {
 public:
     // `threads`: the one that calls, and the helpers.

@@ -41,8 +41,8 @@ public:
             if (holds()) return;
             pause();
         }
-        // No wake-up is lost: this writes asleep_ and then reads what is waited for, and who changes it does the reverse. So either this
-        // sees the change, or the other one sees that this is asleep.
+        // No wake-up is lost: this writes asleep_ and then reads the awaited state, and the changing thread does the reverse. So either
+        // this sees the change, or the other one sees that this is asleep.
         std::unique_lock<std::mutex> lock(mutex_);
         ++asleep_;
         awake_.wait(lock, holds);

@@ -2,14 +2,14 @@
 //
 // All threads together have more cache than one, so they can hold weights that one cannot. But they must be awake at the same
 // time: if other programs use the cores, a job of some microseconds may wait for a time slice of theirs, which is a thousand
-// times as long. Only the time that jobs take tells which is the case. So both modes are timed: the faster one is used, and the
-// slower one is tried again after a backoff, which doubles each time that it is slower again.
+// times as long. Only the measured time shows which is the case. So both modes are timed: the faster one is used, and the slower one is
+// tried again after a backoff, which doubles each time that it is slower again.
 //
 //     one 1 ms | all 0.1 s  | one 14 ms | all 0.2 s  | ...      while all threads are faster
 //              | all 14 ms  | one 0.1 s | all 14 ms  | ...      while one is
 //
-// After a rest what was found out may no longer be so, and the work may be over before a backoff is. So where one thread was faster, all
-// are tried again sooner, and in shorter samples.
+// After a rest, earlier results may be outdated, and the work may end before a backoff does. So if one thread was faster, all are tried
+// again sooner, in shorter samples.
 //
 // A trial compares a mode with the last time of the other: the best of three samples decides, because every system has some bad
 // moments in a second, and one of them should not. A sample lasts some time slices, so that a program that keeps a core busy
@@ -99,7 +99,7 @@ private:
         end_trial(faster);
     }
 
-    // `faster`: the mode at hand is faster than the other one was.
+    // `faster`: the current mode is faster than the other one was.
     void end_trial(bool faster) {
         if (tries_slower_) {
             backoff_ = faster ? kShortestBackoff : std::clamp(2 * backoff_, kShortestBackoff, kLongestBackoff);

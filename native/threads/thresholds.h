@@ -1,5 +1,5 @@
-// Sizes from which on an optimization pays. Each is defined here once, with its unit and its measurement; docs/engine.md has
-// the table.
+// Thresholds from which an optimisation pays off. Each is defined only here, with its unit and its measurement; docs/engine.md has the
+// table.
 #pragma once
 
 #include <cstddef>
@@ -18,18 +18,18 @@ constexpr std::int64_t kThreadedStep = 1 << 12;
 constexpr std::int64_t kThreadedCall = 1 << 18;
 
 // Multiplications of a whole call up to which it is timed on one thread now and then, in case another program keeps a core busy: it
-// takes some 20 ms. Of longer ones a single trial would cost more than it tells.
+// takes some 20 ms. For longer calls a single trial would cost more than it is worth.
 constexpr std::int64_t kTunedCall = std::int64_t{1} << 32;
 
 // Multiplications of a single packed step (its rows times the weights of a gate) from which on the weights of a layer exceed one
 // core's cache, so that several cores, each with its part, read them faster.
 constexpr std::int64_t kThreadedPackedStep = 1 << 15;
 
-// Multiplications of a step from which on it releases the GIL: releasing and taking it costs a fraction of a microsecond.
+// Multiplications of a step from which it releases the GIL: releasing and taking it costs a fraction of a microsecond.
 constexpr std::int64_t kWithoutGil = 1 << 15;
 
-// A step of a cell on its weights as they are gains while its rows, or the multiplications of a gate, N * H * (C + H), are few: torch's
-// matrix products, which it is compared with, read the weights once for all rows. Measured in benchmarks/cell_steps.py.
+// A step of a cell on unpacked weights is faster while its rows, or the multiplications of a gate, N * H * (C + H), are few: torch's matrix
+// products, which it is compared with, read the weights once for all rows. Measured in benchmarks/cell_steps.py.
 struct CellBounds {
     std::int64_t rows, multiplications;
 
@@ -50,7 +50,7 @@ inline constexpr CellBounds kCellBounds<BF16>{2, 1 << 17};
 // shared by rows.
 constexpr std::int64_t kStagedStep = 96 * 96, kApartStep = 128 * 128, kStagedRows = 4;
 
-// Whether a call of `count` layers and directions runs each on a thread of its own.
+// Whether a call of `count` layers and directions runs each on its own thread.
 inline bool runs_in_stages(std::int64_t N, std::int64_t H, std::int64_t count, std::int64_t directions) {
     return count > 1 && N <= kStagedRows && N * H * H <= (directions > 1 ? kApartStep : kStagedStep);
 }
@@ -65,7 +65,7 @@ inline int threads_worth_waking_for_stages(std::int64_t T, std::int64_t N, std::
     return count * T * N * H * (H + C) >= kThreadedCall ? most : 1;
 }
 
-// How many of `most` threads are worth waking for a call.
+// The number of threads, at most `most`, that are worth waking for a call.
 inline int threads_worth_waking(std::int64_t T, std::int64_t N, std::int64_t C, std::int64_t H, int most) {
     const std::int64_t step = N * H * H;
     return step >= kThreadedStep && T * (step + N * H * C) >= kThreadedCall ? most : 1;

@@ -1,53 +1,53 @@
-"""Every error of this library.
+"""All errors of this library.
 
-Each inherits `HiddenStateError` and the built-in type that torch raises in the same situation (where torch checks for
-it at all), so that code written against torch keeps working. A message says what was got, what was expected, and what
+Each inherits `HiddenStateError` and the built-in type that torch raises in the same situation (if torch checks for it
+at all), so that code written against torch keeps working. Each message says what was got, what was expected, and what
 to do.
 """
 
 
 class HiddenStateError(Exception):
-    """Base of every error raised on purpose by hiddenstate."""
+    """Base class of all errors that hiddenstate raises deliberately."""
 
 
 class ShapeError(HiddenStateError, RuntimeError):
-    """A tensor has sizes that do not fit the layer (torch raises `RuntimeError` there)."""
+    """A tensor's sizes do not fit the layer (torch raises `RuntimeError`)."""
 
 
 class RankError(HiddenStateError, ValueError, RuntimeError):
-    """A tensor has a wrong number of dimensions (torch raises `ValueError` or, for a state, `RuntimeError`)."""
+    """A tensor has the wrong number of dimensions (torch raises `ValueError` or, for a state, `RuntimeError`)."""
 
 
 class DtypeError(HiddenStateError, ValueError, RuntimeError):
-    """Data types, or the ways that numbers lie in memory, do not fit (torch: `ValueError` or `RuntimeError`)."""
+    """Data types or memory layouts do not fit (torch raises `ValueError` or `RuntimeError`)."""
 
 
 class DeviceError(HiddenStateError, RuntimeError):
-    """Tensors lie on different devices (torch raises `RuntimeError` there)."""
+    """Tensors are on different devices (torch raises `RuntimeError`)."""
 
 
 class ArgumentError(HiddenStateError, ValueError):
-    """An argument has a value out of range or contradicts another argument."""
+    """An argument is out of range or contradicts another argument."""
 
 
 class ArgumentTypeError(HiddenStateError, TypeError):
-    """An argument has a wrong type."""
+    """An argument has the wrong type."""
 
 
 class ConcurrentUseError(HiddenStateError, RuntimeError):
-    """Something that carries a state is used by two threads at once."""
+    """An object that carries a state is used by two threads at once."""
 
 
 class RunInUseError(HiddenStateError, RuntimeError):
-    """Another process is training in the folder of a run."""
+    """Another process is training in a run's folder."""
 
 
 class IndexRangeError(HiddenStateError, IndexError):
-    """A step, unit or batch row was asked for that does not exist."""
+    """A requested step, unit or batch row does not exist."""
 
 
 class NameUnknownError(HiddenStateError, KeyError):
-    """A gate, state, weight or layer was asked for by a name that this LSTM does not have."""
+    """This LSTM has no gate, state, weight or layer of the requested name."""
 
     def __str__(self) -> str:
         # KeyError would print the repr of the message, with its quotes and escapes.
@@ -55,23 +55,23 @@ class NameUnknownError(HiddenStateError, KeyError):
 
 
 class TraceTooLargeError(HiddenStateError, MemoryError):
-    """A trace would take more memory than allowed."""
+    """A trace would exceed its memory limit."""
 
 
 class MissingDependencyError(HiddenStateError, ImportError):
-    """An optional package is needed for this call and is not installed."""
+    """A call needs an optional package that is not installed."""
 
 
 class FileFormatError(HiddenStateError, ValueError):
-    """A file is not what it should be: damaged, of another kind, or of a later version."""
+    """A file is damaged, of the wrong kind, or of a later version."""
 
 
 class FileWriteError(HiddenStateError, OSError):
-    """A file or a folder could not be written: it is read-only, or the disk is full, say. What was there stays."""
+    """A file or folder could not be written (read-only, or the disk is full, for example); its old content remains."""
 
 
 class MessageError(HiddenStateError, ValueError):
-    """A message between the studio's page and Python is not what it should be."""
+    """A message between the studio's page and Python is invalid."""
 
 
 class DownloadError(HiddenStateError, OSError):
@@ -79,10 +79,10 @@ class DownloadError(HiddenStateError, OSError):
 
 
 class AnswerError(HiddenStateError, AssertionError):
-    """An answer to an exercise of the course is not right.
+    """An answer to an exercise of the course is wrong.
 
     Attributes:
-        misconception: which idea is behind it, ``M1`` and so on; "" where none of those is that the course knows.
+        misconception: the misconception behind it, ``M1`` and so on; "" if it is none that the course lists.
     """
 
     def __init__(self, said: str, misconception: str = "") -> None:
@@ -90,9 +90,9 @@ class AnswerError(HiddenStateError, AssertionError):
         self.misconception = misconception
 
     def _render_traceback_(self) -> list[str]:
-        """Show a notebook the message alone: the lines of the check itself would hide it."""
+        """Show only the message in a notebook, since the traceback of the check would hide it."""
         return str(self).splitlines()
 
 
 class ExportError(HiddenStateError, RuntimeError):
-    """A model could not be written for another runtime, or does not give the same numbers there."""
+    """A model could not be exported to another runtime, or gives different results there."""

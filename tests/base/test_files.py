@@ -120,7 +120,7 @@ def test_tensors_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_a_folder_is_not_written_over(tmp_path: Path) -> None:
     with (
-        pytest.raises(IsADirectoryError, match="it is a folder, and a file is to be written"),
+        pytest.raises(IsADirectoryError, match="it is a folder, expected a file"),
         written_beside(tmp_path),
     ):
         pass
@@ -137,6 +137,6 @@ def test_what_cannot_be_written_is_found_beforehand(tmp_path: Path, monkeypatch:
     with pytest.raises(IsADirectoryError, match="it is a folder"):
         check_place(tmp_path)
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)  # root may write everywhere
-    with pytest.raises(FileWriteError, match="Permission denied; give another place"):
+    with pytest.raises(FileWriteError, match="Permission denied; choose a different place"):
         check_place(tmp_path / "file")
     assert names(tmp_path) == ["link"]

@@ -53,9 +53,9 @@ def test_resolve_fails() -> None:
         resolve(3, 3, "t")
     with pytest.raises(IndexRangeError, match="row=0 is out of range: there are 0, so nothing can be chosen"):
         resolve(0, 0, "row")
-    with pytest.raises(ArgumentError, match=r"t=\[1, 1\] names a position twice"):
+    with pytest.raises(ArgumentError, match=r"t=\[1, 1\] repeats a position"):
         resolve((1, -2), 3, "t")
-    with pytest.raises(ArgumentError, match="names a position twice"):
+    with pytest.raises(ArgumentError, match="repeats a position"):
         resolve(range(-3, 1), 3, "t")
     for far in (range(2**62), range(-(2**70), 0), (10**5000,)):
         with pytest.raises(IndexRangeError, match="is out of range: there are 3") as raised:
@@ -64,7 +64,7 @@ def test_resolve_fails() -> None:
 
 
 def test_messages_are_short() -> None:
-    with pytest.raises(ArgumentError, match=re.escape("unit=[0, 0, 0, 0, 0, 0, 0, 0, ...] names a position twice")):
+    with pytest.raises(ArgumentError, match=re.escape("unit=[0, 0, 0, 0, 0, 0, 0, 0, ...] repeats a position")):
         resolve((0,) * 10**6, 3, "unit")
     with pytest.raises(ArgumentTypeError, match="unit= must be an int") as raised:
         freeze([0.5] * 10**6, "unit")  # type: ignore[list-item]

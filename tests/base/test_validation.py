@@ -60,7 +60,7 @@ def test_memory() -> None:
 def test_numbers_that_are_on_no_device() -> None:
     lstm, x = hs.LSTM(4, 3), torch.randn(5, 2, 4)
     with pytest.raises(
-        DeviceError, match="lengths are on the meta device, which has no numbers, and the input is on cpu"
+        DeviceError, match="lengths are on the meta device, which has no values, but the input is on cpu"
     ):
         lstm(x, lengths=torch.tensor([5, 2], device="meta"))
 

@@ -50,9 +50,9 @@ def where_nothing_may_be_written(monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 @pytest.mark.parametrize(
     ("number", "what_to_do"),
     [
-        (errno.EACCES, "; give another place, or the right to write there"),
-        (errno.EROFS, "; give another place, or the right to write there"),
-        (errno.ENOSPC, "; make room, or give another place"),
+        (errno.EACCES, "; choose a different place, or allow writing there"),
+        (errno.EROFS, "; choose a different place, or allow writing there"),
+        (errno.ENOSPC, "; make room, or choose a different place"),
         (errno.EIO, ""),
     ],
 )
@@ -114,7 +114,10 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, name: str) -> None:
 def test_a_read_only_file_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     WRITERS[name](tmp_path / "file")
     before = content(tmp_path)
-    with where_nothing_may_be_written(monkeypatch), pytest.raises(FileWriteError, match="Permission denied; give"):
+    with (
+        where_nothing_may_be_written(monkeypatch),
+        pytest.raises(FileWriteError, match="Permission denied; choose a different"),
+    ):
         WRITERS[name](tmp_path / "file")
     assert content(tmp_path) == before
 

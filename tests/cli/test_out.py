@@ -34,5 +34,5 @@ def test_a_file_that_cannot_be_written_is_refused_first(
     monkeypatch.setattr(os, "access", lambda path, mode, **_: mode != os.W_OK)  # root may write everywhere
     result = CliRunner().invoke(app, [*COMMANDS[name], str(out)])
     assert isinstance(result.exception, FileWriteError), result.exception
-    assert f"cannot write {out}: Permission denied; give another place" in str(result.exception)
+    assert f"cannot write {out}: Permission denied; choose a different place" in str(result.exception)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["what was there"]

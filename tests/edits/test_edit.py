@@ -357,8 +357,8 @@ BAD_EDITS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: hs.zero("l0.f", t=1.0), ArgumentTypeError, "t= must be an int, a slice"),  # type: ignore[arg-type]
     (lambda: hs.zero("l0.f", t=True), ArgumentTypeError, "t= must be an int"),
     (lambda: hs.zero("l0.f", t="12"), ArgumentTypeError, "t= must be an int"),  # type: ignore[arg-type]
-    (lambda: hs.zero("l0.f", unit=[0, 0]), ArgumentError, "names a position twice"),
-    (lambda: hs.zero("l0.f", unit=[0, -3]), ArgumentError, "names a position twice"),
+    (lambda: hs.zero("l0.f", unit=[0, 0]), ArgumentError, "repeats a position"),
+    (lambda: hs.zero("l0.f", unit=[0, -3]), ArgumentError, "repeats a position"),
     (lambda: hs.zero("l0.f", scope="both"), ArgumentError, "unknown scope 'both'"),  # type: ignore[arg-type]
     (lambda: replace(hs.zero("l0.f"), scope="wirte"), ArgumentError, "unknown scope 'wirte'"),  # type: ignore[arg-type]
     (lambda: hs.Edit("l0.f", "zap", 0.0), ArgumentError, "unknown kind 'zap'"),  # type: ignore[arg-type]
@@ -430,7 +430,7 @@ def test_values_without_plain_numbers_are_refused(lstm: hs.LSTM, x: Tensor) -> N
         hs.set("l0.f", to=torch.ones(1, 1, 3).to_sparse())
     with pytest.raises(ArgumentError, match="too large for a float: 1000"):
         hs.set("l0.f", to=10**400)
-    with pytest.raises(DeviceError, match="on the meta device, which has no numbers"):
+    with pytest.raises(DeviceError, match="on the meta device, which has no values"):
         call_with(lstm, x, hs.set("l0.f", to=torch.ones(1, 1, 3, device="meta")))
 
 
@@ -456,7 +456,7 @@ def test_a_patch_takes_an_address() -> None:
 
 
 def test_an_index_in_the_address_and_beside_it_fails() -> None:
-    with pytest.raises(ArgumentError, match="'l0.f.3.' says unit already, and unit=4 is given"):
+    with pytest.raises(ArgumentError, match="'l0.f.3.' already contains unit, but unit=4 is also given"):
         hs.zero("l0.f[3]", unit=4)
     with pytest.raises(NameUnknownError, match="cannot read 'l0.f.3'"):
         hs.zero("l0.f[3")

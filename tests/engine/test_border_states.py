@@ -372,8 +372,8 @@ def test_the_operator_refuses_states_that_do_not_fit() -> None:
     reset = torch.zeros(3, 2, dtype=torch.bool)
     given = (x, h0, c0, list(lstm.parameters()), None, reset, None, True, False, False)
     wrong: list[tuple[Any, type[Exception], str]] = [
-        ((h0, None), ArgumentError, "one of reset_h and reset_c"),
-        ((None, c0), ArgumentError, "one of reset_h and reset_c"),
+        ((h0, None), ArgumentError, "only one of reset_h and reset_c"),
+        ((None, c0), ArgumentError, "only one of reset_h and reset_c"),
         ((h0[:, :1], c0), ShapeError, r"reset_h has shape \[1, 1, 5\], expected \[1, 2, 5\] or \[1, 6, 5\]"),
         ((h0, c0.double()), DtypeError, "reset_c is torch.float64"),
     ]

@@ -222,7 +222,7 @@ BAD_CALLS: list[tuple[dict[str, Any], type[Exception], type[Exception], str]] = 
         TypeError,
         "must be integers, got torch.bool",
     ),
-    ({"lengths": "two"}, ArgumentTypeError, TypeError, "lengths must be integers, one a row, got 'two'"),
+    ({"lengths": "two"}, ArgumentTypeError, TypeError, "lengths must be integers, one for each row, got 'two'"),
     ({"lengths": [1, 4]}, ArgumentError, ValueError, r"lengths must be in 0..T = 0..3, got \[1, 4\]"),
     ({"lengths": [-1, 3]}, ArgumentError, ValueError, r"lengths must be in 0..T = 0..3, got \[-1, 3\]"),
     ({"lengths": [1, 2, 3]}, ShapeError, RuntimeError, r"lengths has shape \[3\], expected \[2\]"),
@@ -237,7 +237,7 @@ BAD_CALLS: list[tuple[dict[str, Any], type[Exception], type[Exception], str]] = 
         {"input": pack_sequence([Z(3, 4)]), "lengths": [3]},
         ArgumentError,
         ValueError,
-        "PackedSequence, which holds",
+        "PackedSequence, which has",
     ),
     ({"input": pack_sequence([Z(3, 5)])}, ShapeError, RuntimeError, "Expected 4, got 5"),
     ({"input": pack_sequence([Z(3, 4).double()])}, DtypeError, ValueError, r"RNN input dtype \(torch.float64\)"),
@@ -258,7 +258,7 @@ def test_bad_calls_fail(
 @pytest.mark.parametrize("sizes", [[2, -1], [8, -4, 4], [1, 2, 3, 2], [2, 2, 2, 1, 2], [1], [9], [0, 0], [8, 0, 1, -1]])
 def test_packed_rows_that_are_none_are_refused(sizes: list[int]) -> None:
     """torch's own reader believes them, and would write where there is nothing."""
-    with pytest.raises(ShapeError, match="batch_sizes must not rise from step to step, and be 8 together"):
+    with pytest.raises(ShapeError, match="batch_sizes must not increase from step to step and must add up to 8"):
         hs.LSTM(4, 3)(PackedSequence(Z(8, 4), torch.tensor(sizes)))
 
 

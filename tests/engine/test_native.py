@@ -931,7 +931,7 @@ def test_the_environment_chooses_the_set() -> None:
     code = "from hiddenstate.engine import kernels; print(kernels.isa())"
     assert run_python(code, HIDDENSTATE_ISA=BASELINE).stdout == f"{BASELINE}\n"
     failed = run_python(code, HIDDENSTATE_ISA="avx9")
-    assert f"HIDDENSTATE_ISA=avx9: this machine runs {BASELINE}" in failed.stderr
+    assert f"HIDDENSTATE_ISA=avx9: this machine supports {BASELINE}" in failed.stderr
 
 
 def test_without_the_native_module_everything_works_with_one_warning() -> None:

@@ -110,7 +110,7 @@ def test_it_refuses_what_native_code_must_not_see() -> None:
         ((x, h0, c0[:, :2], weights, lengths, reset, noise), ShapeError, "c0 has shape"),
         ((x, h0, c0, weights, lengths[:2], reset, noise), ShapeError, "lengths has shape"),
         ((x, h0, c0, weights, lengths, reset[:2], noise), ShapeError, "reset has shape"),
-        ((x, h0, c0, weights, lengths, reset, noise[:1]), ArgumentError, "masks is for 1 layers, not 2"),
+        ((x, h0, c0, weights, lengths, reset, noise[:1]), ArgumentError, "masks has 1 entries, expected 2"),
         ((x, h0, c0, weights, lengths, reset, [n[:2] for n in noise]), ShapeError, r"masks\[0\] has shape"),
         ((x, h0, c0, weights, lengths + 5, reset, noise), ArgumentError, r"lengths must be in 0\.\.T"),
         ((x, h0, c0, weights, lengths - 5, reset, noise), ArgumentError, r"lengths must be in 0\.\.T"),
@@ -144,7 +144,7 @@ def test_its_derivative_refuses_what_native_code_must_not_see() -> None:
             ((out, kept, out.double(), h_n, c_n, needed), DtypeError, "dout is torch.float64"),
             ((out, kept, out, h_n[:, :1], c_n, needed), ShapeError, "dh_n has shape"),
             ((out, kept, out, h_n, c_n[:, :1], needed), ShapeError, "dc_n has shape"),
-            ((out, kept, out, h_n, c_n, needed[1:]), ArgumentError, "needed is of 32 tensors, expected 33"),
+            ((out, kept, out, h_n, c_n, needed[1:]), ArgumentError, "needed has 32 entries, expected 33"),
         ]
         for arguments, error, message in refused:
             with pytest.raises(error, match=message):

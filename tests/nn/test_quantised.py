@@ -103,7 +103,7 @@ def test_state_dicts_that_do_not_fit_are_refused() -> None:
         quantised.load_state_dict({name: value for name, value in state.items() if name != "weight_hh_l0_scale"})
     with pytest.raises(RuntimeError, match="size mismatch for weight_ih_l0"):
         quantised.load_state_dict({**state, "weight_ih_l0": state["weight_ih_l0"][:, :3]})
-    with pytest.raises(ArgumentError, match="encoder.weight_ih_l0 has numbers that are not finite"):
+    with pytest.raises(ArgumentError, match="encoder.weight_ih_l0 has values that are not finite"):
         nn.ModuleDict({"encoder": quantised}).load_state_dict(
             {"encoder.weight_ih_l0": torch.full((192, 20), float("nan"))}, strict=False
         )

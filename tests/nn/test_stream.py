@@ -482,7 +482,7 @@ def test_edits_without_an_end_fail() -> None:
         stream.feed(x)
     with lstm.edit(hs.set("l0.c", to=torch.zeros(2, 1, 1))):
         stream.feed(x[:2])
-        with pytest.raises(ArgumentError, match="holds values for 2 steps, and the stream has gone on to its step 2"):
+        with pytest.raises(ArgumentError, match="has values for 2 steps, but the stream has reached step 2"):
             stream.step(x[2])
 
 
@@ -640,7 +640,7 @@ def test_one_stream_in_two_threads_is_refused() -> None:
     refused = [error for error in ended if error is not None]
     assert refused
     assert all(isinstance(error, ConcurrentUseError) for error in refused)
-    assert "use one stream a thread" in str(refused[0])
+    assert "use one stream per thread" in str(refused[0])
     stream.step(x)
 
 

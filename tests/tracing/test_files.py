@@ -67,7 +67,7 @@ def test_a_loaded_trace_can_be_patched_from(tmp_path: Path) -> None:
 def test_other_files_fail(tmp_path: Path) -> None:
     file = tmp_path / "t"
     hs.LSTM(4, 3).stream().save(file)
-    with pytest.raises(FileFormatError, match="holds 'hiddenstate.stream/1', expected 'hiddenstate.trace/1'"):
+    with pytest.raises(FileFormatError, match="contains 'hiddenstate.stream/1', expected 'hiddenstate.trace/1'"):
         hs.Trace.load(file)
     hs.LSTM(4, 3).trace(torch.zeros(2, 4)).save(file)
     file.write_bytes(file.read_bytes()[:100])

@@ -148,5 +148,5 @@ def test_of_an_empty_row_fails() -> None:
     trace = hs.LSTM(4, 3).trace(torch.randn(2, 2, 4), lengths=[2, 0])
     with pytest.raises(IndexRangeError, match="there are 0, so nothing can be chosen"):
         trace.at(0, 0, row=1)
-    with pytest.raises(ArgumentError, match="names a position twice"):
+    with pytest.raises(ArgumentError, match="repeats a position"):
         trace.pick("l0.f", t=(1, -1))

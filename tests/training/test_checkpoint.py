@@ -143,5 +143,7 @@ def test_a_file_of_the_run_that_is_a_link_is_refused(run: RunFolder, tmp_path: P
 
 
 def test_a_model_at_the_root_of_the_disk_has_no_run_beside_it() -> None:
-    with pytest.raises(ArgumentError, match="/ cannot be a model's folder, as it has no name; give a folder inside it"):
+    with pytest.raises(
+        ArgumentError, match="/ cannot be a model's folder, since it has no name; give a folder inside it"
+    ):
         default_run(Path("/"))

@@ -189,7 +189,7 @@ def test_a_file_system_without_locks_is_warned_of(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(FileLock, "acquire", refuse)
     number, run = errno.ENOLCK, RunFolder(tmp_path / "run")
-    with pytest.warns(UserWarning, match="file system of .*run has no locks; see to it yourself"):
+    with pytest.warns(UserWarning, match="file system of .*run has no locks; make sure yourself"):
         run.begin("")
     assert (run.path / SETTINGS).exists()
     number = errno.ENOSPC

@@ -1,10 +1,10 @@
-"""What every room shares. Nothing here knows what an LSTM is.
+"""Code that every room shares. It does not depend on what an LSTM is.
 
-- `scoped.py`: what is in force inside a `with` block, such as edits or the choice of a path, and ends with it
-- `native_module.py`: imports the native module, or does without it; `plain_blocks.py`: the blocks of
+- `scoped.py`: settings in force inside a `with` block, such as edits or the choice of a path
+- `native_module.py`: imports the native module, if there is one; `plain_blocks.py`: the blocks of
   `native/python/block.h` in Python, for machines without it
 - `scalars.py`: checks of single arguments: integers, bools, seeds
-- `memory.py`: checks that tensors still have their memory; the base class of modules that check theirs
+- `memory.py`: checks that tensors still have their memory; the base class of modules that check their own
 - `registry.py`: lists of functions that higher rooms give to lower ones
 - `messages.py`: formats values for messages, shortened
 - `validation.py`: checks shared by all public classes; optional packages
@@ -15,5 +15,5 @@
 - `later.py`: names and functions that are imported on first use
 - `indexing.py`: turns an int, a slice or a list into indices of steps, units or rows
 - `figures.py`: figures without pyplot
-- `forks.py`: what a forked process does first; locks that are never held in a forked process
+- `forks.py`: functions that run first in a forked process; locks that are never held in one
 """

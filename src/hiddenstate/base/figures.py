@@ -1,6 +1,6 @@
-"""Figures and a pen for them: the one place that needs matplotlib, and never its pyplot.
+"""Figures, and a pen to draw on them: the only code that needs matplotlib, and it never uses pyplot.
 
-Figures made here belong to nobody but their caller: no window, no global state, nothing to close.
+Figures made here belong only to their caller: there is no window, no global state, and nothing to close.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Point = tuple[float, float]
 
-LONGEST = 16  # letters of a word that are shown
+LONGEST = 16  # letters of a word in a figure
 
 
 class Picture(Figure):
@@ -44,11 +44,11 @@ class Picture(Figure):
 
 @dataclass(frozen=True)
 class Pen:
-    """Draws in inches on axes of any size: lines and letters shrink with the picture.
+    """Draws in inches on axes of any size; lines and letters scale with the figure.
 
     Attributes:
         ax: where to draw; `on` has set its limits.
-        scale: inches on the page for each inch drawn.
+        scale: inches on the page per inch drawn.
     """
 
     ax: Axes
@@ -56,7 +56,7 @@ class Pen:
 
     @staticmethod
     def on(ax: Axes, width: float, height: float) -> Pen:
-        """Set axes to show ``0..width`` by ``0..height`` inches, undistorted, as large as they can."""
+        """Set axes to show ``0..width`` by ``0..height`` inches, undistorted and as large as possible."""
         ax.set_xlim(0, width)
         ax.set_ylim(0, height)
         ax.set_aspect("equal")
@@ -64,7 +64,7 @@ class Pen:
         return Pen(ax, min(ax.bbox.width / width, ax.bbox.height / height) / ax.figure.dpi)
 
     def write(self, at: Point, words: str, *, size: float = 9, color: str = "black", **style: Any) -> Text:
-        """Write at a point, in the middle of it unless ``ha`` or ``va`` say otherwise; size in points."""
+        """Write text centred on a point, unless ``ha`` or ``va`` differ; the size is in points."""
         style = {"ha": "center", "va": "center", **style}
         return self.ax.text(*at, words, fontsize=size * self.scale, color=color, parse_math=False, **style)
 
@@ -76,7 +76,7 @@ class Pen:
         self.ax.add_patch(FancyBboxPatch(corner, width, height, boxstyle=style, facecolor=face, **line))
 
     def line(self, a: Point, b: Point, color: str, *, head: bool = False, bridge: bool = False) -> None:
-        """Draw a straight line, with an arrow's ``head`` at its end, as a ``bridge`` over what it crosses."""
+        """Draw a straight line, optionally with an arrow ``head``, and as a ``bridge`` over lines that it crosses."""
         (x0, y0), (x1, y1) = a, b
         width = 1.5 * self.scale
         if bridge:
@@ -90,18 +90,18 @@ class Pen:
 
 
 def shortened(word: str) -> str:
-    """Cut a word that is too long for a picture, and show that it was."""
+    """Shorten a word that is too long for a figure, and mark the cut."""
     return word if len(word) <= LONGEST else word[: LONGEST - 1] + "…"
 
 
 def text_width(text: str, size: float, weight: str = "normal") -> float:
-    """Measure text of that size in points: its width in inches."""
+    """Return the width in inches of text of a size in points."""
     font = FontProperties(size=size, weight=weight)
     return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) / 72
 
 
 def check_picture(path: Path) -> None:
-    """Refuse a file that no picture can be written to.
+    """Refuse a file to which no figure can be written.
 
     Raises:
         ArgumentError: no such format, or no such folder.
@@ -119,13 +119,13 @@ def draw_to(path: str | Path | None, draw: Callable[[], Figure]) -> Figure:
     """Draw a figure, and write it to a file if there is one; the file's name is checked first.
 
     Raises:
-        ArgumentTypeError: the path is none.
+        ArgumentTypeError: the path is not a path.
         ArgumentError, IsADirectoryError, FileWriteError: as `save_picture`.
     """
     if path is None:
         return draw()
     if not isinstance(path, (str, Path)):
-        raise ArgumentTypeError(f"a picture is written to a file: path must be its name, got {type(path).__name__}")
+        raise ArgumentTypeError(f"path must be the name of a file to write the figure to, got {type(path).__name__}")
     path = Path(path)
     check_picture(path)
     figure = draw()
@@ -134,7 +134,7 @@ def draw_to(path: str | Path | None, draw: Callable[[], Figure]) -> Figure:
 
 
 def save_picture(figure: Figure, path: Path) -> None:
-    """Write a figure to a file, in the format that the file's name ends with.
+    """Write a figure to a file, in the format of the file's extension.
 
     Raises:
         ArgumentError: as `check_picture`.

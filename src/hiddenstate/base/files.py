@@ -1,4 +1,4 @@
-"""Files and folders, whole or not there: written beside, forced to disk, and renamed. Tensors as safetensors."""
+"""Atomic writes of files and folders: to a temporary name, forced to disk, then renamed. Tensors as safetensors."""
 
 import errno
 import glob
@@ -24,13 +24,13 @@ from hiddenstate.errors import ArgumentError, FileFormatError, FileWriteError
 
 @contextmanager
 def written_beside(path: str | Path) -> Iterator[Path]:
-    """Give a new file beside ``path`` to write into; it is renamed to it after the block, or gone if the block fails.
+    """Yield a temporary file beside ``path``; after the block it is renamed to ``path``, or deleted on failure.
 
-    A link stays, and what it leads to is replaced. A device or a pipe is written into.
+    If ``path`` is a link, its target is replaced. A device or a pipe is written to directly.
 
     Raises:
         FileNotFoundError, IsADirectoryError: as `check_place`.
-        FileWriteError: the system refused to write it, or it is marked as read-only.
+        FileWriteError: the system refused to write it, or it is read-only.
     """
     path = Path(path)
     check_place(path)
@@ -50,24 +50,24 @@ def written_beside(path: str | Path) -> Iterator[Path]:
 
 
 def check_place(path: str | Path) -> None:
-    """Refuse a path that no file can be written to, so that nothing need be computed to find that out.
+    """Refuse a path that cannot be written to, before anything is computed.
 
     Raises:
         FileNotFoundError: there is no such folder.
         IsADirectoryError: there is a folder of this name.
-        FileWriteError: the folder is not one to write into, or the file is marked as read-only.
+        FileWriteError: the folder is not writable, or the file is read-only.
     """
     path = Path(path)
     if "\0" in str(path):
         raise ArgumentError(f"cannot write {str(path)!r}: a name can't hold the character of code 0")
     try:
         path.resolve()
-    except RuntimeError as error:  # as Python 3.12 and older tell of links that lead to one another
+    except RuntimeError as error:  # raised by Python 3.12 and older for circular links
         raise refusal(path, errno.ELOOP) from error
     with writing(path):
         if path.is_dir():
-            raise IsADirectoryError(f"cannot write {path}: it is a folder, and a file is to be written")
-        for folder in (path.parent, path.resolve().parent):  # which differ where the path is a link
+            raise IsADirectoryError(f"cannot write {path}: it is a folder, expected a file")
+        for folder in (path.parent, path.resolve().parent):  # they differ if the path is a link
             if not folder.is_dir():
                 raise FileNotFoundError(f"cannot write {path}: there is no folder {folder}")
         check_writable(path)
@@ -75,14 +75,14 @@ def check_place(path: str | Path) -> None:
 
 
 def check_folder_place(target: Path, *, is_replaced: bool) -> None:
-    """Refuse a place that no folder can be written to, so that nothing need be computed to find that out.
+    """Refuse a place where no folder can be written, before anything is computed.
 
     Args:
         target: the folder.
-        is_replaced: whether another takes its place, if it is there; otherwise it is written into.
+        is_replaced: whether an existing folder is replaced; otherwise files are written into it.
 
     Raises:
-        FileWriteError: it, or the folder around it, is not one to write into; or what would be replaced is read-only.
+        FileWriteError: it or its parent is not writable, or something that would be replaced is read-only.
     """
     with writing(target):
         if is_replaced:
@@ -95,7 +95,7 @@ def check_folder_place(target: Path, *, is_replaced: bool) -> None:
 
 
 def write_tensors(path: str | Path, kind: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors with what the file is (``kind``, such as ``"hiddenstate.trace/1"``) and its metadata.
+    """Write tensors with the kind of file (such as ``"hiddenstate.trace/1"``) and its metadata.
 
     Raises:
         FileNotFoundError, IsADirectoryError, FileWriteError: as `written_beside`.
@@ -105,7 +105,7 @@ def write_tensors(path: str | Path, kind: str, tensors: Mapping[str, Tensor], me
     with written_beside(path) as beside:
         try:
             save_file(copies, beside, metadata={**metadata, "format": kind})
-        except SafetensorError as error:  # which is no OSError, also where the disk is full
+        except SafetensorError as error:  # not an OSError, even if the disk is full
             number = int(found[1]) if (found := re.search(r"os error (\d+)", str(error))) else errno.EIO
             raise OSError(number, os.strerror(number)) from error
 
@@ -114,7 +114,7 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
     """Read the tensors and metadata of a file that `write_tensors` wrote as this kind.
 
     Raises:
-        FileFormatError: it is no safetensors file, or of another kind or version.
+        FileFormatError: it is not a safetensors file, or has the wrong kind or version.
         FileNotFoundError, IsADirectoryError: there is no such file, or it is a folder.
     """
     check_is_file(path)
@@ -123,7 +123,7 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
             with safe_open(path, framework="pt") as file:
                 metadata = dict(file.metadata() or {})
                 if metadata.get("format") != kind:
-                    raise FileFormatError(f"{path} holds {metadata.get('format', 'no format')!r}, expected {kind!r}")
+                    raise FileFormatError(f"{path} contains {metadata.get('format', 'no format')!r}, expected {kind!r}")
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         except SafetensorError as error:
             raise FileFormatError(f"{path} is not a safetensors file, or is damaged: {error}") from error
@@ -183,10 +183,10 @@ def _swap(beside: Path, path: Path, kept: Sequence[tuple[Path, Path]]) -> OSErro
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a file, which is made where there is none: the whole line or nothing.
+    """Append a line to a file, all of it or nothing; the file is created if necessary.
 
     Raises:
-        FileWriteError: there is no room for it, or it may not be written, or the file is a link.
+        FileWriteError: the disk is full, the file is not writable, or it is a link.
     """
     refuse_link(path)
     content = (line + "\n").encode()
@@ -194,17 +194,17 @@ def append_line(path: Path, line: str) -> None:
         before = file.seek(0, os.SEEK_END)
         try:
             while content:
-                content = content[file.write(content) :]  # of a disk that is nearly full, it takes a part
+                content = content[file.write(content) :]  # on a nearly full disk only a part may be written
         except BaseException:  # also KeyboardInterrupt
             os.truncate(file.fileno(), before)
             raise
 
 
 def refuse_link(path: Path) -> None:
-    """Refuse to write into a file of a folder of ours that is a link: what it leads to is somebody else's.
+    """Refuse to write to a link in one of our folders, since its target is not ours.
 
     Raises:
-        FileWriteError: it is a link, whether to a file or to nothing.
+        FileWriteError: it is a link, even a dangling one.
     """
     if path.is_symlink():
         error = FileWriteError(
@@ -215,7 +215,7 @@ def refuse_link(path: Path) -> None:
 
 
 def copy_new(source: Path, target: Path) -> None:
-    """Copy a file, whole or not at all, to a name that nothing has yet, not even a link that leads nowhere.
+    """Copy a file, all of it or nothing, to an unused name (a dangling link counts as used).
 
     Raises:
         FileExistsError: something has the name.
@@ -231,12 +231,12 @@ def copy_new(source: Path, target: Path) -> None:
 
 @contextmanager
 def folder_beside(target: Path) -> Iterator[Path]:
-    """Lend a free name beside the target, so that renaming stays on one disk; what is left there is deleted.
+    """Yield an unused name beside the target, so that a rename stays on one disk; leftovers are deleted.
 
-    Folders around it are made, and deleted where nothing came into them.
+    Parent folders are created, and deleted if they remain empty.
 
     Raises:
-        FileWriteError: the system refused something, or what is there is marked as read-only.
+        FileWriteError: the system refused an operation, or an existing folder is read-only.
     """
     path, made = free_name(target, "partial"), [each for each in target.parents if not each.exists()]
     with writing(target):
@@ -252,25 +252,25 @@ def _drop(path: Path, made: Iterable[Path]) -> None:
 
 
 def drop_empty(folders: Iterable[Path]) -> None:
-    """Delete those folders that are there and empty; the innermost come first."""
+    """Delete those folders that exist and are empty; the innermost must come first."""
     for each in folders:
         with suppress(OSError):
             each.rmdir()
 
 
 def put_folder(finished: Path, target: Path) -> None:
-    """Rename a finished folder to its place; an earlier one there is deleted, or stays if that fails."""
+    """Rename a finished folder to its place; an earlier one is deleted, or stays if the rename fails."""
     if not target.exists():
         finished.rename(target)
         return
-    # No call swaps two folders on every system, hence two renames, the first undone if the second fails.
+    # Swapping two folders is not portable, so there are two renames, and the first is undone if the second fails.
     previous = free_name(target, "previous")
     with lasting(partial(target.rename, previous), partial(_settle, previous, target)):
         finished.rename(target)
 
 
 def _settle(previous: Path, target: Path) -> None:
-    """Delete the previous folder if there is a new one in its place; else put it back."""
+    """Delete the previous folder if the new one is in place; otherwise restore it."""
     if previous.exists():
         if target.exists():
             shutil.rmtree(previous, ignore_errors=True)
@@ -279,10 +279,10 @@ def _settle(previous: Path, target: Path) -> None:
 
 
 def mend_folder(target: Path) -> None:
-    """Undo what a killed process left beside a folder: the earlier folder is put back, or deleted if not needed.
+    """Clean up what a killed process left beside a folder: restore the earlier folder, or delete it if not needed.
 
     Raises:
-        FileWriteError: it cannot be put back.
+        FileWriteError: it cannot be restored.
     """
     previous = left_beside(target, "previous")
     if previous and not target.exists():
@@ -293,17 +293,17 @@ def mend_folder(target: Path) -> None:
 
 
 def left_beside(target: Path, purpose: str) -> list[Path]:
-    """Names that `free_name` gave for a purpose and that are still there."""
+    """Return the paths that `free_name` chose for a purpose and that still exist."""
     return sorted(target.parent.glob(f".{glob.escape(target.name)}.*.{purpose}"))
 
 
 def free_name(target: Path, purpose: str) -> Path:
-    """Make up a name beside the target that nothing else has."""
+    """Return an unused name beside the target."""
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}.{purpose}")
 
 
 def sync(path: Path) -> None:
-    """Force a file, or a folder's names, to disk, where the system lets one open it for that."""
+    """Force a file, or a folder's entries, to disk, if the system allows it."""
     if os.name == "posix":
         number = os.open(path, os.O_RDONLY)
         try:
@@ -313,7 +313,7 @@ def sync(path: Path) -> None:
 
 
 def check_is_file(path: str | Path) -> None:
-    """Refuse a path that is no file.
+    """Refuse a path that is not a file.
 
     Raises:
         FileNotFoundError, IsADirectoryError: there is no such file, or it is a folder.
@@ -340,7 +340,7 @@ def _pour(source: Path, target: Path) -> None:
 
 
 def _umask() -> int:
-    # There is no way to read it but to set it; mkstemp's 0600 would make files that only their writer can read.
+    # The umask can only be read by setting it; mkstemp's 0600 would create files that only their owner can read.
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""What a forked process must do before anything else: it has none of the other threads, whatever they were doing."""
+"""Functions that a forked process must run first, since it lacks the other threads, whatever they were doing."""
 
 import os
 import threading
@@ -7,13 +7,13 @@ from weakref import WeakSet
 
 
 def in_forked_children(function: Callable[[], None]) -> None:
-    """Run a function in every process that is forked from now on; where the system has no fork, nothing."""
+    """Run a function in every process that is forked from now on, if the system has fork."""
     if hasattr(os, "fork"):
         os.register_at_fork(after_in_child=function)
 
 
 class ForkSafeLock:
-    """A lock that is replaced in forked processes, where the thread that held it may not exist: ``with it.lock:``.
+    """A lock that is replaced in forked processes, since its holder may not exist there: ``with it.lock:``.
 
     This package takes all its locks from here. ``it.lock`` is the lock itself, which Ctrl-C can't leave locked.
     """
@@ -23,7 +23,7 @@ class ForkSafeLock:
         locks.add(self)
 
     def renew(self) -> None:
-        """Begin with a lock that nobody holds; reentrant, since the garbage collector may need it at any time."""
+        """Create a free lock; it is reentrant, since the garbage collector may need it at any time."""
         self.lock = threading.RLock()
 
 

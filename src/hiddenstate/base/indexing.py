@@ -15,12 +15,12 @@ FrozenIndex = int | slice | range | tuple[int, ...] | None
 
 
 def freeze(index: Index, name: str) -> FrozenIndex:
-    """Turn any way of choosing into an immutable one; ``name`` is the argument's, for the error.
+    """Convert any index to an immutable one; ``name`` is the argument's name, for errors.
 
     Raises:
-        ArgumentTypeError: it is neither an int, a slice, a sequence of ints nor None.
-        ArgumentError: it is a slice of step 0.
-        DtypeError: it is a tensor whose numbers can't be read as they are.
+        ArgumentTypeError: it is not an int, a slice, a sequence of ints or None.
+        ArgumentError: it is a slice with step 0.
+        DtypeError: it is a tensor whose values can't be read.
 
     >>> freeze([0, 1, 2], "t")
     (0, 1, 2)
@@ -52,12 +52,12 @@ def _whole(value: object) -> int:
     if isinstance(value, bool | np.bool_) or (isinstance(value, Tensor) and value.dtype.is_floating_point):
         raise TypeError
     if isinstance(value, Tensor) and (value.dim() or value.is_meta or str(value.dtype) == "torch.bool"):
-        raise TypeError  # operator.index would take a tensor of one element, whatever its rank
+        raise TypeError  # operator.index would accept a one-element tensor of any rank
     return operator.index(value)  # type: ignore[arg-type]
 
 
 def resolve(index: FrozenIndex, size: int, name: str) -> Sequence[int]:
-    """Positions chosen out of ``range(size)``; negative ones count from the end. A range where they are one.
+    """Return the chosen positions in ``range(size)``, as a range if possible; negative ones count from the end.
 
     Raises:
         IndexRangeError: a position is out of range.
@@ -74,7 +74,7 @@ def resolve(index: FrozenIndex, size: int, name: str) -> Sequence[int]:
         if -size <= index < size:
             return [index % size]
         index = (index,)
-    ends = (index[0], index[-1]) if isinstance(index, range) and index else index  # of a range no others are looked at
+    ends = (index[0], index[-1]) if isinstance(index, range) and index else index  # for a range the ends are enough
     for k in ends:
         if not -size <= k < size:
             allowed = f"it must be in 0..{size - 1}" if size else "nothing can be chosen"
@@ -83,12 +83,12 @@ def resolve(index: FrozenIndex, size: int, name: str) -> Sequence[int]:
         return index
     chosen = [k % size for k in index]
     if len(set(chosen)) < len(chosen):
-        raise ArgumentError(f"{name}={shorten(chosen)} names a position twice; name each one once")
+        raise ArgumentError(f"{name}={shorten(chosen)} repeats a position; list each one only once")
     return chosen
 
 
 def ascending(positions: Sequence[int]) -> Sequence[int]:
-    """The same positions, the smallest first; a range stays one.
+    """Return the positions in ascending order; a range stays a range.
 
     >>> ascending(range(4, 0, -2))
     range(2, 6, 2)
@@ -99,7 +99,7 @@ def ascending(positions: Sequence[int]) -> Sequence[int]:
 
 
 def count(positions: Sequence[int]) -> int:
-    """How many there are, also of ranges for which `len` has no number.
+    """Return the number of positions, even for ranges that are too long for `len`.
 
     >>> count(range(2**70))
     1180591620717411303424
@@ -110,7 +110,7 @@ def count(positions: Sequence[int]) -> int:
 
 
 def resolve_one(index: object, size: int, name: str) -> int:
-    """One position out of ``range(size)``.
+    """Return one position in ``range(size)``.
 
     Raises:
         IndexRangeError: it is out of range.

@@ -1,4 +1,4 @@
-"""Names and functions that are imported when they are first used, as what they need takes long to load."""
+"""Lazy imports: names and functions that are imported on first use, because their dependencies load slowly."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -7,12 +7,12 @@ from typing import Any
 
 
 def on_first_use(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return a ``__getattr__`` for a package, which imports each of these names when it is first used, and keeps it.
+    """Return a ``__getattr__`` for a package, which imports each of these names on first use and caches it.
 
     Args:
-        package: its full name.
-        homes: each name, and its module, relative to the package; ``"module:other"`` if it is called ``other`` there,
-            ``"module:"`` if it is the module itself.
+        package: the package's full name.
+        homes: maps each name to its module, relative to the package: ``"module:other"`` if it is called ``other``
+            there, ``"module:"`` if it is the module itself.
     """
 
     def found(name: str) -> Any:

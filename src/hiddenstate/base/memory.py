@@ -1,7 +1,7 @@
-"""Checks that tensors still have their memory, and a base class of modules that checks theirs.
+"""Checks that tensors still have their memory, and a base class of modules that check their own.
 
-``tensor.untyped_storage().resize_(0)`` frees what a tensor refers to, as some libraries do to save memory. Many of
-torch's functions read such a tensor without looking, and the process dies.
+``tensor.untyped_storage().resize_(0)`` frees a tensor's memory, as some libraries do to save space. Many torch
+functions read such a tensor unchecked, which crashes the process.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ def check_memory_of(named: Iterable[tuple[str, Any]]) -> None:
     """Check every tensor among named values, in tuples, lists, mappings and packed sequences too.
 
     Raises:
-        DtypeError: the memory of one was freed.
+        DtypeError: a tensor's memory was freed.
     """
     for name, value in named:
         if isinstance(value, Tensor):
@@ -34,7 +34,7 @@ def check_module_memory(module: nn.Module) -> None:
     """Check every parameter and buffer of a module.
 
     Raises:
-        DtypeError: the memory of one was freed.
+        DtypeError: a tensor's memory was freed.
     """
     check_memory_of(module.named_parameters(remove_duplicate=False))
     check_memory_of(module.named_buffers(remove_duplicate=False))
@@ -52,5 +52,5 @@ class CheckedModule(nn.Module):
         check_memory_of((prefix + name, state_dict.get(prefix + name)) for name in own)
         if not rest[0].get("assign_to_params_buffers", False):
             check_memory_of((f"the module's {prefix}{name}", value) for name, value in own.items())
-        load: Any = super()._load_from_state_dict  # versions of torch say its types differently
+        load: Any = super()._load_from_state_dict  # its type hints differ between versions of torch
         load(state_dict, prefix, *rest)

@@ -12,10 +12,10 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def evaluating(module: nn.Module) -> Block:
-    """Return a block in which a module is in eval mode; afterwards each of its parts has its own mode again.
+    """Return a block in which a module is in eval mode; afterwards each submodule's mode is restored.
 
     Raises:
-        DtypeError: the memory of one of its weights was freed.
+        DtypeError: a weight's memory was freed.
     """
     check_module_memory(module)
     modes = {part: part.training for part in module.modules()}

@@ -1,24 +1,24 @@
-"""The native module, or None on a machine that can't load it, and the blocks that are written in both languages."""
+"""Imports the native module, None if it can't be loaded, and the block classes, which exist in C++ and Python."""
 
 import importlib.util
 import warnings
 from typing import TYPE_CHECKING
 
-absence = "could not be loaded"  # what a message says of a native module that is not there
+absence = "could not be loaded"  # for messages about a missing native module
 
 try:
     from hiddenstate import _native as _native
-except ImportError as error:  # everything still works, in plain torch
+except ImportError as error:  # plain torch is used instead
     _native = None  # type: ignore[assignment]
     if importlib.util.find_spec("hiddenstate._native") is None:
         absence = "could not be loaded: it was not built at installation, which needs GCC 12 or later, or Clang"
         remedy = "Reinstall hiddenstate with one of these compilers to get the native speed"
-    else:  # built for another machine, say
+    else:  # for example, built for a different machine
         absence = f"could not be loaded ({error})"
         remedy = "Reinstalling hiddenstate on this machine usually fixes this"
     warnings.warn(f"hiddenstate's native module {absence}. Everything runs in plain torch. {remedy}", stacklevel=2)
 
-if TYPE_CHECKING:  # other files take these types from here: this one alone imports the native module
+if TYPE_CHECKING:  # other files import these types from here, the only file that imports the native module
     from hiddenstate._native import Block as Block
     from hiddenstate._native import InForce as InForce
     from hiddenstate._native import StreamStep as StreamStep

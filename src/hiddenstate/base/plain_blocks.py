@@ -1,4 +1,4 @@
-"""The blocks of native/python/block.h in plain Python, for machines without the native module.
+"""Python versions of the block classes of native/python/block.h, for machines without the native module.
 
 An exception from a signal handler can strike between any two of these lines. A block that is interrupted while it ends
 then stays open until it is collected.
@@ -17,7 +17,7 @@ _changing = ForkSafeLock()
 
 
 class Switch:
-    """Puts a value into a namespace while blocks are open."""
+    """Sets a value in a namespace while blocks are open."""
 
     def __init__(self, names: dict[Any, Any], name: Any, value: Any) -> None:
         self._names, self._name, self._value, self._before = names, name, value, _MISSING
@@ -36,7 +36,7 @@ class Switch:
 
 
 class InForce:
-    """What is in force from the beginning of a block to its end."""
+    """An entry that is in force from the beginning of a block to its end."""
 
     def __init__(self, block: "Block") -> None:
         self.entries, self._home, self._switches, self._after = block.entries, block.home, block.switches, block._after
@@ -47,7 +47,7 @@ class InForce:
                 one.change(1)
 
     def close(self) -> None:
-        """End it; a second time does nothing."""
+        """End it; a second call does nothing."""
         with _changing.lock:
             if not self._is_open:
                 return
@@ -76,11 +76,11 @@ class Block:
         self.home, self.entries, self.switches, self._before, self._after = home, entries, switches, before, after
 
     def again(self) -> "Block":
-        """Return a block of the same parts."""
+        """Return a new block with the same parts."""
         return Block(self.home, self.entries, self.switches, self._before, self._after)
 
     def open_for_good(self) -> None:
-        """Open the block; it stays open although nobody holds it, until it is entered or closed."""
+        """Open the block until it is entered or closed, even if there are no references to it."""
         if self._now is not None:
             raise RuntimeError("this block is open already: make one for each `with`")
         self._for_good = True
@@ -93,7 +93,7 @@ class Block:
             raise
 
     def close(self) -> None:
-        """End the block; a second time does nothing."""
+        """End the block; a second call does nothing."""
         now, self._now = self._now, None
         if now is not None:
             now.close()

@@ -1,6 +1,6 @@
-"""The door that every file comes in by: what is wrong with a file is one of our errors, with the file's name.
+"""All files are read through here, which turns every problem with a file into one of our errors, with the file's name.
 
-A reader puts all that it does with a file into one block of `reading`. Inside, parsers may raise what they like.
+A reader does all its work on a file inside one `reading` block, in which parsers may raise anything.
 """
 
 import errno
@@ -12,22 +12,22 @@ from pathlib import Path
 
 from hiddenstate.errors import FileFormatError, HiddenStateError, MissingDependencyError
 
-# What a file may hold, unpacked: so many bytes, or so many times its own. Weights are packed to a tenth at the best;
-# those that are all zeros to a thousandth, and are then small.
+# Limits for a file's unpacked size: an absolute one, and a multiple of its packed size. Weights compress to a tenth at
+# best; all zeros compress to a thousandth, but are then small.
 _UNPACKED, _EXPANSION = 1 << 28, 100
-_LONGEST = 500  # characters of a foreign message; some quote what they could not read
-# What the system says of a file that is whole: EINVAL and the like are said to those who look where nothing is.
+_LONGEST = 500  # maximum characters of a foreign message, since some quote the unreadable content
+# System errors about an intact file; EINVAL and others can instead mean that damaged content was followed.
 _DAMAGE = (None, errno.EINVAL, errno.EOVERFLOW, errno.ERANGE)
 
 
 @contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn whatever reading a file raises inside into an error of ours with the file's name.
+    """Turn any exception raised while reading a file into one of our errors, with the file's name.
 
     Raises:
         FileFormatError: anything but the two below was raised, or memory ran out.
-        HiddenStateError: one was raised; the file's name is put before its message where it is missing.
-        OSError: the system refused the file itself.
+        HiddenStateError: raised inside; the file's name is added to its message if missing.
+        OSError: the system refused access to the file.
     """
     try:
         yield
@@ -45,30 +45,30 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def unpacked_limit(path: str | os.PathLike[str]) -> int:
-    """The most bytes that all that lies packed in a file may have."""
+    """Return the maximum total unpacked size of a file in bytes."""
     return max(_UNPACKED, _EXPANSION * Path(path).stat().st_size)
 
 
 def check_zip(path: str | os.PathLike[str]) -> int:
-    """Return how many bytes a zip has, unpacked, before anything in it is.
+    """Return the unpacked size of a zip file in bytes, without unpacking it.
 
     Raises:
-        FileFormatError: they are more than can be in such a file.
+        FileFormatError: it is more than such a file can contain.
     """
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
     size, limit = sum(member.file_size for member in members), unpacked_limit(path)
     if size > limit:
         raise FileFormatError(
-            f"{path} says that it has {size:,} bytes unpacked, which can't be in this file (at most {limit:,})"
+            f"{path} declares {size:,} bytes unpacked, more than this file can contain (at most {limit:,})"
         )
-    # Others are unpacked at once, whatever size is said.
+    # Other methods are unpacked at once, whatever the declared size.
     if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
-        raise FileFormatError(f"{path} is packed in a way that is not read: only deflated zips are")
+        raise FileFormatError(f"{path} uses an unsupported compression method: only deflate is supported")
     return size
 
 
 def _is_of_the_system(error: OSError, path: str | os.PathLike[str]) -> bool:
-    """Whether the file can't be read, rather than what is in it."""
+    """Whether the error is about access to the file rather than its content."""
     plain = isinstance(error, (FileNotFoundError, IsADirectoryError, PermissionError))
     return (plain or error.errno not in _DAMAGE) and error.filename in (None, str(path), os.fspath(path))

@@ -1,8 +1,8 @@
-"""What is in force inside a `with` block: edits, a trace, the choice of a path.
+"""Settings in force inside a `with` block: edits, a trace, the choice of a path.
 
-What a context variable holds is in force in the thread (or asyncio task) that opens the block; what a list holds, in
+Entries of a context variable are in force in the thread (or asyncio task) that opens the block; entries of a list, in
 the whole process. A block ends with its `with`, whatever ends that (an exception, Ctrl-C, the end of a generator in
-another task or thread), and when nobody holds it any more. `native/python/block.h` says how.
+another task or thread), and when it is garbage-collected. For the mechanism see `native/python/block.h`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 else:  # the native class is generic for type checkers only
     Scoped = ContextVar
 
-# Whether any block is open, in any thread: torch.compile cannot look into a ContextVar, but compiles anew where such a
-# plain truth has changed.
+# Whether any block is open, in any thread: torch.compile cannot read a ContextVar, but recompiles when such a plain
+# bool changes.
 any_open = False
 _opening = Switch(globals(), "any_open", True)
 
@@ -33,7 +33,7 @@ class Block(native_module.Block):
     __slots__ = ()
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Return the function with the block around each of its calls."""
+        """Return a function that runs each call of the given one inside the block."""
 
         @wraps(function)
         def within(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -44,17 +44,17 @@ class Block(native_module.Block):
 
 
 def scope(variable: Scoped[T], entries: Sequence[T], switches: Iterable[Switch] = ()) -> Block:
-    """Return a block in which entries are in force; they may end in any order, as those of generators do."""
+    """Return a block in which entries are in force; blocks may end in any order, as with generators."""
     return Block(variable, tuple(entries), (_opening, *switches))
 
 
 def in_force(variable: Scoped[T]) -> list[T]:
-    """Return the entries in force in this context, those of inner blocks last."""
+    """Return the entries in force in this context, with those of inner blocks last."""
     return [entry for block in variable.get() for entry in block.entries]
 
 
 def joined(blocks: Sequence[Block]) -> Block:
-    """Return one block for the entries and switches of several that have the same home and are not open."""
+    """Merge several unopened blocks with the same home into one with all their entries and switches."""
     switches = dict.fromkeys(switch for block in blocks for switch in block.switches)
     return Block(
         blocks[0].home if blocks else None, tuple(entry for block in blocks for entry in block.entries), tuple(switches)
@@ -66,13 +66,13 @@ def lasting(begin: Callable[[], object], end: Callable[[], object]) -> Block:
 
     Args:
         begin: called when the block is entered. If it fails, ``end`` is called too.
-        end: called when the block ends. It is called again if an exception such as KeyboardInterrupt strikes while it
-            runs, so a second call must do no harm.
+        end: called when the block ends. It is called again if an exception such as KeyboardInterrupt interrupts it, so
+            a second call must be harmless.
     """
     return Block(before=begin, after=end)
 
 
 def to_the_end(function: Callable[[], object]) -> None:
-    """Run a function as a whole: if KeyboardInterrupt strikes in it, it is run again before that is raised."""
+    """Run a function to completion: if KeyboardInterrupt interrupts it, it is run again before that is raised."""
     with Block(after=function):
         pass

@@ -1,4 +1,4 @@
-"""Checks that every face shares."""
+"""Checks that all public classes share."""
 
 import importlib
 from typing import Any
@@ -15,10 +15,10 @@ State = tuple[Tensor, Tensor]  # hidden state and cell state
 
 
 def check_tensor(value: object, name: str, like: Tensor) -> Tensor:
-    """Return the value, or refuse it when it is no tensor of the type and on the device of ``like``, a weight.
+    """Return the value; refuse anything but a tensor with the type and device of ``like``, a weight.
 
     Raises:
-        ArgumentTypeError, DtypeError, DeviceError: what is wrong, under the argument's name.
+        ArgumentTypeError, DtypeError, DeviceError: the value does not fit; the message names the argument.
     """
     found = check_plain_tensor(value, name)
     check_alike(found, name, like)
@@ -26,10 +26,10 @@ def check_tensor(value: object, name: str, like: Tensor) -> Tensor:
 
 
 def check_plain_tensor(value: object, name: str) -> Tensor:
-    """Return the value, or refuse it when it is no tensor whose numbers lie in memory one by one.
+    """Return the value; refuse anything but a dense tensor.
 
     Raises:
-        ArgumentTypeError, DtypeError: what it is.
+        ArgumentTypeError, DtypeError: it is not a dense tensor.
     """
     if not isinstance(value, Tensor):
         raise ArgumentTypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
@@ -38,16 +38,16 @@ def check_plain_tensor(value: object, name: str) -> Tensor:
 
 
 def check_alike(value: Tensor, name: str, like: Tensor, *, takes_narrower: bool = False) -> None:
-    """Refuse a tensor that is not of the type and on the device of ``like``, a weight; or whose memory was freed.
+    """Refuse a tensor that differs in type or device from ``like``, a weight, or whose memory was freed.
 
-    With ``takes_narrower`` a narrower type of floating point will do.
+    With ``takes_narrower``, a narrower floating-point type is accepted.
 
     Raises:
-        DtypeError, DeviceError: what is wrong.
+        DtypeError, DeviceError: the tensor does not fit.
     """
     fits = takes_narrower and torch.promote_types(value.dtype, like.dtype) == like.dtype
     if value.dtype != like.dtype and not (value.is_floating_point() and (fits or autocasts(like.device.type))):
-        said = "RNN input" if name == "input" else name  # torch's words, which others' tests look for
+        said = "RNN input" if name == "input" else name  # torch's wording, which other projects' tests match
         of = f" with .to({like.dtype})" if " " in name else f": {name}.to({like.dtype})"
         cure = f"Convert {name}{of}"
         raise DtypeError(
@@ -63,10 +63,10 @@ def check_alike(value: Tensor, name: str, like: Tensor, *, takes_narrower: bool 
 
 
 def check_dense(value: Tensor, name: str) -> None:
-    """Refuse a tensor whose numbers do not lie in memory one by one: sparse, nested, quantised, of oneDNN's layout.
+    """Refuse a tensor that is not dense: sparse, nested, quantised, or in oneDNN's layout.
 
     Raises:
-        DtypeError: it is one.
+        DtypeError: it is not dense.
     """
     if value.is_nested:
         raise DtypeError(
@@ -79,17 +79,17 @@ def check_dense(value: Tensor, name: str) -> None:
 
 
 def check_memory(value: Tensor, name: str) -> None:
-    """Refuse a tensor whose storage was freed, or cut shorter than what the tensor reads of it.
+    """Refuse a tensor whose storage was freed, or is too short for the tensor.
 
     Raises:
-        DtypeError: it was.
+        DtypeError: its storage is too short.
     """
-    # Other classes have their own storage or none, as have tensors inside of transforms and compilers.
+    # Other classes have special storage or none, and so do tensors inside transforms and compilers.
     if type(value) not in (Tensor, Parameter) or torch.compiler.is_compiling() or torch._C._is_tracing():
         return
     if torch._C._functorch.is_functorch_wrapped_tensor(value) or not value.numel() or value.layout is not torch.strided:
         return
-    last = value.numel() - 1  # where its last number lies; where they have gaps, or are expanded, strides tell
+    last = value.numel() - 1  # the offset of the last element; for strided tensors see below
     if not value.is_contiguous():
         last = sum((size - 1) * step for size, step in zip(value.shape, value.stride(), strict=True))
     there, read = value.untyped_storage().nbytes(), (value.storage_offset() + last + 1) * value.itemsize
@@ -109,17 +109,17 @@ def check_lengths(lengths: Tensor | None, T: int) -> None:
     """Refuse lengths outside 0..T.
 
     Raises:
-        ArgumentError: which they are.
+        ArgumentError: a length is out of range.
     """
     if lengths is not None and lengths.numel() and (int(lengths.min()) < 0 or int(lengths.max()) > T):
         raise ArgumentError(f"lengths must be in 0..T = 0..{T}, got {shorten(lengths.tolist())}")
 
 
 def check_pair(value: object, name: str) -> tuple[object, object]:
-    """Return the two parts of a state, or refuse it when it is no pair.
+    """Return the two parts of a state; refuse anything but a pair.
 
     Raises:
-        ArgumentTypeError: it is something else than a tuple or list of two.
+        ArgumentTypeError: it is not a tuple or list of two.
     """
     if isinstance(value, (tuple, list)) and len(value) == 2:
         return value[0], value[1]
@@ -128,10 +128,10 @@ def check_pair(value: object, name: str) -> tuple[object, object]:
 
 
 def optional_package(name: str, extra: str, purpose: str) -> Any:
-    """Import a package that not everyone needs.
+    """Import an optional package.
 
     Raises:
-        MissingDependencyError: it is not installed; the message says which extra brings it.
+        MissingDependencyError: it is not installed; the message names the extra that installs it.
     """
     try:
         return importlib.import_module(name)

@@ -1,6 +1,6 @@
-"""The door that every file goes out by: what the system won't write is one of our errors, with the file's name.
+"""All files are written through here, which turns system errors into ours, with the file's name.
 
-A writer puts all that it does on the disk into one block of `writing`.
+A writer does all its work on the disk inside one `writing` block.
 """
 
 import errno
@@ -17,11 +17,11 @@ _FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if 
 
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn what the system says against writing a file or a folder inside into an error of ours with its name.
+    """Turn system errors while writing a file or folder into one of our errors, with its name.
 
     Raises:
         FileWriteError: the system refused it.
-        OSError: what was raised is not about this file, but about one that is read, say; or nobody reads the pipe.
+        OSError: the error is not about this file, but about one being read, for example; or a pipe has no reader.
     """
     try:
         yield
@@ -34,22 +34,22 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def refusal(path: str | os.PathLike[str], number: int) -> FileWriteError:
-    """Return the error that says why a file can't be written, by the system's number of it."""
+    """Return the error for a file that can't be written, by the system's error number."""
     what_to_do = ""
     if number in _FORBIDDEN:
-        what_to_do = "; give another place, or the right to write there"
+        what_to_do = "; choose a different place, or allow writing there"
     elif number in _FULL:
-        what_to_do = "; make room, or give another place"
+        what_to_do = "; make room, or choose a different place"
     error = FileWriteError(f"cannot write {path}: {os.strerror(number)}{what_to_do}")
     error.errno = number
     return error
 
 
 def check_writable(path: Path) -> None:
-    """Refuse to replace a file, a folder or what is in it where it is marked as read-only, though renaming would do.
+    """Refuse to replace a read-only file, folder or folder content, although a rename would succeed.
 
     Raises:
-        PermissionError: it is.
+        PermissionError: something is read-only.
     """
     held = [path, *(path.iterdir() if path.is_dir() else ())]
     for each in held:

@@ -1,5 +1,5 @@
-"""What a kind of cell is. One file for each kind; everything else takes names, order, equations and derivative from it.
+"""The kinds of cells, one file for each; all other code takes names, order, equations and derivative from here.
 
-- `cell.py`: `Cell`, the description that every kind fills in, and the tensors that a step works on
+- `cell.py`: `Cell`, the description that every kind fills in, and the weights of a step
 - `lstm.py`: the LSTM
 """

@@ -1,4 +1,4 @@
-"""`Cell`: what a kind of recurrent cell is, as data and three functions of one step."""
+"""`Cell`: describes a kind of recurrent cell, as data and three functions of one step."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Weights(NamedTuple):
 
 @dataclass(frozen=True)
 class Gate:
-    """A gate: its letter, what it is called, and the function applied to its pre-activation."""
+    """A gate: its letter, its name, and the function applied to its pre-activation."""
 
     name: str
     meaning: str
@@ -36,7 +36,7 @@ class Gate:
 
     @property
     def symbol(self) -> str:
-        """How equations write the activation: tanh or σ."""
+        """The activation in equations: tanh or σ."""
         return "tanh" if self.activation == "tanh" else SIGMA
 
     def slope(self, value: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ class State:
     terms: tuple[tuple[str, ...], ...]
 
     def equation(self, times: str) -> str:
-        """Write the right-hand side, with this sign between factors."""
+        """Write the right-hand side, with the given sign between factors."""
         return " + ".join(times.join(term) for term in self.terms)
 
 
@@ -76,17 +76,17 @@ class Cell:
     """A kind of cell.
 
     Attributes:
-        name: such as ``"LSTM"``.
+        name: the cell's name, such as ``"LSTM"``.
         gates: in the order in which torch stacks them in ``weight_ih`` and ``weight_hh``.
         states: in the order in which a step computes them. The last one is the output, before any projection.
         memory: the state that carries information from step to step.
-        candidate: the gate that holds what may be written to memory.
-        step: ``step(xg, h, c, weights, see)`` computes one step: the input's part of the pre-activations
-            ``[N, G*H]`` and the states before, to the states after, in torch's order. Calls ``see(name, value)`` on
-            every quantity and uses what it returns.
+        candidate: the gate whose value may be written to memory.
+        step: ``step(xg, h, c, weights, see)`` computes one step, from the input's part of the pre-activations ``[N,
+            G*H]`` and the previous states to the new ones, in torch's order. It calls ``see(name, value)`` on every
+            quantity and uses what it returns.
         slopes: ``slopes(values)`` returns, for each state, its partial derivative by every gate and state in its
-            equation. The values are those of a step, with the states before it as ``c_prev``.
-        split: ``split(values)`` returns what the step keeps, writes and shows.
+            equation. The values are those of a step, with the previous states as ``c_prev``.
+        split: ``split(values)`` returns what the step keeps, writes and outputs.
     """
 
     name: str
@@ -115,7 +115,7 @@ class Cell:
 
     @property
     def meanings(self) -> dict[str, str]:
-        """What each letter stands for."""
+        """The meaning of each letter."""
         return {gate.name: gate.meaning for gate in self.gates} | {state.name: state.meaning for state in self.states}
 
     def state_read_by(self, gate: str) -> str:
@@ -135,5 +135,5 @@ def secant(c: Tensor) -> Tensor:
 
 
 def ignore(_name: str, value: Tensor) -> Tensor:
-    """Pass a value through: the hook of a step that nothing observes."""
+    """Return the value unchanged: the hook for a step without an observer."""
     return value

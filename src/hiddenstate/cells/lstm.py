@@ -1,4 +1,4 @@
-"""The LSTM cell: the only place in Python that knows its gate order, its equations and their derivative.
+"""The LSTM cell: the only Python code that defines its gate order, equations and derivative.
 
 Hochreiter & Schmidhuber (1997), "Long Short-Term Memory", with the forget gate of Gers, Schmidhuber & Cummins (2000),
 "Learning to Forget", and optionally the projection of Sak, Senior & Beaufays (2014), in the form and with the names
@@ -19,8 +19,8 @@ def step(xg: Tensor, h: Tensor, c: Tensor, w: Weights, see: ValueHook) -> tuple[
 
     Args:
         xg: the input's part of the four pre-activations, W_i*·x + b_i*, ``[N, 4H]``.
-        h: hidden state of the step before, ``[N, P]``.
-        c: cell state of the step before, ``[N, H]``.
+        h: the previous hidden state, ``[N, P]``.
+        c: the previous cell state, ``[N, H]``.
         w: the weights.
         see: called with the name and the value of each quantity; its return value is used instead.
 
@@ -58,7 +58,7 @@ def _split(v: Mapping[str, Tensor]) -> MemorySplit:
 
 
 def _tanh(values: Tensor) -> Tensor:
-    """Compute tanh from the sigmoid, which torch does not spread over threads for a few numbers."""
+    """Compute tanh from the sigmoid, which torch does not parallelise for small tensors."""
     return torch.sigmoid(2 * values) * 2 - 1
 
 

@@ -1,4 +1,4 @@
-"""What to change in a run. Nothing here runs anything: the engine applies edits, and `LSTM.edit` opens their block.
+"""Edits of a run, as data. Nothing here runs anything: the engine applies edits, and `LSTM.edit` puts them in force.
 
 - `edit.py`: edits as frozen data
 - `resolve.py`: edits resolved against one call

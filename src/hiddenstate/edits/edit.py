@@ -1,9 +1,9 @@
-"""Edits: what to change in a run, as frozen data.
+"""Edits of a run, as frozen data.
 
 An `Edit` says: at this *place* (``"l0.f"``), for these units, steps and batch rows, replace, scale or shift the
-value. Units, step and row can stand in the place's string, too: ``"l0.f[3]@7"``. Nothing here runs anything:
-`hiddenstate.LSTM.edit` opens a block in which the edits hold, and the scan applies them. For `hiddenstate.edit`, which
-edits the LSTMs inside a model, the path of a module comes before the place: ``"encoder.rnn.l0.f"``.
+value. Units, step and row can also be part of the place's string: ``"l0.f[3]@7"``. Nothing here runs anything:
+`hiddenstate.LSTM.edit` opens a block in which edits are in force, and the scan applies them. For `hiddenstate.edit`,
+which edits the LSTMs inside a model, a module path precedes the place: ``"encoder.rnn.l0.f"``.
 """
 
 import math
@@ -30,28 +30,28 @@ Scope = Literal["write", "readout"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Edit:
-    """One change of a run. Make one with `zero`, `set`, `scale`, `add`, `clamp` or `patch`.
+    """One change of a run. Create one with `zero`, `set`, `scale`, `add`, `clamp` or `patch`.
 
     Attributes:
-        place: what is changed, such as ``"l0.f"``, ``"l1r.c"`` or, before the activation, ``"l0.f_pre"``; for an LSTM
-            inside a model with the path of its module, ``"encoder.l0.f"``. An address such as ``"l1.c[125]@7,n=2"`` is
-            taken apart into ``place``, ``unit``, ``t`` and ``row``.
+        place: what to change, such as ``"l0.f"``, ``"l1r.c"`` or, before the activation, ``"l0.f_pre"``; for an LSTM
+            inside a model, with its module path, ``"encoder.l0.f"``. An address such as ``"l1.c[125]@7,n=2"`` is split
+            into ``place``, ``unit``, ``t`` and ``row``.
         kind: the new value is ``value`` (set), ``old * value`` (scale), ``old + value`` (add), or the nearest to the
             old one between ``value`` and ``upper`` (clamp).
         value: a number, or a tensor that broadcasts against the chosen ``[steps, rows, units]``.
-        unit: which units (all when None).
-        t: which time steps, counted as in the input, also for the reverse direction (all when None).
-        row: which rows of the batch (all when None).
+        unit: the units to change; all if None.
+        t: the time steps to change, in the order of the input even for the reverse direction; all if None.
+        row: the batch rows to change; all if None.
         upper: the upper bound of a clamp.
-        scope: ``"write"``: the change goes on through time. ``"readout"``: only this step's output (and what lies
-            above it) is made with it, and the state that the step hands on is the one without it.
+        scope: ``"write"``: the change propagates through time. ``"readout"``: it affects only this step's output (and
+            the layers above), and the step passes on the unchanged state.
 
-    A negative ``t`` counts from the end of the whole input, also where a row ends earlier; past a row's end an edit
-    does nothing. Tensors are held, not copied, so that gradients reach them.
+    A negative ``t`` counts from the end of the whole input, even if a row ends earlier; past a row's end an edit does
+    nothing. Tensors are not copied, so that gradients reach them.
 
     Raises:
         ArgumentError: unknown kind or scope; crossed bounds; a number too large for a float; units, steps or rows both
-            in the address and beside it.
+            in the address and as arguments.
         NameUnknownError: the place is written as an address that cannot be read.
         ArgumentTypeError: a value that is neither a real number nor a real tensor, or an index of a wrong type.
         DtypeError: a tensor that is sparse, nested or quantized.
@@ -73,7 +73,7 @@ class Edit:
             raise ArgumentError(
                 f"unknown scope {shorten(self.scope)}: expected 'write' (propagates) or 'readout' (this output only)"
             )
-        # A frozen dataclass lets only this way in, and only here: what was given is brought into an immutable form.
+        # The only way to set fields of a frozen dataclass; it is used only here, to make the arguments immutable.
         object.__setattr__(self, "value", _value(self.value))
         object.__setattr__(self, "upper", _value(self.upper))
         if isinstance(self.value, float) and self.kind == "clamp" and not self.value <= self.upper:
@@ -89,14 +89,14 @@ class Edit:
 
 
 class Source(Protocol):
-    """The record of one LSTM's run, which edits copy from: a `hiddenstate.Trace`."""
+    """The record of one LSTM's run, from which edits copy values: a `hiddenstate.Trace`."""
 
     @property
     def batch(self) -> int:
-        """Rows of the batch."""
+        """The number of batch rows."""
 
     def row_length(self, row: int = 0) -> int:
-        """Return the real time steps of one row."""
+        """Return the number of real time steps of one row."""
 
     def pick(
         self, name: str, *, t: Index = None, row: Index = None, unit: Index = None
@@ -105,7 +105,7 @@ class Source(Protocol):
 
 
 class ModelSource(Protocol):
-    """The record of a model's run, which edits copy from: a `hiddenstate.ModelTrace`."""
+    """The record of a model's run, from which edits copy values: a `hiddenstate.ModelTrace`."""
 
     def trace_at(self, path: str) -> Source:
         """Return the record of the LSTM at a module path; with an empty path, that of the only LSTM."""
@@ -120,7 +120,7 @@ def zero(place: str, *, unit: Index = None, t: Index = None, row: Index = None, 
     return Edit(place, "set", 0.0, **_indices(unit, t, row), scope=scope)
 
 
-def set(  # noqa: A001 (hs.set reads as what it does)
+def set(  # noqa: A001 (hs.set says what it does)
     place: str,
     to: float | Tensor,
     *,
@@ -169,7 +169,7 @@ def clamp(
     row: Index = None,
     scope: Scope = "write",
 ) -> Edit:
-    """Keep the place between two bounds: what lies outside becomes the nearer one.
+    """Clamp the place between two bounds.
 
     Raises:
         ArgumentError: the bounds are crossed, or not a number.
@@ -191,20 +191,20 @@ def patch(
     """Set the place to the values that it had in another run.
 
     Args:
-        place: what is changed, and what is read from the source.
-        source: the trace of the other run: of an LSTM, or of a model, whose trace at the place's path is read. It must
+        place: what to change, and what to read from the source.
+        source: the trace of the other run, of an LSTM or of a model, whose trace at the place's path is read. It must
             have recorded the place at the steps that are read.
-        unit: which units are copied (all when None).
-        t: which steps of this run are changed; when None, those that are read from the source.
-        row: which rows of this run are changed (all when None).
-        source_t: which steps of the source are read: ``t`` when None, or all that it recorded when ``t`` is too.
-        source_row: which rows of the source are read: ``row`` when None. One row serves any number of rows.
+        unit: the units to copy; all if None.
+        t: the steps of this run to change; if None, those read from the source.
+        row: the rows of this run to change; all if None.
+        source_t: the steps to read from the source; if None, ``t``, or all recorded steps if ``t`` is also None.
+        source_row: the rows to read from the source; ``row`` if None. A single row is used for any number of rows.
         scope: as for `Edit`.
 
     Raises:
-        IndexRangeError: the source has no such step, row or unit, did not record the step, or its row ended before it.
+        IndexRangeError: the source has no such step, row or unit, or did not record the step, or its row ended earlier.
         NameUnknownError: the source did not record the place.
-        ArgumentTypeError: the source is no trace.
+        ArgumentTypeError: the source is not a trace.
     """
     place, unit, t, row = _located(place, unit, t, row)
     run, name = _run_at(source, place)
@@ -228,21 +228,21 @@ def mean_ablation(
 ) -> Edit:
     """Set each unit of the place to its mean over all real steps of all rows of another run.
 
-    What the unit says of this input is so taken away, and what it always says is left.
+    This removes the unit's information about this input and leaves its average contribution.
 
     Args:
-        place: what is changed, and what is averaged.
-        source: the trace of the other run: of an LSTM, or of a model, whose trace at the place's path is read.
-        unit: which units (all when None).
-        t: which steps of this run (all when None).
-        row: which rows of this run (all when None).
+        place: what to change and to average.
+        source: the trace of the other run, of an LSTM or of a model, whose trace at the place's path is read.
+        unit: the units to change; all if None.
+        t: the steps of this run to change; all if None.
+        row: the rows of this run to change; all if None.
         scope: as for `Edit`.
 
     Raises:
         NameUnknownError: the source did not record the place.
         IndexRangeError: there is no such unit.
         ArgumentError: the source has no real step.
-        ArgumentTypeError: the source is no trace.
+        ArgumentTypeError: the source is not a trace.
     """
     place, unit, t, row = _located(place, unit, t, row)
     run, name = _run_at(source, place)
@@ -265,23 +265,24 @@ def resample_ablation(
     row: Index = None,
     scope: Scope = "write",
 ) -> Edit:
-    """Set the place to what it was, at the same steps, in rows of another run that are drawn at random.
+    """Set the place to its values at the same steps of randomly drawn rows of another run.
 
-    Each of ``row`` gets a row of its own, all units from the same one; where ``row`` is None, one row serves all.
+    Each row in ``row`` gets its own drawn row, from which all its units are copied; if ``row`` is None, all rows share
+    one.
 
     Args:
-        place: what is changed, and what is read from the source.
-        source: the trace of the other run, of an LSTM or of a model; only its rows that are long enough are drawn.
-        seed: of the draw.
-        unit: which units (all when None).
-        t: which steps; when None, those that the source recorded.
-        row: which rows of this run (all when None); counted from 0.
+        place: what to change, and what to read from the source.
+        source: the trace of the other run, of an LSTM or of a model; only rows that are long enough are drawn.
+        seed: the seed of the draw.
+        unit: the units to change; all if None.
+        t: the steps to change; if None, all steps that the source recorded.
+        row: the rows of this run to change, as non-negative numbers; all if None.
         scope: as for `Edit`.
 
     Raises:
-        IndexRangeError: the source has no such step or unit, or no row that is long enough.
+        IndexRangeError: the source has no such step or unit, or has no row that is long enough.
         NameUnknownError: the source did not record the place.
-        ArgumentTypeError: rows are not counted, the seed is no int, or the source is no trace.
+        ArgumentTypeError: rows are not listed by number, the seed is not an int, or the source is not a trace.
         ArgumentError: the seed is out of range.
     """
     seed = check_seed(seed)
@@ -300,7 +301,7 @@ def resample_ablation(
 
 
 def _run_at(source: Source | ModelSource, place: str) -> tuple[Source, str]:
-    """Return the record that a place is read from, and the place's name in it."""
+    """Return the record from which a place is read, and the place's name in it."""
     path, name = split_path(place) if isinstance(place, str) else ("", place)
     trace_at, pick = getattr(source, "trace_at", None), getattr(source, "pick", None)
     if not callable(trace_at) and not callable(pick):
@@ -326,14 +327,16 @@ def _indices(unit: Index, t: Index, row: Index) -> dict[str, Any]:
 
 
 def _located(place: str, unit: Index, t: Index, row: Index) -> tuple[str, Index, Index, Index]:
-    """Take an address apart; what is said beside it must not be said in it."""
+    """Split an address; nothing may be given both in it and as an argument."""
     if not is_address(place):
         return place, unit, t, row
     address = parse_address(place)
     found: list[Index] = []
     for name, inside, beside in zip(("unit", "t", "row"), address[1:], (unit, t, row), strict=True):
         if inside is not None and beside is not None:
-            raise ArgumentError(f"{place!r} says {name} already, and {name}={beside!r} is given: say it once")
+            raise ArgumentError(
+                f"{place!r} already contains {name}, but {name}={beside!r} is also given: give it only once"
+            )
         found.append(beside if inside is None else inside)
     return address.place, found[0], found[1], found[2]
 

@@ -1,4 +1,4 @@
-"""Resolves edits against one call: checks their names, and makes indices of their steps, rows and units."""
+"""Resolves edits against one call: checks their names, and converts their steps, rows and units to indices."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from hiddenstate.structure.sizes import Sizes
 
 @dataclass(frozen=True)
 class Span:
-    """Which time steps a scan covers: ``start .. start + T - 1``; ``open_end`` when more may follow (a stream)."""
+    """The time steps of a scan: ``start .. start + T - 1``; ``open_end`` if more may follow (in a stream)."""
 
     T: int
     start: int = 0
@@ -26,7 +26,7 @@ class Span:
 
     @property
     def stop(self) -> int:
-        """The time step behind the last."""
+        """The time step after the last one."""
         return self.start + self.T
 
 
@@ -36,22 +36,22 @@ class ResolvedEdit:
 
     place: Place
     edit: Edit
-    value: Tensor  # broadcasts against [steps, rows, units], three axes
-    position: Mapping[int, int]  # time step of this call, from 0, to index of the step among the edit's steps
+    value: Tensor  # three axes, broadcasts against [steps, rows, units]
+    position: Mapping[int, int]  # maps a time step of this call, from 0, to its index among the edit's steps
     rows: Sequence[int]
     units: Sequence[int]
 
     @cached_property
     def _chosen(self) -> tuple[Tensor, Tensor]:
-        """Rows ``[rows, 1]`` and units ``[units]`` as indices."""
-        # On CPU whatever the default device is: such indices serve tensors on any.
+        """Return the rows ``[rows, 1]`` and units ``[units]`` as indices."""
+        # On the CPU whatever the default device: such indices work for tensors on any device.
         rows, units = (
             torch.tensor(list(chosen), dtype=torch.int64, device="cpu") for chosen in (self.rows, self.units)
         )
         return rows[:, None], units
 
     def apply(self, old: Tensor, t: int) -> Tensor:
-        """Value ``[N, H]`` of the place at step t after this edit."""
+        """Return the value ``[N, H]`` of the place at step t after this edit."""
         part = old[self._chosen]
         value = self.value[self.position[t] if len(self.value) > 1 else 0].to(old)
         new = {
@@ -67,10 +67,10 @@ def resolve_edits(edits: Iterable[Edit], sizes: Sizes, x: Tensor, span: Span) ->
     """Resolve edits against one call of ``x [T, N, C]``, and refuse those that do not fit it.
 
     Raises:
-        NameUnknownError: an edit's place is none of this LSTM's.
+        NameUnknownError: this LSTM has no such place.
         IndexRangeError: a step, row or unit does not exist.
         ArgumentError: a value does not broadcast against the chosen block.
-        DtypeError, DeviceError: a value's memory was freed, or it has no numbers (meta), and the input has.
+        DtypeError, DeviceError: a value's memory was freed, or it is on the meta device while the input is not.
     """
     given = list(edits)
     places = {
@@ -85,9 +85,9 @@ def resolve_edits(edits: Iterable[Edit], sizes: Sizes, x: Tensor, span: Span) ->
 
 
 def values_of_numbers(edits: Sequence[Edit], dtype: torch.dtype) -> list[Tensor | None]:
-    """Return the value ``[1, 1, 1]`` of each edit that has a number, in a type; None of those that have a tensor.
+    """Return the value ``[1, 1, 1]`` of each edit with a number, in a type; None for edits with a tensor.
 
-    All are made at once: a sweep has hundreds, and making a tensor takes longer than what is computed with it.
+    They are created at once: a sweep has hundreds, and creating a tensor takes longer than computing with it.
     """
     numbers = [edit.value for edit in edits if not isinstance(edit.value, Tensor)]
     made = iter(torch.tensor(numbers, dtype=dtype, device="cpu").reshape(len(numbers), 1, 1, 1).unbind())
@@ -100,8 +100,8 @@ def _tensor_value(edit: Edit, x: Tensor) -> Tensor:
     check_memory(value, f"the value of the edit of {edit.place!r}")
     if value.is_meta and not x.is_meta:
         raise DeviceError(
-            f"the value of the edit of {edit.place!r} is on the meta device, which has no numbers, and the "
-            f"input is on {x.device}: make it there"
+            f"the value of the edit of {edit.place!r} is on the meta device, which has no values, but the input is on "
+            f"{x.device}: create it there"
         )
     return value.reshape((1,) * (3 - value.dim()) + value.shape)
 
@@ -116,14 +116,14 @@ def _resolve_edit(edit: Edit, place: Place, value: Tensor, sizes: Sizes, N: int,
     position = _positions(times, span)
     if len(value) > 1 and max(position.values(), default=0) >= len(value):
         raise ArgumentError(
-            f"the edit of {edit.place!r} holds values for {len(value)} steps, and the stream has gone on to its step "
-            f"{max(position) + span.start}; choose the steps with t= that the values are for"
+            f"the edit of {edit.place!r} has values for {len(value)} steps, but the stream has reached step "
+            f"{max(position) + span.start}; choose the steps of the values with t="
         )
     return ResolvedEdit(place, edit, value, position, rows, units)
 
 
 def _positions(times: Sequence[int], span: Span) -> dict[int, int]:
-    """Where the steps of the span, counted from its start, stand among the times."""
+    """Map the steps of the span, counted from its start, to their indices among the times."""
     if isinstance(times, range):  # which may be far longer than the span
         return {k: times.index(t) for k, t in enumerate(range(span.start, span.stop)) if t in times}
     return {t - span.start: k for k, t in enumerate(times) if span.start <= t < span.stop}
@@ -136,7 +136,7 @@ def _resolve_times(t: FrozenIndex, span: Span) -> Sequence[int]:
         return range(span.stop)
     if isinstance(t, slice):
         return _resolve_slice(t, span)
-    chosen = (t,) if isinstance(t, int) else t  # steps that lie ahead are waited for
+    chosen = (t,) if isinstance(t, int) else t  # steps may be still to come
     ends = (chosen[0], chosen[-1]) if isinstance(chosen, range) and chosen else chosen
     if min(ends, default=0) < 0:
         raise _no_end(t)

@@ -1,6 +1,6 @@
-"""Computes a call: tensors in, tensors out. It knows no module, no trace and no file.
+"""Computes a call: tensors in, tensors out. It depends on no module, trace or file.
 
-- `call.py`: `Call`, the one description of a call, and `Result`; `record.py`: what to record of it
+- `call.py`: `Call`, the canonical description of a call, and `Result`; `record.py`: what to record of it
 - `inputs.py`: reads the arguments of a call: checks them and brings them into one form; `border_states.py`: the states
   after resets, in one form
 - `dispatch.py`: decides which path computes: the first of `PATHS` whose conditions return no reason against the call
@@ -12,7 +12,8 @@
   `native_path.py`: the paths that use them; `operator.py`: the native call as one operator, for torch.compile
 - `fast.py`: a shortcut for plain calls, tried before dispatch
 - `torch_path.py`, `autocast.py`: torch's own LSTM; calls under autocast
-- `int8.py`, `int8_path.py`: int8 weights: how they are rounded and read; the path that runs on them
-- `packed.py`: single steps of all layers on packed weights; `flat_weights.py`: the weights in one piece, for cuDNN
-- `dropout.py`: dropout masks with torch's draws
+- `int8.py`, `int8_path.py`: int8 weights: how they are quantised and read; the path that uses them
+- `packed.py`: single steps of all layers on packed weights; `flat_weights.py`: the weights in one block of memory, for
+cuDNN
+- `dropout.py`: dropout masks with the same random draws as torch
 """

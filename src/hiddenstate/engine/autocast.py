@@ -10,7 +10,7 @@ from hiddenstate.engine.call import Call, tensors_needing_gradients, with_leaves
 
 
 def asks_for_bfloat16(call: Call) -> bool:
-    """Whether autocast is on for the CPU, to bfloat16, and serves the types of this call."""
+    """Whether autocast to bfloat16 is on for the CPU and applies to the types of this call."""
     if not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") is not torch.bfloat16:
         return False
     return all(
@@ -19,15 +19,16 @@ def asks_for_bfloat16(call: Call) -> bool:
 
 
 def cast(call: Call) -> Call:
-    """The call in bfloat16; what autocast would do before each product."""
+    """Return the call in bfloat16, cast as autocast would before each product."""
     return with_leaves(call, [None if value is None else value.bfloat16() for value in tensors_needing_gradients(call)])
 
 
 def result_types(call: Call, packed: PackedSequence | None) -> tuple[torch.dtype, torch.dtype] | None:
-    """Types of the hidden states and of the cell states that torch's layer returns under autocast on the CPU.
+    """Return the types of hidden and cell states that torch's layer returns under autocast on the CPU.
 
     None if the computed types are right already. For packed sequences and projections torch runs step by step, and
-    autocast casts only the matrix products: cell states keep a wider type, as do hidden states that no product makes.
+    autocast casts only the matrix products: cell states keep a wider type, and so do hidden states that are not the
+    result of a product.
     """
     if not torch.is_autocast_enabled("cpu") or not call.x.is_cpu:
         return None
@@ -46,7 +47,7 @@ def _runs_as_padded(packed: PackedSequence) -> bool:
 
 @cache
 def _pads_even_rows(dtype: torch.dtype, _uses_onednn: bool) -> bool:
-    """Whether this version of torch does, under autocast to a type: a tiny call tells, by the type of its output."""
+    """Whether this version of torch does so under autocast to a type, tested by the output type of a tiny call."""
     state, w, b = (torch.zeros(shape, dtype=torch.float32, device="cpu") for shape in ((1, 1, 1), (4, 1), (4,)))
     even = torch.ones(1, dtype=torch.int64, device="cpu")
     with _disable_current_modes(), torch.no_grad():

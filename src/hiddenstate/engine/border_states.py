@@ -1,7 +1,7 @@
-"""The states that rows get at borders (``reset_to=``), as they are given, in the one form that a call has.
+"""Converts the states that rows are reset to (``reset_to=``) to their canonical form.
 
-Three forms are taken: one state for all borders, one for each row, one for each step of each row. The one form is a
-view of them, copied only where batch and time must change places, and torch differentiates that.
+Three forms are accepted: one state for all borders, one for each row, or one for each step of each row. The canonical
+form is a view, copied only if batch and time must be transposed, and torch differentiates it.
 """
 
 from torch import Tensor
@@ -17,7 +17,7 @@ _AXES = {"TN": ("L*D", "L*D, N", "T, N, L*D"), "NT": ("L*D", "L*D, N", "N, T, L*
 def take(
     reset_to: State | None, reset: Tensor | None, layout: Layout, shape: tuple[int, int], sizes: Sizes, like: Tensor
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Check ``reset_to`` against an input of ``shape`` (T, N) and bring it into the form of `Call.reset_h`.
+    """Check ``reset_to`` against an input of ``shape`` (T, N) and convert it to the form of `Call.reset_h`.
 
     Raises:
         ArgumentError: there is no ``reset``.
@@ -26,7 +26,7 @@ def take(
     if reset_to is None:
         return None, None
     if reset is None:
-        raise ArgumentError("reset_to= says what the state becomes at borders, and reset= where they are: give both")
+        raise ArgumentError("reset_to= gives the states at borders, and reset= where the borders are: give both")
     pair = check_pair(reset_to, "reset_to")
     h, c = (check_tensor(value, f"{name} of reset_to", like) for name, value in zip("hc", pair, strict=True))
     if h.dim() != c.dim():

@@ -1,4 +1,4 @@
-"""The one description of a call, which every path computes, and what it gives."""
+"""The canonical description of a call, which every path computes, and its result."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,40 +16,40 @@ from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.parameters import parameter_names
 from hiddenstate.structure.sizes import Sizes
 
-R = TypeVar("R", bound=tuple[Any, ...])  # what running one layer and direction gives
+R = TypeVar("R", bound=tuple[Any, ...])  # the result of running one layer and direction
 
 
-# Not frozen: that would take three times as long, and one is made in each call and each gradient. Nothing changes it.
+# Not frozen, since that takes three times as long and each call and gradient creates one; it is never changed.
 @dataclass(eq=False)
 class Call:
-    """One call in canonical form: time first, batched, every shape checked. Never changed: `replace` makes another.
+    """One call in canonical form: time first, batched, every shape checked. Never changed: `replace` makes a new one.
 
     Args:
         sizes: sizes of what runs: of the whole LSTM, or of one layer and direction of it.
         weights: weights of each layer and direction, in the order of ``layer_directions``.
         x: input, ``[T, N, C]``.
         h0: initial hidden states, ``[L*D, N, P]``.
-        c0: initial cell states, ``[L*D, N, H]``, of the type of ``x`` or of the type that cell states are kept in;
-            ``c_n`` comes back in its type.
+        c0: initial cell states, ``[L*D, N, H]``, in the type of ``x`` or in the type in which cell states are stored;
+            ``c_n`` has the same type.
         lengths: int64 ``[N]``, or None: every row has T steps.
         reset: bool ``[T, N]``, or None.
-        dropout: probability of dropping an output between layers; zero outside training.
-        masks: for each layer but the last, the dropout mask that multiplies its output ``[T, N, D*P]``; empty where
+        dropout: the probability of zeroing an output between layers; zero outside training.
+        masks: for each layer except the last, the dropout mask that multiplies its output ``[T, N, D*P]``; empty if
             none was drawn.
-        training: whether a gradient is likely to be asked for. Otherwise nothing is saved for it, and it costs a
-            second forward run.
+        training: whether a backward pass is likely. Otherwise nothing is saved for it, and it needs a second forward
+            run.
         edits: edits, resolved against this call.
         record: what to record, or None.
         part: the layer and direction that runs, if it is a part of an LSTM; None for all of them.
-        packed: weights packed for single steps, which then change ``h0`` and ``c0`` in place; or None.
-        reset_h: hidden states that come in behind borders, ``[L*D, N, P]`` (all borders of a row get the same) or
-            ``[L*D, T*N, P]`` (the border before step t of row n gets number t*N + n); None for zeros.
-        reset_c: the cell states there, ``[L*D, N, H]`` or ``[L*D, T*N, H]``, of the types that ``c0`` may have; or
+        packed: weights packed for single steps, which update ``h0`` and ``c0`` in place; or None.
+        reset_h: hidden states after borders, ``[L*D, N, P]`` (the same for all borders of a row) or ``[L*D, T*N, P]``
+            (index t*N + n for the border before step t of row n); None for zeros.
+        reset_c: the cell states after borders, ``[L*D, N, H]`` or ``[L*D, T*N, H]``, in a type that ``c0`` may have; or
             None.
-        shared: weights packed before, which native code reads in place of ``weights``; or None.
-        order: int64 ``[N]``, the order of rows, longest first, in which torch packs them and draws dropout; None for
-            that of `torch.nn.utils.rnn.pack_padded_sequence` with ``enforce_sorted=False``.
-        recompute_gates: whether no gates are kept for a gradient, which then computes them again.
+        shared: packed weights that native code reads instead of ``weights``; or None.
+        order: int64 ``[N]``, the order (longest first) in which torch packs the rows and draws dropout; None for the
+            order of `torch.nn.utils.rnn.pack_padded_sequence` with ``enforce_sorted=False``.
+        recompute_gates: whether the backward pass recomputes the gates instead of reading saved ones.
     """
 
     sizes: Sizes
@@ -101,9 +101,9 @@ class Call:
 
 
 class Result(NamedTuple):
-    """What a call gives: ``out [T, N, D*P]``, ``h_n [L*D, N, P]``, ``c_n [L*D, N, H]``, and what was recorded.
+    """The result of a call: ``out [T, N, D*P]``, ``h_n [L*D, N, P]``, ``c_n [L*D, N, H]``, and the recorded values.
 
-    ``values`` maps a place, and ``carried`` a layer and direction, to ``[steps, N, units]``.
+    ``values`` maps places, and ``carried`` layers and directions, to ``[steps, N, units]``.
     """
 
     out: Tensor
@@ -117,25 +117,25 @@ STATES = 5  # the leaves before the weights
 
 
 def tensors_needing_gradients(call: Call) -> tuple[Tensor | None, ...]:
-    """What a gradient may be needed of: x, the states, and the weights of one layer and direction after another."""
+    """Return the tensors that may need gradients: x, the states, and the weights of each layer and direction."""
     return (call.x, call.h0, call.c0, call.reset_h, call.reset_c, *chain.from_iterable(call.weights))
 
 
 def with_leaves(call: Call, leaves: Sequence[Tensor | None]) -> Call:
-    """The same call of other leaves."""
+    """Return the call with different leaves."""
     x, h0, c0, reset_h, reset_c, *_ = leaves
     return replace(call, x=x, h0=h0, c0=c0, reset_h=reset_h, reset_c=reset_c, weights=split_weights(leaves))  # type: ignore[arg-type]
 
 
 def split_weights(leaves: Sequence[Tensor | None]) -> list[Weights]:
-    """The weights among leaves, of one layer and direction after another."""
+    """Return the weights among the leaves, for each layer and direction in order."""
     width = len(Weights._fields)
-    # Not by _make, which older versions of Dynamo do not trace.
+    # Does not use _make, which older versions of Dynamo cannot trace.
     return [Weights(*leaves[k : k + width]) for k in range(STATES, len(leaves), width)]  # type: ignore[arg-type]
 
 
 def weights_of_flat(flat: Sequence[Tensor], sizes: Sizes) -> list[Weights]:
-    """Sort weights in one list, in torch's order, by layer and direction; None for those that there are not."""
+    """Group a flat list of weights, in torch's order, by layer and direction; None for absent ones."""
     left = iter(flat)
     return [
         Weights._make([None if name is None else next(left, None) for name in names])
@@ -144,7 +144,7 @@ def weights_of_flat(flat: Sequence[Tensor], sizes: Sizes) -> list[Weights]:
 
 
 def wants_gradient(tensors: Sequence[Tensor | None]) -> bool:
-    """Whether torch builds a graph for results of these: never in inference mode, even inside `torch.enable_grad`."""
+    """Whether torch builds a graph for these tensors: never in inference mode, even inside `torch.enable_grad`."""
     return builds_graphs() and any(value is not None and value.requires_grad for value in tensors)
 
 
@@ -154,10 +154,11 @@ def builds_graphs() -> bool:
 
 
 def through_layers(call: Call, run: Callable[[int, Tensor], R]) -> tuple[Tensor, list[R]]:
-    """Go through all layers and directions, each by ``run``, which takes its number and what it reads.
+    """Run all layers and directions with ``run``, which takes an index and the layer's input.
 
     Returns:
-        The last layer's output, and what ``run`` gave, the first of which is the output of that layer and direction.
+        The last layer's output, and the results of ``run``, whose first item must be the output of its layer and
+        direction.
     """
     done: list[R] = []
     x = call.x

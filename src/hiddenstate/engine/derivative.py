@@ -1,4 +1,4 @@
-"""The derivative of a native run: backward natively; derivatives of that through the reference."""
+"""The derivative of a native run: the backward pass is native; higher derivatives go through the reference."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ from hiddenstate.structure.names import GATES, Place
 
 
 class Shown(NamedTuple):
-    """What a differentiable run of one layer and direction gives: the gates ``[T, N, 4H]`` and the cell states too."""
+    """A differentiable run's result for one layer and direction, with its gates ``[T, N, 4H]`` and cell states."""
 
     out: Tensor
     h_n: Tensor
@@ -27,44 +27,44 @@ class Shown(NamedTuple):
 
 
 def run(call: Call) -> tuple[Tensor, Tensor, Tensor]:
-    """Run a call as one node of torch's graph; give ``out``, ``h_n`` and ``c_n``.
+    """Run a call as one node of torch's graph; return ``out``, ``h_n`` and ``c_n``.
 
     Raises:
-        ShapeError, DtypeError: as `native.forward`.
+        ShapeError, DtypeError: as for `native.forward`.
     """
     out, h_n, c_n = apply(_Lstm, call, None, False, *tensors_needing_gradients(call))
     return out, h_n, c_n
 
 
 def run_shown(call: Call) -> Shown:
-    """Run one layer and direction as one node, whose gates and cell states are outputs too.
+    """Run one layer and direction as one node whose outputs include the gates and cell states.
 
-    Of several layers each must be a node of its own: in one node, a loss on the first layer's values would give the
-    layers above gradients of zero in place of none, keep their graph alive, and let their NaN through.
+    With several layers, each must be its own node: in a single node, a loss on the first layer's values would give the
+    layers above gradients of zero instead of None, keep their graph alive, and propagate their NaN.
 
     Raises:
-        ShapeError, DtypeError: as `native.forward`.
+        ShapeError, DtypeError: as for `native.forward`.
     """
     return Shown(*apply(_Lstm, call, None, True, *tensors_needing_gradients(call)))
 
 
 def attach(call: Call, done: Run, *, shown: bool) -> Any:
-    """Attach the derivative to a run that was made already; give what `run` or `run_shown` gives.
+    """Attach the derivative to a finished run; return the same as `run` or `run_shown`.
 
-    The call's initial states may be None: zeros. Records that ``done`` lacks are computed once more when a gradient is
-    asked for.
+    The call's initial states may be None, meaning zeros. Records that ``done`` lacks are recomputed in the backward
+    pass.
     """
     return apply(_Lstm, call, done, shown, *tensors_needing_gradients(call))
 
 
 def apply(function: type[torch.autograd.Function], *arguments: object) -> Any:
-    """Call a function with a derivative of its own; versions of torch say different types of that, or none."""
+    """Call an autograd Function; a wrapper, since its type hints differ between versions of torch."""
     run: Any = function.apply
     return run(*arguments)
 
 
 def uncompiled(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """Keep torch's compiled autograd out of a derivative: what goes through the reference it would give as None."""
+    """Exclude a backward function from compiled autograd, where gradients through the reference would be None."""
 
     @wraps(backward)
     def run(*arguments: Any) -> Any:
@@ -90,7 +90,7 @@ class _Lstm(torch.autograd.Function):
             "recompute_gates": call.recompute_gates,
         }
         records = () if done.c is None else done.saved(gates=not call.recompute_gates)[1:]
-        # Tensors are saved by torch, which sees to cycles and to writes in place.
+        # torch saves the tensors, so that cycles are freed and in-place writes detected.
         values = [edit.value for edit in call.edits]
         saved = [call.lengths, call.reset, *leaves, *call.masks, *values]
         ctx.counts = [len(leaves), len(call.masks), len(values)]
@@ -134,7 +134,7 @@ class _Lstm(torch.autograd.Function):
                 return run_reference(_with_states(with_leaves(call, views)), shown=ctx.shown)
 
             return None, None, None, *differentiable_gradients(again, leaves, grads, needed)
-        # Autocast is kept out of what a second run makes; the native code itself has no types but its own.
+        # Autocast must not affect a second run; native code itself uses only its own types.
         if records:
             of_run = Saved(saved[-1], *records)
         else:
@@ -147,7 +147,7 @@ class _Lstm(torch.autograd.Function):
 
 
 def _with_states(call: Call) -> Call:
-    """The call with zeros for initial states that were not given."""
+    """Return the call with zeros for missing initial states."""
     if call.h0 is not None:
         return call
     h0, c0 = zero_state(call.x, call.sizes)
@@ -155,7 +155,7 @@ def _with_states(call: Call) -> Call:
 
 
 def _parts(values: Sequence[Any], first: int, counts: Sequence[int]) -> list[Sequence[Any]]:
-    """So many of the values after one another, from the ``first`` on."""
+    """Split the values from ``first`` on into consecutive parts of the given lengths."""
     parts = []
     for count in counts:
         parts.append(values[first : first + count])
@@ -164,9 +164,9 @@ def _parts(values: Sequence[Any], first: int, counts: Sequence[int]) -> list[Seq
 
 
 def computes_gradients(grads: Sequence[Tensor | None]) -> bool:
-    """Whether gradients can be computed natively from these (from those that there are).
+    """Whether gradients can be computed natively from these gradients (None is skipped).
 
-    Not with ``create_graph=True``, nor many at once, which come as tensors of vmap's without memory.
+    Not with ``create_graph=True``, nor batched by vmap, whose tensors have no memory.
     """
     if torch.is_grad_enabled() or interception(autocast=True) is not None:
         return False
@@ -193,11 +193,11 @@ def differentiable_gradients(
     grads: Sequence[Tensor | None],
     needed: Sequence[bool],
 ) -> list[Tensor | None]:
-    """Gradients as a graph: ``run`` once more, through the reference, on the leaves, and its derivative by torch."""
+    """Compute differentiable gradients: ``run`` again on the leaves, by the reference, and differentiate that."""
     if all(grad is None for grad in grads):
         return [None for _ in needed]
     with torch.enable_grad(), own_types():
-        # A view of each, so that one which depends on another, or is the same tensor, is told apart from it.
+        # Views, so that leaves that depend on each other or are the same tensor get separate gradients.
         views = [None if leaf is None else leaf.view_as(leaf) for leaf in leaves]
         wanted = [leaf for leaf, need in zip(views, needed, strict=True) if need and leaf is not None]
         pairs = [(output, grad) for output, grad in zip(run(*views), grads, strict=True) if grad is not None]
@@ -207,7 +207,7 @@ def differentiable_gradients(
 
 
 def run_reference(call: Call, *, shown: bool = False) -> tuple[Tensor, ...]:
-    """The same call through the reference; ``shown``: of one layer and direction, gates and cell states come after."""
+    """Run the call on the reference; ``shown`` adds the gates and cell states (of one layer and direction)."""
     if not shown:
         return reference_path.run(call)[:3]
     places = [Place(*call.layer_directions[0], quantity) for quantity in (*GATES, "c")]

@@ -21,9 +21,9 @@ chosen_backends: Scoped[Backend] = ContextVar("hiddenstate_backends", default=()
 
 
 def backend(name: Backend) -> Block:
-    """Choose, for a block, the path that computes: ``"auto"`` (the fastest that can) or ``"reference"``.
+    """Choose the path for calls inside a block: ``"auto"`` (the fastest possible) or ``"reference"``.
 
-    The choice holds in the thread (or asyncio task) that opens the block; of nested blocks the inner one rules.
+    The choice applies to the thread (or asyncio task) that opens the block; the innermost block takes precedence.
 
     Raises:
         ArgumentError: unknown name.
@@ -34,7 +34,7 @@ def backend(name: Backend) -> Block:
 
 
 def uses_reference() -> bool:
-    """Whether the reference path was asked for."""
+    """Whether the reference path was requested."""
     chosen = in_force(chosen_backends) if scoped.any_open else []
     return bool(chosen) and chosen[-1] == "reference"
 
@@ -86,11 +86,11 @@ def choose(call: Call) -> tuple[Path, dict[str, str]]:
 
 @dataclass(frozen=True)
 class PathReport:
-    """The path that a call takes, and why it takes none of the faster ones.
+    """The path that a call takes, and why no faster path can run it.
 
     Attributes:
-        name: ``"fast"``, or the name of a path of the table in the documentation of the engine.
-        reasons: the reason of each faster path, by its name.
+        name: ``"fast"``, or the name of a path in the documentation of the engine.
+        reasons: maps each faster path to the reason it can't run the call.
     """
 
     name: str
@@ -115,22 +115,23 @@ def path_report(call: Call, why_not_fast: str | None) -> PathReport:
     return PathReport(chosen.name, {**packed, "fast": why_not_fast, **others})
 
 
-# What writes a call into the graph while ``torch.onnx.export`` looks on. ONNX, which is above this room, adds its own.
+# Functions that write a call into the graph of ``torch.onnx.export``. `interop.onnx`, a higher room, adds its own.
 exporters: list[Callable[[Call], Result]] = registry.exporters
 
 
 def _exports_to_onnx() -> bool:
-    # Asked through a function of our own, since Dynamo takes torch's for False, and torch.onnx.export tries Dynamo too.
+    # A wrapper, since Dynamo treats torch's function as constantly False, and torch.onnx.export also tries Dynamo.
     return torch.onnx.is_in_onnx_export()
 
 
-# What torch.compiler.assume_constant_result does, which would import all of Dynamo, a second's work, with this module.
+# The effect of torch.compiler.assume_constant_result, which would import all of Dynamo with this module, taking a
+# second.
 _exports_to_onnx._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _why_not_onnx(_call: Call) -> str | None:
     traced = torch.compiler.is_compiling() or torch._C._is_tracing()
-    return None if traced and _exports_to_onnx() else "torch.onnx.export does not look on"
+    return None if traced and _exports_to_onnx() else "torch.onnx.export is not exporting the call"
 
 
 def _run_exporter(call: Call) -> Result:
@@ -138,11 +139,11 @@ def _run_exporter(call: Call) -> Result:
 
 
 def _why_not_compiled(call: Call) -> str | None:
-    """Whether torch.compile or torch.export traces a call in which nothing is asked that it can't look into."""
+    """Return why a call cannot be part of the graph of torch.compile or torch.export, or None."""
     if not torch.compiler.is_compiling():
         return "torch.compile and torch.export do not trace the call"
     if call.edits or call.record is not None or uses_reference() or transformed():
-        return "something is edited, recorded or transformed, or the reference was asked for"
+        return "something is edited, recorded or transformed, or the reference was requested"
     return None
 
 
@@ -163,12 +164,12 @@ def _run_operator(call: Call) -> Result:
 
 def _why_not_break(_call: Call) -> str | None:
     if not torch.compiler.is_dynamo_compiling() or torch.compiler.is_exporting():
-        return "torch.export knows no breaks, and needs none"
+        return "torch.export allows no graph breaks, and needs none"
     return None
 
 
 def _run_uncompiled(call: Call) -> Result:
-    """Run outside of the compiled graph: below torch.lstm nothing compiles with gradients."""
+    """Run outside the compiled graph, since only torch.lstm compiles with gradients."""
     return torch.compiler.disable(run)(call)  # type: ignore[no-any-return]
 
 
@@ -207,7 +208,7 @@ def _run_reference(call: Call) -> Result:
 
 
 def _drawn(call: Call) -> Call:
-    """The call with its dropout masks."""
+    """Return the call with its dropout masks."""
     return replace(call, masks=draw_masks(call)) if call.dropout else call
 
 

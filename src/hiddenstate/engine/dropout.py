@@ -1,4 +1,4 @@
-"""Dropout as torch draws it: the same masks from the same random numbers, natively where that serves."""
+"""Draws the same dropout masks as torch, from the same random numbers; natively if possible."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -11,15 +11,15 @@ from hiddenstate.engine import kernels
 from hiddenstate.engine.call import Call, live_steps
 from hiddenstate.engine.interception import interception, is_plain
 
-# Numbers from which on drawing natively pays: torch's generator gives and takes its state in some microseconds.
+# The count from which drawing natively is faster: reading and setting torch's generator state takes microseconds.
 _WORTH_IT = 1024
 
 
 def draw_masks(call: Call) -> list[Tensor]:
-    """Masks that multiply the output ``[T, N, D*P]`` of each layer but the last; empty without dropout.
+    """Draw masks that multiply the output ``[T, N, D*P]`` of each layer except the last; empty without dropout.
 
-    The random draws are torch's, layer after layer; for ragged rows, those that it makes for a packed sequence (unless
-    compiled: a compiler draws in ways of its own).
+    The random draws equal torch's, layer by layer; for ragged rows, those for a packed sequence (except in compiled
+    code, since compilers draw differently).
     """
     sizes, inner = call.sizes, range(call.sizes.num_layers - 1)
     if not call.dropout or not inner:
@@ -41,14 +41,15 @@ def draw_masks(call: Call) -> list[Tensor]:
 def packing_order(call: Call) -> Tensor:
     """Return the order, longest first, in which torch packs the rows of a call with lengths."""
     assert call.lengths is not None
-    # Rows of equal length come as torch sorts them, which is not stable: its dropout is drawn in that order.
+    # torch's sort is not stable, but its dropout is drawn in that order, so rows of equal length must come in the same
+    # one.
     return call.lengths.sort(descending=True).indices if call.order is None else call.order
 
 
 def draw_mask(shape: Sequence[int], like: Tensor, p: float) -> Tensor:
-    """Draw what torch's dropout makes of ones of a shape, in the type and on the device of ``like``.
+    """Return the result of torch's dropout on ones of a shape, in the type and on the device of ``like``.
 
-    Numbers that other threads draw from torch's generator meanwhile may be drawn here too.
+    If other threads draw from torch's generator at the same time, the same numbers may be drawn twice.
     """
     if torch.compiler.is_compiling() or not _serves(like, p):
         return dropout(like.new_ones(shape), p)
@@ -66,13 +67,13 @@ def _serves(like: Tensor, p: float) -> bool:
 
 
 def _kept(dtype: torch.dtype, p: float) -> float:
-    """What becomes of a one that is kept."""
+    """Return the value of an entry that is not dropped."""
     return torch.ones((), dtype=dtype, device="cpu").div_(1 - p).item()
 
 
 @cache
 def _draws_as_torch(dtype: torch.dtype) -> bool:
-    """Whether torch draws here as native code does: on some processors it leaves that to a library."""
+    """Whether torch draws like native code on this machine: on some processors it uses a library instead."""
     if not kernels.serves(dtype):
         return False
     theirs, ours = (torch.Generator().manual_seed(0) for _ in range(2))

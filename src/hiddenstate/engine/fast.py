@@ -1,7 +1,7 @@
-"""Runs calls at the least cost: on the arguments as they were given, without edits, resets and dropout.
+"""Runs calls with the least overhead: on unconverted arguments, without edits, resets or dropout.
 
-All that is here gives None, without side effects, if an argument is not in the form that native code accepts; the
-caller then uses the general path, which converts it or raises.
+All functions return None, without side effects, if native code does not accept an argument as it is; the caller then
+uses the general path, which converts it or raises.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ from hiddenstate.structure.sizes import Sizes
 if TYPE_CHECKING:
     from hiddenstate.engine.packed import PackedLSTM
 
-# What a fast call records: gates and cell states of each layer and direction, outputs of each layer but the last.
+# The record of a fast call: gates and cell states of each layer and direction, outputs of each layer except the last.
 Recorded = tuple[list[Tensor], list[Tensor], list[Tensor]]
 
 
 class Options(NamedTuple):
-    """What else decides a fast call: ``batch_first``, ``training``, and whether all is recorded.
+    """Options of a fast call: ``batch_first``, ``training``, and whether to record everything.
 
-    ``held`` are its weights as they were packed before, for calls that need no gradient; None packs them.
+    ``held`` are packed weights for calls that need no gradient; with None the weights are packed in the call.
     """
 
     batch_first: bool
@@ -43,15 +43,15 @@ def run(
     """Run a call that needs no gradient.
 
     Args:
-        given: x, hx and lengths, as the user gave them.
+        given: x, hx and lengths, as passed by the user.
         parameters: the LSTM's parameters by name.
-        names: the names of each layer and direction's five parameters, None for one that it has not.
+        names: the names of the five parameters of each layer and direction, None for absent ones.
         sizes: the LSTM's sizes.
         options: `Options`.
 
     Returns:
-        What a call of the module returns, but time first: ``out`` and ``(h_n, c_n)``; with ``record`` also `Recorded`,
-        in which unbatched runs have N = 1. Or None.
+        ``out``, always time first, and ``(h_n, c_n)``; with ``record`` also `Recorded`, in which unbatched runs have N
+        = 1. None if the general path is needed.
     """
     return None if interception() is not None else _run(given, parameters, names, sizes, options)
 
@@ -67,7 +67,7 @@ def _run(
 
 
 def _kernel(x: object, options: Options) -> Kernel | None:
-    """The kernel of a call: that for which its weights are packed, or the one for the type of its input."""
+    """Return the kernel of a call: the one its weights were packed for, or the one for its input type."""
     if options.held is None:
         return kernels.plain_kernel(x)
     kernel = options.held.kernel
@@ -77,14 +77,14 @@ def _kernel(x: object, options: Options) -> Kernel | None:
 def why_not(
     given: tuple[Any, Any, Any], parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, options: Options
 ) -> str | None:
-    """Say why `run` would give None, or None."""
+    """Return the reason why `run` would return None, or None."""
     why = interception()
     if why is not None:
         return why
     kernel = _kernel(given[0], options)
     if kernel is None:
         kind, dtype = type(given[0]).__name__, getattr(given[0], "dtype", "no dtype")
-        return f"the input is a {kind} of {dtype}, and not a plain torch.Tensor of float32 or float64"
+        return f"the input is a {kind} of {dtype}, not a plain float32 or float64 torch.Tensor"
     weights = parameters if options.held is None else options.held.packed
     refused = _fast_call(kernel).why_not(given, weights, names, sizes.axes, options)
     return None if refused is None else _reason(*refused)
@@ -92,30 +92,30 @@ def why_not(
 
 def _reason(argument: str, reason: str, value: Any, expected: Any) -> str:
     if argument == "torch":
-        return "this version of torch has no table of functions that tells what a tensor is"
+        return "this version of torch lacks the function table by which native code reads tensors"
     if argument == "input" and isinstance(value, Tensor) and reason == "form" and value.stride(-1) != 1:
         return "the input is not contiguous in its last axis: give x.contiguous()"
     if isinstance(value, Tensor):
         got = f"{list(value.shape)} of {value.dtype}, strides {value.stride()}"
         shape = f" {list(expected)}" if expected else ""
-        return f"{argument} is {got}, and not a contiguous tensor{shape} of the weights' type"
+        return f"{argument} is {got}, not a contiguous tensor{shape} of the weights' type"
     if value is None and reason == "shape":
-        return f"{argument} is computed anew (a parametrization, say), and not a parameter"
-    return f"{argument} is given in another form than a plain tensor"
+        return f"{argument} is recomputed at each call (by a parametrization, for example), not a parameter"
+    return f"{argument} is not a plain tensor"
 
 
 def run_differentiable(
     given: tuple[Any, Any, Any], parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, options: Options
 ) -> Any:
-    """Run as `run`, also where torch keeps a graph of what is made of the arguments; what is recorded is part of it.
+    """Like `run`, but differentiable if torch builds a graph for the arguments; the record is part of the graph.
 
-    In training what a gradient needs is saved, else computed once more. None also for ``record`` of several layers or
-    directions: `derivative.run_shown` says why.
+    In training mode the values for the backward pass are saved, otherwise they are recomputed. Also returns None for
+    ``record`` with several layers or directions; see `derivative.run_shown`.
     """
     x, hx, lengths = given
     weights = [None if name is None else parameters.get(name) for one in names for name in one]
     tensors: list[Any] = [x, *hx] if isinstance(hx, tuple) else [x]
-    # Before any operation on a tensor, which torch.jit.trace would record.
+    # Checked before any tensor operation, since torch.jit.trace would record it.
     if interception() is not None or not all(isinstance(value, Tensor) for value in tensors):
         return None
     if not _wants_gradient((*tensors, *weights)):
@@ -131,7 +131,7 @@ def run_differentiable(
             return None
         try:
             tensors = [value.unsqueeze(1) for value in tensors]
-        except RuntimeError:  # a sparse one, say
+        except RuntimeError:  # a sparse tensor, for example
             return None
     elif options.batch_first:
         tensors[0] = tensors[0].transpose(0, 1)
@@ -147,7 +147,7 @@ def run_differentiable(
 def _wants_gradient(tensors: Sequence[Tensor | None]) -> bool:
     try:
         return wants_gradient(tensors)
-    except RuntimeError:  # torch's per-sample weights, which stand for such as want one, don't tell
+    except RuntimeError:  # torch's per-sample weights do not report whether they need a gradient
         return True
 
 

@@ -1,4 +1,4 @@
-"""What cuDNN asks of an LSTM's weights: that they lie in one piece of memory."""
+"""Copies an LSTM's weights into one block of memory, as cuDNN requires."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ from hiddenstate.structure.sizes import Sizes
 
 
 def flatten(weights: Sequence[Tensor | None], sizes: Sizes, batch_first: bool) -> None:
-    """Move an LSTM's weights into one piece of memory, in the order that cuDNN reads them; values stay the same.
+    """Move an LSTM's weights into one block of memory, in cuDNN's order; their values stay the same.
 
-    Otherwise torch copies them together at each call, and warns. Nothing is done where cuDNN will not run them: on
-    another device, of a type that it does not know, of several types, with a weight missing or given twice.
+    Otherwise torch copies them at each call, and warns. Does nothing if cuDNN cannot run them: on other devices, for
+    unsupported or mixed types, or if a weight is missing or repeated.
 
     Args:
         weights: in torch's order: those of each layer and direction in the order of `reference.Weights`.
@@ -26,7 +26,7 @@ def flatten(weights: Sequence[Tensor | None], sizes: Sizes, batch_first: bool) -
         return
     if not torch._use_cudnn_rnn_flatten_weight():
         return
-    # no_grad: it is a write in place
+    # no_grad, because it writes in place
     with torch.cuda.device_of(found[0]), torch.no_grad():
         torch._cudnn_rnn_flatten_weight(
             found,
@@ -42,10 +42,10 @@ def flatten(weights: Sequence[Tensor | None], sizes: Sizes, batch_first: bool) -
 
 
 def _takes(value: Tensor) -> bool:
-    """Whether a weight is a plain tensor that cuDNN takes (and not one that is spread over several devices, say)."""
+    """Whether a weight is a plain tensor that cuDNN accepts (not one spread over several devices, for example)."""
     return type(value) in (Tensor, nn.Parameter) and value.is_cuda and bool(cudnn.is_acceptable(value))
 
 
 def _apart(values: Sequence[Tensor]) -> bool:
-    """Whether all are of one type, and none is given twice."""
+    """Whether all have one type, and none is repeated."""
     return len({value.dtype for value in values}) == 1 and len({value.data_ptr() for value in values}) == len(values)

@@ -1,4 +1,4 @@
-"""Reads the arguments of a call: checks them, and brings them into one form, time first, batched, padded.
+"""Reads the arguments of a call: checks them and converts them to one form: time first, batched, padded.
 
 Every shape, type and device is checked here, before anything is computed.
 """
@@ -39,28 +39,28 @@ Lengths = Tensor | Sequence[int] | int | None
 
 @dataclass(frozen=True, eq=False)
 class Form:
-    """The form in which a call's input came, and its outputs go back."""
+    """The form of a call's input, to which its outputs are converted back."""
 
     layout: Layout
-    packed: PackedSequence | None  # the input, if it was packed: its output is packed alike
-    types: tuple[torch.dtype, torch.dtype] | None  # of hidden and cell states, if autocast changes what was computed
+    packed: PackedSequence | None  # the input, if it was packed: the output is packed in the same way
+    types: tuple[torch.dtype, torch.dtype] | None  # of hidden and cell states, if autocast changes them
 
     def give_out(self, out: Tensor) -> Tensor | PackedSequence:
-        """Bring ``out [T, N, D*P]`` into the form of the input."""
+        """Convert ``out [T, N, D*P]`` to the form of the input."""
         out = out if self.types is None else out.to(self.types[0])
         if self.packed is not None:
             return _pack_like(out, self.packed)
         return from_time_first(out, self.layout)
 
     def give_state(self, h_n: Tensor, c_n: Tensor) -> State:
-        """Bring the final states into the form of the input."""
+        """Convert the final states to the form of the input."""
         if self.types is not None:
             h_n, c_n = h_n.to(self.types[0]), c_n.to(self.types[1])
         return (h_n[:, 0], c_n[:, 0]) if self.layout == "T" else (h_n, c_n)
 
 
 class Arguments(NamedTuple):
-    """The arguments of a call of an LSTM, as they were given."""
+    """The arguments of an LSTM call, as passed by the user."""
 
     input: Tensor | PackedSequence
     hx: State | None = None
@@ -79,20 +79,21 @@ def read(
     training: bool = False,
     recompute_gates: bool = False,
 ) -> tuple[Call, Form]:
-    """Check a call's arguments and describe it; the first weight's type and device rule.
+    """Check a call's arguments and describe the call; everything must have the first weight's type and device.
 
     Raises:
-        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: what is wrong, by name.
+        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: an argument, named in the
+            message, is wrong.
     """
     check_weights(weights, sizes)
     like, packed, lengths = dtype_and_device(weights), None, given.lengths
     if isinstance(given.input, PackedSequence):
         if lengths is not None:
-            raise ArgumentError("lengths= was given with a PackedSequence, which holds its own; give one of them")
+            raise ArgumentError("lengths= was given with a PackedSequence, which has its own lengths; give one of them")
         check_tensor(given.input.data, "input", like)
         _check_packed(given.input)
         packed = given.input
-        with own_types():  # to pad casts nothing
+        with own_types():  # so that padding casts nothing
             x, lengths = pad_packed_sequence(packed)
         layout: Layout = "NT" if batch_first else "TN"
     else:
@@ -122,29 +123,29 @@ def read(
 
 
 def _packed_order(packed: PackedSequence, N: int) -> Tensor:
-    """Return the order in which a packed sequence holds the rows of its batch."""
+    """Return the order in which a packed sequence stores the batch rows."""
     order = packed.sorted_indices
     return torch.arange(N, device=packed.data.device) if order is None else order
 
 
 def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
-    """Refuse weights of other shapes than the sizes say, or not all of one type and on one device.
+    """Refuse weights whose shapes do not match the sizes, or that differ in type or device.
 
     Raises:
-        ShapeError, DtypeError, DeviceError: which one.
+        ShapeError, DtypeError, DeviceError: a weight does not fit.
     """
     if isinstance(weights, Int8Weights):
         _check_kept(weights, sizes)
         return
     like = weights[0].ih
-    # Dynamo looks below a cache, and warns of it.
+    # Dynamo ignores caches, and warns about them.
     shapes_of = weight_shapes.__wrapped__ if torch.compiler.is_compiling() else weight_shapes
     for k, one in enumerate(weights):
         shapes = shapes_of(sizes, k)
         for j, value in enumerate(one):
             if value is None:
                 continue
-            # torch's per-sample weights, which are of a class of their own, tell no layout.
+            # torch's per-sample weights are of a special class that does not report a layout.
             dense = type(value) not in (Tensor, Parameter) or value.layout is torch.strided
             alike = value.dtype == like.dtype and value.device == like.device
             if value.shape != shapes[j] or not alike or not dense:
@@ -153,7 +154,7 @@ def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
 
 
 def _check_kept(weights: Int8Weights, sizes: Sizes) -> None:
-    """Refuse weights of 8 bits of other shapes, and reals of several types; the rest is seen when they are read."""
+    """Refuse int8 weights with wrong shapes or mixed floating-point types; the rest is checked when they are read."""
     first = f"the scale of {weights.kept[0].names.ih}", weights.like
     for k, kept in enumerate(weights.kept):
         for name, value, scale, shape in zip(*kept, weight_shapes(sizes, k), strict=True):
@@ -168,10 +169,10 @@ def _check_kept(weights: Int8Weights, sizes: Sizes) -> None:
 
 
 def check_weight(value: Tensor, name: str, shape: Sequence[int], first: tuple[str, Tensor]) -> None:
-    """Refuse a weight of another shape, or of another type or on another device than the ``first``; or a sparse one.
+    """Refuse a weight that has a wrong shape, differs from ``first`` in type or device, or is sparse.
 
     Raises:
-        ShapeError, DtypeError, DeviceError: what is wrong.
+        ShapeError, DtypeError, DeviceError: it does not fit.
     """
     check_dense(value, name)
     if value.shape != tuple(shape):
@@ -201,7 +202,7 @@ def _layout(input: Tensor, batch_first: bool) -> Layout:  # noqa: A002
 
 
 def _check_packed(packed: PackedSequence) -> None:
-    """Refuse rows that no batch packs to: torch believes what is made by hand, and writes where there is nothing."""
+    """Refuse invalid packed sequences: torch trusts hand-made ones, and would write out of bounds."""
     sizes, rows = packed.batch_sizes, len(packed.data)
     made = "torch.nn.utils.rnn.pack_padded_sequence makes them"
     if not isinstance(sizes, Tensor) or sizes.dtype is not torch.int64 or not sizes.is_cpu or sizes.dim() != 1:
@@ -213,18 +214,18 @@ def _check_packed(packed: PackedSequence) -> None:
     steps = sizes.tolist()
     if not steps or steps[0] < 1 or steps[-1] < 0 or any(map(lt, steps, steps[1:])) or sum(steps) != rows:
         raise ShapeError(
-            f"a PackedSequence's batch_sizes must not rise from step to step, and be {rows} together, the rows of its "
-            f"data; got {shorten(steps)}: {made}"
+            f"a PackedSequence's batch_sizes must not increase from step to step and must add up to {rows}, the number "
+            f"of rows of its data; got {shorten(steps)}: {made}"
         )
 
 
 def _check_input(x: Tensor, sizes: Sizes) -> None:
     if x.shape[-1] != sizes.input_size:
         raise ShapeError(f"input.size(-1) must be equal to input_size. Expected {sizes.input_size}, got {x.shape[-1]}")
-    if x.shape[0] == 0:  # len() would make a number of a size that torch.export keeps open
+    if x.shape[0] == 0:  # len() would fix a size that torch.export keeps symbolic
         raise ShapeError(
             "Expected sequence length to be larger than 0, got an input of T = 0 time steps; skip the call, or give "
-            "lengths= where some rows only are empty"
+            "lengths= if only some rows are empty"
         )
 
 
@@ -256,20 +257,20 @@ def _initial_state(hx: State | None, layout: Layout, N: int, sizes: Sizes, like:
 def _take_lengths(lengths: Lengths, T: int, N: int, device: torch.device) -> Tensor | None:
     if lengths is None:
         return None
-    if isinstance(lengths, range) and count(lengths) != N:  # torch would count through it
+    if isinstance(lengths, range) and count(lengths) != N:  # torch would iterate over it
         raise ShapeError(f"lengths has shape [{count(lengths)}], expected [{N}]: one length for each row of the batch")
     try:
         taken = torch.as_tensor(lengths, device="cpu" if not isinstance(lengths, Tensor) else None)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise ArgumentTypeError(f"lengths must be integers, one a row, got {shorten(lengths)}") from error
+        raise ArgumentTypeError(f"lengths must be integers, one for each row, got {shorten(lengths)}") from error
     check_dense(taken, "lengths")
     if isinstance(lengths, (list, tuple)) and not lengths:
-        taken = taken.long()  # an empty list has no type of its own
+        taken = taken.long()  # an empty list has no integer type
     if taken.is_floating_point() or taken.is_complex() or taken.dtype is torch.bool:
-        raise ArgumentTypeError(f"lengths must be integers, got {taken.dtype}: count whole time steps")
+        raise ArgumentTypeError(f"lengths must be integers, got {taken.dtype}: give numbers of time steps")
     check_memory(taken, "lengths")
     if taken.is_meta and device.type != "meta":
-        raise DeviceError(f"lengths are on the meta device, which has no numbers, and the input is on {device}")
+        raise DeviceError(f"lengths are on the meta device, which has no values, but the input is on {device}")
     taken = taken.to(dtype=torch.int64)
     taken = taken.reshape(1) if taken.dim() == 0 else taken
     if taken.shape != (N,):
@@ -280,9 +281,9 @@ def _take_lengths(lengths: Lengths, T: int, N: int, device: torch.device) -> Ten
 
 
 def _can_be_read(lengths: Tensor) -> bool:
-    """Whether there are numbers to look at: not on the meta device, nor inside of vmap, nor where torch compiles.
+    """Whether the values can be read: not on the meta device, inside vmap, or while torch compiles.
 
-    What is compiled checks them when it runs.
+    Compiled code checks them when it runs.
     """
     if torch.compiler.is_compiling():
         return False
@@ -309,10 +310,10 @@ def _take_reset(reset: Tensor | None, layout: Layout, T: int, N: int, x: Tensor)
 
 
 def _pack_like(out: Tensor, packed: PackedSequence) -> PackedSequence:
-    """Pack ``[T, N, D*P]``, rows in the order of the batch, as the given sequence is packed."""
+    """Pack ``[T, N, D*P]``, with rows in batch order, in the same way as a packed sequence."""
     order = packed.sorted_indices
     sorted_out = out if order is None else out.index_select(1, order)
-    # From the batch sizes, which are always on the CPU; to get the lengths from a device takes time.
+    # Uses the batch sizes, which are always on the CPU; copying the lengths from a device takes time.
     rows = torch.arange(out.shape[1], device="cpu")
     with own_types():
         data = pack_padded_sequence(sorted_out, (packed.batch_sizes[:, None] > rows).sum(0)).data

@@ -1,4 +1,4 @@
-"""Which calls are computed on weights of 8 bits, forward alone, and on which packed weights."""
+"""Decides which calls use int8 weights (only without gradients), and finds their packed weights."""
 
 import torch
 
@@ -9,20 +9,20 @@ from hiddenstate.engine.interception import interception, is_plain
 
 
 def why_not(call: Call) -> str | None:
-    """Say why a call is not computed in 8 bits, or None."""
+    """Return why a call does not use int8, or None."""
     weights = call.weights
     if not isinstance(weights, Int8Weights):
-        return "the weights are not of 8 bits"
+        return "the weights are not int8"
     why = why_not_kernel(call.sizes, weights.like.dtype)
     if why is not None:
         return why
     tensors = [call.x, call.h0, call.c0, call.reset_h, call.reset_c, *weights.reals()]
     if wants_gradient(tensors):
-        return "a gradient is asked for, which is that of the weights read as floats"
+        return "a gradient is needed, which is computed for the weights read as floats"
     for value in tensors:
         if value is not None and not (is_plain(value) and value.dtype is torch.float32):
             kind = type(value).__name__
-            return f"a tensor is a {kind} of {value.dtype} on {value.device}, and not of float32 on the CPU"
+            return f"a tensor is a {kind} of {value.dtype} on {value.device}, not float32 on the CPU"
     return interception()
 
 

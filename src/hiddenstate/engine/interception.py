@@ -1,4 +1,4 @@
-"""Whether something of torch's must see each operation of a call, so that a native one would hide what it looks for."""
+"""Detects torch modes, tracers and transforms that must see each operation of a call, which native code would hide."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -10,9 +10,9 @@ from torch.autograd import forward_ad
 from torch.nn import Parameter
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-# What native code asks instead of `interception`, in a third of the time. Where that says why, one of these says
-# something else than False or 0, or there is a level of forward-mode derivatives, or torch.compile traces, which the
-# caller asks. A stream's step asks the first ones only.
+# Functions that native code calls instead of `interception`, in a third of the time. Whenever that returns a reason,
+# one of these returns something other than False or 0, or a forward-mode level is open, or torch.compile traces, which
+# the caller checks. A stream's step calls only the first ones.
 STREAM_INTERCEPTORS: list[Callable[[], object]] = [
     torch._C._are_functorch_transforms_active,
     torch._C._len_torch_dispatch_stack,
@@ -21,12 +21,12 @@ INTERCEPTORS = [*STREAM_INTERCEPTORS, torch._C._is_any_autocast_enabled, torch._
 
 
 def interception(*, autocast: bool = False) -> str | None:
-    """Say which mode, tracer or transform of torch's must intercept a call's operations, or None.
+    """Return which torch mode, tracer or transform must intercept a call's operations, or None.
 
-    With ``autocast`` torch's autocast may be on.
+    With ``autocast``, torch's autocast is allowed.
     """
     if transformed():
-        return "a torch.func transform or forward-mode derivative is active, which the reference path alone serves"
+        return "a torch.func transform or forward-mode derivative is active, which only the reference path supports"
     if not autocast and torch.is_autocast_enabled("cpu"):
         return "torch.autocast is on for the CPU"
     if _get_current_dispatch_mode() is not None:
@@ -37,15 +37,15 @@ def interception(*, autocast: bool = False) -> str | None:
 
 
 def transformed() -> bool:
-    """Whether vmap, jvp or their kin, or forward-mode derivatives are at work."""
+    """Whether a transform such as vmap or jvp, or forward-mode differentiation, is active."""
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def is_plain(value: Tensor) -> bool:
-    """Whether a tensor is of torch's own classes, and on the CPU."""
+    """Whether a tensor is on the CPU and of one of torch's own classes."""
     return type(value) in (Tensor, Parameter) and value.is_cpu
 
 
 def own_types() -> AbstractContextManager[Any]:
-    """Keep autocast out of a derivative, whose types are those of the forward run."""
+    """Disable autocast in the backward pass, which uses the types of the forward pass."""
     return torch.autocast("cpu", enabled=False) if torch.is_autocast_enabled("cpu") else nullcontext()

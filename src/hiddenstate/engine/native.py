@@ -1,4 +1,4 @@
-"""A call computed by the native engine, forward and backward: no graph is made here."""
+"""Runs calls on the native engine, forward and backward; no graph is built here."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ from hiddenstate.errors import DtypeError, ShapeError
 from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS
 
-# The numbers that native/kernel/edits.h gives them.
+# The codes of native/kernel/edits.h.
 _PLACES = {quantity: number for number, quantity in enumerate(PRE_ACTIVATIONS + GATES + ("c", "h"))}
 _KINDS = {"set": 0, "scale": 1, "add": 2}
 
@@ -27,21 +27,22 @@ Tensors = Sequence[Tensor | None]
 
 
 class Run(NamedTuple):
-    """What a forward run gives: outputs, and lists of records with an entry for each layer and direction.
+    """The result of a forward run: outputs, and lists of records with an entry for each layer and direction.
 
-    Gates and cell states are in the type that cell states are kept in; past a row's end all but ``raw_gates`` are zero.
+    Gates and cell states have the type in which cell states are stored; past a row's end all but ``raw_gates`` are
+    zero.
     """
 
     out: Tensor  # [T, N, D*P]
     h_n: Tensor  # [L*D, N, P]
     c_n: Tensor  # [L*D, N, H]
     gates: Tensors | None  # [T, N, 4H], in the order of names.GATES, after edits; None where not recorded
-    raw_gates: Tensors | None  # the same before edits; None where a layer and direction has none
+    raw_gates: Tensors | None  # the gates before edits; None for layers and directions without edits
     c: Tensors | None  # [T, N, H]
     layer_outputs: Sequence[Tensor] | None  # of each layer but the last [T, N, D*P]
 
     def saved(self, *, gates: bool = True) -> "Saved":
-        """What a gradient needs of it; without ``gates``, those are computed again."""
+        """Return the values that the backward pass needs; without ``gates``, it recomputes them."""
         assert self.gates is not None
         assert self.raw_gates is not None
         if not gates:
@@ -53,9 +54,9 @@ class Run(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """What a gradient needs of a forward run: the output, gates before edits, cell states, outputs between layers.
+    """What the backward pass needs of a run: output, gates before edits, cell states, outputs between layers.
 
-    A layer and direction whose gates are None has them computed again.
+    If the gates of a layer and direction are None, they are recomputed.
     """
 
     out: Tensor
@@ -65,7 +66,7 @@ class Saved(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """Gradients of what a run gave, None for zeros; those of gates and cell states are lists, None for none."""
+    """The gradients of a run's results, None for zeros; those of gates and cell states are lists, or None if absent."""
 
     out: Tensor | None
     h_n: Tensor | None = None
@@ -78,13 +79,13 @@ def forward(call: Call, *, shown: Sequence[bool] = (), gradient: bool = False, k
     """Run forward.
 
     Args:
-        call: what to compute; its edits must go on through time.
+        call: what to compute; its edits must have the scope ``"write"``.
         shown: for each layer and direction, whether to record its gates and cell states; empty for none.
-        gradient: whether to record what a gradient needs.
-        kernel: the native functions; those for the type of ``x`` when None.
+        gradient: whether to record the values that the backward pass needs.
+        kernel: the native functions; if None, those for the type of ``x``.
 
     Raises:
-        ShapeError: a weight's shape is not what the others say.
+        ShapeError: a weight's shape does not match the others.
         DtypeError: native code can't read a tensor.
     """
     kernel = kernel or kernels.kernel(call.x.dtype)
@@ -100,10 +101,10 @@ def forward(call: Call, *, shown: Sequence[bool] = (), gradient: bool = False, k
 
 
 def backward(call: Call, saved: Saved, grads: Gradients, needed: Sequence[bool]) -> list[Tensor | None]:
-    """Gradients of the call's leaves (`call.leaves_of`), in their order; None where not needed.
+    """Return the gradients of the call's leaves (`call.tensors_needing_gradients`), in order; None if not needed.
 
     Raises:
-        ShapeError, DtypeError: as `forward`; or hooks changed what was saved.
+        ShapeError, DtypeError: as for `forward`; or hooks changed saved tensors.
     """
     kernel = kernels.kernel(call.x.dtype)
     edits = _native_edits(call, kernel)
@@ -112,7 +113,7 @@ def backward(call: Call, saved: Saved, grads: Gradients, needed: Sequence[bool])
     if kernel.element is kernel.real:
         try:
             return kernel.native.backward(call, edits, saved, grads, needed)
-        except RefusedError:  # a tensor is in another form
+        except RefusedError:  # a tensor has a form that native code does not read
             pass
 
     def run(call: Call) -> list[Tensor | None]:
@@ -125,7 +126,7 @@ def backward(call: Call, saved: Saved, grads: Gradients, needed: Sequence[bool])
 
 
 def _ask(run: Callable[[Call], Any], call: Call, kernel: Kernel) -> Any:
-    """Run with the tensors as they are; if native code refuses one, once more with all in the form that it reads."""
+    """Run with the tensors as they are; if native code refuses one, convert them and try again."""
     if kernel.element is kernel.real:
         try:
             return run(call)
@@ -142,7 +143,7 @@ def _ask_converted(run: Callable[[Call], Any], call: Call, kernel: Kernel) -> An
 
 
 def _raise(argument: str, reason: str, value: Tensor | None, expected: Sequence[int] | None) -> NoReturn:
-    """Raise what a refusal of native/python/read.h says.
+    """Raise the error for a refusal of native/python/read.h.
 
     Raises:
         ShapeError, DtypeError: always.
@@ -150,17 +151,17 @@ def _raise(argument: str, reason: str, value: Tensor | None, expected: Sequence[
     if value is None:
         raise ShapeError(f"a {argument} is None, expected {_shape(expected)}: was it replaced?")
     if reason == "shape" and argument == "input":
-        raise ShapeError(f"the input has shape {list(value.shape)}, which the LSTM does not read: was it replaced?")
+        raise ShapeError(f"the input has shape {list(value.shape)}, which does not fit the LSTM: was it replaced?")
     if reason == "shape" and (argument.startswith(("weight", "bias"))):
         raise ShapeError(f"a {argument} has shape {list(value.shape)}, expected {_shape(expected)}: was it replaced?")
     if reason == "memory":
         raise DtypeError(
-            f"{argument} has shape {list(value.shape)}, and its memory was freed or cut shorter, or it has none of its "
-            "own; give a tensor whose storage is whole"
+            f"{argument} has shape {list(value.shape)}, but its memory was freed or shrunk, or it has no memory; give "
+            "a tensor with complete storage"
         )
     raise DtypeError(
         f"the native scan was handed a tensor {list(value.shape)} of {value.dtype} on {value.device} as {argument}, "
-        f"expected {_shape(expected)} on cpu: hooks on saved tensors must give back what they were given"
+        f"expected {_shape(expected)} on cpu: hooks on saved tensors must return the tensors unchanged"
     )
 
 
@@ -169,7 +170,7 @@ def _shape(expected: Sequence[int] | None) -> str:
 
 
 def _contiguous_call(call: Call, kernel: Kernel) -> Call:
-    """The same call, its tensors of the types and in the order that native code reads."""
+    """Return the call with its tensors converted to the types and memory order that native code reads."""
     return replace(
         call,
         x=_side_by_side(call.x, kernel.element),
@@ -191,19 +192,19 @@ def _contiguous_weights(weights: Sequence[Weights], kernel: Kernel) -> list[Weig
 
 
 def _contiguous_saved(saved: Saved) -> Saved:
-    # Hooks on saved tensors may have changed how they lie. Their types are left alone: another one is refused.
+    # Hooks on saved tensors may have changed their strides. Types are not converted: a wrong one is refused.
     return Saved(contiguous(saved.out), *([contiguous(value) for value in values] for values in saved[1:]))
 
 
 def _in_types(grads: Gradients, kernel: Kernel) -> Gradients:
-    """The same gradients, in the types and the order that native code reads."""
+    """Convert the gradients to the types and memory order that native code reads."""
     real = kernel.real
     many = [None if values is None else [contiguous(value, real) for value in values] for values in grads[3:]]
     return Gradients(contiguous(grads.out), contiguous(grads.h_n, real), contiguous(grads.c_n, real), *many)
 
 
 def contiguous(value: Tensor | None, dtype: torch.dtype | None = None) -> Any:
-    """The same numbers one after another, without torch's negative mark, perhaps of another type; None for None."""
+    """Return the tensor contiguous, without torch's negative bit, and optionally in a different type; None for None."""
     if value is None:
         return None
     other = dtype is not None and value.dtype is not dtype
@@ -215,21 +216,21 @@ def contiguous(value: Tensor | None, dtype: torch.dtype | None = None) -> Any:
 
 
 def _side_by_side(value: Tensor | None, dtype: torch.dtype) -> Any:
-    """The same numbers in a type, features or units side by side; steps, layers and rows at any distance."""
+    """Return the tensor in a type, with features or units contiguous, and any strides for steps, layers and rows."""
     if value is None or value.dtype is not dtype or value.dim() != 3 or value.is_neg():
         return contiguous(value, dtype)
     return value if value.stride(2) == 1 or value.shape[2] <= 1 else contiguous(value, dtype)
 
 
 def _native_edits(call: Call, kernel: Kernel) -> list[Any] | None:
-    """The edits of each layer and direction as native code takes them, or None for no edits at all."""
+    """Return the edits of each layer and direction in native form, or None if there are no edits."""
     if not call.edits:
         return None
     by_layer: dict[LayerDirection, list[Any]] = {}
     numbers = values_of_numbers([edit.edit for edit in call.edits], kernel.real)
     for edit, number in zip(call.edits, numbers, strict=True):
         if not (edit.position and edit.rows and edit.units):
-            continue  # nothing of it is in this call: in a stream its steps may lie ahead
+            continue  # it does not apply to this call: in a stream its steps may be still to come
         value = _native_value(edit, kernel) if number is None else number
         by_layer.setdefault(edit.place.layer_direction, []).append(_native_edit(edit, value))
     return [by_layer.get(each) for each in call.layer_directions]
@@ -237,7 +238,7 @@ def _native_edits(call: Call, kernel: Kernel) -> list[Any] | None:
 
 def _native_value(edit: ResolvedEdit, kernel: Kernel) -> Tensor:
     value = edit.value.detach().resolve_neg().to("cpu", kernel.real)
-    # Of several steps those that this call has, which in a stream may be a few of the edit's.
+    # Only the edit's steps in this call, which in a stream may be a few of them.
     return value[list(edit.position.values())] if len(value) > 1 else value
 
 
@@ -247,10 +248,10 @@ def _native_edit(edit: ResolvedEdit, value: Tensor) -> tuple[Any, ...]:
 
 
 def pack(sizes: Any, weights: Sequence[Weights], kernel: Kernel) -> Any:
-    """Pack the weights of all layers and directions, for single steps or calls that repeat.
+    """Pack the weights of all layers and directions, for single steps or repeated calls.
 
     Raises:
-        ShapeError: a weight's shape is not what the others say.
+        ShapeError: a weight's shape does not match the others.
     """
     try:
         given = _contiguous_weights(weights, kernel)

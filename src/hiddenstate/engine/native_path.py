@@ -1,4 +1,4 @@
-"""A call computed by the native engine, whole or layer by layer; differentiable any number of times."""
+"""Runs calls on the native engine, whole or layer by layer; differentiable any number of times."""
 
 from dataclasses import replace
 
@@ -41,7 +41,7 @@ def why_not(call: Call, *, cast_to: torch.dtype | None = None) -> str | None:
 
 
 def why_not_whole(call: Call) -> str | None:
-    """Say why a layer of this call needs the reference, or None: then all layers are one native call."""
+    """Return why a layer of this call needs the reference; if None, all layers run in one native call."""
     if call.record is not None and any(place.quantity in PRE_ACTIVATIONS for place in call.record.places):
         return "pre-activations are recorded (pre=True), which the reference computes"
     for edit in call.edits:
@@ -51,21 +51,21 @@ def why_not_whole(call: Call) -> str | None:
 
 
 def _applies(edit: ResolvedEdit) -> bool:
-    """Whether the engine applies an edit: no clamp, one that goes on through time, of a value without gradient."""
+    """Whether the engine applies an edit: not a clamp, with scope ``"write"``, and with a value without gradient."""
     wanted = edit.value.requires_grad and torch.is_grad_enabled()
     return edit.edit.scope == "write" and edit.edit.kind != "clamp" and not wanted
 
 
 def _beyond_native(edit: ResolvedEdit) -> str:
     if edit.edit.scope == "readout":
-        return "shows a changed output only (readout)"
+        return "changes only the output (readout)"
     return "is a clamp" if edit.edit.kind == "clamp" else "has a value with gradient"
 
 
 def run(call: Call) -> Result:
-    """Compute a whole call in one native call, and one backward.
+    """Compute a whole call in one native forward and one native backward call.
 
-    With gradients on, recorded values of several layers stay apart: one node of torch's graph a layer and direction.
+    With gradients and recorded values of several layers, each layer and direction is its own node of torch's graph.
     """
     if not wants_gradient(tensors_needing_gradients(call)):
         return run_without_gradient(call)
@@ -81,7 +81,7 @@ def run_without_gradient(call: Call, kernel: Kernel | None = None) -> Result:
 
 
 def run_by_layer(call: Call) -> Result:
-    """Compute a call layer by layer: natively, or where an edit or a record needs it through the reference."""
+    """Compute a call layer by layer: natively, or through the reference if an edit or a record needs it."""
     out, done = through_layers(call, lambda k, x: _run_layer(call, k, x))
     return reference_path.joined(out, done)
 
@@ -111,7 +111,7 @@ def _recorded_layers(call: Call) -> list[bool]:
 
 
 def _values(call: Call, done: native.Run) -> dict[str, Tensor]:
-    """What is recorded of a run, by place."""
+    """Return the recorded values of a run, by place."""
     assert done.gates is not None
     assert done.c is not None
     assert done.layer_outputs is not None
@@ -130,7 +130,7 @@ def _values(call: Call, done: native.Run) -> dict[str, Tensor]:
 def _recorded_values(
     call: Call, layer_direction: LayerDirection, gates: Tensor, c: Tensor, h: Tensor, *, apart: bool
 ) -> dict[str, Tensor]:
-    """What is recorded of one layer and direction; with ``apart`` h is copied, since others have its memory too."""
+    """Return the recorded values of one layer and direction; ``apart`` copies h, whose memory is shared."""
     assert call.record is not None
     every = dict(zip(GATES, gates.chunk(len(GATES), dim=-1), strict=True)) | {"c": c, "h": h}
     mine = [place.quantity for place in call.record.places if place.layer_direction == layer_direction]

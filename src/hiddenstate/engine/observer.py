@@ -12,10 +12,10 @@ from hiddenstate.engine.record import RecordSpec
 
 @dataclass
 class LayerObserver:
-    """Observer of one layer and direction: applies its edits, records its values.
+    """The observer of one layer and direction: applies its edits, records its values.
 
-    With a readout edit a step is computed twice: once for the state it hands on (``carried``), with the write edits
-    alone, and once for its output (``shown``), with all. What is recorded is what is shown.
+    With a readout edit a step is computed twice: once for the state passed on (``carried``), with only the write edits,
+    and once for its output (``shown``), with all edits. The values of the output are recorded.
     """
 
     edits: Sequence[ResolvedEdit]
@@ -25,7 +25,7 @@ class LayerObserver:
     handed_on: dict[int, Tensor] = field(default_factory=dict)
 
     def carried(self, t: int) -> ValueHook:
-        """Return the function that sees the values of step t whose c and h go on."""
+        """Return the hook for the values of step t whose c and h are passed on."""
         writes = [e for e in self.edits if e.edit.scope == "write" and t in e.position]
         last = self._reads_out(t)
 
@@ -40,7 +40,7 @@ class LayerObserver:
         return see
 
     def shown(self, t: int) -> ValueHook | None:
-        """Return the function for the values of step t's output, if a readout edit makes them differ."""
+        """Return the hook for the values of step t's output, if a readout edit makes them differ."""
         if not self._reads_out(t):
             return None
         here = [e for e in self.edits if t in e.position]
@@ -74,11 +74,11 @@ def _edited(name: str, value: Tensor, edits: Iterable[ResolvedEdit], t: int) -> 
 def make_observer(
     layer: int, reverse: bool, edits: Iterable[ResolvedEdit], record: RecordSpec | None
 ) -> LayerObserver | None:
-    """Make the observer of one layer and direction, or None when there is nothing to look at."""
+    """Make the observer of one layer and direction, or None if nothing is edited or recorded."""
     mine = [e for e in edits if (e.place.layer, e.place.reverse) == (layer, reverse)]
     places = record.places if record else ()
     quantities = [p.quantity for p in places if (p.layer, p.reverse) == (layer, reverse)]
     if not mine and not quantities:
-        return None  # before any set is made: torch.compile of older versions of torch does not make sets
+        return None  # before a set is created, which older versions of torch.compile do not support
     steps = record.steps if record else ()
     return LayerObserver(mine, frozenset(quantities), steps if isinstance(steps, range) else frozenset(steps))

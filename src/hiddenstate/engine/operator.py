@@ -1,7 +1,7 @@
-"""A whole LSTM as one operator of torch's, ``hiddenstate::lstm``, for torch.compile and torch.export.
+"""A whole LSTM as one torch operator, ``hiddenstate::lstm``, for torch.compile and torch.export.
 
-A compiler sees one node, whatever the number of time steps, with rules for the shapes that it gives and for its
-derivative; `native` computes both. Calls that are not compiled go there directly, which costs less.
+A compiler sees one node, whatever the number of time steps, with rules for its output shapes and its derivative;
+`native` computes both. Uncompiled calls use `native` directly, which costs less.
 """
 
 from collections.abc import Sequence
@@ -24,10 +24,10 @@ _GIVEN = (
     "Tensor x, Tensor h0, Tensor c0, Tensor[] weights, Tensor? lengths, Tensor? reset, Tensor[]? masks, "
     "bool bias, bool bidirectional"
 )
-# At the end and with defaults, so that what was exported before they were there still runs. torch leaves out arguments
-# at the end that are their defaults.
+# At the end and with defaults, so that models exported before these arguments existed still run. torch omits trailing
+# arguments that equal their defaults.
 _BORDERS = "Tensor? reset_h=None, Tensor? reset_c=None"
-_NUMBER = 9  # of those given
+_NUMBER = 9  # of the arguments in _GIVEN
 
 
 def why_not(call: Call, cast_to: torch.dtype | None) -> str | None:
@@ -45,7 +45,7 @@ def why_not(call: Call, cast_to: torch.dtype | None) -> str | None:
 
 
 def run(call: Call, masks: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Run a whole LSTM through the operator, with such dropout masks; give ``out``, ``h_n`` and ``c_n``."""
+    """Run a whole LSTM through the operator, with these dropout masks; return ``out``, ``h_n`` and ``c_n``."""
     out, h_n, c_n, _ = lstm(
         *(call.x, call.h0, call.c0, _given_weights(call), call.lengths, call.reset, list(masks) or None),
         *(call.sizes.bias, call.sizes.bidirectional, call.training, call.reset_h, call.reset_c),
@@ -64,7 +64,7 @@ def run(call: Call, masks: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
 def lstm(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     """Run a whole LSTM: `native.forward`, whose records are one list, empty unless ``keep``.
 
-    With ``recompute_gates`` no gates are in it. ``weights`` are those of one layer and direction after another, in the
+    With ``recompute_gates`` the list has no gates. ``weights`` are those of each layer and direction in turn, in the
     order of `parameters.PARAMETER_STEMS`.
 
     Raises:
@@ -81,7 +81,7 @@ def lstm(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
 
 
 def _forward_arguments(arguments: Sequence[Any]) -> tuple[Sequence[Any], bool, list[Any], bool]:
-    """What is given, ``keep``, the states of borders, ``recompute_gates``; defaults at the end may be left out."""
+    """Split the arguments into the given ones, ``keep``, border states and ``recompute_gates``, adding defaults."""
     keep, *options = arguments[_NUMBER:]
     defaults: list[Any] = [None, None, False]
     *borders, recompute = options + defaults[len(options) :]
@@ -112,7 +112,7 @@ def _(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     "-> Tensor[]",
 )
 def lstm_backward(*arguments: Any) -> list[Tensor]:
-    """Gradients of x, the states that are given, and the weights, of those that are ``needed``: `native.backward`.
+    """Return the ``needed`` gradients of x, the given states and the weights: `native.backward`.
 
     Raises:
         ArgumentError, DtypeError, ShapeError: what does not fit.
@@ -163,7 +163,7 @@ def _differentiate(ctx: Any, dout: Tensor, dh_n: Tensor, dc_n: Tensor, _: Any) -
 def _differentiable(
     given: tuple[Any, ...], borders: Sequence[Tensor], grads: Sequence[Tensor], needed: Sequence[bool]
 ) -> list[Tensor | None]:
-    """The gradients that are needed as a graph, through the reference."""
+    """Return the needed gradients as a graph, through the reference."""
     *states, weights, lengths, reset, masks, bias, bidirectional = given
     count = len(states) + len(borders)
 
@@ -192,7 +192,7 @@ def _call(
     reset_h: Tensor | None = None,
     reset_c: Tensor | None = None,
 ) -> Call:
-    """The call that the operator's arguments make."""
+    """Return the call that the operator's arguments describe."""
     H, P, D = c0.shape[2], h0.shape[2], 1 + bidirectional
     sizes = Sizes(x.shape[2], H, c0.shape[0] // D, bias, bidirectional, P if P < H else 0)
     call = Call(sizes, weights_of_flat(weights, sizes), x, h0, c0, lengths, reset, masks=masks or ())
@@ -204,7 +204,7 @@ def _given_weights(call: Call) -> list[Tensor]:
 
 
 def _spread(needed: Sequence[bool], call: Call) -> list[bool]:
-    """For all leaves, those that are None included."""
+    """Expand ``needed`` to all leaves, including those that are None."""
     left = iter(needed)
     return [leaf is not None and next(left) for leaf in tensors_needing_gradients(call)]
 
@@ -213,7 +213,7 @@ def _checked_saved(call: Call, out: Tensor, kept: Sequence[Tensor]) -> Saved:
     """What the forward run kept, as native code may trust it."""
     (T, N), H, K = call.x.shape[:2], call.sizes.hidden_size, len(call.sizes.layer_directions)
     between = call.sizes.num_layers - 1
-    gates = () if len(kept) == K + between else kept[:K]  # none where they are computed again
+    gates = () if len(kept) == K + between else kept[:K]  # empty if they are recomputed
     others = kept[len(gates) :]
     of_run = gates, others[:K], others[K:]
     if len(others) != K + between:
@@ -235,7 +235,7 @@ def _check_gradients(call: Call, out: Tensor, grads: Sequence[Tensor], needed: S
         _check(f"lstm_backward: {name}", value, [tuple(shape)], [dtype])
     leaves = (3 if call.reset_h is None else 5) + len(_given_weights(call))
     if len(needed) != leaves:
-        raise ArgumentError(f"hiddenstate::lstm_backward: needed is of {len(needed)} tensors, expected {leaves}")
+        raise ArgumentError(f"hiddenstate::lstm_backward: needed has {len(needed)} entries, expected {leaves}")
 
 
 def _out_shape(call: Call) -> tuple[int, ...]:
@@ -243,7 +243,7 @@ def _out_shape(call: Call) -> tuple[int, ...]:
 
 
 def _checked_call(x: Tensor, h0: Tensor, c0: Tensor, weights: Sequence[Tensor], *options: Any) -> Call:
-    """The call, whose numbers and shapes native code may trust (the weights' shapes are checked with each call).
+    """Return the call, checked so that native code can trust it (it checks the weights' shapes itself).
 
     Raises:
         ArgumentError, DtypeError, ShapeError: what does not fit.
@@ -256,10 +256,10 @@ def _checked_call(x: Tensor, h0: Tensor, c0: Tensor, weights: Sequence[Tensor], 
     _check_types(call)
     _check_shapes(call)
     if (call.reset_h is None) != (call.reset_c is None):
-        raise ArgumentError("hiddenstate::lstm got one of reset_h and reset_c, expected both or none")
+        raise ArgumentError("hiddenstate::lstm got only one of reset_h and reset_c, expected both or neither")
     if len(call.masks) not in (0, call.sizes.num_layers - 1):
         raise ArgumentError(
-            f"hiddenstate::lstm: masks is for {len(call.masks)} layers, not {call.sizes.num_layers - 1}"
+            f"hiddenstate::lstm: masks has {len(call.masks)} entries, expected {call.sizes.num_layers - 1}"
         )
     check_lengths(call.lengths, x.shape[0])
     return call

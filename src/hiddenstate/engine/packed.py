@@ -1,4 +1,4 @@
-"""Single steps of all layers on weights that were packed once: what a stream runs on."""
+"""Single steps of all layers on packed weights, for streams."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from hiddenstate.base.native_module import StreamStep
 
 SHARED = (
-    "this stream is at work in another thread, and its state would be lost between the two: use one stream a thread, "
-    "made by lstm.stream() or stream.fork()"
+    "this stream is running in another thread, and concurrent steps would corrupt its state: use one stream per "
+    "thread, made by lstm.stream() or stream.fork()"
 )
 
 
 class PackedLSTM:
     """An LSTM packed for single steps: weights of all layers, input and recurrent side by side.
 
-    It is a copy of the weights as they were. The owner packs them again when they change, and then fills ``outdated``,
-    which ends the native steps that were made of this copy.
+    It is a copy of the weights. When they change, the owner packs them again and fills ``outdated``, which invalidates
+    the native steps that use this copy.
     """
 
     def __init__(self, sizes: Sizes, weights: Sequence[Weights], kernel: Kernel, stored: Sequence[Tensor]) -> None:
@@ -37,16 +37,16 @@ class PackedLSTM:
         self._sizes = sizes
         self.packed = native.pack(sizes, weights, kernel)
         self.outdated: dict[str, bool] = {}
-        # What the weights are kept in: its memory is not given to others, which could not be told from these by where
-        # they lie.
+        # Keeps the weights' memory alive, so that no new tensor can get the same address and be mistaken for one of
+        # them.
         self._memory = [value.detach() for value in stored]
 
     def run(self, x: Tensor, h: Tensor, c: Tensor) -> Tensor:
-        """Read ``x [T, N, C]``, write the states ``h`` and ``c [L, N, H]`` in place, give ``out [T, N, H]``."""
+        """Read ``x [T, N, C]``, update the states ``h`` and ``c [L, N, H]`` in place, and return ``out [T, N, H]``."""
         return native.forward(Call(self._sizes, (), native.contiguous(x), h, c, packed=self.packed)).out
 
     def quick(self, h: Tensor, c: Tensor) -> "FastStep":
-        """Make the shortest way to a step that writes these states in place."""
+        """Make the quick step, which updates these states in place."""
         kernel, (_, N, H) = self.kernel, h.shape
         scratch = new(kernel.element, N, H)
         step = self.packed.stream_step(h, c, scratch)
@@ -61,7 +61,7 @@ class PackedLSTM:
 
 
 class FastStep:
-    """A native step, and whose weights and states it is for."""
+    """A native step, with the weights and states that it uses."""
 
     def __init__(self, step: "StreamStep", stepper: PackedLSTM, state: tuple[Tensor, Tensor]) -> None:
         self.native = step
@@ -70,5 +70,5 @@ class FastStep:
         self._state = state
 
     def writes(self, state: tuple[Tensor, Tensor]) -> bool:
-        """Whether it is these states that it writes."""
+        """Whether it updates these state tensors."""
         return state[0] is self._state[0] and state[1] is self._state[1]

@@ -15,13 +15,13 @@ from hiddenstate.structure.layer_direction import reading_order
 
 
 class Observer(Protocol):
-    """Sees each value of a scan as it is made, and may hand back another in its place."""
+    """Sees each value of a scan when it is computed, and may return a replacement."""
 
     def carried(self, t: int) -> ValueHook:
-        """Return the function that sees the values whose c and h go on to the next step."""
+        """Return the hook for the values whose c and h are passed on to the next step."""
 
     def shown(self, t: int) -> ValueHook | None:
-        """Return the function for the values that only this step's output is made of, if they differ."""
+        """Return the hook for the values of this step's output, if they differ."""
 
 
 def scan(
@@ -44,16 +44,16 @@ def scan(
         c: initial cell state, ``[N, H]``.
         w: the weights.
         reverse: read the sequence from its last step to its first.
-        live: bool ``[T, N]``, False where a row has ended: its output is zero there and its state waits.
+        live: bool ``[T, N]``, False where a row has ended: its output is zero there and its state does not change.
         reset: bool ``[T, N]``, True where a new sequence begins: no state crosses the border before that step.
-        reset_to: what the state is behind a border, h ``[K, P]`` and c ``[K, H]``: of each row (K = N), or of each step
-            and row (K = T*N); None for zero.
+        reset_to: the state after a border, h ``[K, P]`` and c ``[K, H]``: for each row (K = N), or for each step and
+            row (K = T*N); None for zero.
         observer: records or edits the values.
 
     Returns:
         The output ``[T, N, P]`` and the final states ``[N, P]`` and ``[N, H]``.
     """
-    if live is not None:  # what lies past an end must not matter, not even a NaN's gradient
+    if live is not None:  # values past a row's end must have no effect, not even through the gradient of a NaN
         x = torch.where(live[..., None], x, 0)
         reset = None if reset is None else reset & live
     xg = linear(x, w.ih, w.b_ih)
@@ -75,10 +75,10 @@ def scan(
 def _cross_border(
     state: tuple[Tensor, Tensor], t: int, reset: Tensor | None, reset_to: tuple[Tensor, Tensor] | None, reverse: bool
 ) -> tuple[Tensor, Tensor]:
-    """Put another state in place of the one that comes into step t, where a border lies before it in reading order.
+    """Replace the state before step t in rows that have a border there, in reading order.
 
-    ``reset[t]`` draws the border between steps t-1 and t. Reading forward one crosses it on the way into step t;
-    reading in reverse, on the way into step t-1.
+    ``reset[t]`` marks the border between steps t-1 and t. The forward direction crosses it before step t, the reverse
+    direction before step t-1.
     """
     border = t + 1 if reverse else t
     if reset is None or border == len(reset):
@@ -90,5 +90,5 @@ def _cross_border(
 
 
 def _of_border(states: Tensor, t: int, N: int) -> Tensor:
-    """The states ``[N, units]`` of the borders before step t."""
+    """Return the states ``[N, units]`` for the borders before step t."""
     return states if states.shape[0] == N else states[t * N : (t + 1) * N]

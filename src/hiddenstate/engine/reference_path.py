@@ -1,4 +1,4 @@
-"""A call computed by the reference, layer by layer: whatever is recorded or edited, on any device."""
+"""Runs calls on the reference, layer by layer; supports every edit and record, on any device."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from hiddenstate.structure.names import PRE_ACTIVATIONS, QUANTITIES, Place
 
 
 class LayerResult(NamedTuple):
-    """What one layer and direction gives: ``out [T, N, P]``, ``h [N, P]``, ``c [N, H]``, and its recorded values."""
+    """The result of one layer and direction: ``out [T, N, P]``, ``h [N, P]``, ``c [N, H]``, and its recorded values."""
 
     out: Tensor
     h: Tensor
@@ -30,7 +30,7 @@ def run(call: Call) -> Result:
 
 
 def joined(out: Tensor, done: Sequence[LayerResult]) -> Result:
-    """The result of a call whose layers and directions gave these."""
+    """Combine the results of all layers and directions."""
     values = {name: value for layer in done for name, value in layer.values.items()}
     carried = {name: value for layer in done for name, value in layer.carried.items()}
     return Result(out, _stacked([layer.h for layer in done]), _stacked([layer.c for layer in done]), values, carried)
@@ -64,18 +64,18 @@ def run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
 
 
 def _border_states(call: Call, k: int, dtype: torch.dtype) -> tuple[Tensor, Tensor] | None:
-    """What the states of the k-th layer and direction are behind borders; None for zero."""
+    """Return the states of the k-th layer and direction after borders; None for zero."""
     if call.reset_h is None or call.reset_c is None:
         return None
     return call.reset_h[k], call.reset_c[k].to(dtype)
 
 
 def _stacked(parts: Sequence[Tensor]) -> Tensor:
-    """The parts along a new first axis; of a single one, a view, which is cheaper than a copy of it."""
+    """Stack the parts along a new first axis; a single part becomes a view, which avoids a copy."""
     return torch.stack(list(parts)) if len(parts) > 1 else parts[0].unsqueeze(0)
 
 
 def _stack(by_step: Mapping[int, Tensor], steps: Sequence[int], live: Tensor | None) -> Tensor:
-    """Values that were recorded step by step, as ``[steps, N, units]``; zero past a row's end."""
+    """Stack values recorded step by step to ``[steps, N, units]``; zero past a row's end."""
     values = torch.stack([by_step[t] for t in steps])
     return values if live is None else torch.where(live[list(steps), :, None], values, 0)

@@ -1,13 +1,13 @@
-"""Planted networks: LSTMs whose weights are set by hand, so that what they compute is known, with that truth as data.
+"""Planted networks: LSTMs with weights set by hand, so that their function is known and available as data.
 
-Tools of explanation are tested on them: a correct method must find what was planted. A plant holds an ordinary
-`hiddenstate.LSTM` and knows nothing about how it is explained.
+Tools of explanation are tested on them: a correct method must find what was planted. A plant contains an ordinary
+`hiddenstate.LSTM` and does not depend on explanation tools.
 
-- `planted.py`: `Plant`: the LSTM, what it computes, who does what, inputs, what to expect
+- `planted.py`: `Plant`: the LSTM, its function, the roles of its units, inputs, and expected results
 - `wiring.py`: sets weights by hand
 - `cells.py`: plants of one unit: latches, an integrator, a counter, two stable points
-- `copies.py`: two layers, where something is copied that nothing reads
-- `machine.py`: automata as data: run over words, coded as inputs and hidden states
+- `copies.py`: two layers, with a copy that nothing reads
+- `machine.py`: automata as data: run over words, encoded as inputs and hidden states
 - `automata.py`: any automaton as one layer; a switch; stacks of brackets
 - `expected.py`: what each method of attribution should find on each plant, and why
 """

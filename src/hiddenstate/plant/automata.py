@@ -23,7 +23,8 @@ class AutomatonPlant(Plant):
     """A plant that is a deterministic finite automaton.
 
     Attributes:
-        machine: the automaton: its table, what each unit stands for, words as inputs, hidden states as states.
+        machine: the automaton: its table, the meaning of each unit, and conversions of words to inputs and of hidden
+            states to states.
     """
 
     machine: Machine
@@ -39,15 +40,15 @@ def automaton(
     over the (p, e) that lead elsewhere: so the zero state is the start.
 
     Args:
-        delta: (state, symbol) to the next state, for every state and symbol.
-        start: the state before anything is read.
-        silent: a symbol that is written as the zero input rather than as a 1 of its own feature, so that to take a
-            step's input away is to put this symbol there.
-        dtype: of the parameters.
+        delta: maps (state, symbol) to the next state, for every state and symbol.
+        start: the initial state.
+        silent: a symbol that is encoded as the zero input rather than as a 1 in its own feature, so that removing a
+            step's input puts this symbol there.
+        dtype: the data type of the parameters.
 
     Raises:
         ArgumentError: the automaton is not complete, has more than 1,024 units, or no such start or silent symbol.
-        ArgumentTypeError: delta is no mapping from pairs, or the dtype too coarse.
+        ArgumentTypeError: delta is not a mapping from pairs, or the dtype is not precise enough.
 
     >>> parity = automaton({("even", 1): "odd", ("odd", 1): "even"}, "even")
     >>> parity.machine.run([1, 1, 1])
@@ -60,10 +61,10 @@ def automaton(
 def flip_flop(*, dtype: torch.dtype = torch.float64) -> AutomatonPlant:
     """Plant the automaton of a switch: ``set`` turns it on, ``reset`` off, ``wait`` (the zero input) leaves it.
 
-    The target is on where the last symbol was ``wait`` and the switch is on.
+    The target is on if the last symbol was ``wait`` and the switch is on.
 
     Raises:
-        ArgumentTypeError: the dtype is too coarse.
+        ArgumentTypeError: the dtype is not precise enough.
     """
     states = ("off", "on")
     delta = {(q, a): {"set": "on", "reset": "off", "wait": q}[a] for q in states for a in ("set", "reset", "wait")}
@@ -79,13 +80,13 @@ def dyck(k: int = 2, m: int = 2, *, dtype: torch.dtype = torch.float64) -> Autom
     brackets was just closed at the lowest level.
 
     Args:
-        k: kinds of brackets, 1 to 4: ``()``, ``[]``, ``{}``, ``<>``.
-        m: the greatest depth.
-        dtype: of the parameters.
+        k: the number of kinds of brackets, 1 to 4: ``()``, ``[]``, ``{}``, ``<>``.
+        m: the maximum depth.
+        dtype: the data type of the parameters.
 
     Raises:
         ArgumentError: k or m is out of range, or there would be more than 1,024 units.
-        ArgumentTypeError: k or m is no int, or the dtype too coarse.
+        ArgumentTypeError: k or m is not an int, or the dtype is not precise enough.
     """
     k, m = check_int("k", k), check_int("m", m)
     if not 1 <= k <= len(BRACKETS) or m < 1:
@@ -157,7 +158,7 @@ def _one_set(machine: Machine, generator: Generator, T: int) -> Tensor:
 
 
 def _mostly_balanced(machine: Machine, m: int, generator: Generator, T: int) -> Tensor:
-    """Brackets that fit, but for a few."""
+    """Brackets that mostly match."""
     word: list[Hashable] = []
     state = machine.start
     for wish in torch.rand(T, generator=generator).tolist():

@@ -15,20 +15,20 @@ CONTENT = ("g", "gate")
 
 
 def latch(hold: float = 50, *, content: Literal["g", "gate"] = "g", dtype: torch.dtype = torch.float64) -> Plant:
-    """Plant a latch: a cell that takes a value when told to, and lets it fade with a time constant of ``hold`` steps.
+    """Plant a latch: a cell that stores a value on request, and lets it decay with a time constant of ``hold`` steps.
 
-    Its input is ``(value, write)``. Where write is 1 the cell becomes ``tanh(value)``, or, if the gate alone carries
-    the content, 1; where write is 0 it keeps ``exp(-1 / hold)`` of what it holds.
+    Its input is ``(value, write)``. Where write is 1 the cell becomes ``tanh(value)``, or 1 if only the gate carries
+    the content; where write is 0 it keeps the fraction ``exp(-1 / hold)`` of its value.
 
     Args:
-        hold: time constant of the fading, in steps.
-        content: ``"g"``: the candidate brings the value. ``"gate"``: the candidate is always 1, and only the gates
-            know when something was written.
-        dtype: of the parameters.
+        hold: the time constant of the decay, in steps.
+        content: ``"g"``: the candidate carries the value. ``"gate"``: the candidate is always 1, and only the gates
+            depend on the input.
+        dtype: the data type of the parameters.
 
     Raises:
-        ArgumentError: the time constant or the content is none of those.
-        ArgumentTypeError: the time constant is no number, or the dtype too coarse.
+        ArgumentError: the time constant or the content is not allowed.
+        ArgumentTypeError: the time constant is not a number, or the dtype is not precise enough.
     """
     if content not in CONTENT:
         raise ArgumentError(f"content is 'g' or 'gate', got {content!r}")
@@ -65,12 +65,12 @@ def integrator(time_constant: float = 10, *, dtype: torch.dtype = torch.float64)
     """Plant a leaky integrator: ``c = exp(-1 / time_constant)·c + tanh(x)``.
 
     Args:
-        time_constant: steps after which a share 1/e is left of what was added.
-        dtype: of the parameters.
+        time_constant: the number of steps after which 1/e of an added value is left.
+        dtype: the data type of the parameters.
 
     Raises:
         ArgumentError: the time constant is out of range.
-        ArgumentTypeError: it is no number, or the dtype too coarse.
+        ArgumentTypeError: it is not a number, or the dtype is not precise enough.
     """
     bias = forget_bias(time_constant)
     keep = math.exp(-1 / time_constant)
@@ -88,9 +88,9 @@ def integrator(time_constant: float = 10, *, dtype: torch.dtype = torch.float64)
 
 
 def counter(*, dtype: torch.dtype = torch.float64) -> Plant:
-    """Plant a counter: its input is ``(up, down)``, each 0 or 1, and c is the ups so far minus the downs.
+    """Plant a counter: its input is ``(up, down)``, each 0 or 1, and c is the number of ups minus that of downs so far.
 
-    Read it from c: h is tanh(c), which tells large counts apart no more.
+    Read the count from c: h is tanh(c), which saturates for large counts.
 
     Raises:
         ArgumentTypeError: the dtype is too coarse.
@@ -141,7 +141,7 @@ def bistable(*, dtype: torch.dtype = torch.float64) -> Plant:
 
 
 def _one_write(generator: Generator, T: int) -> Tensor:
-    """Values at every step, of which one is to be written."""
+    """Values at every step, one of which is to be written."""
     sizes = torch.rand(T, generator=generator, dtype=torch.float64) / 2 + 0.5
     signs = torch.randint(0, 2, (T,), generator=generator) * 2 - 1
     write = torch.zeros(T, dtype=torch.float64)
@@ -165,7 +165,7 @@ def _one_push(generator: Generator, T: int) -> Tensor:
 
 
 def _fading(write: Tensor, value: Tensor, keep: float) -> Tensor:
-    """The last written value, ``keep`` of it left a step."""
+    """The last written value, decayed by the factor ``keep`` per step."""
     return _steps(lambda held, t: torch.where(write[t] > 0.5, value[t], keep * held), write)
 
 
@@ -185,7 +185,7 @@ def _side(x: Tensor) -> Tensor:
 
 
 def _steps(after: Callable[[Tensor, int], Tensor], like: Tensor) -> Tensor:
-    """What a rule gives step by step, from zero: ``[T, N]``."""
+    """The results of a rule step by step, from zero: ``[T, N]``."""
     held, every = torch.zeros_like(like[0]), []
     for t in range(len(like)):
         held = after(held, t)

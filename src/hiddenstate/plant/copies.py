@@ -1,4 +1,4 @@
-"""A plant of two layers, in which something is copied that nobody reads."""
+"""A plant of two layers with a copy that nothing reads."""
 
 import math
 
@@ -11,18 +11,18 @@ from hiddenstate.plant.wiring import SHARP, forget_bias, wide_open, wired
 
 
 def copied_unread(hold: float = 20, *, dtype: torch.dtype = torch.float64) -> Plant:
-    """Plant two copies of which one is read: layer 0 copies both input features, layer 1 sums the first alone.
+    """Plant two copies, only one of which is read: layer 0 copies both input features, layer 1 sums only the first.
 
-    The second feature can be read from ``l0.h[1]`` at every step, so a probe finds it there; but no weight leads on
-    from that unit, so it is not used.
+    The second feature can be read from ``l0.h[1]`` at every step, so a probe finds it there; but no weight reads that
+    unit, so it is not used.
 
     Args:
-        hold: time constant of the sum in layer 1, in steps.
-        dtype: of the parameters.
+        hold: the time constant of the sum in layer 1, in steps.
+        dtype: the data type of the parameters.
 
     Raises:
         ArgumentError: the time constant is out of range.
-        ArgumentTypeError: it is no number, or the dtype too coarse.
+        ArgumentTypeError: it is not a number, or the dtype is not precise enough.
     """
     keep = math.exp(-1 / hold) if forget_bias(hold) else 0.0
     both = ((0,), (1,))

@@ -1,4 +1,4 @@
-"""What each method of attribution should find on each plant, what it cannot see, and why: a table as data."""
+"""A table, as data, of what each attribution method should find on each plant, what it cannot see, and why."""
 
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
@@ -14,7 +14,7 @@ Verdict = Literal["finds", "in part", "misled", "sees nothing"]
 class Expectation(NamedTuple):
     """What a method does on a plant, and why.
 
-    ``"finds"``: its scores are in proportion to what each step is worth. ``"in part"``: they lean that way.
+    ``"finds"``: its scores are proportional to each step's worth. ``"in part"``: they tend to be.
     ``"misled"``: it scores other steps. ``"sees nothing"``: its scores are zero, or nearly.
     """
 
@@ -23,9 +23,9 @@ class Expectation(NamedTuple):
 
 
 def garden() -> dict[str, Plant]:
-    """Plant one of each kind that attributions are tested on, by name.
+    """Return one plant of each kind on which attributions are tested, by name.
 
-    `hiddenstate.plant.dyck` is left out: the zero input is no symbol of it, so no step can be taken away.
+    `hiddenstate.plant.dyck` is omitted: the zero input is not one of its symbols, so no step can be removed.
     """
     plants = (
         latch(),
@@ -56,7 +56,7 @@ _CONTENT = "the content comes through g, and with the gates frozen the cell is a
 _CONSTANT = "g is constant, so all goes to its bias: that a gate opened is not in what it shares out"
 _SPAN = "the part of a span goes through the gates too, which it splits into their share of each input"
 
-# Method to plant to what it should find there.
+# Maps methods, then plants, to the expected finding.
 EXPECTED: Mapping[str, Mapping[str, Expectation]] = {
     "gradient": {
         "latch": _finds("where g is not saturated its slope is open: c changes with the value that was written"),

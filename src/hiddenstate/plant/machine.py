@@ -1,4 +1,4 @@
-"""Deterministic finite automata as data: run over words, coded as the inputs and states of a planted LSTM."""
+"""Deterministic finite automata as data: run over words, encoded as the inputs and states of a planted LSTM."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from hiddenstate.base.validation import check_memory
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
 
-Delta = Mapping[tuple[Any, Any], Any]  # the keys of a mapping vary with nothing, so no narrower type takes any table
+Delta = Mapping[tuple[Any, Any], Any]  # mapping keys are invariant, so no narrower type accepts every table
 
 MOST_UNITS = 1024  # their weights take 34 MB in float64
 
@@ -21,8 +21,8 @@ class Machine:
     """A complete deterministic finite automaton, with a unit for each state and the symbol read in it.
 
     Attributes:
-        delta: (state, symbol) to the next state.
-        start: the state before anything is read.
+        delta: maps (state, symbol) to the next state.
+        start: the initial state.
         states: every state, in the order of delta.
         symbols: every symbol; a symbol's number is its input feature.
         silent: the symbol that the zero input stands for, or None.
@@ -36,11 +36,11 @@ class Machine:
 
     @property
     def pairs(self) -> list[tuple[Hashable, Hashable]]:
-        """What each unit stands for: (state, symbol read in it)."""
+        """The meaning of each unit: (state, symbol read in it)."""
         return [(state, symbol) for state in self.states for symbol in self.symbols]
 
     def run(self, word: Sequence[Hashable]) -> list[Any]:
-        """Return the state after each symbol, from the table alone.
+        """Return the state after each symbol, computed only from the table.
 
         Raises:
             NameUnknownError: no such symbol.
@@ -54,7 +54,7 @@ class Machine:
         return states
 
     def unit(self, state: Hashable, symbol: Hashable) -> int:
-        """Return the unit that is on where a symbol was read in a state.
+        """Return the unit that is on when a symbol was read in a state.
 
         Raises:
             NameUnknownError: no such state or symbol.
@@ -76,7 +76,7 @@ class Machine:
         """Return the word of each row of inputs ``[T, N, C]``.
 
         Raises:
-            ArgumentError: a step is no symbol.
+            ArgumentError: a step is not a symbol.
         """
         count = x.sum(-1)
         plain = bool(((x == 0) | (x == 1)).all() and (count <= 1).all())
@@ -87,7 +87,7 @@ class Machine:
         return [[names[k] for k in torch.where(row.sum(-1) > 0, row.argmax(-1), -1).tolist()] for row in x.unbind(1)]
 
     def decode(self, h: Tensor) -> list[Any]:
-        """Return the state that each hidden state ``[..., H]`` stands for, in one list: that of its largest unit."""
+        """Return the state of each hidden state ``[..., H]`` in one list, which is that of its largest unit."""
         check_memory(h, "h")
         flat = h.reshape(-1, h.shape[-1])
         after = [*(self.delta[pair] for pair in self.pairs), self.start]
@@ -95,11 +95,11 @@ class Machine:
         return [after[k] for k in torch.where(top.values > tanh(1) / 2, top.indices, -1).tolist()]
 
     def draw(self, generator: Generator, T: int) -> Tensor:
-        """Draw a word of any symbols: ``[T, C]``."""
+        """Draw a random word: ``[T, C]``."""
         return self._rows(torch.randint(0, len(self.symbols), (T,), generator=generator))
 
     def told(self, x: Tensor, unit: int) -> Tensor:
-        """Say what a unit's hidden state is after each step of ``[T, N, C]``: tanh 1 where it is on, else 0."""
+        """Return a unit's hidden state after each step of ``[T, N, C]``: tanh 1 if it is on, otherwise 0."""
         columns = []
         for word in self.words(x):
             before = [self.start, *self.run(word)[:-1]]
@@ -118,7 +118,7 @@ def check_machine(delta: Delta, start: Hashable, silent: Hashable = None) -> Mac
 
     Raises:
         ArgumentError: it is not complete, has more than 1,024 units, or no such start or silent symbol.
-        ArgumentTypeError: it is no mapping from pairs.
+        ArgumentTypeError: it is not a mapping from pairs.
     """
     if not isinstance(delta, Mapping) or not delta or not all(isinstance(k, tuple) and len(k) == 2 for k in delta):
         raise ArgumentTypeError("delta must be a mapping from (state, symbol) to the next state, of at least one pair")

@@ -1,4 +1,4 @@
-"""What a plant is: an LSTM, and the truth about it as data."""
+"""The class of plants: an LSTM, and the truth about it as data."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,18 +16,19 @@ MOST_NUMBERS = 2**26  # in a plant's inputs: half a gigabyte of float64
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Plant:
-    """An LSTM with weights set by hand, and what is known of it.
+    """An LSTM with weights set by hand, and the known facts about it.
 
     Attributes:
-        name: what it is called in tables.
+        name: its name in tables.
         lstm: the LSTM, time first.
-        truth: what it computes, in words.
-        roles: place with its unit, such as ``"l0.c[0]"``, to what it does.
+        truth: its function, in words.
+        roles: maps places with units, such as ``"l0.c[0]"``, to what they do.
         target: the place, with its unit, that holds the answer.
-        tolerance: how far ``shown`` may be from ``expected``, in float64.
+        tolerance: the maximum difference between ``shown`` and ``expected``, in float64.
         draw: makes one row of inputs ``[T, C]`` from a generator and T.
-        tell: says what the target holds after each step, ``[T, N]`` from ``[T, N, C]``, without the LSTM.
-        read: makes of the target's values ``[T, N]`` what ``tell`` speaks of; None for the values themselves.
+        tell: computes the target's value after each step without the LSTM, ``[T, N]`` from ``[T, N, C]``.
+        read: converts the target's values ``[T, N]`` to the quantity that ``tell`` computes; None for the values
+            themselves.
     """
 
     name: str
@@ -48,14 +49,14 @@ class Plant:
         """Draw inputs ``[T, N, C]`` on which the truth is plain; equal for equal arguments.
 
         Args:
-            seed: of the generator.
-            T: time steps, at least 2.
-            N: rows.
+            seed: the seed of the generator.
+            T: the number of time steps, at least 2.
+            N: the number of rows.
 
         Raises:
             ArgumentError: T or N is too small, or both are so large that the inputs would take half a gigabyte; or the
                 seed is negative or has more than 64 bits.
-            ArgumentTypeError: an argument is no int.
+            ArgumentTypeError: an argument is not an int.
         """
         T, N = check_int("T", T), check_int("N", N)
         if T < 2 or N < 1:
@@ -67,11 +68,11 @@ class Plant:
         return torch.stack(rows, dim=1).to(self.lstm.weight("l0.W_ii"))
 
     def expected(self, x: Tensor) -> Tensor:
-        """Say what the target holds after each step of ``x [T, N, C]``, from the truth alone: ``[T, N]``.
+        """Return the target's value after each step of ``x [T, N, C]``, computed from the truth: ``[T, N]``.
 
         Raises:
-            ArgumentTypeError: the input is no tensor.
-            ShapeError: it has another shape.
+            ArgumentTypeError: the input is not a tensor.
+            ShapeError: it has the wrong shape.
         """
         if not isinstance(x, Tensor):
             raise ArgumentTypeError(f"x must be a tensor [T, N, C], got {type(x).__name__}")
@@ -80,19 +81,19 @@ class Plant:
         return self.tell(x)
 
     def shown(self, x: Tensor) -> Tensor:
-        """Run the LSTM and return what its target holds after each step: ``[T, N]``, to compare with `expected`."""
+        """Run the LSTM and return the target's value after each step: ``[T, N]``, to compare with `expected`."""
         place, unit = self.place
         with torch.no_grad():
             values = self.lstm.trace(x, keep=[place])[place][..., unit]
         return values if self.read is None else self.read(values)
 
     def worth(self, x: Tensor) -> Tensor:
-        """Say what the answer after the last step loses if a step's input becomes zero: ``[T, N]``, from the truth.
+        """Return the loss of the final answer if a step's input becomes zero: ``[T, N]``, computed from the truth.
 
         That is the truth that attributions over steps are compared with.
 
         Raises:
-            ShapeError: the input has another shape.
+            ShapeError: the input has the wrong shape.
         """
         whole_run = self.expected(x)[-1]
         lost = []
@@ -104,7 +105,7 @@ class Plant:
 
     @property
     def place(self) -> tuple[str, int]:
-        """The target's place and unit, apart."""
+        """The target's place and unit."""
         address = parse_address(self.target)
         assert isinstance(address.unit, int)
         return address.place, address.unit

@@ -18,15 +18,15 @@ Wires = Mapping[str, Mapping[Any, float] | Tensor]
 
 
 def wired(sizes: tuple[int, int, int], wires: Wires, dtype: torch.dtype) -> LSTM:
-    """Make an LSTM of these input, hidden and layer counts whose weights are the wires, and zero elsewhere.
+    """Make an LSTM of these sizes, whose weights are given by the wires and are zero elsewhere.
 
     Args:
         sizes: input size, hidden size, layers.
-        wires: weight's name, such as ``"l0.W_ig"``, to the whole of it, or to its entries: index to value.
-        dtype: of the parameters.
+        wires: maps a weight's name, such as ``"l0.W_ig"``, to its whole value, or to a mapping from indices to values.
+        dtype: the data type of the parameters.
 
     Raises:
-        ArgumentTypeError: the dtype has too few digits for what is planted.
+        ArgumentTypeError: the dtype is not precise enough for the plant.
     """
     if dtype not in (torch.float32, torch.float64):
         raise ArgumentTypeError(f"plants are made in torch.float32 or torch.float64, got {dtype}")
@@ -45,13 +45,13 @@ def wired(sizes: tuple[int, int, int], wires: Wires, dtype: torch.dtype) -> LSTM
 
 
 def forget_bias(time_constant: float) -> float:
-    """The bias of a forget gate that keeps a share ``exp(-1 / time_constant)`` at each step.
+    """Return the bias of a forget gate that keeps the fraction ``exp(-1 / time_constant)`` at each step.
 
     It is ``-log(exp(1 / T) - 1)``, since ``σ(b) = 1 / (1 + exp(-b))`` is then ``exp(-1 / T)``.
 
     Raises:
         ArgumentError: the time constant is not between 0.01 and 1e15 steps.
-        ArgumentTypeError: it is no number.
+        ArgumentTypeError: it is not a number.
 
     >>> round(1 / (1 + math.exp(-forget_bias(50))), 6) == round(math.exp(-1 / 50), 6)
     True
@@ -64,5 +64,5 @@ def forget_bias(time_constant: float) -> float:
 
 
 def wide_open(*gates: str, layer: int = 0) -> Wires:
-    """Biases that hold gates of unit 0 at 1."""
+    """Return biases that keep gates of unit 0 at 1."""
     return {f"l{layer}.b_i{gate}": {(0,): SHARP} for gate in gates}

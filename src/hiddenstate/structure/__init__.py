@@ -1,16 +1,16 @@
-"""What an LSTM is, as data: names, sizes, parameters, weights by gate, and tables and pictures of them.
+"""The structure of an LSTM, as data: names, sizes, parameters, weights by gate, and tables and diagrams of them.
 
-Nothing here computes an LSTM, and nothing here holds a weight's values.
+Nothing here computes an LSTM or stores weight values.
 
 - `names.py`: axis letters, and places such as `l0.f`; `paths.py`: places in models: looked up, listed in messages
 - `layer_direction.py`: one layer in one direction: its name, its parameters' suffix, its reading order
 - `addresses.py`: a place with units, step and row in one string, such as `l1.c[125]@7`: read and written
 - `sizes.py`: the sizes of an LSTM, checked; every shape follows from them
-- `parameters.py`: torch's parameter names, order, shapes and initial values
+- `parameters.py`: torch's parameter names, order, shapes and initialisation
 - `axis_order.py`: time first, batch first, or without a batch
 - `equations.py`: the equations as text
 - `weights.py`: every weight by gate
-- `table.py`: the table of the weights: terminal, text, HTML
-- `diagram.py`: the picture of a network unrolled over a sentence
+- `table.py`: the table of the weights, for a terminal, as text and as HTML
+- `diagram.py`: the diagram of a network unrolled over a sentence
 - `structure.py`: the public class, `Structure`
 """

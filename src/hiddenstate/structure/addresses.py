@@ -1,6 +1,6 @@
-"""Addresses of values: a place with units, a step and a batch row in one string.
+"""Addresses: a place with units, a step and a batch row in one string.
 
-An *address* says which values of a place are meant::
+An *address* selects values of a place::
 
     l1.c                 all units, steps and rows of the cell state of layer 1
     l1.c[125]            unit 125
@@ -18,14 +18,14 @@ _WHERE = re.compile(r"(?P<place>[^\[\]@,]+)(\[(?P<unit>[^\[\]]*)\])?(@(?P<t>[^\[
 _NUMBER = r"-?[0-9]{1,18}"
 _PART = re.compile(rf"(?P<one>{_NUMBER})|(?P<start>{_NUMBER})?:(?P<stop>{_NUMBER})?(:(?P<step>{_NUMBER}))?")
 
-_MOST = 1 << 20  # numbers that ranges in a list are written out to; no layer has as many units
-_LONGEST = 100  # characters of what is no address, in a message
+_MOST = 1 << 20  # maximum length of an expanded range; no layer has as many units
+_LONGEST = 100  # maximum characters of an invalid address in a message
 
-Chosen = int | slice | tuple[int, ...] | None  # in the form that edits keep; None for all
+Chosen = int | slice | tuple[int, ...] | None  # in the form that edits store; None for all
 
 
 class Address(NamedTuple):
-    """A place by name, and which of its units, steps and rows (all where None).
+    """A place by name, and the units, steps and rows of it (all if None).
 
     >>> str(Address("l1.c", unit=125, t=7))
     'l1.c[125]@7'
@@ -43,10 +43,10 @@ class Address(NamedTuple):
 
 
 def parse_address(text: str) -> Address:
-    """Read an address; whether an LSTM has such a place is not asked here.
+    """Parse an address, without checking whether an LSTM has such a place.
 
     Raises:
-        NameUnknownError: the text is no address.
+        NameUnknownError: the text is not an address.
 
     >>> parse_address("l1.c[125]@7,n=2")
     Address(place='l1.c', unit=125, t=7, row=2)
@@ -60,7 +60,7 @@ def parse_address(text: str) -> Address:
 
 
 def is_address(text: object) -> bool:
-    """Whether a text says more than a place: a unit, a step or a row."""
+    """Whether a text contains more than a place: a unit, a step or a row."""
     return isinstance(text, str) and any(mark in text for mark in "[@,")
 
 
@@ -81,7 +81,7 @@ def _read(text: str | None, whole: str) -> Chosen:
 
 
 def _counted(part: re.Match[str], whole: str) -> range:
-    """Write out a range that stands among other numbers; it must have both ends, since the size is not known here."""
+    """Expand a range in a list; it must have both ends, since the size is not known here."""
     start, stop, step = (part[name] for name in ("start", "stop", "step"))
     if stop is None or int(stop) < 0 or int(start or 0) < 0 or int(step or 1) < 1:
         raise _unknown(whole)
@@ -106,6 +106,6 @@ def _unknown(text: object) -> NameUnknownError:
     shown = repr(text) if len(repr(text)) <= _LONGEST else f"{repr(text)[:_LONGEST]}..."
     return NameUnknownError(
         f"cannot read {shown} as an address: expected PLACE[UNITS]@STEPS,n=ROWS such as 'l1.c[125]@7' or "
-        "'l1.c[125]@7,n=2'. Each part but the place may be left out; units, steps and rows are numbers such as 125, "
+        "'l1.c[125]@7,n=2'. All parts except the place may be omitted; units, steps and rows are numbers such as 125, "
         "lists such as 1,5 or ranges such as 0:8"
     )

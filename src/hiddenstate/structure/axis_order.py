@@ -1,4 +1,4 @@
-"""The orders of axes that a user may give, and the one that is used inside: time first, ``[T, N, ...]``."""
+"""The axis orders that users may choose, and the internal one: time first, ``[T, N, ...]``."""
 
 from typing import Literal
 
@@ -8,14 +8,14 @@ Layout = Literal["TN", "NT", "T"]  # time first, batch first, without a batch
 
 
 def to_time_first(value: Tensor, layout: Layout) -> Tensor:
-    """Bring a tensor from a layout to ``[T, N, ...]``."""
+    """Convert a tensor from a layout to ``[T, N, ...]``."""
     if layout == "T":
         return value.unsqueeze(1)
     return value.transpose(0, 1) if layout == "NT" else value
 
 
 def from_time_first(value: Tensor, layout: Layout) -> Tensor:
-    """Bring a tensor ``[T, N, ...]`` to a layout."""
+    """Convert a tensor ``[T, N, ...]`` to a layout."""
     if layout == "T":
         return value[:, 0]
     return value.transpose(0, 1) if layout == "NT" else value

@@ -1,4 +1,4 @@
-"""The picture of an LSTM unrolled over a sentence: a box for each step, layer and direction.
+"""The diagram of an LSTM unrolled over a sentence: a box for each step, layer and direction.
 
 Time runs to the right, layers are stacked upwards. All measures are inches.
 """
@@ -24,23 +24,23 @@ C_COLOR, H_COLOR, X_COLOR = "#c2410c", "#1d4ed8", "#404040"
 FACES = {False: "#e8eefb", True: "#fdf0e1"}
 
 BOX = (1.0, 0.72)
-GAP = 0.9  # between two boxes of a row: room for the label of an arrow
+GAP = 0.9  # between two boxes of a row: room for an arrow's label
 NARROWEST = 6.2  # room for the notes
 MARGIN = 1.75  # beside the outer boxes: an arrow and the name of a state
-SHIFT = 0.38  # of the two directions, to the left and right of their step's middle
+SHIFT = 0.38  # of the two directions, to the left and right of the middle of their step
 ROW = 1.2  # from the forward row of a layer to its reverse row
 WORDS = 1.3  # y of the words, above the notes
 BOTTOM = 2.2  # below the first box
 RISE = 0.75  # between layers
 HEAD = 1.4  # above the last box: output and title
 FORK = 0.4  # above a layer of two directions, and half of it below
-LANE = 0.17  # of c above, and of h below, the middle of a row
+LANE = 0.17  # distance of c above, and of h below, the middle of a row
 WORD_SIZE = 13  # points
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """Where everything stands."""
+    """The positions of all elements."""
 
     sizes: Sizes
     words: tuple[str, ...]
@@ -51,7 +51,7 @@ class _Plan:
 
     @cached_property
     def column(self) -> float:
-        """From one step to the next: room for the arrows between boxes, and for the longest word."""
+        """The distance between steps: room for the arrows between boxes, and for the longest word."""
         words = max(text_width(word, WORD_SIZE, "bold") for word in self.words)
         return max(BOX[0] + GAP + (0.35 if self.shift else 0), words + 0.2)
 
@@ -69,7 +69,7 @@ class _Plan:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """X where states come in and go out, at the left and at the right."""
+        """X of the initial and the final states, on the left and on the right."""
         left = (self.width - self._drawn) / 2 + MARGIN - GAP
         return left, self.width - left
 
@@ -84,11 +84,11 @@ class _Plan:
         return self.step(t) + (self.shift if reverse else -self.shift), y
 
     def split(self, layer: int) -> float:
-        """Y where a layer's x parts for its directions, or arrives at the only one."""
+        """Y where a layer's x splits for its directions, or reaches the only one."""
         return self.box(0, layer, False)[1] - BOX[1] / 2 - (FORK / 2 if self.shift else 0)
 
     def join(self, layer: int) -> float:
-        """Y where a layer's hidden states come together."""
+        """Y where a layer's hidden states join."""
         top = self.box(0, layer, bool(self.shift))[1] + BOX[1] / 2
         return top + (FORK if self.shift else 0)
 
@@ -97,13 +97,13 @@ def draw_unrolled(sizes: Sizes, words: Sequence[str], ax: Axes | None = None) ->
     """Draw an LSTM of these sizes unrolled over these words.
 
     Args:
-        sizes: of the LSTM.
-        words: one a step.
-        ax: axes to fill; without, a figure of the picture's own size.
+        sizes: the sizes of the LSTM.
+        words: one for each step.
+        ax: the axes to fill; if None, a new figure of suitable size.
 
     Raises:
         ArgumentError: no words.
-        ArgumentTypeError: one string in place of a sequence of words.
+        ArgumentTypeError: a string was given instead of a sequence of words.
     """
     plan = _Plan(sizes, _check(words))
     if ax is None:
@@ -115,13 +115,14 @@ def draw_unrolled(sizes: Sizes, words: Sequence[str], ax: Axes | None = None) ->
     for t in range(len(plan.words)):
         _climb(pen, plan, t)
     _notes(pen, plan)
-    return ax.figure.figure  # of a subfigure: the figure that it is part of
+    return ax.figure.figure  # for a subfigure, the figure that contains it
 
 
 def _check(words: Sequence[str]) -> tuple[str, ...]:
     if isinstance(words, str):
         raise ArgumentTypeError(
-            f"words is the string {words!r}: expected its words; do words.split(). To write a file, give path="
+            f"words is the string {words!r}: expected a sequence of words, such as words.split(). To write a file, "
+            "give path="
         )
     if not words:
         raise ArgumentError("words is empty: expected one word for each step to draw")
@@ -136,7 +137,7 @@ def _carry(pen: Pen, plan: _Plan, layer: int, reverse: bool) -> None:
     tails = [first, *(x + way * half for x, _ in middles)]
     heads = [*(x - way * half for x, _ in middles), last]
     for k, (tail, head) in enumerate(zip(tails, heads, strict=True)):
-        # Right behind every box the other direction's line crosses: the label keeps clear of it.
+        # The other direction's line crosses right after every box: the label avoids it.
         clear = way * max(0, 2 * plan.shift - half) if k else 0
         _states(pen, plan, (tail, head), (tail + clear + head) / 2, middles[0][1])
     for middle in middles:
@@ -172,7 +173,7 @@ def _names(pen: Pen, plan: _Plan, layer: int, reverse: bool) -> None:
 
 
 def _climb(pen: Pen, plan: _Plan, t: int) -> None:
-    """Draw one step: its word, the way up through the layers, its output."""
+    """Draw one step: its word, the path up through the layers, its output."""
     sizes, x, start, color = plan.sizes, plan.step(t), WORDS + 0.22, X_COLOR
     pen.write((x, WORDS), plan.words[t], size=WORD_SIZE, weight="bold")
     for layer in range(sizes.num_layers):
@@ -194,7 +195,7 @@ def _rise(pen: Pen, start: Point, stop: float, label: str, color: str, head: boo
 
 
 def _fork(pen: Pen, plan: _Plan, t: int, layer: int, color: str) -> None:
-    """Lead a layer's x to the boxes of both directions, and their hidden states together again."""
+    """Split a layer's x to the boxes of both directions, and join their hidden states."""
     x, split, join, half = plan.step(t), plan.split(layer), plan.join(layer), BOX[1] / 2
     for reverse, side, ha in ((False, -0.08, "right"), (True, 0.08, "left")):
         bx, y = plan.box(t, layer, reverse)
@@ -206,7 +207,7 @@ def _fork(pen: Pen, plan: _Plan, t: int, layer: int, color: str) -> None:
 
 
 def _notes(pen: Pen, plan: _Plan) -> None:
-    """Write the title, and what c, h and out are."""
+    """Write the title, and the meaning of c, h and out."""
     sizes, x, steps = plan.sizes, plan.width / 2, len(plan.words)
     ends = f"{sizes.input_size} → {sizes.directions * sizes.output_size}"
     title = f"LSTM {ends}, unrolled over {steps} step{'s' if steps > 1 else ''}"

@@ -1,6 +1,6 @@
 """The equations of one step as text.
 
-Letters: x is the layer's input, h_prev and c_prev its states one step before, ∘ multiplies unit by unit.
+x is the layer's input, h_prev and c_prev are its previous states, and ∘ multiplies elementwise.
 """
 
 from hiddenstate.cells.lstm import LSTM
@@ -8,7 +8,7 @@ from hiddenstate.structure.sizes import Sizes
 
 
 def gate_terms(gate: str, bias: bool = True) -> tuple[str, ...]:
-    """List the terms that a gate's sum adds up.
+    """List the terms of a gate's sum.
 
     >>> gate_terms("f")
     ('W_if·x', 'b_if', 'W_hf·h_prev', 'b_hf')

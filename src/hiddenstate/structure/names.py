@@ -59,7 +59,7 @@ def _place_name(layer: int, reverse: bool, quantity: str) -> str:
 
 
 def parse_place(name: str, num_layers: int, bidirectional: bool) -> Place:
-    """Read ``"l0.f"`` as a `Place`, and refuse one that this LSTM does not have.
+    """Parse ``"l0.f"`` as a `Place`; refuse places that this LSTM does not have.
 
     >>> parse_place("l1r.c", num_layers=2, bidirectional=True)
     Place(layer=1, reverse=True, quantity='c')
@@ -90,7 +90,7 @@ def is_place_of(name: str, num_layers: int, bidirectional: bool) -> bool:
 
 
 def places(num_layers: int, bidirectional: bool, quantities: Iterable[str] = QUANTITIES) -> list[Place]:
-    """Every place of an LSTM, layer by layer."""
+    """Return every place of an LSTM, layer by layer."""
     wanted: Sequence[str] = tuple(quantities)
     return [Place(*each, quantity) for each in layer_directions(num_layers, bidirectional) for quantity in wanted]
 

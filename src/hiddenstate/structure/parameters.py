@@ -1,4 +1,4 @@
-"""The parameters of an LSTM: torch's names, order, shapes and initial values."""
+"""The parameters of an LSTM: torch's names, order, shapes and initialisation."""
 
 import math
 from functools import cache
@@ -9,12 +9,12 @@ from hiddenstate.base.memory import check_module_memory
 from hiddenstate.structure.names import GATES
 from hiddenstate.structure.sizes import Sizes
 
-# In torch's order; a layer has those that its options ask for.
+# In torch's order; a layer's options determine which of them it has.
 PARAMETER_STEMS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
 
 
 def parameter_shapes(sizes: Sizes, layer: int) -> dict[str, tuple[int, ...]]:
-    """Stems and shapes of a layer's parameters, in torch's order; `names.suffix` completes the names.
+    """Return the stems and shapes of a layer's parameters, in torch's order; `names.suffix` completes the names.
 
     >>> parameter_shapes(Sizes(4, 3, bias=False), 0)
     {'weight_ih': (12, 4), 'weight_hh': (12, 3)}
@@ -35,7 +35,7 @@ ParameterNames = list[list[str | None]]
 
 
 def parameter_names(sizes: Sizes) -> ParameterNames:
-    """Names of each layer's and direction's parameters, in the order of the stems; None for those it has not.
+    """Return the parameter names of each layer and direction, in the order of the stems; None for absent ones.
 
     >>> parameter_names(Sizes(4, 3, bias=False))
     [['weight_ih_l0', 'weight_hh_l0', None, None, None]]
@@ -54,7 +54,7 @@ def weight_shapes(sizes: Sizes, k: int) -> tuple[tuple[int, ...] | None, ...]:
 
 
 def draw(module: nn.Module, hidden_size: int) -> None:
-    """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), in the order of the parameters, as torch does."""
+    """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), in the order of the parameters, like torch."""
     check_module_memory(module)
     bound = 1.0 / math.sqrt(hidden_size) if hidden_size else 0.0
     for parameter in module.parameters():

@@ -1,4 +1,4 @@
-"""Places inside models: the path of a module before the place in it, as in ``"encoder.rnn.l0.f"``."""
+"""Places inside models: a module path before the place, as in ``"encoder.rnn.l0.f"``."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -22,11 +22,11 @@ def at_path(path: str, modules: Mapping[str, Found]) -> Found | None:
 
 
 def list_places(layers: Mapping[str, tuple[int, bool]], near: str = "") -> str:
-    """Write the places of several LSTMs for a message, shortened; those with similar paths first.
+    """Format the places of several LSTMs for a message, shortened; those with similar paths come first.
 
     Args:
-        layers: number of layers, and whether there is a reverse direction, by module path.
-        near: the path that was asked for.
+        layers: maps module paths to the number of layers and whether there is a reverse direction.
+        near: the requested path.
 
     >>> list_places({"encoder": (2, False), "decoder": (1, True)})
     'encoder.{l0,l1}.{i,f,g,o,c,h}, decoder.{l0,l0r}.{i,f,g,o,c,h}'

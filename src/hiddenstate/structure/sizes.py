@@ -11,10 +11,10 @@ from hiddenstate.structure.names import QUANTITIES, Place
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes and options that shape an LSTM's parameters, under the names of torch's arguments.
+    """The sizes and options that determine the shapes of an LSTM's parameters, under torch's argument names.
 
     Raises:
-        ArgumentTypeError: a size is no int, or an option no bool.
+        ArgumentTypeError: a size is not an int, or an option is not a bool.
         ArgumentError: a size is out of range.
     """
 
@@ -29,7 +29,7 @@ class Sizes:
         for name in ("input_size", "hidden_size", "num_layers", "proj_size"):
             object.__setattr__(self, name, check_int(name, getattr(self, name)))
         object.__setattr__(self, "bias", check_bool("bias", self.bias))
-        # As torch does, which refuses 0 and 1 for the others.
+        # Like torch, which refuses 0 and 1 for the other options.
         object.__setattr__(self, "bidirectional", check_bool("bidirectional", self.bidirectional, number=True))
         for name in ("input_size", "hidden_size", "num_layers"):
             if getattr(self, name) <= 0:
@@ -45,12 +45,12 @@ class Sizes:
 
     @property
     def directions(self) -> int:
-        """D: 2 with a reverse direction, else 1."""
+        """D: 2 with a reverse direction, otherwise 1."""
         return 2 if self.bidirectional else 1
 
     @property
     def output_size(self) -> int:
-        """P: units of the hidden state, which are H without a projection."""
+        """P: the number of units of the hidden state, equal to H without a projection."""
         return self.proj_size or self.hidden_size
 
     @cached_property
@@ -78,15 +78,15 @@ class Sizes:
         return len(self.layer_directions) * sum(map(self.units, QUANTITIES))
 
     def units(self, quantity: str) -> int:
-        """How many units a quantity has: P for h, H for the gates and c."""
+        """Return the number of units of a quantity: P for h, H for the gates and c."""
         return self.output_size if quantity == "h" else self.hidden_size
 
     def layer_input_size(self, layer: int) -> int:
-        """Features that a layer reads: C for the first, D*P above."""
+        """Return the number of features that a layer reads: C for the first, D*P for the others."""
         return self.input_size if layer == 0 else self.directions * self.output_size
 
     def of_layer(self, layer: int) -> "Sizes":
-        """The sizes of one layer in one direction, as an LSTM of its own."""
+        """Return the sizes of one layer in one direction, as a separate LSTM."""
         return _of_layer(self, layer)
 
 

@@ -1,4 +1,4 @@
-"""What an LSTM is made of: every gate's weight by name, its place in torch's parameters, its equation.
+"""The structure of an LSTM: every gate's weight by name, its position in torch's parameters, and its equation.
 
 >>> structure = structure_of(Sizes(input_size=4, hidden_size=3))
 >>> forget = structure["l0.W_if"]
@@ -42,14 +42,14 @@ class Structure(WeightsByGate):
         """Draw the network unrolled over a sentence: a box for each word, layer and direction.
 
         Args:
-            words: one step each.
-            ax: axes to draw into; without, a new figure outside pyplot.
-            path: a file to write the picture to, in the format that its name ends with; none when None.
+            words: one for each step.
+            ax: the axes to draw into; if None, a new figure, not managed by pyplot.
+            path: a file to write the diagram to, in the format of its extension; not written if None.
 
         Raises:
-            ArgumentError: no words, or no picture can be written to such a file.
+            ArgumentError: there are no words, or matplotlib cannot write files of this format.
             IsADirectoryError, FileWriteError: the file cannot be written.
-            ArgumentTypeError: a string where its words are expected.
+            ArgumentTypeError: a string was given instead of a list of words.
             MissingDependencyError: matplotlib is not installed.
         """
         from hiddenstate.base.figures import draw_to
@@ -71,10 +71,10 @@ def structure_of(sizes: Sizes) -> Structure:
     """List every weight of the LSTM of these sizes, in the order of torch's parameters.
 
     Raises:
-        ArgumentTypeError: something else than `Sizes` was given.
+        ArgumentTypeError: the argument is not a `Sizes`.
     """
     if not isinstance(sizes, Sizes):
         kind = type(sizes).__name__
-        hint = "use its method structure()" if hasattr(sizes, "sizes") else "make hs.Sizes(4, 3), say"
+        hint = "use its method structure()" if hasattr(sizes, "sizes") else "make one with hs.Sizes(4, 3), for example"
         raise ArgumentTypeError(f"structure_of takes Sizes, got {kind}: {hint}")
     return Structure(sizes, list_weights(sizes))

@@ -1,6 +1,6 @@
 """The table of an LSTM's weights, for a terminal, as plain text and for a notebook.
 
-Each gate's equation is written down the rows, one term a row, beside the weight that the term needs.
+Each gate's equation runs down the rows, one term per row, beside the weight of the term.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def render_text(structure: WeightsByGate) -> str:
 
 
 def render_html(structure: WeightsByGate) -> str:
-    """Build the same table as HTML that needs nothing from elsewhere."""
+    """Build the same table as self-contained HTML."""
     head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
     blocks = "".join(_html_block(structure, *place) for place in structure.sizes.layer_directions)
     notes = escape("\n".join(_notes(structure.sizes)))
@@ -63,7 +63,7 @@ def _title(structure: WeightsByGate) -> str:
 
 
 def _block_title(structure: WeightsByGate, layer: int, reverse: bool) -> str:
-    """Say which layer and direction it is, what its x is, and how many numbers it has."""
+    """Return the layer and direction, what its x is, and its number of parameters."""
     sizes = structure.sizes
     name = LayerDirection(layer, reverse).name
     below = " beside ".join(f"{each.name}.h" for each in sizes.layer_directions if each.layer == layer - 1)
@@ -82,7 +82,7 @@ def _rows(structure: WeightsByGate, layer: int, reverse: bool) -> list[list[tupl
 
 
 def _gate_rows(structure: WeightsByGate, name: str, gate: str) -> Iterator[tuple[str, ...]]:
-    """Write one gate's equation down the rows of its weights."""
+    """Yield the rows of one gate, with its equation split over them."""
     terms = gate_terms(gate, structure.sizes.bias)
     opening = f"{gate} = {LSTM.gate_by_name[gate].symbol}("
     for k, term in enumerate(terms):
@@ -123,7 +123,7 @@ def _html_cell(text: str) -> str:
 
 
 def _notes(sizes: Sizes) -> list[str]:
-    """One step's equations, what goes in and comes out, and the letters of the axes."""
+    """Return one step's equations, the shapes of inputs and outputs, and the letters of the axes."""
     return [
         "One step (∘: unit by unit; _prev: of the step before, in the layer's direction):",
         *(f"  {line}" for line in equations(sizes)),

@@ -1,4 +1,4 @@
-"""Every weight of an LSTM by name: its gate, its place in torch's parameters, its equation."""
+"""Every weight of an LSTM by name: its gate, its position in torch's parameters, and its equation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hiddenstate.structure.names import GATES
 from hiddenstate.structure.parameters import parameter_shapes
 from hiddenstate.structure.sizes import Sizes
 
-# Stem of a stacked parameter's name to the name, but for the gate's letter, of a gate's part of it.
+# Maps the stem of a stacked parameter's name to the name of a gate's part of it, without the gate's letter.
 _SHORT = {"weight_ih": "W_i", "weight_hh": "W_h", "bias_ih": "b_i", "bias_hh": "b_h"}
 
 
@@ -23,7 +23,7 @@ _SHORT = {"weight_ih": "W_i", "weight_hh": "W_h", "bias_ih": "b_i", "bias_hh": "
 class Weight:
     """One gate's part of one stacked parameter of `torch.nn.LSTM` (or a whole projection matrix).
 
-    ``getattr(lstm, weight.parameter)[weight.rows]`` is the tensor, of `shape`.
+    ``getattr(lstm, weight.parameter)[weight.rows]`` is the tensor, with the shape `shape`.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Weight:
 
     @property
     def count(self) -> int:
-        """Numbers in it."""
+        """The number of its elements."""
         return prod(self.shape)
 
     def to_dict(self) -> dict[str, object]:
@@ -76,7 +76,7 @@ class WeightsByGate:
 
     @property
     def count(self) -> int:
-        """Numbers in the whole LSTM: ``sum(p.numel() for p in lstm.parameters())``."""
+        """The number of parameters of the whole LSTM: ``sum(p.numel() for p in lstm.parameters())``."""
         return sum(weight.count for weight in self.weights)
 
     @cached_property
@@ -88,7 +88,7 @@ class WeightsByGate:
         return counts
 
     def of(self, layer: int, reverse: bool = False) -> tuple[Weight, ...]:
-        """List the weights of one layer and direction (none, if the LSTM does not have it)."""
+        """List the weights of one layer and direction (empty if the LSTM does not have it)."""
         return tuple(w for w in self.weights if (w.layer, w.reverse) == (layer, reverse))
 
     def __len__(self) -> int:
@@ -101,7 +101,7 @@ class WeightsByGate:
         """Look up one weight by its address, such as ``"l0.W_if"``.
 
         Raises:
-            NameUnknownError: this LSTM has no such weight; the message names near ones.
+            NameUnknownError: this LSTM has no such weight; the message suggests similar names.
         """
         if isinstance(address, str) and address in self._by_address:
             return self._by_address[address]
@@ -120,7 +120,7 @@ class WeightsByGate:
         return f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(known)}"
 
     def to_dicts(self) -> list[dict[str, object]]:
-        """One plain dict a weight (see `Weight.to_dict`), ready for JSON or a data frame."""
+        """Return a plain dict for each weight (see `Weight.to_dict`), ready for JSON or a data frame."""
         return [weight.to_dict() for weight in self.weights]
 
 

@@ -1,10 +1,10 @@
-"""Text, and text as numbers. Nothing here knows a model.
+"""Text, and its conversion to numbers. Nothing here depends on a model.
 
 - `conllu.py`, `untagged.py`: sentences of CoNLL-U files and of plain text
-- `tokenise.py`, `tokenise.json`: the tokeniser, and its patterns, which the browser reads too
+- `tokenise.py`, `tokenise.json`: the tokeniser, and its patterns, which the browser also uses
 - `tokens.py`, `vocabulary.py`: words and characters as numbers
 - `batches.py`: sentences of similar length in batches
 - `continuous.py`: a long text in parallel rows
-- `source.py`: where text comes from; `corpora.py`: corpora by name
+- `source.py`: text sources; `corpora.py`: corpora by name
 - `incremental.py`: splits text into sentences as it arrives
 """

@@ -1,4 +1,4 @@
-"""Sentences as tensors: encoded once, then batches of similar lengths, each distinct word spelt out once a batch."""
+"""Sentences as tensors: encoded once, batched by similar length, with each distinct word spelt once per batch."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from torch import Tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.text.vocabulary import PADDING, Vocabulary
 
-# torch's cross entropy leaves out targets of this value.
+# torch's cross entropy ignores targets with this value.
 IGNORED_TAG = -100
 
 TagRows = Mapping[str, Sequence[Sequence[str | None]]]
@@ -27,11 +27,11 @@ class Batch:
         lengths: ``[N]`` words in each sentence.
         chars: ``[K, M]`` character ids of each distinct word, `PADDING` past a word's end.
         char_lengths: ``[M]`` characters of each distinct word.
-        char_index: ``[T, N]`` which column of ``chars`` spells the word; 0 past a sentence's end.
-        tags: ``[T, N]`` tag ids of each tag column, `IGNORED_TAG` where a word has no known tag and past a sentence's
-            end; None when the sentences came without tags.
+        char_index: ``[T, N]`` the column of ``chars`` that spells the word; 0 past a sentence's end.
+        tags: ``[T, N]`` tag ids of each tag column, `IGNORED_TAG` for words without a known tag and past a sentence's
+            end; None if the sentences have no tags.
         context: ``[T, N, C']`` vectors of the words in their contexts, zero past a sentence's end; None without any.
-        taught: ``[T, N, K]`` probabilities of each column's tags as others see them, zero past a sentence's end; None
+        taught: ``[T, N, K]`` each column's tag probabilities from other models, zero past a sentence's end; None
             without any.
     """
 
@@ -45,7 +45,7 @@ class Batch:
     taught: Mapping[str, Tensor] | None = None
 
     def to(self, device: torch.device) -> "Batch":
-        """Return the same on a device."""
+        """Return the batch on a device."""
         if device == self.words.device:
             return self
         moved: dict[str, Any] = {n: each.to(device) for n, each in vars(self).items() if isinstance(each, Tensor)}
@@ -57,18 +57,18 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """S sentences of W words together with F distinct forms of at most K characters; all tensors are int64.
+    """S sentences with W words in total and F distinct forms of at most K characters; all tensors are int64.
 
     Attributes:
         word_ids: ``[F]`` the word id of each form.
         chars: ``[F, K]`` its character ids, `PADDING` past its end; the longest forms come first.
         char_lengths: ``[F]`` its characters.
-        forms: ``[W]`` which form each word has, one sentence after another.
+        forms: ``[W]`` the form of each word, sentence by sentence.
         starts: ``[S]`` where a sentence's words begin.
         lengths: ``[S]`` words in each sentence.
         tags: ``[W]`` tag ids of each tag column, `IGNORED_TAG` where a word has no known tag; None without tags.
         context: ``[W, C']`` vectors of the words in their contexts; None without any.
-        taught: ``[W, K]`` probabilities of each column's tags as others see them; None without any.
+        taught: ``[W, K]`` each column's tag probabilities from other models; None without any.
     """
 
     word_ids: Tensor
@@ -82,11 +82,11 @@ class Encoded:
     taught: Mapping[str, Tensor] | None = None
 
     def batch(self, positions: Sequence[int], *, spell_all: bool = False) -> Batch:
-        """Put some sentences together.
+        """Make a batch of some sentences.
 
         Args:
-            positions: which; there must be a word in one of them.
-            spell_all: keep all F forms, not only those that are in the batch.
+            positions: the sentences; at least one must have a word.
+            spell_all: whether to keep all F forms, not only those in the batch.
         """
         chosen = torch.as_tensor(positions)
         lengths = self.lengths[chosen]
@@ -117,7 +117,7 @@ class Encoded:
 
 
 def _numbered(forms: Tensor, beyond: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the distinct forms that are not beyond a sentence's end, and for each word its place among them."""
+    """Return the distinct forms within sentences, and for each word the index of its form."""
     distinct, numbers = forms[~beyond].unique(return_inverse=True)
     return distinct, torch.zeros_like(forms).masked_scatter_(~beyond, numbers)
 
@@ -127,10 +127,10 @@ def _rows(context: Tensor, index: Tensor, beyond: Tensor) -> Tensor:
 
 
 def check_sentences(sentences: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
-    """Return the words of each sentence; refuse texts where words are expected.
+    """Return the words of each sentence; refuse plain text.
 
     Raises:
-        ArgumentTypeError: which sentence is no list of words.
+        ArgumentTypeError: a sentence is not a list of words.
     """
     if isinstance(sentences, str):
         raise ArgumentTypeError(f"{sentences!r:.60} is a text: give a list of sentences, each a list of words")
@@ -140,7 +140,7 @@ def check_sentences(sentences: Iterable[Sequence[str]]) -> list[tuple[str, ...]]
     for k, words in enumerate(sentences):
         if isinstance(words, str):
             raise ArgumentTypeError(
-                f"sentence {k} is the text {words!r:.60}, and not a list of words: split it, with "
+                f"sentence {k} is the text {words!r:.60}, not a list of words: split it, with "
                 "hiddenstate.text.tokenise.tokenise(text)"
             )
         if not isinstance(words, Iterable):
@@ -148,14 +148,14 @@ def check_sentences(sentences: Iterable[Sequence[str]]) -> list[tuple[str, ...]]
         row = tuple(words)
         if not all(isinstance(word, str) for word in row):
             odd = next(word for word in row if not isinstance(word, str))
-            raise ArgumentTypeError(f"sentence {k} has {odd!r:.60} among its words, expected texts")
+            raise ArgumentTypeError(f"sentence {k} has {odd!r:.60} among its words, expected strings")
         rows.append(row)
     return rows
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """How words become numbers.
+    """Converts words to numbers.
 
     Word ids are looked up in lower case if ``lower_case`` is True (the characters keep the case); a word longer than
     ``max_chars`` is spelt by its first and its last ``max_chars // 2`` characters. ``tags`` has each column's tags.
@@ -172,7 +172,7 @@ class Encoder:
             raise ArgumentError(f"max_chars must be at least 2, got {self.max_chars}")
 
     def looked_up(self, word: str) -> str:
-        """Return a word as it is looked up in the vocabulary."""
+        """Return the form of a word to look up in the vocabulary."""
         return word.lower() if self.lower_case else word
 
     def spell(self, word: str) -> list[int]:
@@ -194,11 +194,11 @@ class Encoder:
     def encode(
         self, sentences: Sequence[Sequence[str]], tags: TagRows | None = None, context: Tensor | None = None
     ) -> Encoded:
-        """Encode sentences for making batches of them.
+        """Encode sentences, to make batches of them.
 
         Args:
             sentences: words of each sentence; a sentence may be empty.
-            tags: for each tag column a tag, or None, for each word; one that is not in ``self.tags`` counts as None.
+            tags: for each tag column, a tag or None for each word; tags that are not in ``self.tags`` count as None.
             context: ``[W, C']`` vectors of the words.
 
         Raises:
@@ -233,16 +233,16 @@ class Encoder:
 def plan_batches(lengths: Sequence[int], budget: int, generator: torch.Generator | None = None) -> list[list[int]]:
     """Group sentences of similar length into batches of at most ``budget`` words.
 
-    A sentence longer than the budget is a batch of its own; empty sentences are left out.
+    A sentence longer than the budget gets its own batch; empty sentences are omitted.
 
     Args:
         lengths: words in each sentence.
-        budget: the most words in a batch, at least 1.
-        generator: shuffles which sentences of one length meet, and the order of the batches; None keeps the
-            given order and starts with the longest.
+        budget: the maximum number of words in a batch, at least 1.
+        generator: shuffles sentences of equal length and the order of the batches; None keeps the given order and
+            starts with the longest.
 
     Returns:
-        For each batch the positions of its sentences in ``lengths``.
+        The positions in ``lengths`` of each batch's sentences.
 
     Raises:
         ArgumentError: the budget is below 1.
@@ -270,7 +270,7 @@ def _shuffled(count: int, generator: torch.Generator) -> list[int]:
 
 
 def _table(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Rows of one tensor ``[rows, longest]``, filled up with `PADDING`, and their lengths."""
+    """Return the rows as one tensor ``[rows, longest]``, padded with `PADDING`, and their lengths."""
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     filled = np.full((len(rows), lengths.max(initial=0)), PADDING, dtype=np.int64)
     filled[np.arange(filled.shape[1]) < lengths[:, None]] = list(chain.from_iterable(rows))

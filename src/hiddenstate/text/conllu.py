@@ -1,7 +1,7 @@
-"""CoNLL-U in and out: ten columns a word, a blank line after each sentence.
+"""Reads and writes CoNLL-U: ten columns for each word, a blank line after each sentence.
 
-A `Sentence` keeps every line as it was read, so that writing changes nothing but the tags put in: comments,
-multiword ranges (``1-2``), empty nodes (``8.1``) and all other columns come back character for character.
+A `Sentence` keeps every line as it was read, so that writing changes only the tags: comments,
+multiword ranges (``1-2``), empty nodes (``8.1``) and all other columns are written back unchanged.
 """
 
 import re
@@ -16,7 +16,7 @@ from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.text.source import Source, describe_source, read_text
 
 COLUMNS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
-# Those that a tagger can fill, main ones first.
+# The columns that a tagger can fill, the main ones first.
 TAG_COLUMNS = ("upos", "xpos", "feats", "deprel", "lemma", "head", "deps", "misc")
 
 _TOKEN_LINE = re.compile(r"\d+([-.]\d+)?\t")
@@ -24,9 +24,9 @@ _TOKEN_LINE = re.compile(r"\d+([-.]\d+)?\t")
 
 @dataclass(frozen=True)
 class Sentence:
-    """The words of one sentence, and the lines that they were read from.
+    """The words of one sentence, and the lines from which they were read.
 
-    ``forms[k]``, ``upos[k]`` and ``xpos[k]`` belong to syntactic word k; a tag is None where the file has ``_``.
+    ``forms[k]``, ``upos[k]`` and ``xpos[k]`` belong to syntactic word k; a tag is None if the file has ``_``.
     ``lines`` are the lines of the file without line ends, ``places[k]`` the index in ``lines`` of word k.
     """
 
@@ -40,7 +40,7 @@ class Sentence:
         return len(self.forms)
 
     def tags(self, column: str) -> tuple[str | None, ...]:
-        """Return the tag of each word in a column such as ``"feats"``; None where the file has ``_``.
+        """Return the tag of each word in a column such as ``"feats"``; None if the file has ``_``.
 
         In FEATS ``_`` is the tag of a word without features.
         """
@@ -52,7 +52,7 @@ class Sentence:
 
 
 def read_conllu(source: Source) -> list[Sentence]:
-    """Read a CoNLL-U file, or an open stream, whole.
+    """Read a whole CoNLL-U file or open stream.
 
     A byte-order mark, line ends of any kind, and a missing blank line at the end are accepted. Only the columns ID,
     FORM, UPOS and XPOS are interpreted; the others are kept and never checked.
@@ -71,9 +71,9 @@ def read_conllu(source: Source) -> list[Sentence]:
 
 
 def parse_conllu(text: str, name: str = "<text>") -> list[Sentence]:
-    """Read CoNLL-U from a string as `read_conllu` does from a file; ``name`` is for its messages."""
+    """Read CoNLL-U from a string, like `read_conllu` from a file; ``name`` is for error messages."""
     blocks = Blocks(name)
-    # str.splitlines would also split at U+2028 and its like, which may stand inside a column.
+    # str.splitlines would also split at U+2028 and similar characters, which may occur inside a column.
     return [*blocks.feed(text.split("\n")), *blocks.end()]
 
 
@@ -81,14 +81,14 @@ class Blocks:
     """Splits lines of CoNLL-U into sentences as the lines arrive.
 
     Args:
-        name: what to call the source in messages.
+        name: the name of the source in messages.
     """
 
     def __init__(self, name: str) -> None:
         self._name, self._lines, self._read = name, list[str](), 0
 
     def feed(self, lines: Iterable[str]) -> Iterator[Sentence]:
-        """Yield the sentences that these lines, given without their line ends, complete.
+        """Yield the sentences that these lines, without their line ends, complete.
 
         Raises:
             FileFormatError: a line is not CoNLL-U; names the source and the line.
@@ -101,7 +101,7 @@ class Blocks:
                 yield from self._completed(self._read)
 
     def end(self) -> Iterator[Sentence]:
-        """Yield the last sentence, if no blank line follows it; raises as `feed` does."""
+        """Yield the last sentence, if no blank line follows it; raises like `feed`."""
         yield from self._completed(self._read + 1)
 
     def _completed(self, number: int) -> Iterator[Sentence]:
@@ -114,7 +114,7 @@ class Blocks:
 
 
 def looks_like_conllu(text: str) -> bool:
-    r"""Tell whether the first line that is neither blank nor a comment starts as a CoNLL-U word does.
+    r"""Whether the first line that is neither blank nor a comment starts like a CoNLL-U word.
 
     >>> looks_like_conllu("# a comment\n1\tHi\thi\tINTJ\tUH\t_\t0\troot\t_\t_\n"), looks_like_conllu("Hi there\n")
     (True, False)
@@ -124,11 +124,11 @@ def looks_like_conllu(text: str) -> bool:
 
 
 def from_words(words: Sequence[str], comments: Sequence[str] = ()) -> Sentence:
-    r"""Make a sentence of bare words, for text that was never CoNLL-U: every column but ID and FORM is ``_``.
+    r"""Make a sentence from bare words, for text that was not CoNLL-U: every column except ID and FORM is ``_``.
 
     Args:
-        words: the words; none may be empty or hold a tab or a line end.
-        comments: lines to put above, each with its ``#``.
+        words: the words; none may be empty or contain a tab or a line end.
+        comments: lines to put above the words, each with its ``#``.
 
     Raises:
         ArgumentError: a word cannot be a CoNLL-U column.
@@ -138,7 +138,7 @@ def from_words(words: Sequence[str], comments: Sequence[str] = ()) -> Sentence:
     """
     for word in words:
         if not word.strip() or any(mark in word for mark in "\t\n\r"):
-            raise ArgumentError(f"word {word!r} cannot be a CoNLL-U form: it is blank or holds a tab or line end")
+            raise ArgumentError(f"word {word!r} cannot be a CoNLL-U form: it is blank or contains a tab or line end")
     none = (None,) * len(words)
     lines = ["\t".join([str(k), word, *"_" * 8]) for k, word in enumerate(words, 1)]
     places = tuple(range(len(comments), len(comments) + len(words)))
@@ -151,11 +151,11 @@ def with_tags(
     probabilities: Sequence[Mapping[str, float]] | None = None,
     column: str = "upos",
 ) -> Sentence:
-    """Return the sentence with these tags in one of its columns, everything else kept.
+    """Return the sentence with these tags in one of its columns, and everything else unchanged.
 
     Args:
         sentence: the sentence to tag.
-        tags: one tag a word.
+        tags: one tag for each word.
         probabilities: for each word tags with their probabilities, written into MISC as
             ``UposProb=NOUN:0.9876,VERB:0.0101`` (``XposProb``); one that is there already is replaced. A ``|`` in a
             tag is written as ``;`` there.
@@ -184,7 +184,7 @@ def with_tags(
 
 
 def with_comments(sentence: Sentence, comments: Sequence[str]) -> Sentence:
-    """Return the sentence with more comments, each with its ``#``, below those that it has."""
+    """Return the sentence with more comments, each with its ``#``, below the existing ones."""
     place = next((k for k, line in enumerate(sentence.lines) if not line.startswith("#")), len(sentence.lines))
     lines = (*sentence.lines[:place], *comments, *sentence.lines[place:])
     return replace(sentence, lines=lines, places=tuple(k + len(comments) for k in sentence.places))
@@ -219,7 +219,7 @@ def _sentence(lines: list[str], first: int, name: str) -> Sentence:
 
 
 def _check(columns: list[str], expected: int) -> bool:
-    """Tell whether the line is a word (not a range, not an empty node); ParseException if it is not CoNLL-U."""
+    """Whether the line is a word (not a range or an empty node); raises ParseException if it is not CoNLL-U."""
     if len(columns) != len(COLUMNS):
         raise ParseException(
             f"expected {len(COLUMNS)} columns ({' '.join(COLUMNS)}) with one tab between, got {len(columns)}"

@@ -1,4 +1,4 @@
-"""One long text as a batch: cut into rows side by side, read a few steps at a time, each row going on where it was."""
+"""One long text as a batch: split into parallel rows, which are read a few steps at a time."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -10,7 +10,7 @@ from torch import Tensor
 from hiddenstate.errors import ArgumentError
 from hiddenstate.text.tokens import Ids
 
-# Merity et al. (2018): now and then half the steps, and a few more or less, so that the borders move.
+# Merity et al. (2018): the number of steps varies a little and is sometimes halved, so that the borders move.
 _HALVED, _SPREAD, _FEWEST = 0.05, 5.0, 5
 
 
@@ -22,12 +22,12 @@ class Span(NamedTuple):
 
 
 class Rows:
-    """N pieces of a text, each of L tokens, side by side; what is left over after ``N * L`` tokens is not in them.
+    """N parallel pieces of a text, L tokens each; the tokens after the first ``N * L`` are dropped.
 
     Args:
         ids: the text, M tokens.
-        rows: N.
-        start: the id that the text is read after.
+        rows: the number of rows, N.
+        start: the id that precedes the text.
 
     Raises:
         ArgumentError: there are fewer tokens than rows.
@@ -46,7 +46,7 @@ class Rows:
             )
         text = torch.cat([torch.tensor([start], dtype=torch.int32), torch.from_numpy(ids)])
         self.length = len(ids) // rows
-        # Views, overlapping by one: a row's last target is the next one's first input.
+        # Views that overlap by one token: a row's last target is the next row's first input.
         self._rows = text.unfold(0, self.length + 1, self.length)[:rows].T
 
     def read(self, span: Span, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
@@ -56,7 +56,7 @@ class Rows:
 
 
 def spans(length: int, steps: int, generator: torch.Generator | None = None) -> list[Span]:
-    """Cut L time steps into spans of ``steps``, or with a generator of about as many.
+    """Split L time steps into spans of ``steps``, or of about as many with a generator.
 
     Raises:
         ArgumentError: ``steps`` is below 1.

@@ -1,6 +1,6 @@
-"""Real corpora by name, fetched once into the user's cache, each file held to a known hash.
+"""Real corpora by name, downloaded once into the user's cache, with every file checked against a known hash.
 
-Nothing of them is in this package. Wherever a corpus goes, any path goes too.
+No corpus is part of this package. Wherever a corpus name is accepted, any path is accepted too.
 """
 
 import os
@@ -19,13 +19,13 @@ from hiddenstate.text.source import read_text
 
 StrPath = str | os.PathLike[str]
 
-# A folder for what is fetched, instead of the one where the system keeps such things.
+# The environment variable for the folder of downloads, instead of the system's cache folder.
 CACHE_VARIABLE = "HIDDENSTATE_CACHE"
 ABOUT = "SOURCE.txt"
 
 
 class Remote(NamedTuple):
-    """A file as it lies upstream: its path below the corpus's address, its SHA-256 and its size in bytes."""
+    """An upstream file: its path below the corpus's address, its SHA-256 and its size in bytes."""
 
     path: str
     sha256: str
@@ -38,7 +38,7 @@ class Remote(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What one trains, chooses or tests on: a file, or a share of its characters, from ``start`` to ``stop``."""
+    """The train, dev or test part: a file, or its characters from ``start`` to ``stop``, as fractions."""
 
     file: str
     start: float = 0.0
@@ -47,13 +47,13 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus: what it is, under which terms, and where its files lie.
+    """A corpus: its title, its licence, and where to find its files.
 
     Attributes:
         title: what it is.
         licence: its terms, as its makers state them.
-        source: a page about it, for people.
-        address: what the paths of its files are below.
+        source: a page about it, for readers.
+        address: the base URL of its files.
         files: every file.
         parts: train, dev and test.
     """
@@ -67,14 +67,14 @@ class Corpus:
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
+        """The total size of all files in bytes."""
         return sum(file.size for file in self.files)
 
 
 def _treebank(
     repository: str, commit: str, prefix: str, title: str, licence: str, files: Mapping[str, tuple[str, int]]
 ) -> Corpus:
-    """A treebank of Universal Dependencies: ``files`` gives SHA-256 and size of its train, dev and test file."""
+    """A treebank of Universal Dependencies: ``files`` has the SHA-256 and size of its train, dev and test file."""
     page = f"UniversalDependencies/{repository}"
     names = {part: f"{prefix}-ud-{part}.conllu" for part in files}
     return Corpus(
@@ -107,7 +107,7 @@ CORPORA: Mapping[str, Corpus] = MappingProxyType({
         address="https://raw.githubusercontent.com/karpathy/char-rnn/6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e/"
         "data/tinyshakespeare/",
         files=(Remote("input.txt", "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed", 1_115_394),),
-        # The last tenth is what others test on. It goes on with the play before it, so that is for training.
+        # Others test on the last tenth. It continues the play before it, so that play is for training.
         parts={
             "train": Part("input.txt", 0.05, 0.9),
             "dev": Part("input.txt", 0, 0.05),
@@ -131,7 +131,7 @@ CORPORA: Mapping[str, Corpus] = MappingProxyType({
 
 
 def cache_folder() -> Path:
-    """Return where corpora are kept: ``$HIDDENSTATE_CACHE``, or the system's folder for such things.
+    """Return the folder of the corpora: ``$HIDDENSTATE_CACHE``, or the system's cache folder.
 
     Raises:
         MissingDependencyError: pooch is not installed.
@@ -141,7 +141,7 @@ def cache_folder() -> Path:
 
 
 def corpus(name: str) -> Corpus:
-    """Return what is known of a corpus.
+    """Return the description of a corpus.
 
     Raises:
         ArgumentError: no corpus has this name.
@@ -152,19 +152,19 @@ def corpus(name: str) -> Corpus:
 
 
 def get(name: str, out: StrPath | None = None) -> dict[str, Path]:
-    """Return the paths of a corpus's train, dev and test part, fetching what is not in the cache yet.
+    """Return the paths of a corpus's train, dev and test parts; files that are not in the cache are downloaded.
 
-    Each file is held to its known hash, also one that was in the cache; without a network, that is enough. Beside
-    them lies `ABOUT`, which says where they come from and under which terms.
+    Every file is checked against its known hash, even in the cache; cached files need no network. Beside them is
+    `ABOUT`, a file with their source and licence.
 
     Args:
         name: one of `CORPORA`.
-        out: also copy the files into this folder, which is made, and return the paths there.
+        out: a folder to copy the files to, created if necessary; the paths there are returned.
 
     Raises:
         ArgumentError: no corpus has this name.
-        DownloadError: a file could not be fetched.
-        FileFormatError: what came is not the file that is known.
+        DownloadError: a file could not be downloaded.
+        FileFormatError: a downloaded file has the wrong hash.
         MissingDependencyError: pooch is not installed.
         FileWriteError: a file cannot be written.
     """
@@ -181,7 +181,7 @@ def get(name: str, out: StrPath | None = None) -> dict[str, Path]:
 
 
 def path_of(given: StrPath) -> Path:
-    """Return the path that was given, or of a corpus's part named as ``wikitext-2:train`` the path after fetching it.
+    """Return a path unchanged; for a part of a corpus, such as ``wikitext-2:train``, download it and return its path.
 
     Raises:
         ArgumentError: the corpus has no such part.
@@ -197,12 +197,12 @@ def path_of(given: StrPath) -> Path:
 
 
 def names_corpus(given: StrPath) -> bool:
-    """Tell whether this names a corpus, or a part of one, and not a file that there is."""
+    """Whether this names a corpus or a part of one, and no existing file."""
     return str(given).partition(":")[0] in CORPORA and not Path(given).exists()
 
 
 def is_cached(name: str) -> bool:
-    """Tell whether the files of a corpus are in the cache (their hashes are checked when they are used)."""
+    """Whether the files of a corpus are in the cache (their hashes are checked when they are used)."""
     folder = cache_folder() / name
     return all((folder / file.name).is_file() for file in corpus(name).files)
 
@@ -223,14 +223,14 @@ def _fetch(known: Corpus, file: Remote, folder: Path) -> None:
         raise DownloadError(
             f"{url} could not be fetched ({error}); try again where there is a network, {by_hand}"
         ) from error
-    except ValueError as error:  # what pooch raises for another hash
+    except ValueError as error:  # raised by pooch if the hash differs
         raise FileFormatError(f"what came from {url} is not the file that is known: {error}") from error
 
 
 def _retrieve(pooch: Any, url: str, file: Remote, folder: Path) -> None:
     try:
         pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=folder)
-    except PermissionError as error:  # of a folder it says so without the system's number, which its cause has
+    except PermissionError as error:  # for a folder it lacks the system's error number, which its cause has
         raise (error.__cause__ if error.errno is None else None) or error from None
 
 
@@ -245,7 +245,7 @@ def _copied(known: Corpus, folder: Path, out: Path) -> Path:
 
 
 def _part(folder: Path, name: str, part: Part) -> Path:
-    """The path of a part; where it is a share of a file, that is cut out of it first."""
+    """Return the path of a part; if it is a share of a file, that share is extracted first."""
     whole = folder / part.file
     if (part.start, part.stop) == (0, 1):
         return whole
@@ -256,7 +256,7 @@ def _part(folder: Path, name: str, part: Part) -> Path:
 
 def _write(path: Path, text: str) -> None:
     if path.is_file() and path.read_bytes() == text.encode():
-        return  # someone may be reading it
+        return  # another process may be reading it
     refuse_link(path)
     with written_beside(path) as beside:
         beside.write_text(text, encoding="utf-8", newline="\n")

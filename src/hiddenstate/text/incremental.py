@@ -1,4 +1,4 @@
-"""Sentences of CoNLL-U, tokenised text or plain text, split off as the text arrives."""
+"""Splits CoNLL-U, tokenised text or plain text into sentences as it arrives."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,20 +11,20 @@ KINDS = ("conllu", "tokens", "text")
 class IncrementalReader:
     """Splits the text of one source into sentences as it arrives.
 
-    A sentence comes out as soon as it is known to be complete: after the line's end, or for CoNLL-U after the blank
-    line. Plain text of a single line is split into sentences, and text of several lines has one sentence a line; so
-    the first line comes out when the second one arrives, when the source pauses, or when it ends.
+    A sentence is returned as soon as it is known to be complete: after the line's end, or for CoNLL-U after the blank
+    line. Plain text of a single line is split into sentences, and text of several lines has one sentence per line; so
+    the first line is returned when the second one arrives, or when the source pauses or ends.
 
     Args:
-        kind: one of `KINDS`; None to tell from the first line with content (``conllu`` or ``text``).
-        name: what to call the source in messages.
+        kind: one of `KINDS`; None to detect it from the first line with content (``conllu`` or ``text``).
+        name: the name of the source in messages.
     """
 
     def __init__(self, kind: str | None, name: str) -> None:
         self.kind = kind
         self._blocks = Blocks(name)
         self._unfinished: list[str] = []  # parts of the last line, whose end has not arrived
-        self._undecided: list[str] = []  # blank lines and comments from before the kind is known
+        self._undecided: list[str] = []  # blank lines and comments before the kind is known
         self._only: str | None = None  # the only line of plain text so far
         self._has_lines = False  # whether the plain text is known to have several lines
 
@@ -42,13 +42,13 @@ class IncrementalReader:
         self._unfinished.append(rest)
 
     def pause(self) -> Iterator[Sentence]:
-        """Yield what a reader should see while the source pauses: of plain text the first line."""
+        """Yield sentences that should not wait while the source pauses: for plain text, the first line."""
         if self._only is not None:
             line, self._only, self._has_lines = self._only, None, True
             yield from map(_of_text, sentences(line))
 
     def end(self) -> Iterator[Sentence]:
-        """Yield the last sentences, once the source has ended; raises as `feed` does."""
+        """Yield the last sentences, once the source has ended; raises like `feed`."""
         yield from self.feed("\n")
         yield from self.pause()
         yield from self._blocks.end()

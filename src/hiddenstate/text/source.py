@@ -1,4 +1,4 @@
-"""Text from a file or stream, with an error that says which file and what to do."""
+"""Reads text from a file or stream, with errors that name the file and the remedy."""
 
 import codecs
 import io
@@ -18,7 +18,7 @@ CHUNK = 2**20  # bytes
 def read_text(source: Source) -> str:
     r"""Return all text of a UTF-8 file, or of an open stream of text or bytes.
 
-    A byte-order mark is left out, and every line end (``\r\n`` and ``\r`` too) is ``\n``.
+    A byte-order mark is removed, and every line end (``\r\n`` and ``\r`` too) becomes ``\n``.
 
     Raises:
         FileFormatError: it is not UTF-8.
@@ -33,21 +33,21 @@ def read_text(source: Source) -> str:
 
 
 def read_chunks(source: Source, size: int = CHUNK) -> Iterator[str]:
-    r"""Yield the text of a UTF-8 file, or of an open stream, piece by piece, as it comes.
+    r"""Yield the text of a UTF-8 file or an open stream in pieces, as it arrives.
 
-    A byte-order mark is left out, and every line end (``\r\n`` and ``\r`` too) is ``\n``.
+    A byte-order mark is removed, and every line end (``\r\n`` and ``\r`` too) becomes ``\n``.
 
     Args:
         source: a path, or an open stream of text or bytes.
-        size: the most bytes (of a stream of text: characters) read at a time.
+        size: the maximum number of bytes (characters for a text stream) to read at a time.
 
     Raises:
-        FileFormatError: it is not UTF-8; what came before was given.
+        FileFormatError: it is not UTF-8; the text before the error was yielded.
         OSError: the file cannot be read.
     """
     newlines, first = io.IncrementalNewlineDecoder(None, translate=True), True
     for chunk in _decoded(source, size):
-        # The decoder's hints say that it takes bytes; without a decoder of its own it takes text.
+        # By its type hints the decoder takes bytes, but without an inner decoder it takes text.
         text = newlines.decode(chunk.removeprefix("\ufeff") if first else chunk)
         first = first and not chunk
         if text:
@@ -56,14 +56,14 @@ def read_chunks(source: Source, size: int = CHUNK) -> Iterator[str]:
 
 
 def describe_source(source: Source) -> str:
-    """Return what to call the source in a message."""
+    """Return the name of the source for a message."""
     return str(source) if isinstance(source, str | os.PathLike) else str(getattr(source, "name", "<stream>"))
 
 
 def _decoded(source: Source, size: int) -> Iterator[str]:
     decoder, consumed = codecs.getincrementaldecoder("utf-8")(), 0
     with Path(source).open("rb") if isinstance(source, str | os.PathLike) else nullcontext(source) as file:
-        read = getattr(file, "read1", file.read)  # of a pipe, what is there already
+        read = getattr(file, "read1", file.read)  # for a pipe, returns what has already arrived
         while True:
             pending = len(decoder.getstate()[0])
             try:

@@ -1,8 +1,8 @@
-"""What a language model reads and predicts: the characters or words of a text, as ids.
+"""The tokens that a language model reads and predicts: the characters or words of a text, as ids.
 
-Characters are code points. Words are what stands between white space, as in WikiText-2: each line ends with ``<eos>``,
-and ``<unk>``, id 0, is every word that is not in the vocabulary, also where the text itself says ``<unk>``. There is
-such an id for characters too.
+Characters are code points. Words are separated by white space, as in WikiText-2: each line ends with ``<eos>``, and
+``<unk>``, id 0, stands for every word that is not in the vocabulary, including a literal ``<unk>`` in the text.
+Characters have such an id too.
 """
 
 import heapq
@@ -24,7 +24,7 @@ END_TOKEN = "<eos>"  # of a line
 UNKNOWN_ID = 0
 
 Ids = NDArray[np.int32]
-# Characters side by side are a string, which is quicker to look up than a list.
+# Consecutive characters are kept as a string, which is faster to look up than a list.
 Pieces = str | list[str]
 
 _CODE_POINTS = 0x110000
@@ -32,16 +32,16 @@ _CODE_POINTS = 0x110000
 
 @dataclass(frozen=True)
 class Tokens:
-    """The V characters or words that a language model knows; the id of each is its place.
+    """The vocabulary of a language model: V characters or words, each with its index as id.
 
     Attributes:
         level: ``char`` or ``word``.
         tokens: ``<unk>``, then the others, the most frequent first.
-        counts: how often each was seen when the vocabulary was made.
+        counts: how often each occurred when the vocabulary was built.
 
     Raises:
-        ArgumentError: an unknown level, a token twice, not as many counts, a character of other than one code point,
-            or ``<unk>`` is not the first.
+        ArgumentError: an unknown level, a repeated token, a wrong number of counts, a character that is not one code
+            point, or ``<unk>`` is not the first token.
 
     >>> tokens = Tokens("word", ("<unk>", "<eos>", "a", "rose"), (0, 1, 1, 1))
     >>> tokens.ids(["a", "rosy", "rose", "<eos>"])
@@ -63,24 +63,24 @@ class Tokens:
             raise ArgumentError("a character must be one code point")
 
     def __len__(self) -> int:
-        """V, with ``<unk>``."""
+        """Return V, including ``<unk>``."""
         return len(self.tokens)
 
     @property
     def start(self) -> int:
-        """The id that a text is read after: a line end, or ``<unk>`` where there was none in training."""
+        """The id that precedes a text: a line end, or ``<unk>`` if there was none in training."""
         end = "\n" if self.level == "char" else END_TOKEN
         return int(self.ids([end] if self.level == "word" else end)[0])
 
     def ids(self, pieces: Pieces) -> Ids:
-        """Return the id of each piece, as `split` gives them; `UNKNOWN_ID` where it is not known."""
+        """Return the id of each piece from `split`; `UNKNOWN_ID` for unknown pieces."""
         if self.level == "char":
             return self._table[code_points("".join(pieces))]
         numbers = self._numbers
         return np.fromiter((numbers.get(piece, UNKNOWN_ID) for piece in pieces), np.int32, len(pieces))
 
     def read(self, source: Source) -> Ids:
-        """Return the ids of a whole file, or open stream.
+        """Return the ids of a whole file or open stream.
 
         Raises:
             FileFormatError: it is empty, or not UTF-8.
@@ -90,16 +90,16 @@ class Tokens:
         return _joined(found, source)
 
     def encode(self, text: str) -> Ids:
-        """Return the ids of a text, whose last line may go on."""
+        """Return the ids of a text, whose last line may be incomplete."""
         found = [self.ids(pieces) for pieces in split(self.level, [text])]
         return np.concatenate(found) if found else np.empty(0, np.int32)
 
     def text_of(self, ids: Iterable[int], after: int | None = None) -> str:
-        """Return the text of some ids, which stands ``after`` another id (at the beginning of a line without)."""
+        """Return the text of some ids that follow the id ``after``; if None, they start a line."""
         return "".join(self.pieces_of(ids, after))
 
     def pieces_of(self, ids: Iterable[int], after: int | None = None) -> Iterator[str]:
-        r"""Yield the text of each id: for words with the blank before it, and ``\n`` for ``<eos>``."""
+        r"""Yield the text of each id: words with a leading blank, and ``\n`` for ``<eos>``."""
         if self.level == "char":
             yield from map(self.tokens.__getitem__, ids)
             return
@@ -110,7 +110,7 @@ class Tokens:
             before = token
 
     def to_data(self) -> dict[str, Any]:
-        """As data that `json.dump` takes, for `from_data`."""
+        """Return data for `json.dump` and `from_data`."""
         return {"level": self.level, "tokens": list(self.tokens), "counts": list(self.counts)}
 
     @classmethod
@@ -118,7 +118,7 @@ class Tokens:
         """Read what `to_data` wrote.
 
         Raises:
-            FileFormatError: it is something else.
+            FileFormatError: the data is not valid.
         """
         try:
             tokens, counts = tuple(data["tokens"]), tuple(data["counts"])
@@ -134,20 +134,20 @@ class Tokens:
 
     @cached_property
     def _table(self) -> Ids:
-        """The id of every code point."""
+        """Return the id of every code point."""
         table = np.full(_CODE_POINTS, UNKNOWN_ID, np.int32)
         table[code_points("".join(self.tokens[1:]))] = np.arange(1, len(self.tokens))
         return table
 
 
 def learn(source: Source, level: str, minimum: int = 1, most: int = 0) -> tuple[Tokens, Ids]:
-    """Read a text once: the tokens in it, and the text as their ids.
+    """Read a text once, and return its vocabulary and its ids.
 
     Args:
         source: a path, or an open stream of text or bytes.
         level: ``char`` or ``word``.
-        minimum: a token seen less often is ``<unk>``.
-        most: the most tokens, ``<unk>`` among them: of more, the rarest are ``<unk>``; 0 for any number.
+        minimum: tokens that occur less often become ``<unk>``.
+        most: the maximum number of tokens, including ``<unk>``; the rarest others become ``<unk>``. 0 for no limit.
 
     Raises:
         FileFormatError: it is empty, or not UTF-8.
@@ -172,7 +172,7 @@ def learn(source: Source, level: str, minimum: int = 1, most: int = 0) -> tuple[
 def split(level: str, chunks: Iterable[str], *, whole_lines: bool = False) -> Iterator[Pieces]:
     """Yield the characters or words of a text that comes in chunks.
 
-    With ``whole_lines``, words end with ``<eos>`` even if the last line has no end.
+    With ``whole_lines``, ``<eos>`` also follows a last line without a line end.
     """
     yield from filter(None, chunks) if level == "char" else _words(chunks, whole_lines)
 
@@ -186,7 +186,7 @@ def _words(chunks: Iterable[str], whole_lines: bool) -> Iterator[list[str]]:
     rest, last = "", END_TOKEN
     for chunk in chunks:
         words = (rest + chunk).replace("\n", f" {END_TOKEN} ").split()
-        # The last word may go on in the next chunk.
+        # The last word may continue in the next chunk.
         rest = "" if chunk[-1:].isspace() or not words else words.pop()
         if words:
             last = words[-1]
@@ -199,7 +199,7 @@ def _words(chunks: Iterable[str], whole_lines: bool) -> Iterator[list[str]]:
 
 
 def _seen_characters(pieces: Iterable[Pieces]) -> tuple[list[str], list[Ids]]:
-    """Every character, and the text numbered by them."""
+    """Return the distinct characters, and the text as their indices."""
     points = [code_points("".join(piece)) for piece in pieces]
     there = np.zeros(_CODE_POINTS, np.bool_)
     for each in points:

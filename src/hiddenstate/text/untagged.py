@@ -1,4 +1,4 @@
-"""Words of text that nobody tagged, from CoNLL-U or plain text, as a tagger reads them."""
+"""Reads the words of untagged text, from CoNLL-U or plain text, for a tagger."""
 
 import re
 
@@ -10,7 +10,7 @@ from hiddenstate.text.tokenise import sentences, tokenise
 
 UNKNOWN = "<unk>"
 
-# WikiText has signs inside words between @, and what stood behind an apostrophe apart from the word before.
+# WikiText puts @ around signs inside words, and separates an apostrophe from the word before it.
 _SIGN = re.compile(r" @([-,.])@ ")
 _APOSTROPHE = re.compile(r" '(?=(?:t|s|d|ll|re|ve|m) )")
 
@@ -19,14 +19,14 @@ def read_untagged(source: Source) -> list[tuple[str, ...]]:
     """Read the words of each sentence.
 
     CoNLL-U gives its forms. Plain text is split line by line into sentences and words (see `tokenise`). Text in
-    WikiText's form is brought back to how it was written first: ``third @-@ person`` is ``third-person``; its headings,
-    and sentences with a word that is hidden as ``<unk>``, are left out.
+    WikiText's form is restored: ``third @-@ person`` becomes ``third-person``; headings, and sentences with an
+    ``<unk>``, are skipped.
 
     Args:
         source: a path, or an open stream of text or bytes.
 
     Raises:
-        FileFormatError: it is not UTF-8, or CoNLL-U with a line that is none, or there is no word in it.
+        FileFormatError: it is not UTF-8, is malformed CoNLL-U, or contains no word.
         OSError: it cannot be read.
     """
     text = read_text(source)
@@ -49,7 +49,7 @@ def _split_words(text: str) -> list[tuple[str, ...]]:
 
 
 def from_wikitext(line: str) -> str:
-    """Undo how WikiText parts words that were written as one.
+    """Rejoin words that WikiText splits.
 
     >>> from_wikitext("It didn 't last 1 @,@ 000 third @-@ person games ' names .")
     "It didn't last 1,000 third-person games ' names ."

@@ -15,9 +15,9 @@ _SPECIAL = 2
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Tokens numbered from 2; id 0 is padding and id 1 every token that is not here.
+    """Tokens numbered from 2; id 0 is padding, and id 1 is every unknown token.
 
-    ``counts[k]`` is how often ``tokens[k]`` was seen when the vocabulary was built.
+    ``counts[k]`` is how often ``tokens[k]`` occurred when the vocabulary was built.
 
     >>> vocabulary = Vocabulary.build("a rose is a rose".split(), minimum=2)
     >>> vocabulary.tokens, vocabulary.ids(["rose", "is", "a"])
@@ -38,13 +38,14 @@ class Vocabulary:
     def build(
         cls, tokens: Iterable[str], minimum: int = 1, more: Iterable[str] = (), minimum_in_all: int = 1
     ) -> "Vocabulary":
-        """Number the tokens seen at least ``minimum`` times, most frequent first, ties by code point.
+        """Number the tokens that occur at least ``minimum`` times, most frequent first, ties by code point.
 
         Args:
-            tokens: where they are from.
-            minimum: how often one must be there.
-            more: tokens of further text, counted with the others.
-            minimum_in_all: with ``more``, a token that all together have so often is in as well.
+            tokens: the tokens of a text.
+            minimum: the minimum number of occurrences.
+            more: tokens of further text, counted together with the others.
+            minimum_in_all: with ``more``, tokens that occur at least this often in both texts together are included
+                too.
 
         Raises:
             ArgumentError: a minimum is below 1.
@@ -61,19 +62,19 @@ class Vocabulary:
         return cls(tuple(token for token, _ in counted), tuple(count for _, count in counted))
 
     def __len__(self) -> int:
-        """How many ids there are, padding and unknown among them."""
+        """Return the number of ids, including padding and unknown."""
         return len(self.tokens) + _SPECIAL
 
     def __contains__(self, token: object) -> bool:
         return token in self._numbers
 
     def ids(self, tokens: Iterable[str]) -> list[int]:
-        """Return the id of each token; `UNKNOWN` where it is not here."""
+        """Return the id of each token; `UNKNOWN` for unknown tokens."""
         numbers = self._numbers
         return [numbers.get(token, UNKNOWN) for token in tokens]
 
     def to_data(self) -> dict[str, Any]:
-        """As data that `json.dump` takes, for `from_data`."""
+        """Return data for `json.dump` and `from_data`."""
         return {"tokens": list(self.tokens), "counts": list(self.counts)}
 
     @classmethod

@@ -1,4 +1,4 @@
-"""A running mean of the weights over steps, which is often better than the last ones."""
+"""A running mean of the weights over steps, which is often better than the last weights."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -10,7 +10,7 @@ from hiddenstate.base.scoped import Block, lasting
 
 
 class Average:
-    """The mean, updated after each step; the first steps count fully, so that little is left of the initial weights."""
+    """The mean, updated after each step; early ones count more, so that little remains of the initial weights."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._weights = {name: each.detach() for name, each in model.named_parameters() if each.requires_grad}
@@ -19,18 +19,18 @@ class Average:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after step ``step``, from 1."""
+        """Include the weights after step ``step`` (from 1)."""
         if self.mean:
             weight = 1 - min(self._decay, step / (step + 10))
             torch._foreach_lerp_(list(self.mean.values()), list(self._weights.values()), weight)
 
     def used(self) -> Block:
-        """Return a block in which the mean is in the place of the weights."""
+        """Return a block in which the mean replaces the weights."""
         last = {name: self._weights[name].clone() for name in self.mean}
         return lasting(partial(self._put, self.mean), partial(self._put, last))
 
     def load(self, mean: Mapping[str, Tensor]) -> None:
-        """Take over a mean."""
+        """Restore a mean."""
         for name, value in self.mean.items():
             value.copy_(mean[name])
 

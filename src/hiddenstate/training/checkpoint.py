@@ -1,8 +1,8 @@
 """A run's folder: its settings, its last checkpoint and its metrics.
 
-The checkpoint is one file, written beside and renamed: whenever the process is killed, the earlier one or the new one
-is there, whole. What a run tells is a line in ``metrics.jsonl``; a resumed run cuts off those that came after its
-checkpoint, which will be written again. One process at a time trains in it.
+The checkpoint is one file that is replaced atomically: whenever the process is killed, either the earlier or the new
+one is complete. Each progress report is a line in ``metrics.jsonl``; a resumed run truncates the lines after its
+checkpoint, since they will be written again. Only one process at a time trains in the folder.
 """
 
 import json
@@ -33,30 +33,30 @@ P = TypeVar("P")
 
 
 def default_run(out: Path) -> Path:
-    """Return the folder for the checkpoints of a model, beside it.
+    """Return the folder for a model's checkpoints, beside the model.
 
     Raises:
-        ArgumentError: the model's folder has no name, so that nothing can be beside it.
+        ArgumentError: the model's folder has no name, so nothing can be beside it.
     """
     if not out.name:
-        raise ArgumentError(f"{out} cannot be a model's folder, as it has no name; give a folder inside it")
+        raise ArgumentError(f"{out} cannot be a model's folder, since it has no name; give a folder inside it")
     return out.with_name(f"{out.name}.run")
 
 
 @dataclass
 class Position:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes:
-        epoch: that is trained, or comes next, from 1.
-        batch: batches of it done.
-        step: batches of the run done.
-        units: of the epoch, learnt from so far.
-        loss_sum: over these units.
-        seconds: spent on them.
-        loss: of the last batch.
-        rate: its step size.
-        history: the epochs done.
+        epoch: the current or next epoch, from 1.
+        batch: finished batches of the epoch.
+        step: finished batches of the run.
+        units: units of the epoch seen so far.
+        loss_sum: the sum of losses over these units.
+        seconds: the time spent on them.
+        loss: the loss of the last batch.
+        rate: the learning rate of the last batch.
+        history: the finished epochs.
     """
 
     epoch: int = 1
@@ -77,9 +77,9 @@ class Position:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """All that a run needs to go on: where it is, for whom (see `RunFolder.read`), and tensors by name.
+    """All that a run needs to resume: its position, what it belongs to (see `RunFolder.read`), and named tensors.
 
-    ``settings`` are those that must be the same when the run goes on; older checkpoints have none.
+    ``settings`` must be the same when the run is resumed; older checkpoints have none.
     """
 
     position: Position
@@ -89,7 +89,7 @@ class Checkpoint:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def part(self, name: str) -> dict[str, Tensor]:
-        """Return the tensors whose names begin with ``name`` and a dot, without that."""
+        """Return the tensors whose names begin with ``name`` and a dot, with that prefix removed."""
         return {key[len(name) + 1 :]: value for key, value in self.tensors.items() if key.startswith(f"{name}.")}
 
 
@@ -107,10 +107,10 @@ class RunFolder:
         the end is left as it was.
 
         Raises:
-            RunInUseError: someone else trains in it.
+            RunInUseError: someone else is training in it.
             ArgumentError: it is a file.
-            FileWriteError: it cannot be made, or written into; or a file in it is a link to another file, which would
-                be written instead.
+            FileWriteError: it cannot be made, or written into; or a file in it is a link, whose target would be written
+                instead.
         """
         if machine is not None and not machine.leads:
             return lasting(partial(machine.once, self._refuse_links), lambda: None)
@@ -130,12 +130,12 @@ class RunFolder:
             refuse_link(self.path / name)
 
     def begin(self, settings: str) -> None:
-        """Make the folder for a new run, in place of a finished one.
+        """Create the folder for a new run, replacing a finished one.
 
         Raises:
-            RunInUseError: someone else trains in it.
+            RunInUseError: someone else is training in it.
             ArgumentError: there is something that a new run would destroy.
-            FileWriteError: it cannot be made, or written into; a finished run in it is as it was.
+            FileWriteError: it cannot be made, or written into; a finished run in it is unchanged.
         """
         with self.held():
             self._refuse_to_destroy()
@@ -144,7 +144,7 @@ class RunFolder:
                 replace_bytes(self.path / SETTINGS, settings.encode(), obsolete=obsolete)
 
     def _refuse_to_destroy(self) -> None:
-        # One that was killed as it began has left no more than half a file.
+        # A run that was killed at its start has left at most half a file.
         held = any(path.suffix != ".part" and path.name not in LOCK_FILES for path in self.path.iterdir())
         if held and not (self.path / SETTINGS).is_file():
             raise ArgumentError(f"{self.path} is not the folder of a run: {SETTINGS} is missing; choose another folder")
@@ -167,12 +167,12 @@ class RunFolder:
         """Replace the checkpoint.
 
         Raises:
-            FileWriteError: it cannot be written; the earlier one is as it was.
+            FileWriteError: it cannot be written; the earlier one is unchanged.
         """
         metrics = self.path / METRICS
         if metrics.exists():
             with writing(metrics):
-                sync(metrics)  # of which the checkpoint says how long it is
+                sync(metrics)  # the checkpoint records its length
         state = {
             "position": asdict(checkpoint.position),
             "ranks": checkpoint.ranks,
@@ -184,12 +184,12 @@ class RunFolder:
         write_tensors(self.path / CHECKPOINT, _KIND, checkpoint.tensors, {"state": json.dumps(state)})
 
     def read(self, ranks: int, fingerprint: str, settings: Mapping[str, Any] | None = None) -> Checkpoint | None:
-        """Return the last checkpoint, None if the run was ended before its first.
+        """Return the last checkpoint, or None if the run ended before its first.
 
         Args:
-            ranks: how many processes train.
-            fingerprint: of the data.
-            settings: those that must be as they were when the run began.
+            ranks: the number of training processes.
+            fingerprint: the fingerprint of the data.
+            settings: the settings that must not have changed since the run began.
 
         Raises:
             ArgumentError: it was written by a different number of processes, or with other data or settings.
@@ -207,7 +207,7 @@ class RunFolder:
         return found
 
     def mend(self) -> None:
-        """Delete what a killed process left: half a checkpoint, and metrics later than the last whole one.
+        """Delete a killed process's leftovers: half a checkpoint, and metrics later than the last complete one.
 
         Raises:
             FileFormatError: the checkpoint is damaged.
@@ -261,7 +261,7 @@ class RunFolder:
         """Add a line to the metrics.
 
         Raises:
-            FileWriteError: it cannot be written; the lines before are as they were.
+            FileWriteError: it cannot be written; the earlier lines are unchanged.
         """
         append_line(self.path / METRICS, json.dumps({"event": event, **data}, ensure_ascii=False))
 
@@ -281,7 +281,7 @@ def _position(data: Any) -> Position:
 
 
 def _checked(kind: type[P], data: Mapping[str, Any]) -> P:
-    """Make an object of fields out of a file, each of its type, numbers that count not below zero."""
+    """Make an object from the fields of a file, checking that each has its type and that counts are not negative."""
     types = get_type_hints(kind)
     for name, value in data.items():
         wanted = types[name]

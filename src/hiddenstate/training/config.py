@@ -1,39 +1,39 @@
-"""What every training run is set by, whatever the model."""
+"""The settings of every training run, whatever the model."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from hiddenstate.training.settings import Settings, choice, number
 
-# What may change when a run is resumed: how long it goes on, where it computes, and what it writes on the way.
+# The settings that may change when a run is resumed: its duration, its device, and what it writes in between.
 MAY_CHANGE = ("epochs", "patience", "device", "log_steps", "checkpoint_steps", "checkpoint_minutes")
 
 
 @dataclass(frozen=True)
 class TrainConfig(Settings):
-    """Settings that the training loop reads; a model's own config adds its sizes.
+    """The settings that the training loop reads; a model's config adds its sizes.
 
     Attributes:
-        epochs: the most passes over the training data.
-        patience: stop when the dev score has not been better than ever for so many epochs.
+        epochs: the maximum number of passes over the training data.
+        patience: stop when the dev score has not improved on its best for this many epochs.
         optimizer: ``adamw`` or ``sgd``.
-        learning_rate: the highest step size.
-        schedule: how the step size goes on after the warm-up: ``cosine`` (half a cosine down to 0 at the end of the
-            last epoch), ``constant``, or ``plateau`` (times ``plateau_factor`` whenever the dev score has not been
-            better than ever for ``plateau_patience`` epochs).
-        warmup_steps: batches over which the step size rises from 0.
-        plateau_factor: what the step size is multiplied with on a plateau.
-        plateau_patience: how long a plateau is, in epochs.
-        beta1: decay of AdamW's mean of gradients.
-        beta2: decay of AdamW's mean of squares.
-        momentum: SGD's.
-        weight_decay: share of a weight taken off, times the step size.
-        clip_norm: the longest gradient; 0 for any length.
-        average: decay of the mean over steps of the weights that is evaluated and kept in place of the last weights;
-            0 for none.
-        seed: of the initial weights, dropout and the order of batches.
+        learning_rate: the highest learning rate.
+        schedule: the learning rate after the warm-up: ``cosine`` (half a cosine down to 0 at the end of the
+            last epoch), ``constant``, or ``plateau`` (times ``plateau_factor`` whenever the dev score has not improved
+            on its best for ``plateau_patience`` epochs).
+        warmup_steps: batches over which the learning rate rises from 0.
+        plateau_factor: the factor for the learning rate on a plateau.
+        plateau_patience: the length of a plateau in epochs.
+        beta1: the decay of AdamW's mean of gradients.
+        beta2: the decay of AdamW's mean of squared gradients.
+        momentum: the momentum of SGD.
+        weight_decay: the weight decay per step, multiplied by the learning rate.
+        clip_norm: the maximum gradient norm; 0 for no clipping.
+        average: the decay of a running mean of the weights, which is evaluated and saved instead of the last weights; 0
+            for none.
+        seed: the seed for initial weights, dropout and the order of batches.
         precision: ``fp32``, or ``bf16`` for products in bfloat16 (torch's autocast).
-        device: ``cpu``, or ``auto`` for the fastest that there is; more than ``cpu`` needs accelerate.
+        device: ``cpu``, or ``auto`` for the fastest available device; devices other than ``cpu`` need accelerate.
         log_steps: batches between two lines of ``metrics.jsonl``.
         checkpoint_steps: batches between two checkpoints inside an epoch; 0 for none.
         checkpoint_minutes: minutes between two checkpoints inside an epoch; 0 for none.
@@ -61,5 +61,5 @@ class TrainConfig(Settings):
     checkpoint_minutes: float = number(5.0, least=0)
 
     def fixed(self) -> dict[str, Any]:
-        """Return the settings that must stay as they are when a run is resumed: all but `MAY_CHANGE`."""
+        """Return the settings that must not change when a run is resumed: all except `MAY_CHANGE`."""
         return {name: value for name, value in asdict(self).items() if name not in MAY_CHANGE}

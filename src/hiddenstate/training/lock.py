@@ -1,7 +1,7 @@
-"""The lock of a run's folder: one run at a time, for two would mix their metrics and replace each other's checkpoints.
+"""The lock of a run's folder: one run at a time, since two would mix their metrics and overwrite their checkpoints.
 
-The system holds the lock for the process, and takes it back when that ends, however it ends: what a killed process
-leaves is never in the way. Beside it a file tells others who holds it, for the system does not say.
+The system releases the lock when its process ends, for whatever reason, so a killed process never blocks others. A file
+beside it names its holder, which the system does not report.
 """
 
 import errno
@@ -20,11 +20,11 @@ from hiddenstate.base.files import drop_empty, replace_bytes
 from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, RunInUseError
 
-# The lock's own file stays in a folder where a run has begun: were it deleted, someone could still wait for it.
+# The lock file remains in the folder of a run: another process could be waiting for a deleted one.
 LOCK_FILES = LOCK, HOLDER = "run.lock", "running.json"
-# Seconds: a process that was just killed may need a moment, as may one that has the lock to say who it is.
+# Seconds to wait: a killed process may need a moment to end, and a new holder to write who it is.
 _PATIENCE = 0.5
-# What file systems say that have no locks at all.
+# Error numbers of file systems without locks.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
@@ -89,19 +89,19 @@ class Holding:
         except Timeout:
             raise RunInUseError(
                 f"{self._folder} is in use: {self._others()}. Wait until it ends, or stop it, which loses nothing, and "
-                "go on with --resume; or give another folder"
+                "continue with --resume; or choose a different folder"
             ) from None
-        except (NotImplementedError, OSError) as error:  # the former of older versions of filelock
+        except (NotImplementedError, OSError) as error:  # older versions of filelock raise the former
             if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
                 raise
             warnings.warn(
-                f"the file system of {self._folder} has no locks; see to it yourself that no other process trains "
+                f"the file system of {self._folder} has no locks; make sure yourself that no other process trains "
                 "there meanwhile",
                 stacklevel=2,
             )
 
     def _others(self) -> str:
-        """Say who has the lock."""
+        """Return a text about the lock's holder."""
         try:
             found = json.loads((self._folder / HOLDER).read_bytes())
             return f"process {found['pid']} on {found['host']} trains there since {found['since']}"

@@ -1,7 +1,7 @@
-"""The one training loop: batches of a task, one after another, until the dev score no longer gets better.
+"""The training loop: runs the batches of a task until the dev score stops improving.
 
-What a step does follows from the settings, the data, the step's number and the state that a checkpoint holds, and from
-nothing else. So a run that was ended at any point and resumed gives the very same weights.
+A step depends only on the settings, the data, the step's number and the state in a checkpoint. So a run that is
+interrupted at any point and resumed ends with exactly the same weights.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from hiddenstate.training.schedule import learning_rate
 from hiddenstate.training.stop import Stop, stopping
 from hiddenstate.training.task import Item, Task
 
-# What each optimizer remembers of a parameter.
+# The state of each optimizer for a parameter.
 _REMEMBERED: Mapping[type[Optimizer], tuple[str, ...]] = {
     AdamW: ("step", "exp_avg", "exp_avg_sq"),
     SGD: ("momentum_buffer",),
@@ -43,28 +43,28 @@ def fit(
     resume: bool = False,
     on_progress: OnProgress = lambda progress: None,
 ) -> tuple[Epoch, ...]:
-    """Train until the last epoch, or until the score has not been better than ever for ``patience`` epochs.
+    """Train until the last epoch, or until the score has not improved on its best for ``patience`` epochs.
 
-    Ctrl-C ends it after the batch at hand with a checkpoint written. The state of torch's global random generators is
-    the same afterwards as before.
+    Ctrl-C ends training after the current batch and writes a checkpoint. The state of torch's global random generators
+    is restored afterwards.
 
     Args:
         task: the model and its data.
-        run: the folder for checkpoints, which exists.
+        run: the existing folder for checkpoints.
         out: the folder for the model of the best epoch so far.
-        machine: what it is computed on.
-        resume: go on from the last checkpoint, if there is one.
+        machine: the machine to compute on.
+        resume: whether to continue from the last checkpoint, if there is one.
         on_progress: called after every batch with a `Step`, and after every epoch with an `Epoch`; a KeyboardInterrupt
-            that it raises ends training as Ctrl-C does.
+            that it raises ends training like Ctrl-C.
 
     Returns:
         Every epoch, in order.
 
     Raises:
-        KeyboardInterrupt: the run was ended.
-        RunInUseError: someone else trains in the folder.
-        ArgumentError: the loss stopped being a number, or the checkpoint is of other data, of settings that it does
-            not fit, or of another number of processes.
+        KeyboardInterrupt: the run was stopped.
+        RunInUseError: someone else is training in the folder.
+        ArgumentError: the loss became NaN or infinite, or the checkpoint is for different data, incompatible settings,
+            or a different number of processes.
         FileFormatError: the checkpoint is damaged.
         FileWriteError: a file cannot be written.
     """
@@ -77,7 +77,7 @@ def fit(
 
 
 class _Loop(Generic[Item]):
-    """One run: what changes while it goes on."""
+    """The state of one run."""
 
     def __init__(
         self, task: Task[Item], run: RunFolder, out: Path, machine: Machine, on_progress: OnProgress, stop: Stop
@@ -125,7 +125,7 @@ class _Loop(Generic[Item]):
         position.seconds += time.perf_counter() - start
 
     def learn(self, item: Item | None) -> tuple[float, int]:
-        """Take one step down the gradient; the mean loss before it, and of how many units, all processes together."""
+        """Take one gradient step; return the mean loss before it and the number of units, over all processes."""
         machine = self.machine
         with machine.autocast():
             loss = None if item is None else self.task.loss(item)
@@ -143,7 +143,7 @@ class _Loop(Generic[Item]):
         return loss_sum / max(total, 1), int(total)
 
     def move(self) -> None:
-        """Change the weights by their gradients."""
+        """Update the weights with their gradients."""
         parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
         self.machine.sum_gradients(parameters)
         if self.config.clip_norm:
@@ -154,7 +154,7 @@ class _Loop(Generic[Item]):
 
     @property
     def last(self) -> Step:
-        """The step just done."""
+        """The last step."""
         position, total = self.position, self.task.size(self.position.epoch)
         speed = position.units / position.seconds if position.seconds else 0.0
         left = total - position.units + total * (self.config.epochs - position.epoch)
@@ -171,7 +171,7 @@ class _Loop(Generic[Item]):
         )
 
     def end_epoch(self) -> None:
-        """Measure, keep the model if it is the best so far, and go to the next epoch."""
+        """Evaluate, save the model if it is the best so far, and go to the next epoch."""
         last, history = self.last, self.position.history
         with self.average.used():
             score = self.machine.once(self.task.evaluate)
@@ -203,7 +203,7 @@ class _Loop(Generic[Item]):
             self.stop.asked = True
 
     def save_or_stop(self, *, due: bool = False) -> None:
-        """Write a checkpoint when it is time, or when the run is to end, in all processes at the same step."""
+        """Write a checkpoint when it is due or the run should stop, at the same step in all processes."""
         due = due or (self.machine.leads and self.is_due())
         wanted = self.machine.sum([due, self.stop.asked])
         if any(wanted):
@@ -218,7 +218,7 @@ class _Loop(Generic[Item]):
         return bool((steps and self.position.step % steps == 0) or (minutes and waited >= minutes))
 
     def save(self) -> None:
-        """Write a checkpoint; all processes wait until it is there."""
+        """Write a checkpoint; all processes wait until it is written."""
         carried = self.machine.gather(dict(self.task.carried()))
         self.machine.once(lambda: self.write(carried))
         self.saved = time.perf_counter()
@@ -248,7 +248,7 @@ class _Loop(Generic[Item]):
             )
 
     def take(self, found: Checkpoint) -> None:
-        """Go on from a checkpoint."""
+        """Continue from a checkpoint."""
         try:
             self.task.model.load_state_dict(found.part("model"))
             _load_tensors(self.optimizer, found.part("optimizer"))
@@ -271,7 +271,7 @@ def _optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
 
 
 def _optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
-    """Return what an optimizer remembers; a name is a parameter's number, a dot, and what it is."""
+    """Return an optimizer's state; each name is a parameter's number, a dot, and the entry's name."""
     state: dict[int, dict[str, Tensor | None]] = optimizer.state_dict()["state"]
     return {
         f"{number}.{name}": value for number, held in state.items() for name, value in held.items() if value is not None

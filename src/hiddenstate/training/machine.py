@@ -1,7 +1,7 @@
-"""What a run computes on: a device, a precision, and one process of several.
+"""The machine of a run: a device, a precision, and one or several processes.
 
-One process on the CPU needs nothing but torch. For other devices and several processes accelerate does the work: it
-finds the device, sets up the processes as ``torchrun`` started them, and sends tensors between them.
+One process on the CPU needs only torch. Other devices and several processes use accelerate, which finds the device,
+sets up the processes started by ``torchrun``, and sends tensors between them.
 """
 
 import atexit
@@ -23,14 +23,14 @@ M = TypeVar("M", bound="Machine")
 
 
 class Machine:
-    """One process on the CPU: nothing to send, nobody to wait for.
+    """One process on the CPU, without communication.
 
-    Behind a block ``with detect_machine(config) as machine`` no process group is left that it made.
+    After a block ``with detect_machine(config) as machine``, its process group no longer exists.
 
     Attributes:
-        device: where the model is.
-        rank: number of this process, from 0.
-        ranks: how many processes there are.
+        device: the device of the model.
+        rank: the number of this process, from 0.
+        ranks: the number of processes.
     """
 
     def __init__(self, config: TrainConfig) -> None:
@@ -40,11 +40,11 @@ class Machine:
 
     @property
     def leads(self) -> bool:
-        """Whether this is the process that measures and writes."""
+        """Whether this is the process that evaluates and writes."""
         return self.rank == 0
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Compute in the config's precision inside."""
+        """Return a block that computes in the config's precision."""
         return torch.autocast(self.device.type, torch.bfloat16) if self._precision == "bf16" else nullcontext()
 
     def sum(self, numbers: Sequence[float]) -> list[float]:
@@ -55,14 +55,14 @@ class Machine:
         """Add up gradients over all processes; a parameter without one counts as zero."""
 
     def gather(self, value: V) -> list[V]:
-        """Collect what each process gives, in the order of ranks."""
+        """Collect a value from each process, in the order of ranks."""
         return [value]
 
     def once(self, work: Callable[[], V]) -> V:
-        """Do work in the process that leads, and return what it gave in all of them.
+        """Do work in the leading process, and return its result in all of them.
 
         Raises:
-            Exception: what the work raised; in the other processes a HiddenStateError that says so.
+            Exception: the error of the work; in the other processes, a HiddenStateError with its message.
         """
         return work()
 
@@ -72,7 +72,7 @@ class Machine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End what was begun."""
+        """Leave the process group, if one was created."""
 
 
 class _Several(Machine):
@@ -120,7 +120,7 @@ class _Several(Machine):
             result = work() if self.leads else None
         except Exception as error:
             failure = error
-        # Whoever waited for a process that has gone would end with an error of gloo's.
+        # Processes waiting for one that has ended would fail with a gloo error.
         result, text = self._broadcast([result, None if failure is None else f"{failure}"])
         if failure is not None:
             raise failure
@@ -132,25 +132,25 @@ class _Several(Machine):
     def __exit__(self, *_error: object) -> None:
         if self._made_group and torch.distributed.is_initialized():
             _leave()
-            self._forget()  # accelerate would go on with the group that there was
+            self._forget()  # otherwise accelerate would continue with the old group
 
 
 def _joined(join: Callable[[], V]) -> tuple[V, bool]:
-    """Join the other processes, and say whether that made a process group; it ends with the machine or with Python.
+    """Join the other processes, and return whether that created a process group, which ends with the machine or Python.
 
-    Threads of gloo's drop the tensors that they sent when they come to it, and abort a Python that is gone by then.
-    The end of a group waits for them.
+    gloo's threads release sent tensors late, which aborts the process if Python has ended by then. Destroying the group
+    waits for them.
     """
     distributed = torch.distributed
     if not distributed.is_available() or distributed.is_initialized():
         return join(), False
-    # Its functions have the group that there is when they are defined as a default, and so would keep it for good.
+    # The module's functions have the current group as a default argument, and so would keep it for good.
     importlib.import_module("torch.distributed.nn")
     if _groups:
         from torch.distributed.distributed_c10d import PrefixStore
         from torch.distributed.rendezvous import rendezvous
 
-        # What the earlier groups left where the processes meet would mislead this one.
+        # Leftovers of earlier groups in the store would mislead this one.
         store, rank, ranks = next(rendezvous("env://"))
         name = f"hiddenstate, group {len(_groups)}"
         store = PrefixStore(name, store)
@@ -163,7 +163,7 @@ def _joined(join: Callable[[], V]) -> tuple[V, bool]:
     return state, distributed.is_initialized()
 
 
-# The backends of the process groups that this process made here, one after another.
+# The backends of the process groups that this process created, in order.
 _groups: list[str] = []
 
 
@@ -173,12 +173,12 @@ def _leave() -> None:
 
 
 def is_leader() -> bool:
-    """Whether this process is the only one, or the one of those that ``torchrun`` started that may write and print."""
+    """Whether this is the only process, or the one started by ``torchrun`` that may write and print."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def detect_machine(config: TrainConfig) -> Machine:
-    """Return what this process runs on: as ``torchrun`` started it, and as the config says.
+    """Return the machine of this process, according to ``torchrun`` and the config.
 
     Raises:
         MissingDependencyError: accelerate is needed and is not installed.

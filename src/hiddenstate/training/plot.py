@@ -1,4 +1,4 @@
-"""The picture of a run: losses of batches and epochs, and the dev score, over the steps."""
+"""The plot of a run: losses of batches and epochs, and the dev score, over the steps."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _LOSS, _SCORE, _FAINT = "#0072b2", "#009e73", "#9ccbe6"
 
 
 def plot_run(run: str | os.PathLike[str], score: str = "dev score") -> Figure:
-    """Draw a run, finished or not, from the metrics in its folder.
+    """Plot a run, finished or not, from the metrics in its folder.
 
     Args:
         run: the run's folder.
-        score: what its dev score is.
+        score: the name of its dev score.
 
     Raises:
-        FileFormatError: there are no metrics, or none of a whole epoch yet.
+        FileFormatError: there are no metrics, or none of a complete epoch yet.
         MissingDependencyError: matplotlib is not installed.
     """
     events = read_metrics(run)
@@ -44,7 +44,7 @@ def plot_run(run: str | os.PathLike[str], score: str = "dev score") -> Figure:
 
 
 def read_metrics(run: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Read the lines of ``metrics.jsonl``; half a line at its end, left by a killed process, is left out.
+    """Read the lines of ``metrics.jsonl``; an incomplete last line, left by a killed process, is ignored.
 
     Raises:
         FileFormatError: there is no such file, or another line is damaged.

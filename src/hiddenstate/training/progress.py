@@ -1,20 +1,20 @@
-"""What a run tells while it goes on, and keeps of its past."""
+"""Progress reports of a training run, and its history."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-M = TypeVar("M")  # what was measured
+M = TypeVar("M")  # the type of measurements
 
 
 @dataclass(frozen=True)
 class Score:
-    """How good a model is on the dev data.
+    """A model's score on the dev data.
 
     Attributes:
-        value: what epochs are compared by.
-        text: the same for people.
-        details: more numbers, by name.
+        value: the number by which epochs are compared.
+        text: the score as text for readers.
+        details: further numbers, by name.
     """
 
     value: float
@@ -24,18 +24,18 @@ class Score:
 
 @dataclass(frozen=True)
 class Step:
-    """How far an epoch is after one more batch, all processes together. A unit is a word, say.
+    """The progress of an epoch after a batch, over all processes. A unit is, for example, a word.
 
     Attributes:
-        epoch: from 1.
-        step: batches of the whole run so far.
-        units: of this epoch, learnt from so far.
-        units_total: in an epoch.
-        loss: mean over this epoch's units so far.
-        batch_loss: mean over the last batch's units.
-        learning_rate: step size of the last batch.
-        units_per_second: of this epoch so far.
-        seconds_left: until the last epoch has been trained, at this speed.
+        epoch: the epoch, from 1.
+        step: the number of batches of the whole run so far.
+        units: the number of units of this epoch seen so far.
+        units_total: the number of units in the epoch.
+        loss: the mean over this epoch's units so far.
+        batch_loss: the mean over the last batch's units.
+        learning_rate: the learning rate of the last batch.
+        units_per_second: the speed in this epoch so far.
+        seconds_left: the remaining time until the end of the last epoch, at this speed.
     """
 
     epoch: int
@@ -60,13 +60,13 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Result(Generic[M]):
-    """What a training run came to.
+    """The result of a training run.
 
     Attributes:
         history: every epoch, in order.
-        best: the epoch whose model was kept.
-        dev: how good the kept model, read back from its folder, is on the dev data.
-        test: the same on the test data, None without any.
+        best: the epoch whose model was saved.
+        dev: the score on the dev data of the saved model, read back from its folder.
+        test: its score on the test data, or None without any.
     """
 
     history: tuple[Epoch, ...]
@@ -79,5 +79,5 @@ OnProgress = Callable[[Step | Epoch], None]
 
 
 def best_of(history: Sequence[Epoch]) -> Epoch:
-    """Return the epoch that was better than all before, the last such."""
+    """Return the last epoch that was better than all before."""
     return next(epoch for epoch in reversed(history) if epoch.is_best)

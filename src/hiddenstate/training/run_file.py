@@ -1,4 +1,4 @@
-"""What a run is to do, as a TOML file: which files, which settings, what to say of it."""
+"""The description of a run as a TOML file: its files, its settings, and texts about it."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -15,14 +15,14 @@ StrPath = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class RunFile(Generic[S]):
-    """The content of such a file.
+    """The content of a run file.
 
     Attributes:
-        kind: what is trained: ``tagger``, say.
-        settings: the settings; those that the file leaves out have their defaults.
+        kind: the kind of model, such as ``tagger``.
+        settings: the settings; those that the file omits have their defaults.
         files: paths by name: ``train``, ``dev``, ``out`` and so on.
-        about: what a model card tells: ``about_data``, ``licence``, ``command``.
-        lists: of what there may be several, their paths by name; in the file they stand beside the others.
+        about: texts for a model card: ``about_data``, ``licence``, ``command``.
+        lists: lists of paths by name; in the file they are beside the other paths.
     """
 
     kind: str
@@ -40,7 +40,7 @@ class RunFile(Generic[S]):
         about: Mapping[str, str],
         lists: Mapping[str, Iterable[StrPath]] | None = None,
     ) -> "RunFile[S]":
-        """Make one of paths as a caller has them, seen from where it is now; None or an empty one is left out."""
+        """Make a run file from paths relative to the current folder; None and empty ones are omitted."""
         paths = {name: str(Path(path).resolve()) if path else "" for name, path in files.items()}
         several = {name: tuple(str(Path(path).resolve()) for path in each) for name, each in (lists or {}).items()}
         return cls(kind, settings, paths, about, several)
@@ -56,15 +56,15 @@ class RunFile(Generic[S]):
 
 
 def read_run_file(path: str | Path, defaults: RunFile[S]) -> RunFile[S]:
-    """Read such a file.
+    """Read a run file.
 
     Args:
         path: the file.
-        defaults: the kind that is expected, and what holds where the file says nothing. Its ``files``, ``lists`` and
-            ``about`` name all that there may be.
+        defaults: the expected kind, and default values. Its ``files``, ``lists`` and ``about`` contain all allowed
+            names.
 
     Raises:
-        FileFormatError: it is not such a file, of another kind, or names what there is not.
+        FileFormatError: it is not a run file, has the wrong kind, or contains an unknown name.
         OSError: it cannot be read.
     """
     data = read_toml(path)

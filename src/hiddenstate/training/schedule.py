@@ -1,4 +1,4 @@
-"""The step size at a step: a function of what has been, so that there is no state to keep."""
+"""The learning rate of a step: a function of the history, so that there is no state to save."""
 
 import math
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ from hiddenstate.training.progress import Epoch
 
 
 def learning_rate(config: TrainConfig, step: int, done: float, history: Sequence[Epoch]) -> float:
-    """Return the step size of the next batch.
+    """Return the learning rate of the next batch.
 
     Args:
-        config: rates and kind of schedule.
-        step: batches so far.
-        done: share of all epochs that has been trained, 0 to 1.
+        config: the rates and the kind of schedule.
+        step: the number of batches so far.
+        done: the finished fraction of all epochs, 0 to 1.
         history: the epochs so far.
 
     >>> config = TrainConfig(learning_rate=1.0, warmup_steps=3)
@@ -31,7 +31,7 @@ def learning_rate(config: TrainConfig, step: int, done: float, history: Sequence
 
 
 def plateaus(history: Sequence[Epoch], patience: int) -> int:
-    """Count how often the score was not better than ever for ``patience`` epochs, each time counted anew."""
+    """Count how often the score did not improve on its best for ``patience`` epochs, restarting the count each time."""
     count = waited = 0
     for epoch in history:
         waited = 0 if epoch.is_best else waited + 1

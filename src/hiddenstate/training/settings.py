@@ -1,4 +1,4 @@
-"""Settings: frozen data with a type and a range for each value, from text, JSON or TOML."""
+"""Settings: frozen data with a type and a range for each value, read from text, JSON or TOML."""
 
 import json
 import math
@@ -21,7 +21,7 @@ S = TypeVar("S", bound="Settings")
 V = TypeVar("V", int, float)
 
 _LARGEST = 2**63  # as in TOML
-_LONGEST = 60  # characters of a value in a message
+_LONGEST = 60  # maximum characters of a value in a message
 
 
 def number(default: V, *, least: float | None = None, above: float | None = None, below: float | None = None) -> V:
@@ -30,7 +30,7 @@ def number(default: V, *, least: float | None = None, above: float | None = None
 
 
 def choice(default: str, *others: str) -> str:
-    """Declare a setting that is one of a few words."""
+    """Declare a setting with a few allowed words."""
     return field(default=default, metadata={"choices": (default, *others)})
 
 
@@ -39,7 +39,7 @@ class Settings:
     """Base of a model's settings. A field is an int, float, bool, str, or tuple of str or int, and has a default.
 
     Raises:
-        ArgumentError: a value is not of its type, or out of range.
+        ArgumentError: a value has a wrong type, or is out of range.
     """
 
     def __post_init__(self) -> None:
@@ -53,9 +53,9 @@ class Settings:
         return tuple(each.name for each in fields(cls))
 
     def with_texts(self: S, texts: Mapping[str, str]) -> S:
-        """Return the same with some settings taken from text, as a command line gives them.
+        """Return a copy with some settings parsed from text, as on a command line.
 
-        Values of a tuple have commas between; a truth value is ``true`` or ``false``.
+        Values of a tuple are separated by commas; a bool is ``true`` or ``false``.
 
         Raises:
             ArgumentError: there is no such setting, or the text is not a value of its type and range.
@@ -72,10 +72,10 @@ class Settings:
         return replace(self, **values)
 
     def with_data(self: S, data: Any, where: str) -> S:
-        """Return the same with the values of an object of JSON or TOML; ``where`` is for messages.
+        """Return a copy with the values of a JSON or TOML object; ``where`` is for messages.
 
         Raises:
-            FileFormatError: it is no object, or a setting is unknown or out of range.
+            FileFormatError: it is not an object, or a setting is unknown or out of range.
         """
         if not isinstance(data, dict):
             raise FileFormatError(f"{where} must be an object, got {type(data).__name__}")
@@ -90,7 +90,7 @@ class Settings:
 
     @classmethod
     def from_data(cls: type[S], data: Any, where: str = "a model's config") -> S:
-        """Take settings from such an object; those left out have their defaults. Raises as `with_data`."""
+        """Read settings from such an object; omitted ones have their defaults. Raises like `with_data`."""
         return cls().with_data(data, where)
 
     def to_toml(self) -> str:
@@ -114,12 +114,12 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 
 def toml_value(value: Any) -> str:
-    """Write a value as TOML does; JSON is the same for texts, numbers, truth values and lists of them."""
+    """Format a value as TOML, which equals JSON for strings, numbers, bools and lists of them."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def format_setting(value: object) -> str:
-    """Write a setting as `Settings.with_texts` reads it."""
+    """Format a setting as `Settings.with_texts` parses it."""
     if isinstance(value, str):
         return value
     return ",".join(map(str, value)) if isinstance(value, tuple) else toml_value(value)
@@ -156,9 +156,9 @@ def _kind(wanted: Any) -> str:
 
 
 def _shown(value: object) -> str:
-    """A value for a message, not all of it if it is long."""
+    """Format a value for a message, shortened if it is long."""
     if type(value) is int and abs(value) >= _LARGEST:
-        return f"a number of {value.bit_length()} bits"  # which Python may refuse to write
+        return f"a number of {value.bit_length()} bits"  # Python may refuse to convert it
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 

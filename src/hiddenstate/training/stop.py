@@ -1,4 +1,4 @@
-"""Ending a run when asked to: after the batch at hand, with everything saved."""
+"""Stops a run on request, after the current batch, with everything saved."""
 
 import signal
 import threading
@@ -11,7 +11,7 @@ from typing import Any
 from hiddenstate.base.scoped import lasting
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# Seconds after which a second Ctrl-C is meant: torchrun hands the first one on to processes that have it already.
+# Seconds after which a second Ctrl-C counts: torchrun forwards the first one to processes that already received it.
 AGAIN = 1.0
 
 
@@ -23,7 +23,7 @@ class Stop:
         self._since = 0.0
 
     def ask(self, number: int = 0, frame: FrameType | None = None) -> None:
-        """End the run after this batch; by a second Ctrl-C at once (losing what came after the last checkpoint)."""
+        """Stop the run after this batch; a second Ctrl-C stops at once (losing the work since the last checkpoint)."""
         if not self.asked:
             self.asked, self._since = True, time.monotonic()
         elif number == signal.SIGINT and time.monotonic() - self._since >= AGAIN:
@@ -32,9 +32,9 @@ class Stop:
 
 @contextmanager
 def stopping() -> Iterator[Stop]:
-    """Take Ctrl-C, and the signal by which systems end programs, as such a request inside.
+    """Inside, treat Ctrl-C and the system's termination signal as a request to stop.
 
-    Only the main thread of a program is told of signals; in another thread nothing changes.
+    Only the main thread of a program receives signals; in other threads nothing changes.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""What is learnt: a model with its data, as the training loop sees it."""
+"""The interface of a training task: a model with its data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, eq=False)
 class Loss:
-    """What is to be made small, over one batch.
+    """The loss of one batch.
 
     Attributes:
-        mean: 0-dimensional, with a gradient: the mean over what the batch holds (words, say), regularisers included.
-        count: how many that are.
-        shown: the part of the mean to report, all of it without.
+        mean: 0-dimensional, with a gradient: the mean over the batch's units (such as words), including regularisers.
+        count: the number of units.
+        shown: the part of the mean to report; all of it if None.
     """
 
     mean: Tensor
@@ -29,15 +29,15 @@ class Loss:
 
 
 class Task(Protocol[Item]):
-    """A model and what it is trained and measured on.
+    """A model and the data for training and evaluation.
 
-    Random numbers come from torch's global generators, which the loop seeds anew for each batch: so a resumed run
-    draws what an unbroken one would have drawn.
+    Random numbers come from torch's global generators, which the loop seeds for each batch, so that a resumed run draws
+    the same numbers as an uninterrupted one.
     """
 
     @property
     def model(self) -> nn.Module:
-        """What is trained; the loop moves it to the device and switches its mode."""
+        """The model to train; the loop moves it to the device and switches its mode."""
 
     @property
     def config(self) -> TrainConfig:
@@ -45,48 +45,48 @@ class Task(Protocol[Item]):
 
     @property
     def unit(self) -> str:
-        """What a loss is counted in: ``"words"``, say."""
+        """The unit of the loss, such as ``"words"``."""
 
     @property
     def higher_is_better(self) -> bool:
-        """Whether a higher score is the better one."""
+        """Whether a higher score is better."""
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the data: a run is only resumed with the same."""
+        """A hash of the data: a run can only be resumed with the same data."""
 
     def plan(self, epoch: int, rank: int, ranks: int) -> Sequence[Item | None]:
-        """Return what to learn from in an epoch (from 1), batch by batch, in this of several processes.
+        """Return the batches of an epoch (from 1) for this process.
 
-        It must follow from seed, epoch, rank and ranks alone, be cheap, and have the same length for every rank:
-        None is a batch without anything. See `split`.
+        It must depend only on seed, epoch, rank and ranks, be cheap, and have the same length for every rank: None is
+        an empty batch. See `split`.
         """
 
     def size(self, epoch: int) -> int:
-        """Return how many units (words, say) the plans of an epoch hold, all processes together."""
+        """Return the number of units (such as words) in the plans of an epoch, over all processes."""
 
     def loss(self, item: Item) -> Loss:
         """Compute the loss of a batch, in training mode.
 
-        What is carried from batch to batch, such as a hidden state, is the task's: it begins anew with an epoch's
+        The task manages state that is carried from batch to batch, such as a hidden state, and resets it at an epoch's
         first batch.
         """
 
     def carried(self) -> Mapping[str, Tensor]:
-        """Return what is carried to the next batch, empty if nothing is."""
+        """Return the state carried to the next batch, empty if there is none."""
 
     def carry(self, carried: Mapping[str, Tensor]) -> None:
-        """Take over what `carried` returned; empty at the beginning of every epoch."""
+        """Restore what `carried` returned; empty at the beginning of every epoch."""
 
     def evaluate(self) -> Score:
-        """Measure the model on the dev data. The mode it is left in does not matter."""
+        """Evaluate the model on the dev data. It may be left in either mode."""
 
     def keep(self, folder: Path, history: Sequence[Epoch]) -> None:
-        """Write the model as a folder; the last epoch of the history is the one it comes from, and the best."""
+        """Write the model as a folder; it comes from the last epoch of the history, which is the best so far."""
 
 
 def split(batches: Sequence[Item], rank: int, ranks: int) -> list[Item | None]:
-    """Deal batches out to processes, None where one would have less than the others.
+    """Deal batches out to processes, with None if one would have fewer than the others.
 
     >>> split("abcde", rank=1, ranks=2)
     ['b', 'd', None]
