@@ -142,7 +142,7 @@ def test_what_takes_much_memory_is_refused(tmp_path: Path) -> None:
 
 def test_names_without_end_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hdf5, "_LONGEST_ANSWER", 100)
-    with pytest.raises(FileFormatError, match=r"a\.h5 holds more groups and datasets than files of Keras do"):
+    with pytest.raises(FileFormatError, match=r"a\.h5 has more groups and datasets than Keras files have"):
         hs.from_keras(path)
 
 
