@@ -194,7 +194,7 @@ def test_fails() -> None:
     for cutoffs in ((3, 3), (5, 2), (0, 4)):
         with pytest.raises(ArgumentError, match="cutoffs must be above 0 and increasing"):
             replace(SMALL, cutoffs=cutoffs)
-    with pytest.raises(ArgumentError, match="the vectors of the last cluster would have no numbers"):
+    with pytest.raises(ArgumentError, match="the vectors of the last cluster would be empty"):
         replace(SMALL, cutoffs=(2, 3), cutoff_factor=4.0)
     assert LanguageConfig().with_texts({"cutoffs": "10, 20"}).cutoffs == (10, 20)
     with pytest.raises(ArgumentError, match="setting cutoffs must be integers with commas between, got 'a'"):

@@ -12,7 +12,7 @@ from hiddenstate.interop.onnx.node import LstmNode
 
 # Time steps and rows of the random numbers sent from one node to the next, if the graph does not give sizes.
 _SIZES = ((3, 2), (2, 5))
-_MOST = 1 << 26  # the most such numbers
+_MOST = 1 << 26  # the largest number of random samples
 
 
 def group_into_stacks(nodes: Iterable[LstmNode]) -> list[list[LstmNode]]:

@@ -70,7 +70,7 @@ class LanguageConfig(TrainConfig):
         narrowest = (self.embedding_size if self.tied else self.hidden_size) / self.cutoff_factor ** len(self.cutoffs)
         if narrowest < 1:
             raise ArgumentError(
-                f"the vectors of the last cluster would have no numbers: {len(self.cutoffs)} cutoffs with a "
+                f"the vectors of the last cluster would be empty: {len(self.cutoffs)} cutoffs with a "
                 f"cutoff_factor of {self.cutoff_factor} are too many"
             )
 

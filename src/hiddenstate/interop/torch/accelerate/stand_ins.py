@@ -39,7 +39,7 @@ def _switches() -> list[Switch]:
 
 
 class StandInLSTM(LSTM):
-    """Stands for a `torch.nn.LSTM` in traces, edits and explanations."""
+    """Represents a `torch.nn.LSTM` in traces, edits and explanations."""
 
     def __init__(self, module: nn.LSTM) -> None:
         with warnings.catch_warnings():
