@@ -62,8 +62,8 @@ def test_a_language_model_goes() -> None:
 
 def test_explain_sweep_fails() -> None:
     for arguments, error, message in (
-        ((TEXTS[0], "--other", "I saw"), ShapeError, "as many steps"),
-        ((TEXTS[0], "--other", "I saw", "--label", "NOUN"), ShapeError, "as many steps"),
+        ((TEXTS[0], "--other", "I saw"), ShapeError, "the same number of steps"),
+        ((TEXTS[0], "--other", "I saw", "--label", "NOUN"), ShapeError, "the same number of steps"),
         ((TEXTS[0], "--other", TEXTS[1], "--json", "--format", "csv"), ArgumentError, "--json is short for"),
     ):
         with pytest.raises(error, match=message):

@@ -90,7 +90,7 @@ def test_fails(models: Path, tmp_path: Path) -> None:
     cases: list[tuple[tuple[str | Path, ...], type[Exception], str]] = [
         (("--model", models / "char", "--temperature", "-1"), ArgumentError, "temperature must be at least 0"),
         (("--model", models / "char", "--top-p", "2"), ArgumentError, "top_p must be above 0 and at most 1"),
-        (("--model", models / "backward"), ArgumentError, "can't go on from a prompt"),
+        (("--model", models / "backward"), ArgumentError, "can't continue a prompt"),
         (("--model", tmp_path), FileFormatError, "no model at .*config.json is missing"),
     ]
     for arguments, kind, message in cases:

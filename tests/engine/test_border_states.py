@@ -458,5 +458,5 @@ def test_explanations_refuse_them() -> None:
             logits: Tensor = self.head(out)
             return logits
 
-    with pytest.raises(ArgumentError, match="begin anew from zero"):
+    with pytest.raises(ArgumentError, match="explanations need resets to zero"):
         hs.explain.subject(Wrapped(), torch.randn(3, 1, 4))

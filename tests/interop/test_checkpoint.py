@@ -48,12 +48,10 @@ class Payload:
 def test_files_that_hold_code_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save(nn.LSTM(4, 3), "module.pt")
-    with pytest.raises(
-        FileFormatError, match="module.pt holds a pickled torch.nn.modules.rnn.LSTM, and not just tensors"
-    ):
+    with pytest.raises(FileFormatError, match="module.pt holds a pickled torch.nn.modules.rnn.LSTM, not just tensors"):
         from_state_dict("module.pt")
     torch.save({"lstm": nn.LSTM(4, 3).state_dict(), "more": Payload()}, "payload.pt")
-    with pytest.raises(FileFormatError, match="reading it would run code out of the file"):
+    with pytest.raises(FileFormatError, match="reading it would run code from the file"):
         from_state_dict("payload.pt")
     assert not Path("unpickled").exists()
     with warnings.catch_warnings():

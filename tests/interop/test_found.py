@@ -38,7 +38,7 @@ def test_listing() -> None:
     found = Found("here", {"a": warn, "b": refuse}, {"g": "it is a GRU"})
     assert str(found) == "here holds 2 LSTMs\n  'a': LSTM(4, 3)\n  'b': refused: it has peepholes"
     assert str(Found("here", {"a": warn})) == "here holds 1 LSTM\n  'a': LSTM(4, 3)"
-    assert str(Found("here", {}, {"g": "it is a GRU"})) == "here holds no LSTMs\n  'g' is none: it is a GRU"
+    assert str(Found("here", {}, {"g": "it is a GRU"})) == "here holds no LSTMs\n  'g' is not an LSTM: it is a GRU"
 
 
 def test_the_only_one_needs_no_name() -> None:
@@ -52,7 +52,7 @@ def test_choosing_fails() -> None:
         found.one(None)
     with pytest.raises(ArgumentError, match="it has peepholes"):
         found.one("b")
-    with pytest.raises(ArgumentError, match="'g' in here is no LSTM: it is a GRU"):
+    with pytest.raises(ArgumentError, match="'g' in here is not an LSTM: it is a GRU"):
         found.one("g")
     with pytest.raises(NameUnknownError, match="no LSTM 'c': here holds 2 LSTMs"):
         found["c"]

@@ -137,17 +137,17 @@ def test_other_cells_and_names_fail() -> None:
     variables = Compact().init(KEY, jnp.zeros((2, 5, 4)))
     with pytest.raises(ArgumentError, match="(?s)holds 3 LSTMs.*Choose one with name="):
         from_flax(variables)
-    with pytest.raises(ArgumentError, match="'GRUCell_0' in this tree of parameters is no LSTM: it is a GRU"):
+    with pytest.raises(ArgumentError, match="'GRUCell_0' in this tree of parameters is not an LSTM: it is a GRU"):
         from_flax(variables, "GRUCell_0")
     with pytest.raises(NameUnknownError, match="no LSTM 'LSTMCell_2'"):
         from_flax(variables, "LSTMCell_0", reverse="LSTMCell_2")
     gru = nnx.RNN(nnx.GRUCell(4, 3, rngs=nnx.Rngs(0)))
     params: Any = nnx.state(gru, nnx.Param)
-    with pytest.raises(NameUnknownError, match="'cell' is none: it is a GRU"):
+    with pytest.raises(NameUnknownError, match="'cell' is not an LSTM: it is a GRU"):
         from_flax(params)
     with pytest.raises(NameUnknownError, match="holds no LSTMs"):
         from_flax({"dense": {"kernel": np.zeros((2, 2))}})
-    with pytest.raises(ArgumentTypeError, match=r"got RNN; of an nnx module nnx.state\(module, nnx.Param\)"):
+    with pytest.raises(ArgumentTypeError, match=r"got RNN; for an nnx module, pass nnx.state\(module, nnx.Param\)"):
         from_flax(gru)  # type: ignore[call-overload]
     two = {"a": linen_params(both_ways())["params"], "b": linen_params(linen.RNN(linen.LSTMCell(3)))["params"]}
     with pytest.raises(ArgumentError, match="reverse= joins two cells, and one of these is a Bidirectional"):
@@ -173,7 +173,7 @@ def test_other_modules_of_equinox_fail() -> None:
         equinox.nn.Linear(4, 3, key=KEY),
         {"weight_ih": np.zeros((12, 4))},
     ):
-        with pytest.raises(ArgumentTypeError, match="expected an LSTMCell of Equinox, or its arrays"):
+        with pytest.raises(ArgumentTypeError, match="expected an Equinox LSTMCell, or its arrays"):
             from_equinox(module)
     with pytest.raises(ShapeError, match="weight_hh of Equinox has shape"):
         from_equinox({"weight_ih": np.zeros((12, 4)), "weight_hh": np.zeros((9, 3))})

@@ -27,12 +27,12 @@ def doubling(times: int) -> bytes:
 
 
 PICKLES = {
-    "a long name": (b"c" + b"a" * 10**6 + b"\nb\n.", "names a class by 1,000,002 characters"),
-    "a long module": (b"ca\n" + b"b" * 10**6 + b"\n.", "names a class by 1,000,002 characters"),
-    "calls a tuple": (doubling(60) + b")R.", "calls what is made in it"),
-    "makes a tuple": (doubling(60) + b")\x81.", "calls what is made in it"),
-    "loads a tuple": (doubling(60) + b"Q.", "loads something else than a tensor"),
-    "loads a tuple's first": (doubling(60) + b"\x85Q.", "loads something else than a tensor"),
+    "a long name": (b"c" + b"a" * 10**6 + b"\nb\n.", "has a class name of 1,000,002 characters"),
+    "a long module": (b"ca\n" + b"b" * 10**6 + b"\n.", "has a class name of 1,000,002 characters"),
+    "calls a tuple": (doubling(60) + b")R.", "calls an object created in it"),
+    "makes a tuple": (doubling(60) + b")\x81.", "calls an object created in it"),
+    "loads a tuple": (doubling(60) + b"Q.", "loads something other than a tensor"),
+    "loads a tuple's first": (doubling(60) + b"\x85Q.", "loads something other than a tensor"),
     "deep marks": (b"(" * 20_000 + b"t" * 20_000 + b".", "is damaged|holds a tuple"),
     "an empty stack": (b"R.", "is damaged"),
     "no such note": (b"h\x07.", "is damaged"),
@@ -102,5 +102,6 @@ def test_what_torch_writes_passes() -> None:
 def test_tars_are_refused(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.pt", "w") as archive:
         archive.addfile(tarfile.TarInfo("pickle"), io.BytesIO(b""))
-    with pytest.raises(FileFormatError, match=r"a\.pt is of a torch before 0\.1\.10, whose files are not read"):
+    message = r"a\.pt was written by torch before 0\.1\.10, whose files are not supported"
+    with pytest.raises(FileFormatError, match=message):
         from_state_dict(tmp_path / "a.pt")

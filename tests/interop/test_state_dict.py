@@ -79,7 +79,7 @@ def test_scales_that_do_not_fit_fail() -> None:
     with pytest.raises(ShapeError, match=r"weight_ih_l0 has shape \[160, 5\] and its scale \[3\]"):
         from_state_dict(state | {"weight_ih_l0_scale": torch.ones(3)})
     del state["weight_hh_l0_scale"]
-    with pytest.raises(DtypeError, match="weight_hh_l0 is of 8 bits, and its scales weight_hh_l0_scale are missing"):
+    with pytest.raises(DtypeError, match="weight_hh_l0 is int8, but its scales weight_hh_l0_scale are missing"):
         from_state_dict(state)
 
 
@@ -168,7 +168,7 @@ def test_several_none_and_unknown_fail() -> None:
         from_state_dict(state, "coder")
     with pytest.raises(NameUnknownError, match="this state dict holds no LSTMs"):
         from_state_dict({"weight": torch.zeros(2)})
-    with pytest.raises(NameUnknownError, match="'a' is none: it is a GRU"):
+    with pytest.raises(NameUnknownError, match="'a' is not an LSTM: it is a GRU"):
         from_state_dict(nn.ModuleDict({"a": nn.GRU(4, 3)}).state_dict())
     with pytest.raises(ArgumentTypeError, match="got LSTM; give its state_dict"):
         from_state_dict(nn.LSTM(4, 3))  # type: ignore[call-overload]
@@ -177,7 +177,10 @@ def test_several_none_and_unknown_fail() -> None:
 def test_other_recurrent_layers_fail() -> None:
     state = model().state_dict()
     for prefix, message in (
-        ("gru", r"'gru' in this state dict is no LSTM: it is a GRU: its weight_hh is [3H, H] = [9, 3], not [4H, H]"),
+        (
+            "gru",
+            r"'gru' in this state dict is not an LSTM: it is a GRU: its weight_hh is [3H, H] = [9, 3], not [4H, H]",
+        ),
         ("rnn", r"it is a plain RNN: its weight_hh is [H, H] = [12, 12], not [4H, H]"),
     ):
         with pytest.raises(ArgumentError, match=re.escape(message)):

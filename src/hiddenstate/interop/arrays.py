@@ -1,4 +1,4 @@
-"""Arrays of other packages to tensors and back: NumPy, JAX, ml_dtypes' bfloat16."""
+"""Converts arrays of other packages to tensors and back: NumPy, JAX, ml_dtypes' bfloat16."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def to_tensor(value: object, name: str) -> Tensor:
-    """Return an array of any package as a tensor of the same type; a tensor as it is.
+    """Return an array of any package as a tensor of the same type; tensors are returned unchanged.
 
     Raises:
-        ArgumentTypeError: it is no array of numbers.
+        ArgumentTypeError: the value is not an array of numbers.
         DtypeError: it is a tensor whose memory was freed.
     """
     if isinstance(value, Tensor):
@@ -28,16 +28,16 @@ def to_tensor(value: object, name: str) -> Tensor:
         return torch.from_numpy(array.view(np.uint16).copy()).view(torch.bfloat16)
     if array.dtype.kind not in "biuf":
         raise ArgumentTypeError(f"{name} must be an array of numbers, got {type(value).__name__} of type {array.dtype}")
-    # A copy: torch takes neither read-only arrays nor those of another byte order.
+    # A copy: torch accepts neither read-only arrays nor foreign byte orders.
     return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C", copy=True))
 
 
 def to_array(tensor: Tensor) -> "Array":
-    """Return a tensor as a NumPy array of the same type; a copy.
+    """Copy a tensor to a NumPy array of the same type.
 
     Raises:
-        MissingDependencyError: it is bfloat16, which NumPy knows only with ml_dtypes.
-        DtypeError: its memory was freed.
+        MissingDependencyError: the tensor is bfloat16, which NumPy supports only with ml_dtypes.
+        DtypeError: the tensor's memory was freed.
     """
     check_memory(tensor, "a weight")
     tensor = tensor.detach().cpu().contiguous()

@@ -1,4 +1,4 @@
-"""Layers made of weights: what every importer ends with."""
+"""Builds layers from weights: the last step of every importer."""
 
 from collections.abc import Sequence
 
@@ -21,11 +21,11 @@ def build_lstm(
 ) -> LSTM:
     """Make an LSTM of its weights, given in the order of `Sizes.layer_directions`; their sizes say its own.
 
-    The tensors become its parameters as they are, without a copy.
+    The tensors become its parameters, without a copy.
 
     Raises:
-        ShapeError, DtypeError: the layers do not fit each other.
-        ArgumentError: some of them have biases and others have not.
+        ShapeError, DtypeError: the layers do not match each other.
+        ArgumentError: some layers have biases and others do not.
     """
     sizes = _infer_sizes(weights, bidirectional)
     state = {}
@@ -50,10 +50,10 @@ def build_lstm(
 
 
 def build_cell(lstm: LSTM) -> LSTMCell:
-    """Make a cell of a one-layer LSTM, which shares its parameters.
+    """Make a cell that shares the parameters of a one-layer LSTM.
 
     Raises:
-        ArgumentError: it has more than one layer or direction, or a projection.
+        ArgumentError: the LSTM has more than one layer or direction, or a projection.
     """
     if len(lstm.sizes.layer_directions) > 1 or lstm.proj_size:
         raise ArgumentError(f"an LSTMCell has one layer, one direction and no projection, and this is {lstm}")
@@ -64,19 +64,19 @@ def build_cell(lstm: LSTM) -> LSTMCell:
 
 
 def weights_by_direction(module: LSTM | LSTMCell) -> list[list[Weights]]:
-    """The weights of each direction of each layer; those of a cell are of one layer and direction.
+    """The weights of each layer and direction; a cell counts as one layer and direction.
 
-    They are as they are now; those that a parametrization computes, as it does in eval mode.
+    These are the current values; parametrized weights are computed as in eval mode.
 
     Raises:
-        ArgumentTypeError: it is no layer or cell of ours.
+        ArgumentTypeError: the module is not an `LSTM` or `LSTMCell`.
         ArgumentError: it has hooks, which may compute weights at each call.
     """
     if not isinstance(module, (LSTM, LSTMCell)):
         raise ArgumentTypeError(f"expected an hs.LSTM or hs.LSTMCell (hs.from_torch makes one), got {type(module)}")
     if module._forward_pre_hooks:
         raise ArgumentError(
-            "this LSTM has hooks that run before a call, and may change its weights: make pruning or weight norm "
+            "this LSTM has hooks that run before a call and may change its weights: make pruning or weight norm "
             "permanent, or remove the hooks"
         )
     with evaluating(module), torch.no_grad():

@@ -1,4 +1,4 @@
-"""Tensors in torch's files and in safetensors: read without running any code that a file may hold."""
+"""Reads tensors from torch's files and safetensors files, without running any code in them."""
 
 import re
 import zipfile
@@ -15,16 +15,16 @@ from hiddenstate.base.reading import check_zip, reading
 from hiddenstate.errors import FileFormatError
 from hiddenstate.interop.pickles import check_torch_file
 
-# How torch names a class that a file would have run.
+# How torch's error names a class that loading the file would have run.
 _GLOBAL = re.compile(r"GLOBAL (\S+) was not an allowed global")
 
 
 def read_checkpoint(path: str | Path) -> Mapping[Any, Any]:
-    """Read a state dict, or a dict that holds some, from a ``.safetensors`` file or one of `torch.save`.
+    """Read a state dict, or a dict with state dicts inside, from a ``.safetensors`` file or a file of `torch.save`.
 
     Raises:
-        FileFormatError: it is damaged, of another kind, or holds pickled code, which is not run.
-        FileNotFoundError, IsADirectoryError: there is no such file, or it is a folder.
+        FileFormatError: the file is damaged or of another kind, or has pickled code, which is not run.
+        FileNotFoundError, IsADirectoryError: the file does not exist, or is a folder.
     """
     check_is_file(path)
     with reading(path):
@@ -49,13 +49,13 @@ def _load(path: str | Path) -> object:
         loaded: object = torch.load(path, map_location="cpu", weights_only=True)
     except FileFormatError:
         raise
-    except Exception as error:  # a file that is no checkpoint makes torch raise nearly anything
+    except Exception as error:  # for a file that is not a checkpoint, torch raises nearly anything
         found = _GLOBAL.search(str(error))
         if found or "TorchScript" in str(error):
             holds = f"a pickled {found[1]}" if found else "a TorchScript program"
             raise FileFormatError(
-                f"{path} holds {holds}, and not just tensors; reading it would run code out of the file. Where you "
-                "trust it: load it with torch, save its state_dict(), and read that"
+                f"{path} holds {holds}, not just tensors; reading it would run code from the file. If you trust it, "
+                "load it with torch, save its state_dict(), and read that"
             ) from error
         raise FileFormatError(f"{path} is not a file of torch.save, or is damaged") from error
     return loaded

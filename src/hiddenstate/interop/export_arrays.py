@@ -1,4 +1,4 @@
-"""The weights of an LSTM as other frameworks want them: the way back, by the same table."""
+"""Exports an LSTM's weights in the layouts of other frameworks, with the table that importers use."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,13 +19,14 @@ _FLAX_KINDS = {"linen": FLAX, "nnx": NNX, "nnx_optimized": NNX_STACKED}
 
 
 def keras_weights(lstm: LSTM | LSTMCell) -> "list[list[Array]]":
-    """Give for each layer what ``set_weights`` of Keras's LSTM layer takes, or of a Bidirectional of one.
+    """Return, for each layer, the arguments of ``set_weights`` of Keras's LSTM layer, or of a Bidirectional around it.
 
-    Arrays are copies. Keras has one bias, so it gets the sum of ours; without biases, the layer has ``use_bias=False``.
+    Arrays are copies. Keras has one bias, so it gets the sum of ours; without biases, use ``use_bias=False``.
 
     Raises:
-        ArgumentError: there is a projection, which Keras does not know; or hooks, which may compute weights.
-        ArgumentTypeError: it is no layer or cell of ours.
+        ArgumentError: there is a projection, which Keras does not support, or there are hooks, which may compute
+            weights.
+        ArgumentTypeError: the module is not an `LSTM` or `LSTMCell`.
 
     >>> [array.shape for array in keras_weights(LSTM(4, 3))[0]]
     [(4, 12), (3, 12), (12,)]
@@ -36,18 +37,18 @@ def keras_weights(lstm: LSTM | LSTMCell) -> "list[list[Array]]":
 def flax_weights(
     lstm: LSTM | LSTMCell, kind: Literal["linen", "nnx", "nnx_optimized"] = "linen"
 ) -> list[dict[str, Any]]:
-    """Give for each layer the parameters of Flax's ``RNN(LSTMCell(...))``, or of a ``Bidirectional`` of two.
+    """Return, for each layer, the parameters of Flax's ``RNN(LSTMCell(...))``, or of a ``Bidirectional`` of two.
 
-    Arrays are copies. Flax's cells have one bias and always one, so they get the sum of ours, or zeros.
+    Arrays are copies. Flax's cells always have exactly one bias, which gets the sum of ours, or zeros.
 
     Args:
-        lstm: the layer, or cell: its parameters are those at ``"cell"``.
-        kind: of which cells: linen's (either), nnx's ``LSTMCell``, or nnx's ``OptimizedLSTMCell``.
+        lstm: the layer or cell; a cell's parameters are those under ``"cell"``.
+        kind: the kind of cell: linen's (both), nnx's ``LSTMCell``, or nnx's ``OptimizedLSTMCell``.
 
     Raises:
-        ArgumentError: there is a projection, which Flax does not know, or no such kind; or hooks, which may compute
-            weights.
-        ArgumentTypeError: it is no layer or cell of ours.
+        ArgumentError: there is a projection, which Flax does not support; the kind is unknown; or there are hooks,
+            which may compute weights.
+        ArgumentTypeError: the module is not an `LSTM` or `LSTMCell`.
 
     >>> list(flax_weights(LSTM(4, 3))[0]["cell"])
     ['ii', 'if', 'ig', 'io', 'hi', 'hf', 'hg', 'ho']
@@ -62,14 +63,14 @@ def flax_weights(
 
 
 def equinox_weights(lstm: LSTM | LSTMCell) -> "list[list[dict[str, Array]]]":
-    """Give for each layer and each of its directions the arrays of Equinox's ``LSTMCell``, by their names.
+    """Return, for each layer and direction, the arrays of Equinox's ``LSTMCell`` by name.
 
-    Arrays are copies. Equinox has one bias, so it gets the sum of ours; without biases, its cell has
-    ``use_bias=False``.
+    Arrays are copies. Equinox has one bias, so it gets the sum of ours; without biases, use ``use_bias=False``.
 
     Raises:
-        ArgumentError: there is a projection, which Equinox does not know; or hooks, which may compute weights.
-        ArgumentTypeError: it is no layer or cell of ours.
+        ArgumentError: there is a projection, which Equinox does not support, or there are hooks, which may compute
+            weights.
+        ArgumentTypeError: the module is not an `LSTM` or `LSTMCell`.
 
     >>> {name: array.shape for name, array in equinox_weights(LSTM(4, 3))[0][0].items()}
     {'weight_ih': (12, 4), 'weight_hh': (12, 3), 'bias': (12,)}
@@ -78,11 +79,12 @@ def equinox_weights(lstm: LSTM | LSTMCell) -> "list[list[dict[str, Array]]]":
 
 
 def onnx_weights(lstm: LSTM | LSTMCell) -> "list[dict[str, Array]]":
-    """Give for each layer the inputs W, R and B of ONNX's LSTM operator. Arrays are copies, of the same values.
+    """Return, for each layer, the inputs W, R and B of ONNX's LSTM operator, as copies with equal values.
 
     Raises:
-        ArgumentError: there is a projection, which ONNX does not know; or hooks, which may compute weights.
-        ArgumentTypeError: it is no layer or cell of ours.
+        ArgumentError: there is a projection, which ONNX does not support, or there are hooks, which may compute
+            weights.
+        ArgumentTypeError: the module is not an `LSTM` or `LSTMCell`.
 
     >>> {name: array.shape for name, array in onnx_weights(LSTM(4, 3, bidirectional=True))[0].items()}
     {'W': (2, 12, 4), 'R': (2, 12, 3), 'B': (2, 24)}
@@ -91,7 +93,7 @@ def onnx_weights(lstm: LSTM | LSTMCell) -> "list[dict[str, Array]]":
 
 
 def _arrays(lstm: LSTM | LSTMCell, layout: Layout) -> "list[list[dict[str, Array]]]":
-    """The arrays of each direction of each layer, by the layout's names and in its order."""
+    """The arrays of each layer and direction, with the layout's names and in its order."""
     return [
         [{name: to_array(tensor) for name, tensor in from_weights(weights, layout).items()} for weights in layer]
         for layer in weights_by_direction(lstm)

@@ -1,4 +1,4 @@
-"""The LSTMs in anything that weights can be read from."""
+"""Finds the LSTMs in any source of weights."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,20 +17,21 @@ _KERAS_ENDINGS = (".keras", ".h5", ".hdf5")
 
 
 def find_lstms(source: Any, **options: Any) -> Found:
-    """List the LSTMs in a file, a model of ONNX, a state dict of torch's, parameters of Flax, or a layer of Keras.
+    """List the LSTMs in a file, an ONNX model, a torch state dict, Flax parameters, or a Keras layer.
 
     Args:
-        source: the path of a file, which its ending says the kind of (``.onnx``; ``.keras`` or ``.h5``; else a file of
-            torch's or safetensors), or what `from_onnx`, `from_state_dict`, `from_flax` or `from_keras` takes.
-        options: those of that function, such as ``join=False`` for ONNX.
+        source: the path of a file, whose extension determines its kind (``.onnx``; ``.keras`` or ``.h5``; anything else
+            is a torch or safetensors file), or any source of `from_onnx`, `from_state_dict`, `from_flax` or
+            `from_keras`.
+        options: the options of that function, such as ``join=False`` for ONNX.
 
     Returns:
-        A mapping of names to LSTMs. `print` it to see names and sizes; each LSTM is built, or refused with the reason,
-        when it is asked for.
+        A mapping from names to LSTMs. `print` it to see names and sizes; each LSTM is built, or refused with the
+        reason, on access.
 
     Raises:
         FileFormatError, FileNotFoundError, IsADirectoryError, MissingDependencyError: the file can't be read.
-        ArgumentTypeError: something else was given.
+        ArgumentTypeError: the source is of another type.
 
     >>> from torch import nn
     >>> find_lstms(nn.ModuleDict({"encoder": nn.LSTM(4, 3), "decoder": nn.LSTM(3, 5)}).state_dict())
@@ -49,7 +50,7 @@ def find_lstms(source: Any, **options: Any) -> Found:
         read = in_keras
     else:
         raise ArgumentTypeError(
-            f"expected the path of a file, a state dict, parameters, an ONNX model or a layer of Keras, got "
+            f"expected the path of a file, a state dict, parameters, an ONNX model or a Keras layer, got "
             f"{type(source).__name__}"
         )
     found: Found = read(source, **options)

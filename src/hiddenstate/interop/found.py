@@ -1,4 +1,4 @@
-"""The LSTMs found in a file: named, listed with their sizes, and built when they are asked for."""
+"""The LSTMs found in a file: listed with names and sizes, and built on access."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -12,13 +12,13 @@ from hiddenstate.nn.lstm import LSTM
 
 @dataclass(frozen=True)
 class Found(Mapping[str, LSTM]):
-    """The LSTMs found in a file, by name. Each is built when it is asked for; `print` lists them.
+    """The LSTMs found in a file, by name. Each is built on access; `print` lists them.
 
     Args:
-        where: what they were found in.
-        builders: what builds each, or refuses it and says why.
-        others: what is no LSTM but looks like one, and what it is instead.
-        chooser: the argument that chooses among them.
+        where: a description of the source.
+        builders: functions that build each LSTM, or refuse it with the reason.
+        others: things that look like an LSTM but are not, with a description of each.
+        chooser: the argument that selects one.
     """
 
     where: str
@@ -27,17 +27,17 @@ class Found(Mapping[str, LSTM]):
     chooser: str = "name"
 
     def __getitem__(self, name: str) -> LSTM:
-        """Build one.
+        """Build the LSTM with this name.
 
         Raises:
-            NameUnknownError: there is none of this name.
-            HiddenStateError: it can't be an `LSTM` of this library; the message says why.
+            NameUnknownError: there is no LSTM with this name.
+            HiddenStateError: it cannot be represented by an `LSTM` of this library; the message gives the reason.
         """
         if name in self.builders:
             with reading(self.where):
                 return self.builders[name]()
         if name in self.others:
-            raise ArgumentError(f"{name!r} in {self.where} is no LSTM: {self.others[name]}")
+            raise ArgumentError(f"{name!r} in {self.where} is not an LSTM: {self.others[name]}")
         raise NameUnknownError(f"no LSTM {name!r}: {self}")
 
     def __contains__(self, name: object) -> bool:
@@ -50,10 +50,10 @@ class Found(Mapping[str, LSTM]):
         return len(self.builders)
 
     def one(self, name: str | None) -> LSTM:
-        """Build the one of this name; without a name, the only one.
+        """Build the LSTM with this name; without a name, the only one.
 
         Raises:
-            NameUnknownError: there is none of this name, or none at all.
+            NameUnknownError: there is no LSTM with this name, or no LSTM at all.
             ArgumentError: there are several, and no name was given.
             HiddenStateError: it can't be an `LSTM` of this library; the message says why.
         """
@@ -73,15 +73,15 @@ class Found(Mapping[str, LSTM]):
         lines = [f"{self.where} holds {count} LSTM{'' if count == 1 else 's'}"]
         lines += [f"{name!r}: {self._about(name)}" for name in self]
         if not self.builders:
-            lines += [f"{name!r} is none: {what}" for name, what in self.others.items()]
+            lines += [f"{name!r} is not an LSTM: {what}" for name, what in self.others.items()]
         return "\n  ".join(lines)
 
     __repr__ = __str__
 
     def _about(self, name: str) -> str:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what there is to warn of is said to those who choose it
+            warnings.simplefilter("ignore")  # warnings are for users who select this LSTM
             try:
                 return repr(self.builders[name]())
-            except Exception as error:  # what of a file is damaged may raise anything
+            except Exception as error:  # a damaged file may raise anything
                 return f"refused: {error}"

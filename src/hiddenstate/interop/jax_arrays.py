@@ -1,4 +1,4 @@
-"""LSTM cells of Flax (linen and nnx) and Equinox, out of their arrays."""
+"""Builds LSTMs from the arrays of Flax (linen and nnx) and Equinox cells."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -18,7 +18,7 @@ from hiddenstate.structure.names import GATES
 Path = tuple[str, ...]
 Leaves = Mapping[Path, Any]
 
-# The array by which each kind of cell shows itself: that of the forget gate, which a GRU has not, or the stacked one.
+# The array that identifies each kind of cell: the forget gate's, which a GRU lacks, or the stacked one.
 _MARKS = {FLAX: ("if", "kernel"), NNX: ("if_", "kernel"), NNX_STACKED: ("dense_i", "kernel")}
 _GRU_MARK = ("in", "kernel")
 
@@ -46,24 +46,24 @@ def from_flax(
     cell: bool = False,
     batch_first: bool = True,
 ) -> LSTM | LSTMCell:
-    """Make an LSTM of the parameters of an LSTM cell of Flax: ``LSTMCell`` or ``OptimizedLSTMCell``, of linen or nnx.
+    """Make an LSTM from the parameters of a Flax LSTM cell: ``LSTMCell`` or ``OptimizedLSTMCell``, of linen or nnx.
 
-    Values are copied as they are; Flax's one bias is our ``b_hh``, as it is in its equations, and ``b_ih`` is zero.
-    Flax carries ``(c, h)``, we ``(h, c)``. Parameters do not tell activations: they are taken to be the default ones.
+    Values are copied unchanged; Flax's only bias becomes our ``b_hh``, as in its equations, and ``b_ih`` is zero.
+    Flax's carry is ``(c, h)``, our state ``(h, c)``. Parameters do not include activations; the defaults are assumed.
 
     Args:
         params: the variables or parameters of a model, in nested dicts: linen's, or ``nnx.state(model, nnx.Param)``.
-        name: which cell, where there are several: the keys that lead to it, such as ``"encoder/cell"``. A Bidirectional
-            is one LSTM, under its own name.
-        reverse: the name of the cell that reads in reverse, where both are there by themselves, as in a compact module.
-        cell: give an `LSTMCell`.
-        batch_first: whether the LSTM's input is ``[N, T, C]``, as that of Flax's ``RNN`` is.
+        name: the cell, if there are several: the keys that lead to it, such as ``"encoder/cell"``. A Bidirectional is
+            one LSTM, under its own name.
+        reverse: the name of the cell that reads in reverse, if the two cells are separate, as in a compact module.
+        cell: return an `LSTMCell`.
+        batch_first: whether the LSTM's input is ``[N, T, C]``, as for Flax's ``RNN``.
 
     Raises:
-        NameUnknownError: there is no LSTM cell, none of this name, or some of its arrays are missing.
-        ArgumentError: there are several (the message lists them), or the one named is a GRU.
-        ShapeError, RankError, DtypeError: its arrays do not fit together.
-        ArgumentTypeError: something else than nested dicts of arrays was given.
+        NameUnknownError: there is no LSTM cell, or none with this name, or some of its arrays are missing.
+        ArgumentError: there are several (the message lists them), or the named cell is a GRU.
+        ShapeError, RankError, DtypeError: the cell's arrays do not match each other.
+        ArgumentTypeError: the argument is not nested dicts of arrays.
     """
     found = in_flax(params, batch_first=batch_first)
     lstm = found.one(name)
@@ -73,11 +73,11 @@ def from_flax(
 
 
 def in_flax(params: Mapping[str, Any], *, batch_first: bool = True) -> Found:
-    """List the LSTM cells among parameters of Flax; see `from_flax`."""
+    """List the LSTM cells among Flax parameters; see `from_flax`."""
     if not isinstance(params, Mapping):
         raise ArgumentTypeError(
-            f"expected parameters of Flax in nested dicts, got {type(params).__name__}; of an nnx module "
-            "nnx.state(module, nnx.Param) gives them"
+            f"expected Flax parameters in nested dicts, got {type(params).__name__}; for an nnx module, "
+            "pass nnx.state(module, nnx.Param)"
         )
     leaves = dict(_flattened(params))
     cells = {owner: layout for owner, layout in _cells(leaves) if not _is_gru(leaves, owner, layout)}
@@ -101,19 +101,19 @@ def from_equinox(module: Any, *, cell: Literal[True]) -> LSTMCell: ...
 
 
 def from_equinox(module: Any, reverse: Any = None, *, cell: bool = False, batch_first: bool = False) -> LSTM | LSTMCell:
-    """Make an LSTM of an ``LSTMCell`` of Equinox.
+    """Make an LSTM from an Equinox ``LSTMCell``.
 
-    Values are copied as they are; Equinox's one bias is our ``b_ih``, and ``b_hh`` is zero.
+    Values are copied unchanged; Equinox's only bias becomes our ``b_ih``, and ``b_hh`` is zero.
 
     Args:
-        module: the cell, or a dict of its arrays: ``weight_ih``, ``weight_hh`` and maybe ``bias``.
+        module: the cell, or a dict of its arrays: ``weight_ih``, ``weight_hh`` and optionally ``bias``.
         reverse: the cell that reads in reverse, for an LSTM with two directions.
-        cell: give an `LSTMCell`.
-        batch_first: option of the LSTM.
+        cell: return an `LSTMCell`.
+        batch_first: the LSTM's option.
 
     Raises:
-        ArgumentTypeError: it has other arrays.
-        ShapeError, RankError, DtypeError: they do not fit together.
+        ArgumentTypeError: the argument does not have these arrays.
+        ShapeError, RankError, DtypeError: the arrays do not match each other.
     """
     weights = [to_weights(_equinox_arrays(part), EQUINOX) for part in (module, reverse) if part is not None]
     lstm = build_lstm(weights, bidirectional=reverse is not None, batch_first=batch_first)
@@ -121,12 +121,12 @@ def from_equinox(module: Any, reverse: Any = None, *, cell: bool = False, batch_
 
 
 def _flattened(tree: Mapping[Any, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Yield the leaves of nested dicts. What linen puts all parameters under is no part of a cell's name."""
+    """Yield the leaves of nested dicts. Linen's top-level key is not part of a cell's name."""
     for key, value in tree.items():
         inner = path if (path, key) == ((), "params") else (*path, str(key))
         if isinstance(value, Mapping):
             yield from _flattened(value, inner)
-        else:  # before flax 0.12, nnx's state holds its arrays in what is none itself
+        else:  # before flax 0.12, nnx's state wraps its arrays
             yield inner, value.value if type(value).__name__ == "VariableState" else value
 
 
@@ -138,13 +138,13 @@ def _cells(leaves: Leaves) -> Iterator[tuple[Path, Layout]]:
 
 
 def _is_gru(leaves: Leaves, owner: Path, layout: Layout) -> bool:
-    """Whether the gates, stacked, are those of a GRU, whose arrays have the same names: three of them."""
+    """Whether there are three stacked gates, as in a GRU, whose arrays have the same names."""
     shape = np.shape(leaves.get((*owner, *layout.hh[0].split("/")), 0))
     return layout is NNX_STACKED and len(shape) == 2 and shape[1] == (len(GATES) - 1) * shape[0]
 
 
 def _directions(cells: Mapping[Path, Layout]) -> Iterator[tuple[Path, list[Path]]]:
-    """Yield each cell with its name, and both cells of a Bidirectional with its name."""
+    """Yield each cell with its name; both cells of a Bidirectional come together, with its name."""
     for owner in cells:
         pair = [(*owner[:-2], rnn, *owner[-1:]) for rnn in FLAX.directions or ()]
         if owner not in pair or not all(half in cells for half in pair):
@@ -174,6 +174,6 @@ def _equinox_arrays(module: Any) -> dict[str, Any]:
     weights = (*EQUINOX.ih, *EQUINOX.hh)
     if any(found.get(name) is None for name in weights) or getattr(module, "bias_n", None) is not None:
         raise ArgumentTypeError(
-            f"expected an LSTMCell of Equinox, or its arrays ({', '.join(EQUINOX.names)}), got {type(module).__name__}"
+            f"expected an Equinox LSTMCell, or its arrays ({', '.join(EQUINOX.names)}), got {type(module).__name__}"
         )
     return {name: to_tensor(found[name], name) for name in EQUINOX.names if found.get(name) is not None}

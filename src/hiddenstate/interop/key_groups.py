@@ -1,4 +1,4 @@
-"""What belongs together among the tensors of a state dict: the LSTMs in it, by torch's names of their parameters."""
+"""Groups the tensors of a state dict by LSTM, by torch's parameter names."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -22,24 +22,24 @@ _KEY = re.compile(
     r"(?P<prefix>(?:.*\.)?)(?<!parametrizations\.)(?:parametrizations\.)?"
     rf"(?P<stem>{'|'.join(PARAMETER_STEMS)})(?P<suffix>(?:_l(?P<layer>\d+)(?:_reverse)?)?)(?P<rest>(?:[._].*)?)"
 )
-# Whose names may have others missing between, which are then told one by one.
+# Up to this many layers, missing tensors are listed one by one.
 _MOST_LAYERS = 1000
-# What torch's weight norm, the older and the newer, makes of one tensor: its length and its direction.
+# The length and direction that replace a tensor under torch's old and new weight norm.
 _WEIGHT_NORM = {"_g": "length", "_v": "direction", ".original0": "length", ".original1": "direction"}
 
 
 @dataclass
 class Group:
-    """The tensors of what may be an LSTM (or an LSTMCell, whose names have no layer): all have one prefix."""
+    """The tensors under one prefix that may be an LSTM's (or an LSTMCell's, whose names have no layer)."""
 
     prefix: str
     by_suffix: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # then by stem
     normed: dict[tuple[str, str], dict[str, Tensor]] = field(default_factory=dict)  # weight norm's, by suffix and stem
-    scales: dict[tuple[str, str], Tensor] = field(default_factory=dict)  # of matrices of 8 bits, likewise
-    strange: dict[tuple[str, str], str] = field(default_factory=dict)  # names that another parametrization left
+    scales: dict[tuple[str, str], Tensor] = field(default_factory=dict)  # scales of int8 matrices, by suffix and stem
+    strange: dict[tuple[str, str], str] = field(default_factory=dict)  # names left by an unknown parametrization
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Read what was pickled before there were weights of 8 bits, too."""
+        """Unpickle groups from before int8 weights, too."""
         self.__dict__.update({"scales": {}} | state)
 
     @property
@@ -54,7 +54,7 @@ class Group:
 
     @property
     def kind(self) -> str:
-        """``LSTM``, ``GRU`` or ``RNN``, as the hidden state's weights say: ``[4H, H]``, ``[3H, H]`` or ``[H, H]``."""
+        """``LSTM``, ``GRU`` or ``RNN``, by the recurrent weights' shape: ``[4H, H]``, ``[3H, H]`` or ``[H, H]``."""
         hidden = self._hidden
         if hidden is None or any("weight_hr" in stems for stems in self.by_suffix.values()):
             return "LSTM"
@@ -63,7 +63,7 @@ class Group:
 
     @property
     def what(self) -> str:
-        """What it is instead of an LSTM, and how one can tell."""
+        """Explain what it is instead of an LSTM, and how one can tell."""
         kind, symbols = {"GRU": ("a GRU", "3H, H"), "RNN": ("a plain RNN", "H, H")}[self.kind]
         shape = list(self._hidden.shape) if self._hidden is not None else None
         return f"it is {kind}: its weight_hh is [{symbols}] = {shape}, not [{len(GATES)}H, H]"
@@ -99,9 +99,9 @@ class Group:
         """The weights of each layer and direction, in the order of `layer_directions`. Values are copied.
 
         Raises:
-            ArgumentError: something else than weight norm parametrizes them.
+            ArgumentError: they have a parametrization other than weight norm.
             NameUnknownError: tensors are missing.
-            ShapeError, RankError, DtypeError: they do not fit together.
+            ShapeError, RankError, DtypeError: they do not match each other.
         """
         self._refuse_strange()
         self._check_memory()
@@ -122,7 +122,7 @@ class Group:
         for stem in tensors:
             if is_matrix(stem) and tensors[stem].dtype is torch.int8 and stem not in scales:
                 name = stem + ending
-                raise DtypeError(f"{name} is of 8 bits, and its scales {name + SCALE} are missing: save both")
+                raise DtypeError(f"{name} is int8, but its scales {name + SCALE} are missing: save both")
         floats = {stem: dequantise(tensors[stem], scale, stem + ending) for stem, scale in scales.items()}
         return to_weights(tensors | floats, TORCH)
 
@@ -140,13 +140,13 @@ class Group:
         left = [name for (ending, stem), name in self.strange.items() if stem not in self.by_suffix.get(ending, {})]
         if left:
             raise ArgumentError(
-                f"the LSTM {self.name!r} has a parametrization that is not known here (it left {', '.join(left)}): "
-                "make it permanent before saving, with torch.nn.utils.parametrize.remove_parametrizations, say"
+                f"the LSTM {self.name!r} has an unknown parametrization (it left {', '.join(left)}): "
+                "make it permanent before saving, such as with torch.nn.utils.parametrize.remove_parametrizations"
             )
 
 
 def find_groups(tensors: Mapping[str, Tensor]) -> list[Group]:
-    """Everything among a state dict's tensors that may be an LSTM, a GRU or a plain RNN."""
+    """Find every group of a state dict's tensors that may be an LSTM, a GRU or a plain RNN."""
     groups: dict[tuple[str, bool], Group] = {}
     for key, tensor in tensors.items():
         if match := _KEY.fullmatch(key):
@@ -182,12 +182,12 @@ def _keep_scales_of_8_bits(group: Group) -> None:
 
 
 def _folded(group: Group) -> Iterator[tuple[tuple[str, str], Tensor]]:
-    """Yield what weight norm computes of the tensors that it left."""
+    """Yield the weights that weight norm computes from its tensors."""
     for key, parts in group.normed.items():
         if parts.keys() != {"length", "direction"}:
             continue
         length, direction = parts["length"], parts["direction"]
-        # Which axis it kept, shows in the shape of the lengths: [rows, 1], [1, columns], or [] for none.
+        # The shape of the lengths shows which axis was kept: [rows, 1], [1, columns], or [] for none.
         for axis in (0, 1, -1):
             if direction.dim() == 2 and length.shape == torch.norm_except_dim(direction, 2, axis).shape:
                 yield key, torch._weight_norm(direction, length, axis)

@@ -1,4 +1,4 @@
-"""Where each framework keeps the weights of an LSTM: one table, and one converter that reads it.
+"""How each framework stores the weights of an LSTM: one table, and one converter that reads it.
 
 The table says everything in our gate names; our own order is in `names.GATES`. The converter takes the arrays of one
 layer and direction to our stacked `Weights` and back. To add a framework is to add a `Layout`.
@@ -19,17 +19,17 @@ from hiddenstate.structure.names import GATES
 class Layout:
     """How a framework lays out the arrays of one layer and direction.
 
-    A group of names (``ih``, ``hh``, ``b_ih``, ``b_hh``) is one name where the four gates are stacked in one array,
-    four where each gate has an array of its own, and none where the framework has no such array.
+    A group of names (``ih``, ``hh``, ``b_ih``, ``b_hh``) has one name if the four gates are stacked in one array, four
+    if each gate has its own array, and none if the framework has no such array.
     """
 
     framework: str
-    gates: tuple[str, ...]  # its order of the gates, in our names
+    gates: tuple[str, ...]  # its gate order, in our names
     ih: tuple[str, ...]  # the input's weights
     hh: tuple[str, ...]  # the hidden state's weights
     b_ih: tuple[str, ...] = ()
     b_hh: tuple[str, ...] = ()
-    hr: str | None = None  # the projection, where the framework knows one
+    hr: str | None = None  # the projection, if the framework has one
     transposed: bool = False  # weights are [C, 4H] and [H, 4H], not [4H, C] and [4H, H]
     joined_bias: str | None = None  # one array [8H]: what is added to the input's part, then to the hidden state's
     needs_bias: bool = False  # there is no such layer without a bias
@@ -49,7 +49,7 @@ class Layout:
         return (*self.ih, *self.hh, *self.biases)
 
 
-_BY_GATE = ("i", "f", "g", "o")  # the order in which flax's cells name their layers, one a gate
+_BY_GATE = ("i", "f", "g", "o")  # the order of the layers in flax's cells, one per gate
 
 TORCH = Layout(
     "torch",
@@ -89,7 +89,7 @@ FLAX = Layout(  # linen's LSTMCell and OptimizedLSTMCell
     needs_bias=True,
     directions=("forward_rnn", "backward_rnn"),
 )
-NNX = Layout(  # nnx's LSTMCell, where "if" would be Python's word
+NNX = Layout(  # nnx's LSTMCell, in which "if" would be a Python keyword
     "flax.nnx",
     gates=_BY_GATE,
     ih=tuple(f"{name}/kernel" for name in ("ii", "if_", "ig", "io")),
@@ -124,17 +124,16 @@ def to_weights(arrays: Mapping[str, Tensor], layout: Layout) -> Weights:
     """Bring a framework's arrays of one layer and direction into our form. Values are copied, bit for bit.
 
     Args:
-        arrays: tensors by the layout's names; those of the biases, or of the projection, may be missing. Others than
-            the layout's are not looked at.
-        layout: whose they are.
+        arrays: tensors by the layout's names; biases and the projection may be missing. Other names are ignored.
+        layout: the framework's layout.
 
     Returns:
-        The weights. Where the framework has one bias, it is the one of our two that the layout names, and the other is
-        zero: their sum is what counts.
+        The weights. If the framework has one bias, it becomes the one of our two that the layout names, and the other
+        is zero: only their sum affects the result.
 
     Raises:
         NameUnknownError: an array is missing.
-        RankError, ShapeError, DtypeError: they do not fit together.
+        RankError, ShapeError, DtypeError: the arrays do not match each other.
     """
     _check(arrays, layout)
     ih, hh = (_stack(arrays, names, layout) for names in (layout.ih, layout.hh))
@@ -146,16 +145,16 @@ def to_weights(arrays: Mapping[str, Tensor], layout: Layout) -> Weights:
 def from_weights(weights: Weights, layout: Layout) -> dict[str, Tensor]:
     """Bring our weights of one layer and direction into a framework's form: the inverse of `to_weights`. Copies.
 
-    A framework with one bias gets the sum of ours (which is exact where one of them is zero), one that needs a bias
-    gets zeros where we have none.
+    A framework with one bias gets the sum of ours (exact if one of them is zero); one that needs a bias gets zeros if
+    we have none.
 
     Raises:
-        ArgumentError: there is a projection, which the framework does not know.
+        ArgumentError: there is a projection, which the framework does not support.
     """
     if weights.hr is not None and layout.hr is None:
         raise ArgumentError(
             f"{layout.framework} has no projection of the hidden state, and this LSTM has one (proj_size="
-            f"{len(weights.hr)}): a layer without it has other numbers"
+            f"{len(weights.hr)}): a layer without it would give different numbers"
         )
     arrays = _unstack(weights.ih, layout.ih, layout) | _unstack(weights.hh, layout.hh, layout)
     arrays |= _framework_biases(weights, layout)
@@ -185,42 +184,42 @@ def _framework_biases(weights: Weights, layout: Layout) -> dict[str, Tensor]:
         return {layout.joined_bias: torch.cat([_reorder(b, GATES, layout.gates) for b in (b_ih, b_hh)])}
     if layout.b_ih and layout.b_hh:
         return _unstack(b_ih, layout.b_ih, layout) | _unstack(b_hh, layout.b_hh, layout)
-    # Where one of the two is zero the other is taken as it is: adding would turn its -0.0 into 0.0.
+    # If one of the two is zero, the other is used unchanged: adding would turn its -0.0 into 0.0.
     one = b_ih if not b_hh.any() else b_hh if not b_ih.any() else b_ih + b_hh
     return _unstack(one, layout.b_ih or layout.b_hh, layout)
 
 
 def _stack(arrays: Mapping[str, Tensor], names: Sequence[str], layout: Layout) -> Tensor:
-    """One of our stacked parameters, made of a group of a framework's arrays."""
+    """Stack a group of a framework's arrays into one of our parameters."""
     parts = [_turned(arrays[name], layout) for name in names]
     return _reorder(torch.cat(parts), layout.gates, GATES)
 
 
 def _unstack(stacked: Tensor, names: Sequence[str], layout: Layout) -> dict[str, Tensor]:
-    """Give a group of a framework's arrays, made of one of our stacked parameters."""
+    """Split one of our stacked parameters into a group of a framework's arrays."""
     parts = _parts(_reorder(stacked, GATES, layout.gates), len(names))
     return {name: _turned(part, layout).contiguous().clone() for name, part in zip(names, parts, strict=True)}
 
 
 def _turned(array: Tensor, layout: Layout) -> Tensor:
-    """Transpose a matrix where the layout does; a bias stays as it is."""
+    """Transpose a matrix if the layout does; biases do not change."""
     return array.T if layout.transposed and array.dim() == 2 else array
 
 
 def _reorder(stacked: Tensor, order: Sequence[str], wanted: Sequence[str]) -> Tensor:
-    """Put the four gates, stacked along the first axis in one order, into another. A copy."""
+    """Reorder the four gates, stacked along the first axis; returns a copy."""
     parts = dict(zip(order, _parts(stacked.detach(), len(order)), strict=True))
     return torch.cat([parts[gate] for gate in wanted])
 
 
 def _parts(stacked: Tensor, count: int) -> list[Tensor]:
-    """Equal parts along the first axis, as slices: exporters compute those of a constant once, but not a chunk()."""
+    """Equal parts along the first axis, as slices: exporters fold slices of a constant, but not a chunk()."""
     rows = len(stacked) // count
     return [stacked[k * rows : (k + 1) * rows] for k in range(count)]
 
 
 def _check(arrays: Mapping[str, Tensor], layout: Layout) -> None:
-    """Refuse arrays that do not fit together, under their framework's names."""
+    """Refuse arrays that do not match each other; errors use the framework's names."""
     biases = layout.biases if any(name in arrays for name in layout.biases) else ()
     wanted = (*layout.ih, *layout.hh, *biases)
     missing = [name for name in wanted if name not in arrays]
@@ -242,7 +241,7 @@ def _check(arrays: Mapping[str, Tensor], layout: Layout) -> None:
 
 
 def _expected_shapes(arrays: Mapping[str, Tensor], layout: Layout) -> dict[str, tuple[str, list[int]]]:
-    """Each array's shape in symbols and in numbers, as the input's and the hidden state's weights say."""
+    """Each array's expected shape, in symbols and numbers, from the input and recurrent weights."""
     rows, C = _matrix(arrays, layout.ih[0], layout)
     gates = len(GATES) // len(layout.ih)
     projects = layout.hr is not None and layout.hr in arrays
@@ -261,7 +260,7 @@ def _expected_shapes(arrays: Mapping[str, Tensor], layout: Layout) -> dict[str, 
 
 
 def _matrix(arrays: Mapping[str, Tensor], name: str, layout: Layout) -> tuple[int, int]:
-    """Rows and columns of a matrix of weights, as if it were not transposed."""
+    """Rows and columns of a weight matrix, as if it were not transposed."""
     shape = tuple(arrays[name].shape)
     if len(shape) != 2:
         raise RankError(f"{name} of {layout.framework} must have two axes, got shape {list(shape)}")

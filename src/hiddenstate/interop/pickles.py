@@ -1,8 +1,8 @@
-"""The pickles in torch's files, looked at before torch reads them: of some that it refuses it takes hours to say why.
+"""Inspects the pickles in torch's files before torch reads them: torch takes hours to refuse some of them.
 
-torch puts into its message what a pickle named or called, in full, and searches that in time that grows with its
-square: a name of a megabyte keeps it busy for hours, and a tuple of tuples that doubles for ever. What is refused here
-is refused by torch too. Nothing in a pickle is run.
+torch's message quotes in full what a pickle named or called, and searching it takes quadratic time: a name of one
+megabyte keeps it busy for hours, and a tuple of tuples that keeps doubling never ends. Everything refused here is also
+refused by torch. Nothing in a pickle is run.
 """
 
 import pickletools
@@ -15,22 +15,22 @@ import torch
 
 from hiddenstate.errors import FileFormatError
 
-_LONGEST = 500  # characters of the name of a class
+_LONGEST = 500  # characters in a class name
 _ZIP = b"PK\x03\x04"
-# Pickles at the beginning of a file of the old kind: three of how it is written, one of tensors, one of their keys.
+# Pickles at the start of a file in the old format: three for the format, one for the tensors, one for their keys.
 _OLD = 5
 
-# What is known of a value on the stack: a class or function by its name, a whole number, the text "storage", a tuple
-# that begins with it, by which a storage is told, or anything else.
+# The kinds of values on the stack: a named class or function, an integer, the string "storage", a tuple that starts
+# # with it (which identifies a storage), or anything else.
 _GLOBAL, _NUMBER, _STORAGE_TEXT, _STORAGE, _ELSE = range(5)
 _TEXTS = {"BINUNICODE", "SHORT_BINUNICODE", "UNICODE", "BINUNICODE8", "SHORT_BINSTRING", "BINSTRING", "STRING"}
 
 
 def check_torch_file(path: str | Path) -> None:
-    """Refuse a file that torch would refuse in a message of what is in it.
+    """Refuse a file whose contents torch would refuse with a message that quotes them.
 
     Raises:
-        FileFormatError: it is such a file, or its pickles are damaged.
+        FileFormatError: the file is one of these, or its pickles are damaged.
     """
     with Path(path).open("rb") as file:
         if file.read(len(_ZIP)) == _ZIP:
@@ -38,32 +38,33 @@ def check_torch_file(path: str | Path) -> None:
             return
         file.seek(0)
         if _is_tar(file):
-            raise FileFormatError(f"{path} is of a torch before 0.1.10, whose files are not read")
+            raise FileFormatError(f"{path} was written by torch before 0.1.10, whose files are not supported")
         file.seek(0)
         for _ in range(_OLD):
             check_pickle(file)
 
 
 def check_pickle(stream: IO[bytes]) -> None:
-    """Follow one pickle, by what kinds of values it has on its stack.
+    """Simulate one pickle on the kinds of values on its stack.
 
     Raises:
-        FileFormatError: it names a class by a long name, or calls or loads what is none.
-        ValueError, IndexError, KeyError: it is damaged.
+        FileFormatError: the pickle has a very long class name, calls something that is not a named class or function,
+            or loads something other than a tensor.
+        ValueError, IndexError, KeyError: the pickle is damaged.
     """
     machine = _Machine()
     for opcode, argument, _ in pickletools.genops(stream):
         if opcode.name == "GLOBAL" and isinstance(argument, str) and len(argument) > _LONGEST:
-            raise FileFormatError(f"it names a class by {len(argument):,} characters")
+            raise FileFormatError(f"it has a class name of {len(argument):,} characters")
         if opcode.name in ("REDUCE", "NEWOBJ") and machine.stack[-2] != _GLOBAL:
-            raise FileFormatError("it calls what is made in it; reading it would run code out of the file")
+            raise FileFormatError("it calls an object created in it; reading it would run code from the file")
         if opcode.name == "BINPERSID" and machine.stack[-1] not in (_STORAGE, _NUMBER):
-            raise FileFormatError("it loads something else than a tensor")
+            raise FileFormatError("it loads something other than a tensor")
         machine.follow(opcode, argument)
 
 
 class _Machine:
-    """The machine that runs a pickle, on kinds of values in place of values."""
+    """A pickle machine that works on kinds of values instead of values."""
 
     def __init__(self) -> None:
         self.stack: list[int] = []
@@ -71,7 +72,7 @@ class _Machine:
         self._memo: dict[int, int] = {}
 
     def follow(self, opcode: pickletools.OpcodeInfo, argument: Any) -> None:
-        """Do to the stack what an opcode does."""
+        """Apply an opcode to the stack."""
         if opcode.name == "MARK":
             self._marks.append(len(self.stack))
         elif opcode.name in ("BINPUT", "LONG_BINPUT", "PUT"):
@@ -83,7 +84,7 @@ class _Machine:
             self.stack += [kind] * len(opcode.stack_after)
 
     def _take(self, kinds: list[pickletools.StackObject]) -> list[int]:
-        """Take off the stack what an opcode takes, and return it; of a list up to a mark that alone."""
+        """Pop an opcode's operands and return them; for a list up to a mark, only the list."""
         is_marked = pickletools.markobject in kinds
         at = self._marks.pop() if is_marked else len(self.stack)
         first = at - (kinds.index(pickletools.markobject) if is_marked else len(kinds))
@@ -95,7 +96,7 @@ class _Machine:
 
 
 def _kind(opcode: pickletools.OpcodeInfo, argument: Any, taken: list[int]) -> int:
-    """The kind of value that an opcode puts onto the stack."""
+    """The kind of value that an opcode pushes."""
     if opcode.name == "GLOBAL":
         return _GLOBAL
     if opcode.name in _TEXTS:

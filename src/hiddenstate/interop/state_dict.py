@@ -1,4 +1,4 @@
-"""LSTMs in a state dict of torch's, found by the names and shapes of its tensors."""
+"""Finds LSTMs in a torch state dict by the names and shapes of its tensors."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -18,7 +18,7 @@ from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.quantised import keep, stored_names
 
-# A dict in a file may be inside of several others, or of itself: beyond this it is no state dict.
+# Dicts in a file may be nested, even in themselves: beyond this depth it is not a state dict.
 _DEEPEST, _MOST_ENTRIES = 100, 1_000_000
 
 Source = str | Path | Mapping[Any, Any]
@@ -47,28 +47,28 @@ def from_state_dict(
     batch_first: bool = False,
     dropout: float = 0.0,
 ) -> LSTM | LSTMCell:
-    """Make an LSTM of the weights in a state dict of torch's, or of a whole model that has one somewhere.
+    """Make an LSTM from a torch state dict, which may belong to a larger model.
 
-    Its layers, directions, biases and projection are found from the names and shapes; weights of a `torch.nn.LSTMCell`
-    make one layer. Values are copied as they are; weight norm is folded in. Weights of 8 bits, as an LSTM with
-    ``weights="int8"`` saves them, stay so; a cell gets the floats that they stand for.
+    Its layers, directions, biases and projection follow from the names and shapes; the weights of a
+    `torch.nn.LSTMCell` make one layer. Values are copied unchanged; weight norm is folded in. int8 weights, as saved by
+    an LSTM with ``weights="int8"``, stay int8; a cell gets their float values.
 
     Args:
-        source: a state dict, a dict that holds some (as training checkpoints do), or the path of a ``.safetensors``
-            file or of one that `torch.save` wrote. Of a file only tensors are read, and no code in it is run.
-        prefix: which LSTM, where there are several: what its keys begin with, such as ``"encoder.lstm"``; ``""`` for
-            keys without a prefix.
-        cell: give an `LSTMCell`, of an LSTM with one layer, one direction and no projection.
-        batch_first: option of the LSTM, which the weights do not tell.
-        dropout: likewise.
+        source: a state dict, a dict that contains state dicts (such as a training checkpoint), or the path of a
+            ``.safetensors`` file or a file of `torch.save`. Only tensors are read from a file; no code in it is run.
+        prefix: the LSTM, if there are several: the prefix of its keys, such as ``"encoder.lstm"``; ``""`` for keys
+            without a prefix.
+        cell: return an `LSTMCell`, if the LSTM has one layer, one direction and no projection.
+        batch_first: the LSTM's option, which weights do not determine.
+        dropout: the LSTM's option, which weights do not determine.
 
     Raises:
-        NameUnknownError: there is no LSTM, none with this prefix, or some of its tensors are missing.
-        ArgumentError: there are several (the message lists them), it is a GRU or a plain RNN, or it has another
-            parametrization than weight norm.
-        ShapeError, RankError, DtypeError: its tensors do not fit together.
-        FileFormatError: the file is damaged, of another kind, or holds more than tensors.
-        FileNotFoundError, IsADirectoryError: there is no such file.
+        NameUnknownError: there is no LSTM, or none with this prefix, or some of its tensors are missing.
+        ArgumentError: there are several (the message lists them), it is a GRU or a plain RNN, or it has a
+            parametrization other than weight norm.
+        ShapeError, RankError, DtypeError: its tensors do not match each other.
+        FileFormatError: the file is damaged, of another kind, or has more than tensors.
+        FileNotFoundError, IsADirectoryError: the file does not exist, or is a folder.
 
     >>> model = nn.Sequential(nn.Embedding(9, 4), nn.LSTM(4, 3, num_layers=2))
     >>> from_state_dict(model.state_dict())
@@ -82,7 +82,7 @@ def from_state_dict(
 
 
 def in_state_dict(source: Source, *, batch_first: bool = False, dropout: float = 0.0) -> Found:
-    """List the LSTMs in a state dict or file of such; see `from_state_dict`."""
+    """List the LSTMs in a state dict or checkpoint file; see `from_state_dict`."""
     if not isinstance(source, (str, Path, Mapping)):
         hint = "; give its state_dict(), or use hs.from_torch" if isinstance(source, nn.Module) else ""
         raise ArgumentTypeError(f"expected a state dict or the path of a file, got {type(source).__name__}{hint}")
@@ -91,11 +91,11 @@ def in_state_dict(source: Source, *, batch_first: bool = False, dropout: float =
     loaded = read_checkpoint(source)
     with reading(source):
         tensors = dict(_flattened(loaded))
-        # Views can say any size, of a few bytes; here they are copied.
+        # A view of a few bytes can claim any size; here views are copied.
         size, limit = sum(tensor.nbytes for tensor in tensors.values()), unpacked_limit(source)
         if size > limit:
             raise FileFormatError(
-                f"{source} says that its tensors have {size:,} bytes, which can't be in this file (at most {limit:,})"
+                f"{source} claims {size:,} bytes of tensors, more than this file can hold (at most {limit:,})"
             )
         return _found(str(source), tensors, batch_first, dropout)
 
@@ -120,7 +120,7 @@ def _flattened(state: Mapping[Any, Any]) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors of a state dict and of those inside it, by their keys joined with dots.
 
     Raises:
-        FileFormatError: there is no end to them.
+        FileFormatError: the nesting is too deep.
     """
     around, seen = [("", iter(state.items()))], 0
     while around:
@@ -129,7 +129,7 @@ def _flattened(state: Mapping[Any, Any]) -> Iterator[tuple[str, Tensor]]:
             seen += 1
             if seen > _MOST_ENTRIES or len(around) > _DEEPEST:
                 raise FileFormatError(
-                    f"dicts inside of dicts, over {_DEEPEST} deep or with over {_MOST_ENTRIES:,} entries"
+                    f"nested dicts, more than {_DEEPEST} deep or with more than {_MOST_ENTRIES:,} entries"
                 )
             if isinstance(value, Mapping):
                 around.append((f"{prefix}{key}.", iter(value.items())))

@@ -1,10 +1,10 @@
-"""The tagger and the language model. They use the library as any user would: `hiddenstate.LSTM`, traces, streams.
+"""The tagger and the language model. They use the library's public parts: `hiddenstate.LSTM`, traces, streams.
 
-- `tagger/`, `language/`: the two models: what they are, what they say, how they are trained
+- `tagger/`, `language/`: the two models: architecture, predictions and training
 - `folder/`: a model as a folder; `shipped/`: the trained models that come with the package
-- `meta_model.py`: a model without memory, to know its size before it is made
-- `from_modules.py`, `module_parts.py`: models made of a user's embedding, LSTM and linear layer
+- `meta_model.py`: a model on the meta device, to know its size before it is made
+- `from_modules.py`, `module_parts.py`: models made from a user's embedding, LSTM and linear layer
 - `noise.py`: dropout as language models use it
-- `card_data.py`: what a model card says about a training run
+- `card_data.py`: the facts about a training run for its model card
 - `training_run.py`: one training run of either model, from its run file to its folder
 """

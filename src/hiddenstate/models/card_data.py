@@ -1,4 +1,4 @@
-"""What a model card is told of a training: where the model comes from, and what was measured."""
+"""The facts about a training run for its model card: the model's origin and the measurements."""
 
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -6,26 +6,26 @@ from typing import Generic, TypeVar
 
 from hiddenstate.errors import ArgumentError
 
-M = TypeVar("M")  # what was measured
+M = TypeVar("M")  # the type of the measurements
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a model comes from, as its card tells it.
+    """The origin of a model, for its card.
 
     Attributes:
         train: name of the training file, without its folder.
-        dev: the same of the dev file.
-        test: the same of the test file, None without one.
+        dev: name of the dev file, without its folder.
+        test: name of the test file, without its folder; None if there is none.
         command: the command that trained it; empty if it was trained from Python.
-        about_data: what the data is: version, source, licence.
-        licence: under what terms the weights may be used.
-        teachers: names of the folders of the taggers that it learnt from, without what they are in.
-        untagged: names of the files of further text that these tagged, the same.
-        start: name of the folder of the model that training began with, the same; empty if with none.
+        about_data: a description of the data: version, source, licence.
+        licence: the terms for using the weights.
+        teachers: names of the folders of its teachers, without their parents.
+        untagged: names of the files that the teachers tagged, without their folders.
+        start: name of the folder of the model that training started from, without its parents; empty if there is none.
 
     Raises:
-        ArgumentError: a file is named with its folder.
+        ArgumentError: a name includes a folder.
     """
 
     train: str
@@ -40,21 +40,21 @@ class Origin:
 
     def __post_init__(self) -> None:
         for name in (self.train, self.dev, self.test, *self.teachers, *self.untagged, self.start):
-            # A card is published; the folders of the machine it was made on are nobody's business.
+            # A card is published; the folders of the machine it was made on are private.
             if name is not None and name != PurePath(name).name:
                 raise ArgumentError(f"a model card takes the name of a file without its folder, got {name!r}")
 
 
 @dataclass(frozen=True)
 class Outcome(Generic[M]):
-    """What training came to: the epoch that was kept and what was measured on it.
+    """The outcome of training: the epoch that was kept, and its measurements.
 
     Attributes:
         epoch: the epoch whose weights are in the folder.
-        epochs: how many were trained.
-        finished: False in a card written while training goes on, which stays if it is interrupted.
-        dev: how good it is on the dev data.
-        test: the same on the test data, None if not measured.
+        epochs: the number of epochs trained.
+        finished: False in a card written during training, which remains if training is interrupted.
+        dev: the measurements on the dev data.
+        test: the measurements on the test data, or None.
     """
 
     epoch: int

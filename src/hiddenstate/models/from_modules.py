@@ -1,6 +1,7 @@
-"""Models of one's own as ours: an embedding, an LSTM, a linear layer and a vocabulary as a `LanguageModel` or `Tagger`.
+"""Turns your own embedding, LSTM, linear layer and vocabulary into a `LanguageModel` or `Tagger`.
 
-The weights are copied, so the result can do all that a shipped model can: read text, be explained, be shown, be saved.
+The weights are copied, so the result can do everything that a shipped model can: read text, be explained, be shown in
+the studio, and be saved.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,30 +38,30 @@ def language_model(
     end: str | None = None,
     example: Any = None,
 ) -> LanguageModel:
-    r"""Make a language model from a trained embedding, LSTM and linear layer, and the tokens that they know.
+    r"""Make a language model from a trained embedding, LSTM and linear layer, and their tokens.
 
     The result gives the module's logits, as `LanguageModel` gives them; the weights are copied, as float32, to the CPU.
-    Ids are those of ``result.tokens``, in which ``<unk>`` comes first. What the module does with its linear layer's
-    outputs is not taken over: they are logits.
+    Ids are those of ``result.tokens``, in which ``<unk>`` comes first. The linear layer's outputs are taken as logits;
+    anything that the module does with them is ignored.
 
     Args:
         model: a module in which one LSTM (torch's or ours; one direction, any layers) reads the vectors of an embedding
             ``[V, E]``, and one linear layer ``[V, H]`` reads the LSTM's outputs, with nothing between but dropout; or
             the three layers, as a tuple ``(embedding, lstm, linear)``. A module is called once to find them.
         tokens: the V characters or words, in the order of their ids, or a dict from each to its id.
-        level: ``char`` or ``word``; found from the tokens if None.
-        unknown: the token that stands for unknown ones; ``<unk>``, ``<UNK>`` or ``[UNK]`` if None. If there is no such
+        level: ``char`` or ``word``; inferred from the tokens if None.
+        unknown: the token for unknown ones; ``<unk>``, ``<UNK>`` or ``[UNK]`` if None. If there is no such
             token, one is added: its vector is the mean of the others, and its probability 0.
-        end: the token of a line's end, if it is not a line feed (characters) or ``<eos>`` (words). It is read before
-            every text; a model without one reads the unknown token there.
-        example: what the module is called with, a tuple for several arguments; ids of shape [2, 5] if None.
+        end: the end-of-line token, if it is not a line feed (characters) or ``<eos>`` (words). It is read before every
+            text; a model without one reads the unknown token there.
+        example: an argument for the module's call, or a tuple of several; ids of shape [2, 5] if None.
 
     Raises:
-        ArgumentTypeError: ``model`` is no module and no such tuple, or the tokens are no texts.
-        ArgumentError: the LSTM reads both ways, the module can't be called or holds something that a model folder has
-            no place for; or a token occurs twice, has no id, or is more than one character at level ``char``.
-        NameUnknownError: ``unknown`` or ``end`` is no token.
-        ShapeError: sizes do not fit, or the LSTM has projections.
+        ArgumentTypeError: ``model`` is neither a module nor such a tuple, or the tokens are not strings.
+        ArgumentError: the LSTM is bidirectional, the module can't be called or has parts that a model folder can't
+            store; or a token occurs twice, has no id, or is longer than one character at level ``char``.
+        NameUnknownError: ``unknown`` or ``end`` is not a token.
+        ShapeError: sizes do not match, or the LSTM has projections.
 
     >>> layers = nn.Embedding(4, 8), nn.LSTM(8, 16), nn.Linear(16, 4)
     >>> language_model(layers, "ab \n").tokens.tokens
@@ -68,7 +69,9 @@ def language_model(
     """
     parts = parts_of(model, example)
     if parts.lstm.bidirectional:
-        raise ArgumentError("a language model reads one way, and this LSTM reads both: it has seen what it predicts")
+        raise ArgumentError(
+            "a language model reads one way; this LSTM is bidirectional, so it has seen what it predicts"
+        )
     names = _names(tokens, parts.embedding.num_embeddings, "tokens", "the embedding")
     _check_count(names, parts.head.out_features, "tokens", "the linear layer")
     place = _unknown_in(names, unknown)
@@ -101,31 +104,31 @@ def tagger(
     unknown: str | None = None,
     example: Any = None,
 ) -> Tagger:
-    """Make a tagger from a trained embedding, LSTM and linear layer, and the words and tags that they know.
+    """Make a tagger from a trained embedding, LSTM and linear layer, and their words and tags.
 
-    The result gives the module's logits as probabilities; the weights are copied, as float32, to the CPU. What the
-    module does with its linear layer's outputs, such as a CRF, is not taken over: each word's tag is the one with the
-    greatest logit.
+    The result gives the module's logits as probabilities; the weights are copied, as float32, to the CPU. Anything that
+    the module does with its linear layer's outputs, such as a CRF, is ignored: each word's tag is the one with the
+    largest logit.
 
     Args:
         model: a module in which one LSTM (torch's or ours; one or both directions, any layers) reads the vectors of an
             embedding ``[V, E]``, and one linear layer ``[K, D*H]`` reads the LSTM's outputs, with nothing between but
             dropout; or the three layers, as a tuple ``(embedding, lstm, linear)``. A module is called once to find
             them.
-        words: the V words in the order of their ids, or a dict from each to its id; rows that no word has are left out.
+        words: the V words in the order of their ids, or a dict from each to its id; rows without a word are dropped.
         tags: the K tags in the order of their ids, or a dict from each to its id.
-        column: the CoNLL-U column that the tags are of.
-        lower_case: whether words are to be looked up in lower case.
-        unknown: the word that stands for unknown ones; ``<unk>``, ``<UNK>`` or ``[UNK]`` if None. If there is no such
+        column: the CoNLL-U column of the tags.
+        lower_case: whether to look words up in lower case.
+        unknown: the word for unknown ones; ``<unk>``, ``<UNK>`` or ``[UNK]`` if None. If there is no such
             word, unknown ones get the mean of all vectors.
-        example: what the module is called with, a tuple for several arguments; ids of shape [2, 5] if None.
+        example: an argument for the module's call, or a tuple of several; ids of shape [2, 5] if None.
 
     Raises:
-        ArgumentTypeError: ``model`` is no module and no such tuple, or words or tags are no texts.
-        ArgumentError: the module can't be called or holds something that a model folder has no place for; or a word or
-            tag occurs twice, a tag has no id or is blank, or there is no such column.
-        NameUnknownError: ``unknown`` is no word.
-        ShapeError: sizes do not fit, or the LSTM has projections.
+        ArgumentTypeError: ``model`` is neither a module nor such a tuple, or words or tags are not strings.
+        ArgumentError: the module can't be called or has parts that a model folder can't store; or a word or tag occurs
+            twice, a tag has no id or is blank, or there is no such column.
+        NameUnknownError: ``unknown`` is not a word.
+        ShapeError: sizes do not match, or the LSTM has projections.
 
     >>> layers = nn.Embedding(3, 8), nn.LSTM(8, 16, bidirectional=True), nn.Linear(32, 2)
     >>> tagger(layers, words=["<unk>", "time", "flies"], tags=["NOUN", "VERB"]).columns
@@ -191,7 +194,7 @@ def _all_named(names: Sequence[str | None], what: str) -> list[str]:
 
 
 def _unknown_in(names: Sequence[str | None], unknown: str | None) -> int | None:
-    """Return the id that stands for unknown tokens, or None if there is none."""
+    """Return the id of the unknown token, or None if there is none."""
     if unknown is not None and unknown not in names:
         raise NameUnknownError(f"unknown={unknown!r} is not in the vocabulary")
     candidates = (unknown,) if unknown is not None else _USUAL_UNKNOWN
@@ -215,14 +218,14 @@ def _tokens(names: Sequence[str | None], unknown: int | None, level: str | None,
 
 
 def _unknown_first(rows: Tensor, unknown: int | None, added: Tensor) -> Tensor:
-    """Return the rows of all tokens with the unknown one's first: its own, or ``added`` if there is none."""
+    """Return the rows of all tokens, starting with the unknown one's: its own, or ``added`` if it has none."""
     if unknown is None:
         return torch.cat([added[None], rows])
     return torch.cat([rows[unknown, None], rows[:unknown], rows[unknown + 1 :]])
 
 
 def _vectors(layer: nn.Embedding) -> Tensor:
-    """Return the vectors ``[V, E]`` as a lookup gives them, which may shorten them to ``max_norm``."""
+    """Return the vectors ``[V, E]`` as a lookup returns them, which may clip them to ``max_norm``."""
     weight = _float(layer.weight).clone()
     return looked_up(torch.arange(len(weight)), weight, None, layer.max_norm, layer.norm_type)
 
@@ -236,7 +239,7 @@ def _bias(layer: nn.Linear) -> Tensor:
 
 
 def _filled(made: M, stored: Mapping[str, Tensor], lstm: nn.LSTM | LSTM) -> M:
-    """Put weights into a new model; biases that the LSTM lacks are zero."""
+    """Load weights into a new model; biases that the LSTM lacks are zero."""
     theirs = dict((lstm.to_torch() if isinstance(lstm, LSTM) else lstm).named_parameters())
     empty = made.state_dict()
     weights = {

@@ -1,4 +1,4 @@
-"""A model without memory: how large it would be, before it is made."""
+"""Makes models on the meta device, to know their size before they take memory."""
 
 import os
 from collections.abc import Callable
@@ -15,22 +15,22 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def make_meta_model(make: Callable[[], T]) -> T:
-    """Make a model whose weights have shapes and no memory."""
+    """Make a model whose weights have shapes but no memory."""
     with torch.device("meta"), _Undrawn():
         return make()
 
 
 def made_if_it_fits(make: Callable[[], M]) -> M:
-    """Make a model, once it is known that this machine has the memory for its weights.
+    """Make a model, after checking that this machine has enough memory for its weights.
 
     Raises:
-        ArgumentError: it has not.
+        ArgumentError: the machine does not have enough memory.
     """
     try:
         outline = make_meta_model(make)
     except HiddenStateError:
         raise
-    except (OverflowError, RuntimeError, TypeError) as error:  # torch's word for sizes beyond all numbers
+    except (OverflowError, RuntimeError, TypeError) as error:  # torch raises these for sizes that overflow
         raise ArgumentError(f"a model of these sizes can't be made: {str(error).splitlines()[0]}") from error
     size, memory = sum(weight.nbytes for weight in outline.parameters()), _memory()
     if size > memory:
@@ -42,7 +42,7 @@ def made_if_it_fits(make: Callable[[], M]) -> M:
 
 
 def _memory() -> int:
-    """Bytes that this machine has, or any number where it does not say."""
+    """The memory of this machine in bytes, or a huge number if unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
@@ -50,7 +50,7 @@ def _memory() -> int:
 
 
 class _Undrawn(TorchFunctionMode):
-    """Inside, nothing is drawn from a normal distribution: without memory, that alone takes torch a second at first."""
+    """Skips normal initialisation inside: on the meta device, torch's first draw would take a second."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = kwargs or {}

@@ -1,4 +1,4 @@
-"""The embedding, LSTM and linear layer of somebody's module, found by what they read when it is called."""
+"""Finds the embedding, LSTM and linear layer of a user's module by what they read when it is called."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -41,12 +41,12 @@ class _Call(NamedTuple):
 def parts_of(model: object, example: Any = None) -> Parts:
     """Find the three parts of a model.
 
-    A module is called once, without dropout; its parts are the LSTM that reads an embedding's vectors as they are, and
-    the linear layer that reads that LSTM's outputs as they are (all of them, or some, such as the last step's).
+    A module is called once, without dropout; its parts are the LSTM that reads an embedding's unchanged vectors, and
+    the linear layer that reads that LSTM's unchanged outputs (all of them, or some, such as the last step's).
 
     Args:
-        model: a module with one of each; or the three layers themselves, as a tuple, which are taken as they are.
-        example: what the module is called with; a tuple holds several arguments. Random ids of shape [2, 5] if None.
+        model: a module with one of each, or a tuple of the three layers.
+        example: an argument for the module's call, or a tuple of several; random ids of shape [2, 5] if None.
 
     Raises:
         ArgumentTypeError: ``model`` is neither.
@@ -108,7 +108,7 @@ def _called(module: nn.Module, example: Any) -> list[_Call]:
 
 @contextmanager
 def _watching(module: nn.Module, tell: Callable[[_Call], None]) -> Iterator[None]:
-    """Tell of the calls of layers inside; meanwhile the module is in eval mode."""
+    """Report the calls of layers inside a block, in which the module is in eval mode."""
     training = {part: part.training for part in module.modules()}
 
     def watch(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], given: Any) -> None:
@@ -126,14 +126,14 @@ def _watching(module: nn.Module, tell: Callable[[_Call], None]) -> Iterator[None
 
 
 def _rows(value: Tensor | PackedSequence) -> frozenset[bytes]:
-    """Return the distinct vectors of a tensor ``[..., F]``, or of a packed one, without those of zeros: padding."""
+    """Return the distinct vectors of a tensor ``[..., F]`` or a packed sequence, without zero vectors (padding)."""
     tensor = value.data if isinstance(value, PackedSequence) else value
     flat = tensor.detach().cpu().double().reshape(-1, tensor.shape[-1] if tensor.ndim else 1)
     return frozenset(row.tobytes() for row in flat[flat.any(dim=1)].numpy())
 
 
 def _chains(calls: list[_Call]) -> list[tuple[_Call, _Call, _Call]]:
-    """Return every chain of calls in which each layer reads nothing but what the one before gave."""
+    """Return every chain of calls in which each layer reads only the previous one's output."""
     of_kind = [[call for call in calls if isinstance(call.layer, kinds)] for kinds in _KINDS]
     return [
         (vectors, lstm, head)

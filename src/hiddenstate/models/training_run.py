@@ -34,10 +34,10 @@ def run_task(
     resume: bool,
     on_progress: OnProgress,
 ) -> R:
-    """Train what a run file says, whatever it is: ``make`` its task, and ``finish`` with the best model's folder."""
+    """Execute a run file of any kind: ``make`` its task, train, and ``finish`` with the best model's folder."""
     out = Path(wanted.files["out"])
     run_folder = RunFolder(run or default_run(out))
-    # The folder is held from before anything is mended until the model is done.
+    # The folder is locked before anything is repaired, until the model is finished.
     with detect_machine(wanted.settings) as machine, run_folder.held(machine):
         machine.once(partial(_make_way, out))
         with torch.random.fork_rng(devices=[]):
@@ -49,13 +49,13 @@ def run_task(
 
 
 def _make_way(out: Path) -> None:
-    """Put in order what an earlier run left at a model's place; refuse what a new model would destroy, or can't be."""
+    """Clean up after an earlier run at the destination; refuse one that can't be written or has other files."""
     mend_folder(out)
     check_folder_place(folder.check_target(out), is_replaced=True)
 
 
 def describe_origin(wanted: RunFile[C]) -> Origin:
-    """Tell a card where the model of a run comes from: names of files, not their folders."""
+    """Return the origin of a run's model for its card: names of files, without their folders."""
     names = {name: Path(wanted.files[name]).name for name in ("train", "dev", "test") if wanted.files[name]}
     teachers, untagged = (tuple(Path(path).name for path in wanted.lists.get(n, ())) for n in ("teacher", "untagged"))
     start = Path(wanted.files.get("start", "")).name

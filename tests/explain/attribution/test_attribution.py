@@ -149,7 +149,7 @@ def test_a_row_of_many() -> None:
     ("options", "error", "match"),
     [
         ({"method": "lime"}, ArgumentError, "unknown method 'lime': expected one of shapley"),
-        ({"baseline": "unk"}, ArgumentError, "no baseline 'unk' here; there is zero mean"),
+        ({"baseline": "unk"}, ArgumentError, "no baseline 'unk' here; choose zero mean"),
         ({"baseline": torch.zeros(4)}, ShapeError, "a baseline has shape"),
         ({"baseline": 3}, ArgumentTypeError, "a baseline is a name or a tensor"),
         ({"baseline": []}, ArgumentError, "baseline= is empty"),

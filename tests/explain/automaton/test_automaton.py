@@ -110,5 +110,5 @@ def test_automaton_fails() -> None:
         anything(lstm, {"0": torch.zeros(2)}, head=head)
     with pytest.raises(ArgumentError, match="at least 1"):
         anything(lstm, bits, head=head, states=0)
-    with pytest.raises(ShapeError, match="one thing for each"):
+    with pytest.raises(ShapeError, match="one item for each"):
         anything(lstm, bits, output=lambda h: [1, 2, 3])

@@ -160,11 +160,11 @@ def test_outputs_of_other_sizes_have_no_difference_to_undo() -> None:
 
 def test_compare_fails() -> None:
     lstm, x = hs.LSTM(3, 5), torch.randn(6, 2, 3)
-    with pytest.raises(ShapeError, match="as many steps in each row"):
+    with pytest.raises(ShapeError, match="the same number of steps in each row"):
         hs.compare(lstm, lstm, x, x[:5])
-    with pytest.raises(ShapeError, match="less than two steps"):
+    with pytest.raises(ShapeError, match="fewer than two steps"):
         hs.compare(lstm, lstm, x[:1, :1])
-    with pytest.raises(ShapeError, match="as many items"):
+    with pytest.raises(ShapeError, match="the same number of items"):
         hs.compare(lstm, lstm, ["a b", "c d"], ["a b"])
     with pytest.raises(ArgumentError, match="not be below 0"):
         hs.compare(lstm, lstm, x, tolerance=-1)

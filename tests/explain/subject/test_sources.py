@@ -173,7 +173,7 @@ def test_a_tagger_of_a_chain_has_logits_only(tagger: Tagger) -> None:
     chained.chains["upos"] = Chain(len(tagger.tag_names))
     subject = hs.explain.subject(chained, SENTENCE)
     assert subject.run().logits.shape == (6, 1, 17)
-    with pytest.raises(ArgumentError, match="a tagger with a chain scores whole sentences"):
+    with pytest.raises(ArgumentError, match="a tagger with a CRF scores whole sentences"):
         subject.run().log_probabilities  # noqa: B018
 
 

@@ -220,7 +220,7 @@ def test_edits_in_force_hold_in_a_sweep() -> None:
         found = hs.explain.sweep(lstm, x[0], x[1], of="l0.c[0]", places="l0.c")
         assert not found.effect[0, :3].any(), "nothing comes over step 3 but by way of these two"
         assert found.effect[0, 3:].any()
-    with lstm.edit(hs.zero("l0.f", t=3)), pytest.raises(ArgumentError, match="without edits"):
+    with lstm.edit(hs.zero("l0.f", t=3)), pytest.raises(ArgumentError, match="does not support edits"):
         hs.explain.sweep(lstm, x[0], x[1], of="l0.c[0]", mode="gradient+exact")
     with lstm.edit(hs.zero("l0.f", row=0)), pytest.raises(ArgumentError, match="single rows"):
         hs.explain.sweep(lstm, x[0], x[1], of="l0.c[0]")
@@ -250,11 +250,11 @@ def test_it_is_told_in_every_form() -> None:
         ({"direction": "up"}, ArgumentError, "direction is one of"),
         ({"places": "l3.*"}, NameUnknownError, "no place matches"),
         ({"units": "some"}, ArgumentError, "units is None"),
-        ({"units": []}, ArgumentError, "names none"),
+        ({"units": []}, ArgumentError, "units= is empty"),
         ({"units": [9]}, IndexRangeError, "units=9"),
         ({"steps": 7}, IndexRangeError, "steps=7"),
         ({"of": "l0.c[9]"}, IndexRangeError, "unit=9"),
-        ({"corrupt": torch.zeros(5, 1, 3)}, ShapeError, "as many steps"),
+        ({"corrupt": torch.zeros(5, 1, 3)}, ShapeError, "the same number of steps"),
     ],
 )
 def test_sweep_fails(change: dict[str, Any], error: type[Exception], message: str) -> None:

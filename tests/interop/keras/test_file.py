@@ -57,13 +57,13 @@ def test_archives_without_what_they_need_fail(tmp_path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         config, weights = archive.read("config.json"), archive.read("model.weights.h5")
     for members, message in (
-        ({"model__weights__h5": weights}, "config.json is not in it, only model.weights.h5"),
-        ({"config__json": config}, "model.weights.h5 is not in it, only config.json"),
+        ({"model__weights__h5": weights}, "config.json is missing, it has model.weights.h5"),
+        ({"config__json": config}, "model.weights.h5 is missing, it has config.json"),
         ({"config__json": b"{", "model__weights__h5": weights}, "is damaged: "),
         ({"config__json": b"[]", "model__weights__h5": weights}, "does not hold the configuration of a model"),
         (
             {"config__json": b'{"config": {"layers": [3]}}', "model__weights__h5": weights},
-            "is not one that Keras writes",
+            "its configuration was not written by Keras",
         ),
         ({"config__json": config, "model__weights__h5": b"no HDF5"}, "is damaged: "),
         ({"config__json": config, "model__weights__h5": bytes((1 << 30) + 1)}, "can't be in this file"),
@@ -84,11 +84,11 @@ def test_files_that_lead_into_others_fail(tmp_path: Path) -> None:
         group = file.create_group("layers/lstm/cell/vars")
         group.create_dataset("0", (4, 12), "f4", external=[(str(elsewhere), 0, h5py.h5f.UNLIMITED)])
         group["1"] = torch.zeros(3, 12).numpy()
-    with pytest.raises(FileFormatError, match="vars/0 lies in another file, which is not read"):
+    with pytest.raises(FileFormatError, match="vars/0 is in another file, which is not read"):
         from_keras(outside)
     with h5py.File(vast, "w") as file:
         group = file.create_group("layers/lstm/cell/vars")
         group.create_dataset("0", (1 << 20, 1 << 12), "f4", chunks=(1, 1 << 12))
         group["1"] = torch.zeros(3, 12).numpy()
-    with pytest.raises(FileFormatError, match=r"vars/0 says that it has shape \[1048576, 4096\]"):
+    with pytest.raises(FileFormatError, match=r"vars/0 claims shape \[1048576, 4096\]"):
         from_keras(vast)

@@ -142,7 +142,7 @@ def test_what_takes_much_memory_is_refused(tmp_path: Path) -> None:
 
 def test_names_without_end_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hdf5, "_LONGEST_ANSWER", 100)
-    with pytest.raises(FileFormatError, match=r"a\.h5 holds more groups and datasets than files of Keras do"):
+    with pytest.raises(FileFormatError, match=r"a\.h5 has more groups and datasets than Keras files have"):
         hs.from_keras(path)
 
 
@@ -166,7 +166,7 @@ def test_no_python_to_read_with_fails(path: Path, monkeypatch: pytest.MonkeyPatc
     program(monkeypatch, tmp_path, "import a_package_that_is_not_there")
     with pytest.raises(MissingDependencyError, match="did not start: ModuleNotFoundError: No module named 'a_package"):
         hs.from_keras(path)
-    for name, said in (("", "there is no Python for it"), ("/no/such/python", "can't be run to read it")):
+    for name, said in (("", "there is no Python to run it"), ("/no/such/python", "can't be run to read it")):
         monkeypatch.setattr(sys, "executable", name)
         with pytest.raises(MissingDependencyError, match=said):
             hs.from_keras(path)

@@ -168,7 +168,7 @@ def test_several_none_and_other_layers_fail(tmp_path: Path) -> None:
         ArgumentError, match=r"(?s)holds 7 LSTMs.*'both': LSTM\(3, 4, batch_first=True, bidirectional=True\).*name="
     ):
         from_keras(path)
-    with pytest.raises(ArgumentError, match="'gru' in .*a.keras is no LSTM: it is a GRU"):
+    with pytest.raises(ArgumentError, match="'gru' in .*a.keras is not an LSTM: it is a GRU"):
         from_keras(path, "gru")
     with pytest.raises(NameUnknownError, match="no LSTM 'deep'"):
         from_keras(path, "deep")
@@ -178,13 +178,13 @@ def test_several_none_and_other_layers_fail(tmp_path: Path) -> None:
         layers.ConvLSTM1D(3, 2, name="other"),
     ):
         with pytest.raises(
-            NameUnknownError, match=f"(?s)holds no LSTMs.*'other' is none: it is a {type(other).__name__}"
+            NameUnknownError, match=f"(?s)holds no LSTMs.*'other' is not an LSTM: it is a {type(other).__name__}"
         ):
             from_keras(other)
     with pytest.raises(NameUnknownError, match="holds no LSTMs"):
         from_keras(saved(model_of(layers.Dense(2)), tmp_path / "b.weights.h5"))
     with pytest.raises(
-        ArgumentTypeError, match="expected the path of a file, a layer of Keras or a list of its arrays, got int"
+        ArgumentTypeError, match="expected the path of a file, a Keras layer or a list of its arrays, got int"
     ):
         from_keras(3)
 
@@ -221,7 +221,7 @@ def test_weights_alone_of_a_keras_with_another_default(tmp_path: Path) -> None:
         with pytest.raises(ArgumentError, match=f"Keras {version} wrote these weights of 'a', .*hard_sigmoid"):
             from_keras(path)
         assert_same_numbers(from_keras(path, recurrent_activation="sigmoid"), model)
-    with pytest.raises(ArgumentError, match="recurrent_activation='relu': an hs.LSTM has sigmoid, and no other"):
+    with pytest.raises(ArgumentError, match="recurrent_activation='relu': an hs.LSTM always uses sigmoid"):
         from_keras(path, recurrent_activation="relu")
 
 
@@ -248,5 +248,5 @@ def test_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_bytes(io.BytesIO().getvalue())
     monkeypatch.setitem(sys.modules, "h5py", None)
     monkeypatch.delitem(sys.modules, "hiddenstate.interop.keras.file", raising=False)
-    with pytest.raises(MissingDependencyError, match=r"files of Keras need h5py: pip install 'hiddenstate\[keras\]'"):
+    with pytest.raises(MissingDependencyError, match=r"Keras files need h5py: pip install 'hiddenstate\[keras\]'"):
         from_keras(path)

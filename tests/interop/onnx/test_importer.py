@@ -156,7 +156,9 @@ def test_several_none_and_unknown_fail() -> None:
     with pytest.raises(NameUnknownError, match="no LSTM 'c': this ONNX model holds 2 LSTMs"):
         from_onnx(model, "c")
     quantized = helper.make_node("DynamicQuantizeLSTM", ["X", "W", "R"], ["Y"], name="q", domain="com.microsoft")
-    with pytest.raises(NameUnknownError, match="(?s)holds no LSTMs.*'q' is none: it is of type DynamicQuantizeLSTM"):
+    with pytest.raises(
+        NameUnknownError, match="(?s)holds no LSTMs.*'q' is not an LSTM: it is of type DynamicQuantizeLSTM"
+    ):
         from_onnx(model_of([quantized], random_arrays(4, 3), ["Y"]))
     with pytest.raises(NameUnknownError, match="no input V in this graph: it has B, R, W, X"):
         from_onnx(one_node(), inputs={"V": np.zeros(1)})

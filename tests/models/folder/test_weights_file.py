@@ -80,7 +80,7 @@ def test_what_no_scale_holds_is_refused() -> None:
     for value in (math.inf, math.nan):
         with pytest.raises(ArgumentError, match="'w' cannot be stored as float32"):
             written({"w": torch.tensor([[1.0, value]])}, "int8")
-    with pytest.raises(ArgumentError, match=r"'w' cannot be stored as float32: it holds numbers up to 1e\+300"):
+    with pytest.raises(ArgumentError, match=r"'w' cannot be stored as float32: it has values up to 1e\+300"):
         written({"w": torch.tensor([[1e300]], dtype=torch.float64)}, "int8")
 
 
@@ -101,11 +101,11 @@ W, S = "head.weight", "head.weight.scale"
         (lambda t: t.update({S: t[S].double()}), f"'{S}' must hold a float32 above 0 for each row, got torch.float64"),
         (lambda t: t.update({S: t[S].half()}), f"'{S}' must hold a float32 above 0 for each row, got torch.float16"),
         (lambda t: t.update({S: t[S].to(torch.int8)}), f"'{S}' is of type torch.int8"),
-        (lambda t: t[S].fill_(math.nan), f"'{S}' holds numbers that are not finite"),
-        (lambda t: t[S][1:2].fill_(math.inf), f"'{S}' holds numbers that are not finite"),
+        (lambda t: t[S].fill_(math.nan), f"'{S}' has values that are not finite"),
+        (lambda t: t[S][1:2].fill_(math.inf), f"'{S}' has values that are not finite"),
         (lambda t: t[S][1:2].fill_(-0.5), f"'{S}' must hold a float32 above 0 .* down to -0.5"),
         (lambda t: t[S][1:2].fill_(0), f"'{S}' must hold a float32 above 0 .* down to 0"),
-        (lambda t: t[S].fill_(3e38), f"weight '{W}' holds numbers that are not finite"),
+        (lambda t: t[S].fill_(3e38), f"weight '{W}' has values that are not finite"),
         (lambda t: t.update({"head.bias": t["head.bias"].to(torch.int8)}), "'head.bias' is of type torch.int8"),
         (lambda t: t.update({"head.bias.scale": torch.ones(3)}), "'head.bias.scale' is not expected"),
     ],

@@ -227,7 +227,7 @@ def test_fails() -> None:
             model.generate("the", sampling=Sampling(**wrong), **options)
     with pytest.raises(ArgumentError, match="samples at least 1, got 3 and 0"):
         model.generate_many("", 3, 0)
-    with pytest.raises(ArgumentError, match="can't go on from a prompt"):
+    with pytest.raises(ArgumentError, match="can't continue a prompt"):
         make(backward=True).generate("the")
     with pytest.raises(DeviceError, match="runs on the CPU"):
         make().to("meta").generate("the")

@@ -166,7 +166,7 @@ def test_damaged_folders(tmp_path: Path) -> None:
     changes: list[tuple[str, Callable[[Any], object], str]] = [
         (CONFIG, lambda data: data["config"].update(hidden_size=8), "weight 'lstm.weight_ih_l0' has shape"),
         (CONFIG, lambda data: data["config"].update(level="word"), "can't have tokens of level char"),
-        (CONFIG, lambda data: data["config"].update(cutoffs=[2, 1]), "cutoffs must be above 0 and rise"),
+        (CONFIG, lambda data: data["config"].update(cutoffs=[2, 1]), "cutoffs must be above 0 and increasing"),
         (CONFIG, lambda data: data.update(kind="tagger"), "is a model of kind 'tagger', expected 'language-model'"),
         (VOCABULARY, lambda data: data.pop("tokens"), "not the tokens of a language model"),
         (VOCABULARY, lambda data: data["tokens"].append("😀"), "must differ, and need as many counts"),
@@ -189,12 +189,12 @@ def test_fails() -> None:
     with pytest.raises(ArgumentError, match="a config of level word can't have tokens of level char"):
         LanguageModel(replace(SMALL, level="word"), tokens_of("char"))
     V = len(tokens_of("word"))
-    with pytest.raises(ArgumentError, match=f"cutoffs must be below the {V} tokens that there are, got {V}"):
+    with pytest.raises(ArgumentError, match=f"cutoffs must be below the number of tokens, {V}, got {V}"):
         LanguageModel(replace(SMALL, level="word", cutoffs=(2, V), cutoff_factor=2.0), tokens_of("word"))
     for cutoffs in ((3, 3), (5, 2), (0, 4)):
-        with pytest.raises(ArgumentError, match="cutoffs must be above 0 and rise"):
+        with pytest.raises(ArgumentError, match="cutoffs must be above 0 and increasing"):
             replace(SMALL, cutoffs=cutoffs)
-    with pytest.raises(ArgumentError, match="the vectors of the last cluster would have no numbers"):
+    with pytest.raises(ArgumentError, match="the vectors of the last cluster would be empty"):
         replace(SMALL, cutoffs=(2, 3), cutoff_factor=4.0)
     assert LanguageConfig().with_texts({"cutoffs": "10, 20"}).cutoffs == (10, 20)
     with pytest.raises(ArgumentError, match="setting cutoffs must be integers with commas between, got 'a'"):

@@ -128,7 +128,7 @@ def test_long_input_is_scored_as_it_comes() -> None:
 
 
 def test_fails(tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="can't score one as it comes"):
+    with pytest.raises(ArgumentError, match="can't score a stream"):
         score(make(backward=True), io.BytesIO(b"a"))
     path = tmp_path / "latin1.txt"
     path.write_bytes(b"caf\xe9")

@@ -44,7 +44,7 @@ def _baseline(subject: Subject, one: Baseline) -> Tensor:
             return torch.zeros_like(x)
         if one not in subject.vectors:
             known = " ".join(["zero", *subject.vectors])
-            raise ArgumentError(f"there is no baseline {one!r} here; there is {known}, or give a tensor [C] or [T, C]")
+            raise ArgumentError(f"there is no baseline {one!r} here; choose {known}, or give a tensor [C] or [T, C]")
         return subject.vectors[one]().detach().to(x).expand_as(x)
     if not isinstance(one, Tensor):
         raise ArgumentTypeError(f"a baseline is a name or a tensor, got {type(one).__name__}")

@@ -70,7 +70,7 @@ def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenPart
         ArgumentError: edits are in force; the linear map does not include them.
     """
     if edits_in_force(subject.lstm):
-        raise ArgumentError("frozen explains a run without edits, and edits are in force: leave their block")
+        raise ArgumentError("frozen explains a run without edits, but edits are in force: leave their block")
     sizes = subject.sizes
     reads = {str(place): vector for place, vector in readout.vectors.items()}
     seeds: dict[str, Tensor] = {}  # by hidden state: the target's derivative by it, [T, P]

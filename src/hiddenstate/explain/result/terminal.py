@@ -9,7 +9,7 @@ from rich.cells import cell_len, set_cell_size
 _RIGHT = " ▏▎▍▌▋▊▉█"  # eighths of a block, from its left edge
 HALF, FULL = "▐", "█"
 LONGEST = 24
-WIDTH = 80  # of sentences
+WIDTH = 80  # columns of wrapped sentences
 
 
 def bar(value: float, largest: float, width: int = 12) -> str:

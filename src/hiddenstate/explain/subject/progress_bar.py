@@ -82,6 +82,6 @@ class _DelayedBar:
 
 
 def _is_seen(console: Console) -> bool:
-    if console.is_jupyter:  # where rich draws with a widget
+    if console.is_jupyter:  # rich then draws a widget
         return find_spec("ipywidgets") is not None
     return console.file.isatty()

@@ -1,4 +1,4 @@
-"""The recurrent layers that the configuration of a Keras model names: where they are, and how they are set."""
+"""The recurrent layers in the configuration of a Keras model: their positions and settings."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -17,33 +17,33 @@ _CELLS = ("LSTM", "LSTMCell")
 class Entry:
     """A recurrent layer (or a cell of one) in a model's configuration."""
 
-    names: Path  # of the layers around it and its own
-    places: Path  # the same as Keras names groups of a file: by classes, counted
+    names: Path  # the names of the layers around it, and its own
+    places: Path  # its path as Keras names a file's groups: by class, numbered
     kind: str  # its class
     config: Mapping[str, Any]
     wrapper: Mapping[str, Any]  # configuration of the Bidirectional or RNN around it
-    backward: Mapping[str, Any] | None = None  # of the layer that reads in reverse
+    backward: Mapping[str, Any] | None = None  # configuration of the layer that reads in reverse
 
     @property
     def name(self) -> str:
-        """Names joined by slashes."""
+        """Its names, joined by slashes."""
         return "/".join(self.names)
 
     @property
     def is_lstm(self) -> bool:
-        """Whether it is an LSTM, and none of its relatives."""
+        """Whether it is an LSTM, rather than another recurrent layer."""
         return self.kind in _CELLS
 
     @property
     def time_first(self) -> bool:
-        """Whether its input is ``[T, N, C]``: an option that Keras once had."""
+        """Whether its input is ``[T, N, C]``: an option of earlier versions of Keras."""
         return bool(self.config.get("time_major") or self.wrapper.get("time_major"))
 
     def refuse(self, *, flipped: bool) -> None:
-        """Refuse settings with which the numbers are not those of an `LSTM`.
+        """Refuse settings that would change the numbers of an `LSTM`.
 
         Raises:
-            ArgumentError: another activation, another way to merge directions, or reading in reverse alone.
+            ArgumentError: the activation or merge mode differs, or the layer only reads in reverse.
         """
         for config in (self.config, *([self.backward] if self.backward else [])):
             for option, wanted in (("activation", "tanh"), ("recurrent_activation", "sigmoid")):
@@ -53,7 +53,7 @@ class Entry:
         merge = self.wrapper.get("merge_mode", "concat")
         if merge not in ("concat", None):
             raise ArgumentError(
-                f"the LSTM {self.name!r} has merge_mode={merge!r}, and an hs.LSTM puts its directions side by side: "
+                f"the LSTM {self.name!r} has merge_mode={merge!r}, but an hs.LSTM concatenates its directions: "
                 "read the list that its get_weights() gives, and merge the halves of the output"
             )
         if self.config.get("go_backwards") or self.wrapper.get("go_backwards"):
@@ -62,21 +62,21 @@ class Entry:
     def _refuse_backwards(self, flipped: bool) -> None:
         what = f"the LSTM {self.name!r} has go_backwards=True"
         if self.backward is not None:
-            raise ArgumentError(f"{what} in a Bidirectional, and the first direction of an hs.LSTM reads forward")
+            raise ArgumentError(f"{what} in a Bidirectional, but the first direction of an hs.LSTM reads forward")
         if not flipped:
             raise ArgumentError(
-                f"{what}, and an hs.LSTM reads forward, or both ways. With flipped=True you get one that reads "
-                "forward: give that the flipped sequence, x.flip(1)"
+                f"{what}, but an hs.LSTM reads forward, or both ways. With flipped=True you get one that reads "
+                "forward: give it the flipped sequence, x.flip(1)"
             )
 
 
 def recurrent_layers(model: Mapping[str, Any]) -> list[Entry]:
-    """List the recurrent layers of a model, as its configuration (``class_name`` and ``config``) has them."""
+    """List the recurrent layers in a model's configuration (``class_name`` and ``config``)."""
     return list(_walk(model, (), ()))
 
 
 def read_layer(class_name: str, config: Mapping[str, Any]) -> Entry | None:
-    """Return what one layer's configuration says, or None if that is no recurrent layer."""
+    """Parse one layer's configuration; return None if it is not a recurrent layer."""
     layer = {"class_name": class_name, "config": config}
     return next(_walk(layer, (str(config.get("name", class_name)),), ("",)), None)
 
@@ -95,7 +95,7 @@ def _walk(layer: Mapping[str, Any], names: Path, places: Path) -> Iterator[Entry
         yield Entry(names, places, inner["class_name"], inner["config"], config, backward)
     elif kind == "RNN":
         yield from _cells(config, names, places)
-    elif isinstance(config.get("layer"), Mapping):  # TimeDistributed, say
+    elif isinstance(config.get("layer"), Mapping):  # such as TimeDistributed
         inner = config["layer"]
         yield from _walk(inner, (*names, _name(inner)), (*places, "layer"))
     elif _RECURRENT.fullmatch(kind):
@@ -125,13 +125,13 @@ def _name(layer: Mapping[str, Any]) -> str:
 
 
 def _snake_case(name: str) -> str:
-    """Do as Keras does when it names the groups of a file."""
+    """Convert a class name as Keras does for the groups of a file."""
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def _function(value: Any) -> str:
-    """Name of a function, as any version of Keras writes it."""
+    """The name of a function, in the format of any version of Keras."""
     if isinstance(value, Mapping):
         inner = value.get("config")
         return inner if isinstance(inner, str) else str(value.get("registered_name") or value.get("class_name"))

@@ -22,9 +22,9 @@ from hiddenstate.interop.layouts import KERAS
 
 # Groups that only hold others.
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies", "cells")
-# Bytes of a configuration, which takes twenty times as much when it is read.
+# Largest configuration in bytes; it takes twenty times as much once parsed.
 _LARGEST_CONFIG = 1 << 24
-# Texts that Keras writes beside groups and arrays.
+# Attributes that Keras writes to groups and arrays.
 _TEXTS = ("name", "dtype", "layer_names", "layer_names0", "model_config", "keras_version")
 
 
@@ -32,8 +32,8 @@ _TEXTS = ("name", "dtype", "layer_names", "layer_names0", "model_config", "keras
 class StoredCell:
     """The arrays of what may be one direction of an LSTM."""
 
-    names: tuple[str, ...]  # of the layers around it, or of their groups where the file does not say them
-    places: tuple[str, ...]  # the groups that it is in
+    names: tuple[str, ...]  # the layers around it, or their groups if the file does not name them
+    places: tuple[str, ...]  # its groups
     naming: str  # "exact": the names are the layers' own; "scoped": with those of other models between; "none": groups'
     arrays: Mapping[str, Tensor]  # by the names of `layouts.KERAS`
 
@@ -49,7 +49,7 @@ class _ListedCell(NamedTuple):
 
 @dataclass(frozen=True)
 class KerasFile:
-    """What a file of Keras holds of recurrent layers."""
+    """The recurrent layers in a Keras file."""
 
     cells: list[StoredCell]
     config: Mapping[str, Any] | None  # of the model, unless there are weights alone
@@ -57,11 +57,11 @@ class KerasFile:
 
 
 def read_keras(path: str | Path) -> KerasFile:
-    """Read a ``.keras`` or ``.h5`` file: a whole model or its weights alone. No code in it is run.
+    """Read a ``.keras`` or ``.h5`` file: a whole model or only its weights. No code in it is run.
 
     Raises:
-        FileFormatError: it is none of these, or is damaged.
-        FileNotFoundError, IsADirectoryError: there is no such file, or it is a folder.
+        FileFormatError: the file is of another kind, or is damaged.
+        FileNotFoundError, IsADirectoryError: the file does not exist, or is a folder.
     """
     check_is_file(path)
     with reading(path):
@@ -75,9 +75,9 @@ def read_keras(path: str | Path) -> KerasFile:
 
 
 def _check_hdf5(path: Path) -> bool:
-    """Tell whether a file is HDF5; raises as `check_texts`."""
+    """Return whether a file is HDF5; raises the errors of `check_texts`."""
     if not path.stat().st_size:
-        return False  # which can't be mapped
+        return False  # an empty file can't be mapped
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         check_texts(content)
         return find_hdf5_start(content) is not None
@@ -90,7 +90,7 @@ def _read_archive(path: Path) -> KerasFile:
         for name in ("config.json", "model.weights.h5"):
             if name not in names:
                 raise FileFormatError(
-                    f"this zip is no .keras file: {name} is not in it, only {', '.join(names) or 'nothing'}"
+                    f"this zip is not a .keras file: {name} is missing, it has {', '.join(names) or 'nothing'}"
                 )
         _check_config(archive.getinfo("config.json").file_size)
         config = _object(archive.read("config.json"))
@@ -131,7 +131,7 @@ def _within(limit: int, found: Iterator[_ListedCell], file: Hdf5) -> list[Stored
     """Read the arrays of all cells, once it is known that they fit.
 
     Raises:
-        FileFormatError: together they have more bytes than the limit.
+        FileFormatError: together they exceed the limit.
     """
     cells = list(found)
     arrays = [array for cell in cells for array in cell.arrays.values()]
@@ -139,8 +139,8 @@ def _within(limit: int, found: Iterator[_ListedCell], file: Hdf5) -> list[Stored
     if size > limit:
         most = max(arrays, key=lambda array: array.nbytes)
         raise FileFormatError(
-            f"{most.name} says that it has shape {list(most.shape or ())}, and all weights that they have {size:,} "
-            f"bytes, which can't be in this file (at most {limit:,})"
+            f"{most.name} claims shape {list(most.shape or ())}, and all weights together {size:,} bytes, more than "
+            f"this file can hold (at most {limit:,})"
         )
     return [
         StoredCell(
@@ -169,7 +169,7 @@ def _older_cells(items: Mapping[str, Item]) -> Iterator[_ListedCell]:
     """Yield the cells of a file of Keras 1 or 2, which Keras 3 writes too: ``lstm/lstm/lstm_cell/kernel:0``."""
     for owner, arrays in _arrays(items).items():
         layer, *weight = owner.split("/")
-        # A weight's name mostly has its layer's in it, after that of the model, if that built the layer.
+        # A weight's name usually contains its layer's, after the model's if the model built the layer.
         names = (*weight[weight.index(layer) :],) if layer in weight else (layer, *weight)
         yield from _cell(names, names, "scoped", {name.partition(":")[0]: array for name, array in arrays.items()})
 
@@ -184,7 +184,7 @@ def _cell(
 
 
 def _arrays(items: Mapping[str, Item]) -> dict[str, dict[str, Item]]:
-    """The datasets of each group, by their names in it."""
+    """The datasets of each group, by name."""
     found: dict[str, dict[str, Item]] = {}
     for path, item in items.items():
         if item.shape is not None:
@@ -194,17 +194,17 @@ def _arrays(items: Mapping[str, Item]) -> dict[str, dict[str, Item]]:
 
 
 def _said_name(items: Mapping[str, Item], path: str) -> str:
-    """Name of the layer that a group's variables are of, where this version of Keras wrote it."""
+    """The name of the layer that owns a group's variables, if this version of Keras wrote it."""
     variables = items.get(f"{path}/vars")
     return "" if variables is None else variables.texts.get("name", "")
 
 
 def _read(file: Hdf5, item: Item) -> Tensor:
     if item.elsewhere:
-        raise FileFormatError(f"{item.name} lies in another file, which is not read")
+        raise FileFormatError(f"{item.name} is in another file, which is not read")
     if item.dtype.hasobject:
         raise ArgumentTypeError(f"{item.name} must be an array of numbers")
     array = file.read(item)
-    if item.texts.get("dtype") == "bfloat16":  # written as two bytes that HDF5 has no name for
+    if item.texts.get("dtype") == "bfloat16":  # stored as an opaque two-byte type
         return torch.from_numpy(array.view(np.uint16)).view(torch.bfloat16)
     return to_tensor(array, item.name)

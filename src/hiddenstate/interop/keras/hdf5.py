@@ -1,4 +1,4 @@
-"""HDF5 files, read in a process of their own: one that crashes the HDF5 library is refused like any damaged file."""
+"""Reads HDF5 files in a separate process: a file that crashes the HDF5 library is refused like any damaged file."""
 
 import io
 import json
@@ -22,9 +22,9 @@ from hiddenstate.base.reading import reading
 from hiddenstate.errors import FileFormatError, MissingDependencyError
 
 PROGRAM = Path(__file__).with_name("hdf5_process.py")
-_LONGEST_ANSWER = 1 << 26  # bytes of what a file holds, by name
-_MEMORY = 1 << 28  # bytes beyond those of the arrays
-# Of a processor; of the file; how many times as long by the clock, on a machine that has much else to do.
+_LONGEST_ANSWER = 1 << 26  # bytes of the listing of a file
+_MEMORY = 1 << 28  # bytes in addition to the arrays
+# Seconds of CPU time; bytes of the file per second; wall-clock time as a multiple of it, for a busy machine.
 _SECONDS, _BYTES_A_SECOND, _PATIENCE = 10, 1 << 20, 30
 _DTYPE = re.compile(r"[<>|=][biufcVO][0-9]*")
 
@@ -38,10 +38,10 @@ class Item:
 
     Attributes:
         name: its path in the file.
-        texts: those of the texts asked for that it has; "" where it is of another type.
-        shape: of a dataset; None of all else.
-        dtype: of a dataset.
-        elsewhere: whether a dataset lies in another file.
+        texts: its string attributes among those requested; "" for attributes of another type.
+        shape: a dataset's shape; None for groups and null datasets.
+        dtype: a dataset's type.
+        elsewhere: whether a dataset is stored in another file.
     """
 
     name: str
@@ -52,18 +52,18 @@ class Item:
 
     @property
     def nbytes(self) -> int:
-        """How many bytes a dataset says that it has."""
+        """The size in bytes that a dataset claims."""
         return prod(self.shape or (0,)) * self.dtype.itemsize
 
 
 class Hdf5:
-    """An open HDF5 file: ``ask`` hands an order to who reads it, with room for the bytes behind the answer."""
+    """An open HDF5 file: ``ask`` sends a request to the process that reads it, with a buffer for the payload."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
 
     def list(self, group: str, texts: Sequence[str], longest: int) -> dict[str, Item]:
-        """Return all in a group by path, itself as "", with their texts. Links that may lead out are not followed."""
+        """Return a group's contents by path (itself as ""), with their attributes. External links are ignored."""
         answer = self._ask({"list": group, "texts": texts, "longest": longest}, None)
         return {str(path): _item(said) for path, said in answer["items"].items()}
 
@@ -84,16 +84,16 @@ def _item(said: Mapping[str, Any]) -> Item:
 
 @contextmanager
 def opened(path: Path, content: bytes | None, limit: int) -> Iterator[Hdf5]:
-    """Open a file, or what was unpacked of it, in a process that ends after the block.
+    """Open a file, or unpacked content, in a process that ends after the block.
 
     Args:
         path: the file.
-        content: its bytes, if it is packed in a file of this name.
-        limit: the most bytes that its arrays have together.
+        content: the HDF5 bytes, if they were unpacked from this file.
+        limit: the maximum total size of its arrays in bytes.
 
     Raises:
         FileFormatError: the file is damaged, or takes too much memory or time.
-        MissingDependencyError: there is no Python to read it with.
+        MissingDependencyError: there is no Python interpreter to run the process.
     """
     with reading(path):
         process = _Process(path, path.stat().st_size if content is None else len(content))
@@ -105,19 +105,21 @@ def opened(path: Path, content: bytes | None, limit: int) -> Iterator[Hdf5]:
 
 
 def _scratch() -> IO[bytes]:
-    """A file for what a process says of errors: it may say much, and no one reads it meanwhile."""
+    """A file for a process's error output, which may be long and is not read while it runs."""
     try:
         return tempfile.TemporaryFile()
-    except OSError:  # the whole system is read-only, which is no reason not to read
+    except OSError:  # a read-only system should still be able to read files
         return Path(os.devnull).open("r+b")
 
 
 class _Process:
-    """What reads the file, and what became of it."""
+    """The process that reads the file."""
 
     def __init__(self, path: Path, size: int) -> None:
         if getattr(sys, "frozen", False) or not sys.executable:
-            raise MissingDependencyError(f"{path}: HDF5 is read in a process of its own, and there is no Python for it")
+            raise MissingDependencyError(
+                f"{path}: HDF5 is read in a separate process, and there is no Python to run it"
+            )
         self.path, self.seconds = path, _SECONDS + size // _BYTES_A_SECOND
         self._errors = _scratch()
         try:
@@ -126,7 +128,7 @@ class _Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # which would take memory for each processor
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # more threads would take memory for each core
             )
         except OSError as error:
             self._errors.close()
@@ -148,7 +150,7 @@ class _Process:
             self._send(content)
 
     def ask(self, order: Mapping[str, Any], room: memoryview | None) -> Mapping[str, Any]:
-        """Give an order, and return the answer; the bytes behind it fill the room."""
+        """Send a request, and return the answer; its payload fills ``room``."""
         self._send(json.dumps(order).encode() + b"\n")
         line = self._answers.readline(_LONGEST_ANSWER)
         if not line.endswith(b"\n"):
@@ -161,7 +163,7 @@ class _Process:
         return answer
 
     def _send(self, content: bytes) -> None:
-        with suppress(OSError):  # it has ended, as its answer tells, which does not come
+        with suppress(OSError):  # the process has ended; the missing answer will show it
             self._orders.write(content)
             self._orders.flush()
 
@@ -170,14 +172,14 @@ class _Process:
         self._child.kill()
 
     def _refuse(self, *, too_long: bool) -> NoReturn:
-        """Say why there is no answer."""
+        """Raise the error that explains the missing answer."""
         if too_long:
-            raise FileFormatError(f"{self.path} holds more groups and datasets than files of Keras do")
+            raise FileFormatError(f"{self.path} has more groups and datasets than Keras files have")
         self._close()
         try:
             code = self._child.wait(timeout=_SECONDS)
-        except subprocess.TimeoutExpired:  # it is well, and has said something else than it was asked
-            raise FileFormatError(f"{self.path} is not read: the process that reads HDF5 gives no answer") from None
+        except subprocess.TimeoutExpired:  # it is still running, but did not answer properly
+            raise FileFormatError(f"{self.path} was not read: the process that reads HDF5 does not answer") from None
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
         if self._is_late or name == "SIGXCPU":
             raise FileFormatError(f"{self.path} takes more than {self.seconds} seconds to read, or is damaged")
@@ -196,5 +198,5 @@ class _Process:
 
     def _close(self) -> None:
         for stream in (self._orders, self._answers):
-            with suppress(OSError):  # what could not be sent
+            with suppress(OSError):  # unsent data
                 stream.close()

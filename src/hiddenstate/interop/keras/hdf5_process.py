@@ -1,7 +1,7 @@
 """Reads an HDF5 file for another process: a file that crashes the HDF5 library, or keeps it busy, ends this one.
 
-It is run as a program, by its path. It imports nothing of hiddenstate, for torch takes seconds to load. Orders come in,
-and answers go out, as lines of JSON; behind an answer come the bytes that it announces.
+It is run as a script, by path. It imports nothing from hiddenstate, because torch takes seconds to load. Requests and
+answers are lines of JSON; an answer is followed by the payload that it announces.
 """
 
 import io
@@ -14,9 +14,9 @@ from typing import Any
 
 
 def main() -> None:
-    """Carry out orders until there are no more, or one fails."""
+    """Serve requests until there are no more, or one fails."""
     orders, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what the library prints is no answer
+    os.dup2(2, 1)  # keep the library's own output out of the answers
     begin = json.loads(orders.readline())
     sys.path[:] = begin["sys_path"]
     import h5py
@@ -28,15 +28,15 @@ def main() -> None:
         with h5py.File(content, "r") as file:
             for order in orders:
                 _say(answers, *answer(file, json.loads(order)))
-    except Exception as error:  # whatever a damaged file makes the library raise
+    except Exception as error:  # a damaged file can make the library raise anything
         _say(answers, {"error": f"{error} ({type(error).__name__})"})
 
 
 def answer(file: Any, order: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-    """Carry out one order: ``list`` a group, with some texts of each object; or ``read`` a dataset.
+    """Serve one request: ``list`` a group, with some attributes of each object, or ``read`` a dataset.
 
     Returns:
-        the answer, and an array of the bytes behind it, or None.
+        The answer, and its payload as an array, or None.
     """
     if "list" in order:
         found: dict[str, Any] = {"": file[order["list"]]}
@@ -49,12 +49,12 @@ def answer(file: Any, order: dict[str, Any]) -> tuple[dict[str, Any], Any]:
 
 
 def _said(item: Any, order: dict[str, Any]) -> dict[str, Any]:
-    """What there is to say of a group or a dataset."""
+    """Describe a group or a dataset."""
     texts = {name: _text(item.attrs, name, order["longest"]) for name in order["texts"] if name in item.attrs}
-    shape = getattr(item, "shape", None)  # of a group, and of a dataset that is none, there is none
+    shape = getattr(item, "shape", None)  # None for groups and null datasets
     if shape is None:
         return {"name": item.name, "texts": texts}
-    dtype = "|O"  # whatever is no number to NumPy
+    dtype = "|O"  # any type that is not numeric in NumPy
     with suppress(TypeError):
         dtype = item.dtype.str
     elsewhere = bool(item.external or item.is_virtual)
@@ -62,8 +62,8 @@ def _said(item: Any, order: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text(attributes: Any, name: str, longest: int) -> str:
-    """A text that an object has, "" for what is none."""
-    size = attributes.get_id(name).get_storage_size()  # of some texts only that of where they lie
+    """A string attribute of an object; "" if it is not a string."""
+    size = attributes.get_id(name).get_storage_size()  # for variable-length strings, only the size of the reference
     value = attributes[name] if size <= longest else b""
     size = max(size, len(value) if isinstance(value, (bytes, str)) else 0)
     if size > longest:
@@ -79,7 +79,7 @@ def _say(answers: Any, head: dict[str, Any], array: Any = None) -> None:
 
 
 def _limit(memory: int, seconds: int) -> None:
-    """Take no more memory than so much beyond what there is now, and no more time of a processor."""
+    """Limit the additional memory and the CPU time of this process."""
     try:
         import resource
     except ImportError:  # not on Windows
@@ -87,7 +87,7 @@ def _limit(memory: int, seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     held = Path("/proc/self/statm")
-    if held.exists():  # elsewhere the system does not tell, nor keep to such a limit
+    if held.exists():  # other systems neither report memory this way nor enforce the limit
         most = int(held.read_text().split()[0]) * resource.getpagesize() + memory
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))

@@ -1,4 +1,4 @@
-"""LSTMs in Keras's files and layers."""
+"""Imports LSTMs from Keras files and layers."""
 
 import re
 from collections import Counter
@@ -28,7 +28,7 @@ from hiddenstate.interop.layouts import KERAS, to_weights
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.names import GATES
 
-# What a version of Keras that took another recurrent activation by default, or may have, writes into a file.
+# The versions in files of Keras whose default recurrent activation was, or may have been, a different one.
 _HARD_SIGMOID = re.compile(r"1\.|2\.[0-2]\b")
 _CELL = re.compile(r"cell|lstm_cell(_\d+)?")
 _FORWARD, _BACKWARD = KERAS.directions or ("", "")
@@ -45,30 +45,30 @@ def from_keras(
     recurrent_activation: str | None = None,
     flipped: bool = False,
 ) -> LSTM:
-    """Make an LSTM of the weights of an LSTM layer of Keras: out of a file, a layer, or its arrays.
+    """Make an LSTM from the weights of a Keras LSTM layer: from a file, a layer, or its arrays.
 
-    Files are read without Keras, and no code in them is run. A layer, a Bidirectional of one, an RNN of LSTMCells (each
-    cell by itself) become a one-layer LSTM with ``batch_first=True``, as Keras's input is ``[N, T, C]``. Values are
-    copied as they are; Keras's one bias is our ``b_ih``, and ``b_hh`` is zero. What Keras does in training alone
-    (``dropout``, ``recurrent_dropout``) is not taken over.
+    Files are read without Keras, and no code in them is run. A layer, a Bidirectional around one, or each cell of an
+    RNN of LSTMCells becomes a one-layer LSTM with ``batch_first=True``, since Keras's input is ``[N, T, C]``. Values
+    are copied unchanged; Keras's only bias becomes our ``b_ih``, and ``b_hh`` is zero. Options that only affect
+    training (``dropout``, ``recurrent_dropout``) are ignored.
 
     Args:
         source: the path of a ``.keras`` or ``.h5`` file, of a whole model or of its weights; or a layer; or the list
             of arrays that its ``get_weights()`` gives (kernel, recurrent kernel, maybe a bias; both directions').
-        name: which layer, where there are several: its name, with those of the models around it (``"encoder/lstm"``).
-        recurrent_activation: ``"sigmoid"`` says that the layer has that one, where a file of weights alone does not:
-            it is taken to be so by default, but for files of Keras before 2.3, whose default was ``hard_sigmoid``.
-        flipped: also take a layer with ``go_backwards=True``, as an LSTM that reads forward: give it the flipped
+        name: the layer, if there are several: its name, with the names of the models around it (``"encoder/lstm"``).
+        recurrent_activation: ``"sigmoid"`` asserts that the layer uses it, for files with only weights. It is assumed
+            by default, except for files of Keras before 2.3, whose default was ``hard_sigmoid``.
+        flipped: also accept a layer with ``go_backwards=True``, as an LSTM that reads forward: give it the flipped
             sequence, ``x.flip(1)``.
 
     Raises:
-        NameUnknownError: there is no LSTM, none of this name, or its weights are missing.
-        ArgumentError: there are several (the message lists them), or the layer is set to something that an `LSTM` has
-            not: other activations, another way to merge directions, reading in reverse alone.
-        ShapeError, RankError, DtypeError: its arrays do not fit together.
+        NameUnknownError: there is no LSTM, or none with this name, or its weights are missing.
+        ArgumentError: there are several (the message lists them), or the layer has a setting that an `LSTM` lacks:
+            other activations, another merge mode, or reading only in reverse.
+        ShapeError, RankError, DtypeError: the layer's arrays do not match each other.
         FileFormatError: the file is damaged or of another kind.
-        FileNotFoundError, IsADirectoryError: there is no such file.
-        MissingDependencyError: a file is given, and h5py is not installed.
+        FileNotFoundError, IsADirectoryError: the file does not exist, or is a folder.
+        MissingDependencyError: the source is a file, and h5py is not installed.
 
     >>> import numpy as np
     >>> from_keras([np.zeros((4, 12)), np.zeros((3, 12)), np.zeros(12)])
@@ -80,14 +80,14 @@ def from_keras(
 
 
 def in_keras(source: str | Path | Any, *, recurrent_activation: str | None = None, flipped: bool = False) -> Found:
-    """List the LSTMs in a file or layer of Keras; see `from_keras`."""
+    """List the LSTMs in a Keras file or layer; see `from_keras`."""
     if recurrent_activation not in (None, "sigmoid"):
-        raise ArgumentError(f"recurrent_activation={recurrent_activation!r}: an hs.LSTM has sigmoid, and no other")
+        raise ArgumentError(f"recurrent_activation={recurrent_activation!r}: an hs.LSTM always uses sigmoid")
     if isinstance(source, (str, Path)):
         return _in_file(source, recurrent_activation, flipped)
     if not hasattr(source, "get_weights") or not hasattr(source, "get_config"):
         raise ArgumentTypeError(
-            f"expected the path of a file, a layer of Keras or a list of its arrays, got {type(source).__name__}"
+            f"expected the path of a file, a Keras layer or a list of its arrays, got {type(source).__name__}"
         )
     kind, where = type(source).__name__, f"this {type(source).__name__}"
     entry = read_layer(kind, source.get_config())
@@ -98,7 +98,7 @@ def in_keras(source: str | Path | Any, *, recurrent_activation: str | None = Non
 
 def _in_file(path: str | Path, recurrent_activation: str | None, flipped: bool) -> Found:
     if find_spec("h5py") is None:
-        raise MissingDependencyError("files of Keras need h5py: pip install 'hiddenstate[keras]'")
+        raise MissingDependencyError("Keras files need h5py: pip install 'hiddenstate[keras]'")
     file = read_keras(path)
     with reading(path):
         entries = _entries(path, file.config) if file.config is not None else []
@@ -112,7 +112,7 @@ def _entries(path: str | Path, config: Mapping[str, Any]) -> list[Entry]:
     try:
         entries = recurrent_layers(config)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise FileFormatError(f"{path}: its configuration is not one that Keras writes ({error!r})") from error
+        raise FileFormatError(f"{path}: its configuration was not written by Keras ({error!r})") from error
     if len(entries) > _MOST_ENTRIES:
         raise FileFormatError(f"{path}: it names {len(entries):,} recurrent layers, over {_MOST_ENTRIES:,}")
     return entries
@@ -120,7 +120,7 @@ def _entries(path: str | Path, config: Mapping[str, Any]) -> list[Entry]:
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer that was found: its settings, where they are known, and the arrays of its directions."""
+    """A layer that was found: its settings, if known, and the arrays of its directions."""
 
     name: str
     entry: Entry | None
@@ -191,7 +191,7 @@ def _looks_like_one(arrays: Arrays) -> bool:
 
 
 def _split(arrays: Sequence[Any]) -> list[Arrays]:
-    """The arrays of each direction, of a list as ``get_weights()`` gives it."""
+    """Split the list from ``get_weights()`` into the arrays of each direction."""
     count = {2: 2, 3: 3, 4: 2, 6: 3}.get(len(arrays))
     if count is None:
         raise ArgumentError(f"expected 2 or 3 arrays of an LSTM layer, or 4 or 6 of a Bidirectional, got {len(arrays)}")
@@ -211,7 +211,7 @@ def _build(layer: _Layer, flipped: bool, doubted: str = "") -> LSTM:
     elif doubted:
         raise ArgumentError(
             f"Keras {doubted} wrote these weights of {layer.name!r}, and its default recurrent_activation was, or may "
-            "have been, hard_sigmoid, which an hs.LSTM has not. If it is sigmoid, say recurrent_activation='sigmoid'"
+            "have been, hard_sigmoid, which an hs.LSTM lacks. If it is sigmoid, pass recurrent_activation='sigmoid'"
         )
     return _lstm(layer.cells, batch_first=layer.entry is None or not layer.entry.time_first)
 

@@ -1,4 +1,4 @@
-"""The texts of an HDF5 file, looked at before the HDF5 library does: it loops for ever on some, and crashes on others.
+"""Checks an HDF5 file's strings before the HDF5 library reads them: it loops forever on some and crashes on others.
 
 The format: https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html, "Global Heap", "The Datatype Message".
 """
@@ -11,11 +11,11 @@ from hiddenstate.errors import FileFormatError
 
 _SIGNATURE, _HEAP = b"\x89HDF\r\n\x1a\n", b"GCOL\x01"
 _HEADER, _OBJECT = 16, 16  # bytes
-_LENGTH = 8  # bytes of a length: the only ones that files of Keras have
+_LENGTH = 8  # bytes of a length, always 8 in Keras files
 
 
-# The type of texts of any length: version and class 9; what it is, of which the library knows 0 and 1; two more bytes;
-# its size, 16; and the type of what it is made of, single bytes.
+# The type of variable-length strings: version and class 9; the kind, which must be 0 or 1; two more bytes; the size,
+# # 16; and the element type, single bytes.
 _UNKNOWN_TYPE = re.compile(
     b"[\x19\x29\x39\x49]["
     + re.escape(bytes(byte for byte in range(256) if byte % 16 > 1))
@@ -25,36 +25,36 @@ _UNKNOWN_TYPE = re.compile(
 
 
 def find_hdf5_start(content: bytes | mmap) -> int | None:
-    """Return where HDF5 begins in a file, None in one of another kind."""
+    """Return the offset of HDF5 in a file; None for other files."""
     return next((at for at in _places(len(content)) if content[at : at + 8] == _SIGNATURE), None)
 
 
 def check_texts(content: bytes | mmap) -> None:
-    """Refuse heaps of texts that have no end, and types of texts that are none.
+    """Refuse string heaps without an end, and invalid string types.
 
     Raises:
-        FileFormatError: there is one.
+        FileFormatError: the file has one.
     """
     if _UNKNOWN_TYPE.search(content):
-        raise FileFormatError("is damaged: the type of a text is none that there is")
+        raise FileFormatError("is damaged: the type of a string is invalid")
     start = find_hdf5_start(content)
     if start is None:
-        return  # which the library says
+        return  # the library reports that itself
     version = content[start + 8 : start + 9]
     place = start + (14 if version < b"\x02" else 10)
     if content[place : place + 1] != bytes([_LENGTH]):
-        raise FileFormatError(f"its lengths are not of {_LENGTH} bytes, as in files of Keras")
+        raise FileFormatError(f"its lengths do not have {_LENGTH} bytes, as in Keras files")
     left = len(content) // _OBJECT
     at = content.find(_HEAP, 0)
     while at >= 0:
         left -= _objects(content, at)
         if left < 0:
-            raise FileFormatError("is damaged: its heaps of texts lie over each other")
+            raise FileFormatError("is damaged: its string heaps overlap")
         at = content.find(_HEAP, at + 1)
 
 
 def _places(size: int) -> Iterator[int]:
-    """Where an HDF5 file may begin in a file: at 0, 512, 1024, 2048, and so on."""
+    """The offsets at which HDF5 may start in a file: 0, 512, 1024, 2048, and so on."""
     place = 0
     while place < size:
         yield place
@@ -62,16 +62,16 @@ def _places(size: int) -> Iterator[int]:
 
 
 def _objects(content: bytes | mmap, at: int) -> int:
-    """Count what is in a heap."""
+    """Count the objects in a heap."""
     end, count = at + int.from_bytes(content[at + 8 : at + 16], "little"), 0
     at += _HEADER
     while at + _OBJECT <= min(end, len(content)):
         number = int.from_bytes(content[at : at + 2], "little")
         size = int.from_bytes(content[at + 8 : at + 16], "little")
-        if number == 0 and size < _OBJECT:  # what is free, with its own header
-            raise FileFormatError("is damaged: free space in its heap of texts has no size")
+        if number == 0 and size < _OBJECT:  # free space, with its own header
+            raise FileFormatError("is damaged: free space in its string heap has no size")
         at += size if number == 0 else _OBJECT + -(-size // 8) * 8
-        if at > end:  # such sizes overflow in the library, which then reads the same object again
-            raise FileFormatError("is damaged: a text in its heap of texts is longer than the heap")
+        if at > end:  # such sizes overflow in the library, which then reads the same object again and again
+            raise FileFormatError("is damaged: a string in its string heap is longer than the heap")
         count += 1
     return count

@@ -1,4 +1,4 @@
-"""Which form of a model is exported: its LSTMs converted, and batch and time open, as far as each is possible."""
+"""Chooses the form of a model to export: with converted LSTMs and dynamic batch and time, as far as possible."""
 
 import inspect
 import warnings
@@ -17,25 +17,25 @@ OPEN_AXES = 2  # batch and time, in either order
 
 
 class Attempt(NamedTuple):
-    """A module to export, and the call that it is exported with."""
+    """A module to export, and the example call."""
 
     module: nn.Module
     given: Given
 
 
 def write_first(module: nn.Module, given: Given, write: Callable[[Attempt], Any]) -> None:
-    """Write the best form of a model that can be written.
+    """Write the best form of a model that can be exported.
 
-    First its LSTMs are converted, and batch and time left open if ``given`` says nothing about sizes. If that fails,
-    the model is written as it is; without open sizes unless ``given`` names some.
+    The first attempt converts its LSTMs, and makes batch and time dynamic unless ``given`` specifies sizes. If that
+    fails, the model is exported unchanged, with only the dynamic sizes that ``given`` names.
 
     Args:
         module: the model.
-        given: the call that it is exported with.
+        given: the example call.
         write: exports and writes an attempt; returns the ``onnx.ModelProto``.
 
     Raises:
-        ExportError, ArgumentError: no form can be written: the reason why the first one can't.
+        ExportError, ArgumentError: no form can be exported; the message gives the reason for the first one.
     """
     converted, left = _converted(module)
     shapes = given.dynamic_shapes if given.dynamic_shapes is not None else _open_shapes(module, given)
@@ -50,7 +50,7 @@ def write_first(module: nn.Module, given: Given, write: Callable[[Attempt], Any]
 
 
 def _write_plain(plain: Attempt, write: Callable[[Attempt], Any], reason: Exception) -> None:
-    """Write the model as it is, or raise the reason why its better form was not written."""
+    """Export the model unchanged, or raise the reason why its better form failed."""
     try:
         write(plain)
     except (ExportError, ArgumentError):
@@ -60,7 +60,7 @@ def _write_plain(plain: Attempt, write: Callable[[Attempt], Any], reason: Except
 
 
 def _converted(module: nn.Module) -> tuple[nn.Module, str]:
-    """Return a copy whose LSTMs are ours, and a sentence about those that are not; the module itself if it has none."""
+    """Return a copy with converted LSTMs and a sentence about the others; the module itself if there are none."""
     theirs = [path for path, part in module.named_modules() if isinstance(part, nn.LSTM)]
     if not theirs:
         return module, ""
@@ -80,10 +80,10 @@ def _hint(reasons: str) -> str:
 
 
 def _open_shapes(module: nn.Module, given: Given) -> Mapping[str, Any] | None:
-    """Let torch open the first axes of every tensor, where the model allows it."""
+    """Make the first axes of every tensor dynamic, as far as the model allows."""
     try:
         arguments = inspect.signature(module.forward).bind(*given.args, **given.kwargs).arguments
-    except (TypeError, ValueError):  # no arguments of this module, or none that can be known: torch says so
+    except (TypeError, ValueError):  # the arguments do not match the module's signature; torch reports that itself
         return None
     shapes: Mapping[str, Any] = pytree.tree_map(_open_axes, dict(arguments))
     return shapes
@@ -94,9 +94,9 @@ def _open_axes(leaf: object) -> dict[int, Any] | None:
 
 
 def _warn_of_ones(model: Any, given: Given) -> None:
-    """Warn of what stays fixed because the example has size 1 there, which torch.export takes for a constant.
+    """Warn about axes that stay fixed because the example has size 1, which torch.export treats as a constant.
 
-    Only the first input is looked at: in others, such as states, an axis of size 1 is often neither batch nor time.
+    Only the first input is checked: in others, such as states, an axis of size 1 is often neither batch nor time.
     """
     if given.dynamic_shapes is not None or not model.graph.input:
         return

@@ -1,4 +1,4 @@
-"""A file run in onnxruntime, and held to the numbers that it should give."""
+"""Runs a file in onnxruntime, and compares its outputs with the expected ones."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ExportError
 
 INFINITE = float("inf")
-ERRORS_ONLY = 4  # onnxruntime's levels of what it prints: fatal errors alone, since an error is raised as well
+ERRORS_ONLY = 4  # onnxruntime's log level for fatal errors only, because other errors are raised anyway
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Inputs of a model by name, and the outputs that it should give, in its order; what is special about them."""
+    """A model's inputs by name, its expected outputs in order, and a description of the run."""
 
     inputs: Mapping[str, Tensor]
     outputs: list[Tensor]
@@ -25,7 +25,7 @@ class Run:
 
 
 def runtime() -> Any:
-    """The package onnxruntime.
+    """Import onnxruntime.
 
     Raises:
         MissingDependencyError: it is not installed.
@@ -34,10 +34,10 @@ def runtime() -> Any:
 
 
 def check_file(path: Path, runs: Iterable[Run], tolerance: float) -> None:
-    """Run a file, and refuse it when any output is further off than ``tolerance``, a share of the largest value.
+    """Run a file, and refuse it if an output differs by more than ``tolerance`` times the largest value.
 
     Raises:
-        ExportError: which output differs, by how much, on which inputs; or onnxruntime's own words.
+        ExportError: an output differs (the message says which, by how much, on which inputs), or onnxruntime fails.
     """
     session = _session(path)
     declared = session.get_outputs()
@@ -59,7 +59,7 @@ def _session(path: Path) -> Any:
     options.intra_op_num_threads = torch.get_num_threads()
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors have no base of their own
+    except Exception as error:  # onnxruntime's errors have no common base class
         raise ExportError(f"onnxruntime does not load the file: {error}") from error
 
 
@@ -85,7 +85,7 @@ def _compare(got: Tensor, want: Tensor, tolerance: float, what: str) -> None:
 
 
 def _compare_shape(declared: Sequence[int | str | None], got: Tensor, what: str) -> None:
-    """Refuse a file that declares sizes which its output does not have; a size that has a name may be any."""
+    """Refuse a file whose output does not have the declared sizes; named sizes may have any value."""
     fits = len(declared) == got.dim() and all(
         size == have for size, have in zip(declared, got.shape, strict=True) if isinstance(size, int)
     )
@@ -94,7 +94,7 @@ def _compare_shape(declared: Sequence[int | str | None], got: Tensor, what: str)
 
 
 def _gap(got: Tensor, want: Tensor) -> tuple[float, float]:
-    """The largest difference, and the largest value (at least 1). What is not finite must be the same in both."""
+    """The largest difference, and the largest value (at least 1). Values that are not finite must be equal in both."""
     if not want.numel():
         return 0.0, 1.0
     a, b = got.double(), want.double()

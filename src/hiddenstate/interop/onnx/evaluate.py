@@ -1,7 +1,7 @@
-"""Constants computed by nodes of an ONNX graph, with onnx's reference: one node after another, each within bounds.
+"""Computes constants in an ONNX graph with onnx's reference evaluator, one node at a time and within bounds.
 
-What a node gives is known before it runs, from the shapes of what it reads (and the values of the few numbers there,
-such as a shape). So a node that makes too much is refused, and not run.
+The size of a node's output is known before it runs, from the shapes of its inputs (and the values of small ones, such
+as a shape). So a node whose output would be too large is refused without running it.
 """
 
 import math
@@ -18,11 +18,11 @@ from hiddenstate.errors import ArgumentError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-# Numbers that all nodes together may make: so many, or so many times as many as there were to begin with.
+# The most numbers that all nodes together may produce: a fixed number, or a multiple of the initial ones.
 _MOST, _EXPANSION = 1 << 26, 32
-_VALUES = 1024  # numbers whose values, and not just whose shape, may say what shape comes out
-# What weights are put in order, cut, joined, unpacked and rescaled with. Each takes about as long as what it makes is
-# large, and has the shape that onnx infers.
+_VALUES = 1024  # inputs up to this size are passed by value to shape inference, larger ones only by shape
+# Operators that reorder, slice, join, unpack and rescale weights. Each takes time proportional to the size of its
+# # output, whose shape onnx infers.
 _WORDS = """
     Abs Add And ArgMax ArgMin Cast CastLike Ceil Clip Concat Constant ConstantOfShape Cos CumSum DequantizeLinear
     Div Dropout Equal Erf Exp Expand EyeLike Flatten Floor Gather GatherElements GatherND Greater GreaterOrEqual
@@ -32,16 +32,16 @@ _WORDS = """
     Transpose Trilu Unsqueeze Where Xor
 """
 _OPERATORS = frozenset(_WORDS.split())
-# These take as long as their products: rows times columns times what is summed over.
+# Matrix products take rows times columns times the summed dimension.
 _PRODUCTS = frozenset({"MatMul", "Gemm"})
 _MOST_PRODUCTS = 1 << 34
 
 
 def evaluate(model: ModelProto, name: str, nodes: Iterable[NodeProto], feeds: Mapping[str, Array]) -> Array:
-    """Run nodes on values, and give one of the values that they make.
+    """Run nodes on values, and return one of the values that they compute.
 
     Raises:
-        ArgumentError: a node makes too much, is none that weights are computed with, or can't be run.
+        ArgumentError: a node's output is too large, its operator is not supported for weights, or it can't be run.
     """
     values = dict(feeds)
     left = max(_MOST, _EXPANSION * sum(value.size for value in feeds.values()))
@@ -60,7 +60,7 @@ def evaluate(model: ModelProto, name: str, nodes: Iterable[NodeProto], feeds: Ma
 
 
 def _size(model: ModelProto, node: NodeProto, values: Mapping[str, Array]) -> int:
-    """How many numbers a node will make."""
+    """How many numbers a node will compute."""
     if node.domain not in ("", "ai.onnx") or node.op_type not in _OPERATORS | _PRODUCTS:
         raise ArgumentError(f"weights are not computed with {node.op_type} here")
     part = _model(model, node, values)
@@ -79,7 +79,7 @@ def _numbers(made: TypeProto, operator: str) -> int:
 
 
 def _summed(product: NodeProto, left: Array) -> int:
-    """How many products each number that a product of matrices makes is the sum of."""
+    """The length of the summed dimension of a matrix product."""
     turned = any(attribute.name == "transA" and attribute.i for attribute in product.attribute)
     return left.shape[0 if turned else -1] if left.ndim else 1
 
@@ -96,7 +96,7 @@ def _run(model: ModelProto, node: NodeProto, values: Mapping[str, Array]) -> lis
 
 
 def _model(model: ModelProto, node: NodeProto, values: Mapping[str, Array]) -> ModelProto:
-    """A model of one node: what it reads as shapes, and where there are few numbers as values."""
+    """A model of one node, with small inputs as values and others as shapes."""
     inputs, initializers = [], []
     for name in dict.fromkeys(name for name in node.input if name):
         if name not in values:

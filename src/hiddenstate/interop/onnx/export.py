@@ -1,4 +1,4 @@
-"""LSTMs, and models around them, as files for other runtimes: ONNX, checked before the file is there."""
+"""Exports LSTMs and models with LSTMs to ONNX files, which are checked before they are kept."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,8 +22,8 @@ from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.tracing.traceable import find_recordable
 
-TOLERANCE = 1e-4  # sums of float32 in another order, through many steps; a gate in a wrong place is far off
-MOST_BYTES = 2**31 - 2**24  # of weights: an ONNX file is one message of less than 2 GiB
+TOLERANCE = 1e-4  # float32 sums in a different order over many steps stay below; a misplaced gate is far above
+MOST_BYTES = 2**31 - 2**24  # size of the weights: an ONNX file is one message of less than 2 GiB
 
 
 @overload
@@ -72,44 +72,45 @@ def export_onnx(
     check: bool = True,
     tolerance: float = TOLERANCE,
 ) -> None:
-    """Write an LSTM, or any model, as an ONNX file that was run and gave the module's numbers.
+    """Export an LSTM, or any model, to an ONNX file that is checked against the module's numbers.
 
-    The file is what the module is in eval mode: there is no dropout in it. It is run in onnxruntime before it is there,
-    on sequences and batches of several sizes; a file of other numbers is not written.
+    The file matches the module in eval mode, without dropout. Before it is kept, it is run in onnxruntime on sequences
+    and batches of several sizes; a file with different numbers is not written.
 
-    An LSTM becomes the standard's LSTM operator, once a layer, and takes any number of time steps T and rows N. As a
-    ``"sequence"`` it takes ``x`` (laid out as the module's input is), ``lengths [N]`` where asked for, ``h0`` and
-    ``c0 [L*D, N, H]``, and gives ``out``, ``h_n`` and ``c_n``: what a call takes and gives. As a ``"step"`` it takes
-    ``x [N, C]``, ``h`` and ``c [L, N, H]`` and gives ``out [N, H]``, ``h_n`` and ``c_n``, which the next step takes.
+    An LSTM becomes the standard LSTM operator, one per layer, and accepts any number of time steps T and rows N. A
+    ``"sequence"`` takes ``x`` (in the module's layout), optionally ``lengths [N]``, ``h0`` and ``c0 [L*D, N, H]``, and
+    returns ``out``, ``h_n`` and ``c_n``, like a call. A ``"step"`` takes ``x [N, C]``, ``h`` and ``c [L, N, H]``, and
+    returns ``out [N, H]``, ``h_n`` and ``c_n`` for the next step.
 
-    Any other model goes through ``torch.onnx.export``; LSTMs in it, ours and those of torch's that
-    `hiddenstate.convert` can convert, become the same operators. The file takes any batch size and any number of time
-    steps (the first two axes of each tensor) unless ``dynamic_shapes`` says otherwise; if the model does not allow
-    that, a warning says so.
+    Any other model is exported by ``torch.onnx.export``; its LSTMs (ours, and torch's if `hiddenstate.convert` can
+    convert them) also become these operators. The file accepts any batch size and number of time steps (the first two
+    axes of each tensor) unless ``dynamic_shapes`` specifies otherwise; a warning tells if the model does not allow
+    that.
 
     Args:
         module: an LSTM, ours or torch's, or a model.
         path: the file to write.
-        args: for a model, the arguments of a call of it.
-        kwargs: for a model, more of them, by name.
+        args: for a model, the positional arguments of an example call.
+        kwargs: for a model, the keyword arguments of the example call.
         form: for an LSTM, ``"sequence"`` or ``"step"``.
         lengths: for an LSTM, whether the file takes lengths of rows (int64, in any order, zero allowed).
-        states: for an LSTM, whether the state goes in and comes out; otherwise it begins at zero.
-        dynamic_shapes: for a model, the sizes to leave open, as ``torch.export.export`` takes them, with names; batch
-            and time when None, and none when ``{}``.
+        states: for an LSTM, whether the state is an input and output; otherwise it starts at zero.
+        dynamic_shapes: for a model, the dynamic sizes, as for ``torch.export.export``, with names; None for batch and
+            time, ``{}`` for none.
         input_names: for a model, names of the file's inputs.
         output_names: for a model, names of the file's outputs.
-        opset: version of ONNX's operators: 14 or later, 17 when None; for a model what torch takes, its own when None.
-        check: whether to run the file; False where onnxruntime is not there, or has not what is needed.
-        tolerance: largest difference allowed, as a share of the largest value (at least 1).
+        opset: version of ONNX's operators: 14 or later, by default 17; for a model, any that torch accepts, by default
+            torch's own.
+        check: whether to run the file; use False if onnxruntime is not installed or does not support it.
+        tolerance: the largest allowed difference, relative to the largest value (at least 1).
 
     Raises:
-        ArgumentError: what ONNX has no operator for (a projection, edits that hold, hooks, resets), arguments that
-            contradict each other, or weights over 2 GiB.
-        ArgumentTypeError: the module is none, or ``args`` no tuple.
-        DtypeError: an LSTM's weights are of another type than float32 (or float64, with ``check=False``), or the
-            memory of a weight was freed.
-        ExportError: the file gives other numbers, or does not run, or torch does not export the model.
+        ArgumentError: the module needs something that ONNX lacks (a projection, active edits, hooks, resets), the
+            arguments contradict each other, or the weights exceed 2 GiB.
+        ArgumentTypeError: the module is not a `torch.nn.Module`, or ``args`` is not a tuple.
+        DtypeError: an LSTM's weights are not float32 (or float64 with ``check=False``), or the memory of a weight was
+            freed.
+        ExportError: the file gives different numbers or does not run, or torch does not export the model.
         MissingDependencyError: onnx or onnxruntime (for a model also onnxscript) is not installed.
         FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
     """
@@ -145,7 +146,7 @@ def export_onnx(
 
 
 def _refuse_module(module: object) -> None:
-    """Refuse what is no module, and what would be lost or not fit, before any work."""
+    """Refuse anything that is not a module, and anything that would be lost or is too large, before any work."""
     if not isinstance(module, nn.Module):
         raise ArgumentTypeError(f"export_onnx takes a torch.nn.Module, got {type(module).__name__}")
     lstms = (part for part in map(find_recordable, module.modules()) if isinstance(part, LSTM))
@@ -168,7 +169,7 @@ def _refuse_options(options: Mapping[str, Any], defaults: Mapping[str, Any], rea
 
 
 def _refuse_lstm(lstm: LSTM, check: bool) -> None:
-    """Refuse an LSTM that the operator can't be, or that has what the file would not."""
+    """Refuse an LSTM that the operator can't represent."""
     if lstm._forward_pre_hooks or lstm._forward_hooks or type(lstm).forward is not LSTM.forward:
         raise ArgumentError(
             "this LSTM has hooks or a forward of its own, which a file would not have: make pruning or weight norm "
@@ -204,7 +205,7 @@ def _given(module: nn.Module, args: tuple[Any, ...] | None, kwargs: Mapping[str,
 
 
 def _write(path: str | Path, model: Any, runs: Iterator[Run] | None, tolerance: float) -> None:
-    """Write a model beside ``path``, run it there, and rename it."""
+    """Write a model to a temporary file next to ``path``, run it, and rename it."""
     onnx = optional_package("onnx", "onnx", "writing an ONNX file")
     with written_beside(path) as beside:
         beside.write_bytes(model.SerializeToString())

@@ -1,4 +1,4 @@
-"""A model's own functions: put in the place of their calls, once it is known how much that makes."""
+"""Inlines a model's functions, after checking how large the result would be."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from onnx.inliner import inline_local_functions
 from hiddenstate.errors import FileFormatError
 
 _MOST_NODES, _MOST_BYTES = 200_000, 1 << 28
-_DEEPEST = 100  # functions that call one another
+_DEEPEST = 100  # nested function calls
 
 Name = tuple[str, str, str]
 
@@ -21,10 +21,10 @@ class _Cost(NamedTuple):
 
 
 def without_functions(model: ModelProto) -> ModelProto:
-    """Return the model with the content of its functions in the place of their calls.
+    """Return the model with its functions inlined.
 
     Raises:
-        FileFormatError: that would be too much, or a function calls itself.
+        FileFormatError: the result would be too large, or a function calls itself.
     """
     if not model.functions:
         return model
@@ -39,7 +39,7 @@ def without_functions(model: ModelProto) -> ModelProto:
 
 
 def _costs(functions: dict[Name, FunctionProto]) -> dict[Name, _Cost]:
-    """What each function comes to, those first that call no other."""
+    """The cost of each function, leaf functions first."""
     costs: dict[Name, _Cost] = {}
     calls = {name: {_called(n) for n in _nodes(f.node)} & functions.keys() for name, f in functions.items()}
     while left := calls.keys() - costs.keys():
@@ -63,7 +63,7 @@ def _cost(nodes: Sequence[NodeProto], costs: dict[Name, _Cost]) -> _Cost:
 
 
 def _nodes(nodes: Sequence[NodeProto]) -> Iterator[NodeProto]:
-    """Yield nodes, and those inside of them."""
+    """Yield nodes, including those in subgraphs."""
     for node in nodes:
         yield node
         for attribute in node.attribute:

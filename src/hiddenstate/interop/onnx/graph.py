@@ -1,4 +1,4 @@
-"""Values in an ONNX graph: constants, what can be computed from constants, and what lies between two values."""
+"""Values in an ONNX graph: constants, values computed from constants, and the nodes between two values."""
 
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,22 +16,22 @@ _RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLi
 
 @dataclass(frozen=True, eq=False)
 class Scope:
-    """A graph's names, with those of the graphs around it, which it sees too."""
+    """A graph's names, including those of the graphs around it."""
 
     model: ModelProto
     nodes: Sequence[NodeProto]  # of this graph, in order
     constants: Mapping[str, TensorProto | Array]
     outputs: frozenset[str]  # of this graph
-    shapes: Mapping[str, tuple[int, ...]]  # where the graph says them, all in numbers
+    shapes: Mapping[str, tuple[int, ...]]  # if the graph gives them, with all sizes known
     around: "Scope | None" = None  # the graph that this one is inside of
-    place: int = 0  # the number of the node there
+    place: int = 0  # the index of the enclosing node in that graph
 
     def constant(self, name: str) -> Array:
-        """Return a value that does not depend on the graph's inputs, computed with onnx's reference if need be.
+        """Return a value that does not depend on the graph's inputs, computed with onnx's reference if necessary.
 
         Raises:
-            ArgumentError: it depends on them, or can't be computed.
-            FileFormatError: its data lies in another file, which was not read.
+            ArgumentError: the value depends on them, or can't be computed.
+            FileFormatError: its data is in another file, which was not read.
         """
         nodes, leaves = self.ancestors([name])
         unknown = sorted(leaf for leaf in leaves if leaf not in self.constants)
@@ -47,12 +47,12 @@ class Scope:
         """Run nodes on values, with onnx's reference.
 
         Raises:
-            ArgumentError: the reference can't, or they make more than weights have.
+            ArgumentError: the reference can't run them, or they compute more numbers than weights have.
         """
         return evaluate(self.model, name, nodes, feeds)
 
     def ancestors(self, names: Iterable[str], stop: Iterable[str] = ()) -> tuple[list[NodeProto], set[str]]:
-        """Find the nodes that compute some values, in order, and what these begin with: inputs, constants, ``stop``."""
+        """Find the nodes that compute some values, in order, and their sources: inputs, constants, ``stop``."""
         left, seen, leaves, stop = list(names), set[str](), set[str](), set(stop)
         found: dict[tuple[int, int], NodeProto] = {}
         while left:
@@ -78,7 +78,7 @@ class Scope:
         return self._consumers.get(name, ())
 
     def _maker(self, name: str) -> tuple[tuple[int, int], NodeProto] | None:
-        """The node that computes a value, and its place: how deep its graph is, and its number there."""
+        """The node that computes a value, and its position: the depth of its graph, and its index there."""
         scope, before = self, len(self.nodes)
         while True:
             place = scope._makers.get(name, before)

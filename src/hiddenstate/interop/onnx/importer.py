@@ -1,4 +1,4 @@
-"""LSTMs in ONNX models."""
+"""Imports LSTMs from ONNX models."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,34 +30,34 @@ def from_onnx(
     join: bool = True,
     flipped: bool = False,
 ) -> LSTM:
-    """Make an LSTM of the weights of an LSTM node in an ONNX model, or of several that are its layers.
+    """Make an LSTM from an LSTM node in an ONNX model, or from several nodes that are its layers.
 
-    Weights are initializers (in the model or in a file beside it), constants, or computed from these by other nodes,
-    which is done with onnx's reference. Values are copied as they are, in the operator's order of gates. The graph's
-    initial states are not taken over: give them to a call as ``hx``. Of what a node has and an LSTM has not (peepholes,
-    other activations, clipping, coupled gates) the error says the name.
+    Weights are initializers (in the model or in an external file), constants, or computed from these by other nodes,
+    which onnx's reference evaluates. Values are copied unchanged. The graph's initial states are ignored: pass them to
+    a call as ``hx``. If a node has a feature that an LSTM lacks (peepholes, other activations, clipping, coupled
+    gates), the error names it.
 
     Args:
         source: the model, or the path of its file.
-        name: which LSTM, where there are several: the name of its (first) node, or of that node's first output where it
-            has none.
-        inputs: arrays for inputs of the graph, where weights are among these.
-        join: make one LSTM of nodes that are plainly its layers: each reads what the one below gives, and nothing else
-            does. False: a one-layer LSTM of each node.
-        flipped: also take a node that reads only in reverse, as an LSTM that reads forward: give it the flipped
-            sequence, ``x.flip(0)``, and flip what comes out.
+        name: the LSTM, if there are several: the name of its (first) node, or of that node's first output if the node
+            has no name.
+        inputs: arrays for the graph's inputs, if weights are among them.
+        join: make one LSTM of nodes that are clearly its layers: each reads the output of the one below, and nothing
+            else does. False makes a one-layer LSTM of each node.
+        flipped: also accept a node that reads only in reverse, as an LSTM that reads forward: give it the flipped
+            sequence, ``x.flip(0)``, and flip its output.
 
     Returns:
-        The LSTM; batch first where the nodes say ``layout=1``. Its output ``[T, N, D*H]`` is the node's ``Y``
-        ``[T, D, N, H]`` with the directions side by side.
+        The LSTM, with ``batch_first=True`` if the nodes have ``layout=1``. Its output ``[T, N, D*H]`` is the node's
+        ``Y`` ``[T, D, N, H]`` with concatenated directions.
 
     Raises:
-        NameUnknownError: there is no LSTM, none of this name, or ``inputs`` names no input of the graph.
-        ArgumentError: there are several (the message lists them), a node has what an LSTM has not, or its weights are
-            computed at run time.
-        ShapeError, RankError, DtypeError: a node's arrays do not fit together.
-        FileFormatError: the file is no ONNX model, or is damaged, or data beside it is missing.
-        FileNotFoundError, IsADirectoryError: there is no such file.
+        NameUnknownError: there is no LSTM, or none with this name, or ``inputs`` names an unknown input.
+        ArgumentError: there are several (the message lists them), a node has a feature that an LSTM lacks, or its
+            weights are computed at run time.
+        ShapeError, RankError, DtypeError: a node's arrays do not match each other.
+        FileFormatError: the file is not an ONNX model, or is damaged, or its external data is missing.
+        FileNotFoundError, IsADirectoryError: the file does not exist, or is a folder.
         MissingDependencyError: onnx is not installed.
     """
     return in_onnx(source, inputs=inputs, join=join, flipped=flipped).one(name)

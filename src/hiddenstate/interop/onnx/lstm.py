@@ -1,7 +1,7 @@
-"""An LSTM as an ONNX model: the standard's LSTM operator, once a layer, with the weights inside.
+"""Builds an LSTM as an ONNX model: the standard LSTM operator, one per layer, with the weights inside.
 
-The operator stacks gates in an order of its own (`layouts.ONNX`), gives each layer's output as ``[T, D, N, H]``, and
-knows lengths of rows. Here is what it takes to make of it what a call of ours is.
+The operator has its own gate order (`layouts.ONNX`), returns each layer's output as ``[T, D, N, H]``, and supports
+row lengths. The nodes around it give the model the signature of our LSTM's call.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,12 +20,12 @@ from hiddenstate.interop.onnx.signature import Signature, Value
 from hiddenstate.structure.sizes import Sizes
 
 LEAST_OPSET = 14
-OPSET = 17  # of 2022, so that any runtime reads it
+OPSET = 17  # from 2022, so that every runtime supports it
 
 
 @dataclass
 class _Graph:
-    """A graph in the making. What makes a node gives back the name of the node's (first) output."""
+    """A graph under construction. Methods that add a node return the name of its (first) output."""
 
     onnx: Any
     nodes: list[Any] = field(default_factory=list)
@@ -43,7 +43,7 @@ class _Graph:
         return name
 
     def rename(self, names: Mapping[str, str]) -> None:
-        """Give values other names."""
+        """Rename values."""
         for node in self.nodes:
             for ends in (node.input, node.output):
                 ends[:] = [names.get(name, name) for name in ends]
@@ -58,7 +58,7 @@ def build_model(signature: Signature, weights: Sequence[Weights], opset: int = O
         opset: version of ONNX's operators.
 
     Raises:
-        ArgumentError: what ONNX's operator has not: a projection; or an opset that is not there.
+        ArgumentError: there is a projection, which ONNX's operator lacks, or the opset is not available.
         MissingDependencyError: onnx is not installed.
     """
     onnx = optional_package("onnx", "onnx", "writing an ONNX file")
@@ -79,7 +79,7 @@ def stacked(directions: Sequence[Weights]) -> dict[str, Tensor]:
     """One layer's inputs of the operator: ``W [D, 4H, C]``, ``R [D, 4H, H]`` and, with biases, ``B [D, 8H]``.
 
     Raises:
-        ArgumentError: there is a projection, which the operator has not.
+        ArgumentError: there is a projection, which the operator lacks.
     """
     each = [from_weights(direction, ONNX) for direction in directions]
     return {name: torch.stack([arrays[name] for arrays in each]) for name in each[0]}
@@ -91,7 +91,7 @@ def direction(sizes: Sizes) -> str:
 
 
 def _wrapped(onnx: Any, graph: Any, signature: Signature, opset: int) -> Any:
-    """The model around the graph, which says what it is and who made it."""
+    """Wrap the graph in a model, with a description and the producer's name."""
     imports = [onnx.helper.make_opsetid("", opset)]
     model = onnx.helper.make_model(
         graph,
@@ -122,7 +122,7 @@ def _steps(graph: _Graph, signature: Signature, weights: Sequence[Weights]) -> N
     lengths = ""
     if signature.lengths:
         lengths = graph.node("Cast", ["lengths"], "sequence_lens", to=graph.onnx.TensorProto.INT32)
-    joined = graph.constant("joined", [0, 0, sizes.directions * sizes.hidden_size])  # 0: as it was
+    joined = graph.constant("joined", [0, 0, sizes.directions * sizes.hidden_size])  # 0 keeps the size
     finals = []
     for layer, directions, state in _layers(graph, signature, weights):
         y, *final = _operator(graph, signature, layer, directions, [x, lengths, *state])
@@ -135,7 +135,7 @@ def _steps(graph: _Graph, signature: Signature, weights: Sequence[Weights]) -> N
 
 
 def _one_step(graph: _Graph, signature: Signature, weights: Sequence[Weights]) -> None:
-    """The nodes from ``x [N, C]`` to ``out [N, H]``: each layer reads, as its only step, the state of the one below."""
+    """The nodes from ``x [N, C]`` to ``out [N, H]``: each layer reads the new state of the one below as one step."""
     axis = graph.constant("time", [0])
     x = graph.node("Unsqueeze", ["x", axis], "x_by_step")
     finals = []
@@ -193,7 +193,7 @@ def _finish(graph: _Graph, signature: Signature, out: str, finals: Sequence[Sequ
             empty = graph.node("Unsqueeze", [empty, graph.constant("unit", [1])], "is_empty_row")
         for name, initial, parts in zip(("h_n", "c_n"), signature.initial, zip(*finals, strict=True), strict=True):
             value = graph.node("Concat", parts, f"{name}_joined", axis=0) if len(parts) > 1 else parts[0]
-            if empty:  # runtimes give zeros for a row of no steps, whose state is the one it came with
+            if empty:  # runtimes return zeros for a row of length 0, whose final state should be its initial one
                 value = graph.node("Where", [empty, initial, value], f"{name}_of_all")
             names[value] = name
     graph.rename(names)

@@ -1,4 +1,4 @@
-"""One LSTM node of an ONNX graph: its weights, and what it asks for that this library does not do.
+"""One LSTM node of an ONNX graph: its weights, and its features that this library does not support.
 
 The operator: https://onnx.ai/onnx/operators/onnx__LSTM.html
 """
@@ -18,16 +18,16 @@ from hiddenstate.interop.onnx.evaluate import Array
 from hiddenstate.interop.onnx.graph import Scope
 
 _INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
-_ACTIVATIONS = ("Sigmoid", "Tanh", "Tanh")  # of each direction: i, o and f; g; and what h is made of c with
-# Attributes that are looked at, and such as change nothing: the default activations have no alpha and beta.
+_ACTIVATIONS = ("Sigmoid", "Tanh", "Tanh")  # for each direction: of i, o and f; of g; of c in h
+# Known attributes, and those without effect: the default activations have no alpha and beta.
 _FREE = {"hidden_size", "direction", "layout", "activations", "activation_alpha", "activation_beta", "output_sequence"}
-# Operators that repeat or move a state, but leave zeros zero.
+# Operators that repeat or move a state, but keep zeros.
 _SPREADS = ("Expand", "Tile", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Gather", "Identity", "Cast")
 
 
 @dataclass(frozen=True)
 class LstmNode:
-    """An LSTM node, in the graph that it is part of."""
+    """An LSTM node and its graph."""
 
     name: str
     node: NodeProto
@@ -40,7 +40,7 @@ class LstmNode:
 
     @cached_property
     def attributes(self) -> dict[str, Any]:
-        """What it says of itself."""
+        """Its attributes."""
         return {attribute.name: helper.get_attribute_value(attribute) for attribute in self.node.attribute}
 
     @property
@@ -62,11 +62,11 @@ class LstmNode:
         """Return the weights of its directions. Values are copied.
 
         Args:
-            flipped: also take a node that reads only in reverse.
+            flipped: also accept a node that reads only in reverse.
 
         Raises:
-            ArgumentError: it has something that an `LSTM` has not, or its weights are computed at run time.
-            ShapeError, RankError, DtypeError: its arrays do not fit together.
+            ArgumentError: it has a feature that an `LSTM` lacks, or its weights are computed at run time.
+            ShapeError, RankError, DtypeError: its arrays do not match each other.
         """
         self._refuse(flipped)
         arrays = {role: self._array(role) for role in ONNX.names if role in self.inputs}
@@ -82,7 +82,7 @@ class LstmNode:
         return found
 
     def warn_of_initial_state(self) -> None:
-        """Warn if it begins with other states than zeros that lie in the graph: an `LSTM` has no states of its own."""
+        """Warn about nonzero initial states in the graph, since an `LSTM` does not store any."""
         states = [
             role for role in ("initial_h", "initial_c") if role in self.inputs and self._is_set(self.inputs[role])
         ]
@@ -90,7 +90,7 @@ class LstmNode:
             warnings.warn(
                 f"{self} begins with {' and '.join(states)} out of the graph, which are not zero: give them to each "
                 "call as hx, as an LSTM begins with zeros otherwise",
-                stacklevel=6,  # whoever called from_onnx
+                stacklevel=6,  # the caller of from_onnx
             )
 
     def __str__(self) -> str:
@@ -109,10 +109,10 @@ class LstmNode:
         return array
 
     def _is_set(self, name: str) -> bool:
-        """Whether a state is a constant, maybe spread over the batch, and not zero."""
+        """Whether a state is a nonzero constant, perhaps expanded over the batch."""
         seen = set[str]()
         while name not in self.scope.constants and name not in seen:
-            seen.add(name)  # what a damaged graph computes of itself has no beginning
+            seen.add(name)  # a damaged graph can have cycles
             node = self.scope.producer(name)
             if node is None or node.op_type not in _SPREADS or not node.input:
                 break
@@ -123,7 +123,7 @@ class LstmNode:
             return False  # it is given at run time
 
     def _refuse(self, flipped: bool) -> None:
-        """Refuse what would have other numbers."""
+        """Refuse features that would change the numbers."""
         missing = [role for role in ("W", "R") if role not in self.inputs]
         if missing:
             raise ArgumentError(f"{self} has no {' and no '.join(missing)}")

@@ -1,4 +1,4 @@
-"""Any module as an ONNX model, by ``torch.onnx.export``."""
+"""Exports any module to an ONNX model by ``torch.onnx.export``."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ REORDERING = ("Slice", "Concat", "Unsqueeze")
 
 
 class Given(NamedTuple):
-    """Arguments of a call of the module, and of the exporter."""
+    """The arguments of the module's example call, and of the exporter."""
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
@@ -29,7 +29,7 @@ class Given(NamedTuple):
         return [leaf for leaf in pytree.tree_leaves((self.args, dict(self.kwargs))) if isinstance(leaf, Tensor)]
 
     def call(self, module: nn.Module, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Call the module with other tensors in the place of those given, and give what becomes the model's outputs."""
+        """Call the module with other tensors in place of the example's, and return the model's outputs."""
         leaves, form = pytree.tree_flatten((self.args, dict(self.kwargs)))
         left = iter(tensors)
         filled = [next(left) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
@@ -38,18 +38,18 @@ class Given(NamedTuple):
 
 
 def export_program(module: nn.Module, given: Given, opset: int | None) -> Any:
-    """Export a module and give the ``onnx.ModelProto``.
+    """Export a module, and return the ``onnx.ModelProto``.
 
     Raises:
-        HiddenStateError: one of ours that an LSTM inside raised.
-        ExportError: what torch could not export.
+        HiddenStateError: an LSTM inside raised one of this library's errors.
+        ExportError: torch could not export the module.
         MissingDependencyError: onnx or onnxscript is not installed.
     """
     for package in ("onnx", "onnxscript"):
         optional_package(package, "onnx", "exporting a model to ONNX")
     try:
         with warnings.catch_warnings():
-            # torch's word to itself, and to those who name an axis twice: of two inputs, which is how it is done
+            # an internal warning of torch's about axes with equal names, which is how axes of two inputs are tied
             warnings.filterwarnings("ignore", category=FutureWarning)
             warnings.filterwarnings("ignore", "# The axis name", UserWarning)
             program = torch.onnx.export(
@@ -81,14 +81,14 @@ def export_program(module: nn.Module, given: Given, opset: int | None) -> Any:
 
 
 def _forget_sources(node: Any) -> None:
-    """Leave out where in the source a node came from, with its lines and this machine's paths."""
+    """Remove a node's source location, which has source lines and paths of this machine."""
     kept = [entry for entry in node.metadata_props if entry.key != "pkg.torch.onnx.stack_trace"]
     del node.metadata_props[:]
     node.metadata_props.extend(kept)
 
 
 def _fold_weights(model: Any) -> None:
-    """Put the weights into the operator's order once and for all, however large they are."""
+    """Fold the reordering of the weights into constants, whatever their size."""
     optimizer = optional_package("onnxscript.optimizer", "onnx", "exporting a model to ONNX")
     optimizer.fold_constants(
         model, output_size_limit=2**62, should_fold=lambda node: True if node.op_type in REORDERING else None

@@ -1,4 +1,4 @@
-"""The calls that check a file: inputs of several sizes, and what the module itself gives."""
+"""The calls that check a file: inputs of several sizes, with the module's own outputs."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -11,12 +11,12 @@ from hiddenstate.interop.onnx.check import Run
 from hiddenstate.interop.onnx.program import Given
 from hiddenstate.interop.onnx.signature import Signature, Value
 
-SIZES = ((1, 1), (5, 3), (12, 4))  # time steps and rows of the calls of an LSTM
-GROWTH = (0, 1, 2)  # of a model's open sizes: as given, larger, and larger again
+SIZES = ((1, 1), (5, 3), (12, 4))  # time steps and rows of an LSTM's calls
+GROWTH = (0, 1, 2)  # growth of a model's dynamic sizes: as given, larger, and larger again
 
 
 def runs_of_lstm(lstm: nn.Module, signature: Signature, like: Tensor) -> Iterator[Run]:
-    """Yield calls on random numbers of the type and on the device of ``like``, with what the LSTM gives."""
+    """Yield calls on random inputs with the type and device of ``like``, and the LSTM's outputs."""
     generator = torch.Generator().manual_seed(0)
     for T, N in SIZES:
         sizes = {signature.T: T, signature.N: N}
@@ -26,7 +26,7 @@ def runs_of_lstm(lstm: nn.Module, signature: Signature, like: Tensor) -> Iterato
 
 
 def _random(value: Value, sizes: Mapping[int | str, int], T: int, generator: torch.Generator) -> Tensor:
-    """Random numbers, or lengths: of several rows the first is whole and the last has no step."""
+    """Random numbers, or lengths: with several rows, the first is full and the last is empty."""
     shape = [int(sizes.get(dim, dim)) for dim in value.shape]
     if not value.whole:
         return torch.randn(shape, generator=generator)
@@ -37,7 +37,7 @@ def _random(value: Value, sizes: Mapping[int | str, int], T: int, generator: tor
 
 @torch.no_grad()
 def _of_lstm(lstm: nn.Module, signature: Signature, given: Mapping[str, Tensor]) -> list[Tensor]:
-    """What the LSTM gives, in the order of the signature's outputs."""
+    """The LSTM's outputs, in the order of the signature."""
     state = tuple(given[name] for name in signature.initial) if signature.states else None
     x, time = given["x"], 0
     if signature.form == "step":
@@ -49,13 +49,13 @@ def _of_lstm(lstm: nn.Module, signature: Signature, given: Mapping[str, Tensor])
 
 
 class _Axes(NamedTuple):
-    """The axes of a model's inputs that may be of any size: for each input, their names by number; their sizes."""
+    """The dynamic axes of a model's inputs: for each input, their names by index; and their sizes."""
 
     of_inputs: list[dict[int, str]]
     sizes: dict[str, int]
 
     def drawn(self, growth: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """For each axis, places along it to take: as many as there are, and more the more it grows."""
+        """For each axis, random indices along it: as many as its size, plus the growth."""
         return {
             axis: torch.randint(size, (size + growth * (3 + k),), generator=generator) if growth else torch.arange(size)
             for k, (axis, size) in enumerate(self.sizes.items())
@@ -63,13 +63,13 @@ class _Axes(NamedTuple):
 
 
 def runs_of_model(module: nn.Module, given: Given, model: Any) -> Iterator[Run]:
-    """Yield the call that was given, and two of larger sizes where the model leaves some open, with what comes out.
+    """Yield the example call, and two larger ones if the model has dynamic sizes, with the module's outputs.
 
-    The larger ones hold the values of the given one, drawn anew along the open axes: what goes together, such as a row
-    and its length, stays together.
+    The larger ones resample the example's values along the dynamic axes: values that belong together, such as a row
+    and its length, stay together.
 
     Raises:
-        ExportError: the module fails on sizes that the model leaves open.
+        ExportError: the module fails on sizes that the model declares dynamic.
     """
     tensors, inputs = given.tensors(), model.graph.input
     if len(tensors) != len(inputs):
@@ -78,7 +78,7 @@ def runs_of_model(module: nn.Module, given: Given, model: Any) -> Iterator[Run]:
             "check=False"
         )
     axes, generator = _axes(inputs, tensors), torch.Generator().manual_seed(0)
-    # An axis may be computed from another (2*T), which its name alone tells.
+    # An axis may be computed from another (2*T), which only its name shows.
     grows = axes.sizes and all(axis.isidentifier() for axis in axes.sizes)
     for growth in GROWTH if grows else GROWTH[:1]:
         drawn = axes.drawn(growth, generator)

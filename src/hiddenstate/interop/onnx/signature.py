@@ -1,4 +1,4 @@
-"""What the ONNX model of an LSTM takes and gives."""
+"""The inputs and outputs of an LSTM's ONNX model."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -10,19 +10,19 @@ Dim = int | str
 
 
 class Value(NamedTuple):
-    """An input or output of the model; a dimension that has a name may be of any size."""
+    """An input or output of the model; named dimensions may have any size."""
 
     name: str
     shape: list[Dim]
     meaning: str
-    whole: bool = False  # int64 and not the type of the weights
+    whole: bool = False  # int64 instead of the weights' type
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What a model takes and gives.
+    """The inputs and outputs of a model.
 
-    A ``"sequence"`` is what a call of the layer is: ``x [T, N, C]`` (``[N, T, C]`` with ``batch_first``), then
+    A ``"sequence"`` has the signature of the layer's call: ``x [T, N, C]`` (``[N, T, C]`` with ``batch_first``), then
     ``lengths [N]``, then ``h0`` and ``c0 [L*D, N, H]``, to ``out``, ``h_n`` and ``c_n``. A ``"step"`` reads one time
     step: ``x [N, C]``, ``h`` and ``c [L, N, H]``, to ``out [N, H]``, ``h_n`` and ``c_n``.
     """
@@ -31,12 +31,12 @@ class Signature:
     form: Form = "sequence"
     batch_first: bool = False
     lengths: bool = False
-    states: bool = True  # whether the state goes in and out; else it begins at zero
+    states: bool = True  # whether the state is an input and output; otherwise it starts at zero
     T: Dim = "T"
     N: Dim = "N"
 
     def inputs(self) -> list[Value]:
-        """What the model takes, in order."""
+        """The model's inputs, in order."""
         h, c = self.initial
         meaning = "zeros where a sequence begins, then what the step before gave"
         if self.form == "sequence":
@@ -48,7 +48,7 @@ class Signature:
         ]
 
     def outputs(self) -> list[Value]:
-        """What the model gives, in order."""
+        """The model's outputs, in order."""
         meaning = "state after this step: the next step's input"
         if self.form == "sequence":
             meaning = "state after each row's last step"
@@ -59,7 +59,7 @@ class Signature:
 
     @property
     def initial(self) -> tuple[str, str]:
-        """Names of the state that goes in."""
+        """The names of the initial state's inputs."""
         return ("h", "c") if self.form == "step" else ("h0", "c0")
 
     def _steps(self, name: str, features: int, meaning: str) -> Value:

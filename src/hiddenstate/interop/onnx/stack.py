@@ -1,4 +1,4 @@
-"""Which LSTM nodes of an ONNX graph are the layers of one LSTM."""
+"""Finds the LSTM nodes of an ONNX graph that are layers of one LSTM."""
 
 import math
 from collections.abc import Collection, Iterable, Iterator
@@ -10,24 +10,24 @@ from hiddenstate.interop.onnx.evaluate import Array
 from hiddenstate.interop.onnx.graph import Scope
 from hiddenstate.interop.onnx.node import LstmNode
 
-# Time steps and rows of the numbers that are sent from one node to the next, where the graph does not say them.
+# Time steps and rows of the random numbers sent from one node to the next, if the graph does not give sizes.
 _SIZES = ((3, 2), (2, 5))
-_MOST = 1 << 26  # of these numbers
+_MOST = 1 << 26  # the largest number of random samples
 
 
 def group_into_stacks(nodes: Iterable[LstmNode]) -> list[list[LstmNode]]:
-    """Group nodes into LSTMs: a node joins the one whose output it reads, if the graph shows it plainly.
+    """Group nodes into LSTMs: a node joins the one whose output it reads, if that is unambiguous.
 
-    Plainly: nothing else reads that output, both have the same units, directions, biases and layout, and what lies
-    between them only turns ``[T, D, N, H]`` into the ``[T, N, D*H]`` that the next layer of an LSTM reads. That is
-    found out by running it on random numbers.
+    Nothing else may read that output, both must have the same units, directions, biases and layout, and the nodes
+    between them must only turn ``[T, D, N, H]`` into the ``[T, N, D*H]`` that the next layer of an LSTM reads, which is
+    checked by running them on random numbers.
     """
     given = list(nodes)
     outs: dict[Scope, set[str]] = {}
     for node in given:
         outs.setdefault(node.scope, set()).add(_out(node))
     stacks: list[list[LstmNode]] = []
-    last: dict[tuple[Scope, str], list[LstmNode]] = {}  # the stacks, by what the last node of each gives
+    last: dict[tuple[Scope, str], list[LstmNode]] = {}  # the stacks, by the output of their last node
     for node in given:
         out = _read(node, outs[node.scope])
         stack = last.pop((node.scope, out), [])
@@ -44,7 +44,7 @@ def _out(node: LstmNode) -> str:
 
 
 def _read(node: LstmNode, outs: Collection[str]) -> str:
-    """The one output of an LSTM node, out of these, that a node reads with constants alone; else nothing."""
+    """The only one of these outputs that a node depends on, apart from constants; otherwise ""."""
     if "X" not in node.inputs:
         return ""
     _, leaves = node.scope.ancestors([node.inputs["X"]], stop=outs)
@@ -66,7 +66,7 @@ def _read_by_none_else(below: LstmNode, above: LstmNode, out: str) -> bool:
     """Whether nothing but the node above reads the output, or only its shape."""
     scope = above.scope
     between, _ = scope.ancestors([above.inputs["X"]], stop=[out])
-    values = {out}  # and what is made of it, of which others could read as well
+    values = {out}  # and values computed from it, which others could read, too
     for node in between:
         values.update(node.output if values & set(node.input) else ())
     outputs = [node.output[0] for node in (*between, above.node)]
@@ -89,7 +89,7 @@ def _only_joins(below: LstmNode, above: LstmNode, out: str) -> bool:
 
 
 def _samples(node: LstmNode, out: str) -> Iterator[Array]:
-    """Yield random outputs of a node, negative ones among them, of the sizes that the graph says, or of any."""
+    """Yield random outputs of a node, including negative ones, of the graph's sizes, or of default sizes."""
     H, D = node.attributes.get("hidden_size", 1), node.directions
     known = node.scope.shapes.get(out)
     shapes = [(N, T, D, H) if node.batch_first else (T, D, N, H) for T, N in _SIZES] if known is None else [known]

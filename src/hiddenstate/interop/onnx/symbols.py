@@ -1,6 +1,6 @@
-"""An LSTM while ``torch.onnx.export`` looks on: ONNX's own operator, once a layer, in place of a computation.
+"""Writes an LSTM's call during ``torch.onnx.export``: ONNX's own operator, one per layer, instead of a computation.
 
-Both exporters are served: the one that builds on ``torch.export``, and the older one that builds on TorchScript.
+Supports both exporters: the one based on ``torch.export``, and the older one based on TorchScript.
 """
 
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from hiddenstate.interop.onnx.lstm import direction, stacked
 
 
 class _Outputs(NamedTuple):
-    """The operator's: ``y [T, D, N, H]``, ``h`` and ``c [D, N, H]``."""
+    """The operator's outputs: ``y [T, D, N, H]``, ``h`` and ``c [D, N, H]``."""
 
     y: Tensor
     h: Tensor
@@ -24,10 +24,10 @@ class _Outputs(NamedTuple):
 
 
 def run(call: Call) -> Result:
-    """Write a call into the graph that is being exported. Sizes T and N stay open.
+    """Write a call into the graph being exported. Sizes T and N stay dynamic.
 
     Raises:
-        ArgumentError: what ONNX has no operator for, by name.
+        ArgumentError: the call needs something that ONNX lacks, which the message names.
     """
     _refuse(call)
     D = call.sizes.directions
@@ -53,7 +53,7 @@ def _operator(call: Call, here: slice, x: Tensor) -> _Outputs:
 
 
 def _side_by_side(y: Tensor, D: int) -> Tensor:
-    """Bring ``[T, D, N, H]`` into the form ``[T, N, D*H]``, without sizes, which would be nodes of their own."""
+    """Turn ``[T, D, N, H]`` into ``[T, N, D*H]`` without using sizes, which would add nodes."""
     sides = [y[:, side] for side in range(D)]
     return torch.cat(sides, dim=-1) if D > 1 else sides[0]
 
@@ -65,11 +65,11 @@ def _shapes(x: Tensor, recurrent: Tensor) -> list[list[Any]]:
 
 
 class _Symbol(torch.autograd.Function):
-    """The operator for the exporter that builds on TorchScript, which asks a function for its ``symbolic``."""
+    """The operator for the exporter based on TorchScript, which calls a function's ``symbolic``."""
 
     @staticmethod
     def forward(ctx: Any, attributes: dict[str, Any], *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Give outputs of the right shapes: a trace records what was called, not what came out."""
+        """Return outputs of the right shapes: a trace records calls, not values."""
         return tuple(inputs[0].new_zeros(shape) for shape in _shapes(inputs[0], inputs[2]))
 
     @staticmethod
@@ -81,20 +81,20 @@ class _Symbol(torch.autograd.Function):
 
 
 def _nothing(g: Any) -> Any:
-    """An input that is left out."""
+    """An omitted input."""
     node = g.op("prim::Constant")
     node.setType(torch._C.OptionalType.ofTensor())
     return node
 
 
 def _final(call: Call, initial: Tensor, layers: list[Tensor]) -> Tensor:
-    """Join the layers' final states; a row of no steps, for which runtimes give zeros, has its initial one."""
+    """Join the layers' final states; an empty row, for which runtimes return zeros, has its initial one."""
     value = torch.cat(layers)
     return value if call.lengths is None else torch.where((call.lengths == 0)[:, None], initial, value)
 
 
 def _refuse(call: Call) -> None:
-    """Refuse what would be lost or go wrong."""
+    """Refuse features that the export would lose or get wrong."""
     cures = {
         "edits": (bool(call.edits), "leave the block that they hold in"),
         "traces": (call.record is not None, "call the LSTM instead"),

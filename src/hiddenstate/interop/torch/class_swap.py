@@ -1,8 +1,8 @@
-"""One module made another class where it stands: torch's layers to ours and back.
+"""Changes a module's class in place: torch's layers to ours and back.
 
-The module stays the object that it is, so that whatever knows it or hangs on it is kept by nature: every path and
-attribute that leads to it, its parameters and buffers, hooks and their handles, its mode, parametrizations, pruning.
-Only its class changes, and with it the attributes that torch's or our constructor sets.
+The module remains the same object, so that everything attached to it is kept: every path and attribute that leads to
+it, its parameters and buffers, hooks and their handles, its mode, parametrizations and pruning. Only its class changes,
+and the attributes that torch's or our constructor sets.
 """
 
 import weakref
@@ -21,7 +21,7 @@ from hiddenstate.nn.torch_modules import CELL_OPTIONS, LSTM_OPTIONS, TORCH_CELL,
 
 
 class Route(NamedTuple):
-    """From which class to which, and the arguments that both have."""
+    """The old and the new class, and the arguments that both have."""
 
     old: type[nn.Module]
     new: type[nn.Module]
@@ -34,7 +34,7 @@ TO_TORCH = tuple(Route(route.new, route.old, route.options) for route in TO_OURS
 
 @dataclass(frozen=True, eq=False)
 class Recast:
-    """What is to become of one module: its class, the attributes that go and those that come."""
+    """The planned change of one module: its class, and the attributes to remove and to add."""
 
     module: nn.Module
     route: Route
@@ -52,7 +52,7 @@ class Recast:
 
 
 def apply_all(recasts: Sequence[Recast]) -> None:
-    """Change all modules, or none: what was changed before an error is put back."""
+    """Change all modules or none: after an error, all changes are rolled back."""
     before = [(recast.module, type(recast.module), dict(vars(recast.module))) for recast in recasts]
     try:
         for recast in recasts:
@@ -66,14 +66,14 @@ def apply_all(recasts: Sequence[Recast]) -> None:
 
 
 def _set_class(module: nn.Module, kind: type[nn.Module]) -> None:
-    object.__setattr__(module, "__class__", kind)  # torch's own __setattr__ looks at attributes that may be gone
+    object.__setattr__(module, "__class__", kind)  # torch's own __setattr__ reads attributes that may be gone
 
 
 def plan(module: nn.Module, route: Route) -> Recast:
-    """Work out what is to become of a module. Nothing is changed, and no parametrization computed.
+    """Plan the change of a module. Nothing is changed, and no parametrization is computed.
 
     Raises:
-        ArgumentError: it can't be done without losing something; the message says what.
+        ArgumentError: the change would lose something; the message says what.
     """
     _refuse_subclass(module, route.old)
     if "forward" in vars(module):
@@ -91,12 +91,12 @@ def plan(module: nn.Module, route: Route) -> Recast:
 
 
 class _Bare:
-    """A class with nothing of its own but what every class has."""
+    """An empty class, with only the members that every class has."""
 
     annotated: int
 
 
-# A constructor of its own has done its work, and what it left is in the module.
+# The subclass's constructor has already run; its results are in the module.
 _HARMLESS = {*vars(_Bare), "__init__"}
 
 
@@ -116,7 +116,7 @@ def _outline(module: nn.Module, kind: type[nn.Module], options: tuple[str, ...])
 
 
 def _refuse_clash(module: nn.Module, route: Route, gone: frozenset[str], come: set[str]) -> None:
-    """Refuse what would hide, or be hidden by, something that the new class has and the old has not."""
+    """Refuse attributes that clash with members that only the new class has."""
     own = vars(module).keys() - gone
     own |= module._parameters.keys() | module._buffers.keys() | module._modules.keys()
     clash = sorted(own & (come | (set(dir(route.new)) - set(dir(route.old)))))
@@ -137,22 +137,22 @@ def _refuse_weight(module: nn.Module, name: str, like: Tensor) -> None:
 
 
 def _weight(module: nn.Module, name: str) -> Tensor | None:
-    """A weight where it is kept: as a parameter, as a buffer, or as a plain tensor that a hook computes."""
+    """A weight, stored as a parameter, a buffer, or a plain tensor that a hook computes."""
     places = (module._parameters, module._buffers, vars(module))
     return next((place[name] for place in places if isinstance(place.get(name), Tensor)), None)
 
 
 def _flat_weights(module: nn.Module, come: dict[str, Any]) -> dict[str, Any]:
-    """The list of its weights that torch's LSTM keeps, and the references by which it sees that one was replaced."""
-    # In place of what a parametrization computes stays an empty tensor, which torch finds replaced at the next call.
-    # Computing it here might change what the parametrization keeps, as spectral norm's does.
+    """The list of weights that torch's LSTM keeps, and the references by which it notices that one was replaced."""
+    # Parametrized weights are represented by an empty tensor, which torch finds replaced at the next call. Computing
+    # # them here might change the parametrization's state, as in spectral norm.
     pairs = zip(come["_flat_weights_names"], come["_flat_weights"], strict=True)
     weights = [empty if parametrize.is_parametrized(module, name) else _weight(module, name) for name, empty in pairs]
     return {"_flat_weights": weights, "_flat_weight_refs": [weakref.ref(weight) for weight in weights]}
 
 
 def _class_for(module: nn.Module, kind: type[nn.Module]) -> type[nn.Module]:
-    """The class itself, or one like it with the properties by which torch finds what is parametrized."""
+    """The class itself, or a subclass with the properties that torch adds for parametrized weights."""
     if not parametrize.is_parametrized(module):
         return kind
     members = {name: value for name, value in vars(type(module)).items() if name not in ("__dict__", "__weakref__")}
@@ -160,12 +160,12 @@ def _class_for(module: nn.Module, kind: type[nn.Module]) -> type[nn.Module]:
 
 
 def class_name(module: nn.Module) -> str:
-    """Name of a module's class as users write it."""
+    """The name of a module's class as users write it."""
     return readable_name(parametrize.type_before_parametrizations(module))
 
 
 def readable_name(kind: type[nn.Module]) -> str:
-    """Name of a class as users write it.
+    """The name of a class as users write it.
 
     >>> readable_name(nn.LSTM), readable_name(LSTM)
     ('torch.nn.LSTM', 'hs.LSTM')

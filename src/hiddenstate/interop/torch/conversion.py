@@ -1,4 +1,4 @@
-"""Whole models: every LSTM of torch's inside made ours, and back."""
+"""Converts every torch LSTM in a model to ours, and back."""
 
 import weakref
 from collections.abc import Sequence
@@ -23,19 +23,19 @@ from hiddenstate.interop.torch.report import ConversionReport, Converted, Left, 
 from hiddenstate.interop.torch.rounding import INT8, Roundings, floats_for_conversion
 from hiddenstate.nn.quantised import WeightType
 
-# Reports of models that were converted here; they go with their models.
+# Reports of converted models; they are dropped with their models.
 _reports: "weakref.WeakKeyDictionary[nn.Module, ConversionReport]" = weakref.WeakKeyDictionary()
 
 
 def conversion_report(model: nn.Module) -> ConversionReport:
-    """Return the report of the last conversion that made, or changed, a model in this process.
+    """Return the report of the last conversion of a model in this process.
 
     Args:
         model: what `convert` or `convert_back` returned.
 
     Raises:
-        ArgumentTypeError: ``model`` is no `torch.nn.Module`.
-        ArgumentError: it was not converted here. (A copy or an unpickled model has no report.)
+        ArgumentTypeError: ``model`` is not a `torch.nn.Module`.
+        ArgumentError: the model was not converted in this process. (Copies and unpickled models have no report.)
     """
     _check_module("conversion_report", model)
     if model not in _reports:
@@ -54,28 +54,28 @@ def convert(
     verbose: bool = False,
     weights: WeightType = "float",
 ) -> nn.Module:
-    """Make every `torch.nn.LSTM` and `torch.nn.LSTMCell` inside a model an `hiddenstate.LSTM` or `LSTMCell`.
+    """Convert every `torch.nn.LSTM` and `torch.nn.LSTMCell` in a model to `hiddenstate.LSTM` or `LSTMCell`.
 
-    Numbers, parameter names and ``state_dict`` stay as they are. The parameters are not copied, so an optimizer made
-    before goes on working; hooks, mode, parametrizations, pruning and attributes of your own are kept. A module that
-    can't be converted without losing something is left, and the report says why.
+    Numbers, parameter names and ``state_dict`` do not change. The parameters are not copied, so an existing optimizer
+    keeps working; hooks, mode, parametrizations, pruning and your own attributes are kept. A module that can't be
+    converted without losing something is left unchanged, and the report gives the reason.
 
     Args:
         model: any module; an LSTM itself, too.
-        inplace: convert this very model. Without, a copy (`copy.deepcopy`) that shares its parameters, buffers and
+        inplace: convert the model itself; by default, a copy (`copy.deepcopy`) that shares its parameters, buffers and
             other tensors.
-        strict: raise where an LSTM would be left.
+        strict: raise an error if an LSTM would be left unchanged.
         verbose: print the report.
-        weights: ``"int8"`` also rounds the matrices of every LSTM, ours before or now, to 8 bits, for inference:
-            `hiddenstate.LSTM.quantize` says how. Their parameters become buffers; cells stay as they are.
+        weights: ``"int8"`` also rounds the matrices of every LSTM, converted or already ours, to int8 for inference, as
+            `hiddenstate.LSTM.quantize` does. Their parameters become buffers; cells do not change.
 
     Returns:
         The converted model; `conversion_report` of it says what was done.
 
     Raises:
-        ArgumentTypeError: ``model`` is no `torch.nn.Module`.
-        ArgumentError: an LSTM would be left and ``strict`` was asked for; or the model can't be copied; or a weight
-            that is to be rounded is not finite. Nothing was changed.
+        ArgumentTypeError: ``model`` is not a `torch.nn.Module`.
+        ArgumentError: an LSTM would be left unchanged with ``strict=True``; the model can't be copied; or a weight to
+            be rounded is not finite. Nothing was changed.
 
     >>> convert(nn.Sequential(nn.LSTM(4, 3)), verbose=True)
     1 of 1 modules converted
@@ -92,15 +92,15 @@ def convert(
 
 
 def convert_back(model: nn.Module, *, inplace: bool = False, strict: bool = False, verbose: bool = False) -> nn.Module:
-    """Make every `hiddenstate.LSTM` and `hiddenstate.LSTMCell` inside a model torch's: `convert` the other way round.
+    """Convert every `hiddenstate.LSTM` and `hiddenstate.LSTMCell` in a model to torch's: the inverse of `convert`.
 
     Code of the model that uses what torch's layers lack (``lengths=``, ``reset=``, ``trace``) will not run on it.
 
     Args:
         model: any module; an LSTM itself, too.
-        inplace: convert this very model; without, a copy that shares its parameters, buffers and other tensors.
-            Streams that were opened before end with it.
-        strict: raise where an LSTM would be left.
+        inplace: convert the model itself; by default, a copy that shares its parameters, buffers and other tensors.
+            Converting in place ends open streams.
+        strict: raise an error if an LSTM would be left unchanged.
         verbose: print the report.
 
     Returns:
@@ -149,14 +149,14 @@ def _convert(
 
 
 def _other_kinds(model: nn.Module) -> tuple[Left, ...]:
-    """The recurrent modules that are no LSTMs."""
+    """The recurrent modules that are not LSTMs."""
     kinds = (nn.GRU, nn.GRUCell, nn.RNN, nn.RNNCell)
     others = [(paths, module) for paths, module in modules_by_path(model) if isinstance(module, kinds)]
     return tuple(Left(paths, class_name(module), "no LSTM; torch goes on computing it") for paths, module in others)
 
 
 def _sort(model: nn.Module, routes: Sequence[Route]) -> tuple[list[tuple[tuple[str, ...], Recast]], list[Left]]:
-    """Work out what is to become of each LSTM, and which are left and why. Nothing is changed."""
+    """Plan the change of each LSTM, and list those that are left, with reasons. Nothing is changed."""
     recasts: list[tuple[tuple[str, ...], Recast]] = []
     left: list[Left] = []
     for paths, module in modules_by_path(model):
@@ -175,10 +175,10 @@ def _sort(model: nn.Module, routes: Sequence[Route]) -> tuple[list[tuple[tuple[s
 
 
 def _refuse_kin(module: nn.Module) -> None:
-    """Say of LSTMs of torch's other kinds why they are left; of all else nothing.
+    """Refuse torch's other kinds of LSTMs; all other modules pass.
 
     Raises:
-        ArgumentError: why it is left.
+        ArgumentError: the module is one of these; the message gives the reason.
     """
     if isinstance(module, torch.jit.ScriptModule):
         if module.original_name in _NAMES:
@@ -191,7 +191,7 @@ _NAMES = tuple(route.old.__name__ for route in TO_OURS)
 
 
 def _is_inside(path: str, left: Sequence[Left]) -> bool:
-    """Whether a module is a part of one that is left as a whole."""
+    """Whether a module is part of one that is left as a whole."""
     return any(not above or path.startswith(f"{above}.") for one in left for above in one.paths)
 
 

@@ -1,4 +1,4 @@
-"""Our layers made from torch's: copies, and not the modules themselves as `hiddenstate.convert` makes them."""
+"""Makes copies of torch's layers as ours; `hiddenstate.convert` converts the modules themselves."""
 
 from typing import overload
 
@@ -23,7 +23,7 @@ def from_torch(module: nn.LSTM | nn.LSTMCell) -> LSTM | LSTMCell:
 
     Raises:
         ArgumentTypeError: the module is neither a `torch.nn.LSTM` nor a `torch.nn.LSTMCell`.
-        ArgumentError: it has parametrizations, which would be lost.
+        ArgumentError: the module has parametrizations, which would be lost.
     """
     if isinstance(module, TORCH_LSTM):
         return rebuild(module, LSTM, LSTM_OPTIONS)

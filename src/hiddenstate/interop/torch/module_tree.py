@@ -1,4 +1,4 @@
-"""What a model is made of: its modules by path, those that torch does not see, and a copy that shares the tensors."""
+"""A model's modules by path, its modules that torch does not see, and copies that share its tensors."""
 
 import copy
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ def modules_by_path(model: nn.Module) -> list[tuple[tuple[str, ...], nn.Module]]
 
 
 def hidden_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the modules that are kept in plain attributes, lists and dicts, where torch does not see them."""
+    """Yield modules in plain attributes, lists and dicts, where torch does not see them."""
     seen = set(model.modules())
     for path, module in list(model.named_modules()):
         for name, value in vars(module).items():
@@ -38,16 +38,16 @@ def _modules_in(value: object, where: str, above: set[int]) -> Iterator[tuple[st
 
 
 def sharing_copy(model: nn.Module) -> nn.Module:
-    """Copy a model, with modules of its own and the very same parameters, buffers and other tensors.
+    """Copy a model's modules, but share its parameters, buffers and other tensors.
 
     Raises:
-        ArgumentError: it can't be copied so.
+        ArgumentError: the model can't be copied this way.
     """
     kind, cure = type(model).__name__, "convert it in place, with inplace=True"
     memo = {id(tensor): tensor for tensor in _tensors_in(model)}
     try:
         copied = copy.deepcopy(model, memo)
-    except Exception as error:  # whatever something that the model holds may raise
+    except Exception as error:  # the model's contents may raise anything
         raise ArgumentError(f"this {kind} can't be copied ({type(error).__name__}: {error}): {cure}") from error
     copies = dict(_named_tensors(copied))
     for name, tensor in _named_tensors(model):
@@ -64,7 +64,7 @@ def _named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def _tensors_in(model: nn.Module) -> Iterator[Tensor]:
-    """Yield every tensor that the modules hold, in lists and dicts too."""
+    """Yield every tensor of the modules, including those in lists and dicts."""
     ahead: list[object] = [model]
     seen: set[int] = set()
     while ahead:

@@ -1,4 +1,4 @@
-"""What a conversion did with each LSTM of a model, and what it left."""
+"""The report of a conversion: the LSTMs that were converted, and those that were left."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ class Converted:
         was: its class before.
         became: its class now.
         sizes: its options, as torch prints them.
-        parameters: how many numbers it has, those that its weights are computed from.
-        tied: names of parameters elsewhere in the model that are the same as one of its own.
+        parameters: its number of parameters, counting those from which parametrized weights are computed.
+        tied: names of parameters elsewhere in the model that are shared with it.
     """
 
     paths: tuple[str, ...]
@@ -27,7 +27,7 @@ class Converted:
 
 @dataclass(frozen=True)
 class Left:
-    """One module that was left as it is: its paths, its class and why."""
+    """One module that was left unchanged: its paths, its class and the reason."""
 
     paths: tuple[str, ...]
     was: str
@@ -36,11 +36,11 @@ class Left:
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What `hiddenstate.convert` and `hiddenstate.convert_back` did; ``print`` shows it as a table.
+    """The report of `hiddenstate.convert` or `hiddenstate.convert_back`; ``print`` shows it as a table.
 
     Attributes:
         converted: the modules that were converted.
-        left: LSTMs that were left as they are.
+        left: LSTMs that were left unchanged.
         others: GRUs and plain RNNs, which are never converted.
     """
 
@@ -72,12 +72,12 @@ def _row(one: Converted) -> tuple[str, ...]:
 
 
 def named(path: str) -> str:
-    """Write a module's path for a reader."""
+    """Format a module's path for display."""
     return path or "(the model)"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table whose first row is its head."""
+    """The lines of a table whose first row is the header."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     right = [name in _NUMERIC for name in rows[0]]
     return [

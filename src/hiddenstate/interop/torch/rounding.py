@@ -1,4 +1,4 @@
-"""The LSTMs of a model rounded to weights of 8 bits as they are converted, and made floats on the way back."""
+"""Rounds the LSTMs of a model to int8 weights on conversion, and restores floats on the way back."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,20 +12,20 @@ from hiddenstate.interop.torch.report import Converted, Left
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.quantised import dequantise_module, keep, quantise_module, rounded
 
-INT8 = ", int8"  # what a report adds to the class
+INT8 = ", int8"  # added to the class name in a report
 
 
 class Roundings:
-    """What is to be kept of each LSTM whose weights are rounded. Nothing is changed before `apply`."""
+    """The rounded weights of each LSTM to be quantised. Nothing is changed before `apply`."""
 
     def __init__(self) -> None:
         self.made: dict[nn.Module, dict[str, Tensor]] = {}
-        self.of_ours: list[Converted] = []  # those that were of our class before
+        self.of_ours: list[Converted] = []  # those that already had our class
 
     def plan(
         self, model: nn.Module, recasts: list[tuple[tuple[str, ...], Recast]], left: list[Left]
     ) -> list[tuple[tuple[str, ...], Recast]]:
-        """Round what will be, or is, an LSTM of ours; return the recasts that go on, and add the others to ``left``."""
+        """Round LSTMs that have or will have our class; return the recasts to apply, and add the others to ``left``."""
         going = []
         for paths, recast in recasts:
             if recast.route.new is not LSTM or self._round(paths, recast.module, left):
@@ -45,7 +45,7 @@ class Roundings:
         return True
 
     def apply(self) -> None:
-        """Change the modules, which are all of our class now."""
+        """Change the modules, which all have our class now."""
         for module, made in self.made.items():
             assert isinstance(module, LSTM)
             keep(module, made)
@@ -53,7 +53,7 @@ class Roundings:
 
 @contextmanager
 def floats_for_conversion(model: nn.Module) -> Iterator[None]:
-    """Make the weights of 8 bits in a model floats, which torch's layers hold; after an error they are as before."""
+    """Turn a model's int8 weights into floats for torch's layers; after an error, restore them."""
     changed = [module for module in model.modules() if isinstance(module, LSTM) and module.weights == "int8"]
     for module in changed:
         dequantise_module(module)

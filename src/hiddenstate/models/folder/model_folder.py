@@ -1,7 +1,7 @@
 """A model is a folder: ``config.json``, ``vocabulary.json``, ``weights.safetensors``, ``MODEL_CARD.md``.
 
-A folder is written beside its place under another name, forced to disk, and then renamed, so a reader finds the
-earlier model or the later one and never half of either.
+A folder is written next to its destination under a temporary name, flushed to disk, and then renamed, so a reader finds
+either the old model or the new one, never half of one.
 """
 
 import json
@@ -40,7 +40,7 @@ M = TypeVar("M", bound="FolderModel")
 
 
 class FolderModel(Protocol):
-    """What a model class must have to be stored in a folder; `torch.nn.Module` gives the last three."""
+    """The methods that a model class needs to be stored in a folder; `torch.nn.Module` has the last three."""
 
     kind: ClassVar[str]
 
@@ -55,7 +55,7 @@ class FolderModel(Protocol):
         """Return the weights by name."""
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> object:
-        """Take over weights by name."""
+        """Load weights by name."""
 
     def eval(self) -> object:
         """Switch dropout off."""
@@ -76,16 +76,16 @@ def shipped(name: str = "tagger-en") -> Path:
 
 
 def find_folder(model: str | os.PathLike[str]) -> Path:
-    """Return the folder of a model that is named: a path, or the name of one that comes with the package.
+    """Return the folder of a model, given by its path or by the name of a shipped model.
 
-    A folder of that name, if there is one here, is meant.
+    A folder with that name in the working directory takes precedence.
     """
     path = Path(model)
     return shipped(str(model)) if str(model) in SHIPPED and not path.is_dir() else path
 
 
 def find_complete_folder(model: str | os.PathLike[str]) -> Path:
-    """Return the folder of a model that is named, as `find_folder` does; it has all of a model's files.
+    """Return the folder of a model, as `find_folder` does, after checking that it has all of a model's files.
 
     Raises:
         FileFormatError: there is no such folder, or a file is missing.
@@ -103,16 +103,16 @@ def save(model: FolderModel, folder: str | os.PathLike[str], card: str = "") -> 
     """Write a model as a folder, replacing an earlier model there.
 
     The weights are stored in the precision that the config's ``weights_dtype`` names (float32 without one).
-    Whatever goes wrong, an earlier model stays as it was; only if the process is killed between two renames does
-    it stay beside its place, under a name that `load` then tells.
+    If anything fails, an earlier model is untouched; only if the process is killed between two renames does it remain
+    next to its place, under a name that the error of `load` gives.
 
     Args:
         model: the model.
-        folder: where to; parents are made.
+        folder: the destination; parents are created.
         card: Markdown for ``MODEL_CARD.md``.
 
     Raises:
-        ArgumentError: something else than a model is there, or a weight is too large for its precision.
+        ArgumentError: something other than a model is there, or a weight is too large for its precision.
         DtypeError: the memory of a weight was freed.
         FileWriteError: the folder cannot be written.
     """
@@ -134,17 +134,17 @@ def save(model: FolderModel, folder: str | os.PathLike[str], card: str = "") -> 
 
 
 def _earliest_version(config: Mapping[str, Any]) -> int:
-    """Return the earliest format version that holds such a model, so that earlier releases read what they can."""
+    """Return the earliest format version that can store the model, so that earlier releases can read it if possible."""
     if config.keys() & VERSION_4 or config.get("char_hidden_size") == 0:
         return 4
     return 3 if config.get("weights_dtype") == "int8" else 2
 
 
 def check_target(folder: str | os.PathLike[str]) -> Path:
-    """Return the full path of a folder that `save` may write: absent, empty, or a model and no more.
+    """Return the full path of a folder that `save` may write: one that is absent, empty, or only has a model.
 
     Raises:
-        ArgumentError: something else is there, which saving would delete.
+        ArgumentError: the folder has other files, which saving would delete.
     """
     target = Path(folder).resolve()
     if not target.exists():
@@ -153,7 +153,7 @@ def check_target(folder: str | os.PathLike[str]) -> Path:
         raise ArgumentError(f"{folder} is a file; give a folder to write the model to")
     others = sorted(path.name for path in target.iterdir() if path.name not in FILES)
     if others:
-        raise ArgumentError(f"{folder} holds {others[0]!r}, which is no part of a model; choose another folder")
+        raise ArgumentError(f"{folder} holds {others[0]!r}, which is not part of a model; choose another folder")
     if any(target.iterdir()):
         _head(target, str(folder))
     return target
@@ -177,7 +177,7 @@ KINDS: dict[str, type[Tagger] | type[LanguageModel]] = {kind.kind: kind for kind
 
 
 def read_kind(folder: str | os.PathLike[str]) -> str:
-    """Return the kind of model that a folder says it holds, or "" where it cannot be read."""
+    """Return the kind of model that a folder declares, or "" if it cannot be read."""
     try:
         return str(json.loads((find_folder(folder) / CONFIG).read_bytes())["kind"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -189,7 +189,8 @@ def load_any(folder: str | os.PathLike[str]) -> Tagger | LanguageModel:
 
     Args:
         folder: its folder; or the name of a model that comes with the package: ``"tagger-en"``, a tagger of English
-            parts of speech, or ``"shakespeare"``, a language model of characters. (A folder of that name goes first.)
+            parts of speech, or ``"shakespeare"``, a language model of characters. (A folder with that name takes
+            precedence.)
 
     Raises:
         FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or a later version.
@@ -197,13 +198,13 @@ def load_any(folder: str | os.PathLike[str]) -> Tagger | LanguageModel:
     >>> load_any("tagger-en").tag([["Giraffes", "in", "a", "field"]])[0].tags
     ('NOUN', 'ADP', 'DET', 'NOUN')
     """
-    return load_as(KINDS.get(read_kind(folder), Tagger), folder)  # says what is wrong, of an unknown kind too
+    return load_as(KINDS.get(read_kind(folder), Tagger), folder)  # raises the right error, for unknown kinds too
 
 
 def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
     """Read a model of this class from its folder; raises as `load` does."""
     if not isinstance(folder, str | os.PathLike):
-        raise ArgumentTypeError(f"a model is named by a path or a name, got {type(folder).__name__}")
+        raise ArgumentTypeError(f"a model is given by a path or a name, got {type(folder).__name__}")
     with reading(folder):
         return _load(kind, folder)
 
@@ -215,13 +216,13 @@ def _load(kind: type[M], folder: str | os.PathLike[str]) -> M:
         raise FileFormatError(f"{folder} is a model of kind {head.get('kind')!r}, expected {kind.kind!r}")
     described = head.get("config"), _object(path / VOCABULARY)
     stored = WeightsFile(path / WEIGHTS)
-    # Each layer has weights, so that a config of absurdly many is refused before any is made.
+    # Each layer has weights, so a config with absurdly many layers is refused before any is made.
     if any(type(L) is int and len(stored.shapes) < L for L in _found("num_layers", described)):
-        raise FileFormatError(f"{folder}: there are weights of fewer layers than num_layers in {CONFIG}")
-    # First without memory, so that a config of absurd sizes is refused, as the weights are of others.
+        raise FileFormatError(f"{folder}: there are weights for fewer layers than num_layers in {CONFIG}")
+    # First on the meta device, so that absurd sizes, which do not match the weights, are refused.
     outline = make_meta_model(lambda: kind.from_data(*described)).state_dict()
     weights = stored.read(outline, f"{CONFIG} and {VOCABULARY}")
-    with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced, so no draw is used up
+    with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced, so no draw should count
         model = kind.from_data(*described)
     model.load_state_dict(weights)
     model.eval()
@@ -229,7 +230,7 @@ def _load(kind: type[M], folder: str | os.PathLike[str]) -> M:
 
 
 def _found(name: str, data: Any) -> Iterator[Any]:
-    """Yield the values of this name in objects of JSON, and in those inside them."""
+    """Yield the values with this name in JSON objects, nested ones included."""
     left = [data]
     while left:
         each = left.pop()
@@ -241,7 +242,7 @@ def _found(name: str, data: Any) -> Iterator[Any]:
 
 
 def _head(path: Path, shown: str) -> dict[str, Any]:
-    """Return the object in config.json, of this format and no later version."""
+    """Return the object in config.json, after checking its format and version."""
     if not (path / CONFIG).is_file():
         raise ArgumentError(f"{shown} is not a model folder: {CONFIG} is missing; choose another folder")
     head = _object(path / CONFIG)
@@ -268,9 +269,9 @@ def _object(path: Path) -> dict[str, Any]:
 
 
 def _earlier(path: Path) -> str:
-    """Say how to get back an earlier model that a killed `save` left beside its place."""
+    """Explain how to recover an earlier model that a killed `save` left next to its place."""
     left = left_beside(path.resolve(), "previous")
-    return f", but {left[-1].name} beside it is the model before a save was killed: rename it" if left else ""
+    return f", but {left[-1].name} next to it is the model from before a save was killed: rename it" if left else ""
 
 
 def _json(data: dict[str, Any], indent: int | None = None) -> bytes:

@@ -1,7 +1,7 @@
-"""Weights on disk: a safetensors file in float32, float16 or int8, and every claim of it checked when it is read.
+"""Weights on disk: a safetensors file in float32, float16 or int8, with every claim checked on reading.
 
-In int8 a matrix lies as whole numbers from -127 to 127, with one float32 scale a row beside it, under the matrix's name
-with ``.scale`` behind; vectors (biases) lie as float32. A weight is its whole number times the scale of its row.
+In int8 a matrix is stored as integers from -127 to 127, with one float32 scale per row under the matrix's name plus
+``.scale``; vectors (biases) are stored as float32. A weight is its integer times the scale of its row.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ def written(weights: Mapping[str, Tensor], dtype: str) -> bytes:
     """Return the bytes of a file that holds these weights as ``float16``, ``float32`` or ``int8``.
 
     Raises:
-        ArgumentError: a weight is too large for it.
+        ArgumentError: a weight is too large for the type.
     """
     stored: dict[str, Tensor] = {}
     for name, value in weights.items():
@@ -40,14 +40,14 @@ def _finite(name: str, value: Tensor, dtype: str) -> Tensor:
     stored = value.detach().to("cpu", _FLOATS[dtype]).contiguous()
     if not torch.isfinite(stored).all():
         raise ArgumentError(
-            f"weight {name!r} cannot be stored as {dtype}: it holds numbers up to {float(value.abs().max()):.3g}; in "
+            f"weight {name!r} cannot be stored as {dtype}: it has values up to {float(value.abs().max()):.3g}; in "
             "training lower the learning rate, or set weights_dtype=float32 if they are meant"
         )
     return stored
 
 
 def scale_name(name: str) -> str:
-    """Return the name that a matrix's scales have.
+    """Return the name of a matrix's scales.
 
     >>> scale_name("head.weight")
     'head.weight.scale'
@@ -56,28 +56,28 @@ def scale_name(name: str) -> str:
 
 
 def quantised(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Round each row of a matrix to whole numbers times a scale, as `hiddenstate.LSTM.quantize` does.
+    """Round each row of a matrix to integers times a scale, as `hiddenstate.LSTM.quantize` does.
 
     Args:
         matrix: ``[rows, ...]``, float32 and finite.
 
     Returns:
-        The whole numbers, int8 of the same shape, and the scales ``[rows]``, float32. A row of zeros (or of numbers
-        below 1.5e-36) has the scale 1. What `restored` makes of them gives the same two again.
+        The integers, int8 of the same shape, and the scales ``[rows]``, float32. A row of zeros (or of numbers below
+        1.5e-36) has scale 1. Quantising the matrix that `restored` returns gives the same two again.
 
     >>> whole, scale = quantised(torch.tensor([[0.5, -1.0, 0.25]]))
     >>> whole.tolist()
     [[64, -127, 32]]
     """
     whole, scale = quantise(matrix.flatten(1), "the matrix")
-    # A scale below float32's normal numbers has too few digits to give the same whole numbers again.
+    # A subnormal float32 scale has too few digits to give the same integers again.
     lost = scale < torch.finfo(torch.float32).tiny
     whole, scale = whole.masked_fill(lost[:, None], 0), scale.masked_fill(lost, 1.0)
     return whole.reshape(matrix.shape), scale
 
 
 def restored(whole: Tensor, scale: Tensor) -> Tensor:
-    """Return the float32 matrix that `quantised` rounded to: each whole number times the scale of its row."""
+    """Return the float32 matrix: each integer times the scale of its row."""
     return whole.float() * _over_rows(scale, whole)
 
 
@@ -86,16 +86,16 @@ def _over_rows(scale: Tensor, matrix: Tensor) -> Tensor:
 
 
 class WeightsFile:
-    """A file of weights that anyone may have made; nothing of it is believed before it was checked.
+    """A file of weights from an untrusted source; everything is checked before use.
 
     Args:
         path: the file.
 
     Attributes:
-        shapes: the shape of each tensor in it, as its header says.
+        shapes: the shape of each tensor, from the header.
 
     Raises:
-        FileFormatError: it is not a safetensors file.
+        FileFormatError: the file is not a safetensors file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -106,14 +106,14 @@ class WeightsFile:
             self._whole = {name for name, part in parts.items() if part.get_dtype() == "I8"}
 
     def read(self, expected: Mapping[str, Tensor], described_by: str) -> dict[str, Tensor]:
-        """Return the weights, as precise as the expected ones.
+        """Return the weights, in the precision of the expected ones.
 
         Args:
-            expected: tensors of the names and shapes that there must be; they need no memory.
-            described_by: the files that say so, for messages.
+            expected: tensors with the required names and shapes; they may be on the meta device.
+            described_by: the files that require them, for messages.
 
         Raises:
-            FileFormatError: a weight or scale is missing, not expected, of another shape or type, or not finite, or a
+            FileFormatError: a weight or scale is missing, unexpected, not finite, or of the wrong shape or type, or a
                 scale is not above 0.
         """
         self._check_shapes(expected, described_by)
@@ -121,7 +121,7 @@ class WeightsFile:
             return {name: self._weight(file, name).to(value.dtype) for name, value in expected.items()}
 
     def _check_shapes(self, expected: Mapping[str, Tensor], described_by: str) -> None:
-        """Refuse other names and shapes than those of the expected weights, and of the scales that go with them."""
+        """Refuse names and shapes other than those of the expected weights and their scales."""
         wanted = {name: tuple(value.shape) for name, value in expected.items()}
         scales = {
             scale_name(name): shape[:1] for name, shape in wanted.items() if name in self._whole and len(shape) > 1
@@ -152,15 +152,15 @@ class WeightsFile:
         return self._checked(name, restored(stored, scale))
 
     def _checked(self, name: str, value: Tensor) -> Tensor:
-        """Return numbers that are floating-point ones and finite."""
+        """Return the value, after checking that it is floating-point and finite."""
         if not value.is_floating_point():
             raise FileFormatError(
                 f"{self.path} is damaged: weight {name!r} is of type {value.dtype}, expected a floating-point type (or "
-                "int8, of a matrix with its scales); get the model again"
+                "int8, for a matrix with scales); get the model again"
             )
         if not torch.isfinite(value).all():
             raise FileFormatError(
-                f"{self.path} is damaged: weight {name!r} holds numbers that are not finite; get the model again"
+                f"{self.path} is damaged: weight {name!r} has values that are not finite; get the model again"
             )
         return value
 

@@ -1,9 +1,9 @@
-"""The language model: what comes next, given all that came before.
+"""The language model: predicts the next token from all previous ones.
 
-- `language_model.py`: the public class `LanguageModel`; `softmax.py`: from hidden states to probabilities
+- `language_model.py`: the public class `LanguageModel`; `softmax.py`: turns hidden states into probabilities
 - `config.py`, `card.py`, `training.py`: its settings, its model card, its training task
-- `generation.py`: writes text; `scoring.py`: how unexpected each token of a text is
-- `perplexity.py`: how unexpected a text is on average
+- `generation.py`: generates text; `scoring.py`: the surprise of each token of a text
+- `perplexity.py`: the mean surprise and perplexity of a text
 """
 
 from hiddenstate.models.language.config import LanguageConfig

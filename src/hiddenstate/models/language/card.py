@@ -1,4 +1,4 @@
-"""The model card of a language model: what it is, from what, how, and how well it predicts, in Markdown."""
+"""Writes a language model's card in Markdown: its architecture, data, training and quality."""
 
 from hiddenstate.models.card_data import Origin, Outcome
 from hiddenstate.models.language.config import LanguageConfig

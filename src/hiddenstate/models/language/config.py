@@ -1,4 +1,4 @@
-"""Every number that decides what a language model is and how it is trained."""
+"""Every setting of a language model and its training."""
 
 from dataclasses import dataclass, replace
 
@@ -9,29 +9,29 @@ from hiddenstate.training.settings import choice, number
 
 @dataclass(frozen=True)
 class LanguageConfig(TrainConfig):
-    """Sizes and rates of a language model, and all of `TrainConfig`, of which it has defaults of its own.
+    """Sizes and rates of a language model, and those of `TrainConfig` with different defaults.
 
     Attributes:
-        level: ``char`` or ``word``: what is read and predicted.
+        level: ``char`` or ``word``: the tokens.
         backward: whether the text is read from its end to its beginning.
-        minimum: a character or word seen less often in training is unknown.
-        vocabulary_size: the most characters or words, the rarest beyond are unknown; 0 for any number.
-        embedding_size: numbers in the vector of a character or word.
+        minimum: characters or words seen less often in training are unknown.
+        vocabulary_size: the maximum number of characters or words, beyond which the rarest are unknown; 0 for no limit.
+        embedding_size: the size of a character's or word's vector.
         hidden_size: hidden units of each layer.
-        num_layers: layers.
-        tied: whether the vectors that are read are also those that are predicted with.
-        cutoffs: ids at which the clusters of an adaptive softmax begin; without any, it is a plain one.
-        cutoff_factor: how many times smaller the vectors of each cluster are than those of the one before.
-        input_dropout: share of each vector's numbers dropped, the same at every time step.
-        dropout: the same of each layer's output.
-        token_dropout: share of the vocabulary dropped in a batch, wherever it stands.
+        num_layers: the number of layers.
+        tied: whether the embedding and the softmax share their weights.
+        cutoffs: the ids at which the clusters of an adaptive softmax begin; empty for a plain softmax.
+        cutoff_factor: how many times smaller each cluster's vectors are than those of the previous one.
+        input_dropout: share of each input vector's features dropped, the same ones at every time step.
+        dropout: share of each layer's output features dropped, the same ones at every time step.
+        token_dropout: share of the vocabulary dropped in a batch, at every occurrence.
         weight_drop: share of the recurrent weights dropped in a batch.
         activation_penalty: weight of the mean square of the output (activation regularisation).
         change_penalty: weight of the mean square of its change from step to step (temporal activation regularisation).
-        rows: pieces of the text that are read side by side.
-        steps: time steps read between two steps down the gradient.
-        random_steps: whether to vary that.
-        dev_rows: rows of the dev text.
+        rows: the number of pieces of the text that are read in parallel.
+        steps: time steps between two optimizer steps.
+        random_steps: whether to vary ``steps`` randomly.
+        dev_rows: the number of pieces of the dev text that are read in parallel.
         weights_dtype: precision of the weights on disk, ``float16``, ``float32`` or ``int8`` (a scale for each row of
             a matrix); in memory it is float32.
     """
@@ -66,11 +66,11 @@ class LanguageConfig(TrainConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if list(self.cutoffs) != sorted(set(self.cutoffs)) or min(self.cutoffs, default=1) < 1:
-            raise ArgumentError(f"cutoffs must be above 0 and rise, got {self.cutoffs}")
+            raise ArgumentError(f"cutoffs must be above 0 and increasing, got {self.cutoffs}")
         narrowest = (self.embedding_size if self.tied else self.hidden_size) / self.cutoff_factor ** len(self.cutoffs)
         if narrowest < 1:
             raise ArgumentError(
-                f"the vectors of the last cluster would have no numbers: {len(self.cutoffs)} cutoffs with a "
+                f"the vectors of the last cluster would be empty: {len(self.cutoffs)} cutoffs with a "
                 f"cutoff_factor of {self.cutoff_factor} are too many"
             )
 
@@ -94,7 +94,7 @@ def defaults_for(level: str) -> LanguageConfig:
     """Return the default settings of a level.
 
     Raises:
-        ArgumentError: unknown level.
+        ArgumentError: the level is unknown.
     """
     if level not in ("char", "word"):
         raise ArgumentError(f"level must be char or word, got {level!r}")

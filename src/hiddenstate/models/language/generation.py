@@ -1,7 +1,7 @@
-"""A language model writes: what it predicts is drawn, read, and so on, as fast as single steps go.
+"""Generates text with a language model: draws a token from its prediction, reads it, and repeats, as fast as possible.
 
-Plain NumPy around a stream: for each token a row of a table, a step, a product, noise and a maximum. The Gumbel trick
-(the largest of scores plus Gumbel noise is a draw from their softmax) needs no probabilities at all.
+Plain NumPy around a stream: each token takes a table lookup, a step, a matrix product, noise and a maximum. With the
+Gumbel trick (the largest of scores plus Gumbel noise is a draw from their softmax), no probabilities are needed.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,26 +21,26 @@ from hiddenstate.models.language.softmax import AdaptiveSoftmax, Softmax
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.text.tokens import UNKNOWN_ID, Ids, Tokens
 
-# One sample is a vector, several are the rows of a matrix: [V] or [S, V], and so on.
+# One sample is a vector, several are the rows of a matrix: [V] or [S, V].
 Array = NDArray[np.float32]
-Chosen = Any  # np.int64, or an array of them
+Chosen = Any  # np.int64 or an array of np.int64
 PRECISIONS = ("fp32", "bf16")
 
-# Below it, a difference that float32 can just tell is greater than the noise, and scores over it soon are infinite.
+# Below it, the smallest float32 difference exceeds the noise, and scores divided by it soon overflow.
 _COLDEST = 1e-6
 _NOISE_BLOCK = 2**16  # numbers drawn at a time
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen.
+    """How to choose the next token.
 
     Attributes:
-        temperature: scores are divided by it: below 1 likely tokens become likelier; 0 (and all below 1e-6) always
-            takes the likeliest.
-        top_k: choose among the k likeliest tokens only; 0 for all. 1 always takes the likeliest.
-        top_p: choose among the likeliest tokens that together have at least this probability (nucleus sampling).
-        seed: same seed, same text.
+        temperature: the divisor of the scores: below 1 makes likely tokens likelier; 0 (or anything below 1e-6) always
+            takes the most likely.
+        top_k: choose only among the k most likely tokens; 0 for all, 1 for the most likely.
+        top_p: choose among the most likely tokens whose probabilities sum to at least this (nucleus sampling).
+        seed: the same seed gives the same text.
         unknown: whether ``<unk>`` may be chosen.
 
     Raises:
@@ -65,7 +65,7 @@ class Sampling:
 
     @property
     def is_greedy(self) -> bool:
-        """Whether nothing is left to chance."""
+        """Whether sampling is deterministic."""
         return self.temperature < _COLDEST or self.top_k == 1
 
 
@@ -73,7 +73,7 @@ DEFAULT_SAMPLING = Sampling()
 
 
 class Writer(Protocol):
-    """What writing asks of a language model: a `LanguageModel` is such."""
+    """The methods of a `LanguageModel` that generation needs."""
 
     config: LanguageConfig
     tokens: Tokens
@@ -86,7 +86,7 @@ class Writer(Protocol):
         """Yield the weights."""
 
     def features(self, out: Tensor) -> Tensor:
-        """Return what the head is given, from the LSTM's output."""
+        """Return the head's input, from the LSTM's output."""
 
 
 def generate(
@@ -97,19 +97,19 @@ def generate(
     samples: int = 1,
     precision: str = "fp32",
 ) -> Iterator[Chosen]:
-    """Yield ids that go on from a prompt, each as soon as it is chosen.
+    """Yield ids that continue a prompt, each as soon as it is chosen.
 
     Args:
-        model: the model; its weights are taken as they are now.
-        prompt: what is read first; the model reads a line end before it.
-        length: how many ids.
-        sampling: how they are chosen.
-        samples: how many texts are written side by side, S. Each has random numbers of its own, so a text is the
-            same however many others there are.
-        precision: ``fp32``, or ``bf16`` for weights of the LSTM in bfloat16, which are read faster.
+        model: the model; its current weights are used.
+        prompt: the ids to read first; the model reads a newline before them.
+        length: the number of ids.
+        sampling: how to choose them.
+        samples: the number of texts S to generate in one batch. Each has its own random numbers, so it does not depend
+            on the number of others.
+        precision: ``fp32``, or ``bf16`` for bfloat16 LSTM weights, which are read faster.
 
     Yields:
-        An id; of several samples an array ``[S]``.
+        An id, or an array ``[S]`` for several samples.
 
     Raises:
         ArgumentError: an argument is out of range, or the model reads backwards.
@@ -120,7 +120,7 @@ def generate(
     if precision not in PRECISIONS:
         raise ArgumentError(f"precision must be one of {' '.join(PRECISIONS)}, got {precision!r}")
     if model.config.backward:
-        raise ArgumentError("this model reads from the end of a text to its beginning, and can't go on from a prompt")
+        raise ArgumentError("this model reads from the end of a text to its beginning, and can't continue a prompt")
     if next(model.parameters()).device.type != "cpu":
         raise DeviceError("generation runs on the CPU; move the model there: model.cpu()")
     return islice(_endless(model, prompt, sampling, samples, precision), length)
@@ -138,7 +138,7 @@ def _endless(model: Writer, prompt: Ids, sampling: Sampling, samples: int, preci
 
 
 class _Reader:
-    """Reads ids, and gives the hidden state ``[H]`` or ``[S, H]`` after each in the same array."""
+    """Reads ids, and returns the hidden state ``[H]`` or ``[S, H]`` after each in the same array."""
 
     def __init__(self, model: Writer, samples: int, precision: str) -> None:
         dtype, lstm = (torch.bfloat16, deepcopy(model.lstm).bfloat16()) if precision == "bf16" else (None, model.lstm)
@@ -164,7 +164,7 @@ class _Reader:
         return self._stream.step(self._arrays[chosen], out=self._shown)
 
     def _step_coarse(self, chosen: Chosen) -> Array:
-        """In bfloat16, which NumPy does not know."""
+        """A step in bfloat16, which NumPy does not support."""
         x = self._rows[chosen] if self._rows else self._vectors[torch.from_numpy(chosen)]
         self._h.copy_(self._stream.step(x, out=self._out))
         return self._shown
@@ -172,14 +172,14 @@ class _Reader:
 
 @torch.no_grad()
 def _vectors(model: Writer, dtype: torch.dtype | None) -> torch.Tensor:
-    """What the LSTM is given for each id, ``[V, E]``."""
+    """The LSTM's input for each id, ``[V, E]``."""
     ids = torch.arange(len(model.tokens))
     found = model.head.embed(ids) if model.embedding is None else model.embedding(ids)
     return found.detach().to(dtype or found.dtype, copy=True)
 
 
 def _scores(model: Writer, sampling: Sampling, samples: int) -> Callable[[Array], Array]:
-    """From a hidden state to the scores of all tokens, divided by the temperature, in an array that may be changed."""
+    """Return a function from hidden state to all tokens' scores over the temperature, in an array it may reuse."""
     scale = 1.0 if sampling.is_greedy else 1 / sampling.temperature
     if isinstance(model.head, AdaptiveSoftmax):
         return _adaptive_scores(model, scale, sampling.unknown)
@@ -212,7 +212,7 @@ def _adaptive_scores(model: Writer, scale: float, unknown: bool) -> Callable[[Ar
 
 
 def _chooser(sampling: Sampling, samples: int, tokens: int) -> Callable[[Array], Chosen]:
-    """From the scores of all tokens to the one that is chosen."""
+    """Return a function that chooses a token from the scores of all."""
     if sampling.is_greedy:
         return lambda scores: scores.argmax(-1)
     noise, add, top_k, top_p = _noise(sampling.seed, samples, tokens), np.add, sampling.top_k, sampling.top_p
@@ -227,7 +227,7 @@ def _chooser(sampling: Sampling, samples: int, tokens: int) -> Callable[[Array],
 
 
 def keep_likeliest(scores: Array, top_k: int, top_p: float) -> None:
-    """Set scores ``[..., V]`` to minus infinity but for the likeliest; those that are alike all stay or all go."""
+    """Set all scores ``[..., V]`` but the highest to minus infinity; ties are kept or dropped together."""
     if 0 < top_k < scores.shape[-1]:
         least = np.partition(scores, -top_k, axis=-1)[..., -top_k, None]
         scores[scores < least] = -np.inf

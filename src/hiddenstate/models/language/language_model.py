@@ -1,7 +1,7 @@
-"""The language model: what comes next, from all that came before.
+"""The language model: predicts the next token from all previous ones.
 
-Vectors of characters or words go through a stack of LSTM layers, and its output through a softmax to the probability
-of each to be the next one. The state is carried: a text can be given in pieces of any size.
+Vectors of characters or words go through a stack of LSTM layers and a softmax, which gives each token's probability of
+being the next. The state is carried over: a text can be read in pieces of any size.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,21 +32,21 @@ T = TypeVar("T", bound="LanguageModel")
 
 
 class Loss(NamedTuple):
-    """What training makes small, and the part of it that tells how good the model is, both in nats a token."""
+    """The training loss, and the part of it that measures the model's quality, both in nats per token."""
 
     mean: Tensor
     surprise: Tensor
 
 
 class LanguageModel(CheckedModule):
-    """Characters or words to stacked LSTM to the probabilities of the next one.
+    """An embedding, a stacked LSTM and a softmax over the next character or word.
 
     Args:
         config: sizes and rates.
         tokens: the V characters or words.
 
     Raises:
-        ArgumentError: config and tokens are of different levels, or a cutoff is not below V.
+        ArgumentError: config and tokens have different levels, or a cutoff is not below V.
     """
 
     kind: ClassVar[str] = "language-model"
@@ -57,7 +57,7 @@ class LanguageModel(CheckedModule):
         if config.level != tokens.level:
             raise ArgumentError(f"a config of level {config.level} can't have tokens of level {tokens.level}")
         if config.cutoffs and config.cutoffs[-1] >= V:
-            raise ArgumentError(f"cutoffs must be below the {V} tokens that there are, got {config.cutoffs[-1]}")
+            raise ArgumentError(f"cutoffs must be below the number of tokens, {V}, got {config.cutoffs[-1]}")
         self.config, self.tokens = config, tokens
         self.embedding = None if config.tied else nn.Embedding(V, E)
         self.lstm = LSTM(E, H, config.num_layers)
@@ -68,21 +68,21 @@ class LanguageModel(CheckedModule):
             if config.cutoffs
             else Softmax(features, V)
         )
-        # Each layer alone, without weights: what is dropped between layers and of weights is put in when it is called.
+        # Separate layers, without weights: dropout between layers and of weights is applied at each call.
         self._layers = [LSTM(E if layer == 0 else H, H, device="meta") for layer in range(config.num_layers)]
 
     @classmethod
     def build(cls: type[T], config: LanguageConfig, tokens: Tokens) -> T:
-        """Make a new model for these tokens; cutoffs that they do not reach are left out.
+        """Make a new model for these tokens; cutoffs beyond their number are dropped.
 
         Raises:
-            ArgumentError: there is no memory for such a model.
+            ArgumentError: there is not enough memory for the model.
         """
         cutoffs = tuple(cutoff for cutoff in config.cutoffs if cutoff < len(tokens))
         return made_if_it_fits(lambda: cls(replace(config, cutoffs=cutoffs), tokens))
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Return the LSTM's input ``[T, N, E]`` for ids ``[T, N]``; in training with dropout."""
+        """Return the LSTM's input ``[T, N, E]`` for ids ``[T, N]``, with dropout in training."""
         vectors: Tensor = self.head.embed(ids) if self.embedding is None else self.embedding(ids)
         if not self.training:
             return vectors
@@ -93,18 +93,19 @@ class LanguageModel(CheckedModule):
         """Read ids ``[T, N]``.
 
         Args:
-            ids: what is read.
-            state: the state that the last call gave; zeros at the beginning.
+            ids: the ids to read.
+            state: the state returned by the previous call; zeros by default.
 
         Returns:
-            The last layer's hidden states ``[T, N, H]``, and the state ``(h [L, N, H], c [L, N, H])`` to go on from.
+            The last layer's hidden states ``[T, N, H]``, and the state ``(h [L, N, H], c [L, N, H])`` for the next
+            call.
 
         Raises:
             ArgumentTypeError: a text is given where ids are expected.
         """
         if isinstance(ids, str):
             raise ArgumentTypeError(
-                f"read takes ids [T, N] of tokens, got the text {ids!r:.60}: trace(text) records what a text does, and "
+                f"read takes ids [T, N] of tokens, got the text {ids!r:.60}: trace(text) records a run on text, and "
                 "tokens.encode(text) gives its ids"
             )
         x = self.embed(ids)
@@ -121,18 +122,18 @@ class LanguageModel(CheckedModule):
 
     @torch.no_grad()
     def trace(self, text: str | Sequence[str], **options: Any) -> Trace:
-        """Record the LSTM while it reads a text, or several side by side, with their tokens at the steps.
+        """Record the LSTM while it reads a text, or a batch of texts, with their tokens at the steps.
 
-        As everywhere, a line end is read before the text. Dropout is off.
+        As always, a newline is read before the text. Dropout is off.
 
         Args:
-            text: a text, or a list of texts, one a row.
+            text: a text, or a list of texts, one per row.
             options: ``keep``, ``steps``, ``pre`` and ``limit`` of `hiddenstate.LSTM.trace`.
 
         Raises:
-            ArgumentTypeError: something else than texts.
+            ArgumentTypeError: the argument is neither a text nor a list of texts.
             ArgumentError: there is no text.
-            TraceTooLargeError, NameUnknownError, IndexRangeError: as `hiddenstate.LSTM.trace`.
+            TraceTooLargeError, NameUnknownError, IndexRangeError: as for `hiddenstate.LSTM.trace`.
         """
         texts = [text] if isinstance(text, str) else list(text)
         if not all(isinstance(one, str) for one in texts):
@@ -147,29 +148,29 @@ class LanguageModel(CheckedModule):
             return self.lstm.trace(self.embed(ids), lengths=lengths, tokens=words, **options)
 
     def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Predict what comes after each of ids ``[T, N]``.
+        """Predict the token after each of the ids ``[T, N]``.
 
         Args:
-            ids: what is read.
-            state: the state that the last call gave; zeros at the beginning.
+            ids: the ids to read.
+            state: the state returned by the previous call; zeros by default.
 
         Returns:
-            The logarithm of each token's probability to come next, ``[T, N, V]``, and the state to go on from.
+            Each token's log-probability of being the next, ``[T, N, V]``, and the state for the next call.
         """
         out, state = self.read(ids, state)
         return self.head.log_probabilities(self.features(out)).unflatten(0, ids.shape), state
 
     def surprise(self, ids: Tensor, targets: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Return how unexpected the targets ``[T, N]`` are, each after what is read until then.
+        """Return the surprise of the targets ``[T, N]``, each given the ids read so far.
 
         Returns:
-            The negative logarithm of each target's probability, ``[T, N]``, in nats, and the state to go on from.
+            The negative logarithm of each target's probability, ``[T, N]``, in nats, and the state for the next call.
         """
         out, state = self.read(ids, state)
         return self.head.surprise(self.features(out), targets.flatten()).view(targets.shape), state
 
     def loss(self, ids: Tensor, targets: Tensor, state: State | None = None) -> tuple[Loss, State]:
-        """Return the mean surprise over targets ``[T, N]``, what training adds to it, and the state to go on from."""
+        """Return the loss over targets ``[T, N]`` (mean surprise and penalties), and the state for the next call."""
         config = self.config
         out, state = self.read(ids, state)
         shown = locked(out, config.dropout) if self.training else out
@@ -181,20 +182,20 @@ class LanguageModel(CheckedModule):
         return Loss(mean, surprise), state
 
     def features(self, out: Tensor) -> Tensor:
-        """From hidden states ``[..., H]`` to what the softmax reads, ``[M, E]`` (``[M, H]`` without tied weights)."""
+        """Return the softmax's input ``[M, E]`` (``[M, H]`` without tied weights) for hidden states ``[..., H]``."""
         flat = out.flatten(0, -2)
         return flat if self.project is None else self.project(flat)
 
     def generate(
         self, prompt: str = "", length: int = 200, sampling: Sampling = DEFAULT_SAMPLING, *, precision: str = "fp32"
     ) -> Iterator[str]:
-        """Yield the text that follows a prompt, a character or word at a time, each as soon as it is chosen.
+        """Yield the continuation of a prompt, one character or word at a time, each as soon as it is chosen.
 
         Args:
-            prompt: the text to go on from, which the model reads after a line end.
-            length: how many characters or words.
-            sampling: how they are chosen.
-            precision: ``fp32``, or ``bf16`` for weights of the LSTM in bfloat16, which is faster.
+            prompt: the text to continue, which the model reads after a newline.
+            length: the number of characters or words.
+            sampling: how to choose them.
+            precision: ``fp32``, or ``bf16`` for bfloat16 LSTM weights, which is faster.
 
         Raises:
             ArgumentError: an argument is out of range, or the model reads backwards.
@@ -213,9 +214,9 @@ class LanguageModel(CheckedModule):
         *,
         precision: str = "fp32",
     ) -> list[str]:
-        """Return several texts that follow a prompt, written side by side; the first is that of `generate`.
+        """Return several continuations of a prompt, generated in one batch; the first equals that of `generate`.
 
-        Arguments and errors are those of `generate`, and ``samples``, how many texts.
+        Arguments and errors are those of `generate`, plus ``samples``, the number of texts.
         """
         read = self.tokens.encode(prompt)
         written = np.array(list(generate(self, read, length, sampling, samples, precision)))
@@ -223,12 +224,12 @@ class LanguageModel(CheckedModule):
         return [self.tokens.text_of(ids, after) for ids in written.reshape(length, samples).T.tolist()]
 
     def to_data(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return what `from_data` needs beside the weights: the config and the tokens, ready for JSON."""
+        """Return what `from_data` needs besides the weights: the config and the tokens, ready for JSON."""
         return asdict(self.config), self.tokens.to_data()
 
     @classmethod
     def from_data(cls: type[T], config: Any, vocabulary: Any) -> T:
-        """Make a language model as `to_data` described it, with fresh weights.
+        """Make a language model from the result of `to_data`, with fresh weights.
 
         Raises:
             FileFormatError: something is missing or out of range.
@@ -239,7 +240,7 @@ class LanguageModel(CheckedModule):
             raise FileFormatError(f"not the description of a language model: {error}") from error
 
     def _layer(self, layer: int, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Read with one layer, with some of its recurrent weights dropped."""
+        """Run one layer, with some of its recurrent weights dropped."""
         names = parameter_shapes(self.lstm.sizes, layer)
         weights = {f"{stem}_l0": getattr(self.lstm, f"{stem}_l{layer}") for stem in names}
         weights["weight_hh_l0"] = dropped(weights["weight_hh_l0"], self.config.weight_drop)

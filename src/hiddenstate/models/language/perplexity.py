@@ -1,4 +1,4 @@
-"""How unexpected a text is to a language model: counted, and measured over many rows at once."""
+"""Measures a language model's surprise and perplexity on a text, over many rows at once."""
 
 import math
 from dataclasses import dataclass, fields, replace
@@ -21,14 +21,14 @@ _NUMBERS_AT_ONCE = 2**24
 
 @dataclass(frozen=True)
 class Tally:
-    """Surprise summed over tokens, in nats. ``<unk>`` stands for words that the model does not know.
+    """Surprise summed over tokens, in nats. ``<unk>`` stands for unknown words.
 
     Attributes:
-        tokens: how many.
+        tokens: the number of tokens.
         nats: the sum of their surprise.
-        unknown: how many of them are ``<unk>``.
-        unknown_nats: their part of the sum.
-        characters: of the text, blanks and line ends too; 0 if that was not counted.
+        unknown: the number of them that are ``<unk>``.
+        unknown_nats: the surprise of ``<unk>`` tokens.
+        characters: the number of characters, including spaces and newlines; 0 if not counted.
 
     >>> str(Tally(tokens=2, nats=2 * math.log(8)))
     '2 tokens, perplexity 8.00'
@@ -45,27 +45,27 @@ class Tally:
 
     @property
     def mean(self) -> float:
-        """Nats a token; not a number without tokens."""
+        """Nats per token; NaN without tokens."""
         return _share(self.nats, self.tokens)
 
     @property
     def perplexity(self) -> float:
-        """The number of tokens among which a blind choice would be as hard, ``<unk>`` being one of them."""
+        """The number of equally likely tokens that would be as hard to predict, with ``<unk>`` as one of them."""
         return _exp(self.mean)
 
     @property
     def known_perplexity(self) -> float:
-        """The same over the places where the text has no ``<unk>``."""
+        """The perplexity of all tokens other than ``<unk>``."""
         return _exp(_share(self.nats - self.unknown_nats, self.tokens - self.unknown))
 
     @property
     def unknown_share(self) -> float:
-        """Share of the tokens that are ``<unk>``."""
+        """The share of tokens that are ``<unk>``."""
         return _share(self.unknown, self.tokens)
 
     @property
     def bits_per_character(self) -> float:
-        """Bits over characters; with unknown words too low, since ``<unk>`` does not spell them."""
+        """Bits per character; too low with unknown words, since ``<unk>`` does not spell them."""
         return _share(self.nats / math.log(2), self.characters)
 
     def __str__(self) -> str:
@@ -73,7 +73,7 @@ class Tally:
 
 
 def tally(ids: NDArray[np.integer[Any]], nats: NDArray[np.float32], characters: int = 0) -> Tally:
-    """Count some tokens and their surprise, both ``[T]``."""
+    """Sum up tokens and their surprise, both ``[T]``."""
     unknown = ids == UNKNOWN_ID
     sums = float(nats.sum(dtype=np.float64)), float(nats[unknown].sum(dtype=np.float64))
     return Tally(len(ids), sums[0], int(unknown.sum()), sums[1], characters)
@@ -81,13 +81,13 @@ def tally(ids: NDArray[np.integer[Any]], nats: NDArray[np.float32], characters: 
 
 @torch.no_grad()
 def measure(model: "LanguageModel", ids: Ids, rows: int = 1) -> Tally:
-    """Measure the surprise of a whole text, every token of it, each after all that came before.
+    """Measure the surprise of every token of a text, each given all previous ones.
 
     Args:
         model: the model; it is in eval mode afterwards.
-        ids: the text, as the model's tokens. For a model that reads backwards, its last token first.
-        rows: into how many pieces the text is cut to be read side by side. More is faster; where each but the first
-            begins, the model knows nothing of what came before.
+        ids: the text, as the model's tokens; for a model that reads backwards, in reverse order.
+        rows: the number of pieces that are read in parallel. More is faster, but each piece starts without the context
+            of the previous one.
     """
     model.eval()
     N, start = min(rows, len(ids)), model.tokens.start
@@ -96,7 +96,7 @@ def measure(model: "LanguageModel", ids: Ids, rows: int = 1) -> Tally:
         counted, state = _measured(model, *text.read(span), state)
         done += counted
     read = N * text.length
-    if read < len(ids):  # what is left over goes on from the last row
+    if read < len(ids):  # the remainder continues the last row
         last = Rows(ids[read:], 1, int(ids[read - 1]))
         assert state is not None
         done += _measured(model, *last.read(Span(0, last.length)), (state[0][:, -1:], state[1][:, -1:]))[0]

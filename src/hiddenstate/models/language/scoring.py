@@ -1,7 +1,7 @@
-"""How unexpected each character or word of a text is: as it comes, however long it is.
+"""Computes the surprise of each character or word of a text of any length, as it arrives.
 
-With dynamic evaluation (Krause et al. 2018) a copy of the model also learns from what it has read: each segment is
-scored first and learnt from then, so every score is a prediction.
+With dynamic evaluation (Krause et al. 2018) a copy of the model also learns from the text: each segment is scored
+before the model learns from it, so every score is a prediction.
 """
 
 import math
@@ -30,12 +30,12 @@ STEPS = 128  # tokens scored at a time
 
 @dataclass(frozen=True)
 class Dynamic:
-    """How a model learns from the text that it is scoring.
+    """How a model learns from the text that it scores.
 
     Attributes:
-        learning_rate: how far a weight moves after a segment, where its gradient is as large as usual.
-        decay: share of the way back to the trained weights that is gone after each segment.
-        steps: tokens of a segment.
+        learning_rate: how far a weight moves after a segment if its gradient has its usual size.
+        decay: share of the way back to the trained weights that a weight moves after each segment.
+        steps: the number of tokens per segment.
 
     Raises:
         ArgumentError: a value is out of range.
@@ -55,11 +55,11 @@ class Dynamic:
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Some tokens of a text, in its order.
+    """Consecutive tokens of a text.
 
     Attributes:
-        pieces: the characters or words as they stand in the text, ``<eos>`` for the end of a line of words.
-        ids: ``[T]``; `UNKNOWN_ID` where the model does not know the token: the surprise is then that of ``<unk>``.
+        pieces: the characters or words as in the text; ``<eos>`` for the end of a line of words.
+        ids: ``[T]``; `UNKNOWN_ID` for tokens that the model does not know: the surprise is then that of ``<unk>``.
         nats: ``[T]``, the surprise of each.
         tally: their sums.
     """
@@ -73,24 +73,24 @@ class Scored:
 def score(
     model: "LanguageModel", source: Source, *, steps: int = STEPS, dynamic: Dynamic | None = None
 ) -> Iterator[Scored]:
-    """Score a text from its beginning, where the model has read a line end only, to its end.
+    """Score a text from beginning to end; before it, the model reads only a newline.
 
     Args:
-        model: the model; it stays as it is.
-        source: a path, or an open stream of text or bytes, which is read as it comes.
-        steps: tokens scored at a time; the scores do not depend on it.
-        dynamic: learn meanwhile; its ``steps`` hold then.
+        model: the model; it is not changed.
+        source: a path, or an open stream of text or bytes, which is read as it arrives.
+        steps: the number of tokens to score at a time; the scores do not depend on it.
+        dynamic: learn while scoring; its ``steps`` then apply.
 
     Yields:
         The next tokens, scored.
 
     Raises:
-        ArgumentError: the model reads backwards, or diverges as it learns.
+        ArgumentError: the model reads backwards, or diverges while it learns.
         FileFormatError: the text is not UTF-8.
         OSError: the text cannot be read.
     """
     if model.config.backward:
-        raise ArgumentError("this model reads from the end of a text to its beginning, and can't score one as it comes")
+        raise ArgumentError("this model reads from the end of a text to its beginning, and can't score a stream")
     scorer = _Scorer(model) if dynamic is None else _Learner(model, dynamic)
     return _scored(scorer, model.config.level, source, steps if dynamic is None else dynamic.steps)
 
@@ -101,7 +101,7 @@ def _scored(scorer: "_Scorer", level: str, source: Source, steps: int) -> Iterat
 
 
 def regrouped(parts: Iterator[Pieces], size: int) -> Iterator[Pieces]:
-    """Yield the same pieces, so many at a time; the last time maybe fewer.
+    """Yield the same pieces in groups of ``size``; the last may be smaller.
 
     >>> list(regrouped(iter(["abc", "d", "efgh"]), 3))
     ['abc', 'def', 'gh']
@@ -155,10 +155,10 @@ class _Scorer:
 
 
 class _Learner(_Scorer):
-    """Scores, and learns from what it scored: a step down the gradient over its usual size, and some of the way back.
+    """Scores and then learns: a step along the gradient divided by its usual size, then part of the way back.
 
-    The usual size is the root of the mean square of a weight's gradients so far; Krause et al. take it from the
-    training data, which is not at hand here.
+    The usual size is the root mean square of a weight's gradients so far; Krause et al. take it from the training data,
+    which is not available here.
     """
 
     def __init__(self, model: "LanguageModel", dynamic: Dynamic) -> None:
@@ -174,7 +174,7 @@ class _Learner(_Scorer):
         nats, (h, c) = self.model.surprise(inputs, targets, self.state)
         self.state = h.detach(), c.detach()
         if not torch.isfinite(nats).all():
-            raise ArgumentError("dynamic evaluation diverged: what it learnt is no number; lower its learning rate")
+            raise ArgumentError("dynamic evaluation diverged: its weights are not finite; lower its learning rate")
         gradients = torch.autograd.grad(nats.mean(), self.weights, allow_unused=True, materialize_grads=True)
         self.learn(gradients)
         return nats.detach()

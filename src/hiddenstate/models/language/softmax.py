@@ -1,6 +1,6 @@
-"""From a hidden state to the probabilities of all V tokens: one softmax, or, where V is large, an adaptive one.
+"""Turns a hidden state into the probabilities of all V tokens: a plain softmax, or for large V an adaptive one.
 
-Both can also embed: tied weights (Inan et al. 2017; Press & Wolf 2017) are one matrix for reading and predicting.
+Both can also embed: with tied weights (Inan et al. 2017; Press & Wolf 2017), embedding and softmax share a matrix.
 """
 
 import math
@@ -34,28 +34,28 @@ class Softmax(nn.Module):
 
     def surprise(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """From ``[M, E]``, return the negative logarithm of the targets' probabilities, ``[M]``, in nats."""
-        # What autocast makes bfloat16 is too coarse for sums of exponentials.
+        # Under autocast, bfloat16 would be too coarse for sums of exponentials.
         return cross_entropy(linear(hidden, self.weight, self.bias).float(), targets, reduction="none")
 
 
 class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
-    """The adaptive softmax (Grave et al. 2017): frequent tokens at full size, clusters of rarer ones at less and less.
+    """The adaptive softmax (Grave et al. 2017): frequent tokens have full-size vectors, clusters of rarer ones smaller.
 
-    A token's probability is exact; only what a rare token costs, and how many parameters it has, is less. So is what
-    a rare token's vector can say where weights are tied: it lies in a subspace.
+    Probabilities are exact; rare tokens only take less time and fewer parameters. With tied weights, a rare token's
+    vector is also less expressive: it is limited to a subspace.
 
     Args:
         features: E.
         tokens: V.
-        cutoffs: where the clusters begin; ids must be in the order of falling frequency.
-        factor: how many times smaller each cluster's features are than those of the one before.
+        cutoffs: the ids at which clusters begin; ids must be sorted by decreasing frequency.
+        factor: how many times fewer features each cluster has than the previous one.
     """
 
     def __init__(self, features: int, tokens: int, cutoffs: Sequence[int], factor: float) -> None:
         super().__init__(features, tokens, list(cutoffs), div_value=factor, head_bias=True)
         nn.init.uniform_(self.head.weight, -0.1, 0.1)
         for narrow, rows in self._clusters():
-            # So that what a rare token is given, and what it scores, is of the size that frequent tokens have.
+            # So that the vectors and scores of rare tokens have the same magnitude as those of frequent ones.
             nn.init.uniform_(rows.weight, -0.1, 0.1)
             nn.init.normal_(narrow.weight, std=1 / math.sqrt(rows.in_features))
 
@@ -94,10 +94,10 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
         return found + cross_entropy(self.head(hidden).float(), in_head, reduction="none")
 
     def _clusters(self) -> list[tuple[nn.Linear, nn.Linear]]:
-        """Of each cluster the projection to fewer features, and the rows that score its tokens."""
+        """Each cluster's projection to fewer features, and the rows that score its tokens."""
         found: list[tuple[nn.Linear, nn.Linear]] = [tuple(tail) for tail in self.tail]  # type: ignore[arg-type, misc]
         return found
 
     def _members(self, ids: Tensor, number: int) -> Tensor:
-        """Whether each id is of a cluster."""
+        """Whether each id belongs to a cluster."""
         return (ids >= self.cutoffs[number]) & (ids < self.cutoffs[number + 1])

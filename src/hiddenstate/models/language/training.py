@@ -1,6 +1,6 @@
-"""Training a language model on plain text: rows of it side by side, the state carried from batch to batch.
+"""Trains a language model on plain text: rows of it in parallel, with the state carried from batch to batch.
 
-Truncated back-propagation: the gradient goes back to the beginning of a batch, the state comes from the one before.
+Truncated backpropagation: the gradient stops at the start of a batch, whose initial state comes from the previous one.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from hiddenstate.training.task import Loss
 StrPath = str | os.PathLike[str]
 
 KIND = "lm"
-# All that a run file of a language model may name, by level.
+# The files and settings allowed in a language model's run file, by level.
 RUN_FILES = {
     level: RunFile(
         KIND,
@@ -44,7 +44,7 @@ RUN_FILES = {
 
 
 class LanguageTraining(Result[Tally]):
-    """What training a language model came to, a `Result`: ``dev`` and ``test`` are the surprise of these texts."""
+    """The result of training a language model: ``dev`` and ``test`` are the surprise of these texts."""
 
 
 def train_language_model(
@@ -93,7 +93,7 @@ def train_language_model(
 
 
 def resume_language_model(run: StrPath, *, on_progress: OnProgress = lambda progress: None) -> LanguageTraining:
-    """Go on with a run that was ended, from its last checkpoint, to the very same model.
+    """Resume an interrupted run from its last checkpoint; the final model is exactly the same.
 
     Args:
         run: the run's folder.
@@ -106,7 +106,7 @@ def resume_language_model(run: StrPath, *, on_progress: OnProgress = lambda prog
         FileWriteError: a file cannot be written.
         OSError: one cannot be read.
     """
-    wanted = read_run_file(RunFolder(run).check(), RUN_FILES["char"])  # which names every setting
+    wanted = read_run_file(RunFolder(run).check(), RUN_FILES["char"])  # it names every setting
     return run_language_model(wanted, run, resume=True, on_progress=on_progress)
 
 
@@ -117,19 +117,19 @@ def run_language_model(
     resume: bool = False,
     on_progress: OnProgress = lambda progress: None,
 ) -> LanguageTraining:
-    """Do what a run file says; arguments and errors are those of the two functions above."""
+    """Execute a run file; arguments and errors are those of the two functions above."""
     return run_task(LanguageTask, _finish, wanted, run, resume=resume, on_progress=on_progress)
 
 
 class Batch(NamedTuple):
-    """Time steps, and which rows."""
+    """A span of time steps, and the rows."""
 
     span: Span
     rows: slice
 
 
 class LanguageTask:
-    """A language model, what it learns from and what it is measured on: a `hiddenstate.training.task.Task`."""
+    """A language model with its training and dev data: a `hiddenstate.training.task.Task`."""
 
     higher_is_better = False
 
@@ -160,7 +160,7 @@ class LanguageTask:
             raise ArgumentError(f"{self.wanted.files['train']}: {error}") from error
 
     def plan(self, epoch: int, rank: int, ranks: int) -> list[Batch | None]:
-        """Cut the time steps into spans; each process has rows of its own."""
+        """Cut the time steps into spans; each process has its own rows."""
         if ranks > self.config.rows:
             raise ArgumentError(f"{ranks} processes can't share {self.config.rows} rows; use fewer, or more rows")
         generator = torch.Generator().manual_seed(self.config.seed + epoch - 1) if self.config.random_steps else None
@@ -171,7 +171,7 @@ class LanguageTask:
         return self.rows.length * self.config.rows
 
     def loss(self, item: Batch) -> Loss:
-        """Compute the surprise in nats a token, going on from the state of the batch before."""
+        """Compute the surprise in nats per token, starting from the state of the previous batch."""
         device = next(self.model.parameters()).device
         inputs, targets = (each.to(device) for each in self.rows.read(*item))
         loss, (h, c) = self.model.loss(inputs, targets, self.state)
@@ -183,7 +183,7 @@ class LanguageTask:
         return {} if self.state is None else dict(zip("hc", self.state, strict=True))
 
     def carry(self, carried: Mapping[str, Tensor]) -> None:
-        """Take over a state, none at the beginning of the text."""
+        """Restore a state; there is none at the beginning of the text."""
         device = next(self.model.parameters()).device
         self.state = (carried["h"].to(device), carried["c"].to(device)) if carried else None
 
@@ -194,7 +194,7 @@ class LanguageTask:
         return Score(self.dev.mean, said(self.dev, self.config.level), details)
 
     def keep(self, out: Path, history: Sequence[Epoch]) -> None:
-        """Write the model that was just measured."""
+        """Write the model just measured."""
         assert self.dev is not None
         self.write(out, self.model, Outcome(history[-1].last.epoch, len(history), False, self.dev))
 
@@ -204,7 +204,7 @@ class LanguageTask:
 
 
 def said(done: Tally, level: str) -> str:
-    """Say how well a text was predicted, in the measure that is usual for characters, or for words."""
+    """Describe how well a text was predicted, in the usual measure for characters or words."""
     if level == "char":
         text = f"{done.mean:.4f} nats, {done.bits_per_character:.4f} bits a character"
         return f"{text}, {100 * done.unknown_share:.2f} % unknown" if done.unknown else text
@@ -212,7 +212,7 @@ def said(done: Tally, level: str) -> str:
 
 
 def _finish(task: LanguageTask, out: Path, history: tuple[Epoch, ...]) -> LanguageTraining:
-    """Measure the best model as it is on disk, which was rounded, and write that into its card."""
+    """Measure the best model as rounded on disk, and write the result into its card."""
     best, stored = best_of(history), folder.load_language_model(out)
     measured = {name: measure(stored, ids, task.config.dev_rows) for name, ids in task.ids.items()}
     outcome = Outcome(best.last.epoch, len(history), True, measured["dev"], measured.get("test"))

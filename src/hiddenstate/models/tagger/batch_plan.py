@@ -1,4 +1,4 @@
-"""Which sentences a tagger reads in each epoch, and whether teachers have a say in it."""
+"""Plans the sentences that a tagger reads in each epoch, and whether it learns from teachers."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,25 +10,25 @@ from hiddenstate.text.batches import plan_batches
 
 
 class Lesson(NamedTuple):
-    """A batch: the positions of its sentences, and whether their teachers' probabilities are learnt."""
+    """A batch: the positions of its sentences, and whether it learns from teachers' probabilities."""
 
     positions: list[int]
     taught: bool
 
 
 class Syllabus:
-    """All sentences by their lengths: tagged ones first, then those without tags, then a variant of each, if any.
+    """The lengths of all sentences: tagged ones first, then untagged ones, then a variant of each, if any.
 
-    Every epoch reads all tagged sentences, and ``config.untagged_words`` words of others, drawn anew; the last
-    ``config.tagged_epochs`` read the tagged ones alone, without teachers. Of what an epoch
-    reads, a share ``config.varied`` is read as its variant. All follows from the seed and the epoch.
+    Every epoch reads all tagged sentences, and a new draw of ``config.untagged_words`` words of untagged ones; the last
+    ``config.tagged_epochs`` epochs read only tagged ones, without teachers. A share ``config.varied`` of an epoch's
+    sentences is replaced by variants. Everything is determined by the seed and the epoch.
 
     Args:
         config: the settings.
-        tagged: words in each tagged sentence.
-        untagged: words in each other sentence.
+        tagged: the number of words in each tagged sentence.
+        untagged: the number of words in each untagged sentence.
         taught: whether there are teachers.
-        variants: words in the variant of each sentence, tagged or not; without, all are read as they are.
+        variants: the number of words in each sentence's variant, tagged or not; empty for no variants.
     """
 
     def __init__(
@@ -44,27 +44,27 @@ class Syllabus:
         self._last: tuple[int, list[int]] = (0, [])
 
     def lessons(self, epoch: int) -> list[Lesson]:
-        """Deal sentences of similar length out in batches; epochs are counted from 1."""
+        """Group sentences of similar length into batches; epochs are counted from 1."""
         generator = torch.Generator().manual_seed(1_000_003 * self.config.seed + epoch)
         taught = self._is_taught(epoch)
         return [Lesson(each, taught) for each in plan_batches(self._read(epoch), self.config.batch_words, generator)]
 
     def size(self, epoch: int) -> int:
-        """Count the words that an epoch reads."""
+        """Count the words read in an epoch."""
         return sum(self._read(epoch))
 
     def _is_taught(self, epoch: int) -> bool:
         return self.taught and epoch <= self.config.epochs - self.config.tagged_epochs
 
     def _read(self, epoch: int) -> list[int]:
-        """The words of each sentence, 0 for one that is not read; asked for at every step, hence kept."""
+        """The number of words of each sentence, 0 if it is not read; needed at every step, hence cached."""
         if self._last[0] != epoch:
             more = self._drawn(epoch) if self._is_taught(epoch) else [0] * len(self.untagged)
             self._last = epoch, self._varied([*self.tagged, *more], epoch)
         return self._last[1]
 
     def _varied(self, read: list[int], epoch: int) -> list[int]:
-        """Put variants at the end, in place of some of the sentences that are read."""
+        """Replace some of the sentences by their variants, at the end."""
         if not self.variants:
             return read
         generator = torch.Generator().manual_seed(2**41 + 1_000_003 * self.config.seed + epoch)

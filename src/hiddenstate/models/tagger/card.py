@@ -1,4 +1,4 @@
-"""The model card: what a trained tagger is, from what, how, and how well it does, in Markdown."""
+"""Writes a tagger's card in Markdown: its architecture, data, training and quality."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -58,7 +58,7 @@ def _tags(column: str, names: Sequence[str]) -> str:
 
 
 def page(name: str, sections: Mapping[str, str]) -> str:
-    """Put sections, by their headings, under a heading."""
+    """Assemble sections, given by heading, under a title."""
     body = "".join(f"\n## {heading}\n\n{text}\n" for heading, text in sections.items())
     return f"# {name}\n{body}"
 
@@ -102,7 +102,7 @@ def _context(tagger: Tagger) -> str:
 
 
 def data_section(origin: Origin) -> str:
-    """Tell what a model was trained and measured on."""
+    """Describe the data that a model was trained and measured on."""
     begun = f", beginning with the weights of `{origin.start}`" if origin.start else ""
     files = [f"trained on `{origin.train}`{begun}", *_taught(origin), f"best epoch chosen on `{origin.dev}`"]
     if origin.test:
@@ -113,7 +113,7 @@ def data_section(origin: Origin) -> str:
 
 
 def _taught(origin: Origin) -> list[str]:
-    """Tell which taggers a model learnt from, and on what text."""
+    """Name the teachers of a model, and the text that they tagged."""
     if not origin.teachers:
         return []
     teachers, untagged = (", ".join(f"`{name}`" for name in names) for names in (origin.teachers, origin.untagged))
@@ -122,7 +122,7 @@ def _taught(origin: Origin) -> list[str]:
 
 
 def training_section(config: TrainConfig, origin: Origin, outcome: Outcome[Any]) -> str:
-    """Tell how a model was trained: seed, epochs, command, settings."""
+    """Describe how a model was trained: seed, epochs, command, settings."""
     state = "" if outcome.finished else " Training was still going on when this was written."
     text = f"Seed {config.seed}. Epoch {outcome.epoch} of {outcome.epochs} trained was kept.{state}"
     if origin.command:
@@ -150,7 +150,7 @@ def _cells(accuracy: Accuracy) -> str:
 
 
 def _confidence(tagger: Tagger, outcome: Outcome[Reports]) -> str:
-    """Tell how well the probability of a chosen tag says how often it is right."""
+    """Describe how well the probability of a chosen tag predicts how often it is right."""
     rows = [
         f"| {name} | {column.upper()} | {tagger.temperatures[column]:.3f} | {100 * report.uncalibrated.error:.2f} % "
         f"| {100 * report.calibration.error:.2f} % |"

@@ -1,4 +1,4 @@
-"""Every number that decides what a tagger is and how it is trained."""
+"""Every setting of a tagger and its training."""
 
 from dataclasses import dataclass
 
@@ -13,33 +13,32 @@ class TaggerConfig(TrainConfig):
     """Sizes and rates of a tagger, and all of `TrainConfig`.
 
     Attributes:
-        columns: which CoNLL-U columns are learnt, all at once: ``upos``, ``xpos``, ``feats`` or any other with tags;
-            the first is the main one.
-        crf: whether tags are chosen together, by a linear chain over the sentence, or each for itself.
-        word_size: numbers in a word's embedding.
-        word_minimum: a word seen less often in training is unknown.
-        char_size: numbers in a character's embedding.
-        char_minimum: a character seen less often in training is unknown.
-        char_hidden_size: hidden units of the character LSTM, each direction; 0 for a tagger without spelling, which has
+        columns: the CoNLL-U columns to learn jointly: ``upos``, ``xpos``, ``feats`` or any other with tags; the first
+            is the main one.
+        crf: whether tags are chosen jointly, by a linear-chain CRF over the sentence, or independently.
+        word_size: the size of a word's embedding.
+        word_minimum: words seen less often in training are unknown.
+        char_size: the size of a character's embedding.
+        char_minimum: characters seen less often in training are unknown.
+        char_hidden_size: hidden units per direction of the character LSTM; 0 for a tagger without spelling, which has
             no character embedding either.
-        max_chars: a longer word is spelt by its first and last half of this many characters.
-        hidden_size: hidden units of the word-level LSTM, each layer and direction.
-        num_layers: layers of the word-level LSTM.
+        max_chars: longer words are cut to the first and last half of this many characters.
+        hidden_size: hidden units per layer and direction of the word-level LSTM.
+        num_layers: the number of layers of the word-level LSTM.
         bidirectional: whether the word-level LSTM also reads from the last word to the first.
         lower_case: whether words are looked up in lower case.
         dropout: share of the word-level LSTM's inputs and of each layer's outputs dropped in training.
-        char_dropout: the same for the character LSTM's inputs.
-        word_dropout: odds d of a word seen n times to be unknown in training: d / (d + n).
+        char_dropout: share of the character LSTM's inputs dropped in training.
+        word_dropout: d, which makes a word seen n times unknown in training with probability d / (d + n).
         label_smoothing: share of the target probability spread over all tags.
-        batch_words: the most words in a batch.
-        varied: share of the sentences that an epoch reads as a variant: a part, or in other letters (see
-            `hiddenstate.models.tagger.variants`); which ones is drawn anew for each epoch, and a sentence's
-            variant stays the same.
-        teacher_share: with teachers, the weight of their probabilities beside the tag of a tagged word.
-        tagged_epochs: with teachers, so many epochs at the end learn the tags alone, without teachers and untagged
-            text.
-        untagged_words: the words of untagged text in an epoch, drawn anew for each; 0 for all.
-        untagged_minimum: with untagged text, a word or character that all texts together have so often is known, too.
+        batch_words: the maximum number of words in a batch.
+        varied: share of an epoch's sentences that are replaced by a variant: a part, or a change of letter case (see
+            `hiddenstate.models.tagger.variants`). Each epoch draws different sentences; a sentence's variant never
+            changes.
+        teacher_share: with teachers, the weight of their probabilities relative to a word's tag.
+        tagged_epochs: with teachers, the number of final epochs that learn only from tags.
+        untagged_words: the number of words of untagged text in an epoch, drawn for each; 0 for all.
+        untagged_minimum: with untagged text, words and characters that occur this often in all texts are known, too.
         weights_dtype: precision of the weights on disk, ``float16``, ``float32`` or ``int8`` (a scale for each row of
             a matrix); in memory it is float32.
     """

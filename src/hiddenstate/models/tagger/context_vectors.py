@@ -1,7 +1,7 @@
 """Vectors of words in context from the states of two character language models (Akbik et al. 2018).
 
-The forward model has read the sentence up to a word's last character, the backward model from its end back to the
-word's first: both know the word's spelling and what stands on their side of it.
+The forward model has read the sentence up to a word's last character, the backward model from its end to the word's
+first character: both have seen the word's spelling and the context on their side.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,18 +15,18 @@ from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.text.batches import plan_batches
 
 READ_TOGETHER = 20_000  # characters
-BORDER = "\n"  # what a model has read before a sentence, from either end
+BORDER = "\n"  # read before a sentence, from either end
 
 
 class ContextualVectors(nn.Module):
-    """Vectors of words, from a forward and a backward character model; without dropout, and without gradients.
+    """Word vectors from a forward and a backward character model, without dropout or gradients.
 
     Args:
         forward_model: reads from the first character to the last.
         backward_model: reads from the last to the first.
 
     Raises:
-        ArgumentError: a model reads words, or the other way.
+        ArgumentError: a model is not a character model, or reads in the wrong direction.
     """
 
     def __init__(self, forward_model: LanguageModel, backward_model: LanguageModel) -> None:
@@ -43,15 +43,15 @@ class ContextualVectors(nn.Module):
 
     @property
     def size(self) -> int:
-        """Numbers in a vector, C': the units of both models."""
+        """C', the size of a vector: the units of both models."""
         return self.forward_model.config.hidden_size + self.backward_model.config.hidden_size
 
     @torch.no_grad()
     def forward(self, sentences: Sequence[Sequence[str]]) -> Tensor:
-        """Return the vectors ``[T, N, C']`` of N sentences of at most T words; past a sentence's end they are zero.
+        """Return the vectors ``[T, N, C']`` of N sentences of at most T words; zero beyond a sentence's end.
 
         Args:
-            sentences: the words of each, which are read with one blank between; a sentence may be empty.
+            sentences: the words of each, read with one space in between; a sentence may be empty.
 
         Raises:
             ArgumentError: there is no sentence, or a word is empty.
@@ -60,19 +60,19 @@ class ContextualVectors(nn.Module):
             raise ArgumentError("there is no sentence to read")
         texts = [" ".join(words) for words in sentences]
         places = [list(_places(words)) for words in sentences]
-        # Before the first character that is read stands the border.
+        # The border precedes the first character.
         ends = [[last + 1 for _, last in each] for each in places]
         starts = [[len(text) - first for first, _ in each] for text, each in zip(texts, places, strict=True)]
         ahead = _states(self.forward_model, texts, ends)
         return torch.cat([ahead, _states(self.backward_model, [text[::-1] for text in texts], starts)], dim=-1)
 
     def train(self, mode: bool = True) -> "ContextualVectors":
-        """Stay in eval mode: what these vectors are does not change while something else is trained on them."""
+        """Stay in eval mode: these vectors must not change while something else is trained on them."""
         return super().train(False)
 
 
 def _places(words: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Yield where each word's first and last character stands in the sentence."""
+    """Yield the positions of each word's first and last character in the sentence."""
     first = 0
     for word in words:
         if not word:
@@ -82,7 +82,7 @@ def _places(words: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def _states(model: LanguageModel, texts: Sequence[str], places: Sequence[Sequence[int]]) -> Tensor:
-    """Return the hidden states ``[T, N, H]`` after the characters at these places of each text, zero past the last."""
+    """Return the hidden states ``[T, N, H]`` after the characters at these positions; zero beyond the last."""
     device = next(model.parameters()).device
     ids = [torch.from_numpy(model.tokens.ids(BORDER + text)).long() for text in texts]
     lengths = torch.tensor([len(each) for each in ids])
@@ -93,7 +93,7 @@ def _states(model: LanguageModel, texts: Sequence[str], places: Sequence[Sequenc
 
 
 def compute_vectors(context: ContextualVectors, sentences: Sequence[Sequence[str]]) -> Tensor:
-    """Return the vectors ``[W, C']`` of all words, one sentence after another, as float16: they are many.
+    """Return the vectors ``[W, C']`` of all words of all sentences, as float16 to save memory.
 
     Raises:
         ArgumentError: a word is empty.

@@ -1,7 +1,7 @@
-"""A linear chain (conditional random field): scores of tags, and of each tag after another.
+"""A linear-chain conditional random field: scores of tags, and of transitions between tags.
 
-The probability of a whole sequence of tags is exp(its score) over the sum of exp(score) of all sequences. All sums are
-in float64, so that long sentences lose nothing.
+The probability of a sequence of tags is exp(its score) divided by the sum of exp(score) over all sequences. All sums
+are in float64, so that long sentences lose no precision.
 """
 
 from typing import NamedTuple
@@ -9,15 +9,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-# The score of what must not be: exp of it is exactly 0, and it is finite, so that gradients are.
+# The score of a forbidden tag: its exp is exactly 0, but it is finite, so that gradients are finite.
 _NEVER = -1e4
 
 
 class Sequences(NamedTuple):
     """The n most probable sequences of each row.
 
-    ``tags [N, n, T]`` (past a row's end they mean nothing), and ``scores [N, n]``, the logarithms of their
-    probabilities, from the highest; -inf where a row has no more sequences.
+    ``tags [N, n, T]`` (undefined beyond a row's end), and ``scores [N, n]``, their log-probabilities, highest first;
+    -inf if a row has no more sequences.
     """
 
     tags: Tensor
@@ -25,10 +25,10 @@ class Sequences(NamedTuple):
 
 
 class Chain(nn.Module):
-    """Learnt scores of a tag to be the first, to come after another, and to be the last.
+    """Learnt scores for the first tag, for transitions, and for the last tag.
 
     Args:
-        tags: K, how many there are.
+        tags: K, the number of tags.
     """
 
     def __init__(self, tags: int) -> None:
@@ -38,7 +38,7 @@ class Chain(nn.Module):
         self.end = nn.Parameter(torch.zeros(tags))
 
     def log_partition(self, scores: Tensor, lengths: Tensor) -> Tensor:
-        """Return the logarithm ``[N]`` of the sum over all sequences, by the forward algorithm.
+        """Return the log partition function ``[N]``, by the forward algorithm.
 
         Args:
             scores: ``[T, N, K]``, float64.
@@ -63,16 +63,16 @@ class Chain(nn.Module):
         """
         scores = scores.double()
         allowed = (tags[..., None] < 0) | (tags[..., None] == torch.arange(scores.shape[-1], device=scores.device))
-        # All sequences and those with these tags go through the steps side by side.
+        # All sequences, and those with these tags, go through the steps in parallel.
         both = torch.cat([scores, scores.masked_fill(~allowed, _NEVER)], dim=1)
         every, these = self.log_partition(both, lengths.repeat(2)).chunk(2)
         return every - these
 
     def marginals(self, scores: Tensor, lengths: Tensor) -> Tensor:
-        """Return each tag's probability at each word, over all sequences, ``[T, N, K]``; 0 past a row's end."""
+        """Return each tag's marginal probability at each word, ``[T, N, K]``; 0 beyond a row's end."""
         with torch.enable_grad():
             given = scores.detach().double().requires_grad_()
-            # How the sum changes with a score is the share of the sequences that have this tag there.
+            # The derivative of the log partition function by a score is the marginal probability of that tag.
             (shares,) = torch.autograd.grad(self.log_partition(given, lengths).sum(), given)
         return shares.to(scores.dtype)
 
@@ -84,14 +84,14 @@ class Chain(nn.Module):
 
 
 def n_best(scores: Tensor, lengths: Tensor, n: int, start: Tensor, transitions: Tensor, end: Tensor) -> Sequences:
-    """Return the ``n`` sequences with the highest sums of scores, and the sums, by Viterbi's algorithm.
+    """Return the ``n`` sequences with the highest total scores, and these scores, by the Viterbi algorithm.
 
     Args:
         scores: ``[T, N, K]``.
         lengths: ``[N]``, at least 1.
-        n: how many.
+        n: the number of sequences.
         start: ``[K]``, added for the first tag.
-        transitions: ``[K, K]``, added for each tag after another.
+        transitions: ``[K, K]``, added for each transition.
         end: ``[K]``, added for the last tag.
     """
     T, _, K = scores.shape
@@ -111,14 +111,14 @@ def n_best(scores: Tensor, lengths: Tensor, n: int, start: Tensor, transitions: 
     for t in range(T - 1, 0, -1):
         tags.append(place % K)
         origin = origins[t - 1].flatten(1)
-        # A row that has ended may have places of sequences that it has not; they are of no meaning.
+        # A row that has ended may have indices of sequences that do not exist; they are meaningless.
         earlier = origin.gather(1, place.clamp_max(origin.shape[1] - 1))
         place = torch.where((t < lengths)[:, None], earlier, place)
     return Sequences(torch.stack([place % K, *reversed(tags)], dim=-1), totals)
 
 
 def _highest(values: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """Return up to ``n`` highest values along the last axis, and where they are."""
-    if n == 1:  # many times quicker than topk
+    """Return up to ``n`` of the highest values along the last axis, and their indices."""
+    if n == 1:  # many times faster than topk
         return values.max(dim=-1, keepdim=True)
     return values.topk(min(n, values.shape[-1]), dim=-1)

@@ -1,4 +1,4 @@
-"""What a tagger's folder says beside the weights: config, vocabulary, tags and temperatures, as data for JSON."""
+"""A tagger's data besides its weights: config, vocabulary, tags and temperatures, as JSON data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -12,7 +12,7 @@ from hiddenstate.text.vocabulary import Vocabulary
 
 
 class TaggerData(NamedTuple):
-    """Everything that a tagger is made from, but its weights."""
+    """Everything that defines a tagger except its weights."""
 
     config: TaggerConfig
     words: Vocabulary
@@ -32,7 +32,7 @@ class TaggerData(NamedTuple):
 
     @classmethod
     def from_data(cls, config: Any, vocabulary: Any) -> "TaggerData":
-        """Read what `to_data` returned.
+        """Parse the result of `to_data`.
 
         Raises:
             FileFormatError: something is missing or out of range.
@@ -47,23 +47,23 @@ class TaggerData(NamedTuple):
             raise not_a_tagger(error) from error
 
 
-# Settings that taggers of format version 3 did not have, with what those did.
+# Settings that format version 3 did not have, with the values that it implied.
 VERSION_4 = {"bidirectional": True, "lower_case": True}
 
 
 def config_data(config: TaggerConfig) -> dict[str, Any]:
-    """Return the config for JSON; settings that earlier formats lack are left out if their value is the earlier one."""
+    """Return the config for JSON; settings that earlier formats lack are omitted if they have the implied value."""
     data = asdict(config)
     return {name: value for name, value in data.items() if name not in VERSION_4 or value != VERSION_4[name]}
 
 
 def not_a_tagger(error: Exception) -> FileFormatError:
-    """Return the error for a description that makes no tagger, for this reason."""
+    """Return the error for an invalid description of a tagger."""
     return FileFormatError(f"not the description of a tagger: {error}")
 
 
 def check_columns(tags: Mapping[str, Sequence[str]], columns: Sequence[str]) -> None:
-    """Raise ArgumentError unless each of these columns, and no other, has tags, each once."""
+    """Raise ArgumentError unless exactly these columns have tags, without duplicates."""
     if tuple(tags) != tuple(columns):
         raise ArgumentError(f"a tagger of {' '.join(columns)} needs tags for them, got {' '.join(tags)}")
     for column, names in tags.items():
@@ -75,13 +75,13 @@ def checked_temperatures(temperatures: Mapping[str, float], columns: Sequence[st
     """Return the temperatures in the columns' order.
 
     Raises:
-        ArgumentError: a column is missing, or there is none such, or a temperature is not between 1e-6 and 1e6.
+        ArgumentError: a column is missing or unknown, or a temperature is not between 1e-6 and 1e6.
     """
     if set(temperatures) != set(columns):
         got = " ".join(temperatures)
         raise ArgumentError(f"temperatures must be given for {' '.join(columns)}, got {got!r}")
     for column, value in temperatures.items():
-        # Far below, scores over the temperature are infinite, and their differences no numbers.
+        # Far below, scores divided by the temperature are infinite, and their differences NaN.
         if not isinstance(value, float | int) or not 1e-6 <= value <= 1e6:
             raise ArgumentError(f"the temperature of {column} must be between 1e-6 and 1e6, got {value!r}")
     return {column: float(temperatures[column]) for column in columns}
@@ -92,7 +92,7 @@ def check_tags(tags: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]
 
     Raises:
         TypeError: the tags of a column are not a list of texts.
-        ArgumentError: a tag can't stand in a column of CoNLL-U.
+        ArgumentError: a tag can't be written to a CoNLL-U column.
     """
     for column, names in tags.items():
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -121,7 +121,7 @@ def context_data(context: ContextualVectors) -> dict[str, Any]:
 
 
 def context_from_data(data: Any) -> ContextualVectors:
-    """Make such vectors as `context_data` described them, with fresh weights.
+    """Make contextual vectors from the result of `context_data`, with fresh weights.
 
     Raises:
         FileFormatError: something is missing or out of range.

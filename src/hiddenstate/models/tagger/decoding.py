@@ -1,4 +1,4 @@
-"""From scores to tags: each word's distribution, its tag, and the most probable ways to tag the whole sentence."""
+"""Turns scores into tags: each word's distribution and tag, and the most probable taggings of the sentence."""
 
 import math
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from hiddenstate.models.tagger.tagging import Guess, Tags
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What was found for a batch in one column.
+    """The result for one column of a batch.
 
     Attributes:
         probabilities: ``[N, T, K]``.
-        numbers: the number of each word's tag, by row; past a row's end they mean nothing.
-        sequences: the most probable ones, None if they were not asked for.
+        numbers: the index of each word's tag, by row; undefined beyond a row's end.
+        sequences: the most probable sequences, or None if not requested.
     """
 
     probabilities: Tensor
@@ -43,9 +43,9 @@ def find(scores: Tensor, lengths: Tensor, chain: Chain | None, temperature: floa
     Args:
         scores: ``[T, N, K]``.
         lengths: ``[N]``, at least 1.
-        chain: the column's chain; without one, each word's tag has nothing to do with the others.
-        temperature: by how much each word's distribution is evened out.
-        n: how many sequences to find.
+        chain: the column's CRF; without one, words are tagged independently.
+        temperature: the temperature of each word's distribution.
+        n: the number of sequences to find.
     """
     if chain is None:
         probabilities = (scores / temperature).softmax(-1)
@@ -57,7 +57,7 @@ def find(scores: Tensor, lengths: Tensor, chain: Chain | None, temperature: floa
 
 
 def _found(probabilities: Tensor, numbers: Tensor, sequences: Sequences | None) -> Found:
-    # A row's probabilities lie side by side, so that those of a sentence are a view of them.
+    # A row's probabilities are contiguous, so that a sentence's are a view.
     return Found(probabilities.transpose(0, 1).contiguous().cpu(), numbers.tolist(), sequences)
 
 

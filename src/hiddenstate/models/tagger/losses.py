@@ -1,4 +1,4 @@
-"""What a tagger's scores are to be: tags that are given, probabilities that teachers give, or both."""
+"""The tagger's loss: on tags, on teachers' probabilities, or on both."""
 
 from collections.abc import Mapping
 
@@ -14,16 +14,16 @@ from hiddenstate.text.batches import IGNORED_TAG, Batch
 def tagging_loss(
     scores: Mapping[str, Tensor], batch: Batch, config: TaggerConfig, chains: Mapping[str, Chain | None]
 ) -> Tensor:
-    """Return the mean surprise of a batch's tags over words, in nats, the columns added up.
+    """Return the mean surprise of a batch's tags per word, in nats, summed over columns.
 
-    Where teachers gave a word probabilities, its loss is the cross-entropy of the scores with them (Hinton et al.
-    2015); where it has a tag as well, the mean of both by ``config.teacher_share``.
+    If a word has teachers' probabilities, its loss is the cross-entropy with them (Hinton et al. 2015); if it also has
+    a tag, the mean of both, weighted by ``config.teacher_share``.
 
     Args:
         scores: ``[T, N, K]`` of each column, float32.
         batch: the sentences, with tags.
         config: label smoothing and the teachers' share.
-        chains: the chain of each column whose tags are chosen together.
+        chains: the CRF of each column that has one.
     """
     assert batch.tags is not None
     total = torch.zeros((), device=batch.words.device)
@@ -42,13 +42,13 @@ def tagging_loss(
 
 
 def _of_tags(scores: Tensor, tags: Tensor, smoothing: float, reduction: str) -> Tensor:
-    """The surprise of the words' tags, 0 where there is none: their sum, or (``"none"``) each ``[T·N]``."""
+    """The surprise of the words' tags, 0 for words without one: their sum, or with ``"none"`` each, ``[T·N]``."""
     flat = scores.flatten(0, 1), tags.flatten()
     return cross_entropy(*flat, ignore_index=IGNORED_TAG, label_smoothing=smoothing, reduction=reduction)
 
 
 def _of_both(scores: Tensor, tags: Tensor, taught: Tensor, config: TaggerConfig) -> Tensor:
-    """The summed surprise of tags and of teachers' probabilities, the latter alone where a word has no tag."""
+    """The summed loss on tags and teachers' probabilities; only on the latter for words without a tag."""
     soft = -(taught * scores.log_softmax(-1)).sum(-1).flatten()
     share = torch.where(tags.flatten() == IGNORED_TAG, 1.0, config.teacher_share)
     both: Tensor = share * soft + (1 - share) * _of_tags(scores, tags, config.label_smoothing, "none")

@@ -8,7 +8,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError
 
 T = TypeVar("T")
 
-# With fewer, more words are spelt again in every batch; more take memory and are no faster.
+# Smaller batches spell more words again and again; larger ones take memory and are no faster.
 SENTENCES_TOGETHER = 4000
 WORDS_TOGETHER = 80_000  # bounds the memory for long sentences
 
@@ -64,7 +64,7 @@ def _pairs(tag: Callable[[list[Any]], Sequence[Any]], pairs: Iterable[Any], size
 
 
 def _words(sentence: Any) -> int:
-    return len(sentence) if hasattr(sentence, "__len__") else 1  # `tag` refuses what is no sentence
+    return len(sentence) if hasattr(sentence, "__len__") else 1  # `tag` refuses anything that is not a sentence
 
 
 def _pair(item: Any) -> tuple[Any, Any]:

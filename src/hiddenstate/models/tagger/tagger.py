@@ -1,8 +1,8 @@
-"""The tagger: each word of a sentence to a distribution over tags (of parts of speech, say), in one or more columns.
+"""The tagger: predicts a distribution over tags (such as parts of speech) for each word, in one or more columns.
 
-Word embedding and spelling (the final states of a bidirectional LSTM over the word's characters) go side by side
-into a bidirectional LSTM over the sentence, and its output through one linear layer to a score for every tag of every
-column. With a chain, the tags of a column are chosen together.
+Word embedding and spelling (the final states of a bidirectional LSTM over the word's characters) are concatenated and
+read by a bidirectional LSTM over the sentence; a linear layer turns its output into a score for every tag of every
+column. With a CRF, the tags of a column are chosen jointly.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,22 +35,25 @@ __all__ = ["Reading", "Tagger", "Tagging", "Tags"]
 
 T = TypeVar("T", bound="Tagger")
 
-SPELT_TOGETHER = 4096  # words; more at once are no faster
-SENTENCES_READ_TOGETHER, WORDS_READ_TOGETHER = 256, 4000  # more take memory for their records and are no faster
+SPELT_TOGETHER = 4096  # words per batch; larger batches are no faster
+SENTENCES_READ_TOGETHER, WORDS_READ_TOGETHER = (
+    256,
+    4000,
+)  # larger ones take memory for their records and are no faster
 
 
 class Tagger(CheckedModule):
-    """Word and spelling to bidirectional LSTM to a distribution over tags.
+    """A bidirectional LSTM over words and their spelling that predicts a distribution over tags.
 
     Args:
         config: sizes and rates.
         words: vocabulary of words, in lower case if the config's ``lower_case`` says so.
         chars: vocabulary of characters.
         tags: the tags of each column of the config.
-        context: vectors of words in their contexts, a further input; they stay as they are.
+        context: contextual word vectors, an additional input; they are not trained.
 
     Raises:
-        ArgumentError: a column has no tags, or one twice, or the columns are not those of the config.
+        ArgumentError: a column has no tags or duplicates, or the columns are not those of the config.
     """
 
     kind: ClassVar[str] = "tagger"
@@ -86,7 +89,7 @@ class Tagger(CheckedModule):
         self.chains = nn.ModuleDict({column: Chain(len(names)) for column, names in tags.items() if config.crf})
         self.dropout = Dropout(config.dropout)
         self.char_dropout = Dropout(config.char_dropout)
-        # torch's unit variance would drown the spelling, and rare words would keep most of that noise.
+        # torch's unit variance would drown out the spelling, and rare words would keep most of that noise.
         nn.init.normal_(self.word_embedding.weight, std=0.1)
         self.register_buffer("dropout_odds", dropout_odds(words.counts, config.word_dropout), persistent=False)
 
@@ -101,7 +104,7 @@ class Tagger(CheckedModule):
         """Make a new tagger for the words, characters and tags of these sentences, and the words of untagged ones.
 
         Raises:
-            ArgumentError: no word has a tag in one of the columns, or there is no memory for such a model.
+            ArgumentError: no word has a tag in one of the columns, or there is not enough memory for the model.
         """
         forms, more = [form for s in sentences for form in s.forms], [word for words in untagged for word in words]
         looked_up = str.lower if config.lower_case else str
@@ -122,7 +125,7 @@ class Tagger(CheckedModule):
         return self.encoder.tags[self.config.columns[0]]
 
     def encode(self, sentences: Sequence[Sequence[str]], tags: Mapping[str, Any] | None = None) -> Encoded:
-        """Encode sentences for batches, their words' vectors in context included; see `Encoder.encode`."""
+        """Encode sentences for batches, including their contextual vectors; see `Encoder.encode`."""
         context = None if self.context is None else compute_vectors(self.context, sentences)
         return self.encoder.encode(sentences, tags, context)
 
@@ -131,7 +134,7 @@ class Tagger(CheckedModule):
 
         Args:
             chars: character ids ``[K, M]``.
-            lengths: ``[M]`` characters of each word.
+            lengths: ``[M]``, the number of characters of each word.
         """
         if self.char_embedding is None or self.char_lstm is None:
             return self.head.weight.new_empty(chars.shape[1], 0)
@@ -140,14 +143,15 @@ class Tagger(CheckedModule):
         return torch.cat(final.unbind(), dim=-1)
 
     def embed(self, batch: Batch, spelling: Tensor | None = None) -> Tensor:
-        """Return the word-level LSTM's input ``[T, N, C]``: word embedding, spelling (and context) side by side.
+        """Return the word-level LSTM's input ``[T, N, C]``: word embedding, spelling (and context), concatenated.
 
-        In training rare words are sometimes replaced by the unknown one (odds ``d / (d + count)`` with ``d`` the
-        config's ``word_dropout``), so that the unknown word's embedding is learnt and spelling is relied on.
+        In training, rare words are sometimes replaced by the unknown one (with probability ``d / (d + count)``, where
+        ``d`` is the config's ``word_dropout``), so that the tagger learns the unknown word's embedding and relies on
+        spelling.
 
         Args:
             batch: the sentences.
-            spelling: what `spell` gives for the batch; computed without.
+            spelling: the result of `spell` for the batch; computed by default.
         """
         words = batch.words
         if self.training:
@@ -161,7 +165,7 @@ class Tagger(CheckedModule):
         return given
 
     def forward(self, batch: Batch, spelling: Tensor | None = None) -> Tensor:
-        """Return scores ``[T, N, K]`` of all columns' tags side by side; past a sentence's end they mean nothing."""
+        """Return scores ``[T, N, K]`` of all columns' tags, concatenated; undefined beyond a sentence's end."""
         out, _ = self.lstm(self.embed(batch, spelling), lengths=batch.lengths)
         scores: Tensor = self.head(self.dropout(out))
         return scores
@@ -194,17 +198,17 @@ class Tagger(CheckedModule):
 
         Args:
             sentences: the words of each; a sentence may be empty.
-            batch_words: the most words computed together; more is faster and takes more memory.
-            n_best: how many ways to tag the whole sentence to give, in each column.
-            precision: ``fp32``, or ``bf16`` for products in bfloat16, which is faster on CPUs that have them; about
-                one tag in ten thousand differs.
+            batch_words: the maximum number of words per batch; more is faster and takes more memory.
+            n_best: how many taggings of the whole sentence to return, in each column.
+            precision: ``fp32``, or ``bf16`` for bfloat16 matrix products, which are faster on CPUs that support them;
+                about one tag in ten thousand differs.
 
         Returns:
-            One `Tagging` a sentence, in the order of the input.
+            One `Tagging` per sentence, in input order.
 
         Raises:
             ArgumentError: a word is the empty string, ``batch_words`` is below 1, ``n_best`` is negative, or the
-                precision is another.
+                precision is unknown.
             ArgumentTypeError: a text is given where its words are expected.
         """
         check_options(n_best, precision)
@@ -235,23 +239,23 @@ class Tagger(CheckedModule):
         Args:
             sentences: the words of each, from any iterable, however long; with ``as_tuples``, pairs of the words and
                 anything else.
-            batch_size: the most sentences to read ahead and tag together.
-            as_tuples: whether to yield pairs of the `Tagging` and whatever came with the words.
+            batch_size: the maximum number of sentences to read ahead and tag together.
+            as_tuples: whether to yield pairs of the `Tagging` and the item that came with the words.
             n_best: as for `tag`.
             precision: as for `tag`.
 
         Yields:
-            One `Tagging` a sentence, in the order of the input; with ``as_tuples``, pairs.
+            One `Tagging` per sentence, in input order; with ``as_tuples``, pairs.
 
         Raises:
-            ArgumentError: ``batch_size`` is below 1, or as `tag` raises it.
-            ArgumentTypeError: as `tag` raises it, or with ``as_tuples`` an item is not a pair.
+            ArgumentError: as for `tag`, or ``batch_size`` is below 1.
+            ArgumentTypeError: as for `tag`, or with ``as_tuples`` an item is not a pair.
         """
         check_options(n_best, precision)
         return piped(partial(self.tag, n_best=n_best, precision=precision), sentences, batch_size, as_tuples)
 
     def read(self, words: Sequence[str]) -> Reading:
-        """Tag one sentence and record all that the word-level LSTM does meanwhile.
+        """Tag one sentence, and record everything that the word-level LSTM does.
 
         Args:
             words: at least one word.
@@ -274,12 +278,12 @@ class Tagger(CheckedModule):
             keep: places to record, as for `hiddenstate.LSTM.trace`.
 
         Yields:
-            One `Reading` a sentence, in the order of the input. Sentences that were read together share a trace, of
-            which each is a row.
+            One `Reading` per sentence, in input order. Sentences that were read together share a trace, in which each
+            is one row.
 
         Raises:
-            ArgumentError, ArgumentTypeError: as `read`.
-            NameUnknownError: as `hiddenstate.LSTM.trace`.
+            ArgumentError, ArgumentTypeError: as for `read`.
+            NameUnknownError: as for `hiddenstate.LSTM.trace`.
         """
         for batch in in_batches(sentences, SENTENCES_READ_TOGETHER, len, WORDS_READ_TOGETHER):
             yield from self._readings(check_sentences(batch), keep)
@@ -300,7 +304,7 @@ class Tagger(CheckedModule):
 
     @torch.no_grad()
     def trace(self, sentences: Iterable[Sequence[str]], **options: Any) -> Trace:
-        """Record the word-level LSTM while it reads sentences, one a row, with their words at the steps.
+        """Record the word-level LSTM while it reads sentences, one per row, with their words at the steps.
 
         Args:
             sentences: the words of each, at least one sentence.
@@ -309,7 +313,7 @@ class Tagger(CheckedModule):
         Raises:
             ArgumentError: there is no sentence, or a word is the empty string.
             ArgumentTypeError: a text is given where its words are expected.
-            TraceTooLargeError, NameUnknownError, IndexRangeError: as `hiddenstate.LSTM.trace`.
+            TraceTooLargeError, NameUnknownError, IndexRangeError: as for `hiddenstate.LSTM.trace`.
         """
         rows = check_sentences(sentences)
         if not any(rows):
@@ -319,14 +323,14 @@ class Tagger(CheckedModule):
             return self.lstm.trace(self.embed(batch), lengths=batch.lengths, tokens=rows, **options)
 
     def to_data(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return what `from_data` needs beside the weights: the config and the vocabulary, ready for JSON."""
+        """Return what `from_data` needs besides the weights: the config and the vocabulary, ready for JSON."""
         encoder = self.encoder
         made_from = (self.config, encoder.words, encoder.chars, encoder.tags, self.temperatures, self.context)
         return TaggerData(*made_from).to_data()
 
     @classmethod
     def from_data(cls: type[T], config: Any, vocabulary: Any) -> T:
-        """Make a tagger as `to_data` described it, with fresh weights.
+        """Make a tagger from the result of `to_data`, with fresh weights.
 
         Raises:
             FileFormatError: something is missing or out of range.
@@ -340,15 +344,15 @@ class Tagger(CheckedModule):
         return tagger
 
     def calibrate(self, temperatures: Mapping[str, float]) -> None:
-        """Set by how much the probabilities of each column are evened out: above 1 more, below 1 less.
+        """Set the temperature of each column's probabilities: above 1 makes them flatter, below 1 sharper.
 
         Raises:
-            ArgumentError: a column is missing, or there is none such, or a temperature is not between 1e-6 and 1e6.
+            ArgumentError: a column is missing or unknown, or a temperature is not between 1e-6 and 1e6.
         """
         self.temperatures = checked_temperatures(temperatures, tuple(self.encoder.tags))
 
     def _spelling(self, encoded: Encoded, device: torch.device) -> Tensor:
-        """Spell all forms, many at a time; the longest come first, so that those of one length are together."""
+        """Spell all forms in batches, longest first, so that forms of equal length are together."""
         parts = [torch.empty(0, 2 * self.config.char_hidden_size, device=device)]
         for k in range(0, len(encoded.chars), SPELT_TOGETHER):
             lengths = encoded.char_lengths[k : k + SPELT_TOGETHER]
@@ -364,7 +368,7 @@ class Tagger(CheckedModule):
         }
 
     def _tagging(self, words: tuple[str, ...], found: Mapping[str, Found], row: int) -> Tagging:
-        """Take the tags of one sentence out of what was found for a batch; nothing was for one without words."""
+        """Extract the tags of one sentence from a batch's result; an empty sentence has none."""
         columns = {
             column: found[column].tags(names, row, len(words)) if words else Tags(names, (), torch.empty(0, len(names)))
             for column, names in self.encoder.tags.items()

@@ -1,4 +1,4 @@
-"""What a tagger says of a sentence: a distribution over tags for each word, in each tag column."""
+"""The result of tagging a sentence: a distribution over tags for each word, in each tag column."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,11 +21,10 @@ class Tags:
     """The tags of one sentence in one column.
 
     Attributes:
-        names: the K tags that there are, in the order of the last axis of ``probabilities``.
-        tags: the tag of each word: the most probable, or with a chain over the sentence those that are the most
-            probable together.
+        names: the K tags, in the order of the last axis of ``probabilities``.
+        tags: the tag of each word: the most probable one, or with a CRF that of the most probable sequence.
         probabilities: ``[T, K]``, the distribution over tags of each word.
-        guesses: the most probable ways to tag the whole sentence, the best first, as many as were asked for.
+        guesses: the most probable taggings of the whole sentence, best first, as many as requested.
     """
 
     names: tuple[str, ...]
@@ -34,7 +33,7 @@ class Tags:
     guesses: tuple[Guess, ...] = ()
 
     def top(self, k: int) -> list[dict[str, float]]:
-        """Return for each word its ``k`` most probable tags with their probabilities, the most probable first."""
+        """Return each word's ``k`` most probable tags with their probabilities, most probable first."""
         values, numbers = self.probabilities.topk(min(k, len(self.names)))
         return [
             {self.names[number]: value for number, value in zip(row, shares, strict=True)}
@@ -44,7 +43,7 @@ class Tags:
 
 @dataclass(frozen=True, eq=False)
 class Tagging:
-    """One sentence with its tags in every column that the model has.
+    """One sentence with its tags in every column of the model.
 
     Attributes:
         words: the T words.
@@ -75,7 +74,7 @@ class Tagging:
         return self.main.names
 
     def top(self, k: int) -> list[dict[str, float]]:
-        """Return for each word its ``k`` most probable tags of the first column, see `Tags.top`."""
+        """Return each word's ``k`` most probable tags in the first column; see `Tags.top`."""
         return self.main.top(k)
 
 

@@ -1,7 +1,7 @@
-"""Taggers that teach another: the mean of their probabilities for each word of a text.
+"""Teachers for distillation: the mean of several taggers' probabilities for each word of a text.
 
-A student that learns how sure several taggers are of every tag, on far more text than has tags, comes near to all of
-them together (Hinton et al. 2015, "Distilling the knowledge in a neural network").
+A student that learns the probabilities of several taggers, on far more text than is tagged, comes close to their
+ensemble (Hinton et al. 2015, "Distilling the knowledge in a neural network").
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from hiddenstate.errors import ArgumentError
 from hiddenstate.models.folder import model_folder as folder
 from hiddenstate.models.tagger.tagger import Tagger
 
-_AT_ONCE = 1000  # sentences whose probabilities are held in full precision
+_AT_ONCE = 1000  # sentences whose probabilities are kept in full precision
 
 
 def taught_by(
@@ -23,17 +23,17 @@ def taught_by(
     tags: Mapping[str, Sequence[str]],
     precision: str = "fp32",
 ) -> dict[str, Tensor]:
-    """Return what taggers, on average, give for each word of all sentences: ``[W, K]`` of each column, float16.
+    """Return the taggers' mean probabilities for each word of all sentences: ``[W, K]`` for each column, float16.
 
     Args:
         teachers: their folders, at least one.
         sentences: the words of each.
         tags: the student's tags of each column; a teacher may have further columns.
-        precision: of the teachers' products, as for `Tagger.tag`.
+        precision: the precision of the teachers' matrix products, as for `Tagger.tag`.
 
     Raises:
-        ArgumentError: a teacher lacks a column, or has other tags.
-        FileFormatError: a folder holds no tagger.
+        ArgumentError: a teacher lacks a column, or has different tags.
+        FileFormatError: a folder is not a tagger.
     """
     words = sum(map(len, sentences))
     total = {column: torch.zeros(words, len(names)) for column, names in tags.items()}
@@ -51,7 +51,7 @@ def taught_by(
 
 
 def _order(path: str | Path, teacher: Tagger, column: str, names: Sequence[str]) -> list[int]:
-    """Where a teacher has each of the student's tags."""
+    """The index of each of the student's tags in a teacher."""
     theirs = teacher.columns.get(column)
     if theirs is None:
         raise ArgumentError(f"teacher {path} has no column {column}, but {' '.join(teacher.columns)}")

@@ -1,4 +1,4 @@
-"""Training a tagger on CoNLL-U files: the task for the training loop, and the best model kept as a folder.
+"""Trains a tagger on CoNLL-U files: the task for the training loop, which keeps the best model as a folder.
 
 The same seed, data, machine and number of threads give the same model.
 """
@@ -36,11 +36,11 @@ __all__ = ["Epoch", "Score", "Step", "Training", "resume_tagger", "train_tagger"
 
 StrPath = str | os.PathLike[str]
 
-# Folders of the language models whose states tell a tagger the context.
+# Folders of the language models that provide contextual vectors.
 CONTEXT = ("forward_model", "backward_model")
 MODEL_FILES = (*CONTEXT, "start")
-MODELS = (*MODEL_FILES, "teacher")  # what is a model, and may be named as one
-# All that a run file of a tagger may name.
+MODELS = (*MODEL_FILES, "teacher")  # files that may be given as models
+# The files and settings allowed in a tagger's run file.
 RUN_FILE = RunFile(
     Tagger.kind,
     TaggerConfig(),
@@ -51,7 +51,7 @@ RUN_FILE = RunFile(
 
 
 class Training(Result[Reports]):
-    """What training a tagger came to, a `Result`: ``dev`` and ``test`` are by column, with calibrated confidence."""
+    """The result of training a tagger: ``dev`` and ``test`` are by column, with calibrated confidence."""
 
 
 def train_tagger(
@@ -115,7 +115,7 @@ def train_tagger(
 
 
 def resume_tagger(run: StrPath, *, on_progress: OnProgress = lambda progress: None) -> Training:
-    """Go on with a run that was ended, from its last checkpoint, to the very same model.
+    """Resume an interrupted run from its last checkpoint; the final model is exactly the same.
 
     Args:
         run: the run's folder.
@@ -139,12 +139,12 @@ def run_tagger(
     resume: bool = False,
     on_progress: OnProgress = lambda progress: None,
 ) -> Training:
-    """Do what a run file says; arguments and errors are those of `train_tagger` and `resume_tagger`."""
+    """Execute a run file; arguments and errors are those of `train_tagger` and `resume_tagger`."""
     return run_task(TaggerTask, _finish, wanted, run, resume=resume, on_progress=on_progress)
 
 
 class TaggerTask:
-    """A tagger, what it learns from and what it is measured on: a `hiddenstate.training.task.Task`."""
+    """A tagger with its training and dev data: a `hiddenstate.training.task.Task`."""
 
     unit = "words"
     higher_is_better = True
@@ -180,7 +180,7 @@ class TaggerTask:
         self.dev: Reports = {}
 
     def plan(self, epoch: int, rank: int, ranks: int) -> list[Lesson | None]:
-        """Deal the positions of sentences of similar length out in batches."""
+        """Group the positions of sentences of similar length into batches."""
         return split(self.syllabus.lessons(epoch), rank, ranks)
 
     def size(self, epoch: int) -> int:
@@ -188,20 +188,20 @@ class TaggerTask:
         return self.syllabus.size(epoch)
 
     def loss(self, item: Lesson) -> Loss:
-        """Compute the mean surprise of the tags over words, in nats."""
+        """Compute the mean surprise of the tags per word, in nats."""
         encoded = self.taught if item.taught else self.encoded
         batch = encoded.batch(item.positions).to(self.model.head.weight.device)
         return Loss(self.model.loss(batch), int(batch.lengths.sum()))
 
     def carried(self) -> Mapping[str, Tensor]:
-        """Sentences have nothing to do with each other."""
+        """Return nothing, because sentences are independent."""
         return {}
 
     def carry(self, carried: Mapping[str, Tensor]) -> None:
-        """Take over nothing."""
+        """Do nothing, because no state is carried over."""
 
     def evaluate(self) -> Score:
-        """Measure the accuracy on the dev data, its mean over the columns."""
+        """Measure the mean accuracy over the columns on the dev data."""
         self.dev = evaluate(self.model, self.dev_sentences, self.known)
         details: dict[str, float] = {}
         for column, report in self.dev.items():
@@ -210,7 +210,7 @@ class TaggerTask:
         return Score(sum(shares) / len(shares), _told(self.dev), details)
 
     def keep(self, out: Path, history: Sequence[Epoch]) -> None:
-        """Write the model that was just measured."""
+        """Write the model just measured."""
         self.write(out, self.model, Outcome(history[-1].last.epoch, len(history), False, self.dev))
 
     def write(self, out: Path, tagger: Tagger, outcome: Outcome[Reports]) -> None:
@@ -219,14 +219,14 @@ class TaggerTask:
 
 
 def _told(reports: Reports) -> str:
-    """Write accuracies in one line: of several columns their shares alone."""
+    """Write accuracies in one line: for several columns, only their shares."""
     if len(reports) == 1:
         return str(*reports.values())
     return ", ".join(f"{column.upper()} {100 * report.accuracy.share:.2f} %" for column, report in reports.items())
 
 
 def _finish(task: TaggerTask, out: Path, history: tuple[Epoch, ...]) -> Training:
-    """Calibrate and measure the best model as it is on disk, which was rounded, and write that into its card."""
+    """Calibrate and measure the best model as rounded on disk, and write the result into its card."""
     best, stored = best_of(history), folder.load(out)
     stored.calibrate(fitted_temperatures(stored, task.dev_sentences))
     dev = evaluate(stored, task.dev_sentences, task.known)
@@ -251,7 +251,7 @@ def _check_teaching(config: TaggerConfig, teachers: Sequence[str], untagged: Seq
 def _with_variants(
     taught: Mapping[str, Tensor], forms: Sequence[Sequence[str]], variants: Sequence[Variant]
 ) -> dict[str, Tensor]:
-    """Give the words of variants the probabilities of those in whose place they stand."""
+    """Give the words of variants the probabilities of the words that they replace."""
     lengths = torch.tensor([len(words) for words in forms])
     starts = (lengths.cumsum(0) - lengths).tolist()
     rows = select_like(variants, [range(k, k + len(words)) for k, words in zip(starts, forms, strict=True)])
@@ -260,7 +260,7 @@ def _with_variants(
 
 
 def _context(files: Mapping[str, str]) -> ContextualVectors | None:
-    """Read the two language models that give vectors in context, if there are any."""
+    """Read the two language models for contextual vectors, if any."""
     given = [files[name] for name in CONTEXT if files[name]]
     if given and files["start"]:
         raise ArgumentError("a tagger to start from has its own language models, if any: give those, or a start")
@@ -272,11 +272,11 @@ def _context(files: Mapping[str, str]) -> ContextualVectors | None:
 
 
 def _tagged(path: StrPath, columns: Sequence[str]) -> list[Sentence]:
-    """Read the file's sentences that have a tag at all (a batch without any has no loss)."""
+    """Read the file's sentences that have at least one tag (a batch without tags has no loss)."""
     sentences, tagged = read_conllu(path), set[int]()
     for column in columns:
         tags = [sentence.tags(column) for sentence in sentences]
-        # In FEATS _ is a tag, but where there is no other, nobody has given any.
+        # In FEATS _ is a tag, but if it is the only one, the column is not tagged.
         if {tag for each in tags for tag in each} <= {None, "_"}:
             raise FileFormatError(f"{path}: no word has a tag in column {column.upper()}; give a tagged CoNLL-U file")
         tagged |= {k for k, each in enumerate(tags) if any(tag is not None for tag in each)}
@@ -284,7 +284,7 @@ def _tagged(path: StrPath, columns: Sequence[str]) -> list[Sentence]:
 
 
 def _hash(files: Iterable[str], models: Iterable[str]) -> str:
-    """The hash of files and of the files of models, which a run that goes on must find as they were."""
+    """The hash of all input files and models, which must not have changed when a run is resumed."""
     of_models = [folder.find_complete_folder(model) / name for model in models for name in folder.FILES]
     digest = hashlib.sha256()
     for file in (*map(Path, files), *of_models):

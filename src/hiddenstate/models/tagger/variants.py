@@ -1,7 +1,7 @@
-"""Sentences as others might have written them: a part of one, or all in other letters; the tags stay as they were.
+"""Variants of sentences: a part of one, or a change of letter case; the tags do not change.
 
-What a tagger reads may have no capitals, nothing but capitals, or only a few words, such as a heading; a treebank has
-few such sentences. Varied ones teach it to rely less on letter case and on where a word stands (Bodapati et al. 2019,
+A tagger's input may have no capitals, only capitals, or just a few words, such as a heading; a treebank has few such
+sentences. Variants teach it to rely less on letter case and on a word's position (Bodapati et al. 2019,
 "Robustness to capitalization errors in named entity recognition").
 """
 
@@ -14,7 +14,7 @@ Words = Sequence[str]
 
 
 class Variant(NamedTuple):
-    """Words in place of those of a sentence, from its word ``start`` on, one for one."""
+    """Words that replace those of a sentence one for one, from word ``start`` on."""
 
     words: tuple[str, ...]
     start: int
@@ -23,19 +23,19 @@ class Variant(NamedTuple):
 def make_variants(sentences: Sequence[Words], seed: int) -> list[Variant]:
     """Return one variant of each sentence.
 
-    Half of the time it is a part of the sentence, or the whole, of two words or more, with a capital first; else the
-    whole, in small letters, in capitals, or with a capital at the start of each word, each as often as the others.
+    Half of the time it is a span of at least two words of the sentence, with a capital first letter; otherwise it is
+    the whole sentence in lower case, upper case or title case, with equal probability.
 
     Args:
         sentences: the words of each; a sentence may be empty.
-        seed: the same gives the same variants.
+        seed: the same seed gives the same variants.
     """
     draw = random.Random(seed)
     return [_variant(words, draw) for words in sentences]
 
 
 def select_like(variants: Sequence[Variant], rows: Sequence[Sequence[T]]) -> list[Sequence[T]]:
-    """Return what belongs to the words of each variant, of what belongs to the words of each sentence."""
+    """Select the items for the words of each variant from the items for the words of each sentence."""
     return [row[start : start + len(words)] for (words, start), row in zip(variants, rows, strict=bool(variants))]
 
 

@@ -1,4 +1,4 @@
-"""A tagger that training begins with: the weights, words and tags of one that was trained before."""
+"""Warm start: training starts from the weights, words and tags of a trained tagger."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import Sentence
 from hiddenstate.training.settings import format_setting
 
-# Settings that decide what weights there are, and what they mean.
+# Settings that determine the weights and their meaning.
 SIZES = (
     "columns",
     "crf",
@@ -26,16 +26,16 @@ SIZES = (
 
 
 def started(path: str | Path, config: TaggerConfig, sentences: Sequence[Sentence]) -> Tagger:
-    """Return a new tagger with the weights and the vocabulary of a trained one, to be trained further.
+    """Return a new tagger with the weights and vocabulary of a trained one, for further training.
 
     Args:
-        path: the folder of the trained one. Its language models, if it has any, come along.
-        config: the settings; the sizes are to be those of the trained one.
-        sentences: what is to be learnt.
+        path: the folder of the trained tagger. Its language models, if any, are included.
+        config: the settings; the sizes must match the trained tagger.
+        sentences: the training data.
 
     Raises:
-        ArgumentError: the sizes differ, or a sentence has a tag that the trained one has not.
-        FileFormatError: the folder holds no tagger.
+        ArgumentError: the sizes differ, or a sentence has a tag that the trained tagger lacks.
+        FileFormatError: the folder is not a tagger.
     """
     before = folder.load(path)
     for name in SIZES:

@@ -1,7 +1,7 @@
 """Runs torch's own LSTMs on the engine: replaces the functions beneath `torch.nn.LSTM` and `LSTMCell`, not the modules.
 
-- `acceleration.py`: `accelerate` and its block; `counts.py`: how often which path ran
-- `program.py`: `python -m hiddenstate.run`: runs a program inside it; `launchers.py`: programs that start others
+- `acceleration.py`: `accelerate` and its block; `counts.py`: counts the calls of each path
+- `program.py`: `python -m hiddenstate.run`: runs a program inside the block; `launchers.py`: launchers such as torchrun
 - `served.py`: what replaces torch's functions; `given.py`: their arguments
 - `stand_ins.py`: represents an LSTM of torch's in traces and edits; `unserved.py`: LSTMs whose calls cannot be seen
 """

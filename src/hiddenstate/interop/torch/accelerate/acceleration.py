@@ -1,4 +1,4 @@
-"""`accelerate`: torch's own LSTMs run on the engine, in a block or until it is undone."""
+"""`accelerate`: runs torch's own LSTMs on the engine, in a block or until it is undone."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -26,10 +26,10 @@ _beginning = ForkSafeLock()
 _switches: Sequence[Switch] = ()
 
 
-@cache  # kept for good: TorchScript knows a function by its address
+@cache  # kept forever: TorchScript identifies a function by its address
 def _function(name: str, torchs: Callable[..., Any]) -> Callable[..., Any]:
     ours = _FUNCTIONS[name](torchs, _counts)
-    # Lets `torch.jit.script`, while the block is open, compile a call of ours to torch's operator.
+    # Lets `torch.jit.script` compile a call of our function to torch's operator while the block is open.
     torch.jit._builtins._register_builtin(ours, f"aten::{name}")
     return ours
 
@@ -39,14 +39,14 @@ def _is_active() -> bool:
 
 
 def _renew() -> None:
-    """Take torch's functions as they are now, and count from zero."""
+    """Look up torch's current functions, and reset the counts."""
     global _switches
     _switches = tuple(Switch(vars(_VF), name, _function(name, getattr(_VF, name))) for name in _FUNCTIONS)
     _counts.begin()
 
 
 class Acceleration(Block):
-    """What `accelerate` returns: undoes it, at the end of a ``with`` block or by `undo`, and reports."""
+    """The result of `accelerate`: undoes it at the end of a ``with`` block or by `undo`, and reports."""
 
     def __init__(self, report: bool) -> None:
         try:
@@ -57,19 +57,19 @@ class Acceleration(Block):
                 super().__init__(switches=tuple(_switches), after=partial(_print, tally) if report else None)
                 self._tally = tally
                 self.open_for_good()
-        except BaseException:  # KeyboardInterrupt, say: nobody would get this object, and so undo it
+        except BaseException:  # such as KeyboardInterrupt: nobody would get this object to undo it
             if hasattr(self, "_tally"):
                 self.close()
             raise
 
     def undo(self) -> None:
-        """Give torch its functions back, unless others still ask for the engine; a second time does nothing."""
+        """Restore torch's functions, unless other blocks are still open; a second call does nothing."""
         self.close()
 
     def report(self) -> AccelerationReport:
-        """Return how often which path ran, and why torch computed the other calls.
+        """Return how often each path ran, and why torch computed the other calls.
 
-        Counted in the whole process, since the outermost of nested blocks began.
+        Counts all calls in the process since the outermost block was opened.
         """
         return self._tally.report()
 
@@ -79,21 +79,21 @@ def _print(tally: Tally) -> None:
 
 
 def accelerate(*, report: bool = False) -> Acceleration:
-    """Run every `torch.nn.LSTM` of this process on the engine, where it serves; the modules stay torch's.
+    """Run every `torch.nn.LSTM` in this process on the engine if it supports the call; the modules stay torch's.
 
     The functions beneath the classes are replaced (``torch._VF.lstm``, ``torch._VF.lstm_cell``), so subclasses,
-    ``isinstance``, pickles and ``state_dict`` stay as they are, as do libraries that build LSTMs of their own. A call
-    that the engine does not serve (on a GPU, in a type it has no kernel for, exported, scripted) is computed by torch.
-    While it is active, `hiddenstate.trace` records LSTMs of torch's by module path; `hiddenstate.edit` changes them.
+    ``isinstance``, pickles and ``state_dict`` are unaffected, and libraries that build their own LSTMs work, too. Calls
+    that the engine does not support (on a GPU, of a type without a kernel, exported, scripted) are computed by torch.
+    While it is active, `hiddenstate.trace` records torch's LSTMs by module path, and `hiddenstate.edit` edits them.
 
-    It holds for all threads of the process and for processes forked from it; a spawned one begins without. Calls nest:
-    torch's functions are back when the last has been undone, in any order.
+    It applies to all threads of the process and to forked processes, but not to spawned ones. Calls nest: torch's
+    functions are restored when the last one has been undone, in any order.
 
     Args:
-        report: print, when it is undone, how often which path ran and why others did not (to standard error).
+        report: print to standard error, when it is undone, how often each path ran and why torch computed other calls.
 
     Returns:
-        An `Acceleration`: a context manager whose block's end undoes it, as its method ``undo`` does.
+        An `Acceleration`: a context manager that undoes it at the end of the block; its method ``undo`` does, too.
 
     >>> lstm, x = nn.LSTM(4, 3), torch.zeros(5, 2, 4)
     >>> with accelerate() as acceleration:
@@ -108,5 +108,5 @@ stand_ins.holds.append(lambda: _switches)
 
 
 def find_traceable(module: nn.Module) -> Traceable | None:
-    """Return what stands for an LSTM of torch's in traces and edits, while `accelerate` is active; else None."""
+    """Return the stand-in for a torch LSTM in traces and edits while `accelerate` is active; otherwise None."""
     return stand_ins.find_stand_in(module) if _is_active() else None

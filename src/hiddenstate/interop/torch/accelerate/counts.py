@@ -1,11 +1,11 @@
-"""Counts which calls of torch's LSTMs ran on the engine, and why others did not."""
+"""Counts the calls of torch's LSTMs that ran on the engine, and the reasons why others did not."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 
 from hiddenstate.interop.torch.accelerate.unserved import unserved_lstms
 
-MOST_REASONS = 50  # told apart; a program that never ends must not fill memory with sentences
+MOST_REASONS = 50  # distinct reasons; a long-running program must not fill memory with them
 
 
 _NO_CALLS = "No LSTM of torch was called in this process. (Processes that it spawned count for themselves.)"
@@ -13,12 +13,12 @@ _NO_CALLS = "No LSTM of torch was called in this process. (Processes that it spa
 
 @dataclass(frozen=True)
 class AccelerationReport:
-    """How often torch's functions ran on the engine, and how often not, with the reasons; ``print`` shows a table.
+    """Counts of calls that ran on the engine or not, with reasons; ``print`` shows a table.
 
     Attributes:
-        served: calls that ran on the engine, by the name of the path.
-        left: calls that torch computed, by the reason.
-        unseen: if no call was seen: LSTMs in this process whose calls can't be seen, by what they are.
+        served: calls that ran on the engine, by path name.
+        left: calls that torch computed, by reason.
+        unseen: if no call was counted: LSTMs in this process whose calls can't be counted, by kind.
     """
 
     served: dict[str, int]
@@ -27,7 +27,7 @@ class AccelerationReport:
 
     @property
     def share(self) -> float:
-        """The part of all calls that ran on the engine, 0 to 1; 0 without calls."""
+        """The share of all calls that ran on the engine, 0 to 1; 0 without calls."""
         served = sum(self.served.values())
         return served / ((served + sum(self.left.values())) or 1)
 
@@ -48,14 +48,14 @@ def _by_count(counts: dict[str, int]) -> list[tuple[str, int]]:
 
 
 class Tally:
-    """Calls counted since a moment."""
+    """Calls counted since some moment."""
 
     def __init__(self) -> None:
         self.served: Counter[str] = Counter()
         self.left: Counter[str] = Counter()
 
     def report(self) -> AccelerationReport:
-        """Return what was counted until now."""
+        """Return the counts so far."""
         called = bool(self.served or self.left)
         return AccelerationReport(dict(self.served), dict(self.left), {} if called else unserved_lstms())
 
@@ -67,7 +67,7 @@ class Counts:
         self.now = Tally()
 
     def begin(self) -> None:
-        """Count from zero; earlier tallies stay as they are."""
+        """Start counting from zero; earlier tallies are not changed."""
         self.now = Tally()
 
     def served(self, path: str) -> None:

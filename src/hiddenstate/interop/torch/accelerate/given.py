@@ -1,4 +1,4 @@
-"""What torch's function beneath `torch.nn.LSTM` is called with."""
+"""The arguments of torch's function beneath `torch.nn.LSTM`."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Given(NamedTuple):
-    """The arguments of torch's function, under one name each."""
+    """The arguments of torch's function, by name."""
 
     x: Tensor
     batch_sizes: Tensor | None

@@ -1,4 +1,4 @@
-"""Programs that start others: what they start runs under `hiddenstate.run` too."""
+"""Launchers such as torchrun: the programs that they start also run under `hiddenstate.run`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ TORCHRUN = ("torch.distributed.run", "torch.distributed.launch")
 
 
 def is_torchrun(program: str, *, is_module: bool) -> bool:
-    """Whether a program is torch's launcher of several processes."""
+    """Whether a program is torchrun."""
     return program in TORCHRUN if is_module else Path(program).stem == "torchrun"
 
 
@@ -15,12 +15,12 @@ def torchrun_arguments(arguments: Sequence[str], *, report: bool) -> list[str]:
     """Return arguments for torchrun that start each worker as ``python -m hiddenstate.run``.
 
     Args:
-        arguments: those of torchrun: its options, the workers' program, and the program's own arguments.
+        arguments: torchrun's arguments: its options, the workers' program, and the program's own arguments.
         report: whether each worker prints its report.
 
     Raises:
         SystemExit: torchrun does not take these arguments, or only asks for its help.
-        ValueError: the workers are no Python programs (``--no-python``).
+        ValueError: the workers are not Python programs (``--no-python``).
     """
     from torch.distributed.run import parse_args
 

@@ -35,7 +35,7 @@ def main() -> None:
 def _run(program: str, arguments: list[str], *, is_module: bool, report: bool) -> None:
     sys.argv = [program, *arguments]
     with accelerate(report=report):
-        if is_module:  # as python -m does, which looks in the working folder first
+        if is_module:  # as python -m does, which searches the working directory first
             sys.path[0] = str(Path.cwd())
             names = runpy.run_module(program, run_name="__main__", alter_sys=True)
         else:

@@ -1,7 +1,7 @@
-"""The functions beneath `torch.nn.LSTM` and `torch.nn.LSTMCell`, computed by the engine where it serves a call.
+"""The functions beneath `torch.nn.LSTM` and `torch.nn.LSTMCell`, computed by the engine if it supports a call.
 
-They take and give what torch's do. A call that the engine does not serve, or that has something wrong, goes to torch's
-function with the arguments as they came, so that its numbers and its errors stay as they are.
+They have the signatures of torch's. A call that the engine does not support, or an invalid one, goes to torch's
+function with unchanged arguments, so that its numbers and errors are torch's.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,12 +31,13 @@ Results = tuple[Any, ...]
 
 
 def lstm_function(torchs: Callable[..., Any], counts: Counts) -> Callable[..., Any]:
-    """Make the function that stands in for ``torch._VF.lstm``; ``torchs`` is that."""
+    """Make the replacement for ``torch._VF.lstm``, which is ``torchs``."""
 
     def lstm(*arguments: Any, **named: Any) -> Any:
         if torch.compiler.is_compiling():
-            # Dynamo runs torch's LSTMs uncompiled, and would compile this function by itself: with gradients that fails
-            # below torch's function, and what a block holds would be left out. Exporters and allow_rnn want torch's.
+            # Dynamo runs torch's LSTMs uncompiled, but would compile this function by itself: with gradients that fails
+            # # below torch's function, and active edits and records would be ignored. Exporters and allow_rnn need
+            # torch's.
             return (
                 torchs(*arguments, **named) if _is_wanted_whole() else torch.compiler.disable(lstm)(*arguments, **named)
             )
@@ -55,7 +56,7 @@ def lstm_function(torchs: Callable[..., Any], counts: Counts) -> Callable[..., A
 
 
 def _is_a_run(arguments: Sequence[Any]) -> bool:
-    """Whether these are of the types that torch's layers give. Others torch refuses in its words."""
+    """Whether the arguments have the types that torch's layers pass. Torch refuses others with its own errors."""
     if len(arguments) != 9:
         return False
     hx, flat, *options = arguments[2 if isinstance(arguments[1], Tensor) else 1 :]
@@ -72,7 +73,7 @@ def _is_wanted_whole() -> bool:
 
 
 def lstm_cell_function(torchs: Callable[..., Any], counts: Counts) -> Callable[..., Any]:
-    """Make the function that stands in for ``torch._VF.lstm_cell``; ``torchs`` is that."""
+    """Make the replacement for ``torch._VF.lstm_cell``, which is ``torchs``."""
 
     def lstm_cell(*arguments: Any, **named: Any) -> Any:
         done = None
@@ -93,13 +94,13 @@ def _refuse_freed(arguments: Sequence[Any]) -> None:
     """Refuse tensors whose memory was freed: torch's functions read them without looking.
 
     Raises:
-        DtypeError: the memory of one was freed.
+        DtypeError: the memory of an argument was freed.
     """
     check_memory_of(("an argument of torch's LSTM", argument) for argument in arguments)
 
 
 def _is_a_step(arguments: Sequence[Any]) -> bool:
-    """Whether these are what torch's cells give: input, state and four weights. Others torch refuses in its words."""
+    """Whether the arguments are input, state and four weights, as torch's cells pass. Torch refuses others."""
     if len(arguments) != 6:
         return False
     x, hx, *weights = arguments
@@ -108,7 +109,7 @@ def _is_a_step(arguments: Sequence[Any]) -> bool:
 
 
 def _serve_cell(x: Tensor, hx: State, *weights: Tensor | None) -> State | None:
-    """Compute a step on the engine, or through the cell that an edit or a trace asks for; None: torch's serves."""
+    """Compute a step on the engine, or by the stand-in of an edited or traced cell; None leaves it to torch."""
     if scoped.any_open:
         assert weights[0] is not None
         cell = stand_ins.find_cell(weights[0])
@@ -120,7 +121,7 @@ def _serve_cell(x: Tensor, hx: State, *weights: Tensor | None) -> State | None:
 
 
 def serve(given: Given) -> tuple[Results | None, str]:
-    """Compute a call on the engine: what torch's function gives, and the path; or None, and why not.
+    """Compute a call on the engine: return the results and the path, or None and the reason.
 
     Raises:
         HiddenStateError: an edit or a record that is in force does not fit the call.
@@ -132,13 +133,13 @@ def serve(given: Given) -> tuple[Results | None, str]:
         return _flat_results(*stand_in.run(_arguments(given), given)), "recorded or edited"
     try:
         return _serve_plain(given)
-    except HiddenStateError as error:  # torch's function says it in torch's words
+    except HiddenStateError as error:  # torch's function raises torch's own error
         return None, str(error)
 
 
 def _serve_plain(given: Given) -> tuple[Results | None, str]:
     other = next((weight for weight in given.flat if type(weight) not in (Tensor, Parameter)), None)
-    if other is not None:  # per-sample weights, say, which know few functions but this one
+    if other is not None:  # such as per-sample weights, which support few functions other than this one
         return (
             None,
             f"a weight is of the class {type(other).__name__}, which may have its own rule for torch's function",
@@ -180,7 +181,7 @@ def _flat_results(out: Tensor | PackedSequence, state: State) -> Results:
 
 
 def _infer_layout(given: Given) -> tuple[Sizes, ParameterNames, list[str]]:
-    """Read the sizes off the weights, which torch's function is given without them.
+    """Infer the sizes from the weights; torch's function is called without them.
 
     Raises:
         HiddenStateError: they are not those of an LSTM.

@@ -1,6 +1,6 @@
-"""Stand-ins: what traces and edits take in place of an LSTM of torch's, whose own calls run on the engine.
+"""Stand-ins for torch's LSTMs in traces and edits, while their own calls run on the engine.
 
-A stand-in holds no weights. It reads them from torch's module, which torch's function is called with.
+A stand-in has no weights of its own: it uses those of torch's module.
 """
 
 import warnings
@@ -28,18 +28,18 @@ from hiddenstate.nn.torch_modules import TORCH_CELL, TORCH_LSTM
 from hiddenstate.tracing.recorders import would_be_requested
 from hiddenstate.tracing.traceable import Traceable
 
-# What keeps torch's functions replaced for a block; `acceleration`, which replaces them, adds it.
+# The switches that keep torch's functions replaced in a block; `acceleration`, which replaces them, adds its own.
 holds: list[Callable[[], Sequence[Switch]]] = []
 M = TypeVar("M", nn.LSTM, nn.LSTMCell)
 
 
 def _switches() -> list[Switch]:
-    """What keeps torch's functions replaced in a block."""
+    """The switches that keep torch's functions replaced in a block."""
     return [switch for hold in holds for switch in hold()]
 
 
 class StandInLSTM(LSTM):
-    """Stands for a `torch.nn.LSTM` in traces, edits and explanations."""
+    """Represents a `torch.nn.LSTM` in traces, edits and explanations."""
 
     _is_detached = False  # whether no gradient may reach the module's weights
 
@@ -54,7 +54,7 @@ class StandInLSTM(LSTM):
         self._module = _reference(module, _lstms)
 
     def weights_of_module(self) -> list[Tensor] | None:
-        """The list of weights that the module keeps and passes to its calls; None once the module is gone."""
+        """The module's list of weights, which it passes to its calls; None once the module is gone."""
         module: Any = self._module()
         return None if module is None else module._flat_weights
 
@@ -82,7 +82,7 @@ class StandInLSTM(LSTM):
         return twin
 
     def run(self, arguments: Arguments, given: Given) -> tuple[Tensor | PackedSequence, State]:
-        """Run a call with what is in force for it.
+        """Run a call with its active edits and records.
 
         Raises:
             HiddenStateError: an edit or a record does not fit the call.
@@ -116,17 +116,17 @@ class StandInCell(LSTMCell):
         return scope_edits(self, edits, _switches())
 
     def step(self, x: Tensor, state: State, weights: Weights) -> State:
-        """Compute a step with what is in force for it."""
+        """Compute a step with its active edits and records."""
         return self._step(x, state, weights, "TN")
 
 
-# By the id of the module. A plain dict, since one with weak keys can't be read while another thread adds to it.
+# By module id. A plain dict, because a weak-key one can't be read while another thread adds to it.
 _lstms: dict[int, StandInLSTM] = {}
 _cells: dict[int, StandInCell] = {}
 
 
 def _reference(module: M, of: dict[int, Any]) -> "weakref.ref[M]":
-    """Refer to a module; when it is gone, so is its stand-in."""
+    """Return a weak reference to a module that removes its stand-in when the module is gone."""
     forget = partial(of.pop, id(module))
     return weakref.ref(module, lambda _: forget(None))
 
@@ -141,7 +141,7 @@ def find_stand_in(module: nn.Module) -> Traceable | None:
 
 
 def find_lstm(flat: Sequence[Tensor]) -> StandInLSTM | None:
-    """Find the stand-in of the module whose call gives these weights: it gives the very list that it holds."""
+    """Find the stand-in of the module that passed these weights: a module passes its own list object."""
     return next((one for one in [*_lstms.values()] if one.weights_of_module() is flat), None)
 
 

@@ -1,4 +1,4 @@
-"""LSTMs whose calls do not pass torch's functions, so that nothing can be counted of them."""
+"""Finds LSTMs that do not call torch's functions, so that their calls can't be counted."""
 
 import gc
 from collections import Counter
@@ -6,16 +6,16 @@ from collections import Counter
 import torch
 from torch import nn
 
-# As TorchScript writes calls of its operators.
+# How TorchScript writes calls of its operators.
 _OPERATORS = ("torch.lstm(", "torch.lstm_cell(", "torch.quantized_lstm(")
 _QUANTISED = "torch.ao.nn.quantiz"  # quantized, quantizable
 
 
 def unserved_lstms() -> dict[str, int]:
-    """Count the LSTMs in this process that are TorchScript or quantised, by what they are and why they are left."""
+    """Count the LSTMs in this process that are TorchScript or quantised, by kind and reason."""
     found: Counter[str] = Counter()
     for thing in gc.get_objects():
-        # By its own class, as some objects answer for others.
+        # By type(), because some objects fake their __class__.
         if issubclass(type(thing), nn.Module) and (why := _why_unserved(thing)):
             found[why] += 1
     return dict(found)

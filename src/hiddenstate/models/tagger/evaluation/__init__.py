@@ -1,7 +1,7 @@
 """How well a tagger tags.
 
 - `accuracy.py`: accuracy overall, on unknown words, tag by tag
-- `calibration.py`: how far its confidence is right, and a temperature that makes it so
+- `calibration.py`: how well its confidence is calibrated, and a temperature that calibrates it
 - `report_plot.py`: pictures of both
 """
 

@@ -1,4 +1,4 @@
-"""How well a tagger tags: of all words, of words it was not trained on, tag by tag, and how sure it is."""
+"""Measures a tagger's accuracy: on all words, on unknown words and by tag, and its calibration."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
@@ -15,7 +15,7 @@ from hiddenstate.text.conllu import Sentence
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Counts of words that have a tag in the data, and of those among them not seen in training.
+    """Counts of tagged words in the data, and of those not seen in training.
 
     >>> str(Accuracy(words=200, correct=190, unknown_words=0, unknown_correct=0))
     '95.00 % of 200 words'
@@ -28,12 +28,12 @@ class Accuracy:
 
     @property
     def share(self) -> float:
-        """Correct share of all words, 0 to 1; not a number without words."""
+        """The share of all words that are correct, 0 to 1; NaN without words."""
         return self.correct / self.words if self.words else float("nan")
 
     @property
     def unknown_share(self) -> float:
-        """Correct share of the unknown words, 0 to 1; not a number without any."""
+        """The share of unknown words that are correct, 0 to 1; NaN without any."""
         return self.unknown_correct / self.unknown_words if self.unknown_words else float("nan")
 
     def __str__(self) -> str:
@@ -45,13 +45,13 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class TagAccuracy:
-    """How well one tag is found.
+    """Precision and recall of one tag.
 
     Attributes:
         tag: its name.
-        wanted: words that have it in the data.
-        given: words that the tagger gives it.
-        correct: words of both kinds.
+        wanted: the number of words with this tag in the data.
+        given: the number of words to which the tagger assigns it.
+        correct: the number of words for which both hold.
     """
 
     tag: str
@@ -61,31 +61,31 @@ class TagAccuracy:
 
     @property
     def precision(self) -> float:
-        """Correct share of the words that are given the tag; not a number without any."""
+        """The share of words assigned the tag that are correct; NaN without any."""
         return self.correct / self.given if self.given else float("nan")
 
     @property
     def recall(self) -> float:
-        """Correct share of the words that have the tag; not a number without any."""
+        """The share of words with the tag that are correct; NaN without any."""
         return self.correct / self.wanted if self.wanted else float("nan")
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of the two; not a number where the tag is neither wanted nor given."""
+        """The harmonic mean of precision and recall; NaN if the tag is neither in the data nor assigned."""
         either = self.wanted + self.given
         return 2 * self.correct / either if either else float("nan")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was measured in one tag column.
+    """The measurements for one tag column.
 
     Attributes:
         accuracy: counts of words.
-        confusions: how often words with one tag in the data (the first) were given another, or the same (the second).
-        unseen: words whose tag the tagger does not have, since it was not in the training data; never correct.
-        calibration: how confident it is, and whether rightly.
-        uncalibrated: the same without its temperature.
+        confusions: counts of pairs of a word's tag in the data and the tag assigned to it.
+        unseen: the number of words whose tag was not in the training data; never correct.
+        calibration: the calibration of its confidence.
+        uncalibrated: the calibration without its temperature.
     """
 
     accuracy: Accuracy
@@ -96,7 +96,7 @@ class Report:
 
     @property
     def by_tag(self) -> list[TagAccuracy]:
-        """Each tag that is in the data or was given, the most frequent in the data first."""
+        """Each tag that is in the data or was assigned, the most frequent in the data first."""
         wanted, given = Counter[str](), Counter[str]()
         for (want, got), count in self.confusions.items():
             wanted[want] += count
@@ -117,12 +117,12 @@ def words_of(sentences: Sequence[Sentence]) -> frozenset[str]:
 
 
 def evaluate(tagger: Tagger, sentences: Sequence[Sentence], known: Set[str]) -> dict[str, Report]:
-    """Tag the sentences and compare with their tags.
+    """Tag the sentences, and compare the result with their tags.
 
     Args:
         tagger: the tagger.
         sentences: words with tags; words without one are not counted.
-        known: the word forms of the training data; any other is an unknown word.
+        known: the word forms of the training data; all others are unknown words.
 
     Returns:
         A report for each of the tagger's columns.
@@ -155,7 +155,7 @@ def _report(
 
 
 def fitted_temperatures(tagger: Tagger, sentences: Sequence[Sentence]) -> dict[str, float]:
-    """Return the temperatures at which the sentences' tags are the least surprising; see `Tagger.calibrate`."""
+    """Return the temperatures that minimise the surprise of the sentences' tags; see `Tagger.calibrate`."""
     taggings = tagger.tag(sentence.forms for sentence in sentences)
     found = {}
     for column, names in tagger.columns.items():
@@ -172,6 +172,6 @@ def _shares(column: str, names: Sequence[str], taggings: Sequence[Tagging]) -> T
 
 
 def _numbers(names: Sequence[str], tags: Sequence[str | None]) -> list[int]:
-    """Numbers of tags, -1 for those that there are not."""
+    """The indices of tags, -1 for unknown ones."""
     numbers: dict[str | None, int] = {name: number for number, name in enumerate(names)}
     return [numbers.get(tag, -1) for tag in tags]

@@ -1,4 +1,4 @@
-"""Confidence: how often a tagger is right where it says 90 %, and a temperature that makes it 90 %."""
+"""Calibration: how often a tagger is right when it is 90 % confident, and a temperature that makes that 90 %."""
 
 import math
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 BINS = 15
-# The temperature is looked for between 1/20 and 20.
+# The temperature is searched between 1/20 and 20.
 _SPAN = math.log(20)
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _TURNS = 30
@@ -19,9 +19,9 @@ class Bin:
     """Words whose confidence is between two bounds.
 
     Attributes:
-        count: how many.
-        confidence: their mean confidence; 0 without any.
-        correct: share of them that is right; 0 without any.
+        count: the number of words.
+        confidence: their mean confidence; 0 without words.
+        correct: the share of them that are right; 0 without words.
     """
 
     count: int
@@ -31,10 +31,10 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Confidence, the probability of the chosen tag, beside what is right.
+    """Confidence (the probability of the chosen tag) compared with accuracy.
 
     Attributes:
-        bins: words by confidence, in equal parts of 0 to 1.
+        bins: words by confidence, in equal intervals from 0 to 1.
     """
 
     bins: tuple[Bin, ...]
@@ -65,14 +65,13 @@ def measure_calibration(confidences: Tensor, correct: Tensor) -> Calibration:
 
 
 def fit_temperature(log_probabilities: Tensor, tags: Tensor) -> float:
-    """Return the temperature at which the tags are the least surprising.
+    """Return the temperature that minimises the surprise of the tags.
 
-    Where the words are few, and all right, say, it stays near 1: the logarithm of a temperature is taken to be normally
-    distributed around 0 before any word is seen.
+    With few words it stays near 1, even if all are right: the prior of its logarithm is a normal distribution around 0.
 
     Args:
         log_probabilities: ``[W, K]`` of W words.
-        tags: ``[W]`` the right tags.
+        tags: ``[W]``, the right tags.
     """
     scores = log_probabilities.double()
 
@@ -84,7 +83,7 @@ def fit_temperature(log_probabilities: Tensor, tags: Tensor) -> float:
 
 
 def _lowest(function: Callable[[float], float], low: float, high: float) -> float:
-    """Return where a function with one valley is lowest, by golden section."""
+    """Return the minimum of a unimodal function, by golden-section search."""
     inner = [high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)]
     values = [function(inner[0]), function(inner[1])]
     for _ in range(_TURNS):

@@ -1,4 +1,4 @@
-"""The picture of what was measured: which tags are taken for which, and how far confidence is right."""
+"""Plots a report: confusions between tags, and calibration."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CALIBRATED, _RAW = "#0072b2", "#d55e00"
 
 
 def plot_reports(reports: Reports) -> Figure:
-    """Draw a row for each tag column: confusions of its most frequent tags, and confidence against what is right."""
+    """Draw a row for each tag column: confusions of its most frequent tags, and confidence against accuracy."""
     figure = Picture(figsize=(12, 5.5 * len(reports)), layout="constrained")
     rows = figure.subplots(len(reports), 2, squeeze=False, width_ratios=(3, 2))
     for (column, report), (left, right) in zip(reports.items(), rows, strict=True):
@@ -31,7 +31,7 @@ def plot_reports(reports: Reports) -> Figure:
 
 
 def _draw_confusions(axes: Axes, column: str, report: Report) -> None:
-    """Each row: where the words with a tag go; colour is the share of the row, and what is right is left white."""
+    """Draw, in each row, the tags assigned to words with one tag, as shares of the row; correct ones are white."""
     names = [tag.tag for tag in report.by_tag if tag.wanted][:MOST_TAGS]
     wanted = {tag.tag: tag.wanted for tag in report.by_tag}
     shares = np.array([[report.confusions.get((a, b), 0) / wanted[a] for b in names] for a in names])
