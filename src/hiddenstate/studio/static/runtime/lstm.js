@@ -31,7 +31,7 @@ import { StudioError } from "studio/runtime/errors.js";
 
 /** @typedef {{h: Float32Array, c: Float32Array}[]} State of every layer and direction */
 
-const MOST = 2 ** 25; // most recorded numbers in one run
+const MOST = 2 ** 25; // the most numbers that one run may record
 
 /** An LSTM with its weights. */
 export class Lstm {

@@ -50,7 +50,7 @@ function scale(name, header, tensors) {
     throw damaged(got, `F32 and [${shape[0]}], one for each row of ${name}`);
   }
   if (scales.data.some((each) => !(each > 0 && each < Infinity))) {
-    throw damaged(`tensor ${beside} holds numbers that are not above 0, or not finite`, "finite numbers above 0");
+    throw damaged(`tensor ${beside} contains numbers that are not positive, or not finite`, "positive finite numbers");
   }
   const row = data.length / shape[0];
   for (let k = 0; k < data.length; k++) data[k] *= scales.data[Math.floor(k / row)];

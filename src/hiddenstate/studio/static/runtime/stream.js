@@ -32,7 +32,7 @@ const KEEP = 1000;
 export function streamOf(source, edits = []) {
   const { lstm } = source;
   if (lstm.sizes.bidirectional) {
-    refuse("a stream of an LSTM that reads both ways", "one that reads one way", "Run it whole.");
+    refuse("a stream of a bidirectional LSTM", "a unidirectional one", "Run it whole.");
   }
   const bound = lstm.bind(edits, null);
   let state = source.begin();

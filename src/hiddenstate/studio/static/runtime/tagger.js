@@ -159,7 +159,7 @@ export function tagger(head, weights) {
     subject: (run) => explained(made, run),
     stream: () => {
       const reads = made.lstm.sizes.bidirectional ? "both ways" : "whole sentences";
-      refuse(`a tagger, which reads ${reads}`, "a model that reads one way", "Type the whole sentence.");
+      refuse(`a tagger, which reads ${reads}`, "a unidirectional model", "Type the whole sentence.");
     },
     parts: [
       { label: "word embedding", shape: [made.words.size, made.wordSize] },

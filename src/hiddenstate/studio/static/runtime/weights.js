@@ -23,7 +23,7 @@ export class Weights {
   take(name, shape) {
     const data = this.values(name, shape);
     if (!allFinite(data)) {
-      throw damaged(`weight ${name} holds numbers that are not finite`, "finite numbers");
+      throw damaged(`weight ${name} contains numbers that are not finite`, "finite numbers");
     }
     return data;
   }

@@ -28,7 +28,7 @@ export function subscribeLive({ store, session, host }, live, say) {
   };
   host.watch(live, (message) => {
     if (message.type === "view") session.look(message.view);
-    if (message.type === "end") say("Python has stopped the studio. What is on this page still works.");
+    if (message.type === "end") say("Python has stopped the studio. This page still works.");
     if (message.type === "begin") stream = begun(session, message);
     if (message.type === "step" && stream !== null) {
       stream.step(message.x, message.token ?? String(message.t));

@@ -29,7 +29,7 @@ export function factor(value) {
 }
 
 /**
- * Says in a few words what a gate's value does.
+ * Describes in a few words what a gate's value does.
  * @param {string} gate
  * @param {number} value
  * @returns {string}
@@ -43,7 +43,7 @@ export function doingOf(gate, value) {
 }
 
 /**
- * Says what happened to the cell state: "up by 0.2446".
+ * Describes what happened to the cell state: "up by 0.2446".
  * @param {Moment} moment
  * @returns {string}
  */
@@ -89,7 +89,7 @@ export function equationLines({ values, shown, computed }) {
 }
 
 /**
- * Says where c_prev and h_prev come from: "from step 1, “in”".
+ * Describes where c_prev and h_prev come from: "from step 1, “in”".
  * @param {Run} run
  * @param {number | null} before
  * @param {string} beginning the text for a state that no step of the run produced
@@ -117,7 +117,7 @@ export function beginningOf({ kind }, track, live) {
 }
 
 /**
- * Says where c and h go.
+ * Describes where c and h go.
  * @param {Run} run
  * @param {number | null} after
  * @returns {string}

@@ -63,7 +63,7 @@ function telling({ store, session, player }) {
     const { run } = session;
     const view = store.get();
     const fresh = view.step === 0 && !player.playing && !session.live;
-    const first = nothingToPlay(session) || (fresh ? "Press Play to watch the model read on." : "");
+    const first = nothingToPlay(session) || (fresh ? "Press Play to watch the model continue reading." : "");
     line.textContent = [run && tellStep(run, view), first].filter(Boolean).join(" ");
   };
   player.on(show);
