@@ -203,7 +203,7 @@ def test_editor(studio: Shown, tagger: Tagger) -> None:
     retype(box.get_by_label("value", exact=True), "0")
     box.get_by_label("all units").check()
     box.get_by_label("readout").check()
-    expect(box.locator(".edit-scope")).to_contain_text("the state that the step hands on is the one without")
+    expect(box.locator(".edit-scope")).to_contain_text("the state carried to the next step does not")
     box.get_by_role("button", name="Apply").click()
     expect(box).to_be_hidden()
     expect(edits.locator(".edit-list li")).to_contain_text("l1r.h set to 0.0")

@@ -274,14 +274,14 @@ def test_patches_fails(studio: Shown, view: dict[str, str], words: str) -> None:
 
 def test_long_texts_fail(studio: Shown) -> None:
     look(studio, "main.page-explain", text="word " * 301)
-    expect(studio.panel("explain").locator(".explain-note")).to_contain_text("301 words; 300 at most")
+    expect(studio.panel("explain").locator(".explain-note")).to_contain_text("301 words, and at most 300")
     for name in ("ledger", "attribution", "patches"):
         expect(studio.panel(name)).to_be_hidden()
 
 
 def test_edits_rest(studio: Shown, tagger: Tagger) -> None:
     look(studio, edit="l0.f:set:0:t1")
-    expect(studio.panel("explain").locator(".explain-note")).to_contain_text("without the edits")
+    expect(studio.panel("explain").locator(".explain-note")).to_contain_text("without your edits")
     wanted = explain.attribute(tagger, WORDS, of=TARGET, method="occlusion")
     near([row["occlusion"] for row in studio.saved("attribution")], wanted.scores)
 

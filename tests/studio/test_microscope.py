@@ -189,7 +189,10 @@ def test_a_language_model_begins_after_a_line_end(chromium: Browser) -> None:
 
 def test_the_initial_state_is_zero_or_given(chromium: Browser) -> None:
     lstm, x = hs.LSTM(4, 3), torch.randn(5, 4)
-    for hx, says in ((None, "the initial state, zero"), ((torch.ones(1, 3), torch.ones(1, 3)), "which was given")):
+    for hx, says in (
+        (None, "the initial state, zero"),
+        ((torch.ones(1, 3), torch.ones(1, 3)), "the given initial state"),
+    ):
         with shown(chromium, hs.studio(lstm, x=x, hx=hx)) as page:
             look(page, unit=1, step=0)
             expect(source(page)).to_contain_text("initial state")

@@ -393,7 +393,7 @@ def test_saving_nothing_fails(studio: Shown, kind: str) -> None:
         nothing_is_saved(studio.panel(name), kind)
     page.goto("about:blank")
     page.goto(f"{studio.url}#page=compare&model=columns&text=%20%20")
-    expect(page.locator(".compare-note")).to_contain_text("A has nothing to read")
+    expect(page.locator(".compare-note")).to_contain_text("A has no input")
     nothing_is_saved(studio.panel("compare"), kind)
     assert studio.errors == []
 

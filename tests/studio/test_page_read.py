@@ -467,7 +467,7 @@ def test_what_happens_is_said_below_play_as_it_reads(page: Page, tagger: Tagger)
     page.locator("#scrub").fill("7")
     expect(tells).to_contain_text("l0r reads “.”: there is no memory to keep yet;")  # it begins at the end
     page.locator("#scrub").fill("0")
-    expect(tells).to_contain_text("Press Play to watch the model read on.")
+    expect(tells).to_contain_text("Press Play to watch the model continue reading.")
 
 
 def test_one_word_says_why_it_is_not_played(studio: Shown) -> None:

@@ -323,7 +323,7 @@ def test_tour_of_a_trace_fails(chromium: Browser) -> None:
     trace = hs.LSTM(4, 3).trace(torch.randn(5, 1, 4), keep=["l0.c", "l0.f"])
     with shown(chromium, hs.studio(trace)) as studio:
         studio.look(tour=1)
-        expect(studio.page.locator(".tour-card")).to_contain_text("has not kept them all")
+        expect(studio.page.locator(".tour-card")).to_contain_text("does not have them all")
         studio.page.get_by_role("button", name="Close").click()
         expect(studio.page.locator(".tour-card")).to_be_hidden()
 

@@ -157,7 +157,7 @@ def test_edits_of_streams_fail(runtime: Runtime) -> None:
     with runtime.refuses("step -1 of a stream"):
         runtime.stream(numbers=torch.ones(2, 1), edits=[hs.zero("l0.f", t=-1)])
     runtime.load(bundle_of(make(input_size=1, hidden_size=3, bidirectional=True)))
-    with runtime.refuses("reads both ways"):
+    with runtime.refuses("bidirectional LSTM"):
         runtime.stream(numbers=torch.ones(2, 1))
 
 

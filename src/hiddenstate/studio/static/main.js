@@ -1,4 +1,4 @@
-// The page's beginning: reads the address, makes the state, mounts the panels, opens the model.
+// Starts the page: reads the address, creates the state, mounts the panels, opens the model.
 
 import { brokenNotice, keepInAddress, subscribeAddress } from "studio/page/address-bar.js";
 import { suitText } from "studio/page/first-text.js";

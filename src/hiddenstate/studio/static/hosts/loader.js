@@ -1,5 +1,5 @@
-// Begins the page: its modules lie packed in it, and become addresses that it may load. No module itself, since modules
-// can't be found before.
+// Starts the page: unpacks its modules and gives each a URL. This is not a module itself, since modules can't be
+// resolved before it runs.
 
 (async () => {
   const nonce = document.currentScript?.nonce ?? "";
@@ -22,7 +22,7 @@
     add("style", { textContent: styles });
     const imports = Object.fromEntries(
       Object.entries(modules).map(([name, text]) => {
-        const named = `${text}\n//# sourceURL=studio/${name}`; // what errors and debuggers call it
+        const named = `${text}\n//# sourceURL=studio/${name}`; // its name in errors and debuggers
         return [`studio/${name}`, URL.createObjectURL(new Blob([named], { type: "text/javascript" }))];
       }),
     );

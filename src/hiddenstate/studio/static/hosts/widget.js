@@ -1,8 +1,8 @@
-// The page in a notebook: in a frame of its own, apart from the notebook's own page. Speaks with Python through the
-// widget, and with the frame by messages.
+// The page in a notebook, in a frame separate from the notebook's page. Talks to Python through the widget, and to the
+// frame through messages.
 
 /**
- * What anywidget gives: the widget's model, of which this is used.
+ * The part of anywidget's model that is used here.
  * @typedef {object} WidgetModel
  * @property {(name: string) => any} get
  * @property {(content: object) => void} send
@@ -12,14 +12,14 @@
 
 /**
  * @param {{model: WidgetModel, el: HTMLElement}} given
- * @returns {() => void} takes the page away
+ * @returns {() => void} removes the page
  */
 function render({ model, el }) {
   const wait = document.createElement("p");
   wait.textContent = "The studio appears once Python is idle. If it does not, run this cell again.";
   const frame = document.createElement("iframe");
   frame.title = "hiddenstate studio";
-  // Scripts, but not this page's origin: what runs in the frame can't reach the notebook.
+  // Allows scripts without this page's origin, so they can't reach the notebook.
   frame.setAttribute("sandbox", "allow-scripts allow-downloads");
   Object.assign(frame.style, { width: "100%", height: `${model.get("height")}px`, border: "0" });
 
@@ -53,7 +53,7 @@ function render({ model, el }) {
 
 /**
  * @param {HTMLElement} el
- * @returns {"light" | "dark"} what the notebook is, whose theme need not be the system's: dark where its text is light
+ * @returns {"light" | "dark"} the notebook's theme, which may differ from the system's: dark if its text is light
  */
 function themeOf(el) {
   const [red = 0, green = 0, blue = 0] = (getComputedStyle(el).color.match(/[\d.]+/g) ?? []).map(Number);
@@ -62,7 +62,7 @@ function themeOf(el) {
 
 /**
  * @param {DataView} view
- * @returns {ArrayBuffer} a copy, which alone holds these bytes
+ * @returns {ArrayBuffer} a copy with exactly these bytes
  */
 function bytesOf(view) {
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice().buffer;

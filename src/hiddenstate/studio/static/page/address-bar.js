@@ -8,29 +8,29 @@ import { firstView } from "studio/state/view.js";
 /** @typedef {import("studio/types.js").View} View */
 /** @typedef {import("studio/state/types.js").App} App */
 
-/** The hash of the address as it was last written or read here. */
+/** The hash of the address as last written or read here. */
 let address = location.hash;
 
 /**
- * Writes the view into the address, and tells the host.
+ * Writes the view into the address, and notifies the host.
  * @param {View} view
- * @param {View[]} firsts the views that an address need not say
+ * @param {View[]} firsts the views that an address can leave out
  */
 export function keepInAddress(view, firsts) {
   host.tell(view);
-  if (location.hash !== address) return; // someone has just changed it, which subscribeAddress is about to hear
+  if (location.hash !== address) return; // the user has just changed it, and subscribeAddress is about to be called
   const hash = toHash(view, firsts);
   if (`#${hash}` === location.hash || (hash === "" && location.hash === "")) return;
   try {
     history.replaceState(history.state, "", hash === "" ? location.pathname + location.search : `#${hash}`);
     address = location.hash;
   } catch {
-    // A page without an address of its own, in a notebook: there is none to keep the view in.
+    // A page in a notebook has no address of its own in which to keep the view.
   }
 }
 
 /**
- * Takes over what someone puts into the address while the page is open.
+ * Applies changes that the user makes to the address while the page is open.
  * @param {App["session"]} session
  * @param {Boot} boot
  * @param {(text: string) => void} say
@@ -45,7 +45,7 @@ export function subscribeAddress(session, boot, say) {
 }
 
 /**
- * Returns what is said of the parts of an address that could not be read.
+ * Returns the notice about parts of an address that could not be read.
  * @param {string[]} broken
  * @returns {string}
  */

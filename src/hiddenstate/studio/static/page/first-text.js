@@ -1,4 +1,4 @@
-// What a model is given to read before anyone has typed.
+// The model's first input, before the user types.
 
 import { EXAMPLES } from "studio/panels/sentence/text.js";
 
@@ -7,12 +7,12 @@ import { EXAMPLES } from "studio/panels/sentence/text.js";
 const READS_TEXT = new Set(["tagger", "language-model"]);
 
 /**
- * Gives a model an example to read where nothing was typed. A text is no input for a model of numbers, nor numbers for
- * a model of text: after a change of model, each gets back what it read last.
+ * Gives a model an example if nothing was typed. Text is no input for a model of numbers, nor are numbers for
+ * a model of text: after switching models, each kind gets its last input back.
  * @param {App} app
  */
 export function suitText({ store, session }) {
-  /** @type {Map<boolean, string>} what was read last, by whether as text */
+  /** @type {Map<boolean, string>} the last input, by whether it was text */
   const last = new Map();
   /** @type {boolean | null} */
   let asText = null;

@@ -1,4 +1,4 @@
-// What is around the pages: the name, the model, which page, undo, the theme, and notices.
+// The frame around the pages: the name, the model, page tabs, undo, the theme, and notices.
 
 import { chooser, iconButton, segments } from "studio/ui/controls.js";
 import { element, set } from "studio/ui/draw.js";
@@ -107,7 +107,7 @@ function themeButton({ store }) {
 }
 
 /**
- * A line that says something once and can be closed.
+ * A one-time notice that can be closed.
  * @param {string} text
  * @returns {HTMLElement}
  */

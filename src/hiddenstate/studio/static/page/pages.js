@@ -1,4 +1,4 @@
-// The four pages and the panels on them. Those of a page that nobody has turned to are not made yet.
+// The four pages and their panels, which are created when a page is first opened.
 
 import { mountAttribution } from "studio/panels/attribution/index.js";
 import { mountCompare } from "studio/panels/compare/index.js";
@@ -20,7 +20,7 @@ import { element } from "studio/ui/draw.js";
 /** @typedef {import("studio/state/types.js").App} App */
 /** @typedef {(app: App) => Node} Mount */
 
-// Windows in which the lines, too, are seen without scrolling.
+// Windows large enough to show the lines without scrolling.
 const TALL = window.matchMedia("(min-width: 1060px) and (min-height: 960px)");
 
 /** @type {Record<View["page"], Mount[]>} */
@@ -32,7 +32,7 @@ const PANELS = {
 };
 
 /**
- * What one looks at together: it fills the window, where that is large enough. The lines follow it, or are part of it.
+ * The main panels: they fill the window if it is large enough. The lines come after them, or are part of them.
  * @param {App} app
  */
 function mountDesk(app) {
@@ -52,7 +52,7 @@ function mountDesk(app) {
 
 /**
  * @param {App} app
- * @returns {HTMLElement[]} the pages, and the tour over them
+ * @returns {HTMLElement[]} the pages, and the tour on top
  */
 export function mountPages(app) {
   const names = /** @type {View["page"][]} */ (Object.keys(PANELS));

@@ -1,8 +1,8 @@
-// Pieces of arrays put together.
+// Joins arrays.
 
 /**
  * @param {readonly Float32Array[]} parts
- * @returns {Float32Array} one after the other
+ * @returns {Float32Array} in order
  */
 export function concatenated(parts) {
   const out = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
@@ -17,7 +17,7 @@ export function concatenated(parts) {
 /**
  * @param {readonly Float32Array[]} parts each [T, P]
  * @param {number} T
- * @returns {Float32Array} [T, D*P] their rows side by side; the only part itself
+ * @returns {Float32Array} [T, D*P] their rows side by side; if there is only one part, that part
  */
 export function sideBySide(parts, T) {
   if (parts.length === 1) return parts[0];

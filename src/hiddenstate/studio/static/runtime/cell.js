@@ -1,4 +1,4 @@
-// One layer in one direction: the six equations, step after step.
+// One layer in one direction: the six equations, step by step.
 
 import { apply } from "studio/runtime/edits.js";
 import { affine, product } from "studio/runtime/linear.js";
@@ -10,7 +10,7 @@ import { affine, product } from "studio/runtime/linear.js";
 /** @typedef {Record<string, Float32Array>} Values by quantity */
 /** @typedef {((quantity: string, values: Float32Array | Float64Array) => void) | null} See */
 
-/** What it computes, and in which order its weights stack the gates. */
+/** Computes one layer and direction. */
 export class Cell {
   /**
    * @param {TrackInfo} info
@@ -30,9 +30,9 @@ export class Cell {
    * Run over T steps; a reverse direction reads the last first.
    * @param {Float32Array} x [T, C]
    * @param {number} T
-   * @param {{h: Float32Array, c: Float32Array}} state before the first step that is read
+   * @param {{h: Float32Array, c: Float32Array}} state before the first step read
    * @param {readonly BoundEdit[]} edits
-   * @param {number} start the step of the whole input that is the first of these
+   * @param {number} start the index of the first of these steps in the whole input
    * @returns {{track: Track, state: {h: Float32Array, c: Float32Array}}}
    */
   scan(x, T, state, edits, start) {
@@ -63,15 +63,15 @@ export class Cell {
   }
 
   /**
-   * With a readout edit a step is computed twice: for the state that it hands on, with the write edits alone, and for
-   * what is shown, with all.
+   * With a readout edit a step is computed twice: with only the write edits, for the state that it passes on, and with
+   * all edits, for its output.
    * @param {Float64Array} xg [T, 4H]
    * @param {number} t
    * @param {{h: Float32Array, c: Float32Array}} before
    * @param {BoundEdit[]} edits
    * @param {Values} values
    * @param {Values | null} carried
-   * @returns {{h: Float32Array, c: Float32Array}} the state that is handed on
+   * @returns {{h: Float32Array, c: Float32Array}} the state to pass on
    */
   step(xg, t, before, edits, values, carried) {
     const shown = this.at(values, t);
@@ -137,7 +137,7 @@ export class Cell {
   /**
    * @param {Float64Array} xg
    * @param {number} t
-   * @param {Float32Array} h of the step before
+   * @param {Float32Array} h of the previous step
    */
   preActivations(xg, t, h) {
     const { z, weights } = this;
@@ -147,7 +147,7 @@ export class Cell {
     for (let k = 0; k < z.length; k++) z[k] += xg[from + k] + (bias === null ? 0 : bias[k]);
   }
 
-  /** @param {Float32Array} h written from m */
+  /** @param {Float32Array} h computed from m */
   project(h) {
     const { weight_hr: weight } = this.weights;
     if (weight === null) {

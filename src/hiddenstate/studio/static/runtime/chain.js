@@ -1,10 +1,10 @@
-// A linear chain over the tags of a sentence, as hiddenstate.models.tagger.crf has it; all sums in doubles.
+// A linear-chain CRF over the tags of a sentence, as in hiddenstate.models.tagger.crf; all sums in float64.
 
 import { logSumExp } from "studio/runtime/softmax.js";
 
 /** @typedef {import("studio/runtime/weights.js").Weights} Weights */
 
-/** Scores of a tag to be the first, to come after another, and to be the last. */
+/** Scores of a tag at the start, after another tag, and at the end. */
 export class Chain {
   /**
    * @param {number} K
@@ -19,7 +19,7 @@ export class Chain {
   }
 
   /**
-   * The most probable tags together, by Viterbi's algorithm.
+   * The most probable tag sequence, by Viterbi's algorithm.
    * @param {Float32Array} scores [T, K]
    * @returns {Int32Array} [T]
    */
@@ -39,9 +39,9 @@ export class Chain {
   /**
    * @param {Float64Array} before
    * @param {Float32Array} scores
-   * @param {Int32Array} origins written: from which tag each is best reached
+   * @param {Int32Array} origins output: the best previous tag of each
    * @param {number} t
-   * @returns {Float64Array} the highest sum that ends in each tag
+   * @returns {Float64Array} the highest sum ending in each tag
    */
   highest(before, scores, origins, t) {
     const { K, transitions } = this;
@@ -73,7 +73,7 @@ export class Chain {
   /**
    * @param {Float32Array} scores
    * @param {number} T
-   * @returns {Float64Array} [T, K] logarithms of the sums over all that may stand before, the word itself included
+   * @returns {Float64Array} [T, K] logarithms of the forward sums, including the word itself
    */
   ahead(scores, T) {
     const { K, transitions } = this;
@@ -92,7 +92,7 @@ export class Chain {
   /**
    * @param {Float32Array} scores
    * @param {number} T
-   * @returns {Float64Array} [T, K] the same of all that may follow
+   * @returns {Float64Array} [T, K] logarithms of the backward sums
    */
   behind(scores, T) {
     const { K, transitions } = this;

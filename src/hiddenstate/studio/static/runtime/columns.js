@@ -1,4 +1,4 @@
-// A tagger's columns of tags: which tags there are, and which are found.
+// A tagger's columns of tags: their labels, and the prediction.
 
 import { Chain } from "studio/runtime/chain.js";
 import { damaged } from "studio/runtime/errors.js";

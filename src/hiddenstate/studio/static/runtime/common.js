@@ -1,4 +1,4 @@
-// What models of every kind have in common.
+// Common parts of all kinds of models.
 
 import { StudioError } from "studio/runtime/errors.js";
 import { dotProduct } from "studio/runtime/states.js";
@@ -10,7 +10,7 @@ import { dotProduct } from "studio/runtime/states.js";
 
 /**
  * @param {BundleHead} head
- * @param {Lstm} lstm that is looked into
+ * @param {Lstm} lstm the LSTM to show
  * @returns {Common}
  */
 export function common(head, lstm) {
@@ -58,7 +58,7 @@ export function refuse(got, expected, advice) {
 }
 
 /**
- * What an LSTM is made of, a part for each layer and direction.
+ * The parts of an LSTM, one for each layer and direction.
  * @param {Lstm} lstm
  * @param {string} label
  * @returns {{label: string, shape: number[]}[]}

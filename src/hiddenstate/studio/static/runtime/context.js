@@ -8,7 +8,7 @@ import { codePoints } from "studio/runtime/vocabulary.js";
 /** @typedef {import("studio/runtime/lstm.js").Names} Names */
 /** @typedef {import("studio/runtime/weights.js").Weights} Weights */
 
-const BORDER = "\n"; // what a model has read before a sentence, from either end
+const BORDER = "\n"; // the context before a sentence, from either end
 
 /** The two models. */
 export class Context {
@@ -25,7 +25,7 @@ export class Context {
 
   /**
    * @param {readonly string[]} words
-   * @returns {Float32Array} [T, C'] in half precision, as Python keeps them
+   * @returns {Float32Array} [T, C'] in half precision, as in Python
    */
   vectors(words) {
     const spelt = words.map(codePoints);
@@ -45,7 +45,7 @@ export class Context {
 
 /**
  * @param {string[][]} spelt
- * @returns {number[]} where each word begins in the sentence, one blank between words
+ * @returns {number[]} where each word begins in the sentence, with one space between words
  */
 function startsOf(spelt) {
   let start = 0;
@@ -59,7 +59,7 @@ function startsOf(spelt) {
 /**
  * @param {LanguageCore} model
  * @param {string[]} text
- * @param {number[]} places 0 is the border's
+ * @param {number[]} places 0 is the border
  * @returns {Float32Array[]} hidden states there
  */
 function states(model, text, places) {

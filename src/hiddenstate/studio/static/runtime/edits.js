@@ -1,5 +1,5 @@
-// Edits bound to one run: their places checked, their steps and units resolved. What they mean is Python's
-// (hiddenstate.edit, hiddenstate.binding): those of one place are applied in the order in which they were given.
+// Edits bound to one run: their places checked, their steps and units resolved. Their meaning is that of Python
+// (hiddenstate.edit, hiddenstate.binding): edits of the same place are applied in the given order.
 
 import { StudioError } from "studio/runtime/errors.js";
 
@@ -84,7 +84,7 @@ function oneOf(value, allowed, what) {
 }
 
 /**
- * Positions out of `size`; negative ones count from the end.
+ * Positions within `size`; negative ones count from the end.
  * @param {readonly number[] | null} chosen
  * @param {number} size
  * @param {string} what
@@ -102,7 +102,7 @@ function resolved(chosen, size, what) {
 }
 
 /**
- * Steps of a stream, some of them still to come.
+ * Steps of a stream, some of them in the future.
  * @param {readonly number[]} chosen
  * @returns {number[]}
  */

@@ -1,6 +1,6 @@
-// What the studio can't read or do, in plain words.
+// Errors of the studio, in plain words.
 
-/** An error that a person can act on: what was got, what was expected, what to do. */
+/** An error that a user can act on: what was received, what was expected, what to do. */
 export class StudioError extends Error {
   /**
    * @param {string} got
@@ -19,7 +19,7 @@ export class StudioError extends Error {
 const AGAIN = "Write the page again from the model, or download the model again.";
 
 /**
- * What a bundle should have said, and did not.
+ * The error for a missing or invalid part of a bundle.
  * @param {string} got
  * @param {string} expected
  * @param {string} [advice]

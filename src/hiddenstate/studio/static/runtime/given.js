@@ -1,4 +1,4 @@
-// A trace alone: what an LSTM did, without its weights.
+// A recorded trace: an LSTM's values, without its weights.
 
 import { named, refuse } from "studio/runtime/common.js";
 import { recordedSubject } from "studio/runtime/explain/subject.js";
@@ -14,7 +14,7 @@ import { count } from "studio/runtime/weights.js";
 
 /**
  * @param {BundleHead} head
- * @param {Weights} weights the recorded values; what was not recorded is NaN
+ * @param {Weights} weights the recorded values; NaN for those not recorded
  * @returns {Model}
  */
 export function trace(head, weights) {

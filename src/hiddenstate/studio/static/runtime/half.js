@@ -1,10 +1,10 @@
-// IEEE half precision, in which some weights are stored, and vectors of words in context are kept.
+// IEEE half precision, in which some weights and contextual word vectors are stored.
 
 const number = new Float32Array(1);
 const bits = new Uint32Array(number.buffer);
 
 /**
- * Read halves: their bits are moved to where a float32 has them.
+ * Reads half-precision numbers by moving their bits to the positions of a float32.
  * @param {DataView} view
  * @param {Float32Array} data written
  */
@@ -20,14 +20,14 @@ export function readHalves(view, data) {
 }
 
 /**
- * The half that is nearest, of two the even one; for numbers below 65504.
+ * The nearest half-precision number, ties to even; for numbers below 65504.
  * @param {number} value a float32
  * @returns {number}
  */
 export function roundToHalf(value) {
   number[0] = value;
   const exponent = Math.max(((bits[0] >>> 23) & 255) - 127, -14);
-  // A sum this large has no room for more than the half's bits, and is rounded by the rule of all sums.
+  // A sum this large has only as many bits as a half, and is rounded in the usual way.
   const large = 1.5 * 2 ** (52 + exponent - 10);
   return value + large - large;
 }

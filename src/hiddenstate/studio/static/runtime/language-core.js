@@ -1,4 +1,4 @@
-// A language model's parts: tokens, their vectors, the LSTM, and what predicts the next one.
+// A language model's parts: tokens, embeddings, the LSTM, and the output layer that predicts the next token.
 
 import { damaged } from "studio/runtime/errors.js";
 import { meanVector } from "studio/runtime/explain/subject.js";
@@ -45,7 +45,7 @@ export class LanguageCore {
     this.embeddingShape = [V, E];
   }
 
-  /** @returns {number} the id that a text is read after */
+  /** @returns {number} the id of the token read before any text */
   get start() {
     return this.id(LINE_ENDS[this.level]);
   }
@@ -67,9 +67,9 @@ export class LanguageCore {
   }
 
   /**
-   * What a token's logit is made of, a projection multiplied in.
+   * A token's readout weights, with a projection multiplied in.
    * @param {number} id
-   * @returns {Readout | null} null where it has none of its own
+   * @returns {Readout | null} null if it has none of its own
    */
   logit(id) {
     const row = this.output.row(id);
@@ -79,7 +79,7 @@ export class LanguageCore {
     return { vector: Float64Array.from(vector), bias: row.bias };
   }
 
-  /** @returns {Float32Array} [E] the mean over all tokens, each as often as it was seen in training */
+  /** @returns {Float32Array} [E] the mean over all tokens, weighted by their training counts */
   meanToken() {
     const { counts, tokens } = this;
     const fits = (/** @type {unknown} */ count) => typeof count === "number" && count >= 0;
@@ -92,7 +92,7 @@ export class LanguageCore {
   /**
    * @param {Float32Array} out [T, H]
    * @param {number} T
-   * @returns {Float32Array} [T, V] scores of what comes next
+   * @returns {Float32Array} [T, V] scores of the next token
    */
   scores(out, T) {
     const { projection, features } = this;

@@ -1,4 +1,4 @@
-// The language model: what comes next, from all that came before, and how unexpected it was.
+// The language model: predicts the next token from all before it, and measures the surprise.
 
 import { common, lstmParts, refuse } from "studio/runtime/common.js";
 import { LanguageCore, LINE_ENDS } from "studio/runtime/language-core.js";
@@ -16,9 +16,9 @@ import { codePoints } from "studio/runtime/vocabulary.js";
 /** @typedef {import("studio/types.js").Track} Track */
 /** @typedef {import("studio/runtime/weights.js").Weights} Weights */
 
-const MOST = 2 ** 25; // predicted numbers of one run
+const MOST = 2 ** 25; // the most numbers that one run may predict
 
-/** A language model that reads texts, each after a line end. */
+/** A language model that reads each text after a newline. */
 class Reader {
   /** @param {LanguageCore} core */
   constructor(core) {
@@ -27,7 +27,7 @@ class Reader {
   }
 
   /**
-   * @param {string[]} tokens in the order in which they are read
+   * @param {string[]} tokens in reading order
    * @param {readonly Edit[]} edits
    * @returns {Run}
    */
@@ -64,7 +64,7 @@ class Reader {
 }
 
 /**
- * The line end that is read before the text is a step of what is explained, as in Python.
+ * The newline read before the text is a step of the explained run, as in Python.
  * @param {LanguageCore} core
  * @param {Run} run
  * @returns {Subject}
@@ -119,7 +119,7 @@ export function language(head, weights) {
 }
 
 /**
- * In the order in which the model reads: a backward one begins at the text's end.
+ * In reading order: a backward model starts at the end of the text.
  * @param {LanguageCore} core
  * @param {BundleHead} head
  * @returns {(text: string) => string[]}
@@ -136,7 +136,7 @@ function tokensOf(core, head) {
  * @param {number} at
  * @param {number} V
  * @param {number} id
- * @returns {number} how unexpected it is, in nats
+ * @returns {number} its surprise, in nats
  */
 function nats(scores, at, V, id) {
   return logSumExp(scores, at, V) - scores[at + id];

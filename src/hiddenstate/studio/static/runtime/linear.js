@@ -1,8 +1,8 @@
-// Products of matrices and vectors, in doubles: sums lose nothing, and what is stored as float32 is rounded once.
-// Several sums at a time, since each addition waits for the one before it in its sum.
+// Products of matrices and vectors in float64, so that results stored as float32 are rounded only once.
+// Several sums are computed at a time, since each addition waits for the previous one in its sum.
 
 /**
- * Out = W·x + b for several x at once, each weight read once for four of them.
+ * Out = W·x + b for several x at once, with each weight read once for four of them.
  * @param {Float32Array | Float64Array} x [T, C]
  * @param {number} T
  * @param {Float32Array} weight [R, C]

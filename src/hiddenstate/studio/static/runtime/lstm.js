@@ -1,4 +1,4 @@
-// An LSTM: its layers and directions one upon the other.
+// An LSTM: its stacked layers and directions.
 
 import { sideBySide } from "studio/runtime/arrays.js";
 import { Cell } from "studio/runtime/cell.js";
@@ -23,15 +23,15 @@ import { StudioError } from "studio/runtime/errors.js";
  */
 
 /**
- * Names of gates and states, as they came from Python.
+ * Names of gates and states, from Python.
  * @typedef {object} Names
- * @property {readonly string[]} gates in the order in which the weights stack them
+ * @property {readonly string[]} gates in the order of the stacked weights
  * @property {readonly string[]} states
  */
 
 /** @typedef {{h: Float32Array, c: Float32Array}[]} State of every layer and direction */
 
-const MOST = 2 ** 25; // recorded numbers of one run
+const MOST = 2 ** 25; // the most numbers that one run may record
 
 /** An LSTM with its weights. */
 export class Lstm {
@@ -55,7 +55,7 @@ export class Lstm {
   }
 
   /**
-   * Check a run before anything is computed: its length and its edits.
+   * Check a run's length and edits before anything is computed.
    * @param {readonly Edit[]} edits
    * @param {number | null} T null: a stream
    * @returns {BoundEdit[]}
@@ -70,7 +70,7 @@ export class Lstm {
    * @param {number} T
    * @param {readonly BoundEdit[]} edits
    * @param {State} state
-   * @param {number} start the step of the whole input that is the first of these
+   * @param {number} start the index of the first of these steps in the whole input
    * @returns {{tracks: Track[], out: Float32Array, state: State}} out is [T, D*P]
    */
   run(x, T, edits = [], state = this.begin(), start = 0) {
@@ -106,7 +106,7 @@ function checkLength(T, tracks) {
 
 /**
  * @param {Sizes} sizes
- * @returns {TrackInfo[]} in the order in which torch stacks them
+ * @returns {TrackInfo[]} in torch's order
  */
 export function tracksOf(sizes) {
   const outputs = sizes.projSize || sizes.hiddenSize;

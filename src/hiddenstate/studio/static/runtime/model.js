@@ -1,4 +1,4 @@
-// From a bundle to a model that runs in the browser.
+// Builds a model that runs in the browser from a bundle.
 
 import { damaged, StudioError } from "studio/runtime/errors.js";
 import { trace } from "studio/runtime/given.js";
@@ -52,7 +52,7 @@ function check(head) {
 }
 
 /**
- * Their order is the bundle's; which there are is the equations'.
+ * Checks that the bundle lists exactly the letters of the equations; their order is up to the bundle.
  * @param {unknown} letters
  * @param {string} sorted
  * @param {string} what

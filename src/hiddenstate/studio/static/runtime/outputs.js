@@ -1,4 +1,4 @@
-// What a language model predicts with: one softmax over all tokens, or an adaptive one (Grave et al. 2017).
+// A language model's output layer: one softmax over all tokens, or an adaptive one (Grave et al. 2017).
 
 import { damaged } from "studio/runtime/errors.js";
 import { affine } from "studio/runtime/linear.js";
@@ -9,11 +9,11 @@ import { embedded } from "studio/runtime/vocabulary.js";
 
 /**
  * @typedef {object} Output
- * @property {(features: Float32Array, T: number) => Float32Array} scores from [T, F] to [T, V]: before softmax
- * @property {(id: number) => {weight: Float32Array, bias: number} | null} row what a token's logit is made of: [F] and
- *   a number; null where the token stands in a cluster of rare ones and has a probability alone
- * @property {(ids: readonly number[]) => Float32Array} embed [T, F] where weights are tied
- * @property {number[]} shape of its weight, or of the head of an adaptive one
+ * @property {(features: Float32Array, T: number) => Float32Array} scores from [T, F] to [T, V], before softmax
+ * @property {(id: number) => {weight: Float32Array, bias: number} | null} row a token's readout: weights [F] and
+ *   bias; null if the token is in a cluster of rare ones and only has a probability
+ * @property {(ids: readonly number[]) => Float32Array} embed [T, F] if weights are tied
+ * @property {number[]} shape of its weight, or of the head of an adaptive softmax
  */
 
 /**
@@ -35,7 +35,7 @@ export function plainOutput(F, V, weights, prefix) {
 }
 
 /**
- * Frequent tokens at full size, clusters of rarer ones at less and less; its scores are logarithms of probabilities.
+ * Frequent tokens at full size, clusters of rarer ones at smaller sizes; its scores are log-probabilities.
  * @param {number} F
  * @param {number} V
  * @param {{cutoffs: number[], factor: number}} clusters
@@ -134,7 +134,7 @@ function logSoftmax(scores, K) {
 }
 
 /**
- * Put the first `count` of each K columns into V columns, from `start` on, something added.
+ * Copies the first `count` of each K columns to V columns from `start` on, adding a number per row.
  * @param {Float64Array} values [T, K]
  * @param {number} T
  * @param {number} K
@@ -166,7 +166,7 @@ export function transposedProduct(weight, row, F) {
 }
 
 /**
- * As Python's a // b: without the rounding of a / b.
+ * Python's a // b, without the rounding of a / b.
  * @param {number} a
  * @param {number} b
  * @returns {number}

@@ -1,4 +1,4 @@
-// An LSTM alone: numbers in, and no words.
+// An LSTM without a vocabulary: it reads numbers.
 
 import { common, lstmParts, refuse } from "studio/runtime/common.js";
 import { subjectOf } from "studio/runtime/explain/subject.js";
@@ -59,7 +59,7 @@ export function plain(head, weights) {
 
 /**
  * @param {any} config
- * @param {number} [leastInput] 0 where the input's size need not be known
+ * @param {number} [leastInput] 0 if the input size may be unknown
  * @returns {Sizes}
  */
 export function configSizes(config, leastInput = 1) {
@@ -76,7 +76,7 @@ export function configSizes(config, leastInput = 1) {
 /**
  * @param {BundleHead} head
  * @param {number} T
- * @returns {string[]} the words that came with the numbers, or the steps' numbers
+ * @returns {string[]} the words given with the numbers, or the step numbers
  */
 export function tokensOf(head, T) {
   const tokens = head.given?.tokens;
@@ -84,7 +84,7 @@ export function tokensOf(head, T) {
 }
 
 /**
- * The state that runs begin with, and the numbers that came with the LSTM.
+ * The initial state of runs, and the numbers given with the LSTM.
  * @param {BundleHead} head
  * @param {Lstm} lstm
  * @param {Weights} weights
@@ -102,7 +102,7 @@ function givenOf(head, lstm, weights) {
 /**
  * @param {Pick<Lstm, "tracks" | "begin">} lstm
  * @param {Weights} weights
- * @returns {State} zeros, unless another came with it
+ * @returns {State} zeros, unless a state was given
  */
 function initialState(lstm, weights) {
   const state = lstm.begin();

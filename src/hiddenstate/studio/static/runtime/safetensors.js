@@ -1,5 +1,5 @@
-// The file format of weights: the length of a header, the header (JSON), the numbers. Every claim of it is checked.
-// A matrix of whole numbers (I8) has a scale for each row beside it, NAME.scale, which its numbers are multiplied with.
+// The file format of weights: the length of a header, the header (JSON), the numbers. The header is checked against the
+// file. An int8 matrix (I8) has a tensor NAME.scale with a scale for each row, by which its numbers are multiplied.
 
 import { damaged } from "studio/runtime/errors.js";
 import { readHalves } from "studio/runtime/half.js";
@@ -34,7 +34,7 @@ export function read(bytes) {
 }
 
 /**
- * Multiplies the whole numbers of a matrix with the scales of its rows, and takes the scales away.
+ * Multiplies an int8 matrix by the scales of its rows, and removes the scales.
  * @param {string} name
  * @param {Record<string, any>} header
  * @param {Map<string, Tensor>} tensors
@@ -50,7 +50,7 @@ function scale(name, header, tensors) {
     throw damaged(got, `F32 and [${shape[0]}], one for each row of ${name}`);
   }
   if (scales.data.some((each) => !(each > 0 && each < Infinity))) {
-    throw damaged(`tensor ${beside} holds numbers that are not above 0, or not finite`, "finite numbers above 0");
+    throw damaged(`tensor ${beside} contains numbers that are not positive, or not finite`, "positive finite numbers");
   }
   const row = data.length / shape[0];
   for (let k = 0; k < data.length; k++) data[k] *= scales.data[Math.floor(k / row)];
@@ -59,7 +59,7 @@ function scale(name, header, tensors) {
 
 /**
  * @param {ArrayBuffer} bytes
- * @returns {[Record<string, any>, number]} the header, and where the numbers begin
+ * @returns {[Record<string, any>, number]} the header, and the offset of the numbers
  */
 function headerOf(bytes) {
   const view = new DataView(bytes);

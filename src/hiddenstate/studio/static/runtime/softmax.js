@@ -3,7 +3,7 @@
 /**
  * @param {Float64Array | Float32Array} scores [T, K]
  * @param {number} K
- * @param {number} temperature above 1 evens the probabilities out
+ * @param {number} temperature above 1 flattens the distribution
  * @returns {Float32Array} [T, K]
  */
 export function softmax(scores, K, temperature = 1) {
@@ -21,7 +21,7 @@ export function softmax(scores, K, temperature = 1) {
  * @param {Float64Array | Float32Array} scores
  * @param {number} at where K scores begin
  * @param {number} K
- * @returns {number} the logarithm of the sum of their exponentials
+ * @returns {number} the log-sum-exp
  */
 export function logSumExp(scores, at, K) {
   const highest = maximum(scores, at, K);
@@ -33,7 +33,7 @@ export function logSumExp(scores, at, K) {
 /**
  * @param {Float64Array | Float32Array} scores [T, K]
  * @param {number} K
- * @returns {Int32Array} [T] where the highest of each K is, the first of equals
+ * @returns {Int32Array} [T] the index of the highest of each K, the first if equal
  */
 export function highestOf(scores, K) {
   const chosen = new Int32Array(scores.length / K);

@@ -1,4 +1,4 @@
-// What a word's characters say: the final states of an LSTM that reads them both ways.
+// Embeds a word's characters: the final states of a bidirectional LSTM that reads them.
 
 import { Lstm } from "studio/runtime/lstm.js";
 import { codePoints, embedded } from "studio/runtime/vocabulary.js";
@@ -8,7 +8,7 @@ import { count } from "studio/runtime/weights.js";
 /** @typedef {import("studio/runtime/vocabulary.js").Vocabulary} Vocabulary */
 /** @typedef {import("studio/runtime/weights.js").Weights} Weights */
 
-const REMEMBERED = 4096; // words, so that typing on does not spell a sentence anew
+const REMEMBERED = 4096; // words to cache, so that typing does not spell the whole sentence again
 
 /** Spells words. */
 export class Speller {
@@ -54,7 +54,7 @@ export class Speller {
 
   /**
    * @param {string[]} chars
-   * @returns {string[]} of a long word its first and its last characters
+   * @returns {string[]} the first and last characters of a long word
    */
   shortened(chars) {
     const half = Math.floor(this.longest / 2);

@@ -1,11 +1,11 @@
-// The state that a step read, and the parts of a gate's sum there.
+// The state that a step reads, and the terms of a gate's sum.
 
 /** @typedef {import("studio/types.js").DotProduct} DotProduct */
 /** @typedef {import("studio/types.js").Track} Track */
 /** @typedef {import("studio/types.js").TrackWeights} TrackWeights */
 
 /**
- * The state that came into a step: what the step read before handed on, or the initial one.
+ * The state before a step: that after the step read before it, or the initial state.
  * @param {Track} track
  * @param {"h" | "c"} quantity
  * @param {number} t
@@ -22,10 +22,10 @@ export function stateBefore(track, quantity, t) {
 }
 
 /**
- * The parts of the sum that a gate of one unit is the sigmoid (or tanh) of, at one step.
+ * The terms of the sum behind one unit's gate (before its sigmoid or tanh) at one step.
  * @param {Track} track
  * @param {TrackWeights} weights
- * @param {readonly string[]} gates in the order in which the weights stack them
+ * @param {readonly string[]} gates in the order of the stacked weights
  * @param {string} gate
  * @param {number} unit
  * @param {number} t

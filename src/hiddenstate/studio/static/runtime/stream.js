@@ -1,4 +1,4 @@
-// One step at a time, the state carried: the same numbers as all at once.
+// One step at a time with the state carried: the same numbers as a whole run.
 
 import { concatenated } from "studio/runtime/arrays.js";
 import { refuse } from "studio/runtime/common.js";
@@ -13,7 +13,7 @@ import { refuse } from "studio/runtime/common.js";
 /** @typedef {{token: string, tracks: Track[], out: Float32Array, before: Float32Array}} Step */
 
 /**
- * What a model has to know to stream.
+ * The functions that a stream needs from a model.
  * @typedef {object} Source
  * @property {Lstm} lstm
  * @property {() => State} begin before the first step
@@ -26,13 +26,13 @@ const KEEP = 1000;
 
 /**
  * @param {Source} source
- * @param {readonly Edit[]} edits of steps counted from the stream's start
+ * @param {readonly Edit[]} edits with steps counted from the stream's start
  * @returns {Stream}
  */
 export function streamOf(source, edits = []) {
   const { lstm } = source;
   if (lstm.sizes.bidirectional) {
-    refuse("a stream of an LSTM that reads both ways", "one that reads one way", "Run it whole.");
+    refuse("a stream of a bidirectional LSTM", "a unidirectional one", "Run it whole.");
   }
   const bound = lstm.bind(edits, null);
   let state = source.begin();
@@ -74,7 +74,7 @@ export function streamOf(source, edits = []) {
 
 /**
  * @param {State} state
- * @returns {Float32Array} what was predicted from: the last layer's hidden state
+ * @returns {Float32Array} the last layer's hidden state, from which the next token is predicted
  */
 function outputOf(state) {
   return state[state.length - 1].h;
@@ -82,7 +82,7 @@ function outputOf(state) {
 
 /**
  * @param {Lstm} lstm
- * @param {{h: Float32Array, c: Float32Array}} given the states of all layers, one after the other
+ * @param {{h: Float32Array, c: Float32Array}} given the states of all layers, in order
  * @returns {State}
  */
 function stateOf(lstm, { h, c }) {
@@ -96,7 +96,7 @@ function stateOf(lstm, { h, c }) {
 }
 
 /**
- * @param {Track[]} pieces of one layer, one after the other
+ * @param {Track[]} pieces of one layer, in order
  * @returns {Track}
  */
 function joined(pieces) {

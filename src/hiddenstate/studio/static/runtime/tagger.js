@@ -1,4 +1,4 @@
-// The tagger: words and their spelling, through an LSTM that reads both ways, to tags.
+// The tagger: words and their spelling, through a bidirectional LSTM, to tags.
 
 import { tagColumns, found } from "studio/runtime/columns.js";
 import { common, lstmParts, refuse } from "studio/runtime/common.js";
@@ -49,7 +49,7 @@ class Tagger {
 
   /**
    * @param {string} word
-   * @returns {string} as it is looked up in the vocabulary
+   * @returns {string} in the form used for vocabulary look-up
    */
   lookedUp(word) {
     return this.lowerCase ? word.toLowerCase() : word;
@@ -119,7 +119,7 @@ function explained(tagger, run) {
 }
 
 /**
- * What a word not in the vocabulary is, spelt with one unknown character and without a context.
+ * The vector of an unknown word, spelt with one unknown character and without context.
  * @param {Tagger} tagger
  * @returns {Float32Array} [C]
  */
@@ -159,7 +159,7 @@ export function tagger(head, weights) {
     subject: (run) => explained(made, run),
     stream: () => {
       const reads = made.lstm.sizes.bidirectional ? "both ways" : "whole sentences";
-      refuse(`a tagger, which reads ${reads}`, "a model that reads one way", "Type the whole sentence.");
+      refuse(`a tagger, which reads ${reads}`, "a unidirectional model", "Type the whole sentence.");
     },
     parts: [
       { label: "word embedding", shape: [made.words.size, made.wordSize] },
@@ -171,7 +171,7 @@ export function tagger(head, weights) {
 }
 
 /**
- * Whether a config says yes; taggers before format version 4 did not say it, and did.
+ * A yes/no setting; taggers before format version 4 do not have it, and behave as if it were true.
  * @param {any} config
  * @param {string} name
  * @returns {boolean}

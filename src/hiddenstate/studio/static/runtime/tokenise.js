@@ -1,9 +1,9 @@
-// Text to words and sentences, as Python's hiddenstate.text.tokenise has it: the patterns are the same data.
+// Splits text into words and sentences, as Python's hiddenstate.text.tokenise does, with the same patterns.
 
 import { damaged } from "studio/runtime/errors.js";
 
 /**
- * What hiddenstate/text/tokenise.json holds.
+ * The content of hiddenstate/text/tokenise.json.
  * @typedef {object} Pattern
  * @property {{javascript: Record<string, string>}} classes
  * @property {Record<string, string>} lists
@@ -17,8 +17,8 @@ import { damaged } from "studio/runtime/errors.js";
 
 /**
  * @typedef {object} Tokeniser
- * @property {(text: string) => string[]} tokenise words in order; white space is dropped and nothing else
- * @property {(text: string) => string[]} sentences a line each, or of one line split after its marks
+ * @property {(text: string) => string[]} tokenise words in order; only white space is dropped
+ * @property {(text: string) => string[]} sentences one per line, or a single line split after its sentence marks
  * @property {(text: string) => string[]} split words between white space
  */
 
@@ -49,7 +49,7 @@ function made(pattern) {
   const blank = compiled("[{space}]+", "gu");
   const edges = compiled("^[{space}]+|[{space}]+$", "gu");
   const lineEnd = compiled(pattern.line_end, "gu");
-  const longest = 2 * pattern.longest_abbreviation; // a character is up to two units
+  const longest = 2 * pattern.longest_abbreviation; // a character has up to two UTF-16 units
 
   /** @type {(word: string) => string[]} */
   const words = (word) => {
@@ -91,7 +91,7 @@ function joined(alternatives) {
 }
 
 /**
- * The names in a pattern replaced, and letters that may have either case given both.
+ * Fills in the names in a pattern, and matches letters of either case where allowed.
  * @param {string} source
  * @param {Record<string, string>} names
  * @returns {string}
@@ -105,7 +105,7 @@ function expanded(source, names) {
 }
 
 /**
- * @param {string} body letters, marks, groups, and classes (which stay as they are)
+ * @param {string} body letters, marks, groups, and classes (which are left unchanged)
  * @returns {string}
  */
 function eitherCase(body) {

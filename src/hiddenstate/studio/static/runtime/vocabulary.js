@@ -1,8 +1,8 @@
-// Tokens and their ids, as hiddenstate.text has them. A character is a code point, not one of JavaScript's units.
+// Tokens and their ids, as in hiddenstate.text. A character is a code point, not a UTF-16 unit.
 
 import { strings } from "studio/runtime/weights.js";
 
-/** Id 0 of a tagger's vocabularies is padding, id 1 every token that is not there, and the tokens follow. */
+/** In a tagger's vocabularies id 0 is padding, id 1 any unknown token, and the tokens follow. */
 export const UNKNOWN = 1;
 const SPECIAL = 2;
 
@@ -45,7 +45,7 @@ export function codePoints(text) {
 }
 
 /**
- * Rows of an embedding, one after the other.
+ * Rows of an embedding, in order.
  * @param {Float32Array} weight [V, E]
  * @param {number} size E
  * @param {readonly number[]} ids

@@ -1,12 +1,12 @@
-// Weights by name, each with the shape that the config asks for; and numbers of a config.
+// Weights by name, each checked against the shape in the config; and numbers from a config.
 
 import { damaged } from "studio/runtime/errors.js";
 
 /** @typedef {import("studio/runtime/safetensors.js").Tensor} Tensor */
 
-const MOST = 2 ** 24; // no size is larger
+const MOST = 2 ** 24; // largest size allowed
 
-/** Tensors that are taken one by one. */
+/** Tensors, taken one by one. */
 export class Weights {
   /** @param {Map<string, Tensor>} tensors */
   constructor(tensors) {
@@ -23,13 +23,13 @@ export class Weights {
   take(name, shape) {
     const data = this.values(name, shape);
     if (!allFinite(data)) {
-      throw damaged(`weight ${name} holds numbers that are not finite`, "finite numbers");
+      throw damaged(`weight ${name} contains numbers that are not finite`, "finite numbers");
     }
     return data;
   }
 
   /**
-   * The same of what was recorded, where any number may stand.
+   * Like `take`, but for recorded values, which may be any number.
    * @param {string} name
    * @param {number[]} shape
    * @returns {Float32Array}
@@ -53,7 +53,7 @@ export class Weights {
     return this.tensors.has(name);
   }
 
-  /** Refuse weights that nothing took. */
+  /** Refuse unused weights. */
   finish() {
     for (const name of this.tensors.keys()) {
       if (!this.taken.has(name)) throw damaged(`tensor ${name} is unexpected`, "only those in the config");
@@ -86,7 +86,7 @@ export function count(config, name, least = 1) {
 }
 
 /**
- * An option; false in a config from before there was such an option.
+ * An option; false in older configs, which lack it.
  * @param {any} config
  * @param {string} name
  * @returns {boolean}

@@ -1,10 +1,10 @@
-// The view as the end of the page's address: short, readable, and read back with care, since anyone may have typed it.
+// The view in the page's address: short, readable, and parsed with care, since anyone may have typed it.
 
 /** @typedef {import("studio/types.js").Edit} Edit */
 /** @typedef {import("studio/types.js").View} View */
 
 /**
- * How one key of the view is written. `read` gives undefined for what it can't read.
+ * How one key of the view is written and read. `read` returns undefined for invalid text.
  * @template T
  * @typedef {{name: string, write: (value: T) => string, read: (text: string) => T | undefined}} Codec
  */
@@ -48,7 +48,7 @@ const KEYS = /** @type {(keyof View)[]} */ (Object.keys(CODECS));
 
 /**
  * @param {View} view
- * @param {View[]} firsts views that a page may begin with: what is as in all of them is left out
+ * @param {View[]} firsts possible initial views: values that equal those in all of them are left out
  * @returns {string} "text=She+said&step=4", without "#"
  */
 export function toHash(view, firsts) {
@@ -70,7 +70,7 @@ function pair(key, view, firsts) {
 }
 
 /**
- * As forms escape, but for the signs that may stand in an address as they are.
+ * Escapes as forms do, except for characters that addresses allow.
  * @param {string} value
  */
 function escaped(value) {
@@ -80,7 +80,7 @@ function escaped(value) {
 
 /**
  * @param {string} hash with or without "#"
- * @returns {{view: Partial<View>, broken: string[]}} what could be read, and the parts that could not
+ * @returns {{view: Partial<View>, broken: string[]}} the valid parts, and the invalid ones
  */
 export function fromHash(hash) {
   /** @type {Record<string, unknown>} */
@@ -150,7 +150,7 @@ function counts(given) {
 }
 
 /**
- * "l1.f:set:0:u203:t4" with further units and steps after commas, and ":readout" where that is its scope.
+ * "l1.f:set:0:u203:t4", with more units and steps after commas, and ":readout" if that is its scope.
  * @param {Edit} edit
  */
 function writeEdit({ place, kind, value, unit, t, scope }) {
@@ -191,7 +191,7 @@ function readEdit(given) {
 }
 
 /**
- * Takes "u3,4" off the front of the parts, where it is there.
+ * Removes "u3,4" from the front of the parts, if present.
  * @param {string[]} parts
  * @param {string} letter
  * @returns {number[] | null | undefined}

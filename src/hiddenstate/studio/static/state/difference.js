@@ -1,4 +1,4 @@
-// What an edit changed: the same sentence before and after, word by word and step by step.
+// The effect of edits: the same sentence before and after, word by word and step by step.
 
 import { headOf, predictionAt } from "studio/state/predictions.js";
 
@@ -8,23 +8,23 @@ import { headOf, predictionAt } from "studio/state/predictions.js";
 /** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
 /** @typedef {import("studio/types.js").Choice} Choice */
 
-// Below it two runs count as equal: rounding, in float32 numbers about 1.
+// Smaller differences count as rounding, for float32 numbers near 1.
 export const SAME = 1e-6;
 
 /**
- * One word before and after. `moved` is the share of probability that went to other labels.
+ * One word before and after. `moved` is the probability that moved to other labels.
  * @typedef {object} Word
  * @property {number} t
  * @property {string} token
  * @property {Choice | null} before
  * @property {Choice | null} after
  * @property {number} moved
- * @property {boolean} changed the most probable label is another
+ * @property {boolean} changed whether the most probable label changed
  */
 
 /**
- * How far one layer and direction is from where it was. `first` is the first step that differs in the order in which
- * the track reads, -1 where none does.
+ * How far one layer and direction moved. `first` is the first step that differs, in the track's
+ * reading order; -1 if none does.
  * @typedef {object} Distance
  * @property {TrackInfo} info
  * @property {Float32Array} size [T] max |Δh|
@@ -35,13 +35,13 @@ export const SAME = 1e-6;
  * @typedef {object} Difference
  * @property {Word[]} words
  * @property {Distance[]} tracks
- * @property {number} first the first step, in the order of the input, whose prediction differs (-1: none); without
+ * @property {number} first the first step, in input order, whose prediction differs (-1: none); without
  *     predictions, whose output does
- * @property {number} changed how many words have another label
+ * @property {number} changed how many words have a different label
  */
 
 /**
- * Returns half the summed difference of two distributions: the share of probability that lies elsewhere.
+ * Returns the total variation distance of two distributions: half the sum of absolute differences.
  * @param {Head} a
  * @param {number} s step of a
  * @param {Head} b
@@ -72,7 +72,7 @@ export function largest(before, after, steps) {
 }
 
 /**
- * Returns the first step in reading order at which a size is more than rounding; -1 for none.
+ * Returns the first step in reading order at which a size exceeds rounding; -1 if none does.
  * @param {ArrayLike<number>} size
  * @param {boolean} reverse
  * @returns {number}
@@ -109,7 +109,7 @@ function wordsOf(tokens, was, is) {
 }
 
 /**
- * Returns the largest difference of the last layer at each step, both directions.
+ * Returns the largest difference in the last layer at each step, over both directions.
  * @param {Distance[]} tracks
  * @param {number} steps
  * @returns {number[]}
@@ -124,7 +124,7 @@ function outputSizes(tracks, steps) {
  * Compares two runs of one model over the same tokens.
  * @param {Run} before
  * @param {Run} after
- * @param {string} name of the head that is compared
+ * @param {string} name of the head to compare
  * @returns {Difference}
  */
 export function differenceOf(before, after, name) {

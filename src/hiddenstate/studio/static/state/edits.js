@@ -1,4 +1,4 @@
-// Which edits hold in a run. An edit rests while the step, unit or layer that it names does not exist.
+// Which edits apply to a run. An edit is inactive while the step, unit or layer that it names does not exist.
 
 import { widthOf } from "studio/state/units.js";
 
@@ -27,7 +27,7 @@ function missing(chosen, size) {
 }
 
 /**
- * Says why an edit cannot hold in a run of so many steps; "" where it can.
+ * Returns why an edit can't apply to a run with this many steps; "" if it can.
  * @param {Edit} edit
  * @param {Model} model
  * @param {number} steps
@@ -49,7 +49,7 @@ export function restingReason(edit, model, steps, unit = model.unit) {
 }
 
 /**
- * Returns the edits that can hold.
+ * Returns the edits that apply.
  * @param {readonly Edit[]} edits
  * @param {Model} model
  * @param {number} steps

@@ -1,4 +1,4 @@
-// What the page Explain speaks of: the run without edits, and the number that is explained.
+// The subject of the Explain page: the run without edits, and the number to explain.
 
 import { logitTarget, probabilityTarget, stateTarget, topTracks } from "studio/runtime/explain/target.js";
 import { predictionAt } from "studio/state/predictions.js";
@@ -19,13 +19,13 @@ import { shownToken, wordAt } from "studio/state/tokens.js";
  * @property {Subject} subject
  * @property {Target} target
  * @property {string} name of the target: "logit of NOUN at “man”"
- * @property {Target | null} linear the target, or of a probability the logit behind it; null where there is none
+ * @property {Target | null} linear the target, or for a probability the logit behind it; null if there is none
  * @property {string} linearName
  * @property {string} short the linear target's name without the word: "logit of NOUN"
- * @property {string} label "" where a state is explained
+ * @property {string} label "" if a state is explained
  */
 
-const MOST_STEPS = 300; // more take too long, and are too many to look at
+const MOST_STEPS = 300; // more take too long, and are too many to show
 
 /** @type {WeakMap<Run, Subject>} */
 const SUBJECTS = new WeakMap();
@@ -46,7 +46,7 @@ export function subjectFor(model, run) {
 /**
  * @param {Session} session
  * @param {View} view
- * @returns {{explained: Explained, reason: ""} | {explained: null, reason: string}} what is explained, or why nothing is
+ * @returns {{explained: Explained, reason: ""} | {explained: null, reason: string}} the target, or the reason why nothing can be explained
  */
 export function explainedOf(session, view) {
   const { model, plain, error, live } = session;
@@ -95,14 +95,14 @@ function aimed(model, run, subject, view) {
 /**
  * @param {Subject} subject
  * @param {string} head
- * @returns {Reader | null} of that name, else the first
+ * @returns {Reader | null} the one with that name, else the first
  */
 export function readerOf({ readers }, head) {
   return readers.find(({ name }) => name === head) ?? readers[0] ?? null;
 }
 
 /**
- * What an LSTM without a head is asked for: a unit of the last layer's hidden state.
+ * The target for an LSTM without a head: a unit of the last layer's hidden state.
  * @param {Run} run
  * @param {Subject} subject
  * @param {View} view
@@ -120,7 +120,7 @@ function stateAimed(run, subject, view, t) {
 }
 
 /**
- * The label that is asked for; else the one that follows, of a language model; else what the model says.
+ * The chosen label; else a language model's actual next token; else the model's prediction.
  * @param {Run} run
  * @param {Reader} reader
  * @param {string} asked
@@ -182,7 +182,7 @@ function at(run, step) {
  */
 
 /**
- * What is replaced at a time: each step; or, of characters, whole words with the space behind them.
+ * The players: each step or, for characters, whole words with the space after them.
  * @param {Explained} explained
  * @param {View["players"]} wanted
  * @returns {NamedPlayer[]}
@@ -213,11 +213,11 @@ function isSpace(token) {
 }
 
 /**
- * The players nearest to the target, where there are more than can be computed; others stay as they are.
+ * The players nearest to the target, if there are too many to compute; the others are never replaced.
  * @param {NamedPlayer[]} players
  * @param {Explained} explained
  * @param {number} most
- * @returns {NamedPlayer[]} in the order of time
+ * @returns {NamedPlayer[]} in time order
  */
 export function nearest(players, { subject, target }, most) {
   const bothWays = subject.cells.some(({ info }) => info.reverse);

@@ -1,4 +1,4 @@
-// Where the page runs: under a server, as a file, or in a notebook. All that comes from outside comes through here.
+// Where the page runs: on a server, as a file, or in a notebook. All outside data comes through this module.
 
 import { damaged, StudioError } from "studio/runtime/errors.js";
 
@@ -7,10 +7,10 @@ import { damaged, StudioError } from "studio/runtime/errors.js";
 /** @typedef {import("studio/types.js").LiveMessage} LiveMessage */
 /** @typedef {import("studio/types.js").View} View */
 
-const MOST_CHARACTERS = 20_000; // of a text that Python is told
+const MOST_CHARACTERS = 20_000; // longest text to send to Python
 const AGAIN = "Reload the page; if the studio was stopped, start it again.";
 
-/** @returns {Boot} what the page begins with */
+/** @returns {Boot} the boot data */
 export function boot() {
   return JSON.parse(textOf("boot"));
 }
@@ -28,13 +28,13 @@ export async function bundle(id) {
   return host === "server" ? fetched(id) : unpacked(id);
 }
 
-/** @type {(message: object) => void} how Python is spoken to, once it listens */
+/** @type {(message: object) => void} sends a message to Python, once it listens */
 let say = () => {};
-/** @type {Partial<View>} what Python knows of the view */
+/** @type {Partial<View>} the view as last sent to Python */
 let known = {};
 
 /**
- * Listens to Python: the steps of a stream, and what it wants to be looked at.
+ * Listens to Python: steps of a stream, and changes of the view.
  * @param {Boot["live"]} live
  * @param {(message: LiveMessage) => void} onMessage
  */
@@ -49,7 +49,7 @@ export function watch(live, onMessage) {
 }
 
 /**
- * Tells Python what is looked at, where it wants to know; of the view what it does not know yet.
+ * Sends Python the changed parts of the view, if it listens.
  * @param {View} view
  */
 export function tell(view) {
@@ -90,7 +90,7 @@ function listenToFrame(heard) {
 }
 
 /**
- * A message as hiddenstate.studio.messages frames it: the length of the header, the header, the numbers.
+ * Reads a message framed by hiddenstate.studio.messages: the length of the header, the header, the numbers.
  * @param {ArrayBuffer} frame
  * @returns {LiveMessage}
  */
@@ -102,7 +102,7 @@ function unframed(frame) {
 
 /**
  * @param {any} header
- * @param {ArrayBuffer} numbers those that the header names, one after the other
+ * @param {ArrayBuffer} numbers those that the header names, in order
  * @returns {LiveMessage}
  */
 function withNumbers({ arrays, ...message }, numbers) {
@@ -116,7 +116,7 @@ function withNumbers({ arrays, ...message }, numbers) {
 }
 
 /**
- * Saves something as a file of the person's.
+ * Saves content as a file of the user's.
  * @param {string} name
  * @param {string} mime
  * @param {BlobPart | Blob} content
@@ -154,7 +154,7 @@ async function answer(place) {
 }
 
 /**
- * A model that lies in the page itself.
+ * A model embedded in the page itself.
  * @param {string} id
  * @returns {Promise<{head: BundleHead, weights: ArrayBuffer}>}
  */

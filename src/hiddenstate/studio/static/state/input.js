@@ -1,4 +1,4 @@
-// What stands in the text box, read by a model: words and characters, or numbers for an LSTM without a vocabulary.
+// Runs a model on the content of the text box: words, characters, or numbers for an LSTM without a vocabulary.
 
 import { StudioError } from "studio/runtime/errors.js";
 
@@ -16,7 +16,7 @@ const SIGNAL_STEPS = 24;
  * @param {Model} model
  * @param {string} text
  * @param {readonly Edit[]} [edits]
- * @returns {Run | null} null where there is nothing to read
+ * @returns {Run | null} null if there is nothing to read
  */
 export function readInput(model, text, edits = []) {
   if (model.kind === "trace") return model.given;
@@ -43,7 +43,7 @@ function readNumbers(model, text, edits) {
 }
 
 /**
- * The rows that a run which came with the model was made of.
+ * The input rows of a run that came with the model.
  * @param {Run | null} given
  * @returns {Float32Array[] | null}
  */
@@ -107,8 +107,8 @@ function numbers(line, k, columns) {
 }
 
 /**
- * A signal that is easy to follow through the cell: the same in every column, but for a sine (each column is a
- * little later) and noise.
+ * A signal that is easy to follow through the cell: the same in every column, except for a sine (shifted a
+ * little from column to column) and noise.
  * @param {Signal} name
  * @param {number} columns
  * @param {number} [steps]
@@ -130,7 +130,7 @@ export function signal(name, columns, steps = SIGNAL_STEPS, seed = 0) {
 }
 
 /**
- * Normally distributed numbers that a seed determines (mulberry32, then Box and Muller).
+ * Normally distributed numbers determined by a seed (mulberry32, then Box-Muller).
  * @param {number} seed
  * @returns {() => number}
  */

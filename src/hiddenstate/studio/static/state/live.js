@@ -1,15 +1,15 @@
-// What Python says while the page is open: a stream's steps, and what it wants to be looked at.
+// Messages from Python while the page is open: a stream's steps, and changes of the view.
 
 /** @typedef {import("studio/types.js").Boot} Boot */
 /** @typedef {import("studio/types.js").LiveMessage} LiveMessage */
 /** @typedef {import("studio/types.js").Stream} Stream */
 /** @typedef {import("studio/state/types.js").App} App */
 
-const KEEP = 240; // steps that are shown: what came before has left the page
-const PAUSE = 80; // milliseconds between two pictures, however fast the stream is
+const KEEP = 240; // steps to show; earlier ones are dropped
+const PAUSE = 80; // milliseconds between redraws, however fast the stream is
 
 /**
- * Subscribes the session to what Python says, once the model is there.
+ * Subscribes the session to Python's messages, once the model is loaded.
  * @param {App} app
  * @param {Boot["live"]} live
  * @param {(text: string) => void} say
@@ -28,7 +28,7 @@ export function subscribeLive({ store, session, host }, live, say) {
   };
   host.watch(live, (message) => {
     if (message.type === "view") session.look(message.view);
-    if (message.type === "end") say("Python has stopped the studio. What is on this page still works.");
+    if (message.type === "end") say("Python has stopped the studio. This page still works.");
     if (message.type === "begin") stream = begun(session, message);
     if (message.type === "step" && stream !== null) {
       stream.step(message.x, message.token ?? String(message.t));

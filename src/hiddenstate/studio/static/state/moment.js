@@ -1,4 +1,4 @@
-// One unit at one step: the numbers of the cell's equations, as Python's Moment has them.
+// One unit at one step: the numbers in the cell's equations, as in Python's Moment.
 
 import { stateBefore } from "studio/runtime/states.js";
 import { nextRound } from "studio/state/ranges.js";
@@ -14,15 +14,15 @@ import { trackOf } from "studio/state/units.js";
  * @property {Track} track
  * @property {number} unit
  * @property {number} t
- * @property {number | null} before the step read before this one; null: the run begins here
- * @property {number | null} after the step read next; null: the run ends here
- * @property {string} shown "h", or "m" where a projection mixes all units into h: what this unit alone puts out
+ * @property {number | null} before the step read before this one; null if the run starts here
+ * @property {number | null} after the step read next; null if the run ends here
+ * @property {string} shown "h", or "m" if a projection mixes all units into h: the output of just this unit
  * @property {Record<string, number>} values i f g o c_prev kept wrote c tanh, and h or m
- * @property {Record<string, DotProduct>} sums behind each gate; empty where there are no weights
+ * @property {Record<string, DotProduct>} sums behind each gate; empty without weights
  * @property {Record<string, number>} computed what the equation gives, for each value that an edit replaced
  */
 
-/** What a gate's sum goes through. */
+/** A gate's activation function. */
 export const squash = (/** @type {string} */ gate, /** @type {number} */ x) =>
   gate === "g" ? Math.tanh(x) : 1 / (1 + Math.exp(-x));
 
@@ -43,7 +43,7 @@ export function neighbours(track, t, steps) {
 }
 
 /**
- * Returns everything that one unit did at one step.
+ * Returns all values of one unit at one step.
  * @param {Model} model
  * @param {Run} run
  * @param {string} trackName
@@ -70,7 +70,7 @@ const reaches = new WeakMap();
 
 /**
  * Returns the largest |c| of a unit in the whole run, rounded up: the scale of its pipes and bars. It is the same at
- * each step, and stands beside the bars.
+ * each step, and is shown beside the bars.
  * @param {Track} track
  * @param {number} unit
  * @returns {number}
@@ -124,7 +124,7 @@ function sumsOf(model, run, track, unit, t) {
  */
 function replaced({ track, values, sums, shown }) {
   const eps = 16 * roundingOf(track);
-  /** @type {[string, number, number][]} name, what the equation gives, the rounding that is no sign of an edit */
+  /** @type {[string, number, number][]} name, the equation's result, and the rounding that does not indicate an edit */
   const equations = [
     ["c", values.kept + values.wrote, eps * (Math.abs(values.kept) + Math.abs(values.wrote)) + 1e-30],
     [shown, values.o * values.tanh, eps],
@@ -137,8 +137,8 @@ function replaced({ track, values, sums, shown }) {
 const roundings = new WeakMap();
 
 /**
- * Finds the relative rounding of the coarsest type that a track was computed in, from the bits that its numbers leave
- * empty.
+ * Finds the relative rounding of the coarsest type in which a track was computed, from the zero bits at the end of
+ * its numbers.
  * @param {Track} track
  * @returns {number}
  */

@@ -1,9 +1,9 @@
-// Moves the step on by itself, like a hand on the slider.
+// Advances the step automatically, like a hand on the slider.
 
 /** @typedef {import("studio/state/store.js").Store} Store */
 /** @typedef {import("studio/state/session.js").Session} Session */
 
-/** Milliseconds a step. @type {Readonly<Record<string, number>>} */
+/** Milliseconds per step. @type {Readonly<Record<string, number>>} */
 export const PACES = Object.freeze({ slow: 1800, steady: 900, fast: 350 });
 
 /** Plays the steps of a run, once to its end. */
@@ -11,14 +11,14 @@ export class Player {
   /**
    * @param {Store} store
    * @param {Session} session
-   * @param {() => boolean} isCalm whether the person asked for less motion
+   * @param {() => boolean} isCalm whether the user prefers reduced motion
    */
   constructor(store, session, isCalm) {
     this.store = store;
     this.session = session;
     this.isCalm = isCalm;
     this.playing = false;
-    /** Milliseconds a step. */
+    /** Milliseconds per step. */
     this.pace = PACES.steady;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
@@ -28,7 +28,7 @@ export class Player {
   }
 
   /**
-   * @param {() => void} fn called when it begins or ends
+   * @param {() => void} fn called when playing starts or stops
    * @returns {() => void} unsubscribes
    */
   on(fn) {
@@ -60,7 +60,7 @@ export class Player {
     this.store.set({ step });
   }
 
-  /** The last step there is. */
+  /** The last step. */
   get last() {
     return (this.session.run?.steps ?? 0) - 1;
   }

@@ -1,4 +1,4 @@
-// What a run predicts, read off its heads.
+// A run's predictions, read from its heads.
 
 /** @typedef {import("studio/types.js").Choice} Choice */
 /** @typedef {import("studio/types.js").Head} Head */
@@ -7,7 +7,7 @@
 /**
  * @param {Run} run
  * @param {string} name
- * @returns {Head | null} the head of that name, else the first; null where a model predicts nothing
+ * @returns {Head | null} the head the one with that name, else the first; null where a model predicts nothing
  */
 export function headOf(run, name) {
   return run.heads.find((head) => head.name === name) ?? run.heads[0] ?? null;
@@ -16,7 +16,7 @@ export function headOf(run, name) {
 /**
  * @param {Head} head
  * @param {number} t
- * @returns {Choice} what was chosen
+ * @returns {Choice} the chosen label
  */
 export function predictionAt(head, t) {
   const k = head.chosen[t];

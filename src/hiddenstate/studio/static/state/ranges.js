@@ -1,6 +1,6 @@
 // One absolute scale for each kind of value, the same in every panel and for every sentence.
 //
-// i, f and o lie in 0..1, g and h in -1..1, and c in ±c_max.
+// i, f and o are in 0..1, g and h in -1..1, and c in ±c_max.
 
 /** @typedef {import("studio/types.js").Run} Run */
 
@@ -9,7 +9,7 @@ const SEQUENTIAL_QUANTITIES = new Set(["i", "f", "o"]);
 let cellRange = 1;
 
 /**
- * Whether the values of a quantity lie in 0..1.
+ * Whether the values of a quantity are in 0..1.
  * @param {string} quantity
  * @returns {boolean}
  */
@@ -46,7 +46,7 @@ function largest(run) {
 }
 
 /**
- * Rounds up to 1, 1.5, 2, 3, 4, 6, 8 or 10, or one of these times a power of ten; 1 at least.
+ * Rounds up to 1, 1.5, 2, 3, 4, 6, 8 or 10, or one of these times a power of ten; at least 1.
  * @param {number} value
  * @returns {number}
  */

@@ -1,4 +1,4 @@
-// Models and runs: what follows from the view by computing. Whoever draws asks here; the view says what is computed.
+// Models and runs, computed from the view. Panels get from here everything that they draw.
 
 import { loadModel } from "studio/runtime/model.js";
 import { inForce } from "studio/state/edits.js";
@@ -12,7 +12,7 @@ import { fitted } from "studio/state/view.js";
 /** @typedef {import("studio/state/store.js").Store} Store */
 /** @typedef {"model" | "run" | "other" | "error"} Event */
 
-/** The models that are loaded, the runs of what the view says, and who wants to know. */
+/** The loaded models, the runs for the current view, and their listeners. */
 export class Session {
   /**
    * @param {Store} store
@@ -25,15 +25,15 @@ export class Session {
     this.model = null;
     /** @type {Run | null} */
     this.run = null;
-    /** @type {Run | null} the same without edits */
+    /** @type {Run | null} the run without edits */
     this.plain = null;
     /** @type {{model: Model, run: Run} | null} */
     this.other = null;
-    /** @type {Error | null} why the last run could not be made; the runs are those before it, if of this model */
+    /** @type {Error | null} why the last run failed; the runs are then the previous ones, if of this model */
     this.error = null;
-    /** @type {Error | null} why there is no other run to compare with */
+    /** @type {Error | null} why there is no second run to compare with */
     this.otherError = null;
-    /** Whether the run is that of a stream in Python, and not of what is typed here. */
+    /** Whether the run comes from a stream in Python rather than from typed text. */
     this.live = false;
     /** How long the last run took, in milliseconds. */
     this.took = 0;
@@ -66,11 +66,11 @@ export class Session {
   /** Loads the view's model and runs it. */
   async open() {
     const id = this.store.get().model;
-    const wanted = () => this.store.get().model === id; // or another was chosen while it loaded
+    const wanted = () => this.store.get().model === id; // or a different one was chosen while it loaded
     await this.#safely("error", async () => {
       const model = await this.#load(id);
       if (!wanted()) return;
-      if (this.model !== model && !this.live) this.run = this.plain = this.other = null; // those of another model
+      if (this.model !== model && !this.live) this.run = this.plain = this.other = null; // they belong to another model
       this.model = model;
       this.#tell("model");
       try {
@@ -84,7 +84,7 @@ export class Session {
   }
 
   /**
-   * Takes over a view that someone else made, as far as it fits what is read.
+   * Applies a view from outside, as far as it fits the run.
    * @param {Partial<View>} patch
    */
   look(patch) {
@@ -95,9 +95,9 @@ export class Session {
   }
 
   /**
-   * A run that came from elsewhere: a stream that is watched.
+   * Shows a run from outside: a watched stream.
    * @param {Run} run
-   * @param {boolean} follow whether the cursor goes to its last step
+   * @param {boolean} follow whether to move the cursor to its last step
    */
   show(run, follow) {
     const first = !this.live;
@@ -109,7 +109,7 @@ export class Session {
   }
 
   /**
-   * Makes something that listens, and tells it alone of all that is known already.
+   * Creates a listener, and notifies only it of everything already known.
    * @template T
    * @param {() => T} make
    * @returns {T}
@@ -134,19 +134,19 @@ export class Session {
     void this.#safely("error", () => this.#compute(this.plain));
   }
 
-  /** @param {Run | null} plain the run without edits, where it is known */
+  /** @param {Run | null} plain the run without edits, if known */
   #compute(plain = null) {
     if (this.model === null || this.live) return;
     const { text, edits } = this.store.get();
     const began = performance.now();
     this.plain = plain ?? readInput(this.model, text);
-    const holding = this.plain === null ? [] : inForce(edits, this.model, this.plain.steps); // the others rest
+    const holding = this.plain === null ? [] : inForce(edits, this.model, this.plain.steps); // the others are inactive
     this.run = holding.length > 0 ? readInput(this.model, text, holding) : this.plain;
     this.took = performance.now() - began;
     this.#settle();
   }
 
-  /** Makes the view fit the run, then tells of it. */
+  /** Fits the view to the run, then notifies listeners. */
   #settle() {
     this.error = null;
     fitCell([this.run, this.plain, this.other?.run ?? null]);
@@ -163,7 +163,7 @@ export class Session {
     await this.#safely("otherError", async () => {
       const other = await this.#load(id);
       if (!wanted()) return;
-      this.other = this.otherError = null; // also where B can't be read
+      this.other = this.otherError = null; // even if B can't be read
       const { otherText, text } = this.store.get();
       const run = readInput(other, otherText || text);
       if (run !== null) this.other = { model: other, run };
@@ -186,9 +186,9 @@ export class Session {
   }
 
   /**
-   * @param {"error" | "otherError"} kept where what goes wrong is kept
+   * @param {"error" | "otherError"} kept where to store an error
    * @param {() => void | Promise<void>} fn
-   * @param {() => boolean} wanted whether what goes wrong is still of interest
+   * @param {() => boolean} wanted whether an error is still of interest
    */
   async #safely(kept, fn, wanted = () => true) {
     try {

@@ -1,18 +1,18 @@
-// Long work in slices, so that the page stays alive meanwhile and the work can be stopped.
+// Runs long work in slices, so that the page stays responsive and the work can be stopped.
 
 const SLICE = 24; // milliseconds
 
 /**
  * @template T
  * @typedef {object} Job
- * @property {Promise<T | null>} result null where it was stopped
+ * @property {Promise<T | null>} result null if it was stopped
  * @property {() => void} stop
  */
 
 /**
  * @template T
  * @param {Generator<number, T, void>} work yields how much was done
- * @param {(done: number) => void} progress told now and then
+ * @param {(done: number) => void} progress called now and then
  * @returns {Job<T>}
  */
 export function inSlices(work, progress) {
@@ -38,7 +38,7 @@ export function inSlices(work, progress) {
  * @template T
  * @param {Generator<number, T, void>} work
  * @param {(more: number) => void} count
- * @returns {IteratorResult<number, T>} the last that it gave
+ * @returns {IteratorResult<number, T>} its last result
  */
 function slice(work, count) {
   const until = performance.now() + SLICE;

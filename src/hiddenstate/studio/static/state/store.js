@@ -1,10 +1,10 @@
-// The state of the page, and who wants to know when it changes.
+// The state of the page, and its listeners.
 
 /** @typedef {import("studio/types.js").View} View */
 /** @typedef {(view: View, previous: View) => void} Listener */
 
 /**
- * @typedef {object} Change one step that can be undone
+ * @typedef {object} Change one undoable step
  * @property {Partial<View>} before
  * @property {Partial<View>} after
  * @property {string} label
@@ -14,11 +14,11 @@ const MOST_CHANGES = 200;
 const SOON = 120; // milliseconds
 const APART = 330;
 
-/** One View, frozen at each moment. Changes are told once per batch, to those who asked for a key that changed. */
+/** Holds one immutable View. Listeners are notified once per batch, if a key that they subscribed to changed. */
 export class Store {
   /**
    * @param {View} initial
-   * @param {(view: View) => void} save told now and then, and after the last change
+   * @param {(view: View) => void} save called now and then, and after the last change
    */
   constructor(initial, save) {
     this.view = Object.freeze({ ...initial });
@@ -41,7 +41,7 @@ export class Store {
   }
 
   /**
-   * Merges a patch. Listeners are told in the next microtask, or at once by `flush`.
+   * Merges a patch. Listeners are notified in the next microtask, or at once by `flush`.
    * @param {Partial<View>} patch
    */
   set(patch) {
@@ -53,7 +53,7 @@ export class Store {
     queueMicrotask(() => this.flush());
   }
 
-  /** Tells what has changed since listeners were last told. */
+  /** Notifies listeners of changes since the last notification. */
   flush() {
     this.pending = false;
     const [view, previous] = [this.view, this.told];
@@ -76,9 +76,9 @@ export class Store {
   }
 
   /**
-   * As `set`, and a step that can be undone.
+   * Like `set`, as an undoable step.
    * @param {Partial<View>} patch
-   * @param {string} label what was done, such as "Pin unit 3"
+   * @param {string} label a description, such as "Pin unit 3"
    */
   change(patch, label) {
     if (same(this.view, patch)) return;
@@ -111,7 +111,7 @@ export class Store {
   }
 
   /**
-   * @param {() => void} fn called when there is something else to undo or redo
+   * @param {() => void} fn called when the steps to undo or redo change
    * @returns {() => void} unsubscribes
    */
   onHistory(fn) {
@@ -131,7 +131,7 @@ export class Store {
     return this.undone.length > 0;
   }
 
-  /** What `undo` would take back, "" without. */
+  /** The label of the step that `undo` reverts; "" if none. */
   get undoLabel() {
     return this.done.at(-1)?.label ?? "";
   }
@@ -173,7 +173,7 @@ function keysOf(patch) {
 }
 
 /**
- * Calls `fn` soon, and never more often than browsers let an address be written: some stop at 100 times in 30 s.
+ * Calls `fn` soon, but not more often than browsers let an address change: some allow 100 changes in 30 s.
  * @param {() => void} fn
  */
 function seldom(fn) {

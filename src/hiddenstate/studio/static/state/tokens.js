@@ -1,4 +1,4 @@
-// Tokens as they are shown: what shows nothing is made visible, and what is long is cut.
+// Tokens for display: invisible characters are made visible, and long tokens are cut.
 
 const SIGNS = new Map([
   [" ", "\u2423"],
@@ -6,11 +6,11 @@ const SIGNS = new Map([
   ["\t", "\u21e5"],
   ["\r", "\u240d"],
 ]);
-// White space, control characters, and what has no form of its own: joiners, variation selectors, marks of direction.
+// White space, control characters, and invisible ones: joiners, variation selectors, direction marks.
 const FORMLESS = /^[\p{White_Space}\p{Cc}\p{Default_Ignorable_Code_Point}\u2800]+$/u;
 
 /**
- * Whether nothing would be seen of a token.
+ * Whether a token is invisible.
  * @param {string} token
  */
 export function isFormless(token) {
@@ -19,7 +19,7 @@ export function isFormless(token) {
 
 /**
  * @param {string} token
- * @returns {string} with signs or code points, "U+FE0F", in place of what would not be seen
+ * @returns {string} with symbols or code points, "U+FE0F", in place of invisible characters
  */
 export function shownToken(token) {
   if (token === "") return "\u2205";
@@ -43,7 +43,7 @@ export function shortToken(token, most) {
 }
 
 /**
- * Whether steps have words; where numbers are read they have none.
+ * Whether steps have words; steps of numbers have none.
  * @param {{tokens: string[]}} run
  */
 export function hasWords({ tokens }) {
@@ -59,7 +59,7 @@ function isNumber(token, t) {
 }
 
 /**
- * The word of a step, "" where numbers are read, which have none.
+ * The word of a step; "" if the run reads numbers.
  * @param {{tokens: string[]}} run
  * @param {number} t
  * @param {number} most characters
@@ -70,7 +70,7 @@ export function wordAt({ tokens }, t, most) {
 }
 
 /**
- * A step by its number, and by its word where it has one.
+ * A step's number, and its word if it has one.
  * @param {{tokens: string[]}} run
  * @param {number} t
  * @returns {string} "step 3 \u201cfield\u201d"

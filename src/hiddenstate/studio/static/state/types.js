@@ -1,7 +1,7 @@
-// What every panel is given. Types only: nothing here runs.
+// The arguments of every panel. Types only: nothing here runs.
 
 /**
- * What each panel is given.
+ * The arguments of each panel.
  * @typedef {object} App
  * @property {import("studio/state/store.js").Store} store
  * @property {import("studio/state/session.js").Session} session

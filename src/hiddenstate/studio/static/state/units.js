@@ -1,4 +1,4 @@
-// Which layer, direction and units the person looks at, and how they are named on the page.
+// The selected layer, direction and units, and their names on the page.
 
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").Run} Run */
@@ -10,14 +10,14 @@
 /**
  * @param {Run} run
  * @param {string} name
- * @returns {Track} the first where there is none of that name
+ * @returns {Track} the first if none has that name
  */
 export function trackOf(run, name) {
   return run.tracks.find(({ info }) => info.name === name) ?? run.tracks[0];
 }
 
 /**
- * The units that are shown by their numbers: the pinned ones, or else the one that is chosen.
+ * The units to show in detail: the pinned ones, or else the selected one.
  * @param {View} view
  * @returns {readonly number[]}
  */
@@ -27,7 +27,7 @@ export function shownUnits({ pinned, unit }) {
 
 /**
  * @param {Store} store
- * @param {number} unit -1, as long as nothing is read, is none
+ * @param {number} unit -1 means none, while nothing has been read
  */
 export function togglePin(store, unit) {
   if (unit < 0) return;
@@ -47,7 +47,7 @@ export function trackTitle({ layer, reverse }, twoWays) {
 }
 
 /**
- * A number of a run; NaN where there is none.
+ * A number of a run; NaN if it has none.
  * @param {Track} track
  * @param {string} quantity
  * @param {number} unit

@@ -1,4 +1,4 @@
-// What the page shows before anyone has chosen, and how a view is brought to fit a model and a run.
+// The initial view of the page, and how a view is fitted to a model and a run.
 
 import { trackOf } from "studio/state/units.js";
 
@@ -9,7 +9,7 @@ import { trackOf } from "studio/state/units.js";
 /** @typedef {import("studio/types.js").View} View */
 
 /**
- * What a page begins with where nothing else is said.
+ * The default initial view.
  * @param {Boot} boot
  * @returns {View}
  */
@@ -47,7 +47,7 @@ export function plainView({ models }) {
 }
 
 /**
- * What a page begins with: what Python says, or what its address says, which then says all but what is read.
+ * The initial view: from Python, or from the address, which then sets everything except the input.
  * @param {Boot} boot
  * @param {Partial<View>} said by the address
  * @returns {View}
@@ -59,7 +59,7 @@ export function firstView(boot, said) {
 }
 
 /**
- * The views that an address need not speak of: that of nothing said, with what is read by itself and without.
+ * The views that an address can leave out: the default one, with and without the given input.
  * @param {Boot} boot
  * @returns {View[]}
  */
@@ -73,7 +73,7 @@ function readOf({ view: { text, model } }) {
 }
 
 /**
- * The changes that make a view fit a run: a step, track, unit and head that are there.
+ * The changes that fit a view to a run: an existing step, track, unit and head.
  * @param {View} view
  * @param {Model} model
  * @param {Run} run
@@ -94,7 +94,7 @@ export function fitted(view, model, run) {
 }
 
 /**
- * The unit whose memory changes most: one to begin with.
+ * The unit whose memory changes most, as the first selection.
  * @param {Track} track
  * @param {number} T
  * @returns {number}
@@ -112,7 +112,7 @@ function restless({ values, info }, T) {
 }
 
 /**
- * The topmost layer's forward direction: what is read there is nearest to what the model says.
+ * The top layer's forward direction, which is closest to the model's prediction.
  * @param {Model} model
  */
 function top(model) {

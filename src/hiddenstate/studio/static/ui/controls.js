@@ -6,7 +6,7 @@ import { icon } from "studio/ui/icons.js";
 /** @typedef {import("studio/ui/icons.js").Icon} Icon */
 
 /**
- * One of a few, as buttons that hang together.
+ * A choice of a few, as a group of joined buttons.
  * @template {string} T
  * @param {string} label
  * @param {readonly {value: T, text: string, title?: string}[]} choices
@@ -46,7 +46,7 @@ export function iconButton(name, label, click, kind = "quiet") {
 }
 
 /**
- * A labelled choice from a list, whose entries may stand in groups.
+ * A labelled drop-down list, whose entries may be grouped.
  * @param {string} label
  * @param {(value: string) => void} choose
  * @returns {{root: HTMLLabelElement, select: HTMLSelectElement, fill: (groups: Group[], value: string) => void}}
@@ -62,7 +62,7 @@ export function chooser(label, choose) {
 }
 
 /**
- * A group without a label stands among the others.
+ * Entries of a group without a label are not grouped.
  * @typedef {{label: string, options: {value: string, text: string}[]}} Group
  */
 

@@ -1,13 +1,13 @@
-// Elements, SVG and canvases in one line each. Text goes in as text, never as HTML.
+// Creates elements, SVG and canvases in one line each. Text is inserted as text, never as HTML.
 
-const MOST_PIXELS = 16000; // of a canvas in either direction; browsers draw nothing on larger ones
+const MOST_PIXELS = 16000; // largest canvas side; browsers draw nothing on larger ones
 const SVG = "http://www.w3.org/2000/svg";
 
 /** @typedef {string | number | boolean | null | undefined} Attribute */
 /** @typedef {Node | string | null | undefined} Child */
 
 /**
- * `class`, `text`, `style` (an object), `on` (event listeners) and any attribute; null and false leave it out.
+ * `class`, `text`, `style` (an object), `on` (event listeners) and any attribute; null and false omit it.
  * @typedef {object} Special
  * @property {string} [class]
  * @property {string | number} [text]
@@ -56,7 +56,7 @@ function finish(made, { text, style, on, ...attributes }, children) {
 }
 
 /**
- * Sets an attribute; true is set empty, null, undefined and false take it away.
+ * Sets an attribute; true sets it empty; null, undefined and false remove it.
  * @param {Element} node
  * @param {string} name
  * @param {Attribute} value
@@ -67,7 +67,7 @@ export function set(node, name, value) {
 }
 
 /**
- * A canvas of this size on the page, as fine as the screen, with a context that counts in the page's pixels.
+ * A canvas of this size at screen resolution, with a context in CSS pixels.
  * @param {number} width
  * @param {number} height
  * @param {Attributes} [attributes]
@@ -79,7 +79,7 @@ export function canvas(width, height, attributes = {}) {
 }
 
 /**
- * Gives a canvas another size, which clears it.
+ * Resizes a canvas, which clears it.
  * @param {HTMLCanvasElement} made
  * @param {number} width
  * @param {number} height
@@ -97,7 +97,7 @@ export function resize(made, width, height) {
 }
 
 /**
- * Four digits, as Python's tables have them.
+ * Four digits, as in Python's tables.
  * @param {number} number
  * @returns {string}
  */
@@ -106,7 +106,7 @@ export function format(number) {
 }
 
 /**
- * A number on a scale, with a minus sign that is as wide as a plus.
+ * A number on a scale, with a minus sign as wide as a plus sign.
  * @param {number | string} value
  * @returns {string}
  */
@@ -115,7 +115,7 @@ export function tick(value) {
 }
 
 /**
- * A number with its sign and three decimals; of very small ones what says something.
+ * A signed number with three decimals; very small ones keep significant digits.
  * @param {number} value
  * @returns {string}
  */
@@ -126,7 +126,7 @@ export function exactly(value) {
 }
 
 /**
- * A share as a person reads it: "92 %", "<1 %".
+ * A share as a percentage: "92 %", "<1 %".
  * @param {number} share
  * @returns {string}
  */

@@ -1,10 +1,10 @@
-// Panels as files. What leaves the page stands alone: styles are resolved, nothing points back here.
+// Exports panels as files. Exports are self-contained: styles are resolved, and nothing refers to the page.
 
 import { download } from "studio/state/host.js";
 import { svg } from "studio/ui/draw.js";
 import { resolved } from "studio/ui/theme.js";
 
-// What CSS may say of an SVG element and hand on to those in it; the rest of a computed style says nothing to one.
+// Inherited CSS properties that affect SVG elements; the rest of a computed style has no effect on them.
 const INHERITED = [
   "fill",
   "fill-opacity",
@@ -25,12 +25,12 @@ const INHERITED = [
   "image-rendering",
   "paint-order",
 ];
-const OWN = Object.entries({ opacity: "1", transform: "none" }); // with the value that need not be said
+const OWN = Object.entries({ opacity: "1", transform: "none" }); // with their default values
 const SHARPNESS = 2;
 
 /**
  * @typedef {object} Exports
- * @property {() => SVGSVGElement | null} [svg] null where nothing is drawn
+ * @property {() => SVGSVGElement | null} [svg] null if nothing is drawn
  * @property {() => HTMLCanvasElement | SVGSVGElement | null} [png]
  * @property {() => string[][]} [csv]
  */
@@ -64,7 +64,7 @@ async function savePicture(name, kind, exports) {
 }
 
 /**
- * Rows as RFC 4180 has them.
+ * Rows as CSV (RFC 4180).
  * @param {string[][]} rows
  * @returns {string}
  */
@@ -78,7 +78,7 @@ function field(value) {
 }
 
 /**
- * A picture as a file of its own: every style that it has by CSS is written into it.
+ * A picture as a self-contained file: its CSS styles are written into it.
  * @param {SVGSVGElement} picture on the page or not
  * @returns {string}
  */
@@ -107,7 +107,7 @@ function standalone(picture) {
 }
 
 /**
- * Runs `fn` while a picture is in the document, where alone its styles can be asked for.
+ * Runs `fn` while a picture is in the document, since only there are its styles computed.
  * @template R
  * @param {SVGSVGElement} picture
  * @param {() => R} fn
@@ -138,7 +138,7 @@ function sizeOf(picture) {
 /**
  * @param {Element} from
  * @param {Element} to its copy
- * @param {CSSStyleDeclaration | null} [above] the style of what it is in, which is not said again
+ * @param {CSSStyleDeclaration | null} [above] the style of its parent, which is not repeated
  */
 function resolveStyles(from, to, above = null) {
   const style = getComputedStyle(from);

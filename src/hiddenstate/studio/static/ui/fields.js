@@ -38,7 +38,7 @@ export function choice(label, options, chosen, onChoose) {
 }
 
 /**
- * Makes a field for a number, with a slider. What is typed may lie beyond the slider.
+ * Makes a field for a number, with a slider. Typed values may be outside the slider's range.
  * @param {{label: string, low: number, high: number, value: number}} what
  * @param {(value: number) => void} onChange
  * @returns {HTMLElement}

@@ -1,4 +1,4 @@
-// The few signs on buttons, drawn on a 16 by 16 grid in the ink around them.
+// The icons on buttons, drawn on a 16 by 16 grid in the text colour.
 
 import { svg } from "studio/ui/draw.js";
 

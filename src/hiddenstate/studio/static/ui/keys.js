@@ -1,11 +1,11 @@
-// Keys that work wherever the focus is, but where one types.
+// Keyboard shortcuts that work everywhere except in text fields.
 
 import { togglePin } from "studio/state/units.js";
 
 /** @typedef {import("studio/state/types.js").App} App */
 
 /**
- * @param {EventTarget} target where keys are listened for
+ * @param {EventTarget} target the element to listen on
  * @param {App} app
  */
 export function listenForKeys(target, app) {
@@ -17,7 +17,7 @@ export function listenForKeys(target, app) {
 /**
  * @param {KeyboardEvent} event
  * @param {App} app
- * @returns {boolean} whether the key meant something
+ * @returns {boolean} whether the key was handled
  */
 function pressed(event, app) {
   if (types(event.target)) return false;
@@ -69,7 +69,7 @@ function types(target) {
 }
 
 /**
- * Whether what has the focus has a use of its own for the key.
+ * Whether the focused element itself uses the key.
  * @param {KeyboardEvent} event
  */
 function controls({ key, target }) {

@@ -1,4 +1,4 @@
-// What the cell's numbers mean, in words, and its equations with the numbers in them, as Python prints them.
+// The meaning of the cell's numbers in words, and its equations with numbers filled in, as Python prints them.
 
 import { stepName, wordAt } from "studio/state/tokens.js";
 import { format, percent } from "studio/ui/draw.js";
@@ -11,7 +11,7 @@ import { format, percent } from "studio/ui/draw.js";
 const LONGEST = 9; // characters of a token in a box
 
 /**
- * Returns a size as text; "?" where a recorded run does not say it.
+ * Returns a size as text; "?" if a recorded run does not contain it.
  * @param {number} size
  * @returns {string}
  */
@@ -20,7 +20,7 @@ export function sizeText(size) {
 }
 
 /**
- * Returns a number as a factor: in brackets where it is negative.
+ * Returns a number as a factor: in brackets if negative.
  * @param {number} value
  * @returns {string}
  */
@@ -29,7 +29,7 @@ export function factor(value) {
 }
 
 /**
- * Says in a few words what a gate's value does.
+ * Describes in a few words what a gate's value does.
  * @param {string} gate
  * @param {number} value
  * @returns {string}
@@ -43,7 +43,7 @@ export function doingOf(gate, value) {
 }
 
 /**
- * Says what happened to the cell state: "up by 0.2446".
+ * Describes what happened to the cell state: "up by 0.2446".
  * @param {Moment} moment
  * @returns {string}
  */
@@ -56,14 +56,14 @@ export function changeOf({ values }) {
 /**
  * @typedef {object} Line one equation
  * @property {string} name "kept"
- * @property {string} formula "f·c_prev"; "" where the numbers say it all
+ * @property {string} formula "f·c_prev"; "" if the numbers suffice
  * @property {string} numbers "0.0259·0.2446"
  * @property {string} value "0.0063": what the equation gives
- * @property {boolean} edited whether the run holds something else
+ * @property {boolean} edited whether the run has a different value
  */
 
 /**
- * Returns the equations of c and h, with the kept and the written part on lines of their own.
+ * Returns the equations of c and h, with the kept and the written part on separate lines.
  * @param {Moment} moment
  * @returns {Line[]}
  */
@@ -89,10 +89,10 @@ export function equationLines({ values, shown, computed }) {
 }
 
 /**
- * Says where c_prev and h_prev come from: "from step 1, “in”".
+ * Describes where c_prev and h_prev come from: "from step 1, “in”".
  * @param {Run} run
  * @param {number | null} before
- * @param {string} beginning what is said of a state that comes from no step of the run
+ * @param {string} beginning the text for a state that no step of the run produced
  * @returns {string}
  */
 export function sourceOf(run, before, beginning) {
@@ -100,10 +100,10 @@ export function sourceOf(run, before, beginning) {
 }
 
 /**
- * Says what a run begins from: zeros, if nothing was read before it and no state was given.
+ * Describes the initial state of a run: zeros, if nothing was read before it and no state was given.
  * @param {Model} model
  * @param {Track} track
- * @param {boolean} live whether the run is that of a stream in Python
+ * @param {boolean} live whether the run is a stream in Python
  * @returns {{label: string, says: string}} for a box, and as a part of a sentence
  */
 export function beginningOf({ kind }, track, live) {
@@ -117,7 +117,7 @@ export function beginningOf({ kind }, track, live) {
 }
 
 /**
- * Says where c and h go.
+ * Describes where c and h go.
  * @param {Run} run
  * @param {number | null} after
  * @returns {string}
@@ -136,10 +136,10 @@ function nameOf(run, t) {
 }
 
 /**
- * Says which way a direction reads, and what its previous state is.
+ * Describes the reading direction and the previous state.
  * @param {boolean} reverse
  * @param {string} unit "word"
- * @param {string} beginning what that state is where no step of the run was read before; "" where one was
+ * @param {string} beginning what that state is if no step of the run was read before; "" if one was
  * @returns {string}
  */
 export function wayOf(reverse, unit, beginning) {
@@ -149,7 +149,7 @@ export function wayOf(reverse, unit, beginning) {
 }
 
 /**
- * Says the whole moment in one sentence, for screen readers.
+ * Describes the whole moment in one sentence, for screen readers.
  * @param {Moment} moment
  * @param {Run} run
  * @returns {string}

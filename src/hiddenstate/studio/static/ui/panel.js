@@ -29,7 +29,7 @@ export function panel({ id, title, help, exports = {} }) {
 }
 
 /**
- * What stands in a panel while there is nothing to show in it.
+ * The placeholder in a panel that has nothing to show.
  * @param {App["session"]} session
  * @returns {HTMLElement}
  */
@@ -75,7 +75,7 @@ function exportMenu(id, title, kinds, exports) {
   const nothing = element("p", { class: "menu-nothing", "aria-live": "polite" });
   const summary = element("summary", { class: "quiet", text: "Save", "aria-label": `Save ${title}` });
   const close = () => {
-    if (menu.contains(document.activeElement)) summary.focus(); // which would be lost with what is closed
+    if (menu.contains(document.activeElement)) summary.focus(); // it would be lost with the closed menu
     menu.removeAttribute("open");
   };
   const keep = async (/** @type {keyof Exports} */ kind) => {

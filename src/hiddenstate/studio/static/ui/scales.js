@@ -1,6 +1,6 @@
 // The colours of values: equal colours mean equal numbers, in every panel and for every sentence.
 //
-// i, f and o have sequential colours; g, h and c have diverging ones, with nothing at the middle.
+// i, f and o have sequential colours; g, h and c have diverging ones, neutral in the middle.
 
 import { isSequential, limitOf, range } from "studio/state/ranges.js";
 import { LEVELS, COLORMAPS } from "studio/ui/colormaps.js";
@@ -21,7 +21,7 @@ export function colours(quantity) {
 }
 
 /**
- * Where a value stands in `colours`: 0..255; beyond the scale's ends, the end. NaN stands at the low end.
+ * A value's index in `colours`, 0..255, clamped to the scale; NaN is at the low end.
  * @param {number} value
  * @param {[number, number]} ends
  * @returns {number}
@@ -65,7 +65,7 @@ const LEGEND = { width: 168, bar: 8 };
 /**
  * The scale as a bar with its ends and middle.
  * @param {string} quantity
- * @param {Run | null} run whose scale it is; null for the scale as it stands
+ * @param {Run | null} run whose scale to show; null for the current scale
  * @returns {SVGSVGElement}
  */
 export function legend(quantity, run = null) {

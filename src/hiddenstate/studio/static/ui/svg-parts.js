@@ -40,7 +40,7 @@ const rooms = new WeakMap();
  * @param {string} kind its class
  * @param {"start" | "middle" | "end"} [anchor]
  * @param {string} [words]
- * @param {number} [room] how wide it may be, which `fit` sees to
+ * @param {number} [room] its maximum width, enforced by `fit`
  * @returns {SVGElement}
  */
 export function text(x, y, kind, anchor = "start", words = "", room = Infinity) {
@@ -50,8 +50,8 @@ export function text(x, y, kind, anchor = "start", words = "", room = Infinity) 
 }
 
 /**
- * Makes texts narrower that are wider than their room: fonts differ between machines, and some are wide.
- * @param {Element} picture on the page, as texts have no width elsewhere
+ * Narrows texts that are too wide for their space: fonts differ between machines, and some are wide.
+ * @param {Element} picture which must be on the page, since texts have no width elsewhere
  */
 export function fit(picture) {
   const texts = [...picture.querySelectorAll("text")].filter((one) => rooms.has(one));
@@ -70,8 +70,8 @@ export function fit(picture) {
  */
 
 /**
- * Makes a number in a box; a button where it can be edited.
- * @param {Box} box the room it takes
+ * Makes a number in a box; a button if it can be edited.
+ * @param {Box} box the space it takes
  * @param {"start" | "middle" | "end"} anchor
  * @param {((element: SVGElement) => void) | null} edit
  * @returns {Value}

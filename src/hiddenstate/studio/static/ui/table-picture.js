@@ -1,4 +1,4 @@
-// A table as a picture, for those who want it in a document.
+// A table as a picture, for use in documents.
 
 import { element, svg } from "studio/ui/draw.js";
 import { fontOf } from "studio/ui/theme.js";
@@ -9,7 +9,7 @@ const SIZE = 12;
 const MOST_ROWS = 500;
 
 /**
- * @param {string[][]} rows the first is the heading; of the others as many as a picture can hold
+ * @param {string[][]} rows the first is the heading; the others are cut to the number that a picture can hold
  * @returns {SVGSVGElement}
  */
 export function tablePicture(rows) {

@@ -1,10 +1,10 @@
-// Light or dark, as chosen or as the system has it.
+// Light or dark, as chosen or as set in the system.
 
 /** @typedef {import("studio/types.js").View} View */
 
 const SYSTEM = window.matchMedia("(prefers-color-scheme: dark)");
 
-const PROBE = document.createElement("i"); // an element that takes on a colour to say what it is
+const PROBE = document.createElement("i"); // an element used to compute colours
 PROBE.hidden = true;
 
 /** @type {Set<() => void>} */
@@ -16,13 +16,13 @@ export function isDark() {
   return chosen === "dark" || (chosen !== "light" && SYSTEM.matches);
 }
 
-/** @returns {boolean} whether the person asked for less motion */
+/** @returns {boolean} whether the user prefers reduced motion */
 export function isCalm() {
   return window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 }
 
 /**
- * Calls `fn` when the colours become others, by choice or by the system: what is drawn on a canvas is drawn again.
+ * Calls `fn` when the theme changes, by choice or by the system, so that canvases are redrawn.
  * @param {() => void} fn
  * @returns {() => void} unsubscribes
  */
@@ -39,7 +39,7 @@ export function applyTheme(theme) {
 }
 
 /**
- * A colour of the page's style, such as "--ink", for a canvas: of those for light and dark the one that holds now.
+ * A colour of the page's style, such as "--ink", for a canvas: its current value, light or dark.
  * @param {string} variable
  * @returns {string}
  */
@@ -50,7 +50,7 @@ export function resolved(variable) {
 }
 
 /**
- * A family of fonts of the page's style, such as "--sans", for a canvas.
+ * A font family of the page's style, such as "--sans", for a canvas.
  * @param {string} variable
  * @returns {string}
  */

@@ -1,9 +1,9 @@
-// Draws only what is on the screen: a panel further down is drawn when it is scrolled to.
+// Draws only what is on the screen: a panel further down is drawn when the user scrolls to it.
 
 /**
  * @param {HTMLElement} root
  * @param {() => void} draw
- * @returns {() => void} call it whenever what is drawn has changed
+ * @returns {() => void} call it whenever the drawing is out of date
  */
 export function whenSeen(root, draw) {
   let seen = false;
@@ -23,7 +23,7 @@ export function whenSeen(root, draw) {
 }
 
 /**
- * Scrolls a stage sideways until a part of what is drawn in it is seen.
+ * Scrolls a stage sideways until an element in it is visible.
  * @param {HTMLElement} stage
  * @param {Element | null} part
  */
@@ -35,7 +35,7 @@ export function scrollTo(stage, part) {
 }
 
 /**
- * Moves what has the class "stays" along when a stage is scrolled sideways: names that would else be out of sight.
+ * Keeps elements of class "stays" in view when a stage is scrolled sideways: names that would otherwise scroll away.
  * @param {HTMLElement} stage
  */
 export function keepNames(stage) {
@@ -49,7 +49,7 @@ export function keepNames(stage) {
 }
 
 /**
- * Calls `fn` with the width that an element has got, when that has changed.
+ * Calls `fn` with an element's new size when it changes.
  * @param {HTMLElement} root
  * @param {(width: number, height: number) => void} fn
  */

@@ -1,4 +1,4 @@
-// The part of the window that shows the page: without the scrollbars, which innerWidth and innerHeight count in.
+// The part of the window that shows the page, without scrollbars, which innerWidth and innerHeight include.
 
 /** @returns {[width: number, height: number]} */
 export function windowSize() {

@@ -1,4 +1,4 @@
-// Bars over words: some rows of numbers above one another, a column for each word. Columns are chosen by pointer or keys.
+// Bars over words: rows of numbers, a column for each word. Columns can be chosen by pointer or keys.
 
 import { svg, tick } from "studio/ui/draw.js";
 import { fit, text } from "studio/ui/svg-parts.js";
@@ -6,21 +6,21 @@ import { fit, text } from "studio/ui/svg-parts.js";
 /**
  * @typedef {object} ChartRow
  * @property {string} title
- * @property {ArrayLike<number>} values one for each column; NaN: nothing is drawn
- * @property {string} [scale] rows of one name have one scale; by itself without
+ * @property {ArrayLike<number>} values one for each column; NaN draws nothing
+ * @property {string} [scale] rows with the same name share a scale; without one, a row has its own
  */
 
 /**
  * @typedef {object} ChartColumn
  * @property {string} word
- * @property {string} label what is read aloud
+ * @property {string} label for screen readers
  */
 
 /**
  * @typedef {object} Chart
  * @property {SVGSVGElement} root
- * @property {(rows: ChartRow[]) => void} show other rows, as many as before
- * @property {(chosen: number, asked: number) => void} mark which column is chosen, and which one is asked of; -1: none
+ * @property {(rows: ChartRow[]) => void} show replaces the rows; their number stays the same
+ * @property {(chosen: number, asked: number) => void} mark the chosen column, and the one being explained; -1: none
  */
 
 const BAR = 58; // height of a row's bars
@@ -28,11 +28,11 @@ const TITLE = 20;
 const NUMBER = 12;
 const WORDS = 26;
 const LARGEST = 132; // width of a column
-const WIDE = 76; // enough for any word, made narrower
+const WIDE = 76; // enough for any word, narrowed
 
 /**
  * @param {{columns: ChartColumn[], rows: ChartRow[], width: number, label: string}} what
- * @param {{choose: (k: number) => void, point: (k: number | null) => void}} doings a column is chosen; pointed at
+ * @param {{choose: (k: number) => void, point: (k: number | null) => void}} doings called when a column is chosen, or pointed at
  * @returns {Chart}
  */
 export function wordChart({ columns, rows, width, label }, { choose, point }) {
@@ -69,7 +69,7 @@ export function wordChart({ columns, rows, width, label }, { choose, point }) {
 }
 
 /**
- * How wide columns are that share a width: wide enough for their words, so that there may be more than is seen at once.
+ * The width of columns that share a width: wide enough for their words, so not all may be visible at once.
  * @param {string[]} words
  * @param {number} width
  * @returns {number}
@@ -140,7 +140,7 @@ function bar(value, k, column, zero, room, largest) {
 }
 
 /**
- * A number with its sign and two decimals; without a sign where that leaves nothing of it.
+ * A signed number with two decimals; without a sign if it rounds to zero.
  * @param {number} value
  * @returns {string}
  */

@@ -1,4 +1,4 @@
-// Which words decided: occlusion of every word, and exact Shapley values of the nearest.
+// Attribution: occlusion of every word, and exact Shapley values of the words nearest to the target.
 
 import { attributions } from "studio/panels/attribution/work.js";
 import {
@@ -89,7 +89,7 @@ function isNews(before, now) {
 }
 
 /**
- * Asks about the word of a column.
+ * Makes the word of a column the one to explain.
  * @param {App} app
  * @param {Found} found
  * @param {number} k
@@ -107,7 +107,7 @@ function choose({ store }, { players, explained }, k) {
 function put({ says, stage, means }, found, press) {
   const line = found.problem || [sumSentence(found), disagreementSentence(found)].filter(Boolean).join(" ");
   if (says.textContent !== line) says.textContent = line;
-  if (found.occlusion === null) return; // what is shown stays until there is something else
+  if (found.occlusion === null) return; // the old content stays until there is something new
   const scrolled = stage.scrollLeft;
   const focused = stage.contains(document.activeElement) ? document.activeElement?.getAttribute("data-column") : null;
   const chart = chartOf(found, stage.clientWidth, press);

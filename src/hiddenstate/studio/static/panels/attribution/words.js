@@ -1,16 +1,16 @@
-// What the numbers mean, what they come to, and what they do not prove.
+// Explains the numbers, their sums, and what they do not prove.
 
 import { shortToken } from "studio/state/tokens.js";
 import { exactly, tick } from "studio/ui/draw.js";
 
 /** @typedef {import("studio/panels/attribution/work.js").Found} Found */
 
-// As hiddenstate.explain has it: both large and of opposite signs, or one large and the other as good as nothing.
+// As in hiddenstate.explain: both large with opposite signs, or one large and the other close to zero.
 const OPPOSED = 0.1;
 const [LARGE, NOTHING] = [0.25, 0.05];
 
 /**
- * What the parts come to, with what the law leaves over.
+ * The sums of the parts, with their residuals.
  * @param {Found} found
  * @returns {string}
  */
@@ -53,17 +53,17 @@ export function meaningSentences({ explained, shapley, few, all, players }) {
 }
 
 /**
- * A player's Shapley value: 0 where it stands behind the target, which it can't reach.
+ * A player's Shapley value; 0 for one after the target, which it can't reach.
  * @param {Found} found
  * @param {Found["players"][number]} player
- * @returns {number | undefined} undefined where it was not computed
+ * @returns {number | undefined} undefined if it was not computed
  */
 export function shapleyOf({ shapley, few, all }, player) {
   return shapley?.parts[few.indexOf(player)] ?? (shapley !== null && all ? 0 : undefined);
 }
 
 /**
- * Where the two say different things.
+ * The players on which the two methods disagree.
  * @param {Found} found
  * @returns {string}
  */
@@ -75,7 +75,7 @@ export function disagreementSentence(found) {
 
 /**
  * @param {Found} found
- * @returns {number[]} players, by their place among those few
+ * @returns {number[]} players, by index among those few
  */
 export function disagreements({ occlusion, shapley, few, players }) {
   if (occlusion === null || shapley === null) return [];

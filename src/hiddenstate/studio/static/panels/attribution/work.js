@@ -1,4 +1,4 @@
-// Computes attributions in slices: occlusion at once, Shapley values where they are asked for.
+// Computes attributions in slices: occlusion immediately, Shapley values on request.
 
 import { occlusion, occlusionCost } from "studio/runtime/explain/occlusion.js";
 import { playersOf } from "studio/runtime/explain/players.js";
@@ -13,15 +13,15 @@ import { inSlices } from "studio/state/slices.js";
 /** @typedef {import("studio/state/explained.js").NamedPlayer} NamedPlayer */
 
 /**
- * What is known by now.
+ * The results so far.
  * @typedef {object} Found
  * @property {Explained} explained
  * @property {NamedPlayer[]} players
- * @property {Occlusion | null} occlusion null until it is there
- * @property {NamedPlayer[]} few those of them that Shapley values are for
- * @property {boolean} all whether these are all that can make a difference
+ * @property {Occlusion | null} occlusion null until computed
+ * @property {NamedPlayer[]} few the players with Shapley values
+ * @property {boolean} all whether these are all that can affect the target
  * @property {Shapley | null} shapley
- * @property {number} share of the work that is done; 1 where nothing is under way
+ * @property {number} share of the work done; 1 if nothing is running
  * @property {boolean} stopped
  * @property {string} problem
  */
@@ -33,7 +33,7 @@ import { inSlices } from "studio/state/slices.js";
 export function attributions(tell) {
   /** @type {Found | null} */
   let found = null;
-  let current = 0; // what was begun before tells nothing any more
+  let current = 0; // earlier jobs no longer report
   let halt = () => {};
   /**
    * @template T

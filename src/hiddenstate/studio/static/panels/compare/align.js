@@ -1,16 +1,16 @@
-// Which step of one run stands beside which step of another.
+// Aligns the steps of two runs.
 
 /**
- * A column: a step of each run, -1 where one of them has none.
+ * A column: a step of each run; -1 if a run has none.
  * @typedef {{a: number, b: number}} Column
  */
 
 /** @typedef {"position" | "words"} Way */
 
 /**
- * First beside first, second beside second.
- * @param {number} a steps of the one
- * @param {number} b steps of the other
+ * Pairs steps by position.
+ * @param {number} a steps of the first run
+ * @param {number} b steps of the second run
  * @returns {Column[]}
  */
 export function byPosition(a, b) {
@@ -34,7 +34,7 @@ function lengthsOf(a, b) {
 }
 
 /**
- * The words that both have, in order.
+ * The common words, in order.
  * @param {string[]} a
  * @param {string[]} b
  * @returns {Column[]}
@@ -51,9 +51,9 @@ function common(a, b) {
 }
 
 /**
- * Beside each other what lies between two common words, as far as both reach.
+ * Pairs the steps between two common words, as far as both runs have any.
  * @param {Column} from the first steps between
- * @param {Column} to the first steps behind
+ * @param {Column} to the first steps after
  * @returns {Column[]}
  */
 function between(from, to) {
@@ -62,7 +62,7 @@ function between(from, to) {
 }
 
 /**
- * By a longest common subsequence of words: equal words stand in one column, and so do words that replace others.
+ * By a longest common subsequence of words: equal words share a column, and so do words that replace each other.
  * @param {string[]} a
  * @param {string[]} b
  * @returns {Column[]}

@@ -1,4 +1,4 @@
-// What is compared with what: kind, texts, models, pairs to try; and which track, quantity and alignment are shown.
+// Chooses the comparison: kind, texts, models, pairs to try; and the track, quantity and alignment to show.
 
 import { PAIRS } from "studio/panels/compare/presets.js";
 import { withoutFirstWord } from "studio/panels/compare/second.js";
@@ -13,13 +13,13 @@ const KINDS = { sentences: "Two sentences", models: "Two models", edits: "Before
 const WAYS = { position: "position", words: "equal words" };
 
 /**
- * A text box that follows the view, and says what is typed a moment later.
+ * A text box that follows the view, and applies typed text after a moment.
  * @param {App} app
  * @param {"text" | "otherText"} key
  * @param {string} name
  */
 function textBox({ store, session }, key, name) {
-  // Line ends mean something to models of characters and of numbers.
+  // Newlines matter to models of characters and of numbers.
   const input = element("textarea", { rows: 1, spellcheck: "false", autocomplete: "off" });
   const suit = () => {
     const { model } = session;
@@ -43,7 +43,7 @@ function textBox({ store, session }, key, name) {
 }
 
 /**
- * A choice of models, for pages that have several.
+ * A choice of models, if the page has several.
  * @param {App} app
  * @param {"model" | "otherModel"} key
  * @param {string} name
@@ -148,7 +148,7 @@ export function howControls(app) {
   const fill = () => {
     const { model } = session;
     if (!model) return;
-    const aligns = store.get().comparison !== "edits" && model.kind !== "lstm"; // else only numbers are alike
+    const aligns = store.get().comparison !== "edits" && model.kind !== "lstm"; // otherwise only the step numbers match
     controls.replaceChildren(
       pick(
         "layer",

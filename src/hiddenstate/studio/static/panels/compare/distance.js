@@ -1,4 +1,4 @@
-// How far two runs are apart, column by column, and where they part and meet.
+// The distance between two runs, column by column, and where they diverge and converge.
 
 import { SAME } from "studio/state/difference.js";
 import { widthOf } from "studio/state/units.js";
@@ -6,20 +6,20 @@ import { widthOf } from "studio/state/units.js";
 /** @typedef {import("studio/types.js").Track} Track */
 /** @typedef {import("studio/panels/compare/align.js").Column} Column */
 
-// A run has met the other again when it stays below this share of their greatest distance.
+// Two runs have converged again once their distance stays below this share of its maximum.
 export const MET = 0.1;
 
 /**
- * Indices are of columns, -1 for none; all in the order in which the track reads.
+ * Indices of columns in the track's reading order; -1 for none.
  * @typedef {object} Parting
  * @property {number} first the first column in which they differ
- * @property {number} widest where they are furthest apart
- * @property {number} meets from where on they stay below MET of their greatest distance
+ * @property {number} widest the column of the greatest distance
+ * @property {number} meets from which column on they stay below MET of their greatest distance
  * @property {number} last the last column that both have
  */
 
 /**
- * The Euclidean distance of a state's vectors in each column; NaN where one of them has no step there.
+ * The Euclidean distance of a state's vectors in each column; NaN if one of them has no step there.
  * @param {Track} a
  * @param {Track} b
  * @param {string} quantity
@@ -38,7 +38,7 @@ export function distances(a, b, quantity, columns) {
 }
 
 /**
- * Whether the units of two tracks can be told apart by number.
+ * Whether two tracks have the same number of units.
  * @param {Track | undefined} a
  * @param {Track | undefined} b
  * @returns {boolean}
@@ -48,7 +48,7 @@ export function comparable(a, b) {
 }
 
 /**
- * Find where two runs part and whether they meet again.
+ * Finds where two runs diverge and whether they converge again.
  * @param {ArrayLike<number>} distance by column
  * @param {boolean} reverse
  * @returns {Parting}
@@ -67,7 +67,7 @@ export function partingOf(distance, reverse) {
 }
 
 /**
- * The first column of the last stretch that stays below a bound to the end, if it lies behind one that does not.
+ * The first column of the last stretch that stays below a bound to the end, if it comes after one that does not.
  * @param {number[]} columns
  * @param {ArrayLike<number>} distance
  * @param {number} bound

@@ -48,7 +48,7 @@ export function createFigure(scene) {
       cursor.setAttribute("x", String(layout.left + k * layout.column));
       markUnit(units, scene, layout, unit);
     },
-    /** The figure as one picture. */
+    /** The figure as a single picture. */
     picture: () => pictureFile(drawn, maps, layout),
   };
 }
@@ -70,7 +70,7 @@ function paintMaps({ a, b, comparable, quantity, columns }, layout) {
 }
 
 /**
- * All that is lines and text.
+ * All lines and text.
  * @param {Scene} scene
  * @param {Layout} layout
  * @returns {SVGElement[]}

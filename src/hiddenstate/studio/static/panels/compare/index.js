@@ -36,7 +36,7 @@ export function mountCompare(app) {
   const { store } = app;
   /** @type {Shown | null} */
   let shown = null;
-  let only = -1; // a column of B alone that was pointed at: the step, which is A's, can't say so
+  let only = -1; // the selected column if only B has it: the view's step is A's, so it can't represent that
   const { root, body } = panel({
     id: "compare",
     title: "Compare",
@@ -110,7 +110,7 @@ export function mountCompare(app) {
 }
 
 /**
- * Subscribes `draw` to what changes the drawing, and `mark` to what moves the cursor alone.
+ * Subscribes `draw` to what changes the drawing, and `mark` to what only moves the cursor.
  * @param {App} app
  * @param {HTMLElement} stage
  * @param {() => void} draw
@@ -175,7 +175,7 @@ function show(scene, figure, parts) {
 }
 
 /**
- * Without two runs nothing is left of those before.
+ * Clears the figure when there are no two runs.
  * @param {Record<"verdict" | "legend" | "readout" | "stage" | "table", HTMLElement>} parts
  */
 function clear({ verdict, legend: scale, readout, stage, table }) {
@@ -185,7 +185,7 @@ function clear({ verdict, legend: scale, readout, stage, table }) {
 }
 
 /**
- * A table of hundreds of cells is made only for who opens it.
+ * A table of hundreds of cells is created only when it is opened.
  * @param {HTMLElement} details
  * @param {Scene} scene
  */
@@ -199,7 +199,7 @@ function fillTable(details, scene) {
  * @param {HTMLElement} stage
  * @param {App} app
  * @param {() => Shown | null} current
- * @param {(k: number) => void} choose a column that B alone has
+ * @param {(k: number) => void} choose called with a column that only B has
  */
 function pointing(stage, { store }, current, choose) {
   const point = (/** @type {PointerEvent} */ event) => {
@@ -227,7 +227,7 @@ function pointing(stage, { store }, current, choose) {
 }
 
 /**
- * The unit of a height in the figure, -1 outside the maps.
+ * The unit at a height in the figure, -1 outside the maps.
  * @param {Scene} scene
  * @param {import("studio/panels/compare/layout.js").Layout} layout
  * @param {number} y

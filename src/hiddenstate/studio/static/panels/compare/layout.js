@@ -1,4 +1,4 @@
-// Where everything of the compare page's figure goes.
+// The layout of the compare page's figure.
 
 import { headOf, predictionAt } from "studio/state/predictions.js";
 
@@ -14,7 +14,7 @@ export const RIBBON_HEAD = 22;
 /** @typedef {ReturnType<typeof layoutOf>} Layout */
 
 /**
- * Where everything goes.
+ * The layout.
  * @param {Scene} scene
  */
 export function layoutOf({ pair, columns, a, b, comparable, strips, width, head }) {

@@ -9,7 +9,7 @@ import { resolved } from "studio/ui/theme.js";
 /** @typedef {import("studio/panels/compare/align.js").Column} Column */
 
 /**
- * What a map shows: a value for each unit of each column; NaN where there is none.
+ * The content of a map: a value for each unit and column; NaN if there is none.
  * @typedef {object} Picture
  * @property {number} units
  * @property {number} columns
@@ -39,7 +39,7 @@ export function pictureOf(track, quantity, columns, side) {
 }
 
 /**
- * The second minus the first, on a scale with nothing at its middle.
+ * The second minus the first, on a scale that is neutral in the middle.
  * @param {Picture} a
  * @param {Picture} b
  * @returns {Picture}
@@ -50,7 +50,7 @@ export function pictureDifference(a, b) {
 }
 
 /**
- * A picture with one pixel for each value; nothing where there is no value.
+ * A picture with one pixel for each value, transparent if there is none.
  * @param {Picture} picture
  * @returns {HTMLCanvasElement}
  */
@@ -73,7 +73,7 @@ export function pixels({ units, columns, ends, table, at }) {
 }
 
 /**
- * Paint a picture into a rectangle, and mark the columns that have nothing.
+ * Paint a picture into a rectangle, and hatch the empty columns.
  * @param {CanvasRenderingContext2D} context
  * @param {Picture} picture
  * @param {{x: number, y: number, width: number, height: number}} box
@@ -89,7 +89,7 @@ export function paint(context, picture, box) {
 }
 
 /**
- * Thin slanting lines: here is no step.
+ * Hatching: there is no step here.
  * @param {CanvasRenderingContext2D} context
  * @param {number} x
  * @param {number} y

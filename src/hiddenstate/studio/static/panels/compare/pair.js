@@ -1,4 +1,4 @@
-// The two runs that are set side by side, as the view asks for them.
+// The two runs to compare, as chosen in the view.
 
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/types.js").Model} Model */
@@ -26,14 +26,14 @@ export function pairOf({ store, session }) {
 }
 
 /**
- * What stands in the way of a comparison, "" if nothing does.
+ * The obstacle to a comparison; "" if there is none.
  * @param {App} app
  * @param {Pair} pair
  * @returns {string}
  */
 export function emptyBecause({ store, session }, { a, b }) {
   const { comparison, edits, otherText, otherModel, text } = store.get();
-  if (session.error) return session.error.message; // the run of A that is shown is the one before
+  if (session.error) return session.error.message; // run A is then the one before the edits
   if (comparison === "edits" && !session.run?.edits.length) {
     return edits.length
       ? "All edits are switched off here, so both runs are the same."
@@ -48,7 +48,7 @@ export function emptyBecause({ store, session }, { a, b }) {
 }
 
 /**
- * Why there are no two runs to compare.
+ * The reason why there are no two runs to compare.
  * @param {App} app
  * @returns {string}
  */

@@ -1,4 +1,4 @@
-// Pairs of sentences that differ in little, and in which that little matters.
+// Pairs of sentences with a small difference that matters.
 
 /** @typedef {{text: string, other: string, about: string}} Pair */
 

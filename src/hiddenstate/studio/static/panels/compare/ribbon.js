@@ -4,7 +4,7 @@ import { svg } from "studio/ui/draw.js";
 
 /** @typedef {import("studio/panels/compare/distance.js").Parting} Parting */
 
-const TOGETHER = 1.25; // half the gap of strands that are equal, so that both are seen
+const TOGETHER = 1.25; // half the gap between equal strands, so that both are visible
 
 /**
  * @typedef {object} Strip
@@ -17,8 +17,8 @@ const TOGETHER = 1.25; // half the gap of strands that are equal, so that both a
 /** @typedef {{x: number, gap: number}} Point */
 
 /**
- * Where the strands pass, broken where a column is not in both runs. Both begin with the same state, at one edge, and end
- * at the other with what their last step left.
+ * The paths of the strands, interrupted at columns that are not in both runs. Both start from the same state, at one
+ * edge, and end at the other with the state after their last step.
  * @param {Strip} strip
  * @param {(k: number) => number} centre of a column
  * @param {number} column its width
@@ -41,7 +41,7 @@ function pieces({ distance, reverse }, centre, column, scale) {
 }
 
 /**
- * A smooth line through points, level at each, so that it overshoots none.
+ * A smooth line through points, horizontal at each, so that it does not overshoot.
  * @param {Point[]} points
  * @param {(point: Point) => number} y
  * @returns {string}
@@ -56,7 +56,7 @@ function curve(points, y) {
 }
 
 /**
- * Both strands of one track and what lies between.
+ * Both strands of one track and the area between them.
  * @param {Strip} strip
  * @param {{y: number, height: number, centre: (k: number) => number, column: number, scale: number}} where
  * @returns {SVGElement[]}
@@ -80,7 +80,7 @@ export function strands(strip, { y, height, centre, column, scale }) {
 }
 
 /**
- * What is worth a word on a strip: where the runs part, where they are furthest apart, where they meet.
+ * The labels of a strip: where the runs diverge, where they are furthest apart, where they converge.
  * @param {Strip} strip
  * @returns {{k: number, text: string, kind: string}[]}
  */

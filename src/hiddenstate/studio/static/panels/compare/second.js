@@ -1,4 +1,4 @@
-// What the compare page opens with as its second sentence: one that differs from the first in a word.
+// The compare page's initial second sentence, which differs from the first in one word.
 
 import { PAIRS } from "studio/panels/compare/presets.js";
 
@@ -6,7 +6,7 @@ import { PAIRS } from "studio/panels/compare/presets.js";
 
 /**
  * @param {string} text
- * @returns {string} "" where there is only one word
+ * @returns {string} "" if there is only one word
  */
 export const withoutFirstWord = (text) => text.replace(/^\s*\S+\s*/, "");
 
@@ -17,7 +17,7 @@ export const withoutFirstWord = (text) => text.replace(/^\s*\S+\s*/, "");
 const secondFor = (text) => PAIRS.find((pair) => pair.text === text)?.other ?? withoutFirstWord(text);
 
 /**
- * Chooses a second sentence when someone turns to the comparison of two sentences, unless they have chosen one.
+ * Chooses a second sentence when the user first compares two sentences, unless they have chosen one.
  * @param {App} app
  */
 export function openOnTwo({ store, session }) {

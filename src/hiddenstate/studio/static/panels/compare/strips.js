@@ -1,4 +1,4 @@
-// The ribbons of all layers and directions, one beneath the other, and the names of the figure's rows.
+// The ribbons of all layers and directions, stacked, and the names of the figure's rows.
 
 import { GUTTER, RIBBON, RIBBON_HEAD } from "studio/panels/compare/layout.js";
 import { marksOf, strands } from "studio/panels/compare/ribbon.js";
@@ -22,7 +22,7 @@ export function rowLabel(words, y, kind = "") {
 }
 
 /**
- * What the ribbons show.
+ * The title of the ribbons.
  * @param {Scene} scene
  * @param {Layout} layout
  * @returns {SVGElement}
@@ -69,7 +69,7 @@ export function ribbons({ strips, a }, layout) {
 }
 
 /**
- * The greatest distance stands between the strands where there is room; where they part and meet, at the column's edge.
+ * The greatest distance is shown between the strands if there is room; other labels are at the column's edge.
  * @param {{k: number, text: string, kind: string}} mark
  * @param {Strip} strip
  * @param {{y: number, height: number, scale: number}} where

@@ -1,4 +1,4 @@
-// The shapes that the compare page's modules hand to one another. Types only: nothing here runs.
+// Types that the compare page's modules share. Types only: nothing here runs.
 
 /** @typedef {import("studio/types.js").Track} Track */
 /** @typedef {import("studio/panels/compare/align.js").Column} Column */
@@ -15,7 +15,7 @@
  * @property {Strip[]} strips
  * @property {string} quantity
  * @property {string} head
- * @property {number} width room that there is
+ * @property {number} width the available width
  */
 
 export {};

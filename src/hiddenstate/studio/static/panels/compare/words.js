@@ -1,4 +1,4 @@
-// What a comparison says in words and numbers: where two runs part, the column under the cursor, and a table of all.
+// A comparison in words and numbers: where two runs diverge, the column under the cursor, and a table.
 
 import { MET } from "studio/panels/compare/distance.js";
 import { headOf, predictionAt } from "studio/state/predictions.js";
@@ -21,7 +21,7 @@ function wordsAt({ pair, columns }, k) {
 }
 
 /**
- * A step by its word; by its number where it has none.
+ * A step's word, or its number if it has none.
  * @param {Side} side
  * @param {number} t
  */
@@ -31,7 +31,7 @@ function named({ run }, t) {
 }
 
 /**
- * Where the two runs part in the track that is looked at, and whether they meet again.
+ * Where the two runs diverge in the selected track, and whether they converge again.
  * @param {Scene} scene
  * @returns {string}
  */
@@ -108,7 +108,7 @@ function sideAt({ pair, columns, quantity, head, a, b }, side, k, unit) {
 }
 
 /**
- * Rows for a table or a file: a line for each column.
+ * Rows for a table or a file, one for each column.
  * @param {Scene} scene
  * @returns {string[][]}
  */
@@ -144,7 +144,7 @@ function cells({ run }, name, t) {
 }
 
 /**
- * The same as a table on the page, for those who read numbers, or hear them.
+ * The same rows as a table on the page, also for screen readers.
  * @param {Scene} scene
  * @returns {HTMLElement}
  */

@@ -1,4 +1,4 @@
-// An edit while it is being made: what the editor's controls say, and what comes of it.
+// An edit in progress: the values offered by the editor's controls.
 
 import { partsOf } from "studio/state/edits.js";
 import { widthOf } from "studio/state/units.js";
@@ -18,10 +18,10 @@ import { widthOf } from "studio/state/units.js";
 /** @typedef {{low: number, high: number, begin: number}} Range */
 
 /**
- * Which values the slider offers for a kind of edit of a quantity.
+ * The slider's range for a kind of edit of a quantity.
  * @param {string} place
  * @param {Edit["kind"]} kind
- * @param {number} value what the place holds
+ * @param {number} value the current value
  * @returns {Range}
  */
 export function rangeOf(place, kind, value) {
@@ -33,7 +33,7 @@ export function rangeOf(place, kind, value) {
 }
 
 /**
- * How far a slider goes: to the bound of a gate or of h, further for what has none.
+ * The end of a slider: the bound of a gate or of h, and further for unbounded values.
  * @param {string} quantity
  * @param {number} value
  * @returns {number}
@@ -44,7 +44,7 @@ function reach(quantity, value) {
 }
 
 /**
- * What a person most likely wants to see first: an open gate shut, a shut one open, a state emptied.
+ * The most likely first edit: close an open gate, open a closed one, zero a state.
  * @param {string} quantity
  * @param {number} value
  * @returns {number}
@@ -64,7 +64,7 @@ export function draftAt(spot) {
 }
 
 /**
- * Where an edit that is there already is looked at: its first unit and step.
+ * The spot of an existing edit: its first unit and step.
  * @param {Edit} edit
  * @param {Run} run
  * @returns {Spot}
@@ -76,7 +76,7 @@ export function spotOf(edit, run) {
 }
 
 /**
- * What a run holds at a place; NaN where it has none.
+ * A run's value at a place; NaN if it has none.
  * @param {Run} run
  * @param {string} track
  * @param {string} quantity

@@ -1,4 +1,4 @@
-// The small editor that opens at a value: what becomes of it, in how much of the run, and what that does, at once.
+// The small editor that opens at a value: the change, its extent, and an immediate preview of its effect.
 
 import { SCOPES, draftAt, rangeOf, spotOf, valueInRun } from "studio/panels/edits/draft.js";
 import { placeAt } from "studio/panels/edits/place.js";
@@ -16,7 +16,7 @@ import { button, choice, field } from "studio/ui/fields.js";
 /** @typedef {import("studio/panels/edits/draft.js").Spot} Spot */
 
 /**
- * What is being edited: which of the list (its length for a new one), and the list as it was.
+ * The edit in progress: its index in the list (the list's length for a new one), and the original list.
  * @typedef {object} Work
  * @property {Spot} spot
  * @property {number} index
@@ -25,7 +25,7 @@ import { button, choice, field } from "studio/ui/fields.js";
  */
 
 /**
- * Make the editor. It is one element, opened and closed.
+ * Creates the editor: a single element, opened and closed.
  * @param {App} app
  */
 export function createEditor(app) {
@@ -56,7 +56,7 @@ export function createEditor(app) {
   const apply = () => {
     const { model, run } = app.session;
     if (!work || !model || !run) return;
-    app.store.set({ edits: work.base }); // the undo step begins where the editor was opened
+    app.store.set({ edits: work.base }); // the undo step starts when the editor opens
     app.store.change({ edits: editsWith(work) }, sentenceOf(work.draft, model, run.tokens));
     close();
   };
@@ -95,7 +95,7 @@ export function createEditor(app) {
     if (work && (view.page === "structure" || !same(view.edits, editsWith(work)))) close();
   });
   root.addEventListener("keydown", (event) => {
-    event.stopPropagation(); // the arrows are the slider's here
+    event.stopPropagation(); // here the arrow keys move the slider
     if (event.key === "Escape") cancel();
     if (event.key === "Enter" && !(event.target instanceof HTMLButtonElement)) apply();
   });
@@ -112,7 +112,7 @@ export function createEditor(app) {
 }
 
 /**
- * The list with what is being edited in its place.
+ * The list with the draft in its place.
  * @param {Work} work
  * @returns {Edit[]}
  */
@@ -193,7 +193,7 @@ function extent({ draft, spot }, model, change) {
 }
 
 /**
- * What the edit does, in a line.
+ * The effect of the edit, in one line.
  * @param {App} app
  * @param {Work} work
  * @returns {string}

@@ -1,4 +1,4 @@
-// Things to try: whole gates, sentences that hang on context, and a search for an edit that changes a word's label.
+// Things to try: whole gates, context-dependent sentences, and a search for an edit that changes a word's label.
 
 import { IDEAS, PRESETS, editsOf } from "studio/panels/edits/presets.js";
 import { search, sweepOf } from "studio/panels/edits/search.js";
@@ -15,7 +15,7 @@ import { button } from "studio/ui/fields.js";
 /** @typedef {import("studio/panels/edits/search.js").Find} Find */
 
 /**
- * Experiments on every gate of the track that is looked at.
+ * Experiments on every gate of the selected track.
  * @param {App} app
  * @returns {HTMLElement}
  */
@@ -69,7 +69,7 @@ export function ideaCards({ store }, model) {
 }
 
 /**
- * The search. It looks at the run as it is, edits included, and stops when that changes.
+ * The search. It starts from the current run, including its edits, and stops when that changes.
  * @param {App} app
  * @returns {HTMLElement}
  */

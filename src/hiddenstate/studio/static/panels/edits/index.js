@@ -1,4 +1,4 @@
-// The panel of edits: what is changed in the run, what that does to it, and what one could try.
+// The Edits panel: the edits, their effect on the run, and things to try.
 
 import { createEditor } from "studio/panels/edits/editor.js";
 import { ideaCards, presetBar, searchBox } from "studio/panels/edits/ideas.js";
@@ -68,7 +68,7 @@ export function mountEdits(app) {
 
 /**
  * @param {App} app
- * @returns {Difference | null} null where nothing is read
+ * @returns {Difference | null} null if nothing has been read
  */
 function difference({ session, store }) {
   const { plain, run } = session;
@@ -115,7 +115,7 @@ function drawList({ store, session }, list, change) {
 }
 
 /**
- * Without a run nothing stays of the one before.
+ * Clears the panel when there is no run.
  * @param {HTMLElement} list
  * @param {HTMLElement} result
  */
@@ -158,7 +158,7 @@ function drawResult(app, result) {
 }
 
 /**
- * Mark the column of the step that the page looks at.
+ * Marks the column of the selected step.
  * @param {HTMLElement} result
  * @param {number} step
  */
@@ -168,7 +168,7 @@ function markStep(result, step) {
 }
 
 /**
- * Open the editor where a value is clicked, whoever shows it.
+ * Opens the editor wherever a value is clicked, in any panel.
  * @param {App} app
  * @param {(spot: Spot, at: DOMRect) => void} open
  */
@@ -183,7 +183,7 @@ function listenForClicks({ session }, open) {
 }
 
 /**
- * What the editor must not cover: the point that was clicked, or all of the element that a key or a button was for.
+ * The area that the editor must not cover: the clicked point, or the whole element for a key or button.
  * @param {Element} target
  * @param {PointerEvent | null} pointer
  * @returns {DOMRect}

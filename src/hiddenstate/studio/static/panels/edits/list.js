@@ -1,4 +1,4 @@
-// The edits in force, one a line, and the Python that does the same.
+// The edits in force, one per line, and the equivalent Python.
 
 import { actionOf, pythonOf, sentenceOf, whereOf } from "studio/panels/edits/words.js";
 import { inForce, restingReason } from "studio/state/edits.js";
@@ -9,7 +9,7 @@ import { button } from "studio/ui/fields.js";
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").Run} Run */
 
-const MOST_LINES = 8; // as many edits of one place at least stand together
+const MOST_LINES = 8; // at least this many edits of one place are grouped
 
 /**
  * @typedef {object} Doings
@@ -37,7 +37,7 @@ export function editList(edits, model, run, doings) {
 }
 
 /**
- * Edits that set the units of one place, each to a value of its own, stand together: a patch has one for each unit.
+ * Groups edits that set the units of one place to separate values: a patch has one for each unit.
  * @param {readonly Edit[]} edits
  * @returns {{from: number, count: number}[]} a bundle of fewer than MOST_LINES is one edit
  */
@@ -134,13 +134,13 @@ export function pythonLines(edits, model, run) {
 
 /**
  * @param {string} text
- * @param {HTMLElement} button says how it went
+ * @param {HTMLElement} button shows the outcome
  */
 async function copyText(text, button) {
   try {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
   } catch {
-    button.textContent = "Select it and copy"; // pages from files and notebooks may not reach the clipboard
+    button.textContent = "Select it and copy"; // pages from files and notebooks may have no access to the clipboard
   }
 }

@@ -1,4 +1,4 @@
-// Before and after as a picture: the table of the panel, in lines that a file can keep.
+// Before and after as a picture: the panel's table as SVG, for export.
 
 import { barBound } from "studio/panels/edits/table.js";
 import { shownToken } from "studio/state/tokens.js";
@@ -23,7 +23,7 @@ function label(x, y, text, kind = "") {
 const centre = (t) => LEFT + (t + 0.5) * COLUMN;
 
 /**
- * A word with its labels, one beneath the other.
+ * A word with its labels below it.
  * @param {Word} word
  * @returns {SVGElement[]}
  */

@@ -1,4 +1,4 @@
-// Where a small box goes: beside what it is about, inside the window, never over it.
+// Places a small box beside its subject, inside the window, never covering it.
 
 import { windowSize } from "studio/ui/window.js";
 

@@ -1,4 +1,4 @@
-// Experiments on whole gates, and sentences in which they are worth trying.
+// Experiments on whole gates, and sentences worth trying them on.
 
 /** @typedef {import("studio/types.js").Edit} Edit */
 
@@ -6,8 +6,8 @@
  * @typedef {object} Preset
  * @property {string} id
  * @property {string} label
- * @property {string} says what it does, in a sentence
- * @property {[string, number][]} sets quantities and what they are set to
+ * @property {string} says its effect, in a sentence
+ * @property {[string, number][]} sets quantities and their new values
  */
 
 /** @type {readonly Preset[]} */
@@ -67,7 +67,7 @@ export function editsOf(preset, track) {
 }
 
 /**
- * Sentences in English whose tags hang on context, each with an experiment to try on it.
+ * English sentences whose tags depend on context, each with an experiment to try.
  * @type {readonly {text: string, preset: string, track: string, asks: string}[]}
  */
 export const IDEAS = [

@@ -1,4 +1,4 @@
-// Look for an edit that changes a word's label, by trying: a few runs at a time, so that the page stays alive.
+// Searches for an edit that changes a word's label, a few runs at a time, so that the page stays responsive.
 
 import { headOf, predictionAt } from "studio/state/predictions.js";
 import { widthOf } from "studio/state/units.js";
@@ -10,7 +10,7 @@ import { widthOf } from "studio/state/units.js";
 /** @typedef {import("studio/types.js").Track} Track */
 
 const SLICE = 10; // milliseconds of work before the page gets its turn
-const OF_A_KIND = 4; // finds that are enough: sweeping edits, which change much, leave room for small ones so
+const OF_A_KIND = 4; // finds per kind: this leaves room for small edits beside sweeping ones
 
 /** @typedef {{edit: Edit, before: Choice, after: Choice}} Find */
 /** @typedef {{edit: Edit, weight: number}} Candidate */
@@ -27,7 +27,7 @@ function zeroed(place, unit, t) {
 }
 
 /**
- * One unit at one step: its cell emptied or its output silenced. What is large comes first.
+ * One unit at one step: its cell state or its output zeroed, the largest values first.
  * @param {Track} track
  * @param {number} steps
  * @returns {Candidate[]}
@@ -43,7 +43,7 @@ function moments(track, steps) {
 }
 
 /**
- * One unit at every step: silenced. Those that say most come first.
+ * One unit's output zeroed at every step, the most active units first.
  * @param {Track} track
  * @param {number} steps
  * @returns {Candidate[]}
@@ -70,7 +70,7 @@ function wholeSteps(track, steps) {
 }
 
 /**
- * Whole gates, shut or wide open.
+ * Whole gates, closed or fully open.
  * @param {Track} track
  * @returns {Candidate[]}
  */
@@ -81,7 +81,7 @@ function gates(track) {
 }
 
 /**
- * Everything that is tried, small edits and sweeping ones in turn, each with the number of its kind.
+ * All candidates, alternating between small and sweeping edits, each with the index of its kind.
  * @param {Run} run
  * @returns {{edit: Edit, kind: number}[]}
  */
@@ -96,7 +96,7 @@ export function candidatesOf(run) {
 }
 
 /**
- * How sweeping an edit is: how many numbers it touches, all counted as very many.
+ * How sweeping an edit is: the number of values it affects; "all" counts as very many.
  * @param {Edit} edit
  * @returns {number}
  */
@@ -105,7 +105,7 @@ export function sweepOf(edit) {
 }
 
 /**
- * Search until enough of each kind is found, all is tried, or it is stopped.
+ * Searches until enough of each kind are found, everything is tried, or it is stopped.
  * @param {{model: Model, run: Run, head: string, t: number}} where the label to change
  * @param {(tried: number, of: number, done: boolean) => void} onProgress
  * @param {(find: Find) => void} onFind

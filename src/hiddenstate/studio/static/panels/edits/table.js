@@ -1,4 +1,4 @@
-// Before and after, a column for each step: the prediction, how much of it moved, and how far each track's h is off.
+// Before and after, a column for each step: the prediction, how much it moved, and the change in each track's h.
 
 import { firstOf } from "studio/state/difference.js";
 import { shownToken, stepName } from "studio/state/tokens.js";
@@ -28,7 +28,7 @@ function predicted(choice, changed) {
  * A number with a bar as long as its share of the row's scale.
  * @param {number} size
  * @param {number} scale
- * @param {string} mark "" or what is said of a first step
+ * @param {string} mark "" or the label of a first step
  * @returns {HTMLElement}
  */
 function sized(size, scale, mark) {
@@ -100,7 +100,7 @@ function predictionRows({ words }) {
 }
 
 /**
- * The bound of the bars of h: 2 is the most that two values between -1 and 1 can differ.
+ * The scale of the bars of h: values between -1 and 1 differ by at most 2.
  * @param {Distance[]} tracks
  * @returns {number}
  */
@@ -165,7 +165,7 @@ export function differenceRows({ words, tracks }) {
 }
 
 /**
- * What changed, in a sentence or two.
+ * The changes, in a sentence or two.
  * @param {Difference} difference
  * @returns {string}
  */

@@ -1,4 +1,4 @@
-// Edits in words: a sentence for a person, and the lines of Python that do the same.
+// Edits in words: a readable sentence, and the equivalent lines of Python.
 
 import { partsOf } from "studio/state/edits.js";
 import { wordAt } from "studio/state/tokens.js";
@@ -20,7 +20,7 @@ export function pythonNumber(value) {
 }
 
 /**
- * What is done to the value: "set to 0.5", "multiplied by 2.0".
+ * The operation: "set to 0.5", "multiplied by 2.0".
  * @param {Edit} edit
  * @returns {string}
  */
@@ -30,7 +30,7 @@ export function actionOf(edit) {
 }
 
 /**
- * Where: "unit 7", "units 1, 2, 3", "all units".
+ * The selection: "unit 7", "units 1, 2, 3", "all units".
  * @param {string} name
  * @param {number[] | null} chosen
  * @returns {string}
@@ -41,7 +41,7 @@ function chosenOf(name, chosen) {
 }
 
 /**
- * Which units and steps, the word beside a single step.
+ * The units and steps; a single step is shown with its word.
  * @param {Edit} edit
  * @param {string[]} tokens
  * @returns {string}
@@ -54,7 +54,7 @@ export function whereOf(edit, tokens) {
 }
 
 /**
- * What is changed: "forget gate of l0", "forget gate of l0 before its sigmoid".
+ * The place: "forget gate of l0", "forget gate of l0 before its sigmoid".
  * @param {string} place
  * @param {Model} model
  * @returns {string}
@@ -105,7 +105,7 @@ export function pythonEdit(edit) {
 }
 
 /**
- * What runs inside the block, and what is made ready before it, by kind of model.
+ * The code inside the block, and the setup before it, by kind of model.
  * @param {Model} model
  * @param {string[]} tokens
  * @returns {{before: string[], lstm: string, call: string}}

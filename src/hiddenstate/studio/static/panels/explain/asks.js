@@ -1,4 +1,4 @@
-// Whose number is asked for: the head, the label, and whether its logit or its probability.
+// Chooses the number to explain: the head, the label, and its logit or probability.
 
 import { ownLabel, readerOf } from "studio/state/explained.js";
 import { headOf, likeliest } from "studio/state/predictions.js";
@@ -40,7 +40,7 @@ export function askControls({ store }) {
 }
 
 /**
- * What the model says, or what follows, first; then the likeliest.
+ * First the model's prediction, or the actual next token; then the likeliest labels.
  * @param {Explained} explained
  * @param {View} view
  * @returns {{value: string, text: string}[]}

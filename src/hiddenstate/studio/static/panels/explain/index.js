@@ -1,4 +1,4 @@
-// What is explained: a text, the word of which is asked, and whose logit or probability there.
+// Chooses what to explain: a text, a word, and the logit or probability there.
 
 import { askControls } from "studio/panels/explain/asks.js";
 import { createTextField } from "studio/panels/explain/text.js";
@@ -88,7 +88,7 @@ function fillWords(root, { store }, run) {
 }
 
 /**
- * Left and right go from word to word.
+ * The left and right arrow keys move from word to word.
  * @param {HTMLElement} root
  */
 function listenInside(root) {

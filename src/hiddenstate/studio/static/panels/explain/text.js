@@ -1,4 +1,4 @@
-// The text that is explained. What is typed is read after a short rest.
+// The text to explain, read a moment after the last keystroke.
 
 import { element, set } from "studio/ui/draw.js";
 

@@ -1,5 +1,5 @@
-// The heat map's still layers: drawn when the run or the choice of what is shown changes, never while one scrubs.
-// The tokens have a canvas of their own, which stays in sight where more units are there than find room.
+// The heat map's static layers: drawn when the run or the selection changes, never while scrubbing.
+// The tokens have their own canvas, which stays visible when the units need scrolling.
 
 import { SLANT } from "studio/panels/heatmap/layout.js";
 import { range } from "studio/state/ranges.js";
@@ -113,7 +113,7 @@ function drawUnits(context, layout) {
 
 /**
  * @param {readonly string[]} tokens
- * @returns {number} pixels that the longest of them needs
+ * @returns {number} the width of the longest in pixels
  */
 export function longestToken(tokens) {
   const context = /** @type {CanvasRenderingContext2D} */ (element("canvas").getContext("2d"));

@@ -1,5 +1,5 @@
-// What moves over the heat map: the step and the unit that are looked at, and what the pointer is over. Each is one
-// element that is moved, so that scrubbing costs nothing.
+// Markers over the heat map: the selected step and unit, and the cell under the pointer. Each is a single element that
+// is moved, so that scrubbing is cheap.
 
 import { rowTop } from "studio/panels/heatmap/layout.js";
 import { element } from "studio/ui/draw.js";
@@ -7,8 +7,8 @@ import { element } from "studio/ui/draw.js";
 /** @typedef {import("studio/types.js").View} View */
 /** @typedef {import("studio/panels/heatmap/layout.js").HeatLayout} HeatLayout */
 
-const LEAST = 3; // pixels that a marked row is high at least
-const CLEAR = 60; // pixels between a cursor and the edge of what is in sight
+const LEAST = 3; // minimum height of a marked row in pixels
+const CLEAR = 60; // pixels between a cursor and the edge of the visible part
 
 /**
  * @param {HTMLElement} map
@@ -23,7 +23,7 @@ export function createCursors(map, scroller) {
   /**
    * @param {HeatLayout | null} layout
    * @param {View} view
-   * @param {{width: number, height: number}} seen the part of the map that is in sight
+   * @param {{width: number, height: number}} seen the visible part of the map
    */
   const show = (layout, { step, unit }, seen) => {
     if (layout === null) return;
@@ -64,11 +64,11 @@ function place(node, x, y, width, height) {
 }
 
 /**
- * Scrolls so far that a cursor stands clear of the edges.
+ * Scrolls until a cursor is clear of the edges.
  * @param {HTMLElement} scroller
  * @param {"scrollLeft" | "scrollTop"} way
- * @param {readonly [number, number]} cursor where it begins, and its size
- * @param {readonly [number, number]} seen from where to where the scroller shows what is under it
+ * @param {readonly [number, number]} cursor its start and size
+ * @param {readonly [number, number]} seen the visible range
  */
 function scrollInto(scroller, way, [from, size], [first, last]) {
   const now = scroller[way];

@@ -1,4 +1,4 @@
-// Units by steps, coloured by one gate or state: the whole of a layer's memory at a glance.
+// Units by steps, coloured by one gate or state: a layer's whole memory at a glance.
 
 import { drawHeat, drawTokens, longestToken } from "studio/panels/heatmap/canvas.js";
 import { createCursors } from "studio/panels/heatmap/cursors.js";
@@ -25,7 +25,7 @@ const HELP =
   "colour at the end of the scale). Click a cell to see it in the microscope, " +
   "double-click or press P to pin its unit, press Enter to edit it.";
 
-/** What is drawn now, for all parts of the panel. */
+/** The current drawing, shared by all parts of the panel. */
 class Scene {
   constructor() {
     /** @type {HeatLayout | null} */
@@ -72,7 +72,7 @@ export function mountHeatmap(app) {
   const cursors = createCursors(map, place);
   const readout = createReadout(app, scene, map);
   const scale = element("div", { class: "heat-legend" });
-  const heard = element("p", { class: "unseen", role: "status" }); // where the keys have led to
+  const heard = element("p", { class: "unseen", role: "status" }); // where the arrow keys have led
   body.classList.add("heat-body");
   body.append(unread(session), place, words, heard, element("div", { class: "heat-foot" }, [readout.root, scale]));
   tools.append(...heatTools(app));
@@ -108,7 +108,7 @@ export function mountHeatmap(app) {
  * @param {App} app
  * @param {Scene} scene
  * @param {{head: HTMLCanvasElement, canvas: HTMLCanvasElement, map: HTMLElement}} parts
- * @returns {boolean} whether there is anything to see
+ * @returns {boolean} whether there is anything to show
  */
 function layOut({ store, session }, scene, { head, canvas, map }) {
   const { run } = session;
@@ -138,7 +138,7 @@ function listen(app, scene, { head, map }, readout, cursors) {
   const { store, player } = app;
   const under = (/** @type {MouseEvent} */ event) => {
     const box = map.getBoundingClientRect();
-    if (event.target === head) return null; // which may cover cells
+    if (event.target === head) return null; // they may cover cells
     return scene.layout && cellAt(scene.layout, event.clientX - box.left, event.clientY - box.top);
   };
   const hover = (/** @type {ReturnType<typeof cellAt>} */ cell) => {

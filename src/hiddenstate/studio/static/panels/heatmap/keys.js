@@ -1,4 +1,4 @@
-// The heat map by keys: up and down follow the rows as they are sorted.
+// Keyboard control of the heat map: up and down follow the sorted rows.
 
 import { togglePin } from "studio/state/units.js";
 

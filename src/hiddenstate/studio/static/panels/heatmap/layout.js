@@ -1,4 +1,4 @@
-// Where what stands in the heat map: tokens over the columns, pinned units on top, all units below.
+// The layout of the heat map: tokens above the columns, pinned units at the top, all units below.
 
 /**
  * @typedef {object} HeatLayout
@@ -13,8 +13,8 @@
  * @property {number} rowHeight of a row there
  * @property {number[]} order units of these rows
  * @property {number} steps
- * @property {boolean} slanted whether the tokens stand aslant
- * @property {number} every how many columns a token that is shown stands for
+ * @property {boolean} slanted whether the tokens are slanted
+ * @property {number} every how many columns there are per token shown
  */
 
 const LEFT = 46;
@@ -23,20 +23,20 @@ const NARROWEST = 4;
 const PIN_ROW = 15;
 const PIN_GAP = 10;
 const BOTTOM = 2;
-const UPRIGHT = 14; // pixels of the longest token up to which none is turned: characters
-const CLOSE = 13; // pixels from one token aslant to the next, where there is one for each column
-const LOOSE = 17; // the same where there is not, so that they keep well apart
-const APART = 6; // between tokens that are not turned
+const UPRIGHT = 14; // longest token in pixels up to which none is slanted: characters
+const CLOSE = 13; // pixels from one slanted token to the next, if there is one for each column
+const LOOSE = 17; // the same if there is not, so that they are well separated
+const APART = 6; // between tokens that are not slanted
 export const SLANT = -58;
 
 /**
  * @typedef {object} HeatSizes
- * @property {number} width that there is
- * @property {number} height that there is
+ * @property {number} width available
+ * @property {number} height available
  * @property {number} steps
  * @property {readonly number[]} pinned
  * @property {number[]} order
- * @property {number} longest pixels that the longest token needs
+ * @property {number} longest width of the longest token in pixels
  */
 
 /**
@@ -70,7 +70,7 @@ export function heatLayout({ width, height, steps, pinned, order, longest }) {
 }
 
 /**
- * How high the tokens stand over the first row, whose mark reaches a little above it.
+ * The offset of the tokens above the first row, whose marker extends a little above it.
  * @param {HeatLayout} layout
  */
 export function headHeight({ top }) {
@@ -94,7 +94,7 @@ export function cellAt(layout, x, y) {
 }
 
 /**
- * Where a unit's row stands in the map of all units.
+ * The position of a unit's row in the map of all units.
  * @param {HeatLayout} layout
  * @param {number} unit
  * @returns {number} its top

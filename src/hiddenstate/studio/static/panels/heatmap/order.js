@@ -1,4 +1,4 @@
-// In which order the heat map shows its units.
+// The order of the heat map's units.
 
 import { headOf } from "studio/state/predictions.js";
 import { widthOf } from "studio/state/units.js";
@@ -6,7 +6,7 @@ import { widthOf } from "studio/state/units.js";
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/types.js").Track} Track */
 
-const TURNS = 60; // of the power iteration: enough for an order that the eye can't tell from a better one
+const TURNS = 60; // of the power iteration: enough for an order that looks no different from a better one
 
 /**
  * @param {Run} run
@@ -14,7 +14,7 @@ const TURNS = 60; // of the power iteration: enough for an order that the eye ca
  * @param {string} quantity
  * @param {string} sort "index", "change", "cluster" or "tag:NOUN"
  * @param {string} head
- * @returns {{order: number[], about: (unit: number) => string}} units from top to bottom, and what ranks one
+ * @returns {{order: number[], about: (unit: number) => string}} units from top to bottom, and the text that explains a unit's rank
  */
 export function ordered(run, track, quantity, sort, head) {
   const units = Array.from({ length: widthOf(track.info, quantity) }, (_, unit) => unit);
@@ -59,7 +59,7 @@ export function unitSeries(track, quantity, T) {
 }
 
 /**
- * How far each row moves from one step to the next, on the average.
+ * The average change of each row from one step to the next.
  * @param {Float64Array[]} rows
  * @returns {Float64Array}
  */
@@ -72,7 +72,7 @@ export function changes(rows) {
 }
 
 /**
- * Pearson's r of each row with what is wanted; 0 where either is constant.
+ * Pearson's r of each row with the wanted values; 0 if either is constant.
  * @param {Float64Array[]} rows
  * @param {Float64Array} wanted
  * @returns {Float64Array}
@@ -83,8 +83,8 @@ export function correlations(rows, wanted) {
 }
 
 /**
- * Rows that move alike beside one another: by their angle in the plane of the two directions in which rows differ
- * most, cut where the gap is widest.
+ * Puts similar rows next to each other: by their angle in the plane of the two directions in which rows differ
+ * most, cut at the widest gap.
  * @param {Float64Array[]} rows
  * @returns {number[]}
  */
@@ -105,7 +105,7 @@ export function byLikeness(rows) {
 }
 
 /**
- * The direction in which rows differ most, at right angles to another.
+ * The direction in which rows differ most, orthogonal to another.
  * @param {Float64Array[]} rows
  * @param {Float64Array | null} besides
  * @returns {Float64Array}
@@ -134,7 +134,7 @@ function remove(from, direction) {
 }
 
 /**
- * Mean 0, length 1; zeros where it is constant or not finite.
+ * Mean 0, length 1; zeros if it is constant or not finite.
  * @param {Float64Array} row
  * @returns {Float64Array}
  */

@@ -1,4 +1,4 @@
-// The heat map as a picture that scales, and as a table.
+// The heat map as a vector graphic, and as a table.
 
 import { LONGEST_TOKEN } from "studio/panels/heatmap/canvas.js";
 import { SLANT } from "studio/panels/heatmap/layout.js";
@@ -18,7 +18,7 @@ const FOOT = 34;
 /**
  * @param {App} app
  * @param {HeatLayout | null} layout
- * @returns {SVGSVGElement | null} null where nothing is read
+ * @returns {SVGSVGElement | null} null if nothing has been read
  */
 export function heatPicture({ session, store }, layout) {
   const { run, model } = session;
@@ -43,7 +43,7 @@ export function heatPicture({ session, store }, layout) {
 }
 
 /**
- * One path for each colour, which holds all cells that have it.
+ * One path for each colour, with all cells of that colour.
  * @param {Track} track
  * @param {string} quantity
  * @param {readonly number[]} units

@@ -1,4 +1,4 @@
-// The value under the pointer, or else at the cursor, in words and digits, and the way to the editor.
+// The value under the pointer, or else at the cursor, in words and digits, and a button for the editor.
 
 import { wordAt } from "studio/state/tokens.js";
 import { trackOf, valueAt } from "studio/state/units.js";

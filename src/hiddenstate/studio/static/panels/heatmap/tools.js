@@ -1,4 +1,4 @@
-// What is chosen of the heat map: which value is shown, how its rows are sorted, and the pin.
+// The heat map's controls: the value to show, the sort order, and the pin.
 
 import { headOf } from "studio/state/predictions.js";
 import { togglePin } from "studio/state/units.js";
@@ -7,7 +7,7 @@ import { element, set } from "studio/ui/draw.js";
 
 /** @typedef {import("studio/state/types.js").App} App */
 
-const MOST_TAGS = 200; // a vocabulary is too long a list to choose from
+const MOST_TAGS = 200; // a vocabulary is too long for a list
 
 /**
  * @param {App} app

@@ -1,4 +1,4 @@
-// The heat map in words, for those who do not see it.
+// The heat map in words, for screen readers.
 
 import { changes, unitSeries } from "studio/panels/heatmap/order.js";
 import { stepName } from "studio/state/tokens.js";

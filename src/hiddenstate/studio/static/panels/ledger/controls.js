@@ -1,4 +1,4 @@
-// Which memory is looked at: the most telling one, or a layer, a direction and a unit.
+// Chooses the memory: the most telling one, or a layer, direction and unit.
 
 import { trackTitle } from "studio/state/units.js";
 import { chooser } from "studio/ui/controls.js";

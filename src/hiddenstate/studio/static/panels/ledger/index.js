@@ -1,4 +1,4 @@
-// The ledger: who wrote a memory, how much of it is still there at each later word, and what it adds to the target.
+// The ledger: which steps wrote a memory, how much remains at each later word, and what it adds to the target.
 
 import { memoryControls } from "studio/panels/ledger/controls.js";
 import { following, isRecorded, sceneOf } from "studio/panels/ledger/memory.js";
@@ -83,7 +83,7 @@ export function mountLedger(app) {
 /**
  * @param {Record<"says" | "stage" | "sum" | "table", HTMLElement>} parts
  * @param {Scene} scene
- * @param {Chart | null} chart null where the trace holds not all that it needs
+ * @param {Chart | null} chart null if the trace lacks some of its values
  */
 function put({ says, stage, sum, table }, scene, chart) {
   const scrolled = stage.scrollLeft;

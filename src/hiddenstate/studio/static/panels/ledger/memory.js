@@ -1,4 +1,4 @@
-// Which memory the ledger is of: the most telling one for the target, or the one that was chosen.
+// The ledger's memory: the most telling one for the target, or the chosen one.
 
 import { ledgerOf, mostTelling, targetLedger } from "studio/runtime/explain/ledger.js";
 
@@ -8,7 +8,7 @@ import { ledgerOf, mostTelling, targetLedger } from "studio/runtime/explain/ledg
 /** @typedef {import("studio/state/explained.js").Explained} Explained */
 
 /**
- * What the panel shows.
+ * The content of the panel.
  * @typedef {object} Scene
  * @property {Explained} explained
  * @property {string} track
@@ -16,9 +16,9 @@ import { ledgerOf, mostTelling, targetLedger } from "studio/runtime/explain/ledg
  * @property {string} place "l1.c[125]"
  * @property {boolean} own whether it is the most telling memory
  * @property {Ledger} ledger
- * @property {TargetLedger | null} whole null where the target is no sum over memories
- * @property {number} writer the step that is followed
- * @property {number} unread the step that was asked for but is read later, in this direction; -1: none
+ * @property {TargetLedger | null} whole null if the target is not a sum of memories
+ * @property {number} writer the step to follow
+ * @property {number} unread the chosen step if this direction reads it later; -1: none
  */
 
 const PLACE = /^(l\d+r?)\.c\[(\d+)\]$/;
@@ -44,9 +44,9 @@ export function sceneOf(explained, view) {
 }
 
 /**
- * The same, with another step followed.
+ * The scene with a different step to follow.
  * @param {Scene} scene
- * @param {number} asked the step that is pointed at
+ * @param {number} asked the step pointed at
  * @returns {Scene}
  */
 export function following(scene, asked) {
@@ -84,7 +84,7 @@ function viewed({ subject }, { track, unit }) {
 }
 
 /**
- * The step that is followed: the one that is asked for, if it was read; else the earlier one of which most is left.
+ * The step to follow: the chosen one, if it was read; else the earlier one with the most left.
  * @param {Ledger} ledger
  * @param {number} asked
  * @returns {number}
@@ -97,7 +97,7 @@ function writerOf({ steps, parts }, asked) {
 }
 
 /**
- * Whether what the ledger needs was recorded, which a trace need not have.
+ * Whether the trace recorded everything that the ledger needs.
  * @param {Scene} scene
  */
 export function isRecorded({ ledger }) {

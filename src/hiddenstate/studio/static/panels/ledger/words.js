@@ -1,4 +1,4 @@
-// The ledger in words and numbers: what a word wrote, where it still is, and what it adds; sums; a table.
+// The ledger in words and numbers: what a word wrote, how much remains, and what it adds; sums; a table.
 
 import { erasedMostAt, keptAfter } from "studio/runtime/explain/ledger.js";
 import { shortToken, shownToken } from "studio/state/tokens.js";
@@ -6,7 +6,7 @@ import { element, exactly, percent, tick } from "studio/ui/draw.js";
 
 /** @typedef {import("studio/panels/ledger/memory.js").Scene} Scene */
 
-const MOST_SHARES = 3; // later words whose shares are told
+const MOST_SHARES = 3; // later words whose shares are listed
 
 /**
  * @param {Scene} scene
@@ -18,7 +18,7 @@ export function wordOf({ explained }, t) {
 }
 
 /**
- * What the followed word wrote, what is still there, what was erased and when, and what it adds.
+ * What the followed word wrote, how much remains, what was erased and when, and what it adds.
  * @param {Scene} scene
  * @returns {string}
  */
@@ -42,7 +42,7 @@ function added({ ledger, explained }, s) {
 }
 
 /**
- * The shares at the words that are read next.
+ * The shares at the next words read.
  * @param {Scene} scene
  * @param {number} s
  */
@@ -68,7 +68,7 @@ function erased(scene, s) {
 }
 
 /**
- * What the sums come to.
+ * The sums.
  * @param {Scene} scene
  * @returns {string[]}
  */

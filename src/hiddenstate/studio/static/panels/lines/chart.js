@@ -17,8 +17,8 @@ import { quantityColour } from "studio/ui/scales.js";
  * @property {Track} track
  * @property {number} unit
  * @property {number} width
- * @property {boolean} tokens whether they stand below
- * @property {number} reach how far c goes from zero
+ * @property {boolean} tokens whether to show them below
+ * @property {number} reach the largest |c| on the scale
  */
 
 /** @typedef {{root: SVGSVGElement, show: (step: number) => void, height: number}} Chart */

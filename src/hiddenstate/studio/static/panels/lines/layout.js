@@ -1,4 +1,4 @@
-// Where what stands in the charts of units.
+// The layout of the unit charts.
 
 import { roundedUp } from "studio/state/ranges.js";
 import { valueAt } from "studio/state/units.js";
@@ -17,7 +17,7 @@ const BETWEEN = 12;
 export const TOKENS_HEIGHT = 60;
 
 /**
- * How far the charts of some units must reach from zero: one scale for all of them.
+ * The common scale of the charts of several units: the largest |c| to show.
  * @param {Run} run
  * @param {Track} track
  * @param {readonly number[]} units
@@ -55,7 +55,7 @@ export function xOf(t, width, steps) {
  * @param {number} x
  * @param {number} width of the chart
  * @param {number} steps
- * @returns {number | null} the step there
+ * @returns {number | null} the step at x
  */
 export function stepAt(x, width, steps) {
   const step = Math.floor(((x - LEFT) * steps) / (width - LEFT - RIGHT));

@@ -9,8 +9,8 @@ import { svg } from "studio/ui/draw.js";
 
 /**
  * @param {App} app
- * @param {number} shown the width that the charts have on the page
- * @returns {SVGSVGElement | null} null where nothing is read
+ * @param {number} shown the width of the charts on the page
+ * @returns {SVGSVGElement | null} null if nothing has been read
  */
 export function linesPicture({ session, store }, shown) {
   const { run, model } = session;

@@ -1,5 +1,5 @@
-// The equations of c and h with their numbers, each with its bar: what is kept and what is written add up to c.
-// An outline shows the whole (c_prev, g, tanh(c)), what is filled the part of it that its gate lets through.
+// The equations of c and h with their numbers, each with its bar: kept and written add up to c.
+// An outline shows the whole value (c_prev, g, tanh(c)), the filled part what its gate lets through.
 
 import { flowColour } from "studio/panels/microscope/pipes.js";
 import { svg, tick } from "studio/ui/draw.js";
@@ -11,11 +11,11 @@ import { text } from "studio/ui/svg-parts.js";
 
 const ROW = 21;
 const BAR = 11;
-const WIDE = 560; // from which bars stand beside the equations
+const WIDE = 560; // width from which bars are beside the equations
 const TEXT = 372; // room for an equation
 const NARROW_ROW = 40;
-const ROOM = 345; // from which a narrow panel has room for the formula
-const [NAME, VALUE] = [60, 74]; // room for the name before an equation, and for its value behind it
+const ROOM = 345; // width from which a narrow panel has room for the formula
+const [NAME, VALUE] = [60, 74]; // room for the name before an equation, and for its value after it
 
 /**
  * @typedef {object} Bars
@@ -52,7 +52,7 @@ export function bars(width) {
  */
 
 /**
- * What is drawn in each row: kept, written, c, h.
+ * The spans of each row: kept, written, c, h.
  * @param {Numbers} numbers
  * @returns {Spans[]}
  */

@@ -1,4 +1,4 @@
-// The boxes of the circuit: gates, and the states that come in and go out.
+// The boxes of the circuit: gates, and the incoming and outgoing states.
 
 import { squashName } from "studio/state/moment.js";
 import { format, svg } from "studio/ui/draw.js";
@@ -17,7 +17,7 @@ import { pressable, text, value } from "studio/ui/svg-parts.js";
  */
 
 /**
- * One gate: its value, how far it is open, what that means, and the sum that it is the squashing of.
+ * One gate: its value, how far it is open, what that means, and its pre-activation.
  * @param {string} gate
  * @param {string} meaning "forget gate"
  * @param {Box} box
@@ -47,7 +47,7 @@ export function gateBox(gate, meaning, box, { open, edit }) {
 }
 
 /**
- * How far a gate is open, or how far to either side the candidate is.
+ * A bar for how far a gate is open, or how far the candidate is from zero.
  * @param {Box} box
  * @param {string} gate
  */
@@ -73,7 +73,7 @@ function meterAt(box, gate) {
  */
 
 /**
- * A state: its name, its value, where it comes from or goes.
+ * A state: its name, its value, its source or destination.
  * @param {string} name "c", "c_prev", "h"
  * @param {Box} box
  * @param {((element: SVGElement) => void) | null} edit
@@ -81,7 +81,7 @@ function meterAt(box, gate) {
  */
 export function stateBox(name, box, edit) {
   const { x, y, width } = box;
-  const half = (width - 20) / 2; // beside the name, which is short where there is a change
+  const half = (width - 20) / 2; // beside the name, which is short if there is a change
   const title = text(x + 8, y + 16, "hs-letter hs-small", "start", "", name === "c" ? half - 20 : width - 16);
   const change = text(x + width - 8, y + 15, "hs-soft hs-mono hs-change", "end", "", half + 20);
   const number = value({ x: x + 3, y: y + 18, width: width - 6, height: 21 }, "middle", edit);

@@ -18,7 +18,7 @@ import { fit, text } from "studio/ui/svg-parts.js";
 /** @typedef {import("studio/state/moment.js").Moment} Moment */
 
 const SYMBOLS = { keep: "×", write: "×", add: "+", tanh: "tanh", show: "×" };
-const SWIFT = 240; // milliseconds in which bars and wires follow
+const SWIFT = 240; // milliseconds for bars and wires to follow
 
 /**
  * @param {Scene} scene
@@ -122,7 +122,7 @@ function nodesOf({ nodes }) {
 const BETWEEN = { kept: "kept", wrote: "written", tanh: "tanh(c)" };
 
 /**
- * Names and values of what flows between the operations.
+ * Names and values of the flows between the operations.
  * @param {Layout} layout
  */
 function betweenNodes({ labels }) {
@@ -141,7 +141,7 @@ function betweenNodes({ labels }) {
 }
 
 /**
- * What an edit put in the place of what the equations give.
+ * The values that an edit replaced.
  * @param {Moment} moment
  * @returns {string}
  */

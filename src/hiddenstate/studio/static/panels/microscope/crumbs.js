@@ -1,4 +1,4 @@
-// Where the microscope is: model, layer and direction, unit, gate. Each is a button to there.
+// The microscope's breadcrumbs: model, layer and direction, unit, gate. Each is a button that goes there.
 
 import { element } from "studio/ui/draw.js";
 

@@ -1,4 +1,4 @@
-// The curve that a gate's sum goes through, with the point where it is now.
+// The curve of a gate's activation function, with the current point.
 
 import { squash, squashName } from "studio/state/moment.js";
 import { format, svg, tick } from "studio/ui/draw.js";
@@ -6,7 +6,7 @@ import { text } from "studio/ui/svg-parts.js";
 
 const SIZE = { width: 230, height: 86 };
 const POINTS = 80;
-const LEAST = 6; // the curve is drawn from -6 to 6 at least
+const LEAST = 6; // the curve covers at least -6 to 6
 
 /**
  * @param {string} gate
@@ -70,7 +70,7 @@ export function squashLine(gate, sum) {
 }
 
 /**
- * The sum that must have been there for a gate to have this value.
+ * The sum that gives a gate this value.
  * @param {string} gate
  * @param {number} value
  * @returns {number}

@@ -1,4 +1,4 @@
-// What is behind a gate: the sum of its products, the largest first, and the curve that the sum goes through.
+// How a gate is computed: the sum of its products, the largest first, and the activation curve.
 
 import { curve, squashLine, unsquash } from "studio/panels/microscope/curve.js";
 import { columnsFor, drawSum, FACTORS, nameRoom, ROW, runningOf, sumRow, VALUE } from "studio/panels/microscope/sum.js";
@@ -18,7 +18,7 @@ const SHOWN = 5; // terms of each side
 const TOP = 18;
 const SWIFT = 240;
 const CURVE = { x: 26, height: 106 };
-const BESIDE = 280; // x of what stands beside the curve
+const BESIDE = 280; // x of the text beside the curve
 
 /**
  * @param {Scene} scene
@@ -93,7 +93,7 @@ function termsAt(scene, shown) {
 }
 
 /**
- * Go where a term comes from: the unit below at this step, or the unit of this layer at the step before.
+ * Goes to a term's source: the unit below at this step, or a unit of this layer at the previous step.
  * @param {Scene} scene
  * @returns {(term: Term) => void}
  */
@@ -158,7 +158,7 @@ function valueAt({ track, run, view }, gate) {
 }
 
 /**
- * A trace has no weights: only the curve, and where on it the gate must have been.
+ * A trace has no weights: shows only the curve, and the gate's point on it.
  * @param {Scene} scene
  * @returns {Level}
  */

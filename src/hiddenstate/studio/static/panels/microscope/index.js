@@ -1,4 +1,4 @@
-// The cell microscope: one step of the model, from the whole of it down to the products behind one gate of one unit.
+// The cell microscope: one step of the model, from the whole model down to the products behind one unit's gate.
 
 import { circuit } from "studio/panels/microscope/circuit.js";
 import { crumbs } from "studio/panels/microscope/crumbs.js";
@@ -25,7 +25,7 @@ import { isCalm } from "studio/ui/theme.js";
 /** @type {Record<View["zoom"], (scene: Scene) => Level>} */
 const LEVELS = { model: modelLevel, layer: layerLevel, unit: circuit, gate: gateLevel };
 const ORDER = /** @type {View["zoom"][]} */ (Object.keys(LEVELS));
-const SINGLE_STEP = 280; // milliseconds since the last step from which a step is watched, not scrubbed over
+const SINGLE_STEP = 280; // milliseconds since the last step; with a longer pause, the user is watching, not scrubbing
 const QUICK_STEP = 90;
 
 const HELP =
@@ -111,7 +111,7 @@ export function mountMicroscope({ store, session, player }) {
   store.subscribe(["step"], stepper(update));
   let wide = 0;
   new ResizeObserver(() => {
-    if (stage.clientWidth === wide) return; // only its height is another: what moves in it goes on
+    if (stage.clientWidth === wide) return; // only its height differs: animations continue
     wide = stage.clientWidth;
     draw();
   }).observe(stage);
@@ -123,7 +123,7 @@ export function mountMicroscope({ store, session, player }) {
 const depth = (/** @type {string} */ key) => ORDER.indexOf(/** @type {View["zoom"]} */ (key.split(",")[3]));
 
 /**
- * A step that is watched is played; those that are scrubbed over follow at once.
+ * A watched step is animated; scrubbed steps appear at once.
  * @param {(pace: Pace) => void} update
  * @returns {() => void}
  */
@@ -137,7 +137,7 @@ function stepper(update) {
 }
 
 /**
- * Esc and Backspace go to the next larger view.
+ * Esc and Backspace zoom out one level.
  * @param {KeyboardEvent} event
  * @param {View["zoom"]} zoom
  * @param {(patch: Partial<View>) => void} go
@@ -166,7 +166,7 @@ function sceneOf(parts) {
 }
 
 /**
- * Where we are, and which way this direction reads.
+ * The current position, and the reading direction.
  * @param {Scene} scene
  * @param {View} view
  * @returns {string}
@@ -182,7 +182,7 @@ function aboutOf({ model, track, run, live }, { step, zoom }) {
 }
 
 /**
- * A level comes nearer, or moves away.
+ * Animates zooming in or out.
  * @param {Element} root
  * @param {number} deeper
  */

@@ -1,4 +1,4 @@
-// All units of one layer and direction at one step: a tile each, with what it keeps of c and what it writes.
+// All units of one layer and direction at one step: a tile for each, with the kept and written parts of c.
 
 import { tilesFor, unitAt } from "studio/panels/microscope/tiles.js";
 import { createTween } from "studio/panels/microscope/tween.js";
@@ -13,7 +13,7 @@ import { element, format } from "studio/ui/draw.js";
 /** @typedef {import("studio/panels/microscope/tiles.js").Units} Units */
 
 const SWIFT = 240;
-const MOST = 5; // units that are named as those that changed most
+const MOST = 5; // number of units listed as changing most
 
 /** @type {WeakMap<Track, number>} */
 const reaches = new WeakMap();
@@ -130,7 +130,7 @@ function listen(scene, { root, tiling }, look, open) {
     const way = ways[/** @type {keyof typeof ways} */ (event.key)];
     if (way === undefined && event.key !== "Enter" && event.key !== " ") return;
     event.preventDefault();
-    event.stopPropagation(); // the arrows are the grid's here
+    event.stopPropagation(); // here the arrow keys move in the grid
     if (way === undefined) open(focus);
     else see(focus + way);
   });
@@ -158,7 +158,7 @@ function changedMost({ before, c }, open) {
 }
 
 /**
- * What a tile shows.
+ * The legend of the tiles.
  * @param {HTMLElement} scale
  */
 function key(scale) {

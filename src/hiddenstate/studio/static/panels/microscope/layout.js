@@ -1,4 +1,4 @@
-// Where everything in the circuit stands: on a wide panel time runs to the right, on a narrow one downwards.
+// The layout of the circuit: on a wide panel time runs to the right, on a narrow one downwards.
 
 import { portrait } from "studio/panels/microscope/portrait.js";
 
@@ -12,16 +12,16 @@ const GAP = 12;
 const GATE_HEIGHT = 84;
 const STATE = { width: 84, height: 56 };
 const LINE = 29; // y of the cell state
-const MIDDLE = 113; // y of what is written and shown
+const MIDDLE = 113; // y of the written value and the output
 const GATES = 190;
 const BOTTOM = GATES + GATE_HEIGHT / 2;
 const X_BUS = BOTTOM + 12;
 const H_BUS = X_BUS + 14;
 const STUBS = [8, 32]; // where x and h_prev branch off, to the right of a gate's middle
-const BUS_START = 68; // behind the names of x and h_prev
+const BUS_START = 68; // after the names of x and h_prev
 
 /**
- * The layout for a width, mirrored for a direction that reads from the end.
+ * The layout for a width, mirrored for the reverse direction.
  * @param {number} width
  * @param {boolean} reverse
  * @returns {Layout}
@@ -38,7 +38,7 @@ export function layoutFor(width, reverse) {
  */
 const around = ({ x, y }, { width, height }) => ({ x: x - width / 2, y: y - height / 2, width, height });
 
-/** @typedef {{f: number, i: number, g: number, o: number}} Columns x of something of each gate */
+/** @typedef {{f: number, i: number, g: number, o: number}} Columns an x for each gate */
 
 /**
  * @param {number} width
@@ -162,7 +162,7 @@ function labelsAt({ keep, add, tanh }) {
 const OTHER_END = { start: "end", middle: "middle", end: "start" };
 
 /**
- * The same, from right to left.
+ * The layout mirrored, from right to left.
  * @param {Layout} layout
  * @returns {Layout}
  */

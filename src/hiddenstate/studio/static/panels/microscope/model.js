@@ -1,4 +1,4 @@
-// The whole model at one step, from its input below to what it says above; each layer opens.
+// The whole model at one step, from its input at the bottom to its prediction at the top; each layer opens.
 
 import { boxesOf } from "studio/panels/microscope/stack.js";
 import { shortToken, stepName } from "studio/state/tokens.js";
@@ -109,7 +109,7 @@ function trackBox(box, { run, go }) {
 }
 
 /**
- * Those bars that have one sign.
+ * The bars of one sign.
  * @param {Float32Array} values
  * @param {number} sign
  * @param {{x: number, width: number, zero: number, reach: number}} area
@@ -124,7 +124,7 @@ function barsOf(values, sign, { x, width, zero, reach }) {
 }
 
 /**
- * What the model says at this step: its likeliest labels.
+ * The model's prediction at this step: its likeliest labels.
  * @param {Stacked} box
  * @param {Scene} scene
  */

@@ -1,4 +1,4 @@
-// Wires as pipes: the pipe is as wide as the largest value could be, what flows in it as wide as the value is.
+// Wires as pipes: a pipe is as wide as the largest possible value, and the flow in it as wide as the value.
 
 import { svg } from "studio/ui/draw.js";
 
@@ -8,12 +8,12 @@ import { svg } from "studio/ui/draw.js";
 /** @typedef {import("studio/panels/microscope/tween.js").Numbers} Numbers */
 
 export const PIPE = 14;
-const THINNEST = 0.8; // of a flow that is not 0, so that it can be seen
+const THINNEST = 0.8; // minimum width of a nonzero flow, so that it is visible
 const CORNER = 8;
-const OPEN = new Set(["i", "f", "o"]); // between 0 and 1: colour says which gate; the others' says which sign
+const OPEN = new Set(["i", "f", "o"]); // values between 0 and 1: coloured by gate; the others by sign
 
 /**
- * Draw all pipes, empty, and return what fills them.
+ * Draws all pipes empty, and returns the function that fills them.
  * @param {Layout} layout
  * @returns {{parts: SVGElement[], fill: (numbers: Numbers, largest: number) => void}}
  */
@@ -40,7 +40,7 @@ function flow(path, name, value, largest) {
 }
 
 /**
- * A gate's own colour, or that of the sign.
+ * A gate's colour, or that of the sign.
  * @param {string} name
  * @param {number} value
  * @returns {string}
@@ -78,7 +78,7 @@ export function pathOf(points) {
 }
 
 /**
- * The point at a distance from one point on the way to another.
+ * The point at a distance from one point towards another.
  * @param {Point} from
  * @param {Point} to
  * @param {number} distance

@@ -1,4 +1,4 @@
-// The circuit on a narrow panel: the cell state runs down the left side, the gates stand to its right.
+// The circuit on a narrow panel: the cell state runs down the left side, with the gates to its right.
 
 /** @typedef {import("studio/panels/microscope/types.js").Layout} Layout */
 /** @typedef {import("studio/panels/microscope/types.js").Point} Point */
@@ -8,7 +8,7 @@ const STATE = { width: 92, height: 56 };
 const LINE = STATE.width / 2; // x of the cell state
 const TURN = 128; // x where i, g and o meet it
 const GATE = { left: 156, height: 84 };
-const BUS = 12; // from the right edge: h_prev; x stands beside it
+const BUS = 12; // h_prev's distance from the right edge; x is beside it
 /** y of each gate's middle */
 const GATES = { f: 120, i: 216, g: 312, o: 408 };
 const WRITE = (GATES.i + GATES.g) / 2;

@@ -1,4 +1,4 @@
-// Where the parts of a model stand: the input below, layers above it, what the model says on top.
+// The layout of a model's parts: the input at the bottom, layers above it, the prediction on top.
 
 import { sizeText } from "studio/ui/moment-words.js";
 
@@ -18,7 +18,7 @@ import { sizeText } from "studio/ui/moment-words.js";
  * @property {TrackInfo | null} track
  */
 
-/** @typedef {{path: string, label: string, x: number, y: number}} Link what one row hands to the next */
+/** @typedef {{path: string, label: string, x: number, y: number}} Link the data from one row to the next */
 /** @typedef {Pick<Stacked, "kind" | "label" | "shape" | "track">} Part */
 
 const HEIGHT = { token: 24, part: 40, track: 62, head: 86 };
@@ -46,7 +46,7 @@ export function boxesOf(model, run, width) {
 }
 
 /**
- * The rows from below, each of columns, each of parts from below.
+ * The rows from the bottom up, each a list of columns, each a list of parts from the bottom up.
  * @param {Model} model
  * @param {Run} run
  * @returns {Part[][][]}
@@ -89,7 +89,7 @@ function trackPart(track) {
 }
 
 /**
- * Parts whose names begin with the same word follow one another: characters are embedded, then spelt.
+ * Parts whose names begin with the same word are in one column: characters are embedded, then spelt.
  * @param {{label: string, shape: number[]}[]} inputs
  * @returns {Part[][]}
  */

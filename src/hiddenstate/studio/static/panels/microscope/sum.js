@@ -1,4 +1,4 @@
-// The rows of a sum, a bar for each term: each begins where the one before ended, so the last ends at the sum.
+// The rows of a sum, a bar for each term: each starts where the previous one ended, so the last ends at the sum.
 
 import { flowColour } from "studio/panels/microscope/pipes.js";
 import { format, svg } from "studio/ui/draw.js";
@@ -10,7 +10,7 @@ import { pressable, text } from "studio/ui/svg-parts.js";
 
 export const ROW = 17;
 const BAR = 10;
-const WIDE = 520; // from which the two factors stand beside the name
+const WIDE = 520; // width from which the two factors are beside the name
 
 /** @typedef {{name: number, factors: number | null, value: number, from: number, to: number}} Columns in pixels */
 
@@ -23,11 +23,11 @@ export function columnsFor(width) {
   return { name: 0, factors: 294, value: 360, from: 376, to: width - 2 };
 }
 
-export const [FACTORS, VALUE] = [104, 62]; // room for numbers, which end where their column does
+export const [FACTORS, VALUE] = [104, 62]; // room for numbers, which are right-aligned
 
 /**
  * @param {Columns} columns
- * @returns {number} room for the name of what is weighed
+ * @returns {number} room for the input's name
  */
 export function nameRoom({ name, factors, value }) {
   return (factors ? factors - FACTORS : value - VALUE) - name - 4;
@@ -43,7 +43,7 @@ export function nameRoom({ name, factors, value }) {
 /**
  * @param {number} k
  * @param {Columns} columns
- * @param {((k: number) => void) | null} follow where a term comes from
+ * @param {((k: number) => void) | null} follow goes to a term's source
  * @returns {SumRow}
  */
 export function sumRow(k, columns, follow) {
@@ -76,7 +76,7 @@ export function sumRow(k, columns, follow) {
 }
 
 /**
- * Where the sum stands before and after each term, and its ends.
+ * The partial sums before and after each term, and their range.
  * @param {readonly Term[]} terms
  * @returns {Numbers} at0 at1 ... low high
  */

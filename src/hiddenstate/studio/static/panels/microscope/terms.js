@@ -1,4 +1,4 @@
-// The terms of the sum behind a gate, largest first, so that what is shown adds up to the whole.
+// The terms of the sum behind a gate, the largest first and the rest in one, so that they add up to the whole.
 
 /** @typedef {import("studio/types.js").DotProduct} DotProduct */
 /** @typedef {import("studio/types.js").Model} Model */
@@ -10,12 +10,12 @@
  * @property {string} name "W_if[12, 3]·x[3]", "b_if[12]", "and 154 others"
  * @property {number} index of the input feature or hidden unit; -1 for a rest or a bias
  * @property {number | null} weight
- * @property {number | null} factor what the weight is multiplied by
+ * @property {number | null} factor the number multiplied by the weight
  * @property {number} value what it adds
  */
 
 /**
- * What the features of a layer's input are: "x[3]" in the lowest, "l0r.h[3]" above.
+ * The name of a feature of a layer's input: "x[3]" in the lowest layer, "l0r.h[3]" above.
  * @param {readonly TrackInfo[]} tracks
  * @param {TrackInfo} track
  * @param {number} index
@@ -27,7 +27,7 @@ function featureName(tracks, track, index) {
 }
 
 /**
- * Which unit of which track below an input feature is; null in the lowest layer.
+ * The track and unit below that an input feature comes from; null in the lowest layer.
  * @param {readonly TrackInfo[]} tracks
  * @param {TrackInfo} track
  * @param {number} index
@@ -70,7 +70,7 @@ function side(weights, factors, kind, name, shown) {
  * @param {number} unit
  * @param {DotProduct} dot
  * @param {number} [shown] terms of each side
- * @returns {Term[]} which add up to dot.sum
+ * @returns {Term[]} adding up to dot.sum
  */
 export function termsOf(model, track, unit, dot, shown = Infinity) {
   const { gate } = dot;

@@ -1,12 +1,12 @@
-// A tile for each unit of a layer: on the left what is kept of c (in the outline of what there was), on the right what
-// is written, and a line where both together end, at the new c. A few paths for all tiles: a step is drawn at once.
+// A tile for each unit of a layer: on the left the kept part of c (inside the outline of c_prev), on the right the
+// written part, and a line at their sum, the new c. All tiles share a few paths, so a step is drawn quickly.
 
 import { svg } from "studio/ui/draw.js";
 import { text } from "studio/ui/svg-parts.js";
 
 /**
  * @typedef {object} Units each [H], at one step
- * @property {Float32Array} before the cell state that came in
+ * @property {Float32Array} before the previous cell state
  * @property {Float32Array} kept
  * @property {Float32Array} wrote
  * @property {Float32Array} c
@@ -15,7 +15,7 @@ import { text } from "studio/ui/svg-parts.js";
 
 /** @typedef {{columns: number, width: number, height: number}} Tiling */
 
-const AREA = 330; // pixels that the tiles may be high together, where they can
+const AREA = 330; // preferred maximum height of all tiles in pixels
 const MOST = { width: 120, height: 80 };
 const LEAST = 13;
 const NAMED = 30; // width from which a tile has room for its number
@@ -25,7 +25,7 @@ const NUMBER = 11; // height of that
 const named = ({ width, height }) => width >= NAMED && height >= 30;
 
 /**
- * Where a tile's bars have their zero, and how far they reach.
+ * The zero line of a tile's bars, and their maximum length.
  * @param {Tiling} tiling
  */
 function middleOf(tiling) {
@@ -34,7 +34,7 @@ function middleOf(tiling) {
 }
 
 /**
- * How many tiles stand in a row, and how large they are.
+ * The number of tiles in a row, and their size.
  * @param {number} units
  * @param {number} width
  * @returns {Tiling}
@@ -91,7 +91,7 @@ const yOf = (/** @type {number} */ unit, /** @type {Tiling} */ { columns, height
   Math.floor(unit / columns) * height;
 
 /**
- * The unit at a point of the picture, -1 where there is none.
+ * The unit at a point of the picture; -1 if there is none.
  * @param {number} x
  * @param {number} y
  * @param {number} units
@@ -159,7 +159,7 @@ function fill(paths, { before, kept, wrote, c }, tiling, largest) {
 }
 
 /**
- * A small arrow where a bar would go on.
+ * A small arrow on a bar that is cut off.
  * @param {number} x
  * @param {number} y its tip
  * @param {number} up 1, or -1 for downwards

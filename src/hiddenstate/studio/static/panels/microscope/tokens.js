@@ -1,4 +1,4 @@
-// The numbers of one step on their way through the cell: small labels that move along the wires, once a step.
+// The numbers of one step on their way through the cell: small labels that move along the wires once per step.
 
 import { along, flowColour } from "studio/panels/microscope/pipes.js";
 import { svg } from "studio/ui/draw.js";
@@ -7,7 +7,7 @@ import { isCalm } from "studio/ui/theme.js";
 /** @typedef {import("studio/panels/microscope/types.js").Layout} Layout */
 /** @typedef {import("studio/panels/microscope/types.js").Wire} Wire */
 
-/** When each value is on its way, as parts of the whole: what is kept and written first, what is shown last. */
+/** When each value moves, as fractions of the whole time: first kept and written, last the output. */
 /** @type {Record<string, [number, number]>} */
 const TIMES = {
   c_prev: [0, 0.3],
@@ -23,7 +23,7 @@ const TIMES = {
   m: [0.88, 1],
 };
 const SIZE = { width: 38, height: 17 };
-const JOURNEY = 800; // milliseconds, where there is time
+const JOURNEY = 800; // milliseconds, if there is time
 
 /**
  * @param {Layout} layout
@@ -59,7 +59,7 @@ export function tokens(layout) {
 }
 
 /**
- * One label on one wire: `carry` gives it a number, `at` puts it where it is at a part of the journey, or nowhere.
+ * One label on one wire: `carry` sets its number, `at` places it for a fraction of the journey, or hides it.
  * @param {Wire} wire
  */
 function traveller(wire) {

@@ -1,4 +1,4 @@
-// Numbers that move to their next values over a moment, so that the eye can follow; at once where motion is unwelcome.
+// Numbers that move smoothly to their next values, so that the eye can follow; at once with reduced motion.
 
 import { isCalm } from "studio/ui/theme.js";
 
@@ -36,7 +36,7 @@ export function createTween(render) {
 }
 
 /**
- * Numbers part of the way; those that were not there before, or are none, are there at once.
+ * Interpolates numbers; new ones and NaN take their values at once.
  * @param {Numbers} from
  * @param {Numbers} to
  * @param {number} part 0..1

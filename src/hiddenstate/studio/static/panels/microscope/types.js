@@ -1,4 +1,4 @@
-// The shapes that the microscope's modules hand to one another. Types only: nothing here runs.
+// Types that the microscope's modules share. Types only: nothing here runs.
 
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").Run} Run */
@@ -8,7 +8,7 @@
 
 /** @typedef {{x: number, y: number}} Point */
 /** @typedef {{at: Point, anchor: "start" | "middle" | "end"}} Label */
-/** @typedef {{name: string, points: Point[]}} Wire its name is that of the value which it carries */
+/** @typedef {{name: string, points: Point[]}} Wire named after the value that it carries */
 
 /**
  * @typedef {object} Layout
@@ -24,7 +24,7 @@
 /** @typedef {"jump" | "move" | "play"} Pace at once, swiftly, or with numbers that travel along the wires */
 
 /**
- * What a level is drawn from. The functions give what is there now.
+ * The data that a level draws. The functions return current values.
  * @typedef {object} Scene
  * @property {Model} model
  * @property {TrackInfo} track
@@ -32,9 +32,9 @@
  * @property {() => Run} run
  * @property {() => View} view
  * @property {(patch: Partial<View>) => void} go
- * @property {() => boolean} live whether the run is that of a stream in Python
- * @property {() => number} pause milliseconds until the next step at the soonest
- * @property {(quantity: string) => ((from: Element) => void) | null} editor null where nothing can be edited
+ * @property {() => boolean} live whether the run is a stream in Python
+ * @property {() => number} pause milliseconds until the earliest next step
+ * @property {(quantity: string) => ((from: Element) => void) | null} editor null if nothing can be edited
  */
 
 /**

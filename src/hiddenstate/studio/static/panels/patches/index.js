@@ -1,4 +1,4 @@
-// Patches: what the target would be if one state came from another text.
+// Patches: the target if one state came from another text.
 
 import { patchMap, strongest } from "studio/panels/patches/map.js";
 import { differing, pairWith, sweeping } from "studio/panels/patches/sweep.js";
@@ -90,7 +90,7 @@ export function mountPatches(app) {
 }
 
 /**
- * Opens Read with a patch in force.
+ * Opens the Read page with a patch in force.
  * @param {App} app
  * @param {Sweep} sweep
  * @param {number} n
@@ -129,7 +129,7 @@ function put({ stage, readout }, sweep, doings) {
 }
 
 /**
- * The words of this text, those marked that are others in the other.
+ * The words of this text, with those that differ in the other text marked.
  * @param {import("studio/types.js").Subject} subject
  * @param {Pair | null} pair
  * @returns {(HTMLElement | string)[]}

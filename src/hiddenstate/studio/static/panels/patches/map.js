@@ -13,7 +13,7 @@ const LEFT = 46;
 const [WORDS, ROW, LEGEND] = [26, 26, 26];
 
 /**
- * @param {Sweep} sweep whose effects are there
+ * @param {Sweep} sweep with computed effects
  * @param {number} width
  * @param {{press: (n: number) => void, point: (n: number) => void}} doings with the place's number
  * @returns {SVGSVGElement}

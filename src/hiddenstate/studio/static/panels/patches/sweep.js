@@ -1,4 +1,4 @@
-// The sweep: the target with every state of the other text put into this one, one at a time.
+// The sweep: the target with every state of the other text patched into this one, one at a time.
 
 import { allPlaces, patches } from "studio/runtime/explain/patches.js";
 import { outputAt } from "studio/runtime/explain/target.js";
@@ -11,7 +11,7 @@ import { inSlices } from "studio/state/slices.js";
 /** @typedef {import("studio/state/explained.js").Explained} Explained */
 
 /**
- * Two texts of as many steps, and the target in both.
+ * Two texts with the same number of steps, and the target in both.
  * @typedef {object} Pair
  * @property {Explained} explained
  * @property {Subject} other
@@ -23,8 +23,8 @@ import { inSlices } from "studio/state/slices.js";
  * @typedef {object} Sweep
  * @property {Pair} pair
  * @property {Place[]} places track by track, c before h, T each
- * @property {Float64Array | null} effects how far each moves the target; null until they are there
- * @property {number} share that is done; 1 where nothing is under way
+ * @property {Float64Array | null} effects how far each moves the target; null until computed
+ * @property {number} share of the work done; 1 if nothing is running
  * @property {boolean} stopped
  */
 
@@ -56,7 +56,7 @@ export function pairWith(explained, text) {
 /**
  * The steps whose inputs differ.
  * @param {Subject} a
- * @param {Subject} b of as many steps
+ * @param {Subject} b with the same number of steps
  * @returns {number[]}
  */
 export function differing(a, b) {

@@ -1,4 +1,4 @@
-// What a sweep says in words; its numbers as rows; and a patch as edits.
+// A sweep in words, its numbers as rows, and a patch as edits.
 
 import { stateAt } from "studio/runtime/explain/patches.js";
 import { shortToken } from "studio/state/tokens.js";
@@ -45,7 +45,7 @@ export function cellSentence({ pair, places, effects }, n) {
 /**
  * @param {Pair} pair
  * @param {number} t
- * @returns {number} the step of the run on the other pages; below 0 before its first
+ * @returns {number} the step of the run on the other pages; negative before its first
  */
 function sweepStep({ explained }, t) {
   return t - explained.subject.lead;
@@ -61,10 +61,10 @@ function opensWhere(step, { units }) {
 }
 
 /**
- * A patch as edits: each unit is set to what it is in the other text.
+ * A patch as edits: each unit is set to its value in the other text.
  * @param {Sweep} sweep
  * @param {number} n
- * @returns {Edit[]} empty where it can't be opened
+ * @returns {Edit[]} empty if it can't be opened
  */
 export function editsOfPatch({ pair, places }, n) {
   const { track, quantity, t } = places[n];

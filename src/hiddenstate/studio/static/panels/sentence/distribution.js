@@ -1,5 +1,5 @@
-// The distribution at the cursor. A few labels stand in columns of a fixed order, so that steps can be compared by
-// eye; of many labels the likeliest are listed. Without predictions: the strongest units of the hidden state.
+// The distribution at the cursor. A few labels are in columns of a fixed order, so that steps can be compared by
+// eye; if there are many, the likeliest are listed. Without predictions: the strongest units of the hidden state.
 
 import { columns } from "studio/panels/sentence/columns.js";
 import { rows } from "studio/panels/sentence/rows.js";
@@ -53,7 +53,7 @@ export function createDistribution(app) {
 }
 
 /**
- * A tagger's labels, where they are few; what may come next is better read as a list.
+ * Whether to show columns: for a tagger's labels, if they are few; next tokens are easier to read as a list.
  * @param {Run} run
  * @param {Head | null} head
  * @returns {Head | null}

@@ -1,5 +1,5 @@
-// What is read, and what the model makes of it: a text box, the tokens with their predictions, and the whole
-// distribution at the step that is looked at.
+// The input and the model's predictions: a text box, the tokens with their predictions, and the whole distribution
+// at the selected step.
 
 import { createDistribution } from "studio/panels/sentence/distribution.js";
 import { createNumbers } from "studio/panels/sentence/numbers.js";
@@ -78,7 +78,7 @@ export function mountSentence(app) {
 }
 
 /**
- * Gives the panel the words and the input that suit the kind of model.
+ * Sets the panel's texts and input for the kind of model.
  * @param {App} app
  * @param {HTMLElement} root
  * @param {HTMLElement} input
@@ -96,7 +96,7 @@ function equip(app, root, input) {
 }
 
 /**
- * What the model could not read, and what to do about it.
+ * The error about unreadable input, with advice.
  * @param {App} app
  */
 function problem({ session }) {

@@ -1,4 +1,4 @@
-// Numbers in, for an LSTM without a vocabulary: a signal by name, or rows of one's own.
+// Numeric input, for an LSTM without a vocabulary: a signal by name, or the user's own rows.
 
 import { rowsOf, SIGNALS } from "studio/state/input.js";
 import { segments } from "studio/ui/controls.js";
@@ -9,7 +9,7 @@ import { element } from "studio/ui/draw.js";
 /** @typedef {import("studio/state/input.js").Signal} Signal */
 
 const REST = 120;
-const FIRST = 8; // rows that one begins with
+const FIRST = 8; // initial number of rows
 
 /**
  * @param {App} app
@@ -91,7 +91,7 @@ function kindOf(text, model) {
 }
 
 /**
- * What is read now; of what was given only the beginning, so that it can be changed by hand.
+ * The current input; only the beginning of given numbers, so that they can be edited by hand.
  * @param {string} text
  * @param {Model} model
  * @returns {Float32Array[]}

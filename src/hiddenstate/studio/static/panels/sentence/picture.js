@@ -11,14 +11,14 @@ import { fontOf } from "studio/ui/theme.js";
 
 const WIDTH = 960;
 const LINE = 46;
-const MOST_LABELS = 200; // that have a column each in the table
+const MOST_LABELS = 200; // labels that get their own column in the table
 
 /** @typedef {{name: string, value: (t: number) => string | number | boolean}} Column */
 
 /**
- * Words over their tags and the bars of their probabilities, in lines as a page has them.
+ * Words above their tags and probability bars, in lines as on a page.
  * @param {App} app
- * @returns {SVGSVGElement | null} null where nothing is read
+ * @returns {SVGSVGElement | null} null if nothing has been read
  */
 export function sentencePicture({ session, store }) {
   const { run } = session;
@@ -84,7 +84,7 @@ function wordParts(run, headName, t, { x, width, line }) {
 }
 
 /**
- * A row for each step; a column for each label of the chosen head, where there are few.
+ * A row for each step; a column for each label of the chosen head, if there are few.
  * @param {App} app
  * @returns {string[][]}
  */

@@ -1,4 +1,4 @@
-// A few labels or units with their values, a row each, the strongest first.
+// A few labels or units with their values, one per row, the strongest first.
 
 import { spokenValues } from "studio/panels/sentence/columns.js";
 import { shownToken } from "studio/state/tokens.js";
@@ -16,7 +16,7 @@ const SPACE = WIDTH - NAMES - NUMBERS;
 
 /**
  * @param {number} count
- * @param {boolean} signed whether values lie in -1..1 (a hidden state) or in 0..1 (probabilities)
+ * @param {boolean} signed whether values are in -1..1 (a hidden state) or in 0..1 (probabilities)
  * @returns {Chart}
  */
 export function rows(count, signed) {
@@ -65,7 +65,7 @@ function line(k, signed) {
   const zero = NAMES + (signed ? SPACE / 2 : 0);
   const scale = signed ? SPACE / 2 : SPACE;
   const write = (/** @type {Bar} */ given, /** @type {boolean} */ chosen) => {
-    const long = Math.min(1, Math.abs(given.value || 0)) * scale; // what a trace did not keep is NaN
+    const long = Math.min(1, Math.abs(given.value || 0)) * scale; // values that a trace did not record are NaN
     click = given.click;
     name.textContent = shownToken(given.label);
     number.textContent = Number.isNaN(given.value) ? "\u2013" : given.value.toFixed(4);

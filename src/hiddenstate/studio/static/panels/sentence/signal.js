@@ -7,8 +7,8 @@ import { onResize } from "studio/ui/visibility.js";
 /** @typedef {import("studio/state/types.js").App} App */
 /**
  * @typedef {object} Plot
- * @property {Float32Array[]} columns numbers over time, of as many columns as can be told apart
- * @property {number} all columns that there are
+ * @property {Float32Array[]} columns numbers over time, of as many columns as can be distinguished
+ * @property {number} all the total number of columns
  * @property {number} low
  * @property {number} high
  * @property {number} width
@@ -18,7 +18,7 @@ const HEIGHT = 96;
 const LEFT = 40;
 const RIGHT = 92;
 const PAD = 6;
-const MOST = 8; // lines that can be told apart
+const MOST = 8; // number of lines that can be distinguished
 
 /**
  * @param {App} app
@@ -79,7 +79,7 @@ function plotOf(run, width) {
  * @param {Run} run
  * @param {number} width
  * @param {number} step
- * @returns {SVGSVGElement | null} null where no numbers are known
+ * @returns {SVGSVGElement | null} null if no numbers are known
  */
 export function signalPicture(run, width, step) {
   const plot = plotOf(run, width);
@@ -137,7 +137,7 @@ function drawn({ columns, all, low, high, width }) {
 }
 
 /**
- * Whether its steps have numbers for names and are shown as a signal.
+ * Whether a run's steps have no words and are shown as a signal.
  * @param {Run} run
  */
 export function readsNumbers(run) {

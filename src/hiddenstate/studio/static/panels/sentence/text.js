@@ -1,4 +1,4 @@
-// The text box. What is typed is read after a short rest, the longer the slower the model, so that typing never waits.
+// The text box. Text is read a moment after the last keystroke, later for slow models, so that typing never lags.
 
 import { chooser } from "studio/ui/controls.js";
 import { element } from "studio/ui/draw.js";
@@ -34,7 +34,7 @@ export function createTextBox({ store, session }, model) {
     resting = undefined;
     store.set({ text: box.value });
   };
-  // Line ends mean something to a model of characters alone.
+  // Newlines only matter to a model of characters.
   const box = element(model.unit === "character" ? "textarea" : "input", {
     id: "text",
     type: "text",

@@ -1,4 +1,4 @@
-// The shapes that the sentence's modules hand to one another. Types only: nothing here runs.
+// Types that the sentence panel's modules share. Types only: nothing here runs.
 
 /** @typedef {{label: string, value: number, click?: () => void}} Bar a value in -1..1 */
 /** @typedef {{root: SVGSVGElement, update: (bars: Bar[], chosen: number) => void}} Chart */

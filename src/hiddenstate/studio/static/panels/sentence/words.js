@@ -1,4 +1,4 @@
-// The tokens that were read, one button each, with what the model says of them. Moving the cursor touches two of them.
+// The tokens, a button for each, with the model's predictions. Moving the cursor updates only two of them.
 
 import { readsNumbers } from "studio/panels/sentence/signal.js";
 import { headOf, predictionAt } from "studio/state/predictions.js";
@@ -11,7 +11,7 @@ import { onResize } from "studio/ui/visibility.js";
 /** @typedef {import("studio/state/types.js").App} App */
 
 const LONGEST = 32; // characters of a token
-const MOST_NATS = 8; // from here on a token is as dark as it gets
+const MOST_NATS = 8; // from here on a token has the darkest shade
 
 /**
  * @param {App} app
@@ -57,8 +57,8 @@ function tell(button, current) {
 }
 
 /**
- * Scrolls the list, never the page, and only where a token would else be out of sight. Where tokens stand is asked
- * once for each run: to ask at each step would cost a layout of the page.
+ * Scrolls the list, never the page, and only if a token would otherwise be out of sight. Positions are measured once
+ * per run: measuring at each step would force a layout of the page.
  * @param {HTMLElement} list
  * @param {() => HTMLElement[]} items
  */
@@ -85,7 +85,7 @@ function inSight(list, items) {
 
 /**
  * @param {Run} run
- * @param {Run | null} plain the same without edits
+ * @param {Run | null} plain the run without edits
  * @param {string} headName
  * @param {number} t
  * @param {(step: number) => void} choose

@@ -1,11 +1,11 @@
-// The six equations with the shape of everything in them, and what holds between out and h_n.
+// The six equations with the shapes of all terms, and the relation between out and h_n.
 
 import { directions, outputSize } from "studio/panels/structure/sizes.js";
 import { squashName } from "studio/state/moment.js";
 
 /** @typedef {import("studio/runtime/lstm.js").Sizes} Sizes */
 
-/** @typedef {{text: string, shape: string}} Piece a part of an equation, and its shape; "" for signs */
+/** @typedef {{text: string, shape: string}} Piece a part of an equation, and its shape; "" for operators */
 
 const sign = (/** @type {string} */ text) => ({ text, shape: "" });
 
@@ -13,7 +13,7 @@ const sign = (/** @type {string} */ text) => ({ text, shape: "" });
  * @param {Sizes} sizes
  * @param {readonly string[]} gates
  * @param {number} layer
- * @returns {Piece[][]} an equation each
+ * @returns {Piece[][]} one for each equation
  */
 export function equationsOf(sizes, gates, layer) {
   const H = String(sizes.hiddenSize),
@@ -50,10 +50,10 @@ export function equationsOf(sizes, gates, layer) {
   return [...gates.map(gate), cell, [vector("h", P), sign("="), ...hidden]];
 }
 
-/** @typedef {{holds: string, why: string}} Fact `holds` is Python, "" where there is only something to know */
+/** @typedef {{holds: string, why: string}} Fact `holds` is Python; "" if there is only an explanation */
 
 /**
- * What holds between the output and the final states.
+ * The relations between the output and the final states.
  * @param {Sizes} sizes
  * @param {{T: number, batchFirst: boolean}} call
  * @returns {Fact[]}

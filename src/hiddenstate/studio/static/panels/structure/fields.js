@@ -1,4 +1,4 @@
-// The sizes that the sandbox is made of: a number field and a slider each, and three boxes to tick.
+// The sandbox's sizes: a number field and a slider for each, and three check boxes.
 
 import { element } from "studio/ui/draw.js";
 
@@ -10,7 +10,7 @@ import { element } from "studio/ui/draw.js";
  * @property {string} label
  * @property {string} letter
  * @property {number} low
- * @property {number} slider where the slider ends
+ * @property {number} slider the slider's end
  * @property {number} high
  */
 

@@ -1,4 +1,4 @@
-// The matrices with a pointer in them: by mouse or arrow keys, read by name, enlarged in a lens.
+// The matrices with a pointer, moved by mouse or arrow keys: shows a weight's name, enlarged in a lens.
 
 import { figureOf, matricesOf, spotAt, weightAt } from "studio/panels/structure/layout.js";
 import { lens } from "studio/panels/structure/lens.js";
@@ -14,9 +14,9 @@ import { canvas, element, format, resize } from "studio/ui/draw.js";
 /** @typedef {import("studio/panels/structure/layout.js").Spot} Spot */
 /** @typedef {import("studio/panels/structure/scale.js").Scale} Scale */
 
-const ROOM = 600; // pixels that the matrices have at least, even where one must scroll to them
-const BESIDE = 330; // pixels beside the matrices from which the lens stands there
-const BIG = 34; // pixels of a weight from which its number stands in it, and no lens is needed
+const ROOM = 600; // minimum width of the matrices in pixels, even if they must scroll
+const BESIDE = 330; // pixels beside the matrices from which the lens fits there
+const BIG = 34; // pixels of a weight from which its number fits inside, and no lens is needed
 
 /** @typedef {ReturnType<typeof lens>} Lens */
 /**
@@ -26,12 +26,12 @@ const BIG = 34; // pixels of a weight from which its number stands in it, and no
  * @property {readonly string[]} gates
  * @property {Spot} spot
  * @property {Lens} glass
- * @property {(matrix: Matrix) => string} below what stands under a matrix
+ * @property {(matrix: Matrix) => string} below the text under a matrix
  * @property {string} title
  */
 
 /**
- * @param {(gate: string, unit: number) => void} open what a click does
+ * @param {(gate: string, unit: number) => void} open called on a click
  */
 export function matrixFigure(open) {
   const { canvas: drawing } = canvas(ROOM, 100, { class: "st-matrices", role: "img" });
@@ -126,7 +126,7 @@ function listen(holder, shown, look, open) {
     const spot = now && nextSpot(now.figure, now.spot, event.key);
     if (!spot && event.key !== "Enter") return;
     event.preventDefault();
-    event.stopPropagation(); // the arrows are the pointer's here
+    event.stopPropagation(); // here the arrow keys move the pointer
     if (spot) look(spot);
     else open();
   });
@@ -136,7 +136,7 @@ function listen(holder, shown, look, open) {
 const WAYS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
 /**
- * The spot that an arrow key leads to; past the side of a matrix that is the next one.
+ * The spot that an arrow key leads to; past a matrix's side, it is in the next matrix.
  * @param {Figure} figure
  * @param {Spot} spot
  * @param {string} key

@@ -1,4 +1,4 @@
-// Where the matrices of one layer and direction stand beside one another: to one scale, a gate's rows in one line.
+// The layout of the matrices of one layer and direction: side by side, at the same scale, with gates aligned.
 
 /** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
 /** @typedef {import("studio/types.js").TrackWeights} TrackWeights */
@@ -6,12 +6,12 @@
 /**
  * @typedef {object} Matrix
  * @property {string} parameter "weight_ih_l0"
- * @property {string} short "W_i", to which a gate's letter is added; "W_hr" for a projection
+ * @property {string} short "W_i", completed by a gate's letter; "W_hr" for a projection
  * @property {Float32Array} values [rows, columns]
  * @property {number} rows
  * @property {number} columns
- * @property {number} bands gates that it stacks; 1 for a projection
- * @property {boolean} vector a bias: one column, which its name has no index for
+ * @property {number} bands the number of stacked gates; 1 for a projection
+ * @property {boolean} vector whether it is a bias: one column, with no index in its name
  */
 
 /**
@@ -21,18 +21,18 @@
  * @property {number} y
  * @property {number} width
  * @property {number} height
- * @property {number} cellWidth of one weight; less than what is drawn where several share a pixel
+ * @property {number} cellWidth of one weight; less than a pixel if several share one
  * @property {number} cellHeight
  */
 
 const LARGEST = 40; // pixels of a weight
-const TALLEST = 512; // of a matrix, where it can
+const TALLEST = 512; // preferred minimum width of a matrix
 const TITLE = 40;
 const NAMES = 52; // room for the names of bands before each matrix
 const BETWEEN = 18;
-const VECTOR = 10; // pixels that a bias is wide at least
+const VECTOR = 10; // minimum width of a bias in pixels
 const LETTER = 6.7; // pixels of a title's letters
-const APART = 40; // pixels that a title has to the right of it, of which that over a slim bias takes some
+const APART = 40; // space to the right of a matrix, which the title of a narrow bias may use
 
 /**
  * @param {TrackInfo} track
@@ -69,12 +69,12 @@ function matrix(parameter, short, values, rows, columns) {
  * @property {Placed[]} placed
  * @property {number} width
  * @property {number} height
- * @property {number} pixel of the page that one weight takes
- * @property {number} block weights along each side of what is drawn as one point
+ * @property {number} pixel the size of a weight in CSS pixels
+ * @property {number} block weights along each side of one drawn point
  */
 
 /**
- * Place the matrices side by side, as large as fits; where even a pixel a weight is too large, several share one.
+ * Places the matrices side by side, as large as fits; if one pixel per weight is too much, several share one.
  * @param {readonly Matrix[]} matrices
  * @param {number} width
  * @returns {Figure}
@@ -129,7 +129,7 @@ export function spotAt({ placed }, x, y) {
 }
 
 /**
- * The weight by its gate's name, and where it stands in torch's parameter.
+ * A weight's name by gate, and its place in torch's parameter.
  * @param {Matrix} matrix
  * @param {readonly string[]} gates
  * @param {number} row

@@ -2,7 +2,7 @@
 
 import { svg } from "studio/ui/draw.js";
 
-/** @typedef {"c" | "h" | "x"} Ink what flows: a cell state, a hidden state, an input */
+/** @typedef {"c" | "h" | "x"} Ink the kind of flow: a cell state, a hidden state, an input */
 
 const HEAD = 6; // of an arrow
 

@@ -1,4 +1,4 @@
-// Draws the matrices: a point for each weight, or for a block of them, with the bands of the gates named beside.
+// Draws the matrices: a point for each weight or block of weights, with the gates named beside their bands.
 
 import { inkOver, rgbOf } from "studio/panels/structure/scale.js";
 import { fontOf, resolved } from "studio/ui/theme.js";
@@ -7,7 +7,7 @@ import { fontOf, resolved } from "studio/ui/theme.js";
 /** @typedef {import("studio/panels/structure/layout.js").Matrix} Matrix */
 /** @typedef {import("studio/panels/structure/layout.js").Placed} Placed */
 
-export const READABLE = 34; // pixels of a cell from which its number stands in it
+export const READABLE = 34; // pixels of a cell from which its number fits inside
 export const STRIP = 4;
 
 /**
@@ -15,7 +15,7 @@ export const STRIP = 4;
  * @param {Figure} figure
  * @param {readonly string[]} gates
  * @param {number} limit of the colours
- * @param {(matrix: Matrix) => string} below what stands under a matrix
+ * @param {(matrix: Matrix) => string} below the text under a matrix
  */
 export function drawFigure(context, figure, gates, limit, below) {
   context.fillStyle = resolved("--surface");
@@ -62,7 +62,7 @@ export function pointsOf(matrix, block, limit) {
 }
 
 /**
- * Of each block of weights the one that is farthest from 0. Blocks never reach over a gate's end.
+ * The weight farthest from 0 in each block. Blocks never cross a gate's end.
  * @param {Matrix} matrix
  * @param {number} down
  * @param {number} across

@@ -1,4 +1,4 @@
-// Which layer and direction is shown: buttons for a few, a list for many.
+// Chooses the layer and direction: buttons for a few, a list for many.
 
 import { segments } from "studio/ui/controls.js";
 import { element } from "studio/ui/draw.js";

@@ -1,4 +1,4 @@
-// Draws a network unrolled over its steps: a box for each step, layer and direction, and the shape of all that flows.
+// Draws a network unrolled over its steps: a box for each step, layer and direction, and the shapes of all flows.
 
 import { line } from "studio/panels/structure/lines.js";
 import { BOX } from "studio/panels/structure/plan.js";
@@ -14,7 +14,7 @@ import { pressable, text } from "studio/ui/svg-parts.js";
 
 /**
  * @param {Plan} plan
- * @param {((step: number, track: TrackInfo) => void) | null} open what a click on a box does
+ * @param {((step: number, track: TrackInfo) => void) | null} open called on a click on a box
  * @returns {{root: SVGSVGElement, point: (step: number, track: string) => void}}
  */
 export function unrolledPicture(plan, open) {
@@ -78,7 +78,7 @@ function boxAt(plan, k, track, word, open) {
 }
 
 /**
- * One step: its word, the way up through the layers, its output.
+ * One step: its word, the path up through the layers, its output.
  * @param {Plan} plan
  * @param {number} k
  * @returns {SVGElement[]}
@@ -118,7 +118,7 @@ function rise(x, from, to, label, ink, head) {
 }
 
 /**
- * Leads a layer's x to the boxes of both directions, and their hidden states together again.
+ * Splits a layer's x to the boxes of both directions, and joins their hidden states.
  * @param {Plan} plan
  * @param {number} k
  * @param {number} layer
@@ -152,7 +152,7 @@ function fork(plan, k, layer, ink) {
 }
 
 /**
- * A line over others: with a gap beside it where it crosses them.
+ * A line drawn over others, with a gap where it crosses them.
  * @param {SVGElement} over
  * @param {boolean} crosses
  * @returns {SVGElement[]}

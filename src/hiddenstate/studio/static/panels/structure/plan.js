@@ -1,4 +1,4 @@
-// Where everything stands in the picture of a network unrolled over its steps: time to the right, layers upwards.
+// The layout of a network unrolled over its steps: time to the right, layers upwards.
 
 import { directions, outputSize } from "studio/panels/structure/sizes.js";
 import { tracksOf } from "studio/runtime/lstm.js";
@@ -13,7 +13,7 @@ const MARGIN = 156; // beside the outer boxes: an arrow and the name of a state
 const SHIFT = 30; // of the two directions, to the left and right of their step's middle
 const ROW = 80; // from the forward row of a layer to its reverse row
 const RISE = 44; // between layers
-const FORK = 28; // above a layer of two directions, and half of it below
+const FORK = 28; // above a layer with two directions, and half of it below
 const HEAD = 74; // above the topmost box
 const FOOT = 80; // below the lowest
 const LETTER = 8.4; // pixels of a letter of a word
@@ -26,23 +26,23 @@ export const STEP_OUT = 86; // length of the first and the last arrow of a row
  * @property {TrackInfo[]} tracks
  * @property {readonly string[]} words
  * @property {number} first the step of the first word
- * @property {number} rows N: how many sequences are read side by side
- * @property {number} steps T, of which the words may be a part
- * @property {number} layers L, of which only the lower ones may be drawn
+ * @property {number} rows N: the number of sequences in the batch
+ * @property {number} steps T; the words may cover only some
+ * @property {number} layers L; perhaps only the lower ones are drawn
  * @property {number} width
  * @property {number} height
  * @property {number} column from one step to the next
  * @property {number} shift
  * @property {(k: number) => number} stepX middle of a step's column
  * @property {(k: number, track: TrackInfo) => {x: number, y: number}} box middle of a box
- * @property {(layer: number) => number} split y where a layer's x parts for its directions, or arrives
- * @property {(layer: number) => number} join y where a layer's hidden states come together
+ * @property {(layer: number) => number} split y where a layer's x splits for its directions, or arrives
+ * @property {(layer: number) => number} join y where a layer's hidden states join
  */
 
 /**
  * @param {Sizes} sizes
- * @param {readonly string[]} words one a step
- * @param {{first?: number, rows?: number, steps?: number, layers?: number}} [part] what of the whole is drawn
+ * @param {readonly string[]} words one per step
+ * @param {{first?: number, rows?: number, steps?: number, layers?: number}} [part] the part to draw
  * @returns {Plan}
  */
 export function planOf(sizes, words, { first = 0, rows = 1, steps = words.length, layers = sizes.numLayers } = {}) {
@@ -68,7 +68,7 @@ export function planOf(sizes, words, { first = 0, rows = 1, steps = words.length
 }
 
 /**
- * How the output is made of hidden states, and where it meets the final ones.
+ * How the output consists of hidden states, and where it equals the final ones.
  * @param {Sizes} sizes
  * @returns {string}
  */

@@ -1,4 +1,4 @@
-// What follows from the sizes: code, shapes, parameters, equations, and what holds between out and h_n.
+// Everything that follows from the sizes: code, shapes, parameters, equations, and how out relates to h_n.
 
 import { equationsOf, factsOf } from "studio/panels/structure/equations.js";
 import { codeOf, countOf, flowsOf, parametersOf } from "studio/panels/structure/sizes.js";
@@ -10,7 +10,7 @@ import { element } from "studio/ui/draw.js";
 
 /**
  * @param {Setup} setup
- * @returns {string} the lines of Python that make it and call it
+ * @returns {string} the lines of Python that create and call it
  */
 export function codeLines(setup) {
   const [input] = flowsOf(setup, setup);
@@ -92,7 +92,7 @@ function equations(setup, gates, layer = 0) {
 }
 
 /**
- * What is different in the layers above.
+ * The differences in the layers above.
  * @param {Setup} setup
  * @param {readonly string[]} gates
  * @returns {HTMLElement[]}

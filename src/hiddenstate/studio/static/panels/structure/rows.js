@@ -24,7 +24,7 @@ export function carried(plan, track) {
   const tails = [first, ...middles.map(({ x }) => x + way * half)],
     heads = [...middles.map(({ x }) => x - way * half), last];
   const spans = tails.flatMap((tail, k) => {
-    // Right behind every box the other direction's line crosses: the label keeps clear of it.
+    // The other direction's line crosses right after every box: the label avoids it.
     const clear = k ? way * Math.max(0, 2 * plan.shift - half) : 0;
     return states(plan, track, tail, heads[k], (tail + clear + heads[k]) / 2, y);
   });
@@ -50,7 +50,7 @@ function states({ rows }, { units, outputs }, tail, head, label, y) {
 }
 
 /**
- * The names of the initial and the final state; dots where the row goes on beyond what is drawn.
+ * The names of the initial and the final state; dots if the row continues beyond the drawn part.
  * @param {Plan} plan
  * @param {TrackInfo} track
  * @param {number} first

@@ -1,4 +1,4 @@
-// The sandbox: change the sizes of an LSTM by hand, and every shape follows.
+// The sandbox: change the sizes of an LSTM, and every shape follows.
 
 import { fields } from "studio/panels/structure/fields.js";
 import { unrolledPicture } from "studio/panels/structure/picture.js";
@@ -87,7 +87,7 @@ export function sandboxPanel({ store, session }) {
 }
 
 /**
- * Lines of code, with a button that copies them.
+ * Lines of code, with a copy button.
  * @param {HTMLElement} code
  * @returns {HTMLElement}
  */
@@ -106,7 +106,7 @@ function copied(code) {
 }
 
 /**
- * A few steps and layers of it.
+ * The drawing, with a few steps and layers.
  * @param {Setup} setup
  * @returns {SVGSVGElement}
  */

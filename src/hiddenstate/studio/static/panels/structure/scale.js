@@ -1,11 +1,11 @@
-// How weights become colours: one scale for a layer and direction, which says how many weights go beyond it.
+// The colour scale of the weights: one for each layer and direction, with the number of weights outside it.
 
 import { nextRound } from "studio/state/ranges.js";
 import { colours, level } from "studio/ui/scales.js";
 
-/** @typedef {{limit: number, beyond: number, count: number}} Scale colours reach from -limit to limit */
+/** @typedef {{limit: number, beyond: number, count: number}} Scale colours range from -limit to limit */
 
-const WITHIN = 0.995; // of all weights
+const WITHIN = 0.995; // share of all weights
 
 /**
  * @param {readonly Float32Array[]} parts
@@ -23,7 +23,7 @@ export function scaleOf(parts) {
 /**
  * @param {Float32Array} sorted
  * @param {number} limit
- * @returns {number} the first place that is above it
+ * @returns {number} the first index above it
  */
 function firstAbove(sorted, limit) {
   const at = sorted.findIndex((value) => value > limit);

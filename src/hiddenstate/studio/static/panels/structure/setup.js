@@ -1,4 +1,4 @@
-// All that the sandbox is set to, and its short form in the page's address: "4,3,1,0,1,0,5,1,0".
+// The sandbox's settings, and their short form in the page's address: "4,3,1,0,1,0,5,1,0".
 
 /** @typedef {import("studio/runtime/lstm.js").Sizes} Sizes */
 /** @typedef {Sizes & {T: number, N: number, batchFirst: boolean}} Setup */

@@ -1,4 +1,4 @@
-// The sizes of an LSTM, from which every name, shape and count follows; the same as hs.structure_of gives in Python.
+// The sizes of an LSTM, which determine every name, shape and count, as hs.structure_of does in Python.
 
 import { tracksOf } from "studio/runtime/lstm.js";
 
@@ -23,7 +23,7 @@ const times = (/** @type {number[]} */ shape) => shape.reduce((product, size) =>
 
 /**
  * @param {Model} model
- * @returns {Sizes} of the LSTM that is looked into
+ * @returns {Sizes} of the LSTM shown
  */
 export function sizesOf({ tracks, hasWeights, weights }) {
   const [{ inputSize, units, outputs, name }] = tracks;
@@ -87,10 +87,10 @@ export function countOf(sizes) {
 const SHORT = { weight_ih: "W_i", weight_hh: "W_h", bias_ih: "b_i", bias_hh: "b_h" };
 
 /**
- * The same by gate: W_ii, W_if, ... and with a projection W_hr.
+ * The weights by gate: W_ii, W_if, ... and, with a projection, W_hr.
  * @param {Sizes} sizes
  * @param {TrackInfo} track
- * @param {readonly string[]} gates in the order in which they are stacked
+ * @param {readonly string[]} gates in stacking order
  * @returns {Weight[]}
  */
 export function weightsOf(sizes, track, gates) {
@@ -112,10 +112,10 @@ export function weightsOf(sizes, track, gates) {
   });
 }
 
-/** @typedef {{name: string, letters: string[], shape: number[], meaning: string}} Flow what goes in or comes out */
+/** @typedef {{name: string, letters: string[], shape: number[], meaning: string}} Flow an input or output */
 
 /**
- * The shapes of what goes in and comes out.
+ * The shapes of inputs and outputs.
  * @param {Sizes} sizes
  * @param {{T: number, N: number, batchFirst: boolean}} call
  * @returns {Flow[]}
@@ -148,7 +148,7 @@ export function flowsOf(sizes, { T, N, batchFirst }) {
 }
 
 /**
- * How it is made in Python.
+ * The Python call that creates it.
  * @param {Sizes} sizes
  * @param {boolean} batchFirst
  * @returns {string}
@@ -165,7 +165,7 @@ export function codeOf({ inputSize, hiddenSize, numLayers, bias, bidirectional, 
 }
 
 /**
- * Why there is no such LSTM, in Python's words; "" where there is.
+ * Why such an LSTM is impossible, in Python's words; "" if it is possible.
  * @param {Sizes} sizes
  * @returns {string}
  */

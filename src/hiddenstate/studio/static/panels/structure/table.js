@@ -35,7 +35,7 @@ export function weightsRows(model, track) {
 }
 
 /**
- * @param {Weight[]} weights W_i, W_h and where there are biases b_i, b_h
+ * @param {Weight[]} weights W_i, W_h and, with biases, b_i, b_h
  * @param {string} gate
  * @param {string} meaning
  * @returns {string[][]}
@@ -66,7 +66,7 @@ export function weightsTable(model, track) {
 }
 
 /**
- * A table whose first row is its head; numbers stand to the right.
+ * A table whose first row is its head; numbers are right-aligned.
  * @param {string[][]} rows
  * @returns {HTMLElement}
  */

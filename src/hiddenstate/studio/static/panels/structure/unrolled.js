@@ -11,7 +11,7 @@ import { whenSeen } from "studio/ui/visibility.js";
 /** @typedef {import("studio/state/types.js").App} App */
 /** @typedef {import("studio/panels/structure/plan.js").Plan} Plan */
 
-const MOST = 48; // steps that are drawn at once
+const MOST = 48; // steps drawn at a time
 
 const HELP =
   "The same LSTM, drawn once for each step: the boxes of a row share their weights. Orange is c, the " +
@@ -85,7 +85,7 @@ export function unrolledPanel({ store, session }) {
 }
 
 /**
- * The first step of the part that is drawn: a sentence is drawn whole, a long text in parts.
+ * The first step of the drawn part: a sentence is drawn whole, a long text in parts.
  * @param {number} step
  * @param {number} steps
  */
@@ -94,7 +94,7 @@ function firstShown(step, steps) {
 }
 
 /**
- * Scroll a column into sight.
+ * Scrolls a column into view.
  * @param {HTMLElement} holder
  * @param {number} x
  * @param {number} column

@@ -1,4 +1,4 @@
-// The matrices as a picture that scales: the points as an image, all else as lines and text.
+// The matrices as a vector graphic: the points as an image, everything else as lines and text.
 
 import { barPicture } from "studio/panels/structure/bar.js";
 import { pointsOf, READABLE, STRIP } from "studio/panels/structure/matrix.js";
@@ -16,7 +16,7 @@ const FOOT = 34;
  * @param {Figure} figure
  * @param {readonly string[]} gates
  * @param {number} limit of the colours
- * @param {(matrix: Matrix) => string} below what stands under a matrix
+ * @param {(matrix: Matrix) => string} below the text under a matrix
  * @param {string} title
  * @returns {SVGSVGElement}
  */

@@ -82,7 +82,7 @@ export function weightsPanel({ store, session }) {
 }
 
 /**
- * What a matrix's columns are.
+ * The meaning of a matrix's columns.
  * @param {Model} model
  * @param {TrackInfo} track
  * @param {Matrix} matrix
@@ -99,7 +99,7 @@ function belowOf({ tracks }, track, { short }) {
 }
 
 /**
- * What a point of the picture is, and what the colours leave out.
+ * The meaning of a point of the picture, and the weights outside the colour scale.
  * @param {Figure} figure
  * @param {Scale} scale
  * @returns {string}

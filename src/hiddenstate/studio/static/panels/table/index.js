@@ -1,4 +1,4 @@
-// The state table: a row for each step, with what was predicted and the six values of the pinned units.
+// The state table: a row for each step, with the prediction and the six values of the pinned units.
 
 import { columnsOf, exampleOf, shownRows } from "studio/panels/table/rows.js";
 import { shownToken } from "studio/state/tokens.js";
@@ -146,9 +146,9 @@ function line({ store, player }, row, columns) {
 }
 
 /**
- * The table as it is sorted and filtered; no rows where nothing is read.
+ * The sorted and filtered table; empty if nothing has been read.
  * @param {App} app
- * @param {(value: number) => string} written how numbers are
+ * @param {(value: number) => string} written formats a number
  * @returns {string[][]}
  */
 function tableRows({ session, store }, written) {

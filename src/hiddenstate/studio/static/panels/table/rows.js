@@ -1,4 +1,4 @@
-// What the state table holds, sorted and filtered: no element of the page is touched here.
+// The content of the state table, sorted and filtered; independent of the page's elements.
 
 import { headOf, predictionAt } from "studio/state/predictions.js";
 import { hasWords } from "studio/state/tokens.js";
@@ -11,9 +11,9 @@ import { shownUnits, trackOf, valueAt } from "studio/state/units.js";
 
 /**
  * @typedef {object} Column
- * @property {string} key by which it is sorted and filtered: "probability", "f12"
+ * @property {string} key for sorting and filtering: "probability", "f12"
  * @property {string} title
- * @property {string} group what stands before the title: "unit 12 "
+ * @property {string} group the text before the title: "unit 12 "
  * @property {"text" | "number"} type
  * @property {number} digits
  * @property {(t: number) => string | number} value
@@ -82,7 +82,7 @@ function unitColumns(run, quantities, view) {
 }
 
 /**
- * What can be typed into the filter here.
+ * An example for the filter.
  * @param {Column[]} columns
  * @param {Session} session
  * @param {View} view

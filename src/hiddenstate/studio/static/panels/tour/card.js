@@ -1,11 +1,11 @@
-// The tour's card: what a step says and asks, how far one is, and the way on once it is done.
+// The tour's card: a step's text and task, the progress, and the way on once the step is done.
 
 import { paragraph, rich } from "studio/panels/tour/text.js";
 import { element, set, svg } from "studio/ui/draw.js";
 import { button } from "studio/ui/fields.js";
 
 /**
- * What the buttons do.
+ * The actions of the buttons.
  * @typedef {object} Ways
  * @property {(index: number) => void} go
  * @property {() => void} leave
@@ -13,12 +13,12 @@ import { button } from "studio/ui/fields.js";
  */
 
 /**
- * What the card shows now; texts are written anew only where they changed.
+ * The card's texts; only changed ones are written again.
  * @typedef {object} Texts
  * @property {string[]} says
  * @property {string} task
  * @property {string} status
- * @property {string} learnt "" until it is done
+ * @property {string} learnt "" until the step is done
  */
 
 /**
@@ -50,7 +50,7 @@ export function createCard(titles, ways) {
     element("footer", {}, [back, panel, on]),
   ]);
   const shown = { index: 0, written: "" };
-  /** A card that asks nothing. @param {string} count @param {string} title @param {HTMLElement[]} says */
+  /** A card without a task. @param {string} count @param {string} title @param {HTMLElement[]} says */
   const last = (count, title, says) => {
     Object.assign(shown, { index: titles.length, written: "" });
     parts.count.textContent = count;

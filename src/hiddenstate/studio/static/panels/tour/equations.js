@@ -1,4 +1,4 @@
-// The equations of the cell, as the end of the tour shows them.
+// The equations of the cell, shown at the end of the tour.
 
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
@@ -14,7 +14,7 @@ const SHOWN = ["h = o·tanh(c)"];
 const PROJECTED = ["m = o·tanh(c)", "h = W_hr·m"];
 
 /**
- * Returns the equations of a model's cell, with those of the projection where it has one.
+ * Returns the equations of a model's cell, including the projection's if it has one.
  * @param {Model | null} model
  * @returns {string[]}
  */

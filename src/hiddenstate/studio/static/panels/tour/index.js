@@ -25,20 +25,20 @@ const WATCHED = /** @type {const} */ ([
   "gate",
   "zoom",
 ]);
-const SETTLING = 1500; // milliseconds in which a page that was just turned to may still grow
+const SETTLING = 1500; // milliseconds in which a newly opened page may still grow
 
 /**
- * A step that is visited.
+ * A visit to a step.
  * @typedef {object} Visit
  * @property {number} index
  * @property {Step} step
  * @property {Record<string, any>} memory
- * @property {Partial<View>} kept what it puts back
+ * @property {Partial<View>} kept the values to restore
  * @property {boolean} done
- * @property {string} panels those that are lit, by their ids
+ * @property {string} panels the highlighted ones, by id
  */
 
-/** The tour as it goes: which step is visited, what is done, and what was on the page before. */
+/** The state of the tour: the current step, the finished ones, and the values to restore. */
 class Tour {
   /** @param {App} app */
   constructor(app) {
@@ -72,7 +72,7 @@ class Tour {
     this.app.store.set({ tour: tour > STEPS.length ? -1 : Math.max(0, tour) });
   }
 
-  /** Brings the tour to the step that the view says: begins, goes on, or leaves. */
+  /** Moves the tour to the view's step: starts, continues, or leaves. */
   sync() {
     const tour = Math.min(this.app.store.get().tour, STEPS.length);
     if (tour < 0) return this.leave();
@@ -107,7 +107,7 @@ class Tour {
     if (held && button instanceof HTMLElement) button.focus({ preventScroll: true });
   }
 
-  /** Put back what the step that is left had changed. */
+  /** Restores what the last step changed. */
   restore() {
     if (this.visit) this.app.store.set(this.visit.kept);
     this.app.store.flush();
@@ -132,7 +132,7 @@ class Tour {
 
   /** @param {Reason} why there is no tour */
   refuse(why) {
-    if (this.refused === why) return; // who types meanwhile keeps the focus
+    if (this.refused === why) return; // a user who is typing keeps the focus
     [this.visit, this.refused] = [null, why];
     this.card.refuse(why);
     this.aim(false);
@@ -151,14 +151,14 @@ class Tour {
     });
   }
 
-  /** What a step is given; null until the model has run. @param {Record<string, any>} memory @returns {Now | null} */
+  /** A step's argument; null until the model has run. @param {Record<string, any>} memory @returns {Now | null} */
   now(memory) {
     const { session, store } = this.app;
     if (!session.model || !session.plain || !canTour(session)) return null;
     return { app: this.app, model: session.model, run: session.plain, view: store.get(), memory };
   }
 
-  /** Look whether the step is done, and write what it says now. */
+  /** Checks whether the step is done, and updates its texts. */
   update() {
     const { visit } = this;
     const now = visit && visit.index < STEPS.length ? this.now(visit.memory) : null;
@@ -192,7 +192,7 @@ class Tour {
       .filter((panel) => panel.offsetParent !== null);
   }
 
-  /** Light the panels and put the card beside them, at the next frame. @param {boolean} scroll */
+  /** Highlights the panels and puts the card beside them in the next frame. @param {boolean} scroll */
   aim(scroll) {
     this.scroll ||= scroll;
     cancelAnimationFrame(this.frame);
@@ -213,7 +213,7 @@ class Tour {
     this.aim(true);
   }
 
-  /** Between the card and the panel, for the keyboard. */
+  /** Moves the focus between the card and the panel, for keyboard users. */
   toggleFocus() {
     if (this.card.root.contains(document.activeElement)) this.showPanel();
     else this.card.root.querySelector("h2")?.focus();

@@ -83,7 +83,7 @@ export function step(x, state) {
 
 /**
  * The states after each of the five elements.
- * @param {boolean} carry whether each step goes on from the last one's state, or starts again from the first
+ * @param {boolean} carry whether each step continues from the last one's state, or restarts from the initial one
  * @returns {State[]}
  */
 export function steps(carry) {

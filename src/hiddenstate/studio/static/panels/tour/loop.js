@@ -1,4 +1,4 @@
-// The usual mistake beside its mend: five elements one at a time, the state carried or not, and all at once.
+// The common mistake and its fix: five elements one at a time, with the state carried or not, and all at once.
 
 import { steps } from "studio/panels/tour/lesson.js";
 import { element, format } from "studio/ui/draw.js";
@@ -41,7 +41,7 @@ function table(carry) {
 }
 
 /**
- * The loop, whose state one chooses, and its numbers beside those of one call.
+ * The loop with a choice of state, and its numbers beside those of one call.
  * @param {(carried: boolean) => void} onChoose
  * @returns {HTMLElement}
  */

@@ -1,11 +1,11 @@
-// Where in a run something is to be seen: the moments that the tour talks about.
+// Finds the moments of a run that the tour talks about.
 
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/types.js").Track} Track */
 /** @typedef {import("studio/types.js").View} View */
 
 /**
- * One unit at one step, with the cell state that it began from.
+ * One unit at one step, with its previous cell state.
  * @typedef {{unit: number, t: number, i: number, f: number, g: number, o: number, c: number, before: number}} Moment
  */
 
@@ -27,7 +27,7 @@ export function momentAt({ info, values, c0 }, steps, unit, t) {
 }
 
 /**
- * The moment that scores highest.
+ * The moment with the highest score.
  * @param {Track} track
  * @param {number} steps
  * @param {(moment: Moment) => number} score
@@ -43,7 +43,7 @@ function best(track, steps, score) {
 }
 
 /**
- * Where keeping and writing both count.
+ * A moment where both keeping and writing matter.
  * @param {Track} track
  * @param {number} steps
  * @returns {Moment}
@@ -53,7 +53,7 @@ export function mixed(track, steps) {
 }
 
 /**
- * Where much is held and little is shown.
+ * A moment with a large cell state and a small output.
  * @param {Track} track
  * @param {number} steps
  * @returns {Moment}
@@ -72,7 +72,7 @@ export function isSilent({ c, o }, bounds) {
 }
 
 /**
- * How much a silent moment of this run can be asked to hold and hide.
+ * Bounds for a "secret" that this run can satisfy.
  * @param {Track} track
  * @param {number} steps
  * @returns {Bounds}
@@ -90,7 +90,7 @@ export function silentBounds(track, steps) {
 }
 
 /**
- * What counts as nearly open and nearly shut among the forget gates of a run.
+ * Thresholds for nearly open and nearly closed forget gates in a run.
  * @param {Track} track
  * @returns {{high: number, low: number}}
  */

@@ -1,4 +1,4 @@
-// Statements that hold or do not, each with its reason once it is answered.
+// True or false statements, each explained once it is answered.
 
 import { rich } from "studio/panels/tour/text.js";
 import { element } from "studio/ui/draw.js";
@@ -7,8 +7,8 @@ import { element } from "studio/ui/draw.js";
  * @typedef {object} Statement
  * @property {string} says
  * @property {boolean} holds
- * @property {string} because why it holds, or does not: for who is right
- * @property {string} mistake what one may have thought who chose the other answer, and what is so instead
+ * @property {string} because the explanation for a right answer
+ * @property {string} mistake the likely thought behind a wrong answer, and the correction
  */
 
 /** @type {readonly Statement[]} */

@@ -1,4 +1,4 @@
-// Why there is no tour: nothing is read yet, or a trace lacks what the tour talks about.
+// Why the tour is unavailable: nothing has been read yet, or a trace lacks values that the tour needs.
 
 /** @typedef {import("studio/state/types.js").App} App */
 /** @typedef {{title: string, says: string}} Reason */
@@ -17,7 +17,7 @@ const LACKING = {
 };
 
 /**
- * Returns whether a run has all that the tour talks about: a trace may have recorded less.
+ * Returns whether a run has all values that the tour needs: a trace may have recorded fewer.
  * @param {App["session"]} session
  * @returns {boolean}
  */
@@ -29,7 +29,7 @@ export function canTour({ plain, model }) {
 }
 
 /**
- * Returns why there is no tour now; null where there is one.
+ * Returns why the tour is unavailable; null if it is available.
  * @param {App["session"]} session
  * @returns {Reason | null}
  */

@@ -1,4 +1,4 @@
-// The light on what the tour talks about: all else is dimmed, nothing is blocked, and the card stays beside it.
+// The spotlight on the tour's panels: everything else is dimmed, nothing is blocked, and the card stays beside them.
 
 import { element, svg } from "studio/ui/draw.js";
 import { isCalm } from "studio/ui/theme.js";
@@ -6,11 +6,11 @@ import { windowSize } from "studio/ui/window.js";
 
 const MARGIN = 6;
 const GAP = 14;
-const NARROW = 760; // below it the card is a sheet at the bottom
-const SHORT = 500; // below it a sheet would leave room neither for itself nor for the page: the card stands at the right
+const NARROW = 760; // narrower windows show the card as a sheet at the bottom
+const SHORT = 500; // in lower windows neither a sheet nor the page would fit: the card is at the right
 
 /** @typedef {{left: number, top: number, right: number, bottom: number}} Box */
-/** @typedef {{right: number, bottom: number}} Free where the part of the window ends that the card leaves free */
+/** @typedef {{right: number, bottom: number}} Free the end of the part of the window that the card leaves free */
 
 /** @returns {{root: HTMLElement, light: (boxes: Box[]) => void}} */
 export function createSpotlight() {
@@ -38,7 +38,7 @@ function rounded({ left, top, right, bottom }) {
 }
 
 /**
- * What of the panels can be seen, with a little air around.
+ * The visible parts of the panels, with a little margin.
  * @param {HTMLElement[]} panels
  * @param {Free} free
  * @returns {Box[]}
@@ -56,9 +56,9 @@ export function litBoxes(panels, free) {
 }
 
 /**
- * Put the card beside the panels if there is room at a side; otherwise it is a sheet at the bottom of the window, and
+ * Puts the card beside the panels if there is room at a side; otherwise it is a sheet at the bottom of the window, and
  * the page can be scrolled clear of it. In a short window the page makes room for it at the right. Without panels it
- * stands in the middle.
+ * is in the middle.
  * @param {HTMLElement} card
  * @param {HTMLElement[]} panels
  * @returns {Free}
@@ -82,7 +82,7 @@ export function placeCard(card, panels) {
 /**
  * @param {number} left of the panels
  * @param {number} right
- * @param {number} need the room that the card takes
+ * @param {number} need the width of the card
  * @returns {"aside" | "sheet" | "right" | "left"}
  */
 function wayBeside(left, right, need) {
@@ -105,7 +105,7 @@ function beside(card, x, edges) {
 }
 
 /**
- * Bring the panels into the part of the window that is free.
+ * Scrolls the panels into the free part of the window.
  * @param {HTMLElement[]} panels
  * @param {Free} free
  */
@@ -126,7 +126,7 @@ function sticks(part) {
   return getComputedStyle(part).position === "sticky";
 }
 
-/** Where the lowest of those parts ends that stay at the top of the window when the page is scrolled. */
+/** The bottom edge of the parts that stay at the top of the window when the page scrolls. */
 function ceilingOf() {
   const parts = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("#studio > header, #transport")]);
   const stuck = parts.filter(sticks).map((part) => (parseFloat(getComputedStyle(part).top) || 0) + part.offsetHeight);

@@ -1,4 +1,4 @@
-// Steps 4 to 6: the two equations of the cell by hand, and where the weights of its gates lie.
+// Steps 4 to 6: the two equations of the cell by hand, and the place of its gates' weights.
 
 import { isSilent, mixed, momentAt, silent, silentBounds } from "studio/panels/tour/moments.js";
 import { here, sizeLetters } from "studio/panels/tour/steps-gates.js";
@@ -12,7 +12,7 @@ import { beginningOf } from "studio/ui/moment-words.js";
 /** @typedef {import("studio/panels/tour/types.js").Now} Now */
 /** @typedef {import("studio/panels/tour/types.js").Step} Step */
 
-const NEAR = 0.006; // what rounding to two digits may cost
+const NEAR = 0.006; // tolerance for rounding to two decimal places
 
 /** @param {number} value */
 const factor = (value) => (value < 0 ? `(${format(value)})` : format(value));
@@ -29,7 +29,7 @@ function asked({ run, memory }) {
 }
 
 /**
- * Where the old cell came from, where it was no step of this run.
+ * The source of the previous cell state, if it was not a step of this run.
  * @param {Now} now
  * @returns {string}
  */
@@ -47,7 +47,7 @@ function begun(now) {
  */
 function checked(now, answer) {
   const { f, before, i, g, c } = asked(now);
-  const sum = f * before + i * g; // which a run in bfloat16 or float16 has rounded
+  const sum = f * before + i * g; // a run in bfloat16 or float16 has rounded it
   if (Math.abs(answer - c) <= NEAR || Math.abs(answer - sum) <= NEAR) {
     now.memory.right = true;
     return `Right: c = ${format(c)}.`;
@@ -140,7 +140,7 @@ const READ_OUT = {
 };
 
 /**
- * What stands where someone looked for a gate's first row.
+ * What is at the row given as a gate's first row.
  * @param {number} answer
  * @param {number} row the right one
  * @param {number} H

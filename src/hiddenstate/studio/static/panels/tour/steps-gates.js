@@ -8,7 +8,7 @@ import { format } from "studio/ui/draw.js";
 /** @typedef {import("studio/panels/tour/types.js").Step} Step */
 
 /**
- * Sizes of the LSTM in the letters that torch's documentation has.
+ * Sizes of the LSTM, with the letters of torch's documentation.
  * @param {Now} now
  */
 export function sizeLetters({ model }) {
@@ -18,7 +18,7 @@ export function sizeLetters({ model }) {
 }
 
 /**
- * The letter of the hidden state's size: P where a projection makes it another than H.
+ * The letter of the hidden state's size: P if a projection makes it different from H.
  * @param {Now} now
  */
 export function letterOf(now) {
@@ -38,7 +38,7 @@ const SHAPES = {
   says: (now) => {
     const { C, P, D } = sizeLetters(now);
     const T = now.run.steps;
-    const size = C ? `${C} numbers` : "C numbers"; // a trace alone doesn't know how many
+    const size = C ? `${C} numbers` : "C numbers"; // a trace doesn't know how many
     const made = hasText(now)
       ? `Each ${now.model.unit} is first turned into a vector of ${size}`
       : `At each step it receives ${size}`;

@@ -1,4 +1,4 @@
-// The ten steps of the tour, in order. What each says, asks for, and takes for done.
+// The ten steps of the tour, in order: their texts, tasks and conditions.
 
 import { CELL } from "studio/panels/tour/steps-cell.js";
 import { EDIT } from "studio/panels/tour/steps-edit.js";

@@ -27,9 +27,9 @@ export function paragraph(text) {
 }
 
 /**
- * A question that is answered by a number.
+ * A question with a numeric answer.
  * @param {string} label
- * @param {(value: number) => string} onAnswer returns what is said of the answer
+ * @param {(value: number) => string} onAnswer returns the response to the answer
  * @returns {HTMLElement}
  */
 export function question(label, onAnswer) {

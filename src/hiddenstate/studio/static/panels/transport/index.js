@@ -1,4 +1,4 @@
-// Through the sentence: play, step and scrub; and which layer and direction all panels look at.
+// Moves through the sentence: play, step and scrub; and chooses the layer and direction for all panels.
 
 import { PACES } from "studio/state/player.js";
 import { wordAt } from "studio/state/tokens.js";
@@ -38,7 +38,7 @@ function buttons({ player, session }) {
   const made = [back, play, on];
   const show = () => {
     const name = player.playing ? "Pause" : "Play";
-    const why = nothingToPlay(session); // "" where there is somewhere to go
+    const why = nothingToPlay(session); // "" if there is somewhere to go
     const titles = ["One step back (\u2190)", `${name} (space)`, "One step on (\u2192)"];
     play.replaceChildren(icon(player.playing ? "pause" : "play"));
     set(play, "aria-label", name);
@@ -54,7 +54,7 @@ function buttons({ player, session }) {
 }
 
 /**
- * What happens at the cursor, as it moves.
+ * The description of the step at the cursor.
  * @param {App} app
  */
 function telling({ store, session, player }) {
@@ -63,7 +63,7 @@ function telling({ store, session, player }) {
     const { run } = session;
     const view = store.get();
     const fresh = view.step === 0 && !player.playing && !session.live;
-    const first = nothingToPlay(session) || (fresh ? "Press Play to watch the model read on." : "");
+    const first = nothingToPlay(session) || (fresh ? "Press Play to watch the model continue reading." : "");
     line.textContent = [run && tellStep(run, view), first].filter(Boolean).join(" ");
   };
   player.on(show);

@@ -1,4 +1,4 @@
-// What happens at a step, in a sentence: what is read, and what the gates of the layer do on average.
+// Describes a step in a sentence: the token, and what the layer's gates do on average.
 
 import { neighbours } from "studio/state/moment.js";
 import { wordAt } from "studio/state/tokens.js";
@@ -12,7 +12,7 @@ import { percent } from "studio/ui/draw.js";
 const LONGEST = 18; // characters of a word
 
 /**
- * Says why there is nothing to play; "" where there is.
+ * Returns why there is nothing to play; "" if there is.
  * @param {Pick<import("studio/state/types.js").App["session"], "run" | "model">} session
  * @returns {string}
  */
@@ -39,7 +39,7 @@ export function tellStep(run, { step, track: name }) {
  * @param {Track} track
  * @param {number} t
  * @param {boolean} empty whether there is no memory yet
- * @returns {string} "" where a gate was not recorded
+ * @returns {string} "" if a gate was not recorded
  */
 function gatesSay({ values, info }, t, empty) {
   const [f, i, o] = ["f", "i", "o"].map((gate) => mean(values[gate], t, info.units));
@@ -50,7 +50,7 @@ function gatesSay({ values, info }, t, empty) {
 }
 
 /**
- * Whether the cell state before a step is zero: the run begins there.
+ * Whether the cell state before a step is zero because the run starts there.
  * @param {Track} track
  * @param {number} t
  * @param {number} steps

@@ -1,4 +1,4 @@
-// Who wrote a memory: c_t = Σ_s (Π_{r>s} f_r)·i_s·g_s + (Π f)·c_0, as hiddenstate.explain.ledger has it.
+// Which steps wrote a memory: c_t = Σ_s (Π_{r>s} f_r)·i_s·g_s + (Π f)·c_0, as in hiddenstate.explain.ledger.
 
 import { readingOrder } from "studio/runtime/explain/target.js";
 import { stateBefore } from "studio/runtime/states.js";
@@ -8,18 +8,18 @@ import { stateBefore } from "studio/runtime/states.js";
 /** @typedef {import("studio/types.js").Track} Track */
 
 /**
- * One unit of one cell state, at a step: S steps were read until then, in the order of `steps`.
+ * One unit of one cell state at a step, after S steps were read, in the order of `steps`.
  * @typedef {object} Ledger
  * @property {number} t
  * @property {number[]} steps the last is t
  * @property {Float64Array} written [S] i·g
  * @property {Float64Array} forget [S]
- * @property {Float64Array} kept [S] the share of it that is still there at t: the product of the forget gates since
- * @property {Float64Array} parts [S] what is left of it at t: written·kept
- * @property {number} initial what is left of the initial state
+ * @property {Float64Array} kept [S] the share that remains at t: the product of the forget gates since
+ * @property {Float64Array} parts [S] the part that remains at t: written·kept
+ * @property {number} initial the part of the initial state that remains
  * @property {number} value the cell state at t
- * @property {number} residual value less the sum: what rounding leaves
- * @property {number} effect what a number in c adds to the target at t, through o·tanh(c)/c; NaN where no such law holds
+ * @property {number} residual value minus the sum: the rounding error
+ * @property {number} effect how much each unit of c adds to the target at t, o·tanh(c)/c times the readout; NaN if the target is not linear
  */
 
 const TINY = 1e-8; // below it tanh(c)/c is 1 to the last digit
@@ -29,7 +29,7 @@ const TINY = 1e-8; // below it tanh(c)/c is 1 to the last digit
  * @param {number} k the track's place among them
  * @param {number} unit
  * @param {number} t
- * @param {Readout | null} readout the target as a sum over the outputs of step t, where it is one
+ * @param {Readout | null} readout the target as a linear function of the outputs of step t, if it is one
  * @returns {Ledger}
  */
 export function ledgerOf(subject, k, unit, t, readout) {
@@ -59,7 +59,7 @@ function gatesOf({ values, info }, unit, steps) {
 
 /**
  * @param {Float64Array} forget [S]
- * @returns {Float64Array} [S] the product of those after each step
+ * @returns {Float64Array} [S] the product of the forget gates after each step
  */
 function keptUntil(forget) {
   const kept = new Float64Array(forget.length).fill(1);
@@ -68,7 +68,7 @@ function keptUntil(forget) {
 }
 
 /**
- * What of a step's writing is there at each later step: all of it at the step itself.
+ * The share of what a step wrote that remains at each later step; 1 at the step itself.
  * @param {Pick<Ledger, "forget">} ledger
  * @param {number} s
  * @returns {Float64Array} [S - s] shares
@@ -80,7 +80,7 @@ export function keptAfter({ forget }, s) {
 }
 
 /**
- * The later step that erased most of what a step wrote, by its number in reading order; -1 where nothing was erased.
+ * The later step that erased most of what a step wrote, as an index in reading order; -1 if nothing was erased.
  * @param {Pick<Ledger, "forget">} ledger
  * @param {number} s
  * @returns {number}
@@ -95,12 +95,12 @@ export function erasedMostAt(ledger, s) {
 }
 
 /**
- * What a number in each unit's c adds to the target at step t: o·tanh(c)/c times what reads it.
+ * How much each unit of c adds to the target at step t: o·tanh(c)/c times its readout weight.
  * @param {Subject} subject
  * @param {number} k
  * @param {number} t
  * @param {Readout} readout
- * @returns {Float64Array} [H]; NaN below the last layer, whose states the target does not read, and without weights
+ * @returns {Float64Array} [H]; NaN below the last layer, which the target does not read directly, and without weights
  */
 export function effectsOf({ tracks, cells }, k, t, readout) {
   const { info, values } = tracks[k];
@@ -115,7 +115,7 @@ export function effectsOf({ tracks, cells }, k, t, readout) {
  * @param {Readout} readout
  * @param {Track["info"]} info
  * @param {Float32Array | null} projection [P, H]
- * @returns {Float64Array | null} [H] what reads o·tanh(c) of each unit; null where the projection is not known
+ * @returns {Float64Array | null} [H] the readout weight of each unit's o·tanh(c); null if the projection is unknown
  */
 function readsOf({ vector }, { units, outputs, reverse }, projection) {
   const own = vector.subarray(reverse ? outputs : 0, (reverse ? outputs : 0) + outputs);
@@ -131,7 +131,7 @@ function secant(c) {
 }
 
 /**
- * What was written at each step and adds to the target, over all units that it reads.
+ * The contribution to the target of what each step wrote, over all units that the target reads.
  * @typedef {object} TargetLedger
  * @property {Float64Array} parts [T]
  * @property {number} initial
@@ -165,8 +165,8 @@ export function targetLedger(subject, t, readout) {
 }
 
 /**
- * The memory of the last layer in which what other steps wrote adds most to the target, or takes most from it. Where
- * nothing is left of other steps, what step t itself wrote decides.
+ * The memory of the last layer in which other steps' parts add most to the target, or take most from it. If
+ * nothing remains of other steps, the part of step t itself decides.
  * @param {Subject} subject
  * @param {number} t
  * @param {Readout} readout
@@ -178,7 +178,7 @@ export function mostTelling(subject, t, readout) {
 }
 
 /**
- * What is left at step t of the cell state before it.
+ * The part of the previous cell state that remains at step t.
  * @param {Track} track
  * @param {number} t
  */
@@ -198,7 +198,7 @@ const numbersAt = ({ values, info }, quantity, t) => values[quantity].subarray(t
  * @param {Subject} subject
  * @param {number} t
  * @param {Readout} readout
- * @param {(track: Track, t: number) => ArrayLike<number>} memory what of each unit's cell state counts
+ * @param {(track: Track, t: number) => ArrayLike<number>} memory the part of each unit's cell state to rank by
  * @returns {{k: number, unit: number, size: number} | null}
  */
 function largest(subject, t, readout, memory) {

@@ -1,4 +1,4 @@
-// Occlusion: what the target loses when one player is replaced, as hiddenstate.explain has it.
+// Occlusion: how much the target loses when one player is replaced, as in hiddenstate.explain.
 
 import { readsOneWay, stepAll, targetsOf, wholeRows } from "studio/runtime/explain/players.js";
 import { joinedRows, repeated, someRows } from "studio/runtime/explain/rows.js";
@@ -9,9 +9,9 @@ import { joinedRows, repeated, someRows } from "studio/runtime/explain/rows.js";
 
 /**
  * @typedef {object} Occlusion
- * @property {number} whole the target with all players there
+ * @property {number} whole the target with all players present
  * @property {number} none with all replaced
- * @property {Float64Array} parts [P] the target less its value without each
+ * @property {Float64Array} parts [P] the target minus its value without each player
  */
 
 const AT_ONCE = 16; // rows
@@ -30,7 +30,7 @@ export function* occlusion(players, target) {
 /**
  * @param {Players} players
  * @param {Target} target
- * @returns {number} the row-steps that there will be
+ * @returns {number} the total number of row-steps
  */
 export function occlusionCost({ subject, every }, target) {
   if (!readsOneWay(subject)) return (every.length + 2) * subject.steps;
@@ -38,7 +38,7 @@ export function occlusionCost({ subject, every }, target) {
 }
 
 /**
- * Whether a player is there: row 0 has all, row 1 none, row p + 2 all but p.
+ * Whether a player is present: row 0 has all, row 1 none, row p + 2 all except p.
  * @param {number} row
  * @param {number} player
  */
@@ -61,7 +61,7 @@ function* bothWays(players, target) {
 }
 
 /**
- * Each row begins where it becomes different: until then it is row 0.
+ * Each row starts where it diverges; until then it equals row 0.
  * @param {Players} players
  * @param {Target} target
  * @returns {Generator<number, Float64Array, void>}
@@ -79,7 +79,7 @@ function* oneWay(players, target) {
     states = yield* stepInBlocks(players, states, t, numbers);
   }
   const values = targetsOf(target, states[states.length - 1].h, numbers.length);
-  const all = new Float64Array(every.length + 2).fill(values[0]); // what comes later changes nothing
+  const all = new Float64Array(every.length + 2).fill(values[0]); // later steps change nothing
   numbers.forEach((number, r) => (all[number] = values[r]));
   return all;
 }

@@ -1,4 +1,4 @@
-// What the target would be if one state, c or h of a layer and direction at one step, came from another run.
+// The target if one state (c or h of a layer and direction, at one step) came from another run.
 
 import { sideBySide } from "studio/runtime/arrays.js";
 import { inputPart, outputRows, stepRows } from "studio/runtime/explain/rows.js";
@@ -8,12 +8,12 @@ import { stateBefore } from "studio/runtime/states.js";
 /** @typedef {import("studio/types.js").Subject} Subject */
 /** @typedef {import("studio/runtime/explain/target.js").Target} Target */
 /** @typedef {{track: number, quantity: "c" | "h", t: number}} Place */
-/** @typedef {(Float32Array | null)[]} Changed h [T, P] of each track; null where it is as it was */
+/** @typedef {(Float32Array | null)[]} Changed h [T, P] of each track; null if unchanged */
 
 /**
- * The target with each state of `other` put into the run of `subject`, one at a time.
+ * The target with each state of `other` patched into the run of `subject`, one at a time.
  * @param {Subject} subject
- * @param {Subject} other of as many steps
+ * @param {Subject} other with the same number of steps
  * @param {Target} target
  * @param {readonly Place[]} places
  * @returns {Generator<number, Float64Array, void>} yields the places done; [places]
@@ -28,7 +28,7 @@ export function* patches(subject, other, target, places) {
 }
 
 /**
- * All places that there are, track by track, c before h.
+ * All places, track by track, c before h.
  * @param {Subject} subject
  * @returns {Place[]}
  */
@@ -44,7 +44,7 @@ export function allPlaces({ tracks, steps }) {
  * @param {Subject} subject
  * @param {Subject} other
  * @param {Place} place
- * @param {number} end the step whose outputs are asked for
+ * @param {number} end the step whose outputs are needed
  * @returns {Generator<number, Float32Array, void>} [D*P]
  */
 function* patchedOutput(subject, other, place, end) {
@@ -53,7 +53,7 @@ function* patchedOutput(subject, other, place, end) {
   const last = cells[cells.length - 1].info.layer;
   /** @type {Changed} */
   const changed = cells.map(() => null);
-  let range = reverse ? { low: 0, high: place.t } : { low: place.t, high: T - 1 }; // of steps that differ
+  let range = reverse ? { low: 0, high: place.t } : { low: place.t, high: T - 1 }; // range of the steps that differ
   changed[place.track] = yield* patchedTrack(subject, other, place, begin === last ? end : null);
   for (let layer = begin + 1; layer <= last; layer++) {
     const input = inputOf(subject, changed, layer);
@@ -67,11 +67,11 @@ function* patchedOutput(subject, other, place, end) {
 }
 
 /**
- * The track that is patched: from the patched step on, in its order.
+ * The patched track, from the patched step on, in reading order.
  * @param {Subject} subject
  * @param {Subject} other
  * @param {Place} place
- * @param {number | null} end the last step that is asked for; null: all
+ * @param {number | null} end the last step needed; null: all
  * @returns {Generator<number, Float32Array, void>}
  */
 function* patchedTrack(subject, other, { track: k, quantity, t }, end) {
@@ -89,11 +89,11 @@ function* patchedTrack(subject, other, { track: k, quantity, t }, end) {
 }
 
 /**
- * A track above, whose input has changed.
+ * A track above the patched one, whose input has changed.
  * @param {Subject} subject
  * @param {number} k
  * @param {Float32Array} input [T, C]
- * @param {{low: number, high: number}} range of the steps that have changed
+ * @param {{low: number, high: number}} range the changed steps
  * @param {number | null} end
  * @returns {Generator<number, Float32Array, void>}
  */
@@ -109,8 +109,8 @@ function* rescanned(subject, k, input, { low, high }, end) {
  * @param {Subject["cells"][number]} cell
  * @param {Float32Array} input [T, C]
  * @param {{h: Float32Array, c: Float32Array}} before
- * @param {number[]} steps in the order of reading
- * @param {Float32Array} h [T, P] written at these steps
+ * @param {number[]} steps in reading order
+ * @param {Float32Array} h [T, P] output, at these steps
  * @returns {Generator<number, Float32Array, void>} h
  */
 function* scanOn(cell, input, before, steps, h) {
@@ -125,7 +125,7 @@ function* scanOn(cell, input, before, steps, h) {
 }
 
 /**
- * The steps from one on, in reading order, to the end or to a step that is asked for.
+ * The steps from `first` on, in reading order, to the end or to a given step.
  * @param {boolean} reverse
  * @param {number} T
  * @param {number} first
@@ -151,7 +151,7 @@ export function stateAt({ tracks }, k, quantity, t) {
 }
 
 /**
- * What a layer reads: the hidden states of the one below side by side.
+ * A layer's input: the hidden states of the layer below, concatenated.
  * @param {Subject} subject
  * @param {Changed} changed
  * @param {number} layer

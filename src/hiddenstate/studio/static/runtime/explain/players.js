@@ -1,4 +1,4 @@
-// What is there or replaced in an input: steps, or spans of steps; and the target of rows in which some are replaced.
+// Players: the steps, or spans of steps, that can be replaced; and the target of rows in which some are.
 
 import { inputPart, repeated, stepRows } from "studio/runtime/explain/rows.js";
 import { readingOrder } from "studio/runtime/explain/target.js";
@@ -10,16 +10,16 @@ import { readingOrder } from "studio/runtime/explain/target.js";
 /** @typedef {{start: number, stop: number}} Player steps start .. stop-1 */
 
 /**
- * P players, and what the first layer makes of each step as it is, and of the baseline in its place.
+ * P players, and the first layer's input part for each step and for the baseline that replaces it.
  * @typedef {object} Players
  * @property {Subject} subject
- * @property {readonly Player[]} every in the order of time
- * @property {Int32Array} owner [T] the player that each step belongs to; -1: the step stays as it is
+ * @property {readonly Player[]} every in time order
+ * @property {Int32Array} owner [T] the player of each step; -1: the step is never replaced
  * @property {Float64Array[]} real of each track of the first layer [T, 4H]
  * @property {Float64Array[]} base of each track of the first layer [4H]
  */
 
-/** @typedef {(r: number, player: number) => boolean} Present whether a player is there in a row */
+/** @typedef {(r: number, player: number) => boolean} Present whether a player is present in a row */
 
 /**
  * @param {Subject} subject
@@ -40,7 +40,7 @@ export function playersOf(subject, every) {
 }
 
 /**
- * What the first layer gets from the inputs of a step, in rows where some players are replaced.
+ * The first layer's input part at a step, in rows where some players are replaced.
  * @param {Players} players
  * @param {number} k the track of the first layer
  * @param {number} t
@@ -57,7 +57,7 @@ export function inputsOf({ owner, real, base }, k, t, R, present) {
 }
 
 /**
- * Whether the LSTM reads one way, so that rows that begin alike can share their first steps.
+ * Whether the LSTM only reads forward, so that rows with a common beginning can share its steps.
  * @param {Subject} subject
  */
 export function readsOneWay({ cells }) {
@@ -84,7 +84,7 @@ export function* wholeRows(players, target, R, present) {
     for (const [d, { cell, k }] of mine.entries()) {
       let state = repeated(initial[k], R);
       const { reverse } = cell.info;
-      const until = layer < last ? (reverse ? 0 : T - 1) : target.t; // what is read after it changes nothing
+      const until = layer < last ? (reverse ? 0 : T - 1) : target.t; // later steps change nothing
       for (const t of readingOrder(reverse, T, until)) {
         const xg = layer === 0 ? inputsOf(players, d, t, R, present) : inputPart(cell, below[t], R);
         state = stepRows(cell, xg, state, R);
@@ -110,7 +110,7 @@ export function targetsOf(target, outputs, R) {
 
 /**
  * @param {Float32Array} h [R, P]
- * @param {Float32Array} out [R, W] written, from column `at` on
+ * @param {Float32Array} out [R, W] output, from column `at` on
  * @param {number} R
  * @param {number} at
  */
@@ -120,7 +120,7 @@ function putBeside(h, out, R, at) {
 }
 
 /**
- * One step of all layers of an LSTM that reads one way.
+ * One step of all layers of an LSTM that only reads forward.
  * @param {Players} players
  * @param {Rows[]} states of each layer
  * @param {number} t

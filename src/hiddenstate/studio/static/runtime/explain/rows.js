@@ -1,5 +1,5 @@
-// Many rows of one LSTM at once, a step at a time: the same numbers as runtime/cell.js, each weight read once for four
-// rows. What is long is a generator: it yields the row-steps done, so that whoever runs it can rest, or stop.
+// Many rows of one LSTM at once, a step at a time: the same numbers as runtime/cell.js, with each weight read once for
+// four rows. Long computations are generators that yield the row-steps done, so that the caller can pause or stop.
 
 import { concatenated } from "studio/runtime/arrays.js";
 import { affine } from "studio/runtime/linear.js";
@@ -9,7 +9,7 @@ import { affine } from "studio/runtime/linear.js";
 /** @typedef {{h: Float32Array, c: Float32Array}} Rows states [R, P] and [R, H] */
 
 /**
- * The pre-activations' part that comes from inputs, biases of the input included.
+ * The part of the pre-activations that comes from the inputs, including the input biases.
  * @param {Cell} cell
  * @param {Float32Array} x [R, C]
  * @param {number} R
@@ -48,7 +48,7 @@ export function stepRows(cell, xg, before, R) {
 }
 
 /**
- * The hidden states of o·tanh(c), which a projection makes fewer.
+ * The hidden states from o·tanh(c), by the projection if there is one.
  * @param {Cell} cell
  * @param {Float64Array} m [R, H]
  * @param {number} R
@@ -69,7 +69,7 @@ function sigmoid(pre) {
 /**
  * @param {Rows} row of one row
  * @param {number} R
- * @returns {Rows} R times the same
+ * @returns {Rows} the row repeated R times
  */
 export function repeated(row, R) {
   return { h: tiled(row.h, R), c: tiled(row.c, R) };

@@ -1,4 +1,4 @@
-// Exact Shapley values: the mean of what a player adds, over all orders in which players come in.
+// Exact Shapley values: a player's mean contribution over all orders in which players can be added.
 
 import { readsOneWay, stepAll, targetsOf, wholeRows } from "studio/runtime/explain/players.js";
 import { joinedRows, repeated, someRows } from "studio/runtime/explain/rows.js";
@@ -12,7 +12,7 @@ import { joinedRows, repeated, someRows } from "studio/runtime/explain/rows.js";
  * @property {Float64Array} parts [P]
  * @property {number} whole the target with all players
  * @property {number} none with none
- * @property {number} residual whole - none - Σ parts: what rounding leaves
+ * @property {number} residual whole - none - Σ parts: the rounding error
  */
 
 export const MOST_PLAYERS = 10;
@@ -33,7 +33,7 @@ export function* shapley(players, target) {
 /**
  * @param {Players} players
  * @param {Target} target
- * @returns {number} the row-steps that there will be
+ * @returns {number} the total number of row-steps
  */
 export function shapleyCost(players, target) {
   const { subject, every } = players;
@@ -47,7 +47,7 @@ export function shapleyCost(players, target) {
 }
 
 /**
- * @param {Float64Array} f the target of every mask [2^P]: bit p says whether player p is there
+ * @param {Float64Array} f the target for every mask [2^P]: bit p is set if player p is present
  * @returns {Float64Array} [P]
  */
 export function shapleyParts(f) {
@@ -63,7 +63,7 @@ export function shapleyParts(f) {
 
 /**
  * @param {number} P
- * @returns {number[]} 1 / (P · (P-1 over k)) for k of the others there
+ * @returns {number[]} 1 / (P · (P-1 over k)) if k of the others are present
  */
 function weightsOf(P) {
   const weights = [];
@@ -82,7 +82,7 @@ function bits(mask) {
 }
 
 /**
- * Mask by mask, some at once.
+ * Mask by mask, several at once.
  * @param {Players} players
  * @param {Target} target
  * @returns {Generator<number, Float64Array, void>}
@@ -98,7 +98,7 @@ function* oneByOne(players, target) {
 }
 
 /**
- * Masks that begin alike share their steps, as hiddenstate.explain.attribution.prefix_tree has it.
+ * Masks with a common prefix share its steps, as in hiddenstate.explain.attribution.prefix_tree.
  * @param {Players} players
  * @param {Target} target
  * @returns {Generator<number, Float64Array, void>}
@@ -109,10 +109,10 @@ function* byTree(players, target) {
   const begin = players.subject.initial.map((state) => repeated(state, 1));
   yield* grow({ players, target, segments, values }, 0, begin, [0]);
   const seen = segments.reduce((mask, { player }) => (player < 0 ? mask : mask | (1 << player)), 0);
-  return values.map((_, mask) => values[mask & seen]); // who comes later changes nothing
+  return values.map((_, mask) => values[mask & seen]); // later players change nothing
 }
 
-/** @typedef {{start: number, stop: number, player: number}} Segment steps of one player, or of none (-1) */
+/** @typedef {{start: number, stop: number, player: number}} Segment steps of one player, or of no player (-1) */
 /** @typedef {{players: Players, target: Target, segments: Segment[], values: Float64Array}} Tree */
 
 /**
@@ -132,7 +132,7 @@ function segmentsOf({ owner }, t) {
 }
 
 /**
- * Runs a segment and all behind it, for rows that begin with these states: depth first, some rows at once.
+ * Runs a segment and all later ones, for rows that start from these states: depth first, several rows at once.
  * @param {Tree} tree
  * @param {number} level
  * @param {Rows[]} states of each layer

@@ -1,4 +1,4 @@
-// Subjects: what is explained, of a run of a model; baselines; and readers of linear layers with a softmax behind.
+// Subjects of an explanation: a model's run; baselines; and readers: linear layers followed by a softmax.
 
 import { refuse } from "studio/runtime/common.js";
 import { logSumExp } from "studio/runtime/softmax.js";
@@ -9,7 +9,7 @@ import { logSumExp } from "studio/runtime/softmax.js";
 /** @typedef {import("studio/runtime/lstm.js").Lstm} Lstm */
 
 /**
- * @typedef {object} Around what stands around the LSTM
+ * @typedef {object} Around the parts of the model around the LSTM
  * @property {number} [lead]
  * @property {string[]} [before] the tokens of those steps
  * @property {Reader[]} readers
@@ -20,7 +20,7 @@ import { logSumExp } from "studio/runtime/softmax.js";
 /**
  * @param {Run} run without edits
  * @param {Lstm} lstm
- * @param {Subject["tracks"]} tracks what it did
+ * @param {Subject["tracks"]} tracks its values
  * @param {Around} around
  * @returns {Subject}
  */
@@ -35,7 +35,7 @@ export function subjectOf(run, lstm, tracks, { lead = 0, before = [], readers, b
 }
 
 /**
- * The subject of a run of which only what it did is known.
+ * The subject of a recorded run, without weights.
  * @param {Run} run
  * @returns {Subject}
  */
@@ -51,7 +51,7 @@ export function recordedSubject(run) {
 /**
  * @template T
  * @param {() => T} make
- * @returns {() => T} makes it when it is first asked for
+ * @returns {() => T} computes it on first use
  */
 function once(make) {
   /** @type {{value: T} | null} */
@@ -60,12 +60,12 @@ function once(make) {
 }
 
 /**
- * The reader of a linear layer, or of some rows of one, whose logits are the scores of a softmax.
+ * The reader for a linear layer, or some of its rows, whose logits go through a softmax.
  * @param {string} name
  * @param {string[]} labels K of them
  * @param {Float32Array} weight [K, F]
  * @param {Float32Array} bias [K]
- * @param {number | null} temperature that logits are divided by; null where probabilities are not made of one step
+ * @param {number | null} temperature divides the logits; null if probabilities do not depend on a single step
  * @returns {Reader}
  */
 export function linearReader(name, labels, weight, bias, temperature) {
@@ -93,7 +93,7 @@ function dotted(weights, values) {
 }
 
 /**
- * The mean of vectors, each as often as its count says.
+ * The mean of vectors, weighted by their counts.
  * @param {readonly number[]} counts [V]
  * @param {(ids: number[]) => Float32Array} embed [n, E]
  * @returns {Float32Array} [E]

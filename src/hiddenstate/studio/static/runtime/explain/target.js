@@ -1,4 +1,4 @@
-// What is explained: one number of a run, a logit or a log-probability at a step, or a unit of a hidden state.
+// Targets: the number to explain, a logit or log-probability at a step, or a unit of a hidden state.
 
 /** @typedef {import("studio/types.js").Readout} Readout */
 /** @typedef {import("studio/types.js").Reader} Reader */
@@ -6,8 +6,8 @@
 
 /**
  * @typedef {object} Target
- * @property {number} t the step that it looks at
- * @property {Readout | null} readout the target as a sum over the outputs of step t; null of a log-probability
+ * @property {number} t its step
+ * @property {Readout | null} readout the target as a linear function of the outputs of step t; null for a log-probability
  * @property {(out: Float32Array) => number} of from outputs [D*P] of step t
  */
 
@@ -16,7 +16,7 @@
  * @param {Reader} reader
  * @param {number} label
  * @param {number} t
- * @returns {Target | null} null where the label has none
+ * @returns {Target | null} null if the label has none
  */
 export function logitTarget(reader, label, t) {
   const readout = reader.logit(label);
@@ -28,14 +28,14 @@ export function logitTarget(reader, label, t) {
  * @param {Reader} reader
  * @param {number} label
  * @param {number} t
- * @returns {Target | null} null where there is none of one step
+ * @returns {Target | null} null if it does not depend on a single step
  */
 export function probabilityTarget({ logProbability }, label, t) {
   return logProbability === null ? null : { t, readout: null, of: (out) => logProbability(out, label) };
 }
 
 /**
- * A unit of the outputs, which are the hidden states of the last layer, both directions side by side.
+ * A unit of the outputs: the hidden states of the last layer, with both directions concatenated.
  * @param {Subject} subject
  * @param {number} unit
  * @param {number} t
@@ -59,7 +59,7 @@ function readoutTarget(readout, t) {
 }
 
 /**
- * The outputs of a step in the run as it is.
+ * The outputs of a step in the original run.
  * @param {Subject} subject
  * @param {number} t
  * @returns {Float32Array} [D*P]
@@ -90,7 +90,7 @@ function outputSize({ tracks }) {
 }
 
 /**
- * The steps that a direction reads until step t, in its order.
+ * The steps that a direction reads up to step t, in reading order.
  * @param {boolean} reverse
  * @param {number} T
  * @param {number} t
