@@ -191,7 +191,13 @@ def test_each_condition_is_asked_once(name: str, monkeypatch: pytest.MonkeyPatch
 
 def test_nothing_is_cast_to_ask_for_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
     casts: list[Any] = []
-    monkeypatch.setattr(autocast, "cast", lambda call, cast=autocast.cast: casts.append(call) or cast(call))
+    cast = autocast.cast
+
+    def counted(call: Any) -> Any:
+        casts.append(call)
+        return cast(call)
+
+    monkeypatch.setattr(autocast, "cast", counted)
     lstm, x = hs.LSTM(4, 3), torch.randn(5, 2, 4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert lstm.path(x).name == "native bfloat16"
