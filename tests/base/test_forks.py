@@ -77,12 +77,12 @@ import torch._dynamo.eval_frame
 import hiddenstate as hs
 from hiddenstate.base import forks
 from hiddenstate.explain.dynamics.thread_pool import side_by_side
-from hiddenstate.studio.audience import Audience, Looker
+from hiddenstate.studio.audience import Audience, Subscriber
 from hiddenstate.studio.messages import ViewMessage
 from torch import nn
 
 torch.set_num_threads(1)
-audience, looker = Audience(), Looker(lambda: None)
+audience, looker = Audience(), Subscriber(lambda: None)
 lstm, theirs, x = hs.LSTM(4, 3), nn.LSTM(4, 3), torch.zeros(5, 2, 4)
 
 def everything():

@@ -4,6 +4,25 @@
 - `weights_file.py`: weights in safetensors, checked on reading
 """
 
-from hiddenstate.models.folder.model_folder import load, load_any, load_language_model, save, shipped
+from typing import TYPE_CHECKING
 
-__all__ = ["load", "load_any", "load_language_model", "save", "shipped"]
+from hiddenstate.base.later import on_first_use
+
+if TYPE_CHECKING:
+    from hiddenstate.models.folder.model_folder import load as load
+    from hiddenstate.models.folder.model_folder import load_any as load_any
+    from hiddenstate.models.folder.model_folder import load_language_model as load_language_model
+    from hiddenstate.models.folder.model_folder import save as save
+    from hiddenstate.models.folder.model_folder import shipped as shipped
+
+# On first use, because settings are read without torch.
+__getattr__ = on_first_use(
+    __name__,
+    {
+        "load": "model_folder",
+        "load_any": "model_folder",
+        "load_language_model": "model_folder",
+        "save": "model_folder",
+        "shipped": "model_folder",
+    },
+)

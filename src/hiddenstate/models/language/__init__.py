@@ -6,10 +6,31 @@
 - `perplexity.py`: the mean surprise and perplexity of a text
 """
 
-from hiddenstate.models.language.config import LanguageConfig
-from hiddenstate.models.language.generation import Sampling
-from hiddenstate.models.language.language_model import LanguageModel
-from hiddenstate.models.language.perplexity import Tally, measure
-from hiddenstate.models.language.scoring import Dynamic, Scored, score
+from typing import TYPE_CHECKING
 
-__all__ = ["Dynamic", "LanguageConfig", "LanguageModel", "Sampling", "Scored", "Tally", "measure", "score"]
+from hiddenstate.base.later import on_first_use
+
+if TYPE_CHECKING:
+    from hiddenstate.models.language.config import LanguageConfig as LanguageConfig
+    from hiddenstate.models.language.generation import Sampling as Sampling
+    from hiddenstate.models.language.language_model import LanguageModel as LanguageModel
+    from hiddenstate.models.language.perplexity import Tally as Tally
+    from hiddenstate.models.language.perplexity import measure as measure
+    from hiddenstate.models.language.scoring import Dynamic as Dynamic
+    from hiddenstate.models.language.scoring import Scored as Scored
+    from hiddenstate.models.language.scoring import score as score
+
+# On first use, because settings are read without torch.
+__getattr__ = on_first_use(
+    __name__,
+    {
+        "Dynamic": "scoring",
+        "LanguageConfig": "config",
+        "LanguageModel": "language_model",
+        "Sampling": "generation",
+        "Scored": "scoring",
+        "Tally": "perplexity",
+        "measure": "perplexity",
+        "score": "scoring",
+    },
+)

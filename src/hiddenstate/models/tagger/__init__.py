@@ -10,9 +10,29 @@
 - `evaluation/`: how well it tags
 """
 
-from hiddenstate.models.tagger.config import TaggerConfig
-from hiddenstate.models.tagger.context_vectors import ContextualVectors
-from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.models.tagger.tagging import Guess, Reading, Tagging, Tags
+from typing import TYPE_CHECKING
 
-__all__ = ["ContextualVectors", "Guess", "Reading", "Tagger", "TaggerConfig", "Tagging", "Tags"]
+from hiddenstate.base.later import on_first_use
+
+if TYPE_CHECKING:
+    from hiddenstate.models.tagger.config import TaggerConfig as TaggerConfig
+    from hiddenstate.models.tagger.context_vectors import ContextualVectors as ContextualVectors
+    from hiddenstate.models.tagger.tagger import Tagger as Tagger
+    from hiddenstate.models.tagger.tagging import Guess as Guess
+    from hiddenstate.models.tagger.tagging import Reading as Reading
+    from hiddenstate.models.tagger.tagging import Tagging as Tagging
+    from hiddenstate.models.tagger.tagging import Tags as Tags
+
+# On first use, because settings are read without torch.
+__getattr__ = on_first_use(
+    __name__,
+    {
+        "ContextualVectors": "context_vectors",
+        "Guess": "tagging",
+        "Reading": "tagging",
+        "Tagger": "tagger",
+        "TaggerConfig": "config",
+        "Tagging": "tagging",
+        "Tags": "tagging",
+    },
+)

@@ -5,24 +5,31 @@
 - `report_plot.py`: pictures of both
 """
 
-from hiddenstate.models.tagger.evaluation.accuracy import (
-    Accuracy,
-    Report,
-    TagAccuracy,
-    evaluate,
-    fitted_temperatures,
-    words_of,
-)
-from hiddenstate.models.tagger.evaluation.calibration import Calibration
-from hiddenstate.models.tagger.evaluation.report_plot import plot_reports
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Accuracy",
-    "Calibration",
-    "Report",
-    "TagAccuracy",
-    "evaluate",
-    "fitted_temperatures",
-    "plot_reports",
-    "words_of",
-]
+from hiddenstate.base.later import on_first_use
+
+if TYPE_CHECKING:
+    from hiddenstate.models.tagger.evaluation.accuracy import Accuracy as Accuracy
+    from hiddenstate.models.tagger.evaluation.accuracy import Report as Report
+    from hiddenstate.models.tagger.evaluation.accuracy import TagAccuracy as TagAccuracy
+    from hiddenstate.models.tagger.evaluation.accuracy import evaluate as evaluate
+    from hiddenstate.models.tagger.evaluation.accuracy import fitted_temperatures as fitted_temperatures
+    from hiddenstate.models.tagger.evaluation.accuracy import words_of as words_of
+    from hiddenstate.models.tagger.evaluation.calibration import Calibration as Calibration
+    from hiddenstate.models.tagger.evaluation.report_plot import plot_reports as plot_reports
+
+# On first use, because settings are read without torch.
+__getattr__ = on_first_use(
+    __name__,
+    {
+        "Accuracy": "accuracy",
+        "Calibration": "calibration",
+        "Report": "accuracy",
+        "TagAccuracy": "accuracy",
+        "evaluate": "accuracy",
+        "fitted_temperatures": "accuracy",
+        "plot_reports": "report_plot",
+        "words_of": "accuracy",
+    },
+)
