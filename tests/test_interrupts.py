@@ -214,6 +214,7 @@ def release(error: BaseException | None) -> None:
         error.__traceback__, error = None, error.__context__
 
 
+@pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
 def test_ctrl_c_in_a_loop_of_blocks_leaves_nothing_in_force() -> None:
     """Signals as they come: they strike inside a line too, where no tracing reaches."""
     work = [edited, edited_in_a_model, on_the_reference, on_constant_weights, accelerated]
@@ -241,6 +242,7 @@ def test_ctrl_c_in_a_loop_of_blocks_leaves_nothing_in_force() -> None:
     assert len(kept) > 0.9 * SIGNALS
 
 
+@pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupt_from_another_thread_leaves_nothing_in_force() -> None:
     kept = []
     for k in range(100):

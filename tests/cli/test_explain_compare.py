@@ -31,5 +31,5 @@ def test_two_models() -> None:
 
 
 def test_explain_compare_fails() -> None:
-    with pytest.raises(ArgumentError, match="compared with"):
+    with pytest.raises(ArgumentError, match="nothing to compare with"):
         run("I can fish")

@@ -141,11 +141,11 @@ def test_ctrl_c_ends_a_command_without_a_word() -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("read - <&-", "standard input is closed"),
-        ("tag - <&-", "standard input is closed"),
-        ("score - <&-", "standard input is closed"),
-        ("generate --prompt - <&-", "standard input is closed"),
-        ("explain ledger - <&-", "standard input is closed"),
+        ("read - <&-", "can't read from -: standard input is closed"),
+        ("tag - <&-", "can't read from -: standard input is closed"),
+        ("score - <&-", "can't read from -: standard input is closed"),
+        ("generate --prompt - <&-", "can't read from -: standard input is closed"),
+        ("explain ledger - <&-", "can't read from -: standard input is closed"),
         ("version >&-", "standard output is closed"),
         ("structure tagger-en >&-", "standard output is closed"),
     ],

@@ -243,7 +243,9 @@ def test_unrolled_over_the_words(studio: Shown) -> None:
     assert panel.locator(".st-word").all_text_contents() == WORDS
     for words in ("input[3] 1×240", "c_n[3]", "h0[2]", "1×256", "out[0]"):
         expect(panel.locator("svg.st-unrolled")).to_contain_text(words)
-    expect(panel).to_contain_text("out[t] is l1.h beside l1r.h: out[-1] begins with h_n[2], out[0] ends with h_n[3].")
+    expect(panel).to_contain_text(
+        "out[t] is l1.h followed by l1r.h: out[-1] begins with h_n[2], out[0] ends with h_n[3]."
+    )
     expect(panel.locator(".is-chosen")).to_have_attribute("aria-label", "l1 at step 2 “a”: open in the microscope")
     studio.page.keyboard.press("ArrowRight")
     expect(panel.locator(".is-chosen")).to_have_attribute("aria-label", "l1 at step 3 “field”: open in the microscope")

@@ -217,7 +217,7 @@ _INT8 = _why_not_auto, int8_path.why_not, native_path.why_not_whole, int8_path.w
 
 # In the order in which they are tried.
 PATHS = (
-    Path("onnx", "ONNX's own operator, while torch.onnx.export looks on", (_why_not_onnx,), _run_exporter, False),
+    Path("onnx", "ONNX's own operator, during torch.onnx.export", (_why_not_onnx,), _run_exporter, False),
     Path(
         "operator",
         "one operator in the graph of torch.compile or torch.export",
@@ -234,7 +234,7 @@ PATHS = (
     ),
     Path(
         "int8",
-        "one native call for all layers and directions, on weights of 8 bits",
+        "one native call for all layers and directions, on int8 weights",
         _INT8,
         _run_int8,
         reads_int8=True,
@@ -248,7 +248,7 @@ PATHS = (
     Path("native by layer", "each layer natively, or through the reference", _NATIVE, _run_by_layer),
     Path(
         "native bfloat16",
-        "as the two above, under autocast to bfloat16",
+        "like the two above, under autocast to bfloat16",
         (_why_not_auto, _why_not_autocast),
         _run_autocast,
     ),

@@ -120,7 +120,7 @@ def test_failed_rename_leaves_the_old_model(model: Path, monkeypatch: pytest.Mon
 
 def test_killed_between_renames_says_where_the_old_model_is(model: Path) -> None:
     model.rename(model.with_name(".model.0123.previous"))
-    with pytest.raises(FileFormatError, match=r"\.model\.0123\.previous beside it .*rename it"):
+    with pytest.raises(FileFormatError, match=r"\.model\.0123\.previous next to it .*rename it"):
         load(model)
 
 

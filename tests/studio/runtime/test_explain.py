@@ -342,5 +342,5 @@ def test_what_cannot_be_explained_fails(runtime: Runtime) -> None:
     whole = bundle_of(make_language_model())
     head = {**whole.head, "vocabulary": {**whole.head["vocabulary"], "counts": [1]}}
     runtime.load_raw(json.dumps(head).encode(), whole.weights)
-    with runtime.refuses("no count of each token"):
+    with runtime.refuses("the model's vocabulary has no token counts"):
         runtime.ask("model.subject(model.run(['a'])).baseline()")
