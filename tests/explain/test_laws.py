@@ -52,7 +52,8 @@ def test_parts_add_up(drawn: tuple[Subject, int, TargetLike]) -> None:
     for name in tracks_of(subject.lstm):
         ledger = hs.explain.ledger(subject, place=f"{name}.c", row=row)
         sizes = ledger.parts.abs().sum(0) + ledger.initial.abs()
-        assert bool(((ledger.parts.sum(0) + ledger.initial - ledger.value).abs() <= law * sizes).all())
+        underflow = one.T * torch.finfo(one.x.dtype).tiny  # the run rounds smaller states to zero
+        assert bool(((ledger.parts.sum(0) + ledger.initial - ledger.value).abs() <= law * sizes + underflow).all())
     frozen = hs.explain.attribute(subject, of=of, method="frozen", row=row)
     parts = frozen_parts(one, trace, target.linear("a test"))
     size = parts.x.abs().sum() + sum(b.abs().sum() for b in parts.biases.values()) + parts.initial.abs().sum()
