@@ -27,7 +27,7 @@ def run(cell: Any, xs: Tensor, h: Tensor | None) -> tuple[list[Tensor], list[Ten
     for x in xs:
         h = cell(x, h)
         states.append(h)
-    weighed = sum((k + 1) * state.square().sum() for k, state in enumerate(states))
+    weighed = torch.stack([(k + 1) * state.square().sum() for k, state in enumerate(states)]).sum()
     wanted = [xs, *([] if begin is None else [begin]), *cell.parameters()]
     return [state.detach() for state in states], list(torch.autograd.grad(weighed, wanted))
 
@@ -64,10 +64,10 @@ class Loop(nn.Module):
         self.cell = cell
 
     def forward(self, xs: Tensor) -> Tensor:
-        h = None
+        h: Any = None
         for x in xs:
             h = self.cell(x, h)
-        assert h is not None
+        assert isinstance(h, Tensor)
         return h
 
 
@@ -77,7 +77,7 @@ def test_the_steps_of_a_loop_are_one_trace_and_can_be_edited() -> None:
         model, xs = Loop(cell), torch.randn(4, 2, 3)
         trace = hs.trace(model, xs, pre=True)["cell"]
         assert (trace.cell, trace.length) == (kind, 4)
-        layer = hs.GRU(3, 5) if kind == "GRU" else hs.RNN(3, 5, **options)
+        layer: Any = hs.GRU(3, 5) if kind == "GRU" else hs.RNN(3, 5, nonlinearity=cell.nonlinearity)
         layer.load_state_dict({f"{name}_l0": value for name, value in cell.state_dict().items()})
         whole = layer.trace(xs, pre=True)
         assert trace.names == whole.names

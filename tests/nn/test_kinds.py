@@ -277,7 +277,7 @@ def test_the_structure_says_every_weight_by_gate() -> None:
     gru = hs.GRU(3, 5, 2)
     structure = gru.structure()
     assert structure.count == sum(p.numel() for p in gru.parameters())
-    assert torch.equal(gru.weight("l1.W_hn"), gru.weight_hh_l1[10:])
+    assert torch.equal(gru.weight("l1.W_hn"), gru.get_parameter("weight_hh_l1")[10:])
     assert structure["l0.b_hn"].equation == "n = tanh(W_in·x + b_in + r∘(W_hn·h_prev + b_hn))"
     assert "GRU 3 → 5: 2 layers" in str(structure)
     assert "c0, c_n" not in str(structure)
@@ -349,6 +349,7 @@ def test_wrong_arguments_are_refused_as_torch_refuses_them() -> None:
                 layer(*given)
         with pytest.raises(ArgumentTypeError, match="only an LSTM has a cell state"):
             layer(x, (torch.zeros(1, 2, 5), torch.zeros(1, 2, 5)))
+    bad: Any
     for bad in ("sigmoid", None):
         with pytest.raises(ArgumentError, match="Select from 'tanh' or 'relu'"):
             hs.RNN(3, 5, nonlinearity=bad)
@@ -374,4 +375,5 @@ def test_compiled_and_exported_layers_are_torchs(kind: str) -> None:
     with torch.no_grad():
         torch.testing.assert_close(torch.compile(layer, backend="eager")(x)[0], want)
         torch.testing.assert_close(torch.export.export(layer, (x,)).module()(x)[0], want)
-        torch.testing.assert_close(torch.jit.trace(layer, (x,))(x)[0], want)
+        traced: Any = torch.jit.trace(layer, (x,))  # type: ignore[no-untyped-call]
+        torch.testing.assert_close(traced(x)[0], want)

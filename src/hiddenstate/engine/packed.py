@@ -44,7 +44,9 @@ class PackedLSTM:
 
     def run(self, x: Tensor, state: Sequence[Tensor]) -> Tensor:
         """Read ``x [T, N, C]``, update the states ``[L, N, H]`` in place, and return ``out [T, N, H]``."""
-        return native.forward(Call(self._sizes, (), native.contiguous(x), *state, packed_steps=self.packed)).out
+        h, *more = state
+        c = more[0] if more else None
+        return native.forward(Call(self._sizes, (), native.contiguous(x), h, c, packed_steps=self.packed)).out
 
     def quick(self, state: Sequence[Tensor]) -> "FastStep":
         """Make the quick step, which updates these states in place."""

@@ -49,9 +49,10 @@ _WEIGHTS = dict.fromkeys(PARAMETER_STEMS[:4]).keys()  # ordered, and comparable 
 
 
 S = TypeVar("S")  # a state: a pair of tensors, or one
+M = TypeVar("M", bound=nn.Module)  # torch's class
 
 
-class RecurrentCell(CheckedModule, Traceable, Generic[S]):
+class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
     """One time step of one layer, of any kind of cell. Use `hiddenstate.LSTMCell`, `GRUCell` or `RNNCell`."""
 
     _traces_steps = True
@@ -124,7 +125,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S]):
         if self._steps_natively and not (torch.is_grad_enabled() or scoped.any_open or compiling):
             done = kernels.cell_step(input, hx, self._parameters, (self.input_size, self.hidden_size))
             if done is not None:
-                return done  # type: ignore[no-any-return]
+                return done  # type: ignore[return-value]
         # torch.compile would make a block's edits and recorders part of the compiled code, so this is not compiled.
         if scoped.any_open and compiling:
             return torch.compiler.disable(self._run)(input, hx)  # type: ignore[no-any-return]
@@ -183,9 +184,9 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S]):
         """The sizes of one layer with this cell's weights."""
         return Sizes(self.input_size, self.hidden_size, bias=bool(self.bias), cell=self._kind.name)
 
-    def to_torch(self) -> Any:
+    def to_torch(self) -> M:
         """Return torch's cell with the same options, values, dtype, device and mode."""
-        return rebuild(self, self._torch.kind, self._torch.options)
+        return rebuild(self, self._torch.kind, self._torch.options)  # type: ignore[return-value]
 
     def __prepare_scriptable__(self) -> nn.Module:
         return scriptable(self, self._torch.kind, self._torch.options)
@@ -284,7 +285,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S]):
         return new
 
 
-class LSTMCell(RecurrentCell[State]):
+class LSTMCell(RecurrentCell[State, nn.LSTMCell]):
     """One time step of one layer: same arguments, parameters, initial values and results as `torch.nn.LSTMCell`.
 
     Args:
@@ -324,7 +325,7 @@ class LSTMCell(RecurrentCell[State]):
         return torch.lstm_cell(x, states, w.ih, w.hh, w.b_ih, w.b_hh)
 
 
-class GRUCell(RecurrentCell[Tensor]):
+class GRUCell(RecurrentCell[Tensor, nn.GRUCell]):
     """One time step of one layer: same arguments, parameters, initial values and results as `torch.nn.GRUCell`.
 
     Args:
@@ -360,7 +361,7 @@ class GRUCell(RecurrentCell[Tensor]):
         return (torch.gru_cell(x, states[0], w.ih, w.hh, w.b_ih, w.b_hh),)
 
 
-class RNNCell(RecurrentCell[Tensor]):
+class RNNCell(RecurrentCell[Tensor, nn.RNNCell]):
     """One time step of one layer: same arguments, parameters, initial values and results as `torch.nn.RNNCell`.
 
     Args:

@@ -82,7 +82,7 @@ class Writer(Protocol):
     head: AdaptiveSoftmax | Softmax
 
     @property
-    def lstm(self) -> Recurrent[Any]:
+    def lstm(self) -> Recurrent[Any, Any]:
         """Its recurrent layer."""
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
