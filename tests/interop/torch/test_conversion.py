@@ -401,15 +401,25 @@ def test_models_without_lstms_are_given_back() -> None:
         report = hs.conversion_report(converted)
         assert isinstance(converted, nn.Linear)
         assert (report.converted, report.left) == ((), ())
-        assert str(report) == "Nothing to convert: the model holds no LSTM that is not already of the kind asked for."
+        assert (
+            str(report)
+            == "Nothing to convert: the model holds no LSTM, GRU or RNN that is not already of the kind asked for."
+        )
 
 
-def test_other_recurrent_modules_are_named_and_left() -> None:
-    model = nn.ModuleDict({"a": nn.LSTM(4, 3), "b": nn.GRU(4, 3), "c": nn.RNNCell(4, 3)})
-    report = hs.conversion_report(hs.convert(model, strict=True))
-    assert [(one.paths, one.was) for one in report.others] == [(("b",), "torch.nn.GRU"), (("c",), "torch.nn.RNNCell")]
-    assert "no LSTM; torch goes on computing it" in str(report)
-    assert "Nothing to convert" in str(hs.conversion_report(hs.convert(nn.GRU(4, 3))))
+def test_every_kind_of_recurrent_module_is_converted_and_back() -> None:
+    layers = nn.LSTM(4, 3), nn.GRU(4, 3), nn.RNN(4, 3, nonlinearity="relu")
+    model = nn.ModuleList([*layers, nn.LSTMCell(4, 3), nn.GRUCell(4, 3), nn.RNNCell(4, 3)])
+    ours = hs.convert(model, strict=True)
+    kinds = [hs.LSTM, hs.GRU, hs.RNN, hs.LSTMCell, hs.GRUCell, hs.RNNCell]
+    assert [type(one) for one in ours] == kinds
+    assert ours[2].mode == "RNN_RELU"
+    assert [type(one) for one in hs.convert_back(ours, strict=True)] == [type(one) for one in model]
+    x = torch.randn(5, 2, 4)
+    for one, other in zip(model[:3], ours[:3], strict=True):
+        assert one.weight_ih_l0 is other.weight_ih_l0
+        torch.testing.assert_close(one(x)[0], other(x)[0])
+    torch.testing.assert_close(hs.convert_back(ours)[1](x)[0], model[1](x)[0])
 
 
 def test_a_report_is_that_of_a_conversion() -> None:
