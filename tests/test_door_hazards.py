@@ -66,6 +66,7 @@ KINDS = {
     ),
     "names": (
         *("Sizes.*", "Structure.of", "Structure.to_dicts", "LSTM.structure", "LSTM*.extra_repr", "LSTM.trace_nbytes"),
+        "RNNCell.extra_repr",
         *("Head.index", "Trace.words", "Trace.row_length", "Subject.words", "Subject.row_length", "Subject.step_of"),
         *("Graph.into", "Graph.node", "Moment.*", "conversion_report", "structure_of", "logit", "log_probability"),
         "Verdict",

@@ -103,7 +103,7 @@ def state_dict_weights(layer: Layer) -> dict[str, Tensor]:
 
 def _sizes(layer: Layer) -> Sizes:
     if isinstance(layer, LSTM | nn.LSTM):
-        given = {field.name: getattr(layer, field.name) for field in fields(Sizes)}
+        given = {field.name: getattr(layer, "mode" if field.name == "cell" else field.name) for field in fields(Sizes)}
         return Sizes(**given | {"bias": bool(given["bias"])})  # older versions of torch store it as a number
     return Sizes(layer.input_size, layer.hidden_size, bias=bool(layer.bias))
 
