@@ -6,7 +6,7 @@ autocast, every gradient mode, batch-first input, a layer before the LSTM, and `
 
 import copy
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import product
 from typing import Any, NamedTuple
@@ -59,7 +59,7 @@ CONDITIONS = [
 class Model(nn.Module):
     """A layer, where there is one, an LSTM, and what it gives as plain tensors."""
 
-    def __init__(self, condition: Condition, cell: type[nn.RNNBase] = nn.LSTM) -> None:
+    def __init__(self, condition: Condition, cell: Callable[..., nn.RNNBase] = nn.LSTM) -> None:
         super().__init__()
         options: Any = {"dropout": condition.dropout, "batch_first": condition.batch_first, "bidirectional": True}
         self.before = nn.Identity() if condition.is_first else nn.Linear(C, C)
@@ -132,12 +132,12 @@ def test_a_call_is_torchs(packing: str, by: str) -> None:
 
 @pytest.mark.parametrize("by", ["convert", "accelerate"])
 @pytest.mark.parametrize("cell", [nn.GRU, nn.RNN], ids=lambda cell: cell.__name__)
-def test_a_call_of_another_cell_is_torchs(cell: type[nn.RNNBase], by: str) -> None:
+def test_a_call_of_another_cell_is_torchs(cell: Callable[..., nn.RNNBase], by: str) -> None:
     for condition in random.Random(by).sample(CONDITIONS, 60):
         check(condition, by, cell)
 
 
-def check(condition: Condition, by: str, cell: type[nn.RNNBase]) -> None:
+def check(condition: Condition, by: str, cell: Callable[..., nn.RNNBase]) -> None:
     torch.manual_seed(1)
     model = Model(condition, cell)
     theirs = told(model, condition)

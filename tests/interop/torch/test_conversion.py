@@ -410,16 +410,18 @@ def test_models_without_lstms_are_given_back() -> None:
 def test_every_kind_of_recurrent_module_is_converted_and_back() -> None:
     layers = nn.LSTM(4, 3), nn.GRU(4, 3), nn.RNN(4, 3, nonlinearity="relu")
     model = nn.ModuleList([*layers, nn.LSTMCell(4, 3), nn.GRUCell(4, 3), nn.RNNCell(4, 3)])
-    ours = hs.convert(model, strict=True)
+    ours: Any = hs.convert(model, strict=True)
     kinds = [hs.LSTM, hs.GRU, hs.RNN, hs.LSTMCell, hs.GRUCell, hs.RNNCell]
     assert [type(one) for one in ours] == kinds
     assert ours[2].mode == "RNN_RELU"
-    assert [type(one) for one in hs.convert_back(ours, strict=True)] == [type(one) for one in model]
+    back: Any = hs.convert_back(ours, strict=True)
+    assert [type(one) for one in back] == [type(one) for one in model]
     x = torch.randn(5, 2, 4)
+    one: Any
     for one, other in zip(model[:3], ours[:3], strict=True):
         assert one.weight_ih_l0 is other.weight_ih_l0
         torch.testing.assert_close(one(x)[0], other(x)[0])
-    torch.testing.assert_close(hs.convert_back(ours)[1](x)[0], model[1](x)[0])
+    torch.testing.assert_close(back[1](x)[0], model[1](x)[0])
 
 
 def test_a_report_is_that_of_a_conversion() -> None:

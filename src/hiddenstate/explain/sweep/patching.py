@@ -8,11 +8,11 @@ rows of a place need only one edit.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from hiddenstate.base.validation import State
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.subject.batch_runner import BatchRunner
@@ -140,7 +140,7 @@ class Patcher:
             )
         return edits
 
-    def _state(self, t: int) -> State:
+    def _state(self, t: int) -> Any:
         """The run's state before a step."""
         if t == 0:
             return self.work.subject.initial
