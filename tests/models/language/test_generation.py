@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from hiddenstate.errors import ArgumentError, DeviceError
 from hiddenstate.models.language import generation
-from hiddenstate.models.language.generation import Sampling, generate, keep_likeliest
+from hiddenstate.models.language.generation import generate
+from hiddenstate.models.language.sampling import Sampling, keep_likeliest
 from hiddenstate.models.language.language_model import LanguageModel
 from language_models import KINDS, make
 

@@ -1,0 +1,21 @@
+# The Python module of hiddenstate_runtime, and the modules that it shares with hiddenstate.
+nanobind_add_module(_native NB_STATIC NOMINSIZE native/runtime/python.cpp native/runtime/model.cpp native/runtime/model_file.cpp)
+target_include_directories(_native PRIVATE native)
+target_compile_options(_native PRIVATE ${WARNINGS})
+target_compile_definitions(_native PRIVATE HIDDENSTATE_VERSION="${SKBUILD_PROJECT_VERSION}")
+target_link_libraries(_native PRIVATE scan)
+install(TARGETS _native LIBRARY DESTINATION hiddenstate_runtime)
+
+# Copies, whose imports of one another lead to the copies. They import nothing else of hiddenstate.
+set(SHARED_DIR ${CMAKE_CURRENT_BINARY_DIR}/shared)
+file(WRITE ${SHARED_DIR}/__init__.py "\"\"\"Modules of hiddenstate, copied when this package was built.\"\"\"\n")
+foreach(module errors structure/addresses text/source text/tokenise text/tokens text/vocabulary models/language/sampling)
+    set(from ${CMAKE_CURRENT_SOURCE_DIR}/src/hiddenstate/${module}.py)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${from})
+    get_filename_component(name ${module} NAME)
+    file(READ ${from} text)
+    string(REGEX REPLACE "from hiddenstate\\.([a-z_]+\\.)*([a-z_]+) import" "from hiddenstate_runtime.shared.\\2 import" text "${text}")
+    file(WRITE ${SHARED_DIR}/${name}.py "${text}")
+endforeach()
+install(DIRECTORY ${SHARED_DIR} DESTINATION hiddenstate_runtime)
+install(FILES src/hiddenstate/text/tokenise.json DESTINATION hiddenstate_runtime/shared)
