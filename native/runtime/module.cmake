@@ -1,10 +1,12 @@
 # The Python module of hiddenstate_runtime, and the modules that it shares with hiddenstate.
-nanobind_add_module(_native NB_STATIC NOMINSIZE native/runtime/python.cpp native/runtime/model.cpp native/runtime/model_file.cpp)
-target_include_directories(_native PRIVATE native)
-target_compile_options(_native PRIVATE ${WARNINGS})
-target_compile_definitions(_native PRIVATE HIDDENSTATE_VERSION="${SKBUILD_PROJECT_VERSION}")
-target_link_libraries(_native PRIVATE scan)
-install(TARGETS _native LIBRARY DESTINATION hiddenstate_runtime)
+nanobind_add_module(
+    runtime NB_STATIC NOMINSIZE native/runtime/python.cpp native/runtime/model.cpp native/runtime/model_file.cpp)
+set_target_properties(runtime PROPERTIES OUTPUT_NAME _native LIBRARY_OUTPUT_DIRECTORY runtime EXCLUDE_FROM_ALL ON)
+target_include_directories(runtime PRIVATE native)
+target_compile_options(runtime PRIVATE ${WARNINGS})
+target_compile_definitions(runtime PRIVATE HIDDENSTATE_VERSION="${SKBUILD_PROJECT_VERSION}")
+target_link_libraries(runtime PRIVATE scan)
+install(TARGETS runtime LIBRARY DESTINATION hiddenstate_runtime COMPONENT runtime OPTIONAL)
 
 # Copies, whose imports of one another lead to the copies. They import nothing else of hiddenstate.
 set(SHARED_DIR ${CMAKE_CURRENT_BINARY_DIR}/shared)
@@ -17,5 +19,5 @@ foreach(module errors structure/addresses text/source text/tokenise text/tokens 
     string(REGEX REPLACE "from hiddenstate\\.([a-z_]+\\.)*([a-z_]+) import" "from hiddenstate_runtime.shared.\\2 import" text "${text}")
     file(WRITE ${SHARED_DIR}/${name}.py "${text}")
 endforeach()
-install(DIRECTORY ${SHARED_DIR} DESTINATION hiddenstate_runtime)
-install(FILES src/hiddenstate/text/tokenise.json DESTINATION hiddenstate_runtime/shared)
+install(DIRECTORY ${SHARED_DIR} DESTINATION hiddenstate_runtime COMPONENT runtime)
+install(FILES src/hiddenstate/text/tokenise.json DESTINATION hiddenstate_runtime/shared COMPONENT runtime)

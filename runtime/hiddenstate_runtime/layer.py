@@ -204,6 +204,6 @@ def as_lengths(lengths: ArrayLike, T: int, N: int) -> NDArray[np.int64]:
     given = np.asarray(lengths)
     if given.shape != (N,) or given.dtype.kind not in "iu":
         raise ShapeError(f"lengths must be {N} integers, got {given.dtype} of shape {list(given.shape)}")
-    if N and not (0 <= given.min() and given.max() <= T):
+    if N and not (given.min() >= 0 and given.max() <= T):
         raise ArgumentError(f"each length must be from 0 to {T}, the number of time steps, got {given.tolist()}")
     return np.ascontiguousarray(given, dtype=np.int64)

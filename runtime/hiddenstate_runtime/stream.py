@@ -110,16 +110,22 @@ class Stream:
         self._native.reset(None if rows is None else self._chosen(rows))
 
     def join(self) -> int:
-        """Begin a new sequence at zero, in a row that has left or in a new one, and return its row."""
-        if self._free:
-            row = self._free.pop(0)
-        else:
-            row, before = self._rows, self.state
-            self._native = _native.Steps(self.layer.native, self._rows + 1)
-            self._rows += 1
-            self.state = tuple(np.concatenate([part, np.zeros_like(part[:, :1])], axis=1) for part in before)  # type: ignore[assignment]
+        """Begin a new sequence at zero, in a row that is not in use, and return its row.
+
+        If all rows are in use, the stream gets twice as many: a step of all rows then has that many.
+        """
+        if not self._free:
+            self._widen(2 * self._rows)
+        row = self._free.pop(0)
         self._native.reset(np.array([row], dtype=np.int64))
         return row
+
+    def _widen(self, rows: int) -> None:
+        before, first = self.state, self._rows
+        native: Any = _native.Steps(self.layer.native, rows)
+        room = [np.zeros((len(part), rows - first, part.shape[2]), np.float32) for part in before]
+        native.write_state(*(np.concatenate(pair, axis=1) for pair in zip(before, room, strict=True)))
+        self._native, self._rows, self._free = native, rows, list(range(first, rows))
 
     def leave(self, rows: Sequence[int]) -> None:
         """End the sequences of rows; `join` gives them to new ones."""
