@@ -7,7 +7,8 @@ The file is safetensors. Its metadata, all of them strings, say what the tensors
 ``kind``     ``layer``, ``tagger`` or ``language-model``
 for a layer  ``cell`` (``LSTM``), ``gates`` (``i f g o``: the order in which gates are stacked), and its sizes by the
              names of torch's arguments, as decimal numbers; booleans are ``0`` or ``1``
-for a model  ``config`` and ``vocabulary``, as JSON: those of a model folder
+for a model  ``config`` and ``vocabulary``, as JSON: those of a model folder; for a tagger ``tokeniser``, the
+             patterns of ``text/tokenise.json``
 ===========  ==========================================================================================================
 
 Tensors have the names of the ``state_dict``. A layer's are float32 or bfloat16, or int8 with their scales under
@@ -29,6 +30,7 @@ from hiddenstate.errors import DtypeError, FileFormatError
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.parameters import parameter_names
 from hiddenstate.structure.sizes import Sizes
+from hiddenstate.text.tokenise import PATTERN
 
 FORMAT = "hiddenstate.model/1"
 SUFFIX = ".safetensors"
@@ -76,7 +78,7 @@ def write_model(
     Raises:
         FileWriteError: the file cannot be written.
     """
-    described = {"config": config, "vocabulary": vocabulary}
+    described = {"config": config, "vocabulary": vocabulary, **({"tokeniser": PATTERN} if kind == "tagger" else {})}
     as_text = {name: json.dumps(data, ensure_ascii=False) for name, data in described.items()}
     write_tensors(os.fspath(path), FORMAT, tensors, {"kind": kind, **as_text})
 
