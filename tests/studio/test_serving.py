@@ -28,11 +28,11 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, MissingDependencyError
-from hiddenstate.studio import serving
-from hiddenstate.studio.bundle import Bundle
-from hiddenstate.studio.server import Site
-from hiddenstate.studio.serving import Running, is_local, page_url, serve
-from hiddenstate.studio.sockets import MOST_PAGES
+from hiddenstate.studio.bundles.bundle import Bundle
+from hiddenstate.studio.server import serving
+from hiddenstate.studio.server.serving import Running, is_local, page_url, serve
+from hiddenstate.studio.server.site import Site
+from hiddenstate.studio.server.sockets import MOST_PAGES
 from hiddenstate.studio.view import Studio
 
 SECONDS = 20  # the most that anything here may take

@@ -13,10 +13,10 @@ from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import HiddenStateError
 from hiddenstate.studio import assets
 from hiddenstate.studio.audience import Audience, Subscriber
-from hiddenstate.studio.bundle import Bundle
+from hiddenstate.studio.bundles.bundle import Bundle
+from hiddenstate.studio.bundles.traces import bundle_trace
 from hiddenstate.studio.messages import ViewMessage, encode, read
 from hiddenstate.studio.page import offline_page
-from hiddenstate.studio.traces import bundle_trace
 from hiddenstate.tracing.trace import Trace
 
 HEIGHT = 860  # pixels

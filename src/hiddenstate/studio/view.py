@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from hiddenstate.base.validation import State, optional_package
 from hiddenstate.nn.stream import Stream
 from hiddenstate.studio.audience import Audience
-from hiddenstate.studio.bundle import Bundle, assign_ids
+from hiddenstate.studio.bundles.bundle import Bundle, assign_ids
 from hiddenstate.studio.live import LiveStream
 from hiddenstate.studio.messages import ViewMessage, check_view
 from hiddenstate.tracing.trace import Trace
 
 if TYPE_CHECKING:
-    from hiddenstate.studio.server import Site
-    from hiddenstate.studio.serving import Running
+    from hiddenstate.studio.server.serving import Running
+    from hiddenstate.studio.server.site import Site
 
 
 class Studio:
@@ -72,8 +72,8 @@ class Studio:
     def site(self) -> "Site":
         """Return the content for a server."""
         optional_package("starlette", "studio", "the studio's server")
-        from hiddenstate.studio.server import Site
-        from hiddenstate.studio.sockets import Pages
+        from hiddenstate.studio.server.site import Site
+        from hiddenstate.studio.server.sockets import Pages
 
         return Site(self.bundles, self.view, self.live, Pages(self.audience, self.hear))
 
@@ -92,14 +92,14 @@ class Studio:
             ArgumentError: it can't listen on this address.
         """
         site = self.site()  # first, since it says what is not installed
-        from hiddenstate.studio.serving import Running
+        from hiddenstate.studio.server.serving import Running
 
         return Running(site, host, port)
 
     def serve(self, host: str = "127.0.0.1", port: int = 0, *, browser: bool = True) -> None:
         """Serve the page until Ctrl-C, print its address, and open a browser; arguments and errors as for `start`."""
         site = self.site()  # first, since it says what is not installed
-        from hiddenstate.studio.serving import serve
+        from hiddenstate.studio.server.serving import serve
 
         serve(site, host, port, browser=browser)
 
@@ -166,7 +166,7 @@ def studio(
     >>> hs.studio(hs.LSTM(4, 3), x=torch.zeros(5, 4))
     Studio(LSTM(4, 3) (lstm)): serve() opens it in a browser, save(path) writes it as a file
     """
-    from hiddenstate.studio.opening import named, opened  # loads all models, so only on demand
+    from hiddenstate.studio.bundles.opening import named, opened  # loads all models, so only on demand
 
     chosen = named(models)
     options = {"x": x, "hx": hx, "tokens": tokens, "row": row, "path": path}

@@ -104,7 +104,7 @@ class _Loop(Generic[Item]):
     def epoch(self) -> None:
         plan = self.task.plan(self.position.epoch, self.machine.rank, self.machine.ranks)
         if self.position.batch == 0:
-            self.task.carry({})
+            self.task.load_state({})
         self.task.model.train()
         for item in plan[self.position.batch :]:
             self.step(item, len(plan))
@@ -177,7 +177,7 @@ class _Loop(Generic[Item]):
             score = self.machine.once(self.task.evaluate)
             history.append(Epoch(last, score, self.is_better(score.value)))
             if history[-1].is_best:
-                self.machine.once(lambda: self.task.keep(self.out, history))
+                self.machine.once(lambda: self.task.save_model(self.out, history))
         self.position.next_epoch()
         self.tell(history[-1])
         self.save_or_stop(due=True)
@@ -219,7 +219,7 @@ class _Loop(Generic[Item]):
 
     def save(self) -> None:
         """Write a checkpoint; all processes wait until it is written."""
-        carried = self.machine.gather(dict(self.task.carried()))
+        carried = self.machine.gather(dict(self.task.state()))
         self.machine.once(lambda: self.write(carried))
         self.saved = time.perf_counter()
 
@@ -258,7 +258,7 @@ class _Loop(Generic[Item]):
                 f"the checkpoint in {self.run.path} does not fit the settings; put back what was changed in {SETTINGS} "
                 "since the run began, but for the epochs and the patience"
             ) from error
-        self.task.carry(found.part(f"carried{self.machine.rank}"))
+        self.task.load_state(found.part(f"carried{self.machine.rank}"))
         self.position = found.position
 
 

@@ -146,7 +146,7 @@ class LanguageTask:
         self.fingerprint = hashlib.sha256(ids.tobytes() + self.ids["dev"].tobytes()).hexdigest()
         self.rows = self._side_by_side(ids[::-1].copy() if self.config.backward else ids, tokens)
         self.model = LanguageModel.build(self.config, tokens)
-        self.state: State | None = None
+        self.hx: State | None = None
         self.dev: Tally | None = None
 
     def _read(self, tokens: Tokens, name: str) -> Ids:
@@ -174,18 +174,18 @@ class LanguageTask:
         """Compute the surprise in nats per token, starting from the state of the previous batch."""
         device = next(self.model.parameters()).device
         inputs, targets = (each.to(device) for each in self.rows.read(*item))
-        loss, (h, c) = self.model.loss(inputs, targets, self.state)
-        self.state = h.detach(), c.detach()
+        loss, (h, c) = self.model.loss(inputs, targets, self.hx)
+        self.hx = h.detach(), c.detach()
         return Loss(loss.mean, targets.numel(), loss.surprise.detach())
 
-    def carried(self) -> Mapping[str, Tensor]:
+    def state(self) -> Mapping[str, Tensor]:
         """Return the state."""
-        return {} if self.state is None else dict(zip("hc", self.state, strict=True))
+        return {} if self.hx is None else dict(zip("hc", self.hx, strict=True))
 
-    def carry(self, carried: Mapping[str, Tensor]) -> None:
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Restore a state; there is none at the beginning of the text."""
         device = next(self.model.parameters()).device
-        self.state = (carried["h"].to(device), carried["c"].to(device)) if carried else None
+        self.hx = (state["h"].to(device), state["c"].to(device)) if state else None
 
     def evaluate(self) -> Score:
         """Measure the surprise of the dev text."""
@@ -193,7 +193,7 @@ class LanguageTask:
         details = {"nats": self.dev.mean, "perplexity": self.dev.perplexity, "unknown_share": self.dev.unknown_share}
         return Score(self.dev.mean, said(self.dev, self.config.level), details)
 
-    def keep(self, out: Path, history: Sequence[Epoch]) -> None:
+    def save_model(self, out: Path, history: Sequence[Epoch]) -> None:
         """Write the model just measured."""
         assert self.dev is not None
         self.write(out, self.model, Outcome(history[-1].last.epoch, len(history), False, self.dev))

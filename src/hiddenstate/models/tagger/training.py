@@ -193,11 +193,11 @@ class TaggerTask:
         batch = encoded.batch(item.positions).to(self.model.head.weight.device)
         return Loss(self.model.loss(batch), int(batch.lengths.sum()))
 
-    def carried(self) -> Mapping[str, Tensor]:
+    def state(self) -> Mapping[str, Tensor]:
         """Return nothing, because sentences are independent."""
         return {}
 
-    def carry(self, carried: Mapping[str, Tensor]) -> None:
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Do nothing, because no state is carried over."""
 
     def evaluate(self) -> Score:
@@ -209,7 +209,7 @@ class TaggerTask:
         shares = [report.accuracy.share for report in self.dev.values()]
         return Score(sum(shares) / len(shares), _told(self.dev), details)
 
-    def keep(self, out: Path, history: Sequence[Epoch]) -> None:
+    def save_model(self, out: Path, history: Sequence[Epoch]) -> None:
         """Write the model just measured."""
         self.write(out, self.model, Outcome(history[-1].last.epoch, len(history), False, self.dev))
 

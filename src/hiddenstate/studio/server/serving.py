@@ -15,10 +15,10 @@ from typing import Any
 from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.studio.browser import open_browser
-from hiddenstate.studio.connections import Connections
 from hiddenstate.studio.messages import MOST_BYTES
-from hiddenstate.studio.server import Site
+from hiddenstate.studio.server.browser import open_browser
+from hiddenstate.studio.server.connections import Connections
+from hiddenstate.studio.server.site import Site
 
 LOCAL = "127.0.0.1"
 _MOST_REQUESTS = 512  # concurrent connections

@@ -19,7 +19,7 @@ from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_names, weight_shapes
 from hiddenstate.structure.sizes import Sizes
-from hiddenstate.studio.bundle import Bundle, Given
+from hiddenstate.studio.bundles.bundle import Bundle, Given
 
 Layer = LSTM | LSTMCell | nn.LSTM | nn.LSTMCell
 KINDS = (LSTM, LSTMCell, nn.LSTM, nn.LSTMCell)
