@@ -11,7 +11,7 @@ import pytest
 
 from hiddenstate.errors import ArgumentError, DownloadError, FileFormatError, FileWriteError, MissingDependencyError
 from hiddenstate.text import corpora
-from hiddenstate.text.corpora import ABOUT, CACHE_VARIABLE, CORPORA, Corpus, Part, Remote, get, is_cached, path_of
+from hiddenstate.text.corpora import ABOUT, CACHE_VARIABLE, CORPORA, Corpus, Part, Remote, corpus_path, get, is_cached
 
 TEXT = "".join(f"line {k}, é\n" for k in range(20)).encode()
 NAME = "a-corpus"
@@ -155,15 +155,15 @@ def test_files_put_there_by_hand_will_do(server: Server, tmp_path: Path) -> None
 
 
 def test_path_of(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert path_of(f"{NAME}:test").read_bytes() == b"other\n"
-    assert path_of("any/path.txt") == Path("any/path.txt")
-    assert path_of(tmp_path) == tmp_path
+    assert corpus_path(f"{NAME}:test").read_bytes() == b"other\n"
+    assert corpus_path("any/path.txt") == Path("any/path.txt")
+    assert corpus_path(tmp_path) == tmp_path
     for wrong in (NAME, f"{NAME}:", f"{NAME}:part"):
         with pytest.raises(ArgumentError, match=f"is no part of a corpus; there are {NAME}:train"):
-            path_of(wrong)
+            corpus_path(wrong)
     monkeypatch.chdir(tmp_path)
     Path(NAME).write_text("a file of that name")
-    assert path_of(NAME) == Path(NAME)
+    assert corpus_path(NAME) == Path(NAME)
 
 
 def test_unknown_name() -> None:

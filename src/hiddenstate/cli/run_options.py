@@ -99,9 +99,9 @@ def _full_path(name: str, path: str) -> str:
         return ""
     from hiddenstate.models.folder.model_folder import find_folder
     from hiddenstate.models.tagger.training import MODELS
-    from hiddenstate.text.corpora import path_of
+    from hiddenstate.text.corpora import corpus_path
 
-    found = Path(path) if name == "out" else find_folder(path) if name in MODELS else path_of(path)
+    found = Path(path) if name == "out" else find_folder(path) if name in MODELS else corpus_path(path)
     return str(found.resolve())
 
 

@@ -14,7 +14,7 @@ from torch.nn.functional import embedding as looked_up
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.language_model import LanguageModel
-from hiddenstate.models.module_parts import parts_of
+from hiddenstate.models.module_parts import find_parts
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.data import check_tags
 from hiddenstate.models.tagger.tagger import Tagger
@@ -67,7 +67,7 @@ def language_model(
     >>> language_model(layers, "ab \n").tokens.tokens
     ('<unk>', 'a', 'b', ' ', '\n')
     """
-    parts = parts_of(model, example)
+    parts = find_parts(model, example)
     if parts.lstm.bidirectional:
         raise ArgumentError(
             "a language model reads one way; this LSTM is bidirectional, so it has seen what it predicts"
@@ -134,7 +134,7 @@ def tagger(
     >>> tagger(layers, words=["<unk>", "time", "flies"], tags=["NOUN", "VERB"]).columns
     {'upos': ('NOUN', 'VERB')}
     """
-    parts = parts_of(model, example)
+    parts = find_parts(model, example)
     rows = _names(words, parts.embedding.num_embeddings, "words", "the embedding")
     labels = [str(tag) for tag in _all_named(_names(tags, parts.head.out_features, "tags", "the linear layer"), "tags")]
     place = _unknown_in(rows, unknown)

@@ -38,7 +38,7 @@ class _Call(NamedTuple):
     state: Any
 
 
-def parts_of(model: object, example: Any = None) -> Parts:
+def find_parts(model: object, example: Any = None) -> Parts:
     """Find the three parts of a model.
 
     A module is called once, without dropout; its parts are the LSTM that reads an embedding's unchanged vectors, and

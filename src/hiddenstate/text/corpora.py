@@ -180,7 +180,7 @@ def get(name: str, out: StrPath | None = None) -> dict[str, Path]:
     return {part: _part(folder, part, where) for part, where in known.parts.items()}
 
 
-def path_of(given: StrPath) -> Path:
+def corpus_path(given: StrPath) -> Path:
     """Return a path unchanged; for a part of a corpus, such as ``wikitext-2:train``, download it and return its path.
 
     Raises:

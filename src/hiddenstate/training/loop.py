@@ -22,7 +22,7 @@ from hiddenstate.training.average import Average
 from hiddenstate.training.checkpoint import CHECKPOINT, SETTINGS, Checkpoint, Position, RunFolder
 from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.machine import Machine
-from hiddenstate.training.progress import Epoch, OnProgress, Step, best_of
+from hiddenstate.training.progress import Epoch, OnProgress, Step, best_epoch
 from hiddenstate.training.schedule import learning_rate
 from hiddenstate.training.stop import Stop, stopping
 from hiddenstate.training.task import Item, Task
@@ -98,7 +98,7 @@ class _Loop(Generic[Item]):
     @property
     def is_over(self) -> bool:
         history = self.position.history
-        waited = len(history) - best_of(history).last.epoch if history else 0
+        waited = len(history) - best_epoch(history).last.epoch if history else 0
         return self.position.epoch > self.config.epochs or waited >= self.config.patience
 
     def epoch(self) -> None:
@@ -186,7 +186,7 @@ class _Loop(Generic[Item]):
         """Whether a score is better than all before; the first always is."""
         if not self.position.history:
             return True
-        best = best_of(self.position.history).score.value
+        best = best_epoch(self.position.history).score.value
         return value > best if self.task.higher_is_better else value < best
 
     def tell(self, progress: Step | Epoch) -> None:

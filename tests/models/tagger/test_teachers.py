@@ -9,7 +9,7 @@ import torch
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.folder.model_folder import CARD, load, save
 from hiddenstate.models.tagger.config import TaggerConfig
-from hiddenstate.models.tagger.evaluation.accuracy import evaluate, words_of
+from hiddenstate.models.tagger.evaluation.accuracy import distinct_words, evaluate
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.tagger.teachers import taught_by
 from hiddenstate.models.tagger.training import RUN_FILE, Epoch, Step, TaggerTask, resume_tagger, train_tagger
@@ -120,7 +120,7 @@ def test_a_student_of_untagged_text_is_better_than_one_of_few_tags(tmp_path: Pat
     assert student.dev["upos"].accuracy.share > alone.dev["upos"].accuracy.share + 0.02
     stored = load(tmp_path / "student")
     assert len(stored.encoder.words) > len(load(tmp_path / "alone").encoder.words)
-    assert evaluate(stored, read_conllu(DEV), words_of(read_conllu(few))) == student.dev
+    assert evaluate(stored, read_conllu(DEV), distinct_words(read_conllu(few))) == student.dev
     card = (tmp_path / "student" / CARD).read_text(encoding="utf-8")
     assert "taught by the mean probabilities of `t1`, `t2`, there and on `tiny-train.conllu`, `plain.txt`" in card
     assert "seen at least 2 times (5 with the untagged text)" in card

@@ -8,7 +8,7 @@ import torch
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.folder.model_folder import CARD, FILES, load, load_language_model, save
 from hiddenstate.models.tagger.config import TaggerConfig
-from hiddenstate.models.tagger.evaluation.accuracy import Accuracy, evaluate, words_of
+from hiddenstate.models.tagger.evaluation.accuracy import Accuracy, distinct_words, evaluate
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.tagger.training import RUN_FILE, Epoch, Step, resume_tagger, train_tagger
 from hiddenstate.models.tagger.warm_start import SIZES
@@ -52,7 +52,7 @@ def test_training_learns(tmp_path: Path) -> None:
     assert result.best.score.value == max(epoch.score.value for epoch in result.history)
     assert [epoch for epoch in result.history if epoch.is_best][-1] == result.best
     # What was returned is what the folder does.
-    dev, known = read_conllu(DEV), words_of(read_conllu(TRAIN))
+    dev, known = read_conllu(DEV), distinct_words(read_conllu(TRAIN))
     assert evaluate(load(tmp_path / "model"), dev, known) == result.dev
     assert accuracy.unknown_words > 0
     assert result.test is not None

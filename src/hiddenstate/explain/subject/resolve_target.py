@@ -105,7 +105,7 @@ def _log_probability(of: LogProbability, subject: Subject, row: int) -> Target:
     k = head.index(of.label)
 
     def value(outputs: Outputs) -> Tensor:
-        return outputs.log_probabilities_of(outputs.out_at(t))[:, k]
+        return outputs.log_probabilities_from(outputs.out_at(t))[:, k]
 
     if head.log_probabilities is None:
         raise ArgumentError(

@@ -24,7 +24,7 @@ from hiddenstate.models.training_run import describe_origin, run_task
 from hiddenstate.text.continuous import Rows, Span, spans
 from hiddenstate.text.tokens import LEVELS, UNKNOWN_TOKEN, Ids, Tokens, learn
 from hiddenstate.training.checkpoint import RunFolder
-from hiddenstate.training.progress import Epoch, OnProgress, Result, Score, best_of
+from hiddenstate.training.progress import Epoch, OnProgress, Result, Score, best_epoch
 from hiddenstate.training.run_file import RunFile, read_run_file
 from hiddenstate.training.task import Loss
 
@@ -213,7 +213,7 @@ def said(done: Tally, level: str) -> str:
 
 def _finish(task: LanguageTask, out: Path, history: tuple[Epoch, ...]) -> LanguageTraining:
     """Measure the best model as rounded on disk, and write the result into its card."""
-    best, stored = best_of(history), folder.load_language_model(out)
+    best, stored = best_epoch(history), folder.load_language_model(out)
     measured = {name: measure(stored, ids, task.config.dev_rows) for name, ids in task.ids.items()}
     outcome = Outcome(best.last.epoch, len(history), True, measured["dev"], measured.get("test"))
     task.write(out, stored, outcome)

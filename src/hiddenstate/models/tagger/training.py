@@ -19,7 +19,7 @@ from hiddenstate.models.tagger.batch_plan import Lesson, Syllabus
 from hiddenstate.models.tagger.card import write_card
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.context_vectors import ContextualVectors
-from hiddenstate.models.tagger.evaluation.accuracy import Reports, evaluate, fitted_temperatures, words_of
+from hiddenstate.models.tagger.evaluation.accuracy import Reports, distinct_words, evaluate, fitted_temperatures
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.tagger.teachers import taught_by
 from hiddenstate.models.tagger.variants import Variant, make_variants, select_like
@@ -28,7 +28,7 @@ from hiddenstate.models.training_run import describe_origin, run_task
 from hiddenstate.text.conllu import Sentence, read_conllu
 from hiddenstate.text.untagged import read_untagged
 from hiddenstate.training.checkpoint import RunFolder
-from hiddenstate.training.progress import Epoch, OnProgress, Result, Score, Step, best_of
+from hiddenstate.training.progress import Epoch, OnProgress, Result, Score, Step, best_epoch
 from hiddenstate.training.run_file import RunFile, read_run_file
 from hiddenstate.training.task import Loss, split
 
@@ -156,7 +156,7 @@ class TaggerTask:
         _check_teaching(self.config, teachers, untagged)
         read = {name: _tagged(files[name], self.config.columns) for name in ("train", "dev", "test") if files[name]}
         self.sentences, self.dev_sentences, self.test_sentences = read["train"], read["dev"], read.get("test")
-        self.known = words_of(self.sentences)
+        self.known = distinct_words(self.sentences)
         models = [files[name] for name in MODEL_FILES if files[name]]
         self.fingerprint = _hash([files["train"], files["dev"], *untagged], [*models, *teachers])
         more = [words for path in untagged for words in read_untagged(path)]
@@ -227,7 +227,7 @@ def _told(reports: Reports) -> str:
 
 def _finish(task: TaggerTask, out: Path, history: tuple[Epoch, ...]) -> Training:
     """Calibrate and measure the best model as rounded on disk, and write the result into its card."""
-    best, stored = best_of(history), folder.load(out)
+    best, stored = best_epoch(history), folder.load(out)
     stored.calibrate(fitted_temperatures(stored, task.dev_sentences))
     dev = evaluate(stored, task.dev_sentences, task.known)
     test = None if task.test_sentences is None else evaluate(stored, task.test_sentences, task.known)
