@@ -120,7 +120,7 @@ def test_numbers_of_players_points_and_patches() -> None:
 
 @pytest.mark.parametrize("folder", [3, None, b"tagger-en"])
 def test_the_name_of_a_model(folder: Any) -> None:
-    with pytest.raises(ArgumentTypeError, match="a path or a name"):
+    with pytest.raises(ArgumentTypeError, match="the path or the name"):
         hs.load(folder)
 
 

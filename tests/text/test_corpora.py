@@ -116,14 +116,14 @@ def test_a_damaged_file_in_the_cache_is_fetched_anew(server: Server, tmp_path: P
 
 def test_another_file_than_the_known_one_is_refused(server: Server, tmp_path: Path) -> None:
     server.files["/deep/text.txt"] = TEXT + b"more"
-    with pytest.raises(FileFormatError, match="is not the file that is known: SHA256 hash"):
+    with pytest.raises(FileFormatError, match="is not the expected one: SHA256 hash"):
         get(NAME)
     assert list((tmp_path / "cache" / NAME).iterdir()) == []
 
 
 def test_a_file_that_is_gone(server: Server) -> None:
     del server.files["/other.txt"]
-    with pytest.raises(DownloadError, match=r"other\.txt could not be fetched \(404"):
+    with pytest.raises(DownloadError, match=r"other\.txt could not be downloaded \(404"):
         get(NAME)
 
 
@@ -140,7 +140,7 @@ def test_without_a_network(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr(corpora, "CORPORA", {NAME: gone})
     assert get(NAME) == fetched  # what is in the cache needs none
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "empty"))
-    with pytest.raises(DownloadError, match="where there is a network, or get it by hand and put it into") as caught:
+    with pytest.raises(DownloadError, match="with a network connection, or get it by hand and put it into") as caught:
         get(NAME)
     assert isinstance(caught.value, OSError)
 
@@ -159,7 +159,7 @@ def test_path_of(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert corpus_path("any/path.txt") == Path("any/path.txt")
     assert corpus_path(tmp_path) == tmp_path
     for wrong in (NAME, f"{NAME}:", f"{NAME}:part"):
-        with pytest.raises(ArgumentError, match=f"is no part of a corpus; there are {NAME}:train"):
+        with pytest.raises(ArgumentError, match=f"is not a part of a corpus; the parts are {NAME}:train"):
             corpus_path(wrong)
     monkeypatch.chdir(tmp_path)
     Path(NAME).write_text("a file of that name")
@@ -167,7 +167,7 @@ def test_path_of(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_unknown_name() -> None:
-    with pytest.raises(ArgumentError, match="no corpus is named 'nothing'; there are ud-english-ewt"):
+    with pytest.raises(ArgumentError, match="there is no corpus named 'nothing'; the corpora are ud-english-ewt"):
         get("nothing")
 
 

@@ -70,7 +70,8 @@ def language_model(
     parts = find_parts(model, example)
     if parts.lstm.bidirectional:
         raise ArgumentError(
-            "a language model reads one way; this LSTM is bidirectional, so it has seen what it predicts"
+            "a language model reads in one direction; this LSTM is bidirectional, so it has already seen what it "
+            "predicts"
         )
     names = _names(tokens, parts.embedding.num_embeddings, "tokens", "the embedding")
     _check_count(names, parts.head.out_features, "tokens", "the linear layer")
@@ -169,7 +170,7 @@ def _names(given: object, count: int, what: str, layer: str) -> list[str | None]
         names: list[str | None] = [None] * count
         for name, k in given.items():
             if type(k) is not int or not 0 <= k < count or names[k] is not None:
-                raise ArgumentError(f"{what}[{name!r}] must be an id of its own from 0 to {count - 1}, got {k!r}")
+                raise ArgumentError(f"{what}[{name!r}] must be a unique id from 0 to {count - 1}, got {k!r}")
             names[k] = name
     elif isinstance(given, Sequence):
         names = list(given)
@@ -210,7 +211,7 @@ def _tokens(names: Sequence[str | None], unknown: int | None, level: str | None,
     if level == "char" and longer:
         raise ArgumentError(
             f"at level char a token must be one character, got {longer[0]!r}; replace special tokens by characters "
-            "that no text has, such as '\\x00', in tokens="
+            "that no text contains, such as '\\x00', in tokens="
         )
     line_end = "\n" if level == "char" else END_TOKEN
     shown = [line_end if name == end else name for name in others]

@@ -76,7 +76,7 @@ def dyck(k: int = 2, m: int = 2, *, dtype: torch.dtype = torch.float64) -> Autom
     """Plant a stack: k kinds of brackets, nested at most m deep, as an automaton over the stack's contents.
 
     A state is the string of brackets that are open; a closing bracket that does not fit, or one opened too deep, leads
-    to the state ``"error"`` for good. It has ``2k·(1 + Σ_{j ≤ m} k^j)`` units. The target is on where a pair of round
+    to the state ``"error"`` for good. It has ``2k·(1 + Σ_{j ≤ m} k^j)`` units. The target is on when a pair of round
     brackets was just closed at the lowest level.
 
     Args:

@@ -135,7 +135,7 @@ class _Teller:
 def framed(page: str) -> str:
     """Put a page into a frame: its scripts run, but can't reach the page around it.
 
-    The text inside is shown where frames are not, as in a notebook that is not trusted yet.
+    The text inside is shown if frames are blocked, as in a notebook that is not trusted yet.
     """
     return (
         f'<iframe title="hiddenstate studio" sandbox="allow-scripts allow-downloads" width="100%" height="{HEIGHT}" '

@@ -91,14 +91,14 @@ class Studio:
             MissingDependencyError: starlette or uvicorn is not installed.
             ArgumentError: it can't listen on this address.
         """
-        site = self.site()  # first, since it says what is not installed
+        site = self.site()  # first, since it reports packages that are not installed
         from hiddenstate.studio.server.serving import Running
 
         return Running(site, host, port)
 
     def serve(self, host: str = "127.0.0.1", port: int = 0, *, browser: bool = True) -> None:
         """Serve the page until Ctrl-C, print its address, and open a browser; arguments and errors as for `start`."""
-        site = self.site()  # first, since it says what is not installed
+        site = self.site()  # first, since it reports packages that are not installed
         from hiddenstate.studio.server.serving import serve
 
         serve(site, host, port, browser=browser)
@@ -141,9 +141,9 @@ def studio(
     as one file.
 
     Args:
-        models: a model's folder, a tagger, a language model, an `hiddenstate.LSTM` or torch's, a cell, a module with
-            LSTMs in it, an `hiddenstate.Trace`, the result of `hiddenstate.trace`, or a stream; or mappings of
-            names to such. Default: the shipped tagger.
+        models: a model's folder, a tagger, a language model, a `hiddenstate.LSTM` or torch's, a cell, a module with
+            LSTMs in it, a `hiddenstate.Trace`, the result of `hiddenstate.trace`, or a stream; or mappings from names
+            to any of these. Default: the shipped tagger.
         x: an LSTM's input: ``[T, C]``, or any form that it accepts. For an LSTM inside a module, the module's input:
             the page then shows the LSTM with the input that it receives in that call.
         hx: the initial state of an LSTM.

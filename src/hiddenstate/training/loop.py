@@ -224,7 +224,7 @@ class _Loop(Generic[Item]):
         self.saved = time.perf_counter()
 
     def write(self, carried: Sequence[Mapping[str, Tensor]]) -> None:
-        """Write a checkpoint with what each process carries."""
+        """Write a checkpoint with the task state of each process."""
         parts: dict[str, Mapping[str, Tensor]] = {
             "model": self.task.model.state_dict(),
             "optimizer": _optimizer_tensors(self.optimizer),
@@ -255,8 +255,8 @@ class _Loop(Generic[Item]):
             self.average.load(found.part("average"))
         except (KeyError, RuntimeError, ValueError) as error:
             raise ArgumentError(
-                f"the checkpoint in {self.run.path} does not fit the settings; put back what was changed in {SETTINGS} "
-                "since the run began, but for the epochs and the patience"
+                f"the checkpoint in {self.run.path} does not fit the settings; undo the changes made to {SETTINGS} "
+                "since the run began, except those of epochs and patience"
             ) from error
         self.task.load_state(found.part(f"carried{self.machine.rank}"))
         self.position = found.position

@@ -101,5 +101,5 @@ def _texts(data: Any, known: Mapping[str, object], where: str) -> dict[str, str]
         raise FileFormatError(f"{where} must be texts by name")
     unknown = sorted(set(data) - set(known))
     if unknown:
-        raise FileFormatError(f"unknown {unknown[0]!r} in {where}; there is {' '.join(known)}")
+        raise FileFormatError(f"unknown {unknown[0]!r} in {where}; expected one of {' '.join(known)}")
     return data

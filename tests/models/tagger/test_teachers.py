@@ -80,7 +80,7 @@ def test_a_teacher_with_character_models_teaches_a_student_without(tmp_path: Pat
 def test_other_teachers_are_refused(tmp_path: Path) -> None:
     save(make(1, upos=["A", "B"]), tmp_path / "one")
     for tags, message in (
-        ({"xpos": ["A", "B"]}, "has no column xpos, but upos"),
+        ({"xpos": ["A", "B"]}, "has no column xpos, only upos"),
         ({"upos": ["A", "B", "C"]}, "only the training data has 'C'"),
         ({"upos": ["A"]}, "only the teacher has 'B'"),
     ):
@@ -165,7 +165,7 @@ def test_other_teachers_or_texts_are_not_resumed_with(tmp_path: Path, teachers: 
 
 def test_settings_that_leave_teachers_nothing_are_refused(tmp_path: Path, teachers: list[Path]) -> None:
     cases: list[tuple[TaggerConfig, dict[str, Any], str]] = [
-        (SHORT, {"untagged": [DEV]}, "untagged text is tagged by teachers: give at least one"),
+        (SHORT, {"untagged": [DEV]}, "untagged text needs a teacher to tag it"),
         (replace(SHORT, crf=True), {"teachers": teachers}, "a chain .* cannot be taught"),
         (replace(SHORT, tagged_epochs=2), {"teachers": teachers}, "must be below epochs.*got 2 of 2"),
     ]

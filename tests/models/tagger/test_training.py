@@ -197,7 +197,7 @@ def test_words_in_context(tmp_path: Path) -> None:
         train_tagger(TRAIN, DEV, tmp_path / "other", SHORT, context=(tmp_path / "ahead", ""))
     with pytest.raises(ArgumentError, match="expected a backward character model"):
         train_tagger(TRAIN, DEV, tmp_path / "other", SHORT, context=(tmp_path / "ahead", tmp_path / "ahead"))
-    with pytest.raises(ArgumentError, match="give those, or a start"):
+    with pytest.raises(ArgumentError, match="give either language models or a start"):
         train_tagger(TRAIN, DEV, tmp_path / "other", SHORT, context=context, start=tmp_path / "model")
     assert not (tmp_path / "other.run").exists()
     train_tagger(TRAIN, DEV, tmp_path / "other", SHORT, start=tmp_path / "model")

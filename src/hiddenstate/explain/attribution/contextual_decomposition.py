@@ -63,7 +63,7 @@ def decomposed(subject: Subject, inside: Tensor, initial: Tensor) -> dict[Place,
         ArgumentError: edits are in force; the decomposition does not support them.
     """
     if edits_in_force(subject.lstm):
-        raise ArgumentError("cd explains a run without edits, but edits are in force: leave their block")
+        raise ArgumentError("cd explains a run without edits, but edits are in force: exit their block first")
     T, sizes = subject.T, subject.sizes
     cut = {way: borders(subject, torch.arange(T), way).tolist() for way in (False, True)}
     spans = _Spans(inside[..., None], initial[:, None], cut)

@@ -234,7 +234,7 @@ class Comparison(Explanation):
         return table(head, lines, "l" + "r" * (len(head) - 2) + "l")
 
     def _legend(self) -> Iterator[str]:
-        """What the columns mean, and their limits."""
+        """The meaning of the columns, and their limits."""
         if self._one_lstm:
             yield "|r|: correlation of each unit's hidden state in the two runs."
         else:

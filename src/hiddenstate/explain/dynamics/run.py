@@ -114,7 +114,7 @@ class Dynamics:
         check_progress(progress)
         map_, one = make_state_map(self.subject.lstm), self.subject.only(row)
         if one.reset is not None and bool(one.reset.any()):
-            raise ArgumentError("changes of the state do not pass a reset: give a run without one")
+            raise ArgumentError("a change of the state does not survive a reset: give a run without resets")
         states = self._states(map_, one)
         with reporting(progress) as report:
             return compute_spectrum(map_, states, one.x[:, 0].detach().cpu().double(), one.words(), report)

@@ -62,17 +62,17 @@ def train_language_model(
 ) -> LanguageTraining:
     """Train a language model on plain text and keep the model of the epoch that predicts the dev text best.
 
-    The folder always holds the best model so far, and the run's folder a checkpoint to go on from: an interruption
-    (KeyboardInterrupt goes through) loses nothing, see `resume_language_model`. The state of torch's global random
+    The folder always holds the best model so far, and the run's folder a checkpoint to resume from, so an interruption
+    loses nothing (KeyboardInterrupt is passed on): see `resume_language_model`. The state of torch's global random
     generator is the same afterwards as before.
 
     Args:
         train: text to learn from.
         dev: text that chooses the epoch.
         out: the model's folder; an earlier model there is replaced when the first epoch is done.
-        config: sizes, rates and seed; the defaults for characters without one, see `defaults_for`.
+        config: sizes, rates and seed; None for the defaults for characters, see `defaults_for`.
         test: text to measure the finished model on.
-        run: folder for checkpoints and metrics; the model's with ``.run`` behind its name without.
+        run: folder for checkpoints and metrics; by default the model's, with ``.run`` appended.
         command: for the card, the command line.
         about_data: for the card, what the data is.
         licence: for the card, the terms of the weights.
@@ -80,11 +80,11 @@ def train_language_model(
 
     Raises:
         FileFormatError: a file is empty, or not UTF-8.
-        ArgumentError: a text is shorter than a batch, ``out`` holds something else than a model, ``run`` a run that
-            is not finished, or the loss stopped being a number.
+        ArgumentError: a text is shorter than a batch, ``out`` holds something other than a model, ``run`` holds an
+            unfinished run, or the loss became NaN or infinite.
         RunInUseError: another process trains in the run's folder.
         FileWriteError: a file cannot be written.
-        OSError: one cannot be read.
+        OSError: a file cannot be read.
     """
     files = {"train": train, "dev": dev, "test": test, "out": out}
     about = {"command": command, "about_data": about_data, "licence": licence}
@@ -104,7 +104,7 @@ def resume_language_model(run: StrPath, *, on_progress: OnProgress = lambda prog
         ArgumentError: the data has changed since.
         RunInUseError: another process trains in the run's folder.
         FileWriteError: a file cannot be written.
-        OSError: one cannot be read.
+        OSError: a file cannot be read.
     """
     wanted = read_run_file(RunFolder(run).check(), RUN_FILES["char"])  # it names every setting
     return run_language_model(wanted, run, resume=True, on_progress=on_progress)

@@ -45,7 +45,7 @@ class StandInLSTM(LSTM):
 
     def __init__(self, module: nn.LSTM) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch has warned of dropout in one layer already
+            warnings.simplefilter("ignore")  # torch has already warned about dropout in a single layer
             super().__init__(
                 *(module.input_size, module.hidden_size, module.num_layers, bool(module.bias), module.batch_first),
                 *(module.dropout, module.bidirectional, module.proj_size),
