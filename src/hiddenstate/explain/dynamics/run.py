@@ -17,6 +17,7 @@ from hiddenstate.explain.subject.progress_bar import Progress, check_progress, r
 from hiddenstate.explain.subject.sources import subject
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.names import GATES
 
 
 def dynamics(model: Any, x: Any = None, **options: Any) -> "Dynamics":
@@ -55,7 +56,7 @@ class Dynamics:
 
     def saturation(self) -> Saturation:
         """Count how often each gate is shut or open, over the data."""
-        return compute_saturation(*self._gates(("i", "f", "g", "o")))
+        return compute_saturation(*self._gates(GATES))
 
     def fixed_points(
         self,
