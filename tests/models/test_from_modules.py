@@ -231,9 +231,9 @@ def test_vocabularies_that_do_not_fit_fail() -> None:
         hs.tagger(net, {"a": 0, "b": 0}, ["A", "B"])
     with pytest.raises(ArgumentError, match="'a' occurs twice"):
         hs.tagger(net, ["a", "a", "c"], ["A", "B"])
-    with pytest.raises(ArgumentTypeError, match="words must be texts, got 3"):
+    with pytest.raises(ArgumentTypeError, match="words must be strings, got 3"):
         hs.tagger(net, ["a", 3, "c"], ["A", "B"])  # type: ignore[list-item]
-    with pytest.raises(ArgumentTypeError, match="words must be a list of texts or a dict from text to id, got set"):
+    with pytest.raises(ArgumentTypeError, match="words must be a list of strings or a dict from string to id, got set"):
         hs.tagger(net, {"a"}, ["A", "B"])  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="is blank"):
         hs.tagger(net, ["a", "b", "c"], ["A", " "])

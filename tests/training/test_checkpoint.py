@@ -58,7 +58,7 @@ def test_a_finished_run_may_be_replaced(run: RunFolder) -> None:
 
 def test_begin_fails(run: RunFolder, tmp_path: Path) -> None:
     run.write(checkpoint(), finished=False)
-    with pytest.raises(ArgumentError, match=r"run holds a run that is not finished; resume it \(--resume "):
+    with pytest.raises(ArgumentError, match=r"run holds an unfinished run; resume it \(--resume "):
         run.begin("")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").write_text("years of work")

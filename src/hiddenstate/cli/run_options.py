@@ -190,7 +190,7 @@ def _command(wanted: RunFile[S], files: Iterable[tuple[str, str]], defaults: Run
 
 
 def drawer(path: Path | None, run: Path, score: str) -> Callable[[], None]:
-    """Return a function that draws the finished run into a file; problems are raised now."""
+    """Return a function that draws the finished run into a file; invalid files are refused at once."""
     if path is None:
         return lambda: None
     outputs.check_outputs(plot=path)

@@ -176,10 +176,12 @@ def _names(given: object, count: int, what: str, layer: str) -> list[str | None]
         names = list(given)
         _check_count(names, count, what, layer)
     else:
-        raise ArgumentTypeError(f"{what} must be a list of texts or a dict from text to id, got {type(given).__name__}")
+        raise ArgumentTypeError(
+            f"{what} must be a list of strings or a dict from string to id, got {type(given).__name__}"
+        )
     odd = [name for name in names if not isinstance(name, str | None)]
     if odd:
-        raise ArgumentTypeError(f"{what} must be texts, got {odd[0]!r:.60}")
+        raise ArgumentTypeError(f"{what} must be strings, got {odd[0]!r:.60}")
     return names
 
 

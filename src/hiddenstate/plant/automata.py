@@ -90,7 +90,9 @@ def dyck(k: int = 2, m: int = 2, *, dtype: torch.dtype = torch.float64) -> Autom
     """
     k, m = check_int("k", k), check_int("m", m)
     if not 1 <= k <= len(BRACKETS) or m < 1:
-        raise ArgumentError(f"dyck has 1 to {len(BRACKETS)} kinds of brackets and a depth of at least 1; got {k}, {m}")
+        raise ArgumentError(
+            f"dyck takes 1 to {len(BRACKETS)} kinds of brackets and a depth of at least 1, got {k}, {m}"
+        )
     states, depth = 2, 0  # the empty stack and the error
     while depth < m and 2 * k * states <= MOST_UNITS:
         depth += 1

@@ -150,7 +150,7 @@ class RunFolder:
             raise ArgumentError(f"{self.path} is not the folder of a run: {SETTINGS} is missing; choose another folder")
         if (self.path / CHECKPOINT).is_file() and not self._state().get("finished"):
             raise ArgumentError(
-                f"{self.path} holds a run that is not finished; resume it (--resume {self.path}), or delete the folder"
+                f"{self.path} holds an unfinished run; resume it (--resume {self.path}), or delete the folder"
             )
 
     def check(self) -> Path:
@@ -294,5 +294,5 @@ def _checked(kind: type[P], data: Mapping[str, Any]) -> P:
         if wanted in (float, str) and not isinstance(value, str if wanted is str else (int, float)):
             raise FileFormatError(f"{name} must be of type {wanted.__name__}, got {value!r:.50}")
         if wanted not in (int, float, str) and not isinstance(value, (list, dict)):
-            raise FileFormatError(f"{name} must hold several values, got {value!r:.50}")
+            raise FileFormatError(f"{name} must be a list of values, got {value!r:.50}")
     return kind(**data)

@@ -383,8 +383,8 @@ def test_shipped_model_reads_a_sentence() -> None:
 @pytest.mark.parametrize(
     ("tags", "message"),
     [
-        ({"upos": "ABCD"}, "the tags of upos must be a list of texts, got 'ABCD'"),
-        ({"upos": [1, 2]}, "the tags of upos must be a list of texts"),
+        ({"upos": "ABCD"}, "the tags of upos must be a list of strings, got 'ABCD'"),
+        ({"upos": [1, 2]}, "the tags of upos must be a list of strings"),
         ({"upos": ["A", "B\tC"]}, r"tag 'B\\tC' of upos is blank or holds a tab"),
         ({"upos": ["A", " "]}, "tag ' ' of upos is blank"),
         (7, "not the description of a tagger"),

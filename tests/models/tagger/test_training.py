@@ -114,7 +114,7 @@ def test_interruption_leaves_the_best_model(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == sorted(FILES)
     load(tmp_path / "model").read(["The", "dog"])
     card = (tmp_path / "model" / CARD).read_text(encoding="utf-8")
-    with pytest.raises(ArgumentError, match="holds a run that is not finished; resume it .*or delete the folder"):
+    with pytest.raises(ArgumentError, match="holds an unfinished run; resume it .*or delete the folder"):
         train_tagger(TRAIN, DEV, tmp_path / "model", CONFIG)
     assert "Epoch 1 of 1 trained was kept. Training was still going on" in card
 

@@ -137,7 +137,7 @@ class Comparison(Explanation):
             ArgumentError: a unit has no match.
         """
         if not isinstance(place, str):
-            raise ArgumentTypeError(f"place must be a text such as 'l0.h', got {type(place).__name__}")
+            raise ArgumentTypeError(f"place must be a string such as 'l0.h', got {type(place).__name__}")
         name, _, quantity = place.partition(".")
         if name not in self.matches or quantity not in ("c", "h"):
             raise NameUnknownError(f"cannot patch {place!r}: expected c or h of {' or '.join(self.matches)}")

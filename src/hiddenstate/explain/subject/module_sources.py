@@ -221,6 +221,6 @@ def linear_head(head: object, labels: Sequence[str] | None) -> Head:
     if not isinstance(head, nn.Linear):
         raise ArgumentTypeError(f"head= must be a torch.nn.Linear or a Head, got {type(head).__name__}")
     if labels is not None and (not isinstance(labels, Sequence) or not all(isinstance(name, str) for name in labels)):
-        raise ArgumentTypeError(f"labels= must be a list of texts, got {labels!r:.60}")
+        raise ArgumentTypeError(f"labels= must be a list of strings, got {labels!r:.60}")
     names = [str(k) for k in range(head.out_features)] if labels is None else list(labels)
     return softmax_head(head.weight, head.bias, names)

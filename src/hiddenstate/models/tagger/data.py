@@ -96,7 +96,7 @@ def check_tags(tags: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]
     """
     for column, names in tags.items():
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise TypeError(f"the tags of {column} must be a list of texts, got {names!r}")
+            raise TypeError(f"the tags of {column} must be a list of strings, got {names!r}")
         for name in names:
             if not name.strip() or any(mark in name for mark in "\t\n\r"):
                 raise ArgumentError(f"tag {name!r} of {column} is blank or holds a tab or line end")

@@ -117,7 +117,7 @@ def address(host: object, port: object) -> tuple[str, int]:
         ArgumentTypeError, ArgumentError: the host or port is invalid.
     """
     if not isinstance(host, str):
-        raise ArgumentTypeError(f"host must be a text such as {LOCAL!r}, got {host!r}")
+        raise ArgumentTypeError(f"host must be a string such as {LOCAL!r}, got {host!r}")
     if not host:  # it would mean all of this machine's addresses
         raise ArgumentError("host is empty; give the address to listen on, such as 127.0.0.1 for this machine only")
     if not host.isprintable():  # null bytes and lone surrogates, for which sockets raise other errors
