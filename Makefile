@@ -20,7 +20,7 @@ studio: $(VENV)/installed-studio
 	$(BIN)/hiddenstate studio --text "Giraffes in a field"
 
 ## test: the whole suite, docstring examples and the example notebook included
-test: $(VENV)/installed-test $(VENV)/runtime
+test: $(VENV)/installed-test
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 ## test-browsers: the studio's tests that run in Chromium, in Firefox (needs Firefox)
@@ -122,14 +122,9 @@ bench: $(VENV)/installed-bench
 bench-quick: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/run.py --quick $(BENCH)
 
-## runtime: the wheel of hiddenstate-runtime, which needs no torch, in dist; unpacked for the tests in build/runtime
-runtime: $(VENV)/runtime
-
-# It shares the build folder of the native module, so only its binding is compiled.
-$(VENV)/runtime: $(BUILT_FROM) $(wildcard runtime/* runtime/hiddenstate_runtime/*) | $(VENV)/installed
+## runtime: the wheel of hiddenstate-runtime, which needs no torch, in dist (compiles for minutes)
+runtime: $(VENV)/pip
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist ./runtime
-	$(BIN)/pip install --quiet --no-deps --upgrade --target build/runtime dist/hiddenstate_runtime-*.whl
-	touch $@
 
 ## c: the C library and its examples, built by CMake and installed into build/c (needs cmake)
 c:
