@@ -15,7 +15,7 @@ LARGEST = 2**34  # bytes of a file
 KINDS = {"layer": Layer, "tagger": Tagger, "language-model": LanguageModel}
 
 
-def load(model: str | os.PathLike[str] | bytes) -> Layer | Tagger | LanguageModel:
+def load(model: str | os.PathLike[str] | bytes) -> Any:
     """Read a model.
 
     Args:

@@ -58,7 +58,8 @@ class LanguageModel:
             raise ArgumentError("this model reads from the end of a text to its beginning, and can't continue a prompt")
         read = self.tokens.encode(prompt)
         written = islice(self._endless([self.tokens.start, *read.tolist()], sampling), length)
-        return self.tokens.pieces_of(written, int(read[-1]) if len(read) else None)
+        pieces: Iterator[str] = self.tokens.pieces_of(written, int(read[-1]) if len(read) else None)
+        return pieces
 
     def _endless(self, ids: list[int], sampling: Sampling) -> Iterator[Any]:
         stream, vectors = self.lstm.stream(), self._vectors

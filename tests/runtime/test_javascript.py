@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import hiddenstate as hs
+from hiddenstate.models.folder.model_folder import load
 from runtime.built import ROOT
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
@@ -50,7 +51,7 @@ def test_gates_and_states(kind: str, options: dict[str, Any], program: Path, tmp
 
 
 def test_a_tagger(program: Path, tmp_path: Path) -> None:
-    tagger = hs.load("tagger-en")
+    tagger = load("tagger-en")
     hs.save(tagger, tmp_path / "t.safetensors")
     found = run(program, tmp_path / "t.safetensors", "She can't know what he'd do, or why.")
     (wanted,) = tagger.tag([found["tokens"]])

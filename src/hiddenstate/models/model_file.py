@@ -18,6 +18,7 @@ Tensors have the names of the ``state_dict``. A layer's are float32 or bfloat16,
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -93,16 +94,15 @@ def read_layer(path: Path) -> LSTM:
     try:
         if (metadata["cell"], metadata["gates"]) != (CELL.name, " ".join(CELL.gate_names)):
             raise ValueError(f"it has the cell {metadata['cell']!r} with gates {metadata['gates']!r}")
-        numbers = {name: int(metadata[name][:10]) for name in SIZES}
-        if numbers["num_layers"] > min(_MOST_LAYERS, len(tensors)):
+        numbers = [int(metadata[name][:10]) for name in SIZES]
+        input_size, hidden_size, num_layers, bias, bidirectional, proj_size = numbers
+        if num_layers > min(_MOST_LAYERS, len(tensors)):
             raise ValueError("it says more layers than it has weights for")
-        flags = {name: bool(numbers.pop(name)) for name in ("bias", "bidirectional")}
-        sizes = Sizes(**numbers, **flags)
+        sizes = Sizes(input_size, hidden_size, num_layers, bool(bias), bool(bidirectional), proj_size)
         types = {value.dtype for value in tensors.values()}
-        is_int8 = torch.int8 in types
         (dtype,) = types - {torch.int8}
         # Without memory first: absurd sizes do not fit the tensors.
-        lstm = LSTM(**numbers, **flags, dtype=dtype, device="meta", weights="int8" if is_int8 else "float")
+        lstm = LSTM(**asdict(sizes), dtype=dtype, device="meta", weights="int8" if torch.int8 in types else "float")
         expected = {name: value.shape for name, value in lstm.state_dict().items()}
         if expected != {name: value.shape for name, value in tensors.items()}:
             raise ValueError(f"its tensors do not have the names and shapes of {sizes}")

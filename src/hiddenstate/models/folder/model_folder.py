@@ -250,6 +250,8 @@ def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
 
 
 def _load(kind: type[M], folder: str | os.PathLike[str]) -> M:
+    found: Any
+    described: tuple[Any, Any]
     if model_file.is_model_file(folder):
         weights, described_by = Path(folder), "its metadata"
         found, described = model_file.read_kind(folder), model_file.read_description(folder)
