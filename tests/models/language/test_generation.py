@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hiddenstate.errors import ArgumentError, DeviceError
 from hiddenstate.models.language import generation, sampling
 from hiddenstate.models.language.generation import generate
-from hiddenstate.models.language.sampling import Sampling, keep_likeliest
 from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.language.sampling import Sampling, keep_likeliest
 from language_models import KINDS, make
 
 kinds = pytest.mark.parametrize("kind", KINDS)
