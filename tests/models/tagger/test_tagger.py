@@ -385,7 +385,7 @@ def test_shipped_model_reads_a_sentence() -> None:
     [
         ({"upos": "ABCD"}, "the tags of upos must be a list of strings, got 'ABCD'"),
         ({"upos": [1, 2]}, "the tags of upos must be a list of strings"),
-        ({"upos": ["A", "B\tC"]}, r"tag 'B\\tC' of upos is blank or holds a tab"),
+        ({"upos": ["A", "B\tC"]}, r"tag 'B\\tC' of upos is blank or contains a tab"),
         ({"upos": ["A", " "]}, "tag ' ' of upos is blank"),
         (7, "not the description of a tagger"),
     ],
