@@ -241,19 +241,19 @@ def _found(name: str, data: Any) -> Iterator[Any]:
             left += each
 
 
-def _head(path: Path, shown: str) -> dict[str, Any]:
+def _head(path: Path, name: str) -> dict[str, Any]:
     """Return the object in config.json, after checking its format and version."""
     if not (path / CONFIG).is_file():
-        raise ArgumentError(f"{shown} is not a model folder: {CONFIG} is missing; choose another folder")
+        raise ArgumentError(f"{name} is not a model folder: {CONFIG} is missing; choose another folder")
     head = _object(path / CONFIG)
     if head.get("format") != FORMAT:
-        raise FileFormatError(f"{shown} is not a model folder: {CONFIG} does not contain 'format': '{FORMAT}'")
+        raise FileFormatError(f"{name} is not a model folder: {CONFIG} does not contain 'format': '{FORMAT}'")
     version = head.get("version")
     if type(version) is not int or version < 1:
         raise FileFormatError(f"{path / CONFIG}: version must be a positive integer, got {version!r}")
     if version > VERSION:
         raise FileFormatError(
-            f"{shown} has format version {version}, this hiddenstate reads up to {VERSION}; upgrade hiddenstate"
+            f"{name} has format version {version}, this hiddenstate reads up to {VERSION}; upgrade hiddenstate"
         )
     return head
 
