@@ -243,7 +243,7 @@ def test_vocabularies_that_do_not_fit_fail() -> None:
         hs.tagger(net, ["a", "b", "c"], ["A", "B"], unknown="d")
     with pytest.raises(ShapeError, match="the linear layer has 2 rows, got 3 tokens"):
         hs.language_model(net, "abc")
-    with pytest.raises(ArgumentError, match="reads one way"):
+    with pytest.raises(ArgumentError, match="reads in one direction"):
         hs.language_model(Net(3, 3, bidirectional=True), "abc")
     with pytest.raises(NameUnknownError, match="end='d'"):
         hs.language_model(Net(3, 3), "abc", end="d")
