@@ -74,7 +74,7 @@ def lm(
 
     The folder always holds the best model so far. Ctrl-C loses nothing: --resume continues the run.
     """
-    from hiddenstate.models.language.training import run_language_model, said
+    from hiddenstate.models.language.training import describe_tally, run_language_model
 
     options = {
         "level": None if level is None else level.value,
@@ -102,9 +102,9 @@ def lm(
 
     def tell(result: "LanguageTraining") -> Iterator[str]:
         yield f"kept epoch {result.best.last.epoch} in {quote_path(wanted.files['out'])}"
-        yield f"dev   {said(result.dev, reads)}"
+        yield f"dev   {describe_tally(result.dev, reads)}"
         if result.test:
-            yield f"test  {said(result.test, reads)}"
+            yield f"test  {describe_tally(result.test, reads)}"
 
     unit = "characters" if reads == "char" else "words"
     train_and_tell(

@@ -217,7 +217,7 @@ def _load(kind: type[M], folder: str | os.PathLike[str]) -> M:
     described = head.get("config"), _object(path / VOCABULARY)
     stored = WeightsFile(path / WEIGHTS)
     # Each layer has weights, so a config with absurdly many layers is refused before any is made.
-    if any(type(L) is int and len(stored.shapes) < L for L in _found("num_layers", described)):
+    if any(type(L) is int and len(stored.shapes) < L for L in _values_named("num_layers", described)):
         raise FileFormatError(f"{folder}: there are weights for fewer layers than num_layers in {CONFIG}")
     # First on the meta device, so that absurd sizes, which do not match the weights, are refused.
     outline = make_meta_model(lambda: kind.from_data(*described)).state_dict()
@@ -229,7 +229,7 @@ def _load(kind: type[M], folder: str | os.PathLike[str]) -> M:
     return model
 
 
-def _found(name: str, data: Any) -> Iterator[Any]:
+def _values_named(name: str, data: Any) -> Iterator[Any]:
     """Yield the values with this name in JSON objects, nested ones included."""
     left = [data]
     while left:
