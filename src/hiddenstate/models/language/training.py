@@ -183,7 +183,7 @@ class LanguageTask:
         return {} if self.hx is None else dict(zip("hc", self.hx, strict=True))
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Restore a state; there is none at the beginning of the text."""
+        """Restore a state, which is empty at the beginning of the text."""
         device = next(self.model.parameters()).device
         self.hx = (state["h"].to(device), state["c"].to(device)) if state else None
 
