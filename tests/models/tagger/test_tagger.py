@@ -47,7 +47,7 @@ def test_build(tagger: Tagger) -> None:
 def test_build_fails() -> None:
     with pytest.raises(ArgumentError, match="at least one tag"):
         Tagger.build(SMALL, parse_conllu("1\ta\t_\t_\t_\t_\t_\t_\t_\t_"))
-    with pytest.raises(ArgumentError, match="each once"):
+    with pytest.raises(ArgumentError, match="without duplicates"):
         Tagger(SMALL, Vocabulary((), ()), Vocabulary((), ()), {"upos": ["X", "X"]})
     with pytest.raises(ArgumentError, match="a tagger of upos needs tags for these columns, got xpos"):
         Tagger(SMALL, Vocabulary((), ()), Vocabulary((), ()), {"xpos": ["X"]})
