@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "hiddenstate"
 SHORTEST = 4  # words
+OPTIONS = ("file", "folder", "setting")  # functions of the command line whose first argument is a help text
 # Strings and comments of C++ and JavaScript; lines of // that follow one another are one comment.
 CODE = re.compile(r'"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`|//[^\n]*(?:\n\s*//[^\n]*)*|/\*.*?\*/', re.S)
 
@@ -82,6 +83,8 @@ def help_texts() -> Iterator[str]:
         for node in ast.walk(tree):
             if isinstance(node, ast.keyword) and node.arg == "help":
                 yield _text(node.value)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in OPTIONS:
+                yield _text(node.args[0])
             if isinstance(node, ast.FunctionDef):
                 yield ast.get_docstring(node) or ""
 

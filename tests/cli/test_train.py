@@ -76,7 +76,7 @@ def test_the_command_of_a_taught_tagger_gives_it_again(tmp_path: Path, monkeypat
     result = run("--resume", "kept.run", "--teacher", "teacher-1")
     assert "drop the other options" in str(result.exception)
     result = run(*FILES, "--untagged", "more.txt", "--out", "other")
-    assert "give at least one" in str(result.exception)
+    assert "at least one trained tagger" in str(result.exception)
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_files_that_are_none_fail(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="cut.safetensors is not a safetensors file, or is damaged"):
         from_state_dict(tmp_path / "cut.safetensors")
     torch.save([torch.zeros(2)], tmp_path / "list.pt")
-    with pytest.raises(FileFormatError, match="list.pt holds a list, expected a state dict"):
+    with pytest.raises(FileFormatError, match="list.pt contains a list, expected a state dict"):
         from_state_dict(tmp_path / "list.pt")
     with pytest.raises(FileNotFoundError, match="no such file"):
         from_state_dict(tmp_path / "none.pt")

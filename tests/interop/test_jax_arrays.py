@@ -159,7 +159,7 @@ def test_other_cells_and_names_fail() -> None:
 def test_arrays_that_do_not_fit_fail() -> None:
     params = linen_params(linen.RNN(linen.LSTMCell(3)))["params"]["cell"]
     without = {name: part for name, part in params.items() if name != "hg"}
-    with pytest.raises(NameUnknownError, match="hg/kernel, hg/bias missing among"):
+    with pytest.raises(NameUnknownError, match="hg/kernel, hg/bias missing from"):
         from_flax(without)
     with pytest.raises(ShapeError, match=r"ig/kernel of flax.linen has shape \[4, 2\], expected \[C, H\] = \[4, 3\]"):
         from_flax({**params, "ig": {"kernel": jnp.zeros((4, 2))}})

@@ -203,11 +203,11 @@ def test_weights_of_8_bits_are_copied_as_floats() -> None:
             ShapeError,
             r"proj_size=2.*hs.explain.subject",
         ),
-        (nn.Linear(3, 2), ArgumentError, "holds no embedding.*hs.convert"),
+        (nn.Linear(3, 2), ArgumentError, "contains no embedding.*hs.convert"),
         (
             Scaled(3, 2),
             ArgumentError,
-            "no LSTM in this Scaled reads an embedding's vectors.*characters",
+            "no LSTM in this Scaled reads an embedding's vectors.*character features",
         ),
         (Begun(3, 2), ArgumentError, "starts from a nonzero state"),
         (Twice(), ArgumentError, "2 chains.*as a tuple"),
@@ -237,13 +237,13 @@ def test_vocabularies_that_do_not_fit_fail() -> None:
         hs.tagger(net, {"a"}, ["A", "B"])  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="is blank"):
         hs.tagger(net, ["a", "b", "c"], ["A", " "])
-    with pytest.raises(ArgumentError, match="columns must be of"):
+    with pytest.raises(ArgumentError, match="columns must be among"):
         hs.tagger(net, ["a", "b", "c"], ["A", "B"], column="ner")
     with pytest.raises(NameUnknownError, match="unknown='d'"):
         hs.tagger(net, ["a", "b", "c"], ["A", "B"], unknown="d")
     with pytest.raises(ShapeError, match="the linear layer has 2 rows, got 3 tokens"):
         hs.language_model(net, "abc")
-    with pytest.raises(ArgumentError, match="reads one way"):
+    with pytest.raises(ArgumentError, match="reads in one direction"):
         hs.language_model(Net(3, 3, bidirectional=True), "abc")
     with pytest.raises(NameUnknownError, match="end='d'"):
         hs.language_model(Net(3, 3), "abc", end="d")

@@ -32,7 +32,7 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
         ("epochs = 3", "unknown 'epochs'; a run file has kind, "),
         ("[settings]\nwings = 3", r"unknown field 'wings' in \[settings\] of "),
         ("[settings]\nepochs = 0", r"\[settings\] of .*: epochs must be at least 1"),
-        ("[files]\nwings = 'a'", r"unknown 'wings' in \[files\] of .*; there is train out friends"),
+        ("[files]\nwings = 'a'", r"unknown 'wings' in \[files\] of .*; expected one of train out friends"),
         ("[files]\ntrain = 3", r"\[files\] of .* must map names to strings"),
         ("[files]\nfriends = 'a'", r"friends in \[files\] of .* must be a list of paths, got 'a'"),
         ("[files]\nfriends = ['a', 3]", r"friends in \[files\] of .* must be a list of paths"),

@@ -21,6 +21,7 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option(help="TOML file with these settings; options on the command line override it.", metavar="FILE"),
 ]
+OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the model.", metavar="DIR")]
 ResumeOption = Annotated[
     Path | None,
     typer.Option(help="Resume the run in this folder; the result is exactly the same model.", metavar="DIR"),
@@ -39,6 +40,21 @@ PrecisionOption = Annotated[
 ]
 AboutOption = Annotated[str | None, typer.Option(help="For the model card: a description of the data.")]
 LicenceOption = Annotated[str | None, typer.Option(help="For the model card: the licence of the weights.")]
+
+
+def file(text: str) -> Any:
+    """Make an option that takes a file."""
+    return typer.Option(help=text, metavar="FILE")
+
+
+def folder(text: str) -> Any:
+    """Make an option that takes a folder."""
+    return typer.Option(help=text, metavar="DIR")
+
+
+def setting(text: str, default: object) -> Any:
+    """Make an option for one setting, whose default is that of the config file, or else this one."""
+    return typer.Option(help=text, show_default=str(default))
 
 
 def settings_option(config: type[TrainConfig]) -> Any:

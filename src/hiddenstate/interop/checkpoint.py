@@ -30,7 +30,7 @@ def read_checkpoint(path: str | Path) -> Mapping[Any, Any]:
     with reading(path):
         loaded = _tensors(path) if Path(path).suffix == ".safetensors" else _load(path)
         if not isinstance(loaded, Mapping):
-            raise FileFormatError(f"{path} holds a {type(loaded).__name__}, expected a state dict")
+            raise FileFormatError(f"{path} contains a {type(loaded).__name__}, expected a state dict")
     return loaded
 
 

@@ -56,7 +56,7 @@ def find_parts(model: object, example: Any = None) -> Parts:
         ShapeError: sizes of the layers do not fit one another, or the LSTM has projections.
     """
     if isinstance(model, tuple):
-        parts = _told(model)
+        parts = _check_layers(model)
         check_module_memory(nn.ModuleList([*parts]))
         return _checked(parts)
     if not isinstance(model, nn.Module):
@@ -69,7 +69,7 @@ def find_parts(model: object, example: Any = None) -> Parts:
     return _checked(_only(_chains(calls), type(model).__name__))
 
 
-def _told(layers: tuple[object, ...]) -> Parts:
+def _check_layers(layers: tuple[object, ...]) -> Parts:
     if len(layers) != len(_KINDS) or not all(map(isinstance, layers, _KINDS)):
         got = ", ".join(type(layer).__name__ for layer in layers)
         raise ArgumentTypeError(f"expected the layers (nn.Embedding, nn.LSTM or hs.LSTM, nn.Linear), got ({got})")
@@ -164,7 +164,7 @@ def _only(chains: list[tuple[_Call, _Call, _Call]], kind: str) -> Parts:
         raise ArgumentError(
             f"the LSTM of this {kind} starts from a nonzero state, which a model folder can't store. {_OTHERWISE}"
         )
-    return _told(layers)
+    return _check_layers(layers)
 
 
 def _checked(parts: Parts) -> Parts:

@@ -24,7 +24,7 @@ class Plant:
         truth: its function, in words.
         roles: maps places with units, such as ``"l0.c[0]"``, to what they do.
         target: the place, with its unit, that holds the answer.
-        tolerance: the maximum difference between ``shown`` and ``expected``, in float64.
+        tolerance: the maximum difference between ``measured`` and ``expected``, in float64.
         draw: makes one row of inputs ``[T, C]`` from a generator and T.
         tell: computes the target's value after each step without the LSTM, ``[T, N]`` from ``[T, N, C]``.
         read: converts the target's values ``[T, N]`` to the quantity that ``tell`` computes; None for the values
@@ -80,7 +80,7 @@ class Plant:
             raise ShapeError(f"expected inputs [T, N, {self.lstm.input_size}], got {list(x.shape)}")
         return self.tell(x)
 
-    def shown(self, x: Tensor) -> Tensor:
+    def measured(self, x: Tensor) -> Tensor:
         """Run the LSTM and return the target's value after each step: ``[T, N]``, to compare with `expected`."""
         place, unit = self.place
         with torch.no_grad():

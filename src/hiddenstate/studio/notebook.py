@@ -26,7 +26,7 @@ _WIDGET = "hosts/widget.js"
 _NO_FRAME = "The studio is not shown here: run this cell, or trust this notebook."
 
 
-class Shown(Protocol):
+class Displayable(Protocol):
     """The part of `hiddenstate.Studio` that a notebook uses."""
 
     bundles: dict[str, Bundle]
@@ -47,7 +47,7 @@ class Shown(Protocol):
         """Return the page as a widget."""
 
 
-def mimebundle(studio: Shown) -> tuple[dict[str, Any], dict[str, Any]]:
+def mimebundle(studio: Displayable) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a studio's display data: a widget if anywidget is installed, else a frame."""
     plain = {"text/plain": repr(studio)}
     if not _in_kernel():
@@ -69,7 +69,7 @@ def trace_html(trace: Trace) -> str | None:
         return None
 
 
-def make_widget(studio: Shown) -> Any:
+def make_widget(studio: Displayable) -> Any:
     """Make a widget of a studio's page.
 
     Raises:

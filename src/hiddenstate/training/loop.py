@@ -129,9 +129,9 @@ class _Loop(Generic[Item]):
         machine = self.machine
         with machine.autocast():
             loss = None if item is None else self.task.loss(item)
-        shown = 0.0 if loss is None else (loss.mean if loss.shown is None else loss.shown).item()
+        value = 0.0 if loss is None else (loss.mean if loss.reported is None else loss.reported).item()
         count = 0 if loss is None else loss.count
-        total, loss_sum = machine.sum([count, shown * count])
+        total, loss_sum = machine.sum([count, value * count])
         if not math.isfinite(loss_sum):
             raise ArgumentError(
                 f"training diverged: loss {loss_sum} in epoch {self.position.epoch}; lower the learning rate"

@@ -20,12 +20,12 @@ class Loss:
     Attributes:
         mean: 0-dimensional, with a gradient: the mean over the batch's units (such as words), including regularisers.
         count: the number of units.
-        shown: the part of the mean to report; all of it if None.
+        reported: the part of the mean to report; all of it if None.
     """
 
     mean: Tensor
     count: int
-    shown: Tensor | None = None
+    reported: Tensor | None = None
 
 
 class Task(Protocol[Item]):

@@ -358,7 +358,7 @@ REFUSED: list[tuple[nn.Module, str]] = [
     (changed(lazy), "its weight_ih_l0 has no values yet: run the model once first"),
     (
         changed(lambda lstm: setattr(lstm, "hidden_size", 5)),
-        r"_ih_l0 has shape \[12, 4\], and \[20, 4\] by its op",
+        r"_ih_l0 has shape \[12, 4\], but its options give \[20, 4\]",
     ),
     (changed(lambda lstm: setattr(lstm, "dropout", 2)), "torch.nn.LSTM does not accept its options: dropout should be"),
     (changed(lambda lstm: setattr(lstm, "batch_first", 2)), "LSTM does not accept its options: batch_first should be"),

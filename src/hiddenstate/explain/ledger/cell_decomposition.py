@@ -74,7 +74,7 @@ class CellDecomposition:
         return self.c - self.parts.sum(0) - self.edit_parts.sum(0) - self.initial_part
 
     @property
-    def shown(self) -> Tensor:
+    def secant(self) -> Tensor:
         """``[H]``, the secant ``o·tanh(c)/c``, which turns a part of c into a part of o·tanh(c)."""
         return self.o * secant(self.c)
 

@@ -97,7 +97,7 @@ def _logit(of: Logit, subject: Subject, row: int) -> Target:
         other, offset = head.readout(of.against)
         vector, bias = vector - other, bias - offset
         name += f" minus that of {quote_label(head.labels[head.index(of.against)])}"
-    return readout_target(_said(name, subject, t, row), subject, Readout(t, split_output(vector, subject), bias))
+    return readout_target(_name_output(name, subject, t, row), subject, Readout(t, split_output(vector, subject), bias))
 
 
 def _log_probability(of: LogProbability, subject: Subject, row: int) -> Target:
@@ -111,7 +111,7 @@ def _log_probability(of: LogProbability, subject: Subject, row: int) -> Target:
         raise ArgumentError(
             "this model has no probabilities for one word (a tagger with a CRF scores whole sentences): use logit(...)"
         )
-    return Target(_said(f"log-probability of {quote_label(head.labels[k])}", subject, t, row), value, t)
+    return Target(_name_output(f"log-probability of {quote_label(head.labels[k])}", subject, t, row), value, t)
 
 
 def _value_at(address: Address, subject: Subject, row: int) -> Target:
@@ -164,7 +164,7 @@ def quote_label(text: str) -> str:
     return text if text.isprintable() and text.strip() else repr(text)
 
 
-def _said(name: str, subject: Subject, t: int, row: int) -> str:
+def _name_output(name: str, subject: Subject, t: int, row: int) -> str:
     """Name the head's output at a step, or for the token after it."""
     return _at(name, subject, t, row, "after" if subject.foretells else "at")
 

@@ -123,7 +123,7 @@ def _object(text: str | bytes) -> dict[str, Any]:
     _check_config(len(text))
     config = json.loads(text)
     if not isinstance(config, dict):
-        raise FileFormatError("config.json does not hold the configuration of a model")
+        raise FileFormatError("config.json does not contain the configuration of a model")
     return config
 
 

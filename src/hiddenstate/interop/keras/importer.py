@@ -102,7 +102,7 @@ def _in_file(path: str | Path, recurrent_activation: str | None, flipped: bool) 
     file = read_keras(path)
     with reading(path):
         entries = _entries(path, file.config) if file.config is not None else []
-        layers = [*_said(entries, file.cells), *_unsaid(entries, file.cells)]
+        layers = [*_configured_layers(entries, file.cells), *_unsaid(entries, file.cells)]
     doubted = file.version if recurrent_activation is None and _HARD_SIGMOID.match(file.version) else ""
     builders = {layer.name: partial(_build, layer, flipped, doubted) for layer in layers}
     return Found(str(path), builders, {e.name: f"it is a {e.kind}" for e in entries if not e.is_lstm})
@@ -129,7 +129,7 @@ class _Layer:
     cells: Sequence[Arrays]
 
 
-def _said(entries: Iterable[Entry], cells: Sequence[StoredCell]) -> Iterator[_Layer]:
+def _configured_layers(entries: Iterable[Entry], cells: Sequence[StoredCell]) -> Iterator[_Layer]:
     """Yield the LSTMs of a configuration, with their arrays."""
     owners = [_find_layer(cell, entries) for cell in cells]
     for entry in entries:

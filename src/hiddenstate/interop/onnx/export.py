@@ -133,7 +133,7 @@ def export_onnx(
             _write(path, model, runs_of_lstm(module, signature, module._like()) if check else None, tolerance)
         return
     _refuse_options(for_lstms, {"form": "sequence", "lengths": False, "states": True}, "for an LSTM alone")
-    given = _given(module, args, kwargs, dynamic_shapes, input_names, output_names)
+    given = _example(module, args, kwargs, dynamic_shapes, input_names, output_names)
 
     def write(attempt: Attempt) -> Any:
         with evaluating(attempt.module):
@@ -199,7 +199,7 @@ def _signature(lstm: LSTM, form: Form, lengths: bool, states: bool) -> Signature
     return Signature(lstm.sizes, form, lstm.batch_first, lengths, states)
 
 
-def _given(module: nn.Module, args: tuple[Any, ...] | None, kwargs: Mapping[str, Any] | None, *more: Any) -> Given:
+def _example(module: nn.Module, args: tuple[Any, ...] | None, kwargs: Mapping[str, Any] | None, *more: Any) -> Given:
     if not isinstance(args, tuple):
         raise ArgumentTypeError(
             f"args must be a tuple, an example of the arguments of a call of this {type(module).__name__}, got "

@@ -268,8 +268,8 @@ def _load(kind: type[M], folder: str | os.PathLike[str]) -> M:
 def _made(kind: type[M], described: tuple[Any, Any], stored: WeightsFile, described_by: str) -> M:
     """Make the model of a config and a vocabulary, with stored weights."""
     # Each layer has weights, so a config with absurdly many layers is refused before any is made.
-    if any(type(L) is int and len(stored.shapes) < L for L in _found("num_layers", described)):
-        raise FileFormatError(f"{stored.path} has weights for fewer layers than num_layers in {described_by}")
+    if any(type(L) is int and len(stored.shapes) < L for L in _values_named("num_layers", described)):
+        raise FileFormatError(f"{stored.path}: there are weights for fewer layers than num_layers in {described_by}")
     # First on the meta device, so that absurd sizes, which do not match the weights, are refused.
     outline = make_meta_model(lambda: kind.from_data(*described)).state_dict()
     weights = stored.read(outline, described_by)
@@ -280,7 +280,7 @@ def _made(kind: type[M], described: tuple[Any, Any], stored: WeightsFile, descri
     return model
 
 
-def _found(name: str, data: Any) -> Iterator[Any]:
+def _values_named(name: str, data: Any) -> Iterator[Any]:
     """Yield the values with this name in JSON objects, nested ones included."""
     left = [data]
     while left:
@@ -292,19 +292,19 @@ def _found(name: str, data: Any) -> Iterator[Any]:
             left += each
 
 
-def _head(path: Path, shown: str) -> dict[str, Any]:
+def _head(path: Path, name: str) -> dict[str, Any]:
     """Return the object in config.json, after checking its format and version."""
     if not (path / CONFIG).is_file():
-        raise ArgumentError(f"{shown} is not a model folder: {CONFIG} is missing; choose another folder")
+        raise ArgumentError(f"{name} is not a model folder: {CONFIG} is missing; choose another folder")
     head = _object(path / CONFIG)
     if head.get("format") != FORMAT:
-        raise FileFormatError(f"{shown} is not a model folder: {CONFIG} does not contain 'format': '{FORMAT}'")
+        raise FileFormatError(f"{name} is not a model folder: {CONFIG} does not contain 'format': '{FORMAT}'")
     version = head.get("version")
     if type(version) is not int or version < 1:
         raise FileFormatError(f"{path / CONFIG}: version must be a positive integer, got {version!r}")
     if version > VERSION:
         raise FileFormatError(
-            f"{shown} has format version {version}, this hiddenstate reads up to {VERSION}; upgrade hiddenstate"
+            f"{name} has format version {version}, this hiddenstate reads up to {VERSION}; upgrade hiddenstate"
         )
     return head
 

@@ -183,7 +183,7 @@ class LanguageTask:
         return {} if self.hx is None else dict(zip("hc", self.hx, strict=True))
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Restore a state; there is none at the beginning of the text."""
+        """Restore a state, which is empty at the beginning of the text."""
         device = next(self.model.parameters()).device
         self.hx = (state["h"].to(device), state["c"].to(device)) if state else None
 
@@ -191,7 +191,7 @@ class LanguageTask:
         """Measure the surprise of the dev text."""
         self.dev = measure(self.model, self.ids["dev"], self.config.dev_rows)
         details = {"nats": self.dev.mean, "perplexity": self.dev.perplexity, "unknown_share": self.dev.unknown_share}
-        return Score(self.dev.mean, said(self.dev, self.config.level), details)
+        return Score(self.dev.mean, describe_tally(self.dev, self.config.level), details)
 
     def save_model(self, out: Path, history: Sequence[Epoch]) -> None:
         """Write the model just measured."""
@@ -203,7 +203,7 @@ class LanguageTask:
         folder.save(model, out, write_language_card(out.resolve().name, model, describe_origin(self.wanted), outcome))
 
 
-def said(done: Tally, level: str) -> str:
+def describe_tally(done: Tally, level: str) -> str:
     """Describe how well a text was predicted, in the usual measure for characters or words."""
     if level == "char":
         text = f"{done.mean:.4f} nats, {done.bits_per_character:.4f} bits a character"

@@ -99,7 +99,7 @@ def check_tags(tags: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]
             raise TypeError(f"the tags of {column} must be a list of strings, got {names!r}")
         for name in names:
             if not name.strip() or any(mark in name for mark in "\t\n\r"):
-                raise ArgumentError(f"tag {name!r} of {column} is blank or holds a tab or line end")
+                raise ArgumentError(f"tag {name!r} of {column} is blank or contains a tab or line end")
     return tags
 
 

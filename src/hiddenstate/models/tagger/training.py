@@ -208,7 +208,7 @@ class TaggerTask:
         for column, report in self.dev.items():
             details |= {column: report.accuracy.share, f"{column}_unknown": report.accuracy.unknown_share}
         shares = [report.accuracy.share for report in self.dev.values()]
-        return Score(sum(shares) / len(shares), _told(self.dev), details)
+        return Score(sum(shares) / len(shares), _describe(self.dev), details)
 
     def save_model(self, out: Path, history: Sequence[Epoch]) -> None:
         """Write the model just measured."""
@@ -219,7 +219,7 @@ class TaggerTask:
         folder.save(tagger, out, write_card(out.resolve().name, tagger, describe_origin(self.wanted), outcome))
 
 
-def _told(reports: Reports) -> str:
+def _describe(reports: Reports) -> str:
     """Write accuracies in one line: for several columns, only their shares."""
     if len(reports) == 1:
         return str(*reports.values())

@@ -42,7 +42,7 @@ def started(path: str | Path, config: TaggerConfig, sentences: Sequence[Sentence
         theirs, ours = (format_setting(getattr(each, name)) for each in (before.config, config))
         if theirs != ours:
             raise ArgumentError(
-                f"training starts from {path}, whose {name} is {theirs}, got {ours}; set {name}={theirs}"
+                f"training starts from {path}, which has {name}={theirs}, got {ours}; set {name}={theirs}"
             )
     for column, tags in before.columns.items():
         unknown = sorted({tag for s in sentences for tag in s.tags(column) if tag is not None} - set(tags))

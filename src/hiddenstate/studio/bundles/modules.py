@@ -73,7 +73,7 @@ def bundle_lstm(layer: Layer, name: str = "", numbers: Numbers | None = None) ->
     sizes, tensors = _sizes(layer), state_dict_weights(layer)
     given = None
     if numbers is not None:
-        more, given = _given(layer, sizes, next(iter(tensors.values())), numbers)
+        more, given = _bundle_input(layer, sizes, next(iter(tensors.values())), numbers)
         tensors |= more
     return make_bundle(sizes, tensors, name, given)
 
@@ -108,7 +108,7 @@ def _sizes(layer: Layer) -> Sizes:
     return Sizes(layer.input_size, layer.hidden_size, bias=bool(layer.bias))
 
 
-def _given(layer: Layer, sizes: Sizes, like: Tensor, numbers: Numbers) -> tuple[dict[str, Tensor], Given]:
+def _bundle_input(layer: Layer, sizes: Sizes, like: Tensor, numbers: Numbers) -> tuple[dict[str, Tensor], Given]:
     x = numbers.x if isinstance(numbers.x, torch.nn.utils.rnn.PackedSequence) else _numbers(numbers.x, like)
     batch_first = getattr(layer, "batch_first", False)
     number = like.new_empty(())  # reading x needs only the weights' shapes, type and device

@@ -65,7 +65,7 @@ class Running:
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
-        asyncio.get_running_loop().set_exception_handler(_told)
+        asyncio.get_running_loop().set_exception_handler(_report)
         connections = Connections(_MOST_REQUESTS)
         self._server.server_state.connections = connections
         closing = asyncio.create_task(connections.close_idle(_REQUEST))
@@ -85,7 +85,7 @@ class Running:
         return f"Running({self.url})"
 
 
-def _told(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Report exceptions, except for a connection refused because it arrived as the socket closed."""
     error = context.get("exception")
     if not isinstance(error, OSError) or error.errno != errno.EBADF:
