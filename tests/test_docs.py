@@ -91,14 +91,3 @@ def test_the_readme_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
         if block.language == "python":
             exec(compile(block.text, "README.md", "exec", dont_inherit=True), {})
     assert "unit 1" in capsys.readouterr().out
-
-
-def test_the_readmes_figures_are_those_of_the_page_on_speed() -> None:
-    speed = (DOCS / "speed.md").read_text(encoding="utf-8")
-    table = README.split("| ours | torch | onnxruntime |")[1].split("\n\n")[0]
-    rows = [row.split("|")[2:5] for row in table.splitlines()[2:]]
-    figures = [re.match(r"[\d.,]+", cell.strip()) for row in rows for cell in row]
-    found = [figure[0] for figure in figures if figure]
-    assert len(rows) == 6
-    assert len(found) == 16
-    assert [figure for figure in found if f" {figure} |" not in speed] == []

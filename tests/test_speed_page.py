@@ -26,12 +26,17 @@ def tables() -> dict[str, dict[str, Row]]:
     """The contestants of each regime, ours first, as the page has them."""
     found: dict[str, dict[str, Row]] = {}
     for line in SPEED.split("## Medians")[1].split("\n## ")[0].splitlines()[4:]:
-        regime, name, time, ratio, share, _ = (cell.strip() for cell in line.strip("|\n").split("|"))
-        if regime:
-            contestants = found.setdefault(regime, {})
-        number = float(time.replace(",", ""))
-        contestants[name] = Row(number, float(ratio.rstrip("×") or 1), int(share.rstrip("%") or 0))
+        if line.startswith("| "):
+            regime, name, time, share, others = (cell.strip() for cell in line.strip("|\n").split("|"))
+            found[regime] = {name: Row(number(time), 1, int(share.rstrip("%") or 0))}
+            for other in others.split("; "):
+                ((name, time, ratio),) = re.findall(r"^(.+) ([\d.,]+) \(([\d.]+)×\)$", other)
+                found[regime][name] = Row(number(time), float(ratio), 0)
     return found
+
+
+def number(written: str) -> float:
+    return float(written.replace(",", ""))
 
 
 TABLES = tables()
