@@ -70,6 +70,17 @@ def test_no_page_lists_more_than_twelve_others() -> None:
     assert {page: len(contents_of(page)) for page in reachable_from("index") if len(contents_of(page)) > 12} == {}
 
 
+def test_the_cell_on_the_home_page_is_a_unit_of_the_tagger() -> None:
+    text = (DOCS / "index.md").read_text(encoding="utf-8")
+    states = re.findall(r"\{show\}`(\w+) <cell c_prev=(\S+) f=(\S+) i=(\S+) g=(\S+) o=(\S+)>`", text)
+    words = [word for word, *_ in states]
+    assert words == ["Giraffes", "in", "a", "field"]
+    trace = hs.load("tagger-en").read(words).trace
+    for t, (_, *said) in enumerate(states):
+        moment = trace.at(t=t, unit=17, layer=1)
+        assert [float(value) for value in said] == [round(moment[name], 2) for name in ("c_prev", *"figo")]
+
+
 def test_the_api_page_has_every_public_name() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "api").glob("*.md"))
     missing = [name for name in (*hs.__all__, "set") if not re.search(rf":: hiddenstate\.{name}\b", text)]
@@ -81,9 +92,6 @@ def test_the_page_of_errors_has_every_error() -> None:
     text = (DOCS / "errors.md").read_text(encoding="utf-8")
     every = [name for name, value in vars(hs.errors).items() if isinstance(value, type)]
     assert [name for name in every if f"`{name}`" not in text] == []
-
-
-README = (DOCS.parent / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_readme_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
