@@ -13,6 +13,7 @@ import pytest
 
 import hiddenstate as hs
 from coursebook.pages import blocks_of
+from hiddenstate.models.folder.model_folder import load, shipped
 from pages import CUT, DOCS, PAGES, REFRESH, Printed, Run, prepare, refresh
 from support import NEEDS_INDUCTOR
 
@@ -75,7 +76,7 @@ def test_the_cell_on_the_home_page_is_a_unit_of_the_tagger() -> None:
     states = re.findall(r"\{show\}`(\w+) <cell c_prev=(\S+) f=(\S+) i=(\S+) g=(\S+) o=(\S+)>`", text)
     words = [word for word, *_ in states]
     assert words == ["Giraffes", "in", "a", "field"]
-    trace = hs.load("tagger-en").read(words).trace
+    trace = load(shipped()).read(words).trace
     for t, (_, *said) in enumerate(states):
         moment = trace.at(t=t, unit=17, layer=1)
         assert [float(value) for value in said] == [round(moment[name], 2) for name in ("c_prev", *"figo")]

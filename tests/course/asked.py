@@ -1,5 +1,6 @@
 """Questions by two who had not read the chapters, and the places in these from which their answers follow."""
 
+import re
 from dataclasses import dataclass
 
 from course.chapters import PAGES
@@ -243,8 +244,10 @@ ASKED_AGAIN = (
 )
 
 
-def say(chapter: str, said: str) -> bool:
-    """Whether a chapter says something, wherever its lines break."""
+def line_of(chapter: str, said: str) -> int:
+    """The line, from 1, at which something stands on a page; fails where it does not."""
     page = next(page for page in PAGES if page.stem.startswith(chapter))
-    text = " ".join(page.read_text(encoding="utf-8").split())
-    return " ".join(said.split()) in text
+    text = page.read_text(encoding="utf-8")
+    found = re.search(r"\s+".join(map(re.escape, said.split())), text)
+    assert found is not None, f"{page.name} no longer says: {said}"
+    return text.count("\n", 0, found.start()) + 1
