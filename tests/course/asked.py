@@ -3,8 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from course.chapters import FOLDER, PAGES
-from pages import DOCS
+from course.chapters import PAGES
 
 
 @dataclass(frozen=True)
@@ -252,25 +251,3 @@ def line_of(chapter: str, said: str) -> int:
     found = re.search(r"\s+".join(map(re.escape, said.split())), text)
     assert found is not None, f"{page.name} no longer says: {said}"
     return text.count("\n", 0, found.start()) + 1
-
-
-def asked() -> list[str]:
-    """The questions as lines of Markdown, each with the lines of the pages that answer it."""
-    head = ["| | question | reader 1 | reader 2 | answered at |", "|" + "---|" * 5]
-    return [*head, *(_row(number, each) for number, each in enumerate(ASKED, start=1))]
-
-
-def asked_again() -> list[str]:
-    """The questions of the second time, likewise."""
-    head = ["| | question | found before | answered at |", "|" + "---|" * 4]
-    return [*head, *(_row(number, each) for number, each in enumerate(ASKED_AGAIN, start=1))]
-
-
-def _row(number: int, question: Asked) -> str:
-    places = []
-    for chapter in dict.fromkeys(chapter for chapter, _ in question.places):
-        page = next(page for page in PAGES if page.stem.startswith(chapter))
-        lines = sorted({line_of(chapter, said) for where, said in question.places if where == chapter})
-        link = f"[{int(chapter)}]({(FOLDER / page.name).relative_to(DOCS).as_posix()})"
-        places.append(f"{link}: {', '.join(map(str, lines))}")
-    return f"| {number} | {question.about} | {' | '.join(question.before)} | {'; '.join(places)} |"

@@ -46,7 +46,7 @@ def _write_scripts(app: Sphinx) -> None:
 def _add_script(
     app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    if pagename.startswith(f"{FOLDER}/"):
+    if pagename == app.config.root_doc or pagename.startswith(f"{FOLDER}/"):  # whose figures are live
         app.add_js_file("course/course.js", loading_method="defer")
 
 
