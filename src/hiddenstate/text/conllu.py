@@ -5,7 +5,7 @@ multiword ranges (``1-2``), empty nodes (``8.1``) and all other columns are writ
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from conllu.exceptions import ParseException
@@ -19,6 +19,7 @@ COLUMNS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DE
 # The columns that a tagger can fill, the main ones first.
 TAG_COLUMNS = ("upos", "xpos", "feats", "deprel", "lemma", "head", "deps", "misc")
 
+_MAY_BE_BLANK = re.compile(r"\t\s")
 _TOKEN_LINE = re.compile(r"\d+([-.]\d+)?\t")
 
 
@@ -70,47 +71,27 @@ def read_conllu(source: Source) -> list[Sentence]:
     return parse_conllu(read_text(source), describe_source(source))
 
 
-def parse_conllu(text: str, name: str = "<text>") -> list[Sentence]:
-    """Read CoNLL-U from a string, like `read_conllu` from a file; ``name`` is for error messages."""
-    blocks = Blocks(name)
-    # str.splitlines would also split at U+2028 and similar characters, which may occur inside a column.
-    return [*blocks.feed(text.split("\n")), *blocks.end()]
-
-
-class Blocks:
-    """Splits lines of CoNLL-U into sentences as the lines arrive.
+def parse_conllu(text: str, name: str = "<text>", first_line: int = 1) -> list[Sentence]:
+    """Read CoNLL-U from a string, like `read_conllu` from a file.
 
     Args:
+        text: whole sentences.
         name: the name of the source in messages.
+        first_line: the number of the text's first line in the source.
+
+    Raises:
+        FileFormatError: a line is not CoNLL-U; names the source and the line.
     """
-
-    def __init__(self, name: str) -> None:
-        self._name, self._lines, self._read = name, list[str](), 0
-
-    def feed(self, lines: Iterable[str]) -> Iterator[Sentence]:
-        """Yield the sentences that these lines, without their line ends, complete.
-
-        Raises:
-            FileFormatError: a line is not CoNLL-U; names the source and the line.
-        """
-        for raw in lines:
-            line, self._read = raw.rstrip("\r"), self._read + 1
-            if line.strip():
-                self._lines.append(line)
-            else:
-                yield from self._completed(self._read)
-
-    def end(self) -> Iterator[Sentence]:
-        """Yield the last sentence, if no blank line follows it; raises like `feed`."""
-        yield from self._completed(self._read + 1)
-
-    def _completed(self, number: int) -> Iterator[Sentence]:
-        """Yield the sentence that ends before the line of this number, if there is one."""
-        if self._lines:
-            lines, self._lines = self._lines, []
-            with reading(self._name):
-                sentence = _sentence(lines, number - len(lines), self._name)
-            yield sentence
+    # str.splitlines would also split at U+2028 and similar characters, which may occur inside a column.
+    lines = [line.rstrip("\r") for line in text.split("\n")] if "\r" in text else text.split("\n")
+    ends = [k for k, line in enumerate(lines) if not line or line.isspace()]
+    starts = [0, *(end + 1 for end in ends)]
+    with reading(name):
+        return [
+            _sentence(lines[start:end], first_line + start, name)
+            for start, end in zip(starts, [*ends, len(lines)], strict=True)
+            if start < end
+        ]
 
 
 def looks_like_conllu(text: str) -> bool:
@@ -170,21 +151,22 @@ def with_tags(
             f"a sentence of {len(sentence)} words needs as many tags and probabilities, "
             f"got {len(tags)} and {len(extra)}"
         )
-    lines = list(sentence.lines)
+    lines, number = list(sentence.lines), COLUMNS.index(column.upper())
     for place, tag, shares in zip(sentence.places, tags, extra, strict=True):
-        columns = lines[place].split("\t")
-        columns[COLUMNS.index(column.upper())] = tag
+        columns = lines[place].split("\t", number + 1)  # up to the column, and what follows it
+        columns[number] = tag
         if shares is not None:
+            columns[-1:] = columns[-1].rsplit("\t", 1)
             columns[-1] = _with_shares(columns[-1], f"{column.capitalize()}Prob=", shares)
         lines[place] = "\t".join(columns)
-    tagged = replace(sentence, lines=tuple(lines))
-    if column == "upos":
-        return replace(tagged, upos=tuple(tags))
-    return replace(tagged, xpos=tuple(tags)) if column == "xpos" else tagged
+    upos, xpos = (tuple(tags) if column == each else getattr(sentence, each) for each in ("upos", "xpos"))
+    return Sentence(sentence.forms, upos, xpos, tuple(lines), sentence.places)
 
 
 def with_comments(sentence: Sentence, comments: Sequence[str]) -> Sentence:
     """Return the sentence with more comments, each with its ``#``, below the existing ones."""
+    if not comments:
+        return sentence
     place = next((k for k, line in enumerate(sentence.lines) if not line.startswith("#")), len(sentence.lines))
     lines = (*sentence.lines[:place], *comments, *sentence.lines[place:])
     return replace(sentence, lines=lines, places=tuple(k + len(comments) for k in sentence.places))
@@ -201,25 +183,44 @@ def _with_shares(misc: str, key: str, shares: Mapping[str, float]) -> str:
 
 
 def _sentence(lines: list[str], first: int, name: str) -> Sentence:
-    words: list[list[str]] = []
-    places: list[int] = []
-    for place, line in enumerate(lines):
-        if line.startswith("#"):
-            continue
-        columns = line.split("\t")
+    places = [place for place, line in enumerate(lines) if line[0] != "#"]
+    if not _are_words([lines[place] for place in places]):
+        places = _checked(lines, places, first, name)
+    words = [lines[place].split("\t", 5) for place in places]
+    _, forms, _, upos, xpos, _ = zip(*words, strict=True) if words else ((),) * 6
+    return Sentence(forms, _without_blanks(upos), _without_blanks(xpos), tuple(lines), tuple(places))
+
+
+def _without_blanks(tags: tuple[str, ...]) -> tuple[str | None, ...]:
+    return tuple([None if tag == "_" else tag for tag in tags]) if "_" in tags else tags
+
+
+def _are_words(lines: list[str]) -> bool:
+    """Whether these lines are valid and all words: a fast check that most sentences pass; `_checked` has the last word."""
+    ids = [line.partition("\t")[0] for line in lines]
+    return (
+        ids == [*map(str, range(1, len(lines) + 1))]
+        and all(line.count("\t") == len(COLUMNS) - 1 for line in lines)
+        and not _MAY_BE_BLANK.search("\n".join([*lines, ""]))
+    )
+
+
+def _checked(lines: list[str], places: list[int], first: int, name: str) -> list[int]:
+    """Check the lines at these places, and return the places of words (not ranges and empty nodes)."""
+    words = list[int]()
+    for place in places:
         try:
-            is_word = _check(columns, expected=len(words) + 1)
+            if _check(lines[place].split("\t"), expected=len(words) + 1):
+                words.append(place)
         except ParseException as error:
-            raise FileFormatError(f"{name}, line {first + place}: {error} in {line[:60]!r}") from error
-        if is_word:
-            words.append(columns)
-            places.append(place)
-    tags = [[None if word[column] == "_" else word[column] for word in words] for column in (3, 4)]
-    return Sentence(tuple(w[1] for w in words), tuple(tags[0]), tuple(tags[1]), tuple(lines), tuple(places))
+            raise FileFormatError(f"{name}, line {first + place}: {error} in {lines[place][:60]!r}") from error
+    return words
 
 
 def _check(columns: list[str], expected: int) -> bool:
     """Whether the line is a word (not a range or an empty node); raises ParseException if it is not CoNLL-U."""
+    if columns[0] == str(expected) and len(columns) == len(COLUMNS) and all(map(str.strip, columns)):
+        return True
     if len(columns) != len(COLUMNS):
         raise ParseException(
             f"expected {len(COLUMNS)} columns ({' '.join(COLUMNS)}) with one tab between, got {len(columns)}"
