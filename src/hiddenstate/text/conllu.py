@@ -6,7 +6,8 @@ multiword ranges (``1-2``), empty nodes (``8.1``) and all other columns are writ
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import repeat
 
 from conllu.exceptions import ParseException
 from conllu.parser import parse_id_value
@@ -19,7 +20,10 @@ COLUMNS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DE
 # The columns that a tagger can fill, the main ones first.
 TAG_COLUMNS = ("upos", "xpos", "feats", "deprel", "lemma", "head", "deps", "misc")
 
-_MAY_BE_BLANK = re.compile(r"\t\s")
+# Checks that most files pass: no line holds white space only, and no column may be blank.
+_WHITE_LINE = re.compile(r"\n[^\S\n]+(?=\n|\Z)")
+_MAY_BE_BLANK = re.compile(r"\t(?:\s|\Z)")
+_IDS = [*map(str, range(1, 1001))]
 _TOKEN_LINE = re.compile(r"\d+([-.]\d+)?\t")
 
 
@@ -32,24 +36,30 @@ class Sentence:
     """
 
     forms: tuple[str, ...]
-    upos: tuple[str | None, ...]
-    xpos: tuple[str | None, ...]
     lines: tuple[str, ...]
-    places: tuple[int, ...]
+    places: Sequence[int]
 
     def __len__(self) -> int:
         return len(self.forms)
+
+    @property
+    def upos(self) -> tuple[str | None, ...]:
+        """The tag of each word in the column UPOS."""
+        return self.tags("upos")
+
+    @property
+    def xpos(self) -> tuple[str | None, ...]:
+        """The tag of each word in the column XPOS."""
+        return self.tags("xpos")
 
     def tags(self, column: str) -> tuple[str | None, ...]:
         """Return the tag of each word in a column such as ``"feats"``; None if the file has ``_``.
 
         In FEATS ``_`` is the tag of a word without features.
         """
-        if column in ("upos", "xpos"):
-            return self.upos if column == "upos" else self.xpos
         number = COLUMNS.index(column.upper())
-        values = [self.lines[place].split("\t")[number] for place in self.places]
-        return tuple(None if value == "_" and column != "feats" else value for value in values)
+        values = [self.lines[place].split("\t", number + 1)[number] for place in self.places]
+        return tuple([None if value == "_" and column != "feats" else value for value in values])
 
 
 def read_conllu(source: Source) -> list[Sentence]:
@@ -82,16 +92,20 @@ def parse_conllu(text: str, name: str = "<text>", first_line: int = 1) -> list[S
     Raises:
         FileFormatError: a line is not CoNLL-U; names the source and the line.
     """
+    if "\r" in text:
+        text = "\n".join([line.rstrip("\r") for line in text.split("\n")])
+    if _WHITE_LINE.search(f"\n{text}"):
+        text = _WHITE_LINE.sub("\n", f"\n{text}")[1:]
+    has_no_blanks, number, found = not _MAY_BE_BLANK.search(text), first_line, list[Sentence]()
     # str.splitlines would also split at U+2028 and similar characters, which may occur inside a column.
-    lines = [line.rstrip("\r") for line in text.split("\n")] if "\r" in text else text.split("\n")
-    ends = [k for k, line in enumerate(lines) if not line or line.isspace()]
-    starts = [0, *(end + 1 for end in ends)]
-    with reading(name):
-        return [
-            _sentence(lines[start:end], first_line + start, name)
-            for start, end in zip(starts, [*ends, len(lines)], strict=True)
-            if start < end
-        ]
+    for block in text.split("\n\n"):
+        lines = block.strip("\n").split("\n")
+        if lines[0]:
+            sentence = _plain_sentence(lines) if has_no_blanks else None
+            leading = len(block) - len(block.lstrip("\n"))
+            found.append(sentence or _checked_sentence(lines, name, number + leading))
+        number += block.count("\n") + 2
+    return found
 
 
 def looks_like_conllu(text: str) -> bool:
@@ -120,10 +134,9 @@ def from_words(words: Sequence[str], comments: Sequence[str] = ()) -> Sentence:
     for word in words:
         if not word.strip() or any(mark in word for mark in "\t\n\r"):
             raise ArgumentError(f"word {word!r} cannot be a CoNLL-U form: it is blank or contains a tab or line end")
-    none = (None,) * len(words)
-    lines = ["\t".join([str(k), word, *"_" * 8]) for k, word in enumerate(words, 1)]
-    places = tuple(range(len(comments), len(comments) + len(words)))
-    return Sentence(tuple(words), none, none, (*comments, *lines), places)
+    lines = [f"{k}\t{word}\t_\t_\t_\t_\t_\t_\t_\t_" for k, word in enumerate(words, 1)]
+    places = range(len(comments), len(comments) + len(words))
+    return Sentence(tuple(words), (*comments, *lines), places)
 
 
 def with_tags(
@@ -145,22 +158,22 @@ def with_tags(
     Raises:
         ArgumentError: there are not as many tags or probabilities as words.
     """
-    extra = [None] * len(sentence) if probabilities is None else list(probabilities)
-    if not len(tags) == len(extra) == len(sentence):
+    counts = len(tags), len(sentence if probabilities is None else probabilities)
+    if counts != (len(sentence),) * 2:
         raise ArgumentError(
             f"a sentence of {len(sentence)} words needs as many tags and probabilities, "
-            f"got {len(tags)} and {len(extra)}"
+            f"got {counts[0]} and {counts[1]}"
         )
     lines, number = list(sentence.lines), COLUMNS.index(column.upper())
-    for place, tag, shares in zip(sentence.places, tags, extra, strict=True):
-        columns = lines[place].split("\t", number + 1)  # up to the column, and what follows it
+    for place, tag in zip(sentence.places, tags, strict=True):
+        columns = lines[place].split("\t", number + 1)
         columns[number] = tag
-        if shares is not None:
-            columns[-1:] = columns[-1].rsplit("\t", 1)
-            columns[-1] = _with_shares(columns[-1], f"{column.capitalize()}Prob=", shares)
         lines[place] = "\t".join(columns)
-    upos, xpos = (tuple(tags) if column == each else getattr(sentence, each) for each in ("upos", "xpos"))
-    return Sentence(sentence.forms, upos, xpos, tuple(lines), sentence.places)
+    key = f"{column.capitalize()}Prob="
+    for place, shares in zip(sentence.places, probabilities or (), strict=False):
+        others, misc = lines[place].rsplit("\t", 1)
+        lines[place] = f"{others}\t{_with_shares(misc, key, shares)}"
+    return Sentence(sentence.forms, tuple(lines), sentence.places)
 
 
 def with_comments(sentence: Sentence, comments: Sequence[str]) -> Sentence:
@@ -169,7 +182,7 @@ def with_comments(sentence: Sentence, comments: Sequence[str]) -> Sentence:
         return sentence
     place = next((k for k, line in enumerate(sentence.lines) if not line.startswith("#")), len(sentence.lines))
     lines = (*sentence.lines[:place], *comments, *sentence.lines[place:])
-    return replace(sentence, lines=lines, places=tuple(k + len(comments) for k in sentence.places))
+    return Sentence(sentence.forms, lines, tuple(k + len(comments) for k in sentence.places))
 
 
 def to_conllu(sentences: Iterable[Sentence]) -> str:
@@ -177,47 +190,40 @@ def to_conllu(sentences: Iterable[Sentence]) -> str:
     return "".join("\n".join([*sentence.lines, "", ""]) for sentence in sentences)
 
 
-def _with_shares(misc: str, key: str, shares: Mapping[str, float]) -> str:
-    kept = [item for item in misc.split("|") if item != "_" and not item.startswith(key)]
-    return "|".join([*kept, key + ",".join(f"{tag.replace('|', ';')}:{share:.4f}" for tag, share in shares.items())])
+def _plain_sentence(lines: list[str]) -> Sentence | None:
+    """Return the sentence if its lines are comments, then words, as most are; `_checked_sentence` reads any other."""
+    start = 0
+    while start < len(lines) and lines[start][0] == "#":
+        start += 1
+    words = lines[start:]
+    heads = [line.split("\t", 2) for line in words]
+    if [head[0] for head in heads] != _IDS[: len(words)] or set(map(str.count, words, repeat("\t"))) != {9}:
+        return None
+    return Sentence(tuple([head[1] for head in heads]), tuple(lines), range(start, len(lines)))
 
 
-def _sentence(lines: list[str], first: int, name: str) -> Sentence:
-    places = [place for place, line in enumerate(lines) if line[0] != "#"]
-    if not _are_words([lines[place] for place in places]):
-        places = _checked(lines, places, first, name)
-    words = [lines[place].split("\t", 5) for place in places]
-    _, forms, _, upos, xpos, _ = zip(*words, strict=True) if words else ((),) * 6
-    return Sentence(forms, _without_blanks(upos), _without_blanks(xpos), tuple(lines), tuple(places))
+def _checked_sentence(lines: list[str], name: str, first: int) -> Sentence:
+    """Return the sentence, of which the first line has this number; raises as `parse_conllu`."""
+    forms, places = list[str](), list[int]()
+    with reading(name):
+        for place, line in enumerate(lines):
+            columns = line.split("\t")
+            try:
+                if line[0] != "#" and _is_word(columns, expected=len(places) + 1):
+                    forms.append(columns[1])
+                    places.append(place)
+            except ParseException as error:
+                raise FileFormatError(f"{name}, line {first + place}: {error} in {line[:60]!r}") from error
+    return Sentence(tuple(forms), tuple(lines), _as_range(places))
 
 
-def _without_blanks(tags: tuple[str, ...]) -> tuple[str | None, ...]:
-    return tuple([None if tag == "_" else tag for tag in tags]) if "_" in tags else tags
+def _as_range(places: list[int]) -> Sequence[int]:
+    """Return a range if the places follow one another, so that equal sentences are equal."""
+    together = range(places[0], places[0] + len(places)) if places else range(0)
+    return together if [*together] == places else tuple(places)
 
 
-def _are_words(lines: list[str]) -> bool:
-    """Whether these lines are valid and all words: a fast check that most sentences pass; `_checked` has the last word."""
-    ids = [line.partition("\t")[0] for line in lines]
-    return (
-        ids == [*map(str, range(1, len(lines) + 1))]
-        and all(line.count("\t") == len(COLUMNS) - 1 for line in lines)
-        and not _MAY_BE_BLANK.search("\n".join([*lines, ""]))
-    )
-
-
-def _checked(lines: list[str], places: list[int], first: int, name: str) -> list[int]:
-    """Check the lines at these places, and return the places of words (not ranges and empty nodes)."""
-    words = list[int]()
-    for place in places:
-        try:
-            if _check(lines[place].split("\t"), expected=len(words) + 1):
-                words.append(place)
-        except ParseException as error:
-            raise FileFormatError(f"{name}, line {first + place}: {error} in {lines[place][:60]!r}") from error
-    return words
-
-
-def _check(columns: list[str], expected: int) -> bool:
+def _is_word(columns: list[str], expected: int) -> bool:
     """Whether the line is a word (not a range or an empty node); raises ParseException if it is not CoNLL-U."""
     if columns[0] == str(expected) and len(columns) == len(COLUMNS) and all(map(str.strip, columns)):
         return True
@@ -236,3 +242,8 @@ def _check(columns: list[str], expected: int) -> bool:
             f"expected word ID {expected}, got {identifier}; number words 1, 2, 3 ... (a blank line ends a sentence)"
         )
     return isinstance(identifier, int)
+
+
+def _with_shares(misc: str, key: str, shares: Mapping[str, float]) -> str:
+    kept = [item for item in misc.split("|") if item != "_" and not item.startswith(key)]
+    return "|".join([*kept, key + ",".join(f"{tag.replace('|', ';')}:{share:.4f}" for tag, share in shares.items())])

@@ -42,9 +42,9 @@ class Passage:
         if self.kind == "conllu":
             return parse_conllu(self.text, self.name, self.first_line)
         if self.kind == "tokens":
-            return [from_words(line.split(), [_comment(line)]) for line in self.text.split("\n") if line.strip()]
+            return [_of_words(line.split(), line) for line in self.text.split("\n") if line.strip()]
         lines = sentences(self.text) if self.kind == _PARAGRAPH else _lines(self.text)
-        return [from_words(tokenise(line), [_comment(line)]) for line in lines]
+        return [_of_words(tokenise(line), line) for line in lines]
 
 
 class IncrementalReader:
@@ -126,5 +126,5 @@ def _lines(text: str) -> Iterable[str]:
     return (line.strip() for line in text.splitlines() if line.strip())
 
 
-def _comment(line: str) -> str:
-    return f"# text = {line.strip()}"
+def _of_words(words: list[str], line: str) -> Sentence:
+    return from_words(words, [f"# text = {line.strip()}"])
