@@ -191,15 +191,20 @@ def to_conllu(sentences: Iterable[Sentence]) -> str:
 
 
 def _plain_sentence(lines: list[str]) -> Sentence | None:
-    """Return the sentence if its lines are comments, then words, as most are; `_checked_sentence` reads any other."""
+    """Return the sentence if it has comments, then lines with all columns, as most do; else None."""
     start = 0
     while start < len(lines) and lines[start][0] == "#":
         start += 1
-    words = lines[start:]
-    heads = [line.split("\t", 2) for line in words]
-    if [head[0] for head in heads] != _IDS[: len(words)] or set(map(str.count, words, repeat("\t"))) != {9}:
+    heads = [line.split("\t", 2) for line in lines[start:]]
+    places: Sequence[int] = range(start, len(lines))
+    if [head[0] for head in heads] != _IDS[: len(heads)]:
+        places = [start + k for k, head in enumerate(heads) if head[0].isdecimal() or not _is_range_or_empty(head[0])]
+        heads = [heads[place - start] for place in places]
+        if [head[0] for head in heads] != _IDS[: len(heads)]:
+            return None
+    if set(map(str.count, lines[start:], repeat("\t"))) != {len(COLUMNS) - 1}:
         return None
-    return Sentence(tuple([head[1] for head in heads]), tuple(lines), range(start, len(lines)))
+    return Sentence(tuple([head[1] for head in heads]), tuple(lines), _as_range(places))
 
 
 def _checked_sentence(lines: list[str], name: str, first: int) -> Sentence:
@@ -217,10 +222,17 @@ def _checked_sentence(lines: list[str], name: str, first: int) -> Sentence:
     return Sentence(tuple(forms), tuple(lines), _as_range(places))
 
 
-def _as_range(places: list[int]) -> Sequence[int]:
-    """Return a range if the places follow one another, so that equal sentences are equal."""
+def _as_range(places: Sequence[int]) -> Sequence[int]:
+    """Return a range if the places follow one another, else a tuple, so that equal sentences are equal."""
     together = range(places[0], places[0] + len(places)) if places else range(0)
-    return together if [*together] == places else tuple(places)
+    return together if places == together or [*places] == [*together] else tuple(places)
+
+
+def _is_range_or_empty(identifier: str) -> bool:
+    try:
+        return isinstance(parse_id_value(identifier), tuple)
+    except (ParseException, ValueError):
+        return False
 
 
 def _is_word(columns: list[str], expected: int) -> bool:
