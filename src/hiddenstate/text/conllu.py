@@ -161,8 +161,7 @@ def with_tags(
     counts = len(tags), len(sentence if probabilities is None else probabilities)
     if counts != (len(sentence),) * 2:
         raise ArgumentError(
-            f"a sentence of {len(sentence)} words needs as many tags and probabilities, "
-            f"got {counts[0]} and {counts[1]}"
+            f"a sentence of {len(sentence)} words needs as many tags and probabilities, got {counts[0]} and {counts[1]}"
         )
     lines, number = list(sentence.lines), COLUMNS.index(column.upper())
     for place, tag in zip(sentence.places, tags, strict=True):

@@ -4,7 +4,6 @@ from hiddenstate.models.tagger.crf import Chain
 from hiddenstate.models.tagger.decoding import find
 from hiddenstate.models.tagger.tagging import Tagging, Tags
 
-
 NAMES = ("a", "b", "c", "d")
 
 

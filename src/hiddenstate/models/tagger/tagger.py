@@ -29,7 +29,16 @@ from hiddenstate.models.tagger.piping import SENTENCES_TOGETHER, check_options, 
 from hiddenstate.models.tagger.tagging import Reading, Tagging, Tags
 from hiddenstate.models.tagger.word_inputs import WordInputs
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.text.batches import Batch, Encoded, Encoder, check_sentences, check_words, plan_batches, word_index, word_rows
+from hiddenstate.text.batches import (
+    Batch,
+    Encoded,
+    Encoder,
+    check_sentences,
+    check_words,
+    plan_batches,
+    word_index,
+    word_rows,
+)
 from hiddenstate.text.conllu import Sentence
 from hiddenstate.text.vocabulary import PADDING, UNKNOWN, Vocabulary
 from hiddenstate.tracing.trace import Trace

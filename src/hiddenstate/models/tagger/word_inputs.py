@@ -44,11 +44,11 @@ class WordInputs:
 
 
 def _appended(vectors: Tensor | None, count: int, more: Tensor) -> Tensor:
-    """Return a tensor with these rows behind the first ``count``; if they don't fit, one with room for as many again."""
+    """Return a tensor with these rows behind the first ``count``; a longer one if they don't fit."""
     if vectors is None:
         return more
     end = count + len(more)
-    if end > len(vectors):
+    if end > len(vectors) or vectors.is_inference():  # a tensor of inference mode can't be written outside it
         longer = vectors.new_empty(2 * end, vectors.shape[1])
         longer[:count] = vectors[:count]
         vectors = longer
