@@ -7,13 +7,11 @@ collected.
 import _thread
 import importlib
 import shutil
-import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -26,7 +24,7 @@ from hiddenstate.base.modes import evaluating
 from hiddenstate.explain.dynamics.thread_pool import side_by_side
 from hiddenstate.models.folder import model_folder as folder
 from hiddenstate.nn import constant_weights
-from interrupts import interrupted_everywhere
+from interrupts import interrupted_by_a_timer, interrupted_everywhere
 from language_models import make
 
 torch.manual_seed(0)
@@ -216,30 +214,8 @@ def release(error: BaseException | None) -> None:
 
 @pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
 def test_ctrl_c_in_a_loop_of_blocks_leaves_nothing_in_force() -> None:
-    """Signals as they come: they strike inside a line too, where no tracing reaches."""
     work = [edited, edited_in_a_model, on_the_reference, on_constant_weights, accelerated]
-    kept = []
-    struck = False
-
-    def strike(number: int, frame: FrameType | None) -> None:
-        nonlocal struck
-        struck = True
-        signal.default_int_handler(number, frame)
-
-    before = signal.signal(signal.SIGALRM, strike)
-    try:
-        for k in range(SIGNALS):
-            struck = False
-            try:
-                signal.setitimer(signal.ITIMER_REAL, 1e-5 + (k * 7919 % 400) * 1e-6)
-                while not struck:  # Python drops an exception that strikes in a destructor
-                    work[k % len(work)]()
-            except KeyboardInterrupt as error:
-                kept.append(error)
-            is_untouched()
-    finally:
-        signal.signal(signal.SIGALRM, before)
-    assert len(kept) > 0.9 * SIGNALS
+    assert interrupted_by_a_timer(work, range(SIGNALS), is_untouched) > 0.9 * SIGNALS
 
 
 @pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
