@@ -33,6 +33,8 @@ TORCHS = nn.LSTM(4, 3, batch_first=True).eval()
 MODEL = nn.Sequential(LSTM, nn.Identity())
 X = torch.randn(5, 2, 4)
 PLAIN = LSTM(X)[0].detach()
+CELL = hs.LSTMCell(4, 3)
+STEP = CELL(X[0])[0].detach()
 TRAINED = nn.Sequential(hs.LSTM(4, 3), nn.Dropout().eval()).train(False)
 TRAINED[0].train()
 THREADS = torch.get_num_threads()
@@ -55,6 +57,7 @@ def is_untouched() -> None:
     assert not constant_weights._blocks
     assert LSTM.path(X).name == "fast"
     assert torch.equal(LSTM(X)[0], PLAIN)
+    assert torch.equal(CELL(X[0])[0], STEP)
     assert not {"lstm", "lstm_cell"} & vars(VF).keys()
     assert [part.training for part in TRAINED] == [True, False]
     assert torch.get_num_threads() == THREADS
@@ -98,6 +101,12 @@ def abandoned_generator() -> None:
         break
 
 
+def steps_of_a_cell() -> None:
+    CELL(X[0])
+    with CELL.edit(hs.zero("f")):
+        CELL(X[0])
+
+
 def in_eval_mode() -> None:
     with evaluating(TRAINED):
         TRAINED[0](X)
@@ -120,6 +129,7 @@ WORK: dict[str, tuple[Callable[[], Any], int]] = {
     "accelerate": (accelerated, 100),
     "generator": (abandoned_generator, 40),
     "eval mode": (in_eval_mode, 10),
+    "cell": (steps_of_a_cell, 40),
     "threads": (side_by_side_work, 15),
 }
 

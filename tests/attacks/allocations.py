@@ -1,12 +1,19 @@
-"""Makes each allocation of native code fail in turn, in a process of its own: ``python allocations.py LIBRARY SEED``."""
+"""Makes each allocation of native code fail in turn. Run as ``python allocations.py LIBRARY SEED`` in `run`."""
 
 import ctypes
+import itertools
 import os
 import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import hiddenstate as hs
 
 SOURCE = Path(__file__).parents[1] / "native" / "failing_new.cpp"
 
@@ -32,11 +39,7 @@ def run(library: Path, seed: int) -> "subprocess.CompletedProcess[str]":
 
 
 def main() -> None:
-    """Print of each kind of work how many allocations it makes, and how many of them raised when they failed."""
-    import torch
-
-    import hiddenstate as hs
-
+    """Try all kinds of work on an LSTM that the seed draws."""
     failing, seed = ctypes.CDLL(sys.argv[1]), int(sys.argv[2])
     draw = random.Random(seed)
     torch.manual_seed(seed)
@@ -73,21 +76,25 @@ def main() -> None:
             return lstm(x)[0]
 
     for work in (stream, some_rows, traced, edited, backward, plain):
-        want, failed, n = work(), 0, 0
-        while True:
-            failing.arm(n)
-            try:
-                work()
-            except MemoryError:
-                failed += 1
-            finally:
-                seen = failing.disarm()
-            assert torch.equal(work(), want), (work.__name__, n)
-            if seen <= n:
-                break
-            n += 1
-        print(work.__name__, n, failed)
-        assert failed > 0, work.__name__
+        fail_everywhere(work, failing)
+
+
+def fail_everywhere(work: Callable[[], Tensor], failing: ctypes.CDLL) -> None:
+    """Let each allocation of one kind of work fail; print how many there are, and how many raised."""
+    want, failed = work(), 0
+    for n in itertools.count():
+        failing.arm(n)
+        try:
+            work()
+        except MemoryError:
+            failed += 1
+        finally:
+            seen = failing.disarm()
+        assert torch.equal(work(), want), (work.__name__, n)
+        if seen <= n:
+            break
+    print(work.__name__, n, failed)
+    assert failed > 0, work.__name__
 
 
 if __name__ == "__main__":

@@ -131,9 +131,10 @@ def check_writes_before_gradients(seed: int) -> int:
     try:
         got = gradients([out], list(read.values()))
     except RuntimeError as error:
-        assert "modified by an inplace operation" in str(error), error
-        return 1
-    assert all(map(torch.equal, got, want)), f"{lstm}: gradients after {name} was written"
+        if "modified by an inplace operation" not in str(error):
+            raise
+    else:
+        assert all(map(torch.equal, got, want)), f"{lstm}: gradients after {name} was written"
     return 1
 
 
@@ -312,7 +313,7 @@ def check_memory(number: int) -> int:
         grown.append(((after[0] - before[0]) / times, (after[1] - before[1]) / times))
         count += times
     assert min(each[0] for each in grown) < 8, f"{name}: bytes each time {grown}"
-    assert min(each[1] for each in grown) < 0.1, f"{name}: blocks each time {grown}"
+    assert min(each[1] for each in grown) < 0.5, f"{name}: blocks each time {grown}"
     return count
 
 
@@ -350,6 +351,7 @@ SECONDS = 300  # the most that one attempt may take, on a busy machine
 def attack(name: str, first: int, count: int, folder: Path) -> None:
     """Attack so often; what came of it is written into ``folder / "at"``."""
     torch.set_num_threads(1)
+    test_interrupts.THREADS = 1
     warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
     check, total, wrong = CHECKS[name], 0, 0
     attempts = range(first, first + -(-count // check.each))

@@ -83,7 +83,7 @@ from torch import nn
 
 torch.set_num_threads(1)
 audience, looker = Audience(), Subscriber(lambda: None)
-lstm, theirs, x = hs.LSTM(4, 3), nn.LSTM(4, 3), torch.zeros(5, 2, 4)
+lstm, cell, theirs, x = hs.LSTM(4, 3), hs.LSTMCell(4, 3), nn.LSTM(4, 3), torch.zeros(5, 2, 4)
 
 def everything():
     audience.join(looker)
@@ -96,6 +96,8 @@ def everything():
     with side_by_side() as workers:
         workers.call(int)
     lstm.stream().step(torch.zeros(4))
+    with cell.edit(hs.zero("f")):
+        cell(x[0])
 
 everything()
 locks = list(forks.locks)
