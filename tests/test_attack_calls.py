@@ -16,12 +16,31 @@ import torch
 from torch import Tensor, nn
 
 import hiddenstate as hs
+from attacks.bits import check_bits
 from attacks.calls import check_call
+from attacks.state import check_writes, check_writes_before_gradients
+from hiddenstate.engine import kernels
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_a_random_call_is_that_of_the_reference_and_of_torch(seed: int) -> None:
     check_call(seed)
+
+
+@pytest.mark.skipif(kernels.version() is None, reason="the promises are the engine's")
+@pytest.mark.parametrize("seed", range(30))
+def test_results_are_equal_bit_for_bit_wherever_that_is_promised(seed: int) -> None:
+    check_bits(seed)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_calls_and_streams_read_weights_as_they_are_after_any_write(seed: int) -> None:
+    check_writes(seed)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_gradient_after_a_write_is_right_or_refused(seed: int) -> None:
+    check_writes_before_gradients(seed)
 
 
 def freed(*shape: int, dtype: torch.dtype = torch.float32, left: int = 0) -> Tensor:

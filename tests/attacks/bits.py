@@ -59,10 +59,11 @@ class Bits:
         """Repeats, numbers of threads, gates that are computed again."""
         want = self.results()
         self.assert_equal(self.results(), want, "a repeat")
+        before = torch.get_num_threads()
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
             self.assert_equal(self.results(), want, f"{threads} threads")
-        torch.set_num_threads(1)
+        torch.set_num_threads(before)
         self.lstm.recompute_gates = True
         self.assert_equal(self.results(), want, "gates computed again")
         self.lstm.recompute_gates = False
