@@ -27,7 +27,8 @@ def outcome(work: Callable[..., None], *given: Any, way: str = "fork") -> tuple[
     """
     with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
         arguments = (work, *given, Path(folder))
-        child = multiprocessing.get_context(way).Process(target=_child, args=arguments)
+        context: Any = multiprocessing.get_context(way)
+        child = context.Process(target=_child, args=arguments)
         child.start()
         child.join()
         at = Path(folder, "at")
