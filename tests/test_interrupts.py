@@ -224,7 +224,7 @@ def release(error: BaseException | None) -> None:
 
 @pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
 def test_ctrl_c_in_a_loop_of_blocks_leaves_nothing_in_force() -> None:
-    work = [edited, edited_in_a_model, on_the_reference, on_constant_weights, accelerated]
+    work = [edited, edited_in_a_model, on_the_reference, on_constant_weights, accelerated, side_by_side_work]
     assert interrupted_by_a_timer(work, range(SIGNALS), is_untouched) > 0.9 * SIGNALS
 
 

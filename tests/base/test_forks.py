@@ -52,7 +52,6 @@ def test_every_lock_of_the_package_is_fork_safe() -> None:
     assert found == {
         "base/forks.py: self.lock = threading.RLock()",
         # Waited for by threads of the parent, which a child does not have.
-        "explain/dynamics/thread_pool.py: together = threading.Barrier(count)",
         "studio/notebook.py: self._opened, self._ready = threading.Event(), threading.Event()",
         # A file's lock, which the system ends with the process.
         "training/lock.py: self._lock = FileLock(self._folder / LOCK)",
