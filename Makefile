@@ -95,12 +95,11 @@ sanitize-engine sanitize-threads: $(VENV)/installed-test
 		ROUNDS=500 PYTHONPATH=build/$@:$(SITE) \
 		$(BIN)/python -S -m pytest -p no:cacheprovider $(addprefix tests/,$(SANITIZED_TESTS))
 
-## attack: damaged files, places that refuse, killed runs, bad clients, random calls, ten minutes (COUNT=10000 RUNS=100)
+## attack: damaged files, killed runs, bad clients, random calls, interrupts, threads, forks (COUNT=10000 RUNS=100)
 COUNT ?= 1000
 RUNS ?= 10
 attack: $(VENV)/installed-test
 	$(BIN)/python tests/attack.py --count $(COUNT) --runs $(RUNS)
-	COUNT=$(COUNT) $(BIN)/python -m pytest --numprocesses auto -q tests/test_attack_calls.py
 
 ## downstream: other people's test suites, as they are and on ours (SUITES="torchrl opacus" chooses; an hour for all)
 downstream: $(VENV)/installed-test
