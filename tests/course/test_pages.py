@@ -7,10 +7,10 @@ import pytest
 
 from course.chapters import ACTIONS, PAGES, abouts, choices, directives, pieces, roles
 from coursebook.build import JS
-from coursebook.models import MODELS
 from coursebook.stills import STILLS
 from hiddenstate.course.checks import EXERCISES
 from hiddenstate.course.misconceptions import MISCONCEPTIONS
+from hiddenstate.course.models import MODELS
 
 MOST_WORDS = 1600
 FARTHEST = 350  # words without something to do
