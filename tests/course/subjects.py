@@ -1,4 +1,4 @@
-"""Broken lessons of chapters 3 to 6: a page, what stands in a cell, and what a careless author would have written."""
+"""Broken lessons of chapters 3 to 6 and of the capstone: a page, what stands in a cell, and what a careless author would have written."""
 
 from collections.abc import Sequence
 
@@ -129,4 +129,9 @@ PRODUCTION: Sequence[Lesson] = (
     ("06", "self.linear(torch.cat([h_n[0], h_n[1]], dim=-1))", "self.linear(self.lstm(frames[-1:])[0][-1])"),
     ("06", "hs.LSTM(8, 16, bidirectional=True)  # line 1", "hs.LSTM(8, 16, bidirectional=True, batch_first=True)"),
 )
-SUBJECTS: Sequence[Lesson] = (*TAGGING, *CHARACTERS, *INSIDE, *PRODUCTION)
+CAPSTONE: Sequence[Lesson] = (
+    ("08", "        optimizer.step()\nmine.eval()", "mine.eval()"),
+    ("08", "baseline(train, test), score(test)\ngain", "baseline(train, test), score(test)[torch.randperm(len(test) - 1)]\ngain"),
+    ("08", 'hs.set("l0.h", to=means[unit].item(), unit=unit)', 'hs.set("l0.h", to=means[0].item(), unit=0)'),
+)
+SUBJECTS: Sequence[Lesson] = (*TAGGING, *CHARACTERS, *INSIDE, *PRODUCTION, *CAPSTONE)
