@@ -1,4 +1,4 @@
-"""Broken lessons of chapters 3 to 6 and of the capstone: a page, what stands in a cell, and what a careless author would have written."""
+"""Broken lessons of chapters 3 to 6 and 8: a page, what is in a cell, and what a careless author would have written."""
 
 from collections.abc import Sequence
 
@@ -49,8 +49,12 @@ CHARACTERS: Sequence[Lesson] = (
     ("04", "size=64, bidirectional=True)", "size=64)"),
     ("04", "encode(line)).long()[:, None]", 'encode("\\n" + line)).long()[:-1, None]'),
     ("04", "by_letter = fit(by_letter, ids, passes, after_pass=heard)", ""),
-    ("04", "encode(\"\\n\"), 2000 if FULL else 200, temperature)", "encode(\"\\n\"), 2000 if FULL else 200, 0.7)"),
-    ("04", "report(f\"temperature {temperature}\", torch.tensor(written))", "report(f\"temperature {temperature}\", target)"),
+    ("04", 'encode("\\n"), 2000 if FULL else 200, temperature)', 'encode("\\n"), 2000 if FULL else 200, 0.7)'),
+    (
+        "04",
+        'report(f"temperature {temperature}", torch.tensor(written))',
+        'report(f"temperature {temperature}", target)',
+    ),
     ("04", "size=64), ids, passes, steps, carry)", "size=64), ids, passes, steps)"),
     ("04", "size=64), ids, passes, steps, carry)", "size=64), ids, passes, 20, carry)"),
     ("04", "fit(Next(len(vocabulary), size=64), as_words(read), passes)", "Next(len(vocabulary), size=64).eval()"),
@@ -131,7 +135,11 @@ PRODUCTION: Sequence[Lesson] = (
 )
 CAPSTONE: Sequence[Lesson] = (
     ("08", "        optimizer.step()\nmine.eval()", "mine.eval()"),
-    ("08", "baseline(train, test), score(test)\ngain", "baseline(train, test), score(test)[torch.randperm(len(test) - 1)]\ngain"),
+    (
+        "08",
+        "baseline(train, test), score(test)\ngain",
+        "baseline(train, test), score(test)[torch.randperm(len(test) - 1)]\ngain",
+    ),
     ("08", 'hs.set("l0.h", to=means[unit].item(), unit=unit)', 'hs.set("l0.h", to=means[0].item(), unit=0)'),
 )
 SUBJECTS: Sequence[Lesson] = (*TAGGING, *CHARACTERS, *INSIDE, *PRODUCTION, *CAPSTONE)

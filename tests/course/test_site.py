@@ -305,7 +305,7 @@ def test_each_wrong_choice_of_the_final_check_leads_to_what_is_said_of_its_idea(
     with opened(site, CHECK) as watch:
         watch.page.locator("#predict-q1").get_by_role("button").nth(1).click()
         watch.page.get_by_role("link", name="Chapter 1 on this idea").first.click()
-        expect(watch.page.get_by_text("You may think that batch_first turns the states too")).to_be_in_viewport()
+        expect(watch.page.get_by_text("batch_first turns x and out; h and c stay")).to_be_in_viewport()
         stays_at_home(watch)
 
 

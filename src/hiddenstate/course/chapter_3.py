@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
-from hiddenstate.course.answers import Check, called, near, seeded, tensor, wrong
+from hiddenstate.course.answers import Check, called, near, seeded, wrong
 from hiddenstate.errors import AnswerError
 from hiddenstate.nn.lstm import LSTM
 
@@ -78,57 +78,6 @@ class _Tagger(nn.Module):
         return scores
 
 
-def batch_loss(answer: object) -> str:
-    """Check exercise 3.3: the loss of a padded batch equals that of its sentences."""
-    with seeded(32), torch.no_grad():
-        model = _Tagger()
-        ids = [torch.randint(1, 9, (length,)) for length in (5, 2, 3)]
-        gold = [torch.randint(1, 5, row.shape) for row in ids]
-        given = tensor(called(answer, model, ids, gold))
-        pairs = zip(ids, gold, strict=True)
-        each = [cross_entropy(model(row[:, None])[:, 0], wanted, reduction="sum") for row, wanted in pairs]
-        right = torch.stack(each).sum() / 10
-        if not near(given, right):
-            raise _other_loss(float(given), float(right), _known_losses(model, ids, gold))
-    return f"{float(given):.4f}, both in a batch and one by one: neither padding nor the other sentences count."
-
-
-def _known_losses(model: _Tagger, ids: list[Tensor], gold: list[Tensor]) -> dict[str, float]:
-    """Compute the losses of wrongly assembled batches."""
-    lengths, padded = torch.tensor([len(row) for row in ids]), pad_sequence(ids)
-    masked, counted = pad_sequence(gold, padding_value=-100).flatten(), pad_sequence(gold).flatten()
-    with_lengths, without = model(padded, lengths), model(padded)
-    means = [cross_entropy(model(row[:, None])[:, 0], wanted) for row, wanted in zip(ids, gold, strict=True)]
-    values = {
-        "lengths": cross_entropy(without.flatten(0, 1), masked),
-        "padding": cross_entropy(with_lengths.flatten(0, 1), counted),
-        "both": cross_entropy(without.flatten(0, 1), counted),
-        "turned": cross_entropy(with_lengths.transpose(0, 1).flatten(0, 1), masked),
-        "means": torch.stack(means).mean(),
-    }
-    return {name: float(value) for name, value in values.items()}
-
-
-_LOSSES = {
-    "lengths": ("M30", "the scores were computed without lengths, so the reverse direction read padding first."),
-    "padding": ("M31", "padding counts as words with tag 0. Pad the tags with -100, which cross_entropy leaves out."),
-    "both": ("M29", "the LSTM reads padding, and the loss counts it. Use lengths, and tags of -100."),
-    "turned": ("M31", "scores and tags are flattened in different orders: [N, T] and [T, N]."),
-    "means": (
-        "",
-        "every sentence has the same weight, so a word in a short sentence counts more than one in a long sentence.",
-    ),
-}
-
-
-def _other_loss(given: float, right: float, known: Mapping[str, float]) -> AnswerError:
-    for name, value in known.items():
-        if math.isclose(given, value, abs_tol=1e-5):
-            about, said = _LOSSES[name]
-            return wrong(about, f"It is {given:.4f}, but the sentences one by one give {right:.4f}: {said}")
-    return wrong("", f"It is {given:.4f}, but the sentences one by one give {right:.4f} per word.")
-
-
 Batch = tuple[Tensor, Tensor, Tensor]
 RATE = 0.01
 
@@ -164,7 +113,10 @@ def _batch(lengths: tuple[int, ...]) -> Batch:
 
 _LOOPS = {
     "right": ("", ""),
-    "no zero_grad": ("", "Gradients of earlier batches are still in .grad and are added up: call zero_grad every time."),
+    "no zero_grad": (
+        "",
+        "Gradients of earlier batches add up in .grad: call zero_grad for every batch.",
+    ),
     "new Adam": ("", "Every batch has a new optimizer, so Adam forgets its averages. Make it once, before the loop."),
     "no lengths": ("M30", "The model was not given the lengths, so the reverse direction has read the padding first."),
     "padding": ("M31", "The loss counts padding as words. Keep the tags of -100, which cross_entropy leaves out."),
@@ -192,7 +144,7 @@ def _same(a: nn.Module, b: nn.Module) -> bool:
 
 
 def changed(answer: object) -> str:
-    """Check exercise 3.4: differences between two calls with dropout."""
+    """Check exercise 3.3: differences between two calls with dropout."""
     if not isinstance(answer, Mapping) or sorted(answer) != [1, 2, 3]:
         raise wrong("", "The answer should be a dict with a set for 1, 2 and 3 layers.")
     if any(each is ... for each in answer.values()):
@@ -226,4 +178,4 @@ def _differs(layers: int) -> set[str]:
     return {name for name, place in names.items() if not torch.equal(one[place], other[place])}
 
 
-CHECKS: dict[str, Check] = {"3.1": fit, "3.2": baseline, "3.3": batch_loss, "3.4": changed}
+CHECKS: dict[str, Check] = {"3.1": fit, "3.2": baseline, "3.3": changed}

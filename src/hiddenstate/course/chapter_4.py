@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from hiddenstate.course.answers import Check, called, near, seeded, tensor, wrong
+from hiddenstate.course.answers import Check, called, near, seeded, wrong
 from hiddenstate.errors import AnswerError
 from hiddenstate.nn.lstm import LSTM
 
@@ -188,7 +188,7 @@ def _written(answer: object, model: nn.Module, prompt: Tensor, count: int, tempe
     except (RuntimeError, ZeroDivisionError) as error:
         if temperature:
             raise
-        said = f"At temperature 0 it raises {type(error).__name__}: scores can't be divided by 0. Take the argmax there."
+        said = f"At temperature 0 it raises {type(error).__name__}: don't divide by 0, take the argmax."
         raise wrong("", said) from None
     if not isinstance(given, Sequence) or not all(isinstance(each, int) for each in given):
         raise wrong("", "The answer should be a list of whole numbers, one for each character: `.item()` makes one.")
@@ -208,7 +208,7 @@ def _other_temperature(shares: Tensor, temperature: float) -> AnswerError:
         return wrong("", f"At temperature {temperature} it always chooses the most probable character: draw instead.")
     if (shares - (SCORES * temperature).softmax(-1)).abs().max() < (shares - right).abs().max():
         return wrong("", f"At {temperature} the scores are multiplied by the temperature. Divide them.")
-    return wrong("", f"At {temperature} the first character should be drawn {right[0]:.0%} of the time: {shares[0]:.0%}.")
+    return wrong("", f"At {temperature} character 0 has probability {right[0]:.2f}, and its share is {shares[0]:.2f}.")
 
 
 def _greedy(model: nn.Module, prompt: Tensor, *, carry: bool = True) -> list[int]:

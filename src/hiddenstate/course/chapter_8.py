@@ -1,18 +1,19 @@
 """Checks of chapter 8, the capstone: properties that hold for any text or series, as the data are the learner's own.
 
-A text is a tensor of whole numbers, one for each character, and its losses are bits. A series is a tensor of floats, and
-its losses are squared errors.
+A text is a tensor of whole numbers, one for each character, with losses in bits. A series is a tensor of floats, with
+squared errors as losses.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import cast
+from functools import partial
+from typing import Any, TypeGuard, cast
 
 import torch
 from torch import Tensor
 
 from hiddenstate.course.answers import Check, called, seeded, tensor, wrong
-from hiddenstate.errors import AnswerError
 
 Score = Callable[[Tensor], object]  # the loss of each element but the first
 LEAST_SHARE = 0.05
@@ -28,17 +29,17 @@ def split(answer: object) -> str:
         raise wrong("", "The answer should be two ranges of positions, such as range(0, 900) and range(900, 1000).")
     parts = cast("Sequence[range]", answer)
     train, test = parts[0], parts[-1]
-    for one, other in zip(parts, parts[1:], strict=False):
+    for one, other in itertools.pairwise(parts):
         common = len(set(one) & set(other))
         if common:
             raise wrong("", f"{common} positions are in two parts, so the score would be of elements that were learnt.")
     if any(part.step != 1 for part in parts):
-        raise wrong("", "A part should be one piece. Between neighbours, each held-out element has learnt ones around it.")
-    if any(one.stop > other.start for one, other in zip(parts, parts[1:], strict=False)):
-        raise wrong("", "The held-out part comes first: the past would be predicted by a model that has seen the future.")
+        raise wrong("", "A part should be one piece: between its neighbours, a held-out element is easy to guess.")
+    if any(one.stop > other.start for one, other in itertools.pairwise(parts)):
+        raise wrong("", "The held-out part comes first: a model that has seen the future would predict the past.")
     share = len(test) / test.stop
     if share < LEAST_SHARE or not train:
-        raise wrong("", f"{share:.1%} is held out. With so few elements any difference is chance: hold out a tenth, say.")
+        raise wrong("", f"{share:.1%} is held out, so few that any difference is chance: hold out a tenth, say.")
     return f"{len(train)} elements to learn from, {len(test)} held out, none in both, the held-out ones last."
 
 
@@ -46,7 +47,7 @@ def baseline(answer: object) -> str:
     """Check exercise 8.2: a baseline that is one, and does not look ahead."""
     given, train, test = _three(answer, "baseline, train, test")
     test = test[:MOST_STEPS]
-    score: Score = lambda x: called(given, train, x)
+    score: Score = partial(called, given, train)
     losses = _losses(score, test)
     if not losses.isfinite().all():
         raise wrong("", "Some losses are infinite: what training never had is not impossible. Give it a small count.")
@@ -55,7 +56,7 @@ def baseline(answer: object) -> str:
     _refuse_answers_read(score, test)
     trivial = _trivial(train, test)
     if float(losses.mean()) > 0.98 * float(trivial.mean()):
-        raise wrong("", f"{losses.mean():.3f} is no better than {_trivial_name(train)}, {trivial.mean():.3f}: too easy to beat.")
+        raise wrong("", f"{losses.mean():.3f} is no better than {_trivial_name(train)}: too easy to beat.")
     return f"{losses.mean():.3f} a step, where {_trivial_name(train)} has {trivial.mean():.3f}. That is what to beat."
 
 
@@ -72,19 +73,19 @@ def model(answer: object) -> str:
     if _sees_ahead(score, test):
         raise wrong("M33", "Losses change with elements that come later: one direction reads from the end.")
     _refuse_answers_read(score, test)
-    return f"{losses.mean():.3f} a step on these {len(test)} elements, predicted from what came before each, and nothing else."
+    return f"{losses.mean():.3f} a step on {len(test)} elements, each predicted from what came before it."
 
 
 def interval(answer: object) -> str:
     """Check exercise 8.4: a paired interval of the difference between two models on the same steps."""
-    if not isinstance(answer, Sequence) or len(answer) != 3 or not isinstance(answer[2], Sequence):
+    if not _is(answer, Tensor, Tensor, Sequence):
         raise wrong("", "The answer should be (losses of the baseline, losses of the model, (low, high)).")
     base, mine = (tensor(each, *cast("Tensor", answer[0]).shape).double() for each in answer[:2])
     low, high = map(float, answer[2])
     gain = base - mine
     middle, half = (low + high) / 2, (high - low) / 2
     if abs(middle - float(gain.mean())) > 0.25 * max(half, 1e-9) or half <= 0:
-        raise wrong("", f"It should be around the mean of baseline minus model, {gain.mean():.4f}: this is around {middle:.4f}.")
+        raise wrong("", f"It should be around baseline minus model, {gain.mean():.4f}, but is around {middle:.4f}.")
     whole = len(gain) // BLOCKS * BLOCKS
     blocks = gain[:whole].view(BLOCKS, -1).mean(1)
     known = {
@@ -127,15 +128,15 @@ def ablation(answer: object) -> str:
     beaten = int((moved >= gap).sum())
     at, elsewhere = float(cost[label].mean()), float(cost[~label].mean())
     if gap <= 0 or at < 2 * elsewhere:
-        raise wrong("M35", f"It costs {at:.3f} where the label holds, {elsewhere:.3f} elsewhere: not where the label predicts.")
+        raise wrong("M35", f"{at:.3f} where the label holds, {elsewhere:.3f} elsewhere: not where the label predicts.")
     if beaten > 0.05 * SHIFTS:
         raise wrong("M35", f"Of {SHIFTS} shifted copies of the label, {beaten} do as well: that may be chance.")
-    return f"It costs {at:.3f} where the label holds, {elsewhere:.3f} elsewhere; of {SHIFTS} shifted labels {beaten} do as well."
+    return f"It costs {at:.3f} there, {elsewhere:.3f} elsewhere; of {SHIFTS} shifted labels {beaten} do as well."
 
 
 def stream(answer: object) -> str:
     """Check exercise 8.6: losses step by step are those of the whole."""
-    if not isinstance(answer, Sequence) or len(answer) != 2:
+    if not _is(answer, Tensor, Tensor):
         raise wrong("", "The answer should be (losses one at a time, losses all at once).")
     whole = tensor(answer[1], *cast("Tensor", answer[1]).shape)
     streamed = tensor(answer[0], *whole.shape)
@@ -144,19 +145,28 @@ def stream(answer: object) -> str:
         return f"All {len(whole)} losses agree: the model can be used live."
     if len(gap) > 1 and gap[0] < CLOSE_LOSS and float((gap[1:] > CLOSE_LOSS).double().mean()) > 0.5:
         raise wrong("M1", f"The first loss agrees, later ones differ by up to {gap.max():.2f}: is the state carried?")
-    if torch.allclose(streamed[:-1], whole[1:], atol=CLOSE_LOSS) or torch.allclose(streamed[1:], whole[:-1], atol=CLOSE_LOSS):
+    if torch.allclose(streamed[:-1], whole[1:], atol=CLOSE_LOSS) or torch.allclose(
+        streamed[1:], whole[:-1], atol=CLOSE_LOSS
+    ):
         raise wrong("", "The two are shifted by one: after x[t] the model predicts x[t + 1].")
     raise wrong("", f"They differ by up to {gap.max():.2f}, from step {int((gap >= CLOSE_LOSS).nonzero()[0])} on.")
 
 
+def _is(answer: object, *types: type) -> TypeGuard[Sequence[Any]]:
+    """Whether an answer is a sequence of things of these types."""
+    if not isinstance(answer, Sequence) or len(answer) != len(types):
+        return False
+    return all(isinstance(each, kind) for each, kind in zip(answer, types, strict=True))
+
+
 def _two(answer: object, names: str) -> tuple[object, Tensor]:
-    if not isinstance(answer, Sequence) or len(answer) != 2 or not isinstance(answer[1], Tensor):
+    if not _is(answer, object, Tensor):
         raise wrong("", f"The answer should be ({names}).")
     return answer[0], answer[1]
 
 
 def _three(answer: object, names: str) -> tuple[object, Tensor, Tensor]:
-    if not isinstance(answer, Sequence) or len(answer) != 3 or not all(isinstance(part, Tensor) for part in answer[1:]):
+    if not _is(answer, object, Tensor, Tensor):
         raise wrong("", f"The answer should be ({names}).")
     return answer[0], answer[1], answer[2]
 
@@ -188,11 +198,16 @@ def _refuse_answers_read(score: Score, x: Tensor) -> None:
             points = [float(_losses(score, _with(x, place, x[place] + k * spread))[place - 1]) for k in (-1, 0, 1)]
             bend = (points[0] - 2 * points[1] + points[2]) / float(2 * spread**2)
             if abs(bend - 1) > 0.01:
-                raise wrong("", f"As a function of the true value, the loss is no squared error of one forecast ({bend:.2f}).")
+                raise wrong(
+                    "", f"The loss is no squared error of one forecast made without the true value ({bend:.2f})."
+                )
         else:
             total = sum(2 ** -float(_losses(score, _with(x, place, value))[place - 1]) for value in x.unique())
             if total > 1.01:
-                raise wrong("", f"The probabilities of what may come next add up to {total:.2f}: the answer was read, or these are no bits.")
+                raise wrong(
+                    "",
+                    f"All probabilities of a character add up to {total:.2f}: it was read, or this is not in bits.",
+                )
 
 
 def _with(x: Tensor, place: int, value: Tensor) -> Tensor:
