@@ -20,7 +20,7 @@ TAGGING: Sequence[Lesson] = (
     ("03", "zeros = torch.zeros(2, x.shape[1], 32)", "zeros = torch.ones(2, x.shape[1], 32)"),
     ("03", "pad_sequence(gold, padding_value=-100)", "pad_sequence(gold)"),
     ("03", "self.dropout(self.embed(ids)), lengths=lengths)", "self.dropout(self.embed(ids)))"),
-    ("03", "return tagger.eval()", "return tagger"),
+    ("03", "return model.eval()", "return model"),
     ("03", "for sentence in train:\n    for word, tag", "for sentence in [*train, *held_out]:\n    for word, tag"),
     ("03", "optimizer.step()", "pass"),
     ("03", "tagger(ids[:, None])[:, 0]", "tagger(ids[:1, None].expand(len(ids), 1))[:, 0]"),
