@@ -53,9 +53,15 @@ def docstrings() -> Iterator[str]:
 def comments() -> Iterator[str]:
     """The comments of the package, of the native code and of the page."""
     for path in SOURCE.rglob("*.py"):
+        found: list[tokenize.TokenInfo] = []
         for token in tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline):
             if token.type == tokenize.COMMENT:
-                yield token.string.lstrip("# ")
+                follows = found and token.start == (found[-1].start[0] + 1, found[-1].start[1])
+                if not follows:
+                    yield " ".join(each.string.lstrip("# ") for each in found)
+                    found.clear()
+                found.append(token)
+        yield " ".join(each.string.lstrip("# ") for each in found)
     for path in [*(ROOT / "native").rglob("*.h"), *(ROOT / "native").rglob("*.cpp"), *SOURCE.rglob("*.js")]:
         found = [token for token in CODE.findall(path.read_text(encoding="utf-8")) if token.startswith("/")]
         yield from (re.sub(r"^\s*(//|/\*\*?|\*/?)|\*/$|@\w+.*", "", token, flags=re.M) for token in found)

@@ -106,7 +106,7 @@ class _Package(_ModuleType):
     """The package: it keeps its functions where modules have the same name, such as ``hiddenstate.studio``."""
 
     def __setattr__(self, name: str, value: object) -> None:
-        # The import system sets every module that it loads on the package.
+        # The import system sets every loaded submodule as an attribute of the package.
         if not (isinstance(value, _ModuleType) and name in _NAMES):
             super().__setattr__(name, value)
 
@@ -116,7 +116,9 @@ def __getattr__(name: str) -> _Any:
         from importlib.metadata import version
 
         return version(__name__)
-    if name.startswith("_"):  # a module of our own that is being imported, or what Python asks every module for
+    if name.startswith(
+        "_"
+    ):  # one of our own modules that is being imported, or a name that Python looks up in every module
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     _load()
     if name in globals():

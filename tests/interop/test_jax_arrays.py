@@ -150,7 +150,7 @@ def test_other_cells_and_names_fail() -> None:
     with pytest.raises(ArgumentTypeError, match=r"got RNN; for an nnx module, pass nnx.state\(module, nnx.Param\)"):
         from_flax(gru)  # type: ignore[call-overload]
     two = {"a": linen_params(both_ways())["params"], "b": linen_params(linen.RNN(linen.LSTMCell(3)))["params"]}
-    with pytest.raises(ArgumentError, match="reverse= joins two cells, and one of these is a Bidirectional"):
+    with pytest.raises(ArgumentError, match="reverse= joins two cells, but one of these is a Bidirectional"):
         from_flax(two, "a", reverse="b/cell")
     with pytest.raises(ArgumentError, match="an LSTMCell has one layer, one direction"):
         from_flax(two, "a", cell=True)

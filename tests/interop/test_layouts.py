@@ -95,7 +95,7 @@ def test_a_projection_is_torchs_alone() -> None:
     weights = random_weights(P=2)
     assert_same(to_weights(from_weights(weights, TORCH), TORCH), weights)
     for layout in LAYOUTS[1:]:
-        with pytest.raises(ArgumentError, match="has no projection of the hidden state, and this LSTM has one"):
+        with pytest.raises(ArgumentError, match="has no projection of the hidden state, but this LSTM has one"):
             from_weights(weights, layout)
 
 

@@ -221,7 +221,7 @@ ANYTHING: Any = hs.plant  # calls that the types refuse too
         (lambda: ANYTHING.dyck(2, 10**12), ArgumentError, "more than 1024 units"),
         (lambda: ANYTHING.dyck(2, 9), ArgumentError, "more than 1024 units"),
         (lambda: ANYTHING.dyck(1.5, 2), ArgumentTypeError, "k should be of type int"),
-        (lambda: ANYTHING.automaton({}, 0), ArgumentTypeError, "at least one pair"),
+        (lambda: ANYTHING.automaton({}, 0), ArgumentTypeError, "at least one entry"),
         (lambda: ANYTHING.automaton({0: 1}, 0), ArgumentTypeError, "mapping from"),
         (lambda: ANYTHING.automaton({(0, "a"): 0, (1, "b"): 0}, 0), ArgumentError, "state 0 goes by 'b'"),
         (lambda: ANYTHING.automaton({(0, "a"): 7}, 0), ArgumentError, "state 7 goes by 'a'"),

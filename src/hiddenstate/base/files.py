@@ -59,7 +59,7 @@ def check_place(path: str | Path) -> None:
     """
     path = Path(path)
     if "\0" in str(path):
-        raise ArgumentError(f"cannot write {str(path)!r}: a name can't hold the character of code 0")
+        raise ArgumentError(f"cannot write {str(path)!r}: a name can't contain the null character")
     try:
         path.resolve()
     except RuntimeError as error:  # raised by Python 3.12 and older for circular links

@@ -99,9 +99,9 @@ def _full_path(name: str, path: str) -> str:
         return ""
     from hiddenstate.models.folder.model_folder import find_folder
     from hiddenstate.models.tagger.training import MODELS
-    from hiddenstate.text.corpora import path_of
+    from hiddenstate.text.corpora import corpus_path
 
-    found = Path(path) if name == "out" else find_folder(path) if name in MODELS else path_of(path)
+    found = Path(path) if name == "out" else find_folder(path) if name in MODELS else corpus_path(path)
     return str(found.resolve())
 
 
@@ -190,7 +190,7 @@ def _command(wanted: RunFile[S], files: Iterable[tuple[str, str]], defaults: Run
 
 
 def drawer(path: Path | None, run: Path, score: str) -> Callable[[], None]:
-    """Return a function that draws the finished run into a file; problems are raised now."""
+    """Return a function that draws the finished run into a file; invalid files are refused at once."""
     if path is None:
         return lambda: None
     outputs.check_outputs(plot=path)

@@ -98,10 +98,10 @@ def score(
     from hiddenstate.models.folder.model_folder import load_language_model, shipped
     from hiddenstate.models.language.scoring import Dynamic
     from hiddenstate.models.language.scoring import score as scored_by
-    from hiddenstate.text.corpora import path_of
+    from hiddenstate.text.corpora import corpus_path
 
     loaded = load_language_model(model or shipped("shakespeare"))
-    source: Source = standard_input() if file == STANDARD else path_of(file)
+    source: Source = standard_input() if file == STANDARD else corpus_path(file)
     parts = scored_by(loaded, source, dynamic=Dynamic(**given) if dynamic else None)
     with output(out, exact=chosen is not Format.table) as stream:
         total = write(parts, chosen, stream)

@@ -57,5 +57,5 @@ def _load(path: str | Path) -> object:
                 f"{path} holds {holds}, not just tensors; reading it would run code from the file. If you trust it, "
                 "load it with torch, save its state_dict(), and read that"
             ) from error
-        raise FileFormatError(f"{path} is not a file of torch.save, or is damaged") from error
+        raise FileFormatError(f"{path} was not written by torch.save, or is damaged") from error
     return loaded

@@ -129,7 +129,7 @@ def _flattened(state: Mapping[Any, Any]) -> Iterator[tuple[str, Tensor]]:
             seen += 1
             if seen > _MOST_ENTRIES or len(around) > _DEEPEST:
                 raise FileFormatError(
-                    f"nested dicts, more than {_DEEPEST} deep or with more than {_MOST_ENTRIES:,} entries"
+                    f"dicts are nested more than {_DEEPEST} deep, or have more than {_MOST_ENTRIES:,} entries"
                 )
             if isinstance(value, Mapping):
                 around.append((f"{prefix}{key}.", iter(value.items())))

@@ -46,7 +46,7 @@ class Plant:
         return f"{self.name}: {self.truth}\n{roles}\n  the answer is {self.target} after the last step"
 
     def inputs(self, seed: int, T: int = 12, N: int = 1) -> Tensor:
-        """Draw inputs ``[T, N, C]`` on which the truth is plain; equal for equal arguments.
+        """Draw inputs ``[T, N, C]`` that show what was planted; the same arguments give the same inputs.
 
         Args:
             seed: the seed of the generator.
@@ -90,7 +90,7 @@ class Plant:
     def worth(self, x: Tensor) -> Tensor:
         """Return the loss of the final answer if a step's input becomes zero: ``[T, N]``, computed from the truth.
 
-        That is the truth that attributions over steps are compared with.
+        Attributions over steps are compared with this.
 
         Raises:
             ShapeError: the input has the wrong shape.

@@ -13,10 +13,10 @@ from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import HiddenStateError
 from hiddenstate.studio import assets
 from hiddenstate.studio.audience import Audience, Subscriber
-from hiddenstate.studio.bundle import Bundle
+from hiddenstate.studio.bundles.bundle import Bundle
+from hiddenstate.studio.bundles.traces import bundle_trace
 from hiddenstate.studio.messages import ViewMessage, encode, read
 from hiddenstate.studio.page import offline_page
-from hiddenstate.studio.traces import bundle_trace
 from hiddenstate.tracing.trace import Trace
 
 HEIGHT = 860  # pixels
@@ -135,7 +135,7 @@ class _Teller:
 def framed(page: str) -> str:
     """Put a page into a frame: its scripts run, but can't reach the page around it.
 
-    The text inside is shown where frames are not, as in a notebook that is not trusted yet.
+    The text inside is shown if frames are blocked, as in a notebook that is not trusted yet.
     """
     return (
         f'<iframe title="hiddenstate studio" sandbox="allow-scripts allow-downloads" width="100%" height="{HEIGHT}" '

@@ -138,7 +138,7 @@ def test_what_is_right_passes_the_check(
 def test_opsets(path: Path, opset: int) -> None:
     lstm = hs.LSTM(4, 3, 2, bidirectional=True)
     if opset == 24 and [int(part) for part in onnxruntime.__version__.split(".")[:2]] < [1, 24]:
-        with pytest.raises(ExportError, match="onnxruntime does not load the file: .*Unsupported model IR version"):
+        with pytest.raises(ExportError, match="onnxruntime can't load the file: .*Unsupported model IR version"):
             hs.export_onnx(lstm, path, lengths=True, opset=opset)
         assert not path.exists()
         return
@@ -268,7 +268,7 @@ def test_hooks_and_a_forward_of_its_own_are_refused(path: Path) -> None:
     pruned = hs.LSTM(4, 3)
     prune.l1_unstructured(pruned, "weight_hh_l0", 0.5)
     for module in (pruned, Doubled(4, 3)):
-        with pytest.raises(ArgumentError, match="hooks or a forward of its own"):
+        with pytest.raises(ArgumentError, match="hooks or its own forward"):
             hs.export_onnx(module, path)
     prune.remove(pruned, "weight_hh_l0")
     hs.export_onnx(pruned, path)
@@ -276,7 +276,7 @@ def test_hooks_and_a_forward_of_its_own_are_refused(path: Path) -> None:
 
 def test_too_large_a_model_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "MOST_BYTES", 100)
-    with pytest.raises(ArgumentError, match="432 bytes, over the 100"):
+    with pytest.raises(ArgumentError, match="432 bytes, more than the 100"):
         hs.export_onnx(hs.LSTM(4, 3), path)
 
 
@@ -296,7 +296,7 @@ def test_a_file_of_other_numbers_is_not_left(
 ) -> None:
     path.write_bytes(b"what was there before")
     monkeypatch.setattr(lstm, "ONNX", replace(ONNX, gates=("i", "f", "o", "g")))
-    with pytest.raises(ExportError, match="differs by .* over the tolerance of 0.0001"):
+    with pytest.raises(ExportError, match="differs by .* more than the tolerance, 0.0001 times"):
         hs.export_onnx(hs.LSTM(4, 3), path, **options)
     assert path.read_bytes() == b"what was there before"
     hs.export_onnx(hs.LSTM(4, 3), path, tolerance=10, **options)

@@ -87,7 +87,7 @@ def _output_function(
     model: LSTM, output: Output | None, head: nn.Linear | Head | None, labels: Sequence[str] | None
 ) -> Output:
     if (output is None) == (head is None):
-        raise ArgumentError("give either output= or head=: what does the LSTM say in a state?")
+        raise ArgumentError("give either output= or head=, which define the LSTM's output in a state")
     if output is not None:
         if not callable(output):
             raise ArgumentTypeError(f"output must be a function of hidden states, got {type(output).__name__}")

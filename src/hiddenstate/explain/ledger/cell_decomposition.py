@@ -23,7 +23,9 @@ ROUNDINGS = 16  # smaller changes by an edit, in units in the last place, count 
 
 @dataclass(frozen=True, eq=False)
 class CellDecomposition:
-    """What one layer and direction wrote and kept up to step t of one row; float64 on the CPU, S steps, H units.
+    """The values that one layer and direction wrote and kept up to step t, for one row.
+
+    S steps, H units; all tensors float64 on the CPU.
 
     Attributes:
         place: the cell state, such as ``l1.c``.

@@ -105,7 +105,7 @@ def _log_probability(of: LogProbability, subject: Subject, row: int) -> Target:
     k = head.index(of.label)
 
     def value(outputs: Outputs) -> Tensor:
-        return outputs.log_probabilities_of(outputs.out_at(t))[:, k]
+        return outputs.log_probabilities_from(outputs.out_at(t))[:, k]
 
     if head.log_probabilities is None:
         raise ArgumentError(
@@ -117,7 +117,7 @@ def _log_probability(of: LogProbability, subject: Subject, row: int) -> Target:
 def _value_at(address: Address, subject: Subject, row: int) -> Target:
     place, unit, t = resolve_place(address, subject, row)
     if unit is None:
-        raise ArgumentError(f"a target is one number, and {address} has many units: choose one, as in {place}[0]@{t}")
+        raise ArgumentError(f"a target is one number, but {address} has many units: choose one, as in {place}[0]@{t}")
     name = _at(f"{place}[{unit}]", subject, t, row)
     if place.quantity in STATES:
         vector = torch.zeros(subject.sizes.units(place.quantity), dtype=torch.float64)
@@ -155,7 +155,7 @@ def resolve_row(of: object, row: int | None) -> int:
     if said is not None and not isinstance(said, int):
         raise ArgumentError(f"{of!r} has several rows: one is explained at a time")
     if row is not None and said is not None and row != said:
-        raise ArgumentError(f"{of!r} says row {said}, and row={row} is given: say it once")
+        raise ArgumentError(f"{of!r} names row {said}, but row={row} is also given: give it only once")
     return said if said is not None else row or 0
 
 

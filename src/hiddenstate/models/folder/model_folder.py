@@ -204,7 +204,7 @@ def load_any(folder: str | os.PathLike[str]) -> Tagger | LanguageModel:
 def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
     """Read a model of this class from its folder; raises as `load` does."""
     if not isinstance(folder, str | os.PathLike):
-        raise ArgumentTypeError(f"a model is given by a path or a name, got {type(folder).__name__}")
+        raise ArgumentTypeError(f"expected the path or the name of a model, got {type(folder).__name__}")
     with reading(folder):
         return _load(kind, folder)
 
@@ -247,7 +247,7 @@ def _head(path: Path, shown: str) -> dict[str, Any]:
         raise ArgumentError(f"{shown} is not a model folder: {CONFIG} is missing; choose another folder")
     head = _object(path / CONFIG)
     if head.get("format") != FORMAT:
-        raise FileFormatError(f"{shown} is not a model folder: {CONFIG} does not say 'format': '{FORMAT}'")
+        raise FileFormatError(f"{shown} is not a model folder: {CONFIG} does not contain 'format': '{FORMAT}'")
     version = head.get("version")
     if type(version) is not int or version < 1:
         raise FileFormatError(f"{path / CONFIG}: version must be a positive integer, got {version!r}")

@@ -41,7 +41,7 @@ def _finite(name: str, value: Tensor, dtype: str) -> Tensor:
     if not torch.isfinite(stored).all():
         raise ArgumentError(
             f"weight {name!r} cannot be stored as {dtype}: it has values up to {float(value.abs().max()):.3g}; in "
-            "training lower the learning rate, or set weights_dtype=float32 if they are meant"
+            "training lower the learning rate, or set weights_dtype=float32 if they are intended"
         )
     return stored
 

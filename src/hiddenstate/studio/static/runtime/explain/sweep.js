@@ -18,7 +18,7 @@ import { stateBefore } from "studio/runtime/states.js";
  * @param {readonly Place[]} places
  * @returns {Generator<number, Float64Array, void>} yields the places done; [places]
  */
-export function* patches(subject, other, target, places) {
+export function* sweep(subject, other, target, places) {
   const values = new Float64Array(places.length);
   for (const [n, place] of places.entries()) {
     values[n] = target.of(yield* patchedOutput(subject, other, place, target.t));

@@ -1,12 +1,12 @@
 // A sweep in words, its numbers as rows, and a patch as edits.
 
-import { stateAt } from "studio/runtime/explain/patches.js";
+import { stateAt } from "studio/runtime/explain/sweep.js";
 import { shortToken } from "studio/state/tokens.js";
 import { exactly } from "studio/ui/draw.js";
 
 /** @typedef {import("studio/types.js").Edit} Edit */
-/** @typedef {import("studio/panels/patches/sweep.js").Pair} Pair */
-/** @typedef {import("studio/panels/patches/sweep.js").Sweep} Sweep */
+/** @typedef {import("studio/panels/sweep/sweep.js").Pair} Pair */
+/** @typedef {import("studio/panels/sweep/sweep.js").Sweep} Sweep */
 
 export const MOST_EDITS = 1000; // in one view
 

@@ -1,13 +1,13 @@
 // The heat map of a sweep: a row for each state of each layer and direction, a column for each step.
 
-import { differing } from "studio/panels/patches/sweep.js";
+import { differing } from "studio/panels/sweep/sweep.js";
 import { shortToken } from "studio/state/tokens.js";
 import { exactly, svg } from "studio/ui/draw.js";
 import { colours, level } from "studio/ui/scales.js";
 import { text } from "studio/ui/svg-parts.js";
 import { columnWidth } from "studio/ui/word-chart.js";
 
-/** @typedef {import("studio/panels/patches/sweep.js").Sweep} Sweep */
+/** @typedef {import("studio/panels/sweep/sweep.js").Sweep} Sweep */
 
 const LEFT = 46;
 const [WORDS, ROW, LEGEND] = [26, 26, 26];
@@ -61,8 +61,8 @@ export function strongest(values) {
 }
 
 /**
- * @param {import("studio/panels/patches/sweep.js").Pair} pair
- * @param {import("studio/runtime/explain/patches.js").Place} place
+ * @param {import("studio/panels/sweep/sweep.js").Pair} pair
+ * @param {import("studio/runtime/explain/sweep.js").Place} place
  * @param {number} effect
  * @returns {string}
  */

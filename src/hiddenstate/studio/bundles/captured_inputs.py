@@ -1,4 +1,4 @@
-"""The input of an LSTM inside a model when the model is called."""
+"""Captures the input that an LSTM inside a model receives when the model is called."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from torch import nn
 
 from hiddenstate.base.modes import evaluating
 from hiddenstate.errors import ArgumentError
-from hiddenstate.studio.modules import Layer, Numbers
+from hiddenstate.studio.bundles.modules import Layer, Numbers
 
 
-def numbers_read(model: nn.Module, path: str, layer: Layer, x: Any) -> Numbers:
+def capture_input(model: nn.Module, path: str, layer: Layer, x: Any) -> Numbers:
     """Call the model, and return the arguments of the first call of the LSTM at a path.
 
     Args:

@@ -6,7 +6,7 @@ from torch import Tensor
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.errors import ArgumentError
 from hiddenstate.structure.names import PRE_ACTIVATIONS
-from hiddenstate.studio.bundle import Bundle, Given
+from hiddenstate.studio.bundles.bundle import Bundle, Given
 from hiddenstate.tracing.trace import Trace
 
 

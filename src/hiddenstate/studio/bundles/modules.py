@@ -19,7 +19,7 @@ from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_names, weight_shapes
 from hiddenstate.structure.sizes import Sizes
-from hiddenstate.studio.bundle import Bundle, Given
+from hiddenstate.studio.bundles.bundle import Bundle, Given
 
 Layer = LSTM | LSTMCell | nn.LSTM | nn.LSTMCell
 KINDS = (LSTM, LSTMCell, nn.LSTM, nn.LSTMCell)
@@ -56,7 +56,7 @@ def lstm_in(model: nn.Module, path: str | None) -> tuple[str, Layer]:
         raise ArgumentError(f"this {kind} contains no LSTM for the studio to show; give a model with one")
     if path is None:
         if len(found) > 1:
-            raise ArgumentError(f"this {kind} holds {len(found)} LSTMs; choose one with path=: {listed}")
+            raise ArgumentError(f"this {kind} contains {len(found)} LSTMs; choose one with path=: {listed}")
         return next(iter(found.items()))
     if path not in found:
         raise NameUnknownError(f"no LSTM at {path!r} in this {kind}: there is {listed}")
@@ -111,7 +111,7 @@ def _sizes(layer: Layer) -> Sizes:
 def _given(layer: Layer, sizes: Sizes, like: Tensor, numbers: Numbers) -> tuple[dict[str, Tensor], Given]:
     x = numbers.x if isinstance(numbers.x, torch.nn.utils.rnn.PackedSequence) else _numbers(numbers.x, like)
     batch_first = getattr(layer, "batch_first", False)
-    number = like.new_empty(())  # reading asks shapes, type and device of weights, and not what they are
+    number = like.new_empty(())  # reading x needs only the weights' shapes, type and device
     shapes = (weight_shapes(sizes, k) for k in range(len(sizes.layer_directions)))
     rules = [Weights._make(None if shape is None else number.expand(shape) for shape in one) for one in shapes]
     inputs, _ = read(Arguments(x, numbers.hx), sizes, rules, batch_first=batch_first)

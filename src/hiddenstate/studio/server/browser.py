@@ -35,7 +35,7 @@ def open_browser(url: str, cleanup: contextlib.ExitStack) -> bool:
 @contextlib.contextmanager
 def redirect(url: str) -> Iterator[str]:
     """Write an HTML file that only this user can read and that redirects to ``url``; yield the file's own URL."""
-    handle, name = tempfile.mkstemp(".html", "hiddenstate-studio-")  # which makes it with mode 0600
+    handle, name = tempfile.mkstemp(".html", "hiddenstate-studio-")  # mkstemp creates it with mode 0600
     os.close(handle)
     file = Path(name)
     try:

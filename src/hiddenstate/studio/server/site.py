@@ -13,10 +13,10 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from hiddenstate.studio import html
-from hiddenstate.studio.bundle import Bundle
-from hiddenstate.studio.guard import Guard, server_names
+from hiddenstate.studio.bundles.bundle import Bundle
 from hiddenstate.studio.page import new_nonce, page, policy, prepare
-from hiddenstate.studio.sockets import Pages
+from hiddenstate.studio.server.guard import Guard, server_names
+from hiddenstate.studio.server.sockets import Pages
 
 _PIECE = 256 * 1024  # bytes to send before waiting for a slow client
 

@@ -1,13 +1,13 @@
 // The sweep: the target with every state of the other text patched into this one, one at a time.
 
-import { allPlaces, patches } from "studio/runtime/explain/patches.js";
+import { allPlaces, sweep } from "studio/runtime/explain/sweep.js";
 import { outputAt } from "studio/runtime/explain/target.js";
 import { subjectFor } from "studio/state/explained.js";
 import { readInput } from "studio/state/input.js";
 import { inSlices } from "studio/state/slices.js";
 
 /** @typedef {import("studio/types.js").Subject} Subject */
-/** @typedef {import("studio/runtime/explain/patches.js").Place} Place */
+/** @typedef {import("studio/runtime/explain/sweep.js").Place} Place */
 /** @typedef {import("studio/state/explained.js").Explained} Explained */
 
 /**
@@ -81,12 +81,12 @@ export function sweeping(tell) {
     const { subject, target } = pair.explained;
     const places = allPlaces(subject);
     /** @type {Sweep} */
-    let sweep = { pair, places, effects: null, share: 0, stopped: false };
+    let progress = { pair, places, effects: null, share: 0, stopped: false };
     const say = (/** @type {Partial<Sweep>} */ more) => {
-      if (mine === current) tell((sweep = { ...sweep, ...more }));
+      if (mine === current) tell((progress = { ...progress, ...more }));
     };
     say({});
-    const work = patches(subject, pair.other, target, places);
+    const work = sweep(subject, pair.other, target, places);
     const job = inSlices(work, (done) => say({ share: Math.min(0.999, done / places.length) }));
     halt = job.stop;
     const values = await job.result;

@@ -1,8 +1,8 @@
-// Patches: the target if one state came from another text.
+// Sweep: the target if one state came from another text.
 
-import { patchMap, strongest } from "studio/panels/patches/map.js";
-import { differing, pairWith, sweeping } from "studio/panels/patches/sweep.js";
-import { cellSentence, editsOfPatch, MEANING, pairSentence, sweepRows } from "studio/panels/patches/words.js";
+import { patchMap, strongest } from "studio/panels/sweep/map.js";
+import { differing, pairWith, sweeping } from "studio/panels/sweep/sweep.js";
+import { cellSentence, editsOfPatch, MEANING, pairSentence, sweepRows } from "studio/panels/sweep/words.js";
 import { explainedOf } from "studio/state/explained.js";
 import { shortToken } from "studio/state/tokens.js";
 import { element } from "studio/ui/draw.js";
@@ -13,8 +13,8 @@ import { onTheme } from "studio/ui/theme.js";
 import { keepNames, onResize, scrollTo } from "studio/ui/visibility.js";
 
 /** @typedef {import("studio/state/types.js").App} App */
-/** @typedef {import("studio/panels/patches/sweep.js").Pair} Pair */
-/** @typedef {import("studio/panels/patches/sweep.js").Sweep} Sweep */
+/** @typedef {import("studio/panels/sweep/sweep.js").Pair} Pair */
+/** @typedef {import("studio/panels/sweep/sweep.js").Sweep} Sweep */
 
 const HELP =
   "Give a second text with the same number of words, such as this one with one word swapped. Each state of the second text is then patched " +
@@ -26,7 +26,7 @@ const REST = 250; // milliseconds
  * @param {App} app
  * @returns {HTMLElement}
  */
-export function mountPatches(app) {
+export function mountSweep(app) {
   const { store, session } = app;
   /** @type {Sweep | null} */
   let sweep = null;
@@ -36,19 +36,19 @@ export function mountPatches(app) {
   };
   const picture = () => (sweep?.effects ? patchMap(sweep, 1000, doings) : null);
   const { root, body, tools } = panel({
-    ...{ id: "patches", title: "Patches: what if?", help: HELP },
+    ...{ id: "sweep", title: "Sweep: what if?", help: HELP },
     exports: { svg: picture, png: picture, csv: () => sweepRows(sweep) },
   });
   const parts = {
     here: element("p"),
-    says: element("p", { class: "patches-says", role: "status" }),
-    stage: element("div", { class: "scroll patches-stage" }),
-    readout: element("p", { class: "patches-readout", "aria-live": "polite" }),
-    means: element("p", { class: "patches-means", text: MEANING }),
+    says: element("p", { class: "sweep-says", role: "status" }),
+    stage: element("div", { class: "scroll sweep-stage" }),
+    readout: element("p", { class: "sweep-readout", "aria-live": "polite" }),
+    means: element("p", { class: "sweep-means", text: MEANING }),
   };
   const other = otherField(app);
   body.append(
-    element("div", { class: "patches-texts" }, [
+    element("div", { class: "sweep-texts" }, [
       ...[element("span", { text: "this text" }), parts.here, element("span", { text: "the other" }), other.field],
     ]),
     ...[parts.says, parts.stage, parts.readout, parts.means],
@@ -155,7 +155,7 @@ function otherField({ store, session }) {
     store.set({ otherText: field.value });
   };
   const field = element("textarea", {
-    ...{ class: "patches-other", rows: 1, spellcheck: "false", autocomplete: "off", "aria-label": "The other text" },
+    ...{ class: "sweep-other", rows: 1, spellcheck: "false", autocomplete: "off", "aria-label": "The other text" },
     on: {
       input: () => {
         clearTimeout(resting);
@@ -178,7 +178,7 @@ function workControls(stop, again) {
   const bar = element("progress", { max: 1, "aria-label": "Progress of the sweep" });
   const halt = button("Stop", stop);
   const repeat = button("Continue", again);
-  const root = element("div", { class: "patches-work" }, [bar, halt, repeat]);
+  const root = element("div", { class: "sweep-work" }, [bar, halt, repeat]);
   const show = (/** @type {Sweep | null} */ sweep) => {
     const busy = sweep !== null && sweep.share < 1;
     bar.hidden = halt.hidden = !busy;

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 
-class Given(NamedTuple):
+class LSTMArguments(NamedTuple):
     """The arguments of torch's function, by name."""
 
     x: Tensor
@@ -21,9 +21,9 @@ class Given(NamedTuple):
     batch_first: bool
 
 
-def name_arguments(arguments: Sequence[Any]) -> Given:
+def name_arguments(arguments: Sequence[Any]) -> LSTMArguments:
     """Name torch's arguments: a packed sequence comes as ``data, batch_sizes`` and is never batch first."""
     if isinstance(arguments[1], Tensor):
-        return Given._make([*arguments, False])
+        return LSTMArguments._make([*arguments, False])
     x, *others = arguments
-    return Given._make([x, None, *others])
+    return LSTMArguments._make([x, None, *others])

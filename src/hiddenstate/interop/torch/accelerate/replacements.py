@@ -22,35 +22,37 @@ from hiddenstate.engine.call import weights_of_flat
 from hiddenstate.engine.inputs import Arguments
 from hiddenstate.errors import ArgumentError, HiddenStateError
 from hiddenstate.interop.torch.accelerate import stand_ins
+from hiddenstate.interop.torch.accelerate.arguments import LSTMArguments, name_arguments
 from hiddenstate.interop.torch.accelerate.counts import Counts
-from hiddenstate.interop.torch.accelerate.given import Given, name_arguments
 from hiddenstate.structure.parameters import PARAMETER_STEMS, ParameterNames, parameter_names
 from hiddenstate.structure.sizes import Sizes
 
 Results = tuple[Any, ...]
 
 
-def lstm_function(torchs: Callable[..., Any], counts: Counts) -> Callable[..., Any]:
-    """Make the replacement for ``torch._VF.lstm``, which is ``torchs``."""
+def lstm_function(torch_function: Callable[..., Any], counts: Counts) -> Callable[..., Any]:
+    """Make the replacement for ``torch._VF.lstm``, which is ``torch_function``."""
 
     def lstm(*arguments: Any, **named: Any) -> Any:
         if torch.compiler.is_compiling():
             # Dynamo runs torch's LSTMs uncompiled, but would compile this function by itself: with gradients that fails
-            # # below torch's function, and active edits and records would be ignored. Exporters and allow_rnn need
+            # below torch's function, and active edits and records would be ignored. Exporters and allow_rnn need
             # torch's.
             return (
-                torchs(*arguments, **named) if _is_wanted_whole() else torch.compiler.disable(lstm)(*arguments, **named)
+                torch_function(*arguments, **named)
+                if _is_wanted_whole()
+                else torch.compiler.disable(lstm)(*arguments, **named)
             )
         if named or not _is_a_run(arguments):
-            done, path_or_why = None, "arguments are given by name, or are not those of torch's layers"
+            result, path_or_why = None, "arguments are given by name, or are not those of torch's layers"
         else:
-            done, path_or_why = serve(name_arguments(arguments))
-        if done is None:
+            result, path_or_why = serve(name_arguments(arguments))
+        if result is None:
             counts.left(path_or_why)
             _refuse_freed(arguments)
-            return torchs(*arguments, **named)
+            return torch_function(*arguments, **named)
         counts.served(path_or_why)
-        return done
+        return result
 
     return lstm
 
@@ -72,20 +74,20 @@ def _is_wanted_whole() -> bool:
     return is_exported or bool(torch._dynamo.config.allow_rnn)
 
 
-def lstm_cell_function(torchs: Callable[..., Any], counts: Counts) -> Callable[..., Any]:
-    """Make the replacement for ``torch._VF.lstm_cell``, which is ``torchs``."""
+def lstm_cell_function(torch_function: Callable[..., Any], counts: Counts) -> Callable[..., Any]:
+    """Make the replacement for ``torch._VF.lstm_cell``, which is ``torch_function``."""
 
     def lstm_cell(*arguments: Any, **named: Any) -> Any:
-        done = None
+        result = None
         if _is_a_step(arguments) and not named and not torch.compiler.is_compiling():
             x, hx, *weights = arguments
-            done = _serve_cell(x, tuple(hx), *weights)
-        if done is None:
+            result = _serve_cell(x, tuple(hx), *weights)
+        if result is None:
             counts.left("a step of torch.nn.LSTMCell with gradients, or of many rows")
             _refuse_freed(arguments)
-            return torchs(*arguments, **named)
+            return torch_function(*arguments, **named)
         counts.served("cell")
-        return done
+        return result
 
     return lstm_cell
 
@@ -120,48 +122,48 @@ def _serve_cell(x: Tensor, hx: State, *weights: Tensor | None) -> State | None:
     return kernels.cell_step(x, hx, dict(zip(PARAMETER_STEMS, weights, strict=False)), sizes)
 
 
-def serve(given: Given) -> tuple[Results | None, str]:
+def serve(args: LSTMArguments) -> tuple[Results | None, str]:
     """Compute a call on the engine: return the results and the path, or None and the reason.
 
     Raises:
         HiddenStateError: an edit or a record that is in force does not fit the call.
     """
-    stand_in = stand_ins.find_lstm(given.flat) if scoped.any_open else None
-    if not given.x.is_cpu and not (stand_in is not None and stand_in.is_asked()):
-        return None, f"the input is on {given.x.device.type}"
+    stand_in = stand_ins.find_lstm(args.flat) if scoped.any_open else None
+    if not args.x.is_cpu and not (stand_in is not None and stand_in.is_asked()):
+        return None, f"the input is on {args.x.device.type}"
     if stand_in is not None:
-        return _flat_results(*stand_in.run(_arguments(given), given)), "recorded or edited"
+        return _flat_results(*stand_in.run(_arguments(args), args)), "recorded or edited"
     try:
-        return _serve_plain(given)
+        return _serve_plain(args)
     except HiddenStateError as error:  # torch's function raises torch's own error
         return None, str(error)
 
 
-def _serve_plain(given: Given) -> tuple[Results | None, str]:
-    other = next((weight for weight in given.flat if type(weight) not in (Tensor, Parameter)), None)
+def _serve_plain(args: LSTMArguments) -> tuple[Results | None, str]:
+    other = next((weight for weight in args.flat if type(weight) not in (Tensor, Parameter)), None)
     if other is not None:  # such as per-sample weights, which support few functions other than this one
         return (
             None,
             f"a weight is of the class {type(other).__name__}, which may have its own rule for torch's function",
         )
-    sizes, names, flat_names = _infer_layout(given)
-    if not scoped.any_open and given.batch_sizes is None and not (given.training and given.dropout):
-        options = fast.Options(given.batch_first, given.training, False)
-        parameters = dict(zip(flat_names, given.flat, strict=True))
-        done = fast.run_differentiable((given.x, tuple(given.hx), None), parameters, names, sizes, options)
-        if done is not None:
-            return _flat_results(done[0].transpose(0, 1) if given.batch_first else done[0], done[1]), "fast"
-    return _serve_generally(given, sizes)
+    sizes, names, flat_names = _infer_layout(args)
+    if not scoped.any_open and args.batch_sizes is None and not (args.training and args.dropout):
+        options = fast.Options(args.batch_first, args.training, False)
+        parameters = dict(zip(flat_names, args.flat, strict=True))
+        result = fast.run_differentiable((args.x, tuple(args.hx), None), parameters, names, sizes, options)
+        if result is not None:
+            return _flat_results(result[0].transpose(0, 1) if args.batch_first else result[0], result[1]), "fast"
+    return _serve_generally(args, sizes)
 
 
-def _serve_generally(given: Given, sizes: Sizes) -> tuple[Results | None, str]:
+def _serve_generally(args: LSTMArguments, sizes: Sizes) -> tuple[Results | None, str]:
     call, form = inputs.read(
-        _arguments(given),
+        _arguments(args),
         sizes,
-        weights_of_flat(given.flat, sizes),
-        batch_first=given.batch_first,
-        dropout=given.dropout if given.training else 0.0,
-        training=given.training,
+        weights_of_flat(args.flat, sizes),
+        batch_first=args.batch_first,
+        dropout=args.dropout if args.training else 0.0,
+        training=args.training,
     )
     path, reasons = dispatch.choose(call)
     if path.name not in dispatch.NATIVE and not dispatch.uses_reference():
@@ -170,26 +172,26 @@ def _serve_generally(given: Given, sizes: Sizes) -> tuple[Results | None, str]:
     return _flat_results(form.give_out(result.out), form.give_state(result.h_n, result.c_n)), path.name
 
 
-def _arguments(given: Given) -> Arguments:
-    if given.batch_sizes is None:
-        return Arguments(given.x, tuple(given.hx))  # type: ignore[arg-type]
-    return Arguments(PackedSequence(given.x, given.batch_sizes), tuple(given.hx))  # type: ignore[arg-type]
+def _arguments(args: LSTMArguments) -> Arguments:
+    if args.batch_sizes is None:
+        return Arguments(args.x, tuple(args.hx))  # type: ignore[arg-type]
+    return Arguments(PackedSequence(args.x, args.batch_sizes), tuple(args.hx))  # type: ignore[arg-type]
 
 
 def _flat_results(out: Tensor | PackedSequence, state: State) -> Results:
     return (out.data if isinstance(out, PackedSequence) else out), *state
 
 
-def _infer_layout(given: Given) -> tuple[Sizes, ParameterNames, list[str]]:
+def _infer_layout(args: LSTMArguments) -> tuple[Sizes, ParameterNames, list[str]]:
     """Infer the sizes from the weights; torch's function is called without them.
 
     Raises:
         HiddenStateError: they are not those of an LSTM.
     """
-    flat = given.flat
+    flat = args.flat
     if len(flat) < 2 or not flat[0].dim() == flat[1].dim() == 2:
         raise ArgumentError("the weights are not those of an LSTM")
-    options = int(given.num_layers), bool(given.bias), bool(given.bidirectional)
+    options = int(args.num_layers), bool(args.bias), bool(args.bidirectional)
     return _layout(len(flat), flat[0].shape[1], flat[1].shape[0] // 4, flat[1].shape[1], *options)
 
 
@@ -199,8 +201,10 @@ def _layout(
 ) -> tuple[Sizes, ParameterNames, list[str]]:
     stacked, each = num_layers * (1 + bidirectional), 2 + 2 * bias
     projects = weights == stacked * (each + 1)  # only a projection has a third matrix
-    if not projects and weights != stacked * each:  # before all layers are named, of which there may be said to be many
-        raise ArgumentError(f"there are {weights} weights, which is no LSTM of {num_layers} layers")
+    if (
+        not projects and weights != stacked * each
+    ):  # checked before layers are named, because num_layers may be absurdly large
+        raise ArgumentError(f"{weights} weights do not make an LSTM of {num_layers} layers")
     sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, output_size if projects else 0)
     names = parameter_names(sizes)
     return sizes, names, [name for one in names for name in one if name is not None]

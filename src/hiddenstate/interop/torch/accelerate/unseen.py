@@ -11,17 +11,17 @@ _OPERATORS = ("torch.lstm(", "torch.lstm_cell(", "torch.quantized_lstm(")
 _QUANTISED = "torch.ao.nn.quantiz"  # quantized, quantizable
 
 
-def unserved_lstms() -> dict[str, int]:
+def unseen_lstms() -> dict[str, int]:
     """Count the LSTMs in this process that are TorchScript or quantised, by kind and reason."""
     found: Counter[str] = Counter()
     for thing in gc.get_objects():
         # By type(), because some objects fake their __class__.
-        if issubclass(type(thing), nn.Module) and (why := _why_unserved(thing)):
+        if issubclass(type(thing), nn.Module) and (why := _why_unseen(thing)):
             found[why] += 1
     return dict(found)
 
 
-def _why_unserved(module: nn.Module) -> str | None:
+def _why_unseen(module: nn.Module) -> str | None:
     kind = type(module)
     if isinstance(module, torch.jit.ScriptModule):
         return _why_scripted(module)

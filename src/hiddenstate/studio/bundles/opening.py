@@ -12,12 +12,12 @@ from hiddenstate.models.folder.model_folder import shipped
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.stream import Stream
-from hiddenstate.studio.bundle import Bundle
-from hiddenstate.studio.calls import numbers_read
+from hiddenstate.studio.bundles.bundle import Bundle
+from hiddenstate.studio.bundles.captured_inputs import capture_input
+from hiddenstate.studio.bundles.models import bundle_folder, bundle_model
+from hiddenstate.studio.bundles.modules import KINDS, Numbers, bundle_lstm, lstm_in, make_bundle
+from hiddenstate.studio.bundles.traces import bundle_trace
 from hiddenstate.studio.live import LiveStream
-from hiddenstate.studio.models import bundle_folder, bundle_model
-from hiddenstate.studio.modules import KINDS, Numbers, bundle_lstm, lstm_in, make_bundle
-from hiddenstate.studio.traces import bundle_trace
 from hiddenstate.tracing.models import ModelTrace
 from hiddenstate.tracing.trace import Trace
 
@@ -97,7 +97,7 @@ def _whole(model: Any) -> Bundle:
 def _of_module(model: nn.Module, name: str, path: str | None, numbers: Numbers | None) -> Bundle:
     found, layer = lstm_in(model, path)
     if numbers is not None and not isinstance(model, KINDS):
-        read = numbers_read(model, found, layer, numbers.x)
+        read = capture_input(model, found, layer, numbers.x)
         numbers = Numbers(read.x, read.hx, numbers.tokens, numbers.row)
     return bundle_lstm(layer, name or found, numbers)
 

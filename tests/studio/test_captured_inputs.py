@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError
-from hiddenstate.studio.calls import numbers_read
+from hiddenstate.studio.bundles.captured_inputs import capture_input
 
 
 class Model(nn.Module):
@@ -32,7 +32,7 @@ def lstm_of(model: nn.Module) -> nn.LSTM | hs.LSTM:
 
 def test_what_is_read_in_the_first_call() -> None:
     model, ids = hs.convert(Model(), inplace=True), torch.tensor([[1], [2], [3]])
-    read = numbers_read(model, "lstm", lstm_of(model), ids)
+    read = capture_input(model, "lstm", lstm_of(model), ids)
     assert torch.equal(read.x, model.get_submodule("embedding")(ids))  # without dropout
     assert read.hx is None
     assert model.training
@@ -41,7 +41,7 @@ def test_what_is_read_in_the_first_call() -> None:
 
 def test_several_arguments() -> None:
     model, state = Model().eval(), (torch.ones(1, 1, 3), torch.zeros(1, 1, 3))
-    read = numbers_read(model, "lstm", lstm_of(model), (torch.tensor([[1], [2]]), state))
+    read = capture_input(model, "lstm", lstm_of(model), (torch.tensor([[1], [2]]), state))
     assert read.hx is state
     assert not model.training
 
@@ -49,10 +49,10 @@ def test_several_arguments() -> None:
 def test_fails() -> None:
     model, ids = Model(), torch.tensor([[1], [2]])
     with pytest.raises(ArgumentError, match="the LSTM at 'unused' was not called"):
-        numbers_read(model, "unused", model.unused, ids)
+        capture_input(model, "unused", model.unused, ids)
     with pytest.raises(ArgumentError, match="'cell' is a cell"):
-        numbers_read(model, "cell", model.cell, ids)
+        capture_input(model, "cell", model.cell, ids)
     with pytest.raises(IndexError):
-        numbers_read(model, "lstm", lstm_of(model), torch.tensor([[10]]))
+        capture_input(model, "lstm", lstm_of(model), torch.tensor([[10]]))
     assert model.training
     assert not lstm_of(model)._forward_pre_hooks

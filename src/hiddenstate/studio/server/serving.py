@@ -15,10 +15,10 @@ from typing import Any
 from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.studio.browser import open_browser
-from hiddenstate.studio.connections import Connections
 from hiddenstate.studio.messages import MOST_BYTES
-from hiddenstate.studio.server import Site
+from hiddenstate.studio.server.browser import open_browser
+from hiddenstate.studio.server.connections import Connections
+from hiddenstate.studio.server.site import Site
 
 LOCAL = "127.0.0.1"
 _MOST_REQUESTS = 512  # concurrent connections
@@ -117,7 +117,7 @@ def address(host: object, port: object) -> tuple[str, int]:
         ArgumentTypeError, ArgumentError: the host or port is invalid.
     """
     if not isinstance(host, str):
-        raise ArgumentTypeError(f"host must be a text such as {LOCAL!r}, got {host!r}")
+        raise ArgumentTypeError(f"host must be a string such as {LOCAL!r}, got {host!r}")
     if not host:  # it would mean all of this machine's addresses
         raise ArgumentError("host is empty; give the address to listen on, such as 127.0.0.1 for this machine only")
     if not host.isprintable():  # null bytes and lone surrogates, for which sockets raise other errors

@@ -13,7 +13,7 @@ from hiddenstate.models.folder.model_folder import CARD, CONFIG, VOCABULARY, WEI
 from hiddenstate.models.folder.weights_file import quantised, restored, scale_name
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.studio.bundle import Bundle
+from hiddenstate.studio.bundles.bundle import Bundle
 
 
 def bundle_folder(folder: str | os.PathLike[str]) -> Bundle:
