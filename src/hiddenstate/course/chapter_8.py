@@ -180,7 +180,8 @@ def _other(x: Tensor) -> Tensor:
     if x.is_floating_point():
         return x + x.std()
     values = x.unique()
-    return values[(torch.searchsorted(values, x) + 1) % len(values)]
+    turned: Tensor = values[(torch.searchsorted(values, x) + 1) % len(values)]
+    return turned
 
 
 def _sees_ahead(score: Score, x: Tensor) -> bool:
