@@ -114,7 +114,7 @@ FIRST_LESSON = (
     ),
     Statement(
         "the two ways give equal outputs if they start from the same state (the lesson's do not)",
-        (("01", "Carried, one at a time gives the numbers of all at once."),),
+        (("01", "With the state carried, one at a time gives the numbers of all at once."),),
     ),
     Statement(
         "a tagger puts a linear layer on an LSTM, for a score for each class and word",
