@@ -114,7 +114,7 @@ def test_a_prediction_opens_its_figure_and_stays_by_keyboard(site: Path) -> None
         expect(box.locator(".course-reveal")).to_be_hidden()
         press(page, box.get_by_role("button", name="Outputs 1 to 4 change"))
         expect(box.locator(".course-said")).to_contain_text("Not so")
-        expect(box.get_by_text("That is so where the state is carried")).to_be_visible()
+        expect(box.get_by_text("That would be so if the state were carried")).to_be_visible()
         expect(box.locator(".course-reveal")).to_be_visible()
         expect(box.locator('li[data-state="chosen"]')).to_contain_text("Outputs 1 to 4 change")
         expect(figure.locator(".course-stage")).to_be_visible()

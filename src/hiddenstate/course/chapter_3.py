@@ -134,7 +134,7 @@ def _trained(untrained: "_Tagger", batches: Sequence[Batch], loop: str) -> "_Tag
             optimizer.zero_grad()
         scores = model(ids, None if loop == "no lengths" else lengths)
         target = gold.clamp(min=0) if loop == "padding" else gold
-        cross_entropy(scores.flatten(0, 1), target.flatten()).backward()  # type: ignore[no-untyped-call]
+        cross_entropy(scores.flatten(0, 1), target.flatten()).backward()
         optimizer.step()
     return model
 
