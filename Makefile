@@ -8,7 +8,7 @@ export MPLBACKEND := Agg
 
 NATIVE_TESTS := $(addprefix native-test-,plain clang aarch64 address thread)
 
-.PHONY: demo studio test test-browsers lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine sanitize-threads attack downstream fuzz bench bench-quick docs runtime c js screenshots notebook course clean
+.PHONY: demo studio test test-browsers lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine sanitize-threads attack downstream fuzz bench bench-quick docs runtime c js screenshots notebook course pages clean
 
 ## demo: watch the shipped tagger, a trained LSTM, read two sentences
 demo: $(VENV)/installed
@@ -150,6 +150,10 @@ screenshots: $(VENV)/installed-test
 notebook: $(VENV)/installed-test
 	$(BIN)/jupytext --to notebook --output examples/structure_and_hidden_state.ipynb examples/structure_and_hidden_state.py
 	$(BIN)/jupyter-execute --inplace examples/structure_and_hidden_state.ipynb
+
+## pages: build the course's pages into the package, where `hiddenstate course` finds them
+pages: $(VENV)/installed-docs
+	PYTHONPATH=docs/_ext $(BIN)/python docs/_ext/coursebook/book.py
 
 ## course: write the course's notebooks anew from its pages
 course: $(VENV)/installed-test

@@ -36,6 +36,7 @@ WRITERS = {
     "base/files.py": "trace",
     "cli/outputs.py": "tag --out",
     "course/files.py": "course",
+    "course/opening.py": "course-pages",
     "explain/result/explanation.py": "explanation",
     "interop/onnx/export.py": "onnx",
     "models/folder/model_folder.py": "tagger",
