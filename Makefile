@@ -8,7 +8,7 @@ export MPLBACKEND := Agg
 
 NATIVE_TESTS := $(addprefix native-test-,plain clang aarch64 address thread)
 
-.PHONY: demo studio test test-browsers lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine sanitize-threads attack downstream fuzz bench bench-quick docs screenshots notebook course clean
+.PHONY: demo studio test test-browsers lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine sanitize-threads attack downstream fuzz bench bench-quick docs runtime c js screenshots notebook course pages clean
 
 ## demo: watch the shipped tagger, a trained LSTM, read two sentences
 demo: $(VENV)/installed
@@ -95,12 +95,11 @@ sanitize-engine sanitize-threads: $(VENV)/installed-test
 		ROUNDS=500 PYTHONPATH=build/$@:$(SITE) \
 		$(BIN)/python -S -m pytest -p no:cacheprovider $(addprefix tests/,$(SANITIZED_TESTS))
 
-## attack: damaged files, places that refuse, killed runs, bad clients, random calls, ten minutes (COUNT=10000 RUNS=100)
+## attack: damaged files, killed runs, bad clients, random calls, interrupts, threads, forks (COUNT=10000 RUNS=100)
 COUNT ?= 1000
 RUNS ?= 10
 attack: $(VENV)/installed-test
 	$(BIN)/python tests/attack.py --count $(COUNT) --runs $(RUNS)
-	COUNT=$(COUNT) $(BIN)/python -m pytest --numprocesses auto -q tests/test_attack_calls.py
 
 ## downstream: other people's test suites, as they are and on ours (SUITES="torchrl opacus" chooses; an hour for all)
 downstream: $(VENV)/installed-test
@@ -122,6 +121,23 @@ bench: $(VENV)/installed-bench
 bench-quick: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/run.py --quick $(BENCH)
 
+## runtime: the wheel of hiddenstate-runtime, which needs no torch, in dist (compiles for minutes)
+runtime: $(VENV)/pip
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist ./runtime
+
+## c: the C library and its examples, built by CMake and installed into build/c (needs cmake)
+c:
+	cmake -S . -B build/c-library -DHIDDENSTATE_C=ON -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=build/c
+	cmake --build build/c-library --parallel $(JOBS) --target install
+	cmake -S examples/c -B build/c-examples -DCMAKE_PREFIX_PATH="$(CURDIR)/build/c"
+	cmake --build build/c-examples
+
+## js: the JavaScript package with its types, dist/hiddenstate-*.tgz (needs npm)
+js:
+	$(PYTHON) runtime/js/build.py
+	npm exec --yes --package typescript@5 -- tsc -p build/js
+	npm pack --silent --pack-destination dist ./build/js
+
 ## docs: the documentation as HTML, in docs/_build
 docs: $(VENV)/installed-docs
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build
@@ -134,6 +150,10 @@ screenshots: $(VENV)/installed-test
 notebook: $(VENV)/installed-test
 	$(BIN)/jupytext --to notebook --output examples/structure_and_hidden_state.ipynb examples/structure_and_hidden_state.py
 	$(BIN)/jupyter-execute --inplace examples/structure_and_hidden_state.ipynb
+
+## pages: build the course's pages into the package, where `hiddenstate course` finds them
+pages: $(VENV)/installed-docs
+	PYTHONPATH=docs/_ext $(BIN)/python docs/_ext/coursebook/book.py
 
 ## course: write the course's notebooks anew from its pages
 course: $(VENV)/installed-test

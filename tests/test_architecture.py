@@ -253,6 +253,7 @@ PARSERS = re.compile(
 NEED_NO_DOOR = {
     *("studio.assets", "studio.messages", "text.tokenise", "training.lock", "studio.bundles.models"),
     "interop.keras.hdf5_process",
+    "models.model_file",  # reads through `base.files`
 }
 
 

@@ -37,7 +37,7 @@ if _TYPE_CHECKING:
     from hiddenstate.interop.torch.conversion import conversion_report, convert, convert_back
     from hiddenstate.interop.torch.from_torch import from_torch
     from hiddenstate.interop.torch.report import ConversionReport
-    from hiddenstate.models.folder.model_folder import load_any as load
+    from hiddenstate.models.folder.model_folder import load_saved as load
     from hiddenstate.models.folder.model_folder import save as save
     from hiddenstate.models.from_modules import language_model as language_model
     from hiddenstate.models.from_modules import tagger as tagger
@@ -95,7 +95,7 @@ _later = _on_first_use(
         "compare": "explain.comparison",
         "explain": "explain:",
         "language_model": "models.from_modules",
-        "load": "models.folder:load_any",
+        "load": "models.folder:load_saved",
         "save": "models.folder",
         "tagger": "models.from_modules",
     },
