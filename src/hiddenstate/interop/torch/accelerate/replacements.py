@@ -227,8 +227,9 @@ def _layout(
 ) -> tuple[Sizes, ParameterNames, list[str]]:
     stacked, each = num_layers * (1 + bidirectional), 2 + 2 * bias
     projects = weights == stacked * (each + 1)  # only a projection has a third matrix
-    if not projects and weights != stacked * each:  # before all layers are named, of which there may be said to be many
-        raise ArgumentError(f"there are {weights} weights, which is no LSTM of {num_layers} layers")
+    # Before layers are named, because num_layers may be absurdly large.
+    if not projects and weights != stacked * each:
+        raise ArgumentError(f"{weights} weights do not make an LSTM of {num_layers} layers")
     sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, output_size if projects else 0, cell)
     names = parameter_names(sizes)
     return sizes, names, [name for one in names for name in one if name is not None]
