@@ -40,28 +40,16 @@ struct GateGradients {
         Gates after = before;
         const EditedRow edits{job.self.edits, t, n, u, lanes};
         if (edited) edits.apply(after);
-        // m = o tanh(c)
-        const vf one = splat(1), s = tanh(load(job.self.c + row * H + u, lanes)), d = load(d_m + u, lanes);
+        const auto undo = [&](Place place, vf& gradient) { if (edited) edits.undo(place, gradient); };
+        const vf c = load(job.self.c + row * H + u, lanes), s = tanh(c);
         if (m) store(m + u, after.o * s, lanes);
-        vf d_c = load(dc, lanes) + d * after.o * (one - s * s);
+        vf d_c = load(dc, lanes), d_z[kGates];
         if (job.gradients.c) d_c += load(job.gradients.c + row * H + u, lanes);
-        if (edited) edits.undo(kC, d_c);
-        store(dc, d_c * after.f, lanes);
-        // c = f c_before + i g
-        const vf c = c_before ? load(c_before + u, lanes) : vf{};
-        vf d_i = d_c * after.g, d_f = d_c * c, d_g = d_c * after.i, d_o = d * s;
-        if (job.gradients.gates) {
-            const Gates more(job.gradients.gates + row * kGates * H + u, H, lanes);
-            d_i += more.i, d_f += more.f, d_g += more.g, d_o += more.o;
-        }
-        if (edited) edits.undo(kI, d_i), edits.undo(kF, d_f), edits.undo(kG, d_g), edits.undo(kO, d_o);
-        // sigmoid' = y (1 - y), tanh' = 1 - y^2
-        vf d_z[kGates] = {d_i * before.i * (one - before.i), d_f * before.f * (one - before.f),
-                          d_g * (one - before.g * before.g), d_o * before.o * (one - before.o)};
-        for (int gate = 0; gate < kGates; ++gate) {
-            if (edited) edits.undo(static_cast<Place>(kIPre + gate), d_z[gate]);
-            store(dg + gate * H + u, d_z[gate], lanes);
-        }
+        const Gates more(job.gradients.gates ? job.gradients.gates + row * kGates * H + u : gates + u, H, lanes);
+        before.derivative(after, load(d_m + u, lanes), s, c_before ? load(c_before + u, lanes) : vf{}, d_c,
+                          job.gradients.gates ? &more : nullptr, undo, d_z);
+        store(dc, d_c, lanes);
+        for (int gate = 0; gate < kGates; ++gate) store(dg + gate * H + u, d_z[gate], lanes);
     }
 };
 

@@ -24,6 +24,25 @@ struct Gates {
     Gates(const real* from, std::int64_t H, std::int64_t lanes)
         : i(load(from, lanes)), f(load(from + H, lanes)), g(load(from + 2 * H, lanes)), o(load(from + 3 * H, lanes)) {}
 
+    // The gradients of the pre-activations, `to`, from those of m = o tanh(c) (d_m) and of c (d_c, which becomes that of c_before), where
+    // these are the gates before edits, and `after` the ones after them; s = tanh(c). `undo(place, gradient)` converts the gradient
+    // of an edited value to that of the value before; `more`: added gradients of the gates, or null.
+    template <class Undo>
+    [[gnu::always_inline]] void derivative(const Gates& after, vf d_m, vf s, vf c_before, vf& d_c, const Gates* more, const Undo& undo,
+                                           vf (&to)[kGates]) const {
+        const vf one = splat(1);
+        d_c += d_m * after.o * (one - s * s);
+        undo(kC, d_c);
+        // c = f c_before + i g
+        vf d_i = d_c * after.g, d_f = d_c * c_before, d_g = d_c * after.i, d_o = d_m * s;
+        d_c *= after.f;
+        if (more) d_i += more->i, d_f += more->f, d_g += more->g, d_o += more->o;
+        undo(kI, d_i), undo(kF, d_f), undo(kG, d_g), undo(kO, d_o);
+        // sigmoid' = y (1 - y), tanh' = 1 - y^2
+        to[0] = d_i * i * (one - i), to[1] = d_f * f * (one - f), to[2] = d_g * (one - g * g), to[3] = d_o * o * (one - o);
+        for (int gate = 0; gate < kGates; ++gate) undo(static_cast<Place>(kIPre + gate), to[gate]);
+    }
+
     // Writes them to a record.
     void store_to(real* to, std::int64_t H, std::int64_t lanes, bool past_cache) const {
         store_record(to, i, lanes, past_cache), store_record(to + H, f, lanes, past_cache);

@@ -1,6 +1,7 @@
-// Runs one step of a cell on unpacked weights: for a few rows, packing takes longer than the products.
+// Runs one step of a cell on weights as they are: for a few rows, packing takes longer than the products; for many, each block of weights
+// is packed, into memory that stays in the cache, and multiplied by all rows.
 //
-// The products of kLanes rows of weights with one vector are summed in a register each, a few rows at a time; transposed and added
+// For few rows the products of kLanes rows of weights with one vector are summed in a register each, a few rows at a time; transposed and added
 // up, these give the sums of the rows, one per lane, which are the pre-activations of a vector of units.
 #pragma once
 
@@ -8,9 +9,10 @@
 #include <type_traits>
 
 #include "kernel/cell.h"
-#include "kernel/pack_rows.h"
+#include "kernel/pack.h"
 #include "kernel/scan.h"
 #include "kernel/thread_setup.h"
+#include "threads/thresholds.h"
 
 namespace hiddenstate {
 namespace {
@@ -89,20 +91,31 @@ inline vf sum_of_each(vf (&sums)[kLanes]) {
     return sums[0];
 }
 
-// One step of `lanes` units from u on, for all rows.
+// One step of `lanes` units from u on.
 struct CellUnits {
     const CellStep<HIDDENSTATE_PRECISION>& step;
     std::int64_t u, lanes;
 
+    // Of all rows, on rows of weights.
     void run() const {
         for (std::int64_t n = 0; n < step.N; ++n) {
             vf z[kGates];
             for (int g = 0; g < kGates; ++g) z[g] = pre_activations(g, n);
-            const std::int64_t at = n * step.H + u;
-            const State state = State::of(Gates(z), step.c ? load(step.c + at, lanes) : vf{});
-            store(step.new_c + at, state.c, lanes);
-            store(step.new_h + at, state.h, lanes);
+            finish(n, z);
         }
+    }
+
+    void finish(std::int64_t n, const vf (&z)[kGates]) const {
+        const std::int64_t at = n * step.H + u;
+        const Gates gates(z);
+        const vf c = State::cell(gates, step.c ? load(step.c + at, lanes) : vf{}), s = tanh(c);
+        if (step.record) {
+            real* const to = step.record + n * kCellRecord * step.H + u;
+            gates.store_to(to, step.H, lanes, false);
+            store(to + kGates * step.H, s, lanes);
+        }
+        store(step.new_c + at, c, lanes);
+        store(step.new_h + at, gates.o * s, lanes);
     }
 
 private:
@@ -126,14 +139,60 @@ private:
     }
 };
 
+// The same of all rows, on a block of weights that is packed first.
+struct PackedCellUnits {
+    const CellUnits& units;
+    const packed* w;
+
+    void pack(packed* to) const {
+        pack_gates(units.step.ih, units.step.C, units.step.H, units.u, to);
+        if (units.step.h) pack_gates(units.step.hh, units.step.H, units.step.H, units.u, to + kTile * depth(units.step.C));
+    }
+
+    template <class Height>
+    void run(Height tall, std::int64_t first) const {
+        const auto& step = units.step;
+        const element *x[Height::most] = {}, *h[Height::most] = {};
+        for (int r = 0; r < tall.count; ++r) x[r] = step.x + (first + r) * step.C, h[r] = step.h + (step.h ? (first + r) * step.H : 0);
+        const auto start = [&](int, int g) {
+            vf z{};
+            for (const element* bias : {step.b_ih, step.b_hh}) {
+                if (bias) z += load(bias + g * step.H + units.u, units.lanes);
+            }
+            return z;
+        };
+        const auto finish = [&](int r, const vf (&z)[kGates]) { units.finish(first + r, z); };
+        const Factors input{x, step.C, w};
+        if (!step.h) return multiply_rows<kGates>(tall, {input}, start, finish);
+        multiply_rows<kGates>(tall, {input, {h, step.H, w + kTile * depth(step.C)}}, start, finish);
+    }
+};
+
+// Memory for a block of packed weights, kept by each thread from step to step.
+inline packed* block_memory(std::int64_t size) {
+    thread_local std::vector<packed> memory;
+    memory.resize(std::max(memory.size(), static_cast<std::size_t>(size) + kLanes));
+    const auto past = reinterpret_cast<std::uintptr_t>(memory.data()) % HIDDENSTATE_BYTES;
+    return memory.data() + (past ? (HIDDENSTATE_BYTES - past) / sizeof(packed) : 0);
+}
+
 inline void cell_step(const CellStep<HIDDENSTATE_PRECISION>& step) {
     const std::int64_t count = blocks(step.H, kLanes);
+    const bool packs = step.N > kUnpackedRows<HIDDENSTATE_PRECISION>;
     const int threads = static_cast<int>(std::clamp<std::int64_t>(step.threads, 1, count));
     run_parallel(threads, false, [&](int k) {
         const Range mine = part(count, k, threads);
         for (std::int64_t b = 0; b < mine.size(); ++b) {
             const std::int64_t u = (step.from_last ? mine.last - 1 - b : mine.first + b) * kLanes;
-            CellUnits{step, u, std::min<std::int64_t>(kLanes, step.H - u)}.run();
+            const CellUnits units{step, u, std::min<std::int64_t>(kLanes, step.H - u)};
+            if (!packs) {
+                units.run();
+                continue;
+            }
+            packed* const block = block_memory(kTile * (depth(step.C) + depth(step.H)));
+            const PackedCellUnits all{units, block};
+            all.pack(block);
+            for_tiles(step.N, all);
         }
     });
 }

@@ -2,6 +2,7 @@
 // vector) and HIDDENSTATE_PRECISION (F32, F64, BF16) set.
 #include "kernel/scan.h"
 
+#include "kernel/cell_gradients.h"
 #include "kernel/cell_step.h"
 #include "kernel/pack.h"
 #include "kernel/stack_backward.h"
@@ -27,7 +28,7 @@ void nonlinearity(char which, const real* in, real* out, std::int64_t n) {
 extern const Scan<HIDDENSTATE_PRECISION> HIDDENSTATE_SCAN;
 const Scan<HIDDENSTATE_PRECISION> HIDDENSTATE_SCAN = {
     HIDDENSTATE_TEXT(HIDDENSTATE_ISA), packed_bytes, bias_size, pack_for_steps, shares_units, forward, backward,
-    cell_step, nonlinearity,
+    cell_step, cell_gradients, nonlinearity,
 };
 
 }  // namespace hiddenstate

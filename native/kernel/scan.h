@@ -112,6 +112,9 @@ struct Gradients {
     BorderStates<real> reset_h, reset_c;
 };
 
+// The numbers that a cell's record has of a unit: its gates, and tanh(c).
+constexpr std::int64_t kCellRecord = 5;
+
 // One step of a cell, on unpacked weights. States are elements, as in torch's cell.
 template <class Precision>
 struct CellStep {
@@ -120,9 +123,25 @@ struct CellStep {
     const element *x, *h, *c;                  // [N, C], [N, H], [N, H]; h and c may be null: zeros
     const element *ih, *hh, *b_ih, *b_hh;      // [4H, C], [4H, H], [4H], [4H]; a bias may be null
     element *new_h, *new_c;                    // [N, H]
+    typename Precision::real* record;          // [N, 5H], or null: the gates and tanh(c), for its derivative
     std::int64_t N, C, H;
     int threads = 1;
     bool from_last = false;                    // start with the last unit: affects only cache use, not results
+};
+
+// The derivative of such a step, but for the gradients of its weights, which are products of `d_z` and the inputs.
+template <class Precision>
+struct CellGradients {
+    using element = typename Precision::element;
+
+    const typename Precision::real* record;    // [N, 5H], of the step
+    const element* c;                          // [N, H], before the step; or null: zeros
+    const element *ih, *hh;                    // [4H, C], [4H, H]
+    const element *d_new_h, *d_new_c;          // [N, H]; or null: zeros
+    element* d_z;                              // [N, 4H]: the gradients of the pre-activations
+    element *d_x, *d_h, *d_c;                  // [N, C], [N, H], [N, H]; d_x and d_h may be null: not needed
+    std::int64_t N, C, H;
+    int threads = 1;
 };
 
 // The functions compiled for one instruction set and precision. Each scan has its own layout of packed weights, so never mix
@@ -142,6 +161,7 @@ struct Scan {
     void (*forward)(const Call<Precision>&);
     void (*backward)(const Call<Precision>&, const Gradients<Precision>&);
     void (*cell_step)(const CellStep<Precision>&);
+    void (*cell_gradients)(const CellGradients<Precision>&);
     void (*nonlinearity)(char which, const real* in, real* out, std::int64_t n);  // 's' sigmoid, 't' tanh
 };
 
@@ -149,7 +169,7 @@ struct Scan {
 template <class Precision>
 const std::vector<const Scan<Precision>*>& scans();
 
-// The scans with int8 weights. They have no backward, cell_step or nonlinearity (null).
+// The scans with int8 weights. They have no backward, cells or nonlinearity (null).
 const std::vector<const Scan<F32>*>& scans_int8();
 
 }  // namespace hiddenstate

@@ -82,9 +82,10 @@ def _nothing(*_given: Any) -> None:
 _every = _kernels()
 _chosen: dict[torch.dtype, Kernel] = {}
 
-# (input, hx, parameters by name, (input_size, hidden_size)): (h, c) after a step of a cell that needs no gradient, or
-# None if torch's own step is faster, or the only one possible. Nothing is packed.
-cell_step: Callable[..., tuple[Tensor, Tensor] | None] = _nothing
+# (input, hx, parameters by name, (input_size, hidden_size), records): (h, c) after a step of a cell, with records also
+# its gates, or None if native code cannot compute it. And its derivative: native/python/cell_step.h.
+cell_step: Callable[..., Any] = _nothing
+cell_gradients: Callable[..., Any] = _nothing
 
 # The instruction sets of the int8 kernels, and for each the widest float32 one that it outperforms.
 _FASTER_THAN = {"avx2": "avx2", "avx_vnni": "avx2", "avx512_vnni": "avx512", "amx": "avx512", "neon_dotprod": "neon"}
@@ -115,11 +116,12 @@ def choose(name: str | None) -> None:
             f"HIDDENSTATE_ISA={name}: this machine supports {' '.join(names) or 'none'}; choose one of them"
         )
     allowed = names[: names.index(name) + 1] if name else names
-    global cell_step
+    global cell_step, cell_gradients
     for dtype, kernels in _every.items():
         _chosen[dtype] = [kernel for kernel in kernels if kernel.native.isa in allowed][-1]
     if _native is not None:
-        cell_step = _native.CellSteps(*(_chosen[dtype].native for dtype in _every)).run
+        steps = _native.CellSteps(*(_chosen[dtype].native for dtype in _every))
+        cell_step, cell_gradients = steps.run, steps.gradients
     choose_int8(None)
 
 

@@ -17,7 +17,7 @@ from hiddenstate.cells.cell import Weights, ignore
 from hiddenstate.cells.lstm import LSTM as LSTM_CELL
 from hiddenstate.edits.edit import Edit
 from hiddenstate.edits.resolve import Span, resolve_edits
-from hiddenstate.engine import kernels
+from hiddenstate.engine import cell_steps, kernels
 from hiddenstate.engine.dispatch import uses_reference
 from hiddenstate.engine.inputs import check_weight
 from hiddenstate.engine.interception import transformed
@@ -116,8 +116,8 @@ class LSTMCell(CheckedModule, Traceable):
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
             IndexRangeError, ArgumentError: an edit in force does not fit this step.
         """
-        if not (torch.is_grad_enabled() or scoped.any_open or torch.compiler.is_compiling()):
-            done = kernels.cell_step(input, hx, self._parameters, (self.input_size, self.hidden_size))
+        if not (scoped.any_open or torch.compiler.is_compiling()):
+            done = cell_steps.step(input, hx, self._parameters, (self.input_size, self.hidden_size))
             if done is not None:
                 return done
         # torch.compile would make a block's edits and recorders part of the compiled code, so this is not compiled.
@@ -235,6 +235,11 @@ class LSTMCell(CheckedModule, Traceable):
             return self._observed_step(x, state, w, layout, requests, edits)
         if uses_reference() or _transformed():
             return LSTM_CELL.step(linear(x, w.ih, w.b_ih), *state, w, ignore)
+        if not torch.compiler.is_compiling():
+            sizes = x.shape[-1], state[0].shape[-1]
+            done = cell_steps.step(x, state, dict(zip(_WEIGHTS, w, strict=False)), sizes)
+            if done is not None:
+                return done
         new: State = torch.lstm_cell(x, state, w.ih, w.hh, w.b_ih, w.b_hh)
         return new
 

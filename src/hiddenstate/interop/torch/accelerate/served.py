@@ -17,7 +17,7 @@ from hiddenstate.base import scoped
 from hiddenstate.base.memory import check_memory_of
 from hiddenstate.base.validation import State
 from hiddenstate.cells.cell import Weights
-from hiddenstate.engine import dispatch, fast, inputs, kernels
+from hiddenstate.engine import cell_steps, dispatch, fast, inputs
 from hiddenstate.engine.call import weights_of_flat
 from hiddenstate.engine.inputs import Arguments
 from hiddenstate.errors import ArgumentError, HiddenStateError
@@ -81,7 +81,7 @@ def lstm_cell_function(torchs: Callable[..., Any], counts: Counts) -> Callable[.
             x, hx, *weights = arguments
             done = _serve_cell(x, tuple(hx), *weights)
         if done is None:
-            counts.left("a step of torch.nn.LSTMCell with gradients, or of many rows")
+            counts.left("a step of torch.nn.LSTMCell that native code cannot compute")
             _refuse_freed(arguments)
             return torchs(*arguments, **named)
         counts.served("cell")
@@ -114,10 +114,8 @@ def _serve_cell(x: Tensor, hx: State, *weights: Tensor | None) -> State | None:
         assert weights[0] is not None
         cell = stand_ins.find_cell(weights[0])
         return None if cell is None else cell.step(x, hx, Weights._make([*weights, None]))
-    if torch.is_grad_enabled():
-        return None
     sizes = (x.shape[-1], hx[0].shape[-1])
-    return kernels.cell_step(x, hx, dict(zip(PARAMETER_STEMS, weights, strict=False)), sizes)
+    return cell_steps.step(x, hx, dict(zip(PARAMETER_STEMS, weights, strict=False)), sizes)
 
 
 def serve(given: Given) -> tuple[Results | None, str]:
