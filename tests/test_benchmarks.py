@@ -64,7 +64,7 @@ def test_weights_of_8_bits_are_what_is_measured() -> None:
     kinds = [node.op_type for node in onnx.load_from_string(int8_bytes_of(case, stateful=False)).graph.node]
     assert kinds.count("DynamicQuantizeLSTM") == WIDE.L
     assert "LSTM" not in kinds
-    assert case.ours_int8.weights == "int8"
+    assert case.ours_int8.weight_format == "int8"
 
 
 def test_each_contestant_has_a_process_of_its_own_and_only_good_ones_take_turns() -> None:

@@ -12,7 +12,7 @@ struct CallNames {
     nb::object sizes = interned("sizes"), weights = interned("weights"), x = interned("x"), h0 = interned("h0"), c0 = interned("c0"),
                lengths = interned("lengths"), reset = interned("reset"), reset_h = interned("reset_h"),
                reset_c = interned("reset_c"), masks = interned("masks"), reverse = interned("reverse"),
-               packed = interned("packed"), shared = interned("shared"), axes = interned("axes"),
+               packed_steps = interned("packed_steps"), packed_weights = interned("packed_weights"), axes = interned("axes"),
                recompute_gates = interned("recompute_gates");
 };
 
@@ -102,7 +102,7 @@ void read_call(const Scan<P>& scan, nb::handle from, nb::handle edits, CallFromP
     const CallNames& name = call_names();
     Reader reader;
     Call<P>& call = to.call;
-    const nb::object shared = field(from, name.shared);
+    const nb::object shared = field(from, name.packed_weights);
     read_axes(field(field(from, name.sizes), name.axes), call);
     call.reverse = nb::cast<bool>(field(from, name.reverse));
     const auto read = [&](const nb::object& attribute) -> nb::handle {
@@ -197,7 +197,7 @@ nb::object forward_packed(const PackedWeights<P>& packed, nb::handle from) {
 
 template <class P>
 nb::object forward(const Scan<P>& scan, nb::handle call, nb::handle edits, nb::handle shown, bool gradient) {
-    const nb::object packed = field(call, call_names().packed);
+    const nb::object packed = field(call, call_names().packed_steps);
     if (!packed.is_none()) return forward_packed(nb::cast<const PackedWeights<P>&>(packed), call);
     CallFromPython<P> from;
     read_call(scan, call, edits, from);

@@ -41,11 +41,13 @@ if _TYPE_CHECKING:
     from hiddenstate.models.folder.model_folder import save as save
     from hiddenstate.models.from_modules import language_model as language_model
     from hiddenstate.models.from_modules import tagger as tagger
-    from hiddenstate.nn.cell import LSTMCell
+    from hiddenstate.nn.cell import GRUCell, LSTMCell, RNNCell
     from hiddenstate.nn.constant_weights import constant_weights
+    from hiddenstate.nn.gru import GRU
     from hiddenstate.nn.lstm import LSTM
     from hiddenstate.nn.model_edits import edit
     from hiddenstate.nn.packed_weights import repack
+    from hiddenstate.nn.rnn import RNN
     from hiddenstate.nn.stream import Stream
     from hiddenstate.structure.sizes import Sizes
     from hiddenstate.structure.structure import Structure, structure_of
@@ -74,11 +76,13 @@ _HOMES = {
     "interop.torch.conversion": "conversion_report convert convert_back",
     "interop.torch.from_torch": "from_torch",
     "interop.torch.report": "ConversionReport",
-    "nn.cell": "LSTMCell",
+    "nn.cell": "GRUCell LSTMCell RNNCell",
     "nn.constant_weights": "constant_weights",
+    "nn.gru": "GRU",
     "nn.lstm": "LSTM",
     "nn.model_edits": "edit",
     "nn.packed_weights": "repack",
+    "nn.rnn": "RNN",
     "nn.stream": "Stream",
     "structure.sizes": "Sizes",
     "structure.structure": "Structure structure_of",
@@ -140,15 +144,19 @@ _registry.notebook_views.append(_called_later("hiddenstate.studio.view:trace_htm
 _registry.stand_ins.append(_called_later("hiddenstate.interop.torch.accelerate.acceleration:find_traceable"))
 
 __all__ = [
+    "GRU",
     "LSTM",
+    "RNN",
     "Acceleration",
     "AccelerationReport",
     "ConversionReport",
     "Edit",
+    "GRUCell",
     "HiddenStateError",
     "LSTMCell",
     "ModelTrace",
     "Moment",
+    "RNNCell",
     "Sizes",
     "Stream",
     "Structure",

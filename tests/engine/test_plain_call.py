@@ -721,7 +721,7 @@ def test_batch_first_as_any_truth() -> None:
 def test_nothing_is_held_after_it() -> None:
     lstm, x = hs.LSTM(4, 9, 2, bidirectional=True), torch.randn(5, 2, 4)
     state = random_state(lstm, 2)
-    names = lstm._layout()[1]
+    names = lstm._parameter_names()[1]
     given = [x, state, *state, *lstm.parameters(), lstm._parameters, names, names[0]]
     lstm(x, state), lstm(x.double().float())
     before = [sys.getrefcount(value) for value in given]

@@ -69,7 +69,7 @@ def test_of_8_bits_in_part_are_floats() -> None:
     rounded = lstm.quantize()
     state = lstm.state_dict() | {k: v for k, v in rounded.state_dict().items() if k.startswith("weight_hh")}
     ours = from_state_dict(state)
-    assert ours.weights == "float"
+    assert ours.weight_format == "float"
     assert torch.equal(ours.state_dict()["weight_hh_l0"], rounded.dequantize().state_dict()["weight_hh_l0"])
     assert torch.equal(ours.state_dict()["weight_ih_l0"], lstm.state_dict()["weight_ih_l0"])
 
@@ -89,7 +89,7 @@ def test_scales_of_floats_are_left_out(names: list[str]) -> None:
     lstm = hs.LSTM(5, 40)
     for scale in (torch.ones(160), torch.tensor(2.0)):
         ours = from_state_dict(lstm.state_dict() | {f"{name}_scale": scale for name in names})
-        assert ours.weights == "float"
+        assert ours.weight_format == "float"
         assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), lstm.parameters(), strict=True))
 
 

@@ -127,7 +127,7 @@ def test_what_fails_to_become_floats_stays_as_it_is(small: hs.LSTM) -> None:
     with pytest.raises(ArgumentError, match="bias_hh_l1 is missing"):
         broken.reset_parameters()
     assert broken.weight_ih_l0 is before
-    assert broken.weights == "int8"
+    assert broken.weight_format == "int8"
 
 
 @pytest.mark.parametrize("name", ["weight_hh_l0", "bias_hh_l0"])

@@ -48,8 +48,8 @@ def same(one: nn.Module, other: nn.Module) -> bool:
 @kinds
 def test_what_is_kept(kind: dict[str, Any]) -> None:
     lstm, quantised = pair(kind)
-    assert lstm.weights == "float"
-    assert quantised.weights == "int8"
+    assert lstm.weight_format == "float"
+    assert quantised.weight_format == "int8"
     assert not list(quantised.parameters())
     state = quantised.state_dict()
     for name, value in lstm.state_dict().items():
@@ -222,7 +222,7 @@ def test_whole_models_are_converted_and_back(inplace: bool) -> None:
     converted: Any = hs.convert(model, weights="int8", inplace=inplace)
     assert (converted is model) is inplace
     assert isinstance(converted.theirs, hs.LSTM)
-    assert converted.theirs.weights == converted.ours.weights == "int8"
+    assert converted.theirs.weight_format == converted.ours.weight_format == "int8"
     assert converted.again is converted.ours
     assert isinstance(converted.cell, hs.LSTMCell)
     report = hs.conversion_report(converted)
@@ -233,7 +233,7 @@ def test_whole_models_are_converted_and_back(inplace: bool) -> None:
     }
     if not inplace:
         assert type(model.theirs) is nn.LSTM
-        assert model.ours.weights == "float"
+        assert model.ours.weight_format == "float"
     with torch.no_grad():
         got = converted(x)
         torch.testing.assert_close(got, want, rtol=0, atol=0.02)
@@ -251,8 +251,8 @@ def test_what_cannot_be_rounded_is_left() -> None:
             model[name].weight_hh_l0.fill_(float("inf"))
     converted: Any = hs.convert(model, weights="int8")
     assert type(converted["bad"]) is nn.LSTM
-    assert converted["ours"].weights == "float"
-    assert converted["good"].weights == "int8"
+    assert converted["ours"].weight_format == "float"
+    assert converted["good"].weight_format == "int8"
     left = {one.paths[0]: one.reason for one in hs.conversion_report(converted).left}
     assert set(left) == {"bad", "ours"}
     assert "not finite" in left["bad"]

@@ -127,6 +127,22 @@ def check_pair(value: object, name: str) -> tuple[object, object]:
     raise ArgumentTypeError(f"{name} must be a tuple of two tensors, hidden state and cell state, got {got}")
 
 
+def check_state(value: object, name: str, count: int) -> tuple[object, ...]:
+    """Return the parts of a state: of a pair, or the only one.
+
+    Raises:
+        ArgumentTypeError: a pair is expected and it is none, or one tensor is expected and it is a tuple or list.
+    """
+    if count > 1:
+        return check_pair(value, name)
+    if isinstance(value, (tuple, list)):
+        raise ArgumentTypeError(
+            f"{name} must be a torch.Tensor, the hidden state, got a {type(value).__name__} of {len(value)}: only an "
+            "LSTM has a cell state as well"
+        )
+    return (value,)
+
+
 def optional_package(name: str, extra: str, purpose: str) -> Any:
     """Import an optional package.
 

@@ -1,8 +1,9 @@
 """`Cell`: describes a kind of recurrent cell, as data and three functions of one step."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,27 +29,46 @@ class Gate:
 
     name: str
     meaning: str
-    activation: Literal["sigmoid", "tanh"]
+    activation: Literal["sigmoid", "tanh", "relu"]
+    scale: str | None = None  # the gate that multiplies the state's part of the pre-activation
 
     def __call__(self, pre: Tensor) -> Tensor:
         """Apply the activation."""
-        return torch.sigmoid(pre) if self.activation == "sigmoid" else torch.tanh(pre)
+        function: Callable[[Tensor], Tensor] = getattr(torch, self.activation)
+        return function(pre)
 
     @property
     def symbol(self) -> str:
-        """The activation in equations: tanh or σ."""
-        return "tanh" if self.activation == "tanh" else SIGMA
+        """The activation in equations: tanh, relu or σ."""
+        return SIGMA if self.activation == "sigmoid" else self.activation
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The range of the values; None if they have no upper bound."""
+        return {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "relu": None}[self.activation]
 
     def slope(self, value: Tensor) -> Tensor:
         """Return the activation's derivative, given the gate's value."""
+        if self.activation == "relu":
+            return (value > 0).to(value.dtype)
         return value * (1 - value) if self.activation == "sigmoid" else 1 - value * value
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a gate's pre-activation that is seen separately: its letter, its name, and the gate."""
+
+    name: str
+    meaning: str
+    gate: str
 
 
 @dataclass(frozen=True)
 class State:
     """A state: its letter, its name, and its equation as a sum of products.
 
-    A factor is a gate, a state of this step, a state of the step before (``c_prev``), or ``tanh`` of a state.
+    A factor is a gate, 1 minus a gate (``(1-z)``), a state of this step, a state of the step before (``c_prev``), or
+    ``tanh`` of a state. There are no terms if the state is the value of the gate of the same name.
     """
 
     name: str
@@ -76,17 +96,21 @@ class Cell:
     """A kind of cell.
 
     Attributes:
-        name: the cell's name, such as ``"LSTM"``.
+        name: the cell's name, torch's ``mode``: ``"LSTM"``, ``"GRU"``, ``"RNN_TANH"``.
         gates: in the order in which torch stacks them in ``weight_ih`` and ``weight_hh``.
         states: in the order in which a step computes them. The last one is the output, before any projection.
         memory: the state that carries information from step to step.
         candidate: the gate whose value may be written to memory.
-        step: ``step(xg, h, c, weights, see)`` computes one step, from the input's part of the pre-activations ``[N,
-            G*H]`` and the previous states to the new ones, in torch's order. It calls ``see(name, value)`` on every
-            quantity and uses what it returns.
+        step: ``step(xg, states, weights, see)`` computes one step, from the input's part of the pre-activations ``[N,
+            G*H]`` and the previous states to the new ones, both in the order of ``carried``. It calls
+            ``see(name, value)`` on every quantity and uses what it returns.
         slopes: ``slopes(values)`` returns, for each state, its partial derivative by every gate and state in its
             equation. The values are those of a step, with the previous states as ``c_prev``.
         split: ``split(values)`` returns what the step keeps, writes and outputs.
+        carried: the states that a call takes and returns, in torch's order.
+        parts: parts of pre-activations that a step computes by themselves.
+        is_additive: whether memory is kept by addition, so that what was written can be followed from step to step.
+        hints: for each gate and state, what its values mean, in a few words.
     """
 
     name: str
@@ -94,19 +118,38 @@ class Cell:
     states: tuple[State, ...]
     memory: str
     candidate: str
-    step: Callable[[Tensor, Tensor, Tensor, Weights, ValueHook], tuple[Tensor, Tensor]]
+    step: Callable[[Tensor, tuple[Tensor, ...], Weights, ValueHook], tuple[Tensor, ...]]
     slopes: Callable[[Mapping[str, Tensor]], dict[str, dict[str, Tensor]]]
     split: Callable[[Mapping[str, Tensor]], MemorySplit]
+    carried: tuple[str, ...] = ("h",)
+    parts: tuple[Part, ...] = ()
+    is_additive: bool = True
+    hints: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
+    def label(self) -> str:
+        """The name without the nonlinearity: ``"LSTM"``, ``"GRU"``, ``"RNN"``."""
+        return self.name.partition("_")[0]
+
+    @cached_property
     def gate_names(self) -> tuple[str, ...]:
         """The gates' letters, in order."""
         return tuple(gate.name for gate in self.gates)
 
-    @property
+    @cached_property
     def state_names(self) -> tuple[str, ...]:
         """The states' letters, in order."""
         return tuple(state.name for state in self.states)
+
+    @cached_property
+    def quantities(self) -> tuple[str, ...]:
+        """Everything that a trace records: gates, then states."""
+        return tuple(dict.fromkeys(self.gate_names + self.state_names))
+
+    @cached_property
+    def pre_activations(self) -> tuple[str, ...]:
+        """What a trace records on request: pre-activations, then their parts."""
+        return (*(f"{gate}_pre" for gate in self.gate_names), *(part.name for part in self.parts))
 
     @property
     def gate_by_name(self) -> dict[str, Gate]:
@@ -116,16 +159,33 @@ class Cell:
     @property
     def meanings(self) -> dict[str, str]:
         """The meaning of each letter."""
-        return {gate.name: gate.meaning for gate in self.gates} | {state.name: state.meaning for state in self.states}
+        return {each.name: each.meaning for each in (*self.gates, *self.states, *self.parts)}
+
+    def before(self, quantity: str) -> tuple[str, ...]:
+        """Return the pre-activation of a gate and its parts; nothing for a state."""
+        if quantity not in self.gate_names:
+            return ()
+        return (f"{quantity}_pre", *(part.name for part in self.parts if part.gate == quantity))
 
     def state_read_by(self, gate: str) -> str:
         """Return the state whose equation contains a gate."""
-        return next(state.name for state in self.states if any(gate in term for term in state.terms))
+        return next(
+            (state.name for state in self.states if any(gate in term or f"(1-{gate})" in term for term in state.terms)),
+            self.memory,
+        )
 
     def rows(self, gate: str, hidden_size: int) -> slice:
         """Return the rows of a gate in stacked weights."""
         start = self.gate_names.index(gate) * hidden_size
         return slice(start, start + hidden_size)
+
+    def as_given(self, states: Sequence[Tensor]) -> Any:
+        """Return states in the form in which torch's layer takes them: a tuple, or the only one itself."""
+        return tuple(states) if len(self.carried) > 1 else states[0]
+
+    def parts_of(self, state: Any) -> tuple[Tensor, ...]:
+        """Return the tensors of a state that `as_given` returned."""
+        return tuple(state) if len(self.carried) > 1 else (state,)
 
 
 def secant(c: Tensor) -> Tensor:

@@ -14,19 +14,19 @@ from torch.nn.functional import linear
 from hiddenstate.cells.cell import Cell, Gate, MemorySplit, State, ValueHook, Weights, secant
 
 
-def step(xg: Tensor, h: Tensor, c: Tensor, w: Weights, see: ValueHook) -> tuple[Tensor, Tensor]:
+def step(xg: Tensor, states: tuple[Tensor, ...], w: Weights, see: ValueHook) -> tuple[Tensor, ...]:
     """Compute one time step: the six equations.
 
     Args:
         xg: the input's part of the four pre-activations, W_i*·x + b_i*, ``[N, 4H]``.
-        h: the previous hidden state, ``[N, P]``.
-        c: the previous cell state, ``[N, H]``.
+        states: the previous hidden state ``[N, P]`` and cell state ``[N, H]``.
         w: the weights.
         see: called with the name and the value of each quantity; its return value is used instead.
 
     Returns:
         The new hidden state ``[N, P]`` and cell state ``[N, H]``.
     """
+    h, c = states
     z = xg + linear(h, w.hh, w.b_hh)
     # Contiguous, because torch rounds the sigmoid of a strided tensor differently, and an edit that changes nothing
     # but the strides must change no result.
@@ -79,4 +79,13 @@ LSTM = Cell(
     step=step,
     slopes=_slopes,
     split=_split,
+    carried=("h", "c"),
+    hints={
+        "i": "1 writes g into the cell",
+        "f": "1 keeps the cell",
+        "g": "what there is to write",
+        "o": "1 shows the cell",
+        "c": "long-term memory",
+        "h": "short-term memory",
+    },
 )

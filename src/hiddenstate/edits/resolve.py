@@ -73,9 +73,7 @@ def resolve_edits(edits: Iterable[Edit], sizes: Sizes, x: Tensor, span: Span) ->
         DtypeError, DeviceError: a value's memory was freed, or it is on the meta device while the input is not.
     """
     given = list(edits)
-    places = {
-        name: parse_place(name, sizes.num_layers, sizes.bidirectional) for name in dict.fromkeys(e.place for e in given)
-    }
+    places = {name: parse_place(name, *sizes.layers) for name in dict.fromkeys(e.place for e in given)}
     values = values_of_numbers(given, torch.float64)
     bound = []
     for edit, number in zip(given, values, strict=True):

@@ -30,7 +30,7 @@ def result_types(call: Call, packed: PackedSequence | None) -> tuple[torch.dtype
     autocast casts only the matrix products: cell states keep a wider type, and so do hidden states that are not the
     result of a product.
     """
-    if not torch.is_autocast_enabled("cpu") or not call.x.is_cpu:
+    if call.c0 is None or not torch.is_autocast_enabled("cpu") or not call.x.is_cpu:
         return None
     if not call.sizes.proj_size and (packed is None or _runs_as_padded(packed)):
         return None

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from hiddenstate.base.validation import State
 from hiddenstate.cells.cell import Weights
 from hiddenstate.edits.resolve import ResolvedEdit
 from hiddenstate.engine.record import RecordSpec
@@ -25,12 +24,12 @@ class Call:
     """One call in canonical form: time first, batched, every shape checked. Never changed: `replace` makes a new one.
 
     Args:
-        sizes: sizes of what runs: of the whole LSTM, or of one layer and direction of it.
+        sizes: sizes and kind of cell of what runs: of the whole layer, or of one layer and direction of it.
         weights: weights of each layer and direction, in the order of ``layer_directions``.
         x: input, ``[T, N, C]``.
         h0: initial hidden states, ``[L*D, N, P]``.
         c0: initial cell states, ``[L*D, N, H]``, in the type of ``x`` or in the type in which cell states are stored;
-            ``c_n`` has the same type.
+            ``c_n`` has the same type. None if the cell has no cell state.
         lengths: int64 ``[N]``, or None: every row has T steps.
         reset: bool ``[T, N]``, or None.
         dropout: the probability of zeroing an output between layers; zero outside training.
@@ -41,12 +40,12 @@ class Call:
         edits: edits, resolved against this call.
         record: what to record, or None.
         part: the layer and direction that runs, if it is a part of an LSTM; None for all of them.
-        packed: weights packed for single steps, which update ``h0`` and ``c0`` in place; or None.
+        packed_steps: weights packed for single steps, which update ``h0`` and ``c0`` in place; or None.
         reset_h: hidden states after borders, ``[L*D, N, P]`` (the same for all borders of a row) or ``[L*D, T*N, P]``
             (index t*N + n for the border before step t of row n); None for zeros.
         reset_c: the cell states after borders, ``[L*D, N, H]`` or ``[L*D, T*N, H]``, in a type that ``c0`` may have; or
             None.
-        shared: packed weights that native code reads instead of ``weights``; or None.
+        packed_weights: packed weights that native code reads instead of ``weights``; or None.
         order: int64 ``[N]``, the order (longest first) in which torch packs the rows and draws dropout; None for the
             order of `torch.nn.utils.rnn.pack_padded_sequence` with ``enforce_sorted=False``.
         recompute_gates: whether the backward pass recomputes the gates instead of reading saved ones.
@@ -56,7 +55,7 @@ class Call:
     weights: Sequence[Weights]
     x: Tensor
     h0: Tensor
-    c0: Tensor
+    c0: Tensor | None
     lengths: Tensor | None = None
     reset: Tensor | None = None
     dropout: float = 0.0
@@ -65,17 +64,29 @@ class Call:
     edits: Sequence[ResolvedEdit] = ()
     record: RecordSpec | None = None
     part: LayerDirection | None = None
-    packed: Any = None
+    packed_steps: Any = None
     reset_h: Tensor | None = None
     reset_c: Tensor | None = None
     recompute_gates: bool = False
-    shared: Any = None
+    packed_weights: Any = None
     order: Tensor | None = None
 
     @property
     def layer_directions(self) -> Sequence[LayerDirection]:
         """Every layer and direction that runs."""
         return self.sizes.layer_directions if self.part is None else [self.part]
+
+    @property
+    def initial(self) -> tuple[Tensor, ...]:
+        """The initial states, in the order of the cell's ``carried``."""
+        return (self.h0,) if self.c0 is None else (self.h0, self.c0)
+
+    @property
+    def reset_to(self) -> tuple[Tensor, ...] | None:
+        """The states after borders, in that order; None for zeros."""
+        if self.reset_h is None:
+            return None
+        return (self.reset_h,) if self.reset_c is None else (self.reset_h, self.reset_c)
 
     @property
     def reverse(self) -> bool:
@@ -91,7 +102,7 @@ class Call:
             weights=[self.weights[k]],
             x=x,
             h0=self.h0[k : k + 1],
-            c0=self.c0[k : k + 1],
+            c0=None if self.c0 is None else self.c0[k : k + 1],
             masks=(),
             edits=[edit for edit in self.edits if edit.place.layer_direction == part],
             part=part,
@@ -103,12 +114,13 @@ class Call:
 class Result(NamedTuple):
     """The result of a call: ``out [T, N, D*P]``, ``h_n [L*D, N, P]``, ``c_n [L*D, N, H]``, and the recorded values.
 
-    ``values`` maps places, and ``carried`` layers and directions, to ``[steps, N, units]``.
+    ``c_n`` is None if the cell has no cell state. ``values`` maps places, and ``carried`` layers and directions, to
+    ``[steps, N, units]``.
     """
 
     out: Tensor
     h_n: Tensor
-    c_n: Tensor
+    c_n: Tensor | None
     values: Mapping[str, Tensor] = {}
     carried: Mapping[str, Tensor] = {}
 
@@ -172,10 +184,10 @@ def through_layers(call: Call, run: Callable[[int, Tensor], R]) -> tuple[Tensor,
     return x, done
 
 
-def zero_state(x: Tensor, sizes: Sizes) -> State:
+def zero_state(x: Tensor, sizes: Sizes) -> tuple[Tensor, ...]:
     """The state that a run over ``x [T, N, ...]`` begins with if none is given: ``[L*D, N, P]``, ``[L*D, N, H]``."""
     count, N = len(sizes.layer_directions), x.shape[1]
-    return x.new_zeros(count, N, sizes.output_size), x.new_zeros(count, N, sizes.hidden_size)
+    return tuple(x.new_zeros(count, N, sizes.units(name)) for name in sizes.kind.carried)
 
 
 def live_steps(lengths: Tensor, T: int) -> Tensor:

@@ -196,4 +196,6 @@ class _Step(torch.autograd.Function):
 def _reference(x: Tensor, h: Tensor | None, c: Tensor | None, *weights: Tensor | None) -> State:
     w = Weights(*weights, None)  # type: ignore[arg-type]
     zeros = x.new_zeros(len(x), w.hh.shape[1])
-    return LSTM.step(linear(x, w.ih, w.b_ih), zeros if h is None else h, zeros if c is None else c, w, ignore)
+    states = zeros if h is None else h, zeros if c is None else c
+    new_h, new_c = LSTM.step(linear(x, w.ih, w.b_ih), states, w, ignore)
+    return new_h, new_c

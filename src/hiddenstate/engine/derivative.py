@@ -150,8 +150,8 @@ def _with_states(call: Call) -> Call:
     """Return the call with zeros for missing initial states."""
     if call.h0 is not None:
         return call
-    h0, c0 = zero_state(call.x, call.sizes)
-    return replace(call, h0=h0, c0=c0)
+    h0, *more = zero_state(call.x, call.sizes)
+    return replace(call, h0=h0, c0=more[0] if more else None)
 
 
 def _parts(values: Sequence[Any], first: int, counts: Sequence[int]) -> list[Sequence[Any]]:

@@ -9,7 +9,7 @@ import torch
 
 from hiddenstate.base import registry, scoped
 from hiddenstate.base.scoped import Block, Scoped, in_force, scope
-from hiddenstate.engine import autocast, int8_path, native_path, operator, reference_path, torch_path
+from hiddenstate.engine import autocast, int8_path, kernels, native_path, operator, reference_path, torch_path
 from hiddenstate.engine.call import Call, Result
 from hiddenstate.engine.dropout import draw_masks
 from hiddenstate.engine.int8 import Int8Weights, PackedWeights
@@ -129,13 +129,19 @@ def _exports_to_onnx() -> bool:
 _exports_to_onnx._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-def _why_not_onnx(_call: Call) -> str | None:
+def _why_not_onnx(call: Call) -> str | None:
+    if call.sizes.cell != "LSTM":
+        return f"torch.onnx.export writes a {call.sizes.kind.label} from torch's own function"
     traced = torch.compiler.is_compiling() or torch._C._is_tracing()
     return None if traced and _exports_to_onnx() else "torch.onnx.export is not exporting the call"
 
 
 def _run_exporter(call: Call) -> Result:
     return exporters[-1](call)
+
+
+def _why_not_known(call: Call) -> str | None:
+    return None if kernels.knows(call.sizes.cell) else f"native code does not know this cell yet: {call.sizes.cell}"
 
 
 def _why_not_compiled(call: Call) -> str | None:
@@ -179,7 +185,9 @@ def _why_not_auto(_call: Call) -> str | None:
 
 def _run_int8(call: Call) -> Result:
     packed: PackedWeights = call.weights.packed  # type: ignore[attr-defined]
-    return native_path.run_without_gradient(replace(_drawn(call), weights=(), shared=packed.packed), packed.kernel)
+    return native_path.run_without_gradient(
+        replace(_drawn(call), weights=(), packed_weights=packed.packed), packed.kernel
+    )
 
 
 def _why_not_autocast(call: Call) -> str | None:
@@ -212,8 +220,8 @@ def _drawn(call: Call) -> Call:
     return replace(call, masks=draw_masks(call)) if call.dropout else call
 
 
-_NATIVE = _why_not_auto, native_path.why_not
-_INT8 = _why_not_auto, int8_path.why_not, native_path.why_not_whole, int8_path.why_not_packed
+_NATIVE = _why_not_auto, _why_not_known, native_path.why_not
+_INT8 = _why_not_auto, int8_path.why_not, _why_not_known, native_path.why_not_whole, int8_path.why_not_packed
 
 # In the order in which they are tried.
 PATHS = (
@@ -221,7 +229,7 @@ PATHS = (
     Path(
         "operator",
         "one operator in the graph of torch.compile or torch.export",
-        (_why_not_compiled, _why_not_operator),
+        (_why_not_compiled, _why_not_known, _why_not_operator),
         _run_operator,
         is_faster=False,
     ),
@@ -249,7 +257,7 @@ PATHS = (
     Path(
         "native bfloat16",
         "like the two above, under autocast to bfloat16",
-        (_why_not_auto, _why_not_autocast),
+        (_why_not_auto, _why_not_known, _why_not_autocast),
         _run_autocast,
     ),
     Path("torch", "torch's own kernels", (_why_not_auto, torch_path.why_not), torch_path.run),

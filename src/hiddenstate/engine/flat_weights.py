@@ -32,7 +32,7 @@ def flatten(weights: Sequence[Tensor | None], sizes: Sizes, batch_first: bool) -
             found,
             len(found) // len(sizes.layer_directions),
             sizes.input_size,
-            rnn.get_cudnn_mode("LSTM"),
+            rnn.get_cudnn_mode(sizes.cell),
             sizes.hidden_size,
             sizes.proj_size,
             sizes.num_layers,

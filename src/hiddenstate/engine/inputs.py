@@ -6,7 +6,7 @@ Every shape, type and device is checked here, before anything is computed.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import lt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,12 +16,11 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from hiddenstate.base.indexing import count
 from hiddenstate.base.messages import shorten
 from hiddenstate.base.validation import (
-    State,
     autocasts,
     check_dense,
     check_lengths,
     check_memory,
-    check_pair,
+    check_state,
     check_tensor,
 )
 from hiddenstate.cells.cell import Weights
@@ -52,21 +51,23 @@ class Form:
             return _pack_like(out, self.packed)
         return from_time_first(out, self.layout)
 
-    def give_state(self, h_n: Tensor, c_n: Tensor) -> State:
-        """Convert the final states to the form of the input."""
+    def give_state(self, h_n: Tensor, c_n: Tensor | None) -> Any:
+        """Convert the final states to the form of the input: a pair, or the hidden state if there is no cell state."""
         if self.types is not None:
-            h_n, c_n = h_n.to(self.types[0]), c_n.to(self.types[1])
-        return (h_n[:, 0], c_n[:, 0]) if self.layout == "T" else (h_n, c_n)
+            h_n, c_n = h_n.to(self.types[0]), c_n if c_n is None else c_n.to(self.types[1])
+        if self.layout == "T":
+            h_n, c_n = h_n[:, 0], c_n if c_n is None else c_n[:, 0]
+        return h_n if c_n is None else (h_n, c_n)
 
 
 class Arguments(NamedTuple):
-    """The arguments of an LSTM call, as passed by the user."""
+    """The arguments of a call, as passed by the user; ``hx`` and ``reset_to`` are pairs if there is a cell state."""
 
     input: Tensor | PackedSequence
-    hx: State | None = None
+    hx: Any = None
     lengths: Lengths = None
     reset: Tensor | None = None
-    reset_to: State | None = None
+    reset_to: Any = None
 
 
 def read(
@@ -98,7 +99,7 @@ def read(
         layout: Layout = "NT" if batch_first else "TN"
     else:
         value = check_tensor(given.input, "input", like)
-        layout = _layout(value, batch_first)
+        layout = _layout(value, batch_first, sizes)
         x = to_time_first(value, layout)
     _check_input(x, sizes)
     T, N = x.shape[:2]
@@ -190,14 +191,15 @@ def check_weight(value: Tensor, name: str, shape: Sequence[int], first: tuple[st
         )
 
 
-def _layout(input: Tensor, batch_first: bool) -> Layout:  # noqa: A002
+def _layout(input: Tensor, batch_first: bool, sizes: Sizes) -> Layout:  # noqa: A002
     if input.dim() == 2:
         return "T"
     if input.dim() == 3:
         return "NT" if batch_first else "TN"
     form = "[N, T, C]" if batch_first else "[T, N, C]"
     raise RankError(
-        f"LSTM: Expected input to be 2D or 3D, got {input.dim()}D instead: give {form}, or [T, C] without a batch"
+        f"{sizes.kind.label}: Expected input to be 2D or 3D, got {input.dim()}D instead: give {form}, or [T, C] "
+        "without a batch"
     )
 
 
@@ -229,14 +231,18 @@ def _check_input(x: Tensor, sizes: Sizes) -> None:
         )
 
 
-def _initial_state(hx: State | None, layout: Layout, N: int, sizes: Sizes, like: Tensor, dtype: torch.dtype) -> State:
+def _initial_state(
+    hx: Any, layout: Layout, N: int, sizes: Sizes, like: Tensor, dtype: torch.dtype
+) -> tuple[Tensor, Tensor | None]:
     stacked = len(sizes.layer_directions)
     if hx is None:
-        return tuple(  # type: ignore[return-value]
-            torch.zeros(stacked, N, units, dtype=dtype, device=like.device)
-            for units in (sizes.output_size, sizes.hidden_size)
+        h0, *more = (
+            torch.zeros(stacked, N, sizes.units(name), dtype=dtype, device=like.device) for name in sizes.kind.carried
         )
-    pair = check_pair(hx, "hx")
+        return h0, more[0] if more else None
+    if len(sizes.kind.carried) == 1:
+        return _initial_hidden_state(hx, layout, N, sizes, like), None
+    pair = check_state(hx, "hx", 2)
     h0, c0 = check_tensor(pair[0], "h0", like), check_tensor(pair[1], "c0", like)
     rank, form = (2, "unbatched 2-D") if layout == "T" else (3, "batched 3-D")
     if h0.dim() != rank or c0.dim() != rank:
@@ -252,6 +258,21 @@ def _initial_state(hx: State | None, layout: Layout, N: int, sizes: Sizes, like:
                 f"(layers * directions, batch, {'units of the hidden state' if k == 0 else 'hidden_size'})"
             )
     return h0, c0
+
+
+def _initial_hidden_state(hx: Any, layout: Layout, N: int, sizes: Sizes, like: Tensor) -> Tensor:
+    """The initial state of a cell without a cell state."""
+    h0 = check_tensor(*check_state(hx, "hx", 1), "hx", like)
+    rank, form = (2, "unbatched 2-D") if layout == "T" else (3, "batched 3-D")
+    if h0.dim() != rank:
+        raise RankError(f"For {form} input, hx should also be {rank}-D but got {h0.dim()}-D tensor")
+    h0 = h0.unsqueeze(1) if layout == "T" else h0
+    want = len(sizes.layer_directions), N, sizes.hidden_size
+    if h0.shape != want:
+        raise ShapeError(
+            f"Expected hidden size {want}, got {list(h0.shape)}: it is (layers * directions, batch, hidden_size)"
+        )
+    return h0
 
 
 def _take_lengths(lengths: Lengths, T: int, N: int, device: torch.device) -> Tensor | None:

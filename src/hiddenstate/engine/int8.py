@@ -160,6 +160,8 @@ def why_not_kernel(sizes: Sizes, dtype: torch.dtype) -> str | None:
     """Return why LSTMs of these sizes do not use int8 on this machine, or None."""
     if dtype is not torch.float32:
         return f"the scales are {dtype}, not float32"
+    if not kernels.knows(sizes.cell):
+        return f"native code does not know this cell yet: {sizes.cell}"
     if kernels.int8() is None:
         return "this processor has no int8 instructions, or they are slower than those for float32"
     if sizes.proj_size:

@@ -79,6 +79,15 @@ def _nothing(*_given: Any) -> None:
     return None
 
 
+# The kinds of cells that native code computes, by name.
+CELLS = frozenset({"LSTM"})
+
+
+def knows(cell: str) -> bool:
+    """Whether native code computes this kind of cell."""
+    return cell in CELLS
+
+
 _every = _kernels()
 _chosen: dict[torch.dtype, Kernel] = {}
 

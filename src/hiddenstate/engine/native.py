@@ -97,7 +97,7 @@ def forward(call: Call, *, shown: Sequence[bool] = (), gradient: bool = False, k
     done: Run = _ask(run, call, kernel)
     if kernel.element is kernel.real:
         return done
-    return done._replace(c_n=done.c_n.to(call.c0.dtype))
+    return done if call.c0 is None else done._replace(c_n=done.c_n.to(call.c0.dtype))
 
 
 def backward(call: Call, saved: Saved, grads: Gradients, needed: Sequence[bool]) -> list[Tensor | None]:

@@ -21,10 +21,9 @@ def why_not(call: Call, *, cast_to: torch.dtype | None = None) -> str | None:
     With ``cast_to`` the call is judged as if autocast had cast all its tensors to that type.
     """
     tensors = [call.x, call.h0, *(w for weights in call.weights for w in weights if w is not None)]
-    cells = [call.c0]
-    if call.reset_h is not None and call.reset_c is not None:
+    cells = [value for value in (call.c0, call.reset_c) if value is not None]
+    if call.reset_h is not None:
         tensors.append(call.reset_h)
-        cells.append(call.reset_c)
     for value in (*tensors, *cells):
         if not is_plain(value):
             return f"a tensor is a {type(value).__name__} on {value.device}, and not torch's own on the CPU"

@@ -14,6 +14,8 @@ from hiddenstate.engine.record import RecordSpec
 class LayerObserver:
     """The observer of one layer and direction: applies its edits, records its values.
 
+    ``memory`` is the state whose value is passed on.
+
     With a readout edit a step is computed twice: once for the state passed on (``carried``), with only the write edits,
     and once for its output (``shown``), with all edits. The values of the output are recorded.
     """
@@ -21,11 +23,12 @@ class LayerObserver:
     edits: Sequence[ResolvedEdit]
     quantities: frozenset[str]
     steps: Container[int]
+    memory: str = "c"
     seen: dict[str, dict[int, Tensor]] = field(default_factory=dict)
     handed_on: dict[int, Tensor] = field(default_factory=dict)
 
     def carried(self, t: int) -> ValueHook:
-        """Return the hook for the values of step t whose c and h are passed on."""
+        """Return the hook for the values of step t whose states are passed on."""
         writes = [e for e in self.edits if e.edit.scope == "write" and t in e.position]
         last = self._reads_out(t)
 
@@ -33,7 +36,7 @@ class LayerObserver:
             value = _edited(name, value, writes, t)
             if not last:
                 self._record(name, value, t)
-            if name == "c" and t in self.steps and self.quantities and self._any_readout:
+            if name == self.memory and t in self.steps and self.quantities and self._any_readout:
                 self.handed_on[t] = value
             return value
 
@@ -72,7 +75,7 @@ def _edited(name: str, value: Tensor, edits: Iterable[ResolvedEdit], t: int) -> 
 
 
 def make_observer(
-    layer: int, reverse: bool, edits: Iterable[ResolvedEdit], record: RecordSpec | None
+    layer: int, reverse: bool, edits: Iterable[ResolvedEdit], record: RecordSpec | None, memory: str = "c"
 ) -> LayerObserver | None:
     """Make the observer of one layer and direction, or None if nothing is edited or recorded."""
     mine = [e for e in edits if (e.place.layer, e.place.reverse) == (layer, reverse)]
@@ -81,4 +84,4 @@ def make_observer(
     if not mine and not quantities:
         return None  # before a set is created, which older versions of torch.compile do not support
     steps = record.steps if record else ()
-    return LayerObserver(mine, frozenset(quantities), steps if isinstance(steps, range) else frozenset(steps))
+    return LayerObserver(mine, frozenset(quantities), steps if isinstance(steps, range) else frozenset(steps), memory)

@@ -100,7 +100,7 @@ def _(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
         [x.new_empty(T, N, H, dtype=real) for _ in range(K)],
         [x.new_empty(out) for _ in range(sizes.num_layers - 1)],
     )
-    states = call.h0.new_empty(call.h0.shape), call.c0.new_empty(call.c0.shape)
+    states = [state.new_empty(state.shape) for state in call.initial]
     return x.new_empty(out), *states, list(chain.from_iterable(kept)) if keep else []
 
 

@@ -1,6 +1,7 @@
 """Single steps of all layers on packed weights, for streams."""
 
 from collections.abc import Sequence
+from operator import is_
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,12 +42,13 @@ class PackedLSTM:
         # them.
         self._memory = [value.detach() for value in stored]
 
-    def run(self, x: Tensor, h: Tensor, c: Tensor) -> Tensor:
-        """Read ``x [T, N, C]``, update the states ``h`` and ``c [L, N, H]`` in place, and return ``out [T, N, H]``."""
-        return native.forward(Call(self._sizes, (), native.contiguous(x), h, c, packed=self.packed)).out
+    def run(self, x: Tensor, state: Sequence[Tensor]) -> Tensor:
+        """Read ``x [T, N, C]``, update the states ``[L, N, H]`` in place, and return ``out [T, N, H]``."""
+        return native.forward(Call(self._sizes, (), native.contiguous(x), *state, packed_steps=self.packed)).out
 
-    def quick(self, h: Tensor, c: Tensor) -> "FastStep":
+    def quick(self, state: Sequence[Tensor]) -> "FastStep":
         """Make the quick step, which updates these states in place."""
+        h, c = state
         kernel, (_, N, H) = self.kernel, h.shape
         scratch = new(kernel.element, N, H)
         step = self.packed.stream_step(h, c, scratch)
@@ -57,18 +59,18 @@ class PackedLSTM:
         if kernel.element is kernel.real:
             dtype = np.dtype(str(kernel.element).removeprefix("torch."))
             step.take_numpy(np.ndarray, dtype, np.empty, (N, H), (H,))
-        return FastStep(step, self, (h, c))
+        return FastStep(step, self, state)
 
 
 class FastStep:
     """A native step, with the weights and states that it uses."""
 
-    def __init__(self, step: "StreamStep", stepper: PackedLSTM, state: tuple[Tensor, Tensor]) -> None:
+    def __init__(self, step: "StreamStep", stepper: PackedLSTM, state: Sequence[Tensor]) -> None:
         self.native = step
         self.step, self.step_rows = step.step, step.step_rows
         self.stepper = stepper
         self._state = state
 
-    def writes(self, state: tuple[Tensor, Tensor]) -> bool:
+    def writes(self, state: Sequence[Tensor]) -> bool:
         """Whether it updates these state tensors."""
-        return state[0] is self._state[0] and state[1] is self._state[1]
+        return all(map(is_, state, self._state))

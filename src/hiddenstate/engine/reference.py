@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from hiddenstate.cells.cell import ValueHook, Weights, ignore
+from hiddenstate.cells.cell import Cell, ValueHook, Weights, ignore
 from hiddenstate.cells.lstm import LSTM
 from hiddenstate.structure.layer_direction import reading_order
 
@@ -18,7 +18,7 @@ class Observer(Protocol):
     """Sees each value of a scan when it is computed, and may return a replacement."""
 
     def carried(self, t: int) -> ValueHook:
-        """Return the hook for the values whose c and h are passed on to the next step."""
+        """Return the hook for the values whose states are passed on to the next step."""
 
     def shown(self, t: int) -> ValueHook | None:
         """Return the hook for the values of this step's output, if they differ."""
@@ -27,22 +27,24 @@ class Observer(Protocol):
 def scan(
     x: Tensor,
     h: Tensor,
-    c: Tensor,
+    c: Tensor | None,
     w: Weights,
     *,
+    cell: Cell = LSTM,
     reverse: bool = False,
     live: Tensor | None = None,
     reset: Tensor | None = None,
-    reset_to: tuple[Tensor, Tensor] | None = None,
+    reset_to: tuple[Tensor, ...] | None = None,
     observer: Observer | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     """Run one layer in one direction over a sequence.
 
     Args:
         x: input, ``[T, N, C]``.
         h: initial hidden state, ``[N, P]``.
-        c: initial cell state, ``[N, H]``.
+        c: initial cell state, ``[N, H]``; None if the cell has none.
         w: the weights.
+        cell: the kind of cell.
         reverse: read the sequence from its last step to its first.
         live: bool ``[T, N]``, False where a row has ended: its output is zero there and its state does not change.
         reset: bool ``[T, N]``, True where a new sequence begins: no state crosses the border before that step.
@@ -51,30 +53,31 @@ def scan(
         observer: records or edits the values.
 
     Returns:
-        The output ``[T, N, P]`` and the final states ``[N, P]`` and ``[N, H]``.
+        The output ``[T, N, P]`` and the final states ``[N, P]`` and, if there is a cell state, ``[N, H]``.
     """
     if live is not None:  # values past a row's end must have no effect, not even through the gradient of a NaN
         x = torch.where(live[..., None], x, 0)
         reset = None if reset is None else reset & live
     xg = linear(x, w.ih, w.b_ih)
     out: dict[int, Tensor] = {}
+    state = (h,) if c is None else (h, c)
     for t in reading_order(len(x), reverse):
-        h, c = _cross_border((h, c), t, reset, reset_to, reverse)
-        new_h, new_c = LSTM.step(xg[t], h, c, w, observer.carried(t) if observer else ignore)
+        state = _cross_border(state, t, reset, reset_to, reverse)
+        new = cell.step(xg[t], state, w, observer.carried(t) if observer else ignore)
         shown = observer.shown(t) if observer else None
-        out[t] = new_h if shown is None else LSTM.step(xg[t], h, c, w, shown)[0]
+        out[t] = (new if shown is None else cell.step(xg[t], state, w, shown))[0]
         if live is None:
-            h, c = new_h, new_c
+            state = new
         else:
             alive = live[t, :, None]
-            h, c = torch.where(alive, new_h, h), torch.where(alive, new_c, c)
+            state = tuple(torch.where(alive, after, before) for after, before in zip(new, state, strict=True))
             out[t] = torch.where(alive, out[t], 0)
-    return torch.stack([out[t] for t in range(len(x))]), h, c
+    return torch.stack([out[t] for t in range(len(x))]), *state
 
 
 def _cross_border(
-    state: tuple[Tensor, Tensor], t: int, reset: Tensor | None, reset_to: tuple[Tensor, Tensor] | None, reverse: bool
-) -> tuple[Tensor, Tensor]:
+    state: tuple[Tensor, ...], t: int, reset: Tensor | None, reset_to: tuple[Tensor, ...] | None, reverse: bool
+) -> tuple[Tensor, ...]:
     """Replace the state before step t in rows that have a border there, in reading order.
 
     ``reset[t]`` marks the border between steps t-1 and t. The forward direction crosses it before step t, the reverse
@@ -84,9 +87,8 @@ def _cross_border(
     if reset is None or border == len(reset):
         return state
     begins = reset[border, :, None]
-    h, c = state
-    new_h, new_c = (0, 0) if reset_to is None else (_of_border(part, border, len(h)) for part in reset_to)
-    return torch.where(begins, new_h, h), torch.where(begins, new_c, c)
+    new = [0] * len(state) if reset_to is None else [_of_border(part, border, len(state[0])) for part in reset_to]
+    return tuple(torch.where(begins, after, before) for after, before in zip(new, state, strict=True))
 
 
 def _of_border(states: Tensor, t: int, N: int) -> Tensor:

@@ -1,5 +1,6 @@
-"""Runs calls on torch's own kernels, for types and devices that the native engine does not support."""
+"""Runs calls on torch's own kernels, for types, devices and cells that the native engine does not support."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -24,7 +25,7 @@ def why_not(call: Call) -> str | None:
     if not served and not (call.x.is_cpu and _are_of_another_class(call)):
         return f"torch has no correct kernel for this on {call.x.device.type}"
     if transformed():
-        return "torch.lstm has no rules for torch.func transforms"
+        return f"{function_of(call).__name__} has no rules for torch.func transforms"
     return None if _can_pack(call.lengths) else "torch can't pack rows of length 0 (or of unknown length)"
 
 
@@ -56,9 +57,19 @@ def _can_pack(lengths: Tensor | None) -> bool:
     return lengths is None or (not lengths.is_meta and len(lengths) > 0 and int(lengths.min()) > 0)
 
 
+def function_of(call: Call) -> Callable[..., tuple[Tensor, ...]]:
+    """Return torch's function for the call's kind of cell."""
+    function: Callable[..., tuple[Tensor, ...]] = getattr(torch, call.sizes.cell.lower())
+    return function
+
+
+def _result(out: Tensor, h_n: Tensor, c_n: Tensor | None = None) -> Result:
+    return Result(out, h_n, c_n)
+
+
 def _run_padded(call: Call) -> Result:
-    state = call.h0.contiguous(), call.c0.contiguous()  # cuDNN requires contiguous states
-    return Result(*torch.lstm(call.x, state, _weights(call), *_options(call), False))
+    state = call.sizes.kind.as_given([part.contiguous() for part in call.initial])  # as cuDNN requires
+    return _result(*function_of(call)(call.x, state, _weights(call), *_options(call), False))
 
 
 def _run_packed(call: Call) -> Result:
@@ -68,11 +79,11 @@ def _run_packed(call: Call) -> Result:
     back = order.argsort()
     with own_types():  # so that packing casts nothing
         packed = pack_padded_sequence(call.x.index_select(1, order), call.lengths[order].cpu())
-    state = call.h0.index_select(1, order), call.c0.index_select(1, order)
-    data, h_n, c_n = torch.lstm(packed.data, packed.batch_sizes, state, _weights(call), *_options(call))
+    state = call.sizes.kind.as_given([part.index_select(1, order) for part in call.initial])
+    data, *states = function_of(call)(packed.data, packed.batch_sizes, state, _weights(call), *_options(call))
     with own_types():
         out, _ = pad_packed_sequence(PackedSequence(data, packed.batch_sizes), total_length=call.x.shape[0])
-    return Result(out.index_select(1, back), h_n.index_select(1, back), c_n.index_select(1, back))
+    return _result(out.index_select(1, back), *(state.index_select(1, back) for state in states))
 
 
 def _weights(call: Call) -> list[Tensor]:
@@ -80,7 +91,7 @@ def _weights(call: Call) -> list[Tensor]:
 
 
 def _options(call: Call) -> tuple[bool, int, float, bool, bool]:
-    """Return the options of torch.lstm in its order: has_biases, num_layers, dropout, train, bidirectional."""
+    """Return the options of torch's function in its order: has_biases, num_layers, dropout, train, bidirectional."""
     # cuDNN saves the values for its backward pass only in training mode, but gradients are allowed in eval mode too.
     # Dropout, which this option also controls, is already zero there.
     train = call.dropout > 0 or (call.x.is_cuda and torch.is_grad_enabled())

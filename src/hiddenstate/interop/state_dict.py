@@ -78,7 +78,7 @@ def from_state_dict(
     lstm = found.one(prefix and prefix.removesuffix("."))
     if not cell:
         return lstm
-    return build_cell(lstm.dequantize() if lstm.weights == "int8" else lstm)
+    return build_cell(lstm.dequantize() if lstm.weight_format == "int8" else lstm)
 
 
 def in_state_dict(source: Source, *, batch_first: bool = False, dropout: float = 0.0) -> Found:

@@ -1,8 +1,9 @@
 """The public classes that compute: they own the parameters, check arguments and call the engine.
 
-- `lstm.py`, `cell.py`, `stream.py`: `LSTM`, `LSTMCell` and `Stream`
-- `lstm_parameters.py`: the base class: sizes, options, parameters, weights by gate; no forward
-- `calls.py`: runs the calls of an LSTM, on the fast or the general path, with or without a trace
+- `lstm.py`, `gru.py`, `rnn.py`: `LSTM`, `GRU` and `RNN`; `cell.py`: their cells; `stream.py`: `Stream`
+- `recurrent.py`: what the layers have in common; `recurrent_parameters.py`: its base class: sizes, options,
+  parameters, weights by gate; no forward
+- `calls.py`: runs the calls of a layer, on the fast or the general path, with or without a trace
 - `scoped_edits.py`: the edits in force; `model_edits.py`: edits inside a whole model, by module path: `hs.edit`
 - `packed_weights.py`: packed weights, repacked after a change; `constant_weights.py`: a block whose calls
   share packed weights

@@ -1,4 +1,4 @@
-"""Runs the calls of an LSTM: on the fast path if possible, otherwise on the general one; traced if requested."""
+"""Runs the calls of a layer: on the fast path if possible, otherwise on the general one; traced if requested."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,10 +13,10 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from hiddenstate.base import scoped
 from hiddenstate.base.messages import shorten
 from hiddenstate.base.scalars import check_int
-from hiddenstate.base.validation import State, check_memory
+from hiddenstate.base.validation import check_memory
 from hiddenstate.edits.edit import Edit
 from hiddenstate.edits.resolve import Span, resolve_edits
-from hiddenstate.engine import dispatch, fast, inputs
+from hiddenstate.engine import dispatch, fast, inputs, kernels
 from hiddenstate.engine.call import Call, wants_gradient
 from hiddenstate.engine.dispatch import PathReport
 from hiddenstate.engine.inputs import Arguments, Form
@@ -24,8 +24,8 @@ from hiddenstate.engine.interception import is_plain
 from hiddenstate.engine.packed import PackedLSTM
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn import constant_weights
-from hiddenstate.nn.lstm_parameters import LSTMParameters
 from hiddenstate.nn.packed_weights import packed_int8, weights_for_call
+from hiddenstate.nn.recurrent_parameters import RecurrentParameters
 from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.tracing.record_spec import (
     Recording,
@@ -51,7 +51,7 @@ _MODULE_CALLS = nn.Module.__call__, nn.Module._call_impl
 _DYNAMO_FAILS_AT_PADDING = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13)
 
 
-def run_fast(lstm: LSTMParameters, x: object, hx: object, lengths: object) -> tuple[Tensor, State] | None:
+def run_fast(lstm: RecurrentParameters, x: object, hx: object, lengths: object) -> tuple[Tensor, Any] | None:
     """Run a call on the fast path; return None, without side effects, if it needs the general path."""
     if _why_not_plain(lstm) is not None:
         return None
@@ -61,24 +61,24 @@ def run_fast(lstm: LSTMParameters, x: object, hx: object, lengths: object) -> tu
     return done[0].transpose(0, 1), done[1]
 
 
-def _run_fast(lstm: LSTMParameters, given: tuple[Any, Any, Any], *, record: bool) -> Any:
+def _run_fast(lstm: RecurrentParameters, given: tuple[Any, Any, Any], *, record: bool) -> Any:
     run = fast.run_differentiable if torch.is_grad_enabled() else fast.run
     packed = _packed_weights(lstm)
-    if lstm.weights == "int8" and _why_not_int8(lstm, packed) is not None:
+    if lstm.weight_format == "int8" and _why_not_int8(lstm, packed) is not None:
         return None
     options = fast.Options(lstm.batch_first, lstm.training, record, packed)
-    sizes, names = lstm._layout()
+    sizes, names = lstm._parameter_names()
     return run(given, lstm._parameters, names, sizes, options)
 
 
-def _packed_weights(lstm: LSTMParameters) -> PackedLSTM | None:
+def _packed_weights(lstm: RecurrentParameters) -> PackedLSTM | None:
     """The packed weights that calls share, or None."""
-    if lstm.weights == "int8":
+    if lstm.weight_format == "int8":
         return packed_int8(lstm).stepper()
     return constant_weights.packed_in_block(lstm) if constant_weights.any_open else None
 
 
-def _why_not_int8(lstm: LSTMParameters, packed: PackedLSTM | None, *inputs: Tensor) -> str | None:
+def _why_not_int8(lstm: RecurrentParameters, packed: PackedLSTM | None, *inputs: Tensor) -> str | None:
     """Return the reason that a fast call can't read the int8 weights of an LSTM, or None."""
     if packed is None:
         return "the weights are int8, and cannot be packed"
@@ -87,7 +87,7 @@ def _why_not_int8(lstm: LSTMParameters, packed: PackedLSTM | None, *inputs: Tens
     return None
 
 
-def _why_not_plain(lstm: LSTMParameters) -> str | None:
+def _why_not_plain(lstm: RecurrentParameters) -> str | None:
     """Return the reason that calls of an LSTM can't run on their arguments as they are, or None."""
     if scoped.any_open:
         return _OPEN_BLOCK
@@ -95,6 +95,8 @@ def _why_not_plain(lstm: LSTMParameters) -> str | None:
         return "dropout is drawn in training"
     if lstm.recompute_gates and torch.is_grad_enabled():
         return "a gradient would compute the gates again (recompute_gates)"
+    if not kernels.knows(lstm.mode):
+        return f"native code does not know this cell yet: {lstm.mode}"
     return None
 
 
@@ -106,13 +108,13 @@ class Options(NamedTuple):
     training: bool
 
 
-def _options_of(lstm: LSTMParameters) -> Options:
+def _options_of(lstm: RecurrentParameters) -> Options:
     return Options(lstm.batch_first, lstm.dropout, lstm.training)
 
 
 def run(
-    lstm: LSTMParameters, given: Arguments, options: Options | None = None
-) -> tuple[Tensor | PackedSequence, State]:
+    lstm: RecurrentParameters, given: Arguments, options: Options | None = None
+) -> tuple[Tensor | PackedSequence, Any]:
     """Run a call on the general path and pass its record to the active recorders; ``options`` default to the module's.
 
     Raises:
@@ -126,8 +128,8 @@ def run(
 
 
 def _run_uncompiled(
-    lstm: LSTMParameters, given: Arguments, options: Options | None
-) -> tuple[Tensor | PackedSequence, State]:
+    lstm: RecurrentParameters, given: Arguments, options: Options | None
+) -> tuple[Tensor | PackedSequence, Any]:
     """Run a call uncompiled, inside a function that torch.compile otherwise compiles."""
     if _DYNAMO_FAILS_AT_PADDING and isinstance(given.input, PackedSequence):
         _break_at_padding()
@@ -142,8 +144,8 @@ def _break_at_padding() -> None:
 
 
 def _run(
-    lstm: LSTMParameters, given: Arguments, options: Options | None = None
-) -> tuple[Tensor | PackedSequence, State]:
+    lstm: RecurrentParameters, given: Arguments, options: Options | None = None
+) -> tuple[Tensor | PackedSequence, Any]:
     requests = requested(lstm)
     call, form, recordings = _read(lstm, given, options, requests)
     result = dispatch.run(call)
@@ -155,7 +157,7 @@ def _run(
 
 
 def _read(
-    lstm: LSTMParameters, given: Arguments, options: Options | None, requests: Sequence[Requested]
+    lstm: RecurrentParameters, given: Arguments, options: Options | None, requests: Sequence[Requested]
 ) -> tuple[Call, Form, list[Recording]]:
     """Check a call, its edits in force and its requested recordings."""
     edits = edits_in_force(lstm)
@@ -179,7 +181,7 @@ def _read(
 
 
 def _refuse_large_records(
-    lstm: LSTMParameters, x: object, batch_first: bool, requests: Sequence[Requested], edits: Sequence[Edit]
+    lstm: RecurrentParameters, x: object, batch_first: bool, requests: Sequence[Requested], edits: Sequence[Edit]
 ) -> None:
     """Refuse records over their limit before the call is read, which allocates initial states for all rows.
 
@@ -193,7 +195,7 @@ def _refuse_large_records(
         wanted_of(wish.asked, lstm.sizes, (T, N), edits, x.element_size())
 
 
-def path_report(lstm: LSTMParameters, given: Arguments) -> PathReport:
+def path_report(lstm: RecurrentParameters, given: Arguments) -> PathReport:
     """Report the path of a call, and the reasons against the faster ones.
 
     Raises:
@@ -204,7 +206,7 @@ def path_report(lstm: LSTMParameters, given: Arguments) -> PathReport:
     return dispatch.path_report(call, _why_not_fast(lstm, given, call))
 
 
-def _why_not_fast(lstm: LSTMParameters, given: Arguments, call: Call) -> str | None:
+def _why_not_fast(lstm: RecurrentParameters, given: Arguments, call: Call) -> str | None:
     """Return the reason that `run_fast` would not compute a call, or None."""
     if given.reset is not None:
         return "reset= is given"
@@ -212,17 +214,17 @@ def _why_not_fast(lstm: LSTMParameters, given: Arguments, call: Call) -> str | N
     if why is _OPEN_BLOCK and (call.edits or call.record is not None):
         return "edits are in force, or a trace records the call"
     packed = _packed_weights(lstm)
-    if why is None and lstm.weights == "int8":
-        why = _why_not_int8(lstm, packed, call.x, call.h0, call.c0)
+    if why is None and lstm.weight_format == "int8":
+        why = _why_not_int8(lstm, packed, call.x, *call.initial)
     if why is not None:
         return why
     options = fast.Options(lstm.batch_first, lstm.training, False, packed)
-    sizes, names = lstm._layout()
+    sizes, names = lstm._parameter_names()
     return fast.why_not(given[:3], lstm._parameters, names, sizes, options)
 
 
-def trace(lstm: LSTMParameters, given: Arguments, options: TraceOptions, own_forward: Any) -> Trace:
-    """Run a call and record it; ``own_forward`` is the original `LSTM.forward`, used to detect a replacement.
+def trace(lstm: RecurrentParameters, given: Arguments, options: TraceOptions, own_forward: Any) -> Trace:
+    """Run a call and record it; ``own_forward`` is the original ``forward``, used to detect a replacement.
 
     Raises:
         TraceTooLargeError, NameUnknownError: the requested trace is not possible; also the errors of `run`.
@@ -248,7 +250,7 @@ def _named(given: Arguments) -> dict[str, Any]:
     return options if given.reset_to is None else {**options, "reset_to": given.reset_to}
 
 
-def trace_fast(lstm: LSTMParameters, given: Arguments, options: TraceOptions, own_forward: Any) -> Trace | None:
+def trace_fast(lstm: RecurrentParameters, given: Arguments, options: TraceOptions, own_forward: Any) -> Trace | None:
     """Record all of a call on the fast path; return None, without side effects, if it needs `run`."""
     x, hx, lengths = given.input, given.hx, given.lengths  # older compilers do not trace a slice
     compiling = torch.compiler.is_compiling()
@@ -274,7 +276,7 @@ def trace_fast(lstm: LSTMParameters, given: Arguments, options: TraceOptions, ow
     return None if done is None else trace_of_all(sizes, lstm.batch_first, hx, lengths, words, *done)
 
 
-def _is_called_plainly(lstm: LSTMParameters, own_forward: Any) -> bool:
+def _is_called_plainly(lstm: RecurrentParameters, own_forward: Any) -> bool:
     """Whether calling this module just runs our own `forward`."""
     kind, forward = type(lstm), lstm.forward
     called = getattr(forward, "__self__", None), kind.__call__, kind._call_impl
@@ -289,7 +291,7 @@ def _is_called_plainly(lstm: LSTMParameters, own_forward: Any) -> bool:
     )
 
 
-def trace_nbytes(lstm: LSTMParameters, T: int, N: int, options: TraceOptions) -> int:
+def trace_nbytes(lstm: RecurrentParameters, T: int, N: int, options: TraceOptions) -> int:
     """The size in bytes of the record of such a trace.
 
     Raises:

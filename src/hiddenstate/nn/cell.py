@@ -1,8 +1,8 @@
-"""The cell: `LSTMCell`, a drop-in replacement for torch's."""
+"""The cells `LSTMCell`, `GRUCell` and `RNNCell`, drop-in replacements for torch's."""
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,11 @@ from hiddenstate.base import scoped
 from hiddenstate.base.memory import CheckedModule
 from hiddenstate.base.scalars import check_bool, check_int
 from hiddenstate.base.scoped import Block
-from hiddenstate.base.validation import State, check_alike, check_memory, check_pair, check_plain_tensor
-from hiddenstate.cells.cell import Weights, ignore
-from hiddenstate.cells.lstm import LSTM as LSTM_CELL
+from hiddenstate.base.validation import State, check_alike, check_memory, check_plain_tensor, check_state
+from hiddenstate.cells.cell import Cell, Weights, ignore
+from hiddenstate.cells.gru import GRU
+from hiddenstate.cells.kinds import CELLS
+from hiddenstate.cells.lstm import LSTM
 from hiddenstate.edits.edit import Edit
 from hiddenstate.edits.resolve import Span, resolve_edits
 from hiddenstate.engine import cell_steps, kernels
@@ -23,10 +25,20 @@ from hiddenstate.engine.inputs import check_weight
 from hiddenstate.engine.interception import transformed
 from hiddenstate.engine.observer import make_observer
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
+from hiddenstate.nn.rnn import mode_of
 from hiddenstate.nn.scoped_edits import check_edit, edits_in_force, scope_edits
-from hiddenstate.nn.torch_modules import CELL_OPTIONS, FX_LEAF, TORCH_CELL, QuantisationSetting, rebuild, scriptable
+from hiddenstate.nn.torch_modules import (
+    FX_LEAF,
+    TORCH_GRU_CELL_CLASS,
+    TORCH_LSTM_CELL_CLASS,
+    TORCH_RNN_CELL_CLASS,
+    QuantisationSetting,
+    TorchClass,
+    rebuild,
+    scriptable,
+)
 from hiddenstate.structure.axis_order import Layout
-from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS, QUANTITIES
+from hiddenstate.structure.names import Layers
 from hiddenstate.structure.parameters import PARAMETER_STEMS, draw
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.join import trace_of_step, wanted_of_step
@@ -36,26 +48,16 @@ from hiddenstate.tracing.traceable import Traceable
 _WEIGHTS = dict.fromkeys(PARAMETER_STEMS[:4]).keys()  # ordered, and comparable as a set
 
 
-class LSTMCell(CheckedModule, Traceable):
-    """One time step of one layer: same arguments, parameters, initial values and results as `torch.nn.LSTMCell`.
+S = TypeVar("S")  # a state: a pair of tensors, or one
 
-    Args:
-        input_size: number of input features, C.
-        hidden_size: number of units, H.
-        bias: whether to use bias vectors.
-        device: the device of the parameters.
-        dtype: the data type of the parameters.
 
-    Raises:
-        ArgumentError: a size is negative.
-        ArgumentTypeError: an argument has a wrong type.
-
-    >>> h, c = LSTMCell(4, 3)(torch.zeros(2, 4))
-    >>> h.shape
-    torch.Size([2, 3])
-    """
+class RecurrentCell(CheckedModule, Traceable, Generic[S]):
+    """One time step of one layer, of any kind of cell. Use `hiddenstate.LSTMCell`, `GRUCell` or `RNNCell`."""
 
     _traces_steps = True
+    _steps_natively: ClassVar[bool] = False  # whether native code computes steps that need no gradient
+    _torch: ClassVar[TorchClass]
+    _kind: Cell
     qconfig = QuantisationSetting()
     weight_ih: Tensor
     weight_hh: Tensor
@@ -66,9 +68,9 @@ class LSTMCell(CheckedModule, Traceable):
         self,
         input_size: int,
         hidden_size: int,
-        bias: bool = True,
-        device: torch.device | str | int | None = None,
-        dtype: torch.dtype | None = None,
+        bias: bool,
+        device: torch.device | str | int | None,
+        dtype: torch.dtype | None,
     ) -> None:
         super().__init__()
         self.__module__ = FX_LEAF
@@ -79,15 +81,17 @@ class LSTMCell(CheckedModule, Traceable):
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.bias = check_bool("bias", bias, number=True)
-        rows = len(GATES) * hidden_size
-        shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size)}
-        shapes_of_biases = {"bias_ih": (rows,), "bias_hh": (rows,)}
-        for name, shape in {**shapes, **shapes_of_biases}.items():
-            there = bias or name in shapes
+        for name, shape in zip(_WEIGHTS, self._shapes(), strict=True):
+            there = bias or len(shape) > 1
             self.register_parameter(
                 name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)) if there else None
             )
         self.reset_parameters()
+
+    def _shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes of the weights and biases."""
+        rows = len(self._kind.gates) * self.hidden_size
+        return (rows, self.input_size), (rows, self.hidden_size), (rows,), (rows,)
 
     def reset_parameters(self) -> None:
         """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), in the same order as torch."""
@@ -97,51 +101,58 @@ class LSTMCell(CheckedModule, Traceable):
         """The arguments that differ from their defaults, in torch's format."""
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias is True else f", bias={self.bias}")
 
-    def _traced_layers(self) -> tuple[int, bool]:
-        return 1, False
+    def _traced_layers(self) -> Layers:
+        return Layers(1, False, self._kind)
 
-    def forward(self, input: Tensor, hx: State | None = None) -> State:  # noqa: A002 (torch's name for it)
+    def forward(self, input: Tensor, hx: S | None = None) -> S:  # noqa: A002 (torch's name for it)
         """Read one time step.
 
         Args:
             input: ``[N, C]`` or ``[C]``.
-            hx: the previous state, a tuple or list ``(h [N, H], c [N, H])``, without N for an unbatched input; zeros if
-                None. As in torch, c may have a narrower floating-point type than the weights; the new state has the
-                weights' type.
+            hx: the previous state: of an LSTM a tuple or list ``(h [N, H], c [N, H])``, of a GRU or RNN ``h [N, H]``;
+                without N for an unbatched input; zeros if None. As in torch, c may have a narrower floating-point type
+                than the weights; the new state has the weights' type.
 
         Returns:
-            The new state ``(h, c)``, with the same shapes.
+            The new state, ``(h, c)`` or h, with the same shapes.
 
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
             IndexRangeError, ArgumentError: an edit in force does not fit this step.
         """
-        if not (scoped.any_open or torch.compiler.is_compiling()):
+        compiling = torch.compiler.is_compiling()
+        if self._steps_natively and not (scoped.any_open or compiling):
             done = cell_steps.step(input, hx, self._parameters, (self.input_size, self.hidden_size))
             if done is not None:
                 return done
         # torch.compile would make a block's edits and recorders part of the compiled code, so this is not compiled.
-        if scoped.any_open and torch.compiler.is_compiling():
+        if scoped.any_open and compiling:
             return torch.compiler.disable(self._run)(input, hx)  # type: ignore[no-any-return]
         return self._run(input, hx)
 
-    def _run(self, given: Tensor, hx: State | None) -> State:
+    def _run(self, given: Tensor, hx: S | None) -> S:
         compiling = torch.compiler.is_compiling()
         w = self._weights(compiling)
         try:
-            fits = not compiling and kernels.cell_fits(given, hx, w, self.input_size, self.hidden_size)
+            fits = not compiling and self._fits(given, hx, w)
         except TypeError:
             fits = False  # an invalid size was assigned
         if not fits:
             self._check(given, hx, w)
+        kind = self._kind
         if hx is None:
             zeros = given.new_zeros((*given.shape[:-1], self.hidden_size))
-            hx = zeros, zeros
-        h, c = hx
+            states: tuple[Tensor, ...] = (zeros,) * len(kind.carried)
+        else:
+            states = kind.parts_of(hx)
         if given.dim() == 1:
-            h, c = self._step(given[None], (h[None], c[None]), w, "T")
-            return h[0], c[0]
-        return self._step(given, (h, c), w, "TN")
+            new = self._step(given[None], tuple(part[None] for part in states), w, "T")
+            return kind.as_given([part[0] for part in new])  # type: ignore[no-any-return]
+        return kind.as_given(self._step(given, states, w, "TN"))  # type: ignore[no-any-return]
+
+    def _fits(self, _given: Tensor, _hx: S | None, _w: Weights) -> bool:
+        """Whether it is known that all checks of the arguments would pass."""
+        return False
 
     def edit(self, *edits: Edit) -> Block:
         """Open a block in which the edits apply to this cell, as with `hiddenstate.LSTM.edit`.
@@ -165,19 +176,19 @@ class LSTMCell(CheckedModule, Traceable):
         >>> bool(c[:, 1].any())
         False
         """
-        return scope_edits(self, [_of_step(edit) for edit in edits])
+        return scope_edits(self, [_of_step(edit, self._kind) for edit in edits])
 
     @property
     def sizes(self) -> Sizes:
-        """The sizes of a one-layer LSTM with this cell's weights."""
-        return Sizes(self.input_size, self.hidden_size, bias=bool(self.bias))
+        """The sizes of one layer with this cell's weights."""
+        return Sizes(self.input_size, self.hidden_size, bias=bool(self.bias), cell=self._kind.name)
 
-    def to_torch(self) -> nn.LSTMCell:
-        """Return a `torch.nn.LSTMCell` with the same options, values, dtype, device and mode."""
-        return rebuild(self, TORCH_CELL, CELL_OPTIONS)
+    def to_torch(self) -> Any:
+        """Return torch's cell with the same options, values, dtype, device and mode."""
+        return rebuild(self, self._torch.kind, self._torch.options)
 
-    def __prepare_scriptable__(self) -> nn.LSTMCell:
-        return scriptable(self, TORCH_CELL, CELL_OPTIONS)
+    def __prepare_scriptable__(self) -> nn.Module:
+        return scriptable(self, self._torch.kind, self._torch.options)
 
     def _weights(self, compiling: bool) -> Weights:
         own: dict[str, Any] = self._parameters
@@ -186,38 +197,41 @@ class LSTMCell(CheckedModule, Traceable):
         # Each weight is read only once: reading a parametrized weight may change the state of its parametrization.
         return Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
 
-    def _check(self, given: Tensor, hx: State | None, w: Weights) -> None:
+    def _check(self, given: Tensor, hx: object, w: Weights) -> None:
         """Refuse invalid arguments before anything is computed."""
         for name in ("input_size", "hidden_size"):
             check_int(name, getattr(self, name))
         self._check_weights(w)
         check_plain_tensor(given, "input")
         if given.dim() not in (1, 2):
-            raise RankError(f"LSTMCell: Expected input to be 1D or 2D, got {given.dim()}D instead: give [N, C] or [C]")
+            raise RankError(
+                f"{self._kind.label}Cell: Expected input to be 1D or 2D, got {given.dim()}D instead: give [N, C] or [C]"
+            )
         if given.shape[-1] != self.input_size:
             raise ShapeError(f"input has inconsistent input_size: got {given.shape[-1]} expected {self.input_size}")
-        state = [] if hx is None else self._checked_state(given, check_pair(hx, "hx"))
+        count = len(self._kind.carried)
+        names = [f"hx[{k}]" for k in range(count)] if count > 1 else ["hx"]
+        state = [] if hx is None else self._checked_state(given, check_state(hx, "hx", count), names)
         # If both the size and the type are wrong, torch reports the size.
         check_alike(given, "input", w.ih)
         for k, value in enumerate(state):
             # c is in no matrix product, so torch accepts any type that promotes to the weights' type.
-            check_alike(value, f"hx[{k}]", w.ih, takes_narrower=k == 1)
+            check_alike(value, names[k], w.ih, takes_narrower=k == 1)
 
     def _check_weights(self, w: Weights) -> None:
-        rows = len(GATES) * self.hidden_size
-        shapes = ((rows, self.input_size), (rows, self.hidden_size), (rows,), (rows,))
-        for name, value, shape in zip(_WEIGHTS, (w.ih, w.hh, w.b_ih, w.b_hh), shapes, strict=True):
+        for name, value, shape in zip(_WEIGHTS, w[:4], self._shapes(), strict=True):
             if value is None:
                 continue
             check_weight(value, name, shape, ("weight_ih", w.ih))
             check_memory(value, name)
 
-    def _checked_state(self, given: Tensor, hx: tuple[object, object]) -> list[Tensor]:
+    def _checked_state(self, given: Tensor, hx: tuple[object, ...], names: Sequence[str]) -> list[Tensor]:
         want = (*given.shape[:-1], self.hidden_size)
-        state = [check_plain_tensor(part, f"hx[{k}]") for k, part in enumerate(hx)]
-        for k, value in enumerate(state):
+        state = [check_plain_tensor(part, name) for part, name in zip(hx, names, strict=True)]
+        for k, (value, name) in enumerate(zip(state, names, strict=True)):
             if value.dim() not in (1, 2):
-                raise RankError(f"LSTMCell: Expected hx[{k}] to be 1D or 2D, got {value.dim()}D instead")
+                said = name if len(names) > 1 else "hidden"
+                raise RankError(f"{self._kind.label}Cell: Expected {said} to be 1D or 2D, got {value.dim()}D instead")
             if value.shape[-1] != self.hidden_size:
                 raise ShapeError(
                     f"hidden{k} has inconsistent hidden_size: got {value.shape[-1]}, expected {self.hidden_size}"
@@ -225,34 +239,34 @@ class LSTMCell(CheckedModule, Traceable):
             if value.shape != want:
                 raise ShapeError(
                     f"Input batch size {_batch(given)} doesn't match hidden{k} batch size {_batch(value)}: "
-                    f"hx[{k}] must be {list(want)}"
+                    f"{name} must be {list(want)}"
                 )
         return state
 
-    def _step(self, x: Tensor, state: State, w: Weights, layout: Layout) -> State:
+    def _step(self, x: Tensor, states: tuple[Tensor, ...], w: Weights, layout: Layout) -> tuple[Tensor, ...]:
+        """Compute a step ``x [N, C]`` from the states ``[N, H]``, with the edits and records in force."""
         requests, edits = requested(self), edits_in_force(self)
         if requests or edits:
-            return self._observed_step(x, state, w, layout, requests, edits)
+            return self._observed_step(x, states, w, layout, requests, edits)
         if uses_reference() or _transformed():
-            return LSTM_CELL.step(linear(x, w.ih, w.b_ih), *state, w, ignore)
-        if not torch.compiler.is_compiling():
-            sizes = x.shape[-1], state[0].shape[-1]
-            done = cell_steps.step(x, state, dict(zip(_WEIGHTS, w, strict=False)), sizes)
-            if done is not None:
-                return done
-        new: State = torch.lstm_cell(x, state, w.ih, w.hh, w.b_ih, w.b_hh)
-        return new
+            return self._kind.step(linear(x, w.ih, w.b_ih), states, w, ignore)
+        return self._plain_step(x, states, w)
+
+    def _plain_step(self, x: Tensor, states: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, ...]:
+        """Compute a step without edits and records."""
+        raise NotImplementedError
 
     def _observed_step(
         self,
         x: Tensor,
-        state: State,
+        states: tuple[Tensor, ...],
         w: Weights,
         layout: Layout,
         requests: Sequence[Requested],
         edits: Sequence[Edit],
-    ) -> State:
-        wanted = [wanted_of_step(wish.asked, state[1]) for wish in requests]
+    ) -> tuple[Tensor, ...]:
+        kind = self._kind
+        wanted = [wanted_of_step(wish.asked, kind, states[-1]) for wish in requests]
         resolved = resolve_edits(edits, self.sizes, x[None], Span(1)) if edits else ()
         observer = make_observer(0, False, resolved, None)
         edited = ignore if observer is None else observer.carried(0)
@@ -261,16 +275,145 @@ class LSTMCell(CheckedModule, Traceable):
         def see(name: str, value: Tensor) -> Tensor:
             value = edited(name, value)
             # Copies, so that the caller can write into the result without changing the record.
-            seen[name] = value.clone() if name in ("h", "c") else value
+            seen[name] = value.clone() if name in kind.carried else value
             return value
 
-        new = LSTM_CELL.step(linear(x, w.ih, w.b_ih), *state, w, see)
+        new = kind.step(linear(x, w.ih, w.b_ih), states, w, see)
         for wish, places in zip(requests, wanted, strict=True):
-            wish.request.take(self, trace_of_step(places, seen, state, layout))
+            wish.request.take(self, trace_of_step(places, kind, seen, states, layout))
         return new
 
 
-def _of_step(edit: Edit) -> Edit:
+class LSTMCell(RecurrentCell[State]):
+    """One time step of one layer: same arguments, parameters, initial values and results as `torch.nn.LSTMCell`.
+
+    Args:
+        input_size: number of input features, C.
+        hidden_size: number of units, H.
+        bias: whether to use bias vectors.
+        device: the device of the parameters.
+        dtype: the data type of the parameters.
+
+    Raises:
+        ArgumentError: a size is negative.
+        ArgumentTypeError: an argument has a wrong type.
+
+    >>> h, c = LSTMCell(4, 3)(torch.zeros(2, 4))
+    >>> h.shape
+    torch.Size([2, 3])
+    """
+
+    _torch = TORCH_LSTM_CELL_CLASS
+    _kind = LSTM
+    _steps_natively = True
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias, device, dtype)
+
+    def _fits(self, given: Tensor, hx: State | None, w: Weights) -> bool:
+        return kernels.cell_fits(given, hx, w, self.input_size, self.hidden_size)
+
+    def _plain_step(self, x: Tensor, states: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, ...]:
+        done = None
+        if not torch.compiler.is_compiling():
+            parameters = dict(zip(_WEIGHTS, w, strict=False))
+            done = cell_steps.step(x, states, parameters, (self.input_size, self.hidden_size))
+        return done or torch.lstm_cell(x, states, w.ih, w.hh, w.b_ih, w.b_hh)
+
+
+class GRUCell(RecurrentCell[Tensor]):
+    """One time step of one layer: same arguments, parameters, initial values and results as `torch.nn.GRUCell`.
+
+    Args:
+        input_size: number of input features, C.
+        hidden_size: number of units, H.
+        bias: whether to use bias vectors.
+        device: the device of the parameters.
+        dtype: the data type of the parameters.
+
+    Raises:
+        ArgumentError: a size is negative.
+        ArgumentTypeError: an argument has a wrong type.
+
+    >>> h = GRUCell(4, 3)(torch.zeros(2, 4))
+    >>> h.shape
+    torch.Size([2, 3])
+    """
+
+    _torch = TORCH_GRU_CELL_CLASS
+    _kind = GRU
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias, device, dtype)
+
+    def _plain_step(self, x: Tensor, states: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, ...]:
+        return (torch.gru_cell(x, states[0], w.ih, w.hh, w.b_ih, w.b_hh),)
+
+
+class RNNCell(RecurrentCell[Tensor]):
+    """One time step of one layer: same arguments, parameters, initial values and results as `torch.nn.RNNCell`.
+
+    Args:
+        input_size: number of input features, C.
+        hidden_size: number of units, H.
+        bias: whether to use bias vectors.
+        nonlinearity: ``"tanh"`` or ``"relu"``.
+        device: the device of the parameters.
+        dtype: the data type of the parameters.
+
+    Raises:
+        ArgumentError: a size is negative, or the nonlinearity is unknown.
+        ArgumentTypeError: an argument has a wrong type.
+
+    >>> h = RNNCell(4, 3, nonlinearity="relu")(torch.zeros(2, 4))
+    >>> h.shape
+    torch.Size([2, 3])
+    """
+
+    _torch = TORCH_RNN_CELL_CLASS
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        mode_of(nonlinearity)
+        self.nonlinearity = nonlinearity  # first, since it determines the kind of cell
+        super().__init__(input_size, hidden_size, bias, device, dtype)
+
+    @property
+    def _kind(self) -> Cell:  # type: ignore[override]
+        return CELLS[mode_of(self.nonlinearity)]
+
+    def extra_repr(self) -> str:
+        """The arguments that differ from their defaults, in torch's format."""
+        said = super().extra_repr()
+        return said if self.nonlinearity == "tanh" else f"{said}, nonlinearity={self.nonlinearity}"
+
+    def _plain_step(self, x: Tensor, states: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, ...]:
+        step = torch.rnn_tanh_cell if self.nonlinearity == "tanh" else torch.rnn_relu_cell
+        return (step(x, states[0], w.ih, w.hh, w.b_ih, w.b_hh),)
+
+
+def _of_step(edit: Edit, kind: Cell) -> Edit:
     """Name an edit's place as in traces, and refuse an edit that makes no sense for a single step.
 
     Raises:
@@ -282,7 +425,8 @@ def _of_step(edit: Edit) -> Edit:
             f"the edit of {edit.place!r} has the scope 'readout', but a cell's output is also its next state: use "
             "scope='write', and keep the unedited state yourself if the next step needs it"
         )
-    return replace(edit, place=f"l0.{edit.place}") if edit.place in QUANTITIES + PRE_ACTIVATIONS else edit
+    known = kind.quantities + kind.pre_activations
+    return replace(edit, place=f"l0.{edit.place}") if edit.place in known else edit
 
 
 def _transformed() -> bool:

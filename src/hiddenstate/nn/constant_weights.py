@@ -5,10 +5,11 @@ from torch import nn
 from hiddenstate.base.messages import shorten
 from hiddenstate.base.native_module import InForce, Switch
 from hiddenstate.base.scoped import Block
+from hiddenstate.engine import kernels
 from hiddenstate.engine.packed import PackedLSTM
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.nn.lstm_parameters import LSTMParameters
 from hiddenstate.nn.packed_weights import pack_for_owner
+from hiddenstate.nn.recurrent_parameters import RecurrentParameters
 
 # The number of weights from which packing them takes longer than checking whether they changed.
 WORTH_PACKING = 1 << 14
@@ -20,7 +21,7 @@ _opening = Switch(globals(), "any_open", True)
 class _Held:
     """The packed weights of an LSTM."""
 
-    def __init__(self, lstm: LSTMParameters) -> None:
+    def __init__(self, lstm: RecurrentParameters) -> None:
         self.lstm = lstm  # keeps it alive, so that its id is not reused
         self.sizes = lstm.sizes
         self.packed = pack_for_owner(lstm)
@@ -59,7 +60,7 @@ def constant_weights(module: nn.Module) -> Block:
     """
     if not isinstance(module, nn.Module):
         raise ArgumentTypeError(f"constant_weights takes a torch.nn.Module, got {type(module).__name__}")
-    lstms = [one for one in module.modules() if isinstance(one, LSTMParameters)]
+    lstms = [one for one in module.modules() if isinstance(one, RecurrentParameters) and kernels.knows(one.mode)]
     if not lstms:
         kinds = sorted({type(one).__name__ for one in module.modules()})
         raise ArgumentError(
@@ -70,7 +71,7 @@ def constant_weights(module: nn.Module) -> Block:
     return Block(_blocks, (held,), (_opening,))
 
 
-def packed_in_block(lstm: LSTMParameters) -> PackedLSTM | None:
+def packed_in_block(lstm: RecurrentParameters) -> PackedLSTM | None:
     """Return the current packed weights of an LSTM in a block, or None outside of one."""
     for block in [*_blocks]:  # a copy: other threads may open and close blocks
         for held in block.entries:

@@ -1,34 +1,15 @@
-"""The layer: `LSTM`, a drop-in replacement for torch's that you can see into."""
-
-import copy
-from collections.abc import Sequence
-from typing import overload
+"""The layer `LSTM`, a drop-in replacement for torch's that you can see into."""
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils import parametrize
-from torch.nn.utils.rnn import PackedSequence
 
-from hiddenstate.base.indexing import Index
-from hiddenstate.base.modes import eval_twin
-from hiddenstate.base.scoped import Block
 from hiddenstate.base.validation import State
-from hiddenstate.edits.edit import Edit
-from hiddenstate.engine.dispatch import PathReport
-from hiddenstate.engine.inputs import Arguments, Lengths
-from hiddenstate.nn import calls
-from hiddenstate.nn.lstm_parameters import LSTMParameters
-from hiddenstate.nn.packed_weights import packed_int8
-from hiddenstate.nn.quantised import floats, keep, keep_floats, rounded
-from hiddenstate.nn.scoped_edits import scope_edits
-from hiddenstate.nn.stream import Stream
-from hiddenstate.nn.stream_runner import StreamRunner
-from hiddenstate.nn.torch_modules import LSTM_OPTIONS, TORCH_LSTM, rebuild, scriptable
-from hiddenstate.tracing.record_spec import DEFAULT_TRACE_LIMIT, TraceOptions
-from hiddenstate.tracing.trace import Trace
+from hiddenstate.nn.quantised import WeightType
+from hiddenstate.nn.recurrent import Recurrent
+from hiddenstate.nn.torch_modules import TORCH_LSTM_CLASS
+from hiddenstate.structure.sizes import Sizes
 
 
-class LSTM(LSTMParameters):
+class LSTM(Recurrent[State]):
     r"""A multi-layer long short-term memory network: a `torch.nn.LSTM` that you can see into.
 
     Each layer and direction computes, at every time step t::
@@ -71,228 +52,21 @@ class LSTM(LSTMParameters):
     (torch.Size([5, 2, 3]), torch.Size([1, 2, 3]), torch.Size([1, 2, 3]))
     """
 
-    @overload
-    def forward(
+    _torch = TORCH_LSTM_CLASS
+
+    def __init__(
         self,
-        input: Tensor,
-        hx: State | None = None,
-        *,
-        lengths: Lengths = None,
-        reset: Tensor | None = None,
-        reset_to: State | None = None,
-    ) -> tuple[Tensor, State]: ...
-
-    @overload
-    def forward(
-        self,
-        input: PackedSequence,
-        hx: State | None = None,
-        *,
-        lengths: None = None,
-        reset: Tensor | None = None,
-        reset_to: State | None = None,
-    ) -> tuple[PackedSequence, State]: ...
-
-    def forward(
-        self,
-        input: Tensor | PackedSequence,  # noqa: A002 (torch's name for it)
-        hx: State | None = None,
-        *,
-        lengths: Lengths = None,
-        reset: Tensor | None = None,
-        reset_to: State | None = None,
-    ) -> tuple[Tensor | PackedSequence, State]:
-        """Run over a sequence.
-
-        Args:
-            input: ``[T, N, C]``, ``[N, T, C]`` with ``batch_first``, ``[T, C]`` without a batch, or a
-                `PackedSequence`.
-            hx: the initial state ``(h0 [L*D, N, P], c0 [L*D, N, H])``, without N for an unbatched input; zeros if None.
-            lengths: integers ``[N]`` in 0..T, in any order: the number of time steps of each row. Past its end a row's
-                output is zero, and its final state is that of its last real step (or its first, for the reverse
-                direction, which starts at the end). A row of length 0 returns its initial state.
-            reset: bool ``[T, N]``, ``[N, T]`` with ``batch_first``, ``[T]`` without a batch. True where a new
-                sequence begins: the state is zeroed before that step, and no gradient passes. The reverse direction is
-                cut at the same border: its state is zeroed between steps t and t-1. So a run with resets equals
-                separate runs of the pieces; the initial state applies to the piece that is read first.
-            reset_to: the state ``(h, c)`` at borders, instead of zero; gradients flow to it. Either one state for all
-                borders, h ``[L*D, P]`` and c ``[L*D, H]``, which may be parameters; or one for each row, with the
-                layout of ``hx``; or one for each step of each row, with the axes of ``reset`` in front: h ``[T, N, L*D,
-                P]`` and c ``[T, N, L*D, H]`` (``[N, T, ...]`` with ``batch_first``, ``[T, ...]`` without a batch),
-                where only values at borders are read.
-
-        Returns:
-            ``out``: the last layer's hidden state at each step, ``[T, N, D*P]``, with the layout of the input; and the
-            final state ``(h_n, c_n)``, with the shapes of ``hx``.
-
-        Raises:
-            RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: what does not fit.
-            IndexRangeError: an edit in force is for a step or row that this input does not have.
-        """
-        # Dynamo cannot trace a native call, so it skips this branch.
-        if reset is None and reset_to is None and not torch.compiler.is_compiling():
-            done = calls.run_fast(self, input, hx, lengths)
-            if done is not None:
-                return done
-        return calls.run(self, Arguments(input, hx, lengths, reset, reset_to))
-
-    def _eval_twin(self) -> "LSTM":
-        """Return a copy that shares this LSTM's weights, detached, and has no dropout; see `eval_twin`."""
-        if self.weights == "int8":
-            packed_int8(self)  # so that both run on the same packed weights
-        twin = eval_twin(self)
-        twin.dropout = 0.0
-        if parametrize.is_parametrized(twin):
-            # Computed once, and not by the twin's properties: torch caches those by id, which the next twin may have.
-            with torch.no_grad():
-                twin._parameters |= {name: each() for name, each in twin.parametrizations.items()}  # type: ignore[operator, union-attr]
-        return twin
-
-    def path(
-        self,
-        input: Tensor | PackedSequence,  # noqa: A002
-        hx: State | None = None,
-        *,
-        lengths: Lengths = None,
-        reset: Tensor | None = None,
-        reset_to: State | None = None,
-    ) -> PathReport:
-        """Report which path a call with these arguments takes, and why no faster one can run it. Nothing is computed.
-
-        The report takes the context into account: edits, traces, autocast, gradients, `hiddenstate.backend`.
-
-        Args:
-            input: as for a call; so are the other arguments.
-            hx: the initial state.
-            lengths: the number of time steps of each row.
-            reset: where new sequences begin.
-            reset_to: the states with which they begin.
-
-        Returns:
-            A `PathReport`, to be printed: ``name`` is the path, and ``reasons`` says why each faster path was not
-            possible.
-
-        Raises:
-            RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: as for a call.
-        """
-        return calls.path_report(self, Arguments(input, hx, lengths, reset, reset_to))
-
-    def trace(
-        self,
-        input: Tensor | PackedSequence,  # noqa: A002
-        hx: State | None = None,
-        *,
-        lengths: Lengths = None,
-        reset: Tensor | None = None,
-        reset_to: State | None = None,
-        keep: Sequence[str] | None = None,
-        steps: Index = None,
-        pre: bool = False,
-        tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
-        limit: int | None = DEFAULT_TRACE_LIMIT,
-    ) -> Trace:
-        """Run over a sequence and record every gate and state. Differentiable; the results equal those of a plain call.
-
-        Args:
-            input: as for a call; so are ``hx``, ``lengths``, ``reset`` and ``reset_to``.
-            hx: the initial state.
-            lengths: the number of time steps of each row.
-            reset: where new sequences begin.
-            reset_to: the states with which they begin.
-            keep: the places to record, such as ``["l1.f", "l1.c"]``; if None, all of ``i f g o c h`` in every layer and
-                direction.
-            steps: the time steps to record; all if None.
-            pre: whether to record the gates' pre-activations as well (``l0.f_pre``).
-            tokens: a word for each step, for tables and plots: one list, or a list for each row of the batch.
-            limit: the maximum size of the record in bytes; None for no limit. See `trace_nbytes`.
-
-        Returns:
-            The `Trace`.
-
-        Raises:
-            TraceTooLargeError: the record would take more than ``limit`` bytes. Nothing was computed.
-            NameUnknownError: ``keep`` names a place that this LSTM does not have.
-            RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: as for a call.
-        """
-        options = TraceOptions(keep, steps, pre, tokens, limit)
-        return calls.trace(self, Arguments(input, hx, lengths, reset, reset_to), options, _FORWARD)
-
-    def trace_nbytes(
-        self, T: int, N: int = 1, *, keep: Sequence[str] | None = None, steps: Index = None, pre: bool = False
-    ) -> int:
-        """The size in bytes of the record of a trace over ``T`` steps of ``N`` rows, computed without running it.
-
-        It includes readout edits in force now, but neither ``out`` nor the memory of gradients.
-
-        Raises:
-            ArgumentError: ``T`` is below 1 or ``N`` below 0, or the size exceeds any machine's memory.
-            NameUnknownError, ArgumentTypeError, IndexRangeError: what does not fit.
-        """
-        return calls.trace_nbytes(self, T, N, TraceOptions(keep, steps, pre, None, None))
-
-    def edit(self, *edits: Edit) -> Block:
-        """Open a block in which the edits apply to this LSTM: to its calls, traces and streams.
-
-        They apply only in the thread that opened the block (or in the asyncio task, and in tasks that it starts inside
-        the block), in the order of the arguments, with those of an inner block after those of the outer one. They end
-        with the block, even if an exception leaves it. Code that reruns the LSTM after the block, as activation
-        checkpointing does, runs it without the edits.
-
-        Args:
-            edits: made by `hiddenstate.zero`, `set`, `scale`, `add`, `clamp`, `patch` and the ablations.
-
-        Raises:
-            NameUnknownError: this LSTM has no such place.
-            IndexRangeError: a unit does not exist (steps and rows are checked when the LSTM is called).
-            ArgumentTypeError: an argument is not an `Edit`.
-        """
-        return scope_edits(self, edits)
-
-    def stream(self, batch: int = 1) -> Stream:
-        """Return a `Stream`, which runs ``batch`` sequences one time step at a time and carries the state.
-
-        Raises:
-            ArgumentError: the LSTM is bidirectional, or ``batch`` is below 1 or too large for the memory.
-        """
-        return Stream(StreamRunner(self), self.sizes, batch, self._like, "NT" if self.batch_first else "TN")
-
-    def quantize(self) -> "LSTM":
-        """Return a copy whose weights are stored and multiplied as int8, for inference.
-
-        Each matrix row is rounded to integers in -127..127 times its own scale, ``max|row| / 127``; the input of each
-        step and the hidden state are quantized the same way when they are multiplied. Products are summed in int32;
-        biases, gates and states stay in float32. The matrices become buffers, int8 ``[4H, C]`` and ``[4H, H]``, with
-        their scales ``[4H]`` in buffers named ``..._scale``; there are no parameters. Quantizing the result again
-        changes nothing in float32.
-
-        Calls with gradients, under ``torch.compile``, with a projection, with a type other than float32 or on other
-        devices read the weights as floats, and so do processors on which int8 is not faster; `path` reports the reason.
-
-        Raises:
-            ArgumentError: a weight is not finite, or is not a parameter of this module.
-        """
-        values = rounded(self) if self.weights == "float" else None
-        made = copy.deepcopy(self)
-        if values is not None:
-            keep(made, values)
-        return made
-
-    def dequantize(self) -> "LSTM":
-        """Return a copy with float parameters that have the values of the int8 weights."""
-        values = floats(self) if self.weights == "int8" else None
-        made = copy.deepcopy(self)
-        if values is not None:
-            keep_floats(made, values)
-            made.flatten_parameters()
-        return made
-
-    def to_torch(self) -> nn.LSTM:
-        """Return a `torch.nn.LSTM` with the same options, values, dtype, device and mode; int8 weights as floats."""
-        return rebuild(self if self.weights == "float" else self.dequantize(), TORCH_LSTM, LSTM_OPTIONS)
-
-    def __prepare_scriptable__(self) -> nn.LSTM:
-        return scriptable(self if self.weights == "float" else self.dequantize(), TORCH_LSTM, LSTM_OPTIONS)
-
-
-# The original method, kept to detect monkey-patching.
-_FORWARD = LSTM.forward
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+        weights: WeightType = "float",
+    ) -> None:
+        sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, proj_size)
+        super().__init__(sizes, batch_first, dropout, device, dtype, weights)

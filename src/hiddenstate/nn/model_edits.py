@@ -9,15 +9,15 @@ from hiddenstate.base.messages import shorten
 from hiddenstate.base.scoped import Block, joined
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentTypeError, NameUnknownError
-from hiddenstate.nn.cell import LSTMCell
-from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.cell import RecurrentCell
+from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.scoped_edits import check_edit
 from hiddenstate.structure.names import is_place_of, split_path
 from hiddenstate.structure.paths import at_path, list_places
 from hiddenstate.tracing.model_recorder import THEIRS, list_paths
 from hiddenstate.tracing.traceable import Traceable, find_recordable
 
-EDITABLE = (LSTM, LSTMCell)
+EDITABLE = (Recurrent, RecurrentCell)
 
 
 def edit(model: nn.Module, *edits: Edit) -> Block:

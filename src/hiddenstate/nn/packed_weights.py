@@ -26,7 +26,7 @@ Seen = list[tuple[str, Tensor, int | None, int]]  # each stored tensor: its name
 class Packable(Protocol):
     """An LSTM whose weights can be packed."""
 
-    weights: WeightType
+    weight_format: WeightType
     _buffers: dict[str, Tensor | None]
     _held: Any  # int8 weights, packed for all calls: a `Packed`, or None
 
@@ -108,7 +108,7 @@ class Packed:
         if len(floats) != 1 or not all(map(is_plain, stored)) or interception(autocast=True) is not None:
             return None
         (dtype,) = floats
-        if not serves(dtype):
+        if not serves(dtype) or not kernels.knows(self.sizes.cell):
             return None
         return int8.kernel(self.sizes, dtype) if has_int8 else kernels.kernel(dtype)
 
@@ -119,7 +119,7 @@ def _version_of(value: Tensor) -> int | None:
 
 def pack_for_owner(lstm: Packable) -> Packed:
     """Return packed weights for an owner that keeps them between calls."""
-    return Packed(lstm) if lstm.weights == "float" else packed_int8(lstm)
+    return Packed(lstm) if lstm.weight_format == "float" else packed_int8(lstm)
 
 
 def packed_int8(lstm: Packable) -> Packed:

@@ -19,13 +19,13 @@ SCALE = "_scale"  # suffix of a matrix's name for its scales
 class Layer(Protocol):
     """An LSTM whose weights can be float or int8."""
 
-    weights: WeightType
+    weight_format: WeightType
     _parameters: dict[str, nn.Parameter | None]
     _buffers: dict[str, Tensor | None]
 
     @property
     def _flat_weights_names(self) -> list[str]: ...
-    def _layout(self) -> tuple[object, Sequence[Sequence[str | None]]]: ...
+    def _parameter_names(self) -> tuple[object, Sequence[Sequence[str | None]]]: ...
     def _parameter(self, name: str) -> Tensor: ...
 
 
@@ -81,7 +81,7 @@ def keep(lstm: Layer, made: dict[str, Tensor]) -> None:
         del lstm._parameters[name]
     for name, value in made.items():
         lstm._buffers[name] = value
-    lstm.weights = "int8"
+    lstm.weight_format = "int8"
 
 
 def dequantise_module(lstm: Layer) -> None:
@@ -111,13 +111,13 @@ def keep_floats(lstm: Layer, made: dict[str, nn.Parameter]) -> None:
         del lstm._buffers[name]
     for name, value in made.items():
         lstm._parameters[name] = value
-    del lstm.weights
+    del lstm.weight_format
 
 
 def kept_weights(lstm: Layer) -> list[Kept]:
     """Return the weights of each layer and direction as stored."""
     found = []
-    for names in lstm._layout()[1]:
+    for names in lstm._parameter_names()[1]:
         values = [None if name is None else _kept(lstm, name) for name in names]
         scales = [_kept(lstm, name + SCALE) if name is not None and is_matrix(name) else None for name in names]
         found.append(Kept(Weights._make(names), Weights._make(values), Weights._make(scales)))
@@ -158,14 +158,14 @@ def read_state(lstm: Layer, state: MutableMapping[str, Tensor], prefix: str) -> 
         if not isinstance(value, Tensor) or value.dim() != 2:
             continue  # torch reports the error
         # torch would copy one type into the other, ignoring the scale.
-        if lstm.weights == "int8" and scale is not None and value.dtype is not torch.int8:
+        if lstm.weight_format == "int8" and scale is not None and value.dtype is not torch.int8:
             raise DtypeError(f"{key} has dtype {value.dtype} with scales beside it, expected torch.int8")
         if isinstance(scale, Tensor) and not scale.dtype.is_floating_point:
             raise DtypeError(f"{key_of_scale} has dtype {scale.dtype}, expected a floating-point type")
-        if lstm.weights == "float" and value.dtype is torch.int8 and scale is None:
+        if lstm.weight_format == "float" and value.dtype is torch.int8 and scale is None:
             raise ArgumentError(f"{key} is int8, but its scales {key_of_scale} are missing: save both")
-        if lstm.weights == "int8" and scale is None and value.dtype.is_floating_point:
+        if lstm.weight_format == "int8" and scale is None and value.dtype.is_floating_point:
             state[key], state[key_of_scale] = quantise(value, key)
-        elif lstm.weights == "float" and value.dtype is torch.int8 and isinstance(scale, Tensor):
+        elif lstm.weight_format == "float" and value.dtype is torch.int8 and isinstance(scale, Tensor):
             state[key] = dequantise(value, scale, key)
             del state[key_of_scale]

@@ -4,17 +4,18 @@ from typing import Protocol
 
 from torch import Tensor
 
-from hiddenstate.base.validation import State
 from hiddenstate.engine.packed import FastStep
+
+States = tuple[Tensor, ...]  # h [L, N, P] and, if there is a cell state, c [L, N, H]
 
 
 class Runner(Protocol):
     """Runs the next steps of a stream: `hiddenstate.nn.stream_runner.StreamRunner`."""
 
-    def run(self, x: Tensor, state: State, start: int) -> tuple[Tensor, State]:
+    def run(self, x: Tensor, state: States, start: int) -> tuple[Tensor, States]:
         """Read ``x [T, N, C]``, whose first step is the stream's step ``start``; return ``out`` and the new state."""
 
-    def quick(self, state: State, now: FastStep | None, turn: dict[str, object]) -> FastStep | None:
+    def quick(self, state: States, now: FastStep | None, turn: dict[str, object]) -> FastStep | None:
         """Return the quick step from a state, or None if it is not possible."""
 
     def weights(self) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from hiddenstate.base.native_module import Switch
 from hiddenstate.base.scoped import Block, Scoped, in_force, scope
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentTypeError
-from hiddenstate.structure.names import Place, parse_place
+from hiddenstate.structure.names import Layers, Place, parse_place
 from hiddenstate.structure.sizes import Sizes
 
 
@@ -26,7 +26,7 @@ class Editable(Protocol):
     def sizes(self) -> Sizes:
         """Its sizes; a cell counts as one layer."""
 
-    def _traced_layers(self) -> tuple[int, bool]: ...
+    def _traced_layers(self) -> Layers: ...
 
 
 @dataclass(frozen=True, eq=False)

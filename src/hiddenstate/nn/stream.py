@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hiddenstate.base.validation import State, autocasts
+from hiddenstate.base.validation import autocasts
 from hiddenstate.errors import RankError, ShapeError
+from hiddenstate.nn.runner import States
 from hiddenstate.nn.stream_arrays import Array, as_tensor, check_out
 from hiddenstate.nn.stream_rows import Rows
 from hiddenstate.nn.stream_state import Moment, StreamState
@@ -16,7 +17,7 @@ from hiddenstate.structure.axis_order import from_time_first, to_time_first
 
 
 class Stream(StreamState):
-    """A running LSTM: give it one step (or a chunk), and it remembers the state. Created by `hiddenstate.LSTM.stream`.
+    """A running layer: give it one step (or a chunk), and it remembers the state. Created by its method ``stream``.
 
     Chunks of any size give the same results as the whole sequence at once. A stream computes no gradients and no
     dropout, and always uses the type of the weights, even under autocast. It picks up changes of the LSTM's weights
@@ -149,16 +150,16 @@ class Stream(StreamState):
             self._advance(state, self.t + len(x))
         return out
 
-    def _run(self, x: Tensor, index: Tensor | None) -> tuple[Tensor, State]:
-        h, c = (part.clone() for part in self._state)  # they are written in place, and that may be interrupted
+    def _run(self, x: Tensor, index: Tensor | None) -> tuple[Tensor, States]:
+        state = tuple(part.clone() for part in self._state)  # they are written in place, and that may be interrupted
         if index is None:
-            return self._runner.run(x, (h, c), self.t)
+            return self._runner.run(x, state, self.t)
         if not len(index):
             return x.new_empty(len(x), 0, self._sizes.output_size), self._state
         # Edits name rows of the whole stream, so all rows are run, and the waiting ones are restored.
         every = x.new_zeros(len(x), self._batch, x.shape[2]).index_copy_(1, index, x)
-        before = self._state[0].clone(), self._state[1].clone()
-        out, after = self._runner.run(every, (h, c), self.t)
+        before = tuple(part.clone() for part in self._state)
+        out, after = self._runner.run(every, state, self.t)
         for was, part in zip(before, after, strict=True):
             was.index_copy_(1, index, part.index_select(1, index).to(was.dtype))
         return out.index_select(1, index), before
@@ -167,8 +168,7 @@ class Stream(StreamState):
         """Return a second stream that continues from this one's state; the two are independent from then on."""
         other = Stream.__new__(Stream)
         with self._alone():
-            h, c = self._state
-            now = Moment((h.clone(), c.clone()), self.t, self._rows.copy())
+            now = Moment(tuple(part.clone() for part in self._state), self.t, self._rows.copy())
             other.__dict__.update(self.__dict__, _now=now, _turn={})
         return other
 

@@ -4,7 +4,6 @@ from typing import Any
 
 from torch import Tensor
 
-from hiddenstate.base.validation import State
 from hiddenstate.edits.resolve import Span, resolve_edits
 from hiddenstate.engine import dispatch
 from hiddenstate.engine.call import Call
@@ -13,8 +12,9 @@ from hiddenstate.engine.inputs import check_weights
 from hiddenstate.engine.interception import transformed
 from hiddenstate.engine.packed import FastStep
 from hiddenstate.errors import ArgumentError
-from hiddenstate.nn.lstm_parameters import LSTMParameters
 from hiddenstate.nn.packed_weights import pack_for_owner, weights_for_call
+from hiddenstate.nn.recurrent_parameters import RecurrentParameters
+from hiddenstate.nn.runner import States
 from hiddenstate.nn.scoped_edits import edits_in_force, scoped_edits
 
 # For more steps it is cheaper to compute the input's products in one matrix product.
@@ -27,16 +27,16 @@ class StreamRunner:
     The state may be updated in place and returned.
     """
 
-    def __init__(self, lstm: LSTMParameters) -> None:
+    def __init__(self, lstm: RecurrentParameters) -> None:
         self._lstm = lstm
         self._packed = pack_for_owner(lstm)
 
-    def run(self, x: Tensor, state: State, start: int) -> tuple[Tensor, State]:
+    def run(self, x: Tensor, state: States, start: int) -> tuple[Tensor, States]:
         """Read ``x [T, N, C]``, whose first step is the stream's step ``start``."""
         if len(x) <= FEW_STEPS and not self._is_blocked():
             stepper = self._packed.stepper()
             if stepper is not None:
-                return stepper.run(x, *state), state
+                return stepper.run(x, state), state
         if any(self._hooks()):
             raise ArgumentError(
                 "this LSTM has forward hooks (added by pruning or the older weight norm, for example), which a stream "
@@ -45,10 +45,11 @@ class StreamRunner:
         lstm, edits, weights = self._lstm, edits_in_force(self._lstm), weights_for_call(self._lstm)
         check_weights(weights, lstm.sizes)
         bound = resolve_edits(edits, lstm.sizes, x, Span(len(x), start, open_end=True))
-        result = dispatch.run(Call(lstm.sizes, weights, x, *state, edits=bound))
-        return result.out, (result.h_n, result.c_n)
+        h, *more = state
+        result = dispatch.run(Call(lstm.sizes, weights, x, h, more[0] if more else None, edits=bound))
+        return result.out, (result.h_n,) if result.c_n is None else (result.h_n, result.c_n)
 
-    def quick(self, state: State, now: FastStep | None, turn: dict[str, object]) -> FastStep | None:
+    def quick(self, state: States, now: FastStep | None, turn: dict[str, object]) -> FastStep | None:
         """Return the quick step, which remains valid until something changes; None if it is not possible.
 
         The current one, ``now``, is reused if it is still valid. It refuses to run while ``turn`` has a holder.
@@ -56,9 +57,9 @@ class StreamRunner:
         stepper = None if self._is_blocked() else self._packed.stepper()
         if now is not None and now.stepper is stepper and now.writes(state):
             return now
-        if stepper is None or (state[0].dtype, state[1].dtype) != (stepper.kernel.element, stepper.kernel.real):
+        if stepper is None or (state[0].dtype, state[-1].dtype) != (stepper.kernel.element, stepper.kernel.real):
             return None
-        step = stepper.quick(*state)
+        step = stepper.quick(state)
         step.native.take_turns(turn)
         step.native.guard_parameters(self._packed.stored, self._packed.named())
         step.native.guard_empty([*self._hooks(), stepper.outdated], [scoped_edits, chosen_backends])

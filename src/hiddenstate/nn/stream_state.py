@@ -4,13 +4,14 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from hiddenstate.base.messages import shorten
 from hiddenstate.base.scoped import Block, lasting, to_the_end
-from hiddenstate.base.validation import State, check_pair, check_tensor
+from hiddenstate.base.validation import check_state, check_tensor
 from hiddenstate.engine.kernels import real_type
 from hiddenstate.engine.packed import SHARED, FastStep
 from hiddenstate.errors import (
@@ -22,7 +23,7 @@ from hiddenstate.errors import (
     ShapeError,
 )
 from hiddenstate.nn import stream_file
-from hiddenstate.nn.runner import Runner
+from hiddenstate.nn.runner import Runner, States
 from hiddenstate.nn.stream_arrays import check_mask
 from hiddenstate.nn.stream_rows import Rows, RowsInUse, listed_rows
 from hiddenstate.structure.axis_order import Layout
@@ -37,7 +38,7 @@ class Moment:
 
     __slots__ = ("_start", "quick", "rows", "state", "step")
 
-    def __init__(self, state: State, t: int, rows: RowsInUse, quick: FastStep | None = None) -> None:
+    def __init__(self, state: States, t: int, rows: RowsInUse, quick: FastStep | None = None) -> None:
         self.state, self._start, self.rows, self.quick = state, t, rows, quick
         self.step = None if quick is None else quick.step
 
@@ -46,7 +47,7 @@ class Moment:
         """The number of time steps taken; the quick step does its own counting."""
         return self._start + (0 if self.quick is None else self.quick.native.count)
 
-    def become(self, state: State, t: int) -> None:
+    def become(self, state: States, t: int) -> None:
         """Copy the values of another state in place, so that the quick step remains valid."""
         for part, new in zip(self.state, state, strict=True):
             part.copy_(new)
@@ -54,7 +55,10 @@ class Moment:
 
 
 class StreamState:
-    """The state ``h [L, N, P]``, ``c [L, N, H]`` of a running LSTM; base class of `hiddenstate.Stream`."""
+    """The state ``h [L, N, P]``, ``c [L, N, H]`` of a running layer; base class of `hiddenstate.Stream`.
+
+    Only an LSTM has c: where a state is a pair below, it is h alone for a GRU or RNN.
+    """
 
     def __init__(
         self, runner: Runner, sizes: Sizes, batch: int, like: Callable[[], Tensor], layout: Layout = "TN"
@@ -66,8 +70,8 @@ class StreamState:
             raise ArgumentError(f"batch must be at least 1, got {shorten(batch)}")
         if sizes.bidirectional:
             raise ArgumentError(
-                "a bidirectional LSTM can't be streamed: its reverse direction begins at the last step, which has not "
-                "come yet. Use bidirectional=False"
+                f"a bidirectional {sizes.kind.label} can't be streamed: its reverse direction begins at the last step, "
+                "which has not come yet. Use bidirectional=False"
             )
         self._runner = runner
         self._sizes = sizes
@@ -88,8 +92,13 @@ class StreamState:
         return self._state[0].shape[1]
 
     @property
-    def _state(self) -> State:
+    def _state(self) -> States:
         return self._now.state
+
+    @property
+    def _zero(self) -> tuple[int, ...]:
+        """The beginning of a row, which each state is filled with."""
+        return (0,) * len(self._state)
 
     @property
     def _rows(self) -> RowsInUse:
@@ -101,7 +110,7 @@ class StreamState:
 
     @property
     def sizes(self) -> Sizes:
-        """The sizes of the LSTM that runs."""
+        """The sizes of the layer that runs."""
         return self._sizes
 
     @property
@@ -110,7 +119,7 @@ class StreamState:
         return self._layout
 
     def weights(self) -> dict[str, Tensor]:
-        """The weights of the LSTM that runs, under torch's names."""
+        """The weights of the layer that runs, under torch's names."""
         return self._runner.weights()
 
     @property
@@ -119,7 +128,7 @@ class StreamState:
         return self._now.t
 
     @property
-    def state(self) -> State:
+    def state(self) -> Any:
         """Copies of ``h [L, N, P]`` and ``c [L, N, H]``; assign a pair of such tensors to continue from there.
 
         A bfloat16 stream on CPU keeps c in float32. It is rounded to bfloat16 here, but not in `fork` and `save`.
@@ -129,34 +138,36 @@ class StreamState:
             ShapeError, DtypeError, DeviceError, ArgumentTypeError: on assignment, what does not fit.
         """
         with self._alone():
-            h, c = self._state
-            return h.clone(), c.to(h.dtype, copy=True)
+            dtype = self._state[0].dtype
+            return self._sizes.kind.as_given([part.to(dtype, copy=True) for part in self._state])
 
     @state.setter
-    def state(self, value: State) -> None:
+    def state(self, value: Any) -> None:
         self._set_state(value, None)
 
-    def _set_state(self, value: State, t: int | None) -> None:
-        h, c = self._checked_state(value, self._batch)
+    def _set_state(self, value: object, t: int | None) -> None:
+        h, *more = self._checked_state(value, self._batch)
         with self._alone():
-            self._keep(h.to(self._like().dtype, copy=True), c.clone(), t=t)
+            self._keep(h.to(self._like().dtype, copy=True), *(c.clone() for c in more), t=t)
 
-    def _checked_state(self, value: tuple[object, object], n: int | None) -> State:
+    def _checked_state(self, value: object, n: int | None, said: str = "state") -> States:
         """Check a state of n rows, ``[L, n, units]``, or of one row, ``[L, units]``, if n is None."""
-        given, like = check_pair(value, "state"), self._like()
-        h, c = check_tensor(given[0], "h", like), check_tensor(given[1], "c", self._like_c(given[1]))
-        for name, part, (L, _, units) in zip("hc", (h, c), self._state_shapes(n or 1), strict=True):
+        names = self._sizes.kind.carried
+        given, like = check_state(value, said, len(names)), self._like()
+        likes = (like, *(self._like_c(part) for part in given[1:]))
+        state = tuple(check_tensor(*each) for each in zip(given, names, likes, strict=True))
+        for name, part, (L, _, units) in zip(names, state, self._state_shapes(n or 1), strict=True):
             form, want = ("[L, units]", (L, units)) if n is None else ("[L, N, units]", (L, n, units))
             if part.shape != want:
                 raise ShapeError(f"{name} has shape {list(part.shape)}, expected {form} = {list(want)}")
-        return h.detach(), c.detach()
+        return tuple(part.detach() for part in state)
 
     @property
     def rows(self) -> tuple[int, ...]:
         """The rows in use: all except those released by `leave`."""
         return self._rows.in_use(self._batch)
 
-    def join(self, state: State | None = None) -> int:
+    def join(self, state: Any = None) -> int:
         """Take a row for a new sequence, which starts from zero or from ``state``, and return its number.
 
         A released row is reused. If there is none, the stream doubles its ``batch``; existing rows keep their numbers.
@@ -168,7 +179,7 @@ class StreamState:
             ShapeError, DtypeError, DeviceError, ArgumentTypeError: the state does not fit.
             ConcurrentUseError: another thread is in a step of this stream.
         """
-        begins: tuple[Tensor | int, ...] = (0, 0) if state is None else self._checked_state(state, None)
+        begins: tuple[Tensor | int, ...] = self._zero if state is None else self._checked_state(state, None)
         with self._alone():
             if not self._rows.free:
                 self._widen(2 * self._batch)
@@ -200,7 +211,7 @@ class StreamState:
             part.index_fill_(1, index, 0)
         self._now.rows = rows
 
-    def state_of(self, rows: Rows) -> State:
+    def state_of(self, rows: Rows) -> Any:
         """Return copies of the states of rows: ``h [L, n, P]`` and ``c [L, n, H]``; ``[L, P]``, ``[L, H]`` for an int.
 
         Raises:
@@ -208,9 +219,9 @@ class StreamState:
         """
         index = self._index(rows)
         with self._alone():
-            h, c = (part.index_select(1, index) for part in self._state)
-        c = c.to(h.dtype)
-        return (h[:, 0], c[:, 0]) if isinstance(rows, int) else (h, c)
+            parts = [part.index_select(1, index) for part in self._state]
+        parts = [part.to(parts[0].dtype) for part in parts]
+        return self._sizes.kind.as_given([part[:, 0] for part in parts] if isinstance(rows, int) else parts)
 
     def _index(self, rows: Rows) -> Tensor:
         """Return the rows as an index on the state's device; refuse rows that do not exist or have left."""
@@ -221,16 +232,14 @@ class StreamState:
     def _to_write(self) -> None:
         """Copy a state that was made in inference mode, since torch does not let it be written outside of that mode."""
         if not torch.is_inference_mode_enabled() and any(part.is_inference() for part in self._state):
-            h, c = self._state
-            self._keep(h.clone(), c.clone())
+            self._keep(*(part.clone() for part in self._state))
 
     def _widen(self, batch: int) -> None:
         before = self._batch
-        h, c = self._zeros(batch)
-        c = c.to(self._state[1].dtype)
-        for new, old in zip((h, c), self._state, strict=True):
+        state = [new.to(old.dtype) for new, old in zip(self._zeros(batch), self._state, strict=True)]
+        for new, old in zip(state, self._state, strict=True):
             new[:, :before] = old
-        self._keep(h, c, rows=self._rows.without(range(before, batch)))
+        self._keep(*state, rows=self._rows.without(range(before, batch)))
 
     def _alone(self) -> Block:
         """Return a block that only one thread can enter at a time."""
@@ -246,11 +255,11 @@ class StreamState:
         if self._turn.get("holder") is mine:
             self._turn.clear()
 
-    def _keep(self, h: Tensor, c: Tensor, *, t: int | None = None, rows: RowsInUse | None = None) -> None:
-        state = h.contiguous(), c.to(real_type(h.dtype)).contiguous()
+    def _keep(self, h: Tensor, *more: Tensor, t: int | None = None, rows: RowsInUse | None = None) -> None:
+        state = h.contiguous(), *(c.to(real_type(h.dtype)).contiguous() for c in more)
         self._now = Moment(state, self.t if t is None else t, self._rows if rows is None else rows)
 
-    def _advance(self, state: State, t: int) -> None:
+    def _advance(self, state: States, t: int) -> None:
         now = self._now
         types = [part.dtype for part in now.state], [part.dtype for part in state]
         if now.quick is None or types[0] != types[1] or any(part.is_inference() for part in now.state):
@@ -275,11 +284,11 @@ class StreamState:
         like, state = self._like(), self._state[0]
         if (state.dtype, state.device) != (like.dtype, like.device):
             raise DtypeError(
-                f"the LSTM went from {state.dtype} on {state.device} to {like.dtype} on {like.device} while this "
-                "stream ran: reset() the stream, or assign its state again"
+                f"the {self._sizes.kind.label} went from {state.dtype} on {state.device} to {like.dtype} on "
+                f"{like.device} while this stream ran: reset() the stream, or assign its state again"
             )
 
-    def reset(self, mask: Tensor | None = None, *, rows: Rows | None = None, to: State | None = None) -> None:
+    def reset(self, mask: Tensor | None = None, *, rows: Rows | None = None, to: Any = None) -> None:
         """Zero the state, or set it to ``to``: for all rows, for those where the mask is True, or for some ``rows``.
 
         If neither a mask nor rows are given, the step count ``t`` is also reset.
@@ -302,7 +311,7 @@ class StreamState:
         index = None if rows is None else self._index(rows)
         if mask is not None:
             check_mask(mask, self._batch, self._like())
-        begin: tuple[Tensor | int, ...] = (0, 0)
+        begin: tuple[Tensor | int, ...] = self._zero
         if to is not None:
             begin = self._begin(to, self._batch if index is None else len(index))
         with self._alone():
@@ -323,13 +332,12 @@ class StreamState:
         for part, new in zip(self._state, begin, strict=True):
             part[:, index] = new if isinstance(new, int) else new.to(part.dtype)
 
-    def _begin(self, to: State, n: int) -> State:
+    def _begin(self, to: object, n: int) -> States:
         """Return the state that n rows are reset to, ``[L, n, units]``, or ``[L, 1, units]`` for all of them."""
-        h, c = check_pair(to, "to")
-        if isinstance(h, Tensor) and h.dim() == 2:
-            h, c = self._checked_state((h, c), None)
-            return h[:, None], c[:, None]
-        return self._checked_state((h, c), n)
+        first = check_state(to, "to", len(self._sizes.kind.carried))[0]
+        if isinstance(first, Tensor) and first.dim() == 2:
+            return tuple(part[:, None] for part in self._checked_state(to, None, "to"))
+        return self._checked_state(to, n, "to")
 
     def save(self, path: str | Path) -> None:
         """Write the state and the step count to a safetensors file, atomically.
@@ -339,8 +347,8 @@ class StreamState:
             ConcurrentUseError: another thread is in a step of this stream.
         """
         with self._alone():
-            h, c = self._state
-            saved = stream_file.Saved((h.clone(), c.clone()), self.t)
+            state = dict(zip(self._sizes.kind.carried, (part.clone() for part in self._state), strict=True))
+            saved = stream_file.Saved(state, self.t)
         stream_file.save(path, saved)
 
     def load(self, path: str | Path) -> None:
@@ -349,27 +357,27 @@ class StreamState:
         Raises:
             FileFormatError: the file is damaged, is not a stream's state, or has different sizes or a different type.
         """
-        (h, c), t = stream_file.load(path)
+        kind = self._sizes.kind
+        saved = stream_file.load(path, kind.carried)
         device = self._like().device
         try:
-            self._set_state((h.to(device), c.to(device)), t)
+            self._set_state(kind.as_given([part.to(device) for part in saved.state.values()]), saved.t)
         except (ShapeError, DtypeError) as error:
-            raise FileFormatError(f"the state in {path} does not fit this LSTM and batch: {error}") from error
+            raise FileFormatError(f"the state in {path} does not fit this {kind.label} and batch: {error}") from error
 
-    def _state_shapes(self, batch: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-        L, sizes = self._sizes.num_layers, self._sizes
-        return (L, batch, sizes.output_size), (L, batch, sizes.hidden_size)
+    def _state_shapes(self, batch: int) -> list[tuple[int, int, int]]:
+        sizes = self._sizes
+        return [(sizes.num_layers, batch, sizes.units(name)) for name in sizes.kind.carried]
 
-    def _zeros(self, batch: int) -> State:
+    def _zeros(self, batch: int) -> States:
         like, shapes = self._like(), self._state_shapes(batch)
         nbytes = sum(math.prod(shape) for shape in shapes) * like.itemsize
         try:
             if nbytes >= 2**63:
                 raise MemoryError("no tensor has so many bytes")
-            h, c = (like.new_zeros(shape) for shape in shapes)
+            return tuple(like.new_zeros(shape) for shape in shapes)
         except (RuntimeError, MemoryError) as error:
             raise ArgumentError(
                 f"the state of a stream of batch={shorten(batch)} takes {shorten(nbytes)} bytes, more than there is "
                 "memory: use a smaller batch"
             ) from error
-        return h, c

@@ -1,7 +1,7 @@
 """Converts layers between torch's classes and ours, without losing anything."""
 
 import warnings
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import nn
@@ -14,6 +14,8 @@ Module = TypeVar("Module", bound=nn.Module)
 
 # The original classes, since `hiddenstate.accelerate` or others may replace them in torch.
 TORCH_LSTM, TORCH_CELL = nn.LSTM, nn.LSTMCell
+TORCH_GRU, TORCH_RNN = nn.GRU, nn.RNN
+TORCH_GRU_CELL, TORCH_RNN_CELL = nn.GRUCell, nn.RNNCell
 
 # torch.fx makes a node of a module whose ``__module__`` begins with this, and traces into all others, which fails for
 # our layers because their code cannot handle proxies. So each instance sets this attribute. The class keeps its real
@@ -21,17 +23,23 @@ TORCH_LSTM, TORCH_CELL = nn.LSTM, nn.LSTMCell
 # hooks, pruning and subclass code run with the node, as with torch's own layers.
 FX_LEAF = "torch.nn"
 
-LSTM_OPTIONS = (
-    "input_size",
-    "hidden_size",
-    "num_layers",
-    "bias",
-    "batch_first",
-    "dropout",
-    "bidirectional",
-    "proj_size",
-)
-CELL_OPTIONS = ("input_size", "hidden_size", "bias")
+_LAYER_OPTIONS = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional")
+_CELL_OPTIONS = ("input_size", "hidden_size", "bias")
+
+
+class TorchClass(NamedTuple):
+    """A class of torch's, and the arguments that it has in common with ours."""
+
+    kind: type[nn.Module]
+    options: tuple[str, ...]
+
+
+TORCH_LSTM_CLASS = TorchClass(TORCH_LSTM, (*_LAYER_OPTIONS, "proj_size"))
+TORCH_GRU_CLASS = TorchClass(TORCH_GRU, _LAYER_OPTIONS)
+TORCH_RNN_CLASS = TorchClass(TORCH_RNN, (*_LAYER_OPTIONS, "nonlinearity"))
+TORCH_LSTM_CELL_CLASS = TorchClass(TORCH_CELL, _CELL_OPTIONS)
+TORCH_GRU_CELL_CLASS = TorchClass(TORCH_GRU_CELL, _CELL_OPTIONS)
+TORCH_RNN_CELL_CLASS = TorchClass(TORCH_RNN_CELL, (*_CELL_OPTIONS, "nonlinearity"))
 _FLAGS = ("bias", "batch_first", "bidirectional")  # older versions of torch store these as the ints passed in
 
 
@@ -136,7 +144,7 @@ def _refuse_what_is_lost(module: nn.Module, parameters: dict[str, nn.Parameter])
     if any(getattr(module, name) for name in hooks):
         raise ArgumentError(f"this {kind} has hooks, which a copy would lose: remove them first")
     known = next(base for base in type(module).__mro__ if base.__module__.split(".")[0] in ("torch", "hiddenstate"))
-    if vars(known)["forward"] is not getattr(type(module), "forward", None):
+    if getattr(known, "forward", None) is not getattr(type(module), "forward", None):
         raise ArgumentError(f"this {kind} has its own forward, which a copy would lose")
     dtypes = {parameter.dtype for parameter in parameters.values()}
     if len(dtypes) > 1:

@@ -1,6 +1,6 @@
-"""The structure of an LSTM, as data: names, sizes, parameters, weights by gate, and tables and diagrams of them.
+"""The structure of an LSTM, GRU or RNN, as data: names, sizes, parameters, weights by gate, tables, diagrams.
 
-Nothing here computes an LSTM or stores weight values.
+Nothing here computes one or stores weight values.
 
 - `names.py`: axis letters, and places such as `l0.f`; `paths.py`: places in models: looked up, listed in messages
 - `layer_direction.py`: one layer in one direction: its name, its parameters' suffix, its reading order

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 C_COLOR, H_COLOR, X_COLOR = "#c2410c", "#1d4ed8", "#404040"
+COLORS, SIDES = {"c": C_COLOR, "h": H_COLOR}, {"c": 1, "h": -1}  # c is drawn above the middle of a row, h below
 FACES = {False: "#e8eefb", True: "#fdf0e1"}
 
 BOX = (1.0, 0.72)
@@ -94,10 +95,10 @@ class _Plan:
 
 
 def draw_unrolled(sizes: Sizes, words: Sequence[str], ax: Axes | None = None) -> Figure:
-    """Draw an LSTM of these sizes unrolled over these words.
+    """Draw a network of these sizes unrolled over these words.
 
     Args:
-        sizes: the sizes of the LSTM.
+        sizes: its sizes.
         words: one for each step.
         ax: the axes to fill; if None, a new figure of suitable size.
 
@@ -130,8 +131,8 @@ def _check(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def _carry(pen: Pen, plan: _Plan, layer: int, reverse: bool) -> None:
-    """Draw one row: its boxes, and c and h from its initial state, through them, to its final state."""
-    way, half = (-1 if reverse else 1), BOX[0] / 2
+    """Draw one row: its boxes, and its states from the initial one, through them, to the final one."""
+    sizes, way, half = plan.sizes, (-1 if reverse else 1), BOX[0] / 2
     middles = [plan.box(t, layer, reverse) for t in range(len(plan.words))[::way]]
     first, last = plan.ends[::way]
     tails = [first, *(x + way * half for x, _ in middles)]
@@ -141,25 +142,22 @@ def _carry(pen: Pen, plan: _Plan, layer: int, reverse: bool) -> None:
         clear = way * max(0, 2 * plan.shift - half) if k else 0
         _states(pen, plan, (tail, head), (tail + clear + head) / 2, middles[0][1])
     for middle in middles:
-        _cell(pen, middle, layer, reverse)
+        _cell(pen, sizes.kind.label, middle, layer, reverse)
     _names(pen, plan, layer, reverse)
 
 
 def _states(pen: Pen, plan: _Plan, span: tuple[float, float], label: float, y: float) -> None:
-    """Draw the arrows of c and h from one box to the next, with their shapes at x = label."""
-    sizes = plan.sizes
-    for name, units, color, side in (
-        ("c", sizes.hidden_size, C_COLOR, 1),
-        ("h", sizes.output_size, H_COLOR, -1),
-    ):
+    """Draw the arrows of the states from one box to the next, with their shapes at x = label."""
+    for name in plan.sizes.kind.carried[::-1]:
+        units, color, side = plan.sizes.units(name), COLORS[name], SIDES[name]
         pen.line((span[0], y + side * LANE), (span[1], y + side * LANE), color, head=True)
         pen.write((label, y + side * (LANE + 0.13)), f"{name} 1{TIMES}{units}", color=color)
 
 
-def _cell(pen: Pen, middle: Point, layer: int, reverse: bool) -> None:
+def _cell(pen: Pen, label: str, middle: Point, layer: int, reverse: bool) -> None:
     x, y = middle
     pen.box(middle, *BOX, FACES[reverse])
-    pen.write((x, y + 0.13), "LSTM", size=10)
+    pen.write((x, y + 0.13), label, size=10)
     pen.write((x, y - 0.13), LayerDirection(layer, reverse).name, size=11, weight="bold")
 
 
@@ -168,8 +166,9 @@ def _names(pen: Pen, plan: _Plan, layer: int, reverse: bool) -> None:
     index, y = plan.sizes.layer_directions.index(LayerDirection(layer, reverse)), plan.box(0, layer, reverse)[1]
     names = ("_n", "0") if reverse else ("0", "_n")
     for x, name, side, ha in zip(plan.ends, names, (-0.08, 0.08), ("right", "left"), strict=True):
-        pen.write((x + side, y + LANE), f"c{name}[{index}]", size=10, color=C_COLOR, ha=ha)
-        pen.write((x + side, y - LANE), f"h{name}[{index}]", size=10, color=H_COLOR, ha=ha)
+        for state in plan.sizes.kind.carried[::-1]:
+            at, text = (x + side, y + SIDES[state] * LANE), f"{state}{name}[{index}]"
+            pen.write(at, text, size=10, color=COLORS[state], ha=ha)
 
 
 def _climb(pen: Pen, plan: _Plan, t: int) -> None:
@@ -207,13 +206,14 @@ def _fork(pen: Pen, plan: _Plan, t: int, layer: int, color: str) -> None:
 
 
 def _notes(pen: Pen, plan: _Plan) -> None:
-    """Write the title, and the meaning of c, h and out."""
+    """Write the title, and the meaning of the states and out."""
     sizes, x, steps = plan.sizes, plan.width / 2, len(plan.words)
     ends = f"{sizes.input_size} → {sizes.directions * sizes.output_size}"
-    title = f"LSTM {ends}, unrolled over {steps} step{'s' if steps > 1 else ''}"
+    title = f"{sizes.kind.label} {ends}, unrolled over {steps} step{'s' if steps > 1 else ''}"
     pen.write((x, plan.height - 0.25), title, size=13)
-    pen.write((x, 0.9), "c: cell state, the long-term memory", color=C_COLOR)
-    pen.write((x, 0.7), "h: hidden state, the short-term memory", color=H_COLOR)
+    for name, y in (("c", 0.9), ("h", 0.7)):
+        if name in sizes.kind.carried:
+            pen.write((x, y), f"{name}: {sizes.kind.meanings[name]}, the {sizes.kind.hints[name]}", color=COLORS[name])
     pen.write((x, 0.5), "Boxes of a row share their weights.")
     pen.write((x, 0.3), _about_out(sizes))
 

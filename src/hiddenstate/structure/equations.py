@@ -1,29 +1,46 @@
 """The equations of one step as text.
 
-x is the layer's input, h_prev and c_prev are its previous states, and ∘ multiplies elementwise.
+x is the layer's input, h_prev and c_prev are its states of the step before, and ∘ multiplies elementwise.
 """
 
+from hiddenstate.cells.cell import Cell
 from hiddenstate.cells.lstm import LSTM
 from hiddenstate.structure.sizes import Sizes
 
 
-def gate_terms(gate: str, bias: bool = True) -> tuple[str, ...]:
-    """List the terms of a gate's sum.
+def gate_terms(gate: str, bias: bool = True, cell: Cell = LSTM) -> tuple[str, ...]:
+    """List the terms of a gate's sum, which may open and close a bracket.
 
     >>> gate_terms("f")
     ('W_if·x', 'b_if', 'W_hf·h_prev', 'b_hf')
     """
     x, h = f"W_i{gate}·x", f"W_h{gate}·h_prev"
-    return (x, f"b_i{gate}", h, f"b_h{gate}") if bias else (x, h)
+    terms = (x, f"b_i{gate}", h, f"b_h{gate}") if bias else (x, h)
+    scale = cell.gate_by_name[gate].scale
+    if scale is None:
+        return terms
+    *of_input, first = terms[: len(terms) // 2 + 1]
+    if not bias:
+        return (*of_input, f"{scale}∘({first})")
+    return (*of_input, f"{scale}∘({first}", f"{terms[-1]})")
 
 
-def gate_equation(gate: str, bias: bool = True) -> str:
+def weight_of(term: str) -> str:
+    """Return the name of the weight in a term.
+
+    >>> weight_of("r∘(W_hn·h_prev"), weight_of("b_hn)")
+    ('W_hn', 'b_hn')
+    """
+    return term.rpartition("(")[2].partition("·")[0].rstrip(")")
+
+
+def gate_equation(gate: str, bias: bool = True, cell: Cell = LSTM) -> str:
     """Write one gate's equation.
 
     >>> gate_equation("g", bias=False)
     'g = tanh(W_ig·x + W_hg·h_prev)'
     """
-    return f"{gate} = {LSTM.gate_by_name[gate].symbol}({' + '.join(gate_terms(gate, bias))})"
+    return f"{gate} = {cell.gate_by_name[gate].symbol}({' + '.join(gate_terms(gate, bias, cell))})"
 
 
 def equations(sizes: Sizes) -> tuple[str, ...]:
@@ -31,8 +48,12 @@ def equations(sizes: Sizes) -> tuple[str, ...]:
 
     >>> equations(Sizes(4, 3))[4:]
     ('c = f∘c_prev + i∘g', 'h = o∘tanh(c)')
+    >>> equations(Sizes(4, 3, cell="GRU"))[2:]
+    ('n = tanh(W_in·x + b_in + r∘(W_hn·h_prev + b_hn))', 'h = z∘h_prev + (1-z)∘n')
     """
-    gates = tuple(gate_equation(gate, sizes.bias) for gate in LSTM.gate_names)
-    *inner, output = ((state.name, state.equation("∘")) for state in LSTM.states)
-    last = f"W_hr·({output[1]})" if sizes.proj_size else output[1]
-    return (*gates, *(f"{name} = {text}" for name, text in inner), f"{output[0]} = {last}")
+    cell = sizes.kind
+    gates = [gate_equation(gate, sizes.bias, cell) for gate in cell.gate_names]
+    states = [[state.name, state.equation("∘")] for state in cell.states if state.terms]
+    if sizes.proj_size:
+        states[-1][1] = f"W_hr·({states[-1][1]})"
+    return (*gates, *(" = ".join(each) for each in states))

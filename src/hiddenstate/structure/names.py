@@ -1,4 +1,4 @@
-"""The names of an LSTM's axes, gates, states and places.
+"""The names of axes, gates, states and places, of an LSTM or another kind of cell.
 
 A *place* names one recorded or editable quantity of one layer and direction::
 
@@ -13,6 +13,7 @@ from functools import cache
 from typing import NamedTuple
 
 from hiddenstate.base.messages import shorten
+from hiddenstate.cells.cell import Cell
 from hiddenstate.cells.lstm import LSTM
 from hiddenstate.errors import NameUnknownError
 from hiddenstate.structure.layer_direction import LayerDirection, layer_directions
@@ -27,18 +28,32 @@ AXES = {
     "L": "layer",
 }
 
+# The names of an LSTM; those of other cells are in their descriptions.
 GATES = LSTM.gate_names
 STATES = LSTM.state_names
-QUANTITIES = GATES + STATES
-PRE_ACTIVATIONS = tuple(f"{gate}_pre" for gate in GATES)
+QUANTITIES = LSTM.quantities
+PRE_ACTIVATIONS = LSTM.pre_activations
 
 MEANINGS = LSTM.meanings
 
 _PLACE = re.compile(r"l(?P<layer>0|[1-9][0-9]{0,8})(?P<reverse>r?)\.(?P<quantity>\w+)")
 
 
+class Layers(NamedTuple):
+    """What determines which places a module has: its layers, whether they have a reverse direction, its cell."""
+
+    num_layers: int
+    bidirectional: bool
+    cell: Cell = LSTM
+
+    @property
+    def directions(self) -> list[LayerDirection]:
+        """Every layer and direction."""
+        return layer_directions(self.num_layers, self.bidirectional)
+
+
 class Place(NamedTuple):
-    """One quantity (``i f g o c h`` or ``i_pre f_pre g_pre o_pre``) of one layer and direction."""
+    """One quantity (``f`` or ``f_pre``, for example) of one layer and direction."""
 
     layer: int
     reverse: bool
@@ -58,39 +73,44 @@ def _place_name(layer: int, reverse: bool, quantity: str) -> str:
     return f"{LayerDirection(layer, reverse).name}.{quantity}"
 
 
-def parse_place(name: str, num_layers: int, bidirectional: bool) -> Place:
-    """Parse ``"l0.f"`` as a `Place`; refuse places that this LSTM does not have.
+def parse_place(name: str, num_layers: int, bidirectional: bool, cell: Cell = LSTM) -> Place:
+    """Parse ``"l0.f"`` as a `Place`; refuse places that this LSTM (or other kind of cell) does not have.
 
     >>> parse_place("l1r.c", num_layers=2, bidirectional=True)
     Place(layer=1, reverse=True, quantity='c')
     """
     match = _PLACE.fullmatch(name) if isinstance(name, str) else None
-    known = QUANTITIES + PRE_ACTIVATIONS
+    known = cell.quantities + cell.pre_activations
     if match is None or match["quantity"] not in known:
         with_path = isinstance(name, str) and name.count(".") > 1
         raise NameUnknownError(
-            f"unknown place {shorten(name)}: expected LAYER.QUANTITY such as 'l0.f' or, for the reverse direction, "
-            f"'l0r.f'; quantities are {' '.join(known)}"
+            f"unknown place {shorten(name)}: expected LAYER.QUANTITY such as 'l0.{example(cell)}' or, for the reverse "
+            f"direction, 'l0r.{example(cell)}'; quantities are {' '.join(known)}"
             + (". A place with a module path is one of a model: use hs.edit(model, ...)" if with_path else "")
         )
     place = Place(int(match["layer"]), bool(match["reverse"]), match["quantity"])
     if place.layer >= num_layers or (place.reverse and not bidirectional):
         have = " ".join(each.name for each in layer_directions(num_layers, bidirectional))
-        raise NameUnknownError(f"no place {shorten(name)} in this LSTM: its layers and directions are {have}")
+        raise NameUnknownError(f"no place {shorten(name)} in this {cell.label}: its layers and directions are {have}")
     return place
 
 
-def is_place_of(name: str, num_layers: int, bidirectional: bool) -> bool:
-    """Whether an LSTM has a place of this name."""
+def example(cell: Cell) -> str:
+    """Return a quantity for examples in messages: the gate that keeps the memory, or the output."""
+    return next((gate for gate in ("f", "z") if gate in cell.gate_names), "h")
+
+
+def is_place_of(name: str, num_layers: int, bidirectional: bool, cell: Cell = LSTM) -> bool:
+    """Whether an LSTM, or another kind of cell, has a place of this name."""
     try:
-        parse_place(name, num_layers, bidirectional)
+        parse_place(name, num_layers, bidirectional, cell)
     except NameUnknownError:
         return False
     return True
 
 
 def places(num_layers: int, bidirectional: bool, quantities: Iterable[str] = QUANTITIES) -> list[Place]:
-    """Return every place of an LSTM, layer by layer."""
+    """Return every place of these quantities, layer by layer."""
     wanted: Sequence[str] = tuple(quantities)
     return [Place(*each, quantity) for each in layer_directions(num_layers, bidirectional) for quantity in wanted]
 

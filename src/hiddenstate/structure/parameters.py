@@ -6,7 +6,6 @@ from functools import cache
 from torch import nn
 
 from hiddenstate.base.memory import check_module_memory
-from hiddenstate.structure.names import GATES
 from hiddenstate.structure.sizes import Sizes
 
 # In torch's order; a layer's options determine which of them it has.
@@ -19,7 +18,7 @@ def parameter_shapes(sizes: Sizes, layer: int) -> dict[str, tuple[int, ...]]:
     >>> parameter_shapes(Sizes(4, 3, bias=False), 0)
     {'weight_ih': (12, 4), 'weight_hh': (12, 3)}
     """
-    rows = len(GATES) * sizes.hidden_size
+    rows = len(sizes.kind.gates) * sizes.hidden_size
     shapes: dict[str, tuple[int, ...]] = {
         "weight_ih": (rows, sizes.layer_input_size(layer)),
         "weight_hh": (rows, sizes.output_size),

@@ -1,21 +1,26 @@
-"""The sizes of an LSTM, from which every shape, name and index follows."""
+"""The sizes of an LSTM, or another kind of cell, from which every shape, name and index follows."""
 
 from dataclasses import dataclass
 from functools import cache, cached_property
 
 from hiddenstate.base.scalars import check_bool, check_int
+from hiddenstate.cells.cell import Cell
+from hiddenstate.cells.kinds import cell_named
 from hiddenstate.errors import ArgumentError
 from hiddenstate.structure.layer_direction import LayerDirection, layer_directions
-from hiddenstate.structure.names import QUANTITIES, Place
+from hiddenstate.structure.names import Layers, Place
 
 
 @dataclass(frozen=True)
 class Sizes:
     """The sizes and options that determine the shapes of an LSTM's parameters, under torch's argument names.
 
+    ``cell`` is the kind of cell, by the name that torch's layers have as ``mode``: ``"LSTM"``, ``"GRU"``,
+    ``"RNN_TANH"`` or ``"RNN_RELU"``.
+
     Raises:
         ArgumentTypeError: a size is not an int, or an option is not a bool.
-        ArgumentError: a size is out of range.
+        ArgumentError: a size is out of range, there is no such cell, or it cannot be projected.
     """
 
     input_size: int
@@ -24,6 +29,7 @@ class Sizes:
     bias: bool = True
     bidirectional: bool = False
     proj_size: int = 0
+    cell: str = "LSTM"
 
     def __post_init__(self) -> None:
         for name in ("input_size", "hidden_size", "num_layers", "proj_size"):
@@ -34,6 +40,9 @@ class Sizes:
         for name in ("input_size", "hidden_size", "num_layers"):
             if getattr(self, name) <= 0:
                 raise ArgumentError(f"{name} must be greater than zero, got {getattr(self, name)}")
+        kind = cell_named(self.cell)
+        if self.proj_size and len(kind.carried) == 1:
+            raise ArgumentError(f"proj_size argument is only supported for LSTM, not RNN or GRU, got {self.proj_size}")
         if self.proj_size < 0:
             raise ArgumentError(
                 f"proj_size should be a positive integer or zero to disable projections, got {self.proj_size}"
@@ -42,6 +51,16 @@ class Sizes:
             raise ArgumentError(
                 f"proj_size has to be smaller than hidden_size, got {self.proj_size} and {self.hidden_size}"
             )
+
+    @cached_property
+    def kind(self) -> Cell:
+        """The kind of cell."""
+        return cell_named(self.cell)
+
+    @property
+    def layers(self) -> Layers:
+        """What determines which places there are."""
+        return Layers(self.num_layers, self.bidirectional, self.kind)
 
     @property
     def directions(self) -> int:
@@ -70,15 +89,15 @@ class Sizes:
     @cached_property
     def places(self) -> list[list[str]]:
         """The names of all places that a trace records, of each layer and direction."""
-        return [[str(Place(*each, quantity)) for quantity in QUANTITIES] for each in self.layer_directions]
+        return [[str(Place(*each, quantity)) for quantity in self.kind.quantities] for each in self.layer_directions]
 
     @cached_property
     def recorded_units(self) -> int:
         """How many numbers a trace of all places records at each step of a row."""
-        return len(self.layer_directions) * sum(map(self.units, QUANTITIES))
+        return len(self.layer_directions) * sum(map(self.units, self.kind.quantities))
 
     def units(self, quantity: str) -> int:
-        """Return the number of units of a quantity: P for h, H for the gates and c."""
+        """Return the number of units of a quantity: P for h, H for all others."""
         return self.output_size if quantity == "h" else self.hidden_size
 
     def layer_input_size(self, layer: int) -> int:
@@ -92,4 +111,4 @@ class Sizes:
 
 @cache
 def _of_layer(sizes: Sizes, layer: int) -> Sizes:
-    return Sizes(sizes.layer_input_size(layer), sizes.hidden_size, 1, sizes.bias, False, sizes.proj_size)
+    return Sizes(sizes.layer_input_size(layer), sizes.hidden_size, 1, sizes.bias, False, sizes.proj_size, sizes.cell)

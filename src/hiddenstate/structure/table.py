@@ -13,10 +13,9 @@ from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hiddenstate.cells.lstm import LSTM
-from hiddenstate.structure.equations import equations, gate_terms
+from hiddenstate.structure.equations import equations, gate_terms, weight_of
 from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import AXES, GATES, MEANINGS
+from hiddenstate.structure.names import AXES
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.structure.weights import Weight, WeightsByGate
 
@@ -59,7 +58,12 @@ def _title(structure: WeightsByGate) -> str:
     layers = f"{sizes.num_layers} layer{'s' if sizes.num_layers > 1 else ''}"
     both = ", both directions" if sizes.bidirectional else ""
     ends = f"{sizes.input_size} → {sizes.directions * sizes.output_size}"
-    return f"LSTM {ends}: {layers}{both}, {structure.count:,} parameters"
+    return f"{_name(sizes)} {ends}: {layers}{both}, {structure.count:,} parameters"
+
+
+def _name(sizes: Sizes) -> str:
+    """The kind of cell; a plain RNN's with its nonlinearity, since both have the same weights."""
+    return sizes.kind.name if len(sizes.kind.gates) > 1 else f"RNN ({sizes.kind.gates[0].symbol})"
 
 
 def _block_title(structure: WeightsByGate, layer: int, reverse: bool) -> str:
@@ -75,7 +79,7 @@ def _block_title(structure: WeightsByGate, layer: int, reverse: bool) -> str:
 def _rows(structure: WeightsByGate, layer: int, reverse: bool) -> list[list[tuple[str, ...]]]:
     """Texts of the table in the order of its columns: the rows of each gate, then of the projection."""
     name, sizes = LayerDirection(layer, reverse).name, structure.sizes
-    groups = [[*_gate_rows(structure, name, gate)] for gate in GATES]
+    groups = [[*_gate_rows(structure, name, gate)] for gate in sizes.kind.gate_names]
     if sizes.proj_size:
         groups.append([("projection", equations(sizes)[-1], *_facts(structure[f"{name}.W_hr"]))])
     return groups
@@ -83,12 +87,13 @@ def _rows(structure: WeightsByGate, layer: int, reverse: bool) -> list[list[tupl
 
 def _gate_rows(structure: WeightsByGate, name: str, gate: str) -> Iterator[tuple[str, ...]]:
     """Yield the rows of one gate, with its equation split over them."""
-    terms = gate_terms(gate, structure.sizes.bias)
-    opening = f"{gate} = {LSTM.gate_by_name[gate].symbol}("
+    cell = structure.sizes.kind
+    terms = gate_terms(gate, structure.sizes.bias, cell)
+    opening = f"{gate} = {cell.gate_by_name[gate].symbol}("
     for k, term in enumerate(terms):
-        part, left = ("", "+ ".rjust(len(opening))) if k else (MEANINGS[gate], opening)
+        part, left = ("", "+ ".rjust(len(opening))) if k else (cell.meanings[gate], opening)
         right = ")" if k == len(terms) - 1 else ""
-        weight = structure[f"{name}.{term.partition('·')[0]}"]
+        weight = structure[f"{name}.{weight_of(term)}"]
         yield part, f"{left}{term}{right}", *_facts(weight)
 
 
@@ -141,7 +146,7 @@ def _shapes(sizes: Sizes) -> list[str]:
         f"input    (T, N, C)    = (T, N, {sizes.input_size})",
         f"out      (T, N, D·{P})  = (T, N, {sizes.directions * sizes.output_size})",
         f"h0, h_n  (L·D, N, {P})  = ({states}, N, {sizes.output_size})",
-        f"c0, c_n  (L·D, N, H)  = ({states}, N, {sizes.hidden_size})",
+        *([f"c0, c_n  (L·D, N, H)  = ({states}, N, {sizes.hidden_size})"] if "c" in sizes.kind.carried else []),
     ]
 
 

@@ -11,7 +11,6 @@ from math import prod
 from hiddenstate.errors import NameUnknownError
 from hiddenstate.structure.equations import equations, gate_equation
 from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import GATES
 from hiddenstate.structure.parameters import parameter_shapes
 from hiddenstate.structure.sizes import Sizes
 
@@ -21,7 +20,7 @@ _SHORT = {"weight_ih": "W_i", "weight_hh": "W_h", "bias_ih": "b_i", "bias_hh": "
 
 @dataclass(frozen=True)
 class Weight:
-    """One gate's part of one stacked parameter of `torch.nn.LSTM` (or a whole projection matrix).
+    """One gate's part of one stacked parameter of torch's layer (or a whole projection matrix).
 
     ``getattr(lstm, weight.parameter)[weight.rows]`` is the tensor, with the shape `shape`.
     """
@@ -105,7 +104,7 @@ class WeightsByGate:
         """
         if isinstance(address, str) and address in self._by_address:
             return self._by_address[address]
-        raise NameUnknownError(f"no weight {address!r} in this LSTM: {self._help(address)}")
+        raise NameUnknownError(f"no weight {address!r} in this {self.sizes.kind.label}: {self._help(address)}")
 
     @cached_property
     def _by_address(self) -> dict[str, Weight]:
@@ -138,7 +137,7 @@ def _weights(sizes: Sizes, layer_direction: LayerDirection) -> Iterator[Weight]:
             shape, equation = (rows, *columns), equations(sizes)[-1]
             yield Weight("W_hr", layer, reverse, None, parameter, 0, rows, shape, equation)
             continue
-        H = rows // len(GATES)
-        for k, gate in enumerate(GATES):
-            name, equation = _SHORT[stem] + gate, gate_equation(gate, sizes.bias)
+        H = rows // len(sizes.kind.gates)
+        for k, gate in enumerate(sizes.kind.gate_names):
+            name, equation = _SHORT[stem] + gate, gate_equation(gate, sizes.bias, sizes.kind)
             yield Weight(name, layer, reverse, gate, parameter, k * H, (k + 1) * H, (H, *columns), equation)

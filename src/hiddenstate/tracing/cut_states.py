@@ -1,18 +1,18 @@
 """Reads the states discarded by resets from a record."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from hiddenstate.base.validation import State
 from hiddenstate.errors import ArgumentError
 from hiddenstate.structure.axis_order import from_time_first
-from hiddenstate.structure.layer_direction import layer_directions
 from hiddenstate.structure.names import Place
 from hiddenstate.tracing.record import Record
 
 
-def states_before_resets(record: Record) -> State:
-    """Return each layer's and direction's state at each border: h ``[B, L*D, P]``, c ``[B, L*D, H]``.
+def states_before_resets(record: Record) -> Any:
+    """Return each layer's and direction's state at each border: h ``[B, L*D, P]``, c ``[B, L*D, H]``; or h alone.
 
     Raises:
         ArgumentError: the run had no ``reset=``, some steps were not recorded, or a readout edit was in force.
@@ -32,17 +32,19 @@ def states_before_resets(record: Record) -> State:
     first, *second = from_time_first(record.reset, record.layout).nonzero(as_tuple=True)
     row = second[0] if second else torch.zeros_like(first)
     t, n = (row, first) if record.layout == "NT" else (first, row)
-    every = layer_directions(record.num_layers, record.bidirectional)
-    h, c = (
-        torch.stack([_carried(record, Place(*each, quantity), k, t, n) for k, each in enumerate(every)], dim=1)
-        for quantity in "hc"
+    cell, every = record.layers.cell, record.layers.directions
+    return cell.as_given(
+        [
+            torch.stack([_carried(record, Place(*each, quantity), k, t, n) for k, each in enumerate(every)], dim=1)
+            for quantity in cell.carried
+        ]
     )
-    return h, c
 
 
 def _carried(record: Record, place: Place, k: int, t: Tensor, n: Tensor) -> Tensor:
     """Return the k-th layer and direction's state at the borders before steps ``t`` of rows ``n``: ``[B, units]``."""
-    initial, values = record.initial["hc".index(place.quantity)][k], record.recorded(str(place))
+    cell, values = record.layers.cell, record.recorded(str(place))
+    initial = cell.parts_of(record.initial)[cell.carried.index(place.quantity)][k]
     length = torch.full_like(t, record.length) if record.lengths is None else record.lengths[n]
     if place.reverse:  # the state comes from step t, or from past the row's end
         return torch.cat([values, initial[None]])[torch.where(t < length, t, record.length), n]

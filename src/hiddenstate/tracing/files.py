@@ -12,8 +12,9 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from hiddenstate.base.files import read_tensors, write_tensors
 from hiddenstate.base.reading import reading
+from hiddenstate.cells.cell import Cell
+from hiddenstate.cells.kinds import cell_named
 from hiddenstate.errors import FileFormatError
-from hiddenstate.structure.layer_direction import layer_directions
 from hiddenstate.structure.names import parse_place
 from hiddenstate.tracing.record import Record
 
@@ -30,19 +31,18 @@ def save_trace(trace: Record, path: str | Path) -> None:
     out = trace.out
     if isinstance(out, PackedSequence):
         out, _ = pad_packed_sequence(out, batch_first=trace.layout == "NT")
+    cell = trace.layers.cell
     tensors: dict[str, Tensor | None] = {
         "out": out,
-        "h_n": trace.state[0],
-        "c_n": trace.state[1],
-        "h0": trace.initial[0],
-        "c0": trace.initial[1],
+        **_named(cell, trace.state, "{}_n"),
+        **_named(cell, trace.initial, "{}0"),
         "lengths": trace.lengths,
         "reset": trace.reset,
-        **({} if trace.reset_to is None else dict(zip(("reset_h", "reset_c"), trace.reset_to, strict=True))),
+        **({} if trace.reset_to is None else _named(cell, trace.reset_to, "reset_{}")),
         **{f"values.{name}": value for name, value in trace.values.items()},
         **{f"carried.{name}": value for name, value in trace.carried.items()},
     }
-    plain = json.dumps({name: getattr(trace, name) for name in _PLAIN})
+    plain = json.dumps({name: getattr(trace, name) for name in (*_PLAIN, *(["cell"] if trace.cell != "LSTM" else []))})
     # safetensors orders tensors by size and name, so the order of the places is stored separately.
     write_tensors(
         path,
@@ -50,6 +50,11 @@ def save_trace(trace: Record, path: str | Path) -> None:
         {name: value for name, value in tensors.items() if value is not None},
         {"trace": plain, "names": json.dumps(trace.names)},
     )
+
+
+def _named(cell: Cell, states: Any, form: str) -> dict[str, Tensor]:
+    """The tensors of a state by their names in a file."""
+    return dict(zip(map(form.format, cell.carried), cell.parts_of(states), strict=True))
 
 
 def load_record(path: str | Path, kind: type[R]) -> R:
@@ -69,15 +74,20 @@ def _fields(tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str, A
     plain["steps"] = tuple(plain["steps"])
     if plain["tokens"] is not None:
         plain["tokens"] = tuple(tuple(words) for words in plain["tokens"])
+    cell = cell_named(plain.get("cell", "LSTM"))
+
+    def state(form: str) -> Any:
+        return cell.as_given([tensors[form.format(name)] for name in cell.carried])
+
     return dict(
         out=tensors["out"],
-        state=(tensors["h_n"], tensors["c_n"]),
-        initial=(tensors["h0"], tensors["c0"]),
+        state=state("{}_n"),
+        initial=state("{}0"),
         values={name: tensors[f"values.{name}"] for name in json.loads(metadata["names"])},
         carried={name.removeprefix("carried."): v for name, v in tensors.items() if name.startswith("carried.")},
         lengths=tensors.get("lengths"),
         reset=tensors.get("reset"),
-        reset_to=(tensors["reset_h"], tensors["reset_c"]) if "reset_h" in tensors else None,
+        reset_to=state("reset_{}") if "reset_h" in tensors else None,
         **plain,
     )
 
@@ -94,7 +104,8 @@ def _check(record: Record) -> None:
 
 
 def _wrong_data(record: Record) -> Iterator[str]:
-    h0, c0 = record.initial
+    initial = record.layers.cell.parts_of(record.initial)
+    h0, c0 = initial[0], initial[-1]
     if not _is_count(record.length, _LONGEST):
         yield f"length must be a whole number from 0, got {record.length!r:.50}"
     if type(record.bidirectional) is not bool:
@@ -102,7 +113,8 @@ def _wrong_data(record: Record) -> Iterator[str]:
     if record.layout not in ("TN", "NT", "T"):
         yield f"layout must be TN, NT or T, got {record.layout!r:.50}"
     if h0.dim() != 3 or c0.dim() != 3 or not h0.shape[2] or not c0.shape[2]:
-        yield f"h0 and c0 must be [L*D, N, units], got {list(h0.shape)} and {list(c0.shape)}"
+        said = "h0 and c0" if len(initial) > 1 else "h0"
+        yield f"{said} must be [L*D, N, units], got {' and '.join(str(list(part.shape)) for part in initial)}"
     if not _is_count(record.num_layers, len(h0)) or record.num_layers * (1 + record.bidirectional) != len(h0):
         yield f"num_layers must match h0, which has shape {list(h0.shape)}, got {record.num_layers!r:.50}"
     last = -1
@@ -111,8 +123,8 @@ def _wrong_data(record: Record) -> Iterator[str]:
             yield f"steps must increase and be below the length of {record.length}, got {step!r:.50} after {last}"
         last = step
     for name in record.values:
-        parse_place(name, record.num_layers, record.bidirectional)
-    known = {each.name for each in layer_directions(record.num_layers, record.bidirectional)}
+        parse_place(name, *record.layers)
+    known = {each.name for each in record.layers.directions}
     for name in record.carried.keys() - known:
         yield f"there is no layer and direction {name!r:.50}"
 
@@ -135,12 +147,16 @@ def _wrong_shapes(record: Record) -> Iterator[str]:
 
 def _parts(record: Record) -> Iterator[tuple[str, Tensor, Shape]]:
     """Every tensor, and the shape that it must have."""
-    (stacked, N, P), H = record.initial[0].shape, record.initial[1].shape[2]
+    cell = record.layers.cell
+    initial, units = cell.parts_of(record.initial), {}
+    (stacked, N, P), H = initial[0].shape, initial[-1].shape[2]
     steps, T, D = len(record.steps), record.length, 1 + record.bidirectional
     flat = record.layout == "T"
-    yield "c0", record.initial[1], (stacked, N, H)
-    yield "h_n", record.state[0], (stacked, P) if flat else (stacked, N, P)
-    yield "c_n", record.state[1], (stacked, H) if flat else (stacked, N, H)
+    for name, part in zip(cell.carried, initial, strict=True):
+        units[name] = part.shape[2]
+        yield f"{name}0", part, (stacked, N, units[name])
+    for name, value in zip(cell.carried, cell.parts_of(record.state), strict=True):
+        yield f"{name}_n", value, (stacked, units[name]) if flat else (stacked, N, units[name])
     assert isinstance(record.out, Tensor)  # a packed one is padded in a file
     yield "out", record.out, {"TN": (T, N, D * P), "NT": (N, T, D * P), "T": (T, D * P)}[record.layout]
     for name, value in record.values.items():
@@ -151,13 +167,15 @@ def _parts(record: Record) -> Iterator[tuple[str, Tensor, Shape]]:
         yield "lengths", record.lengths, (N,)
     if record.reset is not None:
         yield "reset", record.reset, (T, N)
-    for name, value, units in zip(("reset_h", "reset_c"), record.reset_to or (), (P, H), strict=False):
+    borders = () if record.reset_to is None else cell.parts_of(record.reset_to)
+    for name, value in zip(cell.carried, borders, strict=False):
         by_step = value.dim() == 3 and value.shape[1] == T * N
-        yield name, value, (stacked, T * N if by_step else N, units)
+        yield f"reset_{name}", value, (stacked, T * N if by_step else N, units[name])
 
 
 def _wrong_types(record: Record) -> Iterator[str]:
-    states = [*record.state, *record.initial, *(record.reset_to or ())]
+    given = (record.state, record.initial, *(() if record.reset_to is None else (record.reset_to,)))
+    states = [part for state in given for part in record.layers.cell.parts_of(state)]
     numbers = [record.out, *states, *record.values.values(), *record.carried.values()]
     if not all(isinstance(value, Tensor) and value.is_floating_point() for value in numbers):
         yield "states and values must be of a floating-point type"

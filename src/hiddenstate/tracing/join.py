@@ -3,49 +3,54 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from hiddenstate.base.indexing import FrozenIndex, ascending, resolve
-from hiddenstate.base.validation import State
+from hiddenstate.cells.cell import Cell
 from hiddenstate.engine.record import RecordSpec
 from hiddenstate.errors import ArgumentError
 from hiddenstate.structure.axis_order import Layout, from_time_first
+from hiddenstate.structure.names import Layers
 from hiddenstate.tracing.record_spec import Tokens, TraceOptions, check_limit, naming, resolve_places, resolve_tokens
 from hiddenstate.tracing.trace import Trace
 
 
-def wanted_of_step(asked: TraceOptions, c: Tensor) -> RecordSpec:
-    """Return the places to record for one step of a cell with the state ``c [N, H]``: layer 0, one time step.
+def wanted_of_step(asked: TraceOptions, cell: Cell, h: Tensor) -> RecordSpec:
+    """Return the places to record for one step of a cell with the state ``h [N, H]``: layer 0, one time step.
 
     Raises:
         TraceTooLargeError: the record would be over its limit.
         NameUnknownError, ArgumentError: what does not fit.
     """
     with naming(asked.name):
-        places = resolve_places(1, False, asked.keep, asked.pre)
+        places = resolve_places(Layers(1, False, cell), asked.keep, asked.pre)
         if not places:
             raise ArgumentError("nothing to record: 0 places (keep=)")
         wanted = RecordSpec(places, [0])
-        check_limit(len(places) * c.nbytes, asked, wanted)
+        check_limit(len(places) * h.nbytes, asked, wanted)
         return wanted
 
 
-def trace_of_step(wanted: RecordSpec, seen: Mapping[str, Tensor], initial: State, layout: Layout) -> Trace:
+def trace_of_step(
+    wanted: RecordSpec, cell: Cell, seen: Mapping[str, Tensor], initial: Sequence[Tensor], layout: Layout
+) -> Trace:
     """Build the trace of one step of a cell.
 
     Args:
         wanted: the places to record.
-        seen: maps each quantity, including h and c, to its value ``[N, H]``.
-        initial: the previous state, two tensors ``[N, H]``.
+        cell: the kind of cell.
+        seen: maps each quantity, including the states, to its value ``[N, H]``.
+        initial: the previous states, ``[N, H]`` each.
         layout: ``"T"`` for a step without a batch.
     """
-    h, c = seen["h"][None], seen["c"][None]
+    states = [from_time_first(seen[name][None], layout) for name in cell.carried]
     return Trace(
-        out=from_time_first(h, layout),
-        state=(from_time_first(h, layout), from_time_first(c, layout)),
-        initial=(initial[0][None].clone(), initial[1][None].clone()),
+        out=states[0],
+        state=cell.as_given(states),
+        initial=cell.as_given([part[None].clone() for part in initial]),
         values={str(place): seen[place.quantity][None] for place in wanted.places},
         carried={},
         steps=(0,),
@@ -53,6 +58,7 @@ def trace_of_step(wanted: RecordSpec, seen: Mapping[str, Tensor], initial: State
         num_layers=1,
         bidirectional=False,
         layout=layout,
+        cell=cell.name,
     )
 
 
@@ -77,8 +83,9 @@ def goes_on(before: Trace, after: Trace) -> bool:
         return False
     if (before.layout, before.names, set(before.carried)) != (after.layout, after.names, set(after.carried)):
         return False
-    left = [part[:, None] if before.layout == "T" else part for part in before.state]
-    return all(_same(a, b) for a, b in zip(left, after.initial, strict=True))
+    cell = before.layers.cell
+    left = [part[:, None] if before.layout == "T" else part for part in cell.parts_of(before.state)]
+    return all(_same(a, b) for a, b in zip(left, cell.parts_of(after.initial), strict=True))
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
@@ -110,24 +117,25 @@ def joined(chain: Sequence[Trace]) -> Trace:
 def _joined_reset(chain: Sequence[Trace]) -> Tensor | None:
     if all(call.reset is None for call in chain):
         return None
-    device = chain[0].initial[0].device
+    device = chain[0].initial[0].device  # of a pair or of a tensor
     none = [torch.zeros(call.length, call.batch, dtype=torch.bool, device=device) for call in chain]
     return torch.cat([other if call.reset is None else call.reset for call, other in zip(chain, none, strict=True)])
 
 
-def _joined_reset_to(chain: Sequence[Trace]) -> State | None:
+def _joined_reset_to(chain: Sequence[Trace]) -> Any:
     """The states after all borders, for each step and row; zeros for calls without ``reset_to``."""
     if all(call.reset_to is None for call in chain):
         return None
-    h, c = (torch.cat([_by_step(call, k) for call in chain], dim=1) for k in range(2))
-    return h, c
+    cell = chain[0].layers.cell
+    return cell.as_given([torch.cat([_by_step(call, k) for call in chain], dim=1) for k in range(len(cell.carried))])
 
 
 def _by_step(call: Trace, k: int) -> Tensor:
-    initial, count = call.initial[k], call.length * call.batch
+    cell, count = call.layers.cell, call.length * call.batch
+    initial = cell.parts_of(call.initial)[k]
     if call.reset_to is None:
         return initial.new_zeros(len(initial), count, initial.shape[2])
-    states = call.reset_to[k]
+    states = cell.parts_of(call.reset_to)[k]
     return states if states.shape[1] == count else states.repeat(1, call.length, 1)
 
 

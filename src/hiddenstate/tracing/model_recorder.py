@@ -11,7 +11,6 @@ from torch.nn.utils.rnn import PackedSequence
 from hiddenstate.base.indexing import Index, freeze
 from hiddenstate.base.messages import shorten
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
-from hiddenstate.structure.layer_direction import layer_directions
 from hiddenstate.structure.names import is_place_of, parse_place, split_path
 from hiddenstate.structure.paths import list_places
 from hiddenstate.tracing.join import chained, narrowed
@@ -19,7 +18,7 @@ from hiddenstate.tracing.record_spec import Tokens, TraceOptions, check_names, n
 from hiddenstate.tracing.trace import Trace
 from hiddenstate.tracing.traceable import Traceable, find_recordable
 
-THEIRS = (nn.LSTM, nn.LSTMCell)
+THEIRS = (nn.LSTM, nn.LSTMCell, nn.GRU, nn.GRUCell, nn.RNN, nn.RNNCell)
 MOST_PATHS = 8  # in a message
 
 
@@ -132,7 +131,7 @@ def _unknown_place(name: str, path: str, modules: Mapping[str, Traceable]) -> Na
     layers = {at: one._traced_layers() for at, one in modules.items()}
     if not path:
         try:
-            parse_place(name, *max(layers.values(), key=lambda each: len(layer_directions(*each))))
+            parse_place(name, *max(layers.values(), key=lambda each: len(each.directions)))
         except NameUnknownError as error:  # says what is wrong with the name
             return error
     return NameUnknownError(f"no place {shorten(name)} in this model: its places are {list_places(layers, path)}")
@@ -201,4 +200,5 @@ class Run:
 def _copied(trace: Trace) -> Trace:
     out = trace.out
     copy = PackedSequence(out.data.clone(), *out[1:]) if isinstance(out, PackedSequence) else out.clone()
-    return replace(trace, out=copy, state=(trace.state[0].clone(), trace.state[1].clone()))
+    cell = trace.layers.cell
+    return replace(trace, out=copy, state=cell.as_given([part.clone() for part in cell.parts_of(trace.state)]))

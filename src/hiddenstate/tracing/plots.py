@@ -1,7 +1,7 @@
 """Plots of a trace: a heat map of each gate and state over the steps, or the curves of one unit.
 
-Colours mean the same in every plot: gates run from 0 to 1, g and h from -1 to 1. Only the cell state, which has no
-bounds, is scaled by its largest value, as its title says.
+Colours mean the same in every plot: gates run from 0 to 1, g, n and h from -1 to 1. Only what has no bounds, such as
+the cell state, is scaled by its largest value, as its title says.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import numpy as np
 
 from hiddenstate.base.figures import Picture, shortened, text_width
 from hiddenstate.base.indexing import resolve
+from hiddenstate.cells.cell import Cell
 from hiddenstate.errors import ArgumentError, NameUnknownError
 from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import GATES, MEANINGS, QUANTITIES, STATES, Place, parse_place
+from hiddenstate.structure.names import Place, parse_place
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,19 +26,12 @@ if TYPE_CHECKING:
 
     from hiddenstate.tracing.record import Record
 
-HINTS = {
-    "i": "1 writes g into the cell",
-    "f": "1 keeps the cell",
-    "g": "what there is to write",
-    "o": "1 shows the cell",
-    "c": "long-term memory",
-    "h": "short-term memory",
-}
-# The bounds of each quantity; c has none, nor does a projected h.
-SPANS = {"i": (0.0, 1.0), "f": (0.0, 1.0), "g": (-1.0, 1.0), "o": (0.0, 1.0), "h": (-1.0, 1.0)}
 # Colours from Okabe and Ito's palette, which is safe for colour-blind readers; dashes distinguish crossing curves.
 COLORS = {"i": "#009e73", "f": "#d55e00", "g": "#0072b2", "o": "#cc79a7", "c": "#c2410c", "h": "#1d4ed8"}
 DASHES = {"i": "-", "f": "-", "g": "--", "o": ":", "c": "-", "h": "--"}
+# A GRU's gates have the colours of those that do the same in an LSTM: z keeps, n is written, r hides.
+COLORS |= {"r": COLORS["o"], "z": COLORS["f"], "n": COLORS["g"]}
+DASHES |= {"r": DASHES["o"], "z": DASHES["f"], "n": DASHES["g"]}
 FEW_STEPS = 20  # three maps with more steps do not fit side by side
 MOST_LABELS = 60  # along an axis; also the maximum number of steps with marked points
 FINE = 600  # cells, about as many as an axis has pixels
@@ -53,6 +47,11 @@ class _Run:
     labels: tuple[str, ...]
     axis: str
     spans: dict[str, tuple[float, float]]  # maps bounded quantities to their bounds
+    cell: Cell
+
+    def legend(self, quantity: str) -> tuple[str, str]:
+        """The meaning of a quantity, and of its values."""
+        return self.cell.meanings[quantity], self.cell.hints[quantity]
 
 
 def plot_trace(trace: Record, *, layer: int, reverse: bool, row: int, unit: int | None) -> Figure:
@@ -78,7 +77,7 @@ def plot_trace(trace: Record, *, layer: int, reverse: bool, row: int, unit: int 
 def _read(trace: Record, layer: int, reverse: bool, row: int, unit: int | None) -> _Run:
     """Collect the recorded values of one row in one layer and direction."""
     if unit is not None:
-        (unit,) = resolve(unit, trace.initial[1].shape[2], "unit")
+        (unit,) = resolve(unit, trace.layers.cell.parts_of(trace.initial)[-1].shape[2], "unit")
     names = _names(trace, layer, reverse, unit)
     end = trace.row_length(row)
     times = [t for t in trace.steps if t < end]
@@ -94,14 +93,26 @@ def _read(trace: Record, layer: int, reverse: bool, row: int, unit: int | None) 
         values={q: values.detach().double().cpu().numpy() for q, values in picked.items()},
         labels=_labels(trace.words(row), times),
         axis="step" if len(times) == times[-1] - times[0] + 1 else "recorded steps",
-        spans={q: span for q, span in SPANS.items() if not (q == "h" and trace.projected)},
+        spans=_spans(trace),
+        cell=trace.layers.cell,
     )
+
+
+def _spans(trace: Record) -> dict[str, tuple[float, float]]:
+    """The bounds of each quantity; c has none, nor does a projected h or one after relu."""
+    gates = trace.layers.cell.gates
+    spans = {gate.name: gate.bounds for gate in gates} | {"c": None}
+    if trace.projected or any(gate.bounds is None for gate in gates):
+        spans["h"] = None
+    else:
+        spans["h"] = (-1.0, 1.0)
+    return {name: span for name, span in spans.items() if span is not None}
 
 
 def _names(trace: Record, layer: int, reverse: bool, unit: int | None) -> dict[str, str]:
     """Return the recorded places of a layer and direction, by quantity."""
-    places = {q: str(Place(layer, reverse, q)) for q in QUANTITIES}
-    parse_place(places["c"], trace.num_layers, trace.bidirectional)
+    places = {q: str(Place(layer, reverse, q)) for q in trace.layers.cell.quantities}
+    parse_place(places["h"], *trace.layers)
     names = {q: name for q, name in places.items() if name in trace}
     if trace.projected and unit is not None:
         names.pop("h", None)  # a projection mixes the units, so no unit of h belongs to this one
@@ -126,13 +137,14 @@ def _maps(run: _Run) -> Figure:
     figure.suptitle(run.title)
     for k, (quantity, values) in enumerate(run.values.items()):
         ax = figure.add_subplot(rows, columns, k + 1)
-        _map(ax, quantity, values.T, run.spans.get(quantity))
+        meaning, hint = run.legend(quantity)
+        _map(ax, f"{quantity}: {meaning} ({hint}", values.T, run.spans.get(quantity))
         ax.set_ylabel("" if k % columns else "unit")
         _mark_steps(ax, run, width, bottom=k + columns >= count)
     return figure
 
 
-def _map(ax: Axes, quantity: str, values: NDArray[np.float64], span: tuple[float, float] | None) -> None:
+def _map(ax: Axes, title: str, values: NDArray[np.float64], span: tuple[float, float] | None) -> None:
     """Draw the heat map ``[units, steps]`` of one quantity, scaled to ``span`` or, if None, to its own values."""
     bound = float(np.abs(values[np.isfinite(values)]).max(initial=0.0)) or 1.0
     low, high = span or (-bound, bound)
@@ -144,7 +156,7 @@ def _map(ax: Axes, quantity: str, values: NDArray[np.float64], span: tuple[float
     beyond = bool((values < low).any() or (values > high).any())  # an edit can put a value anywhere
     ax.figure.colorbar(image, ax=ax, extend="both" if beyond else "neither")
     scale = "" if span else f"; scale ±{bound:.3g}"
-    ax.set_title(f"{quantity}: {MEANINGS[quantity]} ({HINTS[quantity]}{scale})", fontsize=9)
+    ax.set_title(f"{title}{scale})", fontsize=9)
     ax.locator_params(axis="y", integer=True)
 
 
@@ -163,12 +175,12 @@ def _curves(run: _Run) -> Figure:
     width = 9.0 if len(run.labels) <= FEW_STEPS else 13.0
     figure = Picture(figsize=(width, 6), layout="constrained")
     figure.suptitle(run.title)
-    groups = [[q for q in group if q in run.values] for group in (GATES, STATES)]
+    groups = [[q for q in group if q in run.values] for group in _groups(run.cell)]
     groups = [group for group in groups if group]
     for k, group in enumerate(groups):
         ax = figure.add_subplot(len(groups), 1, k + 1)
         for quantity in group:
-            _curve(ax, quantity, run.values[quantity][:, 0])
+            _curve(ax, quantity, run.values[quantity][:, 0], run.legend(quantity))
         ax.axhline(0, color="#888888", linewidth=0.8, zorder=1)
         low, high = ax.get_ylim()
         ax.set_ylim(min(low, -1.05), max(high, 1.05))
@@ -177,10 +189,15 @@ def _curves(run: _Run) -> Figure:
     return figure
 
 
-def _curve(ax: Axes, quantity: str, values: NDArray[np.float64]) -> None:
+def _groups(cell: Cell) -> tuple[list[str], tuple[str, ...]]:
+    """The gates and the states; a plain RNN's only gate is its state."""
+    return [gate for gate in cell.gate_names if gate not in cell.state_names], cell.state_names
+
+
+def _curve(ax: Axes, quantity: str, values: NDArray[np.float64], legend: tuple[str, str]) -> None:
     style: dict[str, Any] = {"color": COLORS[quantity], "linestyle": DASHES[quantity]}
     style["marker"] = "o" if len(values) <= MOST_LABELS else ""
-    label = f"{quantity}: {MEANINGS[quantity]}\n    ({HINTS[quantity]})"
+    label = f"{quantity}: {legend[0]}\n    ({legend[1]})"
     ax.plot(np.arange(len(values)), values, label=label, markersize=4, **style)
 
 

@@ -1,4 +1,4 @@
-"""A record: the values that an LSTM computed in one call, by name, as frozen data."""
+"""A record: the values that one call computed, by name, as frozen data."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,26 +13,27 @@ from torch.nn.utils.rnn import PackedSequence
 from hiddenstate.base.indexing import Index, freeze, resolve, resolve_one
 from hiddenstate.base.memory import check_memory_of
 from hiddenstate.base.validation import check_memory
+from hiddenstate.cells.kinds import cell_named
 from hiddenstate.errors import IndexRangeError, NameUnknownError
 from hiddenstate.structure.axis_order import Layout, from_time_first
-from hiddenstate.structure.names import PRE_ACTIVATIONS, QUANTITIES, Place, parse_place
+from hiddenstate.structure.names import Layers, Place, parse_place
 from hiddenstate.tracing.unit_step import Moment
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Record:
-    """The values that one call of an LSTM computed.
+    """The values that one call of an LSTM, or of a layer with another kind of cell, computed.
 
     ``record["l0.f"]`` is a tensor with the layout of the call's input: ``[T, N, H]``, ``[N, T, H]`` with
     ``batch_first``, ``[T, H]`` unbatched. Past a row's end (``lengths``) it is zero. T is the number of recorded steps.
 
     Attributes:
         out: the output, as the plain call returns it.
-        state: ``(h_n, c_n)``, as the plain call returns it.
-        initial: ``(h0, c0)`` that the run began with, ``[L*D, N, P]`` and ``[L*D, N, H]``.
+        state: ``(h_n, c_n)``, as the plain call returns it; ``h_n`` alone if there is no cell state.
+        initial: ``(h0, c0)`` that the run began with, ``[L*D, N, P]`` and ``[L*D, N, H]``; or ``h0`` alone.
         values: place (``"l0.f"``) to recorded values, time first whatever the layout: ``[steps, N, H or P]``.
         carried: layer and direction (``"l0"``) to the cell state handed on, ``[steps, N, H]``, if a readout edit made
-            the cell state that was read differ from it; empty otherwise.
+            the cell state that was read differ from it; empty otherwise. Without a cell state, the hidden state.
         steps: the time steps that were recorded.
         length: T, the time steps of the whole input.
         num_layers: L.
@@ -42,12 +43,13 @@ class Record:
         reset: bool ``[T, N]``, or None.
         tokens: the words of each row, one for each step, or None.
         reset_to: ``(h, c)``, the states after borders, ``[L*D, K, P]`` and ``[L*D, K, H]``: one for each row (K = N),
-            or for each step and row (K = T*N, at index t*N + n); None for zero.
+            or for each step and row (K = T*N, at index t*N + n); None for zero. Only h if there is no cell state.
+        cell: the kind of cell, as in `hiddenstate.Sizes`.
     """
 
     out: Tensor | PackedSequence
-    state: tuple[Tensor, Tensor]
-    initial: tuple[Tensor, Tensor]
+    state: Any
+    initial: Any
     values: Mapping[str, Tensor]
     carried: Mapping[str, Tensor]
     steps: tuple[int, ...]
@@ -58,12 +60,23 @@ class Record:
     lengths: Tensor | None = None
     reset: Tensor | None = None
     tokens: tuple[tuple[str, ...], ...] | None = None
-    reset_to: tuple[Tensor, Tensor] | None = None
+    reset_to: Any = None
+    cell: str = "LSTM"
+
+    @property
+    def layers(self) -> Layers:
+        """The layers, directions and kind of cell, which determine the places."""
+        return Layers(self.num_layers, self.bidirectional, cell_named(self.cell))
+
+    @property
+    def _initial(self) -> tuple[Tensor, ...]:
+        """The initial states; the last one is that of the memory."""
+        return self.layers.cell.parts_of(self.initial)
 
     @property
     def batch(self) -> int:
         """The number of batch rows, N (1 for an unbatched run)."""
-        return self.initial[0].shape[1]
+        return self._initial[0].shape[1]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -134,28 +147,32 @@ class Record:
         self._check_memory()
         row = resolve_one(row, self.batch, "row")
         t = resolve_one(t, self.row_length(row), "t")
-        unit = resolve_one(unit, self.initial[1].shape[2], "unit")
-        names = {q: str(Place(layer, reverse, q)) for q in QUANTITIES + PRE_ACTIVATIONS}
-        parse_place(names["c"], self.num_layers, self.bidirectional)
+        initial, cell = self._initial, self.layers.cell
+        unit = resolve_one(unit, initial[-1].shape[2], "unit")
+        names = {q: str(Place(layer, reverse, q)) for q in (*cell.quantities, *cell.pre_activations)}
+        parse_place(names[cell.memory], *self.layers)
         if self.projected:  # h has different units than the gates; the output of unit K is o·tanh(c)
             del names["h"]
         k = self._position(t)
         values = {q: self.values[name][k, row, unit].item() for q, name in names.items() if name in self.values}
-        before = self._cell_before(Place(layer, reverse, "c"), t, row)
+        before = self._cell_before(Place(layer, reverse, cell.memory), t, row)
         if before is not None:
-            values["c_prev"] = before[unit].item()
+            values[f"{cell.memory}_prev"] = before[unit].item()
         if self.projected and {"o", "c"} <= values.keys():
             values["m"] = values["o"] * math.tanh(values["c"])
         words = self.words(row)
         types = [self.values[name].dtype for name in names.values() if name in self.values]
         # The least precise type of the computation: under autocast the gates are less precise than the states.
-        rounding = max((torch.finfo(dtype) for dtype in [*types, self.initial[1].dtype]), key=lambda info: info.eps)
-        return Moment(t, unit, layer, reverse, row, words[t] if words else None, values, rounding.eps, rounding.tiny)
+        rounding = max((torch.finfo(dtype) for dtype in [*types, initial[-1].dtype]), key=lambda info: info.eps)
+        return Moment(
+            t, unit, layer, reverse, row, words[t] if words else None, values, rounding.eps, rounding.tiny, cell
+        )
 
     @property
     def projected(self) -> bool:
         """Whether the hidden state is a projection of the cell's output (``proj_size > 0``)."""
-        return self.initial[0].shape[2] != self.initial[1].shape[2]
+        initial = self._initial
+        return initial[0].shape[2] != initial[-1].shape[2]
 
     def recorded(self, name: str) -> Tensor:
         """Return the values of one place, always time first: ``[steps, N, units]``.
@@ -167,7 +184,7 @@ class Record:
         if name in self.values:
             check_memory(self.values[name], name)
             return self.values[name]
-        parse_place(name, self.num_layers, self.bidirectional)  # first check whether the LSTM has this place at all
+        parse_place(name, *self.layers)  # first check whether the LSTM has this place at all
         raise NameUnknownError(
             f"{name!r} was not recorded; the recorded places are {' '.join(self.names)}. Add it to keep=, or omit "
             "keep= (pre-activations are recorded with pre=True)"
@@ -200,20 +217,21 @@ class Record:
     def cell_before(self, layer: int = 0, reverse: bool = False, row: int = 0) -> Tensor:
         """Return the cell state before each recorded real step of one row: ``[steps, H]``.
 
-        That is the cell state of the step read before, the initial state, or after a reset zero or the state of
-        ``reset_to``; NaN if the step read before was not recorded.
+        That is the cell state (the hidden state, if there is no cell state) of the step read before, the initial
+        state, or after a reset zero or the state of ``reset_to``; NaN if the step read before was not recorded.
 
         Raises:
             NameUnknownError: no such layer or direction.
             IndexRangeError: no such row.
         """
         self._check_memory()
-        place = parse_place(str(Place(layer, reverse, "c")), self.num_layers, self.bidirectional)
+        place = parse_place(str(Place(layer, reverse, self.layers.cell.memory)), *self.layers)
         row = resolve_one(row, self.batch, "row")
-        unknown = torch.full_like(self.initial[1][0, row], float("nan"))
+        begins = self._initial[-1]
+        unknown = torch.full_like(begins[0, row], float("nan"))
         source = self._cell_states(place)
         if source is not None and self.reset is None and len(self.steps) == self.length:  # all at once
-            first, known = self.initial[1][None, self._layer_number(place), row], source[: self.row_length(row), row]
+            first, known = begins[None, self._layer_number(place), row], source[: self.row_length(row), row]
             return torch.cat([known[1:], first] if place.reverse else [first, known[:-1]])[: len(known)]
         real = [t for t in self.steps if t < self.row_length(row)]
         found = [self._cell_before(place, t, row) for t in real]
@@ -225,7 +243,7 @@ class Record:
         """Return the cell state ``[H]`` before a step, or None if the step read before was not recorded."""
         step_before, border = (t + 1, t + 1) if place.reverse else (t - 1, t)
         first = self.row_length(row) - 1 if place.reverse else 0
-        initial = self.initial[1][self._layer_number(place), row]
+        initial = self._initial[-1][self._layer_number(place), row]
         entered = place.reverse and t == first  # a border behind a row's last step is none of its own
         if self.reset is not None and border < self.length and self.reset[border, row] and not entered:
             return torch.zeros_like(initial) if self.reset_to is None else self._behind(place, border, row)
@@ -239,7 +257,7 @@ class Record:
     def _behind(self, place: Place, border: int, row: int) -> Tensor:
         """Return the cell state ``[H]`` after the border before a step."""
         assert self.reset_to is not None
-        states = self.reset_to[1][self._layer_number(place)]
+        states = self.layers.cell.parts_of(self.reset_to)[-1][self._layer_number(place)]
         return states[row if len(states) == self.batch else border * self.batch + row]
 
     def _layer_number(self, place: Place) -> int:

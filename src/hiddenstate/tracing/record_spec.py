@@ -3,14 +3,13 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base.indexing import Index, ascending, count, freeze, resolve
 from hiddenstate.base.messages import shorten
-from hiddenstate.base.validation import State
 from hiddenstate.edits.edit import Edit
 from hiddenstate.engine.call import Call, Result, zero_state
 from hiddenstate.engine.inputs import Form
@@ -24,7 +23,7 @@ from hiddenstate.errors import (
     TraceTooLargeError,
 )
 from hiddenstate.structure.axis_order import Layout
-from hiddenstate.structure.names import GATES, Place, parse_place, places
+from hiddenstate.structure.names import Layers, Place, parse_place, places
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.trace import Trace
 
@@ -111,25 +110,25 @@ def make_record_spec(sizes: Sizes, T: int, keep: Sequence[str] | None, steps: In
     Raises:
         NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: what does not fit.
     """
-    kept = resolve_places(sizes.num_layers, sizes.bidirectional, keep, pre)
+    kept = resolve_places(sizes.layers, keep, pre)
     times = resolve(freeze(steps, "steps"), T, "steps")
     if not times or not kept:
         raise ArgumentError(f"nothing to record: {len(kept)} places (keep=) at {count(times)} of {T} steps (steps=)")
     return RecordSpec(kept, ascending(times))
 
 
-def resolve_places(num_layers: int, bidirectional: bool, keep: Sequence[str] | None, pre: bool) -> list[Place]:
+def resolve_places(layers: Layers, keep: Sequence[str] | None, pre: bool) -> list[Place]:
     """Return the places to record, without repetition.
 
     Raises:
         NameUnknownError, ArgumentTypeError: what does not fit.
     """
     if keep is None:
-        kept = places(num_layers, bidirectional)
+        kept = places(layers.num_layers, layers.bidirectional, layers.cell.quantities)
     else:
-        kept = [parse_place(name, num_layers, bidirectional) for name in check_names(keep)]
+        kept = [parse_place(name, *layers) for name in check_names(keep)]
     if pre:
-        kept += [Place(p.layer, p.reverse, f"{p.quantity}_pre") for p in kept if p.quantity in GATES]
+        kept += [Place(p.layer, p.reverse, name) for p in kept for name in layers.cell.before(p.quantity)]
     return list(dict.fromkeys(kept))
 
 
@@ -159,7 +158,7 @@ def record_nbytes(sizes: Sizes, wanted: RecordSpec, edits: Sequence[Edit], N: in
     units = sum(sizes.units(place.quantity) for place in wanted.places)
     # With a readout edit the cell state passed on differs from the recorded one, so it is recorded as well.
     shorten = [edit.place for edit in edits if edit.scope == "readout"]
-    readouts = {parse_place(place, sizes.num_layers, sizes.bidirectional)[:2] for place in shorten}
+    readouts = {parse_place(place, *sizes.layers)[:2] for place in shorten}
     split = readouts & {place[:2] for place in wanted.places}
     return count(wanted.steps) * N * (units + len(split) * sizes.hidden_size) * itemsize
 
@@ -172,11 +171,11 @@ def nbytes_of_all(sizes: Sizes, x: Tensor) -> int:
 def trace_of_all(
     sizes: Sizes,
     batch_first: bool,
-    hx: State | None,
+    hx: Any,
     lengths: Tensor | None,
     words: tuple[tuple[str, ...], ...] | None,
     out: Tensor,
-    state: State,
+    state: Any,
     kept: tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]],
 ) -> Trace:
     """Build the trace of a call of which everything was recorded, from the record of `engine.fast.run`."""
@@ -191,7 +190,7 @@ def trace_of_all(
             h = h[..., k % D * P : (k % D + 1) * P].contiguous()
         elif k == sizes.num_layers - 1:
             h = h.clone()
-        values.update(zip(names, (*gates.chunk(len(GATES), dim=-1), c, h), strict=True))
+        values.update(zip(names, (*gates.chunk(len(sizes.kind.gates), dim=-1), c, h), strict=True))
     return Trace(
         out=out.transpose(0, 1) if layout == "NT" else out,
         state=state,
@@ -205,15 +204,16 @@ def trace_of_all(
         layout=layout,
         lengths=None if lengths is None else lengths.clone(),
         tokens=words,
+        cell=sizes.cell,
     )
 
 
-def _initial(sizes: Sizes, hx: State | None, out: Tensor, *, single: bool) -> State:
+def _initial(sizes: Sizes, hx: Any, out: Tensor, *, single: bool) -> Any:
     """Return a copy of a call's initial state, batched."""
     if hx is None:
-        return zero_state(out, sizes)
-    h0, c0 = hx[0].clone(), hx[1].clone()
-    return (h0.unsqueeze(1), c0.unsqueeze(1)) if single else (h0, c0)
+        return sizes.kind.as_given(zero_state(out, sizes))
+    copies = [part.clone() for part in sizes.kind.parts_of(hx)]
+    return sizes.kind.as_given([part.unsqueeze(1) for part in copies] if single else copies)
 
 
 def build_trace(
@@ -223,16 +223,16 @@ def build_trace(
     form: Form,
     result: Result,
     out: Tensor | PackedSequence,
-    state: State,
+    state: Any,
 ) -> Trace:
     """Build the trace of a call; ``recorded`` may contain more than the trace needs."""
     wanted = recording.record
-    layers = {place.layer_direction.name for place in wanted.places}
+    layers, cell = {place.layer_direction.name for place in wanted.places}, call.sizes.kind
     return Trace(
         out=out,
         state=state,
         # Copies of the arguments, so that a caller who reuses a buffer does not change the record.
-        initial=(call.h0.clone(), call.c0.clone()),
+        initial=cell.as_given([part.clone() for part in call.initial]),
         values={str(place): _at_steps(result.values[str(place)], wanted, recorded) for place in wanted.places},
         carried={name: _at_steps(value, wanted, recorded) for name, value in result.carried.items() if name in layers},
         steps=tuple(wanted.steps),
@@ -243,7 +243,8 @@ def build_trace(
         lengths=None if call.lengths is None else call.lengths.clone(),
         reset=None if call.reset is None else call.reset.clone(),
         tokens=recording.words,
-        reset_to=None if call.reset_h is None or call.reset_c is None else (call.reset_h.clone(), call.reset_c.clone()),
+        reset_to=None if call.reset_to is None else cell.as_given([part.clone() for part in call.reset_to]),
+        cell=cell.name,
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hiddenstate.structure.names import GATES, Place
+from hiddenstate.cells.cell import Cell
+from hiddenstate.structure.names import Place
 from hiddenstate.tracing.trace import Trace
 
 
@@ -19,10 +20,12 @@ class StepSummary:
     Attributes:
         t: the time step.
         word: its token, or None.
-        gates: the means over units of i, f and o (0 closed, 1 open) and of ``|g|`` (0 writes nothing, 1 the maximum).
-        c_norm: the Euclidean norm of the cell state.
+        gates: the means over units of i, f and o (0 closed, 1 open) and of ``|g|`` (0 writes nothing, 1 the maximum);
+            of a GRU, of r, z and ``|n|``.
+        c_norm: the Euclidean norm of the cell state; without one, of the hidden state.
         h_norm: the Euclidean norm of the hidden state.
-        changed: the units whose cell state changed most in this step, largest change first, each with its change.
+        changed: the units whose cell state (or hidden state, without one) changed most in this step, largest change
+            first, each with its change.
     """
 
     t: int
@@ -41,7 +44,7 @@ def summarise(
     Changes are relative to the step read before, which for the reverse direction is the next one.
 
     Args:
-        trace: a record with i, f, g, o, c and h of the layer and direction.
+        trace: a record with all gates and states of the layer and direction.
         layer: the layer, from 0.
         reverse: whether to use the reverse direction.
         row: the batch row.
@@ -58,10 +61,11 @@ def summaries_of(
     trace: Trace, rows: Sequence[int], *, layer: int = 0, reverse: bool = False, most: int = 3
 ) -> list[tuple[StepSummary, ...]]:
     """Summarise several rows at once; arguments and errors are those of `summarise`."""
-    names = {q: Place(layer, reverse, q) for q in (*GATES, "c", "h")}
+    cell = trace.layers.cell
+    names = {q: Place(layer, reverse, q) for q in cell.quantities}
     of = {q: torch.cat([_values(trace, place, row) for row in rows]) for q, place in names.items()}
     before = torch.cat([trace.cell_before(layer, reverse, row).detach().double() for row in rows])
-    steps = iter(_steps(of, before, most))
+    steps = iter(_steps(cell, of, before, most))
     return [
         tuple(
             StepSummary(t, words[t] if words else None, *next(steps)) for t in trace.steps if t < trace.row_length(row)
@@ -71,16 +75,19 @@ def summaries_of(
     ]
 
 
-def _steps(of: Mapping[str, Tensor], before: Tensor, most: int) -> Iterator[tuple[Any, ...]]:
+def _steps(cell: Cell, of: Mapping[str, Tensor], before: Tensor, most: int) -> Iterator[tuple[Any, ...]]:
     """Yield the fields of `StepSummary` for each step, except the step and its word."""
-    change = of["c"] - before
+    change = of[cell.memory] - before
     top = change.abs().nan_to_num(0.0).topk(min(most, change.shape[1])).indices
-    opened = {q: (values.abs() if q == "g" else values).mean(1).tolist() for q, values in of.items() if q in GATES}
-    norms = {q: of[q].norm(dim=1).tolist() for q in ("c", "h")}
+    opened = {
+        gate.name: (of[gate.name] if gate.activation == "sigmoid" else of[gate.name].abs()).mean(1).tolist()
+        for gate in cell.gates
+    }
+    norms = [of[q].norm(dim=1).tolist() for q in (cell.memory, "h")]
     units, changes = top.tolist(), change.gather(1, top).tolist()
     for k in range(len(change)):
         changed = tuple(pair for pair in zip(units[k], changes[k], strict=True) if not math.isnan(pair[1]))
-        yield {q: opened[q][k] for q in GATES}, norms["c"][k], norms["h"][k], changed
+        yield {q: opened[q][k] for q in opened}, norms[0][k], norms[1][k], changed
 
 
 def _values(trace: Trace, place: Place, row: int) -> Tensor:

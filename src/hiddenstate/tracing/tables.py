@@ -6,8 +6,7 @@ import numpy as np
 import torch
 
 from hiddenstate.errors import MissingDependencyError
-from hiddenstate.structure.layer_direction import layer_directions
-from hiddenstate.structure.names import PRE_ACTIVATIONS, QUANTITIES, Place
+from hiddenstate.structure.names import Place
 from hiddenstate.tracing.record import Record
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ def trace_to_dataframe(trace: Record) -> "pandas.DataFrame":
     frames = [
         frame
         for row in range(trace.batch)
-        for layer, reverse in layer_directions(trace.num_layers, trace.bidirectional)
+        for layer, reverse in trace.layers.directions
         if (frame := _layer_frame(pandas, trace, row, layer, reverse)) is not None
     ]
     if not frames:
@@ -63,7 +62,7 @@ def trace_to_xarray(trace: Record) -> "xarray.Dataset":
     ended = np.array(trace.steps)[:, None] >= ends
     dims = ("layer", "direction", "time", "batch")
     variables: dict[str, Any] = {}
-    for quantity in QUANTITIES + PRE_ACTIVATIONS:
+    for quantity in _quantities(trace):
         places = [p for p in kept if p.quantity == quantity]
         if not places:
             continue
@@ -90,9 +89,13 @@ def trace_to_xarray(trace: Record) -> "xarray.Dataset":
 
 
 def _places(trace: Record) -> list[Place]:
-    order = layer_directions(trace.num_layers, trace.bidirectional)
-    every = [Place(*t, quantity) for t in order for quantity in QUANTITIES + PRE_ACTIVATIONS]
+    every = [Place(*each, quantity) for each in trace.layers.directions for quantity in _quantities(trace)]
     return [place for place in every if str(place) in trace]
+
+
+def _quantities(trace: Record) -> tuple[str, ...]:
+    cell = trace.layers.cell
+    return (*cell.quantities, *cell.pre_activations)
 
 
 def _direction(reverse: bool) -> str:

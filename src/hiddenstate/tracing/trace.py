@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hiddenstate.base import registry
-from hiddenstate.base.validation import State
 from hiddenstate.tracing.record import Record
 
 if TYPE_CHECKING:
@@ -20,14 +19,14 @@ notebook_views: list[Callable[["Trace"], str | None]] = registry.notebook_views
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Trace(Record):
-    """The values that one call of an LSTM computed. Created by `hiddenstate.LSTM.trace`.
+    """The values that one call of an LSTM, GRU or RNN computed. Created by its method ``trace``.
 
     ``trace["l0.f"]`` is a tensor with the layout of the call's input: ``[T, N, H]``, ``[N, T, H]`` with
     ``batch_first``, ``[T, H]`` unbatched. Past a row's end (``lengths``) it is zero. T is the number of recorded steps.
     `Record` lists the attributes.
     """
 
-    def before_resets(self) -> State:
+    def before_resets(self) -> Any:
         """Return the states discarded by resets: each layer's and direction's state at each border.
 
         In the forward direction that is the state after the step before the border (before step 0, the initial state);
@@ -36,7 +35,7 @@ class Trace(Record):
 
         Returns:
             h ``[B, L*D, P]`` and c ``[B, L*D, H]``: one for each True in ``reset``, in the order of the mask, so that
-            they line up with ``x[reset]``. Differentiable.
+            they line up with ``x[reset]``. Differentiable. Only h if there is no cell state.
 
         Raises:
             ArgumentError: the run had no ``reset=``, not all steps were recorded, or a readout edit was in force.

@@ -6,6 +6,7 @@ from typing import ClassVar
 from torch import nn
 
 from hiddenstate.base import registry
+from hiddenstate.structure.names import Layers
 
 
 class Traceable(nn.Module):
@@ -14,8 +15,8 @@ class Traceable(nn.Module):
     # Whether a call is one time step, so that successive calls that carry the state form one trace.
     _traces_steps: ClassVar[bool] = False
 
-    def _traced_layers(self) -> tuple[int, bool]:
-        """Return the number of layers, and whether there is a reverse direction."""
+    def _traced_layers(self) -> Layers:
+        """Return what determines the places."""
         raise NotImplementedError
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hiddenstate.cells.cell import Gate, State
+from hiddenstate.cells.cell import Cell, Gate, State
 from hiddenstate.cells.lstm import LSTM
 from hiddenstate.structure.layer_direction import LayerDirection
 
@@ -17,8 +17,8 @@ class Moment(Mapping[str, float]):
 
     A mapping from names to numbers: the gates ``i f g o``, the cell state before and after the step (``c_prev``,
     ``c``), the hidden state ``h`` (with a projection, the unit's output ``m`` before it instead, since h mixes all
-    units), and the pre-activations if they were recorded. Names that the trace did not record are absent. ``str()``
-    writes the equations with their numbers.
+    units), and the pre-activations if they were recorded. Of a GRU: ``r z n``, ``h_prev`` and ``h``. Names that the
+    trace did not record are absent. ``str()`` writes the equations with their numbers.
     """
 
     t: int
@@ -30,6 +30,7 @@ class Moment(Mapping[str, float]):
     numbers: Mapping[str, float]
     eps: float  # relative rounding error of the run's data type
     tiny: float  # its smallest normal number, below which the rounding error is absolute
+    cell: Cell = LSTM
 
     def __getitem__(self, name: str) -> float:
         return self.numbers[name]
@@ -50,7 +51,18 @@ class Moment(Mapping[str, float]):
         )
 
     def _gate_lines(self) -> list[str]:
-        return [line for gate in LSTM.gates for line in self._gate_line(gate)]
+        return [line for gate in self.cell.gates for line in (*self._part_line(gate), *self._gate_line(gate))]
+
+    def _part_line(self, gate: Gate) -> list[str]:
+        """The equation of the state's part of a gate that another gate multiplies."""
+        names = [part.name for part in self.cell.parts if part.gate == gate.name]
+        if gate.scale is None or not {gate.scale, *names} <= self.keys():
+            return []
+        before, after = names
+        product = self[gate.scale] * self[before]
+        numbers = f"{self._factor_text(gate.scale)}·{self._factor_text(before)} = {_n(product)}"
+        line = f"{after} = {gate.scale}·{before} = {numbers}   {self.cell.meanings[after]}"
+        return [line + self._edited(after, product, abs(product))]
 
     def _gate_line(self, gate: Gate) -> list[str]:
         name, pre = gate.name, f"{gate.name}_pre"
@@ -61,11 +73,11 @@ class Moment(Mapping[str, float]):
         return [line + self._edited(name, value, 1.0)]
 
     def state_lines(self) -> list[str]:
-        """Return the equations of c and h with their numbers, one line each."""
-        return [line for state in LSTM.states for line in self._state_line(state)]
+        """Return the equations of the states with their numbers, one line each."""
+        return [line for state in self.cell.states if state.terms for line in self._state_line(state)]
 
     def _state_line(self, state: State) -> list[str]:
-        name = "m" if state is LSTM.states[-1] and "m" in self else state.name
+        name = "m" if state is self.cell.states[-1] and "m" in self else state.name
         factors = {factor: self._factor(factor) for term in state.terms for factor in term}
         if None in factors.values():
             return [f"{name} = {_n(self[name])}"] if name in self else []
@@ -79,14 +91,18 @@ class Moment(Mapping[str, float]):
 
     def _factor(self, factor: str) -> float | None:
         """The value of a factor of a state's equation, or None if the trace did not record it."""
-        name = factor.removeprefix("tanh(").removesuffix(")")
+        name = factor.removeprefix("tanh").removeprefix("(1-").removeprefix("(").removesuffix(")")
         if name not in self:
             return None
+        if factor.startswith("(1-"):
+            return 1 - self[name]
         return self[name] if name == factor else math.tanh(self[name])
 
     def _factor_text(self, factor: str) -> str:
         if factor.startswith("tanh("):
             return f"tanh({_n(self[factor[5:-1]])})"
+        if factor.startswith("(1-"):
+            return f"(1-{self._factor_text(factor[3:-1])})"
         return _n(self[factor]) if self[factor] >= 0 else f"({_n(self[factor])})"
 
     def _edited(self, name: str, computed: float, size: float) -> str:

@@ -42,7 +42,7 @@ class StateMap:
         h, c = self.split(z)
         ends: list[tuple[Tensor, Tensor]] = []
         for layer, w in enumerate(self.weights):
-            new_h, new_c = CELL.step(linear(x, w.ih, w.b_ih), h[layer], c[layer], w, ignore)
+            new_h, new_c = CELL.step(linear(x, w.ih, w.b_ih), (h[layer], c[layer]), w, ignore)
             ends.append((new_h, new_c))
             x = new_h
         return torch.cat([*(h for h, _ in ends), *(c for _, c in ends)], dim=-1)
@@ -70,7 +70,7 @@ class StateMap:
         of_h, of_c = list[Tensor](), list[Tensor]()
         for layer, w in enumerate(self.weights):
             values = {"c_prev": c[layer]}
-            x, _ = CELL.step(linear(x, w.ih, w.b_ih), h[layer], c[layer], w, partial(_keep, values))
+            x, _ = CELL.step(linear(x, w.ih, w.b_ih), (h[layer], c[layer]), w, partial(_keep, values))
             # The pre-activations' derivatives by all states, [N, 4H, D].
             pre = w.ih @ of_h[-1] if of_h else z.new_zeros(len(z), len(CELL.gates) * H, self.numbers)
             pre[..., layer * P : (layer + 1) * P] += w.hh

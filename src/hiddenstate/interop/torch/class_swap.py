@@ -15,9 +15,11 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.nn.cell import LSTMCell
+from hiddenstate.nn.cell import GRUCell, LSTMCell, RNNCell
+from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.nn.torch_modules import CELL_OPTIONS, LSTM_OPTIONS, TORCH_CELL, TORCH_LSTM, outline
+from hiddenstate.nn.rnn import RNN
+from hiddenstate.nn.torch_modules import outline
 
 
 class Route(NamedTuple):
@@ -28,7 +30,9 @@ class Route(NamedTuple):
     options: tuple[str, ...]
 
 
-TO_OURS = (Route(TORCH_LSTM, LSTM, LSTM_OPTIONS), Route(TORCH_CELL, LSTMCell, CELL_OPTIONS))
+TO_OURS = tuple(
+    Route(ours._torch.kind, ours, ours._torch.options) for ours in (LSTM, LSTMCell, GRU, GRUCell, RNN, RNNCell)
+)
 TO_TORCH = tuple(Route(route.new, route.old, route.options) for route in TO_OURS)
 
 
@@ -85,7 +89,7 @@ def plan(module: nn.Module, route: Route) -> Recast:
     for name, parameter in outlines[1].named_parameters():
         _refuse_weight(module, name, parameter)
     come = {name: vars(outlines[1])[name] for name in new}
-    if route.new is TORCH_LSTM:
+    if issubclass(route.new, nn.RNNBase):
         come |= _flat_weights(module, come)
     return Recast(module, route, _class_for(module, route.new), gone, come)
 

@@ -5,28 +5,37 @@ from typing import overload
 from torch import nn
 
 from hiddenstate.errors import ArgumentTypeError
-from hiddenstate.nn.cell import LSTMCell
+from hiddenstate.interop.torch.class_swap import TO_OURS, readable_name
+from hiddenstate.nn.cell import GRUCell, LSTMCell, RNNCell
+from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.nn.torch_modules import CELL_OPTIONS, LSTM_OPTIONS, TORCH_CELL, TORCH_LSTM, rebuild
+from hiddenstate.nn.rnn import RNN
+from hiddenstate.nn.torch_modules import rebuild
 
 
 @overload
 def from_torch(module: nn.LSTM) -> LSTM: ...
-
-
 @overload
 def from_torch(module: nn.LSTMCell) -> LSTMCell: ...
+@overload
+def from_torch(module: nn.GRU) -> GRU: ...
+@overload
+def from_torch(module: nn.GRUCell) -> GRUCell: ...
+@overload
+def from_torch(module: nn.RNN) -> RNN: ...
+@overload
+def from_torch(module: nn.RNNCell) -> RNNCell: ...
 
 
-def from_torch(module: nn.LSTM | nn.LSTMCell) -> LSTM | LSTMCell:
+def from_torch(module: nn.Module) -> nn.Module:
     """Make our layer from torch's: same options, values, dtype, device and mode. Values are copied.
 
     Raises:
-        ArgumentTypeError: the module is neither a `torch.nn.LSTM` nor a `torch.nn.LSTMCell`.
+        ArgumentTypeError: the module is no `torch.nn.LSTM`, `GRU`, `RNN` or cell of these.
         ArgumentError: the module has parametrizations, which would be lost.
     """
-    if isinstance(module, TORCH_LSTM):
-        return rebuild(module, LSTM, LSTM_OPTIONS)
-    if isinstance(module, TORCH_CELL):
-        return rebuild(module, LSTMCell, CELL_OPTIONS)
-    raise ArgumentTypeError(f"from_torch takes a torch.nn.LSTM or torch.nn.LSTMCell, got {type(module).__name__}")
+    for route in TO_OURS:
+        if isinstance(module, route.old):
+            return rebuild(module, route.new, route.options)
+    known = ", ".join(readable_name(route.old) for route in TO_OURS)
+    raise ArgumentTypeError(f"from_torch takes one of {known}, got {type(module).__name__}")

@@ -31,7 +31,7 @@ class Roundings:
             if recast.route.new is not LSTM or self._round(paths, recast.module, left):
                 going.append((paths, recast))
         for paths, module in modules_by_path(model):
-            if isinstance(module, LSTM) and module.weights == "float" and self._round(paths, module, left):
+            if isinstance(module, LSTM) and module.weight_format == "float" and self._round(paths, module, left):
                 kind, count = class_name(module), sum(parameter.numel() for parameter in module.parameters())
                 self.of_ours.append(Converted(paths, kind, kind + INT8, module.extra_repr(), count, ()))
         return going
@@ -54,7 +54,7 @@ class Roundings:
 @contextmanager
 def floats_for_conversion(model: nn.Module) -> Iterator[None]:
     """Turn a model's int8 weights into floats for torch's layers; after an error, restore them."""
-    changed = [module for module in model.modules() if isinstance(module, LSTM) and module.weights == "int8"]
+    changed = [module for module in model.modules() if isinstance(module, LSTM) and module.weight_format == "int8"]
     for module in changed:
         dequantise_module(module)
     try:

@@ -1,4 +1,4 @@
-"""An LSTM without its calls: sizes, options, parameters by torch's names, weights by gate."""
+"""An LSTM, GRU or RNN without its calls: sizes, options, parameters by torch's names, weights by gate."""
 
 import numbers
 import warnings
@@ -22,19 +22,21 @@ from hiddenstate.nn import quantised
 from hiddenstate.nn.quantised import WeightType
 from hiddenstate.nn.torch_modules import FX_LEAF, QuantisationSetting
 from hiddenstate.structure.layer_direction import LayerDirection
+from hiddenstate.structure.names import Layers
 from hiddenstate.structure.parameters import ParameterNames, draw, parameter_names, parameter_shapes
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.structure.structure import Structure, structure_of
 from hiddenstate.tracing.traceable import Traceable
 
-# The attributes that determine the parameters' shapes.
-SIZES = tuple(field.name for field in fields(Sizes))
+# The attributes that determine the parameters' shapes, besides ``mode``, which is the kind of cell.
+SIZES = tuple(field.name for field in fields(Sizes) if field.name != "cell")
+_STORED = {*SIZES, "mode"}
 
 
-class LSTMParameters(CheckedModule, Traceable):
-    """The sizes, options and parameters of a `hiddenstate.LSTM`, under torch's names."""
+class RecurrentParameters(CheckedModule, Traceable):
+    """The sizes, options and parameters of a `hiddenstate.LSTM`, `GRU` or `RNN`, under torch's names."""
 
-    mode = "LSTM"
+    mode: str  # the kind of cell
     qconfig = QuantisationSetting()
     # Plain attributes, as in torch's layer, since users' code copies and assigns them.
     input_size: int
@@ -44,29 +46,24 @@ class LSTMParameters(CheckedModule, Traceable):
     bidirectional: bool
     proj_size: int
     recompute_gates: bool = False
-    weights: WeightType = "float"  # how matrices are stored
-    _laid_out: tuple[Sizes, ParameterNames] | None = None  # derived from the sizes; cleared when one is assigned
+    weight_format: WeightType = "float"  # how matrices are stored
+    _named: tuple[Sizes, ParameterNames] | None = None  # derived from the sizes; cleared when one is assigned
     _held: Any = None  # int8 weights, packed for all calls
 
     def __init__(
         self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        proj_size: int = 0,
-        device: torch.device | str | int | None = None,
-        dtype: torch.dtype | None = None,
-        weights: WeightType = "float",
+        sizes: Sizes,
+        batch_first: bool,
+        dropout: float,
+        device: torch.device | str | int | None,
+        dtype: torch.dtype | None,
+        weights: WeightType,
     ) -> None:
         super().__init__()
         if weights not in ("float", "int8"):
             raise ArgumentError(f"weights must be 'float' or 'int8', got {shorten(weights)}")
         self.__module__ = FX_LEAF
-        sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, proj_size)
+        self.mode = sizes.cell
         for name in SIZES:
             setattr(self, name, getattr(sizes, name))
         self.batch_first = check_bool("batch_first", batch_first)
@@ -75,7 +72,7 @@ class LSTMParameters(CheckedModule, Traceable):
             for stem, shape in parameter_shapes(sizes, each.layer).items():
                 parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
                 self.register_parameter(stem + each.suffix, parameter)
-        self._lay_out()
+        self._parameter_names()
         self.reset_parameters()
         if weights == "int8":
             quantised.quantise_module(self)
@@ -85,8 +82,8 @@ class LSTMParameters(CheckedModule, Traceable):
         if name == "recompute_gates":
             value = check_bool(name, value)
         super().__setattr__(name, value)
-        if name in SIZES:
-            self._laid_out = None
+        if name in _STORED:
+            self._named = None
 
     @property
     def sizes(self) -> Sizes:
@@ -95,31 +92,30 @@ class LSTMParameters(CheckedModule, Traceable):
         Raises:
             ArgumentError, ArgumentTypeError: an invalid size was assigned to an attribute.
         """
-        return self._layout()[0]
+        return self._parameter_names()[0]
 
-    def _layout(self) -> tuple[Sizes, ParameterNames]:
+    def _parameter_names(self) -> tuple[Sizes, ParameterNames]:
         """The sizes, and the parameter names of each layer and direction."""
-        return self._lay_out() if self._laid_out is None else self._laid_out
-
-    def _lay_out(self) -> tuple[Sizes, ParameterNames]:
-        sizes = Sizes(**{name: getattr(self, name) for name in SIZES})
-        self._laid_out = sizes, parameter_names(sizes)
-        return self._laid_out
+        if self._named is None:
+            sizes = Sizes(**{name: getattr(self, name) for name in SIZES}, cell=self.mode)
+            self._named = sizes, parameter_names(sizes)
+        return self._named
 
     def __getstate__(self) -> dict[str, Any]:
         # Only plain types, so that this class is the only one to allow when torch loads a pickle with
         # weights_only=True.
-        return {name: value for name, value in super().__getstate__().items() if name not in ("_laid_out", "_held")}
+        return {name: value for name, value in super().__getstate__().items() if name not in ("_named", "_held")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         state.setdefault("proj_size", 0)  # as torch's layer does
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self._lay_out()
+        self._named = None
+        self._parameter_names()
 
     def reset_parameters(self) -> None:
         """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), in the same order as torch."""
-        rounds = self.weights == "int8"
+        rounds = self.weight_format == "int8"
         if rounds:
             quantised.dequantise_module(self)
         draw(self, self.hidden_size)
@@ -129,15 +125,15 @@ class LSTMParameters(CheckedModule, Traceable):
     def flatten_parameters(self) -> None:
         """Copy the weights into one block of memory, as cuDNN needs them. Does nothing on other devices.
 
-        This happens when the LSTM is created, moved or converted. Call it after parameters were replaced (by a deep
+        This happens when the layer is created, moved or converted. Call it after parameters were replaced (by a deep
         copy, or ``load_state_dict(..., assign=True)``): otherwise torch copies them at each call, and warns.
         """
         # Weights that are recomputed at each call have no fixed memory, and cuDNN reads no int8 weights.
-        if self.weights == "float" and not parametrize.is_parametrized(self):
-            named = [name for names in self._layout()[1] for name in names if name is not None]
+        if self.weight_format == "float" and not parametrize.is_parametrized(self):
+            named = [name for names in self._parameter_names()[1] for name in names if name is not None]
             flat_weights.flatten([getattr(self, name, None) for name in named], self.sizes, self.batch_first)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "LSTMParameters":
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "RecurrentParameters":
         # torch moves and converts modules with this function, which scatters the weights in memory.
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.flatten_parameters()
@@ -145,18 +141,18 @@ class LSTMParameters(CheckedModule, Traceable):
 
     @property
     def all_weights(self) -> list[list[Tensor]]:
-        """The parameters of each layer and direction, in the order of `torch.nn.LSTM.all_weights`."""
+        """The parameters of each layer and direction, in the order of torch's ``all_weights``."""
         return [[w for w in weights if w is not None] for weights in self._weights()]
 
     @property
     def _flat_weights(self) -> list[Tensor]:
-        """All weights in one list, as torch's tools read them from `torch.nn.LSTM`."""
+        """All weights in one list, as torch's tools read them from its own layers."""
         return [w for weights in self._weights() for w in weights if w is not None]
 
     @property
     def _all_weights(self) -> list[list[str]]:
         """Names of each layer's and direction's parameters, as torch's tools read them."""
-        return [[name for name in one if name is not None] for one in self._layout()[1]]
+        return [[name for name in one if name is not None] for one in self._parameter_names()[1]]
 
     @property
     def _flat_weights_names(self) -> list[str]:
@@ -172,7 +168,7 @@ class LSTMParameters(CheckedModule, Traceable):
             "batch_first": (self.batch_first, False),
             "dropout": (self.dropout, 0),
             "bidirectional": (self.bidirectional, False),
-            "weights": (self.weights, "float"),
+            "weights": (self.weight_format, "float"),
         }
         said = [f"{name}={value!r}" for name, (value, default) in options.items() if value != default]
         return ", ".join([str(self.input_size), str(self.hidden_size), *said])
@@ -187,7 +183,7 @@ class LSTMParameters(CheckedModule, Traceable):
         For int8 weights it is a copy, converted to float.
 
         Raises:
-            NameUnknownError: this LSTM has no such weight.
+            NameUnknownError: there is no such weight.
             DtypeError: its memory was freed.
         """
         entry = self.structure()[name]
@@ -195,18 +191,18 @@ class LSTMParameters(CheckedModule, Traceable):
         check_memory(found, entry.parameter)
         return found[entry.rows]
 
-    def _traced_layers(self) -> tuple[int, bool]:
-        return self.num_layers, self.bidirectional
+    def _traced_layers(self) -> Layers:
+        return self.sizes.layers
 
     def _like(self) -> Tensor:
         """Return a tensor whose type and device everything else must have."""
         first = "weight_ih" + LayerDirection(0, reverse=False).suffix
-        return self._parameter(first) if self.weights == "float" else self._parameter(first + quantised.SCALE)
+        return self._parameter(first) if self.weight_format == "float" else self._parameter(first + quantised.SCALE)
 
     def _parameter(self, name: str) -> Tensor:
         # Through getattr, so that a parametrized weight is found under the parameter's name.
         found: Tensor = getattr(self, name)
-        if self.weights == "int8" and quantised.is_matrix(name) and not name.endswith(quantised.SCALE):
+        if self.weight_format == "int8" and quantised.is_matrix(name) and not name.endswith(quantised.SCALE):
             scale = getattr(self, name + quantised.SCALE)
             if found is None or scale is None:
                 raise quantised.missing(name if found is None else name + quantised.SCALE)
@@ -215,23 +211,23 @@ class LSTMParameters(CheckedModule, Traceable):
 
     def _stored(self) -> dict[str, Tensor | None]:
         """The stored parameters or buffers, by name."""
-        found: dict[str, Any] = self._parameters if self.weights == "float" else self._buffers
+        found: dict[str, Any] = self._parameters if self.weight_format == "float" else self._buffers
         return found
 
     def _stored_names(self) -> list[str]:
         """The names of the stored weights and their scales."""
-        return self._flat_weights_names if self.weights == "float" else list(quantised.stored_names(self))
+        return self._flat_weights_names if self.weight_format == "float" else list(quantised.stored_names(self))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         quantised.read_state(self, state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _weights(self) -> Sequence[Weights]:
-        if self.weights == "int8":
+        if self.weight_format == "int8":
             found = Int8Weights(quantised.kept_weights(self))
             return found.floats() if torch.compiler.is_compiling() else found
         # Does not use _make, which older versions of Dynamo cannot trace.
-        return [Weights(*map(self._found, names)) for names in self._layout()[1]]  # type: ignore[arg-type]
+        return [Weights(*map(self._found, names)) for names in self._parameter_names()[1]]  # type: ignore[arg-type]
 
     def _found(self, name: str | None) -> Tensor | None:
         if name is None:
@@ -255,6 +251,6 @@ def _checked_dropout(dropout: float, num_layers: int) -> float:
         warnings.warn(
             "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects num_layers "
             f"greater than 1, but got dropout={dropout} and num_layers={num_layers}",
-            stacklevel=3,
+            stacklevel=4,
         )
     return float(dropout)

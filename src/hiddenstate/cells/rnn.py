@@ -1,0 +1,58 @@
+"""The plain RNN cells, with tanh and with relu: the only Python code that defines their equation and derivative.
+
+Elman (1990), "Finding Structure in Time", in the form and with the names used by torch. The single gate is the new
+hidden state itself.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from hiddenstate.cells.cell import Cell, Gate, MemorySplit, State, ValueHook, Weights
+
+
+def step(gate: Gate, xg: Tensor, states: tuple[Tensor, ...], w: Weights, see: ValueHook) -> tuple[Tensor, ...]:
+    """Compute one time step.
+
+    Args:
+        gate: the new hidden state as a gate, which has the nonlinearity.
+        xg: the input's part of the pre-activation, W_ih·x + b_ih, ``[N, H]``.
+        states: the previous hidden state, ``[N, H]``.
+        w: the weights.
+        see: called with the name and the value of each quantity; its return value is used instead.
+
+    Returns:
+        The new hidden state ``[N, H]``.
+    """
+    return (see("h", gate(see("h_pre", xg + linear(states[0], w.hh, w.b_hh)))),)
+
+
+def _slopes(_v: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    return {"h": {}}
+
+
+def _split(v: Mapping[str, Tensor]) -> MemorySplit:
+    one = torch.ones_like(v["h"])
+    return MemorySplit(keep=0 * one, write=one, show=one)
+
+
+def _cell(gate: Gate, name: str) -> Cell:
+    return Cell(
+        name=name,
+        gates=(gate,),
+        states=(State("h", gate.meaning, ()),),
+        memory="h",
+        candidate="h",
+        step=partial(step, gate),
+        slopes=_slopes,
+        split=_split,
+        is_additive=False,
+        hints={"h": "memory and output"},
+    )
+
+
+RNN_TANH = _cell(Gate("h", "hidden state", "tanh"), "RNN_TANH")
+RNN_RELU = _cell(Gate("h", "hidden state", "relu"), "RNN_RELU")

@@ -1,0 +1,82 @@
+"""The layer `RNN`, a drop-in replacement for torch's that you can see into."""
+
+import torch
+from torch import Tensor
+
+from hiddenstate.errors import ArgumentError
+from hiddenstate.nn.quantised import WeightType
+from hiddenstate.nn.recurrent import Recurrent
+from hiddenstate.nn.torch_modules import TORCH_RNN_CLASS
+from hiddenstate.structure.sizes import Sizes
+
+MODES = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
+
+
+class RNN(Recurrent[Tensor]):
+    r"""A multi-layer plain recurrent network, with tanh or relu: a `torch.nn.RNN` that you can see into.
+
+    Each layer and direction computes, at every time step t::
+
+        h = tanh(W_ih·x + b_ih + W_hh·h + b_hh)       hidden state: the memory and the output
+
+    Arguments, parameters, initial values and results equal those of `torch.nn.RNN`, and either class loads the other's
+    ``state_dict``. The state ``hx`` is one tensor. Everything else is as in `hiddenstate.LSTM`: ``lengths=``,
+    ``reset=``, traces, edits, streams.
+
+    Args:
+        input_size: number of input features, C.
+        hidden_size: number of units, H.
+        num_layers: number of layers, L; each reads the outputs of the one below.
+        nonlinearity: ``"tanh"`` or ``"relu"``.
+        bias: whether to use bias vectors.
+        batch_first: input and output are ``[N, T, ...]`` instead of ``[T, N, ...]`` (states are not).
+        dropout: the probability of zeroing each output of every layer except the last, in training.
+        bidirectional: whether each layer also reads the sequence in reverse.
+        device: the device of the parameters.
+        dtype: the data type of the parameters.
+        weights: how matrices are stored: ``"float"``, or ``"int8"`` with one scale per row, for inference. See
+            `quantize`.
+
+    Raises:
+        ArgumentError: a size or the dropout is out of range, or the nonlinearity is unknown (a `ValueError`).
+        ArgumentTypeError: an argument has a wrong type (a `TypeError`).
+
+    >>> rnn = RNN(input_size=4, hidden_size=3, nonlinearity="relu")
+    >>> out, h_n = rnn(torch.zeros(5, 2, 4))
+    >>> out.shape, h_n.shape
+    (torch.Size([5, 2, 3]), torch.Size([1, 2, 3]))
+    """
+
+    _torch = TORCH_RNN_CLASS
+    nonlinearity: str
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+        weights: WeightType = "float",
+    ) -> None:
+        mode = mode_of(nonlinearity)
+        sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, cell=mode)
+        super().__init__(sizes, batch_first, dropout, device, dtype, weights)
+        self.nonlinearity = nonlinearity
+
+
+def mode_of(nonlinearity: object) -> str:
+    """Return the kind of cell of a nonlinearity.
+
+    Raises:
+        ArgumentError: it is neither tanh nor relu.
+    """
+    mode = MODES.get(nonlinearity) if isinstance(nonlinearity, str) else None
+    if mode is None:
+        raise ArgumentError(f"Unknown nonlinearity {nonlinearity!r:.50}. Select from 'tanh' or 'relu'.")
+    return mode
