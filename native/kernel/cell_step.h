@@ -91,6 +91,8 @@ inline vf sum_of_each(vf (&sums)[kLanes]) {
     return sums[0];
 }
 
+constexpr std::int64_t kCellRecord = kRecord + kMemory;
+
 // One step of `lanes` units from u on.
 struct CellUnits {
     const CellStep<HIDDENSTATE_PRECISION>& step;
@@ -99,37 +101,45 @@ struct CellUnits {
     // Of all rows, on rows of weights.
     void run() const {
         for (std::int64_t n = 0; n < step.N; ++n) {
-            vf z[kGates];
-            for (int g = 0; g < kGates; ++g) z[g] = pre_activations(g, n);
-            finish(n, z);
+            vf sums[kSums];
+            for (int g = 0; g < kGates; ++g) sums_of(g, n, sums);
+            finish(n, sums);
         }
     }
 
-    void finish(std::int64_t n, const vf (&z)[kGates]) const {
+    void finish(std::int64_t n, const vf (&sums)[kSums]) const {
         const std::int64_t at = n * step.H + u;
-        const Gates gates(z);
-        const vf c = State::cell(gates, step.c ? load(step.c + at, lanes) : vf{}), s = tanh(c);
+        const Gates gates(sums);
+        const element* const before = kMemory ? step.c : step.h;
+        const State state = State::of(gates, before ? load(before + at, lanes) : vf{});
         if (step.record) {
             real* const to = step.record + n * kCellRecord * step.H + u;
             gates.store_to(to, step.H, lanes, false);
-            store(to + kGates * step.H, s, lanes);
+            if (kMemory) store(to + kRecord * step.H, state.s, lanes);
         }
-        store(step.new_c + at, c, lanes);
-        store(step.new_h + at, gates.o * s, lanes);
+        if (kMemory) store(step.new_c + at, state.c, lanes);
+        store(step.new_h + at, state.h, lanes);
     }
 
+    vf bias(const element* of, std::int64_t first) const { return of ? load(of + first, lanes) : vf{}; }
+
 private:
-    vf pre_activations(std::int64_t gate, std::int64_t n) const {
+    // The sum of a gate, or the sums of one whose parts are apart.
+    void sums_of(std::int64_t gate, std::int64_t n, vf (&to)[kSums]) const {
         vf sums[kLanes] = {};
         const std::int64_t first = gate * step.H + u;
+        const bool apart = kApart && gate == kGates - 1;
         add(step.ih, first, step.x + n * step.C, step.C, sums);
+        if (apart) {
+            to[gate] = sum_of_each(sums) + bias(step.b_ih, first);
+            std::fill_n(sums, kLanes, vf{});
+        }
         if (step.h) add(step.hh, first, step.h + n * step.H, step.H, sums);
         vf z = sum_of_each(sums);
-        for (const element* bias : {step.b_ih, step.b_hh}) {
-            if (bias) z += load(bias + first, lanes);
-        }
-        return z;
+        if (!apart) z += bias(step.b_ih, first);
+        to[apart ? kSums - 1 : gate] = z + bias(step.b_hh, first);
     }
+
 
     void add(const element* w, std::int64_t first, const element* x, std::int64_t K, vf (&sums)[kLanes]) const {
         const element* rows[kLanes];
@@ -143,10 +153,19 @@ private:
 struct PackedCellUnits {
     const CellUnits& units;
     const packed* w;
+    real bias[kBiases];
 
-    void pack(packed* to) const {
-        pack_gates(units.step.ih, units.step.C, units.step.H, units.u, to);
-        if (units.step.h) pack_gates(units.step.hh, units.step.H, units.step.H, units.u, to + kTile * depth(units.step.C));
+    PackedCellUnits(const CellUnits& units, packed* to) : units(units), w(to) {
+        const auto& step = units.step;
+        pack_gates(step.ih, step.C, step.H, units.u, to);
+        if (step.h) pack_gates(step.hh, step.H, step.H, units.u, to + kTile * depth(step.C));
+        for (int g = 0; g < kGates; ++g) {
+            const std::int64_t first = g * step.H + units.u;
+            const vf of_x = units.bias(step.b_ih, first), of_h = units.bias(step.b_hh, first);
+            const bool apart = kApart && g == kGates - 1;
+            store(bias + g * kLanes, apart ? of_x : of_x + of_h);
+            if (apart) store(bias + (kSums - 1) * kLanes, of_h);
+        }
     }
 
     template <class Height>
@@ -154,17 +173,9 @@ struct PackedCellUnits {
         const auto& step = units.step;
         const element *x[Height::most] = {}, *h[Height::most] = {};
         for (int r = 0; r < tall.count; ++r) x[r] = step.x + (first + r) * step.C, h[r] = step.h + (step.h ? (first + r) * step.H : 0);
-        const auto start = [&](int, int g) {
-            vf z{};
-            for (const element* bias : {step.b_ih, step.b_hh}) {
-                if (bias) z += load(bias + g * step.H + units.u, units.lanes);
-            }
-            return z;
-        };
-        const auto finish = [&](int r, const vf (&z)[kGates]) { units.finish(first + r, z); };
-        const Factors input{x, step.C, w};
-        if (!step.h) return multiply_rows<kGates>(tall, {input}, start, finish);
-        multiply_rows<kGates>(tall, {input, {h, step.H, w + kTile * depth(step.C)}}, start, finish);
+        // Without a state its product is summed over no numbers.
+        multiply_both(tall, {x, step.C, w}, {h, step.h ? step.H : 0, w + kTile * depth(step.C)}, bias,
+                      [&](int r, const vf (&sums)[kSums]) { units.finish(first + r, sums); });
     }
 };
 
@@ -189,10 +200,7 @@ inline void cell_step(const CellStep<HIDDENSTATE_PRECISION>& step) {
                 units.run();
                 continue;
             }
-            packed* const block = block_memory(kTile * (depth(step.C) + depth(step.H)));
-            const PackedCellUnits all{units, block};
-            all.pack(block);
-            for_tiles(step.N, all);
+            for_tiles(step.N, PackedCellUnits(units, block_memory(kTile * (depth(step.C) + depth(step.H)))));
         }
     });
 }
