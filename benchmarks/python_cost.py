@@ -44,4 +44,4 @@ def native_steps(case: Case) -> Contestant:
     case_steps = case.x.expand(STEPS, -1, -1).contiguous()
     packed, state = pack_for_owner(case.ours).stepper(), case.zero_state()
     assert packed is not None
-    return Contestant("the native steps", lambda: packed.run(case_steps, *state)[-1], itself, scale=1 / STEPS)
+    return Contestant("the native steps", lambda: packed.run(case_steps, state)[-1], itself, scale=1 / STEPS)

@@ -40,12 +40,13 @@ def _equations(z: Parts, c: Tensor, see: ValueHook, other: Mapping[str, Any]) ->
 def step(order: str = TORCH, b_hh: float = 1.0, sums: Callable[..., Parts] | None = None, **other: Any) -> Patch:
     """Replace the step of every LSTM."""
 
-    def broken(xg: Tensor, h: Tensor, c: Tensor, w: Weights, see: ValueHook) -> tuple[Tensor, Tensor]:
+    def broken(xg: Tensor, states: tuple[Tensor, ...], w: Weights, see: ValueHook) -> tuple[Tensor, ...]:
+        h, c = states
         z = _sums(xg, h, w, order, b_hh) if sums is None else sums(xg, h, c, w)
         new_h, new_c = _equations(z, c, see, other)
         return project(new_h, w), new_c
 
-    return lambda patch: patch.setattr(reference, "LSTM", replace(LSTM, step=broken))
+    return lambda patch: patch.setitem(vars(LSTM), "step", broken)
 
 
 def _transposed(xg: Tensor, h: Tensor, c: Tensor, w: Weights) -> Parts:
@@ -103,15 +104,15 @@ EQUATIONS: dict[str, Patch] = {
 SCAN = reference.scan
 
 
-def scan(change: Callable[..., tuple[Tensor, Tensor, Tensor]]) -> Patch:
+def scan(change: Callable[..., tuple[Tensor, ...]]) -> Patch:
     """Replace the run over a sequence of every layer and direction."""
     return lambda patch: patch.setattr(reference, "scan", change)
 
 
-def _each_alone(keep: str) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
+def _each_alone(keep: str) -> Callable[..., tuple[Tensor, ...]]:
     """Steps that begin at the first state again, but for what is kept."""
 
-    def run(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, Tensor, Tensor]:
+    def run(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, ...]:
         order = range(len(x) - 1, -1, -1) if more.get("reverse") else range(len(x))
         outputs, (h_now, c_now) = {}, (h, c)
         h_end, c_end = h, c
@@ -121,51 +122,51 @@ def _each_alone(keep: str) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
             h_now, c_now = h_end if "h" in keep else h, c_end if "c" in keep else c
         return torch.cat([outputs[t] for t in range(len(x))]), h_end, c_end
 
-    def recorded(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, Tensor, Tensor]:
+    def recorded(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, ...]:
         # Where it is recorded or edited the numbers are the true ones: a proof that compares finds the difference.
         return SCAN(x, h, c, w, **more) if more.get("observer") is not None else run(x, h, c, w, **more)
 
     return recorded
 
 
-def _detached(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, Tensor, Tensor]:
+def _detached(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, ...]:
     return SCAN(x, h.detach(), c.detach(), w, **more)
 
 
-def _no_lengths(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, Tensor, Tensor]:
+def _no_lengths(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, ...]:
     return SCAN(x, h, c, w, **more | {"live": None})
 
 
-def _padding_is_shown(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, Tensor, Tensor]:
+def _padding_is_shown(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, ...]:
     out, h_end, c_end = SCAN(x, h, c, w, **more)
     live = more.get("live")
     return (out if live is None else torch.where(live[..., None], out, h_end)), h_end, c_end
 
 
-def _ends_with_the_batch(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, Tensor, Tensor]:
+def _ends_with_the_batch(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, ...]:
     out, h_end, c_end = SCAN(x, h, c, w, **more)
     return out, (h_end if more.get("live") is None else out[-1]), c_end
 
 
-def _never_reverse(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, Tensor, Tensor]:
+def _never_reverse(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, ...]:
     return SCAN(x, h, c, w, **more | {"reverse": False})
 
 
-def _reading_order(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, Tensor, Tensor]:
+def _reading_order(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, ...]:
     out, h_end, c_end = SCAN(x, h, c, w, **more)
     return (out.flip(0) if more.get("reverse") else out), h_end, c_end
 
 
-def _rows_mixed(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, Tensor, Tensor]:
+def _rows_mixed(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, ...]:
     out, h_end, c_end = SCAN(x, h, c, w, **more)
     return out + 0.1 * out.mean(dim=1, keepdim=True), h_end, c_end
 
 
-def _zero_start(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, Tensor, Tensor]:
+def _zero_start(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, ...]:
     return SCAN(x, torch.zeros_like(h), torch.zeros_like(c), w, **more)
 
 
-def _states_exchanged(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, Tensor, Tensor]:
+def _states_exchanged(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, ...]:
     out, h_end, c_end = SCAN(x, h, c, w, **more)
     return (out, c_end, h_end) if h_end.shape == c_end.shape else (out, h_end, c_end)
 

@@ -372,7 +372,7 @@ def test_what_the_kernel_lacks_is_refused() -> None:
         other(x)
     packed = other._held.stepper().packed  # of other sizes
     with pytest.raises(kernels.RefusedError):
-        found.native.forward(replace(call, weights=(), shared=packed), None, [], False)
+        found.native.forward(replace(call, weights=(), packed_weights=packed), None, [], False)
     with pytest.raises(TypeError, match="tuple of five"):
         found.native.pack([(1, 2)], 4, 33, 1)
 

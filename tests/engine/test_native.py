@@ -181,7 +181,7 @@ def referred(track: engine_call.Call) -> tuple[Tensor, ...]:
     T, reverse = len(track.x), track.reverse
     live = None if track.lengths is None else live_steps(track.lengths, T)
     observer = LayerObserver((), frozenset((*GATES, "c")), frozenset(range(T)))
-    given = track.x, track.h0[0], track.c0[0], track.weights[0]
+    given = track.x, track.initial[0][0], track.initial[1][0], track.weights[0]
     results = reference.scan(*given, reverse=reverse, live=live, reset=track.reset, observer=observer)
     seen = {name: torch.stack([values[t] for t in range(T)]) for name, values in observer.seen.items()}
     gates = torch.cat([seen[gate] for gate in GATES], dim=-1)
@@ -609,7 +609,7 @@ def test_results_are_the_same_to_the_last_bit_on_any_number_of_threads(shared: s
             out, final = lstm(x.detach(), (state[0].detach(), state[1].detach()), **given)
         trace = lstm.trace(x, (state[0], state[1]), **given)
         values = [trace.out, *trace.state, *trace.values.values()]
-        return [out, *final, *values, *gradients(values, [x, *state, *lstm.parameters()])]  # type: ignore[list-item, arg-type]
+        return [out, *final, *values, *gradients(values, [x, *state, *lstm.parameters()])]
 
     want, used = run(), []
     try:

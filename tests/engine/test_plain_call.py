@@ -27,7 +27,7 @@ from hiddenstate.errors import (
     TraceTooLargeError,
 )
 from hiddenstate.nn import calls
-from hiddenstate.nn.lstm import _FORWARD
+from hiddenstate.nn.recurrent import _FORWARD
 from hiddenstate.tracing.record_spec import TraceOptions
 from support import assert_close, layer_options, random_input, random_state
 
@@ -79,7 +79,7 @@ def assert_same_trace(lstm: hs.LSTM, x: Tensor, hx: Any, lengths: Tensor | None)
     assert got is not None
     want = lstm.trace(x, hx, lengths=lengths, keep=got.names)  # names of places: that is the long way
     for mine, other in zip((got.out, *got.state, *got.initial), (want.out, *want.state, *want.initial), strict=True):
-        assert_same_tensor(mine, other)  # type: ignore[arg-type]
+        assert_same_tensor(mine, other)
     assert got.names == want.names
     for name in want.names:
         assert torch.equal(got.values[name], want.values[name])
@@ -339,7 +339,7 @@ def test_a_trace_shares_no_memory_with_what_a_caller_may_change() -> None:
         before = {name: values.clone() for name, values in trace.values.items()}
         kept = [value.clone() for value in trace.initial]
         for value in (trace.out, *trace.state, h, c, x, lengths):
-            value.zero_()  # type: ignore[union-attr]
+            value.zero_()
         assert all(torch.equal(values, before[name]) for name, values in trace.values.items())
         assert all(torch.equal(value, other) for value, other in zip(trace.initial, kept, strict=True))
         assert trace.lengths is not None

@@ -57,7 +57,7 @@ def test_the_six_equations_by_hand() -> None:
     g, o = tanh(3 * x + 0.3 + 0.25 * h + 0.1), sigmoid(4 * x + 0.4 + 1 * h + 0.2)
     want_c = f * c + i * g
     at = [tensor([[v]]) for v in (x, h, c)]
-    got_h, got_c = step(torch.nn.functional.linear(at[0], w.ih, w.b_ih), at[1], at[2], w, ignore)
+    got_h, got_c = step(torch.nn.functional.linear(at[0], w.ih, w.b_ih), (at[1], at[2]), w, ignore)
     assert got_c.item() == pytest.approx(want_c, rel=1e-14)
     assert got_h.item() == pytest.approx(o * tanh(want_c), rel=1e-14)
 

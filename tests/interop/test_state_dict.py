@@ -51,7 +51,7 @@ def test_weights_of_8_bits_stay_so(options: dict[str, Any], dtype: torch.dtype) 
     theirs = hs.LSTM(**(options | {"dtype": dtype})).quantize()
     state = {f"a.{key}": value for key, value in theirs.state_dict().items()}
     ours = from_state_dict(state, batch_first=options["batch_first"])
-    assert (ours.weights, repr(ours)) == ("int8", repr(theirs))
+    assert (ours.weight_format, repr(ours)) == ("int8", repr(theirs))
     assert ours.state_dict().keys() == theirs.state_dict().keys()
     for name, value in ours.state_dict().items():
         assert torch.equal(value, theirs.state_dict()[name])

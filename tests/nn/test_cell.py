@@ -84,7 +84,7 @@ def test_a_state_may_be_a_list(grad: bool) -> None:
     with torch.set_grad_enabled(grad):
         assert_all_close(cell(x, [h, c]), cell(x, (h, c)))
         given = x, [h, c], cell._parameters, sizes
-        assert (kernels.cell_step(*given) is None) == (kernels.cell_step(x, (h, c), *given[2:]) is None)
+        assert (kernels.cell_steps["LSTM"].run(*given) is None) == (kernels.cell_steps["LSTM"].run(x, (h, c), *given[2:]) is None)
         for bad in ([h], [h, c, c]):
             with pytest.raises(ArgumentTypeError, match=f"got {len(bad)} values"):
                 cell(x, bad)
@@ -331,7 +331,7 @@ def test_what_a_block_holds_is_not_compiled_in() -> None:
     compiled = torch.compile(cell, backend="eager")
     want = compiled(x)
     broken = replace(LSTM, step=mock.Mock(side_effect=ZeroDivisionError))
-    with mock.patch("hiddenstate.nn.cell.LSTM_CELL", broken):
+    with mock.patch.object(hs.LSTMCell, "_kind", broken):
         with hs.backend("reference"), pytest.raises(ZeroDivisionError):
             compiled(x)
         with hs.backend("auto"):

@@ -156,7 +156,7 @@ def test_bad_resets_fail() -> None:
     with pytest.raises(IndexRangeError, match="rows 0 to 1"):
         stream.reset(rows=[2], to=good)
     with pytest.raises(ArgumentTypeError, match="to must be a tuple of two"):
-        stream.reset(to=Z(1, 3))  # type: ignore[arg-type]
+        stream.reset(to=Z(1, 3))
     with pytest.raises(ShapeError, match=r"h has shape \[1, 2, 3\], expected \[L, N, units\] = \[1, 1, 3\]"):
         stream.reset(rows=[1], to=(Z(1, 2, 3), Z(1, 2, 3)))
     with pytest.raises(ShapeError, match=r"c has shape \[1, 2, 3\], expected \[L, units\]"):
@@ -511,7 +511,7 @@ def test_bad_chunks_states_and_masks_fail() -> None:
     with pytest.raises(RankError, match=r"a chunk must be \[T, N, C\], got 2D"):
         stream.feed(Z(2, 4))
     with pytest.raises(ArgumentTypeError, match="state must be a tuple of two tensors"):
-        stream.state = Z(1, 2, 3)  # type: ignore[assignment]
+        stream.state = Z(1, 2, 3)
     with pytest.raises(ShapeError, match=r"c has shape \[1, 2, 4\], expected \[L, N, units\] = \[1, 2, 3\]"):
         stream.state = (Z(1, 2, 3), Z(1, 2, 4))
     with pytest.raises(ArgumentTypeError, match="mask must be a bool tensor"):

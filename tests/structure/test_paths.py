@@ -2,7 +2,7 @@
 
 import pytest
 
-from hiddenstate.structure.names import split_path
+from hiddenstate.structure.names import Layers, split_path
 from hiddenstate.structure.paths import at_path, list_places
 
 
@@ -30,8 +30,8 @@ def test_an_empty_path_means_the_only_module() -> None:
 
 
 def test_places_are_listed_shortly() -> None:
-    assert list_places({"": (12, True)}) == "{l0,l0r,...,l11r}.{i,f,g,o,c,h}"
-    many = {f"part{k}": (1, False) for k in range(9)}
+    assert list_places({"": Layers(12, True)}) == "{l0,l0r,...,l11r}.{i,f,g,o,c,h}"
+    many = {f"part{k}": Layers(1, False) for k in range(9)}
     listed = list_places(many, near="part7")
     assert listed.startswith("part7.l0.{i,f,g,o,c,h}, ")
     assert listed.endswith(", ...")

@@ -30,7 +30,7 @@ def any_sizes(draw: st.DrawFn) -> Sizes:
 
 
 def torch_lstm(sizes: Sizes) -> torch.nn.LSTM:
-    return torch.nn.LSTM(**asdict(sizes))
+    return torch.nn.LSTM(**{name: value for name, value in asdict(sizes).items() if name != "cell"})
 
 
 def reassembled(structure: Structure, parameters: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -159,7 +159,8 @@ class Cell:
     @property
     def meanings(self) -> dict[str, str]:
         """The meaning of each letter."""
-        return {each.name: each.meaning for each in (*self.gates, *self.states, *self.parts)}
+        named: list[Gate | State | Part] = [*self.gates, *self.states, *self.parts]
+        return {each.name: each.meaning for each in named}
 
     def before(self, quantity: str) -> tuple[str, ...]:
         """Return the pre-activation of a gate and its parts; nothing for a state."""

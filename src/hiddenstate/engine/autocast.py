@@ -30,13 +30,22 @@ def result_types(call: Call, packed: PackedSequence | None) -> tuple[torch.dtype
     autocast casts only the matrix products: cell states keep a wider type, and so do hidden states that are not the
     result of a product.
     """
-    if call.c0 is None or not torch.is_autocast_enabled("cpu") or not call.x.is_cpu:
+    if not torch.is_autocast_enabled("cpu") or not call.x.is_cpu:
         return None
+    if call.c0 is None:
+        return _types_of_hidden_state(call)
     if not call.sizes.proj_size and (packed is None or _runs_as_padded(packed)):
         return None
     of_products = torch.get_autocast_dtype("cpu")
     of_cells = torch.promote_types(of_products, call.c0.dtype)
     return (of_products if call.sizes.proj_size else of_cells), of_cells
+
+
+def _types_of_hidden_state(call: Call) -> tuple[torch.dtype, torch.dtype]:
+    """The types for a cell without a cell state: of a product, or of what is added to the state before."""
+    of_products = torch.get_autocast_dtype("cpu")
+    dtype = torch.promote_types(of_products, call.h0.dtype) if call.sizes.kind.is_additive else of_products
+    return dtype, dtype
 
 
 def _runs_as_padded(packed: PackedSequence) -> bool:

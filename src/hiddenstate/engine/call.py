@@ -120,7 +120,7 @@ class Result(NamedTuple):
 
     out: Tensor
     h_n: Tensor
-    c_n: Tensor | None
+    c_n: Any  # Tensor | None
     values: Mapping[str, Tensor] = {}
     carried: Mapping[str, Tensor] = {}
 
@@ -184,8 +184,8 @@ def through_layers(call: Call, run: Callable[[int, Tensor], R]) -> tuple[Tensor,
     return x, done
 
 
-def zero_state(x: Tensor, sizes: Sizes) -> tuple[Tensor, ...]:
-    """The state that a run over ``x [T, N, ...]`` begins with if none is given: ``[L*D, N, P]``, ``[L*D, N, H]``."""
+def zero_state(x: Tensor, sizes: Sizes) -> Any:
+    """The states that a run over ``x [T, N, ...]`` begins with if none are given, a tuple: ``[L*D, N, P or H]`` each."""
     count, N = len(sizes.layer_directions), x.shape[1]
     return tuple(x.new_zeros(count, N, sizes.units(name)) for name in sizes.kind.carried)
 

@@ -262,7 +262,7 @@ def _initial_state(
 
 def _initial_hidden_state(hx: Any, layout: Layout, N: int, sizes: Sizes, like: Tensor) -> Tensor:
     """The initial state of a cell without a cell state."""
-    h0 = check_tensor(*check_state(hx, "hx", 1), "hx", like)
+    h0 = check_tensor(check_state(hx, "hx", 1)[0], "hx", like)
     rank, form = (2, "unbatched 2-D") if layout == "T" else (3, "batched 3-D")
     if h0.dim() != rank:
         raise RankError(f"For {form} input, hx should also be {rank}-D but got {h0.dim()}-D tensor")

@@ -100,8 +100,8 @@ def _(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
         [x.new_empty(T, N, H, dtype=real) for _ in range(K)],
         [x.new_empty(out) for _ in range(sizes.num_layers - 1)],
     )
-    states = [state.new_empty(state.shape) for state in call.initial]
-    return x.new_empty(out), *states, list(chain.from_iterable(kept)) if keep else []
+    h_n, c_n = (state.new_empty(state.shape) for state in call.initial)
+    return x.new_empty(out), h_n, c_n, list(chain.from_iterable(kept)) if keep else []
 
 
 @torch.library.custom_op(
@@ -228,7 +228,7 @@ def _checked_saved(call: Call, out: Tensor, kept: Sequence[Tensor]) -> Saved:
 
 
 def _check_gradients(call: Call, out: Tensor, grads: Sequence[Tensor], needed: Sequence[bool]) -> None:
-    expected = ((_out_shape(call), call.x.dtype), *((state.shape, state.dtype) for state in (call.h0, call.c0)))
+    expected = ((_out_shape(call), call.x.dtype), *((state.shape, state.dtype) for state in call.initial))
     for name, value, (shape, dtype) in zip(
         ("out", "dout", "dh_n", "dc_n"), (out, *grads), (expected[0], *expected), strict=True
     ):
@@ -283,7 +283,7 @@ def _check_shapes(call: Call) -> None:
     _check("lstm: lengths", call.lengths, [(N,)], [torch.int64])
     _check("lstm: reset", call.reset, [(T, N)], [torch.bool])
     _check("lstm: reset_h", call.reset_h, [(K, N, P), (K, T * N, P)], [dtype])
-    _check("lstm: reset_c", call.reset_c, [(K, N, H), (K, T * N, H)], [call.c0.dtype])
+    _check("lstm: reset_c", call.reset_c, [(K, N, H), (K, T * N, H)], [call.initial[1].dtype])
     for k, mask in enumerate(call.masks):
         _check(f"lstm: masks[{k}]", mask, [_out_shape(call)], [dtype])
 

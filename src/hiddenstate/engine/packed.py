@@ -44,15 +44,17 @@ class PackedLSTM:
 
     def run(self, x: Tensor, state: Sequence[Tensor]) -> Tensor:
         """Read ``x [T, N, C]``, update the states ``[L, N, H]`` in place, and return ``out [T, N, H]``."""
-        return native.forward(Call(self._sizes, (), native.contiguous(x), *state, packed_steps=self.packed)).out
+        h, *more = state
+        c = more[0] if more else None
+        return native.forward(Call(self._sizes, (), native.contiguous(x), h, c, packed_steps=self.packed)).out
 
     def quick(self, state: Sequence[Tensor]) -> "FastStep":
         """Make the quick step, which updates these states in place."""
-        h, c = state
+        h, *more = state
         kernel, (_, N, H) = self.kernel, h.shape
         scratch = new(kernel.element, N, H)
-        step = self.packed.stream_step(h, c, scratch)
-        step.keep((self, h, c, scratch))
+        step = self.packed.stream_step(h, more[0] if more else None, scratch)
+        step.keep((self, *state, scratch))
         step.tell(torch.autograd.graph.increment_version)
         step.refuse_with(ConcurrentUseError, SHARED)
         step.guard_idle(STREAM_INTERCEPTORS, forward_ad, "_current_level")

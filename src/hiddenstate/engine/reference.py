@@ -60,7 +60,7 @@ def scan(
         reset = None if reset is None else reset & live
     xg = linear(x, w.ih, w.b_ih)
     out: dict[int, Tensor] = {}
-    state = (h,) if c is None else (h, c)
+    state: tuple[Tensor, ...] = (h,) if c is None else (h, c)
     for t in reading_order(len(x), reverse):
         state = _cross_border(state, t, reset, reset_to, reverse)
         new = cell.step(xg[t], state, w, observer.carried(t) if observer else ignore)
@@ -87,7 +87,9 @@ def _cross_border(
     if reset is None or border == len(reset):
         return state
     begins = reset[border, :, None]
-    new = [0] * len(state) if reset_to is None else [_of_border(part, border, len(state[0])) for part in reset_to]
+    if reset_to is None:
+        return tuple(torch.where(begins, 0, before) for before in state)
+    new = [_of_border(part, border, len(state[0])) for part in reset_to]
     return tuple(torch.where(begins, after, before) for after, before in zip(new, state, strict=True))
 
 

@@ -49,13 +49,13 @@ _WEIGHTS = dict.fromkeys(PARAMETER_STEMS[:4]).keys()  # ordered, and comparable 
 
 
 S = TypeVar("S")  # a state: a pair of tensors, or one
+M = TypeVar("M", bound=nn.Module)  # torch's class
 
 
-class RecurrentCell(CheckedModule, Traceable, Generic[S]):
+class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
     """One time step of one layer, of any kind of cell. Use `hiddenstate.LSTMCell`, `GRUCell` or `RNNCell`."""
 
     _traces_steps = True
-    _steps_natively: ClassVar[bool] = False  # whether native code computes steps that need no gradient
     _torch: ClassVar[TorchClass]
     _kind: Cell
     qconfig = QuantisationSetting()
@@ -121,10 +121,10 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S]):
             IndexRangeError, ArgumentError: an edit in force does not fit this step.
         """
         compiling = torch.compiler.is_compiling()
-        if self._steps_natively and not (scoped.any_open or compiling):
-            done = cell_steps.step(input, hx, self._parameters, (self.input_size, self.hidden_size))
+        if not (scoped.any_open or compiling):
+            done = cell_steps.step(self._kind, input, hx, self._parameters, (self.input_size, self.hidden_size))
             if done is not None:
-                return done
+                return done  # type: ignore[no-any-return]
         # torch.compile would make a block's edits and recorders part of the compiled code, so this is not compiled.
         if scoped.any_open and compiling:
             return torch.compiler.disable(self._run)(input, hx)  # type: ignore[no-any-return]
@@ -183,9 +183,9 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S]):
         """The sizes of one layer with this cell's weights."""
         return Sizes(self.input_size, self.hidden_size, bias=bool(self.bias), cell=self._kind.name)
 
-    def to_torch(self) -> Any:
+    def to_torch(self) -> M:
         """Return torch's cell with the same options, values, dtype, device and mode."""
-        return rebuild(self, self._torch.kind, self._torch.options)
+        return rebuild(self, self._torch.kind, self._torch.options)  # type: ignore[return-value]
 
     def __prepare_scriptable__(self) -> nn.Module:
         return scriptable(self, self._torch.kind, self._torch.options)
@@ -250,10 +250,15 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S]):
             return self._observed_step(x, states, w, layout, requests, edits)
         if uses_reference() or _transformed():
             return self._kind.step(linear(x, w.ih, w.b_ih), states, w, ignore)
+        if not torch.compiler.is_compiling():
+            sizes, parameters = (self.input_size, self.hidden_size), dict(zip(_WEIGHTS, w, strict=False))
+            done = cell_steps.step(self._kind, x, self._kind.as_given(states), parameters, sizes)
+            if done is not None:
+                return self._kind.parts_of(done)
         return self._plain_step(x, states, w)
 
     def _plain_step(self, x: Tensor, states: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, ...]:
-        """Compute a step without edits and records."""
+        """Compute a step without edits and records by torch's function."""
         raise NotImplementedError
 
     def _observed_step(
@@ -284,7 +289,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S]):
         return new
 
 
-class LSTMCell(RecurrentCell[State]):
+class LSTMCell(RecurrentCell[State, nn.LSTMCell]):
     """One time step of one layer: same arguments, parameters, initial values and results as `torch.nn.LSTMCell`.
 
     Args:
@@ -305,7 +310,6 @@ class LSTMCell(RecurrentCell[State]):
 
     _torch = TORCH_LSTM_CELL_CLASS
     _kind = LSTM
-    _steps_natively = True
 
     def __init__(
         self,
@@ -321,14 +325,10 @@ class LSTMCell(RecurrentCell[State]):
         return kernels.cell_fits(given, hx, w, self.input_size, self.hidden_size)
 
     def _plain_step(self, x: Tensor, states: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, ...]:
-        done = None
-        if not torch.compiler.is_compiling():
-            parameters = dict(zip(_WEIGHTS, w, strict=False))
-            done = cell_steps.step(x, states, parameters, (self.input_size, self.hidden_size))
-        return done or torch.lstm_cell(x, states, w.ih, w.hh, w.b_ih, w.b_hh)
+        return torch.lstm_cell(x, states, w.ih, w.hh, w.b_ih, w.b_hh)
 
 
-class GRUCell(RecurrentCell[Tensor]):
+class GRUCell(RecurrentCell[Tensor, nn.GRUCell]):
     """One time step of one layer: same arguments, parameters, initial values and results as `torch.nn.GRUCell`.
 
     Args:
@@ -364,7 +364,7 @@ class GRUCell(RecurrentCell[Tensor]):
         return (torch.gru_cell(x, states[0], w.ih, w.hh, w.b_ih, w.b_hh),)
 
 
-class RNNCell(RecurrentCell[Tensor]):
+class RNNCell(RecurrentCell[Tensor, nn.RNNCell]):
     """One time step of one layer: same arguments, parameters, initial values and results as `torch.nn.RNNCell`.
 
     Args:

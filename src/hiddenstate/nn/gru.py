@@ -1,7 +1,7 @@
 """The layer `GRU`, a drop-in replacement for torch's that you can see into."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hiddenstate.nn.quantised import WeightType
 from hiddenstate.nn.recurrent import Recurrent
@@ -9,7 +9,7 @@ from hiddenstate.nn.torch_modules import TORCH_GRU_CLASS
 from hiddenstate.structure.sizes import Sizes
 
 
-class GRU(Recurrent[Tensor]):
+class GRU(Recurrent[Tensor, nn.GRU]):
     r"""A multi-layer gated recurrent unit network: a `torch.nn.GRU` that you can see into.
 
     Each layer and direction computes, at every time step t::

@@ -1,6 +1,7 @@
 """The layer `LSTM`, a drop-in replacement for torch's that you can see into."""
 
 import torch
+from torch import nn
 
 from hiddenstate.base.validation import State
 from hiddenstate.nn.quantised import WeightType
@@ -9,7 +10,7 @@ from hiddenstate.nn.torch_modules import TORCH_LSTM_CLASS
 from hiddenstate.structure.sizes import Sizes
 
 
-class LSTM(Recurrent[State]):
+class LSTM(Recurrent[State, nn.LSTM]):
     r"""A multi-layer long short-term memory network: a `torch.nn.LSTM` that you can see into.
 
     Each layer and direction computes, at every time step t::

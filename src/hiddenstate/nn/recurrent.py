@@ -27,10 +27,11 @@ from hiddenstate.tracing.record_spec import DEFAULT_TRACE_LIMIT, TraceOptions
 from hiddenstate.tracing.trace import Trace
 
 S = TypeVar("S")  # a state: a pair of tensors, or one
-L = TypeVar("L", bound="Recurrent[Any]")
+M = TypeVar("M", bound=nn.Module)  # torch's class
+L = TypeVar("L", bound="Recurrent[Any, Any]")
 
 
-class Recurrent(RecurrentParameters, Generic[S]):
+class Recurrent(RecurrentParameters, Generic[S, M]):
     """A layer with any kind of cell. Use `hiddenstate.LSTM`, `GRU` or `RNN`."""
 
     _torch: ClassVar[TorchClass]
@@ -253,9 +254,9 @@ class Recurrent(RecurrentParameters, Generic[S]):
             made.flatten_parameters()
         return made
 
-    def to_torch(self) -> Any:
+    def to_torch(self) -> M:
         """Return torch's layer with the same options, values, dtype, device and mode; int8 weights as floats."""
-        return rebuild(self._with_floats(), self._torch.kind, self._torch.options)
+        return rebuild(self._with_floats(), self._torch.kind, self._torch.options)  # type: ignore[return-value]
 
     def __prepare_scriptable__(self) -> nn.Module:
         return scriptable(self._with_floats(), self._torch.kind, self._torch.options)

@@ -1,7 +1,7 @@
 """The layer `RNN`, a drop-in replacement for torch's that you can see into."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn.quantised import WeightType
@@ -12,7 +12,7 @@ from hiddenstate.structure.sizes import Sizes
 MODES = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
 
 
-class RNN(Recurrent[Tensor]):
+class RNN(Recurrent[Tensor, nn.RNN]):
     r"""A multi-layer plain recurrent network, with tanh or relu: a `torch.nn.RNN` that you can see into.
 
     Each layer and direction computes, at every time step t::

@@ -83,7 +83,8 @@ class LiveStream:
     @property
     def state(self) -> State:
         """The stream's state; assign a state to continue from it."""
-        return self.stream.state
+        h, c = self.stream.state
+        return h, c
 
     @state.setter
     def state(self, value: State) -> None:

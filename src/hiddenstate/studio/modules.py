@@ -120,7 +120,8 @@ def _given(layer: Layer, sizes: Sizes, like: Tensor, numbers: Numbers) -> tuple[
     tokens = None if numbers.tokens is None else _words(numbers.tokens)
     if tokens is not None and len(tokens) != steps:
         raise ShapeError(f"got {len(tokens)} tokens for {steps} steps; give one for each")
-    tensors = {"input": inputs.x[:steps, row], "h0": inputs.h0[:, row], "c0": inputs.c0[:, row]}
+    h0, c0 = inputs.initial
+    tensors = {"input": inputs.x[:steps, row], "h0": h0[:, row], "c0": c0[:, row]}
     return {f"given.{name}": value for name, value in tensors.items()}, Given(steps, tokens)
 
 

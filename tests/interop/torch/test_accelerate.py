@@ -483,13 +483,13 @@ def test_random_numbers_are_left_alone() -> None:
 def test_a_stand_in_goes_with_its_module() -> None:
     from hiddenstate.interop.torch.accelerate import stand_ins
 
-    before = len(stand_ins._lstms)
+    before = len(stand_ins._layers)
     lstm = nn.LSTM(4, 3)
     with hs.accelerate():
         hs.trace(nn.Sequential(lstm), torch.randn(2, 1, 4))
-        assert len(stand_ins._lstms) == before + 1
+        assert len(stand_ins._layers) == before + 1
         del lstm
-    assert len(stand_ins._lstms) == before
+    assert len(stand_ins._layers) == before
 
 
 def run_script(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -49,7 +49,7 @@ def lstm_subject(
     return Subject(
         lstm,
         x,
-        (call.h0.detach(), call.c0.detach()),
+        (call.initial[0].detach(), call.initial[1].detach()),
         head,
         _checked_tokens(tokens, lengths),
         call.lengths,

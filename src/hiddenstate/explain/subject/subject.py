@@ -107,9 +107,9 @@ class Subject:
         """
         path, within = split_path(name)
         if path and path != self.path:
-            listed = list_places({self.path: (self.sizes.num_layers, self.sizes.bidirectional)})
+            listed = list_places({self.path: self.sizes.layers})
             raise NameUnknownError(f"no place {name!r} in this LSTM: its places are {listed}")
-        return parse_place(within, self.sizes.num_layers, self.sizes.bidirectional)
+        return parse_place(within, *self.sizes.layers)
 
     def only(self, row: int = 0) -> "Subject":
         """Return the subject of one row, cut to its length."""

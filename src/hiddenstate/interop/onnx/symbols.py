@@ -38,13 +38,14 @@ def run(call: Call) -> Result:
         x = _side_by_side(done.y, D)
         h.append(done.h)
         c.append(done.c)
-    return Result(x, _final(call, call.h0, h), _final(call, call.c0, c))
+    h0, c0 = call.initial
+    return Result(x, _final(call, h0, h), _final(call, c0, c))
 
 
 def _operator(call: Call, here: slice, x: Tensor) -> _Outputs:
     arrays = stacked(call.weights[here])
     lengths = None if call.lengths is None else call.lengths.to(torch.int32)  # ONNX's type
-    inputs = [x, arrays["W"], arrays["R"], arrays.get("B"), lengths, call.h0[here], call.c0[here]]
+    inputs = [x, arrays["W"], arrays["R"], arrays.get("B"), lengths, *(state[here] for state in call.initial)]
     attributes: dict[str, Any] = {"hidden_size": call.sizes.hidden_size, "direction": direction(call.sizes)}
     if not torch.compiler.is_compiling():
         return _Outputs(*apply(_Symbol, attributes, *inputs))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from hiddenstate.errors import ArgumentError, DeviceError
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.softmax import AdaptiveSoftmax, Softmax
-from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.text.tokens import UNKNOWN_ID, Ids, Tokens
 
 # One sample is a vector, several are the rows of a matrix: [V] or [S, V].
@@ -77,10 +77,13 @@ class Writer(Protocol):
 
     config: LanguageConfig
     tokens: Tokens
-    lstm: LSTM
     embedding: nn.Embedding | None
     project: nn.Linear | None
     head: AdaptiveSoftmax | Softmax
+
+    @property
+    def lstm(self) -> Recurrent[Any, Any]:
+        """Its recurrent layer."""
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
         """Yield the weights."""

@@ -1,4 +1,4 @@
-"""`accelerate`: runs torch's own LSTMs on the engine, in a block or until it is undone."""
+"""`accelerate`: runs torch's own recurrent layers on the engine, in a block or until it is undone."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -11,14 +11,15 @@ from torch import nn
 from hiddenstate.base.forks import ForkSafeLock
 from hiddenstate.base.native_module import Switch
 from hiddenstate.base.scoped import Block
+from hiddenstate.cells.kinds import CELLS
 from hiddenstate.interop.torch.accelerate import served, stand_ins
 from hiddenstate.interop.torch.accelerate.counts import AccelerationReport, Counts, Tally
 from hiddenstate.tracing.traceable import Traceable
 
 _VF: Any = torch._VF
 _FUNCTIONS: dict[str, Callable[[Callable[..., Any], Counts], Callable[..., Any]]] = {
-    "lstm": served.lstm_function,
-    "lstm_cell": served.lstm_cell_function,
+    **{cell.lower(): partial(served.layer_function, cell) for cell in CELLS},
+    **{f"{cell.lower()}_cell": partial(served.cell_function, cell) for cell in CELLS},
 }
 _counts = Counts()
 _beginning = ForkSafeLock()
@@ -83,8 +84,10 @@ def accelerate(*, report: bool = False) -> Acceleration:
 
     The functions beneath the classes are replaced (``torch._VF.lstm``, ``torch._VF.lstm_cell``), so subclasses,
     ``isinstance``, pickles and ``state_dict`` are unaffected, and libraries that build their own LSTMs work, too. Calls
-    that the engine does not support (on a GPU, of a type without a kernel, exported, scripted) are computed by torch.
-    While it is active, `hiddenstate.trace` records torch's LSTMs by module path, and `hiddenstate.edit` edits them.
+    that the engine does not support (on a GPU, of a type without a kernel, exported, scripted) are computed by torch,
+    and so are GRUs and plain RNNs as long as native code does not know their cells. While it is active,
+    `hiddenstate.trace` records all of torch's recurrent layers and cells by module path, and `hiddenstate.edit` edits
+    them.
 
     It applies to all threads of the process and to forked processes, but not to spawned ones. Calls nest: torch's
     functions are restored when the last one has been undone, in any order.
@@ -108,5 +111,5 @@ stand_ins.holds.append(lambda: _switches)
 
 
 def find_traceable(module: nn.Module) -> Traceable | None:
-    """Return the stand-in for a torch LSTM in traces and edits while `accelerate` is active; otherwise None."""
+    """Return the stand-in for a layer of torch's in traces and edits while `accelerate` is active; otherwise None."""
     return stand_ins.find_stand_in(module) if _is_active() else None

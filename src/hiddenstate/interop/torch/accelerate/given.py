@@ -1,4 +1,4 @@
-"""The arguments of torch's function beneath `torch.nn.LSTM`."""
+"""The arguments of torch's function beneath `torch.nn.LSTM`, `GRU` or `RNN`."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -7,11 +7,12 @@ from torch import Tensor
 
 
 class Given(NamedTuple):
-    """The arguments of torch's function, by name."""
+    """The arguments of torch's function, by name, and the kind of cell that it computes."""
 
+    cell: str
     x: Tensor
     batch_sizes: Tensor | None
-    hx: Sequence[Tensor]
+    hx: Sequence[Tensor]  # the states, even if there is only one
     flat: Sequence[Tensor]
     bias: bool
     num_layers: int
@@ -21,9 +22,11 @@ class Given(NamedTuple):
     batch_first: bool
 
 
-def name_arguments(arguments: Sequence[Any]) -> Given:
+def name_arguments(cell: str, arguments: Sequence[Any]) -> Given:
     """Name torch's arguments: a packed sequence comes as ``data, batch_sizes`` and is never batch first."""
-    if isinstance(arguments[1], Tensor):
-        return Given._make([*arguments, False])
-    x, *others = arguments
-    return Given._make([x, None, *others])
+    if isinstance(arguments[2 if cell == "LSTM" else 3], (tuple, list)) and isinstance(arguments[1], Tensor):
+        x, batch_sizes, hx, *others = [*arguments, False]
+    else:
+        x, hx, *others = arguments
+        batch_sizes = None
+    return Given._make([cell, x, batch_sizes, (hx,) if isinstance(hx, Tensor) else hx, *others])

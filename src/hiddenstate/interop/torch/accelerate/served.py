@@ -1,4 +1,4 @@
-"""The functions beneath `torch.nn.LSTM` and `torch.nn.LSTMCell`, computed by the engine if it supports a call.
+"""The functions beneath torch's recurrent layers and cells, computed by the engine if it supports a call.
 
 They have the signatures of torch's. A call that the engine does not support, or an invalid one, goes to torch's
 function with unchanged arguments, so that its numbers and errors are torch's.
@@ -15,9 +15,9 @@ from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base import scoped
 from hiddenstate.base.memory import check_memory_of
-from hiddenstate.base.validation import State
-from hiddenstate.cells.cell import Weights
-from hiddenstate.engine import cell_steps, dispatch, fast, inputs
+from hiddenstate.cells.cell import Cell, Weights
+from hiddenstate.cells.kinds import CELLS
+from hiddenstate.engine import cell_steps, dispatch, fast, inputs, kernels
 from hiddenstate.engine.call import weights_of_flat
 from hiddenstate.engine.inputs import Arguments
 from hiddenstate.errors import ArgumentError, HiddenStateError
@@ -30,21 +30,20 @@ from hiddenstate.structure.sizes import Sizes
 Results = tuple[Any, ...]
 
 
-def lstm_function(torchs: Callable[..., Any], counts: Counts) -> Callable[..., Any]:
-    """Make the replacement for ``torch._VF.lstm``, which is ``torchs``."""
+def layer_function(cell: str, torchs: Callable[..., Any], counts: Counts) -> Callable[..., Any]:
+    """Make the replacement for ``torchs``, torch's function for layers of a kind of cell: ``torch._VF.lstm``."""
 
-    def lstm(*arguments: Any, **named: Any) -> Any:
+    def layer(*arguments: Any, **named: Any) -> Any:
         if torch.compiler.is_compiling():
             # Dynamo runs torch's LSTMs uncompiled, but would compile this function by itself: with gradients that fails
-            # # below torch's function, and active edits and records would be ignored. Exporters and allow_rnn need
+            # below torch's function, and active edits and records would be ignored. Exporters and allow_rnn need
             # torch's.
-            return (
-                torchs(*arguments, **named) if _is_wanted_whole() else torch.compiler.disable(lstm)(*arguments, **named)
-            )
-        if named or not _is_a_run(arguments):
+            computes = torchs if _is_wanted_whole() else torch.compiler.disable(layer)
+            return computes(*arguments, **named)
+        if named or not _is_a_run(cell, arguments):
             done, path_or_why = None, "arguments are given by name, or are not those of torch's layers"
         else:
-            done, path_or_why = serve(name_arguments(arguments))
+            done, path_or_why = serve(name_arguments(cell, arguments))
         if done is None:
             counts.left(path_or_why)
             _refuse_freed(arguments)
@@ -52,17 +51,21 @@ def lstm_function(torchs: Callable[..., Any], counts: Counts) -> Callable[..., A
         counts.served(path_or_why)
         return done
 
-    return lstm
+    return layer
 
 
-def _is_a_run(arguments: Sequence[Any]) -> bool:
+def _is_a_run(cell: str, arguments: Sequence[Any]) -> bool:
     """Whether the arguments have the types that torch's layers pass. Torch refuses others with its own errors."""
     if len(arguments) != 9:
         return False
-    hx, flat, *options = arguments[2 if isinstance(arguments[1], Tensor) else 1 :]
-    if not (isinstance(hx, (tuple, list)) and isinstance(flat, (tuple, list)) and isinstance(options[1], int)):
+    is_pair = len(CELLS[cell].carried) > 1
+    # The state is a tensor itself if it is no pair, so what comes after it tells where it is.
+    is_packed = isinstance(arguments[1], Tensor) and (is_pair or isinstance(arguments[2], Tensor))
+    hx, flat, *options = arguments[2 if is_packed else 1 :]
+    fits = isinstance(hx, (tuple, list)) == is_pair and isinstance(flat, (tuple, list))
+    if not fits or not isinstance(options[1], int):
         return False
-    tensors = all(isinstance(value, Tensor) for value in (arguments[0], *hx, *flat))
+    tensors = all(isinstance(value, Tensor) for value in (arguments[0], *(hx if is_pair else [hx]), *flat))
     return tensors and all(isinstance(value, (int, float)) for value in options)
 
 
@@ -72,22 +75,28 @@ def _is_wanted_whole() -> bool:
     return is_exported or bool(torch._dynamo.config.allow_rnn)
 
 
-def lstm_cell_function(torchs: Callable[..., Any], counts: Counts) -> Callable[..., Any]:
-    """Make the replacement for ``torch._VF.lstm_cell``, which is ``torchs``."""
+def cell_function(cell: str, torchs: Callable[..., Any], counts: Counts) -> Callable[..., Any]:
+    """Make the replacement for ``torchs``, torch's function for a kind of cell, such as ``torch._VF.lstm_cell``."""
+    kind = CELLS[cell]
+    why_left = (
+        f"native code cannot compute this step of torch.nn.{kind.label}Cell"
+        if kernels.knows(cell)
+        else f"native code does not know this cell yet: {cell}"
+    )
 
-    def lstm_cell(*arguments: Any, **named: Any) -> Any:
+    def step(*arguments: Any, **named: Any) -> Any:
         done = None
-        if _is_a_step(arguments) and not named and not torch.compiler.is_compiling():
+        if _is_a_step(kind, arguments) and not named and not torch.compiler.is_compiling():
             x, hx, *weights = arguments
-            done = _serve_cell(x, tuple(hx), *weights)
+            done = _serve_cell(kind, x, kind.parts_of(hx), *weights)
         if done is None:
-            counts.left("a step of torch.nn.LSTMCell that native code cannot compute")
+            counts.left(why_left)
             _refuse_freed(arguments)
             return torchs(*arguments, **named)
         counts.served("cell")
-        return done
+        return kind.as_given(done)
 
-    return lstm_cell
+    return step
 
 
 def _refuse_freed(arguments: Sequence[Any]) -> None:
@@ -99,23 +108,27 @@ def _refuse_freed(arguments: Sequence[Any]) -> None:
     check_memory_of(("an argument of torch's LSTM", argument) for argument in arguments)
 
 
-def _is_a_step(arguments: Sequence[Any]) -> bool:
+def _is_a_step(kind: Cell, arguments: Sequence[Any]) -> bool:
     """Whether the arguments are input, state and four weights, as torch's cells pass. Torch refuses others."""
     if len(arguments) != 6:
         return False
     x, hx, *weights = arguments
-    states = isinstance(hx, (tuple, list)) and len(hx) == 2 and all(isinstance(state, Tensor) for state in hx)
+    if len(kind.carried) == 1:
+        states = isinstance(hx, Tensor)
+    else:
+        states = isinstance(hx, (tuple, list)) and len(hx) == 2 and all(isinstance(state, Tensor) for state in hx)
     return states and isinstance(x, Tensor) and x.dim() == 2 and isinstance(weights[0], Tensor)
 
 
-def _serve_cell(x: Tensor, hx: State, *weights: Tensor | None) -> State | None:
+def _serve_cell(kind: Cell, x: Tensor, hx: tuple[Tensor, ...], *weights: Tensor | None) -> tuple[Tensor, ...] | None:
     """Compute a step on the engine, or by the stand-in of an edited or traced cell; None leaves it to torch."""
     if scoped.any_open:
         assert weights[0] is not None
         cell = stand_ins.find_cell(weights[0])
         return None if cell is None else cell.step(x, hx, Weights._make([*weights, None]))
     sizes = (x.shape[-1], hx[0].shape[-1])
-    return cell_steps.step(x, hx, dict(zip(PARAMETER_STEMS, weights, strict=False)), sizes)
+    done = cell_steps.step(kind, x, kind.as_given(hx), dict(zip(PARAMETER_STEMS, weights, strict=False)), sizes)
+    return None if done is None else kind.parts_of(done)
 
 
 def serve(given: Given) -> tuple[Results | None, str]:
@@ -124,11 +137,11 @@ def serve(given: Given) -> tuple[Results | None, str]:
     Raises:
         HiddenStateError: an edit or a record that is in force does not fit the call.
     """
-    stand_in = stand_ins.find_lstm(given.flat) if scoped.any_open else None
+    stand_in = stand_ins.find_layer(given.flat) if scoped.any_open else None
     if not given.x.is_cpu and not (stand_in is not None and stand_in.is_asked()):
         return None, f"the input is on {given.x.device.type}"
     if stand_in is not None:
-        return _flat_results(*stand_in.run(_arguments(given), given)), "recorded or edited"
+        return _flat_results(given, *stand_in.run(_arguments(given), given)), "recorded or edited"
     try:
         return _serve_plain(given)
     except HiddenStateError as error:  # torch's function raises torch's own error
@@ -136,6 +149,8 @@ def serve(given: Given) -> tuple[Results | None, str]:
 
 
 def _serve_plain(given: Given) -> tuple[Results | None, str]:
+    if not kernels.knows(given.cell):
+        return None, f"native code does not know this cell yet: {given.cell}"
     other = next((weight for weight in given.flat if type(weight) not in (Tensor, Parameter)), None)
     if other is not None:  # such as per-sample weights, which support few functions other than this one
         return (
@@ -146,9 +161,9 @@ def _serve_plain(given: Given) -> tuple[Results | None, str]:
     if not scoped.any_open and given.batch_sizes is None and not (given.training and given.dropout):
         options = fast.Options(given.batch_first, given.training, False)
         parameters = dict(zip(flat_names, given.flat, strict=True))
-        done = fast.run_differentiable((given.x, tuple(given.hx), None), parameters, names, sizes, options)
+        done = fast.run_differentiable((given.x, _state(given), None), parameters, names, sizes, options)
         if done is not None:
-            return _flat_results(done[0].transpose(0, 1) if given.batch_first else done[0], done[1]), "fast"
+            return _flat_results(given, done[0].transpose(0, 1) if given.batch_first else done[0], done[1]), "fast"
     return _serve_generally(given, sizes)
 
 
@@ -165,17 +180,21 @@ def _serve_generally(given: Given, sizes: Sizes) -> tuple[Results | None, str]:
     if path.name not in dispatch.NATIVE and not dispatch.uses_reference():
         return None, reasons.get(dispatch.NATIVE[1], f"the call takes the path {path.name!r}")
     result = path.run(call)
-    return _flat_results(form.give_out(result.out), form.give_state(result.h_n, result.c_n)), path.name
+    return _flat_results(given, form.give_out(result.out), form.give_state(result.h_n, result.c_n)), path.name
 
 
 def _arguments(given: Given) -> Arguments:
     if given.batch_sizes is None:
-        return Arguments(given.x, tuple(given.hx))  # type: ignore[arg-type]
-    return Arguments(PackedSequence(given.x, given.batch_sizes), tuple(given.hx))  # type: ignore[arg-type]
+        return Arguments(given.x, _state(given))
+    return Arguments(PackedSequence(given.x, given.batch_sizes), _state(given))
 
 
-def _flat_results(out: Tensor | PackedSequence, state: State) -> Results:
-    return (out.data if isinstance(out, PackedSequence) else out), *state
+def _state(given: Given) -> Any:
+    return CELLS[given.cell].as_given(given.hx)
+
+
+def _flat_results(given: Given, out: Tensor | PackedSequence, state: Any) -> Results:
+    return (out.data if isinstance(out, PackedSequence) else out), *CELLS[given.cell].parts_of(state)
 
 
 def _infer_layout(given: Given) -> tuple[Sizes, ParameterNames, list[str]]:
@@ -188,17 +207,25 @@ def _infer_layout(given: Given) -> tuple[Sizes, ParameterNames, list[str]]:
     if len(flat) < 2 or not flat[0].dim() == flat[1].dim() == 2:
         raise ArgumentError("the weights are not those of an LSTM")
     options = int(given.num_layers), bool(given.bias), bool(given.bidirectional)
-    return _layout(len(flat), flat[0].shape[1], flat[1].shape[0] // 4, flat[1].shape[1], *options)
+    hidden_size = flat[1].shape[0] // len(CELLS[given.cell].gates)
+    return _layout(given.cell, len(flat), flat[0].shape[1], hidden_size, flat[1].shape[1], *options)
 
 
 @lru_cache(maxsize=256)
 def _layout(
-    weights: int, input_size: int, hidden_size: int, output_size: int, num_layers: int, bias: bool, bidirectional: bool
+    cell: str,
+    weights: int,
+    input_size: int,
+    hidden_size: int,
+    output_size: int,
+    num_layers: int,
+    bias: bool,
+    bidirectional: bool,
 ) -> tuple[Sizes, ParameterNames, list[str]]:
     stacked, each = num_layers * (1 + bidirectional), 2 + 2 * bias
     projects = weights == stacked * (each + 1)  # only a projection has a third matrix
     if not projects and weights != stacked * each:  # before all layers are named, of which there may be said to be many
         raise ArgumentError(f"there are {weights} weights, which is no LSTM of {num_layers} layers")
-    sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, output_size if projects else 0)
+    sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, output_size if projects else 0, cell)
     names = parameter_names(sizes)
     return sizes, names, [name for one in names for name in one if name is not None]

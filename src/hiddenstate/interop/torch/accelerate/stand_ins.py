@@ -1,4 +1,4 @@
-"""Stand-ins for torch's LSTMs in traces and edits, while their own calls run on the engine.
+"""Stand-ins for torch's recurrent layers in traces and edits, while their own calls run on the engine.
 
 A stand-in has no weights of its own: it uses those of torch's module.
 """
@@ -14,23 +14,26 @@ from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base.native_module import Switch
 from hiddenstate.base.scoped import Block
-from hiddenstate.base.validation import State
 from hiddenstate.cells.cell import Weights
 from hiddenstate.edits.edit import Edit
 from hiddenstate.engine.call import weights_of_flat
 from hiddenstate.engine.inputs import Arguments
 from hiddenstate.interop.torch.accelerate.given import Given
 from hiddenstate.nn import calls
-from hiddenstate.nn.cell import LSTMCell
+from hiddenstate.nn.cell import GRUCell, LSTMCell, RecurrentCell, RNNCell
+from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.recurrent import Recurrent
+from hiddenstate.nn.rnn import RNN
 from hiddenstate.nn.scoped_edits import edits_in_force, scope_edits
-from hiddenstate.nn.torch_modules import TORCH_CELL, TORCH_LSTM
+from hiddenstate.nn.torch_modules import outline
 from hiddenstate.tracing.recorders import would_be_requested
 from hiddenstate.tracing.traceable import Traceable
 
 # The switches that keep torch's functions replaced in a block; `acceleration`, which replaces them, adds its own.
 holds: list[Callable[[], Sequence[Switch]]] = []
-M = TypeVar("M", nn.LSTM, nn.LSTMCell)
+S = TypeVar("S", bound="_StandIn")
+T = TypeVar("T", "_StandIn", "_StandInCell")
 
 
 def _switches() -> list[Switch]:
@@ -38,20 +41,11 @@ def _switches() -> list[Switch]:
     return [switch for hold in holds for switch in hold()]
 
 
-class StandInLSTM(LSTM):
-    """Represents a `torch.nn.LSTM` in traces, edits and explanations."""
+class _StandIn(Recurrent[Any, Any]):
+    """Represents a layer of torch's in traces, edits and explanations."""
 
     _is_detached = False  # whether no gradient may reach the module's weights
-
-    def __init__(self, module: nn.LSTM) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch has warned of dropout in one layer already
-            super().__init__(
-                *(module.input_size, module.hidden_size, module.num_layers, bool(module.bias), module.batch_first),
-                *(module.dropout, module.bidirectional, module.proj_size),
-                device="meta",
-            )
-        self._module = _reference(module, _lstms)
+    _module: "weakref.ref[nn.RNNBase]"
 
     def weights_of_module(self) -> list[Tensor] | None:
         """The module's list of weights, which it passes to its calls; None once the module is gone."""
@@ -76,12 +70,12 @@ class StandInLSTM(LSTM):
     def _parameter(self, name: str) -> Tensor:
         return self._flat()[self._flat_weights_names.index(name)]
 
-    def _eval_twin(self) -> LSTM:
-        twin = super()._eval_twin()
+    def _eval_twin(self: S) -> S:
+        twin = super()._eval_twin()  # type: ignore[misc]
         twin._is_detached = True
-        return twin
+        return twin  # type: ignore[no-any-return]
 
-    def run(self, arguments: Arguments, given: Given) -> tuple[Tensor | PackedSequence, State]:
+    def run(self, arguments: Arguments, given: Given) -> tuple[Tensor | PackedSequence, Any]:
         """Run a call with its active edits and records.
 
         Raises:
@@ -95,16 +89,14 @@ class StandInLSTM(LSTM):
         return scope_edits(self, edits, _switches())
 
     def is_asked(self) -> bool:
-        """Whether an edit or a record of this LSTM is in force."""
+        """Whether an edit or a record of this layer is in force."""
         return bool(edits_in_force(self) or would_be_requested(self))
 
 
-class StandInCell(LSTMCell):
-    """Stands for a `torch.nn.LSTMCell` in traces and edits."""
+class _StandInCell(RecurrentCell[Any, Any]):
+    """Represents a cell of torch's in traces and edits."""
 
-    def __init__(self, module: nn.LSTMCell) -> None:
-        super().__init__(module.input_size, module.hidden_size, bool(module.bias), device="meta")
-        self._module = _reference(module, _cells)
+    _module: "weakref.ref[nn.RNNCellBase]"
 
     def weight_of_module(self) -> Tensor | None:
         """The module's first weight; None once the module is gone."""
@@ -115,36 +107,74 @@ class StandInCell(LSTMCell):
         """Return a block with edits, as `hiddenstate.LSTMCell.edit` does; torch's functions stay replaced in it."""
         return scope_edits(self, edits, _switches())
 
-    def step(self, x: Tensor, state: State, weights: Weights) -> State:
+    def step(self, x: Tensor, states: tuple[Tensor, ...], weights: Weights) -> tuple[Tensor, ...]:
         """Compute a step with its active edits and records."""
-        return self._step(x, state, weights, "TN")
+        return self._step(x, states, weights, "TN")
 
 
+class StandInLSTM(_StandIn, LSTM):
+    """Represents a `torch.nn.LSTM`."""
+
+
+class StandInGRU(_StandIn, GRU):
+    """Represents a `torch.nn.GRU`."""
+
+
+class StandInRNN(_StandIn, RNN):
+    """Represents a `torch.nn.RNN`."""
+
+
+class StandInLSTMCell(_StandInCell, LSTMCell):
+    """Represents a `torch.nn.LSTMCell`."""
+
+
+class StandInGRUCell(_StandInCell, GRUCell):
+    """Represents a `torch.nn.GRUCell`."""
+
+
+class StandInRNNCell(_StandInCell, RNNCell):
+    """Represents a `torch.nn.RNNCell`."""
+
+
+_LAYERS: tuple[type[_StandIn], ...] = (StandInLSTM, StandInGRU, StandInRNN)
+_CELLS: tuple[type[_StandInCell], ...] = (StandInLSTMCell, StandInGRUCell, StandInRNNCell)
 # By module id. A plain dict, because a weak-key one can't be read while another thread adds to it.
-_lstms: dict[int, StandInLSTM] = {}
-_cells: dict[int, StandInCell] = {}
+_layers: dict[int, _StandIn] = {}
+_cells: dict[int, _StandInCell] = {}
 
 
-def _reference(module: M, of: dict[int, Any]) -> "weakref.ref[M]":
-    """Return a weak reference to a module that removes its stand-in when the module is gone."""
+def _new(kind: type[T], module: nn.Module, of: dict[int, T]) -> T:
+    """Make a stand-in that is removed when its module is gone."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch has warned of dropout in one layer already
+        made = outline(module, kind, kind._torch.options)
     forget = partial(of.pop, id(module))
-    return weakref.ref(module, lambda _: forget(None))
+    vars(made)["_module"] = weakref.ref(module, lambda _: forget(None))
+    return of.setdefault(id(module), made)
 
 
 def find_stand_in(module: nn.Module) -> Traceable | None:
-    """Return the stand-in of an LSTM or cell of torch's, or None for other modules."""
-    if isinstance(module, TORCH_LSTM):
-        return _lstms.get(id(module)) or _lstms.setdefault(id(module), StandInLSTM(module))
-    if isinstance(module, TORCH_CELL):
-        return _cells.get(id(module)) or _cells.setdefault(id(module), StandInCell(module))
+    """Return the stand-in of a recurrent layer or cell of torch's, or None for other modules."""
+    if isinstance(module, nn.RNNBase):
+        found = _layers.get(id(module))
+        for layer in _LAYERS if found is None else ():
+            if isinstance(module, layer._torch.kind):
+                return _new(layer, module, _layers)
+        return found
+    if isinstance(module, nn.RNNCellBase):
+        stands = _cells.get(id(module))
+        for cell in _CELLS if stands is None else ():
+            if isinstance(module, cell._torch.kind):
+                return _new(cell, module, _cells)
+        return stands
     return None
 
 
-def find_lstm(flat: Sequence[Tensor]) -> StandInLSTM | None:
+def find_layer(flat: Sequence[Tensor]) -> _StandIn | None:
     """Find the stand-in of the module that passed these weights: a module passes its own list object."""
-    return next((one for one in [*_lstms.values()] if one.weights_of_module() is flat), None)
+    return next((one for one in [*_layers.values()] if one.weights_of_module() is flat), None)
 
 
-def find_cell(weight_ih: Tensor) -> StandInCell | None:
+def find_cell(weight_ih: Tensor) -> _StandInCell | None:
     """Find the stand-in of the cell that has this weight."""
     return next((one for one in [*_cells.values()] if one.weight_of_module() is weight_ih), None)
