@@ -1,7 +1,6 @@
 """Broken LSTMs. Each must be found by a proof or a check: otherwise that only decorates. `lessons.py` has lessons."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest

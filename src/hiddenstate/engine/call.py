@@ -185,7 +185,7 @@ def through_layers(call: Call, run: Callable[[int, Tensor], R]) -> tuple[Tensor,
 
 
 def zero_state(x: Tensor, sizes: Sizes) -> Any:
-    """The states that a run over ``x [T, N, ...]`` begins with if none are given, a tuple: ``[L*D, N, P or H]`` each."""
+    """The states that a run over ``x [T, N, ...]`` begins with if none are given, a tuple: ``[L*D, N, units]`` each."""
     count, N = len(sizes.layer_directions), x.shape[1]
     return tuple(x.new_zeros(count, N, sizes.units(name)) for name in sizes.kind.carried)
 

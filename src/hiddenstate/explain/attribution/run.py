@@ -121,7 +121,7 @@ def attribute(
     if points is not None and points > MOST_POINTS_GIVEN:
         raise ArgumentError(f"points must be at most {MOST_POINTS_GIVEN:,}, got {points:,}: far fewer are enough")
     check_progress(progress)
-    found = resolve_subject(of, model, x, **options).only(resolve_row(of, row))
+    found = resolve_subject(of, model, x, function="attribute", **options).only(resolve_row(of, row))
     target = resolve_target(of, found)
     if method in ("frozen", "cd"):
         target.linear(method)

@@ -13,7 +13,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.explain.automaton.result import LearnedAutomaton
 from hiddenstate.explain.subject.head import Head
 from hiddenstate.explain.subject.sources import subject
-from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.subject import Subject, check_cell
 from hiddenstate.nn.lstm import LSTM
 
 Output = Callable[[Tensor], Sequence[Hashable]]
@@ -103,7 +103,8 @@ class _Asked:
 
     def __init__(self, lstm: LSTM, alphabet: dict[Hashable, Tensor], output: Output) -> None:
         self.symbols = tuple(alphabet)
-        self._subject: Subject = subject(lstm, lstm._like().new_zeros(1, 1, lstm.input_size).transpose(0, 1))
+        given = subject(lstm, lstm._like().new_zeros(1, 1, lstm.input_size).transpose(0, 1))
+        self._subject: Subject = check_cell(given, "automaton")
         self._vectors = {symbol: vector.to(lstm._like()) for symbol, vector in alphabet.items()}
         self._output = output
         self.cost = 0

@@ -12,6 +12,7 @@ from hiddenstate.explain.comparison.divergence import choose_measure, step_diffe
 from hiddenstate.explain.comparison.result import Comparison, Match, Pair
 from hiddenstate.explain.subject.progress_bar import Progress, counted, reporting
 from hiddenstate.explain.subject.sources import subject
+from hiddenstate.explain.subject.subject import check_cell
 
 
 def compare(
@@ -84,7 +85,7 @@ def _pairs(a: Any, b: Any, data: Any, other: Any, options: dict[str, Any], repor
         raise ShapeError(f"both need the same number of items, at least one; got {len(every)} and {len(others)}")
     found = []
     for x, y in counted(list(zip(every, others, strict=True)), report):
-        one, two = subject(a, x, **options), subject(b, y, **options)
+        one, two = (check_cell(subject(*each, **options), "compare") for each in ((a, x), (b, y)))
         lengths = [[s.row_length(n) for n in range(s.N)] for s in (one, two)]
         if lengths[0] != lengths[1]:
             raise ShapeError(f"both need the same number of steps in each row, got {lengths[0]} and {lengths[1]}")

@@ -15,7 +15,7 @@ from hiddenstate.explain.dynamics.state_map import StateMap, make_state_map
 from hiddenstate.explain.subject.bounds import check_row_steps
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
 from hiddenstate.explain.subject.sources import subject
-from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.subject import Subject, check_cell
 from hiddenstate.nn.lstm import LSTM
 
 
@@ -32,7 +32,7 @@ def dynamics(model: Any, x: Any = None, **options: Any) -> "Dynamics":
     """
     if isinstance(model, LSTM) and x is None:
         x = model._like().new_zeros((1, 1, model.input_size))
-    return Dynamics(subject(model, x, **options))
+    return Dynamics(check_cell(subject(model, x, **options), "dynamics"))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

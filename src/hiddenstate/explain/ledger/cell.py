@@ -1,4 +1,4 @@
-"""The ledger of a cell state: what each step wrote into it, and how much of that is still there."""
+"""The ledger of a memory (an LSTM's c, a GRU's h): what each step wrote, and how much of it is still there."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from torch import Tensor
 
 from hiddenstate.base.scalars import check_int
+from hiddenstate.cells.kinds import cell_named
 from hiddenstate.edits.edit import Edit, zero
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.ledger.cell_decomposition import CellDecomposition, erased_most, projected
@@ -13,7 +14,7 @@ from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import bar, number, sentence, share, shortened, table
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.structure.addresses import Address
-from hiddenstate.structure.names import MEANINGS, Place
+from hiddenstate.structure.names import Place
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,29 +25,30 @@ MOST_UNITS = 3  # units to name at each step
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Ledger(Explanation):
-    """The ledger of a cell state at a step: what each step wrote and how much of it is left. Made by `ledger`.
+    """The ledger of a memory at a step: what each step wrote and how much of it is left. Made by `ledger`.
 
     The sum is exact: ``value = parts.sum(0) + edited.sum(0) + initial`` up to rounding, which is ``residual``. S
     steps in reading order, U units (one, or all); all tensors float64.
 
     Attributes:
-        place: the cell state.
+        place: the memory: the cell state of an LSTM, the hidden state of a GRU.
         units: the units.
-        t: the step at which the cell state is explained.
+        t: the step at which the memory is explained.
         words: the word at each step of the input.
         steps: the S steps read up to t, in reading order.
-        written: ``[S, U]``, what each step wrote, i·g.
-        kept: ``[S, U]``, the share of it that is still there at t: the product of the later forget gates.
+        written: ``[S, U]``, what each step wrote, i·g or (1-z)·n.
+        kept: ``[S, U]``, the share of it that is still there at t: the product of the later forget gates (z of a GRU).
         parts: ``[S, U]``, the amount left at t: ``written * kept``.
-        forget: ``[S, U]``, the forget gates; 0 where a reset cuts.
-        edited: ``[S, U]``, what is left at t of the changes made by edits of c.
+        forget: ``[S, U]``, the forget gates (z of a GRU); 0 where a reset cuts.
+        edited: ``[S, U]``, what is left at t of the changes made by edits of the memory.
         initial: ``[U]``, what is left of the initial state.
-        value: ``[U]``, the cell state at t.
+        value: ``[U]``, the memory at t.
         effect: ``[U, K]``, the factor from each unit's parts to each logit at t, through ``o·tanh(c)/c`` and the head;
             None below the last layer or without a head.
         labels: the K labels.
         residual: the largest difference between the value and the sum.
         cost: row-steps that were run.
+        cell: the kind of cell, as in `hiddenstate.Sizes`.
     """
 
     kind: ClassVar[str] = "ledger"
@@ -67,6 +69,7 @@ class Ledger(Explanation):
     labels: tuple[str, ...]
     residual: float
     cost: int
+    cell: str = "LSTM"
 
     @property
     def name(self) -> str:
@@ -108,7 +111,7 @@ class Ledger(Explanation):
         if step not in self.steps:
             raise ArgumentError(f"step {step} is not among the steps read so far: {self.steps}")
         units = self.units if unit is None else (self.units[self._position(unit)],)
-        place = Place(self.place.layer, self.place.reverse, "i")
+        place = Place(self.place.layer, self.place.reverse, cell_named(self.cell).writer)
         return zero(str(place), unit=units[0] if len(units) == 1 else units, t=step)
 
     def rows(self) -> list[Row]:
@@ -170,6 +173,7 @@ def cell_ledger(found: Subject, memory: CellDecomposition, unit: int | None) -> 
         labels=() if found.head is None or effect is None else found.head.labels[: effect.shape[1]],
         residual=float(memory.residual[chosen].abs().max()),
         cost=found.T,
+        cell=found.sizes.cell,
     )
 
 
@@ -188,15 +192,26 @@ def _text(ledger: Ledger) -> str:
     one = len(ledger.units) == 1
     unit = f"unit {ledger.units[0]} of " if one else ""
     way = ", read from the last word to the first" if ledger.place.reverse else ""
-    where = f"{unit}the {MEANINGS['c']} {ledger.place} at step {ledger.t} ({shortened(ledger.words[ledger.t])}){way}"
+    where = f"{unit}the {_meaning(ledger)} {ledger.place} at step {ledger.t} ({shortened(ledger.words[ledger.t])}){way}"
     head = sentence(f"Who wrote {where}")
     lines = [head, "", _one_unit(ledger) if one else _all_units(ledger), ""]
     if one:
         lines.append(_sum_of_one(ledger))
         lines += _logit_lines(ledger)
     else:
-        lines.append(f"Parts add up to the {len(ledger.units)} cell states to {ledger.residual:.0e}.")
+        lines.append(f"Parts add up to the {len(ledger.units)} {_meaning(ledger)}s to {ledger.residual:.0e}.")
     return "\n".join(lines)
+
+
+def _meaning(ledger: Ledger) -> str:
+    return cell_named(ledger.cell).meanings[ledger.place.quantity]
+
+
+def _wrote(ledger: Ledger) -> str:
+    """The term of the memory's equation that is written."""
+    cell = cell_named(ledger.cell)
+    (memory,) = (state for state in cell.states if state.name == cell.memory)
+    return next("·".join(term) for term in memory.terms if cell.candidate in term)
 
 
 def _one_unit(ledger: Ledger) -> str:
@@ -210,7 +225,8 @@ def _one_unit(ledger: Ledger) -> str:
         cells += [f"{share(kept)} {100 * kept:3.0f} %", lost]
         cells += [number(float(ledger.edited[s, 0]))] if has_edits else []
         rows.append([*cells, number(part), bar(part, largest, 8)])
-    names = ["step", "word", "wrote i·g", "still there", "erased most at", *(["by an edit"] if has_edits else [])]
+    names = ["step", "word", f"wrote {_wrote(ledger)}", "still there", "erased most at"]
+    names += ["by an edit"] if has_edits else []
     return table([*names, "part", ""], rows, "rlrll" + "r" * has_edits + "rl")
 
 
@@ -220,7 +236,7 @@ def _sum_of_one(ledger: Ledger) -> str:
         terms.append(f"edits {number(float(ledger.edited.sum()))}")
     terms.append(f"initial state {number(float(ledger.initial[0]))}")
     made = number(float(ledger.value[0]))
-    return sentence(f"{', '.join(terms)} make c = {made}; rounding leaves {ledger.residual:.0e}.")
+    return sentence(f"{', '.join(terms)} make {ledger.place.quantity} = {made}; rounding leaves {ledger.residual:.0e}.")
 
 
 def _logit_lines(ledger: Ledger) -> list[str]:
@@ -243,7 +259,8 @@ def _all_units(ledger: Ledger) -> str:
         units = " ".join(f"{ledger.units[k]}:{float(ledger.parts[s, k]):+.2f}" for k in most)
         cells = [str(t), shortened(ledger.words[t]), f"{share(kept)} {100 * kept:3.0f} %"]
         rows.append([*cells, f"{100 * size / max(whole, 1e-30):.0f} %", share(size / max(largest, 1e-30), 12), units])
-    return table(["step", "word", "still there", "of Σ|c|", "", "largest parts, unit:part"], rows, "rllrll")
+    names = ["step", "word", "still there", f"of Σ|{ledger.place.quantity}|", "", "largest parts, unit:part"]
+    return table(names, rows, "rllrll")
 
 
 def _plot(ledger: Ledger) -> "Figure":

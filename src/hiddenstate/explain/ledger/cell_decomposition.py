@@ -1,6 +1,7 @@
 """`CellDecomposition`: splits the cell states of one layer and direction by step, in reading order.
 
-``c_t = Σ_s (Π_{r>s} f_r)·i_s·g_s + (Π f)·c_0``: what each step wrote, times the share of it that is still there.
+``c_t = Σ_s (Π_{r>s} f_r)·i_s·g_s + (Π f)·c_0``: what each step wrote, times the share of it that is still there. The
+memory of a GRU is its hidden state: z keeps, and (1-z)·n is written.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,8 +10,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hiddenstate.cells.cell import secant
-from hiddenstate.cells.lstm import LSTM as CELL
 from hiddenstate.edits.edit import Edit
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.nn.scoped_edits import edits_in_force
@@ -26,16 +25,17 @@ class CellDecomposition:
     """What one layer and direction wrote and kept up to step t of one row; float64 on the CPU, S steps, H units.
 
     Attributes:
-        place: the cell state, such as ``l1.c``.
+        place: the memory, such as ``l1.c``.
         t: the step.
         steps: the S steps read up to t, in reading order; the last is t.
-        forget: ``[S, H]``, the forget gates; 0 where a reset cuts.
-        written: ``[S, H]``, i·g.
-        edited: ``[S, H]``, the changes made by edits of c; zero without edits.
+        forget: ``[S, H]``, the forget gates, or a GRU's update gates; 0 where a reset cuts.
+        written: ``[S, H]``, i·g, or (1-z)·n.
+        edited: ``[S, H]``, the changes made by edits of the memory; zero without edits.
         kept: ``[S, H]``, the share of the cell state after each step that is still there at t.
-        c0: ``[H]``, the initial cell state.
-        c: ``[H]``, the cell state at t.
-        o: ``[H]``, the output gate at t.
+        c0: ``[H]``, the initial memory.
+        c: ``[H]``, the memory at t.
+        shown: ``[H]``, the factor that turns a part of the memory into a part of the output before a projection: the
+            secant ``o·tanh(c)/c``, or 1.
         h: ``[P]``, the hidden state at t.
     """
 
@@ -48,7 +48,7 @@ class CellDecomposition:
     kept: Tensor
     c0: Tensor
     c: Tensor
-    o: Tensor
+    shown: Tensor
     h: Tensor
 
     @property
@@ -71,30 +71,25 @@ class CellDecomposition:
         """``[H]``, the cell state minus all parts: the rounding error."""
         return self.c - self.parts.sum(0) - self.edit_parts.sum(0) - self.initial_part
 
-    @property
-    def shown(self) -> Tensor:
-        """``[H]``, the secant ``o·tanh(c)/c``, which turns a part of c into a part of o·tanh(c)."""
-        return self.o * secant(self.c)
-
 
 def decompose_cell(subject: Subject, trace: Trace, place: Place, t: int) -> CellDecomposition:
-    """Decompose the cell state of one layer and direction at a step; subject and trace have one row."""
+    """Decompose the memory of one layer and direction at a step; subject and trace have one row."""
     layer, reverse, _ = place
+    cell = subject.sizes.kind
     steps = range(subject.T - 1, t - 1, -1) if reverse else range(t + 1)
     order = torch.tensor(steps)
-    values = {q: _row(trace, Place(layer, reverse, q))[order] for q in (*CELL.gate_names, CELL.memory)}
-    c0 = subject.initial[1][2 * layer + reverse if subject.sizes.bidirectional else layer, 0].detach().cpu().double()
-    split = CELL.split(values)
+    values = {q: _row(trace, Place(layer, reverse, q))[order] for q in (*cell.gate_names, cell.memory)}
+    k = subject.sizes.layer_directions.index(place.layer_direction)
+    c0 = cell.parts_of(subject.initial)[-1][k, 0].detach().cpu().double()
+    split = cell.split(values)
     forget = split.keep * ~borders(subject, order, reverse)[:, None]
-    written = split.write * values[CELL.candidate]
+    written = split.write * values[cell.candidate]
     h = _row(trace, Place(layer, reverse, "h"))[t]
-    edited = _edited(subject, trace, place, order, forget, written, c0, values["c"])
+    edited = _edited(subject, trace, place, order, forget, written, c0, values[cell.memory])
     kept = torch.ones_like(forget)
     kept[:-1] = forget[1:].flip(0).cumprod(0).flip(0)
-    own = Place(layer, reverse, "c")
-    return CellDecomposition(
-        own, t, tuple(steps), forget, written, edited, kept, c0, values["c"][-1], values["o"][-1], h
-    )
+    own, c = Place(layer, reverse, cell.memory), values[cell.memory][-1]
+    return CellDecomposition(own, t, tuple(steps), forget, written, edited, kept, c0, c, split.show[-1], h)
 
 
 def projected(subject: Subject, place: Place, vectors: Tensor) -> Tensor:
@@ -129,8 +124,9 @@ def _edited(
     c0: Tensor,
     c: Tensor,
 ) -> Tensor:
-    """The cell state minus ``f·c_prev + i·g``, if edits are in force that can change it."""
-    if not any(edit.scope == "readout" or _quantity(edit) == "c" for edit in edits_at(subject, place)):
+    """The memory minus what was kept and written, if edits are in force that can change it."""
+    memory = subject.sizes.kind.memory
+    if not any(edit.scope == "readout" or _quantity(edit) == memory for edit in edits_at(subject, place)):
         return torch.zeros_like(written)
     carried = trace.carried.get(place.layer_direction.name)
     after = c.clone() if carried is None else carried[:, 0].detach().cpu().double()[order]
@@ -138,7 +134,7 @@ def _edited(
     after[-1] = c[-1]  # at t the ledger explains the recorded value
     kept = forget * before
     change = after - kept - written
-    rounding = ROUNDINGS * torch.finfo(trace.values[str(place._replace(quantity="c"))].dtype).eps
+    rounding = ROUNDINGS * torch.finfo(trace.values[str(place._replace(quantity=memory))].dtype).eps
     return torch.where(change.abs() > rounding * (after.abs() + kept.abs() + written.abs()), change, 0.0)
 
 
@@ -148,12 +144,12 @@ def edits_at(subject: Subject, place: Place) -> Sequence[Edit]:
 
 
 def h_is_edited(subject: Subject, place: Place) -> bool:
-    """Whether an edit in force changes h directly, so that it is not o·tanh(c)."""
-    return any(_quantity(edit) == "h" for edit in edits_at(subject, place))
+    """Whether an edit in force changes h directly, so that it is not o·tanh(c); a GRU's ledger has edits of h."""
+    return subject.sizes.kind.memory != "h" and any(_quantity(edit) == "h" for edit in edits_at(subject, place))
 
 
 def _layer_direction(edit: Edit, subject: Subject) -> LayerDirection:
-    return parse_place(edit.place, subject.sizes.num_layers, subject.sizes.bidirectional).layer_direction
+    return parse_place(edit.place, *subject.sizes.layers).layer_direction
 
 
 def _quantity(edit: Edit) -> str:

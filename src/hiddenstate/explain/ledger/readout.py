@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
+from hiddenstate.cells.kinds import cell_named
 from hiddenstate.edits.edit import Edit, zero
 from hiddenstate.explain.ledger.cell_decomposition import decompose_cell, h_is_edited, projected
 from hiddenstate.explain.result.explanation import Explanation, Row
@@ -40,6 +41,7 @@ class ReadoutLedger(Explanation):
         value: the target.
         residual: the difference between the value and the sum.
         cost: row-steps that were run.
+        cell: the kind of cell, as in `hiddenstate.Sizes`.
     """
 
     kind: ClassVar[str] = "ledger of a readout"
@@ -55,6 +57,7 @@ class ReadoutLedger(Explanation):
     value: float
     residual: float
     cost: int
+    cell: str = "LSTM"
 
     @property
     def by_step(self) -> Tensor:
@@ -74,7 +77,8 @@ class ReadoutLedger(Explanation):
         """
         step = resolve_one(step, len(self.words), "step")
         reads = [place for place in self.places if (step >= self.t if place.reverse else step <= self.t)]
-        return [zero(str(place._replace(quantity="i")), t=step) for place in reads]
+        writer = cell_named(self.cell).writer
+        return [zero(str(place._replace(quantity=writer)), t=step) for place in reads]
 
     def rows(self) -> list[Row]:
         """Return one row per step and place."""
@@ -138,6 +142,7 @@ def readout_ledger(subject: Subject, trace: Trace, target: Target) -> ReadoutLed
         value=value,
         residual=residual,
         cost=T,
+        cell=subject.sizes.cell,
     )
 
 

@@ -16,13 +16,14 @@ from hiddenstate.explain.subject.bounds import check_bytes
 from hiddenstate.explain.subject.head import Head, softmax_head
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.structure.paths import at_path
 from hiddenstate.tracing.model_recorder import list_paths
 from hiddenstate.tracing.traceable import find_recordable
 
 
 def lstm_subject(
-    lstm: LSTM,
+    lstm: Recurrent[Any, Any],
     given: Arguments,
     head: Head | None = None,
     tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
@@ -49,7 +50,7 @@ def lstm_subject(
     return Subject(
         lstm,
         x,
-        (call.initial[0].detach(), call.initial[1].detach()),
+        lstm.sizes.kind.as_given([part.detach() for part in call.initial]),
         head,
         _checked_tokens(tokens, lengths),
         call.lengths,
@@ -58,7 +59,7 @@ def lstm_subject(
     )
 
 
-def _check_size(lstm: LSTM, x: object = None) -> None:
+def _check_size(lstm: Recurrent[Any, Any], x: object = None) -> None:
     """Refuse an input that is too large to run, however little memory it takes itself.
 
     Raises:
@@ -122,7 +123,7 @@ def module_subject(
     """
     path, module = _module_at(model, path)
     lstm = find_recordable(module)
-    assert isinstance(lstm, LSTM)
+    assert isinstance(lstm, Recurrent)
     calls, readers = _watched(model, module, lstm, x)
     if not calls:
         raise ArgumentError("the module did not call this LSTM, so it has no input; choose another with path=")
@@ -134,8 +135,9 @@ def module_subject(
 
 def _module_at(model: nn.Module, path: str | None) -> tuple[str, nn.Module]:
     """Return the LSTM at a path, or the only one, with its path."""
-    every = model.named_modules(remove_duplicate=False)
+    every = [*model.named_modules(remove_duplicate=False)]
     found = {name: part for name, part in every if isinstance(find_recordable(part), LSTM)}
+    found = found or {name: part for name, part in every if isinstance(find_recordable(part), Recurrent)}
     kind = type(model).__name__
     if path is not None and not isinstance(path, str):
         raise ArgumentTypeError(f"path= must be the name of a module, got {type(path).__name__}")
@@ -156,7 +158,9 @@ def _module_at(model: nn.Module, path: str | None) -> tuple[str, nn.Module]:
 Calls = list[tuple[tuple[Any, ...], dict[str, Any], Any]]
 
 
-def _watched(model: nn.Module, called: nn.Module, lstm: LSTM, x: Any) -> tuple[Calls, list[tuple[nn.Linear, Tensor]]]:
+def _watched(
+    model: nn.Module, called: nn.Module, lstm: Recurrent[Any, Any], x: Any
+) -> tuple[Calls, list[tuple[nn.Linear, Tensor]]]:
     """Call the module without dropout; return the LSTM's calls, and each linear layer's input."""
     calls: Calls = []
     readers: list[tuple[nn.Linear, Tensor]] = []

@@ -7,16 +7,15 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base.memory import check_module_memory
-from hiddenstate.base.validation import State
 from hiddenstate.engine.inputs import Arguments, Lengths
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.explain.subject.head import Head
 from hiddenstate.explain.subject.module_sources import linear_head, lstm_subject, module_subject
-from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.subject import Subject, check_cell
 from hiddenstate.explain.subject.text_sources import language_model_subject, tagger_subject
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.structure.addresses import parse_address
 from hiddenstate.structure.names import split_path
 from hiddenstate.tracing.traceable import find_recordable
@@ -26,7 +25,7 @@ def subject(
     model: Any,
     x: Any = None,
     *,
-    hx: State | None = None,
+    hx: Any = None,
     lengths: Lengths = None,
     reset: Tensor | None = None,
     head: nn.Linear | Head | None = None,
@@ -38,8 +37,8 @@ def subject(
 
     Args:
         model: a `hiddenstate.LSTM`; a module with one inside, such as a converted one; a `Tagger` or a
-            `LanguageModel`; or a `Subject`, which is returned. While `hiddenstate.accelerate` is active, torch's own
-            LSTMs work, too.
+            `LanguageModel`; or a `Subject`, which is returned. A `hiddenstate.GRU` works, too, for `ledger`. While
+            `hiddenstate.accelerate` is active, so do torch's own.
         x: the input: for an LSTM a tensor, in its own layout; for a module the argument of its call (a tuple holds
             several arguments); for a tagger a sentence, as text or as words; for a language model a text.
         hx: for an LSTM: the initial state ``(h0, c0)``.
@@ -75,7 +74,7 @@ def subject(
     check_module_memory(model)
     given_head = None if head is None else linear_head(head, labels)
     lstm = find_recordable(model)
-    if not isinstance(lstm, LSTM):
+    if not isinstance(lstm, Recurrent):
         _refuse({"hx": hx, "lengths": lengths, "reset": reset}, "a module, which gives them to its LSTM itself")
         return module_subject(model, x, path, given_head, labels, tokens)
     _refuse({"path": path}, "a module, and this is an LSTM")
@@ -84,23 +83,28 @@ def subject(
     return lstm_subject(lstm, Arguments(x, hx, lengths, reset), given_head, tokens)
 
 
-def resolve_subject(of: object, model: Any, x: Any = None, **options: Any) -> Subject:
+def resolve_subject(
+    of: object, model: Any, x: Any = None, *, function: str, cells: Sequence[str] = ("LSTM",), **options: Any
+) -> Subject:
     """Return the `subject` for a target; a path before the target's place selects the LSTM in a module.
 
     Args:
         of: the target, such as ``"encoder.l1.c[125]@7"``.
         model: as for `subject`.
         x: the input, as for `subject`.
+        function: the name of the function of `hiddenstate.explain` that is called.
+        cells: the kinds of cells that it knows.
         options: the options of `subject`.
 
     Raises:
+        ArgumentError: the function does not know the kind of cell.
         HiddenStateError: any error of `subject`.
     """
     path = split_path(parse_address(of).place)[0] if isinstance(of, str) else ""
     chooses = path and options.get("path") is None and isinstance(model, nn.Module)
-    if chooses and not isinstance(model, LSTM | Tagger | LanguageModel):
+    if chooses and not isinstance(model, Recurrent | Tagger | LanguageModel):
         options["path"] = path
-    return subject(model, x, **options)
+    return check_cell(subject(model, x, **options), function, cells)
 
 
 def _refuse(options: dict[str, Any], what: str) -> None:

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.memory import check_memory_of
-from hiddenstate.base.validation import State
+from hiddenstate.cells.kinds import cell_named
 from hiddenstate.errors import ArgumentError, NameUnknownError, ShapeError
 from hiddenstate.explain.subject.bounds import check_bytes
 from hiddenstate.explain.subject.head import Head
 from hiddenstate.explain.subject.outputs import Outputs
-from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.scoped_edits import edits_in_force, share_edits
 from hiddenstate.structure.names import Place, parse_place, split_path
 from hiddenstate.structure.paths import list_places
@@ -28,9 +28,9 @@ class Subject:
     """The subject of an explanation. Made by `hiddenstate.explain.subject`; all tensors are time-first.
 
     Attributes:
-        lstm: the LSTM.
+        lstm: the LSTM; or a GRU or RNN, which some functions of `hiddenstate.explain` take.
         x: the input, ``[T, N, C]``.
-        initial: the initial state, ``(h0 [L*D, N, P], c0 [L*D, N, H])``.
+        initial: the initial state, ``(h0 [L*D, N, P], c0 [L*D, N, H])``; only h0 if there is no cell state.
         head: the linear layer that reads its outputs, or None.
         tokens: for each row the words or characters at its steps, or None.
         lengths: int64 ``[N]``, the number of steps of each row; None if all rows are full.
@@ -43,9 +43,9 @@ class Subject:
         path: the path of the LSTM in its model; empty if it is the model.
     """
 
-    lstm: LSTM
+    lstm: Recurrent[Any, Any]
     x: Tensor
-    initial: State
+    initial: Any
     head: Head | None = None
     tokens: tuple[tuple[str, ...], ...] | None = None
     lengths: Tensor | None = None
@@ -118,11 +118,11 @@ class Subject:
         T, one = self.row_length(row), slice(row, row + 1)
         if T < 1:
             raise ShapeError(f"row {row} has no steps, so there is nothing to explain; choose another row")
-        h0, c0 = self.initial
+        kind = self.sizes.kind
         return replace(
             self,
             x=self.x[:T, one],
-            initial=(h0[:, one], c0[:, one]),
+            initial=kind.as_given([part[:, one] for part in kind.parts_of(self.initial)]),
             tokens=None if self.tokens is None else (self.tokens[row],),
             lengths=None,
             reset=None if self.reset is None else self.reset[:T, one],
@@ -131,7 +131,7 @@ class Subject:
     def run(
         self,
         x: Tensor | None = None,
-        state: State | None = None,
+        state: Any = None,
         *,
         keep: Sequence[str] = (),
         steps: Sequence[int] = (),
@@ -177,21 +177,21 @@ class Subject:
         with self._evaluating() as lstm:
             return lstm.trace(x, state, **options, pre=pre, limit=None)
 
-    def rows_of(self, R: int) -> State:
+    def rows_of(self, R: int) -> Any:
         """Return the initial state for R rows: the subject's own, or its only row R times.
 
         Raises:
             ShapeError: the subject has a different number of rows.
         """
-        h0, c0 = self.initial
         if R == self.N:
-            return h0, c0
+            return self.initial
         if self.N != 1:
             raise ShapeError(f"{R} rows need a subject of {R} rows or of one, and this has {self.N}: take only(row)")
-        return h0.expand(-1, R, -1).contiguous(), c0.expand(-1, R, -1).contiguous()
+        kind = self.sizes.kind
+        return kind.as_given([part.expand(-1, R, -1).contiguous() for part in kind.parts_of(self.initial)])
 
     @contextmanager
-    def _evaluating(self) -> Iterator[LSTM]:
+    def _evaluating(self) -> Iterator[Recurrent[Any, Any]]:
         """Give an LSTM with the same weights and edits, without dropout and without gradients of the weights.
 
         It is a twin: other threads may train or call the LSTM itself meanwhile.
@@ -202,7 +202,7 @@ class Subject:
         with share_edits(self.lstm, twin):
             yield twin
 
-    def _call(self, x: Tensor, state: State, first: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def _call(self, x: Tensor, state: Any, first: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments of the LSTM's call, in its own layout."""
         R, stop = x.shape[1], first + len(x)
         self._refuse_edits_of_rows(R)
@@ -223,3 +223,16 @@ class Subject:
 
     def _time_first(self, out: Tensor) -> Tensor:
         return out.transpose(0, 1) if self.lstm.batch_first else out
+
+
+def check_cell(subject: Subject, function: str, cells: Sequence[str] = ("LSTM",)) -> Subject:
+    """Return the subject; refuse one whose kind of cell a function of `hiddenstate.explain` does not know.
+
+    Raises:
+        ArgumentError: the function does not know it.
+    """
+    kind = subject.sizes.kind
+    if kind.name not in cells:
+        known = " and ".join(dict.fromkeys(cell_named(name).label for name in cells))
+        raise ArgumentError(f"hs.explain.{function} knows the equations of {known}, not of {kind.label}")
+    return subject

@@ -19,7 +19,7 @@ from hiddenstate.explain.subject.outputs import Outputs
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
 from hiddenstate.explain.subject.resolve_target import TargetLike, resolve_row, resolve_target
 from hiddenstate.explain.subject.sources import resolve_subject, subject
-from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.subject import Subject, check_cell
 from hiddenstate.explain.subject.target import Target
 from hiddenstate.explain.sweep.adjoint import slopes
 from hiddenstate.explain.sweep.patching import Patch, Patcher
@@ -134,13 +134,16 @@ def _pair(of: TargetLike, given: tuple[Any, Any, Any], options: dict[str, Any]) 
     """Return the subjects of the clean and the corrupt run."""
     model, clean, corrupt = given
     if corrupt is None and isinstance(model, Subject) and isinstance(clean, Subject):
-        return subject(model, **options), subject(clean, **options)
+        return check_cell(subject(model, **options), "sweep"), check_cell(subject(clean, **options), "sweep")
     if clean is None or corrupt is None:
         raise ArgumentError(
             "a sweep compares two runs: give a model and two inputs, sweep(model, clean, corrupt, of=...), or two "
             "subjects, sweep(clean, corrupt, of=...)"
         )
-    one, two = (x if isinstance(x, Subject) else resolve_subject(of, model, x, **options) for x in (clean, corrupt))
+    one, two = (
+        x if isinstance(x, Subject) else resolve_subject(of, model, x, function="sweep", **options)
+        for x in (clean, corrupt)
+    )
     return one, two
 
 

@@ -71,9 +71,9 @@ class _StandIn(Recurrent[Any, Any]):
         return self._flat()[self._flat_weights_names.index(name)]
 
     def _eval_twin(self: S) -> S:
-        twin = super()._eval_twin()  # type: ignore[misc]
+        twin = super()._eval_twin()
         twin._is_detached = True
-        return twin  # type: ignore[no-any-return]
+        return twin
 
     def run(self, arguments: Arguments, given: Given) -> tuple[Tensor | PackedSequence, Any]:
         """Run a call with its active edits and records.
