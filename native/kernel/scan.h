@@ -95,7 +95,7 @@ template <class Precision>
 struct LayerGradients {
     const typename Precision::real *gates, *c;         // [T, N, 4H], [T, N, H]
     typename Precision::element *ih, *hh, *bias, *hr;  // [GH, C], [GH, P], [GH] (of b_ih, and of b_hh if it is the same), [P, H]
-    typename Precision::element* bias_hh;              // [GH], if it is another
+    typename Precision::element* bias_hh = nullptr;    // [GH], if it is another
 };
 
 // The gradients of a call: given, of its outputs; wanted, of its inputs. The call must have the records of each layer and

@@ -35,6 +35,8 @@ def why_not(call: Call, cast_to: torch.dtype | None) -> str | None:
 
     With ``cast_to`` the call is judged as if autocast had cast all its tensors to that type.
     """
+    if call.sizes.cell != "LSTM":
+        return f"the operator computes LSTMs alone, and this is a {call.sizes.kind.label}"
     tensors = [value for value in tensors_needing_gradients(call) if value is not None]
     if not kernels.serves(cast_to or call.x.dtype):
         return "there is no native kernel for this type"
