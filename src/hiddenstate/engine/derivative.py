@@ -219,7 +219,8 @@ def run_reference(call: Call, *, shown: bool = False) -> tuple[Tensor, ...]:
     if not shown:
         return _present(reference_path.run(call)[:3])
     kind = call.sizes.kind
-    places = [Place(*call.layer_directions[0], quantity) for quantity in (*native.recorded_gates(kind), *kind.carried[1:])]
+    recorded = (*native.recorded_gates(kind), *kind.carried[1:])
+    places = [Place(*call.layer_directions[0], quantity) for quantity in recorded]
     done = reference_path.run(replace(call, record=RecordSpec(places, range(len(call.x)))))
     gates = [done.values[str(place)] for place in places]
     c = [gates.pop()] if kind.carried[1:] else []

@@ -114,9 +114,9 @@ def run_differentiable(
     """
     x, hx, lengths = given
     weights = [None if name is None else parameters.get(name) for one in names for name in one]
-    tensors: list[Any] = [x] if hx is None else [x, *hx] if isinstance(hx, tuple) else [x, hx]
+    tensors = _given_tensors(x, hx, sizes)
     # Checked before any tensor operation, since torch.jit.trace would record it.
-    if interception() is not None or not all(isinstance(value, Tensor) for value in tensors):
+    if interception() is not None or tensors is None or not all(isinstance(value, Tensor) for value in tensors):
         return None
     if not _wants_gradient((*tensors, *weights)):
         return _run(given, parameters, names, sizes, options)
@@ -124,9 +124,6 @@ def run_differentiable(
         return None
     axes = {value.dim() for value in tensors}
     single = axes == {2}
-    states_of_kind = len(sizes.kind.carried)
-    if hx is not None and (len(tensors) != 1 + states_of_kind or isinstance(hx, tuple) is not (states_of_kind == 2)):
-        return None
     if kernels.plain_kernel(x, sizes.cell) is None or not (single or axes == {3}):
         return None
     if single:
@@ -141,10 +138,21 @@ def run_differentiable(
     x, *states = tensors
     h0, c0, *_ = *states, None, None
     saves = options.training or options.record
-    done = _run((x, sizes.kind.as_given(states) if states else None, lengths), parameters, names, sizes, Options(False, options.training, saves))
+    given = x, sizes.kind.as_given(states) if states else None, lengths
+    done = _run(given, parameters, names, sizes, Options(False, options.training, saves))
     if done is None:
         return None
     return _with_derivative((x, h0, c0, None, None, *weights), done, lengths, sizes, options, single=single)
+
+
+def _given_tensors(x: Any, hx: Any, sizes: Sizes) -> list[Any] | None:
+    """Return the input and the states; None if ``hx`` is not what the kind of cell takes."""
+    if hx is None:
+        return [x]
+    count = len(sizes.kind.carried)
+    if count == 1:
+        return None if isinstance(hx, tuple) else [x, hx]
+    return [x, *hx] if isinstance(hx, tuple) and len(hx) == count else None
 
 
 def _wants_gradient(tensors: Sequence[Tensor | None]) -> bool:

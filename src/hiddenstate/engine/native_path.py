@@ -41,7 +41,8 @@ def why_not(call: Call, *, cast_to: torch.dtype | None = None) -> str | None:
 
 def why_not_whole(call: Call) -> str | None:
     """Return why a layer of this call needs the reference; if None, all layers run in one native call."""
-    if call.record is not None and any(place.quantity in call.sizes.kind.pre_activations for place in call.record.places):
+    beyond = call.sizes.kind.pre_activations
+    if call.record is not None and any(place.quantity in beyond for place in call.record.places):
         return "pre-activations are recorded (pre=True), which the reference computes"
     for edit in call.edits:
         if not _applies(edit):
