@@ -52,8 +52,8 @@ def subject_of(lstm: hs.LSTM, T: int = 7, *, state: bool = True, reset: bool = F
         borders = torch.zeros(T, dtype=torch.bool)
         borders[[2, T - 2]] = True
     hx = tuple(part[:, 0] for part in random_state(lstm, 1)) if state else None
-    return hs.explain.subject(lstm, x, hx=hx, reset=borders, head=head_of(lstm))  # type: ignore[arg-type]
+    return hs.explain.subject(lstm, x, hx=hx, reset=borders, head=head_of(lstm))
 
 
-def tracks_of(lstm: hs.LSTM) -> list[str]:
+def tracks_of(lstm: Any) -> list[str]:
     return [f"l{layer}{'r' if reverse else ''}" for layer, reverse in lstm.sizes.layer_directions]

@@ -26,7 +26,7 @@ from test_interrupts import LSTM, X, is_same, is_untouched
 TESTS = Path(__file__).parent
 HAZARDS = ("freed", "huge", "absurd", "link", "escape", "stale", "interrupt", "fork")
 
-COMMANDS = ("evaluate", "explain", "page", "read", "score", "structure", "studio", "tag", "version")
+COMMANDS = ("evaluate", "explain", "export", "page", "read", "score", "structure", "studio", "tag", "version")
 KINDS = {
     "command": tuple(f"$ {name}" for name in COMMANDS),
     "generating command": ("$ generate",),
@@ -66,6 +66,7 @@ KINDS = {
     ),
     "names": (
         *("Sizes.*", "Structure.of", "Structure.to_dicts", "LSTM.structure", "LSTM*.extra_repr", "LSTM.trace_nbytes"),
+        "RNNCell.extra_repr",
         *("Head.index", "Trace.words", "Trace.row_length", "Subject.words", "Subject.row_length", "Subject.step_of"),
         *("Graph.into", "Graph.node", "Moment.*", "conversion_report", "structure_of", "logit", "log_probability"),
         "Verdict",

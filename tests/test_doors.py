@@ -19,6 +19,7 @@ import hiddenstate as hs
 from hiddenstate import explain, plant
 from hiddenstate.errors import DtypeError, HiddenStateError
 from hiddenstate.models.folder import model_folder as folder
+from hiddenstate.nn.recurrent import Recurrent
 
 X = torch.randn(5, 1, 64)  # of more than a page of memory once it is in a weight: a freed one can't be read by chance
 OF = "l0.h[0]@4"
@@ -49,6 +50,14 @@ def int8() -> Any:
 
 def cell() -> Any:
     return freed_weight(hs.LSTMCell(64, 64).eval())
+
+
+def gru() -> Any:
+    return freed_weight(hs.GRU(64, 64).eval())
+
+
+def rnn() -> Any:
+    return freed_weight(hs.RNN(64, 64).eval())
 
 
 def whole() -> hs.LSTM:
@@ -112,7 +121,7 @@ def small_plant() -> plant.Plant:
 ONE, OTHER = torch.zeros(64), torch.ones(64)
 SYMBOLS = {"a": ONE, "b": OTHER}
 MODULE_DOORS: dict[str, Callable[[Any], Any]] = {
-    "forward": lambda module: module(X if isinstance(module, nn.LSTM | hs.LSTM) else X[0]),
+    "forward": lambda module: module(X if isinstance(module, nn.RNNBase | Recurrent) else X[0]),
     "to_torch": lambda module: module.to_torch(),
     "reset_parameters": lambda module: module.reset_parameters(),
     "deepcopy": copy.deepcopy,
@@ -144,8 +153,24 @@ LSTM_DOORS: dict[str, Callable[[Any], Any]] = {
     "Dynamics.spectrum": lambda module: explain.dynamics(module, X).spectrum(),
     "automaton": lambda module: explain.automaton(module, SYMBOLS, output=lambda out: [0] * len(out)),
 }
+# Those of the doors above that take other cells as well.
+DOORS_OF_ALL_CELLS = (
+    *(
+        "forward",
+        "to_torch",
+        "reset_parameters",
+        "deepcopy",
+        "pickle",
+        "load_state_dict",
+        "trace",
+        "stream",
+        "hs.trace",
+    ),
+    "deepcopy, of a model",
+)
 OTHER_DOORS: dict[str, Callable[[], Any]] = {
     "quantize": lambda: lstm().quantize(),
+    "ledger, of a GRU": lambda: explain.ledger(gru(), X, place="l0.h[0]@4"),
     "dequantize": lambda: int8().dequantize(),
     "from_torch": lambda: hs.from_torch(freed_weight(nn.LSTM(64, 64))),
     "from_torch, a cell": lambda: hs.from_torch(freed_weight(nn.LSTMCell(64, 64))),
@@ -248,6 +273,20 @@ FREED = "memory was freed"
 def test_a_freed_weight_of_an_lstm_is_refused(door: str, make: Callable[[], Any]) -> None:
     with pytest.raises(HiddenStateError, match=FREED):
         (MODULE_DOORS | LSTM_DOORS)[door](make())
+
+
+@pytest.mark.parametrize("door", DOORS_OF_ALL_CELLS)
+@pytest.mark.parametrize("make", [gru, rnn])
+def test_a_freed_weight_of_another_cell_is_refused(door: str, make: Callable[[], Any]) -> None:
+    with pytest.raises(HiddenStateError, match=FREED):
+        (MODULE_DOORS | LSTM_DOORS)[door](make())
+
+
+@pytest.mark.parametrize("make", [hs.GRUCell, hs.RNNCell])
+@pytest.mark.parametrize("door", [name for name in DOORS_OF_ALL_CELLS if name in MODULE_DOORS])
+def test_a_freed_weight_of_a_step_of_another_cell_is_refused(door: str, make: Callable[..., Any]) -> None:
+    with pytest.raises(HiddenStateError, match=FREED):
+        MODULE_DOORS[door](freed_weight(make(64, 64)))
 
 
 @pytest.mark.parametrize("door", MODULE_DOORS)
@@ -385,6 +424,7 @@ SAFE = {
     "it takes and holds no tensors": (
         *("Acceleration.*", "Sizes.*", "Structure.*", "Graph.*", "LearnedAutomaton.*", "SelfCheck.*", "Moment.*"),
         *("LSTM.structure", "LSTM*.extra_repr", "LSTM.trace_nbytes", "Head.index", "Target.linear", "Trace.words"),
+        "RNNCell.extra_repr",
         *(
             "Subject.place",
             "ModelTrace.trace_at",
@@ -412,9 +452,13 @@ SAFE = {
     ),
     "torch or the engine refuses freed memory here, in its own words": (
         *("Head.logits", "Head.readout", "Outputs.*", "Target.of", "Trace.row_length", "Subject.rows_of"),
-        *("*Plant.shown", "*Plant.worth", "Machine.encode", "Machine.run", "Machine.told", "ModelTrace.joined"),
+        *("*Plant.measured", "*Plant.worth", "Machine.encode", "Machine.run", "Machine.told", "ModelTrace.joined"),
     ),
 }
+
+
+# Classes whose methods are those of another one, under whose name they are doors.
+SAME_DOORS = {"GRU": hs.LSTM, "RNN": hs.LSTM, "GRUCell": hs.LSTMCell, "RNNCell": hs.LSTMCell}
 
 
 def public_doors() -> set[str]:
@@ -429,6 +473,7 @@ def public_doors() -> set[str]:
             for method in dir(one):
                 owner = next((kind for kind in one.__mro__ if method in vars(kind)), object)
                 ours = owner.__module__.startswith("hiddenstate") and callable(getattr(one, method))
+                ours = ours and getattr(SAME_DOORS.get(name), method, None) is not getattr(one, method)
                 found |= {f"{name}.{method}"} if ours and not method.startswith("_") else set()
     return found
 

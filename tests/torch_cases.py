@@ -1,4 +1,4 @@
-"""torch's own test cases for `nn.LSTM` and `nn.LSTMCell`, from the database of modules that torch's tests use."""
+"""torch's own test cases for its recurrent layers and cells, from the database of modules that torch's tests use."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,14 @@ import hiddenstate as hs
 # What that import does besides: it chooses fewer random examples, for every test of the run.
 hypothesis.settings.load_profile("ci")
 
-CLASSES: dict[type[nn.Module], type[nn.Module]] = {nn.LSTM: hs.LSTM, nn.LSTMCell: hs.LSTMCell}
+CLASSES: dict[type[nn.Module], type[nn.Module]] = {
+    nn.LSTM: hs.LSTM,
+    nn.LSTMCell: hs.LSTMCell,
+    nn.GRU: hs.GRU,
+    nn.GRUCell: hs.GRUCell,
+    nn.RNN: hs.RNN,
+    nn.RNNCell: hs.RNNCell,
+}
 
 
 @dataclass(frozen=True)

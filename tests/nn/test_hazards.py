@@ -5,10 +5,11 @@ autocast, every gradient mode, batch-first input, a layer before the LSTM, and `
 """
 
 import copy
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -58,20 +59,21 @@ CONDITIONS = [
 class Model(nn.Module):
     """A layer, where there is one, an LSTM, and what it gives as plain tensors."""
 
-    def __init__(self, condition: Condition) -> None:
+    def __init__(self, condition: Condition, cell: Callable[..., nn.RNNBase] = nn.LSTM) -> None:
         super().__init__()
-        options = {"dropout": condition.dropout, "batch_first": condition.batch_first, "bidirectional": True}
+        options: Any = {"dropout": condition.dropout, "batch_first": condition.batch_first, "bidirectional": True}
         self.before = nn.Identity() if condition.is_first else nn.Linear(C, C)
-        self.lstm = nn.LSTM(C, H, 2, **options)
+        self.lstm = cell(C, H, 2, **options)
         self.packing, self.batch_first = condition.packing, condition.batch_first
 
-    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
         given = self.before(x)
         if self.packing != "padded":
             sorts = self.packing != "unsorted"
             given = pack_padded_sequence(given, lengths, batch_first=self.batch_first, enforce_sorted=sorts)
-        out, (h_n, c_n) = self.lstm(given)
-        return (out.data if isinstance(out, PackedSequence) else out), h_n, c_n
+        out, state = self.lstm(given)
+        states = state if isinstance(state, tuple) else (state,)
+        return (out.data if isinstance(out, PackedSequence) else out), *states
 
 
 @contextmanager
@@ -124,20 +126,30 @@ def compare(ours: Told, theirs: Told, condition: Condition) -> None:
 def test_a_call_is_torchs(packing: str, by: str) -> None:
     """Values, types, masks of dropout and what is drawn after them, gradients, and whether there are any."""
     for condition in CONDITIONS:
-        if condition.packing != packing:
-            continue
-        torch.manual_seed(1)
-        model = Model(condition)
-        theirs = told(model, condition)
-        if by == "convert":
-            ours = told(hs.convert(copy.deepcopy(model)), condition)
-        else:
-            with hs.accelerate():
-                ours = told(model, condition)
-        try:
-            compare(ours, theirs, condition)
-        except AssertionError as error:
-            raise AssertionError(f"{condition}: {error}") from error
+        if condition.packing == packing:
+            check(condition, by, nn.LSTM)
+
+
+@pytest.mark.parametrize("by", ["convert", "accelerate"])
+@pytest.mark.parametrize("cell", [nn.GRU, nn.RNN], ids=lambda cell: cell.__name__)
+def test_a_call_of_another_cell_is_torchs(cell: Callable[..., nn.RNNBase], by: str) -> None:
+    for condition in random.Random(by).sample(CONDITIONS, 60):
+        check(condition, by, cell)
+
+
+def check(condition: Condition, by: str, cell: Callable[..., nn.RNNBase]) -> None:
+    torch.manual_seed(1)
+    model = Model(condition, cell)
+    theirs = told(model, condition)
+    if by == "convert":
+        ours = told(hs.convert(copy.deepcopy(model)), condition)
+    else:
+        with hs.accelerate():
+            ours = told(model, condition)
+    try:
+        compare(ours, theirs, condition)
+    except AssertionError as error:
+        raise AssertionError(f"{condition}: {error}") from error
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:`torch.jit.trace` is:DeprecationWarning")

@@ -372,8 +372,9 @@ def test_compiled_and_exported_layers_are_torchs(kind: str) -> None:
     layer = ours(3, 5, **options).eval()
     x = torch.randn(4, 2, 3)
     want = layer.to_torch()(x)[0]
+    jit: Any = torch.jit  # which has no types
+    export: Any = torch.export
     with torch.no_grad():
         torch.testing.assert_close(torch.compile(layer, backend="eager")(x)[0], want)
-        torch.testing.assert_close(torch.export.export(layer, (x,)).module()(x)[0], want)
-        jit: Any = torch.jit
+        torch.testing.assert_close(export.export(layer, (x,)).module()(x)[0], want)
         torch.testing.assert_close(jit.trace(layer, (x,))(x)[0], want)

@@ -21,7 +21,8 @@ def gru(**options: Any) -> hs.GRU:
 def test_parts_add_up_to_the_hidden_state(place: str) -> None:
     layer, x, h0 = gru(), torch.randn(6, 1, 3).double(), torch.randn(4, 1, 5).double()
     reset = torch.zeros(6, 1, dtype=torch.bool)
-    for given in ({}, {"reset": reset.index_fill(0, torch.tensor([2]), True)}):
+    options: list[dict[str, Any]] = [{}, {"reset": reset.index_fill(0, torch.tensor([2]), True)}]
+    for given in options:
         found = explain.ledger(layer, x, place=place, hx=h0, **given)
         assert isinstance(found, explain.Ledger)
         trace = layer.trace(x, h0, **given)

@@ -335,7 +335,7 @@ def test_what_is_left_is_said() -> None:
     assert [type(module) for module in converted.values()] == [hs.LSTM, Changed, hs.LSTMCell]
     assert [one.paths[0] for one in report.converted] == ["plain", "cell"]
     assert [one.paths[0] for one in report.left] == ["changed", "unseen[0]", "unseen[1]['deep'].0"]
-    assert report.left[0].reason == "a subclass, Changed, with members of its own: forward"
+    assert report.left[0].reason == "a subclass, Changed, that adds members: forward"
     assert "kept where torch does not see it" in report.left[1].reason
 
 
@@ -401,15 +401,27 @@ def test_models_without_lstms_are_given_back() -> None:
         report = hs.conversion_report(converted)
         assert isinstance(converted, nn.Linear)
         assert (report.converted, report.left) == ((), ())
-        assert str(report) == "Nothing to convert: the model holds no LSTM that is not already of the kind asked for."
+        assert (
+            str(report)
+            == "Nothing to convert: the model holds no LSTM, GRU or RNN that is not already of the kind asked for."
+        )
 
 
-def test_other_recurrent_modules_are_named_and_left() -> None:
-    model = nn.ModuleDict({"a": nn.LSTM(4, 3), "b": nn.GRU(4, 3), "c": nn.RNNCell(4, 3)})
-    report = hs.conversion_report(hs.convert(model, strict=True))
-    assert [(one.paths, one.was) for one in report.others] == [(("b",), "torch.nn.GRU"), (("c",), "torch.nn.RNNCell")]
-    assert "no LSTM; torch goes on computing it" in str(report)
-    assert "Nothing to convert" in str(hs.conversion_report(hs.convert(nn.GRU(4, 3))))
+def test_every_kind_of_recurrent_module_is_converted_and_back() -> None:
+    layers = nn.LSTM(4, 3), nn.GRU(4, 3), nn.RNN(4, 3, nonlinearity="relu")
+    model = nn.ModuleList([*layers, nn.LSTMCell(4, 3), nn.GRUCell(4, 3), nn.RNNCell(4, 3)])
+    ours: Any = hs.convert(model, strict=True)
+    kinds = [hs.LSTM, hs.GRU, hs.RNN, hs.LSTMCell, hs.GRUCell, hs.RNNCell]
+    assert [type(one) for one in ours] == kinds
+    assert ours[2].mode == "RNN_RELU"
+    back: Any = hs.convert_back(ours, strict=True)
+    assert [type(one) for one in back] == [type(one) for one in model]
+    x = torch.randn(5, 2, 4)
+    one: Any
+    for one, other in zip(model[:3], ours[:3], strict=True):
+        assert one.weight_ih_l0 is other.weight_ih_l0
+        torch.testing.assert_close(one(x)[0], other(x)[0])
+    torch.testing.assert_close(back[1](x)[0], model[1](x)[0])
 
 
 def test_a_report_is_that_of_a_conversion() -> None:

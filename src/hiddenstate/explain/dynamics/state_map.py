@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from hiddenstate.base.validation import State
 from hiddenstate.cells.cell import Weights, ignore
 from hiddenstate.cells.lstm import LSTM as CELL
 from hiddenstate.errors import ArgumentError
-from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.structure.sizes import Sizes
 
@@ -117,7 +118,7 @@ def sorted_eigenvalues(matrices: Tensor) -> Tensor:
     return found.gather(-1, found.abs().argsort(dim=-1, descending=True))
 
 
-def make_state_map(lstm: LSTM) -> StateMap:
+def make_state_map(lstm: Recurrent[Any, Any]) -> StateMap:
     """Return the state map of an LSTM.
 
     Raises:
@@ -131,7 +132,7 @@ def make_state_map(lstm: LSTM) -> StateMap:
             "a step of a bidirectional LSTM is not a map from state to state: give a unidirectional LSTM"
         )
     if edits_in_force(lstm):
-        raise ArgumentError("dynamics analyses the LSTM without edits, but edits are in force: leave their block")
+        raise ArgumentError("dynamics analyses the LSTM without edits, but edits are in force: exit their block first")
     weights = [
         Weights(*(None if value is None else value.detach().cpu().double() for value in layer))  # type: ignore[arg-type]
         for layer in lstm._eval_twin()._weights()

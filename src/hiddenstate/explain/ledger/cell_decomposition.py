@@ -22,7 +22,9 @@ ROUNDINGS = 16  # smaller changes by an edit, in units in the last place, count 
 
 @dataclass(frozen=True, eq=False)
 class CellDecomposition:
-    """What one layer and direction wrote and kept up to step t of one row; float64 on the CPU, S steps, H units.
+    """The values that one layer and direction wrote and kept up to step t, for one row.
+
+    S steps, H units; all tensors float64 on the CPU.
 
     Attributes:
         place: the memory, such as ``l1.c``.
@@ -34,7 +36,7 @@ class CellDecomposition:
         kept: ``[S, H]``, the share of the cell state after each step that is still there at t.
         c0: ``[H]``, the initial memory.
         c: ``[H]``, the memory at t.
-        shown: ``[H]``, the factor that turns a part of the memory into a part of the output before a projection: the
+        secant: ``[H]``, the factor that turns a part of the memory into a part of the output before a projection: the
             secant ``o·tanh(c)/c``, or 1.
         h: ``[P]``, the hidden state at t.
     """
@@ -48,7 +50,7 @@ class CellDecomposition:
     kept: Tensor
     c0: Tensor
     c: Tensor
-    shown: Tensor
+    secant: Tensor
     h: Tensor
 
     @property

@@ -8,11 +8,11 @@ rows of a place need only one edit.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from hiddenstate.base.validation import State
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.subject.batch_runner import BatchRunner
@@ -77,7 +77,7 @@ class Patcher:
         subject = self.work.subject
         if any(edit.row is not None for edit in edits_in_force(subject.lstm)):
             raise ArgumentError(
-                "an edit that is in force is for single rows (row=), and rows here are patches of one row"
+                "an edit in force selects rows (row=), but here every row is a patched copy of the same row"
             )
         for numbers in self._batches(patches):
             done(numbers, self._run([patches[k] for k in numbers]))
@@ -140,7 +140,7 @@ class Patcher:
             )
         return edits
 
-    def _state(self, t: int) -> State:
+    def _state(self, t: int) -> Any:
         """The run's state before a step."""
         if t == 0:
             return self.work.subject.initial

@@ -1,4 +1,4 @@
-"""Converts every torch LSTM in a model to ours, and back."""
+"""Converts every recurrent layer and cell of torch's in a model to ours, and back."""
 
 import weakref
 from collections.abc import Sequence
@@ -54,28 +54,28 @@ def convert(
     verbose: bool = False,
     weights: WeightType = "float",
 ) -> nn.Module:
-    """Convert every `torch.nn.LSTM` and `torch.nn.LSTMCell` in a model to `hiddenstate.LSTM` or `LSTMCell`.
+    """Convert every `torch.nn.LSTM`, `GRU`, `RNN` and their cells in a model to our class of that name.
 
     Numbers, parameter names and ``state_dict`` do not change. The parameters are not copied, so an existing optimizer
     keeps working; hooks, mode, parametrizations, pruning and your own attributes are kept. A module that can't be
     converted without losing something is left unchanged, and the report gives the reason.
 
     Args:
-        model: any module; an LSTM itself, too.
+        model: any module; an LSTM, GRU or RNN itself, too.
         inplace: convert the model itself; by default, a copy (`copy.deepcopy`) that shares its parameters, buffers and
             other tensors.
-        strict: raise an error if an LSTM would be left unchanged.
+        strict: raise an error if one of them would be left unchanged.
         verbose: print the report.
         weights: ``"int8"`` also rounds the matrices of every LSTM, converted or already ours, to int8 for inference, as
-            `hiddenstate.LSTM.quantize` does. Their parameters become buffers; cells do not change.
+            `hiddenstate.LSTM.quantize` does. Their parameters become buffers; other layers and cells do not change.
 
     Returns:
         The converted model; `conversion_report` of it says what was done.
 
     Raises:
         ArgumentTypeError: ``model`` is not a `torch.nn.Module`.
-        ArgumentError: an LSTM would be left unchanged with ``strict=True``; the model can't be copied; or a weight to
-            be rounded is not finite. Nothing was changed.
+        ArgumentError: one of them would be left unchanged with ``strict=True``; the model can't be copied; or a weight
+            to be rounded is not finite. Nothing was changed.
 
     >>> convert(nn.Sequential(nn.LSTM(4, 3)), verbose=True)
     1 of 1 modules converted
@@ -92,7 +92,7 @@ def convert(
 
 
 def convert_back(model: nn.Module, *, inplace: bool = False, strict: bool = False, verbose: bool = False) -> nn.Module:
-    """Convert every `hiddenstate.LSTM` and `hiddenstate.LSTMCell` in a model to torch's: the inverse of `convert`.
+    """Convert every `hiddenstate.LSTM`, `GRU`, `RNN` and cell in a model to torch's: the inverse of `convert`.
 
     Code of the model that uses what torch's layers lack (``lengths=``, ``reset=``, ``trace``) will not run on it.
 
@@ -100,7 +100,7 @@ def convert_back(model: nn.Module, *, inplace: bool = False, strict: bool = Fals
         model: any module; an LSTM itself, too.
         inplace: convert the model itself; by default, a copy that shares its parameters, buffers and other tensors.
             Converting in place ends open streams.
-        strict: raise an error if an LSTM would be left unchanged.
+        strict: raise an error if one of them would be left unchanged.
         verbose: print the report.
 
     Returns:
@@ -141,18 +141,11 @@ def _convert(
     converted += tuple(roundings.of_ours)
     apply_all([recast for _, recast in recasts])
     roundings.apply()
-    report = ConversionReport(converted, tuple(left), _other_kinds(model) if routes is TO_OURS else ())
+    report = ConversionReport(converted, tuple(left))
     _reports[model] = report
     if verbose:
         print(report)
     return model
-
-
-def _other_kinds(model: nn.Module) -> tuple[Left, ...]:
-    """The recurrent modules that are not LSTMs."""
-    kinds = (nn.GRU, nn.GRUCell, nn.RNN, nn.RNNCell)
-    others = [(paths, module) for paths, module in modules_by_path(model) if isinstance(module, kinds)]
-    return tuple(Left(paths, class_name(module), "no LSTM; torch goes on computing it") for paths, module in others)
 
 
 def _sort(model: nn.Module, routes: Sequence[Route]) -> tuple[list[tuple[tuple[str, ...], Recast]], list[Left]]:

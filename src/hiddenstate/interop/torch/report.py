@@ -1,4 +1,4 @@
-"""The report of a conversion: the LSTMs that were converted, and those that were left."""
+"""The report of a conversion: the recurrent layers that were converted, and those that were left."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,24 +40,21 @@ class ConversionReport:
 
     Attributes:
         converted: the modules that were converted.
-        left: LSTMs that were left unchanged.
-        others: GRUs and plain RNNs, which are never converted.
+        left: recurrent layers and cells that were left unchanged.
     """
 
     converted: tuple[Converted, ...]
     left: tuple[Left, ...]
-    others: tuple[Left, ...] = ()
 
     def __str__(self) -> str:
         total = len(self.converted) + len(self.left)
-        nothing = "Nothing to convert: the model holds no LSTM that is not already of the kind asked for."
-        if not total and not self.others:
-            return nothing
-        lines = [f"{len(self.converted)} of {total} modules converted" if total else nothing]
+        if not total:
+            return "Nothing to convert: the model holds no LSTM, GRU or RNN that is not already of the kind asked for."
+        lines = [f"{len(self.converted)} of {total} modules converted"]
         if self.converted:
             lines += ["", *_table([_HEAD, *map(_row, self.converted)])]
-        if self.left or self.others:
-            left = [(named(one.paths[0]), one.was, one.reason) for one in (*self.left, *self.others)]
+        if self.left:
+            left = [(named(one.paths[0]), one.was, one.reason) for one in self.left]
             lines += ["", "left as they are", *_table([("path", "what", "why"), *left])]
         return "\n".join(lines)
 

@@ -12,14 +12,14 @@ from hiddenstate.base.forks import ForkSafeLock
 from hiddenstate.base.native_module import Switch
 from hiddenstate.base.scoped import Block
 from hiddenstate.cells.kinds import CELLS
-from hiddenstate.interop.torch.accelerate import served, stand_ins
+from hiddenstate.interop.torch.accelerate import replacements, stand_ins
 from hiddenstate.interop.torch.accelerate.counts import AccelerationReport, Counts, Tally
 from hiddenstate.tracing.traceable import Traceable
 
 _VF: Any = torch._VF
 _FUNCTIONS: dict[str, Callable[[Callable[..., Any], Counts], Callable[..., Any]]] = {
-    **{cell.lower(): partial(served.layer_function, cell) for cell in CELLS},
-    **{f"{cell.lower()}_cell": partial(served.cell_function, cell) for cell in CELLS},
+    **{cell.lower(): partial(replacements.layer_function, cell) for cell in CELLS},
+    **{f"{cell.lower()}_cell": partial(replacements.cell_function, cell) for cell in CELLS},
 }
 _counts = Counts()
 _beginning = ForkSafeLock()

@@ -18,7 +18,7 @@ from hiddenstate.cells.cell import Weights
 from hiddenstate.edits.edit import Edit
 from hiddenstate.engine.call import weights_of_flat
 from hiddenstate.engine.inputs import Arguments
-from hiddenstate.interop.torch.accelerate.given import Given
+from hiddenstate.interop.torch.accelerate.arguments import TorchArguments
 from hiddenstate.nn import calls
 from hiddenstate.nn.cell import GRUCell, LSTMCell, RecurrentCell, RNNCell
 from hiddenstate.nn.gru import GRU
@@ -75,14 +75,14 @@ class _StandIn(Recurrent[Any, Any]):
         twin._is_detached = True
         return twin
 
-    def run(self, arguments: Arguments, given: Given) -> tuple[Tensor | PackedSequence, Any]:
+    def run(self, arguments: Arguments, args: TorchArguments) -> tuple[Tensor | PackedSequence, Any]:
         """Run a call with its active edits and records.
 
         Raises:
             HiddenStateError: an edit or a record does not fit the call.
         """
         # Not kept in the stand-in: other threads may be running calls of the same module, with other options.
-        return calls.run(self, arguments, calls.Options(given.batch_first, given.dropout, given.training))
+        return calls.run(self, arguments, calls.Options(args.batch_first, args.dropout, args.training))
 
     def edit(self, *edits: Edit) -> Block:
         """Return a block with edits, as `hiddenstate.LSTM.edit` does; torch's functions stay replaced in it."""
@@ -146,7 +146,7 @@ _cells: dict[int, _StandInCell] = {}
 def _new(kind: type[T], module: nn.Module, of: dict[int, T]) -> T:
     """Make a stand-in that is removed when its module is gone."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch has warned of dropout in one layer already
+        warnings.simplefilter("ignore")  # torch has already warned about dropout in a single layer
         made = outline(module, kind, kind._torch.options)
     forget = partial(of.pop, id(module))
     vars(made)["_module"] = weakref.ref(module, lambda _: forget(None))
