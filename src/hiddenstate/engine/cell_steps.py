@@ -201,7 +201,7 @@ class _Step(torch.autograd.Function):
 
 
 def _reference(kind: Cell, x: Tensor, *others: Tensor | None) -> Sequence[Tensor]:
-    states, w = others[:-4], Weights(*others[-4:], None)  # type: ignore[arg-type]
+    states, w = others[:-4], Weights(*others[-4:], None)  # type: ignore[arg-type, call-arg]
     zeros = x.new_zeros(len(x), w.hh.shape[1])
     given = tuple(zeros if state is None else state for state in states)
     return kind.step(linear(x, w.ih, w.b_ih), given, w, ignore)

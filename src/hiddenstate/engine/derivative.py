@@ -46,7 +46,10 @@ def run_shown(call: Call) -> Shown:
         ShapeError, DtypeError: as for `native.forward`.
     """
     found = apply(_Lstm, call, None, True, *tensors_needing_gradients(call))
-    return Shown(*found) if _has_memory_state(call) else Shown(*found[:2], None, found[2], None)
+    if _has_memory_state(call):
+        return Shown(*found)
+    out, h_n, gates = found
+    return Shown(out, h_n, None, gates, None)
 
 
 def _has_memory_state(call: Call) -> bool:
@@ -105,12 +108,12 @@ class _Lstm(torch.autograd.Function):
         ctx.save_for_backward(*saved, done.out)
         outputs = tuple(value for value in done[:3] if value is not None)
         if not shown:
-            return outputs  # type: ignore[return-value]
+            return outputs
         assert done.gates is not None
         assert done.c is not None
         dtype = done.out.dtype
         shown_records = [values[0] for values in (done.gates, done.c)]
-        return (*outputs, *(value.to(dtype) for value in shown_records if value is not None))  # type: ignore[arg-type]
+        return (*outputs, *(value.to(dtype) for value in shown_records if value is not None))
 
     @staticmethod
     @uncompiled
