@@ -43,6 +43,25 @@ def test_a_trace() -> None:
     assert trace.row_length(1) == 3
 
 
+def test_a_gru() -> None:
+    numbers = load_file(DATA / "gru_numbers.safetensors")
+    gru = hs.GRU(4, 3, 2)
+    gru.load_state_dict(load_file(DATA / "gru.safetensors"))
+    trace = hs.Trace.load(DATA / "gru_trace.safetensors")
+    assert isinstance(trace.out, Tensor)
+    assert trace.cell == "GRU"
+    assert {*trace, "out", "step"} == numbers.keys()
+    assert_close(trace.out, numbers["out"])
+    again = gru.trace(torch.arange(40.0).sin().reshape(5, 2, 4), lengths=trace.lengths, reset=trace.reset, pre=True)
+    for name in trace:
+        assert_close(trace[name], numbers[name], name)
+        assert_close(again[name], numbers[name], name)
+    stream = gru.stream(batch=2)
+    stream.load(DATA / "gru_stream.safetensors")
+    assert stream.t == 2
+    assert_close(stream.step(torch.arange(40.0).sin().reshape(5, 2, 4)[2]), numbers["step"])
+
+
 @pytest.mark.parametrize("name", ["trace.safetensors", "stream.safetensors"])
 def test_a_file_of_a_later_version_fails(name: str, tmp_path: Path) -> None:
     from safetensors import safe_open

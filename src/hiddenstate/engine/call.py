@@ -187,7 +187,7 @@ def through_layers(call: Call, run: Callable[[int, Tensor], R]) -> tuple[Tensor,
 def zero_state(x: Tensor, sizes: Sizes) -> Any:
     """The states that a run over ``x [T, N, ...]`` begins with if none are given, a tuple: ``[L*D, N, units]`` each."""
     count, N = len(sizes.layer_directions), x.shape[1]
-    return tuple(x.new_zeros(count, N, sizes.units(name)) for name in sizes.kind.carried)
+    return tuple([x.new_zeros(count, N, units) for units in sizes.state_units])
 
 
 def live_steps(lengths: Tensor, T: int) -> Tensor:

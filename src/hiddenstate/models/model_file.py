@@ -102,7 +102,8 @@ def read_layer(path: Path) -> LSTM:
         types = {value.dtype for value in tensors.values()}
         (dtype,) = types - {torch.int8}
         # Without memory first: absurd sizes do not fit the tensors.
-        lstm = LSTM(**asdict(sizes), dtype=dtype, device="meta", weights="int8" if torch.int8 in types else "float")
+        options = {name: value for name, value in asdict(sizes).items() if name != "cell"}
+        lstm = LSTM(**options, dtype=dtype, device="meta", weights="int8" if torch.int8 in types else "float")
         expected = {name: value.shape for name, value in lstm.state_dict().items()}
         if expected != {name: value.shape for name, value in tensors.items()}:
             raise ValueError(f"its tensors do not have the names and shapes of {sizes}")

@@ -92,6 +92,11 @@ class Sizes:
         return [[str(Place(*each, quantity)) for quantity in self.kind.quantities] for each in self.layer_directions]
 
     @cached_property
+    def state_units(self) -> tuple[int, ...]:
+        """The number of units of each state that a call takes, in torch's order."""
+        return tuple(map(self.units, self.kind.carried))
+
+    @cached_property
     def recorded_units(self) -> int:
         """How many numbers a trace of all places records at each step of a row."""
         return len(self.layer_directions) * sum(map(self.units, self.kind.quantities))

@@ -29,7 +29,7 @@ def inputs() -> Tensor:
     return torch.arange(40.0).sin().reshape(5, 2, 4)
 
 
-def trace(lstm: hs.LSTM) -> hs.Trace:
+def trace(lstm: hs.LSTM | hs.GRU) -> hs.Trace:
     """Record a call with rows of different lengths, a reset and words."""
     reset = torch.zeros(5, 2, dtype=torch.bool)
     reset[2, 0] = True
@@ -37,7 +37,7 @@ def trace(lstm: hs.LSTM) -> hs.Trace:
         return lstm.trace(inputs(), lengths=[5, 3], reset=reset, pre=True, tokens=[WORDS, WORDS[:3]])
 
 
-def stream(lstm: hs.LSTM) -> hs.Stream:
+def stream(lstm: hs.LSTM | hs.GRU) -> hs.Stream:
     """Make a stream that has read two steps."""
     made = lstm.stream(batch=2)
     for x in inputs()[:2]:
@@ -85,9 +85,24 @@ def numbers(folder: Path, one_way: hs.LSTM, both_ways: hs.LSTM) -> dict[str, Ten
         }
 
 
+def files_of_a_gru(folder: Path) -> None:
+    """Write a GRU's weights, its trace, its stream, and the numbers that these give."""
+    torch.manual_seed(2)
+    gru = hs.GRU(4, 3, 2)
+    recorded = trace(gru)
+    assert isinstance(recorded.out, Tensor)
+    recorded.save(folder / "gru_trace.safetensors")
+    running = stream(gru)
+    running.save(folder / "gru_stream.safetensors")
+    found = {"out": recorded.out, **{name: recorded[name] for name in recorded}, "step": running.step(inputs()[2])}
+    save_file(gru.state_dict(), folder / "gru.safetensors")
+    save_file({name: value.contiguous() for name, value in found.items()}, folder / "gru_numbers.safetensors")
+
+
 def main() -> None:
     """Write everything into a folder."""
     folder = Path(sys.argv[1])
+    files_of_a_gru(folder)
     torch.manual_seed(1)
     one_way, both_ways = hs.LSTM(4, 3, 2), hs.LSTM(4, 3, 2, bidirectional=True)
     small_tagger(folder / "tagger")

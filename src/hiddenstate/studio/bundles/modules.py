@@ -89,7 +89,7 @@ def make_bundle(sizes: Sizes, tensors: dict[str, Tensor], name: str = "", given:
     check_memory_of(tensors.items())
     stored = {key: value.detach().to("cpu", copy=True).contiguous() for key, value in tensors.items()}
     called = name or f"LSTM({sizes.input_size}, {sizes.hidden_size})"
-    return Bundle("lstm", called, asdict(sizes), safetensors.torch.save(stored), given=given)
+    return Bundle("lstm", called, _config(sizes), safetensors.torch.save(stored), given=given)
 
 
 def state_dict_weights(layer: Layer) -> dict[str, Tensor]:
@@ -99,6 +99,11 @@ def state_dict_weights(layer: Layer) -> dict[str, Tensor]:
         return {name: getattr(layer, name) for name in every}
     ends = LayerDirection(0, reverse=False).suffix
     return {f"{stem}{ends}": value for stem in PARAMETER_STEMS if (value := getattr(layer, stem, None)) is not None}
+
+
+def _config(sizes: Sizes) -> dict[str, Any]:
+    """The sizes as the page reads them, which knows the LSTM alone."""
+    return {name: value for name, value in asdict(sizes).items() if name != "cell"}
 
 
 def _sizes(layer: Layer) -> Sizes:
