@@ -24,44 +24,35 @@ namespace {
 struct GateGradients {
     const LayerBackward& job;
     std::int64_t t, n;
-    const real* gates;     // [4H]: before edits
-    element* dg;           // [4H]: of the pre-activations; may be where the gates are
+    const real* gates;     // [kRecord * H]: before edits
+    element* dg;           // [kSlopes * H]: of the pre-activations; may be where the gates are
     const real* d_m;       // [H]: of m, which is h without a projection
     element* m;            // [H]: where m goes, or null
     const real* c_before;  // [H], or null: zero
+    const element* h_before;  // [H], if there is no cell state
     bool edited;
 
     // Computes one vector of units.
     void run(std::int64_t u) const {
         const std::int64_t H = job.H, row = t * job.N + n, lanes = std::min<std::int64_t>(kLanes, H - u);
-        real* dc = job.dc0 + n * H + u;
+        // The gradient of the memory: of c or, without a cell state, of what reaches h directly, to which the product with W_hh is added.
+        real* to = kMemory ? job.dc0 + n * H + u : job.dh0 + n * H + u;
         // The slope of a gate follows from its value before edits; products of the step have the value after them.
         const Gates before(gates + u, H, lanes);
         Gates after = before;
         const EditedRow edits{job.self.edits, t, n, u, lanes};
-        if (edited) edits.apply(after);
-        // m = o tanh(c)
-        const vf one = splat(1), s = tanh(load(job.self.c + row * H + u, lanes)), d = load(d_m + u, lanes);
-        if (m) store(m + u, after.o * s, lanes);
-        vf d_c = load(dc, lanes) + d * after.o * (one - s * s);
-        if (job.gradients.c) d_c += load(job.gradients.c + row * H + u, lanes);
-        if (edited) edits.undo(kC, d_c);
-        store(dc, d_c * after.f, lanes);
-        // c = f c_before + i g
-        const vf c = c_before ? load(c_before + u, lanes) : vf{};
-        vf d_i = d_c * after.g, d_f = d_c * c, d_g = d_c * after.i, d_o = d * s;
-        if (job.gradients.gates) {
-            const Gates more(job.gradients.gates + row * kGates * H + u, H, lanes);
-            d_i += more.i, d_f += more.f, d_g += more.g, d_o += more.o;
-        }
-        if (edited) edits.undo(kI, d_i), edits.undo(kF, d_f), edits.undo(kG, d_g), edits.undo(kO, d_o);
-        // sigmoid' = y (1 - y), tanh' = 1 - y^2
-        vf d_z[kGates] = {d_i * before.i * (one - before.i), d_f * before.f * (one - before.f),
-                          d_g * (one - before.g * before.g), d_o * before.o * (one - before.o)};
-        for (int gate = 0; gate < kGates; ++gate) {
-            if (edited) edits.undo(static_cast<Place>(kIPre + gate), d_z[gate]);
-            store(dg + gate * H + u, d_z[gate], lanes);
-        }
+        if (edited) EditedGates::apply(edits, after);
+        const auto undo = [&](Place place, vf& gradient) { if (edited) edits.undo(place, gradient); };
+        const Gates more(job.gradients.gates ? job.gradients.gates + row * kRecord * H + u : gates + u, H, lanes);
+        const Gates* const added = job.gradients.gates ? &more : nullptr;
+        const vf s = kMemory ? tanh(load(job.self.c + row * H + u, lanes)) : vf{};
+        if (m) store(m + u, after.output(s), lanes);
+        vf d_memory = kMemory ? load(to, lanes) : vf{}, d_z[kSlopes];
+        if (kMemory && job.gradients.c) d_memory += load(job.gradients.c + row * H + u, lanes);
+        const vf memory = !kMemory ? load(h_before + u, lanes) : c_before ? load(c_before + u, lanes) : vf{};
+        before.derivative(after, load(d_m + u, lanes), s, memory, d_memory, added, undo, d_z);
+        store(to, d_memory, lanes);
+        for (int slope = 0; slope < kSlopes; ++slope) store(dg + slope * H + u, d_z[slope], lanes);
     }
 };
 
@@ -70,7 +61,7 @@ class BackwardWorker {
 public:
     BackwardWorker(const BackwardState& state, Range rows, Range units, Range hidden, int thread, int threads)
         : state_(state), job_(state.job), order_{state.job}, rows_(rows), units_(units), hidden_(hidden),
-          chunk_(state.job, state.chunk_steps), gates_(state, chunk_, thread, threads),
+          chunk_(state.job, state.chunk_steps), inputs_(state.job, chunk_), gates_(state, chunk_, thread, threads),
           products_(state, chunk_, thread, threads) {}
 
     // Calls wait_units() where the threads that share units wait for one another, wait_all() where all threads do.
@@ -102,7 +93,7 @@ private:
     void begin() const {
         for (std::int64_t n = rows_.first; n < rows_.last; ++n) {
             copy_or_zero(job_.dh_n, job_.dh0, n * job_.P + hidden_.first, hidden_.size());
-            copy_or_zero(job_.dc_n, job_.dc0, n * job_.H + units_.first, units_.size());
+            if (kMemory) copy_or_zero(job_.dc_n, job_.dc0, n * job_.H + units_.first, units_.size());
         }
     }
 
@@ -132,8 +123,8 @@ private:
         }
         for (std::int64_t i = mine.first; i < mine.last; ++i) gates(t, chunk_.n(i), i);
         wait();  // W_hh mixes all units of dg
-        const InputGradient<real> dh{state_.dg_rows.data() + mine.first, kGates * job_.H, state_.w_hh.data(), rows,
-                                     job_.dh0, job_.P};
+        const InputGradient<real> dh{state_.recurrent_rows.data() + mine.first, kGates * job_.H, state_.w_hh.data(), rows,
+                                     job_.dh0, job_.P, !kMemory};
         dh.run(mine.size(), hidden_, reverse);
         for (std::int64_t i = mine.first; i < mine.last; ++i) {
             if (order_.cut(t, chunk_.n(i))) cross(order_.border(t), chunk_.n(i));
@@ -147,7 +138,7 @@ private:
         for (std::int64_t u = hidden_.first; u < hidden_.last; u += kLanes) {
             const std::int64_t lanes = std::min<std::int64_t>(kLanes, hidden_.last - u);
             vf d_h = load(job_.dh0 + n * job_.P + u, lanes) + load(dout + u, lanes);
-            if (edited) EditedRow{job_.self.edits, t, n, u, lanes}.undo(kH, d_h);
+            if (edited) EditedRow{job_.self.edits, t, n, u, lanes}.undo(kOutput, d_h);
             if (job_.projects()) {
                 store(state_.dh.data() + i * state_.dh_step + u, d_h, lanes);
             } else {
@@ -158,9 +149,10 @@ private:
 
     void gates(std::int64_t t, std::int64_t n, std::int64_t i) const {
         const std::int64_t H = job_.H;
-        const real* kept = job_.gates ? job_.gates + (t * job_.N + n) * kGates * H : state_.gates(i);
+        const real* kept = job_.gates ? job_.gates + (t * job_.N + n) * kRecord * H : state_.gates(i);
         const GateGradients row{job_, t, n, kept, state_.dg.data() + i * state_.dg_step, state_.dm.data() + n * H,
-                                job_.projects() ? state_.m.data() + i * H : nullptr, c_before(t, n), job_.is_edited(t, n)};
+                                job_.projects() ? state_.m.data() + i * H : nullptr, kMemory ? c_before(t, n) : nullptr,
+                                kMemory ? nullptr : inputs_.h_before(i), job_.is_edited(t, n)};
         for (std::int64_t u = units_.first; u < units_.last; u += kLanes) row.run(u);
     }
 
@@ -173,7 +165,7 @@ private:
     // No gradient crosses a border, since the state before the step was the border's, independent of the previous step.
     void cross(std::int64_t border, std::int64_t n) const {
         move(job_.dh0 + n * job_.P, job_.dreset_h, border, n, hidden_);
-        move(job_.dc0 + n * job_.H, job_.dreset_c, border, n, units_);
+        if (kMemory) move(job_.dc0 + n * job_.H, job_.dreset_c, border, n, units_);
     }
 
     // Adds some numbers to a border's gradient, if that is needed, and zeroes them.
@@ -188,6 +180,7 @@ private:
     const Order<LayerBackward> order_;
     const Range rows_, units_, hidden_;
     ChunkRows chunk_;
+    const ChunkInputs inputs_;
     RecomputedGates gates_;
     const ChunkProducts products_;
 };

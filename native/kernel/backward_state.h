@@ -17,7 +17,7 @@ struct LayerBackward {
     const element* x;  // as in LayerForward
     LayerDirection<HIDDENSTATE_PRECISION> self;
     LayerGradients<HIDDENSTATE_PRECISION> gradients;
-    const real* gates;            // [T, N, 4H]: before edits; null: not saved, recomputed
+    const real* gates;            // [T, N, kRecord * H]: before edits; null: not saved, recomputed
     const element* h0;            // [N, P]
     const real* c0;               // [N, H]
     const std::int64_t* lengths;  // the call's
@@ -88,10 +88,10 @@ private:
     std::int64_t count_ = 0;
 };
 
-// Pointers to the rows of a buffer, for tiles.
-inline std::vector<const element*> row_pointers(const Buffer<element>& rows, std::int64_t count, std::int64_t step) {
+// Pointers to the rows of a buffer from a column on, for tiles.
+inline std::vector<const element*> row_pointers(const Buffer<element>& rows, std::int64_t column, std::int64_t count, std::int64_t step) {
     std::vector<const element*> found;
-    for (std::int64_t i = 0; i < count; ++i) found.push_back(rows.data() + i * step);
+    for (std::int64_t i = 0; i < count; ++i) found.push_back(rows.data() + i * step + column);
     return found;
 }
 
@@ -108,7 +108,7 @@ struct GateWeights {
     }
 
     const packed* block(std::int64_t b) const { return w.data() + b * step; }
-    const real* bias(std::int64_t b) const { return biases.data() + b * kTile; }
+    const real* bias(std::int64_t b) const { return biases.data() + b * kBiases; }
 };
 
 // Packed weights, and the results of a chunk's scan for the products after it.
@@ -123,25 +123,25 @@ struct BackwardState {
     // With a projection, for a chunk's rows: gradients of h [rows, dh_step], and m = o tanh(c) [rows, H].
     const Buffer<element> dh, m;
     const Buffer<real> dm;  // [N, H]: the gradient of m at the current step; without a projection m is h
-    const std::vector<const element*> dg_rows, dh_rows;
+    const std::vector<const element*> dg_rows, recurrent_rows, dh_rows;  // `recurrent_rows`: of those dg that W_hh multiplies
     const WeightGradient of_x, of_h, of_m;  // of W_ih, W_hh, W_hr
-    const Buffer<real> of_bias;             // [4H]: of the bias
+    const Buffer<real> of_bias, of_bias_hh;  // [kGates * H]: of the biases; of the second only if it is another
 
     explicit BackwardState(const LayerBackward& job)
         : job(job), chunk_steps(std::max<std::int64_t>(std::min(kChunkRows / std::max<std::int64_t>(job.N, 1), job.T), 1)),
           chunk_rows(chunk_steps * job.N), w_hh(matrix_size(kGates * job.H, job.P)),
           w_ih(job.dx ? matrix_size(kGates * job.H, job.C) : 0), w_hr(job.projects() ? matrix_size(job.P, job.H) : 0),
-          dg_step(padded(kGates * job.H)), dh_step(padded(job.P)), dg(chunk_rows * dg_step), gate_weights(job),
+          dg_step(padded(kSlopes * job.H)), dh_step(padded(job.P)), dg(chunk_rows * dg_step), gate_weights(job),
           gates_of_pairs(kPairs && !job.gates ? chunk_rows * dg_step : 0), dh(job.projects() ? chunk_rows * dh_step : 0),
           m(job.projects() ? chunk_rows * job.H : 0), dm(job.N * job.H),
-          dg_rows(row_pointers(dg, chunk_rows, dg_step)),
-          dh_rows(row_pointers(dh, job.projects() ? chunk_rows : 0, dh_step)),
+          dg_rows(row_pointers(dg, 0, chunk_rows, dg_step)), recurrent_rows(row_pointers(dg, kRecurrent * job.H, chunk_rows, dg_step)),
+          dh_rows(row_pointers(dh, 0, job.projects() ? chunk_rows : 0, dh_step)),
           of_x(job.gradients.ih, kGates * job.H, job.C, chunk_rows), of_h(job.gradients.hh, kGates * job.H, job.P, chunk_rows),
-          of_m(job.gradients.hr, job.P, job.H, chunk_rows), of_bias(job.gradients.bias ? kGates * job.H : 0) {
+          of_m(job.gradients.hr, job.P, job.H, chunk_rows), of_bias(job.gradients.bias ? kGates * job.H : 0), of_bias_hh(job.gradients.bias_hh ? kGates * job.H : 0) {
         pack_matrix(job.self.weights.hh, kGates * job.H, job.P, job.threads, w_hh.data());
         if (job.dx) pack_matrix(job.self.weights.ih, kGates * job.H, job.C, job.threads, w_ih.data());
         if (job.projects()) pack_matrix(job.self.weights.hr, job.P, job.H, job.threads, w_hr.data());
-        clear_padding(dg, kGates * job.H, dg_step);
+        clear_padding(dg, kSlopes * job.H, dg_step);
         if (job.projects()) clear_padding(dh, job.P, dh_step);
     }
 

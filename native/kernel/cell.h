@@ -1,118 +1,51 @@
-// The equations of one step for one vector of units of one row, and edits of their values.
+// The equations of the kind of cell that this scan is compiled for, and what all kinds share.
 #pragma once
 
-#include "kernel/edits.h"
+#include "kernel/gru.h"
+#include "kernel/lstm.h"
 #include "kernel/tile.h"
-#include "kernel/vec.h"
 
 namespace hiddenstate {
 namespace {
 
-// The four gates, after sigmoid and tanh.
-struct Gates {
-    vf i, f, g, o;
+using HIDDENSTATE_CELL::Cells;
+using HIDDENSTATE_CELL::EditedGates;
+using HIDDENSTATE_CELL::Gates;
+using HIDDENSTATE_CELL::State;
 
-    // Computes them from the pre-activations, in torch's order.
-    [[gnu::always_inline]] explicit Gates(const vf (&z)[kGates]) {
-        const vf of[kGates] = {-z[0], -z[1], z[2] + z[2], -z[3]};
-        Exponential e[kGates];
-        exponentials(of, e);
-        i = sigmoid_of(e[0]), f = sigmoid_of(e[1]), g = tanh_of(z[2], e[2]), o = sigmoid_of(e[3]);
-    }
+// All sums, of those of a block's columns and, where the last gate's recurrent part is apart, its part of the input.
+inline void with_apart(const vf (&z)[kGates], vf input, vf (&sums)[kSums]) {
+    std::copy_n(z, kGates, sums);
+    if constexpr (kApart) sums[kSums - 1] = sums[kGates - 1], sums[kGates - 1] = input;
+}
 
-    // Reads the gates of `lanes` units from a row, where each gate has H elements.
-    Gates(const real* from, std::int64_t H, std::int64_t lanes)
-        : i(load(from, lanes)), f(load(from + H, lanes)), g(load(from + 2 * H, lanes)), o(load(from + 3 * H, lanes)) {}
-
-    // Writes them to a record.
-    void store_to(real* to, std::int64_t H, std::int64_t lanes, bool past_cache) const {
-        store_record(to, i, lanes, past_cache), store_record(to + H, f, lanes, past_cache);
-        store_record(to + 2 * H, g, lanes, past_cache), store_record(to + 3 * H, o, lanes, past_cache);
-    }
-};
-
-struct State {
-    vf c, h;
-
-    // c = f c_before + i g. The fused product is explicit, because a compiler would choose it by the number of rows of a tile.
-    static vf cell(const Gates& gates, vf c_before) { return fused(gates.f, c_before, gates.i * gates.g); }
-
-    // h = o tanh(c)
-    static State from_cell(vf c, const Gates& gates) { return {c, gates.o * tanh(c)}; }
-
-    static State of(const Gates& gates, vf c_before) { return from_cell(cell(gates, c_before), gates); }
-};
-
-// Cells whose gates and c are known, and whose h = o tanh(c) are computed together: each tanh is a chain of dependent operations, and the
-// other cells' operations fill the gaps.
-template <int Most>
-class Cells {
-public:
-    // `to`: the destination of the first `lanes` elements of h.
-    void add(vf c, vf o, element* to, std::int64_t lanes) {
-        c_[count_] = c, o_[count_] = o, to_[count_] = to, lanes_[count_] = lanes;
-        ++count_;
-    }
-
-    void store_hidden() const {
-        for (int first = 0; first < count_; first += kTogether) {
-            vf c[kTogether], s[kTogether];
-            for (int k = 0; k < kTogether; ++k) c[k] = c_[first + k];
-            tanh(c, s);
-            for (int k = 0; k < kTogether; ++k) {
-                if (first + k < count_) store(to_[first + k], o_[first + k] * s[k], lanes_[first + k]);
-            }
-        }
-    }
-
-private:
-    static constexpr int kTogether = Most <= 6 ? Most : 4;  // as many as fit into registers
-    static constexpr int kRoom = (Most + kTogether - 1) / kTogether * kTogether;
-
-    int count_ = 0;
-    vf c_[kRoom] = {}, o_[kRoom];
-    element* to_[kRoom];
-    std::int64_t lanes_[kRoom];
-};
-
-// The edits that touch some units of one row at one step.
-struct EditedRow {
-    const Edits<real>* edits;
-    std::int64_t t, n, u, lanes;
-
-    void apply(Place place, vf& v) const {
-        edits->each(place, t, n, u, lanes, [&v](std::int64_t lane, Kind kind, real value) {
-            v[lane] = kind == Kind::set ? value : kind == Kind::scale ? v[lane] * value : v[lane] + value;
+// Calls use(r, sums of row r) for each row of a tile: what from(r, gate) gives for the input's part, + W_hh h. `bias`: of the block.
+template <class Height, class From, class Use>
+inline void multiply_recurrent(Height tall, const Factors& recurrent, const From& from, const real* bias, const Use& use) {
+    if constexpr (!kApart) {
+        multiply_rows<kGates>(tall, {recurrent}, from, use);
+    } else {
+        const auto start = [&](int r, int g) { return g < kGates - 1 ? from(r, g) : load(bias + kGates * kLanes); };
+        multiply_rows<kGates>(tall, {recurrent}, start, [&](int r, const vf (&z)[kGates]) {
+            vf sums[kSums];
+            with_apart(z, from(r, kGates - 1), sums);
+            use(r, sums);
         });
     }
+}
 
-    // The gates before their own edits, from edited pre-activations.
-    Gates gates(const vf (&z)[kGates]) const {
-        vf edited[kGates] = {z[0], z[1], z[2], z[3]};
-        for (int g = 0; g < kGates; ++g) apply(static_cast<Place>(kIPre + g), edited[g]);
-        return Gates(edited);
+// The same with the input's product: bias + W_ih x + W_hh h.
+template <class Height, class Use>
+inline void multiply_both(Height tall, const Factors& input, const Factors& recurrent, const real* bias, const Use& use) {
+    const auto of_bias = [&](int, int g) { return load(bias + g * kLanes); };
+    if constexpr (!kApart) {
+        multiply_rows<kGates>(tall, {input, recurrent}, of_bias, use);
+    } else {
+        vf of_input[Height::most][kGates];
+        multiply_rows<kGates>(tall, {input}, of_bias, [&](int r, const vf (&z)[kGates]) { std::copy_n(z, kGates, of_input[r]); });
+        multiply_recurrent(tall, recurrent, [&](int r, int g) { return of_input[r][g]; }, bias, use);
     }
-
-    void apply(Gates& gates) const {
-        apply(kI, gates.i), apply(kF, gates.f), apply(kG, gates.g), apply(kO, gates.o);
-    }
-
-    // Edits c, not h: with a projection this is m, and the caller edits h after projecting.
-    State state(const Gates& edited, vf c_before) const {
-        vf c = State::cell(edited, c_before);
-        apply(kC, c);
-        return State::from_cell(c, edited);
-    }
-
-    // Converts the gradient of an edited value to that of the value before its edits. The order of edits does not matter here, because each
-    // multiplies the gradient by a constant.
-    void undo(Place place, vf& gradient) const {
-        edits->each(place, t, n, u, lanes, [&gradient](std::int64_t lane, Kind kind, real value) {
-            if (kind == Kind::set) gradient[lane] = 0;
-            if (kind == Kind::scale) gradient[lane] *= value;
-        });
-    }
-};
+}
 
 }  // namespace
 }  // namespace hiddenstate

@@ -1,6 +1,7 @@
-// Runs one step of a cell on unpacked weights: for a few rows, packing takes longer than the products.
+// Runs one step of a cell on weights as they are: for a few rows, packing takes longer than the products; for many, each block of weights
+// is packed, into memory that stays in the cache, and multiplied by all rows.
 //
-// The products of kLanes rows of weights with one vector are summed in a register each, a few rows at a time; transposed and added
+// For few rows the products of kLanes rows of weights with one vector are summed in a register each, a few rows at a time; transposed and added
 // up, these give the sums of the rows, one per lane, which are the pre-activations of a vector of units.
 #pragma once
 
@@ -8,9 +9,10 @@
 #include <type_traits>
 
 #include "kernel/cell.h"
-#include "kernel/pack_rows.h"
+#include "kernel/pack.h"
 #include "kernel/scan.h"
 #include "kernel/thread_setup.h"
+#include "threads/thresholds.h"
 
 namespace hiddenstate {
 namespace {
@@ -89,34 +91,55 @@ inline vf sum_of_each(vf (&sums)[kLanes]) {
     return sums[0];
 }
 
-// One step of `lanes` units from u on, for all rows.
+constexpr std::int64_t kCellRecord = kRecord + kMemory;
+
+// One step of `lanes` units from u on.
 struct CellUnits {
     const CellStep<HIDDENSTATE_PRECISION>& step;
     std::int64_t u, lanes;
 
+    // Of all rows, on rows of weights.
     void run() const {
         for (std::int64_t n = 0; n < step.N; ++n) {
-            vf z[kGates];
-            for (int g = 0; g < kGates; ++g) z[g] = pre_activations(g, n);
-            const std::int64_t at = n * step.H + u;
-            const State state = State::of(Gates(z), step.c ? load(step.c + at, lanes) : vf{});
-            store(step.new_c + at, state.c, lanes);
-            store(step.new_h + at, state.h, lanes);
+            vf sums[kSums];
+            for (int g = 0; g < kGates; ++g) sums_of(g, n, sums);
+            finish(n, sums);
         }
     }
 
+    void finish(std::int64_t n, const vf (&sums)[kSums]) const {
+        const std::int64_t at = n * step.H + u;
+        const Gates gates(sums);
+        const element* const before = kMemory ? step.c : step.h;
+        const State state = State::of(gates, before ? load(before + at, lanes) : vf{});
+        if (step.record) {
+            real* const to = step.record + n * kCellRecord * step.H + u;
+            gates.store_to(to, step.H, lanes, false);
+            if (kMemory) store(to + kRecord * step.H, state.s, lanes);
+        }
+        if (kMemory) store(step.new_c + at, state.c, lanes);
+        store(step.new_h + at, state.h, lanes);
+    }
+
+    vf bias(const element* of, std::int64_t first) const { return of ? load(of + first, lanes) : vf{}; }
+
 private:
-    vf pre_activations(std::int64_t gate, std::int64_t n) const {
+    // The sum of a gate, or the sums of one whose parts are apart.
+    void sums_of(std::int64_t gate, std::int64_t n, vf (&to)[kSums]) const {
         vf sums[kLanes] = {};
         const std::int64_t first = gate * step.H + u;
+        const bool apart = kApart && gate == kGates - 1;
         add(step.ih, first, step.x + n * step.C, step.C, sums);
+        if (apart) {
+            to[gate] = sum_of_each(sums) + bias(step.b_ih, first);
+            std::fill_n(sums, kLanes, vf{});
+        }
         if (step.h) add(step.hh, first, step.h + n * step.H, step.H, sums);
         vf z = sum_of_each(sums);
-        for (const element* bias : {step.b_ih, step.b_hh}) {
-            if (bias) z += load(bias + first, lanes);
-        }
-        return z;
+        if (!apart) z += bias(step.b_ih, first);
+        to[apart ? kSums - 1 : gate] = z + bias(step.b_hh, first);
     }
+
 
     void add(const element* w, std::int64_t first, const element* x, std::int64_t K, vf (&sums)[kLanes]) const {
         const element* rows[kLanes];
@@ -126,14 +149,58 @@ private:
     }
 };
 
+// The same of all rows, on a block of weights that is packed first.
+struct PackedCellUnits {
+    const CellUnits& units;
+    const packed* w;
+    real bias[kBiases];
+
+    PackedCellUnits(const CellUnits& units, packed* to) : units(units), w(to) {
+        const auto& step = units.step;
+        pack_gates(step.ih, step.C, step.H, units.u, to);
+        if (step.h) pack_gates(step.hh, step.H, step.H, units.u, to + kTile * depth(step.C));
+        for (int g = 0; g < kGates; ++g) {
+            const std::int64_t first = g * step.H + units.u;
+            const vf of_x = units.bias(step.b_ih, first), of_h = units.bias(step.b_hh, first);
+            const bool apart = kApart && g == kGates - 1;
+            store(bias + g * kLanes, apart ? of_x : of_x + of_h);
+            if (apart) store(bias + (kSums - 1) * kLanes, of_h);
+        }
+    }
+
+    template <class Height>
+    void run(Height tall, std::int64_t first) const {
+        const auto& step = units.step;
+        const element *x[Height::most] = {}, *h[Height::most] = {};
+        for (int r = 0; r < tall.count; ++r) x[r] = step.x + (first + r) * step.C, h[r] = step.h + (step.h ? (first + r) * step.H : 0);
+        // Without a state its product is summed over no numbers.
+        multiply_both(tall, {x, step.C, w}, {h, step.h ? step.H : 0, w + kTile * depth(step.C)}, bias,
+                      [&](int r, const vf (&sums)[kSums]) { units.finish(first + r, sums); });
+    }
+};
+
+// Memory for a block of packed weights, kept by each thread from step to step.
+inline packed* block_memory(std::int64_t size) {
+    thread_local std::vector<packed> memory;
+    memory.resize(std::max(memory.size(), static_cast<std::size_t>(size) + kLanes));
+    const auto past = reinterpret_cast<std::uintptr_t>(memory.data()) % HIDDENSTATE_BYTES;
+    return memory.data() + (past ? (HIDDENSTATE_BYTES - past) / sizeof(packed) : 0);
+}
+
 inline void cell_step(const CellStep<HIDDENSTATE_PRECISION>& step) {
     const std::int64_t count = blocks(step.H, kLanes);
+    const bool packs = step.N > kUnpackedRows<HIDDENSTATE_PRECISION>;
     const int threads = static_cast<int>(std::clamp<std::int64_t>(step.threads, 1, count));
     run_parallel(threads, false, [&](int k) {
         const Range mine = part(count, k, threads);
         for (std::int64_t b = 0; b < mine.size(); ++b) {
             const std::int64_t u = (step.from_last ? mine.last - 1 - b : mine.first + b) * kLanes;
-            CellUnits{step, u, std::min<std::int64_t>(kLanes, step.H - u)}.run();
+            const CellUnits units{step, u, std::min<std::int64_t>(kLanes, step.H - u)};
+            if (!packs) {
+                units.run();
+                continue;
+            }
+            for_tiles(step.N, PackedCellUnits(units, block_memory(kTile * (depth(step.C) + depth(step.H)))));
         }
     });
 }

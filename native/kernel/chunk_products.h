@@ -24,7 +24,7 @@ public:
     ChunkProducts(const BackwardState& state, const ChunkRows& rows, int thread, int threads)
         : state_(state), job_(state.job), rows_(rows), inputs_(state.job, rows), thread_(thread), threads_(threads),
           gate_part_(vectors(kGates * job_.H, thread, threads)), hidden_part_(vectors(job_.P, thread, threads)),
-          zeros_(static_cast<std::size_t>(std::max(kGates * job_.H, job_.C))),
+          zeros_(static_cast<std::size_t>(std::max(kSlopes * job_.H, job_.C))),
           packed_(kPairs ? packed_size(std::max(gate_part_.size(), hidden_part_.size())) : 0) {}
 
     // Packs the factors that the gradients are multiplied by: the inputs, the hidden states before each step, and m.
@@ -58,16 +58,16 @@ public:
     // Adds the chunk to this thread's part of the sums. `is_first`: the sums are still uninitialised.
     void weight_gradients(bool is_first) const {
         if (job_.gradients.ih || job_.gradients.hh) {
-            const PackedGradients dg = pack(state_.dg.data(), state_.dg_step, gate_part_);
+            PackedGradients dg = pack(state_.dg.data(), state_.dg_step, gate_part_);
             if (job_.gradients.ih) add(state_.of_x, dg, gate_part_, is_first);
+            if (kRecurrent && job_.gradients.hh) dg = pack(state_.dg.data() + kRecurrent * job_.H, state_.dg_step, gate_part_);
             if (job_.gradients.hh) add(state_.of_h, dg, gate_part_, is_first);
         }
         if (job_.gradients.hr) {
             add(state_.of_m, pack(state_.dh.data(), state_.dh_step, hidden_part_), hidden_part_, is_first);
         }
-        for (std::int64_t g = gate_part_.first; job_.gradients.bias && g < gate_part_.last; g += kTile) {
-            with_vectors(std::min<std::int64_t>(gate_part_.last - g, kTile), [&](auto V) { add_bias<V>(g, is_first); });
-        }
+        if (job_.gradients.bias) add_biases(state_.of_bias, 0, is_first);
+        if (job_.gradients.bias_hh) add_biases(state_.of_bias_hh, kRecurrent * job_.H, is_first);
     }
 
     // Stores this thread's part of the sums as gradients. Sums of weights that are not pairs are already in place, because their gradients
@@ -80,6 +80,7 @@ public:
             }
         }
         if (job_.gradients.bias) store_all(state_.of_bias.data(), gate_part_.first, gate_part_.last, job_.gradients.bias);
+        if (job_.gradients.bias_hh) store_all(state_.of_bias_hh.data(), gate_part_.first, gate_part_.last, job_.gradients.bias_hh);
     }
 
 private:
@@ -105,15 +106,21 @@ private:
         }
     }
 
-    // V vectors of the bias's gradient.
+    // Adds to a bias's gradient, that of the gradients from a column on.
+    void add_biases(const Buffer<real>& sums, std::int64_t column, bool is_first) const {
+        for (std::int64_t g = gate_part_.first; g < gate_part_.last; g += kTile) {
+            with_vectors(std::min<std::int64_t>(gate_part_.last - g, kTile), [&](auto V) { add_bias<V>(sums.data() + g, column + g, g, is_first); });
+        }
+    }
+
+    // V vectors of it.
     template <int V>
-    void add_bias(std::int64_t g, bool is_first) const {
-        real* sums = state_.of_bias.data() + g;
+    void add_bias(real* sums, std::int64_t column, std::int64_t g, bool is_first) const {
         const std::int64_t left = gate_part_.last - g;
         vf acc[V] = {};
         for (int v = 0; !is_first && v < V; ++v) acc[v] = load(sums + v * kLanes, left - v * kLanes);
         for (std::int64_t i = 0; i < rows_.count(); ++i) {
-            const element* row = state_.dg.data() + i * state_.dg_step + g;
+            const element* row = state_.dg.data() + i * state_.dg_step + column;
             // Whole vectors: values past the last gate are padding of dg, and are not stored.
             for (int v = 0; v < V; ++v) acc[v] += load(row + v * kLanes, kLanes);
         }

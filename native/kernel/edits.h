@@ -8,8 +8,10 @@
 
 namespace hiddenstate {
 
-// The places of a step: the gates before their sigmoid or tanh, the gates, the states.
-enum Place : int { kIPre, kFPre, kGPre, kOPre, kI, kF, kG, kO, kC, kH };
+// A place of a step, in the numbers of its kind of cell: values before their sigmoid or tanh, gates, states.
+using Place = int;
+enum LstmPlace : Place { kIPre, kFPre, kGPre, kOPre, kI, kF, kG, kO, kC, kH };
+enum GruPlace : Place { kRPre, kZPre, kNPre, kNH, kNRH, kR, kZ, kN, kGruH };
 
 enum class Kind : int { set, scale, add };
 

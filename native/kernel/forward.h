@@ -46,7 +46,8 @@ public:
     ForwardWorker(const ForwardState& state, Range rows, Range units, Range hidden, std::int64_t chunk_steps)
         : shared_(state), job_(state.job), order_{state.job}, rows_(rows), units_(units), hidden_(hidden),
           blocks_{units.first / kLanes, blocks(units.last, kLanes)}, chunk_steps_(chunk_steps),
-          zeros_(static_cast<std::size_t>(job_.P)), state_(size(rows.size())), h_(state_.size()), m_(state_.size()),
+          zeros_(static_cast<std::size_t>(job_.P)), state_(size(rows.size())), h_(state_.size()), before_(kMemory ? 0 : state_.size()),
+          m_(state_.size()),
           edited_(state_.size()) {
         const std::size_t most = size(chunk_steps * rows.size());
         x_.resize(most), n_.resize(most), first_.resize(size(chunk_steps) + 1);
@@ -78,6 +79,7 @@ public:
         for (std::int64_t n = rows_.first; n < rows_.last; ++n) {
             const std::int64_t at = n * job_.H + units_.first;
             state_[size(n - rows_.first)] = job_.h0 ? job_.h0 + n * job_.P : zeros_.data();
+            if (!kMemory) continue;
             if (job_.c0) {
                 std::copy_n(job_.c0 + at, units_.size(), job_.c_n + at);
             } else {
@@ -121,14 +123,14 @@ private:
         const std::int64_t H = job_.H, row = t * job_.N + n;
         std::fill_n(job_.out + t * job_.out_step + n * job_.out_row + hidden_.first, hidden_.size(), element{});
         if (job_.self.c) std::fill_n(job_.self.c + row * H + units_.first, units_.size(), real{});
-        for (int g = 0; job_.self.gates && g < kGates; ++g) {
-            std::fill_n(job_.self.gates + (row * kGates + g) * H + units_.first, units_.size(), real{});
+        for (int g = 0; job_.self.gates && g < kRecord; ++g) {
+            std::fill_n(job_.self.gates + (row * kRecord + g) * H + units_.first, units_.size(), real{});
         }
     }
 
     // For the rows from `first` on, in a chunk of `count` rows.
     InputTile input_tile(std::int64_t b, std::int64_t first, std::int64_t count, real* scratch) const {
-        return {x_.data() + first, width(job_.C), shared_.block(b), shared_.bias + b * kTile,
+        return {x_.data() + first, width(job_.C), shared_.block(b), shared_.bias + b * kBiases,
                 scratch + ((b - blocks_.first) * count + first) * kTile};
     }
 
@@ -168,7 +170,7 @@ private:
         const auto tile_of_block = [&](std::int64_t k) {
             const std::int64_t b = t % 2 ? blocks_.last - 1 - k : blocks_.first + k, u = b * kLanes;
             return StepTile{job_, t, u, std::min<std::int64_t>(kLanes, job_.H - u), input_tile(b, first, count, scratch), joins_,
-                            shared_.block(b) + kTile * depth(job_.C), rows, edited, h_.data(), to,
+                            shared_.block(b) + kTile * depth(job_.C), rows, edited, h_.data(), before_.data(), to,
                             projects ? job_.H : job_.out_row};
         };
         std::int64_t k = 0;
@@ -192,6 +194,7 @@ private:
             const std::int64_t n = rows[r];
             if (order_.cut(t, n)) begin_anew(order_.border(t), n);
             h_[size(r)] = state_[size(n - rows_.first)];
+            if (!kMemory) before_[size(r)] = h_[size(r)];
             edited_[size(r)] = job_.is_edited(t, n);
             any_edited |= edited_[size(r)];
         }
@@ -201,6 +204,7 @@ private:
     // The state of a border that is marked at step t.
     void begin_anew(std::int64_t t, std::int64_t n) {
         state_[size(n - rows_.first)] = job_.reset_h.first ? at_border(job_.reset_h, t, n) : zeros_.data();
+        if (!kMemory) return;
         real* c = job_.c_n + n * job_.H + units_.first;
         if (job_.reset_c.first) {
             std::copy_n(at_border(job_.reset_c, t, n) + units_.first, units_.size(), c);
@@ -230,6 +234,7 @@ private:
     std::vector<element> zeros_;
     std::vector<const element*> state_;  // each row's latest hidden state
     std::vector<const element*> h_;      // of the live rows
+    std::vector<const element*> before_;  // the same, as they are: `h_` may be copies; empty if the cell has a memory of its own
     std::vector<const element*> m_;      // their m, with a projection
     std::vector<unsigned char> edited_;
     std::vector<const element*> x_;      // inputs of the chunk's live rows
@@ -267,14 +272,14 @@ inline void forward_on(const ForwardState& state, int threads) {
 
 // The size in bytes of the record of one layer and direction.
 inline std::size_t bytes_of_records(std::int64_t T, std::int64_t N, std::int64_t H) {
-    return static_cast<std::size_t>(T * N * (kGates + 1) * H) * sizeof(real);
+    return static_cast<std::size_t>(T * N * (kRecord + kMemory) * H) * sizeof(real);
 }
 
 inline void forward_layer(const LayerForward& job) {
     const std::size_t records = job.self.gates || job.self.raw_gates ? bytes_of_records(job.T, job.N, job.H) : 0;
     keep_freed_memory(records);
-    expect_writes(job.self.gates, records / (kGates + 1) * kGates);
-    expect_writes(job.self.raw_gates, records / (kGates + 1) * kGates);
+    expect_writes(job.self.gates, records / (kRecord + kMemory) * kRecord);
+    expect_writes(job.self.raw_gates, records / (kRecord + kMemory) * kRecord);
     const ForwardState state(job);
     state.pack();
     forward_on(state, std::max(job.threads, 1));

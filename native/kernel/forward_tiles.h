@@ -60,23 +60,23 @@ struct StepTile {
     const std::int64_t* rows;     // live rows
     const unsigned char* edited;  // whether an edit touches them, or null: none
     const element* const* h;      // their hidden states of the step before
+    const element* const* before; // the same, as they are in memory
     element* to;                  // m = o tanh(c), which is h without a projection: row n at to + n * to_row
     std::int64_t to_row;
 
     template <class Height>
     void run(Height tall, std::int64_t first) const {
         Cells<Height::most> cells;
-        const auto cell = [&](int r, const vf (&z)[kGates]) { add(first + r, z, cells); };
+        const auto cell = [&](int r, const vf (&z)[kSums]) { add(first + r, z, cells); };
         const Factors recurrent{h + first, width(job.P), w};
         if constexpr (kQuads && std::is_same_v<Height, UpTo>) {
             if (joins) {
-                const auto bias = [&](int, int g) { return load(inputs.bias + g * kLanes); };
-                multiply_rows<kGates>(tall, {{inputs.x + first, inputs.C, inputs.w}, recurrent}, bias, cell);
+                multiply_both(tall, {inputs.x + first, inputs.C, inputs.w}, recurrent, inputs.bias, cell);
                 return cells.store_hidden();
             }
         }
-        const auto start = [&](int r, int g) { return load(inputs.to + (first + r) * kTile + g * kLanes); };
-        multiply_rows<kGates>(tall, {recurrent}, start, cell);
+        const auto from = [&](int r, int g) { return load(inputs.to + (first + r) * kTile + g * kLanes); };
+        multiply_recurrent(tall, recurrent, from, inputs.bias, cell);
         cells.store_hidden();
     }
 
@@ -84,45 +84,57 @@ struct StepTile {
     static void run_two(const StepTile& one, const StepTile& other) {
         const packed* const w[2] = {one.w, other.w};
         vf acc[2][kGates];
-        for (int g = 0; g < kGates; ++g) {
-            acc[0][g] = load(one.inputs.to + g * kLanes), acc[1][g] = load(other.inputs.to + g * kLanes);
+        const StepTile* const both[2] = {&one, &other};
+        for (int b = 0; b < 2; ++b) {
+            for (int g = 0; g < kGates; ++g) {
+                const bool apart = kApart && g == kGates - 1;
+                acc[b][g] = load(apart ? both[b]->inputs.bias + kGates * kLanes : both[b]->inputs.to + g * kLanes);
+            }
         }
         tile_of_two(*one.h, width(one.job.P), w, acc);
         Cells<2> cells;
-        one.add(0, acc[0], cells), other.add(0, acc[1], cells);
+        for (int b = 0; b < 2; ++b) {
+            vf sums[kSums];
+            with_apart(acc[b], kApart ? load(both[b]->inputs.to + (kGates - 1) * kLanes) : vf{}, sums);
+            both[b]->add(0, sums, cells);
+        }
         cells.store_hidden();
     }
 
-    // Computes gates and c, and adds the cell to the pending ones that still need h.
+    // Computes gates and memory, and adds the cell to the pending ones that still need h.
     template <class SomeCells>
-    [[gnu::always_inline]] void add(std::int64_t r, const vf (&z)[kGates], SomeCells& cells) const {
+    [[gnu::always_inline]] void add(std::int64_t r, const vf (&sums)[kSums], SomeCells& cells) const {
         const std::int64_t n = rows[r];
         // Rows without edits take a short path, because an edited row needs a search at each of ten places.
-        if (edited && edited[r]) return finish_edited(n, z);
-        const Gates gates(z);
-        const vf c = State::cell(gates, load(job.c_n + n * job.H + u, lanes));
+        if (edited && edited[r]) return finish_edited(r, sums);
+        const Gates gates(sums);
+        const vf c = State::cell(gates, memory(r));
         save(n, gates, gates, c);
-        cells.add(c, gates.o, to + n * to_row + u, lanes);
+        cells.add(c, gates, to + n * to_row + u, lanes);
     }
 
-    [[gnu::noinline]] void finish_edited(std::int64_t n, const vf (&z)[kGates]) const {
+    [[gnu::noinline]] void finish_edited(std::int64_t r, const vf (&sums)[kSums]) const {
+        const std::int64_t n = rows[r];
         const EditedRow edits{job.self.edits, t, n, u, lanes};
-        const Gates before = edits.gates(z);
-        Gates gates = before;
-        edits.apply(gates);
-        State state = edits.state(gates, load(job.c_n + n * job.H + u, lanes));
-        if (!job.projects()) edits.apply(kH, state.h);
-        save(n, before, gates, state.c);
+        const EditedGates gates(edits, sums);
+        State state = gates.state(edits, memory(r));
+        if (!job.projects()) edits.apply(kOutput, state.h);
+        save(n, gates.before, gates.after, state.c);
         store(to + n * to_row + u, state.h, lanes);
+    }
+
+    // The memory before the step: the cell state or, without one, the hidden state.
+    vf memory(std::int64_t r) const {
+        return kMemory ? load(job.c_n + rows[r] * job.H + u, lanes) : load(before[r] + u, lanes);
     }
 
     // Stores c for the next step, and the record. `before`: the gates before edits.
     void save(std::int64_t n, const Gates& before, const Gates& gates, vf c) const {
         const std::int64_t H = job.H, row = t * job.N + n;
-        store(job.c_n + n * H + u, c, lanes);
-        if (job.self.c) store_record(job.self.c + row * H + u, c, lanes, job.past_cache);
-        if (job.self.gates) gates.store_to(job.self.gates + row * kGates * H + u, H, lanes, job.past_cache);
-        if (job.self.raw_gates) before.store_to(job.self.raw_gates + row * kGates * H + u, H, lanes, job.past_cache);
+        if (kMemory) store(job.c_n + n * H + u, c, lanes);
+        if (kMemory && job.self.c) store_record(job.self.c + row * H + u, c, lanes, job.past_cache);
+        if (job.self.gates) gates.store_to(job.self.gates + row * kRecord * H + u, H, lanes, job.past_cache);
+        if (job.self.raw_gates) before.store_to(job.self.raw_gates + row * kRecord * H + u, H, lanes, job.past_cache);
     }
 };
 
@@ -145,7 +157,7 @@ struct ProjectionTile {
 
     void save(std::int64_t r, std::int64_t at, std::int64_t count, vf h) const {
         const std::int64_t n = rows[r], lanes = std::min<std::int64_t>(count, kLanes);
-        if (edited && edited[r]) EditedRow{job.self.edits, t, n, at, lanes}.apply(kH, h);
+        if (edited && edited[r]) EditedRow{job.self.edits, t, n, at, lanes}.apply(kOutput, h);
         store(job.out + t * job.out_step + n * job.out_row + at, h, lanes);
     }
 };

@@ -20,11 +20,15 @@ struct InputGradientTile {
     const std::int64_t* rows;  // the row of `to` that each result goes to
     Number* to;
     std::int64_t columns, left;  // columns of a row of `to`; how many of them the tile writes
+    bool adds;                   // to what is there
 
     template <class Height>
     void run(Height tall, std::int64_t first) const {
         vf acc[Height::most][V];
         clear(tall, acc);
+        for (int r = 0; adds && r < tall.count; ++r) {
+            for (int v = 0; v < V; ++v) acc[r][v] = load(to + rows[first + r] * columns + v * kLanes, left - v * kLanes);
+        }
         tile(tall, gradients + first, K, w, acc);
         for (int r = 0; r < tall.count; ++r) {
             Number* row = to + rows[first + r] * columns;
@@ -44,6 +48,7 @@ struct InputGradient {
     const std::int64_t* rows;
     Number* to;
     std::int64_t columns;
+    bool adds = false;
 
     // Computes a range of columns of `count` rows, block after block; with `reverse` from the last block to the first. Callers alternate,
     // because the blocks read last are still in the cache.
@@ -55,7 +60,7 @@ struct InputGradient {
             const std::int64_t u = std::max(b * kTile, range.first), left = std::min((b + 1) * kTile, range.last) - u;
             const packed* block = w + b * kTile * depth(K) + u % kTile;
             with_vectors(left, [&](auto V) {
-                for_tiles(count, InputGradientTile<Number, V>{gradients, K, block, rows, to + u, columns, left});
+                for_tiles(count, InputGradientTile<Number, V>{gradients, K, block, rows, to + u, columns, left, adds});
             });
         }
     }

@@ -11,7 +11,7 @@
 namespace hiddenstate {
 namespace {
 
-// Packs the block of the units from u on of a matrix [4H, K] as [depth(K)][gate][kLanes].
+// Packs the block of the units from u on of a matrix [kGates * H, K] as [depth(K)][gate][kLanes].
 inline void pack_gates(const element* w, std::int64_t K, std::int64_t H, std::int64_t u, packed* to) {
     for (std::int64_t g = 0; g < kGates; ++g) {
         pack_rows(w + (g * H + u) * K, std::min<std::int64_t>(kLanes, H - u), K, to + g * kLanes);
@@ -23,7 +23,9 @@ inline std::int64_t layer_size(std::int64_t C, std::int64_t H, std::int64_t P) {
     return blocks(H, kLanes) * kTile * (depth(C) + depth(P));
 }
 
-inline std::int64_t bias_size(std::int64_t H) { return blocks(H, kLanes) * kTile; }
+constexpr std::int64_t kBiases = kSums * kLanes;  // of a block
+
+inline std::int64_t bias_size(std::int64_t H) { return blocks(H, kLanes) * kBiases; }
 
 inline std::int64_t matrix_size(std::int64_t K, std::int64_t columns) {
     return blocks(columns, kTile) * kTile * depth(K);
@@ -49,11 +51,12 @@ inline void pack_layer(const Weights<HIDDENSTATE_PRECISION>& weights, std::int64
         const std::int64_t u = b * kLanes;
         pack_gates(weights.ih, C, H, u, block);
         pack_gates(weights.hh, P, H, u, block + kTile * depth(C));
-        std::fill_n(bias + b * kTile, kTile, real{});
+        std::fill_n(bias + b * kBiases, kBiases, real{});
         for (const real* one : {weights.b_ih, weights.b_hh}) {
             for (std::int64_t g = 0; one && g < kGates; ++g) {
+                const std::int64_t sum = kApart && one == weights.b_hh && g == kGates - 1 ? kSums - 1 : g;
                 for (std::int64_t j = 0; j < kLanes && u + j < H; ++j) {
-                    bias[b * kTile + g * kLanes + j] += one[g * H + u + j];
+                    bias[b * kBiases + sum * kLanes + j] += one[g * H + u + j];
                 }
             }
         }

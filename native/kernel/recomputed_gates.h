@@ -29,23 +29,17 @@ struct GateTile {
         const LayerBackward& job = state.job;
         const packed* w = state.gate_weights.block(b);
         const real* bias = state.gate_weights.bias(b);
-        vf acc[Height::most][kGates];
-        for (int r = 0; r < tall.count; ++r) {
-            for (int g = 0; g < kGates; ++g) acc[r][g] = load(bias + g * kLanes);
-        }
-        tile(tall, x + first, width(job.C), w, acc);
-        tile(tall, h + first, width(job.P), w + kTile * depth(job.C), acc);
-        for (int r = 0; r < tall.count; ++r) finish(from + first + r, acc[r]);
+        multiply_both(tall, {x + first, width(job.C), w}, {h + first, width(job.P), w + kTile * depth(job.C)}, bias,
+                      [&](int r, const vf (&sums)[kSums]) { finish(from + first + r, sums); });
     }
 
     // The gates before their edits, of edited pre-activations.
-    void finish(std::int64_t i, const vf (&z)[kGates]) const {
+    void finish(std::int64_t i, const vf (&sums)[kSums]) const {
         const LayerBackward& job = state.job;
         const std::int64_t t = rows.t(i), n = rows.n(i), u = b * kLanes, lanes = std::min<std::int64_t>(kLanes, job.H - u);
-        const Gates gates = job.is_edited(t, n) ? EditedRow{job.self.edits, t, n, u, lanes}.gates(z) : Gates(z);
-        real* to = state.gates(i) + u;
-        store(to, gates.i, lanes), store(to + job.H, gates.f, lanes);
-        store(to + 2 * job.H, gates.g, lanes), store(to + 3 * job.H, gates.o, lanes);
+        const EditedRow edits{job.self.edits, t, n, u, lanes};
+        const Gates gates = job.is_edited(t, n) ? EditedGates(edits, sums).before : Gates(sums);
+        gates.store_to(state.gates(i) + u, job.H, lanes, false);
     }
 };
 

@@ -1,12 +1,13 @@
 // The scan for one instruction set and precision. Compiled once for each, with HIDDENSTATE_ISA (a name), HIDDENSTATE_BYTES (of a
-// vector) and HIDDENSTATE_PRECISION (F32, F64, BF16) set.
+// vector), HIDDENSTATE_PRECISION (F32, F64, BF16) and HIDDENSTATE_CELL (lstm, gru) set.
 #include "kernel/scan.h"
 
+#include "kernel/cell_gradients.h"
 #include "kernel/cell_step.h"
 #include "kernel/pack.h"
 #include "kernel/stack_backward.h"
 
-#define HIDDENSTATE_JOIN_(a, b, c) a##b##_##c
+#define HIDDENSTATE_JOIN_(a, b, c) scan_##a##_##b##_##c
 #define HIDDENSTATE_JOIN(a, b, c) HIDDENSTATE_JOIN_(a, b, c)
 #define HIDDENSTATE_TEXT_(a) #a
 #define HIDDENSTATE_TEXT(a) HIDDENSTATE_TEXT_(a)
@@ -23,11 +24,12 @@ void nonlinearity(char which, const real* in, real* out, std::int64_t n) {
 
 }  // namespace
 
-#define HIDDENSTATE_SCAN HIDDENSTATE_JOIN(scan_, HIDDENSTATE_ISA, HIDDENSTATE_PRECISION)
+#define HIDDENSTATE_SCAN HIDDENSTATE_JOIN(HIDDENSTATE_CELL, HIDDENSTATE_ISA, HIDDENSTATE_PRECISION)
 extern const Scan<HIDDENSTATE_PRECISION> HIDDENSTATE_SCAN;
 const Scan<HIDDENSTATE_PRECISION> HIDDENSTATE_SCAN = {
+    HIDDENSTATE_TEXT(HIDDENSTATE_CELL), kGates, kRecord, kMemory, kRecurrent > 0,
     HIDDENSTATE_TEXT(HIDDENSTATE_ISA), packed_bytes, bias_size, pack_for_steps, shares_units, forward, backward,
-    cell_step, nonlinearity,
+    cell_step, kSlopes, cell_gradients, nonlinearity,
 };
 
 }  // namespace hiddenstate

@@ -2,7 +2,8 @@
 //
 // T time steps, N batch rows, C input features, H units, P numbers of the hidden state (H without a projection), L layers of D
 // directions. Arrays are row-major and contiguous unless strides are given (counted in elements). The four gates of a row are
-// contiguous, in torch's order: 4H numbers. Pointers do not alias one another unless a comment says so.
+// contiguous, in torch's order: of an LSTM 4H numbers, of a GRU 3H, written as GH below. A record of a GRU has four numbers of a unit: r, z,
+// n, and n_h, the state's part of n before r. Pointers do not alias one another unless a comment says so.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +17,8 @@ namespace hiddenstate {
 // The parameters of one layer and direction that reads C features.
 template <class Precision>
 struct Weights {
-    const typename Precision::element *ih, *hh;  // [4H, C], [4H, P]
-    const typename Precision::real *b_ih, *b_hh;  // [4H], or null; one may be null alone
+    const typename Precision::element *ih, *hh;  // [GH, C], [GH, P]
+    const typename Precision::real *b_ih, *b_hh;  // [GH], or null; one may be null alone
     const typename Precision::element* hr;        // [P, H], or null: no projection
     // The weights as packed by `pack`, if the caller knows that they have not changed since; null: forward packs them.
     const void* packed = nullptr;
@@ -61,7 +62,7 @@ struct BorderStates {
     std::int64_t layer = 0, step = 0, row = 0;
 };
 
-// A call of an LSTM. Backward reads the same call: its outputs and records are then inputs.
+// A call of a layer. Backward reads the same call: its outputs and records are then inputs.
 template <class Precision>
 struct Call {
     using element = typename Precision::element;
@@ -93,7 +94,8 @@ struct Call {
 template <class Precision>
 struct LayerGradients {
     const typename Precision::real *gates, *c;         // [T, N, 4H], [T, N, H]
-    typename Precision::element *ih, *hh, *bias, *hr;  // [4H, C], [4H, P], [4H] (of either bias), [P, H]
+    typename Precision::element *ih, *hh, *bias, *hr;  // [GH, C], [GH, P], [GH] (of b_ih, and of b_hh if it is the same), [P, H]
+    typename Precision::element* bias_hh = nullptr;    // [GH], if it is another
 };
 
 // The gradients of a call: given, of its outputs; wanted, of its inputs. The call must have the records of each layer and
@@ -112,17 +114,34 @@ struct Gradients {
     BorderStates<real> reset_h, reset_c;
 };
 
-// One step of a cell, on unpacked weights. States are elements, as in torch's cell.
+// One step of a cell, on unpacked weights. States are elements, as in torch's cell. Its record has of each unit what a call's has, and
+// with a cell state tanh(c) after it.
 template <class Precision>
 struct CellStep {
     using element = typename Precision::element;
 
     const element *x, *h, *c;                  // [N, C], [N, H], [N, H]; h and c may be null: zeros
-    const element *ih, *hh, *b_ih, *b_hh;      // [4H, C], [4H, H], [4H], [4H]; a bias may be null
+    const element *ih, *hh, *b_ih, *b_hh;      // [GH, C], [GH, H], [GH], [GH]; a bias may be null
     element *new_h, *new_c;                    // [N, H]
+    typename Precision::real* record;          // [N, (record + memory) * H], or null: for its derivative
     std::int64_t N, C, H;
     int threads = 1;
     bool from_last = false;                    // start with the last unit: affects only cache use, not results
+};
+
+// The derivative of such a step, but for the gradients of its weights, which are products of `d_z` and the inputs.
+template <class Precision>
+struct CellGradients {
+    using element = typename Precision::element;
+
+    const typename Precision::real* record;    // of the step
+    const element* memory;                     // [N, H]: c before the step or, without a cell state, h; or null: zeros
+    const element *ih, *hh;                    // [GH, C], [GH, H]
+    const element *d_new_h, *d_new_c;          // [N, H]; or null: zeros
+    element* d_z;                              // [N, slopes * H]: the gradients of W_ih x + b_ih; then those of W_hh h + b_hh, if others
+    element *d_x, *d_h, *d_c;                  // [N, C], [N, H], [N, H]; d_x and d_h may be null: not needed
+    std::int64_t N, C, H;
+    int threads = 1;
 };
 
 // The functions compiled for one instruction set and precision. Each scan has its own layout of packed weights, so never mix
@@ -132,6 +151,11 @@ struct Scan {
     using element = typename Precision::element;
     using real = typename Precision::real;
 
+    // The kind of cell: its name, how many gates W_ih and W_hh have, how many numbers of a unit a record has, whether there is a
+    // cell state (otherwise every c is null), and whether b_ih and b_hh have gradients of their own.
+    const char* cell;
+    std::int64_t gates, record;
+    bool memory, own_biases;
     const char* isa;
     // The size of a packed layer that reads C features, in bytes, and of its bias, in reals.
     std::int64_t (*packed_bytes)(std::int64_t C, std::int64_t H);
@@ -142,14 +166,18 @@ struct Scan {
     void (*forward)(const Call<Precision>&);
     void (*backward)(const Call<Precision>&, const Gradients<Precision>&);
     void (*cell_step)(const CellStep<Precision>&);
+    std::int64_t slopes;  // numbers of d_z of a unit
+    void (*cell_gradients)(const CellGradients<Precision>&);
     void (*nonlinearity)(char which, const real* in, real* out, std::int64_t n);  // 's' sigmoid, 't' tanh
 };
 
-// The compiled scans that this CPU can run, narrowest first.
-template <class Precision>
-const std::vector<const Scan<Precision>*>& scans();
+// The compiled scans of a kind of cell that this CPU can run, narrowest first.
+enum class CellKind { lstm, gru };
 
-// The scans with int8 weights. They have no backward, cell_step or nonlinearity (null).
+template <class Precision>
+const std::vector<const Scan<Precision>*>& scans(CellKind kind = CellKind::lstm);
+
+// The scans with int8 weights. They have no backward, cells or nonlinearity (null).
 const std::vector<const Scan<F32>*>& scans_int8();
 
 }  // namespace hiddenstate

@@ -17,7 +17,7 @@ namespace hiddenstate {
 #define HIDDENSTATE_SCAN HIDDENSTATE_JOIN(scan_, HIDDENSTATE_ISA)
 extern const Scan<F32> HIDDENSTATE_SCAN;
 const Scan<F32> HIDDENSTATE_SCAN = {
-    HIDDENSTATE_TEXT(HIDDENSTATE_ISA), packed_bytes, bias_size, pack_for_steps, shares_units, forward, nullptr, nullptr, nullptr,
+    "lstm", kGates, kRecord, kMemory, false, HIDDENSTATE_TEXT(HIDDENSTATE_ISA), packed_bytes, bias_size, pack_for_steps, shares_units, forward, nullptr, nullptr, kSlopes, nullptr, nullptr,
 };
 
 }  // namespace hiddenstate

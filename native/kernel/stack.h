@@ -51,10 +51,10 @@ inline std::size_t bytes_of_records(const WholeCall& call) {
     std::int64_t bytes = 0;
     for (std::size_t k = 0; k < call.layers.size(); ++k) {
         const auto& layer = call.layers[k];
-        const std::int64_t gates = (layer.gates ? kGates : 0) + (layer.raw_gates ? kGates : 0);
+        const std::int64_t gates = (layer.gates ? kRecord : 0) + (layer.raw_gates ? kRecord : 0);
         if (gates == 0 && !layer.c) continue;
         const std::int64_t features = static_cast<std::int64_t>(k) < call.directions ? call.C : call.directions * call.P;
-        bytes += call.T * call.N * (gates + 1) * call.H * static_cast<std::int64_t>(sizeof(real));
+        bytes += call.T * call.N * (gates + kMemory) * call.H * static_cast<std::int64_t>(sizeof(real));
         bytes += kGates * call.H * (features + call.P) * static_cast<std::int64_t>(sizeof(element));
     }
     return static_cast<std::size_t>(bytes);
@@ -65,7 +65,7 @@ inline LayerForward layer_forward(const WholeCall& call, std::int64_t k, const L
     const std::int64_t D = call.directions, N = call.N, P = call.P, H = call.H, row = k * N;
     return {input.x, call.layers[static_cast<std::size_t>(k)], call.h0 ? call.h0 + row * P : nullptr,
             call.c0 ? call.c0 + row * H : nullptr, call.lengths, call.reset, of_layer(call.reset_h, k), of_layer(call.reset_c, k),
-            layer_out + k % D * P, call.h_n + row * P, call.c_n + row * H, call.T, N, input.features, H, P, input.step,
+            layer_out + k % D * P, call.h_n + row * P, kMemory ? call.c_n + row * H : nullptr, call.T, N, input.features, H, P, input.step,
             input.row, N * D * P, D * P, reads_in_reverse(call, k), call.threads, bytes_of_records(call) > kRecordsInCache};
 }
 

@@ -15,10 +15,10 @@ inline LayerBackward layer_backward(const WholeCall& call, const WholeGradients&
     const std::int64_t D = call.directions, N = call.N, P = call.P, H = call.H, row = k * N, side = k % D * P;
     const auto& self = call.layers[static_cast<std::size_t>(k)];
     return {input.x, self, gradients.layers[static_cast<std::size_t>(k)], self.raw_gates ? self.raw_gates : self.gates,
-            call.h0 + row * P, call.c0 + row * H, call.lengths, call.reset, of_layer(call.reset_h, k), of_layer(call.reset_c, k),
+            call.h0 + row * P, kMemory ? call.c0 + row * H : nullptr, call.lengths, call.reset, of_layer(call.reset_h, k), of_layer(call.reset_c, k),
             layer_out + side, dout + side,
             gradients.h_n ? gradients.h_n + row * P : nullptr, gradients.c_n ? gradients.c_n + row * H : nullptr, dx,
-            gradients.h0 + row * P, gradients.c0 + row * H, of_layer(gradients.reset_h, k), of_layer(gradients.reset_c, k), call.T,
+            gradients.h0 + row * P, kMemory ? gradients.c0 + row * H : nullptr, of_layer(gradients.reset_h, k), of_layer(gradients.reset_c, k), call.T,
             N, input.features, H, P, input.step, input.row, N * D * P, D * P, reads_in_reverse(call, k), call.threads};
 }
 

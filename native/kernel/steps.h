@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernel/cell.h"
+#include "kernel/pack.h"
 #include "kernel/partition.h"
 #include "kernel/scan.h"
 #include "kernel/thread_setup.h"
@@ -65,34 +66,39 @@ struct LayerStep {
     const packed* w;       // packed block
     const real* bias;      // packed block
     real* c;               // [batch, H]
+    const element* before; // [batch, H]: the hidden states
     element* next;         // [N, H]: the new h, separate because other threads still read the old one
     std::int64_t K, H, u, lanes;
 
     template <class Height>
     void run(Height tall, std::int64_t first) const {
-        const element *x[Height::most] = {}, *before[Height::most] = {};
-        for (int r = 0; r < tall.count; ++r) x[r] = inputs(first + r), before[r] = hidden(first + r);
-        multiply_rows<kGates>(tall, {{x, K, w}, {before, H, w + depth(K) * kTile}}, [&](int, int g) { return load(bias + g * kLanes); },
-                             [&](int r, const vf (&z)[kGates]) { finish(first + r, z); });
+        const element *x[Height::most] = {}, *h[Height::most] = {};
+        for (int r = 0; r < tall.count; ++r) x[r] = inputs(first + r), h[r] = hidden(first + r);
+        multiply_both(tall, {x, K, w}, {h, H, w + depth(K) * kTile}, bias,
+                      [&](int r, const vf (&sums)[kSums]) { finish(first + r, sums); });
     }
 
     // Two blocks for a single row.
     static void run_two(const LayerStep& one, const LayerStep& other) {
         const std::int64_t recurrent = depth(one.K) * kTile;
         const packed *const w[2] = {one.w, other.w}, *const w_hh[2] = {one.w + recurrent, other.w + recurrent};
-        vf acc[2][kGates];
+        const LayerStep* const both[2] = {&one, &other};
+        vf acc[2][kGates], input[2] = {}, sums[kSums];
         for (int g = 0; g < kGates; ++g) {
             acc[0][g] = load(one.bias + g * kLanes), acc[1][g] = load(other.bias + g * kLanes);
         }
         tile_of_two(one.inputs(0), one.K, w, acc);
+        for (int b = 0; kApart && b < 2; ++b) {
+            input[b] = acc[b][kGates - 1], acc[b][kGates - 1] = load(both[b]->bias + kGates * kLanes);
+        }
         tile_of_two(one.hidden(0), one.H, w_hh, acc);
-        one.finish(0, acc[0]), other.finish(0, acc[1]);
+        for (int b = 0; b < 2; ++b) with_apart(acc[b], input[b], sums), both[b]->finish(0, sums);
     }
 
-    void finish(std::int64_t n, const vf (&z)[kGates]) const {
+    void finish(std::int64_t n, const vf (&sums)[kSums]) const {
         const std::int64_t at = states_at(n) * H + u;
-        const State state = State::of(Gates(z), load(c + at, lanes));
-        store(c + at, state.c, lanes);
+        const State state = State::of(Gates(sums), kMemory ? load(c + at, lanes) : load(before + at, lanes));
+        if (kMemory) store(c + at, state.c, lanes);
         store(next + n * H + u, state.h, lanes);
     }
 };
@@ -111,7 +117,7 @@ public:
         const std::int64_t N = call_.N, H = call_.H, K = layer == 0 ? call_.C : H, block = kTile * (depth(K) + depth(H));
         const std::int64_t before = layer == 0 ? 0 : count_ * kTile * (depth(call_.C) + depth(H)) + (layer - 1) * count_ * block;
         const packed* const w = static_cast<const packed*>(call_.packed.weights) + before;
-        const real* const bias = call_.packed.bias + layer * count_ * kTile;
+        const real* const bias = call_.packed.bias + layer * count_ * kBiases;
         const bool from_last = call_.packed.from_last != (t % 2 == 1);
         const StateRows every{nullptr}, stepped{call_.packed.rows};
         const Range mine = part(count_, thread, threads);
@@ -121,8 +127,8 @@ public:
         const StepRows hidden(h_of(layer), stepped, H, N, matrices, memory_of_rows(1));
         const auto step_of_block = [&](std::int64_t k) {
             const std::int64_t b = from_last ? mine.last - 1 - k : mine.first + k, u = b * kLanes;
-            return LayerStep{inputs, hidden, stepped, w + b * block, bias + b * kTile, call_.c_n + layer * call_.packed.batch * H,
-                             call_.packed.scratch, K, H, u, std::min<std::int64_t>(kLanes, H - u)};
+            return LayerStep{inputs, hidden, stepped, w + b * block, bias + b * kBiases,
+                             kMemory ? call_.c_n + layer * call_.packed.batch * H : nullptr, h_of(layer), call_.packed.scratch, K, H, u, std::min<std::int64_t>(kLanes, H - u)};
         };
         std::int64_t k = 0;
         if (N == 1 && !matrices) {
@@ -193,7 +199,7 @@ inline bool steps_with_helpers(const Call<HIDDENSTATE_PRECISION>& call, const St
 inline void steps(const Call<HIDDENSTATE_PRECISION>& call) {
     const std::int64_t rows = static_cast<std::int64_t>(call.layers.size()) * call.packed.batch;
     if (call.h0 != call.h_n) std::copy_n(call.h0, rows * call.H, call.h_n);
-    if (call.c0 != call.c_n) std::copy_n(call.c0, rows * call.H, call.c_n);
+    if (kMemory && call.c0 != call.c_n) std::copy_n(call.c0, rows * call.H, call.c_n);
     if (call.T == 0) return;
     const Steps steps(call);
     const int threads = static_cast<int>(std::clamp<std::int64_t>(call.threads, 1, blocks(call.H, kLanes)));

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 
+#include "kernel/kinds.h"
 #include "kernel/matrix.h"
 #include "kernel/vec.h"
 
@@ -20,8 +21,7 @@ namespace {
 // How many blocks of `width` columns cover `columns`.
 inline std::int64_t blocks(std::int64_t columns, std::int64_t width) { return (columns + width - 1) / width; }
 
-constexpr int kGates = 4;
-constexpr int kTile = kGates * kLanes;  // columns of a packed block: four vectors
+constexpr int kTile = kGates * kLanes;  // columns of a packed block: a vector for each gate
 constexpr bool kPairs = sizeof(element) == 2;  // bfloat16: two neighbours in k share a lane
 // Int8 weights: four neighbours in k share a lane; see quads.h.
 #ifdef HIDDENSTATE_INT8
@@ -38,11 +38,11 @@ constexpr bool kMatrices = false;
 // Whether tiles keep their sums in vector registers: all tiles without matrix registers, and int8 tiles with few rows.
 constexpr bool kVectors = !kMatrices || kQuads;
 // The maximum number of rows of such a tile: with four sums a row, 6 rows take 24 of 32 vector registers, 3 rows 12 of 16, and the operands
-// take the rest.
+// take the rest; with three sums, 8 and 4.
 #if defined(__AVX512F__) || defined(__aarch64__)
-constexpr int kVectorRows = 6;
+constexpr int kVectorRows = 24 / kGates;
 #else
-constexpr int kVectorRows = 3;
+constexpr int kVectorRows = 12 / kGates;
 #endif
 // The maximum number of rows of a tile: matrix registers have 16 rows each, and two of them are used.
 constexpr int kRows = kMatrices ? 32 : kVectorRows;

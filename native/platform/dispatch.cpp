@@ -8,19 +8,20 @@
 
 namespace hiddenstate {
 
-#define HIDDENSTATE_NAME_(isa, precision) scan_##isa##_##precision
-#define HIDDENSTATE_NAME(isa, precision) HIDDENSTATE_NAME_(isa, precision)
-#define HIDDENSTATE_DECLARE(isa)                         \
-    extern const Scan<F32> HIDDENSTATE_NAME(isa, F32);   \
-    extern const Scan<F64> HIDDENSTATE_NAME(isa, F64);   \
-    extern const Scan<BF16> HIDDENSTATE_NAME(isa, BF16);
+#define HIDDENSTATE_NAME_(cell, isa, precision) scan_##cell##_##isa##_##precision
+#define HIDDENSTATE_NAME(cell, isa, precision) HIDDENSTATE_NAME_(cell, isa, precision)
+#define HIDDENSTATE_DECLARE(isa)                                                                          \
+    extern const Scan<F32> HIDDENSTATE_NAME(lstm, isa, F32), HIDDENSTATE_NAME(gru, isa, F32);    \
+    extern const Scan<F64> HIDDENSTATE_NAME(lstm, isa, F64), HIDDENSTATE_NAME(gru, isa, F64);    \
+    extern const Scan<BF16> HIDDENSTATE_NAME(lstm, isa, BF16), HIDDENSTATE_NAME(gru, isa, BF16);
 
 // HIDDENSTATE_BASELINE names the set that every CPU of the architecture has.
 HIDDENSTATE_DECLARE(HIDDENSTATE_BASELINE)
 #ifdef HIDDENSTATE_WITH_X86
 HIDDENSTATE_DECLARE(avx2)
 HIDDENSTATE_DECLARE(avx512)
-extern const Scan<BF16> scan_avx512_bf16_BF16, scan_amx_BF16;  // in float32 and float64 the same as avx512
+// In float32 and float64 the same as avx512.
+extern const Scan<BF16> scan_lstm_avx512_bf16_BF16, scan_gru_avx512_bf16_BF16, scan_lstm_amx_BF16, scan_gru_amx_BF16;
 extern const Scan<F32> scan_avx2_int8, scan_avx_vnni_int8, scan_avx512_vnni_int8, scan_amx_int8;
 #endif
 #ifdef HIDDENSTATE_WITH_DOTPROD
@@ -61,42 +62,35 @@ std::vector<const Scan<Precision>*> usable(const std::vector<Compiled<Precision>
 
 }  // namespace
 
-template <>
-const std::vector<const Scan<F32>*>& scans<F32>() {
-    static const auto found = usable<F32>({
-        {&HIDDENSTATE_NAME(HIDDENSTATE_BASELINE, F32), {}},
+// The scans of a kind of cell and a type of numbers that has three of them.
 #ifdef HIDDENSTATE_WITH_X86
-        {&scan_avx2_F32, kAvx2},
-        {&scan_avx512_F32, kAvx512},
+#define HIDDENSTATE_COMPILED(cell, precision)                                                                        \
+    {&HIDDENSTATE_NAME(cell, HIDDENSTATE_BASELINE, precision), {}}, {&scan_##cell##_avx2_##precision, kAvx2},        \
+        {&scan_##cell##_avx512_##precision, kAvx512},
+#define HIDDENSTATE_COMPILED_BF16(cell)                                                                              \
+    HIDDENSTATE_COMPILED(cell, BF16){&scan_##cell##_avx512_bf16_BF16, avx512_and({"avx512_bf16"})},                  \
+        {&scan_##cell##_amx_BF16, avx512_and({"avx512_bf16", "amx_tile", "amx_bf16"})},
+#else
+#define HIDDENSTATE_COMPILED(cell, precision) {&HIDDENSTATE_NAME(cell, HIDDENSTATE_BASELINE, precision), {}},
+#define HIDDENSTATE_COMPILED_BF16(cell) HIDDENSTATE_COMPILED(cell, BF16)
 #endif
-    });
-    return found;
+
+template <>
+const std::vector<const Scan<F32>*>& scans<F32>(CellKind kind) {
+    static const auto lstm = usable<F32>({HIDDENSTATE_COMPILED(lstm, F32)}), gru = usable<F32>({HIDDENSTATE_COMPILED(gru, F32)});
+    return kind == CellKind::lstm ? lstm : gru;
 }
 
 template <>
-const std::vector<const Scan<F64>*>& scans<F64>() {
-    static const auto found = usable<F64>({
-        {&HIDDENSTATE_NAME(HIDDENSTATE_BASELINE, F64), {}},
-#ifdef HIDDENSTATE_WITH_X86
-        {&scan_avx2_F64, kAvx2},
-        {&scan_avx512_F64, kAvx512},
-#endif
-    });
-    return found;
+const std::vector<const Scan<F64>*>& scans<F64>(CellKind kind) {
+    static const auto lstm = usable<F64>({HIDDENSTATE_COMPILED(lstm, F64)}), gru = usable<F64>({HIDDENSTATE_COMPILED(gru, F64)});
+    return kind == CellKind::lstm ? lstm : gru;
 }
 
 template <>
-const std::vector<const Scan<BF16>*>& scans<BF16>() {
-    static const auto found = usable<BF16>({
-        {&HIDDENSTATE_NAME(HIDDENSTATE_BASELINE, BF16), {}},
-#ifdef HIDDENSTATE_WITH_X86
-        {&scan_avx2_BF16, kAvx2},
-        {&scan_avx512_BF16, kAvx512},
-        {&scan_avx512_bf16_BF16, avx512_and({"avx512_bf16"})},
-        {&scan_amx_BF16, avx512_and({"avx512_bf16", "amx_tile", "amx_bf16"})},
-#endif
-    });
-    return found;
+const std::vector<const Scan<BF16>*>& scans<BF16>(CellKind kind) {
+    static const auto lstm = usable<BF16>({HIDDENSTATE_COMPILED_BF16(lstm)}), gru = usable<BF16>({HIDDENSTATE_COMPILED_BF16(gru)});
+    return kind == CellKind::lstm ? lstm : gru;
 }
 
 const std::vector<const Scan<F32>*>& scans_int8() {

@@ -45,7 +45,7 @@ StreamStep* stream_step(const PackedWeights<P>& packed, nb::handle h, nb::handle
     call.layers.resize(static_cast<std::size_t>(packed.layers));
     const Shape states(packed.layers, call.N, packed.H);
     element* spare = nullptr;
-    require(reader.read(h, states, "h", call.h_n) && reader.read(c, states, "c", call.c_n) &&
+    require(reader.read(h, states, "h", call.h_n) && (!packed.scan.memory || reader.read(c, states, "c", call.c_n)) &&
                 reader.read(scratch, {call.N, packed.H}, "scratch", spare), reader);
     call.h0 = call.h_n, call.c0 = call.c_n, call.packed = packed.at(spare, call.N);
     const std::int64_t widest = packed.H * (packed.layers > 1 ? std::max(packed.C, packed.H) + packed.H : packed.C + packed.H);
@@ -69,9 +69,10 @@ void bind(nb::module_& m) {
     using real = typename P::real;
     const auto named = [](const char* what) { return std::string(what) + "_" + P::name; };
     nb::class_<PackedWeights<P>>(m, named("Packed").c_str(), "Weights of all layers, packed for single steps.")
-        .def("stream_step", &stream_step<P>, nb::rv_policy::take_ownership);
+        .def("stream_step", &stream_step<P>, nb::arg(), nb::arg().none(), nb::arg(), nb::rv_policy::take_ownership);
     auto kernel = nb::class_<S>(m, named("Kernel").c_str(), "The scan of an instruction set and a precision: kernel/scan.h.")
         .def_ro("isa", &S::isa)
+        .def_ro("cell", &S::cell)
         .def("forward", &forward<P>, nb::arg(), nb::arg().none(), nb::arg(), nb::arg())
         .def("backward", &backward<P>, nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg())
         .def("pack", [](const S& s, nb::handle weights, std::int64_t C, std::int64_t H, std::int64_t directions) {
@@ -96,11 +97,11 @@ void bind(nb::module_& m) {
             .def("why_not", &FastCall<P>::why_not);
         kernel.def("fast_call", [](const S& s) { return new FastCall<P>(s); }, nb::rv_policy::take_ownership);
     }
-    m.def(named("kernels").c_str(), [] {
+    m.def(named("kernels").c_str(), [](bool gru) {
         nb::list found;
-        for (const S* scan : scans<P>()) found.append(nb::cast(scan, nb::rv_policy::reference));
+        for (const S* scan : scans<P>(gru ? CellKind::gru : CellKind::lstm)) found.append(nb::cast(scan, nb::rv_policy::reference));
         return found;
-    }, "Kernels that were compiled in and that this CPU runs, narrowest first.");
+    }, nb::arg("gru") = false, "Kernels of a kind of cell that were compiled in and that this CPU runs, narrowest first.");
 }
 
 }  // namespace
@@ -147,5 +148,6 @@ NB_MODULE(_native, m) {
     bind<BF16>(m);
     nb::class_<CellSteps>(m, "CellSteps", "A step of a cell on its own weights: cell_step.h.")
         .def(nb::init<const Scan<F32>&, const Scan<F64>&, const Scan<BF16>&>())  // kernels live as long as the module
-        .def("run", &CellSteps::run, nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg());
+        .def("run", &CellSteps::run, nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg() = false)
+        .def("gradients", &CellSteps::gradients);
 }

@@ -18,14 +18,14 @@ public:
         return (x.rank == 1 || x.rank == 2) && x.sizes[x.rank - 1] == C && has_memory(x);
     }
 
-    // Reads the states before, None or a tuple or list (h, c), without N if the input has none, and the weights: `weight(k)` returns
+    // Reads the states before, None or a tuple or list (h, c), or h if there is no cell state, without N if the input has none, and the weights: `weight(k)` returns
     // one, None if there is none, or null if that can't be told.
     template <class Weight>
-    bool read_others(nb::handle hx, const Weight& weight, std::int64_t C, std::int64_t H) {
+    bool read_others(nb::handle hx, const Weight& weight, std::int64_t C, std::int64_t H, std::int64_t gates = 4, bool memory = true) {
         states[0].address = states[1].address = 0;
         if (!hx.is_none()) {
-            if (!hold_states(hx)) return false;
-            for (int k = 0; k < 2; ++k) {
+            if (!hold_states(hx, memory)) return false;
+            for (int k = 0; k < 1 + memory; ++k) {
                 if (!read(held_[k], state_shape(H), states[k])) return false;
             }
         }
@@ -33,7 +33,7 @@ public:
             const nb::handle value = weight(k);
             weights[k].address = 0;
             if (!value.is_valid() || (k < 2 && value.is_none())) return false;
-            if (!value.is_none() && !read(value, weight_shape(k, C, H, H), weights[k])) return false;
+            if (!value.is_none() && !read(value, weight_shape(gates, k, C, H, H), weights[k])) return false;
         }
         return true;
     }
@@ -45,7 +45,8 @@ public:
 private:
     nb::object held_[2];  // the states: another thread may take them out of a list meanwhile
 
-    bool hold_states(nb::handle hx) {
+    bool hold_states(nb::handle hx, bool memory) {
+        if (!memory) return held_[0] = nb::borrow(hx), true;
         if (!PyTuple_CheckExact(hx.ptr()) && !PyList_CheckExact(hx.ptr())) return false;
         if (PySequence_Fast_GET_SIZE(hx.ptr()) != 2) return false;
         for (int k = 0; k < 2; ++k) held_[k] = nb::borrow(PySequence_Fast_GET_ITEM(hx.ptr(), k));

@@ -1,4 +1,4 @@
-// Runs a step of an LSTMCell directly on the user's arguments.
+// Runs a step of a cell directly on the user's arguments.
 #pragma once
 
 #include <algorithm>
@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "python/cell_check.h"
+#include "python/kernel.h"
 #include "python/run.h"
 #include "threads/thresholds.h"
 
@@ -38,17 +39,28 @@ public:
         if (!float32.cell_step || !float64.cell_step || !bfloat16.cell_step) throw nb::type_error("a kernel has no step of a cell");
     }
 
-    // Returns (h, c) after a step from `hx` (None: zeros), or None, without side effects, if the arguments are not contiguous
-    // tensors that fit, if something must see torch's operations, or if torch's own step would be faster. `sizes`: C, H.
-    nb::object run(nb::handle input, nb::handle hx, nb::handle parameters, nb::tuple sizes) const {
+    // Returns (h, c), or h if there is no cell state, after a step from `hx` (None: zeros), or None, without side effects, if the arguments are not contiguous
+    // tensors that fit, or if something must see torch's operations. `sizes`: C, H. With `records` (h, c or None, its record), for `gradients`.
+    nb::object run(nb::handle input, nb::handle hx, nb::handle parameters, nb::tuple sizes, bool records) const {
         std::int64_t C = 0, H = 0;
         if (!has_tensor_table() || !PyDict_CheckExact(parameters.ptr()) || is_intercepted()) return nb::none();
         CellReader reader;
         if (!nb::try_cast(sizes[0], C) || !nb::try_cast(sizes[1], H) || !reader.read_input(input, C)) return nb::none();
         const NumberType type = reader.x.type;
-        if (type == kFloat32) return run_on(float32_, reader, hx, parameters, C, H);
-        if (type == kFloat64) return run_on(float64_, reader, hx, parameters, C, H);
-        return type == kBfloat16 ? run_on(bfloat16_, reader, hx, parameters, C, H) : nb::none();
+        if (type == kFloat32) return run_on(float32_, reader, hx, parameters, C, H, records);
+        if (type == kFloat64) return run_on(float64_, reader, hx, parameters, C, H, records);
+        return type == kBfloat16 ? run_on(bfloat16_, reader, hx, parameters, C, H, records) : nb::none();
+    }
+
+    // Returns the gradients of the pre-activations (kernel/scan.h), of the input, of h and of c (None: not needed) of a step, whose
+    // values are `saved`: its record, the memory before it (c, or h) or None, weight_ih, weight_hh. `grads`: of the new h and c, None
+    // for zeros. `needed`: of x, of h. Throws Refused.
+    nb::object gradients(nb::tuple saved, nb::tuple grads, nb::tuple needed) const {
+        TensorView view;
+        if (!read_tensor(saved[2], view)) return nb::none();
+        if (view.type == kFloat32) return gradients_on(float32_, saved, grads, needed);
+        if (view.type == kFloat64) return gradients_on(float64_, saved, grads, needed);
+        return view.type == kBfloat16 ? gradients_on(bfloat16_, saved, grads, needed) : nb::none();
     }
 
 private:
@@ -58,19 +70,21 @@ private:
 
     template <class P>
     static nb::object run_on(const Scan<P>& scan, CellReader& reader, nb::handle hx, nb::handle parameters, std::int64_t C,
-                             std::int64_t H) {
+                             std::int64_t H, bool records) {
         CellStep<P> step{};
         step.N = reader.N(), step.C = C, step.H = H;
         // Without features N may be any number, and products of it too large for any type.
         if (std::min({C, H, step.N}) < 1 || std::max({C, H, step.N}) > kMost) return nb::none();
         const std::int64_t products = step.N * H * (C + H);
         Weights held;
-        if (!kCellBounds<P>.hold(step.N, C, H) || !read(reader, hx, parameters, step, held)) return nb::none();
+        if (!read(scan, reader, hx, parameters, step, held)) return nb::none();
         const Shape shape = reader.state_shape(H);
         std::uintptr_t addresses[2] = {};
         // Each is made first: a call may read its other arguments, the address among them, before it.
-        nb::object h = make_fixed_tensor(shape, reader.x.type, addresses[0]), c = make_fixed_tensor(shape, reader.x.type, addresses[1]);
-        h = taken(std::move(h), addresses[0], false, step.new_h), c = taken(std::move(c), addresses[1], false, step.new_c);
+        nb::object h = make_fixed_tensor(shape, reader.x.type, addresses[0]), c = nb::none();
+        h = taken(std::move(h), addresses[0], false, step.new_h);
+        if (scan.memory) c = make_fixed_tensor(shape, reader.x.type, addresses[1]), c = taken(std::move(c), addresses[1], false, step.new_c);
+        const nb::object record = records ? make(Shape(step.N, (scan.record + scan.memory) * H), step.record) : nb::none();
         if (products < kWithoutGil) {
             scan.cell_step(step);
         } else {
@@ -83,19 +97,61 @@ private:
                 scan.cell_step(step);
             });
         }
+        if (records) return nb::make_tuple(std::move(h), std::move(c), record);
+        if (!scan.memory) return h;
         return nb::make_tuple(std::move(h), std::move(c));
+    }
+
+    template <class P>
+    static nb::object gradients_on(const Scan<P>& scan, const nb::tuple& saved, const nb::tuple& grads, const nb::tuple& needed) {
+        using element = typename P::element;
+        CellGradients<P> step{};
+        TensorView view;
+        Reader reader;
+        require((read_tensor(saved[0], view) && view.rank == 2) || reader.refusal.because("record", "form", saved[0], nullptr), reader);
+        step.N = view.sizes[0], step.H = view.sizes[1] / (scan.record + scan.memory);
+        require((read_tensor(saved[2], view) && view.rank == 2) || reader.refusal.because("weight_ih", "form", saved[2], nullptr), reader);
+        step.C = view.sizes[1];
+        const std::int64_t N = step.N, H = step.H;
+        const Shape states(N, H);
+        const bool fits = reader.read(saved[0], Shape(N, (scan.record + scan.memory) * H), "record", step.record) &&
+                          reader.read_or_none(saved[1], states, "state", step.memory) &&
+                          reader.read(saved[2], weight_shape(scan.gates, 0, step.C, H, H), "weight_ih", step.ih) &&
+                          reader.read(saved[3], weight_shape(scan.gates, 1, step.C, H, H), "weight_hh", step.hh) &&
+                          (grads[0].is_none() || reader.read_or_copy(grads[0], states, "grad of h", step.d_new_h)) &&
+                          (!scan.memory || grads[1].is_none() || reader.read_or_copy(grads[1], states, "grad of c", step.d_new_c));
+        require(fits, reader);
+        const nb::object d_z = make(Shape(N, scan.slopes * H), step.d_z);
+        const nb::object d_c = scan.memory ? make(states, step.d_c) : nb::none();
+        const auto wanted = [&](int k, std::int64_t columns, element*& to) {
+            return needed[k].ptr() == Py_True ? make(Shape(N, columns), to) : nb::none();
+        };
+        const nb::object d_x = wanted(0, step.C, step.d_x), d_h = wanted(1, H, step.d_h);
+        const std::int64_t products = N * H * ((step.d_x ? step.C : 0) + (step.d_h ? H : 0));
+        if (products < kWithoutGil) {
+            scan.cell_gradients(step);
+        } else {
+            const int threads = products < kThreadedPackedStep ? 1 : nb::cast<int>(torch_api().num_threads());
+            ThreadTuner<>& tuner = tuner_of({&scan, Task::kCellGradients, N, step.C, H, H, step.d_x ? 1 : 0, step.d_h ? 1 : 0, threads}, false);
+            const nb::gil_scoped_release released;
+            tuner.run([&](int threads) {
+                step.threads = threads;
+                scan.cell_gradients(step);
+            });
+        }
+        return nb::make_tuple(d_z, d_x, d_h, d_c);
     }
 
     // Reads the states and weights, and holds these; false if they are not contiguous tensors that fit.
     template <class P>
-    static bool read(CellReader& reader, nb::handle hx, nb::handle parameters, CellStep<P>& step, Weights& held) {
+    static bool read(const Scan<P>& scan, CellReader& reader, nb::handle hx, nb::handle parameters, CellStep<P>& step, Weights& held) {
         const auto weight = [&](std::int64_t k) -> nb::handle {
             const auto at = static_cast<std::size_t>(k);
             held[at] = nb::borrow(PyDict_GetItemWithError(parameters.ptr(), cell_weight_names()[at].ptr()));
             if (!held[at].is_valid()) PyErr_Clear();
             return held[at];
         };
-        if (!reader.read_others(hx, weight, step.C, step.H)) return false;
+        if (!reader.read_others(hx, weight, step.C, step.H, scan.gates, scan.memory)) return false;
         const auto take = [](const TensorView& view, const typename P::element*& to) {
             to = reinterpret_cast<const typename P::element*>(view.address);
             return !to || view.is_contiguous();

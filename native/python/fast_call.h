@@ -36,7 +36,7 @@ class FastCall {
 public:
     explicit FastCall(const Scan<P>& scan) : scan_(scan) {}
 
-    // `given`: x, hx (None or a pair), lengths (None or int64 [N]). `weights`: all by name, or as they were packed before.
+    // `given`: x, hx (None, a pair or, without a cell state, one tensor), lengths (None or int64 [N]). `weights`: all by name, or as they were packed before.
     // `names`: for each layer and direction the names of its five weights, None for a missing one. `sizes`: C, H, P, directions.
     // `options`: batch_first, training, record. Returns out and (h_n, c_n), time first, without N if x has none; with record also
     // lists of gates, of cell states and of the outputs of all layers but the last, always with N.
@@ -52,11 +52,12 @@ private:
 template <class P>
 bool FastArguments<P>::read_state(nb::handle hx, std::int64_t count) {
     if (hx.is_none()) return true;
+    Call<P>& call = from.call;
+    const auto shape = [&](std::int64_t units) { return single ? Shape(count, units) : Shape(count, call.N, units); };
+    if (!scan_.memory) return reader.read(hx, shape(call.P), "h0", call.h0);
     if (!PyTuple_CheckExact(hx.ptr()) || PyTuple_GET_SIZE(hx.ptr()) != 2) {
         return reader.refusal.because("hx", "form", hx, nullptr);
     }
-    Call<P>& call = from.call;
-    const auto shape = [&](std::int64_t units) { return single ? Shape(count, units) : Shape(count, call.N, units); };
     return reader.read(PyTuple_GET_ITEM(hx.ptr(), 0), shape(call.P), "h0", call.h0) &&
            reader.read(PyTuple_GET_ITEM(hx.ptr(), 1), shape(call.H), "c0", call.c0);
 }
@@ -79,7 +80,7 @@ bool FastArguments<P>::read_weights(nb::handle weights, nb::handle names) {
         from.keep_alive.push_back(nb::borrow(value));
         return value.is_none() ? nb::handle() : value;
     };
-    return reader.read_weights(count, weight, from.call);
+    return reader.read_weights(scan_, count, weight, from.call);
 }
 
 template <class P>
@@ -108,9 +109,9 @@ nb::object FastCall<P>::run(nb::tuple given, nb::handle weights, nb::handle name
     call.threads = threads_for(call);
     const bool record = arguments.record;
     const Records records{std::vector<bool>(record ? call.layers.size() : 0, true)};
-    const Outputs made = make_outputs(call, records, arguments.single);
+    const Outputs made = make_outputs(scan_, call, records, arguments.single);
     run_without_gil(scan_, record ? Task::kRecordedForward : Task::kForward, call, scan_.forward);
-    const nb::tuple state = nb::make_tuple(made.h_n, made.c_n);
+    const nb::object state = scan_.memory ? nb::make_tuple(made.h_n, made.c_n) : made.h_n;
     if (!record) return nb::make_tuple(made.out, state);
     return nb::make_tuple(made.out, state, nb::make_tuple(made.gates, made.c, made.layer_outputs));
 }

@@ -115,7 +115,7 @@ void read_call(const Scan<P>& scan, nb::handle from, nb::handle edits, CallFromP
     if (shared.is_none()) {
         const nb::handle weights = read(name.weights);
         const auto weight = [&](std::int64_t k, std::int64_t which) { return weight_of(weights, k, which); };
-        require(reader.read_weights(PyObject_Length(weights.ptr()), weight, call), reader);
+        require(reader.read_weights(scan, PyObject_Length(weights.ptr()), weight, call), reader);
     } else {
         const auto& packed = nb::cast<const PackedWeights<P>&>(shared);
         call.layers.resize(static_cast<std::size_t>(packed.layers));
@@ -146,7 +146,7 @@ PackedWeights<P>::PackedWeights(const Scan<P>& scan, nb::handle weights, std::in
     call.C = C, call.H = call.P = H, call.directions = directions;
     Reader reader;
     const auto weight = [&](std::int64_t k, std::int64_t which) { return weight_of(weights, k, which); };
-    require(reader.read_weights(layers, weight, call), reader);
+    require(reader.read_weights(scan, layers, weight, call), reader);
     std::int64_t bytes = 0;
     for (std::int64_t k = 0; k < layers; ++k) bytes += scan.packed_bytes(features(k), H);
     const auto allocate = [](std::int64_t bytes) { return ::operator new(static_cast<std::size_t>(bytes), std::align_val_t{64}); };
@@ -180,7 +180,7 @@ nb::object forward_packed(const PackedWeights<P>& packed, nb::handle from) {
     real* c = nullptr;
     const element* input = nullptr;
     require(reader.read(x, {call.T, call.N, call.C}, "input", input) && reader.read(h0, states, "h0", h) &&
-                reader.read(c0, states, "c0", c), reader);
+                (!packed.scan.memory || reader.read(c0, states, "c0", c)), reader);
     call.h0 = call.h_n = h, call.c0 = call.c_n = c;
     nb::object out = make(Shape(call.T, call.N, packed.H), call.out);
     // Of this call alone, because streams may share the packed weights.
@@ -202,23 +202,23 @@ nb::object forward(const Scan<P>& scan, nb::handle call, nb::handle edits, nb::h
     CallFromPython<P> from;
     read_call(scan, call, edits, from);
     const Records records{vector_of<bool>(shown), gradient, nb::cast<bool>(field(call, call_names().recompute_gates))};
-    const Outputs made = make_outputs(from.call, records, false);
+    const Outputs made = make_outputs(scan, from.call, records, false);
     run_without_gil(scan, records.any() ? Task::kRecordedForward : Task::kForward, from.call, scan.forward);
     return nb::make_tuple(made.out, made.h_n, made.c_n, made.gates, made.raw_gates, made.c, made.layer_outputs);
 }
 
 // Reads the records of a forward run into the call; gates may be None: backward computes them again.
 template <class P>
-void read_saved(Reader& reader, nb::handle saved, Call<P>& call) {
+void read_saved(const Scan<P>& scan, Reader& reader, nb::handle saved, Call<P>& call) {
     const nb::tuple parts = nb::borrow<nb::tuple>(saved);
     const std::int64_t width = call.directions * call.P, count = static_cast<std::int64_t>(call.layers.size());
     const Shape of_layer(call.T, call.N, width);
     require(reader.read(parts[0], of_layer, "out", call.out), reader);
     std::vector<typename P::real*> gates, c;
     require(read_all(parts[1], gates, [&](nb::handle value, auto*& at) {
-        return reader.read_or_none(value, {call.T, call.N, kGatesOfUnit * call.H}, "saved gates", at);
+        return reader.read_or_none(value, {call.T, call.N, scan.record * call.H}, "saved gates", at);
     }) && read_all(parts[2], c, [&](nb::handle value, auto*& at) {
-        return reader.read(value, {call.T, call.N, call.H}, "saved c", at);
+        return !scan.memory || reader.read(value, {call.T, call.N, call.H}, "saved c", at);
     }) && read_all(parts[3], call.layer_outputs, [&](nb::handle value, auto*& at) {
         return reader.read(value, of_layer, "a layer's output", at);
     }), reader);
@@ -233,11 +233,11 @@ void read_saved(Reader& reader, nb::handle saved, Call<P>& call) {
 
 // Sets missing initial states to zeros, because backward reads them in any case.
 template <class P>
-void begin_with_zeros(CallFromPython<P>& from) {
+void begin_with_zeros(const Scan<P>& scan, CallFromPython<P>& from) {
     Call<P>& call = from.call;
     const auto count = call.layers.size() * static_cast<std::size_t>(call.N);
     if (!call.h0) from.h0.resize(count * static_cast<std::size_t>(call.P)), call.h0 = from.h0.data();
-    if (!call.c0) from.c0.resize(count * static_cast<std::size_t>(call.H)), call.c0 = from.c0.data();
+    if (scan.memory && !call.c0) from.c0.resize(count * static_cast<std::size_t>(call.H)), call.c0 = from.c0.data();
 }
 
 // Memory for gradients of initial states that are not needed: the kernel uses it to carry them from step to step.
@@ -245,15 +245,15 @@ template <class P>
 struct Scratch {
     std::vector<typename P::real> h0, c0;
 
-    Scratch(const Call<P>& call, const std::vector<bool>& needed, Gradients<P>& to) {
+    Scratch(const Scan<P>& scan, const Call<P>& call, const std::vector<bool>& needed, Gradients<P>& to) {
         const auto count = call.layers.size() * static_cast<std::size_t>(call.N);
         if (!needed[1]) h0.resize(count * static_cast<std::size_t>(call.P)), to.h0 = h0.data();
-        if (!needed[2]) c0.resize(count * static_cast<std::size_t>(call.H)), to.c0 = c0.data();
+        if (scan.memory && !needed[2]) c0.resize(count * static_cast<std::size_t>(call.H)), to.c0 = c0.data();
     }
 };
 
 template <class P>
-void read_gradients(Reader& reader, const nb::tuple& grads, const Call<P>& call, Gradients<P>& to) {
+void read_gradients(const Scan<P>& scan, Reader& reader, const nb::tuple& grads, const Call<P>& call, Gradients<P>& to) {
     const std::int64_t count = static_cast<std::int64_t>(call.layers.size());
     const auto read = [&](nb::handle value, const Shape& shape, const char* name, const auto*& at) {
         return value.is_none() || reader.read_or_copy(value, shape, name, at);
@@ -264,7 +264,7 @@ void read_gradients(Reader& reader, const nb::tuple& grads, const Call<P>& call,
     to.layers.resize(static_cast<std::size_t>(count));
     std::vector<const typename P::real*> gates, c;
     require(read_all(grads[3], gates, [&](nb::handle value, const auto*& at) {
-        return read(value, {call.T, call.N, kGatesOfUnit * call.H}, "grad of gates", at);
+        return read(value, {call.T, call.N, scan.record * call.H}, "grad of gates", at);
     }) && read_all(grads[4], c, [&](nb::handle value, const auto*& at) {
         return read(value, {call.T, call.N, call.H}, "grad of c", at);
     }), reader);
@@ -278,17 +278,17 @@ nb::object backward(const Scan<P>& scan, nb::handle call, nb::handle edits, nb::
     if (!scan.backward) throw nb::type_error("this kernel has no backward");
     CallFromPython<P> from;
     read_call(scan, call, edits, from);
-    begin_with_zeros(from);
+    begin_with_zeros(scan, from);
     Reader reader;
     Gradients<P> gradients;
-    read_saved(reader, saved, from.call);
-    read_gradients(reader, grads, from.call, gradients);
+    read_saved(scan, reader, saved, from.call);
+    read_gradients(scan, reader, grads, from.call, gradients);
     std::vector<bool> needed;
     for (const nb::handle one : wanted) needed.push_back(one.ptr() == Py_True);
     const bool complete = needed.size() == kStates + kWeights * from.call.layers.size();
     require(complete || reader.refusal.because("needed", "form", nb::none(), nullptr), reader);
-    const Scratch<P> scratch(from.call, needed, gradients);
-    const std::vector<nb::object> made = make_gradients(from.call, needed, gradients);
+    const Scratch<P> scratch(scan, from.call, needed, gradients);
+    const std::vector<nb::object> made = make_gradients(scan, from.call, needed, gradients);
     run_without_gil(scan, Task::kBackward, from.call, [&](const Call<P>& one) { scan.backward(one, gradients); });
     return in_order(needed, made);
 }

@@ -48,18 +48,17 @@ struct Refusal {
     }
 };
 
-constexpr std::int64_t kGatesOfUnit = 4;  // not from the kernel's headers, which are compiled for one instruction set each
 constexpr std::int64_t kWeights = 5;      // of a layer and direction: ih, hh, b_ih, b_hh, hr
 constexpr const char* kWeightNames[kWeights] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr"};
 constexpr std::int64_t kStates = 5;       // x, h0, c0, reset_h, reset_c: the first of all gradients, before those of the weights
 
-// The shape of a weight of one layer and direction that reads C features.
-inline Shape weight_shape(std::int64_t weight, std::int64_t C, std::int64_t H, std::int64_t P) {
+// The shape of a weight of one layer and direction that reads C features, of a cell with so many gates.
+inline Shape weight_shape(std::int64_t gates, std::int64_t weight, std::int64_t C, std::int64_t H, std::int64_t P) {
     switch (weight) {
-        case 0: return {kGatesOfUnit * H, C};
-        case 1: return {kGatesOfUnit * H, P};
+        case 0: return {gates * H, C};
+        case 1: return {gates * H, P};
         case 4: return {P, H};
-        default: return Shape(kGatesOfUnit * H);
+        default: return Shape(gates * H);
     }
 }
 
@@ -135,13 +134,13 @@ public:
     // Reads the weights of `count` layers and directions. `get(k, weight)` returns one, None if there is none, or null if it
     // fails.
     template <class P, class Get>
-    bool read_weights(std::int64_t count, const Get& get, Call<P>& call) {
+    bool read_weights(const Scan<P>& scan, std::int64_t count, const Get& get, Call<P>& call) {
         for (std::int64_t k = 0; k < count; ++k) {
             const std::int64_t C = k < call.directions ? call.C : call.directions * call.P;
             LayerDirection<P> layer{};
             const auto one = [&](std::int64_t weight, auto*& to) {
                 const nb::handle value = get(k, weight);
-                const Shape shape = weight_shape(weight, C, call.H, call.P);
+                const Shape shape = weight_shape(scan.gates, weight, C, call.H, call.P);
                 const bool needed = weight < 2 || (weight == 4 && call.P < call.H);
                 if (!value.is_valid() || (value.is_none() && needed)) {
                     return refusal.because(kWeightNames[weight], "shape", nb::none(), &shape);
@@ -173,7 +172,7 @@ private:
 
 // The tensors that a forward run returns.
 struct Outputs {
-    nb::object out, h_n, c_n;
+    nb::object out, h_n, c_n = nb::none();
     // Lists with an entry for each layer and direction (layer_outputs: for each layer but the last), or None: not recorded.
     nb::object gates = nb::none(), raw_gates = nb::none(), c = nb::none(), layer_outputs = nb::none();
 };
@@ -206,24 +205,25 @@ struct Records {
 
 // Makes the outputs and records of a call. `single`: outputs without N.
 template <class P>
-Outputs make_outputs(Call<P>& call, const Records& records, bool single) {
+Outputs make_outputs(const Scan<P>& scan, Call<P>& call, const Records& records, bool single) {
     const std::int64_t count = static_cast<std::int64_t>(call.layers.size()), width = call.directions * call.P;
     const auto shape = [&](std::int64_t first, std::int64_t units) {
         return single ? Shape(first, units) : Shape(first, call.N, units);
     };
     Outputs made;
     made.out = make(shape(call.T, width), call.out);
-    made.h_n = make(shape(count, call.P), call.h_n), made.c_n = make(shape(count, call.H), call.c_n);
+    made.h_n = make(shape(count, call.P), call.h_n);
+    if (scan.memory) made.c_n = make(shape(count, call.H), call.c_n);
     if (!records.any()) return made;
     nb::list gates, raw_gates, c, layer_outputs;
     for (std::size_t k = 0; k < call.layers.size(); ++k) {
         LayerDirection<P>& layer = call.layers[k];
         const bool shown = k < records.shown.size() && records.shown[k], kept = records.gradient && !records.recomputes;
         const bool raw = kept && layer.edits;
-        const Shape of_gates(call.T, call.N, kGatesOfUnit * call.H);
+        const Shape of_gates(call.T, call.N, scan.record * call.H);
         gates.append(shown || (kept && !raw) ? make(of_gates, layer.gates) : nb::none());
         raw_gates.append(raw ? make(of_gates, layer.raw_gates) : nb::none());
-        c.append(shown || records.gradient ? make(Shape(call.T, call.N, call.H), layer.c) : nb::none());
+        c.append(scan.memory && (shown || records.gradient) ? make(Shape(call.T, call.N, call.H), layer.c) : nb::none());
     }
     for (std::int64_t k = call.directions; k < count; k += call.directions) {
         call.layer_outputs.push_back(nullptr);
@@ -244,9 +244,9 @@ nb::object make_of_borders(const Call<P>& call, const BorderStates<State>& of, s
 }
 
 // Makes the gradients that are `needed`, in the order x, h0, c0, reset_h, reset_c, weights of each layer and direction; None for
-// others. Both biases have the same gradient: it is made once, for b_ih, and `in_order` copies it for b_hh.
+// others. If both biases have the same gradient it is made once, for b_ih, and `in_order` copies it for b_hh.
 template <class P>
-std::vector<nb::object> make_gradients(const Call<P>& call, const std::vector<bool>& needed, Gradients<P>& to) {
+std::vector<nb::object> make_gradients(const Scan<P>& scan, const Call<P>& call, const std::vector<bool>& needed, Gradients<P>& to) {
     const std::int64_t count = static_cast<std::int64_t>(call.layers.size());
     std::vector<nb::object> made;
     const auto add = [&](bool wanted, const Shape& shape, auto*& at) { made.push_back(wanted ? make(shape, at) : nb::none()); };
@@ -258,10 +258,11 @@ std::vector<nb::object> make_gradients(const Call<P>& call, const std::vector<bo
         const std::int64_t C = k < call.directions ? call.C : call.directions * call.P;
         const auto needs = [&](std::int64_t weight) { return needed[static_cast<std::size_t>(kStates + k * kWeights + weight)]; };
         LayerGradients<P>& layer = to.layers[static_cast<std::size_t>(k)];
-        add(needs(0), weight_shape(0, C, call.H, call.P), layer.ih), add(needs(1), weight_shape(1, C, call.H, call.P), layer.hh);
-        add(needs(2) || needs(3), weight_shape(2, C, call.H, call.P), layer.bias);
-        made.push_back(nb::none());
-        add(needs(4), weight_shape(4, C, call.H, call.P), layer.hr);
+        const auto shape = [&](std::int64_t weight) { return weight_shape(scan.gates, weight, C, call.H, call.P); };
+        add(needs(0), shape(0), layer.ih), add(needs(1), shape(1), layer.hh);
+        add(needs(2) || (needs(3) && !scan.own_biases), shape(2), layer.bias);
+        add(needs(3) && scan.own_biases, shape(3), layer.bias_hh);
+        add(needs(4), shape(4), layer.hr);
     }
     return made;
 }
@@ -271,7 +272,7 @@ inline nb::list in_order(const std::vector<bool>& needed, const std::vector<nb::
     static const auto* clone = new nb::object(interned("clone"));  // never freed
     nb::list found;
     for (std::size_t k = 0; k < made.size(); ++k) {
-        const bool other_bias = k >= kStates && (k - kStates) % kWeights == 3;
+        const bool other_bias = k >= kStates && (k - kStates) % kWeights == 3 && made[k].is_none();
         nb::object one = !needed[k]   ? nb::none()
                          : other_bias ? nb::steal(PyObject_CallMethodNoArgs(made[k - 1].ptr(), clone->ptr()))
                                       : made[k];

@@ -12,7 +12,7 @@
 
 namespace hiddenstate {
 
-enum class Task { kForward, kRecordedForward, kBackward, kSteps, kStreamStep, kCellStep };
+enum class Task { kForward, kRecordedForward, kBackward, kSteps, kStreamStep, kCellStep, kCellGradients };
 
 // The properties of a call that its time per step depends on. Calls that agree in all of them share a thread tuner.
 struct Timed {

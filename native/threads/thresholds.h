@@ -27,22 +27,12 @@ constexpr std::int64_t kThreadedPackedStep = 1 << 15;
 // Multiplications of a step from which it releases the GIL: releasing and taking it costs a fraction of a microsecond.
 constexpr std::int64_t kWithoutGil = 1 << 15;
 
-// A step of a cell on unpacked weights is faster while its rows, or the multiplications of a gate, N * H * (C + H), are few: torch's matrix
-// products, which it is compared with, read the weights once for all rows. Measured in benchmarks/cell_steps.py.
-struct CellBounds {
-    std::int64_t rows, multiplications;
-
-    bool hold(std::int64_t N, std::int64_t C, std::int64_t H) const {
-        return N <= rows || N * H * (C + H) <= multiplications;
-    }
-};
-
+// A step of a cell is faster on weights as they are for a few rows; for more, on weights that are packed block by block. Measured in
+// benchmarks/cell_steps.py.
 template <class Precision>
-inline constexpr CellBounds kCellBounds{8, 1 << 18};
+inline constexpr std::int64_t kUnpackedRows = 3;
 template <>
-inline constexpr CellBounds kCellBounds<F64>{4, 1 << 17};
-template <>
-inline constexpr CellBounds kCellBounds<BF16>{2, 1 << 17};
+inline constexpr std::int64_t kUnpackedRows<BF16> = 2;
 
 // Multiplications of a step's recurrent product up to which layers gain more from a thread each than from threads that share their
 // units (kernel/stages.h). Directions, which wait for nothing, gain up to more. Many rows are

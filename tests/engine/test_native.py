@@ -110,7 +110,10 @@ def one_layer(
 def shown(call: engine_call.Call) -> tuple[Tensor, ...]:
     """The native run of one layer and direction: out, h_n, c_n, gates, c."""
     if engine_call.wants_gradient(tensors_needing_gradients(call)):
-        return derivative.run_shown(call)
+        found = derivative.run_shown(call)
+        assert found.c_n is not None
+        assert found.c is not None
+        return found.out, found.h_n, found.c_n, found.gates, found.c
     done = native.forward(call, shown=[True])
     assert done.gates is not None
     assert done.c is not None

@@ -84,7 +84,8 @@ def test_a_state_may_be_a_list(grad: bool) -> None:
     with torch.set_grad_enabled(grad):
         assert_all_close(cell(x, [h, c]), cell(x, (h, c)))
         given = x, [h, c], cell._parameters, sizes
-        assert (kernels.cell_step(*given) is None) == (kernels.cell_step(x, (h, c), *given[2:]) is None)
+        run = kernels.cell_steps["LSTM"].run
+        assert (run(*given) is None) == (run(x, (h, c), *given[2:]) is None)
         for bad in ([h], [h, c, c]):
             with pytest.raises(ArgumentTypeError, match=f"got {len(bad)} values"):
                 cell(x, bad)

@@ -13,7 +13,7 @@ from hiddenstate.engine.call import Call, split_weights, tensors_needing_gradien
 from hiddenstate.engine.interception import interception, is_plain, own_types
 from hiddenstate.engine.native import Gradients, Run, Saved
 from hiddenstate.engine.record import RecordSpec
-from hiddenstate.structure.names import GATES, Place
+from hiddenstate.structure.names import Place
 
 
 class Shown(NamedTuple):
@@ -21,19 +21,19 @@ class Shown(NamedTuple):
 
     out: Tensor
     h_n: Tensor
-    c_n: Tensor
+    c_n: Tensor | None
     gates: Tensor
-    c: Tensor
+    c: Tensor | None
 
 
-def run(call: Call) -> tuple[Tensor, Tensor, Tensor]:
+def run(call: Call) -> tuple[Tensor, Tensor, Tensor | None]:
     """Run a call as one node of torch's graph; return ``out``, ``h_n`` and ``c_n``.
 
     Raises:
         ShapeError, DtypeError: as for `native.forward`.
     """
-    out, h_n, c_n = apply(_Lstm, call, None, False, *tensors_needing_gradients(call))
-    return out, h_n, c_n
+    out, h_n, *c_n = apply(_Lstm, call, None, False, *tensors_needing_gradients(call))
+    return out, h_n, c_n[0] if c_n else None
 
 
 def run_shown(call: Call) -> Shown:
@@ -45,7 +45,15 @@ def run_shown(call: Call) -> Shown:
     Raises:
         ShapeError, DtypeError: as for `native.forward`.
     """
-    return Shown(*apply(_Lstm, call, None, True, *tensors_needing_gradients(call)))
+    found = apply(_Lstm, call, None, True, *tensors_needing_gradients(call))
+    if _has_memory_state(call):
+        return Shown(*found)
+    out, h_n, gates = found
+    return Shown(out, h_n, None, gates, None)
+
+
+def _has_memory_state(call: Call) -> bool:
+    return "c" in call.sizes.kind.carried
 
 
 def attach(call: Call, done: Run, *, shown: bool) -> Any:
@@ -98,13 +106,14 @@ class _Lstm(torch.autograd.Function):
             ctx.counts.append(len(record))
             saved += record
         ctx.save_for_backward(*saved, done.out)
-        outputs = done[:3]
+        outputs = tuple(value for value in done[:3] if value is not None)
         if not shown:
             return outputs
         assert done.gates is not None
         assert done.c is not None
         dtype = done.out.dtype
-        return (*outputs, *(values[0].to(dtype) for values in (done.gates, done.c)))  # type: ignore[union-attr]
+        shown_records = [values[0] for values in (done.gates, done.c)]
+        return (*outputs, *(value.to(dtype) for value in shown_records if value is not None))
 
     @staticmethod
     @uncompiled
@@ -140,6 +149,8 @@ class _Lstm(torch.autograd.Function):
         else:
             with own_types():
                 of_run = native.forward(call, gradient=True).saved(gates=not call.recompute_gates)
+        if not _has_memory_state(call):
+            grads = (*grads[:2], None, *grads[2:], *([None] if len(grads) > 2 else []))
         out_grad, h_grad, c_grad, *more = grads
         of_records = [[grad] for grad in more] if more else ()
         of_outputs = Gradients(out_grad, h_grad, c_grad, *of_records)
@@ -209,8 +220,15 @@ def differentiable_gradients(
 def run_reference(call: Call, *, shown: bool = False) -> tuple[Tensor, ...]:
     """Run the call on the reference; ``shown`` adds the gates and cell states (of one layer and direction)."""
     if not shown:
-        return reference_path.run(call)[:3]
-    places = [Place(*call.layer_directions[0], quantity) for quantity in (*GATES, "c")]
+        return _present(reference_path.run(call)[:3])
+    kind = call.sizes.kind
+    recorded = (*native.recorded_gates(kind), *kind.carried[1:])
+    places = [Place(*call.layer_directions[0], quantity) for quantity in recorded]
     done = reference_path.run(replace(call, record=RecordSpec(places, range(len(call.x)))))
-    *gates, c = (done.values[str(place)] for place in places)
-    return (*done[:3], torch.cat(gates, dim=-1), c)
+    gates = [done.values[str(place)] for place in places]
+    c = [gates.pop()] if kind.carried[1:] else []
+    return (*_present(done[:3]), torch.cat(gates, dim=-1), *c)
+
+
+def _present(values: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
+    return tuple(value for value in values if value is not None)

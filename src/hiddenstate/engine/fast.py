@@ -59,17 +59,17 @@ def run(
 def _run(
     given: tuple[Any, Any, Any], parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, options: Options
 ) -> Any:
-    kernel = _kernel(given[0], options)
+    kernel = _kernel(given[0], options, sizes.cell)
     if kernel is None:
         return None
     weights = parameters if options.held is None else options.held.packed
     return _fast_call(kernel).run(given, weights, names, sizes.axes, options)
 
 
-def _kernel(x: object, options: Options) -> Kernel | None:
+def _kernel(x: object, options: Options, cell: str) -> Kernel | None:
     """Return the kernel of a call: the one its weights were packed for, or the one for its input type."""
     if options.held is None:
-        return kernels.plain_kernel(x)
+        return kernels.plain_kernel(x, cell)
     kernel = options.held.kernel
     return kernel if kernel.real is kernel.element else None
 
@@ -81,7 +81,7 @@ def why_not(
     why = interception()
     if why is not None:
         return why
-    kernel = _kernel(given[0], options)
+    kernel = _kernel(given[0], options, sizes.cell)
     if kernel is None:
         kind, dtype = type(given[0]).__name__, getattr(given[0], "dtype", "no dtype")
         return f"the input is a {kind} of {dtype}, not a plain float32 or float64 torch.Tensor"
@@ -114,9 +114,9 @@ def run_differentiable(
     """
     x, hx, lengths = given
     weights = [None if name is None else parameters.get(name) for one in names for name in one]
-    tensors: list[Any] = [x, *hx] if isinstance(hx, tuple) else [x]
+    tensors = _given_tensors(x, hx, sizes)
     # Checked before any tensor operation, since torch.jit.trace would record it.
-    if interception() is not None or not all(isinstance(value, Tensor) for value in tensors):
+    if interception() is not None or tensors is None or not all(isinstance(value, Tensor) for value in tensors):
         return None
     if not _wants_gradient((*tensors, *weights)):
         return _run(given, parameters, names, sizes, options)
@@ -124,7 +124,7 @@ def run_differentiable(
         return None
     axes = {value.dim() for value in tensors}
     single = axes == {2}
-    if kernels.plain_kernel(x) is None or len(tensors) != (1 if hx is None else 3) or not (single or axes == {3}):
+    if kernels.plain_kernel(x, sizes.cell) is None or not (single or axes == {3}):
         return None
     if single:
         if lengths is not None:
@@ -136,12 +136,23 @@ def run_differentiable(
     elif options.batch_first:
         tensors[0] = tensors[0].transpose(0, 1)
     x, *states = tensors
-    h0, c0 = states or (None, None)
+    h0, c0, *_ = *states, None, None
     saves = options.training or options.record
-    done = _run((x, tuple(states) or None, lengths), parameters, names, sizes, Options(False, options.training, saves))
+    given = x, sizes.kind.as_given(states) if states else None, lengths
+    done = _run(given, parameters, names, sizes, Options(False, options.training, saves))
     if done is None:
         return None
     return _with_derivative((x, h0, c0, None, None, *weights), done, lengths, sizes, options, single=single)
+
+
+def _given_tensors(x: Any, hx: Any, sizes: Sizes) -> list[Any] | None:
+    """Return the input and the states; None if ``hx`` is not what the kind of cell takes."""
+    if hx is None:
+        return [x]
+    count = len(sizes.kind.carried)
+    if count == 1:
+        return None if isinstance(hx, tuple) else [x, hx]
+    return [x, *hx] if isinstance(hx, tuple) and len(hx) == count else None
 
 
 def _wants_gradient(tensors: Sequence[Tensor | None]) -> bool:
@@ -154,14 +165,17 @@ def _wants_gradient(tensors: Sequence[Tensor | None]) -> bool:
 def _with_derivative(
     leaves: tuple[Any, ...], done: Any, lengths: Any, sizes: Sizes, options: Options, *, single: bool
 ) -> Any:
-    out, (h_n, c_n), *recorded = done
+    out, state, *recorded = done
+    h_n, c_n, *_ = *sizes.kind.parts_of(state), None
     gates, c, layer_outputs = recorded[0] if recorded else (None, None, None)
     none = None if gates is None else [None] * len(gates)
     x, h0, c0, *_ = leaves
     call = Call(sizes, split_weights(leaves), x, h0, c0, lengths, training=options.training)
     found = derivative.attach(call, Run(out, h_n, c_n, gates, none, c, layer_outputs), shown=options.record)
-    out, *state = (value.squeeze(1) for value in found[:3]) if single else found[:3]
-    return (out, tuple(state), ([found[3]], [found[4]], [])) if options.record else (out, tuple(state))
+    count = 1 + len(sizes.kind.carried)
+    out, *states = (value.squeeze(1) for value in found[:count]) if single else found[:count]
+    state = sizes.kind.as_given(states)
+    return (out, state, ([found[3]], [found[4]], [])) if options.record else (out, state)
 
 
 @cache  # there is one for each type of numbers and instruction set

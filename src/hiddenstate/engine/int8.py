@@ -160,8 +160,8 @@ def why_not_kernel(sizes: Sizes, dtype: torch.dtype) -> str | None:
     """Return why LSTMs of these sizes do not use int8 on this machine, or None."""
     if dtype is not torch.float32:
         return f"the scales are {dtype}, not float32"
-    if not kernels.knows(sizes.cell):
-        return f"native code does not know this cell yet: {sizes.cell}"
+    if sizes.cell != "LSTM":
+        return f"there are int8 kernels for the LSTM alone, and this is a {sizes.kind.label}"
     if kernels.int8() is None:
         return "this processor has no int8 instructions, or they are slower than those for float32"
     if sizes.proj_size:
@@ -176,4 +176,4 @@ def why_not_kernel(sizes: Sizes, dtype: torch.dtype) -> str | None:
 def kernel(sizes: Sizes, dtype: torch.dtype) -> Kernel:
     """Return the best kernel for an LSTM with int8 weights: the int8 one, or the one for floats."""
     found = kernels.int8()
-    return kernels.kernel(dtype) if found is None or why_not_kernel(sizes, dtype) else found
+    return kernels.kernel(dtype, sizes.cell) if found is None or why_not_kernel(sizes, dtype) else found

@@ -63,8 +63,12 @@ class Kernel:
     real: torch.dtype
 
 
-def _kernels() -> dict[torch.dtype, list[Kernel]]:
-    """Return the kernels of each data type that this CPU can run, narrowest first."""
+# The kinds of cells that native code computes, by name, and whether the native module calls one a GRU.
+_GRU = {"LSTM": False, "GRU": True}
+
+
+def _kernels() -> dict[str, dict[torch.dtype, list[Kernel]]]:
+    """Return, for each kind of cell, the kernels of each data type that this CPU can run, narrowest first."""
     if _native is None:
         return {}
     types = {
@@ -72,28 +76,24 @@ def _kernels() -> dict[torch.dtype, list[Kernel]]:
         torch.float64: (_native.kernels_float64, torch.float64),
         torch.bfloat16: (_native.kernels_bfloat16, torch.float32),
     }
-    return {element: [Kernel(one, element, real) for one in kernels()] for element, (kernels, real) in types.items()}
-
-
-def _nothing(*_given: Any) -> None:
-    return None
-
-
-# The kinds of cells that native code computes, by name.
-CELLS = frozenset({"LSTM"})
+    return {
+        cell: {
+            element: [Kernel(one, element, real) for one in kernels(gru)] for element, (kernels, real) in types.items()
+        }
+        for cell, gru in _GRU.items()
+    }
 
 
 def knows(cell: str) -> bool:
     """Whether native code computes this kind of cell."""
-    return cell in CELLS
+    return cell in _GRU
 
 
 _every = _kernels()
-_chosen: dict[torch.dtype, Kernel] = {}
+_chosen: dict[str, dict[torch.dtype, Kernel]] = {cell: {} for cell in _GRU}
 
-# (input, hx, parameters by name, (input_size, hidden_size)): (h, c) after a step of a cell that needs no gradient, or
-# None if torch's own step is faster, or the only one possible. Nothing is packed.
-cell_step: Callable[..., tuple[Tensor, Tensor] | None] = _nothing
+# By kind of cell: a step, and its derivative: native/python/cell_step.h.
+cell_steps: dict[str, Any] = {}
 
 # The instruction sets of the int8 kernels, and for each the widest float32 one that it outperforms.
 _FASTER_THAN = {"avx2": "avx2", "avx_vnni": "avx2", "avx512_vnni": "avx512", "amx": "avx512", "neon_dotprod": "neon"}
@@ -104,12 +104,12 @@ _chosen_int8: Kernel | None = None
 def isas() -> list[str]:
     """Return the instruction sets of the native scan that this CPU can run, narrowest first."""
     # One instruction set is only for bfloat16; the other types use the widest one below it.
-    return [kernel.native.isa for kernel in _every.get(torch.bfloat16, [])]
+    return [kernel.native.isa for kernel in _every.get("LSTM", {}).get(torch.bfloat16, [])]
 
 
 def isa() -> str | None:
     """Return the active instruction set, or None without the native module."""
-    return None if _native is None else _chosen[torch.bfloat16].native.isa
+    return None if _native is None else _chosen["LSTM"][torch.bfloat16].native.isa
 
 
 def choose(name: str | None) -> None:
@@ -124,17 +124,16 @@ def choose(name: str | None) -> None:
             f"HIDDENSTATE_ISA={name}: this machine supports {' '.join(names) or 'none'}; choose one of them"
         )
     allowed = names[: names.index(name) + 1] if name else names
-    global cell_step
-    for dtype, kernels in _every.items():
-        _chosen[dtype] = [kernel for kernel in kernels if kernel.native.isa in allowed][-1]
-    if _native is not None:
-        cell_step = _native.CellSteps(*(_chosen[dtype].native for dtype in _every)).run
+    for cell, by_type in _every.items():
+        for dtype, kernels in by_type.items():
+            _chosen[cell][dtype] = [kernel for kernel in kernels if kernel.native.isa in allowed][-1]
+        cell_steps[cell] = _native.CellSteps(*(_chosen[cell][dtype].native for dtype in by_type))
     choose_int8(None)
 
 
 def isas_int8() -> list[str]:
     """Return the instruction sets of the int8 kernels that are faster than the selected one for float32."""
-    widest = _chosen[torch.float32].native.isa if _chosen else ""
+    widest = _chosen["LSTM"][torch.float32].native.isa if _every else ""
     names = [one.native.isa for one in _every_int8 if _FASTER_THAN[one.native.isa] == widest]
     # Matrix registers are wider than vector registers: they are used only if they are selected for bfloat16 too.
     return [name for name in names if name != "amx" or isa() == name]
@@ -156,25 +155,25 @@ def int8() -> Kernel | None:
 choose(os.environ.get("HIDDENSTATE_ISA"))
 
 
-def kernel(dtype: torch.dtype) -> Kernel:
-    """Return the native functions for a type; see `serves` for whether there are any."""
-    return _chosen[dtype]
+def kernel(dtype: torch.dtype, cell: str = "LSTM") -> Kernel:
+    """Return the native functions for a type and a kind of cell; see `serves` and `knows` for whether there are any."""
+    return _chosen[cell][dtype]
 
 
 def serves(dtype: torch.dtype) -> bool:
     """Whether there is a kernel for this data type."""
-    return dtype in _chosen
+    return dtype in _chosen["LSTM"]
 
 
-def plain_kernel(x: object) -> Kernel | None:
+def plain_kernel(x: object, cell: str = "LSTM") -> Kernel | None:
     """Return the functions for a plain tensor, if cell states are stored in the same type."""
-    kernel = _chosen.get(x.dtype) if type(x) is Tensor else None
+    kernel = _chosen[cell].get(x.dtype) if type(x) is Tensor else None
     return kernel if kernel is not None and kernel.real is kernel.element else None
 
 
 def real_type(dtype: torch.dtype) -> torch.dtype:
     """Return the type in which cell states are stored for a data type."""
-    return _chosen[dtype].real if dtype in _chosen else dtype
+    return _chosen["LSTM"][dtype].real if dtype in _chosen["LSTM"] else dtype
 
 
 def threads(T: int, N: int, C: int, H: int) -> int:

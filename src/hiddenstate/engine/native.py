@@ -8,22 +8,30 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.validation import check_memory
-from hiddenstate.cells.cell import Weights
+from hiddenstate.cells.cell import Cell, Weights
+from hiddenstate.cells.kinds import CELLS
 from hiddenstate.edits.resolve import ResolvedEdit, values_of_numbers
 from hiddenstate.engine import kernels
 from hiddenstate.engine.call import STATES, Call, tensors_needing_gradients
 from hiddenstate.engine.kernels import Kernel, RefusedError
 from hiddenstate.errors import DtypeError, ShapeError
 from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS
 
-# The codes of native/kernel/edits.h.
-_PLACES = {quantity: number for number, quantity in enumerate(PRE_ACTIVATIONS + GATES + ("c", "h"))}
+# The codes of native/kernel/edits.h, by kind of cell.
+_PLACES = {
+    name: {quantity: number for number, quantity in enumerate(cell.pre_activations + cell.quantities)}
+    for name, cell in CELLS.items()
+}
 _KINDS = {"set": 0, "scale": 1, "add": 2}
 
 _HANDED = "a tensor that the native scan was handed"
 
 Tensors = Sequence[Tensor | None]
+
+
+def recorded_gates(cell: Cell) -> tuple[str, ...]:
+    """Return the quantities that a native record of a cell's gates has, in order: a GRU's n_h as well."""
+    return cell.gate_names if cell.name == "LSTM" else (*cell.gate_names, "n_h")
 
 
 class Run(NamedTuple):
@@ -35,10 +43,10 @@ class Run(NamedTuple):
 
     out: Tensor  # [T, N, D*P]
     h_n: Tensor  # [L*D, N, P]
-    c_n: Tensor  # [L*D, N, H]
-    gates: Tensors | None  # [T, N, 4H], in the order of names.GATES, after edits; None where not recorded
+    c_n: Tensor | None  # [L*D, N, H], if there is a cell state
+    gates: Tensors | None  # [T, N, 4H], in the order of `recorded_gates`, after edits; None where not recorded
     raw_gates: Tensors | None  # the gates before edits; None for layers and directions without edits
-    c: Tensors | None  # [T, N, H]
+    c: Tensors | None  # [T, N, H]; None without a cell state
     layer_outputs: Sequence[Tensor] | None  # of each layer but the last [T, N, D*P]
 
     def saved(self, *, gates: bool = True) -> "Saved":
@@ -88,7 +96,7 @@ def forward(call: Call, *, shown: Sequence[bool] = (), gradient: bool = False, k
         ShapeError: a weight's shape does not match the others.
         DtypeError: native code can't read a tensor.
     """
-    kernel = kernel or kernels.kernel(call.x.dtype)
+    kernel = kernel or kernels.kernel(call.x.dtype, call.sizes.cell)
     edits = _native_edits(call, kernel)
 
     def run(call: Call) -> Run:
@@ -97,7 +105,7 @@ def forward(call: Call, *, shown: Sequence[bool] = (), gradient: bool = False, k
     done: Run = _ask(run, call, kernel)
     if kernel.element is kernel.real:
         return done
-    return done if call.c0 is None else done._replace(c_n=done.c_n.to(call.c0.dtype))
+    return done if done.c_n is None or call.c0 is None else done._replace(c_n=done.c_n.to(call.c0.dtype))
 
 
 def backward(call: Call, saved: Saved, grads: Gradients, needed: Sequence[bool]) -> list[Tensor | None]:
@@ -106,7 +114,7 @@ def backward(call: Call, saved: Saved, grads: Gradients, needed: Sequence[bool])
     Raises:
         ShapeError, DtypeError: as for `forward`; or hooks changed saved tensors.
     """
-    kernel = kernels.kernel(call.x.dtype)
+    kernel = kernels.kernel(call.x.dtype, call.sizes.cell)
     edits = _native_edits(call, kernel)
     if grads.out is None:
         grads = grads._replace(out=torch.zeros_like(saved.out))
@@ -232,7 +240,7 @@ def _native_edits(call: Call, kernel: Kernel) -> list[Any] | None:
         if not (edit.position and edit.rows and edit.units):
             continue  # it does not apply to this call: in a stream its steps may be still to come
         value = _native_value(edit, kernel) if number is None else number
-        by_layer.setdefault(edit.place.layer_direction, []).append(_native_edit(edit, value))
+        by_layer.setdefault(edit.place.layer_direction, []).append(_native_edit(edit, value, call.sizes.cell))
     return [by_layer.get(each) for each in call.layer_directions]
 
 
@@ -242,8 +250,8 @@ def _native_value(edit: ResolvedEdit, kernel: Kernel) -> Tensor:
     return value[list(edit.position.values())] if len(value) > 1 else value
 
 
-def _native_edit(edit: ResolvedEdit, value: Tensor) -> tuple[Any, ...]:
-    place, kind = _PLACES[edit.place.quantity], _KINDS[edit.edit.kind]
+def _native_edit(edit: ResolvedEdit, value: Tensor, cell: str) -> tuple[Any, ...]:
+    place, kind = _PLACES[cell][edit.place.quantity], _KINDS[edit.edit.kind]
     return place, kind, value, list(edit.position), list(edit.rows), list(edit.units)
 
 

@@ -12,7 +12,7 @@ from hiddenstate.engine.interception import interception, is_plain
 from hiddenstate.engine.kernels import Kernel
 from hiddenstate.engine.reference_path import LayerResult
 from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS, Place
+from hiddenstate.structure.names import Place
 
 
 def why_not(call: Call, *, cast_to: torch.dtype | None = None) -> str | None:
@@ -41,7 +41,8 @@ def why_not(call: Call, *, cast_to: torch.dtype | None = None) -> str | None:
 
 def why_not_whole(call: Call) -> str | None:
     """Return why a layer of this call needs the reference; if None, all layers run in one native call."""
-    if call.record is not None and any(place.quantity in PRE_ACTIVATIONS for place in call.record.places):
+    beyond = call.sizes.kind.pre_activations
+    if call.record is not None and any(place.quantity in beyond for place in call.record.places):
         return "pre-activations are recorded (pre=True), which the reference computes"
     for edit in call.edits:
         if not _applies(edit):
@@ -98,7 +99,7 @@ def _run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
     else:
         out, h_n, c_n, gates, c = derivative.run_shown(part)
         values = _recorded_values(part, layer_direction, gates, c, out, apart=True)
-    return LayerResult(out, h_n[0], c_n[0], values, {})
+    return LayerResult(out, h_n[0], None if c_n is None else c_n[0], values, {})
 
 
 def _recorded_layers(call: Call) -> list[bool]:
@@ -118,24 +119,28 @@ def _values(call: Call, done: native.Run) -> dict[str, Tensor]:
     outputs = [*done.layer_outputs, done.out]
     values: dict[str, Tensor] = {}
     for k, (layer_direction, gates, c) in enumerate(zip(call.layer_directions, done.gates, done.c, strict=True)):
-        if gates is None or c is None:
+        if gates is None:
             continue
         h = outputs[k // D] if D == 1 else outputs[k // D][..., k % D * P : (k % D + 1) * P]
         apart = D > 1 or k // D == len(outputs) - 1  # its memory is another's too
-        values |= _recorded_values(call, layer_direction, gates.to(dtype), c.to(dtype), h, apart=apart)
+        of_c = None if c is None else c.to(dtype)
+        values |= _recorded_values(call, layer_direction, gates.to(dtype), of_c, h, apart=apart)
     return values
 
 
 def _recorded_values(
-    call: Call, layer_direction: LayerDirection, gates: Tensor, c: Tensor, h: Tensor, *, apart: bool
+    call: Call, layer_direction: LayerDirection, gates: Tensor, c: Tensor | None, h: Tensor, *, apart: bool
 ) -> dict[str, Tensor]:
     """Return the recorded values of one layer and direction; ``apart`` copies h, whose memory is shared."""
     assert call.record is not None
-    every = dict(zip(GATES, gates.chunk(len(GATES), dim=-1), strict=True)) | {"c": c, "h": h}
+    names = native.recorded_gates(call.sizes.kind)
+    every = dict(zip(names, gates.chunk(len(names), dim=-1), strict=True)) | {"h": h}
+    if c is not None:
+        every["c"] = c
     mine = [place.quantity for place in call.record.places if place.layer_direction == layer_direction]
-    # Gates are copied where not all four are wanted, so that those that are not are let go.
+    # Gates are copied where not all are wanted, so that those that are not are let go.
     copied = {"h"} if apart else set[str]()
-    copied |= set[str]() if set(GATES) <= set(mine) else set(GATES)
+    copied |= set[str]() if set(names) <= set(mine) else set(names)
     steps = None if len(call.record.steps) == len(call.x) else list(call.record.steps)
     values = {}
     for quantity in mine:

@@ -35,6 +35,8 @@ def why_not(call: Call, cast_to: torch.dtype | None) -> str | None:
 
     With ``cast_to`` the call is judged as if autocast had cast all its tensors to that type.
     """
+    if call.sizes.cell != "LSTM":
+        return f"the operator computes LSTMs alone, and this is a {call.sizes.kind.label}"
     tensors = [value for value in tensors_needing_gradients(call) if value is not None]
     if not kernels.serves(cast_to or call.x.dtype):
         return "there is no native kernel for this type"
@@ -74,10 +76,11 @@ def lstm(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     call = replace(_checked_call(*given, *borders), recompute_gates=recompute)
     with torch.no_grad():
         done = native.forward(call, gradient=keep)
+    assert done.c_n is not None  # the operator is an LSTM's
     if not keep:
-        return (*done[:3], [])
+        return done.out, done.h_n, done.c_n, []
     records: list[Any] = list(done.saved()[1:])
-    return (*done[:3], list(chain.from_iterable(records[1:] if recompute else records)))
+    return (done.out, done.h_n, done.c_n, list(chain.from_iterable(records[1:] if recompute else records)))
 
 
 def _forward_arguments(arguments: Sequence[Any]) -> tuple[Sequence[Any], bool, list[Any], bool]:

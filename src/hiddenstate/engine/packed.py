@@ -50,11 +50,11 @@ class PackedLSTM:
 
     def quick(self, state: Sequence[Tensor]) -> "FastStep":
         """Make the quick step, which updates these states in place."""
-        h, c = state
+        h, *more = state
         kernel, (_, N, H) = self.kernel, h.shape
         scratch = new(kernel.element, N, H)
-        step = self.packed.stream_step(h, c, scratch)
-        step.keep((self, h, c, scratch))
+        step = self.packed.stream_step(h, more[0] if more else None, scratch)
+        step.keep((self, *state, scratch))
         step.tell(torch.autograd.graph.increment_version)
         step.refuse_with(ConcurrentUseError, SHARED)
         step.guard_idle(STREAM_INTERCEPTORS, forward_ad, "_current_level")

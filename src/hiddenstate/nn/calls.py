@@ -230,7 +230,8 @@ def trace(lstm: RecurrentParameters, given: Arguments, options: TraceOptions, ow
         TraceTooLargeError, NameUnknownError: the requested trace is not possible; also the errors of `run`.
     """
     everything = options.keep is None and options.steps is None and not options.pre
-    if everything and given.reset is None and given.reset_to is None:
+    # The record of a fast call is read as an LSTM's.
+    if everything and given.reset is None and given.reset_to is None and lstm.mode == "LSTM":
         found = trace_fast(lstm, given, options, own_forward)
         if found is not None:
             return found

@@ -19,7 +19,7 @@ from hiddenstate.cells.kinds import CELLS
 from hiddenstate.cells.lstm import LSTM
 from hiddenstate.edits.edit import Edit
 from hiddenstate.edits.resolve import Span, resolve_edits
-from hiddenstate.engine import kernels
+from hiddenstate.engine import cell_steps, kernels
 from hiddenstate.engine.dispatch import uses_reference
 from hiddenstate.engine.inputs import check_weight
 from hiddenstate.engine.interception import transformed
@@ -56,7 +56,6 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
     """One time step of one layer, of any kind of cell. Use `hiddenstate.LSTMCell`, `GRUCell` or `RNNCell`."""
 
     _traces_steps = True
-    _steps_natively: ClassVar[bool] = False  # whether native code computes steps that need no gradient
     _torch: ClassVar[TorchClass]
     _kind: Cell
     qconfig = QuantisationSetting()
@@ -122,10 +121,10 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
             IndexRangeError, ArgumentError: an edit in force does not fit this step.
         """
         compiling = torch.compiler.is_compiling()
-        if self._steps_natively and not (torch.is_grad_enabled() or scoped.any_open or compiling):
-            done = kernels.cell_step(input, hx, self._parameters, (self.input_size, self.hidden_size))
+        if not (scoped.any_open or compiling):
+            done = cell_steps.step(self._kind, input, hx, self._parameters, (self.input_size, self.hidden_size))
             if done is not None:
-                return done  # type: ignore[return-value]
+                return done  # type: ignore[no-any-return]
         # torch.compile would make a block's edits and recorders part of the compiled code, so this is not compiled.
         if scoped.any_open and compiling:
             return torch.compiler.disable(self._run)(input, hx)  # type: ignore[no-any-return]
@@ -251,10 +250,15 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
             return self._observed_step(x, states, w, layout, requests, edits)
         if uses_reference() or _transformed():
             return self._kind.step(linear(x, w.ih, w.b_ih), states, w, ignore)
+        if not torch.compiler.is_compiling():
+            sizes, parameters = (self.input_size, self.hidden_size), dict(zip(_WEIGHTS, w, strict=False))
+            done = cell_steps.step(self._kind, x, self._kind.as_given(states), parameters, sizes)
+            if done is not None:
+                return self._kind.parts_of(done)
         return self._plain_step(x, states, w)
 
     def _plain_step(self, x: Tensor, states: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, ...]:
-        """Compute a step without edits and records."""
+        """Compute a step without edits and records by torch's function."""
         raise NotImplementedError
 
     def _observed_step(
@@ -306,7 +310,6 @@ class LSTMCell(RecurrentCell[State, nn.LSTMCell]):
 
     _torch = TORCH_LSTM_CELL_CLASS
     _kind = LSTM
-    _steps_natively = True
 
     def __init__(
         self,

@@ -110,7 +110,7 @@ class Packed:
         (dtype,) = floats
         if not serves(dtype) or not kernels.knows(self.sizes.cell):
             return None
-        return int8.kernel(self.sizes, dtype) if has_int8 else kernels.kernel(dtype)
+        return int8.kernel(self.sizes, dtype) if has_int8 else kernels.kernel(dtype, self.sizes.cell)
 
 
 def _version_of(value: Tensor) -> int | None:

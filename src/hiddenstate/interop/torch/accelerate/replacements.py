@@ -17,8 +17,7 @@ from hiddenstate.base import scoped
 from hiddenstate.base.memory import check_memory_of
 from hiddenstate.cells.cell import Cell, Weights
 from hiddenstate.cells.kinds import CELLS
-from hiddenstate.cells.lstm import LSTM
-from hiddenstate.engine import dispatch, fast, inputs, kernels
+from hiddenstate.engine import cell_steps, dispatch, fast, inputs, kernels
 from hiddenstate.engine.call import weights_of_flat
 from hiddenstate.engine.inputs import Arguments
 from hiddenstate.errors import ArgumentError, HiddenStateError
@@ -80,7 +79,7 @@ def cell_function(cell: str, torch_function: Callable[..., Any], counts: Counts)
     """Make the replacement for ``torch_function``, such as ``torch._VF.lstm_cell``, for a kind of cell."""
     kind = CELLS[cell]
     why_left = (
-        f"a step of torch.nn.{kind.label}Cell with gradients, or of many rows"
+        f"native code cannot compute this step of torch.nn.{kind.label}Cell"
         if kernels.knows(cell)
         else f"native code does not know this cell yet: {cell}"
     )
@@ -127,10 +126,9 @@ def _serve_cell(kind: Cell, x: Tensor, hx: tuple[Tensor, ...], *weights: Tensor 
         assert weights[0] is not None
         cell = stand_ins.find_cell(weights[0])
         return None if cell is None else cell.step(x, hx, Weights._make([*weights, None]))
-    if torch.is_grad_enabled() or kind is not LSTM:
-        return None
     sizes = (x.shape[-1], hx[0].shape[-1])
-    return kernels.cell_step(x, hx, dict(zip(PARAMETER_STEMS, weights, strict=False)), sizes)
+    done = cell_steps.step(kind, x, kind.as_given(hx), dict(zip(PARAMETER_STEMS, weights, strict=False)), sizes)
+    return None if done is None else kind.parts_of(done)
 
 
 def serve(args: TorchArguments) -> tuple[Results | None, str]:

@@ -1,0 +1,125 @@
+"""The native GRU against the reference and torch, over random arguments, and its records and streams."""
+
+import random
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import hiddenstate as hs
+from hiddenstate.engine import kernels
+
+TOLERANCE = {torch.float32: 3e-5, torch.float64: 1e-12, torch.bfloat16: 0.2}  # in which the reference rounds each sum
+PLACES = ["r", "z", "n", "h", "r_pre", "z_pre", "n_pre", "n_h", "n_rh"]
+
+
+class Case:
+    """A GRU and the arguments of a call."""
+
+    def __init__(self, seed: int, dtype: torch.dtype) -> None:
+        draw = random.Random(seed)
+        torch.manual_seed(seed)
+        C, H, N, T = (draw.choice(some) for some in ([1, 3, 17, 65], [1, 3, 17, 65], [1, 2, 7, 17, 65], [1, 3, 17, 65]))
+        self.layers, self.sides = draw.choice([1, 1, 2, 3]), draw.choice([1, 1, 2])
+        options = {"bias": draw.random() < 0.8, "bidirectional": self.sides == 2, "batch_first": draw.random() < 0.5}
+        self.theirs = nn.GRU(C, H, self.layers, dtype=dtype, **options)
+        self.ours = hs.GRU(C, H, self.layers, dtype=dtype, **options)  # type: ignore[arg-type]
+        self.ours.load_state_dict(self.theirs.state_dict())
+        self.train = draw.random() < 0.5
+        self.ours.recompute_gates = draw.random() < 0.3
+        rows = (N, T) if options["batch_first"] else (T, N)
+        self.x = torch.randn(*rows, C, dtype=dtype)
+        states = torch.randn(2, self.layers * self.sides, N, H, dtype=dtype)
+        self.h0 = states[0] if draw.random() < 0.6 else None
+        self.named: dict[str, Tensor] = {}
+        if draw.random() < 0.3:
+            self.named["lengths"] = torch.randint(0, T + 1, (N,))
+        if draw.random() < 0.3:
+            self.named["reset"] = torch.rand(rows) < 0.3
+            if draw.random() < 0.5:
+                self.named["reset_to"] = states[1]
+        kinds = [hs.set, hs.scale, hs.add]
+        self.edits = [
+            draw.choice(kinds)(self.place(draw), draw.uniform(-1, 1), unit=draw.choice([None, draw.randrange(H)]))
+            for _ in range(draw.choice([0, 0, 1, 3]))
+        ]
+
+    def place(self, draw: random.Random) -> str:
+        return (
+            f"l{draw.randrange(self.layers)}{draw.choice(['', 'r']) if self.sides == 2 else ''}.{draw.choice(PLACES)}"
+        )
+
+    def run(self, gru: Any, *, reference: bool = False, grad: bool = True) -> list[Tensor | None]:
+        """The outputs and, with ``grad``, the gradients of everything."""
+        named = self.named if gru is self.ours else {}
+        x, h0, reset_to = (
+            None if value is None else value.clone().requires_grad_(grad)
+            for value in (self.x, self.h0, named.get("reset_to"))
+        )
+        named = named if reset_to is None else {**named, "reset_to": reset_to}
+        edits = gru.edit(*self.edits) if gru is self.ours and self.edits else nullcontext()
+        with hs.backend("reference") if reference else nullcontext(), edits, torch.set_grad_enabled(grad):
+            out, h_n = gru.train(self.train)(x, h0, **named)
+        if not out.requires_grad:
+            return [out, h_n]
+        leaves = [value for value in (x, h0, reset_to) if value is not None]
+        weighed = (
+            out.double() * torch.linspace(-1, 1, out.numel()).view(out.shape)
+        ).sum() + h_n.double().square().sum()
+        return [out, h_n, *torch.autograd.grad(weighed, [*leaves, *gru.parameters()], allow_unused=True)]
+
+
+def assert_close(found: list[Tensor | None], wanted: list[Tensor | None], dtype: torch.dtype, what: object) -> None:
+    for k, (got, want) in enumerate(zip(found, wanted, strict=True)):
+        if got is None or want is None:
+            assert not any(value is not None and value.any() for value in (got, want)), (what, k)
+        elif want.numel():
+            assert got.dtype is want.dtype
+            assert (got - want).abs().max() <= TOLERANCE[dtype] * (1e-3 + want.abs().max()), (what, k)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_random_calls_are_the_references_and_torchs(dtype: torch.dtype) -> None:
+    for seed in range(25):
+        case = Case(seed, dtype)
+        grad = seed % 3 > 0
+        found = case.run(case.ours, grad=grad)
+        assert_close(found, case.run(case.ours, reference=True, grad=grad), dtype, seed)
+        if not case.named and not case.edits:
+            assert_close(found, case.run(case.theirs, grad=grad), dtype, seed)
+
+
+@pytest.mark.skipif(not kernels.isas(), reason="there is no native module")
+def test_a_gru_runs_natively() -> None:
+    gru, x = hs.GRU(3, 4), torch.ones(5, 2, 3)
+    assert gru.path(x).name == "fast"
+    assert gru.path(x, reset=torch.zeros(5, 2, dtype=torch.bool)).name == "native"
+    assert hs.GRU(3, 4, dtype=torch.bfloat16).path(x.bfloat16()).name == "native"
+    assert "does not know this cell" in str(hs.RNN(3, 4).path(x))
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_records_with_gradients(dtype: torch.dtype) -> None:
+    for layers in (1, 2):
+        gru, x = hs.GRU(3, 17, layers, dtype=dtype), torch.randn(5, 4, 3, dtype=dtype)
+        found: list[list[Tensor | None]] = []
+        for reference in (False, True):
+            with hs.backend("reference") if reference else nullcontext():
+                trace = gru.trace(x)
+            values = [trace[f"l{layer}.{name}"] for layer in range(layers) for name in "rznh"]
+            weighed = torch.stack([(k + 1) * value.double().square().sum() for k, value in enumerate(values)]).sum()
+            found.append([*values, *torch.autograd.grad(weighed, list(gru.parameters()))])
+        assert_close(found[0], found[1], dtype, layers)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_a_stream_is_the_whole_call(dtype: torch.dtype) -> None:
+    for layers, units in ((1, 3), (2, 17), (1, 65), (2, 130)):
+        gru, x = hs.GRU(7, units, layers, dtype=dtype), torch.randn(9, 4, 7, dtype=dtype)
+        with torch.no_grad():
+            want, _ = gru(x)
+            stream = gru.stream(4)
+            got = torch.stack([stream.step(one) for one in x])
+        assert_close([got], [want], dtype, (layers, units))
