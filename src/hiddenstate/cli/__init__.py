@@ -9,6 +9,7 @@ A command imports torch, and whatever needs it, only when it runs: help and comp
   `explain_read.py`: what they share
 - `train.py`, `train_lm.py`: training; `run_options.py`: what they share
 - `studio.py`, `page.py`, `course.py`, `corpus.py`: the studio, its page as a file, the course, corpora
+- `sharded.py`: `tag` and `score` with a folder of shards as output
 - `outputs.py`: the convention for output; `terminal.py`: output to a terminal; `commands.py`: help, Ctrl-C
 - `progress.py`, `precision.py`: progress bars and an option that several commands share
 """

@@ -18,15 +18,16 @@ class IncrementalReader:
     Args:
         kind: one of `KINDS`; None to detect it from the first line with content (``conllu`` or ``text``).
         name: the name of the source in messages.
+        has_lines: whether plain text is known to have several lines, as a part of a longer text does.
     """
 
-    def __init__(self, kind: str | None, name: str) -> None:
+    def __init__(self, kind: str | None, name: str, *, has_lines: bool = False) -> None:
         self.kind = kind
         self._blocks = Blocks(name)
         self._unfinished: list[str] = []  # parts of the last line, whose end has not arrived
         self._undecided: list[str] = []  # blank lines and comments before the kind is known
         self._only: str | None = None  # the only line of plain text so far
-        self._has_lines = False  # whether the plain text is known to have several lines
+        self._has_lines = has_lines  # whether the plain text is known to have several lines
 
     def feed(self, text: str) -> Iterator[Sentence]:
         r"""Yield the sentences that this text completes; its line ends are ``\n``.

@@ -1,0 +1,7 @@
+"""Whole corpora: maps over shards of a corpus, on one machine or many, whose results merge.
+
+- `shards/`: cuts files into shards, and runs a task on every shard: resumable, atomic, in one process or many
+- `tagging.py`, `scoring.py`: the tasks that tag and score a corpus
+- `pieces.py`: texts cut into pieces for a language model
+- `tables.py`: Parquet files of ours; the fingerprint of a model
+"""
