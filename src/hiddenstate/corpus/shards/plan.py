@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def plan(
     for path in files:
         of = kind or KINDS.get(path.suffix.lower()) or _detected(path)
         cuts = _row_groups(path, column) if of == "parquet" else list(_cuts(path, of, size))
-        for start, stop in zip(cuts, cuts[1:], strict=False):
+        for start, stop in pairwise(cuts):
             named = column if of == "parquet" else ""
             shards.append(Shard(len(shards), str(path), of, start, stop, len(cuts) > 2, named))
     return shards

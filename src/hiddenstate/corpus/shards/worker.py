@@ -36,14 +36,17 @@ def process(task: ShardTask, shard: Shard, folder: Path) -> None:
     if target.exists():
         return
     beside, threads = free_name(target, "partial"), torch.get_num_threads()
-    with writing(target), lasting(partial(torch.set_num_threads, 1), partial(torch.set_num_threads, threads)):
-        with lasting(lambda: None, partial(_drop, beside)):
-            task(shard, beside)
-            for path in [*beside.rglob("*"), beside] if beside.is_dir() else [beside]:
-                sync(path)
-            if not target.exists():  # a scheduler may have given a shard to two workers
-                beside.rename(target)
-                sync(folder)
+    with (
+        writing(target),
+        lasting(partial(torch.set_num_threads, 1), partial(torch.set_num_threads, threads)),
+        lasting(lambda: None, partial(_drop, beside)),
+    ):
+        task(shard, beside)
+        for path in [*beside.rglob("*"), beside] if beside.is_dir() else [beside]:
+            sync(path)
+        if not target.exists():  # a scheduler may have given a shard to two workers
+            beside.rename(target)
+            sync(folder)
 
 
 def _drop(beside: Path) -> None:
