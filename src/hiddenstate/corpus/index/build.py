@@ -29,7 +29,7 @@ from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.names import parse_place
 from hiddenstate.tracing.trace import Trace
 
-ROWS_TOGETHER = 128  # of a layer that reads forward
+ROWS_TOGETHER = 64  # of a layer that reads forward
 WORDS_TOGETHER = 6400  # of a bidirectional layer
 
 
@@ -131,7 +131,7 @@ class _Shard:
         self._number_tokens()
         sizes = task.reader.lstm.sizes
         self.places = {name: parse_place(name, sizes.num_layers, sizes.bidirectional) for name in task.places}
-        groups = 2 * (len(self.labels) + 1)
+        groups = len(self.labels) + 1
         self.accumulators = {
             name: Accumulator(
                 place.quantity,
@@ -161,7 +161,6 @@ class _Shard:
         self.label_codes = np.fromiter(map(number.__getitem__, flat), np.int64, len(flat))
         self.step_halves = np.repeat(self.halves, np.diff(self.starts))
         groups = self.step_halves * (len(self.labels) + 1) + self.label_codes
-        self.groups = groups
         counted = np.bincount(groups, minlength=2 * (len(self.labels) + 1)).reshape(2, -1)
         self.count, self.label_count = counted.sum(1), counted[:, :-1]
 
@@ -183,15 +182,16 @@ class _Shard:
         """Take some steps of some sequences."""
         T, N = max(run.lengths), len(run.items)
         lengths = np.array(run.lengths)
-        steps = np.concatenate(
-            [self.starts[k] + run.start + np.arange(n) for k, n in zip(run.items, lengths, strict=True)]
-        )
-        rows = np.concatenate([np.arange(n) * N + row for row, n in enumerate(lengths)])
+        order = np.argsort(self.halves[np.array(run.items)], kind="stable").tolist()
+        steps = np.concatenate([self.starts[run.items[k]] + run.start + np.arange(lengths[k]) for k in order])
+        rows = np.concatenate([np.arange(lengths[k]) * N + k for k in order])
+        first = int((self.step_halves[steps] == 0).sum())
+        groups = [_one_hot(self.label_codes[part], len(self.labels) + 1) for part in (steps[:first], steps[first:])]
         sample = np.flatnonzero(self.is_sampled[steps])
         chunk = Chunk(
             rows=torch.from_numpy(rows),
-            groups=_one_hot(self.groups[steps], 2 * (len(self.labels) + 1)),
-            halves=_one_hot(self.step_halves[steps], 2),
+            first=first,
+            groups=groups,
             sample=torch.from_numpy(sample),
             tokens=_one_hot(self.token_codes[steps[sample]], len(self.token_count)),
             windows=list(self._windows(run, T, lengths)),

@@ -57,7 +57,7 @@ class Reader(Protocol):
         """Return the sequences of a shard."""
 
     def inputs(self, items: Sequence[Item], start: int, stop: int) -> Tensor:
-        """Return the LSTM's input ``[stop - start, N, C]`` at some steps; where a sequence has ended it is arbitrary."""
+        """Return the LSTM's input ``[stop - start, N, C]`` at some steps, arbitrary where one has ended."""
 
     def folded(self, token: str) -> str:
         """Return a token in the form in which it is counted."""

@@ -31,7 +31,7 @@ from hiddenstate.text.conllu import TAG_COLUMNS
 
 COMMON = 127  # tokens that are counted
 LONGEST_SENTENCE = 2048  # words
-ARRAYS_TOGETHER = 64  # sequences of a shard of arrays
+ARRAYS_TOGETHER = 512  # sequences of a shard of arrays
 FORMAT = "hiddenstate.layer/1"
 
 Labels = str | Callable[[Sequence[str]], Sequence[str]] | None
@@ -331,7 +331,7 @@ def _layer_reader(
 
 
 def array_shards(reader: LayerReader) -> list[Shard]:
-    """Return shards of 64 arrays each."""
+    """Return shards of 512 arrays each."""
     starts = range(0, len(reader.arrays), ARRAYS_TOGETHER)
     stops = [min(start + ARRAYS_TOGETHER, len(reader.arrays)) for start in starts]
     return [Shard(k, "", "arrays", start, stop) for k, (start, stop) in enumerate(zip(starts, stops, strict=True))]

@@ -196,6 +196,16 @@ def _first(values: NDArray[np.float32], keys: Ints, sign: int, k: int) -> tuple[
     return np.take_along_axis(values, order, 1), np.take_along_axis(keys, order, 1)
 
 
+def _best(values: Tensor, sign: int, keys: Ints) -> tuple[NDArray[np.float32], Ints]:
+    """Return for each unit the first of the values ``[windows, U]``, as `_first` does; keys ascend with the windows."""
+    bits = (sign * values + 0.0).view(torch.int32).long()  # without negative zeros
+    # Floats are ordered like their bits, negative ones the other way around; of equal values the earlier one comes first.
+    ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+    joint = (ordered << 31) | (0x7FFFFFFF - torch.arange(len(values)))[:, None]
+    chosen = joint.T.topk(min(CONTEXTS, len(values))).indices
+    return values.T.gather(1, chosen).numpy(), keys[chosen.numpy()]
+
+
 class Accumulator:
     """Collects the statistics of one place over the chunks of a shard.
 
@@ -203,14 +213,14 @@ class Accumulator:
         quantity: such as ``f``.
         units: U.
         edges: of the histogram.
-        groups: the number of groups of steps: 2 halves times K labels, and those without a label.
+        groups: the number of groups of steps in each half: K labels, and those without a label.
         tokens: V.
         windows: the number of contexts.
     """
 
     def __init__(self, quantity: str, units: int, edges: Floats, groups: int, tokens: int, windows: int) -> None:
         self.quantity, self.units, self.edges = quantity, units, edges
-        self.total = torch.zeros(groups, units, dtype=torch.float64)
+        self.total = torch.zeros(2, groups, units, dtype=torch.float64)
         self.square = torch.zeros(2, units, dtype=torch.float64)
         self.logarithm = torch.zeros(units, dtype=torch.float64)
         self.histogram = torch.zeros(units * BINS, dtype=torch.int64)
@@ -219,14 +229,16 @@ class Accumulator:
         self.low = torch.full((windows, units), torch.inf)
         self._offsets = torch.arange(units) * BINS
         self._is_bounded = bool(np.isfinite(edges).all())
+        self._squares = torch.empty(0, units)
 
     def add(self, values: Tensor, chunk: "Chunk") -> Tensor:
         """Take the values ``[T, N, U]`` of a chunk, and return those of its steps, ``[M, U]``."""
-        flat = values.reshape(-1, self.units).float()
-        if chunk.rows is not None:
-            flat = flat.index_select(0, chunk.rows)
-        self.total += chunk.groups @ flat
-        self.square += chunk.halves @ (flat * flat)
+        flat = values.reshape(-1, self.units).float().index_select(0, chunk.rows)
+        squares = torch.mul(flat, flat, out=self._buffer(len(flat)))
+        for half, part in enumerate((slice(0, chunk.first), slice(chunk.first, None))):
+            if chunk.groups[half].shape[1]:
+                self.total[half] += chunk.groups[half] @ flat[part]
+                self.square[half] += squares[part].sum(0)
         if self.quantity == "f":
             self.logarithm += flat.log().clamp_min_(-100).sum(0)
         sample = flat.index_select(0, chunk.sample)
@@ -240,6 +252,12 @@ class Accumulator:
             self.low[number] = whole.amin(0).float()
         return flat
 
+    def _buffer(self, steps: int) -> Tensor:
+        """Return memory for ``[steps, U]``, the same each time."""
+        if len(self._squares) < steps:
+            self._squares = torch.empty(steps, self.units)
+        return self._squares[:steps]
+
     def _count(self, sample: Tensor) -> None:
         if not self._is_bounded:
             sample = sample / (1 + sample.abs())
@@ -251,22 +269,17 @@ class Accumulator:
         self, keys: Ints, labels: tuple[str, ...], count: Ints, label_count: Ints, token_count: Ints
     ) -> Statistics:
         """Return the statistics of the shard; ``keys`` has the key of each context."""
-        by_group = self.total.view(2, len(labels) + 1, self.units)
         is_f = self.quantity == "f"
-        k = min(CONTEXTS, len(keys))
-        tops = [
-            _padded(*_first(side.T.numpy(), np.broadcast_to(keys, (self.units, len(keys))), sign, k))
-            for side, sign in ((self.high, -1), (self.low, 1))
-        ]
+        tops = [_padded(*_best(side, sign, keys)) for side, sign in ((self.high, 1), (self.low, -1))]
         return Statistics(
             count=count,
-            total=to_integers(by_group.sum(1).numpy()),
+            total=to_integers(self.total.sum(1).numpy()),
             square=to_integers(self.square.numpy()),
             logarithm=to_integers(self.logarithm.numpy()) if is_f else np.empty(0, np.int64),
             histogram=self.histogram.view(self.units, BINS).numpy(),
             labels=labels,
             label_count=label_count,
-            label_total=to_integers(by_group[:, :-1].numpy()),
+            label_total=to_integers(self.total[:, :-1].numpy()),
             token_count=token_count,
             token_total=to_integers(self.tokens.numpy()),
             top=tops[0][0],
@@ -281,17 +294,17 @@ class Chunk:
     """Some steps of some rows of a shard, M in all.
 
     Attributes:
-        rows: ``[M]``, which of ``T * N`` values belong to sequences; None if all do, in this order.
-        groups: float32 ``[groups, M]``, 1 where a step is in a group.
-        halves: float32 ``[2, M]``.
+        rows: ``[M]``, which of ``T * N`` values belong to sequences; those of the first half of the corpus come first.
+        first: how many of them are in the first half.
+        groups: for each half float32 ``[groups, its steps]``, 1 where a step is in a group.
         sample: the steps that histograms and sums by token count.
         tokens: float32 ``[V, len(sample)]``, 1 where a step has a token.
         windows: the contexts: their numbers, rows and steps in the chunk, and what is beyond the end.
     """
 
-    rows: Tensor | None
-    groups: Tensor
-    halves: Tensor
+    rows: Tensor
+    first: int
+    groups: Sequence[Tensor]
     sample: Tensor
     tokens: Tensor
     windows: Sequence[tuple[Tensor, slice, slice, Tensor | None]]
