@@ -3,6 +3,7 @@
 - `shards/`: cuts files into shards, and runs a task on every shard: resumable, atomic, in one process or many
 - `tagging.py`, `scoring.py`: the tasks that tag and score a corpus
 - `index/`: the index of a corpus: statistics, contexts, tokens, and what is needed to run any part of it again
+- `search/`: exact search over an index
 - `opened.py`: `index`, `open_index`, and what they return, `Index`
 - `pieces.py`: texts cut into pieces for a language model
 - `tables.py`: Parquet files of ours; the fingerprint of a model

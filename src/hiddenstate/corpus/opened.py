@@ -14,9 +14,12 @@ from hiddenstate.base.files import folder_beside, put_folder, written_beside
 from hiddenstate.base.validation import optional_package
 from hiddenstate.corpus.index.build import IndexShards
 from hiddenstate.corpus.index.folder import IndexFolder, read_statistics
-from hiddenstate.corpus.index.items import scramble
-from hiddenstate.corpus.index.readers import LayerReader, ModelReader, array_shards, load_reader, reader_of
+from hiddenstate.corpus.index.items import Reader, scramble
+from hiddenstate.corpus.index.readers import LayerReader, ModelReader, array_shards, load_reader, read_item, reader_of
 from hiddenstate.corpus.index.statistics import CONTEXTS, Statistics
+from hiddenstate.corpus.search.find import search
+from hiddenstate.corpus.search.nearest import like
+from hiddenstate.corpus.search.result import Found, Nearest
 from hiddenstate.corpus.shards.plan import SHARD_BYTES, Shard, describe_files, expand, plan
 from hiddenstate.corpus.shards.run import read_manifest, run
 from hiddenstate.errors import ArgumentError, FileFormatError, NameUnknownError
@@ -30,6 +33,54 @@ THRESHOLDS: Mapping[str, Sequence[float]] = {"*.h": (-0.5, 0.5)}
 
 class Index(IndexFolder):
     """The index of a corpus, as `hiddenstate.index` returns it."""
+
+    def search(self, query: str, *, limit: int = 10, progress: Progress | bool | None = None) -> Found:
+        """Find the spans of the corpus that match a query.
+
+        An example is ``"l1.c[125] > .5 for 3.., l0.i[7] < .1 before"``. The search is exact. If the bits of a threshold are not stored, the corpus is run again for them, and they are
+        stored. Needs lark.
+
+        Args:
+            query: conditions with commas between, all of which hold. ``UNIT > NUMBER`` (or ``>= < <=``), ``token = X``,
+                and ``label != X``, joined with ``and``, ``or``, ``not`` and brackets, hold at every step of a span. After the
+                first, ``for 3``, ``for 3..``, ``for ..5`` or ``for 3..5`` says how many steps a span has. After the
+                others, ``before`` or ``after`` means the next step on that side, ``before 2..4`` any of these.
+            limit: how many matches to return; all are counted.
+            progress: a callback for the shards that are run again and their number; True for a bar.
+
+        Raises:
+            ArgumentError: the query does not follow the grammar, or ``limit`` is out of range.
+            NameUnknownError: there is no such place or unit.
+            FileFormatError: the index is damaged.
+            MissingDependencyError: lark is not installed.
+        """
+        return search(self, query, limit=limit, progress=progress)
+
+    def like(
+        self,
+        x: Any,
+        t: int = -1,
+        *,
+        places: str | Sequence[str] | None = None,
+        k: int = 10,
+        progress: Progress | bool | None = None,
+    ) -> Nearest:
+        """Find the steps of the corpus whose states are nearest to one, by the cosine. Runs the whole corpus again.
+
+        Args:
+            x: a sentence (text or words) for a tagger, a text for a language model, an array ``[T, C]`` for an LSTM.
+            t: the step whose state is meant.
+            places: the places whose states are compared together; by default ``h`` of the last layer.
+            k: how many steps to return, one of each sequence.
+            progress: a callback for the shards done and their number; True for a bar.
+
+        Raises:
+            ArgumentError, ArgumentTypeError, ShapeError, IndexRangeError, NameUnknownError: an argument does not fit.
+        """
+        last = self.reader.lstm.num_layers - 1
+        chosen = f"l{last}.h,l{last}r.h" if self.reader.lstm.bidirectional else f"l{last}.h"
+        names = _chosen_places(self.reader, chosen if places is None else places)
+        return like(self, read_item(self.reader, x), t, list(names), k, progress)
 
     def __repr__(self) -> str:
         return f"Index({str(self.folder)!r}, {self.steps:,} steps, places {' '.join(self.statistics)})"
@@ -131,7 +182,7 @@ def _plan(reader: ModelReader, corpus: Any, column: str) -> tuple[list[Shard], l
     return plan(files, column=column, shard_bytes=size), describe_files(files)
 
 
-def _chosen_places(reader: ModelReader, patterns: str | Sequence[str]) -> tuple[str, ...]:
+def _chosen_places(reader: Reader, patterns: str | Sequence[str]) -> tuple[str, ...]:
     """Return the places that patterns match.
 
     Raises:

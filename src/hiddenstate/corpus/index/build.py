@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.validation import State
-from hiddenstate.corpus.index.bits import BitCollector, bit_file
+from hiddenstate.corpus.index.bits import BitCollector, bit_file, equal_file
 from hiddenstate.corpus.index.items import CHECKPOINT, MOST_LABELS, NO_LABEL, WINDOW, Item, Reader, half_of, scramble
 from hiddenstate.corpus.index.statistics import (
     CONTEXTS,
@@ -234,6 +234,7 @@ class _Shard:
         np.savez(folder / "statistics.npz", random=self.keys[order], **arrays)
         for (name, threshold), bits in self.bits.items():
             np.save(folder / bit_file(name, threshold), bits.finish())
+            np.save(folder / equal_file(name, threshold), bits.is_equal)
         np.save(folder / "starts.npy", self.starts)
         tokens = [token for item in self.items for token in item.tokens]
         labels = [label for item in self.items for label in item.labels]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.reading import check_zip, reading
 from hiddenstate.base.validation import State, optional_package
-from hiddenstate.corpus.index.bits import bit_file
+from hiddenstate.corpus.index.bits import bit_file, equal_file
 from hiddenstate.corpus.index.build import edges_of, run_chunks, traced
 from hiddenstate.corpus.index.items import CHECKPOINT, WINDOW, Item, Reader
 from hiddenstate.corpus.index.statistics import Statistics, context_of
@@ -24,6 +24,7 @@ from hiddenstate.structure.names import Place, parse_place
 MOST_PARQUET_STEPS = 1 << 27  # of one shard
 
 Values = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
 
 class Context(NamedTuple):
@@ -94,7 +95,7 @@ class IndexFolder:
         """The number of steps of the corpus."""
         return next(iter(self.statistics.values())).steps
 
-    @property
+    @cached_property
     def thresholds(self) -> dict[str, tuple[float, ...]]:
         """The thresholds whose bits were made with the index, by place."""
         return {name: tuple(values) for name, values in self.about["thresholds"].items()}
@@ -214,23 +215,42 @@ class IndexFolder:
         )
         return number * CHECKPOINT, (h, c)
 
-    def bits(self, shard: int, place: str, unit: int, threshold: float) -> NDArray[np.bool_] | None:
-        """Return ``[M]``, whether a unit is above a threshold at each step of a shard; None if that was not stored."""
-        for path in (self.path(shard) / bit_file(place, threshold), self.cached_bits(shard, place, unit, threshold)):
-            if path.is_file():
-                rows = self._rows(path)
-                row = rows[unit if path.parent == self.path(shard) else 0]
-                return np.unpackbits(row, count=self.text(shard).steps).view(np.bool_)
+    def bits(self, shard: int, place: str, unit: int, threshold: float, *, peek: bool = False) -> Mask | None:
+        """Return ``[M]``, whether a unit is above a threshold at each step of a shard; None if that was not stored.
+
+        With ``peek``, the array may be empty: it only says that there is one.
+        """
+        found = self._stored(shard, place, unit, threshold)
+        if found is None or peek:
+            return None if found is None else np.empty(0, np.bool_)
+        path, row = found
+        steps = self.text(shard).steps
+        rows = self._rows(path)
+        if row >= len(rows) or rows.shape[1] * 8 < steps:
+            raise FileFormatError(f"{path} is damaged: it has bits of other units or steps")
+        return np.unpackbits(rows[row], count=steps).view(np.bool_)
+
+    def _stored(self, shard: int, place: str, unit: int, threshold: float) -> tuple[Path, int] | None:
+        """Return the file and the row of a unit's bits, if they are stored."""
+        indexed = self.thresholds.get(place, ())
+        if threshold in indexed:
+            return self.path(shard) / bit_file(place, threshold), unit
+        above = float(np.nextafter(np.float32(threshold), np.float32(np.inf)))
+        if above in indexed and not self._rows(self.path(shard) / equal_file(place, above), 1)[unit]:
+            return self.path(shard) / bit_file(place, above), unit  # the unit never has that very value
+        path = self.cached_bits(shard, place, unit, threshold)
+        if ("rows", path) in self.memory or path.is_file():
+            return path, 0
         return None
 
     def cached_bits(self, shard: int, place: str, unit: int, threshold: float) -> Path:
         """Return the file of bits that a search has made."""
         return self.folder / "searched" / f"{shard:05}.{unit}.{bit_file(place, threshold)}"
 
-    def _rows(self, path: Path) -> NDArray[np.uint8]:
+    def _rows(self, path: Path, dimensions: int = 2) -> NDArray[np.uint8]:
         key = "rows", path
         if key not in self.memory:
-            self.memory[key] = _mapped(path, np.uint8, 2)
+            self.memory[key] = _mapped(path, np.uint8, dimensions)
         found: NDArray[np.uint8] = self.memory[key]
         return found
 

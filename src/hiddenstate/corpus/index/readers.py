@@ -27,7 +27,9 @@ from hiddenstate.models.folder.model_folder import load_any, read_kind, save
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.lstm import LSTM
+from hiddenstate.text.batches import check_sentences
 from hiddenstate.text.conllu import TAG_COLUMNS
+from hiddenstate.text.tokenise import tokenise
 
 COMMON = 127  # tokens that are counted
 LONGEST_SENTENCE = 2048  # words
@@ -328,6 +330,28 @@ def _layer_reader(
     if len(named) != count:
         raise ArgumentError(f"the head has {count} outputs, and there are {len(named)} names")
     return LayerReader(lstm, tuple(items), head, named)
+
+
+def read_item(reader: Any, x: Any) -> Item:
+    """Return what a reader reads of one sentence, text or array.
+
+    Raises:
+        ArgumentError, ArgumentTypeError, ShapeError: it is something else.
+    """
+    if isinstance(reader, LayerReader):
+        (item,) = _layer_reader(reader.lstm, [x], None, None, None, None).arrays
+        return item
+    if isinstance(reader, LanguageReader):
+        if not isinstance(x, str):
+            raise ArgumentTypeError(f"a language model reads a text, got {type(x).__name__}")
+        pieces = cut_text(reader.model.tokens, x)
+        if len(pieces) != 1:
+            raise ArgumentError(f"give a text of at least 1 and fewer than 2,048 tokens, got {len(pieces)} pieces")
+        return Item(pieces[0].tokens, (NO_LABEL,) * len(pieces[0].tokens))
+    words = tuple(tokenise(x) if isinstance(x, str) else check_sentences([x])[0])
+    if not words:
+        raise ArgumentError("there is no word to read")
+    return Item(words, (NO_LABEL,) * len(words))
 
 
 def array_shards(reader: LayerReader) -> list[Shard]:

@@ -1,7 +1,7 @@
 """Statistics of the units of one place over a corpus. They merge associatively and commutatively, bit for bit.
 
 Sums are kept as integers, multiples of 2^-20: sums of floats would depend on the order. Histograms, and the sums by
-token, are taken at a random quarter of the steps; all else at every step.
+token, are taken at a random eighth of the steps; all else at every step.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from torch import Tensor
 
 UNIT = float(1 << 20)  # of the integers that sums are kept as
 BINS = 40
-EVERY = 4  # histograms and sums by token count one step in so many
+EVERY = 8  # histograms and sums by token count one step in so many
 CONTEXTS = 8  # kept of each kind
 GATES = "ifo"
 
@@ -199,7 +199,7 @@ def _first(values: NDArray[np.float32], keys: Ints, sign: int, k: int) -> tuple[
 def _best(values: Tensor, sign: int, keys: Ints) -> tuple[NDArray[np.float32], Ints]:
     """Return for each unit the first of the values ``[windows, U]``, as `_first` does; keys ascend with the windows."""
     bits = (sign * values + 0.0).view(torch.int32).long()  # without negative zeros
-    # Floats are ordered like their bits, negative ones the other way around; of equal values the earlier one comes first.
+    # Floats are ordered like their bits, negative ones the other way around; of equal values the earlier comes first.
     ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
     joint = (ordered << 31) | (0x7FFFFFFF - torch.arange(len(values)))[:, None]
     chosen = joint.T.topk(min(CONTEXTS, len(values))).indices
