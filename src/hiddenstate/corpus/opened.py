@@ -22,6 +22,8 @@ from hiddenstate.corpus.search.nearest import like
 from hiddenstate.corpus.search.result import Found, Nearest
 from hiddenstate.corpus.shards.plan import SHARD_BYTES, Shard, describe_files, expand, plan
 from hiddenstate.corpus.shards.run import read_manifest, run
+from hiddenstate.corpus.units.card import UnitCard, unit_card
+from hiddenstate.corpus.units.table import Units, units
 from hiddenstate.errors import ArgumentError, FileFormatError, NameUnknownError
 from hiddenstate.explain.subject.progress_bar import Progress
 from hiddenstate.structure.names import parse_place
@@ -37,14 +39,14 @@ class Index(IndexFolder):
     def search(self, query: str, *, limit: int = 10, progress: Progress | bool | None = None) -> Found:
         """Find the spans of the corpus that match a query.
 
-        An example is ``"l1.c[125] > .5 for 3.., l0.i[7] < .1 before"``. The search is exact. If the bits of a threshold are not stored, the corpus is run again for them, and they are
-        stored. Needs lark.
+        An example is ``"l1.c[125] > .5 for 3.., l0.i[7] < .1 before"``. The search is exact. If the bits of a threshold
+        are not stored, the corpus is run again for them, and they are stored. Needs lark.
 
         Args:
-            query: conditions with commas between, all of which hold. ``UNIT > NUMBER`` (or ``>= < <=``), ``token = X``,
-                and ``label != X``, joined with ``and``, ``or``, ``not`` and brackets, hold at every step of a span. After the
-                first, ``for 3``, ``for 3..``, ``for ..5`` or ``for 3..5`` says how many steps a span has. After the
-                others, ``before`` or ``after`` means the next step on that side, ``before 2..4`` any of these.
+            query: conditions with commas between, all of which hold. ``UNIT > NUMBER`` (or ``>= < <=``), ``token = X``
+                and ``label != X``, joined with ``and``, ``or``, ``not`` and brackets, hold at every step of a span.
+                After the first, ``for 3``, ``for 3..``, ``for ..5`` or ``for 3..5`` says how many steps a span has.
+                After the others, ``before`` or ``after`` means the next step on that side, ``before 2..4`` any of these.
             limit: how many matches to return; all are counted.
             progress: a callback for the shards that are run again and their number; True for a bar.
 
@@ -82,6 +84,23 @@ class Index(IndexFolder):
         names = _chosen_places(self.reader, chosen if places is None else places)
         return like(self, read_item(self.reader, x), t, list(names), k, progress)
 
+    def units(self) -> Units:
+        """Return the table of all units: distribution, saturation, time constant, and the label that each goes with."""
+        return units(self)
+
+    def unit(self, address: str) -> UnitCard:
+        """Return the card of a unit: what it does over the corpus, and what zeroing it does.
+
+        Contexts, the correlation on held-out sequences and the effects come from runs of small parts of the corpus.
+
+        Args:
+            address: such as ``"l1.c[125]"``.
+
+        Raises:
+            NameUnknownError: there is no such unit, or its place is not indexed.
+        """
+        return unit_card(self, address)
+
     def __repr__(self) -> str:
         return f"Index({str(self.folder)!r}, {self.steps:,} steps, places {' '.join(self.statistics)})"
 
@@ -104,8 +123,8 @@ def index(
 ) -> Index:
     """Index a corpus: what every unit of a model does over it.
 
-    Needs pyarrow (``pip install 'hiddenstate[corpus]'``). States are not stored: the index has statistics, contexts, thresholds as bits, and states to start again from. A call
-    that was stopped goes on when it is made again.
+    Needs pyarrow (``pip install 'hiddenstate[corpus]'``). States are not stored: the index has statistics, contexts,
+    thresholds as bits, and states to start again from. A call that was stopped goes on when it is made again.
 
     Args:
         model: a tagger, a language model, or an `hiddenstate.LSTM`, which reads arrays.
@@ -117,7 +136,8 @@ def index(
             each step, unit and threshold; by default -0.5 and 0.5 for every indexed ``h``. A search for others runs the
             corpus again.
         labels: a label for each step. For a tagger a column of CoNLL-U (default: the one that it predicts); for a
-            language model of characters ``"character"``, the kind of each; for both a function of a sequence's tokens;
+            language model of characters ``"character"``, the kind of each (the default); for both a function of a
+            sequence's tokens;
             for an LSTM a list of labels for each array. At most 128 different ones in a shard.
         tokens: for an LSTM: a word for each step of each array.
         head: for an LSTM: the linear layer that reads its outputs.

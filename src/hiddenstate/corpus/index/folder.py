@@ -111,7 +111,7 @@ class IndexFolder:
             raise NameUnknownError(f"the index has no {name}; it was made with places {' '.join(self.statistics)}")
         return place
 
-    def unit(self, address: str) -> tuple[str, int]:
+    def resolve_unit(self, address: str) -> tuple[str, int]:
         """Return the place and the unit of an address such as ``l1.c[125]``.
 
         Raises:

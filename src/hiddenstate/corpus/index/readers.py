@@ -297,6 +297,8 @@ def reader_of(
             return TaggerReader(model, labels)
         if isinstance(labels, str) and labels != "character":
             raise ArgumentError(f"labels of a text are 'character', the kind of each character, got {labels!r}")
+        if labels is None and model.config.level == "char":
+            labels = "character"
         if model.config.backward:
             raise ArgumentError("this model reads from the end of a text to its beginning; give one that reads forward")
         return LanguageReader(model, labels)

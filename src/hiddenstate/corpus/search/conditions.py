@@ -40,7 +40,7 @@ def check_values(index: IndexFolder, query: Query) -> None:
         ArgumentError: a number is not finite as float32.
     """
     for value in query.values():
-        index.unit(f"{value.place}[{value.unit}]")
+        index.resolve_unit(f"{value.place}[{value.unit}]")
         if not np.isfinite(np.float32(value.number)):
             raise ArgumentError(f"{value.number} is beyond the range of float32")
 

@@ -35,7 +35,7 @@ class Match(NamedTuple):
     def row(self) -> Row:
         """Return the match as a row of a table."""
         shard, sequence, start, stop = self.context
-        texts = {name: _text(getattr(self, name)) for name in ("before", "tokens", "after")}
+        texts = {name: text_of(getattr(self, name)) for name in ("before", "tokens", "after")}
         return {"shard": shard, "sequence": sequence, "start": start, "stop": stop, "score": self.score, **texts}
 
 
@@ -130,7 +130,7 @@ class Found(Explanation):
                 return f"Nothing matches: {each.text} holds nowhere; the unit is between {low:.4g} and {high:.4g}."
             if not each.steps:
                 return f"Nothing matches: {each.text} holds nowhere in the corpus."
-            if k and each.lift != each.lift and self.clauses[k - 1].left:  # noqa: PLR0124 (NaN: there is no span)
+            if k and each.lift != each.lift and self.clauses[k - 1].left:  # NaN: there is no span
                 break
             if k == 0:
                 return f"Nothing matches: {each.text} holds at {each.steps:,} steps, and never for as long."
@@ -204,10 +204,10 @@ class Nearest(Explanation):
 
 def _line(match: Match, score: str) -> str:
     tokens = match.tokens if len(match.tokens) <= MOST_SHOWN else (*match.tokens[:MOST_SHOWN], "…")
-    return f"{score:>6}  {_text(match.before)} [{_text(tokens)}] {_text(match.after)}"
+    return f"{score:>6}  {text_of(match.before)} [{text_of(tokens)}] {text_of(match.after)}"
 
 
-def _text(tokens: Sequence[str]) -> str:
+def text_of(tokens: Sequence[str]) -> str:
     """Join tokens in readable form: characters directly, words with blanks."""
     is_text = all(len(token) == 1 for token in tokens)
     return (
