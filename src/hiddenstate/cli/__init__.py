@@ -4,6 +4,7 @@ A command imports torch, and whatever needs it, only when it runs: help and comp
 
 - `read.py`, `tag.py`, `evaluate.py`, `generate.py`, `score.py`: run the models; `read_*.py` and
   `tag_*.py` belong to two of them
+- `index.py`: indexes of corpora: makes one, shows units, searches
 - `structure.py`, `version.py`: the weights by gate; installed versions
 - `explain.py` and `explain_*.py`: the explanation tools; `explain_command.py`, `explain_options.py` and
   `explain_read.py`: what they share
@@ -26,6 +27,7 @@ from hiddenstate.cli.commands import INTERRUPTED, Command, Commands
 from hiddenstate.cli.course import course
 from hiddenstate.cli.evaluate import evaluate_command
 from hiddenstate.cli.generate import generate
+from hiddenstate.cli.index import index, search, units
 from hiddenstate.cli.outputs import standard_output, tell
 from hiddenstate.cli.page import page
 from hiddenstate.cli.read import read
@@ -51,15 +53,18 @@ app.add_typer(corpus.app, name="corpus")
 app.command(cls=Command)(course)
 app.add_typer(explain.app, name="explain")
 app.command(cls=Command)(generate)
+app.command(cls=Command)(index)
 app.command(cls=Command)(page)
 app.command(cls=Command)(read)
 app.command(cls=Command)(score)
+app.command(cls=Command)(search)
 app.command(cls=Command)(structure)
 app.command(cls=Command)(studio)
 app.command(cls=Command)(tag)
 app.command("evaluate", cls=Command)(evaluate_command)
 app.add_typer(train.app, name="train")
 train.app.command(cls=Command)(lm)
+app.command(cls=Command)(units)
 app.command(cls=Command)(version)
 
 

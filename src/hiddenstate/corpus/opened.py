@@ -46,7 +46,8 @@ class Index(IndexFolder):
             query: conditions with commas between, all of which hold. ``UNIT > NUMBER`` (or ``>= < <=``), ``token = X``
                 and ``label != X``, joined with ``and``, ``or``, ``not`` and brackets, hold at every step of a span.
                 After the first, ``for 3``, ``for 3..``, ``for ..5`` or ``for 3..5`` says how many steps a span has.
-                After the others, ``before`` or ``after`` means the next step on that side, ``before 2..4`` any of these.
+                After the others, ``before`` or ``after`` means the next step on that side, ``before 2..4`` any of
+                these.
             limit: how many matches to return; all are counted.
             progress: a callback for the shards that are run again and their number; True for a bar.
 
@@ -137,8 +138,7 @@ def index(
             corpus again.
         labels: a label for each step. For a tagger a column of CoNLL-U (default: the one that it predicts); for a
             language model of characters ``"character"``, the kind of each (the default); for both a function of a
-            sequence's tokens;
-            for an LSTM a list of labels for each array. At most 128 different ones in a shard.
+            sequence's tokens; for an LSTM a list of labels for each array. At most 128 different ones in a shard.
         tokens: for an LSTM: a word for each step of each array.
         head: for an LSTM: the linear layer that reads its outputs.
         names: for an LSTM: the names of the head's outputs.
