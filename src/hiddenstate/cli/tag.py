@@ -98,8 +98,17 @@ def tag(
                 "a folder of shards has Parquet, or CoNLL-U with --format conllu, and the best tags only"
             )
         kind, as_conllu = None if input_ is None else input_.value, chosen is Format.conllu
-        options = {"column": column, "precision": precision.value, "jobs": jobs, "cluster": cluster}
-        tag_shards(files, _model(model), out, as_conllu=as_conllu, kind=kind, **options)
+        tag_shards(
+            files,
+            _model(model),
+            out,
+            as_conllu=as_conllu,
+            kind=kind,
+            column=column,
+            precision=precision.value,
+            jobs=jobs,
+            cluster=cluster,
+        )
         return
     check_outputs(out)
     _check_inputs(files)

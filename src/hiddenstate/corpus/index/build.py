@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -226,7 +227,7 @@ class _Shard:
 
     def write(self, folder: Path) -> None:
         """Write everything."""
-        arrays = {}
+        arrays: dict[str, NDArray[Any]] = {}
         for name, accumulator in self.accumulators.items():
             found = accumulator.finish(self.keys, self.labels, self.count, self.label_count, self.token_count)
             arrays |= {f"{name}/{key}": value for key, value in found.to_arrays().items()}

@@ -287,7 +287,7 @@ def _mapped(path: Path, dtype: Any, dimensions: int | None) -> NDArray[Any]:
         FileFormatError: it is damaged, or of another type or shape.
     """
     with reading(path):
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         if (dtype is not None and found.dtype != dtype) or (dimensions is not None and found.ndim != dimensions):
             raise FileFormatError(f"expected {dimensions} dimensions of {dtype}, got {found.ndim} of {found.dtype}")
         return found

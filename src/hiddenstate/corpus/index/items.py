@@ -35,23 +35,31 @@ class Item(NamedTuple):
 
 
 class Reader(Protocol):
-    """A model that reads sequences.
+    """A model that reads sequences."""
 
-    Attributes:
-        kind: ``tagger``, ``language-model`` or ``lstm``.
-        lstm: its LSTM.
-        head: what reads the LSTM's outputs, or None.
-        foretells: whether the head predicts the token after a step.
-        common: the tokens whose steps are counted, the most frequent ones of the model.
-        labelling: what the labels are, for the manifest.
-    """
+    @property
+    def kind(self) -> str:
+        """``tagger``, ``language-model`` or ``lstm``."""
 
-    kind: str
-    lstm: LSTM
-    head: Head | None
-    foretells: bool
-    common: tuple[str, ...]
-    labelling: str
+    @property
+    def lstm(self) -> LSTM:
+        """Its LSTM."""
+
+    @property
+    def head(self) -> Head | None:
+        """What reads the LSTM's outputs."""
+
+    @property
+    def foretells(self) -> bool:
+        """Whether the head predicts the token after a step."""
+
+    @property
+    def common(self) -> tuple[str, ...]:
+        """The tokens whose steps are counted, the most frequent ones of the model."""
+
+    @property
+    def labelling(self) -> str:
+        """What the labels are, for the manifest."""
 
     def items(self, shard: Shard) -> list[Item]:
         """Return the sequences of a shard."""

@@ -257,7 +257,7 @@ class LayerReader:
         found = hashlib.blake2b(digest_size=16)
         for item in self.arrays:
             found.update(repr((item.tokens, item.labels)).encode())
-            found.update(np.ascontiguousarray(item.data))
+            found.update(np.ascontiguousarray(item.data).tobytes())
         parts = nn.ModuleList([self.lstm, *([self.linear] if self.linear is not None else [])])
         return {
             "model": self.kind,

@@ -166,6 +166,11 @@ class Statistics:
         usable = (variance > 1e-9)[None, :] & (scale > 0)
         return np.where(usable, covariance / np.where(scale > 0, scale, 1), 0.0)
 
+    def best_labels(self, half: int) -> Ints:
+        """Return for each unit ``[U]`` the label with the largest absolute correlation; of two, the positive one."""
+        found = self.correlations(half)
+        return np.asarray((np.abs(found) + 1e-6 * (found > 0)).argmax(0))
+
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything as arrays, for a file."""
         found: dict[str, NDArray[Any]] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "labels"}
@@ -246,10 +251,9 @@ class Accumulator:
         self._count(sample)
         for number, rows, steps, beyond in chunk.windows:
             part = values[steps, rows]
-            whole = part if beyond is None else part.masked_fill(beyond, -torch.inf)
-            self.high[number] = whole.amax(0).float()
-            whole = part if beyond is None else part.masked_fill(beyond, torch.inf)
-            self.low[number] = whole.amin(0).float()
+            high = part if beyond is None else part.masked_fill(beyond, -torch.inf)
+            low = part if beyond is None else part.masked_fill(beyond, torch.inf)
+            self.high[number], self.low[number] = high.amax(0).float(), low.amin(0).float()
         return flat
 
     def _buffer(self, steps: int) -> Tensor:

@@ -120,4 +120,4 @@ class ShardConditions:
             else (self.text.label_names, self.text.label_codes)
         )
         code = names.index(condition.text) if condition.text in names else -1
-        return codes == code if condition.is_equal else codes != code
+        return np.asarray(codes == code) if condition.is_equal else np.asarray(codes != code)

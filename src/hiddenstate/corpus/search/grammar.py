@@ -154,12 +154,8 @@ def parse_query(text: str) -> Query:
     try:
         tree = _parser().parse(text)
     except lark.exceptions.UnexpectedInput as error:
-        column = getattr(error, "column", -1)
-        where = (
-            f"from {text[column - 1 :][:30]!r} on"
-            if isinstance(column, int) and 0 < column <= len(text)
-            else "at its end"
-        )
+        at = -1 if getattr(getattr(error, "token", None), "type", "") == "$END" else error.pos_in_stream
+        where = "at its end" if at is None or at < 0 else f"from {text[at : at + 30]!r} on"
         raise ArgumentError(
             f"cannot read the query {text!r:.200} {where}: write conditions such as 'l1.c[125] > .5 for 3..', "
             "'l0.i[7] < .1 before', 'token = \"the\"' or 'label = VERB', with commas between"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from hiddenstate.base.files import check_is_file
 from hiddenstate.base.reading import reading
@@ -177,7 +177,7 @@ def _cuts(path: Path, kind: str, size: int) -> Iterator[int]:
         yield length
 
 
-def _end_after(file: Any, start: int, kind: str, path: Path) -> int:
+def _end_after(file: BinaryIO, start: int, kind: str, path: Path) -> int:
     """Return the offset after the first end of a sentence that begins at or after ``start``; the file's end if none."""
     file.seek(start)
     read = b""

@@ -193,7 +193,7 @@ def unit_card(index: IndexFolder, address: str) -> UnitCard:
     index.place(name)
     known, edges = index.statistics[name], index.edges(name)
     correlations = known.correlations(0)
-    best = int(np.abs(correlations[:, unit]).argmax()) if len(known.labels) else -1
+    best = int(known.best_labels(0)[unit]) if len(known.labels) else -1
     label = known.labels[best] if best >= 0 else NO_LABEL
     low, high = known.saturation(edges)
     time = float(time_constants(index, name)[unit])

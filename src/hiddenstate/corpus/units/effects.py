@@ -74,7 +74,7 @@ def _cut(item: Item) -> Item:
 
 
 def _out(lstm: LSTM, x: Tensor, lengths: Tensor) -> Tensor:
-    out, _ = lstm(x.transpose(0, 1) if lstm.batch_first else x, lengths=lengths)
+    out: Tensor = lstm(x.transpose(0, 1) if lstm.batch_first else x, lengths=lengths)[0]
     return out.transpose(0, 1) if lstm.batch_first else out
 
 

@@ -72,7 +72,8 @@ class Units(Explanation):
 
         figure = Picture(figsize=(4.5, 4.5), layout="constrained")
         axes = figure.add_subplot()
-        axes.scatter([row["chosen"] for row in self.table], [row["held_out"] for row in self.table], s=8)  # type: ignore[misc]
+        points: list[Any] = [[row[name] for row in self.table] for name in ("chosen", "held_out")]
+        axes.scatter(*points, s=8)
         axes.axline((0, 0), slope=1, color="0.7", linewidth=1)
         axes.set_xlabel("correlation where the label was chosen")
         axes.set_ylabel("on the other half")
@@ -85,7 +86,7 @@ def units(index: IndexFolder) -> Units:
     for name, known in index.statistics.items():
         edges = index.edges(name)
         chosen, held_out = known.correlations(0), known.correlations(1)
-        best = np.abs(chosen).argmax(0) if len(known.labels) else np.zeros(known.total.shape[1], np.int64)
+        best = known.best_labels(0) if len(known.labels) else np.zeros(known.total.shape[1], np.int64)
         low, high = known.saturation(edges)
         quantiles = known.quantiles(QUANTILES, edges)
         times = time_constants(index, name)

@@ -100,7 +100,7 @@ def run_places(model: Model, data: Sequence[Any], place: str) -> tuple[Tensor, l
         return model.trace(data, keep=[place], limit=None).values[place], list(data)
     if isinstance(model, LanguageModel):
         trace = model.trace(list(data), keep=[place], limit=None)
-        return trace.values[place][1:], [trace.words(row)[1:] for row in range(len(data))]
+        return trace.values[place][1:], [(trace.words(row) or ())[1:] for row in range(len(data))]
     x, lengths = padded(model, data)
     return _traced(model, x, lengths, place).values[place], [
         [x[t, row].numpy().tobytes() for t in range(n)] for row, n in enumerate(lengths.tolist())
