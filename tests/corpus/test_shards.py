@@ -130,6 +130,17 @@ def test_an_interrupted_run_is_completed_and_nothing_is_done_again(tmp_path: Pat
     assert not list(folder.glob(".*.partial"))
 
 
+@pytest.mark.parametrize("name", ["00000.txt", "manifest.json"])
+def test_a_link_in_the_folder_is_not_written_through(tmp_path: Path, text: Path, name: str) -> None:
+    (tmp_path / "out").mkdir()
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    (tmp_path / "out" / name).symlink_to(outside)
+    with pytest.raises((ArgumentError, FileFormatError)):
+        run(Upper(), plan([text], shard_bytes=200), tmp_path / "out", {"kind": "upper"})
+    assert outside.read_text() == "mine"
+
+
 def test_results_of_something_else_are_not_mixed(tmp_path: Path, text: Path) -> None:
     shards = plan([text], shard_bytes=200)
     run(Upper(), shards, tmp_path / "out", {"kind": "upper", "model": "a"})

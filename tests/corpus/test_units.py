@@ -21,17 +21,20 @@ PLANTED = 3
 def planted(*, is_read: bool) -> tuple[hs.LSTM, nn.Linear, list[torch.Tensor], list[list[str]]]:
     """A layer with one unit that is on where the first feature is; its head reads the unit, or only the others."""
     torch.manual_seed(0)
-    lstm, head = hs.LSTM(4, 8).eval(), nn.Linear(8, 2)
+    lstm, head = hs.LSTM(4, 8), nn.Linear(8, 2)
+    input_weight: Any = lstm.weight_ih_l0
+    recurrent: Any = lstm.weight_hh_l0
+    bias: Any = lstm.bias_ih_l0
     with torch.no_grad():
-        for weight in (lstm.weight_ih_l0, lstm.weight_hh_l0):
+        for weight in (input_weight, recurrent):
             rows = torch.arange(PLANTED, 32, 8)
             weight[rows] = 0
             if weight.shape[1] == 8:
                 weight[:, PLANTED] = 0
-        lstm.weight_ih_l0[:, 0] = 0  # no other unit sees it
-        lstm.weight_ih_l0[PLANTED + 16, 0] = 6  # g
-        lstm.bias_ih_l0[[PLANTED, PLANTED + 24]] = 6  # i and o are open
-        lstm.bias_ih_l0[PLANTED + 8] = -6  # f is shut
+        input_weight[:, 0] = 0  # no other unit sees it
+        input_weight[PLANTED + 16, 0] = 6  # g
+        bias[[PLANTED, PLANTED + 24]] = 6  # i and o are open
+        bias[PLANTED + 8] = -6  # f is shut
         head.weight.mul_(0.1)
         head.weight[:, PLANTED] = torch.tensor([-4.0, 4.0]) if is_read else 0
         head.bias.copy_(torch.tensor([2.0, -2.0]))
@@ -39,7 +42,7 @@ def planted(*, is_read: bool) -> tuple[hs.LSTM, nn.Linear, list[torch.Tensor], l
     xs = [torch.randn(20, 4, generator=generator) for _ in range(120)]
     for x in xs:
         x[:, 0] = (x[:, 0] > 1).float()
-    return lstm, head, xs, [["on" if v > 0 else "off" for v in x[:, 0].tolist()] for x in xs]
+    return lstm.eval(), head, xs, [["on" if v > 0 else "off" for v in x[:, 0].tolist()] for x in xs]
 
 
 @pytest.mark.parametrize("is_read", [True, False])

@@ -1,5 +1,7 @@
 """A probe finds a planted label, is at chance for shuffled ones, and its controls expose memorising."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -96,7 +98,8 @@ def test_the_edits_erase_and_steer() -> None:
 
 
 def test_a_tagger_and_a_language_model_are_probed() -> None:
-    tagger, model = hs.load("tagger-en"), hs.load("shakespeare")
+    tagger: Any = hs.load("tagger-en")
+    model: Any = hs.load("shakespeare")
     rows = [["the", "dog", "sleeps"], ["a", "cat", "runs"], ["the", "cats", "run"], ["dogs", "sleep", "well"]] * 2
     labels = [[str(len(word) > 3) for word in row] for row in rows]
     found = hs.explain.probe(tagger, rows, labels, place="l1.h")

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hiddenstate.base.files import check_is_file, read_tensors, write_tensors
+from hiddenstate.base.memory import check_module_memory
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.scalars import check_int
+from hiddenstate.base.validation import check_memory, check_plain_tensor
 from hiddenstate.corpus.index.items import MOST_STEPS, NO_LABEL, Item
 from hiddenstate.corpus.pieces import cut_text
 from hiddenstate.corpus.shards.contents import read_sentences, read_texts
@@ -31,6 +33,7 @@ from hiddenstate.text.batches import check_sentences
 from hiddenstate.text.conllu import TAG_COLUMNS
 from hiddenstate.text.tokenise import tokenise
 
+MOST_NUMBERS = 1 << 30  # of one array
 COMMON = 127  # tokens that are counted
 LONGEST_SENTENCE = 2048  # words
 ARRAYS_TOGETHER = 512  # sequences of a shard of arrays
@@ -315,9 +318,16 @@ def _layer_reader(
 ) -> LayerReader:
     if isinstance(arrays, str | Path) or not isinstance(arrays, Sequence) or not len(arrays):
         raise ArgumentTypeError("a layer reads a list of arrays [T, C], at least one")
+    check_module_memory(lstm)
+    if head is not None:
+        check_module_memory(head)
     items = []
     for k, array in enumerate(arrays):
-        x = torch.as_tensor(array).detach().cpu().numpy()
+        given_array = check_plain_tensor(torch.as_tensor(array), f"array {k}")
+        check_memory(given_array, f"array {k}")
+        if given_array.numel() > MOST_NUMBERS:
+            raise ArgumentError(f"array {k} has {given_array.numel():,} numbers, and at most {MOST_NUMBERS:,} are read")
+        x = given_array.detach().cpu().numpy()
         if x.ndim != 2 or x.shape[1] != lstm.sizes.input_size or not 0 < len(x) <= MOST_STEPS:
             raise ShapeError(f"array {k} must be [T, C] with C = {lstm.sizes.input_size}, got {list(x.shape)}")
         words = tuple(map(str, range(len(x)))) if tokens is None else tuple(map(str, tokens[k]))

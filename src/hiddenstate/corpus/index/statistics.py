@@ -250,9 +250,9 @@ class Accumulator:
         self.tokens += chunk.tokens @ sample
         self._count(sample)
         for number, rows, steps, beyond in chunk.windows:
-            part = values[steps, rows]
-            high = part if beyond is None else part.masked_fill(beyond, -torch.inf)
-            low = part if beyond is None else part.masked_fill(beyond, torch.inf)
+            seen = values[steps, rows]
+            high = seen if beyond is None else seen.masked_fill(beyond, -torch.inf)
+            low = seen if beyond is None else seen.masked_fill(beyond, torch.inf)
             self.high[number], self.low[number] = high.amax(0).float(), low.amin(0).float()
         return flat
 

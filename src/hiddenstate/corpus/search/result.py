@@ -134,9 +134,7 @@ class Found(Explanation):
                 break
             if k == 0:
                 return f"Nothing matches: {each.text} holds at {each.steps:,} steps, and never for as long."
-            return (
-                f"Nothing matches: {each.text} holds at {each.steps:,} steps, and never where the parts before it do."
-            )
+            return f"Nothing matches: {each.text} holds at {each.steps:,} steps, and never where the other parts do."
         return "Nothing matches: the parts hold together, and never for a span of this length."
 
     def _figure(self) -> "Figure":

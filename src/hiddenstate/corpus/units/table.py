@@ -72,8 +72,8 @@ class Units(Explanation):
 
         figure = Picture(figsize=(4.5, 4.5), layout="constrained")
         axes = figure.add_subplot()
-        points: list[Any] = [[row[name] for row in self.table] for name in ("chosen", "held_out")]
-        axes.scatter(*points, s=8)
+        chosen, held_out = (np.array([row[name] for row in self.table], float) for name in ("chosen", "held_out"))
+        axes.scatter(chosen, held_out, s=8)
         axes.axline((0, 0), slope=1, color="0.7", linewidth=1)
         axes.set_xlabel("correlation where the label was chosen")
         axes.set_ylabel("on the other half")

@@ -52,7 +52,7 @@ def fit(
         warnings.simplefilter("ignore")
         model.fit(scaled[train], classes[train])
     right = model.predict(scaled[is_held_out]) == classes[is_held_out]
-    return interval(right, sequence.numpy()[is_held_out], seed), model, torch.from_numpy(model.coef_ / deviation)
+    return interval(right, sequence.numpy()[is_held_out], seed), model, torch.tensor(model.coef_ / deviation)
 
 
 def interval(right: NDArray[np.bool_], sequence: NDArray[np.int64], seed: int) -> Accuracy:

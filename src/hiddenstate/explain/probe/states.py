@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.modes import eval_twin
+from hiddenstate.base.validation import check_memory, check_plain_tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.tagger.tagger import Tagger
@@ -59,9 +60,12 @@ def check_arguments(model: object, data: object, labels: object, place: str) -> 
         raise ArgumentError(f"{len(data)} sequences need as many lists of labels")
     lstm = lstm_of(model)
     parse_place(place, lstm.num_layers, lstm.bidirectional)
-    steps = sum(len(each) for each in data)
-    if steps > MOST_STEPS:
-        raise ArgumentError(f"at most {MOST_STEPS:,} steps are probed, got {steps:,}; give fewer sequences")
+    lengths = [len(each) for each in data]
+    if sum(lengths) > MOST_STEPS:
+        raise ArgumentError(
+            f"at most {MOST_STEPS:,} steps are probed, got {sum(lengths):,}, the longest sequence with "
+            f"{max(lengths):,}; give fewer or shorter sequences"
+        )
 
 
 @torch.no_grad()
@@ -116,6 +120,8 @@ def padded(lstm: LSTM, data: Sequence[Any]) -> tuple[Tensor, Tensor]:
     for k, each in enumerate(data):
         if not isinstance(each, Tensor) or each.dim() != 2 or not len(each):
             raise ArgumentTypeError(f"an LSTM reads tensors [T, C], got {type(each).__name__} for sequence {k}")
+        check_plain_tensor(each, f"sequence {k}")
+        check_memory(each, f"sequence {k}")
     x = torch.nn.utils.rnn.pad_sequence(list(data)).detach()
     return x, torch.tensor([len(each) for each in data])
 
