@@ -8,7 +8,7 @@ export MPLBACKEND := Agg
 
 NATIVE_TESTS := $(addprefix native-test-,plain clang aarch64 address thread)
 
-.PHONY: demo studio test test-browsers lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine sanitize-threads attack downstream fuzz bench bench-quick docs screenshots notebook course clean
+.PHONY: demo studio test test-browsers lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine sanitize-threads attack downstream fuzz bench bench-quick docs runtime c js screenshots notebook course clean
 
 ## demo: watch the shipped tagger, a trained LSTM, read two sentences
 demo: $(VENV)/installed
@@ -121,6 +121,23 @@ bench: $(VENV)/installed-bench
 ## bench-quick: the same in under two minutes
 bench-quick: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/run.py --quick $(BENCH)
+
+## runtime: the wheel of hiddenstate-runtime, which needs no torch, in dist (compiles for minutes)
+runtime: $(VENV)/pip
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist ./runtime
+
+## c: the C library and its examples, built by CMake and installed into build/c (needs cmake)
+c:
+	cmake -S . -B build/c-library -DHIDDENSTATE_C=ON -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=build/c
+	cmake --build build/c-library --parallel $(JOBS) --target install
+	cmake -S examples/c -B build/c-examples -DCMAKE_PREFIX_PATH="$(CURDIR)/build/c"
+	cmake --build build/c-examples
+
+## js: the JavaScript package with its types, dist/hiddenstate-*.tgz (needs npm)
+js:
+	$(PYTHON) runtime/js/build.py
+	npm exec --yes --package typescript@5 -- tsc -p build/js
+	npm pack --silent --pack-destination dist ./build/js
 
 ## docs: the documentation as HTML, in docs/_build
 docs: $(VENV)/installed-docs

@@ -1,4 +1,4 @@
-"""Measures the structure of a checkout: files, imports, circles, sizes. Nothing of it is imported or run.
+"""Measures the structure of a checkout: files, imports, cycles, sizes. Nothing of it is imported or run.
 
     python benchmarks/structure.py [CHECKOUT ...]
 
@@ -8,23 +8,12 @@ Of several checkouts, such as one before and one after a change, the table has a
 import ast
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 Graph = dict[str, set[str]]
-SEAM = (
-    "engine",
-    "layers",
-    "scan",
-    "custom_op",
-    "stepper",
-    "native",
-    "observe",
-    "binding",
-    "inputs",
-)  # of 0.1.0, Python
-FACES = ("plain_call", "stream_step", "exchange", "objects", "bindings")  # of 0.1.0, C++
 
 
 def modules(checkout: Path) -> dict[str, Path]:
@@ -115,19 +104,14 @@ def longest(checkout: Path, folder: str, *endings: str) -> str:
 def core_lines(checkout: Path) -> int:
     """Lines that check, describe and hand over a call, in Python and C++; without the kernel and the reference."""
     package = checkout / "src" / "hiddenstate"
-    if (package / "engine").is_dir():
-        python = [path for path in (package / "engine").glob("*.py") if path.stem not in ("reference", "flat_weights")]
-        python.append(package / "edits" / "resolve.py")
-        native = list((checkout / "native" / "python").iterdir())
-    else:
-        python = [package / f"{name}.py" for name in SEAM]
-        native = [path for path in (checkout / "native").iterdir() if path.stem in FACES]
-    return sum(path.read_text(encoding="utf-8").count("\n") for path in python + native)
+    python = [path for path in (package / "engine").glob("*.py") if path.stem != "reference"]
+    paths = [*python, package / "edits" / "resolve.py", *(checkout / "native" / "python").iterdir()]
+    return sum(path.read_text(encoding="utf-8").count("\n") for path in paths)
 
 
 def lstm_file(checkout: Path) -> tuple[int, int]:
     """Modules of the package that the file of `LSTM` imports, and the class's private methods."""
-    path = next(path for path in modules(checkout).values() if path.name == "lstm.py" and path.parent.name != "onnx")
+    path = modules(checkout)["hiddenstate.nn.lstm"]
     tree = ast.parse(path.read_text(encoding="utf-8"))
     files = modules(checkout)
     used = {module for node in tree.body for module in _imported(node, files)}
@@ -137,10 +121,8 @@ def lstm_file(checkout: Path) -> tuple[int, int]:
 
 
 def longest_entry(checkout: Path) -> str:
-    """The function of the native module with the most parameters that have a type of their own."""
+    """The function of the native module with the most parameters."""
     text = (checkout / "src" / "hiddenstate" / "_native.pyi").read_text(encoding="utf-8")
-    if "*arguments" in text:
-        return "28 (forward; not in the stubs)"
     found = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
     most = max(found, key=lambda node: len(_parameters(node)))
     return f"{len(_parameters(most))} ({most.name})"
@@ -174,12 +156,40 @@ def scripts(checkout: Path) -> tuple[int, int, int]:
 
 
 def _panel(path: Path) -> str | None:
-    """The panel that a module belongs to: its folder in ``panels``, or the prefix of its name there."""
-    parts = path.parts
-    if "panels" not in parts:
-        return None
-    below = parts[parts.index("panels") + 1 :]
-    return below[0] if len(below) > 1 else re.split(r"[-.]", below[0])[0]
+    """The panel that a module belongs to: its folder in ``panels``."""
+    return path.parts[path.parts.index("panels") + 1] if "panels" in path.parts else None
+
+
+def most_files(checkout: Path) -> str:
+    """The folder with the most Python files side by side, except ``cli``, which has a file for each command."""
+    folders = Counter(path.parent for path in modules(checkout).values() if path.parent.name != "cli")
+    folder, count = folders.most_common(1)[0]
+    return f"{count} ({folder.name})"
+
+
+def named_of(checkout: Path) -> int:
+    """Functions whose names end in ``_of``, which rarely says what they do."""
+    texts = (path.read_text(encoding="utf-8") for path in modules(checkout).values())
+    return sum(len(re.findall(r"^ *def \w+_of\(", text, re.MULTILINE)) for text in texts)
+
+
+def gate_orders(checkout: Path) -> int:
+    """Files that write down our order of the gates; other frameworks' orders are in ``layouts.py``."""
+    order = re.compile(r"""["']i["'], ["']f["'], ["']g["'], ["']o["']|["']ifgo["']|Gate\("i\"""")
+    files = [path for path in modules(checkout).values() if "course" not in path.parts and path.name != "layouts.py"]
+    return sum(bool(order.search(path.read_text(encoding="utf-8"))) for path in files)
+
+
+def lines(checkout: Path, folder: str, *endings: str) -> int:
+    """Lines of all files of a kind."""
+    files = (path for path in (checkout / folder).rglob("*") if path.suffix in endings)
+    return sum(path.read_text(encoding="utf-8").count("\n") for path in files)
+
+
+def words(checkout: Path) -> int:
+    """Words of the documentation's Markdown files, code included."""
+    files = (path for path in (checkout / "docs").rglob("*.md") if "_build" not in path.parts)
+    return sum(len(path.read_text(encoding="utf-8").split()) for path in files)
 
 
 def rows() -> dict[str, Callable[[Path], object]]:
@@ -193,6 +203,15 @@ def rows() -> dict[str, Callable[[Path], object]]:
     return {
         "root: Python files / packages": root,
         "circles of files, all kinds of import": lambda checkout: circles(imports(checkout)) or 0,
+        "most files side by side (cli aside)": most_files,
+        "functions named x_of": named_of,
+        "files that write down the gate order": gate_orders,
+        "lines: Python source": lambda checkout: lines(checkout, "src", ".py"),
+        "lines: native": lambda checkout: lines(checkout, "native", ".h", ".cpp"),
+        "lines: JavaScript": lambda checkout: lines(checkout, "src/hiddenstate/studio/static", ".js"),
+        "lines: tests, Python": lambda checkout: lines(checkout, "tests", ".py"),
+        "lines: ARCHITECTURE.md": lambda checkout: (checkout / "ARCHITECTURE.md").read_text("utf-8").count("\n"),
+        "words under docs": words,
         "longest chain when loaded, files": lambda checkout: longest_chain(imports(checkout, load_only=True)),
         "longest chain when loaded, rooms": lambda checkout: _chain_of_rooms(checkout),
         "autograd Functions": autograd_functions,

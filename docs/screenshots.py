@@ -56,7 +56,7 @@ PICTURES = [
     Picture("compare", {"page": "compare", "text": COMPLEX, "text2": MARRIED_NONE, "step": "2"}, LAPTOP, "compare"),
     Picture("structure", {"page": "structure", "text": "Giraffes in a field"}, LAPTOP, "unrolled"),
     Picture("explain", ASKED, TALL),
-    Picture("patches", ASKED, LAPTOP, "patches"),
+    Picture("sweep", ASKED, LAPTOP, "sweep"),
     Picture("tour", {"text": FISH, "tour": "3"}, LAPTOP),
 ]
 

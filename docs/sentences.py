@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "hiddenstate"
 SHORTEST = 4  # words
+OPTIONS = ("file", "folder", "setting")  # functions of the command line whose first argument is a help text
 # Strings and comments of C++ and JavaScript; lines of // that follow one another are one comment.
 CODE = re.compile(r'"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`|//[^\n]*(?:\n\s*//[^\n]*)*|/\*.*?\*/', re.S)
 
@@ -53,9 +54,15 @@ def docstrings() -> Iterator[str]:
 def comments() -> Iterator[str]:
     """The comments of the package, of the native code and of the page."""
     for path in SOURCE.rglob("*.py"):
+        found: list[tokenize.TokenInfo] = []
         for token in tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline):
             if token.type == tokenize.COMMENT:
-                yield token.string.lstrip("# ")
+                follows = found and token.start == (found[-1].start[0] + 1, found[-1].start[1])
+                if not follows:
+                    yield " ".join(each.string.lstrip("# ") for each in found)
+                    found.clear()
+                found.append(token)
+        yield " ".join(each.string.lstrip("# ") for each in found)
     for path in [*(ROOT / "native").rglob("*.h"), *(ROOT / "native").rglob("*.cpp"), *SOURCE.rglob("*.js")]:
         found = [token for token in CODE.findall(path.read_text(encoding="utf-8")) if token.startswith("/")]
         yield from (re.sub(r"^\s*(//|/\*\*?|\*/?)|\*/$|@\w+.*", "", token, flags=re.M) for token in found)
@@ -76,6 +83,8 @@ def help_texts() -> Iterator[str]:
         for node in ast.walk(tree):
             if isinstance(node, ast.keyword) and node.arg == "help":
                 yield _text(node.value)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in OPTIONS:
+                yield _text(node.args[0])
             if isinstance(node, ast.FunctionDef):
                 yield ast.get_docstring(node) or ""
 

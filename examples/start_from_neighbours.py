@@ -24,7 +24,7 @@ from hiddenstate.models.folder import model_folder as folder
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.tagger.training import RUN_FILE
 from hiddenstate.text.conllu import read_conllu
-from hiddenstate.text.corpora import path_of
+from hiddenstate.text.corpora import corpus_path
 from hiddenstate.text.untagged import read_untagged
 from hiddenstate.text.vocabulary import UNKNOWN, Vocabulary
 from hiddenstate.training.run_file import read_run_file
@@ -77,8 +77,8 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="DIR")
     options = parser.parse_args()
     wanted = read_run_file(options.config, RUN_FILE)
-    tagged = read_conllu(path_of(wanted.files["train"]))
-    more = [words for path in options.untagged for words in read_untagged(path_of(path))]
+    tagged = read_conllu(corpus_path(wanted.files["train"]))
+    more = [words for path in options.untagged for words in read_untagged(corpus_path(path))]
     torch.manual_seed(wanted.settings.seed)
     tagger = Tagger.build(wanted.settings, tagged, untagged=more)
     words = tagger.encoder.words

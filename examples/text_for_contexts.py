@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from hiddenstate.text.conllu import read_conllu
-from hiddenstate.text.corpora import path_of
+from hiddenstate.text.corpora import corpus_path
 from hiddenstate.text.source import read_text
 
 # WikiText's marks: a joined hyphen, comma or point, and a word that was left out.
@@ -40,9 +40,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", required=True, type=Path, metavar="FILE")
     options = parser.parse_args()
-    lines = sentences_of(read_text(path_of(options.more))) if options.more else []
-    lines += read_text(path_of(options.lines)).splitlines() if options.lines else []
-    lines += [" ".join(sentence.forms) for sentence in read_conllu(path_of(options.sentences))] * options.times
+    lines = sentences_of(read_text(corpus_path(options.more))) if options.more else []
+    lines += read_text(corpus_path(options.lines)).splitlines() if options.lines else []
+    lines += [" ".join(sentence.forms) for sentence in read_conllu(corpus_path(options.sentences))] * options.times
     random.Random(options.seed).shuffle(lines)
     options.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"{len(lines):,} sentences in {options.out}")

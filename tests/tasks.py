@@ -47,11 +47,11 @@ class Line:
             self.last = out.mean().detach().reshape(1)
         return Loss((out - self.y[item]).square().mean(), len(item))
 
-    def carried(self) -> Mapping[str, Tensor]:
+    def state(self) -> Mapping[str, Tensor]:
         return {"last": self.last}
 
-    def carry(self, carried: Mapping[str, Tensor]) -> None:
-        self.last = carried.get("last", torch.zeros(1))
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        self.last = state.get("last", torch.zeros(1))
 
     def evaluate(self) -> Score:
         self.model.eval()
@@ -60,7 +60,7 @@ class Line:
         value = float((out - self.y).square().mean()) if self.scores is None else self.scores.pop(0)
         return Score(value, f"error {value:.4f}", {"error": value})
 
-    def keep(self, folder: Path, history: Sequence[Epoch]) -> None:
+    def save_model(self, folder: Path, history: Sequence[Epoch]) -> None:
         self.kept.append(history[-1].last.epoch)
         folder.mkdir(exist_ok=True)
         weights = {name: value.tolist() for name, value in self.model.state_dict().items()}

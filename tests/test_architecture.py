@@ -251,8 +251,9 @@ PARSERS = re.compile(
 # The package's own files; messages, checked there; who holds a lock, which may be unknown; a folder that was loaded; a
 # process of its own, whose errors are told to who stands inside the door.
 NEED_NO_DOOR = {
-    *("studio.assets", "studio.messages", "text.tokenise", "training.lock", "studio.models"),
+    *("studio.assets", "studio.messages", "text.tokenise", "training.lock", "studio.bundles.models"),
     "interop.keras.hdf5_process",
+    "models.model_file",  # reads through `base.files`
 }
 
 

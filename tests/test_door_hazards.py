@@ -26,7 +26,10 @@ from test_interrupts import LSTM, X, is_same, is_untouched
 TESTS = Path(__file__).parent
 HAZARDS = ("freed", "huge", "absurd", "link", "escape", "stale", "interrupt", "fork")
 
-COMMANDS = ("evaluate", "explain", "page", "read", "score", "search", "structure", "studio", "tag", "units", "version")
+COMMANDS = (
+    *("evaluate", "explain", "export", "page", "read", "score", "search", "structure", "studio", "tag", "units"),
+    "version",
+)
 KINDS = {
     "command": tuple(f"$ {name}" for name in COMMANDS),
     "generating command": ("$ generate",),

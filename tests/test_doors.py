@@ -424,7 +424,7 @@ SAFE = {
     ),
     "torch or the engine refuses freed memory here, in its own words": (
         *("Head.logits", "Head.readout", "Outputs.*", "Target.of", "Trace.row_length", "Subject.rows_of"),
-        *("*Plant.shown", "*Plant.worth", "Machine.encode", "Machine.run", "Machine.told", "ModelTrace.joined"),
+        *("*Plant.measured", "*Plant.worth", "Machine.encode", "Machine.run", "Machine.told", "ModelTrace.joined"),
     ),
 }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = {".ci", ".github", "benchmarks", "docs", "examples", "native", "src", "tests"}
+FOLDERS = {".ci", ".github", "benchmarks", "docs", "examples", "native", "runtime", "src", "tests"}
 FILES = {
     ".gitignore",
     "ARCHITECTURE.md",

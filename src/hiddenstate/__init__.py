@@ -40,7 +40,7 @@ if _TYPE_CHECKING:
     from hiddenstate.interop.torch.conversion import conversion_report, convert, convert_back
     from hiddenstate.interop.torch.from_torch import from_torch
     from hiddenstate.interop.torch.report import ConversionReport
-    from hiddenstate.models.folder.model_folder import load_any as load
+    from hiddenstate.models.folder.model_folder import load_saved as load
     from hiddenstate.models.folder.model_folder import save as save
     from hiddenstate.models.from_modules import language_model as language_model
     from hiddenstate.models.from_modules import tagger as tagger
@@ -100,7 +100,7 @@ _later = _on_first_use(
         "explain": "explain:",
         "index": "corpus.opened",
         "language_model": "models.from_modules",
-        "load": "models.folder:load_any",
+        "load": "models.folder:load_saved",
         "open_index": "corpus.opened",
         "save": "models.folder",
         "tagger": "models.from_modules",
@@ -112,7 +112,7 @@ class _Package(_ModuleType):
     """The package: it keeps its functions where modules have the same name, such as ``hiddenstate.studio``."""
 
     def __setattr__(self, name: str, value: object) -> None:
-        # The import system sets every module that it loads on the package.
+        # The import system sets every loaded submodule as an attribute of the package.
         if not (isinstance(value, _ModuleType) and name in _NAMES):
             super().__setattr__(name, value)
 
@@ -122,7 +122,9 @@ def __getattr__(name: str) -> _Any:
         from importlib.metadata import version
 
         return version(__name__)
-    if name.startswith("_"):  # a module of our own that is being imported, or what Python asks every module for
+    if name.startswith(
+        "_"
+    ):  # one of our own modules that is being imported, or a name that Python looks up in every module
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     _load()
     if name in globals():

@@ -82,7 +82,7 @@ class AnswerError(HiddenStateError, AssertionError):
     """An answer to an exercise of the course is wrong.
 
     Attributes:
-        misconception: the misconception behind it, ``M1`` and so on; "" if it is none that the course lists.
+        misconception: the misconception behind it, ``M1`` and so on; "" if the course does not list it.
     """
 
     def __init__(self, said: str, misconception: str = "") -> None:

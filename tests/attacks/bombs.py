@@ -169,10 +169,10 @@ class Bomb(NamedTuple):
 
 
 BOMBS = {
-    "calls.onnx": Bomb(calls_that_double, all_lstms, "functions call one another"),
+    "calls.onnx": Bomb(calls_that_double, all_lstms, "functions are nested"),
     "circle.onnx": Bomb(functions_in_a_circle, all_lstms, "functions call themselves"),
-    "range.onnx": Bomb(a_vast_range, all_lstms, "Range makes more numbers than weights have"),
-    "doubling.onnx": Bomb(weights_that_double, all_lstms, "Concat makes more numbers than weights have"),
+    "range.onnx": Bomb(a_vast_range, all_lstms, "Range gives more numbers than an LSTM's weights have"),
+    "doubling.onnx": Bomb(weights_that_double, all_lstms, "Concat gives more numbers than an LSTM's weights have"),
     "output.onnx": Bomb(a_vast_output, all_lstms, ""),
     "state.onnx": Bomb(a_state_of_itself, all_lstms, ""),
     "empty.h5": Bomb(forty_empty_datasets, all_lstms, "more than this file can hold"),
@@ -185,8 +185,8 @@ BOMBS = {
     "layers": Bomb(lambda path: config_of(path, num_layers=100_000), load, "there are weights for fewer layers"),
     "fewer-layers": Bomb(lambda path: config_of(path, num_layers=1000), load, "there are weights for fewer layers"),
     "views.pt": Bomb(views_of_one_number, all_lstms, "more than this file can hold"),
-    "dicts.pt": Bomb(dicts_that_double, all_lstms, "nested dicts, more than 100 deep"),
-    "circle.pt": Bomb(a_dict_in_itself, all_lstms, "nested dicts, more than 100 deep"),
-    "high.safetensors": Bomb(a_layer_of_a_high_number, all_lstms, "has no tensors of most of its 100000000000 layers"),
+    "dicts.pt": Bomb(dicts_that_double, all_lstms, "dicts are nested more than 100 deep"),
+    "circle.pt": Bomb(a_dict_in_itself, all_lstms, "dicts are nested more than 100 deep"),
+    "high.safetensors": Bomb(a_layer_of_a_high_number, all_lstms, "has no tensors for most of its 100000000000 layers"),
     "trace": Bomb(trace_of_layers, hs.Trace.load, "num_layers must match h0"),
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import hiddenstate as hs
-from hiddenstate.studio.serving import Running
+from hiddenstate.studio.server.serving import Running
 
 SECONDS = 10  # the most that an answer may take
 MEMORY = 1 << 28  # bytes that all of it may take

@@ -42,5 +42,5 @@ def test_get_shows_the_licence_and_where_it_lies(tmp_path: Path, monkeypatch: py
 
 
 def test_get_fails() -> None:
-    with pytest.raises(ArgumentError, match="no corpus is named 'x'"):
+    with pytest.raises(ArgumentError, match="there is no corpus named 'x'"):
         CliRunner().invoke(app, ["corpus", "get", "x"], catch_exceptions=False)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from hiddenstate.cli import app
 from hiddenstate.cli.read_numbers import View, described
-from hiddenstate.cli.read_table import table_of
+from hiddenstate.cli.read_table import make_table
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.folder.model_folder import load, shipped
 from hiddenstate.text.tokenise import tokenise
@@ -48,7 +48,7 @@ def test_a_row_a_word() -> None:
 def test_on_a_terminal_of_any_width_each_word_has_a_line(columns: int) -> None:
     (words,) = described(load(shipped()), [tokenise(TEXT)], View(1, False, None))
     console = Console(width=columns, force_terminal=True, color_system=None, file=io.StringIO())
-    console.print(table_of(words, columns), soft_wrap=True)
+    console.print(make_table(words, columns), soft_wrap=True)
     assert isinstance(console.file, io.StringIO)
     lines = [line.strip() for line in console.file.getvalue().splitlines() if line.strip()]
     assert [line.split()[0] for line in lines[2:]] == TEXT.split()
@@ -64,7 +64,7 @@ def test_a_narrow_terminal_loses_the_gates_and_keeps_word_and_tag(columns: int, 
     reading = load(shipped()).read(tokenise(TEXT))
     console = Console(width=columns, force_terminal=True, color_system=None, file=io.StringIO())
     (words,) = described(load(shipped()), [tokenise(TEXT)], View(1, False, None))
-    console.print(table_of(words, columns), soft_wrap=True)
+    console.print(make_table(words, columns), soft_wrap=True)
     assert isinstance(console.file, io.StringIO)
     lines = [line.strip() for line in console.file.getvalue().splitlines() if line.strip()]
     assert lines[0].split() == head.split()
@@ -185,12 +185,12 @@ def test_many_sentences_are_read_in_few_runs_and_each_as_if_alone(monkeypatch: p
 
 def test_on_a_narrow_terminal_the_words_stay() -> None:
     (words,) = described(load(shipped()), [tokenise(TEXT)], View(1, False, None))
-    lines = table_of(words, 40).plain.splitlines()
+    lines = make_table(words, 40).plain.splitlines()
     assert [line.split()[0] for line in lines[3:7]] == TEXT.split()
     assert all(len(line) <= 42 for line in lines)
 
 
 def test_a_long_word_is_folded() -> None:
     (words,) = described(load(shipped()), [["a" * 60, "b"]], View(1, False, None))
-    lines = table_of(words, 100).plain.splitlines()
+    lines = make_table(words, 100).plain.splitlines()
     assert [line.split()[0] for line in lines[3:]] == ["a" * 24, "a" * 24, "a" * 12, "b"]

@@ -76,7 +76,7 @@ def test_the_command_of_a_taught_tagger_gives_it_again(tmp_path: Path, monkeypat
     result = run("--resume", "kept.run", "--teacher", "teacher-1")
     assert "drop the other options" in str(result.exception)
     result = run(*FILES, "--untagged", "more.txt", "--out", "other")
-    assert "give at least one" in str(result.exception)
+    assert "at least one trained tagger" in str(result.exception)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_the_command_of_a_taught_tagger_gives_it_again(tmp_path: Path, monkeypat
         (("--set", "dropout"), "--set takes KEY=VALUE"),
         (("--set", "epochs=" + "9" * 5000), "setting epochs must be of type int, got '999"),
         (("--set", "hidden_size=99999999999"), "a model of these sizes can't be made: Storage size calculation"),
-        (("--set", "hidden_size=300000"), "bytes of weights, and this machine"),
+        (("--set", "hidden_size=300000"), "bytes of weights, but this machine"),
         (("--set", "num_layers=1000000"), "num_layers must be below 1025"),
         (("--seed", str(2**32)), "seed must be below 4294967296, got 4294967296"),
         (("--set", "dropout=a lot"), "dropout must be of type float, got 'a lot'"),

@@ -173,7 +173,7 @@ def test_fails(tmp_path: Path) -> None:
         (("--set", "cutoffs=x"), ArgumentError, "setting cutoffs must be integers"),
         (("--set", "level=byte"), ArgumentError, "level must be one of char word"),
         (("--train", "empty.txt"), FileFormatError, "there is no text in it"),
-        (("--train", "wikitext-2:none"), ArgumentError, "is no part of a corpus; there are wikitext-2:train"),
+        (("--train", "wikitext-2:none"), ArgumentError, "is not a part of a corpus; the parts are wikitext-2:train"),
         (("--train", "none.txt"), FileNotFoundError, "none.txt"),
         (("--rows", "5000"), ArgumentError, r"train\.txt: a text of \d+ tokens can't be read as 5000 rows"),
     ]

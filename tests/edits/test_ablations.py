@@ -115,7 +115,7 @@ def test_ablations_fail() -> None:
         hs.mean_ablation("l0.f", source=source)
     with pytest.raises(IndexRangeError, match="no row of the source"):
         hs.resample_ablation("l0.c", source=source, seed=0, t=5)
-    with pytest.raises(ArgumentTypeError, match="must be counted"):
+    with pytest.raises(ArgumentTypeError, match="must be listed by number"):
         hs.resample_ablation("l0.c", source=source, seed=0, t=1, row=slice(2))
     with pytest.raises(ArgumentError, match="no real step"):
         hs.mean_ablation("l0.c", source=lstm.trace(x, lengths=torch.zeros(3, dtype=torch.int64)))

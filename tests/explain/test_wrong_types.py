@@ -84,7 +84,7 @@ def test_places_items_and_counts_of_a_comparison() -> None:
     found = hs.compare(lstm, hs.LSTM(2, 3), x)
     wrong: Any = 3
     for call in (found.check, found.edit):
-        with pytest.raises(ArgumentTypeError, match=r"place must be a text such as 'l0\.h', got int"):
+        with pytest.raises(ArgumentTypeError, match=r"place must be a string such as 'l0\.h', got int"):
             call(wrong)
     with pytest.raises(IndexRangeError, match="item=1 is out of range"):
         found.edit("l0.h", item=1)
@@ -120,7 +120,7 @@ def test_numbers_of_players_points_and_patches() -> None:
 
 @pytest.mark.parametrize("folder", [3, None, b"tagger-en"])
 def test_the_name_of_a_model(folder: Any) -> None:
-    with pytest.raises(ArgumentTypeError, match="a path or a name"):
+    with pytest.raises(ArgumentTypeError, match="the path or the name"):
         hs.load(folder)
 
 
@@ -145,7 +145,7 @@ def test_rows_and_steps(wrong: Any) -> None:
 
 @pytest.mark.parametrize("labels", [3, 1.5, object(), [3, 4, 5]])
 def test_labels(labels: Any) -> None:
-    with pytest.raises(ArgumentTypeError, match="labels= must be a list of texts"):
+    with pytest.raises(ArgumentTypeError, match="labels= must be a list of strings"):
         hs.explain.subject(hs.LSTM(2, 3), torch.randn(4, 2), head=torch.nn.Linear(3, 3), labels=labels)
 
 

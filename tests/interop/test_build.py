@@ -39,7 +39,9 @@ def test_weights_that_do_not_fit_each_other_fail() -> None:
         build_lstm([lower, upper])
     with pytest.raises(ArgumentError, match="l0 and l1 must both have biases, or neither"):
         build_lstm([lower, upper._replace(b_ih=None, b_hh=None)])
-    with pytest.raises(DtypeError, match="weights of l1 are torch.float64, those of the first layer torch.float32"):
+    with pytest.raises(
+        DtypeError, match="weights of l1 are torch.float64, but those of the first layer are torch.float32"
+    ):
         build_lstm([lower, upper._replace(ih=upper.ih.double())])
     with pytest.raises(ArgumentError, match="an LSTMCell has one layer, one direction and no projection"):
         build_cell(first)

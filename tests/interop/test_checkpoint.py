@@ -71,13 +71,13 @@ def test_files_that_are_none_fail(tmp_path: Path) -> None:
         ("zip.pt", b"PK\x03\x04 and no more"),
     ):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(FileFormatError, match=f"{name} is not a file of torch.save, or is damaged"):
+        with pytest.raises(FileFormatError, match=f"{name} was not written by torch.save, or is damaged"):
             from_state_dict(tmp_path / name)
     (tmp_path / "cut.safetensors").write_bytes(whole.read_bytes())
     with pytest.raises(FileFormatError, match="cut.safetensors is not a safetensors file, or is damaged"):
         from_state_dict(tmp_path / "cut.safetensors")
     torch.save([torch.zeros(2)], tmp_path / "list.pt")
-    with pytest.raises(FileFormatError, match="list.pt holds a list, expected a state dict"):
+    with pytest.raises(FileFormatError, match="list.pt contains a list, expected a state dict"):
         from_state_dict(tmp_path / "list.pt")
     with pytest.raises(FileNotFoundError, match="no such file"):
         from_state_dict(tmp_path / "none.pt")

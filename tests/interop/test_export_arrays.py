@@ -126,7 +126,7 @@ def test_types_are_kept_and_arrays_are_copies() -> None:
 def test_projections_and_unknown_kinds_fail() -> None:
     projected = hs.from_torch(nn.LSTM(5, 3, proj_size=2))
     for export in (keras_weights, flax_weights, equinox_weights, onnx_weights):
-        with pytest.raises(ArgumentError, match=r"has no projection .*, and this LSTM has one \(proj_size=2\)"):
+        with pytest.raises(ArgumentError, match=r"has no projection .*, but this LSTM has one \(proj_size=2\)"):
             export(projected)
     with pytest.raises(ArgumentError, match="kind must be one of linen, nnx, nnx_optimized, got 'haiku'"):
         flax_weights(hs.LSTM(5, 3), "haiku")  # type: ignore[arg-type]

@@ -150,7 +150,7 @@ def test_other_cells_and_names_fail() -> None:
     with pytest.raises(ArgumentTypeError, match=r"got RNN; for an nnx module, pass nnx.state\(module, nnx.Param\)"):
         from_flax(gru)  # type: ignore[call-overload]
     two = {"a": linen_params(both_ways())["params"], "b": linen_params(linen.RNN(linen.LSTMCell(3)))["params"]}
-    with pytest.raises(ArgumentError, match="reverse= joins two cells, and one of these is a Bidirectional"):
+    with pytest.raises(ArgumentError, match="reverse= joins two cells, but one of these is a Bidirectional"):
         from_flax(two, "a", reverse="b/cell")
     with pytest.raises(ArgumentError, match="an LSTMCell has one layer, one direction"):
         from_flax(two, "a", cell=True)
@@ -159,7 +159,7 @@ def test_other_cells_and_names_fail() -> None:
 def test_arrays_that_do_not_fit_fail() -> None:
     params = linen_params(linen.RNN(linen.LSTMCell(3)))["params"]["cell"]
     without = {name: part for name, part in params.items() if name != "hg"}
-    with pytest.raises(NameUnknownError, match="hg/kernel, hg/bias missing among"):
+    with pytest.raises(NameUnknownError, match="hg/kernel, hg/bias missing from"):
         from_flax(without)
     with pytest.raises(ShapeError, match=r"ig/kernel of flax.linen has shape \[4, 2\], expected \[C, H\] = \[4, 3\]"):
         from_flax({**params, "ig": {"kernel": jnp.zeros((4, 2))}})

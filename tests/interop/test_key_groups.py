@@ -42,7 +42,7 @@ def test_weight_norm_is_folded(
 def test_tensors_missing_or_of_wrong_shape_fail() -> None:
     state = nn.LSTM(4, 3, 3, bidirectional=True).state_dict()
     without = {key: value for key, value in state.items() if "_l1_reverse" not in key}
-    with pytest.raises(NameUnknownError, match="has tensors of l0, l0r, l1, l2, l2r, and none of l1r"):
+    with pytest.raises(NameUnknownError, match="has tensors for l0, l0r, l1, l2, l2r, but none for l1r"):
         from_state_dict(without)
     for key in state:
         with pytest.raises((NameUnknownError, ShapeError)):
@@ -53,7 +53,9 @@ def test_tensors_missing_or_of_wrong_shape_fail() -> None:
         from_state_dict({**state, "weight_ih_l1": torch.zeros(12, 5)})
     with pytest.raises(DtypeError, match="must be floats of one type"):
         from_state_dict({**state, "weight_ih_l1": torch.zeros(12, 6).double()})
-    with pytest.raises(DtypeError, match="weights of l1 are torch.float64, those of the first layer torch.float32"):
+    with pytest.raises(
+        DtypeError, match="weights of l1 are torch.float64, but those of the first layer are torch.float32"
+    ):
         from_state_dict({k: v.double() if "_l1" in k else v for k, v in state.items()})
     with pytest.raises(ArgumentError, match="l0 and l2 must both have biases, or neither"):
         from_state_dict({k: v for k, v in state.items() if not k.startswith("bias") or "_l2" not in k})

@@ -95,7 +95,7 @@ def test_a_projection_is_torchs_alone() -> None:
     weights = random_weights(P=2)
     assert_same(to_weights(from_weights(weights, TORCH), TORCH), weights)
     for layout in LAYOUTS[1:]:
-        with pytest.raises(ArgumentError, match="has no projection of the hidden state, and this LSTM has one"):
+        with pytest.raises(ArgumentError, match="has no projection of the hidden state, but this LSTM has one"):
             from_weights(weights, layout)
 
 
@@ -115,7 +115,7 @@ def test_arrays_that_do_not_fit_fail(layout: Layout) -> None:
         with pytest.raises(DtypeError, match="must be floats of one type"):
             to_weights({**arrays, name: arrays[name].double()}, layout)
     for name in (*layout.ih, *layout.hh):
-        with pytest.raises(NameUnknownError, match=f"{name} missing among"):
+        with pytest.raises(NameUnknownError, match=f"{name} missing from"):
             to_weights({key: value for key, value in arrays.items() if key != name}, layout)
     with pytest.raises(RankError, match="must have two axes"):
         to_weights({**arrays, layout.ih[0]: arrays[layout.ih[0]][None]}, layout)
@@ -125,5 +125,5 @@ def test_arrays_that_do_not_fit_fail(layout: Layout) -> None:
 
 def test_one_of_two_biases_missing_fails() -> None:
     arrays = from_weights(random_weights(), TORCH)
-    with pytest.raises(NameUnknownError, match="bias_hh missing among weight_ih, weight_hh, bias_ih"):
+    with pytest.raises(NameUnknownError, match="bias_hh missing from weight_ih, weight_hh, bias_ih"):
         to_weights({name: value for name, value in arrays.items() if name != "bias_hh"}, TORCH)

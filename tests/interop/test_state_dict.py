@@ -190,6 +190,6 @@ def test_other_recurrent_layers_fail() -> None:
 def test_cells_of_more_than_a_layer_fail() -> None:
     for options in ({"num_layers": 2}, {"bidirectional": True}, {"proj_size": 2}):
         with pytest.raises(
-            ArgumentError, match="an LSTMCell has one layer, one direction and no projection, and this is"
+            ArgumentError, match="an LSTMCell has one layer, one direction and no projection, but this is"
         ):
             from_state_dict(nn.LSTM(4, 3, **options).state_dict(), cell=True)

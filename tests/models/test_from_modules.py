@@ -203,13 +203,13 @@ def test_weights_of_8_bits_are_copied_as_floats() -> None:
             ShapeError,
             r"proj_size=2.*hs.explain.subject",
         ),
-        (nn.Linear(3, 2), ArgumentError, "holds no embedding.*hs.convert"),
+        (nn.Linear(3, 2), ArgumentError, "contains no embedding.*hs.convert"),
         (
             Scaled(3, 2),
             ArgumentError,
-            "no LSTM of this Scaled reads the vectors of an embedding.*characters",
+            "no LSTM in this Scaled reads an embedding's vectors.*character features",
         ),
-        (Begun(3, 2), ArgumentError, "begins with a state other than zero"),
+        (Begun(3, 2), ArgumentError, "starts from a nonzero state"),
         (Twice(), ArgumentError, "2 chains.*as a tuple"),
     ],
     ids=lambda value: str(value)[:20].split("(")[0],
@@ -227,23 +227,23 @@ def test_vocabularies_that_do_not_fit_fail() -> None:
         hs.tagger(net, ["a", "b", "c"], ["A"])
     with pytest.raises(ArgumentError, match="id 1 has no name among the tags"):
         hs.tagger(net, ["a", "b", "c"], {"A": 0})
-    with pytest.raises(ArgumentError, match=r"words\['b'\] must be an id of its own from 0 to 2, got 0"):
+    with pytest.raises(ArgumentError, match=r"words\['b'\] must be a unique id from 0 to 2, got 0"):
         hs.tagger(net, {"a": 0, "b": 0}, ["A", "B"])
     with pytest.raises(ArgumentError, match="'a' occurs twice"):
         hs.tagger(net, ["a", "a", "c"], ["A", "B"])
-    with pytest.raises(ArgumentTypeError, match="words must be texts, got 3"):
+    with pytest.raises(ArgumentTypeError, match="words must be strings, got 3"):
         hs.tagger(net, ["a", 3, "c"], ["A", "B"])  # type: ignore[list-item]
-    with pytest.raises(ArgumentTypeError, match="words must be a list of texts or a dict from text to id, got set"):
+    with pytest.raises(ArgumentTypeError, match="words must be a list of strings or a dict from string to id, got set"):
         hs.tagger(net, {"a"}, ["A", "B"])  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="is blank"):
         hs.tagger(net, ["a", "b", "c"], ["A", " "])
-    with pytest.raises(ArgumentError, match="columns must be of"):
+    with pytest.raises(ArgumentError, match="columns must be among"):
         hs.tagger(net, ["a", "b", "c"], ["A", "B"], column="ner")
     with pytest.raises(NameUnknownError, match="unknown='d'"):
         hs.tagger(net, ["a", "b", "c"], ["A", "B"], unknown="d")
     with pytest.raises(ShapeError, match="the linear layer has 2 rows, got 3 tokens"):
         hs.language_model(net, "abc")
-    with pytest.raises(ArgumentError, match="reads one way"):
+    with pytest.raises(ArgumentError, match="reads in one direction"):
         hs.language_model(Net(3, 3, bidirectional=True), "abc")
     with pytest.raises(NameUnknownError, match="end='d'"):
         hs.language_model(Net(3, 3), "abc", end="d")

@@ -36,7 +36,7 @@ def test_the_lstm_does_what_the_truth_says(name: str, dtype: torch.dtype, backen
     for seed, T in itertools.product(range(3), (2, 17)):
         x = plant.inputs(seed, T=T, N=3)
         with hs.backend(backend):
-            gap = float((plant.shown(x) - plant.expected(x)).abs().max())
+            gap = float((plant.measured(x) - plant.expected(x)).abs().max())
         assert gap <= plant.tolerance + (1e-5 if dtype is torch.float32 else 0.0)
 
 
@@ -67,7 +67,7 @@ def test_worth_is_what_the_lstm_loses_without_a_step(name: str) -> None:
     for t in range(9):
         without = x.clone()
         without[t] = 0
-        lost = plant.shown(x)[-1] - plant.shown(without)[-1]
+        lost = plant.measured(x)[-1] - plant.measured(without)[-1]
         assert torch.allclose(worth[t], lost, atol=2 * plant.tolerance + 1e-9)
 
 
@@ -76,7 +76,7 @@ def test_a_latch_fades_with_its_time_constant(hold: float, seed: int) -> None:
     plant = hs.plant.latch(hold)
     x = plant.inputs(seed, T=12)
     at = int(x[:, 0, 1].argmax())
-    c = plant.shown(x)[:, 0]
+    c = plant.measured(x)[:, 0]
     written = math.tanh(x[at, 0, 0])
     for t in range(at, 12):
         assert float(c[t]) == pytest.approx(written * math.exp(-(t - at) / hold), abs=plant.tolerance)
@@ -90,7 +90,7 @@ def test_a_latch_holds_the_last_of_many_writes() -> None:
         plant = hs.plant.latch(20, content=content)
         x = torch.rand(30, 5, 2, dtype=torch.float64)
         x[..., 1] = (x[..., 1] > 0.6).double()
-        assert float((plant.shown(x) - plant.expected(x)).abs().max()) <= plant.tolerance
+        assert float((plant.measured(x) - plant.expected(x)).abs().max()) <= plant.tolerance
 
 
 def test_the_gate_alone_carries_the_content_of_one_latch_and_g_that_of_the_other() -> None:
@@ -106,8 +106,8 @@ def test_a_counter_counts_far_beyond_what_h_can_show() -> None:
     plant = hs.plant.counter()
     x = torch.zeros(2000, 1, 2, dtype=torch.float64)
     x[:1500, :, 0], x[1500:, :, 1] = 1, 1
-    assert torch.equal(plant.shown(x), plant.expected(x))
-    assert float(plant.shown(x)[1499]) == 1500
+    assert torch.equal(plant.measured(x), plant.expected(x))
+    assert float(plant.measured(x)[1499]) == 1500
     h = plant.lstm.trace(x)["l0.h"][:, 0, 0].detach()
     assert float(h[900]) == float(h[1499]) == 1.0
 
@@ -120,10 +120,10 @@ def test_bistable_rests_at_two_points_and_leaves_zero() -> None:
         x[0] = side
         c = plant.lstm.trace(x)["l0.c"][:, 0, 0].detach()
         assert float(c[-1]) == pytest.approx(side * 1.2343, abs=5e-5)
-    assert not plant.shown(rest).any(), "the saddle itself is a fixed point"
+    assert not plant.measured(rest).any(), "the saddle itself is a fixed point"
     x = rest.clone()
     x[0] = 1e-9
-    assert float(plant.shown(x)[-1]) == 1.0, "and what is put beside it leaves it"
+    assert float(plant.measured(x)[-1]) == 1.0, "and what is put beside it leaves it"
 
 
 def test_an_unread_copy_can_be_read_but_changes_nothing() -> None:
@@ -132,7 +132,7 @@ def test_an_unread_copy_can_be_read_but_changes_nothing() -> None:
     trace = plant.lstm.trace(x)
     assert torch.allclose(trace["l0.h"][..., 1], torch.tanh(torch.tanh(x[..., 1])))
     with plant.lstm.edit(hs.set("l0.h", to=0.7, unit=1)):
-        assert torch.allclose(plant.shown(x), plant.expected(x), atol=plant.tolerance)
+        assert torch.allclose(plant.measured(x), plant.expected(x), atol=plant.tolerance)
 
 
 @st.composite
@@ -221,18 +221,18 @@ ANYTHING: Any = hs.plant  # calls that the types refuse too
         (lambda: ANYTHING.dyck(2, 10**12), ArgumentError, "more than 1024 units"),
         (lambda: ANYTHING.dyck(2, 9), ArgumentError, "more than 1024 units"),
         (lambda: ANYTHING.dyck(1.5, 2), ArgumentTypeError, "k should be of type int"),
-        (lambda: ANYTHING.automaton({}, 0), ArgumentTypeError, "at least one pair"),
+        (lambda: ANYTHING.automaton({}, 0), ArgumentTypeError, "at least one entry"),
         (lambda: ANYTHING.automaton({0: 1}, 0), ArgumentTypeError, "mapping from"),
-        (lambda: ANYTHING.automaton({(0, "a"): 0, (1, "b"): 0}, 0), ArgumentError, "state 0 goes by 'b'"),
-        (lambda: ANYTHING.automaton({(0, "a"): 7}, 0), ArgumentError, "state 7 goes by 'a'"),
-        (lambda: ANYTHING.automaton({(0, "a"): 0}, 3), ArgumentError, "state 3 goes by 'a'"),
+        (lambda: ANYTHING.automaton({(0, "a"): 0, (1, "b"): 0}, 0), ArgumentError, "state 0 and symbol 'b'"),
+        (lambda: ANYTHING.automaton({(0, "a"): 7}, 0), ArgumentError, "state 7 and symbol 'a'"),
+        (lambda: ANYTHING.automaton({(0, "a"): 0}, 3), ArgumentError, "state 3 and symbol 'a'"),
         (lambda: ANYTHING.automaton({(0, "a"): 0}, 0, silent="z"), ArgumentError, "silent symbol 'z'"),
         (lambda: ANYTHING.automaton({(q, 0): 0 for q in range(1025)}, 0), ArgumentError, "more than 1024 units"),
         (lambda: ANYTHING.counter().inputs(0, T=1), ArgumentError, "at least 2 steps"),
         (lambda: ANYTHING.counter().inputs(0, T=10**12), ArgumentError, "numbers"),
         (lambda: ANYTHING.counter().inputs(0.5), ArgumentTypeError, "seed"),
         (lambda: ANYTHING.counter().expected(torch.zeros(3, 2)), ShapeError, r"\[T, N, 2\]"),
-        (lambda: ANYTHING.dyck().expected(torch.zeros(3, 1, 4)), ArgumentError, "no word"),
+        (lambda: ANYTHING.dyck().expected(torch.zeros(3, 1, 4)), ArgumentError, "not a word"),
         (lambda: ANYTHING.dyck().machine.run("(x"), NameUnknownError, "'x'"),
         (lambda: ANYTHING.dyck().machine.unit("(((", ")"), NameUnknownError, "no state"),
     ],

@@ -9,7 +9,7 @@ from torch import Tensor
 import hiddenstate as hs
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.studio import bundle, models, modules, traces
+from hiddenstate.studio.bundles import bundle, models, modules, traces
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 import json
 
 from hiddenstate.structure.names import GATES, MEANINGS, STATES
-from hiddenstate.studio.bundle import Bundle, Given, assign_ids
+from hiddenstate.studio.bundles.bundle import Bundle, Given, assign_ids
 
 
 def test_head() -> None:

@@ -182,7 +182,7 @@ def patched(tagger: Tagger, place: str, t: int) -> float:
 
 def test_patches(studio: Shown, tagger: Tagger) -> None:
     look(studio, ".patch-map", text2=OTHER)
-    rows = studio.saved("patches")
+    rows = studio.saved("sweep")
     plain = explain.attribute(tagger, WORDS, of=TARGET, method="occlusion").value
     wanted = [patched(tagger, f"{row['track']}.{row['state']}", int(row["step"])) - plain for row in rows]
     assert len(rows) == 8 * len(WORDS)
@@ -193,11 +193,11 @@ def test_patches(studio: Shown, tagger: Tagger) -> None:
 def test_a_patch_is_seen_in_force(studio: Shown, tagger: Tagger) -> None:
     other = "The old sailed the boats ."  # a word that moves the tag, put in for it
     look(studio, ".patch-map", text2=other)
-    cell = studio.panel("patches").locator(".cell[aria-label^='c of l1 at man']")
-    studio.panel("patches").locator(".cell[tabindex='0']").focus()
+    cell = studio.panel("sweep").locator(".cell[aria-label^='c of l1 at man']")
+    studio.panel("sweep").locator(".cell[tabindex='0']").focus()
     cell.focus()
     studio.page.keyboard.press("ArrowDown")
-    expect(studio.panel("patches").locator(".patches-readout")).to_contain_text("h of l1 at “man”")
+    expect(studio.panel("sweep").locator(".sweep-readout")).to_contain_text("h of l1 at “man”")
     studio.page.keyboard.press("ArrowUp")
     studio.page.keyboard.press("Enter")
     expect(studio.page.locator("main.page-read")).to_be_visible()
@@ -224,7 +224,7 @@ def test_names_stay_in_sight_on_a_phone(studio: Shown) -> None:
     for panel, name in (
         ("ledger", ".word-chart-title"),
         ("attribution", ".word-chart-title"),
-        ("patches", ".row-name"),
+        ("sweep", ".row-name"),
     ):
         stage = studio.panel(panel).locator(".scroll").first
         stage.evaluate("(stage) => (stage.scrollLeft = stage.scrollWidth)")
@@ -268,14 +268,14 @@ def test_edits_of_a_patch_stand_together(page: Modules, edits: list[dict[str, An
 )
 def test_patches_fails(studio: Shown, view: dict[str, str], words: str) -> None:
     look(studio, **view)
-    expect(studio.panel("patches").locator(".patches-says")).to_contain_text(words)
-    expect(studio.panel("patches").locator(".patch-map")).to_have_count(0)
+    expect(studio.panel("sweep").locator(".sweep-says")).to_contain_text(words)
+    expect(studio.panel("sweep").locator(".patch-map")).to_have_count(0)
 
 
 def test_long_texts_fail(studio: Shown) -> None:
     look(studio, "main.page-explain", text="word " * 301)
     expect(studio.panel("explain").locator(".explain-note")).to_contain_text("301 words, and at most 300")
-    for name in ("ledger", "attribution", "patches"):
+    for name in ("ledger", "attribution", "sweep"):
         expect(studio.panel(name)).to_be_hidden()
 
 

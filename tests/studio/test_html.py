@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 import pytest
 
 from hiddenstate.studio import html
-from hiddenstate.studio.bundle import Bundle
+from hiddenstate.studio.bundles.bundle import Bundle
 
 EVIL = "</script><script>alert(1)</script><!-- <script> \u2028 ]]> & \"'"
 

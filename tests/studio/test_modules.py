@@ -18,8 +18,8 @@ from hiddenstate.errors import (
     RankError,
     ShapeError,
 )
-from hiddenstate.studio.bundle import Bundle
-from hiddenstate.studio.modules import Numbers, bundle_lstm, lstm_in
+from hiddenstate.studio.bundles.bundle import Bundle
+from hiddenstate.studio.bundles.modules import Numbers, bundle_lstm, lstm_in
 
 
 def tensors(bundle: Bundle) -> dict[str, Tensor]:

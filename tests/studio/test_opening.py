@@ -11,10 +11,10 @@ from torch import nn
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, HiddenStateError, NameUnknownError
 from hiddenstate.models.folder.model_folder import load, load_language_model, save, shipped
-from hiddenstate.studio.bundle import Bundle
+from hiddenstate.studio.bundles.bundle import Bundle
+from hiddenstate.studio.bundles.models import bundle_folder, bundle_model
+from hiddenstate.studio.bundles.opening import named, opened
 from hiddenstate.studio.live import LiveStream
-from hiddenstate.studio.models import bundle_folder, bundle_model
-from hiddenstate.studio.opening import named, opened
 from language_models import make
 
 

@@ -8,11 +8,11 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from hiddenstate.studio.audience import Audience
-from hiddenstate.studio.bundle import Bundle
-from hiddenstate.studio.guard import server_names
+from hiddenstate.studio.bundles.bundle import Bundle
 from hiddenstate.studio.messages import MOST_BYTES, ViewMessage
-from hiddenstate.studio.server import Site
-from hiddenstate.studio.sockets import Pages
+from hiddenstate.studio.server.guard import server_names
+from hiddenstate.studio.server.site import Site
+from hiddenstate.studio.server.sockets import Pages
 from studio.test_html import EVIL, Elements
 
 TOKEN = "secret-token"

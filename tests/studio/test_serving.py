@@ -28,11 +28,11 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, MissingDependencyError
-from hiddenstate.studio import serving
-from hiddenstate.studio.bundle import Bundle
-from hiddenstate.studio.server import Site
-from hiddenstate.studio.serving import Running, is_local, page_url, serve
-from hiddenstate.studio.sockets import MOST_PAGES
+from hiddenstate.studio.bundles.bundle import Bundle
+from hiddenstate.studio.server import serving
+from hiddenstate.studio.server.serving import Running, is_local, page_url, serve
+from hiddenstate.studio.server.site import Site
+from hiddenstate.studio.server.sockets import MOST_PAGES
 from hiddenstate.studio.view import Studio
 
 SECONDS = 20  # the most that anything here may take
@@ -378,7 +378,7 @@ def test_start_fails(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     for wrong in (True, 1.5, "8000", None):
         with pytest.raises(ArgumentTypeError, match="port must be an int, got"):
             live().start(port=wrong)  # type: ignore[arg-type]
-    with pytest.raises(ArgumentTypeError, match="host must be a text such as '127.0.0.1', got 1"):
+    with pytest.raises(ArgumentTypeError, match="host must be a string such as '127.0.0.1', got 1"):
         live().start(1)  # type: ignore[arg-type]
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'hiddenstate\[studio\]'"):

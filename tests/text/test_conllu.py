@@ -67,7 +67,7 @@ def test_marks_and_line_ends(text: str) -> None:
     ("text", "message"),
     [
         ("1\tHi\thi\n", "line 1: expected 10 columns .*got 3"),
-        ("1 Hi hi INTJ UH _ 0 root _ _\n", "line 1: expected 10 columns .*one tab between, got 1"),
+        ("1 Hi hi INTJ UH _ 0 root _ _\n", "line 1: expected 10 columns .*separated by single tabs, got 1"),
         (f"# a\n{WORD}\n\n# b\n{WORD.replace('1', 'one', 1)}\n", "line 5: 'one' is not a valid ID"),
         (WORD.replace("1", "2", 1), "line 1: expected word ID 1, got 2"),
         (WORD.replace("1", "_", 1), "column ID is _"),

@@ -11,7 +11,7 @@ import pytest
 
 from hiddenstate.errors import ArgumentError, DownloadError, FileFormatError, FileWriteError, MissingDependencyError
 from hiddenstate.text import corpora
-from hiddenstate.text.corpora import ABOUT, CACHE_VARIABLE, CORPORA, Corpus, Part, Remote, get, is_cached, path_of
+from hiddenstate.text.corpora import ABOUT, CACHE_VARIABLE, CORPORA, Corpus, Part, Remote, corpus_path, get, is_cached
 
 TEXT = "".join(f"line {k}, é\n" for k in range(20)).encode()
 NAME = "a-corpus"
@@ -116,14 +116,14 @@ def test_a_damaged_file_in_the_cache_is_fetched_anew(server: Server, tmp_path: P
 
 def test_another_file_than_the_known_one_is_refused(server: Server, tmp_path: Path) -> None:
     server.files["/deep/text.txt"] = TEXT + b"more"
-    with pytest.raises(FileFormatError, match="is not the file that is known: SHA256 hash"):
+    with pytest.raises(FileFormatError, match="is not the expected one: SHA256 hash"):
         get(NAME)
     assert list((tmp_path / "cache" / NAME).iterdir()) == []
 
 
 def test_a_file_that_is_gone(server: Server) -> None:
     del server.files["/other.txt"]
-    with pytest.raises(DownloadError, match=r"other\.txt could not be fetched \(404"):
+    with pytest.raises(DownloadError, match=r"other\.txt could not be downloaded \(404"):
         get(NAME)
 
 
@@ -140,7 +140,7 @@ def test_without_a_network(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr(corpora, "CORPORA", {NAME: gone})
     assert get(NAME) == fetched  # what is in the cache needs none
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "empty"))
-    with pytest.raises(DownloadError, match="where there is a network, or get it by hand and put it into") as caught:
+    with pytest.raises(DownloadError, match="with a network connection, or get it by hand and put it into") as caught:
         get(NAME)
     assert isinstance(caught.value, OSError)
 
@@ -155,19 +155,19 @@ def test_files_put_there_by_hand_will_do(server: Server, tmp_path: Path) -> None
 
 
 def test_path_of(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert path_of(f"{NAME}:test").read_bytes() == b"other\n"
-    assert path_of("any/path.txt") == Path("any/path.txt")
-    assert path_of(tmp_path) == tmp_path
+    assert corpus_path(f"{NAME}:test").read_bytes() == b"other\n"
+    assert corpus_path("any/path.txt") == Path("any/path.txt")
+    assert corpus_path(tmp_path) == tmp_path
     for wrong in (NAME, f"{NAME}:", f"{NAME}:part"):
-        with pytest.raises(ArgumentError, match=f"is no part of a corpus; there are {NAME}:train"):
-            path_of(wrong)
+        with pytest.raises(ArgumentError, match=f"is not a part of a corpus; the parts are {NAME}:train"):
+            corpus_path(wrong)
     monkeypatch.chdir(tmp_path)
     Path(NAME).write_text("a file of that name")
-    assert path_of(NAME) == Path(NAME)
+    assert corpus_path(NAME) == Path(NAME)
 
 
 def test_unknown_name() -> None:
-    with pytest.raises(ArgumentError, match="no corpus is named 'nothing'; there are ud-english-ewt"):
+    with pytest.raises(ArgumentError, match="there is no corpus named 'nothing'; the corpora are ud-english-ewt"):
         get("nothing")
 
 

@@ -40,7 +40,7 @@ def test_json_round_trip(tokens: list[str], minimum: int) -> None:
         ([], "not a vocabulary"),
         (None, "not a vocabulary"),
         ({"tokens": ["a"]}, "'counts'"),
-        ({"tokens": ["a"], "counts": [1, 2]}, "1 tokens need as many counts, got 2"),
+        ({"tokens": ["a"], "counts": [1, 2]}, "1 tokens need one count each, got 2"),
         ({"tokens": ["a", "a"], "counts": [1, 2]}, "'a' occurs twice"),
         ({"tokens": [1], "counts": [1]}, "must be strings"),
         ({"tokens": ["a"], "counts": ["1"]}, "must be strings and counts integers"),

@@ -58,7 +58,7 @@ def test_a_finished_run_may_be_replaced(run: RunFolder) -> None:
 
 def test_begin_fails(run: RunFolder, tmp_path: Path) -> None:
     run.write(checkpoint(), finished=False)
-    with pytest.raises(ArgumentError, match=r"run holds a run that is not finished; resume it \(--resume "):
+    with pytest.raises(ArgumentError, match=r"run holds an unfinished run; resume it \(--resume "):
         run.begin("")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").write_text("years of work")
@@ -72,7 +72,7 @@ def test_read_fails(run: RunFolder, tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match=r"no run at .*none: run\.toml is missing"):
         RunFolder(tmp_path / "none").check()
     run.write(checkpoint(ranks=2), finished=False)
-    with pytest.raises(ArgumentError, match="trained by 2 processes, this is one of 1; start as many"):
+    with pytest.raises(ArgumentError, match="trained by 2 processes, but now there are 1; start as many"):
         run.read(1, "data")
     with pytest.raises(ArgumentError, match="data of the run in .* has changed"):
         run.read(2, "other data")
@@ -103,7 +103,7 @@ def test_metrics_are_not_made_longer_by_a_damaged_checkpoint(run: RunFolder, len
     if type(length) is int and length > 0:
         run.mend()
     else:
-        with pytest.raises(FileFormatError, match="metrics_bytes is no number from 0"):
+        with pytest.raises(FileFormatError, match="metrics_bytes is not a non-negative number"):
             run.mend()
     assert (run.path / METRICS).stat().st_size == size
 

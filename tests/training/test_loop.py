@@ -258,7 +258,7 @@ def test_resuming_with_settings_that_do_not_fit_fails(tmp_path: Path, change: di
     units = change.pop("units", 8)
     other = Line(replace(CONFIG, **change))
     other.model[0], other.model[2] = torch.nn.Linear(3, units), torch.nn.Linear(units, 1)
-    with pytest.raises(ArgumentError, match=r"does not fit the settings; put back what was changed in run\.toml"):
+    with pytest.raises(ArgumentError, match=r"does not fit the settings; undo the changes made to run\.toml"):
         run(tmp_path, other, resume=True)
 
 

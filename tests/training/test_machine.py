@@ -63,7 +63,7 @@ def test_two_processes_resume_to_the_same_weights(trained: Path, tmp_path: Path)
     assert all(torch.equal(end[name], ends[0][name]) for end in ends for name in ends[0])
     metrics = [(trained / name / "run" / "metrics.jsonl").read_text().splitlines() for name in ("whole", "broken")]
     assert len(metrics[0]) == len(metrics[1])
-    with pytest.raises(ArgumentError, match="trained by 2 processes, this is one of 1"):
+    with pytest.raises(ArgumentError, match="trained by 2 processes, but now there are 1"):
         fit(Line(batch=8), RunFolder(trained / "broken" / "run"), tmp_path, Machine(CONFIG), resume=True)
 
 

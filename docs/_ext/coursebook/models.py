@@ -10,9 +10,9 @@ from torch import nn
 
 import hiddenstate as hs
 from hiddenstate.models.folder import model_folder as folder
-from hiddenstate.studio.bundle import Bundle
-from hiddenstate.studio.models import bundle_folder
-from hiddenstate.studio.modules import Numbers, bundle_lstm
+from hiddenstate.studio.bundles.bundle import Bundle
+from hiddenstate.studio.bundles.models import bundle_folder
+from hiddenstate.studio.bundles.modules import Numbers, bundle_lstm
 
 WORDS = ("first", "second", "third", "fourth", "fifth")
 

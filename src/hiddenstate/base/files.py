@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -59,7 +60,7 @@ def check_place(path: str | Path) -> None:
     """
     path = Path(path)
     if "\0" in str(path):
-        raise ArgumentError(f"cannot write {str(path)!r}: a name can't hold the character of code 0")
+        raise ArgumentError(f"cannot write {str(path)!r}: a name can't contain the null character")
     try:
         path.resolve()
     except RuntimeError as error:  # raised by Python 3.12 and older for circular links
@@ -117,17 +118,29 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
         FileFormatError: it is not a safetensors file, or has the wrong kind or version.
         FileNotFoundError, IsADirectoryError: there is no such file, or it is a folder.
     """
+    metadata = read_metadata(path, kind)
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 (not a mapping)
+
+
+def read_metadata(path: str | Path, kind: str) -> dict[str, str]:
+    """Read the metadata of a file that `write_tensors` wrote as this kind; raises as `read_tensors`."""
+    with _opened(path) as file:
+        metadata = dict(file.metadata() or {})
+    if metadata.get("format") != kind:
+        raise FileFormatError(f"{path} contains {metadata.get('format', 'no format')!r}, expected {kind!r}")
+    return metadata
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Any]:
     check_is_file(path)
     with reading(path):
         try:
             with safe_open(path, framework="pt") as file:
-                metadata = dict(file.metadata() or {})
-                if metadata.get("format") != kind:
-                    raise FileFormatError(f"{path} contains {metadata.get('format', 'no format')!r}, expected {kind!r}")
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+                yield file
         except SafetensorError as error:
             raise FileFormatError(f"{path} is not a safetensors file, or is damaged: {error}") from error
-    return tensors, metadata
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -44,7 +44,7 @@ def freeze(index: Index, name: str) -> FrozenIndex:
 
 def _whole_slice(index: slice, name: str) -> slice:
     if index.step is not None and _whole(index.step) == 0:
-        raise ArgumentError(f"{name}={index} has the step 0; take 1, or another number")
+        raise ArgumentError(f"{name}={index} has step 0; use 1 or any other number")
     return slice(*(None if part is None else _whole(part) for part in (index.start, index.stop, index.step)))
 
 

@@ -34,10 +34,10 @@ def eval_twin(module: M) -> M:
     both. Buffers and hooks are the module's own. Anything that an attribute refers to and that is not a registered
     part, such as a module in a plain list, is not copied and keeps its own mode.
     """
-    return _twin_of(module, {})
+    return _make_twin(module, {})
 
 
-def _twin_of(module: M, twins: dict[int, nn.Module]) -> M:
+def _make_twin(module: M, twins: dict[int, nn.Module]) -> M:
     if id(module) in twins:
         return twins[id(module)]  # type: ignore[return-value]
     twin = twins[id(module)] = object.__new__(type(module))  # not __init__, which would draw parameters
@@ -47,6 +47,6 @@ def _twin_of(module: M, twins: dict[int, nn.Module]) -> M:
         training=False,
         _compiled_call_impl=None,  # it would call the module itself
         _parameters={name: None if weight is None else weight.detach() for name, weight in weights},
-        _modules={name: None if part is None else _twin_of(part, twins) for name, part in parts},
+        _modules={name: None if part is None else _make_twin(part, twins) for name, part in parts},
     )
     return twin

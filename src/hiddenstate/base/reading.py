@@ -16,7 +16,7 @@ from hiddenstate.errors import FileFormatError, HiddenStateError, MissingDepende
 # best; all zeros compress to a thousandth, but are then small.
 _UNPACKED, _EXPANSION = 1 << 28, 100
 _LONGEST = 500  # maximum characters of a foreign message, since some quote the unreadable content
-# System errors about an intact file; EINVAL and others can instead mean that damaged content was followed.
+# System errors that an intact file can cause, too; EINVAL and others can come from damaged content.
 _DAMAGE = (None, errno.EINVAL, errno.EOVERFLOW, errno.ERANGE)
 
 
@@ -36,7 +36,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
             error.args = (f"{path}: {error}", *error.args[1:])
         raise
     except MemoryError as error:
-        raise FileFormatError(f"{path} takes more memory than there is, or is damaged") from error
+        raise FileFormatError(f"{path} takes more memory than this machine has, or is damaged") from error
     except Exception as error:
         if isinstance(error, OSError) and _is_of_the_system(error, path):
             raise
@@ -62,7 +62,7 @@ def check_zip(path: str | os.PathLike[str]) -> int:
         raise FileFormatError(
             f"{path} declares {size:,} bytes unpacked, more than this file can contain (at most {limit:,})"
         )
-    # Other methods are unpacked at once, whatever the declared size.
+    # Other methods unpack everything at once, whatever the declared size.
     if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
         raise FileFormatError(f"{path} uses an unsupported compression method: only deflate is supported")
     return size

@@ -59,7 +59,9 @@ def check_writable(path: Path) -> None:
 
 def _is_about(error: OSError, target: Path) -> bool:
     """Whether it is about the target, a file or folder written beside it, a file in one of them, or a folder around."""
-    names = [name for name in (error.filename, error.filename2) if name is not None]  # a copy's source comes first
+    names = [
+        name for name in (error.filename, error.filename2) if name is not None
+    ]  # the source of a copy is the first argument
     return not names or any(_is_near(Path(os.path.realpath(os.fsdecode(name))), target) for name in names)
 
 

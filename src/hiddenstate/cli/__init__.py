@@ -5,7 +5,7 @@ A command imports torch, and whatever needs it, only when it runs: help and comp
 - `read.py`, `tag.py`, `evaluate.py`, `generate.py`, `score.py`: run the models; `read_*.py` and
   `tag_*.py` belong to two of them
 - `index.py`: indexes of corpora: makes one, shows units, searches
-- `structure.py`, `version.py`: the weights by gate; installed versions
+- `structure.py`, `export.py`, `version.py`: the weights by gate; a model as one file; installed versions
 - `explain.py` and `explain_*.py`: the explanation tools; `explain_command.py`, `explain_options.py` and
   `explain_read.py`: what they share
 - `train.py`, `train_lm.py`: training; `run_options.py`: what they share
@@ -26,6 +26,7 @@ from hiddenstate.cli import corpus, explain, train
 from hiddenstate.cli.commands import INTERRUPTED, Command, Commands
 from hiddenstate.cli.course import course
 from hiddenstate.cli.evaluate import evaluate_command
+from hiddenstate.cli.export import export
 from hiddenstate.cli.generate import generate
 from hiddenstate.cli.index import index, search, units
 from hiddenstate.cli.outputs import standard_output, tell
@@ -52,6 +53,7 @@ app = typer.Typer(
 app.add_typer(corpus.app, name="corpus")
 app.command(cls=Command)(course)
 app.add_typer(explain.app, name="explain")
+app.command(cls=Command)(export)
 app.command(cls=Command)(generate)
 app.command(cls=Command)(index)
 app.command(cls=Command)(page)

@@ -47,10 +47,10 @@ def evaluate_command(
     """
     check_outputs(out, plot=plot)
     from hiddenstate.models.folder.model_folder import load, shipped
-    from hiddenstate.models.tagger.evaluation.accuracy import evaluate, words_of
+    from hiddenstate.models.tagger.evaluation.accuracy import distinct_words, evaluate
 
     sentences, tagger = read_conllu(file), load(model or shipped())
-    known = _known(tagger, sentences) if train is None else words_of(read_conllu(train))
+    known = _known(tagger, sentences) if train is None else distinct_words(read_conllu(train))
     reports = {c: report for c, report in evaluate(tagger, sentences, known).items() if report.accuracy.words}
     if not reports:
         columns = " or ".join(column.upper() for column in tagger.columns)
@@ -69,10 +69,10 @@ def evaluate_command(
 
 
 def _known(tagger: "Tagger", sentences: Sequence[Sentence]) -> set[str]:
-    from hiddenstate.models.tagger.evaluation.accuracy import words_of
+    from hiddenstate.models.tagger.evaluation.accuracy import distinct_words
 
     encoder = tagger.encoder
-    return {form for form in words_of(sentences) if encoder.looked_up(form) in encoder.words}
+    return {form for form in distinct_words(sentences) if encoder.looked_up(form) in encoder.words}
 
 
 def _show(screen: Console, column: str, report: "Report", temperature: float, tags: int, confusions: int) -> None:

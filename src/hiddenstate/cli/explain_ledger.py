@@ -42,5 +42,5 @@ def ledger(
     if word is not None:
         if "@" in place:
             raise ArgumentError(f"{place!r} already names a step, and so does --word {word}; drop one")
-        place = f"{place}@{read.step_of(word)}"
+        place = f"{place}@{read.find_step(word)}"
     return ledgers.ledger(read.subject, place=place)

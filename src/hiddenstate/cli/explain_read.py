@@ -21,7 +21,7 @@ class Read(NamedTuple):
     text: str
     subject: Subject
 
-    def step_of(self, word: str | None) -> int:
+    def find_step(self, word: str | None) -> int:
         """Return the step to explain: that of a word or its number, or the most informative one by default."""
         read = self.subject
         if word is not None:
@@ -37,12 +37,12 @@ class Read(NamedTuple):
         """Return the target: a tag rather than the next best, or a language model's next token.
 
         Args:
-            word: the step; see `step_of`.
+            word: the step; see `find_step`.
             label: the label, or the most probable one.
             against: another label, whose logit is subtracted.
             linear: whether the target must be linear in states.
         """
-        t, head = self.step_of(word), needed_head(self.subject.head)
+        t, head = self.find_step(word), needed_head(self.subject.head)
         with torch.no_grad():
             logits = self.subject.run().logits[t, 0]
         best = logits.topk(min(2, len(logits))).indices.tolist()

@@ -54,7 +54,7 @@ def sweep(
     if of is not None:
         target = of
     elif label is None and clean.T == corrupt.T:
-        target = _told_apart(clean, corrupt, None if word is None else read.step_of(word))
+        target = _told_apart(clean, corrupt, None if word is None else read.find_step(word))
     else:
         target = read.target(word, label, linear=True)
     return sweeps.sweep(

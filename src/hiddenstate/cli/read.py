@@ -70,7 +70,7 @@ def read(
     from hiddenstate.models.folder.model_folder import load, shipped
 
     tagger = load(model or shipped())
-    view = read_numbers.view_of(tagger, layer, direction is Direction.reverse, unit)
+    view = read_numbers.select_view(tagger, layer, direction is Direction.reverse, unit)
     rows = read_numbers.described(tagger, sentences, view)
     with output(out, exact=chosen is not Format.table) as stream:
         if chosen is Format.json:

@@ -33,7 +33,7 @@ class View:
         return LayerDirection(self.layer, self.reverse).name
 
 
-def view_of(tagger: Tagger, layer: int | None, reverse: bool, unit: int | None) -> View:
+def select_view(tagger: Tagger, layer: int | None, reverse: bool, unit: int | None) -> View:
     """Return the view that the options select; the last layer by default.
 
     Raises:

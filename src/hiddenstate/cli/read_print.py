@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hiddenstate.cli.read_numbers import View
-from hiddenstate.cli.read_table import Word, table_of, unit_lines
+from hiddenstate.cli.read_table import Word, make_table, unit_lines
 from hiddenstate.cli.terminal import plain
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.structure.names import GATES, MEANINGS, STATES
@@ -16,7 +16,7 @@ from hiddenstate.structure.names import GATES, MEANINGS, STATES
 def print_tables(rows: Iterable[Sequence[Word]], view: View, tagger: Tagger, screen: Console) -> None:
     """Print each sentence as it is read, and the legend at the end."""
     for words in map(_escaped, rows) if screen.is_terminal else rows:
-        shown = table_of(words, screen.width) if view.unit is None else unit_lines(words)
+        shown = make_table(words, screen.width) if view.unit is None else unit_lines(words)
         if screen.is_terminal:
             screen.print(shown, soft_wrap=True)
         else:  # much faster

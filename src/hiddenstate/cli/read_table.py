@@ -55,7 +55,7 @@ class Word:
     moment: Moment | None
 
 
-def table_of(words: Sequence[Word], width: int) -> Text:
+def make_table(words: Sequence[Word], width: int) -> Text:
     """Return the table of a sentence: the most detailed one that fits, or the least detailed, cut off at the right."""
     shown = min(LONGEST_WORD, max(4, *(cell_len(word.word) for word in words)))
     room = width - shown - len(LEFT) - len(GAP)

@@ -21,6 +21,7 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option(help="TOML file with these settings; options on the command line override it.", metavar="FILE"),
 ]
+OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the model.", metavar="DIR")]
 ResumeOption = Annotated[
     Path | None,
     typer.Option(help="Resume the run in this folder; the result is exactly the same model.", metavar="DIR"),
@@ -39,6 +40,21 @@ PrecisionOption = Annotated[
 ]
 AboutOption = Annotated[str | None, typer.Option(help="For the model card: a description of the data.")]
 LicenceOption = Annotated[str | None, typer.Option(help="For the model card: the licence of the weights.")]
+
+
+def file(text: str) -> Any:
+    """Make an option that takes a file."""
+    return typer.Option(help=text, metavar="FILE")
+
+
+def folder(text: str) -> Any:
+    """Make an option that takes a folder."""
+    return typer.Option(help=text, metavar="DIR")
+
+
+def setting(text: str, default: object) -> Any:
+    """Make an option for one setting, whose default is that of the config file, or else this one."""
+    return typer.Option(help=text, show_default=str(default))
 
 
 def settings_option(config: type[TrainConfig]) -> Any:
@@ -99,9 +115,9 @@ def _full_path(name: str, path: str) -> str:
         return ""
     from hiddenstate.models.folder.model_folder import find_folder
     from hiddenstate.models.tagger.training import MODELS
-    from hiddenstate.text.corpora import path_of
+    from hiddenstate.text.corpora import corpus_path
 
-    found = Path(path) if name == "out" else find_folder(path) if name in MODELS else path_of(path)
+    found = Path(path) if name == "out" else find_folder(path) if name in MODELS else corpus_path(path)
     return str(found.resolve())
 
 
@@ -190,7 +206,7 @@ def _command(wanted: RunFile[S], files: Iterable[tuple[str, str]], defaults: Run
 
 
 def drawer(path: Path | None, run: Path, score: str) -> Callable[[], None]:
-    """Return a function that draws the finished run into a file; problems are raised now."""
+    """Return a function that draws the finished run into a file; invalid files are refused at once."""
     if path is None:
         return lambda: None
     outputs.check_outputs(plot=path)

@@ -115,10 +115,10 @@ def score(
     from hiddenstate.models.folder.model_folder import load_language_model, shipped
     from hiddenstate.models.language.scoring import Dynamic
     from hiddenstate.models.language.scoring import score as scored_by
-    from hiddenstate.text.corpora import path_of
+    from hiddenstate.text.corpora import corpus_path
 
     loaded = load_language_model(model or shipped("shakespeare"))
-    source: Source = standard_input() if file == STANDARD else path_of(file)
+    source: Source = standard_input() if file == STANDARD else corpus_path(file)
     parts = scored_by(loaded, source, dynamic=Dynamic(**given) if dynamic else None)
     with output(out, exact=chosen is not Format.table) as stream:
         total = write(parts, chosen, stream)
@@ -140,9 +140,9 @@ def write(parts: "Iterator[Scored]", format_: Format, stream: TextIO) -> "Tally"
     if total.tokens and format_ is Format.jsonl:
         stream.write(_json({"summary": _sums(total)}))
     elif total.tokens and format_ is Format.csv:
-        tell(_said(total).rstrip("\n"))
+        tell(_describe(total).rstrip("\n"))
     elif total.tokens:
-        stream.write(_said(total))
+        stream.write(_describe(total))
     return total
 
 
@@ -192,7 +192,7 @@ def _sums(total: "Tally") -> dict[str, float | None]:
     return {name: round(value, 6) if math.isfinite(value) else None for name, value in sums.items()}
 
 
-def _said(total: "Tally") -> str:
+def _describe(total: "Tally") -> str:
     lines = {
         "tokens": f"{total.tokens:,}, {total.unknown:,} of them {UNKNOWN_TOKEN} ({100 * total.unknown_share:.2f} %)",
         "surprise": f"{total.mean:.4f} nats = {total.mean / math.log(2):.4f} bits per token",

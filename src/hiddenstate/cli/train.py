@@ -11,13 +11,17 @@ from hiddenstate.cli.run_options import (
     AboutOption,
     ConfigOption,
     LicenceOption,
+    OutOption,
     PlotOption,
     PrecisionOption,
     ResumeOption,
     RunOption,
     chosen,
+    file,
+    folder,
     quote_path,
     run_file,
+    setting,
     settings_option,
     train_and_tell,
 )
@@ -38,12 +42,10 @@ def train() -> None:
 
 @app.command(cls=Command)
 def tagger(
-    train: Annotated[Path | None, typer.Option(help="CoNLL-U file to train on.", metavar="FILE")] = None,
-    dev: Annotated[Path | None, typer.Option(help="CoNLL-U file for choosing the best epoch.", metavar="FILE")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the model.", metavar="DIR")] = None,
-    test: Annotated[
-        Path | None, typer.Option(help="CoNLL-U file on which to test the finished model.", metavar="FILE")
-    ] = None,
+    train: Annotated[Path | None, file("CoNLL-U file to train on.")] = None,
+    dev: Annotated[Path | None, file("CoNLL-U file for choosing the best epoch.")] = None,
+    out: OutOption = None,
+    test: Annotated[Path | None, file("CoNLL-U file on which to test the finished model.")] = None,
     columns: Annotated[
         str | None,
         typer.Option(
@@ -51,52 +53,29 @@ def tagger(
             show_default=",".join(DEFAULT.columns),
         ),
     ] = None,
-    forward_model: Annotated[
-        Path | None,
-        typer.Option(help="Character language model whose states are an extra input.", metavar="DIR"),
-    ] = None,
-    backward_model: Annotated[
-        Path | None, typer.Option(help="A second one that reads backwards; give both or neither.", metavar="DIR")
-    ] = None,
+    forward_model: Annotated[Path | None, folder("Character language model whose states are an extra input.")] = None,
+    backward_model: Annotated[Path | None, folder("A second one that reads backwards; give both or neither.")] = None,
     teacher: Annotated[
         list[Path] | None,
-        typer.Option(
-            help="Trained tagger to distil from; repeatable: the mean of their probabilities is learnt.", metavar="DIR"
-        ),
+        folder("Trained tagger to distil from; repeatable: the mean of their probabilities is learnt."),
     ] = None,
     untagged: Annotated[
-        list[Path] | None,
-        typer.Option(help="More text, CoNLL-U or plain, for the teachers to tag; repeatable.", metavar="FILE"),
+        list[Path] | None, file("More text, CoNLL-U or plain, for the teachers to tag; repeatable.")
     ] = None,
-    start: Annotated[
-        Path | None,
-        typer.Option(help="Trained tagger with the same sizes and tags, as a warm start.", metavar="DIR"),
-    ] = None,
+    start: Annotated[Path | None, folder("Trained tagger with the same sizes and tags, as a warm start.")] = None,
     config: ConfigOption = None,
     resume: ResumeOption = None,
     run: RunOption = None,
     plot: PlotOption = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(help="Maximum number of passes over the training data.", show_default=str(DEFAULT.epochs)),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Same seed, same model.", show_default=str(DEFAULT.seed))] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Peak learning rate.", show_default=str(DEFAULT.learning_rate))
-    ] = None,
+    epochs: Annotated[int | None, setting("Maximum number of passes over the training data.", DEFAULT.epochs)] = None,
+    seed: Annotated[int | None, setting("Same seed, same model.", DEFAULT.seed)] = None,
+    learning_rate: Annotated[float | None, setting("Peak learning rate.", DEFAULT.learning_rate)] = None,
     hidden_size: Annotated[
-        int | None,
-        typer.Option(help="Units of the word-level LSTM, per direction.", show_default=str(DEFAULT.hidden_size)),
+        int | None, setting("Units of the word-level LSTM, per direction.", DEFAULT.hidden_size)
     ] = None,
-    num_layers: Annotated[
-        int | None, typer.Option(help="Layers of the word-level LSTM.", show_default=str(DEFAULT.num_layers))
-    ] = None,
-    word_size: Annotated[
-        int | None, typer.Option(help="Size of the word embeddings.", show_default=str(DEFAULT.word_size))
-    ] = None,
-    batch_words: Annotated[
-        int | None, typer.Option(help="Maximum number of words in a batch.", show_default=str(DEFAULT.batch_words))
-    ] = None,
+    num_layers: Annotated[int | None, setting("Layers of the word-level LSTM.", DEFAULT.num_layers)] = None,
+    word_size: Annotated[int | None, setting("Size of the word embeddings.", DEFAULT.word_size)] = None,
+    batch_words: Annotated[int | None, setting("Maximum number of words in a batch.", DEFAULT.batch_words)] = None,
     precision: PrecisionOption = None,
     settings: Annotated[list[str] | None, settings_option(TaggerConfig)] = None,
     about_data: AboutOption = None,

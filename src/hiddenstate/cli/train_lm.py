@@ -5,19 +5,20 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from hiddenstate.cli.run_options import (
     AboutOption,
     ConfigOption,
     LicenceOption,
+    OutOption,
     PlotOption,
     PrecisionOption,
     ResumeOption,
     RunOption,
     chosen,
+    file,
     quote_path,
     run_file,
+    setting,
     settings_option,
     train_and_tell,
 )
@@ -45,37 +46,25 @@ def _default(name: str) -> str:
 
 
 def lm(
-    level: Annotated[Level | None, typer.Option(help="Tokens to read and predict.", show_default="char")] = None,
-    train: Annotated[
-        Path | None,
-        typer.Option(help="Text file to train on, or part of a corpus, such as wikitext-2:train.", metavar="FILE"),
-    ] = None,
-    dev: Annotated[Path | None, typer.Option(help="Text for choosing the best epoch.", metavar="FILE")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the model.", metavar="DIR")] = None,
-    test: Annotated[Path | None, typer.Option(help="Text on which to test the finished model.", metavar="FILE")] = None,
+    level: Annotated[Level | None, setting("Tokens to read and predict.", "char")] = None,
+    train: Annotated[Path | None, file("Text file to train on, or part of a corpus, such as wikitext-2:train.")] = None,
+    dev: Annotated[Path | None, file("Text for choosing the best epoch.")] = None,
+    out: OutOption = None,
+    test: Annotated[Path | None, file("Text on which to test the finished model.")] = None,
     config: ConfigOption = None,
     resume: ResumeOption = None,
     run: RunOption = None,
     plot: PlotOption = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Maximum number of passes over the text.", show_default=_default("epochs"))
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Same seed, same model.", show_default=_default("seed"))] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Peak learning rate.", show_default=_default("learning_rate"))
-    ] = None,
+    epochs: Annotated[int | None, setting("Maximum number of passes over the text.", _default("epochs"))] = None,
+    seed: Annotated[int | None, setting("Same seed, same model.", _default("seed"))] = None,
+    learning_rate: Annotated[float | None, setting("Peak learning rate.", _default("learning_rate"))] = None,
     embedding_size: Annotated[
-        int | None,
-        typer.Option(help="Size of the character or word embeddings.", show_default=_default("embedding_size")),
+        int | None, setting("Size of the character or word embeddings.", _default("embedding_size"))
     ] = None,
-    hidden_size: Annotated[
-        int | None, typer.Option(help="Units of each layer.", show_default=_default("hidden_size"))
-    ] = None,
-    num_layers: Annotated[int | None, typer.Option(help="Layers.", show_default=_default("num_layers"))] = None,
-    rows: Annotated[
-        int | None, typer.Option(help="Batch size: pieces of the text read in parallel.", show_default=_default("rows"))
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Time steps per batch.", show_default=_default("steps"))] = None,
+    hidden_size: Annotated[int | None, setting("Units of each layer.", _default("hidden_size"))] = None,
+    num_layers: Annotated[int | None, setting("Layers.", _default("num_layers"))] = None,
+    rows: Annotated[int | None, setting("Batch size: pieces of the text read in parallel.", _default("rows"))] = None,
+    steps: Annotated[int | None, setting("Time steps per batch.", _default("steps"))] = None,
     precision: PrecisionOption = None,
     settings: Annotated[list[str] | None, settings_option(LanguageConfig)] = None,
     about_data: AboutOption = None,
@@ -85,7 +74,7 @@ def lm(
 
     The folder always holds the best model so far. Ctrl-C loses nothing: --resume continues the run.
     """
-    from hiddenstate.models.language.training import run_language_model, said
+    from hiddenstate.models.language.training import describe_tally, run_language_model
 
     options = {
         "level": None if level is None else level.value,
@@ -113,9 +102,9 @@ def lm(
 
     def tell(result: "LanguageTraining") -> Iterator[str]:
         yield f"kept epoch {result.best.last.epoch} in {quote_path(wanted.files['out'])}"
-        yield f"dev   {said(result.dev, reads)}"
+        yield f"dev   {describe_tally(result.dev, reads)}"
         if result.test:
-            yield f"test  {said(result.test, reads)}"
+            yield f"test  {describe_tally(result.test, reads)}"
 
     unit = "characters" if reads == "char" else "words"
     train_and_tell(

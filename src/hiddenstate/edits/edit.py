@@ -294,7 +294,9 @@ def resample_ablation(
         raise IndexRangeError(f"no row of the source has a step {max(times)} to copy; choose steps with t=")
     chosen = freeze(row, "row")
     if isinstance(chosen, slice):
-        raise ArgumentTypeError(f"resample_ablation draws a row for each of row=, which must be counted, got {row}")
+        raise ArgumentTypeError(
+            f"resample_ablation draws a source row for each row in row=, so they must be listed by number, got {row}"
+        )
     drawn = random.Random(seed).choices(long_enough, k=len(chosen) if isinstance(chosen, tuple) else 1)
     values = torch.cat([run.pick(name, t=times, unit=unit, row=n)[0] for n in drawn], dim=1)
     return Edit(place, "set", values, **_indices(unit, times, row), scope=scope)

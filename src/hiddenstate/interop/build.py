@@ -19,7 +19,7 @@ from hiddenstate.structure.sizes import Sizes
 def build_lstm(
     weights: Sequence[Weights], *, bidirectional: bool = False, batch_first: bool = False, dropout: float = 0.0
 ) -> LSTM:
-    """Make an LSTM of its weights, given in the order of `Sizes.layer_directions`; their sizes say its own.
+    """Make an LSTM from its weights, given in the order of `Sizes.layer_directions`; its sizes follow from theirs.
 
     The tensors become its parameters, without a copy.
 
@@ -56,7 +56,7 @@ def build_cell(lstm: LSTM) -> LSTMCell:
         ArgumentError: the LSTM has more than one layer or direction, or a projection.
     """
     if len(lstm.sizes.layer_directions) > 1 or lstm.proj_size:
-        raise ArgumentError(f"an LSTMCell has one layer, one direction and no projection, and this is {lstm}")
+        raise ArgumentError(f"an LSTMCell has one layer, one direction and no projection, but this is {lstm}")
     cell = LSTMCell(lstm.input_size, lstm.hidden_size, lstm.bias, device="meta")
     ending = LayerDirection(0, reverse=False).suffix
     cell.load_state_dict({k.removesuffix(ending): p for k, p in lstm.named_parameters()}, assign=True)
@@ -108,7 +108,7 @@ def _check(weights: Weights, sizes: Sizes, layer_direction: LayerDirection, like
     if (weights.b_ih is None) == sizes.bias:
         raise ArgumentError(f"{LayerDirection(0, reverse=False).name} and {where} must both have biases, or neither")
     if weights.ih.dtype != like.ih.dtype:
-        raise DtypeError(f"weights of {where} are {weights.ih.dtype}, those of the first layer {like.ih.dtype}")
+        raise DtypeError(f"weights of {where} are {weights.ih.dtype}, but those of the first layer are {like.ih.dtype}")
     for stem, value in zip(PARAMETER_STEMS, weights, strict=True):
         got = None if value is None else list(value.shape)
         expected = list(shapes[stem]) if stem in shapes else None

@@ -30,7 +30,7 @@ def read_checkpoint(path: str | Path) -> Mapping[Any, Any]:
     with reading(path):
         loaded = _tensors(path) if Path(path).suffix == ".safetensors" else _load(path)
         if not isinstance(loaded, Mapping):
-            raise FileFormatError(f"{path} holds a {type(loaded).__name__}, expected a state dict")
+            raise FileFormatError(f"{path} contains a {type(loaded).__name__}, expected a state dict")
     return loaded
 
 
@@ -57,5 +57,5 @@ def _load(path: str | Path) -> object:
                 f"{path} holds {holds}, not just tensors; reading it would run code from the file. If you trust it, "
                 "load it with torch, save its state_dict(), and read that"
             ) from error
-        raise FileFormatError(f"{path} is not a file of torch.save, or is damaged") from error
+        raise FileFormatError(f"{path} was not written by torch.save, or is damaged") from error
     return loaded

@@ -164,7 +164,9 @@ def _build(leaves: Leaves, cells: Mapping[Path, Layout], batch_first: bool) -> L
 
 def _joined(forward: LSTM, reverse: LSTM) -> LSTM:
     if forward.bidirectional or reverse.bidirectional:
-        raise ArgumentError("reverse= joins two cells, and one of these is a Bidirectional, which has both")
+        raise ArgumentError(
+            "reverse= joins two cells, but one of these is a Bidirectional, which already has both directions"
+        )
     weights = [direction for lstm in (forward, reverse) for layer in weights_by_direction(lstm) for direction in layer]
     return build_lstm(weights, bidirectional=True, batch_first=forward.batch_first)
 

@@ -49,7 +49,7 @@ class Group:
 
     @property
     def is_whole(self) -> bool:
-        """Whether there are weights at all, and not just something with such a name."""
+        """Whether there are any weights, and not just other tensors with such names."""
         return any(stem.startswith("weight") for stems in self.by_suffix.values() for stem in stems)
 
     @property
@@ -70,13 +70,13 @@ class Group:
 
     @property
     def num_layers(self) -> int:
-        """Layers, as the highest number among the names says."""
+        """The number of layers, from the highest number in the names."""
         numbers = (re.match(r"_l(\d+)", ending) for ending in self.by_suffix)
         return 1 + max(int(number[1]) if number else 0 for number in numbers)
 
     @property
     def bidirectional(self) -> bool:
-        """Whether any name is of a reverse direction."""
+        """Whether any name belongs to a reverse direction."""
         return any(ending.endswith("_reverse") for ending in self.by_suffix)
 
     @property
@@ -86,12 +86,12 @@ class Group:
 
     @property
     def is_int8(self) -> bool:
-        """Whether all matrices are of 8 bits, each with its scales, as an `LSTM` with ``weights="int8"`` keeps them."""
+        """Whether all matrices are int8, each with its scales, as in an `LSTM` with ``weights="int8"``."""
         matrices = {(ending, stem) for ending, stems in self.by_suffix.items() for stem in stems if is_matrix(stem)}
         return matrices == self.scales.keys()
 
     def as_kept(self) -> dict[str, Tensor]:
-        """The tensors as the state dict of an `LSTM` with ``weights="int8"`` names them."""
+        """The tensors, named as in the state dict of an `LSTM` with ``weights="int8"``."""
         kept = {stem + ending: value for ending, stems in self.by_suffix.items() for stem, value in stems.items()}
         return kept | {stem + ending + SCALE: scale for (ending, stem), scale in self.scales.items()}
 
@@ -108,12 +108,12 @@ class Group:
         if self.is_cell:
             return [self._floats("")]
         if self.num_layers > _MOST_LAYERS + len(self.by_suffix):
-            raise NameUnknownError(f"the LSTM {self.name!r} has no tensors of most of its {self.num_layers} layers")
+            raise NameUnknownError(f"the LSTM {self.name!r} has no tensors for most of its {self.num_layers} layers")
         wanted = layer_directions(self.num_layers, self.bidirectional)
         missing = [each.name for each in wanted if each.suffix not in self.by_suffix]
         if missing:
             have = ", ".join(each.name for each in wanted if each.suffix in self.by_suffix)
-            raise NameUnknownError(f"the LSTM {self.name!r} has tensors of {have}, and none of {', '.join(missing)}")
+            raise NameUnknownError(f"the LSTM {self.name!r} has tensors for {have}, but none for {', '.join(missing)}")
         return [self._floats(each.suffix) for each in wanted]
 
     def _floats(self, ending: str) -> Weights:
@@ -128,7 +128,7 @@ class Group:
 
     @property
     def _hidden(self) -> Tensor | None:
-        """The hidden state's weights of the first layer, if it has such."""
+        """The first layer's recurrent weights, if there are any."""
         first = self.by_suffix.get("") or self.by_suffix.get(LayerDirection(0, reverse=False).suffix, {})
         hidden = first.get("weight_hh")
         return hidden if hidden is not None and hidden.dim() == 2 else None
@@ -172,7 +172,7 @@ def _put(group: Group, match: re.Match[str], tensor: Tensor) -> None:
 
 
 def _keep_scales_of_8_bits(group: Group) -> None:
-    """Leave out what is called a scale, and is of no matrix of 8 bits: of another library's, say."""
+    """Ignore tensors that are named like scales but belong to no int8 matrix, such as another library's."""
     stored = {(ending, stem): value for ending, stems in group.by_suffix.items() for stem, value in stems.items()}
     group.scales = {
         key: scale

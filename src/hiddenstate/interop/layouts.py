@@ -1,7 +1,7 @@
 """How each framework stores the weights of an LSTM: one table, and one converter that reads it.
 
-The table says everything in our gate names; our own order is in `names.GATES`. The converter takes the arrays of one
-layer and direction to our stacked `Weights` and back. To add a framework is to add a `Layout`.
+The table uses our gate names; our own order is in `names.GATES`. The converter takes the arrays of one
+layer and direction to our stacked `Weights` and back. To support another framework, add a `Layout`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,19 +24,17 @@ class Layout:
     """
 
     framework: str
-    gates: tuple[str, ...]  # its gate order, in our names
+    gates: tuple[str, ...]  # its gate order, by our letters
     ih: tuple[str, ...]  # the input's weights
     hh: tuple[str, ...]  # the hidden state's weights
     b_ih: tuple[str, ...] = ()
     b_hh: tuple[str, ...] = ()
     hr: str | None = None  # the projection, if the framework has one
     transposed: bool = False  # weights are [C, 4H] and [H, 4H], not [4H, C] and [4H, H]
-    joined_bias: str | None = None  # one array [8H]: what is added to the input's part, then to the hidden state's
-    needs_bias: bool = False  # there is no such layer without a bias
-    peepholes: str | None = None  # what the framework calls them; ours has none
-    directions: tuple[str, str] | None = (
-        None  # what tells the forward and the reverse direction, in its names or options
-    )
+    joined_bias: str | None = None  # one array [8H]: the input biases, then the hidden biases
+    needs_bias: bool = False  # the framework has no such layer without a bias
+    peepholes: str | None = None  # the framework's names for them; our LSTM has none
+    directions: tuple[str, str] | None = None  # what distinguishes forward and reverse in its names or options
 
     @property
     def biases(self) -> tuple[str, ...]:
@@ -153,7 +151,7 @@ def from_weights(weights: Weights, layout: Layout) -> dict[str, Tensor]:
     """
     if weights.hr is not None and layout.hr is None:
         raise ArgumentError(
-            f"{layout.framework} has no projection of the hidden state, and this LSTM has one (proj_size="
+            f"{layout.framework} has no projection of the hidden state, but this LSTM has one (proj_size="
             f"{len(weights.hr)}): a layer without it would give different numbers"
         )
     arrays = _unstack(weights.ih, layout.ih, layout) | _unstack(weights.hh, layout.hh, layout)
@@ -225,7 +223,8 @@ def _check(arrays: Mapping[str, Tensor], layout: Layout) -> None:
     missing = [name for name in wanted if name not in arrays]
     if missing:
         raise NameUnknownError(
-            f"these are not the weights of an LSTM of {layout.framework}: {', '.join(missing)} missing among "
+            f"these are not the weights of an LSTM in the layout of {layout.framework}: {', '.join(missing)} missing "
+            "from "
             f"{', '.join(arrays) or 'none'}"
         )
     given = [name for name in (*wanted, layout.hr) if name in arrays and name is not None]

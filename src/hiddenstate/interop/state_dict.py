@@ -87,7 +87,7 @@ def in_state_dict(source: Source, *, batch_first: bool = False, dropout: float =
         hint = "; give its state_dict(), or use hs.from_torch" if isinstance(source, nn.Module) else ""
         raise ArgumentTypeError(f"expected a state dict or the path of a file, got {type(source).__name__}{hint}")
     if isinstance(source, Mapping):
-        return _found("this state dict", dict(_flattened(source)), batch_first, dropout)
+        return _find_lstms("this state dict", dict(_flattened(source)), batch_first, dropout)
     loaded = read_checkpoint(source)
     with reading(source):
         tensors = dict(_flattened(loaded))
@@ -97,10 +97,10 @@ def in_state_dict(source: Source, *, batch_first: bool = False, dropout: float =
             raise FileFormatError(
                 f"{source} claims {size:,} bytes of tensors, more than this file can hold (at most {limit:,})"
             )
-        return _found(str(source), tensors, batch_first, dropout)
+        return _find_lstms(str(source), tensors, batch_first, dropout)
 
 
-def _found(where: str, tensors: Mapping[str, Tensor], batch_first: bool, dropout: float) -> Found:
+def _find_lstms(where: str, tensors: Mapping[str, Tensor], batch_first: bool, dropout: float) -> Found:
     groups = find_groups(tensors)
     build = partial(_build, batch_first=batch_first, dropout=dropout)
     lstms = {group.name: partial(build, group) for group in groups if group.kind == "LSTM"}
@@ -129,7 +129,7 @@ def _flattened(state: Mapping[Any, Any]) -> Iterator[tuple[str, Tensor]]:
             seen += 1
             if seen > _MOST_ENTRIES or len(around) > _DEEPEST:
                 raise FileFormatError(
-                    f"nested dicts, more than {_DEEPEST} deep or with more than {_MOST_ENTRIES:,} entries"
+                    f"dicts are nested more than {_DEEPEST} deep, or have more than {_MOST_ENTRIES:,} entries"
                 )
             if isinstance(value, Mapping):
                 around.append((f"{prefix}{key}.", iter(value.items())))

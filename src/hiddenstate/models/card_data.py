@@ -42,7 +42,7 @@ class Origin:
         for name in (self.train, self.dev, self.test, *self.teachers, *self.untagged, self.start):
             # A card is published; the folders of the machine it was made on are private.
             if name is not None and name != PurePath(name).name:
-                raise ArgumentError(f"a model card takes the name of a file without its folder, got {name!r}")
+                raise ArgumentError(f"a model card takes file names without folders, got {name!r}")
 
 
 @dataclass(frozen=True)

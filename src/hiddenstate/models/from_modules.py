@@ -14,7 +14,7 @@ from torch.nn.functional import embedding as looked_up
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.language_model import LanguageModel
-from hiddenstate.models.module_parts import parts_of
+from hiddenstate.models.module_parts import find_parts
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.data import check_tags
 from hiddenstate.models.tagger.tagger import Tagger
@@ -67,10 +67,11 @@ def language_model(
     >>> language_model(layers, "ab \n").tokens.tokens
     ('<unk>', 'a', 'b', ' ', '\n')
     """
-    parts = parts_of(model, example)
+    parts = find_parts(model, example)
     if parts.lstm.bidirectional:
         raise ArgumentError(
-            "a language model reads one way; this LSTM is bidirectional, so it has seen what it predicts"
+            "a language model reads in one direction; this LSTM is bidirectional, so it has already seen what it "
+            "predicts"
         )
     names = _names(tokens, parts.embedding.num_embeddings, "tokens", "the embedding")
     _check_count(names, parts.head.out_features, "tokens", "the linear layer")
@@ -134,7 +135,7 @@ def tagger(
     >>> tagger(layers, words=["<unk>", "time", "flies"], tags=["NOUN", "VERB"]).columns
     {'upos': ('NOUN', 'VERB')}
     """
-    parts = parts_of(model, example)
+    parts = find_parts(model, example)
     rows = _names(words, parts.embedding.num_embeddings, "words", "the embedding")
     labels = [str(tag) for tag in _all_named(_names(tags, parts.head.out_features, "tags", "the linear layer"), "tags")]
     place = _unknown_in(rows, unknown)
@@ -169,16 +170,18 @@ def _names(given: object, count: int, what: str, layer: str) -> list[str | None]
         names: list[str | None] = [None] * count
         for name, k in given.items():
             if type(k) is not int or not 0 <= k < count or names[k] is not None:
-                raise ArgumentError(f"{what}[{name!r}] must be an id of its own from 0 to {count - 1}, got {k!r}")
+                raise ArgumentError(f"{what}[{name!r}] must be a unique id from 0 to {count - 1}, got {k!r}")
             names[k] = name
     elif isinstance(given, Sequence):
         names = list(given)
         _check_count(names, count, what, layer)
     else:
-        raise ArgumentTypeError(f"{what} must be a list of texts or a dict from text to id, got {type(given).__name__}")
+        raise ArgumentTypeError(
+            f"{what} must be a list of strings or a dict from string to id, got {type(given).__name__}"
+        )
     odd = [name for name in names if not isinstance(name, str | None)]
     if odd:
-        raise ArgumentTypeError(f"{what} must be texts, got {odd[0]!r:.60}")
+        raise ArgumentTypeError(f"{what} must be strings, got {odd[0]!r:.60}")
     return names
 
 
@@ -210,7 +213,7 @@ def _tokens(names: Sequence[str | None], unknown: int | None, level: str | None,
     if level == "char" and longer:
         raise ArgumentError(
             f"at level char a token must be one character, got {longer[0]!r}; replace special tokens by characters "
-            "that no text has, such as '\\x00', in tokens="
+            "that no text contains, such as '\\x00', in tokens="
         )
     line_end = "\n" if level == "char" else END_TOKEN
     shown = [line_end if name == end else name for name in others]

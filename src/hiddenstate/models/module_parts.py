@@ -38,7 +38,7 @@ class _Call(NamedTuple):
     state: Any
 
 
-def parts_of(model: object, example: Any = None) -> Parts:
+def find_parts(model: object, example: Any = None) -> Parts:
     """Find the three parts of a model.
 
     A module is called once, without dropout; its parts are the LSTM that reads an embedding's unchanged vectors, and
@@ -56,7 +56,7 @@ def parts_of(model: object, example: Any = None) -> Parts:
         ShapeError: sizes of the layers do not fit one another, or the LSTM has projections.
     """
     if isinstance(model, tuple):
-        parts = _told(model)
+        parts = _check_layers(model)
         check_module_memory(nn.ModuleList([*parts]))
         return _checked(parts)
     if not isinstance(model, nn.Module):
@@ -69,7 +69,7 @@ def parts_of(model: object, example: Any = None) -> Parts:
     return _checked(_only(_chains(calls), type(model).__name__))
 
 
-def _told(layers: tuple[object, ...]) -> Parts:
+def _check_layers(layers: tuple[object, ...]) -> Parts:
     if len(layers) != len(_KINDS) or not all(map(isinstance, layers, _KINDS)):
         got = ", ".join(type(layer).__name__ for layer in layers)
         raise ArgumentTypeError(f"expected the layers (nn.Embedding, nn.LSTM or hs.LSTM, nn.Linear), got ({got})")
@@ -80,7 +80,8 @@ def _check_present(module: nn.Module) -> None:
     for kinds, name in zip(_KINDS, _NAMES, strict=True):
         if not any(isinstance(part, kinds) for part in module.modules()):
             raise ArgumentError(
-                f"this {type(module).__name__} holds no {name}; expected a module with an nn.Embedding, an LSTM that "
+                f"this {type(module).__name__} contains no {name}; expected a module with an nn.Embedding, an LSTM "
+                "that "
                 f"reads its vectors and an nn.Linear that reads the LSTM's outputs. {_OTHERWISE}"
             )
 
@@ -101,7 +102,7 @@ def _called(module: nn.Module, example: Any) -> list[_Call]:
             what = "ids of shape [2, 5]" if isinstance(example, Tensor) else "the example"
             raise ArgumentError(
                 f"this {type(module).__name__} can't be called with {what} ({type(error).__name__}: {error}); give "
-                "what it is called with as example=, or the layers themselves: (embedding, lstm, linear)"
+                "its argument as example=, or the layers themselves: (embedding, lstm, linear)"
             ) from error
     return calls
 
@@ -149,35 +150,33 @@ def _only(chains: list[tuple[_Call, _Call, _Call]], kind: str) -> Parts:
     found = {tuple(call.layer for call in chain): chain for chain in chains}
     if not found:
         raise ArgumentError(
-            f"no LSTM of this {kind} reads the vectors of an embedding as they are and gives its outputs as they "
-            "are to a linear layer. A model folder has no place for anything between or beside them: features of "
-            f"characters, a second LSTM module, a normalisation, a scale. {_OTHERWISE}"
+            f"no LSTM in this {kind} reads an embedding's vectors unchanged and passes its outputs unchanged to a "
+            "linear layer. A model folder can't store anything between or beside these layers, such as character "
+            f"features, a second LSTM module, normalisation or scaling. {_OTHERWISE}"
         )
     if len(found) > 1:
         raise ArgumentError(
-            f"{len(found)} chains of an embedding, an LSTM and a linear layer run in this {kind}; give the layers of "
+            f"this {kind} runs {len(found)} chains of an embedding, an LSTM and a linear layer; give the layers of "
             "one as a tuple: (embedding, lstm, linear)"
         )
     ((layers, (_, lstm, _)),) = found.items()
     if lstm.state is not None and any(bool(part.any()) for part in lstm.state):
         raise ArgumentError(
-            f"the LSTM of this {kind} begins with a state other than zero, for which a model folder has no place. "
-            f"{_OTHERWISE}"
+            f"the LSTM of this {kind} starts from a nonzero state, which a model folder can't store. {_OTHERWISE}"
         )
-    return _told(layers)
+    return _check_layers(layers)
 
 
 def _checked(parts: Parts) -> Parts:
     embedding, lstm, head = parts
     if lstm.proj_size:
         raise ShapeError(
-            f"the LSTM has projections (proj_size={lstm.proj_size}), for which a model folder has no place. "
-            f"{_OTHERWISE}"
+            f"the LSTM has projections (proj_size={lstm.proj_size}), which a model folder can't store. {_OTHERWISE}"
         )
     gives = (1 + lstm.bidirectional) * lstm.hidden_size
     if (embedding.embedding_dim, gives) != (lstm.input_size, head.in_features):
         raise ShapeError(
-            f"the layers do not fit one another: vectors of {embedding.embedding_dim} numbers for an LSTM that reads "
+            f"the layers do not fit together: vectors of {embedding.embedding_dim} numbers for an LSTM that reads "
             f"{lstm.input_size}, and outputs of {gives} for a linear layer that reads {head.in_features}"
         )
     return parts

@@ -76,7 +76,7 @@ def dyck(k: int = 2, m: int = 2, *, dtype: torch.dtype = torch.float64) -> Autom
     """Plant a stack: k kinds of brackets, nested at most m deep, as an automaton over the stack's contents.
 
     A state is the string of brackets that are open; a closing bracket that does not fit, or one opened too deep, leads
-    to the state ``"error"`` for good. It has ``2k·(1 + Σ_{j ≤ m} k^j)`` units. The target is on where a pair of round
+    to the state ``"error"`` for good. It has ``2k·(1 + Σ_{j ≤ m} k^j)`` units. The target is on when a pair of round
     brackets was just closed at the lowest level.
 
     Args:
@@ -90,7 +90,9 @@ def dyck(k: int = 2, m: int = 2, *, dtype: torch.dtype = torch.float64) -> Autom
     """
     k, m = check_int("k", k), check_int("m", m)
     if not 1 <= k <= len(BRACKETS) or m < 1:
-        raise ArgumentError(f"dyck has 1 to {len(BRACKETS)} kinds of brackets and a depth of at least 1; got {k}, {m}")
+        raise ArgumentError(
+            f"dyck takes 1 to {len(BRACKETS)} kinds of brackets and a depth of at least 1, got {k}, {m}"
+        )
     states, depth = 2, 0  # the empty stack and the error
     while depth < m and 2 * k * states <= MOST_UNITS:
         depth += 1

@@ -82,7 +82,9 @@ class Machine:
         plain = bool(((x == 0) | (x == 1)).all() and (count <= 1).all())
         if not plain or (self.silent is None and not bool((count == 1).all())):
             many = "one 1" if self.silent is None else "at most one 1"
-            raise ArgumentError(f"these inputs are no word of this automaton, which has {many} a step; use encode()")
+            raise ArgumentError(
+                f"these inputs are not a word of this automaton, which has {many} per step; use encode()"
+            )
         names = [*self.symbols, self.silent]
         return [[names[k] for k in torch.where(row.sum(-1) > 0, row.argmax(-1), -1).tolist()] for row in x.unbind(1)]
 
@@ -121,18 +123,21 @@ def check_machine(delta: Delta, start: Hashable, silent: Hashable = None) -> Mac
         ArgumentTypeError: it is not a mapping from pairs.
     """
     if not isinstance(delta, Mapping) or not delta or not all(isinstance(k, tuple) and len(k) == 2 for k in delta):
-        raise ArgumentTypeError("delta must be a mapping from (state, symbol) to the next state, of at least one pair")
+        raise ArgumentTypeError(
+            "delta must be a mapping from (state, symbol) to the next state, with at least one entry"
+        )
     states, symbols = (tuple(dict.fromkeys(key[part] for key in delta)) for part in (0, 1))
     if len(states) * len(symbols) > MOST_UNITS:
         raise ArgumentError(
-            f"{len(states)} states times {len(symbols)} symbols are more than {MOST_UNITS} units; give a smaller one"
+            f"{len(states)} states times {len(symbols)} symbols are more than {MOST_UNITS} units; give a smaller "
+            "automaton"
         )
     for state in dict.fromkeys((*states, *delta.values(), start)):
         missing = [symbol for symbol in symbols if (state, symbol) not in delta]
         if missing:
             raise ArgumentError(
-                f"delta does not say where state {state!r} goes by {missing[0]!r}; each state needs every symbol"
+                f"delta has no entry for state {state!r} and symbol {missing[0]!r}; each state needs every symbol"
             )
     if silent is not None and silent not in symbols:
-        raise ArgumentError(f"the silent symbol {silent!r} is none of delta's, which are {symbols}")
+        raise ArgumentError(f"the silent symbol {silent!r} is not among delta's, which are {symbols}")
     return Machine(dict(delta), start, states, symbols, silent)

@@ -24,7 +24,7 @@ class Plant:
         truth: its function, in words.
         roles: maps places with units, such as ``"l0.c[0]"``, to what they do.
         target: the place, with its unit, that holds the answer.
-        tolerance: the maximum difference between ``shown`` and ``expected``, in float64.
+        tolerance: the maximum difference between ``measured`` and ``expected``, in float64.
         draw: makes one row of inputs ``[T, C]`` from a generator and T.
         tell: computes the target's value after each step without the LSTM, ``[T, N]`` from ``[T, N, C]``.
         read: converts the target's values ``[T, N]`` to the quantity that ``tell`` computes; None for the values
@@ -46,7 +46,7 @@ class Plant:
         return f"{self.name}: {self.truth}\n{roles}\n  the answer is {self.target} after the last step"
 
     def inputs(self, seed: int, T: int = 12, N: int = 1) -> Tensor:
-        """Draw inputs ``[T, N, C]`` on which the truth is plain; equal for equal arguments.
+        """Draw inputs ``[T, N, C]`` that show what was planted; the same arguments give the same inputs.
 
         Args:
             seed: the seed of the generator.
@@ -80,7 +80,7 @@ class Plant:
             raise ShapeError(f"expected inputs [T, N, {self.lstm.input_size}], got {list(x.shape)}")
         return self.tell(x)
 
-    def shown(self, x: Tensor) -> Tensor:
+    def measured(self, x: Tensor) -> Tensor:
         """Run the LSTM and return the target's value after each step: ``[T, N]``, to compare with `expected`."""
         place, unit = self.place
         with torch.no_grad():
@@ -90,7 +90,7 @@ class Plant:
     def worth(self, x: Tensor) -> Tensor:
         """Return the loss of the final answer if a step's input becomes zero: ``[T, N]``, computed from the truth.
 
-        That is the truth that attributions over steps are compared with.
+        Attributions over steps are compared with this.
 
         Raises:
             ShapeError: the input has the wrong shape.

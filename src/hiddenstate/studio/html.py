@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hiddenstate.studio import assets
-from hiddenstate.studio.bundle import Bundle, as_json
+from hiddenstate.studio.bundles.bundle import Bundle, as_json
 
 TEMPLATE = "index.html"
 # Markers in the template, each on its own line.

@@ -195,7 +195,7 @@ _TEXT = (f"a text of at most {_MOST_CHARACTERS} characters", _text)
 _COUNT = ("a whole number", _count)
 
 
-def _one_of(*texts: str) -> Part:
+def _choice(*texts: str) -> Part:
     def chosen(value: object) -> object:
         if value not in texts:
             raise ValueError
@@ -210,14 +210,14 @@ VIEW: dict[str, Part] = {
     **dict.fromkeys(
         ("track", "quantity", "sort", "head", "gate", "rows", "filter", "sandbox", "label", "memory"), _TEXT
     ),
-    "page": _one_of("read", "compare", "structure", "explain"),
-    "comparison": _one_of("sentences", "models", "edits"),
-    "align": _one_of("position", "words"),
-    "zoom": _one_of("model", "layer", "unit", "gate"),
-    "theme": _one_of("auto", "light", "dark"),
-    "measure": _one_of("auto", "logit", "probability"),
-    "method": _one_of("occlusion", "shapley"),
-    "players": _one_of("words", "steps"),
+    "page": _choice("read", "compare", "structure", "explain"),
+    "comparison": _choice("sentences", "models", "edits"),
+    "align": _choice("position", "words"),
+    "zoom": _choice("model", "layer", "unit", "gate"),
+    "theme": _choice("auto", "light", "dark"),
+    "measure": _choice("auto", "logit", "probability"),
+    "method": _choice("occlusion", "shapley"),
+    "players": _choice("words", "steps"),
     **dict.fromkeys(("step", "unit", "tour", "writer"), _COUNT),
     "pinned": ("a list of whole numbers", _counts),
     "edits": ("a list of edits", _edits),

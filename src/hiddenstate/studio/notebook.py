@@ -13,10 +13,10 @@ from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import HiddenStateError
 from hiddenstate.studio import assets
 from hiddenstate.studio.audience import Audience, Subscriber
-from hiddenstate.studio.bundle import Bundle
+from hiddenstate.studio.bundles.bundle import Bundle
+from hiddenstate.studio.bundles.traces import bundle_trace
 from hiddenstate.studio.messages import ViewMessage, encode, read
 from hiddenstate.studio.page import offline_page
-from hiddenstate.studio.traces import bundle_trace
 from hiddenstate.tracing.trace import Trace
 
 HEIGHT = 860  # pixels
@@ -26,7 +26,7 @@ _WIDGET = "hosts/widget.js"
 _NO_FRAME = "The studio is not shown here: run this cell, or trust this notebook."
 
 
-class Shown(Protocol):
+class Displayable(Protocol):
     """The part of `hiddenstate.Studio` that a notebook uses."""
 
     bundles: dict[str, Bundle]
@@ -47,7 +47,7 @@ class Shown(Protocol):
         """Return the page as a widget."""
 
 
-def mimebundle(studio: Shown) -> tuple[dict[str, Any], dict[str, Any]]:
+def mimebundle(studio: Displayable) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a studio's display data: a widget if anywidget is installed, else a frame."""
     plain = {"text/plain": repr(studio)}
     if not _in_kernel():
@@ -69,7 +69,7 @@ def trace_html(trace: Trace) -> str | None:
         return None
 
 
-def make_widget(studio: Shown) -> Any:
+def make_widget(studio: Displayable) -> Any:
     """Make a widget of a studio's page.
 
     Raises:
@@ -135,7 +135,7 @@ class _Teller:
 def framed(page: str) -> str:
     """Put a page into a frame: its scripts run, but can't reach the page around it.
 
-    The text inside is shown where frames are not, as in a notebook that is not trusted yet.
+    The text inside is shown if frames are blocked, as in a notebook that is not trusted yet.
     """
     return (
         f'<iframe title="hiddenstate studio" sandbox="allow-scripts allow-downloads" width="100%" height="{HEIGHT}" '

@@ -17,7 +17,7 @@ from typing import Any
 
 from hiddenstate.base.files import written_beside
 from hiddenstate.studio import assets, html
-from hiddenstate.studio.bundle import Bundle
+from hiddenstate.studio.bundles.bundle import Bundle
 
 _LOADER = "hosts/loader.js"
 

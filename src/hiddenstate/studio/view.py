@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from hiddenstate.base.validation import State, optional_package
 from hiddenstate.nn.stream import Stream
 from hiddenstate.studio.audience import Audience
-from hiddenstate.studio.bundle import Bundle, assign_ids
+from hiddenstate.studio.bundles.bundle import Bundle, assign_ids
 from hiddenstate.studio.live import LiveStream
 from hiddenstate.studio.messages import ViewMessage, check_view
 from hiddenstate.tracing.trace import Trace
 
 if TYPE_CHECKING:
-    from hiddenstate.studio.server import Site
-    from hiddenstate.studio.serving import Running
+    from hiddenstate.studio.server.serving import Running
+    from hiddenstate.studio.server.site import Site
 
 
 class Studio:
@@ -72,8 +72,8 @@ class Studio:
     def site(self) -> "Site":
         """Return the content for a server."""
         optional_package("starlette", "studio", "the studio's server")
-        from hiddenstate.studio.server import Site
-        from hiddenstate.studio.sockets import Pages
+        from hiddenstate.studio.server.site import Site
+        from hiddenstate.studio.server.sockets import Pages
 
         return Site(self.bundles, self.view, self.live, Pages(self.audience, self.hear))
 
@@ -91,15 +91,15 @@ class Studio:
             MissingDependencyError: starlette or uvicorn is not installed.
             ArgumentError: it can't listen on this address.
         """
-        site = self.site()  # first, since it says what is not installed
-        from hiddenstate.studio.serving import Running
+        site = self.site()  # first, since it reports packages that are not installed
+        from hiddenstate.studio.server.serving import Running
 
         return Running(site, host, port)
 
     def serve(self, host: str = "127.0.0.1", port: int = 0, *, browser: bool = True) -> None:
         """Serve the page until Ctrl-C, print its address, and open a browser; arguments and errors as for `start`."""
-        site = self.site()  # first, since it says what is not installed
-        from hiddenstate.studio.serving import serve
+        site = self.site()  # first, since it reports packages that are not installed
+        from hiddenstate.studio.server.serving import serve
 
         serve(site, host, port, browser=browser)
 
@@ -141,9 +141,9 @@ def studio(
     as one file.
 
     Args:
-        models: a model's folder, a tagger, a language model, an `hiddenstate.LSTM` or torch's, a cell, a module with
-            LSTMs in it, an `hiddenstate.Trace`, the result of `hiddenstate.trace`, or a stream; or mappings of
-            names to such. Default: the shipped tagger.
+        models: a model's folder, a tagger, a language model, a `hiddenstate.LSTM` or torch's, a cell, a module with
+            LSTMs in it, a `hiddenstate.Trace`, the result of `hiddenstate.trace`, or a stream; or mappings from names
+            to any of these. Default: the shipped tagger.
         x: an LSTM's input: ``[T, C]``, or any form that it accepts. For an LSTM inside a module, the module's input:
             the page then shows the LSTM with the input that it receives in that call.
         hx: the initial state of an LSTM.
@@ -166,7 +166,7 @@ def studio(
     >>> hs.studio(hs.LSTM(4, 3), x=torch.zeros(5, 4))
     Studio(LSTM(4, 3) (lstm)): serve() opens it in a browser, save(path) writes it as a file
     """
-    from hiddenstate.studio.opening import named, opened  # loads all models, so only on demand
+    from hiddenstate.studio.bundles.opening import named, opened  # loads all models, so only on demand
 
     chosen = named(models)
     options = {"x": x, "hx": hx, "tokens": tokens, "row": row, "path": path}

@@ -222,11 +222,11 @@ def _check(columns: list[str], expected: int) -> bool:
     """Whether the line is a word (not a range or an empty node); raises ParseException if it is not CoNLL-U."""
     if len(columns) != len(COLUMNS):
         raise ParseException(
-            f"expected {len(COLUMNS)} columns ({' '.join(COLUMNS)}) with one tab between, got {len(columns)}"
+            f"expected {len(COLUMNS)} columns ({' '.join(COLUMNS)}) separated by single tabs, got {len(columns)}"
         )
     for column, value in zip(COLUMNS, columns, strict=True):
         if not value.strip():
-            raise ParseException(f"column {column} is empty; write _ for a value that is missing")
+            raise ParseException(f"column {column} is empty; write _ for a missing value")
     identifier = parse_id_value(columns[0])
     if identifier is None:
         raise ParseException("column ID is _; number words 1, 2, 3 ...")

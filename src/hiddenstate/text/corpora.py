@@ -147,7 +147,9 @@ def corpus(name: str) -> Corpus:
         ArgumentError: no corpus has this name.
     """
     if name not in CORPORA:
-        raise ArgumentError(f"no corpus is named {name!r}; there are {' '.join(CORPORA)} (any path will do too)")
+        raise ArgumentError(
+            f"there is no corpus named {name!r}; the corpora are {' '.join(CORPORA)} (a path works, too)"
+        )
     return CORPORA[name]
 
 
@@ -180,7 +182,7 @@ def get(name: str, out: StrPath | None = None) -> dict[str, Path]:
     return {part: _part(folder, part, where) for part, where in known.parts.items()}
 
 
-def path_of(given: StrPath) -> Path:
+def corpus_path(given: StrPath) -> Path:
     """Return a path unchanged; for a part of a corpus, such as ``wikitext-2:train``, download it and return its path.
 
     Raises:
@@ -192,7 +194,7 @@ def path_of(given: StrPath) -> Path:
     name, _, part = str(given).partition(":")
     if part not in CORPORA[name].parts:
         parts = " ".join(f"{name}:{each}" for each in CORPORA[name].parts)
-        raise ArgumentError(f"{str(given)!r} is no part of a corpus; there are {parts}")
+        raise ArgumentError(f"{str(given)!r} is not a part of a corpus; the parts are {parts}")
     return get(name)[part]
 
 
@@ -221,16 +223,16 @@ def _fetch(known: Corpus, file: Remote, folder: Path) -> None:
             _retrieve(pooch, url, file, folder)
     except RequestException as error:
         raise DownloadError(
-            f"{url} could not be fetched ({error}); try again where there is a network, {by_hand}"
+            f"{url} could not be downloaded ({error}); try again with a network connection, {by_hand}"
         ) from error
     except ValueError as error:  # raised by pooch if the hash differs
-        raise FileFormatError(f"what came from {url} is not the file that is known: {error}") from error
+        raise FileFormatError(f"the file from {url} is not the expected one: {error}") from error
 
 
 def _retrieve(pooch: Any, url: str, file: Remote, folder: Path) -> None:
     try:
         pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=folder)
-    except PermissionError as error:  # for a folder it lacks the system's error number, which its cause has
+    except PermissionError as error:  # for a folder, only its cause has the system's error number
         raise (error.__cause__ if error.errno is None else None) or error from None
 
 

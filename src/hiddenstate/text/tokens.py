@@ -56,7 +56,7 @@ class Tokens:
         if self.level not in LEVELS:
             raise ArgumentError(f"level must be one of {' '.join(LEVELS)}, got {self.level!r}")
         if len(self.tokens) != len(self.counts) or len(set(self.tokens)) != len(self.tokens):
-            raise ArgumentError(f"{len(self.tokens)} tokens must differ, and need as many counts")
+            raise ArgumentError(f"{len(self.tokens)} tokens must be distinct, with one count each")
         if self.tokens[:1] != (UNKNOWN_TOKEN,):
             raise ArgumentError(f"the first token must be {UNKNOWN_TOKEN}, got {self.tokens[:1]}")
         if self.level == "char" and any(len(token) != 1 for token in self.tokens[1:]):

@@ -29,7 +29,7 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         if len(self.tokens) != len(self.counts):
-            raise ArgumentError(f"{len(self.tokens)} tokens need as many counts, got {len(self.counts)}")
+            raise ArgumentError(f"{len(self.tokens)} tokens need one count each, got {len(self.counts)}")
         if len(set(self.tokens)) != len(self.tokens):
             twice = next(token for token, count in Counter(self.tokens).items() if count > 1)
             raise ArgumentError(f"token {twice!r} occurs twice; every token needs one id")

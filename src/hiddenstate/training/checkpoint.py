@@ -150,7 +150,7 @@ class RunFolder:
             raise ArgumentError(f"{self.path} is not the folder of a run: {SETTINGS} is missing; choose another folder")
         if (self.path / CHECKPOINT).is_file() and not self._state().get("finished"):
             raise ArgumentError(
-                f"{self.path} holds a run that is not finished; resume it (--resume {self.path}), or delete the folder"
+                f"{self.path} holds an unfinished run; resume it (--resume {self.path}), or delete the folder"
             )
 
     def check(self) -> Path:
@@ -160,7 +160,7 @@ class RunFolder:
             FileFormatError: there is none.
         """
         if not (self.path / SETTINGS).is_file():
-            raise FileFormatError(f"no run at {self.path}: {SETTINGS} is missing; name the folder of a run")
+            raise FileFormatError(f"no run at {self.path}: {SETTINGS} is missing; give the folder of a run")
         return self.path / SETTINGS
 
     def write(self, checkpoint: Checkpoint, *, finished: bool) -> None:
@@ -224,17 +224,21 @@ class RunFolder:
         if metrics.exists():
             length = self._state().get("metrics_bytes", 0) if (self.path / CHECKPOINT).exists() else 0
             if type(length) is not int or length < 0:
-                raise FileFormatError(f"{self.path / CHECKPOINT} is damaged: metrics_bytes is no number from 0")
+                raise FileFormatError(
+                    f"{self.path / CHECKPOINT} is damaged: metrics_bytes is not a non-negative number"
+                )
             os.truncate(metrics, min(length, metrics.stat().st_size))
 
     def _check(self, found: Checkpoint, ranks: int, fingerprint: str) -> None:
         if found.ranks != ranks:
             raise ArgumentError(
-                f"the run in {self.path} was trained by {found.ranks} processes, this is one of {ranks}; "
-                f"start as many as before"
+                f"the run in {self.path} was trained by {found.ranks} processes, but now there are {ranks}; start as "
+                "many as before"
             )
         if found.fingerprint != fingerprint:
-            raise ArgumentError(f"the data of the run in {self.path} has changed since; put it back, or begin anew")
+            raise ArgumentError(
+                f"the data of the run in {self.path} has changed since it began; restore the data, or start a new run"
+            )
 
     def _check_settings(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         current = json.loads(json.dumps(now))  # tuples as lists, as in the file
@@ -244,8 +248,8 @@ class RunFolder:
                 f"{name} was {shorten(before[name])} and is now {shorten(current[name])}" for name in changed
             )
             raise ArgumentError(
-                f"the checkpoint in {self.path} does not fit the settings; put back what was changed in {SETTINGS} "
-                f"since the run began: {said}. Only {', '.join(MAY_CHANGE)} may change"
+                f"the checkpoint in {self.path} does not fit the settings; undo the changes made to {SETTINGS} since "
+                f"the run began: {said}. Only {', '.join(MAY_CHANGE)} may change"
             )
 
     def _state(self) -> dict[str, Any]:
@@ -254,7 +258,7 @@ class RunFolder:
             try:
                 state = json.loads(metadata["state"])
             except (KeyError, ValueError, RecursionError) as error:
-                raise FileFormatError(f"{self.path / CHECKPOINT} is damaged: its state is no JSON") from error
+                raise FileFormatError(f"{self.path / CHECKPOINT} is damaged: its state is not JSON") from error
             return state if isinstance(state, dict) else {}
 
     def log(self, event: str, data: Mapping[str, Any]) -> None:
@@ -286,9 +290,9 @@ def _checked(kind: type[P], data: Mapping[str, Any]) -> P:
     for name, value in data.items():
         wanted = types[name]
         if wanted is int and not (type(value) is int and 0 <= value < 2**63):
-            raise FileFormatError(f"{name} must be a whole number from 0, got {value!r:.50}")
+            raise FileFormatError(f"{name} must be a non-negative integer, got {value!r:.50}")
         if wanted in (float, str) and not isinstance(value, str if wanted is str else (int, float)):
             raise FileFormatError(f"{name} must be of type {wanted.__name__}, got {value!r:.50}")
         if wanted not in (int, float, str) and not isinstance(value, (list, dict)):
-            raise FileFormatError(f"{name} must hold several values, got {value!r:.50}")
+            raise FileFormatError(f"{name} must be a list of values, got {value!r:.50}")
     return kind(**data)

@@ -29,7 +29,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 class RunLock:
-    """The lock of one folder, for one thread at a time, which may take it again while it has it."""
+    """The lock of one folder, held by one thread at a time; that thread may take it again."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -37,7 +37,7 @@ class RunLock:
 
 
 class Holding:
-    """One block in which a thread of this process has a lock; a block inside another changes nothing."""
+    """A block in which a thread of this process holds a lock; a nested block changes nothing."""
 
     def __init__(self, lock: RunLock) -> None:
         self._run_lock, self._folder, self._me = lock, lock.folder, (os.getpid(), threading.get_ident())
@@ -47,10 +47,10 @@ class Holding:
         self._is_new, self._is_mine = not (self._folder / LOCK).exists(), False
 
     def acquire(self) -> None:
-        """Take the lock, in a folder that is made if it is absent.
+        """Take the lock; create the folder if it is missing.
 
         Raises:
-            RunInUseError: another process has it.
+            RunInUseError: another process holds it.
             ArgumentError: the folder is a file.
             FileWriteError: the folder cannot be made, or written into.
         """
@@ -101,7 +101,7 @@ class Holding:
             )
 
     def _others(self) -> str:
-        """Return a text about the lock's holder."""
+        """Describe the lock's holder."""
         try:
             found = json.loads((self._folder / HOLDER).read_bytes())
             return f"process {found['pid']} on {found['host']} trains there since {found['since']}"

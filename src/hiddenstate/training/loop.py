@@ -22,7 +22,7 @@ from hiddenstate.training.average import Average
 from hiddenstate.training.checkpoint import CHECKPOINT, SETTINGS, Checkpoint, Position, RunFolder
 from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.machine import Machine
-from hiddenstate.training.progress import Epoch, OnProgress, Step, best_of
+from hiddenstate.training.progress import Epoch, OnProgress, Step, best_epoch
 from hiddenstate.training.schedule import learning_rate
 from hiddenstate.training.stop import Stop, stopping
 from hiddenstate.training.task import Item, Task
@@ -98,13 +98,13 @@ class _Loop(Generic[Item]):
     @property
     def is_over(self) -> bool:
         history = self.position.history
-        waited = len(history) - best_of(history).last.epoch if history else 0
+        waited = len(history) - best_epoch(history).last.epoch if history else 0
         return self.position.epoch > self.config.epochs or waited >= self.config.patience
 
     def epoch(self) -> None:
         plan = self.task.plan(self.position.epoch, self.machine.rank, self.machine.ranks)
         if self.position.batch == 0:
-            self.task.carry({})
+            self.task.load_state({})
         self.task.model.train()
         for item in plan[self.position.batch :]:
             self.step(item, len(plan))
@@ -129,9 +129,9 @@ class _Loop(Generic[Item]):
         machine = self.machine
         with machine.autocast():
             loss = None if item is None else self.task.loss(item)
-        shown = 0.0 if loss is None else (loss.mean if loss.shown is None else loss.shown).item()
+        value = 0.0 if loss is None else (loss.mean if loss.reported is None else loss.reported).item()
         count = 0 if loss is None else loss.count
-        total, loss_sum = machine.sum([count, shown * count])
+        total, loss_sum = machine.sum([count, value * count])
         if not math.isfinite(loss_sum):
             raise ArgumentError(
                 f"training diverged: loss {loss_sum} in epoch {self.position.epoch}; lower the learning rate"
@@ -177,7 +177,7 @@ class _Loop(Generic[Item]):
             score = self.machine.once(self.task.evaluate)
             history.append(Epoch(last, score, self.is_better(score.value)))
             if history[-1].is_best:
-                self.machine.once(lambda: self.task.keep(self.out, history))
+                self.machine.once(lambda: self.task.save_model(self.out, history))
         self.position.next_epoch()
         self.tell(history[-1])
         self.save_or_stop(due=True)
@@ -186,7 +186,7 @@ class _Loop(Generic[Item]):
         """Whether a score is better than all before; the first always is."""
         if not self.position.history:
             return True
-        best = best_of(self.position.history).score.value
+        best = best_epoch(self.position.history).score.value
         return value > best if self.task.higher_is_better else value < best
 
     def tell(self, progress: Step | Epoch) -> None:
@@ -219,12 +219,12 @@ class _Loop(Generic[Item]):
 
     def save(self) -> None:
         """Write a checkpoint; all processes wait until it is written."""
-        carried = self.machine.gather(dict(self.task.carried()))
+        carried = self.machine.gather(dict(self.task.state()))
         self.machine.once(lambda: self.write(carried))
         self.saved = time.perf_counter()
 
     def write(self, carried: Sequence[Mapping[str, Tensor]]) -> None:
-        """Write a checkpoint with what each process carries."""
+        """Write a checkpoint with the task state of each process."""
         parts: dict[str, Mapping[str, Tensor]] = {
             "model": self.task.model.state_dict(),
             "optimizer": _optimizer_tensors(self.optimizer),
@@ -255,10 +255,10 @@ class _Loop(Generic[Item]):
             self.average.load(found.part("average"))
         except (KeyError, RuntimeError, ValueError) as error:
             raise ArgumentError(
-                f"the checkpoint in {self.run.path} does not fit the settings; put back what was changed in {SETTINGS} "
-                "since the run began, but for the epochs and the patience"
+                f"the checkpoint in {self.run.path} does not fit the settings; undo the changes made to {SETTINGS} "
+                "since the run began, except those of epochs and patience"
             ) from error
-        self.task.carry(found.part(f"carried{self.machine.rank}"))
+        self.task.load_state(found.part(f"carried{self.machine.rank}"))
         self.position = found.position
 
 

@@ -51,7 +51,7 @@ def read_metrics(run: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """
     path = Path(run) / METRICS
     if not path.is_file():
-        raise FileFormatError(f"no run at {run}: {METRICS} is missing; name the folder of a run")
+        raise FileFormatError(f"no run at {run}: {METRICS} is missing; give the folder of a run")
     with reading(path):
         *lines, _ = path.read_text(encoding="utf-8").split("\n")
         return [json.loads(line) for line in lines]

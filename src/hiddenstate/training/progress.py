@@ -78,6 +78,6 @@ class Result(Generic[M]):
 OnProgress = Callable[[Step | Epoch], None]
 
 
-def best_of(history: Sequence[Epoch]) -> Epoch:
+def best_epoch(history: Sequence[Epoch]) -> Epoch:
     """Return the last epoch that was better than all before."""
     return next(epoch for epoch in reversed(history) if epoch.is_best)

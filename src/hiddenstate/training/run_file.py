@@ -98,8 +98,8 @@ def _several(data: Any, where: str) -> tuple[str, ...]:
 
 def _texts(data: Any, known: Mapping[str, object], where: str) -> dict[str, str]:
     if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
-        raise FileFormatError(f"{where} must be texts by name")
+        raise FileFormatError(f"{where} must map names to strings")
     unknown = sorted(set(data) - set(known))
     if unknown:
-        raise FileFormatError(f"unknown {unknown[0]!r} in {where}; there is {' '.join(known)}")
+        raise FileFormatError(f"unknown {unknown[0]!r} in {where}; expected one of {' '.join(known)}")
     return data

@@ -68,7 +68,7 @@ class Settings:
             try:
                 values[name] = _PARSERS[types[name]](text)
             except (ValueError, KeyError) as error:
-                raise ArgumentError(f"setting {name} must be {_kind(types[name])}, got {_shown(text)}") from error
+                raise ArgumentError(f"setting {name} must be {_kind(types[name])}, got {_format(text)}") from error
         return replace(self, **values)
 
     def with_data(self: S, data: Any, where: str) -> S:
@@ -155,7 +155,7 @@ def _kind(wanted: Any) -> str:
     return f"of type {wanted.__name__}"
 
 
-def _shown(value: object) -> str:
+def _format(value: object) -> str:
     """Format a value for a message, shortened if it is long."""
     if type(value) is int and abs(value) >= _LARGEST:
         return f"a number of {value.bit_length()} bits"  # Python may refuse to convert it
@@ -165,13 +165,13 @@ def _shown(value: object) -> str:
 
 def _check(name: str, value: Any, wanted: Any, limits: Mapping[str, Any]) -> None:
     if not _fits(value, wanted):
-        raise ArgumentError(f"{name} must be {_kind(wanted)}, got {_shown(value)}")
+        raise ArgumentError(f"{name} must be {_kind(wanted)}, got {_format(value)}")
     for each in value if isinstance(value, tuple) else (value,):
         if type(each) is int and abs(each) >= _LARGEST:
-            raise ArgumentError(f"{name} must be below 2**63, got {_shown(each)}")
+            raise ArgumentError(f"{name} must be below 2**63, got {_format(each)}")
     choices = limits.get("choices")
     if choices and value not in choices:
-        raise ArgumentError(f"{name} must be one of {' '.join(choices)}, got {_shown(value)}")
+        raise ArgumentError(f"{name} must be one of {' '.join(choices)}, got {_format(value)}")
     if wanted in (int, float):
         _check_number(name, value, **limits)
 

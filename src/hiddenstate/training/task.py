@@ -20,12 +20,12 @@ class Loss:
     Attributes:
         mean: 0-dimensional, with a gradient: the mean over the batch's units (such as words), including regularisers.
         count: the number of units.
-        shown: the part of the mean to report; all of it if None.
+        reported: the part of the mean to report; all of it if None.
     """
 
     mean: Tensor
     count: int
-    shown: Tensor | None = None
+    reported: Tensor | None = None
 
 
 class Task(Protocol[Item]):
@@ -72,16 +72,16 @@ class Task(Protocol[Item]):
         first batch.
         """
 
-    def carried(self) -> Mapping[str, Tensor]:
+    def state(self) -> Mapping[str, Tensor]:
         """Return the state carried to the next batch, empty if there is none."""
 
-    def carry(self, carried: Mapping[str, Tensor]) -> None:
-        """Restore what `carried` returned; empty at the beginning of every epoch."""
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Restore a state that `state` returned; empty at the beginning of every epoch."""
 
     def evaluate(self) -> Score:
         """Evaluate the model on the dev data. It may be left in either mode."""
 
-    def keep(self, folder: Path, history: Sequence[Epoch]) -> None:
+    def save_model(self, folder: Path, history: Sequence[Epoch]) -> None:
         """Write the model as a folder; it comes from the last epoch of the history, which is the best so far."""
 
 

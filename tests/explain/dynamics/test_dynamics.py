@@ -196,11 +196,11 @@ def test_dynamics_fails() -> None:
         hs.explain.dynamics(lstm).fixed_points(starts=0)
     with pytest.raises(IndexRangeError, match="row=3"):
         hs.explain.dynamics(lstm, x).spectrum(3)
-    with pytest.raises(ArgumentError, match="do not pass a reset"):
+    with pytest.raises(ArgumentError, match="does not survive a reset"):
         hs.explain.dynamics(lstm, x, reset=torch.ones(6, 1, dtype=torch.bool)).spectrum()
     with pytest.raises(ArgumentError, match="too large"):
         hs.explain.dynamics(hs.LSTM(1, 2049)).fixed_points()
-    with pytest.raises(ArgumentTypeError, match="what can be explained"):
+    with pytest.raises(ArgumentTypeError, match="expected an LSTM"):
         hs.explain.dynamics(3)
 
 

@@ -109,7 +109,7 @@ def test_rows() -> None:
     assert resolve_row("l0.c[1]@2,n=3", None) == 3
     assert resolve_row("l0.c[1]@2", 2) == 2
     assert resolve_row(hs.explain.logit("a"), None) == 0
-    with pytest.raises(ArgumentError, match="says row 3, and row=1"):
+    with pytest.raises(ArgumentError, match="names row 3, but row=1"):
         resolve_row("l0.c,n=3", 1)
     with pytest.raises(ArgumentError, match="several rows"):
         resolve_row("l0.c,n=0:2", None)

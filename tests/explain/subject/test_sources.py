@@ -218,8 +218,8 @@ def test_words_and_steps(tagger: Tagger) -> None:
 @pytest.mark.parametrize(
     ("model", "x", "options", "error", "match"),
     [
-        (3, None, {}, ArgumentTypeError, "what can be explained is an LSTM"),
-        (nn.Linear(2, 2), torch.zeros(2), {}, ArgumentError, "holds no hiddenstate.LSTM; give a model"),
+        (3, None, {}, ArgumentTypeError, "expected an LSTM, a module"),
+        (nn.Linear(2, 2), torch.zeros(2), {}, ArgumentError, "contains no hiddenstate.LSTM; give a model"),
         (nn.LSTM(2, 2), torch.zeros(2, 2), {}, ArgumentError, "convert it first"),
         (hs.LSTM(2, 2), "text", {}, ArgumentTypeError, "an LSTM reads a tensor"),
         (hs.LSTM(2, 2), torch.zeros(3, 2), {"path": "a"}, ArgumentError, "path= is not for a module"),
@@ -257,7 +257,7 @@ def test_edits_of_single_rows_are_refused_where_rows_are_made() -> None:
     subject = hs.explain.subject(lstm, torch.randn(4, 2))
     with lstm.edit(hs.zero("l0.f", row=0)):
         subject.run()
-        with pytest.raises(ArgumentError, match="is for single rows"):
+        with pytest.raises(ArgumentError, match="selects rows"):
             subject.run(subject.x.expand(-1, 3, -1))
 
 

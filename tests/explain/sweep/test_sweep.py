@@ -222,7 +222,7 @@ def test_edits_in_force_hold_in_a_sweep() -> None:
         assert found.effect[0, 3:].any()
     with lstm.edit(hs.zero("l0.f", t=3)), pytest.raises(ArgumentError, match="does not support edits"):
         hs.explain.sweep(lstm, x[0], x[1], of="l0.c[0]", mode="gradient+exact")
-    with lstm.edit(hs.zero("l0.f", row=0)), pytest.raises(ArgumentError, match="single rows"):
+    with lstm.edit(hs.zero("l0.f", row=0)), pytest.raises(ArgumentError, match="selects rows"):
         hs.explain.sweep(lstm, x[0], x[1], of="l0.c[0]")
 
 

@@ -40,11 +40,11 @@ def test_both_outputs_apart_are_the_halves() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: lstm(name="a", activation="relu"), "'a' has activation='relu', and an hs.LSTM has tanh"),
-        (lambda: lstm(name="a", activation=None), "'a' has activation='linear', and an hs.LSTM has tanh"),
+        (lambda: lstm(name="a", activation="relu"), "'a' has activation='relu', but an hs.LSTM has tanh"),
+        (lambda: lstm(name="a", activation=None), "'a' has activation='linear', but an hs.LSTM has tanh"),
         (
             lambda: lstm(name="a", recurrent_activation="hard_sigmoid"),
-            "'a' has recurrent_activation='hard_sigmoid', and an hs.LSTM has sigmoid",
+            "'a' has recurrent_activation='hard_sigmoid', but an hs.LSTM has sigmoid",
         ),
         (lambda: layers.Bidirectional(lstm(), name="a", merge_mode="sum"), "'a' has merge_mode='sum'"),
         (
@@ -71,7 +71,7 @@ def test_a_function_of_the_users_own_fails(tmp_path: Path) -> None:
         return x**3
 
     path = saved(model_of(lstm(name="a", activation=cube)), tmp_path / "a.keras")
-    with pytest.raises(ArgumentError, match="'a' has activation='mine>cube', and an hs.LSTM has tanh"):
+    with pytest.raises(ArgumentError, match="'a' has activation='mine>cube', but an hs.LSTM has tanh"):
         from_keras(path)
 
 

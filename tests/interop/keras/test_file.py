@@ -60,7 +60,7 @@ def test_archives_without_what_they_need_fail(tmp_path: Path) -> None:
         ({"model__weights__h5": weights}, "config.json is missing, it has model.weights.h5"),
         ({"config__json": config}, "model.weights.h5 is missing, it has config.json"),
         ({"config__json": b"{", "model__weights__h5": weights}, "is damaged: "),
-        ({"config__json": b"[]", "model__weights__h5": weights}, "does not hold the configuration of a model"),
+        ({"config__json": b"[]", "model__weights__h5": weights}, "does not contain the configuration of a model"),
         (
             {"config__json": b'{"config": {"layers": [3]}}', "model__weights__h5": weights},
             "its configuration was not written by Keras",

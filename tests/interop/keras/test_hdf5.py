@@ -166,7 +166,10 @@ def test_no_python_to_read_with_fails(path: Path, monkeypatch: pytest.MonkeyPatc
     program(monkeypatch, tmp_path, "import a_package_that_is_not_there")
     with pytest.raises(MissingDependencyError, match="did not start: ModuleNotFoundError: No module named 'a_package"):
         hs.from_keras(path)
-    for name, said in (("", "there is no Python to run it"), ("/no/such/python", "can't be run to read it")):
+    for name, said in (
+        ("", "there is no Python interpreter to run it"),
+        ("/no/such/python", "can't be run to read it"),
+    ):
         monkeypatch.setattr(sys, "executable", name)
         with pytest.raises(MissingDependencyError, match=said):
             hs.from_keras(path)

@@ -138,7 +138,7 @@ def test_what_is_right_passes_the_check(
 def test_opsets(path: Path, opset: int) -> None:
     lstm = hs.LSTM(4, 3, 2, bidirectional=True)
     if opset == 24 and [int(part) for part in onnxruntime.__version__.split(".")[:2]] < [1, 24]:
-        with pytest.raises(ExportError, match="onnxruntime does not load the file: .*Unsupported model IR version"):
+        with pytest.raises(ExportError, match="onnxruntime can't load the file: .*Unsupported model IR version"):
             hs.export_onnx(lstm, path, lengths=True, opset=opset)
         assert not path.exists()
         return
@@ -202,7 +202,7 @@ def test_parametrized_weights_are_written_as_they_are_now(path: Path) -> None:
 
 def test_float64_is_written_unchecked(path: Path) -> None:
     ours = hs.LSTM(4, 3, 2, dtype=torch.float64)
-    with pytest.raises(DtypeError, match="float32 alone"):
+    with pytest.raises(DtypeError, match="only in float32"):
         hs.export_onnx(ours, path)
     hs.export_onnx(ours, path, check=False)
     x, (h, c) = random_input(ours, 5, 2), random_state(ours, 2)
@@ -218,8 +218,8 @@ REFUSED: list[tuple[nn.Module, dict[str, Any], type[Exception], str]] = [
     (hs.LSTM(4, 3, proj_size=2), {}, ArgumentError, "no projection"),
     (hs.LSTM(4, 3, bidirectional=True), {"form": "step"}, ArgumentError, "bidirectional"),
     (LAYER, {"form": "steps"}, ArgumentError, "unknown form 'steps'"),
-    (LAYER, {"form": "step", "lengths": True}, ArgumentError, "for a sequence"),
-    (LAYER, {"form": "step", "states": False}, ArgumentError, "for a sequence"),
+    (LAYER, {"form": "step", "lengths": True}, ArgumentError, "apply to a sequence"),
+    (LAYER, {"form": "step", "states": False}, ArgumentError, "apply to a sequence"),
     (LAYER, {"tolerance": -1.0}, ArgumentError, "tolerance must not be negative"),
     (LAYER, {"opset": 13}, ArgumentError, "opset must be in 14.."),
     (LAYER, {"opset": 999}, ArgumentError, "opset must be in 14.."),
@@ -251,9 +251,9 @@ def test_only_modules_are_exported(path: Path) -> None:
 
 def test_edits_and_autocast_are_refused(path: Path) -> None:
     ours, model = hs.LSTM(4, 3), Tagger()
-    with ours.edit(hs.zero("l0.f")), pytest.raises(ArgumentError, match="edits hold"):
+    with ours.edit(hs.zero("l0.f")), pytest.raises(ArgumentError, match="edits are in force"):
         hs.export_onnx(ours, path)
-    with model.lstm.edit(hs.zero("l0.f", t=2)), pytest.raises(ArgumentError, match="edits hold"):
+    with model.lstm.edit(hs.zero("l0.f", t=2)), pytest.raises(ArgumentError, match="edits are in force"):
         hs.export_onnx(model, path, tagger_call())
     with torch.autocast("cpu"), pytest.raises(ArgumentError, match="autocast is on"):
         hs.export_onnx(ours, path)
@@ -268,7 +268,7 @@ def test_hooks_and_a_forward_of_its_own_are_refused(path: Path) -> None:
     pruned = hs.LSTM(4, 3)
     prune.l1_unstructured(pruned, "weight_hh_l0", 0.5)
     for module in (pruned, Doubled(4, 3)):
-        with pytest.raises(ArgumentError, match="hooks or a forward of its own"):
+        with pytest.raises(ArgumentError, match="hooks or its own forward"):
             hs.export_onnx(module, path)
     prune.remove(pruned, "weight_hh_l0")
     hs.export_onnx(pruned, path)
@@ -276,7 +276,7 @@ def test_hooks_and_a_forward_of_its_own_are_refused(path: Path) -> None:
 
 def test_too_large_a_model_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "MOST_BYTES", 100)
-    with pytest.raises(ArgumentError, match="432 bytes, over the 100"):
+    with pytest.raises(ArgumentError, match="432 bytes, more than the 100"):
         hs.export_onnx(hs.LSTM(4, 3), path)
 
 
@@ -296,7 +296,7 @@ def test_a_file_of_other_numbers_is_not_left(
 ) -> None:
     path.write_bytes(b"what was there before")
     monkeypatch.setattr(lstm, "ONNX", replace(ONNX, gates=("i", "f", "o", "g")))
-    with pytest.raises(ExportError, match="differs by .* over the tolerance of 0.0001"):
+    with pytest.raises(ExportError, match="differs by .* more than the tolerance, 0.0001 times"):
         hs.export_onnx(hs.LSTM(4, 3), path, **options)
     assert path.read_bytes() == b"what was there before"
     hs.export_onnx(hs.LSTM(4, 3), path, tolerance=10, **options)
@@ -456,7 +456,7 @@ X = torch.randn(5, 2, 4)
         (Traced(), (X,), ArgumentError, "traces can't be exported"),
         (nn.Sequential(hs.LSTM(4, 3, proj_size=2)), (X,), ArgumentError, "no projection"),
         pytest.param(
-            *(Broken(), (X,), ExportError, "torch.onnx.export does not export"),
+            *(Broken(), (X,), ExportError, "torch.onnx.export can't export"),
             marks=pytest.mark.skipif(TORCH < (2, 9), reason="torch 2.8 exports a choice that depends on the data"),
         ),
         (Lying(), (X,), ExportError, "differs by"),

@@ -62,7 +62,7 @@ def test_weights_computed_at_run_time_fail() -> None:
     others = {name: value for name, value in arrays.items() if name != "W"}
     given = model_of([node("Relu", ["V"], "W"), lstm_node(arrays)], others, ["lstm_Y"], inputs=["X", "V"])
     with pytest.raises(
-        ArgumentError, match="W of the LSTM node 'lstm' is no constant: 'W' is computed at run time, from V"
+        ArgumentError, match="W of the LSTM node 'lstm' is not a constant: 'W' is computed at run time, from V"
     ):
         from_onnx(given)
     assert (from_onnx(given, inputs={"V": arrays["W"]}).weight("l0.W_ii") >= 0).all()
@@ -84,7 +84,7 @@ def test_data_beside_that_is_missing_or_elsewhere_fails(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     onnx.save(one_node(), path, save_as_external_data=True, location="data", size_threshold=0)
     unread = onnx.load(path, load_external_data=False)
-    with pytest.raises(FileFormatError, match="the data of 'W' lies in another file: give the path of the model"):
+    with pytest.raises(FileFormatError, match="the data of 'W' is in a separate file: give the path of the model"):
         from_onnx(unread)
     (tmp_path / "data").rename(tmp_path.parent / "elsewhere")
     with pytest.raises(FileFormatError, match="can't be read as an ONNX model"):

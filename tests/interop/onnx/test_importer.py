@@ -181,7 +181,7 @@ def test_bad_files_fail(tmp_path: Path) -> None:
     for content, message in (
         (whole[: len(whole) // 2], "model.onnx can't be read as an ONNX model"),
         (b"hello world", "model.onnx can't be read as an ONNX model"),
-        (b"", "model.onnx is no ONNX model: it has no graph"),
+        (b"", "model.onnx is not an ONNX model: it has no graph"),
     ):
         path.write_bytes(content)
         with pytest.raises(FileFormatError, match=message):

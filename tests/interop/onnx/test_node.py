@@ -55,11 +55,11 @@ def test_initial_states_in_the_graph_are_warned_of() -> None:
         ({"activations": ["Relu", "Tanh", "Tanh"]}, r"'lstm' has activations=\['Relu', 'Tanh', 'Tanh'\], and not"),
         ({"clip": 3.0}, r"clips its gates \(clip=3.0\)"),
         ({"input_forget": 1}, r"couples its input and forget gates \(input_forget=1\)"),
-        ({"hidden_size": 5}, "says hidden_size=5, and its R is for 3 units"),
+        ({"hidden_size": 5}, "has hidden_size=5, but its R is for 3 units"),
         ({"hidden_size": None}, "does not say its hidden_size"),
         ({"direction": "sideways"}, "has direction='sideways': expected forward, reverse or bidirectional"),
         ({"direction": "reverse"}, "reads only in reverse.*With flipped=True"),
-        ({"swish": 1}, "has attributes that are not known here: swish"),
+        ({"swish": 1}, "has unknown attributes: swish"),
     ],
 )
 def test_what_an_lstm_has_not_fails(attributes: dict[str, Any], message: str) -> None:

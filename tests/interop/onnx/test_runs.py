@@ -61,5 +61,5 @@ def test_sizes_that_are_fixed_or_computed_are_left_as_they_are(shapes: tuple[lis
 
 
 def test_inputs_that_are_not_those_of_the_call_are_refused() -> None:
-    with pytest.raises(ExportError, match="has 1 inputs and 2 tensors were given"):
+    with pytest.raises(ExportError, match="has 1 inputs, but 2 tensors were given"):
         list(runs_of_model(Pair(), PAIR, model(["N", 3])))

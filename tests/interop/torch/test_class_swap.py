@@ -346,22 +346,22 @@ def lazy(lstm: Any) -> None:
 
 
 REFUSED: list[tuple[nn.Module, str]] = [
-    (Mixed(4, 3), "a subclass, Mixed, with members of its own: encode"),
-    (Called(4, 3), "a subclass, Called, with members of its own: __call__"),
-    (Ours(4, 3), "a subclass, Ours, with members of its own: reset_parameters"),
+    (Mixed(4, 3), "a subclass, Mixed, that adds members: encode"),
+    (Called(4, 3), "a subclass, Called, that adds members: __call__"),
+    (Ours(4, 3), "a subclass, Ours, that adds members: reset_parameters"),
     (changed(lambda lstm: setattr(lstm, "forward", print)), "its forward was replaced on the module itself"),
-    (changed(lambda lstm: setattr(lstm, "trace", True)), "it has attributes that hs.LSTM needs for itself: trace"),
-    (changed(lambda lstm: setattr(lstm, "sizes", 3)), "it has attributes that hs.LSTM needs for itself: sizes"),
-    (changed(lambda lstm: lstm.register_buffer("weight", torch.ones(1))), "needs for itself: weight"),
-    (changed(lambda lstm: lstm.add_module("edit", nn.ReLU())), "needs for itself: edit"),
+    (changed(lambda lstm: setattr(lstm, "trace", True)), "it has attributes that hs.LSTM uses itself: trace"),
+    (changed(lambda lstm: setattr(lstm, "sizes", 3)), "it has attributes that hs.LSTM uses itself: sizes"),
+    (changed(lambda lstm: lstm.register_buffer("weight", torch.ones(1))), "uses itself: weight"),
+    (changed(lambda lstm: lstm.add_module("edit", nn.ReLU())), "uses itself: edit"),
     (changed(without), "its weight_hh_l0 is missing"),
     (changed(lazy), "its weight_ih_l0 has no values yet: run the model once first"),
     (
         changed(lambda lstm: setattr(lstm, "hidden_size", 5)),
-        r"_ih_l0 has shape \[12, 4\], and \[20, 4\] by its op",
+        r"_ih_l0 has shape \[12, 4\], but its options give \[20, 4\]",
     ),
-    (changed(lambda lstm: setattr(lstm, "dropout", 2)), "torch.nn.LSTM does not take its options: dropout should be"),
-    (changed(lambda lstm: setattr(lstm, "batch_first", 2)), "LSTM does not take its options: batch_first should be"),
+    (changed(lambda lstm: setattr(lstm, "dropout", 2)), "torch.nn.LSTM does not accept its options: dropout should be"),
+    (changed(lambda lstm: setattr(lstm, "batch_first", 2)), "LSTM does not accept its options: batch_first should be"),
 ]
 
 

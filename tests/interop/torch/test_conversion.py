@@ -335,7 +335,7 @@ def test_what_is_left_is_said() -> None:
     assert [type(module) for module in converted.values()] == [hs.LSTM, Changed, hs.LSTMCell]
     assert [one.paths[0] for one in report.converted] == ["plain", "cell"]
     assert [one.paths[0] for one in report.left] == ["changed", "unseen[0]", "unseen[1]['deep'].0"]
-    assert report.left[0].reason == "a subclass, Changed, with members of its own: forward"
+    assert report.left[0].reason == "a subclass, Changed, that adds members: forward"
     assert "kept where torch does not see it" in report.left[1].reason
 
 

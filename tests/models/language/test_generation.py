@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from hiddenstate.errors import ArgumentError, DeviceError
 from hiddenstate.models.language import generation
-from hiddenstate.models.language.generation import Sampling, generate, keep_likeliest
+from hiddenstate.models.language import sampling as sampling_module
+from hiddenstate.models.language.generation import generate
 from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.language.sampling import Sampling, keep_likeliest
 from language_models import KINDS, make
 
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -55,7 +57,7 @@ def test_same_seed_same_text(kind: str) -> None:
 def test_noise_is_drawn_in_any_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make()
     whole = written(model, seed=3)
-    monkeypatch.setattr(generation, "_NOISE_BLOCK", 1)
+    monkeypatch.setattr(sampling_module, "_NOISE_BLOCK", 1)
     assert written(model, seed=3) == whole
 
 

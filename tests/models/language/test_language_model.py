@@ -169,7 +169,7 @@ def test_damaged_folders(tmp_path: Path) -> None:
         (CONFIG, lambda data: data["config"].update(cutoffs=[2, 1]), "cutoffs must be above 0 and increasing"),
         (CONFIG, lambda data: data.update(kind="tagger"), "is a model of kind 'tagger', expected 'language-model'"),
         (VOCABULARY, lambda data: data.pop("tokens"), "not the tokens of a language model"),
-        (VOCABULARY, lambda data: data["tokens"].append("😀"), "must differ, and need as many counts"),
+        (VOCABULARY, lambda data: data["tokens"].append("😀"), "must be distinct, with one count each"),
     ]
     for name, change, message in changes:
         save(make(), path)

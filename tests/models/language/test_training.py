@@ -96,18 +96,18 @@ def task_of(files: dict[str, Any], **settings: Any) -> LanguageTask:
 def test_the_state_is_carried_from_batch_to_batch(files: dict[str, Any]) -> None:
     task = task_of(files, dropout=0.0, input_dropout=0.0)
     plan = [batch for batch in task.plan(1, 0, 1) if batch is not None]
-    task.carry({})
+    task.load_state({})
     losses = [task.loss(batch) for batch in plan]
-    assert all(not value.requires_grad for value in task.carried().values())
+    assert all(not value.requires_grad for value in task.state().values())
     # The same text in one piece.
     inputs, targets = task.rows.read(type(plan[0].span)(0, task.rows.length))
     nats, (h, c) = task.model.surprise(inputs, targets)
     whole = sum(float(loss.mean.detach()) * loss.count for loss in losses)
     assert sum(loss.count for loss in losses) == nats.numel() == task.size(1)
     assert whole == pytest.approx(float(nats.detach().sum()), rel=1e-5)
-    torch.testing.assert_close(dict(task.carried()), {"h": h.detach(), "c": c.detach()})
+    torch.testing.assert_close(dict(task.state()), {"h": h.detach(), "c": c.detach()})
     # An epoch begins anew.
-    task.carry({})
+    task.load_state({})
     assert float(task.loss(plan[0]).mean.detach()) == pytest.approx(float(losses[0].mean.detach()))
 
 
@@ -120,7 +120,7 @@ def test_processes_share_the_rows(files: dict[str, Any]) -> None:
         losses = []
         for each in (batch, shares[0][k], shares[1][k]):
             assert each is not None
-            task.carry({})
+            task.load_state({})
             losses.append(task.loss(each))
         assert [loss.count for loss in losses[1:]] == [losses[0].count * n // 5 for n in (3, 2)]
         mean = sum(float(loss.mean.detach()) * loss.count for loss in losses[1:]) / losses[0].count

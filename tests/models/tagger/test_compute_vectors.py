@@ -39,5 +39,5 @@ def test_fails() -> None:
         compute_vectors(pair(), [["a", ""]])
     wrong: list[Any] = [None, {}, [], {"forward": 1, "backward": 1}]
     for data in wrong:
-        with pytest.raises(FileFormatError, match="not the description of vectors in context"):
+        with pytest.raises(FileFormatError, match="not a description of contextual vectors"):
             context_from_data(data)

@@ -21,7 +21,7 @@ def test_with_texts() -> None:
         ({"dropout": "1"}, "dropout must be below 1, got 1.0"),
         ({"learning_rate": "nan"}, "learning_rate must be above 0 and finite, got nan"),
         ({"seed": "-1"}, "seed must be at least 0"),
-        ({"columns": "upos,form"}, "columns must be of upos xpos feats deprel lemma head deps misc, got 'form'"),
+        ({"columns": "upos,form"}, "columns must be among upos xpos feats deprel lemma head deps misc, got 'form'"),
         ({"columns": "upos,upos"}, "columns must be one or more of upos .*, each once, got 'upos upos'"),
         ({"columns": ","}, "columns must be one or more of upos .*, got ''"),
     ],

@@ -9,7 +9,7 @@ import torch
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.folder.model_folder import CARD, load, save
 from hiddenstate.models.tagger.config import TaggerConfig
-from hiddenstate.models.tagger.evaluation.accuracy import evaluate, words_of
+from hiddenstate.models.tagger.evaluation.accuracy import distinct_words, evaluate
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.tagger.teachers import taught_by
 from hiddenstate.models.tagger.training import RUN_FILE, Epoch, Step, TaggerTask, resume_tagger, train_tagger
@@ -80,7 +80,7 @@ def test_a_teacher_with_character_models_teaches_a_student_without(tmp_path: Pat
 def test_other_teachers_are_refused(tmp_path: Path) -> None:
     save(make(1, upos=["A", "B"]), tmp_path / "one")
     for tags, message in (
-        ({"xpos": ["A", "B"]}, "has no column xpos, but upos"),
+        ({"xpos": ["A", "B"]}, "has no column xpos, only upos"),
         ({"upos": ["A", "B", "C"]}, "only the training data has 'C'"),
         ({"upos": ["A"]}, "only the teacher has 'B'"),
     ):
@@ -120,7 +120,7 @@ def test_a_student_of_untagged_text_is_better_than_one_of_few_tags(tmp_path: Pat
     assert student.dev["upos"].accuracy.share > alone.dev["upos"].accuracy.share + 0.02
     stored = load(tmp_path / "student")
     assert len(stored.encoder.words) > len(load(tmp_path / "alone").encoder.words)
-    assert evaluate(stored, read_conllu(DEV), words_of(read_conllu(few))) == student.dev
+    assert evaluate(stored, read_conllu(DEV), distinct_words(read_conllu(few))) == student.dev
     card = (tmp_path / "student" / CARD).read_text(encoding="utf-8")
     assert "taught by the mean probabilities of `t1`, `t2`, there and on `tiny-train.conllu`, `plain.txt`" in card
     assert "seen at least 2 times (5 with the untagged text)" in card
@@ -165,8 +165,8 @@ def test_other_teachers_or_texts_are_not_resumed_with(tmp_path: Path, teachers: 
 
 def test_settings_that_leave_teachers_nothing_are_refused(tmp_path: Path, teachers: list[Path]) -> None:
     cases: list[tuple[TaggerConfig, dict[str, Any], str]] = [
-        (SHORT, {"untagged": [DEV]}, "untagged text is tagged by teachers: give at least one"),
-        (replace(SHORT, crf=True), {"teachers": teachers}, "a chain .* cannot be taught"),
+        (SHORT, {"untagged": [DEV]}, "untagged text needs a teacher to tag it"),
+        (replace(SHORT, crf=True), {"teachers": teachers}, "a CRF can't learn from teachers"),
         (replace(SHORT, tagged_epochs=2), {"teachers": teachers}, "must be below epochs.*got 2 of 2"),
     ]
     for config, taught, message in cases:

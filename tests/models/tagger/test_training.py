@@ -8,7 +8,7 @@ import torch
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.folder.model_folder import CARD, FILES, load, load_language_model, save
 from hiddenstate.models.tagger.config import TaggerConfig
-from hiddenstate.models.tagger.evaluation.accuracy import Accuracy, evaluate, words_of
+from hiddenstate.models.tagger.evaluation.accuracy import Accuracy, distinct_words, evaluate
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.tagger.training import RUN_FILE, Epoch, Step, resume_tagger, train_tagger
 from hiddenstate.models.tagger.warm_start import SIZES
@@ -52,7 +52,7 @@ def test_training_learns(tmp_path: Path) -> None:
     assert result.best.score.value == max(epoch.score.value for epoch in result.history)
     assert [epoch for epoch in result.history if epoch.is_best][-1] == result.best
     # What was returned is what the folder does.
-    dev, known = read_conllu(DEV), words_of(read_conllu(TRAIN))
+    dev, known = read_conllu(DEV), distinct_words(read_conllu(TRAIN))
     assert evaluate(load(tmp_path / "model"), dev, known) == result.dev
     assert accuracy.unknown_words > 0
     assert result.test is not None
@@ -114,7 +114,7 @@ def test_interruption_leaves_the_best_model(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == sorted(FILES)
     load(tmp_path / "model").read(["The", "dog"])
     card = (tmp_path / "model" / CARD).read_text(encoding="utf-8")
-    with pytest.raises(ArgumentError, match="holds a run that is not finished; resume it .*or delete the folder"):
+    with pytest.raises(ArgumentError, match="holds an unfinished run; resume it .*or delete the folder"):
         train_tagger(TRAIN, DEV, tmp_path / "model", CONFIG)
     assert "Epoch 1 of 1 trained was kept. Training was still going on" in card
 
@@ -197,7 +197,7 @@ def test_words_in_context(tmp_path: Path) -> None:
         train_tagger(TRAIN, DEV, tmp_path / "other", SHORT, context=(tmp_path / "ahead", ""))
     with pytest.raises(ArgumentError, match="expected a backward character model"):
         train_tagger(TRAIN, DEV, tmp_path / "other", SHORT, context=(tmp_path / "ahead", tmp_path / "ahead"))
-    with pytest.raises(ArgumentError, match="give those, or a start"):
+    with pytest.raises(ArgumentError, match="give either language models or a start"):
         train_tagger(TRAIN, DEV, tmp_path / "other", SHORT, context=context, start=tmp_path / "model")
     assert not (tmp_path / "other.run").exists()
     train_tagger(TRAIN, DEV, tmp_path / "other", SHORT, start=tmp_path / "model")

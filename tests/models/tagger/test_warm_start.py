@@ -67,10 +67,10 @@ def test_such_a_run_is_resumed_to_the_very_same_model_and_with_no_other_start(tm
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"hidden_size": 17}, r"with hidden_size 16, got 17; set hidden_size=16"),
-        ({"columns": ("xpos",)}, r"with columns upos, got xpos"),
-        ({"crf": True}, r"with crf false, got true"),
-        ({"max_chars": 4}, r"max_chars 30, got 4"),
+        ({"hidden_size": 17}, r"which has hidden_size=16, got 17; set hidden_size=16"),
+        ({"columns": ("xpos",)}, r"which has columns=upos, got xpos"),
+        ({"crf": True}, r"which has crf=false, got true"),
+        ({"max_chars": 4}, r"max_chars=30, got 4"),
     ],
 )
 def test_other_sizes_are_refused(tmp_path: Path, before: Path, changed: dict[str, Any], message: str) -> None:
@@ -90,7 +90,7 @@ def test_other_tags_are_refused(tmp_path: Path, before: Path) -> None:
 
 
 def test_a_model_that_comes_with_the_package_is_named_and_one_that_is_not_there_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="training starts from .*tagger-en, with"):
+    with pytest.raises(ArgumentError, match="training starts from .*tagger-en, which has"):
         train_tagger(TRAIN, DEV, tmp_path / "model", CONFIG, start="tagger-en")
     with pytest.raises(FileFormatError, match="no model at .*none"):
         train_tagger(TRAIN, DEV, tmp_path / "model", CONFIG, start=tmp_path / "none")

@@ -31,7 +31,7 @@ SPANS = [(0, 2), (3, 4), (4, 6)]
 
 _SCRIPT = """
 async (given) => {
-  const names = ["ledger", "target", "players", "occlusion", "shapley", "patches"];
+  const names = ["ledger", "target", "players", "occlusion", "shapley", "sweep"];
   const imported = await Promise.all(names.map((name) => import(`studio/runtime/explain/${name}.js`)));
   const [ledgers, targets, players, occlusions, values, sweep] = imported;
   const { subject, other } = window;
@@ -69,8 +69,8 @@ async (given) => {
       return { ...drained(values.shapley(every, target)), expected: values.shapleyCost(every, target) };
     },
     places: () => sweep.allPlaces(subject),
-    patches: () => {
-      const work = sweep.patches(subject, other, target, sweep.allPlaces(subject));
+    sweep: () => {
+      const work = sweep.sweep(subject, other, target, sweep.allPlaces(subject));
       let next = work.next();
       while (!next.done) next = work.next();
       return next.value;
@@ -315,20 +315,20 @@ def test_patches(runtime: Runtime, name: str) -> None:
         target, of = asked(case.subject, t, t % 3)
         places = case.ask("places", target)
         assert len(places) == 2 * len(case.subject.sizes.layer_directions) * case.subject.T
-        near(numbers(case.ask("patches", target)), patched_in_python(case, of, places))
+        near(numbers(case.ask("sweep", target)), patched_in_python(case, of, places))
 
 
 def test_patches_of_the_shipped_tagger(runtime: Runtime, tagger: Tagger) -> None:
     case = Explained(runtime, tagger, SENTENCE, [*SENTENCE[:2], "men", *SENTENCE[3:]])
     for t in (2, 4):
         target, of = asked(case.subject, t, 7)
-        near(numbers(case.ask("patches", target)), patched_in_python(case, of, case.ask("places", target)))
+        near(numbers(case.ask("sweep", target)), patched_in_python(case, of, case.ask("places", target)))
 
 
 def test_patches_from_the_same_run_change_nothing(runtime: Runtime, tagger: Tagger) -> None:
     case = Explained(runtime, tagger, SENTENCE, SENTENCE)
     target, _ = asked(case.subject, 2, 7)
-    near(numbers(case.ask("patches", target)), torch.full((8 * len(SENTENCE),), case.ask("value", target)), 1e-6)
+    near(numbers(case.ask("sweep", target)), torch.full((8 * len(SENTENCE),), case.ask("value", target)), 1e-6)
 
 
 def test_what_cannot_be_explained_fails(runtime: Runtime) -> None:

@@ -11,7 +11,7 @@ from hiddenstate.models.folder.model_folder import load, shipped
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.context_vectors import ContextualVectors
 from hiddenstate.models.tagger.tagger import Reading, Tagger
-from hiddenstate.studio import models
+from hiddenstate.studio.bundles import models
 from hiddenstate.text.conllu import read_conllu
 from hiddenstate.text.vocabulary import Vocabulary
 from language_models import make as make_language_model

@@ -63,7 +63,7 @@ def decomposed(subject: Subject, inside: Tensor, initial: Tensor) -> dict[Place,
         ArgumentError: edits are in force; the decomposition does not support them.
     """
     if edits_in_force(subject.lstm):
-        raise ArgumentError("cd explains a run without edits, but edits are in force: leave their block")
+        raise ArgumentError("cd explains a run without edits, but edits are in force: exit their block first")
     T, sizes = subject.T, subject.sizes
     cut = {way: borders(subject, torch.arange(T), way).tolist() for way in (False, True)}
     spans = _Spans(inside[..., None], initial[:, None], cut)
@@ -106,7 +106,7 @@ def _step(z: tuple[Tensor, Tensor], weights: GateWeights, state: _State, inside:
     """One time step on split pre-activations ``[S, 4H]``; ``inside [S, 1]``."""
     parts = zip(CELL.gates, *(each.chunk(len(CELL.gates), -1) for each in (*z, weights.b)), strict=True)
     by_gate = {gate.name: _three(beta, gamma, bias, gate) for gate, beta, gamma, bias in parts}
-    i, f, g, o = (by_gate[name] for name in "ifgo")
+    i, f, g, o = by_gate["i"], by_gate["f"], by_gate["g"], by_gate["o"]
     both = i.bias * g.bias
     write = i.beta * (g.beta + g.bias) + i.bias * g.beta + torch.where(inside, both, 0.0)
     rest = i.gamma * (g.beta + g.gamma + g.bias) + (i.beta + i.bias) * g.gamma + torch.where(inside, 0.0, both)

@@ -70,7 +70,7 @@ def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenPart
         ArgumentError: edits are in force; the linear map does not include them.
     """
     if edits_in_force(subject.lstm):
-        raise ArgumentError("frozen explains a run without edits, but edits are in force: leave their block")
+        raise ArgumentError("frozen explains a run without edits, but edits are in force: exit their block first")
     sizes = subject.sizes
     reads = {str(place): vector for place, vector in readout.vectors.items()}
     seeds: dict[str, Tensor] = {}  # by hidden state: the target's derivative by it, [T, P]
@@ -142,7 +142,7 @@ def _values(trace: Trace, layer_direction: LayerDirection, quantity: str) -> Ten
 
 
 def frozen_layer(subject: Subject, trace: Trace, layer_direction: LayerDirection) -> FrozenLayer:
-    """Bring what one layer and direction of a run recorded into one form."""
+    """Convert the record of one layer and direction of a run to a common form."""
     values = {q: _values(trace, layer_direction, q) for q in "ifoch"}
     layer, reverse = layer_direction
     number = subject.sizes.layer_directions.index(layer_direction)

@@ -87,7 +87,7 @@ def _output_function(
     model: LSTM, output: Output | None, head: nn.Linear | Head | None, labels: Sequence[str] | None
 ) -> Output:
     if (output is None) == (head is None):
-        raise ArgumentError("give either output= or head=: what does the LSTM say in a state?")
+        raise ArgumentError("give either output= or head=, which define the LSTM's output in a state")
     if output is not None:
         if not callable(output):
             raise ArgumentTypeError(f"output must be a function of hidden states, got {type(output).__name__}")
@@ -110,7 +110,7 @@ class _Asked:
 
     def start(self) -> Hashable:
         """Return the LSTM's output before the first symbol."""
-        return self._said(self._subject.initial[0][-1])[0]
+        return self._outputs_at(self._subject.initial[0][-1])[0]
 
     @torch.no_grad()
     def words(self, words: Sequence[Word]) -> list[list[Hashable]]:
@@ -123,10 +123,10 @@ class _Asked:
                 "lower states=, or give a coarser output="
             )
         out = self._subject.run(x).out
-        said = self._said(out.flatten(0, 1))
+        said = self._outputs_at(out.flatten(0, 1))
         return [list(said[n :: len(words)]) for n in range(len(words))]
 
-    def _said(self, h: Tensor) -> Sequence[Hashable]:
+    def _outputs_at(self, h: Tensor) -> Sequence[Hashable]:
         found = self._output(h)
         if not isinstance(found, Sequence):
             raise ArgumentTypeError(f"output must return a list of outputs, got {type(found).__name__}")

@@ -137,7 +137,7 @@ class Comparison(Explanation):
             ArgumentError: a unit has no match.
         """
         if not isinstance(place, str):
-            raise ArgumentTypeError(f"place must be a text such as 'l0.h', got {type(place).__name__}")
+            raise ArgumentTypeError(f"place must be a string such as 'l0.h', got {type(place).__name__}")
         name, _, quantity = place.partition(".")
         if name not in self.matches or quantity not in ("c", "h"):
             raise NameUnknownError(f"cannot patch {place!r}: expected c or h of {' or '.join(self.matches)}")
@@ -234,7 +234,7 @@ class Comparison(Explanation):
         return table(head, lines, "l" + "r" * (len(head) - 2) + "l")
 
     def _legend(self) -> Iterator[str]:
-        """What the columns mean, and their limits."""
+        """The meaning of the columns, and their limits."""
         if self._one_lstm:
             yield "|r|: correlation of each unit's hidden state in the two runs."
         else:

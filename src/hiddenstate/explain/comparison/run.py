@@ -77,7 +77,7 @@ def compare(
 
 
 def _pairs(a: Any, b: Any, data: Any, other: Any, options: dict[str, Any], report: Progress | None) -> list[Pair]:
-    """What both read, and what each did."""
+    """The inputs and the runs of both models."""
     every = data if _is_list_of_texts(data) else [data]
     others = other if _is_list_of_texts(other) else [other]
     if len(every) != len(others) or not every:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import sentence, share, table
-from hiddenstate.structure.names import MEANINGS
+from hiddenstate.structure.names import GATES, MEANINGS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -139,7 +139,7 @@ class Saturation(Explanation):
         """Draw each gate of each unit as a point: how often it is shut, and how often it is open."""
         from hiddenstate.base.figures import Picture
 
-        names = sorted({name.split(".")[1] for name in self.shut}, key="ifgo".index)
+        names = sorted({name.split(".")[1] for name in self.shut}, key=GATES.index)
         figure = Picture(figsize=(3 * len(names), 3.2), layout="constrained")
         for k, gate in enumerate(names):
             axes = figure.add_subplot(1, len(names), k + 1)

@@ -17,6 +17,7 @@ from hiddenstate.explain.subject.progress_bar import Progress, check_progress, r
 from hiddenstate.explain.subject.sources import subject
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.names import GATES
 
 
 def dynamics(model: Any, x: Any = None, **options: Any) -> "Dynamics":
@@ -55,7 +56,7 @@ class Dynamics:
 
     def saturation(self) -> Saturation:
         """Count how often each gate is shut or open, over the data."""
-        return compute_saturation(*self._gates(("i", "f", "g", "o")))
+        return compute_saturation(*self._gates(GATES))
 
     def fixed_points(
         self,
@@ -114,7 +115,7 @@ class Dynamics:
         check_progress(progress)
         map_, one = make_state_map(self.subject.lstm), self.subject.only(row)
         if one.reset is not None and bool(one.reset.any()):
-            raise ArgumentError("changes of the state do not pass a reset: give a run without one")
+            raise ArgumentError("a change of the state does not survive a reset: give a run without resets")
         states = self._states(map_, one)
         with reporting(progress) as report:
             return compute_spectrum(map_, states, one.x[:, 0].detach().cpu().double(), one.words(), report)

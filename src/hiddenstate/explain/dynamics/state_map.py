@@ -131,7 +131,7 @@ def make_state_map(lstm: LSTM) -> StateMap:
             "a step of a bidirectional LSTM is not a map from state to state: give a unidirectional LSTM"
         )
     if edits_in_force(lstm):
-        raise ArgumentError("dynamics analyses the LSTM without edits, but edits are in force: leave their block")
+        raise ArgumentError("dynamics analyses the LSTM without edits, but edits are in force: exit their block first")
     weights = [
         Weights(*(None if value is None else value.detach().cpu().double() for value in layer))  # type: ignore[arg-type]
         for layer in lstm._eval_twin()._weights()

@@ -62,7 +62,7 @@ class Inflows:
         return float(self.layers[cell.layer_direction].values["c"][cell.t, cell.unit])
 
     def into(self, cell: Cell) -> Iterator[Inflow]:
-        """Yield all that flows into a cell state."""
+        """Yield everything that flows into a cell state."""
         part, t = self.layers[cell.layer_direction], cell.t
         place, write = part.place, part.split.write[t, cell.unit]
         yield Inflow("bias of g", "bias", float(write * part.b[cell.unit]))
@@ -96,7 +96,7 @@ class Inflows:
                 yield Inflow(Cell(name, t, unit), "read", amount)
 
     def _below(self, part: FrozenLayer, t: int, weights: Tensor) -> Iterator[Inflow]:
-        """What the cells of the layer below add by what they show at this step."""
+        """The contributions of the cells in the layer below, through their outputs at this step."""
         sizes = self.subject.sizes
         sides = sizes.directions_of(part.place.layer - 1)
         for each, vector in zip(sides, weights.split(sizes.output_size), strict=True):
@@ -107,7 +107,7 @@ class Inflows:
 
 
 def _mixed(part: FrozenLayer, vector: Tensor) -> Tensor:
-    """Read a vector ``[P]`` over hidden states as one over units ``[H]``."""
+    """Convert a vector ``[P]`` over hidden states to one over units ``[H]``."""
     return vector if part.projection is None else vector @ part.projection
 
 

@@ -180,7 +180,7 @@ def _effect(found: Subject, memory: CellDecomposition) -> Tensor | None:
         return None
     units = found.sizes.output_size
     weight = found.head.weight.detach().cpu().double()[:, units * reverse : units * (reverse + 1)]
-    return memory.shown[:, None] * projected(found, memory.place, weight.T)
+    return memory.secant[:, None] * projected(found, memory.place, weight.T)
 
 
 def _text(ledger: Ledger) -> str:

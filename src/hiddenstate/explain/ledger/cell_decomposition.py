@@ -23,7 +23,9 @@ ROUNDINGS = 16  # smaller changes by an edit, in units in the last place, count 
 
 @dataclass(frozen=True, eq=False)
 class CellDecomposition:
-    """What one layer and direction wrote and kept up to step t of one row; float64 on the CPU, S steps, H units.
+    """The values that one layer and direction wrote and kept up to step t, for one row.
+
+    S steps, H units; all tensors float64 on the CPU.
 
     Attributes:
         place: the cell state, such as ``l1.c``.
@@ -72,7 +74,7 @@ class CellDecomposition:
         return self.c - self.parts.sum(0) - self.edit_parts.sum(0) - self.initial_part
 
     @property
-    def shown(self) -> Tensor:
+    def secant(self) -> Tensor:
         """``[H]``, the secant ``o·tanh(c)/c``, which turns a part of c into a part of o·tanh(c)."""
         return self.o * secant(self.c)
 

@@ -116,7 +116,7 @@ def readout_ledger(subject: Subject, trace: Trace, target: Target) -> ReadoutLed
     edited, initial, value = torch.zeros(R, T, dtype=torch.float64), torch.zeros(R, dtype=torch.float64), readout.bias
     for r, (place, vector) in enumerate(readout.vectors.items()):
         memory = decompose_cell(subject, trace, place, readout.t)
-        reads = vector if place.quantity == "c" else memory.shown * projected(subject, place, vector[:, None])[:, 0]
+        reads = vector if place.quantity == "c" else memory.secant * projected(subject, place, vector[:, None])[:, 0]
         order = list(memory.steps)
         parts[r, order] = memory.parts * reads
         edited[r, order] = memory.edit_parts @ reads

@@ -42,7 +42,7 @@ def lstm_subject(
         )
     wide = lstm.sizes.directions * lstm.sizes.output_size
     if head is not None and head.weight.shape[1] != wide:
-        raise ShapeError(f"the head reads {head.weight.shape[1]} features, and the LSTM gives D*P = {wide}")
+        raise ShapeError(f"the head reads {head.weight.shape[1]} features, but the LSTM gives D*P = {wide}")
     x = call.x.detach()
     T, N = x.shape[:2]
     lengths = [T] * N if call.lengths is None else call.lengths.tolist()
@@ -142,11 +142,11 @@ def _module_at(model: nn.Module, path: str | None) -> tuple[str, nn.Module]:
     if not found:
         theirs = any(isinstance(part, nn.LSTM) for part in model.modules())
         cure = "convert it first, hs.convert(model), or open hs.accelerate()" if theirs else "give a model with one"
-        raise ArgumentError(f"this {kind} holds no hiddenstate.LSTM; {cure}")
+        raise ArgumentError(f"this {kind} contains no hiddenstate.LSTM; {cure}")
     module = at_path(path or "", found)
     if module is None and not path:
         raise ArgumentError(
-            f"this {kind} holds {len(set(found.values()))} LSTMs; choose one with path=: {list_paths(found)}"
+            f"this {kind} contains {len(set(found.values()))} LSTMs; choose one with path=: {list_paths(found)}"
         )
     if module is None:
         raise NameUnknownError(f"no LSTM at {path!r} in this {kind}: there is {list_paths(found)}")
@@ -221,6 +221,6 @@ def linear_head(head: object, labels: Sequence[str] | None) -> Head:
     if not isinstance(head, nn.Linear):
         raise ArgumentTypeError(f"head= must be a torch.nn.Linear or a Head, got {type(head).__name__}")
     if labels is not None and (not isinstance(labels, Sequence) or not all(isinstance(name, str) for name in labels)):
-        raise ArgumentTypeError(f"labels= must be a list of texts, got {labels!r:.60}")
+        raise ArgumentTypeError(f"labels= must be a list of strings, got {labels!r:.60}")
     names = [str(k) for k in range(head.out_features)] if labels is None else list(labels)
     return softmax_head(head.weight, head.bias, names)

@@ -49,9 +49,9 @@ class Outputs:
         Raises:
             ArgumentError: there is no head, or it gives no probabilities.
         """
-        return self.log_probabilities_of(self.out)
+        return self.log_probabilities_from(self.out)
 
-    def log_probabilities_of(self, out: Tensor) -> Tensor:
+    def log_probabilities_from(self, out: Tensor) -> Tensor:
         """The logarithm of each label's probability, from outputs ``[..., D*P]``."""
         head = needed_head(self.head)
         if head.log_probabilities is None:

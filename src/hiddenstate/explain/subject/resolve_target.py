@@ -97,7 +97,7 @@ def _logit(of: Logit, subject: Subject, row: int) -> Target:
         other, offset = head.readout(of.against)
         vector, bias = vector - other, bias - offset
         name += f" minus that of {quote_label(head.labels[head.index(of.against)])}"
-    return readout_target(_said(name, subject, t, row), subject, Readout(t, split_output(vector, subject), bias))
+    return readout_target(_name_output(name, subject, t, row), subject, Readout(t, split_output(vector, subject), bias))
 
 
 def _log_probability(of: LogProbability, subject: Subject, row: int) -> Target:
@@ -105,19 +105,19 @@ def _log_probability(of: LogProbability, subject: Subject, row: int) -> Target:
     k = head.index(of.label)
 
     def value(outputs: Outputs) -> Tensor:
-        return outputs.log_probabilities_of(outputs.out_at(t))[:, k]
+        return outputs.log_probabilities_from(outputs.out_at(t))[:, k]
 
     if head.log_probabilities is None:
         raise ArgumentError(
             "this model has no probabilities for one word (a tagger with a CRF scores whole sentences): use logit(...)"
         )
-    return Target(_said(f"log-probability of {quote_label(head.labels[k])}", subject, t, row), value, t)
+    return Target(_name_output(f"log-probability of {quote_label(head.labels[k])}", subject, t, row), value, t)
 
 
 def _value_at(address: Address, subject: Subject, row: int) -> Target:
     place, unit, t = resolve_place(address, subject, row)
     if unit is None:
-        raise ArgumentError(f"a target is one number, and {address} has many units: choose one, as in {place}[0]@{t}")
+        raise ArgumentError(f"a target is one number, but {address} has many units: choose one, as in {place}[0]@{t}")
     name = _at(f"{place}[{unit}]", subject, t, row)
     if place.quantity in STATES:
         vector = torch.zeros(subject.sizes.units(place.quantity), dtype=torch.float64)
@@ -155,7 +155,7 @@ def resolve_row(of: object, row: int | None) -> int:
     if said is not None and not isinstance(said, int):
         raise ArgumentError(f"{of!r} has several rows: one is explained at a time")
     if row is not None and said is not None and row != said:
-        raise ArgumentError(f"{of!r} says row {said}, and row={row} is given: say it once")
+        raise ArgumentError(f"{of!r} names row {said}, but row={row} is also given: give it only once")
     return said if said is not None else row or 0
 
 
@@ -164,7 +164,7 @@ def quote_label(text: str) -> str:
     return text if text.isprintable() and text.strip() else repr(text)
 
 
-def _said(name: str, subject: Subject, t: int, row: int) -> str:
+def _name_output(name: str, subject: Subject, t: int, row: int) -> str:
     """Name the head's output at a step, or for the token after it."""
     return _at(name, subject, t, row, "after" if subject.foretells else "at")
 

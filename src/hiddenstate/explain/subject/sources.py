@@ -69,7 +69,7 @@ def subject(
         return tagger_subject(model, x) if isinstance(model, Tagger) else language_model_subject(model, x)
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(
-            f"what can be explained is an LSTM, a module with one, a Tagger, a LanguageModel or a Subject; got "
+            "expected an LSTM, a module that contains one, a Tagger, a LanguageModel or a Subject, got "
             f"{type(model).__name__}"
         )
     check_module_memory(model)

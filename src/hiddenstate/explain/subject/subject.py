@@ -187,7 +187,7 @@ class Subject:
         if R == self.N:
             return h0, c0
         if self.N != 1:
-            raise ShapeError(f"{R} rows need a subject of {R} rows or of one, and this has {self.N}: take only(row)")
+            raise ShapeError(f"{R} rows need a subject of {R} rows or of one, but this one has {self.N}: use only(row)")
         return h0.expand(-1, R, -1).contiguous(), c0.expand(-1, R, -1).contiguous()
 
     @contextmanager
@@ -217,8 +217,8 @@ class Subject:
     def _refuse_edits_of_rows(self, R: int) -> None:
         if R != self.N and any(edit.row is not None for edit in edits_in_force(self.lstm)):
             raise ArgumentError(
-                f"an edit that is in force is for single rows (row=), and this runs {R} rows made of one: write the "
-                "edit without row="
+                f"an edit in force selects rows (row=), but this runs {R} rows made from one: write the edit without "
+                "row="
             )
 
     def _time_first(self, out: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ def slopes(subject: Subject, target: Target, trace: Trace) -> dict[str, Tensor]:
         ArgumentError: edits are in force; the gradient does not support them.
     """
     if edits_in_force(subject.lstm):
-        raise ArgumentError("the gradient estimate does not support edits; leave their block, or use mode='exact'")
+        raise ArgumentError("the gradient estimate does not support edits; exit their block, or use mode='exact'")
     wanted = _direct(subject, target, trace)
     found: dict[str, Tensor] = {}
     D, weights = subject.sizes.directions, subject.lstm._eval_twin()._weights()
@@ -92,13 +92,13 @@ class _Layer:
         return self.trace.values[self.name(quantity)].detach()[:, 0]
 
     def c_before(self) -> Tensor:
-        """The cell state that comes into each step."""
+        """The cell state before each step."""
         c, first = self.value("c"), self.subject.initial[1][self.number]
         before = torch.cat([c[1:], first]) if self.layer_direction.reverse else torch.cat([first, c[:-1]])
         return torch.where(self.cut()[:, None], 0.0, before)
 
     def cut(self) -> Tensor:
-        """Whether nothing comes into a step from the one read before: bool ``[T]``."""
+        """Whether a step gets nothing from the one read before it: bool ``[T]``."""
         return borders(self.subject, torch.arange(self.subject.T), self.layer_direction.reverse)
 
     def order(self) -> list[int]:

@@ -77,7 +77,7 @@ class Patcher:
         subject = self.work.subject
         if any(edit.row is not None for edit in edits_in_force(subject.lstm)):
             raise ArgumentError(
-                "an edit that is in force is for single rows (row=), and rows here are patches of one row"
+                "an edit in force selects rows (row=), but here every row is a patched copy of the same row"
             )
         for numbers in self._batches(patches):
             done(numbers, self._run([patches[k] for k in numbers]))

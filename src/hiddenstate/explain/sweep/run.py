@@ -181,7 +181,7 @@ def chosen_places(sizes: Sizes, patterns: str, path: str = "") -> tuple[str, ...
     """
     if not isinstance(patterns, str):
         raise ArgumentTypeError(
-            f"places must be patterns in one text, such as '*.c,l1.h', got {type(patterns).__name__}"
+            f"places must be patterns in one string, such as '*.c,l1.h', got {type(patterns).__name__}"
         )
     known = [str(place) for place in every_place(sizes.num_layers, sizes.bidirectional)]
     wanted = [part.strip().removeprefix(f"{path}.") for part in patterns.split(",")]

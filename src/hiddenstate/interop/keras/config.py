@@ -49,7 +49,7 @@ class Entry:
             for option, wanted in (("activation", "tanh"), ("recurrent_activation", "sigmoid")):
                 got = _function(config.get(option, wanted))
                 if got != wanted:
-                    raise ArgumentError(f"the LSTM {self.name!r} has {option}={got!r}, and an hs.LSTM has {wanted}")
+                    raise ArgumentError(f"the LSTM {self.name!r} has {option}={got!r}, but an hs.LSTM has {wanted}")
         merge = self.wrapper.get("merge_mode", "concat")
         if merge not in ("concat", None):
             raise ArgumentError(
@@ -65,7 +65,7 @@ class Entry:
             raise ArgumentError(f"{what} in a Bidirectional, but the first direction of an hs.LSTM reads forward")
         if not flipped:
             raise ArgumentError(
-                f"{what}, but an hs.LSTM reads forward, or both ways. With flipped=True you get one that reads "
+                f"{what}, but an hs.LSTM reads forward or in both directions. With flipped=True you get one that reads "
                 "forward: give it the flipped sequence, x.flip(1)"
             )
 

@@ -20,7 +20,7 @@ from hiddenstate.interop.keras.hdf5 import Hdf5, Item, opened
 from hiddenstate.interop.keras.texts import check_texts, find_hdf5_start
 from hiddenstate.interop.layouts import KERAS
 
-# Groups that only hold others.
+# Groups that contain only other groups.
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies", "cells")
 # Largest configuration in bytes; it takes twenty times as much once parsed.
 _LARGEST_CONFIG = 1 << 24
@@ -52,8 +52,8 @@ class KerasFile:
     """The recurrent layers in a Keras file."""
 
     cells: list[StoredCell]
-    config: Mapping[str, Any] | None  # of the model, unless there are weights alone
-    version: str  # of the Keras that wrote it, or nothing
+    config: Mapping[str, Any] | None  # of the model, unless the file has only weights
+    version: str  # the version of Keras that wrote it, or ""
 
 
 def read_keras(path: str | Path) -> KerasFile:
@@ -123,12 +123,12 @@ def _object(text: str | bytes) -> dict[str, Any]:
     _check_config(len(text))
     config = json.loads(text)
     if not isinstance(config, dict):
-        raise FileFormatError("config.json does not hold the configuration of a model")
+        raise FileFormatError("config.json does not contain the configuration of a model")
     return config
 
 
 def _within(limit: int, found: Iterator[_ListedCell], file: Hdf5) -> list[StoredCell]:
-    """Read the arrays of all cells, once it is known that they fit.
+    """Read the arrays of all cells, after checking that they fit in memory.
 
     Raises:
         FileFormatError: together they exceed the limit.
@@ -177,7 +177,7 @@ def _older_cells(items: Mapping[str, Item]) -> Iterator[_ListedCell]:
 def _cell(
     names: tuple[str, ...], places: tuple[str, ...], naming: str, arrays: Mapping[str, Item]
 ) -> Iterator[_ListedCell]:
-    """Yield a cell of a group's arrays, if they are those of an LSTM by their names and axes, and no others."""
+    """Yield a cell with a group's arrays, if their names and axes are exactly those of an LSTM."""
     matrices = all(role in arrays and len(arrays[role].shape or ()) == 2 for role in (*KERAS.ih, *KERAS.hh))
     if matrices and set(arrays) <= set(KERAS.names):
         yield _ListedCell(names, places, naming, {role: arrays[role] for role in KERAS.names if role in arrays})

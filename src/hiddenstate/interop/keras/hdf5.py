@@ -118,7 +118,7 @@ class _Process:
     def __init__(self, path: Path, size: int) -> None:
         if getattr(sys, "frozen", False) or not sys.executable:
             raise MissingDependencyError(
-                f"{path}: HDF5 is read in a separate process, and there is no Python to run it"
+                f"{path}: HDF5 is read in a separate process, but there is no Python interpreter to run it"
             )
         self.path, self.seconds = path, _SECONDS + size // _BYTES_A_SECOND
         self._errors = _scratch()
@@ -179,7 +179,9 @@ class _Process:
         try:
             code = self._child.wait(timeout=_SECONDS)
         except subprocess.TimeoutExpired:  # it is still running, but did not answer properly
-            raise FileFormatError(f"{self.path} was not read: the process that reads HDF5 does not answer") from None
+            raise FileFormatError(
+                f"{self.path} could not be read: the process that reads HDF5 did not answer"
+            ) from None
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
         if self._is_late or name == "SIGXCPU":
             raise FileFormatError(f"{self.path} takes more than {self.seconds} seconds to read, or is damaged")

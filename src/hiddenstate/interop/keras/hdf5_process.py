@@ -1,4 +1,4 @@
-"""Reads an HDF5 file for another process: a file that crashes the HDF5 library, or keeps it busy, ends this one.
+"""Reads an HDF5 file for another process: a file that crashes the HDF5 library, or keeps it busy, ends only this one.
 
 It is run as a script, by path. It imports nothing from hiddenstate, because torch takes seconds to load. Requests and
 answers are lines of JSON; an answer is followed by the payload that it announces.
@@ -41,14 +41,14 @@ def answer(file: Any, order: dict[str, Any]) -> tuple[dict[str, Any], Any]:
     if "list" in order:
         found: dict[str, Any] = {"": file[order["list"]]}
         found[""].visititems(found.__setitem__)
-        return {"items": {path: _said(item, order) for path, item in found.items()}}, None
+        return {"items": {path: _describe(item, order) for path, item in found.items()}}, None
     import numpy as np
 
     array = np.ascontiguousarray(file[order["read"]][()]).reshape(-1)
     return {"nbytes": array.nbytes}, array.view(np.uint8)
 
 
-def _said(item: Any, order: dict[str, Any]) -> dict[str, Any]:
+def _describe(item: Any, order: dict[str, Any]) -> dict[str, Any]:
     """Describe a group or a dataset."""
     texts = {name: _text(item.attrs, name, order["longest"]) for name in order["texts"] if name in item.attrs}
     shape = getattr(item, "shape", None)  # None for groups and null datasets

@@ -28,7 +28,7 @@ from hiddenstate.interop.layouts import KERAS, to_weights
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.names import GATES
 
-# The versions in files of Keras whose default recurrent activation was, or may have been, a different one.
+# Versions of Keras, as in its files, whose default recurrent activation was or may have been a different one.
 _HARD_SIGMOID = re.compile(r"1\.|2\.[0-2]\b")
 _CELL = re.compile(r"cell|lstm_cell(_\d+)?")
 _FORWARD, _BACKWARD = KERAS.directions or ("", "")
@@ -102,7 +102,7 @@ def _in_file(path: str | Path, recurrent_activation: str | None, flipped: bool) 
     file = read_keras(path)
     with reading(path):
         entries = _entries(path, file.config) if file.config is not None else []
-        layers = [*_said(entries, file.cells), *_unsaid(entries, file.cells)]
+        layers = [*_configured_layers(entries, file.cells), *_unsaid(entries, file.cells)]
     doubted = file.version if recurrent_activation is None and _HARD_SIGMOID.match(file.version) else ""
     builders = {layer.name: partial(_build, layer, flipped, doubted) for layer in layers}
     return Found(str(path), builders, {e.name: f"it is a {e.kind}" for e in entries if not e.is_lstm})
@@ -114,7 +114,9 @@ def _entries(path: str | Path, config: Mapping[str, Any]) -> list[Entry]:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FileFormatError(f"{path}: its configuration was not written by Keras ({error!r})") from error
     if len(entries) > _MOST_ENTRIES:
-        raise FileFormatError(f"{path}: it names {len(entries):,} recurrent layers, over {_MOST_ENTRIES:,}")
+        raise FileFormatError(
+            f"{path}: it has {len(entries):,} recurrent layers, more than the limit of {_MOST_ENTRIES:,}"
+        )
     return entries
 
 
@@ -127,7 +129,7 @@ class _Layer:
     cells: Sequence[Arrays]
 
 
-def _said(entries: Iterable[Entry], cells: Sequence[StoredCell]) -> Iterator[_Layer]:
+def _configured_layers(entries: Iterable[Entry], cells: Sequence[StoredCell]) -> Iterator[_Layer]:
     """Yield the LSTMs of a configuration, with their arrays."""
     owners = [_find_layer(cell, entries) for cell in cells]
     for entry in entries:
@@ -138,17 +140,17 @@ def _said(entries: Iterable[Entry], cells: Sequence[StoredCell]) -> Iterator[_La
 
 
 def _find_layer(cell: StoredCell, entries: Iterable[Entry]) -> Entry | None:
-    """Return the layer that a cell is of, if a configuration has it: the innermost that it may be in."""
+    """Return the layer to which a cell belongs, if a configuration has it: the innermost candidate."""
     around = [entry for entry in entries if _beyond(cell, entry) is not None]
     return max(around, key=lambda entry: len(entry.names), default=None)
 
 
 def _beyond(cell: StoredCell, entry: Entry) -> tuple[str, ...] | None:
-    """The groups that a cell is in inside a layer, or None if it is not in that."""
+    """The groups between a layer and a cell, or None if the cell is not inside the layer."""
     path, wanted = (cell.places, entry.places) if cell.naming == "none" else (cell.names, entry.names)
     if cell.naming != "scoped":
         return cell.places[len(wanted) :] if path[: len(wanted)] == wanted else None
-    end = 0  # names come in order, but with others between them: of models that a layer was built in
+    end = 0  # the names are in order, but those of the models around a layer may come between them
     for name in wanted:
         if name not in path[end:] or (end == 0 and path[0] != name):
             return None
@@ -157,7 +159,7 @@ def _beyond(cell: StoredCell, entry: Entry) -> tuple[str, ...] | None:
 
 
 def _unsaid(entries: Sequence[Entry], cells: Sequence[StoredCell]) -> Iterator[_Layer]:
-    """Yield what no configuration names, and looks like an LSTM by its shapes."""
+    """Yield cells that no configuration names, but whose shapes are those of an LSTM."""
     left = [cell for cell in cells if _find_layer(cell, entries) is None and _looks_like_one(cell.arrays)]
     names = Counter(_without_cell(cell) for cell in left)
     for cell in left:
@@ -175,7 +177,7 @@ def _is_reverse(cell: StoredCell) -> bool:
 
 
 def _half(cell: StoredCell) -> tuple[str, ...] | None:
-    """Names of the Bidirectional that a cell seems to be a half of, or None."""
+    """The names of the Bidirectional of which a cell seems to be one half, or None."""
     halves = [k for k, place in enumerate(cell.places) if k > 0 and place.startswith((_FORWARD, _BACKWARD))]
     return cell.names[: halves[0]] if halves else None
 
@@ -204,8 +206,8 @@ def _build(layer: _Layer, flipped: bool, doubted: str = "") -> LSTM:
         expected = 1 if layer.entry.backward is None else 2
         if len(layer.cells) != expected:
             raise NameUnknownError(
-                f"there are weights of {len(layer.cells)} directions of the LSTM {layer.name!r}, expected {expected}: "
-                "was the model built?"
+                f"there are weights for {len(layer.cells)} directions of the LSTM {layer.name!r}, expected "
+                f"{expected}: was the model built?"
             )
         layer.entry.refuse(flipped=flipped)
     elif doubted:

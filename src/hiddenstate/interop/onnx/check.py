@@ -60,7 +60,7 @@ def _session(path: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no common base class
-        raise ExportError(f"onnxruntime does not load the file: {error}") from error
+        raise ExportError(f"onnxruntime can't load the file: {error}") from error
 
 
 def _outputs(session: Any, run: Run) -> list[Tensor]:
@@ -68,7 +68,7 @@ def _outputs(session: Any, run: Run) -> list[Tensor]:
     try:
         return [torch.as_tensor(value) for value in session.run(None, feeds)]
     except Exception as error:
-        raise ExportError(f"onnxruntime does not run the file on {run.what}: {error}") from error
+        raise ExportError(f"onnxruntime can't run the file on {run.what}: {error}") from error
 
 
 def _compare(got: Tensor, want: Tensor, tolerance: float, what: str) -> None:
@@ -79,7 +79,8 @@ def _compare(got: Tensor, want: Tensor, tolerance: float, what: str) -> None:
     gap, size = _gap(got, want)
     if gap > tolerance * size:
         raise ExportError(
-            f"{what} differs by {gap:.3g}, values up to {size:.3g}: over the tolerance of {tolerance:g} of that. "
+            f"{what} differs by {gap:.3g}, with values up to {size:.3g}: more than the tolerance, {tolerance:g} times "
+            "the largest value. "
             "Nothing was written"
         )
 
@@ -90,7 +91,7 @@ def _compare_shape(declared: Sequence[int | str | None], got: Tensor, what: str)
         size == have for size, have in zip(declared, got.shape, strict=True) if isinstance(size, int)
     )
     if not fits:
-        raise ExportError(f"{what} is {list(got.shape)}, and the file declares {list(declared)}. Nothing was written")
+        raise ExportError(f"{what} is {list(got.shape)}, but the file declares {list(declared)}. Nothing was written")
 
 
 def _gap(got: Tensor, want: Tensor) -> tuple[float, float]:

@@ -54,7 +54,9 @@ def evaluate(model: ModelProto, name: str, nodes: Iterable[NodeProto], feeds: Ma
         except Exception as error:  # the reference raises whatever an operator raises
             raise ArgumentError(f"{name!r} can't be computed: {node.op_type}: {error}") from error
         if left < 0:
-            raise ArgumentError(f"{name!r} can't be computed: {node.op_type} makes more numbers than weights have")
+            raise ArgumentError(
+                f"{name!r} can't be computed: {node.op_type} gives more numbers than an LSTM's weights have"
+            )
         values.update(zip(node.output, made, strict=False))
     return np.asarray(values[name])
 
@@ -62,19 +64,19 @@ def evaluate(model: ModelProto, name: str, nodes: Iterable[NodeProto], feeds: Ma
 def _size(model: ModelProto, node: NodeProto, values: Mapping[str, Array]) -> int:
     """How many numbers a node will compute."""
     if node.domain not in ("", "ai.onnx") or node.op_type not in _OPERATORS | _PRODUCTS:
-        raise ArgumentError(f"weights are not computed with {node.op_type} here")
+        raise ArgumentError(f"the operator {node.op_type} is not supported in the computation of weights")
     part = _model(model, node, values)
     inferred = {value.name: value.type for value in infer_shapes(part, strict_mode=True, data_prop=True).graph.output}
     size = sum(_numbers(inferred[name], node.op_type) for name in node.output if name)
     if node.op_type in _PRODUCTS and size * _summed(node, values[node.input[0]]) > _MOST_PRODUCTS:
-        raise ArgumentError(f"{node.op_type} multiplies more numbers than weights have")
+        raise ArgumentError(f"{node.op_type} multiplies more numbers than an LSTM's weights have")
     return size
 
 
 def _numbers(made: TypeProto, operator: str) -> int:
     dims = made.tensor_type.shape.dim
     if not made.tensor_type.HasField("shape") or not all(dim.HasField("dim_value") for dim in dims):
-        raise ArgumentError(f"it is not known how many numbers {operator} makes")
+        raise ArgumentError(f"the number of values that {operator} computes is unknown")
     return math.prod(dim.dim_value for dim in dims)
 
 

@@ -133,7 +133,7 @@ def export_onnx(
             _write(path, model, runs_of_lstm(module, signature, module._like()) if check else None, tolerance)
         return
     _refuse_options(for_lstms, {"form": "sequence", "lengths": False, "states": True}, "for an LSTM alone")
-    given = _given(module, args, kwargs, dynamic_shapes, input_names, output_names)
+    given = _example(module, args, kwargs, dynamic_shapes, input_names, output_names)
 
     def write(attempt: Attempt) -> Any:
         with evaluating(attempt.module):
@@ -151,14 +151,14 @@ def _refuse_module(module: object) -> None:
         raise ArgumentTypeError(f"export_onnx takes a torch.nn.Module, got {type(module).__name__}")
     lstms = (part for part in map(find_recordable, module.modules()) if isinstance(part, LSTM))
     if any(edits_in_force(lstm) for lstm in lstms):
-        raise ArgumentError("edits hold, and an ONNX file has no place for them: leave the block that they hold in")
+        raise ArgumentError("edits are in force, but an ONNX file can't contain them: exit their block first")
     if autocasts("cpu"):
-        raise ArgumentError("torch.autocast is on, and an ONNX file has no such thing: leave its block")
+        raise ArgumentError("torch.autocast is on, but an ONNX file can't contain it: exit its block first")
     nbytes = sum(value.nbytes for value in (*module.parameters(), *module.buffers()))
     if nbytes > MOST_BYTES:
         raise ArgumentError(
-            f"the weights take {nbytes:,} bytes, over the {MOST_BYTES:,} that fit into one ONNX file: "
-            "torch.onnx.export(..., external_data=True) writes them beside it"
+            f"the weights take {nbytes:,} bytes, more than the {MOST_BYTES:,} that fit into one ONNX file: "
+            "torch.onnx.export(..., external_data=True) writes them to a separate file"
         )
 
 
@@ -172,14 +172,14 @@ def _refuse_lstm(lstm: LSTM, check: bool) -> None:
     """Refuse an LSTM that the operator can't represent."""
     if lstm._forward_pre_hooks or lstm._forward_hooks or type(lstm).forward is not LSTM.forward:
         raise ArgumentError(
-            "this LSTM has hooks or a forward of its own, which a file would not have: make pruning or weight norm "
+            "this LSTM has hooks or its own forward, which the file would lose: make pruning or weight norm "
             "permanent, remove the hooks, or put it into a model and export that"
         )
     dtype = lstm._like().dtype
     if dtype is torch.float64 and check:
         raise DtypeError(
-            "onnxruntime has the LSTM operator in float32 alone, so a file in float64 can't be checked: export "
-            "copy.deepcopy(lstm).float(), or give check=False for a runtime that has it"
+            "onnxruntime supports the LSTM operator only in float32, so a float64 file can't be checked: export "
+            "copy.deepcopy(lstm).float(), or pass check=False if your runtime supports it"
         )
     if dtype not in (torch.float32, torch.float64):
         raise DtypeError(f"the weights are {dtype}, expected float32: export copy.deepcopy(lstm).float()")
@@ -189,13 +189,17 @@ def _signature(lstm: LSTM, form: Form, lengths: bool, states: bool) -> Signature
     if form not in get_args(Form):
         raise ArgumentError(f"unknown form {form!r}: expected 'sequence' or 'step'")
     if form == "step" and (lengths or not states):
-        raise ArgumentError("a step has no lengths and takes the state: lengths= and states= are for a sequence")
+        raise ArgumentError(
+            "a step has no lengths and always takes the state: lengths= and states= only apply to a sequence"
+        )
     if form == "step" and lstm.bidirectional:
-        raise ArgumentError("a bidirectional LSTM has no steps: its reverse direction begins at the last one")
+        raise ArgumentError(
+            "a bidirectional LSTM can't run one step at a time: its reverse direction begins at the last step"
+        )
     return Signature(lstm.sizes, form, lstm.batch_first, lengths, states)
 
 
-def _given(module: nn.Module, args: tuple[Any, ...] | None, kwargs: Mapping[str, Any] | None, *more: Any) -> Given:
+def _example(module: nn.Module, args: tuple[Any, ...] | None, kwargs: Mapping[str, Any] | None, *more: Any) -> Given:
     if not isinstance(args, tuple):
         raise ArgumentTypeError(
             f"args must be a tuple, an example of the arguments of a call of this {type(module).__name__}, got "

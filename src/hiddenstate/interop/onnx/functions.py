@@ -32,7 +32,7 @@ def without_functions(model: ModelProto) -> ModelProto:
     cost = _cost(model.graph.node, costs)
     if cost.nodes > _MOST_NODES or cost.bytes > _MOST_BYTES + model.ByteSize() or cost.depth > _DEEPEST:
         raise FileFormatError(
-            f"functions call one another {cost.depth} deep and make {cost.nodes:,} nodes of {cost.bytes:,} bytes, "
+            f"functions are nested {cost.depth} deep and expand to {cost.nodes:,} nodes of {cost.bytes:,} bytes, "
             f"expected at most {_DEEPEST}, {_MOST_NODES:,} and {_MOST_BYTES:,}"
         )
     return inline_local_functions(model)
@@ -48,7 +48,7 @@ def _costs(functions: dict[Name, FunctionProto]) -> dict[Name, _Cost]:
             raise FileFormatError(f"functions call themselves: {', '.join(sorted(name[1] for name in left)[:5])}")
         costs.update({name: _cost(functions[name].node, costs) for name in ready})
         if max(cost.depth for cost in costs.values()) > _DEEPEST:
-            raise FileFormatError(f"functions call one another more than {_DEEPEST} deep")
+            raise FileFormatError(f"functions are nested more than {_DEEPEST} deep")
     return costs
 
 

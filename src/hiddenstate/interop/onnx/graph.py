@@ -110,7 +110,7 @@ class Scope:
             return value
         if value.data_location == TensorProto.EXTERNAL:
             raise FileFormatError(
-                f"the data of {name!r} lies in another file: give the path of the model, so that it is read"
+                f"the data of {name!r} is in a separate file: give the path of the model, so that it can be read"
             )
         return numpy_helper.to_array(value)
 

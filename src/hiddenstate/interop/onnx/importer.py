@@ -109,12 +109,12 @@ def _read(path: str | Path) -> "onnx.ModelProto":
     except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
         raise FileFormatError(f"{path} can't be read as an ONNX model: {error}") from error
     if not model.HasField("graph"):
-        raise FileFormatError(f"{path} is no ONNX model: it has no graph")
+        raise FileFormatError(f"{path} is not an ONNX model: it has no graph")
     return model
 
 
 def _lstm_nodes(model: "onnx.ModelProto", inputs: Mapping[str, Any]) -> "Iterator[LstmNode]":
-    """Yield every LSTM node of a model, those inside other nodes and functions too, under a name of its own."""
+    """Yield every LSTM node of a model, including those inside other nodes and functions, under a unique name."""
     from hiddenstate.interop.onnx.functions import without_functions
     from hiddenstate.interop.onnx.graph import iterate_scopes
     from hiddenstate.interop.onnx.node import LstmNode

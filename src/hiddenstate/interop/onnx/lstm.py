@@ -53,8 +53,8 @@ def build_model(signature: Signature, weights: Sequence[Weights], opset: int = O
     """Make the ``onnx.ModelProto`` of an LSTM.
 
     Args:
-        signature: what it is to take and give.
-        weights: of each layer and direction, in the order of ``Sizes.layer_directions``, of one type.
+        signature: its inputs and outputs.
+        weights: those of each layer and direction, in the order of ``Sizes.layer_directions``, of one type.
         opset: version of ONNX's operators.
 
     Raises:
@@ -64,7 +64,9 @@ def build_model(signature: Signature, weights: Sequence[Weights], opset: int = O
     onnx = optional_package("onnx", "onnx", "writing an ONNX file")
     newest = onnx.defs.onnx_opset_version()
     if opset not in range(LEAST_OPSET, newest + 1):
-        raise ArgumentError(f"opset must be in {LEAST_OPSET}..{newest}, which this onnx knows, got {opset!r}")
+        raise ArgumentError(
+            f"opset must be in {LEAST_OPSET}..{newest}, which the installed onnx supports, got {opset!r}"
+        )
     graph = _Graph(onnx)
     (_steps if signature.form == "sequence" else _one_step)(graph, signature, weights)
     element = onnx.helper.np_dtype_to_tensor_dtype(torch.zeros(0, dtype=weights[0].ih.dtype).numpy().dtype)
@@ -170,7 +172,7 @@ def _operator(
     """The operator itself, on ``x [T, N, C]``, lengths and states; names of its outputs."""
     x, lengths, h, c = inputs
     arrays = {name: graph.constant(f"l{layer}.{name}", value) for name, value in stacked(directions).items()}
-    # Of one step there is nothing in Y that is not in h_n.
+    # For one step, Y contains nothing that h_n does not.
     wanted = ("", "h_n", "c_n") if signature.form == "step" else ("Y", "h_n", "c_n")[: 3 if signature.states else 1]
     outputs = [f"l{layer}.{name}" if name else "" for name in wanted]
     graph.node(

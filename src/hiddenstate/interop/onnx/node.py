@@ -18,7 +18,7 @@ from hiddenstate.interop.onnx.evaluate import Array
 from hiddenstate.interop.onnx.graph import Scope
 
 _INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
-_ACTIVATIONS = ("Sigmoid", "Tanh", "Tanh")  # for each direction: of i, o and f; of g; of c in h
+_ACTIVATIONS = ("Sigmoid", "Tanh", "Tanh")  # for each direction: of i, o and f; of g; of c when h is computed
 # Known attributes, and those without effect: the default activations have no alpha and beta.
 _FREE = {"hidden_size", "direction", "layout", "activations", "activation_alpha", "activation_beta", "output_sequence"}
 # Operators that repeat or move a state, but keep zeros.
@@ -73,12 +73,12 @@ class LstmNode:
         for role, array in arrays.items():
             if len(array) != self.directions:
                 has = f"direction={self.direction!r} has {self.directions}"
-                raise ShapeError(f"{role} of {self} is for {len(array)} directions, and {has}")
+                raise ShapeError(f"{role} of {self} is for {len(array)} directions, but {has}")
         tensors = {role: to_tensor(array, role) for role, array in arrays.items()}
         found = [to_weights({role: t[d] for role, t in tensors.items()}, ONNX) for d in range(self.directions)]
         H, said = found[0].hh.shape[1], self.attributes.get("hidden_size")
         if said != H:
-            raise ArgumentError(f"{self} says hidden_size={said}, and its R is for {H} units")
+            raise ArgumentError(f"{self} has hidden_size={said}, but its R is for {H} units")
         return found
 
     def warn_of_initial_state(self) -> None:
@@ -101,7 +101,7 @@ class LstmNode:
             array = self.scope.constant(self.inputs[role])
         except ArgumentError as error:
             raise ArgumentError(
-                f"{role} of {self} is no constant: {error}. Values of the graph's inputs can be given with inputs="
+                f"{role} of {self} is not a constant: {error}. Values of the graph's inputs can be given with inputs="
             ) from error
         axes = 2 if role == ONNX.joined_bias else 3
         if array.ndim != axes:
@@ -135,10 +135,10 @@ class LstmNode:
             (self._other_activations(), f"has activations={self._activations()}, and not {list(_ACTIVATIONS)}"),
         ):
             if refused:
-                raise ArgumentError(f"{self} {why}, which an hs.LSTM has not")
+                raise ArgumentError(f"{self} {why}, which an hs.LSTM lacks")
         unknown = sorted(set(self.attributes) - _FREE - {"clip", "input_forget"})
         if unknown:
-            raise ArgumentError(f"{self} has attributes that are not known here: {', '.join(unknown)}")
+            raise ArgumentError(f"{self} has unknown attributes: {', '.join(unknown)}")
         self._refuse_direction(flipped)
 
     def _refuse_direction(self, flipped: bool) -> None:
@@ -146,8 +146,9 @@ class LstmNode:
             raise ArgumentError(f"{self} has direction={self.direction!r}: expected forward, reverse or bidirectional")
         if self.direction == "reverse" and not flipped:
             raise ArgumentError(
-                f"{self} reads only in reverse, and an hs.LSTM reads forward, or both ways. With flipped=True you get "
-                "one that reads forward: give it the flipped sequence, x.flip(0), and flip what comes out"
+                f"{self} reads only in reverse, but an hs.LSTM reads forward or in both directions. With flipped=True "
+                "you get "
+                "one that reads forward: give it the flipped sequence, x.flip(0), and flip its output"
             )
 
     def _activations(self) -> list[str]:

@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ExportError, HiddenStateError
 
-# What the exporter leaves of weights put in another order, as it computes small ones only: none makes more of them.
+# What remains when the exporter reorders weights, since it folds only small ones: none of these enlarges them.
 REORDERING = ("Slice", "Concat", "Unsqueeze")
 
 
@@ -66,14 +66,14 @@ def export_program(module: nn.Module, given: Given, opset: int | None) -> Any:
     except torch.onnx.OnnxExporterError as error:
         if isinstance(error.__cause__, HiddenStateError):
             raise error.__cause__ from None
-        raise ExportError(f"torch.onnx.export does not export the module: {error.__cause__ or error}") from error
+        raise ExportError(f"torch.onnx.export can't export the module: {error.__cause__ or error}") from error
     assert program is not None
     _fold_weights(program.model)
     model = program.model_proto
     got = next(imported.version for imported in model.opset_import if not imported.domain)
     if opset not in (None, got):
         raise ExportError(
-            f"torch.onnx.export gave a model of opset {got}, and not of {opset}: ask for that or a later one"
+            f"torch.onnx.export gave a model of opset {got} instead of {opset}: ask for that one or a later one"
         )
     for node in model.graph.node:
         _forget_sources(node)

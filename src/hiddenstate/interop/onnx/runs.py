@@ -74,7 +74,7 @@ def runs_of_model(module: nn.Module, given: Given, model: Any) -> Iterator[Run]:
     tensors, inputs = given.tensors(), model.graph.input
     if len(tensors) != len(inputs):
         raise ExportError(
-            f"the model has {len(inputs)} inputs and {len(tensors)} tensors were given, so it can't be checked: give "
+            f"the model has {len(inputs)} inputs, but {len(tensors)} tensors were given, so it can't be checked: pass "
             "check=False"
         )
     axes, generator = _axes(inputs, tensors), torch.Generator().manual_seed(0)
@@ -111,6 +111,6 @@ def _of_model(module: nn.Module, given: Given, tensors: list[Tensor], what: str)
         return given.call(module, tensors)
     except Exception as error:
         raise ExportError(
-            f"the module itself fails on {what}, which the exported model takes: {error}. Leave fewer sizes open in "
-            "dynamic_shapes=, or give check=False"
+            f"the module itself fails on {what}, which the exported model accepts: {error}. Make fewer sizes dynamic "
+            "with dynamic_shapes=, or pass check=False"
         ) from error

@@ -89,13 +89,13 @@ def _only_joins(below: LstmNode, above: LstmNode, out: str) -> bool:
 
 
 def _samples(node: LstmNode, out: str) -> Iterator[Array]:
-    """Yield random outputs of a node, including negative ones, of the graph's sizes, or of default sizes."""
+    """Yield random outputs of a node, including negative ones, with the graph's sizes or default sizes."""
     H, D = node.attributes.get("hidden_size", 1), node.directions
     known = node.scope.shapes.get(out)
     shapes = [(N, T, D, H) if node.batch_first else (T, D, N, H) for T, N in _SIZES] if known is None else [known]
     for shape in shapes:
         if math.prod(shape) > _MOST:
-            raise ArgumentError(f"an output of shape {list(shape)} is too large to be tried out")
+            raise ArgumentError(f"an output of shape {list(shape)} is too large to try out")
         yield np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 

@@ -105,14 +105,14 @@ def _refuse_subclass(module: nn.Module, known: type[nn.Module]) -> None:
     others = [base for base in kind.__mro__ if base not in known.__mro__]
     own = sorted({name for base in others for name in vars(base)} - _HARMLESS)
     if own:
-        raise ArgumentError(f"a subclass, {kind.__name__}, with members of its own: {', '.join(own)}")
+        raise ArgumentError(f"a subclass, {kind.__name__}, that adds members: {', '.join(own)}")
 
 
 def _outline(module: nn.Module, kind: type[nn.Module], options: tuple[str, ...]) -> nn.Module:
     try:
         return outline(module, kind, options)
     except (ValueError, TypeError) as error:
-        raise ArgumentError(f"{readable_name(kind)} does not take its options: {error}") from error
+        raise ArgumentError(f"{readable_name(kind)} does not accept its options: {error}") from error
 
 
 def _refuse_clash(module: nn.Module, route: Route, gone: frozenset[str], come: set[str]) -> None:
@@ -121,7 +121,7 @@ def _refuse_clash(module: nn.Module, route: Route, gone: frozenset[str], come: s
     own |= module._parameters.keys() | module._buffers.keys() | module._modules.keys()
     clash = sorted(own & (come | (set(dir(route.new)) - set(dir(route.old)))))
     if clash:
-        raise ArgumentError(f"it has attributes that {readable_name(route.new)} needs for itself: {', '.join(clash)}")
+        raise ArgumentError(f"it has attributes that {readable_name(route.new)} uses itself: {', '.join(clash)}")
 
 
 def _refuse_weight(module: nn.Module, name: str, like: Tensor) -> None:
@@ -133,7 +133,7 @@ def _refuse_weight(module: nn.Module, name: str, like: Tensor) -> None:
     if is_lazy(found):
         raise ArgumentError(f"its {name} has no values yet: run the model once first")
     if found.shape != like.shape:
-        raise ArgumentError(f"its {name} has shape {list(found.shape)}, and {list(like.shape)} by its options")
+        raise ArgumentError(f"its {name} has shape {list(found.shape)}, but its options give {list(like.shape)}")
 
 
 def _weight(module: nn.Module, name: str) -> Tensor | None:

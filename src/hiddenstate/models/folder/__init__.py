@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hiddenstate.models.folder.model_folder import load as load
     from hiddenstate.models.folder.model_folder import load_any as load_any
     from hiddenstate.models.folder.model_folder import load_language_model as load_language_model
+    from hiddenstate.models.folder.model_folder import load_saved as load_saved
     from hiddenstate.models.folder.model_folder import save as save
     from hiddenstate.models.folder.model_folder import shipped as shipped
 
@@ -22,6 +23,7 @@ __getattr__ = on_first_use(
         "load": "model_folder",
         "load_any": "model_folder",
         "load_language_model": "model_folder",
+        "load_saved": "model_folder",
         "save": "model_folder",
         "shipped": "model_folder",
     },

@@ -1,7 +1,8 @@
-"""A model is a folder: ``config.json``, ``vocabulary.json``, ``weights.safetensors``, ``MODEL_CARD.md``.
+"""Saves and loads models: as a folder, or as one file (see `model_file`).
 
-A folder is written next to its destination under a temporary name, flushed to disk, and then renamed, so a reader finds
-either the old model or the new one, never half of one.
+A folder has ``config.json``, ``vocabulary.json``, ``weights.safetensors`` and ``MODEL_CARD.md``. It is written next to
+its destination under a temporary name, flushed to disk, and then renamed, so a reader finds either the old model or
+the new one, never half of one.
 """
 
 import json
@@ -17,11 +18,13 @@ from hiddenstate.base.memory import check_memory_of
 from hiddenstate.base.reading import reading
 from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
-from hiddenstate.models.folder.weights_file import WeightsFile, written
+from hiddenstate.models import model_file
+from hiddenstate.models.folder.weights_file import WeightsFile, stored, written
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.meta_model import make_meta_model
 from hiddenstate.models.tagger.data import VERSION_4
 from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.nn.lstm import LSTM
 
 FORMAT = "hiddenstate-model"
 # 1: a tagger had one column of tags, and no temperature; 2: no weights were stored as int8; 3: every tagger spelt
@@ -99,23 +102,45 @@ def find_complete_folder(model: str | os.PathLike[str]) -> Path:
     return path
 
 
-def save(model: FolderModel, folder: str | os.PathLike[str], card: str = "") -> None:
-    """Write a model as a folder, replacing an earlier model there.
+def save(model: FolderModel | LSTM, folder: str | os.PathLike[str], card: str = "") -> None:
+    """Write a model as a folder or as one file, replacing an earlier one there.
 
-    The weights are stored in the precision that the config's ``weights_dtype`` names (float32 without one).
-    If anything fails, an earlier model is untouched; only if the process is killed between two renames does it remain
-    next to its place, under a name that the error of `load` gives.
+    A tagger's or language model's weights are stored in the precision that its config's ``weights_dtype`` names
+    (float32 without one), an LSTM's as they are. If anything fails, an earlier model is untouched; only if the process
+    is killed between two renames does an earlier folder remain next to its place, under a name that the error of
+    `load` gives.
 
     Args:
-        model: the model.
-        folder: the destination; parents are created.
-        card: Markdown for ``MODEL_CARD.md``.
+        model: a tagger or a language model; for a file, also an `LSTM`.
+        folder: the destination: a folder, whose parents are created, or a file, if the name ends in ``.safetensors``.
+            A file is also read by `hiddenstate_runtime` and the C library, which need no torch.
+        card: Markdown for a folder's ``MODEL_CARD.md``.
 
     Raises:
         ArgumentError: something other than a model is there, or a weight is too large for its precision.
-        DtypeError: the memory of a weight was freed.
-        FileWriteError: the folder cannot be written.
+        ArgumentTypeError: an LSTM is to be written as a folder.
+        DtypeError: the memory of a weight was freed, or an LSTM's weights are of a type that a file does not have.
+        FileWriteError: it cannot be written.
     """
+    if model_file.is_model_file(folder):
+        _save_file(model, folder)
+    elif isinstance(model, LSTM):
+        raise ArgumentTypeError(f"an LSTM is saved as a file: give a name that ends in .safetensors, not {folder}")
+    else:
+        _save_folder(model, folder, card)
+
+
+def _save_file(model: FolderModel | LSTM, path: str | os.PathLike[str]) -> None:
+    if isinstance(model, LSTM):
+        model_file.write_layer(model, path)
+        return
+    check_memory_of(model.state_dict().items())
+    config, vocabulary = model.to_data()
+    kept = stored(model.state_dict(), config.get("weights_dtype", "float32"))
+    model_file.write_model(model.kind, kept, config, vocabulary, path)
+
+
+def _save_folder(model: FolderModel, folder: str | os.PathLike[str], card: str) -> None:
     with writing(folder):
         target = check_target(folder)
     check_memory_of(model.state_dict().items())
@@ -177,7 +202,9 @@ KINDS: dict[str, type[Tagger] | type[LanguageModel]] = {kind.kind: kind for kind
 
 
 def read_kind(folder: str | os.PathLike[str]) -> str:
-    """Return the kind of model that a folder declares, or "" if it cannot be read."""
+    """Return the kind of model that a folder declares, or "" if it cannot be read; raises for a file that is none."""
+    if model_file.is_model_file(folder):
+        return model_file.read_kind(folder)
     try:
         return str(json.loads((find_folder(folder) / CONFIG).read_bytes())["kind"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -188,9 +215,9 @@ def load_any(folder: str | os.PathLike[str]) -> Tagger | LanguageModel:
     """Read a model, a tagger or a language model, ready to use (dropout off, weights float32).
 
     Args:
-        folder: its folder; or the name of a model that comes with the package: ``"tagger-en"``, a tagger of English
-            parts of speech, or ``"shakespeare"``, a language model of characters. (A folder with that name takes
-            precedence.)
+        folder: its folder or file; or the name of a model that comes with the package: ``"tagger-en"``, a tagger of
+            English parts of speech, or ``"shakespeare"``, a language model of characters. (A folder with that name
+            takes precedence.)
 
     Raises:
         FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or a later version.
@@ -201,27 +228,51 @@ def load_any(folder: str | os.PathLike[str]) -> Tagger | LanguageModel:
     return load_as(KINDS.get(read_kind(folder), Tagger), folder)  # raises the right error, for unknown kinds too
 
 
+def load_saved(path: str | os.PathLike[str]) -> Tagger | LanguageModel | LSTM:
+    """Read what `save` wrote, ready to use: as `load_any`, and an LSTM from its file.
+
+    Raises:
+        FileFormatError: as for `load_any`.
+
+    >>> load_saved("tagger-en").tag([["Giraffes", "in", "a", "field"]])[0].tags
+    ('NOUN', 'ADP', 'DET', 'NOUN')
+    """
+    is_layer = model_file.is_model_file(path) and model_file.read_kind(path) == model_file.LAYER
+    return model_file.read_layer(path) if is_layer else load_any(path)
+
+
 def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
     """Read a model of this class from its folder; raises as `load` does."""
     if not isinstance(folder, str | os.PathLike):
-        raise ArgumentTypeError(f"a model is given by a path or a name, got {type(folder).__name__}")
+        raise ArgumentTypeError(f"expected the path or the name of a model, got {type(folder).__name__}")
     with reading(folder):
         return _load(kind, folder)
 
 
 def _load(kind: type[M], folder: str | os.PathLike[str]) -> M:
-    path = find_complete_folder(folder)
-    head = _head(path, str(folder))
-    if head.get("kind") != kind.kind:
-        raise FileFormatError(f"{folder} is a model of kind {head.get('kind')!r}, expected {kind.kind!r}")
-    described = head.get("config"), _object(path / VOCABULARY)
-    stored = WeightsFile(path / WEIGHTS)
+    found: Any
+    described: tuple[Any, Any]
+    if model_file.is_model_file(folder):
+        weights, described_by = Path(folder), "its metadata"
+        found, described = model_file.read_kind(folder), model_file.read_description(folder)
+    else:
+        path = find_complete_folder(folder)
+        head = _head(path, str(folder))
+        weights, described_by = path / WEIGHTS, f"{CONFIG} and {VOCABULARY}"
+        found, described = head.get("kind"), (head.get("config"), _object(path / VOCABULARY))
+    if found != kind.kind:
+        raise FileFormatError(f"{folder} is a model of kind {found!r}, expected {kind.kind!r}")
+    return _made(kind, described, WeightsFile(weights), described_by)
+
+
+def _made(kind: type[M], described: tuple[Any, Any], stored: WeightsFile, described_by: str) -> M:
+    """Make the model of a config and a vocabulary, with stored weights."""
     # Each layer has weights, so a config with absurdly many layers is refused before any is made.
-    if any(type(L) is int and len(stored.shapes) < L for L in _found("num_layers", described)):
-        raise FileFormatError(f"{folder}: there are weights for fewer layers than num_layers in {CONFIG}")
+    if any(type(L) is int and len(stored.shapes) < L for L in _values_named("num_layers", described)):
+        raise FileFormatError(f"{stored.path}: there are weights for fewer layers than num_layers in {described_by}")
     # First on the meta device, so that absurd sizes, which do not match the weights, are refused.
     outline = make_meta_model(lambda: kind.from_data(*described)).state_dict()
-    weights = stored.read(outline, f"{CONFIG} and {VOCABULARY}")
+    weights = stored.read(outline, described_by)
     with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced, so no draw should count
         model = kind.from_data(*described)
     model.load_state_dict(weights)
@@ -229,7 +280,7 @@ def _load(kind: type[M], folder: str | os.PathLike[str]) -> M:
     return model
 
 
-def _found(name: str, data: Any) -> Iterator[Any]:
+def _values_named(name: str, data: Any) -> Iterator[Any]:
     """Yield the values with this name in JSON objects, nested ones included."""
     left = [data]
     while left:
@@ -241,19 +292,19 @@ def _found(name: str, data: Any) -> Iterator[Any]:
             left += each
 
 
-def _head(path: Path, shown: str) -> dict[str, Any]:
+def _head(path: Path, name: str) -> dict[str, Any]:
     """Return the object in config.json, after checking its format and version."""
     if not (path / CONFIG).is_file():
-        raise ArgumentError(f"{shown} is not a model folder: {CONFIG} is missing; choose another folder")
+        raise ArgumentError(f"{name} is not a model folder: {CONFIG} is missing; choose another folder")
     head = _object(path / CONFIG)
     if head.get("format") != FORMAT:
-        raise FileFormatError(f"{shown} is not a model folder: {CONFIG} does not say 'format': '{FORMAT}'")
+        raise FileFormatError(f"{name} is not a model folder: {CONFIG} does not contain 'format': '{FORMAT}'")
     version = head.get("version")
     if type(version) is not int or version < 1:
         raise FileFormatError(f"{path / CONFIG}: version must be a positive integer, got {version!r}")
     if version > VERSION:
         raise FileFormatError(
-            f"{shown} has format version {version}, this hiddenstate reads up to {VERSION}; upgrade hiddenstate"
+            f"{name} has format version {version}, this hiddenstate reads up to {VERSION}; upgrade hiddenstate"
         )
     return head
 

@@ -22,18 +22,23 @@ _FLOATS = {"float16": torch.float16, "float32": torch.float32}
 
 
 def written(weights: Mapping[str, Tensor], dtype: str) -> bytes:
-    """Return the bytes of a file that holds these weights as ``float16``, ``float32`` or ``int8``.
+    """Return the bytes of a file that holds these weights; arguments and errors are those of `stored`."""
+    return safetensors.torch.save(stored(weights, dtype))
+
+
+def stored(weights: Mapping[str, Tensor], dtype: str) -> dict[str, Tensor]:
+    """Return weights as a file stores them, as ``float16``, ``float32`` or ``int8``.
 
     Raises:
         ArgumentError: a weight is too large for the type.
     """
-    stored: dict[str, Tensor] = {}
+    found: dict[str, Tensor] = {}
     for name, value in weights.items():
         if dtype == "int8" and value.ndim > 1:
-            stored[name], stored[scale_name(name)] = quantised(_finite(name, value, "float32"))
+            found[name], found[scale_name(name)] = quantised(_finite(name, value, "float32"))
         else:
-            stored[name] = _finite(name, value, "float32" if dtype == "int8" else dtype)
-    return safetensors.torch.save(stored)
+            found[name] = _finite(name, value, "float32" if dtype == "int8" else dtype)
+    return found
 
 
 def _finite(name: str, value: Tensor, dtype: str) -> Tensor:
@@ -41,7 +46,7 @@ def _finite(name: str, value: Tensor, dtype: str) -> Tensor:
     if not torch.isfinite(stored).all():
         raise ArgumentError(
             f"weight {name!r} cannot be stored as {dtype}: it has values up to {float(value.abs().max()):.3g}; in "
-            "training lower the learning rate, or set weights_dtype=float32 if they are meant"
+            "training lower the learning rate, or set weights_dtype=float32 if they are intended"
         )
     return stored
 

@@ -2,7 +2,8 @@
 
 - `language_model.py`: the public class `LanguageModel`; `softmax.py`: turns hidden states into probabilities
 - `config.py`, `card.py`, `training.py`: its settings, its model card, its training task
-- `generation.py`: generates text; `scoring.py`: the surprise of each token of a text
+- `generation.py`: generates text; `sampling.py`: chooses the next token
+- `scoring.py`: the surprise of each token of a text
 - `perplexity.py`: the mean surprise and perplexity of a text
 """
 
@@ -12,10 +13,10 @@ from hiddenstate.base.later import on_first_use
 
 if TYPE_CHECKING:
     from hiddenstate.models.language.config import LanguageConfig as LanguageConfig
-    from hiddenstate.models.language.generation import Sampling as Sampling
     from hiddenstate.models.language.language_model import LanguageModel as LanguageModel
     from hiddenstate.models.language.perplexity import Tally as Tally
     from hiddenstate.models.language.perplexity import measure as measure
+    from hiddenstate.models.language.sampling import Sampling as Sampling
     from hiddenstate.models.language.scoring import Dynamic as Dynamic
     from hiddenstate.models.language.scoring import Scored as Scored
     from hiddenstate.models.language.scoring import score as score
@@ -27,7 +28,7 @@ __getattr__ = on_first_use(
         "Dynamic": "scoring",
         "LanguageConfig": "config",
         "LanguageModel": "language_model",
-        "Sampling": "generation",
+        "Sampling": "sampling",
         "Scored": "scoring",
         "Tally": "perplexity",
         "measure": "perplexity",

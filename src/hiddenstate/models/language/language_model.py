@@ -19,7 +19,8 @@ from hiddenstate.base.modes import evaluating
 from hiddenstate.base.validation import State
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.models.language.config import LanguageConfig
-from hiddenstate.models.language.generation import DEFAULT_SAMPLING, Sampling, generate
+from hiddenstate.models.language.generation import generate
+from hiddenstate.models.language.sampling import DEFAULT_SAMPLING, Sampling
 from hiddenstate.models.language.softmax import AdaptiveSoftmax, Softmax
 from hiddenstate.models.meta_model import made_if_it_fits
 from hiddenstate.models.noise import dropped, locked, without_tokens

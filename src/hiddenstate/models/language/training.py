@@ -24,7 +24,7 @@ from hiddenstate.models.training_run import describe_origin, run_task
 from hiddenstate.text.continuous import Rows, Span, spans
 from hiddenstate.text.tokens import LEVELS, UNKNOWN_TOKEN, Ids, Tokens, learn
 from hiddenstate.training.checkpoint import RunFolder
-from hiddenstate.training.progress import Epoch, OnProgress, Result, Score, best_of
+from hiddenstate.training.progress import Epoch, OnProgress, Result, Score, best_epoch
 from hiddenstate.training.run_file import RunFile, read_run_file
 from hiddenstate.training.task import Loss
 
@@ -62,17 +62,17 @@ def train_language_model(
 ) -> LanguageTraining:
     """Train a language model on plain text and keep the model of the epoch that predicts the dev text best.
 
-    The folder always holds the best model so far, and the run's folder a checkpoint to go on from: an interruption
-    (KeyboardInterrupt goes through) loses nothing, see `resume_language_model`. The state of torch's global random
+    The folder always holds the best model so far, and the run's folder a checkpoint to resume from, so an interruption
+    loses nothing (KeyboardInterrupt is passed on): see `resume_language_model`. The state of torch's global random
     generator is the same afterwards as before.
 
     Args:
         train: text to learn from.
         dev: text that chooses the epoch.
         out: the model's folder; an earlier model there is replaced when the first epoch is done.
-        config: sizes, rates and seed; the defaults for characters without one, see `defaults_for`.
+        config: sizes, rates and seed; None for the defaults for characters, see `defaults_for`.
         test: text to measure the finished model on.
-        run: folder for checkpoints and metrics; the model's with ``.run`` behind its name without.
+        run: folder for checkpoints and metrics; by default the model's, with ``.run`` appended.
         command: for the card, the command line.
         about_data: for the card, what the data is.
         licence: for the card, the terms of the weights.
@@ -80,11 +80,11 @@ def train_language_model(
 
     Raises:
         FileFormatError: a file is empty, or not UTF-8.
-        ArgumentError: a text is shorter than a batch, ``out`` holds something else than a model, ``run`` a run that
-            is not finished, or the loss stopped being a number.
+        ArgumentError: a text is shorter than a batch, ``out`` holds something other than a model, ``run`` holds an
+            unfinished run, or the loss became NaN or infinite.
         RunInUseError: another process trains in the run's folder.
         FileWriteError: a file cannot be written.
-        OSError: one cannot be read.
+        OSError: a file cannot be read.
     """
     files = {"train": train, "dev": dev, "test": test, "out": out}
     about = {"command": command, "about_data": about_data, "licence": licence}
@@ -104,7 +104,7 @@ def resume_language_model(run: StrPath, *, on_progress: OnProgress = lambda prog
         ArgumentError: the data has changed since.
         RunInUseError: another process trains in the run's folder.
         FileWriteError: a file cannot be written.
-        OSError: one cannot be read.
+        OSError: a file cannot be read.
     """
     wanted = read_run_file(RunFolder(run).check(), RUN_FILES["char"])  # it names every setting
     return run_language_model(wanted, run, resume=True, on_progress=on_progress)
@@ -146,7 +146,7 @@ class LanguageTask:
         self.fingerprint = hashlib.sha256(ids.tobytes() + self.ids["dev"].tobytes()).hexdigest()
         self.rows = self._side_by_side(ids[::-1].copy() if self.config.backward else ids, tokens)
         self.model = LanguageModel.build(self.config, tokens)
-        self.state: State | None = None
+        self.hx: State | None = None
         self.dev: Tally | None = None
 
     def _read(self, tokens: Tokens, name: str) -> Ids:
@@ -174,26 +174,26 @@ class LanguageTask:
         """Compute the surprise in nats per token, starting from the state of the previous batch."""
         device = next(self.model.parameters()).device
         inputs, targets = (each.to(device) for each in self.rows.read(*item))
-        loss, (h, c) = self.model.loss(inputs, targets, self.state)
-        self.state = h.detach(), c.detach()
+        loss, (h, c) = self.model.loss(inputs, targets, self.hx)
+        self.hx = h.detach(), c.detach()
         return Loss(loss.mean, targets.numel(), loss.surprise.detach())
 
-    def carried(self) -> Mapping[str, Tensor]:
+    def state(self) -> Mapping[str, Tensor]:
         """Return the state."""
-        return {} if self.state is None else dict(zip("hc", self.state, strict=True))
+        return {} if self.hx is None else dict(zip("hc", self.hx, strict=True))
 
-    def carry(self, carried: Mapping[str, Tensor]) -> None:
-        """Restore a state; there is none at the beginning of the text."""
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Restore a state, which is empty at the beginning of the text."""
         device = next(self.model.parameters()).device
-        self.state = (carried["h"].to(device), carried["c"].to(device)) if carried else None
+        self.hx = (state["h"].to(device), state["c"].to(device)) if state else None
 
     def evaluate(self) -> Score:
         """Measure the surprise of the dev text."""
         self.dev = measure(self.model, self.ids["dev"], self.config.dev_rows)
         details = {"nats": self.dev.mean, "perplexity": self.dev.perplexity, "unknown_share": self.dev.unknown_share}
-        return Score(self.dev.mean, said(self.dev, self.config.level), details)
+        return Score(self.dev.mean, describe_tally(self.dev, self.config.level), details)
 
-    def keep(self, out: Path, history: Sequence[Epoch]) -> None:
+    def save_model(self, out: Path, history: Sequence[Epoch]) -> None:
         """Write the model just measured."""
         assert self.dev is not None
         self.write(out, self.model, Outcome(history[-1].last.epoch, len(history), False, self.dev))
@@ -203,7 +203,7 @@ class LanguageTask:
         folder.save(model, out, write_language_card(out.resolve().name, model, describe_origin(self.wanted), outcome))
 
 
-def said(done: Tally, level: str) -> str:
+def describe_tally(done: Tally, level: str) -> str:
     """Describe how well a text was predicted, in the usual measure for characters or words."""
     if level == "char":
         text = f"{done.mean:.4f} nats, {done.bits_per_character:.4f} bits a character"
@@ -213,7 +213,7 @@ def said(done: Tally, level: str) -> str:
 
 def _finish(task: LanguageTask, out: Path, history: tuple[Epoch, ...]) -> LanguageTraining:
     """Measure the best model as rounded on disk, and write the result into its card."""
-    best, stored = best_of(history), folder.load_language_model(out)
+    best, stored = best_epoch(history), folder.load_language_model(out)
     measured = {name: measure(stored, ids, task.config.dev_rows) for name, ids in task.ids.items()}
     outcome = Outcome(best.last.epoch, len(history), True, measured["dev"], measured.get("test"))
     task.write(out, stored, outcome)

@@ -74,4 +74,4 @@ class TaggerConfig(TrainConfig):
             raise ArgumentError(f"columns must be one or more of {known}, each once, got {' '.join(self.columns)!r}")
         for column in self.columns:
             if column not in TAG_COLUMNS:
-                raise ArgumentError(f"columns must be of {known}, got {column!r}")
+                raise ArgumentError(f"columns must be among {known}, got {column!r}")

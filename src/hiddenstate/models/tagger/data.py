@@ -65,10 +65,10 @@ def not_a_tagger(error: Exception) -> FileFormatError:
 def check_columns(tags: Mapping[str, Sequence[str]], columns: Sequence[str]) -> None:
     """Raise ArgumentError unless exactly these columns have tags, without duplicates."""
     if tuple(tags) != tuple(columns):
-        raise ArgumentError(f"a tagger of {' '.join(columns)} needs tags for them, got {' '.join(tags)}")
+        raise ArgumentError(f"a tagger of {' '.join(columns)} needs tags for these columns, got {' '.join(tags)}")
     for column, names in tags.items():
         if not names or len(set(names)) != len(names):
-            raise ArgumentError(f"column {column} needs at least one tag, and each once, got {list(names)}")
+            raise ArgumentError(f"column {column} needs at least one tag, without duplicates, got {list(names)}")
 
 
 def checked_temperatures(temperatures: Mapping[str, float], columns: Sequence[str]) -> dict[str, float]:
@@ -96,10 +96,10 @@ def check_tags(tags: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]
     """
     for column, names in tags.items():
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise TypeError(f"the tags of {column} must be a list of texts, got {names!r}")
+            raise TypeError(f"the tags of {column} must be a list of strings, got {names!r}")
         for name in names:
             if not name.strip() or any(mark in name for mark in "\t\n\r"):
-                raise ArgumentError(f"tag {name!r} of {column} is blank or holds a tab or line end")
+                raise ArgumentError(f"tag {name!r} of {column} is blank or contains a tab or line end")
     return tags
 
 
@@ -114,7 +114,7 @@ def _upgraded(config: Any, vocabulary: Any) -> tuple[Any, Any]:
 
 
 def context_data(context: ContextualVectors) -> dict[str, Any]:
-    """Return what `context_from_data` needs beside the weights, ready for JSON."""
+    """Return what `context_from_data` needs besides the weights, ready for JSON."""
     models = {"forward": context.forward_model, "backward": context.backward_model}
     described = {name: model.to_data() for name, model in models.items()}
     return {name: {"config": config, "vocabulary": vocabulary} for name, (config, vocabulary) in described.items()}
@@ -130,5 +130,5 @@ def context_from_data(data: Any) -> ContextualVectors:
         parts = [data[name] for name in ("forward", "backward")]
         models = [LanguageModel.from_data(part["config"], part["vocabulary"]) for part in parts]
     except (KeyError, TypeError, IndexError) as error:
-        raise FileFormatError(f"not the description of vectors in context: {error!r}") from error
+        raise FileFormatError(f"not a description of contextual vectors: {error!r}") from error
     return ContextualVectors(models[0], models[1])

@@ -50,13 +50,13 @@ def find(scores: Tensor, lengths: Tensor, chain: Chain | None, temperature: floa
     if chain is None:
         probabilities = (scores / temperature).softmax(-1)
         sequences = _independent(probabilities, lengths, n) if n else None
-        return _found(probabilities, probabilities.argmax(-1).T, sequences)
+        return _collect(probabilities, probabilities.argmax(-1).T, sequences)
     best = chain.best(scores, lengths, max(n, 1))
     shares = chain.marginals(scores, lengths).clamp_min(torch.finfo(scores.dtype).tiny)
-    return _found((shares.log() / temperature).softmax(-1), best.tags[:, 0], best if n else None)
+    return _collect((shares.log() / temperature).softmax(-1), best.tags[:, 0], best if n else None)
 
 
-def _found(probabilities: Tensor, numbers: Tensor, sequences: Sequences | None) -> Found:
+def _collect(probabilities: Tensor, numbers: Tensor, sequences: Sequences | None) -> Found:
     # A row's probabilities are contiguous, so that a sentence's are a view.
     return Found(probabilities.transpose(0, 1).contiguous().cpu(), numbers.tolist(), sequences)
 

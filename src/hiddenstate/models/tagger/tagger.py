@@ -220,7 +220,7 @@ class Tagger(CheckedModule):
             spelling = self._spelling(encoded, device)
             for positions in plan_batches([len(words) for words in rows], batch_words):
                 batch = encoded.batch(positions, spell_all=True).to(device)
-                found = self._found(self(batch, spelling), batch.lengths, n_best)
+                found = self._decode(self(batch, spelling), batch.lengths, n_best)
                 for row, position in enumerate(positions):
                     taggings[position] = self._tagging(rows[position], found, row)
         return taggings
@@ -298,7 +298,7 @@ class Tagger(CheckedModule):
             trace = self.lstm.trace(self.embed(batch), lengths=lengths, tokens=rows, keep=keep)
             out = trace.out
             assert isinstance(out, Tensor)  # it is packed only if the input was
-            found = self._found(self.head(out), batch.lengths, 0)
+            found = self._decode(self.head(out), batch.lengths, 0)
         taggings = [self._tagging(words, found, row) for row, words in enumerate(rows)]
         return [Reading(each.words, each.columns, trace, row) for row, each in enumerate(taggings)]
 
@@ -360,7 +360,7 @@ class Tagger(CheckedModule):
             parts.append(self.spell(chars.T.to(device), lengths.to(device)))
         return torch.cat(parts)
 
-    def _found(self, scores: Tensor, lengths: Tensor, n: int) -> dict[str, Found]:
+    def _decode(self, scores: Tensor, lengths: Tensor, n: int) -> dict[str, Found]:
         """Find each column's tags from scores ``[T, N, K]``."""
         return {
             column: find(part.float(), lengths, self._chain(column), self.temperatures[column], n)

@@ -54,12 +54,12 @@ def _order(path: str | Path, teacher: Tagger, column: str, names: Sequence[str])
     """The index of each of the student's tags in a teacher."""
     theirs = teacher.columns.get(column)
     if theirs is None:
-        raise ArgumentError(f"teacher {path} has no column {column}, but {' '.join(teacher.columns)}")
+        raise ArgumentError(f"teacher {path} has no column {column}, only {' '.join(teacher.columns)}")
     differing = sorted(set(theirs) ^ set(names))
     if differing:
         whose = "the teacher" if differing[0] in theirs else "the training data"
         raise ArgumentError(
-            f"teacher {path} has other tags in column {column} than the training data: only {whose} has "
+            f"teacher {path} has different tags in column {column} from the training data: only {whose} has "
             f"{differing[0]!r}; train it on the same data"
         )
     return [theirs.index(name) for name in names]

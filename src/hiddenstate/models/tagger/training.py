@@ -19,7 +19,7 @@ from hiddenstate.models.tagger.batch_plan import Lesson, Syllabus
 from hiddenstate.models.tagger.card import write_card
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.context_vectors import ContextualVectors
-from hiddenstate.models.tagger.evaluation.accuracy import Reports, evaluate, fitted_temperatures, words_of
+from hiddenstate.models.tagger.evaluation.accuracy import Reports, distinct_words, evaluate, fitted_temperatures
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.tagger.teachers import taught_by
 from hiddenstate.models.tagger.variants import Variant, make_variants, select_like
@@ -28,7 +28,7 @@ from hiddenstate.models.training_run import describe_origin, run_task
 from hiddenstate.text.conllu import Sentence, read_conllu
 from hiddenstate.text.untagged import read_untagged
 from hiddenstate.training.checkpoint import RunFolder
-from hiddenstate.training.progress import Epoch, OnProgress, Result, Score, Step, best_of
+from hiddenstate.training.progress import Epoch, OnProgress, Result, Score, Step, best_epoch
 from hiddenstate.training.run_file import RunFile, read_run_file
 from hiddenstate.training.task import Loss, split
 
@@ -39,7 +39,7 @@ StrPath = str | os.PathLike[str]
 # Folders of the language models that provide contextual vectors.
 CONTEXT = ("forward_model", "backward_model")
 MODEL_FILES = (*CONTEXT, "start")
-MODELS = (*MODEL_FILES, "teacher")  # files that may be given as models
+MODELS = (*MODEL_FILES, "teacher")  # files that are model folders
 # The files and settings allowed in a tagger's run file.
 RUN_FILE = RunFile(
     Tagger.kind,
@@ -73,8 +73,8 @@ def train_tagger(
 ) -> Training:
     """Train a tagger on CoNLL-U files and keep the model of the epoch that is best on the dev data.
 
-    The folder always holds the best model so far, and the run's folder a checkpoint to go on from: an interruption
-    (KeyboardInterrupt goes through) loses nothing, see `resume_tagger`. Training ends early when the dev accuracy has
+    The folder always holds the best model so far, and the run's folder a checkpoint to resume from, so an interruption
+    loses nothing (KeyboardInterrupt is passed on): see `resume_tagger`. Training ends early when the dev accuracy has
     not risen for ``config.patience`` epochs. The state of torch's global random generator is the same afterwards as
     before.
 
@@ -82,15 +82,16 @@ def train_tagger(
         train: CoNLL-U to learn from.
         dev: CoNLL-U that chooses the epoch.
         out: the model's folder; an earlier model there is replaced when the first epoch is done.
-        config: sizes, rates and seed; the defaults without one.
+        config: sizes, rates and seed; None for the defaults.
         test: CoNLL-U to measure the finished model on.
         context: folders of a forward and a backward character model, whose states are a further input (see
             `ContextualVectors`); they become part of the tagger.
-        teachers: folders of trained taggers, whose mean probabilities are learnt beside the tags, see
+        teachers: folders of trained taggers, whose mean probabilities are learnt in addition to the tags, see
             ``config.teacher_share``.
         untagged: more text, CoNLL-U or plain (see `read_untagged`), which the teachers tag.
-        start: folder of a trained tagger that training begins with, see `hiddenstate.models.tagger.warm_start.started`.
-        run: folder for checkpoints and metrics; the model's with ``.run`` behind its name without.
+        start: folder of a trained tagger from which training starts, see
+            `hiddenstate.models.tagger.warm_start.started`.
+        run: folder for checkpoints and metrics; by default the model's, with ``.run`` appended.
         command: for the card, the command line.
         about_data: for the card, what the data is.
         licence: for the card, the terms of the weights.
@@ -98,12 +99,12 @@ def train_tagger(
 
     Raises:
         FileFormatError: a file is not CoNLL-U, or has no tags.
-        ArgumentError: ``out`` holds something else than a model, ``run`` a run that is not finished, a teacher or
-            ``start`` has other tags, ``start`` has other sizes, there is untagged text and no teacher, or the loss
-            stopped being a number.
+        ArgumentError: ``out`` holds something other than a model, ``run`` holds an unfinished run, a teacher or
+            ``start`` has different tags, ``start`` has different sizes, there is untagged text but no teacher, or the
+            loss became NaN or infinite.
         RunInUseError: another process trains in the run's folder.
         FileWriteError: a file cannot be written.
-        OSError: one cannot be read.
+        OSError: a file cannot be read.
     """
     models = dict(zip(MODEL_FILES, (*(context or ("", "")), start), strict=True))
     files = {"train": train, "dev": dev, "test": test, "out": out}
@@ -126,7 +127,7 @@ def resume_tagger(run: StrPath, *, on_progress: OnProgress = lambda progress: No
         ArgumentError: the data has changed since.
         RunInUseError: another process trains in the run's folder.
         FileWriteError: a file cannot be written.
-        OSError: one cannot be read.
+        OSError: a file cannot be read.
     """
     wanted = read_run_file(RunFolder(run).check(), RUN_FILE)
     return run_tagger(wanted, run, resume=True, on_progress=on_progress)
@@ -156,7 +157,7 @@ class TaggerTask:
         _check_teaching(self.config, teachers, untagged)
         read = {name: _tagged(files[name], self.config.columns) for name in ("train", "dev", "test") if files[name]}
         self.sentences, self.dev_sentences, self.test_sentences = read["train"], read["dev"], read.get("test")
-        self.known = words_of(self.sentences)
+        self.known = distinct_words(self.sentences)
         models = [files[name] for name in MODEL_FILES if files[name]]
         self.fingerprint = _hash([files["train"], files["dev"], *untagged], [*models, *teachers])
         more = [words for path in untagged for words in read_untagged(path)]
@@ -193,11 +194,11 @@ class TaggerTask:
         batch = encoded.batch(item.positions).to(self.model.head.weight.device)
         return Loss(self.model.loss(batch), int(batch.lengths.sum()))
 
-    def carried(self) -> Mapping[str, Tensor]:
+    def state(self) -> Mapping[str, Tensor]:
         """Return nothing, because sentences are independent."""
         return {}
 
-    def carry(self, carried: Mapping[str, Tensor]) -> None:
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Do nothing, because no state is carried over."""
 
     def evaluate(self) -> Score:
@@ -207,9 +208,9 @@ class TaggerTask:
         for column, report in self.dev.items():
             details |= {column: report.accuracy.share, f"{column}_unknown": report.accuracy.unknown_share}
         shares = [report.accuracy.share for report in self.dev.values()]
-        return Score(sum(shares) / len(shares), _told(self.dev), details)
+        return Score(sum(shares) / len(shares), _describe(self.dev), details)
 
-    def keep(self, out: Path, history: Sequence[Epoch]) -> None:
+    def save_model(self, out: Path, history: Sequence[Epoch]) -> None:
         """Write the model just measured."""
         self.write(out, self.model, Outcome(history[-1].last.epoch, len(history), False, self.dev))
 
@@ -218,7 +219,7 @@ class TaggerTask:
         folder.save(tagger, out, write_card(out.resolve().name, tagger, describe_origin(self.wanted), outcome))
 
 
-def _told(reports: Reports) -> str:
+def _describe(reports: Reports) -> str:
     """Write accuracies in one line: for several columns, only their shares."""
     if len(reports) == 1:
         return str(*reports.values())
@@ -227,7 +228,7 @@ def _told(reports: Reports) -> str:
 
 def _finish(task: TaggerTask, out: Path, history: tuple[Epoch, ...]) -> Training:
     """Calibrate and measure the best model as rounded on disk, and write the result into its card."""
-    best, stored = best_of(history), folder.load(out)
+    best, stored = best_epoch(history), folder.load(out)
     stored.calibrate(fitted_temperatures(stored, task.dev_sentences))
     dev = evaluate(stored, task.dev_sentences, task.known)
     test = None if task.test_sentences is None else evaluate(stored, task.test_sentences, task.known)
@@ -236,14 +237,14 @@ def _finish(task: TaggerTask, out: Path, history: tuple[Epoch, ...]) -> Training
 
 
 def _check_teaching(config: TaggerConfig, teachers: Sequence[str], untagged: Sequence[str]) -> None:
-    """Refuse settings with which teachers cannot teach."""
+    """Refuse settings that rule out learning from teachers."""
     if untagged and not teachers:
-        raise ArgumentError("untagged text is tagged by teachers: give at least one, a folder of a trained tagger")
+        raise ArgumentError("untagged text needs a teacher to tag it: give the folder of at least one trained tagger")
     if teachers and config.crf:
-        raise ArgumentError("a chain (crf) cannot be taught: teachers give each word's probabilities; set crf=false")
+        raise ArgumentError("a CRF can't learn from teachers, which give probabilities for single words; set crf=false")
     if teachers and config.tagged_epochs >= config.epochs:
         raise ArgumentError(
-            "tagged_epochs must be below epochs, so that teachers have a say, got "
+            "tagged_epochs must be below epochs, or the teachers are never used; got "
             f"{config.tagged_epochs} of {config.epochs}"
         )
 
@@ -263,11 +264,14 @@ def _context(files: Mapping[str, str]) -> ContextualVectors | None:
     """Read the two language models for contextual vectors, if any."""
     given = [files[name] for name in CONTEXT if files[name]]
     if given and files["start"]:
-        raise ArgumentError("a tagger to start from has its own language models, if any: give those, or a start")
+        raise ArgumentError(
+            "the tagger to start from brings its own language models, if any: give either language models or a start, "
+            "not both"
+        )
     if not given:
         return None
     if len(given) < len(CONTEXT):
-        raise ArgumentError(f"vectors in context need two language models, {' and '.join(CONTEXT)}, got one")
+        raise ArgumentError(f"contextual vectors need two language models, {' and '.join(CONTEXT)}, got one")
     return ContextualVectors(*(folder.load_language_model(path) for path in given))
 
 

@@ -41,7 +41,9 @@ def started(path: str | Path, config: TaggerConfig, sentences: Sequence[Sentence
     for name in SIZES:
         theirs, ours = (format_setting(getattr(each, name)) for each in (before.config, config))
         if theirs != ours:
-            raise ArgumentError(f"training starts from {path}, with {name} {theirs}, got {ours}; set {name}={theirs}")
+            raise ArgumentError(
+                f"training starts from {path}, which has {name}={theirs}, got {ours}; set {name}={theirs}"
+            )
     for column, tags in before.columns.items():
         unknown = sorted({tag for s in sentences for tag in s.tags(column) if tag is not None} - set(tags))
         if unknown:

@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from hiddenstate.models.tagger.config import TaggerConfig
-from hiddenstate.models.tagger.evaluation.accuracy import Accuracy, TagAccuracy, evaluate, fitted_temperatures, words_of
+from hiddenstate.models.tagger.evaluation.accuracy import (
+    Accuracy,
+    TagAccuracy,
+    distinct_words,
+    evaluate,
+    fitted_temperatures,
+)
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import parse_conllu, read_conllu
 
@@ -31,7 +37,7 @@ def tagger() -> Tagger:
 
 
 def test_evaluate(tagger: Tagger) -> None:
-    report = evaluate(tagger, GOLD, known=words_of(SENTENCES))["upos"]
+    report = evaluate(tagger, GOLD, known=distinct_words(SENTENCES))["upos"]
     assert report.accuracy == Accuracy(words=3, correct=1, unknown_words=1, unknown_correct=0)
     assert str(report) == str(report.accuracy) == "33.33 % of 3 words, 0.00 % of 1 unknown words"
     assert report.confusions == {("NOUN", "NOUN"): 1, ("VERB", "NOUN"): 1, ("ALIEN", "NOUN"): 1}

@@ -11,14 +11,14 @@ from torch import nn
 from hiddenstate.base.forks import ForkSafeLock
 from hiddenstate.base.native_module import Switch
 from hiddenstate.base.scoped import Block
-from hiddenstate.interop.torch.accelerate import served, stand_ins
+from hiddenstate.interop.torch.accelerate import replacements, stand_ins
 from hiddenstate.interop.torch.accelerate.counts import AccelerationReport, Counts, Tally
 from hiddenstate.tracing.traceable import Traceable
 
 _VF: Any = torch._VF
 _FUNCTIONS: dict[str, Callable[[Callable[..., Any], Counts], Callable[..., Any]]] = {
-    "lstm": served.lstm_function,
-    "lstm_cell": served.lstm_cell_function,
+    "lstm": replacements.lstm_function,
+    "lstm_cell": replacements.lstm_cell_function,
 }
 _counts = Counts()
 _beginning = ForkSafeLock()

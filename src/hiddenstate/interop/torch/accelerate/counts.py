@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from hiddenstate.interop.torch.accelerate.unserved import unserved_lstms
+from hiddenstate.interop.torch.accelerate.unseen import unseen_lstms
 
 MOST_REASONS = 50  # distinct reasons; a long-running program must not fill memory with them
 
@@ -57,7 +57,7 @@ class Tally:
     def report(self) -> AccelerationReport:
         """Return the counts so far."""
         called = bool(self.served or self.left)
-        return AccelerationReport(dict(self.served), dict(self.left), {} if called else unserved_lstms())
+        return AccelerationReport(dict(self.served), dict(self.left), {} if called else unseen_lstms())
 
 
 class Counts:

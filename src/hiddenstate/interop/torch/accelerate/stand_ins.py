@@ -19,7 +19,7 @@ from hiddenstate.cells.cell import Weights
 from hiddenstate.edits.edit import Edit
 from hiddenstate.engine.call import weights_of_flat
 from hiddenstate.engine.inputs import Arguments
-from hiddenstate.interop.torch.accelerate.given import Given
+from hiddenstate.interop.torch.accelerate.arguments import LSTMArguments
 from hiddenstate.nn import calls
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
@@ -45,7 +45,7 @@ class StandInLSTM(LSTM):
 
     def __init__(self, module: nn.LSTM) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch has warned of dropout in one layer already
+            warnings.simplefilter("ignore")  # torch has already warned about dropout in a single layer
             super().__init__(
                 *(module.input_size, module.hidden_size, module.num_layers, bool(module.bias), module.batch_first),
                 *(module.dropout, module.bidirectional, module.proj_size),
@@ -81,14 +81,14 @@ class StandInLSTM(LSTM):
         twin._is_detached = True
         return twin
 
-    def run(self, arguments: Arguments, given: Given) -> tuple[Tensor | PackedSequence, State]:
+    def run(self, arguments: Arguments, args: LSTMArguments) -> tuple[Tensor | PackedSequence, State]:
         """Run a call with its active edits and records.
 
         Raises:
             HiddenStateError: an edit or a record does not fit the call.
         """
         # Not kept in the stand-in: other threads may be running calls of the same module, with other options.
-        return calls.run(self, arguments, calls.Options(given.batch_first, given.dropout, given.training))
+        return calls.run(self, arguments, calls.Options(args.batch_first, args.dropout, args.training))
 
     def edit(self, *edits: Edit) -> Block:
         """Return a block with edits, as `hiddenstate.LSTM.edit` does; torch's functions stay replaced in it."""

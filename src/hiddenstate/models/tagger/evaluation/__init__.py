@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from hiddenstate.models.tagger.evaluation.accuracy import Accuracy as Accuracy
     from hiddenstate.models.tagger.evaluation.accuracy import Report as Report
     from hiddenstate.models.tagger.evaluation.accuracy import TagAccuracy as TagAccuracy
+    from hiddenstate.models.tagger.evaluation.accuracy import distinct_words as distinct_words
     from hiddenstate.models.tagger.evaluation.accuracy import evaluate as evaluate
     from hiddenstate.models.tagger.evaluation.accuracy import fitted_temperatures as fitted_temperatures
-    from hiddenstate.models.tagger.evaluation.accuracy import words_of as words_of
     from hiddenstate.models.tagger.evaluation.calibration import Calibration as Calibration
     from hiddenstate.models.tagger.evaluation.report_plot import plot_reports as plot_reports
 
@@ -30,6 +30,6 @@ __getattr__ = on_first_use(
         "evaluate": "accuracy",
         "fitted_temperatures": "accuracy",
         "plot_reports": "report_plot",
-        "words_of": "accuracy",
+        "distinct_words": "accuracy",
     },
 )

@@ -111,7 +111,7 @@ class Report:
 Reports = Mapping[str, Report]  # by column
 
 
-def words_of(sentences: Sequence[Sentence]) -> frozenset[str]:
+def distinct_words(sentences: Sequence[Sentence]) -> frozenset[str]:
     """Every distinct word form."""
     return frozenset(form for sentence in sentences for form in sentence.forms)
 

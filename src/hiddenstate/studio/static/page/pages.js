@@ -8,7 +8,7 @@ import { mountHeatmap } from "studio/panels/heatmap/index.js";
 import { mountLedger } from "studio/panels/ledger/index.js";
 import { mountLines } from "studio/panels/lines/index.js";
 import { mountMicroscope } from "studio/panels/microscope/index.js";
-import { mountPatches } from "studio/panels/patches/index.js";
+import { mountSweep } from "studio/panels/sweep/index.js";
 import { mountSentence } from "studio/panels/sentence/index.js";
 import { mountStructure } from "studio/panels/structure/index.js";
 import { mountTable } from "studio/panels/table/index.js";
@@ -27,7 +27,7 @@ const TALL = window.matchMedia("(min-width: 1060px) and (min-height: 960px)");
 const PANELS = {
   read: [mountDesk, mountEdits, mountTable],
   compare: [mountCompare],
-  explain: [mountExplain, mountLedger, mountAttribution, mountPatches],
+  explain: [mountExplain, mountLedger, mountAttribution, mountSweep],
   structure: [mountStructure],
 };
 

@@ -1,5 +1,6 @@
 // The file format of weights: the length of a header, the header (JSON), the numbers. The header is checked against the
-// file. An int8 matrix (I8) has a tensor NAME.scale with a scale for each row, by which its numbers are multiplied.
+// file. An int8 matrix (I8) has a tensor NAME.scale, in a quantised LSTM NAME_scale, with a scale for each row, by which
+// its numbers are multiplied.
 
 import { damaged } from "studio/runtime/errors.js";
 import { readHalves } from "studio/runtime/half.js";
@@ -34,6 +35,17 @@ export function read(bytes) {
 }
 
 /**
+ * The texts that a file keeps beside its tensors.
+ * @param {ArrayBuffer} bytes
+ * @returns {Record<string, string>}
+ */
+export function metadataOf(bytes) {
+  const [header] = headerOf(bytes);
+  const found = Object.entries(header.__metadata__ ?? {}).filter(([, value]) => typeof value === "string");
+  return Object.fromEntries(found);
+}
+
+/**
  * Multiplies an int8 matrix by the scales of its rows, and removes the scales.
  * @param {string} name
  * @param {Record<string, any>} header
@@ -42,7 +54,7 @@ export function read(bytes) {
 function scale(name, header, tensors) {
   const { shape, data } = /** @type {Tensor} */ (tensors.get(name));
   if (shape.length < 2) throw damaged(`tensor ${name} of shape [${shape}] holds numbers of type I8`, "a matrix");
-  const beside = `${name}.scale`;
+  const beside = tensors.has(`${name}_scale`) ? `${name}_scale` : `${name}.scale`;
   const scales = tensors.get(beside);
   if (scales === undefined) throw damaged(`tensor ${name} holds numbers of type I8, and ${beside} is missing`, "both");
   if (header[beside].dtype !== "F32" || scales.shape.length !== 1 || scales.shape[0] !== shape[0]) {

@@ -37,7 +37,7 @@ export function mountLedger(app) {
   let chart = null;
   const picture = () => (scene && isRecorded(scene) ? chartOf(scene, 1000, () => {}, () => {}).root : null);
   const { root, body, tools } = panel({
-    ...{ id: "ledger", title: "Ledger: who wrote this memory" },
+    ...{ id: "ledger", title: "Ledger: what wrote this memory" },
     help: HELP,
     exports: { svg: picture, png: picture, csv: () => (scene ? ledgerRows(scene) : []) },
   });

@@ -122,7 +122,7 @@ function surprised(button, nats) {
   button.append(
     element("span", { class: "word-tag number", text: Number.isFinite(nats) ? nats.toFixed(1) : "\u2013" }),
   );
-  return Number.isFinite(nats) ? `${nats.toFixed(2)} nats of surprise` : "nothing stands before it";
+  return Number.isFinite(nats) ? `${nats.toFixed(2)} nats of surprise` : "nothing comes before it";
 }
 
 /**

@@ -1,0 +1,196 @@
+// The functions of hiddenstate.h: they check arguments, and turn exceptions into status codes.
+#include "runtime/hiddenstate.h"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "runtime/model.h"
+
+namespace runtime = hiddenstate::runtime;
+
+struct hs_model {
+    std::shared_ptr<const runtime::Layer> layer;
+    std::map<std::string, std::string> metadata;
+};
+
+struct hs_stream {
+    std::unique_ptr<runtime::Stream> stream;
+    std::vector<bool> taken;  // a row each, to find one that is given twice
+};
+
+namespace {
+
+constexpr std::size_t kLargestFile = std::size_t{1} << 34;
+constexpr std::int64_t kMost = std::int64_t{1} << 40;  // numbers in an array
+
+hs_status fail(hs_status status, const std::string& message, hs_error* error) {
+    if (error) std::snprintf(error->message, sizeof error->message, "%s", message.c_str());
+    return status;
+}
+
+// Runs work(), which returns a status.
+template <class Work>
+hs_status guarded(hs_error* error, const Work& work) {
+    try {
+        return work();
+    } catch (const runtime::FileError& found) {
+        return fail(HS_FILE, found.what(), error);
+    } catch (const std::invalid_argument& found) {
+        return fail(HS_UNSUPPORTED, found.what(), error);
+    } catch (const std::bad_alloc&) {
+        return fail(HS_MEMORY, "there is not enough memory", error);
+    } catch (const std::exception& found) {
+        return fail(HS_MEMORY, found.what(), error);
+    }
+}
+
+hs_status load(const unsigned char* bytes, std::size_t size, hs_model** model) {
+    runtime::ModelFile file = runtime::ModelFile::parse(bytes, size);
+    const runtime::Sizes sizes = runtime::read_sizes(file);
+    auto made = std::make_unique<hs_model>();
+    made->layer = runtime::Layer::read(file, "", sizes);
+    made->metadata = std::move(file.metadata);
+    *model = made.release();
+    return HS_OK;
+}
+
+// Whether steps * rows * (the most numbers of a row in any array) can be counted.
+bool fits(std::int64_t steps, std::int64_t rows, const runtime::Sizes& sizes) {
+    const std::int64_t widest = std::max({sizes.C, 4 * sizes.H, sizes.D * sizes.P});
+    return steps >= 0 && rows >= 0 && (rows == 0 || steps <= kMost / rows) && steps * rows <= kMost / (widest * sizes.count());
+}
+
+bool are_rows(hs_stream* stream, const std::int64_t* rows, std::int64_t count) {
+    const std::int64_t N = stream->stream->N;
+    if (count < 0 || count > N) return false;
+    const auto taken = [&](std::int64_t k) { return stream->taken[static_cast<std::size_t>(rows[k])]; };
+    std::int64_t marked = 0;
+    for (; marked < count && rows[marked] >= 0 && rows[marked] < N && !taken(marked); ++marked) taken(marked) = true;
+    for (std::int64_t k = 0; k < marked; ++k) taken(k) = false;
+    return marked == count;
+}
+
+}  // namespace
+
+int hs_interface(void) { return HS_INTERFACE; }
+
+hs_status hs_model_load(const char* path, hs_model** model, hs_error* error) {
+    if (!path || !model) return fail(HS_ARGUMENT, "hs_model_load: path and model must not be NULL", error);
+    *model = nullptr;
+    return guarded(error, [&] {
+        const std::vector<unsigned char> bytes = runtime::read_file(path, kLargestFile);
+        return load(bytes.data(), bytes.size(), model);
+    });
+}
+
+hs_status hs_model_load_memory(const void* bytes, size_t size, hs_model** model, hs_error* error) {
+    if (!bytes || !model) return fail(HS_ARGUMENT, "hs_model_load_memory: bytes and model must not be NULL", error);
+    *model = nullptr;
+    return guarded(error, [&] { return load(static_cast<const unsigned char*>(bytes), size, model); });
+}
+
+void hs_model_free(hs_model* model) { delete model; }
+
+hs_sizes hs_model_sizes(const hs_model* model) {
+    if (!model) return {0, 0, 0, 0, 0};
+    const runtime::Sizes& sizes = model->layer->sizes;
+    return {sizes.C, sizes.H, sizes.P, sizes.L, sizes.D};
+}
+
+const char* hs_model_metadata(const hs_model* model, const char* name) {
+    if (!model || !name) return nullptr;
+    const auto found = model->metadata.find(name);
+    return found == model->metadata.end() ? nullptr : found->second.c_str();
+}
+
+hs_status hs_run(const hs_model* model, int64_t steps, int64_t rows, const float* x, const int64_t* lengths, float* state_h, float* state_c,
+                 float* out, hs_error* error) {
+    return hs_trace(model, steps, rows, x, lengths, state_h, state_c, out, nullptr, nullptr, nullptr, error);
+}
+
+hs_status hs_trace(const hs_model* model, int64_t steps, int64_t rows, const float* x, const int64_t* lengths, float* state_h, float* state_c,
+                   float* out, float* gates, float* cells, float* hidden, hs_error* error) {
+    if (!model || !x || !out) return fail(HS_ARGUMENT, "hs_run: model, x and out must not be NULL", error);
+    if (!state_h != !state_c) return fail(HS_ARGUMENT, "hs_run: give both states, or neither", error);
+    const runtime::Sizes& sizes = model->layer->sizes;
+    if (!fits(steps, rows, sizes)) return fail(HS_ARGUMENT, "hs_run: steps and rows must be from 0, and their arrays must fit into memory", error);
+    for (std::int64_t n = 0; lengths && n < rows; ++n) {
+        if (lengths[n] < 0 || lengths[n] > steps) return fail(HS_ARGUMENT, "hs_run: each length must be from 0 to the number of steps", error);
+    }
+    return guarded(error, [&] {
+        const auto count = static_cast<std::size_t>(sizes.count() * rows);
+        std::vector<float> h_n(count * static_cast<std::size_t>(sizes.P)), c_n(count * static_cast<std::size_t>(sizes.H));
+        runtime::Run run;
+        run.T = steps, run.N = rows, run.x = x, run.lengths = lengths, run.h0 = state_h, run.c0 = state_c;
+        run.out = out, run.h_n = h_n.data(), run.c_n = c_n.data(), run.gates = gates, run.cells = cells, run.hidden = hidden;
+        model->layer->run(run);
+        if (state_h) std::copy(h_n.begin(), h_n.end(), state_h), std::copy(c_n.begin(), c_n.end(), state_c);
+        return HS_OK;
+    });
+}
+
+hs_status hs_stream_new(const hs_model* model, int64_t rows, hs_stream** stream, hs_error* error) {
+    if (!model || !stream) return fail(HS_ARGUMENT, "hs_stream_new: model and stream must not be NULL", error);
+    *stream = nullptr;
+    if (rows < 1 || !fits(1, rows, model->layer->sizes)) return fail(HS_ARGUMENT, "hs_stream_new: rows must be at least 1, and fit into memory", error);
+    return guarded(error, [&] {
+        auto made = std::make_unique<hs_stream>();
+        made->stream = model->layer->stream(rows);
+        made->taken.resize(static_cast<std::size_t>(rows));
+        *stream = made.release();
+        return HS_OK;
+    });
+}
+
+void hs_stream_free(hs_stream* stream) { delete stream; }
+
+hs_status hs_stream_step(hs_stream* stream, const float* x, float* out) {
+    if (!stream || !x || !out) return HS_ARGUMENT;
+    return guarded(nullptr, [&] { return stream->stream->step(x, nullptr, 0, out), HS_OK; });
+}
+
+hs_status hs_stream_step_rows(hs_stream* stream, const int64_t* rows, int64_t count, const float* x, float* out) {
+    if (!stream || !rows || !x || !out || !are_rows(stream, rows, count)) return HS_ARGUMENT;
+    if (count == 0) return HS_OK;
+    return guarded(nullptr, [&] { return stream->stream->step(x, rows, count, out), HS_OK; });
+}
+
+hs_status hs_stream_feed(hs_stream* stream, int64_t steps, const float* x, float* out, hs_error* error) {
+    return hs_stream_trace(stream, steps, x, out, nullptr, nullptr, nullptr, error);
+}
+
+hs_status hs_stream_trace(hs_stream* stream, int64_t steps, const float* x, float* out, float* gates, float* cells, float* hidden,
+                          hs_error* error) {
+    if (!stream || !x || !out) return fail(HS_ARGUMENT, "hs_stream_feed: stream, x and out must not be NULL", error);
+    if (!fits(steps, stream->stream->N, stream->stream->layer->sizes)) {
+        return fail(HS_ARGUMENT, "hs_stream_feed: steps must be from 0, and their arrays must fit into memory", error);
+    }
+    return guarded(error, [&] {
+        runtime::Run run;
+        run.T = steps, run.x = x, run.out = out, run.gates = gates, run.cells = cells, run.hidden = hidden;
+        return stream->stream->feed(run), HS_OK;
+    });
+}
+
+hs_status hs_stream_reset(hs_stream* stream, const int64_t* rows, int64_t count) {
+    if (!stream || (rows && !are_rows(stream, rows, count))) return HS_ARGUMENT;
+    stream->stream->reset(rows, count);
+    return HS_OK;
+}
+
+hs_status hs_stream_get_state(const hs_stream* stream, float* h, float* c) {
+    if (!stream || !h || !c) return HS_ARGUMENT;
+    stream->stream->read_state(h, c);
+    return HS_OK;
+}
+
+hs_status hs_stream_set_state(hs_stream* stream, const float* h, const float* c) {
+    if (!stream || !h || !c) return HS_ARGUMENT;
+    stream->stream->write_state(h, c);
+    return HS_OK;
+}

@@ -1,0 +1,109 @@
+/* hiddenstate in C: runs an LSTM from a model file, over sequences or one step at a time. C99; no other library is needed.
+ *
+ *     hs_error error;
+ *     hs_model *model;
+ *     hs_stream *stream;
+ *     if (hs_model_load("model.safetensors", &model, &error) != HS_OK) { puts(error.message); return 1; }
+ *     if (hs_stream_new(model, 1, &stream, &error) != HS_OK) { puts(error.message); return 1; }
+ *     while (next(x)) hs_stream_step(stream, x, out);
+ *     hs_stream_free(stream);
+ *     hs_model_free(model);
+ *
+ * C input features, H units, P numbers of the hidden state (H without a projection), L layers of D directions, T time steps, N rows (sequences
+ * that run side by side). Arrays are float, row-major and contiguous; they are only read or written during the call.
+ *
+ * Threads: a model is never changed, so threads may share it. A stream is for one thread at a time.
+ */
+#ifndef HIDDENSTATE_H
+#define HIDDENSTATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32) && defined(HIDDENSTATE_SHARED)
+#define HS_API __declspec(dllimport)
+#elif defined(__GNUC__)
+#define HS_API __attribute__((visibility("default")))
+#else
+#define HS_API
+#endif
+
+/* The version of this interface. It grows when something that programs use is changed or taken away. */
+#define HS_INTERFACE 1
+
+typedef enum hs_status {
+    HS_OK = 0,
+    HS_ARGUMENT = 1,    /* an argument is out of range, or null where it may not be */
+    HS_FILE = 2,        /* a file can't be read, or is no model */
+    HS_MEMORY = 3,      /* there is not enough memory */
+    HS_UNSUPPORTED = 4  /* this model can't do it */
+} hs_status;
+
+/* What went wrong, in words. Functions that take one take NULL, too. */
+typedef struct hs_error {
+    char message[256];
+} hs_error;
+
+typedef struct hs_model hs_model;
+typedef struct hs_stream hs_stream;
+
+typedef struct hs_sizes {
+    int64_t input_size;  /* C */
+    int64_t hidden_size; /* H */
+    int64_t output_size; /* P */
+    int64_t layers;      /* L */
+    int64_t directions;  /* D */
+} hs_sizes;
+
+/* HS_INTERFACE of the library, to compare with the header's. */
+HS_API int hs_interface(void);
+
+/* Reads a model from a file, or from memory, which may be freed afterwards. */
+HS_API hs_status hs_model_load(const char *path, hs_model **model, hs_error *error);
+HS_API hs_status hs_model_load_memory(const void *bytes, size_t size, hs_model **model, hs_error *error);
+/* Its streams may live on. NULL is allowed, as for free. */
+HS_API void hs_model_free(hs_model *model);
+HS_API hs_sizes hs_model_sizes(const hs_model *model);
+/* An entry of the file's metadata, such as "kind"; NULL if there is none. It lives as long as the model. */
+HS_API const char *hs_model_metadata(const hs_model *model, const char *name);
+
+/* Runs all layers over a sequence on one thread: x [T, N, C] to out [T, N, D * P].
+ * state_h [L * D, N, P] and state_c [L * D, N, H] are read first and written last; both may be NULL: then the states begin at zero.
+ * lengths [N], or NULL: the number of steps of each row, 0 to T; past a row's end its output is zero, and its state stays. */
+HS_API hs_status hs_run(const hs_model *model, int64_t steps, int64_t rows, const float *x, const int64_t *lengths, float *state_h,
+                        float *state_c, float *out, hs_error *error);
+/* The same, and records what the layers did: gates [L * D, T, N, 4, H] in the order i, f, g, o; cells [L * D, T, N, H]; hidden
+ * [L, T, N, D * P]. Each may be NULL. */
+HS_API hs_status hs_trace(const hs_model *model, int64_t steps, int64_t rows, const float *x, const int64_t *lengths, float *state_h,
+                          float *state_c, float *out, float *gates, float *cells, float *hidden, hs_error *error);
+
+/* Makes a stream of N rows, whose states are zero. A bidirectional model has none: HS_UNSUPPORTED. */
+HS_API hs_status hs_stream_new(const hs_model *model, int64_t rows, hs_stream **stream, hs_error *error);
+HS_API void hs_stream_free(hs_stream *stream);
+
+/* One step of all rows: x [N, C] to out [N, P].
+ * It allocates nothing, takes no lock, starts no thread and calls nothing of the system, so that an audio callback may call it. Two
+ * exceptions: a model with a projection (P < H) allocates; and the first step of a thread with int8 weights does. */
+HS_API hs_status hs_stream_step(hs_stream *stream, const float *x, float *out);
+/* One step of `count` distinct rows: x [count, C] to out [count, P]; the others' states stay. */
+HS_API hs_status hs_stream_step_rows(hs_stream *stream, const int64_t *rows, int64_t count, const float *x, float *out);
+/* T steps of all rows, faster than one by one: x [T, N, C] to out [T, N, P]. It allocates. If it fails, no state has changed. */
+HS_API hs_status hs_stream_feed(hs_stream *stream, int64_t steps, const float *x, float *out, hs_error *error);
+/* The same, with records as those of hs_trace: a trace of one step reads its gates. */
+HS_API hs_status hs_stream_trace(hs_stream *stream, int64_t steps, const float *x, float *out, float *gates, float *cells, float *hidden,
+                                 hs_error *error);
+/* Sets `count` rows to zero; all of them if rows is NULL. */
+HS_API hs_status hs_stream_reset(hs_stream *stream, const int64_t *rows, int64_t count);
+/* The states: h [L, N, P] and c [L, N, H]. */
+HS_API hs_status hs_stream_get_state(const hs_stream *stream, float *h, float *c);
+HS_API hs_status hs_stream_set_state(hs_stream *stream, const float *h, const float *c);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,284 @@
+#include "runtime/model_file.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <memory>
+
+namespace hiddenstate::runtime {
+namespace {
+
+constexpr std::size_t kLengthBytes = 8, kLargestHeader = std::size_t{100} << 20;  // the limit that safetensors sets itself
+constexpr std::size_t kMostTensors = 1 << 16, kHighestRank = 8;
+
+[[noreturn]] void damaged(const std::string& what) { throw FileError("the model file is damaged: " + what); }
+
+// Reads the parts of JSON that a header has, from left to right.
+class Json {
+public:
+    Json(const char* first, const char* last) : at_(first), end_(last) {}
+
+    // Calls read(key) after each key of an object; it must read the value.
+    template <class Read>
+    void object(const Read& read) {
+        expect('{');
+        if (accepts('}')) return;
+        do {
+            const std::string key = string();
+            expect(':');
+            read(key);
+        } while (accepts(','));
+        expect('}');
+    }
+
+    template <class Read>
+    void array(const Read& read) {
+        expect('[');
+        if (accepts(']')) return;
+        do read();
+        while (accepts(','));
+        expect(']');
+    }
+
+    // A whole number from 0.
+    std::int64_t size() {
+        skip_space();
+        const char* const begin = at_;
+        std::int64_t value = 0;
+        for (; at_ != end_ && *at_ >= '0' && *at_ <= '9'; ++at_) {
+            if (value > (std::numeric_limits<std::int64_t>::max() - 9) / 10) damaged("a number in its header is too large");
+            value = 10 * value + (*at_ - '0');
+        }
+        if (at_ == begin) damaged("its header lacks a whole number");
+        return value;
+    }
+
+    std::string string() {
+        expect('"');
+        std::string text;
+        while (true) {
+            const char c = next();
+            if (c == '"') return text;
+            if (static_cast<unsigned char>(c) < 0x20) damaged("a text in its header has a control character");
+            if (c == '\\') {
+                escape(text);
+            } else {
+                text += c;
+            }
+        }
+    }
+
+    void end() {
+        skip_space();
+        if (at_ != end_) damaged("there is something after its header");
+    }
+
+private:
+    char next() {
+        if (at_ == end_) damaged("its header ends too early");
+        return *at_++;
+    }
+
+    void skip_space() {
+        while (at_ != end_ && (*at_ == ' ' || *at_ == '\t' || *at_ == '\n' || *at_ == '\r')) ++at_;
+    }
+
+    bool accepts(char c) {
+        skip_space();
+        if (at_ == end_ || *at_ != c) return false;
+        ++at_;
+        return true;
+    }
+
+    void expect(char c) {
+        if (!accepts(c)) damaged(std::string("its header lacks a '") + c + "'");
+    }
+
+    std::uint32_t hex() {
+        std::uint32_t value = 0;
+        for (int k = 0; k < 4; ++k) {
+            const char c = next();
+            const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+            if (digit < 0) damaged("an escape in its header is no hexadecimal number");
+            value = 16 * value + static_cast<std::uint32_t>(digit);
+        }
+        return value;
+    }
+
+    void escape(std::string& text) {
+        static constexpr char kEscapes[] = "\"\\/bfnrt", kMeant[] = "\"\\/\b\f\n\r\t";
+        const char c = next();
+        if (c == 'u') return code_point(text);
+        const char* const found = c ? std::strchr(kEscapes, c) : nullptr;
+        if (!found) damaged("its header has an unknown escape");
+        text += kMeant[found - kEscapes];
+    }
+
+    void code_point(std::string& text) {
+        std::uint32_t code = hex();
+        if (code >= 0xD800 && code < 0xDC00) {  // the first of a pair
+            if (next() != '\\' || next() != 'u') damaged("its header has half of a surrogate pair");
+            const std::uint32_t second = hex();
+            if (second < 0xDC00 || second >= 0xE000) damaged("its header has half of a surrogate pair");
+            code = 0x10000 + ((code - 0xD800) << 10) + (second - 0xDC00);
+        } else if (code >= 0xDC00 && code < 0xE000) {
+            damaged("its header has half of a surrogate pair");
+        }
+        const auto add = [&text](std::uint32_t byte) { text += static_cast<char>(byte); };
+        if (code < 0x80) return add(code);
+        if (code < 0x800) return add(0xC0 | code >> 6), add(0x80 | (code & 0x3F));
+        if (code < 0x10000) return add(0xE0 | code >> 12), add(0x80 | (code >> 6 & 0x3F)), add(0x80 | (code & 0x3F));
+        add(0xF0 | code >> 18), add(0x80 | (code >> 12 & 0x3F)), add(0x80 | (code >> 6 & 0x3F)), add(0x80 | (code & 0x3F));
+    }
+
+    const char* at_;
+    const char* const end_;
+};
+
+int width(Type type) { return type == Type::F32 ? 4 : type == Type::I8 ? 1 : 2; }
+
+Type type_named(const std::string& name) {
+    if (name == "F32") return Type::F32;
+    if (name == "F16") return Type::F16;
+    if (name == "BF16") return Type::BF16;
+    if (name == "I8") return Type::I8;
+    throw FileError("the model file has a tensor of type " + name.substr(0, 20) + ", expected F32, F16, BF16 or I8");
+}
+
+// The number of elements, refused if it is more than `most`.
+std::int64_t elements(const std::vector<std::int64_t>& shape, std::int64_t most) {
+    std::int64_t count = 1;
+    for (const std::int64_t size : shape) {
+        if (size == 0) return 0;
+    }
+    for (const std::int64_t size : shape) {
+        if (size > most / count) damaged("a tensor is larger than the file");
+        count *= size;
+    }
+    return count;
+}
+
+Tensor read_tensor(Json& json, const unsigned char* data, std::int64_t room) {
+    Tensor tensor;
+    std::vector<std::int64_t> place;
+    int found = 0;
+    json.object([&](const std::string& key) {
+        ++found;
+        if (key == "dtype") {
+            tensor.type = type_named(json.string());
+        } else if (key == "shape" && tensor.shape.empty()) {
+            json.array([&] {
+                if (tensor.shape.size() == kHighestRank) damaged("a tensor has too many axes");
+                tensor.shape.push_back(json.size());
+            });
+        } else if (key == "data_offsets" && place.empty()) {
+            json.array([&] {
+                if (place.size() == 2) damaged("a tensor has more than two offsets");
+                place.push_back(json.size());
+            });
+        } else {
+            damaged("a tensor's description is not that of safetensors");
+        }
+    });
+    if (found != 3 || place.size() != 2) damaged("a tensor's description is incomplete");
+    if (place[0] > place[1] || place[1] > room) damaged("a tensor lies outside of the file");
+    const std::int64_t bytes = elements(tensor.shape, room) * width(tensor.type);
+    if (bytes != place[1] - place[0]) damaged("a tensor's shape does not fit its bytes");
+    tensor.data = data + place[0];
+    return tensor;
+}
+
+float from_half(std::uint16_t bits) {
+    const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000) << 16, exponent = bits >> 10 & 0x1F, fraction = bits & 0x3FF;
+    if (exponent == 0) {  // subnormal or zero
+        const float value = static_cast<float>(fraction) * 0x1p-24F;
+        return sign ? -value : value;
+    }
+    const std::uint32_t wide = sign | (exponent == 31 ? 0xFFU : exponent + 112) << 23 | fraction << 13;
+    float value;
+    std::memcpy(&value, &wide, sizeof value);
+    return value;
+}
+
+}  // namespace
+
+std::int64_t Tensor::size() const {
+    std::int64_t count = 1;
+    for (const std::int64_t size : shape) count *= size;
+    return count;
+}
+
+std::vector<float> Tensor::floats() const {
+    std::vector<float> values(static_cast<std::size_t>(size()));
+    if (type == Type::F32 && !values.empty()) std::memcpy(values.data(), data, values.size() * sizeof(float));
+    if (type == Type::I8) {
+        for (std::size_t k = 0; k < values.size(); ++k) values[k] = static_cast<signed char>(data[k]);
+    }
+    if (type == Type::F16 || type == Type::BF16) {
+        for (std::size_t k = 0; k < values.size(); ++k) {
+            const auto bits = static_cast<std::uint16_t>(data[2 * k] | data[2 * k + 1] << 8);
+            const std::uint32_t wide = static_cast<std::uint32_t>(bits) << 16;
+            type == Type::F16 ? void(values[k] = from_half(bits)) : void(std::memcpy(&values[k], &wide, sizeof(float)));
+        }
+    }
+    return values;
+}
+
+ModelFile ModelFile::parse(const unsigned char* bytes, std::size_t size) {
+    if (size < kLengthBytes) damaged("it has fewer than 8 bytes");
+    std::uint64_t length = 0;
+    for (std::size_t k = 0; k < kLengthBytes; ++k) length |= static_cast<std::uint64_t>(bytes[k]) << 8 * k;
+    if (length > kLargestHeader || length > size - kLengthBytes) damaged("its header is longer than the file, or than 100 MiB");
+    const unsigned char* const data = bytes + kLengthBytes + length;
+    const auto room = static_cast<std::int64_t>(size - kLengthBytes - length);
+    const char* const header = reinterpret_cast<const char*>(bytes) + kLengthBytes;
+    ModelFile file;
+    Json json(header, header + length);
+    json.object([&](const std::string& name) {
+        if (name == "__metadata__") {
+            json.object([&](const std::string& key) { file.metadata[key] = json.string(); });
+        } else {
+            if (file.tensors.size() == kMostTensors) damaged("it has more than 65,536 tensors");
+            if (!file.tensors.emplace(name, read_tensor(json, data, room)).second) damaged("a tensor comes twice");
+        }
+    });
+    json.end();
+    return file;
+}
+
+const std::string& ModelFile::entry(const std::string& name) const {
+    const auto found = metadata.find(name);
+    if (found == metadata.end()) throw FileError("the file is not a model of hiddenstate: its metadata lack '" + name + "'");
+    return found->second;
+}
+
+const Tensor& ModelFile::tensor(const std::string& name, const std::vector<std::int64_t>& shape) const {
+    const auto found = tensors.find(name);
+    if (found == tensors.end()) damaged("tensor '" + name + "' is missing");
+    if (found->second.shape != shape) damaged("tensor '" + name + "' does not have the shape that its sizes require");
+    return found->second;
+}
+
+std::vector<unsigned char> read_file(const char* path, std::size_t most) {
+    const auto refused = [path] { return FileError(std::string("cannot read ") + path + ": " + std::strerror(errno)); };
+    const auto close = [](std::FILE* file) { std::fclose(file); };
+    const std::unique_ptr<std::FILE, decltype(close)> file(std::fopen(path, "rb"), close);
+    if (!file) throw refused();
+    // Read in parts, so that a pipe or a device that never ends takes no more memory than `most`.
+    std::vector<unsigned char> bytes;
+    for (std::size_t found = 0;;) {
+        bytes.resize(found + std::min(std::max(found, std::size_t{1} << 16), most - found));
+        const std::size_t more = std::fread(bytes.data() + found, 1, bytes.size() - found, file.get());
+        found += more;
+        if (std::ferror(file.get())) throw refused();
+        if (more == 0 || std::feof(file.get())) {
+            if (found == most && !std::feof(file.get())) throw FileError(std::string(path) + " is larger than a model file may be");
+            bytes.resize(found);
+            return bytes;
+        }
+    }
+}
+
+}  // namespace hiddenstate::runtime

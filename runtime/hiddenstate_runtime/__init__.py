@@ -1,0 +1,40 @@
+"""Runs hiddenstate's models without torch: an LSTM, a tagger or a language model from one file, with NumPy arrays.
+
+- `files.py`: `load`, which reads a model file
+- `layer.py`: `Layer`, an LSTM over whole sequences; `Trace`, its gates and states by name
+- `stream.py`: `Stream`, an LSTM one time step at a time
+- `edits.py`: edits of gates and states
+- `tagger.py`, `language.py`: `Tagger`, `LanguageModel`
+- `shared/`: modules of hiddenstate, copied when this package is built; they import nothing but these and NumPy
+
+>>> import hiddenstate_runtime as hr
+>>> lstm = hr.load("lstm.safetensors")  # doctest: +SKIP
+>>> out, (h, c) = lstm(x)  # doctest: +SKIP
+"""
+
+from hiddenstate_runtime._native import __version__
+from hiddenstate_runtime.edits import Edit, add, scale, set_to, zero
+from hiddenstate_runtime.files import load
+from hiddenstate_runtime.language import LanguageModel
+from hiddenstate_runtime.layer import Layer, Trace
+from hiddenstate_runtime.shared.errors import HiddenStateError
+from hiddenstate_runtime.shared.sampling import Sampling
+from hiddenstate_runtime.stream import Stream
+from hiddenstate_runtime.tagger import Tagger
+
+__all__ = [
+    "Edit",
+    "HiddenStateError",
+    "LanguageModel",
+    "Layer",
+    "Sampling",
+    "Stream",
+    "Tagger",
+    "Trace",
+    "__version__",
+    "add",
+    "load",
+    "scale",
+    "set_to",
+    "zero",
+]

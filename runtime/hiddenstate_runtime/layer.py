@@ -1,0 +1,209 @@
+"""An LSTM over whole sequences."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hiddenstate_runtime import edits
+from hiddenstate_runtime.shared.errors import ArgumentError, NameUnknownError, RankError, ShapeError
+from hiddenstate_runtime.stream import THREADS, Stream
+
+Array = NDArray[np.float32]
+State = tuple[Array, Array]
+
+GATES = ("i", "f", "g", "o")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes of an LSTM: C, H, P (H without a projection), L and D."""
+
+    input_size: int
+    hidden_size: int
+    output_size: int
+    num_layers: int
+    directions: int
+
+    @property
+    def names(self) -> list[str]:
+        """The layers and directions, in the order of the states: ``l0``, ``l0r``, ``l1``, ..."""
+        return [f"l{layer}{suffix}" for layer in range(self.num_layers) for suffix in ("", "r")[: self.directions]]
+
+    @property
+    def units(self) -> dict[str, int]:
+        """The number of units of each place."""
+        return {place: self.output_size if place == "h" else self.hidden_size for place in edits.PLACES}
+
+
+class Trace(Mapping[str, Array]):
+    """The gates ``i f g o`` and states ``c h`` of a run, by layer and direction: ``trace["l0.f"]`` is ``[T, N, H]``.
+
+    Past a row's end, all values are zero.
+
+    Attributes:
+        out: the output, as the layer returns it.
+        state: the final state.
+    """
+
+    def __init__(self, sizes: Sizes, out: Array, state: State, gates: Array, cells: Array, hidden: Array) -> None:
+        self.out, self.state = out, state
+        self._values: dict[str, Array] = {}
+        P = sizes.output_size
+        for k, name in enumerate(sizes.names):
+            self._values.update({f"{name}.{gate}": gates[k, :, :, j] for j, gate in enumerate(GATES)})
+            direction = k % sizes.directions
+            self._values[f"{name}.c"] = cells[k]
+            self._values[f"{name}.h"] = hidden[k // sizes.directions][..., direction * P : (direction + 1) * P]
+
+    def __getitem__(self, place: str) -> Array:
+        found = self._values.get(place)
+        if found is None:
+            raise NameUnknownError(f"no place {place!r} in this trace: its places are {' '.join(self._values)}")
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+class Layer:
+    """An LSTM of one or more layers, whose weights do not change; threads may share it.
+
+    Attributes:
+        sizes: its sizes.
+        precision: ``float32``, ``bfloat16`` or ``int8``: in what its products are computed.
+        isa: the CPU's instructions that compute it.
+    """
+
+    def __init__(self, native: Any) -> None:
+        self.native = native
+        self.sizes = Sizes(*native.axes)
+        self.precision: str = native.precision
+        self.isa: str = native.isa
+
+    @classmethod
+    def from_file(cls, file: Any, _metadata: Mapping[str, str]) -> "Layer":
+        """Read the layer that a file describes."""
+        return cls(file.whole_layer())
+
+    def __call__(
+        self,
+        x: ArrayLike,
+        state: State | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        edits: Sequence[edits.Edit] = (),
+    ) -> tuple[Array, State]:
+        """Run over a sequence.
+
+        Args:
+            x: ``[T, N, C]``, or ``[T, C]`` without a batch.
+            state: the initial state ``(h [L*D, N, P], c [L*D, N, H])``, without N for an unbatched input; zeros if
+                None.
+            lengths: integers ``[N]`` in 0..T: the number of steps of each row. Past its end a row's output is zero.
+            edits: what to change while it runs.
+
+        Returns:
+            The output ``[T, N, D*P]`` (or ``[T, D*P]``), and the final state.
+
+        Raises:
+            RankError, ShapeError, ArgumentError, NameUnknownError, IndexRangeError: what does not fit.
+        """
+        run = self._run(x, state, lengths, edits, records=False)
+        return run.out, run.state
+
+    def trace(
+        self,
+        x: ArrayLike,
+        state: State | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        edits: Sequence[edits.Edit] = (),
+    ) -> Trace:
+        """Run over a sequence, and record every gate and state; arguments and errors are those of a call."""
+        run = self._run(x, state, lengths, edits, records=True)
+        return Trace(self.sizes, run.out, run.state, *run.records)
+
+    def stream(self, rows: int = 1) -> Stream:
+        """Make a stream of ``rows`` sequences, whose states are zero.
+
+        Raises:
+            ArgumentError: ``rows`` is below 1, or the layer is bidirectional.
+        """
+        return Stream(self, rows)
+
+    def _run(
+        self,
+        x: ArrayLike,
+        state: State | None,
+        lengths: ArrayLike | None,
+        changes: Sequence[edits.Edit],
+        *,
+        records: bool,
+    ) -> "_Run":
+        given = as_floats(x)
+        if given.ndim not in (2, 3):
+            raise RankError(f"x must be [T, N, C] or [T, C], got shape {list(given.shape)}")
+        batched = given.ndim == 3
+        x3 = given if batched else given[:, None]
+        T, N, C = x3.shape
+        sizes = self.sizes
+        if sizes.input_size != C:
+            raise ShapeError(f"x has {C} features, expected {sizes.input_size}")
+        count, width = len(sizes.names), sizes.directions * sizes.output_size
+        run = _Run(T, N, width, sizes, records=records)
+        h0, c0 = self._state(state, count, N, batched)
+        steps = None if lengths is None else as_lengths(lengths, T, N)
+        changed = edits.resolve(changes, sizes.names, sizes.units, T, N) if changes else None
+        arrays = (x3, h0, c0, steps, run.out, *run.state, *(run.records or (None, None, None)))
+        self.native.run(arrays, T, N, changed, THREADS)
+        return run if batched else run.without_batch()
+
+    def _state(self, state: State | None, count: int, N: int, batched: bool) -> tuple[Array | None, Array | None]:
+        if state is None:
+            return None, None
+        h, c = (as_floats(part) for part in state)
+        for name, part, units in (("h", h, self.sizes.output_size), ("c", c, self.sizes.hidden_size)):
+            want = (count, N, units) if batched else (count, units)
+            if part.shape != want:
+                raise ShapeError(f"{name} of the state has shape {list(part.shape)}, expected {list(want)}")
+        return h, c
+
+
+class _Run:
+    """The arrays that a run writes."""
+
+    def __init__(self, T: int, N: int, width: int, sizes: Sizes, *, records: bool) -> None:
+        count, H = len(sizes.names), sizes.hidden_size
+        self.out = np.empty((T, N, width), np.float32)
+        self.state = np.empty((count, N, sizes.output_size), np.float32), np.empty((count, N, H), np.float32)
+        self.records: tuple[Array, ...] = ()
+        if records:
+            shapes = (count, T, N, len(GATES), H), (count, T, N, H), (sizes.num_layers, T, N, width)
+            self.records = tuple(np.empty(shape, np.float32) for shape in shapes)
+
+    def without_batch(self) -> "_Run":
+        self.out = self.out[:, 0]
+        h, c = self.state
+        self.state = h[:, 0], c[:, 0]
+        return self
+
+
+def as_floats(value: ArrayLike) -> Array:
+    """Return a contiguous float32 array."""
+    return np.ascontiguousarray(value, dtype=np.float32)
+
+
+def as_lengths(lengths: ArrayLike, T: int, N: int) -> NDArray[np.int64]:
+    """Return lengths ``[N]`` after checking that each is an integer in 0..T."""
+    given = np.asarray(lengths)
+    if given.shape != (N,) or given.dtype.kind not in "iu":
+        raise ShapeError(f"lengths must be {N} integers, got {given.dtype} of shape {list(given.shape)}")
+    if N and not (given.min() >= 0 and given.max() <= T):
+        raise ArgumentError(f"each length must be from 0 to {T}, the number of time steps, got {given.tolist()}")
+    return np.ascontiguousarray(given, dtype=np.int64)

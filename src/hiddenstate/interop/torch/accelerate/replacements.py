@@ -1,0 +1,210 @@
+"""The functions beneath `torch.nn.LSTM` and `torch.nn.LSTMCell`, computed by the engine if it supports a call.
+
+They have the signatures of torch's. A call that the engine does not support, or an invalid one, goes to torch's
+function with unchanged arguments, so that its numbers and errors are torch's.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from torch.nn.utils.rnn import PackedSequence
+
+from hiddenstate.base import scoped
+from hiddenstate.base.memory import check_memory_of
+from hiddenstate.base.validation import State
+from hiddenstate.cells.cell import Weights
+from hiddenstate.engine import dispatch, fast, inputs, kernels
+from hiddenstate.engine.call import weights_of_flat
+from hiddenstate.engine.inputs import Arguments
+from hiddenstate.errors import ArgumentError, HiddenStateError
+from hiddenstate.interop.torch.accelerate import stand_ins
+from hiddenstate.interop.torch.accelerate.arguments import LSTMArguments, name_arguments
+from hiddenstate.interop.torch.accelerate.counts import Counts
+from hiddenstate.structure.parameters import PARAMETER_STEMS, ParameterNames, parameter_names
+from hiddenstate.structure.sizes import Sizes
+
+Results = tuple[Any, ...]
+
+
+def lstm_function(torch_function: Callable[..., Any], counts: Counts) -> Callable[..., Any]:
+    """Make the replacement for ``torch._VF.lstm``, which is ``torch_function``."""
+
+    def lstm(*arguments: Any, **named: Any) -> Any:
+        if torch.compiler.is_compiling():
+            # Dynamo runs torch's LSTMs uncompiled, but would compile this function by itself: with gradients that fails
+            # below torch's function, and active edits and records would be ignored. Exporters and allow_rnn need
+            # torch's.
+            return (
+                torch_function(*arguments, **named)
+                if _is_wanted_whole()
+                else torch.compiler.disable(lstm)(*arguments, **named)
+            )
+        if named or not _is_a_run(arguments):
+            result, path_or_why = None, "arguments are given by name, or are not those of torch's layers"
+        else:
+            result, path_or_why = serve(name_arguments(arguments))
+        if result is None:
+            counts.left(path_or_why)
+            _refuse_freed(arguments)
+            return torch_function(*arguments, **named)
+        counts.served(path_or_why)
+        return result
+
+    return lstm
+
+
+def _is_a_run(arguments: Sequence[Any]) -> bool:
+    """Whether the arguments have the types that torch's layers pass. Torch refuses others with its own errors."""
+    if len(arguments) != 9:
+        return False
+    hx, flat, *options = arguments[2 if isinstance(arguments[1], Tensor) else 1 :]
+    if not (isinstance(hx, (tuple, list)) and isinstance(flat, (tuple, list)) and isinstance(options[1], int)):
+        return False
+    tensors = all(isinstance(value, Tensor) for value in (arguments[0], *hx, *flat))
+    return tensors and all(isinstance(value, (int, float)) for value in options)
+
+
+def _is_wanted_whole() -> bool:
+    """Whether torch compiles its LSTMs into the graph."""
+    is_exported = torch.compiler.is_exporting() or not torch.compiler.is_dynamo_compiling()
+    return is_exported or bool(torch._dynamo.config.allow_rnn)
+
+
+def lstm_cell_function(torch_function: Callable[..., Any], counts: Counts) -> Callable[..., Any]:
+    """Make the replacement for ``torch._VF.lstm_cell``, which is ``torch_function``."""
+
+    def lstm_cell(*arguments: Any, **named: Any) -> Any:
+        result = None
+        if _is_a_step(arguments) and not named and not torch.compiler.is_compiling():
+            x, hx, *weights = arguments
+            result = _serve_cell(x, tuple(hx), *weights)
+        if result is None:
+            counts.left("a step of torch.nn.LSTMCell with gradients, or of many rows")
+            _refuse_freed(arguments)
+            return torch_function(*arguments, **named)
+        counts.served("cell")
+        return result
+
+    return lstm_cell
+
+
+def _refuse_freed(arguments: Sequence[Any]) -> None:
+    """Refuse tensors whose memory was freed: torch's functions read them without looking.
+
+    Raises:
+        DtypeError: the memory of an argument was freed.
+    """
+    check_memory_of(("an argument of torch's LSTM", argument) for argument in arguments)
+
+
+def _is_a_step(arguments: Sequence[Any]) -> bool:
+    """Whether the arguments are input, state and four weights, as torch's cells pass. Torch refuses others."""
+    if len(arguments) != 6:
+        return False
+    x, hx, *weights = arguments
+    states = isinstance(hx, (tuple, list)) and len(hx) == 2 and all(isinstance(state, Tensor) for state in hx)
+    return states and isinstance(x, Tensor) and x.dim() == 2 and isinstance(weights[0], Tensor)
+
+
+def _serve_cell(x: Tensor, hx: State, *weights: Tensor | None) -> State | None:
+    """Compute a step on the engine, or by the stand-in of an edited or traced cell; None leaves it to torch."""
+    if scoped.any_open:
+        assert weights[0] is not None
+        cell = stand_ins.find_cell(weights[0])
+        return None if cell is None else cell.step(x, hx, Weights._make([*weights, None]))
+    if torch.is_grad_enabled():
+        return None
+    sizes = (x.shape[-1], hx[0].shape[-1])
+    return kernels.cell_step(x, hx, dict(zip(PARAMETER_STEMS, weights, strict=False)), sizes)
+
+
+def serve(args: LSTMArguments) -> tuple[Results | None, str]:
+    """Compute a call on the engine: return the results and the path, or None and the reason.
+
+    Raises:
+        HiddenStateError: an edit or a record that is in force does not fit the call.
+    """
+    stand_in = stand_ins.find_lstm(args.flat) if scoped.any_open else None
+    if not args.x.is_cpu and not (stand_in is not None and stand_in.is_asked()):
+        return None, f"the input is on {args.x.device.type}"
+    if stand_in is not None:
+        return _flat_results(*stand_in.run(_arguments(args), args)), "recorded or edited"
+    try:
+        return _serve_plain(args)
+    except HiddenStateError as error:  # torch's function raises torch's own error
+        return None, str(error)
+
+
+def _serve_plain(args: LSTMArguments) -> tuple[Results | None, str]:
+    other = next((weight for weight in args.flat if type(weight) not in (Tensor, Parameter)), None)
+    if other is not None:  # such as per-sample weights, which support few functions other than this one
+        return (
+            None,
+            f"a weight is of the class {type(other).__name__}, which may have its own rule for torch's function",
+        )
+    sizes, names, flat_names = _infer_layout(args)
+    if not scoped.any_open and args.batch_sizes is None and not (args.training and args.dropout):
+        options = fast.Options(args.batch_first, args.training, False)
+        parameters = dict(zip(flat_names, args.flat, strict=True))
+        result = fast.run_differentiable((args.x, tuple(args.hx), None), parameters, names, sizes, options)
+        if result is not None:
+            return _flat_results(result[0].transpose(0, 1) if args.batch_first else result[0], result[1]), "fast"
+    return _serve_generally(args, sizes)
+
+
+def _serve_generally(args: LSTMArguments, sizes: Sizes) -> tuple[Results | None, str]:
+    call, form = inputs.read(
+        _arguments(args),
+        sizes,
+        weights_of_flat(args.flat, sizes),
+        batch_first=args.batch_first,
+        dropout=args.dropout if args.training else 0.0,
+        training=args.training,
+    )
+    path, reasons = dispatch.choose(call)
+    if path.name not in dispatch.NATIVE and not dispatch.uses_reference():
+        return None, reasons.get(dispatch.NATIVE[1], f"the call takes the path {path.name!r}")
+    result = path.run(call)
+    return _flat_results(form.give_out(result.out), form.give_state(result.h_n, result.c_n)), path.name
+
+
+def _arguments(args: LSTMArguments) -> Arguments:
+    if args.batch_sizes is None:
+        return Arguments(args.x, tuple(args.hx))  # type: ignore[arg-type]
+    return Arguments(PackedSequence(args.x, args.batch_sizes), tuple(args.hx))  # type: ignore[arg-type]
+
+
+def _flat_results(out: Tensor | PackedSequence, state: State) -> Results:
+    return (out.data if isinstance(out, PackedSequence) else out), *state
+
+
+def _infer_layout(args: LSTMArguments) -> tuple[Sizes, ParameterNames, list[str]]:
+    """Infer the sizes from the weights; torch's function is called without them.
+
+    Raises:
+        HiddenStateError: they are not those of an LSTM.
+    """
+    flat = args.flat
+    if len(flat) < 2 or not flat[0].dim() == flat[1].dim() == 2:
+        raise ArgumentError("the weights are not those of an LSTM")
+    options = int(args.num_layers), bool(args.bias), bool(args.bidirectional)
+    return _layout(len(flat), flat[0].shape[1], flat[1].shape[0] // 4, flat[1].shape[1], *options)
+
+
+@lru_cache(maxsize=256)
+def _layout(
+    weights: int, input_size: int, hidden_size: int, output_size: int, num_layers: int, bias: bool, bidirectional: bool
+) -> tuple[Sizes, ParameterNames, list[str]]:
+    stacked, each = num_layers * (1 + bidirectional), 2 + 2 * bias
+    projects = weights == stacked * (each + 1)  # only a projection has a third matrix
+    if (
+        not projects and weights != stacked * each
+    ):  # checked before layers are named, because num_layers may be absurdly large
+        raise ArgumentError(f"{weights} weights do not make an LSTM of {num_layers} layers")
+    sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, output_size if projects else 0)
+    names = parameter_names(sizes)
+    return sizes, names, [name for one in names for name in one if name is not None]

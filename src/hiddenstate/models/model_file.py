@@ -1,0 +1,140 @@
+"""A model as one file, which `hiddenstate_runtime` and the C library read without torch.
+
+The file is safetensors. Its metadata, all of them strings, say what the tensors are:
+
+===========  ==========================================================================================================
+``format``   ``hiddenstate.model/1``
+``kind``     ``layer``, ``tagger`` or ``language-model``
+for a layer  ``cell`` (``LSTM``), ``gates`` (``i f g o``: the order in which gates are stacked), and its sizes by the
+             names of torch's arguments, as decimal numbers; booleans are ``0`` or ``1``
+for a model  ``config`` and ``vocabulary``, as JSON: those of a model folder; for a tagger ``tokeniser``, the
+             patterns of ``text/tokenise.json``
+===========  ==========================================================================================================
+
+Tensors have the names of the ``state_dict``. A layer's are float32 or bfloat16, or int8 with their scales under
+``NAME_scale``; a model's are those of its folder.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.files import read_metadata, read_tensors, write_tensors
+from hiddenstate.base.memory import check_memory_of
+from hiddenstate.cells.lstm import LSTM as CELL
+from hiddenstate.errors import DtypeError, FileFormatError
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.parameters import parameter_names
+from hiddenstate.structure.sizes import Sizes
+from hiddenstate.text.tokenise import PATTERN
+
+FORMAT = "hiddenstate.model/1"
+SUFFIX = ".safetensors"
+LAYER = "layer"
+SIZES = ("input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size")
+_TYPES = (torch.float32, torch.bfloat16, torch.int8)
+_MOST_LAYERS = 1024  # before an LSTM is made, even without memory
+
+Path = str | os.PathLike[str]
+
+
+def is_model_file(path: object) -> bool:
+    """Whether a path is that of a model file, by its suffix, and not of a model folder."""
+    return isinstance(path, str | os.PathLike) and os.fspath(path).endswith(SUFFIX)
+
+
+def write_layer(lstm: LSTM, path: Path) -> None:
+    """Write an LSTM as a model file.
+
+    Raises:
+        DtypeError: its weights are not float32, bfloat16 or int8, or their memory was freed.
+        FileWriteError: the file cannot be written.
+    """
+    names = [name for of_layer in parameter_names(lstm.sizes) for name in of_layer if name is not None]
+    tensors: dict[str, Tensor] = {name: getattr(lstm, name) for name in names}
+    scales = [name + "_scale" for name, value in tensors.items() if value.dtype is torch.int8]
+    tensors |= {name: getattr(lstm, name) for name in scales}
+    check_memory_of(tensors.items())
+    for name, value in tensors.items():
+        if value.dtype not in _TYPES:
+            raise DtypeError(
+                f"{name} has dtype {value.dtype}, and a model file has float32, bfloat16 or int8: convert the LSTM "
+                "first, with lstm.float()"
+            )
+    head = {"kind": LAYER, "cell": CELL.name, "gates": " ".join(CELL.gate_names)}
+    sizes = {name: str(int(getattr(lstm.sizes, name))) for name in SIZES}
+    write_tensors(os.fspath(path), FORMAT, tensors, {**head, **sizes})
+
+
+def write_model(
+    kind: str, tensors: Mapping[str, Tensor], config: Mapping[str, Any], vocabulary: Mapping[str, Any], path: Path
+) -> None:
+    """Write a tagger or a language model as a model file, from what its folder has.
+
+    Raises:
+        FileWriteError: the file cannot be written.
+    """
+    described = {"config": config, "vocabulary": vocabulary, **({"tokeniser": PATTERN} if kind == "tagger" else {})}
+    as_text = {name: json.dumps(data, ensure_ascii=False) for name, data in described.items()}
+    write_tensors(os.fspath(path), FORMAT, tensors, {"kind": kind, **as_text})
+
+
+def read_layer(path: Path) -> LSTM:
+    """Read the LSTM of a model file.
+
+    Raises:
+        FileFormatError: it is not the file of a layer, is damaged, or of a later version.
+    """
+    tensors, metadata = read_tensors(os.fspath(path), FORMAT)
+    try:
+        if (metadata["cell"], metadata["gates"]) != (CELL.name, " ".join(CELL.gate_names)):
+            raise ValueError(f"it has the cell {metadata['cell']!r} with gates {metadata['gates']!r}")
+        numbers = [int(metadata[name][:10]) for name in SIZES]
+        input_size, hidden_size, num_layers, bias, bidirectional, proj_size = numbers
+        if num_layers > min(_MOST_LAYERS, len(tensors)):
+            raise ValueError("it says more layers than it has weights for")
+        sizes = Sizes(input_size, hidden_size, num_layers, bool(bias), bool(bidirectional), proj_size)
+        types = {value.dtype for value in tensors.values()}
+        (dtype,) = types - {torch.int8}
+        # Without memory first: absurd sizes do not fit the tensors.
+        lstm = LSTM(**asdict(sizes), dtype=dtype, device="meta", weights="int8" if torch.int8 in types else "float")
+        expected = {name: value.shape for name, value in lstm.state_dict().items()}
+        if expected != {name: value.shape for name, value in tensors.items()}:
+            raise ValueError(f"its tensors do not have the names and shapes of {sizes}")
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise FileFormatError(f"{path} is damaged: {error}; get the model again") from error
+    lstm.load_state_dict(tensors, assign=True)
+    return lstm.eval()
+
+
+def read_kind(path: Path) -> str:
+    """Return the kind of model in a model file.
+
+    Raises:
+        FileFormatError: it is not a model file, or of a later version.
+    """
+    return read_metadata(os.fspath(path), FORMAT).get("kind", "")
+
+
+def read_description(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the config and the vocabulary of a tagger or language model in a model file.
+
+    Raises:
+        FileFormatError: they are missing, or not JSON objects.
+    """
+    metadata = read_metadata(os.fspath(path), FORMAT)
+    found = []
+    for name in ("config", "vocabulary"):
+        try:
+            data = json.loads(metadata[name])
+        except (KeyError, ValueError, RecursionError) as error:
+            raise FileFormatError(f"{path} is damaged: it has no {name} in JSON; get the model again") from error
+        if not isinstance(data, dict):
+            raise FileFormatError(f"{path} is damaged: its {name} is not a JSON object; get the model again")
+        found.append(data)
+    return found[0], found[1]

@@ -1,0 +1,6 @@
+"""What a page of the studio is given: a head (JSON) and weights.
+
+- `bundle.py`: `Bundle`; `opening.py`: opens a folder, a model, an LSTM, a trace or a stream
+- `models.py`, `modules.py`, `traces.py`: the bundles of taggers and language models, of LSTMs, of traces
+- `captured_inputs.py`: the input that an LSTM inside a larger model receives
+"""

@@ -1,0 +1,57 @@
+"""Bundles of whole models: of folders, and of taggers and language models in memory."""
+
+import json
+import os
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from hiddenstate.base.memory import check_module_memory
+from hiddenstate.models.folder.model_folder import CARD, CONFIG, VOCABULARY, WEIGHTS, find_folder, load_any, read_kind
+from hiddenstate.models.folder.weights_file import quantised, restored, scale_name
+from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.studio.bundles.bundle import Bundle
+
+
+def bundle_folder(folder: str | os.PathLike[str]) -> Bundle:
+    """Bundle a model's folder unchanged, after loading it to check that it is complete.
+
+    Raises:
+        FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or of a later version.
+    """
+    path = find_folder(folder)
+    load_any(path)
+    config, vocabulary = (json.loads((path / name).read_bytes()) for name in (CONFIG, VOCABULARY))
+    card = (path / CARD).read_text(encoding="utf-8", errors="replace")
+    return Bundle(
+        read_kind(path), path.resolve().name, config["config"], (path / WEIGHTS).read_bytes(), vocabulary, card
+    )
+
+
+def bundle_model(model: Tagger | LanguageModel, name: str = "") -> Bundle:
+    """Bundle a model in memory; weights that fit int8 or float16 exactly are stored that way."""
+    check_module_memory(model)
+    config, vocabulary = model.to_data()
+    weights: dict[str, Tensor] = {}
+    for key, value in model.state_dict().items():
+        weights |= _narrowed(key, value.detach().cpu())
+    return Bundle(model.kind, name or model.kind, _plain(config), safetensors.torch.save(weights), _plain(vocabulary))
+
+
+def _narrowed(name: str, value: Tensor) -> dict[str, Tensor]:
+    """The tensors that represent a weight exactly: int8 values and scales, a float16 tensor, or the weight."""
+    if value.ndim > 1 and value.dtype == torch.float32 and bool(torch.isfinite(value).all()):
+        whole, scale = quantised(value)
+        if torch.equal(restored(whole, scale), value):
+            return {name: whole, scale_name(name): scale}
+    half = value.to(torch.float16)
+    return {name: (half if bool((half.to(value.dtype) == value).all()) else value).contiguous().clone()}
+
+
+def _plain(data: dict[str, Any]) -> dict[str, Any]:
+    """Convert tuples and the like to the types that JSON returns."""
+    plain: dict[str, Any] = json.loads(json.dumps(data))
+    return plain

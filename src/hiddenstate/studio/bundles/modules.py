@@ -1,0 +1,143 @@
+"""Bundles of LSTMs: ours, torch's, cells, and the one at a path inside any module; with numbers for it to read."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from hiddenstate.base.indexing import resolve_one
+from hiddenstate.base.memory import check_memory_of
+from hiddenstate.base.validation import State
+from hiddenstate.cells.cell import Weights
+from hiddenstate.engine.inputs import Arguments, read
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
+from hiddenstate.nn.cell import LSTMCell
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.layer_direction import LayerDirection
+from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_names, weight_shapes
+from hiddenstate.structure.sizes import Sizes
+from hiddenstate.studio.bundles.bundle import Bundle, Given
+
+Layer = LSTM | LSTMCell | nn.LSTM | nn.LSTMCell
+KINDS = (LSTM, LSTMCell, nn.LSTM, nn.LSTMCell)
+MOST_NUMBERS = 2**26  # numbers in an input: a page can't draw more
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """The input of an LSTM on the page.
+
+    Attributes:
+        x: in any form that the LSTM accepts, or ``[T, C]``.
+        hx: the initial state; default: zeros.
+        tokens: a word for each step.
+        row: the batch row.
+    """
+
+    x: Any
+    hx: State | None = None
+    tokens: Iterable[str] | None = None
+    row: int = 0
+
+
+def lstm_in(model: nn.Module, path: str | None) -> tuple[str, Layer]:
+    """Return the LSTM at a path of a model, or its only one; and its path.
+
+    Raises:
+        NameUnknownError: there is no LSTM at this path.
+        ArgumentError: there is no LSTM at all, or there are several and no path was given.
+    """
+    found = {name: part for name, part in model.named_modules() if isinstance(part, KINDS)}
+    listed, kind = ", ".join(map(repr, found)), type(model).__name__
+    if not found:
+        raise ArgumentError(f"this {kind} contains no LSTM for the studio to show; give a model with one")
+    if path is None:
+        if len(found) > 1:
+            raise ArgumentError(f"this {kind} contains {len(found)} LSTMs; choose one with path=: {listed}")
+        return next(iter(found.items()))
+    if path not in found:
+        raise NameUnknownError(f"no LSTM at {path!r} in this {kind}: there is {listed}")
+    return path, found[path]
+
+
+def bundle_lstm(layer: Layer, name: str = "", numbers: Numbers | None = None) -> Bundle:
+    """Bundle an LSTM, or a cell as one layer, with its weights in their own precision.
+
+    Raises:
+        RankError, ShapeError, ArgumentError, ArgumentTypeError: the numbers do not fit the LSTM.
+        IndexRangeError: there is no such row.
+    """
+    sizes, tensors = _sizes(layer), state_dict_weights(layer)
+    given = None
+    if numbers is not None:
+        more, given = _bundle_input(layer, sizes, next(iter(tensors.values())), numbers)
+        tensors |= more
+    return make_bundle(sizes, tensors, name, given)
+
+
+def make_bundle(sizes: Sizes, tensors: dict[str, Tensor], name: str = "", given: Given | None = None) -> Bundle:
+    """Bundle an LSTM of these sizes, with tensors named as in its state dict.
+
+    Raises:
+        ArgumentError: the tensors are on the meta device.
+    """
+    if any(value.is_meta for value in tensors.values()):
+        raise ArgumentError("these weights are on the meta device, so there are no numbers to show; load them first")
+    check_memory_of(tensors.items())
+    stored = {key: value.detach().to("cpu", copy=True).contiguous() for key, value in tensors.items()}
+    called = name or f"LSTM({sizes.input_size}, {sizes.hidden_size})"
+    return Bundle("lstm", called, asdict(sizes), safetensors.torch.save(stored), given=given)
+
+
+def state_dict_weights(layer: Layer) -> dict[str, Tensor]:
+    """Return the weights, named as in an LSTM's state dict; computed (parametrized) ones are included."""
+    if isinstance(layer, LSTM | nn.LSTM):
+        every = [name for one in parameter_names(_sizes(layer)) for name in one if name is not None]
+        return {name: getattr(layer, name) for name in every}
+    ends = LayerDirection(0, reverse=False).suffix
+    return {f"{stem}{ends}": value for stem in PARAMETER_STEMS if (value := getattr(layer, stem, None)) is not None}
+
+
+def _sizes(layer: Layer) -> Sizes:
+    if isinstance(layer, LSTM | nn.LSTM):
+        given = {field.name: getattr(layer, field.name) for field in fields(Sizes)}
+        return Sizes(**given | {"bias": bool(given["bias"])})  # older versions of torch store it as a number
+    return Sizes(layer.input_size, layer.hidden_size, bias=bool(layer.bias))
+
+
+def _bundle_input(layer: Layer, sizes: Sizes, like: Tensor, numbers: Numbers) -> tuple[dict[str, Tensor], Given]:
+    x = numbers.x if isinstance(numbers.x, torch.nn.utils.rnn.PackedSequence) else _numbers(numbers.x, like)
+    batch_first = getattr(layer, "batch_first", False)
+    number = like.new_empty(())  # reading x needs only the weights' shapes, type and device
+    shapes = (weight_shapes(sizes, k) for k in range(len(sizes.layer_directions)))
+    rules = [Weights._make(None if shape is None else number.expand(shape) for shape in one) for one in shapes]
+    inputs, _ = read(Arguments(x, numbers.hx), sizes, rules, batch_first=batch_first)
+    row = resolve_one(numbers.row, inputs.x.shape[1], "row")
+    steps = len(inputs.x) if inputs.lengths is None else int(inputs.lengths[row])
+    tokens = None if numbers.tokens is None else _words(numbers.tokens)
+    if tokens is not None and len(tokens) != steps:
+        raise ShapeError(f"got {len(tokens)} tokens for {steps} steps; give one for each")
+    tensors = {"input": inputs.x[:steps, row], "h0": inputs.h0[:, row], "c0": inputs.c0[:, row]}
+    return {f"given.{name}": value for name, value in tensors.items()}, Given(steps, tokens)
+
+
+def _words(tokens: Iterable[object]) -> list[str]:
+    try:
+        return [str(token) for token in tokens]
+    except TypeError as error:
+        raise ArgumentTypeError(f"tokens must be words, one for each step, got {type(tokens).__name__}") from error
+
+
+def _numbers(x: Any, like: Tensor) -> Tensor:
+    """Convert an array or nested lists to the weights' type."""
+    if isinstance(x, Tensor) and x.numel() > MOST_NUMBERS:
+        raise ArgumentError(
+            f"x has {x.numel():,} numbers, more than the {MOST_NUMBERS:,} that a page can show; give fewer steps"
+        )
+    try:
+        return torch.as_tensor(x).detach().to(like.device, like.dtype)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ArgumentTypeError(f"x must be numbers that an LSTM reads, got {type(x).__name__}: {error}") from error

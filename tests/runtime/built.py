@@ -1,0 +1,34 @@
+"""Puts `hiddenstate_runtime` together from what was compiled along with the native module."""
+
+import atexit
+import os
+import shutil
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+_COMPILED = sorted(ROOT.glob(f"build/*/runtime/_native{sysconfig.get_config_var('EXT_SUFFIX')}"), key=os.path.getmtime)
+IS_BUILT = bool(_COMPILED)
+FOLDER = Path(tempfile.mkdtemp(prefix="hiddenstate-runtime-"))
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
+
+
+def _assemble(native: Path, package: Path) -> None:
+    shutil.copytree(ROOT / "runtime" / "hiddenstate_runtime", package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(native, package)
+    shutil.copytree(native.parents[1] / "shared", package / "shared")
+    shutil.copy(ROOT / "src" / "hiddenstate" / "text" / "tokenise.json", package / "shared")
+
+
+if IS_BUILT:
+    _assemble(_COMPILED[-1], FOLDER / "hiddenstate_runtime")
+    sys.path.append(str(FOLDER))
+
+# Where a native module is required, a runtime that was not built is an error.
+needs_runtime = pytest.mark.skipif(
+    not IS_BUILT and os.environ.get("HIDDENSTATE_REQUIRE_NATIVE") != "1", reason="the native module was not built here"
+)

@@ -1,0 +1,136 @@
+"""The C library and its examples, compiled here against the engine that the package was built from."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import hiddenstate as hs
+from runtime.built import ROOT
+
+ENGINE = next(iter(ROOT.glob("build/*/libscan.a")), None)
+COMPILER = shutil.which(os.environ.get("CXX", "g++"))
+pytestmark = pytest.mark.skipif(
+    ENGINE is None or COMPILER is None or sys.platform != "linux",
+    reason="needs Linux, a compiler and the engine's build",
+)
+
+HERE, NATIVE, EXAMPLES = Path(__file__).parent, ROOT / "native", ROOT / "examples" / "c"
+LIBRARY = [NATIVE / "runtime" / f"{name}.cpp" for name in ("c_api", "model", "model_file")]
+
+
+def objects(folder: Path, *sources: Path, options: tuple[str, ...] = ()) -> list[Path]:
+    found = []
+    for source in sources:
+        compiler = ["gcc", "-std=c99"] if source.suffix == ".c" else [str(COMPILER), "-std=c++17"]
+        # Examples see only the header that is installed.
+        paths = [f"-I{NATIVE / 'runtime'}", *([] if source.parent == EXAMPLES else [f"-I{NATIVE}"])]
+        found.append(folder / f"{source.stem}.o")
+        warnings = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+        subprocess.run([*compiler, *warnings, *options, *paths, "-c", source, "-o", found[-1]], check=True)
+    return found
+
+
+def linked(target: Path, parts: list[Path], options: tuple[str, ...] = ()) -> Path:
+    subprocess.run([str(COMPILER), *options, "-o", target, *parts, str(ENGINE), "-fopenmp", "-lpthread"], check=True)
+    return target
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder, sanitized = tmp_path_factory.mktemp("programs"), tmp_path_factory.mktemp("sanitized")
+    checks = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
+    library = objects(folder, *LIBRARY)
+    main = [EXAMPLES / "numbers.c", EXAMPLES / "effect.cpp", HERE / "quiet_steps.cpp"]
+    found = {source.stem: linked(folder / source.stem, objects(folder, source) + library) for source in main}
+    parts = objects(sanitized, *LIBRARY, HERE / "hostile_files.cpp", options=checks)
+    return {**found, "hostile_files": linked(sanitized / "hostile_files", parts, checks)}
+
+
+def run(*command: Any, data: bytes = b"", **environment: str) -> bytes:
+    done = subprocess.run(
+        [str(part) for part in command], input=data, capture_output=True, env={**os.environ, **environment}, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    return done.stdout
+
+
+@torch.no_grad()
+def test_numbers_in_and_out(programs: dict[str, Path], tmp_path: Path) -> None:
+    lstm, x = hs.LSTM(3, 17, num_layers=2), torch.randn(20, 3)
+    hs.save(lstm, tmp_path / "m.safetensors")
+    text = "\n".join(" ".join(f"{v:.9g}" for v in row) for row in x.tolist())
+    got = np.array(
+        [
+            line.split()
+            for line in run(programs["numbers"], tmp_path / "m.safetensors", data=text.encode()).splitlines()
+        ],
+        float,
+    )
+    stream = lstm.stream()
+    assert np.array_equal(got.astype(np.float32), np.stack([stream.step(row).numpy() for row in x]))
+
+
+@torch.no_grad()
+def test_an_effect_block_by_block(programs: dict[str, Path], tmp_path: Path) -> None:
+    lstm, samples = hs.LSTM(1, 20), torch.randn(1000)
+    hs.save(lstm, tmp_path / "m.safetensors")
+    got = np.frombuffer(run(programs["effect"], tmp_path / "m.safetensors", data=samples.numpy().tobytes()), np.float32)
+    stream = lstm.stream()
+    wanted = [one + 0.5 * stream.step(one.view(1))[0] for one in samples]
+    assert np.allclose(got, torch.stack(wanted).numpy(), rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8"])
+def test_a_step_only_computes(kind: str, programs: dict[str, Path], tmp_path: Path) -> None:
+    lstm = hs.LSTM(24, 64, num_layers=2)
+    lstm = lstm.quantize() if kind == "int8" else lstm.to(getattr(torch, kind))
+    hs.save(lstm, tmp_path / "m.safetensors")
+    assert (
+        len(run(programs["quiet_steps"], tmp_path / "m.safetensors", "warm" if kind == "int8" else "cold"))
+        == 2 * 64 * 4
+    )
+
+
+def test_an_allocation_in_a_step_would_be_noticed(programs: dict[str, Path], tmp_path: Path) -> None:
+    hs.save(hs.LSTM(3, 4), tmp_path / "m.safetensors")
+    done = subprocess.run(
+        [programs["quiet_steps"], tmp_path / "m.safetensors", "allocate"], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (3, b"malloc\n")
+
+
+def test_damaged_files_are_refused(programs: dict[str, Path], tmp_path: Path) -> None:
+    hs.save(hs.LSTM(2, 3, num_layers=2, proj_size=2), tmp_path / "float.safetensors")
+    hs.save(hs.LSTM(2, 32).quantize(), tmp_path / "int8.safetensors")
+    count = int(os.environ.get("COUNT", "3000"))
+    for seed, name in enumerate(("float", "int8")):
+        found = run(
+            programs["hostile_files"],
+            tmp_path / f"{name}.safetensors",
+            count,
+            seed,
+            ASAN_OPTIONS="max_allocation_size_mb=200:allocator_may_return_null=0",
+        )
+        loaded, refused = (int(word) for word in found.split()[::2])
+        assert refused > count // 2
+        assert loaded + refused == count
+
+
+def test_files_that_are_none(programs: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "empty").write_bytes(b"")
+    hs.save(hs.LSTM(2, 3, bidirectional=True), tmp_path / "both.safetensors")
+    for path, message in (
+        (tmp_path / "nowhere", "cannot read"),
+        (tmp_path / "empty", "damaged"),
+        (tmp_path / "both.safetensors", "no stream"),
+    ):
+        done = subprocess.run([programs["numbers"], path], input=b"", capture_output=True, check=False)
+        assert done.returncode == 1
+        assert message in done.stderr.decode()

@@ -1,0 +1,70 @@
+"""The JavaScript package in Node: the same files, and the same numbers to float32's precision."""
+
+import json
+import runpy
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import hiddenstate as hs
+from hiddenstate.models.folder.model_folder import load
+from runtime.built import ROOT
+
+pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("js")
+    build = runpy.run_path(str(ROOT / "runtime" / "js" / "build.py"))
+    build["write"](folder / "package")
+    shutil.copy(Path(__file__).with_name("run_model.mjs"), folder)
+    return folder / "run_model.mjs"
+
+
+def run(program: Path, model: Path, given: Any) -> dict[str, Any]:
+    done = subprocess.run(["node", program, model, json.dumps(given)], capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True, "num_layers": 2}, {"bias": False, "proj_size": 3}])
+@torch.no_grad()
+def test_gates_and_states(kind: str, options: dict[str, Any], program: Path, tmp_path: Path) -> None:
+    lstm, x = hs.LSTM(3, 17, **options), torch.randn(6, 3)
+    lstm = lstm.quantize() if kind == "int8" else lstm.to(getattr(torch, kind))
+    hs.save(lstm, tmp_path / "m.safetensors")
+    found = run(program, tmp_path / "m.safetensors", x.tolist())["values"]
+    # JavaScript computes in floats with the weights as they are stored: the float32 LSTM of these weights.
+    wanted = hs.LSTM(3, 17, **options)
+    wanted.load_state_dict(lstm.state_dict())
+    trace = wanted.trace(x)
+    for track, values in found:
+        for name, got in values:
+            assert np.allclose(got, trace[f"{track}.{name}"].numpy(), atol=1e-5), (track, name)
+
+
+def test_a_tagger(program: Path, tmp_path: Path) -> None:
+    tagger = load("tagger-en")
+    hs.save(tagger, tmp_path / "t.safetensors")
+    found = run(program, tmp_path / "t.safetensors", "She can't know what he'd do, or why.")
+    (wanted,) = tagger.tag([found["tokens"]])
+    assert tuple(found["chosen"]) == wanted.tags
+    assert np.allclose(found["probabilities"], wanted.probabilities, atol=1e-5)
+
+
+def test_a_file_that_is_no_model(program: Path, tmp_path: Path) -> None:
+    hs.save(hs.LSTM(2, 3), tmp_path / "m.safetensors")
+    whole = (tmp_path / "m.safetensors").read_bytes()
+    for name, damaged in {
+        "cut": whole[:-4],
+        "other": whole.replace(b"hiddenstate.model/1", b"hiddenstate.model/9"),
+    }.items():
+        (tmp_path / name).write_bytes(damaged)
+        assert "expected" in run(program, tmp_path / name, [[0, 0]])["refused"]

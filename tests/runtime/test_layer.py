@@ -1,0 +1,181 @@
+"""The runtime's layers and streams give the numbers of `hiddenstate.LSTM`, to the last bit."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import hiddenstate as hs
+from runtime.built import IS_BUILT, needs_runtime
+
+if IS_BUILT:
+    import hiddenstate_runtime as hr
+
+pytestmark = needs_runtime
+
+SIZES = (1, 3, 17, 65)
+KINDS = ["float32", "bfloat16", "int8"]
+
+
+def random_lstm(seed: int, kind: str, **options: Any) -> hs.LSTM:
+    torch.manual_seed(seed)
+    C, H = (SIZES[int(k)] for k in torch.randint(4, (2,)))
+    lstm = hs.LSTM(C, H, num_layers=int(torch.randint(1, 4, ())), **options).eval()
+    if kind == "int8":
+        return lstm.quantize()
+    return lstm.bfloat16() if kind == "bfloat16" else lstm
+
+
+def carried(lstm: hs.LSTM, path: Path) -> Any:
+    hs.save(lstm, path / "lstm.safetensors")
+    return hr.load(path / "lstm.safetensors")
+
+
+def numbers(value: torch.Tensor) -> np.ndarray[Any, Any]:
+    return value.detach().float().numpy()
+
+
+def same(got: np.ndarray[Any, Any], wanted: torch.Tensor) -> bool:
+    return np.array_equal(got, numbers(wanted))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(12))
+@torch.no_grad()
+def test_a_run_has_the_same_bits(seed: int, kind: str, tmp_path: Path) -> None:
+    options = [{}, {"bidirectional": True}, {"bias": False}][seed % 3]
+    lstm = random_lstm(seed, kind, **options)
+    model = carried(lstm, tmp_path)
+    T, N = (1, 7, 20)[seed % 3], (1, 2, 5, 33)[seed % 4]
+    x = torch.randn(T, N, lstm.input_size).to(torch.bfloat16 if kind == "bfloat16" else torch.float32)
+    count = lstm.num_layers * (1 + lstm.bidirectional)
+    state = tuple(torch.randn(count, N, lstm.hidden_size).to(x.dtype) for _ in range(2))
+    lengths = torch.randint(0, T + 1, (N,)) if seed % 2 else None
+    out, (h, c) = lstm(x, state, lengths=lengths)
+    got, (got_h, got_c) = model(
+        numbers(x), tuple(map(numbers, state)), lengths=None if lengths is None else lengths.numpy()
+    )
+    assert same(got, out)
+    assert same(got_h, h)
+    # torch's side returns cell states in bfloat16, the runtime as they were computed.
+    assert np.array_equal(got_c, numbers(c)) if kind != "bfloat16" else np.allclose(got_c, numbers(c), rtol=8e-3)
+    assert model.precision == kind or (kind == "int8" and lstm.path(x).name != "int8")
+
+
+@torch.no_grad()
+def test_a_projection(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    lstm = hs.LSTM(5, 9, num_layers=2, proj_size=4, bidirectional=True)
+    model, x = carried(lstm, tmp_path), torch.randn(6, 3, 5)
+    out, (h, c) = lstm(x)
+    got, (got_h, got_c) = model(x.numpy())
+    assert same(got, out)
+    assert same(got_h, h)
+    assert same(got_c, c)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@torch.no_grad()
+def test_a_trace_names_every_gate_and_state(seed: int, tmp_path: Path) -> None:
+    lstm = random_lstm(seed, "float32", bidirectional=bool(seed % 2))
+    model, x = carried(lstm, tmp_path), torch.randn(9, 4, lstm.input_size)
+    lengths = torch.tensor([9, 0, 3, 8])
+    trace, wanted = model.trace(x.numpy(), lengths=lengths.numpy()), lstm.trace(x, lengths=lengths)
+    assert set(trace) == {place for places in lstm.sizes.places for place in places}
+    for place in trace:
+        assert same(trace[place], wanted[place]), place
+
+
+@pytest.mark.parametrize("seed", range(6))
+@torch.no_grad()
+def test_edits_do_what_they_do_with_torch(seed: int, tmp_path: Path) -> None:
+    lstm = random_lstm(seed, "float32")
+    model, x = carried(lstm, tmp_path), torch.randn(6, 3, lstm.input_size)
+    last, unit = lstm.num_layers - 1, lstm.hidden_size - 1
+    with lstm.edit(
+        hs.scale("l0.f", 0.5),
+        hs.zero(f"l{last}.c[{unit}]@2"),
+        hs.add("l0.i_pre@1:4,n=1", 0.25),
+        hs.set("l0.h[0]@3", 0.7),
+    ):
+        out, _ = lstm(x)
+    edits = [
+        hr.scale("l0.f", 0.5),
+        hr.zero(f"l{last}.c[{unit}]@2"),
+        hr.add("l0.i_pre@1:4,n=1", 0.25),
+        hr.set_to("l0.h[0]@3", 0.7),
+    ]
+    got, _ = model(x.numpy(), edits=edits)
+    assert same(got, out)
+    assert not np.array_equal(got, model(x.numpy())[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(4))
+@torch.no_grad()
+def test_streams_whose_rows_come_and_go(seed: int, kind: str, tmp_path: Path) -> None:
+    lstm = random_lstm(seed, kind)
+    model = carried(lstm, tmp_path)
+    ours, theirs = model.stream(3), lstm.stream(batch=3)
+    dtype = torch.bfloat16 if kind == "bfloat16" else torch.float32
+    rng = np.random.default_rng(seed)
+
+    def step(rows: list[int] | None, count: int) -> None:
+        x = torch.from_numpy(rng.standard_normal((count, lstm.input_size), np.float32)).to(dtype)
+        assert same(ours.step(numbers(x), rows=rows), theirs.step(x, rows=rows))
+
+    step(None, 3)
+    step([2, 0], 2)
+    ours.leave([1])
+    theirs.leave([1])
+    assert ours.join() == theirs.join() == 1
+    step(None, 3)
+    assert ours.join() == theirs.join() == 3
+    step([3, 1], 2)
+    ours.reset([0])
+    theirs.reset(rows=[0])
+    assert ours.rows == theirs.rows == (0, 1, 2, 3)
+    chunk = torch.from_numpy(rng.standard_normal((5, 6, lstm.input_size), np.float32)).to(dtype)
+    assert same(ours.feed(numbers(chunk)), theirs.feed(chunk))
+    step(None, 6)
+
+
+def test_a_stream_writes_into_out_and_takes_a_vector(tmp_path: Path) -> None:
+    lstm = hs.LSTM(4, 8)
+    stream = carried(lstm, tmp_path).stream()
+    out = np.full(8, 9.0, np.float32)
+    x = np.ones(4, np.float32)
+    assert stream.step(x, out=out) is out
+    again = carried(lstm, tmp_path).stream()
+    assert np.array_equal(again.step([1, 1, 1, 1]), out)
+    h, c = stream.state
+    again.state = h, c
+    assert np.array_equal(again.step(x), stream.step(x))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda m: m(np.zeros((2, 2, 5))), "x has 5 features, expected 4"),
+        (lambda m: m(np.zeros(4)), r"x must be \[T, N, C\]"),
+        (lambda m: m(np.zeros((2, 2, 4)), lengths=[1, 3]), "each length must be from 0 to 2"),
+        (lambda m: m(np.zeros((2, 2, 4)), lengths=[1]), "lengths must be 2 integers"),
+        (lambda m: m(np.zeros((2, 2, 4)), (np.zeros((1, 2, 7)), np.zeros((1, 2, 8)))), "h of the state has shape"),
+        (lambda m: m(np.zeros((2, 2, 4)), edits=[hr.zero("l1.c")]), "no place 'l1.c'"),
+        (lambda m: m(np.zeros((2, 2, 4)), edits=[hr.zero("l0.c[8]")]), "there is no unit 8"),
+        (lambda m: m.stream(0), "at least 1 row"),
+        (lambda m: m.stream(2).step(np.zeros((3, 4))), "x has shape"),
+        (lambda m: m.stream(2).step(np.zeros((2, 4)), rows=[1, 1]), "each once"),
+        (lambda m: m.stream(2).step(np.zeros((1, 4)), rows=[2]), "row 2 is not in use"),
+        (lambda m: m.stream(2).feed(np.zeros((3, 4))), "a chunk must be"),
+        (lambda m: m.trace(np.zeros((2, 2, 4)))["l0.q"], "no place 'l0.q'"),
+        (lambda m: hr.load("nowhere.safetensors"), "nowhere.safetensors"),
+        (lambda m: hr.load(b"\0" * 20), "damaged"),
+    ],
+)
+def test_bad_input_gets_a_clear_error(wrong: Any, message: str, tmp_path: Path) -> None:
+    model = carried(hs.LSTM(4, 8), tmp_path)
+    with pytest.raises((hr.HiddenStateError, OSError), match=message):
+        wrong(model)

@@ -1,0 +1,120 @@
+"""The shipped models without torch: the same tags, and the same text."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import hiddenstate as hs
+from hiddenstate.models.folder.model_folder import load, load_any, load_language_model
+from hiddenstate.models.language.generation import generate
+from hiddenstate.models.language.sampling import Sampling
+from hiddenstate.models.tagger.config import TaggerConfig
+from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.text.conllu import read_conllu
+from runtime.built import FOLDER, IS_BUILT, needs_runtime
+
+if IS_BUILT:
+    import hiddenstate_runtime as hr
+
+pytestmark = needs_runtime
+
+SENTENCES = ["Giraffes in a field", "She can't have known what the old man's son would do .", "", "WOW", "x" * 80]
+WITHOUT_TORCH = """
+import sys
+import hiddenstate_runtime as hr
+tagger = hr.load(sys.argv[1])
+print(" ".join(tagger.tag("Giraffes in a field").tags))
+print("".join(hr.load(sys.argv[2]).generate("ROMEO:", 40, hr.Sampling(seed=1))))
+assert not {"torch", "hiddenstate"} & set(sys.modules)
+try:
+    import torch
+except ImportError:
+    print("no torch")
+"""
+
+
+def test_taggings_are_the_same(tmp_path: Path) -> None:
+    tagger = load("tagger-en")
+    hs.save(tagger, tmp_path / "t.safetensors")
+    ours = hr.load(tmp_path / "t.safetensors")
+    rows = [ours.tag(text).words for text in SENTENCES]
+    for got, wanted in zip(ours.tag_many(SENTENCES), tagger.tag(rows), strict=True):
+        assert got.words == wanted.words
+        assert got.tags == wanted.tags
+        assert np.allclose(got.columns["upos"].probabilities, wanted.probabilities, atol=1e-6)
+
+
+def test_a_tagger_with_a_chain_and_two_columns(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    sentences = [[("a", "X", "P"), ("b", "Y", "Q"), ("a", "Z", "P")], [("c", "X", "Q")]]
+    text = "".join(
+        "".join(f"{k}\t{w}\t_\t{u}\t{x}\t_\t0\t_\t_\t_\n" for k, (w, u, x) in enumerate(words, 1)) + "\n"
+        for words in sentences
+    )
+    (tmp_path / "c.conllu").write_text(text)
+    config = TaggerConfig(
+        columns=("upos", "xpos"), crf=True, word_minimum=1, char_minimum=1, lower_case=False, bidirectional=False
+    )
+    tagger = Tagger.build(config, list(read_conllu(tmp_path / "c.conllu"))).eval()
+    for chain in tagger.chains.values():
+        for part in chain.parameters():
+            part.data.normal_()
+    hs.save(tagger, tmp_path / "t.safetensors")
+    ours, rows = hr.load(tmp_path / "t.safetensors"), [["a", "b", "q"], ["c"], []]
+    for got, wanted in zip(ours.tag_many(rows), tagger.tag(rows), strict=True):
+        assert {column: tags.tags for column, tags in got.columns.items()} == {
+            column: tags.tags for column, tags in wanted.columns.items()
+        }
+
+
+@pytest.mark.parametrize("sampling", [{}, {"temperature": 0.5, "top_k": 5}, {"temperature": 0}, {"top_p": 0.8}])
+def test_written_text_is_the_same(sampling: dict[str, Any], tmp_path: Path) -> None:
+    model = load_language_model("shakespeare")
+    hs.save(model, tmp_path / "lm.safetensors")
+    ours = hr.load(tmp_path / "lm.safetensors")
+    prompt = "ROMEO:\n"
+    got = "".join(ours.generate(prompt, 300, hr.Sampling(seed=3, **sampling)))
+    wanted = generate(model, model.tokens.encode(prompt), 300, Sampling(seed=3, **sampling))
+    assert got == model.tokens.text_of(list(wanted), int(model.tokens.encode(prompt)[-1]))
+
+
+def test_surprise_is_the_same(tmp_path: Path) -> None:
+    model = load_language_model("shakespeare")
+    hs.save(model, tmp_path / "lm.safetensors")
+    text = "What light through yonder window breaks?\n" * 3
+    ids = torch.tensor([model.tokens.start, *model.tokens.encode(text).tolist()])
+    with torch.no_grad():
+        wanted, _ = model.surprise(ids[:-1, None], ids[1:, None])
+    assert np.allclose(hr.load(tmp_path / "lm.safetensors").surprise(text), wanted[:, 0], atol=1e-5)
+
+
+def test_it_runs_where_there_is_no_torch(tmp_path: Path) -> None:
+    files = [str(tmp_path / f"{name}.safetensors") for name in ("tagger-en", "shakespeare")]
+    for file in files:
+        hs.save(load_any(Path(file).stem), file)
+    site = tmp_path / "site"
+    site.mkdir()
+    for part in Path(np.__file__).parents[1].glob("numpy*"):
+        (site / part.name).symlink_to(part)
+    found = subprocess.run(
+        [
+            sys.executable,
+            "-S",
+            "-c",
+            WITHOUT_TORCH,
+            *(str(tmp_path / f"{n}.safetensors") for n in ("tagger-en", "shakespeare")),
+        ],
+        env={**os.environ, "PYTHONPATH": f"{FOLDER}{os.pathsep}{site}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = found.stdout.splitlines()
+    assert lines[0] == "NOUN ADP DET NOUN"
+    assert lines[-1] == "no torch"
