@@ -16,7 +16,7 @@ from hiddenstate.base.scalars import check_int
 from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.text.conllu import looks_like_conllu
-from hiddenstate.text.corpora import path_of
+from hiddenstate.text.corpora import corpus_path
 
 KINDS = {".conllu": "conllu", ".conll": "conllu", ".tokens": "tokens", ".tok": "tokens", ".parquet": "parquet"}
 SHARD_BYTES = 1 << 20
@@ -83,7 +83,7 @@ def expand(files: Sequence[str | os.PathLike[str]] | str | os.PathLike[str]) -> 
                 raise ArgumentError(f"no file matches {text!r}")
             found += map(Path, matches)
         else:
-            found.append(path_of(text))
+            found.append(corpus_path(text))
     if not found:
         raise ArgumentError("a corpus needs at least one file")
     for path in found:
