@@ -8,7 +8,7 @@ export MPLBACKEND := Agg
 
 NATIVE_TESTS := $(addprefix native-test-,plain clang aarch64 address thread)
 
-.PHONY: demo studio test test-browsers lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine sanitize-threads attack downstream fuzz bench bench-quick docs runtime c js screenshots notebook course clean
+.PHONY: demo studio test test-browsers lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine sanitize-threads attack downstream fuzz bench bench-quick docs runtime c js screenshots notebook course pages clean
 
 ## demo: watch the shipped tagger, a trained LSTM, read two sentences
 demo: $(VENV)/installed
@@ -95,12 +95,11 @@ sanitize-engine sanitize-threads: $(VENV)/installed-test
 		ROUNDS=500 PYTHONPATH=build/$@:$(SITE) \
 		$(BIN)/python -S -m pytest -p no:cacheprovider $(addprefix tests/,$(SANITIZED_TESTS))
 
-## attack: damaged files, places that refuse, killed runs, bad clients, random calls, ten minutes (COUNT=10000 RUNS=100)
+## attack: damaged files, killed runs, bad clients, random calls, interrupts, threads, forks (COUNT=10000 RUNS=100)
 COUNT ?= 1000
 RUNS ?= 10
 attack: $(VENV)/installed-test
 	$(BIN)/python tests/attack.py --count $(COUNT) --runs $(RUNS)
-	COUNT=$(COUNT) $(BIN)/python -m pytest --numprocesses auto -q tests/test_attack_calls.py
 
 ## downstream: other people's test suites, as they are and on ours (SUITES="torchrl opacus" chooses; an hour for all)
 downstream: $(VENV)/installed-test
@@ -151,6 +150,10 @@ screenshots: $(VENV)/installed-test
 notebook: $(VENV)/installed-test
 	$(BIN)/jupytext --to notebook --output examples/structure_and_hidden_state.ipynb examples/structure_and_hidden_state.py
 	$(BIN)/jupyter-execute --inplace examples/structure_and_hidden_state.ipynb
+
+## pages: build the course's pages into the package, where `hiddenstate course` finds them
+pages: $(VENV)/installed-docs
+	PYTHONPATH=docs/_ext $(BIN)/python docs/_ext/coursebook/book.py
 
 ## course: write the course's notebooks anew from its pages
 course: $(VENV)/installed-test

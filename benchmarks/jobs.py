@@ -22,8 +22,8 @@ import machine
 from contestants import Contestant, MissingPeerError, if_it_runs, itself
 from hiddenstate.models.folder.model_folder import load
 from hiddenstate.models.language.config import LanguageConfig
-from hiddenstate.models.language.sampling import Sampling
 from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.language.sampling import Sampling
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.lstm import LSTM

@@ -1,7 +1,7 @@
 """Tables of figures: on the terminal as they come, as Markdown, and as JSON."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -28,12 +28,17 @@ class Part(NamedTuple):
 
 @dataclass
 class Table:
-    """Rows of figures, measured part by part; each row names its regime and its contestant."""
+    """Rows of figures, measured part by part; each row names its regime and its contestant.
+
+    Attributes:
+        others: how Markdown writes all contestants of a regime but the first, which then share its line.
+    """
 
     key: str
     title: str
     columns: Sequence[Column]
     parts: Sequence[Part]
+    others: Callable[[Row], str] | None = None
     rows: list[Row] = field(default_factory=list)
 
 
@@ -62,7 +67,7 @@ def print_regime(table: Table, rows: Sequence[Row]) -> None:
     """The rows of one regime, below its name."""
     print(rows[0]["regime"])
     for row in rows:
-        figures = "".join(f"{text:>{FIGURE_WIDTH}}" for text in _written(table, row))
+        figures = "".join(f"{text:>{FIGURE_WIDTH}}" for text in _written(table.columns, row))
         print(f"    {row['contestant']:{NAME_WIDTH - 4}}{figures}", flush=True)
 
 
@@ -84,16 +89,18 @@ def write_json(path: Path, about: Sequence[str], ceilings: Any, tables: Sequence
 
 
 def _markdown(table: Table) -> str:
-    heads = ["", "", *(column.head for column in table.columns)]
-    lines = [heads, ["---", "---", *("---:" for _ in table.columns)], *_markdown_rows(table)]
+    groups = [list(rows) for _, rows in groupby(table.rows, lambda row: row["regime"])]
+    shown = [rows[:1] if table.others else rows for rows in groups]
+    columns = [column for column in table.columns if any(row[column.key] is not None for rows in shown for row in rows)]
+    more = ["others"] if table.others else []
+    lines = [["", "", *(column.head for column in columns), *more]]
+    lines += [["---", "---", *("---:" for _ in columns), *("---" for _ in more)]]
+    for group, rows in zip(groups, shown, strict=True):
+        beside = ["; ".join(map(table.others, group[1:]))] if table.others else []
+        for k, row in enumerate(rows):
+            lines.append(["" if k else str(row["regime"]), row["contestant"], *_written(columns, row), *beside])
     return f"### {table.title}\n\n" + "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _markdown_rows(table: Table) -> Iterator[list[str]]:
-    for regime, rows in groupby(table.rows, lambda row: row["regime"]):
-        for k, row in enumerate(rows):
-            yield ["" if k else str(regime), row["contestant"], *_written(table, row)]
-
-
-def _written(table: Table, row: Row) -> list[str]:
-    return ["" if row[column.key] is None else column.write(row[column.key]) for column in table.columns]
+def _written(columns: Sequence[Column], row: Row) -> list[str]:
+    return ["" if row[column.key] is None else column.write(row[column.key]) for column in columns]

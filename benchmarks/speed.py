@@ -51,7 +51,12 @@ class Notes:
 def table(regimes: Sequence[Regime], ceilings: Ceilings | None, notes: Notes, pace: Pace) -> Table:
     """Those regimes; what there is to note is added as it shows."""
     parts = [Part(regime.name, partial(_measure, regime, ceilings, notes, pace)) for regime in regimes]
-    return Table("speed", "Medians, and how many times as long as ours (above 1: ours is faster)", COLUMNS, parts)
+    title = "Medians in µs; in brackets, how many times as long as ours (above 1: ours is faster)"
+    return Table("speed", title, COLUMNS, parts, others=_beside)
+
+
+def _beside(row: Row) -> str:
+    return f"{row['contestant']} {in_microseconds(row['us'])} ({as_ratio(row['ratio'])})"
 
 
 def _measure(regime: Regime, ceilings: Ceilings | None, notes: Notes, pace: Pace, seconds: float) -> list[Row]:

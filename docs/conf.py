@@ -27,6 +27,7 @@ version = release = version_of("hiddenstate")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "coursebook"]
 exclude_patterns = ["_build", "course/_*"]
 myst_heading_anchors = 3
+myst_enable_extensions = ["deflist"]
 
 default_role = "py:obj"  # docstrings write `Trace`: a link where there is such a thing
 

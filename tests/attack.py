@@ -1,8 +1,9 @@
 """The standing attack: damaged files, files that ask for much, places that refuse, killed training, bad clients.
 
 ``python tests/attack.py --count 1000`` reads a thousand damaged files of each format, breaks ten runs of each kind and
-sends the studio's server a thousand requests that no browser sends. What is said of one, such as ``trace 17``, is done
-alone by ``--only trace --first 17 --count 1``. ``--files 1000000`` reads that many damaged files, of all formats
+sends the studio's server a thousand requests that no browser sends. It also makes a thousand random calls, and as many
+of each other kind that `attacks.state` lists. What is said of one, such as ``trace 17``, is done alone by ``--only
+trace --first 17 --count 1``. ``--files 1000000`` reads that many damaged files, of all formats
 together, and does nothing else; ``--seconds`` ends it earlier.
 """
 
@@ -19,6 +20,7 @@ from attacks.formats import FORMATS
 from attacks.many import read_format, read_many
 from attacks.processes import done
 from attacks.runs import KINDS, break_runs
+from attacks.state import CHECKS, attack
 from attacks.writes import MORE_THINGS, THINGS, write_badly, write_nowhere
 
 
@@ -31,7 +33,8 @@ def main() -> None:
     parser.add_argument("--files", type=int, help="damaged files of all formats together, and nothing else")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="the most that --files may take")
     kinds = ["bombs", "server", "writes", "read-only"]
-    parser.add_argument("--only", choices=[*kinds, *FORMATS, *(f"{kind}-runs" for kind in KINDS)])
+    every = (*kinds, *CHECKS, *FORMATS, *(f"{kind}-runs" for kind in KINDS))
+    parser.add_argument("--only", nargs="+", metavar="KIND", choices=every, default=every)
     options = parser.parse_args()
     torch.set_num_threads(1)
     first, count = options.first, options.count
@@ -44,8 +47,10 @@ def main() -> None:
         **{f"read-only {name}": ("read-only", write_nowhere, name) for name in (*THINGS, *MORE_THINGS)},
         "server": ("server", attack_server, first, count),
     }
-    well = [read_format(name, first, count) for name in FORMATS if options.only in (None, name)]
-    well += [done(name, *work) for name, (of, *work) in jobs.items() if options.only in (None, of)]
+    only = options.only
+    well = [read_format(name, first, count) for name in FORMATS if name in only]
+    well += [done(name, *work) for name, (of, *work) in jobs.items() if of in only]
+    well += [done(name, attack, name, first, count, way="spawn") for name in CHECKS if name in only]
     sys.exit(not all(well))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 
 from coursebook import answers
 from coursebook.pages import Block, Directive, Section, choices_of, directive
@@ -15,6 +16,7 @@ from hiddenstate.errors import AnswerError
 Execute = Callable[[Section, dict[str, Any]], None]
 SLOWEST = 2.0  # seconds of one check
 FEWEST_WRONG = 3
+torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # the first one imports torch's compiler, which takes seconds
 
 
 def run_exercise(block: Block, namespace: dict[str, Any], execute: Execute) -> None:

@@ -127,6 +127,8 @@ class Run:
 
         with redirect_stdout(io.StringIO()):
             run_exercise(block, self.namespace, execute)
+            for solution in kept(block):
+                self.execute(solution, self.namespace)
         torch.set_rng_state(before)
 
     def _console(self, block: Block) -> None:
@@ -139,6 +141,13 @@ class Run:
 
     def _where(self, number: int) -> str:
         return f"{self.page.name}:{number + 1}"
+
+
+def kept(block: Block) -> list[Block]:
+    """The solution of an exercise whose answer the cells below it use (``:keep:``), as a cell; else nothing."""
+    made = directive(block)
+    solutions = made.all("solution") if "keep" in made.options else []
+    return [Block("python", tuple(each.text.split("\n")), each.start) for each in solutions]
 
 
 def commands_of(block: Block) -> Iterator[tuple[str, int, tuple[str, ...]]]:

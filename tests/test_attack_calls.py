@@ -1,9 +1,8 @@
-"""Random calls, each computed in three ways; and absurd arguments, which are refused by an error of ours or served.
+"""Random calls, each computed in several ways; and absurd arguments, which are refused by an error of ours or served.
 
-``COUNT=5000 pytest tests/test_attack_calls.py`` runs more of them.
+``python tests/attack.py --only calls`` makes more of the calls.
 """
 
-import os
 import random
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,163 +14,33 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import hiddenstate as hs
-from support import TOLERANCE, assert_all_close, gradients, pair, random_state
-
-COUNT = int(os.environ.get("COUNT", "60"))
-SIZES = (1, 2, 3, 5, 17, 33)
-QUANTITIES = ("i", "f", "g", "o", "c", "h", "f_pre", "g_pre")
-
-
-class Case:
-    """A random LSTM with torch's beside it, and a random call."""
-
-    def __init__(self, seed: int) -> None:
-        self.rng = rng = random.Random(seed)
-        hidden_size = rng.choice(SIZES)
-        options: dict[str, Any] = {
-            "input_size": rng.choice(SIZES),
-            "hidden_size": hidden_size,
-            "num_layers": rng.randint(1, 3),
-            "bias": self.often(),
-            "batch_first": self.often(),
-            "bidirectional": self.often(),
-            "proj_size": rng.choice((0, 0, rng.randrange(hidden_size))),
-            "dtype": rng.choice(list(TOLERANCE)),
-        }
-        self.single = rng.random() < 0.2
-        self.T, self.N = rng.randint(1, 7), 1 if self.single else rng.randint(1, 5)
-        self.ours, self.theirs = pair(options, seed)
-        self.ours.train(self.often())
-        self.x = self.strided((self.T, options["input_size"]) if self.single else self.form(options["input_size"]))
-        h0, c0 = map(self.stretched, random_state(self.ours, self.N))
-        self.hx = (h0, c0) if self.often() else None
-        self.lengths: Tensor | None = None
-        self.reset: Tensor | None = None
-        if not self.single and self.often():
-            self.lengths = torch.randint(0, self.T + 1, (self.N,))
-        if rng.random() < 0.3:
-            self.reset = torch.rand((self.T,) if self.single else self.form()) < 0.3
-        self.reset_to = self.behind() if self.reset is not None and self.often() else None
-        self.edits = [self.edit() for _ in range(rng.choice((0, 0, 0, 1, 3)))]
-
-    def behind(self) -> tuple[Tensor, Tensor]:
-        """States behind borders, in one of the forms that they may have."""
-        sizes, rng = self.ours.sizes, self.rng
-        step = (self.T,) if self.single else self.form()
-        forms = [(len(sizes.layer_directions),), (*step, len(sizes.layer_directions))]
-        axes = rng.choice(forms if self.single else [*forms, (len(sizes.layer_directions), self.N)])
-        h, c = (self.strided((*axes, units)) for units in (sizes.output_size, sizes.hidden_size))
-        return h, c
-
-    def often(self) -> bool:
-        return self.rng.random() < 0.5
-
-    def form(self, *features: int) -> tuple[int, ...]:
-        return (self.N, self.T, *features) if self.ours.batch_first else (self.T, self.N, *features)
-
-    def strided(self, shape: tuple[int, ...]) -> Tensor:
-        """Random numbers, which lie in one of many ways."""
-        dtype, way = self.ours.weight("l0.W_ii").dtype, self.rng.randrange(5)
-        if way == 0:  # every second feature of more
-            x = torch.randn(*shape[:-1], 2 * shape[-1], dtype=dtype)[..., ::2]
-        elif way == 1:  # the axes the other way round
-            x = torch.randn(shape[::-1], dtype=dtype).permute(*reversed(range(len(shape))))
-        elif way == 2:  # one step again and again
-            x = torch.randn(1, *shape[1:], dtype=dtype).expand(shape)
-        elif way == 3:  # a piece in the middle
-            x = torch.randn(shape[0] + 2, *shape[1:], dtype=dtype)[1:-1]
-        else:
-            x = torch.randn(shape, dtype=dtype)
-        return x.detach().requires_grad_(self.often())
-
-    def stretched(self, state: Tensor) -> Tensor:
-        state = state[:, 0] if self.single else state
-        if self.often():
-            state = torch.stack([state, state], dim=-1)[..., 0]
-        return state.detach().requires_grad_(self.often())
-
-    def edit(self) -> hs.Edit:
-        rng, layer = self.rng, self.rng.randrange(self.ours.num_layers)
-        reverse = "r" if self.ours.bidirectional and self.often() else ""
-        quantity = rng.choice(QUANTITIES)
-        units = self.ours.sizes.units(quantity)
-        chosen = {"unit": self.index(units), "t": self.index(self.T), "row": self.index(self.N)}
-        value: Any = rng.uniform(-1, 1)
-        if self.often():
-            counts = (torch.arange(size)[self.plain(chosen[name])].numel() for name, size in self.axes(units))
-            value = torch.rand([rng.choice((1, count)) for count in counts])
-        scope: Any = rng.choice(("write", "write", "readout"))
-        return hs.Edit(
-            f"l{layer}{reverse}.{quantity}", rng.choice(("set", "scale", "add")), value, **chosen, scope=scope
-        )
-
-    def axes(self, units: int) -> tuple[tuple[str, int], ...]:
-        return ("t", self.T), ("row", self.N), ("unit", units)
-
-    def plain(self, index: Any) -> Any:
-        return slice(None) if index is None else list(index) if isinstance(index, range) else index
-
-    def index(self, size: int) -> Any:
-        one, some = self.rng.randrange(-size, size), self.rng.sample(range(size), self.rng.randint(1, size))
-        return self.rng.choice((None, one, some, range(self.rng.randint(0, size)), slice(one, None)))
-
-    def leaves(self) -> list[Tensor]:
-        states = [*(self.hx or ()), *(self.reset_to or ())]
-        return [value for value in (self.x, *states, *self.ours.parameters()) if value.requires_grad]
-
-    def options(self) -> dict[str, Any]:
-        return {"lengths": self.lengths, "reset": self.reset, "reset_to": self.reset_to}
-
-    def run(self) -> list[Tensor]:
-        """Plainly, without a trace; all that comes out."""
-        out, state = self.ours(self.x, self.hx, **self.options())
-        return [out, *state]
-
-    def traced(self) -> list[Tensor]:
-        trace = self.ours.trace(self.x, self.hx, **self.options(), pre=bool(self.edits))
-        assert isinstance(trace.out, Tensor)
-        return [trace.out, *trace.state, *(trace[name] for name in trace), *trace.carried.values()]
-
-    def by_torch(self) -> list[Tensor] | None:
-        """The same from torch's layer, or None where it does not serve."""
-        if self.reset is not None or self.edits or (self.lengths is not None and int(self.lengths.min()) < 1):
-            return None
-        if self.lengths is None:
-            out, state = self.theirs(self.x, self.hx)
-            return [out, *state]
-        first = self.ours.batch_first
-        packed = pack_padded_sequence(self.x, self.lengths, batch_first=first, enforce_sorted=False)
-        out, state = self.theirs(packed, self.hx)
-        return [pad_packed_sequence(out, batch_first=first, total_length=self.T)[0], *state]
+from attacks.bits import check_bits
+from attacks.calls import check_call
+from attacks.state import check_writes, check_writes_before_gradients
+from hiddenstate.engine import kernels
 
 
-def by_reference(compute: Callable[[], list[Tensor]]) -> list[Tensor]:
-    with hs.backend("reference"):
-        return compute()
-
-
-@pytest.mark.parametrize("seed", range(COUNT))
+@pytest.mark.parametrize("seed", range(60))
 def test_a_random_call_is_that_of_the_reference_and_of_torch(seed: int) -> None:
-    case = Case(seed)
-    with case.ours.edit(*case.edits):
-        for compute in (case.run, case.traced):
-            got, want = compute(), by_reference(compute)
-            assert_all_close(got, want, f"{case.ours}: {compute.__name__}", slack=3)
-            slopes, right = (gradients(values, case.leaves()) for values in (got, want))
-            assert_all_close(slopes, right, f"{case.ours}: gradients of {compute.__name__}", slack=10)
-        with torch.no_grad():
-            assert_all_close(case.run(), want[:3], f"{case.ours}: without gradients", slack=3)
-    want_torch = case.by_torch()
-    if want_torch is None:
-        return
-    got = case.run()
-    assert_all_close(got, want_torch, f"{case.ours}: torch's", slack=3)
-    inputs = case.leaves()[: -len(list(case.ours.parameters()))]
-    theirs = gradients(want_torch, [*inputs, *case.theirs.parameters()])
-    assert_all_close(gradients(got, case.leaves()), theirs, f"{case.ours}: gradients, torch's", slack=10)
+    check_call(seed)
+
+
+@pytest.mark.skipif(kernels.version() is None, reason="the promises are the engine's")
+@pytest.mark.parametrize("seed", range(30))
+def test_results_are_equal_bit_for_bit_wherever_that_is_promised(seed: int) -> None:
+    check_bits(seed)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_calls_and_streams_read_weights_as_they_are_after_any_write(seed: int) -> None:
+    check_writes(seed)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_gradient_after_a_write_is_right_or_refused(seed: int) -> None:
+    check_writes_before_gradients(seed)
 
 
 def freed(*shape: int, dtype: torch.dtype = torch.float32, left: int = 0) -> Tensor:

@@ -20,7 +20,7 @@ import odd_contestants as odd
 from ceilings import Ceilings, Level, Rate
 from contestants import Contestant, Entry, MissingPeerError, gap, if_it_runs, itself
 from hiddenstate.models.folder.model_folder import load
-from hiddenstate.text.conllu import Sentence
+from hiddenstate.text.conllu import from_words, with_tags
 from measure import FEWEST_SLOW_TURNS, FEWEST_TURNS, SLOW, LostError, Pace, medians, take_turns
 from onnx_file import int8_bytes_of
 from regime import Regime, entered, made
@@ -189,7 +189,7 @@ def test_accuracy_of_8_bits_is_counted_over_words_that_have_a_tag(capsys: pytest
     tagger = load("tagger-en")
     forms = ("Giraffes", "in", "a", "field")
     right = tagger.tag([forms])[0].tags
-    sentence = Sentence(forms, (right[0], None, "X", right[3]), (None,) * 4, (), ())
+    sentence = with_tags(from_words(forms), [right[0], "_", "X", right[3]])
     assert int8_accuracy.accuracy(tagger, [sentence]) == 2 / 3
     int8_accuracy.reading("To be, or not to be", 0.0)
     first, second = re.findall(r"(?:float32|int8) +([0-9.]+)$", capsys.readouterr().out, re.MULTILINE)[:2]

@@ -13,6 +13,7 @@ import pytest
 
 import hiddenstate as hs
 from coursebook.pages import blocks_of
+from hiddenstate.models.folder.model_folder import load, shipped
 from pages import CUT, DOCS, PAGES, REFRESH, Printed, Run, prepare, refresh
 from support import NEEDS_INDUCTOR
 
@@ -70,6 +71,17 @@ def test_no_page_lists_more_than_twelve_others() -> None:
     assert {page: len(contents_of(page)) for page in reachable_from("index") if len(contents_of(page)) > 12} == {}
 
 
+def test_the_cell_on_the_home_page_is_a_unit_of_the_tagger() -> None:
+    text = (DOCS / "index.md").read_text(encoding="utf-8")
+    states = re.findall(r"\{show\}`(\w+) <cell c_prev=(\S+) f=(\S+) i=(\S+) g=(\S+) o=(\S+)>`", text)
+    words = [word for word, *_ in states]
+    assert words == ["Giraffes", "in", "a", "field"]
+    trace = load(shipped()).read(words).trace
+    for t, (_, *said) in enumerate(states):
+        moment = trace.at(t=t, unit=17, layer=1)
+        assert [float(value) for value in said] == [round(moment[name], 2) for name in ("c_prev", *"figo")]
+
+
 def test_the_api_page_has_every_public_name() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "api").glob("*.md"))
     missing = [name for name in (*hs.__all__, "set") if not re.search(rf":: hiddenstate\.{name}\b", text)]
@@ -83,22 +95,8 @@ def test_the_page_of_errors_has_every_error() -> None:
     assert [name for name in every if f"`{name}`" not in text] == []
 
 
-README = (DOCS.parent / "README.md").read_text(encoding="utf-8")
-
-
 def test_the_readme_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for block in blocks_of(DOCS.parent / "README.md"):
         if block.language == "python":
             exec(compile(block.text, "README.md", "exec", dont_inherit=True), {})
     assert "unit 1" in capsys.readouterr().out
-
-
-def test_the_readmes_figures_are_those_of_the_page_on_speed() -> None:
-    speed = (DOCS / "speed.md").read_text(encoding="utf-8")
-    table = README.split("| ours | torch | onnxruntime |")[1].split("\n\n")[0]
-    rows = [row.split("|")[2:5] for row in table.splitlines()[2:]]
-    figures = [re.match(r"[\d.,]+", cell.strip()) for row in rows for cell in row]
-    found = [figure[0] for figure in figures if figure]
-    assert len(rows) == 6
-    assert len(found) == 16
-    assert [figure for figure in found if f" {figure} |" not in speed] == []

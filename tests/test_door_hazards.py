@@ -20,6 +20,7 @@ from hiddenstate import explain
 from hiddenstate.cli import app
 from interrupts import Interrupter, interrupted_everywhere
 from language_models import make
+from nn.test_repack import by_data, by_dlpack, by_numpy, by_storage
 from test_doors import OF, public_doors
 from test_interrupts import LSTM, X, is_same, is_untouched
 
@@ -35,16 +36,11 @@ KINDS = {
     "generating command": ("$ generate",),
     "command that fills a folder": ("$ corpus", "$ course", "$ train"),
     "index": ("$ index", "index", "open_index", "Index.*"),
-    "call": ("LSTM.forward", "LSTMCell.forward", "LSTM.path"),
+    "call": ("LSTM.forward", "LSTM.path"),
+    "cell": ("LSTMCell.forward", "LSTMCell.edit"),
     "packed": ("Stream.step", "Stream.feed", "LSTM.stream", "constant_weights", "repack", "LSTM.quantize"),
     "stream": tuple(f"Stream.{name}" for name in ("fork", "join", "leave", "reset", "state_of", "weights")),
-    "block": (
-        "edit",
-        "LSTM*.edit",
-        "backend",
-        "accelerate",
-        "Acceleration.*",
-    ),
+    "block": ("edit", "LSTM.edit", "backend", "accelerate", "Acceleration.*"),
     "record": ("trace", "LSTM.trace", "Subject.run", "Subject.trace"),
     "writer": ("*.save", "*.plot", "*.to_csv", "export_onnx", "save"),
     "reader": (*("load", "Trace.load", "Stream.load", "tagger", "language_model", "find_lstms"), "from_onnx"),
@@ -87,12 +83,13 @@ TRACE = "test_doors.py::test_a_trace_whose_memory_was_freed_is_refused"
 RESULT = "test_doors.py::test_a_result_whose_memory_was_freed_is_refused"
 FILES = "test_attack.py::test_small_files_that_ask_for_much_are_refused_or_read_within_bounds"
 HUGE = "test_doors.py::test_an_input_that_is_huge_by_stride_is_refused_before_anything_is_computed"
+OUTPUT = "test_doors.py::test_a_call_whose_output_no_memory_holds_fails_before_anything_is_computed"
 ABSURD = "test_doors.py::test_an_absurd_number_is_refused_with_what_to_reduce"
 CALLS = "test_attack_calls.py::test_an_absurd_argument_is_refused_by_an_error_of_ours_or_served"
 LINES = "test_interrupts.py::test_an_interrupt_at_any_line_leaves_nothing_in_force"
 FORKS = "base/test_forks.py::test_a_child_forked_beside_any_held_lock_goes_on"
 REPACK = "nn/test_repack.py::test_what_torch_does_not_count_is_used_after_repacking"
-TERMINAL = "cli/test_terminal.py::test_texts_and_models_of_others_send_the_terminal_no_commands"
+TERMINAL = "cli/test_terminal.py::test_no_command_passes_control_characters_on"
 LINK = "test_door_hazards.py::test_a_link_stays_and_the_file_that_it_leads_to_is_replaced"
 TOOL = "test_door_hazards.py::test_an_interrupted_tool_leaves_nothing_in_force"
 ROWS = "test_door_hazards.py::test_an_interrupted_change_of_a_streams_rows_is_done_or_not"
@@ -122,7 +119,7 @@ CELLS: dict[str, dict[str, str]] = {
     "generating command": {
         **COMMAND,
         "absurd": "cli/test_generate.py::test_a_length_beyond_all_use_fails",
-        "escape": "cli/test_terminal.py::test_a_language_model_sends_no_commands",
+        "escape": f"{TERMINAL} cli/test_terminal.py::test_a_language_model_sends_no_commands",
     },
     "command that fills a folder": {
         **COMMAND,
@@ -133,19 +130,26 @@ CELLS: dict[str, dict[str, str]] = {
                 "text/test_corpora.py::test_a_link_in_the_folder_is_not_written_through",
             )
         ),
-        "escape": "cli/test_terminal.py::test_messages_with_names_of_files_send_no_commands",
         "interrupt": "test_broken_training.py::test_a_run_that_is_interrupted_anywhere_can_be_resumed",
     },
     "call": {
         "freed": FREED,
-        "huge": CALLS,
+        "huge": OUTPUT,
         "absurd": CALLS,
         "interrupt": LINES,
         "fork": "engine/test_native.py::test_a_forked_process_does_not_wait_for_threads_that_did_not_come_along",
     },
+    "cell": {
+        "freed": "test_doors.py::test_a_freed_weight_of_a_cell_is_refused",
+        "huge": OUTPUT,
+        "absurd": CALLS,
+        "stale": "test_door_hazards.py::test_a_cell_reads_its_weights_anew_in_each_step",
+        "interrupt": LINES,
+        "fork": FORKS,
+    },
     "packed": {
         "freed": FREED,
-        "huge": CALLS,
+        "huge": OUTPUT,
         "absurd": CALLS,
         "stale": REPACK,
         "interrupt": "test_interrupts.py::test_an_interrupted_stream_has_the_state_before_or_after_a_step",
@@ -321,3 +325,16 @@ def test_an_interrupted_conversion_leaves_a_model_that_can_be_converted(is_back:
         model = new()
 
     interrupted_everywhere(lambda: convert(model, inplace=True), check, 50)
+
+
+@torch.no_grad()
+def test_a_cell_reads_its_weights_anew_in_each_step() -> None:
+    cell, x = hs.LSTMCell(40, 64).eval(), torch.randn(1, 40)
+    for write in (by_data, by_numpy, by_dlpack, by_storage):
+        before = cell(x)
+        write(cell.weight_hh)
+        write(cell.weight_ih)
+        after, fresh = cell(x), hs.LSTMCell(40, 64)
+        fresh.load_state_dict(cell.state_dict())
+        assert not torch.equal(before[0], after[0])
+        assert all(map(torch.equal, after, fresh(x)))

@@ -6,6 +6,7 @@ import pickle
 import re
 import resource
 import sys
+import time
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -94,9 +95,9 @@ def edited(edit: hs.Edit) -> None:
         whole_lstm(X)
 
 
-def edited_cell(edit: hs.Edit) -> None:
+def edited_cell(edit: hs.Edit, x: Tensor | None = None) -> None:
     with (whole_cell := hs.LSTMCell(4, 64)).edit(edit):
-        whole_cell(torch.zeros(2, 4))
+        whole_cell(torch.zeros(2, 4) if x is None else x)
 
 
 def freed_layers() -> tuple[nn.Embedding, nn.LSTM, nn.Linear]:
@@ -336,6 +337,32 @@ def automaton(**options: Any) -> None:
     explain.automaton(small(), {"a": torch.zeros(4), "b": torch.ones(4)}, output=said, **options)
 
 
+ENDLESS = torch.zeros(1, 1, 4).expand(10**15, 1, 4)  # whose output has more bytes than a processor can address
+ENDLESS_DOORS: dict[str, Callable[[], Any]] = {
+    "LSTM.forward": lambda: small()(ENDLESS),
+    "LSTM.forward, rows": lambda: small()(ENDLESS.transpose(0, 1)),
+    "LSTM.forward, lengths": lambda: small()(ENDLESS, lengths=10**15),
+    "LSTM.forward, int8": lambda: hs.LSTM(4, 64, weights="int8").eval()(ENDLESS),
+    "LSTM.forward, constant weights": lambda: held_call(small()),
+    "LSTMCell.forward": lambda: hs.LSTMCell(4, 3)(ENDLESS[:, 0]),
+    "LSTMCell.edit": lambda: edited_cell(hs.zero("f"), ENDLESS[:, 0]),
+    "Stream.feed": lambda: small().stream().feed(ENDLESS),
+    "Stream.step": lambda: small().stream(10**15).step(ENDLESS[:, 0]),
+    "backend": lambda: by_reference(small()),
+}
+
+
+@torch.no_grad()
+def held_call(lstm: hs.LSTM) -> None:
+    with hs.constant_weights(lstm):
+        lstm(ENDLESS)
+
+
+def by_reference(lstm: hs.LSTM) -> None:
+    with hs.backend("reference"):
+        lstm(ENDLESS)
+
+
 ABSURD_DOORS: dict[str, tuple[Callable[[], Any], str]] = {
     "attribute, shapley, T": (lambda: explain.attribute(small(), LONG, of=OF), "T = 20,000"),
     "attribute, shapley, samples": (lambda: explain.attribute(small(), LONG[:50], of=OF, samples=10**12), "samples="),
@@ -377,6 +404,15 @@ def test_an_input_that_is_huge_by_stride_is_refused_before_anything_is_computed(
         HUGE_DOORS[door](x)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 2**20 * (1 if sys.platform == "linux" else 1024)  # 1 GiB: Linux counts kilobytes
+
+
+@pytest.mark.parametrize("door", ENDLESS_DOORS)
+def test_a_call_whose_output_no_memory_holds_fails_before_anything_is_computed(door: str) -> None:
+    """In torch's words or ours: memory for the output is taken first."""
+    began = time.process_time()
+    with pytest.raises((HiddenStateError, RuntimeError, MemoryError), match=r"memory|bytes|too (large|big)|overflow"):
+        ENDLESS_DOORS[door]()
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("door", ABSURD_DOORS)

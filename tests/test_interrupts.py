@@ -7,13 +7,11 @@ collected.
 import _thread
 import importlib
 import shutil
-import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -26,7 +24,7 @@ from hiddenstate.base.modes import evaluating
 from hiddenstate.explain.dynamics.thread_pool import side_by_side
 from hiddenstate.models.folder import model_folder as folder
 from hiddenstate.nn import constant_weights
-from interrupts import interrupted_everywhere
+from interrupts import interrupted_by_a_timer, interrupted_everywhere
 from language_models import make
 
 torch.manual_seed(0)
@@ -35,6 +33,8 @@ TORCHS = nn.LSTM(4, 3, batch_first=True).eval()
 MODEL = nn.Sequential(LSTM, nn.Identity())
 X = torch.randn(5, 2, 4)
 PLAIN = LSTM(X)[0].detach()
+CELL = hs.LSTMCell(4, 3)
+STEP = CELL(X[0])[0].detach()
 TRAINED = nn.Sequential(hs.LSTM(4, 3), nn.Dropout().eval()).train(False)
 TRAINED[0].train()
 THREADS = torch.get_num_threads()
@@ -57,6 +57,7 @@ def is_untouched() -> None:
     assert not constant_weights._blocks
     assert LSTM.path(X).name == "fast"
     assert torch.equal(LSTM(X)[0], PLAIN)
+    assert torch.equal(CELL(X[0])[0], STEP)
     assert not {"lstm", "lstm_cell"} & vars(VF).keys()
     assert [part.training for part in TRAINED] == [True, False]
     assert torch.get_num_threads() == THREADS
@@ -100,6 +101,12 @@ def abandoned_generator() -> None:
         break
 
 
+def steps_of_a_cell() -> None:
+    CELL(X[0])
+    with CELL.edit(hs.zero("f")):
+        CELL(X[0])
+
+
 def in_eval_mode() -> None:
     with evaluating(TRAINED):
         TRAINED[0](X)
@@ -122,6 +129,7 @@ WORK: dict[str, tuple[Callable[[], Any], int]] = {
     "accelerate": (accelerated, 100),
     "generator": (abandoned_generator, 40),
     "eval mode": (in_eval_mode, 10),
+    "cell": (steps_of_a_cell, 40),
     "threads": (side_by_side_work, 15),
 }
 
@@ -216,30 +224,8 @@ def release(error: BaseException | None) -> None:
 
 @pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
 def test_ctrl_c_in_a_loop_of_blocks_leaves_nothing_in_force() -> None:
-    """Signals as they come: they strike inside a line too, where no tracing reaches."""
-    work = [edited, edited_in_a_model, on_the_reference, on_constant_weights, accelerated]
-    kept = []
-    struck = False
-
-    def strike(number: int, frame: FrameType | None) -> None:
-        nonlocal struck
-        struck = True
-        signal.default_int_handler(number, frame)
-
-    before = signal.signal(signal.SIGALRM, strike)
-    try:
-        for k in range(SIGNALS):
-            struck = False
-            try:
-                signal.setitimer(signal.ITIMER_REAL, 1e-5 + (k * 7919 % 400) * 1e-6)
-                while not struck:  # Python drops an exception that strikes in a destructor
-                    work[k % len(work)]()
-            except KeyboardInterrupt as error:
-                kept.append(error)
-            is_untouched()
-    finally:
-        signal.signal(signal.SIGALRM, before)
-    assert len(kept) > 0.9 * SIGNALS
+    work = [edited, edited_in_a_model, on_the_reference, on_constant_weights, accelerated, side_by_side_work]
+    assert interrupted_by_a_timer(work, range(SIGNALS), is_untouched) > 0.9 * SIGNALS
 
 
 @pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")

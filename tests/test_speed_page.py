@@ -1,4 +1,4 @@
-"""What README and docs/speed.md say about speed follows from the table in docs/speed.md, row by row."""
+"""What README and docs/speed.md say about speed follows from the table in benchmarks/RESULTS.md, row by row."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -9,6 +9,7 @@ import pytest
 from pages import DOCS, ROOT
 
 SPEED = (DOCS / "speed.md").read_text(encoding="utf-8")
+RESULTS = (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ENGINE = (DOCS / "engine.md").read_text(encoding="utf-8")
 TOOLS = (DOCS / "compare_tools.md").read_text(encoding="utf-8")
@@ -25,13 +26,18 @@ class Row(NamedTuple):
 def tables() -> dict[str, dict[str, Row]]:
     """The contestants of each regime, ours first, as the page has them."""
     found: dict[str, dict[str, Row]] = {}
-    for line in SPEED.split("## Medians")[1].split("\n## ")[0].splitlines()[4:]:
-        regime, name, time, ratio, share, _ = (cell.strip() for cell in line.strip("|\n").split("|"))
-        if regime:
-            contestants = found.setdefault(regime, {})
-        number = float(time.replace(",", ""))
-        contestants[name] = Row(number, float(ratio.rstrip("×") or 1), int(share.rstrip("%") or 0))
+    for line in RESULTS.split("## Medians")[1].splitlines()[4:]:
+        if line.startswith("| "):
+            regime, name, time, share, others = (cell.strip() for cell in line.strip("|\n").split("|"))
+            found[regime] = {name: Row(number(time), 1, int(share.rstrip("%") or 0))}
+            for other in others.split("; "):
+                ((name, time, ratio),) = re.findall(r"^(.+) ([\d.,]+) \(([\d.]+)×\)$", other)
+                found[regime][name] = Row(number(time), float(ratio), 0)
     return found
+
+
+def number(written: str) -> float:
+    return float(written.replace(",", ""))
 
 
 TABLES = tables()
@@ -116,7 +122,7 @@ def test_a_torch_figure_of_a_stream_says_which_layer_of_torchs_it_is(text: str) 
     assert "`nn.LSTMCell` takes 3.1 times as long as `hs.LSTMCell` at 64 units" in said
 
 
-# The rows of README's table, and the regime of docs/speed.md that each is taken from.
+# The rows of README's table, and the regime that each is taken from.
 README_ROWS = {
     "one step of a stream, H 64": "stream, one step (T 1, N 1, H 64)",
     "100 steps, one row, H 128": "sequence (T 100, N 1, H 128)",
@@ -127,7 +133,7 @@ README_ROWS = {
 }
 
 
-def test_a_row_of_the_readmes_table_is_one_regime_of_the_page_on_speed() -> None:
+def test_a_row_of_the_readmes_table_is_one_regime() -> None:
     table = README.split("| ours | torch | onnxruntime |")[1].split("\n\n")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
     assert [row[0] for row in rows] == list(README_ROWS)
@@ -142,3 +148,9 @@ def test_a_row_of_the_readmes_table_is_one_regime_of_the_page_on_speed() -> None
                 (row,) = (row for row in contestants if row.time == time)
                 assert abs(row.ratio - float(ratio)) <= 0.5 * 10**-digits + 1e-9, about
     assert f"({TABLES['trace (T 100, N 1, H 128)']['hiddenstate, plain call'].time:.0f} without)" in table
+
+
+def test_the_page_shows_rows_of_the_table() -> None:
+    rows = [line for line in SPEED.splitlines() if line.startswith("| ")]
+    assert len(rows) > 10
+    assert [row for row in rows if row not in RESULTS] == []

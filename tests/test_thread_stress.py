@@ -74,27 +74,43 @@ def on_constant_weights() -> list[Tensor]:
         return [LSTM(X)[0]]
 
 
-WORK: list[Callable[[], list[Tensor]]] = [
-    *(plain, without_gradients, gradients, streamed, traced, edited, by_reference, on_constant_weights),
-]
+# What runs, and how many calls, steps, gradients, traces and blocks it is.
+WORK: dict[Callable[[], list[Tensor]], int] = {
+    plain: 1,
+    without_gradients: 2,
+    gradients: 2,
+    streamed: 10,
+    traced: 2,
+    edited: 5,
+    by_reference: 2,
+    on_constant_weights: 2,
+}
 
 
 def test_threads_on_one_lstm_get_the_bits_of_one_thread() -> None:
-    wants = [work() for work in WORK]
-    start, errors = threading.Barrier(THREADS), []
+    run_in_threads(ROUNDS)
+
+
+def run_in_threads(rounds: int, seed: int = 0) -> int:
+    """Let each thread do random work, so many times; return how many operations that was."""
+    wants = {work: work() for work in WORK}
+    start, errors, counts = threading.Barrier(THREADS), [], []
 
     def run(number: int) -> None:
-        draw = random.Random(number)
+        draw, count = random.Random(seed * THREADS + number), 0
         try:
             start.wait()
-            for _ in range(ROUNDS):
-                k = draw.randrange(len(WORK))
-                assert all(map(torch.equal, WORK[k](), wants[k])), WORK[k].__name__
+            for _ in range(rounds):
+                work = draw.choice(list(WORK))
+                assert all(map(torch.equal, work(), wants[work])), work.__name__
+                count += WORK[work]
+            counts.append(count)
         except BaseException as error:
             errors.append(error)
 
     in_threads([partial(run, number) for number in range(THREADS)])
     assert not errors, errors[0]
+    return sum(counts)
 
 
 def test_blocks_that_other_threads_close_leave_nothing_in_force() -> None:

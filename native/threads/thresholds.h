@@ -1,5 +1,4 @@
-// Thresholds from which an optimisation pays off. Each is defined only here, with its unit and its measurement; docs/engine.md has the
-// table.
+// Thresholds from which an optimisation pays off. Each is defined only here, with its unit and its measurement.
 #pragma once
 
 #include <cstddef>

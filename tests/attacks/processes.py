@@ -20,19 +20,23 @@ def _child(work: Callable[..., None], *given: Any) -> None:
         sys.exit(1)
 
 
-def outcome(work: Callable[..., None], *given: Any) -> tuple[int | None, str]:
-    """Do work in a process of its own, in a folder; return its exit code, and what it said last of where it is."""
+def outcome(work: Callable[..., None], *given: Any, way: str = "fork") -> tuple[int | None, str]:
+    """Do work in a process of its own, in a folder; return its exit code, and what it said last of where it is.
+
+    A process that is spawned, rather than forked, computes on any number of threads.
+    """
     with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
         arguments = (work, *given, Path(folder))
-        child = multiprocessing.get_context("fork").Process(target=_child, args=arguments)
+        context: Any = multiprocessing.get_context(way)
+        child = context.Process(target=_child, args=arguments)
         child.start()
         child.join()
         at = Path(folder, "at")
         return child.exitcode, at.read_text().strip() if at.exists() else "nothing"
 
 
-def done(name: str, work: Callable[..., None], *given: Any) -> bool:
+def done(name: str, work: Callable[..., None], *given: Any, way: str = "fork") -> bool:
     """Do work in a process of its own, in a folder, say what came of it, and return whether all is well."""
-    code, at = outcome(work, *given)
+    code, at = outcome(work, *given, way=way)
     print(f"{name}: {at}" if code == 0 else f"{name}: FAILED at {at}, exit code {code}", flush=True)
     return code == 0

@@ -28,7 +28,8 @@ from attacks.formats import (
 )
 from attacks.places import PLACES, READ_ONLY, Fill, NotToBeHadError
 from hiddenstate.base.figures import Picture, save_picture
-from hiddenstate.course.files import copy
+from hiddenstate.course import models, opening
+from hiddenstate.course.files import NOTEBOOKS, copy
 from hiddenstate.errors import FileWriteError
 from hiddenstate.models.folder.model_folder import load, load_language_model
 from hiddenstate.models.tagger.config import TaggerConfig
@@ -79,6 +80,14 @@ def picture(path: Path) -> None:
     figure = Picture(figsize=(1, 1))
     figure.subplots().plot([random.random()])
     save_picture(figure, path.with_name("it.svg"))
+
+
+def course_pages(path: Path) -> None:
+    """The pages of the course, as after an update; notebooks stand in for pages, which a checkout may lack."""
+    first, unit = Path("00-before.ipynb"), {"unit": models.MODELS["unit"]}
+    changed: dict[str, Any] = {"PAGES": NOTEBOOKS, "FIRST": first, "_stamp": lambda: str(random.random())}
+    with mock.patch.multiple(opening, **changed), mock.patch.object(models, "MODELS", unit):
+        opening.first_page(path)
 
 
 def page(path: Path) -> None:
@@ -151,6 +160,7 @@ THINGS = {
 }
 # What is large, or has another place besides: it is tried where nothing at all can be written.
 MORE_THINGS = {
+    "course-pages": Thing(course_pages, course_pages, lambda path: (path / "00-before.ipynb").read_text()),
     "page": Thing(page, page, Path.read_text),
     "cache": Thing(fetched, lambda path: fetched(path / "deeper"), fetched),
     "empty-cache": Thing(Path.mkdir, fetched, lambda path: None),

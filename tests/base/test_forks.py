@@ -52,7 +52,6 @@ def test_every_lock_of_the_package_is_fork_safe() -> None:
     assert found == {
         "base/forks.py: self.lock = threading.RLock()",
         # Waited for by threads of the parent, which a child does not have.
-        "explain/dynamics/thread_pool.py: together = threading.Barrier(count)",
         "studio/notebook.py: self._opened, self._ready = threading.Event(), threading.Event()",
         # A file's lock, which the system ends with the process.
         "training/lock.py: self._lock = FileLock(self._folder / LOCK)",
@@ -83,7 +82,7 @@ from torch import nn
 
 torch.set_num_threads(1)
 audience, looker = Audience(), Subscriber(lambda: None)
-lstm, theirs, x = hs.LSTM(4, 3), nn.LSTM(4, 3), torch.zeros(5, 2, 4)
+lstm, cell, theirs, x = hs.LSTM(4, 3), hs.LSTMCell(4, 3), nn.LSTM(4, 3), torch.zeros(5, 2, 4)
 
 def everything():
     audience.join(looker)
@@ -96,6 +95,8 @@ def everything():
     with side_by_side() as workers:
         workers.call(int)
     lstm.stream().step(torch.zeros(4))
+    with cell.edit(hs.zero("f")):
+        cell(x[0])
 
 everything()
 locks = list(forks.locks)

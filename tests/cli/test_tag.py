@@ -247,14 +247,15 @@ def test_batches_and_processes_change_nothing(model: Path, monkeypatch: pytest.M
     asked = ("-", "--model", model, "--input", "tokens", "--format", format_)
     given = "".join(f"dog {k} sees\n" for k in range(25))
     wanted = said(*asked, given=given)
-    monkeypatch.setattr(tag_stream, "SENTENCES_TOGETHER", 4)
+    monkeypatch.setattr(tag_stream, "CHUNK", 50)
+    monkeypatch.setattr(tag_stream, "WORDS_TOGETHER", 10)
     assert said(*asked, given=given) == wanted
     if format_ == "table":
         assert said(*asked, "--jobs", "2", given=given) == wanted
 
 
 def test_a_file_is_there_whole_or_not_at_all(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tag_stream, "SENTENCES_TOGETHER", 1)
+    monkeypatch.setattr(tag_stream, "WORDS_TOGETHER", 1)
     given = ODD.read_text(encoding="utf-8") + "\n1\tcut short\n"
     result = run("-", "--model", model, "--out", tmp_path / "a.conllu", given=given)
     assert isinstance(result.exception, FileFormatError)

@@ -9,18 +9,22 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
+from hiddenstate.cli import app, main
 from hiddenstate.cli.terminal import PlainStream, console, plain
 from hiddenstate.models.folder.model_folder import save
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.text.conllu import from_words, with_tags
+from hiddenstate.text.conllu import from_words, to_conllu, with_tags
 
 EVIL = "a\x1b]0;title\x07\x1b[2J\x9b2J\u202eb"
 ESCAPED = r"a\x1b]0;title\x07\x1b[2J\x9b2J\u202eb"
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+BARS = re.compile(r"\r|\x1b\[(\?25[lh]|2K|1A)")  # what rich sends for a bar
 UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 SMALL = TaggerConfig(word_size=4, char_size=4, char_hidden_size=4, hidden_size=4)
 
@@ -76,6 +80,69 @@ def test_texts_and_models_of_others_send_the_terminal_no_commands(model: Path, a
     assert "Traceback" not in shown
     assert UNSAFE.search(COLOURS.sub("", shown)) is None, shown
     assert r"\x9b" in shown
+
+
+class Terminal(io.TextIOWrapper):
+    """Keeps what a terminal would be sent."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def shown(self) -> str:
+        self.flush()
+        assert isinstance(self.buffer, io.BytesIO)
+        return self.buffer.getvalue().decode()
+
+
+# What each command is given, and whether that is served. MODEL is the stranger's; FILE, a new file with a bad name.
+EVERY_COMMAND = {
+    "corpus": (("get", EVIL), False),
+    "course": (("FILE",), True),
+    "evaluate": (("TAGGED", "--model", "MODEL"), True),
+    "explain attribute": ((EVIL, "--model", "MODEL"), True),
+    "explain compare": ((EVIL, "--other", EVIL.upper(), "--model", "MODEL"), True),
+    "explain dynamics": ((EVIL, "--model", "MODEL"), True),
+    "explain graph": ((EVIL, "--model", "MODEL", "--units", "4"), True),
+    "explain sweep": ((f"{EVIL} dog", "--other", f"dog {EVIL}", "--model", "MODEL"), True),
+    "generate": (("--model", EVIL), False),
+    "page": ((EVIL, "--model", "MODEL", "-o", "FILE"), True),
+    "read": ((EVIL, "--model", "MODEL"), True),
+    "score": ((EVIL,), False),
+    "structure": (("MODEL",), True),
+    "studio": ((EVIL,), False),
+    "tag": (("TAGGED", "--model", "MODEL"), True),
+    "train": (("tagger", "--train", EVIL, "--dev", EVIL, "--out", "FILE"), False),
+    "version": ((), True),
+}
+
+
+@pytest.mark.parametrize("command", EVERY_COMMAND)
+def test_no_command_passes_control_characters_on(
+    command: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments, is_served = EVERY_COMMAND[command]
+    tagged = tmp_path / f"{EVIL}.conllu"
+    tagged.write_text(to_conllu([with_tags(from_words([EVIL, "dog"]), ["NOUN", EVIL])]), encoding="utf-8")
+    places = {"MODEL": model, "FILE": tmp_path / EVIL, "TAGGED": tagged}
+    terminal = Terminal(io.BytesIO(), encoding="utf-8")
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, terminal)
+    monkeypatch.setattr(sys, "argv", ["hiddenstate", *command.split(), *(str(places.get(a, a)) for a in arguments)])
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit) as end:
+            main()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    shown = BARS.sub("", COLOURS.sub("", terminal.shown()))
+    assert bool(end.value.code) is not is_served, shown
+    assert UNSAFE.search(shown) is None, shown
+    assert is_served or r"\x1b" in shown
+
+
+def test_every_command_is_tried() -> None:
+    commands: Any = typer.main.get_command(app)
+    assert {command.split()[0] for command in EVERY_COMMAND} == commands.commands.keys()
 
 
 def test_messages_with_names_of_files_send_no_commands() -> None:

@@ -3,8 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from course.chapters import FOLDER, PAGES
-from pages import DOCS
+from course.chapters import PAGES
 
 
 @dataclass(frozen=True)
@@ -24,16 +23,16 @@ ASKED = (
             ("01", "reads the hidden state of the step before and is `[4H, H]`"),
             ("01", "`weight_ih_l1` is `[4H, H]`"),
             ("01", "`LSTM(10, 16, num_layers=2)` has 1792 + 2176 = 3968 parameters"),
-            ("01", "and has 108 parameters for any number of steps"),
+            ("01", "has 108 parameters for any number of steps"),
         ),
     ),
     Asked(
         "what `h_n.view(N, -1)` gives with two directions, and the right line",
         ("yes", "yes"),
         (
-            ("01", "it turns x and `out`; h and c stay `[L·D, N, H]`"),
+            ("01", "`batch_first` turns x and `out`; h and c stay `[L·D, N, H]`"),
             ("01", "and row 2 the last one's forward and the first one's reverse state"),
-            ("01", "Exchange the axes first: `h_n.transpose(0, 1).reshape(N, -1)`"),
+            ("01", "exchange the axes first: `h_n.transpose(0, 1).reshape(N, -1)`"),
         ),
     ),
     Asked(
@@ -42,7 +41,7 @@ ASKED = (
         (
             ("01", "Nothing raises here, and each sentence depends on those before it."),
             ("01", "each sentence is read by itself"),
-            ("03", "Words at the same place of different sentences are read as one sequence."),
+            ("01", "It reads 50 sequences of 16 steps."),
         ),
     ),
     Asked(
@@ -58,9 +57,9 @@ ASKED = (
         "what filling the second quarter of every bias with 1 really does",
         ("yes", "yes"),
         (
-            ("02", "the share that is left is f multiplied with itself"),
-            ("02", "it draws all biases between -1/√H and 1/√H"),
-            ("02", "filling both vectors with 1 makes 2: where x and h are 0, f = 0.881"),
+            ("02", "The share that is left is f multiplied with itself"),
+            ("02", "torch draws all biases between -1/√H and 1/√H"),
+            ("02", "filling both vectors with 1 makes 2, and f = 0.881"),
         ),
     ),
     Asked(
@@ -78,7 +77,7 @@ ASKED = (
         ("yes", "yes"),
         (
             ("04", "`detach` keeps the values and stops the gradient."),
-            ("04", "With neither, the second `backward` raises."),
+            ("04", "With neither, the second `backward` raises"),
             ("04", "only leads to the next error: the optimizer has changed the weights"),
         ),
     ),
@@ -87,26 +86,26 @@ ASKED = (
         ("yes", "yes"),
         (
             ("04", "each pass begins at the beginning of every row"),
-            ("04", "The state of a row goes to the same row of the next window."),
-            ("04", "row 3 of 10 reads 320 to 339 in its second window, its targets are one further"),
+            ("04", "so each row's state goes to the same row of the next window"),
+            ("04", "row 3 reads characters 320 to 339 in its second window, with targets one further"),
         ),
     ),
     Asked(
         "which of four calls of `cross_entropy` on `[N, T, tags]` raises, is wrong or is right; its mean",
         ("partly", "partly"),
         (
-            ("03", "`cross_entropy` wants the tags on axis 1. Scores `[N, T, tags]` as they are raise an error, or,"),
-            ("03", "its mean is over the other words alone, so that equal scores for 15 tags cost ln 15 = 2.71"),
-            ("03", "A log_softmax before `cross_entropy` is not needed and does no harm"),
+            ("03", "`cross_entropy` expects the tags on axis 1. Scores `[N, T, tags]` as they are raise an error or,"),
+            ("03", "mean is over the words only, so equal scores for 15 tags cost ln 15 = 2.71"),
+            ("03", "a log_softmax before it does no harm"),
         ),
     ),
     Asked(
         "what packing changes for the shorter of two rows, and where its final states stand",
         ("yes", "yes"),
         (
-            ("01", "With `lengths=`, a row of three steps ends in `out[2]`; past its end its output is zero."),
-            ("03", "the forward outputs of words stay, and the reverse ones change"),
-            ("03", "without `lengths` the final states of all shorter sentences move"),
+            ("01", "With `lengths=`, a sequence of three steps ends in `out[2]`; past its end its output is zero."),
+            ("03", "the forward outputs of words stay and the reverse ones change"),
+            ("03", "Without, the final states of all shorter sentences move."),
             ("03", "In `h_n[1]`, which is also the second half of `out[0]`"),
         ),
     ),
@@ -115,7 +114,7 @@ ASKED = (
         ("partly", "yes"),
         (
             ("01", "give the next step the state that came back"),
-            ("03", "each value on its way from layer 0 to layer 1 is set to 0"),
+            ("03", "each value on its way from layer 0 to layer 1 becomes 0"),
             ("03", "`torch.no_grad()` does not turn dropout off"),
             ("06", "Any cuts give the numbers of the whole."),
         ),
@@ -124,8 +123,8 @@ ASKED = (
         "what a correlation and a unit zeroed after the run show of it; a real ablation, and is c part of it?",
         ("partly", "partly"),
         (
-            ("05", "both units correlate alike with the feature"),
-            ("05", "the other units have read its h at every step, and are as they were"),
+            ("05", "Both units correlate equally with the feature"),
+            ("05", "the other units have read its h at every step"),
             ("05", "it gives what `h[:, 17] = 0` after each step of an `LSTMCell` gives"),
             ("05", "c need not be zeroed as well"),
         ),
@@ -139,8 +138,8 @@ ASKED_AGAIN = (
         ("partly",),
         (
             ("01", "go into `LSTM(1, 3)` as `x.T.unsqueeze(-1)`"),
-            ("01", "A tensor with two axes is `[T, C]`, one sequence without rows"),
-            ("01", "it turns x and `out`; h and c stay `[L·D, N, H]`"),
+            ("01", "A tensor with two axes is `[T, C]`, one sequence without a batch"),
+            ("01", "`batch_first` turns x and `out`; h and c stay `[L·D, N, H]`"),
         ),
     ),
     Asked(
@@ -158,19 +157,19 @@ ASKED_AGAIN = (
         (
             ("02", "i = 0.0, f = 0.0: c = 0.0·2 + 0.0·0.5 = 0.0"),
             ("02", "i = 1.0, f = 1.0: c = 1.0·2 + 1.0·0.5 = 2.5"),
-            ("02", "What is kept and what is written are chosen apart, by f and by i"),
+            ("02", "Keeping and writing are separate choices"),
         ),
     ),
     Asked(
         "padding at the front or at the back, and zeros at the front without packing",
         ("partly",),
         (
-            ("03", "Without, the forward outputs of words stay, and the reverse ones change"),
+            ("03", "Without, the forward outputs of words stay and the reverse ones change"),
             (
                 "03",
                 "Padding in front of the words changes the forward outputs, even if it is zeros: the biases",
             ),
-            ("03", "So pad at the end: that is what `lengths` is for."),
+            ("03", "So pad at the end, where `lengths` expects it."),
         ),
     ),
     Asked(
@@ -185,8 +184,8 @@ ASKED_AGAIN = (
         "what layer 1 reads, whether layers share a state, and what `out` shows of layer 0",
         ("yes",),
         (
-            ("01", "At each step a second layer reads the first one's h, not the features"),
-            ("01", "for two layers and five steps it has two rows, one for each layer"),
+            ("01", "A second layer reads the first one's h"),
+            ("01", "for two layers and five steps it has two states, one for each layer"),
             ("01", "`out` has the *last layer's* h after *every step*."),
         ),
     ),
@@ -195,15 +194,15 @@ ASKED_AGAIN = (
         ("yes",),
         (
             ("04", "What a short window lacks is a gradient across its border"),
-            ("04", "the carried state still brings what is older than five characters"),
+            ("04", "the carried state still brings what is older"),
         ),
     ),
     Asked(
         "a gradient that is huge at times: what `clip_grad_norm_` does, where it goes, whether it helps vanishing ones",
         ("no",),
         (
-            ("04", "gradient grows with every step instead: it **explodes**"),
-            ("04", "`fit` calls `clip_grad_norm_` between `backward` and `step`."),
+            ("04", "the gradient **explodes** instead of vanishing"),
+            ("04", "`fit` calls `clip_grad_norm_` between `backward` and `step`"),
             ("04", "so it is no help against gradients that vanish"),
         ),
     ),
@@ -211,9 +210,9 @@ ASKED_AGAIN = (
         "must a sequence begin at zeros; a first state of one's own, or a learnt one, and its shape",
         ("partly",),
         (
-            ("03", "give no state, or `None`: then a sentence begins at zeros"),
+            ("03", "give no state, or `None`, and a sentence begins at zeros"),
             ("06", "A sequence need not begin at zeros: any `(h0, c0)` may be given."),
-            ("06", "All rows begin at one state of yours, `[L·D, 1, H]`, expanded to N rows."),
+            ("06", "All sequences begin at one state of yours, `[L·D, 1, H]`, expanded to N."),
             ("06", "It is learnt if the optimizer gets it beside the LSTM's own parameters"),
         ),
     ),
@@ -221,8 +220,8 @@ ASKED_AGAIN = (
         "when a mask of dropout is drawn anew, and why outputs in eval are of the same size",
         ("partly",),
         (
-            ("03", "Each step, row and call draws anew."),
-            ("03", "then the mean stays what it was, and layer 1 meets values of the same size"),
+            ("03", "Steps, sequences and calls draw independently."),
+            ("03", "the mean stays what it was, in training as in eval"),
         ),
     ),
     Asked(
@@ -231,14 +230,14 @@ ASKED_AGAIN = (
         (
             ("06", "after any number of steps: hand them on"),
             ("06", "Any cuts give the numbers of the whole."),
-            ("06", "There is no graph to cut, so memory does not grow."),
+            ("06", "computes no gradients, so its memory does not grow"),
         ),
     ),
     Asked(
         "is unit 17 the same unit after another training, and does a probe show that the model uses a feature?",
         ("partly",),
         (
-            ("05", "where all units of a layer change places, each with its weights, the network computes the same"),
+            ("05", "if the units of a layer change places, each with its weights, the network computes the same"),
             ("05", "What is encoded in a state need not be used."),
         ),
     ),
@@ -252,25 +251,3 @@ def line_of(chapter: str, said: str) -> int:
     found = re.search(r"\s+".join(map(re.escape, said.split())), text)
     assert found is not None, f"{page.name} no longer says: {said}"
     return text.count("\n", 0, found.start()) + 1
-
-
-def asked() -> list[str]:
-    """The questions as lines of Markdown, each with the lines of the pages that answer it."""
-    head = ["| | question | reader 1 | reader 2 | answered at |", "|" + "---|" * 5]
-    return [*head, *(_row(number, each) for number, each in enumerate(ASKED, start=1))]
-
-
-def asked_again() -> list[str]:
-    """The questions of the second time, likewise."""
-    head = ["| | question | found before | answered at |", "|" + "---|" * 4]
-    return [*head, *(_row(number, each) for number, each in enumerate(ASKED_AGAIN, start=1))]
-
-
-def _row(number: int, question: Asked) -> str:
-    places = []
-    for chapter in dict.fromkeys(chapter for chapter, _ in question.places):
-        page = next(page for page in PAGES if page.stem.startswith(chapter))
-        lines = sorted({line_of(chapter, said) for where, said in question.places if where == chapter})
-        link = f"[{int(chapter)}]({(FOLDER / page.name).relative_to(DOCS).as_posix()})"
-        places.append(f"{link}: {', '.join(map(str, lines))}")
-    return f"| {number} | {question.about} | {' | '.join(question.before)} | {'; '.join(places)} |"

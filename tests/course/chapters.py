@@ -8,7 +8,7 @@ from pathlib import Path
 
 from coursebook import notebooks
 from coursebook.pages import Block, Choice, Directive, asked, choices_of, directive, parts_of
-from pages import ROOT
+from pages import ROOT, kept
 
 FOLDER = ROOT / "docs" / "course"
 PAGES = notebooks.pages()
@@ -84,4 +84,8 @@ def roles(page: Path, name: str) -> list[str]:
 
 
 def cells(page: Path) -> list[Block]:
-    return [part for part in parts_of(page) if part.language == "python"]
+    """The cells of a page, with those answers to exercises that cells below them use."""
+    found = []
+    for part in parts_of(page):
+        found += [part] if part.language == "python" else kept(part) if part.language == "exercise" else []
+    return found

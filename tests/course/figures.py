@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 import hiddenstate as hs
-from coursebook.models import tiny
+from hiddenstate.course.models import tiny
 
 State = Mapping[str, Any]
 

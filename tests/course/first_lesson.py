@@ -46,7 +46,7 @@ FIRST_LESSON = (
     ),
     Statement(
         "the input has the axes time step, batch and feature",
-        (("01", "One sentence of four words is `[4, 1, 6]`: steps, rows, features."),),
+        (("01", "One sentence of four words is `[4, 1, 6]`: steps, sequences, features."),),
     ),
     Statement(
         "the initial states h0 and c0 have one row for each layer and sequence",
@@ -71,15 +71,15 @@ FIRST_LESSON = (
     ),
     Statement(
         "with one layer, a step's output is the new h",
-        (("01", "h is also what the step gives out."),),
+        (("01", "h is also the output of the step."),),
     ),
     Statement(
         "with one layer and one direction the last output equals the final h",
-        (("01", "With one layer, one direction and rows of one length, the last output is `h_n`."),),
+        (("01", "With one layer, one direction and sequences of equal length, the last output is `h_n`."),),
     ),
     Statement(
         "the output has `hidden_size` values unless a linear layer changes that",
-        (("01", "The output has H numbers. For another size, put a linear layer on it"),),
+        (("01", "The output has H numbers. For a different size, put a linear layer on it"),),
     ),
     Statement(
         "weights are four blocks, one below the other: `[4H, C]` for the input, `[4H, H]` for the old h",
@@ -102,7 +102,7 @@ FIRST_LESSON = (
     ),
     Statement(
         "one layer is used at all steps, with the same weights",
-        (("01", "one layer, called five times, gives the numbers of one call over five steps"),),
+        (("01", "one at a time gives the numbers of all at once"),),
     ),
     Statement(
         "a loop over the steps is slow for long sequences; one call can read them all",
@@ -110,7 +110,7 @@ FIRST_LESSON = (
     ),
     Statement(
         "for one call, the steps are concatenated and viewed with a batch axis in the middle",
-        (("01", "`cat` joins the five `[1, 4]` to one `[5, 4]`, and `view` makes `[5, 1, 4]` of it"),),
+        (("01", "`cat` joins the five `[1, 4]` into `[5, 4]`, and `view` turns that into `[5, 1, 4]`"),),
     ),
     Statement(
         "the two ways give equal outputs if they start from the same state (the lesson's do not)",

@@ -78,17 +78,6 @@ def refutations(page: Path) -> list[tuple[str, str]]:
     return _ITEM.findall(text)
 
 
-def table() -> list[str]:
-    """The rows as lines of Markdown."""
-    head = ["| | idea | predict | shown by a cell | refuted | exercise | asked again, later |", "|" + "---|" * 7]
-    return [*head, *(_line(name, idea, rows()[name]) for name, idea in MISCONCEPTIONS.items())]
-
-
-def _line(name: str, idea: str, row: Row) -> str:
-    ways = (row.predict, row.show, row.refute, row.exercise, row.later)
-    return f"| {name} | {idea} | {' | '.join(', '.join(map(str, pages)) for pages in ways)} |"
-
-
 def counts() -> list[str]:
     """What the pages hold, counted, as lines of Markdown."""
     sources = [source for page in PAGES for source in claims_of(page).values()]

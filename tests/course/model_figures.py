@@ -8,7 +8,7 @@ import torch
 
 import hiddenstate as hs
 from coursebook.model_stills import LINE, SENTENCE, SPEECH, bits_of, ids_of, rows_read, shakespeare, tagger
-from coursebook.models import tiny
+from hiddenstate.course.models import tiny
 
 State = Mapping[str, Any]
 

@@ -1,47 +1,23 @@
-"""The course as a site, built alone, and opened from the disk with no network."""
+"""The course as the package ships it, opened from the disk with no network."""
 
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import Locator, Page
 
-from course.chapters import PAGES
-from pages import DOCS
+from coursebook import book
+from hiddenstate.course import opening
 from studio.browsing import Watch, browser
-
-_INDEX = "# The course\n\n```{toctree}\n"
 
 
 def build(folder: Path) -> Path:
-    """Build the course's pages with the settings of the documentation, and return the site's folder."""
-    source = folder / "docs"
-    source.mkdir()
-    shutil.copy(DOCS / "conf.py", source)
-    for name in ("_static", "_ext", "course"):
-        shutil.copytree(DOCS / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    contents = "\n".join(f"course/{page.stem}" for page in PAGES)
-    (source / "index.md").write_text(f"{_INDEX}{contents}\n```\n", encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "sphinx",
-        "-q",
-        "-W",
-        "--keep-going",
-        "-b",
-        "html",
-        str(source),
-        str(folder / "site"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "site"
+    """Build the pages that the package ships, and write them out as `hiddenstate course` does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(opening, "PAGES", book.build(folder))
+        return opening.first_page(folder / "opened").parents[1]
 
 
 @contextmanager

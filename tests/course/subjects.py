@@ -1,4 +1,4 @@
-"""Broken lessons of chapters 3 to 6: a page, what stands in a cell, and what a careless author would have written."""
+"""Broken lessons of chapters 3 to 6 and 8: a page, what is in a cell, and what a careless author would have written."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ TAGGING: Sequence[Lesson] = (
     ("03", "zeros = torch.zeros(2, x.shape[1], 32)", "zeros = torch.ones(2, x.shape[1], 32)"),
     ("03", "pad_sequence(gold, padding_value=-100)", "pad_sequence(gold)"),
     ("03", "self.dropout(self.embed(ids)), lengths=lengths)", "self.dropout(self.embed(ids)))"),
-    ("03", "return tagger.eval()", "return tagger"),
+    ("03", "return model.eval()", "return model"),
     ("03", "for sentence in train:\n    for word, tag", "for sentence in [*train, *held_out]:\n    for word, tag"),
     ("03", "optimizer.step()", "pass"),
     ("03", "tagger(ids[:, None])[:, 0]", "tagger(ids[:1, None].expand(len(ids), 1))[:, 0]"),
@@ -39,7 +39,7 @@ TAGGING: Sequence[Lesson] = (
     ("03", "tagger.eval()\nin_eval", "tagger.train()\nin_eval"),
     ("03", "dropout(torch.ones(100_000), p)", "dropout(torch.ones(100_000), p) * (1 - p)"),
     ("03", "scores.view(2, 7, 4)", "scores.transpose(1, 2)"),
-    ("03", "fit(unlearnt, epochs=1, hidden=0)", "fit(unlearnt, epochs=1)"),
+    ("03", "epochs_of(1, hidden=0)", "epochs_of(1)"),
     ("03", "cross_entropy(scores.log_softmax(-1), gold", "cross_entropy(scores.softmax(-1), gold"),
     ("03", "gold.flatten().clamp(min=0)", "gold.flatten()"),
     ("03", "torch.zeros(2, 1, 32), first", "torch.zeros(0, 1, 32), first"),
@@ -48,7 +48,13 @@ TAGGING: Sequence[Lesson] = (
 CHARACTERS: Sequence[Lesson] = (
     ("04", "size=64, bidirectional=True)", "size=64)"),
     ("04", "encode(line)).long()[:, None]", 'encode("\\n" + line)).long()[:-1, None]'),
-    ("04", "fit(Next(len(letters)), ids, passes)", "Next(len(letters)).eval()"),
+    ("04", "by_letter = fit(by_letter, ids, passes, after_pass=heard)", ""),
+    ("04", 'encode("\\n"), 2000 if FULL else 200, temperature)', 'encode("\\n"), 2000 if FULL else 200, 0.7)'),
+    (
+        "04",
+        'report(f"temperature {temperature}", torch.tensor(written))',
+        'report(f"temperature {temperature}", target)',
+    ),
     ("04", "size=64), ids, passes, steps, carry)", "size=64), ids, passes, steps)"),
     ("04", "size=64), ids, passes, steps, carry)", "size=64), ids, passes, 20, carry)"),
     ("04", "fit(Next(len(vocabulary), size=64), as_words(read), passes)", "Next(len(vocabulary), size=64).eval()"),
@@ -127,4 +133,13 @@ PRODUCTION: Sequence[Lesson] = (
     ("06", "self.linear(torch.cat([h_n[0], h_n[1]], dim=-1))", "self.linear(self.lstm(frames[-1:])[0][-1])"),
     ("06", "hs.LSTM(8, 16, bidirectional=True)  # line 1", "hs.LSTM(8, 16, bidirectional=True, batch_first=True)"),
 )
-SUBJECTS: Sequence[Lesson] = (*TAGGING, *CHARACTERS, *INSIDE, *PRODUCTION)
+CAPSTONE: Sequence[Lesson] = (
+    ("08", "        optimizer.step()\nmine.eval()", "mine.eval()"),
+    (
+        "08",
+        "baseline(train, test), score(test)\ngain",
+        "baseline(train, test), score(test)[torch.randperm(len(test) - 1)]\ngain",
+    ),
+    ("08", 'hs.set("l0.h", to=means[unit].item(), unit=unit)', 'hs.set("l0.h", to=means[0].item(), unit=0)'),
+)
+SUBJECTS: Sequence[Lesson] = (*TAGGING, *CHARACTERS, *INSIDE, *PRODUCTION, *CAPSTONE)

@@ -11,81 +11,81 @@ from coursebook.pages import parts_of
 ANSWERS: dict[str, list[tuple[str, str]]] = {
     "q1": [
         ("01", "`out` is `[2, 9, 14]`, N first, then T, then D·H."),
-        ("01", "it turns x and `out`; h and c stay `[L·D, N, H]`."),
+        ("01", "`batch_first` turns x and `out`; h and c stay `[L·D, N, H]`."),
     ],
     "q2": [
-        ("01", "With two vectors of biases they have 108 numbers."),
-        ("01", "and has 108 parameters for any number of steps."),
+        ("01", "With two bias vectors they have 108 numbers."),
+        ("01", "so `LSTM(4, 3)` has 108 parameters for any number of steps."),
     ],
     "q3": [
-        ("01", "Without carrying, the two lines change places and nothing else moves."),
-        ("01", "With the state carried, every line from the second on changes."),
+        ("01", "Without carrying, the two outputs change places and nothing else moves."),
+        ("01", "With the state carried, every output from the second on changes."),
     ],
     "q4": [
         ("01", "`out` has the *last layer's* h after *every step*. `h_n` has *every layer's* h after *its last step*."),
-        ("01", "A **trace** is the record of a run: every gate and state at every step."),
+        ("01", "A **trace** records every gate and state at every step."),
     ],
     "q5": [("01", "its final state is `h_n[1]`, and the second half of `out[0]`.")],
-    "q6": [("01", "With `batch_first=True` each sentence is read by itself, and h and c are still `[L·D, N, H]`.")],
+    "q6": [("01", "With `batch_first=True` each sentence is read by itself. h and c are still `[L·D, N, H]`.")],
     "q7": [("01", "Nothing raises here, and each sentence depends on those before it.")],
-    "q8": [("01", "of five sentences in one layer, row 0 then has the forward states of two, and")],
+    "q8": [("01", "of five, row 0 has the forward states of the first two, and")],
     "q9": [("02", "First c = f·c_prev + i·g, then h = o·tanh(c).")],
     "q10": [
         (
             "02",
-            "so the forget gate is the second quarter; in ONNX's i, o, f, c it is the third.",
+            "so the forget gate is the second quarter; ONNX i, o, f, c, where it is the third.",
         ),
     ],
     "q11": [("02", "At f = 1 a unit keeps all of its c, at f = 0 nothing.")],
-    "q12": [("02", "filling both vectors with 1 makes 2: where x and h are 0, f = 0.881 and not 0.731.")],
+    "q12": [("02", "filling both vectors with 1 makes 2, and f = 0.881 instead of 0.731 where x and h are 0.")],
     "q13": [("02", "with i, f, g and o at 1, c is 10 after ten steps, and h is nearly 1.")],
     "q14": [
         ("02", "2.5e-14 after 100 steps at a bias of 1, 0.51 at 5."),
-        ("02", "So an LSTM *lets* the factor be near 1. It does not make it so."),
+        ("02", "So an LSTM only *lets* the factor be near 1."),
     ],
     "q15": [
         ("01", "two runs from different states leave all 108 parameters as they were."),
         ("01", "From one step to the next it carries a **hidden state** h and a **cell state** c"),
     ],
     "q16": [
-        ("01", "With `lengths=`, a row of three steps ends in `out[2]`"),
-        ("03", "without `lengths` the final states of all shorter sentences move"),
+        ("01", "With `lengths=`, a sequence of three steps ends in `out[2]`"),
+        ("03", "Without, the final states of all shorter sentences move."),
     ],
-    "q17": [("03", "without, every reverse output of a shorter sentence is another, and so the loss is.")],
+    "q17": [("03", "they change every reverse output of a shorter sentence, and so the loss.")],
     "q18": [
-        ("03", "with one layer nothing is dropped, and a warning says so."),
-        ("03", "so at 0.5 they are doubled: then the mean stays what it was"),
+        ("03", "with one layer it drops nothing, and warns."),
+        ("03", "so at 0.5 they are doubled: the mean stays what it was"),
         ("03", "In eval nothing is dropped"),
     ],
     "q19": [
         ("04", "`detach` keeps the values and stops the gradient."),
         ("04", "Zeros lose the values."),
-        ("04", "With neither, the second `backward` raises."),
+        ("04", "With neither, the second `backward` raises"),
     ],
     "q20": [
-        ("04", "row 3 of 10 reads 320 to 339 in its second window, its targets are one further"),
-        ("04", "it begins where its first window ended."),
+        ("04", "row 3 reads characters 320 to 339 in its second window, with targets one further"),
+        ("04", "and starts from the state of its first."),
     ],
     "q21": [
         (
             "04",
-            "nats are 2.08 bits, or 4.24 equally likely choices; uniform over its 66 characters would be 6.04 bits.",
+            "nats are 2.08 bits, or 4.24 equally likely choices; uniform over 66 characters is 6.04 bits.",
         ),
     ],
     "q22": [
         (
             "06",
-            "It is not so, and a stream refuses it; a finished sequence it may read.",
+            "A bidirectional LSTM reads finished sequences, not live input: a stream refuses it.",
         ),
-        ("04", "In this bidirectional model the scores for a character depend on that character"),
+        ("04", "The bidirectional model has read the answer; a forward model has not."),
     ],
     "q23": [
         ("05", "With a random label the best of 512 correlates at about 0.1."),
-        ("05", "So: choose on one text, test on another, and do the same with a control label."),
-        ("05", "Holding the line's costs more than any of 20 units that move as much"),
+        ("05", "So choose on one text, test on another, and do the same with a control label."),
+        ("05", "Holding the line's unit costs more than holding any of 20 units that move as much"),
     ],
     "q24": [
-        ("06", "On a random walk the forecast correlates with what came, and has no skill."),
+        ("06", "The forecast correlates as well, and has no skill."),
         (
             "06",
             "No forecast of a random walk whose steps have mean 0 has a lower expected squared error than",

@@ -114,7 +114,7 @@ def test_a_prediction_opens_its_figure_and_stays_by_keyboard(site: Path) -> None
         expect(box.locator(".course-reveal")).to_be_hidden()
         press(page, box.get_by_role("button", name="Outputs 1 to 4 change"))
         expect(box.locator(".course-said")).to_contain_text("Not so")
-        expect(box.get_by_text("That is so where the state is carried")).to_be_visible()
+        expect(box.get_by_text("That would be so if the state were carried")).to_be_visible()
         expect(box.locator(".course-reveal")).to_be_visible()
         expect(box.locator('li[data-state="chosen"]')).to_contain_text("Outputs 1 to 4 change")
         expect(figure.locator(".course-stage")).to_be_visible()
@@ -305,7 +305,7 @@ def test_each_wrong_choice_of_the_final_check_leads_to_what_is_said_of_its_idea(
     with opened(site, CHECK) as watch:
         watch.page.locator("#predict-q1").get_by_role("button").nth(1).click()
         watch.page.get_by_role("link", name="Chapter 1 on this idea").first.click()
-        expect(watch.page.get_by_text("You may think that batch_first turns the states too")).to_be_in_viewport()
+        expect(watch.page.get_by_text("batch_first turns x and out; h and c stay")).to_be_in_viewport()
         stays_at_home(watch)
 
 

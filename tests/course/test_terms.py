@@ -8,7 +8,7 @@ from course.chapters import PAGES
 from coursebook.notebooks import plain
 from coursebook.pages import parts_of
 
-TERMS = ["feature", "unit", "hidden state", "cell state", "row", "layer", "direction", "gate", "candidate", "stream"]
+TERMS = ["feature", "unit", "hidden state", "cell state", "layer", "direction", "gate", "candidate", "stream"]
 TERMS += ["trace", "padding", "pre-activation", "latch", "held out", "perplexity", "saturated", "ablation"]
 TERMS += ["persistence", "skill"]
 

@@ -40,23 +40,21 @@ def test_a_batch_of_some_is_what_they_are_alone(sentences: list[list[str]], data
     if not any(sentences[k] for k in chosen):
         return
     want = ENCODER.batch([sentences[k] for k in chosen], {"upos": [["DET"] * len(sentences[k]) for k in chosen]})
-    for spell_all in (False, True):
-        got = encoded.batch(chosen, spell_all=spell_all)
-        assert torch.equal(got.words, want.words)
-        assert torch.equal(got.lengths, want.lengths)
-        assert got.tags is not None
-        assert want.tags is not None
-        assert torch.equal(got.tags["upos"], want.tags["upos"])
-        starts = [sum(map(len, sentences[:k])) for k in chosen]
-        for n, k in enumerate(chosen):
-            for t, word in enumerate(sentences[k]):
-                column = got.char_index[t, n]
-                assert got.chars[: got.char_lengths[column], column].tolist() == ENCODER.spell(word)
-                assert got.context is not None
-                assert float(got.context[t, n, 0]) == starts[n] + t + 1
+    got = encoded.batch(chosen)
+    assert torch.equal(got.words, want.words)
+    assert torch.equal(got.lengths, want.lengths)
+    assert got.tags is not None
+    assert want.tags is not None
+    assert torch.equal(got.tags["upos"], want.tags["upos"])
+    starts = [sum(map(len, sentences[:k])) for k in chosen]
+    for n, k in enumerate(chosen):
+        for t, word in enumerate(sentences[k]):
+            column = got.char_index[t, n]
+            assert got.chars[: got.char_lengths[column], column].tolist() == ENCODER.spell(word)
             assert got.context is not None
-            assert not got.context[len(sentences[k]) :, n].any()
-    assert not spell_all or len(got.char_lengths) == len({word for words in sentences for word in words})
+            assert float(got.context[t, n, 0]) == starts[n] + t + 1
+        assert got.context is not None
+        assert not got.context[len(sentences[k]) :, n].any()
 
 
 def test_the_longest_forms_come_first() -> None:

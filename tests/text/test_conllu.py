@@ -93,6 +93,34 @@ def test_read_fails_naming_the_file(tmp_path: Path) -> None:
         read_conllu(tmp_path / "none.conllu")
 
 
+@pytest.mark.parametrize(
+    ("ids", "count"),
+    [("1-2 1 2", 2), ("1 2-3 2 2.1 3", 3), ("0.1 1", 1), ("1 1001-1002", 1), ("# 1 # 2", 2), ("1.1 2-4", 0)],
+)
+def test_ranges_empty_nodes_and_comments_between_words(ids: str, count: int) -> None:
+    lines = [each if each == "#" else WORD.replace("1", each, 1) for each in ids.split()]
+    (sentence,) = parse_conllu("\n".join(lines))
+    assert sentence.lines == tuple(lines)
+    assert [lines[place].split("\t")[0] for place in sentence.places] == [str(k) for k in range(1, count + 1)]
+    assert sentence.forms == ("Hi",) * count
+    tagged = with_tags(sentence, ["X"] * count)
+    assert tagged.upos == ("X",) * count
+    assert [line for line in tagged.lines if line in lines] == [
+        line for k, line in enumerate(lines) if k not in sentence.places
+    ]
+
+
+def test_lines_are_counted_past_blank_ones_and_from_a_given_line() -> None:
+    text = f"\n\n{WORD}\n\n\n \n# a\n{WORD}\n2\tshort\n"
+    for first_line in (1, 100):
+        with pytest.raises(FileFormatError, match=f"line {first_line + 8}: expected 10 columns"):
+            parse_conllu(text, first_line=first_line)
+    with pytest.raises(FileFormatError, match="line 1: column MISC is empty"):
+        parse_conllu(WORD[:-1])
+    with pytest.raises(FileFormatError, match="line 1: column LEMMA is empty"):
+        parse_conllu(WORD.replace("hi", "\u3000"))
+
+
 def test_with_tags() -> None:
     first, _ = read_conllu(ODD)
     tagged = with_tags(first, ["A", "B", "C", "D", "E", "F", "G"])

@@ -1,5 +1,6 @@
 """Text that arrives in pieces gives the sentences of the whole text, each as soon as it is complete."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from hiddenstate.errors import FileFormatError
 from hiddenstate.text.conllu import Sentence, parse_conllu
-from hiddenstate.text.incremental import IncrementalReader
+from hiddenstate.text.incremental import IncrementalReader, Passage
 from hiddenstate.text.tokenise import sentences, tokenise
 
 DATA = Path(__file__).parents[1] / "data"
@@ -17,7 +18,12 @@ TEXTS = st.text("aB.!? \n\t#1_\u2028", max_size=60)
 
 def read(pieces: list[str], kind: str | None = None) -> list[Sentence]:
     reader = IncrementalReader(kind, "the source")
-    return [*(sentence for piece in pieces for sentence in reader.feed(piece)), *reader.end()]
+    passages = [*(passage for piece in pieces for passage in reader.feed(piece)), *reader.end()]
+    return parsed(passages)
+
+
+def parsed(passages: Iterable[Passage]) -> list[Sentence]:
+    return [sentence for passage in passages for sentence in passage.sentences()]
 
 
 def cut(text: str, places: list[int]) -> list[str]:
@@ -45,19 +51,19 @@ def test_conllu_in_any_pieces(places: list[int]) -> None:
 
 def test_a_sentence_comes_as_soon_as_it_is_complete() -> None:
     reader = IncrementalReader("tokens", "")
-    assert [s.forms for s in reader.feed("a b\nc d")] == [("a", "b")]
+    assert [s.forms for s in parsed(reader.feed("a b\nc d"))] == [("a", "b")]
     assert list(reader.pause()) == []
-    assert [s.forms for s in reader.feed("\n")] == [("c", "d")]
+    assert [s.forms for s in parsed(reader.feed("\n"))] == [("c", "d")]
     reader = IncrementalReader(None, "")
     assert list(reader.feed("# comment\n1\tHi\t" + "_\t" * 7 + "_\n")) == []
-    assert [s.forms for s in reader.feed("\n")] == [("Hi",)]
+    assert [s.forms for s in parsed(reader.feed("\n"))] == [("Hi",)]
 
 
 def test_the_first_line_of_text_comes_in_a_pause() -> None:
     reader = IncrementalReader(None, "")
     assert list(reader.feed("Hi. Bye.\n")) == []
-    assert [s.forms for s in reader.pause()] == [("Hi", "."), ("Bye", ".")]
-    assert [s.forms for s in reader.feed("One. Two.\n")] == [("One", ".", "Two", ".")]
+    assert [s.forms for s in parsed(reader.pause())] == [("Hi", "."), ("Bye", ".")]
+    assert [s.forms for s in parsed(reader.feed("One. Two.\n"))] == [("One", ".", "Two", ".")]
 
 
 @pytest.mark.parametrize("pieces", [["1\tcut ", "short\n"], ["# a\n\n", "1\tcut short"]])

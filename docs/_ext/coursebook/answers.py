@@ -45,16 +45,10 @@ def cell(of: str, c_prev: float, **gates: float) -> float:
     return float(_unit(gates, 1, c_prev)[f"l0.{of}"])
 
 
-def largest_c(steps: int) -> float:
-    """Give the largest c that a unit can have, which began at 0."""
-    return float(_unit(dict.fromkeys("ifgo", 1.0), steps)["l0.c"].abs().max())
-
-
 ANSWERS: dict[str, Callable[..., Any]] = {
     "parameters": parameters,
     "shape": shape,
     "cell": cell,
-    "largest_c": largest_c,
 }
 
 
@@ -71,7 +65,6 @@ RULES: dict[str, Callable[[dict[str, Any]], str]] = {
     "parameters": lambda given: "each layer and direction has 4·H·(C + H) weights and two vectors of 4·H biases.",
     "shape": _rule_of_shape,
     "cell": lambda given: "c = f·c_prev + i·g." if given["of"] == "c" else "h = o·tanh(c), with the new c.",
-    "largest_c": lambda given: "c = f·c_prev + i·g, where f and i go up to 1 and g is from -1 to 1.",
 }
 
 

@@ -6,9 +6,10 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from coursebook import folds, models, pages, runtime
+from coursebook import folds, pages, runtime
 from coursebook.directives import CLAIM, PREDICT
 from coursebook.html_nodes import label, raw
+from hiddenstate.course import models
 
 FOLDER = "course"
 RECALL = "Recall"
@@ -33,7 +34,7 @@ def models_used(folder: Path) -> set[str]:
 def _write_scripts(app: Sphinx) -> None:
     if app.builder.format != "html":
         return
-    made = Path(app.doctreedir) / "course"
+    made = Path(app.doctreedir) / "scripts"
     folder = made / "course"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "course.js").write_text(script(), encoding="utf-8")
@@ -46,7 +47,7 @@ def _write_scripts(app: Sphinx) -> None:
 def _add_script(
     app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    if pagename.startswith(f"{FOLDER}/"):
+    if pagename == app.config.root_doc or pagename.startswith(f"{FOLDER}/"):  # whose figures are live
         app.add_js_file("course/course.js", loading_method="defer")
 
 

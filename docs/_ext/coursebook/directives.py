@@ -122,7 +122,7 @@ class Live(_Part):
 class Exercise(_Part):
     """A task with hints and a solution; it is checked in the notebook, or in the page where it asks for numbers."""
 
-    options_known = ("title", "difficulty", "minutes", "answer")
+    options_known = ("title", "difficulty", "minutes", "answer", "keep")
 
     def run(self) -> list[nodes.Node]:
         """Show head, task, questions or beginning, hints, solution."""

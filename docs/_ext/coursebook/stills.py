@@ -10,7 +10,7 @@ from torch import Tensor
 from coursebook import beginning_stills, model_stills
 from coursebook.answers import parameters, shape, written
 from coursebook.drawing import svg, text
-from coursebook.models import tiny
+from hiddenstate.course.models import tiny
 from hiddenstate.edits import edit
 from hiddenstate.nn.lstm import LSTM
 

@@ -1,7 +1,7 @@
 """``hiddenstate tag``: tag words in CoNLL-U, in text that is split into words, or in plain text."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +21,7 @@ from hiddenstate.cli.outputs import (
 from hiddenstate.cli.precision import Precision
 from hiddenstate.cli.sharded import ClusterOption, ColumnOption, ShardsOption, is_sharded, tag_shards
 from hiddenstate.cli.tag_format import Format
-from hiddenstate.cli.tag_jobs import Here, Job, Processes
+from hiddenstate.cli.tag_jobs import Job, Workers
 from hiddenstate.cli.tag_stream import Batches, Writer, feed
 from hiddenstate.cli.terminal import console
 from hiddenstate.errors import ArgumentError
@@ -114,7 +114,7 @@ def tag(
     _check_inputs(files)
     job = Job(_model(model), n_best, precision.value)
     with (
-        Processes(job, jobs) if jobs > 1 else nullcontext(Here(job)) as workers,
+        Workers(job, jobs) as workers,
         output(out, exact=True) as stream,
         _progress(out is not None or not stream.isatty()) as show,
     ):

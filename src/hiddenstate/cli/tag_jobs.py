@@ -1,20 +1,22 @@
 """Batches of sentences tagged and written out as text, in this process or in several."""
 
+import gc
 import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context, parent_process
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from hiddenstate.cli.tag_format import Layout
-from hiddenstate.text.conllu import Sentence
+from hiddenstate.text.incremental import Passage
 
 if TYPE_CHECKING:
-    from hiddenstate.models.tagger.tagger import Tagger
+    from hiddenstate.models.tagger.tagging import Tagging
 
 
 @dataclass(frozen=True)
@@ -26,61 +28,61 @@ class Job:
     precision: str
 
 
-class Workers(Protocol):
-    """Turns batches into text."""
+class Result(NamedTuple):
+    """A tagged batch: the text of each sentence, and the number of words."""
 
-    def submit(self, sentences: Sequence[Sentence], layout: Layout) -> None:
-        """Take a batch."""
-
-    def finished(self, *, all_: bool) -> Iterator[list[str]]:
-        """Yield the texts of finished batches in order; with ``all_`` wait for every batch."""
+    texts: list[str]
+    words: int
 
 
-class Here:
-    """Tags in this process, one batch at a time."""
+class Workers:
+    """Turns batches into text, in threads of this process or in several processes. A context manager.
 
-    def __init__(self, job: Job) -> None:
-        self._tagger, self._job = _loaded(job), job
-        self._texts: list[list[str]] = []
+    Args:
+        job: the job.
+        processes: the number of processes, each with its own copy of the model; 1 for this one.
 
-    def submit(self, sentences: Sequence[Sentence], layout: Layout) -> None:
-        """Tag a batch."""
-        self._texts.append(_texts(self._tagger, self._job, sentences, layout))
+    Raises:
+        HiddenStateError: the model can't be read.
+    """
 
-    def finished(self, *, all_: bool) -> Iterator[list[str]]:
-        """Yield the texts of the batches."""
-        texts, self._texts = self._texts, []
-        yield from texts
+    def __init__(self, job: Job, processes: int) -> None:
+        tag = _loaded(job)  # a broken model is reported here, in one line
+        self._pool: Executor
+        self._work: Callable[[Sequence[Passage], Layout], Result]
+        if processes == 1:
+            # While the model computes for one thread, outside Python's lock, the other parses and formats.
+            self._pool, self._work = ThreadPoolExecutor(2), partial(_result, tag)
+        else:
+            threads = max(1, (os.cpu_count() or 1) // processes)
+            # A forked process does not inherit torch's threads, so processes are spawned.
+            self._pool = ProcessPoolExecutor(processes, get_context("spawn"), _start, (job, threads))
+            self._work = _work
+        self._running: deque[Future[Result]] = deque()
+        self._most = 2 * processes
 
-
-class Processes:
-    """Tags in other processes, each with its own copy of the model. A context manager."""
-
-    def __init__(self, job: Job, count: int) -> None:
-        _loaded(job)  # a broken model is reported here, in one line
-        threads = max(1, (os.cpu_count() or 1) // count)
-        # A forked process does not inherit torch's threads, so processes are spawned.
-        self._pool = ProcessPoolExecutor(count, get_context("spawn"), _start, (job, threads))
-        self._running: deque[Future[list[str]]] = deque()
-        self._most = 2 * count
-
-    def __enter__(self) -> "Processes":
+    def __enter__(self) -> "Workers":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
+        gc.unfreeze()
 
-    def submit(self, sentences: Sequence[Sentence], layout: Layout) -> None:
-        """Hand a batch to a process."""
-        self._running.append(self._pool.submit(_work, sentences, layout))
+    def submit(self, passages: Sequence[Passage], layout: Layout) -> None:
+        """Hand over a batch."""
+        self._running.append(self._pool.submit(self._work, passages, layout))
 
-    def finished(self, *, all_: bool) -> Iterator[list[str]]:
-        """Yield the texts of the oldest batches, so that few are in memory."""
+    def finished(self, *, all_: bool) -> Iterator[Result]:
+        """Yield the results of the oldest batches, so that few are in memory; with ``all_`` wait for every batch.
+
+        Raises:
+            FileFormatError: a batch was not CoNLL-U.
+        """
         while self._running and (all_ or self._running[0].done() or len(self._running) > self._most):
             yield self._running.popleft().result()
 
 
-_mine: "tuple[Tagger, Job] | None" = None  # in a process that `Processes` started
+_mine: Callable[..., "list[Tagging]"] | None = None  # in a process that `Workers` started
 
 
 def _start(job: Job, threads: int) -> None:
@@ -91,7 +93,7 @@ def _start(job: Job, threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
-    _mine = _loaded(job), job
+    _mine = _loaded(job)
 
 
 def _end_with_parent() -> None:
@@ -101,17 +103,21 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(sentences: Sequence[Sentence], layout: Layout) -> list[str]:
+def _work(passages: Sequence[Passage], layout: Layout) -> Result:
     assert _mine is not None
-    return _texts(*_mine, sentences, layout)
+    return _result(_mine, passages, layout)
 
 
-def _loaded(job: Job) -> "Tagger":
+def _loaded(job: Job) -> Callable[..., "list[Tagging]"]:
     from hiddenstate.models.folder.model_folder import load
 
-    return load(job.model)
+    tag = load(job.model).repeatedly(n_best=job.n_best, precision=job.precision)
+    gc.freeze()  # what is there now stays: looking through it for garbage again and again takes 3 % of the time
+    return tag
 
 
-def _texts(tagger: "Tagger", job: Job, sentences: Sequence[Sentence], layout: Layout) -> list[str]:
-    taggings = tagger.tag([each.forms for each in sentences], n_best=job.n_best, precision=job.precision)
-    return [layout.text(*pair) for pair in zip(sentences, taggings, strict=True)]
+def _result(tag: Callable[..., "list[Tagging]"], passages: Sequence[Passage], layout: Layout) -> Result:
+    sentences = [sentence for passage in passages for sentence in passage.sentences()]
+    taggings = tag([sentence.forms for sentence in sentences])
+    texts = [layout.text(*pair) for pair in zip(sentences, taggings, strict=True)]
+    return Result(texts, sum(map(len, sentences)))

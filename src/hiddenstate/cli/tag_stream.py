@@ -2,7 +2,7 @@
 
 import os
 import select
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO, TextIO
@@ -10,12 +10,10 @@ from typing import BinaryIO, TextIO
 from hiddenstate.cli.outputs import STANDARD, standard_input
 from hiddenstate.cli.tag_format import Format, Layout
 from hiddenstate.cli.tag_jobs import Workers
-from hiddenstate.text.conllu import Sentence
-from hiddenstate.text.incremental import IncrementalReader
+from hiddenstate.text.incremental import IncrementalReader, Passage
 from hiddenstate.text.source import describe_source, read_chunks
 
-SENTENCES_TOGETHER = 4000
-WORDS_TOGETHER = 80_000
+WORDS_TOGETHER = 80_000  # per batch, roughly; larger ones take memory and are no faster
 LULL = 0.05  # seconds without input after which the pending sentences are tagged
 CHUNK = 2**16  # bytes
 # A shorter write to a pipe arrives whole or not at all (POSIX: PIPE_BUF), even if this process is killed.
@@ -71,24 +69,24 @@ class Writer:
 
 
 class Batches:
-    """Collects sentences into batches, and passes on the workers' results.
+    """Collects passages into batches, and passes on the workers' results.
 
     Attributes:
-        words: the number of words so far.
+        words: the number of words written.
     """
 
     def __init__(self, workers: Workers, writer: Writer, format_: Format | None, top_k: int | None) -> None:
         self._workers, self._writer, self._format, self._top_k = workers, writer, format_, top_k
-        self._pending: list[Sentence] = []
+        self._pending: list[Passage] = []
         self._pending_words = self.words = 0
 
-    def add(self, sentences: Iterator[Sentence], kind: Callable[[], str | None]) -> None:
-        """Take sentences; the kind of source decides the format if none was chosen."""
-        for sentence in sentences:
-            self._format = self._format or (Format.conllu if kind() == "conllu" else Format.table)
-            self._pending.append(sentence)
-            self._pending_words += len(sentence)
-            if len(self._pending) >= SENTENCES_TOGETHER or self._pending_words >= WORDS_TOGETHER:
+    def add(self, passages: Iterable[Passage]) -> None:
+        """Take passages; the kind of the first decides the format if none was chosen."""
+        for passage in passages:
+            self._format = self._format or (Format.conllu if passage.kind == "conllu" else Format.table)
+            self._pending.append(passage)
+            self._pending_words += passage.about_words
+            if self._pending_words >= WORDS_TOGETHER:
                 self._submit()
                 self._write(all_=False)
 
@@ -100,12 +98,12 @@ class Batches:
     def _submit(self) -> None:
         if self._pending:
             self._workers.submit(self._pending, self._layout)
-            self.words += self._pending_words
             self._pending, self._pending_words = [], 0
 
     def _write(self, *, all_: bool) -> None:
-        for texts in self._workers.finished(all_=all_):
+        for texts, words in self._workers.finished(all_=all_):
             self._writer.write(texts, self._layout.separator)
+            self.words += words
 
     @property
     def sentences(self) -> int:
@@ -130,22 +128,21 @@ def feed(file: str, kind: str | None, batches: Batches) -> None:
         reader = IncrementalReader(kind or SUFFIXES.get(Path(file).suffix.lower()), name)
 
         def answer() -> None:
-            batches.add(reader.pause(), lambda: reader.kind)
+            batches.add(reader.pause())
             batches.flush()
 
         for text in read_chunks(Watched(opened, name, answer), CHUNK):  # type: ignore[arg-type]
-            batches.add(reader.feed(text), lambda: reader.kind)
-        batches.add(reader.end(), lambda: reader.kind)
+            batches.add(reader.feed(text))
+        batches.add(reader.end())
 
 
 def _pieces(texts: Sequence[str]) -> Iterator[str]:
     """Join sentences into chunks that a pipe accepts whole; longer sentences are cut at line ends."""
     piece, size = list[str](), 0
     for text in texts:
-        for part in (
-            (text,) if len(text.encode()) <= WHOLE else [f"{line}\n" for line in text.removesuffix("\n").split("\n")]
-        ):
-            length = len(part.encode())
+        whole = _size(text) <= WHOLE
+        for part in (text,) if whole else [f"{line}\n" for line in text.removesuffix("\n").split("\n")]:
+            length = _size(part)
             if size and size + length > WHOLE:
                 yield "".join(piece)
                 piece, size = [], 0
@@ -153,3 +150,8 @@ def _pieces(texts: Sequence[str]) -> Iterator[str]:
             size += length
     if piece:
         yield "".join(piece)
+
+
+def _size(text: str) -> int:
+    """Return the number of bytes in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())

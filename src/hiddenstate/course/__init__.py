@@ -5,8 +5,11 @@
 - `chapter_*.py`: the checks of each chapter's exercises
 - `checks.py`: `check`: runs a check by its number
 - `files.py`: finds the data; copies notebooks and data
+- `opening.py`: prepares the pages for a browser
+- `models.py`: the models of the live figures, as scripts
 - `data/`: a text written for the course: tagged sentences, stories
 - `notebooks/`: the notebooks, made from `docs/course` by `make course`
+- `pages/`: the pages, built by `make pages`; git ignores them, and every wheel has them
 """
 
 from hiddenstate.course.checks import check

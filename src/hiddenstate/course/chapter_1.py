@@ -10,7 +10,7 @@ from hiddenstate.errors import AnswerError
 from hiddenstate.nn.lstm import LSTM
 
 State = tuple[Tensor, Tensor]
-STEPS, ROWS, INPUTS, UNITS = 5, 3, 4, 3
+STEPS, INPUTS, UNITS = 5, 4, 3
 
 
 def one_at_a_time(answer: object) -> str:
@@ -69,72 +69,4 @@ def _restarts(answer: object, lstm: LSTM, x: Tensor, state: State) -> AnswerErro
     )
 
 
-def rows_are_apart(answer: object) -> str:
-    """Check exercise 1.5: a test that finds models in which batch rows influence each other."""
-    with seeded(15), torch.no_grad():
-        lstm = LSTM(INPUTS, UNITS, batch_first=True)
-        models = {"good": lstm, "swapped": _Swapped(lstm), "mean": _Mean(lstm), "leak": _Leak(lstm)}
-        x = torch.randn(ROWS, STEPS, INPUTS)
-        content = [name for name, model in models.items() if called(answer, model, x)]
-    if "good" not in content:
-        raise wrong("M7", "It rejects the correct model. There x and out are [N, T, ...]: rows are the first axis.")
-    if content != ["good"]:
-        raise _missed(content[1:])
-    return "It passes the correct model, and finds swapped axes, a mean over rows, and a leaking state."
-
-
-def _missed(content: list[str]) -> AnswerError:
-    """Name the broken models that a test accepts."""
-    if len(content) == 3:
-        return wrong(
-            "M8", "It accepts all three broken models. None raises, and all shapes are right: compare numbers."
-        )
-    if "leak" in content:
-        return wrong(
-            "M25", "It misses a model in which each row starts where the previous row ended: only row 0 is right."
-        )
-    if "swapped" in content:
-        return wrong(
-            "M8", "It misses the model that treats rows as steps. Change one row: do the others stay the same?"
-        )
-    return wrong(
-        "", "It misses the model that adds the mean over all rows. Change one row: do the others stay the same?"
-    )
-
-
-class _Broken(nn.Module):
-    def __init__(self, lstm: LSTM) -> None:
-        super().__init__()
-        self.lstm = lstm
-
-
-class _Swapped(_Broken):
-    """Treats the first axis as time, as a layer without batch_first does."""
-
-    def forward(self, x: Tensor) -> tuple[Tensor, State]:
-        out, state = self.lstm(x.transpose(0, 1))
-        return out.transpose(0, 1), state
-
-
-class _Mean(_Broken):
-    """Adds the mean over the rows."""
-
-    def forward(self, x: Tensor) -> tuple[Tensor, State]:
-        out, state = self.lstm(x)
-        return out + out.mean(dim=0, keepdim=True), state
-
-
-class _Leak(_Broken):
-    """Reads the rows one after another, and never resets the state."""
-
-    def forward(self, x: Tensor) -> tuple[Tensor, State]:
-        outputs = []
-        state: State | None = None
-        for row in x:
-            out, state = self.lstm(row[None], state)
-            outputs.append(out)
-        assert state is not None
-        return torch.cat(outputs), state
-
-
-CHECKS: dict[str, Check] = {"1.2": one_at_a_time, "1.5": rows_are_apart}
+CHECKS: dict[str, Check] = {"1.2": one_at_a_time}

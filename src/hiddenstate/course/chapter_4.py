@@ -5,19 +5,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from hiddenstate.course.answers import Check, called, near, seeded, tensor, wrong
+from hiddenstate.course.answers import Check, called, near, seeded, wrong
 from hiddenstate.errors import AnswerError
 from hiddenstate.nn.lstm import LSTM
 
 Windows = list[tuple[Tensor, Tensor]]
+State = tuple[Tensor, Tensor] | None
 ROWS, STEPS, LENGTH = 4, 5, 17
 CHARACTERS = ROWS * LENGTH + 1
 
 
 def windows(answer: object) -> str:
-    """Check exercise 4.1: a text in rows and windows, each with its targets."""
+    """Check exercise 4.2: a text in rows and windows, each with its targets."""
     given = _windows_of(called(answer, torch.arange(CHARACTERS), ROWS, STEPS))
     if sum(len(x) for x, _ in given) != LENGTH or any(x.shape[1] != ROWS for x, _ in given):
         raise _other_layout(given)
@@ -82,60 +83,6 @@ def _other_targets(x: Tensor, y: Tensor, steps: list[int]) -> AnswerError:
     return wrong("", f"At step {places[0]} the target is {int(y[places[0], 0])}, after {int(x[places[0], 0])}.")
 
 
-def goes_on(answer: object) -> str:
-    """Check exercise 4.2: a test that finds lists of windows whose rows are not continuous."""
-    lists = _lists()
-    content = {name for name, given in lists.items() if called(answer, given)}
-    if "good" not in content:
-        raise wrong(
-            "", "It rejects the correct list, whose targets are the next characters and whose rows are continuous."
-        )
-    missed = content - {"good"}
-    if missed:
-        raise _missed(missed, len(lists) - 1)
-    return "It passes the correct list, and finds shuffled windows, swapped rows, a gap, and targets that wrap around."
-
-
-def _lists() -> dict[str, Windows]:
-    """Make a correct list of windows, and broken ones."""
-    text = torch.arange(CHARACTERS)
-    x, y = (text[shift : shift + ROWS * LENGTH].view(ROWS, LENGTH).T for shift in (0, 1))
-
-    def cut(x: Tensor, y: Tensor, begins: Sequence[int] = (0, 5, 10)) -> Windows:
-        return [(x[k : k + STEPS], y[k : k + STEPS]) for k in begins]
-
-    good = cut(x, y)
-    turned = [(a.roll(n, 1), b.roll(n, 1)) for n, (a, b) in zip((0, 1, 2), good, strict=True)]
-    kept = [_first_row_of(a, b) for a, b in zip(good, turned, strict=True)]
-    wrapped = [(a, torch.cat([b[:1] * 0 - 1, b[1:]])) for a, b in good]
-    return {
-        "good": good,
-        "shuffled": [good[k] for k in (1, 2, 0)],
-        "rows": kept,
-        "gap": cut(x, y, (0, 6, 12)),
-        "targets": wrapped,
-    }
-
-
-def _first_row_of(good: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Take row 0 of one window, and the remaining rows of another."""
-    x, y = (torch.cat([a[:, :1], b[:, 1:]], dim=1) for a, b in zip(good, other, strict=True))
-    return x, y
-
-
-def _missed(missed: set[str], every: int) -> AnswerError:
-    """Name the broken lists that a test accepts."""
-    if len(missed) == every:
-        return wrong("", "It accepts all four broken lists: their shapes are right, but the characters are wrong.")
-    if {"shuffled", "gap", "rows"} <= missed:
-        return wrong("M26", "It only looks inside windows. Whether a state may be carried is decided at their borders.")
-    if missed == {"rows"}:
-        return wrong("M28", "It misses swapped rows: row 0 is continuous, the others are not. Look at all of them.")
-    if missed == {"targets"}:
-        return wrong("", "It misses targets that are wrong within a window. Compare y[:-1] with x[1:].")
-    return wrong("", f"It accepts a broken list: {', '.join(sorted(missed))}.")
-
-
 def borders(answer: object) -> str:
     """Check exercise 4.3: values, gradient and error at three kinds of border."""
     names = ("detach", "zeros", "neither")
@@ -190,55 +137,143 @@ def _border(name: str) -> dict[str, bool]:
     return {"values": values, "gradient": bool(slope[:3].any()), "raises": False}
 
 
-def tempered(answer: object) -> str:
-    """Check exercise 4.4: probabilities at a temperature, its limit 0 included."""
-    with seeded(44):
-        scores = 3 * torch.randn(2, 6)
-    for temperature in (1, 0.5, 2.0, 0.01):
-        given = tensor(called(answer, scores, temperature), 2, 6)
-        if not near(given, (scores / temperature).softmax(-1)):
-            raise _other_temperature(given, scores, temperature)
-    cold = tensor(called(answer, scores, 0), 2, 6)
-    if cold.isnan().any():
-        raise wrong("", "At 0 it gives nan: infinity minus infinity. The limit is a one-hot vector.")
-    if not near(cold, torch.nn.functional.one_hot(scores.argmax(-1), 6).float()):
-        raise wrong("", f"At 0 the highest score should have probability 1, but it has {float(cold.max()):.3f}.")
-    return "At 1 it is the softmax, below 1 sharper, and at 0 only the highest score remains."
+class _Reader(nn.Module):
+    """A small language model with a memory: what it says next depends on all that it has read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.lstm, self.linear = nn.Embedding(6, 8), LSTM(8, 12), nn.Linear(12, 6)
+        with torch.no_grad():
+            self.linear.weight.mul_(8)
+            self.lstm.get_parameter("weight_hh_l0").mul_(5)  # what was read matters as much as the last character
+
+    def forward(self, ids: Tensor, state: State = None) -> tuple[Tensor, State]:
+        out, after = self.lstm(self.embed(ids), state)
+        return self.linear(out), after
 
 
-def _other_temperature(given: Tensor, scores: Tensor, temperature: float) -> AnswerError:
-    if near(given, (scores * temperature).softmax(-1)):
-        return wrong("", f"At {temperature} it is flatter but should be sharper: divide the scores.")
-    total = float(given[0].sum())
-    if abs(total - 1) > 1e-3:
-        return wrong(
-            "", f"At {temperature} the probabilities add up to {total:.2f}. Divide the scores, before softmax."
-        )
-    return wrong("", f"At {temperature} the highest probability should be higher: every positive temperature counts.")
+class _Coin(nn.Module):
+    """A model without a memory, which says the same at every step."""
+
+    def __init__(self, scores: Tensor) -> None:
+        super().__init__()
+        self.scores = scores
+
+    def forward(self, ids: Tensor, state: State = None) -> tuple[Tensor, State]:
+        return self.scores.expand(*ids.shape, -1), state
 
 
-def units(answer: object) -> str:
-    """Check exercise 4.5: nats as bits and as a number of choices."""
-    nats = 1.4442
-    given = called(answer, nats)
-    if not isinstance(given, Sequence) or len(given) != 2:
-        raise wrong("", "The answer should be two numbers: bits, and equally likely choices.")
-    bits, choices = float(given[0]), float(given[1])
-    if not math.isclose(bits, nats / math.log(2), rel_tol=1e-4):
-        if math.isclose(bits, nats * math.log(2), rel_tol=1e-4):
-            raise wrong("", f"{bits:.4f}: a bit is the smaller unit, so there are more of them. Divide by ln 2.")
-        if math.isclose(bits, math.log2(nats), rel_tol=1e-4):
-            raise wrong(
-                "", f"{bits:.4f} is the logarithm of a logarithm. The loss already is a logarithm: change its unit."
-            )
-        raise wrong("", f"One nat should give {1 / math.log(2):.4f} bits; {nats} gave {bits:.4f}.")
-    if not math.isclose(choices, math.exp(nats), rel_tol=1e-4):
-        if math.isclose(choices, 2**nats, rel_tol=1e-4):
-            raise wrong("", f"{choices:.2f} confuses nats with bits: 2 to the bits is e to the nats.")
-        if math.isclose(choices, math.exp(bits), rel_tol=1e-4):
-            raise wrong("", f"{choices:.2f} is e to the *bits*. Use 2 to the bits, or e to the nats.")
-        raise wrong("", f"{choices:.2f} choices should be {math.exp(nats):.2f}.")
-    return f"{bits:.2f} bits, {choices:.2f} choices: as many as a die with four sides and a bit."
+DRAWS = 600
+SCORES = torch.tensor([2.0, 1.0, 0.0, -1.0])
 
 
-CHECKS: dict[str, Check] = {"4.1": windows, "4.2": goes_on, "4.3": borders, "4.4": tempered, "4.5": units}
+def generate(answer: object) -> str:
+    """Check exercise 4.1: a sampler, greedy and at a temperature."""
+    with seeded(43), torch.no_grad():
+        model, prompt = _Reader().eval(), torch.tensor([3, 1, 4])
+        warm = {temperature: _shares(answer, temperature) for temperature in (1.0, 0.5, 2.0)}
+        for temperature, shares in warm.items():
+            right = (SCORES / temperature).softmax(-1)
+            if (shares - right).abs().max() > 5 * (0.25 / DRAWS) ** 0.5:
+                raise _other_temperature(shares, temperature)
+        given = _written(answer, model, prompt, 12, 0)
+        if given != _greedy(model, prompt):
+            raise _other_text(given, model, prompt)
+    return "Greedy, it writes what the model finds most probable; at a temperature, it draws as the scores say."
+
+
+def _written(answer: object, model: nn.Module, prompt: Tensor, count: int, temperature: float) -> list[int]:
+    try:
+        given = called(answer, model, prompt, count, temperature)
+    except (RuntimeError, ZeroDivisionError) as error:
+        if temperature:
+            raise
+        said = f"At temperature 0 it raises {type(error).__name__}: don't divide by 0, take the argmax."
+        raise wrong("", said) from None
+    if not isinstance(given, Sequence) or not all(isinstance(each, int) for each in given):
+        raise wrong("", "The answer should be a list of whole numbers, one for each character: `.item()` makes one.")
+    if len(given) != count:
+        raise wrong("", f"It should write {count} characters, without the prompt, but it wrote {len(given)}.")
+    return list(given)
+
+
+def _shares(answer: object, temperature: float) -> Tensor:
+    drawn = _written(answer, _Coin(SCORES), torch.tensor([0]), DRAWS, temperature)
+    return torch.bincount(torch.tensor(drawn), minlength=len(SCORES)) / DRAWS
+
+
+def _other_temperature(shares: Tensor, temperature: float) -> AnswerError:
+    right = (SCORES / temperature).softmax(-1)
+    if shares.max() == 1:
+        return wrong("", f"At temperature {temperature} it always chooses the most probable character: draw instead.")
+    if (shares - (SCORES * temperature).softmax(-1)).abs().max() < (shares - right).abs().max():
+        return wrong("", f"At {temperature} the scores are multiplied by the temperature. Divide them.")
+    return wrong("", f"At {temperature} character 0 has probability {right[0]:.2f}, and its share is {shares[0]:.2f}.")
+
+
+def _greedy(model: nn.Module, prompt: Tensor, *, carry: bool = True) -> list[int]:
+    written: list[int] = []
+    x, state = prompt[:, None], None
+    for _ in range(12):
+        scores, after = model(x, state)
+        state = after if carry else None
+        written.append(int(scores[-1, 0].argmax()))
+        x = torch.tensor([[written[-1]]])
+    return written
+
+
+def _other_text(given: list[int], model: nn.Module, prompt: Tensor) -> AnswerError:
+    if given == _greedy(model, prompt, carry=False):
+        return wrong("M1", "Every character is chosen from a new state, so the model has forgotten what it wrote.")
+    if len(set(given)) == 1:
+        return wrong("", "It repeats one character: what it writes must be its next input, after the prompt.")
+    return wrong("", f"Greedy, it should write {_greedy(model, prompt)}, but it wrote {given}.")
+
+
+def own_bits(answer: object) -> str:
+    """Check exercise 4.4: what a model's own text costs it, in bits a character."""
+    with seeded(44), torch.no_grad():
+        even = _bits_given(answer, _Coin(torch.zeros(4)), torch.tensor([0]))
+        if not math.isclose(even, 2, abs_tol=1e-4):
+            raise _other_bits(even)
+        p = SCORES.softmax(-1)
+        right, cold = float(-(p * p.log2()).sum()), float(-p.max().log2())
+        given = _bits_given(answer, _Coin(SCORES), torch.tensor([3] * DRAWS))
+        if abs(given - right) > 0.25:
+            raise _other_coin(given, right, cold)
+        alternating = _bits_given(answer, _Alternating(), torch.tensor([0, 1]))
+        if alternating > 0.1:
+            said = f"A model that is sure of each next character costs itself 0 bits; this is {alternating:.1f}."
+            raise wrong("", f"{said} Hold the scores at one character against the next character.")
+    return f"Two bits for four equal chances, {right:.2f} for unequal ones, 0 for a model that is always sure."
+
+
+class _Alternating(nn.Module):
+    """A model that is sure that 1 follows 0, and 0 follows 1."""
+
+    def forward(self, ids: Tensor, state: State = None) -> tuple[Tensor, State]:
+        return 50 * nn.functional.one_hot(1 - ids, 2).float(), state
+
+
+def _bits_given(answer: object, model: nn.Module, prompt: Tensor) -> float:
+    given = called(answer, model, prompt, DRAWS)
+    if not isinstance(given, float | int):
+        raise wrong("", f"The answer should be one number, but its type is {type(given).__name__}.")
+    return float(given)
+
+
+def _other_bits(given: float) -> AnswerError:
+    if math.isclose(given, math.log(4), abs_tol=1e-4):
+        return wrong("", f"{given:.3f} is in nats. Divide by ln 2.")
+    return wrong("", f"Each of four equal chances costs 2 bits, but this is {given:.3f}.")
+
+
+def _other_coin(given: float, right: float, cold: float) -> AnswerError:
+    if abs(given - cold) < 0.01:
+        return wrong("", f"{given:.2f} bits is what the most probable character costs. Draw at temperature 1.")
+    if given > right + 0.5:
+        return wrong("", f"{given:.2f} bits counts the prompt as well, which the model did not write.")
+    return wrong("", f"Its own text should cost this model about {right:.2f} bits, but this is {given:.2f}.")
+
+
+CHECKS: dict[str, Check] = {"4.1": generate, "4.2": windows, "4.3": borders, "4.4": own_bits}

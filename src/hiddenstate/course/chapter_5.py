@@ -1,18 +1,13 @@
 """Checks of chapter 5: looking inside, honestly."""
 
 import math
-from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from hiddenstate.course.answers import Check, called, seeded, wrong
-from hiddenstate.edits.edit import patch
 from hiddenstate.errors import AnswerError
-from hiddenstate.models.folder.model_folder import load, shipped
-from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.lstm import LSTM
 
 UNITS, TOKENS = 512, 2000
@@ -128,48 +123,6 @@ def _wired(*wires: Wire) -> LSTM:
     return lstm
 
 
-@cache
-def _tagger() -> Tagger:
-    return load(shipped())
-
-
-def turns(answer: object) -> str:
-    """Check exercise 5.3: where a patch changes the tag of a word."""
-    try:
-        layer, step = cast("Sequence[object]", answer)
-    except (TypeError, ValueError):
-        raise wrong("", 'The answer should be a layer and a step, such as ("l1", 0).') from None
-    if layer not in LAYERS or not isinstance(step, int) or not 0 <= step < len(OTHER):
-        raise wrong("", f"The layer is one of {' '.join(LAYERS)}, the step 0 to {len(OTHER) - 1}.")
-    p = _patched(str(layer), step)
-    if p > 0.5:
-        return f"At {layer}, step {step}, the patch makes play a verb, {p:.2f}: the difference passes through there."
-    raise _not_there(str(layer), step, p)
-
-
-def _patched(layer: str, step: int) -> float:
-    """Compute the probability of a verb with a patch."""
-    tagger = _tagger()
-    source = tagger.read(CLEAN).trace
-    with tagger.lstm.edit(*(patch(f"{layer}.{state}", source=source, t=step) for state in "ch")):
-        p: Tensor = tagger.read(OTHER).probabilities[PLAY, tagger.tag_names.index("VERB")]
-    return float(p)
-
-
-def _not_there(layer: str, step: int, p: float) -> AnswerError:
-    if layer.endswith("r") and step < PLAY:
-        return wrong("M6", f"{p:.2f}: the reverse direction reads from right to left, so step {step} comes after play.")
-    if step < 2:
-        return wrong("", f"{p:.2f}: up to step 1 both sentences are the same, so the patch changes nothing.")
-    if step > PLAY and not layer.endswith("r"):
-        return wrong(
-            "", f"{p:.2f}: by step {step} play has already been read, and its tag hardly depends on later states."
-        )
-    return wrong(
-        "", f"{p:.2f}: only part of the difference passes through here. Where does all of it, on the way to play?"
-    )
-
-
 _SENTENCES = {
     "a": ("M35", "'Counts' says what the unit does. Only what it goes with was shown."),
     "b": ("M35", "Use was tested: the cost, 0.002 bits, lies amid those of comparable units. It is not shown."),
@@ -179,7 +132,7 @@ _SENTENCES = {
 
 
 def strongest(answer: object) -> str:
-    """Check exercise 5.4: the strongest sentence that the evidence supports."""
+    """Check exercise 5.3: the strongest sentence that the evidence supports."""
     if answer == "c":
         return "It can be read, on new text, far above chance. That is all that was shown."
     if not isinstance(answer, str) or answer not in _SENTENCES:
@@ -187,4 +140,4 @@ def strongest(answer: object) -> str:
     raise wrong(*_SENTENCES[answer])
 
 
-CHECKS: dict[str, Check] = {"5.1": best_of, "5.2": is_used, "5.3": turns, "5.4": strongest}
+CHECKS: dict[str, Check] = {"5.1": best_of, "5.2": is_used, "5.3": strongest}

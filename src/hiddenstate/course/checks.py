@@ -1,6 +1,6 @@
 """The checks of all chapters, by exercise number."""
 
-from hiddenstate.course import chapter_1, chapter_2, chapter_3, chapter_4, chapter_5, chapter_6
+from hiddenstate.course import chapter_1, chapter_2, chapter_3, chapter_4, chapter_5, chapter_6, chapter_8
 from hiddenstate.course.answers import Check, empty
 from hiddenstate.errors import AnswerError, NameUnknownError
 
@@ -11,6 +11,7 @@ EXERCISES: dict[str, Check] = {
     **chapter_4.CHECKS,
     **chapter_5.CHECKS,
     **chapter_6.CHECKS,
+    **chapter_8.CHECKS,
 }
 
 

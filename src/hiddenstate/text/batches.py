@@ -1,6 +1,6 @@
 """Sentences as tensors: encoded once, batched by similar length, with each distinct word spelt once per batch."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -81,33 +81,27 @@ class Encoded:
     context: Tensor | None = None
     taught: Mapping[str, Tensor] | None = None
 
-    def batch(self, positions: Sequence[int], *, spell_all: bool = False) -> Batch:
+    def batch(self, positions: Sequence[int]) -> Batch:
         """Make a batch of some sentences.
 
         Args:
             positions: the sentences; at least one must have a word.
-            spell_all: whether to keep all F forms, not only those in the batch.
         """
         chosen = torch.as_tensor(positions)
         lengths = self.lengths[chosen]
-        steps = torch.arange(int(lengths.max()))[:, None]
-        beyond = steps >= lengths
-        index = (self.starts[chosen] + steps).masked_fill_(beyond, 0)
+        index, beyond = word_index(self.starts[chosen], lengths)
         forms = self.forms[index]
-        distinct, char_index = (None, forms) if spell_all else _numbered(forms, beyond)
-        chars, char_lengths = self.chars, self.char_lengths
-        if distinct is not None:
-            char_lengths = char_lengths[distinct]
-            chars = chars[distinct, : int(char_lengths[0])]
+        distinct, char_index = _numbered(forms, beyond)
+        char_lengths = self.char_lengths[distinct]
         return Batch(
             words=self.word_ids[forms].masked_fill_(beyond, PADDING),
             lengths=lengths,
-            chars=chars.T,
+            chars=self.chars[distinct, : int(char_lengths[0])].T,
             char_lengths=char_lengths,
-            char_index=char_index.masked_fill(beyond, 0),
+            char_index=char_index,
             tags=self._tags(index, beyond),
-            context=None if self.context is None else _rows(self.context, index, beyond),
-            taught=self.taught and {column: _rows(each, index, beyond) for column, each in self.taught.items()},
+            context=None if self.context is None else word_rows(self.context, index, beyond),
+            taught=self.taught and {column: word_rows(each, index, beyond) for column, each in self.taught.items()},
         )
 
     def _tags(self, index: Tensor, beyond: Tensor) -> dict[str, Tensor] | None:
@@ -122,8 +116,21 @@ def _numbered(forms: Tensor, beyond: Tensor) -> tuple[Tensor, Tensor]:
     return distinct, torch.zeros_like(forms).masked_scatter_(~beyond, numbers)
 
 
-def _rows(context: Tensor, index: Tensor, beyond: Tensor) -> Tensor:
-    return context[index].float().masked_fill_(beyond[..., None], 0)
+def word_index(starts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the index of each word of N sentences, ``[T, N]``, and whether it is beyond the sentence's end.
+
+    Args:
+        starts: ``[N]``, where the sentences begin among all words.
+        lengths: ``[N]``; beyond a sentence's end the index is 0.
+    """
+    steps = torch.arange(int(lengths.max()))[:, None]
+    beyond = steps >= lengths
+    return (starts + steps).masked_fill_(beyond, 0), beyond
+
+
+def word_rows(values: Tensor, index: Tensor, beyond: Tensor) -> Tensor:
+    """Return the rows of ``values [W, C]`` at the result of `word_index`, ``[T, N, C]``; zero beyond the end."""
+    return values[index].float().masked_fill_(beyond[..., None], 0)
 
 
 def check_sentences(sentences: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
@@ -146,11 +153,17 @@ def check_sentences(sentences: Iterable[Sequence[str]]) -> list[tuple[str, ...]]
         if not isinstance(words, Iterable):
             raise ArgumentTypeError(f"sentence {k} must be a list of words, got {type(words).__name__}")
         row = tuple(words)
-        if not all(isinstance(word, str) for word in row):
+        if not all(issubclass(kind, str) for kind in set(map(type, row))):
             odd = next(word for word in row if not isinstance(word, str))
             raise ArgumentTypeError(f"sentence {k} has {odd!r:.60} among its words, expected strings")
         rows.append(row)
     return rows
+
+
+def check_words(words: Container[str]) -> None:
+    """Raise ArgumentError if one of the words is the empty string."""
+    if "" in words:
+        raise ArgumentError("a batch needs words of at least one character, got ''")
 
 
 @dataclass(frozen=True)
@@ -177,8 +190,23 @@ class Encoder:
 
     def spell(self, word: str) -> list[int]:
         """Return the ids of the word's characters, ``max_chars`` at most."""
+        return self.chars.ids(self._ends(word))
+
+    def spell_all(self, words: Iterable[str]) -> tuple[Tensor, Tensor]:
+        """Return the character ids of words, ``[F, K]`` with `PADDING` past a word's end, and their lengths ``[F]``."""
+        spelt = list(map(self._ends, words))
+        lengths = np.fromiter(map(len, spelt), np.int64, len(spelt))
+        table = np.full((len(spelt), lengths.max(initial=0)), PADDING, dtype=np.int64)
+        table[np.arange(table.shape[1]) < lengths[:, None]] = self.chars.ids("".join(spelt))
+        return torch.from_numpy(table), torch.from_numpy(lengths)
+
+    def word_ids(self, words: Iterable[str]) -> Tensor:
+        """Return the ids of words, ``[F]``."""
+        return torch.tensor(self.words.ids(map(self.looked_up, words)), dtype=torch.int64)
+
+    def _ends(self, word: str) -> str:
         half = self.max_chars // 2
-        return self.chars.ids(word if len(word) <= self.max_chars else word[:half] + word[-half:])
+        return word if len(word) <= self.max_chars else word[:half] + word[-half:]
 
     def batch(self, sentences: Sequence[Sequence[str]], tags: TagRows | None = None) -> Batch:
         """Encode sentences together; arguments and errors are those of `encode`.
@@ -204,18 +232,17 @@ class Encoder:
         Raises:
             ArgumentError: a word is empty, or tags and words differ in number.
         """
-        numbers: dict[str, int] = {}
-        forms = torch.tensor([numbers.setdefault(word, len(numbers)) for words in sentences for word in words])
-        if "" in numbers:
-            raise ArgumentError("a batch needs words of at least one character, got ''")
+        numbers = {word: k for k, word in enumerate(dict.fromkeys(chain.from_iterable(sentences)))}
+        check_words(numbers)
+        forms = torch.tensor([*map(numbers.__getitem__, chain.from_iterable(sentences))], dtype=torch.int64)
         lengths = torch.tensor([len(words) for words in sentences], dtype=torch.int64)
-        chars, char_lengths = _table([self.spell(word) for word in numbers])
+        chars, char_lengths = self.spell_all(numbers)
         order = char_lengths.argsort(descending=True, stable=True)
         return Encoded(
-            word_ids=torch.tensor(self.words.ids(map(self.looked_up, numbers)), dtype=torch.int64)[order],
+            word_ids=self.word_ids(numbers)[order],
             chars=chars[order],
             char_lengths=char_lengths[order],
-            forms=order.argsort()[forms.long()],
+            forms=order.argsort()[forms],
             starts=lengths.cumsum(0) - lengths,
             lengths=lengths,
             tags=None if tags is None else {c: self._tags(c, sentences, rows) for c, rows in tags.items()},
@@ -267,11 +294,3 @@ def plan_batches(lengths: Sequence[int], budget: int, generator: torch.Generator
 def _shuffled(count: int, generator: torch.Generator) -> list[int]:
     order: list[int] = torch.randperm(count, generator=generator).tolist()
     return order
-
-
-def _table(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Return the rows as one tensor ``[rows, longest]``, padded with `PADDING`, and their lengths."""
-    lengths = np.array([len(row) for row in rows], dtype=np.int64)
-    filled = np.full((len(rows), lengths.max(initial=0)), PADDING, dtype=np.int64)
-    filled[np.arange(filled.shape[1]) < lengths[:, None]] = list(chain.from_iterable(rows))
-    return torch.from_numpy(filled), torch.from_numpy(lengths)

@@ -5,8 +5,9 @@ multiword ranges (``1-2``), empty nodes (``8.1``) and all other columns are writ
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import repeat
 
 from conllu.exceptions import ParseException
 from conllu.parser import parse_id_value
@@ -19,6 +20,10 @@ COLUMNS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DE
 # The columns that a tagger can fill, the main ones first.
 TAG_COLUMNS = ("upos", "xpos", "feats", "deprel", "lemma", "head", "deps", "misc")
 
+# Checks that most files pass: no line holds white space only, and no column may be blank.
+_WHITE_LINE = re.compile(r"\n[^\S\n]+(?=\n|\Z)")
+_MAY_BE_BLANK = re.compile(r"\t(?:\s|\Z)")
+_IDS = [*map(str, range(1, 1001))]
 _TOKEN_LINE = re.compile(r"\d+([-.]\d+)?\t")
 
 
@@ -31,24 +36,30 @@ class Sentence:
     """
 
     forms: tuple[str, ...]
-    upos: tuple[str | None, ...]
-    xpos: tuple[str | None, ...]
     lines: tuple[str, ...]
-    places: tuple[int, ...]
+    places: Sequence[int]
 
     def __len__(self) -> int:
         return len(self.forms)
+
+    @property
+    def upos(self) -> tuple[str | None, ...]:
+        """The tag of each word in the column UPOS."""
+        return self.tags("upos")
+
+    @property
+    def xpos(self) -> tuple[str | None, ...]:
+        """The tag of each word in the column XPOS."""
+        return self.tags("xpos")
 
     def tags(self, column: str) -> tuple[str | None, ...]:
         """Return the tag of each word in a column such as ``"feats"``; None if the file has ``_``.
 
         In FEATS ``_`` is the tag of a word without features.
         """
-        if column in ("upos", "xpos"):
-            return self.upos if column == "upos" else self.xpos
         number = COLUMNS.index(column.upper())
-        values = [self.lines[place].split("\t")[number] for place in self.places]
-        return tuple(None if value == "_" and column != "feats" else value for value in values)
+        values = [self.lines[place].split("\t", number + 1)[number] for place in self.places]
+        return tuple([None if value == "_" and column != "feats" else value for value in values])
 
 
 def read_conllu(source: Source) -> list[Sentence]:
@@ -70,47 +81,31 @@ def read_conllu(source: Source) -> list[Sentence]:
     return parse_conllu(read_text(source), describe_source(source))
 
 
-def parse_conllu(text: str, name: str = "<text>") -> list[Sentence]:
-    """Read CoNLL-U from a string, like `read_conllu` from a file; ``name`` is for error messages."""
-    blocks = Blocks(name)
-    # str.splitlines would also split at U+2028 and similar characters, which may occur inside a column.
-    return [*blocks.feed(text.split("\n")), *blocks.end()]
-
-
-class Blocks:
-    """Splits lines of CoNLL-U into sentences as the lines arrive.
+def parse_conllu(text: str, name: str = "<text>", first_line: int = 1) -> list[Sentence]:
+    """Read CoNLL-U from a string, like `read_conllu` from a file.
 
     Args:
+        text: whole sentences.
         name: the name of the source in messages.
+        first_line: the number of the text's first line in the source.
+
+    Raises:
+        FileFormatError: a line is not CoNLL-U; names the source and the line.
     """
-
-    def __init__(self, name: str) -> None:
-        self._name, self._lines, self._read = name, list[str](), 0
-
-    def feed(self, lines: Iterable[str]) -> Iterator[Sentence]:
-        """Yield the sentences that these lines, without their line ends, complete.
-
-        Raises:
-            FileFormatError: a line is not CoNLL-U; names the source and the line.
-        """
-        for raw in lines:
-            line, self._read = raw.rstrip("\r"), self._read + 1
-            if line.strip():
-                self._lines.append(line)
-            else:
-                yield from self._completed(self._read)
-
-    def end(self) -> Iterator[Sentence]:
-        """Yield the last sentence, if no blank line follows it; raises like `feed`."""
-        yield from self._completed(self._read + 1)
-
-    def _completed(self, number: int) -> Iterator[Sentence]:
-        """Yield the sentence that ends before the line of this number, if there is one."""
-        if self._lines:
-            lines, self._lines = self._lines, []
-            with reading(self._name):
-                sentence = _sentence(lines, number - len(lines), self._name)
-            yield sentence
+    if "\r" in text:
+        text = "\n".join([line.rstrip("\r") for line in text.split("\n")])
+    if _WHITE_LINE.search(f"\n{text}"):
+        text = _WHITE_LINE.sub("\n", f"\n{text}")[1:]
+    has_no_blanks, number, found = not _MAY_BE_BLANK.search(text), first_line, list[Sentence]()
+    # str.splitlines would also split at U+2028 and similar characters, which may occur inside a column.
+    for block in text.split("\n\n"):
+        lines = block.strip("\n").split("\n")
+        if lines[0]:
+            sentence = _plain_sentence(lines) if has_no_blanks else None
+            leading = len(block) - len(block.lstrip("\n"))
+            found.append(sentence or _checked_sentence(lines, name, number + leading))
+        number += block.count("\n") + 2
+    return found
 
 
 def looks_like_conllu(text: str) -> bool:
@@ -139,10 +134,9 @@ def from_words(words: Sequence[str], comments: Sequence[str] = ()) -> Sentence:
     for word in words:
         if not word.strip() or any(mark in word for mark in "\t\n\r"):
             raise ArgumentError(f"word {word!r} cannot be a CoNLL-U form: it is blank or contains a tab or line end")
-    none = (None,) * len(words)
-    lines = ["\t".join([str(k), word, *"_" * 8]) for k, word in enumerate(words, 1)]
-    places = tuple(range(len(comments), len(comments) + len(words)))
-    return Sentence(tuple(words), none, none, (*comments, *lines), places)
+    lines = [f"{k}\t{word}\t_\t_\t_\t_\t_\t_\t_\t_" for k, word in enumerate(words, 1)]
+    places = range(len(comments), len(comments) + len(words))
+    return Sentence(tuple(words), (*comments, *lines), places)
 
 
 def with_tags(
@@ -164,30 +158,30 @@ def with_tags(
     Raises:
         ArgumentError: there are not as many tags or probabilities as words.
     """
-    extra = [None] * len(sentence) if probabilities is None else list(probabilities)
-    if not len(tags) == len(extra) == len(sentence):
+    counts = len(tags), len(sentence if probabilities is None else probabilities)
+    if counts != (len(sentence),) * 2:
         raise ArgumentError(
-            f"a sentence of {len(sentence)} words needs as many tags and probabilities, "
-            f"got {len(tags)} and {len(extra)}"
+            f"a sentence of {len(sentence)} words needs as many tags and probabilities, got {counts[0]} and {counts[1]}"
         )
-    lines = list(sentence.lines)
-    for place, tag, shares in zip(sentence.places, tags, extra, strict=True):
-        columns = lines[place].split("\t")
-        columns[COLUMNS.index(column.upper())] = tag
-        if shares is not None:
-            columns[-1] = _with_shares(columns[-1], f"{column.capitalize()}Prob=", shares)
+    lines, number = list(sentence.lines), COLUMNS.index(column.upper())
+    for place, tag in zip(sentence.places, tags, strict=True):
+        columns = lines[place].split("\t", number + 1)
+        columns[number] = tag
         lines[place] = "\t".join(columns)
-    tagged = replace(sentence, lines=tuple(lines))
-    if column == "upos":
-        return replace(tagged, upos=tuple(tags))
-    return replace(tagged, xpos=tuple(tags)) if column == "xpos" else tagged
+    key = f"{column.capitalize()}Prob="
+    for place, shares in zip(sentence.places, probabilities or (), strict=False):
+        others, misc = lines[place].rsplit("\t", 1)
+        lines[place] = f"{others}\t{_with_shares(misc, key, shares)}"
+    return Sentence(sentence.forms, tuple(lines), sentence.places)
 
 
 def with_comments(sentence: Sentence, comments: Sequence[str]) -> Sentence:
     """Return the sentence with more comments, each with its ``#``, below the existing ones."""
+    if not comments:
+        return sentence
     place = next((k for k, line in enumerate(sentence.lines) if not line.startswith("#")), len(sentence.lines))
     lines = (*sentence.lines[:place], *comments, *sentence.lines[place:])
-    return replace(sentence, lines=lines, places=tuple(k + len(comments) for k in sentence.places))
+    return Sentence(sentence.forms, lines, tuple(k + len(comments) for k in sentence.places))
 
 
 def to_conllu(sentences: Iterable[Sentence]) -> str:
@@ -195,31 +189,55 @@ def to_conllu(sentences: Iterable[Sentence]) -> str:
     return "".join("\n".join([*sentence.lines, "", ""]) for sentence in sentences)
 
 
-def _with_shares(misc: str, key: str, shares: Mapping[str, float]) -> str:
-    kept = [item for item in misc.split("|") if item != "_" and not item.startswith(key)]
-    return "|".join([*kept, key + ",".join(f"{tag.replace('|', ';')}:{share:.4f}" for tag, share in shares.items())])
+def _plain_sentence(lines: list[str]) -> Sentence | None:
+    """Return the sentence if it has comments, then lines with all columns, as most do; else None."""
+    start = 0
+    while start < len(lines) and lines[start][0] == "#":
+        start += 1
+    heads = [line.split("\t", 2) for line in lines[start:]]
+    places: Sequence[int] = range(start, len(lines))
+    if [head[0] for head in heads] != _IDS[: len(heads)]:
+        places = [start + k for k, head in enumerate(heads) if head[0].isdecimal() or not _is_range_or_empty(head[0])]
+        heads = [heads[place - start] for place in places]
+        if [head[0] for head in heads] != _IDS[: len(heads)]:
+            return None
+    if set(map(str.count, lines[start:], repeat("\t"))) != {len(COLUMNS) - 1}:
+        return None
+    return Sentence(tuple([head[1] for head in heads]), tuple(lines), _as_range(places))
 
 
-def _sentence(lines: list[str], first: int, name: str) -> Sentence:
-    words: list[list[str]] = []
-    places: list[int] = []
-    for place, line in enumerate(lines):
-        if line.startswith("#"):
-            continue
-        columns = line.split("\t")
-        try:
-            is_word = _check(columns, expected=len(words) + 1)
-        except ParseException as error:
-            raise FileFormatError(f"{name}, line {first + place}: {error} in {line[:60]!r}") from error
-        if is_word:
-            words.append(columns)
-            places.append(place)
-    tags = [[None if word[column] == "_" else word[column] for word in words] for column in (3, 4)]
-    return Sentence(tuple(w[1] for w in words), tuple(tags[0]), tuple(tags[1]), tuple(lines), tuple(places))
+def _checked_sentence(lines: list[str], name: str, first: int) -> Sentence:
+    """Return the sentence, of which the first line has this number; raises as `parse_conllu`."""
+    forms, places = list[str](), list[int]()
+    with reading(name):
+        for place, line in enumerate(lines):
+            columns = line.split("\t")
+            try:
+                if line[0] != "#" and _is_word(columns, expected=len(places) + 1):
+                    forms.append(columns[1])
+                    places.append(place)
+            except ParseException as error:
+                raise FileFormatError(f"{name}, line {first + place}: {error} in {line[:60]!r}") from error
+    return Sentence(tuple(forms), tuple(lines), _as_range(places))
 
 
-def _check(columns: list[str], expected: int) -> bool:
+def _as_range(places: Sequence[int]) -> Sequence[int]:
+    """Return a range if the places follow one another, else a tuple, so that equal sentences are equal."""
+    together = range(places[0], places[0] + len(places)) if places else range(0)
+    return together if places == together or [*places] == [*together] else tuple(places)
+
+
+def _is_range_or_empty(identifier: str) -> bool:
+    try:
+        return isinstance(parse_id_value(identifier), tuple)
+    except (ParseException, ValueError):
+        return False
+
+
+def _is_word(columns: list[str], expected: int) -> bool:
     """Whether the line is a word (not a range or an empty node); raises ParseException if it is not CoNLL-U."""
+    if columns[0] == str(expected) and len(columns) == len(COLUMNS) and all(map(str.strip, columns)):
+        return True
     if len(columns) != len(COLUMNS):
         raise ParseException(
             f"expected {len(COLUMNS)} columns ({' '.join(COLUMNS)}) separated by single tabs, got {len(columns)}"
@@ -235,3 +253,8 @@ def _check(columns: list[str], expected: int) -> bool:
             f"expected word ID {expected}, got {identifier}; number words 1, 2, 3 ... (a blank line ends a sentence)"
         )
     return isinstance(identifier, int)
+
+
+def _with_shares(misc: str, key: str, shares: Mapping[str, float]) -> str:
+    kept = [item for item in misc.split("|") if item != "_" and not item.startswith(key)]
+    return "|".join([*kept, key + ",".join(f"{tag.replace('|', ';')}:{share:.4f}" for tag, share in shares.items())])

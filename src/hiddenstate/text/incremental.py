@@ -1,15 +1,54 @@
 """Splits CoNLL-U, tokenised text or plain text into sentences as it arrives."""
 
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
-from hiddenstate.text.conllu import Blocks, Sentence, from_words, looks_like_conllu
+from hiddenstate.text.conllu import Sentence, from_words, looks_like_conllu, parse_conllu
 from hiddenstate.text.tokenise import sentences, tokenise
 
 KINDS = ("conllu", "tokens", "text")
+_PARAGRAPH = "paragraph"  # plain text of one line, in which several sentences may be
+_BLANK_LINE = re.compile(r"^[^\S\n]*\n", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Whole sentences of a source, not parsed yet.
+
+    Attributes:
+        kind: one of `KINDS`, or ``paragraph``.
+        text: the text.
+        name: the name of the source.
+        first_line: the number of its first line in the source.
+    """
+
+    kind: str
+    text: str
+    name: str
+    first_line: int
+
+    @property
+    def about_words(self) -> int:
+        """Roughly how many words there are, without parsing."""
+        return self.text.count("\n") if self.kind == "conllu" else 1 + len(self.text) // 5
+
+    def sentences(self) -> list[Sentence]:
+        """Parse the sentences.
+
+        Raises:
+            FileFormatError: a line is not CoNLL-U; names the source and the line.
+        """
+        if self.kind == "conllu":
+            return parse_conllu(self.text, self.name, self.first_line)
+        if self.kind == "tokens":
+            return [_of_words(line.split(), line) for line in self.text.split("\n") if line.strip()]
+        lines = sentences(self.text) if self.kind == _PARAGRAPH else _lines(self.text)
+        return [_of_words(tokenise(line), line) for line in lines]
 
 
 class IncrementalReader:
-    """Splits the text of one source into sentences as it arrives.
+    """Splits the text of one source into passages of whole sentences as it arrives.
 
     A sentence is returned as soon as it is known to be complete: after the line's end, or for CoNLL-U after the blank
     line. Plain text of a single line is split into sentences, and text of several lines has one sentence per line; so
@@ -22,67 +61,71 @@ class IncrementalReader:
     """
 
     def __init__(self, kind: str | None, name: str, *, has_lines: bool = False) -> None:
-        self.kind = kind
-        self._blocks = Blocks(name)
+        self.kind, self._name = kind, name
         self._unfinished: list[str] = []  # parts of the last line, whose end has not arrived
-        self._undecided: list[str] = []  # blank lines and comments before the kind is known
-        self._only: str | None = None  # the only line of plain text so far
-        self._has_lines = has_lines  # whether the plain text is known to have several lines
+        self._lines: list[str] = []  # whole lines of a sentence that is not complete, or before the kind is known
+        self._line = 1  # the number of the first of them
+        self._is_one_line = not has_lines  # whether the plain text has had one line with content at most
 
-    def feed(self, text: str) -> Iterator[Sentence]:
-        r"""Yield the sentences that this text completes; its line ends are ``\n``.
-
-        Raises:
-            FileFormatError: a line is not CoNLL-U; names the source and the line.
-        """
+    def feed(self, text: str) -> Iterator[Passage]:
+        r"""Yield the sentences that this text completes, if any; its line ends are ``\n``."""
         head, newline, rest = text.rpartition("\n")
         if newline:
-            lines = "".join([*self._unfinished, head]).split("\n")
+            yield from self._passages("".join([*self._unfinished, head, newline]))
             self._unfinished.clear()
-            yield from self._sentences(lines)
         self._unfinished.append(rest)
 
-    def pause(self) -> Iterator[Sentence]:
+    def pause(self) -> Iterator[Passage]:
         """Yield sentences that should not wait while the source pauses: for plain text, the first line."""
-        if self._only is not None:
-            line, self._only, self._has_lines = self._only, None, True
-            yield from map(_of_text, sentences(line))
+        if self.kind == "text" and self._lines:
+            self._is_one_line = False
+            yield self._passage(_PARAGRAPH, "")
 
-    def end(self) -> Iterator[Sentence]:
-        """Yield the last sentences, once the source has ended; raises like `feed`."""
+    def end(self) -> Iterator[Passage]:
+        """Yield the last sentences, once the source has ended."""
         yield from self.feed("\n")
         yield from self.pause()
-        yield from self._blocks.end()
+        if self.kind == "conllu" and self._lines:
+            yield self._passage("conllu", "")
 
-    def _sentences(self, lines: list[str]) -> Iterator[Sentence]:
-        if self.kind is None:
-            self._undecided += lines
-            if not any(line.strip() and not line.startswith("#") for line in lines):
-                return
-            lines, self._undecided = self._undecided, []
-            self.kind = "conllu" if looks_like_conllu("\n".join(lines)) else "text"
+    def _passages(self, lines: str) -> Iterator[Passage]:
+        """Yield the sentences that whole lines complete."""
+        if self.kind == "text" and not lines.strip():
+            return  # so that blank lines do not pile up
+        if self.kind is None and any(line.strip() and not line.startswith("#") for line in lines.split("\n")):
+            lines = "".join([*self._lines, lines])
+            self._lines.clear()
+            self.kind = "conllu" if looks_like_conllu(lines) else "text"
+        end = self._complete(lines)
+        if end:
+            yield self._passage(self.kind or "", lines[:end])
+        if end < len(lines):
+            self._lines.append(lines[end:])
+
+    def _complete(self, lines: str) -> int:
+        """Return the length of what can be passed on."""
         if self.kind == "conllu":
-            yield from self._blocks.feed(lines)
-        elif self.kind == "tokens":
-            yield from (from_words(line.split(), [_comment(line)]) for line in lines if line.strip())
-        else:
-            yield from self._of_lines(part.strip() for line in lines for part in line.splitlines() if part.strip())
+            # From the last line that is quite empty on, few are left to search.
+            start = max(0, lines.rfind("\n\n"))
+            return max((match.end() for match in _BLANK_LINE.finditer(lines, start)), default=0)
+        if self.kind == "text" and self._is_one_line:
+            count = len([*_lines("".join([*self._lines, lines]))])
+            self._is_one_line = count < 2
+        return 0 if self.kind is None or (self.kind == "text" and self._is_one_line) else len(lines)
 
-    def _of_lines(self, lines: Iterable[str]) -> Iterator[Sentence]:
-        for line in lines:
-            if self._has_lines:
-                yield _of_text(line)
-            elif self._only is None:
-                self._only = line
-            else:
-                yield _of_text(self._only)
-                yield _of_text(line)
-                self._only, self._has_lines = None, True
-
-
-def _of_text(line: str) -> Sentence:
-    return from_words(tokenise(line), [_comment(line)])
+    def _passage(self, kind: str, lines: str) -> Passage:
+        """Make a passage of the lines that have waited and these."""
+        text = "".join([*self._lines, lines])
+        passage = Passage(kind, text, self._name, self._line)
+        self._lines.clear()
+        self._line += text.count("\n")
+        return passage
 
 
-def _comment(line: str) -> str:
-    return f"# text = {line.strip()}"
+def _lines(text: str) -> Iterable[str]:
+    # str.splitlines also splits at U+2028 and similar characters.
+    return (line.strip() for line in text.splitlines() if line.strip())
+
+
+def _of_words(words: list[str], line: str) -> Sentence:
+    return from_words(words, [f"# text = {line.strip()}"])

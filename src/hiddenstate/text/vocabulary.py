@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 from hiddenstate.errors import ArgumentError, FileFormatError
@@ -70,8 +71,7 @@ class Vocabulary:
 
     def ids(self, tokens: Iterable[str]) -> list[int]:
         """Return the id of each token; `UNKNOWN` for unknown tokens."""
-        numbers = self._numbers
-        return [numbers.get(token, UNKNOWN) for token in tokens]
+        return list(map(self._numbers.get, tokens, repeat(UNKNOWN)))
 
     def to_data(self) -> dict[str, Any]:
         """Return data for `json.dump` and `from_data`."""

@@ -90,6 +90,7 @@ def test_functions(subject: Subject) -> None:
             "no labels of this model are 'd'; expected one of the 3: 'a' 'b' 'c'",
         ),
         (hs.explain.logit("a", word="q"), NameUnknownError, "'q' stands nowhere"),
+        ("b", NameUnknownError, r"is a label, not a place; its logit is the target hiddenstate.explain.logit\('b'\)"),
         (hs.explain.logit("a", word=5), IndexRangeError, "word=5"),
         ("l2.c[0]", NameUnknownError, "no place 'l2.c'"),
         ("l0.c[9]", IndexRangeError, "unit=9"),

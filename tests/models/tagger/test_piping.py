@@ -48,13 +48,13 @@ def test_only_a_batch_is_read_ahead(tagger: Tagger) -> None:
 
 def test_a_batch_of_long_sentences_ends_early(tagger: Tagger, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = list[int]()
-    tag = tagger.tag
+    tag = tagger._tag
 
-    def counted(rows: Any, **more: Any) -> Any:
-        sizes.append(len(rows))
-        return tag(rows, **more)
+    def counted(*arguments: Any) -> Any:
+        sizes.append(len(arguments[-1]))
+        return tag(*arguments)
 
-    monkeypatch.setattr(tagger, "tag", counted)
+    monkeypatch.setattr(tagger, "_tag", counted)
     monkeypatch.setattr(piping.in_batches, "__defaults__", (100,))
     assert len(list(tagger.pipe([["dog"] * 60] * 5, 1000))) == 5
     assert sizes == [2, 2, 1]

@@ -31,11 +31,6 @@ course.unit = (model, values, steps, before = 0) => {
 
 course.answer("cell", async ({ of, c_prev: before, ...gates }) => course.unit(await course.model("unit"), gates, 1, before)[of][1]);
 
-course.answer("largest_c", async ({ steps }) => {
-  const { c } = course.unit(await course.model("unit"), { i: 1, f: 1, g: 1, o: 1 }, steps);
-  return Math.max(...c.map(Math.abs));
-});
-
 /** Numbers of a text, in order: "[4, 8, 20]" and "4 8 20" are the same answer. */
 course.numbersIn = (text) => (text.replaceAll("−", "-").match(/-?\d+(?:\.\d+)?/g) ?? []).map(Number);
 

@@ -32,8 +32,10 @@ def read_sentences(shard: Shard) -> Iterator[Sentence]:
         return
     reader = IncrementalReader(shard.kind, shard.name, has_lines=shard.is_part)
     for text in _chunks(shard):
-        yield from reader.feed(text)
-    yield from reader.end()
+        for passage in reader.feed(text):
+            yield from passage.sentences()
+    for passage in reader.end():
+        yield from passage.sentences()
 
 
 def read_texts(shard: Shard) -> Iterator[str]:

@@ -4,12 +4,14 @@ Threads that share one matrix product or decomposition wait for each other many 
 the eigenvalues of a state of 1,024 numbers tens of times slower. Independent threads wait only for the last one.
 """
 
-import threading
+import _thread
+import os
+import queue
+import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -20,51 +22,84 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 # The number of torch threads for a new thread is global to the process, and a worker cannot change its own without
-# # changing that: it is restored as soon as all workers have started, and a lock keeps others from starting meanwhile.
+# changing that: it is restored as soon as all workers have started, and a lock keeps others from starting meanwhile.
 _beginning = ForkSafeLock()
 
 
 class SideBySide:
-    """As many single-threaded workers as torch had threads; made by `side_by_side`."""
+    """As many single-threaded workers as torch had threads; made by `side_by_side`.
 
-    def __init__(self, threads: int, workers: ThreadPoolExecutor) -> None:
-        self.threads = threads
-        self._workers = workers
+    Python's own executors, conditions and semaphores may stay locked, or raise RuntimeError, when Ctrl-C strikes inside
+    them. So the calling thread uses only queues that are written in C.
+    """
+
+    def __init__(self) -> None:
+        self.threads = 0
+        self._process = os.getpid()
+        self._orders = queue.SimpleQueue[Any]()  # functions; None ends a worker
+        self._begun, self._ended = list[None](), list[None]()  # one entry for each worker
+        self._is_over = False
 
     def run(self, function: Callable[[A], B], parts: Sequence[A]) -> list[B]:
-        """Return the function's result for each part."""
-        return list(self._workers.map(function, parts))
+        """Return the function's result for each part; the first exception is raised."""
+        answers = queue.SimpleQueue[tuple[int, Any, BaseException | None]]()
+        for k, part in enumerate(parts):
+            self._orders.put(partial(_answer, answers, k, function, part))
+        results: dict[int, B] = {}
+        while len(results) < len(parts):
+            k, result, error = answers.get()
+            if error is not None:
+                raise error
+            results[k] = result
+        return [results[k] for k in range(len(parts))]
 
     def call(self, function: Callable[..., B], *given: object) -> B:
         """Run a function in one worker, and return its result."""
-        return self._workers.submit(function, *given).result()
+        return self.run(lambda arguments: function(*arguments), [given])[0]
+
+    def start(self) -> None:
+        """Start all workers, and wait until the last one has started."""
+        ready, has_gradients = queue.SimpleQueue[None](), torch.is_grad_enabled()
+        for _ in range(self.threads):
+            _thread.start_new_thread(self._work, (ready, has_gradients))
+        for _ in range(self.threads):
+            ready.get()
+
+    def end(self) -> None:
+        """End all workers, and wait for what they are computing; a second call does no harm."""
+        self._is_over = True
+        for _ in range(self.threads):
+            self._orders.put(None)
+        while len(self._ended) < len(self._begun) and os.getpid() == self._process:  # a forked child has no workers
+            time.sleep(1e-4)
+
+    def _work(self, ready: "queue.SimpleQueue[None]", has_gradients: bool) -> None:
+        self._begun.append(None)
+        try:
+            torch.get_num_threads()  # a thread's first query reads the global number, which would undo the next line
+            torch.set_num_threads(1)
+            torch.set_grad_enabled(has_gradients)
+            ready.put(None)
+            while (order := self._orders.get()) is not None and not self._is_over:
+                order()
+        finally:
+            self._ended.append(None)
+
+
+def _answer(answers: "queue.SimpleQueue[Any]", k: int, function: Callable[[A], B], part: A) -> None:
+    try:
+        answers.put((k, function(part), None))
+    except BaseException as error:
+        answers.put((k, None, error))
 
 
 @contextmanager
 def side_by_side() -> Iterator[SideBySide]:
     """Open a block with workers in which torch uses one thread each, and the caller's gradient mode."""
-    with _beginning.lock:
-        threads = torch.get_num_threads()
-        workers = ThreadPoolExecutor(threads, "hiddenstate", _with_one_thread, (torch.is_grad_enabled(),))
-        with Block(after=partial(torch.set_num_threads, threads)):
-            _start(workers, threads)
-    with workers:
-        yield SideBySide(threads, workers)
-
-
-def _with_one_thread(has_gradients: bool) -> None:
-    torch.get_num_threads()  # a thread's first query reads the global number, which would undo the next line
-    torch.set_num_threads(1)
-    torch.set_grad_enabled(has_gradients)
-
-
-def _start(workers: ThreadPoolExecutor, count: int) -> None:
-    """Start all workers: each blocks until the last one has started."""
-    together = threading.Barrier(count)
-    try:
-        for each in [workers.submit(together.wait) for _ in range(count)]:
-            each.result()
-    except BaseException:
-        together.abort()
-        workers.shutdown()
-        raise
+    workers = SideBySide()
+    with Block(after=workers.end):
+        with _beginning.lock:
+            workers.threads = torch.get_num_threads()
+            with Block(after=partial(torch.set_num_threads, workers.threads)):
+                workers.start()
+        yield workers

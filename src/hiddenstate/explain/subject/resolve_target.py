@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.scalars import check_int
-from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
 from hiddenstate.explain.subject.outputs import Outputs, needed_head
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.target import Readout, Target, readout_target, split_output
@@ -80,13 +80,24 @@ def resolve_target(of: TargetLike, subject: Subject, row: int = 0) -> Target:
     if isinstance(of, LogProbability):
         return _log_probability(of, subject, row)
     if isinstance(of, str):
-        return _value_at(parse_address(of), subject, row)
+        return _value_at(_address(of, subject), subject, row)
     if callable(of):
         return Target(getattr(of, "__name__", "a function").replace("<lambda>", "a function of the outputs"), of)
     raise ArgumentTypeError(
         "a target is logit(...), log_probability(...), a place such as 'l1.c[125]@7', or a function of the outputs, "
         f"got {type(of).__name__}"
     )
+
+
+def _address(name: str, subject: Subject) -> Address:
+    try:
+        return parse_address(name)
+    except NameUnknownError as error:
+        if subject.head is None or name not in subject.head.labels:
+            raise
+        raise NameUnknownError(
+            f"{quote_label(name)} is a label, not a place; its logit is the target hiddenstate.explain.logit({name!r})"
+        ) from error
 
 
 def _logit(of: Logit, subject: Subject, row: int) -> Target:

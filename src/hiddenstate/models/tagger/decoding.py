@@ -1,7 +1,8 @@
 """Turns scores into tags: each word's distribution and tag, and the most probable taggings of the sentence."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from itertools import islice, repeat
 
 import torch
 from torch import Tensor
@@ -10,55 +11,50 @@ from hiddenstate.models.tagger.crf import Chain, Sequences, n_best
 from hiddenstate.models.tagger.tagging import Guess, Tags
 
 
-@dataclass(frozen=True, eq=False)
-class Found:
-    """The result for one column of a batch.
-
-    Attributes:
-        probabilities: ``[N, T, K]``.
-        numbers: the index of each word's tag, by row; undefined beyond a row's end.
-        sequences: the most probable sequences, or None if not requested.
-    """
-
-    probabilities: Tensor
-    numbers: list[list[int]]
-    sequences: Sequences | None
-
-    def tags(self, names: tuple[str, ...], row: int, length: int) -> Tags:
-        """Return the tags of one row."""
-        chosen = tuple([names[k] for k in self.numbers[row][:length]])
-        return Tags(names, chosen, self.probabilities[row, :length], tuple(self._guesses(names, row, length)))
-
-    def _guesses(self, names: tuple[str, ...], row: int, length: int) -> list[Guess]:
-        if self.sequences is None:
-            return []
-        tags, scores = self.sequences.tags[row, :, :length].tolist(), self.sequences.scores[row].tolist()
-        pairs = [pair for pair in zip(tags, scores, strict=True) if pair[1] > -math.inf]
-        return [Guess(tuple(names[k] for k in numbers), math.exp(score)) for numbers, score in pairs]
-
-
-def find(scores: Tensor, lengths: Tensor, chain: Chain | None, temperature: float, n: int) -> Found:
-    """Find the tags of one column.
+def find(
+    scores: Tensor, lengths: Tensor, names: tuple[str, ...], chain: Chain | None, temperature: float, n: int
+) -> list[Tags]:
+    """Find the tags of one column, for each sentence of a batch.
 
     Args:
-        scores: ``[T, N, K]``.
+        scores: ``[T, N, K]``; undefined beyond a sentence's end.
         lengths: ``[N]``, at least 1.
+        names: the K tags.
         chain: the column's CRF; without one, words are tagged independently.
         temperature: the temperature of each word's distribution.
-        n: the number of sequences to find.
+        n: the number of taggings of the whole sentence to find.
     """
+    sizes = lengths.tolist()
+    # The words of all sentences, one sentence after the other: each sentence's probabilities are a slice.
+    is_word = torch.arange(len(scores), device=lengths.device) < lengths[:, None]
     if chain is None:
-        probabilities = (scores / temperature).softmax(-1)
-        sequences = _independent(probabilities, lengths, n) if n else None
-        return _collect(probabilities, probabilities.argmax(-1).T, sequences)
-    best = chain.best(scores, lengths, max(n, 1))
-    shares = chain.marginals(scores, lengths).clamp_min(torch.finfo(scores.dtype).tiny)
-    return _collect((shares.log() / temperature).softmax(-1), best.tags[:, 0], best if n else None)
+        flat = (scores.transpose(0, 1)[is_word] / temperature).softmax(-1)
+        numbers = flat.argmax(-1)
+        sequences = _independent((scores / temperature).softmax(-1), lengths, n) if n else None
+    else:
+        best = chain.best(scores, lengths, max(n, 1))
+        shares = chain.marginals(scores, lengths).clamp_min(torch.finfo(scores.dtype).tiny)
+        flat = (shares.transpose(0, 1)[is_word].log() / temperature).softmax(-1)
+        numbers = best.tags[:, 0][is_word]
+        sequences = best if n else None
+    chosen = map(names.__getitem__, numbers.tolist())
+    guesses: Iterable[tuple[Guess, ...]] = repeat(()) if sequences is None else _guesses(sequences, names, sizes)
+    return [
+        Tags(names, tuple(islice(chosen, size)), shares, guessed)
+        for size, shares, guessed in zip(sizes, flat.cpu().split(sizes), guesses, strict=False)
+    ]
 
 
-def _collect(probabilities: Tensor, numbers: Tensor, sequences: Sequences | None) -> Found:
-    # A row's probabilities are contiguous, so that a sentence's are a view.
-    return Found(probabilities.transpose(0, 1).contiguous().cpu(), numbers.tolist(), sequences)
+def _guesses(sequences: Sequences, names: tuple[str, ...], sizes: Sequence[int]) -> list[tuple[Guess, ...]]:
+    rows = zip(sequences.tags.tolist(), sequences.scores.tolist(), sizes, strict=True)
+    return [
+        tuple(
+            Guess(tuple([names[number] for number in numbers[:size]]), math.exp(score))
+            for numbers, score in zip(tags, scores, strict=True)
+            if score > -math.inf
+        )
+        for tags, scores, size in rows
+    ]
 
 
 def _independent(probabilities: Tensor, lengths: Tensor, n: int) -> Sequences:

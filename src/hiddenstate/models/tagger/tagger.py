@@ -5,12 +5,14 @@ read by a bidirectional LSTM over the sentence; a linear layer turns its output 
 column. With a CRF, the tags of a column are chosen jointly.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from hiddenstate.base.memory import CheckedModule
 from hiddenstate.base.modes import evaluating
@@ -21,12 +23,22 @@ from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.context_vectors import ContextualVectors, compute_vectors
 from hiddenstate.models.tagger.crf import Chain
 from hiddenstate.models.tagger.data import TaggerData, check_columns, checked_temperatures, not_a_tagger
-from hiddenstate.models.tagger.decoding import Found, find
+from hiddenstate.models.tagger.decoding import find
 from hiddenstate.models.tagger.losses import tagging_loss
 from hiddenstate.models.tagger.piping import SENTENCES_TOGETHER, check_options, in_batches, piped
 from hiddenstate.models.tagger.tagging import Reading, Tagging, Tags
+from hiddenstate.models.tagger.word_inputs import WordInputs
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.text.batches import Batch, Encoded, Encoder, check_sentences, plan_batches
+from hiddenstate.text.batches import (
+    Batch,
+    Encoded,
+    Encoder,
+    check_sentences,
+    check_words,
+    plan_batches,
+    word_index,
+    word_rows,
+)
 from hiddenstate.text.conllu import Sentence
 from hiddenstate.text.vocabulary import PADDING, UNKNOWN, Vocabulary
 from hiddenstate.tracing.trace import Trace
@@ -36,6 +48,7 @@ __all__ = ["Reading", "Tagger", "Tagging", "Tags"]
 T = TypeVar("T", bound="Tagger")
 
 SPELT_TOGETHER = 4096  # words per batch; larger batches are no faster
+BATCH_WORDS = 4000
 SENTENCES_READ_TOGETHER, WORDS_READ_TOGETHER = (
     256,
     4000,
@@ -142,7 +155,7 @@ class Tagger(CheckedModule):
         _, (final, _) = self.char_lstm(characters, lengths=lengths)
         return torch.cat(final.unbind(), dim=-1)
 
-    def embed(self, batch: Batch, spelling: Tensor | None = None) -> Tensor:
+    def embed(self, batch: Batch) -> Tensor:
         """Return the word-level LSTM's input ``[T, N, C]``: word embedding, spelling (and context), concatenated.
 
         In training, rare words are sometimes replaced by the unknown one (with probability ``d / (d + count)``, where
@@ -151,22 +164,23 @@ class Tagger(CheckedModule):
 
         Args:
             batch: the sentences.
-            spelling: the result of `spell` for the batch; computed by default.
         """
         words = batch.words
         if self.training:
             dropped = torch.rand(words.shape, device=words.device) < self.dropout_odds[words]
             words = words.masked_fill(dropped, UNKNOWN)
-        spelling = self.spell(batch.chars, batch.char_lengths) if spelling is None else spelling
-        parts = [self.word_embedding(words), spelling[batch.char_index]]
+        parts = [self.word_embedding(words), self.spell(batch.chars, batch.char_lengths)[batch.char_index]]
         if batch.context is not None:
             parts.append(batch.context)
         given: Tensor = self.dropout(torch.cat(parts, dim=-1))
         return given
 
-    def forward(self, batch: Batch, spelling: Tensor | None = None) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """Return scores ``[T, N, K]`` of all columns' tags, concatenated; undefined beyond a sentence's end."""
-        out, _ = self.lstm(self.embed(batch, spelling), lengths=batch.lengths)
+        return self._scores(self.embed(batch), batch.lengths)
+
+    def _scores(self, x: Tensor, lengths: Tensor) -> Tensor:
+        out, _ = self.lstm(x, lengths=lengths)
         scores: Tensor = self.head(self.dropout(out))
         return scores
 
@@ -185,11 +199,10 @@ class Tagger(CheckedModule):
         assert chain is None or isinstance(chain, Chain)
         return chain
 
-    @torch.no_grad()
     def tag(
         self,
         sentences: Iterable[Sequence[str]],
-        batch_words: int = 4000,
+        batch_words: int = BATCH_WORDS,
         *,
         n_best: int = 0,
         precision: str = "fp32",
@@ -211,18 +224,55 @@ class Tagger(CheckedModule):
                 precision is unknown.
             ArgumentTypeError: a text is given where its words are expected.
         """
+        return self.repeatedly(n_best=n_best, precision=precision)(sentences, batch_words)
+
+    def repeatedly(self, *, n_best: int = 0, precision: str = "fp32") -> Callable[..., list[Tagging]]:
+        """Return a function that tags sentences as `tag` does, and remembers the spelling of words between its calls.
+
+        It may be called from several threads. The weights must not change between its calls; `pipe` is based on it.
+
+        Args:
+            n_best: as for `tag`.
+            precision: as for `tag`.
+
+        Returns:
+            A function of ``sentences`` and ``batch_words``, with the results and errors of `tag`.
+
+        Raises:
+            ArgumentError: ``n_best`` is negative, or the precision is unknown.
+        """
         check_options(n_best, precision)
+        return partial(self._tag, WordInputs(self._word_inputs), n_best, precision)
+
+    @torch.no_grad()
+    def _tag(
+        self,
+        inputs: WordInputs,
+        n_best: int,
+        precision: str,
+        sentences: Iterable[Sequence[str]],
+        batch_words: int = BATCH_WORDS,
+    ) -> list[Tagging]:
         rows = check_sentences(sentences)
-        taggings = [self._tagging((), {}, 0)] * len(rows)
+        sizes = [*map(len, rows)]
+        lengths = torch.tensor(sizes, dtype=torch.int64)
+        starts = lengths.cumsum(0) - lengths
+        nothing = {column: Tags(names, (), torch.empty(0, len(names))) for column, names in self.encoder.tags.items()}
+        taggings = [Tagging((), nothing)] * len(rows)
         device = self.head.weight.device
         with evaluating(self), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            encoded = self.encode(rows)
-            spelling = self._spelling(encoded, device)
-            for positions in plan_batches([len(words) for words in rows], batch_words):
-                batch = encoded.batch(positions, spell_all=True).to(device)
-                found = self._decode(self(batch, spelling), batch.lengths, n_best)
-                for row, position in enumerate(positions):
-                    taggings[position] = self._tagging(rows[position], found, row)
+            vectors, forms = inputs.look_up(chain.from_iterable(rows))
+            context = None if self.context is None else compute_vectors(self.context, rows)
+            for positions in plan_batches(sizes, batch_words):
+                chosen = torch.tensor(positions)
+                index, beyond = word_index(starts[chosen], lengths[chosen])
+                x = functional.embedding(forms[index].to(device), vectors)
+                if context is not None:
+                    x = torch.cat([x, word_rows(context, index, beyond).to(device)], dim=-1)
+                on_device = lengths[chosen].to(device)
+                columns = self._columns(self._scores(x, on_device), on_device, n_best)
+                for position, tags in zip(positions, columns, strict=True):
+                    taggings[position] = Tagging(rows[position], tags)
         return taggings
 
     def pipe(
@@ -251,8 +301,7 @@ class Tagger(CheckedModule):
             ArgumentError: as for `tag`, or ``batch_size`` is below 1.
             ArgumentTypeError: as for `tag`, or with ``as_tuples`` an item is not a pair.
         """
-        check_options(n_best, precision)
-        return piped(partial(self.tag, n_best=n_best, precision=precision), sentences, batch_size, as_tuples)
+        return piped(self.repeatedly(n_best=n_best, precision=precision), sentences, batch_size, as_tuples)
 
     def read(self, words: Sequence[str]) -> Reading:
         """Tag one sentence, and record everything that the word-level LSTM does.
@@ -298,9 +347,8 @@ class Tagger(CheckedModule):
             trace = self.lstm.trace(self.embed(batch), lengths=lengths, tokens=rows, keep=keep)
             out = trace.out
             assert isinstance(out, Tensor)  # it is packed only if the input was
-            found = self._decode(self.head(out), batch.lengths, 0)
-        taggings = [self._tagging(words, found, row) for row, words in enumerate(rows)]
-        return [Reading(each.words, each.columns, trace, row) for row, each in enumerate(taggings)]
+            columns = self._columns(self.head(out), batch.lengths, 0)
+        return [Reading(*pair, trace, row) for row, pair in enumerate(zip(rows, columns, strict=True))]
 
     @torch.no_grad()
     def trace(self, sentences: Iterable[Sequence[str]], **options: Any) -> Trace:
@@ -351,26 +399,27 @@ class Tagger(CheckedModule):
         """
         self.temperatures = checked_temperatures(temperatures, tuple(self.encoder.tags))
 
-    def _spelling(self, encoded: Encoded, device: torch.device) -> Tensor:
-        """Spell all forms in batches, longest first, so that forms of equal length are together."""
-        parts = [torch.empty(0, 2 * self.config.char_hidden_size, device=device)]
-        for k in range(0, len(encoded.chars), SPELT_TOGETHER):
-            lengths = encoded.char_lengths[k : k + SPELT_TOGETHER]
-            chars = encoded.chars[k : k + SPELT_TOGETHER, : int(lengths[0])]
-            parts.append(self.spell(chars.T.to(device), lengths.to(device)))
-        return torch.cat(parts)
+    def _word_inputs(self, words: Sequence[str]) -> Tensor:
+        """Return the input vectors ``[F, C]`` of words without their context: word embedding and spelling.
 
-    def _decode(self, scores: Tensor, lengths: Tensor, n: int) -> dict[str, Found]:
-        """Find each column's tags from scores ``[T, N, K]``."""
-        return {
-            column: find(part.float(), lengths, self._chain(column), self.temperatures[column], n)
+        Raises:
+            ArgumentError: a word is empty.
+        """
+        check_words(words)
+        device = self.head.weight.device
+        chars, lengths = self.encoder.spell_all(words)
+        order = lengths.argsort(descending=True, stable=True)  # words of equal length are together
+        spelling = self.head.weight.new_empty(len(words), 2 * self.config.char_hidden_size)
+        for k in range(0, len(words), SPELT_TOGETHER):
+            chosen = order[k : k + SPELT_TOGETHER]
+            spelt = self.spell(chars[chosen, : int(lengths[chosen[0]])].T.to(device), lengths[chosen].to(device))
+            spelling[chosen.to(device)] = spelt.to(spelling.dtype)
+        return torch.cat([self.word_embedding(self.encoder.word_ids(words).to(device)), spelling], dim=-1)
+
+    def _columns(self, scores: Tensor, lengths: Tensor, n: int) -> list[dict[str, Tags]]:
+        """Return each sentence's tags in each column, from scores ``[T, N, K]``."""
+        found = [
+            find(part.float(), lengths, self.encoder.tags[column], self._chain(column), self.temperatures[column], n)
             for column, part in self.split(scores).items()
-        }
-
-    def _tagging(self, words: tuple[str, ...], found: Mapping[str, Found], row: int) -> Tagging:
-        """Extract the tags of one sentence from a batch's result; an empty sentence has none."""
-        columns = {
-            column: found[column].tags(names, row, len(words)) if words else Tags(names, (), torch.empty(0, len(names)))
-            for column, names in self.encoder.tags.items()
-        }
-        return Tagging(words, columns)
+        ]
+        return [dict(zip(self.encoder.tags, tags, strict=True)) for tags in zip(*found, strict=True)]

@@ -1,4 +1,4 @@
-"""The models of the live figures, as classic scripts: a page opened from a disk may load those, and nothing else."""
+"""The models of the live figures, as classic scripts, which a page opened from disk may load."""
 
 import base64
 import json
@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-import hiddenstate as hs
 from hiddenstate.models.folder import model_folder as folder
+from hiddenstate.nn.lstm import LSTM
 from hiddenstate.studio.bundles.bundle import Bundle
 from hiddenstate.studio.bundles.models import bundle_folder
 from hiddenstate.studio.bundles.modules import Numbers, bundle_lstm
@@ -17,11 +17,11 @@ from hiddenstate.studio.bundles.modules import Numbers, bundle_lstm
 WORDS = ("first", "second", "third", "fourth", "fifth")
 
 
-def tiny() -> tuple[hs.LSTM, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+def tiny() -> tuple[LSTM, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
     """Return the first lesson's LSTM, its five inputs, and the state that it began with."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)
-        lstm = hs.LSTM(4, 3)
+        lstm = LSTM(4, 3)
         x = torch.stack([torch.randn(1, 4) for _ in range(5)])
         return lstm, x, (torch.randn(1, 1, 3), torch.randn(1, 1, 3))
 
@@ -33,7 +33,7 @@ def _tiny() -> Bundle:
 
 def _unit() -> Bundle:
     """Bundle an LSTM of one unit whose weights are zero, so that its gates are what they are set to."""
-    lstm = hs.LSTM(1, 1)
+    lstm = LSTM(1, 1)
     for weight in lstm.parameters():
         nn.init.zeros_(weight)
     return bundle_lstm(lstm, "unit")

@@ -1,0 +1,56 @@
+"""The inputs of the word-level LSTM, each distinct word's computed once for all sentences that are tagged together."""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+MOST_WORDS = 50_000  # 50 MB for the shipped tagger
+
+
+class WordInputs:
+    """Remembers the input vectors of words, so that a stream of sentences spells each word once.
+
+    It may be used from several threads. The model's weights must not change meanwhile.
+
+    Args:
+        compute: returns the vectors ``[F, C]`` of F distinct words.
+        most: the number of words beyond which all are forgotten, to bound the memory; the words of one call of
+            `look_up` are always kept.
+    """
+
+    def __init__(self, compute: Callable[[Sequence[str]], Tensor], most: int = MOST_WORDS) -> None:
+        self._compute, self._most, self._lock = compute, most, threading.Lock()
+        self._rows: dict[str, int] = {}
+        self._vectors: Tensor | None = None  # [F, C] or longer, of which the first F rows are in use
+
+    def look_up(self, words: Iterable[str]) -> tuple[Tensor, Tensor]:
+        """Return a tensor of vectors, and the row of each word in it, ``[W]``.
+
+        Raises:
+            ArgumentError: a word is empty.
+        """
+        words = list(words)
+        with self._lock:
+            new = [word for word in dict.fromkeys(words) if word not in self._rows]
+            if len(self._rows) + len(new) > self._most:
+                self._rows, self._vectors, new = {}, None, [*dict.fromkeys(words)]
+            if new or self._vectors is None:
+                self._vectors = _appended(self._vectors, len(self._rows), self._compute(new))
+                self._rows.update(zip(new, range(len(self._rows), len(self._rows) + len(new)), strict=True))
+            # Later words are written behind these rows, or into another tensor.
+            return self._vectors, torch.tensor([*map(self._rows.__getitem__, words)], dtype=torch.int64)
+
+
+def _appended(vectors: Tensor | None, count: int, more: Tensor) -> Tensor:
+    """Return a tensor with these rows behind the first ``count``; a longer one if they don't fit."""
+    if vectors is None:
+        return more
+    end = count + len(more)
+    if end > len(vectors) or vectors.is_inference():  # a tensor of inference mode can't be written outside it
+        longer = vectors.new_empty(2 * end, vectors.shape[1])
+        longer[:count] = vectors[:count]
+        vectors = longer
+    vectors[count:end] = more
+    return vectors

@@ -1,0 +1,368 @@
+"""Attacks on what calls share: weights that are written between calls, interrupts, threads, forks, and memory."""
+
+import copy
+import ctypes
+import faulthandler
+import gc
+import os
+import pickle
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.dlpack import from_dlpack
+
+import hiddenstate as hs
+import test_door_hazards as doors
+import test_interrupts
+import test_thread_stress as stress
+from attacks import allocations
+from attacks.bits import check_bits
+from attacks.calls import check_call
+from attacks.processes import IN_MEMORY
+from interrupts import interrupted_by_a_timer, interrupted_everywhere
+from support import gradients
+
+# Writes that torch counts; the others need `repack`.
+COUNTED: dict[str, Callable[[Tensor], object]] = {
+    "mul_": lambda weight: weight.mul_(-1),
+    "copy_": lambda weight: weight.copy_(weight.flip(0)),
+    "a row": lambda weight: weight[0].zero_(),
+    "an index": lambda weight: weight.__setitem__(-1, 1),
+    "a view": lambda weight: weight.flatten()[1:].sign_(),
+    "out=": lambda weight: torch.clamp(weight, -1, 0, out=weight),
+    "a loop": lambda weight: torch._foreach_neg_([weight]),
+}
+UNCOUNTED: dict[str, Callable[[Tensor], object]] = {
+    "data": lambda weight: weight.data.neg_(),
+    "numpy": lambda weight: weight.detach().view(torch.uint8).numpy().__setitem__(..., 0),
+    "dlpack": lambda weight: from_dlpack(weight.detach()).neg_(),
+    "storage": lambda weight: torch.empty(0, dtype=weight.dtype).set_(weight.untyped_storage()).neg_(),
+}
+WRITES, FORKS = 20, 50  # of one attempt
+
+
+@torch.no_grad()
+def check_writes(seed: int) -> int:
+    """Write weights and inputs in place between calls and steps; return how many writes there were."""
+    draw = random.Random(f"writes {seed}")
+    torch.manual_seed(seed)
+    sizes = draw.choice(((4, 3), (17, 33), (40, 64))), draw.randint(1, 2)
+    options: dict[str, Any] = {"weights": draw.choice(("float", "int8"))}
+    if options["weights"] == "float":
+        options["dtype"] = draw.choice((torch.float32, torch.float64, torch.bfloat16))
+    lstm = hs.LSTM(*sizes[0], sizes[1], **options).eval()
+    x = torch.randn(draw.randint(1, 5), draw.choice((1, 3)), lstm.input_size, dtype=options.get("dtype"))
+    stream = lstm.stream(batch=x.shape[1])
+    block = hs.constant_weights(lstm)
+    is_constant = draw.random() < 0.5
+    if is_constant:
+        block.__enter__()
+    for _ in range(WRITES):
+        what = write(draw, lstm, x)
+        fresh = hs.LSTM(*sizes[0], sizes[1], **options).eval()
+        fresh.load_state_dict(lstm.state_dict())
+        other = fresh.stream(batch=x.shape[1])
+        if x.dtype is torch.bfloat16:  # a stream keeps its cell state in float32 until it is set
+            stream.state = stream.state
+        other.state = stream.state
+        for got, want in ((lstm(x), fresh(x)), (stream.step(x[0]), other.step(x[0])), (stream.state, other.state)):
+            for one, right in zip(leaves(got), leaves(want), strict=True):
+                assert torch.equal(one, right), f"{lstm}, {x.dtype}, after {what}"
+        if bool(stream.state[1].abs().max() > 100) or draw.random() < 0.2:
+            stream.reset()
+    if is_constant:
+        block.__exit__(None, None, None)
+    return WRITES
+
+
+def leaves(value: Any) -> list[Tensor]:
+    return torch.utils._pytree.tree_leaves(value)
+
+
+def write(draw: random.Random, lstm: hs.LSTM, x: Tensor) -> str:
+    """Write the input, or a weight in one of many ways; return what was written."""
+    name, weight = draw.choice([(name, value) for name, value in lstm._stored().items() if value is not None])
+    kinds = ["input", "state dict", "new tensor", *UNCOUNTED]
+    # Integers are neither clamped to themselves nor have a sign that counts; their scales stay positive.
+    kinds += list(COUNTED) if weight.is_floating_point() and lstm.weights == "float" else ["mul_", "copy_", "a row"]
+    kind = draw.choice(kinds)
+    if lstm.weights == "int8" and weight.is_floating_point() and "bias" not in name:
+        kind = "copy_"
+    if kind == "input":
+        draw.choice(list((COUNTED | UNCOUNTED).values()))(x)
+    elif kind == "state dict":
+        state = {key: value.flip(0) for key, value in lstm.state_dict().items()}
+        lstm.load_state_dict(state)
+    elif kind == "new tensor":
+        new = weight.flip(0)
+        setattr(lstm, name, nn.Parameter(new) if isinstance(weight, nn.Parameter) else new)
+    else:
+        (COUNTED | UNCOUNTED)[kind](weight)
+        if kind in UNCOUNTED:
+            hs.repack(lstm)
+    return f"{kind} of {name}"
+
+
+def check_writes_before_gradients(seed: int) -> int:
+    """Write what a call read before its gradient: it is the right one, or refused as torch refuses it."""
+    draw = random.Random(f"gradients {seed}")
+    torch.manual_seed(seed)
+    lstm = hs.LSTM(4, 3, draw.randint(1, 2), bidirectional=draw.random() < 0.5)
+    lstm.recompute_gates = draw.random() < 0.3
+    x = torch.randn(5, 2, 4, requires_grad=True)
+    read = {"x": x, **dict(lstm.named_parameters())}
+    want = gradients([lstm(x)[0]], list(read.values()))
+    out = lstm(x)[0]
+    name = draw.choice(list(read))
+    with torch.no_grad():
+        COUNTED[draw.choice(list(COUNTED))](read[name])
+    try:
+        got = gradients([out], list(read.values()))
+    except RuntimeError as error:
+        if "modified by an inplace operation" not in str(error):
+            raise
+    else:
+        assert all(map(torch.equal, got, want)), f"{lstm}: gradients after {name} was written"
+    return 1
+
+
+def check_interrupts(number: int) -> int:
+    """Strike a hundred times, in work of every kind and in a stream's steps; return how many interrupts were raised."""
+    lstm, x = test_interrupts.LSTM, test_interrupts.X
+    stream = lstm.stream(batch=2)
+    states = [(0, *stream.state)]
+    moving = stream.fork()
+
+    def advance() -> None:
+        nonlocal stream
+        stream = lstm.stream(batch=2)
+        for k in range(1000):
+            stream.step(x[k % len(x)])
+
+    def check() -> None:
+        torch.set_grad_enabled(True)  # torch's own no_grad() may be interrupted as it ends
+        test_interrupts.is_untouched()
+        while len(states) <= stream.t:
+            moving.step(x[moving.t % len(x)])
+            states.append((moving.t, *moving.state))
+        assert test_interrupts.is_same((stream.t, *stream.state), states[stream.t])
+        stream.step(x[0])  # not locked
+        stream.reset()
+
+    works = [advance, *(work for work, _ in test_interrupts.WORK.values())]
+    return interrupted_by_a_timer(works, range(100 * number, 100 * (number + 1)), check)
+
+
+def check_injected(number: int) -> int:
+    """Interrupt one kind of work at each of its lines; return how many there were."""
+    works = [work for work, _ in test_interrupts.WORK.values()] + list(doors.TOOLS.values())
+    work = works[number % len(works)]
+    work()
+
+    def check(_: BaseException) -> None:
+        torch.set_grad_enabled(True)
+        test_interrupts.is_untouched()
+
+    return interrupted_everywhere(work, check, 5, may_return=work is doors.TOOLS["sweep"])
+
+
+def check_threads(number: int) -> int:
+    """Let threads work on one LSTM; return how many operations were compared."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        return stress.run_in_threads(500, number)
+    finally:
+        sys.setswitchinterval(before)
+
+
+def check_forks(number: int) -> int:
+    """Fork while other threads work; the children get the same bits, and do not hang. Returns how many there were."""
+    wants = {work: work() for work in stress.WORK}
+    is_over, draw = threading.Event(), random.Random(number)
+
+    def work_on(works: list[Callable[[], Any]]) -> None:
+        while not is_over.is_set():
+            for work in works:
+                work()
+
+    others = [test_interrupts.accelerated, test_interrupts.edited_in_a_model]
+    threads = [threading.Thread(target=work_on, args=[works]) for works in (list(wants), others)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(FORKS):
+            time.sleep(draw.random() * 1e-3)
+            child = os.fork()
+            if not child:
+                signal.alarm(120)  # ends a child that hangs
+                is_same = all(all(map(torch.equal, work(), want)) for work, want in wants.items())
+                test_interrupts.accelerated()
+                os._exit(0 if is_same else 1)
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            assert status == 0, f"a child ended with {status}"
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+    return FORKS
+
+
+class _Mallinfo(ctypes.Structure):
+    """glibc's `struct mallinfo2`."""
+
+    _fields_ = [
+        *((name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks")),
+        *((name, ctypes.c_size_t) for name in ("uordblks", "fordblks", "keepcost")),
+    ]
+
+
+def memory_in_use() -> tuple[int, int]:
+    """Bytes that C and C++ hold, and blocks that Python holds."""
+    gc.collect()
+    libc = ctypes.CDLL(None)
+    libc.mallinfo2.restype = _Mallinfo
+    found = libc.mallinfo2()
+    return found.uordblks + found.hblkhd, sys.getallocatedblocks()
+
+
+LSTM, CELL = test_interrupts.LSTM, hs.LSTMCell(4, 3)
+X, TORCHS = test_interrupts.X, nn.Sequential(nn.LSTM(4, 3))
+STREAM = LSTM.stream(batch=2)
+
+
+def refused() -> None:
+    for argument in (torch.randn(5, 2, 3), torch.randn(5, 2, 4, 1), None, X.long()):
+        try:
+            LSTM(argument)
+        except hs.HiddenStateError:
+            continue
+        raise AssertionError("it was not refused")
+
+
+def in_a_thread() -> None:
+    thread = threading.Thread(target=lambda: LSTM(X))
+    thread.start()
+    thread.join()
+
+
+def joined_and_left() -> None:
+    stream = STREAM.fork()
+    stream.join()
+    stream.leave(0)
+    stream.step(X[0, :1], rows=[1])
+
+
+def saved(save: Callable[[Any], Any], load: Callable[[Any], Any]) -> None:
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
+        save(f"{folder}/saved")
+        load(f"{folder}/saved")
+
+
+# What must hold no more memory after it than before.
+LOOPS: dict[str, Callable[[], object]] = {
+    **{work.__name__: work for work in stress.WORK},
+    **{name: work for name, (work, _) in test_interrupts.WORK.items()},
+    **doors.TOOLS,
+    "refused": refused,
+    "in a thread": in_a_thread,
+    "rows of a stream": joined_and_left,
+    "a step of a cell": lambda: CELL(X[0]),
+    "a new LSTM": lambda: hs.LSTM(40, 64)(torch.zeros(2, 1, 40)),
+    "a new int8 LSTM": lambda: hs.LSTM(40, 64).quantize(),
+    "a copy": lambda: copy.deepcopy(LSTM),
+    "a pickle": lambda: pickle.loads(pickle.dumps(LSTM)),
+    "to torch and back": lambda: hs.from_torch(LSTM.to_torch()),
+    "convert": lambda: hs.convert_back(hs.convert(TORCHS)),
+    "repack": lambda: hs.repack(LSTM),
+    "lengths": lambda: LSTM(X, lengths=[5, 0]),
+    "resets": lambda: LSTM(X, reset=torch.ones(5, 2, dtype=torch.bool)),
+    "a file of a trace": lambda: saved(LSTM.trace(X).save, hs.Trace.load),
+    "a file of a stream": lambda: saved(STREAM.save, STREAM.load),
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16)(LSTM)(X),
+    "a message": lambda: str(LSTM.path(X)) + str(LSTM.structure()) + repr(hs.zero("l0.f")),
+}
+
+
+def check_memory(number: int) -> int:
+    """Loop one kind of work; return how often."""
+    name = list(LOOPS)[number % len(LOOPS)]
+    work, began, count = LOOPS[name], time.process_time(), 0
+    for _ in range(20):
+        work()
+    grown: list[tuple[float, float]] = []
+    # What is leaked is leaked each time; caches, and pages that the allocator keeps, grow at times.
+    while len(grown) < 4:
+        before, times = memory_in_use(), 0
+        while times < 50 or (times < 5000 and time.process_time() - began < 0.25 * (len(grown) + 1)):
+            work()
+            times += 1
+        after = memory_in_use()
+        grown.append(((after[0] - before[0]) / times, (after[1] - before[1]) / times))
+        count += times
+    assert min(each[0] for each in grown) < 8, f"{name}: bytes each time {grown}"
+    assert min(each[1] for each in grown) < 0.5, f"{name}: blocks each time {grown}"
+    return count
+
+
+def check_allocations(number: int) -> int:
+    """Let each allocation of native code fail in turn, for a random LSTM; return how many failed."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = allocations.run(allocations.compiled(Path(folder)), number)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return sum(int(line.split()[-1]) for line in done.stdout.splitlines())
+
+
+class Check(NamedTuple):
+    """An attack: one attempt, by its number, which returns how many things it tried; what these are; about how many."""
+
+    attempt: Callable[[int], int]
+    things: str
+    each: int = 1
+
+
+CHECKS = {
+    "calls": Check(check_call, "comparisons of outputs or gradients"),
+    "bits": Check(check_bits, "comparisons bit for bit"),
+    "written": Check(check_writes, "writes in place", WRITES),
+    "written-before-gradients": Check(check_writes_before_gradients, "writes before a gradient"),
+    "interrupts": Check(check_interrupts, "interrupts by a timer", 100),
+    "injected-interrupts": Check(check_injected, "interrupts at lines", 100),
+    "threads": Check(check_threads, "operations of four threads", 100),
+    "forks": Check(check_forks, "forks", FORKS),
+    "allocations": Check(check_allocations, "allocations that failed", 350),
+    "memory": Check(check_memory, "repeats in loops", 20),
+}
+SECONDS = 300  # the most that one attempt may take, on a busy machine
+
+
+def attack(name: str, first: int, count: int, folder: Path) -> None:
+    """Attack so often; what came of it is written into ``folder / "at"``."""
+    torch.set_num_threads(1)
+    test_interrupts.THREADS = 1
+    warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
+    check, total, wrong = CHECKS[name], 0, 0
+    attempts = range(first, first + -(-count // check.each))
+    for k in attempts:
+        (folder / "at").write_text(f"{name} {k}")
+        faulthandler.dump_traceback_later(SECONDS, exit=True)
+        try:
+            total += check.attempt(k)
+        except Exception:
+            wrong += 1
+            print(f"{name} {k}", file=sys.stderr)
+            traceback.print_exc()
+    (folder / "at").write_text(f"{len(attempts)} attempts, {total:,} {check.things}, {wrong} wrong")
+    if wrong:
+        sys.exit(1)

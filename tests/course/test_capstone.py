@@ -1,0 +1,107 @@
+"""The checks of the capstone on a series: the page runs them on a text. Each property has an answer that lacks it."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from hiddenstate.course import check, data
+from hiddenstate.errors import AnswerError
+
+SERIES = torch.tensor([float(line) for line in data("tide.csv").read_text(encoding="utf-8").split()])
+TRAIN, TEST = SERIES[:1200], SERIES[1200:]
+
+
+def persistence(train: Tensor, x: Tensor) -> Tensor:
+    return (x[1:] - x[:-1]) ** 2
+
+
+def mean_of_train(train: Tensor, x: Tensor) -> Tensor:
+    return (x[1:] - train.mean()) ** 2
+
+
+def mean_of_what_is_tested(train: Tensor, x: Tensor) -> Tensor:
+    return (x[1:] - x.mean()) ** 2
+
+
+def half_of_the_answer(train: Tensor, x: Tensor) -> Tensor:
+    return (x[1:] - (x[:-1] + x[1:]) / 2) ** 2
+
+
+def straight_on(x: Tensor) -> Tensor:
+    before = torch.cat([x[:1], x[:-2]])
+    return (x[1:] - (2 * x[:-1] - before)) ** 2
+
+
+def absolute_error(x: Tensor) -> Tensor:
+    return (x[1:] - x[:-1]).abs()
+
+
+def looks_ahead(x: Tensor) -> Tensor:
+    after = torch.cat([x[2:], x[-1:]])
+    return (x[1:] - (x[:-1] + after) / 2) ** 2
+
+
+def noisy(x: Tensor) -> Tensor:
+    return (x[1:] - x[:-1] + torch.randn(len(x) - 1)) ** 2
+
+
+def lower_and_upper(middle: float, half: float) -> tuple[float, float]:
+    return middle - half, middle + half
+
+
+GAIN = persistence(TRAIN, TEST) - straight_on(TEST)
+BLOCKS = GAIN[: len(GAIN) // 20 * 20].view(20, -1).mean(1)
+PAIRED = lower_and_upper(GAIN.mean().item(), 2 * BLOCKS.std().item() / 20**0.5)
+BOTH = persistence(TRAIN, TEST), straight_on(TEST)
+WIDE = lower_and_upper(GAIN.mean().item(), 2 * GAIN.std().item())
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer"),
+    [
+        ("8.1", (range(1200), range(1200, 1440))),
+        ("8.1", [range(1000), range(1000, 1200), range(1200, 1440)]),
+        ("8.2", (persistence, TRAIN, TEST)),
+        ("8.3", (straight_on, TEST)),
+        ("8.4", (*BOTH, PAIRED)),
+        ("8.5", ((torch.arange(500) % 9 == 0) * 1.0 + 0.1, torch.arange(500) % 9 == 0)),
+        ("8.6", (straight_on(TEST), straight_on(TEST) + 1e-5)),
+    ],
+)
+def test_a_series_may_be_the_learners_own(exercise: str, answer: object, capsys: pytest.CaptureFixture[str]) -> None:
+    check(exercise, answer)
+    assert capsys.readouterr().out.startswith(f"Exercise {exercise}: right. ")
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "said"),
+    [
+        ("8.1", (range(1300), range(1200, 1440)), "100 positions are in two parts"),
+        ("8.1", (range(240, 1440), range(240)), "that has seen the future"),
+        ("8.2", (mean_of_train, TRAIN, TEST), "no better than the mean"),
+        ("8.2", (mean_of_what_is_tested, TRAIN, TEST), "what it is tested on"),
+        ("8.2", (half_of_the_answer, TRAIN, TEST), "no squared error of one forecast"),
+        ("8.3", (absolute_error, TEST), "no squared error of one forecast"),
+        ("8.3", (looks_ahead, TEST), "reads from the end"),
+        ("8.3", (noisy, TEST), "dropout is still active"),
+        ("8.4", (*BOTH, lower_and_upper(GAIN.mean().item() + 1, 0.5)), "should be around baseline minus model"),
+        ("8.4", (*BOTH, WIDE), "how far single steps spread"),
+        ("8.5", (torch.arange(500) % 9 * 1.0, torch.arange(500) % 9 == 0), "not where the label predicts"),
+        ("8.6", (straight_on(TEST).roll(1), straight_on(TEST)), "shifted by one"),
+    ],
+)
+def test_an_answer_that_lacks_a_property_is_refused_for_it(exercise: str, answer: object, said: str) -> None:
+    with pytest.raises(AnswerError, match=said):
+        check(exercise, answer)
+
+
+def test_an_interval_that_is_not_paired_is_refused() -> None:
+    torch.manual_seed(0)
+    hard = 10 * torch.rand(2000)  # what is hard for one model is hard for the other
+    base, own = hard + torch.randn(2000), hard - 0.5 + torch.randn(2000)
+    middle = (base - own).mean().item()
+    apart = 2 * ((base.var() + own.var()) / len(own)).sqrt().item()
+    with pytest.raises(AnswerError, match="tested on different steps"):
+        check("8.4", (base, own, lower_and_upper(middle, apart)))
+    blocks = (base - own).view(20, -1).mean(1)
+    check("8.4", (base, own, lower_and_upper(middle, 2 * blocks.std().item() / 20**0.5)))
