@@ -27,11 +27,15 @@ from test_interrupts import LSTM, X, is_same, is_untouched
 TESTS = Path(__file__).parent
 HAZARDS = ("freed", "huge", "absurd", "link", "escape", "stale", "interrupt", "fork")
 
-COMMANDS = ("evaluate", "explain", "export", "page", "read", "score", "structure", "studio", "tag", "version")
+COMMANDS = (
+    *("evaluate", "explain", "export", "page", "read", "score", "search", "structure", "studio", "tag", "units"),
+    "version",
+)
 KINDS = {
     "command": tuple(f"$ {name}" for name in COMMANDS),
     "generating command": ("$ generate",),
     "command that fills a folder": ("$ corpus", "$ course", "$ train"),
+    "index": ("$ index", "index", "open_index", "Index.*"),
     "call": ("LSTM.forward", "LSTM.path"),
     "cell": ("LSTMCell.forward", "LSTMCell.edit"),
     "packed": ("Stream.step", "Stream.feed", "LSTM.stream", "constant_weights", "repack", "LSTM.quantize"),
@@ -48,9 +52,11 @@ KINDS = {
     "edit": (
         *("add", "clamp", "scale", "zero", "patch", "mean_ablation", "resample_ablation"),
         *("Comparison.edit", "Graph.edit", "Graph.ablation", "Ledger.edit", "ReadoutLedger.edits", "Sweep.edit"),
+        *("Probe.erase", "Probe.steer"),
     ),
     "tool": (
         *("attribute", "automaton", "compare", "dynamics", "graph", "ledger", "selfcheck", "subject", "sweep"),
+        "probe",
         *("Dynamics.*", "Graph.check*", "Comparison.check*", "LearnedAutomaton.run"),
     ),
     "values": (
@@ -89,6 +95,7 @@ LINK = "test_door_hazards.py::test_a_link_stays_and_the_file_that_it_leads_to_is
 TOOL = "test_door_hazards.py::test_an_interrupted_tool_leaves_nothing_in_force"
 ROWS = "test_door_hazards.py::test_an_interrupted_change_of_a_streams_rows_is_done_or_not"
 CONVERTED = "test_door_hazards.py::test_an_interrupted_conversion_leaves_a_model_that_can_be_converted"
+INDEX_LINK = "corpus/test_shards.py::test_a_link_in_the_folder_is_not_written_through"
 SAFE = "test_doors.py::test_every_public_door_is_tested_or_has_a_reason_why_not"
 
 COMMON = {
@@ -156,6 +163,14 @@ CELLS: dict[str, dict[str, str]] = {
         "freed": RESULT,
         "link": LINK,
         "interrupt": "test_interrupts.py::test_an_interrupted_save_leaves_what_was_there_or_the_new_file",
+    },
+    "index": {
+        "freed": OTHER,
+        "huge": HUGE,
+        "absurd": "corpus/test_search.py::test_a_query_that_does_not_follow_the_grammar_is_refused",
+        "link": INDEX_LINK,
+        "escape": TERMINAL,
+        "interrupt": "corpus/test_shards.py::test_an_interrupted_run_is_completed_and_nothing_is_done_again",
     },
     "reader": {
         "huge": FILES,

@@ -121,6 +121,7 @@ def small_plant() -> plant.Plant:
 
 ONE, OTHER = torch.zeros(64), torch.ones(64)
 SYMBOLS = {"a": ONE, "b": OTHER}
+ROWS, ROW_LABELS = [torch.randn(5, 64) for _ in range(4)], [list("ababa")] * 4
 MODULE_DOORS: dict[str, Callable[[Any], Any]] = {
     "forward": lambda module: module(X if isinstance(module, nn.RNNBase | Recurrent) else X[0]),
     "to_torch": lambda module: module.to_torch(),
@@ -182,6 +183,11 @@ OTHER_DOORS: dict[str, Callable[[], Any]] = {
     "accelerate, a cell": lambda: accelerated(freed_weight(nn.LSTMCell(64, 64)), X[0]),
     "accelerate, the input": lambda: accelerated(nn.LSTM(64, 64), freed(5, 1, 64)),
     "accelerate, the state": lambda: accelerated(nn.LSTM(64, 64), X, (freed(1, 1, 64), freed(1, 1, 64))),
+    "index": lambda: hs.index(lstm(), [X[:, 0]], "never.index"),
+    "index, the arrays": lambda: hs.index(whole(), [freed(5, 64)], "never.index"),
+    "index, the head": lambda: hs.index(whole(), [X[:, 0]], "never.index", head=freed_weight(nn.Linear(64, 3))),
+    "probe": lambda: explain.probe(lstm(), ROWS, ROW_LABELS),
+    "probe, the input": lambda: explain.probe(whole(), [freed(5, 64)] * 4, ROW_LABELS),
     "attribute, the input": lambda: explain.attribute(whole(), freed(5, 1, 64), of=OF),
     "attribute, the baseline": lambda: explain.attribute(whole(), X, of=OF, baseline=freed(64)),
     "attribute, the head": lambda: explain.attribute(
@@ -237,6 +243,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "Spectrum": lambda: explain.dynamics(whole(), X).spectrum(),
     "Sweep": lambda: explain.sweep(whole(), X, -X, of=OF),
     "ReadoutLedger": lambda: explain.ledger(whole(), X, place=explain.logit(0), head=nn.Linear(64, 3)),
+    "Probe": lambda: explain.probe(whole(), ROWS, ROW_LABELS),
 }
 # Methods of single kinds of results.
 MORE_OF_RESULTS: dict[str, Callable[[Any], Any]] = {
@@ -250,6 +257,8 @@ MORE_OF_RESULTS: dict[str, Callable[[Any], Any]] = {
     "Ledger.erased_at": lambda found: found.erased_at(0),
     "ReadoutLedger.by_step": lambda found: found.by_step,
     "ReadoutLedger.edits": lambda found: found.edits(0),
+    "Probe.erase": lambda found: found.erase(ROWS),
+    "Probe.steer": lambda found: found.steer(1.0),
     "Sweep.edit": lambda found: found.edit("l0.c", 0, 0),
     "Sweep.to_xarray": lambda found: found.to_xarray(),
     "Sweep.top": lambda found: found.top(),
@@ -350,6 +359,8 @@ HUGE_DOORS: dict[str, Callable[[Tensor], Any]] = {
     "sweep": lambda x: explain.sweep(small(), x, x, of=OF),
     "dynamics": lambda x: explain.dynamics(small(), x),
     "compare": lambda x: hs.compare(small(), small(), x),
+    "index": lambda x: hs.index(small(), [x[0] if x.dim() == 3 else x], "never.index"),
+    "probe": lambda x: explain.probe(small(), [x[0] if x.dim() == 3 else x] * 4, ROW_LABELS),
     "subject": lambda x: explain.subject(small(), x),
     "trace": lambda x: small().trace(x),
     "hs.trace": lambda x: hs.trace(nn.Sequential(small()), x),
@@ -482,6 +493,7 @@ SAFE = {
     "it reads a file, whose tensors are new": ("load", "from_onnx", "Trace.load", "Stream.load"),
     "it copies arrays of other packages, by the function that from_keras is tested with": ("from_equinox", "from_flax"),
     "it opens a block, and the calls inside are checked": ("edit",),
+    "an index holds arrays of its own, read from its folder": ("Index.*", "open_index"),
     "it runs the page that `studio` made of checked tensors": ("Studio.*",),
     "its state is its own, and handed out as copies": (
         *("Stream.fork", "Stream.join", "Stream.leave", "Stream.save", "Stream.state_of", "Stream.weights"),

@@ -26,7 +26,7 @@ assert "torch" not in sys.modules
 assert hs.__version__ and "LSTM" in dir(hs) and not hasattr(hs, "__wrapped__")
 assert "torch" not in sys.modules
 hs.LSTM(2, 3)
-LATER = "compare", "explain", "language_model", "load", "save", "tagger"
+LATER = "Index", "compare", "explain", "index", "language_model", "load", "open_index", "save", "tagger"
 assert all(name in vars(hs) for name in hs.__all__ if name not in ("__version__", *LATER))
 """)
 

@@ -20,6 +20,9 @@ from hiddenstate.base.later import on_first_use as _on_first_use
 if _TYPE_CHECKING:
     from hiddenstate import explain as explain
     from hiddenstate import plant as plant
+    from hiddenstate.corpus.opened import Index as Index
+    from hiddenstate.corpus.opened import index as index
+    from hiddenstate.corpus.opened import open_index as open_index
     from hiddenstate.edits.edit import Edit, add, clamp, mean_ablation, patch, resample_ablation, scale, zero
     from hiddenstate.edits.edit import set as set  # noqa: A004 (hs.set reads as what it does)
     from hiddenstate.engine.dispatch import backend
@@ -96,10 +99,13 @@ _NAMES = frozenset(name for names in _HOMES.values() for name in names.split())
 _later = _on_first_use(
     __name__,
     {
+        "Index": "corpus.opened",
         "compare": "explain.comparison",
         "explain": "explain:",
+        "index": "corpus.opened",
         "language_model": "models.from_modules",
         "load": "models.folder:load_saved",
+        "open_index": "corpus.opened",
         "save": "models.folder",
         "tagger": "models.from_modules",
     },
@@ -155,6 +161,7 @@ __all__ = [
     "Edit",
     "GRUCell",
     "HiddenStateError",
+    "Index",
     "LSTMCell",
     "ModelTrace",
     "Moment",
@@ -186,11 +193,13 @@ __all__ = [
     "from_onnx",
     "from_state_dict",
     "from_torch",
+    "index",
     "keras_weights",
     "language_model",
     "load",
     "mean_ablation",
     "onnx_weights",
+    "open_index",
     "patch",
     "plant",
     "repack",

@@ -4,11 +4,13 @@ A command imports torch, and whatever needs it, only when it runs: help and comp
 
 - `read.py`, `tag.py`, `evaluate.py`, `generate.py`, `score.py`: run the models; `read_*.py` and
   `tag_*.py` belong to two of them
+- `index.py`: indexes of corpora: makes one, shows units, searches
 - `structure.py`, `export.py`, `version.py`: the weights by gate; a model as one file; installed versions
 - `explain.py` and `explain_*.py`: the explanation tools; `explain_command.py`, `explain_options.py` and
   `explain_read.py`: what they share
 - `train.py`, `train_lm.py`: training; `run_options.py`: what they share
 - `studio.py`, `page.py`, `course.py`, `corpus.py`: the studio, its page as a file, the course, corpora
+- `sharded.py`: `tag` and `score` with a folder of shards as output
 - `outputs.py`: the convention for output; `terminal.py`: output to a terminal; `commands.py`: help, Ctrl-C
 - `progress.py`, `precision.py`: progress bars and an option that several commands share
 """
@@ -26,6 +28,7 @@ from hiddenstate.cli.course import course
 from hiddenstate.cli.evaluate import evaluate_command
 from hiddenstate.cli.export import export
 from hiddenstate.cli.generate import generate
+from hiddenstate.cli.index import index, search, units
 from hiddenstate.cli.outputs import standard_output, tell
 from hiddenstate.cli.page import page
 from hiddenstate.cli.read import read
@@ -52,15 +55,18 @@ app.command(cls=Command)(course)
 app.add_typer(explain.app, name="explain")
 app.command(cls=Command)(export)
 app.command(cls=Command)(generate)
+app.command(cls=Command)(index)
 app.command(cls=Command)(page)
 app.command(cls=Command)(read)
 app.command(cls=Command)(score)
+app.command(cls=Command)(search)
 app.command(cls=Command)(structure)
 app.command(cls=Command)(studio)
 app.command(cls=Command)(tag)
 app.command("evaluate", cls=Command)(evaluate_command)
 app.add_typer(train.app, name="train")
 train.app.command(cls=Command)(lm)
+app.command(cls=Command)(units)
 app.command(cls=Command)(version)
 
 

@@ -22,6 +22,7 @@ from hiddenstate.cli.outputs import (
     standard_input,
     tell,
 )
+from hiddenstate.cli.sharded import ClusterOption, ColumnOption, ShardsOption, is_sharded, score_shards
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.text.source import Source, describe_source
 
@@ -44,10 +45,12 @@ class Format(str, Enum):
 
 
 def score(
-    file: Annotated[
-        str,
+    files: Annotated[
+        list[str],
         typer.Argument(
-            help="Text file, or part of a corpus, such as wikitext-2:test; - reads standard input.", metavar="FILE|-"
+            help="Text file, or part of a corpus, such as wikitext-2:test; - reads standard input. Several, or Parquet "
+            "files, if --out is a folder.",
+            metavar="FILE|-...",
         ),
     ],
     model: Annotated[
@@ -80,10 +83,15 @@ def score(
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="With --dynamic: tokens per segment.", show_default="20")] = None,
+    shards: ShardsOption = False,
+    cluster: ClusterOption = None,
+    column: ColumnOption = "text",
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=256, help="Number of processes, for shards.")] = 1,
 ) -> None:
     """Score a text: the surprise of each character or word, given everything before it, and the perplexity.
 
-    Unknown words are scored as <unk> and marked; totals are given with and without them.
+    Unknown words are scored as <unk> and marked; totals are given with and without them. If --out is a folder, a corpus
+    is scored in shards, as Parquet, in pieces of at most 2,048 tokens.
 
     Example: hiddenstate score play.txt --model shakespeare
     """
@@ -93,6 +101,15 @@ def score(
         raise ArgumentError(
             f"--{next(iter(given)).replace('_', '-')} only applies to dynamic evaluation; add --dynamic"
         )
+    if is_sharded(out, shards, cluster):
+        assert out is not None
+        if dynamic or format_ or as_json:
+            raise ArgumentError("a folder of shards has Parquet; drop --dynamic, --format and --json")
+        score_shards(files, str(model or "shakespeare"), out, column=column, jobs=jobs, cluster=cluster)
+        return
+    if len(files) != 1:
+        raise ArgumentError(f"one file is scored at a time, got {len(files)}; give --out FOLDER --shards for several")
+    (file,) = files
     chosen = chosen_format(format_, as_json, Format.jsonl) or Format.table
     check_outputs(out)
     from hiddenstate.models.folder.model_folder import load_language_model, shipped

@@ -19,10 +19,12 @@ from hiddenstate.cli.outputs import (
     tell,
 )
 from hiddenstate.cli.precision import Precision
+from hiddenstate.cli.sharded import ClusterOption, ColumnOption, ShardsOption, is_sharded, tag_shards
 from hiddenstate.cli.tag_format import Format
 from hiddenstate.cli.tag_jobs import Job, Workers
 from hiddenstate.cli.tag_stream import Batches, Writer, feed
 from hiddenstate.cli.terminal import console
+from hiddenstate.errors import ArgumentError
 
 
 class Input(str, Enum):
@@ -76,15 +78,38 @@ def tag(
         int, typer.Option("--jobs", "-j", min=1, max=256, help="Number of processes, each with a copy of the model.")
     ] = 1,
     precision: Annotated[Precision, typer.Option(help="bf16 is faster on CPUs with bfloat16.")] = Precision.fp32,
+    shards: ShardsOption = False,
+    cluster: ClusterOption = None,
+    column: ColumnOption = "text",
 ) -> None:
     """Tag every word with a distribution over tags, for each column that the model has.
 
     Everything else in CoNLL-U is kept. Plain text is first split into sentences (one per line, if there are several
-    lines) and words. Sentences are written as they are tagged, even while input is still arriving.
+    lines) and words. Sentences are written as they are tagged, even while input is still arriving. If --out is a
+    folder, a corpus is tagged in shards.
 
     Example: tail -f log.txt | hiddenstate tag -
     """
     chosen = chosen_format(format_, as_json, Format.jsonl)
+    if is_sharded(out, shards, cluster):
+        assert out is not None
+        if n_best or top_k or chosen not in (None, Format.conllu):
+            raise ArgumentError(
+                "a folder of shards has Parquet, or CoNLL-U with --format conllu, and the best tags only"
+            )
+        kind, as_conllu = None if input_ is None else input_.value, chosen is Format.conllu
+        tag_shards(
+            files,
+            _model(model),
+            out,
+            as_conllu=as_conllu,
+            kind=kind,
+            column=column,
+            precision=precision.value,
+            jobs=jobs,
+            cluster=cluster,
+        )
+        return
     check_outputs(out)
     _check_inputs(files)
     job = Job(_model(model), n_best, precision.value)

@@ -11,6 +11,7 @@ the class that it returns:
 - `graph/`: `graph`, the paths from words through units to a target
 - `dynamics/`: `dynamics`, an LSTM as a dynamical system: time scales, saturation, fixed points, spectra
 - `comparison/`: `compare`, where two models differ
+- `probe/`: `probe`, whether a label can be read from a place, and is used
 - `automaton/`: `automaton`, a finite automaton learned from an LSTM by queries
 
 A function may share its folder's name (`sweep`), because names are bound here after the folders have been loaded.
@@ -23,6 +24,7 @@ from hiddenstate.explain.comparison import Comparison
 from hiddenstate.explain.dynamics import Dynamics, FixedPoints, Saturation, Spectrum, Timescales, dynamics
 from hiddenstate.explain.graph import Graph, graph
 from hiddenstate.explain.ledger import Ledger, ReadoutLedger, ledger
+from hiddenstate.explain.probe import Probe, probe
 from hiddenstate.explain.result import Explanation
 from hiddenstate.explain.subject import Head, Outputs, Readout, Subject, Target, log_probability, logit, subject
 from hiddenstate.explain.sweep import Sweep, sweep
@@ -38,6 +40,7 @@ __all__ = [
     "LearnedAutomaton",
     "Ledger",
     "Outputs",
+    "Probe",
     "Readout",
     "ReadoutLedger",
     "Saturation",
@@ -54,6 +57,7 @@ __all__ = [
     "ledger",
     "log_probability",
     "logit",
+    "probe",
     "selfcheck",
     "subject",
     "sweep",

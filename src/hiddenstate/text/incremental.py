@@ -57,14 +57,15 @@ class IncrementalReader:
     Args:
         kind: one of `KINDS`; None to detect it from the first line with content (``conllu`` or ``text``).
         name: the name of the source in messages.
+        has_lines: whether plain text is known to have several lines, as a part of a longer text does.
     """
 
-    def __init__(self, kind: str | None, name: str) -> None:
+    def __init__(self, kind: str | None, name: str, *, has_lines: bool = False) -> None:
         self.kind, self._name = kind, name
         self._unfinished: list[str] = []  # parts of the last line, whose end has not arrived
         self._lines: list[str] = []  # whole lines of a sentence that is not complete, or before the kind is known
         self._line = 1  # the number of the first of them
-        self._is_one_line = True  # whether the plain text has had one line with content at most
+        self._is_one_line = not has_lines  # whether the plain text has had one line with content at most
 
     def feed(self, text: str) -> Iterator[Passage]:
         r"""Yield the sentences that this text completes, if any; its line ends are ``\n``."""

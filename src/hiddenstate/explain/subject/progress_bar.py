@@ -19,11 +19,12 @@ DELAY = 1.0  # seconds before a bar appears
 
 
 @contextmanager
-def reporting(progress: Progress | bool | None) -> Iterator[Progress | None]:
+def reporting(progress: Progress | bool | None, unit: str = "steps") -> Iterator[Progress | None]:
     """Turn a ``progress=`` argument into a callback, for the duration of a block.
 
     Args:
         progress: a callback; True for a bar; False or None for nothing.
+        unit: what is counted, for the bar.
 
     Yields:
         The callback, or None if nobody would see a bar.
@@ -39,7 +40,7 @@ def reporting(progress: Progress | bool | None) -> Iterator[Progress | None]:
     if not progress or not _is_seen(console):
         yield None
         return
-    bar = _DelayedBar(console)
+    bar = _DelayedBar(console, unit)
     try:
         yield bar.report
     finally:
@@ -69,8 +70,9 @@ def check_progress(progress: object) -> None:
 class _DelayedBar:
     """A bar that appears with the first report after one second, unless everything is done by then."""
 
-    def __init__(self, console: Console) -> None:
-        columns = TextColumn("{task.completed:,.0f} of {task.total:,.0f} steps"), BarColumn(), TimeRemainingColumn()
+    def __init__(self, console: Console, unit: str) -> None:
+        text = "{task.completed:,.0f} of {task.total:,.0f} " + unit
+        columns = TextColumn(text), BarColumn(), TimeRemainingColumn()
         self.bars = Bars(*columns, console=console, transient=True)
         self._task = self.bars.add_task("", total=1)
         self._appears = time.monotonic() + DELAY

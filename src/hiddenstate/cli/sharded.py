@@ -1,0 +1,119 @@
+"""``hiddenstate tag`` and ``score`` with a folder as output: a corpus in shards, resumable, in processes or on Dask."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hiddenstate.cli.outputs import STANDARD, tell
+from hiddenstate.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from hiddenstate.corpus.shards.plan import Shard
+
+ShardsOption = Annotated[
+    bool,
+    typer.Option(
+        "--shards",
+        help="Write a folder of shards to --out. A run that was stopped goes on if called again. Implied if --out is a "
+        "folder.",
+    ),
+]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(help="Address of a Dask scheduler that runs the shards.", metavar="ADDRESS", show_default=False),
+]
+ColumnOption = Annotated[str, typer.Option(help="Column of text in Parquet files.", metavar="NAME")]
+
+
+def is_sharded(out: Path | None, shards: bool, cluster: str | None) -> bool:
+    """Whether the output is a folder of shards.
+
+    Raises:
+        ArgumentError: shards are requested, and no folder is given.
+    """
+    if (shards or cluster) and (out is None or str(out) == STANDARD):
+        raise ArgumentError("--shards and --cluster write a folder: give one with --out FOLDER")
+    return shards or cluster is not None or (out is not None and out.is_dir())
+
+
+def tag_shards(
+    files: Sequence[str],
+    model: str,
+    out: Path,
+    *,
+    as_conllu: bool,
+    kind: str | None,
+    column: str,
+    precision: str,
+    jobs: int,
+    cluster: str | None,
+) -> None:
+    """Tag files into a folder, a file per shard; raises what the reading of files and `run` raise."""
+    from hiddenstate.corpus.shards.plan import expand, plan
+    from hiddenstate.corpus.tables import fingerprint
+    from hiddenstate.corpus.tagging import TagShards
+    from hiddenstate.models.folder.model_folder import load
+
+    tagger = load(model)
+    paths = expand(files)
+    shards = plan(paths, kind=kind, column=column)
+    task = TagShards(tagger, not as_conllu, precision)
+    settings = {"kind": "tag", "conllu": as_conllu, "precision": precision, "model": fingerprint(tagger)}
+    _run(task, shards, out, paths, settings, jobs, cluster)
+
+
+def score_shards(files: Sequence[str], model: str, out: Path, *, column: str, jobs: int, cluster: str | None) -> None:
+    """Score files into a folder, a file per shard; raises what the reading of files and `run` raise."""
+    from hiddenstate.corpus.scoring import ScoreShards, sum_scores
+    from hiddenstate.corpus.shards.plan import expand, plan
+    from hiddenstate.corpus.tables import fingerprint
+    from hiddenstate.models.folder.model_folder import load_language_model
+
+    loaded = load_language_model(model)
+    if loaded.config.backward:
+        raise ArgumentError("this model reads from the end of a text to its beginning, and can't score a corpus")
+    paths = expand(files)
+    shards = plan(paths, column=column, shard_bytes=1 << 18)
+    task = ScoreShards(loaded)
+    _run(task, shards, out, paths, {"kind": "score", "model": fingerprint(loaded)}, jobs, cluster)
+    tell(f"  {sum_scores(out, shards, task)}")
+
+
+def _run(
+    task: Any,
+    shards: "Sequence[Shard]",
+    out: Path,
+    paths: Sequence[Path],
+    settings: Any,
+    jobs: int,
+    cluster: str | None,
+) -> None:
+    from hiddenstate.corpus.shards.plan import describe_files
+    from hiddenstate.corpus.shards.run import run
+
+    described = {**settings, "files": describe_files(paths)}
+    with connected(cluster) as client:
+        run(task, shards, out, described, workers=jobs, client=client, progress=True)
+    tell(f"wrote {len(shards):,} shards to {out}")
+
+
+def connected(cluster: str | None) -> Any:
+    """Return a block with a client of a Dask cluster, or with None.
+
+    Raises:
+        MissingDependencyError: distributed is not installed.
+        ArgumentError: there is no scheduler at the address.
+    """
+    from contextlib import nullcontext
+
+    if cluster is None:
+        return nullcontext()
+    from hiddenstate.base.validation import optional_package
+
+    distributed = optional_package("distributed", "cluster", "--cluster")
+    try:
+        return distributed.Client(cluster, timeout=10)
+    except (OSError, ValueError) as error:
+        raise ArgumentError(f"there is no Dask scheduler at {cluster!r}: {error}") from error

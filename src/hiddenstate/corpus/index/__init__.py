@@ -1,0 +1,9 @@
+"""The index of a corpus: what every unit does over it, without storing its states.
+
+- `items.py`: a sequence of a corpus, and the protocol of what reads sequences
+- `readers.py`: readers of taggers, language models, and layers over arrays
+- `statistics.py`: statistics of the units of one place, which merge associatively
+- `bits.py`: the steps at which units exceed a threshold, as bits
+- `build.py`: the task that indexes one shard
+- `folder.py`: an index in its folder: its statistics, tokens and bits; runs any part of the corpus again
+"""

@@ -1,0 +1,51 @@
+"""The steps at which units exceed a threshold, as bits: a row of bits for each unit."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Bytes = NDArray[np.uint8]
+
+
+class BitCollector:
+    """Collects the bits of one place and threshold over the chunks of a shard, in any order.
+
+    Args:
+        steps: M, the number of steps of the shard.
+        units: U.
+        threshold: a bit is set where a value is above it, compared as float32.
+
+    Attributes:
+        is_equal: ``[U]``, 1 for units that have the very value of the threshold at some step. For all others, the bits
+            of ``>`` are those of ``>=``.
+    """
+
+    def __init__(self, steps: int, units: int, threshold: float) -> None:
+        self._by_step = np.zeros((steps, -(-units // 8)), np.uint8)
+        self._units, self._threshold = units, threshold
+        self.is_equal = np.zeros(units, np.uint8)
+
+    def add(self, flat: Tensor, steps: NDArray[np.int64]) -> None:
+        """Take the values ``[m, U]`` of some steps of the shard."""
+        above = torch.gt(flat, self._threshold).numpy()
+        self.is_equal |= (flat == self._threshold).any(0).numpy()
+        self._by_step[steps] = np.packbits(above, axis=-1)
+
+    def finish(self) -> Bytes:
+        """Return the bits by unit, ``[U, ceil(M / 8)]``."""
+        found = np.empty((self._by_step.shape[1] * 8, -(-len(self._by_step) // 8)), np.uint8)
+        for k in range(self._by_step.shape[1]):
+            eight = np.unpackbits(self._by_step[:, k : k + 1], axis=1)
+            found[8 * k : 8 * k + 8] = np.packbits(np.ascontiguousarray(eight.T), axis=1)
+        return found[: self._units]
+
+
+def equal_file(place: str, threshold: float) -> str:
+    """Return the name of the file of `BitCollector.is_equal`."""
+    return f"equal.{place}.{np.float32(threshold)!s}.npy"
+
+
+def bit_file(place: str, threshold: float) -> str:
+    """Return the name of the file of a place's bits for a threshold."""
+    return f"above.{place}.{np.float32(threshold)!s}.npy"

@@ -1,0 +1,264 @@
+"""The task that indexes one shard: its tokens, statistics, thresholds as bits, and states to start again from."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hiddenstate.base.modes import eval_twin
+from hiddenstate.base.validation import State
+from hiddenstate.corpus.index.bits import BitCollector, bit_file, equal_file
+from hiddenstate.corpus.index.items import CHECKPOINT, MOST_LABELS, NO_LABEL, WINDOW, Item, Reader, half_of, scramble
+from hiddenstate.corpus.index.statistics import (
+    CONTEXTS,
+    EVERY,
+    Accumulator,
+    Chunk,
+    Ints,
+    bin_edges,
+    context_key,
+)
+from hiddenstate.corpus.shards.plan import Shard
+from hiddenstate.corpus.tables import write_table
+from hiddenstate.errors import ArgumentError
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.names import parse_place
+from hiddenstate.tracing.trace import Trace
+
+ROWS_TOGETHER = 64  # of a layer that reads forward
+WORDS_TOGETHER = 6400  # of a bidirectional layer
+
+
+@dataclass(frozen=True, eq=False)
+class IndexShards:
+    """The task of indexing a shard: a folder ``00000``.
+
+    Attributes:
+        reader: the model as it reads sequences.
+        places: the places whose statistics are kept.
+        thresholds: for some of the places, the thresholds whose bits are kept.
+    """
+
+    reader: Reader
+    places: tuple[str, ...]
+    thresholds: Mapping[str, tuple[float, ...]]
+
+    def name(self, shard: Shard) -> str:
+        """Return the name of a shard's folder."""
+        return f"{shard.number:05}"
+
+    @torch.no_grad()
+    def __call__(self, shard: Shard, place: Path) -> None:
+        """Write the index of a shard."""
+        items = [item for item in self.reader.items(shard) if item.tokens]
+        work = _Shard(self, shard.number, items)
+        for chunk in run_chunks(self.reader, items, self.places):
+            work.add(chunk)
+        place.mkdir()
+        work.write(place)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Some steps of some sequences, run.
+
+    Attributes:
+        items: the numbers of the sequences, one per row.
+        start: the first step.
+        lengths: the number of steps of each sequence from ``start`` on that are here.
+        trace: the record.
+        state: the state after the last step, if the layer reads forward.
+    """
+
+    items: Sequence[int]
+    start: int
+    lengths: Sequence[int]
+    trace: Trace
+    state: State | None
+
+
+def run_chunks(reader: Reader, items: Sequence[Item], places: Sequence[str]) -> Iterator[Run]:
+    """Run sequences from the zero state, many at once, and record some places."""
+    lstm = eval_twin(reader.lstm)
+    order = sorted(range(len(items)), key=lambda k: (-len(items[k].tokens), k))
+    at = 0
+    while at < len(order):
+        longest = len(items[order[at]].tokens)
+        together = max(1, WORDS_TOGETHER // longest) if lstm.bidirectional else ROWS_TOGETHER
+        rows = order[at : at + together]
+        at += together
+        if lstm.bidirectional:
+            lengths = [len(items[k].tokens) for k in rows]
+            x = reader.inputs([items[k] for k in rows], 0, longest)
+            trace = traced(lstm, x, None, places, torch.tensor(lengths))
+            yield Run(rows, 0, lengths, trace, None)
+            continue
+        state: State | None = None
+        for start in range(0, longest, WINDOW):
+            there = sum(len(items[k].tokens) > start for k in rows)
+            rows = rows[:there]
+            lengths = [min(len(items[k].tokens) - start, WINDOW) for k in rows]
+            x = reader.inputs([items[k] for k in rows], start, start + WINDOW)
+            given = None if state is None else (state[0][:, :there].contiguous(), state[1][:, :there].contiguous())
+            trace = traced(lstm, x, given, places)
+            state = trace.state
+            yield Run(rows, start, lengths, trace, state)
+
+
+def traced(lstm: LSTM, x: Tensor, state: State | None, places: Sequence[str], lengths: Tensor | None = None) -> Trace:
+    """Run a layer on ``x [T, N, C]``, and record some places."""
+    given = x.transpose(0, 1) if lstm.batch_first else x
+    return lstm.trace(given, state, lengths=lengths, keep=list(places), limit=None)
+
+
+class _Shard:
+    """The index of a shard while it is made."""
+
+    def __init__(self, task: IndexShards, number: int, items: Sequence[Item]) -> None:
+        self.task, self.number, self.items = task, number, items
+        lengths = np.array([len(item.tokens) for item in items], np.int64)
+        self.starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        self.halves = half_of(number, np.arange(len(items), dtype=np.int64))
+        windows = -(-lengths // WINDOW)
+        self.window_starts = np.concatenate([[0], np.cumsum(windows)]).astype(np.int64)
+        inside = np.arange(windows.sum()) - np.repeat(self.window_starts[:-1], windows)
+        self.keys: Ints = np.asarray(context_key(number, np.repeat(np.arange(len(items)), windows), inside), np.int64)
+        self._number_labels()
+        self._number_tokens()
+        sizes = task.reader.lstm.sizes
+        self.places = {name: parse_place(name, sizes.num_layers, sizes.bidirectional) for name in task.places}
+        groups = len(self.labels) + 1
+        self.accumulators = {
+            name: Accumulator(
+                place.quantity,
+                sizes.units(place.quantity),
+                edges_of(place.quantity, sizes.proj_size),
+                groups,
+                len(task.reader.common),
+                len(self.keys),
+            )
+            for name, place in self.places.items()
+        }
+        self.bits = {
+            (name, threshold): BitCollector(int(self.starts[-1]), sizes.units(self.places[name].quantity), threshold)
+            for name, thresholds in task.thresholds.items()
+            for threshold in thresholds
+        }
+        self.states: list[tuple[int, State]] = []
+
+    def _number_labels(self) -> None:
+        flat = [label for item in self.items for label in item.labels]
+        self.labels = tuple(sorted({*flat} - {NO_LABEL}))
+        if len(self.labels) > MOST_LABELS:
+            raise ArgumentError(
+                f"a shard has {len(self.labels):,} different labels, and at most {MOST_LABELS} are counted"
+            )
+        number = {label: k for k, label in enumerate(self.labels)} | {NO_LABEL: len(self.labels)}
+        self.label_codes = np.fromiter(map(number.__getitem__, flat), np.int64, len(flat))
+        self.step_halves = np.repeat(self.halves, np.diff(self.starts))
+        groups = self.step_halves * (len(self.labels) + 1) + self.label_codes
+        counted = np.bincount(groups, minlength=2 * (len(self.labels) + 1)).reshape(2, -1)
+        self.count, self.label_count = counted.sum(1), counted[:, :-1]
+
+    def _number_tokens(self) -> None:
+        common, folded = self.task.reader.common, self.task.reader.folded
+        number = {token: k for k, token in enumerate(common)}
+        self.token_codes = np.fromiter(
+            (number.get(folded(token), -1) for item in self.items for token in item.tokens),
+            np.int64,
+            int(self.starts[-1]),
+        )
+        # Drawn, because every fourth step of each sequence would have too many of the first.
+        steps = (self.number << 40) | np.arange(self.starts[-1])
+        self.is_sampled = scramble(steps) % np.uint64(EVERY) == 0
+        sampled = self.token_codes[self.is_sampled]
+        self.token_count = np.bincount(sampled[sampled >= 0], minlength=len(common)).astype(np.int64)
+
+    def add(self, run: Run) -> None:
+        """Take some steps of some sequences."""
+        T, N = max(run.lengths), len(run.items)
+        lengths = np.array(run.lengths)
+        order = np.argsort(self.halves[np.array(run.items)], kind="stable").tolist()
+        steps = np.concatenate([self.starts[run.items[k]] + run.start + np.arange(lengths[k]) for k in order])
+        rows = np.concatenate([np.arange(lengths[k]) * N + k for k in order])
+        first = int((self.step_halves[steps] == 0).sum())
+        groups = [_one_hot(self.label_codes[part], len(self.labels) + 1) for part in (steps[:first], steps[first:])]
+        sample = np.flatnonzero(self.is_sampled[steps])
+        chunk = Chunk(
+            rows=torch.from_numpy(rows),
+            first=first,
+            groups=groups,
+            sample=torch.from_numpy(sample),
+            tokens=_one_hot(self.token_codes[steps[sample]], len(self.token_count)),
+            windows=list(self._windows(run, T, lengths)),
+        )
+        for name, accumulator in self.accumulators.items():
+            values = run.trace.values[name][:T]
+            flat = accumulator.add(values, chunk)
+            for threshold in self.task.thresholds.get(name, ()):
+                self.bits[name, threshold].add(flat, steps)
+        at = run.start + WINDOW
+        if run.state is not None and at % CHECKPOINT == 0:
+            for row, (k, n) in enumerate(zip(run.items, run.lengths, strict=True)):
+                if n == WINDOW and len(self.items[k].tokens) > at:
+                    h, c = (part[:, row].clone() for part in run.state)
+                    self.states.append(((k << 16) | (at // CHECKPOINT), (h, c)))
+
+    def _windows(
+        self, run: Run, T: int, lengths: NDArray[np.int64]
+    ) -> Iterator[tuple[Tensor, slice, slice, Tensor | None]]:
+        """Yield the contexts of a run, those at the same steps together; the longest rows come first."""
+        for start in range(0, T, WINDOW):
+            n = int((lengths > start).sum())
+            stop = min(start + WINDOW, T)
+            numbers = self.window_starts[np.array(run.items[:n])] + (run.start + start) // WINDOW
+            beyond = np.arange(start, stop)[:, None] >= lengths[:n]
+            yield (
+                torch.from_numpy(numbers),
+                slice(0, n),
+                slice(start, stop),
+                torch.from_numpy(beyond)[:, :, None] if beyond.any() else None,
+            )
+
+    def write(self, folder: Path) -> None:
+        """Write everything."""
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, accumulator in self.accumulators.items():
+            found = accumulator.finish(self.keys, self.labels, self.count, self.label_count, self.token_count)
+            arrays |= {f"{name}/{key}": value for key, value in found.to_arrays().items()}
+        order = np.argsort(scramble(self.keys), kind="stable")[:CONTEXTS]
+        np.savez(folder / "statistics.npz", random=self.keys[order], **arrays)  # type: ignore[arg-type]
+        for (name, threshold), bits in self.bits.items():
+            np.save(folder / bit_file(name, threshold), bits.finish())
+            np.save(folder / equal_file(name, threshold), bits.is_equal)
+        np.save(folder / "starts.npy", self.starts)
+        tokens = [token for item in self.items for token in item.tokens]
+        labels = [label for item in self.items for label in item.labels]
+        write_table(folder / "tokens.parquet", {"token": tokens, "label": labels}, {"sequences": len(self.items)})
+        if self.states:
+            self.states.sort(key=lambda each: each[0])
+            np.save(folder / "state_keys.npy", np.array([key for key, _ in self.states]))
+            for k, name in enumerate("hc"):
+                np.save(
+                    folder / f"state_{name}.npy", torch.stack([state[k] for _, state in self.states]).float().numpy()
+                )
+        if self.items and self.items[0].data is not None:
+            np.save(folder / "inputs.npy", np.concatenate([item.data for item in self.items if item.data is not None]))
+
+
+def edges_of(quantity: str, proj_size: int) -> NDArray[np.float64]:
+    """Return the edges of the histogram of a quantity in a layer with this projection (0 for none)."""
+    return bin_edges(quantity, is_bounded=quantity != "h" or not proj_size)
+
+
+def _one_hot(codes: NDArray[np.int64], count: int) -> Tensor:
+    """Return float32 ``[count, M]``, 1 where a step has a code; negative codes are none."""
+    found = np.zeros((count, len(codes)), np.float32)
+    known = np.flatnonzero(codes >= 0)
+    found[codes[known], known] = 1
+    return torch.from_numpy(found)

@@ -1,0 +1,318 @@
+"""An index in its folder: its statistics, tokens and bits; runs any part of the corpus again."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hiddenstate.base.modes import eval_twin
+from hiddenstate.base.reading import check_zip, reading
+from hiddenstate.base.validation import State, optional_package
+from hiddenstate.corpus.index.bits import bit_file, equal_file
+from hiddenstate.corpus.index.build import edges_of, run_chunks, traced
+from hiddenstate.corpus.index.items import CHECKPOINT, WINDOW, Item, Reader
+from hiddenstate.corpus.index.statistics import Statistics, context_of
+from hiddenstate.errors import FileFormatError, NameUnknownError
+from hiddenstate.structure.addresses import parse_address
+from hiddenstate.structure.names import Place, parse_place
+
+MOST_PARQUET_STEPS = 1 << 27  # of one shard
+
+Values = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+class Context(NamedTuple):
+    """Some steps of a sequence: its shard, its number there, and the first step and the one after the last."""
+
+    shard: int
+    sequence: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, eq=False)
+class ShardText:
+    """The tokens and labels of a shard, as codes of distinct texts."""
+
+    names: tuple[str, ...]
+    codes: NDArray[np.int32]
+    label_names: tuple[str, ...]
+    label_codes: NDArray[np.int32]
+    starts: NDArray[np.int64]
+
+    @property
+    def steps(self) -> int:
+        """The number of steps."""
+        return len(self.codes)
+
+    def item(self, sequence: int, data: Values | None = None) -> Item:
+        """Return a sequence."""
+        a, b = self.starts[sequence : sequence + 2]
+        tokens = tuple(self.names[k] for k in self.codes[a:b])
+        return Item(tokens, tuple(self.label_names[k] for k in self.label_codes[a:b]), data)
+
+    @cached_property
+    def first(self) -> NDArray[np.bool_]:
+        """``[M]``, whether a sequence begins at a step."""
+        found = np.zeros(self.steps, np.bool_)
+        found[self.starts[:-1]] = True
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class IndexFolder:
+    """An index in its folder.
+
+    Attributes:
+        folder: the folder.
+        reader: the model.
+        about: the manifest.
+        statistics: the statistics of each place.
+        random: contexts drawn at random.
+        memory: what was read, kept.
+    """
+
+    folder: Path
+    reader: Reader
+    about: Mapping[str, Any]
+    statistics: Mapping[str, Statistics]
+    random: tuple[int, ...]
+    memory: dict[Any, Any] = field(default_factory=dict)
+
+    @property
+    def shards(self) -> range:
+        """The numbers of the shards."""
+        return range(len(self.about["shards"]))
+
+    @property
+    def steps(self) -> int:
+        """The number of steps of the corpus."""
+        return next(iter(self.statistics.values())).steps
+
+    @cached_property
+    def thresholds(self) -> dict[str, tuple[float, ...]]:
+        """The thresholds whose bits were made with the index, by place."""
+        return {name: tuple(values) for name, values in self.about["thresholds"].items()}
+
+    def place(self, name: str) -> Place:
+        """Return a place that the index has statistics of.
+
+        Raises:
+            NameUnknownError: there are none.
+        """
+        place = parse_place(name, self.reader.lstm.num_layers, self.reader.lstm.bidirectional)
+        if name not in self.statistics:
+            raise NameUnknownError(f"the index has no {name}; it was made with places {' '.join(self.statistics)}")
+        return place
+
+    def resolve_unit(self, address: str) -> tuple[str, int]:
+        """Return the place and the unit of an address such as ``l1.c[125]``.
+
+        Raises:
+            NameUnknownError: it is not the address of one unit of a place that the model has.
+        """
+        parsed = parse_address(address)
+        place = parse_place(parsed.place, self.reader.lstm.num_layers, self.reader.lstm.bidirectional)
+        count = self.reader.lstm.sizes.units(place.quantity)
+        if not isinstance(parsed.unit, int) or parsed.t is not None or parsed.row is not None:
+            raise NameUnknownError(f"{address!r} does not name one unit: write a place and a unit, such as 'l0.h[5]'")
+        if not 0 <= parsed.unit < count:
+            raise NameUnknownError(f"{parsed.place} has the units 0 to {count - 1}, got {parsed.unit}")
+        return parsed.place, parsed.unit
+
+    def edges(self, name: str) -> NDArray[np.float64]:
+        """Return the edges of a place's histograms."""
+        return edges_of(self.place(name).quantity, self.reader.lstm.sizes.proj_size)
+
+    def path(self, shard: int) -> Path:
+        """Return the folder of a shard."""
+        return self.folder / f"{shard:05}"
+
+    def text(self, shard: int) -> ShardText:
+        """Return the tokens and labels of a shard.
+
+        Raises:
+            FileFormatError: they are damaged.
+        """
+        key = "text", shard
+        if key not in self.memory:
+            if len(self.memory) > 4096:
+                self.memory.clear()
+            self.memory[key] = _read_text(self.path(shard))
+        found: ShardText = self.memory[key]
+        return found
+
+    def item(self, shard: int, sequence: int) -> Item:
+        """Return a sequence of a shard, with what is needed to run it."""
+        text = self.text(shard)
+        path = self.path(shard) / "inputs.npy"
+        if not path.is_file():
+            return text.item(sequence)
+        a, b = text.starts[sequence : sequence + 2]
+        return text.item(sequence, np.array(_mapped(path, None, None)[a:b]))
+
+    def context(self, key: int) -> Context:
+        """Return the context of a number, as the statistics have it."""
+        shard, sequence, window = context_of(int(key))
+        starts = self.text(shard).starts
+        length = int(starts[sequence + 1] - starts[sequence])
+        return Context(shard, sequence, window * WINDOW, min((window + 1) * WINDOW, length))
+
+    @torch.no_grad()
+    def values(self, context: Context, places: Sequence[str]) -> dict[str, Values]:
+        """Run some steps of a sequence again, and return the values ``[T, U]`` of places.
+
+        A layer that reads forward starts from the last state that was stored before them; a bidirectional one reads the
+        sequence as a whole.
+        """
+        item, lstm = self.item(context.shard, context.sequence), eval_twin(self.reader.lstm)
+        start, state = 0, None
+        if not lstm.bidirectional:
+            start, state = self._state_before(context)
+        stop = len(item.tokens) if lstm.bidirectional else context.stop
+        trace = traced(lstm, self.reader.inputs([item], start, stop), state, places)
+        inside = slice(context.start - start, context.stop - start)
+        return {name: trace.values[name][inside, 0].float().numpy() for name in places}
+
+    @torch.no_grad()
+    def run(self, contexts: Sequence[Context], places: Sequence[str]) -> list[dict[str, Values]]:
+        """Run whole sequences again, many at once; like `values` for each."""
+        items = [self.item(each.shard, each.sequence) for each in contexts]
+        parts: list[dict[str, list[Values]]] = [{name: [] for name in places} for _ in items]
+        for run in run_chunks(self.reader, items, places):
+            for row, (k, n) in enumerate(zip(run.items, run.lengths, strict=True)):
+                for name in places:
+                    parts[k][name].append(run.trace.values[name][:n, row].float().numpy())
+        return [
+            {name: np.concatenate(values)[context.start : context.stop] for name, values in each.items()}
+            for each, context in zip(parts, contexts, strict=True)
+        ]
+
+    def _state_before(self, context: Context) -> tuple[int, State | None]:
+        """Return the last step whose state was stored at or before a context's first, and the state."""
+        number = context.start // CHECKPOINT
+        keys = self.path(context.shard) / "state_keys.npy"
+        if not number or not keys.is_file():
+            return 0, None
+        wanted = (context.sequence << 16) | number
+        found = _mapped(keys, np.int64, 1)
+        at = int(np.searchsorted(found, wanted))
+        if at >= len(found) or found[at] != wanted:
+            raise FileFormatError(f"{keys}: the state of step {number * CHECKPOINT} is missing")
+        like = next(iter(self.reader.lstm.state_dict().values()))
+        dtype = like.dtype if like.is_floating_point() else torch.float32
+        h, c = (
+            torch.from_numpy(np.array(_mapped(keys.with_name(f"state_{name}.npy"), np.float32, 3)[at]))[:, None].to(
+                dtype
+            )
+            for name in "hc"
+        )
+        return number * CHECKPOINT, (h, c)
+
+    def bits(self, shard: int, place: str, unit: int, threshold: float, *, peek: bool = False) -> Mask | None:
+        """Return ``[M]``, whether a unit is above a threshold at each step of a shard; None if that was not stored.
+
+        With ``peek``, the array may be empty: it only says that there is one.
+        """
+        found = self._stored(shard, place, unit, threshold)
+        if found is None or peek:
+            return None if found is None else np.empty(0, np.bool_)
+        path, row = found
+        steps = self.text(shard).steps
+        rows = self._rows(path)
+        if row >= len(rows) or rows.shape[1] * 8 < steps:
+            raise FileFormatError(f"{path} is damaged: it has bits of other units or steps")
+        return np.unpackbits(rows[row], count=steps).view(np.bool_)
+
+    def _stored(self, shard: int, place: str, unit: int, threshold: float) -> tuple[Path, int] | None:
+        """Return the file and the row of a unit's bits, if they are stored."""
+        indexed = self.thresholds.get(place, ())
+        if threshold in indexed:
+            return self.path(shard) / bit_file(place, threshold), unit
+        above = float(np.nextafter(np.float32(threshold), np.float32(np.inf)))
+        if above in indexed and not self._rows(self.path(shard) / equal_file(place, above), 1)[unit]:
+            return self.path(shard) / bit_file(place, above), unit  # the unit never has that very value
+        path = self.cached_bits(shard, place, unit, threshold)
+        if ("rows", path) in self.memory or path.is_file():
+            return path, 0
+        return None
+
+    def cached_bits(self, shard: int, place: str, unit: int, threshold: float) -> Path:
+        """Return the file of bits that a search has made."""
+        return self.folder / "searched" / f"{shard:05}.{unit}.{bit_file(place, threshold)}"
+
+    def _rows(self, path: Path, dimensions: int = 2) -> NDArray[np.uint8]:
+        key = "rows", path
+        if key not in self.memory:
+            self.memory[key] = _mapped(path, np.uint8, dimensions)
+        found: NDArray[np.uint8] = self.memory[key]
+        return found
+
+    def contexts(self) -> Iterator[Context]:
+        """Yield every sequence of the corpus."""
+        for shard in self.shards:
+            starts = self.text(shard).starts
+            for sequence, length in enumerate(np.diff(starts).tolist()):
+                yield Context(shard, sequence, 0, length)
+
+
+def read_statistics(path: Path) -> tuple[dict[str, Statistics], NDArray[np.int64]]:
+    """Return the statistics of each place in a file, and its random contexts.
+
+    Raises:
+        FileFormatError: the file is damaged.
+    """
+    with reading(path):
+        check_zip(path)
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file.items())
+        random = arrays.pop("random")
+        by_place: dict[str, dict[str, NDArray[Any]]] = {}
+        for name, value in arrays.items():
+            place, _, key = name.partition("/")
+            by_place.setdefault(place, {})[key] = value
+        return {place: Statistics.from_arrays(each) for place, each in by_place.items()}, random
+
+
+def _mapped(path: Path, dtype: Any, dimensions: int | None) -> NDArray[Any]:
+    """Map an array file into memory.
+
+    Raises:
+        FileFormatError: it is damaged, or of another type or shape.
+    """
+    with reading(path):
+        found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        if (dtype is not None and found.dtype != dtype) or (dimensions is not None and found.ndim != dimensions):
+            raise FileFormatError(f"expected {dimensions} dimensions of {dtype}, got {found.ndim} of {found.dtype}")
+        return found
+
+
+def _read_text(folder: Path) -> ShardText:
+    parquet = optional_package("pyarrow.parquet", "corpus", "reading an index")
+    starts = np.array(_mapped(folder / "starts.npy", np.int64, 1))
+    path = folder / "tokens.parquet"
+    with reading(path):
+        opened = parquet.ParquetFile(
+            path,
+            thrift_string_size_limit=1 << 26,
+            thrift_container_size_limit=1 << 20,
+            read_dictionary=["token", "label"],
+        )
+        with opened as file:
+            if file.metadata.num_rows > MOST_PARQUET_STEPS or file.metadata.num_rows != starts[-1]:
+                raise FileFormatError(f"{file.metadata.num_rows:,} steps do not fit starts.npy")
+            table = file.read(columns=["token", "label"])
+        columns = []
+        for name in ("token", "label"):
+            column = table.column(name).unify_dictionaries().combine_chunks()
+            chunk = column.chunk(0) if hasattr(column, "chunk") else column
+            columns += [tuple(map(str, chunk.dictionary.to_pylist())), chunk.indices.to_numpy().astype(np.int32)]
+    if np.any(np.diff(starts) < 0) or starts[0] != 0:
+        raise FileFormatError(f"{folder / 'starts.npy'} is damaged: sequences must begin one after the other")
+    return ShardText(columns[0], columns[1], columns[2], columns[3], starts)

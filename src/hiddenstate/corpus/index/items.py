@@ -1,0 +1,94 @@
+"""A sequence of a corpus, and the protocol of what reads sequences and turns them into the input of an LSTM."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hiddenstate.corpus.shards.plan import Shard
+from hiddenstate.explain.subject.head import Head
+from hiddenstate.nn.lstm import LSTM
+
+WINDOW = 64  # steps of a context
+CHECKPOINT = 256  # steps between two stored states
+MOST_STEPS = 1 << 22  # of one sequence
+MOST_LABELS = 128
+
+NO_LABEL = ""
+
+
+class Item(NamedTuple):
+    """A sequence that is read from the zero state.
+
+    Attributes:
+        tokens: a word or character for each of its T steps.
+        labels: a label for each step, `NO_LABEL` if it has none.
+        data: its input ``[T, C]`` if there is no other way to get it; or None.
+    """
+
+    tokens: tuple[str, ...]
+    labels: tuple[str, ...]
+    data: NDArray[np.float32] | None = None
+
+
+class Reader(Protocol):
+    """A model that reads sequences."""
+
+    @property
+    def kind(self) -> str:
+        """``tagger``, ``language-model`` or ``lstm``."""
+
+    @property
+    def lstm(self) -> LSTM:
+        """Its LSTM."""
+
+    @property
+    def head(self) -> Head | None:
+        """What reads the LSTM's outputs."""
+
+    @property
+    def foretells(self) -> bool:
+        """Whether the head predicts the token after a step."""
+
+    @property
+    def common(self) -> tuple[str, ...]:
+        """The tokens whose steps are counted, the most frequent ones of the model."""
+
+    @property
+    def labelling(self) -> str:
+        """What the labels are, for the manifest."""
+
+    def items(self, shard: Shard) -> list[Item]:
+        """Return the sequences of a shard."""
+
+    def inputs(self, items: Sequence[Item], start: int, stop: int) -> Tensor:
+        """Return the LSTM's input ``[stop - start, N, C]`` at some steps, arbitrary where one has ended."""
+
+    def folded(self, token: str) -> str:
+        """Return a token in the form in which it is counted."""
+
+    def targets(self, item: Item) -> NDArray[np.int64]:
+        """Return the index of the right output of the head at each step, -1 if it is not known."""
+
+    def save(self, folder: Path) -> None:
+        """Write the model into a folder, from which it is loaded again."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what its values depend on, ready for JSON."""
+
+
+def half_of(shard: int, sequences: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the half, 0 or 1, of sequences of a shard: labels are chosen on the first and confirmed on the second."""
+    return (scramble(np.int64(shard) * (1 << 24) + sequences) >> np.uint64(63)).astype(np.int64)
+
+
+def scramble(numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return a pseudo-random 64-bit number for each number (splitmix64; Steele et al. 2014)."""
+    with np.errstate(over="ignore"):
+        z = numbers.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))

@@ -1,0 +1,451 @@
+"""Readers: a tagger, a language model, or a layer over arrays, as it reads the sequences of a corpus."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from hiddenstate.base.files import check_is_file, read_tensors, write_tensors
+from hiddenstate.base.memory import check_module_memory
+from hiddenstate.base.modes import eval_twin
+from hiddenstate.base.scalars import check_int
+from hiddenstate.base.validation import check_memory, check_plain_tensor
+from hiddenstate.corpus.index.items import MOST_STEPS, NO_LABEL, Item
+from hiddenstate.corpus.pieces import cut_text
+from hiddenstate.corpus.shards.contents import read_sentences, read_texts
+from hiddenstate.corpus.shards.plan import Shard
+from hiddenstate.corpus.tables import fingerprint
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, ShapeError
+from hiddenstate.explain.subject.head import Head, softmax_head
+from hiddenstate.explain.subject.text_sources import _language_head, _tagger_head
+from hiddenstate.models.folder.model_folder import load_any, read_kind, save
+from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.text.batches import check_sentences
+from hiddenstate.text.conllu import TAG_COLUMNS
+from hiddenstate.text.tokenise import tokenise
+
+MOST_NUMBERS = 1 << 30  # of one array
+COMMON = 127  # tokens that are counted
+LONGEST_SENTENCE = 2048  # words
+ARRAYS_TOGETHER = 512  # sequences of a shard of arrays
+FORMAT = "hiddenstate.layer/1"
+
+Labels = str | Callable[[Sequence[str]], Sequence[str]] | None
+
+
+def character_kinds(tokens: Sequence[str]) -> list[str]:
+    """Return the kind of each character: ``line end``, ``blank``, ``upper``, ``lower``, ``digit`` or ``sign``.
+
+    >>> character_kinds("A b.")
+    ['upper', 'blank', 'lower', 'sign']
+    """
+    return [
+        "line end"
+        if each == "\n"
+        else "blank"
+        if each.isspace()
+        else "upper"
+        if each.isupper()
+        else "lower"
+        if each.isalpha()
+        else "digit"
+        if each.isdigit()
+        else "sign"
+        for each in tokens
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class TaggerReader:
+    """A tagger reads sentences; labels are a column of CoNLL-U. See `Reader`."""
+
+    tagger: Tagger
+    labels: Labels = None
+    kind: str = Tagger.kind
+    foretells: bool = False
+
+    @property
+    def lstm(self) -> LSTM:
+        """The LSTM over words."""
+        return self.tagger.lstm
+
+    @cached_property
+    def head(self) -> Head:
+        """The scores of tags."""
+        return _tagger_head(self.tagger)
+
+    @cached_property
+    def common(self) -> tuple[str, ...]:
+        """The most frequent words, as they are looked up."""
+        return self.tagger.encoder.words.tokens[:COMMON]
+
+    @property
+    def labelling(self) -> str:
+        """The column, or the function's name."""
+        return _name_of(self.labels or self.tagger.config.columns[0])
+
+    def items(self, shard: Shard) -> list[Item]:
+        """Return the sentences of a shard, those of more than 2,048 words cut."""
+        labels = self.labels or self.tagger.config.columns[0]
+        found = []
+        for sentence in read_sentences(shard):
+            forms = sentence.forms
+            if callable(labels):
+                names = _labelled(labels, forms)
+            else:
+                names = tuple(label or NO_LABEL for label in sentence.tags(labels))
+            starts = range(0, len(forms), LONGEST_SENTENCE)
+            found += [Item(forms[k : k + LONGEST_SENTENCE], names[k : k + LONGEST_SENTENCE]) for k in starts]
+        return found
+
+    @torch.no_grad()
+    def inputs(self, items: Sequence[Item], start: int, stop: int) -> Tensor:
+        """Return word vectors ``[T, N, C]``."""
+        encoded = self.tagger.encode([item.tokens for item in items])
+        return eval_twin(self.tagger).embed(encoded.batch(range(len(items))))[start:stop]
+
+    def folded(self, token: str) -> str:
+        """Return the form of a word that is looked up."""
+        return self.tagger.encoder.looked_up(token)
+
+    def targets(self, item: Item) -> NDArray[np.int64]:
+        """Return the index of each word's tag of the first column, if the labels are of that column."""
+        if callable(self.labels) or self.labelling != self.tagger.config.columns[0]:
+            return np.full(len(item.tokens), -1)
+        number = {name: k for k, name in enumerate(self.tagger.tag_names)}
+        return np.array([number.get(label, -1) for label in item.labels], dtype=np.int64)
+
+    def save(self, folder: Path) -> None:
+        """Write the tagger's folder."""
+        save(self.tagger, folder)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return the hash of the weights, and the labels."""
+        return {"model": self.kind, "weights": fingerprint(self.tagger), "labels": self.labelling}
+
+
+@dataclass(frozen=True, eq=False)
+class LanguageReader:
+    """A language model reads pieces of at most 2,048 tokens, each from a newline. See `Reader`."""
+
+    model: LanguageModel
+    labels: Labels = None
+    kind: str = LanguageModel.kind
+    foretells: bool = True
+
+    @property
+    def lstm(self) -> LSTM:
+        """The LSTM over tokens."""
+        return self.model.lstm
+
+    @cached_property
+    def head(self) -> Head:
+        """The scores of the next token."""
+        return _language_head(self.model)
+
+    @cached_property
+    def common(self) -> tuple[str, ...]:
+        """The most frequent tokens."""
+        return self.model.tokens.tokens[:COMMON]
+
+    @property
+    def labelling(self) -> str:
+        """What the labels are."""
+        return _name_of(self.labels)
+
+    def items(self, shard: Shard) -> list[Item]:
+        """Return the pieces of a shard's texts."""
+        pieces = [piece for text in read_texts(shard) for piece in cut_text(self.model.tokens, text)]
+        return [Item(piece.tokens, self._labels_of(piece.tokens)) for piece in pieces]
+
+    def _labels_of(self, tokens: tuple[str, ...]) -> tuple[str, ...]:
+        if self.labels is None:
+            return (NO_LABEL,) * len(tokens)
+        return _labelled(character_kinds if isinstance(self.labels, str) else self.labels, tokens)
+
+    def ids(self, item: Item) -> Tensor:
+        """Return the ids of a piece."""
+        level = self.model.tokens.level
+        return torch.from_numpy(
+            self.model.tokens.ids("".join(item.tokens) if level == "char" else list(item.tokens))
+        ).long()
+
+    @torch.no_grad()
+    def inputs(self, items: Sequence[Item], start: int, stop: int) -> Tensor:
+        """Return token vectors ``[T, N, E]``."""
+        rows = [self.ids(item._replace(tokens=item.tokens[start:stop])) for item in items]
+        ids = torch.nn.utils.rnn.pad_sequence(rows)
+        return eval_twin(self.model).embed(ids)
+
+    def folded(self, token: str) -> str:
+        """Return the token."""
+        return token
+
+    def targets(self, item: Item) -> NDArray[np.int64]:
+        """Return the id of the token after each step."""
+        return np.append(self.ids(item).numpy()[1:], -1)
+
+    def save(self, folder: Path) -> None:
+        """Write the model's folder."""
+        save(self.model, folder)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return the hash of the weights, and the labels."""
+        return {"model": self.kind, "weights": fingerprint(self.model), "labels": self.labelling}
+
+
+@dataclass(frozen=True, eq=False)
+class LayerReader:
+    """A layer reads arrays. See `Reader`.
+
+    Attributes:
+        lstm: the layer.
+        arrays: the sequences; empty if the index is opened again.
+        linear: the layer that reads its outputs, or None.
+        names: the names of that layer's outputs.
+    """
+
+    lstm: LSTM
+    arrays: tuple[Item, ...] = ()
+    linear: nn.Linear | None = None
+    names: tuple[str, ...] = ()
+    kind: str = "lstm"
+    foretells: bool = False
+    common: tuple[str, ...] = ()
+    labelling: str = "labels"
+
+    @cached_property
+    def head(self) -> Head | None:
+        """The scores of labels, if there is a linear layer."""
+        return None if self.linear is None else softmax_head(self.linear.weight, self.linear.bias, self.names)
+
+    def items(self, shard: Shard) -> list[Item]:
+        """Return the sequences of a shard."""
+        return list(self.arrays[shard.start : shard.stop])
+
+    def inputs(self, items: Sequence[Item], start: int, stop: int) -> Tensor:
+        """Return a part of the arrays ``[T, N, C]``."""
+        like = next(iter(self.lstm.state_dict().values()))
+        rows = [torch.from_numpy(item.data[start:stop]) for item in items if item.data is not None]
+        return torch.nn.utils.rnn.pad_sequence(rows).to(like.dtype if like.is_floating_point() else torch.float32)
+
+    def folded(self, token: str) -> str:
+        """Return the token."""
+        return token
+
+    def targets(self, item: Item) -> NDArray[np.int64]:
+        """Return the index of each step's label among the names."""
+        number = {name: k for k, name in enumerate(self.names)}
+        return np.array([number.get(label, -1) for label in item.labels], dtype=np.int64)
+
+    def save(self, folder: Path) -> None:
+        """Write the layer's weights."""
+        folder.mkdir(exist_ok=True)
+        tensors = {f"lstm.{name}": value for name, value in self.lstm.state_dict().items()}
+        if self.linear is not None:
+            tensors |= {f"linear.{name}": value for name, value in self.linear.state_dict().items()}
+        write_tensors(folder / "layer.safetensors", FORMAT, tensors, {"names": "\t".join(self.names)})
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return the hash of the weights, and of the arrays."""
+        found = hashlib.blake2b(digest_size=16)
+        for item in self.arrays:
+            found.update(repr((item.tokens, item.labels)).encode())
+            found.update(np.ascontiguousarray(item.data).tobytes())
+        parts = nn.ModuleList([self.lstm, *([self.linear] if self.linear is not None else [])])
+        return {
+            "model": self.kind,
+            "weights": fingerprint(parts),
+            "arrays": found.hexdigest(),
+            "names": list(self.names),
+        }
+
+
+ModelReader = TaggerReader | LanguageReader | LayerReader
+
+
+def reader_of(
+    model: Any,
+    corpus: Any,
+    *,
+    labels: Any = None,
+    tokens: Sequence[Sequence[str]] | None = None,
+    head: nn.Linear | None = None,
+    names: Sequence[str] | None = None,
+) -> ModelReader:
+    """Return the reader of a model; arguments are those of `hiddenstate.index`.
+
+    Raises:
+        ArgumentError: labels, tokens or names do not fit; the model reads backwards.
+        ArgumentTypeError: the model or the corpus is of another kind.
+        ShapeError: an array or the head has another size.
+    """
+    if isinstance(model, Tagger | LanguageModel):
+        if tokens is not None or head is not None or names is not None:
+            raise ArgumentError("tokens=, head= and names= are for a layer over arrays; this model has its own")
+        if labels is not None and not isinstance(labels, str) and not callable(labels):
+            raise ArgumentTypeError(f"labels must be a name or a function of the tokens, got {type(labels).__name__}")
+        if isinstance(model, Tagger):
+            if isinstance(labels, str) and labels not in TAG_COLUMNS:
+                raise ArgumentError(f"labels must be one of {' '.join(TAG_COLUMNS)}, got {labels!r}")
+            return TaggerReader(model, labels)
+        if isinstance(labels, str) and labels != "character":
+            raise ArgumentError(f"labels of a text are 'character', the kind of each character, got {labels!r}")
+        if labels is None and model.config.level == "char":
+            labels = "character"
+        if model.config.backward:
+            raise ArgumentError("this model reads from the end of a text to its beginning; give one that reads forward")
+        return LanguageReader(model, labels)
+    if not isinstance(model, LSTM):
+        raise ArgumentTypeError(
+            f"an index needs a hiddenstate.LSTM, a tagger or a language model, got {type(model).__name__}; hs.convert "
+            "makes an LSTM of torch's one of ours, hs.tagger and hs.language_model make models of your layers"
+        )
+    return _layer_reader(model, corpus, labels, tokens, head, names)
+
+
+def _layer_reader(
+    lstm: LSTM, arrays: Any, labels: Any, tokens: Any, head: nn.Linear | None, names: Sequence[str] | None
+) -> LayerReader:
+    if isinstance(arrays, str | Path) or not isinstance(arrays, Sequence) or not len(arrays):
+        raise ArgumentTypeError("a layer reads a list of arrays [T, C], at least one")
+    check_module_memory(lstm)
+    if head is not None:
+        check_module_memory(head)
+    items = []
+    for k, array in enumerate(arrays):
+        given_array = check_plain_tensor(torch.as_tensor(array), f"array {k}")
+        check_memory(given_array, f"array {k}")
+        if given_array.numel() > MOST_NUMBERS:
+            raise ArgumentError(f"array {k} has {given_array.numel():,} numbers, and at most {MOST_NUMBERS:,} are read")
+        x = given_array.detach().cpu().numpy()
+        if x.ndim != 2 or x.shape[1] != lstm.sizes.input_size or not 0 < len(x) <= MOST_STEPS:
+            raise ShapeError(f"array {k} must be [T, C] with C = {lstm.sizes.input_size}, got {list(x.shape)}")
+        words = tuple(map(str, range(len(x)))) if tokens is None else tuple(map(str, tokens[k]))
+        given = (NO_LABEL,) * len(x) if labels is None else tuple(map(str, labels[k]))
+        if len(words) != len(x) or len(given) != len(x):
+            raise ArgumentError(f"array {k} has {len(x)} steps, and {len(words)} tokens and {len(given)} labels")
+        items.append(Item(words, given, x))
+    if head is not None and head.in_features != lstm.sizes.directions * lstm.sizes.output_size:
+        raise ShapeError(f"the head reads {head.in_features} features, and the LSTM gives {lstm.sizes.output_size}")
+    count = 0 if head is None else head.out_features
+    named = tuple(map(str, names if names is not None else range(count)))
+    if len(named) != count:
+        raise ArgumentError(f"the head has {count} outputs, and there are {len(named)} names")
+    return LayerReader(lstm, tuple(items), head, named)
+
+
+def read_item(reader: Any, x: Any) -> Item:
+    """Return what a reader reads of one sentence, text or array.
+
+    Raises:
+        ArgumentError, ArgumentTypeError, ShapeError: it is something else.
+    """
+    if isinstance(reader, LayerReader):
+        (item,) = _layer_reader(reader.lstm, [x], None, None, None, None).arrays
+        return item
+    if isinstance(reader, LanguageReader):
+        if not isinstance(x, str):
+            raise ArgumentTypeError(f"a language model reads a text, got {type(x).__name__}")
+        pieces = cut_text(reader.model.tokens, x)
+        if len(pieces) != 1:
+            raise ArgumentError(f"give a text of at least 1 and fewer than 2,048 tokens, got {len(pieces)} pieces")
+        return Item(pieces[0].tokens, (NO_LABEL,) * len(pieces[0].tokens))
+    words = tuple(tokenise(x) if isinstance(x, str) else check_sentences([x])[0])
+    if not words:
+        raise ArgumentError("there is no word to read")
+    return Item(words, (NO_LABEL,) * len(words))
+
+
+def array_shards(reader: LayerReader) -> list[Shard]:
+    """Return shards of 512 arrays each."""
+    starts = range(0, len(reader.arrays), ARRAYS_TOGETHER)
+    stops = [min(start + ARRAYS_TOGETHER, len(reader.arrays)) for start in starts]
+    return [Shard(k, "", "arrays", start, stop) for k, (start, stop) in enumerate(zip(starts, stops, strict=True))]
+
+
+def load_reader(folder: Path, about: Mapping[str, Any]) -> ModelReader:
+    """Return the reader whose model `Reader.save` wrote; its labels are in the index.
+
+    Raises:
+        FileFormatError: the model is missing or damaged.
+    """
+    if (folder / "layer.safetensors").is_file():
+        return _load_layer(folder / "layer.safetensors", about)
+    if not read_kind(folder):
+        raise FileFormatError(f"{folder}: the model of the index is missing")
+    model = load_any(folder)
+    if isinstance(model, Tagger):
+        column = about.get("labels")
+        return TaggerReader(model, column if column in TAG_COLUMNS else _unknown_labels)
+    return LanguageReader(model, _unknown_labels)
+
+
+def _load_layer(path: Path, about: Mapping[str, Any]) -> LayerReader:
+    check_is_file(path)
+    tensors, metadata = read_tensors(path, FORMAT)
+    of = {
+        part: {n.removeprefix(part): v for n, v in tensors.items() if n.startswith(part)}
+        for part in ("lstm.", "linear.")
+    }
+    sizes = about.get("sizes")
+    if not isinstance(sizes, dict):
+        raise FileFormatError(f"{path}: the manifest has no sizes of the layer")
+    lstm = _sized(sizes, of["lstm."], path)
+    linear, names = None, tuple(str(metadata.get("names", "")).split("\t"))
+    if of["linear."]:
+        weight = of["linear."]["weight"]
+        linear = nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in of["linear."], dtype=weight.dtype)
+        linear.load_state_dict(of["linear."])
+    return LayerReader(lstm.eval(), (), linear, names if linear is not None else ())
+
+
+def _sized(sizes: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path) -> LSTM:
+    """Make a layer of the sizes in a manifest, if the weights are of these sizes.
+
+    Raises:
+        FileFormatError: they are not.
+    """
+    options: dict[str, Any] = {
+        k: sizes[k] for k in ("input_size", "hidden_size", "num_layers", "bidirectional", "proj_size", "bias")
+    }
+    for name in ("input_size", "hidden_size", "num_layers", "proj_size"):
+        check_int(name, options[name])
+    if options["num_layers"] > len(weights) or "weight_ih_l0" not in weights:
+        raise FileFormatError(f"{path}: the weights are not those of the manifest's sizes")
+    outline = LSTM(**options, device="meta").state_dict()
+    if {n: v.shape for n, v in outline.items()} != {n: v.shape for n, v in weights.items()}:
+        raise FileFormatError(f"{path}: the weights are not those of the manifest's sizes")
+    with torch.random.fork_rng(devices=[]):
+        lstm = LSTM(**options, dtype=weights["weight_ih_l0"].dtype)
+    lstm.load_state_dict(dict(weights))
+    return lstm
+
+
+def _unknown_labels(tokens: Sequence[str]) -> Sequence[str]:
+    """Stand for a function of labels that is not at hand; labels of an index are stored in it."""
+    return [NO_LABEL] * len(tokens)
+
+
+def _labelled(function: Callable[[Sequence[str]], Sequence[str]], tokens: Sequence[str]) -> tuple[str, ...]:
+    labels = tuple(map(str, function(tokens)))
+    if len(labels) != len(tokens):
+        raise ArgumentError(f"labels= returned {len(labels)} labels for {len(tokens)} tokens")
+    return labels
+
+
+def _name_of(labels: Labels) -> str:
+    if callable(labels):
+        code = getattr(labels, "__code__", None)
+        content = "" if code is None else hashlib.blake2b(code.co_code, digest_size=4).hexdigest()
+        return f"{getattr(labels, '__qualname__', type(labels).__name__)} {content}".strip()
+    return labels or ""

@@ -1,0 +1,332 @@
+"""Statistics of the units of one place over a corpus. They merge associatively and commutatively, bit for bit.
+
+Sums are kept as integers, multiples of 2^-20: sums of floats would depend on the order. Histograms, and the sums by
+token, are taken at a random eighth of the steps; all else at every step.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+UNIT = float(1 << 20)  # of the integers that sums are kept as
+BINS = 40
+EVERY = 8  # histograms and sums by token count one step in so many
+CONTEXTS = 8  # kept of each kind
+GATES = "ifo"
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+def bin_edges(quantity: str, *, is_bounded: bool = True) -> Floats:
+    """Return the edges ``[BINS + 1]`` of the histogram of a quantity.
+
+    Gates range from 0 to 1, g and h from -1 to 1; the cell state, and a projected hidden state, have no bounds: bins
+    are equal in ``v / (1 + |v|)``.
+    """
+    edges = np.linspace(0.0 if quantity in GATES else -1.0, 1.0, BINS + 1)
+    if is_bounded and quantity != "c":
+        return edges
+    with np.errstate(divide="ignore"):
+        return np.asarray(edges / (1 - np.abs(edges)))
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Statistics of U units of one place; ``[2, ...]`` is by half of the corpus.
+
+    Attributes:
+        count: ``[2]``, the number of steps.
+        total: ``[2, U]``, the sums of the values.
+        square: ``[2, U]``, the sums of their squares.
+        logarithm: ``[U]``, the sums of log f of a forget gate; empty for other places.
+        histogram: ``[U, BINS]``, the number of steps in each bin.
+        labels: the K labels, sorted.
+        label_count: ``[2, K]``, the number of steps with each label.
+        label_total: ``[2, K, U]``, the sums of the values at these steps.
+        token_count: ``[V]``, the number of steps with each of the tokens that are counted.
+        token_total: ``[V, U]``, the sums of the values at these steps.
+        top: ``[U, k]``, the highest values, one in each context, float32.
+        top_key: ``[U, k]``, the contexts, as `context_key` numbers them; -1 if there are fewer.
+        bottom: ``[U, k]``, the lowest values.
+        bottom_key: ``[U, k]``.
+    """
+
+    count: Ints
+    total: Ints
+    square: Ints
+    logarithm: Ints
+    histogram: Ints
+    labels: tuple[str, ...]
+    label_count: Ints
+    label_total: Ints
+    token_count: Ints
+    token_total: Ints
+    top: NDArray[np.float32]
+    top_key: Ints
+    bottom: NDArray[np.float32]
+    bottom_key: Ints
+
+    def merge(self, other: "Statistics") -> "Statistics":
+        """Return the statistics of both parts of a corpus together."""
+        labels = tuple(sorted({*self.labels, *other.labels}))
+        ours, theirs = self._aligned(labels), other._aligned(labels)
+        sums = (
+            "count",
+            "total",
+            "square",
+            "logarithm",
+            "histogram",
+            "label_count",
+            "label_total",
+            "token_count",
+            "token_total",
+        )
+        merged: dict[str, Any] = {name: getattr(ours, name) + getattr(theirs, name) for name in sums}
+        for name, sign in (("top", -1), ("bottom", 1)):
+            merged[name], merged[f"{name}_key"] = _first(
+                np.concatenate([getattr(ours, name), getattr(theirs, name)], axis=1),
+                np.concatenate([getattr(ours, f"{name}_key"), getattr(theirs, f"{name}_key")], axis=1),
+                sign,
+                max(getattr(ours, name).shape[1], getattr(theirs, name).shape[1]),
+            )
+        return Statistics(labels=labels, **merged)
+
+    def _aligned(self, labels: tuple[str, ...]) -> "Statistics":
+        """Return the same statistics with room for more labels."""
+        if labels == self.labels:
+            return self
+        places = [labels.index(label) for label in self.labels]
+        count = np.zeros((2, len(labels)), np.int64)
+        total = np.zeros((2, len(labels), self.total.shape[1]), np.int64)
+        count[:, places], total[:, places] = self.label_count, self.label_total
+        return replace(self, labels=labels, label_count=count, label_total=total)
+
+    @property
+    def steps(self) -> int:
+        """The number of steps."""
+        return int(self.count.sum())
+
+    @property
+    def mean(self) -> Floats:
+        """``[U]``, the mean of each unit."""
+        return np.asarray(self.total.sum(0) / UNIT / max(self.steps, 1))
+
+    @property
+    def deviation(self) -> Floats:
+        """``[U]``, the standard deviation of each unit."""
+        mean_square = self.square.sum(0) / UNIT / max(self.steps, 1)
+        return np.asarray(np.sqrt(np.maximum(mean_square - self.mean**2, 0)))
+
+    @property
+    def time_constant(self) -> Floats:
+        """``[U]``, ``-1 / mean(log f)`` in steps; NaN for other places than f."""
+        if not self.logarithm.size:
+            return np.full(self.total.shape[1], np.nan)
+        with np.errstate(divide="ignore"):
+            return np.asarray(-1.0 / (self.logarithm / UNIT / max(self.steps, 1)))
+
+    def quantiles(self, shares: Sequence[float], edges: Floats) -> Floats:
+        """Return quantiles ``[U, len(shares)]``, interpolated within the bins of the histogram."""
+        low, high = self.bottom[:, :1].astype(np.float64), self.top[:, :1].astype(np.float64)
+        cumulated = np.cumsum(self.histogram, axis=1) / np.maximum(self.histogram.sum(1, keepdims=True), 1)
+        found = np.empty((len(cumulated), len(shares)))
+        for k, share in enumerate(shares):
+            at = np.minimum((cumulated < share).sum(1), BINS - 1)
+            rows = np.arange(len(at))
+            before = np.where(at > 0, cumulated[rows, at - 1], 0.0)
+            within = (share - before) / np.maximum(cumulated[rows, at] - before, 1e-300)
+            left, right = np.maximum(edges[at], low[:, 0]), np.minimum(edges[at + 1], high[:, 0])
+            found[:, k] = np.clip(left + np.clip(within, 0, 1) * (right - left), low[:, 0], high[:, 0])
+        return found
+
+    def saturation(self, edges: Floats) -> tuple[Floats, Floats]:
+        """Return the share of steps ``[U]`` at which each unit is low and high: below 0.1 or -0.9, and above 0.9."""
+        steps = np.maximum(self.histogram.sum(1), 1)
+        low, high = (0.1, 0.9) if edges[0] == 0 else (-0.9, 0.9)
+        shut = self.histogram[:, edges[1:] <= low + 1e-9].sum(1)
+        return np.asarray(shut / steps), np.asarray(self.histogram[:, edges[:-1] >= high - 1e-9].sum(1) / steps)
+
+    def correlations(self, half: int | None = None) -> Floats:
+        """Return each unit's correlation with each label ``[K, U]``, on one half or both; 0 if a side is constant."""
+        halves = slice(None) if half is None else slice(half, half + 1)
+        n = max(int(self.count[halves].sum()), 1)
+        mean = self.total[halves].sum(0) / UNIT / n
+        variance = np.maximum(self.square[halves].sum(0) / UNIT / n - mean**2, 0)
+        share = self.label_count[halves].sum(0) / n
+        covariance = self.label_total[halves].sum(0) / UNIT / n - share[:, None] * mean
+        scale = np.sqrt((share * (1 - share))[:, None] * variance)
+        # Sums are rounded, so that a constant unit has a tiny variance.
+        usable = (variance > 1e-9)[None, :] & (scale > 0)
+        return np.where(usable, covariance / np.where(scale > 0, scale, 1), 0.0)
+
+    def best_labels(self, half: int) -> Ints:
+        """Return for each unit ``[U]`` the label with the largest absolute correlation; of two, the positive one."""
+        found = self.correlations(half)
+        return np.asarray((np.abs(found) + 1e-6 * (found > 0)).argmax(0))
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return everything as arrays, for a file."""
+        found: dict[str, NDArray[Any]] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "labels"}
+        found["labels"] = np.frombuffer("\n".join(self.labels).encode(), np.uint8)
+        return found
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "Statistics":
+        """Read what `to_arrays` returned."""
+        labels = arrays["labels"].tobytes().decode()
+        rest = {f.name: arrays[f.name] for f in fields(cls) if f.name != "labels"}
+        return cls(labels=tuple(labels.split("\n")) if labels else (), **rest)
+
+
+def merge_all(parts: Sequence[Statistics]) -> Statistics:
+    """Merge the statistics of several parts of a corpus; at least one."""
+    return reduce(Statistics.merge, parts)
+
+
+def to_integers(values: NDArray[Any]) -> Ints:
+    """Return sums as integers, multiples of 2^-20."""
+    return np.asarray(np.rint(values * UNIT)).astype(np.int64)
+
+
+def _first(values: NDArray[np.float32], keys: Ints, sign: int, k: int) -> tuple[NDArray[np.float32], Ints]:
+    """Return the k first values of each row, by ``sign * value`` and then by key; absent ones last."""
+    order = np.lexsort((keys, sign * values.astype(np.float64), keys < 0), axis=1)[:, :k]
+    return np.take_along_axis(values, order, 1), np.take_along_axis(keys, order, 1)
+
+
+def _best(values: Tensor, sign: int, keys: Ints) -> tuple[NDArray[np.float32], Ints]:
+    """Return for each unit the first of the values ``[windows, U]``, as `_first` does; keys ascend with the windows."""
+    bits = (sign * values + 0.0).view(torch.int32).long()  # without negative zeros
+    # Floats are ordered like their bits, negative ones the other way around; of equal values the earlier comes first.
+    ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+    joint = (ordered << 31) | (0x7FFFFFFF - torch.arange(len(values)))[:, None]
+    chosen = joint.T.topk(min(CONTEXTS, len(values))).indices
+    return values.T.gather(1, chosen).numpy(), keys[chosen.numpy()]
+
+
+class Accumulator:
+    """Collects the statistics of one place over the chunks of a shard.
+
+    Args:
+        quantity: such as ``f``.
+        units: U.
+        edges: of the histogram.
+        groups: the number of groups of steps in each half: K labels, and those without a label.
+        tokens: V.
+        windows: the number of contexts.
+    """
+
+    def __init__(self, quantity: str, units: int, edges: Floats, groups: int, tokens: int, windows: int) -> None:
+        self.quantity, self.units, self.edges = quantity, units, edges
+        self.total = torch.zeros(2, groups, units, dtype=torch.float64)
+        self.square = torch.zeros(2, units, dtype=torch.float64)
+        self.logarithm = torch.zeros(units, dtype=torch.float64)
+        self.histogram = torch.zeros(units * BINS, dtype=torch.int64)
+        self.tokens = torch.zeros(tokens, units, dtype=torch.float64)
+        self.high = torch.full((windows, units), -torch.inf)
+        self.low = torch.full((windows, units), torch.inf)
+        self._offsets = torch.arange(units) * BINS
+        self._is_bounded = bool(np.isfinite(edges).all())
+        self._squares = torch.empty(0, units)
+
+    def add(self, values: Tensor, chunk: "Chunk") -> Tensor:
+        """Take the values ``[T, N, U]`` of a chunk, and return those of its steps, ``[M, U]``."""
+        flat = values.reshape(-1, self.units).float().index_select(0, chunk.rows)
+        squares = torch.mul(flat, flat, out=self._buffer(len(flat)))
+        for half, part in enumerate((slice(0, chunk.first), slice(chunk.first, None))):
+            if chunk.groups[half].shape[1]:
+                self.total[half] += chunk.groups[half] @ flat[part]
+                self.square[half] += squares[part].sum(0)
+        if self.quantity == "f":
+            self.logarithm += flat.log().clamp_min_(-100).sum(0)
+        sample = flat.index_select(0, chunk.sample)
+        self.tokens += chunk.tokens @ sample
+        self._count(sample)
+        for number, rows, steps, beyond in chunk.windows:
+            seen = values[steps, rows]
+            high = seen if beyond is None else seen.masked_fill(beyond, -torch.inf)
+            low = seen if beyond is None else seen.masked_fill(beyond, torch.inf)
+            self.high[number], self.low[number] = high.amax(0).float(), low.amin(0).float()
+        return flat
+
+    def _buffer(self, steps: int) -> Tensor:
+        """Return memory for ``[steps, U]``, the same each time."""
+        if len(self._squares) < steps:
+            self._squares = torch.empty(steps, self.units)
+        return self._squares[:steps]
+
+    def _count(self, sample: Tensor) -> None:
+        if not self._is_bounded:
+            sample = sample / (1 + sample.abs())
+        scaled = sample * BINS if self.quantity in GATES else (sample + 1) * (BINS / 2)
+        bins = scaled.nan_to_num_(0.0).clamp_(0, BINS - 1).long().add_(self._offsets)
+        self.histogram += torch.bincount(bins.view(-1), minlength=len(self.histogram))
+
+    def finish(
+        self, keys: Ints, labels: tuple[str, ...], count: Ints, label_count: Ints, token_count: Ints
+    ) -> Statistics:
+        """Return the statistics of the shard; ``keys`` has the key of each context."""
+        is_f = self.quantity == "f"
+        tops = [_padded(*_best(side, sign, keys)) for side, sign in ((self.high, 1), (self.low, -1))]
+        return Statistics(
+            count=count,
+            total=to_integers(self.total.sum(1).numpy()),
+            square=to_integers(self.square.numpy()),
+            logarithm=to_integers(self.logarithm.numpy()) if is_f else np.empty(0, np.int64),
+            histogram=self.histogram.view(self.units, BINS).numpy(),
+            labels=labels,
+            label_count=label_count,
+            label_total=to_integers(self.total[:, :-1].numpy()),
+            token_count=token_count,
+            token_total=to_integers(self.tokens.numpy()),
+            top=tops[0][0],
+            top_key=tops[0][1],
+            bottom=tops[1][0],
+            bottom_key=tops[1][1],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Some steps of some rows of a shard, M in all.
+
+    Attributes:
+        rows: ``[M]``, which of ``T * N`` values belong to sequences; those of the first half of the corpus come first.
+        first: how many of them are in the first half.
+        groups: for each half float32 ``[groups, its steps]``, 1 where a step is in a group.
+        sample: the steps that histograms and sums by token count.
+        tokens: float32 ``[V, len(sample)]``, 1 where a step has a token.
+        windows: the contexts: their numbers, rows and steps in the chunk, and what is beyond the end.
+    """
+
+    rows: Tensor
+    first: int
+    groups: Sequence[Tensor]
+    sample: Tensor
+    tokens: Tensor
+    windows: Sequence[tuple[Tensor, slice, slice, Tensor | None]]
+
+
+def context_key(shard: int, sequence: Any, window: Any) -> Any:
+    """Return the number of a context: 64 steps of a sequence of a shard."""
+    return (shard << 40) | (sequence << 16) | window
+
+
+def context_of(key: int) -> tuple[int, int, int]:
+    """Return the shard, the sequence and the window of a context's number."""
+    return key >> 40, (key >> 16) & 0xFFFFFF, key & 0xFFFF
+
+
+def _padded(values: NDArray[np.float32], keys: Ints) -> tuple[NDArray[np.float32], Ints]:
+    missing = CONTEXTS - values.shape[1]
+    return (
+        np.pad(values, ((0, 0), (0, missing))).astype(np.float32),
+        np.pad(keys, ((0, 0), (0, missing)), constant_values=-1),
+    )

@@ -1,0 +1,264 @@
+"""`index` makes the index of a corpus, `open_index` opens it again, and `Index` is what both return."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from hiddenstate.base.files import folder_beside, put_folder, written_beside
+from hiddenstate.base.validation import optional_package
+from hiddenstate.corpus.index.build import IndexShards
+from hiddenstate.corpus.index.folder import IndexFolder, read_statistics
+from hiddenstate.corpus.index.items import Reader, scramble
+from hiddenstate.corpus.index.readers import LayerReader, ModelReader, array_shards, load_reader, read_item, reader_of
+from hiddenstate.corpus.index.statistics import CONTEXTS, Statistics
+from hiddenstate.corpus.search.find import search
+from hiddenstate.corpus.search.nearest import like
+from hiddenstate.corpus.search.result import Found, Nearest
+from hiddenstate.corpus.shards.plan import SHARD_BYTES, Shard, describe_files, expand, plan
+from hiddenstate.corpus.shards.run import read_manifest, run
+from hiddenstate.corpus.units.card import UnitCard, unit_card
+from hiddenstate.corpus.units.table import Units, units
+from hiddenstate.errors import ArgumentError, FileFormatError, NameUnknownError
+from hiddenstate.explain.subject.progress_bar import Progress
+from hiddenstate.structure.names import parse_place
+
+TEXT_SHARD_BYTES = 1 << 18
+KIND = "index/1"
+THRESHOLDS: Mapping[str, Sequence[float]] = {"*.h": (-0.5, 0.5)}
+
+
+class Index(IndexFolder):
+    """The index of a corpus, as `hiddenstate.index` returns it."""
+
+    def search(self, query: str, *, limit: int = 10, progress: Progress | bool | None = None) -> Found:
+        """Find the spans of the corpus that match a query.
+
+        An example is ``"l1.c[125] > .5 for 3.., l0.i[7] < .1 before"``. The search is exact. If the bits of a threshold
+        are not stored, the corpus is run again for them, and they are stored. Needs lark.
+
+        Args:
+            query: conditions with commas between, all of which hold. ``UNIT > NUMBER`` (or ``>= < <=``), ``token = X``
+                and ``label != X``, joined with ``and``, ``or``, ``not`` and brackets, hold at every step of a span.
+                After the first, ``for 3``, ``for 3..``, ``for ..5`` or ``for 3..5`` says how many steps a span has.
+                After the others, ``before`` or ``after`` means the next step on that side, ``before 2..4`` any of
+                these.
+            limit: how many matches to return; all are counted.
+            progress: a callback for the shards that are run again and their number; True for a bar.
+
+        Raises:
+            ArgumentError: the query does not follow the grammar, or ``limit`` is out of range.
+            NameUnknownError: there is no such place or unit.
+            FileFormatError: the index is damaged.
+            MissingDependencyError: lark is not installed.
+        """
+        return search(self, query, limit=limit, progress=progress)
+
+    def like(
+        self,
+        x: Any,
+        t: int = -1,
+        *,
+        places: str | Sequence[str] | None = None,
+        k: int = 10,
+        progress: Progress | bool | None = None,
+    ) -> Nearest:
+        """Find the steps of the corpus whose states are nearest to one, by the cosine. Runs the whole corpus again.
+
+        Args:
+            x: a sentence (text or words) for a tagger, a text for a language model, an array ``[T, C]`` for an LSTM.
+            t: the step whose state is meant.
+            places: the places whose states are compared together; by default ``h`` of the last layer.
+            k: how many steps to return, one of each sequence.
+            progress: a callback for the shards done and their number; True for a bar.
+
+        Raises:
+            ArgumentError, ArgumentTypeError, ShapeError, IndexRangeError, NameUnknownError: an argument does not fit.
+        """
+        last = self.reader.lstm.num_layers - 1
+        chosen = f"l{last}.h,l{last}r.h" if self.reader.lstm.bidirectional else f"l{last}.h"
+        names = _chosen_places(self.reader, chosen if places is None else places)
+        return like(self, read_item(self.reader, x), t, list(names), k, progress)
+
+    def units(self) -> Units:
+        """Return the table of all units: distribution, saturation, time constant, and the label that each goes with."""
+        return units(self)
+
+    def unit(self, address: str) -> UnitCard:
+        """Return the card of a unit: what it does over the corpus, and what zeroing it does.
+
+        Contexts, the correlation on held-out sequences and the effects come from runs of small parts of the corpus.
+
+        Args:
+            address: such as ``"l1.c[125]"``.
+
+        Raises:
+            NameUnknownError: there is no such unit, or its place is not indexed.
+        """
+        return unit_card(self, address)
+
+    def __repr__(self) -> str:
+        return f"Index({str(self.folder)!r}, {self.steps:,} steps, places {' '.join(self.statistics)})"
+
+
+def index(
+    model: Any,
+    corpus: Any,
+    folder: str | os.PathLike[str],
+    *,
+    places: str | Sequence[str] = "*.h,*.c",
+    thresholds: Mapping[str, Sequence[float]] | None = None,
+    labels: Any = None,
+    tokens: Sequence[Sequence[str]] | None = None,
+    head: nn.Linear | None = None,
+    names: Sequence[str] | None = None,
+    column: str = "text",
+    workers: int = 1,
+    client: Any = None,
+    progress: Progress | bool | None = None,
+) -> Index:
+    """Index a corpus: what every unit of a model does over it.
+
+    Needs pyarrow (``pip install 'hiddenstate[corpus]'``). States are not stored: the index has statistics, contexts,
+    thresholds as bits, and states to start again from. A call that was stopped goes on when it is made again.
+
+    Args:
+        model: a tagger, a language model, or an `hiddenstate.LSTM`, which reads arrays.
+        corpus: files (CoNLL-U, plain text, Parquet): a path, a glob, the name of a corpus, or a list of these. For an
+            LSTM a list of arrays or tensors ``[T, C]``.
+        folder: where to write the index.
+        places: patterns of places, such as ``"l1.*"``, separated by commas.
+        thresholds: for patterns of places the thresholds whose crossings are stored as bits, an eighth of a byte for
+            each step, unit and threshold; by default -0.5 and 0.5 for every indexed ``h``. A search for others runs the
+            corpus again.
+        labels: a label for each step. For a tagger a column of CoNLL-U (default: the one that it predicts); for a
+            language model of characters ``"character"``, the kind of each (the default); for both a function of a
+            sequence's tokens; for an LSTM a list of labels for each array. At most 128 different ones in a shard.
+        tokens: for an LSTM: a word for each step of each array.
+        head: for an LSTM: the linear layer that reads its outputs.
+        names: for an LSTM: the names of the head's outputs.
+        column: the column of text in Parquet files.
+        workers: the number of processes, one thread each. The result does not depend on it.
+        client: a `distributed.Client`, to run on a Dask cluster whose workers see all files under the same paths.
+        progress: a callback for the bytes read and their total; True for a bar.
+
+    Raises:
+        ArgumentError, ArgumentTypeError, ShapeError, NameUnknownError: an argument does not fit; the folder holds
+            something else.
+        FileFormatError: a file is damaged.
+        FileWriteError, RunInUseError: the folder cannot be written, or another process writes there.
+        MissingDependencyError: pyarrow, or distributed, is not installed.
+        OSError: a file cannot be read.
+    """
+    optional_package("pyarrow.parquet", "corpus", "an index")
+    reader = reader_of(model, corpus, labels=labels, tokens=tokens, head=head, names=names)
+    chosen = _chosen_places(reader, places)
+    above = _chosen_thresholds(chosen, THRESHOLDS if thresholds is None else thresholds)
+    target = Path(folder)
+    shards, files = _plan(reader, corpus, column)
+    described = {
+        "kind": KIND,
+        **reader.fingerprint(),
+        "sizes": asdict(reader.lstm.sizes),
+        "places": list(chosen),
+        "thresholds": above,
+        "files": files,
+    }
+    task = IndexShards(reader, chosen, above)
+    run(task, shards, target, described, workers=workers, client=client, progress=progress)
+    _save_model(reader, target)
+    merged, random = _merge(target, shards)
+    return Index(target, reader, read_manifest(target), merged, random)
+
+
+def open_index(folder: str | os.PathLike[str]) -> Index:
+    """Open an index that `index` made, with the model that was stored in it.
+
+    Raises:
+        FileFormatError: there is no index, it is not complete, or it is damaged.
+        MissingDependencyError: pyarrow is not installed.
+    """
+    optional_package("pyarrow.parquet", "corpus", "an index")
+    target = Path(folder)
+    about = read_manifest(target)
+    if about.get("kind") != KIND:
+        raise FileFormatError(f"{target} has {about.get('kind')!r}, expected an index")
+    if not (target / "statistics.npz").is_file():
+        raise FileFormatError(f"the index in {target} is not complete: make it again with the same arguments to go on")
+    merged, random = read_statistics(target / "statistics.npz")
+    return Index(target, load_reader(target / "model", about), about, merged, tuple(random.tolist()))
+
+
+def _plan(reader: ModelReader, corpus: Any, column: str) -> tuple[list[Shard], list[dict[str, Any]]]:
+    if isinstance(reader, LayerReader):
+        return array_shards(reader), []
+    files = expand(corpus)
+    size = SHARD_BYTES if reader.kind == "tagger" else TEXT_SHARD_BYTES
+    return plan(files, column=column, shard_bytes=size), describe_files(files)
+
+
+def _chosen_places(reader: Reader, patterns: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the places that patterns match.
+
+    Raises:
+        NameUnknownError: a pattern matches none.
+    """
+    every = [name for names in reader.lstm.sizes.places for name in names]
+    chosen: list[str] = []
+    for pattern in patterns.split(",") if isinstance(patterns, str) else patterns:
+        found = [name for name in every if fnmatchcase(name, pattern.strip())]
+        if not found:
+            parse_place(pattern.strip(), reader.lstm.num_layers, reader.lstm.bidirectional)
+            raise NameUnknownError(f"no place matches {pattern!r}; there are {' '.join(every)}")
+        chosen += [name for name in found if name not in chosen]
+    return tuple(name for name in every if name in chosen)
+
+
+def _chosen_thresholds(places: Sequence[str], given: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, ...]]:
+    found: dict[str, tuple[float, ...]] = {}
+    for pattern, values in given.items():
+        numbers = sorted({float(np.float32(value)) for value in values})
+        if not all(map(np.isfinite, numbers)) or len(numbers) > 64:
+            raise ArgumentError(f"thresholds must be finite numbers, at most 64 for a place, got {list(values)[:5]}")
+        for name in places:
+            if fnmatchcase(name, pattern):
+                found[name] = tuple(sorted({*found.get(name, ()), *numbers}))
+    return found
+
+
+def _save_model(reader: ModelReader, folder: Path) -> None:
+    """Write the model into the index, whole or not at all."""
+    target = folder / "model"
+    if not target.exists():
+        with folder_beside(target) as partial:
+            reader.save(partial)
+            put_folder(partial, target)
+
+
+def _merge(folder: Path, shards: Sequence[Shard]) -> tuple[dict[str, Statistics], tuple[int, ...]]:
+    """Merge the statistics of all shards, and write them."""
+    path = folder / "statistics.npz"
+    if path.is_file():
+        there, random = read_statistics(path)
+        return there, tuple(random.tolist())
+    merged: dict[str, Statistics] = {}
+    keys = np.empty(0, np.int64)
+    for shard in shards:
+        part, random = read_statistics(folder / f"{shard.number:05}" / path.name)
+        merged = {name: merged[name].merge(each) if merged else each for name, each in part.items()}
+        keys = np.concatenate([keys, random])
+        keys = keys[np.argsort(scramble(keys), kind="stable")[:CONTEXTS]]
+    if not merged or not next(iter(merged.values())).steps:
+        raise FileFormatError("there is nothing to read in these files")
+    arrays = {f"{name}/{key}": value for name, each in merged.items() for key, value in each.to_arrays().items()}
+    with written_beside(path) as beside, beside.open("wb") as file:
+        np.savez(file, random=keys, **arrays)  # type: ignore[arg-type]
+    return merged, tuple(keys.tolist())
+
+
+__all__ = ["Index", "index", "open_index"]

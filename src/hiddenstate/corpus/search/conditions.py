@@ -1,0 +1,123 @@
+"""The steps of a shard at which a condition holds: from stored bits, or by running the corpus again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hiddenstate.base.files import free_name
+from hiddenstate.base.scoped import lasting
+from hiddenstate.base.writing import writing
+from hiddenstate.corpus.index.build import run_chunks
+from hiddenstate.corpus.index.folder import IndexFolder, ShardText
+from hiddenstate.corpus.search.grammar import Condition, Named, Query, Value
+from hiddenstate.errors import ArgumentError
+from hiddenstate.explain.subject.progress_bar import Progress, counted
+
+Mask = NDArray[np.bool_]
+
+
+def threshold_of(value: Value) -> tuple[float, bool]:
+    """Return a threshold, and whether the condition holds above it; otherwise it holds at or below it.
+
+    ``>= t`` and ``< t`` are comparisons with the largest float32 below t.
+    """
+    number = np.float32(value.number)
+    if value.op in (">=", "<"):
+        number = np.nextafter(number, np.float32(-np.inf))
+    return float(number), value.op in (">", ">=")
+
+
+def check_values(index: IndexFolder, query: Query) -> None:
+    """Refuse a query for units that the model does not have.
+
+    Raises:
+        NameUnknownError: there is no such place or unit.
+        ArgumentError: a number is not finite as float32.
+    """
+    for value in query.values():
+        index.resolve_unit(f"{value.place}[{value.unit}]")
+        if not np.isfinite(np.float32(value.number)):
+            raise ArgumentError(f"{value.number} is beyond the range of float32")
+
+
+def make_bits(index: IndexFolder, query: Query, progress: Progress | None = None) -> int:
+    """Run the corpus again for the comparisons whose bits are not stored, and store them.
+
+    Returns:
+        The number of steps that were run.
+    """
+    wanted = {(value.place, value.unit, threshold_of(value)[0]) for value in query.values()}
+    missing = {
+        shard: keys
+        for shard in index.shards
+        if (keys := sorted(key for key in wanted if index.bits(shard, *key, peek=True) is None))
+    }
+    steps = 0
+    for shard in counted(list(missing), progress):
+        steps += _run_shard(index, shard, missing[shard])
+    return steps
+
+
+@torch.no_grad()
+def _run_shard(index: IndexFolder, shard: int, keys: Sequence[tuple[str, int, float]]) -> int:
+    text = index.text(shard)
+    items = [index.item(shard, k) for k in range(len(text.starts) - 1)]
+    masks = {key: np.zeros(text.steps, np.bool_) for key in keys}
+    for run in run_chunks(index.reader, items, sorted({place for place, _, _ in keys})):
+        for key, mask in masks.items():
+            place, unit, threshold = key
+            values = run.trace.values[place][:, :, unit].float().numpy()
+            for row, (k, n) in enumerate(zip(run.items, run.lengths, strict=True)):
+                at = text.starts[k] + run.start
+                mask[at : at + n] = values[:n, row] > np.float32(threshold)
+    for (place, unit, threshold), mask in masks.items():
+        _write(index.cached_bits(shard, place, unit, threshold), np.packbits(mask)[None])
+    return text.steps
+
+
+def _write(path: Path, bits: NDArray[np.uint8]) -> None:
+    with writing(path):
+        path.parent.mkdir(exist_ok=True)
+        beside = free_name(path, "partial")
+        with lasting(lambda: None, lambda: beside.unlink(missing_ok=True)), beside.open("wb") as file:
+            np.save(file, bits)
+            file.flush()
+            beside.replace(path)
+
+
+@dataclass(frozen=True, eq=False)
+class ShardConditions:
+    """Conditions at the steps of one shard."""
+
+    index: IndexFolder
+    shard: int
+    text: ShardText
+
+    def holds(self, condition: Condition) -> Mask:
+        """Return ``[M]``, whether a condition holds at each step."""
+        if isinstance(condition, Value):
+            threshold, is_above = threshold_of(condition)
+            found = self.index.bits(self.shard, condition.place, condition.unit, threshold)
+            assert found is not None
+            return found if is_above else ~found
+        if isinstance(condition, Named):
+            return self._named(condition)
+        parts = [self.holds(part) for part in condition.parts]
+        if condition.kind == "not":
+            return ~parts[0]
+        joined: Any = np.logical_and if condition.kind == "and" else np.logical_or
+        return np.asarray(joined.reduce(parts))
+
+    def _named(self, condition: Named) -> Mask:
+        names, codes = (
+            (self.text.names, self.text.codes)
+            if condition.kind == "token"
+            else (self.text.label_names, self.text.label_codes)
+        )
+        code = names.index(condition.text) if condition.text in names else -1
+        return np.asarray(codes == code) if condition.is_equal else np.asarray(codes != code)

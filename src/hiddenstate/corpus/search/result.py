@@ -1,0 +1,219 @@
+"""The results of a search: matches with their words, and how often to expect them; the nearest states."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from hiddenstate.corpus.index.folder import Context
+from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.terminal import sentence, shortened, table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+AROUND = 6  # tokens shown on each side of a match
+MOST_SHOWN = 40  # tokens shown of a match
+
+
+class Match(NamedTuple):
+    """A span of a sequence, or a step.
+
+    Attributes:
+        context: where it is.
+        before: the tokens before it.
+        tokens: its tokens.
+        after: the tokens after it.
+        score: its rank's reason: the number of its steps, or its similarity.
+    """
+
+    context: Context
+    before: tuple[str, ...]
+    tokens: tuple[str, ...]
+    after: tuple[str, ...]
+    score: float
+
+    def row(self) -> Row:
+        """Return the match as a row of a table."""
+        shard, sequence, start, stop = self.context
+        texts = {name: text_of(getattr(self, name)) for name in ("before", "tokens", "after")}
+        return {"shard": shard, "sequence": sequence, "start": start, "stop": stop, "score": self.score, **texts}
+
+
+class Clause(NamedTuple):
+    """A part of a query.
+
+    Attributes:
+        text: the part.
+        steps: the number of steps at which it holds.
+        left: what is left of the corpus after this and all parts before it: steps, or spans for parts around them.
+        lift: how much more often it holds where the parts before it do; NaN for the first, or if that is nowhere.
+        span: the lowest and the highest value of the unit over the corpus, if that is known.
+    """
+
+    text: str
+    steps: int
+    left: int
+    lift: float
+    span: tuple[float, float] | None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Found(Explanation):
+    """The spans of a corpus that match a query, the longest first; those of equal length in a random order.
+
+    Attributes:
+        query: the query.
+        steps: the number of steps of the corpus.
+        count: the number of spans that match.
+        matched_steps: the number of their steps.
+        matches: the first of them.
+        clauses: the parts of the query.
+        labels: for each label its share of the matched steps, and its share of all steps.
+        residual: always 0: a search is exact.
+        cost: row-steps that were run, if a threshold was not indexed.
+    """
+
+    kind: ClassVar[str] = "found"
+
+    query: str
+    steps: int
+    count: int
+    matched_steps: int
+    matches: tuple[Match, ...]
+    clauses: tuple[Clause, ...]
+    labels: Mapping[str, tuple[float, float]]
+    cost: int
+    residual: float = 0.0
+
+    def rows(self) -> Sequence[Row]:
+        """Return one row per match."""
+        return [match.row() for match in self.matches]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+        return {
+            "query": self.query,
+            "steps": self.steps,
+            "count": self.count,
+            "matched_steps": self.matched_steps,
+            "matches": list(self.rows()),
+            "clauses": [each._asdict() for each in self.clauses],
+            "labels": {name: {"share": share, "base": base} for name, (share, base) in self.labels.items()},
+            "residual": self.residual,
+            "cost": self.cost,
+        }
+
+    def __str__(self) -> str:
+        spans = "span" if self.count == 1 else "spans"
+        lines = [f"{self.query}: {self.count:,} {spans}, {self.matched_steps:,} of {self.steps:,} steps"]
+        lines += [_line(match, f"{len(match.tokens):,}") for match in self.matches]
+        rows = [
+            [each.text, f"{each.steps:,}", f"{each.steps / max(self.steps, 1):.2%}", f"{each.left:,}", _lift(each.lift)]
+            for each in self.clauses
+        ]
+        lines += ["", table(["part", "steps", "of all", "left", "lift"], rows, "l")]
+        if not self.count:
+            lines += ["", sentence(self._why_nothing())]
+        best = sorted(self.labels.items(), key=lambda each: -each[1][0])[:5]
+        if best and self.count:
+            shares = [[shortened(n), f"{s:.1%}", f"{b:.1%}", _lift(s / b if b else float("nan"))] for n, (s, b) in best]
+            lines += ["", table(["label", "of matched", "of all", "lift"], shares, "l")]
+        return "\n".join(lines)
+
+    def _why_nothing(self) -> str:
+        """Return which part of the query left nothing."""
+        for k, each in enumerate(self.clauses):
+            if each.left:
+                continue
+            if each.span is not None and not each.steps:
+                low, high = each.span
+                return f"Nothing matches: {each.text} holds nowhere; the unit is between {low:.4g} and {high:.4g}."
+            if not each.steps:
+                return f"Nothing matches: {each.text} holds nowhere in the corpus."
+            if k and each.lift != each.lift and self.clauses[k - 1].left:  # NaN: there is no span
+                break
+            if k == 0:
+                return f"Nothing matches: {each.text} holds at {each.steps:,} steps, and never for as long."
+            return f"Nothing matches: {each.text} holds at {each.steps:,} steps, and never where the other parts do."
+        return "Nothing matches: the parts hold together, and never for a span of this length."
+
+    def _figure(self) -> "Figure":
+        """Draw how much more often each label is among the matched steps."""
+        from hiddenstate.base.figures import Picture
+
+        figure = Picture(figsize=(6, 3.5), layout="constrained")
+        axes = figure.add_subplot()
+        best = sorted(self.labels.items(), key=lambda each: -each[1][0])[:20]
+        names = [shortened(name) for name, _ in best]
+        axes.bar(
+            [k - 0.2 for k in range(len(best))], [share for _, (share, _) in best], width=0.4, label="matched steps"
+        )
+        axes.bar([k + 0.2 for k in range(len(best))], [base for _, (_, base) in best], width=0.4, label="all steps")
+        axes.set_xticks(range(len(best)), names, rotation=60)
+        axes.set_ylabel("share")
+        axes.legend(fontsize=8)
+        return figure
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Nearest(Explanation):
+    """The steps of a corpus whose states are nearest to a given one, one of each sequence.
+
+    Attributes:
+        place: the places whose states are compared.
+        what: the step that they are compared with, for messages.
+        matches: the steps, the nearest first; ``score`` is the cosine of the angle between the states.
+        residual: always 0: every state of the corpus was compared.
+        cost: row-steps that were run.
+    """
+
+    kind: ClassVar[str] = "nearest"
+
+    place: str
+    what: str
+    matches: tuple[Match, ...]
+    cost: int
+    residual: float = 0.0
+
+    def rows(self) -> Sequence[Row]:
+        """Return one row per step."""
+        return [match.row() for match in self.matches]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+        rest = {"residual": self.residual, "cost": self.cost}
+        return {"place": self.place, "what": self.what, "matches": list(self.rows()), **rest}
+
+    def __str__(self) -> str:
+        lines = [f"States of {self.place} nearest to {self.what}, by cosine:"]
+        return "\n".join([*lines, *(_line(match, f"{match.score:.3f}") for match in self.matches)])
+
+    def _figure(self) -> "Figure":
+        """Draw the similarities in order."""
+        from hiddenstate.base.figures import Picture
+
+        figure = Picture(figsize=(6, 3.5), layout="constrained")
+        axes = figure.add_subplot()
+        axes.barh([" ".join(map(shortened, match.tokens)) for match in self.matches], [m.score for m in self.matches])
+        axes.invert_yaxis()
+        axes.set_xlabel("cosine")
+        return figure
+
+
+def _line(match: Match, score: str) -> str:
+    tokens = match.tokens if len(match.tokens) <= MOST_SHOWN else (*match.tokens[:MOST_SHOWN], "…")
+    return f"{score:>6}  {text_of(match.before)} [{text_of(tokens)}] {text_of(match.after)}"
+
+
+def text_of(tokens: Sequence[str]) -> str:
+    """Join tokens in readable form: characters directly, words with blanks."""
+    is_text = all(len(token) == 1 for token in tokens)
+    return (
+        "".join(token if token.isprintable() else repr(token)[1:-1] for token in tokens)
+        if is_text
+        else " ".join(map(shortened, tokens))
+    )
+
+
+def _lift(value: float) -> str:
+    return "" if value != value else f"× {value:.2f}"

@@ -1,0 +1,84 @@
+"""The content of a shard: sentences of words, or texts."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hiddenstate.base.reading import reading
+from hiddenstate.corpus.shards.plan import Shard, open_parquet
+from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.text.conllu import Sentence, from_words
+from hiddenstate.text.incremental import IncrementalReader
+from hiddenstate.text.source import read_chunks
+from hiddenstate.text.tokenise import sentences, tokenise
+
+ROWS_TOGETHER = 256  # of a Parquet file
+
+
+def read_sentences(shard: Shard) -> Iterator[Sentence]:
+    """Yield the sentences of a shard. Plain text has one sentence per line, or is split if it has a single line.
+
+    Raises:
+        FileFormatError: it is not UTF-8, not CoNLL-U, or its column has neither texts nor lists of words.
+        OSError: it cannot be read.
+    """
+    if shard.kind == "parquet":
+        for cell in _cells(shard):
+            if isinstance(cell, str):
+                yield from (from_words(words) for line in sentences(cell) if (words := tokenise(line)))
+            elif cell:
+                yield from_words(cell)
+        return
+    reader = IncrementalReader(shard.kind, shard.name, has_lines=shard.is_part)
+    for text in _chunks(shard):
+        for passage in reader.feed(text):
+            yield from passage.sentences()
+    for passage in reader.end():
+        yield from passage.sentences()
+
+
+def read_texts(shard: Shard) -> Iterator[str]:
+    """Yield the texts of a shard: its part of a text file, or each cell of a Parquet column.
+
+    Raises:
+        ArgumentError: it is CoNLL-U.
+        FileFormatError: it is not UTF-8, or its column has no texts.
+        OSError: it cannot be read.
+    """
+    if shard.kind == "conllu":
+        raise ArgumentError(f"{shard.path} is CoNLL-U, and a language model reads text: give plain text or Parquet")
+    if shard.kind == "parquet":
+        for cell in _cells(shard):
+            if not isinstance(cell, str):
+                raise FileFormatError(f"{shard.path}: the column {shard.column!r} has lists, expected texts")
+            yield cell
+        return
+    yield "".join(_chunks(shard))
+
+
+def _chunks(shard: Shard) -> Iterator[str]:
+    with Path(shard.path).open("rb") as file:
+        file.seek(shard.start)
+        content = file.read(shard.stop - shard.start)
+    stream = io.BytesIO(content)
+    stream.name = shard.name
+    yield from read_chunks(stream)
+
+
+def _cells(shard: Shard) -> Iterator[Any]:
+    with reading(shard.path), open_parquet(shard.path) as file:
+        groups = list(range(shard.start, shard.stop))
+        batches = file.iter_batches(batch_size=ROWS_TOGETHER, row_groups=groups, columns=[shard.column])
+        for batch in batches:
+            for cell in batch.column(0):
+                value = cell.as_py()
+                if value is None:
+                    continue
+                if not isinstance(value, str) and not (
+                    isinstance(value, list) and all(isinstance(word, str) for word in value)
+                ):
+                    raise FileFormatError(
+                        f"the column {shard.column!r} has {type(value).__name__}, expected texts or lists of words"
+                    )
+                yield value

@@ -1,0 +1,209 @@
+"""Cuts the files of a corpus into shards, at the ends of sentences, without reading the files as a whole."""
+
+import glob
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from hiddenstate.base.files import check_is_file
+from hiddenstate.base.reading import reading
+from hiddenstate.base.scalars import check_int
+from hiddenstate.base.validation import optional_package
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
+from hiddenstate.text.conllu import looks_like_conllu
+from hiddenstate.text.corpora import corpus_path
+
+KINDS = {".conllu": "conllu", ".conll": "conllu", ".tokens": "tokens", ".tok": "tokens", ".parquet": "parquet"}
+SHARD_BYTES = 1 << 20
+LONGEST = 1 << 26  # bytes without the end of a line or sentence
+MOST_GROUP = 1 << 30  # bytes of one row group of a Parquet file, unpacked
+MOST_SHARDS = 10_000_000
+
+_HEAD = 1 << 16  # bytes that decide whether a file is CoNLL-U
+_HASHED = 64  # blocks of 1 MiB of a larger file that its fingerprint covers
+_BLANK = re.compile(rb"\n[ \t\r]*\n")
+_MAGIC = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A part of one file.
+
+    Attributes:
+        number: its place in the corpus, from 0.
+        path: the file.
+        kind: ``conllu``, ``tokens``, ``text`` or ``parquet``.
+        start: the first byte, or the first row group of a Parquet file.
+        stop: the byte, or row group, after the last.
+        is_part: whether the file has other shards.
+        column: the column of text in a Parquet file.
+    """
+
+    number: int
+    path: str
+    kind: str
+    start: int
+    stop: int
+    is_part: bool = False
+    column: str = ""
+
+    @property
+    def name(self) -> str:
+        """The shard's name for messages."""
+        where = "row group" if self.kind == "parquet" else "byte"
+        return f"{self.path} (from {where} {self.start:,})" if self.is_part else self.path
+
+    @property
+    def weight(self) -> int:
+        """The share of the work, for progress: bytes, or row groups counted as `SHARD_BYTES` each."""
+        return (self.stop - self.start) * (SHARD_BYTES if self.kind == "parquet" else 1)
+
+
+def expand(files: Sequence[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[Path]:
+    """Return the files that paths, globs and names of corpora (such as ``wikitext-2:train``) stand for, in order.
+
+    Raises:
+        ArgumentError: a pattern matches no file, or there are no files.
+        ArgumentTypeError: something is not a path.
+        FileNotFoundError, IsADirectoryError: a file does not exist, or is a folder.
+    """
+    found: list[Path] = []
+    for each in [files] if isinstance(files, str | os.PathLike) else files:
+        if not isinstance(each, str | os.PathLike):
+            raise ArgumentTypeError(f"files of a corpus are given as paths, got {type(each).__name__}")
+        text = os.fspath(each)
+        if _MAGIC.search(text) and not Path(text).exists():
+            matches = sorted(path for path in glob.glob(text, recursive=True) if Path(path).is_file())  # noqa: PTH207
+            if not matches:
+                raise ArgumentError(f"no file matches {text!r}")
+            found += map(Path, matches)
+        else:
+            found.append(corpus_path(text))
+    if not found:
+        raise ArgumentError("a corpus needs at least one file")
+    for path in found:
+        check_is_file(path)
+    return [path.resolve() for path in found]
+
+
+def plan(
+    files: Sequence[Path], *, shard_bytes: int = SHARD_BYTES, kind: str | None = None, column: str = "text"
+) -> list[Shard]:
+    """Cut files into shards. The cuts depend only on the files and ``shard_bytes``, not on who reads them.
+
+    Args:
+        files: the files, as `expand` returns them.
+        shard_bytes: the size that each shard of text has at least (the last one of a file may be smaller). In Parquet
+            files each row group is a shard.
+        kind: the kind of all files; by default it follows from their names, or their first lines.
+        column: the column of text in Parquet files.
+
+    Raises:
+        ArgumentError: ``shard_bytes`` is below 1, or there would be more than ten million shards.
+        FileFormatError: a file has no end of a line or sentence for 64 MiB, or is not a Parquet file with this column.
+        MissingDependencyError: there is a Parquet file, and pyarrow is not installed.
+        OSError: a file cannot be read.
+    """
+    size = check_int("shard_bytes", shard_bytes)
+    if size < 1:
+        raise ArgumentError(f"shard_bytes must be at least 1, got {shard_bytes}")
+    total = sum(path.stat().st_size for path in files)
+    if total // size > MOST_SHARDS:
+        raise ArgumentError(
+            f"{total:,} bytes in shards of {size:,} would be more than {MOST_SHARDS:,} shards: raise shard_bytes"
+        )
+    shards: list[Shard] = []
+    for path in files:
+        of = kind or KINDS.get(path.suffix.lower()) or _detected(path)
+        cuts = _row_groups(path, column) if of == "parquet" else list(_cuts(path, of, size))
+        for start, stop in pairwise(cuts):
+            named = column if of == "parquet" else ""
+            shards.append(Shard(len(shards), str(path), of, start, stop, len(cuts) > 2, named))
+    return shards
+
+
+def describe_files(files: Sequence[Path]) -> list[dict[str, Any]]:
+    """Return the name, size and hash of each file. Of a file above 64 MiB, 64 evenly spaced blocks of 1 MiB count."""
+    return [{"file": str(path), "bytes": path.stat().st_size, "blake2b": _hash(path)} for path in files]
+
+
+def shards_to_data(shards: Sequence[Shard]) -> list[dict[str, Any]]:
+    """Return shards as data for JSON."""
+    return [asdict(shard) for shard in shards]
+
+
+def open_parquet(path: str) -> Any:
+    """Open a Parquet file whose metadata may be a stranger's. Call it inside `reading`.
+
+    Raises:
+        MissingDependencyError: pyarrow is not installed.
+    """
+    parquet = optional_package("pyarrow.parquet", "corpus", "reading Parquet")
+    return parquet.ParquetFile(path, thrift_string_size_limit=1 << 26, thrift_container_size_limit=1 << 20)
+
+
+def _detected(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(_HEAD).decode("utf-8", "replace")
+    return "conllu" if looks_like_conllu(head.removeprefix("\ufeff").replace("\r\n", "\n")) else "text"
+
+
+def _row_groups(path: Path, column: str) -> list[int]:
+    with reading(path), open_parquet(str(path)) as file:
+        if column not in file.schema_arrow.names:
+            raise FileFormatError(f"there is no column {column!r}; there are {', '.join(file.schema_arrow.names[:20])}")
+        for k in range(file.num_row_groups):
+            if file.metadata.row_group(k).total_byte_size > MOST_GROUP:
+                raise FileFormatError(f"row group {k} has more than 1 GiB; write the file with smaller ones")
+        return list(range(file.num_row_groups + 1))
+
+
+def _cuts(path: Path, kind: str, size: int) -> Iterator[int]:
+    """Yield 0, the first end of a sentence after each ``size`` bytes, and the size of the file."""
+    length, at = path.stat().st_size, 0
+    yield 0
+    with path.open("rb") as file:
+        while at + size < length:
+            at = _end_after(file, at + size - 1, kind, path)
+            if at >= length:
+                break
+            yield at
+    if length:
+        yield length
+
+
+def _end_after(file: BinaryIO, start: int, kind: str, path: Path) -> int:
+    """Return the offset after the first end of a sentence that begins at or after ``start``; the file's end if none."""
+    file.seek(start)
+    read = b""
+    while len(read) < LONGEST:
+        chunk = file.read(1 << 16)
+        if not chunk:
+            return start + len(read)
+        searched = max(0, len(read) - 1024)
+        read += chunk
+        if kind != "conllu":
+            found = read.find(b"\n", searched)
+            if found >= 0:
+                return start + found + 1
+        elif (match := _BLANK.search(read, searched)) is not None:
+            return start + match.end()
+    raise FileFormatError(
+        f"{path}: no end of a {'sentence' if kind == 'conllu' else 'line'} in 64 MiB from byte {start:,}"
+    )
+
+
+def _hash(path: Path) -> str:
+    size, block, found = path.stat().st_size, 1 << 20, hashlib.blake2b(digest_size=16)
+    count = min(_HASHED, -(-size // block))
+    with path.open("rb") as file:
+        for k in range(count):
+            if size > _HASHED * block:
+                file.seek(k * (size - block) // (count - 1))
+            found.update(file.read(block))
+    return found.hexdigest()

@@ -1,0 +1,81 @@
+"""One shard in a worker process: the task writes beside the result's place, and the result is renamed."""
+
+import os
+import shutil
+import signal
+import threading
+from functools import partial
+from multiprocessing import parent_process
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from hiddenstate.base.files import free_name, sync
+from hiddenstate.base.scoped import lasting
+from hiddenstate.base.writing import writing
+from hiddenstate.corpus.shards.plan import Shard
+
+
+class ShardTask(Protocol):
+    """What is done with every shard. It is pickled once for each worker process.
+
+    Its result depends on the shard only, never on the process, on other shards or on their order.
+    """
+
+    def name(self, shard: Shard) -> str:
+        """Return the name of the shard's result in the folder."""
+
+    def __call__(self, shard: Shard, place: Path) -> None:
+        """Write the shard's result, a file or a folder, to a place where there is nothing."""
+
+
+def process(task: ShardTask, shard: Shard, folder: Path) -> None:
+    """Write the result of one shard, unless it is there. It runs in one thread, so that it is the same everywhere."""
+    target = folder / task.name(shard)
+    if target.exists():
+        return
+    beside, threads = free_name(target, "partial"), torch.get_num_threads()
+    with (
+        writing(target),
+        lasting(partial(torch.set_num_threads, 1), partial(torch.set_num_threads, threads)),
+        lasting(lambda: None, partial(_drop, beside)),
+    ):
+        task(shard, beside)
+        for path in [*beside.rglob("*"), beside] if beside.is_dir() else [beside]:
+            sync(path)
+        if not target.exists():  # a scheduler may have given a shard to two workers
+            beside.rename(target)
+            sync(folder)
+
+
+def _drop(beside: Path) -> None:
+    if beside.is_dir():
+        shutil.rmtree(beside, ignore_errors=True)
+    else:
+        beside.unlink(missing_ok=True)
+
+
+_mine: "tuple[ShardTask, Path] | None" = None  # in a process that `run` started
+
+
+def start(task: ShardTask, folder: Path) -> None:
+    """Prepare a process: the parent handles Ctrl-C, and the process must not outlive it."""
+    global _mine
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _mine = task, folder
+
+
+def process_mine(shard: Shard) -> None:
+    """Write the result of one shard in a process that `start` has prepared."""
+    assert _mine is not None
+    task, folder = _mine
+    process(task, shard, folder)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,49 @@
+"""Parquet files of ours: tables written by column, and the fingerprint of a model."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hiddenstate.base.reading import reading
+from hiddenstate.base.validation import optional_package
+
+
+def write_table(path: Path, columns: Mapping[str, Any], about: Mapping[str, Any] | None = None) -> None:
+    """Write a Parquet file: its columns, as lists or arrays, and facts about it as JSON in its metadata.
+
+    Raises:
+        MissingDependencyError: pyarrow is not installed.
+        OSError: it cannot be written.
+    """
+    pyarrow = optional_package("pyarrow", "corpus", "writing Parquet")
+    parquet = optional_package("pyarrow.parquet", "corpus", "writing Parquet")
+    table = pyarrow.table({name: pyarrow.array(values) for name, values in columns.items()})
+    if about is not None:
+        table = table.replace_schema_metadata({"hiddenstate": json.dumps(about)})
+    parquet.write_table(table, path, compression="zstd")
+
+
+def read_about(path: Path) -> Any:
+    """Return the facts that `write_table` put into a file.
+
+    Raises:
+        FileFormatError: it is damaged.
+    """
+    parquet = optional_package("pyarrow.parquet", "corpus", "reading Parquet")
+    with reading(path):
+        return json.loads(parquet.read_schema(path).metadata[b"hiddenstate"])
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Return a hash of a module's weights, with their names, types and shapes."""
+    found = hashlib.blake2b(digest_size=16)
+    for name, value in sorted(model.state_dict().items()):
+        array = value.detach().cpu().contiguous()
+        found.update(f"{name} {array.dtype} {list(array.shape)}\n".encode())
+        found.update(array.flatten().view(torch.uint8).numpy())
+    return found.hexdigest()

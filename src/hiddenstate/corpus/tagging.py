@@ -1,0 +1,67 @@
+"""Tags a corpus in shards, as Parquet or CoNLL-U."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hiddenstate.corpus.shards.contents import read_sentences
+from hiddenstate.corpus.shards.plan import Shard
+from hiddenstate.corpus.tables import write_table
+from hiddenstate.models.tagger.piping import in_batches
+from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.models.tagger.tagging import Tagging
+from hiddenstate.text.conllu import Sentence, to_conllu, with_tags
+
+SENTENCES_TOGETHER = 4000
+
+
+@dataclass(frozen=True, eq=False)
+class TagShards:
+    """The task of tagging a shard: ``part-00000.parquet`` with a row per sentence, or ``part-00000.conllu``.
+
+    Attributes:
+        tagger: the tagger.
+        is_parquet: whether to write Parquet: columns ``words``, and for each column of the tagger its tags and the
+            probability of each.
+        precision: as for `Tagger.tag`.
+    """
+
+    tagger: Tagger
+    is_parquet: bool = True
+    precision: str = "fp32"
+
+    def name(self, shard: Shard) -> str:
+        """Return the name of a shard's file."""
+        return f"part-{shard.number:05}.{'parquet' if self.is_parquet else 'conllu'}"
+
+    def __call__(self, shard: Shard, place: Path) -> None:
+        """Write a shard's sentences with their tags."""
+        sentences, taggings = list[Sentence](), list[Tagging]()
+        for batch in in_batches(read_sentences(shard), SENTENCES_TOGETHER, len):
+            sentences += batch
+            taggings += self.tagger.tag([each.forms for each in batch], precision=self.precision)
+        if self.is_parquet:
+            self._write_parquet(taggings, place)
+        else:
+            with place.open("w", encoding="utf-8", newline="\n") as file:
+                for sentence, tagging in zip(sentences, taggings, strict=True):
+                    tagged = sentence
+                    for column, tags in tagging.columns.items():
+                        tagged = with_tags(tagged, tags.tags, None, column)
+                    file.write(to_conllu([tagged]))
+
+    def _write_parquet(self, taggings: Sequence[Tagging], place: Path) -> None:
+        columns: dict[str, list[list[str]] | list[list[float]]] = {"words": [list(each.words) for each in taggings]}
+        for column in self.tagger.columns:
+            tags = [each.columns[column] for each in taggings]
+            columns[column] = [list(each.tags) for each in tags]
+            columns[f"{column}_probability"] = [
+                _chosen(each.probabilities.tolist(), each.tags, each.names) for each in tags
+            ]
+        write_table(place, columns, {"sentences": len(taggings), "words": sum(len(each.words) for each in taggings)})
+
+
+def _chosen(shares: Sequence[Sequence[float]], tags: Sequence[str], names: Sequence[str]) -> list[float]:
+    """Return the probability of each word's tag."""
+    number = {name: k for k, name in enumerate(names)}
+    return [row[number[tag]] for row, tag in zip(shares, tags, strict=True)]

@@ -1,0 +1,318 @@
+"""The card of one unit: contexts, distribution, the label it goes with, and what zeroing it does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hiddenstate.corpus.index.folder import Context, IndexFolder
+from hiddenstate.corpus.index.items import NO_LABEL, half_of, scramble
+from hiddenstate.corpus.search.result import AROUND, text_of
+from hiddenstate.corpus.units.effects import costs
+from hiddenstate.corpus.units.permutation import shift_p
+from hiddenstate.corpus.units.table import time_constants
+from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.terminal import bar, sentence, shortened, table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HELD_OUT_STEPS = 8192  # at least, if the corpus has as many
+EFFECT_STEPS = 4096
+MATCHED = 8
+LOGITS = 4  # shown on each side
+SIGNIFICANT = 0.01
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+
+
+class UnitContext(NamedTuple):
+    """A context of a unit: where it is, its tokens around the step with the extreme value, and the values there."""
+
+    kind: str
+    context: Context
+    step: int
+    value: float
+    before: tuple[str, ...]
+    token: str
+    after: tuple[str, ...]
+
+
+class Effect(NamedTuple):
+    """What zeroing a unit costs on average at the steps with a label, and at all others."""
+
+    unit: str
+    there: float
+    elsewhere: float
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class UnitCard(Explanation):
+    """What one unit does over a corpus.
+
+    Attributes:
+        unit: such as ``l1.c[125]``.
+        contexts: the contexts with the highest and the lowest value, and random ones.
+        mean: of the unit over the corpus.
+        deviation: the standard deviation.
+        quantiles: by share.
+        histogram: the number of steps in each bin, at a random eighth of the steps.
+        edges: of the bins.
+        low: the share of steps at which it is low: below 0.1 for a gate, below -0.9 otherwise.
+        high: the share of steps at which it is above 0.9.
+        time_constant: of its memory, in steps; None if the forget gate was not indexed.
+        logits: what one standard deviation of the unit adds to logits: the most raised and the most lowered.
+        tokens: tokens with the mean of the unit there, the ones with the most unusual mean first.
+        label: the label with the largest absolute correlation on one half of the corpus; empty if there are no labels.
+        chosen: that correlation.
+        held_out: the correlation on a sample of the other half.
+        p: how probable a correlation as large as that is if the labels are shifted.
+        cost_name: what the effects are.
+        effect: of zeroing the unit.
+        matched: of zeroing each of some units of the same place that are as large on average.
+        residual: always 0, because nothing is decomposed.
+        cost: row-steps that were run.
+    """
+
+    kind: ClassVar[str] = "unit"
+
+    unit: str
+    contexts: tuple[UnitContext, ...]
+    mean: float
+    deviation: float
+    quantiles: tuple[tuple[float, float], ...]
+    histogram: tuple[int, ...]
+    edges: tuple[float, ...]
+    low: float
+    high: float
+    time_constant: float | None
+    logits: tuple[tuple[str, float], ...]
+    tokens: tuple[tuple[str, float, int], ...]
+    label: str
+    chosen: float
+    held_out: float
+    p: float
+    cost_name: str
+    effect: Effect
+    matched: tuple[Effect, ...]
+    cost: int
+    residual: float = 0.0
+
+    @property
+    def is_used(self) -> bool:
+        """Whether zeroing it costs more at its label than elsewhere, and more there than zeroing any matched unit."""
+        there, elsewhere = self.effect.there, self.effect.elsewhere
+        return bool(there > max(elsewhere, 0.0) and all(there > each.there for each in self.matched))
+
+    def rows(self) -> Sequence[Row]:
+        """Return one row per context."""
+        return [
+            {
+                "kind": each.kind,
+                "shard": each.context.shard,
+                "sequence": each.context.sequence,
+                "step": each.step,
+                "value": each.value,
+                "before": text_of(each.before),
+                "token": text_of((each.token,)),
+                "after": text_of(each.after),
+            }
+            for each in self.contexts
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "contexts"}
+        plain["effect"], plain["matched"] = self.effect._asdict(), [each._asdict() for each in self.matched]
+        return {**plain, "is_used": self.is_used, "contexts": list(self.rows())}
+
+    def __str__(self) -> str:
+        lines = [f"{self.unit}: mean {self.mean:+.3f}, standard deviation {self.deviation:.3f}, "]
+        time = "" if self.time_constant is None else f", time constant {self.time_constant:.1f} steps"
+        lines[0] += f"low {self.low:.0%}, high {self.high:.0%}{time}"
+        lines.append("quantiles " + ", ".join(f"{share:.0%} {value:+.2f}" for share, value in self.quantiles))
+        for kind in ("top", "bottom", "random"):
+            lines += ["", f"{kind}:"]
+            lines += [
+                f"{each.value:+7.3f}  {text_of(each.before)} [{text_of((each.token,))}] {text_of(each.after)}"
+                for each in self.contexts
+                if each.kind == kind
+            ]
+        if self.tokens:
+            said = [f"{shortened(token)} {mean:+.2f}" for token, mean, _ in self.tokens]
+            lines += ["", "mean at tokens: " + ", ".join(said)]
+        if self.logits:
+            largest = max(abs(value) for _, value in self.logits)
+            rows = [[shortened(name), f"{value:+.3f}", bar(value, largest)] for name, value in self.logits]
+            lines += ["", table(["logit", "of +1 deviation", ""], rows, "lrl")]
+        return "\n".join([*lines, "", self._verdict()])
+
+    def _verdict(self) -> str:
+        """Return what the held-out correlation and the effects say, with its limits."""
+        rows = [[each.unit, f"{each.there:+.4f}", f"{each.elsewhere:+.4f}"] for each in (self.effect, *self.matched)]
+        if not self.label:
+            return f"There are no labels.\n{self.cost_name}, if zeroed:\n" + table(["", "", "everywhere"], rows, "l")
+        is_found = self.p < SIGNIFICANT
+        said = (
+            f"Of all labels, {self.label} goes with it most: r = {self.chosen:+.2f} where the label was chosen, "
+            f"{self.held_out:+.2f} on other sequences (p = {self.p:.4f} by shifting the labels). "
+        )
+        if not is_found:
+            said += "So the label is not confirmed."
+        elif self.is_used:
+            said += f"Zeroing it costs most at {self.label}, more than zeroing any matched unit: it is used for that."
+        else:
+            said += f"But zeroing it does not cost most at {self.label}, or zeroing a matched unit costs more there: "
+            said += "it is not shown to be used for that."
+        head = [f"{self.cost_name}, if zeroed", f"at {self.label}", "elsewhere"]
+        return f"{sentence(said)}\n\n{table(head, rows, 'l')}"
+
+    def _figure(self) -> "Figure":
+        """Draw the distribution, and the effects."""
+        from hiddenstate.base.figures import Picture
+
+        figure = Picture(figsize=(8, 3.2), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        edges = np.clip(np.array(self.edges), self.quantiles[0][1] - 1, self.quantiles[-1][1] + 1)
+        left.stairs(np.array(self.histogram), edges, fill=True)
+        left.set_xlabel(self.unit)
+        left.set_ylabel("steps")
+        every = (self.effect, *self.matched)
+        right.bar([k - 0.2 for k in range(len(every))], [each.there for each in every], 0.4, label=self.label or "all")
+        right.bar([k + 0.2 for k in range(len(every))], [each.elsewhere for each in every], 0.4, label="elsewhere")
+        right.set_xticks(range(len(every)), [each.unit for each in every], rotation=60)
+        right.set_ylabel(self.cost_name)
+        right.legend(fontsize=8)
+        return figure
+
+
+def unit_card(index: IndexFolder, address: str) -> UnitCard:
+    """Return the card of a unit; arguments and errors are those of `Index.unit`."""
+    name, unit = index.resolve_unit(address)
+    index.place(name)
+    known, edges = index.statistics[name], index.edges(name)
+    correlations = known.correlations(0)
+    best = int(known.best_labels(0)[unit]) if len(known.labels) else -1
+    label = known.labels[best] if best >= 0 else NO_LABEL
+    low, high = known.saturation(edges)
+    time = float(time_constants(index, name)[unit])
+    sample, steps = held_out(index, HELD_OUT_STEPS)
+    held, p = _confirmed(index, sample, name, unit, label)
+    fewer, effect_steps = held_out(index, EFFECT_STEPS)
+    cost_name, effects = _effects(index, fewer, name, [unit, *_matched(index, name, unit)], label)
+    return UnitCard(
+        unit=f"{name}[{unit}]",
+        contexts=tuple(_contexts(index, name, unit)),
+        mean=float(known.mean[unit]),
+        deviation=float(known.deviation[unit]),
+        quantiles=tuple(zip(QUANTILES, known.quantiles(QUANTILES, edges)[unit].tolist(), strict=True)),
+        histogram=tuple(known.histogram[unit].tolist()),
+        edges=tuple(edges.tolist()),
+        low=float(low[unit]),
+        high=float(high[unit]),
+        time_constant=None if np.isnan(time) else time,
+        logits=_logits(index, name, unit),
+        tokens=_tokens(index, name, unit),
+        label=label,
+        chosen=float(correlations[best, unit]) if best >= 0 else 0.0,
+        held_out=held,
+        p=p,
+        cost_name=cost_name,
+        effect=effects[0],
+        matched=tuple(effects[1:]),
+        cost=steps + effect_steps * (len(effects) + 1),
+    )
+
+
+def held_out(index: IndexFolder, least: int) -> tuple[list[Context], int]:
+    """Return sequences of the second half of the corpus, in a random order, and the number of their steps."""
+    found: list[Context] = []
+    steps = 0
+    order = np.argsort(scramble(np.arange(len(index.shards))), kind="stable")
+    for shard in order.tolist():
+        starts = index.text(shard).starts
+        numbers = np.arange(len(starts) - 1)
+        numbers = numbers[half_of(shard, numbers) == 1]
+        for k in numbers[np.argsort(scramble(numbers), kind="stable")].tolist():
+            length = int(starts[k + 1] - starts[k])
+            found.append(Context(shard, k, 0, length))
+            steps += length
+            if steps >= least:
+                return found, steps
+    return found, steps
+
+
+def _confirmed(index: IndexFolder, sample: Sequence[Context], name: str, unit: int, label: str) -> tuple[float, float]:
+    if not label or not sample:
+        return 0.0, 1.0
+    values = np.concatenate([each[name][:, unit] for each in index.run(sample, [name])]).astype(np.float64)
+    labels = [each for context in sample for each in index.text(context.shard).item(context.sequence).labels]
+    return shift_p(values, np.array([each == label for each in labels]))
+
+
+def _matched(index: IndexFolder, name: str, unit: int) -> list[int]:
+    """Return the units of a place whose root mean square is nearest to that of a unit."""
+    known = index.statistics[name]
+    size = np.sqrt(known.mean**2 + known.deviation**2)
+    order = np.argsort(np.abs(size - size[unit]), kind="stable").tolist()
+    return [k for k in order if k != unit][:MATCHED]
+
+
+def _effects(
+    index: IndexFolder, sample: Sequence[Context], name: str, units: Sequence[int], label: str
+) -> tuple[str, list[Effect]]:
+    if not sample:
+        return "cost", [Effect(f"{name}[{k}]", 0.0, 0.0) for k in units]
+    said, lost, labels = costs(index, sample, name, units)
+    at = labels == label if label else np.zeros(len(labels), np.bool_)
+    return said, [
+        Effect(f"{name}[{k}]", _mean(each[at]), _mean(each[~at])) for k, each in zip(units, lost, strict=True)
+    ]
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else 0.0
+
+
+def _contexts(index: IndexFolder, name: str, unit: int) -> list[UnitContext]:
+    known = index.statistics[name]
+    found = []
+    for kind, keys in (("top", known.top_key[unit]), ("bottom", known.bottom_key[unit]), ("random", index.random)):
+        for key in keys:
+            if key < 0:
+                continue
+            context = index.context(int(key))
+            values = index.values(context, [name])[name][:, unit]
+            # In a random context it is a random step that is shown, not an extreme one.
+            drawn = int(scramble(np.array([int(key) + 1]))[0] % np.uint64(len(values)))
+            at = {"top": int(values.argmax()), "bottom": int(values.argmin()), "random": drawn}[kind]
+            tokens, step = index.text(context.shard).item(context.sequence).tokens, context.start + at
+            before, after = tokens[max(0, step - AROUND) : step], tokens[step + 1 : step + 1 + AROUND]
+            found.append(UnitContext(kind, context, step, float(values[at]), before, tokens[step], after))
+    return found
+
+
+def _tokens(index: IndexFolder, name: str, unit: int) -> tuple[tuple[str, float, int], ...]:
+    """Return the tokens at which a unit's mean is most unusual, with the mean and how often they were counted."""
+    known = index.statistics[name]
+    if not len(known.token_count):
+        return ()
+    counts = known.token_count
+    means = known.token_total[:, unit] / float(1 << 20) / np.maximum(counts, 1)
+    score = np.where(counts >= 8, np.abs(means - known.mean[unit]) * np.sqrt(counts), -1)
+    order = np.argsort(-score, kind="stable")[: 2 * LOGITS]
+    return tuple((index.reader.common[k], float(means[k]), int(counts[k])) for k in order.tolist() if score[k] > 0)
+
+
+def _logits(index: IndexFolder, name: str, unit: int) -> tuple[tuple[str, float], ...]:
+    """Return what one standard deviation of a unit of the last hidden state adds to logits, the extreme ones."""
+    place, head, sizes = index.place(name), index.reader.head, index.reader.lstm.sizes
+    if head is None or place.quantity != "h" or place.layer != sizes.num_layers - 1:
+        return ()
+    weights = head.weight[:, unit + place.reverse * sizes.output_size].double().numpy()
+    added = weights * index.statistics[name].deviation[unit]
+    order = np.argsort(-added, kind="stable").tolist()
+    chosen = order if len(order) <= 2 * LOGITS else [*order[:LOGITS], *order[-LOGITS:]]
+    return tuple((head.labels[k], float(added[k])) for k in chosen)

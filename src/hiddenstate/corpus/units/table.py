@@ -1,0 +1,122 @@
+"""All units of an index as a table, each with the label or token that it goes with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from hiddenstate.corpus.index.folder import IndexFolder
+from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.terminal import sentence, shortened, table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+QUANTILES = (0.05, 0.5, 0.95)
+SHOWN = 20
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Units(Explanation):
+    """All units of an index.
+
+    The label of a unit is chosen on one half of the sequences, as the one with the largest absolute correlation, and
+    confirmed on the other half.
+
+    Attributes:
+        table: one row per unit.
+        steps: the number of steps of the corpus.
+        residual: always 0, because nothing is decomposed.
+        cost: always 0: nothing was run again.
+    """
+
+    kind: ClassVar[str] = "units"
+
+    table: tuple[Row, ...]
+    steps: int
+    residual: float = 0.0
+    cost: int = 0
+
+    def rows(self) -> Sequence[Row]:
+        """Return one row per unit, the largest held-out correlation first."""
+        return self.table
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+        return {"units": [dict(row) for row in self.table], "steps": self.steps, "residual": self.residual, "cost": 0}
+
+    def __str__(self) -> str:
+        head = ["unit", "label", "r chosen", "r held out", "mean", "deviation", "5 %", "95 %", "low", "high", "time"]
+        lines = [
+            [
+                str(row["unit"]),
+                shortened(str(row["label"])) if row["label"] else "",
+                *(f"{row[name]:+.2f}" for name in ("chosen", "held_out", "mean", "deviation", "q05", "q95")),
+                *(f"{row[name]:.0%}" for name in ("low", "high")),
+                "" if row["time_constant"] is None else f"{row['time_constant']:.1f}",
+            ]
+            for row in self.table[:SHOWN]
+        ]
+        more = len(self.table) - len(lines)
+        said = sentence(
+            f"{len(self.table):,} units over {self.steps:,} steps, the largest correlation with a label first; the "
+            "label was chosen on one half of the sequences, and r held out is that of the other. A correlation is no "
+            "effect: see the card of a unit for what zeroing it does."
+        )
+        return f"{said}\n\n{table(head, lines, 'll')}" + (f"\nand {more:,} more" if more > 0 else "")
+
+    def _figure(self) -> "Figure":
+        """Draw the correlations on both halves."""
+        from hiddenstate.base.figures import Picture
+
+        figure = Picture(figsize=(4.5, 4.5), layout="constrained")
+        axes = figure.add_subplot()
+        chosen, held_out = (np.array([row[name] for row in self.table], float) for name in ("chosen", "held_out"))
+        axes.scatter(chosen, held_out, s=8)
+        axes.axline((0, 0), slope=1, color="0.7", linewidth=1)
+        axes.set_xlabel("correlation where the label was chosen")
+        axes.set_ylabel("on the other half")
+        return figure
+
+
+def units(index: IndexFolder) -> Units:
+    """Return the table of all units of an index."""
+    rows: list[dict[str, Any]] = []
+    for name, known in index.statistics.items():
+        edges = index.edges(name)
+        chosen, held_out = known.correlations(0), known.correlations(1)
+        best = known.best_labels(0) if len(known.labels) else np.zeros(known.total.shape[1], np.int64)
+        low, high = known.saturation(edges)
+        quantiles = known.quantiles(QUANTILES, edges)
+        times = time_constants(index, name)
+        for k in range(known.total.shape[1]):
+            has_label = len(known.labels) > 0
+            rows.append(
+                {
+                    "unit": f"{name}[{k}]",
+                    "label": known.labels[best[k]] if has_label else "",
+                    "chosen": float(chosen[best[k], k]) if has_label else 0.0,
+                    "held_out": float(held_out[best[k], k]) if has_label else 0.0,
+                    "mean": float(known.mean[k]),
+                    "deviation": float(known.deviation[k]),
+                    "q05": float(quantiles[k, 0]),
+                    "median": float(quantiles[k, 1]),
+                    "q95": float(quantiles[k, 2]),
+                    "lowest": float(known.bottom[k, 0]),
+                    "highest": float(known.top[k, 0]),
+                    "low": float(low[k]),
+                    "high": float(high[k]),
+                    "time_constant": None if np.isnan(times[k]) else float(times[k]),
+                }
+            )
+    rows.sort(key=lambda row: -abs(row["held_out"]))
+    return Units(tuple(rows), index.steps)
+
+
+def time_constants(index: IndexFolder, name: str) -> Any:
+    """Return the time constants of the memory of a place's units, from the forget gate if the index has it; or NaN."""
+    place = index.place(name)._replace(quantity="f")
+    known = index.statistics.get(str(place))
+    count = index.statistics[name].total.shape[1]
+    return known.time_constant if known is not None and len(known.logarithm) == count else np.full(count, np.nan)

@@ -1,0 +1,92 @@
+"""One linear probe: logistic regression on half of the sequences, scored on the other half."""
+
+import warnings
+from collections import Counter
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hiddenstate.base.validation import optional_package
+
+SAMPLES = 1000  # of the bootstrap
+ITERATIONS = 300
+STRENGTH = 1.0  # inverse of the penalty
+
+
+class Accuracy(NamedTuple):
+    """The share of held-out steps with the right label, with the 95 % interval over sequences."""
+
+    value: float
+    low: float
+    high: float
+
+
+def held_out_sequences(sequence: Tensor, seed: int) -> NDArray[np.bool_]:
+    """Return for each step whether its sequence is in the held-out half."""
+    every = np.unique(sequence.numpy())
+    drawn = np.random.default_rng(seed).permutation(every)
+    return np.isin(sequence.numpy(), drawn[: len(every) // 2])
+
+
+def fit(
+    states: Tensor, classes: NDArray[np.int64], is_held_out: NDArray[np.bool_], sequence: Tensor, seed: int
+) -> tuple[Accuracy, Any, Tensor]:
+    """Train a probe, and score it.
+
+    Returns:
+        Its accuracy, the classifier, and the directions of its classes ``[K, U]`` in the space of the states.
+    """
+    linear = optional_package("sklearn.linear_model", "probe", "a probe")
+    train = ~is_held_out
+    x = states.double().numpy()
+    mean, deviation = x[train].mean(0), np.maximum(x[train].std(0), 1e-8)
+    scaled = (x - mean) / deviation
+    if len(np.unique(classes[train])) < 2:
+        right = classes[is_held_out] == classes[train][0]
+        return interval(right, sequence.numpy()[is_held_out], seed), None, torch.zeros(1, x.shape[1])
+    model = linear.LogisticRegression(C=STRENGTH, max_iter=ITERATIONS)
+    with warnings.catch_warnings():  # an optimiser that stops early: the held-out score says what it reached
+        warnings.simplefilter("ignore")
+        model.fit(scaled[train], classes[train])
+    right = model.predict(scaled[is_held_out]) == classes[is_held_out]
+    return interval(right, sequence.numpy()[is_held_out], seed), model, torch.tensor(model.coef_ / deviation)
+
+
+def interval(right: NDArray[np.bool_], sequence: NDArray[np.int64], seed: int) -> Accuracy:
+    """Return the share of right steps, with a 95 % interval from drawing sequences again (bootstrap)."""
+    _, number = np.unique(sequence, return_inverse=True)
+    correct, steps = np.bincount(number, right.astype(np.float64)), np.bincount(number)
+    drawn = np.random.default_rng(seed).integers(0, len(steps), (SAMPLES, len(steps)))
+    shares = correct[drawn].sum(1) / steps[drawn].sum(1)
+    low, high = np.quantile(shares, [0.025, 0.975])
+    return Accuracy(float(right.mean()), float(low), float(high))
+
+
+def by_word(
+    words: tuple[Any, ...], classes: NDArray[np.int64], is_held_out: NDArray[np.bool_], sequence: Tensor, seed: int
+) -> Accuracy:
+    """Score the guess from the word alone: its most frequent label where the probe was trained."""
+    seen: dict[Any, Counter[int]] = {}
+    usual: Counter[int] = Counter()
+    for word, label, held in zip(words, classes.tolist(), is_held_out.tolist(), strict=True):
+        if not held:
+            seen.setdefault(word, Counter())[label] += 1
+            usual[label] += 1
+    best = {word: counter.most_common(1)[0][0] for word, counter in seen.items()}
+    default = usual.most_common(1)[0][0]
+    held_words = [word for word, held in zip(words, is_held_out.tolist(), strict=True) if held]
+    right = np.array([best.get(word, default) for word in held_words]) == classes[is_held_out]
+    return interval(right, sequence.numpy()[is_held_out], seed)
+
+
+def control_labels(words: tuple[Any, ...], classes: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Return the labels of a control task: each word has one, drawn from all labels of the data.
+
+    Only memorising words solves it (Hewitt & Liang 2019).
+    """
+    generator = np.random.default_rng(seed)
+    drawn = {word: int(generator.choice(classes)) for word in dict.fromkeys(words)}
+    return np.array([drawn[word] for word in words], dtype=np.int64)

@@ -1,0 +1,149 @@
+"""The result of `probe`, with the edits that test whether what it reads is used."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from hiddenstate.edits.edit import Edit, add
+from hiddenstate.edits.edit import set as set_to
+from hiddenstate.errors import NameUnknownError
+from hiddenstate.explain.probe.classify import Accuracy
+from hiddenstate.explain.probe.erasure import Eraser
+from hiddenstate.explain.probe.states import Model, run_places
+from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.terminal import sentence, share, table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Score = Accuracy
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Probe(Explanation):
+    """How well a linear probe reads a label from a place, beside what else explains that.
+
+    Attributes:
+        place: the place.
+        labels: the names of the labels.
+        scores: held-out accuracies with 95 % intervals: ``probe``, ``control`` (the same probe for random labels of
+            words), ``untrained`` (the same model with new weights), ``word`` (the word's most frequent label),
+            ``majority`` (always the most frequent label), ``erased`` (a new probe after `eraser`).
+        steps: the number of steps with a label.
+        eraser: removes the label from states.
+        directions: ``[K, U]``, what the probe adds for each label; one row, of the second, if there are two.
+        means: ``[K, U]``, the mean state of each label.
+        model: what was probed.
+        cost: row-steps that were run.
+        residual: always 0, because nothing is decomposed.
+    """
+
+    kind: ClassVar[str] = "probe"
+
+    place: str
+    labels: tuple[str, ...]
+    scores: Mapping[str, Score]
+    steps: int
+    eraser: Eraser
+    directions: Tensor
+    means: Tensor
+    model: Model
+    cost: int
+    residual: float = 0.0
+
+    @property
+    def selectivity(self) -> float:
+        """The accuracy beyond that of the control task: near 0 for a probe that memorises words."""
+        return self.scores["probe"].value - self.scores["control"].value
+
+    def rows(self) -> Sequence[Row]:
+        """Return one row per score."""
+        return [{"score": name, **each._asdict()} for name, each in self.scores.items()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the model, ready for JSON."""
+        return {
+            "place": self.place,
+            "labels": list(self.labels),
+            "scores": {name: each._asdict() for name, each in self.scores.items()},
+            "selectivity": self.selectivity,
+            "steps": self.steps,
+            "erased_directions": self.eraser.rank,
+            "directions": self.directions,
+            "cost": self.cost,
+            "residual": self.residual,
+        }
+
+    def erase(self, data: Sequence[Any]) -> Edit:
+        """Return the edit that removes the label from a run over some sequences: no linear probe finds it then.
+
+        The place is set to the values that it has without the edit, with the label removed. In the block, run the same
+        sequences together and in this order, as ``model.trace(data)`` does.
+
+        Args:
+            data: sequences, as for `probe`.
+        """
+        values, _ = run_places(self.model, data, self.place)
+        if values.dim() == 3 and hasattr(self.model, "tokens"):  # a language model reads a newline first
+            return set_to(self.place, self.eraser(values), t=slice(1, 1 + len(values)))
+        return set_to(self.place, self.eraser(values))
+
+    def steer(self, amount: float, to: str | int = -1, *, t: Any = None) -> Edit:
+        """Return the edit that moves the place's values from the mean of all states towards that of a label.
+
+        Args:
+            amount: 1 moves by the whole way; negative numbers move away.
+            to: the label, or its number.
+            t: the steps; all by default.
+
+        Raises:
+            NameUnknownError: there is no such label.
+        """
+        if isinstance(to, str) and to not in self.labels:
+            raise NameUnknownError(f"no label {to!r}; there are {', '.join(self.labels[:20])}")
+        k = self.labels.index(to) if isinstance(to, str) else range(len(self.labels))[to]
+        way = (self.means[k] - self.eraser.mean) * amount
+        return add(self.place, way.to(next(self.model.parameters()).dtype), t=t)
+
+    def __str__(self) -> str:
+        said = {
+            "probe": "probe",
+            "control": "control task: random labels of words",
+            "untrained": "the same model, untrained",
+            "word": "the word alone",
+            "majority": "the most frequent label",
+            "erased": "probe after erasing",
+        }
+        rows = [
+            [said[name], f"{each.value:.1%}", f"{each.low:.1%} to {each.high:.1%}", share(each.value, 12)]
+            for name, each in self.scores.items()
+        ]
+        text = sentence(
+            f"Accuracy of {len(self.labels)} labels at {self.place}, on sequences that were not trained on, with 95 % "
+            f"intervals. Selectivity {self.selectivity:+.1%}. That a label can be read does not say that it is used: "
+            "see what .erase(data) does."
+        )
+        return f"{text}\n\n{table(['', 'accuracy', 'interval', ''], rows, 'lrrl')}"
+
+    def _figure(self) -> "Figure":
+        """Draw the accuracies with their intervals."""
+        from hiddenstate.base.figures import Picture
+
+        figure = Picture(figsize=(6, 3), layout="constrained")
+        axes = figure.add_subplot()
+        for k, each in enumerate(self.scores.values()):
+            axes.plot([each.low, each.high], [k, k], color="0.5")
+            axes.plot([each.value], [k], "o")
+        axes.set_yticks(range(len(self.scores)), list(self.scores))
+        axes.invert_yaxis()
+        axes.set_xlabel("accuracy")
+        return figure
+
+
+def class_means(states: Tensor, classes: Tensor, count: int) -> Tensor:
+    """Return the mean state of each class, ``[count, U]``, float64."""
+    one = torch.nn.functional.one_hot(classes, count).double()
+    return (one.T @ states.double()) / one.sum(0).clamp_min(1)[:, None]

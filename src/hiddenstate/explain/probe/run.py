@@ -1,0 +1,83 @@
+"""`probe`: trains a linear probe, with the controls without which its accuracy says little."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from hiddenstate.base.scalars import check_seed
+from hiddenstate.base.validation import optional_package
+from hiddenstate.errors import ArgumentError
+from hiddenstate.explain.probe.classify import Accuracy, by_word, control_labels, fit, held_out_sequences, interval
+from hiddenstate.explain.probe.erasure import fit_eraser
+from hiddenstate.explain.probe.result import Probe, class_means
+from hiddenstate.explain.probe.states import Model, check_arguments, read_steps
+
+MOST_LABELS = 256
+
+
+def probe(
+    model: Model, data: Sequence[Any], labels: Sequence[Sequence[Any]], *, place: str = "l0.h", seed: int = 0
+) -> Probe:
+    """Train a linear probe: can a label be read from the values of a place?
+
+    The sequences are split in halves, one to train and one to
+    score; the controls are trained and scored on the same halves.
+
+    Args:
+        model: a tagger, a language model, or a `hiddenstate.LSTM`.
+        data: at least four sequences: for a tagger lists of words, for a language model texts, for an LSTM tensors
+            ``[T, C]``.
+        labels: for each sequence a label for each step (for a text, of each character or word), or None for a step
+            that does not count. Names of labels are their texts.
+        place: such as ``"l1.h"``.
+        seed: of the split, the control task, the untrained weights and the intervals.
+
+    Raises:
+        ArgumentError: the labels do not fit the data, there are fewer than 2 or more than 256 of them, or there is too
+            much data.
+        ArgumentTypeError: something has the wrong type.
+        NameUnknownError: there is no such place.
+        MissingDependencyError: scikit-learn is not installed.
+    """
+    check_arguments(model, data, labels, place)
+    seed = check_seed(seed)
+    optional_package("sklearn.linear_model", "probe", "a probe")
+    names = sorted({str(label) for row in labels for label in row if label is not None})
+    if not 2 <= len(names) <= MOST_LABELS or len(data) < 4:
+        raise ArgumentError(
+            f"a probe needs at least 4 sequences and 2 to {MOST_LABELS} labels, got {len(data)} and {len(names)}"
+        )
+    steps = read_steps(model, data, labels, place, names)
+    classes, sequence = steps.classes.numpy(), steps.sequence
+    is_held_out = held_out_sequences(sequence, seed)
+    untrained = read_steps(_untrained(model, seed), data, labels, place, names)
+    eraser = fit_eraser(steps.states[~is_held_out], steps.classes[~is_held_out], len(names))
+    control = control_labels(steps.words, classes, seed)
+    shared = (is_held_out, sequence, seed)
+    found, _, directions = fit(steps.states, classes, *shared)
+    usual = np.bincount(classes[~is_held_out]).argmax()
+    scores: dict[str, Accuracy] = {
+        "probe": found,
+        "control": fit(steps.states, control, *shared)[0],
+        "untrained": fit(untrained.states, classes, *shared)[0],
+        "word": by_word(steps.words, classes, *shared),
+        "majority": interval(classes[is_held_out] == usual, sequence.numpy()[is_held_out], seed),
+        "erased": fit(eraser(steps.states), classes, *shared)[0],
+    }
+    means = class_means(steps.states, steps.classes, len(names))
+    return Probe(place, tuple(names), scores, len(classes), eraser, directions, means, model, 2 * sum(map(len, data)))
+
+
+def _untrained(model: Model, seed: int) -> Model:
+    """Return a copy of a model with new weights, as they are before training."""
+    made = copy.deepcopy(model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for part in made.modules():
+            reset = getattr(part, "reset_parameters", None)
+            if callable(reset):
+                reset()
+    return made

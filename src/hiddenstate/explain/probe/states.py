@@ -1,0 +1,131 @@
+"""The states of sequences at a place, with their labels and words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.modes import eval_twin
+from hiddenstate.base.validation import check_memory, check_plain_tensor
+from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.names import parse_place
+from hiddenstate.tracing.trace import Trace
+
+MOST_STEPS = 1 << 20
+TOGETHER = 256  # sequences run at once
+
+Model = Tagger | LanguageModel | LSTM
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """The M steps that have a label.
+
+    Attributes:
+        states: ``[M, U]``.
+        classes: int64 ``[M]``, the label of each.
+        words: what is read at each, any value that is equal for equal inputs.
+        sequence: int64 ``[M]``, the sequence of each.
+    """
+
+    states: Tensor
+    classes: Tensor
+    words: tuple[Any, ...]
+    sequence: Tensor
+
+
+def lstm_of(model: Model) -> LSTM:
+    """Return the LSTM whose places are meant."""
+    return model if isinstance(model, LSTM) else model.lstm
+
+
+def check_arguments(model: object, data: object, labels: object, place: str) -> None:
+    """Refuse arguments of `probe` that do not fit.
+
+    Raises:
+        ArgumentTypeError, ArgumentError, NameUnknownError: which, and what is expected.
+    """
+    if not isinstance(model, Tagger | LanguageModel | LSTM):
+        raise ArgumentTypeError(
+            f"a probe needs a hiddenstate.LSTM, a tagger or a language model, got {type(model).__name__}"
+        )
+    if isinstance(data, str) or not isinstance(data, Sequence) or isinstance(labels, str):
+        raise ArgumentTypeError("data and labels are lists: a sequence each, and a label for each of its steps")
+    if not isinstance(labels, Sequence) or len(data) != len(labels):
+        raise ArgumentError(f"{len(data)} sequences need as many lists of labels")
+    lstm = lstm_of(model)
+    parse_place(place, lstm.num_layers, lstm.bidirectional)
+    lengths = [len(each) for each in data]
+    if sum(lengths) > MOST_STEPS:
+        raise ArgumentError(
+            f"at most {MOST_STEPS:,} steps are probed, got {sum(lengths):,}, the longest sequence with "
+            f"{max(lengths):,}; give fewer or shorter sequences"
+        )
+
+
+@torch.no_grad()
+def read_steps(
+    model: Model, data: Sequence[Any], labels: Sequence[Sequence[Any]], place: str, names: Sequence[str]
+) -> Steps:
+    """Run the model over sequences, and return the steps that have a label.
+
+    Raises:
+        ArgumentError: a sequence has not as many labels as steps, or no step has a label.
+    """
+    number = {name: k for k, name in enumerate(names)}
+    states, classes, words, sequence = list[Tensor](), list[int](), list[Any](), list[int]()
+    for start in range(0, len(data), TOGETHER):
+        part = data[start : start + TOGETHER]
+        values, read = run_places(model, part, place)
+        for row, (tokens, given) in enumerate(zip(read, labels[start : start + TOGETHER], strict=True)):
+            if len(tokens) != len(given):
+                raise ArgumentError(f"sequence {start + row} has {len(tokens)} steps and {len(given)} labels")
+            chosen = [t for t, label in enumerate(given) if label is not None]
+            states.append(values[chosen, row])
+            classes += [number[str(given[t])] for t in chosen]
+            words += [tokens[t] for t in chosen]
+            sequence += [start + row] * len(chosen)
+    if not classes:
+        raise ArgumentError("no step has a label")
+    return Steps(torch.cat(states), torch.tensor(classes), tuple(words), torch.tensor(sequence))
+
+
+def run_places(model: Model, data: Sequence[Any], place: str) -> tuple[Tensor, list[Sequence[Any]]]:
+    """Run sequences together; return the values ``[T, N, U]`` of a place, and what was read at each step of each.
+
+    The newline that a language model reads before a text is left out.
+    """
+    if isinstance(model, Tagger):
+        return model.trace(data, keep=[place], limit=None).values[place], list(data)
+    if isinstance(model, LanguageModel):
+        trace = model.trace(list(data), keep=[place], limit=None)
+        return trace.values[place][1:], [(trace.words(row) or ())[1:] for row in range(len(data))]
+    x, lengths = padded(model, data)
+    return _traced(model, x, lengths, place).values[place], [
+        [x[t, row].numpy().tobytes() for t in range(n)] for row, n in enumerate(lengths.tolist())
+    ]
+
+
+def padded(lstm: LSTM, data: Sequence[Any]) -> tuple[Tensor, Tensor]:
+    """Return arrays as one input ``[T, N, C]``, with their lengths.
+
+    Raises:
+        ArgumentTypeError: an array is not a tensor ``[T, C]``.
+    """
+    for k, each in enumerate(data):
+        if not isinstance(each, Tensor) or each.dim() != 2 or not len(each):
+            raise ArgumentTypeError(f"an LSTM reads tensors [T, C], got {type(each).__name__} for sequence {k}")
+        check_plain_tensor(each, f"sequence {k}")
+        check_memory(each, f"sequence {k}")
+    x = torch.nn.utils.rnn.pad_sequence(list(data)).detach()
+    return x, torch.tensor([len(each) for each in data])
+
+
+def _traced(lstm: LSTM, x: Tensor, lengths: Tensor, place: str) -> Trace:
+    given = x.transpose(0, 1) if lstm.batch_first else x
+    return eval_twin(lstm).trace(given, lengths=lengths, keep=[place], limit=None)

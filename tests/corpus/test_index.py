@@ -1,0 +1,175 @@
+"""An index says what a plain scan of all states says, and runs any part of the corpus again."""
+
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import hiddenstate as hs
+from corpus.corpora import arrays, lstm_of, make, plain_values, words_of
+from hiddenstate.corpus.index.folder import Context
+from hiddenstate.corpus.index.statistics import Statistics, merge_all
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, NameUnknownError, ShapeError
+
+pytest.importorskip("pyarrow")
+
+
+def every_file(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "run.lock"
+    }
+
+
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True}, {"proj_size": 2}, {"batch_first": True}])
+def test_statistics_are_those_of_a_plain_scan(tmp_path: Path, options: dict[str, bool | int]) -> None:
+    lstm, xs = lstm_of(**options), arrays(30, 1, longest=150)
+    labels = words_of(xs, 2)
+    index = make(tmp_path / "index", lstm, xs, places="*", labels=labels)
+    flat_labels = np.array([label for row in labels for label in row])
+    for name, known in index.statistics.items():
+        values = np.concatenate(plain_values(lstm, xs, name))
+        assert known.steps == len(values)
+        np.testing.assert_allclose(known.mean, values.mean(0), atol=1e-5)
+        np.testing.assert_allclose(known.deviation, values.std(0), atol=1e-4)
+        np.testing.assert_allclose(known.top[:, 0], values.max(0), atol=1e-6)
+        np.testing.assert_allclose(known.bottom[:, 0], values.min(0), atol=1e-6)
+        assert known.labels == tuple(sorted({*flat_labels.tolist()}))
+        assert known.label_count.sum(0).tolist() == [int((flat_labels == label).sum()) for label in known.labels]
+        for k, label in enumerate(known.labels):
+            expected = np.corrcoef(flat_labels == label, values.T)[0, 1:]
+            np.testing.assert_allclose(known.correlations()[k], expected, atol=1e-3)
+        shares = (0.05, 0.3, 0.5, 0.7, 0.95)
+        found = known.quantiles(shares, index.edges(name))
+        assert (np.diff(found, axis=1) >= 0).all()
+        if name.endswith(".f"):
+            np.testing.assert_allclose(known.time_constant, -1 / np.log(values.clip(1e-30)).mean(0), rtol=1e-3)
+    histogram = index.statistics["l0.i"].histogram
+    assert len({*histogram.sum(1).tolist()}) == 1
+    assert 0 < histogram[0].sum() < index.steps / 4
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_part_that_is_run_again_is_as_it_was(tmp_path: Path, bidirectional: bool) -> None:
+    lstm, xs = lstm_of(bidirectional=bidirectional), [*arrays(5, 3), *arrays(2, 4, longest=1), torch.randn(700, 3)]
+    index = hs.open_index(make(tmp_path / "index", lstm, xs).folder)
+    for name in ("l0.h", "l1.c"):
+        plain = plain_values(lstm, xs, name)
+        contexts = list(index.contexts())
+        for context, part in zip(contexts, index.run(contexts, [name]), strict=True):
+            np.testing.assert_allclose(part[name], plain[context.sequence], atol=1e-6)
+        for start, stop in ((0, 5), (255, 260), (256, 300), (512, 513), (640, 700)):
+            values = index.values(Context(0, len(xs) - 1, start, stop), [name])[name]
+            np.testing.assert_allclose(values, plain[-1][start:stop], atol=1e-6)
+    for unit in range(5):
+        for value, key in zip(index.statistics["l1.h"].top[unit], index.statistics["l1.h"].top_key[unit], strict=True):
+            if key >= 0:
+                again = index.values(index.context(int(key)), ["l1.h"])["l1.h"][:, unit]
+                assert abs(again.max() - value) <= 1e-6
+
+
+def is_same(a: Statistics, b: Statistics) -> bool:
+    ours, theirs = a.to_arrays(), b.to_arrays()
+    return all(np.array_equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_merging_is_associative_and_commutative(tmp_path: Path) -> None:
+    lstm, parts = lstm_of(), []
+    for k in range(3):
+        xs = arrays(6, 10 + k)
+        labels = words_of(xs, k)
+        labels[0] = [f"only {k}"] * len(labels[0])
+        index = make(tmp_path / str(k), lstm, xs, labels=labels)
+        parts.append(index.statistics["l1.h"])
+    a, b, c = parts
+    assert is_same(a.merge(b).merge(c), a.merge(b.merge(c)))
+    # Contexts of separate indexes have the same numbers, so equal values could change places: there are none.
+    merged = [merge_all(order) for order in permutations(parts)]
+    assert all(is_same(merged[0], other) for other in merged)
+    assert merged[0].steps == sum(part.steps for part in parts)
+    assert {f"only {k}" for k in range(3)} <= {*merged[0].labels}
+
+
+def test_saturated_units_keep_their_earliest_contexts(tmp_path: Path) -> None:
+    """Where many values are equal, the contexts do not depend on how the corpus was cut."""
+    lstm = lstm_of()
+    with torch.no_grad():
+        for weight in lstm.parameters():
+            weight.mul_(0)
+    index = make(tmp_path / "index", lstm, arrays(30, 1))
+    keys = index.statistics["l0.h"].top_key
+    assert (np.diff(keys, axis=1) > 0).all()
+    assert [index.context(int(key)).sequence for key in keys[0]] == list(range(8))
+
+
+def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    generator = np.random.default_rng(0)
+    lines = [" ".join(generator.choice(["and", "the", "lion", "sleeps", "tonight"], 6)) for _ in range(60)]
+    text.write_text("\n".join(lines) + "\n")
+    from hiddenstate.corpus import opened
+
+    model = hs.load("shakespeare")
+    size, opened.TEXT_SHARD_BYTES = opened.TEXT_SHARD_BYTES, 500
+    try:
+        options: dict[str, Any] = {"places": "l0.h", "thresholds": {"*": (0.5,)}}
+        one = hs.index(model, text, tmp_path / "one", **options)
+        two = hs.index(model, text, tmp_path / "two", workers=2, **options)
+    finally:
+        opened.TEXT_SHARD_BYTES = size
+    assert len(one.shards) > 2
+    assert every_file(one.folder) == every_file(two.folder)
+
+
+def test_an_index_is_of_one_model_and_corpus(tmp_path: Path) -> None:
+    lstm, xs = lstm_of(), arrays(4, 1)
+    make(tmp_path / "index", lstm, xs)
+    make(tmp_path / "index", lstm, xs)  # nothing is left to do
+    with pytest.raises(ArgumentError, match=r"holds results of something else: arrays differ"):
+        make(tmp_path / "index", lstm, arrays(4, 2))
+    with pytest.raises(ArgumentError, match="places, thresholds differ"):
+        make(tmp_path / "index", lstm, xs, places="l0.f")
+    with torch.no_grad():
+        next(lstm.parameters()).add_(1)
+    with pytest.raises(ArgumentError, match="weights differ"):
+        make(tmp_path / "index", lstm, xs)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").write_text("")
+    with pytest.raises(ArgumentError, match=r"holds 'mine.txt' and no manifest.json"):
+        make(tmp_path / "other", lstm, xs)
+
+
+def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
+    lstm, xs = lstm_of(), arrays(4, 1)
+    with pytest.raises(ShapeError, match="C = 3"):
+        make(tmp_path / "a", lstm, [torch.randn(4, 2)])
+    with pytest.raises(ArgumentTypeError, match=r"a hiddenstate.LSTM, a tagger or a language model, got Linear"):
+        hs.index(torch.nn.Linear(2, 2), xs, tmp_path / "a")
+    with pytest.raises(NameUnknownError, match="l7"):
+        make(tmp_path / "a", lstm, xs, places="l7.h")
+    with pytest.raises(ArgumentError, match="4 steps|labels"):
+        make(tmp_path / "a", lstm, xs, labels=[["x"]] * 4)
+    with pytest.raises(ArgumentError, match="no file matches"):
+        hs.index(hs.load("tagger-en"), str(tmp_path / "*.conllu"), tmp_path / "a")
+    with pytest.raises(FileFormatError, match="is not a folder of shards"):
+        hs.open_index(tmp_path)
+    assert not (tmp_path / "a").exists()
+
+
+def test_damaged_files_of_an_index_are_refused(tmp_path: Path) -> None:
+    index = make(tmp_path / "index", lstm_of(), arrays(4, 1))
+    shard = index.folder / "00000"
+    for name, of in (("tokens.parquet", "text"), ("starts.npy", "text"), ("above.l0.h.0.5.npy", "bits")):
+        whole = (shard / name).read_bytes()
+        (shard / name).write_bytes(whole[: len(whole) // 2])
+        opened = hs.open_index(index.folder)
+        with pytest.raises(FileFormatError, match="00000"):
+            opened.text(0) if of == "text" else opened.bits(0, "l0.h", 1, 0.5)
+        (shard / name).write_bytes(whole)
+    (index.folder / "statistics.npz").write_bytes(b"PK")
+    with pytest.raises(FileFormatError, match="statistics.npz"):
+        hs.open_index(index.folder)

@@ -1,0 +1,120 @@
+"""Units with a planted label rank first, and are used if and only if something reads them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import hiddenstate as hs
+from corpus.corpora import arrays, lstm_of, make, words_of
+from hiddenstate.corpus.units.permutation import shift_p
+from hiddenstate.errors import NameUnknownError
+
+pytest.importorskip("pyarrow")
+
+PLANTED = 3
+
+
+def planted(*, is_read: bool) -> tuple[hs.LSTM, nn.Linear, list[torch.Tensor], list[list[str]]]:
+    """A layer with one unit that is on where the first feature is; its head reads the unit, or only the others."""
+    torch.manual_seed(0)
+    lstm, head = hs.LSTM(4, 8), nn.Linear(8, 2)
+    input_weight: Any = lstm.weight_ih_l0
+    recurrent: Any = lstm.weight_hh_l0
+    bias: Any = lstm.bias_ih_l0
+    with torch.no_grad():
+        for weight in (input_weight, recurrent):
+            rows = torch.arange(PLANTED, 32, 8)
+            weight[rows] = 0
+            if weight.shape[1] == 8:
+                weight[:, PLANTED] = 0
+        input_weight[:, 0] = 0  # no other unit sees it
+        input_weight[PLANTED + 16, 0] = 6  # g
+        bias[[PLANTED, PLANTED + 24]] = 6  # i and o are open
+        bias[PLANTED + 8] = -6  # f is shut
+        head.weight.mul_(0.1)
+        head.weight[:, PLANTED] = torch.tensor([-4.0, 4.0]) if is_read else 0
+        head.bias.copy_(torch.tensor([2.0, -2.0]))
+    generator = torch.Generator().manual_seed(1)
+    xs = [torch.randn(20, 4, generator=generator) for _ in range(120)]
+    for x in xs:
+        x[:, 0] = (x[:, 0] > 1).float()
+    return lstm.eval(), head, xs, [["on" if v > 0 else "off" for v in x[:, 0].tolist()] for x in xs]
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+def test_a_planted_unit_ranks_first_and_its_use_is_told(tmp_path: Path, is_read: bool) -> None:
+    lstm, head, xs, labels = planted(is_read=is_read)
+    made = hs.index(lstm, xs, tmp_path / "index", labels=labels, head=head, names=["off", "on"])
+    for index in (made, hs.open_index(made.folder)):
+        row = index.units().rows()[0]
+        assert row["unit"] in (f"l0.h[{PLANTED}]", f"l0.c[{PLANTED}]")
+        assert abs(row["held_out"]) > 0.95  # type: ignore[arg-type]
+        card = index.unit(f"l0.h[{PLANTED}]")
+        assert abs(card.held_out) > 0.95
+        assert card.p < 0.01
+        assert card.is_used is is_read
+        assert ("it is used for that" in str(card)) is is_read
+        if is_read:
+            assert card.logits[0][0] == "on"
+        assert card.to_json().count('"kind": "top"') == 8
+        assert max(each.value for each in card.contexts) == pytest.approx(index.statistics["l0.h"].top[PLANTED, 0])
+
+
+def test_shuffled_labels_are_at_chance(tmp_path: Path) -> None:
+    found = []
+    for seed in range(12):
+        xs = arrays(20, seed)
+        index = make(tmp_path / str(seed), lstm_of(seed), xs, labels=words_of(xs, seed + 100), places="l1.h")
+        found.append(index.unit("l1.h[2]").p)
+    assert np.mean(np.array(found) < 0.2) < 0.5
+    assert min(found) > 1e-4
+    assert 0.25 < np.mean(found) < 0.75
+
+
+def test_p_is_uniform_for_slow_signals_without_a_relation() -> None:
+    """Where neighbours are alike, as states are, a shuffle would call half of all pairs significant."""
+    generator, found = np.random.default_rng(0), []
+    for _ in range(200):
+        a, b = (np.convolve(generator.normal(size=1100), np.ones(20), "valid") for _ in range(2))
+        found.append(shift_p(a, b > 0)[1])
+    assert np.mean(np.array(found) < 0.05) < 0.12
+    r, p = shift_p(a, a > 0)
+    assert r > 0.7
+    assert p < 0.01
+    assert shift_p(np.zeros(500), generator.normal(size=500) > 0) == (0.0, 1.0)
+    assert shift_p(a[:10], a[:10] > 0) == (0.0, 1.0)
+
+
+def test_a_sum_over_shifts_is_what_a_loop_gives() -> None:
+    generator = np.random.default_rng(1)
+    values, labels = generator.normal(size=101), generator.normal(size=101) > 0
+    r, p = shift_p(values, labels, least=5)
+    shifted = [abs(np.corrcoef(values, np.roll(labels, k))[0, 1]) for k in range(5, 97)]
+    assert r == pytest.approx(np.corrcoef(values, labels)[0, 1])
+    assert p == pytest.approx((sum(each >= abs(r) for each in shifted) + 1) / (len(shifted) + 1))
+
+
+def test_a_language_model_and_a_tagger_have_cards(tmp_path: Path) -> None:
+    data = Path(__file__).parents[1] / "data"
+    (tmp_path / "text.txt").write_text("What is the matter?\nSpeak, I pray you.\n" * 40)
+    cases: list[tuple[str, Path, str]] = [
+        ("shakespeare", tmp_path / "text.txt", "l0.h[488]"),
+        ("tagger-en", data / "tiny-train.conllu", "l1.h[12]"),
+    ]
+    for name, corpus, unit in cases:
+        index = hs.index(hs.load(name), corpus, tmp_path / name, places=unit[:4], thresholds={})
+        card: Any = hs.open_index(index.folder).unit(unit)
+        assert card.label in index.statistics[unit[:4]].labels
+        assert card.cost_name == "nats lost by the right output"
+        assert len(card.matched) == 8
+        assert card.logits
+        assert card.tokens
+        assert len(card.rows()) >= 12
+    with pytest.raises(NameUnknownError, match="does not name one unit"):
+        index.unit("l1.h")
+    with pytest.raises(NameUnknownError, match="the index has no l0.c"):
+        index.unit("l0.c[1]")

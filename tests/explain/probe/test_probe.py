@@ -1,0 +1,136 @@
+"""A probe finds a planted label, is at chance for shuffled ones, and its controls expose memorising."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import hiddenstate as hs
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
+from hiddenstate.explain.probe.classify import interval
+from hiddenstate.explain.probe.erasure import fit_eraser
+
+pytest.importorskip("sklearn")
+
+
+def data_of(count: int = 60, T: int = 12) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(T, 4, generator=generator) for _ in range(count)]
+
+
+def lstm() -> hs.LSTM:
+    torch.manual_seed(0)
+    return hs.LSTM(4, 12).eval()
+
+
+XS = data_of()
+SIGNS = [["plus" if v > 0 else "minus" for v in x[:, 0].tolist()] for x in XS]
+
+
+def test_a_label_in_the_states_is_found_and_erased() -> None:
+    found = hs.explain.probe(lstm(), XS, SIGNS)
+    scores = found.scores
+    assert scores["probe"].low > 0.8
+    assert abs(scores["erased"].value - 0.5) < 0.1
+    assert scores["majority"].value < 0.6
+    assert found.selectivity > 0.2
+    assert "Selectivity" in str(found)
+    assert len(found.rows()) == 6
+
+
+def test_shuffled_labels_are_at_chance() -> None:
+    generator = np.random.default_rng(0)
+    inside = []
+    for seed in range(3):
+        labels = [[str(v) for v in generator.integers(0, 2, len(x))] for x in XS]
+        score = hs.explain.probe(lstm(), XS, labels, seed=seed).scores["probe"]
+        inside.append(score.low <= 0.5 <= score.high)
+    assert sum(inside) >= 2
+
+
+def test_the_controls_expose_a_probe_that_memorises() -> None:
+    """With few words, and a label that is a matter of the word alone, the control task is as easy as the task."""
+    generator = np.random.default_rng(0)
+    words = torch.eye(4)
+    codes = [generator.integers(0, 4, 10) for _ in range(60)]
+    xs = [words[torch.from_numpy(row)] for row in codes]
+    labels = [["even" if k % 2 == 0 else "odd" for k in row] for row in codes]
+    found = hs.explain.probe(lstm(), xs, labels)
+    assert found.scores["probe"].value > 0.9
+    assert found.scores["word"].value == 1.0
+    assert found.scores["untrained"].value > 0.9
+    assert abs(found.selectivity) < 0.15
+
+
+def test_after_erasing_states_and_labels_have_no_covariance() -> None:
+    generator = torch.Generator().manual_seed(0)
+    states = torch.randn(500, 7, generator=generator, dtype=torch.float64)
+    states[:, 6] = states[:, 0] * 2  # a singular covariance
+    classes = (states[:, 0] + states[:, 1] > 0).long() + (states[:, 2] > 1).long()
+    eraser = fit_eraser(states, classes, 3)
+    erased = eraser(states)
+    one = torch.nn.functional.one_hot(classes, 3).double()
+    assert ((one - one.mean(0)).T @ erased / 500).abs().max() < 1e-9
+    assert eraser.rank == 2
+    # Of all maps that do so, it moves states least: no more than the orthogonal projection does.
+    cross = states.sub(states.mean(0)).T @ (one - one.mean(0))
+    basis = torch.linalg.svd(cross)[0][:, :2]
+    projected = states - (states - states.mean(0)) @ basis @ basis.T
+    assert (erased - states).square().sum() <= (projected - states).square().sum() + 1e-9
+    torch.testing.assert_close(eraser(erased), erased)
+
+
+def test_the_edits_erase_and_steer() -> None:
+    layer = lstm()
+    found = hs.explain.probe(layer, XS, SIGNS)
+    x = torch.stack(XS[:3], 1)
+    plain = layer.trace(x)["l0.h"]
+    with layer.edit(found.erase(XS[:3])):
+        edited = layer.trace(x)["l0.h"]
+    torch.testing.assert_close(edited, found.eraser(plain))
+    with layer.edit(found.steer(1.0, "plus", t=0)):
+        moved = layer.trace(x)["l0.h"]
+    way = (found.means[1] - found.eraser.mean).float()
+    torch.testing.assert_close(moved[0], plain[0] + way)
+    with pytest.raises(NameUnknownError, match="no label 'other'; there are minus, plus"):
+        found.steer(1, "other")
+
+
+def test_a_tagger_and_a_language_model_are_probed() -> None:
+    tagger: Any = hs.load("tagger-en")
+    model: Any = hs.load("shakespeare")
+    rows = [["the", "dog", "sleeps"], ["a", "cat", "runs"], ["the", "cats", "run"], ["dogs", "sleep", "well"]] * 2
+    labels = [[str(len(word) > 3) for word in row] for row in rows]
+    found = hs.explain.probe(tagger, rows, labels, place="l1.h")
+    with tagger.lstm.edit(found.erase(rows[:2])):
+        tagger.trace(rows[:2])
+    texts = ["to be\n", "or not", "that is", "the one"]
+    kinds = [["blank" if c.isspace() else "letter" for c in text] for text in texts]
+    found = hs.explain.probe(model, texts, kinds)
+    plain = model.trace(texts[:2])["l0.h"]
+    with model.lstm.edit(found.erase(texts[:2])):
+        edited = model.trace(texts[:2])["l0.h"]
+    torch.testing.assert_close(edited[1:, 1], found.eraser(plain[1:, 1]))
+
+
+def test_the_interval_is_over_sequences() -> None:
+    right = np.repeat([True, False] * 10, 50)
+    narrow, wide = interval(right, np.arange(1000), 0), interval(right, np.repeat(np.arange(20), 50), 0)
+    assert narrow.value == wide.value == 0.5
+    assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
+
+
+def test_wrong_arguments_are_refused() -> None:
+    with pytest.raises(ArgumentTypeError, match="got Linear"):
+        hs.explain.probe(torch.nn.Linear(2, 2), XS, SIGNS)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="60 sequences need as many"):
+        hs.explain.probe(lstm(), XS, SIGNS[:3])
+    with pytest.raises(ArgumentError, match="has 12 steps and 1 labels"):
+        hs.explain.probe(lstm(), XS, [["a"], *SIGNS[1:]])
+    with pytest.raises(ArgumentError, match="2 to 256 labels, got 60 and 1"):
+        hs.explain.probe(lstm(), XS, [["a"] * 12] * 60)
+    with pytest.raises(NameUnknownError):
+        hs.explain.probe(lstm(), XS, SIGNS, place="l5.h")
+    with pytest.raises(ArgumentTypeError, match=r"tensors \[T, C\]"):
+        hs.explain.probe(lstm(), [[1, 2]] * 4, [["a", "b"]] * 4)
