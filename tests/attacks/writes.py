@@ -85,7 +85,7 @@ def picture(path: Path) -> None:
 def course_pages(path: Path) -> None:
     """The pages of the course, as after an update; notebooks stand in for pages, which a checkout may lack."""
     first, unit = Path("00-before.ipynb"), {"unit": models.MODELS["unit"]}
-    changed = {"PAGES": NOTEBOOKS, "FIRST": first, "_stamp": lambda: str(random.random())}
+    changed: dict[str, Any] = {"PAGES": NOTEBOOKS, "FIRST": first, "_stamp": lambda: str(random.random())}
     with mock.patch.multiple(opening, **changed), mock.patch.object(models, "MODELS", unit):
         opening.first_page(path)
 

@@ -19,9 +19,11 @@ html_title = "Inside LSTMs"
 html_sidebars = {"**": [f"sidebar/{part}.html" for part in ("brand", "scroll-start", "navigation", "scroll-end")]}
 html_use_index = html_show_sphinx = False
 """
-_LEFT_OUT = ("_sources", "search.html", "searchindex.js", "objects.inv", ".buildinfo", "_static/course/model-*.js")
-_LEFT_OUT += ("_static/searchtools.js", "_static/language_data.js", "_static/*stemmer.js", "_static/*.png")
-_LEFT_OUT += ("_static/scripts/*.map", "_static/scripts/*.LICENSE.txt", "_static/styles/*.map")
+_LEFT_OUT = (
+    *("_sources", "search.html", "searchindex.js", "objects.inv", ".buildinfo", "_static/course/model-*.js"),
+    *("_static/searchtools.js", "_static/language_data.js", "_static/*stemmer.js", "_static/*.png"),
+    *("_static/scripts/*.map", "_static/scripts/*.LICENSE.txt", "_static/styles/*.map"),
+)
 
 
 def build(folder: Path) -> Path:

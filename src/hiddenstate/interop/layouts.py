@@ -224,8 +224,7 @@ def _check(arrays: Mapping[str, Tensor], layout: Layout) -> None:
     if missing:
         raise NameUnknownError(
             f"these are not the weights of an LSTM in the layout of {layout.framework}: {', '.join(missing)} missing "
-            "from "
-            f"{', '.join(arrays) or 'none'}"
+            f"from {', '.join(arrays) or 'none'}"
         )
     given = [name for name in (*wanted, layout.hr) if name in arrays and name is not None]
     dtypes = {str(arrays[name].dtype): name for name in given}

@@ -35,8 +35,8 @@ def made_if_it_fits(make: Callable[[], M]) -> M:
     size, memory = sum(weight.nbytes for weight in outline.parameters()), _memory()
     if size > memory:
         raise ArgumentError(
-            f"a model of these sizes has {size:,} bytes of weights, but this machine has {memory:,} of memory: choose "
-            "smaller sizes"
+            f"a model of these sizes has {size:,} bytes of weights, but this machine has {memory:,} bytes of memory: "
+            "choose smaller sizes"
         )
     return make()
 

@@ -81,8 +81,7 @@ def _check_present(module: nn.Module) -> None:
         if not any(isinstance(part, kinds) for part in module.modules()):
             raise ArgumentError(
                 f"this {type(module).__name__} contains no {name}; expected a module with an nn.Embedding, an LSTM "
-                "that "
-                f"reads its vectors and an nn.Linear that reads the LSTM's outputs. {_OTHERWISE}"
+                f"that reads its vectors and an nn.Linear that reads the LSTM's outputs. {_OTHERWISE}"
             )
 
 

@@ -13,8 +13,8 @@ from hiddenstate.models.language.perplexity import measure
 from hiddenstate.models.language.training import (
     RUN_FILES,
     LanguageTask,
+    describe_tally,
     resume_language_model,
-    said,
     train_language_model,
 )
 from hiddenstate.training.progress import Epoch, Step
@@ -214,9 +214,9 @@ def test_cutoffs_beyond_the_vocabulary_are_left_out(tmp_path: Path, files: dict[
 def test_said() -> None:
     from hiddenstate.models.language.perplexity import Tally
 
-    assert said(Tally(10, 20.0, 0, 0.0, 10), "char") == "2.0000 nats, 2.8854 bits a character"
-    assert said(Tally(9, 9.0, 3, 4.0, 9), "char") == "1.0000 nats, 1.4427 bits a character, 33.33 % unknown"
-    assert said(Tally(10, 10 * math.log(8), 1, 0.0), "word") == "perplexity 8.00, 10.0 % unknown"
+    assert describe_tally(Tally(10, 20.0, 0, 0.0, 10), "char") == "2.0000 nats, 2.8854 bits a character"
+    assert describe_tally(Tally(9, 9.0, 3, 4.0, 9), "char") == "1.0000 nats, 1.4427 bits a character, 33.33 % unknown"
+    assert describe_tally(Tally(10, 10 * math.log(8), 1, 0.0), "word") == "perplexity 8.00, 10.0 % unknown"
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

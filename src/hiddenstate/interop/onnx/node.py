@@ -147,8 +147,7 @@ class LstmNode:
         if self.direction == "reverse" and not flipped:
             raise ArgumentError(
                 f"{self} reads only in reverse, but an hs.LSTM reads forward or in both directions. With flipped=True "
-                "you get "
-                "one that reads forward: give it the flipped sequence, x.flip(0), and flip its output"
+                "you get one that reads forward: give it the flipped sequence, x.flip(0), and flip its output"
             )
 
     def _activations(self) -> list[str]:

@@ -201,9 +201,8 @@ def _layout(
 ) -> tuple[Sizes, ParameterNames, list[str]]:
     stacked, each = num_layers * (1 + bidirectional), 2 + 2 * bias
     projects = weights == stacked * (each + 1)  # only a projection has a third matrix
-    if (
-        not projects and weights != stacked * each
-    ):  # checked before layers are named, because num_layers may be absurdly large
+    # Before layers are named, because num_layers may be absurdly large.
+    if not projects and weights != stacked * each:
         raise ArgumentError(f"{weights} weights do not make an LSTM of {num_layers} layers")
     sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, output_size if projects else 0)
     names = parameter_names(sizes)
