@@ -63,8 +63,8 @@ def test_a_function_that_remembers_words_tags_as_tag_in_any_batches_and_threads(
     words = [[f"w{k * j % 17}" + "x" * (k % 40) for j in range(k % 9)] for k in range(60)]
     sentences = [with_tags(from_words(row), ["AB"[len(word) % 2] for word in row]) for row in words if row]
     torch.manual_seed(1)
-    sizes = {"word_size": 4, "char_size": 4, "hidden_size": 4}
-    tagger = Tagger.build(TaggerConfig(char_hidden_size=char_hidden_size, **sizes), sentences).eval()
+    config = TaggerConfig(word_size=4, char_size=4, char_hidden_size=char_hidden_size, hidden_size=4)
+    tagger = Tagger.build(config, sentences).eval()
     wanted = tagger.tag(words)
     tag, found = tagger.repeatedly(), dict[int, list[tuple[str, ...]]]()
 

@@ -80,7 +80,7 @@ def resolve_target(of: TargetLike, subject: Subject, row: int = 0) -> Target:
     if isinstance(of, LogProbability):
         return _log_probability(of, subject, row)
     if isinstance(of, str):
-        return _value_at(_address(of, subject), subject, row)
+        return _place(of, subject, row)
     if callable(of):
         return Target(getattr(of, "__name__", "a function").replace("<lambda>", "a function of the outputs"), of)
     raise ArgumentTypeError(
@@ -89,9 +89,9 @@ def resolve_target(of: TargetLike, subject: Subject, row: int = 0) -> Target:
     )
 
 
-def _address(name: str, subject: Subject) -> Address:
+def _place(name: str, subject: Subject, row: int) -> Target:
     try:
-        return parse_address(name)
+        return _value_at(parse_address(name), subject, row)
     except NameUnknownError as error:
         if subject.head is None or name not in subject.head.labels:
             raise
