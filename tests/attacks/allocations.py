@@ -66,14 +66,16 @@ def main() -> None:
 
     def edited() -> Tensor:
         with lstm.edit(edit):
-            return lstm(x)[0]
+            out: Tensor = lstm(x)[0]
+        return out
 
     def backward() -> Tensor:
         return torch.autograd.grad(lstm(x)[0].sum(), list(lstm.parameters()))[0]
 
     def plain() -> Tensor:
         with torch.no_grad():
-            return lstm(x)[0]
+            out: Tensor = lstm(x)[0]
+        return out
 
     for work in (stream, some_rows, traced, edited, backward, plain):
         fail_everywhere(work, failing)
