@@ -377,6 +377,18 @@ def automaton(**options: Any) -> None:
 
 
 ENDLESS = torch.zeros(1, 1, 4).expand(10**15, 1, 4)  # whose output has more bytes than a processor can address
+
+
+def held_call(lstm: hs.LSTM) -> None:
+    with hs.constant_weights(lstm), torch.no_grad():
+        lstm(ENDLESS)
+
+
+def by_reference(lstm: hs.LSTM) -> None:
+    with hs.backend("reference"):
+        lstm(ENDLESS)
+
+
 ENDLESS_DOORS: dict[str, Callable[[], Any]] = {
     "LSTM.forward": lambda: small()(ENDLESS),
     "LSTM.forward, rows": lambda: small()(ENDLESS.transpose(0, 1)),
@@ -389,17 +401,6 @@ ENDLESS_DOORS: dict[str, Callable[[], Any]] = {
     "Stream.step": lambda: small().stream(10**15).step(ENDLESS[:, 0]),
     "backend": lambda: by_reference(small()),
 }
-
-
-@torch.no_grad()
-def held_call(lstm: hs.LSTM) -> None:
-    with hs.constant_weights(lstm):
-        lstm(ENDLESS)
-
-
-def by_reference(lstm: hs.LSTM) -> None:
-    with hs.backend("reference"):
-        lstm(ENDLESS)
 
 
 ABSURD_DOORS: dict[str, tuple[Callable[[], Any], str]] = {

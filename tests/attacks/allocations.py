@@ -49,31 +49,33 @@ def main() -> None:
         size, dtype = draw.choice(((4, 3), (17, 33))), draw.choice((torch.float32, torch.float64, torch.bfloat16))
         projection = draw.choice((0, 0, 2))
         lstm = hs.LSTM(*size, draw.randint(1, 3), proj_size=projection, bias=draw.random() < 0.8, dtype=dtype)
-    x = torch.randn(5, 2, lstm.input_size, dtype=lstm.weight_ih_l0.dtype)
+    x = torch.randn(5, 2, lstm.input_size, dtype=lstm.weight("l0.W_ii").dtype)
     edit = hs.set("l0.f", to=0.5, unit=[0, 2], t=[1, 3], row=[0])
 
-    def stream():
+    def stream() -> Tensor:
         stream = lstm.stream(2)
         return torch.stack([stream.step(one) for one in x])
 
-    def some_rows():
+    def some_rows() -> Tensor:
         stream = lstm.stream(2)
         stream.step(x[0])
         return stream.step(x[1, :1], rows=[1])
 
-    def traced():
+    def traced() -> Tensor:
         return lstm.trace(x)["l0.c"]
 
-    def edited():
+    def edited() -> Tensor:
         with lstm.edit(edit):
-            return lstm(x)[0]
+            out: Tensor = lstm(x)[0]
+        return out
 
-    def backward():
-        return torch.autograd.grad(lstm(x)[0].sum(), lstm.weight_ih_l0)[0]
+    def backward() -> Tensor:
+        return torch.autograd.grad(lstm(x)[0].sum(), list(lstm.parameters()))[0]
 
-    def plain():
+    def plain() -> Tensor:
         with torch.no_grad():
-            return lstm(x)[0]
+            out: Tensor = lstm(x)[0]
+        return out
 
     for work in (stream, some_rows, traced, edited, backward, plain):
         fail_everywhere(work, failing)

@@ -60,7 +60,16 @@ def outcome(lstm: torch.nn.Module, x: Tensor, dtype: torch.dtype) -> list[Tensor
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("options", [{}, {"proj_size": 2}, {"dtype": torch.float64}, {"dtype": torch.bfloat16}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"proj_size": 2},
+        {"dtype": torch.float64},
+        {"dtype": torch.float64, "proj_size": 2},
+        {"dtype": torch.bfloat16},
+    ],
+)
 def test_autocast_gives_the_types_that_torch_does(options: dict[str, Any], dtype: torch.dtype) -> None:
     """And its numbers, to about the last place. What it refuses, torch's layer does too, in the same words."""
     ours, theirs = pair({"input_size": 4, "hidden_size": 9, **options}, 0)

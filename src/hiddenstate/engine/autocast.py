@@ -30,8 +30,8 @@ def result_types(call: Call, packed: PackedSequence | None) -> tuple[torch.dtype
     autocast casts only the matrix products: cell states keep a wider type, and so do hidden states that are not the
     result of a product.
     """
-    if not torch.is_autocast_enabled("cpu") or not call.x.is_cpu:
-        return None
+    if not torch.is_autocast_enabled("cpu") or not call.x.is_cpu or call.x.dtype is torch.float64:
+        return None  # autocast leaves float64 as it is
     if call.c0 is None:
         return _types_of_hidden_state(call)
     if not call.sizes.proj_size and (packed is None or _runs_as_padded(packed)):
