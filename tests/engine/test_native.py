@@ -948,6 +948,7 @@ with warnings.catch_warnings(record=True) as caught:
     import torch
     assert hs.LSTM(4, 3).trace(torch.zeros(2, 4)).out.shape == (2, 3)
     assert kernels.version() is None and kernels.cpu_features() == [] and kernels.isa() is None
+    assert "not 'fast': the native module could not be loaded" in str(hs.LSTM(4, 3).path(torch.zeros(2, 4)))
 said = [str(w.message) for w in caught if "native module could not be loaded" in str(w.message)]
 assert len(said) == 1, said
 """

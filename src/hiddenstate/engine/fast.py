@@ -82,6 +82,8 @@ def why_not(
     if why is not None:
         return why
     kernel = _kernel(given[0], options, sizes.cell)
+    if kernel is None and kernels.version() is None:
+        return f"the native module {kernels.absence}"
     if kernel is None:
         kind, dtype = type(given[0]).__name__, getattr(given[0], "dtype", "no dtype")
         return f"the input is a {kind} of {dtype}, not a plain float32 or float64 torch.Tensor"
