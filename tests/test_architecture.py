@@ -136,7 +136,8 @@ def packages() -> list[Path]:
 
 
 def contents_of(folder: Path) -> set[str]:
-    inside = [path for path in folder.iterdir() if not path.name.startswith("__")]
+    built = PACKAGE / "course" / "pages"  # by `make pages`
+    inside = [path for path in folder.iterdir() if not path.name.startswith("__") and path != built]
     return {f"{path.name}/" if path.is_dir() else path.name for path in inside if path.is_dir() or path.suffix == ".py"}
 
 

@@ -9,7 +9,8 @@
 - `models.py`: the models of the live figures, as scripts
 - `data/`: a text written for the course: tagged sentences, stories
 - `notebooks/`: the notebooks, made from `docs/course` by `make course`
-- `pages/`: the pages, built by `make pages`; git ignores them, and every wheel has them
+
+`make pages` builds the pages into the folder `pages`, which git ignores and every wheel has.
 """
 
 from hiddenstate.course.checks import check
