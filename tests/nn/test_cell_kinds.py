@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import hiddenstate as hs
-from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.engine import kernels
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError
 from support import share
 
 KINDS: dict[str, tuple[Any, Any, dict[str, str]]] = {
@@ -124,3 +125,27 @@ def test_wrong_arguments_are_refused_as_torch_refuses_them() -> None:
             cell.edit(hs.zero("h", scope="readout"))
     with pytest.raises(ArgumentError, match="Select from"):
         hs.RNNCell(3, 5, nonlinearity="gelu")
+
+
+@pytest.mark.parametrize("ours", [hs.LSTMCell, hs.GRUCell, hs.RNNCell])
+def test_a_missing_argument_or_matrix_is_refused(ours: Any) -> None:
+    cell = ours(3, 5)
+    for grad in (True, False):
+        with torch.set_grad_enabled(grad), pytest.raises(ArgumentTypeError, match="input must be a torch.Tensor"):
+            cell(None)
+    for name in ("weight_hh", "weight_ih"):
+        setattr(cell, name, None)
+        with pytest.raises(ArgumentError, match=f"{name} is missing"):
+            cell(torch.zeros(2, 3))
+
+
+@pytest.mark.skipif(kernels.isa() is None, reason="torch reads freed memory without looking")
+@pytest.mark.parametrize("freed", ["weight_ih", "weight_hh", "state"])
+@pytest.mark.parametrize("ours", [hs.LSTMCell, hs.GRUCell])
+def test_memory_that_is_freed_before_the_backward_pass_is_refused(ours: Any, freed: str) -> None:
+    cell, state = ours(3, 5), torch.randn(2, 5, requires_grad=True)
+    new = cell(torch.randn(2, 3), (torch.randn(2, 5), state) if ours is hs.LSTMCell else state)
+    loss = (new[0] if ours is hs.LSTMCell else new).sum()
+    getattr(cell, freed, state).untyped_storage().resize_(0)
+    with pytest.raises(DtypeError, match="its memory was freed"):
+        loss.backward()

@@ -256,7 +256,10 @@ def test_modules_that_say_they_are_equal_have_their_own_weights() -> None:
 def test_what_is_no_model_with_our_lstms_is_refused() -> None:
     with pytest.raises(ArgumentTypeError, match=r"takes a torch.nn.Module, got int"), hs.constant_weights(3):  # type: ignore[arg-type]
         pass
-    with pytest.raises(ArgumentError, match="there is no hiddenstate.LSTM"), hs.constant_weights(nn.LSTM(2, 2)):
+    with (
+        pytest.raises(ArgumentError, match="there is no hiddenstate.LSTM, GRU or RNN"),
+        hs.constant_weights(nn.LSTM(2, 2)),
+    ):
         pass
 
 
@@ -266,3 +269,12 @@ def test_small_lstms_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch) -> No
     with hs.constant_weights(nn.ModuleList([small, large])):
         assert block.packed_in_block(small) is None
         assert block.packed_in_block(large) is not None or kernels.isa() is None
+
+
+def test_other_kinds_of_layers_may_be_in_the_block() -> None:
+    for layer in (hs.GRU(3, 4).eval(), hs.RNN(3, 4).eval()):
+        x = torch.randn(5, 2, 3)
+        with torch.no_grad():
+            want = layer(x)
+            with hs.constant_weights(layer):
+                assert all(map(torch.equal, layer(x), want))

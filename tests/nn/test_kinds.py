@@ -379,3 +379,16 @@ def test_compiled_and_exported_layers_are_torchs(kind: str) -> None:
         torch.testing.assert_close(compiler.compile(layer, backend="eager")(x)[0], want)
         torch.testing.assert_close(export.export(layer, (x,)).module()(x)[0], want)
         torch.testing.assert_close(jit.trace(layer, (x,))(x)[0], want)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("kind", [hs.LSTM, hs.GRU, hs.RNN])
+def test_a_batch_without_rows_may_have_any_strides(kind: Any, dtype: torch.dtype) -> None:
+    layer = kind(3, 5, dtype=dtype)
+    x = torch.zeros(4, 0, 3, 2, dtype=dtype)[..., 0].requires_grad_()
+    out, _ = layer(x)
+    out.sum().backward()
+    assert out.shape == (4, 0, 5)
+    assert x.grad is not None
+    assert x.grad.shape == x.shape
+    assert not layer.weight_hh_l0.grad.any()

@@ -431,7 +431,9 @@ def test_models_without_our_lstms_fail() -> None:
         hs.trace(nn.Sequential(nn.LSTM(4, 3)), x)
     with pytest.raises(ArgumentError, match=r"LSTMs of this LSTM are torch's own \(the model itself\)"):
         hs.trace(nn.LSTM(4, 3), x)
-    with pytest.raises(ArgumentError, match=r"no hs.LSTM and no hs.LSTMCell in this Linear \(modules in plain"):
+    with pytest.raises(
+        ArgumentError, match=r"no recurrent layer or cell of hiddenstate in this Linear \(modules in plain"
+    ):
         hs.trace(nn.Linear(4, 3), x)
     with pytest.raises(ArgumentTypeError, match="trace takes a torch.nn.Module, got function"):
         hs.trace(lambda: None)  # type: ignore[arg-type]
@@ -446,8 +448,12 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"steps": 4}, IndexRangeError, "^'decoder.cell': steps=4 is out of range: there are 4"),
     ({"steps": slice(9, None)}, ArgumentError, "^'encoder': nothing to record"),
     ({"paths": "encoder"}, ArgumentTypeError, r"paths must be a list.*write \['encoder'\]"),
-    ({"paths": ["enc"]}, NameUnknownError, "no hs.LSTM at or under 'enc': the model has 'encoder', 'decoder.cell'"),
-    ({"paths": ["embed"]}, NameUnknownError, "no hs.LSTM at or under 'embed'"),
+    (
+        {"paths": ["enc"]},
+        NameUnknownError,
+        "no layer or cell of hiddenstate at or under 'enc': the model has 'encoder', 'decoder.cell'",
+    ),
+    ({"paths": ["embed"]}, NameUnknownError, "no layer or cell of hiddenstate at or under 'embed'"),
     (
         {"tokens": {"decoder": ["a"]}},
         NameUnknownError,
@@ -471,12 +477,16 @@ def test_a_path_that_was_not_recorded_fails(words: Tensor) -> None:
         run["decoder.cell"]
     with pytest.raises(NameUnknownError, match="no LSTM was recorded as 'encodr': the run has 'encoder'"):
         run["encodr"]
-    with pytest.raises(NameUnknownError, match="no hs.LSTM at or under 'decoder.cell' .that is torch's own"):
+    with pytest.raises(
+        NameUnknownError, match="no layer or cell of hiddenstate at or under 'decoder.cell' .that is torch's own"
+    ):
         hs.trace(Translator(nn.LSTMCell(4, 6)), words, paths=["decoder.cell"])
 
 
 def test_a_run_that_calls_no_lstm_is_warned_of() -> None:
-    with pytest.warns(UserWarning, match="nothing was recorded: no LSTM of the model was called in this thread"):
+    with pytest.warns(
+        UserWarning, match="nothing was recorded: no layer or cell of the model was called in this thread"
+    ):
         run = hs.trace(hs.LSTM(4, 3), call=lambda: 7)
     assert (run.out, len(run)) == (7, 0)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from hiddenstate.cells.cell import Cell, Weights, ignore
-from hiddenstate.engine import kernels
+from hiddenstate.engine import kernels, native
 from hiddenstate.engine.call import wants_gradient
 from hiddenstate.engine.derivative import apply, computes_gradients, differentiable_gradients, uncompiled
 from hiddenstate.structure.parameters import PARAMETER_STEMS
@@ -53,7 +53,7 @@ def step(kind: Cell, given: Any, hx: Any, parameters: dict[str, Any], sizes: tup
         return None
     states = () if hx is None else tuple(hx) if pair else (hx,)
     tensors = (given, *states, *weights)
-    if not all(value is None or isinstance(value, Tensor) for value in tensors):
+    if given is None or not all(value is None or isinstance(value, Tensor) for value in tensors):
         return None
     if not wants_gradient(tensors):
         return steps.run(given, hx, parameters, sizes)
@@ -194,7 +194,11 @@ class _Step(torch.autograd.Function):
                 _pending(ctx.pending)[1].append(found[-4:])
             return None, None, token, *found[:-4]
         saved = record, states[-1], weights[0], weights[1]
-        d_z, *found = kernels.cell_steps[ctx.kind.name].gradients(saved, (*grads, None), tuple(needed[:2]))
+        steps = kernels.cell_steps[ctx.kind.name]
+        try:
+            d_z, *found = steps.gradients(saved, (*grads, None), tuple(needed[:2]))
+        except kernels.RefusedError as refused:
+            native.raise_refused(*refused.args)
         if of_weights:
             _pending(ctx.pending)[0].append((d_z, x, states[0], *weights[1].shape))
         return None, None, token, *(one if need else None for one, need in zip(found, needed, strict=False))

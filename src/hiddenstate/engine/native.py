@@ -147,10 +147,10 @@ def _ask_converted(run: Callable[[Call], Any], call: Call, kernel: Kernel) -> An
     try:
         return run(_contiguous_call(call, kernel))
     except RefusedError as refused:
-        _raise(*refused.args)
+        raise_refused(*refused.args)
 
 
-def _raise(argument: str, reason: str, value: Tensor | None, expected: Sequence[int] | None) -> NoReturn:
+def raise_refused(argument: str, reason: str, value: Tensor | None, expected: Sequence[int] | None) -> NoReturn:
     """Raise the error for a refusal of native/python/read.h.
 
     Raises:
@@ -159,7 +159,7 @@ def _raise(argument: str, reason: str, value: Tensor | None, expected: Sequence[
     if value is None:
         raise ShapeError(f"a {argument} is None, expected {_shape(expected)}: was it replaced?")
     if reason == "shape" and argument == "input":
-        raise ShapeError(f"the input has shape {list(value.shape)}, which does not fit the LSTM: was it replaced?")
+        raise ShapeError(f"the input has shape {list(value.shape)}, which does not fit the layer: was it replaced?")
     if reason == "shape" and (argument.startswith(("weight", "bias"))):
         raise ShapeError(f"a {argument} has shape {list(value.shape)}, expected {_shape(expected)}: was it replaced?")
     if reason == "memory":
@@ -215,6 +215,8 @@ def contiguous(value: Tensor | None, dtype: torch.dtype | None = None) -> Any:
     """Return the tensor contiguous, without torch's negative bit, and optionally in a different type; None for None."""
     if value is None:
         return None
+    if not value.numel():  # torch calls it contiguous whatever its strides
+        return kernels.new(dtype or value.dtype, *value.shape)
     other = dtype is not None and value.dtype is not dtype
     if not other and value.is_contiguous() and not value.is_neg():
         return value
@@ -265,4 +267,4 @@ def pack(sizes: Any, weights: Sequence[Weights], kernel: Kernel) -> Any:
         given = _contiguous_weights(weights, kernel)
         return kernel.native.pack(given, sizes.input_size, sizes.hidden_size, sizes.directions)
     except RefusedError as refused:
-        _raise(*refused.args)
+        raise_refused(*refused.args)

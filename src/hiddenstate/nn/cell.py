@@ -25,6 +25,7 @@ from hiddenstate.engine.inputs import check_weight
 from hiddenstate.engine.interception import transformed
 from hiddenstate.engine.observer import make_observer
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
+from hiddenstate.nn.quantised import missing
 from hiddenstate.nn.rnn import mode_of
 from hiddenstate.nn.scoped_edits import check_edit, edits_in_force, scope_edits
 from hiddenstate.nn.torch_modules import (
@@ -220,8 +221,10 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
 
     def _check_weights(self, w: Weights) -> None:
         for name, value, shape in zip(_WEIGHTS, w[:4], self._shapes(), strict=True):
-            if value is None:
+            if value is None and name.startswith("bias"):
                 continue
+            if value is None:
+                raise missing(name)
             check_weight(value, name, shape, ("weight_ih", w.ih))
             check_memory(value, name)
 

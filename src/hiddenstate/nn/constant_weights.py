@@ -33,11 +33,11 @@ _blocks: "list[InForce[dict[int, _Held]]]" = []
 
 
 def constant_weights(module: nn.Module) -> Block:
-    """Open a block in which the calls of every `hiddenstate.LSTM` in a module share packed weights.
+    """Open a block in which the calls of every `hiddenstate.LSTM` and `GRU` in a module share packed weights.
 
     A call packs its weights into the engine's memory order, which takes as long as several steps of one row. In the
     block they are packed once, for plain calls and whole traces in float32 or float64 without gradients, projection and
-    ``reset=``. All other calls run as usual, and so do LSTMs of a few units, where packing is cheaper than checking for
+    ``reset=``. All other calls run as usual, and so do every `RNN` and layers of a few units, for which packing is cheaper than checking for
     changes. Results are identical, bit for bit.
 
     Weights that change within the block, through ``torch.optim``, ``load_state_dict``, ``copy_`` or a new parameter,
@@ -45,11 +45,11 @@ def constant_weights(module: nn.Module) -> Block:
     `hiddenstate.repack`. Blocks may be nested, and affect all threads.
 
     Args:
-        module: an LSTM, or a module with LSTMs inside.
+        module: a layer, or a module with layers inside.
 
     Raises:
         ArgumentTypeError: the argument is not a module.
-        ArgumentError: there is no `hiddenstate.LSTM` in it.
+        ArgumentError: there is no `hiddenstate.LSTM`, `GRU` or `RNN` in it.
 
     >>> import hiddenstate as hs, torch
     >>> lstm = hs.LSTM(4, 3).eval()
@@ -60,14 +60,14 @@ def constant_weights(module: nn.Module) -> Block:
     """
     if not isinstance(module, nn.Module):
         raise ArgumentTypeError(f"constant_weights takes a torch.nn.Module, got {type(module).__name__}")
-    lstms = [one for one in module.modules() if isinstance(one, RecurrentParameters) and kernels.knows(one.mode)]
-    if not lstms:
+    layers = [one for one in module.modules() if isinstance(one, RecurrentParameters)]
+    if not layers:
         kinds = sorted({type(one).__name__ for one in module.modules()})
         raise ArgumentError(
-            f"there is no hiddenstate.LSTM in the module, which has {shorten(kinds)}: hiddenstate.convert(model) "
-            "replaces torch's"
+            f"there is no hiddenstate.LSTM, GRU or RNN in the module, which has {shorten(kinds)}: "
+            "hiddenstate.convert(model) replaces torch's"
         )
-    held = {id(lstm): _Held(lstm) for lstm in lstms}  # may raise
+    held = {id(layer): _Held(layer) for layer in layers if kernels.knows(layer.mode)}  # may raise
     return Block(_blocks, (held,), (_opening,))
 
 

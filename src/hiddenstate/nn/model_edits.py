@@ -62,6 +62,6 @@ def _unknown(path: str, place: str, modules: Mapping[str, Traceable], model: nn.
         f"torch's own ({list_paths(theirs)}) can be edited inside hs.accelerate() or converted with hs.convert(model)"
     )
     if not editable:
-        return f"this {kind} contains no LSTM that can be edited" + (f": {hint}" if theirs else "")
+        return f"this {kind} contains no hiddenstate layer or cell that can be edited" + (f": {hint}" if theirs else "")
     listed = list_places({path: module._traced_layers() for path, module in editable.items()}, path)
     return f"no place {shorten(place)} in this {kind}: its places are {listed}" + (f". {hint}" if theirs else "")

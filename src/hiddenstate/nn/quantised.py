@@ -134,7 +134,7 @@ def _kept(lstm: Layer, name: str) -> Tensor:
 def missing(name: str) -> ArgumentError:
     """Return the error for a missing weight."""
     return ArgumentError(
-        f"{name} is missing, but the sizes of this LSTM require it: was it deleted, or was a size assigned?"
+        f"{name} is missing, but the sizes of this layer require it: was it deleted, or was a size assigned?"
     )
 
 

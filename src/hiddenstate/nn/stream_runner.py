@@ -39,7 +39,7 @@ class StreamRunner:
                 return stepper.run(x, state), state
         if any(self._hooks()):
             raise ArgumentError(
-                "this LSTM has forward hooks (added by pruning or the older weight norm, for example), which a stream "
+                "this layer has forward hooks (added by pruning or the older weight norm, for example), which a stream "
                 "would not run: make pruning or weight norm permanent, or remove the hooks"
             )
         lstm, edits, weights = self._lstm, edits_in_force(self._lstm), weights_for_call(self._lstm)

@@ -58,7 +58,9 @@ def automaton(
         ArgumentError, ArgumentTypeError, ShapeError: an argument is invalid, or learning would take more than 5 million
             row-steps.
     """
-    if not isinstance(model, LSTM) or model.bidirectional:
+    if not isinstance(model, LSTM):
+        raise ArgumentTypeError(f"automaton takes an hs.LSTM, got {type(model).__name__}")
+    if model.bidirectional:
         raise ArgumentError("an automaton reads forward: give an hs.LSTM that is not bidirectional")
     most, long, count = check_int("states", states), check_int("length", length), check_int("tests", tests)
     if min(most, long, count) < 1:

@@ -105,7 +105,7 @@ def _refuse_freed(arguments: Sequence[Any]) -> None:
     Raises:
         DtypeError: the memory of an argument was freed.
     """
-    check_memory_of(("an argument of torch's LSTM", argument) for argument in arguments)
+    check_memory_of(("an argument of torch's function", argument) for argument in arguments)
 
 
 def _is_a_step(kind: Cell, arguments: Sequence[Any]) -> bool:
