@@ -1,6 +1,7 @@
 """`GRUCell` and `RNNCell` against torch's cells and against the layers, step by step."""
 
 import copy
+import gc
 import pickle
 import random
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import hiddenstate as hs
-from hiddenstate.engine import kernels
+from hiddenstate.engine import cell_steps, kernels
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError
 from support import share
 
@@ -149,3 +150,19 @@ def test_memory_that_is_freed_before_the_backward_pass_is_refused(ours: Any, fre
     getattr(cell, freed, state).untyped_storage().resize_(0)
     with pytest.raises(DtypeError, match="its memory was freed"):
         loss.backward()
+
+
+@pytest.mark.skipif(kernels.isa() is None, reason="torch keeps what a step needs")
+@pytest.mark.parametrize("ours", [hs.LSTMCell, hs.GRUCell])
+def test_a_backward_pass_that_fails_keeps_nothing_alive(ours: Any) -> None:
+    cell, x = ours(3, 5), torch.randn(2, 3)
+    state = cell(x)
+    sums = cell_steps._sums[id(cell.weight_hh)]
+    h = state[0] if ours is hs.LSTMCell else state
+    h.register_hook(lambda _grad: 1 / 0)
+    last = cell(x, state)
+    with pytest.raises(ZeroDivisionError):
+        (last[0] if ours is hs.LSTMCell else last).sum().backward()
+    del state, h, last
+    gc.collect()
+    assert sums() is None

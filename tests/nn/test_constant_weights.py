@@ -257,7 +257,7 @@ def test_what_is_no_model_with_our_lstms_is_refused() -> None:
     with pytest.raises(ArgumentTypeError, match=r"takes a torch.nn.Module, got int"), hs.constant_weights(3):  # type: ignore[arg-type]
         pass
     with (
-        pytest.raises(ArgumentError, match="there is no hiddenstate.LSTM, GRU or RNN"),
+        pytest.raises(ArgumentError, match="no hiddenstate.LSTM, GRU or RNN"),
         hs.constant_weights(nn.LSTM(2, 2)),
     ):
         pass

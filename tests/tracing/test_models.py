@@ -427,13 +427,11 @@ def test_a_compiled_model_is_recorded(words: Tensor, fullgraph: bool) -> None:
 
 def test_models_without_our_lstms_fail() -> None:
     x = torch.randn(5, 2, 4)
-    with pytest.raises(ArgumentError, match=r"LSTMs of this Sequential are torch's own \('0'\).*hs.convert\(model\)"):
+    with pytest.raises(ArgumentError, match=r"cells of this Sequential are torch's own \('0'\).*hs.convert\(model\)"):
         hs.trace(nn.Sequential(nn.LSTM(4, 3)), x)
-    with pytest.raises(ArgumentError, match=r"LSTMs of this LSTM are torch's own \(the model itself\)"):
+    with pytest.raises(ArgumentError, match=r"layers and cells of this LSTM are torch's own \(the model itself\)"):
         hs.trace(nn.LSTM(4, 3), x)
-    with pytest.raises(
-        ArgumentError, match=r"no recurrent layer or cell of hiddenstate in this Linear \(modules in plain"
-    ):
+    with pytest.raises(ArgumentError, match=r"no hiddenstate layer or cell in this Linear \(modules in plain"):
         hs.trace(nn.Linear(4, 3), x)
     with pytest.raises(ArgumentTypeError, match="trace takes a torch.nn.Module, got function"):
         hs.trace(lambda: None)  # type: ignore[arg-type]
@@ -451,9 +449,9 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"paths": ["enc"]},
         NameUnknownError,
-        "no layer or cell of hiddenstate at or under 'enc': the model has 'encoder', 'decoder.cell'",
+        "no hiddenstate layer or cell at or under 'enc': the model has 'encoder', 'decoder.cell'",
     ),
-    ({"paths": ["embed"]}, NameUnknownError, "no layer or cell of hiddenstate at or under 'embed'"),
+    ({"paths": ["embed"]}, NameUnknownError, "no hiddenstate layer or cell at or under 'embed'"),
     (
         {"tokens": {"decoder": ["a"]}},
         NameUnknownError,
@@ -478,15 +476,13 @@ def test_a_path_that_was_not_recorded_fails(words: Tensor) -> None:
     with pytest.raises(NameUnknownError, match="no LSTM was recorded as 'encodr': the run has 'encoder'"):
         run["encodr"]
     with pytest.raises(
-        NameUnknownError, match="no layer or cell of hiddenstate at or under 'decoder.cell' .that is torch's own"
+        NameUnknownError, match="no hiddenstate layer or cell at or under 'decoder.cell' .that is torch's own"
     ):
         hs.trace(Translator(nn.LSTMCell(4, 6)), words, paths=["decoder.cell"])
 
 
 def test_a_run_that_calls_no_lstm_is_warned_of() -> None:
-    with pytest.warns(
-        UserWarning, match="nothing was recorded: no layer or cell of the model was called in this thread"
-    ):
+    with pytest.warns(UserWarning, match="nothing was recorded: no layer or cell of the model was called"):
         run = hs.trace(hs.LSTM(4, 3), call=lambda: 7)
     assert (run.out, len(run)) == (7, 0)
 

@@ -200,7 +200,9 @@ class _Step(torch.autograd.Function):
         except kernels.RefusedError as refused:
             native.raise_refused(*refused.args)
         if of_weights:
-            _pending(ctx.pending)[0].append((d_z, x, states[0], *weights[1].shape))
+            # Detached: these would keep the graph alive if the pass fails before the shared node runs.
+            x, h = x.detach(), None if states[0] is None else states[0].detach()
+            _pending(ctx.pending)[0].append((d_z, x, h, *weights[1].shape))
         return None, None, token, *(one if need else None for one, need in zip(found, needed, strict=False))
 
 

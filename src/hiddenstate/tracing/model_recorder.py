@@ -53,10 +53,10 @@ def chosen_modules(model: nn.Module, paths: Sequence[str] | None) -> Chosen:
 
 def _none_of_ours(kind: str, theirs: Sequence[str]) -> str:
     if not theirs:
-        return f"there is no recurrent layer or cell of hiddenstate in this {kind} (modules in plain Python lists are not found)"
+        return f"there is no hiddenstate layer or cell in this {kind} (modules in plain Python lists are not found)"
     return (
-        f"the recurrent layers and cells of this {kind} are torch's own ({list_paths(theirs)}), which can't be recorded: open a block "
-        "with hs.accelerate(), or convert them first, with model = hs.convert(model)"
+        f"the layers and cells of this {kind} are torch's own ({list_paths(theirs)}), which can't be recorded: open a "
+        "block with hs.accelerate(), or convert them first, with model = hs.convert(model)"
     )
 
 
@@ -73,7 +73,7 @@ def _under(path: str, ours: Mapping[str, Traceable], theirs: Sequence[str]) -> l
             " (that is torch's own: open a block with hs.accelerate(), or convert the model)" if path in theirs else ""
         )
         raise NameUnknownError(
-            f"no layer or cell of hiddenstate at or under {path!r}{hint}: the model has {list_paths(ours)}"
+            f"no hiddenstate layer or cell at or under {path!r}{hint}: the model has {list_paths(ours)}"
         )
     return found
 
@@ -185,8 +185,8 @@ class Run:
             )
         elif not self.heard:
             warnings.warn(
-                "nothing was recorded: no layer or cell of the model was called in this thread. Calls in other processes, "
-                "calls of copies of the model (as in DataParallel) and steps of streams are not recorded",
+                "nothing was recorded: no layer or cell of the model was called in this thread. Calls in other "
+                "processes, calls of copies of the model (as in DataParallel) and steps of streams are not recorded",
                 stacklevel=3,
             )
 

@@ -331,6 +331,18 @@ class Ours(hs.LSTM):
         super().reset_parameters()
 
 
+class OursOfOneSize(hs.GRU):
+    def __init__(self, size: int) -> None:
+        super().__init__(size, size)
+
+
+def test_a_subclass_of_ours_with_only_a_constructor_is_converted_back() -> None:
+    model, x = nn.Sequential(OursOfOneSize(3)), torch.randn(2, 1, 3)
+    theirs = hs.convert_back(model)
+    assert type(theirs[0]) is nn.GRU
+    torch.testing.assert_close(theirs(x)[0], model(x)[0])
+
+
 def changed(change: Callable[[Any], Any]) -> nn.Module:
     lstm = nn.LSTM(4, 3)
     change(lstm)

@@ -124,8 +124,8 @@ def save(model: FolderModel | LSTM, folder: str | os.PathLike[str], card: str = 
     """
     if not isinstance(model, LSTM) and not hasattr(model, "to_data"):
         raise ArgumentTypeError(
-            f"save takes a tagger, a language model or an hs.LSTM, got {type(model).__name__}: save the state_dict() of "
-            "other modules with torch.save"
+            f"save takes a tagger, a language model or an hs.LSTM, got {type(model).__name__}: save the state_dict() "
+            "of other modules with torch.save"
         )
     if model_file.is_model_file(folder):
         _save_file(model, folder)
