@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 from hiddenstate_runtime.shared.addresses import Chosen, parse_address
 from hiddenstate_runtime.shared.errors import IndexRangeError, NameUnknownError
 
-# The places of a step in the order of native/kernel/edits.h.
-PLACES = ("i_pre", "f_pre", "g_pre", "o_pre", "i", "f", "g", "o", "c", "h")
+# The places of a step of each cell, in the order of native/kernel/edits.h.
+PLACES = {
+    "LSTM": ("i_pre", "f_pre", "g_pre", "o_pre", "i", "f", "g", "o", "c", "h"),
+    "GRU": ("r_pre", "z_pre", "n_pre", "n_h", "n_rh", "r", "z", "n", "h"),
+}
 KINDS = ("set", "scale", "add")
 
 NativeEdit = tuple[int, int, NDArray[np.float32], list[int], list[int], list[int]]
@@ -56,7 +59,7 @@ def resolve(
     Args:
         edits: the edits, applied in their order.
         names: the layers and directions, such as ``l0`` and ``l0r``.
-        units: the number of units of each place.
+        units: the number of units of each place, in the order of `PLACES`.
         T: the number of time steps.
         N: the number of rows.
 
@@ -68,8 +71,8 @@ def resolve(
     for edit in edits:
         address = parse_address(edit.address)
         layer, _, quantity = address.place.partition(".")
-        if layer not in names or quantity not in PLACES:
-            places = " ".join(PLACES)
+        if layer not in names or quantity not in units:
+            places = " ".join(units)
             raise NameUnknownError(
                 f"no place {address.place[:40]!r}: expected one of {' '.join(names)}, a point, and one of {places}"
             )
@@ -77,7 +80,7 @@ def resolve(
         at = _indices(address.unit, units[quantity], "unit")
         shape = (len(steps), len(rows), len(at))
         value = np.ascontiguousarray(np.broadcast_to(np.asarray(edit.value, np.float32), shape))
-        found[names.index(layer)].append((PLACES.index(quantity), KINDS.index(edit.kind), value, steps, rows, at))
+        found[names.index(layer)].append((list(units).index(quantity), KINDS.index(edit.kind), value, steps, rows, at))
     return found
 
 

@@ -1,4 +1,4 @@
-"""An LSTM one time step at a time."""
+"""An LSTM or a GRU one time step at a time."""
 
 import os
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 
 
 
 class Stream:
-    """A running LSTM: give it one step (or a chunk), and it remembers the state. Made by `Layer.stream`.
+    """A running LSTM or GRU: give it one step (or a chunk), and it remembers the state. Made by `Layer.stream`.
 
     It is for one thread at a time. Rows can leave and join: a row that has left is given to the next that joins.
     """
@@ -89,21 +89,29 @@ class Stream:
         return out
 
     @property
-    def state(self) -> tuple[Array, Array]:
-        """A copy of the state ``(h [L, N, P], c [L, N, H])``; assign one to continue from it."""
-        sizes = self.layer.sizes
-        units = sizes.output_size, sizes.hidden_size
-        h, c = (np.empty((sizes.num_layers, self._rows, each), np.float32) for each in units)
-        self._native.read_state(h, c)
-        return h, c
+    def state(self) -> Array | tuple[Array, Array]:
+        """A copy of the state, ``(h [L, N, P], c [L, N, H])`` or ``h`` of a GRU; assign one to continue from it."""
+        h, c = self._parts()
+        return h if c is None else (h, c)
 
     @state.setter
-    def state(self, value: tuple[ArrayLike, ArrayLike]) -> None:
-        h, c = (np.ascontiguousarray(part, dtype=np.float32) for part in value)
-        for name, part, like in zip("hc", (h, c), self.state, strict=True):
+    def state(self, value: ArrayLike | tuple[ArrayLike, ArrayLike]) -> None:
+        held = [part for part in self._parts() if part is not None]
+        given = value if len(held) == 2 else (value,)
+        if len(held) == 2 and not (isinstance(value, tuple | list) and len(value) == 2):
+            raise ShapeError("the state of an LSTM is (h, c)")
+        parts = [np.ascontiguousarray(part, dtype=np.float32) for part in given]  # type: ignore[union-attr]
+        for name, part, like in zip("hc", parts, held, strict=False):
             if part.shape != like.shape:
                 raise ShapeError(f"{name} of the state has shape {list(part.shape)}, expected {list(like.shape)}")
-        self._native.write_state(h, c)
+        self._native.write_state(*parts, *[None] * (2 - len(parts)))
+
+    def _parts(self) -> tuple[Array, Array | None]:
+        sizes = self.layer.sizes
+        h = np.empty((sizes.num_layers, self._rows, sizes.output_size), np.float32)
+        c = np.empty((sizes.num_layers, self._rows, sizes.hidden_size), np.float32) if sizes.cell == "LSTM" else None
+        self._native.read_state(h, c)
+        return h, c
 
     def reset(self, rows: Sequence[int] | None = None) -> None:
         """Set the states of rows (all of them by default) to zero."""
@@ -121,10 +129,9 @@ class Stream:
         return row
 
     def _widen(self, rows: int) -> None:
-        before, first = self.state, self._rows
+        first = self._rows
         native: Any = _native.Steps(self.layer.native, rows)
-        room = [np.zeros((len(part), rows - first, part.shape[2]), np.float32) for part in before]
-        native.write_state(*(np.concatenate(pair, axis=1) for pair in zip(before, room, strict=True)))
+        native.write_state(*(_with_rows(part, rows - first) for part in self._parts()))
         self._native, self._rows, self._free = native, rows, list(range(first, rows))
 
     def leave(self, rows: Sequence[int]) -> None:
@@ -146,3 +153,7 @@ class Stream:
 
 def _empty(shape: int | tuple[int, ...]) -> Array:
     return np.empty(shape, np.float32)
+
+
+def _with_rows(part: Array | None, more: int) -> Array | None:
+    return None if part is None else np.concatenate([part, np.zeros_like(part[:, :1]).repeat(more, axis=1)], axis=1)

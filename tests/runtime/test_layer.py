@@ -19,16 +19,16 @@ SIZES = (1, 3, 17, 65)
 KINDS = ["float32", "bfloat16", "int8"]
 
 
-def random_lstm(seed: int, kind: str, **options: Any) -> hs.LSTM:
+def random_layer(seed: int, kind: str, cell: str = "LSTM", **options: Any) -> Any:
     torch.manual_seed(seed)
     C, H = (SIZES[int(k)] for k in torch.randint(4, (2,)))
-    lstm = hs.LSTM(C, H, num_layers=int(torch.randint(1, 4, ())), **options).eval()
+    lstm = getattr(hs, cell)(C, H, num_layers=int(torch.randint(1, 4, ())), **options).eval()
     if kind == "int8":
         return lstm.quantize()
     return lstm.bfloat16() if kind == "bfloat16" else lstm
 
 
-def carried(lstm: hs.LSTM, path: Path) -> Any:
+def carried(lstm: Any, path: Path) -> Any:
     hs.save(lstm, path / "lstm.safetensors")
     return hr.load(path / "lstm.safetensors")
 
@@ -46,7 +46,7 @@ def same(got: np.ndarray[Any, Any], wanted: torch.Tensor) -> bool:
 @torch.no_grad()
 def test_a_run_has_the_same_bits(seed: int, kind: str, tmp_path: Path) -> None:
     options = [{}, {"bidirectional": True}, {"bias": False}][seed % 3]
-    lstm = random_lstm(seed, kind, **options)
+    lstm = random_layer(seed, kind, **options)
     model = carried(lstm, tmp_path)
     T, N = (1, 7, 20)[seed % 3], (1, 2, 5, 33)[seed % 4]
     x = torch.randn(T, N, lstm.input_size).to(torch.bfloat16 if kind == "bfloat16" else torch.float32)
@@ -79,7 +79,7 @@ def test_a_projection(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(6))
 @torch.no_grad()
 def test_a_trace_names_every_gate_and_state(seed: int, tmp_path: Path) -> None:
-    lstm = random_lstm(seed, "float32", bidirectional=bool(seed % 2))
+    lstm = random_layer(seed, "float32", bidirectional=bool(seed % 2))
     model, x = carried(lstm, tmp_path), torch.randn(9, 4, lstm.input_size)
     lengths = torch.tensor([9, 0, 3, 8])
     trace, wanted = model.trace(x.numpy(), lengths=lengths.numpy()), lstm.trace(x, lengths=lengths)
@@ -91,7 +91,7 @@ def test_a_trace_names_every_gate_and_state(seed: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(6))
 @torch.no_grad()
 def test_edits_do_what_they_do_with_torch(seed: int, tmp_path: Path) -> None:
-    lstm = random_lstm(seed, "float32")
+    lstm = random_layer(seed, "float32")
     model, x = carried(lstm, tmp_path), torch.randn(6, 3, lstm.input_size)
     last, unit = lstm.num_layers - 1, lstm.hidden_size - 1
     with lstm.edit(
@@ -116,7 +116,7 @@ def test_edits_do_what_they_do_with_torch(seed: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(4))
 @torch.no_grad()
 def test_streams_whose_rows_come_and_go(seed: int, kind: str, tmp_path: Path) -> None:
-    lstm = random_lstm(seed, kind)
+    lstm = random_layer(seed, kind)
     model = carried(lstm, tmp_path)
     ours, theirs = model.stream(3), lstm.stream(batch=3)
     dtype = torch.bfloat16 if kind == "bfloat16" else torch.float32
@@ -153,6 +153,55 @@ def test_a_stream_writes_into_out_and_takes_a_vector(tmp_path: Path) -> None:
     h, c = stream.state
     again.state = h, c
     assert np.array_equal(again.step(x), stream.step(x))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(6))
+@torch.no_grad()
+def test_a_gru(seed: int, kind: str, tmp_path: Path) -> None:
+    gru = random_layer(seed, kind, "GRU", **[{}, {"bidirectional": True}, {"bias": False}][seed % 3])
+    model = carried(gru, tmp_path)
+    dtype = torch.bfloat16 if kind == "bfloat16" else torch.float32
+    T, N = (1, 7, 20)[seed % 3], (2, 5)[seed % 2]
+    x = torch.randn(T, N, gru.input_size).to(dtype)
+    h0 = torch.randn(gru.num_layers * (1 + gru.bidirectional), N, gru.hidden_size).to(dtype)
+    lengths = torch.randint(0, T + 1, (N,))
+    out, h = gru(x, h0, lengths=lengths)
+    got, got_h = model(numbers(x), numbers(h0), lengths=lengths.numpy())
+    if kind == "int8":  # hiddenstate multiplies a GRU's integers as floats, as the runtime does
+        assert np.allclose(got, numbers(out), atol=1e-6)
+    else:
+        assert same(got, out)
+        assert same(got_h, h)
+    assert model.sizes.cell == "GRU"
+    if gru.bidirectional:
+        return
+    ours, theirs = model.stream(N), gru.stream(batch=N)
+    for rows in (None, [N - 1], None):
+        step = torch.randn(N if rows is None else 1, gru.input_size).to(dtype)
+        assert np.allclose(ours.step(numbers(step), rows=rows), numbers(theirs.step(step, rows=rows)), atol=1e-6)
+    assert ours.join() == theirs.join() == N
+    assert np.allclose(ours.state, numbers(theirs.state), atol=1e-6)
+    ours.state = ours.state + 1
+    ours.reset([0])
+    assert np.all(ours.state[:, 0] == 0)
+
+
+@torch.no_grad()
+def test_a_grus_trace_and_edits(tmp_path: Path) -> None:
+    gru, x = hs.GRU(3, 17, num_layers=2, bidirectional=True), torch.randn(6, 4, 3)
+    model = carried(gru, tmp_path)
+    trace, wanted = model.trace(x.numpy()), gru.trace(x, pre=True)
+    for place in trace:
+        assert np.allclose(trace[place], wanted[place].numpy(), atol=1e-6), place
+    with gru.edit(hs.scale("l0.z", 0.5), hs.zero("l1r.n_h[3]@2"), hs.add("l0.h@1:4,n=1", 0.25)):
+        out, _ = gru(x)
+    edits = [hr.scale("l0.z", 0.5), hr.zero("l1r.n_h[3]@2"), hr.add("l0.h@1:4,n=1", 0.25)]
+    assert np.allclose(model(x.numpy(), edits=edits)[0], out.numpy(), atol=1e-6)
+    with pytest.raises(hr.HiddenStateError, match="no place 'l0.f'"):
+        model(x.numpy(), edits=[hr.zero("l0.f")])
+    with pytest.raises(hr.HiddenStateError, match="the state of a GRU is h"):
+        model(x.numpy(), (np.zeros((4, 4, 17)), np.zeros((4, 4, 17))))
 
 
 @pytest.mark.parametrize(
