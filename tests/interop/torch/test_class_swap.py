@@ -338,7 +338,7 @@ class OursOfOneSize(hs.GRU):
 
 def test_a_subclass_of_ours_with_only_a_constructor_is_converted_back() -> None:
     model, x = nn.Sequential(OursOfOneSize(3)), torch.randn(2, 1, 3)
-    theirs = hs.convert_back(model)
+    theirs: Any = hs.convert_back(model)
     assert type(theirs[0]) is nn.GRU
     torch.testing.assert_close(theirs(x)[0], model(x)[0])
 
