@@ -4,6 +4,7 @@
 - `layer.py`: `Layer`, an LSTM over whole sequences; `Trace`, its gates and states by name
 - `stream.py`: `Stream`, an LSTM one time step at a time
 - `edits.py`: edits of gates and states
+- `arrays.py`: arrays as native code reads them
 - `tagger.py`, `language.py`: `Tagger`, `LanguageModel`
 - `shared/`: modules of hiddenstate, copied when this package is built; they import nothing but these and NumPy
 

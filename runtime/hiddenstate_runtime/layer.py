@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hiddenstate_runtime import edits
+from hiddenstate_runtime.arrays import Array, as_floats, as_pair
 from hiddenstate_runtime.shared.errors import ArgumentError, NameUnknownError, RankError, ShapeError
 from hiddenstate_runtime.stream import THREADS, Stream
 
-Array = NDArray[np.float32]
 State = tuple[Array, Array]
 
 GATES = ("i", "f", "g", "o")
@@ -112,7 +112,8 @@ class Layer:
             The output ``[T, N, D*P]`` (or ``[T, D*P]``), and the final state.
 
         Raises:
-            RankError, ShapeError, ArgumentError, NameUnknownError, IndexRangeError: what does not fit.
+            RankError, ShapeError, ArgumentError, ArgumentTypeError, NameUnknownError, IndexRangeError: what does not
+                fit.
         """
         run = self._run(x, state, lengths, edits, records=False)
         return run.out, run.state
@@ -133,7 +134,8 @@ class Layer:
         """Make a stream of ``rows`` sequences, whose states are zero.
 
         Raises:
-            ArgumentError: ``rows`` is below 1, or the layer is bidirectional.
+            ArgumentError: ``rows`` is below 1 or too large, or the layer is bidirectional.
+            ArgumentTypeError: ``rows`` is not an integer.
         """
         return Stream(self, rows)
 
@@ -146,7 +148,7 @@ class Layer:
         *,
         records: bool,
     ) -> "_Run":
-        given = as_floats(x)
+        given = as_floats(x, "x")
         if given.ndim not in (2, 3):
             raise RankError(f"x must be [T, N, C] or [T, C], got shape {list(given.shape)}")
         batched = given.ndim == 3
@@ -167,7 +169,7 @@ class Layer:
     def _state(self, state: State | None, count: int, N: int, batched: bool) -> tuple[Array | None, Array | None]:
         if state is None:
             return None, None
-        h, c = (as_floats(part) for part in state)
+        h, c = as_pair(state, "the state")
         for name, part, units in (("h", h, self.sizes.output_size), ("c", c, self.sizes.hidden_size)):
             want = (count, N, units) if batched else (count, units)
             if part.shape != want:
@@ -192,11 +194,6 @@ class _Run:
         h, c = self.state
         self.state = h[:, 0], c[:, 0]
         return self
-
-
-def as_floats(value: ArrayLike) -> Array:
-    """Return a contiguous float32 array."""
-    return np.ascontiguousarray(value, dtype=np.float32)
 
 
 def as_lengths(lengths: ArrayLike, T: int, N: int) -> NDArray[np.int64]:

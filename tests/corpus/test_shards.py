@@ -141,6 +141,20 @@ def test_a_link_in_the_folder_is_not_written_through(tmp_path: Path, text: Path,
     assert outside.read_text() == "mine"
 
 
+def test_a_run_that_was_killed_while_it_wrote_its_manifest_goes_on(tmp_path: Path, text: Path) -> None:
+    out, shards = tmp_path / "out", plan([text], shard_bytes=200)
+    out.mkdir()
+    (out / ".manifest.json.0123abcd.part").write_text("{")
+    run(Upper(), shards, out, {"kind": "upper"})
+    assert not [*out.glob(".*.part")]
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "download.part").write_text("not ours")
+    with pytest.raises(ArgumentError, match=r"holds 'download.part' and no manifest.json"):
+        run(Upper(), shards, foreign, {"kind": "upper"})
+    assert (foreign / "download.part").exists()
+
+
 def test_results_of_something_else_are_not_mixed(tmp_path: Path, text: Path) -> None:
     shards = plan([text], shard_bytes=200)
     run(Upper(), shards, tmp_path / "out", {"kind": "upper", "model": "a"})

@@ -6,7 +6,8 @@ The file is safetensors. Its metadata, all of them strings, say what the tensors
 ``format``   ``hiddenstate.model/1``
 ``kind``     ``layer``, ``tagger`` or ``language-model``
 for a layer  ``cell`` (``LSTM``), ``gates`` (``i f g o``: the order in which gates are stacked), and its sizes by the
-             names of torch's arguments, as decimal numbers; booleans are ``0`` or ``1``
+             names of torch's arguments, as decimal numbers; booleans are ``0`` or ``1``. ``batch_first`` and
+             ``dropout`` are for `read_layer` only: without torch, inputs are always ``[T, N, C]``.
 for a model  ``config`` and ``vocabulary``, as JSON: those of a model folder; for a tagger ``tokeniser``, the
              patterns of ``text/tokenise.json``
 ===========  ==========================================================================================================
@@ -68,7 +69,8 @@ def write_layer(lstm: LSTM, path: Path) -> None:
             )
     head = {"kind": LAYER, "cell": CELL.name, "gates": " ".join(CELL.gate_names)}
     sizes = {name: str(int(getattr(lstm.sizes, name))) for name in SIZES}
-    write_tensors(os.fspath(path), FORMAT, tensors, {**head, **sizes})
+    options = {"batch_first": str(int(lstm.batch_first)), "dropout": repr(float(lstm.dropout))}
+    write_tensors(os.fspath(path), FORMAT, tensors, {**head, **sizes, **options})
 
 
 def write_model(
@@ -102,7 +104,9 @@ def read_layer(path: Path) -> LSTM:
         types = {value.dtype for value in tensors.values()}
         (dtype,) = types - {torch.int8}
         # Without memory first: absurd sizes do not fit the tensors.
-        options = {name: value for name, value in asdict(sizes).items() if name != "cell"}
+        options: dict[str, Any] = {name: value for name, value in asdict(sizes).items() if name != "cell"}
+        options["batch_first"] = metadata.get("batch_first", "0") == "1"
+        options["dropout"] = float(metadata.get("dropout", "0"))
         lstm = LSTM(**options, dtype=dtype, device="meta", weights="int8" if torch.int8 in types else "float")
         expected = {name: value.shape for name, value in lstm.state_dict().items()}
         if expected != {name: value.shape for name, value in tensors.items()}:

@@ -4,6 +4,7 @@ Sums are kept as integers, multiples of 2^-20: sums of floats would depend on th
 token, are taken at a random eighth of the steps; all else at every step.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import reduce
@@ -174,15 +175,15 @@ class Statistics:
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything as arrays, for a file."""
         found: dict[str, NDArray[Any]] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "labels"}
-        found["labels"] = np.frombuffer("\n".join(self.labels).encode(), np.uint8)
+        found["labels"] = np.frombuffer(json.dumps(self.labels).encode(), np.uint8)
         return found
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "Statistics":
         """Read what `to_arrays` returned."""
-        labels = arrays["labels"].tobytes().decode()
+        labels = json.loads(arrays["labels"].tobytes())
         rest = {f.name: arrays[f.name] for f in fields(cls) if f.name != "labels"}
-        return cls(labels=tuple(labels.split("\n")) if labels else (), **rest)
+        return cls(labels=tuple(map(str, labels)), **rest)
 
 
 def merge_all(parts: Sequence[Statistics]) -> Statistics:

@@ -15,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from hiddenstate.base.files import check_folder_place, replace_bytes
+from hiddenstate.base.files import check_folder_place, left_beside, replace_bytes
 from hiddenstate.base.reading import reading
 from hiddenstate.base.scalars import check_int
 from hiddenstate.base.validation import optional_package
@@ -112,11 +112,13 @@ def _begin(folder: Path, shards: Sequence[Shard], described: Mapping[str, Any]) 
                 "delete this one"
             )
     else:
+        for path in left_beside(folder / MANIFEST, "part"):
+            path.unlink(missing_ok=True)
         others = sorted(path.name for path in folder.iterdir() if path.name != LOCK)
         if others:
             raise ArgumentError(f"{folder} holds {others[0]!r} and no {MANIFEST}: choose an empty or new folder")
         replace_bytes(folder / MANIFEST, (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode())
-    for path in folder.glob(".*.partial"):
+    for path in (*folder.glob(".*.partial"), *folder.glob(f"*.{'[0-9a-f]' * 16}.part")):
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 

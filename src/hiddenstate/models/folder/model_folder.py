@@ -118,10 +118,15 @@ def save(model: FolderModel | LSTM, folder: str | os.PathLike[str], card: str = 
 
     Raises:
         ArgumentError: something other than a model is there, or a weight is too large for its precision.
-        ArgumentTypeError: an LSTM is to be written as a folder.
+        ArgumentTypeError: the model is of another class, or an LSTM is to be written as a folder.
         DtypeError: the memory of a weight was freed, or an LSTM's weights are of a type that a file does not have.
         FileWriteError: it cannot be written.
     """
+    if not isinstance(model, Tagger | LanguageModel | LSTM):
+        raise ArgumentTypeError(
+            f"save writes a tagger, a language model or a hiddenstate.LSTM, got {type(model).__name__}; for other "
+            "modules use torch.save(module.state_dict(), path)"
+        )
     if model_file.is_model_file(folder):
         _save_file(model, folder)
     elif isinstance(model, LSTM):
