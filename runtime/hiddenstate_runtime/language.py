@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hiddenstate_runtime.layer import Array, Layer
+from hiddenstate_runtime.arrays import Array
+from hiddenstate_runtime.layer import Layer
 from hiddenstate_runtime.shared.errors import ArgumentError, FileFormatError
 from hiddenstate_runtime.shared.sampling import DEFAULT_SAMPLING, Sampling, chooser, head_scores
 from hiddenstate_runtime.shared.tokens import Tokens

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hiddenstate_runtime.layer import Array, Layer
+from hiddenstate_runtime.arrays import Array
+from hiddenstate_runtime.layer import Layer
 from hiddenstate_runtime.shared.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate_runtime.shared.tokenise import tokenise
 from hiddenstate_runtime.shared.vocabulary import Vocabulary

@@ -13,6 +13,7 @@ from runtime.built import IS_BUILT, needs_runtime
 
 if IS_BUILT:
     import hiddenstate_runtime as hr
+    from hiddenstate_runtime import _native
 
 pytestmark = needs_runtime
 
@@ -174,7 +175,7 @@ def test_a_stream_writes_into_out_and_takes_a_vector(tmp_path: Path) -> None:
         (lambda m: m(np.zeros((2, 4), complex)), "got dtype complex128"),
         (lambda m: m(np.zeros((2, 2, 4)), np.zeros((1, 2, 8))), r"the state must be a pair \(h, c\)"),
         (lambda m: m(np.zeros((2, 2, 4)), edits=["l0.c"]), "edits are made with"),
-        (lambda m: m(np.zeros((2, 2, 4)), edits=[hr.Edit("max", "l0.c", 1)]), "edits are made with"),
+        (lambda m: m(np.zeros((2, 2, 4)), edits=[hr.zero("l0.c")._replace(kind="max")]), "edits are made"),
         (lambda m: m(np.zeros((2, 2, 4)), edits=[hr.set_to("l0.c", np.zeros(7))]), r"can be broadcast to \[2, 2, 8\]"),
         (lambda m: m.stream(2).step(np.zeros((2, 4)), out=np.zeros((2, 8), int)), "a writable float32 array"),
         (lambda m: m.stream(2).step(np.zeros((3, 4))), "x has shape"),
@@ -207,7 +208,7 @@ def test_native_streams_of_absurdly_many_rows_are_refused(tmp_path: Path) -> Non
     native = carried(hs.LSTM(3, 4), tmp_path).native
     for rows in (0, -1, 1 << 62):  # the numbers of 2 ** 62 rows overflow to 0
         with pytest.raises(MemoryError):
-            hr.stream._native.Steps(native, rows)
+            _native.Steps(native, rows)
 
 
 def test_tensors_that_share_bytes_are_refused() -> None:

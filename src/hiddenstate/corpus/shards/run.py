@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -107,8 +108,9 @@ def _begin(folder: Path, shards: Sequence[Shard], described: Mapping[str, Any]) 
         there = read_manifest(folder)
         differing = sorted(key for key in {*there, *data} if there.get(key) != data.get(key))
         if differing:
+            verb = "differs" if len(differing) == 1 else "differ"
             raise ArgumentError(
-                f"{folder} holds results of something else: {', '.join(differing)} differ; choose another folder, or "
+                f"{folder} holds results of something else: {', '.join(differing)} {verb}; choose another folder, or "
                 "delete this one"
             )
     else:
@@ -170,8 +172,13 @@ def _in_processes(task: ShardTask, shards: Sequence[Shard], folder: Path, worker
 def _on_cluster(task: ShardTask, shards: Sequence[Shard], folder: Path, client: Any) -> Iterator[Shard]:
     distributed = optional_package("distributed", "cluster", "running on a cluster")
     sent = client.scatter(task, broadcast=True, hash=False)
+    # Workers may have another working directory, so they get absolute paths.
+    paths = {shard.path: str(Path(shard.path).absolute()) if shard.path else "" for shard in shards}
     # A worker that dies takes its shards with it; the scheduler gives them to others.
-    futures = {client.submit(process, sent, shard, folder, pure=False): shard for shard in shards}
+    futures = {
+        client.submit(process, sent, replace(shard, path=paths[shard.path]), folder.absolute(), pure=False): shard
+        for shard in shards
+    }
     try:
         for future in distributed.as_completed(list(futures)):
             future.result()
