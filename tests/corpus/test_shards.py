@@ -233,7 +233,12 @@ def test_dask_gives_the_same_result(tmp_path: Path, text: Path, monkeypatch: pyt
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         submit, sent = client.submit, list[tuple[Any, ...]]()
-        client.submit = lambda *given, **options: (sent.append(given), submit(*given, **options))[1]
+
+        def recorded(*given: Any, **options: Any) -> Any:
+            sent.append(given)
+            return submit(*given, **options)
+
+        client.submit = recorded
         run(Upper(), shards, Path(os.path.relpath(tmp_path / "two")), {"kind": "upper"}, client=client)
         assert sent
         assert all(Path(shard.path).is_absolute() and folder.is_absolute() for *_, shard, folder in sent)

@@ -18,7 +18,7 @@ from hiddenstate.models.language.sampling import Sampling
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import read_conllu
-from runtime.built import FOLDER, IS_BUILT, needs_runtime
+from runtime.built import FOLDER, IS_BUILT, ROOT, needs_runtime
 
 if IS_BUILT:
     import hiddenstate_runtime as hr
@@ -126,6 +126,22 @@ def test_damaged_taggers_are_refused_when_they_are_loaded(entry: str, change: di
     changed = json.dumps(header).encode()
     with pytest.raises(hr.HiddenStateError, match="cannot load the model"):
         hr.load(len(changed).to_bytes(8, "little") + changed + whole[8 + size :])
+
+
+def test_the_code_on_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "howto" / "without_torch.md").read_text(encoding="utf-8")
+    code = page.partition("```{code-block} python\n")[2].partition("\n```")[0]
+    lstm = hs.LSTM(10, 64)
+    hs.save(lstm, tmp_path / "lstm.safetensors")
+    hs.save(load("tagger-en"), tmp_path / "tagger.safetensors")
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).standard_normal((5, 10), np.float32)
+    names: dict[str, Any] = {"x": x, "result": np.empty(64, np.float32)}
+    exec(compile(code, "without_torch.md", "exec"), names)
+    with torch.no_grad():
+        assert np.array_equal(names["out"], lstm(torch.from_numpy(x))[0])
+    assert np.array_equal(names["result"], names["out"][0])
+    assert names["tagger"].tag("Giraffes in a field").tags == ("NOUN", "ADP", "DET", "NOUN")
 
 
 def test_it_runs_where_there_is_no_torch(tmp_path: Path) -> None:
