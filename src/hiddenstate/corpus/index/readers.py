@@ -465,5 +465,12 @@ def _name_of(labels: Labels) -> str:
 
 def _content(code: CodeType) -> tuple[Any, ...]:
     """Return what a function computes: its instructions, constants and names, without its place in a file."""
-    constants = [_content(each) if isinstance(each, CodeType) else each for each in code.co_consts]
+    constants = [
+        _content(each)
+        if isinstance(each, CodeType)
+        else sorted(map(repr, each))  # a set's order is another in each process
+        if isinstance(each, frozenset)
+        else each
+        for each in code.co_consts
+    ]
     return code.co_code, constants, code.co_names
