@@ -12,7 +12,7 @@ namespace hiddenstate::runtime {
 namespace {
 
 constexpr std::int64_t kRecord = 4;  // numbers of a unit in the record of gates
-constexpr std::int64_t kLargestSize = 1 << 20, kMostLayers = 1 << 12;
+constexpr std::int64_t kLargestSize = 1 << 20, kMostLayers = 1 << 12, kMostRows = 1 << 24;
 
 // Bounds of int8 weights, as in engine/int8.py: with fewer units float32 is as fast; an int32 sum can hold as many products.
 constexpr std::int64_t kFewestInt8Units = 32, kMostInt8Columns = std::numeric_limits<std::int32_t>::max() / (127 * 127);
@@ -256,6 +256,7 @@ public:
 
     std::unique_ptr<Stream> stream(std::int64_t N) const override {
         if (sizes.D == 2) throw std::invalid_argument("a bidirectional layer reads from the end, too: it has no stream");
+        if (N < 1 || N > kMostRows) throw std::bad_alloc();  // their numbers could not be counted
         return std::make_unique<StreamOf<P>>(std::static_pointer_cast<const LayerOf>(shared_from_this()), N);
     }
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hiddenstate_runtime import edits
+from hiddenstate_runtime.arrays import Array, as_floats, as_pair
 from hiddenstate_runtime.shared.errors import ArgumentError, NameUnknownError, RankError, ShapeError
 from hiddenstate_runtime.stream import THREADS, Stream
 
-Array = NDArray[np.float32]
 State = Array | tuple[Array, Array]  # h of a GRU, (h, c) of an LSTM
 
 GATES = {"LSTM": ("i", "f", "g", "o"), "GRU": ("r", "z", "n", "n_h")}  # as they are recorded
@@ -115,7 +115,8 @@ class Layer:
             The output ``[T, N, D*P]`` (or ``[T, D*P]``), and the final state.
 
         Raises:
-            RankError, ShapeError, ArgumentError, NameUnknownError, IndexRangeError: what does not fit.
+            RankError, ShapeError, ArgumentError, ArgumentTypeError, NameUnknownError, IndexRangeError: what does not
+                fit.
         """
         run = self._run(x, state, lengths, edits, records=False)
         return run.out, run.state
@@ -136,7 +137,8 @@ class Layer:
         """Make a stream of ``rows`` sequences, whose states are zero.
 
         Raises:
-            ArgumentError: ``rows`` is below 1, or the layer is bidirectional.
+            ArgumentError: ``rows`` is below 1 or too large, or the layer is bidirectional.
+            ArgumentTypeError: ``rows`` is not an integer.
         """
         return Stream(self, rows)
 
@@ -149,7 +151,7 @@ class Layer:
         *,
         records: bool,
     ) -> "_Run":
-        given = as_floats(x)
+        given = as_floats(x, "x")
         if given.ndim not in (2, 3):
             raise RankError(f"x must be [T, N, C] or [T, C], got shape {list(given.shape)}")
         batched = given.ndim == 3
@@ -170,15 +172,15 @@ class Layer:
     def _state(self, state: State | None, count: int, N: int, batched: bool) -> tuple[Array | None, Array | None]:
         if state is None:
             return None, None
-        is_pair = isinstance(state, tuple | list)
-        if is_pair != (self.sizes.cell == "LSTM"):
-            raise ArgumentError(f"the state of {'an LSTM is (h, c)' if not is_pair else 'a GRU is h, one array'}")
-        parts = [as_floats(part) for part in (state if is_pair else (state,))]
+        is_lstm = self.sizes.cell == "LSTM"
+        if not is_lstm and isinstance(state, tuple | list):
+            raise ArgumentError("the state of a GRU is h, one array")
+        parts = as_pair(state, "the state") if is_lstm else (as_floats(state, "the state"),)
         for name, part, units in zip("hc", parts, (self.sizes.output_size, self.sizes.hidden_size), strict=False):
             want = (count, N, units) if batched else (count, units)
             if part.shape != want:
                 raise ShapeError(f"{name} of the state has shape {list(part.shape)}, expected {list(want)}")
-        return parts[0], parts[1] if is_pair else None
+        return parts[0], parts[1] if is_lstm else None
 
 
 class _Run:
@@ -202,11 +204,6 @@ class _Run:
         self.out, self.h = self.out[:, 0], self.h[:, 0]
         self.c = None if self.c is None else self.c[:, 0]
         return self
-
-
-def as_floats(value: ArrayLike) -> Array:
-    """Return a contiguous float32 array."""
-    return np.ascontiguousarray(value, dtype=np.float32)
 
 
 def as_lengths(lengths: ArrayLike, T: int, N: int) -> NDArray[np.int64]:

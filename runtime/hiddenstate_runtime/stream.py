@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hiddenstate_runtime import _native
-from hiddenstate_runtime.shared.errors import ArgumentError, ShapeError
+from hiddenstate_runtime.arrays import Array, as_floats, as_pair
+from hiddenstate_runtime.shared.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 if TYPE_CHECKING:
     from hiddenstate_runtime.layer import Layer
 
-Array = NDArray[np.float32]
+MOST_ROWS = 1 << 24
 # A run over a sequence is shared by as many threads, if it is long enough.
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -25,11 +26,15 @@ class Stream:
     """
 
     def __init__(self, layer: "Layer", rows: int) -> None:
-        if rows < 1 or layer.sizes.directions == 2:
-            raise ArgumentError(f"a stream needs at least 1 row and a layer that reads one way, got {rows} rows")
+        if not isinstance(rows, int | np.integer) or isinstance(rows, bool):
+            raise ArgumentTypeError(f"rows must be an integer, got {rows!r:.60}")
+        if not 1 <= rows <= MOST_ROWS:
+            raise ArgumentError(f"a stream has 1 to {MOST_ROWS:,} rows, got {rows}")
+        if layer.sizes.directions == 2:
+            raise ArgumentError("a bidirectional layer also reads from the end, and has no stream")
         self.layer = layer
-        self._native: Any = _native.Steps(layer.native, rows)
-        self._rows = rows
+        self._rows = int(rows)
+        self._native: Any = _native.Steps(layer.native, self._rows)
         self._free: list[int] = []
 
     @property
@@ -43,13 +48,14 @@ class Stream:
         Args:
             x: ``[N, C]``, or ``[C]`` with one row; float32 and contiguous is fastest.
             rows: the rows that take this step, each once; x is then ``[n, C]``, and the others wait.
-            out: an array to write the result to.
+            out: a float32 array to write the result to.
 
         Returns:
             The last layer's hidden state, ``[N, P]``, ``[P]`` or ``[n, P]`` as x.
 
         Raises:
             ShapeError: x or out does not fit.
+            ArgumentTypeError: x has no real numbers, or out is not a float32 array.
             ArgumentError: a row does not exist, has left, or is named twice.
             RuntimeError: another thread is in a step of this stream.
         """
@@ -61,13 +67,15 @@ class Stream:
 
     def _checked_step(self, x: ArrayLike, rows: Sequence[int] | None, out: Array | None) -> Array:
         sizes = self.layer.sizes
-        given = np.ascontiguousarray(x, dtype=np.float32)
+        given = as_floats(x, "x")
         flat = rows is None and given.ndim == 1 and self._rows == 1
-        chosen = self._chosen(range(self._rows) if rows is None else rows)
+        chosen = np.arange(self._rows, dtype=np.int64) if rows is None else self._chosen(rows)
         want = (len(chosen), sizes.input_size)
         if (given[None] if flat else given).shape != want:
             raise ShapeError(f"x has shape {list(given.shape)}, expected {list(want)} for {len(chosen)} rows")
         shape = (sizes.output_size,) if flat else (len(chosen), sizes.output_size)
+        if out is not None and not (isinstance(out, np.ndarray) and out.dtype == np.float32 and out.flags.writeable):
+            raise ArgumentTypeError("out must be a writable float32 array")
         if out is not None and out.shape != shape:
             raise ShapeError(f"out has shape {list(out.shape)}, expected {list(shape)}")
         done = np.empty(shape, np.float32)
@@ -80,7 +88,7 @@ class Stream:
     def feed(self, chunk: ArrayLike) -> Array:
         """Read several time steps ``[T, N, C]``, and return ``[T, N, P]``; the same numbers as steps, faster."""
         sizes = self.layer.sizes
-        given = np.ascontiguousarray(chunk, dtype=np.float32)
+        given = as_floats(chunk, "a chunk")
         if given.ndim != 3 or given.shape[1:] != (self._rows, sizes.input_size):
             want = f"[T, {self._rows}, {sizes.input_size}]"
             raise ShapeError(f"a chunk must be {want}, got shape {list(given.shape)}")
@@ -97,11 +105,8 @@ class Stream:
     @state.setter
     def state(self, value: ArrayLike | tuple[ArrayLike, ArrayLike]) -> None:
         held = [part for part in self._parts() if part is not None]
-        given = value if len(held) == 2 else (value,)
-        if len(held) == 2 and not (isinstance(value, tuple | list) and len(value) == 2):
-            raise ShapeError("the state of an LSTM is (h, c)")
-        parts = [np.ascontiguousarray(part, dtype=np.float32) for part in given]  # type: ignore[union-attr]
-        for name, part, like in zip("hc", parts, held, strict=False):
+        parts = as_pair(value, "the state") if len(held) == 2 else (as_floats(value, "the state"),)
+        for name, part, like in zip("hc", parts, held, strict=True):
             if part.shape != like.shape:
                 raise ShapeError(f"{name} of the state has shape {list(part.shape)}, expected {list(like.shape)}")
         self._native.write_state(*parts, *[None] * (2 - len(parts)))

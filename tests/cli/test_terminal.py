@@ -104,14 +104,18 @@ EVERY_COMMAND = {
     "explain dynamics": ((EVIL, "--model", "MODEL"), True),
     "explain graph": ((EVIL, "--model", "MODEL", "--units", "4"), True),
     "explain sweep": ((f"{EVIL} dog", "--other", f"dog {EVIL}", "--model", "MODEL"), True),
+    "export": ((EVIL, "-o", "FILE"), False),
     "generate": (("--model", EVIL), False),
+    "index": ((EVIL, EVIL, "-o", "FILE"), False),
     "page": ((EVIL, "--model", "MODEL", "-o", "FILE"), True),
     "read": ((EVIL, "--model", "MODEL"), True),
     "score": ((EVIL,), False),
+    "search": ((EVIL, "l0.c[0] > 0"), False),
     "structure": (("MODEL",), True),
     "studio": ((EVIL,), False),
     "tag": (("TAGGED", "--model", "MODEL"), True),
     "train": (("tagger", "--train", EVIL, "--dev", EVIL, "--out", "FILE"), False),
+    "units": ((EVIL,), False),
     "version": ((), True),
 }
 

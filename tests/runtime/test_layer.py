@@ -1,5 +1,6 @@
 """The runtime's layers and streams give the numbers of `hiddenstate.LSTM`, to the last bit."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from runtime.built import IS_BUILT, needs_runtime
 
 if IS_BUILT:
     import hiddenstate_runtime as hr
+    from hiddenstate_runtime import _native
 
 pytestmark = needs_runtime
 
@@ -214,7 +216,17 @@ def test_a_grus_trace_and_edits(tmp_path: Path) -> None:
         (lambda m: m(np.zeros((2, 2, 4)), (np.zeros((1, 2, 7)), np.zeros((1, 2, 8)))), "h of the state has shape"),
         (lambda m: m(np.zeros((2, 2, 4)), edits=[hr.zero("l1.c")]), "no place 'l1.c'"),
         (lambda m: m(np.zeros((2, 2, 4)), edits=[hr.zero("l0.c[8]")]), "there is no unit 8"),
-        (lambda m: m.stream(0), "at least 1 row"),
+        (lambda m: m.stream(0), "a stream has 1 to"),
+        (lambda m: m.stream(1 << 62), "a stream has 1 to"),
+        (lambda m: m.stream(1.5), "rows must be an integer"),
+        (lambda m: m("abc"), "x must be an array of real numbers"),
+        (lambda m: m([[1, 2, 3, 4], [1]]), "x must be an array of real numbers"),
+        (lambda m: m(np.zeros((2, 4), complex)), "got dtype complex128"),
+        (lambda m: m(np.zeros((2, 2, 4)), np.zeros((1, 2, 8))), r"the state must be a pair \(h, c\)"),
+        (lambda m: m(np.zeros((2, 2, 4)), edits=["l0.c"]), "edits are made with"),
+        (lambda m: m(np.zeros((2, 2, 4)), edits=[hr.Edit("max", "l0.c", 1)]), "edits are"),  # type: ignore[arg-type]
+        (lambda m: m(np.zeros((2, 2, 4)), edits=[hr.set_to("l0.c", np.zeros(7))]), r"can be broadcast to \[2, 2, 8\]"),
+        (lambda m: m.stream(2).step(np.zeros((2, 4)), out=np.zeros((2, 8), int)), "a writable float32 array"),
         (lambda m: m.stream(2).step(np.zeros((3, 4))), "x has shape"),
         (lambda m: m.stream(2).step(np.zeros((2, 4)), rows=[1, 1]), "each once"),
         (lambda m: m.stream(2).step(np.zeros((1, 4)), rows=[2]), "row 2 is not in use"),
@@ -228,3 +240,30 @@ def test_bad_input_gets_a_clear_error(wrong: Any, message: str, tmp_path: Path) 
     model = carried(hs.LSTM(4, 8), tmp_path)
     with pytest.raises((hr.HiddenStateError, OSError), match=message):
         wrong(model)
+
+
+def test_a_step_of_all_rows_is_the_same_from_any_array_after_a_row_has_left(tmp_path: Path) -> None:
+    model = carried(hs.LSTM(3, 4), tmp_path)
+    x = np.random.default_rng(0).standard_normal((2, 3), np.float32)
+    found = []
+    for given in (x, x.astype(np.float64), np.asfortranarray(x), x.tolist()):
+        stream = model.stream(2)
+        stream.leave([1])
+        found.append(stream.step(given))
+    assert all(np.array_equal(each, found[0]) for each in found)
+
+
+def test_native_streams_of_absurdly_many_rows_are_refused(tmp_path: Path) -> None:
+    native = carried(hs.LSTM(3, 4), tmp_path).native
+    for rows in (0, -1, 1 << 62):  # the numbers of 2 ** 62 rows overflow to 0
+        with pytest.raises(MemoryError):
+            _native.Steps(native, rows)
+
+
+def test_tensors_that_share_bytes_are_refused() -> None:
+    tensor = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+    for names, is_refused in ((("a",), False), (("a", "b"), True)):
+        header = json.dumps(dict.fromkeys(names, tensor)).encode()
+        data = len(header).to_bytes(8, "little") + header + bytes(8)
+        with pytest.raises(hr.HiddenStateError, match="more bytes than the file" if is_refused else "its format is"):
+            hr.load(data)

@@ -6,7 +6,8 @@ The file is safetensors. Its metadata, all of them strings, say what the tensors
 ``format``   ``hiddenstate.model/1``
 ``kind``     ``layer``, ``tagger`` or ``language-model``
 for a layer  ``cell`` (``LSTM`` or ``GRU``), ``gates`` (``i f g o`` or ``r z n``: the order in which gates are
-             stacked), and its sizes by the names of torch's arguments, as decimal numbers; booleans are ``0`` or ``1``
+             stacked), and its sizes by the names of torch's arguments, as decimal numbers; booleans are ``0`` or ``1``.
+             ``batch_first`` and ``dropout`` are for `read_layer` only: without torch, inputs are always ``[T, N, C]``.
 for a model  ``config`` and ``vocabulary``, as JSON: those of a model folder; for a tagger ``tokeniser``, the
              patterns of ``text/tokenise.json``
 ===========  ==========================================================================================================
@@ -71,7 +72,8 @@ def write_layer(layer: LSTM | GRU, path: Path) -> None:
     cell = layer.sizes.kind
     head = {"kind": LAYER, "cell": cell.name, "gates": " ".join(cell.gate_names)}
     sizes = {name: str(int(getattr(layer.sizes, name))) for name in SIZES}
-    write_tensors(os.fspath(path), FORMAT, tensors, {**head, **sizes})
+    options = {"batch_first": str(int(layer.batch_first)), "dropout": repr(float(layer.dropout))}
+    write_tensors(os.fspath(path), FORMAT, tensors, {**head, **sizes, **options})
 
 
 def write_model(
@@ -106,9 +108,11 @@ def read_layer(path: Path) -> LSTM | GRU:
         types = {value.dtype for value in tensors.values()}
         (dtype,) = types - {torch.int8}
         # Without memory first: absurd sizes do not fit the tensors.
-        options = {name: value for name, value in asdict(sizes).items() if name != "cell"}
+        options: dict[str, Any] = {name: value for name, value in asdict(sizes).items() if name != "cell"}
         if not proj_size:
             del options["proj_size"]  # which a GRU does not take
+        options["batch_first"] = metadata.get("batch_first", "0") == "1"
+        options["dropout"] = float(metadata.get("dropout", "0"))
         layer = layer_of(**options, dtype=dtype, device="meta", weights="int8" if torch.int8 in types else "float")
         expected = {name: value.shape for name, value in layer.state_dict().items()}
         if expected != {name: value.shape for name, value in tensors.items()}:

@@ -100,9 +100,8 @@ class _Bare:
     annotated: int
 
 
-# The subclass's constructor has already run; its results are in the module. Every subclass of our generic classes has
-# __parameters__.
-_HARMLESS = {*vars(_Bare), "__init__", "__parameters__"}
+# The subclass's constructor has already run; its results are in the module.
+_HARMLESS = {*vars(_Bare), "__init__", "__parameters__"}  # the last is a generic class's
 
 
 def _refuse_subclass(module: nn.Module, known: type[nn.Module]) -> None:

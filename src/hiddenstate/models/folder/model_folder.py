@@ -119,14 +119,14 @@ def save(model: FolderModel | LSTM | GRU, folder: str | os.PathLike[str], card: 
 
     Raises:
         ArgumentError: something other than a model is there, or a weight is too large for its precision.
-        ArgumentTypeError: it is something else, or a layer is to be written as a folder.
+        ArgumentTypeError: the model is of another class, or a layer is to be written as a folder.
         DtypeError: the memory of a weight was freed, or a layer's weights are of a type that a file does not have.
         FileWriteError: it cannot be written.
     """
-    if not (isinstance(model, LSTM | GRU) or hasattr(model, "to_data")):
+    if not isinstance(model, Tagger | LanguageModel | LSTM | GRU):
         raise ArgumentTypeError(
-            f"save takes a tagger, a language model, an LSTM or a GRU, got {type(model).__name__}: hs.tagger and "
-            "hs.language_model make models of an embedding, an LSTM and a linear layer; torch.save saves any module"
+            f"save writes a tagger, a language model, a hiddenstate.LSTM or GRU, got {type(model).__name__}; for other "
+            "modules use torch.save(module.state_dict(), path)"
         )
     if model_file.is_model_file(folder):
         _save_file(model, folder)
