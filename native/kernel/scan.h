@@ -2,7 +2,7 @@
 //
 // T time steps, N batch rows, C input features, H units, P numbers of the hidden state (H without a projection), L layers of D
 // directions. Arrays are row-major and contiguous unless strides are given (counted in elements). The four gates of a row are
-// contiguous, in torch's order: of an LSTM 4H numbers, of a GRU 3H, written as GH below. A record of a GRU has four numbers of a unit: r, z,
+// contiguous, in torch's order: of an LSTM 4H numbers, of a GRU 3H, written as GH below. A record of a GRU has four numbers per unit: r, z,
 // n, and n_h, the state's part of n before r. Pointers do not alias one another unless a comment says so.
 #pragma once
 
@@ -18,7 +18,7 @@ namespace hiddenstate {
 template <class Precision>
 struct Weights {
     const typename Precision::element *ih, *hh;  // [GH, C], [GH, P]
-    const typename Precision::real *b_ih, *b_hh;  // [GH], or null; one may be null alone
+    const typename Precision::real *b_ih, *b_hh;  // [GH], or null; either may be null by itself
     const typename Precision::element* hr;        // [P, H], or null: no projection
     // The weights as packed by `pack`, if the caller knows that they have not changed since; null: forward packs them.
     const void* packed = nullptr;
@@ -114,7 +114,7 @@ struct Gradients {
     BorderStates<real> reset_h, reset_c;
 };
 
-// One step of a cell, on unpacked weights. States are elements, as in torch's cell. Its record has of each unit what a call's has, and
+// One step of a cell, on unpacked weights. States are elements, as in torch's cell. Its record has for each unit what a call's has, and
 // with a cell state tanh(c) after it.
 template <class Precision>
 struct CellStep {

@@ -48,7 +48,7 @@ public:
 
     // May throw std::bad_alloc.
     virtual void run(const Run& run) const = 0;
-    // Of N rows, at zero. Throws std::invalid_argument if it reads both ways, so that it can't be run step by step.
+    // Of N rows, at zero. Throws std::invalid_argument if it is bidirectional, because then it can't be run step by step.
     virtual std::unique_ptr<Stream> stream(std::int64_t N) const = 0;
 
     const Sizes sizes;

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hiddenstate_runtime.layer import Layer
 
 Array = NDArray[np.float32]
-# A run over a sequence is shared by as many threads, if it is long enough.
+# A run over a sequence uses this many threads, if it is long enough.
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -26,7 +26,7 @@ class Stream:
 
     def __init__(self, layer: "Layer", rows: int) -> None:
         if rows < 1 or layer.sizes.directions == 2:
-            raise ArgumentError(f"a stream needs at least 1 row and a layer that reads one way, got {rows} rows")
+            raise ArgumentError(f"a stream needs at least 1 row and a unidirectional layer, got {rows} rows")
         self.layer = layer
         self._native: Any = _native.Steps(layer.native, rows)
         self._rows = rows

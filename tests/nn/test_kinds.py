@@ -190,7 +190,7 @@ def test_the_equations_are_written_with_their_numbers() -> None:
     assert f"{moment['z'] * moment['h_prev'] + (1 - moment['z']) * moment['n']:.4f}" == lines[5].split(" = ")[-1]
     assert "edited" not in str(moment)
     with gru.edit(hs.set("l0.h", 3.0, unit=2)):
-        assert "edited: the run holds 3.0000" in str(gru.trace(x).at(1, 2))
+        assert "edited: the run has 3.0000" in str(gru.trace(x).at(1, 2))
     assert str(tanh.trace(x, pre=True).at(0, 1)).splitlines()[1].startswith("  h = tanh(")
 
 

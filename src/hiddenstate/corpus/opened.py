@@ -125,7 +125,7 @@ def index(
     """Index a corpus: what every unit of a model does over it.
 
     Needs pyarrow (``pip install 'hiddenstate[corpus]'``). States are not stored: the index has statistics, contexts,
-    thresholds as bits, and states to start again from. A call that was stopped goes on when it is made again.
+    thresholds as bits, and states to start again from. To resume a call that was interrupted, repeat it.
 
     Args:
         model: a tagger, a language model, or an `hiddenstate.LSTM`, which reads arrays.

@@ -63,7 +63,7 @@ def write_layer(lstm: LSTM, path: Path) -> None:
     for name, value in tensors.items():
         if value.dtype not in _TYPES:
             raise DtypeError(
-                f"{name} has dtype {value.dtype}, and a model file has float32, bfloat16 or int8: convert the LSTM "
+                f"{name} has dtype {value.dtype}, but a model file holds float32, bfloat16 or int8: convert the LSTM "
                 "first, with lstm.float()"
             )
     head = {"kind": LAYER, "cell": CELL.name, "gates": " ".join(CELL.gate_names)}
@@ -97,7 +97,7 @@ def read_layer(path: Path) -> LSTM:
         numbers = [int(metadata[name][:10]) for name in SIZES]
         input_size, hidden_size, num_layers, bias, bidirectional, proj_size = numbers
         if num_layers > min(_MOST_LAYERS, len(tensors)):
-            raise ValueError("it says more layers than it has weights for")
+            raise ValueError("it declares more layers than it has weights for")
         sizes = Sizes(input_size, hidden_size, num_layers, bool(bias), bool(bidirectional), proj_size)
         types = {value.dtype for value in tensors.values()}
         (dtype,) = types - {torch.int8}

@@ -143,11 +143,11 @@ def parse_query(text: str) -> Query:
 
     Raises:
         ArgumentError: it does not follow the grammar, or is too long.
-        ArgumentTypeError: it is not a text.
+        ArgumentTypeError: it is not a string.
         MissingDependencyError: lark is not installed.
     """
     if not isinstance(text, str):
-        raise ArgumentTypeError(f"a query is a text, got {type(text).__name__}")
+        raise ArgumentTypeError(f"a query must be a string, got {type(text).__name__}")
     if len(text) > LONGEST or text.count("(") > MOST_CONDITIONS or text.count("not") > 2 * MOST_CONDITIONS:
         raise ArgumentError(f"a query has at most {LONGEST:,} characters and {MOST_CONDITIONS} conditions")
     lark = optional_package("lark", "corpus", "a search")
