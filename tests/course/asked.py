@@ -184,7 +184,7 @@ ASKED_AGAIN = (
         "what layer 1 reads, whether layers share a state, and what `out` shows of layer 0",
         ("yes",),
         (
-            ("01", "A second layer reads the first one's h"),
+            ("01", "A second layer reads the first's h"),
             ("01", "for two layers and five steps it has two states, one for each layer"),
             ("01", "`out` has the *last layer's* h after *every step*."),
         ),

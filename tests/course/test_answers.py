@@ -18,7 +18,7 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
         ("01", "so `LSTM(4, 3)` has 108 parameters for any number of steps."),
     ],
     "q3": [
-        ("01", "Without carrying, the two outputs change places and nothing else moves."),
+        ("01", "Without carrying, the two outputs change places, nothing else."),
         ("01", "With the state carried, every output from the second on changes."),
     ],
     "q4": [

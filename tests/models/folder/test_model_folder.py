@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 
 import hiddenstate as hs
-from hiddenstate.errors import ArgumentError, FileFormatError, HiddenStateError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, HiddenStateError
 from hiddenstate.models.folder import model_folder as folder
 from hiddenstate.models.folder.model_folder import (
     CARD,
@@ -137,6 +137,14 @@ def test_save_refuses_what_does_not_fit(tmp_path: Path) -> None:
         tagger.head.bias[0] = 1e6
     with pytest.raises(ArgumentError, match=r"'head.bias' cannot be stored as float16: it has values up to 1e\+06"):
         save(tagger, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("module", [hs.GRU(4, 3), torch.nn.Linear(4, 3)])
+@pytest.mark.parametrize("name", ["model", "model.safetensors"])
+def test_save_refuses_other_modules(tmp_path: Path, module: Any, name: str) -> None:
+    with pytest.raises(ArgumentTypeError, match="only a tagger, a language model or an LSTM can be saved, got"):
+        save(module, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 

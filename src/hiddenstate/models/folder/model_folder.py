@@ -118,10 +118,15 @@ def save(model: FolderModel | LSTM, folder: str | os.PathLike[str], card: str = 
 
     Raises:
         ArgumentError: something other than a model is there, or a weight is too large for its precision.
-        ArgumentTypeError: an LSTM is to be written as a folder.
+        ArgumentTypeError: it is not such a model, or an LSTM is to be written as a folder.
         DtypeError: the memory of a weight was freed, or an LSTM's weights are of a type that a file does not have.
         FileWriteError: it cannot be written.
     """
+    if not isinstance(model, LSTM) and not hasattr(model, "to_data"):
+        raise ArgumentTypeError(
+            f"only a tagger, a language model or an LSTM can be saved, got {type(model).__name__}; save the "
+            "state_dict() of other modules with torch.save"
+        )
     if model_file.is_model_file(folder):
         _save_file(model, folder)
     elif isinstance(model, LSTM):
