@@ -71,8 +71,8 @@ struct Call {
     const element* x = nullptr;  // row (t, n) at x + t * x_step + n * x_row, C numbers; contiguous if packed
     std::int64_t T = 0, N = 0, C = 0, H = 0, P = 0, x_step = 0, x_row = 0;
     std::int64_t directions = 1;
-    bool reverse = false;  // with one direction: whether it reads from the last step to the first; of two the second does
-    std::vector<LayerDirection<Precision>> layers;  // of each layer and direction, the reverse one after the other
+    bool reverse = false;  // with one direction: whether it reads from the last step to the first; of two directions, the second does
+    std::vector<LayerDirection<Precision>> layers;  // of each layer and direction; the reverse direction comes second
     const element* h0 = nullptr;             // [L * D, N, P], or null: zeros. Backward needs it
     const real* c0 = nullptr;                // [L * D, N, H], or null: zeros. Backward needs it
     const std::int64_t* lengths = nullptr;   // [N], or null: every row has T steps
@@ -95,7 +95,7 @@ template <class Precision>
 struct LayerGradients {
     const typename Precision::real *gates, *c;         // [T, N, 4H], [T, N, H]
     typename Precision::element *ih, *hh, *bias, *hr;  // [GH, C], [GH, P], [GH] (of b_ih, and of b_hh if it is the same), [P, H]
-    typename Precision::element* bias_hh = nullptr;    // [GH], if it is another
+    typename Precision::element* bias_hh = nullptr;    // [GH], if it differs
 };
 
 // The gradients of a call: given, of its outputs; wanted, of its inputs. The call must have the records of each layer and

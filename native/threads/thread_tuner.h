@@ -122,7 +122,7 @@ private:
     std::int64_t sample_work_ = 0;
     int results_[2] = {};             // samples of the trial at hand that were slower, and faster
     double backoff_ = 0, since_trial_ = 0;  // how long the slower mode is not tried; of this, over
-    double trial_ = 0;                // seconds of the trial at hand of the slower mode
+    double trial_ = 0;                // seconds of the current trial of the slower mode
     bool rested_ = false;             // whether a trial is due because of a rest
     Time last_end_{};                 // of the last job
     int close_jobs_ = 0;              // counts close jobs; each job that is not close takes some off

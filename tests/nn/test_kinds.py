@@ -360,7 +360,7 @@ def test_wrong_arguments_are_refused_as_torch_refuses_them() -> None:
 def test_the_path_says_what_computes() -> None:
     rnn, x = hs.RNN(3, 5), torch.zeros(4, 2, 3)
     assert rnn.path(x).name == "torch"
-    assert "does not know this cell yet: RNN_TANH" in rnn.path(x).reasons["native"]
+    assert "does not support this cell yet: RNN_TANH" in rnn.path(x).reasons["native"]
     assert rnn.path(x, lengths=[0, 4]).name == "reference"
 
 
