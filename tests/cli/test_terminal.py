@@ -112,6 +112,10 @@ EVERY_COMMAND = {
     "studio": ((EVIL,), False),
     "tag": (("TAGGED", "--model", "MODEL"), True),
     "train": (("tagger", "--train", EVIL, "--dev", EVIL, "--out", "FILE"), False),
+    "export": ((EVIL, "-o", "FILE"), False),
+    "index": ((EVIL, EVIL, "-o", "FILE"), False),
+    "search": ((EVIL, "token = dog"), False),
+    "units": ((EVIL,), False),
     "version": ((), True),
 }
 
