@@ -101,7 +101,7 @@ class Run:
         elif block.language == "live":
             self._live(block)
         else:
-            known = ("text", "code-block", "eval-rst", "toctree", *DIRECTIVES)  # a code-block needs other packages
+            known = ("text", "eval-rst", "toctree", "code-block", *DIRECTIVES)  # a code-block is run elsewhere
             assert block.language in known, f"{self._where(block.start)}: unknown block {block.language!r}"
 
     def execute(self, block: Block, namespace: dict[str, Any]) -> str:

@@ -116,8 +116,10 @@ hs_status hs_run(const hs_model* model, int64_t steps, int64_t rows, const float
 hs_status hs_trace(const hs_model* model, int64_t steps, int64_t rows, const float* x, const int64_t* lengths, float* state_h, float* state_c,
                    float* out, float* gates, float* cells, float* hidden, hs_error* error) {
     if (!model || !x || !out) return fail(HS_ARGUMENT, "hs_run: model, x and out must not be NULL", error);
-    if (!state_h != !state_c) return fail(HS_ARGUMENT, "hs_run: give both states, or neither", error);
     const runtime::Sizes& sizes = model->layer->sizes;
+    if (sizes.is_gru ? state_c != nullptr : !state_h != !state_c) {
+        return fail(HS_ARGUMENT, sizes.is_gru ? "hs_run: a GRU has no cell state: state_c must be NULL" : "hs_run: give both states, or neither", error);
+    }
     if (!fits(steps, rows, sizes)) return fail(HS_ARGUMENT, "hs_run: steps and rows must be from 0, and their arrays must fit into memory", error);
     for (std::int64_t n = 0; lengths && n < rows; ++n) {
         if (lengths[n] < 0 || lengths[n] > steps) return fail(HS_ARGUMENT, "hs_run: each length must be from 0 to the number of steps", error);
@@ -127,9 +129,11 @@ hs_status hs_trace(const hs_model* model, int64_t steps, int64_t rows, const flo
         std::vector<float> h_n(count * static_cast<std::size_t>(sizes.P)), c_n(count * static_cast<std::size_t>(sizes.H));
         runtime::Run run;
         run.T = steps, run.N = rows, run.x = x, run.lengths = lengths, run.h0 = state_h, run.c0 = state_c;
-        run.out = out, run.h_n = h_n.data(), run.c_n = c_n.data(), run.gates = gates, run.cells = cells, run.hidden = hidden;
+        run.out = out, run.h_n = h_n.data(), run.c_n = sizes.is_gru ? nullptr : c_n.data();
+        run.gates = gates, run.cells = sizes.is_gru ? nullptr : cells, run.hidden = hidden;
         model->layer->run(run);
-        if (state_h) std::copy(h_n.begin(), h_n.end(), state_h), std::copy(c_n.begin(), c_n.end(), state_c);
+        if (state_h) std::copy(h_n.begin(), h_n.end(), state_h);
+        if (state_c) std::copy(c_n.begin(), c_n.end(), state_c);
         return HS_OK;
     });
 }
@@ -173,6 +177,7 @@ hs_status hs_stream_trace(hs_stream* stream, int64_t steps, const float* x, floa
     return guarded(error, [&] {
         runtime::Run run;
         run.T = steps, run.x = x, run.out = out, run.gates = gates, run.cells = cells, run.hidden = hidden;
+        if (stream->stream->layer->sizes.is_gru) run.cells = nullptr;
         return stream->stream->feed(run), HS_OK;
     });
 }
@@ -184,13 +189,13 @@ hs_status hs_stream_reset(hs_stream* stream, const int64_t* rows, int64_t count)
 }
 
 hs_status hs_stream_get_state(const hs_stream* stream, float* h, float* c) {
-    if (!stream || !h || !c) return HS_ARGUMENT;
+    if (!stream || !h || !c != stream->stream->layer->sizes.is_gru) return HS_ARGUMENT;
     stream->stream->read_state(h, c);
     return HS_OK;
 }
 
 hs_status hs_stream_set_state(hs_stream* stream, const float* h, const float* c) {
-    if (!stream || !h || !c) return HS_ARGUMENT;
+    if (!stream || !h || !c != stream->stream->layer->sizes.is_gru) return HS_ARGUMENT;
     stream->stream->write_state(h, c);
     return HS_OK;
 }

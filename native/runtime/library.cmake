@@ -18,6 +18,10 @@ if(OpenMP_CXX_FOUND)
     target_link_libraries(hiddenstate PRIVATE OpenMP::OpenMP_CXX)
 endif()
 
+if(NOT APPLE)
+    target_link_options(hiddenstate PRIVATE -Wl,--gc-sections)
+endif()
+
 set(PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/hiddenstate)
 install(TARGETS hiddenstate EXPORT hiddenstate LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
         PUBLIC_HEADER DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})

@@ -11,8 +11,8 @@
 namespace hiddenstate::runtime {
 namespace {
 
-constexpr std::int64_t kGatesOfLstm = 4;
-constexpr std::int64_t kLargestSize = 1 << 20, kMostLayers = 1 << 12;
+constexpr std::int64_t kRecord = 4;  // numbers of a unit in the record of gates
+constexpr std::int64_t kLargestSize = 1 << 20, kMostLayers = 1 << 12, kMostRows = 1 << 24;
 
 // Bounds of int8 weights, as in engine/int8.py: with fewer units float32 is as fast; an int32 sum can hold as many products.
 constexpr std::int64_t kFewestInt8Units = 32, kMostInt8Columns = std::numeric_limits<std::int32_t>::max() / (127 * 127);
@@ -58,8 +58,8 @@ std::vector<float> values_of(const ModelFile& file, const std::string& name, con
 }
 
 Floats read_weights(const ModelFile& file, const std::string& prefix, const Sizes& sizes, std::int64_t k) {
-    const std::int64_t layer = k / sizes.D, rows = kGatesOfLstm * sizes.H;
-    const bool reverse = sizes.D == 1 ? sizes.reverse : k % 2 == 1;
+    const std::int64_t layer = k / sizes.D, rows = sizes.gates() * sizes.H;
+    const bool reverse = sizes.D == 2 && k % 2 == 1;
     const std::string suffix = "_l" + std::to_string(layer) + (reverse ? "_reverse" : "");
     Floats found;
     found.ih = values_of(file, prefix + "weight_ih" + suffix, {rows, sizes.features(layer)});
@@ -83,7 +83,7 @@ bool is_faster(const std::string& int8, const std::string& floats) {
 const Scan<F32>& scan_for_int8(const Sizes& sizes) {
     const Scan<F32>& floats = *scans<F32>().back();
     const std::int64_t columns = std::max(sizes.C, sizes.D * sizes.H);
-    if (sizes.P != sizes.H || sizes.H < kFewestInt8Units || columns > kMostInt8Columns) return floats;
+    if (sizes.is_gru || sizes.P != sizes.H || sizes.H < kFewestInt8Units || columns > kMostInt8Columns) return floats;
     const Scan<F32>* found = &floats;
     for (const Scan<F32>* scan : scans_int8()) {
         if (is_faster(scan->isa, floats.isa)) found = scan;
@@ -103,12 +103,12 @@ class StreamOf final : public Stream {
 
 public:
     StreamOf(std::shared_ptr<const LayerOf<P>> of, std::int64_t N)
-        : Stream(of, N), of_(*of), h_(numbers(N * of->sizes.P)), c_(numbers(N * of->sizes.H)), scratch_(size(N * of->sizes.H)),
+        : Stream(of, N), of_(*of), h_(numbers(N * of->sizes.P)), c_(of->sizes.is_gru ? 0 : numbers(N * of->sizes.H)), scratch_(size(N * of->sizes.H)),
           x_(kConverts ? size(N * of->sizes.C) : 0), out_(kConverts ? size(N * of->sizes.P) : 0) {
         call_ = of_.call(1, N);
         if (of_.steps()) {
             call_.packed = of_.packed(scratch_.data(), N);
-            call_.h0 = call_.h_n = h_.data(), call_.c0 = call_.c_n = c_.data();
+            call_.h0 = call_.h_n = h_.data(), call_.c0 = call_.c_n = at(c_);
         }
     }
 
@@ -130,10 +130,10 @@ public:
 
     void feed(Run run) override {
         std::vector<float> h(h_.size()), c(c_.size()), h_n(h_.size()), c_n(c_.size());
-        read_state(h.data(), c.data());
-        run.N = N, run.h0 = h.data(), run.c0 = c.data(), run.h_n = h_n.data(), run.c_n = c_n.data();
+        read_state(h.data(), at(c));
+        run.N = N, run.h0 = h.data(), run.c0 = at(c), run.h_n = h_n.data(), run.c_n = at(c_n);
         of_.run(run);
-        write_state(h_n.data(), c_n.data());
+        write_state(h_n.data(), at(c_n));
     }
 
     void reset(const std::int64_t* rows, std::int64_t count) override {
@@ -142,7 +142,7 @@ public:
             for (std::int64_t k = 0; k < (rows ? count : N); ++k) {
                 const std::int64_t at = layer * N + (rows ? rows[k] : k);
                 std::fill_n(h_.data() + at * sizes.P, sizes.P, element{});
-                std::fill_n(c_.data() + at * sizes.H, sizes.H, real{});
+                if (!sizes.is_gru) std::fill_n(c_.data() + at * sizes.H, sizes.H, real{});
             }
         }
     }
@@ -157,6 +157,12 @@ public:
 
 private:
     static std::size_t size(std::int64_t count) { return static_cast<std::size_t>(count); }
+    // The first of some numbers, or null if there are none.
+    template <class T>
+    static T* at(std::vector<T>& numbers) {
+        return numbers.empty() ? nullptr : numbers.data();
+    }
+
     std::size_t numbers(std::int64_t of_row) const { return size(layer->sizes.L * of_row); }
 
     // With a projection there are no packed steps: a run of one step, whose rows are copied out and back.
@@ -211,7 +217,6 @@ public:
     Call<P> call(std::int64_t T, std::int64_t N) const {
         Call<P> call;
         call.T = T, call.N = N, call.C = sizes.C, call.H = sizes.H, call.P = sizes.P, call.directions = sizes.D;
-        call.reverse = sizes.D == 1 && sizes.reverse;
         call.x_row = sizes.C, call.x_step = N * sizes.C;
         call.layers.resize(static_cast<std::size_t>(sizes.count()));
         const unsigned char* at = static_cast<const unsigned char*>(weights_.get());
@@ -237,7 +242,7 @@ public:
             const auto before = static_cast<std::int64_t>(k) * steps * sizes.H;
             LayerDirection<P>& layer = call.layers[k];
             layer.edits = run.edits.empty() ? nullptr : run.edits[k];
-            layer.gates = run.gates ? run.gates + kGatesOfLstm * before : nullptr;
+            layer.gates = run.gates ? run.gates + kRecord * before : nullptr;
             layer.raw_gates = nullptr;
             layer.c = run.cells ? run.cells + before : nullptr;
         }
@@ -251,7 +256,7 @@ public:
 
     std::unique_ptr<Stream> stream(std::int64_t N) const override {
         if (sizes.D == 2) throw std::invalid_argument("a bidirectional layer reads from the end, too: it has no stream");
-        if (sizes.reverse) throw std::invalid_argument("a layer that reads in reverse has no stream");
+        if (N < 1 || N > kMostRows) throw std::bad_alloc();  // their numbers could not be counted
         return std::make_unique<StreamOf<P>>(std::static_pointer_cast<const LayerOf>(shared_from_this()), N);
     }
 
@@ -346,10 +351,11 @@ void require_within(const char* name, std::int64_t value, std::int64_t least, st
 }  // namespace
 
 Sizes checked_sizes(std::int64_t input_size, std::int64_t hidden_size, std::int64_t num_layers, bool bias, bool bidirectional,
-                    std::int64_t proj_size) {
+                    std::int64_t proj_size, bool is_gru) {
     require_within("input_size", input_size, 1, kLargestSize), require_within("hidden_size", hidden_size, 1, kLargestSize);
-    require_within("num_layers", num_layers, 1, kMostLayers), require_within("proj_size", proj_size, 0, hidden_size - 1);
+    require_within("num_layers", num_layers, 1, kMostLayers), require_within("proj_size", proj_size, 0, is_gru ? 0 : hidden_size - 1);
     Sizes sizes;
+    sizes.is_gru = is_gru;
     sizes.C = input_size, sizes.H = hidden_size, sizes.P = proj_size ? proj_size : hidden_size;
     sizes.L = num_layers, sizes.D = bidirectional ? 2 : 1, sizes.bias = bias;
     return sizes;
@@ -360,11 +366,13 @@ Sizes read_sizes(const ModelFile& file) {
     if (format != "hiddenstate.model/1") throw FileError("the model file has the format '" + format.substr(0, 40) + "', expected 'hiddenstate.model/1'");
     if (kind != "layer") throw FileError("the model file holds a " + kind.substr(0, 20) + ", expected a layer");
     const std::string& cell = file.entry("cell");
-    if (cell != "LSTM") throw FileError("the model file holds a cell '" + cell.substr(0, 20) + "', and this version runs LSTM");
-    if (file.entry("gates") != "i f g o") throw FileError("the model file stacks its gates in an order other than i f g o");
+    const bool is_gru = cell == "GRU";
+    if (!is_gru && cell != "LSTM") throw FileError("the model file holds a cell '" + cell.substr(0, 20) + "', and this version runs LSTM and GRU");
+    const char* const order = is_gru ? "r z n" : "i f g o";
+    if (file.entry("gates") != order) throw FileError(std::string("the model file stacks its gates in an order other than ") + order);
     const auto number = [&file](const char* name) { return number_named(file, name); };
     return checked_sizes(number("input_size"), number("hidden_size"), number("num_layers"), number("bias") != 0, number("bidirectional") != 0,
-                         number("proj_size"));
+                         number("proj_size"), is_gru);
 }
 
 std::vector<float> restored(const ModelFile& file, const std::string& name) {
@@ -388,8 +396,9 @@ std::shared_ptr<const Layer> Layer::read(const ModelFile& file, const std::strin
     const bool int8 = type == Type::I8 && file.tensors.count(first + "_scale") > 0;
     std::vector<Floats> weights;
     for (std::int64_t k = 0; k < sizes.count(); ++k) weights.push_back(read_weights(file, prefix, sizes, k));
-    if (type == Type::BF16) return std::make_shared<LayerOf<BF16>>(*scans<BF16>().back(), sizes, weights, "bfloat16");
-    const Scan<F32>& scan = int8 ? scan_for_int8(sizes) : *scans<F32>().back();
+    const CellKind kind = sizes.is_gru ? CellKind::gru : CellKind::lstm;
+    if (type == Type::BF16) return std::make_shared<LayerOf<BF16>>(*scans<BF16>(kind).back(), sizes, weights, "bfloat16");
+    const Scan<F32>& scan = int8 && !sizes.is_gru ? scan_for_int8(sizes) : *scans<F32>(kind).back();
     return std::make_shared<LayerOf<F32>>(scan, sizes, weights, int8 ? "int8" : "float32");
 }
 

@@ -15,7 +15,10 @@ namespace hiddenstate::runtime {
 // C input features, H units, P numbers of the hidden state (H without a projection), L layers of D directions.
 struct Sizes {
     std::int64_t C = 0, H = 0, P = 0, L = 0, D = 0;
-    bool bias = false, reverse = false;
+    bool bias = false, is_gru = false;
+
+    const char* cell() const { return is_gru ? "GRU" : "LSTM"; }
+    std::int64_t gates() const { return is_gru ? 3 : 4; }  // rows of a unit in the weights
 
     std::int64_t count() const { return L * D; }  // of layers and directions
     std::int64_t features(std::int64_t layer) const { return layer == 0 ? C : D * P; }
@@ -25,11 +28,13 @@ struct Sizes {
 struct Run {
     std::int64_t T = 0, N = 0;
     const float* x = nullptr;               // [T, N, C]
-    const float *h0 = nullptr, *c0 = nullptr;  // (*) [L * D, N, P], [L * D, N, H]: zeros if null
+    // (*) [L * D, N, P], [L * D, N, H]: zeros if null. A GRU has no c: all that is said of it here is null.
+    const float *h0 = nullptr, *c0 = nullptr;
     const std::int64_t* lengths = nullptr;  // (*) [N], each in 0 ... T: the number of steps of each row
     float* out = nullptr;                   // [T, N, D * P], zero past a row's end
     float *h_n = nullptr, *c_n = nullptr;   // [L * D, N, P], [L * D, N, H]
-    float* gates = nullptr;                 // (*) [L * D, T, N, 4 * H], the gates of a row one after another
+    // (*) [L * D, T, N, 4 * H], the gates of a row one after another: i, f, g, o; or r, z, n and n_h, the state's part of n before r.
+    float* gates = nullptr;
     float* cells = nullptr;                 // (*) [L * D, T, N, H]: the cell states
     float* hidden = nullptr;                // (*) [L, T, N, D * P]: each layer's output
     std::vector<const Edits<float>*> edits;  // empty, or for each layer and direction its edits or null
@@ -48,7 +53,8 @@ public:
 
     // May throw std::bad_alloc.
     virtual void run(const Run& run) const = 0;
-    // Of N rows, at zero. Throws std::invalid_argument if it is bidirectional, because then it can't be run step by step.
+    // Of N rows, at zero. Throws std::invalid_argument if it is bidirectional, so that it can't be run step by step; std::bad_alloc if N
+    // rows fit into no memory.
     virtual std::unique_ptr<Stream> stream(std::int64_t N) const = 0;
 
     const Sizes sizes;
@@ -72,7 +78,7 @@ public:
     virtual void feed(Run run) = 0;
     // Sets rows (null: all) to zero.
     virtual void reset(const std::int64_t* rows, std::int64_t count) = 0;
-    // h [L, N, P] and c [L, N, H].
+    // h [L, N, P] and c [L, N, H]; null for a GRU.
     virtual void read_state(float* h, float* c) const = 0;
     virtual void write_state(const float* h, const float* c) = 0;
 
@@ -85,7 +91,7 @@ protected:
 
 // Sizes from torch's arguments, within bounds that keep every product of two of them small. Throws FileError.
 Sizes checked_sizes(std::int64_t input_size, std::int64_t hidden_size, std::int64_t num_layers, bool bias, bool bidirectional,
-                    std::int64_t proj_size);
+                    std::int64_t proj_size, bool is_gru = false);
 
 // The sizes that a file's metadata state for its layer. Throws FileError.
 Sizes read_sizes(const ModelFile& file);

@@ -235,13 +235,18 @@ ModelFile ModelFile::parse(const unsigned char* bytes, std::size_t size) {
     const auto room = static_cast<std::int64_t>(size - kLengthBytes - length);
     const char* const header = reinterpret_cast<const char*>(bytes) + kLengthBytes;
     ModelFile file;
+    std::int64_t used = 0;
     Json json(header, header + length);
     json.object([&](const std::string& name) {
         if (name == "__metadata__") {
             json.object([&](const std::string& key) { file.metadata[key] = json.string(); });
         } else {
             if (file.tensors.size() == kMostTensors) damaged("it has more than 65,536 tensors");
-            if (!file.tensors.emplace(name, read_tensor(json, data, room)).second) damaged("a tensor comes twice");
+            const Tensor tensor = read_tensor(json, data, room);
+            // Tensors that shared bytes could take any multiple of the file's size in memory.
+            used += tensor.size() * width(tensor.type);
+            if (used > room) damaged("its tensors have more bytes than the file");
+            if (!file.tensors.emplace(name, tensor).second) damaged("a tensor comes twice");
         }
     });
     json.end();

@@ -6,6 +6,9 @@ target_include_directories(runtime PRIVATE native)
 target_compile_options(runtime PRIVATE ${WARNINGS})
 target_compile_definitions(runtime PRIVATE HIDDENSTATE_VERSION="${SKBUILD_PROJECT_VERSION}")
 target_link_libraries(runtime PRIVATE scan)
+if(NOT APPLE)
+    target_link_options(runtime PRIVATE -Wl,--gc-sections)  # what no layer uses, such as float64, is left out
+endif()
 install(TARGETS runtime LIBRARY DESTINATION hiddenstate_runtime COMPONENT runtime OPTIONAL)
 
 # Copies, whose imports of one another lead to the copies. They import nothing else of hiddenstate.

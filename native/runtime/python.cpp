@@ -70,12 +70,14 @@ Run read_run(const Sizes& sizes, nb::tuple arrays, std::int64_t T, std::int64_t 
     run.T = T, run.N = N;
     run.threads = threads_worth_waking(T, N, sizes.C, sizes.H, threads);
     run.x = needed<Given>("x", arrays[0], steps * sizes.C);
-    run.h0 = first<Given>("h0", arrays[1], rows * sizes.P), run.c0 = first<Given>("c0", arrays[2], rows * sizes.H);
+    run.h0 = first<Given>("h0", arrays[1], rows * sizes.P);
+    if (!sizes.is_gru) run.c0 = first<Given>("c0", arrays[2], rows * sizes.H);
     run.lengths = first<Numbers>("lengths", arrays[3], N);
     run.out = needed<Floats>("out", arrays[4], steps * width);
-    run.h_n = first<Floats>("h_n", arrays[5], rows * sizes.P), run.c_n = first<Floats>("c_n", arrays[6], rows * sizes.H);
+    run.h_n = first<Floats>("h_n", arrays[5], rows * sizes.P);
+    if (!sizes.is_gru) run.c_n = first<Floats>("c_n", arrays[6], rows * sizes.H);
     run.gates = first<Floats>("gates", arrays[7], sizes.count() * steps * 4 * sizes.H);
-    run.cells = first<Floats>("cells", arrays[8], sizes.count() * steps * sizes.H);
+    if (!sizes.is_gru) run.cells = first<Floats>("cells", arrays[8], sizes.count() * steps * sizes.H);
     run.hidden = first<Floats>("hidden", arrays[9], sizes.L * steps * width);
     return run;
 }
@@ -190,16 +192,17 @@ public:
         stream_->reset(some.data(), static_cast<std::int64_t>(some.size()));
     }
 
+    // c is None for a GRU.
     void read_state(nb::handle h, nb::handle c) {
         const std::int64_t rows = sizes_.L * N_;
         const Turn turn(running_);
-        stream_->read_state(needed<Floats>("h", h, rows * sizes_.P), needed<Floats>("c", c, rows * sizes_.H));
+        stream_->read_state(needed<Floats>("h", h, rows * sizes_.P), sizes_.is_gru ? nullptr : needed<Floats>("c", c, rows * sizes_.H));
     }
 
     void write_state(nb::handle h, nb::handle c) {
         const std::int64_t rows = sizes_.L * N_;
         const Turn turn(running_);
-        stream_->write_state(needed<Given>("h", h, rows * sizes_.P), needed<Given>("c", c, rows * sizes_.H));
+        stream_->write_state(needed<Given>("h", h, rows * sizes_.P), sizes_.is_gru ? nullptr : needed<Given>("c", c, rows * sizes_.H));
     }
 
 private:
@@ -280,6 +283,7 @@ NB_MODULE(_native, m) {
     nb::class_<SharedLayer>(m, "Layer", "runtime/model.h: a layer's weights.")
         .def_prop_ro("isa", [](const SharedLayer& of) { return of.layer->isa; })
         .def_prop_ro("precision", [](const SharedLayer& of) { return of.layer->precision; })
+        .def_prop_ro("cell", [](const SharedLayer& of) { return std::string(of.layer->sizes.cell()); })
         .def_prop_ro("axes", [](const SharedLayer& of) {
             const Sizes& sizes = of.layer->sizes;
             return nb::make_tuple(sizes.C, sizes.H, sizes.P, sizes.L, sizes.D);
@@ -298,6 +302,6 @@ NB_MODULE(_native, m) {
         .def("step_rows", &Steps::step_rows)
         .def("feed", &Steps::feed)
         .def("reset", &Steps::reset, nb::arg().none())
-        .def("read_state", &Steps::read_state)
-        .def("write_state", &Steps::write_state);
+        .def("read_state", &Steps::read_state, nb::arg(), nb::arg().none())
+        .def("write_state", &Steps::write_state, nb::arg(), nb::arg().none());
 }

@@ -1,9 +1,10 @@
-"""Runs hiddenstate's models without torch: an LSTM, a tagger or a language model from one file, with NumPy arrays.
+"""Runs models of hiddenstate without torch: an LSTM, a GRU, a tagger or a language model from a file, with NumPy.
 
 - `files.py`: `load`, which reads a model file
-- `layer.py`: `Layer`, an LSTM over whole sequences; `Trace`, its gates and states by name
-- `stream.py`: `Stream`, an LSTM one time step at a time
+- `layer.py`: `Layer`, an LSTM or a GRU over whole sequences; `Trace`, its gates and states by name
+- `stream.py`: `Stream`, a layer one time step at a time
 - `edits.py`: edits of gates and states
+- `arrays.py`: arrays as native code reads them
 - `tagger.py`, `language.py`: `Tagger`, `LanguageModel`
 - `shared/`: modules of hiddenstate, copied when this package is built; they import nothing but these and NumPy
 

@@ -6,11 +6,15 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hiddenstate_runtime.arrays import as_floats
 from hiddenstate_runtime.shared.addresses import Chosen, parse_address
-from hiddenstate_runtime.shared.errors import IndexRangeError, NameUnknownError
+from hiddenstate_runtime.shared.errors import ArgumentTypeError, IndexRangeError, NameUnknownError, ShapeError
 
-# The places of a step in the order of native/kernel/edits.h.
-PLACES = ("i_pre", "f_pre", "g_pre", "o_pre", "i", "f", "g", "o", "c", "h")
+# The places of a step of each cell, in the order of native/kernel/edits.h.
+PLACES = {
+    "LSTM": ("i_pre", "f_pre", "g_pre", "o_pre", "i", "f", "g", "o", "c", "h"),
+    "GRU": ("r_pre", "z_pre", "n_pre", "n_h", "n_rh", "r", "z", "n", "h"),
+}
 KINDS = ("set", "scale", "add")
 
 NativeEdit = tuple[int, int, NDArray[np.float32], list[int], list[int], list[int]]
@@ -56,29 +60,43 @@ def resolve(
     Args:
         edits: the edits, applied in their order.
         names: the layers and directions, such as ``l0`` and ``l0r``.
-        units: the number of units of each place.
+        units: the number of units of each place, in the order of `PLACES`.
         T: the number of time steps.
         N: the number of rows.
 
     Raises:
         NameUnknownError: there is no such place.
         IndexRangeError: a unit, step or row does not exist.
+        ArgumentTypeError: something is not an edit.
+        ShapeError: a value cannot be broadcast.
     """
     found: list[list[NativeEdit]] = [[] for _ in names]
     for edit in edits:
+        if not isinstance(edit, Edit) or edit.kind not in KINDS:
+            raise ArgumentTypeError(f"edits are made with zero, set_to, scale and add, got {edit!r:.60}")
         address = parse_address(edit.address)
         layer, _, quantity = address.place.partition(".")
-        if layer not in names or quantity not in PLACES:
-            places = " ".join(PLACES)
+        if layer not in names or quantity not in units:
+            places = " ".join(units)
             raise NameUnknownError(
                 f"no place {address.place[:40]!r}: expected one of {' '.join(names)}, a point, and one of {places}"
             )
         steps, rows = _indices(address.t, T, "step"), _indices(address.row, N, "row")
         at = _indices(address.unit, units[quantity], "unit")
-        shape = (len(steps), len(rows), len(at))
-        value = np.ascontiguousarray(np.broadcast_to(np.asarray(edit.value, np.float32), shape))
-        found[names.index(layer)].append((PLACES.index(quantity), KINDS.index(edit.kind), value, steps, rows, at))
+        value = _broadcast(edit, (len(steps), len(rows), len(at)))
+        found[names.index(layer)].append((list(units).index(quantity), KINDS.index(edit.kind), value, steps, rows, at))
     return found
+
+
+def _broadcast(edit: Edit, shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    value = as_floats(edit.value, f"the value of {edit.address}")
+    try:
+        return np.ascontiguousarray(np.broadcast_to(value, shape))
+    except ValueError:
+        raise ShapeError(
+            f"the value of {edit.address} has shape {list(value.shape)}, expected one that can be broadcast to "
+            f"{list(shape)}: steps, rows and units"
+        ) from None
 
 
 def _indices(chosen: Chosen, size: int, what: str) -> list[int]:

@@ -34,7 +34,7 @@ def load(model: str | os.PathLike[str] | bytes) -> Any:
         metadata = file.metadata()
         kind = _kind(metadata)
         return kind.from_file(file, metadata)
-    except (FileError, FileFormatError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (FileError, FileFormatError, LookupError, AttributeError, TypeError, ValueError, RecursionError) as error:
         raise FileFormatError(f"cannot load {name}: {error}") from error
 
 

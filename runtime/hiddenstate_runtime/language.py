@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from hiddenstate_runtime.layer import Array, Layer
+from hiddenstate_runtime.arrays import Array
+from hiddenstate_runtime.layer import Layer
 from hiddenstate_runtime.shared.errors import ArgumentError, FileFormatError
 from hiddenstate_runtime.shared.sampling import DEFAULT_SAMPLING, Sampling, chooser, head_scores
 from hiddenstate_runtime.shared.tokens import Tokens
-from hiddenstate_runtime.tagger import matrix
+from hiddenstate_runtime.tagger import matrix, vector
 
 STEPS_TOGETHER = 4096  # of a text that is scored
 
@@ -34,7 +35,7 @@ class LanguageModel:
         weight = matrix(file, "head.weight", V, E if config["tied"] else H)
         self._vectors = weight if config["tied"] else matrix(file, "embedding.weight", V, E)
         self._project = matrix(file, "project.weight", E, H).T.copy() if config["tied"] and E != H else None
-        self._weight, self._bias = weight.T.copy(), file.tensor("head.bias")
+        self._weight, self._bias = weight.T.copy(), vector(file, "head.bias", V)
 
     @classmethod
     def from_file(cls, file: Any, metadata: Mapping[str, str]) -> "LanguageModel":

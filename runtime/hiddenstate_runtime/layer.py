@@ -1,4 +1,4 @@
-"""An LSTM over whole sequences."""
+"""An LSTM or a GRU over whole sequences."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,19 +8,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hiddenstate_runtime import edits
+from hiddenstate_runtime.arrays import Array, as_floats, as_pair
 from hiddenstate_runtime.shared.errors import ArgumentError, NameUnknownError, RankError, ShapeError
 from hiddenstate_runtime.stream import THREADS, Stream
 
-Array = NDArray[np.float32]
-State = tuple[Array, Array]
+State = Array | tuple[Array, Array]  # h of a GRU, (h, c) of an LSTM
 
-GATES = ("i", "f", "g", "o")
+GATES = {"LSTM": ("i", "f", "g", "o"), "GRU": ("r", "z", "n", "n_h")}  # as they are recorded
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """The sizes of an LSTM: C, H, P (H without a projection), L and D."""
+    """The kind of cell, ``LSTM`` or ``GRU``, and its sizes: C, H, P (H without a projection), L and D."""
 
+    cell: str
     input_size: int
     hidden_size: int
     output_size: int
@@ -35,13 +36,14 @@ class Sizes:
     @property
     def units(self) -> dict[str, int]:
         """The number of units of each place."""
-        return {place: self.output_size if place == "h" else self.hidden_size for place in edits.PLACES}
+        return {place: self.output_size if place == "h" else self.hidden_size for place in edits.PLACES[self.cell]}
 
 
 class Trace(Mapping[str, Array]):
-    """The gates ``i f g o`` and states ``c h`` of a run, by layer and direction: ``trace["l0.f"]`` is ``[T, N, H]``.
+    """The gates and states of a run, by layer and direction: ``trace["l0.f"]`` is ``[T, N, H]``.
 
-    Past a row's end, all values are zero.
+    An LSTM has the gates ``i f g o`` and the states ``c h``, a GRU ``r z n``, ``n_h`` (the state's part of n, before r)
+    and ``h``. Past a row's end, all values are zero.
 
     Attributes:
         out: the output, as the layer returns it.
@@ -53,9 +55,10 @@ class Trace(Mapping[str, Array]):
         self._values: dict[str, Array] = {}
         P = sizes.output_size
         for k, name in enumerate(sizes.names):
-            self._values.update({f"{name}.{gate}": gates[k, :, :, j] for j, gate in enumerate(GATES)})
+            self._values.update({f"{name}.{gate}": gates[k, :, :, j] for j, gate in enumerate(GATES[sizes.cell])})
             direction = k % sizes.directions
-            self._values[f"{name}.c"] = cells[k]
+            if sizes.cell == "LSTM":
+                self._values[f"{name}.c"] = cells[k]
             self._values[f"{name}.h"] = hidden[k // sizes.directions][..., direction * P : (direction + 1) * P]
 
     def __getitem__(self, place: str) -> Array:
@@ -72,7 +75,7 @@ class Trace(Mapping[str, Array]):
 
 
 class Layer:
-    """An LSTM of one or more layers, whose weights do not change; threads may share it.
+    """An LSTM or a GRU of one or more layers, whose weights do not change; threads may share it.
 
     Attributes:
         sizes: its sizes.
@@ -82,7 +85,7 @@ class Layer:
 
     def __init__(self, native: Any) -> None:
         self.native = native
-        self.sizes = Sizes(*native.axes)
+        self.sizes = Sizes(native.cell, *native.axes)
         self.precision: str = native.precision
         self.isa: str = native.isa
 
@@ -103,8 +106,8 @@ class Layer:
 
         Args:
             x: ``[T, N, C]``, or ``[T, C]`` without a batch.
-            state: the initial state ``(h [L*D, N, P], c [L*D, N, H])``, without N for an unbatched input; zeros if
-                None.
+            state: the initial state: ``(h [L*D, N, P], c [L*D, N, H])``, or ``h`` of a GRU; without N for an unbatched
+                input; zeros if None.
             lengths: integers ``[N]`` in 0..T: the number of steps of each row. Past its end a row's output is zero.
             edits: what to change while it runs.
 
@@ -112,7 +115,8 @@ class Layer:
             The output ``[T, N, D*P]`` (or ``[T, D*P]``), and the final state.
 
         Raises:
-            RankError, ShapeError, ArgumentError, NameUnknownError, IndexRangeError: what does not fit.
+            RankError, ShapeError, ArgumentError, ArgumentTypeError, NameUnknownError, IndexRangeError: what does not
+                fit.
         """
         run = self._run(x, state, lengths, edits, records=False)
         return run.out, run.state
@@ -133,7 +137,8 @@ class Layer:
         """Make a stream of ``rows`` sequences, whose states are zero.
 
         Raises:
-            ArgumentError: ``rows`` is below 1, or the layer is bidirectional.
+            ArgumentError: ``rows`` is below 1 or too large, or the layer is bidirectional.
+            ArgumentTypeError: ``rows`` is not an integer.
         """
         return Stream(self, rows)
 
@@ -146,7 +151,7 @@ class Layer:
         *,
         records: bool,
     ) -> "_Run":
-        given = as_floats(x)
+        given = as_floats(x, "x")
         if given.ndim not in (2, 3):
             raise RankError(f"x must be [T, N, C] or [T, C], got shape {list(given.shape)}")
         batched = given.ndim == 3
@@ -160,19 +165,22 @@ class Layer:
         h0, c0 = self._state(state, count, N, batched)
         steps = None if lengths is None else as_lengths(lengths, T, N)
         changed = edits.resolve(changes, sizes.names, sizes.units, T, N) if changes else None
-        arrays = (x3, h0, c0, steps, run.out, *run.state, *(run.records or (None, None, None)))
+        arrays = (x3, h0, c0, steps, run.out, run.h, run.c, *(run.records or (None, None, None)))
         self.native.run(arrays, T, N, changed, THREADS)
         return run if batched else run.without_batch()
 
     def _state(self, state: State | None, count: int, N: int, batched: bool) -> tuple[Array | None, Array | None]:
         if state is None:
             return None, None
-        h, c = (as_floats(part) for part in state)
-        for name, part, units in (("h", h, self.sizes.output_size), ("c", c, self.sizes.hidden_size)):
+        is_lstm = self.sizes.cell == "LSTM"
+        if not is_lstm and isinstance(state, tuple | list):
+            raise ArgumentError("the state of a GRU is h, one array")
+        parts = as_pair(state, "the state") if is_lstm else (as_floats(state, "the state"),)
+        for name, part, units in zip("hc", parts, (self.sizes.output_size, self.sizes.hidden_size), strict=False):
             want = (count, N, units) if batched else (count, units)
             if part.shape != want:
                 raise ShapeError(f"{name} of the state has shape {list(part.shape)}, expected {list(want)}")
-        return h, c
+        return parts[0], parts[1] if is_lstm else None
 
 
 class _Run:
@@ -181,22 +189,21 @@ class _Run:
     def __init__(self, T: int, N: int, width: int, sizes: Sizes, *, records: bool) -> None:
         count, H = len(sizes.names), sizes.hidden_size
         self.out = np.empty((T, N, width), np.float32)
-        self.state = np.empty((count, N, sizes.output_size), np.float32), np.empty((count, N, H), np.float32)
+        self.h = np.empty((count, N, sizes.output_size), np.float32)
+        self.c = np.empty((count, N, H), np.float32) if sizes.cell == "LSTM" else None
         self.records: tuple[Array, ...] = ()
         if records:
-            shapes = (count, T, N, len(GATES), H), (count, T, N, H), (sizes.num_layers, T, N, width)
+            shapes = (count, T, N, len(GATES[sizes.cell]), H), (count, T, N, H), (sizes.num_layers, T, N, width)
             self.records = tuple(np.empty(shape, np.float32) for shape in shapes)
 
+    @property
+    def state(self) -> State:
+        return self.h if self.c is None else (self.h, self.c)
+
     def without_batch(self) -> "_Run":
-        self.out = self.out[:, 0]
-        h, c = self.state
-        self.state = h[:, 0], c[:, 0]
+        self.out, self.h = self.out[:, 0], self.h[:, 0]
+        self.c = None if self.c is None else self.c[:, 0]
         return self
-
-
-def as_floats(value: ArrayLike) -> Array:
-    """Return a contiguous float32 array."""
-    return np.ascontiguousarray(value, dtype=np.float32)
 
 
 def as_lengths(lengths: ArrayLike, T: int, N: int) -> NDArray[np.int64]:

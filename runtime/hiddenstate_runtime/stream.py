@@ -1,4 +1,4 @@
-"""An LSTM one time step at a time."""
+"""An LSTM or a GRU one time step at a time."""
 
 import os
 from collections.abc import Sequence
@@ -8,28 +8,33 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hiddenstate_runtime import _native
-from hiddenstate_runtime.shared.errors import ArgumentError, ShapeError
+from hiddenstate_runtime.arrays import Array, as_floats, as_pair
+from hiddenstate_runtime.shared.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 if TYPE_CHECKING:
     from hiddenstate_runtime.layer import Layer
 
-Array = NDArray[np.float32]
+MOST_ROWS = 1 << 24
 # A run over a sequence uses this many threads, if it is long enough.
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Stream:
-    """A running LSTM: give it one step (or a chunk), and it remembers the state. Made by `Layer.stream`.
+    """A running LSTM or GRU: give it one step (or a chunk), and it remembers the state. Made by `Layer.stream`.
 
     It is for one thread at a time. Rows can leave and join: a row that has left is given to the next that joins.
     """
 
     def __init__(self, layer: "Layer", rows: int) -> None:
-        if rows < 1 or layer.sizes.directions == 2:
-            raise ArgumentError(f"a stream needs at least 1 row and a unidirectional layer, got {rows} rows")
+        if not isinstance(rows, int | np.integer) or isinstance(rows, bool):
+            raise ArgumentTypeError(f"rows must be an integer, got {rows!r:.60}")
+        if not 1 <= rows <= MOST_ROWS:
+            raise ArgumentError(f"a stream has 1 to {MOST_ROWS:,} rows, got {rows}")
+        if layer.sizes.directions == 2:
+            raise ArgumentError("a bidirectional layer also reads from the end, and has no stream")
         self.layer = layer
-        self._native: Any = _native.Steps(layer.native, rows)
-        self._rows = rows
+        self._rows = int(rows)
+        self._native: Any = _native.Steps(layer.native, self._rows)
         self._free: list[int] = []
 
     @property
@@ -43,13 +48,14 @@ class Stream:
         Args:
             x: ``[N, C]``, or ``[C]`` with one row; float32 and contiguous is fastest.
             rows: the rows that take this step, each once; x is then ``[n, C]``, and the others wait.
-            out: an array to write the result to.
+            out: a float32 array to write the result to.
 
         Returns:
             The last layer's hidden state, ``[N, P]``, ``[P]`` or ``[n, P]`` as x.
 
         Raises:
             ShapeError: x or out does not fit.
+            ArgumentTypeError: x has no real numbers, or out is not a float32 array.
             ArgumentError: a row does not exist, has left, or is named twice.
             RuntimeError: another thread is in a step of this stream.
         """
@@ -61,13 +67,15 @@ class Stream:
 
     def _checked_step(self, x: ArrayLike, rows: Sequence[int] | None, out: Array | None) -> Array:
         sizes = self.layer.sizes
-        given = np.ascontiguousarray(x, dtype=np.float32)
+        given = as_floats(x, "x")
         flat = rows is None and given.ndim == 1 and self._rows == 1
-        chosen = self._chosen(range(self._rows) if rows is None else rows)
+        chosen = np.arange(self._rows, dtype=np.int64) if rows is None else self._chosen(rows)
         want = (len(chosen), sizes.input_size)
         if (given[None] if flat else given).shape != want:
             raise ShapeError(f"x has shape {list(given.shape)}, expected {list(want)} for {len(chosen)} rows")
         shape = (sizes.output_size,) if flat else (len(chosen), sizes.output_size)
+        if out is not None and not (isinstance(out, np.ndarray) and out.dtype == np.float32 and out.flags.writeable):
+            raise ArgumentTypeError("out must be a writable float32 array")
         if out is not None and out.shape != shape:
             raise ShapeError(f"out has shape {list(out.shape)}, expected {list(shape)}")
         done = np.empty(shape, np.float32)
@@ -80,7 +88,7 @@ class Stream:
     def feed(self, chunk: ArrayLike) -> Array:
         """Read several time steps ``[T, N, C]``, and return ``[T, N, P]``; the same numbers as steps, faster."""
         sizes = self.layer.sizes
-        given = np.ascontiguousarray(chunk, dtype=np.float32)
+        given = as_floats(chunk, "a chunk")
         if given.ndim != 3 or given.shape[1:] != (self._rows, sizes.input_size):
             want = f"[T, {self._rows}, {sizes.input_size}]"
             raise ShapeError(f"a chunk must be {want}, got shape {list(given.shape)}")
@@ -89,21 +97,26 @@ class Stream:
         return out
 
     @property
-    def state(self) -> tuple[Array, Array]:
-        """A copy of the state ``(h [L, N, P], c [L, N, H])``; assign one to continue from it."""
-        sizes = self.layer.sizes
-        units = sizes.output_size, sizes.hidden_size
-        h, c = (np.empty((sizes.num_layers, self._rows, each), np.float32) for each in units)
-        self._native.read_state(h, c)
-        return h, c
+    def state(self) -> Array | tuple[Array, Array]:
+        """A copy of the state, ``(h [L, N, P], c [L, N, H])`` or ``h`` of a GRU; assign one to continue from it."""
+        h, c = self._parts()
+        return h if c is None else (h, c)
 
     @state.setter
-    def state(self, value: tuple[ArrayLike, ArrayLike]) -> None:
-        h, c = (np.ascontiguousarray(part, dtype=np.float32) for part in value)
-        for name, part, like in zip("hc", (h, c), self.state, strict=True):
+    def state(self, value: ArrayLike | tuple[ArrayLike, ArrayLike]) -> None:
+        held = [part for part in self._parts() if part is not None]
+        parts = as_pair(value, "the state") if len(held) == 2 else (as_floats(value, "the state"),)
+        for name, part, like in zip("hc", parts, held, strict=True):
             if part.shape != like.shape:
                 raise ShapeError(f"{name} of the state has shape {list(part.shape)}, expected {list(like.shape)}")
-        self._native.write_state(h, c)
+        self._native.write_state(*parts, *[None] * (2 - len(parts)))
+
+    def _parts(self) -> tuple[Array, Array | None]:
+        sizes = self.layer.sizes
+        h = np.empty((sizes.num_layers, self._rows, sizes.output_size), np.float32)
+        c = np.empty((sizes.num_layers, self._rows, sizes.hidden_size), np.float32) if sizes.cell == "LSTM" else None
+        self._native.read_state(h, c)
+        return h, c
 
     def reset(self, rows: Sequence[int] | None = None) -> None:
         """Set the states of rows (all of them by default) to zero."""
@@ -121,10 +134,9 @@ class Stream:
         return row
 
     def _widen(self, rows: int) -> None:
-        before, first = self.state, self._rows
+        first = self._rows
         native: Any = _native.Steps(self.layer.native, rows)
-        room = [np.zeros((len(part), rows - first, part.shape[2]), np.float32) for part in before]
-        native.write_state(*(np.concatenate(pair, axis=1) for pair in zip(before, room, strict=True)))
+        native.write_state(*(_with_rows(part, rows - first) for part in self._parts()))
         self._native, self._rows, self._free = native, rows, list(range(first, rows))
 
     def leave(self, rows: Sequence[int]) -> None:
@@ -146,3 +158,7 @@ class Stream:
 
 def _empty(shape: int | tuple[int, ...]) -> Array:
     return np.empty(shape, np.float32)
+
+
+def _with_rows(part: Array | None, more: int) -> Array | None:
+    return None if part is None else np.concatenate([part, np.zeros_like(part[:, :1]).repeat(more, axis=1)], axis=1)

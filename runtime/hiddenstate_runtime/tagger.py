@@ -3,12 +3,14 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hiddenstate_runtime.layer import Array, Layer
+from hiddenstate_runtime.arrays import Array
+from hiddenstate_runtime.layer import Layer
 from hiddenstate_runtime.shared.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate_runtime.shared.tokenise import tokenise
 from hiddenstate_runtime.shared.vocabulary import Vocabulary
@@ -62,8 +64,8 @@ class Tagger:
             raise FileFormatError("it reads contextual word vectors, which this version does not compute")
         self.columns = {column: tuple(names) for column, names in vocabulary["tags"].items()}
         self._words, self._chars = (Vocabulary.from_data(vocabulary[name]) for name in ("words", "chars"))
-        self._temperatures: dict[str, float] = vocabulary["temperatures"]
-        self._lower, self._half = config.get("lower_case", True), config["max_chars"] // 2
+        self._temperatures = {column: _positive(vocabulary["temperatures"][column]) for column in self.columns}
+        self._lower, self._half = config.get("lower_case", True), index(config["max_chars"]) // 2
         self._longest: int = config["max_chars"]
         word, char, spelt = config["word_size"], config["char_size"], config["char_hidden_size"]
         hidden, both = config["hidden_size"], config.get("bidirectional", True)
@@ -73,7 +75,7 @@ class Tagger:
         self.lstm = Layer(file.layer("lstm.", word + 2 * spelt, hidden, config["num_layers"], True, both, 0))
         tags = sum(map(len, self.columns.values()))
         self._head = matrix(file, "head.weight", tags, (1 + both) * hidden).T.copy()
-        self._bias = file.tensor("head.bias")
+        self._bias = vector(file, "head.bias", tags)
         self._chains = {name: _Chain(file, name, len(tags)) for name, tags in self.columns.items() if config["crf"]}
 
     @classmethod
@@ -154,7 +156,9 @@ class _Chain:
 
     def __init__(self, file: Any, column: str, tags: int) -> None:
         self.transitions = matrix(file, f"chains.{column}.transitions", tags, tags).astype(np.float64)
-        self.start, self.end = (file.tensor(f"chains.{column}.{name}").astype(np.float64) for name in ("start", "end"))
+        self.start, self.end = (
+            vector(file, f"chains.{column}.{name}", tags).astype(np.float64) for name in ("start", "end")
+        )
 
     def best(self, scores: Array) -> list[int]:
         """Return the most probable sequence of scores ``[T, K]``, by the Viterbi algorithm."""
@@ -191,6 +195,24 @@ def matrix(file: Any, name: str, rows: int, columns: int) -> Array:
         raise FileFormatError(f"tensor {name!r} has shape {file.shape(name)}, expected {(rows, columns)}")
     found: Array = file.tensor(name).reshape(rows, columns)
     return found
+
+
+def vector(file: Any, name: str, size: int) -> Array:
+    """Read a vector of this size.
+
+    Raises:
+        FileFormatError: it is missing, or has another shape.
+    """
+    if file.shape(name) != (size,):
+        raise FileFormatError(f"tensor {name!r} has shape {file.shape(name)}, expected {(size,)}")
+    found: Array = file.tensor(name)
+    return found
+
+
+def _positive(value: Any) -> float:
+    if not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise FileFormatError(f"a temperature must be a positive number, got {value!r:.60}")
+    return float(value)
 
 
 def softmax(scores: Array) -> Array:

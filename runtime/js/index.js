@@ -21,6 +21,9 @@ export { StudioError as ModelError } from "studio/runtime/errors.js";
  * @returns {Model}
  */
 export function load(bytes, name = "") {
+  if (!(bytes instanceof ArrayBuffer || bytes instanceof Uint8Array)) {
+    throw damaged(`a file given as ${bytes === null ? "null" : typeof bytes}`, "an ArrayBuffer or a Uint8Array");
+  }
   const whole = bytes instanceof ArrayBuffer ? bytes : Uint8Array.from(bytes).buffer;
   const metadata = metadataOf(whole);
   if (metadata.format !== FORMAT) throw damaged(`a file of format ${JSON.stringify(metadata.format)}`, FORMAT);
@@ -37,7 +40,7 @@ function headOf(metadata, name) {
   const isLayer = metadata.kind === "layer";
   const head = {
     ...{ format: "hiddenstate-studio", version: 1, kind: isLayer ? "lstm" : metadata.kind, name: name || metadata.kind },
-    ...{ gates: isLayer ? metadata.gates.split(" ") : ["i", "f", "g", "o"], states: ["c", "h"], meanings: MEANINGS },
+    ...{ gates: isLayer ? (metadata.gates ?? "").split(" ") : ["i", "f", "g", "o"], states: ["c", "h"], meanings: MEANINGS },
     config: isLayer ? sizesOf(metadata) : parsed(metadata, "config"),
     vocabulary: isLayer ? null : parsed(metadata, "vocabulary"),
     tokeniser: "tokeniser" in metadata ? parsed(metadata, "tokeniser") : null,

@@ -95,9 +95,11 @@ def write(draw: random.Random, lstm: hs.LSTM, x: Tensor) -> str:
     name, weight = draw.choice([(name, value) for name, value in lstm._stored().items() if value is not None])
     kinds = ["input", "state dict", "new tensor", *UNCOUNTED]
     # Integers are neither clamped to themselves nor have a sign that counts; their scales stay positive.
-    kinds += list(COUNTED) if weight.is_floating_point() and lstm.weights == "float" else ["mul_", "copy_", "a row"]
+    kinds += (
+        list(COUNTED) if weight.is_floating_point() and lstm.weight_format == "float" else ["mul_", "copy_", "a row"]
+    )
     kind = draw.choice(kinds)
-    if lstm.weights == "int8" and weight.is_floating_point() and "bias" not in name:
+    if lstm.weight_format == "int8" and weight.is_floating_point() and "bias" not in name:
         kind = "copy_"
     if kind == "input":
         draw.choice(list((COUNTED | UNCOUNTED).values()))(x)

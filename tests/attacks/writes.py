@@ -32,6 +32,7 @@ from hiddenstate.course import models, opening
 from hiddenstate.course.files import NOTEBOOKS, copy
 from hiddenstate.errors import FileWriteError
 from hiddenstate.models.folder.model_folder import load, load_language_model
+from hiddenstate.models.model_file import read_layer, write_layer
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.training import train_tagger
 from hiddenstate.text import corpora
@@ -134,6 +135,14 @@ def train(path: Path) -> None:
             raise
 
 
+def model_file(path: Path) -> None:
+    write_layer(hs.LSTM(2, 3), path)
+
+
+def index(path: Path) -> None:
+    hs.index(hs.LSTM(2, 3), [torch.randn(9, 2), torch.randn(4, 2)], path / "deeper", progress=False)
+
+
 def nothing(path: Path) -> None:
     """There is nothing first."""
 
@@ -146,6 +155,7 @@ THINGS = {
     "stream": Thing(make_stream, make_stream, lambda path: hs.LSTM(4, 3, 2).stream(batch=2).load(path)),
     "trace": Thing(make_trace, make_trace, hs.Trace.load),
     "tagger": Thing(make_tagger, make_tagger, load),
+    "model-file": Thing(model_file, model_file, read_layer),
     "new-tagger": Thing(nothing, lambda path: make_tagger(path / "deeper"), lambda path: load(path / "deeper")),
     "language-model": Thing(make_language_model, make_language_model, load_language_model),
     "onnx": Thing(exported, exported, hs.from_onnx),
@@ -160,6 +170,7 @@ THINGS = {
 }
 # What is large, or has another place besides: it is tried where nothing at all can be written.
 MORE_THINGS = {
+    "index": Thing(nothing, index, lambda path: None),
     "course-pages": Thing(course_pages, course_pages, lambda path: (path / "00-before.ipynb").read_text()),
     "page": Thing(page, page, Path.read_text),
     "cache": Thing(fetched, lambda path: fetched(path / "deeper"), fetched),

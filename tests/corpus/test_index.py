@@ -1,5 +1,8 @@
 """An index says what a plain scan of all states says, and runs any part of the corpus again."""
 
+import os
+import subprocess
+import sys
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -157,7 +160,74 @@ def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
         hs.index(hs.load("tagger-en"), str(tmp_path / "*.conllu"), tmp_path / "a")
     with pytest.raises(FileFormatError, match="is not a folder of shards"):
         hs.open_index(tmp_path)
+    with pytest.raises(ArgumentError, match="array 1 has numbers that are infinite or NaN"):
+        make(tmp_path / "a", lstm, [xs[0], xs[1] * float("nan")])
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("kind", ["int8", "bfloat16", "float64"])
+def test_layers_of_every_type_are_opened_again(kind: str, tmp_path: Path) -> None:
+    lstm, xs = hs.LSTM(3, 40), arrays(4, 1)
+    if kind == "int8":
+        lstm = lstm.quantize()
+    else:
+        lstm, xs = lstm.to(getattr(torch, kind)), [x.to(getattr(torch, kind)) for x in xs]
+    index = make(tmp_path / "index", lstm, xs)
+    query = "l0.h[3] > 0.0125, l0.h[4] < 0 before"
+    assert hs.open_index(index.folder).search(query).to_json() == make(tmp_path / "b", lstm, xs).search(query).to_json()
+
+
+def test_labels_and_names_may_have_any_character(tmp_path: Path) -> None:
+    xs = arrays(4, 1)
+    labels = [["a\nb" if k % 2 else "a" for k in range(len(x))] for x in xs]
+    index = make(tmp_path / "a", lstm_of(), xs, labels=labels, head=torch.nn.Linear(5, 2), names=["a\tb", "a\nb"])
+    assert index.statistics["l0.h"].labels == ("a", "a\nb")
+    again = hs.open_index(index.folder)
+    assert again.statistics["l0.h"].labels == ("a", "a\nb")
+    assert again.reader.head is not None
+    assert again.reader.head.labels == ("a\tb", "a\nb")
+
+
+def test_functions_of_labels_that_differ_in_a_constant_are_different(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("hello\nworld\n")
+    model = hs.load("shakespeare")
+    hs.index(model, tmp_path / "t.txt", tmp_path / "index", labels=lambda tokens: ["a" for _ in tokens])
+    hs.index(model, tmp_path / "t.txt", tmp_path / "index", labels=lambda tokens: ["a" for _ in tokens])
+    with pytest.raises(ArgumentError, match="labels differ"):
+        hs.index(model, tmp_path / "t.txt", tmp_path / "index", labels=lambda tokens: ["b" for _ in tokens])
+
+
+def test_a_function_of_labels_has_the_same_name_in_every_process() -> None:
+    code = "\n".join(
+        (
+            "from hiddenstate.corpus.index.readers import _name_of",
+            "def kinds(tokens):",
+            "    return ['a' if t in {'x', 'y', 'z', 'v', 'w'} else [k for k in 'bc'][0] for t in tokens]",
+            "print(_name_of(kinds))",
+        )
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in (1, 2)
+    }
+    assert len(found) == 1
+
+
+def test_what_is_kept_in_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hiddenstate.corpus.index.readers.ARRAYS_TOGETHER", 2)
+    monkeypatch.setattr("hiddenstate.corpus.index.folder.MOST_KEPT_STEPS", 100)
+    index = make(tmp_path / "index", lstm_of(), arrays(30, 1))
+    count = index.search("l0.h[3] > .2").count
+    for shard in index.shards:
+        index.text(shard)
+        assert index.memory["steps"] <= 100
+    assert index.search("l0.h[3] > .2").count == count
 
 
 def test_damaged_files_of_an_index_are_refused(tmp_path: Path) -> None:

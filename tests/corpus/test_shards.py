@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,6 +142,20 @@ def test_a_link_in_the_folder_is_not_written_through(tmp_path: Path, text: Path,
     assert outside.read_text() == "mine"
 
 
+def test_a_run_that_was_killed_while_it_wrote_its_manifest_goes_on(tmp_path: Path, text: Path) -> None:
+    out, shards = tmp_path / "out", plan([text], shard_bytes=200)
+    out.mkdir()
+    (out / ".manifest.json.0123abcd.part").write_text("{")
+    run(Upper(), shards, out, {"kind": "upper"})
+    assert not [*out.glob(".*.part")]
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "download.part").write_text("not ours")
+    with pytest.raises(ArgumentError, match=r"holds 'download.part' and no manifest.json"):
+        run(Upper(), shards, foreign, {"kind": "upper"})
+    assert (foreign / "download.part").exists()
+
+
 def test_results_of_something_else_are_not_mixed(tmp_path: Path, text: Path) -> None:
     shards = plan([text], shard_bytes=200)
     run(Upper(), shards, tmp_path / "out", {"kind": "upper", "model": "a"})
@@ -153,6 +168,7 @@ def test_results_of_something_else_are_not_mixed(tmp_path: Path, text: Path) -> 
 PROGRAM = """
 import sys
 from pathlib import Path
+from typing import Any
 sys.path.insert(0, {tests!r})
 from corpus.test_shards import Slow
 from hiddenstate.corpus.shards.plan import plan
@@ -210,11 +226,21 @@ def test_a_worker_that_dies_is_reported_and_the_next_run_goes_on(tmp_path: Path,
     assert results(out) == results(tmp_path / "whole")
 
 
-def test_dask_gives_the_same_result(tmp_path: Path, text: Path) -> None:
+def test_dask_gives_the_same_result(tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     distributed = pytest.importorskip("distributed")
-    shards = plan([text], shard_bytes=400)
+    monkeypatch.chdir(text.parent)
+    shards = plan([Path(text.name)], shard_bytes=400)
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
-        run(Upper(), shards, tmp_path / "two", {"kind": "upper"}, client=client)
+        submit, sent = client.submit, list[tuple[Any, ...]]()
+
+        def recorded(*given: Any, **options: Any) -> Any:
+            sent.append(given)
+            return submit(*given, **options)
+
+        client.submit = recorded
+        run(Upper(), shards, Path(os.path.relpath(tmp_path / "two")), {"kind": "upper"}, client=client)
+        assert sent
+        assert all(Path(shard.path).is_absolute() and folder.is_absolute() for *_, shard, folder in sent)
     run(Upper(), shards, tmp_path / "one", {"kind": "upper"})
     assert results(tmp_path / "one") == results(tmp_path / "two")

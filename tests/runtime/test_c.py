@@ -61,9 +61,10 @@ def run(*command: Any, data: bytes = b"", **environment: str) -> bytes:
     return done.stdout
 
 
+@pytest.mark.parametrize("layer", [hs.LSTM, hs.GRU])
 @torch.no_grad()
-def test_numbers_in_and_out(programs: dict[str, Path], tmp_path: Path) -> None:
-    lstm, x = hs.LSTM(3, 17, num_layers=2), torch.randn(20, 3)
+def test_numbers_in_and_out(layer: Any, programs: dict[str, Path], tmp_path: Path) -> None:
+    lstm, x = layer(3, 17, num_layers=2), torch.randn(20, 3)
     hs.save(lstm, tmp_path / "m.safetensors")
     text = "\n".join(" ".join(f"{v:.9g}" for v in row) for row in x.tolist())
     got = np.array(
@@ -87,10 +88,11 @@ def test_an_effect_block_by_block(programs: dict[str, Path], tmp_path: Path) -> 
     assert np.allclose(got, torch.stack(wanted).numpy(), rtol=0, atol=1e-7)
 
 
-@pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8", "GRU"])
 def test_a_step_only_computes(kind: str, programs: dict[str, Path], tmp_path: Path) -> None:
-    lstm = hs.LSTM(24, 64, num_layers=2)
-    lstm = lstm.quantize() if kind == "int8" else lstm.to(getattr(torch, kind))
+    lstm: Any = hs.GRU(24, 64) if kind == "GRU" else hs.LSTM(24, 64, num_layers=2)
+    if kind != "GRU":
+        lstm = lstm.quantize() if kind == "int8" else lstm.to(getattr(torch, kind))
     hs.save(lstm, tmp_path / "m.safetensors")
     assert (
         len(run(programs["quiet_steps"], tmp_path / "m.safetensors", "warm" if kind == "int8" else "cold"))

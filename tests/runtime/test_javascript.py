@@ -64,6 +64,7 @@ def test_a_file_that_is_no_model(program: Path, tmp_path: Path) -> None:
     whole = (tmp_path / "m.safetensors").read_bytes()
     for name, damaged in {
         "cut": whole[:-4],
+        "no gates": whole.replace(b'"gates"', b'"other"'),
         "other": whole.replace(b"hiddenstate.model/1", b"hiddenstate.model/9"),
     }.items():
         (tmp_path / name).write_bytes(damaged)

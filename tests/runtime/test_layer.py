@@ -1,5 +1,6 @@
 """The runtime's layers and streams give the numbers of `hiddenstate.LSTM`, to the last bit."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from runtime.built import IS_BUILT, needs_runtime
 
 if IS_BUILT:
     import hiddenstate_runtime as hr
+    from hiddenstate_runtime import _native
 
 pytestmark = needs_runtime
 
@@ -19,16 +21,16 @@ SIZES = (1, 3, 17, 65)
 KINDS = ["float32", "bfloat16", "int8"]
 
 
-def random_lstm(seed: int, kind: str, **options: Any) -> hs.LSTM:
+def random_layer(seed: int, kind: str, cell: str = "LSTM", **options: Any) -> Any:
     torch.manual_seed(seed)
     C, H = (SIZES[int(k)] for k in torch.randint(4, (2,)))
-    lstm = hs.LSTM(C, H, num_layers=int(torch.randint(1, 4, ())), **options).eval()
+    lstm = getattr(hs, cell)(C, H, num_layers=int(torch.randint(1, 4, ())), **options).eval()
     if kind == "int8":
         return lstm.quantize()
     return lstm.bfloat16() if kind == "bfloat16" else lstm
 
 
-def carried(lstm: hs.LSTM, path: Path) -> Any:
+def carried(lstm: Any, path: Path) -> Any:
     hs.save(lstm, path / "lstm.safetensors")
     return hr.load(path / "lstm.safetensors")
 
@@ -46,7 +48,7 @@ def same(got: np.ndarray[Any, Any], wanted: torch.Tensor) -> bool:
 @torch.no_grad()
 def test_a_run_has_the_same_bits(seed: int, kind: str, tmp_path: Path) -> None:
     options = [{}, {"bidirectional": True}, {"bias": False}][seed % 3]
-    lstm = random_lstm(seed, kind, **options)
+    lstm = random_layer(seed, kind, **options)
     model = carried(lstm, tmp_path)
     T, N = (1, 7, 20)[seed % 3], (1, 2, 5, 33)[seed % 4]
     x = torch.randn(T, N, lstm.input_size).to(torch.bfloat16 if kind == "bfloat16" else torch.float32)
@@ -79,7 +81,7 @@ def test_a_projection(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(6))
 @torch.no_grad()
 def test_a_trace_names_every_gate_and_state(seed: int, tmp_path: Path) -> None:
-    lstm = random_lstm(seed, "float32", bidirectional=bool(seed % 2))
+    lstm = random_layer(seed, "float32", bidirectional=bool(seed % 2))
     model, x = carried(lstm, tmp_path), torch.randn(9, 4, lstm.input_size)
     lengths = torch.tensor([9, 0, 3, 8])
     trace, wanted = model.trace(x.numpy(), lengths=lengths.numpy()), lstm.trace(x, lengths=lengths)
@@ -91,7 +93,7 @@ def test_a_trace_names_every_gate_and_state(seed: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(6))
 @torch.no_grad()
 def test_edits_do_what_they_do_with_torch(seed: int, tmp_path: Path) -> None:
-    lstm = random_lstm(seed, "float32")
+    lstm = random_layer(seed, "float32")
     model, x = carried(lstm, tmp_path), torch.randn(6, 3, lstm.input_size)
     last, unit = lstm.num_layers - 1, lstm.hidden_size - 1
     with lstm.edit(
@@ -116,7 +118,7 @@ def test_edits_do_what_they_do_with_torch(seed: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(4))
 @torch.no_grad()
 def test_streams_whose_rows_come_and_go(seed: int, kind: str, tmp_path: Path) -> None:
-    lstm = random_lstm(seed, kind)
+    lstm = random_layer(seed, kind)
     model = carried(lstm, tmp_path)
     ours, theirs = model.stream(3), lstm.stream(batch=3)
     dtype = torch.bfloat16 if kind == "bfloat16" else torch.float32
@@ -155,6 +157,55 @@ def test_a_stream_writes_into_out_and_takes_a_vector(tmp_path: Path) -> None:
     assert np.array_equal(again.step(x), stream.step(x))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(6))
+@torch.no_grad()
+def test_a_gru(seed: int, kind: str, tmp_path: Path) -> None:
+    gru = random_layer(seed, kind, "GRU", **[{}, {"bidirectional": True}, {"bias": False}][seed % 3])
+    model = carried(gru, tmp_path)
+    dtype = torch.bfloat16 if kind == "bfloat16" else torch.float32
+    T, N = (1, 7, 20)[seed % 3], (2, 5)[seed % 2]
+    x = torch.randn(T, N, gru.input_size).to(dtype)
+    h0 = torch.randn(gru.num_layers * (1 + gru.bidirectional), N, gru.hidden_size).to(dtype)
+    lengths = torch.randint(0, T + 1, (N,))
+    out, h = gru(x, h0, lengths=lengths)
+    got, got_h = model(numbers(x), numbers(h0), lengths=lengths.numpy())
+    if kind == "int8":  # hiddenstate multiplies a GRU's integers as floats, as the runtime does
+        assert np.allclose(got, numbers(out), atol=1e-6)
+    else:
+        assert same(got, out)
+        assert same(got_h, h)
+    assert model.sizes.cell == "GRU"
+    if gru.bidirectional:
+        return
+    ours, theirs = model.stream(N), gru.stream(batch=N)
+    for rows in (None, [N - 1], None):
+        step = torch.randn(N if rows is None else 1, gru.input_size).to(dtype)
+        assert np.allclose(ours.step(numbers(step), rows=rows), numbers(theirs.step(step, rows=rows)), atol=1e-6)
+    assert ours.join() == theirs.join() == N
+    assert np.allclose(ours.state, numbers(theirs.state), atol=1e-6)
+    ours.state = ours.state + 1
+    ours.reset([0])
+    assert np.all(ours.state[:, 0] == 0)
+
+
+@torch.no_grad()
+def test_a_grus_trace_and_edits(tmp_path: Path) -> None:
+    gru, x = hs.GRU(3, 17, num_layers=2, bidirectional=True), torch.randn(6, 4, 3)
+    model = carried(gru, tmp_path)
+    trace, wanted = model.trace(x.numpy()), gru.trace(x, pre=True)
+    for place in trace:
+        assert np.allclose(trace[place], wanted[place].numpy(), atol=1e-6), place
+    with gru.edit(hs.scale("l0.z", 0.5), hs.zero("l1r.n_h[3]@2"), hs.add("l0.h@1:4,n=1", 0.25)):
+        out, _ = gru(x)
+    edits = [hr.scale("l0.z", 0.5), hr.zero("l1r.n_h[3]@2"), hr.add("l0.h@1:4,n=1", 0.25)]
+    assert np.allclose(model(x.numpy(), edits=edits)[0], out.numpy(), atol=1e-6)
+    with pytest.raises(hr.HiddenStateError, match="no place 'l0.f'"):
+        model(x.numpy(), edits=[hr.zero("l0.f")])
+    with pytest.raises(hr.HiddenStateError, match="the state of a GRU is h"):
+        model(x.numpy(), (np.zeros((4, 4, 17)), np.zeros((4, 4, 17))))
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -165,7 +216,17 @@ def test_a_stream_writes_into_out_and_takes_a_vector(tmp_path: Path) -> None:
         (lambda m: m(np.zeros((2, 2, 4)), (np.zeros((1, 2, 7)), np.zeros((1, 2, 8)))), "h of the state has shape"),
         (lambda m: m(np.zeros((2, 2, 4)), edits=[hr.zero("l1.c")]), "no place 'l1.c'"),
         (lambda m: m(np.zeros((2, 2, 4)), edits=[hr.zero("l0.c[8]")]), "there is no unit 8"),
-        (lambda m: m.stream(0), "at least 1 row"),
+        (lambda m: m.stream(0), "a stream has 1 to"),
+        (lambda m: m.stream(1 << 62), "a stream has 1 to"),
+        (lambda m: m.stream(1.5), "rows must be an integer"),
+        (lambda m: m("abc"), "x must be an array of real numbers"),
+        (lambda m: m([[1, 2, 3, 4], [1]]), "x must be an array of real numbers"),
+        (lambda m: m(np.zeros((2, 4), complex)), "got dtype complex128"),
+        (lambda m: m(np.zeros((2, 2, 4)), np.zeros((1, 2, 8))), r"the state must be a pair \(h, c\)"),
+        (lambda m: m(np.zeros((2, 2, 4)), edits=["l0.c"]), "edits are made with"),
+        (lambda m: m(np.zeros((2, 2, 4)), edits=[hr.Edit("max", "l0.c", 1)]), "edits are"),  # type: ignore[arg-type]
+        (lambda m: m(np.zeros((2, 2, 4)), edits=[hr.set_to("l0.c", np.zeros(7))]), r"can be broadcast to \[2, 2, 8\]"),
+        (lambda m: m.stream(2).step(np.zeros((2, 4)), out=np.zeros((2, 8), int)), "a writable float32 array"),
         (lambda m: m.stream(2).step(np.zeros((3, 4))), "x has shape"),
         (lambda m: m.stream(2).step(np.zeros((2, 4)), rows=[1, 1]), "each once"),
         (lambda m: m.stream(2).step(np.zeros((1, 4)), rows=[2]), "row 2 is not in use"),
@@ -179,3 +240,30 @@ def test_bad_input_gets_a_clear_error(wrong: Any, message: str, tmp_path: Path) 
     model = carried(hs.LSTM(4, 8), tmp_path)
     with pytest.raises((hr.HiddenStateError, OSError), match=message):
         wrong(model)
+
+
+def test_a_step_of_all_rows_is_the_same_from_any_array_after_a_row_has_left(tmp_path: Path) -> None:
+    model = carried(hs.LSTM(3, 4), tmp_path)
+    x = np.random.default_rng(0).standard_normal((2, 3), np.float32)
+    found = []
+    for given in (x, x.astype(np.float64), np.asfortranarray(x), x.tolist()):
+        stream = model.stream(2)
+        stream.leave([1])
+        found.append(stream.step(given))
+    assert all(np.array_equal(each, found[0]) for each in found)
+
+
+def test_native_streams_of_absurdly_many_rows_are_refused(tmp_path: Path) -> None:
+    native = carried(hs.LSTM(3, 4), tmp_path).native
+    for rows in (0, -1, 1 << 62):  # the numbers of 2 ** 62 rows overflow to 0
+        with pytest.raises(MemoryError):
+            _native.Steps(native, rows)
+
+
+def test_tensors_that_share_bytes_are_refused() -> None:
+    tensor = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+    for names, is_refused in ((("a",), False), (("a", "b"), True)):
+        header = json.dumps(dict.fromkeys(names, tensor)).encode()
+        data = len(header).to_bytes(8, "little") + header + bytes(8)
+        with pytest.raises(hr.HiddenStateError, match="more bytes than the file" if is_refused else "its format is"):
+            hr.load(data)

@@ -1,5 +1,6 @@
 """The shipped models without torch: the same tags, and the same text."""
 
+import json
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from hiddenstate.models.language.sampling import Sampling
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import read_conllu
-from runtime.built import FOLDER, IS_BUILT, needs_runtime
+from runtime.built import FOLDER, IS_BUILT, ROOT, needs_runtime
 
 if IS_BUILT:
     import hiddenstate_runtime as hr
@@ -92,6 +93,55 @@ def test_surprise_is_the_same(tmp_path: Path) -> None:
     with torch.no_grad():
         wanted, _ = model.surprise(ids[:-1, None], ids[1:, None])
     assert np.allclose(hr.load(tmp_path / "lm.safetensors").surprise(text), wanted[:, 0], atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("whole") / "t.safetensors"
+    hs.save(load("tagger-en"), path)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("entry", "change"),
+    [
+        ("vocabulary", {"tags": "x"}),
+        ("vocabulary", {"tags": {"upos": 3}}),
+        ("vocabulary", {"temperatures": {"upos": {}}}),
+        ("vocabulary", {"temperatures": {"upos": 0}}),
+        ("vocabulary", {"temperatures": 3}),
+        ("vocabulary", {"words": None}),
+        ("config", {"max_chars": 3.5}),
+        ("config", {"hidden_size": -1}),
+        ("config", {"hidden_size": 2**70}),
+        ("config", {"word_size": "x"}),
+        ("config", {"num_layers": None}),
+    ],
+)
+def test_damaged_taggers_are_refused_when_they_are_loaded(entry: str, change: dict[str, Any], whole: bytes) -> None:
+    size = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + size])
+    metadata = header["__metadata__"]
+    metadata[entry] = json.dumps({**json.loads(metadata[entry]), **change})
+    changed = json.dumps(header).encode()
+    with pytest.raises(hr.HiddenStateError, match="cannot load the model"):
+        hr.load(len(changed).to_bytes(8, "little") + changed + whole[8 + size :])
+
+
+def test_the_code_on_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "howto" / "without_torch.md").read_text(encoding="utf-8")
+    code = page.partition("```{code-block} python\n")[2].partition("\n```")[0]
+    lstm = hs.LSTM(10, 64)
+    hs.save(lstm, tmp_path / "lstm.safetensors")
+    hs.save(load("tagger-en"), tmp_path / "tagger.safetensors")
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).standard_normal((5, 10), np.float32)
+    names: dict[str, Any] = {"x": x, "result": np.empty(64, np.float32)}
+    exec(compile(code, "without_torch.md", "exec"), names)
+    with torch.no_grad():
+        assert np.array_equal(names["out"], lstm(torch.from_numpy(x))[0])
+    assert np.array_equal(names["result"], names["out"][0])
+    assert names["tagger"].tag("Giraffes in a field").tags == ("NOUN", "ADP", "DET", "NOUN")
 
 
 def test_it_runs_where_there_is_no_torch(tmp_path: Path) -> None:

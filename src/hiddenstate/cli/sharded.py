@@ -96,7 +96,7 @@ def _run(
     described = {**settings, "files": describe_files(paths)}
     with connected(cluster) as client:
         run(task, shards, out, described, workers=jobs, client=client, progress=True)
-    tell(f"wrote {len(shards):,} shards to {out}")
+    tell(f"wrote {len(shards):,} shard{'' if len(shards) == 1 else 's'} to {out}")
 
 
 def connected(cluster: str | None) -> Any:

@@ -5,8 +5,9 @@ The file is safetensors. Its metadata, all of them strings, say what the tensors
 ===========  ==========================================================================================================
 ``format``   ``hiddenstate.model/1``
 ``kind``     ``layer``, ``tagger`` or ``language-model``
-for a layer  ``cell`` (``LSTM``), ``gates`` (``i f g o``: the order in which gates are stacked), and its sizes by the
-             names of torch's arguments, as decimal numbers; booleans are ``0`` or ``1``
+for a layer  ``cell`` (``LSTM`` or ``GRU``), ``gates`` (``i f g o`` or ``r z n``: the order in which gates are
+             stacked), and its sizes by the names of torch's arguments, as decimal numbers; booleans are ``0`` or ``1``.
+             ``batch_first`` and ``dropout`` are for `read_layer` only: without torch, inputs are always ``[T, N, C]``.
 for a model  ``config`` and ``vocabulary``, as JSON: those of a model folder; for a tagger ``tokeniser``, the
              patterns of ``text/tokenise.json``
 ===========  ==========================================================================================================
@@ -26,8 +27,9 @@ from torch import Tensor
 
 from hiddenstate.base.files import read_metadata, read_tensors, write_tensors
 from hiddenstate.base.memory import check_memory_of
-from hiddenstate.cells.lstm import LSTM as CELL
+from hiddenstate.cells.kinds import CELLS
 from hiddenstate.errors import DtypeError, FileFormatError
+from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.parameters import parameter_names
 from hiddenstate.structure.sizes import Sizes
@@ -36,9 +38,10 @@ from hiddenstate.text.tokenise import PATTERN
 FORMAT = "hiddenstate.model/1"
 SUFFIX = ".safetensors"
 LAYER = "layer"
+LAYERS: dict[str, type[LSTM] | type[GRU]] = {"LSTM": LSTM, "GRU": GRU}
 SIZES = ("input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size")
 _TYPES = (torch.float32, torch.bfloat16, torch.int8)
-_MOST_LAYERS = 1024  # before an LSTM is made, even without memory
+_MOST_LAYERS = 1024  # before a layer is made, even without memory
 
 Path = str | os.PathLike[str]
 
@@ -48,27 +51,29 @@ def is_model_file(path: object) -> bool:
     return isinstance(path, str | os.PathLike) and os.fspath(path).endswith(SUFFIX)
 
 
-def write_layer(lstm: LSTM, path: Path) -> None:
-    """Write an LSTM as a model file.
+def write_layer(layer: LSTM | GRU, path: Path) -> None:
+    """Write an LSTM or a GRU as a model file.
 
     Raises:
         DtypeError: its weights are not float32, bfloat16 or int8, or their memory was freed.
         FileWriteError: the file cannot be written.
     """
-    names = [name for of_layer in parameter_names(lstm.sizes) for name in of_layer if name is not None]
-    tensors: dict[str, Tensor] = {name: getattr(lstm, name) for name in names}
+    names = [name for of_layer in parameter_names(layer.sizes) for name in of_layer if name is not None]
+    tensors: dict[str, Tensor] = {name: getattr(layer, name) for name in names}
     scales = [name + "_scale" for name, value in tensors.items() if value.dtype is torch.int8]
-    tensors |= {name: getattr(lstm, name) for name in scales}
+    tensors |= {name: getattr(layer, name) for name in scales}
     check_memory_of(tensors.items())
     for name, value in tensors.items():
         if value.dtype not in _TYPES:
             raise DtypeError(
-                f"{name} has dtype {value.dtype}, but a model file holds float32, bfloat16 or int8: convert the LSTM "
-                "first, with lstm.float()"
+                f"{name} has dtype {value.dtype}, but a model file has float32, bfloat16 or int8: convert it first, "
+                "with layer.float()"
             )
-    head = {"kind": LAYER, "cell": CELL.name, "gates": " ".join(CELL.gate_names)}
-    sizes = {name: str(int(getattr(lstm.sizes, name))) for name in SIZES}
-    write_tensors(os.fspath(path), FORMAT, tensors, {**head, **sizes})
+    cell = layer.sizes.kind
+    head = {"kind": LAYER, "cell": cell.name, "gates": " ".join(cell.gate_names)}
+    sizes = {name: str(int(getattr(layer.sizes, name))) for name in SIZES}
+    options = {"batch_first": str(int(layer.batch_first)), "dropout": repr(float(layer.dropout))}
+    write_tensors(os.fspath(path), FORMAT, tensors, {**head, **sizes, **options})
 
 
 def write_model(
@@ -84,33 +89,38 @@ def write_model(
     write_tensors(os.fspath(path), FORMAT, tensors, {"kind": kind, **as_text})
 
 
-def read_layer(path: Path) -> LSTM:
-    """Read the LSTM of a model file.
+def read_layer(path: Path) -> LSTM | GRU:
+    """Read the LSTM or GRU of a model file.
 
     Raises:
         FileFormatError: it is not the file of a layer, is damaged, or of a later version.
     """
     tensors, metadata = read_tensors(os.fspath(path), FORMAT)
     try:
-        if (metadata["cell"], metadata["gates"]) != (CELL.name, " ".join(CELL.gate_names)):
-            raise ValueError(f"it has the cell {metadata['cell']!r} with gates {metadata['gates']!r}")
+        layer_of = LAYERS.get(metadata["cell"])
+        if layer_of is None or metadata["gates"] != " ".join(CELLS[metadata["cell"]].gate_names):
+            raise ValueError(f"it has the cell {metadata['cell']!r:.40} with gates {metadata['gates']!r:.40}")
         numbers = [int(metadata[name][:10]) for name in SIZES]
         input_size, hidden_size, num_layers, bias, bidirectional, proj_size = numbers
         if num_layers > min(_MOST_LAYERS, len(tensors)):
             raise ValueError("it declares more layers than it has weights for")
-        sizes = Sizes(input_size, hidden_size, num_layers, bool(bias), bool(bidirectional), proj_size)
+        sizes = Sizes(input_size, hidden_size, num_layers, bool(bias), bool(bidirectional), proj_size, metadata["cell"])
         types = {value.dtype for value in tensors.values()}
         (dtype,) = types - {torch.int8}
         # Without memory first: absurd sizes do not fit the tensors.
-        options = {name: value for name, value in asdict(sizes).items() if name != "cell"}
-        lstm = LSTM(**options, dtype=dtype, device="meta", weights="int8" if torch.int8 in types else "float")
-        expected = {name: value.shape for name, value in lstm.state_dict().items()}
+        options: dict[str, Any] = {name: value for name, value in asdict(sizes).items() if name != "cell"}
+        if not proj_size:
+            del options["proj_size"]  # which a GRU does not take
+        options["batch_first"] = metadata.get("batch_first", "0") == "1"
+        options["dropout"] = float(metadata.get("dropout", "0"))
+        layer = layer_of(**options, dtype=dtype, device="meta", weights="int8" if torch.int8 in types else "float")
+        expected = {name: value.shape for name, value in layer.state_dict().items()}
         if expected != {name: value.shape for name, value in tensors.items()}:
             raise ValueError(f"its tensors do not have the names and shapes of {sizes}")
-    except (KeyError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise FileFormatError(f"{path} is damaged: {error}; get the model again") from error
-    lstm.load_state_dict(tensors, assign=True)
-    return lstm.eval()
+    layer.load_state_dict(tensors, assign=True)
+    return layer.eval()
 
 
 def read_kind(path: Path) -> str:

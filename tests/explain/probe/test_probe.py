@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import hiddenstate as hs
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, NameUnknownError
 from hiddenstate.explain.probe.classify import interval
 from hiddenstate.explain.probe.erasure import fit_eraser
 
@@ -114,6 +114,19 @@ def test_a_tagger_and_a_language_model_are_probed() -> None:
     torch.testing.assert_close(edited[1:, 1], found.eraser(plain[1:, 1]))
 
 
+def test_an_interval_is_the_same_however_many_sequences_are_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    right, sequence = generator.random(70) < 0.7, np.arange(70) // 2
+    whole = interval(right, sequence, 3)
+    monkeypatch.setitem(interval.__globals__, "MOST_DRAWN", 35 * 7)
+    assert interval(right, sequence, 3) == whole
+
+
+def test_a_bfloat16_layer_is_probed() -> None:
+    xs = [x.bfloat16() for x in XS[:8]]
+    assert hs.explain.probe(lstm().bfloat16(), xs, SIGNS[:8]).scores["word"].value <= 1
+
+
 def test_the_interval_is_over_sequences() -> None:
     right = np.repeat([True, False] * 10, 50)
     narrow, wide = interval(right, np.arange(1000), 0), interval(right, np.repeat(np.arange(20), 50), 0)
@@ -128,8 +141,14 @@ def test_wrong_arguments_are_refused() -> None:
         hs.explain.probe(lstm(), XS, SIGNS[:3])
     with pytest.raises(ArgumentError, match="has 12 steps and 1 labels"):
         hs.explain.probe(lstm(), XS, [["a"], *SIGNS[1:]])
-    with pytest.raises(ArgumentError, match="2 to 256 labels, got 60 and 1"):
+    with pytest.raises(ArgumentError, match="2 to 256 different labels, got 60 and 1"):
         hs.explain.probe(lstm(), XS, [["a"] * 12] * 60)
+    with pytest.raises(ArgumentError, match="at least 4 sequences with labels, .* got 3 and 2"):
+        hs.explain.probe(lstm(), XS, [*SIGNS[:3], *[[None] * 12] * 57])
+    with pytest.raises(ArgumentError, match=r"sequence 0 has states at l0.h that are infinite or NaN"):
+        hs.explain.probe(lstm(), [x * float("nan") for x in XS], SIGNS)
+    with pytest.raises(IndexRangeError, match="to=7"):
+        hs.explain.probe(lstm(), XS[:8], SIGNS[:8]).steer(1, 7)
     with pytest.raises(NameUnknownError):
         hs.explain.probe(lstm(), XS, SIGNS, place="l5.h")
     with pytest.raises(ArgumentTypeError, match=r"tensors \[T, C\]"):

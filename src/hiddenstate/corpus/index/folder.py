@@ -22,6 +22,8 @@ from hiddenstate.structure.addresses import parse_address
 from hiddenstate.structure.names import Place, parse_place
 
 MOST_PARQUET_STEPS = 1 << 27  # of one shard
+MOST_KEPT = 32_768  # files whose content is kept in memory; the system maps at most 65,530
+MOST_KEPT_STEPS = 1 << 28  # whose tokens are kept, about 9 bytes each
 
 Values = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -141,12 +143,18 @@ class IndexFolder:
             FileFormatError: they are damaged.
         """
         key = "text", shard
-        if key not in self.memory:
-            if len(self.memory) > 4096:
-                self.memory.clear()
-            self.memory[key] = _read_text(self.path(shard))
-        found: ShardText = self.memory[key]
+        found: ShardText | None = self.memory.get(key)
+        if found is None:
+            found = _read_text(self.path(shard))
+            self._remember(key, found, found.steps)
         return found
+
+    def _remember(self, key: Any, value: Any, steps: int = 0) -> None:
+        """Keep what was read; if that becomes too much, everything before it is dropped."""
+        if len(self.memory) > MOST_KEPT or self.memory.get("steps", 0) + steps > MOST_KEPT_STEPS:
+            self.memory.clear()
+        self.memory[key] = value
+        self.memory["steps"] = self.memory.get("steps", 0) + steps
 
     def item(self, shard: int, sequence: int) -> Item:
         """Return a sequence of a shard, with what is needed to run it."""
@@ -249,9 +257,10 @@ class IndexFolder:
 
     def _rows(self, path: Path, dimensions: int = 2) -> NDArray[np.uint8]:
         key = "rows", path
-        if key not in self.memory:
-            self.memory[key] = _mapped(path, np.uint8, dimensions)
-        found: NDArray[np.uint8] = self.memory[key]
+        found: NDArray[np.uint8] | None = self.memory.get(key)
+        if found is None:
+            found = _mapped(path, np.uint8, dimensions)
+            self._remember(key, found)
         return found
 
     def contexts(self) -> Iterator[Context]:

@@ -1,10 +1,12 @@
 """Readers: a tagger, a language model, or a layer over arrays, as it reads the sequences of a corpus."""
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from hiddenstate.base.files import check_is_file, read_tensors, write_tensors
 from hiddenstate.base.memory import check_module_memory
 from hiddenstate.base.modes import eval_twin
+from hiddenstate.base.reading import reading
 from hiddenstate.base.scalars import check_int
 from hiddenstate.base.validation import check_memory, check_plain_tensor
 from hiddenstate.corpus.index.items import MOST_STEPS, NO_LABEL, Item
@@ -253,7 +256,7 @@ class LayerReader:
         tensors = {f"lstm.{name}": value for name, value in self.lstm.state_dict().items()}
         if self.linear is not None:
             tensors |= {f"linear.{name}": value for name, value in self.linear.state_dict().items()}
-        write_tensors(folder / "layer.safetensors", FORMAT, tensors, {"names": "\t".join(self.names)})
+        write_tensors(folder / "layer.safetensors", FORMAT, tensors, {"names": json.dumps(self.names)})
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the hash of the weights, and of the arrays."""
@@ -327,16 +330,19 @@ def _layer_reader(
         check_memory(given_array, f"array {k}")
         if given_array.numel() > MOST_NUMBERS:
             raise ArgumentError(f"array {k} has {given_array.numel():,} numbers, and at most {MOST_NUMBERS:,} are read")
-        x = given_array.detach().cpu().numpy()
+        x = (given_array.float() if given_array.dtype == torch.bfloat16 else given_array).detach().cpu().numpy()
         if x.ndim != 2 or x.shape[1] != lstm.sizes.input_size or not 0 < len(x) <= MOST_STEPS:
             raise ShapeError(f"array {k} must be [T, C] with C = {lstm.sizes.input_size}, got {list(x.shape)}")
+        if not np.isfinite(x).all():
+            raise ArgumentError(f"array {k} has numbers that are infinite or NaN")
         words = tuple(map(str, range(len(x)))) if tokens is None else tuple(map(str, tokens[k]))
         given = (NO_LABEL,) * len(x) if labels is None else tuple(map(str, labels[k]))
         if len(words) != len(x) or len(given) != len(x):
             raise ArgumentError(f"array {k} has {len(x)} steps, and {len(words)} tokens and {len(given)} labels")
         items.append(Item(words, given, x))
     if head is not None and head.in_features != lstm.sizes.directions * lstm.sizes.output_size:
-        raise ShapeError(f"the head reads {head.in_features} features, and the LSTM gives {lstm.sizes.output_size}")
+        width = lstm.sizes.directions * lstm.sizes.output_size
+        raise ShapeError(f"the head reads {head.in_features} features, and the LSTM gives {width}")
     count = 0 if head is None else head.out_features
     named = tuple(map(str, names if names is not None else range(count)))
     if len(named) != count:
@@ -401,12 +407,16 @@ def _load_layer(path: Path, about: Mapping[str, Any]) -> LayerReader:
     if not isinstance(sizes, dict):
         raise FileFormatError(f"{path}: the manifest has no sizes of the layer")
     lstm = _sized(sizes, of["lstm."], path)
-    linear, names = None, tuple(str(metadata.get("names", "")).split("\t"))
-    if of["linear."]:
+    if not of["linear."]:
+        return LayerReader(lstm.eval())
+    with reading(path):
+        names = tuple(map(str, json.loads(metadata["names"])))
         weight = of["linear."]["weight"]
         linear = nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in of["linear."], dtype=weight.dtype)
         linear.load_state_dict(of["linear."])
-    return LayerReader(lstm.eval(), (), linear, names if linear is not None else ())
+        if len(names) != len(weight):
+            raise FileFormatError(f"{len(names)} names do not fit {len(weight)} outputs of the head")
+    return LayerReader(lstm.eval(), (), linear, names)
 
 
 def _sized(sizes: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path) -> LSTM:
@@ -422,11 +432,13 @@ def _sized(sizes: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path) 
         check_int(name, options[name])
     if options["num_layers"] > len(weights) or "weight_ih_l0" not in weights:
         raise FileFormatError(f"{path}: the weights are not those of the manifest's sizes")
+    options["weights"] = "int8" if weights["weight_ih_l0"].dtype == torch.int8 else "float"
+    options["dtype"] = next((value.dtype for value in weights.values() if value.is_floating_point()), None)
     outline = LSTM(**options, device="meta").state_dict()
     if {n: v.shape for n, v in outline.items()} != {n: v.shape for n, v in weights.items()}:
         raise FileFormatError(f"{path}: the weights are not those of the manifest's sizes")
     with torch.random.fork_rng(devices=[]):
-        lstm = LSTM(**options, dtype=weights["weight_ih_l0"].dtype)
+        lstm = LSTM(**options)
     lstm.load_state_dict(dict(weights))
     return lstm
 
@@ -446,6 +458,19 @@ def _labelled(function: Callable[[Sequence[str]], Sequence[str]], tokens: Sequen
 def _name_of(labels: Labels) -> str:
     if callable(labels):
         code = getattr(labels, "__code__", None)
-        content = "" if code is None else hashlib.blake2b(code.co_code, digest_size=4).hexdigest()
+        content = "" if code is None else hashlib.blake2b(repr(_content(code)).encode(), digest_size=8).hexdigest()
         return f"{getattr(labels, '__qualname__', type(labels).__name__)} {content}".strip()
     return labels or ""
+
+
+def _content(code: CodeType) -> tuple[Any, ...]:
+    """Return what a function computes: its instructions, constants and names, without its place in a file."""
+    constants = [
+        _content(each)
+        if isinstance(each, CodeType)
+        else sorted(map(repr, each))  # a set's order is another in each process
+        if isinstance(each, frozenset)
+        else each
+        for each in code.co_consts
+    ]
+    return code.co_code, constants, code.co_names

@@ -174,15 +174,18 @@ class Statistics:
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything as arrays, for a file."""
         found: dict[str, NDArray[Any]] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "labels"}
-        found["labels"] = np.frombuffer("\n".join(self.labels).encode(), np.uint8)
+        # Escaped, because a label may be any text, also the end of a line.
+        labels = b"\n".join(label.encode("unicode_escape") for label in self.labels)
+        found["labels"] = np.frombuffer(labels, np.uint8)
         return found
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "Statistics":
         """Read what `to_arrays` returned."""
-        labels = arrays["labels"].tobytes().decode()
+        labels = arrays["labels"].tobytes()
         rest = {f.name: arrays[f.name] for f in fields(cls) if f.name != "labels"}
-        return cls(labels=tuple(labels.split("\n")) if labels else (), **rest)
+        named = tuple(label.decode("unicode_escape") for label in labels.split(b"\n")) if labels else ()
+        return cls(labels=named, **rest)
 
 
 def merge_all(parts: Sequence[Statistics]) -> Statistics:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hiddenstate.base.files import free_name
+from hiddenstate.base.files import free_name, sync
 from hiddenstate.base.scoped import lasting
 from hiddenstate.base.writing import writing
 from hiddenstate.corpus.index.build import run_chunks
@@ -87,6 +87,7 @@ def _write(path: Path, bits: NDArray[np.uint8]) -> None:
         with lasting(lambda: None, lambda: beside.unlink(missing_ok=True)), beside.open("wb") as file:
             np.save(file, bits)
             file.flush()
+            sync(beside)
             beside.replace(path)
 
 

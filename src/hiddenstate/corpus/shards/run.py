@@ -9,13 +9,14 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from hiddenstate.base.files import check_folder_place, replace_bytes
+from hiddenstate.base.files import check_folder_place, left_beside, replace_bytes
 from hiddenstate.base.reading import reading
 from hiddenstate.base.scalars import check_int
 from hiddenstate.base.validation import optional_package
@@ -107,16 +108,19 @@ def _begin(folder: Path, shards: Sequence[Shard], described: Mapping[str, Any]) 
         there = read_manifest(folder)
         differing = sorted(key for key in {*there, *data} if there.get(key) != data.get(key))
         if differing:
+            verb = "differs" if len(differing) == 1 else "differ"
             raise ArgumentError(
-                f"{folder} holds results of something else: {', '.join(differing)} differ; choose another folder, or "
+                f"{folder} holds results of something else: {', '.join(differing)} {verb}; choose another folder, or "
                 "delete this one"
             )
     else:
+        for path in left_beside(folder / MANIFEST, "part"):
+            path.unlink(missing_ok=True)
         others = sorted(path.name for path in folder.iterdir() if path.name != LOCK)
         if others:
             raise ArgumentError(f"{folder} holds {others[0]!r} and no {MANIFEST}: choose an empty or new folder")
         replace_bytes(folder / MANIFEST, (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode())
-    for path in folder.glob(".*.partial"):
+    for path in (*folder.glob(".*.partial"), *folder.glob(f"*.{'[0-9a-f]' * 16}.part")):
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
@@ -168,8 +172,13 @@ def _in_processes(task: ShardTask, shards: Sequence[Shard], folder: Path, worker
 def _on_cluster(task: ShardTask, shards: Sequence[Shard], folder: Path, client: Any) -> Iterator[Shard]:
     distributed = optional_package("distributed", "cluster", "running on a cluster")
     sent = client.scatter(task, broadcast=True, hash=False)
+    # Workers may have another working directory, so they get absolute paths.
+    paths = {shard.path: str(Path(shard.path).absolute()) if shard.path else "" for shard in shards}
     # A worker that dies takes its shards with it; the scheduler gives them to others.
-    futures = {client.submit(process, sent, shard, folder, pure=False): shard for shard in shards}
+    futures = {
+        client.submit(process, sent, replace(shard, path=paths[shard.path]), folder.absolute(), pure=False): shard
+        for shard in shards
+    }
     try:
         for future in distributed.as_completed(list(futures)):
             future.result()

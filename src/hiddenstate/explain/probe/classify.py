@@ -12,6 +12,7 @@ from torch import Tensor
 from hiddenstate.base.validation import optional_package
 
 SAMPLES = 1000  # of the bootstrap
+MOST_DRAWN = 1 << 20  # sequences drawn at once
 ITERATIONS = 300
 STRENGTH = 1.0  # inverse of the penalty
 
@@ -59,9 +60,12 @@ def interval(right: NDArray[np.bool_], sequence: NDArray[np.int64], seed: int) -
     """Return the share of right steps, with a 95 % interval from drawing sequences again (bootstrap)."""
     _, number = np.unique(sequence, return_inverse=True)
     correct, steps = np.bincount(number, right.astype(np.float64)), np.bincount(number)
-    drawn = np.random.default_rng(seed).integers(0, len(steps), (SAMPLES, len(steps)))
-    shares = correct[drawn].sum(1) / steps[drawn].sum(1)
-    low, high = np.quantile(shares, [0.025, 0.975])
+    generator, shares = np.random.default_rng(seed), list[NDArray[np.float64]]()
+    together = max(1, MOST_DRAWN // len(steps))
+    for k in range(0, SAMPLES, together):
+        drawn = generator.integers(0, len(steps), (min(together, SAMPLES - k), len(steps)))
+        shares.append(correct[drawn].sum(1) / steps[drawn].sum(1))
+    low, high = np.quantile(np.concatenate(shares), [0.025, 0.975])
     return Accuracy(float(right.mean()), float(low), float(high))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from hiddenstate.base.indexing import resolve_one
 from hiddenstate.edits.edit import Edit, add
 from hiddenstate.edits.edit import set as set_to
 from hiddenstate.errors import NameUnknownError
@@ -100,11 +101,11 @@ class Probe(Explanation):
             t: the steps; all by default.
 
         Raises:
-            NameUnknownError: there is no such label.
+            NameUnknownError, IndexRangeError: there is no such label.
         """
         if isinstance(to, str) and to not in self.labels:
             raise NameUnknownError(f"no label {to!r}; there are {', '.join(self.labels[:20])}")
-        k = self.labels.index(to) if isinstance(to, str) else range(len(self.labels))[to]
+        k = self.labels.index(to) if isinstance(to, str) else resolve_one(to, len(self.labels), "to")
         way = (self.means[k] - self.eraser.mean) * amount
         return add(self.place, way.to(next(self.model.parameters()).dtype), t=t)
 

@@ -15,7 +15,7 @@ from hiddenstate.explain.probe.erasure import fit_eraser
 from hiddenstate.explain.probe.result import Probe, class_means
 from hiddenstate.explain.probe.states import Model, check_arguments, read_steps
 
-MOST_LABELS = 256
+LEAST_SEQUENCES, MOST_LABELS = 4, 256
 
 
 def probe(
@@ -23,21 +23,21 @@ def probe(
 ) -> Probe:
     """Train a linear probe: can a label be read from the values of a place?
 
-    The sequences are split in halves, one to train and one to
-    score; the controls are trained and scored on the same halves.
+    The sequences are split in halves, one to train and one to score; the controls are trained and scored on the same
+    halves.
 
     Args:
         model: a tagger, a language model, or a `hiddenstate.LSTM`.
-        data: at least four sequences: for a tagger lists of words, for a language model texts, for an LSTM tensors
-            ``[T, C]``.
+        data: sequences, at least four of them with labels: for a tagger lists of words, for a language model texts, for
+            an LSTM tensors ``[T, C]``.
         labels: for each sequence a label for each step (for a text, of each character or word), or None for a step
             that does not count. Names of labels are their texts.
         place: such as ``"l1.h"``.
         seed: of the split, the control task, the untrained weights and the intervals.
 
     Raises:
-        ArgumentError: the labels do not fit the data, there are fewer than 2 or more than 256 of them, or there is too
-            much data.
+        ArgumentError: the labels do not fit the data, there are fewer than 2 or more than 256 of them, there is too
+            much data, or states are infinite or NaN.
         ArgumentTypeError: something has the wrong type.
         NameUnknownError: there is no such place.
         MissingDependencyError: scikit-learn is not installed.
@@ -46,9 +46,11 @@ def probe(
     seed = check_seed(seed)
     optional_package("sklearn.linear_model", "probe", "a probe")
     names = sorted({str(label) for row in labels for label in row if label is not None})
-    if not 2 <= len(names) <= MOST_LABELS or len(data) < 4:
+    labelled = sum(any(label is not None for label in row) for row in labels)
+    if not 2 <= len(names) <= MOST_LABELS or labelled < LEAST_SEQUENCES:
         raise ArgumentError(
-            f"a probe needs at least 4 sequences and 2 to {MOST_LABELS} labels, got {len(data)} and {len(names)}"
+            f"a probe needs at least {LEAST_SEQUENCES} sequences with labels, and 2 to {MOST_LABELS} different labels, "
+            f"got {labelled} and {len(names)}"
         )
     steps = read_steps(model, data, labels, place, names)
     classes, sequence = steps.classes.numpy(), steps.sequence

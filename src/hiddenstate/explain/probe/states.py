@@ -75,7 +75,7 @@ def read_steps(
     """Run the model over sequences, and return the steps that have a label.
 
     Raises:
-        ArgumentError: a sequence has not as many labels as steps, or no step has a label.
+        ArgumentError: a sequence has not as many labels as steps, its states are not finite, or no step has a label.
     """
     number = {name: k for k, name in enumerate(names)}
     states, classes, words, sequence = list[Tensor](), list[int](), list[Any](), list[int]()
@@ -87,6 +87,8 @@ def read_steps(
                 raise ArgumentError(f"sequence {start + row} has {len(tokens)} steps and {len(given)} labels")
             chosen = [t for t, label in enumerate(given) if label is not None]
             states.append(values[chosen, row])
+            if not states[-1].isfinite().all():
+                raise ArgumentError(f"sequence {start + row} has states at {place} that are infinite or NaN")
             classes += [number[str(given[t])] for t in chosen]
             words += [tokens[t] for t in chosen]
             sequence += [start + row] * len(chosen)
@@ -107,7 +109,8 @@ def run_places(model: Model, data: Sequence[Any], place: str) -> tuple[Tensor, l
         return trace.values[place][1:], [(trace.words(row) or ())[1:] for row in range(len(data))]
     x, lengths = padded(model, data)
     return _traced(model, x, lengths, place).values[place], [
-        [x[t, row].numpy().tobytes() for t in range(n)] for row, n in enumerate(lengths.tolist())
+        [x[t, row].contiguous().view(torch.uint8).numpy().tobytes() for t in range(n)]
+        for row, n in enumerate(lengths.tolist())
     ]
 
 

@@ -101,7 +101,7 @@ class _Bare:
 
 
 # The subclass's constructor has already run; its results are in the module.
-_HARMLESS = {*vars(_Bare), "__init__"}
+_HARMLESS = {*vars(_Bare), "__init__", "__parameters__"}  # the last is a generic class's
 
 
 def _refuse_subclass(module: nn.Module, known: type[nn.Module]) -> None:

@@ -24,6 +24,7 @@ from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.meta_model import make_meta_model
 from hiddenstate.models.tagger.data import VERSION_4
 from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 
 FORMAT = "hiddenstate-model"
@@ -102,41 +103,41 @@ def find_complete_folder(model: str | os.PathLike[str]) -> Path:
     return path
 
 
-def save(model: FolderModel | LSTM, folder: str | os.PathLike[str], card: str = "") -> None:
+def save(model: FolderModel | LSTM | GRU, folder: str | os.PathLike[str], card: str = "") -> None:
     """Write a model as a folder or as one file, replacing an earlier one there.
 
     A tagger's or language model's weights are stored in the precision that its config's ``weights_dtype`` names
-    (float32 without one), an LSTM's as they are. If anything fails, an earlier model is untouched; only if the process
+    (float32 without one), a layer's as they are. If anything fails, an earlier model is untouched; only if the process
     is killed between two renames does an earlier folder remain next to its place, under a name that the error of
     `load` gives.
 
     Args:
-        model: a tagger or a language model; for a file, also an `LSTM`.
+        model: a tagger or a language model; for a file, also an `LSTM` or a `GRU`.
         folder: the destination: a folder, whose parents are created, or a file, if the name ends in ``.safetensors``.
             A file is also read by `hiddenstate_runtime` and the C library, which need no torch.
         card: Markdown for a folder's ``MODEL_CARD.md``.
 
     Raises:
         ArgumentError: something other than a model is there, or a weight is too large for its precision.
-        ArgumentTypeError: it is not such a model, or an LSTM is to be written as a folder.
-        DtypeError: the memory of a weight was freed, or an LSTM's weights are of a type that a file does not have.
+        ArgumentTypeError: the model is of another class, or a layer is to be written as a folder.
+        DtypeError: the memory of a weight was freed, or a layer's weights are of a type that a file does not have.
         FileWriteError: it cannot be written.
     """
-    if not isinstance(model, LSTM) and not hasattr(model, "to_data"):
+    if not isinstance(model, Tagger | LanguageModel | LSTM | GRU):
         raise ArgumentTypeError(
-            f"only a tagger, a language model or an LSTM can be saved, got {type(model).__name__}; save the "
-            "state_dict() of other modules with torch.save"
+            f"save writes a tagger, a language model, a hiddenstate.LSTM or GRU, got {type(model).__name__}; for other "
+            "modules use torch.save(module.state_dict(), path)"
         )
     if model_file.is_model_file(folder):
         _save_file(model, folder)
-    elif isinstance(model, LSTM):
-        raise ArgumentTypeError(f"an LSTM is saved as a file: give a name that ends in .safetensors, not {folder}")
+    elif isinstance(model, LSTM | GRU):
+        raise ArgumentTypeError(f"a layer is saved as a file: give a name that ends in .safetensors, not {folder}")
     else:
         _save_folder(model, folder, card)
 
 
-def _save_file(model: FolderModel | LSTM, path: str | os.PathLike[str]) -> None:
-    if isinstance(model, LSTM):
+def _save_file(model: FolderModel | LSTM | GRU, path: str | os.PathLike[str]) -> None:
+    if isinstance(model, LSTM | GRU):
         model_file.write_layer(model, path)
         return
     check_memory_of(model.state_dict().items())
@@ -233,8 +234,8 @@ def load_any(folder: str | os.PathLike[str]) -> Tagger | LanguageModel:
     return load_as(KINDS.get(read_kind(folder), Tagger), folder)  # raises the right error, for unknown kinds too
 
 
-def load_saved(path: str | os.PathLike[str]) -> Tagger | LanguageModel | LSTM:
-    """Read what `save` wrote, ready to use: as `load_any`, and an LSTM from its file.
+def load_saved(path: str | os.PathLike[str]) -> Tagger | LanguageModel | LSTM | GRU:
+    """Read what `save` wrote, ready to use: as `load_any`, and a layer from its file.
 
     Raises:
         FileFormatError: as for `load_any`.

@@ -27,8 +27,12 @@ const TYPES = {
 export function read(bytes) {
   const [header, start] = headerOf(bytes);
   const tensors = new Map();
+  let room = bytes.byteLength - start; // tensors that shared bytes could take any multiple of the file's size
   for (const [name, entry] of Object.entries(header)) {
-    if (name !== "__metadata__") tensors.set(name, tensorOf(name, entry, bytes, start));
+    if (name === "__metadata__") continue;
+    tensors.set(name, tensorOf(name, entry, bytes, start));
+    room -= entry.data_offsets[1] - entry.data_offsets[0];
+    if (room < 0) throw damaged("the tensors have more bytes than the file", "tensors that do not overlap");
   }
   for (const name of [...tensors.keys()]) if (header[name].dtype === "I8") scale(name, header, tensors);
   return tensors;

@@ -1,0 +1,60 @@
+"""A layer as one file: what it keeps, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+import hiddenstate as hs
+from hiddenstate.errors import ArgumentTypeError, FileFormatError
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"batch_first": True}, {"num_layers": 2, "dropout": 0.25}, {"bias": False, "bidirectional": True}],
+)
+@torch.no_grad()
+def test_a_layer_is_read_as_it_was(options: dict[str, Any], tmp_path: Path) -> None:
+    lstm = hs.LSTM(3, 5, **options).eval()
+    hs.save(lstm, tmp_path / "lstm.safetensors")
+    again = hs.load(tmp_path / "lstm.safetensors")
+    assert repr(again) == repr(lstm)
+    x = torch.randn(4, 6, 3)
+    assert torch.equal(again(x)[0], lstm(x)[0])
+
+
+@pytest.mark.parametrize("module", [hs.RNN(2, 3), nn.LSTM(2, 3), nn.Linear(2, 3), None])
+@pytest.mark.parametrize("name", ["model.safetensors", "model"])
+def test_other_modules_are_refused(module: Any, name: str, tmp_path: Path) -> None:
+    with pytest.raises(ArgumentTypeError, match="a tagger, a language model, a hiddenstate.LSTM or GRU"):
+        hs.save(module, tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("cell", "RNN_TANH"),
+        ("gates", "f i g o"),
+        ("hidden_size", "4"),
+        ("hidden_size", "-3"),
+        ("num_layers", "999999999"),
+        ("bias", "x"),
+        ("dropout", "nan"),
+        ("dropout", "2"),
+        ("dropout", "[]"),
+        ("input_size", ""),
+    ],
+)
+def test_metadata_that_do_not_fit_are_refused(name: str, value: str, tmp_path: Path) -> None:
+    path = tmp_path / "lstm.safetensors"
+    hs.save(hs.LSTM(2, 3), path)
+    with safe_open(path, "pt") as file:
+        metadata, tensors = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    save_file(tensors, path, {**metadata, name: value})
+    with pytest.raises(FileFormatError, match="damaged"):
+        hs.load(path)
