@@ -25,7 +25,7 @@ struct GateGradients {
     const LayerBackward& job;
     std::int64_t t, n;
     const real* gates;     // [kRecord * H]: before edits
-    element* dg;           // [kSlopes * H]: of the pre-activations; may be where the gates are
+    element* dg;           // [kSlopes * H]: of the pre-activations; may be the same memory as the gates
     const real* d_m;       // [H]: of m, which is h without a projection
     element* m;            // [H]: where m goes, or null
     const real* c_before;  // [H], or null: zero

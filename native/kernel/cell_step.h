@@ -173,7 +173,7 @@ struct PackedCellUnits {
         const auto& step = units.step;
         const element *x[Height::most] = {}, *h[Height::most] = {};
         for (int r = 0; r < tall.count; ++r) x[r] = step.x + (first + r) * step.C, h[r] = step.h + (step.h ? (first + r) * step.H : 0);
-        // Without a state its product is summed over no numbers.
+        // Without a state, the sum of its product has no terms.
         multiply_both(tall, {x, step.C, w}, {h, step.h ? step.H : 0, w + kTile * depth(step.C)}, bias,
                       [&](int r, const vf (&sums)[kSums]) { units.finish(first + r, sums); });
     }

@@ -52,7 +52,7 @@ struct Gates {
         to[0] = to[3] = d_r_pre, to[1] = to[4] = d_z_pre, to[2] = d_n_pre, to[5] = d_n_h;
     }
 
-    // m of a projection, which a GRU has not.
+    // m of a projection; a GRU has none.
     vf output(vf) const { return vf{}; }
 
     // Writes them to a record.

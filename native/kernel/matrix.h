@@ -71,7 +71,7 @@ struct Spaced {
     Byte* at;
     std::int64_t bytes;  // from one row to the next
 
-    // The k-th part of the first row that a register takes.
+    // The k-th part of the first row; a part fills a register.
     Byte* part(std::int64_t k) const { return at + k * kRegisterBytes; }
     Spaced below() const { return {at + kRegisterRows * bytes, bytes}; }
 };

@@ -18,7 +18,7 @@ inline void pack_columns(const element* w, std::int64_t K, std::int64_t H, std::
     std::fill_n(to, (depth(K) - filled(K)) * kTile, packed{});
 }
 
-// Packs two rows as one row of pairs; if lanes hold single numbers, copies the first row alone.
+// Packs two rows as one row of pairs; if lanes hold single numbers, copies only the first row.
 inline void interleave(const real* a, const real*, std::int64_t n, real* to) { std::copy_n(a, n, to); }
 
 inline void interleave(const bfloat16* a, const bfloat16* b, std::int64_t n, std::uint32_t* to) {

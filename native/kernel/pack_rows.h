@@ -11,7 +11,7 @@ namespace hiddenstate {
 namespace {
 
 // One exchange of a transposition: of two vectors, swaps the lanes of a whose index has the bit `Step` with those of b whose
-// index has not.
+// index does not.
 template <int Step, int... J>
 inline std::pair<vf, vf> exchanged(vf a, vf b, std::integer_sequence<int, J...>) {
     return {__builtin_shufflevector(a, b, ((J & Step) ? kLanes + J - Step : J)...),

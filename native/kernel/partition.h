@@ -82,7 +82,7 @@ private:
 };
 
 // Copies rows into the form that tiles read: once, because all blocks of weights read the same rows. Matrix registers load rows
-// fastest that are evenly spaced and filled up with zeros; with weights of 8 bits rows are rounded. Others read rows as they are.
+// fastest that are evenly spaced and filled up with zeros; for int8 weights rows are rounded. Others read rows as they are.
 class EvenRows {
 public:
     // Points the pointers at copies if the rows are not in that form already.

@@ -6,7 +6,7 @@
 //
 //     a packed block    [....|....|....|....]  scale of each column
 //                       [....|....|....|....]  what its sum begins with: see kOffset
-//         k = 0 ... 3   [....|....|....|....]  four numbers of 8 bits a lane
+//         k = 0 ... 3   [....|....|....|....]  four int8 numbers a lane
 //         k = 4 ... 7   [....|....|....|....]
 //
 //     a row             [scale|0123|4567|...]  as tiles read it, the last lane filled up with zeros; for matrix registers
@@ -52,7 +52,7 @@ inline vi add_quads(vi sum, vi a, vi w) {
 #elif defined(__ARM_FEATURE_DOTPROD)
     return (vi)vdotq_s32((int32x4_t)sum, (int8x16_t)a, (int8x16_t)w);
 #else
-#error "weights of 8 bits need an instruction that adds up their products"
+#error "int8 weights need an instruction that adds up their products"
 #endif
 }
 

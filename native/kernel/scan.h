@@ -2,7 +2,7 @@
 //
 // T time steps, N batch rows, C input features, H units, P numbers of the hidden state (H without a projection), L layers of D
 // directions. Arrays are row-major and contiguous unless strides are given (counted in elements). The four gates of a row are
-// contiguous, in torch's order: of an LSTM 4H numbers, of a GRU 3H, written as GH below. A record of a GRU has four numbers of a unit: r, z,
+// contiguous, in torch's order: of an LSTM 4H numbers, of a GRU 3H, written as GH below. A record of a GRU has four numbers per unit: r, z,
 // n, and n_h, the state's part of n before r. Pointers do not alias one another unless a comment says so.
 #pragma once
 
@@ -18,7 +18,7 @@ namespace hiddenstate {
 template <class Precision>
 struct Weights {
     const typename Precision::element *ih, *hh;  // [GH, C], [GH, P]
-    const typename Precision::real *b_ih, *b_hh;  // [GH], or null; one may be null alone
+    const typename Precision::real *b_ih, *b_hh;  // [GH], or null; either may be null by itself
     const typename Precision::element* hr;        // [P, H], or null: no projection
     // The weights as packed by `pack`, if the caller knows that they have not changed since; null: forward packs them.
     const void* packed = nullptr;
@@ -71,8 +71,8 @@ struct Call {
     const element* x = nullptr;  // row (t, n) at x + t * x_step + n * x_row, C numbers; contiguous if packed
     std::int64_t T = 0, N = 0, C = 0, H = 0, P = 0, x_step = 0, x_row = 0;
     std::int64_t directions = 1;
-    bool reverse = false;  // with one direction: whether it reads from the last step to the first; of two the second does
-    std::vector<LayerDirection<Precision>> layers;  // of each layer and direction, the reverse one after the other
+    bool reverse = false;  // with one direction: whether it reads from the last step to the first; of two directions, the second does
+    std::vector<LayerDirection<Precision>> layers;  // of each layer and direction; the reverse direction comes second
     const element* h0 = nullptr;             // [L * D, N, P], or null: zeros. Backward needs it
     const real* c0 = nullptr;                // [L * D, N, H], or null: zeros. Backward needs it
     const std::int64_t* lengths = nullptr;   // [N], or null: every row has T steps
@@ -95,7 +95,7 @@ template <class Precision>
 struct LayerGradients {
     const typename Precision::real *gates, *c;         // [T, N, 4H], [T, N, H]
     typename Precision::element *ih, *hh, *bias, *hr;  // [GH, C], [GH, P], [GH] (of b_ih, and of b_hh if it is the same), [P, H]
-    typename Precision::element* bias_hh = nullptr;    // [GH], if it is another
+    typename Precision::element* bias_hh = nullptr;    // [GH], if it differs
 };
 
 // The gradients of a call: given, of its outputs; wanted, of its inputs. The call must have the records of each layer and
@@ -114,7 +114,7 @@ struct Gradients {
     BorderStates<real> reset_h, reset_c;
 };
 
-// One step of a cell, on unpacked weights. States are elements, as in torch's cell. Its record has of each unit what a call's has, and
+// One step of a cell, on unpacked weights. States are elements, as in torch's cell. Its record has for each unit what a call's has, and
 // with a cell state tanh(c) after it.
 template <class Precision>
 struct CellStep {

@@ -182,7 +182,7 @@ inline bool steps_together(const Call<HIDDENSTATE_PRECISION>& call, const Steps&
     return done;
 }
 
-// With helpers; returns false without running anything if they are not available.
+// Runs the steps with helpers; returns false, without running anything, if there are none available.
 inline bool steps_with_helpers(const Call<HIDDENSTATE_PRECISION>& call, const Steps& steps, int threads) {
     const Helpers helpers(threads);
     if (!helpers) return false;

@@ -142,7 +142,7 @@ NB_MODULE(_native, m) {
         nb::list found;
         for (const Scan<F32>* scan : scans_int8()) found.append(nb::cast(scan, nb::rv_policy::reference));
         return found;
-    }, "As kernels_float32, of those that pack weights in 8 bits and compute forward alone.");
+    }, "Like kernels_float32, for the kernels that pack int8 weights and compute only forward.");
     bind<F32>(m);
     bind<F64>(m);
     bind<BF16>(m);

@@ -228,7 +228,7 @@ void bind_block(nb::module_& m) {
         .def("close", [](nb::pointer_and_handle<InForce> self) { self.p->close(self.h); });
     nb::class_<Block>(m, "Block", nb::type_slots(slots<Block>(clear_block)), "block.h: a block in which something is in force.")
         .def("__init__", [](Block* self, nb::object home, nb::tuple entries, nb::tuple switches, nb::object before, nb::object after) {
-            for (const nb::handle one : switches) nb::cast<const Switch&>(one);  // refuses what is none
+            for (const nb::handle one : switches) nb::cast<const Switch&>(one);  // raises for anything that is not a Switch
             new (self) Block({std::move(home), std::move(entries), std::move(switches), std::move(before), std::move(after)});
         }, nb::arg("home") = nb::none(), nb::arg("entries") = nb::tuple(), nb::arg("switches") = nb::tuple(),
            nb::arg("before") = nb::none(), nb::arg("after") = nb::none())

@@ -183,7 +183,7 @@ nb::object forward_packed(const PackedWeights<P>& packed, nb::handle from) {
                 (!packed.scan.memory || reader.read(c0, states, "c0", c)), reader);
     call.h0 = call.h_n = h, call.c0 = call.c_n = c;
     nb::object out = make(Shape(call.T, call.N, packed.H), call.out);
-    // Of this call alone, because streams may share the packed weights.
+    // Belongs to this call only, because streams may share the packed weights.
     std::vector<element> scratch(static_cast<std::size_t>(call.N * packed.H));
     call.packed = packed.at(scratch.data(), call.N);
     call.threads = call.T > 1 ? threads_for(call) : 1;

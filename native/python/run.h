@@ -58,7 +58,7 @@ template <class P, class Work>
 void run_without_gil(const Scan<P>& scan, Task task, Call<P>& call, const Work& work) {
     const bool waits = scan.shares_units(call.N, call.H, call.threads) ||
                        (call.threads > 1 && runs_in_stages(call.N, call.H, static_cast<std::int64_t>(call.layers.size()), call.directions));
-    // Threads that divide rows wait at the end alone, but there as long as another program keeps one of them from its core.
+    // Threads that divide rows wait only at the end, but may wait long there if another program keeps one of them off its core.
     const bool tunes = waits || (call.threads > 1 && multiplications(call) <= kTunedCall);
     ThreadTuner<>* const tuner = tunes ? &tuner_of(timed(scan, task, call), !waits) : nullptr;
     const nb::gil_scoped_release released;

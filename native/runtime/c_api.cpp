@@ -59,7 +59,7 @@ hs_status load(const unsigned char* bytes, std::size_t size, hs_model** model) {
     return HS_OK;
 }
 
-// Whether steps * rows * (the most numbers of a row in any array) can be counted.
+// Whether steps * rows * (the numbers of a row in the widest array) does not overflow.
 bool fits(std::int64_t steps, std::int64_t rows, const runtime::Sizes& sizes) {
     const std::int64_t widest = std::max({sizes.C, 4 * sizes.H, sizes.D * sizes.P});
     return steps >= 0 && rows >= 0 && (rows == 0 || steps <= kMost / rows) && steps * rows <= kMost / (widest * sizes.count());

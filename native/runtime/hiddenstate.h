@@ -34,13 +34,13 @@ extern "C" {
 #define HS_API
 #endif
 
-/* The version of this interface. It grows when something that programs use is changed or taken away. */
+/* The version of this interface. It grows when something that programs use is changed or removed. */
 #define HS_INTERFACE 1
 
 typedef enum hs_status {
     HS_OK = 0,
     HS_ARGUMENT = 1,    /* an argument is out of range, or null where it may not be */
-    HS_FILE = 2,        /* a file can't be read, or is no model */
+    HS_FILE = 2,        /* a file can't be read, or is not a model */
     HS_MEMORY = 3,      /* there is not enough memory */
     HS_UNSUPPORTED = 4  /* this model can't do it */
 } hs_status;
@@ -88,7 +88,7 @@ HS_API hs_status hs_stream_new(const hs_model *model, int64_t rows, hs_stream **
 HS_API void hs_stream_free(hs_stream *stream);
 
 /* One step of all rows: x [N, C] to out [N, P].
- * It allocates nothing, takes no lock, starts no thread and calls nothing of the system, so that an audio callback may call it. Two
+ * It allocates nothing, takes no lock, starts no thread and makes no system call, so an audio callback may call it. Two
  * exceptions: a model with a projection (P < H) allocates; and the first step of a thread with int8 weights does. */
 HS_API hs_status hs_stream_step(hs_stream *stream, const float *x, float *out);
 /* One step of `count` distinct rows: x [count, C] to out [count, P]; the others' states stay. */

@@ -53,7 +53,7 @@ public:
 
     // May throw std::bad_alloc.
     virtual void run(const Run& run) const = 0;
-    // Of N rows, at zero. Throws std::invalid_argument if it reads both ways, so that it can't be run step by step; std::bad_alloc if N
+    // Of N rows, at zero. Throws std::invalid_argument if it is bidirectional, so that it can't be run step by step; std::bad_alloc if N
     // rows fit into no memory.
     virtual std::unique_ptr<Stream> stream(std::int64_t N) const = 0;
 

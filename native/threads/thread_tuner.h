@@ -71,7 +71,7 @@ private:
         if (!lock) return;
         const double rest = seconds_between(last_end_, begin), seconds = seconds_between(begin, end);
         last_end_ = end;
-        // Jobs of several threads, which overlap, are not close.
+        // Jobs that overlap, from different threads, do not count as close.
         close_jobs_ = rest >= 0 && rest < kClose ? std::min(close_jobs_ + 1, 2 * kCloseJobs) : std::max(close_jobs_ - kCloseJobs / 2, 0);
         close_ = close_jobs_ >= kCloseJobs;
         if (all != all_) return;
@@ -122,10 +122,10 @@ private:
     std::int64_t sample_work_ = 0;
     int results_[2] = {};             // samples of the trial at hand that were slower, and faster
     double backoff_ = 0, since_trial_ = 0;  // how long the slower mode is not tried; of this, over
-    double trial_ = 0;                // seconds of the trial at hand of the slower mode
+    double trial_ = 0;                // seconds of the current trial of the slower mode
     bool rested_ = false;             // whether a trial is due because of a rest
     Time last_end_{};                 // of the last job
-    int close_jobs_ = 0;              // how many of the last ones were close; each that was not takes some away
+    int close_jobs_ = 0;              // counts close jobs; each job that is not close takes some off
     std::atomic<bool> close_{false};  // whether these are enough
 };
 

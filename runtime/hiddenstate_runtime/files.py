@@ -25,7 +25,7 @@ def load(model: str | os.PathLike[str] | bytes) -> Any:
         A `Layer`, a `Tagger` or a `LanguageModel`, as the file says.
 
     Raises:
-        FileFormatError: it is no model file, is damaged, or has a model that this version cannot run.
+        FileFormatError: it is not a model file, is damaged, or has a model that this version cannot run.
         OSError: the file cannot be read.
     """
     data, name = (model, "the model") if isinstance(model, bytes) else (_read(model), os.fspath(model))

@@ -79,8 +79,8 @@ class Layer:
 
     Attributes:
         sizes: its sizes.
-        precision: ``float32``, ``bfloat16`` or ``int8``: in what its products are computed.
-        isa: the CPU's instructions that compute it.
+        precision: ``float32``, ``bfloat16`` or ``int8``: the type in which its products are computed.
+        isa: the instruction set that it is computed with.
     """
 
     def __init__(self, native: Any) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hiddenstate_runtime.layer import Layer
 
 MOST_ROWS = 1 << 24
-# A run over a sequence is shared by as many threads, if it is long enough.
+# A run over a sequence uses this many threads, if it is long enough.
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -106,7 +106,7 @@ class Stream:
     def state(self, value: ArrayLike | tuple[ArrayLike, ArrayLike]) -> None:
         held = [part for part in self._parts() if part is not None]
         parts = as_pair(value, "the state") if len(held) == 2 else (as_floats(value, "the state"),)
-        for name, part, like in zip("hc", parts, held, strict=True):
+        for name, part, like in zip("hc", parts, held, strict=False):
             if part.shape != like.shape:
                 raise ShapeError(f"{name} of the state has shape {list(part.shape)}, expected {list(like.shape)}")
         self._native.write_state(*parts, *[None] * (2 - len(parts)))

@@ -88,7 +88,7 @@ class Tagger:
 
         Raises:
             ArgumentError: a word is the empty string.
-            ArgumentTypeError: a word is no text.
+            ArgumentTypeError: a word is not a string.
         """
         (tagging,) = self.tag_many([text])
         return tagging
@@ -179,7 +179,7 @@ def _words_of(sentence: str | Sequence[str]) -> tuple[str, ...]:
     words = tuple(tokenise(sentence) if isinstance(sentence, str) else sentence)
     for word in words:
         if not isinstance(word, str):
-            raise ArgumentTypeError(f"a sentence is a text or a list of words, and has {word!r:.60} among them")
+            raise ArgumentTypeError(f"a sentence must be a string or a list of words, but {word!r:.60} is among them")
         if not word:
             raise ArgumentError("a word needs at least one character, got ''")
     return words

@@ -103,7 +103,7 @@ def test_fails(models: Path, tmp_path: Path) -> None:
         ((tmp_path / "empty.txt", *char), FileFormatError, r"empty\.txt: there is no text to score"),
         ((tmp_path / "latin1.txt", *char), FileFormatError, r"latin1\.txt: not UTF-8"),
         ((tmp_path / "none.txt", *char), FileNotFoundError, "none.txt"),
-        (("tiny-shakespeare", *char), ArgumentError, "is no part of a corpus"),
+        (("tiny-shakespeare", *char), ArgumentError, "is not a part of a corpus"),
         (
             ("-", *char, "--learning-rate", "0.1"),
             ArgumentError,

@@ -87,14 +87,14 @@ ASKED = (
         (
             ("04", "each pass begins at the beginning of every row"),
             ("04", "so each row's state goes to the same row of the next window"),
-            ("04", "row 3 reads characters 320 to 339 in its second window, with targets one further"),
+            ("04", "row 3 reads characters 320 to 339 in its second window, with targets shifted by one"),
         ),
     ),
     Asked(
         "which of four calls of `cross_entropy` on `[N, T, tags]` raises, is wrong or is right; its mean",
         ("partly", "partly"),
         (
-            ("03", "`cross_entropy` expects the tags on axis 1. Scores `[N, T, tags]` as they are raise an error or,"),
+            ("03", "Scores `[N, T, tags]`, passed as they are, raise an error or,"),
             ("03", "mean is over the words only, so equal scores for 15 tags cost ln 15 = 2.71"),
             ("03", "a log_softmax before it does no harm"),
         ),
@@ -105,7 +105,7 @@ ASKED = (
         (
             ("01", "With `lengths=`, a sequence of three steps ends in `out[2]`; past its end its output is zero."),
             ("03", "the forward outputs of words stay and the reverse ones change"),
-            ("03", "Without, the final states of all shorter sentences move."),
+            ("03", "Without it, the final states of all shorter sentences change."),
             ("03", "In `h_n[1]`, which is also the second half of `out[0]`"),
         ),
     ),
@@ -164,7 +164,7 @@ ASKED_AGAIN = (
         "padding at the front or at the back, and zeros at the front without packing",
         ("partly",),
         (
-            ("03", "Without, the forward outputs of words stay and the reverse ones change"),
+            ("03", "Without it, the forward outputs of words stay and the reverse ones change"),
             (
                 "03",
                 "Padding in front of the words changes the forward outputs, even if it is zeros: the biases",
@@ -184,7 +184,7 @@ ASKED_AGAIN = (
         "what layer 1 reads, whether layers share a state, and what `out` shows of layer 0",
         ("yes",),
         (
-            ("01", "A second layer reads the first one's h"),
+            ("01", "A second layer reads the first's h"),
             ("01", "for two layers and five steps it has two states, one for each layer"),
             ("01", "`out` has the *last layer's* h after *every step*."),
         ),
@@ -194,7 +194,7 @@ ASKED_AGAIN = (
         ("yes",),
         (
             ("04", "What a short window lacks is a gradient across its border"),
-            ("04", "the carried state still brings what is older"),
+            ("04", "the carried state still brings older information"),
         ),
     ),
     Asked(

@@ -58,7 +58,7 @@ FIRST_LESSON = (
     ),
     Statement(
         "a sentence of four words, three units, one layer: final states of shape (1, 1, 3)",
-        (("01", "Its output is `[4, 1, 3]`, its final h and c are `[1, 1, 3]` each."),),
+        (("01", "Its output is `[4, 1, 3]`, its final h and c `[1, 1, 3]`."),),
     ),
     Statement(
         "a call returns an output for every step, and the states after the last one",

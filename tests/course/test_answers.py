@@ -14,11 +14,11 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
         ("01", "`batch_first` turns x and `out`; h and c stay `[L·D, N, H]`."),
     ],
     "q2": [
-        ("01", "With two bias vectors they have 108 numbers."),
+        ("01", "With two bias vectors, `[4H]` each, they have 108 numbers."),
         ("01", "so `LSTM(4, 3)` has 108 parameters for any number of steps."),
     ],
     "q3": [
-        ("01", "Without carrying, the two outputs change places and nothing else moves."),
+        ("01", "Without carrying, the two outputs change places, nothing else."),
         ("01", "With the state carried, every output from the second on changes."),
     ],
     "q4": [
@@ -26,7 +26,7 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
         ("01", "A **trace** records every gate and state at every step."),
     ],
     "q5": [("01", "its final state is `h_n[1]`, and the second half of `out[0]`.")],
-    "q6": [("01", "With `batch_first=True` each sentence is read by itself. h and c are still `[L·D, N, H]`.")],
+    "q6": [("01", "With `batch_first=True` each sentence is read by itself. h and c are still `[L·D, N, H]`:")],
     "q7": [("01", "Nothing raises here, and each sentence depends on those before it.")],
     "q8": [("01", "of five, row 0 has the forward states of the first two, and")],
     "q9": [("02", "First c = f·c_prev + i·g, then h = o·tanh(c).")],
@@ -49,7 +49,7 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
     ],
     "q16": [
         ("01", "With `lengths=`, a sequence of three steps ends in `out[2]`"),
-        ("03", "Without, the final states of all shorter sentences move."),
+        ("03", "Without it, the final states of all shorter sentences change."),
     ],
     "q17": [("03", "they change every reverse output of a shorter sentence, and so the loss.")],
     "q18": [
@@ -63,7 +63,7 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
         ("04", "With neither, the second `backward` raises"),
     ],
     "q20": [
-        ("04", "row 3 reads characters 320 to 339 in its second window, with targets one further"),
+        ("04", "row 3 reads characters 320 to 339 in its second window, with targets shifted by one"),
         ("04", "and starts from the state of its first."),
     ],
     "q21": [

@@ -97,7 +97,7 @@ def test_a_gru_runs_natively() -> None:
     assert gru.path(x).name == "fast"
     assert gru.path(x, reset=torch.zeros(5, 2, dtype=torch.bool)).name == "native"
     assert hs.GRU(3, 4, dtype=torch.bfloat16).path(x.bfloat16()).name == "native"
-    assert "does not know this cell" in str(hs.RNN(3, 4).path(x))
+    assert "does not support this cell" in str(hs.RNN(3, 4).path(x))
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

@@ -99,7 +99,7 @@ def test_counts_and_edges_of_a_graph(wrong: Any) -> None:
         with pytest.raises(ArgumentTypeError, match="count"):
             call(wrong)
     for take in (found.check, found.edit):
-        with pytest.raises(ArgumentTypeError, match="an edge is one of the graph's edges, got"):
+        with pytest.raises(ArgumentTypeError, match="an edge must be one of the graph's edges, got"):
             take(wrong)
 
 

@@ -190,7 +190,7 @@ def test_the_equations_are_written_with_their_numbers() -> None:
     assert f"{moment['z'] * moment['h_prev'] + (1 - moment['z']) * moment['n']:.4f}" == lines[5].split(" = ")[-1]
     assert "edited" not in str(moment)
     with gru.edit(hs.set("l0.h", 3.0, unit=2)):
-        assert "edited: the run holds 3.0000" in str(gru.trace(x).at(1, 2))
+        assert "edited: the run has 3.0000" in str(gru.trace(x).at(1, 2))
     assert str(tanh.trace(x, pre=True).at(0, 1)).splitlines()[1].startswith("  h = tanh(")
 
 
@@ -360,7 +360,7 @@ def test_wrong_arguments_are_refused_as_torch_refuses_them() -> None:
 def test_the_path_says_what_computes() -> None:
     rnn, x = hs.RNN(3, 5), torch.zeros(4, 2, 3)
     assert rnn.path(x).name == "torch"
-    assert "does not know this cell yet: RNN_TANH" in rnn.path(x).reasons["native"]
+    assert "does not support this cell yet: RNN_TANH" in rnn.path(x).reasons["native"]
     assert rnn.path(x, lengths=[0, 4]).name == "reference"
 
 

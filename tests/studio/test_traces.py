@@ -45,6 +45,8 @@ def test_fails() -> None:
     reset[2, 1] = True
     with pytest.raises(ArgumentError, match="this trace has resets"):
         bundle_trace(lstm.trace(x, reset=reset))
+    with pytest.raises(ArgumentError, match="the studio shows only LSTMs, but this is a trace of a GRU"):
+        bundle_trace(hs.GRU(4, 3).trace(x))
     with pytest.raises(ArgumentError, match="this row of the trace has no steps to show"):
         bundle_trace(lstm.trace(x, lengths=[5, 0]), row=1)
     with pytest.raises(IndexRangeError):

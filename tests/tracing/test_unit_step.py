@@ -63,7 +63,7 @@ def test_an_edited_value_is_said_to_be() -> None:
     lstm, x = hs.LSTM(4, 3), torch.randn(3, 4)
     with lstm.edit(hs.set("l0.c", to=1.0, unit=1, t=1)):
         trace = lstm.trace(x)
-    assert str(trace.at(1, 1)).count("edited: the run holds 1.0000") == 1
+    assert str(trace.at(1, 1)).count("edited: the run has 1.0000") == 1
     assert trace.at(2, 1)["c_prev"] == 1.0
     assert "edited" not in str(trace.at(2, 1)) + str(trace.at(1, 0))
 
@@ -74,7 +74,7 @@ def test_an_edited_gate_is_said_to_be() -> None:
         moment = lstm.trace(x, pre=True).at(1, 1)
     line = str(moment).splitlines()[2]
     assert line.startswith(f"  f = σ({moment['f_pre']:.4f}) = ")
-    assert line.endswith("forget gate   (edited: the run holds 0.0000)")
+    assert line.endswith("forget gate   (edited: the run has 0.0000)")
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

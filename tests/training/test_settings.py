@@ -79,8 +79,8 @@ def test_with_texts_fails(texts: dict[str, str], message: str) -> None:
         ({"units": 16**50_000}, "here: units must be below 2\\*\\*63, got a number of 200001 bits"),
         ({"rate": 10**400}, "here: rate must be below 2\\*\\*63"),
         ({"fast": 1}, "fast must be true or false, got 1"),
-        ({"columns": "upos"}, "columns must be words with commas between, got 'upos'"),
-        ({"columns": [1]}, "columns must be words with commas between"),
+        ({"columns": "upos"}, "columns must be words separated by commas, got 'upos'"),
+        ({"columns": [1]}, "columns must be words separated by commas"),
         ({"name": ["a"]}, "name must be of type str"),
     ],
 )

@@ -10,7 +10,7 @@ from docutils import nodes
 
 from coursebook.html_nodes import details
 
-SUMMARY = "Answer the question above, then open this: the cell that shows what is so"
+SUMMARY = "Answer the question above, then open this: the cell that shows the answer"
 _BOX = re.compile(r'<section class="course-box course-(\w+)"')
 _QUESTION = re.compile(r'data-id="([\w-]+)"')
 _END = "</section>"

@@ -82,7 +82,8 @@ def _predict(made: Directive, solved: bool) -> Iterator[Cell]:
     question, choices = choices_of(made.text)
     lines = ["**Predict.** " + question, "", *(f"- {choice.text}" for choice in choices)]
     if "unmarked" not in made.options:
-        said = [f"- {'**Right**' if choice.right else 'Not so'}: {choice.text}. {choice.because}" for choice in choices]
+        marks = {True: "**Right**", False: "Incorrect"}
+        said = [f"- {marks[choice.right]}: {choice.text}. {choice.because}" for choice in choices]
         lines += ["", _details("Answer", "\n".join([*said, "", made.one("reveal")]))]
     yield "markdown", plain("\n".join(lines))
 

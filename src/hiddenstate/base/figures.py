@@ -105,7 +105,7 @@ def check_picture(path: Path) -> None:
 
     Raises:
         ArgumentError: no such format, or no such folder.
-        IsADirectoryError, FileWriteError: as `check_place`.
+        IsADirectoryError, FileWriteError: see `check_place`.
     """
     kinds = Figure().canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in kinds:
@@ -120,7 +120,7 @@ def draw_to(path: str | Path | None, draw: Callable[[], Figure]) -> Figure:
 
     Raises:
         ArgumentTypeError: the path is not a path.
-        ArgumentError, IsADirectoryError, FileWriteError: as `save_picture`.
+        ArgumentError, IsADirectoryError, FileWriteError: see `save_picture`.
     """
     if path is None:
         return draw()
@@ -137,8 +137,8 @@ def save_picture(figure: Figure, path: Path) -> None:
     """Write a figure to a file, in the format of the file's extension.
 
     Raises:
-        ArgumentError: as `check_picture`.
-        IsADirectoryError, FileWriteError: as `written_beside`.
+        ArgumentError: see `check_picture`.
+        IsADirectoryError, FileWriteError: see `written_beside`.
     """
     check_picture(path)
     with written_beside(path) as beside:

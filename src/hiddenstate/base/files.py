@@ -30,7 +30,7 @@ def written_beside(path: str | Path) -> Iterator[Path]:
     If ``path`` is a link, its target is replaced. A device or a pipe is written to directly.
 
     Raises:
-        FileNotFoundError, IsADirectoryError: as `check_place`.
+        FileNotFoundError, IsADirectoryError: see `check_place`.
         FileWriteError: the system refused to write it, or it is read-only.
     """
     path = Path(path)
@@ -99,7 +99,7 @@ def write_tensors(path: str | Path, kind: str, tensors: Mapping[str, Tensor], me
     """Write tensors with the kind of file (such as ``"hiddenstate.trace/1"``) and its metadata.
 
     Raises:
-        FileNotFoundError, IsADirectoryError, FileWriteError: as `written_beside`.
+        FileNotFoundError, IsADirectoryError, FileWriteError: see `written_beside`.
     """
     # safetensors refuses views that share memory, hence a copy of each.
     copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}

@@ -21,7 +21,7 @@ def index(
         typer.Argument(help="CoNLL-U, text or Parquet files, globs, or names of corpora.", metavar="FILE..."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.", metavar="FOLDER", show_default=False)],
-    places: Annotated[str, typer.Option(help="Places, as patterns with commas between.")] = "*.h,*.c",
+    places: Annotated[str, typer.Option(help="Patterns of places, separated by commas.")] = "*.h,*.c",
     labels: Annotated[
         str | None,
         typer.Option(
@@ -75,7 +75,7 @@ def search(
 ) -> None:
     """Find the spans of a corpus that match a query, exactly.
 
-    Conditions have commas between. After the first, "for 3.." says how long a span is; "before" and "after" mean the
+    Separate conditions by commas. After the first, "for 3.." says how long a span is; "before" and "after" mean the
     steps beside it. Tokens and labels work, too: label = NOUN after 1..3.
 
     Example: hiddenstate search corpus.index "l1.h[12] > .5 for 3.., l0.h[7] < .1 before"

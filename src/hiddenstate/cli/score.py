@@ -104,7 +104,7 @@ def score(
     if is_sharded(out, shards, cluster):
         assert out is not None
         if dynamic or format_ or as_json:
-            raise ArgumentError("a folder of shards has Parquet; drop --dynamic, --format and --json")
+            raise ArgumentError("a folder of shards is written as Parquet; drop --dynamic, --format and --json")
         score_shards(files, str(model or "shakespeare"), out, column=column, jobs=jobs, cluster=cluster)
         return
     if len(files) != 1:

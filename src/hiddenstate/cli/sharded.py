@@ -50,7 +50,7 @@ def tag_shards(
     jobs: int,
     cluster: str | None,
 ) -> None:
-    """Tag files into a folder, a file per shard; raises what the reading of files and `run` raise."""
+    """Tag files into a folder, a file per shard; raises the errors of reading files and of `run`."""
     from hiddenstate.corpus.shards.plan import expand, plan
     from hiddenstate.corpus.tables import fingerprint
     from hiddenstate.corpus.tagging import TagShards
@@ -65,7 +65,7 @@ def tag_shards(
 
 
 def score_shards(files: Sequence[str], model: str, out: Path, *, column: str, jobs: int, cluster: str | None) -> None:
-    """Score files into a folder, a file per shard; raises what the reading of files and `run` raise."""
+    """Score files into a folder, a file per shard; raises the errors of reading files and of `run`."""
     from hiddenstate.corpus.scoring import ScoreShards, sum_scores
     from hiddenstate.corpus.shards.plan import expand, plan
     from hiddenstate.corpus.tables import fingerprint

@@ -1,4 +1,4 @@
-"""Output to a terminal: control characters are escaped, and characters that it lacks are replaced.
+"""Output to a terminal: control characters are escaped, and characters that it cannot show are replaced.
 
 `set_up` puts this between every command and the terminal, so commands need not deal with it. Files and pipes get the
 data unchanged.

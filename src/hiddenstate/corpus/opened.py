@@ -43,7 +43,7 @@ class Index(IndexFolder):
         are not stored, the corpus is run again for them, and they are stored. Needs lark.
 
         Args:
-            query: conditions with commas between, all of which hold. ``UNIT > NUMBER`` (or ``>= < <=``), ``token = X``
+            query: conditions separated by commas, all of which hold. ``UNIT > NUMBER`` (or ``>= < <=``), ``token = X``
                 and ``label != X``, joined with ``and``, ``or``, ``not`` and brackets, hold at every step of a span.
                 After the first, ``for 3``, ``for 3..``, ``for ..5`` or ``for 3..5`` says how many steps a span has.
                 After the others, ``before`` or ``after`` means the next step on that side, ``before 2..4`` any of
@@ -125,7 +125,7 @@ def index(
     """Index a corpus: what every unit of a model does over it.
 
     Needs pyarrow (``pip install 'hiddenstate[corpus]'``). States are not stored: the index has statistics, contexts,
-    thresholds as bits, and states to start again from. A call that was stopped goes on when it is made again.
+    thresholds as bits, and states to start again from. To resume a call that was interrupted, repeat it.
 
     Args:
         model: a tagger, a language model, or an `hiddenstate.LSTM`, which reads arrays.

@@ -20,7 +20,7 @@ def cut_text(tokens: Tokens, text: str, longest: int = LONGEST) -> list[Piece]:
     """Cut a text into pieces of at most ``longest`` tokens, at the ends of lines where there are any.
 
     Raises:
-        ArgumentError: as `Tokens.ids`.
+        ArgumentError: see `Tokens.ids`.
     """
     found: list[str] = []
     for part in split(tokens.level, [text], whole_lines=True):

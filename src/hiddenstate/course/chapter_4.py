@@ -145,7 +145,7 @@ class _Reader(nn.Module):
         self.embed, self.lstm, self.linear = nn.Embedding(6, 8), LSTM(8, 12), nn.Linear(12, 6)
         with torch.no_grad():
             self.linear.weight.mul_(8)
-            self.lstm.get_parameter("weight_hh_l0").mul_(5)  # what was read matters as much as the last character
+            self.lstm.get_parameter("weight_hh_l0").mul_(5)  # so that the state matters as much as the input
 
     def forward(self, ids: Tensor, state: State = None) -> tuple[Tensor, State]:
         out, after = self.lstm(self.embed(ids), state)

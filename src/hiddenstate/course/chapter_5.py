@@ -136,7 +136,7 @@ def strongest(answer: object) -> str:
     if answer == "c":
         return "It can be read, on new text, far above chance. That is all that was shown."
     if not isinstance(answer, str) or answer not in _SENTENCES:
-        raise wrong("", "One of the letters a to e is asked for, as a string.")
+        raise wrong("", "The answer should be one of the letters a to e, as a string.")
     raise wrong(*_SENTENCES[answer])
 
 

@@ -200,14 +200,15 @@ def _refuse_answers_read(score: Score, x: Tensor) -> None:
             bend = (points[0] - 2 * points[1] + points[2]) / float(2 * spread**2)
             if abs(bend - 1) > 0.01:
                 raise wrong(
-                    "", f"The loss is no squared error of one forecast made without the true value ({bend:.2f})."
+                    "", f"The loss is not the squared error of a forecast made without the true value ({bend:.2f})."
                 )
         else:
             total = sum(2 ** -float(_losses(score, _with(x, place, value))[place - 1]) for value in x.unique())
             if total > 1.01:
                 raise wrong(
                     "",
-                    f"All probabilities of a character add up to {total:.2f}: it was read, or this is not in bits.",
+                    f"All probabilities of a character add up to {total:.2f}, not to 1: the model has read the answer, "
+                    "or this is not in bits.",
                 )
 
 

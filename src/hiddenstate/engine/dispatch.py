@@ -141,7 +141,7 @@ def _run_exporter(call: Call) -> Result:
 
 
 def _why_not_known(call: Call) -> str | None:
-    return None if kernels.knows(call.sizes.cell) else f"native code does not know this cell yet: {call.sizes.cell}"
+    return None if kernels.knows(call.sizes.cell) else f"native code does not support this cell yet: {call.sizes.cell}"
 
 
 def _why_not_compiled(call: Call) -> str | None:

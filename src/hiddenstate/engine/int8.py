@@ -161,7 +161,7 @@ def why_not_kernel(sizes: Sizes, dtype: torch.dtype) -> str | None:
     if dtype is not torch.float32:
         return f"the scales are {dtype}, not float32"
     if sizes.cell != "LSTM":
-        return f"there are int8 kernels for the LSTM alone, and this is a {sizes.kind.label}"
+        return f"there are int8 kernels only for the LSTM, and this is a {sizes.kind.label}"
     if kernels.int8() is None:
         return "this processor has no int8 instructions, or they are slower than those for float32"
     if sizes.proj_size:

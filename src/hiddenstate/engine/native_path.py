@@ -138,7 +138,7 @@ def _recorded_values(
     if c is not None:
         every["c"] = c
     mine = [place.quantity for place in call.record.places if place.layer_direction == layer_direction]
-    # Gates are copied where not all are wanted, so that those that are not are let go.
+    # Gates are copied if only some are wanted, so that the rest can be freed.
     copied = {"h"} if apart else set[str]()
     copied |= set[str]() if set(names) <= set(mine) else set(names)
     steps = None if len(call.record.steps) == len(call.x) else list(call.record.steps)

@@ -36,7 +36,7 @@ def why_not(call: Call, cast_to: torch.dtype | None) -> str | None:
     With ``cast_to`` the call is judged as if autocast had cast all its tensors to that type.
     """
     if call.sizes.cell != "LSTM":
-        return f"the operator computes LSTMs alone, and this is a {call.sizes.kind.label}"
+        return f"the operator computes only LSTMs, and this is a {call.sizes.kind.label}"
     tensors = [value for value in tensors_needing_gradients(call) if value is not None]
     if not kernels.serves(cast_to or call.x.dtype):
         return "there is no native kernel for this type"
@@ -213,7 +213,7 @@ def _spread(needed: Sequence[bool], call: Call) -> list[bool]:
 
 
 def _checked_saved(call: Call, out: Tensor, kept: Sequence[Tensor]) -> Saved:
-    """What the forward run kept, as native code may trust it."""
+    """Check what the forward run saved, so that native code can trust it."""
     (T, N), H, K = call.x.shape[:2], call.sizes.hidden_size, len(call.sizes.layer_directions)
     between = call.sizes.num_layers - 1
     gates = () if len(kept) == K + between else kept[:K]  # empty if they are recomputed

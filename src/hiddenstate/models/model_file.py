@@ -66,7 +66,7 @@ def write_layer(layer: LSTM | GRU, path: Path) -> None:
     for name, value in tensors.items():
         if value.dtype not in _TYPES:
             raise DtypeError(
-                f"{name} has dtype {value.dtype}, and a model file has float32, bfloat16 or int8: convert it first, "
+                f"{name} has dtype {value.dtype}, but a model file has float32, bfloat16 or int8: convert it first, "
                 "with layer.float()"
             )
     cell = layer.sizes.kind
@@ -103,7 +103,7 @@ def read_layer(path: Path) -> LSTM | GRU:
         numbers = [int(metadata[name][:10]) for name in SIZES]
         input_size, hidden_size, num_layers, bias, bidirectional, proj_size = numbers
         if num_layers > min(_MOST_LAYERS, len(tensors)):
-            raise ValueError("it says more layers than it has weights for")
+            raise ValueError("it declares more layers than it has weights for")
         sizes = Sizes(input_size, hidden_size, num_layers, bool(bias), bool(bidirectional), proj_size, metadata["cell"])
         types = {value.dtype for value in tensors.values()}
         (dtype,) = types - {torch.int8}

@@ -96,7 +96,7 @@ def _why_not_plain(lstm: RecurrentParameters) -> str | None:
     if lstm.recompute_gates and torch.is_grad_enabled():
         return "a gradient would compute the gates again (recompute_gates)"
     if not kernels.knows(lstm.mode):
-        return f"native code does not know this cell yet: {lstm.mode}"
+        return f"native code does not support this cell yet: {lstm.mode}"
     return None
 
 

@@ -57,7 +57,7 @@ class Moment:
 class StreamState:
     """The state ``h [L, N, P]``, ``c [L, N, H]`` of a running layer; base class of `hiddenstate.Stream`.
 
-    Only an LSTM has c: where a state is a pair below, it is h alone for a GRU or RNN.
+    Only an LSTM has c: where a state is a pair below, it is only h for a GRU or RNN.
     """
 
     def __init__(

@@ -103,7 +103,7 @@ EXPECTED: Mapping[str, Mapping[str, Expectation]] = {
         "counter": _finds(_CELL),
         "automaton": Expectation("misled", "the cell is written anew at every step; the state goes round through h"),
         "integrator": _finds(_CELL),
-        "copied_unread": _finds("layer 1 sums what it read at each step, and reads the first copy alone"),
+        "copied_unread": _finds("layer 1 sums what it read at each step, and reads only the first copy"),
     },
     "occlusion": {
         name: _finds(_REMOVED)

@@ -127,7 +127,7 @@ def read(data: object) -> ViewMessage:
 
 
 def check_view(view: object) -> dict[str, Any]:
-    """Check the parts of a view, and return them in JSON types.
+    """Check the parts of a view, and return them as JSON values.
 
     Raises:
         MessageError: a part is unknown, or has the wrong type.

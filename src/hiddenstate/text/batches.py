@@ -140,7 +140,7 @@ def check_sentences(sentences: Iterable[Sequence[str]]) -> list[tuple[str, ...]]
         ArgumentTypeError: a sentence is not a list of words.
     """
     if isinstance(sentences, str):
-        raise ArgumentTypeError(f"{sentences!r:.60} is a text: give a list of sentences, each a list of words")
+        raise ArgumentTypeError(f"{sentences!r:.60} is a string: give a list of sentences, each a list of words")
     if not isinstance(sentences, Iterable):
         raise ArgumentTypeError(f"sentences must be a list of lists of words, got {type(sentences).__name__}")
     rows: list[tuple[str, ...]] = []

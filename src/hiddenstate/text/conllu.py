@@ -20,7 +20,7 @@ COLUMNS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DE
 # The columns that a tagger can fill, the main ones first.
 TAG_COLUMNS = ("upos", "xpos", "feats", "deprel", "lemma", "head", "deps", "misc")
 
-# Checks that most files pass: no line holds white space only, and no column may be blank.
+# Quick checks, which most files pass: no line is only white space, and no column can be blank.
 _WHITE_LINE = re.compile(r"\n[^\S\n]+(?=\n|\Z)")
 _MAY_BE_BLANK = re.compile(r"\t(?:\s|\Z)")
 _IDS = [*map(str, range(1, 1001))]

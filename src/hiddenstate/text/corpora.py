@@ -187,7 +187,7 @@ def corpus_path(given: StrPath) -> Path:
 
     Raises:
         ArgumentError: the corpus has no such part.
-        DownloadError, FileFormatError, MissingDependencyError, FileWriteError: as `get`.
+        DownloadError, FileFormatError, MissingDependencyError, FileWriteError: see `get`.
     """
     if not names_corpus(given):
         return Path(given)

@@ -65,7 +65,7 @@ class IncrementalReader:
         self._unfinished: list[str] = []  # parts of the last line, whose end has not arrived
         self._lines: list[str] = []  # whole lines of a sentence that is not complete, or before the kind is known
         self._line = 1  # the number of the first of them
-        self._is_one_line = not has_lines  # whether the plain text has had one line with content at most
+        self._is_one_line = not has_lines  # whether the plain text so far has at most one line with content
 
     def feed(self, text: str) -> Iterator[Passage]:
         r"""Yield the sentences that this text completes, if any; its line ends are ``\n``."""

@@ -63,7 +63,7 @@ class Vocabulary:
         return cls(tuple(token for token, _ in counted), tuple(count for _, count in counted))
 
     def __len__(self) -> int:
-        """Return the number of ids, including padding and unknown."""
+        """Return the number of ids, including those of padding and unknown words."""
         return len(self.tokens) + _SPECIAL
 
     def __contains__(self, token: object) -> bool:

@@ -110,7 +110,7 @@ class Moment(Mapping[str, float]):
         held = self.get(name, computed)
         if not abs(held - computed) > 16 * (self.eps * size + self.tiny):  # NaN and infinity are no evidence of an edit
             return ""
-        return f"   (edited: the run holds {_n(held)})"
+        return f"   (edited: the run has {_n(held)})"
 
 
 def _n(value: float) -> str:

@@ -151,7 +151,7 @@ def _kind(wanted: Any) -> str:
     if wanted is bool:
         return "true or false"
     if get_origin(wanted) is tuple:
-        return f"{'integers' if get_args(wanted)[0] is int else 'words'} with commas between"
+        return f"{'integers' if get_args(wanted)[0] is int else 'words'} separated by commas"
     return f"of type {wanted.__name__}"
 
 

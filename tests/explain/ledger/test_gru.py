@@ -87,7 +87,7 @@ def test_a_gru_in_a_module_is_found_with_its_head() -> None:
 )
 def test_what_knows_only_the_lstm_says_so(name: str, call: Callable[..., Any]) -> None:
     x = torch.randn(4, 1, 3).double()
-    with pytest.raises(ArgumentError, match=rf"explain\.{name} knows the equations of LSTM, not of GRU"):
+    with pytest.raises(ArgumentError, match=rf"explain\.{name} supports only LSTM, got GRU"):
         call(gru(), x)
 
 

@@ -197,7 +197,7 @@ def test_fails() -> None:
     with pytest.raises(ArgumentError, match="the vectors of the last cluster would be empty"):
         replace(SMALL, cutoffs=(2, 3), cutoff_factor=4.0)
     assert LanguageConfig().with_texts({"cutoffs": "10, 20"}).cutoffs == (10, 20)
-    with pytest.raises(ArgumentError, match="setting cutoffs must be integers with commas between, got 'a'"):
+    with pytest.raises(ArgumentError, match="setting cutoffs must be integers separated by commas, got 'a'"):
         LanguageConfig().with_texts({"cutoffs": "a"})
 
 

@@ -60,9 +60,9 @@ course.setUpAsk = (box) => {
     const known = wrong.find((each) => same(course.numbersIn(each.dataset.value), answer));
     box.dataset.answered = String(same(answer, right));
     if (same(answer, right)) said.textContent = "Right.";
-    else if (known) said.replaceChildren("Not so. ", ...[...known.cloneNode(true).childNodes]);
-    else if (answer.length !== right.length) said.textContent = `Not so. ${right.length === 1 ? "One number is" : `${right.length} numbers are`} asked for.`;
-    else said.replaceChildren("Not so. Work it out once more: ", ...rule.cloneNode(true).childNodes, placed(answer, right));
+    else if (known) said.replaceChildren("Incorrect. ", ...[...known.cloneNode(true).childNodes]);
+    else if (answer.length !== right.length) said.textContent = `Incorrect. ${right.length === 1 ? "One number is" : `${right.length} numbers are`} asked for.`;
+    else said.replaceChildren("Incorrect. Work it out once more: ", ...rule.cloneNode(true).childNodes, placed(answer, right));
     reveal.hidden = false;
   };
   const form = course.make("form", { class: "course-form" }, [input, course.make("button", { text: "Check" })]);

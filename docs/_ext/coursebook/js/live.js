@@ -22,7 +22,7 @@ class Figure {
   /** Show the still drawing, or what to do first. */
   wait() {
     this.box.dataset.shut = String(this.shut);
-    this.gate ??= course.make("p", { class: "course-gate", text: "Answer the question above first: the figure then shows what is so." });
+    this.gate ??= course.make("p", { class: "course-gate", text: "Answer the question above first: the figure then shows the answer." });
     if (this.shut) this.stage.before(this.gate);
     else this.gate.remove();
     this.stage.hidden = this.shut;

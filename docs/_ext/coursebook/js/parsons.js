@@ -42,7 +42,7 @@ course.setUpParsons = (box) => {
   const check = () => {
     const extra = used().find((item) => item.dataset.about !== undefined);
     const first = used().findIndex((item, k) => Number(item.dataset.line) !== k + 1);
-    if (extra) said.replaceChildren("Not so. ", course.make("code", { text: extra.querySelector("code").textContent }), " ", ...[...extra.querySelector(".course-why").cloneNode(true).childNodes]);
+    if (extra) said.replaceChildren("Incorrect. ", course.make("code", { text: extra.querySelector("code").textContent }), " ", ...[...extra.querySelector(".course-why").cloneNode(true).childNodes]);
     else if (first >= 0) said.textContent = `Not yet: the first line that is out of place is line ${first + 1} of those you use.`;
     else if (used().length < wanted) said.textContent = `Not yet: ${wanted} lines are needed, and you use ${used().length}.`;
     else said.textContent = "Right.";

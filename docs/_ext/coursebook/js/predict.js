@@ -28,7 +28,7 @@ course.setUpPredict = (box) => {
       reason.open = k === chosen && !("right" in each.dataset); // the answer below says why it is right
     });
     box.dataset.answered = item === null ? "" : unmarked ? "noted" : String("right" in item.dataset);
-    said.textContent = item === null ? "" : unmarked ? "Noted. You will meet this question again." : "right" in item.dataset ? "Right." : "Not so. Your answer stays marked; read why, then what follows.";
+    said.textContent = item === null ? "" : unmarked ? "Noted. You will meet this question again." : "right" in item.dataset ? "Right." : "Incorrect. Your answer stays marked; read why, then what follows.";
     if (reveal !== null) {
       reveal.hidden = item === null;
       reveal.open = item !== null;

@@ -30,7 +30,7 @@ course.setUpReview = (place) => {
     const done = boxes.filter((box) => course.kept(`review.${box.dataset.id}`));
     const right = boxes.filter((box) => box.dataset.answered === "true");
     const again = due();
-    const words = [`${done.length} of ${boxes.length} questions answered, ${right.length} of them rightly just now.`];
+    const words = [`${done.length} of ${boxes.length} questions answered, ${right.length} of them correctly just now.`];
     words.push(again.length ? ` ${again.length} are due again today.` : " None is due today.");
     const begin = course.controls.button("Ask me what is due", () => {
       again.forEach((box) => box.forget());

@@ -56,7 +56,7 @@ course.view("unit", ({ root, model, change }) => {
     const numbers = `c at step ${HOLD_FROM}: ${course.written(c[HOLD_FROM - 1], 2)}, at step ${UNIT_STEPS}: ${course.written(c[UNIT_STEPS - 1], 2)}; h at step ${UNIT_STEPS}: ${course.written(last, 2)}.`;
     if (last < 0.7) return `${numbers} Not held, or not shown: h should be above 0.7 at the end.`;
     if (seen > 0.05) return `${numbers} Held, and shown too early: h should be near 0 before.`;
-    return `${numbers} Held, and shown at the end alone.`;
+    return `${numbers} Held, and shown only at the end.`;
   };
   const draw = () => {
     const strips = [..."ifgo"].map((gate) => [gate, shown.gates[gate]]).concat([["c", shown.c], ["h", shown.h], ["Πf", shown.product]]);

@@ -166,7 +166,7 @@ class IndexFolder:
         return text.item(sequence, np.array(_mapped(path, None, None)[a:b]))
 
     def context(self, key: int) -> Context:
-        """Return the context of a number, as the statistics have it."""
+        """Return the context that a key of the statistics stands for."""
         shard, sequence, window = context_of(int(key))
         starts = self.text(shard).starts
         length = int(starts[sequence + 1] - starts[sequence])
@@ -315,7 +315,7 @@ def _read_text(folder: Path) -> ShardText:
         )
         with opened as file:
             if file.metadata.num_rows > MOST_PARQUET_STEPS or file.metadata.num_rows != starts[-1]:
-                raise FileFormatError(f"{file.metadata.num_rows:,} steps do not fit starts.npy")
+                raise FileFormatError(f"{file.metadata.num_rows:,} steps do not match starts.npy")
             table = file.read(columns=["token", "label"])
         columns = []
         for name in ("token", "label"):

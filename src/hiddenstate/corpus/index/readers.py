@@ -444,7 +444,7 @@ def _sized(sizes: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path) 
 
 
 def _unknown_labels(tokens: Sequence[str]) -> Sequence[str]:
-    """Stand for a function of labels that is not at hand; labels of an index are stored in it."""
+    """Stand in for a label function, which is not stored; the index has the labels."""
     return [NO_LABEL] * len(tokens)
 
 

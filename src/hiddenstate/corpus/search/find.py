@@ -74,13 +74,13 @@ def holds_around(holds: Mask, spans: Ints, starts: Ints, around: Around) -> Mask
 
 @dataclass
 class _Tally:
-    """What is counted over the shards."""
+    """Counts over the shards."""
 
     query: Query
     steps: int = 0
     count: int = 0
     matched: int = 0
-    spans: int = 0  # before what is around them counts
+    spans: int = 0  # before the conditions around them are applied
     holding: list[int] = field(default_factory=list)  # steps at which each part holds
     left: list[int] = field(default_factory=list)
     usual: list[int] = field(default_factory=list)  # steps around which each part holds

@@ -143,11 +143,11 @@ def parse_query(text: str) -> Query:
 
     Raises:
         ArgumentError: it does not follow the grammar, or is too long.
-        ArgumentTypeError: it is not a text.
+        ArgumentTypeError: it is not a string.
         MissingDependencyError: lark is not installed.
     """
     if not isinstance(text, str):
-        raise ArgumentTypeError(f"a query is a text, got {type(text).__name__}")
+        raise ArgumentTypeError(f"a query must be a string, got {type(text).__name__}")
     if len(text) > LONGEST or text.count("(") > MOST_CONDITIONS or text.count("not") > 2 * MOST_CONDITIONS:
         raise ArgumentError(f"a query has at most {LONGEST:,} characters and {MOST_CONDITIONS} conditions")
     lark = optional_package("lark", "corpus", "a search")
@@ -158,7 +158,7 @@ def parse_query(text: str) -> Query:
         where = "at its end" if at is None or at < 0 else f"from {text[at : at + 30]!r} on"
         raise ArgumentError(
             f"cannot read the query {text!r:.200} {where}: write conditions such as 'l1.c[125] > .5 for 3..', "
-            "'l0.i[7] < .1 before', 'token = \"the\"' or 'label = VERB', with commas between"
+            "'l0.i[7] < .1 before', 'token = \"the\"' or 'label = VERB', separated by commas"
         ) from error
     query = _query(tree)
     if len(query.values()) > MOST_CONDITIONS:

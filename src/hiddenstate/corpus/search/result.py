@@ -23,7 +23,7 @@ class Match(NamedTuple):
         before: the tokens before it.
         tokens: its tokens.
         after: the tokens after it.
-        score: its rank's reason: the number of its steps, or its similarity.
+        score: what it is ranked by: the number of its steps, or its similarity.
     """
 
     context: Context
@@ -46,7 +46,7 @@ class Clause(NamedTuple):
         text: the part.
         steps: the number of steps at which it holds.
         left: what is left of the corpus after this and all parts before it: steps, or spans for parts around them.
-        lift: how much more often it holds where the parts before it do; NaN for the first, or if that is nowhere.
+        lift: how much more often it holds where the parts before it do; NaN for the first, or if they hold nowhere.
         span: the lowest and the highest value of the unit over the corpus, if that is known.
     """
 
@@ -121,7 +121,7 @@ class Found(Explanation):
         return "\n".join(lines)
 
     def _why_nothing(self) -> str:
-        """Return which part of the query left nothing."""
+        """Return the part of the query after which nothing was left."""
         for k, each in enumerate(self.clauses):
             if each.left:
                 continue

@@ -18,7 +18,7 @@ from hiddenstate.corpus.shards.plan import Shard
 
 
 class ShardTask(Protocol):
-    """What is done with every shard. It is pickled once for each worker process.
+    """A task to run on every shard. It is pickled once for each worker process.
 
     Its result depends on the shard only, never on the process, on other shards or on their order.
     """

@@ -285,7 +285,7 @@ def _contexts(index: IndexFolder, name: str, unit: int) -> list[UnitContext]:
                 continue
             context = index.context(int(key))
             values = index.values(context, [name])[name][:, unit]
-            # In a random context it is a random step that is shown, not an extreme one.
+            # A random context shows a random step, not an extreme one.
             drawn = int(scramble(np.array([int(key) + 1]))[0] % np.uint64(len(values)))
             at = {"top": int(values.argmax()), "bottom": int(values.argmin()), "random": drawn}[kind]
             tokens, step = index.text(context.shard).item(context.sequence).tokens, context.start + at

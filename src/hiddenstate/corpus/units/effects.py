@@ -21,7 +21,7 @@ MOST_STEPS = 512  # of a sequence
 def costs(
     index: IndexFolder, sample: Sequence[Context], place: str, units: Sequence[int]
 ) -> tuple[str, NDArray[np.float64], NDArray[np.str_]]:
-    """Return what zeroing each of some units, alone, costs at each step of some sequences.
+    """Return the cost of zeroing each of some units by itself, at each step of some sequences.
 
     The cost is what the right output loses of its log-probability, in nats, if a softmax reads the LSTM and the right
     output is known (the next token, or the label); else the distance that the outputs of the LSTM move.

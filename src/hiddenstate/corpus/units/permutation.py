@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 def shift_p(values: NDArray[np.float64], labels: NDArray[np.bool_], least: int = 32) -> tuple[float, float]:
     """Return the correlation of values with a label, and the share of circular shifts of the labels with one as large.
 
-    A shift keeps how values, and labels, depend on their neighbours; a shuffle would not, and give too small a p. All
-    shifts by at least ``least`` steps are computed, by Fourier transforms.
+    A shift keeps how values, and labels, depend on their neighbours; a shuffle would not, and would make p too small.
+    All shifts by at least ``least`` steps are computed, by Fourier transforms.
 
     Args:
         values: ``[T]``.

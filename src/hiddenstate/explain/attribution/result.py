@@ -30,7 +30,7 @@ TITLES = {
     "cd": "β: what comes from that word alone; γ: the rest (contextual decomposition)",
     "shapley": "part: Shapley value",
 }
-NAMES = {"zero": "zeros", "mean": "the mean of what is read in training", "unk": "an unknown word"}
+NAMES = {"zero": "zeros", "mean": "the mean training input", "unk": "an unknown word"}
 MOST_PAIRS = 5
 MOST_NAMED, LEADING = 3, 0.2  # words named for and against the target, and their least share of the largest part
 UNSEEN = 5e-4  # a share too small to show in three decimals

@@ -249,10 +249,10 @@ def _checked(scores: object, T: int) -> Tensor:
     try:
         found = torch.as_tensor(scores).detach().double().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ArgumentTypeError(f"a method must return numbers, and returned {type(scores).__name__}") from error
+        raise ArgumentTypeError(f"a method must return numbers, got {type(scores).__name__}") from error
     if found.shape != (T,) or not bool(found.isfinite().all()):
         raise ShapeError(
-            f"a method must return one finite number per step, here [{T}], and returned {list(found.shape)}"
+            f"a method must return one finite number per step, here [{T}], got {list(found.shape)}"
             + (" with infinite or missing numbers" if found.shape == (T,) else "")
         )
     return found

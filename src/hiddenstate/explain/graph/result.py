@@ -104,7 +104,7 @@ class Graph(Explanation):
             NameUnknownError: the edge does not belong to this graph.
         """
         if not isinstance(edge, Edge):
-            raise ArgumentTypeError(f"an edge is one of the graph's edges, got {type(edge).__name__}")
+            raise ArgumentTypeError(f"an edge must be one of the graph's edges, got {type(edge).__name__}")
         end = self.node(edge.target)
         if end.kind == "cell":
             return add(f"{end.track}.c", value=-edge.amount, unit=end.unit, t=end.t)

@@ -72,7 +72,7 @@ def interval(right: NDArray[np.bool_], sequence: NDArray[np.int64], seed: int) -
 def by_word(
     words: tuple[Any, ...], classes: NDArray[np.int64], is_held_out: NDArray[np.bool_], sequence: Tensor, seed: int
 ) -> Accuracy:
-    """Score the guess from the word alone: its most frequent label where the probe was trained."""
+    """Score the guess from the word alone: its most frequent label in the data that the probe was trained on."""
     seen: dict[Any, Counter[int]] = {}
     usual: Counter[int] = Counter()
     for word, label, held in zip(words, classes.tolist(), is_held_out.tolist(), strict=True):

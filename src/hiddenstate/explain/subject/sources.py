@@ -97,7 +97,7 @@ def resolve_subject(
         options: the options of `subject`.
 
     Raises:
-        ArgumentError: the function does not know the kind of cell.
+        ArgumentError: the function does not support the kind of cell.
         HiddenStateError: any error of `subject`.
     """
     path = split_path(parse_address(of).place)[0] if isinstance(of, str) else ""

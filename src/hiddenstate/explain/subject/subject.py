@@ -226,13 +226,13 @@ class Subject:
 
 
 def check_cell(subject: Subject, function: str, cells: Sequence[str] = ("LSTM",)) -> Subject:
-    """Return the subject; refuse one whose kind of cell a function of `hiddenstate.explain` does not know.
+    """Return the subject; refuse one whose kind of cell a function of `hiddenstate.explain` does not support.
 
     Raises:
-        ArgumentError: the function does not know it.
+        ArgumentError: the function does not support it.
     """
     kind = subject.sizes.kind
     if kind.name not in cells:
         known = " and ".join(dict.fromkeys(cell_named(name).label for name in cells))
-        raise ArgumentError(f"hs.explain.{function} knows the equations of {known}, not of {kind.label}")
+        raise ArgumentError(f"hs.explain.{function} supports only {known}, got {kind.label}")
     return subject

@@ -132,7 +132,7 @@ def export_onnx(
             model = build_model(signature, module._weights(), OPSET if opset is None else opset)
             _write(path, model, runs_of_lstm(module, signature, module._like()) if check else None, tolerance)
         return
-    _refuse_options(for_lstms, {"form": "sequence", "lengths": False, "states": True}, "for an LSTM alone")
+    _refuse_options(for_lstms, {"form": "sequence", "lengths": False, "states": True}, "only for an LSTM")
     given = _example(module, args, kwargs, dynamic_shapes, input_names, output_names)
 
     def write(attempt: Attempt) -> Any:

@@ -157,9 +157,10 @@ def _confidence(tagger: Tagger, outcome: Outcome[Reports]) -> str:
         for name, column, report in _measured(outcome)
     ]
     return "\n".join([
-        "Expected calibration error: by how much the probability of the chosen tag differs from the share of words "
-        "that are tagged rightly where it is about so high, on average over words. The temperature evens probabilities "
-        "out; it was fitted on the dev data when training was done, and is 1 until then.",
+        "Expected calibration error: words are grouped by the probability of the chosen tag; the error is the "
+        "difference between that probability and the share of words tagged correctly, averaged over words. The "
+        "temperature evens probabilities out; it was fitted on the dev data when training was done, and is 1 until "
+        "then.",
         "",
         "| data | column | temperature | error without it | error |",
         "|---|---|---|---|---|",

@@ -102,7 +102,7 @@ def state_dict_weights(layer: Layer) -> dict[str, Tensor]:
 
 
 def _config(sizes: Sizes) -> dict[str, Any]:
-    """The sizes as the page reads them, which knows the LSTM alone."""
+    """The sizes in the form that the page reads; it supports only LSTMs."""
     return {name: value for name, value in asdict(sizes).items() if name != "cell"}
 
 

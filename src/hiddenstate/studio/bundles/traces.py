@@ -14,7 +14,7 @@ def bundle_trace(trace: Trace, name: str = "", row: int = 0) -> Bundle:
     """Bundle one row of a trace.
 
     Raises:
-        ArgumentError: the trace has only some of the steps, has resets, or is empty.
+        ArgumentError: the trace is not of an LSTM, has only some of the steps, has resets, or is empty.
         IndexRangeError: there is no such row.
         DtypeError: the memory of a record was freed.
     """
@@ -31,6 +31,8 @@ def bundle_trace(trace: Trace, name: str = "", row: int = 0) -> Bundle:
 
 
 def _refuse(trace: Trace, steps: int) -> None:
+    if trace.cell != "LSTM":
+        raise ArgumentError(f"the studio shows only LSTMs, but this is a trace of a {trace.layers.cell.label}")
     if trace.steps != tuple(range(trace.length)):
         raise ArgumentError(
             f"only {len(trace.steps)} of {trace.length} steps were recorded; the studio shows whole runs: trace again "

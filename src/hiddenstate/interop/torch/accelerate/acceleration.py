@@ -85,7 +85,7 @@ def accelerate(*, report: bool = False) -> Acceleration:
     The functions beneath the classes are replaced (``torch._VF.lstm``, ``torch._VF.lstm_cell``), so subclasses,
     ``isinstance``, pickles and ``state_dict`` are unaffected, and libraries that build their own LSTMs work, too. Calls
     that the engine does not support (on a GPU, of a type without a kernel, exported, scripted) are computed by torch,
-    and so are plain RNNs as long as native code does not know their cells. While it is active,
+    and so are plain RNNs as long as native code does not support their cells. While it is active,
     `hiddenstate.trace` records all of torch's recurrent layers and cells by module path, and `hiddenstate.edit` edits
     them.
 

@@ -81,7 +81,7 @@ def cell_function(cell: str, torch_function: Callable[..., Any], counts: Counts)
     why_left = (
         f"native code cannot compute this step of torch.nn.{kind.label}Cell"
         if kernels.knows(cell)
-        else f"native code does not know this cell yet: {cell}"
+        else f"native code does not support this cell yet: {cell}"
     )
 
     def step(*arguments: Any, **named: Any) -> Any:
@@ -150,7 +150,7 @@ def serve(args: TorchArguments) -> tuple[Results | None, str]:
 
 def _serve_plain(args: TorchArguments) -> tuple[Results | None, str]:
     if not kernels.knows(args.cell):
-        return None, f"native code does not know this cell yet: {args.cell}"
+        return None, f"native code does not support this cell yet: {args.cell}"
     other = next((weight for weight in args.flat if type(weight) not in (Tensor, Parameter)), None)
     if other is not None:  # such as per-sample weights, which support few functions other than this one
         return (

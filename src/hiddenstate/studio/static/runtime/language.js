@@ -83,7 +83,7 @@ function explained(core, run) {
   const reader = { name: "next", labels: core.tokens, logit: core.logit.bind(core), logProbability };
   return subjectOf(run, core.lstm, tracks, {
     ...{ lead: 1, before: [LINE_ENDS[core.level]], readers: [reader] },
-    ...{ baseline: () => core.meanToken(), baselineName: "the mean of what is read in training" },
+    ...{ baseline: () => core.meanToken(), baselineName: "the mean training input" },
   });
 }
 

@@ -142,7 +142,7 @@ function squashing(scene, gate, y) {
     draw(sum);
     line.textContent = squashLine(gate, sum);
     doing.textContent = `${model.meanings[gate]}: ${doingOf(gate, gives)}`;
-    note.textContent = Math.abs(held - gives) > 5e-5 ? `edited: the run holds ${format(held)}` : "";
+    note.textContent = Math.abs(held - gives) > 5e-5 ? `edited: the run has ${format(held)}` : "";
   };
   return { root: svg("g", {}, [picture, line, doing, note]), bottom: beside ? y + CURVE.height : top + 48, write };
 }
