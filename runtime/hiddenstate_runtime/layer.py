@@ -175,7 +175,7 @@ class Layer:
         is_lstm = self.sizes.cell == "LSTM"
         if not is_lstm and isinstance(state, tuple | list):
             raise ArgumentError("the state of a GRU is h, one array")
-        parts = as_pair(state, "the state") if is_lstm else (as_floats(state, "the state"),)
+        parts = [*as_pair(state, "the state")] if is_lstm else [as_floats(state, "the state")]
         for name, part, units in zip("hc", parts, (self.sizes.output_size, self.sizes.hidden_size), strict=False):
             want = (count, N, units) if batched else (count, units)
             if part.shape != want:

@@ -103,9 +103,9 @@ class Stream:
         return h if c is None else (h, c)
 
     @state.setter
-    def state(self, value: ArrayLike | tuple[ArrayLike, ArrayLike]) -> None:
+    def state(self, value: Any) -> None:
         held = [part for part in self._parts() if part is not None]
-        parts = as_pair(value, "the state") if len(held) == 2 else (as_floats(value, "the state"),)
+        parts = [*as_pair(value, "the state")] if len(held) == 2 else [as_floats(value, "the state")]
         for name, part, like in zip("hc", parts, held, strict=False):
             if part.shape != like.shape:
                 raise ShapeError(f"{name} of the state has shape {list(part.shape)}, expected {list(like.shape)}")

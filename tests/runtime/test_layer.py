@@ -47,7 +47,7 @@ def same(got: np.ndarray[Any, Any], wanted: torch.Tensor) -> bool:
 @pytest.mark.parametrize("seed", range(12))
 @torch.no_grad()
 def test_a_run_has_the_same_bits(seed: int, kind: str, tmp_path: Path) -> None:
-    options = [{}, {"bidirectional": True}, {"bias": False}][seed % 3]
+    options: dict[str, Any] = [{}, {"bidirectional": True}, {"bias": False}][seed % 3]
     lstm = random_layer(seed, kind, **options)
     model = carried(lstm, tmp_path)
     T, N = (1, 7, 20)[seed % 3], (1, 2, 5, 33)[seed % 4]
