@@ -430,7 +430,7 @@ def test_all_at_once_at_1280_by_720(page: Page) -> None:
         assert box["y"] >= 0, name
         assert box["y"] + box["height"] <= 720, name
         assert box["x"] + box["width"] <= 1280, name
-    assert boxes["heatmap"]["height"] > 380
+    assert boxes["heatmap"]["height"] > 360  # half of the page, whatever its fonts
     assert outside(page) == []
 
 
