@@ -54,6 +54,7 @@ def test_every_lock_of_the_package_is_fork_safe() -> None:
         # Waited for by threads of the parent, which a child does not have.
         "studio/notebook.py: self._opened, self._ready = threading.Event(), threading.Event()",
         # A file's lock, which the system ends with the process.
+        'corpus/shards/run.py: with FileLock(folder / LOCK, timeout=0.5), reporting(progress, unit="bytes") as report:',
         "training/lock.py: self._lock = FileLock(self._folder / LOCK)",
     }
 

@@ -33,7 +33,7 @@ PICKLES = {
     "makes a tuple": (doubling(60) + b")\x81.", "calls an object created in it"),
     "loads a tuple": (doubling(60) + b"Q.", "loads something other than a tensor"),
     "loads a tuple's first": (doubling(60) + b"\x85Q.", "loads something other than a tensor"),
-    "deep marks": (b"(" * 20_000 + b"t" * 20_000 + b".", "is damaged|holds a tuple"),
+    "deep marks": (b"(" * 20_000 + b"t" * 20_000 + b".", "is damaged|contains a tuple"),
     "an empty stack": (b"R.", "is damaged"),
     "no such note": (b"h\x07.", "is damaged"),
     "no mark": (b"t.", "is damaged"),

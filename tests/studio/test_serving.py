@@ -461,7 +461,10 @@ def _heeded_ctrl_c() -> Iterator[None]:
 def test_no_argument_of_the_browser_holds_the_secret(tmp_path: Path) -> None:
     """`webbrowser` runs what $BROWSER names: here a script that writes down its arguments and the file they name."""
     browser, told = tmp_path / "browser", tmp_path / "told"
-    browser.write_text(f'''#!{sys.executable}
+    program = tmp_path / "program.py"
+    # The path of Python may have spaces, which a script's first line can't have.
+    browser.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{program}" "$@"\n')
+    program.write_text(f'''
 import json, os, pathlib, sys
 file = pathlib.Path(sys.argv[1].removeprefix("file://"))
 there = file.is_file()

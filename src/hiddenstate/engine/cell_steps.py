@@ -87,6 +87,7 @@ def _key(weights: Sequence[Tensor | None], dtype: torch.dtype, sizes: tuple[int,
     return dtype, sizes, [weight is not None and weight.requires_grad for weight in weights]
 
 
+_MOST_SUMS = 64  # before those that are gone are looked for
 # By the id of the weight.
 _sums: "dict[int, weakref.ref[_Sums]]" = {}
 
@@ -98,12 +99,10 @@ def _sums_of(weights: Sequence[Tensor | None], dtype: torch.dtype, sizes: tuple[
     if found is not None and found.serves(weights, dtype, sizes):
         return found
     made = _Sums(weights, dtype, sizes)
-
-    def forget(gone: "weakref.ref[_Sums]") -> None:
-        if _sums.get(which) is gone:
-            del _sums[which]
-
-    _sums[which] = weakref.ref(made, forget)
+    if len(_sums) >= _MOST_SUMS:  # not by callbacks, in which Python would drop a Ctrl-C
+        for key in [key for key, each in [*_sums.items()] if each() is None]:
+            _sums.pop(key, None)
+    _sums[which] = weakref.ref(made)
     return made
 
 

@@ -238,7 +238,7 @@ def test_weights_that_are_missing_or_of_wrong_shape_fail(tmp_path: Path) -> None
     with h5py.File(path, "r+") as file:
         del file[f"model_weights/a/{scope}"]
     with pytest.raises(
-        NameUnknownError, match="weights of 0 directions of the LSTM 'a', expected 1: was the model built"
+        NameUnknownError, match="weights for 0 directions of the LSTM 'a', expected 1: was the model built"
     ):
         from_keras(path)
 

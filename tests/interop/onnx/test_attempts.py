@@ -1,5 +1,7 @@
 """Models as they are, torch's LSTMs in them, and no word on sizes: what the file then takes, or what is said."""
 
+import re
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -109,11 +111,18 @@ def test_inputs_share_their_sizes_also_by_name(tmp_path: Path) -> None:
 def test_what_can_not_be_converted_is_written_for_the_examples_sizes_and_said(tmp_path: Path) -> None:
     model, path = Scores(Doubling, batch_first=True), tmp_path / "model.onnx"
     x = torch.randn(3, 7, 4)
-    with pytest.warns(UserWarning, match=r"only inputs of the example's sizes.*hs\.convert.*'rnn': a subclass"):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         hs.export_onnx(model, path, (x,))
-    assert shapes(path) == [[3, 7, 4], [3, 7, 5]]
     with torch.no_grad():
         assert_close(run(path, x), model(x))
+    if shapes(path) != [[3, 7, 4], [3, 7, 5]]:  # newer versions of torch export it with open axes
+        other = torch.randn(2, 9, 4)
+        with torch.no_grad():
+            assert_close(run(path, other), model(other))
+        return
+    said = r"only inputs of the example's sizes.*hs\.convert.*'rnn': a subclass"
+    assert any(re.search(said, str(one.message)) for one in caught)
     with pytest.raises(ExportError, match=r"hs\.convert\(model\).*'rnn': a subclass"):
         hs.export_onnx(model, path, (x,), dynamic_shapes=({0: "N", 1: "T"},))
 
@@ -139,5 +148,5 @@ def test_an_example_of_one_row_is_warned_of_where_torch_fixes_it() -> None:
 
 def test_edits_of_torchs_lstms_are_refused_too(tmp_path: Path) -> None:
     model = Scores()
-    with hs.accelerate(), hs.edit(model, hs.zero("rnn.l0.f")), pytest.raises(ArgumentError, match="edits hold"):
+    with hs.accelerate(), hs.edit(model, hs.zero("rnn.l0.f")), pytest.raises(ArgumentError, match="edits are in force"):
         hs.export_onnx(model, tmp_path / "model.onnx", (torch.randn(7, 3, 4),))

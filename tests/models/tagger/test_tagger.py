@@ -412,7 +412,7 @@ def test_a_trace_of_sentences_is_that_of_each_read_alone() -> None:
     ("call", "match"),
     [
         (lambda t: t.tag(["Giraffes", "in"]), "sentence 0 is the text 'Giraffes'.*tokenise"),
-        (lambda t: t.tag("Giraffes in"), "'Giraffes in' is a text"),
+        (lambda t: t.tag("Giraffes in"), "'Giraffes in' is a string"),
         (lambda t: t.read("Giraffes in"), "sentence 0 is the text 'Giraffes in'"),
         (lambda t: t.read(5), "sentence 0 must be a list of words, got int"),
         (lambda t: t.tag(5), "sentences must be a list of lists of words, got int"),

@@ -16,7 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from hiddenstate.base.files import check_folder_place, left_beside, replace_bytes
+from hiddenstate.base.files import check_folder_place, drop_empty, left_beside, replace_bytes
 from hiddenstate.base.reading import reading
 from hiddenstate.base.scalars import check_int
 from hiddenstate.base.validation import optional_package
@@ -68,7 +68,12 @@ def run(
         raise ArgumentTypeError(f"client must be a distributed.Client, got {type(client).__name__}")
     check_folder_place(folder, is_replaced=False)
     with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        made = [each for each in (folder, *folder.parents) if not each.exists()]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except BaseException:
+            drop_empty(made)
+            raise
         try:
             with FileLock(folder / LOCK, timeout=0.5), reporting(progress, unit="bytes") as report:
                 _begin(folder, shards, described)

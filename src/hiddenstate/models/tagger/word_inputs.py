@@ -1,10 +1,11 @@
 """The inputs of the word-level LSTM, each distinct word's computed once for all sentences that are tagged together."""
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
+
+from hiddenstate.base.forks import ForkSafeLock
 
 MOST_WORDS = 50_000  # 50 MB for the shipped tagger
 
@@ -21,7 +22,7 @@ class WordInputs:
     """
 
     def __init__(self, compute: Callable[[Sequence[str]], Tensor], most: int = MOST_WORDS) -> None:
-        self._compute, self._most, self._lock = compute, most, threading.Lock()
+        self._compute, self._most, self._lock = compute, most, ForkSafeLock()
         self._rows: dict[str, int] = {}
         self._vectors: Tensor | None = None  # [F, C] or longer, of which the first F rows are in use
 
@@ -32,7 +33,7 @@ class WordInputs:
             ArgumentError: a word is empty.
         """
         words = list(words)
-        with self._lock:
+        with self._lock.lock:
             new = [word for word in dict.fromkeys(words) if word not in self._rows]
             if len(self._rows) + len(new) > self._most:
                 self._rows, self._vectors, new = {}, None, [*dict.fromkeys(words)]
