@@ -118,27 +118,26 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
         FileFormatError: it is not a safetensors file, or has the wrong kind or version.
         FileNotFoundError, IsADirectoryError: there is no such file, or it is a folder.
     """
-    metadata = read_metadata(path, kind)
-    with _opened(path) as file:
+    with _opened(path, kind) as (file, metadata):
         return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 (not a mapping)
 
 
 def read_metadata(path: str | Path, kind: str) -> dict[str, str]:
     """Read the metadata of a file that `write_tensors` wrote as this kind; raises as `read_tensors`."""
-    with _opened(path) as file:
-        metadata = dict(file.metadata() or {})
-    if metadata.get("format") != kind:
-        raise FileFormatError(f"{path} contains {metadata.get('format', 'no format')!r}, expected {kind!r}")
-    return metadata
+    with _opened(path, kind) as (_, metadata):
+        return metadata
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[Any]:
+def _opened(path: str | Path, kind: str) -> Iterator[tuple[Any, dict[str, str]]]:
     check_is_file(path)
     with reading(path):
         try:
             with safe_open(path, framework="pt") as file:
-                yield file
+                metadata = dict(file.metadata() or {})
+                if metadata.get("format") != kind:
+                    raise FileFormatError(f"{path} contains {metadata.get('format', 'no format')!r}, expected {kind!r}")
+                yield file, metadata
         except SafetensorError as error:
             raise FileFormatError(f"{path} is not a safetensors file, or is damaged: {error}") from error
 

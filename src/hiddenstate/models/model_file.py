@@ -123,22 +123,21 @@ def read_layer(path: Path) -> LSTM | GRU:
     return layer.eval()
 
 
-def read_kind(path: Path) -> str:
-    """Return the kind of model in a model file.
+def read_head(path: Path) -> dict[str, str]:
+    """Return the metadata of a model file, without reading its tensors.
 
     Raises:
         FileFormatError: it is not a model file, or of a later version.
     """
-    return read_metadata(os.fspath(path), FORMAT).get("kind", "")
+    return read_metadata(os.fspath(path), FORMAT)
 
 
-def read_description(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the config and the vocabulary of a tagger or language model in a model file.
+def parse_description(metadata: Mapping[str, str], path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the config and the vocabulary in the metadata of a tagger or language model.
 
     Raises:
         FileFormatError: they are missing, or not JSON objects.
     """
-    metadata = read_metadata(os.fspath(path), FORMAT)
     found = []
     for name in ("config", "vocabulary"):
         try:

@@ -69,9 +69,9 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         self,
         input_size: int,
         hidden_size: int,
-        bias: bool,
-        device: torch.device | str | int | None,
-        dtype: torch.dtype | None,
+        bias: bool = True,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self.__module__ = FX_LEAF
@@ -314,16 +314,6 @@ class LSTMCell(RecurrentCell[State, nn.LSTMCell]):
     _torch = TORCH_LSTM_CELL_CLASS
     _kind = LSTM
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        device: torch.device | str | int | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, device, dtype)
-
     def _fits(self, given: Tensor, hx: State | None, w: Weights) -> bool:
         return kernels.cell_fits(given, hx, w, self.input_size, self.hidden_size)
 
@@ -352,16 +342,6 @@ class GRUCell(RecurrentCell[Tensor, nn.GRUCell]):
 
     _torch = TORCH_GRU_CELL_CLASS
     _kind = GRU
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        device: torch.device | str | int | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, device, dtype)
 
     def _plain_step(self, x: Tensor, states: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, ...]:
         return (torch.gru_cell(x, states[0], w.ih, w.hh, w.b_ih, w.b_hh),)

@@ -128,7 +128,11 @@ class Record:
         at_step = [self._position(k) for k in times]
         rows = resolve(freeze(row, "row"), values.shape[1], "row")
         units = resolve(freeze(unit, "unit"), values.shape[2], "unit")
-        return values[at_step][:, list(rows)][:, :, list(units)], times
+        # Each index copies, so an axis that is wanted whole is left alone, and rows come first.
+        if row is not None:
+            values = values[:, list(rows)]
+        values = values[at_step]
+        return values if unit is None else values[:, :, list(units)], times
 
     def at(self, t: int, unit: int, *, layer: int = 0, reverse: bool = False, row: int = 0) -> Moment:
         """Return all values of one unit at one time step; print the result to see the equations with their numbers.

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hiddenstate.base.indexing import resolve_one
 from hiddenstate.cells.cell import Cell
 from hiddenstate.structure.names import Place
 from hiddenstate.tracing.trace import Trace
@@ -93,6 +92,6 @@ def _steps(cell: Cell, of: Mapping[str, Tensor], before: Tensor, most: int) -> I
 
 def _values(trace: Trace, place: Place, row: int) -> Tensor:
     """Return the values ``[real steps, units]`` of one row, in double precision."""
-    row = resolve_one(row, trace.batch, "row")
-    real = sum(t < trace.row_length(row) for t in trace.steps)
-    return trace.recorded(str(place))[:real, row].detach().to(torch.float64)
+    values, times = trace.pick(str(place), row=row)
+    real = sum(t < trace.row_length(row) for t in times)
+    return values[:real, 0].detach().to(torch.float64)

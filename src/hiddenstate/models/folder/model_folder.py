@@ -210,7 +210,7 @@ KINDS: dict[str, type[Tagger] | type[LanguageModel]] = {kind.kind: kind for kind
 def read_kind(folder: str | os.PathLike[str]) -> str:
     """Return the kind of model that a folder declares, or "" if it cannot be read; raises for a file that is none."""
     if model_file.is_model_file(folder):
-        return model_file.read_kind(folder)
+        return model_file.read_head(folder).get("kind", "")
     try:
         return str(json.loads((find_folder(folder) / CONFIG).read_bytes())["kind"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -243,7 +243,7 @@ def load_saved(path: str | os.PathLike[str]) -> Tagger | LanguageModel | LSTM | 
     >>> load_saved("tagger-en").tag([["Giraffes", "in", "a", "field"]])[0].tags
     ('NOUN', 'ADP', 'DET', 'NOUN')
     """
-    is_layer = model_file.is_model_file(path) and model_file.read_kind(path) == model_file.LAYER
+    is_layer = model_file.is_model_file(path) and read_kind(path) == model_file.LAYER
     return model_file.read_layer(path) if is_layer else load_any(path)
 
 
@@ -260,7 +260,8 @@ def _load(kind: type[M], folder: str | os.PathLike[str]) -> M:
     described: tuple[Any, Any]
     if model_file.is_model_file(folder):
         weights, described_by = Path(folder), "its metadata"
-        found, described = model_file.read_kind(folder), model_file.read_description(folder)
+        metadata = model_file.read_head(folder)
+        found, described = metadata.get("kind", ""), model_file.parse_description(metadata, folder)
     else:
         path = find_complete_folder(folder)
         head = _head(path, str(folder))
