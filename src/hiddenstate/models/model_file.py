@@ -31,6 +31,7 @@ from hiddenstate.cells.kinds import CELLS
 from hiddenstate.errors import DtypeError, FileFormatError
 from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.quantised import WeightType
 from hiddenstate.structure.parameters import parameter_names
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.text.tokenise import PATTERN
@@ -97,28 +98,42 @@ def read_layer(path: Path) -> LSTM | GRU:
     """
     tensors, metadata = read_tensors(os.fspath(path), FORMAT)
     try:
-        layer_of = LAYERS.get(metadata["cell"])
-        if layer_of is None or metadata["gates"] != " ".join(CELLS[metadata["cell"]].gate_names):
+        kind = CELLS.get(metadata["cell"])
+        if kind is None or kind.name not in LAYERS or metadata["gates"] != " ".join(kind.gate_names):
             raise ValueError(f"it has the cell {metadata['cell']!r:.40} with gates {metadata['gates']!r:.40}")
         numbers = [int(metadata[name][:10]) for name in SIZES]
         input_size, hidden_size, num_layers, bias, bidirectional, proj_size = numbers
-        if num_layers > min(_MOST_LAYERS, len(tensors)):
-            raise ValueError("it declares more layers than it has weights for")
-        sizes = Sizes(input_size, hidden_size, num_layers, bool(bias), bool(bidirectional), proj_size, metadata["cell"])
-        types = {value.dtype for value in tensors.values()}
-        (dtype,) = types - {torch.int8}
-        # Without memory first: absurd sizes do not fit the tensors.
-        options: dict[str, Any] = {name: value for name, value in asdict(sizes).items() if name != "cell"}
-        if not proj_size:
-            del options["proj_size"]  # which a GRU does not take
-        options["batch_first"] = metadata.get("batch_first", "0") == "1"
-        options["dropout"] = float(metadata.get("dropout", "0"))
-        layer = layer_of(**options, dtype=dtype, device="meta", weights="int8" if torch.int8 in types else "float")
-        expected = {name: value.shape for name, value in layer.state_dict().items()}
-        if expected != {name: value.shape for name, value in tensors.items()}:
-            raise ValueError(f"its tensors do not have the names and shapes of {sizes}")
+        sizes = Sizes(input_size, hidden_size, num_layers, bool(bias), bool(bidirectional), proj_size, kind.name)
+        is_batch_first, dropout = metadata.get("batch_first", "0") == "1", float(metadata.get("dropout", "0"))
+        return make_layer(sizes, tensors, batch_first=is_batch_first, dropout=dropout)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise FileFormatError(f"{path} is damaged: {error}; get the model again") from error
+
+
+def make_layer(sizes: Sizes, tensors: Mapping[str, Tensor], **options: Any) -> LSTM | GRU:
+    """Make a layer of stored weights, in evaluation mode.
+
+    Args:
+        sizes: its sizes and kind of cell.
+        tensors: its ``state_dict``.
+        options: ``batch_first`` and ``dropout``.
+
+    Raises:
+        ValueError: the weights are not those of a layer of these sizes.
+    """
+    if sizes.num_layers > min(_MOST_LAYERS, len(tensors)):
+        raise ValueError("it says more layers than it has weights for")
+    types = {value.dtype for value in tensors.values()}
+    (dtype,) = types - {torch.int8}
+    options |= {name: value for name, value in asdict(sizes).items() if name != "cell"}
+    if not sizes.proj_size:
+        del options["proj_size"]  # which a GRU does not take
+    # Without memory first: absurd sizes do not fit the tensors.
+    weights: WeightType = "int8" if torch.int8 in types else "float"
+    layer = LAYERS[sizes.cell](**options, dtype=dtype, device="meta", weights=weights)
+    expected = {name: value.shape for name, value in layer.state_dict().items()}
+    if expected != {name: value.shape for name, value in tensors.items()}:
+        raise ValueError(f"its tensors do not have the names and shapes of {sizes}")
     layer.load_state_dict(tensors, assign=True)
     return layer.eval()
 

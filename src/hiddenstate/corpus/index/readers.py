@@ -18,7 +18,6 @@ from hiddenstate.base.files import check_is_file, read_tensors, write_tensors
 from hiddenstate.base.memory import check_module_memory
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.reading import reading
-from hiddenstate.base.scalars import check_int
 from hiddenstate.base.validation import check_memory, check_plain_tensor
 from hiddenstate.corpus.index.items import MOST_STEPS, NO_LABEL, Item
 from hiddenstate.corpus.pieces import cut_text
@@ -30,8 +29,10 @@ from hiddenstate.explain.subject.head import Head, softmax_head
 from hiddenstate.explain.subject.text_sources import _language_head, _tagger_head
 from hiddenstate.models.folder.model_folder import load_any, read_kind, save
 from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.model_file import SIZES, make_layer
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.sizes import Sizes
 from hiddenstate.text.batches import check_sentences
 from hiddenstate.text.conllu import TAG_COLUMNS
 from hiddenstate.text.tokenise import tokenise
@@ -425,22 +426,13 @@ def _sized(sizes: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path) 
     Raises:
         FileFormatError: they are not.
     """
-    options: dict[str, Any] = {
-        k: sizes[k] for k in ("input_size", "hidden_size", "num_layers", "bidirectional", "proj_size", "bias")
-    }
-    for name in ("input_size", "hidden_size", "num_layers", "proj_size"):
-        check_int(name, options[name])
-    if options["num_layers"] > len(weights) or "weight_ih_l0" not in weights:
-        raise FileFormatError(f"{path}: the weights are not those of the manifest's sizes")
-    options["weights"] = "int8" if weights["weight_ih_l0"].dtype == torch.int8 else "float"
-    options["dtype"] = next((value.dtype for value in weights.values() if value.is_floating_point()), None)
-    outline = LSTM(**options, device="meta").state_dict()
-    if {n: v.shape for n, v in outline.items()} != {n: v.shape for n, v in weights.items()}:
-        raise FileFormatError(f"{path}: the weights are not those of the manifest's sizes")
-    with torch.random.fork_rng(devices=[]):
-        lstm = LSTM(**options)
-    lstm.load_state_dict(dict(weights))
-    return lstm
+    known = Sizes(**{name: sizes[name] for name in SIZES})
+    try:
+        layer = make_layer(known, weights)
+    except (ValueError, RuntimeError) as error:
+        raise FileFormatError(f"{path}: the weights are not those of the manifest's sizes") from error
+    assert isinstance(layer, LSTM)
+    return layer
 
 
 def _unknown_labels(tokens: Sequence[str]) -> Sequence[str]:
