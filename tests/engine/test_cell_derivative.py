@@ -116,7 +116,7 @@ def test_writing_into_what_a_step_returned_is_as_in_torch() -> None:
     found = []
     for one in (cell, other):
         h, c = one(torch.ones(2, 3))
-        c[0] = 0  # a row begins anew
+        c[0] = 0  # a row starts again
         h, c = one(torch.ones(2, 3), (h, c))
         found.append(torch.autograd.grad(h.sum() + c.sum(), list(one.parameters())))
     for got, want in zip(*found, strict=True):
