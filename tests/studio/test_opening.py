@@ -88,13 +88,13 @@ def test_whatever_has_an_lstm() -> None:
     model = nn.ModuleDict({"encoder": nn.LSTM(4, 3), "decoder": hs.LSTM(3, 3)})
     assert opened(lstm).name == "LSTM(4, 3)"
     assert opened(model, path="encoder").name == "encoder"
-    assert opened(load(shipped()), path="char_lstm").kind == "lstm"
+    assert opened(load(shipped()), path="char_lstm").kind == "layer"
     assert opened(lstm.trace(x)).kind == "trace"
     assert opened(lstm.stream()).config["input_size"] == 4
     assert opened(LiveStream(lstm.stream()), "live").name == "live"
     run = hs.trace(nn.Sequential(lstm), x)
     assert opened(run).name == "0"
-    bundle = Bundle("lstm", "x", {}, b"")
+    bundle = Bundle("layer", "x", {}, b"")
     assert opened(bundle) is bundle
 
 

@@ -20,7 +20,7 @@ const SIGNAL_STEPS = 24;
  */
 export function readInput(model, text, edits = []) {
   if (model.kind === "trace") return model.given;
-  if (model.kind === "lstm") return readNumbers(model, text, edits);
+  if (model.kind === "layer") return readNumbers(model, text, edits);
   const tokens = model.tokenise(text);
   if (tokens.length > MOST_STEPS) {
     throw new StudioError(`${tokens.length} ${model.unit}s`, `at most ${MOST_STEPS}`, "Give a shorter text.");

@@ -40,7 +40,7 @@ export function emptyBecause({ store, session }, { a, b }) {
       : "There are no edits yet, so both runs are the same. Make one on the first page.";
   }
   if (comparison === "sentences" && (otherText === "" || otherText === text))
-    return a.model.kind === "lstm"
+    return a.model.kind === "layer"
       ? "Both inputs are the same. Change one of them."
       : "Both sentences are the same. Change one of them, or choose a pair.";
   if (comparison === "models" && otherModel === "") return "Both models are the same. Choose a different one for B.";

@@ -92,7 +92,7 @@ function equip(app, root, input) {
   root.dataset.kind = model.kind;
   const live = element("p", { class: "soft", text: "Live: the steps come from a stream in Python." });
   if (app.session.live || model.kind === "trace") input.replaceChildren(...(app.session.live ? [live] : []));
-  else input.replaceChildren(model.kind === "lstm" ? createNumbers(app, model) : createTextBox(app, model));
+  else input.replaceChildren(model.kind === "layer" ? createNumbers(app, model) : createTextBox(app, model));
 }
 
 /**
