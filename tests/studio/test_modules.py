@@ -117,11 +117,11 @@ def test_lstm_in() -> None:
     assert layer_in(lstm, None) == ("", lstm)
 
 
-def test_lstm_in_fails() -> None:
+def test_layer_in_fails() -> None:
     model = nn.ModuleDict({"b": nn.LSTM(3, 3), "c": hs.LSTM(3, 3)})
-    with pytest.raises(ArgumentError, match=r"2 LSTMs; choose one with path=: 'b', 'c'"):
+    with pytest.raises(ArgumentError, match=r"2 recurrent layers; choose one with path=: 'b', 'c'"):
         layer_in(model, None)
-    with pytest.raises(NameUnknownError, match="no LSTM at 'd' in this ModuleDict: there is 'b', 'c'"):
+    with pytest.raises(NameUnknownError, match="no LSTM, GRU or RNN at 'd' in this ModuleDict: there is 'b', 'c'"):
         layer_in(model, "d")
     with pytest.raises(ArgumentError, match="this Linear contains no LSTM"):
         layer_in(nn.Linear(2, 2), "d")

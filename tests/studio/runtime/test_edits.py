@@ -159,7 +159,7 @@ def test_edits_of_streams_fail(runtime: Runtime) -> None:
     with runtime.refuses("step -1 of a stream"):
         runtime.stream(numbers=torch.ones(2, 1), edits=[hs.zero("l0.f", t=-1)])
     runtime.load(bundle_of(make(input_size=1, hidden_size=3, bidirectional=True)))
-    with runtime.refuses("bidirectional LSTM"):
+    with runtime.refuses("bidirectional layer"):
         runtime.stream(numbers=torch.ones(2, 1))
 
 

@@ -15,7 +15,7 @@ import { stateBefore } from "studio/runtime/states.js";
  * @property {number} t
  * @property {number[]} steps the last is t
  * @property {Float64Array} written [S]
- * @property {Float64Array} keep [S] the share of the memory that each step keeps
+ * @property {Float64Array} forget [S] the share of the memory that each step keeps: f, or z of a GRU
  * @property {Float64Array} kept [S] the share that remains at t: the product of the shares kept since
  * @property {Float64Array} parts [S] the part that remains at t: written·kept
  * @property {number} initial the part of the initial state that remains
@@ -45,7 +45,7 @@ export function ledgerOf(subject, k, unit, t, readout) {
   const value = track.values[subject.cell.memory][places[places.length - 1]];
   const sum = parts.reduce((total, part) => total + part, initial);
   const effect = readout === null ? NaN : effectsOf(subject, k, t, readout)[unit];
-  return { t, steps, written, keep, kept, parts, initial, value, residual: value - sum, effect };
+  return { t, steps, written, forget: keep, kept, parts, initial, value, residual: value - sum, effect };
 }
 
 /**
@@ -60,19 +60,19 @@ function keptUntil(keep) {
 
 /**
  * The share of what a step wrote that remains at each later step; 1 at the step itself.
- * @param {Pick<Ledger, "keep">} ledger
+ * @param {Pick<Ledger, "forget">} ledger
  * @param {number} s
  * @returns {Float64Array} [S - s] shares
  */
-export function keptAfter({ keep }, s) {
-  const shares = new Float64Array(keep.length - s).fill(1);
-  for (let k = 1; k < shares.length; k++) shares[k] = shares[k - 1] * keep[s + k];
+export function keptAfter({ forget }, s) {
+  const shares = new Float64Array(forget.length - s).fill(1);
+  for (let k = 1; k < shares.length; k++) shares[k] = shares[k - 1] * forget[s + k];
   return shares;
 }
 
 /**
  * The later step that erased most of what a step wrote, as an index in reading order; -1 if nothing was erased.
- * @param {Pick<Ledger, "keep">} ledger
+ * @param {Pick<Ledger, "forget">} ledger
  * @param {number} s
  * @returns {number}
  */
