@@ -1,4 +1,4 @@
-// Runs a model on the content of the text box: words, characters, or numbers for an LSTM without a vocabulary.
+// Runs a model on the content of the text box: words, characters, or numbers for a layer without a vocabulary.
 
 import { StudioError } from "studio/runtime/errors.js";
 

@@ -13,6 +13,7 @@ import { legend } from "studio/ui/scales.js";
 import { fit } from "studio/ui/svg-parts.js";
 import { onTheme } from "studio/ui/theme.js";
 
+/** @typedef {import("studio/types.js").CellKind} CellKind */
 /** @typedef {import("studio/state/types.js").App} App */
 /** @typedef {import("studio/panels/compare/types.js").Scene} Scene */
 /** @typedef {import("studio/panels/compare/pair.js").Pair} Pair */
@@ -145,7 +146,9 @@ function sceneOf({ store }, pair, width) {
   const find = (/** @type {"a" | "b"} */ side, /** @type {string} */ name) =>
     pair[side].run.tracks.find(({ info }) => info.name === name);
   const [a, b] = [find("a", track), find("b", track)];
-  const state = quantity === "c" ? "c" : "h";
+  const [cellA, cellB] = [pair.a.model.cell, pair.b.model.cell];
+  const other = counterpart(quantity, cellA, cellB);
+  const state = quantity === "c" && other === "c" ? "c" : "h";
   const strips = pair.a.run.tracks.flatMap((one) => {
     const two = find("b", one.info.name);
     if (!two || !comparable(one, two)) return [];
@@ -154,7 +157,23 @@ function sceneOf({ store }, pair, width) {
       { name: one.info.name, reverse: one.info.reverse, distance, parting: partingOf(distance, one.info.reverse) },
     ];
   });
-  return { pair, columns, a, b, comparable: comparable(a, b), strips, quantity, head, width };
+  const same = quantity === other && comparable(a, b);
+  return { pair, columns, a, b, comparable: same, strips, quantity, other, state, head, width };
+}
+
+/**
+ * The quantity of another cell to show beside one: that with the same letter, or with the same role.
+ * @param {string} quantity
+ * @param {CellKind} a
+ * @param {CellKind} b
+ * @returns {string | null}
+ */
+function counterpart(quantity, a, b) {
+  if ([...b.gates, ...b.states].includes(quantity)) return quantity;
+  if (quantity === a.memory) return b.memory;
+  if (quantity === a.candidate) return b.candidate;
+  const keep = { f: "z", z: "f" }[quantity];
+  return keep !== undefined && b.gates.includes(keep) ? keep : null;
 }
 
 /**
