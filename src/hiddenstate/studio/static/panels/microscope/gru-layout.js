@@ -70,7 +70,7 @@ const TURN = 128; // x of the operations beside the gates
 const ROWS = { z: 104, n: 236, n_h: 344, r: 434 }; // y of each box's middle
 const WRITE = ROWS.n - 22;
 const BACK = ROWS.n + 24; // y where r·n_h enters n
-const H_TOP = 286;
+const H_TOP = 352;
 
 /**
  * @param {number} width
@@ -103,7 +103,7 @@ function portrait(width) {
       kept: { at: { x: x + 14, y: (z + WRITE) / 2 }, anchor: "start" },
       write: { at: { x: TURN + 20, y: z + 58 }, anchor: "start" },
       wrote: { at: { x: (x + TURN) / 2, y: WRITE + 30 }, anchor: "middle" },
-      n_rh: { at: { x: TURN - 14, y: (BACK + n_h) / 2 + 14 }, anchor: "end" },
+      n_rh: { at: { x: TURN - 14, y: BACK + 40 }, anchor: "end" },
     },
     wires: [
       { name: "h_prev", points: [{ x, y: state.height }, nodes.keep] },

@@ -39,7 +39,7 @@ function landscape(width) {
       { name: "sum", points: [nodes.add, nodes.squash] },
       { name: "h", points: [nodes.squash, { x: last - STATE.width / 2, y: LINE }] },
     ],
-    buses: [...buses.lines, [{ x: STATE.width, y: LINE }, { x: STATE.width + 12, y: LINE }]],
+    buses: buses.lines,
   };
 }
 

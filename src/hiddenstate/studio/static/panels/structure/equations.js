@@ -29,7 +29,7 @@ export function equationsOf(sizes, gates, layer) {
     sign("·"),
     vector("x", C),
     ...(sizes.bias ? [sign("+"), vector(`b_i${letter}`, H)] : []),
-    sign(isReset(letter) ? "+ r ∘ (" : "+"),
+    ...(isReset(letter) ? [sign("+"), vector("r", H), sign("∘ (")] : [sign("+")]),
     vector(`W_h${letter}`, `${H}×${P}`),
     sign("·"),
     vector("h_prev", P),
