@@ -1,6 +1,7 @@
 // Model files of hiddenstate in JavaScript.
 
 import { damaged } from "studio/runtime/errors.js";
+import { cellIn } from "studio/runtime/kinds.js";
 import { loadModel } from "studio/runtime/model.js";
 import { metadataOf } from "studio/runtime/safetensors.js";
 
@@ -45,7 +46,7 @@ export function load(bytes, name = "") {
 function headOf(metadata, name) {
   const isLayer = metadata.kind === "layer";
   const config = isLayer ? sizesOf(metadata) : parsed(metadata, "config");
-  const cell = (isLayer ? metadata.cell : config?.cell) ?? "LSTM";
+  const cell = isLayer ? metadata.cell : cellIn(config);
   const cells = Object.fromEntries(Object.keys(MEANINGS).map((kind) => [kind, lettersOf(kind)]));
   if (isLayer && Object.hasOwn(cells, cell)) cells[cell].gates = (metadata.gates ?? "").split(" ");
   const head = {

@@ -49,14 +49,27 @@ export function kindNamed(name, letters) {
   return { ...kind, gates, states };
 }
 
+/** @type {Record<string, string>} kinds by the values of the setting in models' configs */
+const SETTINGS = { lstm: "LSTM", gru: "GRU", rnn: "RNN_TANH", rnn_relu: "RNN_RELU" };
+
 /**
- * The kind of cell of a model's config; an LSTM in older ones, which do not say.
+ * The name of the cell in a model's config: an LSTM if it does not say.
  * @param {any} config
+ * @returns {string}
+ */
+export function cellIn(config) {
+  const setting = config?.cell ?? "lstm";
+  if (typeof setting === "string" && Object.hasOwn(SETTINGS, setting)) return SETTINGS[setting];
+  throw damaged(`the model's config has cell = ${JSON.stringify(setting)}`, `one of ${Object.keys(SETTINGS).join(" ")}`);
+}
+
+/**
+ * @param {any} config of a model
  * @param {Letters} letters
  * @returns {CellKind}
  */
 export function kindOf(config, letters) {
-  return kindNamed(config?.cell ?? "LSTM", letters);
+  return kindNamed(cellIn(config), letters);
 }
 
 /**
