@@ -13,7 +13,7 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.models.folder.model_folder import load
-from runtime.built import ROOT
+from runtime.built import ROOT, save_rnn
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
 
@@ -57,6 +57,16 @@ def test_gates_and_states(kind: str, cell: Any, options: dict[str, Any], program
     for track, values in found:
         for name, got in values:
             assert np.allclose(got, trace[f"{track}.{name}"].numpy(), atol=1e-5), (track, name)
+
+
+@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
+@torch.no_grad()
+def test_a_plain_rnn(nonlinearity: str, program: Path, tmp_path: Path) -> None:
+    rnn, x = hs.RNN(3, 17, 2, nonlinearity, bidirectional=True), torch.randn(6, 3)
+    save_rnn(rnn, tmp_path / "m.safetensors")
+    found = run(program, tmp_path / "m.safetensors", x.tolist())["values"]
+    for track, ((name, got),) in found:
+        assert np.allclose(got, rnn.trace(x)[f"{track}.{name}"].numpy(), atol=1e-5)
 
 
 def test_a_tagger(program: Path, tmp_path: Path) -> None:

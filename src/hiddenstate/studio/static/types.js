@@ -7,22 +7,7 @@
  * @typedef {string} Quantity
  */
 
-/**
- * A kind of cell, like hiddenstate.cells.cell.Cell.
- * @typedef {object} CellKind
- * @property {string} name "LSTM", "GRU", "RNN_TANH" or "RNN_RELU"
- * @property {string} label "LSTM", "GRU" or "RNN"
- * @property {readonly string[]} gates in the order of the stacked weights
- * @property {readonly string[]} states in the order in which a step computes them; the last is the output
- * @property {readonly string[]} carried the states that go on to the next step
- * @property {string} memory the state that carries information from step to step
- * @property {string} candidate the gate whose value may be written to memory
- * @property {Record<string, "sigmoid" | "tanh" | "relu">} activations by gate
- * @property {Record<string, string>} parts parts of pre-activations that can be edited, and their gates
- * @property {boolean} isAdditive whether memory is kept by addition
- * @property {(values: Record<Quantity, Float32Array>, at: number) => {keep: number, written: number, show: number}} split how a
- *   step treats a unit's memory: memory = keep·memory_prev + written, and the output is show·memory
- */
+/** @typedef {import("studio/runtime/kinds.js").CellKind} CellKind */
 
 /**
  * One layer and direction: "l0", "l0r" (reverse). Steps are counted as in the input, in the reverse direction too.
@@ -45,11 +30,7 @@
  * @property {Record<Quantity, Float32Array> | null} carried [T, P] and [T, H] the states passed on, if a readout edit made the outputs differ from them; see stateBefore in runtime/states.js
  */
 
-/**
- * @typedef {object} Choice one label with its probability
- * @property {string} label
- * @property {number} probability
- */
+/** @typedef {{label: string, probability: number}} Choice one label with its probability */
 
 /**
  * A distribution at each step: the tags of a column for the word there, or what a language model expects next.

@@ -2,7 +2,23 @@
 
 import { damaged } from "studio/runtime/errors.js";
 
-/** @typedef {import("studio/types.js").CellKind} CellKind */
+/**
+ * A kind of cell, like hiddenstate.cells.cell.Cell.
+ * @typedef {object} CellKind
+ * @property {string} name "LSTM", "GRU", "RNN_TANH" or "RNN_RELU"
+ * @property {string} label "LSTM", "GRU" or "RNN"
+ * @property {readonly string[]} gates in the order of the stacked weights
+ * @property {readonly string[]} states in the order in which a step computes them; the last is the output
+ * @property {readonly string[]} carried the states that go on to the next step
+ * @property {string} memory the state that carries information from step to step
+ * @property {string} candidate the gate whose value may be written to memory
+ * @property {Record<string, "sigmoid" | "tanh" | "relu">} activations by gate
+ * @property {Record<string, string>} parts parts of pre-activations that can be edited, and their gates
+ * @property {boolean} isAdditive whether memory is kept by addition
+ * @property {(values: Record<string, Float32Array>, at: number) => {keep: number, written: number, show: number}} split how a
+ *   step treats a unit's memory: memory = keep·memory_prev + written, and the output is show·memory
+ */
+
 /** @typedef {Omit<CellKind, "gates" | "states">} Kind */
 /** @typedef {Record<string, {gates: readonly string[], states: readonly string[]}>} Letters of each kind, in order */
 

@@ -4,7 +4,7 @@ import { align } from "studio/panels/compare/align.js";
 import { howControls, whatControls } from "studio/panels/compare/controls.js";
 import { comparable, distances, partingOf } from "studio/panels/compare/distance.js";
 import { createFigure } from "studio/panels/compare/figure.js";
-import { blankBecause, emptyBecause, pairOf } from "studio/panels/compare/pair.js";
+import { blankBecause, counterpart, emptyBecause, pairOf } from "studio/panels/compare/pair.js";
 import { openOnTwo } from "studio/panels/compare/second.js";
 import { readoutOf, comparisonRows, comparisonTable, comparisonVerdict } from "studio/panels/compare/words.js";
 import { element } from "studio/ui/draw.js";
@@ -13,7 +13,6 @@ import { legend } from "studio/ui/scales.js";
 import { fit } from "studio/ui/svg-parts.js";
 import { onTheme } from "studio/ui/theme.js";
 
-/** @typedef {import("studio/types.js").CellKind} CellKind */
 /** @typedef {import("studio/state/types.js").App} App */
 /** @typedef {import("studio/panels/compare/types.js").Scene} Scene */
 /** @typedef {import("studio/panels/compare/pair.js").Pair} Pair */
@@ -159,21 +158,6 @@ function sceneOf({ store }, pair, width) {
   });
   const same = quantity === other && comparable(a, b);
   return { pair, columns, a, b, comparable: same, strips, quantity, other, state, head, width };
-}
-
-/**
- * The quantity of another cell to show beside one: that with the same letter, or with the same role.
- * @param {string} quantity
- * @param {CellKind} a
- * @param {CellKind} b
- * @returns {string | null}
- */
-function counterpart(quantity, a, b) {
-  if ([...b.gates, ...b.states].includes(quantity)) return quantity;
-  if (quantity === a.memory) return b.memory;
-  if (quantity === a.candidate) return b.candidate;
-  const keep = { f: "z", z: "f" }[quantity];
-  return keep !== undefined && b.gates.includes(keep) ? keep : null;
 }
 
 /**

@@ -1,7 +1,7 @@
 // The layout of a GRU's circuit: on a wide panel time runs to the right, on a narrow one downwards.
 
 import { around, busesTo, GATE_HEIGHT, LINE, MIDDLE, oriented, STATE } from "studio/panels/microscope/layout.js";
-import * as beside from "studio/panels/microscope/portrait.js";
+import { busesBeside, COLUMN, gateBeside } from "studio/panels/microscope/portrait.js";
 
 /** @typedef {import("studio/panels/microscope/types.js").Layout} Layout */
 
@@ -77,7 +77,7 @@ const H_TOP = 352;
  * @returns {Layout}
  */
 function portrait(width) {
-  const { LINE: x, LEFT, STATE: state, gateBeside, busesBeside } = beside;
+  const { line: x, boxes: left, state } = COLUMN;
   const nodes = {
     keep: { x, y: ROWS.z },
     minus: { x: TURN, y: ROWS.z + 56 },
@@ -97,7 +97,7 @@ function portrait(width) {
       r: gateBeside(r, width),
       h_prev: { x: 0, y: 0, ...state },
       h: { x: 0, y: H_TOP, ...state },
-      x: { x: LEFT, y: 0, width: width - LEFT, height: 50 },
+      x: { x: left, y: 0, width: width - left, height: 50 },
     },
     labels: {
       kept: { at: { x: x + 14, y: (z + WRITE) / 2 }, anchor: "start" },
@@ -107,14 +107,14 @@ function portrait(width) {
     },
     wires: [
       { name: "h_prev", points: [{ x, y: state.height }, nodes.keep] },
-      { name: "z", points: [{ x: LEFT, y: z }, nodes.keep] },
+      { name: "z", points: [{ x: left, y: z }, nodes.keep] },
       { name: "z", points: [{ x: TURN, y: z }, nodes.minus] },
       { name: "write", points: [nodes.minus, nodes.write] },
       { name: "kept", points: [nodes.keep, nodes.add] },
-      { name: "n_h", points: [{ x: LEFT, y: n_h }, nodes.reset] },
-      { name: "r", points: [{ x: LEFT, y: r }, { x: TURN, y: r }, nodes.reset] },
-      { name: "n_rh", points: [nodes.reset, { x: TURN, y: BACK }, { x: LEFT, y: BACK }] },
-      { name: "n", points: [{ x: LEFT, y: WRITE }, nodes.write] },
+      { name: "n_h", points: [{ x: left, y: n_h }, nodes.reset] },
+      { name: "r", points: [{ x: left, y: r }, { x: TURN, y: r }, nodes.reset] },
+      { name: "n_rh", points: [nodes.reset, { x: TURN, y: BACK }, { x: left, y: BACK }] },
+      { name: "n", points: [{ x: left, y: WRITE }, nodes.write] },
       { name: "wrote", points: [nodes.write, nodes.add] },
       { name: "h", points: [nodes.add, { x, y: H_TOP }] },
     ],

@@ -1,11 +1,12 @@
 // An LSTM's circuit on a narrow panel: the cell state runs down the left side, with the gates to its right.
 
-import { busesBeside, gateBeside, LEFT, LINE, STATE } from "studio/panels/microscope/portrait.js";
+import { busesBeside, COLUMN, gateBeside } from "studio/panels/microscope/portrait.js";
 
 /** @typedef {import("studio/panels/microscope/types.js").Layout} Layout */
 /** @typedef {import("studio/panels/microscope/types.js").Point} Point */
 /** @typedef {import("studio/panels/microscope/types.js").Wire} Wire */
 
+const { line: LINE, state: STATE, boxes: LEFT } = COLUMN;
 const TURN = 128; // x where i, g and o meet it
 /** y of each gate's middle */
 const GATES = { f: 120, i: 216, g: 312, o: 408 };

@@ -3,9 +3,9 @@
 /** @typedef {import("studio/ui/svg-parts.js").Box} Box */
 /** @typedef {import("studio/panels/microscope/types.js").Point} Point */
 
-export const STATE = { width: 92, height: 56 };
-export const LINE = STATE.width / 2; // x of the memory
-export const LEFT = 156; // of the boxes
+const STATE = { width: 92, height: 56 };
+/** The column of the memory: the middle of its line, its states' size, and where the boxes beside it begin. */
+export const COLUMN = { line: STATE.width / 2, state: STATE, boxes: 156 };
 const HEIGHT = 84;
 const BUS = 12; // h_prev's distance from the right edge; x is beside it
 const STUB = 13; // where x and h_prev come in, above and below a box's middle
@@ -18,7 +18,7 @@ const TOP = 52;
  * @returns {Box}
  */
 export function gateBeside(y, width, height = HEIGHT) {
-  return { x: LEFT, y: y - height / 2, width: rightOf(width) - LEFT, height };
+  return { x: COLUMN.boxes, y: y - height / 2, width: rightOf(width) - COLUMN.boxes, height };
 }
 
 const rightOf = (/** @type {number} */ width) => width - BUS - 34;

@@ -1,7 +1,7 @@
 // The layout of a plain RNN's circuit: on a wide panel time runs to the right, on a narrow one downwards.
 
 import { around, busesTo, LINE, oriented, STATE } from "studio/panels/microscope/layout.js";
-import * as beside from "studio/panels/microscope/portrait.js";
+import { busesBeside, COLUMN, gateBeside } from "studio/panels/microscope/portrait.js";
 
 /** @typedef {import("studio/panels/microscope/types.js").Layout} Layout */
 
@@ -52,7 +52,7 @@ const H_TOP = 300;
  * @returns {Layout}
  */
 function portrait(width) {
-  const { LINE: x, LEFT, STATE: state, gateBeside, busesBeside } = beside;
+  const { line: x, boxes: left, state } = COLUMN;
   const nodes = { add: { x, y: ROWS.from_x }, squash: { x, y: SQUASH } };
   return {
     width,
@@ -63,12 +63,12 @@ function portrait(width) {
       from_x: gateBeside(ROWS.from_x, width, PART.height),
       h_prev: { x: 0, y: 0, ...state },
       h: { x: 0, y: H_TOP, ...state },
-      x: { x: LEFT, y: 0, width: width - LEFT, height: 50 },
+      x: { x: left, y: 0, width: width - left, height: 50 },
     },
     labels: { sum: { at: { x: x + 18, y: (ROWS.from_x + SQUASH) / 2 }, anchor: "start" } },
     wires: [
-      { name: "from_h", points: [{ x: LEFT, y: ROWS.from_h }, { x, y: ROWS.from_h }, nodes.add] },
-      { name: "from_x", points: [{ x: LEFT, y: ROWS.from_x }, nodes.add] },
+      { name: "from_h", points: [{ x: left, y: ROWS.from_h }, { x, y: ROWS.from_h }, nodes.add] },
+      { name: "from_x", points: [{ x: left, y: ROWS.from_x }, nodes.add] },
       { name: "sum", points: [nodes.add, nodes.squash] },
       { name: "h", points: [nodes.squash, { x, y: H_TOP }] },
     ],
