@@ -2,10 +2,10 @@
 
     python benchmarks/deployment.py --runtime FOLDER --c build/c
 
-FOLDER contains the package `hiddenstate_runtime` (an unpacked wheel of `make runtime`), and build/c what `make c` installed.
-Contestants that are not here are left out. Each one is a process of its own: it loads the model, computes a first step, and then
-times single steps. Start-up is CPU time, which other processes on the machine hardly change, and the time of a step is the
-least of many; both are medians over the runs.
+FOLDER contains the package `hiddenstate_runtime` (an unpacked wheel of `make runtime`), and build/c what `make c`
+installed. Contestants that are not here are left out. Each one is a process of its own: it loads the model, computes a
+first step, and then times single steps. Start-up is CPU time, which other processes on the machine hardly change. It
+and the memory are medians over the runs; a step's time is the least of all.
 """
 
 import argparse
@@ -163,8 +163,10 @@ def main() -> None:
             for place in found:
                 costs[place.name].append(measure(place, folder))
     wanted = costs["torch"][0].out
-    print(f"an LSTM of {HIDDEN} units, medians of {options.runs} runs in turns, one thread; load {os.getloadavg()[0]:.1f}")
-    print("| | installed size, MB | start-up, CPU s | memory, MB | one step, µs |\n|---|---:|---:|---:|---:|")
+    print(
+        f"an LSTM of {HIDDEN} units, medians of {options.runs} runs in turns, one thread; load {os.getloadavg()[0]:.1f}"
+    )
+    print("| | installed size, MB | start-up, CPU ms | memory, MB | one step, µs |\n|---|---:|---:|---:|---:|")
     for place in found:
         mine = costs[place.name]
         gap = max(float(np.abs(cost.out - wanted).max()) for cost in mine)
@@ -172,9 +174,8 @@ def main() -> None:
             raise SystemExit(f"{place.name} gives other numbers than torch, by {gap:.1e}")
         start, memory = (statistics.median(getattr(cost, name) for cost in mine) for name in ("start", "memory"))
         step = min(cost.step for cost in mine)
-        print(
-            f"| {place.name} | {place.nbytes / MEGABYTE:,.1f} | {start:.2f} | {memory / MEGABYTE:,.0f} | {step * 1e6:.1f} |"
-        )
+        figures = (f"{place.nbytes / MEGABYTE:,.1f}", f"{start * 1e3:,.0f}", f"{memory / MEGABYTE:,.0f}")
+        print(f"| {' | '.join((place.name, *figures))} | {step * 1e6:.1f} |")
 
 
 if __name__ == "__main__":

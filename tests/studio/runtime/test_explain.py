@@ -181,7 +181,9 @@ def test_ledgers(runtime: Runtime, name: str) -> None:
             unit, label = (3 * k + t) % sizes.hidden_size, t % 3
             target, _ = asked(case.subject, t, label)
             found = case.ask("ledger", target, k=k, unit=unit, t=t)
-            wanted = explain.ledger(case.subject, place=f"{LayerDirection(layer, reverse).name}.{sizes.kind.memory}[{unit}]@{t}")
+            wanted = explain.ledger(
+                case.subject, place=f"{LayerDirection(layer, reverse).name}.{sizes.kind.memory}[{unit}]@{t}"
+            )
             assert isinstance(wanted, Ledger)
             assert found["steps"] == list(wanted.steps)
             for part in ("written", "kept", "parts", "forget"):
@@ -294,7 +296,7 @@ def test_attributions_of_other_cells(runtime: Runtime, name: str) -> None:
             out, _ = subject.lstm(subject.x * torch.tensor(present)[:, None, None], subject.initial)
             values[present] = float(out[t, 0, label])
         whole = (1.0,) * T
-        without = [values[whole[:s] + (0.0,) + whole[s + 1 :]] for s in range(T)]
+        without = [values[(*whole[:s], 0.0, *whole[s + 1 :])] for s in range(T)]
         shares = [0.0] * T
         for present, value in values.items():
             n = int(sum(present))

@@ -22,7 +22,9 @@ def bundle_trace(trace: Trace, name: str = "", row: int = 0) -> Bundle:
     steps = trace.row_length(row)
     _refuse(trace, steps)
     kind = trace.layers.cell
-    shown = [place for place in trace.names if place.split(".")[1] in kind.quantities]  # what leads to a gate needs weights
+    shown = [
+        place for place in trace.names if place.split(".")[1] in kind.quantities
+    ]  # what leads to a gate needs weights
     tensors = {f"given.{place}": trace.values[place][:steps, row] for place in shown}
     tensors |= {f"given.carried.{name}": value[:steps, row] for name, value in trace.carried.items()}
     states = zip(kind.carried, kind.parts_of(trace.initial), strict=True)
