@@ -20,7 +20,10 @@ from hiddenstate.studio.live import LiveStream
 from hiddenstate.tracing.models import ModelTrace
 from hiddenstate.tracing.trace import Trace
 
-_SHOWN = "a model's folder, a Tagger, a LanguageModel, an LSTM, GRU or RNN, a module with one, a Trace, a trace of a model, a Stream"
+_SHOWN = (
+    "a model's folder, a Tagger, a LanguageModel, an LSTM, GRU or RNN, a module with one, a Trace, a trace of a model, "
+    "a Stream"
+)
 
 
 def named(models: Sequence[Any]) -> list[tuple[str, Any]]:
