@@ -164,7 +164,7 @@ def studio(
 
     >>> import hiddenstate as hs, torch
     >>> hs.studio(hs.LSTM(4, 3), x=torch.zeros(5, 4))
-    Studio(LSTM(4, 3) (lstm)): serve() opens it in a browser, save(path) writes it as a file
+    Studio(LSTM(4, 3) (layer)): serve() opens it in a browser, save(path) writes it as a file
     """
     from hiddenstate.studio.bundles.opening import named, opened  # loads all models, so only on demand
 
