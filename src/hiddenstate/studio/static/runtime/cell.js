@@ -1,7 +1,6 @@
 // One layer in one direction: the equations of its cell, step by step.
 
 import { apply } from "studio/runtime/edits.js";
-import { activated } from "studio/runtime/kinds.js";
 import { affine, product } from "studio/runtime/linear.js";
 
 /** @typedef {import("studio/types.js").CellKind} CellKind */
@@ -156,7 +155,7 @@ export class Cell {
   squash(gate, pre, now, see) {
     see?.(`${gate}_pre`, pre);
     const out = now[gate];
-    for (let u = 0; u < out.length; u++) out[u] = activated(this.kind, gate, pre[u]);
+    fill(out, pre, this.kind.activations[gate]);
     see?.(gate, out);
   }
 
@@ -181,6 +180,18 @@ function seeing(edits) {
   return (quantity, values) => {
     for (const edit of edits) if (edit.quantity === quantity) apply(edit, values);
   };
+}
+
+/**
+ * A gate's values: a loop for each function, which is faster than one that calls it.
+ * @param {Float32Array} out
+ * @param {Float64Array} pre
+ * @param {string} activation
+ */
+function fill(out, pre, activation) {
+  if (activation === "sigmoid") for (let u = 0; u < out.length; u++) out[u] = 1 / (1 + Math.exp(-pre[u]));
+  else if (activation === "tanh") for (let u = 0; u < out.length; u++) out[u] = Math.tanh(pre[u]);
+  else for (let u = 0; u < out.length; u++) out[u] = Math.max(0, pre[u]);
 }
 
 /**

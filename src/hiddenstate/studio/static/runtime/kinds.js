@@ -100,6 +100,13 @@ function sameLetters(letters, expected, what) {
   }
 }
 
+/** @type {Record<string, (pre: number) => number>} */
+const FUNCTIONS = {
+  sigmoid: (pre) => 1 / (1 + Math.exp(-pre)),
+  tanh: Math.tanh,
+  relu: (pre) => Math.max(0, pre),
+};
+
 /**
  * The function of a gate.
  * @param {Kind} kind
@@ -108,9 +115,7 @@ function sameLetters(letters, expected, what) {
  * @returns {number}
  */
 export function activated({ activations }, gate, pre) {
-  const activation = activations[gate];
-  if (activation === "sigmoid") return 1 / (1 + Math.exp(-pre));
-  return activation === "tanh" ? Math.tanh(pre) : Math.max(0, pre);
+  return FUNCTIONS[activations[gate]](pre);
 }
 
 /** @param {number} c */
