@@ -115,8 +115,8 @@ def places(folder: Path, runtime: Path | None, library: Path | None) -> Iterator
     if library is not None:
         program = folder / "step"
         libraries = sorted((library / "lib").glob("libhiddenstate.*"))
-        command = ["cc", "-O2", "-std=gnu99", f"-I{library / 'include'}", PROGRAMS / "step.c", libraries[-1]]
-        options = ["-o", program, f"-Wl,-rpath,{library / 'lib'}", "-lstdc++", "-lgomp", "-lpthread", "-lm"]
+        command = ["cc", "-O2", "-std=gnu99", f"-I{library / 'include'}", str(PROGRAMS / "step.c"), str(libraries[-1])]
+        options = ["-o", str(program), f"-Wl,-rpath,{library / 'lib'}", "-lstdc++", "-lgomp", "-lpthread", "-lm"]
         subprocess.run([*command, *options], check=True)
         files = [program, *(path for path in libraries if ".so" in path.name and not path.is_symlink())]
         yield Place("C", (str(program),), size_of(files))
@@ -136,15 +136,13 @@ def measure(place: Place, folder: Path) -> Cost:
     return Cost(float(values["start"]), int(values["memory"]), float(values["step"]), out)
 
 
-def write_models(folder: Path) -> torch.nn.LSTM:
+def write_models(folder: Path) -> None:
     """The same LSTM as a model file, as ONNX, and as a state dict."""
     torch.manual_seed(0)
-    lstm = torch.nn.LSTM(HIDDEN, HIDDEN)
+    lstm = hs.LSTM(HIDDEN, HIDDEN)
     torch.save(lstm.state_dict(), folder / "m.pt")
-    ours = hs.convert(lstm)
-    hs.save(ours, folder / "m.safetensors")
-    hs.export_onnx(ours, folder / "m.onnx")
-    return lstm
+    hs.save(lstm, folder / "m.safetensors")
+    hs.export_onnx(lstm, folder / "m.onnx")
 
 
 def main() -> None:

@@ -154,6 +154,7 @@ def test_a_row_of_several() -> None:
     _, step = looker.take()
     assert isinstance(step, Step)
     assert np.array_equal(step.x, x[1].numpy())
+    assert step.c is not None
     assert np.array_equal(step.c, stream.state[1][:, 1].numpy())
 
 

@@ -20,7 +20,7 @@ T, C, H = 5, 4, 6
 
 def made() -> dict[str, Any]:
     torch.manual_seed(2)
-    layers = {
+    layers: dict[str, Any] = {
         "gru": hs.GRU(C, H, num_layers=2, bidirectional=True),
         "rnn": hs.RNN(C, H),
         "relu": hs.RNN(C, H, nonlinearity="relu"),

@@ -17,7 +17,7 @@ def with_torch(folder: Path) -> Callable[[], Any]:
     torch.set_grad_enabled(False)
     lstm = torch.nn.LSTM(SIZE, SIZE)
     lstm.load_state_dict(torch.load(folder / "m.pt"))
-    x, state = torch.full((1, 1, SIZE), 0.5), None
+    x, state = torch.full((1, 1, SIZE), 0.5), (torch.zeros(1, 1, SIZE), torch.zeros(1, 1, SIZE))
 
     def step() -> Any:
         nonlocal state
@@ -34,7 +34,9 @@ def with_hiddenstate(folder: Path) -> Callable[[], Any]:
     import hiddenstate as hs
 
     torch.set_num_threads(1)
-    stream, x, out = hs.load(str(folder / "m.safetensors")).stream(), torch.full((SIZE,), 0.5), torch.empty(SIZE)
+    lstm = hs.load(folder / "m.safetensors")
+    assert isinstance(lstm, hs.LSTM)
+    stream, x, out = lstm.stream(), torch.full((SIZE,), 0.5), torch.empty(SIZE)
     return lambda: stream.step(x, out=out)
 
 
