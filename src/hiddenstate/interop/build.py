@@ -13,6 +13,7 @@ from hiddenstate.cells.kinds import CELLS
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
 from hiddenstate.nn.cell import GRUCell, LSTMCell, RecurrentCell, RNNCell
 from hiddenstate.nn.gru import GRU
+from hiddenstate.nn.layers import Layer, layer_of
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import RNN, mode_of
@@ -20,7 +21,6 @@ from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_shapes
 from hiddenstate.structure.sizes import Sizes
 
-Layer = LSTM | GRU | RNN
 K = TypeVar("K", bound=Recurrent[Any, Any] | RecurrentCell[Any, Any])  # the class of what is built
 L = TypeVar("L", bound=Recurrent[Any, Any])
 
@@ -63,20 +63,9 @@ def build_layer(
         _check(own, sizes, each, like=weights[0])
         named = zip(PARAMETER_STEMS, own, strict=True)
         state.update({stem + each.suffix: value for stem, value in named if value is not None})
-    options: dict[type, dict[str, Any]] = {LSTM: {"proj_size": sizes.proj_size}, RNN: {"nonlinearity": nonlinearity}}
-    make: Any = kind
-    layer: L = make(
-        sizes.input_size,
-        sizes.hidden_size,
-        sizes.num_layers,
-        bias=sizes.bias,
-        batch_first=batch_first,
-        dropout=dropout,
-        bidirectional=bidirectional,
-        device="meta",  # so that nothing is drawn: the random state stays as it is
-        dtype=weights[0].ih.dtype,
-        **options.get(kind, {}),
-    )
+    # On the meta device, so that nothing is drawn: the random state stays as it is.
+    options = {"batch_first": batch_first, "dropout": dropout, "dtype": weights[0].ih.dtype}
+    layer: L = layer_of(sizes, **options, device="meta")
     layer.load_state_dict(state, assign=True)
     return layer
 

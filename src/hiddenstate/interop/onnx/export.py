@@ -12,7 +12,6 @@ from hiddenstate.base.messages import with_article
 from hiddenstate.base.modes import evaluating
 from hiddenstate.base.validation import autocasts, optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ExportError
-from hiddenstate.interop.build import Layer
 from hiddenstate.interop.onnx.attempts import TORCH_LAYERS, Attempt, write_first
 from hiddenstate.interop.onnx.check import Run, check_file, runtime
 from hiddenstate.interop.onnx.lstm import OPSET, build_model
@@ -21,6 +20,7 @@ from hiddenstate.interop.onnx.runs import runs_of_lstm, runs_of_model
 from hiddenstate.interop.onnx.signature import Form, Signature
 from hiddenstate.interop.torch.from_torch import from_torch
 from hiddenstate.nn.gru import GRU
+from hiddenstate.nn.layers import Layer
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import RNN
