@@ -298,6 +298,10 @@ def reader_of(
             raise ArgumentError("tokens=, head= and names= are for a layer over arrays; this model has its own")
         if labels is not None and not isinstance(labels, str) and not callable(labels):
             raise ArgumentTypeError(f"labels must be a name or a function of the tokens, got {type(labels).__name__}")
+        if model.lstm.mode != "LSTM":
+            raise ArgumentError(
+                f"an index supports only LSTMs, but this {model.kind} has a {model.lstm.sizes.kind.label}"
+            )
         if isinstance(model, Tagger):
             if isinstance(labels, str) and labels not in TAG_COLUMNS:
                 raise ArgumentError(f"labels must be one of {' '.join(TAG_COLUMNS)}, got {labels!r}")

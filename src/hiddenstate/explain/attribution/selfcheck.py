@@ -194,9 +194,9 @@ def _named(method: Method | str) -> tuple[Method, Mapping[str, Expectation]]:
 
 
 def _ledger(lstm: LSTM, x: Tensor, of: str) -> Tensor:
-    """How much of what each step wrote is still in the target unit's cell state."""
+    """How much of what each step wrote is still in the target unit's memory."""
     place, unit, t, _ = parse_address(of)
-    found = ledger(lstm, x, place=str(Address(f"{place.split('.')[0]}.c", unit, t)))
+    found = ledger(lstm, x, place=str(Address(f"{place.split('.')[0]}.{lstm.sizes.kind.memory}", unit, t)))
     assert isinstance(found, Ledger)
     return found.parts[:, 0]
 

@@ -19,7 +19,7 @@ from hiddenstate.explain.subject.outputs import Outputs
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
 from hiddenstate.explain.subject.resolve_target import TargetLike, resolve_row, resolve_target
 from hiddenstate.explain.subject.sources import resolve_subject, subject
-from hiddenstate.explain.subject.subject import Subject, check_cell
+from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.target import Target
 from hiddenstate.explain.sweep.adjoint import slopes
 from hiddenstate.explain.sweep.patching import Patch, Patcher
@@ -134,7 +134,7 @@ def _pair(of: TargetLike, given: tuple[Any, Any, Any], options: dict[str, Any]) 
     """Return the subjects of the clean and the corrupt run."""
     model, clean, corrupt = given
     if corrupt is None and isinstance(model, Subject) and isinstance(clean, Subject):
-        return check_cell(subject(model, **options), "sweep"), check_cell(subject(clean, **options), "sweep")
+        return subject(model, **options), subject(clean, **options)
     if clean is None or corrupt is None:
         raise ArgumentError(
             "a sweep compares two runs: give a model and two inputs, sweep(model, clean, corrupt, of=...), or two "
@@ -186,7 +186,7 @@ def chosen_places(sizes: Sizes, patterns: str, path: str = "") -> tuple[str, ...
         raise ArgumentTypeError(
             f"places must be patterns in one string, such as '*.c,l1.h', got {type(patterns).__name__}"
         )
-    known = [str(place) for place in every_place(sizes.num_layers, sizes.bidirectional)]
+    known = [str(place) for place in every_place(sizes.num_layers, sizes.bidirectional, sizes.kind.quantities)]
     wanted = [part.strip().removeprefix(f"{path}.") for part in patterns.split(",")]
     for pattern in wanted:
         if not any(fnmatchcase(name, pattern) for name in known):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.memory import check_module_memory
+from hiddenstate.errors import ArgumentError
 from hiddenstate.models.folder.model_folder import CARD, CONFIG, VOCABULARY, WEIGHTS, find_folder, load_any, read_kind
 from hiddenstate.models.folder.weights_file import quantised, restored, scale_name
 from hiddenstate.models.language.language_model import LanguageModel
@@ -21,9 +22,10 @@ def bundle_folder(folder: str | os.PathLike[str]) -> Bundle:
 
     Raises:
         FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or of a later version.
+        ArgumentError: its cells are not LSTMs.
     """
     path = find_folder(folder)
-    load_any(path)
+    _refuse_other_cells(load_any(path))
     config, vocabulary = (json.loads((path / name).read_bytes()) for name in (CONFIG, VOCABULARY))
     card = (path / CARD).read_text(encoding="utf-8", errors="replace")
     return Bundle(
@@ -32,13 +34,26 @@ def bundle_folder(folder: str | os.PathLike[str]) -> Bundle:
 
 
 def bundle_model(model: Tagger | LanguageModel, name: str = "") -> Bundle:
-    """Bundle a model in memory; weights that fit int8 or float16 exactly are stored that way."""
+    """Bundle a model in memory; weights that fit int8 or float16 exactly are stored that way.
+
+    Raises:
+        ArgumentError: its cells are not LSTMs.
+    """
+    _refuse_other_cells(model)
     check_module_memory(model)
     config, vocabulary = model.to_data()
     weights: dict[str, Tensor] = {}
     for key, value in model.state_dict().items():
         weights |= _narrowed(key, value.detach().cpu())
     return Bundle(model.kind, name or model.kind, _plain(config), safetensors.torch.save(weights), _plain(vocabulary))
+
+
+def _refuse_other_cells(model: Tagger | LanguageModel) -> None:
+    if model.lstm.mode != "LSTM":
+        raise ArgumentError(
+            f"the studio shows only LSTMs, but this {model.kind} has cells of kind {model.lstm.sizes.kind.label}: use "
+            "model.trace(...) and hs.explain, which support it"
+        )
 
 
 def _narrowed(name: str, value: Tensor) -> dict[str, Tensor]:
