@@ -31,9 +31,9 @@ def compare(
     probabilities or, without heads for the same labels, the distance of their outputs. It matches the units whose
     hidden states correlate most over the data, one to one (the Hungarian method; a unit and its negative count as the
     same, since flipping the sign of a unit's candidate and of the weights that read it changes nothing, except with
-    relu). The two may have different kinds of cells. For two inputs of one LSTM, each unit is its own match. It measures
-    the similarity of whole layers by linear centred kernel alignment (Kornblith et al., 2019). A correlation is no
-    proof: `Comparison.check` patches one model into the other.
+    relu). The two may have different kinds of cells. For two inputs of one LSTM, each unit is its own match. It
+    measures the similarity of whole layers by linear centred kernel alignment (Kornblith et al., 2019). A correlation
+    is no proof: `Comparison.check` patches one model into the other.
 
     Args:
         a: a model, or a `Subject`, as for `hiddenstate.explain.subject`.

@@ -148,7 +148,7 @@ def make_state_map(lstm: Recurrent[Any, Any]) -> StateMap:
     found = StateMap(sizes, tuple(weights))
     if found.numbers > MOST_NUMBERS:
         raise ArgumentError(
-            f"a state of {found.numbers:,} numbers ({' and '.join(sizes.kind.carried)} of all layers) is too large: its "
-            f"Jacobian would take {found.numbers**2 * 8 / 1e6:,.0f} MB; give an LSTM of at most {MOST_NUMBERS:,}"
+            f"a state of {found.numbers:,} numbers ({' and '.join(sizes.kind.carried)} of all layers) is too large: "
+            f"its Jacobian would take {found.numbers**2 * 8 / 1e6:,.0f} MB; give an LSTM of at most {MOST_NUMBERS:,}"
         )
     return found

@@ -43,7 +43,7 @@ def sweep(
     corrupt: Any = None,
     *,
     of: TargetLike,
-    places: str = "*.c,*.h",
+    places: str | None = None,
     units: Units = None,
     steps: Index = None,
     mode: Mode = "exact",
@@ -64,7 +64,8 @@ def sweep(
         clean: the clean input, or a `Subject`; if ``model`` is a `Subject`, the corrupt one.
         corrupt: another input of the same length, such as the sentence with one word replaced; or a `Subject`.
         of: the target: `logit`, `log_probability`, a place such as ``"l1.c[125]@7"``, or a function of the outputs.
-        places: patterns of places (gates and states), separated by commas; the path of the LSTM's module may come
+        places: patterns of places (gates and states), separated by commas; by default all states, such as
+            ``"*.c,*.h"`` for an LSTM; the path of the LSTM's module may come
             before them, as in ``"encoder.*.c"``.
         units: None: each unit by itself. ``"all"``: all units of a place together. Numbers: these units, each by
             itself. Lists of numbers: groups of units.
@@ -100,7 +101,8 @@ def sweep(
         raise ShapeError(f"both inputs need the same number of steps, got {clean_one.T} and {corrupt_one.T}")
     base, other = (clean_one, corrupt_one) if direction == "noising" else (corrupt_one, clean_one)
     target = resolve_target(of, clean_one)
-    plan, count = _plan(base, places, units, steps), check_int("top", top)
+    patterns = ",".join(f"*.{state}" for state in base.sizes.kind.state_names) if places is None else places
+    plan, count = _plan(base, patterns, units, steps), check_int("top", top)
     if mode == "gradient+exact" and count < 1:
         raise ArgumentError(f"top must be at least 1, got {count}")
     patches = len(plan.patches) if mode == "exact" else min(count, len(plan.patches))
