@@ -26,6 +26,8 @@ class LanguageModel:
     """
 
     def __init__(self, file: Any, config: dict[str, Any], vocabulary: dict[str, Any]) -> None:
+        if config.get("cell", "lstm") != "lstm":
+            raise FileFormatError(f"it has cells of kind {config['cell']!r:.20}, which this version does not compute")
         if config["cutoffs"]:
             raise FileFormatError("it has an adaptive softmax, which this version does not compute")
         self.tokens = Tokens.from_data(vocabulary)

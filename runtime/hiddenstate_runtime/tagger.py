@@ -60,6 +60,8 @@ class Tagger:
     """
 
     def __init__(self, file: Any, config: dict[str, Any], vocabulary: dict[str, Any]) -> None:
+        if config.get("cell", "lstm") != "lstm":
+            raise FileFormatError(f"it has cells of kind {config['cell']!r:.20}, which this version does not compute")
         if "context" in vocabulary:
             raise FileFormatError("it reads contextual word vectors, which this version does not compute")
         self.columns = {column: tuple(names) for column, names in vocabulary["tags"].items()}

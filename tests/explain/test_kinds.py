@@ -29,9 +29,13 @@ def made(kind: str, **options: Any) -> tuple[Any, Tensor, nn.Linear]:
     return layer, torch.randn(T, 1, 3, dtype=torch.float64), nn.Linear(4 * directions, 2, dtype=torch.float64)
 
 
-def value(layer: Any, x: Tensor, head: nn.Linear, hx: Any = None) -> Tensor:
-    out: Tensor = head(layer(x, hx)[0])[T - 1, 0, 1]
+def value(layer: Any, x: Tensor, head: nn.Linear, hx: Any = None, **options: Any) -> Tensor:
+    out: Tensor = head(layer(x, hx, **options)[0])[T - 1, 0, 1]
     return out
+
+
+def number(*given: Any, **options: Any) -> float:
+    return value(*given, **options).item()
 
 
 OF = hs.explain.logit("b", word=T - 1)
@@ -43,8 +47,8 @@ def test_attribution_adds_up_and_measures_what_it_says(kind: str, bidirectional:
     layer, x, head = made(kind, bidirectional=bidirectional)
     hx = torch.randn(4 if bidirectional else 2, 1, 4, dtype=torch.float64)
     options: Any = {"of": OF, "head": head, "labels": "ab", "hx": hx, "state": "player", "progress": False}
-    whole = float(value(layer, x, head, hx))
-    none = float(value(layer, torch.zeros_like(x), head))
+    whole = number(layer, x, head, hx)
+    none = number(layer, torch.zeros_like(x), head)
     for method in ("shapley", "integrated_gradients"):
         found = hs.explain.attribute(layer, x, method=method, **options)
         assert float(found.scores.sum()) == pytest.approx(whole - none, abs=1e-9 if method == "shapley" else 2e-3)
@@ -52,7 +56,7 @@ def test_attribution_adds_up_and_measures_what_it_says(kind: str, bidirectional:
     for t in range(T):
         without = x.clone()
         without[t] = 0
-        assert float(gone[t + 1]) == pytest.approx(whole - float(value(layer, without, head, hx)), abs=1e-9)
+        assert float(gone[t + 1]) == pytest.approx(whole - number(layer, without, head, hx), abs=1e-9)
     given, begin = x.clone().requires_grad_(), hx.clone().requires_grad_()
     slopes = torch.autograd.grad(value(layer, given, head, begin), (given, begin))
     gradient = hs.explain.attribute(layer, x, method="gradient", **options).scores
@@ -75,7 +79,7 @@ def test_shapley_values_are_those_of_all_orders(kind: str) -> None:
         kept = torch.zeros_like(x)
         for start, stop in (((0, 2), (2, 3), (3, 5))[k] for k in present):
             kept[start:stop] = x[start:stop]
-        return float(value(layer, kept, head))
+        return number(layer, kept, head)
 
     for p in range(3):
         others = [k for k in range(3) if k != p]
@@ -126,7 +130,7 @@ def test_slopes_are_those_of_edits(kind: str, bidirectional: bool) -> None:
         moved = []
         for sign in (1, -1):
             with layer.edit(hs.add(place, sign * eps, t=t, unit=unit)):
-                moved.append(float(head(layer(x, reset=reset)[0])[T - 1, 0, 1]))
+                moved.append(number(layer, x, head, reset=reset))
         assert float(slope[t, unit]) == pytest.approx((moved[0] - moved[1]) / (2 * eps), abs=1e-7), (place, t, unit)
 
 
@@ -142,8 +146,8 @@ def test_an_exact_sweep_runs_each_patch(kind: str) -> None:
     source = layer.trace(other)
     for p, place in enumerate(found.places):
         with layer.edit(hs.set(place, float(source[place][2, 0, 1].detach()), t=2, unit=1)):
-            patched = float(value(layer, x, head))
-        assert float(found.effect[p, 2, 1]) == pytest.approx(patched - float(value(layer, x, head)), abs=1e-12)
+            patched = number(layer, x, head)
+        assert float(found.effect[p, 2, 1]) == pytest.approx(patched - number(layer, x, head), abs=1e-12)
 
 
 @kinds
@@ -152,15 +156,15 @@ def test_a_graph_adds_up_and_its_edges_can_be_removed(kind: str, bidirectional: 
     layer, x, head = made(kind, bidirectional=bidirectional)
     found = hs.explain.graph(layer, x, of=OF, head=head, labels="ab", units=12, progress=False)
     assert found.residual < 1e-12
-    assert found.value == pytest.approx(float(value(layer, x, head)))
+    assert found.value == pytest.approx(number(layer, x, head))
     edge = next(edge for edge in found.edges if edge.kind == "read")
     node = found.node(edge.source)
     h = f"{node.track}.h"
     with layer.edit(hs.zero(h, unit=node.unit, t=node.t)):
-        lost = found.value - float(value(layer, x, head))
+        lost = found.value - number(layer, x, head)
     check = found.check(edge)
-    assert check.measured == pytest.approx(lost, abs=1e-12)
-    assert check.flow == pytest.approx(edge.flow)
+    assert check.real == pytest.approx(lost, abs=1e-12)
+    assert check.expected == pytest.approx(edge.flow)
     assert all(edit.place.endswith(".h") for edit in found.ablation(3))
     inner = next((e for e in found.edges if e.kind in ("input", "recurrent", "below", "memory") and e.amount), None)
     assert inner is not None
@@ -216,7 +220,7 @@ def test_time_constants_and_saturation() -> None:
 
 @kinds
 def test_compare_finds_permuted_units(kind: str) -> None:
-    a, _, _ = made(kind, num_layers=1)
+    a, _, head = made(kind, num_layers=1)
     x = torch.randn(40, 1, 3, dtype=torch.float64)
     order, gates = torch.tensor([2, 0, 3, 1]), len(a.sizes.kind.gates)
     b = KINDS[kind](3, 4, dtype=torch.float64)
@@ -225,9 +229,16 @@ def test_compare_finds_permuted_units(kind: str) -> None:
         for name, parameter in b.named_parameters():
             theirs = a.get_parameter(name)[rows]
             parameter.copy_(theirs[:, order] if "hh" in name and theirs.dim() == 2 else theirs)
-    found = hs.compare(a, b, x, progress=False)
+    turned = nn.Linear(4, 2, dtype=torch.float64)
+    with torch.no_grad():
+        turned.weight.copy_(head.weight[:, order])
+        turned.bias.copy_(head.bias + torch.tensor([0.3, 0.0]))
+    one, two = (hs.explain.subject(m, x, head=h, labels="ab") for m, h in ((a, head), (b, turned)))
+    found = hs.compare(one, two, progress=False)
+    assert found.mean > 1e-4
     assert torch.equal(found.matches["l0"].units[order], torch.arange(4))
-    assert found.check("l0.h").after == pytest.approx(0, abs=1e-12)
+    assert found.check("l0.h").patched == pytest.approx(found.mean)  # the states agree: only the heads differ
+    assert hs.compare(one, one, progress=False).mean == 0
     with pytest.raises(hs.errors.NameUnknownError, match="cannot patch 'l0.c': expected h of l0"):
         found.edit("l0.c")
     both = hs.compare(a, hs.LSTM(3, 4, dtype=torch.float64), x, progress=False)

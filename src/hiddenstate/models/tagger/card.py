@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from hiddenstate.models.card_data import Origin, Outcome
+from hiddenstate.models.cells import label_of
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.evaluation.accuracy import Accuracy, Report, Reports
 from hiddenstate.models.tagger.tagger import Tagger
@@ -77,7 +78,7 @@ def _architecture(tagger: Tagger, origin: Origin) -> str:
 - word embedding: {config.word_size} numbers for each of {len(encoder.words.tokens):,} \
 {"lower-cased " if config.lower_case else ""}words{_which_words(config, origin)}, and one for all others
 {_spelling(tagger)}{_context(tagger)}\
-- sentence: {"bidirectional " if config.bidirectional else ""}LSTM, {config.num_layers} layers of \
+- sentence: {"bidirectional " if config.bidirectional else ""}{label_of(config.cell)}, {config.num_layers} layers of \
 {config.hidden_size} units{" each way" if config.bidirectional else ""}
 - a linear layer and {"a linear chain" if config.crf else "softmax"} over the tags
 
@@ -90,7 +91,7 @@ def _spelling(tagger: Tagger) -> str:
         return ""
     return (
         f"- spelling: {config.char_size} numbers for each of {len(tagger.encoder.chars.tokens):,} characters, through "
-        f"a bidirectional LSTM of {config.char_hidden_size} units each way; its final states\n"
+        f"a bidirectional {label_of(config.cell)} of {config.char_hidden_size} units each way; its final states\n"
     )
 
 
