@@ -2,7 +2,8 @@
 
 - `tagger/`, `language/`: the two models: architecture, predictions and training
 - `folder/`: a model as a folder; `shipped/`: the trained models that come with the package
-- `model_file.py`: a model or an LSTM as one file, which is read without torch, too
+- `cells.py`: the setting that chooses a model's cells
+- `model_file.py`: a model or a layer as one file, which is read without torch, too
 - `meta_model.py`: a model on the meta device, to know its size before it is made
 - `from_modules.py`, `module_parts.py`: models made from a user's embedding, LSTM and linear layer
 - `noise.py`: dropout as language models use it
