@@ -192,13 +192,14 @@ def _flattened(tree: Mapping[Any, Any], path: Path = ()) -> Iterator[tuple[Path,
 
 def _cells(leaves: Leaves) -> Iterator[tuple[Path, Layout]]:
     """Yield each cell of any kind, and its layout."""
-    for path, value in leaves.items():
+    for path in leaves:
         owner, last = path[:-2], "/".join(path[-2:])
         for layout, mark in _MARKS.items():
-            if last == mark and (*owner, *layout.hh[-1].split("/")) in leaves:
+            # A SimpleCell's mark alone could be any layer named "i".
+            if last == mark and (layout is not FLAX_RNN or (*owner, *FLAX_RNN.hh[0].split("/")) in leaves):
                 yield owner, layout
-        if last == NNX_STACKED.hh[0] and (*owner, *NNX_STACKED.ih[0].split("/")) in leaves:
-            shape = np.shape(value)
+        if last == NNX_STACKED.ih[0]:
+            shape = np.shape(leaves.get((*owner, *NNX_STACKED.hh[0].split("/")), 0))
             gates = shape[1] // shape[0] if len(shape) == 2 and shape[0] and shape[1] % shape[0] == 0 else 0
             yield owner, _STACKED.get(gates, NNX_STACKED)
 

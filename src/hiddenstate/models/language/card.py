@@ -1,11 +1,10 @@
 """Writes a language model's card in Markdown: its architecture, data, training and quality."""
 
-from hiddenstate.models.card_data import Origin, Outcome
+from hiddenstate.models.card_data import Origin, Outcome, data_section, page, training_section
 from hiddenstate.models.cells import label_of
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.language.perplexity import Tally
-from hiddenstate.models.tagger.card import data_section, page, training_section
 
 _LIMITS = """\
 - It continues text in the manner of what it was trained on, and knows nothing else: what it writes is not true, and
