@@ -17,7 +17,7 @@ T = 5
 KINDS: dict[str, Any] = {
     "gru": lambda *sizes, **options: hs.GRU(*sizes, **options),
     "tanh": lambda *sizes, **options: hs.RNN(*sizes, **options),
-    "relu": lambda *sizes, **options: hs.RNN(*sizes, nonlinearity="relu", **options),
+    "relu": lambda *sizes, **options: hs.RNN(*sizes, **{**options, "nonlinearity": "relu"}),
 }
 kinds = pytest.mark.parametrize("kind", KINDS)
 
@@ -180,7 +180,8 @@ def test_the_jacobian_is_autograds(kind: str) -> None:
 
     def step(flat: Tensor) -> Tensor:
         _, h = layer(x[:1], flat.view(2, 1, 4))
-        return h.flatten()
+        flattened: Tensor = h.flatten()
+        return flattened
 
     want = torch.autograd.functional.jacobian(step, z)
     assert torch.allclose(map_.jacobian(z[None], x[0])[0], want)
@@ -193,7 +194,7 @@ def test_fixed_points_stay_and_spectra_are_consistent(kind: str) -> None:
     dynamics = hs.explain.dynamics(layer, x)
     points = dynamics.fixed_points(x[0, 0], starts=4, descent=40, progress=False)
     assert len(points) > 0
-    begin = points.state(0)
+    begin: Any = points.state(0)
     assert begin.shape == (2, 1, 4)
     _, after = layer(x[:1], begin)
     assert torch.allclose(after, begin, atol=1e-8)
@@ -252,7 +253,7 @@ def test_an_automaton_is_learned_from_a_gru() -> None:
     alphabet = {a: plant.machine.encode([a])[0, 0] for a in plant.machine.symbols}
     found = hs.explain.automaton(plant.lstm, alphabet, output=plant.machine.decode, tests=50, length=8)
     assert found.words == 1
-    assert sorted(set(found.outputs)) == ["off", "on"]
+    assert set(found.outputs) == {"off", "on"}
     assert len(found.outputs) == 2
 
 

@@ -39,7 +39,8 @@ def test_training(cell: str, tmp_path: Path) -> None:
     more = ("--set", "num_layers=2", "--set", "dropout=0.2", "--set", "weight_drop=0.1")
     run("lm", "--train", text, "--dev", text, *small, *more, "--out", str(tmp_path / "lm"))
     run("tagger", *FILES, *small, "--out", str(tmp_path / "tagger"))
-    lm, tagger = hs.load(tmp_path / "lm"), hs.load(tmp_path / "tagger")
+    lm: Any = hs.load(tmp_path / "lm")
+    tagger: Any = hs.load(tmp_path / "tagger")
     for model, folder in ((lm, "lm"), (tagger, "tagger")):
         assert model.config.cell == cell
         assert model.lstm.mode == CELL_NAMES[cell]
@@ -58,7 +59,8 @@ def test_training_resumes_with_a_state_of_one_tensor(tmp_path: Path) -> None:
     text, small = str(tmp_path / "text"), ("--hidden-size", "6", "--set", "cell=gru", "--set", "steps=9")
     run("lm", "--train", text, "--dev", text, *small, "--epochs", "2", "--out", str(tmp_path / "a"))
     model = load_language_model(tmp_path / "a")
-    assert model.loss(torch.ones(3, 2, dtype=torch.int64), torch.ones(3, 2, dtype=torch.int64))[1].shape == (1, 2, 6)
+    state: Any = model.loss(torch.ones(3, 2, dtype=torch.int64), torch.ones(3, 2, dtype=torch.int64))[1]
+    assert state.shape == (1, 2, 6)
 
 
 @pytest.mark.parametrize("cell", OTHERS)
@@ -69,7 +71,7 @@ def test_a_model_is_stored_with_its_cells(cell: str, suffix: str, tmp_path: Path
     words = ["the", "old", "cat"]
     for name, model in (("tagger", tagger), ("lm", lm)):
         path = tmp_path / f"{name}{suffix}"
-        hs.save(model, path)  # type: ignore[arg-type]
+        hs.save(model, path)
         again: Any = hs.load(path)
         assert type(again.lstm) is type(model.lstm)
         for key, value in model.state_dict().items():

@@ -13,10 +13,9 @@ from hiddenstate.cells.kinds import CELLS
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
 from hiddenstate.nn.cell import GRUCell, LSTMCell, RecurrentCell, RNNCell
 from hiddenstate.nn.gru import GRU
-from hiddenstate.nn.layers import Layer, layer_of
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.nn.rnn import RNN, mode_of
+from hiddenstate.nn.rnn import RNN, Layer, layer_of, mode_of
 from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_shapes
 from hiddenstate.structure.sizes import Sizes
@@ -76,10 +75,12 @@ def build_kind(layer: Any, kind: type[K], *, cell: bool = False) -> K:
     Raises:
         ArgumentError: a cell is wanted, but the layer has several layers or directions, or a projection.
     """
+    made: K
     if not cell and kind in _CELLS:
-        made: K = layer
+        made = layer
         return made
-    return build_cell(layer.dequantize() if layer.weight_format == "int8" else layer)
+    made = build_cell(layer.dequantize() if layer.weight_format == "int8" else layer)
+    return made
 
 
 def build_cell(layer: Any) -> Any:
@@ -93,7 +94,7 @@ def build_cell(layer: Any) -> Any:
         raise ArgumentError(
             f"{with_article(as_cell.__name__)} has one layer, one direction and no projection, but this is {layer}"
         )
-    options = {"nonlinearity": layer.nonlinearity} if isinstance(layer, RNN) else {}
+    options: Any = {"nonlinearity": layer.nonlinearity} if isinstance(layer, RNN) else {}
     cell = as_cell(layer.input_size, layer.hidden_size, layer.bias, device="meta", **options)
     ending = LayerDirection(0, reverse=False).suffix
     cell.load_state_dict({k.removesuffix(ending): p for k, p in layer.named_parameters()}, assign=True)

@@ -19,9 +19,9 @@ _KERAS_ENDINGS = (".keras", ".h5", ".hdf5")
 
 
 @overload
-def find_lstms(source: Any, **options: Any) -> Found[LSTM]: ...
-@overload
 def find_lstms(source: Any, *, kind: type[L], **options: Any) -> Found[L]: ...
+@overload
+def find_lstms(source: Any, **options: Any) -> Found[LSTM]: ...
 
 
 def find_lstms(source: Any, *, kind: type[Any] = LSTM, **options: Any) -> Found[Any]:

@@ -1,5 +1,6 @@
 """The setting that chooses a model's cells."""
 
+from hiddenstate.cells.cell import Cell
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.training.settings import choice
 
@@ -20,6 +21,11 @@ def setting_of(cell: str) -> str:
     return next(value for value, name in CELL_NAMES.items() if name == cell)
 
 
+def kind_of(setting: str) -> Cell:
+    """Return a setting's kind of cell."""
+    return CELLS[CELL_NAMES[setting]]
+
+
 def label_of(setting: str) -> str:
     """Return the name of a setting's cells in text: LSTM, GRU or RNN."""
-    return CELLS[CELL_NAMES[setting]].label
+    return kind_of(setting).label

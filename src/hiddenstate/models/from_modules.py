@@ -19,8 +19,8 @@ from hiddenstate.models.module_parts import find_parts
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.data import check_tags
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.nn.layers import Layer
 from hiddenstate.nn.recurrent import Recurrent
+from hiddenstate.nn.rnn import Layer
 from hiddenstate.text.tokens import END_TOKEN, UNKNOWN_TOKEN, Tokens
 from hiddenstate.text.vocabulary import Vocabulary
 

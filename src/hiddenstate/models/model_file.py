@@ -29,8 +29,8 @@ from hiddenstate.base.files import read_metadata, read_tensors, write_tensors
 from hiddenstate.base.memory import check_memory_of
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.errors import DtypeError, FileFormatError
-from hiddenstate.nn.layers import Layer, layer_of
 from hiddenstate.nn.quantised import WeightType
+from hiddenstate.nn.rnn import Layer, layer_of
 from hiddenstate.structure.parameters import parameter_names
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.text.tokenise import PATTERN

@@ -11,9 +11,8 @@ from torch.nn.utils.rnn import PackedSequence
 from hiddenstate.base.memory import check_module_memory
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.nn.gru import GRU
-from hiddenstate.nn.layers import Layer
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.nn.rnn import RNN
+from hiddenstate.nn.rnn import RNN, Layer
 
 _KINDS = ((nn.Embedding,), (nn.LSTM, nn.GRU, nn.RNN, LSTM, GRU, RNN), (nn.Linear,))
 _NAMES = ("embedding", "LSTM", "linear layer")

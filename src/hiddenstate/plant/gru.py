@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.plant.cells import draw_one_write, each_step
 from hiddenstate.plant.planted import Plant
-from hiddenstate.plant.wiring import SHARP, wired
+from hiddenstate.plant.wiring import SHARP, Wires, wired
 
 
 def gru_latch(*, dtype: torch.dtype = torch.float64) -> Plant:
@@ -20,7 +20,7 @@ def gru_latch(*, dtype: torch.dtype = torch.float64) -> Plant:
     Raises:
         ArgumentTypeError: the dtype is not precise enough.
     """
-    wires = {"l0.W_iz": {(0, 1): -2 * SHARP}, "l0.b_iz": {(0,): SHARP}, "l0.W_in": {(0, 0): 1.0}}
+    wires: Wires = {"l0.W_iz": {(0, 1): -2 * SHARP}, "l0.b_iz": {(0,): SHARP}, "l0.W_in": {(0, 0): 1.0}}
     return Plant(
         name="GRU latch",
         lstm=wired((2, 1, 1), wires, dtype, "GRU"),
@@ -53,7 +53,7 @@ def gru_counter(keep: float = 0.9, *, dtype: torch.dtype = torch.float64) -> Pla
     if not 0.01 <= keep <= 0.99:
         raise ArgumentError(f"keep must be between 0.01 and 0.99, got {keep}")
     bias = math.log(keep / (1 - keep))  # σ of it is keep
-    wires = {
+    wires: Wires = {
         "l0.W_iz": {(0, 0): -2 * SHARP, (0, 1): bias - SHARP},
         "l0.b_iz": {(0,): SHARP},
         "l0.W_in": {(0, 0): SHARP},

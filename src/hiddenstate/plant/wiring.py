@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.nn.layers import layer_of
+from hiddenstate.nn.rnn import layer_of
 from hiddenstate.structure.sizes import Sizes
 
 # The slope of a decision. σ(SHARP) is 1 in float64, σ(±SHARP / 2) is 2e-9 from 0 or 1.

@@ -80,6 +80,7 @@ class TaggerReader:
     @property
     def lstm(self) -> LSTM:
         """The LSTM over words."""
+        assert isinstance(self.tagger.lstm, LSTM)  # others are refused
         return self.tagger.lstm
 
     @cached_property
@@ -149,6 +150,7 @@ class LanguageReader:
     @property
     def lstm(self) -> LSTM:
         """The LSTM over tokens."""
+        assert isinstance(self.model.lstm, LSTM)  # others are refused
         return self.model.lstm
 
     @cached_property

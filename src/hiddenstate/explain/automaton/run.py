@@ -14,7 +14,7 @@ from hiddenstate.explain.automaton.result import LearnedAutomaton
 from hiddenstate.explain.subject.head import Head
 from hiddenstate.explain.subject.sources import subject
 from hiddenstate.explain.subject.subject import Subject
-from hiddenstate.nn.layers import Layer
+from hiddenstate.nn.rnn import Layer
 
 Output = Callable[[Tensor], Sequence[Hashable]]
 Word = tuple[Hashable, ...]

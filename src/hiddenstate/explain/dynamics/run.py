@@ -17,7 +17,7 @@ from hiddenstate.explain.subject.bounds import check_row_steps
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
 from hiddenstate.explain.subject.sources import subject
 from hiddenstate.explain.subject.subject import Subject, check_cell
-from hiddenstate.nn.layers import Layer
+from hiddenstate.nn.rnn import Layer
 
 KEEPING = {"LSTM": "f", "GRU": "z"}  # the gate that keeps the memory
 

@@ -119,7 +119,8 @@ def _largest(inflows: Inflows, slopes: dict[str, Tensor], count: int, sign: floa
     for name, part in inflows.layers.items():
         sizes = (slopes[name] * part.values[part.memory] * sign).clamp(min=0)
         for k in sizes.flatten().topk(min(count, sizes.numel())).indices.tolist():
-            cell = Cell(name, *divmod(k, sizes.shape[1]), part.memory)
+            t, unit = divmod(k, sizes.shape[1])
+            cell = Cell(name, t, unit, part.memory)
             found.append((float(sizes[cell.t, cell.unit]), cell))
     return [cell for size, cell in sorted(found, reverse=True)[:count] if size]
 

@@ -12,8 +12,8 @@ from hiddenstate.base.validation import check_memory, check_plain_tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.nn.layers import Layer
 from hiddenstate.nn.recurrent import Recurrent
+from hiddenstate.nn.rnn import Layer
 from hiddenstate.structure.names import parse_place
 from hiddenstate.tracing.trace import Trace
 

@@ -110,7 +110,7 @@ def from_keras(
     if isinstance(source, Sequence) and not isinstance(source, str):
         made = _built(_Layer("", None, _split(source)), _Options(layer, nonlinearity=nonlinearity))
     else:
-        options = {"recurrent_activation": recurrent_activation, "flipped": flipped, "nonlinearity": nonlinearity}
+        options: Any = {"recurrent_activation": recurrent_activation, "flipped": flipped, "nonlinearity": nonlinearity}
         made = in_keras(source, kind=layer, **options).one(name)
     return build_kind(made, kind)
 

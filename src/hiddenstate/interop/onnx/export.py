@@ -20,10 +20,9 @@ from hiddenstate.interop.onnx.runs import runs_of_lstm, runs_of_model
 from hiddenstate.interop.onnx.signature import Form, Signature
 from hiddenstate.interop.torch.from_torch import from_torch
 from hiddenstate.nn.gru import GRU
-from hiddenstate.nn.layers import Layer
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.nn.rnn import RNN
+from hiddenstate.nn.rnn import RNN, Layer
 from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.tracing.traceable import find_recordable
 
@@ -137,7 +136,7 @@ def export_onnx(
             dict.fromkeys(for_models),
             f"for a model around {with_article(kind)}; the {kind} itself needs none",
         )
-        module = module if isinstance(module, _OURS) else from_torch(module)  # type: ignore[arg-type]
+        module = module if isinstance(module, _OURS) else from_torch(module)
         signature = _signature(module, form, lengths, states)
         _refuse_layer(module, check)
         with evaluating(module):

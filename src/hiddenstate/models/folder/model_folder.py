@@ -24,7 +24,7 @@ from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.meta_model import make_meta_model
 from hiddenstate.models.tagger.data import VERSION_4
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.nn.layers import Layer
+from hiddenstate.nn.rnn import Layer
 
 FORMAT = "hiddenstate-model"
 # 1: a tagger had one column of tags, and no temperature; 2: no weights were stored as int8; 3: every tagger spelt

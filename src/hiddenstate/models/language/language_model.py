@@ -19,15 +19,15 @@ from hiddenstate.base.memory import CheckedModule
 from hiddenstate.base.modes import evaluating
 from hiddenstate.base.validation import AnyState, map_state
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
-from hiddenstate.models.cells import CELL_NAMES, VERSION_5
+from hiddenstate.models.cells import CELL_NAMES, VERSION_5, kind_of
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.generation import generate
 from hiddenstate.models.language.sampling import DEFAULT_SAMPLING, Sampling
 from hiddenstate.models.language.softmax import AdaptiveSoftmax, Softmax
 from hiddenstate.models.meta_model import made_if_it_fits
 from hiddenstate.models.noise import dropped, locked, without_tokens
-from hiddenstate.nn.layers import layer_of
 from hiddenstate.nn.recurrent import Recurrent
+from hiddenstate.nn.rnn import layer_of
 from hiddenstate.structure.parameters import parameter_shapes
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.text.tokens import Tokens
@@ -118,12 +118,12 @@ class LanguageModel(CheckedModule):
         if not self.training or not (self.config.dropout or self.config.weight_drop):
             out, state = self.lstm(x, state)
             return out, state
-        ends = []
+        ends, kind = [], kind_of(self.config.cell)
         for layer in range(self.config.num_layers):
             begin = None if state is None else map_state(itemgetter(slice(layer, layer + 1)), state)
             x, end = self._layer(layer, locked(x, self.config.dropout) if layer else x, begin)
-            ends.append(self.lstm.sizes.kind.parts_of(end))
-        return x, self.lstm.sizes.kind.as_given([torch.cat(parts) for parts in zip(*ends, strict=True)])
+            ends.append(kind.parts_of(end))
+        return x, kind.as_given([torch.cat(parts) for parts in zip(*ends, strict=True)])
 
     @torch.no_grad()
     def trace(self, text: str | Sequence[str], **options: Any) -> Trace:

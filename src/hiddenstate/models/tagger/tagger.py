@@ -17,7 +17,7 @@ from torch.nn import functional
 from hiddenstate.base.memory import CheckedModule
 from hiddenstate.base.modes import evaluating
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models.cells import CELL_NAMES
+from hiddenstate.models.cells import CELL_NAMES, kind_of
 from hiddenstate.models.meta_model import made_if_it_fits
 from hiddenstate.models.noise import Dropout, dropout_odds
 from hiddenstate.models.tagger.config import TaggerConfig
@@ -29,8 +29,8 @@ from hiddenstate.models.tagger.losses import tagging_loss
 from hiddenstate.models.tagger.piping import SENTENCES_TOGETHER, check_options, in_batches, piped
 from hiddenstate.models.tagger.tagging import Reading, Tagging, Tags
 from hiddenstate.models.tagger.word_inputs import WordInputs
-from hiddenstate.nn.layers import layer_of
 from hiddenstate.nn.recurrent import Recurrent
+from hiddenstate.nn.rnn import layer_of
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.text.batches import (
     Batch,
@@ -155,7 +155,7 @@ class Tagger(CheckedModule):
             return self.head.weight.new_empty(chars.shape[1], 0)
         characters = self.char_dropout(self.char_embedding(chars))
         _, state = self.char_lstm(characters, lengths=lengths)
-        final, *_ = self.char_lstm.sizes.kind.parts_of(state)
+        final, *_ = kind_of(self.config.cell).parts_of(state)
         return torch.cat(final.unbind(), dim=-1)
 
     def embed(self, batch: Batch) -> Tensor:
