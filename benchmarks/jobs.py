@@ -68,7 +68,7 @@ def language_in_torch(model: LanguageModel) -> LanguageModel:
     """The same language model, whose layers are torch's."""
     theirs = copy.deepcopy(model)
     theirs.lstm = model.lstm.to_torch()
-    theirs._layers = [nn.LSTM(layer.input_size, layer.hidden_size, device="meta") for layer in model._layers]  # type: ignore[misc]
+    theirs._layers = [nn.LSTM(layer.input_size, layer.hidden_size, device="meta") for layer in model._layers]
     return theirs
 
 

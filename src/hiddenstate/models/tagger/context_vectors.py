@@ -34,6 +34,9 @@ class CharacterModel(Protocol):
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
         """Yield the weights."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the weights by name."""
+
     def to_data(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the config and the tokens, ready for JSON."""
 
