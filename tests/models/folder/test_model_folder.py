@@ -178,7 +178,7 @@ def test_load_fails_without_a_folder(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"kind": "oracle"}, "is a model of kind 'oracle', expected 'tagger'"),
-        ({"version": 5}, "has format version 5, this hiddenstate reads up to 4; upgrade hiddenstate"),
+        ({"version": 6}, "has format version 6, this hiddenstate reads up to 5; upgrade hiddenstate"),
         ({"version": "1"}, "version must be a positive integer, got '1'"),
         ({"version": True}, "version must be a positive integer, got True"),
         ({"format": "zip"}, "is not a model folder"),
