@@ -1,7 +1,5 @@
-"""The setting that chooses a model's cells."""
+"""The setting that chooses a model's cells, without torch, as the command line's help needs it."""
 
-from hiddenstate.cells.cell import Cell
-from hiddenstate.cells.kinds import CELLS
 from hiddenstate.training.settings import choice
 
 # By the setting's values; the first is the default.
@@ -21,11 +19,6 @@ def setting_of(cell: str) -> str:
     return next(value for value, name in CELL_NAMES.items() if name == cell)
 
 
-def kind_of(setting: str) -> Cell:
-    """Return a setting's kind of cell."""
-    return CELLS[CELL_NAMES[setting]]
-
-
 def label_of(setting: str) -> str:
     """Return the name of a setting's cells in text: LSTM, GRU or RNN."""
-    return kind_of(setting).label
+    return CELL_NAMES[setting].partition("_")[0]

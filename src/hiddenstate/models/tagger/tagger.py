@@ -16,8 +16,9 @@ from torch.nn import functional
 
 from hiddenstate.base.memory import CheckedModule
 from hiddenstate.base.modes import evaluating
+from hiddenstate.cells.kinds import cell_named
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models.cells import CELL_NAMES, kind_of
+from hiddenstate.models.cells import CELL_NAMES
 from hiddenstate.models.meta_model import made_if_it_fits
 from hiddenstate.models.noise import Dropout, dropout_odds
 from hiddenstate.models.tagger.config import TaggerConfig
@@ -155,7 +156,7 @@ class Tagger(CheckedModule):
             return self.head.weight.new_empty(chars.shape[1], 0)
         characters = self.char_dropout(self.char_embedding(chars))
         _, state = self.char_lstm(characters, lengths=lengths)
-        final, *_ = kind_of(self.config.cell).parts_of(state)
+        final, *_ = cell_named(CELL_NAMES[self.config.cell]).parts_of(state)
         return torch.cat(final.unbind(), dim=-1)
 
     def embed(self, batch: Batch) -> Tensor:
