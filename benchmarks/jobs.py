@@ -67,8 +67,8 @@ def in_torch(tagger: Tagger) -> Tagger:
 def language_in_torch(model: LanguageModel) -> LanguageModel:
     """The same language model, whose layers are torch's."""
     theirs = copy.deepcopy(model)
-    theirs.lstm = model.lstm.to_torch()  # type: ignore[assignment]
-    theirs._layers = [nn.LSTM(layer.input_size, layer.hidden_size, device="meta") for layer in model._layers]  # type: ignore[misc]
+    theirs.lstm = model.lstm.to_torch()
+    theirs._layers = [nn.LSTM(layer.input_size, layer.hidden_size, device="meta") for layer in model._layers]
     return theirs
 
 

@@ -73,7 +73,10 @@ KINDS = {
         *("Graph.into", "Graph.node", "Moment.*", "conversion_report", "structure_of", "logit", "log_probability"),
         "Verdict",
     ),
-    "plant": ("bistable", "copied_unread", "counter", "dyck", "flip_flop", "garden", "integrator", "latch"),
+    "plant": (
+        *("bistable", "copied_unread", "counter", "dyck", "flip_flop", "garden", "integrator", "latch"),
+        *("gru_counter", "gru_latch"),
+    ),
     "studio": ("studio", "Studio.*"),
 }
 

@@ -487,6 +487,7 @@ SAFE = {
     "it is abstract, and each result is tested": ("Explanation.*",),
     "it makes small networks of its own": (
         *("bistable", "copied_unread", "counter", "dyck", "flip_flop", "garden", "integrator", "latch"),
+        *("gru_counter", "gru_latch"),
         *("AutomatonPlant.inputs",),
     ),
     "it only stores the tensor, which is checked when the edit is applied": ("add", "scale"),

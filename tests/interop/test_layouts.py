@@ -12,25 +12,49 @@ from hiddenstate.cells.cell import Weights
 from hiddenstate.errors import ArgumentError, DtypeError, NameUnknownError, RankError, ShapeError
 from hiddenstate.interop.layouts import (
     EQUINOX,
+    EQUINOX_GRU,
     FLAX,
+    FLAX_GRU,
     KERAS,
+    KERAS_GRU,
+    KERAS_GRU_RESET_FIRST,
     LAYOUTS,
+    NNX_GRU,
     NNX_STACKED,
     ONNX,
+    ONNX_GRU,
+    ONNX_GRU_RESET_FIRST,
     TORCH,
     Layout,
     from_weights,
+    layout_for,
     to_weights,
 )
-from hiddenstate.structure.names import GATES
 
-layouts = pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.framework)
+layouts = pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: f"{layout.framework} {layout.cell}")
 
 
-def random_weights(C: int = 5, H: int = 3, P: int = 0, *, bias: bool = True, dtype: Any = torch.float32) -> Weights:
-    b_ih, b_hh = (torch.randn(4 * H, dtype=dtype) if bias else None for _ in range(2))
+def random_weights(
+    C: int = 5, H: int = 3, P: int = 0, *, bias: bool = True, dtype: Any = torch.float32, gates: int = 4
+) -> Weights:
+    b_ih, b_hh = (torch.randn(gates * H, dtype=dtype) if bias else None for _ in range(2))
     hr = torch.randn(P, H, dtype=dtype) if P else None
-    return Weights(torch.randn(4 * H, C, dtype=dtype), torch.randn(4 * H, P or H, dtype=dtype), b_ih, b_hh, hr)
+    ih, hh = torch.randn(gates * H, C, dtype=dtype), torch.randn(gates * H, P or H, dtype=dtype)
+    return Weights(ih, hh, b_ih, b_hh, hr)
+
+
+def fitting(layout: Layout, C: int = 5, H: int = 3, **options: Any) -> Weights:
+    """Random weights that a layout stores without adding or losing anything."""
+    weights = random_weights(C, H, gates=len(layout.gates), **options)
+    if layout.joined_bias or weights.b_ih is None or weights.b_hh is None:
+        return weights
+    for gate in layout.gates:
+        rows = layout.kind.rows(gate, H)
+        if not layout.b_ih:
+            weights.b_ih[rows] = 0
+        elif not layout.b_hh or gate not in (layout.hidden_biased or layout.gates):
+            weights.b_hh[rows] = 0
+    return weights
 
 
 def assert_same(got: Weights, want: Weights) -> None:
@@ -43,18 +67,17 @@ def assert_same(got: Weights, want: Weights) -> None:
 
 @layouts
 def test_every_layout_names_each_gate_once(layout: Layout) -> None:
-    assert sorted(layout.gates) == sorted(GATES)
-    assert all(len(group) in (1, 4) for group in (layout.ih, layout.hh))
+    assert sorted(layout.gates) == sorted(layout.kind.gate_names)
+    assert all(len(group) in (1, len(layout.gates)) for group in (layout.ih, layout.hh))
     assert len(set(layout.names)) == len(layout.names)
 
 
 @given(st.integers(1, 6), st.integers(1, 6), st.sampled_from([torch.float32, torch.float64, torch.bfloat16]))
 @layouts
 def test_there_and_back_is_exact(layout: Layout, C: int, H: int, dtype: torch.dtype) -> None:
-    weights = random_weights(C, H, dtype=dtype)
-    if not layout.joined_bias and not (layout.b_ih and layout.b_hh):  # it has one bias: the other of ours is zero
-        zero = torch.zeros(4 * H, dtype=dtype)
-        weights = weights._replace(**{"b_hh" if layout.b_ih else "b_ih": zero})
+    if layout.resets_first:
+        return  # only read: see below
+    weights = fitting(layout, C, H, dtype=dtype)
     arrays = from_weights(weights, layout)
     assert list(arrays) == list(layout.names)
     assert_same(to_weights(arrays, layout), weights)
@@ -62,10 +85,12 @@ def test_there_and_back_is_exact(layout: Layout, C: int, H: int, dtype: torch.dt
 
 @layouts
 def test_without_a_bias(layout: Layout) -> None:
-    weights = random_weights(bias=False)
+    if layout.resets_first:
+        return
+    weights = random_weights(bias=False, gates=len(layout.gates))
     back = to_weights(from_weights(weights, layout), layout)
     if layout.needs_bias:
-        zero = torch.zeros(12)
+        zero = torch.zeros(3 * len(layout.gates))
         weights = weights._replace(b_ih=zero, b_hh=zero)
     assert_same(back, weights)
 
@@ -94,7 +119,9 @@ def test_where_each_gate_is() -> None:
 def test_a_projection_is_torchs_alone() -> None:
     weights = random_weights(P=2)
     assert_same(to_weights(from_weights(weights, TORCH), TORCH), weights)
-    for layout in LAYOUTS[1:]:
+    for layout in LAYOUTS:
+        if layout.cell != "LSTM" or layout is TORCH:
+            continue
         with pytest.raises(ArgumentError, match="has no projection of the hidden state, but this LSTM has one"):
             from_weights(weights, layout)
 
@@ -108,7 +135,9 @@ def test_values_are_copied() -> None:
 
 @layouts
 def test_arrays_that_do_not_fit_fail(layout: Layout) -> None:
-    arrays = from_weights(random_weights(), layout)
+    if layout.resets_first:
+        return
+    arrays = from_weights(fitting(layout), layout)
     for name in layout.names:
         with pytest.raises(ShapeError, match=r"has shape \[.*\], expected \[.*H.*\] = \["):
             to_weights({**arrays, name: torch.cat([arrays[name]] * 2, dim=-1 if layout.transposed else 0)}, layout)
@@ -127,3 +156,56 @@ def test_one_of_two_biases_missing_fails() -> None:
     arrays = from_weights(random_weights(), TORCH)
     with pytest.raises(NameUnknownError, match="bias_hh missing from weight_ih, weight_hh, bias_ih"):
         to_weights({name: value for name, value in arrays.items() if name != "bias_hh"}, TORCH)
+
+
+def test_where_each_gate_of_a_gru_is() -> None:
+    """The published orders, written out once more by hand."""
+    w = random_weights(gates=3)
+    assert w.b_ih is not None
+    assert w.b_hh is not None
+    r, z, n = (gate(w.hh, k) for k in range(3))
+    assert torch.equal(from_weights(w, ONNX_GRU)["R"], torch.cat([z, r, n]))
+    assert torch.equal(from_weights(w, KERAS_GRU)["recurrent_kernel"], torch.cat([z, r, n]).T)
+    assert torch.equal(from_weights(w, EQUINOX_GRU)["weight_hh"], w.hh)
+    assert torch.equal(from_weights(w, FLAX_GRU)["hz/kernel"], z.T)
+    (br, bz, bn), (hr, hz, hn) = ([gate(b, k) for k in range(3)] for b in (w.b_ih, w.b_hh))
+    assert torch.equal(from_weights(w, ONNX_GRU)["B"], torch.cat([bz, br, bn, hz, hr, hn]))
+    assert torch.equal(
+        from_weights(w, KERAS_GRU)["bias"], torch.stack([torch.cat([bz, br, bn]), torch.cat([hz, hr, hn])])
+    )
+    assert torch.equal(from_weights(w, EQUINOX_GRU)["bias"], torch.cat([br + hr, bz + hz, bn]))
+    assert torch.equal(from_weights(w, EQUINOX_GRU)["bias_n"], hn)
+    assert torch.equal(from_weights(w, FLAX_GRU)["iz/bias"], bz + hz)
+    assert torch.equal(from_weights(w, FLAX_GRU)["hn/bias"], hn)
+    with pytest.raises(ArgumentError, match="flax.nnx has no bias b_hn, which the gate r multiplies"):
+        from_weights(w, NNX_GRU)
+
+
+@pytest.mark.parametrize("layout", [ONNX_GRU_RESET_FIRST, KERAS_GRU_RESET_FIRST], ids=lambda layout: layout.framework)
+def test_a_gru_that_resets_first_is_read_if_its_matrix_is_diagonal(layout: Layout) -> None:
+    """Against the equation n = tanh(W x + b + R (r∘h)), in which biases are not reset."""
+    w = random_weights(C=2, gates=3)
+    diagonal = w._replace(hh=torch.cat([w.hh[:6], w.hh[6:].diag().diag()]))
+    for weights in (w, diagonal):
+        arrays = from_weights(weights, ONNX_GRU if layout.joined_bias else KERAS_GRU)
+        if not layout.joined_bias:
+            arrays["bias"] = arrays["bias"].sum(0)
+        if weights is w:
+            with pytest.raises(ArgumentError, match="which is a different cell"):
+                to_weights(arrays, layout)
+            continue
+        got = to_weights(arrays, layout)
+        x, h = torch.randn(2), torch.randn(3)
+        assert weights.b_ih is not None
+        assert weights.b_hh is not None
+        b = weights.b_ih + weights.b_hh
+        r, z = torch.sigmoid(weights.ih[:6] @ x + weights.hh[:6] @ h + b[:6]).chunk(2)
+        n = torch.tanh(weights.ih[6:] @ x + weights.hh[6:] @ (r * h) + b[6:])
+        torch.testing.assert_close(torch.gru_cell(x[None], h[None], *got[:4])[0], (1 - z) * n + z * h)
+    with pytest.raises(ArgumentError, match="are only read"):
+        from_weights(diagonal, layout)
+
+
+def test_a_framework_without_a_kind_is_named() -> None:
+    with pytest.raises(ArgumentError, match="Equinox has no RNN"):
+        layout_for(EQUINOX, "RNN")

@@ -179,9 +179,10 @@ def test_other_recurrent_layers_fail() -> None:
     for prefix, message in (
         (
             "gru",
-            r"'gru' in this state dict is not an LSTM: it is a GRU: its weight_hh is [3H, H] = [9, 3], not [4H, H]",
+            "'gru' in this state dict is not an LSTM: it is a GRU: its weight_hh is [3H, H] = [9, 3]. kind=hs.GRU "
+            "reads it",
         ),
-        ("rnn", r"it is a plain RNN: its weight_hh is [H, H] = [12, 12], not [4H, H]"),
+        ("rnn", r"it is a plain RNN: its weight_hh is [H, H] = [12, 12]. kind=hs.RNN reads it"),
     ):
         with pytest.raises(ArgumentError, match=re.escape(message)):
             from_state_dict(state, prefix)

@@ -23,6 +23,9 @@ MAKERS: dict[str, Callable[..., Plant]] = {
     "copied_unread": hs.plant.copied_unread,
     "automaton": hs.plant.flip_flop,
     "dyck": hs.plant.dyck,
+    "GRU latch": hs.plant.gru_latch,
+    "GRU counter": hs.plant.gru_counter,
+    "GRU automaton": lambda **options: hs.plant.flip_flop(cell="GRU", **options),
 }
 
 
@@ -32,7 +35,7 @@ MAKERS: dict[str, Callable[..., Plant]] = {
 def test_the_lstm_does_what_the_truth_says(name: str, dtype: torch.dtype, backend: Any) -> None:
     plant = MAKERS[name](dtype=dtype)
     assert plant.name == name
-    assert type(plant.lstm) is hs.LSTM
+    assert type(plant.lstm) is (hs.GRU if name.startswith("GRU") else hs.LSTM)
     for seed, T in itertools.product(range(3), (2, 17)):
         x = plant.inputs(seed, T=T, N=3)
         with hs.backend(backend):
@@ -244,5 +247,42 @@ def test_plants_fail(make: Callable[[], object], error: type[Exception], message
 
 def test_the_table_has_every_plant_of_the_garden_for_every_method() -> None:
     for method, row in hs.plant.EXPECTED.items():
-        assert set(row) == set(hs.plant.garden()), method
+        assert set(row) == set(hs.plant.garden("LSTM" if method == "cd" else None)), method
         assert all(expectation.why for expectation in row.values())
+
+
+def test_a_gru_counts_by_multiplying() -> None:
+    plant = hs.plant.gru_counter(keep=0.5)
+    x = torch.zeros(300, 1, 2, dtype=torch.float64)
+    x[0, :, 0], x[1:201, :, 1], x[250, :, 0] = 1, 1, 1
+    count = torch.log(plant.measured(x)) / math.log(0.5)
+    assert torch.allclose(count[[0, 1, 100, 200, 249, 250]], torch.tensor([0.0, 1, 100, 200, 200, 0])[:, None].double())
+    for keep in (0.0, 1.0):
+        with pytest.raises(ArgumentError, match="keep must be between"):
+            hs.plant.gru_counter(keep)
+    with pytest.raises(ArgumentTypeError, match="keep must be a number"):
+        hs.plant.gru_counter("much")  # type: ignore[arg-type]
+
+
+def test_a_gru_latch_holds_for_good() -> None:
+    plant = hs.plant.gru_latch()
+    x = torch.rand(2000, 1, 2, dtype=torch.float64)
+    x[:, :, 1] = 0
+    x[3, 0, 1] = 1
+    assert float(plant.measured(x)[-1]) == pytest.approx(math.tanh(float(x[3, 0, 0])), abs=1e-15)
+
+
+@given(st.integers(1, 4), st.integers(1, 3), st.integers(0, 99))
+def test_any_automaton_is_a_gru(states: int, symbols: int, seed: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    to = torch.randint(0, states, (states, symbols), generator=draw).tolist()
+    delta = {(q, a): to[q][a] for q in range(states) for a in range(symbols)}
+    plant = hs.plant.automaton(delta, 0, cell="GRU")
+    x = plant.inputs(seed, T=20)
+    out, _ = plant.lstm(x)
+    assert plant.machine.decode(out[:, 0]) == plant.machine.run(plant.machine.words(x)[0])
+
+
+def test_an_automaton_of_another_cell_fails() -> None:
+    with pytest.raises(ArgumentError, match="an automaton is planted in an LSTM or a GRU, got cell='RNN'"):
+        hs.plant.flip_flop(cell="RNN")  # type: ignore[arg-type]

@@ -115,7 +115,7 @@ def test_what_was_read_earlier_comes_through_two_states_alone() -> None:
         assert torch.allclose(cell(read[3:4], state)[0], trace[f"{layer}.h"][3:4], atol=1e-6)
 
 
-def moved(lstm: hs.LSTM, x: Tensor, place: str, t: int) -> dict[str, list[int]]:
+def moved(lstm: Any, x: Tensor, place: str, t: int) -> dict[str, list[int]]:
     """The steps at which each layer and direction holds another h since f of ``place`` is 0 at a step."""
     before = lstm.trace(x)
     with lstm.edit(hs.zero(f"{place}.f", t=t)):

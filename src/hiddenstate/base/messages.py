@@ -26,3 +26,12 @@ def shorten(value: object) -> str:
         return _SHORT.repr(value)
     except ValueError:  # an int with more digits than Python converts
         return f"an int of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
+
+
+def with_article(name: str) -> str:
+    """Return the name of a kind of cell with its article.
+
+    >>> with_article("LSTM"), with_article("GRU")
+    ('an LSTM', 'a GRU')
+    """
+    return f"{'a' if name == 'GRU' else 'an'} {name}"

@@ -1,6 +1,7 @@
 """Checks that all public classes share."""
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,6 +13,12 @@ from hiddenstate.base.messages import shorten
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, MissingDependencyError
 
 State = tuple[Tensor, Tensor]  # hidden state and cell state
+AnyState = State | Tensor  # of an LSTM; of a GRU or plain RNN
+
+
+def map_state(function: Callable[[Tensor], Tensor], state: AnyState) -> Any:
+    """Apply a function to each tensor of a state, of any kind of cell."""
+    return tuple(map(function, state)) if isinstance(state, tuple) else function(state)
 
 
 def check_tensor(value: object, name: str, like: Tensor) -> Tensor:

@@ -30,7 +30,10 @@ def sweep(
     word: WordOption = None,
     label: LabelOption = None,
     of: OfOption = None,
-    places: Annotated[str, typer.Option(help="Patterns of the gates and states to patch.")] = "*.c,*.h",
+    places: Annotated[
+        str | None,
+        typer.Option(help="Patterns of the gates and states to patch; all states by default.", show_default=False),
+    ] = None,
     direction: Annotated[
         Direction, typer.Option(help="Patch values of the other text into this one (noising), or the reverse.")
     ] = Direction.noising,

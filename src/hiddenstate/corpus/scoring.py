@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from hiddenstate.base.modes import eval_twin
-from hiddenstate.base.validation import State
+from hiddenstate.base.validation import AnyState
 from hiddenstate.corpus.pieces import Piece, cut_text
 from hiddenstate.corpus.shards.contents import read_texts
 from hiddenstate.corpus.shards.plan import Shard
@@ -69,7 +69,7 @@ class ScoreShards:
 
 def _surprises(model: LanguageModel, ids: Tensor) -> Iterator[Tensor]:
     """Yield the surprise of the tokens after the first, ``[steps, rows]``, some steps at a time."""
-    state: State | None = None
+    state: AnyState | None = None
     for t in range(0, len(ids) - 1, STEPS_TOGETHER):
         part = ids[t : t + STEPS_TOGETHER + 1]
         nats, state = model.surprise(part[:-1], part[1:], state)

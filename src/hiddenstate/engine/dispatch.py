@@ -130,8 +130,6 @@ _exports_to_onnx._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _why_not_onnx(call: Call) -> str | None:
-    if call.sizes.cell != "LSTM":
-        return f"torch.onnx.export writes a {call.sizes.kind.label} from torch's own function"
     traced = torch.compiler.is_compiling() or torch._C._is_tracing()
     return None if traced and _exports_to_onnx() else "torch.onnx.export is not exporting the call"
 

@@ -1,13 +1,14 @@
-"""LSTMs of other frameworks: whole torch models, weights of other frameworks, ONNX.
+"""LSTMs, GRUs and plain RNNs of other frameworks: whole torch models, weights of other frameworks, ONNX.
 
 Optional packages are imported when a function needs them.
 
-- `torch/`: replaces every LSTM inside a model in place, and back; runs torch's own LSTMs on the engine
+- `torch/`: replaces every LSTM, GRU and RNN inside a model in place, and back; runs torch's own LSTMs on the engine
 - `onnx/`: writes ONNX files, checking each before it is kept, and reads them
 - `keras/`: reads Keras files, without Keras
-- `layouts.py`: how each framework stores an LSTM, as a table; `key_groups.py`: groups a state dict's tensors by LSTM
+- `layouts.py`: how each framework stores each kind of cell, as a table; `key_groups.py`: groups a state dict's
+  tensors by layer
 - `state_dict.py`, `checkpoint.py`, `jax_arrays.py`: weights from state dicts, checkpoint files, Flax and Equinox
 - `arrays.py`: any framework's arrays as tensors; `pickles.py`: inspects the pickles in torch files before torch does
-- `find.py`, `found.py`: the LSTMs in a file; `build.py`: builds an `LSTM` from weights
+- `find.py`, `found.py`: the layers in a file; `build.py`: builds a layer from weights
 - `export_arrays.py`: weights for other frameworks
 """

@@ -1,86 +1,127 @@
 """Builds layers from weights: the last step of every importer."""
 
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from hiddenstate.base.messages import with_article
 from hiddenstate.base.modes import evaluating
 from hiddenstate.cells.cell import Weights
+from hiddenstate.cells.kinds import CELLS
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
-from hiddenstate.nn.cell import LSTMCell
+from hiddenstate.nn.cell import GRUCell, LSTMCell, RecurrentCell, RNNCell
+from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.recurrent import Recurrent
+from hiddenstate.nn.rnn import RNN, Layer, layer_of, mode_of
 from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import GATES
 from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_shapes
 from hiddenstate.structure.sizes import Sizes
 
+K = TypeVar("K", bound=Recurrent[Any, Any] | RecurrentCell[Any, Any])  # the class of what is built
+L = TypeVar("L", bound=Recurrent[Any, Any])
 
-def build_lstm(
-    weights: Sequence[Weights], *, bidirectional: bool = False, batch_first: bool = False, dropout: float = 0.0
-) -> LSTM:
-    """Make an LSTM from its weights, given in the order of `Sizes.layer_directions`; its sizes follow from theirs.
+_CELLS: dict[type[Layer], type[RecurrentCell[Any, Any]]] = {LSTM: LSTMCell, GRU: GRUCell, RNN: RNNCell}
 
-    The tensors become its parameters, without a copy.
+
+def layer_class(kind: object) -> type[Any]:
+    """Return the class of layers of a class of layers or cells.
+
+    Raises:
+        ArgumentTypeError: it is neither.
+    """
+    for layer, cell in _CELLS.items():
+        if kind is layer or kind is cell:
+            return layer
+    names = ", ".join(f"hs.{each.__name__}" for pair in _CELLS.items() for each in pair)
+    raise ArgumentTypeError(f"kind must be one of {names}, got {kind!r:.100}")
+
+
+def build_layer(
+    weights: Sequence[Weights],
+    kind: type[L],
+    *,
+    bidirectional: bool = False,
+    batch_first: bool = False,
+    dropout: float = 0.0,
+    nonlinearity: str = "tanh",
+) -> L:
+    """Make a layer from its weights, given in the order of `Sizes.layer_directions`; its sizes follow from theirs.
+
+    The tensors become its parameters, without a copy. Only an `RNN` reads the nonlinearity.
 
     Raises:
         ShapeError, DtypeError: the layers do not match each other.
         ArgumentError: some layers have biases and others do not.
     """
-    sizes = _infer_sizes(weights, bidirectional)
+    sizes = _infer_sizes(weights, bidirectional, mode_of(nonlinearity) if kind is RNN else kind.__name__)
     state = {}
     for each, own in zip(sizes.layer_directions, weights, strict=True):
         _check(own, sizes, each, like=weights[0])
         named = zip(PARAMETER_STEMS, own, strict=True)
         state.update({stem + each.suffix: value for stem, value in named if value is not None})
-    lstm = LSTM(
-        sizes.input_size,
-        sizes.hidden_size,
-        sizes.num_layers,
-        bias=sizes.bias,
-        batch_first=batch_first,
-        dropout=dropout,
-        bidirectional=bidirectional,
-        proj_size=sizes.proj_size,
-        device="meta",  # so that nothing is drawn: the random state stays as it is
-        dtype=weights[0].ih.dtype,
-    )
-    lstm.load_state_dict(state, assign=True)
-    return lstm
+    # On the meta device, so that nothing is drawn: the random state stays as it is.
+    options = {"batch_first": batch_first, "dropout": dropout, "dtype": weights[0].ih.dtype}
+    layer: L = layer_of(sizes, **options, device="meta")
+    layer.load_state_dict(state, assign=True)
+    return layer
 
 
-def build_cell(lstm: LSTM) -> LSTMCell:
-    """Make a cell that shares the parameters of a one-layer LSTM.
+def build_kind(layer: Any, kind: type[K], *, cell: bool = False) -> K:
+    """Return the layer, or the cell that shares its parameters if ``kind`` is a class of cells or ``cell`` is set.
 
     Raises:
-        ArgumentError: the LSTM has more than one layer or direction, or a projection.
+        ArgumentError: a cell is wanted, but the layer has several layers or directions, or a projection.
     """
-    if len(lstm.sizes.layer_directions) > 1 or lstm.proj_size:
-        raise ArgumentError(f"an LSTMCell has one layer, one direction and no projection, but this is {lstm}")
-    cell = LSTMCell(lstm.input_size, lstm.hidden_size, lstm.bias, device="meta")
+    made: K
+    if not cell and kind in _CELLS:
+        made = layer
+        return made
+    made = build_cell(layer.dequantize() if layer.weight_format == "int8" else layer)
+    return made
+
+
+def build_cell(layer: Any) -> Any:
+    """Make a cell that shares the parameters of a one-layer LSTM, GRU or RNN.
+
+    Raises:
+        ArgumentError: it has more than one layer or direction, or a projection.
+    """
+    as_cell = _CELLS[type(layer)]
+    if len(layer.sizes.layer_directions) > 1 or layer.sizes.proj_size:
+        raise ArgumentError(
+            f"{with_article(as_cell.__name__)} has one layer, one direction and no projection, but this is {layer}"
+        )
+    options: Any = {"nonlinearity": layer.nonlinearity} if isinstance(layer, RNN) else {}
+    cell = as_cell(layer.input_size, layer.hidden_size, layer.bias, device="meta", **options)
     ending = LayerDirection(0, reverse=False).suffix
-    cell.load_state_dict({k.removesuffix(ending): p for k, p in lstm.named_parameters()}, assign=True)
+    cell.load_state_dict({k.removesuffix(ending): p for k, p in layer.named_parameters()}, assign=True)
     return cell
 
 
-def weights_by_direction(module: LSTM | LSTMCell) -> list[list[Weights]]:
+def weights_by_direction(module: Layer | LSTMCell | GRUCell | RNNCell) -> list[list[Weights]]:
     """The weights of each layer and direction; a cell counts as one layer and direction.
 
     These are the current values; parametrized weights are computed as in eval mode.
 
     Raises:
-        ArgumentTypeError: the module is not an `LSTM` or `LSTMCell`.
+        ArgumentTypeError: the module is not one of our layers or cells.
         ArgumentError: it has hooks, which may compute weights at each call.
     """
-    if not isinstance(module, (LSTM, LSTMCell)):
-        raise ArgumentTypeError(f"expected an hs.LSTM or hs.LSTMCell (hs.from_torch makes one), got {type(module)}")
+    if not isinstance(module, (*_CELLS, *_CELLS.values())):
+        raise ArgumentTypeError(
+            "expected an hs.LSTM, hs.GRU, hs.RNN or a cell of these (hs.from_torch makes one), got "
+            f"{type(module).__name__}"
+        )
     if module._forward_pre_hooks:
         raise ArgumentError(
-            "this LSTM has hooks that run before a call and may change its weights: make pruning or weight norm "
-            "permanent, or remove the hooks"
+            f"this {module.sizes.kind.label} has hooks that run before a call and may change its weights: make "
+            "pruning or weight norm permanent, or remove the hooks"
         )
     with evaluating(module), torch.no_grad():
-        if isinstance(module, LSTMCell):
+        if isinstance(module, RecurrentCell):
             return [[Weights._make(_detached(getattr(module, stem, None)) for stem in PARAMETER_STEMS)]]
         weights = [Weights._make(map(_detached, one)) for one in module._weights()]
     D = module.sizes.directions
@@ -91,15 +132,16 @@ def _detached(value: Tensor | None) -> Tensor | None:
     return None if value is None else value.detach()
 
 
-def _infer_sizes(weights: Sequence[Weights], bidirectional: bool) -> Sizes:
+def _infer_sizes(weights: Sequence[Weights], bidirectional: bool, cell: str) -> Sizes:
     first = weights[0]
     return Sizes(
         input_size=first.ih.shape[1],
-        hidden_size=first.ih.shape[0] // len(GATES),
+        hidden_size=first.ih.shape[0] // len(CELLS[cell].gates),
         num_layers=len(weights) // (2 if bidirectional else 1),
         bias=first.b_ih is not None,
         bidirectional=bidirectional,
         proj_size=0 if first.hr is None else len(first.hr),
+        cell=cell,
     )
 
 
@@ -114,6 +156,6 @@ def _check(weights: Weights, sizes: Sizes, layer_direction: LayerDirection, like
         expected = list(shapes[stem]) if stem in shapes else None
         if got != expected:
             raise ShapeError(
-                f"{stem} of {where} has shape {got}, expected {expected}: the layers of one LSTM have the same units, "
+                f"{stem} of {where} has shape {got}, expected {expected}: all layers have the same units, "
                 "and each reads the one below"
             )

@@ -2,31 +2,42 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentTypeError
+from hiddenstate.interop.build import L, layer_class
 from hiddenstate.interop.found import Found
 from hiddenstate.interop.jax_arrays import in_flax
 from hiddenstate.interop.keras.importer import in_keras
 from hiddenstate.interop.onnx.importer import in_onnx
 from hiddenstate.interop.state_dict import in_state_dict
+from hiddenstate.nn.lstm import LSTM
 
 _KERAS_ENDINGS = (".keras", ".h5", ".hdf5")
 
 
-def find_lstms(source: Any, **options: Any) -> Found:
+@overload
+def find_lstms(source: Any, *, kind: type[L], **options: Any) -> Found[L]: ...
+@overload
+def find_lstms(source: Any, **options: Any) -> Found[LSTM]: ...
+
+
+def find_lstms(source: Any, *, kind: type[Any] = LSTM, **options: Any) -> Found[Any]:
     """List the LSTMs in a file, an ONNX model, a torch state dict, Flax parameters, or a Keras layer.
+
+    With ``kind``, it lists the GRUs or plain RNNs instead.
 
     Args:
         source: the path of a file, whose extension determines its kind (``.onnx``; ``.keras`` or ``.h5``; anything else
             is a torch or safetensors file), or any source of `from_onnx`, `from_state_dict`, `from_flax` or
             `from_keras`.
+        kind: the class of the layers: `LSTM`, `GRU` or `RNN`.
         options: the options of that function, such as ``join=False`` for ONNX.
 
     Returns:
-        A mapping from names to LSTMs. `print` it to see names and sizes; each LSTM is built, or refused with the
+        A mapping from names to layers. `print` it to see names and sizes; each layer is built, or refused with the
         reason, on access.
 
     Raises:
@@ -53,7 +64,7 @@ def find_lstms(source: Any, **options: Any) -> Found:
             f"expected the path of a file, a state dict, parameters, an ONNX model or a Keras layer, got "
             f"{type(source).__name__}"
         )
-    found: Found = read(source, **options)
+    found: Found[Any] = read(source, kind=layer_class(kind), **options)
     return found
 
 

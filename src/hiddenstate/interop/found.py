@@ -1,44 +1,55 @@
-"""The LSTMs found in a file: listed with names and sizes, and built on access."""
+"""The layers found in a file: listed with names and sizes, and built on access."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
+from hiddenstate.base.messages import with_article
 from hiddenstate.base.reading import reading
 from hiddenstate.errors import ArgumentError, NameUnknownError
 from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.recurrent import Recurrent
+
+L = TypeVar("L", bound=Recurrent[Any, Any])
 
 
 @dataclass(frozen=True)
-class Found(Mapping[str, LSTM]):
-    """The LSTMs found in a file, by name. Each is built on access; `print` lists them.
+class Found(Mapping[str, L]):
+    """The LSTMs found in a file (or GRUs, or plain RNNs), by name. Each is built on access; `print` lists them.
 
     Args:
         where: a description of the source.
-        builders: functions that build each LSTM, or refuse it with the reason.
-        others: things that look like an LSTM but are not, with a description of each.
+        builders: functions that build each layer, or refuse it with the reason.
+        others: recurrent layers of another kind, with a description of each.
         chooser: the argument that selects one.
+        kind: the class of the layers.
     """
 
     where: str
-    builders: Mapping[str, Callable[[], LSTM]]
+    builders: Mapping[str, Callable[[], L]]
     others: Mapping[str, str] = field(default_factory=dict)
     chooser: str = "name"
+    kind: type[Recurrent[Any, Any]] = LSTM
 
-    def __getitem__(self, name: str) -> LSTM:
-        """Build the LSTM with this name.
+    @property
+    def what(self) -> str:
+        """The kind of layer, as in ``LSTM``."""
+        return self.kind.__name__
+
+    def __getitem__(self, name: str) -> L:
+        """Build the layer with this name.
 
         Raises:
-            NameUnknownError: there is no LSTM with this name.
-            HiddenStateError: it cannot be represented by an `LSTM` of this library; the message gives the reason.
+            NameUnknownError: there is no layer of this kind with this name.
+            HiddenStateError: it cannot be represented by a layer of this library; the message gives the reason.
         """
         if name in self.builders:
             with reading(self.where):
                 return self.builders[name]()
         if name in self.others:
-            raise ArgumentError(f"{name!r} in {self.where} is not an LSTM: {self.others[name]}")
-        raise NameUnknownError(f"no LSTM {name!r}: {self}")
+            raise ArgumentError(f"{name!r} in {self.where} is not {with_article(self.what)}: {self.others[name]}")
+        raise NameUnknownError(f"no {self.what} {name!r}: {self}")
 
     def __contains__(self, name: object) -> bool:
         return name in self.builders
@@ -49,13 +60,13 @@ class Found(Mapping[str, LSTM]):
     def __len__(self) -> int:
         return len(self.builders)
 
-    def one(self, name: str | None) -> LSTM:
-        """Build the LSTM with this name; without a name, the only one.
+    def one(self, name: str | None) -> L:
+        """Build the layer with this name; without a name, the only one.
 
         Raises:
-            NameUnknownError: there is no LSTM with this name, or no LSTM at all.
+            NameUnknownError: there is no layer of this kind with this name, or none at all.
             ArgumentError: there are several, and no name was given.
-            HiddenStateError: it can't be an `LSTM` of this library; the message says why.
+            HiddenStateError: it can't be a layer of this library; the message says why.
         """
         if name is None and len(self) == 1:
             (name,) = self
@@ -70,17 +81,17 @@ class Found(Mapping[str, LSTM]):
 
     def __str__(self) -> str:
         count = len(self) or "no"
-        lines = [f"{self.where} holds {count} LSTM{'' if count == 1 else 's'}"]
+        lines = [f"{self.where} holds {count} {self.what}{'' if count == 1 else 's'}"]
         lines += [f"{name!r}: {self._about(name)}" for name in self]
         if not self.builders:
-            lines += [f"{name!r} is not an LSTM: {what}" for name, what in self.others.items()]
+            lines += [f"{name!r} is not {with_article(self.what)}: {what}" for name, what in self.others.items()]
         return "\n  ".join(lines)
 
     __repr__ = __str__
 
     def _about(self, name: str) -> str:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # warnings are for users who select this LSTM
+            warnings.simplefilter("ignore")  # warnings are for users who select this layer
             try:
                 return repr(self.builders[name]())
             except Exception as error:  # a damaged file may raise anything

@@ -1,4 +1,4 @@
-"""Builds LSTMs from the arrays of Flax (linen and nnx) and Equinox cells."""
+"""Builds layers from the arrays of Flax (linen and nnx) and Equinox cells."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -6,21 +6,36 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
+from hiddenstate.base.messages import with_article
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.interop.arrays import to_tensor
-from hiddenstate.interop.build import build_cell, build_lstm, weights_by_direction
+from hiddenstate.interop.build import K, build_kind, build_layer, layer_class, weights_by_direction
 from hiddenstate.interop.found import Found
-from hiddenstate.interop.layouts import EQUINOX, FLAX, NNX, NNX_STACKED, Layout, to_weights
+from hiddenstate.interop.layouts import (
+    EQUINOX,
+    EQUINOX_GRU,
+    FLAX,
+    FLAX_GRU,
+    FLAX_RNN,
+    NNX,
+    NNX_GRU,
+    NNX_RNN,
+    NNX_STACKED,
+    Layout,
+    layout_for,
+    to_weights,
+)
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.structure.names import GATES
+from hiddenstate.nn.rnn import mode_of
 
 Path = tuple[str, ...]
 Leaves = Mapping[Path, Any]
 
-# The array that identifies each kind of cell: the forget gate's, which a GRU lacks, or the stacked one.
-_MARKS = {FLAX: ("if", "kernel"), NNX: ("if_", "kernel"), NNX_STACKED: ("dense_i", "kernel")}
-_GRU_MARK = ("in", "kernel")
+# The array that identifies each kind of cell with one array per gate.
+_MARKS = {FLAX: "if/kernel", NNX: "if_/kernel", FLAX_GRU: "in/kernel", FLAX_RNN: "i/kernel"}
+# Those with one stacked array, by its number of gates.
+_STACKED = {len(layout.gates): layout for layout in (NNX_STACKED, NNX_GRU, NNX_RNN)}
 
 
 @overload
@@ -38,56 +53,84 @@ def from_flax(
 def from_flax(params: Mapping[str, Any], name: str | None = None, *, cell: Literal[True]) -> LSTMCell: ...
 
 
+@overload
 def from_flax(
     params: Mapping[str, Any],
     name: str | None = None,
     *,
+    kind: type[K],
+    reverse: str | None = None,
+    batch_first: bool = True,
+    nonlinearity: str = "tanh",
+) -> K: ...
+
+
+def from_flax(
+    params: Mapping[str, Any],
+    name: str | None = None,
+    *,
+    kind: type[Any] = LSTM,
     reverse: str | None = None,
     cell: bool = False,
     batch_first: bool = True,
-) -> LSTM | LSTMCell:
+    nonlinearity: str = "tanh",
+) -> Any:
     """Make an LSTM from the parameters of a Flax LSTM cell: ``LSTMCell`` or ``OptimizedLSTMCell``, of linen or nnx.
 
-    Values are copied unchanged; Flax's only bias becomes our ``b_hh``, as in its equations, and ``b_ih`` is zero.
-    Flax's carry is ``(c, h)``, our state ``(h, c)``. Parameters do not include activations; the defaults are assumed.
+    With ``kind``, it makes a GRU from a ``GRUCell``, or a plain RNN from a ``SimpleCell``.
+
+    Values are copied unchanged. Flax's only bias becomes our ``b_hh`` in an LSTM, as in its equations, and ``b_ih`` is
+    zero; in the others it becomes ``b_ih``, and a GRU's ``hn/bias`` our ``b_hn``. Flax's carry is ``(c, h)``, our state
+    ``(h, c)``. Parameters do not include activations; the defaults are assumed.
 
     Args:
         params: the variables or parameters of a model, in nested dicts: linen's, or ``nnx.state(model, nnx.Param)``.
         name: the cell, if there are several: the keys that lead to it, such as ``"encoder/cell"``. A Bidirectional is
             one LSTM, under its own name.
+        kind: the class to make: `LSTM`, `GRU`, `RNN`, or a cell of these.
         reverse: the name of the cell that reads in reverse, if the two cells are separate, as in a compact module.
-        cell: return an `LSTMCell`.
-        batch_first: whether the LSTM's input is ``[N, T, C]``, as for Flax's ``RNN``.
+        cell: return a cell.
+        batch_first: whether the layer's input is ``[N, T, C]``, as for Flax's ``RNN``.
+        nonlinearity: for an `RNN`: ``"tanh"``, Flax's default, or ``"relu"``.
 
     Raises:
-        NameUnknownError: there is no LSTM cell, or none with this name, or some of its arrays are missing.
-        ArgumentError: there are several (the message lists them), or the named cell is a GRU.
+        NameUnknownError: there is no cell of this kind, or none with this name, or some of its arrays are missing.
+        ArgumentError: there are several (the message lists them), the named cell is of another kind, or the
+            nonlinearity is unknown.
         ShapeError, RankError, DtypeError: the cell's arrays do not match each other.
-        ArgumentTypeError: the argument is not nested dicts of arrays.
+        ArgumentTypeError: the argument is not nested dicts of arrays, or ``kind`` is no such class.
     """
-    found = in_flax(params, batch_first=batch_first)
-    lstm = found.one(name)
+    mode_of(nonlinearity)
+    found = in_flax(params, kind=layer_class(kind), batch_first=batch_first, nonlinearity=nonlinearity)
+    layer = found.one(name)
     if reverse is not None:
-        lstm = _joined(lstm, found.one(reverse))
-    return build_cell(lstm) if cell else lstm
+        layer = _joined(layer, found.one(reverse), nonlinearity)
+    return build_kind(layer, kind, cell=cell)
 
 
-def in_flax(params: Mapping[str, Any], *, batch_first: bool = True) -> Found:
-    """List the LSTM cells among Flax parameters; see `from_flax`."""
+def in_flax(
+    params: Mapping[str, Any], *, kind: type[Any] = LSTM, batch_first: bool = True, nonlinearity: str = "tanh"
+) -> Found[Any]:
+    """List the cells of a kind among Flax parameters; see `from_flax`."""
     if not isinstance(params, Mapping):
         raise ArgumentTypeError(
             f"expected Flax parameters in nested dicts, got {type(params).__name__}; for an nnx module, "
             "pass nnx.state(module, nnx.Param)"
         )
     leaves = dict(_flattened(params))
-    cells = {owner: layout for owner, layout in _cells(leaves) if not _is_gru(leaves, owner, layout)}
-    grus = [owner for owner, layout in _cells(leaves) if owner not in cells]
-    grus += [path[:-2] for path in leaves if path[-2:] == _GRU_MARK]
+    every = dict(_cells(leaves))
+    cells = {owner: layout for owner, layout in every.items() if layout.cell == kind.__name__}
+    others = {
+        "/".join(owner): f"it is {with_article(layout.cell)}. kind=hs.{layout.cell} reads it"
+        for owner, layout in every.items()
+        if owner not in cells
+    }
+    options = {"batch_first": batch_first, "nonlinearity": nonlinearity}
     builders = {
-        "/".join(name): partial(_build, leaves, {owner: cells[owner] for owner in owners}, batch_first)
+        "/".join(name): partial(_build, leaves, {owner: cells[owner] for owner in owners}, kind, options)
         for name, owners in _directions(cells)
     }
-    return Found("this tree of parameters", builders, {"/".join(owner): "it is a GRU" for owner in grus})
+    return Found("this tree of parameters", builders, others, kind=kind)
 
 
 @overload
@@ -100,24 +143,41 @@ def from_equinox(
 def from_equinox(module: Any, *, cell: Literal[True]) -> LSTMCell: ...
 
 
-def from_equinox(module: Any, reverse: Any = None, *, cell: bool = False, batch_first: bool = False) -> LSTM | LSTMCell:
-    """Make an LSTM from an Equinox ``LSTMCell``.
+@overload
+def from_equinox(module: Any, reverse: Any = None, *, kind: type[K], batch_first: bool = False) -> K: ...
 
-    Values are copied unchanged; Equinox's only bias becomes our ``b_ih``, and ``b_hh`` is zero.
+
+def from_equinox(
+    module: Any,
+    reverse: Any = None,
+    *,
+    kind: type[Any] = LSTM,
+    cell: bool = False,
+    batch_first: bool = False,
+) -> Any:
+    """Make an LSTM from an Equinox ``LSTMCell``, or with ``kind`` a GRU from a ``GRUCell``.
+
+    Values are copied unchanged; Equinox's ``bias`` becomes our ``b_ih``, and ``b_hh`` is zero, except for a GRU's
+    ``bias_n``, which is our ``b_hn``.
 
     Args:
-        module: the cell, or a dict of its arrays: ``weight_ih``, ``weight_hh`` and optionally ``bias``.
-        reverse: the cell that reads in reverse, for an LSTM with two directions.
-        cell: return an `LSTMCell`.
-        batch_first: the LSTM's option.
+        module: the cell, or a dict of its arrays: ``weight_ih``, ``weight_hh`` and optionally ``bias`` (and for a GRU
+            ``bias_n``).
+        reverse: the cell that reads in reverse, for a layer with two directions.
+        kind: the class to make: `LSTM`, `GRU`, or a cell of these.
+        cell: return a cell.
+        batch_first: the layer's option.
 
     Raises:
-        ArgumentTypeError: the argument does not have these arrays.
+        ArgumentError: ``kind`` is a plain RNN, of which Equinox has none.
+        ArgumentTypeError: the argument does not have these arrays, or ``kind`` is no such class.
         ShapeError, RankError, DtypeError: the arrays do not match each other.
     """
-    weights = [to_weights(_equinox_arrays(part), EQUINOX) for part in (module, reverse) if part is not None]
-    lstm = build_lstm(weights, bidirectional=reverse is not None, batch_first=batch_first)
-    return build_cell(lstm) if cell else lstm
+    layer = layer_class(kind)
+    layout = layout_for(EQUINOX, layer.__name__)
+    weights = [to_weights(_equinox_arrays(part, layout), layout) for part in (module, reverse) if part is not None]
+    made = build_layer(weights, layer, bidirectional=reverse is not None, batch_first=batch_first)
+    return build_kind(made, kind, cell=cell)
 
 
 def _flattened(tree: Mapping[Any, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -131,16 +191,17 @@ def _flattened(tree: Mapping[Any, Any], path: Path = ()) -> Iterator[tuple[Path,
 
 
 def _cells(leaves: Leaves) -> Iterator[tuple[Path, Layout]]:
+    """Yield each cell of any kind, and its layout."""
     for path in leaves:
+        owner, last = path[:-2], "/".join(path[-2:])
         for layout, mark in _MARKS.items():
-            if path[-2:] == mark:
-                yield path[:-2], layout
-
-
-def _is_gru(leaves: Leaves, owner: Path, layout: Layout) -> bool:
-    """Whether there are three stacked gates, as in a GRU, whose arrays have the same names."""
-    shape = np.shape(leaves.get((*owner, *layout.hh[0].split("/")), 0))
-    return layout is NNX_STACKED and len(shape) == 2 and shape[1] == (len(GATES) - 1) * shape[0]
+            # A SimpleCell's mark alone could be any layer named "i".
+            if last == mark and (layout is not FLAX_RNN or (*owner, *FLAX_RNN.hh[0].split("/")) in leaves):
+                yield owner, layout
+        if last == NNX_STACKED.ih[0]:
+            shape = np.shape(leaves.get((*owner, *NNX_STACKED.hh[0].split("/")), 0))
+            gates = shape[1] // shape[0] if len(shape) == 2 and shape[0] and shape[1] % shape[0] == 0 else 0
+            yield owner, _STACKED.get(gates, NNX_STACKED)
 
 
 def _directions(cells: Mapping[Path, Layout]) -> Iterator[tuple[Path, list[Path]]]:
@@ -153,29 +214,32 @@ def _directions(cells: Mapping[Path, Layout]) -> Iterator[tuple[Path, list[Path]
             yield owner[:-2], pair
 
 
-def _build(leaves: Leaves, cells: Mapping[Path, Layout], batch_first: bool) -> LSTM:
+def _build(leaves: Leaves, cells: Mapping[Path, Layout], kind: type[Any], options: Mapping[str, Any]) -> Any:
     weights = []
     for owner, layout in cells.items():
         paths = {name: (*owner, *name.split("/")) for name in layout.names}
         arrays = {name: to_tensor(leaves[path], "/".join(path)) for name, path in paths.items() if path in leaves}
         weights.append(to_weights(arrays, layout))
-    return build_lstm(weights, bidirectional=len(weights) == 2, batch_first=batch_first)
+    return build_layer(weights, kind, bidirectional=len(weights) == 2, **options)
 
 
-def _joined(forward: LSTM, reverse: LSTM) -> LSTM:
+def _joined(forward: Any, reverse: Any, nonlinearity: str) -> Any:
     if forward.bidirectional or reverse.bidirectional:
         raise ArgumentError(
             "reverse= joins two cells, but one of these is a Bidirectional, which already has both directions"
         )
     weights = [direction for lstm in (forward, reverse) for layer in weights_by_direction(lstm) for direction in layer]
-    return build_lstm(weights, bidirectional=True, batch_first=forward.batch_first)
+    options = {"batch_first": forward.batch_first, "nonlinearity": nonlinearity}
+    return build_layer(weights, type(forward), bidirectional=True, **options)
 
 
-def _equinox_arrays(module: Any) -> dict[str, Any]:
-    found = module if isinstance(module, Mapping) else {name: getattr(module, name, None) for name in EQUINOX.names}
-    weights = (*EQUINOX.ih, *EQUINOX.hh)
-    if any(found.get(name) is None for name in weights) or getattr(module, "bias_n", None) is not None:
+def _equinox_arrays(module: Any, layout: Layout) -> dict[str, Any]:
+    found = module if isinstance(module, Mapping) else {name: getattr(module, name, None) for name in layout.names}
+    weights = (*layout.ih, *layout.hh)
+    is_gru = layout is not EQUINOX_GRU and getattr(module, EQUINOX_GRU.b_hh[0], None) is not None
+    if is_gru or any(found.get(name) is None for name in weights):
         raise ArgumentTypeError(
-            f"expected an Equinox LSTMCell, or its arrays ({', '.join(EQUINOX.names)}), got {type(module).__name__}"
+            f"expected an Equinox {layout.cell}Cell, or its arrays ({', '.join(layout.names)}), got "
+            f"{type(module).__name__}"
         )
-    return {name: to_tensor(found[name], name) for name in EQUINOX.names if found.get(name) is not None}
+    return {name: to_tensor(found[name], name) for name in layout.names if found.get(name) is not None}

@@ -1,4 +1,4 @@
-"""Groups the tensors of a state dict by LSTM, by torch's parameter names."""
+"""Groups the tensors of a state dict by recurrent layer, by torch's parameter names."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,10 +12,9 @@ from hiddenstate.base.memory import check_memory_of
 from hiddenstate.cells.cell import Weights
 from hiddenstate.engine.int8 import dequantise
 from hiddenstate.errors import ArgumentError, DtypeError, NameUnknownError
-from hiddenstate.interop.layouts import TORCH, to_weights
+from hiddenstate.interop.layouts import TORCH, layout_for, to_weights
 from hiddenstate.nn.quantised import SCALE, is_matrix
 from hiddenstate.structure.layer_direction import LayerDirection, layer_directions
-from hiddenstate.structure.names import GATES
 from hiddenstate.structure.parameters import PARAMETER_STEMS
 
 _KEY = re.compile(
@@ -63,10 +62,12 @@ class Group:
 
     @property
     def what(self) -> str:
-        """Explain what it is instead of an LSTM, and how one can tell."""
-        kind, symbols = {"GRU": ("a GRU", "3H, H"), "RNN": ("a plain RNN", "H, H")}[self.kind]
-        shape = list(self._hidden.shape) if self._hidden is not None else None
-        return f"it is {kind}: its weight_hh is [{symbols}] = {shape}, not [{len(GATES)}H, H]"
+        """Explain what it is, and how one can tell."""
+        if self._hidden is None:
+            return f"it seems to be an LSTM. kind=hs.{self.kind} reads it"
+        kind, rows = {"LSTM": ("an LSTM", "4H"), "GRU": ("a GRU", "3H"), "RNN": ("a plain RNN", "H")}[self.kind]
+        shape = list(self._hidden.shape)
+        return f"it is {kind}: its weight_hh is [{rows}, H] = {shape}. kind=hs.{self.kind} reads it"
 
     @property
     def num_layers(self) -> int:
@@ -81,7 +82,7 @@ class Group:
 
     @property
     def is_cell(self) -> bool:
-        """Whether it is an `LSTMCell`, whose names have no layer."""
+        """Whether it is a cell, whose names have no layer."""
         return "" in self.by_suffix
 
     @property
@@ -108,12 +109,16 @@ class Group:
         if self.is_cell:
             return [self._floats("")]
         if self.num_layers > _MOST_LAYERS + len(self.by_suffix):
-            raise NameUnknownError(f"the LSTM {self.name!r} has no tensors for most of its {self.num_layers} layers")
+            raise NameUnknownError(
+                f"the {self.kind} {self.name!r} has no tensors for most of its {self.num_layers} layers"
+            )
         wanted = layer_directions(self.num_layers, self.bidirectional)
         missing = [each.name for each in wanted if each.suffix not in self.by_suffix]
         if missing:
             have = ", ".join(each.name for each in wanted if each.suffix in self.by_suffix)
-            raise NameUnknownError(f"the LSTM {self.name!r} has tensors for {have}, but none for {', '.join(missing)}")
+            raise NameUnknownError(
+                f"the {self.kind} {self.name!r} has tensors for {have}, but none for {', '.join(missing)}"
+            )
         return [self._floats(each.suffix) for each in wanted]
 
     def _floats(self, ending: str) -> Weights:
@@ -124,7 +129,7 @@ class Group:
                 name = stem + ending
                 raise DtypeError(f"{name} is int8, but its scales {name + SCALE} are missing: save both")
         floats = {stem: dequantise(tensors[stem], scale, stem + ending) for stem, scale in scales.items()}
-        return to_weights(tensors | floats, TORCH)
+        return to_weights(tensors | floats, layout_for(TORCH, self.kind))
 
     @property
     def _hidden(self) -> Tensor | None:
@@ -140,7 +145,7 @@ class Group:
         left = [name for (ending, stem), name in self.strange.items() if stem not in self.by_suffix.get(ending, {})]
         if left:
             raise ArgumentError(
-                f"the LSTM {self.name!r} has an unknown parametrization (it left {', '.join(left)}): "
+                f"the {self.kind} {self.name!r} has an unknown parametrization (it left {', '.join(left)}): "
                 "make it permanent before saving, such as with torch.nn.utils.parametrize.remove_parametrizations"
             )
 

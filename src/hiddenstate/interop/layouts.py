@@ -1,26 +1,28 @@
-"""How each framework stores the weights of an LSTM: one table, and one converter that reads it.
+"""How each framework stores the weights of an LSTM, a GRU or a plain RNN: one table, and one converter that reads it.
 
-The table uses our gate names; our own order is in `names.GATES`. The converter takes the arrays of one
-layer and direction to our stacked `Weights` and back. To support another framework, add a `Layout`.
+The table uses our gate names; our own order is in `cells`. The converter takes the arrays of one layer and direction to
+our stacked `Weights` and back. To support another framework, add a `Layout` for each kind of cell that it has.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from hiddenstate.cells.cell import Weights
+from hiddenstate.base.messages import with_article
+from hiddenstate.cells.cell import Cell, Weights
+from hiddenstate.cells.kinds import CELLS
 from hiddenstate.errors import ArgumentError, DtypeError, NameUnknownError, RankError, ShapeError
-from hiddenstate.structure.names import GATES
 
 
 @dataclass(frozen=True)
 class Layout:
     """How a framework lays out the arrays of one layer and direction.
 
-    A group of names (``ih``, ``hh``, ``b_ih``, ``b_hh``) has one name if the four gates are stacked in one array, four
-    if each gate has its own array, and none if the framework has no such array.
+    A group of names (``ih``, ``hh``, ``b_ih``, ``b_hh``) has one name if the gates are stacked in one array, one for
+    each gate if each has its own array, and none if the framework has no such array.
     """
 
     framework: str
@@ -31,10 +33,19 @@ class Layout:
     b_hh: tuple[str, ...] = ()
     hr: str | None = None  # the projection, if the framework has one
     transposed: bool = False  # weights are [C, 4H] and [H, 4H], not [4H, C] and [4H, H]
-    joined_bias: str | None = None  # one array [8H]: the input biases, then the hidden biases
+    joined_bias: str | None = None  # one array [2GH] for G gates: the input biases, then the hidden biases
+    joined_rows: bool = False  # that array is [2, GH]
+    hidden_biased: tuple[str, ...] | None = None  # the gates that b_hh is for, if not all; b_ih is always for all
     needs_bias: bool = False  # the framework has no such layer without a bias
     peepholes: str | None = None  # the framework's names for them; our LSTM has none
     directions: tuple[str, str] | None = None  # what distinguishes forward and reverse in its names or options
+    cell: str = "LSTM"  # the kind, without the nonlinearity: LSTM, GRU or RNN
+    resets_first: bool = False  # a GRU whose reset gate multiplies the state before the matrix product, not after it
+
+    @property
+    def kind(self) -> Cell:
+        """The kind of cell; for plain RNNs, either one."""
+        return CELLS.get(self.cell, CELLS["RNN_TANH"])
 
     @property
     def biases(self) -> tuple[str, ...]:
@@ -115,7 +126,57 @@ EQUINOX = Layout(
     b_ih=("bias",),
 )
 
-LAYOUTS = (TORCH, ONNX, KERAS, FLAX, NNX, NNX_STACKED, EQUINOX)
+_GRU: Any = {"cell": "GRU", "gates": ("r", "z", "n")}
+_RNN: Any = {"cell": "RNN", "gates": ("h",)}
+TORCH_GRU = replace(TORCH, **_GRU, hr=None)
+TORCH_RNN = replace(TORCH, **_RNN, hr=None)
+ONNX_GRU = replace(ONNX, cell="GRU", gates=("z", "r", "n"), peepholes=None)  # linear_before_reset=1
+ONNX_GRU_RESET_FIRST = replace(ONNX_GRU, framework="ONNX (linear_before_reset=0)", resets_first=True)
+ONNX_RNN = replace(ONNX, **_RNN, peepholes=None)
+KERAS_GRU = replace(KERAS, cell="GRU", gates=("z", "r", "n"), b_ih=(), joined_bias="bias", joined_rows=True)
+KERAS_GRU_RESET_FIRST = replace(
+    KERAS,
+    framework="Keras (reset_after=False)",
+    cell="GRU",
+    gates=("z", "r", "n"),
+    resets_first=True,
+)
+KERAS_RNN = replace(KERAS, **_RNN)  # SimpleRNN
+FLAX_GRU = replace(
+    FLAX,
+    **_GRU,
+    ih=("ir/kernel", "iz/kernel", "in/kernel"),
+    hh=("hr/kernel", "hz/kernel", "hn/kernel"),
+    b_ih=("ir/bias", "iz/bias", "in/bias"),
+    b_hh=("hn/bias",),
+    hidden_biased=("n",),
+)
+NNX_GRU = replace(NNX_STACKED, framework="flax.nnx", **_GRU, b_ih=("dense_i/bias",), b_hh=(), hidden_biased=())
+FLAX_RNN = replace(  # SimpleCell
+    FLAX, **_RNN, ih=("i/kernel",), hh=("h/kernel",), b_ih=("i/bias",), b_hh=()
+)
+NNX_RNN = replace(NNX_GRU, **_RNN, hidden_biased=None)  # SimpleCell
+EQUINOX_GRU = replace(EQUINOX, **_GRU, b_hh=("bias_n",), hidden_biased=("n",))
+
+LAYOUTS = (
+    *(TORCH, TORCH_GRU, TORCH_RNN),
+    *(ONNX, ONNX_GRU, ONNX_GRU_RESET_FIRST, ONNX_RNN),
+    *(KERAS, KERAS_GRU, KERAS_GRU_RESET_FIRST, KERAS_RNN),
+    *(FLAX, FLAX_GRU, FLAX_RNN, NNX, NNX_STACKED, NNX_GRU, NNX_RNN),
+    *(EQUINOX, EQUINOX_GRU),
+)
+
+
+def layout_for(layout: Layout, cell: str) -> Layout:
+    """Return the layout of the same framework for another kind of cell.
+
+    Raises:
+        ArgumentError: the table has none.
+    """
+    for each in LAYOUTS:
+        if each.framework == layout.framework and each.cell == cell:
+            return each
+    raise ArgumentError(f"{layout.framework} has no {cell}")
 
 
 def to_weights(arrays: Mapping[str, Tensor], layout: Layout) -> Weights:
@@ -130,12 +191,16 @@ def to_weights(arrays: Mapping[str, Tensor], layout: Layout) -> Weights:
         is zero: only their sum affects the result.
 
     Raises:
+        ArgumentError: it is a GRU whose reset gate multiplies the state before the matrix product. Ours multiplies it
+            after; both are equal only if the product is by a diagonal matrix.
         NameUnknownError: an array is missing.
         RankError, ShapeError, DtypeError: the arrays do not match each other.
     """
     _check(arrays, layout)
     ih, hh = (_stack(arrays, names, layout) for names in (layout.ih, layout.hh))
     b_ih, b_hh = _biases(arrays, layout, ih)
+    if layout.resets_first:
+        b_ih, b_hh = _reset_after(hh, b_ih, b_hh, layout)
     hr = arrays[layout.hr].detach().clone() if layout.hr is not None and layout.hr in arrays else None
     return Weights(ih, hh, b_ih, b_hh, hr)
 
@@ -147,8 +212,11 @@ def from_weights(weights: Weights, layout: Layout) -> dict[str, Tensor]:
     we have none.
 
     Raises:
-        ArgumentError: there is a projection, which the framework does not support.
+        ArgumentError: there is a projection, or a hidden bias of a GRU's candidate, which the framework does not
+            support.
     """
+    if layout.resets_first:
+        raise ArgumentError(f"weights for {layout.framework} are only read: an hs.GRU is a different cell")
     if weights.hr is not None and layout.hr is None:
         raise ArgumentError(
             f"{layout.framework} has no projection of the hidden state, but this LSTM has one (proj_size="
@@ -164,11 +232,18 @@ def from_weights(weights: Weights, layout: Layout) -> dict[str, Tensor]:
 def _biases(arrays: Mapping[str, Tensor], layout: Layout, ih: Tensor) -> tuple[Tensor | None, Tensor | None]:
     if not any(name in arrays for name in layout.biases):
         return None, None
+    ours = layout.kind.gate_names
     if layout.joined_bias:
-        b_ih, b_hh = arrays[layout.joined_bias].chunk(2)
-        return _reorder(b_ih, layout.gates, GATES), _reorder(b_hh, layout.gates, GATES)
-    zeros = ih.new_zeros(len(ih))
-    b_ih, b_hh = (_stack(arrays, names, layout) if names else zeros for names in (layout.b_ih, layout.b_hh))
+        b_ih, b_hh = arrays[layout.joined_bias].flatten().chunk(2)
+        return _reorder(b_ih, layout.gates, ours), _reorder(b_hh, layout.gates, ours)
+    b_ih, b_hh = (ih.new_zeros(len(ih)) for _ in range(2))
+    if layout.b_ih:
+        b_ih = _stack(arrays, layout.b_ih, layout)
+    if layout.b_hh and layout.hidden_biased is None:
+        b_hh = _stack(arrays, layout.b_hh, layout)
+    else:
+        for gate, name in zip(layout.hidden_biased or (), layout.b_hh, strict=False):
+            b_hh[layout.kind.rows(gate, len(ih) // len(ours))] = arrays[name]
     return b_ih, b_hh
 
 
@@ -179,23 +254,73 @@ def _framework_biases(weights: Weights, layout: Layout) -> dict[str, Tensor]:
             return {}
         b_ih = b_hh = weights.ih.new_zeros(len(weights.ih))
     if layout.joined_bias:
-        return {layout.joined_bias: torch.cat([_reorder(b, GATES, layout.gates) for b in (b_ih, b_hh)])}
-    if layout.b_ih and layout.b_hh:
+        both = [_reorder(b, layout.kind.gate_names, layout.gates) for b in (b_ih, b_hh)]
+        return {layout.joined_bias: torch.stack(both) if layout.joined_rows else torch.cat(both)}
+    if layout.b_ih and layout.b_hh and layout.hidden_biased is None:
         return _unstack(b_ih, layout.b_ih, layout) | _unstack(b_hh, layout.b_hh, layout)
+    summed = _summed_hidden_bias(b_hh, layout)
     # If one of the two is zero, the other is used unchanged: adding would turn its -0.0 into 0.0.
-    one = b_ih if not b_hh.any() else b_hh if not b_ih.any() else b_ih + b_hh
-    return _unstack(one, layout.b_ih or layout.b_hh, layout)
+    one = b_ih if not summed.any() else summed if not b_ih.any() else b_ih + summed
+    arrays = _unstack(one, layout.b_ih or layout.b_hh, layout)
+    H = len(b_hh) // len(layout.gates)
+    for gate, name in zip(layout.hidden_biased or (), layout.b_hh, strict=False):
+        arrays[name] = b_hh[layout.kind.rows(gate, H)].detach().clone()
+    return arrays
+
+
+def _summed_hidden_bias(b_hh: Tensor, layout: Layout) -> Tensor:
+    """The hidden bias that is added to the input bias: zero for gates whose hidden bias is kept separately.
+
+    Raises:
+        ArgumentError: a gate's hidden bias can't be added, because another gate multiplies it, nor kept.
+    """
+    summed = b_hh.detach().clone()
+    for gate in layout.kind.gates:
+        rows = layout.kind.rows(gate.name, len(b_hh) // len(layout.gates))
+        if gate.scale is None:
+            continue
+        if gate.name not in (layout.hidden_biased or ()) and summed[rows].any():
+            raise ArgumentError(
+                f"{layout.framework} has no bias b_h{gate.name}, which the gate {gate.scale} multiplies, but in this "
+                f"{layout.cell} it is not zero: a layer without it would give different numbers"
+            )
+        summed[rows] = 0
+    return summed
+
+
+def _reset_after(
+    hh: Tensor, b_ih: Tensor | None, b_hh: Tensor | None, layout: Layout
+) -> tuple[Tensor | None, Tensor | None]:
+    """Biases of our GRU that equal those of one that resets the state first, if its candidate's matrix is diagonal.
+
+    Then ``R·(r∘h) + b = r∘(R·h) + b``: the bias is not reset, so it becomes part of the input's.
+    """
+    H = hh.shape[1]
+    rows = layout.kind.rows("n", H)
+    matrix = hh[rows]
+    if (matrix - matrix.diag().diag()).any():
+        raise ArgumentError(
+            f"this GRU of {layout.framework} multiplies the state by the reset gate before the matrix product, which "
+            "is a different cell: an hs.GRU, like torch's, multiplies afterwards. Only with a diagonal matrix are both "
+            "the same; retrain it with the other setting"
+        )
+    if b_ih is None or b_hh is None:
+        return b_ih, b_hh
+    b_ih, b_hh = b_ih.clone(), b_hh.clone()
+    b_ih[rows] += b_hh[rows]
+    b_hh[rows] = 0
+    return b_ih, b_hh
 
 
 def _stack(arrays: Mapping[str, Tensor], names: Sequence[str], layout: Layout) -> Tensor:
     """Stack a group of a framework's arrays into one of our parameters."""
     parts = [_turned(arrays[name], layout) for name in names]
-    return _reorder(torch.cat(parts), layout.gates, GATES)
+    return _reorder(torch.cat(parts), layout.gates, layout.kind.gate_names)
 
 
 def _unstack(stacked: Tensor, names: Sequence[str], layout: Layout) -> dict[str, Tensor]:
     """Split one of our stacked parameters into a group of a framework's arrays."""
-    parts = _parts(_reorder(stacked, GATES, layout.gates), len(names))
+    parts = _parts(_reorder(stacked, layout.kind.gate_names, layout.gates), len(names))
     return {name: _turned(part, layout).contiguous().clone() for name, part in zip(names, parts, strict=True)}
 
 
@@ -205,7 +330,7 @@ def _turned(array: Tensor, layout: Layout) -> Tensor:
 
 
 def _reorder(stacked: Tensor, order: Sequence[str], wanted: Sequence[str]) -> Tensor:
-    """Reorder the four gates, stacked along the first axis; returns a copy."""
+    """Reorder the gates, stacked along the first axis; returns a copy."""
     parts = dict(zip(order, _parts(stacked.detach(), len(order)), strict=True))
     return torch.cat([parts[gate] for gate in wanted])
 
@@ -223,7 +348,8 @@ def _check(arrays: Mapping[str, Tensor], layout: Layout) -> None:
     missing = [name for name in wanted if name not in arrays]
     if missing:
         raise NameUnknownError(
-            f"these are not the weights of an LSTM in the layout of {layout.framework}: {', '.join(missing)} missing "
+            f"these are not the weights of {with_article(layout.cell)} in the layout of {layout.framework}: "
+            f"{', '.join(missing)} missing "
             f"from {', '.join(arrays) or 'none'}"
         )
     given = [name for name in (*wanted, layout.hr) if name in arrays and name is not None]
@@ -241,7 +367,7 @@ def _check(arrays: Mapping[str, Tensor], layout: Layout) -> None:
 def _expected_shapes(arrays: Mapping[str, Tensor], layout: Layout) -> dict[str, tuple[str, list[int]]]:
     """Each array's expected shape, in symbols and numbers, from the input and recurrent weights."""
     rows, C = _matrix(arrays, layout.ih[0], layout)
-    gates = len(GATES) // len(layout.ih)
+    gates = len(layout.gates) // len(layout.ih)
     projects = layout.hr is not None and layout.hr in arrays
     _, P = _matrix(arrays, layout.hh[0], layout)
     H = rows // gates if projects else P
@@ -252,8 +378,10 @@ def _expected_shapes(arrays: Mapping[str, Tensor], layout: Layout) -> dict[str, 
         order = slice(None, None, -1 if layout.transposed else None)
         shapes |= {name: (f"[{', '.join(symbols[order])}]", shape[order]) for name in group}
     if layout.joined_bias:
-        return shapes | {layout.joined_bias: (f"[{2 * gates}H]", [2 * gates * H])}
+        rows_of = (f"[2, {stacked}]", [2, gates * H]) if layout.joined_rows else (f"[{2 * gates}H]", [2 * gates * H])
+        return shapes | {layout.joined_bias: rows_of}
     shapes |= {name: (f"[{stacked}]", [gates * H]) for name in layout.biases}
+    shapes |= {name: ("[H]", [H]) for _, name in zip(layout.hidden_biased or (), layout.b_hh, strict=False)}
     return shapes | ({layout.hr: ("[P, H]", [P, H])} if layout.hr else {})
 
 

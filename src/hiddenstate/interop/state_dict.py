@@ -1,4 +1,4 @@
-"""Finds LSTMs in a torch state dict by the names and shapes of its tensors."""
+"""Finds LSTMs, GRUs and plain RNNs in a torch state dict by the names and shapes of its tensors."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from hiddenstate.base.reading import reading, unpacked_limit
 from hiddenstate.errors import ArgumentTypeError, FileFormatError
-from hiddenstate.interop.build import build_cell, build_lstm
+from hiddenstate.interop.build import K, build_kind, build_layer, layer_class
 from hiddenstate.interop.checkpoint import read_checkpoint
 from hiddenstate.interop.found import Found
 from hiddenstate.interop.key_groups import Group, find_groups
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.quantised import keep, stored_names
+from hiddenstate.nn.rnn import mode_of
 
 # Dicts in a file may be nested, even in themselves: beyond this depth it is not a state dict.
 _DEEPEST, _MOST_ENTRIES = 100, 1_000_000
@@ -39,33 +40,51 @@ def from_state_dict(
 def from_state_dict(source: Source, prefix: str | None = None, *, cell: Literal[True]) -> LSTMCell: ...
 
 
+@overload
 def from_state_dict(
     source: Source,
     prefix: str | None = None,
     *,
+    kind: type[K],
+    batch_first: bool = False,
+    dropout: float = 0.0,
+    nonlinearity: str = "tanh",
+) -> K: ...
+
+
+def from_state_dict(
+    source: Source,
+    prefix: str | None = None,
+    *,
+    kind: type[Any] = LSTM,
     cell: bool = False,
     batch_first: bool = False,
     dropout: float = 0.0,
-) -> LSTM | LSTMCell:
-    """Make an LSTM from a torch state dict, which may belong to a larger model.
+    nonlinearity: str = "tanh",
+) -> Any:
+    """Make an LSTM, a GRU or a plain RNN from a torch state dict, which may belong to a larger model.
 
     Its layers, directions, biases and projection follow from the names and shapes; the weights of a
-    `torch.nn.LSTMCell` make one layer. Values are copied unchanged; weight norm is folded in. int8 weights, as saved by
-    an LSTM with ``weights="int8"``, stay int8; a cell gets their float values.
+    cell make one layer. Values are copied unchanged; weight norm is folded in. int8 weights, as saved by a layer with
+    ``weights="int8"``, stay int8; a cell gets their float values.
 
     Args:
         source: a state dict, a dict that contains state dicts (such as a training checkpoint), or the path of a
             ``.safetensors`` file or a file of `torch.save`. Only tensors are read from a file; no code in it is run.
-        prefix: the LSTM, if there are several: the prefix of its keys, such as ``"encoder.lstm"``; ``""`` for keys
-            without a prefix.
-        cell: return an `LSTMCell`, if the LSTM has one layer, one direction and no projection.
-        batch_first: the LSTM's option, which weights do not determine.
-        dropout: the LSTM's option, which weights do not determine.
+        prefix: the layer, if there are several of its kind: the prefix of its keys, such as ``"encoder.lstm"``;
+            ``""`` for keys without a prefix.
+        kind: the class to make: `LSTM`, `GRU`, `RNN`, or a cell of these. A cell is made of one layer and direction
+            without a projection.
+        cell: return a cell.
+        batch_first: the layer's option, which weights do not determine.
+        dropout: the layer's option, which weights do not determine.
+        nonlinearity: for an `RNN`: ``"tanh"`` or ``"relu"``, which weights do not determine.
 
     Raises:
-        NameUnknownError: there is no LSTM, or none with this prefix, or some of its tensors are missing.
-        ArgumentError: there are several (the message lists them), it is a GRU or a plain RNN, or it has a
-            parametrization other than weight norm.
+        NameUnknownError: there is no layer of this kind, or none with this prefix, or some of its tensors are missing.
+        ArgumentError: there are several (the message lists them), it is of another kind, it has a parametrization other
+            than weight norm, or the nonlinearity is unknown.
+        ArgumentTypeError: the source is of another type, or ``kind`` is no such class.
         ShapeError, RankError, DtypeError: its tensors do not match each other.
         FileFormatError: the file is damaged, of another kind, or has more than tensors.
         FileNotFoundError, IsADirectoryError: the file does not exist, or is a folder.
@@ -74,20 +93,19 @@ def from_state_dict(
     >>> from_state_dict(model.state_dict())
     LSTM(4, 3, num_layers=2)
     """
-    found = in_state_dict(source, batch_first=batch_first, dropout=dropout)
-    lstm = found.one(prefix and prefix.removesuffix("."))
-    if not cell:
-        return lstm
-    return build_cell(lstm.dequantize() if lstm.weight_format == "int8" else lstm)
+    mode_of(nonlinearity)
+    options = {"batch_first": batch_first, "dropout": dropout, "nonlinearity": nonlinearity}
+    found = in_state_dict(source, kind=layer_class(kind), **options)
+    return build_kind(found.one(prefix and prefix.removesuffix(".")), kind, cell=cell)
 
 
-def in_state_dict(source: Source, *, batch_first: bool = False, dropout: float = 0.0) -> Found:
-    """List the LSTMs in a state dict or checkpoint file; see `from_state_dict`."""
+def in_state_dict(source: Source, *, kind: type[Any] = LSTM, **options: Any) -> Found[Any]:
+    """List the layers of a kind in a state dict or checkpoint file; see `from_state_dict`."""
     if not isinstance(source, (str, Path, Mapping)):
         hint = "; give its state_dict(), or use hs.from_torch" if isinstance(source, nn.Module) else ""
         raise ArgumentTypeError(f"expected a state dict or the path of a file, got {type(source).__name__}{hint}")
     if isinstance(source, Mapping):
-        return _find_lstms("this state dict", dict(_flattened(source)), batch_first, dropout)
+        return _find_layers("this state dict", dict(_flattened(source)), kind, options)
     loaded = read_checkpoint(source)
     with reading(source):
         tensors = dict(_flattened(loaded))
@@ -97,23 +115,22 @@ def in_state_dict(source: Source, *, batch_first: bool = False, dropout: float =
             raise FileFormatError(
                 f"{source} claims {size:,} bytes of tensors, more than this file can hold (at most {limit:,})"
             )
-        return _find_lstms(str(source), tensors, batch_first, dropout)
+        return _find_layers(str(source), tensors, kind, options)
 
 
-def _find_lstms(where: str, tensors: Mapping[str, Tensor], batch_first: bool, dropout: float) -> Found:
+def _find_layers(where: str, tensors: Mapping[str, Tensor], kind: type[Any], options: Mapping[str, Any]) -> Found[Any]:
     groups = find_groups(tensors)
-    build = partial(_build, batch_first=batch_first, dropout=dropout)
-    lstms = {group.name: partial(build, group) for group in groups if group.kind == "LSTM"}
-    others = {group.name: group.what for group in groups if group.kind != "LSTM"}
-    return Found(where, lstms, others, chooser="prefix")
+    builders = {group.name: partial(_build, group, kind, options) for group in groups if group.kind == kind.__name__}
+    others = {group.name: group.what for group in groups if group.kind != kind.__name__}
+    return Found(where, builders, others, chooser="prefix", kind=kind)
 
 
-def _build(group: Group, *, batch_first: bool, dropout: float) -> LSTM:
-    lstm = build_lstm(group.weights(), bidirectional=group.bidirectional, batch_first=batch_first, dropout=dropout)
+def _build(group: Group, kind: type[Any], options: Mapping[str, Any]) -> Any:
+    layer = build_layer(group.weights(), kind, bidirectional=group.bidirectional, **options)
     if group.is_int8 and not group.is_cell:
         kept = group.as_kept()
-        keep(lstm, {name: kept[name].clone(memory_format=torch.contiguous_format) for name in stored_names(lstm)})
-    return lstm
+        keep(layer, {name: kept[name].clone(memory_format=torch.contiguous_format) for name in stored_names(layer)})
+    return layer
 
 
 def _flattened(state: Mapping[Any, Any]) -> Iterator[tuple[str, Tensor]]:

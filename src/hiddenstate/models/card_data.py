@@ -1,10 +1,13 @@
-"""The facts about a training run for its model card: the model's origin and the measurements."""
+"""What the cards of all models share: the facts about a training run, and the sections written from them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import PurePath
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from hiddenstate.errors import ArgumentError
+from hiddenstate.training.config import TrainConfig
+from hiddenstate.training.settings import format_setting
 
 M = TypeVar("M")  # the type of the measurements
 
@@ -62,3 +65,39 @@ class Outcome(Generic[M]):
     finished: bool
     dev: M
     test: M | None = None
+
+
+def page(name: str, sections: Mapping[str, str]) -> str:
+    """Assemble sections, given by heading, under a title."""
+    body = "".join(f"\n## {heading}\n\n{text}\n" for heading, text in sections.items())
+    return f"# {name}\n{body}"
+
+
+def data_section(origin: Origin) -> str:
+    """Describe the data that a model was trained and measured on."""
+    begun = f", beginning with the weights of `{origin.start}`" if origin.start else ""
+    files = [f"trained on `{origin.train}`{begun}", *_taught(origin), f"best epoch chosen on `{origin.dev}`"]
+    if origin.test:
+        files.append(f"tested on `{origin.test}`, which nothing was chosen on")
+    listed = "; ".join(files)
+    text = f"{listed[0].upper()}{listed[1:]}."
+    return f"{origin.about_data}\n\n{text}" if origin.about_data else text
+
+
+def _taught(origin: Origin) -> list[str]:
+    """Name the teachers of a model, and the text that they tagged."""
+    if not origin.teachers:
+        return []
+    teachers, untagged = (", ".join(f"`{name}`" for name in names) for names in (origin.teachers, origin.untagged))
+    mean = "the mean probabilities of" if len(origin.teachers) > 1 else "the probabilities of"
+    return [f"taught by {mean} {teachers}, there{f' and on {untagged}' if untagged else ''}"]
+
+
+def training_section(config: TrainConfig, origin: Origin, outcome: Outcome[Any]) -> str:
+    """Describe how a model was trained: seed, epochs, command, settings."""
+    state = "" if outcome.finished else " Training was still going on when this was written."
+    text = f"Seed {config.seed}. Epoch {outcome.epoch} of {outcome.epochs} trained was kept.{state}"
+    if origin.command:
+        text += f"\n\n```\n{origin.command}\n```"
+    settings = ", ".join(f"{name} {format_setting(value)}" for name, value in asdict(config).items())
+    return f"{text}\n\nSettings: {settings}."

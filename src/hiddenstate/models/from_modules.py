@@ -12,13 +12,15 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding as looked_up
 
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
+from hiddenstate.models.cells import setting_of
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.module_parts import find_parts
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.data import check_tags
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.recurrent import Recurrent
+from hiddenstate.nn.rnn import Layer
 from hiddenstate.text.tokens import END_TOKEN, UNKNOWN_TOKEN, Tokens
 from hiddenstate.text.vocabulary import Vocabulary
 
@@ -45,9 +47,10 @@ def language_model(
     anything that the module does with them is ignored.
 
     Args:
-        model: a module in which one LSTM (torch's or ours; one direction, any layers) reads the vectors of an embedding
-            ``[V, E]``, and one linear layer ``[V, H]`` reads the LSTM's outputs, with nothing between but dropout; or
-            the three layers, as a tuple ``(embedding, lstm, linear)``. A module is called once to find them.
+        model: a module in which one LSTM, GRU or RNN (torch's or ours; one direction, any layers) reads the vectors of
+            an embedding ``[V, E]``, and one linear layer ``[V, H]`` reads its outputs, with nothing between but
+            dropout; or the three layers, as a tuple ``(embedding, lstm, linear)``. A module is called once to find
+            them.
         tokens: the V characters or words, in the order of their ids, or a dict from each to its id.
         level: ``char`` or ``word``; inferred from the tokens if None.
         unknown: the token for unknown ones; ``<unk>``, ``<UNK>`` or ``[UNK]`` if None. If there is no such
@@ -82,6 +85,7 @@ def language_model(
         embedding_size=parts.lstm.input_size,
         hidden_size=parts.lstm.hidden_size,
         num_layers=parts.lstm.num_layers,
+        cell=setting_of(parts.lstm.mode),
         input_dropout=0.0,
         dropout=parts.lstm.dropout,
         weights_dtype="float32",
@@ -112,10 +116,10 @@ def tagger(
     largest logit.
 
     Args:
-        model: a module in which one LSTM (torch's or ours; one or both directions, any layers) reads the vectors of an
-            embedding ``[V, E]``, and one linear layer ``[K, D*H]`` reads the LSTM's outputs, with nothing between but
-            dropout; or the three layers, as a tuple ``(embedding, lstm, linear)``. A module is called once to find
-            them.
+        model: a module in which one LSTM, GRU or RNN (torch's or ours; one or both directions, any layers) reads the
+            vectors of an embedding ``[V, E]``, and one linear layer ``[K, D*H]`` reads its outputs, with nothing
+            between but dropout; or the three layers, as a tuple ``(embedding, lstm, linear)``. A module is called once
+            to find them.
         words: the V words in the order of their ids, or a dict from each to its id; rows without a word are dropped.
         tags: the K tags in the order of their ids, or a dict from each to its id.
         column: the CoNLL-U column of the tags.
@@ -146,6 +150,7 @@ def tagger(
         char_hidden_size=0,
         hidden_size=parts.lstm.hidden_size,
         num_layers=parts.lstm.num_layers,
+        cell=setting_of(parts.lstm.mode),
         bidirectional=parts.lstm.bidirectional,
         lower_case=lower_case,
         dropout=parts.lstm.dropout,
@@ -241,9 +246,9 @@ def _bias(layer: nn.Linear) -> Tensor:
     return torch.zeros(layer.out_features) if layer.bias is None else _float(layer.bias)
 
 
-def _filled(made: M, stored: Mapping[str, Tensor], lstm: nn.LSTM | LSTM) -> M:
-    """Load weights into a new model; biases that the LSTM lacks are zero."""
-    theirs = dict((lstm.to_torch() if isinstance(lstm, LSTM) else lstm).named_parameters())
+def _filled(made: M, stored: Mapping[str, Tensor], lstm: nn.LSTM | nn.GRU | nn.RNN | Layer) -> M:
+    """Load weights into a new model; biases that the layer lacks are zero."""
+    theirs = dict((lstm.to_torch() if isinstance(lstm, Recurrent) else lstm).named_parameters())
     empty = made.state_dict()
     weights = {
         name: _float(theirs[name[5:]]) if name[5:] in theirs else torch.zeros_like(empty[name])

@@ -5,9 +5,10 @@ The file is safetensors. Its metadata, all of them strings, say what the tensors
 ===========  ==========================================================================================================
 ``format``   ``hiddenstate.model/1``
 ``kind``     ``layer``, ``tagger`` or ``language-model``
-for a layer  ``cell`` (``LSTM`` or ``GRU``), ``gates`` (``i f g o`` or ``r z n``: the order in which gates are
-             stacked), and its sizes by the names of torch's arguments, as decimal numbers; booleans are ``0`` or ``1``.
-             ``batch_first`` and ``dropout`` are for `read_layer` only: without torch, inputs are always ``[T, N, C]``.
+for a layer  ``cell`` (``LSTM``, ``GRU``, ``RNN_TANH`` or ``RNN_RELU``), ``gates`` (``i f g o``, ``r z n`` or ``h``:
+             the order in which gates are stacked), and its sizes by the names of torch's arguments, as decimal numbers;
+             booleans are ``0`` or ``1``. ``batch_first`` and ``dropout`` are for `read_layer` only: without torch,
+             inputs are always ``[T, N, C]``.
 for a model  ``config`` and ``vocabulary``, as JSON: those of a model folder; for a tagger ``tokeniser``, the
              patterns of ``text/tokenise.json``
 ===========  ==========================================================================================================
@@ -19,7 +20,6 @@ Tensors have the names of the ``state_dict``. A layer's are float32 or bfloat16,
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -29,9 +29,8 @@ from hiddenstate.base.files import read_metadata, read_tensors, write_tensors
 from hiddenstate.base.memory import check_memory_of
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.errors import DtypeError, FileFormatError
-from hiddenstate.nn.gru import GRU
-from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.quantised import WeightType
+from hiddenstate.nn.rnn import Layer, layer_of
 from hiddenstate.structure.parameters import parameter_names
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.text.tokenise import PATTERN
@@ -39,7 +38,6 @@ from hiddenstate.text.tokenise import PATTERN
 FORMAT = "hiddenstate.model/1"
 SUFFIX = ".safetensors"
 LAYER = "layer"
-LAYERS: dict[str, type[LSTM] | type[GRU]] = {"LSTM": LSTM, "GRU": GRU}
 SIZES = ("input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size")
 _TYPES = (torch.float32, torch.bfloat16, torch.int8)
 _MOST_LAYERS = 1024  # before a layer is made, even without memory
@@ -52,8 +50,8 @@ def is_model_file(path: object) -> bool:
     return isinstance(path, str | os.PathLike) and os.fspath(path).endswith(SUFFIX)
 
 
-def write_layer(layer: LSTM | GRU, path: Path) -> None:
-    """Write an LSTM or a GRU as a model file.
+def write_layer(layer: Layer, path: Path) -> None:
+    """Write an LSTM, a GRU or a plain RNN as a model file.
 
     Raises:
         DtypeError: its weights are not float32, bfloat16 or int8, or their memory was freed.
@@ -90,8 +88,8 @@ def write_model(
     write_tensors(os.fspath(path), FORMAT, tensors, {"kind": kind, **as_text})
 
 
-def read_layer(path: Path) -> LSTM | GRU:
-    """Read the LSTM or GRU of a model file.
+def read_layer(path: Path) -> Layer:
+    """Read the layer of a model file.
 
     Raises:
         FileFormatError: it is not the file of a layer, is damaged, or of a later version.
@@ -99,7 +97,7 @@ def read_layer(path: Path) -> LSTM | GRU:
     tensors, metadata = read_tensors(os.fspath(path), FORMAT)
     try:
         kind = CELLS.get(metadata["cell"])
-        if kind is None or kind.name not in LAYERS or metadata["gates"] != " ".join(kind.gate_names):
+        if kind is None or metadata["gates"] != " ".join(kind.gate_names):
             raise ValueError(f"it has the cell {metadata['cell']!r:.40} with gates {metadata['gates']!r:.40}")
         numbers = [int(metadata[name][:10]) for name in SIZES]
         input_size, hidden_size, num_layers, bias, bidirectional, proj_size = numbers
@@ -110,7 +108,7 @@ def read_layer(path: Path) -> LSTM | GRU:
         raise FileFormatError(f"{path} is damaged: {error}; get the model again") from error
 
 
-def make_layer(sizes: Sizes, tensors: Mapping[str, Tensor], **options: Any) -> LSTM | GRU:
+def make_layer(sizes: Sizes, tensors: Mapping[str, Tensor], **options: Any) -> Layer:
     """Make a layer of stored weights, in evaluation mode.
 
     Args:
@@ -125,12 +123,9 @@ def make_layer(sizes: Sizes, tensors: Mapping[str, Tensor], **options: Any) -> L
         raise ValueError("it says more layers than it has weights for")
     types = {value.dtype for value in tensors.values()}
     (dtype,) = types - {torch.int8}
-    options |= {name: value for name, value in asdict(sizes).items() if name != "cell"}
-    if not sizes.proj_size:
-        del options["proj_size"]  # which a GRU does not take
     # Without memory first: absurd sizes do not fit the tensors.
     weights: WeightType = "int8" if torch.int8 in types else "float"
-    layer = LAYERS[sizes.cell](**options, dtype=dtype, device="meta", weights=weights)
+    layer: Layer = layer_of(sizes, **options, dtype=dtype, device="meta", weights=weights)
     expected = {name: value.shape for name, value in layer.state_dict().items()}
     if expected != {name: value.shape for name, value in tensors.items()}:
         raise ValueError(f"its tensors do not have the names and shapes of {sizes}")

@@ -1,4 +1,4 @@
-"""Finds the embedding, LSTM and linear layer of a user's module by what they read when it is called."""
+"""Finds the embedding, LSTM (or GRU, or RNN) and linear layer of a user's module by what they read in a call."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,9 +10,11 @@ from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base.memory import check_module_memory
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
+from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.rnn import RNN, Layer
 
-_KINDS = ((nn.Embedding,), (nn.LSTM, LSTM), (nn.Linear,))
+_KINDS = ((nn.Embedding,), (nn.LSTM, nn.GRU, nn.RNN, LSTM, GRU, RNN), (nn.Linear,))
 _NAMES = ("embedding", "LSTM", "linear layer")
 _EXAMPLE = (2, 5)  # rows and steps, in either order
 _OTHERWISE = (
@@ -25,7 +27,7 @@ class Parts(NamedTuple):
     """An embedding ``[V, E]``, the LSTM that reads its vectors, and the linear layer that reads the LSTM's outputs."""
 
     embedding: nn.Embedding
-    lstm: nn.LSTM | LSTM
+    lstm: nn.LSTM | nn.GRU | nn.RNN | Layer
     head: nn.Linear
 
 
@@ -72,7 +74,9 @@ def find_parts(model: object, example: Any = None) -> Parts:
 def _check_layers(layers: tuple[object, ...]) -> Parts:
     if len(layers) != len(_KINDS) or not all(map(isinstance, layers, _KINDS)):
         got = ", ".join(type(layer).__name__ for layer in layers)
-        raise ArgumentTypeError(f"expected the layers (nn.Embedding, nn.LSTM or hs.LSTM, nn.Linear), got ({got})")
+        raise ArgumentTypeError(
+            f"expected the layers (nn.Embedding, nn.LSTM or hs.LSTM (or GRU, RNN), nn.Linear), got ({got})"
+        )
     return Parts(*layers)  # type: ignore[arg-type]
 
 
@@ -114,7 +118,8 @@ def _watching(module: nn.Module, tell: Callable[[_Call], None]) -> Iterator[None
     def watch(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], given: Any) -> None:
         inputs = (*args, *kwargs.values())
         out, state = given[0] if isinstance(given, tuple) else given, inputs[1:2]
-        tell(_Call(layer, _rows(inputs[0]), _rows(out), state[0] if state else None))
+        hx = state[0] if state else None
+        tell(_Call(layer, _rows(inputs[0]), _rows(out), (hx,) if isinstance(hx, Tensor) else hx))
 
     with ExitStack() as cleanup:
         for part in module.modules():

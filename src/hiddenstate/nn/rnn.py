@@ -1,9 +1,14 @@
-"""The layer `RNN`, a drop-in replacement for torch's that you can see into."""
+"""The layer `RNN`, a drop-in replacement for torch's that you can see into; and layers of every kind, by their cell."""
+
+from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from hiddenstate.errors import ArgumentError
+from hiddenstate.nn.gru import GRU
+from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.quantised import WeightType
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.torch_modules import TORCH_RNN_CLASS
@@ -80,3 +85,25 @@ def mode_of(nonlinearity: object) -> str:
     if mode is None:
         raise ArgumentError(f"Unknown nonlinearity {nonlinearity!r:.50}. Select from 'tanh' or 'relu'.")
     return mode
+
+
+Layer = LSTM | GRU | RNN
+
+LAYERS: dict[str, type[Layer]] = {"LSTM": LSTM, "GRU": GRU, **dict.fromkeys(MODES.values(), RNN)}
+
+
+def layer_of(sizes: Sizes, **options: Any) -> Any:
+    """Make an `LSTM`, a `GRU` or an `RNN` of these sizes.
+
+    Args:
+        sizes: its sizes and kind of cell.
+        options: the other arguments of the class, such as ``batch_first`` and ``dropout``.
+    """
+    given = asdict(sizes)
+    cell = given.pop("cell")
+    if not sizes.proj_size:
+        del given["proj_size"]  # which only an LSTM takes
+    for nonlinearity, mode in MODES.items():
+        if cell == mode:
+            given["nonlinearity"] = nonlinearity
+    return LAYERS[cell](**given, **options)

@@ -1,11 +1,12 @@
-"""Planted networks: LSTMs with weights set by hand, so that their function is known and available as data.
+"""Planted networks: LSTMs and GRUs with weights set by hand, so that their function is known and available as data.
 
 Tools of explanation are tested on them: a correct method must find what was planted. A plant contains an ordinary
-`hiddenstate.LSTM` and does not depend on explanation tools.
+`hiddenstate.LSTM` or `GRU` and does not depend on explanation tools.
 
-- `planted.py`: `Plant`: the LSTM, its function, the roles of its units, inputs, and expected results
+- `planted.py`: `Plant`: the layer, its function, the roles of its units, inputs, and expected results
 - `wiring.py`: sets weights by hand
 - `cells.py`: plants of one unit: latches, an integrator, a counter, two stable points
+- `gru.py`: a latch and a counter of one unit, as GRUs
 - `copies.py`: two layers, with a copy that nothing reads
 - `machine.py`: automata as data: run over words, encoded as inputs and hidden states
 - `automata.py`: any automaton as one layer; a switch; stacks of brackets
@@ -16,6 +17,7 @@ from hiddenstate.plant.automata import AutomatonPlant, automaton, dyck, flip_flo
 from hiddenstate.plant.cells import bistable, counter, integrator, latch
 from hiddenstate.plant.copies import copied_unread
 from hiddenstate.plant.expected import EXPECTED, Expectation, Verdict, garden
+from hiddenstate.plant.gru import gru_counter, gru_latch
 from hiddenstate.plant.machine import Machine
 from hiddenstate.plant.planted import Plant
 
@@ -33,6 +35,8 @@ __all__ = [
     "dyck",
     "flip_flop",
     "garden",
+    "gru_counter",
+    "gru_latch",
     "integrator",
     "latch",
 ]

@@ -1,9 +1,9 @@
-"""Any complete deterministic finite automaton as one LSTM layer, and stacks of brackets as such automata."""
+"""Any complete deterministic finite automaton as one LSTM or GRU layer, and stacks of brackets as such automata."""
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import tanh
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor
@@ -31,45 +31,58 @@ class AutomatonPlant(Plant):
 
 
 def automaton(
-    delta: Delta, start: Hashable, *, silent: Hashable = None, dtype: torch.dtype = torch.float64
+    delta: Delta,
+    start: Hashable,
+    *,
+    silent: Hashable = None,
+    cell: Literal["LSTM", "GRU"] = "LSTM",
+    dtype: torch.dtype = torch.float64,
 ) -> AutomatonPlant:
-    """Plant a complete deterministic finite automaton as one LSTM layer of (states x symbols) units.
+    """Plant a complete deterministic finite automaton as one layer of (states x symbols) units.
 
     Unit (q, a) means "a was read in q": ``f = 0``, ``g = o = 1`` and ``i = σ(L(Σ h_(p,e)/tanh 1 + x_a - 3/2))``, summed
     over the (p, e) that lead to q, with L = 40. For the start state ``i = σ(L(x_a - 1/2 - Σ h_(p,e)/tanh 1))``, summed
-    over the (p, e) that lead elsewhere: so the zero state is the start.
+    over the (p, e) that lead elsewhere: so the zero state is the start. In a GRU, r is that gate, ``z = 0`` and ``n =
+    tanh(r·L)``, and h itself takes the place of ``h / tanh 1``.
 
     Args:
         delta: maps (state, symbol) to the next state, for every state and symbol.
         start: the initial state.
         silent: a symbol that is encoded as the zero input rather than as a 1 in its own feature, so that removing a
             step's input puts this symbol there.
+        cell: the kind of cell, ``"LSTM"`` or ``"GRU"``.
         dtype: the data type of the parameters.
 
     Raises:
-        ArgumentError: the automaton is not complete, has more than 1,024 units, or no such start or silent symbol.
+        ArgumentError: the automaton is not complete, has more than 1,024 units, or no such start or silent symbol; or
+            the cell is neither.
         ArgumentTypeError: delta is not a mapping from pairs, or the dtype is not precise enough.
 
     >>> parity = automaton({("even", 1): "odd", ("odd", 1): "even"}, "even")
     >>> parity.machine.run([1, 1, 1])
     ['odd', 'even', 'odd']
     """
-    machine = check_machine(delta, start, silent)
-    return _planted("automaton", machine, machine.unit(start, machine.symbols[0]), machine.draw, dtype)
+    machine = check_machine(delta, start, silent, cell)
+    return _planted(_name(cell), machine, machine.unit(start, machine.symbols[0]), machine.draw, dtype, cell)
 
 
-def flip_flop(*, dtype: torch.dtype = torch.float64) -> AutomatonPlant:
+def flip_flop(*, cell: Literal["LSTM", "GRU"] = "LSTM", dtype: torch.dtype = torch.float64) -> AutomatonPlant:
     """Plant the automaton of a switch: ``set`` turns it on, ``reset`` off, ``wait`` (the zero input) leaves it.
 
     The target is on if the last symbol was ``wait`` and the switch is on.
 
+    Args:
+        cell: the kind of cell, ``"LSTM"`` or ``"GRU"``.
+        dtype: the data type of the parameters.
+
     Raises:
+        ArgumentError: the cell is neither.
         ArgumentTypeError: the dtype is not precise enough.
     """
     states = ("off", "on")
     delta = {(q, a): {"set": "on", "reset": "off", "wait": q}[a] for q in states for a in ("set", "reset", "wait")}
-    machine = check_machine(delta, "off", "wait")
-    return _planted("automaton", machine, machine.unit("on", "wait"), partial(_one_set, machine), dtype)
+    machine = check_machine(delta, "off", "wait", cell)
+    return _planted(_name(cell), machine, machine.unit("on", "wait"), partial(_one_set, machine), dtype, cell)
 
 
 def dyck(k: int = 2, m: int = 2, *, dtype: torch.dtype = torch.float64) -> AutomatonPlant:
@@ -103,31 +116,40 @@ def dyck(k: int = 2, m: int = 2, *, dtype: torch.dtype = torch.float64) -> Autom
     return _planted("dyck", machine, machine.unit("(", ")"), partial(_mostly_balanced, machine, m), dtype)
 
 
+def _name(cell: str) -> str:
+    return "automaton" if cell == "LSTM" else f"{cell} automaton"
+
+
 def _planted(
-    name: str, machine: Machine, unit: int, draw: Callable[[Generator, int], Tensor], dtype: torch.dtype
+    name: str,
+    machine: Machine,
+    unit: int,
+    draw: Callable[[Generator, int], Tensor],
+    dtype: torch.dtype,
+    cell: str = "LSTM",
 ) -> AutomatonPlant:
     units, states, symbols = (len(part) for part in (machine.pairs, machine.states, machine.symbols))
     return AutomatonPlant(
         name=name,
-        lstm=wired((symbols, units, 1), _wires(machine), dtype),
+        lstm=wired((symbols, units, 1), _wires(machine, cell), dtype, cell),
         truth=f"an automaton of {states} states and {symbols} symbols, from {machine.start!r}",
         roles={f"l0.h[{u}]": f"{symbol!r} was read in {state!r}" for u, (state, symbol) in enumerate(machine.pairs)},
         target=f"l0.h[{unit}]",
-        tolerance=2 * LEAK,
+        tolerance=2 * LEAK * (1 if cell == "LSTM" else SHARP),
         draw=draw,
         tell=partial(machine.told, unit=unit),
         machine=machine,
     )
 
 
-def _wires(machine: Machine) -> Wires:
+def _wires(machine: Machine, cell: str) -> Wires:
     """The construction of `automaton`, weight by weight."""
     states, symbols = machine.states, machine.symbols
     mine = torch.tensor([states.index(q) for q, _ in machine.pairs])  # the state that each unit was on in
     leads_to = torch.tensor([states.index(machine.delta[pair]) for pair in machine.pairs])
     starts = (mine == states.index(machine.start))[:, None]
     here = mine[:, None] == leads_to
-    recurrent = torch.where(starts, -(~here).double(), here.double()) * SHARP / tanh(1)
+    recurrent = torch.where(starts, -(~here).double(), here.double()) * SHARP / machine.on
     bias = torch.where(starts[:, 0], -SHARP / 2, -3 * SHARP / 2).double()
     inputs = torch.eye(len(symbols), dtype=torch.float64).repeat(len(states), 1) * SHARP
     if machine.silent is not None:  # its x is 1 less those of the others
@@ -135,8 +157,11 @@ def _wires(machine: Machine) -> Wires:
         inputs[k :: len(symbols)], bias[k :: len(symbols)] = -SHARP, bias[k :: len(symbols)] + SHARP
         inputs[:, k] = 0
     held = torch.full((len(mine),), SHARP, dtype=torch.float64)
-    gates = {"l0.b_if": -held, "l0.b_ig": held, "l0.b_io": held}
-    return {"l0.W_ii": inputs, "l0.W_hi": recurrent, "l0.b_ii": bias, **gates}
+    gate = "i" if cell == "LSTM" else "r"
+    others = {"f": -held, "g": held, "o": held} if cell == "LSTM" else {"z": -held}
+    gates = {f"l0.b_i{name}": value for name, value in others.items()}
+    gates |= {} if cell == "LSTM" else {"l0.b_hn": held}  # which r multiplies
+    return {f"l0.W_i{gate}": inputs, f"l0.W_h{gate}": recurrent, f"l0.b_i{gate}": bias, **gates}
 
 
 def _stack_rules(pairs: Sequence[tuple[str, str]], m: int) -> Iterator[tuple[tuple[str, str], str]]:

@@ -56,7 +56,7 @@ def latch(hold: float = 50, *, content: Literal["g", "gate"] = "g", dtype: torch
         },
         target="l0.c[0]",
         tolerance=2 * LEAK * (1 + 1 / -math.expm1(-1 / hold)),
-        draw=_one_write,
+        draw=draw_one_write,
         tell=lambda x: _fading(x[..., 1], torch.ones_like(x[..., 0]) if by_gate else torch.tanh(x[..., 0]), keep),
     )
 
@@ -140,7 +140,7 @@ def bistable(*, dtype: torch.dtype = torch.float64) -> Plant:
     )
 
 
-def _one_write(generator: Generator, T: int) -> Tensor:
+def draw_one_write(generator: Generator, T: int) -> Tensor:
     """Values at every step, one of which is to be written."""
     sizes = torch.rand(T, generator=generator, dtype=torch.float64) / 2 + 0.5
     signs = torch.randint(0, 2, (T,), generator=generator) * 2 - 1
@@ -166,11 +166,11 @@ def _one_push(generator: Generator, T: int) -> Tensor:
 
 def _fading(write: Tensor, value: Tensor, keep: float) -> Tensor:
     """The last written value, decayed by the factor ``keep`` per step."""
-    return _steps(lambda held, t: torch.where(write[t] > 0.5, value[t], keep * held), write)
+    return each_step(lambda held, t: torch.where(write[t] > 0.5, value[t], keep * held), write)
 
 
 def _sums(value: Tensor, keep: float) -> Tensor:
-    return _steps(lambda held, t: keep * held + value[t], value)
+    return each_step(lambda held, t: keep * held + value[t], value)
 
 
 def _side(x: Tensor) -> Tensor:
@@ -181,10 +181,10 @@ def _side(x: Tensor) -> Tensor:
         decides = (push[t].abs() >= 0.5) | ((side == 0) & (push[t] != 0))
         return torch.where(decides, torch.sign(push[t]), side)
 
-    return _steps(after, push)
+    return each_step(after, push)
 
 
-def _steps(after: Callable[[Tensor, int], Tensor], like: Tensor) -> Tensor:
+def each_step(after: Callable[[Tensor, int], Tensor], like: Tensor) -> Tensor:
     """The results of a rule step by step, from zero: ``[T, N]``."""
     held, every = torch.zeros_like(like[0]), []
     for t in range(len(like)):

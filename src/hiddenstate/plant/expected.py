@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 from hiddenstate.plant.automata import flip_flop
 from hiddenstate.plant.cells import bistable, counter, integrator, latch
 from hiddenstate.plant.copies import copied_unread
+from hiddenstate.plant.gru import gru_counter, gru_latch
 from hiddenstate.plant.planted import Plant
 
 Verdict = Literal["finds", "in part", "misled", "sees nothing"]
@@ -22,10 +23,13 @@ class Expectation(NamedTuple):
     why: str
 
 
-def garden() -> dict[str, Plant]:
+def garden(cell: Literal["LSTM", "GRU"] | None = None) -> dict[str, Plant]:
     """Return one plant of each kind on which attributions are tested, by name.
 
     `hiddenstate.plant.dyck` is omitted: the zero input is not one of its symbols, so no step can be removed.
+
+    Args:
+        cell: only plants with this kind of cell.
     """
     plants = (
         latch(),
@@ -35,8 +39,11 @@ def garden() -> dict[str, Plant]:
         flip_flop(),
         integrator(),
         copied_unread(),
+        gru_latch(),
+        gru_counter(),
+        flip_flop(cell="GRU"),
     )
-    return {plant.name: plant for plant in plants}
+    return {plant.name: plant for plant in plants if cell in (None, plant.lstm.mode)}
 
 
 def _finds(why: str) -> Expectation:
@@ -54,7 +61,12 @@ _ORDERS = "averaged over all orders of the steps, only a step that changes the t
 _CELL = "what the cell holds is the sum of what was written, kept by the forget gates"
 _CONTENT = "the content comes through g, and with the gates frozen the cell is a sum over what came through g"
 _CONSTANT = "g is constant, so all goes to its bias: that a gate opened is not in what it shares out"
+_STATE = "what h holds is the sum of what was written, kept by the update gates"
+_START = "the start wrote h and is worth the most; that ups fade it, by the gate alone, is not in what it shares out"
 _SPAN = "the part of a span goes through the gates too, which it splits into their share of each input"
+
+_LSTMS = ("latch", "latch, gate", "bistable", "counter", "automaton", "integrator", "copied_unread")
+_EVERY = (*_LSTMS, "GRU latch", "GRU counter", "GRU automaton")
 
 # Maps methods, then plants, to the expected finding.
 EXPECTED: Mapping[str, Mapping[str, Expectation]] = {
@@ -66,6 +78,11 @@ EXPECTED: Mapping[str, Mapping[str, Expectation]] = {
         "automaton": _nothing(_SATURATED),
         "integrator": _finds("tanh is nearly straight for inputs below 1"),
         "copied_unread": _finds("tanh is nearly straight for inputs below 1; no path leads on from the unread copy"),
+        "GRU latch": _finds("where n is not saturated its slope is open: h changes with the value that was written"),
+        "GRU counter": Expectation(
+            "misled", "z and n are flat at a start, so only the ups, where z is not, have a slope"
+        ),
+        "GRU automaton": _nothing(_SATURATED),
     },
     "integrated_gradients": {
         "latch": _finds(_ONE_PATH),
@@ -77,6 +94,11 @@ EXPECTED: Mapping[str, Mapping[str, Expectation]] = {
         ),
         "integrator": _finds(_ONE_PATH),
         "copied_unread": _finds(_ONE_PATH),
+        "GRU latch": _finds(_ONE_PATH),
+        "GRU counter": _finds(_ONE_PATH),
+        "GRU automaton": Expectation(
+            "in part", "each wait makes the switch steeper, so that no number of points meets it; the sum is then off"
+        ),
     },
     "frozen": {
         "latch": _finds(_CONTENT),
@@ -86,16 +108,13 @@ EXPECTED: Mapping[str, Mapping[str, Expectation]] = {
         "automaton": _nothing(_CONSTANT),
         "integrator": _finds(_CONTENT),
         "copied_unread": _finds(_CONTENT),
+        "GRU latch": _finds(
+            "the content comes through n, and with the gates frozen h is a sum over what came through n"
+        ),
+        "GRU counter": _finds(_START),
+        "GRU automaton": _nothing("n gets all from its bias: that r let it through is not in what it shares out"),
     },
-    "cd": {
-        "latch": _finds(_SPAN),
-        "latch, gate": _finds(_SPAN),
-        "bistable": _finds(_SPAN),
-        "counter": _finds(_SPAN),
-        "automaton": _finds(_SPAN),
-        "integrator": _finds(_SPAN),
-        "copied_unread": _finds(_SPAN),
-    },
+    "cd": {name: _finds(_SPAN) for name in _LSTMS},  # which has no rule for a GRU
     "ledger": {
         "latch": _finds(_CELL),
         "latch, gate": _finds(_CELL),
@@ -104,13 +123,10 @@ EXPECTED: Mapping[str, Mapping[str, Expectation]] = {
         "automaton": Expectation("misled", "the cell is written anew at every step; the state goes round through h"),
         "integrator": _finds(_CELL),
         "copied_unread": _finds("layer 1 sums what it read at each step, and reads only the first copy"),
+        "GRU latch": _finds(_STATE),
+        "GRU counter": _finds(_START),
+        "GRU automaton": Expectation("misled", "h is written anew at every step; the state goes round through r"),
     },
-    "occlusion": {
-        name: _finds(_REMOVED)
-        for name in ("latch", "latch, gate", "bistable", "counter", "automaton", "integrator", "copied_unread")
-    },
-    "shapley": {
-        name: _finds(_ORDERS)
-        for name in ("latch", "latch, gate", "bistable", "counter", "automaton", "integrator", "copied_unread")
-    },
+    "occlusion": {name: _finds(_REMOVED) for name in _EVERY},
+    "shapley": {name: _finds(_ORDERS) for name in _EVERY},
 }

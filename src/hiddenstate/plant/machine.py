@@ -13,6 +13,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownErro
 
 Delta = Mapping[tuple[Any, Any], Any]  # mapping keys are invariant, so no narrower type accepts every table
 
+ON = {"LSTM": tanh(1), "GRU": 1.0}  # the hidden state of a unit that is on, by cell
 MOST_UNITS = 1024  # their weights take 34 MB in float64
 
 
@@ -26,6 +27,7 @@ class Machine:
         states: every state, in the order of delta.
         symbols: every symbol; a symbol's number is its input feature.
         silent: the symbol that the zero input stands for, or None.
+        on: the hidden state of a unit that is on; of others it is 0.
     """
 
     delta: Delta
@@ -33,6 +35,7 @@ class Machine:
     states: tuple[Hashable, ...]
     symbols: tuple[Hashable, ...]
     silent: Hashable = None
+    on: float = tanh(1)
 
     @property
     def pairs(self) -> list[tuple[Hashable, Hashable]]:
@@ -94,18 +97,18 @@ class Machine:
         flat = h.reshape(-1, h.shape[-1])
         after = [*(self.delta[pair] for pair in self.pairs), self.start]
         top = flat.max(-1)
-        return [after[k] for k in torch.where(top.values > tanh(1) / 2, top.indices, -1).tolist()]
+        return [after[k] for k in torch.where(top.values > self.on / 2, top.indices, -1).tolist()]
 
     def draw(self, generator: Generator, T: int) -> Tensor:
         """Draw a random word: ``[T, C]``."""
         return self._rows(torch.randint(0, len(self.symbols), (T,), generator=generator))
 
     def told(self, x: Tensor, unit: int) -> Tensor:
-        """Return a unit's hidden state after each step of ``[T, N, C]``: tanh 1 if it is on, otherwise 0."""
+        """Return a unit's hidden state after each step of ``[T, N, C]``."""
         columns = []
         for word in self.words(x):
             before = [self.start, *self.run(word)[:-1]]
-            columns.append([tanh(1) * (self.unit(q, a) == unit) for q, a in zip(before, word, strict=True)])
+            columns.append([self.on * (self.unit(q, a) == unit) for q, a in zip(before, word, strict=True)])
         return torch.tensor(columns, dtype=x.dtype).T
 
     def _rows(self, numbers: Tensor) -> Tensor:
@@ -115,13 +118,16 @@ class Machine:
         return rows[numbers]
 
 
-def check_machine(delta: Delta, start: Hashable, silent: Hashable = None) -> Machine:
+def check_machine(delta: Delta, start: Hashable, silent: Hashable = None, cell: str = "LSTM") -> Machine:
     """Check an automaton's table.
 
     Raises:
-        ArgumentError: it is not complete, has more than 1,024 units, or no such start or silent symbol.
+        ArgumentError: it is not complete, has more than 1,024 units, or no such start or silent symbol; or the cell is
+            neither an LSTM nor a GRU.
         ArgumentTypeError: it is not a mapping from pairs.
     """
+    if cell not in ON:
+        raise ArgumentError(f"an automaton is planted in an {' or a '.join(ON)}, got cell={cell!r:.50}")
     if not isinstance(delta, Mapping) or not delta or not all(isinstance(k, tuple) and len(k) == 2 for k in delta):
         raise ArgumentTypeError(
             "delta must be a mapping from (state, symbol) to the next state, with at least one entry"
@@ -140,4 +146,4 @@ def check_machine(delta: Delta, start: Hashable, silent: Hashable = None) -> Mac
             )
     if silent is not None and silent not in symbols:
         raise ArgumentError(f"the silent symbol {silent!r} is not among delta's, which are {symbols}")
-    return Machine(dict(delta), start, states, symbols, silent)
+    return Machine(dict(delta), start, states, symbols, silent, ON[cell])

@@ -1,4 +1,4 @@
-"""The class of plants: an LSTM, and the truth about it as data."""
+"""The class of plants: an LSTM or a GRU, and the truth about it as data."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from torch import Generator, Tensor
 
 from hiddenstate.base.scalars import check_int, check_seed
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
+from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.addresses import parse_address
 
@@ -16,11 +17,11 @@ MOST_NUMBERS = 2**26  # in a plant's inputs: half a gigabyte of float64
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Plant:
-    """An LSTM with weights set by hand, and the known facts about it.
+    """An LSTM or a GRU with weights set by hand, and the known facts about it.
 
     Attributes:
         name: its name in tables.
-        lstm: the LSTM, time first.
+        lstm: the LSTM or GRU, time first.
         truth: its function, in words.
         roles: maps places with units, such as ``"l0.c[0]"``, to what they do.
         target: the place, with its unit, that holds the answer.
@@ -32,7 +33,7 @@ class Plant:
     """
 
     name: str
-    lstm: LSTM
+    lstm: LSTM | GRU
     truth: str
     roles: Mapping[str, str]
     target: str
@@ -65,7 +66,7 @@ class Plant:
             raise ArgumentError(f"T={T} steps of N={N} rows are more than {MOST_NUMBERS:,} numbers; ask for fewer")
         generator = torch.Generator().manual_seed(check_seed(seed))
         rows = [self.draw(generator, T) for _ in range(N)]
-        return torch.stack(rows, dim=1).to(self.lstm.weight("l0.W_ii"))
+        return torch.stack(rows, dim=1).to(self.lstm._like())
 
     def expected(self, x: Tensor) -> Tensor:
         """Return the target's value after each step of ``x [T, N, C]``, computed from the truth: ``[T, N]``.

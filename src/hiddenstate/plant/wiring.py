@@ -1,4 +1,4 @@
-"""Sets the weights of an LSTM by hand."""
+"""Sets the weights of a layer by hand."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.rnn import layer_of
+from hiddenstate.structure.sizes import Sizes
 
 # The slope of a decision. σ(SHARP) is 1 in float64, σ(±SHARP / 2) is 2e-9 from 0 or 1.
 SHARP = 40.0
@@ -17,20 +18,21 @@ LEAK = 1 / (1 + math.exp(SHARP / 2))
 Wires = Mapping[str, Mapping[Any, float] | Tensor]
 
 
-def wired(sizes: tuple[int, int, int], wires: Wires, dtype: torch.dtype) -> LSTM:
-    """Make an LSTM of these sizes, whose weights are given by the wires and are zero elsewhere.
+def wired(sizes: tuple[int, int, int], wires: Wires, dtype: torch.dtype, cell: str = "LSTM") -> Any:
+    """Make an LSTM or a GRU of these sizes, whose weights are given by the wires and are zero elsewhere.
 
     Args:
         sizes: input size, hidden size, layers.
         wires: maps a weight's name, such as ``"l0.W_ig"``, to its whole value, or to a mapping from indices to values.
         dtype: the data type of the parameters.
+        cell: the kind of cell.
 
     Raises:
         ArgumentTypeError: the dtype is not precise enough for the plant.
     """
     if dtype not in (torch.float32, torch.float64):
         raise ArgumentTypeError(f"plants are made in torch.float32 or torch.float64, got {dtype}")
-    lstm = LSTM(*sizes, dtype=dtype)
+    lstm = layer_of(Sizes(*sizes, cell=cell), dtype=dtype)
     with torch.no_grad():
         for parameter in lstm.parameters():
             parameter.zero_()

@@ -185,7 +185,7 @@ def test_views_are_told_in_every_form() -> None:
 
 def test_dynamics_fails() -> None:
     both, x = hs.LSTM(3, 4, bidirectional=True), torch.randn(6, 1, 3)
-    with pytest.raises(ArgumentError, match="give a unidirectional LSTM"):
+    with pytest.raises(ArgumentError, match="give a unidirectional one"):
         hs.explain.dynamics(both).fixed_points()
     lstm = hs.LSTM(3, 4)
     with lstm.edit(hs.zero("l0.f")), pytest.raises(ArgumentError, match="without edits"):

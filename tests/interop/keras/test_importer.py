@@ -192,7 +192,7 @@ def test_several_none_and_other_layers_fail(tmp_path: Path) -> None:
 def test_arrays_that_do_not_fit_fail() -> None:
     arrays = model_of(lstm()).get_weights()
     with pytest.raises(
-        ArgumentError, match="expected 2 or 3 arrays of an LSTM layer, or 4 or 6 of a Bidirectional, got 1"
+        ArgumentError, match="expected 2 or 3 arrays of a recurrent layer, or 4 or 6 of a Bidirectional, got 1"
     ):
         from_keras(arrays[:1])
     with pytest.raises(ShapeError, match=r"kernel of Keras has shape \[4, 8\], expected \[C, 4H\] = \[4, 12\]"):

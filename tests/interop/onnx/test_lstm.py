@@ -18,7 +18,7 @@ def weights_of(lstm: hs.LSTM) -> Any:
 
 def test_gates_are_stacked_as_onnx_says() -> None:
     lstm = hs.LSTM(2, 3, bidirectional=True)
-    arrays = stacked(weights_of(lstm))
+    arrays = stacked(weights_of(lstm), lstm.sizes)
     i, f, g, o = (lstm.weight(f"l0r.W_i{gate}") for gate in "ifgo")
     assert torch.equal(arrays["W"][1], torch.cat([i, o, f, g]))  # W[iofc], whose c is our g
     b_i, b_h = (lstm.weight(f"l0.b_{side}o") for side in "ih")
@@ -33,7 +33,7 @@ def test_gates_are_stacked_as_onnx_says() -> None:
 
 def test_a_projection_is_refused() -> None:
     with pytest.raises(ArgumentError, match="ONNX has no projection"):
-        stacked(weights_of(hs.LSTM(4, 3, proj_size=2)))
+        stacked(weights_of(lstm := hs.LSTM(4, 3, proj_size=2)), lstm.sizes)
 
 
 def test_sizes_may_be_fixed() -> None:

@@ -80,6 +80,7 @@ class TaggerReader:
     @property
     def lstm(self) -> LSTM:
         """The LSTM over words."""
+        assert isinstance(self.tagger.lstm, LSTM)  # others are refused
         return self.tagger.lstm
 
     @cached_property
@@ -149,6 +150,7 @@ class LanguageReader:
     @property
     def lstm(self) -> LSTM:
         """The LSTM over tokens."""
+        assert isinstance(self.model.lstm, LSTM)  # others are refused
         return self.model.lstm
 
     @cached_property
@@ -289,15 +291,17 @@ def reader_of(
     """Return the reader of a model; arguments are those of `hiddenstate.index`.
 
     Raises:
-        ArgumentError: labels, tokens or names do not fit; the model reads backwards.
+        ArgumentError: labels, tokens or names do not fit; the model reads backwards; its cells are not LSTMs.
         ArgumentTypeError: the model or the corpus is of another kind.
         ShapeError: an array or the head has another size.
     """
     if isinstance(model, Tagger | LanguageModel):
+        _refuse_other_cells(model)
         if tokens is not None or head is not None or names is not None:
             raise ArgumentError("tokens=, head= and names= are for a layer over arrays; this model has its own")
         if labels is not None and not isinstance(labels, str) and not callable(labels):
             raise ArgumentTypeError(f"labels must be a name or a function of the tokens, got {type(labels).__name__}")
+
         if isinstance(model, Tagger):
             if isinstance(labels, str) and labels not in TAG_COLUMNS:
                 raise ArgumentError(f"labels must be one of {' '.join(TAG_COLUMNS)}, got {labels!r}")
@@ -315,6 +319,11 @@ def reader_of(
             "makes an LSTM of torch's one of ours, hs.tagger and hs.language_model make models of your layers"
         )
     return _layer_reader(model, corpus, labels, tokens, head, names)
+
+
+def _refuse_other_cells(model: Tagger | LanguageModel) -> None:
+    if model.lstm.mode != "LSTM":
+        raise ArgumentError(f"an index supports only LSTMs, but this {model.kind} has a {model.lstm.sizes.kind.label}")
 
 
 def _layer_reader(

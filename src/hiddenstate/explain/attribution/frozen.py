@@ -2,7 +2,8 @@
 
 With i, f, o taken as constants and tanh replaced by its secant (``tanh(z) = s·z`` with the s of this run), an LSTM of
 any number of layers and directions is linear in its inputs, the biases of g, the initial states and the head's bias.
-Their parts (each variable times the derivative of this linear map) add up to the target.
+Their parts (each variable times the derivative of this linear map) add up to the target. A GRU with r and z constant is
+linear in the same way. A plain RNN has no gates: only its nonlinearity is replaced by its secant.
 """
 
 from dataclasses import dataclass
@@ -11,8 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from hiddenstate.cells.cell import MemorySplit, secant
-from hiddenstate.cells.lstm import LSTM as CELL
+from hiddenstate.cells.cell import Cell, MemorySplit, secant
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.ledger.cell_decomposition import borders
 from hiddenstate.explain.subject.gate_weights import weights_of_gates
@@ -30,10 +30,10 @@ class FrozenParts:
 
     Attributes:
         x: ``[T, C]``, the part of each input feature.
-        biases: for each layer and direction (``l0``), the part of the biases of g, ``[T]``.
+        biases: for each layer and direction (``l0``), the part of the candidate's biases, ``[T]``.
         initial: ``[L*D]``, the parts of the initial states.
         bias: the head's bias.
-        cells: for each layer and direction, the derivative of the target by each cell state, ``[T, H]``.
+        cells: for each layer and direction, the derivative of the target by its memory, ``[T, H]``.
     """
 
     x: Tensor
@@ -45,22 +45,40 @@ class FrozenParts:
 
 @dataclass(frozen=True, eq=False)
 class FrozenLayer:
-    """One layer and direction of one row, in float64: its recorded values, and the weights of g."""
+    """One layer and direction of one row, in float64: its recorded values, and the weights of its candidate.
 
-    place: Place
+    The candidate's pre-activation is ``W·x + b + scale ∘ (U·h_prev + b_h)``.
+    """
+
+    kind: Cell
+    place: Place  # of its memory
     values: dict[str, Tensor]  # each [T, units]
-    before: dict[str, Tensor]  # c and h before each step
+    before: dict[str, Tensor]  # the states before each step
     inputs: Tensor  # [T, C]
     W: Tensor  # [H, C]
     U: Tensor  # [H, P]
     b: Tensor  # [H]
+    b_h: Tensor  # [H]
+    scale: Tensor  # [T, H]: a GRU's reset gate; 1 elsewhere
     projection: Tensor | None  # [P, H]
+
+    @property
+    def memory(self) -> str:
+        """The state that is the memory."""
+        return self.kind.memory
+
+    @cached_property
+    def bias(self) -> Tensor:
+        """The candidate's bias at each step, ``[T, H]``."""
+        return self.b + self.scale * self.b_h
 
     @cached_property
     def split(self) -> MemorySplit:
-        """The keep, write and show factors of each step; ``write`` includes the secant of the candidate's tanh."""
-        split = CELL.split(self.values)
-        return split._replace(write=split.write * secant(self.inputs @ self.W.T + self.before["h"] @ self.U.T + self.b))
+        """The keep, write and show factors of each step; ``write`` includes the candidate's secant."""
+        split = self.kind.split(self.values)
+        pre = self.inputs @ self.W.T + self.scale * (self.before["h"] @ self.U.T) + self.bias
+        is_relu = self.kind.gate_by_name[self.kind.candidate].activation == "relu"
+        return split._replace(write=split.write * ((pre > 0).to(pre) if is_relu else secant(pre)))
 
 
 def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenParts:
@@ -103,7 +121,7 @@ def _through(
 
     Returns:
         The target's derivative by its input, ``[T, C]``; the part of its biases at each step, ``[T]``; the part of its
-        initial state; and the target's derivative by each cell state, ``[T, H]``.
+        initial state; and the target's derivative by its memory, ``[T, H]``.
     """
     layer_direction = part.place.layer_direction
     T, split = subject.T, part.split
@@ -111,6 +129,7 @@ def _through(
     cut = borders(subject, torch.arange(T), layer_direction.reverse).tolist()
     own = layer_direction.name
     seed_h = seeds.get(own)
+    has_cell = part.memory != "h"  # otherwise the memory is the hidden state itself
     slope_z, slope_c = torch.zeros_like(split.write), torch.zeros_like(split.write)
     dc, dh = torch.zeros_like(split.write[0]), torch.zeros_like(part.before["h"][0])
     for t in reversed(order):
@@ -119,15 +138,15 @@ def _through(
         if t == t_read and f"{own}.h" in reads:
             dh = dh + reads[f"{own}.h"]
         dc = dc + split.show[t] * (dh if part.projection is None else dh @ part.projection)
-        if t == t_read and f"{own}.c" in reads:
-            dc = dc + reads[f"{own}.c"]
+        if has_cell and t == t_read and f"{own}.{part.memory}" in reads:
+            dc = dc + reads[f"{own}.{part.memory}"]
         slope_z[t], slope_c[t] = dc * split.write[t], dc
-        dh, dc = slope_z[t] @ part.U, dc * split.keep[t]
+        dh, dc = (slope_z[t] * part.scale[t]) @ part.U, dc * split.keep[t]
         if cut[t]:
             dh, dc = torch.zeros_like(dh), torch.zeros_like(dc)
     first = order[0]
-    initial = dh @ part.before["h"][first] + dc @ part.before["c"][first]
-    return slope_z @ part.W, slope_z @ part.b, initial, slope_c
+    initial = dh @ part.before["h"][first] + dc @ part.before[part.memory][first]
+    return slope_z @ part.W, (slope_z * part.bias).sum(-1), initial, slope_c
 
 
 def _inputs(subject: Subject, trace: Trace, layer: int) -> Tensor:
@@ -143,24 +162,29 @@ def _values(trace: Trace, layer_direction: LayerDirection, quantity: str) -> Ten
 
 def frozen_layer(subject: Subject, trace: Trace, layer_direction: LayerDirection) -> FrozenLayer:
     """Convert the record of one layer and direction of a run to a common form."""
-    values = {q: _values(trace, layer_direction, q) for q in "ifoch"}
+    kind = subject.sizes.kind
+    values = {q: _values(trace, layer_direction, q) for q in kind.quantities}
     layer, reverse = layer_direction
     number = subject.sizes.layer_directions.index(layer_direction)
     cut = borders(subject, torch.arange(subject.T), reverse)
     before = {}
-    for quantity, state in zip("hc", subject.initial, strict=True):
+    for quantity, state in zip(kind.carried, kind.parts_of(subject.initial), strict=True):
         begin = state[number].detach().cpu().double()
         shifted = (values[quantity][1:], begin) if reverse else (begin, values[quantity][:-1])
         before[quantity] = torch.where(cut[:, None], 0.0, torch.cat(shifted))
     weights = weights_of_gates(subject, layer, reverse)
-    rows = CELL.rows(CELL.candidate, subject.sizes.hidden_size)
+    rows = kind.rows(kind.candidate, subject.sizes.hidden_size)
+    scale = kind.gate_by_name[kind.candidate].scale
     return FrozenLayer(
-        Place(layer, reverse, "c"),
+        kind,
+        Place(layer, reverse, kind.memory),
         values,
         before,
         _inputs(subject, trace, layer),
         weights.W[rows],
         weights.U[rows],
-        weights.b[rows],
+        weights.b_ih[rows],
+        weights.b_hh[rows],
+        torch.ones_like(values[kind.memory]) if scale is None else values[scale],
         weights.projection,
     )

@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hiddenstate.base.validation import State
 from hiddenstate.explain.attribution.players import Players
 from hiddenstate.explain.subject.batch_runner import BatchRunner
 
@@ -78,7 +77,7 @@ def _along(work: BatchRunner, players: Players, alphas: NDArray[np.float64], wei
         rows = (base[:, None] + alpha[:, None] * (x - base)[:, None]).detach().requires_grad_()
         state = _state_along(players, alpha)
         with torch.enable_grad():
-            value = work.values(rows, state).sum()
+            value = work.values(rows, players.as_given(state)).sum()
             slopes = torch.autograd.grad(value, (rows, *state), allow_unused=True, materialize_grads=True)
         total += torch.einsum("r,trc->tc", weight, slopes[0].double()).cpu()
         for slope, part, zero in zip(slopes[1:], players.state, players.zero, strict=True):
@@ -87,15 +86,13 @@ def _along(work: BatchRunner, players: Players, alphas: NDArray[np.float64], wei
     return _by_player(players, by_step, of_state)
 
 
-def _state_along(players: Players, alpha: Tensor) -> State:
+def _state_along(players: Players, alpha: Tensor) -> tuple[Tensor, ...]:
     """The initial states of the rows: on the line from zero if the initial state is a player."""
     R = len(alpha)
     if not players.has_state:
-        h0, c0 = (part.expand(-1, R, -1).clone().requires_grad_() for part in players.state)
-        return h0, c0
+        return tuple(part.expand(-1, R, -1).clone().requires_grad_() for part in players.state)
     pairs = zip(players.state, players.zero, strict=True)
-    h0, c0 = ((zero + alpha[:, None] * (part - zero)).detach().requires_grad_() for part, zero in pairs)
-    return h0, c0
+    return tuple((zero + alpha[:, None] * (part - zero)).detach().requires_grad_() for part, zero in pairs)
 
 
 def _by_player(players: Players, by_step: Tensor, of_state: float) -> Tensor:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hiddenstate.base.validation import State
+from hiddenstate.base.validation import AnyState
+from hiddenstate.cells.cell import Cell
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
 from hiddenstate.explain.result.terminal import shortened
 from hiddenstate.explain.subject.subject import Subject
@@ -38,15 +39,17 @@ class Players:
         owner: ``[T]``, the index of the player that each step belongs to; -1 for steps of no player, which stay.
         x: ``[T, C]``, the input.
         base: ``[T, C]``, the baseline; equal to the input at steps of no player.
-        state: the initial state of one row; ``zero`` replaces it if it is a player.
+        state: the tensors of the initial state of one row; ``zero`` replaces them if it is a player.
+        kind: the kind of cell.
     """
 
     every: tuple[Player, ...]
     owner: tuple[int, ...]
     x: Tensor
     base: Tensor
-    state: State
-    zero: State
+    state: tuple[Tensor, ...]
+    zero: tuple[Tensor, ...]
+    kind: Cell
 
     def __len__(self) -> int:
         return len(self.every)
@@ -63,15 +66,20 @@ class Players:
         there = torch.stack(steps).to(self.x.device)[..., None]
         return torch.where(there, self.x[:, None], self.base[:, None])
 
-    def states(self, present: Tensor) -> State:
+    def states(self, present: Tensor) -> AnyState:
         """Return the initial states ``[L*D, R, ...]`` of rows with some players present, bool ``[R, P]``."""
         whole = [part.expand(-1, len(present), -1) for part in self.state]
         if not self.has_state:
-            return whole[0].contiguous(), whole[1].contiguous()
+            return self.as_given([part.contiguous() for part in whole])
         number = next(k for k, player in enumerate(self.every) if player.is_state)
         there = present[:, number].to(self.x.device)[None, :, None]
         chosen = [torch.where(there, part, none) for part, none in zip(whole, self.zero, strict=True)]
-        return chosen[0], chosen[1]
+        return self.as_given(chosen)
+
+    def as_given(self, parts: Sequence[Tensor]) -> AnyState:
+        """Return the tensors of a state in the form that a call takes."""
+        state: AnyState = self.kind.as_given(parts)
+        return state
 
 
 def make_players(subject: Subject, base: Tensor, spans: Spans | None, state: str) -> Players:
@@ -101,9 +109,10 @@ def make_players(subject: Subject, base: Tensor, spans: Spans | None, state: str
         owner[player.start : player.stop] = [number] * (player.stop - player.start)
     x = subject.x[:, 0]
     stays = torch.tensor([k < 0 for k in owner], device=x.device)[:, None]
-    h0, c0 = subject.initial
-    zero = torch.zeros_like(h0), torch.zeros_like(c0)
-    return Players(tuple(every), tuple(owner), x, torch.where(stays, x, base), (h0, c0), zero)
+    kind = subject.sizes.kind
+    initial = kind.parts_of(subject.initial)
+    zero = tuple(map(torch.zeros_like, initial))
+    return Players(tuple(every), tuple(owner), x, torch.where(stays, x, base), initial, zero, kind)
 
 
 def _checked(spans: Spans, T: int) -> list[tuple[int, int]]:

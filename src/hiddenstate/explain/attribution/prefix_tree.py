@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hiddenstate.base.validation import State
 from hiddenstate.explain.attribution.players import Players
 from hiddenstate.explain.subject.batch_runner import BatchRunner
+
+State = tuple[Tensor, ...]  # the tensors of a state, ``[L*D, R, ...]``
 
 BYTES = 2**24  # states per thread at one level: small enough for the cache, so that copies are fast
 MOST_BYTES = 2**26  # states of all threads
@@ -89,7 +90,7 @@ class PrefixTree:
             self._run(level, without, masks, [base])
             self._run(level, state, with_it, [real])
         else:
-            both = torch.cat([without[0], state[0]], dim=1), torch.cat([without[1], state[1]], dim=1)
+            both = tuple(torch.cat(pair, dim=1) for pair in zip(without, state, strict=True))
             self._run(level, both, torch.cat([masks, with_it]), [base, real])
 
     def _run(self, level: int, state: State, masks: Tensor, inputs: Sequence[Tensor]) -> None:
@@ -98,9 +99,9 @@ class PrefixTree:
         if segment.start < segment.stop:
             rows = [each.expand(-1, len(masks) // len(inputs), -1) for each in inputs]
             x = rows[0] if len(rows) == 1 else torch.cat(rows, dim=1)
-            outputs = self._work.run(x, state, first=segment.start)
+            outputs = self._work.run(x, self._players.as_given(state), first=segment.start)
             if level == len(self._segments) - 1:
                 self._values[masks] = self._work.target.of(outputs).double().cpu()
                 return
-            state = outputs.state
+            state = self._players.kind.parts_of(outputs.state)
         self._grow(level + 1, state, masks)

@@ -22,6 +22,7 @@ from hiddenstate.explain.subject.batch_runner import BatchRunner
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
 from hiddenstate.explain.subject.resolve_target import TargetLike, resolve_row, resolve_target
 from hiddenstate.explain.subject.sources import resolve_subject
+from hiddenstate.explain.subject.subject import check_cell
 from hiddenstate.explain.subject.target import Readout
 from hiddenstate.structure.names import Place
 
@@ -78,7 +79,8 @@ def attribute(
     - ``frozen``: parts in the linear map that the run becomes if its gates are held fixed. Together with the parts of
       biases and initial states, adds up to the target. Blind to effects that only open or close a gate. For linear
       targets.
-    - ``cd``: contextual decomposition (Murdoch, Liu & Yu 2018), β of each word; does not add up. For linear targets.
+    - ``cd``: contextual decomposition (Murdoch, Liu & Yu 2018), β of each word; does not add up. For linear targets of
+      LSTMs.
     - ``occlusion``: what is lost when one word is replaced. An exact measurement, but does not add up.
     - ``gradient``: gradient times difference to the baseline, a first-order estimate.
 
@@ -125,6 +127,9 @@ def attribute(
     target = resolve_target(of, found)
     if method in ("frozen", "cd"):
         target.linear(method)
+    if method == "cd":
+        why = "contextual decomposition splits an LSTM's gates; use another method, such as frozen or shapley"
+        check_cell(found, "method='cd'", ("LSTM",), why)
     chosen = Options(points, samples, seed, spans is not None, occlusion or method == "occlusion")
     bases = resolve_baselines(found, baseline)
     every = [make_players(found, base, spans, state) for base in bases.values()]

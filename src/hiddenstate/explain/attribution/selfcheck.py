@@ -18,7 +18,6 @@ from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import sentence, share, table
 from hiddenstate.explain.subject.bounds import check_row_steps
 from hiddenstate.explain.subject.progress_bar import Progress, counted, reporting
-from hiddenstate.nn.lstm import LSTM
 from hiddenstate.plant.expected import EXPECTED, Expectation, Verdict, garden
 from hiddenstate.plant.planted import Plant
 from hiddenstate.structure.addresses import Address, parse_address
@@ -26,7 +25,7 @@ from hiddenstate.structure.addresses import Address, parse_address
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Method = Callable[[LSTM, Tensor, str], Tensor | Sequence[float]]
+Method = Callable[[Any, Tensor, str], Tensor | Sequence[float]]  # takes a layer, an input and a target
 
 FINDS, LEANS = 0.85, 0.3  # least agreement for the verdicts "finds" and "in part"
 MOST_INPUTS = 2**16
@@ -135,7 +134,8 @@ def selfcheck(
             each step, ``[T]``: its contribution to the target, relative to an input of zeros. Or the name of a method
             of this library, ``"ledger"`` or one of `hiddenstate.explain.attribute`: the result then also states the
             expected verdicts and the reasons.
-        plants: the plants by name; by default those of `hiddenstate.plant.garden`.
+        plants: the plants by name; by default those of `hiddenstate.plant.garden`, for a function (and for ``"cd"``)
+            only its LSTMs. Give ``hiddenstate.plant.garden()`` to a function that also takes a GRU.
         T: the number of time steps of each input.
         inputs: the number of inputs for each plant.
         progress: True for a progress bar on stderr (after one second, in a terminal or notebook), False for none, or a
@@ -152,7 +152,10 @@ def selfcheck(
     finds
     """
     T, count = check_int("T", T), check_int("inputs", inputs)
-    chosen = garden() if plants is None else plants
+    run, expected = _named(method)
+    chosen = plants
+    if plants is None:
+        chosen = {name: plant for name, plant in garden().items() if name in expected} or garden("LSTM")
     if not isinstance(chosen, Mapping) or not all(isinstance(plant, Plant) for plant in chosen.values()):
         raise ArgumentTypeError(f"plants must be a mapping from names to plants, got {type(chosen).__name__}")
     if count < 1 or not chosen:
@@ -160,7 +163,6 @@ def selfcheck(
     check_row_steps(T * count * len(chosen), f"lower T={T:,} or inputs={count:,}")
     if count > MOST_INPUTS:
         raise ArgumentError(f"inputs must be at most {MOST_INPUTS:,}, as each is a call of the method; got {count:,}")
-    run, expected = _named(method)
     scores, cost = [], 0
     with reporting(progress) as report:
         for plant in counted(list(chosen.values()), report):
@@ -186,17 +188,17 @@ def _named(method: Method | str) -> tuple[Method, Mapping[str, Expectation]]:
         return _ledger, EXPECTED[method]
     chosen: Any = method
 
-    def run(lstm: LSTM, x: Tensor, of: str) -> Tensor:
+    def run(lstm: Any, x: Tensor, of: str) -> Tensor:
         found = attribute(lstm, x, of=of, method=chosen, baseline="zero", occlusion=False, progress=False)
         return found.scores
 
     return run, EXPECTED[method]
 
 
-def _ledger(lstm: LSTM, x: Tensor, of: str) -> Tensor:
-    """How much of what each step wrote is still in the target unit's cell state."""
+def _ledger(lstm: Any, x: Tensor, of: str) -> Tensor:
+    """How much of what each step wrote is still in the target unit's memory."""
     place, unit, t, _ = parse_address(of)
-    found = ledger(lstm, x, place=str(Address(f"{place.split('.')[0]}.c", unit, t)))
+    found = ledger(lstm, x, place=str(Address(f"{place.split('.')[0]}.{lstm.sizes.kind.memory}", unit, t)))
     assert isinstance(found, Ledger)
     return found.parts[:, 0]
 
@@ -204,7 +206,7 @@ def _ledger(lstm: LSTM, x: Tensor, of: str) -> Tensor:
 class _Counter:
     """Counts the row-steps that an LSTM runs inside a block."""
 
-    def __init__(self, lstm: LSTM) -> None:
+    def __init__(self, lstm: Any) -> None:
         self.lstm = lstm
         self.row_steps = 0
 

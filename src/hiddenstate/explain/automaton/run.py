@@ -13,8 +13,8 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.explain.automaton.result import LearnedAutomaton
 from hiddenstate.explain.subject.head import Head
 from hiddenstate.explain.subject.sources import subject
-from hiddenstate.explain.subject.subject import Subject, check_cell
-from hiddenstate.nn.lstm import LSTM
+from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.nn.rnn import Layer
 
 Output = Callable[[Tensor], Sequence[Hashable]]
 Word = tuple[Hashable, ...]
@@ -24,7 +24,7 @@ MOST_ROW_STEPS = 5_000_000
 
 
 def automaton(
-    model: LSTM,
+    model: Layer,
     alphabet: Mapping[Any, Tensor],
     *,
     output: Output | None = None,
@@ -42,7 +42,7 @@ def automaton(
     agreement on fresh words is measured and shown.
 
     Args:
-        model: a unidirectional LSTM.
+        model: a unidirectional `LSTM`, `GRU` or `RNN`.
         alphabet: maps each symbol to its input vector ``[C]``.
         output: takes hidden states of the last layer ``[N, P]`` and returns the LSTM's output in each, such as a
             label. By default the most likely label of ``head``.
@@ -58,10 +58,10 @@ def automaton(
         ArgumentError, ArgumentTypeError, ShapeError: an argument is invalid, or learning would take more than 5 million
             row-steps.
     """
-    if not isinstance(model, LSTM):
-        raise ArgumentTypeError(f"automaton takes an hs.LSTM, got {type(model).__name__}")
+    if not isinstance(model, Layer):
+        raise ArgumentTypeError(f"automaton takes an hs.LSTM, hs.GRU or hs.RNN, got {type(model).__name__}")
     if model.bidirectional:
-        raise ArgumentError("an automaton reads forward: give an hs.LSTM that is not bidirectional")
+        raise ArgumentError("an automaton reads forward: give a layer that is not bidirectional")
     most, long, count = check_int("states", states), check_int("length", length), check_int("tests", tests)
     if min(most, long, count) < 1:
         raise ArgumentError(f"states, length and tests must be at least 1, got {states}, {length} and {tests}")
@@ -75,7 +75,7 @@ def automaton(
     return _learned(asked, draw, most, long, count)
 
 
-def _checked(alphabet: object, model: LSTM) -> dict[Hashable, Tensor]:
+def _checked(alphabet: object, model: Layer) -> dict[Hashable, Tensor]:
     if not isinstance(alphabet, Mapping) or not alphabet or not all(isinstance(v, Tensor) for v in alphabet.values()):
         raise ArgumentTypeError("alphabet must be a mapping from symbols to input vectors, of at least one symbol")
     for symbol, vector in alphabet.items():
@@ -86,7 +86,7 @@ def _checked(alphabet: object, model: LSTM) -> dict[Hashable, Tensor]:
 
 
 def _output_function(
-    model: LSTM, output: Output | None, head: nn.Linear | Head | None, labels: Sequence[str] | None
+    model: Layer, output: Output | None, head: nn.Linear | Head | None, labels: Sequence[str] | None
 ) -> Output:
     if (output is None) == (head is None):
         raise ArgumentError("give either output= or head=, which define the LSTM's output in a state")
@@ -103,17 +103,18 @@ def _output_function(
 class _Asked:
     """Queries an LSTM and counts row-steps."""
 
-    def __init__(self, lstm: LSTM, alphabet: dict[Hashable, Tensor], output: Output) -> None:
+    def __init__(self, lstm: Layer, alphabet: dict[Hashable, Tensor], output: Output) -> None:
         self.symbols = tuple(alphabet)
         given = subject(lstm, lstm._like().new_zeros(1, 1, lstm.input_size).transpose(0, 1))
-        self._subject: Subject = check_cell(given, "automaton")
+        self._subject: Subject = given
         self._vectors = {symbol: vector.to(lstm._like()) for symbol, vector in alphabet.items()}
         self._output = output
         self.cost = 0
 
     def start(self) -> Hashable:
         """Return the LSTM's output before the first symbol."""
-        return self._outputs_at(self._subject.initial[0][-1])[0]
+        h0, *_ = self._subject.sizes.kind.parts_of(self._subject.initial)
+        return self._outputs_at(h0[-1])[0]
 
     @torch.no_grad()
     def words(self, words: Sequence[Word]) -> list[list[Hashable]]:

@@ -139,8 +139,12 @@ class Comparison(Explanation):
         if not isinstance(place, str):
             raise ArgumentTypeError(f"place must be a string such as 'l0.h', got {type(place).__name__}")
         name, _, quantity = place.partition(".")
-        if name not in self.matches or quantity not in ("c", "h"):
-            raise NameUnknownError(f"cannot patch {place!r}: expected c or h of {' or '.join(self.matches)}")
+        kinds = [one.sizes.kind for one in (self.pairs[0].a, self.pairs[0].b)]
+        both = [state for state in kinds[0].state_names if state in kinds[1].state_names]
+        if name not in self.matches or quantity not in both:
+            raise NameUnknownError(
+                f"cannot patch {place!r}: expected {' or '.join(both)} of {' or '.join(self.matches)}"
+            )
         pair = self.pairs[resolve_one(item, len(self.pairs), "item")]
         match, run = self.matches[name], pair.run_a
         if quantity == "c" and run.values[place].shape[-1] != len(match.units):

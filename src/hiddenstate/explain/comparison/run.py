@@ -1,6 +1,7 @@
 """`compare`: two models on the same data, or one on two inputs."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,6 @@ from hiddenstate.explain.comparison.divergence import choose_measure, step_diffe
 from hiddenstate.explain.comparison.result import Comparison, Match, Pair
 from hiddenstate.explain.subject.progress_bar import Progress, counted, reporting
 from hiddenstate.explain.subject.sources import subject
-from hiddenstate.explain.subject.subject import check_cell
 
 
 def compare(
@@ -30,9 +30,10 @@ def compare(
     The result shows where their outputs first differ and by how much: the Kullback-Leibler divergence of their
     probabilities or, without heads for the same labels, the distance of their outputs. It matches the units whose
     hidden states correlate most over the data, one to one (the Hungarian method; a unit and its negative count as the
-    same, since flipping the sign of a unit's cell candidate and of the weights that read it changes nothing). For two
-    inputs of one LSTM, each unit is its own match. It measures the similarity of whole layers by linear centred kernel
-    alignment (Kornblith et al., 2019). A correlation is no proof: `Comparison.check` patches one model into the other.
+    same, since flipping the sign of a unit's candidate and of the weights that read it changes nothing, except with
+    relu). The two may have different kinds of cells. For two inputs of one LSTM, each unit is its own match. It
+    measures the similarity of whole layers by linear centred kernel alignment (Kornblith et al., 2019). A correlation
+    is no proof: `Comparison.check` patches one model into the other.
 
     Args:
         a: a model, or a `Subject`, as for `hiddenstate.explain.subject`.
@@ -59,7 +60,9 @@ def compare(
     measure = choose_measure(pairs[0].a, pairs[0].b)
     states = [_states(one) for one in (pairs, tuple(Pair(p.b, p.a, p.run_b, p.run_a) for p in pairs))]
     names = tuple(states[0]), tuple(states[1])
-    match = _same if pairs[0].a.lstm is pairs[0].b.lstm else _match
+    # A unit of a relu network has no negative: it would be another function.
+    signed = any("relu" in {gate.activation for gate in one.sizes.kind.gates} for one in (pairs[0].a, pairs[0].b))
+    match = _same if pairs[0].a.lstm is pairs[0].b.lstm else partial(_match, signed=signed)
     if len(next(iter(states[0].values()))) < 2:
         raise ShapeError("the data have fewer than two steps, too few to correlate; give more")
     cka = torch.tensor([[_cka(x, y) for y in states[1].values()] for x in states[0].values()], dtype=torch.float64)
@@ -85,7 +88,7 @@ def _pairs(a: Any, b: Any, data: Any, other: Any, options: dict[str, Any], repor
         raise ShapeError(f"both need the same number of items, at least one; got {len(every)} and {len(others)}")
     found = []
     for x, y in counted(list(zip(every, others, strict=True)), report):
-        one, two = (check_cell(subject(*each, **options), "compare") for each in ((a, x), (b, y)))
+        one, two = (subject(*each, **options) for each in ((a, x), (b, y)))
         lengths = [[s.row_length(n) for n in range(s.N)] for s in (one, two)]
         if lengths[0] != lengths[1]:
             raise ShapeError(f"both need the same number of steps in each row, got {lengths[0]} and {lengths[1]}")
@@ -114,12 +117,13 @@ def _states(pairs: Sequence[Pair]) -> dict[str, Tensor]:
     return {name: torch.cat(parts) for name, parts in found.items()}
 
 
-def _match(x: Tensor, y: Tensor) -> Match:
-    """Match the columns of two matrices ``[S, P]`` by correlation, one to one."""
+def _match(x: Tensor, y: Tensor, *, signed: bool) -> Match:
+    """Match the columns of two matrices ``[S, P]`` by correlation (if not ``signed``, its modulus), one to one."""
     x, y = (_standard(values) for values in (x, y))
     correlation = x.T @ y
+    sizes = correlation if signed else correlation.abs()
     solver = optional_package("scipy.optimize", "compare", "matching units")
-    rows, columns = (torch.as_tensor(part) for part in solver.linear_sum_assignment(-correlation.abs().numpy()))
+    rows, columns = (torch.as_tensor(part) for part in solver.linear_sum_assignment(-sizes.numpy()))
     units, found = torch.full((x.shape[1],), -1), torch.zeros(x.shape[1], dtype=torch.float64)
     units[rows], found[rows] = columns, correlation[rows, columns]
     return Match(units, found.clamp(-1, 1))

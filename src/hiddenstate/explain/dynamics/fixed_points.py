@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
-from hiddenstate.base.validation import State
+from hiddenstate.base.validation import AnyState
 from hiddenstate.explain.dynamics.state_map import StateMap
 from hiddenstate.explain.dynamics.thread_pool import side_by_side
 from hiddenstate.explain.result.explanation import Explanation, Row
@@ -72,15 +72,18 @@ class FixedPoints(Explanation):
         """``[K]``, whether nearby states converge to the point."""
         return self.unstable == 0
 
-    def state(self, k: int) -> State:
+    def state(self, k: int) -> AnyState:
         """Return point k as an initial state ``(h0 [L, 1, P], c0 [L, 1, H])``: ``lstm(x, points.state(0))``.
+
+        Without cell states, as in a GRU, it is h0.
 
         Raises:
             IndexRangeError, ArgumentTypeError: there is no such point.
         """
         k = resolve_one(k, len(self), "k")
-        h, c = self.map.split(self.states[k : k + 1])
-        return torch.stack(h), torch.stack(c)
+        parts = [torch.stack(part) for part in self.map.split(self.states[k : k + 1])]
+        state: AnyState = self.map.sizes.kind.as_given(parts)
+        return state
 
     def kind_of(self, k: int) -> str:
         """Return the kind of point k: ``stable``, ``saddle``, or ``repeller`` if every direction is unstable.

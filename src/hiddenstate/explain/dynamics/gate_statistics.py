@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from hiddenstate.cells.cell import Cell
+from hiddenstate.cells.kinds import CELLS
 from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import sentence, share, table
-from hiddenstate.structure.names import GATES, MEANINGS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,13 +26,14 @@ class Timescales(Explanation):
     """The time constant of every unit: the number of steps after which 1/e of its cell state is left.
 
     It is ``-1 / mean(log f)`` over the steps: after T steps the cell keeps a share equal to the product of T forget
-    gates, which is ``exp(-T / time constant)``.
+    gates, which is ``exp(-T / time constant)``. In a GRU, z takes the place of f, and h of the cell state.
 
     Attributes:
         constants: for each layer and direction, such as ``l0``, the time constants ``[H]``, in steps, float64.
         steps: the number of real steps, in all rows, that were averaged.
         residual: always 0, because this is a definition.
         cost: row-steps that were run.
+        memory: the state that is kept: c, or h in a GRU.
     """
 
     kind: ClassVar[str] = "timescales"
@@ -40,6 +42,7 @@ class Timescales(Explanation):
     steps: int
     cost: int
     residual: float = 0.0
+    memory: str = "c"
 
     def rows(self) -> Sequence[Row]:
         """Return one row per unit."""
@@ -60,7 +63,9 @@ class Timescales(Explanation):
             inside = [int(((values >= low) & (values < high)).sum()) for low, high in SPANS]
             inside[-1] += int((values == float("inf")).sum())
             lines.append([name, *map(str, inside)])
-        longest = [f"{name}.c[{int(v.argmax())}] {float(v.max()):.1f}" for name, v in self.constants.items()]
+        longest = [
+            f"{name}.{self.memory}[{int(v.argmax())}] {float(v.max()):.1f}" for name, v in self.constants.items()
+        ]
         return (
             "Units by the time constant of their memory, in steps:\n"
             + table([*head, ""], [[*line, ""] for line in lines], "l")
@@ -86,7 +91,7 @@ class Timescales(Explanation):
 class Saturation(Explanation):
     """How often each gate is shut (below 0.1) or open (above 0.9); Karpathy, Johnson & Fei-Fei (2015).
 
-    For g, which ranges from -1 to 1, the limits are -0.9 and 0.9.
+    For values from -1 to 1 (g of an LSTM, n of a GRU, h of an RNN), the limits are -0.9 and 0.9.
 
     Attributes:
         shut: maps a place such as ``l0.f`` to the share of steps ``[H]`` at which each unit's gate is shut; float64.
@@ -94,6 +99,7 @@ class Saturation(Explanation):
         steps: the number of real steps, in all rows.
         residual: always 0, because this is a definition.
         cost: row-steps that were run.
+        cell: the kind of cell.
     """
 
     kind: ClassVar[str] = "saturation"
@@ -103,6 +109,7 @@ class Saturation(Explanation):
     steps: int
     cost: int
     residual: float = 0.0
+    cell: str = "LSTM"
 
     def rows(self) -> Sequence[Row]:
         """Return one row per gate and unit."""
@@ -122,14 +129,15 @@ class Saturation(Explanation):
         for name in self.shut:
             shut, opened = self.shut[name], self.open[name]
             always = int((opened > 0.95).sum()), int((shut > 0.95).sum())
-            meaning = MEANINGS[name.split(".")[1]]
+            meaning = CELLS[self.cell].meanings[name.split(".")[1]]
             sides = [f"{float(v.mean()):.2f} {share(float(v.mean()))}" for v in (shut, opened)]
             lines.append([name, meaning, *sides, *map(str, reversed(always))])
         head = ["", "", "shut", "open", "always shut", "always open"]
         return (
             sentence(
-                f"Share of {self.steps:,} steps at which gates are shut (below 0.1) or open (above 0.9); of g, below "
-                "-0.9 or above 0.9. The last columns count units that are so at more than 95 % of the steps."
+                f"Share of {self.steps:,} steps at which gates are shut (below 0.1) or open (above 0.9); of "
+                f"{CELLS[self.cell].candidate}, below -0.9 or above 0.9. The last columns count units that are so at "
+                "more than 95 % of the steps."
             )
             + "\n"
             + table(head, lines, "llll")
@@ -139,30 +147,35 @@ class Saturation(Explanation):
         """Draw each gate of each unit as a point: how often it is shut, and how often it is open."""
         from hiddenstate.base.figures import Picture
 
-        names = sorted({name.split(".")[1] for name in self.shut}, key=GATES.index)
+        kind = CELLS[self.cell]
+        names = sorted({name.split(".")[1] for name in self.shut}, key=kind.gate_names.index)
         figure = Picture(figsize=(3 * len(names), 3.2), layout="constrained")
         for k, gate in enumerate(names):
             axes = figure.add_subplot(1, len(names), k + 1)
             for name in self.shut:
                 if name.endswith(f".{gate}"):
                     axes.scatter(self.shut[name], self.open[name], s=8, label=name.split(".")[0])
-            axes.set_title(f"{gate}: {MEANINGS[gate]}", fontsize=9)
+            axes.set_title(f"{gate}: {kind.meanings[gate]}", fontsize=9)
             axes.set_xlabel("shut")
             axes.set_ylabel("open")
             axes.legend(fontsize=7)
         return figure
 
 
-def compute_timescales(forget: Mapping[str, Tensor], cost: int) -> Timescales:
+def compute_timescales(forget: Mapping[str, Tensor], cost: int, memory: str = "c") -> Timescales:
     """Compute time constants from forget gates ``[steps, H]`` of each layer and direction."""
     means = {name: values.double().log().mean(0) for name, values in forget.items()}
     # A gate that is 1 at every step forgets nothing; its logarithm may be -0.
     constants = {name: torch.where(mean == 0, torch.inf, -1 / mean) for name, mean in means.items()}
-    return Timescales(constants, len(next(iter(forget.values()))), cost)
+    return Timescales(constants, len(next(iter(forget.values()))), cost, memory=memory)
 
 
-def compute_saturation(gates: Mapping[str, Tensor], cost: int) -> Saturation:
+def compute_saturation(gates: Mapping[str, Tensor], cost: int, kind: Cell) -> Saturation:
     """Count how often gates ``[steps, H]`` are shut or open."""
-    low = {name: (values < (-OPEN if name.endswith(".g") else SHUT)).double().mean(0) for name, values in gates.items()}
+    signed = {f".{gate.name}" for gate in kind.gates if gate.activation == "tanh"}
+    low = {
+        name: (values < (-OPEN if name[name.index(".") :] in signed else SHUT)).double().mean(0)
+        for name, values in gates.items()
+    }
     high = {name: (values > OPEN).double().mean(0) for name, values in gates.items()}
-    return Saturation(low, high, len(next(iter(gates.values()))), cost)
+    return Saturation(low, high, len(next(iter(gates.values()))), cost, cell=kind.name)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.scalars import check_int, check_seed
+from hiddenstate.cells.kinds import CELLS
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.explain.dynamics.fixed_points import FixedPoints, find_fixed_points
 from hiddenstate.explain.dynamics.gate_statistics import Saturation, Timescales, compute_saturation, compute_timescales
@@ -16,24 +17,25 @@ from hiddenstate.explain.subject.bounds import check_row_steps
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
 from hiddenstate.explain.subject.sources import subject
 from hiddenstate.explain.subject.subject import Subject, check_cell
-from hiddenstate.nn.lstm import LSTM
-from hiddenstate.structure.names import GATES
+from hiddenstate.nn.rnn import Layer
+
+KEEPING = {"LSTM": "f", "GRU": "z"}  # the gate that keeps the memory
 
 
 def dynamics(model: Any, x: Any = None, **options: Any) -> "Dynamics":
-    """Analyse an LSTM as a dynamical system.
+    """Analyse an LSTM, a GRU or a plain RNN as a dynamical system.
 
     Args:
         model: as for `subject`.
-        x: the input data; by default one step of zeros for an LSTM.
+        x: the input data; by default one step of zeros for a layer.
         options: as for `subject`.
 
     Raises:
         ArgumentTypeError, ArgumentError, ShapeError: as for `subject`.
     """
-    if isinstance(model, LSTM) and x is None:
+    if isinstance(model, Layer) and x is None:
         x = model._like().new_zeros((1, 1, model.input_size))
-    return Dynamics(check_cell(subject(model, x, **options), "dynamics"))
+    return Dynamics(subject(model, x, **options))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -50,13 +52,27 @@ class Dynamics:
         return f"Dynamics({self.subject}): timescales() saturation() fixed_points(x) spectrum()"
 
     def timescales(self) -> Timescales:
-        """Measure each unit's time constant, from its forget gate over the data."""
-        gates, cost = self._gates(("f",))
-        return compute_timescales({name.split(".")[0]: values for name, values in gates.items()}, cost)
+        """Measure each unit's time constant, from its forget gate (of a GRU its update gate) over the data.
+
+        Raises:
+            ArgumentError: it is a plain RNN.
+        """
+        why = "a plain RNN has no gate that keeps its state, so its units have no time constants; see spectrum()"
+        check_cell(self.subject, "timescales()", tuple(KEEPING), why)
+        gate, memory = KEEPING[self.subject.sizes.kind.name], self.subject.sizes.kind.memory
+        gates, cost = self._gates((gate,))
+        return compute_timescales({name.split(".")[0]: values for name, values in gates.items()}, cost, memory)
 
     def saturation(self) -> Saturation:
-        """Count how often each gate is shut or open, over the data."""
-        return compute_saturation(*self._gates(GATES))
+        """Count how often each gate is shut or open, over the data; of a tanh RNN, its hidden state.
+
+        Raises:
+            ArgumentError: it is an RNN with relu.
+        """
+        kind = self.subject.sizes.kind
+        bounded = tuple(name for name, cell in CELLS.items() if all(gate.bounds for gate in cell.gates))
+        check_cell(self.subject, "saturation()", bounded, "relu has no upper bound that it could come near")
+        return compute_saturation(*self._gates(kind.gate_names), kind)
 
     def fixed_points(
         self,
@@ -136,11 +152,12 @@ class Dynamics:
         """The states before each step of one row, ``[T, D]``."""
         with torch.no_grad():
             trace = one.trace()
-        h, c = (
+        kind = one.sizes.kind
+        parts = [
             torch.stack([trace.values[f"{each.name}.{q}"][:, 0].cpu() for each in one.sizes.layer_directions])
-            for q in "hc"
-        )
-        return torch.cat([map_.joined(one.initial), map_.joined((h, c))[:-1]])
+            for q in kind.carried
+        ]
+        return torch.cat([map_.joined(kind.parts_of(one.initial)), map_.joined(parts)[:-1]])
 
     def _starts(self, map_: StateMap, count: int, seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)

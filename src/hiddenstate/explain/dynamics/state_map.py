@@ -1,15 +1,16 @@
-"""One step of an LSTM as a map from state to state, in float64, with its Jacobian."""
+"""One step of an LSTM, a GRU or a plain RNN as a map from state to state, in float64, with its Jacobian."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.func import jacrev, vmap
 from torch.nn.functional import linear
 
 from hiddenstate.base.memory import check_module_memory
-from hiddenstate.base.validation import State
 from hiddenstate.cells.cell import Weights, ignore
 from hiddenstate.cells.lstm import LSTM as CELL
 from hiddenstate.errors import ArgumentError
@@ -25,6 +26,8 @@ BYTES_AT_ONCE = 2**28
 class StateMap:
     """``z' = F(z, x)``: z holds the hidden and cell states of all layers in one vector, ``[D]`` with D = L·(P + H).
 
+    Without cell states, as in a GRU, D = L·H.
+
     Attributes:
         sizes: the sizes of the LSTM, which is unidirectional.
         weights: the weights of each layer, float64 on the CPU.
@@ -36,37 +39,42 @@ class StateMap:
     @property
     def numbers(self) -> int:
         """D, the size of a state."""
-        return self.sizes.num_layers * (self.sizes.output_size + self.sizes.hidden_size)
+        return self.sizes.num_layers * sum(self._widths)
+
+    @property
+    def _widths(self) -> list[int]:
+        """The numbers of one layer in each state that is carried."""
+        return [self.sizes.units(name) for name in self.sizes.kind.carried]
 
     def __call__(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the states after one step with input ``x [N, C]`` from the states ``z [N, D]``."""
-        h, c = self.split(z)
-        ends: list[tuple[Tensor, Tensor]] = []
+        states = self.split(z)
+        ends: list[tuple[Tensor, ...]] = []
         for layer, w in enumerate(self.weights):
-            new_h, new_c = CELL.step(linear(x, w.ih, w.b_ih), (h[layer], c[layer]), w, ignore)
-            ends.append((new_h, new_c))
-            x = new_h
-        return torch.cat([*(h for h, _ in ends), *(c for _, c in ends)], dim=-1)
+            before = tuple(state[layer] for state in states)
+            ends.append(self.sizes.kind.step(linear(x, w.ih, w.b_ih), before, w, ignore))
+            x = ends[-1][0]
+        return torch.cat([part for parts in zip(*ends, strict=True) for part in parts], dim=-1)
 
-    def split(self, z: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Return the hidden and the cell state of each layer, ``[N, P]`` and ``[N, H]``."""
-        L, P, H = self.sizes.num_layers, self.sizes.output_size, self.sizes.hidden_size
-        h, c = z.split([L * P, L * H], dim=-1)
-        return h.split(P, dim=-1), c.split(H, dim=-1)
+    def split(self, z: Tensor) -> tuple[tuple[Tensor, ...], ...]:
+        """Return each state that is carried, by layer: h ``[N, P]`` and, if there is one, c ``[N, H]``."""
+        widths, L = self._widths, self.sizes.num_layers
+        parts = z.split([L * width for width in widths], dim=-1)
+        return tuple(part.split(width, dim=-1) for part, width in zip(parts, widths, strict=True))
 
-    def joined(self, state: State) -> Tensor:
-        """Return ``(h [L, N, P], c [L, N, H])`` as vectors ``[N, D]``."""
-        h, c = (part.detach().cpu().double() for part in state)
-        return torch.cat([*h, *c], dim=-1)
+    def joined(self, parts: Sequence[Tensor]) -> Tensor:
+        """Return h ``[L, N, P]`` and, if there is one, c ``[L, N, H]`` as vectors ``[N, D]``."""
+        return torch.cat([layer for part in parts for layer in part.detach().cpu().double()], dim=-1)
 
     def jacobian(self, z: Tensor, x: Tensor) -> Tensor:
         """Return dF/dz ``[N, D, D]`` at states ``[N, D]`` and inputs ``[N, C]``."""
         size = max(1, BYTES_AT_ONCE // (self.numbers**2 * 8 * 8))
-        parts = [self._jacobian(*pair) for pair in zip(z.split(size), x.split(size), strict=True)]
+        slopes = self._jacobian if self.sizes.kind is CELL else vmap(jacrev(self))
+        parts = [slopes(*pair) for pair in zip(z.split(size), x.split(size), strict=True)]
         return torch.cat(parts) if len(z) else z.new_zeros(0, self.numbers, self.numbers)
 
     def _jacobian(self, z: Tensor, x: Tensor) -> Tensor:
-        """Compute the Jacobian from the cell's derivatives, layer by layer."""
+        """Compute the Jacobian of an LSTM from the cell's derivatives, layer by layer."""
         (h, c), L, P, H = self.split(z), self.sizes.num_layers, self.sizes.output_size, self.sizes.hidden_size
         of_h, of_c = list[Tensor](), list[Tensor]()
         for layer, w in enumerate(self.weights):
@@ -129,10 +137,10 @@ def make_state_map(lstm: Recurrent[Any, Any]) -> StateMap:
     sizes = lstm.sizes
     if sizes.bidirectional:
         raise ArgumentError(
-            "a step of a bidirectional LSTM is not a map from state to state: give a unidirectional LSTM"
+            f"a step of a bidirectional {sizes.kind.label} is not a map from state to state: give a unidirectional one"
         )
     if edits_in_force(lstm):
-        raise ArgumentError("dynamics analyses the LSTM without edits, but edits are in force: exit their block first")
+        raise ArgumentError("dynamics analyses a layer without edits, but edits are in force: exit their block first")
     weights = [
         Weights(*(None if value is None else value.detach().cpu().double() for value in layer))  # type: ignore[arg-type]
         for layer in lstm._eval_twin()._weights()
@@ -140,7 +148,7 @@ def make_state_map(lstm: Recurrent[Any, Any]) -> StateMap:
     found = StateMap(sizes, tuple(weights))
     if found.numbers > MOST_NUMBERS:
         raise ArgumentError(
-            f"a state of {found.numbers:,} numbers (h and c of all layers) is too large: its Jacobian would take "
-            f"{found.numbers**2 * 8 / 1e6:,.0f} MB; give an LSTM of at most {MOST_NUMBERS:,}"
+            f"a state of {found.numbers:,} numbers ({' and '.join(sizes.kind.carried)} of all layers) is too large: "
+            f"its Jacobian would take {found.numbers**2 * 8 / 1e6:,.0f} MB; give an LSTM of at most {MOST_NUMBERS:,}"
         )
     return found

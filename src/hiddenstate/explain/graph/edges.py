@@ -2,7 +2,7 @@
 
 With i, f, o held fixed and tanh replaced by its secant, a cell state is a sum: its previous value times f (memory),
 and, times i and the secant, the layer's input at this step, the layer's hidden state of the previous step (recurrent)
-and the bias of g.
+and the bias of g. The memory of a GRU or a plain RNN, its hidden state, is such a sum, too.
 """
 
 from collections.abc import Iterator
@@ -18,11 +18,12 @@ from hiddenstate.tracing.trace import Trace
 
 
 class Cell(NamedTuple):
-    """One unit's cell state at one step, in one layer and direction such as ``l0``."""
+    """One unit's memory at one step, in one layer and direction such as ``l0``."""
 
     layer_direction: str
     t: int
     unit: int
+    memory: str = "c"
 
 
 class Word(NamedTuple):
@@ -31,7 +32,7 @@ class Word(NamedTuple):
     t: int
 
 
-# The other sources, by name: the bias of g, the initial state, the head's bias.
+# The other sources, by name: the candidate's bias, the initial state, the head's bias.
 Source = Cell | Word | str
 
 
@@ -58,29 +59,30 @@ class Inflows:
     readout: Readout
 
     def value(self, cell: Cell) -> float:
-        """Return a cell state."""
-        return float(self.layers[cell.layer_direction].values["c"][cell.t, cell.unit])
+        """Return the value of a memory."""
+        return float(self.layers[cell.layer_direction].values[cell.memory][cell.t, cell.unit])
 
     def into(self, cell: Cell) -> Iterator[Inflow]:
         """Yield everything that flows into a cell state."""
         part, t = self.layers[cell.layer_direction], cell.t
         place, write = part.place, part.split.write[t, cell.unit]
-        yield Inflow("bias of g", "bias", float(write * part.b[cell.unit]))
+        yield Inflow(f"bias of {part.kind.candidate}", "bias", float(write * part.bias[t, cell.unit]))
         if place.layer == 0:
             yield Inflow(Word(t), "input", float(write * (part.W[cell.unit] @ part.inputs[t])))
         else:
             yield from self._below(part, t, write * part.W[cell.unit])
-        memory = part.values["f"][t, cell.unit] * part.before["c"][t, cell.unit]
+        memory = part.split.keep[t, cell.unit] * part.before[part.memory][t, cell.unit]
+        reads = write * part.scale[t, cell.unit] * part.U[cell.unit]
         before = t + 1 if place.reverse else t - 1
         if 0 <= before < self.subject.T:
-            yield Inflow(Cell(cell.layer_direction, before, cell.unit), "memory", float(memory))
-            shown = _mixed(part, write * part.U[cell.unit]) * part.split.show[before] * part.values["c"][before]
+            yield Inflow(cell._replace(t=before), "memory", float(memory))
+            shown = _mixed(part, reads) * part.split.show[before] * part.values[part.memory][before]
             if not bool(part.before["h"][t].any()):  # a reset is in between
                 return
             for unit, amount in enumerate(shown.tolist()):
-                yield Inflow(Cell(cell.layer_direction, before, unit), "recurrent", amount)
+                yield Inflow(cell._replace(t=before, unit=unit), "recurrent", amount)
         else:
-            begun = write * (part.U[cell.unit] @ part.before["h"][t]) + memory
+            begun = reads @ part.before["h"][t] + memory
             yield Inflow("initial state", "initial", float(begun))
 
     def into_target(self) -> Iterator[Inflow]:
@@ -90,10 +92,10 @@ class Inflows:
         for place, vector in self.readout.vectors.items():
             name = place.layer_direction.name
             part = self.layers[name]
-            c = part.values["c"][t]
-            amounts = vector * c if place.quantity == "c" else _mixed(part, vector) * part.split.show[t] * c
+            c = part.values[part.memory][t]
+            amounts = vector * c if place.quantity == part.memory else _mixed(part, vector) * part.split.show[t] * c
             for unit, amount in enumerate(amounts.tolist()):
-                yield Inflow(Cell(name, t, unit), "read", amount)
+                yield Inflow(Cell(name, t, unit, part.memory), "read", amount)
 
     def _below(self, part: FrozenLayer, t: int, weights: Tensor) -> Iterator[Inflow]:
         """The contributions of the cells in the layer below, through their outputs at this step."""
@@ -101,9 +103,9 @@ class Inflows:
         sides = sizes.directions_of(part.place.layer - 1)
         for each, vector in zip(sides, weights.split(sizes.output_size), strict=True):
             below = self.layers[each.name]
-            amounts = _mixed(below, vector) * below.split.show[t] * below.values["c"][t]
+            amounts = _mixed(below, vector) * below.split.show[t] * below.values[below.memory][t]
             for unit, amount in enumerate(amounts.tolist()):
-                yield Inflow(Cell(each.name, t, unit), "below", amount)
+                yield Inflow(Cell(each.name, t, unit, below.memory), "below", amount)
 
 
 def _mixed(part: FrozenLayer, vector: Tensor) -> Tensor:

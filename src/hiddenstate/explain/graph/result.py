@@ -93,7 +93,14 @@ class Graph(Explanation):
             ArgumentTypeError: the count is no int.
         """
         cells = [node for node in self.top() if node.part * self.value > 0]
-        return [zero(f"{node.track}.c", unit=node.unit, t=node.t) for node in cells[: check_int("count", count)]]
+        return [
+            zero(f"{node.track}.{self._memory}", unit=node.unit, t=node.t)
+            for node in cells[: check_int("count", count)]
+        ]
+
+    @property
+    def _memory(self) -> str:
+        return self.work.subject.sizes.kind.memory
 
     def edit(self, edge: Edge) -> Edit:
         """Return the edit that removes an edge: it subtracts exactly the edge's amount.
@@ -107,15 +114,15 @@ class Graph(Explanation):
             raise ArgumentTypeError(f"an edge must be one of the graph's edges, got {type(edge).__name__}")
         end = self.node(edge.target)
         if end.kind == "cell":
-            return add(f"{end.track}.c", value=-edge.amount, unit=end.unit, t=end.t)
+            return add(f"{end.track}.{self._memory}", value=-edge.amount, unit=end.unit, t=end.t)
         if edge.kind != "read":
             raise ArgumentError(
                 f"the edge from {edge.source!r} into the target is outside the LSTM: no edit removes it"
             )
         source = self.node(edge.source)
         quantity = next(iter(self.work.target.linear("graph").vectors)).quantity
-        if quantity == "c":
-            return zero(f"{source.track}.c", unit=source.unit, t=source.t)
+        if quantity == self._memory:
+            return zero(f"{source.track}.{self._memory}", unit=source.unit, t=source.t)
         return zero(f"{source.track}.o", unit=source.unit, t=source.t, scope="readout")
 
     def check(self, edge: Edge) -> EdgeCheck:

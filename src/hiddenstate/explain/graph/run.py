@@ -39,7 +39,8 @@ def graph(
     a third of ``units``) with the largest parts of the target's sign, adds others backwards from the target along the
     largest flows, and keeps the edges with the largest flows. One more edge into each node stands for everything
     pruned, so that the edges still sum to its value. Effects that only open or close a gate are not seen: `Graph.check`
-    removes an edge by an edit, with gates free, and measures what really happens.
+    removes an edge by an edit, with gates free, and measures what really happens. In a GRU r and z are held fixed, and
+    the hidden states take the place of cell states; a plain RNN has no gates, and only its nonlinearity is replaced.
 
     Args:
         model: as for `subject`.
@@ -116,9 +117,10 @@ def _largest(inflows: Inflows, slopes: dict[str, Tensor], count: int, sign: floa
     """The cell states with the largest parts of the target that have its sign."""
     found = []
     for name, part in inflows.layers.items():
-        sizes = (slopes[name] * part.values["c"] * sign).clamp(min=0)
+        sizes = (slopes[name] * part.values[part.memory] * sign).clamp(min=0)
         for k in sizes.flatten().topk(min(count, sizes.numel())).indices.tolist():
-            cell = Cell(name, *divmod(k, sizes.shape[1]))
+            t, unit = divmod(k, sizes.shape[1])
+            cell = Cell(name, t, unit, part.memory)
             found.append((float(sizes[cell.t, cell.unit]), cell))
     return [cell for size, cell in sorted(found, reverse=True)[:count] if size]
 
@@ -150,7 +152,8 @@ def _built(work: BatchRunner, inflows: Inflows, into: Into, slope: dict[Source, 
         for cell in cells
     ]  # fmt: skip
     used = {edge.source for edge in edges}
-    rest: list[Source] = [*map(Word, range(work.subject.T)), "bias of g", "initial state", "head's bias", OTHERS]
+    bias = f"bias of {work.subject.sizes.kind.candidate}"
+    rest: list[Source] = [*map(Word, range(work.subject.T)), bias, "initial state", "head's bias", OTHERS]
     for source in rest:
         if _name(source) in used:
             flow = sum(edge.flow for edge in edges if edge.source == _name(source))
@@ -171,5 +174,5 @@ def _built(work: BatchRunner, inflows: Inflows, into: Into, slope: dict[Source, 
 
 def _name(source: Source) -> str:
     if isinstance(source, Cell):
-        return f"{source.layer_direction}.c[{source.unit}]@{source.t}"
+        return f"{source.layer_direction}.{source.memory}[{source.unit}]@{source.t}"
     return f"word@{source.t}" if isinstance(source, Word) else source

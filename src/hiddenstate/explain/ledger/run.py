@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 
-from hiddenstate.cells.kinds import CELLS
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.ledger.cell import Ledger, cell_ledger
 from hiddenstate.explain.ledger.cell_decomposition import decompose_cell
@@ -43,7 +42,7 @@ def ledger(
             which keeps nothing by addition.
         HiddenStateError: any error of `hiddenstate.explain.subject`.
     """
-    found = resolve_subject(place, model, x, function="ledger", cells=tuple(CELLS), **options)
+    found = resolve_subject(place, model, x, function="ledger", **options)
     kind = found.sizes.kind
     if not kind.is_additive:
         raise ArgumentError(

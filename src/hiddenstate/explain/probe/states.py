@@ -12,14 +12,15 @@ from hiddenstate.base.validation import check_memory, check_plain_tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.recurrent import Recurrent
+from hiddenstate.nn.rnn import Layer
 from hiddenstate.structure.names import parse_place
 from hiddenstate.tracing.trace import Trace
 
 MOST_STEPS = 1 << 20
 TOGETHER = 256  # sequences run at once
 
-Model = Tagger | LanguageModel | LSTM
+Model = Tagger | LanguageModel | Layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +40,9 @@ class Steps:
     sequence: Tensor
 
 
-def lstm_of(model: Model) -> LSTM:
-    """Return the LSTM whose places are meant."""
-    return model if isinstance(model, LSTM) else model.lstm
+def lstm_of(model: Model) -> Recurrent[Any, Any]:
+    """Return the layer whose places are meant."""
+    return model if isinstance(model, Recurrent) else model.lstm
 
 
 def check_arguments(model: object, data: object, labels: object, place: str) -> None:
@@ -50,9 +51,9 @@ def check_arguments(model: object, data: object, labels: object, place: str) -> 
     Raises:
         ArgumentTypeError, ArgumentError, NameUnknownError: which, and what is expected.
     """
-    if not isinstance(model, Tagger | LanguageModel | LSTM):
+    if not isinstance(model, Tagger | LanguageModel | Layer):
         raise ArgumentTypeError(
-            f"a probe needs a hiddenstate.LSTM, a tagger or a language model, got {type(model).__name__}"
+            f"a probe needs a hiddenstate.LSTM, GRU or RNN, a tagger or a language model, got {type(model).__name__}"
         )
     if isinstance(data, str) or not isinstance(data, Sequence) or isinstance(labels, str):
         raise ArgumentTypeError("data and labels are lists: a sequence each, and a label for each of its steps")
@@ -114,7 +115,7 @@ def run_places(model: Model, data: Sequence[Any], place: str) -> tuple[Tensor, l
     ]
 
 
-def padded(lstm: LSTM, data: Sequence[Any]) -> tuple[Tensor, Tensor]:
+def padded(lstm: Recurrent[Any, Any], data: Sequence[Any]) -> tuple[Tensor, Tensor]:
     """Return arrays as one input ``[T, N, C]``, with their lengths.
 
     Raises:
@@ -129,6 +130,6 @@ def padded(lstm: LSTM, data: Sequence[Any]) -> tuple[Tensor, Tensor]:
     return x, torch.tensor([len(each) for each in data])
 
 
-def _traced(lstm: LSTM, x: Tensor, lengths: Tensor, place: str) -> Trace:
+def _traced(lstm: Recurrent[Any, Any], x: Tensor, lengths: Tensor, place: str) -> Trace:
     given = x.transpose(0, 1) if lstm.batch_first else x
     return eval_twin(lstm).trace(given, lengths=lengths, keep=[place], limit=None)

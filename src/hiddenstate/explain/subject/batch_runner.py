@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from hiddenstate.base.validation import State
+from hiddenstate.base.validation import AnyState
 from hiddenstate.explain.subject.bounds import check_row_steps
 from hiddenstate.explain.subject.outputs import Outputs
 from hiddenstate.explain.subject.progress_bar import Progress
@@ -33,14 +33,14 @@ class BatchRunner:
     total: int = 0
     cost: int = 0
 
-    def run(self, x: Tensor, state: State | None = None, *, first: int = 0) -> Outputs:
+    def run(self, x: Tensor, state: AnyState | None = None, *, first: int = 0) -> Outputs:
         """Run rows ``x [T', R, C]`` from step ``first`` on."""
         keep = self.target.keep if self.target.t is not None and first <= self.target.t < first + len(x) else ()
         outputs = self.subject.run(x, state, keep=keep, steps=self.target.steps if keep else (), first=first)
         self.count(x.shape[0] * x.shape[1])
         return outputs
 
-    def values(self, x: Tensor, state: State | None = None) -> Tensor:
+    def values(self, x: Tensor, state: AnyState | None = None) -> Tensor:
         """Return the target's value ``[R]`` in each row of whole inputs ``x [T, R, C]``."""
         return self.target.of(self.run(x, state))
 

@@ -142,7 +142,7 @@ def _module_at(model: nn.Module, path: str | None) -> tuple[str, nn.Module]:
     if path is not None and not isinstance(path, str):
         raise ArgumentTypeError(f"path= must be the name of a module, got {type(path).__name__}")
     if not found:
-        theirs = any(isinstance(part, nn.LSTM) for part in model.modules())
+        theirs = any(isinstance(part, nn.LSTM | nn.GRU | nn.RNN) for part in model.modules())
         cure = "convert it first, hs.convert(model), or open hs.accelerate()" if theirs else "give a model with one"
         raise ArgumentError(f"this {kind} contains no hiddenstate.LSTM; {cure}")
     module = at_path(path or "", found)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from hiddenstate.base.validation import State
+from hiddenstate.base.validation import AnyState
 from hiddenstate.errors import ArgumentError, IndexRangeError, NameUnknownError
 from hiddenstate.explain.subject.head import Head
 from hiddenstate.structure.names import Place
@@ -17,7 +17,7 @@ class Outputs:
 
     Attributes:
         out: the last layer's hidden states, ``[T, R, D*P]``, time first whatever the LSTM's layout is.
-        state: the final ``(h_n, c_n)``, ``[L*D, R, P]`` and ``[L*D, R, H]``.
+        state: the final ``(h_n, c_n)``, ``[L*D, R, P]`` and ``[L*D, R, H]``; h_n of a cell without a cell state.
         head: the linear layer that reads ``out``, or None.
         values: recorded places, ``[steps, R, units]``.
         steps: the steps of ``values``.
@@ -26,7 +26,7 @@ class Outputs:
     """
 
     out: Tensor
-    state: State
+    state: AnyState
     head: Head | None
     values: Mapping[str, Tensor] = field(default_factory=dict)
     steps: tuple[int, ...] = ()
@@ -78,7 +78,7 @@ class Outputs:
             return self.values[name][self.steps.index(t)]
         if place.quantity != "h" or place.layer != self.last_layer:
             raise NameUnknownError(f"{name} was not recorded in this run; recorded are {' '.join(self.values)}")
-        units = self.state[0].shape[-1]
+        units = (self.state[0] if isinstance(self.state, tuple) else self.state).shape[-1]
         begin = units if place.reverse else 0
         return self.out_at(t)[:, begin : begin + units]
 

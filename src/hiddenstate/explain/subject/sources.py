@@ -11,7 +11,7 @@ from hiddenstate.engine.inputs import Arguments, Lengths
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.explain.subject.head import Head
 from hiddenstate.explain.subject.module_sources import linear_head, lstm_subject, module_subject
-from hiddenstate.explain.subject.subject import Subject, check_cell
+from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.text_sources import language_model_subject, tagger_subject
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.tagger.tagger import Tagger
@@ -83,9 +83,7 @@ def subject(
     return lstm_subject(lstm, Arguments(x, hx, lengths, reset), given_head, tokens)
 
 
-def resolve_subject(
-    of: object, model: Any, x: Any = None, *, function: str, cells: Sequence[str] = ("LSTM",), **options: Any
-) -> Subject:
+def resolve_subject(of: object, model: Any, x: Any = None, *, function: str, **options: Any) -> Subject:
     """Return the `subject` for a target; a path before the target's place selects the LSTM in a module.
 
     Args:
@@ -104,7 +102,7 @@ def resolve_subject(
     chooses = path and options.get("path") is None and isinstance(model, nn.Module)
     if chooses and not isinstance(model, Recurrent | Tagger | LanguageModel):
         options["path"] = path
-    return check_cell(subject(model, x, **options), function, cells)
+    return subject(model, x, **options)
 
 
 def _refuse(options: dict[str, Any], what: str) -> None:

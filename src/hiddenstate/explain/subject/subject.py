@@ -225,14 +225,14 @@ class Subject:
         return out.transpose(0, 1) if self.lstm.batch_first else out
 
 
-def check_cell(subject: Subject, function: str, cells: Sequence[str] = ("LSTM",)) -> Subject:
+def check_cell(subject: Subject, function: str, cells: Sequence[str], why: str) -> Subject:
     """Return the subject; refuse one whose kind of cell a function of `hiddenstate.explain` does not support.
 
     Raises:
-        ArgumentError: the function does not support it.
+        ArgumentError: the function does not support it; the message says why.
     """
     kind = subject.sizes.kind
     if kind.name not in cells:
         known = " and ".join(dict.fromkeys(cell_named(name).label for name in cells))
-        raise ArgumentError(f"hs.explain.{function} supports only {known}, got {kind.label}")
+        raise ArgumentError(f"{function} supports only {known}, got {kind.label}: {why}")
     return subject

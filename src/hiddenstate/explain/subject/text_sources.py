@@ -39,7 +39,7 @@ def tagger_subject(tagger: Tagger, text: object) -> Subject:
     return Subject(
         tagger.lstm,
         x,
-        zero_state(x, tagger.lstm.sizes),
+        tagger.lstm.sizes.kind.as_given(zero_state(x, tagger.lstm.sizes)),
         _tagger_head(tagger),
         tokens=tuple(tuple(words) for words in rows),
         lengths=batch.lengths if len(rows) > 1 else None,
@@ -136,7 +136,7 @@ def language_model_subject(model: LanguageModel, text: object) -> Subject:
     return Subject(
         model.lstm,
         x,
-        zero_state(x, model.lstm.sizes),
+        model.lstm.sizes.kind.as_given(zero_state(x, model.lstm.sizes)),
         _language_head(model),
         tokens=(tuple(tokens.tokens[k] for k in ids.tolist()),),
         vectors={"mean": lambda: _mean_token(model), "unk": lambda: _embedded(model, torch.tensor([UNKNOWN_ID]))[0]},

@@ -1,14 +1,17 @@
 """The gradient of a target with respect to every gate and state of one row: one backward pass over a recorded run.
 
 That is how much the target changes when a value changes slightly and everything that depends on it is recomputed:
-the slope of an edit that sets or adds. Computed from the cell's derivatives, since autograd treats a layer as one node.
+the slope of an edit that sets or adds. For an LSTM it is computed from the cell's derivatives, since autograd treats a
+layer as one node; for other cells by autograd, from a run step by step.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 from hiddenstate.cells.cell import Weights
 from hiddenstate.cells.lstm import LSTM as CELL
@@ -36,6 +39,8 @@ def slopes(subject: Subject, target: Target, trace: Trace) -> dict[str, Tensor]:
     """
     if edits_in_force(subject.lstm):
         raise ArgumentError("the gradient estimate does not support edits; exit their block, or use mode='exact'")
+    if subject.sizes.kind is not CELL:
+        return slopes_by_autograd(subject, target)
     wanted = _direct(subject, target, trace)
     found: dict[str, Tensor] = {}
     D, weights = subject.sizes.directions, subject.lstm._eval_twin()._weights()
@@ -134,3 +139,56 @@ def _layer(layer: _Layer, wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tenso
     gates = direct_gates + torch.cat([d[state] for state in reads], dim=1) * by_gate
     parts = dict(zip(CELL.gate_names, gates.chunk(len(reads), dim=1), strict=True)) | {"c": d["c"], "h": dh}
     return {layer.name(q): value for q, value in parts.items()}, dz
+
+
+@torch.inference_mode(False)
+def slopes_by_autograd(subject: Subject, target: Target) -> dict[str, Tensor]:
+    """Return the slopes of any kind of cell: torch's, by a zero added to each value of a run step by step."""
+    sizes, T = subject.sizes, subject.T
+    weights = subject.lstm._eval_twin()._weights()
+    leaves: dict[str, Tensor] = {}
+    values: dict[str, Tensor] = {}
+    initial = [part.detach().clone() for part in sizes.kind.parts_of(subject.initial)]
+    x, ends = subject.x.detach().clone(), []
+    with torch.enable_grad():
+        for k, each in enumerate(sizes.layer_directions):
+            if each.layer and not each.reverse:
+                below = sizes.directions_of(each.layer - 1)
+                x = torch.cat([values[f"{one.name}.h"] for one in below], dim=-1)
+            steps = _Steps(sizes.kind.quantities, T)
+            w = Weights(*(None if value is None else value.detach() for value in weights[k]))  # type: ignore[arg-type]
+            cut = borders(subject, torch.arange(T), each.reverse).tolist()
+            state, order = tuple(part[k] for part in initial), each.order(T)
+            for t in order:
+                if cut[t]:
+                    state = tuple(torch.zeros_like(part) for part in state)
+                state = sizes.kind.step(linear(x[t], w.ih, w.b_ih), state, w, partial(steps.see, t))
+            ends.append(state)
+            for quantity in sizes.kind.quantities:
+                name = f"{each.name}.{quantity}"
+                values[name] = torch.stack(steps.seen[quantity])
+                leaves |= {f"{name}@{t}": leaf for t, leaf in enumerate(steps.leaves[quantity])}
+        last = sizes.layer_directions[-1].layer
+        out = torch.cat([values[f"{each.name}.h"] for each in sizes.directions_of(last)], dim=-1)
+        end = sizes.kind.as_given([torch.stack(parts) for parts in zip(*ends, strict=True)])
+        chosen = target.steps or tuple(range(T))
+        kept = {name: value[list(chosen)] for name, value in values.items() if not target.keep or name in target.keep}
+        value = target.of(Outputs(out, end, subject.head, kept, chosen, 0, last)).sum()
+        grads = torch.autograd.grad(value, list(leaves.values()), allow_unused=True, materialize_grads=True)
+    found = dict(zip(leaves, grads, strict=True))
+    return {name: torch.cat([found[f"{name}@{t}"] for t in range(T)]) for name in values}
+
+
+class _Steps:
+    """The values of one layer and direction, each with a zero added of which gradients are taken; by step."""
+
+    def __init__(self, quantities: Sequence[str], T: int) -> None:
+        self.seen: dict[str, list[Tensor]] = {quantity: [torch.empty(0)] * T for quantity in quantities}
+        self.leaves: dict[str, list[Tensor]] = {quantity: [torch.empty(0)] * T for quantity in quantities}
+
+    def see(self, t: int, quantity: str, value: Tensor) -> Tensor:
+        if quantity not in self.seen:  # a pre-activation
+            return value
+        leaf = torch.zeros_like(value).requires_grad_()
+        self.leaves[quantity][t], self.seen[quantity][t] = leaf, value + leaf
+        return self.seen[quantity][t]

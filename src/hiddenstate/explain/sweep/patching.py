@@ -8,7 +8,6 @@ rows of a place need only one edit.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -107,11 +106,11 @@ class Patcher:
         if first >= self.stop:  # later steps do not affect the target
             return torch.full((R,), self.value, dtype=torch.float64)
         stop = self.stop
-        h0, c0 = self._state(first)
+        kind = subject.sizes.kind
         rows = replace(
             subject,
             x=subject.x[first:stop].expand(-1, R, -1),
-            initial=(h0.expand(-1, R, -1).contiguous(), c0.expand(-1, R, -1).contiguous()),
+            initial=kind.as_given([part.expand(-1, R, -1).contiguous() for part in self._state(first)]),
             reset=None if subject.reset is None else subject.reset[first:stop].expand(-1, R),
             tokens=None,
         )
@@ -140,10 +139,12 @@ class Patcher:
             )
         return edits
 
-    def _state(self, t: int) -> Any:
-        """The run's state before a step."""
+    def _state(self, t: int) -> tuple[Tensor, ...]:
+        """The tensors of the run's state before a step."""
+        sizes = self.work.subject.sizes
         if t == 0:
-            return self.work.subject.initial
-        every = self.work.subject.sizes.layer_directions
-        h, c = (torch.stack([self.base.values[str(Place(*each, q))][t - 1] for each in every]).detach() for q in "hc")
-        return h, c
+            return sizes.kind.parts_of(self.work.subject.initial)
+        every, values = sizes.layer_directions, self.base.values
+        return tuple(
+            torch.stack([values[str(Place(*each, q))][t - 1] for each in every]).detach() for q in sizes.kind.carried
+        )

@@ -19,7 +19,7 @@ from hiddenstate.explain.subject.outputs import Outputs
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
 from hiddenstate.explain.subject.resolve_target import TargetLike, resolve_row, resolve_target
 from hiddenstate.explain.subject.sources import resolve_subject, subject
-from hiddenstate.explain.subject.subject import Subject, check_cell
+from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.target import Target
 from hiddenstate.explain.sweep.adjoint import slopes
 from hiddenstate.explain.sweep.patching import Patch, Patcher
@@ -43,7 +43,7 @@ def sweep(
     corrupt: Any = None,
     *,
     of: TargetLike,
-    places: str = "*.c,*.h",
+    places: str | None = None,
     units: Units = None,
     steps: Index = None,
     mode: Mode = "exact",
@@ -64,7 +64,8 @@ def sweep(
         clean: the clean input, or a `Subject`; if ``model`` is a `Subject`, the corrupt one.
         corrupt: another input of the same length, such as the sentence with one word replaced; or a `Subject`.
         of: the target: `logit`, `log_probability`, a place such as ``"l1.c[125]@7"``, or a function of the outputs.
-        places: patterns of places (gates and states), separated by commas; the path of the LSTM's module may come
+        places: patterns of places (gates and states), separated by commas; by default all states, such as
+            ``"*.c,*.h"`` for an LSTM; the path of the LSTM's module may come
             before them, as in ``"encoder.*.c"``.
         units: None: each unit by itself. ``"all"``: all units of a place together. Numbers: these units, each by
             itself. Lists of numbers: groups of units.
@@ -100,7 +101,8 @@ def sweep(
         raise ShapeError(f"both inputs need the same number of steps, got {clean_one.T} and {corrupt_one.T}")
     base, other = (clean_one, corrupt_one) if direction == "noising" else (corrupt_one, clean_one)
     target = resolve_target(of, clean_one)
-    plan, count = _plan(base, places, units, steps), check_int("top", top)
+    patterns = ",".join(f"*.{state}" for state in base.sizes.kind.state_names) if places is None else places
+    plan, count = _plan(base, patterns, units, steps), check_int("top", top)
     if mode == "gradient+exact" and count < 1:
         raise ArgumentError(f"top must be at least 1, got {count}")
     patches = len(plan.patches) if mode == "exact" else min(count, len(plan.patches))
@@ -134,7 +136,7 @@ def _pair(of: TargetLike, given: tuple[Any, Any, Any], options: dict[str, Any]) 
     """Return the subjects of the clean and the corrupt run."""
     model, clean, corrupt = given
     if corrupt is None and isinstance(model, Subject) and isinstance(clean, Subject):
-        return check_cell(subject(model, **options), "sweep"), check_cell(subject(clean, **options), "sweep")
+        return subject(model, **options), subject(clean, **options)
     if clean is None or corrupt is None:
         raise ArgumentError(
             "a sweep compares two runs: give a model and two inputs, sweep(model, clean, corrupt, of=...), or two "
@@ -186,7 +188,7 @@ def chosen_places(sizes: Sizes, patterns: str, path: str = "") -> tuple[str, ...
         raise ArgumentTypeError(
             f"places must be patterns in one string, such as '*.c,l1.h', got {type(patterns).__name__}"
         )
-    known = [str(place) for place in every_place(sizes.num_layers, sizes.bidirectional)]
+    known = [str(place) for place in every_place(sizes.num_layers, sizes.bidirectional, sizes.kind.quantities)]
     wanted = [part.strip().removeprefix(f"{path}.") for part in patterns.split(",")]
     for pattern in wanted:
         if not any(fnmatchcase(name, pattern) for name in known):

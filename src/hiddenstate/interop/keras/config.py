@@ -10,7 +10,8 @@ from hiddenstate.errors import ArgumentError
 Path = tuple[str, ...]
 
 _RECURRENT = re.compile(r".*(LSTM|GRU|RNN).*")
-_CELLS = ("LSTM", "LSTMCell")
+_KINDS = {"LSTM": "LSTM", "GRU": "GRU", "SimpleRNN": "RNN"}
+_NONLINEARITIES = ("tanh", "relu")
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,24 @@ class Entry:
         return "/".join(self.names)
 
     @property
-    def is_lstm(self) -> bool:
-        """Whether it is an LSTM, rather than another recurrent layer."""
-        return self.kind in _CELLS
+    def cell(self) -> str:
+        """The kind of cell: LSTM, GRU or RNN; empty for other recurrent layers."""
+        return _KINDS.get(self.kind.removesuffix("Cell"), "")
+
+    @property
+    def what(self) -> str:
+        """Explain what it is."""
+        return f"it is a {self.kind}" + (f". kind=hs.{self.cell} reads it" if self.cell else "")
+
+    @property
+    def nonlinearity(self) -> str:
+        """The activation of a plain RNN."""
+        return _function(self.config.get("activation", "tanh"))
+
+    @property
+    def resets_first(self) -> bool:
+        """Whether a GRU without biases multiplies the state by the reset gate before the matrix product."""
+        return not self.config.get("reset_after", False)
 
     @property
     def time_first(self) -> bool:
@@ -40,32 +56,34 @@ class Entry:
         return bool(self.config.get("time_major") or self.wrapper.get("time_major"))
 
     def refuse(self, *, flipped: bool) -> None:
-        """Refuse settings that would change the numbers of an `LSTM`.
+        """Refuse settings that would change the numbers of our layer.
 
         Raises:
             ArgumentError: the activation or merge mode differs, or the layer only reads in reverse.
         """
+        ours = f"an hs.{self.cell}"
+        activation = self.nonlinearity if self.cell == "RNN" and self.nonlinearity in _NONLINEARITIES else "tanh"
         for config in (self.config, *([self.backward] if self.backward else [])):
-            for option, wanted in (("activation", "tanh"), ("recurrent_activation", "sigmoid")):
-                got = _function(config.get(option, wanted))
+            for option, wanted in (("activation", activation), ("recurrent_activation", "sigmoid")):
+                got = _function(config.get(option, wanted if option == "recurrent_activation" else "tanh"))
                 if got != wanted:
-                    raise ArgumentError(f"the LSTM {self.name!r} has {option}={got!r}, but an hs.LSTM has {wanted}")
+                    raise ArgumentError(f"the {self.cell} {self.name!r} has {option}={got!r}, but {ours} has {wanted}")
         merge = self.wrapper.get("merge_mode", "concat")
         if merge not in ("concat", None):
             raise ArgumentError(
-                f"the LSTM {self.name!r} has merge_mode={merge!r}, but an hs.LSTM concatenates its directions: "
+                f"the {self.cell} {self.name!r} has merge_mode={merge!r}, but {ours} concatenates its directions: "
                 "read the list that its get_weights() gives, and merge the halves of the output"
             )
         if self.config.get("go_backwards") or self.wrapper.get("go_backwards"):
             self._refuse_backwards(flipped)
 
     def _refuse_backwards(self, flipped: bool) -> None:
-        what = f"the LSTM {self.name!r} has go_backwards=True"
+        what, ours = f"the {self.cell} {self.name!r} has go_backwards=True", f"an hs.{self.cell}"
         if self.backward is not None:
-            raise ArgumentError(f"{what} in a Bidirectional, but the first direction of an hs.LSTM reads forward")
+            raise ArgumentError(f"{what} in a Bidirectional, but the first direction of {ours} reads forward")
         if not flipped:
             raise ArgumentError(
-                f"{what}, but an hs.LSTM reads forward or in both directions. With flipped=True you get one that reads "
+                f"{what}, but {ours} reads forward or in both directions. With flipped=True you get one that reads "
                 "forward: give it the flipped sequence, x.flip(1)"
             )
 

@@ -30,7 +30,7 @@ _TEXTS = ("name", "dtype", "layer_names", "layer_names0", "model_config", "keras
 
 @dataclass(frozen=True)
 class StoredCell:
-    """The arrays of what may be one direction of an LSTM."""
+    """The arrays of what may be one direction of a recurrent layer."""
 
     names: tuple[str, ...]  # the layers around it, or their groups if the file does not name them
     places: tuple[str, ...]  # its groups
@@ -177,7 +177,7 @@ def _older_cells(items: Mapping[str, Item]) -> Iterator[_ListedCell]:
 def _cell(
     names: tuple[str, ...], places: tuple[str, ...], naming: str, arrays: Mapping[str, Item]
 ) -> Iterator[_ListedCell]:
-    """Yield a cell with a group's arrays, if their names and axes are exactly those of an LSTM."""
+    """Yield a cell with a group's arrays, if their names and axes are exactly those of a recurrent layer."""
     matrices = all(role in arrays and len(arrays[role].shape or ()) == 2 for role in (*KERAS.ih, *KERAS.hh))
     if matrices and set(arrays) <= set(KERAS.names):
         yield _ListedCell(names, places, naming, {role: arrays[role] for role in KERAS.names if role in arrays})

@@ -1,13 +1,13 @@
-"""Imports LSTMs from Keras files and layers."""
+"""Imports LSTMs, GRUs and plain RNNs from Keras files and layers."""
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from torch import Tensor
 
@@ -20,17 +20,17 @@ from hiddenstate.errors import (
     NameUnknownError,
 )
 from hiddenstate.interop.arrays import to_tensor
-from hiddenstate.interop.build import build_lstm
+from hiddenstate.interop.build import K, build_kind, build_layer, layer_class
 from hiddenstate.interop.found import Found
 from hiddenstate.interop.keras.config import Entry, read_layer, recurrent_layers
 from hiddenstate.interop.keras.file import StoredCell, read_keras
-from hiddenstate.interop.layouts import KERAS, to_weights
+from hiddenstate.interop.layouts import KERAS, KERAS_GRU, KERAS_GRU_RESET_FIRST, Layout, layout_for, to_weights
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.structure.names import GATES
+from hiddenstate.nn.rnn import RNN, mode_of
 
 # Versions of Keras, as in its files, whose default recurrent activation was or may have been a different one.
 _HARD_SIGMOID = re.compile(r"1\.|2\.[0-2]\b")
-_CELL = re.compile(r"cell|lstm_cell(_\d+)?")
+_CELL = re.compile(r"cell|(lstm|gru|simple_rnn)_cell(_\d+)?")
 _FORWARD, _BACKWARD = KERAS.directions or ("", "")
 
 _MOST_ENTRIES = 2000
@@ -38,33 +38,64 @@ _MOST_ENTRIES = 2000
 Arrays = Mapping[str, Tensor]
 
 
+@overload
 def from_keras(
     source: str | Path | Sequence[Any] | Any,
     name: str | None = None,
     *,
     recurrent_activation: str | None = None,
     flipped: bool = False,
-) -> LSTM:
+) -> LSTM: ...
+
+
+@overload
+def from_keras(
+    source: str | Path | Sequence[Any] | Any,
+    name: str | None = None,
+    *,
+    kind: type[K],
+    recurrent_activation: str | None = None,
+    flipped: bool = False,
+    nonlinearity: str = "tanh",
+) -> K: ...
+
+
+def from_keras(
+    source: str | Path | Sequence[Any] | Any,
+    name: str | None = None,
+    *,
+    kind: type[Any] = LSTM,
+    recurrent_activation: str | None = None,
+    flipped: bool = False,
+    nonlinearity: str = "tanh",
+) -> Any:
     """Make an LSTM from the weights of a Keras LSTM layer: from a file, a layer, or its arrays.
+
+    With ``kind``, it makes a GRU from a ``GRU``, or a plain RNN from a ``SimpleRNN``. A GRU must have
+    ``reset_after=True``, the default since TensorFlow 2: with ``reset_after=False`` it is a different cell, which is
+    refused unless its candidate's recurrent kernel is diagonal (as with one unit), when both are the same.
 
     Files are read without Keras, and no code in them is run. A layer, a Bidirectional around one, or each cell of an
     RNN of LSTMCells becomes a one-layer LSTM with ``batch_first=True``, since Keras's input is ``[N, T, C]``. Values
-    are copied unchanged; Keras's only bias becomes our ``b_ih``, and ``b_hh`` is zero. Options that only affect
-    training (``dropout``, ``recurrent_dropout``) are ignored.
+    are copied unchanged; Keras's only bias becomes our ``b_ih``, and ``b_hh`` is zero (a GRU has both biases). Options
+    that only affect training (``dropout``, ``recurrent_dropout``) are ignored.
 
     Args:
         source: the path of a ``.keras`` or ``.h5`` file, of a whole model or of its weights; or a layer; or the list
             of arrays that its ``get_weights()`` gives (kernel, recurrent kernel, maybe a bias; both directions').
         name: the layer, if there are several: its name, with the names of the models around it (``"encoder/lstm"``).
+        kind: the class to make: `LSTM`, `GRU`, `RNN`, or a cell of these.
         recurrent_activation: ``"sigmoid"`` asserts that the layer uses it, for files with only weights. It is assumed
             by default, except for files of Keras before 2.3, whose default was ``hard_sigmoid``.
         flipped: also accept a layer with ``go_backwards=True``, as an LSTM that reads forward: give it the flipped
             sequence, ``x.flip(1)``.
+        nonlinearity: the activation of an `RNN`, for files with only weights and lists of arrays.
 
     Raises:
-        NameUnknownError: there is no LSTM, or none with this name, or its weights are missing.
-        ArgumentError: there are several (the message lists them), or the layer has a setting that an `LSTM` lacks:
-            other activations, another merge mode, or reading only in reverse.
+        NameUnknownError: there is no layer of this kind, or none with this name, or its weights are missing.
+        ArgumentError: there are several (the message lists them), or the layer has a setting that ours lacks: other
+            activations, another merge mode, ``reset_after=False``, or reading only in reverse; or the nonlinearity is
+            unknown.
         ShapeError, RankError, DtypeError: the layer's arrays do not match each other.
         FileFormatError: the file is damaged or of another kind.
         FileNotFoundError, IsADirectoryError: the file does not exist, or is a folder.
@@ -74,38 +105,66 @@ def from_keras(
     >>> from_keras([np.zeros((4, 12)), np.zeros((3, 12)), np.zeros(12)])
     LSTM(4, 3, batch_first=True)
     """
+    mode_of(nonlinearity)
+    layer = layer_class(kind)
     if isinstance(source, Sequence) and not isinstance(source, str):
-        return _lstm(_split(source), batch_first=True)
-    return in_keras(source, recurrent_activation=recurrent_activation, flipped=flipped).one(name)
+        made = _built(_Layer("", None, _split(source)), _Options(layer, nonlinearity=nonlinearity))
+    else:
+        options: Any = {"recurrent_activation": recurrent_activation, "flipped": flipped, "nonlinearity": nonlinearity}
+        made = in_keras(source, kind=layer, **options).one(name)
+    return build_kind(made, kind)
 
 
-def in_keras(source: str | Path | Any, *, recurrent_activation: str | None = None, flipped: bool = False) -> Found:
-    """List the LSTMs in a Keras file or layer; see `from_keras`."""
+@dataclass(frozen=True)
+class _Options:
+    """What to build: the class, whether to accept a layer that reads only in reverse, and what a file does not say."""
+
+    kind: type[Any]
+    flipped: bool = False
+    nonlinearity: str = "tanh"
+    doubted: str = ""  # the version of Keras that may have used another recurrent activation
+
+
+def in_keras(
+    source: str | Path | Any,
+    *,
+    kind: type[Any] = LSTM,
+    recurrent_activation: str | None = None,
+    flipped: bool = False,
+    nonlinearity: str = "tanh",
+) -> Found[Any]:
+    """List the layers of a kind in a Keras file or layer; see `from_keras`."""
     if recurrent_activation not in (None, "sigmoid"):
-        raise ArgumentError(f"recurrent_activation={recurrent_activation!r}: an hs.LSTM always uses sigmoid")
+        raise ArgumentError(f"recurrent_activation={recurrent_activation!r}: an hs.{kind.__name__} always uses sigmoid")
+    options = _Options(kind, flipped, nonlinearity)
     if isinstance(source, (str, Path)):
-        return _in_file(source, recurrent_activation, flipped)
+        return _in_file(source, recurrent_activation, options)
     if not hasattr(source, "get_weights") or not hasattr(source, "get_config"):
         raise ArgumentTypeError(
             f"expected the path of a file, a Keras layer or a list of its arrays, got {type(source).__name__}"
         )
-    kind, where = type(source).__name__, f"this {type(source).__name__}"
-    entry = read_layer(kind, source.get_config())
-    if entry is None or not entry.is_lstm:
-        return Found(where, {}, {getattr(source, "name", kind): f"it is a {entry.kind if entry else kind}"})
-    return Found(where, {entry.name: lambda: _build(_Layer(entry.name, entry, _split(source.get_weights())), flipped)})
+    called, where = type(source).__name__, f"this {type(source).__name__}"
+    entry = read_layer(called, source.get_config())
+    if entry is None or entry.cell != kind.__name__:
+        what = entry.what if entry else f"it is a {called}"
+        return Found(where, {}, {getattr(source, "name", called): what}, kind=kind)
+    builders = {entry.name: lambda: _build(_Layer(entry.name, entry, _split(source.get_weights())), options)}
+    return Found(where, builders, kind=kind)
 
 
-def _in_file(path: str | Path, recurrent_activation: str | None, flipped: bool) -> Found:
+def _in_file(path: str | Path, recurrent_activation: str | None, options: _Options) -> Found[Any]:
     if find_spec("h5py") is None:
         raise MissingDependencyError("Keras files need h5py: pip install 'hiddenstate[keras]'")
     file = read_keras(path)
     with reading(path):
         entries = _entries(path, file.config) if file.config is not None else []
-        layers = [*_configured_layers(entries, file.cells), *_unsaid(entries, file.cells)]
-    doubted = file.version if recurrent_activation is None and _HARD_SIGMOID.match(file.version) else ""
-    builders = {layer.name: partial(_build, layer, flipped, doubted) for layer in layers}
-    return Found(str(path), builders, {e.name: f"it is a {e.kind}" for e in entries if not e.is_lstm})
+        cell = options.kind.__name__
+        layers = [*_configured_layers(entries, file.cells, cell), *_unsaid(entries, file.cells, cell)]
+    if recurrent_activation is None and cell != "RNN" and _HARD_SIGMOID.match(file.version):
+        options = replace(options, doubted=file.version)
+    builders = {layer.name: partial(_build, layer, options) for layer in layers}
+    others = {entry.name: entry.what for entry in entries if entry.cell != cell}
+    return Found(str(path), builders, others, kind=options.kind)
 
 
 def _entries(path: str | Path, config: Mapping[str, Any]) -> list[Entry]:
@@ -129,11 +188,11 @@ class _Layer:
     cells: Sequence[Arrays]
 
 
-def _configured_layers(entries: Iterable[Entry], cells: Sequence[StoredCell]) -> Iterator[_Layer]:
-    """Yield the LSTMs of a configuration, with their arrays."""
+def _configured_layers(entries: Iterable[Entry], cells: Sequence[StoredCell], kind: str) -> Iterator[_Layer]:
+    """Yield the layers of a kind in a configuration, with their arrays."""
     owners = [_find_layer(cell, entries) for cell in cells]
     for entry in entries:
-        if entry.is_lstm:
+        if entry.cell == kind:
             own = [cell for cell, owner in zip(cells, owners, strict=True) if owner is entry]
             found = sorted(own, key=lambda cell: any(p.startswith(_BACKWARD) for p in _beyond(cell, entry) or ()))
             yield _Layer(entry.name, entry, [cell.arrays for cell in found])
@@ -158,9 +217,9 @@ def _beyond(cell: StoredCell, entry: Entry) -> tuple[str, ...] | None:
     return path[end:]
 
 
-def _unsaid(entries: Sequence[Entry], cells: Sequence[StoredCell]) -> Iterator[_Layer]:
-    """Yield cells that no configuration names, but whose shapes are those of an LSTM."""
-    left = [cell for cell in cells if _find_layer(cell, entries) is None and _looks_like_one(cell.arrays)]
+def _unsaid(entries: Sequence[Entry], cells: Sequence[StoredCell], kind: str) -> Iterator[_Layer]:
+    """Yield cells that no configuration names, but whose shapes are those of a kind."""
+    left = [cell for cell in cells if _find_layer(cell, entries) is None and _looks_like_one(cell.arrays, kind)]
     names = Counter(_without_cell(cell) for cell in left)
     for cell in left:
         pair = [other for other in left if _half(cell) is not None and _half(other) == _half(cell)]
@@ -187,37 +246,57 @@ def _without_cell(cell: StoredCell) -> tuple[str, ...]:
     return cell.names[:-1] if is_cell else cell.names
 
 
-def _looks_like_one(arrays: Arrays) -> bool:
+def _looks_like_one(arrays: Arrays, kind: str) -> bool:
     rows, columns = arrays[KERAS.hh[0]].shape
-    return columns == len(GATES) * rows == arrays[KERAS.ih[0]].shape[1]
+    return columns == len(layout_for(KERAS, kind).gates) * rows == arrays[KERAS.ih[0]].shape[1]
 
 
 def _split(arrays: Sequence[Any]) -> list[Arrays]:
     """Split the list from ``get_weights()`` into the arrays of each direction."""
     count = {2: 2, 3: 3, 4: 2, 6: 3}.get(len(arrays))
     if count is None:
-        raise ArgumentError(f"expected 2 or 3 arrays of an LSTM layer, or 4 or 6 of a Bidirectional, got {len(arrays)}")
+        raise ArgumentError(
+            f"expected 2 or 3 arrays of a recurrent layer, or 4 or 6 of a Bidirectional, got {len(arrays)}"
+        )
     tensors = [to_tensor(array, f"array {k}") for k, array in enumerate(arrays)]
     return [dict(zip(KERAS.names, tensors[k : k + count], strict=False)) for k in range(0, len(tensors), count)]
 
 
-def _build(layer: _Layer, flipped: bool, doubted: str = "") -> LSTM:
+def _build(layer: _Layer, options: _Options) -> Any:
+    cell = options.kind.__name__
     if layer.entry is not None:
         expected = 1 if layer.entry.backward is None else 2
         if len(layer.cells) != expected:
             raise NameUnknownError(
-                f"there are weights for {len(layer.cells)} directions of the LSTM {layer.name!r}, expected "
+                f"there are weights for {len(layer.cells)} directions of the {cell} {layer.name!r}, expected "
                 f"{expected}: was the model built?"
             )
-        layer.entry.refuse(flipped=flipped)
-    elif doubted:
+        layer.entry.refuse(flipped=options.flipped)
+        options = replace(options, nonlinearity=layer.entry.nonlinearity)
+    elif options.doubted:
         raise ArgumentError(
-            f"Keras {doubted} wrote these weights of {layer.name!r}, and its default recurrent_activation was, or may "
-            "have been, hard_sigmoid, which an hs.LSTM lacks. If it is sigmoid, pass recurrent_activation='sigmoid'"
+            f"Keras {options.doubted} wrote these weights of {layer.name!r}, and its default recurrent_activation was, "
+            f"or may have been, hard_sigmoid, which an hs.{cell} lacks. If it is sigmoid, pass "
+            "recurrent_activation='sigmoid'"
         )
-    return _lstm(layer.cells, batch_first=layer.entry is None or not layer.entry.time_first)
+    return _built(layer, options)
 
 
-def _lstm(cells: Sequence[Arrays], *, batch_first: bool) -> LSTM:
-    weights = [to_weights(arrays, KERAS) for arrays in cells]
-    return build_lstm(weights, bidirectional=len(weights) == 2, batch_first=batch_first)
+def _built(layer: _Layer, options: _Options) -> Any:
+    weights = [to_weights(arrays, _layout(arrays, layer.entry, options.kind.__name__)) for arrays in layer.cells]
+    return build_layer(
+        weights,
+        options.kind,
+        bidirectional=len(weights) == 2,
+        batch_first=layer.entry is None or not layer.entry.time_first,
+        nonlinearity=options.nonlinearity if options.kind is RNN else "tanh",
+    )
+
+
+def _layout(arrays: Arrays, entry: Entry | None, kind: str) -> Layout:
+    """The layout of a cell's arrays. A GRU's bias ``[3H]``, not ``[2, 3H]``, shows that it resets the state first."""
+    bias = arrays.get(KERAS.biases[0])
+    if kind == KERAS_GRU.cell:
+        resets_first = bias.dim() == 1 if bias is not None else entry is not None and entry.resets_first
+        return KERAS_GRU_RESET_FIRST if resets_first else KERAS_GRU
+    return layout_for(KERAS, kind)

@@ -1,4 +1,4 @@
-"""Chooses the form of a model to export: with converted LSTMs and dynamic batch and time, as far as possible."""
+"""Chooses the form of a model to export: with converted layers and dynamic batch and time, as far as possible."""
 
 import inspect
 import warnings
@@ -13,6 +13,7 @@ from hiddenstate.errors import ArgumentError, ExportError
 from hiddenstate.interop.onnx.program import Given
 from hiddenstate.interop.torch.conversion import conversion_report, convert
 
+TORCH_LAYERS = (nn.LSTM, nn.GRU, nn.RNN)
 OPEN_AXES = 2  # batch and time, in either order
 
 
@@ -26,8 +27,8 @@ class Attempt(NamedTuple):
 def write_first(module: nn.Module, given: Given, write: Callable[[Attempt], Any]) -> None:
     """Write the best form of a model that can be exported.
 
-    The first attempt converts its LSTMs, and makes batch and time dynamic unless ``given`` specifies sizes. If that
-    fails, the model is exported unchanged, with only the dynamic sizes that ``given`` names.
+    The first attempt converts its LSTMs, GRUs and RNNs, and makes batch and time dynamic unless ``given`` specifies
+    sizes. If that fails, the model is exported unchanged, with only the dynamic sizes that ``given`` names.
 
     Args:
         module: the model.
@@ -60,8 +61,8 @@ def _write_plain(plain: Attempt, write: Callable[[Attempt], Any], reason: Except
 
 
 def _converted(module: nn.Module) -> tuple[nn.Module, str]:
-    """Return a copy with converted LSTMs and a sentence about the others; the module itself if there are none."""
-    theirs = [path for path, part in module.named_modules() if isinstance(part, nn.LSTM)]
+    """Return a copy with converted layers and a sentence about the others; the module itself if there are none."""
+    theirs = [path for path, part in module.named_modules() if isinstance(part, TORCH_LAYERS)]
     if not theirs:
         return module, ""
     try:
@@ -74,8 +75,8 @@ def _converted(module: nn.Module) -> tuple[nn.Module, str]:
 
 def _hint(reasons: str) -> str:
     return (
-        "torch's own LSTMs are exported for the example's sizes only: convert them with hs.convert(model), which could "
-        f"not be done here ({reasons})"
+        "torch's own layers are exported for the example's sizes only: convert them with hs.convert(model), which "
+        f"could not be done here ({reasons})"
     )
 
 

@@ -1,4 +1,4 @@
-"""Exports LSTMs and models with LSTMs to ONNX files, which are checked before they are kept."""
+"""Exports LSTMs, GRUs, plain RNNs and models with them to ONNX files, which are checked before they are kept."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,27 +8,32 @@ import torch
 from torch import nn
 
 from hiddenstate.base.files import check_place, written_beside
+from hiddenstate.base.messages import with_article
 from hiddenstate.base.modes import evaluating
 from hiddenstate.base.validation import autocasts, optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ExportError
-from hiddenstate.interop.onnx.attempts import Attempt, write_first
+from hiddenstate.interop.onnx.attempts import TORCH_LAYERS, Attempt, write_first
 from hiddenstate.interop.onnx.check import Run, check_file, runtime
 from hiddenstate.interop.onnx.lstm import OPSET, build_model
 from hiddenstate.interop.onnx.program import Given, export_program
 from hiddenstate.interop.onnx.runs import runs_of_lstm, runs_of_model
 from hiddenstate.interop.onnx.signature import Form, Signature
 from hiddenstate.interop.torch.from_torch import from_torch
+from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.recurrent import Recurrent
+from hiddenstate.nn.rnn import RNN, Layer
 from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.tracing.traceable import find_recordable
 
+_OURS = (LSTM, GRU, RNN)
 TOLERANCE = 1e-4  # float32 sums in a different order over many steps stay below; a misplaced gate is far above
 MOST_BYTES = 2**31 - 2**24  # size of the weights: an ONNX file is one message of less than 2 GiB
 
 
 @overload
 def export_onnx(
-    module: LSTM | nn.LSTM,
+    module: LSTM | GRU | RNN | nn.LSTM | nn.GRU | nn.RNN,
     path: str | Path,
     *,
     form: Form = "sequence",
@@ -72,29 +77,30 @@ def export_onnx(
     check: bool = True,
     tolerance: float = TOLERANCE,
 ) -> None:
-    """Export an LSTM, or any model, to an ONNX file that is checked against the module's numbers.
+    """Export an LSTM, a GRU, a plain RNN, or any model, to an ONNX file that is checked against the module's numbers.
 
     The file matches the module in eval mode, without dropout. Before it is kept, it is run in onnxruntime on sequences
     and batches of several sizes; a file with different numbers is not written.
 
-    An LSTM becomes the standard LSTM operator, one per layer, and accepts any number of time steps T and rows N. A
-    ``"sequence"`` takes ``x`` (in the module's layout), optionally ``lengths [N]``, ``h0`` and ``c0 [L*D, N, H]``, and
-    returns ``out``, ``h_n`` and ``c_n``, like a call. A ``"step"`` takes ``x [N, C]``, ``h`` and ``c [L, N, H]``, and
-    returns ``out [N, H]``, ``h_n`` and ``c_n`` for the next step.
+    A layer becomes the standard operator of its kind (a GRU with ``linear_before_reset=1``), one per layer, and accepts
+    any number of time steps T and rows N. A ``"sequence"`` takes ``x`` (in the module's layout), optionally ``lengths
+    [N]``, ``h0`` and ``c0 [L*D, N, H]``, and returns ``out``, ``h_n`` and ``c_n``, like a call. A ``"step"`` takes ``x
+    [N, C]``, ``h`` and ``c [L, N, H]``, and returns ``out [N, H]``, ``h_n`` and ``c_n`` for the next step. Only an LSTM
+    has ``c``.
 
-    Any other model is exported by ``torch.onnx.export``; its LSTMs (ours, and torch's if `hiddenstate.convert` can
+    Any other model is exported by ``torch.onnx.export``; its layers (ours, and torch's if `hiddenstate.convert` can
     convert them) also become these operators. The file accepts any batch size and number of time steps (the first two
     axes of each tensor) unless ``dynamic_shapes`` specifies otherwise; a warning tells if the model does not allow
     that.
 
     Args:
-        module: an LSTM, ours or torch's, or a model.
+        module: an LSTM, GRU or RNN, ours or torch's, or a model.
         path: the file to write.
         args: for a model, the positional arguments of an example call.
         kwargs: for a model, the keyword arguments of the example call.
-        form: for an LSTM, ``"sequence"`` or ``"step"``.
-        lengths: for an LSTM, whether the file takes lengths of rows (int64, in any order, zero allowed).
-        states: for an LSTM, whether the state is an input and output; otherwise it starts at zero.
+        form: for a layer, ``"sequence"`` or ``"step"``.
+        lengths: for a layer, whether the file takes lengths of rows (int64, in any order, zero allowed).
+        states: for a layer, whether the state is an input and output; otherwise it starts at zero.
         dynamic_shapes: for a model, the dynamic sizes, as for ``torch.export.export``, with names; None for batch and
             time, ``{}`` for none.
         input_names: for a model, names of the file's inputs.
@@ -108,7 +114,7 @@ def export_onnx(
         ArgumentError: the module needs something that ONNX lacks (a projection, active edits, hooks, resets), the
             arguments contradict each other, or the weights exceed 2 GiB.
         ArgumentTypeError: the module is not a `torch.nn.Module`, or ``args`` is not a tuple.
-        DtypeError: an LSTM's weights are not float32 (or float64 with ``check=False``), or the memory of a weight was
+        DtypeError: a layer's weights are not float32 (or float64 with ``check=False``), or the memory of a weight was
             freed.
         ExportError: the file gives different numbers or does not run, or torch does not export the model.
         MissingDependencyError: onnx or onnxruntime (for a model also onnxscript) is not installed.
@@ -123,16 +129,23 @@ def export_onnx(
         raise ArgumentError(f"tolerance must not be negative, got {tolerance}")
     if check:
         runtime()
-    if isinstance(module, (LSTM, nn.LSTM)):
-        _refuse_options(for_models, dict.fromkeys(for_models), "for a model around an LSTM; the LSTM itself needs none")
-        module = module if isinstance(module, LSTM) else from_torch(module)
+    if isinstance(module, (*_OURS, *TORCH_LAYERS)):
+        kind = type(module).__name__
+        _refuse_options(
+            for_models,
+            dict.fromkeys(for_models),
+            f"for a model around {with_article(kind)}; the {kind} itself needs none",
+        )
+        module = module if isinstance(module, _OURS) else from_torch(module)
         signature = _signature(module, form, lengths, states)
-        _refuse_lstm(module, check)
+        _refuse_layer(module, check)
         with evaluating(module):
             model = build_model(signature, module._weights(), OPSET if opset is None else opset)
             _write(path, model, runs_of_lstm(module, signature, module._like()) if check else None, tolerance)
         return
-    _refuse_options(for_lstms, {"form": "sequence", "lengths": False, "states": True}, "only for an LSTM")
+    _refuse_options(
+        for_lstms, {"form": "sequence", "lengths": False, "states": True}, "only for an LSTM, GRU or RNN itself"
+    )
     given = _example(module, args, kwargs, dynamic_shapes, input_names, output_names)
 
     def write(attempt: Attempt) -> Any:
@@ -149,8 +162,8 @@ def _refuse_module(module: object) -> None:
     """Refuse anything that is not a module, and anything that would be lost or is too large, before any work."""
     if not isinstance(module, nn.Module):
         raise ArgumentTypeError(f"export_onnx takes a torch.nn.Module, got {type(module).__name__}")
-    lstms = (part for part in map(find_recordable, module.modules()) if isinstance(part, LSTM))
-    if any(edits_in_force(lstm) for lstm in lstms):
+    layers = (part for part in map(find_recordable, module.modules()) if isinstance(part, _OURS))
+    if any(edits_in_force(layer) for layer in layers):
         raise ArgumentError("edits are in force, but an ONNX file can't contain them: exit their block first")
     if autocasts("cpu"):
         raise ArgumentError("torch.autocast is on, but an ONNX file can't contain it: exit its block first")
@@ -168,35 +181,37 @@ def _refuse_options(options: Mapping[str, Any], defaults: Mapping[str, Any], rea
             raise ArgumentError(f"{name}= is {reason}")
 
 
-def _refuse_lstm(lstm: LSTM, check: bool) -> None:
-    """Refuse an LSTM that the operator can't represent."""
-    if lstm._forward_pre_hooks or lstm._forward_hooks or type(lstm).forward is not LSTM.forward:
+def _refuse_layer(layer: Layer, check: bool) -> None:
+    """Refuse a layer that the operator can't represent."""
+    kind = layer.sizes.kind.label
+    if layer._forward_pre_hooks or layer._forward_hooks or type(layer).forward is not Recurrent.forward:
         raise ArgumentError(
-            "this LSTM has hooks or its own forward, which the file would lose: make pruning or weight norm "
+            f"this {kind} has hooks or its own forward, which the file would lose: make pruning or weight norm "
             "permanent, remove the hooks, or put it into a model and export that"
         )
-    dtype = lstm._like().dtype
+    dtype = layer._like().dtype
     if dtype is torch.float64 and check:
         raise DtypeError(
-            "onnxruntime supports the LSTM operator only in float32, so a float64 file can't be checked: export "
-            "copy.deepcopy(lstm).float(), or pass check=False if your runtime supports it"
+            f"onnxruntime supports the {kind} operator only in float32, so a float64 file can't be checked: export "
+            f"copy.deepcopy({kind.lower()}).float(), or pass check=False if your runtime supports it"
         )
     if dtype not in (torch.float32, torch.float64):
-        raise DtypeError(f"the weights are {dtype}, expected float32: export copy.deepcopy(lstm).float()")
+        raise DtypeError(f"the weights are {dtype}, expected float32: export copy.deepcopy({kind.lower()}).float()")
 
 
-def _signature(lstm: LSTM, form: Form, lengths: bool, states: bool) -> Signature:
+def _signature(layer: Layer, form: Form, lengths: bool, states: bool) -> Signature:
     if form not in get_args(Form):
         raise ArgumentError(f"unknown form {form!r}: expected 'sequence' or 'step'")
     if form == "step" and (lengths or not states):
         raise ArgumentError(
             "a step has no lengths and always takes the state: lengths= and states= only apply to a sequence"
         )
-    if form == "step" and lstm.bidirectional:
+    if form == "step" and layer.bidirectional:
         raise ArgumentError(
-            "a bidirectional LSTM can't run one step at a time: its reverse direction begins at the last step"
+            f"a bidirectional {layer.sizes.kind.label} can't run one step at a time: its reverse direction begins at "
+            "the last step"
         )
-    return Signature(lstm.sizes, form, lstm.batch_first, lengths, states)
+    return Signature(layer.sizes, form, layer.batch_first, lengths, states)
 
 
 def _example(module: nn.Module, args: tuple[Any, ...] | None, kwargs: Mapping[str, Any] | None, *more: Any) -> Given:

@@ -1,10 +1,10 @@
-"""Imports LSTMs from ONNX models."""
+"""Imports LSTMs, GRUs and plain RNNs from ONNX models."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -12,16 +12,20 @@ from hiddenstate.base.files import check_is_file
 from hiddenstate.base.reading import reading
 from hiddenstate.errors import ArgumentTypeError, FileFormatError, MissingDependencyError, NameUnknownError
 from hiddenstate.interop.arrays import to_array
-from hiddenstate.interop.build import build_lstm
+from hiddenstate.interop.build import K, build_kind, build_layer, layer_class
 from hiddenstate.interop.found import Found
 from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.rnn import RNN
 
 if TYPE_CHECKING:
     import onnx
 
-    from hiddenstate.interop.onnx.node import LstmNode
+    from hiddenstate.interop.onnx.node import RecurrentNode
+
+_CELLS = ("LSTM", "GRU", "RNN")
 
 
+@overload
 def from_onnx(
     source: "str | Path | onnx.ModelProto",
     name: str | None = None,
@@ -29,48 +33,80 @@ def from_onnx(
     inputs: Mapping[str, Any] | None = None,
     join: bool = True,
     flipped: bool = False,
-) -> LSTM:
+) -> LSTM: ...
+
+
+@overload
+def from_onnx(
+    source: "str | Path | onnx.ModelProto",
+    name: str | None = None,
+    *,
+    kind: type[K],
+    inputs: Mapping[str, Any] | None = None,
+    join: bool = True,
+    flipped: bool = False,
+) -> K: ...
+
+
+def from_onnx(
+    source: "str | Path | onnx.ModelProto",
+    name: str | None = None,
+    *,
+    kind: type[Any] = LSTM,
+    inputs: Mapping[str, Any] | None = None,
+    join: bool = True,
+    flipped: bool = False,
+) -> Any:
     """Make an LSTM from an LSTM node in an ONNX model, or from several nodes that are its layers.
+
+    With ``kind``, it makes a GRU from GRU nodes, or a plain RNN (with tanh or relu, as in the node) from RNN nodes. A
+    GRU node must have ``linear_before_reset=1``, as torch exports it. With ``linear_before_reset=0``, ONNX's default,
+    it is a different cell, which is refused unless its candidate's recurrent weights are diagonal (as with one unit),
+    when both are the same.
 
     Weights are initializers (in the model or in an external file), constants, or computed from these by other nodes,
     which onnx's reference evaluates. Values are copied unchanged. The graph's initial states are ignored: pass them to
-    a call as ``hx``. If a node has a feature that an LSTM lacks (peepholes, other activations, clipping, coupled
+    a call as ``hx``. If a node has a feature that our layer lacks (peepholes, other activations, clipping, coupled
     gates), the error names it.
 
     Args:
         source: the model, or the path of its file.
-        name: the LSTM, if there are several: the name of its (first) node, or of that node's first output if the node
-            has no name.
+        name: the layer, if there are several of its kind: the name of its (first) node, or of that node's first output
+            if the node has no name.
+        kind: the class to make: `LSTM`, `GRU`, `RNN`, or a cell of these.
         inputs: arrays for the graph's inputs, if weights are among them.
-        join: make one LSTM of nodes that are clearly its layers: each reads the output of the one below, and nothing
-            else does. False makes a one-layer LSTM of each node.
-        flipped: also accept a node that reads only in reverse, as an LSTM that reads forward: give it the flipped
+        join: make one module of nodes that are clearly its layers: each reads the output of the one below, and nothing
+            else does. False makes a one-layer module of each node.
+        flipped: also accept a node that reads only in reverse, as a layer that reads forward: give it the flipped
             sequence, ``x.flip(0)``, and flip its output.
 
     Returns:
-        The LSTM, with ``batch_first=True`` if the nodes have ``layout=1``. Its output ``[T, N, D*H]`` is the node's
+        The layer, with ``batch_first=True`` if the nodes have ``layout=1``. Its output ``[T, N, D*H]`` is the node's
         ``Y`` ``[T, D, N, H]`` with concatenated directions.
 
     Raises:
-        NameUnknownError: there is no LSTM, or none with this name, or ``inputs`` names an unknown input.
-        ArgumentError: there are several (the message lists them), a node has a feature that an LSTM lacks, or its
-            weights are computed at run time.
+        NameUnknownError: there is no layer of this kind, or none with this name, or ``inputs`` names an unknown input.
+        ArgumentError: there are several (the message lists them), a node has a feature that ours lacks, or its weights
+            are computed at run time.
+        ArgumentTypeError: the source is of another type, or ``kind`` is no such class.
         ShapeError, RankError, DtypeError: a node's arrays do not match each other.
         FileFormatError: the file is not an ONNX model, or is damaged, or its external data is missing.
         FileNotFoundError, IsADirectoryError: the file does not exist, or is a folder.
         MissingDependencyError: onnx is not installed.
     """
-    return in_onnx(source, inputs=inputs, join=join, flipped=flipped).one(name)
+    found = in_onnx(source, kind=layer_class(kind), inputs=inputs, join=join, flipped=flipped)
+    return build_kind(found.one(name), kind)
 
 
 def in_onnx(
     source: "str | Path | onnx.ModelProto",
     *,
+    kind: type[Any] = LSTM,
     inputs: Mapping[str, Any] | None = None,
     join: bool = True,
     flipped: bool = False,
-) -> Found:
-    """List the LSTMs in an ONNX model; see `from_onnx`."""
+) -> Found[Any]:
+    """List the layers of a kind in an ONNX model; see `from_onnx`."""
     try:
         import onnx
     except ImportError as error:
@@ -83,21 +119,26 @@ def in_onnx(
         check_is_file(where := str(source))
     with reading(where):
         model = source if isinstance(source, onnx.ModelProto) else _read(source)
-        return _in_model(where, model, inputs or {}, join, flipped)
+        return _in_model(where, model, kind, inputs or {}, join, flipped)
 
 
-def _in_model(where: str, model: "onnx.ModelProto", inputs: Mapping[str, Any], join: bool, flipped: bool) -> Found:
+def _in_model(
+    where: str, model: "onnx.ModelProto", kind: type[Any], inputs: Mapping[str, Any], join: bool, flipped: bool
+) -> Found[Any]:
     from hiddenstate.interop.onnx.stack import group_into_stacks
 
-    nodes = list(_lstm_nodes(model, inputs))
+    every = list(_recurrent_nodes(model, inputs))
+    nodes = [node for node in every if node.cell == kind.__name__]
     stacks = group_into_stacks(nodes) if join else [[node] for node in nodes]
     others = {
         node.name or node.output[0]: f"it is of type {node.op_type}"
         for node in model.graph.node
-        if "LSTM" in node.op_type
+        if any(cell in node.op_type for cell in _CELLS)
     }
-    builders = {stack[0].name: partial(_build, stack, flipped) for stack in stacks}
-    return Found(where, builders, {name: what for name, what in others.items() if name not in builders})
+    others |= {each.name: f"it is of type {each.cell}. kind=hs.{each.cell} reads it" for each in every}
+    builders = {stack[0].name: partial(_build, stack, kind, flipped) for stack in stacks}
+    layers = {node.name for node in nodes}
+    return Found(where, builders, {name: what for name, what in others.items() if name not in layers}, kind=kind)
 
 
 def _read(path: str | Path) -> "onnx.ModelProto":
@@ -113,11 +154,11 @@ def _read(path: str | Path) -> "onnx.ModelProto":
     return model
 
 
-def _lstm_nodes(model: "onnx.ModelProto", inputs: Mapping[str, Any]) -> "Iterator[LstmNode]":
-    """Yield every LSTM node of a model, including those inside other nodes and functions, under a unique name."""
+def _recurrent_nodes(model: "onnx.ModelProto", inputs: Mapping[str, Any]) -> "Iterator[RecurrentNode]":
+    """Yield every LSTM, GRU and RNN node of a model, also inside other nodes and functions, under a unique name."""
     from hiddenstate.interop.onnx.functions import without_functions
     from hiddenstate.interop.onnx.graph import iterate_scopes
-    from hiddenstate.interop.onnx.node import LstmNode
+    from hiddenstate.interop.onnx.node import RecurrentNode
 
     known = {value.name for value in (*model.graph.input, *model.graph.initializer)}
     unknown = [name for name in inputs if name not in known]
@@ -127,23 +168,29 @@ def _lstm_nodes(model: "onnx.ModelProto", inputs: Mapping[str, Any]) -> "Iterato
         )
     given = {name: _array(value) for name, value in inputs.items()}
     model = without_functions(model)
-    found = [(node, scope) for scope in iterate_scopes(model, given) for node in scope.nodes if _is_lstm(node)]
+    found = [(node, scope) for scope in iterate_scopes(model, given) for node in scope.nodes if _is_recurrent(node)]
     names = Counter(node.name for node, _ in found)
     for node, scope in found:
         output = next((name for name in node.output if name), "")
-        yield LstmNode(node.name if node.name and names[node.name] == 1 else output, node, scope)
+        yield RecurrentNode(node.name if node.name and names[node.name] == 1 else output, node, scope)
 
 
-def _is_lstm(node: "onnx.NodeProto") -> bool:
-    return node.op_type == "LSTM" and node.domain in ("", "ai.onnx")
+def _is_recurrent(node: "onnx.NodeProto") -> bool:
+    return node.op_type in _CELLS and node.domain in ("", "ai.onnx")
 
 
 def _array(value: Any) -> Any:
     return to_array(value) if hasattr(value, "detach") else np.asarray(value)
 
 
-def _build(stack: "Sequence[LstmNode]", flipped: bool) -> LSTM:
+def _build(stack: "Sequence[RecurrentNode]", kind: type[Any], flipped: bool) -> Any:
     weights = [each for node in stack for each in node.weights(flipped=flipped)]
     for node in stack:
         node.warn_of_initial_state()
-    return build_lstm(weights, bidirectional=stack[0].directions == 2, batch_first=stack[0].batch_first)
+    return build_layer(
+        weights,
+        kind,
+        bidirectional=stack[0].directions == 2,
+        batch_first=stack[0].batch_first,
+        nonlinearity=stack[0].nonlinearity if kind is RNN else "tanh",
+    )

@@ -1,7 +1,7 @@
-"""Builds an LSTM as an ONNX model: the standard LSTM operator, one per layer, with the weights inside.
+"""Builds an LSTM, a GRU or a plain RNN as an ONNX model: the standard operator, one per layer, with the weights inside.
 
 The operator has its own gate order (`layouts.ONNX`), returns each layer's output as ``[T, D, N, H]``, and supports
-row lengths. The nodes around it give the model the signature of our LSTM's call.
+row lengths. The nodes around it give the model the signature of our layer's call.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hiddenstate.base.messages import with_article
 from hiddenstate.base.validation import optional_package
 from hiddenstate.cells.cell import Weights
 from hiddenstate.errors import ArgumentError
-from hiddenstate.interop.layouts import ONNX, from_weights
+from hiddenstate.interop.layouts import ONNX, from_weights, layout_for
 from hiddenstate.interop.onnx.signature import Signature, Value
 from hiddenstate.structure.sizes import Sizes
 
@@ -50,7 +51,7 @@ class _Graph:
 
 
 def build_model(signature: Signature, weights: Sequence[Weights], opset: int = OPSET) -> Any:
-    """Make the ``onnx.ModelProto`` of an LSTM.
+    """Make the ``onnx.ModelProto`` of a layer.
 
     Args:
         signature: its inputs and outputs.
@@ -73,38 +74,50 @@ def build_model(signature: Signature, weights: Sequence[Weights], opset: int = O
     ends = [
         [_value_info(onnx, value, element) for value in values] for values in (signature.inputs(), signature.outputs())
     ]
-    made = onnx.helper.make_graph(graph.nodes, "lstm", *ends, list(graph.constants.values()))
+    made = onnx.helper.make_graph(
+        graph.nodes, signature.sizes.kind.label.lower(), *ends, list(graph.constants.values())
+    )
     return _wrapped(onnx, made, signature, opset)
 
 
-def stacked(directions: Sequence[Weights]) -> dict[str, Tensor]:
-    """One layer's inputs of the operator: ``W [D, 4H, C]``, ``R [D, 4H, H]`` and, with biases, ``B [D, 8H]``.
+def stacked(directions: Sequence[Weights], sizes: Sizes) -> dict[str, Tensor]:
+    """One layer's inputs of the operator: ``W [D, G*H, C]``, ``R [D, G*H, H]`` and, with biases, ``B [D, 2*G*H]``.
 
     Raises:
         ArgumentError: there is a projection, which the operator lacks.
     """
-    each = [from_weights(direction, ONNX) for direction in directions]
+    each = [from_weights(direction, layout_for(ONNX, sizes.kind.label)) for direction in directions]
     return {name: torch.stack([arrays[name] for arrays in each]) for name in each[0]}
 
 
-def direction(sizes: Sizes) -> str:
-    """The operator's attribute of this name."""
-    return "bidirectional" if sizes.bidirectional else "forward"
+def operator_attributes(sizes: Sizes) -> dict[str, Any]:
+    """The operator's attributes."""
+    attributes: dict[str, Any] = {
+        "hidden_size": sizes.hidden_size,
+        "direction": "bidirectional" if sizes.bidirectional else "forward",
+    }
+    if sizes.kind.label == "GRU":
+        attributes["linear_before_reset"] = 1
+    if sizes.kind.label == "RNN":
+        attributes["activations"] = [sizes.kind.gates[0].activation.capitalize()] * sizes.directions
+    return attributes
 
 
 def _wrapped(onnx: Any, graph: Any, signature: Signature, opset: int) -> Any:
     """Wrap the graph in a model, with a description and the producer's name."""
+    sizes = signature.sizes
     imports = [onnx.helper.make_opsetid("", opset)]
+    what = with_article(sizes.kind.label)
+    calls = "one time step" if signature.form == "step" else "a sequence"
     model = onnx.helper.make_model(
         graph,
         opset_imports=imports,
         ir_version=onnx.helper.find_min_ir_version_for(imports),
         producer_name="hiddenstate",
         producer_version=version("hiddenstate"),
-        doc_string=f"An LSTM, {'one time step' if signature.form == 'step' else 'a sequence'} a call. Axes: T time "
+        doc_string=f"{what[0].upper() + what[1:]}, {calls} a call. Axes: T time "
         "steps, N batch rows, C input features, H hidden units, D directions, L layers.",
     )
-    sizes = signature.sizes
     facts = {"form": signature.form}
     facts |= {name: getattr(sizes, name) for name in ("input_size", "hidden_size", "num_layers", "bidirectional")}
     onnx.helper.set_model_props(model, {name: str(value).lower() for name, value in facts.items()})
@@ -151,10 +164,10 @@ def _one_step(graph: _Graph, signature: Signature, weights: Sequence[Weights]) -
 def _layers(
     graph: _Graph, signature: Signature, weights: Sequence[Weights]
 ) -> Iterator[tuple[int, Sequence[Weights], list[str]]]:
-    """Each layer, the weights of its directions, and the names of its initial hidden and cell state."""
+    """Each layer, the weights of its directions, and the names of its initial states."""
     sizes = signature.sizes
     D, L = sizes.directions, sizes.num_layers
-    parts = [[""] * L] * 2
+    parts = [[""] * L] * len(signature.initial)
     if signature.states:
         parts = [[name] for name in signature.initial]
         if L > 1:
@@ -170,18 +183,14 @@ def _operator(
     graph: _Graph, signature: Signature, layer: int, directions: Sequence[Weights], inputs: Sequence[str]
 ) -> Sequence[str]:
     """The operator itself, on ``x [T, N, C]``, lengths and states; names of its outputs."""
-    x, lengths, h, c = inputs
-    arrays = {name: graph.constant(f"l{layer}.{name}", value) for name, value in stacked(directions).items()}
+    x, lengths, *states = inputs
+    sizes = signature.sizes
+    arrays = {name: graph.constant(f"l{layer}.{name}", value) for name, value in stacked(directions, sizes).items()}
     # For one step, Y contains nothing that h_n does not.
-    wanted = ("", "h_n", "c_n") if signature.form == "step" else ("Y", "h_n", "c_n")[: 3 if signature.states else 1]
+    wanted = ["" if signature.form == "step" else "Y", *(signature.final if signature.states else ())]
     outputs = [f"l{layer}.{name}" if name else "" for name in wanted]
-    graph.node(
-        "LSTM",
-        [x, arrays["W"], arrays["R"], arrays.get("B", ""), lengths, h, c],
-        *outputs,
-        hidden_size=signature.sizes.hidden_size,
-        direction=direction(signature.sizes),
-    )
+    weights = [arrays["W"], arrays["R"], arrays.get("B", "")]
+    graph.node(sizes.kind.label, [x, *weights, lengths, *states], *outputs, **operator_attributes(sizes))
     return outputs
 
 
@@ -193,7 +202,7 @@ def _finish(graph: _Graph, signature: Signature, out: str, finals: Sequence[Sequ
         if signature.lengths:
             empty = graph.node("Equal", ["lengths", graph.constant("no_step", [0])], "is_empty")
             empty = graph.node("Unsqueeze", [empty, graph.constant("unit", [1])], "is_empty_row")
-        for name, initial, parts in zip(("h_n", "c_n"), signature.initial, zip(*finals, strict=True), strict=True):
+        for name, initial, parts in zip(signature.final, signature.initial, zip(*finals, strict=True), strict=True):
             value = graph.node("Concat", parts, f"{name}_joined", axis=0) if len(parts) > 1 else parts[0]
             if empty:  # runtimes return zeros for a row of length 0, whose final state should be its initial one
                 value = graph.node("Where", [empty, initial, value], f"{name}_of_all")

@@ -1,6 +1,6 @@
-"""One LSTM node of an ONNX graph: its weights, and its features that this library does not support.
+"""One LSTM, GRU or RNN node of an ONNX graph: its weights, and its features that this library does not support.
 
-The operator: https://onnx.ai/onnx/operators/onnx__LSTM.html
+The operators: https://onnx.ai/onnx/operators/onnx__LSTM.html, onnx__GRU.html and onnx__RNN.html
 """
 
 import warnings
@@ -13,21 +13,29 @@ from onnx import NodeProto, helper
 from hiddenstate.cells.cell import Weights
 from hiddenstate.errors import ArgumentError, HiddenStateError, RankError, ShapeError
 from hiddenstate.interop.arrays import to_tensor
-from hiddenstate.interop.layouts import ONNX, to_weights
+from hiddenstate.interop.layouts import ONNX, ONNX_GRU, ONNX_GRU_RESET_FIRST, ONNX_RNN, Layout, to_weights
 from hiddenstate.interop.onnx.evaluate import Array
 from hiddenstate.interop.onnx.graph import Scope
 
 _INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
-_ACTIVATIONS = ("Sigmoid", "Tanh", "Tanh")  # for each direction: of i, o and f; of g; of c when h is computed
-# Known attributes, and those without effect: the default activations have no alpha and beta.
-_FREE = {"hidden_size", "direction", "layout", "activations", "activation_alpha", "activation_beta", "output_sequence"}
+# For each direction: of an LSTM's i, o and f, of g, and of c when h is computed; of a GRU's z and r, and of n; of h.
+_ACTIVATIONS = {
+    "LSTM": (("Sigmoid", "Tanh", "Tanh"),),
+    "GRU": (("Sigmoid", "Tanh"),),
+    "RNN": (("Tanh",), ("Relu",)),  # the first is the default
+}
+# Known attributes, and those without effect: these activations have no alpha and beta.
+_FREE = {
+    *("hidden_size", "direction", "layout", "activations", "activation_alpha", "activation_beta", "output_sequence"),
+    "linear_before_reset",
+}
 # Operators that repeat or move a state, but keep zeros.
 _SPREADS = ("Expand", "Tile", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Gather", "Identity", "Cast")
 
 
 @dataclass(frozen=True)
-class LstmNode:
-    """An LSTM node and its graph."""
+class RecurrentNode:
+    """An LSTM, GRU or RNN node and its graph."""
 
     name: str
     node: NodeProto
@@ -42,6 +50,23 @@ class LstmNode:
     def attributes(self) -> dict[str, Any]:
         """Its attributes."""
         return {attribute.name: helper.get_attribute_value(attribute) for attribute in self.node.attribute}
+
+    @property
+    def cell(self) -> str:
+        """``LSTM``, ``GRU`` or ``RNN``."""
+        return str(self.node.op_type)
+
+    @property
+    def layout(self) -> Layout:
+        """How its arrays are laid out. By default, a GRU resets the state before the matrix product."""
+        if self.cell == "GRU":
+            return ONNX_GRU if self.attributes.get("linear_before_reset", 0) else ONNX_GRU_RESET_FIRST
+        return ONNX_RNN if self.cell == "RNN" else ONNX
+
+    @property
+    def nonlinearity(self) -> str:
+        """The activation of a plain RNN: ``tanh`` or ``relu``."""
+        return (self._activations() or ["tanh"])[0].lower()
 
     @property
     def direction(self) -> str:
@@ -65,7 +90,7 @@ class LstmNode:
             flipped: also accept a node that reads only in reverse.
 
         Raises:
-            ArgumentError: it has a feature that an `LSTM` lacks, or its weights are computed at run time.
+            ArgumentError: it has a feature that our layer lacks, or its weights are computed at run time.
             ShapeError, RankError, DtypeError: its arrays do not match each other.
         """
         self._refuse(flipped)
@@ -75,26 +100,26 @@ class LstmNode:
                 has = f"direction={self.direction!r} has {self.directions}"
                 raise ShapeError(f"{role} of {self} is for {len(array)} directions, but {has}")
         tensors = {role: to_tensor(array, role) for role, array in arrays.items()}
-        found = [to_weights({role: t[d] for role, t in tensors.items()}, ONNX) for d in range(self.directions)]
+        found = [to_weights({role: t[d] for role, t in tensors.items()}, self.layout) for d in range(self.directions)]
         H, said = found[0].hh.shape[1], self.attributes.get("hidden_size")
         if said != H:
             raise ArgumentError(f"{self} has hidden_size={said}, but its R is for {H} units")
         return found
 
     def warn_of_initial_state(self) -> None:
-        """Warn about nonzero initial states in the graph, since an `LSTM` does not store any."""
+        """Warn about nonzero initial states in the graph, since our layers do not store any."""
         states = [
             role for role in ("initial_h", "initial_c") if role in self.inputs and self._is_set(self.inputs[role])
         ]
         if states:
             warnings.warn(
                 f"{self} begins with {' and '.join(states)} out of the graph, which are not zero: give them to each "
-                "call as hx, as an LSTM begins with zeros otherwise",
+                "call as hx, as it begins with zeros otherwise",
                 stacklevel=6,  # the caller of from_onnx
             )
 
     def __str__(self) -> str:
-        return f"the LSTM node {self.name!r}"
+        return f"the {self.cell} node {self.name!r}"
 
     def _array(self, role: str) -> Array:
         try:
@@ -132,10 +157,10 @@ class LstmNode:
             ("clip" in self.attributes, f"clips its gates (clip={self.attributes.get('clip')})"),
             (self.attributes.get("input_forget", 0), "couples its input and forget gates (input_forget=1)"),
             ("hidden_size" not in self.attributes, "does not say its hidden_size"),
-            (self._other_activations(), f"has activations={self._activations()}, and not {list(_ACTIVATIONS)}"),
+            (self._other_activations(), f"has activations={self._activations()}, and not {self._known_activations()}"),
         ):
             if refused:
-                raise ArgumentError(f"{self} {why}, which an hs.LSTM lacks")
+                raise ArgumentError(f"{self} {why}, which an hs.{self.cell} lacks")
         unknown = sorted(set(self.attributes) - _FREE - {"clip", "input_forget"})
         if unknown:
             raise ArgumentError(f"{self} has unknown attributes: {', '.join(unknown)}")
@@ -146,13 +171,19 @@ class LstmNode:
             raise ArgumentError(f"{self} has direction={self.direction!r}: expected forward, reverse or bidirectional")
         if self.direction == "reverse" and not flipped:
             raise ArgumentError(
-                f"{self} reads only in reverse, but an hs.LSTM reads forward or in both directions. With flipped=True "
-                "you get one that reads forward: give it the flipped sequence, x.flip(0), and flip its output"
+                f"{self} reads only in reverse, but an hs.{self.cell} reads forward or in both directions. With "
+                "flipped=True you get one that reads forward: give it the flipped sequence, x.flip(0), and flip its "
+                "output"
             )
 
     def _activations(self) -> list[str]:
         return [str(name, "utf-8") for name in self.attributes.get("activations", [])]
 
+    def _known_activations(self) -> str:
+        return " or ".join(str(list(names)) for names in _ACTIVATIONS[self.cell])
+
     def _other_activations(self) -> bool:
-        wanted = [name.lower() for name in _ACTIVATIONS * self.directions]
-        return "activations" in self.attributes and [name.lower() for name in self._activations()] != wanted
+        got = [name.lower() for name in self._activations()]
+        return bool(got) and all(
+            got != [name.lower() for name in names * self.directions] for names in _ACTIVATIONS[self.cell]
+        )

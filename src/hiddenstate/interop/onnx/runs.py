@@ -11,12 +11,12 @@ from hiddenstate.interop.onnx.check import Run
 from hiddenstate.interop.onnx.program import Given
 from hiddenstate.interop.onnx.signature import Signature, Value
 
-SIZES = ((1, 1), (5, 3), (12, 4))  # time steps and rows of an LSTM's calls
+SIZES = ((1, 1), (5, 3), (12, 4))  # time steps and rows of a layer's calls
 GROWTH = (0, 1, 2)  # growth of a model's dynamic sizes: as given, larger, and larger again
 
 
 def runs_of_lstm(lstm: nn.Module, signature: Signature, like: Tensor) -> Iterator[Run]:
-    """Yield calls on random inputs with the type and device of ``like``, and the LSTM's outputs."""
+    """Yield calls on random inputs with the type and device of ``like``, and the layer's outputs."""
     generator = torch.Generator().manual_seed(0)
     for T, N in SIZES:
         sizes = {signature.T: T, signature.N: N}
@@ -37,15 +37,16 @@ def _random(value: Value, sizes: Mapping[int | str, int], T: int, generator: tor
 
 @torch.no_grad()
 def _of_lstm(lstm: nn.Module, signature: Signature, given: Mapping[str, Tensor]) -> list[Tensor]:
-    """The LSTM's outputs, in the order of the signature."""
-    state = tuple(given[name] for name in signature.initial) if signature.states else None
+    """The layer's outputs, in the order of the signature."""
+    kind = signature.sizes.kind
+    state = kind.as_given([given[name] for name in signature.initial]) if signature.states else None
     x, time = given["x"], 0
     if signature.form == "step":
         time = 1 if signature.batch_first else 0
         x = x.unsqueeze(time)
     out, final = lstm(x, state, lengths=given.get("lengths"))
     outputs = [out.squeeze(time) if signature.form == "step" else out]
-    return [*outputs, *final] if signature.states else outputs
+    return [*outputs, *kind.parts_of(final)] if signature.states else outputs
 
 
 class _Axes(NamedTuple):

@@ -1,5 +1,6 @@
-"""The inputs and outputs of an LSTM's ONNX model."""
+"""The inputs and outputs of the ONNX model of an LSTM, a GRU or a plain RNN."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -24,7 +25,7 @@ class Signature:
 
     A ``"sequence"`` has the signature of the layer's call: ``x [T, N, C]`` (``[N, T, C]`` with ``batch_first``), then
     ``lengths [N]``, then ``h0`` and ``c0 [L*D, N, H]``, to ``out``, ``h_n`` and ``c_n``. A ``"step"`` reads one time
-    step: ``x [N, C]``, ``h`` and ``c [L, N, H]``, to ``out [N, H]``, ``h_n`` and ``c_n``.
+    step: ``x [N, C]``, ``h`` and ``c [L, N, H]``, to ``out [N, H]``, ``h_n`` and ``c_n``. Only an LSTM has ``c``.
     """
 
     sizes: Sizes
@@ -37,14 +38,13 @@ class Signature:
 
     def inputs(self) -> list[Value]:
         """The model's inputs, in order."""
-        h, c = self.initial
         meaning = "zeros where a sequence begins, then what the step before gave"
         if self.form == "sequence":
             meaning = "state before the first step; zeros where there is none"
         return [
             self._steps("x", self.sizes.input_size, "input"),
             *([Value("lengths", [self.N], "time steps of each row, 0..T", whole=True)] if self.lengths else []),
-            *self._states((h, "hidden", meaning), (c, "cell", meaning)),
+            *self._states(self.initial, meaning),
         ]
 
     def outputs(self) -> list[Value]:
@@ -54,13 +54,18 @@ class Signature:
             meaning = "state after each row's last step"
         return [
             self._steps("out", self.sizes.directions * self.sizes.hidden_size, "hidden state of the last layer"),
-            *self._states(("h_n", "hidden", meaning), ("c_n", "cell", meaning)),
+            *self._states(self.final, meaning),
         ]
 
     @property
-    def initial(self) -> tuple[str, str]:
+    def initial(self) -> tuple[str, ...]:
         """The names of the initial state's inputs."""
-        return ("h", "c") if self.form == "step" else ("h0", "c0")
+        return tuple(name if self.form == "step" else f"{name}0" for name in self.sizes.kind.carried)
+
+    @property
+    def final(self) -> tuple[str, ...]:
+        """The names of the final state's outputs."""
+        return tuple(f"{name}_n" for name in self.sizes.kind.carried)
 
     def _steps(self, name: str, features: int, meaning: str) -> Value:
         if self.form == "step":
@@ -68,7 +73,11 @@ class Signature:
         axes = [self.N, self.T] if self.batch_first else [self.T, self.N]
         return Value(name, [*axes, features], f"{meaning}, [{'N, T' if self.batch_first else 'T, N'}, features]")
 
-    def _states(self, *states: tuple[str, str, str]) -> list[Value]:
+    def _states(self, names: Sequence[str], meaning: str) -> list[Value]:
         shape: list[Dim] = [len(self.sizes.layer_directions), self.N, self.sizes.hidden_size]
-        described = [Value(name, shape, f"{kind} {meaning}") for name, kind, meaning in states]
+        kinds = [self.sizes.kind.meanings[name] for name in self.sizes.kind.carried]
+        described = [
+            Value(name, shape, f"{kind.removesuffix(' state')} {meaning}")
+            for name, kind in zip(names, kinds, strict=True)
+        ]
         return described if self.states else []

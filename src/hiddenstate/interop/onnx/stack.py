@@ -1,4 +1,4 @@
-"""Finds the LSTM nodes of an ONNX graph that are layers of one LSTM."""
+"""Finds the nodes of an ONNX graph that are layers of one LSTM, GRU or RNN."""
 
 import math
 from collections.abc import Collection, Iterable, Iterator
@@ -8,15 +8,15 @@ import numpy as np
 from hiddenstate.errors import ArgumentError, HiddenStateError
 from hiddenstate.interop.onnx.evaluate import Array
 from hiddenstate.interop.onnx.graph import Scope
-from hiddenstate.interop.onnx.node import LstmNode
+from hiddenstate.interop.onnx.node import RecurrentNode
 
 # Time steps and rows of the random numbers sent from one node to the next, if the graph does not give sizes.
 _SIZES = ((3, 2), (2, 5))
 _MOST = 1 << 26  # the largest number of random samples
 
 
-def group_into_stacks(nodes: Iterable[LstmNode]) -> list[list[LstmNode]]:
-    """Group nodes into LSTMs: a node joins the one whose output it reads, if that is unambiguous.
+def group_into_stacks(nodes: Iterable[RecurrentNode]) -> list[list[RecurrentNode]]:
+    """Group nodes into LSTMs, or GRUs or RNNs: a node joins the one whose output it reads, if that is unambiguous.
 
     Nothing else may read that output, both must have the same units, directions, biases and layout, and the nodes
     between them must only turn ``[T, D, N, H]`` into the ``[T, N, D*H]`` that the next layer of an LSTM reads, which is
@@ -26,8 +26,8 @@ def group_into_stacks(nodes: Iterable[LstmNode]) -> list[list[LstmNode]]:
     outs: dict[Scope, set[str]] = {}
     for node in given:
         outs.setdefault(node.scope, set()).add(_out(node))
-    stacks: list[list[LstmNode]] = []
-    last: dict[tuple[Scope, str], list[LstmNode]] = {}  # the stacks, by the output of their last node
+    stacks: list[list[RecurrentNode]] = []
+    last: dict[tuple[Scope, str], list[RecurrentNode]] = {}  # the stacks, by the output of their last node
     for node in given:
         out = _read(node, outs[node.scope])
         stack = last.pop((node.scope, out), [])
@@ -39,11 +39,11 @@ def group_into_stacks(nodes: Iterable[LstmNode]) -> list[list[LstmNode]]:
     return stacks
 
 
-def _out(node: LstmNode) -> str:
+def _out(node: RecurrentNode) -> str:
     return node.node.output[0] if node.node.output else ""
 
 
-def _read(node: LstmNode, outs: Collection[str]) -> str:
+def _read(node: RecurrentNode, outs: Collection[str]) -> str:
     """The only one of these outputs that a node depends on, apart from constants; otherwise ""."""
     if "X" not in node.inputs:
         return ""
@@ -52,17 +52,17 @@ def _read(node: LstmNode, outs: Collection[str]) -> str:
     return read[0] if len(read) == 1 and read[0] in outs else ""
 
 
-def _is_next(below: LstmNode, above: LstmNode, out: str) -> bool:
+def _is_next(below: RecurrentNode, above: RecurrentNode, out: str) -> bool:
     return _alike(below, above) and _read_by_none_else(below, above, out) and _only_joins(below, above, out)
 
 
-def _alike(below: LstmNode, above: LstmNode) -> bool:
-    names = ("hidden_size", "direction", "layout", "activations")
+def _alike(below: RecurrentNode, above: RecurrentNode) -> bool:
+    names = ("hidden_size", "direction", "layout", "activations", "linear_before_reset")
     options = [[node.attributes.get(name) for name in names] for node in (below, above)]
     return options[0] == options[1] and ("B" in below.inputs) == ("B" in above.inputs)
 
 
-def _read_by_none_else(below: LstmNode, above: LstmNode, out: str) -> bool:
+def _read_by_none_else(below: RecurrentNode, above: RecurrentNode, out: str) -> bool:
     """Whether nothing but the node above reads the output, or only its shape."""
     scope = above.scope
     between, _ = scope.ancestors([above.inputs["X"]], stop=[out])
@@ -74,7 +74,7 @@ def _read_by_none_else(below: LstmNode, above: LstmNode, out: str) -> bool:
     return not values & scope.outputs and all(n.op_type == "Shape" or n.output[0] in outputs for n in readers)
 
 
-def _only_joins(below: LstmNode, above: LstmNode, out: str) -> bool:
+def _only_joins(below: RecurrentNode, above: RecurrentNode, out: str) -> bool:
     scope = above.scope
     between, leaves = scope.ancestors([above.inputs["X"]], stop=[out])
     try:
@@ -88,7 +88,7 @@ def _only_joins(below: LstmNode, above: LstmNode, out: str) -> bool:
     return True
 
 
-def _samples(node: LstmNode, out: str) -> Iterator[Array]:
+def _samples(node: RecurrentNode, out: str) -> Iterator[Array]:
     """Yield random outputs of a node, including negative ones, with the graph's sizes or default sizes."""
     H, D = node.attributes.get("hidden_size", 1), node.directions
     known = node.scope.shapes.get(out)

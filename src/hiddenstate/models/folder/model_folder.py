@@ -24,13 +24,12 @@ from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.meta_model import make_meta_model
 from hiddenstate.models.tagger.data import VERSION_4
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.nn.gru import GRU
-from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.rnn import Layer
 
 FORMAT = "hiddenstate-model"
 # 1: a tagger had one column of tags, and no temperature; 2: no weights were stored as int8; 3: every tagger spelt
-# words, read both ways and looked words up in lower case.
-VERSION = 4
+# words, read both ways and looked words up in lower case; 4: every model's cells were LSTMs.
+VERSION = 5
 
 CONFIG, VOCABULARY, WEIGHTS, CARD = FILES = (
     "config.json",
@@ -103,7 +102,7 @@ def find_complete_folder(model: str | os.PathLike[str]) -> Path:
     return path
 
 
-def save(model: FolderModel | LSTM | GRU, folder: str | os.PathLike[str], card: str = "") -> None:
+def save(model: FolderModel | Layer, folder: str | os.PathLike[str], card: str = "") -> None:
     """Write a model as a folder or as one file, replacing an earlier one there.
 
     A tagger's or language model's weights are stored in the precision that its config's ``weights_dtype`` names
@@ -112,7 +111,7 @@ def save(model: FolderModel | LSTM | GRU, folder: str | os.PathLike[str], card: 
     `load` gives.
 
     Args:
-        model: a tagger or a language model; for a file, also an `LSTM` or a `GRU`.
+        model: a tagger or a language model; for a file, also an `LSTM`, a `GRU` or an `RNN`.
         folder: the destination: a folder, whose parents are created, or a file, if the name ends in ``.safetensors``.
             A file is also read by `hiddenstate_runtime` and the C library, which need no torch.
         card: Markdown for a folder's ``MODEL_CARD.md``.
@@ -123,21 +122,21 @@ def save(model: FolderModel | LSTM | GRU, folder: str | os.PathLike[str], card: 
         DtypeError: the memory of a weight was freed, or a layer's weights are of a type that a file does not have.
         FileWriteError: it cannot be written.
     """
-    if not isinstance(model, Tagger | LanguageModel | LSTM | GRU):
+    if not isinstance(model, Tagger | LanguageModel | Layer):
         raise ArgumentTypeError(
-            f"save writes a tagger, a language model, a hiddenstate.LSTM or GRU, got {type(model).__name__}; for other "
-            "modules use torch.save(module.state_dict(), path)"
+            f"save writes a tagger, a language model, a hiddenstate.LSTM, GRU or RNN, got {type(model).__name__}; for "
+            "other modules use torch.save(module.state_dict(), path)"
         )
     if model_file.is_model_file(folder):
         _save_file(model, folder)
-    elif isinstance(model, LSTM | GRU):
+    elif isinstance(model, Layer):
         raise ArgumentTypeError(f"a layer is saved as a file: give a name that ends in .safetensors, not {folder}")
     else:
         _save_folder(model, folder, card)
 
 
-def _save_file(model: FolderModel | LSTM | GRU, path: str | os.PathLike[str]) -> None:
-    if isinstance(model, LSTM | GRU):
+def _save_file(model: FolderModel | Layer, path: str | os.PathLike[str]) -> None:
+    if isinstance(model, Layer):
         model_file.write_layer(model, path)
         return
     check_memory_of(model.state_dict().items())
@@ -166,6 +165,8 @@ def _save_folder(model: FolderModel, folder: str | os.PathLike[str], card: str) 
 
 def _earliest_version(config: Mapping[str, Any]) -> int:
     """Return the earliest format version that can store the model, so that earlier releases can read it if possible."""
+    if "cell" in config:
+        return 5
     if config.keys() & VERSION_4 or config.get("char_hidden_size") == 0:
         return 4
     return 3 if config.get("weights_dtype") == "int8" else 2
@@ -234,7 +235,7 @@ def load_any(folder: str | os.PathLike[str]) -> Tagger | LanguageModel:
     return load_as(KINDS.get(read_kind(folder), Tagger), folder)  # raises the right error, for unknown kinds too
 
 
-def load_saved(path: str | os.PathLike[str]) -> Tagger | LanguageModel | LSTM | GRU:
+def load_saved(path: str | os.PathLike[str]) -> Tagger | LanguageModel | Layer:
     """Read what `save` wrote, ready to use: as `load_any`, and a layer from its file.
 
     Raises:

@@ -1,10 +1,10 @@
 """Writes a language model's card in Markdown: its architecture, data, training and quality."""
 
-from hiddenstate.models.card_data import Origin, Outcome
+from hiddenstate.models.card_data import Origin, Outcome, data_section, page, training_section
+from hiddenstate.models.cells import label_of
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.language.perplexity import Tally
-from hiddenstate.models.tagger.card import data_section, page, training_section
 
 _LIMITS = """\
 - It continues text in the manner of what it was trained on, and knows nothing else: what it writes is not true, and
@@ -40,7 +40,7 @@ def _architecture(model: LanguageModel) -> str:
     clusters = f"an adaptive softmax with clusters from ids {', '.join(map(str, config.cutoffs))}"
     return f"""\
 - vectors of {config.embedding_size} numbers
-- LSTM, {config.num_layers} layer{"s" if config.num_layers > 1 else ""} of {config.hidden_size} units
+- {label_of(config.cell)}, {config.num_layers} layer{"s" if config.num_layers > 1 else ""} of {config.hidden_size} units
 - {clusters if config.cutoffs else "a linear layer and softmax"}{" with the same vectors" if config.tied else ""}
 
 {count:,} parameters, stored as {config.weights_dtype}, computed as float32."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from hiddenstate.errors import ArgumentError
+from hiddenstate.models.cells import cell_choice
 from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.settings import choice, number
 
@@ -32,6 +33,7 @@ class LanguageConfig(TrainConfig):
         steps: time steps between two optimizer steps.
         random_steps: whether to vary ``steps`` randomly.
         dev_rows: the number of pieces of the dev text that are read in parallel.
+        cell: the kind of recurrent cells: ``lstm``, ``gru``, ``rnn`` (tanh) or ``rnn_relu``.
         weights_dtype: precision of the weights on disk, ``float16``, ``float32`` or ``int8`` (a scale for each row of
             a matrix); in memory it is float32.
     """
@@ -61,6 +63,7 @@ class LanguageConfig(TrainConfig):
     steps: int = number(64, least=1)
     random_steps: bool = False
     dev_rows: int = number(16, least=1)
+    cell: str = cell_choice()
     weights_dtype: str = choice("float16", "float32", "int8")
 
     def __post_init__(self) -> None:

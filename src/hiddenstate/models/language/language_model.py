@@ -6,6 +6,7 @@ being the next. The state is carried over: a text can be read in pieces of any s
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from operator import itemgetter
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
@@ -16,16 +17,20 @@ from torch.nn.utils.rnn import pad_sequence
 
 from hiddenstate.base.memory import CheckedModule
 from hiddenstate.base.modes import evaluating
-from hiddenstate.base.validation import State
+from hiddenstate.base.validation import AnyState, map_state
+from hiddenstate.cells.kinds import cell_named
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
+from hiddenstate.models.cells import CELL_NAMES, VERSION_5
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.generation import generate
 from hiddenstate.models.language.sampling import DEFAULT_SAMPLING, Sampling
 from hiddenstate.models.language.softmax import AdaptiveSoftmax, Softmax
 from hiddenstate.models.meta_model import made_if_it_fits
 from hiddenstate.models.noise import dropped, locked, without_tokens
-from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.recurrent import Recurrent
+from hiddenstate.nn.rnn import layer_of
 from hiddenstate.structure.parameters import parameter_shapes
+from hiddenstate.structure.sizes import Sizes
 from hiddenstate.text.tokens import Tokens
 from hiddenstate.tracing.trace import Trace
 
@@ -40,7 +45,7 @@ class Loss(NamedTuple):
 
 
 class LanguageModel(CheckedModule):
-    """An embedding, a stacked LSTM and a softmax over the next character or word.
+    """An embedding, a stacked LSTM (or GRU, or plain RNN) and a softmax over the next character or word.
 
     Args:
         config: sizes and rates.
@@ -61,7 +66,8 @@ class LanguageModel(CheckedModule):
             raise ArgumentError(f"cutoffs must be below the number of tokens, {V}, got {config.cutoffs[-1]}")
         self.config, self.tokens = config, tokens
         self.embedding = None if config.tied else nn.Embedding(V, E)
-        self.lstm = LSTM(E, H, config.num_layers)
+        sizes = Sizes(E, H, config.num_layers, cell=CELL_NAMES[config.cell])
+        self.lstm: Recurrent[Any, Any] = layer_of(sizes)
         self.project = nn.Linear(H, E, bias=False) if config.tied and E != H else None
         features = E if config.tied else H
         self.head = (
@@ -70,7 +76,7 @@ class LanguageModel(CheckedModule):
             else Softmax(features, V)
         )
         # Separate layers, without weights: dropout between layers and of weights is applied at each call.
-        self._layers = [LSTM(E if layer == 0 else H, H, device="meta") for layer in range(config.num_layers)]
+        self._layers = [layer_of(sizes.of_layer(layer), device="meta") for layer in range(config.num_layers)]
 
     @classmethod
     def build(cls: type[T], config: LanguageConfig, tokens: Tokens) -> T:
@@ -90,7 +96,7 @@ class LanguageModel(CheckedModule):
         kept = without_tokens(vectors, ids, len(self.tokens), self.config.token_dropout)
         return locked(kept, self.config.input_dropout)
 
-    def read(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def read(self, ids: Tensor, state: AnyState | None = None) -> tuple[Tensor, AnyState]:
         """Read ids ``[T, N]``.
 
         Args:
@@ -98,8 +104,8 @@ class LanguageModel(CheckedModule):
             state: the state returned by the previous call; zeros by default.
 
         Returns:
-            The last layer's hidden states ``[T, N, H]``, and the state ``(h [L, N, H], c [L, N, H])`` for the next
-            call.
+            The last layer's hidden states ``[T, N, H]``, and the state for the next call: of an LSTM ``(h [L, N, H],
+            c [L, N, H])``, of other cells ``h``.
 
         Raises:
             ArgumentTypeError: a text is given where ids are expected.
@@ -113,13 +119,12 @@ class LanguageModel(CheckedModule):
         if not self.training or not (self.config.dropout or self.config.weight_drop):
             out, state = self.lstm(x, state)
             return out, state
-        ends = []
+        ends, kind = [], cell_named(CELL_NAMES[self.config.cell])
         for layer in range(self.config.num_layers):
-            begin = None if state is None else (state[0][layer, None], state[1][layer, None])
+            begin = None if state is None else map_state(itemgetter(slice(layer, layer + 1)), state)
             x, end = self._layer(layer, locked(x, self.config.dropout) if layer else x, begin)
-            ends.append(end)
-        h, c = zip(*ends, strict=True)
-        return x, (torch.cat(h), torch.cat(c))
+            ends.append(kind.parts_of(end))
+        return x, kind.as_given([torch.cat(parts) for parts in zip(*ends, strict=True)])
 
     @torch.no_grad()
     def trace(self, text: str | Sequence[str], **options: Any) -> Trace:
@@ -148,7 +153,7 @@ class LanguageModel(CheckedModule):
         with evaluating(self):
             return self.lstm.trace(self.embed(ids), lengths=lengths, tokens=words, **options)
 
-    def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, ids: Tensor, state: AnyState | None = None) -> tuple[Tensor, AnyState]:
         """Predict the token after each of the ids ``[T, N]``.
 
         Args:
@@ -161,7 +166,7 @@ class LanguageModel(CheckedModule):
         out, state = self.read(ids, state)
         return self.head.log_probabilities(self.features(out)).unflatten(0, ids.shape), state
 
-    def surprise(self, ids: Tensor, targets: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def surprise(self, ids: Tensor, targets: Tensor, state: AnyState | None = None) -> tuple[Tensor, AnyState]:
         """Return the surprise of the targets ``[T, N]``, each given the ids read so far.
 
         Returns:
@@ -170,7 +175,7 @@ class LanguageModel(CheckedModule):
         out, state = self.read(ids, state)
         return self.head.surprise(self.features(out), targets.flatten()).view(targets.shape), state
 
-    def loss(self, ids: Tensor, targets: Tensor, state: State | None = None) -> tuple[Loss, State]:
+    def loss(self, ids: Tensor, targets: Tensor, state: AnyState | None = None) -> tuple[Loss, AnyState]:
         """Return the loss over targets ``[T, N]`` (mean surprise and penalties), and the state for the next call."""
         config = self.config
         out, state = self.read(ids, state)
@@ -226,7 +231,8 @@ class LanguageModel(CheckedModule):
 
     def to_data(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what `from_data` needs besides the weights: the config and the tokens, ready for JSON."""
-        return asdict(self.config), self.tokens.to_data()
+        config = {name: value for name, value in asdict(self.config).items() if VERSION_5.get(name) != value}
+        return config, self.tokens.to_data()
 
     @classmethod
     def from_data(cls: type[T], config: Any, vocabulary: Any) -> T:
@@ -240,10 +246,10 @@ class LanguageModel(CheckedModule):
         except ArgumentError as error:
             raise FileFormatError(f"not the description of a language model: {error}") from error
 
-    def _layer(self, layer: int, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def _layer(self, layer: int, x: Tensor, state: AnyState | None) -> tuple[Tensor, AnyState]:
         """Run one layer, with some of its recurrent weights dropped."""
         names = parameter_shapes(self.lstm.sizes, layer)
         weights = {f"{stem}_l0": getattr(self.lstm, f"{stem}_l{layer}") for stem in names}
         weights["weight_hh_l0"] = dropped(weights["weight_hh_l0"], self.config.weight_drop)
-        done: tuple[Tensor, State] = functional_call(self._layers[layer], weights, (x, state))
+        done: tuple[Tensor, AnyState] = functional_call(self._layers[layer], weights, (x, state))
         return done

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hiddenstate.base.validation import State
+from hiddenstate.base.validation import AnyState, map_state
 from hiddenstate.text.continuous import Rows, Span, spans
 from hiddenstate.text.tokens import UNKNOWN_ID, Ids
 
@@ -99,7 +99,8 @@ def measure(model: "LanguageModel", ids: Ids, rows: int = 1) -> Tally:
     if read < len(ids):  # the remainder continues the last row
         last = Rows(ids[read:], 1, int(ids[read - 1]))
         assert state is not None
-        done += _measured(model, *last.read(Span(0, last.length)), (state[0][:, -1:], state[1][:, -1:]))[0]
+        end = map_state(lambda part: part[:, -1:], state)
+        done += _measured(model, *last.read(Span(0, last.length)), end)[0]
     return replace(done, characters=len(ids) if model.config.level == "char" else 0)
 
 
@@ -108,7 +109,9 @@ def _steps_at_once(model: "LanguageModel", rows: int) -> int:
     return max(1, _NUMBERS_AT_ONCE // (rows * widest))
 
 
-def _measured(model: "LanguageModel", inputs: Tensor, targets: Tensor, state: State | None) -> tuple[Tally, State]:
+def _measured(
+    model: "LanguageModel", inputs: Tensor, targets: Tensor, state: AnyState | None
+) -> tuple[Tally, AnyState]:
     device = next(model.parameters()).device
     nats, state = model.surprise(inputs.to(device), targets.to(device), state)
     return tally(targets.flatten().numpy(), nats.flatten().float().cpu().numpy()), state

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hiddenstate.base.modes import evaluating
-from hiddenstate.base.validation import State
+from hiddenstate.base.validation import AnyState, map_state
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.language.perplexity import Tally, tally
 from hiddenstate.text.source import Source, read_chunks
@@ -124,7 +124,7 @@ class _Scorer:
     def __init__(self, model: "LanguageModel") -> None:
         self.model = model
         self.last = model.tokens.start
-        self.state: State | None = None
+        self.state: AnyState | None = None
         self.at_line_start = True
 
     def score(self, pieces: Pieces) -> Scored:
@@ -171,8 +171,8 @@ class _Learner(_Scorer):
         self.count = 0
 
     def read(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        nats, (h, c) = self.model.surprise(inputs, targets, self.state)
-        self.state = h.detach(), c.detach()
+        nats, state = self.model.surprise(inputs, targets, self.state)
+        self.state = map_state(Tensor.detach, state)
         if not torch.isfinite(nats).all():
             raise ArgumentError("dynamic evaluation diverged: its weights are not finite; lower its learning rate")
         gradients = torch.autograd.grad(nats.mean(), self.weights, allow_unused=True, materialize_grads=True)

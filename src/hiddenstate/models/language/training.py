@@ -12,9 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hiddenstate.base.validation import State
+from hiddenstate.base.validation import AnyState, map_state
+from hiddenstate.cells.kinds import cell_named
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.card_data import Outcome
+from hiddenstate.models.cells import CELL_NAMES
 from hiddenstate.models.folder import model_folder as folder
 from hiddenstate.models.language.card import write_language_card
 from hiddenstate.models.language.config import LanguageConfig, defaults_for
@@ -146,7 +148,7 @@ class LanguageTask:
         self.fingerprint = hashlib.sha256(ids.tobytes() + self.ids["dev"].tobytes()).hexdigest()
         self.rows = self._side_by_side(ids[::-1].copy() if self.config.backward else ids, tokens)
         self.model = LanguageModel.build(self.config, tokens)
-        self.hx: State | None = None
+        self.hx: AnyState | None = None
         self.dev: Tally | None = None
 
     def _read(self, tokens: Tokens, name: str) -> Ids:
@@ -174,18 +176,20 @@ class LanguageTask:
         """Compute the surprise in nats per token, starting from the state of the previous batch."""
         device = next(self.model.parameters()).device
         inputs, targets = (each.to(device) for each in self.rows.read(*item))
-        loss, (h, c) = self.model.loss(inputs, targets, self.hx)
-        self.hx = h.detach(), c.detach()
+        loss, state = self.model.loss(inputs, targets, self.hx)
+        self.hx = map_state(Tensor.detach, state)
         return Loss(loss.mean, targets.numel(), loss.surprise.detach())
 
     def state(self) -> Mapping[str, Tensor]:
         """Return the state."""
-        return {} if self.hx is None else dict(zip("hc", self.hx, strict=True))
+        kind = cell_named(CELL_NAMES[self.config.cell])
+        return {} if self.hx is None else dict(zip(kind.carried, kind.parts_of(self.hx), strict=True))
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Restore a state, which is empty at the beginning of the text."""
         device = next(self.model.parameters()).device
-        self.hx = (state["h"].to(device), state["c"].to(device)) if state else None
+        kind = cell_named(CELL_NAMES[self.config.cell])
+        self.hx = kind.as_given([state[name].to(device) for name in kind.carried]) if state else None
 
     def evaluate(self) -> Score:
         """Measure the surprise of the dev text."""

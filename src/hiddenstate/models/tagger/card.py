@@ -1,15 +1,12 @@
 """Writes a tagger's card in Markdown: its architecture, data, training and quality."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Sequence
 
-from hiddenstate.models.card_data import Origin, Outcome
+from hiddenstate.models.card_data import Origin, Outcome, data_section, page, training_section
+from hiddenstate.models.cells import label_of
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.evaluation.accuracy import Accuracy, Report, Reports
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.training.config import TrainConfig
-from hiddenstate.training.settings import format_setting
 
 _COLUMNS = {
     "upos": "universal part-of-speech tags (UPOS)",
@@ -57,12 +54,6 @@ def _tags(column: str, names: Sequence[str]) -> str:
     return f"{len(names)} of {column.upper()} ({listed})"
 
 
-def page(name: str, sections: Mapping[str, str]) -> str:
-    """Assemble sections, given by heading, under a title."""
-    body = "".join(f"\n## {heading}\n\n{text}\n" for heading, text in sections.items())
-    return f"# {name}\n{body}"
-
-
 def _which_words(config: TaggerConfig, origin: Origin) -> str:
     if origin.start:
         return f", those of {origin.start}"
@@ -77,7 +68,7 @@ def _architecture(tagger: Tagger, origin: Origin) -> str:
 - word embedding: {config.word_size} numbers for each of {len(encoder.words.tokens):,} \
 {"lower-cased " if config.lower_case else ""}words{_which_words(config, origin)}, and one for all others
 {_spelling(tagger)}{_context(tagger)}\
-- sentence: {"bidirectional " if config.bidirectional else ""}LSTM, {config.num_layers} layers of \
+- sentence: {"bidirectional " if config.bidirectional else ""}{label_of(config.cell)}, {config.num_layers} layers of \
 {config.hidden_size} units{" each way" if config.bidirectional else ""}
 - a linear layer and {"a linear chain" if config.crf else "softmax"} over the tags
 
@@ -90,7 +81,7 @@ def _spelling(tagger: Tagger) -> str:
         return ""
     return (
         f"- spelling: {config.char_size} numbers for each of {len(tagger.encoder.chars.tokens):,} characters, through "
-        f"a bidirectional LSTM of {config.char_hidden_size} units each way; its final states\n"
+        f"a bidirectional {label_of(config.cell)} of {config.char_hidden_size} units each way; its final states\n"
     )
 
 
@@ -99,36 +90,6 @@ def _context(tagger: Tagger) -> str:
         return ""
     units = [model.config.hidden_size for model in (tagger.context.forward_model, tagger.context.backward_model)]
     return f"- context: states of two character language models, {units[0]} units forward and {units[1]} backward\n"
-
-
-def data_section(origin: Origin) -> str:
-    """Describe the data that a model was trained and measured on."""
-    begun = f", beginning with the weights of `{origin.start}`" if origin.start else ""
-    files = [f"trained on `{origin.train}`{begun}", *_taught(origin), f"best epoch chosen on `{origin.dev}`"]
-    if origin.test:
-        files.append(f"tested on `{origin.test}`, which nothing was chosen on")
-    listed = "; ".join(files)
-    text = f"{listed[0].upper()}{listed[1:]}."
-    return f"{origin.about_data}\n\n{text}" if origin.about_data else text
-
-
-def _taught(origin: Origin) -> list[str]:
-    """Name the teachers of a model, and the text that they tagged."""
-    if not origin.teachers:
-        return []
-    teachers, untagged = (", ".join(f"`{name}`" for name in names) for names in (origin.teachers, origin.untagged))
-    mean = "the mean probabilities of" if len(origin.teachers) > 1 else "the probabilities of"
-    return [f"taught by {mean} {teachers}, there{f' and on {untagged}' if untagged else ''}"]
-
-
-def training_section(config: TrainConfig, origin: Origin, outcome: Outcome[Any]) -> str:
-    """Describe how a model was trained: seed, epochs, command, settings."""
-    state = "" if outcome.finished else " Training was still going on when this was written."
-    text = f"Seed {config.seed}. Epoch {outcome.epoch} of {outcome.epochs} trained was kept.{state}"
-    if origin.command:
-        text += f"\n\n```\n{origin.command}\n```"
-    settings = ", ".join(f"{name} {format_setting(value)}" for name, value in asdict(config).items())
-    return f"{text}\n\nSettings: {settings}."
 
 
 def _accuracy(config: TaggerConfig, outcome: Outcome[Reports]) -> str:

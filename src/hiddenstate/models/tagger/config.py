@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from hiddenstate.errors import ArgumentError
+from hiddenstate.models.cells import cell_choice
 from hiddenstate.text.conllu import TAG_COLUMNS
 from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.settings import choice, number
@@ -39,6 +40,7 @@ class TaggerConfig(TrainConfig):
         tagged_epochs: with teachers, the number of final epochs that learn only from tags.
         untagged_words: the number of words of untagged text in an epoch, drawn for each; 0 for all.
         untagged_minimum: with untagged text, words and characters that occur this often in all texts are known, too.
+        cell: the kind of recurrent cells, here called LSTMs: ``lstm``, ``gru``, ``rnn`` (tanh) or ``rnn_relu``.
         weights_dtype: precision of the weights on disk, ``float16``, ``float32`` or ``int8`` (a scale for each row of
             a matrix); in memory it is float32.
     """
@@ -65,6 +67,7 @@ class TaggerConfig(TrainConfig):
     tagged_epochs: int = number(0, least=0)
     untagged_words: int = number(0, least=0)
     untagged_minimum: int = number(5, least=1)
+    cell: str = cell_choice()
     weights_dtype: str = choice("float16", "float32", "int8")
 
     def __post_init__(self) -> None:

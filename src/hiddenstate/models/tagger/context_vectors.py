@@ -5,17 +5,40 @@ first character: both have seen the word's spelling and the context on their sid
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.language.config import LanguageConfig
+from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.text.batches import plan_batches
+from hiddenstate.text.tokens import Tokens
 
 READ_TOGETHER = 20_000  # characters
 BORDER = "\n"  # read before a sentence, from either end
+
+
+class CharacterModel(Protocol):
+    """What is read of a character language model; `LanguageModel` is one."""
+
+    config: LanguageConfig
+    tokens: Tokens
+    lstm: Recurrent[Any, Any]
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Return the layer's input for ids."""
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """Yield the weights."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the weights by name."""
+
+    def to_data(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the config and the tokens, ready for JSON."""
 
 
 class ContextualVectors(nn.Module):
@@ -29,7 +52,7 @@ class ContextualVectors(nn.Module):
         ArgumentError: a model is not a character model, or reads in the wrong direction.
     """
 
-    def __init__(self, forward_model: LanguageModel, backward_model: LanguageModel) -> None:
+    def __init__(self, forward_model: CharacterModel, backward_model: CharacterModel) -> None:
         super().__init__()
         for model, backward in ((forward_model, False), (backward_model, True)):
             if model.config.level != "char" or model.config.backward is not backward:
@@ -81,7 +104,7 @@ def _places(words: Sequence[str]) -> Iterator[tuple[int, int]]:
         first += len(word) + 1
 
 
-def _states(model: LanguageModel, texts: Sequence[str], places: Sequence[Sequence[int]]) -> Tensor:
+def _states(model: CharacterModel, texts: Sequence[str], places: Sequence[Sequence[int]]) -> Tensor:
     """Return the hidden states ``[T, N, H]`` after the characters at these positions; zero beyond the last."""
     device = next(model.parameters()).device
     ids = [torch.from_numpy(model.tokens.ids(BORDER + text)).long() for text in texts]

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.models.cells import VERSION_5
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.context_vectors import ContextualVectors
@@ -47,14 +48,14 @@ class TaggerData(NamedTuple):
             raise not_a_tagger(error) from error
 
 
-# Settings that format version 3 did not have, with the values that it implied.
+# Settings that earlier format versions did not have, with the values that they implied.
 VERSION_4 = {"bidirectional": True, "lower_case": True}
 
 
 def config_data(config: TaggerConfig) -> dict[str, Any]:
     """Return the config for JSON; settings that earlier formats lack are omitted if they have the implied value."""
-    data = asdict(config)
-    return {name: value for name, value in data.items() if name not in VERSION_4 or value != VERSION_4[name]}
+    data, implied = asdict(config), {**VERSION_4, **VERSION_5}
+    return {name: value for name, value in data.items() if name not in implied or value != implied[name]}
 
 
 def not_a_tagger(error: Exception) -> FileFormatError:

@@ -16,7 +16,9 @@ from torch.nn import functional
 
 from hiddenstate.base.memory import CheckedModule
 from hiddenstate.base.modes import evaluating
+from hiddenstate.cells.kinds import cell_named
 from hiddenstate.errors import ArgumentError
+from hiddenstate.models.cells import CELL_NAMES
 from hiddenstate.models.meta_model import made_if_it_fits
 from hiddenstate.models.noise import Dropout, dropout_odds
 from hiddenstate.models.tagger.config import TaggerConfig
@@ -28,7 +30,9 @@ from hiddenstate.models.tagger.losses import tagging_loss
 from hiddenstate.models.tagger.piping import SENTENCES_TOGETHER, check_options, in_batches, piped
 from hiddenstate.models.tagger.tagging import Reading, Tagging, Tags
 from hiddenstate.models.tagger.word_inputs import WordInputs
-from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.recurrent import Recurrent
+from hiddenstate.nn.rnn import layer_of
+from hiddenstate.structure.sizes import Sizes
 from hiddenstate.text.batches import (
     Batch,
     Encoded,
@@ -90,14 +94,13 @@ class Tagger(CheckedModule):
         self.word_embedding = nn.Embedding(len(words), config.word_size, padding_idx=PADDING)
         spelt = config.char_hidden_size > 0
         self.char_embedding = nn.Embedding(len(chars), config.char_size, padding_idx=PADDING) if spelt else None
-        self.char_lstm = LSTM(config.char_size, config.char_hidden_size, bidirectional=True) if spelt else None
-        self.lstm = LSTM(
-            config.word_size + 2 * config.char_hidden_size + (context.size if context else 0),
-            config.hidden_size,
-            num_layers=config.num_layers,
-            dropout=config.dropout if config.num_layers > 1 else 0.0,
-            bidirectional=config.bidirectional,
-        )
+        cell = CELL_NAMES[config.cell]
+        self.char_lstm: Recurrent[Any, Any] | None = None
+        if spelt:
+            self.char_lstm = layer_of(Sizes(config.char_size, config.char_hidden_size, bidirectional=True, cell=cell))
+        read = config.word_size + 2 * config.char_hidden_size + (context.size if context else 0)
+        sizes = Sizes(read, config.hidden_size, config.num_layers, bidirectional=config.bidirectional, cell=cell)
+        self.lstm: Recurrent[Any, Any] = layer_of(sizes, dropout=config.dropout if config.num_layers > 1 else 0.0)
         self.head = nn.Linear((1 + config.bidirectional) * config.hidden_size, sum(map(len, tags.values())))
         self.chains = nn.ModuleDict({column: Chain(len(names)) for column, names in tags.items() if config.crf})
         self.dropout = Dropout(config.dropout)
@@ -152,7 +155,8 @@ class Tagger(CheckedModule):
         if self.char_embedding is None or self.char_lstm is None:
             return self.head.weight.new_empty(chars.shape[1], 0)
         characters = self.char_dropout(self.char_embedding(chars))
-        _, (final, _) = self.char_lstm(characters, lengths=lengths)
+        _, state = self.char_lstm(characters, lengths=lengths)
+        final, *_ = cell_named(CELL_NAMES[self.config.cell]).parts_of(state)
         return torch.cat(final.unbind(), dim=-1)
 
     def embed(self, batch: Batch) -> Tensor:

@@ -22,6 +22,7 @@ SIZES = (
     "num_layers",
     "bidirectional",
     "lower_case",
+    "cell",
 )
 
 
