@@ -122,22 +122,19 @@ def rnn_operands(cell: str, dtype: torch.dtype, *, small: bool = False, keep: bo
     return x, h0, weights, lengths, reset, masks, not small, not small, cell, keep, reset_h
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("cell", LAYERS)
-def test_torch_finds_no_fault_with_that_of_cells_without_a_cell_state(cell: str, dtype: torch.dtype) -> None:
-    for small, keep in ((False, True), (True, True), (False, False)):
-        arguments = rnn_operands(cell, dtype, small=small, keep=keep)
-        assert set(opcheck(RNN_OPERATOR, arguments).values()) == {"SUCCESS"}
-        *given, _, reset_h = arguments
-        with torch.no_grad():
-            *outputs, kept = RNN_OPERATOR(*arguments)
-        needed = [True] * (2 + len(arguments[2]) + (not small))
-        of_derivative = (*given, outputs[0], kept, *map(torch.randn_like, outputs), needed, reset_h)
-        detached = torch.utils._pytree.tree_map_only(Tensor, Tensor.detach, of_derivative)
-        assert set(opcheck(torch.ops.hiddenstate.rnn_backward.default, detached).values()) == {"SUCCESS"}
+@pytest.mark.parametrize(("cell", "small"), [("GRU", False), ("RNN_TANH", True)])
+def test_torch_finds_no_fault_with_that_of_cells_without_a_cell_state(cell: str, small: bool) -> None:
+    *given, _, reset_h = arguments = rnn_operands(cell, torch.float32, small=small)
+    assert set(opcheck(RNN_OPERATOR, arguments).values()) == {"SUCCESS"}
+    with torch.no_grad():
+        *outputs, kept = RNN_OPERATOR(*arguments)
+    needed = [True] * (2 + len(arguments[2]) + (not small))
+    of_derivative = (*given, outputs[0], kept, *map(torch.randn_like, outputs), needed, reset_h)
+    detached = torch.utils._pytree.tree_map_only(Tensor, Tensor.detach, of_derivative)
+    assert set(opcheck(torch.ops.hiddenstate.rnn_backward.default, detached).values()) == {"SUCCESS"}
 
 
-@pytest.mark.parametrize("cell", LAYERS)
+@pytest.mark.parametrize("cell", ["GRU", "RNN_RELU"])
 def test_first_and_second_derivatives_of_that(cell: str) -> None:
     x, h0, weights, *options, reset_h = rnn_operands(cell, torch.float64)
 
@@ -149,8 +146,7 @@ def test_first_and_second_derivatives_of_that(cell: str) -> None:
     assert torch.autograd.gradgradcheck(run, (x, h0, reset_h, *weights), fast_mode=True)
 
 
-@pytest.mark.parametrize("recompute", [False, True])
-@pytest.mark.parametrize("cell", LAYERS)
+@pytest.mark.parametrize(("cell", "recompute"), [("GRU", False), ("GRU", True), ("RNN_RELU", True)])
 def test_a_layer_without_a_cell_state_is_one_operator(cell: str, recompute: bool) -> None:
     layer, x = LAYERS[cell](3, 17, 2), torch.randn(5, 4, 3, requires_grad=True)
     layer.recompute_gates = recompute
@@ -179,7 +175,7 @@ def test_that_refuses_what_native_code_must_not_see() -> None:
         ((x, h0, weights, lengths, reset, masks, bias, sides, "LSTM"), ArgumentError, "without a cell state, got LSTM"),
         ((x, h0, weights, lengths, reset, masks, bias, sides, "rnn"), ArgumentError, "there is no cell 'rnn'"),
         ((x, h0, weights, lengths, reset, masks, bias, sides, "RNN_TANH"), ShapeError, "weight_ih has shape"),
-        ((x, h0, weights[:-1], lengths, reset, masks, bias, sides, cell), ShapeError, "bias_hh|weight|None"),
+        ((x, h0, weights[:-3], lengths, reset, masks, bias, sides, cell), ShapeError, "weight_hh is None"),
     ]
     for arguments, error, message in refused:
         with pytest.raises(error, match=message):
