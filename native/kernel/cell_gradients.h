@@ -24,7 +24,7 @@ inline void unit_gradients(const CellDerivative& step, std::int64_t n, std::int6
     vf d_memory = given(step.d_new_c), d_z[kSlopes];
     const vf s = kMemory ? load(record + kRecord * H, lanes) : vf{};
     gates.derivative(gates, given(step.d_new_h), s, given(step.memory), d_memory, nullptr, [](Place, vf&) {}, d_z);
-    // Without a cell state the product with W_hh is added to it.
+    // Where h reaches the next h directly, the product with W_hh is added to this.
     if (element* const to = kMemory ? step.d_c : kDirect ? step.d_h : nullptr) store(to + at, d_memory, lanes);
     for (int slope = 0; slope < kSlopes; ++slope) store(step.d_z + (n * kSlopes + slope) * H + u, d_z[slope], lanes);
 }
