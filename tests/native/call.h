@@ -18,6 +18,13 @@ reference::Cell cell_of(const Scan<P>& scan) {
     return name == "lstm" ? Cell::lstm : name == "gru" ? Cell::gru : scan.relu ? Cell::rnn_relu : Cell::rnn_tanh;
 }
 
+// How many of the problems of an LSTM are enough for another kind of cell, which has fewer places to edit and shares the scans.
+template <class P>
+Size enough(const Scan<P>& scan, Size problems) {
+    const reference::Cell cell = cell_of(scan);
+    return cell == reference::Cell::lstm ? problems : cell == reference::Cell::gru ? problems / 2 : problems / 6;
+}
+
 // The memory layout of the rows of [T, N, width].
 struct Layout {
     Size step, row, size;

@@ -114,7 +114,7 @@ template <class P>
 void check_cells(const Scan<P>& scan) {
     constexpr int kProblems = 30;
     Random random(11);
-    for (int problem = 0; problem < kProblems; ++problem) {
+    for (Size problem = 0; problem < enough(scan, kProblems); ++problem) {
         With with = With::random(random);
         with.lengths = with.reset = with.edits = false;
         with.layout = 0;

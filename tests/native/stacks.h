@@ -406,7 +406,7 @@ template <class P>
 void check_stacks(const Scan<P>& scan) {
     constexpr int kProblems = 20;
     Random random(6);
-    for (int k = 0; k < kProblems; ++k) {
+    for (Size k = 0; k < enough(scan, kProblems); ++k) {
         check_layers(scan, random, k % 2), check_layers_backward(scan, random), check_steps(scan, random);
         check_steps_of_rows(scan, random);
     }

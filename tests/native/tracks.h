@@ -151,7 +151,7 @@ template <class P>
 void check_tracks(const Scan<P>& scan) {
     constexpr Size kProblems = 60;  // enough for each kind of edit at each place
     Random random(1);
-    for (Size k = 0; k < kProblems; ++k) check_track(scan, random, random_shape(random, cell_of(scan)), k);
+    for (Size k = 0; k < enough(scan, kProblems); ++k) check_track(scan, random, random_shape(random, cell_of(scan)), k);
     // More rows and steps than fit in a chunk, and weights that several threads pack.
     for (Shape shape : {Shape{40, 13, 3, 17}, Shape{3, 101, 17, 3}, Shape{2, 2, 200, 130}}) {
         shape.cell = cell_of(scan);
