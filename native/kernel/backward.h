@@ -38,7 +38,7 @@ struct GateGradients {
         // The gradient of the memory: of c or, without a cell state, of what reaches h directly, to which the product with W_hh is added.
         real* to = kMemory ? job.dc0 + n * H + u : job.dh0 + n * H + u;
         // The slope of a gate follows from its value before edits; products of the step have the value after them.
-        const Gates before(gates + u, H, lanes);
+        const Gates before(gates + u, H, lanes, job.relu);
         Gates after = before;
         const EditedRow edits{job.self.edits, t, n, u, lanes};
         if (edited) EditedGates::apply(edits, after);
@@ -51,7 +51,7 @@ struct GateGradients {
         if (kMemory && job.gradients.c) d_memory += load(job.gradients.c + row * H + u, lanes);
         const vf memory = !kMemory ? load(h_before + u, lanes) : c_before ? load(c_before + u, lanes) : vf{};
         before.derivative(after, load(d_m + u, lanes), s, memory, d_memory, added, undo, d_z);
-        store(to, d_memory, lanes);
+        if (kMemory || kDirect) store(to, d_memory, lanes);
         for (int slope = 0; slope < kSlopes; ++slope) store(dg + slope * H + u, d_z[slope], lanes);
     }
 };
@@ -124,7 +124,7 @@ private:
         for (std::int64_t i = mine.first; i < mine.last; ++i) gates(t, chunk_.n(i), i);
         wait();  // W_hh mixes all units of dg
         const InputGradient<real> dh{state_.recurrent_rows.data() + mine.first, kGates * job_.H, state_.w_hh.data(), rows,
-                                     job_.dh0, job_.P, !kMemory};
+                                     job_.dh0, job_.P, kDirect};
         dh.run(mine.size(), hidden_, reverse);
         for (std::int64_t i = mine.first; i < mine.last; ++i) {
             if (order_.cut(t, chunk_.n(i))) cross(order_.border(t), chunk_.n(i));

@@ -33,6 +33,7 @@ struct LayerBackward {
     std::int64_t T, N, C, H, P, x_step, x_row, out_step, out_row;
     bool reverse;
     int threads;
+    bool relu;  // of a plain RNN: instead of tanh
 
     bool projects() const { return self.weights.hr; }
     bool is_edited(std::int64_t t, std::int64_t n) const { return self.edits && self.edits->touches(t, n); }

@@ -3,6 +3,7 @@
 
 #include "kernel/gru.h"
 #include "kernel/lstm.h"
+#include "kernel/rnn.h"
 #include "kernel/tile.h"
 
 namespace hiddenstate {
@@ -13,9 +14,48 @@ using HIDDENSTATE_CELL::EditedGates;
 using HIDDENSTATE_CELL::Gates;
 using HIDDENSTATE_CELL::State;
 
+constexpr int kBlockSums = kAcross * kSums;
+static_assert(kAcross == 1 || kSums == 1);
+
+// Neighbouring units of a vector: the first, and how many there are.
+struct UnitVector {
+    std::int64_t u, lanes;
+};
+
+// Calls use(units, sums) for each vector of `units`, those of a block.
+template <class Use>
+[[gnu::always_inline]] inline void each_vector(const vf (&sums)[kBlockSums], UnitVector units, const Use& use) {
+    if constexpr (kAcross == 1) {
+        use(units, sums);
+    } else {
+        for (int v = 0; v < kAcross && v * kLanes < units.lanes; ++v) {
+            vf mine[kSums];
+            std::copy_n(sums + v * kSums, kSums, mine);
+            use(UnitVector{units.u + v * kLanes, std::min<std::int64_t>(kLanes, units.lanes - v * kLanes)}, mine);
+        }
+    }
+}
+
+// For such functions: called where there are registers for what they hold.
+#define HIDDENSTATE_INLINE __attribute__((always_inline))
+
+// Calls use(units, gates) for each of them. The gates of all are computed together, because each is a chain of dependent operations.
+template <class Use, class SomeGates = Gates>
+[[gnu::always_inline]] inline void each_gates(const vf (&sums)[kBlockSums], bool relu, UnitVector units, const Use& use) {
+    if constexpr (kAcross == 1) {
+        use(units, SomeGates(sums, relu));
+    } else {
+        SomeGates gates[kAcross];
+        SomeGates::of_block(sums, relu, gates);
+        for (int v = 0; v < kAcross && v * kLanes < units.lanes; ++v) {
+            use(UnitVector{units.u + v * kLanes, std::min<std::int64_t>(kLanes, units.lanes - v * kLanes)}, gates[v]);
+        }
+    }
+}
+
 // All sums, of those of a block's columns and, where the last gate's recurrent part is apart, its part of the input.
-inline void with_apart(const vf (&z)[kGates], vf input, vf (&sums)[kSums]) {
-    std::copy_n(z, kGates, sums);
+inline void with_apart(const vf (&z)[kColumns], vf input, vf (&sums)[kBlockSums]) {
+    std::copy_n(z, kColumns, sums);
     if constexpr (kApart) sums[kSums - 1] = sums[kGates - 1], sums[kGates - 1] = input;
 }
 
@@ -23,7 +63,7 @@ inline void with_apart(const vf (&z)[kGates], vf input, vf (&sums)[kSums]) {
 template <class Height, class From, class Use>
 inline void multiply_recurrent(Height tall, const Factors& recurrent, const From& from, const real* bias, const Use& use) {
     if constexpr (!kApart) {
-        multiply_rows<kGates>(tall, {recurrent}, from, use);
+        multiply_rows<kColumns>(tall, {recurrent}, from, use);
     } else {
         const auto start = [&](int r, int g) { return g < kGates - 1 ? from(r, g) : load(bias + kGates * kLanes); };
         multiply_rows<kGates>(tall, {recurrent}, start, [&](int r, const vf (&z)[kGates]) {
@@ -39,7 +79,7 @@ template <class Height, class Use>
 inline void multiply_both(Height tall, const Factors& input, const Factors& recurrent, const real* bias, const Use& use) {
     const auto of_bias = [&](int, int g) { return load(bias + g * kLanes); };
     if constexpr (!kApart) {
-        multiply_rows<kGates>(tall, {input, recurrent}, of_bias, use);
+        multiply_rows<kColumns>(tall, {input, recurrent}, of_bias, use);
     } else {
         vf of_input[Height::most][kGates];
         multiply_rows<kGates>(tall, {input}, of_bias, [&](int r, const vf (&z)[kGates]) { std::copy_n(z, kGates, of_input[r]); });

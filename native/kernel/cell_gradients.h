@@ -20,12 +20,12 @@ inline void unit_gradients(const CellDerivative& step, std::int64_t n, std::int6
     const std::int64_t H = step.H, at = n * H + u, lanes = std::min<std::int64_t>(kLanes, H - u);
     const auto given = [&](const element* from) { return from ? load(from + at, lanes) : vf{}; };
     const real* const record = step.record + n * kCellRecord * H + u;
-    const Gates gates(record, H, lanes);
+    const Gates gates(record, H, lanes, step.relu);
     vf d_memory = given(step.d_new_c), d_z[kSlopes];
     const vf s = kMemory ? load(record + kRecord * H, lanes) : vf{};
     gates.derivative(gates, given(step.d_new_h), s, given(step.memory), d_memory, nullptr, [](Place, vf&) {}, d_z);
-    // Without a cell state it is added to by the product with W_hh.
-    if (element* const to = kMemory ? step.d_c : step.d_h) store(to + at, d_memory, lanes);
+    // Where h reaches the next h directly, the product with W_hh is added to this.
+    if (element* const to = kMemory ? step.d_c : kDirect ? step.d_h : nullptr) store(to + at, d_memory, lanes);
     for (int slope = 0; slope < kSlopes; ++slope) store(step.d_z + (n * kSlopes + slope) * H + u, d_z[slope], lanes);
 }
 
@@ -74,7 +74,7 @@ inline void multiply_gradients(const CellDerivative& step, std::int64_t column, 
     for (std::int64_t b = mine.first; b < mine.last; ++b) {
         const std::int64_t u = b * kTile, left = std::min<std::int64_t>(columns - u, kTile);
         if (!kPairs && left == kTile && step.N <= 2 * kVectorRows) {
-            for_tiles(step.N, false, UnpackedTile<kGates>{rows.data(), K, columns, w + u, to + u, adds});
+            for_tiles(step.N, false, UnpackedTile<kColumns>{rows.data(), K, columns, w + u, to + u, adds});
             continue;
         }
         packed* const block = block_memory(kTile * depth(K));
@@ -96,7 +96,7 @@ inline void cell_gradients(const CellDerivative& step) {
     const int threads = static_cast<int>(std::clamp<std::int64_t>(step.threads, 1, std::max<std::int64_t>(of_x + of_h, 1)));
     run_parallel(threads, false, [&](int k) {
         const Range mine = part(of_x + of_h, k, threads);
-        multiply_gradients(step, kRecurrent * step.H, step.hh, step.H, {std::min(mine.first, of_h), std::min(mine.last, of_h)}, step.d_h, !kMemory);
+        multiply_gradients(step, kRecurrent * step.H, step.hh, step.H, {std::min(mine.first, of_h), std::min(mine.last, of_h)}, step.d_h, kDirect);
         multiply_gradients(step, 0, step.ih, step.C, {std::max(mine.first - of_h, {}), std::max(mine.last - of_h, {})}, step.d_x, false);
     });
 }

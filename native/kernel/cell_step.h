@@ -101,50 +101,55 @@ struct CellUnits {
     // Of all rows, on rows of weights.
     void run() const {
         for (std::int64_t n = 0; n < step.N; ++n) {
-            vf sums[kSums];
-            for (int g = 0; g < kGates; ++g) sums_of(g, n, sums);
+            vf sums[kBlockSums] = {};
+            for (int v = 0; v < kAcross && v * kLanes < lanes; ++v) {
+                for (int g = 0; g < kGates; ++g) sums_of(g, n, vector(v), sums + v * kSums);
+            }
             finish(n, sums);
         }
     }
 
-    void finish(std::int64_t n, const vf (&sums)[kSums]) const {
-        const std::int64_t at = n * step.H + u;
-        const Gates gates(sums);
+    void finish(std::int64_t n, const vf (&sums)[kBlockSums]) const {
         const element* const before = kMemory ? step.c : step.h;
-        const State state = State::of(gates, before ? load(before + at, lanes) : vf{});
-        if (step.record) {
-            real* const to = step.record + n * kCellRecord * step.H + u;
-            gates.store_to(to, step.H, lanes, false);
-            if (kMemory) store(to + kRecord * step.H, state.s, lanes);
-        }
-        if (kMemory) store(step.new_c + at, state.c, lanes);
-        store(step.new_h + at, state.h, lanes);
+        each_gates(sums, step.relu, {u, lanes}, [&](UnitVector mine, const Gates& gates) HIDDENSTATE_INLINE {
+            const std::int64_t at = n * step.H + mine.u;
+            const State state = State::of(gates, before ? load(before + at, mine.lanes) : vf{});
+            if (step.record) {
+                real* const to = step.record + n * kCellRecord * step.H + mine.u;
+                gates.store_to(to, step.H, mine.lanes, false);
+                if (kMemory) store(to + kRecord * step.H, state.s, mine.lanes);
+            }
+            if (kMemory) store(step.new_c + at, state.c, mine.lanes);
+            store(step.new_h + at, state.h, mine.lanes);
+        });
     }
 
-    vf bias(const element* of, std::int64_t first) const { return of ? load(of + first, lanes) : vf{}; }
+    // The v-th vector of its units, which may be missing.
+    UnitVector vector(int v) const { return {u + v * kLanes, std::clamp<std::int64_t>(lanes - v * kLanes, 0, kLanes)}; }
+
+    // That of a gate.
+    vf bias(const element* of, std::int64_t gate, UnitVector at) const { return of ? load(of + gate * step.H + at.u, at.lanes) : vf{}; }
 
 private:
     // The sum of a gate, or the sums of one whose parts are apart.
-    void sums_of(std::int64_t gate, std::int64_t n, vf (&to)[kSums]) const {
+    void sums_of(std::int64_t gate, std::int64_t n, UnitVector at, vf* to) const {
         vf sums[kLanes] = {};
-        const std::int64_t first = gate * step.H + u;
         const bool apart = kApart && gate == kGates - 1;
-        add(step.ih, first, step.x + n * step.C, step.C, sums);
+        add(step.ih, gate, at, step.x + n * step.C, step.C, sums);
         if (apart) {
-            to[gate] = sum_of_each(sums) + bias(step.b_ih, first);
+            to[gate] = sum_of_each(sums) + bias(step.b_ih, gate, at);
             std::fill_n(sums, kLanes, vf{});
         }
-        if (step.h) add(step.hh, first, step.h + n * step.H, step.H, sums);
+        if (step.h) add(step.hh, gate, at, step.h + n * step.H, step.H, sums);
         vf z = sum_of_each(sums);
-        if (!apart) z += bias(step.b_ih, first);
-        to[apart ? kSums - 1 : gate] = z + bias(step.b_hh, first);
+        if (!apart) z += bias(step.b_ih, gate, at);
+        to[apart ? kSums - 1 : gate] = z + bias(step.b_hh, gate, at);
     }
 
-
-    void add(const element* w, std::int64_t first, const element* x, std::int64_t K, vf (&sums)[kLanes]) const {
+    void add(const element* w, std::int64_t gate, UnitVector at, const element* x, std::int64_t K, vf (&sums)[kLanes]) const {
         const element* rows[kLanes];
         // The last row replaces missing rows, whose sums are not used.
-        for (std::int64_t j = 0; j < kLanes; ++j) rows[j] = w + (first + std::min(j, lanes - 1)) * K;
+        for (std::int64_t j = 0; j < kLanes; ++j) rows[j] = w + (gate * step.H + at.u + std::min(j, at.lanes - 1)) * K;
         add_products(rows, x, K, sums);
     }
 };
@@ -159,11 +164,12 @@ struct PackedCellUnits {
         const auto& step = units.step;
         pack_gates(step.ih, step.C, step.H, units.u, to);
         if (step.h) pack_gates(step.hh, step.H, step.H, units.u, to + kTile * depth(step.C));
-        for (int g = 0; g < kGates; ++g) {
-            const std::int64_t first = g * step.H + units.u;
-            const vf of_x = units.bias(step.b_ih, first), of_h = units.bias(step.b_hh, first);
+        for (int v = 0; v < kColumns; ++v) {
+            const int g = v % kGates;
+            const UnitVector at = units.vector(v / kGates);
+            const vf of_x = units.bias(step.b_ih, g, at), of_h = units.bias(step.b_hh, g, at);
             const bool apart = kApart && g == kGates - 1;
-            store(bias + g * kLanes, apart ? of_x : of_x + of_h);
+            store(bias + v * kLanes, apart ? of_x : of_x + of_h);
             if (apart) store(bias + (kSums - 1) * kLanes, of_h);
         }
     }
@@ -175,7 +181,7 @@ struct PackedCellUnits {
         for (int r = 0; r < tall.count; ++r) x[r] = step.x + (first + r) * step.C, h[r] = step.h + (step.h ? (first + r) * step.H : 0);
         // Without a state, the sum of its product has no terms.
         multiply_both(tall, {x, step.C, w}, {h, step.h ? step.H : 0, w + kTile * depth(step.C)}, bias,
-                      [&](int r, const vf (&sums)[kSums]) { units.finish(first + r, sums); });
+                      [&](int r, const vf (&sums)[kBlockSums]) { units.finish(first + r, sums); });
     }
 };
 
@@ -188,14 +194,14 @@ inline packed* block_memory(std::int64_t size) {
 }
 
 inline void cell_step(const CellStep<HIDDENSTATE_PRECISION>& step) {
-    const std::int64_t count = blocks(step.H, kLanes);
+    const std::int64_t count = blocks(step.H, kUnits);
     const bool packs = step.N > kUnpackedRows<HIDDENSTATE_PRECISION>;
     const int threads = static_cast<int>(std::clamp<std::int64_t>(step.threads, 1, count));
     run_parallel(threads, false, [&](int k) {
         const Range mine = part(count, k, threads);
         for (std::int64_t b = 0; b < mine.size(); ++b) {
-            const std::int64_t u = (step.from_last ? mine.last - 1 - b : mine.first + b) * kLanes;
-            const CellUnits units{step, u, std::min<std::int64_t>(kLanes, step.H - u)};
+            const std::int64_t u = (step.from_last ? mine.last - 1 - b : mine.first + b) * kUnits;
+            const CellUnits units{step, u, std::min<std::int64_t>(kUnits, step.H - u)};
             if (!packs) {
                 units.run();
                 continue;

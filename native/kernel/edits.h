@@ -12,6 +12,7 @@ namespace hiddenstate {
 using Place = int;
 enum LstmPlace : Place { kIPre, kFPre, kGPre, kOPre, kI, kF, kG, kO, kC, kH };
 enum GruPlace : Place { kRPre, kZPre, kNPre, kNH, kNRH, kR, kZ, kN, kGruH };
+enum RnnPlace : Place { kHPre, kRnnH };
 
 enum class Kind : int { set, scale, add };
 

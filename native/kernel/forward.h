@@ -45,7 +45,7 @@ class ForwardWorker {
 public:
     ForwardWorker(const ForwardState& state, Range rows, Range units, Range hidden, std::int64_t chunk_steps)
         : shared_(state), job_(state.job), order_{state.job}, rows_(rows), units_(units), hidden_(hidden),
-          blocks_{units.first / kLanes, blocks(units.last, kLanes)}, chunk_steps_(chunk_steps),
+          blocks_{units.first / kUnits, blocks(units.last, kUnits)}, chunk_steps_(chunk_steps),
           zeros_(static_cast<std::size_t>(job_.P)), state_(size(rows.size())), h_(state_.size()), before_(kMemory ? 0 : state_.size()),
           m_(state_.size()),
           edited_(state_.size()) {
@@ -168,8 +168,8 @@ private:
         element* to = projects ? shared_.m.data() : job_.out + t * job_.out_step;
         // Every other step visits the blocks in reverse, because the weights read last are still in the cache.
         const auto tile_of_block = [&](std::int64_t k) {
-            const std::int64_t b = t % 2 ? blocks_.last - 1 - k : blocks_.first + k, u = b * kLanes;
-            return StepTile{job_, t, u, std::min<std::int64_t>(kLanes, job_.H - u), input_tile(b, first, count, scratch), joins_,
+            const std::int64_t b = t % 2 ? blocks_.last - 1 - k : blocks_.first + k, u = b * kUnits;
+            return StepTile{job_, t, u, std::min<std::int64_t>(kUnits, job_.H - u), input_tile(b, first, count, scratch), joins_,
                             shared_.block(b) + kTile * depth(job_.C), rows, edited, h_.data(), before_.data(), to,
                             projects ? job_.H : job_.out_row};
         };
@@ -260,7 +260,7 @@ inline void forward_on(const ForwardState& state, int threads) {
         const std::int64_t steps = std::max<std::int64_t>(std::min(chunk_rows(job.H) / each, job.T), 1);
         workers.emplace_back(state, rows, units, partition.hidden[k], steps);
         at.push_back(scratch);
-        scratch += steps * each * blocks(units.size(), kLanes) * kTile;
+        scratch += steps * each * blocks(units.size(), kUnits) * kTile;
     }
     const Buffer<real> buffer(scratch);
     Barrier barrier;

@@ -28,6 +28,7 @@ struct LayerForward {
     bool reverse;
     int threads;
     bool past_cache;  // whether stores of records bypass the cache
+    bool relu;        // of a plain RNN: instead of tanh
 
     bool projects() const { return self.weights.hr; }
     bool is_edited(std::int64_t t, std::int64_t n) const { return self.edits && self.edits->touches(t, n); }
@@ -44,8 +45,8 @@ struct InputTile {
     template <class Height>
     void run(Height tall, std::int64_t first) const {
         const auto start = [&](int, int g) { return load(bias + g * kLanes); };
-        multiply_rows<kGates>(tall, {{x + first, C, w}}, start, [&](int r, const vf (&z)[kGates]) {
-            for (int g = 0; g < kGates; ++g) store(to + (first + r) * kTile + g * kLanes, z[g]);
+        multiply_rows<kColumns>(tall, {{x + first, C, w}}, start, [&](int r, const vf (&z)[kColumns]) {
+            for (int g = 0; g < kColumns; ++g) store(to + (first + r) * kTile + g * kLanes, z[g]);
         });
     }
 };
@@ -67,7 +68,7 @@ struct StepTile {
     template <class Height>
     void run(Height tall, std::int64_t first) const {
         Cells<Height::most> cells;
-        const auto cell = [&](int r, const vf (&z)[kSums]) { add(first + r, z, cells); };
+        const auto cell = [&](int r, const vf (&z)[kBlockSums]) { add(first + r, z, cells); };
         const Factors recurrent{h + first, width(job.P), w};
         if constexpr (kQuads && std::is_same_v<Height, UpTo>) {
             if (joins) {
@@ -83,10 +84,10 @@ struct StepTile {
     // Two blocks for a single row.
     static void run_two(const StepTile& one, const StepTile& other) {
         const packed* const w[2] = {one.w, other.w};
-        vf acc[2][kGates];
+        vf acc[2][kColumns];
         const StepTile* const both[2] = {&one, &other};
         for (int b = 0; b < 2; ++b) {
-            for (int g = 0; g < kGates; ++g) {
+            for (int g = 0; g < kColumns; ++g) {
                 const bool apart = kApart && g == kGates - 1;
                 acc[b][g] = load(apart ? both[b]->inputs.bias + kGates * kLanes : both[b]->inputs.to + g * kLanes);
             }
@@ -94,7 +95,7 @@ struct StepTile {
         tile_of_two(*one.h, width(one.job.P), w, acc);
         Cells<2> cells;
         for (int b = 0; b < 2; ++b) {
-            vf sums[kSums];
+            vf sums[kBlockSums];
             with_apart(acc[b], kApart ? load(both[b]->inputs.to + (kGates - 1) * kLanes) : vf{}, sums);
             both[b]->add(0, sums, cells);
         }
@@ -103,34 +104,37 @@ struct StepTile {
 
     // Computes gates and memory, and adds the cell to the pending ones that still need h.
     template <class SomeCells>
-    [[gnu::always_inline]] void add(std::int64_t r, const vf (&sums)[kSums], SomeCells& cells) const {
+    [[gnu::always_inline]] void add(std::int64_t r, const vf (&sums)[kBlockSums], SomeCells& cells) const {
         const std::int64_t n = rows[r];
         // Rows without edits take a short path, because an edited row needs a search at each of ten places.
         if (edited && edited[r]) return finish_edited(r, sums);
-        const Gates gates(sums);
-        const vf c = State::cell(gates, memory(r));
-        save(n, gates, gates, c);
-        cells.add(c, gates, to + n * to_row + u, lanes);
+        each_gates(sums, job.relu, {u, lanes}, [&](UnitVector at, const Gates& gates) HIDDENSTATE_INLINE {
+            const vf c = State::cell(gates, memory(r, at));
+            save(n, at, gates, gates, c);
+            cells.add(c, gates, to + n * to_row + at.u, at.lanes);
+        });
     }
 
-    [[gnu::noinline]] void finish_edited(std::int64_t r, const vf (&sums)[kSums]) const {
+    [[gnu::noinline]] void finish_edited(std::int64_t r, const vf (&sums)[kBlockSums]) const {
         const std::int64_t n = rows[r];
-        const EditedRow edits{job.self.edits, t, n, u, lanes};
-        const EditedGates gates(edits, sums);
-        State state = gates.state(edits, memory(r));
-        if (!job.projects()) edits.apply(kOutput, state.h);
-        save(n, gates.before, gates.after, state.c);
-        store(to + n * to_row + u, state.h, lanes);
+        each_vector(sums, {u, lanes}, [&](UnitVector at, const vf (&sums)[kSums]) {
+            const EditedRow edits{job.self.edits, t, n, at.u, at.lanes};
+            const EditedGates gates(edits, sums, job.relu);
+            State state = gates.state(edits, memory(r, at));
+            if (!job.projects()) edits.apply(kOutput, state.h);
+            save(n, at, gates.before, gates.after, state.c);
+            store(to + n * to_row + at.u, state.h, at.lanes);
+        });
     }
 
     // The memory before the step: the cell state or, without one, the hidden state.
-    vf memory(std::int64_t r) const {
-        return kMemory ? load(job.c_n + rows[r] * job.H + u, lanes) : load(before[r] + u, lanes);
+    vf memory(std::int64_t r, UnitVector at) const {
+        return kMemory ? load(job.c_n + rows[r] * job.H + at.u, at.lanes) : load(before[r] + at.u, at.lanes);
     }
 
     // Stores c for the next step, and the record. `before`: the gates before edits.
-    void save(std::int64_t n, const Gates& before, const Gates& gates, vf c) const {
-        const std::int64_t H = job.H, row = t * job.N + n;
+    void save(std::int64_t n, UnitVector at, const Gates& before, const Gates& gates, vf c) const {
+        const std::int64_t H = job.H, row = t * job.N + n, u = at.u, lanes = at.lanes;
         if (kMemory) store(job.c_n + n * H + u, c, lanes);
         if (kMemory && job.self.c) store_record(job.self.c + row * H + u, c, lanes, job.past_cache);
         if (job.self.gates) gates.store_to(job.self.gates + row * kRecord * H + u, H, lanes, job.past_cache);

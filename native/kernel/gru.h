@@ -16,7 +16,7 @@ struct Gates {
     Gates() = default;
 
     // Computes them from the sums of r, z, n_x and n_h.
-    [[gnu::always_inline]] explicit Gates(const vf (&sums)[kSums]) : n_h(sums[3]) {
+    [[gnu::always_inline]] explicit Gates(const vf (&sums)[kSums], bool = false) : n_h(sums[3]) {
         const vf of[2] = {-sums[0], -sums[1]};
         Exponential e[2];
         exponentials(of, e);
@@ -25,7 +25,7 @@ struct Gates {
     }
 
     // Reads those of `lanes` units from a record, where each has H elements.
-    Gates(const real* from, std::int64_t H, std::int64_t lanes)
+    Gates(const real* from, std::int64_t H, std::int64_t lanes, bool = false)
         : r(load(from, lanes)), z(load(from + H, lanes)), n(load(from + 2 * H, lanes)), n_h(load(from + 3 * H, lanes)) {}
 
     // The gradients of the sums, `to`, from that of h (d_h), where these are the values before edits, and `after` the ones after them;
@@ -86,7 +86,7 @@ struct Cells {
 struct EditedGates {
     Gates before, after;
 
-    EditedGates(const EditedRow& edits, const vf (&sums)[kSums]) {
+    EditedGates(const EditedRow& edits, const vf (&sums)[kSums], bool = false) {
         vf r = sums[0], z = sums[1];
         edits.apply(kRPre, r), edits.apply(kZPre, z);
         before.r = after.r = sigmoid(r), before.z = after.z = sigmoid(z), before.n_h = after.n_h = sums[3];

@@ -14,7 +14,7 @@ struct Gates {
     vf i, f, g, o;
 
     // Computes them from the pre-activations, in torch's order.
-    [[gnu::always_inline]] explicit Gates(const vf (&z)[kSums]) {
+    [[gnu::always_inline]] explicit Gates(const vf (&z)[kSums], bool = false) {
         const vf of[kSums] = {-z[0], -z[1], z[2] + z[2], -z[3]};
         Exponential e[kSums];
         exponentials(of, e);
@@ -22,7 +22,7 @@ struct Gates {
     }
 
     // Reads the gates of `lanes` units from a row, where each gate has H elements.
-    Gates(const real* from, std::int64_t H, std::int64_t lanes)
+    Gates(const real* from, std::int64_t H, std::int64_t lanes, bool = false)
         : i(load(from, lanes)), f(load(from + H, lanes)), g(load(from + 2 * H, lanes)), o(load(from + 3 * H, lanes)) {}
 
     // The gradients of the pre-activations, `to`, from those of m = o tanh(c) (d_m) and of c (d_c, which becomes that of c_before), where
@@ -73,7 +73,7 @@ struct State {
 struct EditedGates {
     Gates before, after;
 
-    EditedGates(const EditedRow& edits, const vf (&z)[kSums]) : before(edited(edits, z)), after(before) { apply(edits, after); }
+    EditedGates(const EditedRow& edits, const vf (&z)[kSums], bool = false) : before(edited(edits, z)), after(before) { apply(edits, after); }
 
     static void apply(const EditedRow& edits, Gates& to) {
         edits.apply(kI, to.i), edits.apply(kF, to.f), edits.apply(kG, to.g), edits.apply(kO, to.o);

@@ -11,21 +11,22 @@
 namespace hiddenstate {
 namespace {
 
-// Packs the block of the units from u on of a matrix [kGates * H, K] as [depth(K)][gate][kLanes].
+// Packs the block of the units from u on of a matrix [kGates * H, K] as [depth(K)][vector of units][gate][kLanes].
 inline void pack_gates(const element* w, std::int64_t K, std::int64_t H, std::int64_t u, packed* to) {
-    for (std::int64_t g = 0; g < kGates; ++g) {
-        pack_rows(w + (g * H + u) * K, std::min<std::int64_t>(kLanes, H - u), K, to + g * kLanes);
+    for (std::int64_t v = 0; v < kColumns; ++v) {
+        const std::int64_t g = v % kGates, first = u + v / kGates * kLanes;
+        pack_rows(w + (g * H + first) * K, std::clamp<std::int64_t>(H - first, 0, kLanes), K, to + v * kLanes);
     }
 }
 
 // The sizes in lanes of a packed layer that reads C features, of its bias, and of a matrix packed by columns.
 inline std::int64_t layer_size(std::int64_t C, std::int64_t H, std::int64_t P) {
-    return blocks(H, kLanes) * kTile * (depth(C) + depth(P));
+    return blocks(H, kUnits) * kTile * (depth(C) + depth(P));
 }
 
-constexpr std::int64_t kBiases = kSums * kLanes;  // of a block
+constexpr std::int64_t kBiases = kAcross * kSums * kLanes;  // of a block
 
-inline std::int64_t bias_size(std::int64_t H) { return blocks(H, kLanes) * kBiases; }
+inline std::int64_t bias_size(std::int64_t H) { return blocks(H, kUnits) * kBiases; }
 
 inline std::int64_t matrix_size(std::int64_t K, std::int64_t columns) {
     return blocks(columns, kTile) * kTile * depth(K);
@@ -46,16 +47,16 @@ inline void pack_blocks(std::int64_t count, std::int64_t size, int threads, cons
 inline void pack_layer(const Weights<HIDDENSTATE_PRECISION>& weights, std::int64_t C, std::int64_t H, std::int64_t P,
                        int threads, void* to, real* bias) {
     const std::int64_t size = kTile * (depth(C) + depth(P));
-    pack_blocks(blocks(H, kLanes), size, threads, [&](std::int64_t b) {
+    pack_blocks(blocks(H, kUnits), size, threads, [&](std::int64_t b) {
         packed* block = static_cast<packed*>(to) + b * size;
-        const std::int64_t u = b * kLanes;
+        const std::int64_t u = b * kUnits;
         pack_gates(weights.ih, C, H, u, block);
         pack_gates(weights.hh, P, H, u, block + kTile * depth(C));
         std::fill_n(bias + b * kBiases, kBiases, real{});
         for (const real* one : {weights.b_ih, weights.b_hh}) {
             for (std::int64_t g = 0; one && g < kGates; ++g) {
                 const std::int64_t sum = kApart && one == weights.b_hh && g == kGates - 1 ? kSums - 1 : g;
-                for (std::int64_t j = 0; j < kLanes && u + j < H; ++j) {
+                for (std::int64_t j = 0; j < kUnits && u + j < H; ++j) {
                     bias[b * kBiases + sum * kLanes + j] += one[g * H + u + j];
                 }
             }
@@ -77,7 +78,7 @@ inline void pack_for_steps(const Weights<HIDDENSTATE_PRECISION>& weights, std::i
 inline void pack_transposed(const element* w, std::int64_t rows, std::int64_t K, int threads, packed* to) {
     const std::int64_t size = kTile * depth(K);
     pack_blocks(blocks(rows, kTile), size, threads, [&](std::int64_t b) {
-        for (std::int64_t v = 0; v < kGates; ++v) {
+        for (std::int64_t v = 0; v < kColumns; ++v) {
             const std::int64_t row = b * kTile + v * kLanes;
             pack_rows(w + row * K, std::clamp<std::int64_t>(rows - row, 0, kLanes), K, to + b * size + v * kLanes);
         }

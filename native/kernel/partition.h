@@ -111,13 +111,13 @@ constexpr std::int64_t kShareRows = 2 * (kVectors ? kVectorRows : kRows);
 
 // Whether threads divide the units, not the rows.
 inline bool shares_units(std::int64_t N, std::int64_t H, int threads) {
-    return threads > 1 && N < kShareRows * threads && blocks(H, kLanes) >= threads;
+    return threads > 1 && N < kShareRows * threads && blocks(H, kUnits) >= threads;
 }
 
-// The k-th part of `count` numbers, in whole vectors.
-inline Range vectors(std::int64_t count, int k, int threads) {
-    const Range mine = part(blocks(count, kLanes), k, threads);
-    return {std::min(mine.first * kLanes, count), std::min(mine.last * kLanes, count)};
+// The k-th part of `count` numbers, in whole vectors, or in more numbers that are not divided.
+inline Range vectors(std::int64_t count, int k, int threads, std::int64_t whole = kLanes) {
+    const Range mine = part(blocks(count, whole), k, threads);
+    return {std::min(mine.first * whole, count), std::min(mine.last * whole, count)};
 }
 
 // How a job is divided among threads. Rows are independent of one another, so threads that divide the rows never wait; but each
@@ -138,8 +138,8 @@ struct Partition {
         }
         for (int k = 0; together && k < threads; ++k) {
             rows.push_back({0, job.N});
-            units.push_back(vectors(job.H, k, threads));
-            hidden.push_back(vectors(job.P, k, threads));
+            units.push_back(vectors(job.H, k, threads, kUnits));
+            hidden.push_back(vectors(job.P, k, threads, kUnits));
         }
     }
 

@@ -30,16 +30,19 @@ struct GateTile {
         const packed* w = state.gate_weights.block(b);
         const real* bias = state.gate_weights.bias(b);
         multiply_both(tall, {x + first, width(job.C), w}, {h + first, width(job.P), w + kTile * depth(job.C)}, bias,
-                      [&](int r, const vf (&sums)[kSums]) { finish(from + first + r, sums); });
+                      [&](int r, const vf (&sums)[kBlockSums]) { finish(from + first + r, sums); });
     }
 
     // The gates before their edits, of edited pre-activations.
-    void finish(std::int64_t i, const vf (&sums)[kSums]) const {
+    void finish(std::int64_t i, const vf (&block)[kBlockSums]) const {
         const LayerBackward& job = state.job;
-        const std::int64_t t = rows.t(i), n = rows.n(i), u = b * kLanes, lanes = std::min<std::int64_t>(kLanes, job.H - u);
-        const EditedRow edits{job.self.edits, t, n, u, lanes};
-        const Gates gates = job.is_edited(t, n) ? EditedGates(edits, sums).before : Gates(sums);
-        gates.store_to(state.gates(i) + u, job.H, lanes, false);
+        const std::int64_t t = rows.t(i), n = rows.n(i), u = b * kUnits;
+        const bool edited = job.is_edited(t, n);
+        each_vector(block, {u, std::min<std::int64_t>(kUnits, job.H - u)}, [&](UnitVector at, const vf (&sums)[kSums]) {
+            const EditedRow edits{job.self.edits, t, n, at.u, at.lanes};
+            const Gates gates = edited ? EditedGates(edits, sums, job.relu).before : Gates(sums, job.relu);
+            gates.store_to(state.gates(i) + at.u, job.H, at.lanes, false);
+        });
     }
 };
 
@@ -54,7 +57,7 @@ public:
     // Threads divide pairs of a group of rows and a block of units. Neighbouring pairs share the group, so that its rows are still in
     // the cache of the thread that goes on to the next block.
     void run() {
-        const std::int64_t count = rows_.count(), each = blocks(state_.job.H, kLanes);
+        const std::int64_t count = rows_.count(), each = blocks(state_.job.H, kUnits);
         const Range mine = part(blocks(count, kGroup) * each, thread_, threads_);
         std::int64_t listed = -1;
         for (std::int64_t pair = mine.first; pair < mine.last; ++pair) {

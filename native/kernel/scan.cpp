@@ -1,5 +1,5 @@
 // The scan for one instruction set and precision. Compiled once for each, with HIDDENSTATE_ISA (a name), HIDDENSTATE_BYTES (of a
-// vector), HIDDENSTATE_PRECISION (F32, F64, BF16) and HIDDENSTATE_CELL (lstm, gru) set.
+// vector), HIDDENSTATE_PRECISION (F32, F64, BF16) and HIDDENSTATE_CELL (lstm, gru, rnn) set.
 #include "kernel/scan.h"
 
 #include "kernel/pack.h"
@@ -33,12 +33,20 @@ void nonlinearity(char which, const real* in, real* out, std::int64_t n) {
 
 }  // namespace
 
-#define HIDDENSTATE_SCAN HIDDENSTATE_JOIN(HIDDENSTATE_CELL, HIDDENSTATE_ISA, HIDDENSTATE_PRECISION)
-extern const Scan<HIDDENSTATE_PRECISION> HIDDENSTATE_SCAN;
-const Scan<HIDDENSTATE_PRECISION> HIDDENSTATE_SCAN = {
-    HIDDENSTATE_TEXT(HIDDENSTATE_CELL), kGates, kRecord, kMemory, kRecurrent > 0,
-    HIDDENSTATE_TEXT(HIDDENSTATE_ISA), packed_bytes, bias_size, pack_for_steps, shares_units, forward, backward,
-    cell_step, kSlopes, cell_gradients, nonlinearity,
-};
+// A scan for each nonlinearity of the kind of cell. They share all functions.
+#define HIDDENSTATE_SCAN(cell) HIDDENSTATE_JOIN(cell, HIDDENSTATE_ISA, HIDDENSTATE_PRECISION)
+#define HIDDENSTATE_DEFINE(cell, relu)                                                                                \
+    extern const Scan<HIDDENSTATE_PRECISION> HIDDENSTATE_SCAN(cell);                                                  \
+    const Scan<HIDDENSTATE_PRECISION> HIDDENSTATE_SCAN(cell) = {                                                      \
+        HIDDENSTATE_TEXT(cell), kGates, kRecord, kMemory, kRecurrent > 0, relu, HIDDENSTATE_TEXT(HIDDENSTATE_ISA),    \
+        packed_bytes, bias_size, pack_for_steps, shares_units, forward, backward, cell_step, kSlopes, cell_gradients, \
+        nonlinearity,                                                                                                 \
+    };
+#define HIDDENSTATE_DEFINE_lstm HIDDENSTATE_DEFINE(lstm, false)
+#define HIDDENSTATE_DEFINE_gru HIDDENSTATE_DEFINE(gru, false)
+#define HIDDENSTATE_DEFINE_rnn HIDDENSTATE_DEFINE(rnn_tanh, false) HIDDENSTATE_DEFINE(rnn_relu, true)
+#define HIDDENSTATE_DEFINE_ALL_(kind) HIDDENSTATE_DEFINE_##kind
+#define HIDDENSTATE_DEFINE_ALL(kind) HIDDENSTATE_DEFINE_ALL_(kind)
+HIDDENSTATE_DEFINE_ALL(HIDDENSTATE_CELL)
 
 }  // namespace hiddenstate

@@ -1,9 +1,9 @@
-// The interface of the kernel: a call of an LSTM, all of its layers and directions over a sequence, forward and backward.
+// The interface of the kernel: a call of an LSTM, GRU or plain RNN, all of its layers and directions over a sequence, forward and backward.
 //
 // T time steps, N batch rows, C input features, H units, P numbers of the hidden state (H without a projection), L layers of D
 // directions. Arrays are row-major and contiguous unless strides are given (counted in elements). The four gates of a row are
-// contiguous, in torch's order: of an LSTM 4H numbers, of a GRU 3H, written as GH below. A record of a GRU has four numbers per unit: r, z,
-// n, and n_h, the state's part of n before r. Pointers do not alias one another unless a comment says so.
+// contiguous, in torch's order: of an LSTM 4H numbers, of a GRU 3H, of a plain RNN H, written as GH below. A record of a GRU has four numbers per unit: r, z,
+// n, and n_h, the state's part of n before r; that of a plain RNN has one: h before edits. Pointers do not alias one another unless a comment says so.
 #pragma once
 
 #include <cstdint>
@@ -88,6 +88,7 @@ struct Call {
     element* h_n = nullptr;  // [L * D, N, P]; may be h0 if packed
     real* c_n = nullptr;     // [L * D, N, H]; may be c0 if packed
     int threads = 1;
+    bool relu = false;  // of a plain RNN: instead of tanh
 };
 
 // The gradients of one layer and direction: given, of its records (null: zeros); wanted, of its weights (null: not needed).
@@ -127,6 +128,7 @@ struct CellStep {
     std::int64_t N, C, H;
     int threads = 1;
     bool from_last = false;                    // start with the last unit: affects only cache use, not results
+    bool relu = false;                         // of a plain RNN: instead of tanh
 };
 
 // The derivative of such a step, but for the gradients of its weights, which are products of `d_z` and the inputs.
@@ -142,6 +144,7 @@ struct CellGradients {
     element *d_x, *d_h, *d_c;                  // [N, C], [N, H], [N, H]; d_x and d_h may be null: not needed
     std::int64_t N, C, H;
     int threads = 1;
+    bool relu = false;                         // of a plain RNN: instead of tanh
 };
 
 // The functions compiled for one instruction set and precision. Each scan has its own layout of packed weights, so never mix
@@ -152,10 +155,10 @@ struct Scan {
     using real = typename Precision::real;
 
     // The kind of cell: its name, how many gates W_ih and W_hh have, how many numbers of a unit a record has, whether there is a
-    // cell state (otherwise every c is null), and whether b_ih and b_hh have gradients of their own.
+    // cell state (otherwise every c is null), whether b_ih and b_hh have gradients of their own, and whether calls must say `relu`.
     const char* cell;
     std::int64_t gates, record;
-    bool memory, own_biases;
+    bool memory, own_biases, relu;
     const char* isa;
     // The size of a packed layer that reads C features, in bytes, and of its bias, in reals.
     std::int64_t (*packed_bytes)(std::int64_t C, std::int64_t H);
@@ -177,7 +180,11 @@ enum class CellKind { lstm, gru };
 template <class Precision>
 const std::vector<const Scan<Precision>*>& scans(CellKind kind = CellKind::lstm);
 
+// Those of the plain RNN. By themselves, so that a library which does not ask for them is linked without them.
+template <class Precision>
+const std::vector<const Scan<Precision>*>& rnn_scans(bool relu);
+
 // The scans with int8 weights. They have no backward, cells or nonlinearity (null).
-const std::vector<const Scan<F32>*>& scans_int8();
+const std::vector<const Scan<F32>*>& scans_int8(CellKind kind = CellKind::lstm);
 
 }  // namespace hiddenstate

@@ -1,5 +1,5 @@
-// The scan with int8 weights for one instruction set, forward only. Compiled once for each, with HIDDENSTATE_ISA (a name) and
-// HIDDENSTATE_BYTES (of a vector) set. To the caller it is a float32 scan: inputs, outputs, states and records are float32.
+// The scan with int8 weights for one instruction set, forward only. Compiled once for each, with HIDDENSTATE_ISA (a name),
+// HIDDENSTATE_BYTES (of a vector) and HIDDENSTATE_CELL (lstm, gru) set. To the caller it is a float32 scan: inputs, outputs, states and records are float32.
 #define HIDDENSTATE_PRECISION F32
 #define HIDDENSTATE_INT8
 
@@ -7,17 +7,18 @@
 #include "kernel/scan.h"
 #include "kernel/stack.h"
 
-#define HIDDENSTATE_JOIN_(a, b) a##b##_int8
+#define HIDDENSTATE_JOIN_(a, b) scan_##a##_##b##_int8
 #define HIDDENSTATE_JOIN(a, b) HIDDENSTATE_JOIN_(a, b)
 #define HIDDENSTATE_TEXT_(a) #a
 #define HIDDENSTATE_TEXT(a) HIDDENSTATE_TEXT_(a)
 
 namespace hiddenstate {
 
-#define HIDDENSTATE_SCAN HIDDENSTATE_JOIN(scan_, HIDDENSTATE_ISA)
+#define HIDDENSTATE_SCAN HIDDENSTATE_JOIN(HIDDENSTATE_CELL, HIDDENSTATE_ISA)
 extern const Scan<F32> HIDDENSTATE_SCAN;
 const Scan<F32> HIDDENSTATE_SCAN = {
-    "lstm", kGates, kRecord, kMemory, false, HIDDENSTATE_TEXT(HIDDENSTATE_ISA), packed_bytes, bias_size, pack_for_steps, shares_units, forward, nullptr, nullptr, kSlopes, nullptr, nullptr,
+    HIDDENSTATE_TEXT(HIDDENSTATE_CELL), kGates, kRecord, kMemory, kRecurrent > 0, false, HIDDENSTATE_TEXT(HIDDENSTATE_ISA), packed_bytes,
+    bias_size, pack_for_steps, shares_units, forward, nullptr, nullptr, kSlopes, nullptr, nullptr,
 };
 
 }  // namespace hiddenstate

@@ -19,7 +19,7 @@ inline LayerBackward layer_backward(const WholeCall& call, const WholeGradients&
             layer_out + side, dout + side,
             gradients.h_n ? gradients.h_n + row * P : nullptr, gradients.c_n ? gradients.c_n + row * H : nullptr, dx,
             gradients.h0 + row * P, kMemory ? gradients.c0 + row * H : nullptr, of_layer(gradients.reset_h, k), of_layer(gradients.reset_c, k), call.T,
-            N, input.features, H, P, input.step, input.row, N * D * P, D * P, reads_in_reverse(call, k), call.threads};
+            N, input.features, H, P, input.step, input.row, N * D * P, D * P, reads_in_reverse(call, k), call.threads, call.relu};
 }
 
 inline void backward(const WholeCall& call, const WholeGradients& gradients) {

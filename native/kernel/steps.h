@@ -69,13 +69,14 @@ struct LayerStep {
     const element* before; // [batch, H]: the hidden states
     element* next;         // [N, H]: the new h, separate because other threads still read the old one
     std::int64_t K, H, u, lanes;
+    bool relu;
 
     template <class Height>
     void run(Height tall, std::int64_t first) const {
         const element *x[Height::most] = {}, *h[Height::most] = {};
         for (int r = 0; r < tall.count; ++r) x[r] = inputs(first + r), h[r] = hidden(first + r);
         multiply_both(tall, {x, K, w}, {h, H, w + depth(K) * kTile}, bias,
-                      [&](int r, const vf (&sums)[kSums]) { finish(first + r, sums); });
+                      [&](int r, const vf (&sums)[kBlockSums]) { finish(first + r, sums); });
     }
 
     // Two blocks for a single row.
@@ -83,8 +84,8 @@ struct LayerStep {
         const std::int64_t recurrent = depth(one.K) * kTile;
         const packed *const w[2] = {one.w, other.w}, *const w_hh[2] = {one.w + recurrent, other.w + recurrent};
         const LayerStep* const both[2] = {&one, &other};
-        vf acc[2][kGates], input[2] = {}, sums[kSums];
-        for (int g = 0; g < kGates; ++g) {
+        vf acc[2][kColumns], input[2] = {}, sums[kBlockSums];
+        for (int g = 0; g < kColumns; ++g) {
             acc[0][g] = load(one.bias + g * kLanes), acc[1][g] = load(other.bias + g * kLanes);
         }
         tile_of_two(one.inputs(0), one.K, w, acc);
@@ -95,11 +96,13 @@ struct LayerStep {
         for (int b = 0; b < 2; ++b) with_apart(acc[b], input[b], sums), both[b]->finish(0, sums);
     }
 
-    void finish(std::int64_t n, const vf (&sums)[kSums]) const {
-        const std::int64_t at = states_at(n) * H + u;
-        const State state = State::of(Gates(sums), kMemory ? load(c + at, lanes) : load(before + at, lanes));
-        if (kMemory) store(c + at, state.c, lanes);
-        store(next + n * H + u, state.h, lanes);
+    void finish(std::int64_t n, const vf (&sums)[kBlockSums]) const {
+        each_gates(sums, relu, {u, lanes}, [&](UnitVector mine, const Gates& gates) HIDDENSTATE_INLINE {
+            const std::int64_t at = states_at(n) * H + mine.u;
+            const State state = State::of(gates, kMemory ? load(c + at, mine.lanes) : load(before + at, mine.lanes));
+            if (kMemory) store(c + at, state.c, mine.lanes);
+            store(next + n * H + mine.u, state.h, mine.lanes);
+        });
     }
 };
 
@@ -107,7 +110,7 @@ struct LayerStep {
 class Steps {
 public:
     explicit Steps(const Call<HIDDENSTATE_PRECISION>& call)
-        : call_(call), layers_(static_cast<std::int64_t>(call.layers.size())), count_(blocks(call.H, kLanes)) {}
+        : call_(call), layers_(static_cast<std::int64_t>(call.layers.size())), count_(blocks(call.H, kUnits)) {}
 
     std::int64_t layers() const { return layers_; }
     bool is_last(std::int64_t t, std::int64_t layer) const { return t + 1 == call_.T && layer + 1 == layers_; }
@@ -126,9 +129,9 @@ public:
                               memory_of_rows(0));
         const StepRows hidden(h_of(layer), stepped, H, N, matrices, memory_of_rows(1));
         const auto step_of_block = [&](std::int64_t k) {
-            const std::int64_t b = from_last ? mine.last - 1 - k : mine.first + k, u = b * kLanes;
+            const std::int64_t b = from_last ? mine.last - 1 - k : mine.first + k, u = b * kUnits;
             return LayerStep{inputs, hidden, stepped, w + b * block, bias + b * kBiases,
-                             kMemory ? call_.c_n + layer * call_.packed.batch * H : nullptr, h_of(layer), call_.packed.scratch, K, H, u, std::min<std::int64_t>(kLanes, H - u)};
+                             kMemory ? call_.c_n + layer * call_.packed.batch * H : nullptr, h_of(layer), call_.packed.scratch, K, H, u, std::min<std::int64_t>(kUnits, H - u), call_.relu};
         };
         std::int64_t k = 0;
         if (N == 1 && !matrices) {
@@ -141,7 +144,7 @@ public:
     void keep(std::int64_t t, std::int64_t layer, int thread, int threads) const {
         const std::int64_t N = call_.N, H = call_.H;
         const Range mine = part(count_, thread, threads);
-        const std::int64_t first = mine.first * kLanes, units = std::min(mine.last * kLanes, H) - first;
+        const std::int64_t first = mine.first * kUnits, units = std::min(mine.last * kUnits, H) - first;
         const StateRows stepped{call_.packed.rows};
         for (std::int64_t n = 0; n < N; ++n) {
             const element* from = call_.packed.scratch + n * H + first;
@@ -202,7 +205,7 @@ inline void steps(const Call<HIDDENSTATE_PRECISION>& call) {
     if (kMemory && call.c0 != call.c_n) std::copy_n(call.c0, rows * call.H, call.c_n);
     if (call.T == 0) return;
     const Steps steps(call);
-    const int threads = static_cast<int>(std::clamp<std::int64_t>(call.threads, 1, blocks(call.H, kLanes)));
+    const int threads = static_cast<int>(std::clamp<std::int64_t>(call.threads, 1, blocks(call.H, kUnits)));
     const bool done = threads > 1 && call.packed.close && steps_with_helpers(call, steps, threads);
     if (!done && !steps_together(call, steps, threads)) steps_together(call, steps, 1);
 }

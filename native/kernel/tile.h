@@ -21,7 +21,9 @@ namespace {
 // How many blocks of `width` columns cover `columns`.
 inline std::int64_t blocks(std::int64_t columns, std::int64_t width) { return (columns + width - 1) / width; }
 
-constexpr int kTile = kGates * kLanes;  // columns of a packed block: a vector for each gate
+constexpr int kUnits = kAcross * kLanes;     // units of a packed block
+constexpr int kColumns = kAcross * kGates;   // vectors of its columns: one for each gate of each vector of units
+constexpr int kTile = kColumns * kLanes;     // columns of it
 constexpr bool kPairs = sizeof(element) == 2;  // bfloat16: two neighbours in k share a lane
 // Int8 weights: four neighbours in k share a lane; see quads.h.
 #ifdef HIDDENSTATE_INT8
@@ -40,9 +42,9 @@ constexpr bool kVectors = !kMatrices || kQuads;
 // The maximum number of rows of such a tile: with four sums a row, 6 rows take 24 of 32 vector registers, 3 rows 12 of 16, and the operands
 // take the rest; with three sums, 8 and 4.
 #if defined(__AVX512F__) || defined(__aarch64__)
-constexpr int kVectorRows = 24 / kGates;
+constexpr int kVectorRows = 24 / kColumns;
 #else
-constexpr int kVectorRows = 12 / kGates;
+constexpr int kVectorRows = 12 / kColumns;
 #endif
 // The maximum number of rows of a tile: matrix registers have 16 rows each, and two of them are used.
 constexpr int kRows = kMatrices ? 32 : kVectorRows;
@@ -262,7 +264,7 @@ inline void for_tiles(std::int64_t count, const F& f) {
 }
 
 // Calls f(V) with the number of vectors of a block that `count` numbers take, as a constant.
-template <int V = kGates, class F>
+template <int V = kColumns, class F>
 inline void with_vectors(std::int64_t count, const F& f) {
     if constexpr (V > 1) {
         if (count <= (V - 1) * kLanes) return with_vectors<V - 1>(count, f);

@@ -10,22 +10,32 @@ namespace hiddenstate {
 
 #define HIDDENSTATE_NAME_(cell, isa, precision) scan_##cell##_##isa##_##precision
 #define HIDDENSTATE_NAME(cell, isa, precision) HIDDENSTATE_NAME_(cell, isa, precision)
-#define HIDDENSTATE_DECLARE(isa)                                                                          \
-    extern const Scan<F32> HIDDENSTATE_NAME(lstm, isa, F32), HIDDENSTATE_NAME(gru, isa, F32);    \
-    extern const Scan<F64> HIDDENSTATE_NAME(lstm, isa, F64), HIDDENSTATE_NAME(gru, isa, F64);    \
-    extern const Scan<BF16> HIDDENSTATE_NAME(lstm, isa, BF16), HIDDENSTATE_NAME(gru, isa, BF16);
+#define HIDDENSTATE_DECLARE(isa, precision) \
+    extern const Scan<precision> HIDDENSTATE_NAME(lstm, isa, precision), HIDDENSTATE_NAME(gru, isa, precision);
+#define HIDDENSTATE_DECLARE_RNN(isa, precision) \
+    extern const Scan<precision> HIDDENSTATE_NAME(rnn_tanh, isa, precision), HIDDENSTATE_NAME(rnn_relu, isa, precision);
+#define HIDDENSTATE_DECLARE_ALL(declare, isa) declare(isa, F32) declare(isa, F64) declare(isa, BF16)
 
 // HIDDENSTATE_BASELINE names the set that every CPU of the architecture has.
-HIDDENSTATE_DECLARE(HIDDENSTATE_BASELINE)
+HIDDENSTATE_DECLARE_ALL(HIDDENSTATE_DECLARE, HIDDENSTATE_BASELINE)
+HIDDENSTATE_DECLARE_ALL(HIDDENSTATE_DECLARE_RNN, HIDDENSTATE_BASELINE)
 #ifdef HIDDENSTATE_WITH_X86
-HIDDENSTATE_DECLARE(avx2)
-HIDDENSTATE_DECLARE(avx512)
+HIDDENSTATE_DECLARE_ALL(HIDDENSTATE_DECLARE, avx2)
+HIDDENSTATE_DECLARE_ALL(HIDDENSTATE_DECLARE_RNN, avx2)
+HIDDENSTATE_DECLARE_ALL(HIDDENSTATE_DECLARE, avx512)
+HIDDENSTATE_DECLARE_RNN(avx512, F32)
 // In float32 and float64 the same as avx512.
-extern const Scan<BF16> scan_lstm_avx512_bf16_BF16, scan_gru_avx512_bf16_BF16, scan_lstm_amx_BF16, scan_gru_amx_BF16;
-extern const Scan<F32> scan_avx2_int8, scan_avx_vnni_int8, scan_avx512_vnni_int8, scan_amx_int8;
+HIDDENSTATE_DECLARE(avx512_bf16, BF16)
+HIDDENSTATE_DECLARE_RNN(avx512_bf16, BF16)
+HIDDENSTATE_DECLARE(amx, BF16)
+#define HIDDENSTATE_DECLARE_INT8(isa) extern const Scan<F32> scan_lstm_##isa##_int8, scan_gru_##isa##_int8;
+HIDDENSTATE_DECLARE_INT8(avx2)
+HIDDENSTATE_DECLARE_INT8(avx_vnni)
+HIDDENSTATE_DECLARE_INT8(avx512_vnni)
+HIDDENSTATE_DECLARE_INT8(amx)
 #endif
 #ifdef HIDDENSTATE_WITH_DOTPROD
-extern const Scan<F32> scan_neon_dotprod_int8;
+extern const Scan<F32> scan_lstm_neon_dotprod_int8, scan_gru_neon_dotprod_int8;
 #endif
 
 namespace {
@@ -62,50 +72,62 @@ std::vector<const Scan<Precision>*> usable(const std::vector<Compiled<Precision>
 
 }  // namespace
 
-// The scans of a kind of cell and a type of numbers that has three of them.
+// The scans of a kind of cell and a type of numbers: those of the sets that all have, then more.
 #ifdef HIDDENSTATE_WITH_X86
-#define HIDDENSTATE_COMPILED(cell, precision)                                                                        \
-    {&HIDDENSTATE_NAME(cell, HIDDENSTATE_BASELINE, precision), {}}, {&scan_##cell##_avx2_##precision, kAvx2},        \
-        {&scan_##cell##_avx512_##precision, kAvx512},
+#define HIDDENSTATE_COMPILED(cell, precision) \
+    {&HIDDENSTATE_NAME(cell, HIDDENSTATE_BASELINE, precision), {}}, {&HIDDENSTATE_NAME(cell, avx2, precision), kAvx2},
+#define HIDDENSTATE_COMPILED_F32(cell) HIDDENSTATE_COMPILED(cell, F32){&HIDDENSTATE_NAME(cell, avx512, F32), kAvx512},
+#define HIDDENSTATE_COMPILED_F64(cell) HIDDENSTATE_COMPILED(cell, F64){&HIDDENSTATE_NAME(cell, avx512, F64), kAvx512},
 #define HIDDENSTATE_COMPILED_BF16(cell)                                                                              \
-    HIDDENSTATE_COMPILED(cell, BF16){&scan_##cell##_avx512_bf16_BF16, avx512_and({"avx512_bf16"})},                  \
-        {&scan_##cell##_amx_BF16, avx512_and({"avx512_bf16", "amx_tile", "amx_bf16"})},
+    HIDDENSTATE_COMPILED(cell, BF16){&HIDDENSTATE_NAME(cell, avx512, BF16), kAvx512},                                \
+        {&HIDDENSTATE_NAME(cell, avx512_bf16, BF16), avx512_and({"avx512_bf16"})},                                   \
+        {&HIDDENSTATE_NAME(cell, amx, BF16), avx512_and({"avx512_bf16", "amx_tile", "amx_bf16"})},
+#define HIDDENSTATE_COMPILED_RNN_F32(cell) HIDDENSTATE_COMPILED_F32(cell)
+#define HIDDENSTATE_COMPILED_RNN_F64(cell) HIDDENSTATE_COMPILED(cell, F64)
+#define HIDDENSTATE_COMPILED_RNN_BF16(cell) \
+    HIDDENSTATE_COMPILED(cell, BF16){&HIDDENSTATE_NAME(cell, avx512_bf16, BF16), avx512_and({"avx512_bf16"})},
 #else
 #define HIDDENSTATE_COMPILED(cell, precision) {&HIDDENSTATE_NAME(cell, HIDDENSTATE_BASELINE, precision), {}},
+#define HIDDENSTATE_COMPILED_F32(cell) HIDDENSTATE_COMPILED(cell, F32)
+#define HIDDENSTATE_COMPILED_F64(cell) HIDDENSTATE_COMPILED(cell, F64)
 #define HIDDENSTATE_COMPILED_BF16(cell) HIDDENSTATE_COMPILED(cell, BF16)
+#define HIDDENSTATE_COMPILED_RNN_F32(cell) HIDDENSTATE_COMPILED(cell, F32)
+#define HIDDENSTATE_COMPILED_RNN_F64(cell) HIDDENSTATE_COMPILED(cell, F64)
+#define HIDDENSTATE_COMPILED_RNN_BF16(cell) HIDDENSTATE_COMPILED(cell, BF16)
 #endif
 
-template <>
-const std::vector<const Scan<F32>*>& scans<F32>(CellKind kind) {
-    static const auto lstm = usable<F32>({HIDDENSTATE_COMPILED(lstm, F32)}), gru = usable<F32>({HIDDENSTATE_COMPILED(gru, F32)});
-    return kind == CellKind::lstm ? lstm : gru;
-}
+#define HIDDENSTATE_SCANS(precision)                                                                                  \
+    template <>                                                                                                       \
+    const std::vector<const Scan<precision>*>& scans<precision>(CellKind kind) {                                      \
+        static const auto lstm = usable<precision>({HIDDENSTATE_COMPILED_##precision(lstm)});                         \
+        static const auto gru = usable<precision>({HIDDENSTATE_COMPILED_##precision(gru)});                           \
+        return kind == CellKind::lstm ? lstm : gru;                                                                   \
+    }                                                                                                                 \
+    template <>                                                                                                       \
+    const std::vector<const Scan<precision>*>& rnn_scans<precision>(bool relu) {                                      \
+        static const auto of_tanh = usable<precision>({HIDDENSTATE_COMPILED_RNN_##precision(rnn_tanh)});                  \
+        static const auto of_relu = usable<precision>({HIDDENSTATE_COMPILED_RNN_##precision(rnn_relu)});                  \
+        return relu ? of_relu : of_tanh;                                                                              \
+    }
 
-template <>
-const std::vector<const Scan<F64>*>& scans<F64>(CellKind kind) {
-    static const auto lstm = usable<F64>({HIDDENSTATE_COMPILED(lstm, F64)}), gru = usable<F64>({HIDDENSTATE_COMPILED(gru, F64)});
-    return kind == CellKind::lstm ? lstm : gru;
-}
+HIDDENSTATE_SCANS(F32)
+HIDDENSTATE_SCANS(F64)
+HIDDENSTATE_SCANS(BF16)
 
-template <>
-const std::vector<const Scan<BF16>*>& scans<BF16>(CellKind kind) {
-    static const auto lstm = usable<BF16>({HIDDENSTATE_COMPILED_BF16(lstm)}), gru = usable<BF16>({HIDDENSTATE_COMPILED_BF16(gru)});
-    return kind == CellKind::lstm ? lstm : gru;
-}
-
-const std::vector<const Scan<F32>*>& scans_int8() {
-    static const auto found = usable<F32>({
-#ifdef HIDDENSTATE_WITH_X86
-        {&scan_avx2_int8, kAvx2},
-        {&scan_avx_vnni_int8, {"avx2", "fma", "avx_vnni"}},
-        {&scan_avx512_vnni_int8, avx512_and({"avx512_vnni"})},
-        {&scan_amx_int8, avx512_and({"avx512vbmi", "avx512_vnni", "amx_tile", "amx_int8"})},
+#if defined(HIDDENSTATE_WITH_X86)
+#define HIDDENSTATE_COMPILED_INT8(cell)                                                                              \
+    {&HIDDENSTATE_NAME(cell, avx2, int8), kAvx2}, {&HIDDENSTATE_NAME(cell, avx_vnni, int8), {"avx2", "fma", "avx_vnni"}}, \
+        {&HIDDENSTATE_NAME(cell, avx512_vnni, int8), avx512_and({"avx512_vnni"})},                                   \
+        {&HIDDENSTATE_NAME(cell, amx, int8), avx512_and({"avx512vbmi", "avx512_vnni", "amx_tile", "amx_int8"})},
+#elif defined(HIDDENSTATE_WITH_DOTPROD)
+#define HIDDENSTATE_COMPILED_INT8(cell) {&HIDDENSTATE_NAME(cell, neon_dotprod, int8), {"neon_dotprod"}},
+#else
+#define HIDDENSTATE_COMPILED_INT8(cell)
 #endif
-#ifdef HIDDENSTATE_WITH_DOTPROD
-        {&scan_neon_dotprod_int8, {"neon_dotprod"}},
-#endif
-    });
-    return found;
+
+const std::vector<const Scan<F32>*>& scans_int8(CellKind kind) {
+    static const auto lstm = usable<F32>({HIDDENSTATE_COMPILED_INT8(lstm)}), gru = usable<F32>({HIDDENSTATE_COMPILED_INT8(gru)});
+    return kind == CellKind::lstm ? lstm : gru;
 }
 
 }  // namespace hiddenstate

@@ -41,7 +41,7 @@ StreamStep* stream_step(const PackedWeights<P>& packed, nb::handle h, nb::handle
     Call<P> call;
     TensorView view;
     require(read_tensor(h, view) && view.rank == 3, reader);
-    call.T = 1, call.N = view.sizes[1], call.C = packed.C, call.H = call.P = packed.H;
+    call.T = 1, call.N = view.sizes[1], call.C = packed.C, call.H = call.P = packed.H, call.relu = packed.scan.relu;
     call.layers.resize(static_cast<std::size_t>(packed.layers));
     const Shape states(packed.layers, call.N, packed.H);
     element* spare = nullptr;
@@ -97,11 +97,13 @@ void bind(nb::module_& m) {
             .def("why_not", &FastCall<P>::why_not);
         kernel.def("fast_call", [](const S& s) { return new FastCall<P>(s); }, nb::rv_policy::take_ownership);
     }
-    m.def(named("kernels").c_str(), [](bool gru) {
+    m.def(named("kernels").c_str(), [](const std::string& cell) {
         nb::list found;
-        for (const S* scan : scans<P>(gru ? CellKind::gru : CellKind::lstm)) found.append(nb::cast(scan, nb::rv_policy::reference));
+        const bool relu = cell == "RNN_RELU";
+        const auto& compiled = relu || cell == "RNN_TANH" ? rnn_scans<P>(relu) : scans<P>(cell == "GRU" ? CellKind::gru : CellKind::lstm);
+        for (const S* scan : compiled) found.append(nb::cast(scan, nb::rv_policy::reference));
         return found;
-    }, nb::arg("gru") = false, "Kernels of a kind of cell that were compiled in and that this CPU runs, narrowest first.");
+    }, nb::arg("cell") = "LSTM", "Kernels of a kind of cell that were compiled in and that this CPU runs, narrowest first.");
 }
 
 }  // namespace
@@ -138,11 +140,11 @@ NB_MODULE(_native, m) {
     m.def("draw_mask", &draw_any_mask, "Draws a dropout mask in place: dropout_mask.h.");
     bind_block(m);
     bind_stream_step(m);
-    m.def("kernels_int8", [] {
+    m.def("kernels_int8", [](const std::string& cell) {
         nb::list found;
-        for (const Scan<F32>* scan : scans_int8()) found.append(nb::cast(scan, nb::rv_policy::reference));
+        for (const Scan<F32>* scan : scans_int8(cell == "GRU" ? CellKind::gru : CellKind::lstm)) found.append(nb::cast(scan, nb::rv_policy::reference));
         return found;
-    }, "Like kernels_float32, for the kernels that pack int8 weights and compute only forward.");
+    }, nb::arg("cell") = "LSTM", "Like kernels_float32, for the kernels that pack int8 weights and compute only forward.");
     bind<F32>(m);
     bind<F64>(m);
     bind<BF16>(m);

@@ -72,7 +72,7 @@ private:
     static nb::object run_on(const Scan<P>& scan, CellReader& reader, nb::handle hx, nb::handle parameters, std::int64_t C,
                              std::int64_t H, bool records) {
         CellStep<P> step{};
-        step.N = reader.N(), step.C = C, step.H = H;
+        step.N = reader.N(), step.C = C, step.H = H, step.relu = scan.relu;
         // Without features N may be any number, and products of it too large for any type.
         if (std::min({C, H, step.N}) < 1 || std::max({C, H, step.N}) > kMost) return nb::none();
         const std::int64_t products = step.N * H * (C + H);
@@ -109,7 +109,7 @@ private:
         TensorView view;
         Reader reader;
         require((read_tensor(saved[0], view) && view.rank == 2) || reader.refusal.because("record", "form", saved[0], nullptr), reader);
-        step.N = view.sizes[0], step.H = view.sizes[1] / (scan.record + scan.memory);
+        step.N = view.sizes[0], step.H = view.sizes[1] / (scan.record + scan.memory), step.relu = scan.relu;
         require((read_tensor(saved[2], view) && view.rank == 2) || reader.refusal.because("weight_ih", "form", saved[2], nullptr), reader);
         step.C = view.sizes[1];
         const std::int64_t N = step.N, H = step.H;

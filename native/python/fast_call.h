@@ -92,6 +92,7 @@ bool FastArguments<P>::read(nb::tuple given, nb::handle weights, nb::handle name
     const nb::handle lengths = given[2];
     Call<P>& call = from.call;
     read_axes(sizes, call);
+    call.relu = scan_.relu;
     record = is_true(options[2]);
     if (!reader.read_input(given[0], is_true(options[0]), true, call, single)) return false;
     if (call.T <= 0 || call.N <= 0) return refuse("input");

@@ -104,7 +104,7 @@ void read_call(const Scan<P>& scan, nb::handle from, nb::handle edits, CallFromP
     Call<P>& call = to.call;
     const nb::object shared = field(from, name.packed_weights);
     read_axes(field(field(from, name.sizes), name.axes), call);
-    call.reverse = nb::cast<bool>(field(from, name.reverse));
+    call.reverse = nb::cast<bool>(field(from, name.reverse)), call.relu = scan.relu;
     const auto read = [&](const nb::object& attribute) -> nb::handle {
         to.keep_alive.push_back(field(from, attribute));
         return to.keep_alive.back();
@@ -171,7 +171,7 @@ nb::object forward_packed(const PackedWeights<P>& packed, nb::handle from) {
     const nb::object x = field(from, name.x), h0 = field(from, name.h0), c0 = field(from, name.c0);
     Reader reader;
     Call<P> call;
-    call.C = packed.C, call.H = call.P = packed.H;
+    call.C = packed.C, call.H = call.P = packed.H, call.relu = packed.scan.relu;
     call.layers.resize(static_cast<std::size_t>(packed.layers));
     bool single = false;
     require(reader.read_input(x, false, false, call, single), reader);

@@ -80,12 +80,12 @@ bool is_faster(const std::string& int8, const std::string& floats) {
 }
 
 // The scan for int8 weights, or that for floats if it is as fast or the only one.
-const Scan<F32>& scan_for_int8(const Sizes& sizes) {
-    const Scan<F32>& floats = *scans<F32>().back();
+const Scan<F32>& scan_for_int8(const Sizes& sizes, CellKind kind) {
+    const Scan<F32>& floats = *scans<F32>(kind).back();
     const std::int64_t columns = std::max(sizes.C, sizes.D * sizes.H);
-    if (sizes.is_gru || sizes.P != sizes.H || sizes.H < kFewestInt8Units || columns > kMostInt8Columns) return floats;
+    if (sizes.P != sizes.H || sizes.H < kFewestInt8Units || columns > kMostInt8Columns) return floats;
     const Scan<F32>* found = &floats;
-    for (const Scan<F32>* scan : scans_int8()) {
+    for (const Scan<F32>* scan : scans_int8(kind)) {
         if (is_faster(scan->isa, floats.isa)) found = scan;
     }
     return *found;
@@ -398,7 +398,7 @@ std::shared_ptr<const Layer> Layer::read(const ModelFile& file, const std::strin
     for (std::int64_t k = 0; k < sizes.count(); ++k) weights.push_back(read_weights(file, prefix, sizes, k));
     const CellKind kind = sizes.is_gru ? CellKind::gru : CellKind::lstm;
     if (type == Type::BF16) return std::make_shared<LayerOf<BF16>>(*scans<BF16>(kind).back(), sizes, weights, "bfloat16");
-    const Scan<F32>& scan = int8 && !sizes.is_gru ? scan_for_int8(sizes) : *scans<F32>(kind).back();
+    const Scan<F32>& scan = int8 ? scan_for_int8(sizes, kind) : *scans<F32>(kind).back();
     return std::make_shared<LayerOf<F32>>(scan, sizes, weights, int8 ? "int8" : "float32");
 }
 

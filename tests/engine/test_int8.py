@@ -393,3 +393,25 @@ def test_narrow_types_are_rounded_within_a_scale(dtype: torch.dtype) -> None:
     values, scale = int8.quantise(weight, "weight")
     moved = (int8.dequantise(values, scale, "weight").float() - weight.float()).abs()
     assert (moved <= scale.float()[:, None]).all()
+
+
+@needs_int8
+@pytest.mark.usefixtures("isa", "any_size")
+def test_a_gru_is_computed_in_8_bits_too() -> None:
+    for seed, (N, C, H) in enumerate([(1, 3, 17), (1, 65, 130), (5, 17, 65), (19, 65, 33), (40, 1, 3)]):
+        torch.manual_seed(seed)
+        gru, x, h0 = hs.GRU(C, H, bias=seed % 2 == 0), torch.randn(7, N, C), torch.randn(N, H)
+        small, (w,) = gru.quantize(), gru._weights()
+        assert small.path(x).name == "int8"
+        with torch.no_grad():
+            of_x, of_h = product(x[0], w.ih), product(h0, w.hh)
+            if w.b_ih is not None and w.b_hh is not None:
+                of_x, of_h = of_x + w.b_ih, of_h + w.b_hh
+            (r_x, z_x, n_x), (r_h, z_h, n_h) = of_x.chunk(3, -1), of_h.chunk(3, -1)
+            z, n = (z_x + z_h).sigmoid(), (n_x + (r_x + r_h).sigmoid() * n_h).tanh()
+            whole, _ = small(x, h0[None])
+            torch.testing.assert_close(whole[0], (1 - z) * n + z * h0, rtol=0, atol=1e-6)
+            torch.testing.assert_close(whole, gru(x, h0[None])[0], rtol=0, atol=0.1)
+            stream = small.stream(N)
+            steps = torch.stack([stream.step(one) for one in x])
+            assert torch.equal(steps, small(x)[0])

@@ -1,4 +1,4 @@
-"""The native GRU against the reference and torch, over random arguments, and its records and streams."""
+"""The native GRU and plain RNN against the reference and torch, over random arguments; their records and streams."""
 
 import random
 from contextlib import nullcontext
@@ -12,20 +12,25 @@ import hiddenstate as hs
 from hiddenstate.engine import kernels
 
 TOLERANCE = {torch.float32: 3e-5, torch.float64: 1e-12, torch.bfloat16: 0.2}  # in which the reference rounds each sum
-PLACES = ["r", "z", "n", "h", "r_pre", "z_pre", "n_pre", "n_h", "n_rh"]
+KINDS: dict[str, tuple[Any, Any, list[str]]] = {
+    "GRU": (hs.GRU, nn.GRU, ["r", "z", "n", "h", "r_pre", "z_pre", "n_pre", "n_h", "n_rh"]),
+    "RNN": (hs.RNN, nn.RNN, ["h", "h_pre"]),
+}
 
 
 class Case:
-    """A GRU and the arguments of a call."""
+    """A GRU or an RNN, and the arguments of a call."""
 
-    def __init__(self, seed: int, dtype: torch.dtype) -> None:
+    def __init__(self, kind: str, seed: int, dtype: torch.dtype) -> None:
+        ours, theirs, self.places = KINDS[kind]
         draw = random.Random(seed)
         torch.manual_seed(seed)
         C, H, N, T = (draw.choice(some) for some in ([1, 3, 17, 65], [1, 3, 17, 65], [1, 2, 7, 17, 65], [1, 3, 17, 65]))
         self.layers, self.sides = draw.choice([1, 1, 2, 3]), draw.choice([1, 1, 2])
         options = {"bias": draw.random() < 0.8, "bidirectional": self.sides == 2, "batch_first": draw.random() < 0.5}
-        self.theirs = nn.GRU(C, H, self.layers, dtype=dtype, **options)
-        self.ours = hs.GRU(C, H, self.layers, dtype=dtype, **options)  # type: ignore[arg-type]
+        more = {} if kind == "GRU" else {"nonlinearity": draw.choice(["tanh", "relu"])}
+        self.theirs = theirs(C, H, self.layers, dtype=dtype, **options, **more)
+        self.ours = ours(C, H, self.layers, dtype=dtype, **options, **more)
         self.ours.load_state_dict(self.theirs.state_dict())
         self.train = draw.random() < 0.5
         self.ours.recompute_gates = draw.random() < 0.3
@@ -47,9 +52,8 @@ class Case:
         ]
 
     def place(self, draw: random.Random) -> str:
-        return (
-            f"l{draw.randrange(self.layers)}{draw.choice(['', 'r']) if self.sides == 2 else ''}.{draw.choice(PLACES)}"
-        )
+        side = draw.choice(["", "r"]) if self.sides == 2 else ""
+        return f"l{draw.randrange(self.layers)}{side}.{draw.choice(self.places)}"
 
     def run(self, gru: Any, *, reference: bool = False, grad: bool = True) -> list[Tensor | None]:
         """The outputs and, with ``grad``, the gradients of everything."""
@@ -81,9 +85,10 @@ def assert_close(found: list[Tensor | None], wanted: list[Tensor | None], dtype:
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_random_calls_are_the_references_and_torchs(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_random_calls_are_the_references_and_torchs(kind: str, dtype: torch.dtype) -> None:
     for seed in range(25):
-        case = Case(seed, dtype)
+        case = Case(kind, seed, dtype)
         grad = seed % 3 > 0
         found = case.run(case.ours, grad=grad)
         assert_close(found, case.run(case.ours, reference=True, grad=grad), dtype, seed)
@@ -92,34 +97,63 @@ def test_random_calls_are_the_references_and_torchs(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.skipif(not kernels.isas(), reason="there is no native module")
-def test_a_gru_runs_natively() -> None:
-    gru, x = hs.GRU(3, 4), torch.ones(5, 2, 3)
-    assert gru.path(x).name == "fast"
-    assert gru.path(x, reset=torch.zeros(5, 2, dtype=torch.bool)).name == "native"
-    assert hs.GRU(3, 4, dtype=torch.bfloat16).path(x.bfloat16()).name == "native"
-    assert "does not support this cell" in str(hs.RNN(3, 4).path(x))
+@pytest.mark.parametrize("kind", KINDS)
+def test_they_run_natively(kind: str) -> None:
+    ours, x = KINDS[kind][0], torch.ones(5, 2, 3)
+    layer = ours(3, 4)
+    assert layer.path(x).name == "fast"
+    assert layer.path(x, reset=torch.zeros(5, 2, dtype=torch.bool)).name == "native"
+    assert ours(3, 4, dtype=torch.bfloat16).path(x.bfloat16()).name == "native"
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_records_with_gradients(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_records_with_gradients(kind: str, dtype: torch.dtype) -> None:
     for layers in (1, 2):
-        gru, x = hs.GRU(3, 17, layers, dtype=dtype), torch.randn(5, 4, 3, dtype=dtype)
+        layer, x = KINDS[kind][0](3, 17, layers, dtype=dtype), torch.randn(5, 4, 3, dtype=dtype)
         found: list[list[Tensor | None]] = []
         for reference in (False, True):
             with hs.backend("reference") if reference else nullcontext():
-                trace = gru.trace(x)
-            values = [trace[f"l{layer}.{name}"] for layer in range(layers) for name in "rznh"]
+                trace = layer.trace(x)
+            values = [trace[name] for name in trace.names]
             weighed = torch.stack([(k + 1) * value.double().square().sum() for k, value in enumerate(values)]).sum()
-            found.append([*values, *torch.autograd.grad(weighed, list(gru.parameters()))])
+            found.append([*values, *torch.autograd.grad(weighed, list(layer.parameters()))])
         assert_close(found[0], found[1], dtype, layers)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_a_stream_is_the_whole_call(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stream_is_the_whole_call(kind: str, dtype: torch.dtype) -> None:
     for layers, units in ((1, 3), (2, 17), (1, 65), (2, 130)):
-        gru, x = hs.GRU(7, units, layers, dtype=dtype), torch.randn(9, 4, 7, dtype=dtype)
+        layer, x = KINDS[kind][0](7, units, layers, dtype=dtype), torch.randn(9, 4, 7, dtype=dtype)
         with torch.no_grad():
-            want, _ = gru(x)
-            stream = gru.stream(4)
+            want, _ = layer(x)
+            stream = layer.stream(4)
             got = torch.stack([stream.step(one) for one in x])
         assert_close([got], [want], dtype, (layers, units))
+
+
+@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
+def test_extremes_of_a_plain_rnn(nonlinearity: str) -> None:
+    """Infinite, missing and huge numbers give what torch gives, and so do their gradients."""
+    theirs = nn.RNN(3, 5, nonlinearity=nonlinearity)
+    ours = hs.RNN(3, 5, nonlinearity=nonlinearity)
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(4, 6, 3)
+    x[1, :5, 0] = torch.tensor([float("inf"), -float("inf"), float("nan"), 3e38, -1e-45])
+    found = []
+    for layer in (ours, theirs):
+        given = x.clone().requires_grad_()
+        out, h_n = layer(given)
+        found.append([out, h_n, *torch.autograd.grad(out.nan_to_num().sum(), given)])
+    for got, want in zip(*found, strict=True):
+        torch.testing.assert_close(got, want, equal_nan=True, atol=1e-6, rtol=1e-5)
+
+
+def test_rows_of_no_steps_of_a_plain_rnn() -> None:
+    rnn, h0 = hs.RNN(3, 5, 2), torch.randn(2, 4, 5, requires_grad=True)
+    out, h_n = rnn(torch.randn(3, 4, 3), h0, lengths=torch.tensor([0, 3, 0, 1]))
+    assert torch.equal(h_n[:, [0, 2]], h0[:, [0, 2]])
+    assert not out[:, [0, 2]].any()
+    (gradient,) = torch.autograd.grad(h_n.sum(), h0)
+    assert torch.equal(gradient[:, [0, 2]], torch.ones(2, 2, 5))

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,94 @@ def test_its_first_and_second_derivatives(case: Call) -> None:
 
     assert torch.autograd.gradcheck(run, (x, h0, c0, *weights))
     assert torch.autograd.gradgradcheck(run, (x, h0, c0, *weights), fast_mode=True)
+
+
+RNN_OPERATOR = torch.ops.hiddenstate.rnn.default
+LAYERS: dict[str, Callable[..., Any]] = {
+    "GRU": hs.GRU,
+    "RNN_TANH": hs.RNN,
+    "RNN_RELU": partial(hs.RNN, nonlinearity="relu"),
+}
+
+
+def rnn_operands(cell: str, dtype: torch.dtype, *, small: bool = False, keep: bool = True) -> tuple[Any, ...]:
+    """A layer of two directions and its operator's arguments, with everything that they may have, or as little."""
+    torch.manual_seed(0)
+    T, N, C, H, L = (4, 3, 4, 5, 1 if small else 2)
+    layer = LAYERS[cell](C, H, L, bias=not small, bidirectional=not small, dtype=dtype)
+    x, h0 = (torch.randn(shape, dtype=dtype).requires_grad_() for shape in ((T, N, C), (L * (2 - small), N, H)))
+    lengths, reset = (None, None) if small else (torch.tensor([4, 0, 3]), torch.rand(T, N) < 0.3)
+    masks = None if small else [2 * torch.rand(T, N, 2 * H).round().to(dtype)]
+    reset_h = None if small else torch.randn_like(h0).requires_grad_()
+    weights = [value.detach().requires_grad_() for value in layer.parameters()]
+    return x, h0, weights, lengths, reset, masks, not small, not small, cell, keep, reset_h
+
+
+@pytest.mark.parametrize(("cell", "small"), [("GRU", False), ("RNN_TANH", True)])
+def test_torch_finds_no_fault_with_that_of_cells_without_a_cell_state(cell: str, small: bool) -> None:
+    *given, _, reset_h = arguments = rnn_operands(cell, torch.float32, small=small)
+    assert set(opcheck(RNN_OPERATOR, arguments).values()) == {"SUCCESS"}
+    with torch.no_grad():
+        *outputs, kept = RNN_OPERATOR(*arguments)
+    needed = [True] * (2 + len(arguments[2]) + (not small))
+    of_derivative = (*given, outputs[0], kept, *map(torch.randn_like, outputs), needed, reset_h)
+    detached = torch.utils._pytree.tree_map_only(Tensor, Tensor.detach, of_derivative)
+    assert set(opcheck(torch.ops.hiddenstate.rnn_backward.default, detached).values()) == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("cell", ["GRU", "RNN_RELU"])
+def test_first_and_second_derivatives_of_that(cell: str) -> None:
+    x, h0, weights, *options, reset_h = rnn_operands(cell, torch.float64)
+
+    def run(x: Tensor, h0: Tensor, reset_h: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
+        outputs: tuple[Tensor, ...] = RNN_OPERATOR(x, h0, list(weights), *options, reset_h)[:2]
+        return outputs
+
+    assert torch.autograd.gradcheck(run, (x, h0, reset_h, *weights), fast_mode=True)
+    assert torch.autograd.gradgradcheck(run, (x, h0, reset_h, *weights), fast_mode=True)
+
+
+@pytest.mark.parametrize(("cell", "recompute"), [("GRU", False), ("GRU", True), ("RNN_RELU", True)])
+def test_a_layer_without_a_cell_state_is_one_operator(cell: str, recompute: bool) -> None:
+    layer, x = LAYERS[cell](3, 17, 2), torch.randn(5, 4, 3, requires_grad=True)
+    layer.recompute_gates = recompute
+    counter: Any = CompileCounterWithBackend("aot_eager")
+    compiled: Any = torch.compile(layer, backend=counter, fullgraph=True)
+    lengths = torch.tensor([5, 0, 2, 3])
+    found, want = compiled(x, lengths=lengths), layer(x, lengths=lengths)
+    assert_all_close(found, want, "out, h_n")
+    leaves = [x, *layer.parameters()]
+    assert_all_close(gradients(found, leaves), gradients(want, leaves), "gradients")
+    assert len([node for node in counter.graphs[0].graph.nodes if "hiddenstate.rnn" in str(node.target)]) == 1
+    program = export(layer.eval(), (x.detach(),))
+    assert "hiddenstate.rnn" in str(program.graph)
+    assert_all_close(program.module()(x.detach()), layer(x.detach()), "exported")
+
+
+def test_that_refuses_what_native_code_must_not_see() -> None:
+    x, h0, weights, lengths, reset, masks, bias, sides, cell, keep, reset_h = rnn_operands("GRU", torch.float32)
+    refused: list[tuple[tuple[Any, ...], type[Exception], str]] = [
+        (
+            (x[0], h0, weights, lengths, reset, masks, bias, sides, cell),
+            ShapeError,
+            "x and h0 must have 3 axes, got 2, 3",
+        ),
+        ((x, h0[:, :2], weights, lengths, reset, masks, bias, sides, cell), ShapeError, "h0 has shape .* expected"),
+        ((x, h0, weights, lengths, reset, masks, bias, sides, "LSTM"), ArgumentError, "without a cell state, got LSTM"),
+        ((x, h0, weights, lengths, reset, masks, bias, sides, "rnn"), ArgumentError, "there is no cell 'rnn'"),
+        ((x, h0, weights, lengths, reset, masks, bias, sides, "RNN_TANH"), ShapeError, "weight_ih has shape"),
+        ((x, h0, weights[:-3], lengths, reset, masks, bias, sides, cell), ShapeError, "weight_hh is None"),
+    ]
+    for arguments, error, message in refused:
+        with pytest.raises(error, match=message):
+            RNN_OPERATOR(*arguments, keep, reset_h)
+    with torch.no_grad():
+        out, h_n, kept = RNN_OPERATOR(x, h0, weights, lengths, reset, masks, bias, sides, cell, True, reset_h)
+        given = x, h0, weights, lengths, reset, masks, bias, sides, cell
+        with pytest.raises(ArgumentError, match="4 kept tensors, expected 5"):
+            torch.ops.hiddenstate.rnn_backward(*given, out, kept[1:], out, h_n, [True] * 19, reset_h)
+        with pytest.raises(ShapeError, match="rnn_backward: dh_n has shape"):
+            torch.ops.hiddenstate.rnn_backward(*given, out, kept, out, h_n[:1], [True] * 19, reset_h)
 
 
 def test_it_refuses_what_native_code_must_not_see() -> None:

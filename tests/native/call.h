@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "numbers.h"
@@ -9,6 +10,20 @@
 #include "kernel/scan.h"
 
 namespace hiddenstate::test {
+
+template <class P>
+reference::Cell cell_of(const Scan<P>& scan) {
+    using reference::Cell;
+    const std::string name = scan.cell;
+    return name == "lstm" ? Cell::lstm : name == "gru" ? Cell::gru : scan.relu ? Cell::rnn_relu : Cell::rnn_tanh;
+}
+
+// How many of the problems of an LSTM are enough for another kind of cell, which has fewer places to edit and shares the scans.
+template <class P>
+Size enough(const Scan<P>& scan, Size problems) {
+    const reference::Cell cell = cell_of(scan);
+    return cell == reference::Cell::lstm ? problems : cell == reference::Cell::gru ? problems / 2 : problems / 6;
+}
 
 // The memory layout of the rows of [T, N, width].
 struct Layout {
@@ -43,8 +58,8 @@ inline Numbers spoil_ended(const Track& k, Numbers values, Size width) {
 
 // The states of borders of a track, or their gradients; of layer and direction k those of the k-th track, one after another.
 template <class T>
-BorderStates<T> border_states(const Track& k, const With& with, T* first) {
-    const Size row = k.H, step = with.by_step ? k.N * row : 0;
+BorderStates<T> border_states(const Track& k, const With& with, T* first, Size row) {
+    const Size step = with.by_step ? k.N * row : 0;
     return {with.reset_to ? first : nullptr, with.by_step, with.by_step ? k.T * step : k.N * row, step, row};
 }
 
@@ -81,8 +96,8 @@ struct Inputs {
     }
     const Size* lengths_or_null() const { return with.lengths ? lengths.data() : nullptr; }
     const std::uint8_t* reset_or_null() const { return with.reset ? reset.data() : nullptr; }
-    BorderStates<const element> borders_h() const { return border_states<const element>(track, with, reset_h.data()); }
-    BorderStates<const real> borders_c() const { return border_states<const real>(track, with, reset_c.data()); }
+    BorderStates<const element> borders_h() const { return border_states<const element>(track, with, reset_h.data(), track.H); }
+    BorderStates<const real> borders_c() const { return border_states<const real>(track, with, reset_c.data(), track.M()); }
 
 private:
     void add_edits() {
@@ -106,8 +121,8 @@ struct Outputs {
 
     Outputs(const Track& k, const With& with)
         : out(k.T * k.N * k.H, with.shifted), h_n(k.N * k.H, with.shifted),
-          gates(k.T * k.N * 4 * k.H, with.shifted), raw_gates(k.T * k.N * 4 * k.H, with.shifted),
-          c(k.T * k.N * k.H, with.shifted), c_n(k.N * k.H, with.shifted) {
+          gates(k.T * k.N * k.R() * k.H, with.shifted), raw_gates(k.T * k.N * k.R() * k.H, with.shifted),
+          c(k.T * k.N * k.M(), with.shifted), c_n(k.N * k.M(), with.shifted) {
         out.fill(kUntouched), gates.fill(kUntouched), raw_gates.fill(kUntouched), c.fill(kUntouched);
         h_n.fill(kUntouched), c_n.fill(kUntouched);
     }
@@ -130,7 +145,7 @@ Call<P> call_of(const Inputs<P>& in, int threads) {
     call.lengths = in.lengths_or_null(), call.reset = in.reset_or_null();
     call.reset_h = in.borders_h(), call.reset_c = in.borders_c();
     call.layers.push_back({in.weights(), in.edits.get(), nullptr, nullptr, nullptr});
-    call.threads = threads;
+    call.threads = threads, call.relu = k.cell == reference::Cell::rnn_relu;
     return call;
 }
 
@@ -163,9 +178,9 @@ struct Given {
 
     Given(const Track& k, const reference::Scanned& s, const reference::Given& given, const With& with)
         : out(spoil_ended(k, s.out, k.H), with.shifted), dout(spoil_ended(k, given.out, k.H), with.shifted),
-          gates(s.raw_gates, with.shifted), c(spoil_ended(k, s.c, k.H), with.shifted), dh_n(given.h_n, with.shifted),
-          dc_n(given.c_n, with.shifted), dgates(spoil_ended(k, given.gates, 4 * k.H), with.shifted),
-          dc(spoil_ended(k, given.c, k.H), with.shifted) {}
+          gates(s.raw_gates, with.shifted), c(spoil_ended(k, s.c, k.M()), with.shifted), dh_n(given.h_n, with.shifted),
+          dc_n(given.c_n, with.shifted), dgates(spoil_ended(k, given.gates, k.R() * k.H), with.shifted),
+          dc(spoil_ended(k, given.c, k.M()), with.shifted) {}
 };
 
 // The gradients that a backward scan computes for one layer and direction.
@@ -174,19 +189,19 @@ struct Found {
     using element = typename P::element;
     using real = typename P::real;
 
-    Array<element> x, w_ih, w_hh, b;
+    Array<element> x, w_ih, w_hh, b, b_hh;  // b_hh is empty if it is the same as b
     Array<real> h0, c0, reset_h, reset_c;
 
     Found(const Track& k, bool shifted)
-        : x(k.T * k.N * k.C, shifted), w_ih(4 * k.H * k.C, shifted), w_hh(4 * k.H * k.H, shifted), b(4 * k.H, shifted),
-          h0(k.N * k.H, shifted), c0(k.N * k.H, shifted), reset_h(static_cast<Size>(k.reset_h.size()), shifted),
+        : x(k.T * k.N * k.C, shifted), w_ih(k.G() * k.H * k.C, shifted), w_hh(k.G() * k.H * k.H, shifted), b(k.G() * k.H, shifted),
+          b_hh(k.cell == reference::Cell::gru ? k.G() * k.H : 0, shifted), h0(k.N * k.H, shifted), c0(k.N * k.M(), shifted), reset_h(static_cast<Size>(k.reset_h.size()), shifted),
           reset_c(static_cast<Size>(k.reset_c.size()), shifted) {
-        x.fill(kUntouched), w_ih.fill(kUntouched), w_hh.fill(kUntouched), b.fill(kUntouched);
+        x.fill(kUntouched), w_ih.fill(kUntouched), w_hh.fill(kUntouched), b.fill(kUntouched), b_hh.fill(kUntouched);
         h0.fill(kUntouched), c0.fill(kUntouched), reset_h.fill(0), reset_c.fill(0);
     }
 
     bool operator==(const Found& other) const {
-        return x == other.x && w_ih == other.w_ih && w_hh == other.w_hh && b == other.b && h0 == other.h0 && c0 == other.c0 &&
+        return x == other.x && w_ih == other.w_ih && w_hh == other.w_hh && b == other.b && b_hh == other.b_hh && h0 == other.h0 && c0 == other.c0 &&
                reset_h == other.reset_h && reset_c == other.reset_c;
     }
 };
@@ -206,11 +221,12 @@ Found<P> backward(const Scan<P>& scan, const Inputs<P>& in, const Given<P>& give
     gradients.h_n = if_wanted(kDhN, given.dh_n.data()), gradients.c_n = if_wanted(kDcN, given.dc_n.data());
     gradients.layers.push_back({if_wanted(kDgates, given.dgates.data()), if_wanted(kDc, given.dc.data()),
                                 if_wanted(kDwIh, to.w_ih.data()), if_wanted(kDwHh, to.w_hh.data()),
-                                if_wanted(kDb, to.b.data()), nullptr});
+                                if_wanted(kDb, to.b.data()), nullptr,
+                                to.b_hh.size() ? if_wanted(kDb, to.b_hh.data()) : nullptr});
     gradients.x = if_wanted(kDx, to.x.data()), gradients.h0 = to.h0.data(), gradients.c0 = to.c0.data();
     if (wanted & kDreset) {
-        gradients.reset_h = border_states(in.track, in.with, to.reset_h.data());
-        gradients.reset_c = border_states(in.track, in.with, to.reset_c.data());
+        gradients.reset_h = border_states(in.track, in.with, to.reset_h.data(), in.track.H);
+        gradients.reset_c = border_states(in.track, in.with, to.reset_c.data(), in.track.M());
     }
     scan.backward(call, gradients);
     return to;

@@ -64,7 +64,7 @@ inline void check_int8_forward(const Scan<F32>& scan, const Track& track, const 
 // Steps on packed weights give the numbers of a whole call, to the last digit.
 inline void check_int8_steps(const Scan<F32>& scan, Random& random) {
     const Size T = 1 + random.below(7), N = 1 + random.below(40), H = random.pick({1, 3, 17, 65});
-    const Track track = int8_track(random, {T, N, random.pick({1, 3, 17, 65}), H}, kPlain, 0);
+    const Track track = int8_track(random, {T, N, random.pick({1, 3, 17, 65}), H, cell_of(scan)}, kPlain, 0);
     Track forwards = track;
     forwards.reverse = false;
     const Described described("int8 steps", forwards, kPlain);
@@ -75,23 +75,20 @@ inline void check_int8_steps(const Scan<F32>& scan, Random& random) {
     scan.pack(given.weights(), track.C, H, 1, bytes.data(), bias.data());
     for (const int threads : {-2, 1, 2}) {
         Call<F32> call = call_of(given, std::abs(threads));
-        Array<float> out(T * N * H, false), h_n(N * H, false), c_n(N * H, false);
+        Array<float> out(T * N * H, false), h_n(N * H, false), c_n(N * track.M(), false);
         call.packed = {bytes.data(), bias.data(), scratch.data(), nullptr, N};
         call.packed.close = threads < 0;
         call.x_step = N * track.C, call.x_row = track.C;
         call.out = out.fill(kUntouched).data(), call.h_n = h_n.data(), call.c_n = c_n.data();
         scan.forward(call);
-        for (Size k = 0; k < N * H; ++k) {
-            checks::that(h_n.data()[k] == want.h_n.data()[k] && c_n.data()[k] == want.c_n.data()[k],
-                         "a step differs from the whole at " + std::to_string(k));
-        }
+        checks::that(h_n == want.h_n && c_n == want.c_n, "a step differs from the whole");
     }
 }
 
 // What is not a number, or infinite, in a row's input makes that row's numbers NaN, and no other's.
 inline void check_int8_nan(const Scan<F32>& scan, Random& random) {
     for (const double bad : {reference::kNone, std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()}) {
-        Track track = int8_track(random, {1, 5, 17, 33}, kPlain, 0);
+        Track track = int8_track(random, {1, 5, 17, 33, cell_of(scan)}, kPlain, 0);
         reference::at(track.x, 2 * track.C + 3) = bad;
         const Described described("int8 nan", track, kPlain);
         const Outputs<F32> got = forward(scan, Inputs<F32>(track, kPlain), 1);
@@ -127,26 +124,27 @@ inline void check_int8_widths_agree(const std::vector<const Scan<F32>*>& scans, 
 inline void check_int8_many_rows(const std::vector<const Scan<F32>*>& scans) {
     Random random(12);
     const std::vector<const Scan<F32>*> same = of_widest_vectors(scans);
-    for (const Shape& shape : {Shape{5, 33, 65, 17}, Shape{3, 101, 17, 3}, Shape{2, 40, 200, 130}, Shape{100, 1, 70, 65}}) {
+    for (Shape shape : {Shape{5, 33, 65, 17}, Shape{3, 101, 17, 3}, Shape{2, 40, 200, 130}, Shape{100, 1, 70, 65}}) {
+        if (!scans.empty()) shape.cell = cell_of(*scans[0]);
         for (Size k = 0; k < 4; ++k) {
             const With with = With::random(random);
             const Track track = int8_track(random, shape, with, k);
             if (!same.empty()) check_int8_widths_agree(same, track, with);
         }
         for (const Scan<F32>* scan : scans) {
-            const Track track = int8_track(random, {1, shape.T * shape.N, shape.C, shape.H}, kPlain, 0);
+            const Track track = int8_track(random, {1, shape.T * shape.N, shape.C, shape.H, shape.cell}, kPlain, 0);
             check_int8_forward(*scan, track, kPlain);
         }
     }
 }
 
-inline void check_int8_scans() {
-    for (const Scan<F32>* scan : scans_int8()) {
-        checks::context = std::string("int8 ") + scan->isa;
+inline void check_int8_scans(CellKind kind) {
+    for (const Scan<F32>* scan : scans_int8(kind)) {
+        checks::context = std::string("int8 ") + scan->cell + " " + scan->isa;
         Random random(11);
         for (Size k = 0; k < 60; ++k) {
             const With with = With::random(random);
-            Shape shape = random_shape(random);
+            Shape shape = random_shape(random, cell_of(*scan));
             if (k % 2) shape.T = 1;
             check_int8_forward(*scan, int8_track(random, shape, with, k), with);
             check_int8_steps(*scan, random);
@@ -155,7 +153,7 @@ inline void check_int8_scans() {
         std::printf("%s: %lld checks so far\n", checks::context.c_str(), static_cast<long long>(checks::made));
     }
     checks::context = "int8";
-    check_int8_many_rows(scans_int8());
+    check_int8_many_rows(scans_int8(kind));
 }
 
 }  // namespace hiddenstate::test

@@ -57,11 +57,12 @@ public:
         return *this;
     }
 
-    T* data() const { return memory_.get() + shift_; }
+    // Null if it is empty, as a part of a call is that its kind of cell does not have.
+    T* data() const { return size_ ? memory_.get() + shift_ : nullptr; }
     Size size() const { return size_; }
     double operator[](Size k) const { return number(data()[k]); }
     bool operator==(const Array& other) const {
-        return size_ == other.size_ && !std::memcmp(data(), other.data(), static_cast<std::size_t>(size_) * sizeof(T));
+        return size_ == other.size_ && (!size_ || !std::memcmp(data(), other.data(), static_cast<std::size_t>(size_) * sizeof(T)));
     }
 
 private:

@@ -47,10 +47,11 @@ private:
 
 struct Shape {
     Size T, N, C, H;
+    reference::Cell cell = reference::Cell::lstm;
 };
 
-inline Shape random_shape(Random& random) {
-    return {random.below(8), 1 + random.below(13), random.pick({1, 3, 17, 65}), random.pick({1, 3, 17, 65})};
+inline Shape random_shape(Random& random, reference::Cell cell) {
+    return {random.below(8), 1 + random.below(13), random.pick({1, 3, 17, 65}), random.pick({1, 3, 17, 65}), cell};
 }
 
 // A power of two near 1 / sqrt(n), so that sums of n products are near 1.
@@ -84,33 +85,34 @@ struct With {
 };
 
 inline void add_weights(Random& random, const With& with, Track& track) {
-    const Size C = track.C, H = track.H;
-    track.w_ih = random.numbers(4 * H * C, weight_scale(C)), track.w_hh = random.numbers(4 * H * H, weight_scale(H));
-    track.b_ih = random.numbers(4 * H, with.bias), track.b_hh = random.numbers(4 * H, with.bias);
+    const Size C = track.C, H = track.H, G = track.G();
+    track.w_ih = random.numbers(G * H * C, weight_scale(C)), track.w_hh = random.numbers(G * H * H, weight_scale(H));
+    track.b_ih = random.numbers(G * H, with.bias), track.b_hh = random.numbers(G * H, with.bias);
 }
 
 inline void add_borders(Random& random, const With& with, Track& track) {
     for (Size n = 0; n < track.N; ++n) track.lengths.push_back(with.lengths ? random.below(track.T + 1) : track.T);
     for (Size k = 0; k < track.T * track.N; ++k) track.reset.push_back(with.reset && random.below(4) == 0);
-    const Size states = with.reset_to ? (with.by_step ? track.T : 1) * track.N * track.H : 0;
+    const Size states = with.reset_to ? (with.by_step ? track.T : 1) * track.N : 0;
     track.by_step = with.by_step;
-    track.reset_h = random.numbers(states, 1), track.reset_c = random.numbers(states, 1);
+    track.reset_h = random.numbers(states * track.H, 1), track.reset_c = random.numbers(states * track.M(), 1);
 }
 
 // If the problem has edits, the first is of the k-th place and kind, so that 30 problems in a row cover all of them.
 inline Track random_track(Random& random, const Shape& s, const With& with, Size k) {
     Track track;
-    track.T = s.T, track.N = s.N, track.C = s.C, track.H = s.H;
+    track.cell = s.cell, track.T = s.T, track.N = s.N, track.C = s.C, track.H = s.H;
     track.reverse = random.coin();
     track.x = random.numbers(s.T * s.N * s.C, 1);
     add_weights(random, with, track);
-    track.h0 = random.numbers(s.N * s.H, with.states), track.c0 = random.numbers(s.N * s.H, with.states);
+    track.h0 = random.numbers(s.N * s.H, with.states), track.c0 = random.numbers(s.N * track.M(), with.states);
     add_borders(random, with, track);
+    const Size places = s.cell == reference::Cell::lstm ? 10 : s.cell == reference::Cell::gru ? 9 : 2;
     if (with.edits && s.T > 0) {
-        track.edits.push_back(random_edit(random, s, static_cast<int>(k % 10), static_cast<int>(k % 3)));
+        track.edits.push_back(random_edit(random, s, static_cast<int>(k % places), static_cast<int>(k % 3)));
         for (Size more = random.below(4); more > 0; --more) {
             track.edits.push_back(
-                random_edit(random, s, static_cast<int>(random.below(10)), static_cast<int>(random.below(3))));
+                random_edit(random, s, static_cast<int>(random.below(places)), static_cast<int>(random.below(3))));
         }
     }
     return track;

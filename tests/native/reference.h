@@ -52,21 +52,29 @@ inline double product(const double* w, const double* a, Size n) {
     return sum;
 }
 
-// One layer and direction over a sequence.
+enum class Cell { lstm, gru, rnn_tanh, rnn_relu };
+
+// One layer and direction over a sequence. Its cell has G gates, records R numbers of a unit, and has M = H cell states or, without
+// any, M = 0.
 struct Track {
+    Cell cell = Cell::lstm;
     Size T = 0, N = 0, C = 0, H = 0;
     bool reverse = false;
     Numbers x;                      // [T, N, C]
-    Numbers w_ih, w_hh;             // [4H, C], [4H, H]
-    Numbers b_ih, b_hh;             // [4H]
-    Numbers h0, c0;                 // [N, H]
+    Numbers w_ih, w_hh;             // [GH, C], [GH, H]
+    Numbers b_ih, b_hh;             // [GH]
+    Numbers h0, c0;                 // [N, H], [N, M]
     std::vector<Size> lengths;      // [N]
     std::vector<std::uint8_t> reset;  // [T, N]
     bool by_step = false;           // whether borders of different steps of a row have different states
-    Numbers reset_h, reset_c;       // [N, H], or by_step [T, N, H]: what comes into the step behind a border; empty: zeros
+    Numbers reset_h, reset_c;       // [N, H] and [N, M], or by_step [T, N, H] and [T, N, M]: what comes into the step behind a border; empty: zeros
     std::vector<Edit> edits;
     double (*multiplied)(const double* w, const double* a, Size n) = product;  // a row of weights times an input or hidden state
     double (*rounded)(double) = [](double v) { return v; };  // the rounding of hidden states and gradients of gates when stored
+
+    Size G() const { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
+    Size R() const { return cell == Cell::lstm || cell == Cell::gru ? 4 : 1; }
+    Size M() const { return cell == Cell::lstm ? H : 0; }
 
     Size length(Size n) const { return lengths[static_cast<std::size_t>(n)]; }
 
@@ -85,8 +93,8 @@ struct Track {
         return right < length(n) && reset[static_cast<std::size_t>(right * N + n)];
     }
 
-    // Where in reset_h the state of the border lies that cuts a step off.
-    Size border(Size t, Size n) const { return ((by_step ? t + reverse : 0) * N + n) * H; }
+    // Which row of reset_h and reset_c has the state of the border that cuts a step off.
+    Size border(Size t, Size n) const { return (by_step ? t + reverse : 0) * N + n; }
 
     double edited(int place, Size t, Size n, Size u, double v) const {
         for (const Edit& edit : edits) {
@@ -110,51 +118,95 @@ struct Track {
 struct Scanned {
     // Zero past a row's end; `raw_gates` is NaN there.
     Numbers out;               // [T, N, H]
-    Numbers gates, raw_gates;  // [T, N, 4H]: after edits of gates, and before
-    Numbers c;                 // [T, N, H]
-    Numbers h_n, c_n;          // [N, H]
+    Numbers gates, raw_gates;  // [T, N, RH]: after edits of gates, and before; of a plain RNN both are h before its edits
+    Numbers c;                 // [T, N, M]
+    Numbers h_n, c_n;          // [N, H], [N, M]
 };
 
 inline double sigmoid(double v) { return 1 / (1 + std::exp(-v)); }
 
-inline double pre_activation(const Track& k, Size gate, Size t, Size n, Size u, const Numbers& h) {
+// The input's part of a pre-activation, and the state's.
+inline double of_input(const Track& k, Size gate, Size t, Size n, Size u) {
     const Size row = gate * k.H + u;
-    double z = at(k.b_ih, row) + at(k.b_hh, row);
-    z += k.multiplied(k.w_ih.data() + row * k.C, k.x.data() + (t * k.N + n) * k.C, k.C);
-    z += k.multiplied(k.w_hh.data() + row * k.H, h.data(), k.H);
-    return k.edited(hiddenstate::kIPre + static_cast<int>(gate), t, n, u, z);
+    return at(k.b_ih, row) + k.multiplied(k.w_ih.data() + row * k.C, k.x.data() + (t * k.N + n) * k.C, k.C);
+}
+inline double of_state(const Track& k, Size gate, Size u, const Numbers& h) {
+    const Size row = gate * k.H + u;
+    return at(k.b_hh, row) + k.multiplied(k.w_hh.data() + row * k.H, h.data(), k.H);
+}
+
+// One unit of one row at one step: its edits, and its numbers in the records.
+struct Unit {
+    const Track& k;
+    const Size t, n, u;
+
+    double edited(int place, double v) const { return k.edited(place, t, n, u, v); }
+    double edited_gradient(int place, double d) const { return k.edited_gradient(place, t, n, u, d); }
+    double input(Size gate) const { return of_input(k, gate, t, n, u); }
+    double state(Size gate, const Numbers& h) const { return of_state(k, gate, u, h); }
+    Size record(Size which) const { return ((t * k.N + n) * k.R() + which) * k.H + u; }
+    Size row() const { return (t * k.N + n) * k.H + u; }
+
+    // Records a number before and after its edits, and returns the latter.
+    double recorded(Scanned& s, Size which, int place, double before) const {
+        at(s.raw_gates, record(which)) = before;
+        return at(s.gates, record(which)) = edited(place, before);
+    }
+};
+
+// The new h of a unit, before its own edits.
+inline double lstm_unit(const Unit& one, const Numbers& before, Numbers& c, Scanned& s) {
+    double gate[4];
+    for (Size g = 0; g < 4; ++g) {
+        const int place = static_cast<int>(g);
+        const double z = one.edited(hiddenstate::kIPre + place, one.input(g) + one.state(g, before));
+        gate[g] = one.recorded(s, g, hiddenstate::kI + place, g == 2 ? std::tanh(z) : sigmoid(z));
+    }
+    at(c, one.u) = one.edited(hiddenstate::kC, gate[1] * at(c, one.u) + gate[0] * gate[2]);
+    at(s.c, one.row()) = at(c, one.u);
+    return gate[3] * std::tanh(at(c, one.u));
+}
+
+inline double gru_unit(const Unit& one, const Numbers& before, Scanned& s) {
+    using namespace hiddenstate;
+    const double r = one.recorded(s, 0, kR, sigmoid(one.edited(kRPre, one.input(0) + one.state(0, before))));
+    const double z = one.recorded(s, 1, kZ, sigmoid(one.edited(kZPre, one.input(1) + one.state(1, before))));
+    const double n_h = one.recorded(s, 3, kNH, one.state(2, before)), n_rh = one.edited(kNRH, r * n_h);
+    const double n = one.recorded(s, 2, kN, std::tanh(one.edited(kNPre, one.input(2) + n_rh)));
+    return (1 - z) * n + z * at(before, one.u);
+}
+
+inline double rnn_unit(const Unit& one, const Numbers& before, Scanned& s) {
+    const double z = one.edited(hiddenstate::kHPre, one.input(0) + one.state(0, before));
+    const double h = one.k.cell == Cell::rnn_tanh ? std::tanh(z) : z < 0 ? 0 : z;
+    return at(s.raw_gates, one.record(0)) = at(s.gates, one.record(0)) = h;
 }
 
 // Runs one step of one row; changes the states h and c in place.
 inline void step(const Track& k, Size t, Size n, Numbers& h, Numbers& c, Scanned& s) {
     const Numbers before = h;
-    const Size row = t * k.N + n;
+    const int output = k.cell == Cell::lstm ? hiddenstate::kH : k.cell == Cell::gru ? int{hiddenstate::kGruH} : int{hiddenstate::kRnnH};
     for (Size u = 0; u < k.H; ++u) {
-        double gate[4];
-        for (Size g = 0; g < 4; ++g) {
-            const double z = pre_activation(k, g, t, n, u, before), value = g == 2 ? std::tanh(z) : sigmoid(z);
-            at(s.raw_gates, (row * 4 + g) * k.H + u) = value;
-            gate[g] = k.edited(hiddenstate::kI + static_cast<int>(g), t, n, u, value);
-            at(s.gates, (row * 4 + g) * k.H + u) = gate[g];
-        }
-        at(c, u) = k.edited(hiddenstate::kC, t, n, u, gate[1] * at(c, u) + gate[0] * gate[2]);
-        at(h, u) = k.rounded(k.edited(hiddenstate::kH, t, n, u, gate[3] * std::tanh(at(c, u))));
-        at(s.c, row * k.H + u) = at(c, u), at(s.out, row * k.H + u) = at(h, u);
+        const Unit one{k, t, n, u};
+        const double v = k.cell == Cell::lstm  ? lstm_unit(one, before, c, s)
+                         : k.cell == Cell::gru ? gru_unit(one, before, s)
+                                               : rnn_unit(one, before, s);
+        at(s.out, one.row()) = at(h, u) = k.rounded(one.edited(output, v));
     }
 }
 
-// The part of reset_h or reset_c that comes into a step behind a border.
-inline Numbers border_state(const Track& k, const Numbers& states, Size t, Size n) {
-    return states.empty() ? zeros(k.H) : slice(states, k.border(t, n), k.H);
+// The part of reset_h or reset_c, of so many numbers a row, that comes into a step behind a border.
+inline Numbers border_state(const Track& k, const Numbers& states, Size width, Size t, Size n) {
+    return states.empty() ? zeros(width) : slice(states, k.border(t, n) * width, width);
 }
 
 inline Scanned forward(const Track& k) {
-    const Size rows = k.T * k.N;
-    Scanned s{zeros(rows * k.H), zeros(rows * 4 * k.H), none(rows * 4 * k.H), zeros(rows * k.H), {}, {}};
+    const Size rows = k.T * k.N, H = k.H, M = k.M();
+    Scanned s{zeros(rows * H), zeros(rows * k.R() * H), none(rows * k.R() * H), zeros(rows * M), {}, {}};
     for (Size n = 0; n < k.N; ++n) {
-        Numbers h = slice(k.h0, n * k.H, k.H), c = slice(k.c0, n * k.H, k.H);
+        Numbers h = slice(k.h0, n * H, H), c = slice(k.c0, n * M, M);
         for (const Size t : k.steps(n)) {
-            if (k.cut(t, n)) h = border_state(k, k.reset_h, t, n), c = border_state(k, k.reset_c, t, n);
+            if (k.cut(t, n)) h = border_state(k, k.reset_h, H, t, n), c = border_state(k, k.reset_c, M, t, n);
             step(k, t, n, h, c, s);
         }
         s.h_n.insert(s.h_n.end(), h.begin(), h.end()), s.c_n.insert(s.c_n.end(), c.begin(), c.end());
@@ -169,7 +221,7 @@ struct Given {
 };
 
 struct Gradients {
-    Numbers x, w_ih, w_hh, b, h0, c0, reset_h, reset_c;
+    Numbers x, w_ih, w_hh, b, b_hh, h0, c0, reset_h, reset_c;
 };
 
 // The states that come into a step.
@@ -177,70 +229,109 @@ struct Before {
     Numbers h, c;
 };
 
-// Computes the gradients of the pre-activations, [4H], from those of h and c. `dc` becomes the gradient of the c before.
-inline Numbers gate_gradients(const Track& k, const Scanned& s, const Given& given, Size t, Size n, const Before& before,
-                              const Numbers& dh, Numbers& dc) {
-    Numbers dz = zeros(4 * k.H);
-    const Size row = t * k.N + n;
-    for (Size u = 0; u < k.H; ++u) {
-        const auto gate = [&](Size g) { return at(s.gates, (row * 4 + g) * k.H + u); };
-        const double squashed = std::tanh(at(s.c, row * k.H + u));
-        const double d_h = k.edited_gradient(hiddenstate::kH, t, n, u, at(dh, u) + at(given.out, row * k.H + u));
-        const double d_c = k.edited_gradient(
-            hiddenstate::kC, t, n, u,
-            at(dc, u) + at(given.c, row * k.H + u) + d_h * gate(3) * (1 - squashed * squashed));
-        const double d_gates[4] = {d_c * gate(2), d_c * at(before.c, u), d_c * gate(0), d_h * squashed};
-        for (Size g = 0; g < 4; ++g) {
-            const Size j = (row * 4 + g) * k.H + u;
-            const double value = at(s.raw_gates, j), slope = g == 2 ? 1 - value * value : value * (1 - value);
-            const int place = static_cast<int>(g);
-            const double d = k.edited_gradient(hiddenstate::kI + place, t, n, u, d_gates[g] + at(given.gates, j));
-            at(dz, g * k.H + u) = k.rounded(k.edited_gradient(hiddenstate::kIPre + place, t, n, u, d * slope));
-        }
-        at(dc, u) = d_c * gate(1);
+// The gradients of the pre-activations' parts of one step and row, [GH]: of W_ih x + b_ih, and of W_hh h + b_hh; and the part of the
+// gradient of the h before that does not come through W_hh, [H].
+struct Slopes {
+    Numbers input, state, direct;
+};
+
+// From the gradient of h of a unit; `dc` becomes the gradient of the c before.
+inline void lstm_slopes(const Unit& one, const Scanned& s, const Given& given, const Before& before, double d_h, Numbers& dc, Slopes& to) {
+    const auto gate = [&](Size g) { return at(s.gates, one.record(g)); };
+    const double squashed = std::tanh(at(s.c, one.row()));
+    const double d_c = one.edited_gradient(hiddenstate::kC, at(dc, one.u) + at(given.c, one.row()) + d_h * gate(3) * (1 - squashed * squashed));
+    const double d_gates[4] = {d_c * gate(2), d_c * at(before.c, one.u), d_c * gate(0), d_h * squashed};
+    for (Size g = 0; g < 4; ++g) {
+        const double value = at(s.raw_gates, one.record(g)), slope = g == 2 ? 1 - value * value : value * (1 - value);
+        const int place = static_cast<int>(g);
+        const double d = one.edited_gradient(hiddenstate::kI + place, d_gates[g] + at(given.gates, one.record(g)));
+        at(to.input, g * one.k.H + one.u) = one.edited_gradient(hiddenstate::kIPre + place, d * slope);
     }
-    return dz;
+    at(dc, one.u) = d_c * gate(1);
+}
+
+inline void gru_slopes(const Unit& one, const Scanned& s, const Given& given, const Before& before, double d_h, Slopes& to) {
+    using namespace hiddenstate;
+    const auto after = [&](Size g) { return at(s.gates, one.record(g)); };
+    const auto raw = [&](Size g) { return at(s.raw_gates, one.record(g)); };
+    const auto seen = [&](Size g) { return at(given.gates, one.record(g)); };
+    const double d_n = one.edited_gradient(kN, d_h * (1 - after(1)) + seen(2));
+    const double d_z = one.edited_gradient(kZ, d_h * (at(before.h, one.u) - after(2)) + seen(1));
+    const double d_n_pre = one.edited_gradient(kNPre, d_n * (1 - raw(2) * raw(2))), d_n_rh = one.edited_gradient(kNRH, d_n_pre);
+    const double d_r = one.edited_gradient(kR, d_n_rh * after(3) + seen(0)), d_n_h = one.edited_gradient(kNH, d_n_rh * after(0) + seen(3));
+    const double d_pre[3] = {one.edited_gradient(kRPre, d_r * raw(0) * (1 - raw(0))),
+                             one.edited_gradient(kZPre, d_z * raw(1) * (1 - raw(1))), d_n_pre};
+    for (Size g = 0; g < 3; ++g) {
+        at(to.input, g * one.k.H + one.u) = d_pre[g], at(to.state, g * one.k.H + one.u) = g == 2 ? d_n_h : d_pre[g];
+    }
+    at(to.direct, one.u) = d_h * after(1);
+}
+
+inline void rnn_slopes(const Unit& one, const Scanned& s, const Given& given, double d_h, Slopes& to) {
+    const double h = at(s.raw_gates, one.record(0)), d = d_h + at(given.gates, one.record(0));
+    const double slope = one.k.cell == Cell::rnn_tanh ? 1 - h * h : h > 0;
+    at(to.input, one.u) = one.edited_gradient(hiddenstate::kHPre, d * slope);
+}
+
+inline Slopes slopes(const Track& k, const Scanned& s, const Given& given, Size t, Size n, const Before& before, const Numbers& dh,
+                     Numbers& dc) {
+    Slopes to{zeros(k.G() * k.H), zeros(k.G() * k.H), zeros(k.H)};
+    for (Size u = 0; u < k.H; ++u) {
+        const Unit one{k, t, n, u};
+        const int output = k.cell == Cell::lstm ? hiddenstate::kH : k.cell == Cell::gru ? int{hiddenstate::kGruH} : int{hiddenstate::kRnnH};
+        const double d_h = one.edited_gradient(output, at(dh, u) + at(given.out, one.row()));
+        if (k.cell == Cell::lstm) lstm_slopes(one, s, given, before, d_h, dc, to);
+        else if (k.cell == Cell::gru) gru_slopes(one, s, given, before, d_h, to);
+        else rnn_slopes(one, s, given, d_h, to);
+    }
+    if (k.cell != Cell::gru) to.state = to.input;
+    for (Numbers* one : {&to.input, &to.state}) {
+        for (double& v : *one) v = k.rounded(v);
+    }
+    return to;
 }
 
 // Adds the part of one step to the gradients of input and weights; sets `dh`, the gradient of the hidden state before.
-inline void spread(const Track& k, Size t, Size n, const Numbers& dz, const Numbers& h_before, Gradients& to, Numbers& dh) {
-    std::fill(dh.begin(), dh.end(), 0);
+inline void spread(const Track& k, Size t, Size n, const Slopes& dz, const Numbers& h_before, Gradients& to, Numbers& dh) {
+    dh = dz.direct;
     const Size input = (t * k.N + n) * k.C;
-    for (Size g = 0; g < 4 * k.H; ++g) {
-        at(to.b, g) += at(dz, g);
+    for (Size g = 0; g < k.G() * k.H; ++g) {
+        at(to.b, g) += at(dz.input, g), at(to.b_hh, g) += at(dz.state, g);
         for (Size j = 0; j < k.C; ++j) {
-            at(to.w_ih, g * k.C + j) += at(dz, g) * at(k.x, input + j);
-            at(to.x, input + j) += at(dz, g) * at(k.w_ih, g * k.C + j);
+            at(to.w_ih, g * k.C + j) += at(dz.input, g) * at(k.x, input + j);
+            at(to.x, input + j) += at(dz.input, g) * at(k.w_ih, g * k.C + j);
         }
         for (Size j = 0; j < k.H; ++j) {
-            at(to.w_hh, g * k.H + j) += at(dz, g) * at(h_before, j);
-            at(dh, j) += at(dz, g) * at(k.w_hh, g * k.H + j);
+            at(to.w_hh, g * k.H + j) += at(dz.state, g) * at(h_before, j);
+            at(dh, j) += at(dz.state, g) * at(k.w_hh, g * k.H + j);
         }
     }
 }
 
 inline Before states_before(const Track& k, const Scanned& s, const std::vector<Size>& steps, std::size_t i, Size n) {
-    if (k.cut(steps[i], n)) return {border_state(k, k.reset_h, steps[i], n), border_state(k, k.reset_c, steps[i], n)};
-    if (i == 0) return {slice(k.h0, n * k.H, k.H), slice(k.c0, n * k.H, k.H)};
-    const Size from = (steps[i - 1] * k.N + n) * k.H;
-    return {slice(s.out, from, k.H), slice(s.c, from, k.H)};
+    const Size H = k.H, M = k.M();
+    if (k.cut(steps[i], n)) return {border_state(k, k.reset_h, H, steps[i], n), border_state(k, k.reset_c, M, steps[i], n)};
+    if (i == 0) return {slice(k.h0, n * H, H), slice(k.c0, n * M, M)};
+    const Size from = steps[i - 1] * k.N + n;
+    return {slice(s.out, from * H, H), slice(s.c, from * M, M)};
 }
 
 inline Gradients backward(const Track& k, const Scanned& s, const Given& given) {
-    Gradients to{zeros(k.T * k.N * k.C), zeros(4 * k.H * k.C), zeros(4 * k.H * k.H), zeros(4 * k.H), {}, {},
+    const Size G = k.G() * k.H, M = k.M();
+    Gradients to{zeros(k.T * k.N * k.C), zeros(G * k.C), zeros(G * k.H), zeros(G), zeros(G), {}, {},
                  zeros(static_cast<Size>(k.reset_h.size())), zeros(static_cast<Size>(k.reset_c.size()))};
     for (Size n = 0; n < k.N; ++n) {
-        Numbers dh = slice(given.h_n, n * k.H, k.H), dc = slice(given.c_n, n * k.H, k.H);
+        Numbers dh = slice(given.h_n, n * k.H, k.H), dc = slice(given.c_n, n * M, M);
         const std::vector<Size> steps = k.steps(n);
         for (std::size_t i = steps.size(); i-- > 0;) {
             const Before before = states_before(k, s, steps, i, n);
-            const Numbers dz = gate_gradients(k, s, given, steps[i], n, before, dh, dc);
+            const Slopes dz = slopes(k, s, given, steps[i], n, before, dh, dc);
             spread(k, steps[i], n, dz, before.h, to, dh);
             if (!k.cut(steps[i], n)) continue;
-            for (Size u = 0; u < k.H && !k.reset_h.empty(); ++u) {
-                at(to.reset_h, k.border(steps[i], n) + u) += at(dh, u), at(to.reset_c, k.border(steps[i], n) + u) += at(dc, u);
-            }
-            dh = dc = zeros(k.H);
+            const Size row = k.border(steps[i], n);
+            for (Size u = 0; u < k.H && !k.reset_h.empty(); ++u) at(to.reset_h, row * k.H + u) += at(dh, u);
+            for (Size u = 0; u < M && !k.reset_c.empty(); ++u) at(to.reset_c, row * M + u) += at(dc, u);
+            dh = zeros(k.H), dc = zeros(M);
         }
         to.h0.insert(to.h0.end(), dh.begin(), dh.end()), to.c0.insert(to.c0.end(), dc.begin(), dc.end());
     }

@@ -48,7 +48,7 @@ template <class P>
 Stack random_stack(Random& random, const Shape& shape, const With& with, Size L, Size D, bool drops) {
     Stack stack;
     for (Size k = 0; k < L * D; ++k) {
-        const Shape of_layer{shape.T, shape.N, k < D ? shape.C : D * shape.H, shape.H};
+        const Shape of_layer{shape.T, shape.N, k < D ? shape.C : D * shape.H, shape.H, shape.cell};
         Track track = rounding_track<P>(random, of_layer, with, k);
         track.reverse = k % D == 1;
         if (k > 0) track.lengths = stack.tracks[0].lengths, track.reset = stack.tracks[0].reset;
@@ -105,8 +105,8 @@ Call<P> call_of(const StackInputs<P>& given, Size D, int threads) {
     call.directions = D, call.reverse = false;
     call.h0 = call.h0 ? given.h0.data() : nullptr, call.c0 = call.c0 ? given.c0.data() : nullptr;
     const Track& first = given.tracks[0].track;
-    call.reset_h = border_states<const typename P::element>(first, given.with, given.reset_h.data());
-    call.reset_c = border_states<const typename P::real>(first, given.with, given.reset_c.data());
+    call.reset_h = border_states<const typename P::element>(first, given.with, given.reset_h.data(), first.H);
+    call.reset_c = border_states<const typename P::real>(first, given.with, given.reset_c.data(), first.M());
     call.dropout_masks = given.dropout_masks;
     call.layers.clear();
     for (const Inputs<P>& track : given.tracks) {
@@ -119,7 +119,7 @@ template <class P>
 void check_layers(const Scan<P>& scan, Random& random, bool is_long) {
     using element = typename P::element;
     using real = typename P::real;
-    Shape shape = random_shape(random);
+    Shape shape = random_shape(random, cell_of(scan));
     if (is_long) shape.T += 20, shape.N = 1 + shape.N % 4;  // layers at the same time, over several chunks
     const With with = With::random(random);
     const Size L = 1 + random.below(4), D = 1 + random.below(2);
@@ -127,19 +127,19 @@ void check_layers(const Scan<P>& scan, Random& random, bool is_long) {
     const Stack stack = random_stack<P>(random, shape, with, L, D, drops);
     const Described described("layers", stack.tracks[0], with);
     const StackInputs<P> given(stack, with, drops ? L - 1 : 0);
-    const Size cells = L * D * shape.T * shape.N * shape.H;
+    const Size steps = shape.T * shape.N, record = stack.tracks[0].R() * shape.H, M = stack.tracks[0].M();
     for (const int threads : {1, 2, 3}) {
         Array<element> out(shape.T * shape.N * D * shape.H, with.shifted), h_n(given.h0.size(), with.shifted);
         Array<element> layer_outputs(given.masks.size(), with.shifted);
-        Array<real> c_n(given.c0.size(), with.shifted), c(records ? cells : 0, with.shifted);
-        Array<real> gates(records ? 4 * cells : 0, with.shifted), raw_gates(records ? 4 * cells : 0, with.shifted);
+        Array<real> c_n(given.c0.size(), with.shifted), c(records ? L * D * steps * M : 0, with.shifted);
+        Array<real> gates(records ? L * D * steps * record : 0, with.shifted), raw_gates(gates.size(), with.shifted);
         Call<P> call = call_of(given, D, threads);
         call.out = out.fill(kUntouched).data(), call.h_n = h_n.fill(kUntouched).data(), call.c_n = c_n.fill(kUntouched).data();
         gates.fill(kUntouched), raw_gates.fill(kUntouched), c.fill(kUntouched), layer_outputs.fill(kUntouched);
         for (Size k = 0; records && k < L * D; ++k) {
             auto& layer = call.layers[static_cast<std::size_t>(k)];
-            layer.gates = gates.data() + k * (4 * cells / (L * D)), layer.c = c.data() + k * (cells / (L * D));
-            layer.raw_gates = raw_gates.data() + k * (4 * cells / (L * D));
+            layer.gates = gates.data() + k * steps * record, layer.c = c.data() + k * steps * M;
+            layer.raw_gates = raw_gates.data() + k * steps * record;
         }
         if (records) call.layer_outputs = parts(layer_outputs, L - 1);
         scan.forward(call);
@@ -191,10 +191,11 @@ private:
 
     void run(const Stack& stack, std::size_t k, Size D, const Numbers& of_layer) {
         const Track& track = stack.tracks[k];
-        const Size rows = track.T * track.N, H = track.H, states = track.N * H, mine = static_cast<Size>(k);
-        reference::Given given{reference::zeros(rows * H), reference::slice(dgates, mine * rows * 4 * H, rows * 4 * H),
-                               reference::slice(dc, mine * rows * H, rows * H), reference::slice(dh_n, mine * states, states),
-                               reference::slice(dc_n, mine * states, states)};
+        const Size rows = track.T * track.N, H = track.H, states = track.N * H, mine = static_cast<Size>(k), R = rows * track.R() * H;
+        const Size M = track.M();
+        reference::Given given{reference::zeros(rows * H), reference::slice(dgates, mine * R, R),
+                               reference::slice(dc, mine * rows * M, rows * M), reference::slice(dh_n, mine * states, states),
+                               reference::slice(dc_n, mine * track.N * M, track.N * M)};
         for (Size row = 0; row < rows; ++row) {
             std::copy_n(of_layer.begin() + (row * D + mine % D) * H, H, given.out.begin() + row * H);
         }
@@ -216,8 +217,8 @@ struct StackFound {
 
     StackFound(const Stack& stack, bool shifted)
         : dx(static_cast<Size>(stack.tracks[0].x.size()), shifted), dh0(static_cast<Size>(stack.h_n.size()), shifted),
-          dc0(static_cast<Size>(stack.c_n.size()), shifted), dreset_h(of_borders(stack), shifted),
-          dreset_c(of_borders(stack), shifted) {
+          dc0(static_cast<Size>(stack.c_n.size()), shifted), dreset_h(of_borders(stack, &Track::reset_h), shifted),
+          dreset_c(of_borders(stack, &Track::reset_c), shifted) {
         dx.fill(kUntouched), dh0.fill(kUntouched), dc0.fill(kUntouched), dreset_h.fill(0), dreset_c.fill(0);
         for (const Track& track : stack.tracks) weights.emplace_back(track, shifted);
     }
@@ -228,8 +229,8 @@ struct StackFound {
     }
 
 private:
-    static Size of_borders(const Stack& stack) {
-        return static_cast<Size>(stack.tracks.size() * stack.tracks[0].reset_h.size());
+    static Size of_borders(const Stack& stack, Numbers Track::*states) {
+        return static_cast<Size>(stack.tracks.size() * (stack.tracks[0].*states).size());
     }
 };
 
@@ -237,7 +238,7 @@ template <class P>
 void check_layers_backward(const Scan<P>& scan, Random& random) {
     using element = typename P::element;
     using real = typename P::real;
-    const Shape shape = random_shape(random);
+    const Shape shape = random_shape(random, cell_of(scan));
     With with = With::random(random);
     with.states = true;
     const Size L = 1 + random.below(3), D = 1 + random.below(2);
@@ -264,12 +265,12 @@ void check_layers_backward(const Scan<P>& scan, Random& random) {
             call.layers[k].c = of_c[k];
             const Found<P>& to = got.weights[k];
             gradients.layers.push_back({recorded ? more_gates[k] : nullptr, recorded ? more_c[k] : nullptr, to.w_ih.data(),
-                                        to.w_hh.data(), to.b.data(), nullptr});
+                                        to.w_hh.data(), to.b.data(), nullptr, to.b_hh.size() ? to.b_hh.data() : nullptr});
         }
         gradients.out = dout.data(), gradients.h_n = dh_n.data(), gradients.c_n = dc_n.data();
         gradients.x = got.dx.data(), gradients.h0 = got.dh0.data(), gradients.c0 = got.dc0.data();
-        gradients.reset_h = border_states(stack.tracks[0], with, got.dreset_h.data());
-        gradients.reset_c = border_states(stack.tracks[0], with, got.dreset_c.data());
+        gradients.reset_h = border_states(stack.tracks[0], with, got.dreset_h.data(), shape.H);
+        gradients.reset_c = border_states(stack.tracks[0], with, got.dreset_c.data(), stack.tracks[0].M());
         scan.backward(call, gradients);
         return got;
     };
@@ -283,6 +284,7 @@ void check_layers_backward(const Scan<P>& scan, Random& random) {
         expect_close("dW_ih", got.weights[k].w_ih, want.weights[k].w_ih, tolerance);
         expect_close("dW_hh", got.weights[k].w_hh, want.weights[k].w_hh, tolerance);
         expect_close("db", got.weights[k].b, want.weights[k].b, tolerance);
+        if (got.weights[k].b_hh.size()) expect_close("db_hh", got.weights[k].b_hh, want.weights[k].b_hh, tolerance);
     }
     for (const int threads : {2, 3, 4}) checks::that(run(threads) == got, "threads change the result");
 }
@@ -338,7 +340,7 @@ private:
         call.packed = {w.data(), bias.data(), next.data(), rows ? rows->data() : nullptr, first.N};
         call.packed.close = close;
         call.h0 = call.h_n = h.data(), call.c0 = call.c_n = c.data();
-        call.out = out, call.threads = threads;
+        call.out = out, call.threads = threads, call.relu = scan.relu;
         scan.forward(call);
     }
 
@@ -351,7 +353,7 @@ private:
 
 template <class P>
 void check_steps(const Scan<P>& scan, Random& random) {
-    const Shape shape = random_shape(random);
+    const Shape shape = random_shape(random, cell_of(scan));
     With with = With::random(random);
     with.edits = with.lengths = with.reset = false;
     with.layout = 0;
@@ -370,7 +372,7 @@ void check_steps(const Scan<P>& scan, Random& random) {
 template <class P>
 void check_steps_of_rows(const Scan<P>& scan, Random& random) {
     using element = typename P::element;
-    Shape shape = random_shape(random);
+    Shape shape = random_shape(random, cell_of(scan));
     shape.T = 1, shape.N += 1;
     With with = With::random(random);
     with.edits = with.lengths = with.reset = false, with.layout = 0;
@@ -404,7 +406,7 @@ template <class P>
 void check_stacks(const Scan<P>& scan) {
     constexpr int kProblems = 20;
     Random random(6);
-    for (int k = 0; k < kProblems; ++k) {
+    for (Size k = 0; k < enough(scan, kProblems); ++k) {
         check_layers(scan, random, k % 2), check_layers_backward(scan, random), check_steps(scan, random);
         check_steps_of_rows(scan, random);
     }

@@ -31,25 +31,26 @@ void check_slopes(Track& k, const reference::Given& given, Numbers Track::*part,
 }
 
 // Checks the reference's derivative, which is written by hand.
-void check_reference() {
+void check_reference(reference::Cell cell) {
     Random random(0);
     for (Size problem = 0; problem < 30; ++problem) {
         const With with{random.coin(), random.coin(), true, true, true, false, 0};
-        Track k = random_track(random, {4, 2, 2, 3}, with, problem);
+        Track k = random_track(random, {4, 2, 2, 3, cell}, with, problem);
         const Described described("reference", k, with);
         const reference::Given given = random_given(random, k, kAll);
         const reference::Gradients got = reference::backward(k, reference::forward(k), given);
         check_slopes(k, given, &Track::x, got.x), check_slopes(k, given, &Track::b_ih, got.b);
+        check_slopes(k, given, &Track::b_hh, got.b_hh);
         check_slopes(k, given, &Track::w_ih, got.w_ih), check_slopes(k, given, &Track::w_hh, got.w_hh);
         check_slopes(k, given, &Track::h0, got.h0), check_slopes(k, given, &Track::c0, got.c0);
     }
 }
 
 template <class P>
-void check_scans() {
-    for (const Scan<P>* scan : scans<P>()) {
-        checks::context = std::string(P::name) + " " + scan->isa;
-        check_nonlinearities(*scan);
+void check_scans(const std::vector<const Scan<P>*>& compiled) {
+    for (const Scan<P>* scan : compiled) {
+        checks::context = std::string(P::name) + " " + scan->cell + " " + scan->isa;
+        if (cell_of(*scan) == reference::Cell::lstm) check_nonlinearities(*scan);  // all kinds have the same
         check_stored(*scan), check_tracks(*scan), check_stacks(*scan), check_cells(*scan);
         check_nan_stays(*scan), check_nan_stays_in_steps(*scan);
         check_subnormals(*scan), check_subnormals_in_steps(*scan);
@@ -57,14 +58,20 @@ void check_scans() {
     }
 }
 
+template <class P>
+void check_cells_of_all_kinds() {
+    check_scans(scans<P>()), check_scans(scans<P>(CellKind::gru)), check_scans(rnn_scans<P>(false)), check_scans(rnn_scans<P>(true));
+}
+
 }  // namespace
 
 int main() {
-    check_reference();
+    using reference::Cell;
+    for (const Cell cell : {Cell::lstm, Cell::gru, Cell::rnn_tanh, Cell::rnn_relu}) check_reference(cell);
     check_thread_tuners();
     check_helpers();
     check_allocator();
-    check_scans<F32>(), check_scans<F64>(), check_scans<BF16>();
-    check_int8_scans();
+    check_cells_of_all_kinds<F32>(), check_cells_of_all_kinds<F64>(), check_cells_of_all_kinds<BF16>();
+    check_int8_scans(CellKind::lstm), check_int8_scans(CellKind::gru);
     return checks::report();
 }

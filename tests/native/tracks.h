@@ -55,9 +55,9 @@ void check_forward(const Scan<P>& scan, const Track& k, const With& with) {
 
 inline reference::Given random_given(Random& random, const Track& k, unsigned wanted) {
     const Size rows = k.T * k.N;
-    return {random.numbers(rows * k.H, 1), random.numbers(rows * 4 * k.H, (wanted & kDgates) != 0),
-            random.numbers(rows * k.H, (wanted & kDc) != 0), random.numbers(k.N * k.H, (wanted & kDhN) != 0),
-            random.numbers(k.N * k.H, (wanted & kDcN) != 0)};
+    return {random.numbers(rows * k.H, 1), random.numbers(rows * k.R() * k.H, (wanted & kDgates) != 0),
+            random.numbers(rows * k.M(), (wanted & kDc) != 0), random.numbers(k.N * k.H, (wanted & kDhN) != 0),
+            random.numbers(k.N * k.M(), (wanted & kDcN) != 0)};
 }
 
 inline Numbers if_wanted(unsigned wanted, unsigned bit, const Numbers& want) {
@@ -71,6 +71,7 @@ void expect_gradients(const Found<P>& got, const reference::Gradients& want, uns
     expect_close("dW_ih", got.w_ih, if_wanted(wanted, kDwIh, want.w_ih), tolerance);
     expect_close("dW_hh", got.w_hh, if_wanted(wanted, kDwHh, want.w_hh), tolerance);
     expect_close("db", got.b, if_wanted(wanted, kDb, want.b), tolerance);
+    if (got.b_hh.size()) expect_close("db_hh", got.b_hh, if_wanted(wanted, kDb, want.b_hh), tolerance);
     expect_close("dh0", got.h0, want.h0, tolerance), expect_close("dc0", got.c0, want.c0, tolerance);
     const auto of_borders = [wanted](Numbers values) {
         if (!(wanted & kDreset)) std::fill(values.begin(), values.end(), 0);
@@ -127,8 +128,9 @@ void check_track(const Scan<P>& scan, Random& random, const Shape& shape, Size k
 template <class P>
 void check_stored(const Scan<P>& scan) {
     Random random(7);
-    Track k = plain_track<P>(random, {1, 1, 1, 65});
-    reference::Edit edit{kH, Kind::set, {0}, {0}, {}, {}, 0, 0, 1};
+    Track k = plain_track<P>(random, {1, 1, 1, 65, cell_of(scan)});
+    const Place place = k.cell == reference::Cell::lstm ? Place{kH} : k.cell == reference::Cell::gru ? Place{kGruH} : Place{kRnnH};
+    reference::Edit edit{place, Kind::set, {0}, {0}, {}, {}, 0, 0, 1};
     for (Size u = 0; u < k.H; ++u) {
         edit.units.push_back(static_cast<std::int32_t>(u));
         // Odd units: 9 binary digits, halfway between two bfloat16. Even units: as many as a float has.
@@ -149,9 +151,10 @@ template <class P>
 void check_tracks(const Scan<P>& scan) {
     constexpr Size kProblems = 60;  // enough for each kind of edit at each place
     Random random(1);
-    for (Size k = 0; k < kProblems; ++k) check_track(scan, random, random_shape(random), k);
+    for (Size k = 0; k < enough(scan, kProblems); ++k) check_track(scan, random, random_shape(random, cell_of(scan)), k);
     // More rows and steps than fit in a chunk, and weights that several threads pack.
-    for (const Shape& shape : {Shape{40, 13, 3, 17}, Shape{3, 101, 17, 3}, Shape{2, 2, 200, 130}}) {
+    for (Shape shape : {Shape{40, 13, 3, 17}, Shape{3, 101, 17, 3}, Shape{2, 2, 200, 130}}) {
+        shape.cell = cell_of(scan);
         check_track(scan, random, shape, random.below(kProblems));
     }
 }

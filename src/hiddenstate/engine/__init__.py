@@ -10,7 +10,7 @@
 - `kernels.py`: the native module's functions by type, and the instruction set that runs
 - `native.py`: a call computed natively, without a graph; `derivative.py`: the autograd Function around it;
   `native_path.py`: the paths that use them; `operator.py`: the native call as one operator, for torch.compile
-- `cell_steps.py`: a step of an LSTM cell, native and differentiable
+- `cell_steps.py`: a step of a cell, native and differentiable
 - `fast.py`: a shortcut for plain calls, tried before dispatch
 - `torch_path.py`, `autocast.py`: torch's own LSTM; calls under autocast
 - `int8.py`, `int8_path.py`: int8 weights: how they are quantised and read; the path that uses them

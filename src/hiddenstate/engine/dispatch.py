@@ -152,6 +152,8 @@ def _why_not_compiled(call: Call) -> str | None:
 
 
 def _why_not_operator(call: Call) -> str | None:
+    if _exports_to_onnx():
+        return "torch.onnx.export cannot write the operator"
     casts = autocast.asks_for_bfloat16(call)
     if torch.is_autocast_enabled("cpu") and not casts:
         return "torch.autocast is on, and not to bfloat16"

@@ -157,12 +157,12 @@ def dtype_and_device(weights: Sequence[Weights]) -> Tensor:
 
 
 def why_not_kernel(sizes: Sizes, dtype: torch.dtype) -> str | None:
-    """Return why LSTMs of these sizes do not use int8 on this machine, or None."""
+    """Return why layers of these sizes do not use int8 on this machine, or None."""
     if dtype is not torch.float32:
         return f"the scales are {dtype}, not float32"
-    if sizes.cell != "LSTM":
-        return f"there are int8 kernels only for the LSTM, and this is a {sizes.kind.label}"
-    if kernels.int8() is None:
+    if sizes.cell not in ("LSTM", "GRU"):
+        return f"int8 kernels compute LSTMs and GRUs, not {sizes.kind.label}s"
+    if kernels.int8(sizes.cell) is None:
         return "this processor has no int8 instructions, or they are slower than those for float32"
     if sizes.proj_size:
         return "there is a projection"
@@ -174,6 +174,6 @@ def why_not_kernel(sizes: Sizes, dtype: torch.dtype) -> str | None:
 
 
 def kernel(sizes: Sizes, dtype: torch.dtype) -> Kernel:
-    """Return the best kernel for an LSTM with int8 weights: the int8 one, or the one for floats."""
-    found = kernels.int8()
+    """Return the best kernel for a layer with int8 weights: the int8 one, or the one for floats."""
+    found = kernels.int8(sizes.cell)
     return kernels.kernel(dtype, sizes.cell) if found is None or why_not_kernel(sizes, dtype) else found

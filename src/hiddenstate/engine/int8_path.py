@@ -31,4 +31,4 @@ def why_not_packed(call: Call) -> str | None:
     packed: PackedWeights | None = call.weights.packed  # type: ignore[attr-defined]
     if packed is None:
         return "the weights cannot be packed: one is sparse, or has another type"
-    return None if packed.kernel is kernels.int8() else "the weights are packed for other instructions"
+    return None if packed.kernel is kernels.int8(call.sizes.cell) else "the weights are packed for other instructions"

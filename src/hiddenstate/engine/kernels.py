@@ -63,8 +63,8 @@ class Kernel:
     real: torch.dtype
 
 
-# The kinds of cells that native code computes, by name, and whether the native module calls one a GRU.
-_GRU = {"LSTM": False, "GRU": True}
+# The kinds of cells that native code computes.
+_CELLS = ("LSTM", "GRU", "RNN_TANH", "RNN_RELU")
 
 
 def _kernels() -> dict[str, dict[torch.dtype, list[Kernel]]]:
@@ -78,27 +78,31 @@ def _kernels() -> dict[str, dict[torch.dtype, list[Kernel]]]:
     }
     return {
         cell: {
-            element: [Kernel(one, element, real) for one in kernels(gru)] for element, (kernels, real) in types.items()
+            element: [Kernel(one, element, real) for one in kernels(cell)] for element, (kernels, real) in types.items()
         }
-        for cell, gru in _GRU.items()
+        for cell in _CELLS
     }
 
 
 def knows(cell: str) -> bool:
     """Whether native code computes this kind of cell."""
-    return cell in _GRU
+    return cell in _CELLS
 
 
 _every = _kernels()
-_chosen: dict[str, dict[torch.dtype, Kernel]] = {cell: {} for cell in _GRU}
+_chosen: dict[str, dict[torch.dtype, Kernel]] = {cell: {} for cell in _CELLS}
 
 # By kind of cell: a step, and its derivative: native/python/cell_step.h.
 cell_steps: dict[str, Any] = {}
 
 # The instruction sets of the int8 kernels, and for each the widest float32 one that it outperforms.
 _FASTER_THAN = {"avx2": "avx2", "avx_vnni": "avx2", "avx512_vnni": "avx512", "amx": "avx512", "neon_dotprod": "neon"}
-_every_int8 = [] if _native is None else [Kernel(one, torch.float32, torch.float32) for one in _native.kernels_int8()]
-_chosen_int8: Kernel | None = None
+_every_int8 = {
+    cell: [Kernel(one, torch.float32, torch.float32) for one in _native.kernels_int8(cell)]
+    for cell in ("LSTM", "GRU")
+    if _native is not None
+}
+_chosen_int8: dict[str, Kernel | None] = {}
 
 
 def isas() -> list[str]:
@@ -134,22 +138,22 @@ def choose(name: str | None) -> None:
 def isas_int8() -> list[str]:
     """Return the instruction sets of the int8 kernels that are faster than the selected one for float32."""
     widest = _chosen["LSTM"][torch.float32].native.isa if _every else ""
-    names = [one.native.isa for one in _every_int8 if _FASTER_THAN[one.native.isa] == widest]
+    names = [one.native.isa for one in _every_int8.get("LSTM", []) if _FASTER_THAN[one.native.isa] == widest]
     # Matrix registers are wider than vector registers: they are used only if they are selected for bfloat16 too.
     return [name for name in names if name != "amx" or isa() == name]
 
 
 def choose_int8(name: str | None) -> None:
     """Select an instruction set of `isas_int8` for int8 weights; the last one if None."""
-    global _chosen_int8
     names = isas_int8()
     wanted = name or (names[-1] if names else None)
-    _chosen_int8 = next((one for one in _every_int8 if one.native.isa == wanted), None)
+    for cell, every in _every_int8.items():
+        _chosen_int8[cell] = next((one for one in every if one.native.isa == wanted), None)
 
 
-def int8() -> Kernel | None:
+def int8(cell: str = "LSTM") -> Kernel | None:
     """Return the native functions for int8 weights with float32 inputs and states; None if they are not faster."""
-    return _chosen_int8
+    return _chosen_int8.get(cell)
 
 
 choose(os.environ.get("HIDDENSTATE_ISA"))

@@ -31,7 +31,7 @@ Tensors = Sequence[Tensor | None]
 
 def recorded_gates(cell: Cell) -> tuple[str, ...]:
     """Return the quantities that a native record of a cell's gates has, in order: a GRU's n_h as well."""
-    return cell.gate_names if cell.name == "LSTM" else (*cell.gate_names, "n_h")
+    return (*cell.gate_names, "n_h") if cell.name == "GRU" else cell.gate_names
 
 
 class Run(NamedTuple):
@@ -44,7 +44,9 @@ class Run(NamedTuple):
     out: Tensor  # [T, N, D*P]
     h_n: Tensor  # [L*D, N, P]
     c_n: Tensor | None  # [L*D, N, H], if there is a cell state
-    gates: Tensors | None  # [T, N, 4H], in the order of `recorded_gates`, after edits; None where not recorded
+    # [T, N, 4H], of a plain RNN [T, N, H], in the order of `recorded_gates`; None where not recorded. They are those
+    # after edits, but the h of a plain RNN is the one before, since `out` has the other.
+    gates: Tensors | None
     raw_gates: Tensors | None  # the gates before edits; None for layers and directions without edits
     c: Tensors | None  # [T, N, H]; None without a cell state
     layer_outputs: Sequence[Tensor] | None  # of each layer but the last [T, N, D*P]

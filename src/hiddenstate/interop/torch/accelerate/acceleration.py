@@ -84,10 +84,9 @@ def accelerate(*, report: bool = False) -> Acceleration:
 
     The functions beneath the classes are replaced (``torch._VF.lstm``, ``torch._VF.lstm_cell``), so subclasses,
     ``isinstance``, pickles and ``state_dict`` are unaffected, and libraries that build their own LSTMs work, too. Calls
-    that the engine does not support (on a GPU, of a type without a kernel, exported, scripted) are computed by torch,
-    and so are plain RNNs as long as native code does not support their cells. While it is active,
-    `hiddenstate.trace` records all of torch's recurrent layers and cells by module path, and `hiddenstate.edit` edits
-    them.
+    that the engine does not support (on a GPU, of a type without a kernel, exported, scripted) are computed by torch.
+    While it is active, `hiddenstate.trace` records all of torch's recurrent layers and cells by module path, and
+    `hiddenstate.edit` edits them.
 
     It applies to all threads of the process and to forked processes, but not to spawned ones. Calls nest: torch's
     functions are restored when the last one has been undone, in any order.

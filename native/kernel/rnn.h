@@ -1,0 +1,86 @@
+// The plain RNN, with tanh or relu: the equation of one step for a vector of units of one row, and its derivative.
+#pragma once
+
+#include "kernel/edited_row.h"
+#include "kernel/kinds.h"
+#include "kernel/vec.h"
+
+namespace hiddenstate {
+namespace {
+namespace rnn {
+
+// The single gate, which is the new hidden state.
+struct Gates {
+    vf h;
+    bool relu;
+
+    Gates() = default;
+
+    [[gnu::always_inline]] explicit Gates(const vf (&sums)[kSums], bool relu)
+        : h(relu ? greatest(splat(0), sums[0]) : tanh(sums[0])), relu(relu) {}
+
+    // Those of all vectors of a block.
+    [[gnu::always_inline]] static void of_block(const vf (&sums)[kAcross], bool relu, Gates (&to)[kAcross]) {
+        vf h[kAcross];
+        if (relu) {
+            for (int v = 0; v < kAcross; ++v) h[v] = greatest(splat(0), sums[v]);
+        } else {
+            tanh(sums, h);
+        }
+        for (int v = 0; v < kAcross; ++v) to[v].h = h[v], to[v].relu = relu;
+    }
+
+    // Reads those of `lanes` units from a record.
+    Gates(const real* from, std::int64_t, std::int64_t lanes, bool relu = false) : h(load(from, lanes)), relu(relu) {}
+
+    // The gradient of the sum, `to`, from that of h (d_h), where this is the value before edits. `undo` and `more`: as an LSTM's.
+    template <class Undo>
+    [[gnu::always_inline]] void derivative(const Gates&, vf d_h, vf, vf, vf&, const Gates* more, const Undo& undo,
+                                           vf (&to)[kSlopes]) const {
+        if (more) d_h += more->h;
+        // tanh' = 1 - y^2; relu' is 0 up to 0, and 1 for NaN, as in torch.
+        to[0] = relu ? (h <= splat(0) ? vf{} : d_h) : d_h * (splat(1) - h * h);
+        undo(kHPre, to[0]);
+    }
+
+    // m of a projection; an RNN has none.
+    vf output(vf) const { return vf{}; }
+
+    // Writes them to a record.
+    void store_to(real* to, std::int64_t, std::int64_t lanes, bool past_cache) const { store_record(to, h, lanes, past_cache); }
+};
+
+// The hidden state, which is the memory too: c is h.
+struct State {
+    vf c, h, s;
+
+    static vf cell(const Gates& gates, vf) { return gates.h; }
+
+    static State of(const Gates& gates, vf) { return {gates.h, gates.h, vf{}}; }
+};
+
+// Nothing is left to compute of a cell whose memory is known.
+template <int>
+struct Cells {
+    void add(vf h, const Gates&, element* to, std::int64_t lanes) const { store(to, h, lanes); }
+    void store_hidden() const {}
+};
+
+// The state before its own edits, of an edited sum. It is edited where it is stored.
+struct EditedGates {
+    Gates before, after;
+
+    EditedGates(const EditedRow& edits, const vf (&sums)[kSums], bool relu) {
+        vf sum[kSums] = {sums[0]};
+        edits.apply(kHPre, sum[0]);
+        before = after = Gates(sum, relu);
+    }
+
+    State state(const EditedRow&, vf h_before) const { return State::of(after, h_before); }
+
+    static void apply(const EditedRow&, Gates&) {}
+};
+
+}  // namespace rnn
+}  // namespace
+}  // namespace hiddenstate
