@@ -535,10 +535,10 @@ def test_saved_as_a_picture(studio: Shown) -> None:
 @pytest.mark.parametrize(
     ("width", "height"), [(1280, 720), (1366, 768), (1400, 900), (1440, 900), (1536, 864), (1440, 960), (1920, 1080)]
 )
-def test_the_last_row_is_not_cut_off(studio: Shown, width: int, height: int) -> None:
-    studio.page.set_viewport_size({"width": width, "height": height})
-    studio.look(step=3)
-    last = studio.page.locator("#microscope .hs-stage text", has_text="o·tanh(c)").last
-    expect(last).to_be_in_viewport(ratio=1)
-    hidden = "(stage) => stage.scrollHeight - stage.clientHeight"
-    assert studio.page.locator("#microscope .hs-stage").evaluate(hidden) <= 0
+def test_the_last_row_is_not_cut_off(chromium: Browser, width: int, height: int) -> None:
+    with shown(chromium, hs.studio(), {"width": width, "height": height}) as studio:
+        studio.look(step=3)
+        last = studio.page.locator("#microscope .hs-stage text", has_text="o·tanh(c)").last
+        expect(last).to_be_in_viewport(ratio=1)
+        hidden = "(stage) => stage.scrollHeight - stage.clientHeight"
+        assert studio.page.locator("#microscope .hs-stage").evaluate(hidden) <= 0
