@@ -60,7 +60,7 @@ def accuracy(tagger: Tagger, sentences: Sequence[Sentence]) -> float:
     return sum(right) / len(right)
 
 
-def reading(text: str, seconds: float) -> None:
+def reading(text: str, seconds: float, pace: Pace = LONG) -> None:
     """Nats a character that the shipped model of characters needs for a text, and characters a second."""
     models = in_both(load_language_model("shakespeare"))
     ids = torch.as_tensor(models[FLOAT].tokens.encode(text)).long()
@@ -68,7 +68,7 @@ def reading(text: str, seconds: float) -> None:
         nats = {name: float(surprise(model, ids).mean()) for name, model in models.items()}
     print_figures(f"nats a character, over {len(ids) - 1:,} characters", nats, decimals=5)
     runs = [Contestant(name, without_gradient(partial(surprise, one, ids)), itself) for name, one in models.items()]
-    times = medians(runs, seconds, LONG)
+    times = medians(runs, seconds, pace)
     print_figures("characters a second", {run.name: len(ids) / time for run, time in zip(runs, times, strict=True)})
 
 

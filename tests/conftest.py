@@ -1,4 +1,5 @@
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -7,6 +8,10 @@ import torch
 
 # A program of its own, which needs atheris and has no tests.
 collect_ignore = ["attacks/fuzz.py"]
+
+# A shell starts what it runs in the background with Ctrl-C ignored, and so would be the programs that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Shared machines are slow at times; a slow example is no failure, and a failure must come back the next time.
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=40, derandomize=bool(os.environ.get("CI")))

@@ -10,7 +10,7 @@ import pytest
 
 import hiddenstate as hs
 
-COUNT, RUNS = "150", "1"
+COUNT, RUNS = "50", "1"
 
 if sys.platform != "linux":
     pytest.skip("limits of memory are Linux's", allow_module_level=True)

@@ -191,7 +191,7 @@ def test_accuracy_of_8_bits_is_counted_over_words_that_have_a_tag(capsys: pytest
     right = tagger.tag([forms])[0].tags
     sentence = with_tags(from_words(forms), [right[0], "_", "X", right[3]])
     assert int8_accuracy.accuracy(tagger, [sentence]) == 2 / 3
-    int8_accuracy.reading("To be, or not to be", 0.0)
+    int8_accuracy.reading("To be, or not to be", 0.0, QUICK)
     first, second = re.findall(r"(?:float32|int8) +([0-9.]+)$", capsys.readouterr().out, re.MULTILINE)[:2]
     assert first != second
     assert float(first) == pytest.approx(float(second), abs=0.05)

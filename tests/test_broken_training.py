@@ -31,7 +31,7 @@ CONFIG = TaggerConfig(
     log_steps=1,
     checkpoint_steps=1,
 )
-INTERRUPTS = 40
+INTERRUPTS = 20
 # Reading words and computing a network leave nothing behind.
 ROOMS = ("training", "base/files.py", "models/training_run.py", "models/folder")
 INSIDE = tuple(str(Path(PACKAGE, room)) for room in ROOMS)

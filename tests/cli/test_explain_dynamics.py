@@ -34,11 +34,10 @@ def test_other_views() -> None:
 
 
 def test_every_view_can_be_shown_without_naming_a_model() -> None:
-    shown = run("To be", "--view", "fixed-points", "--starts", "2", "--json")
+    shown = run("To", "--view", "fixed-points", "--starts", "2", "--json")
     assert json.loads(shown)["kind"] == "fixed points"
-    assert run("To be", "--view", "spectrum", "--json") == run(
-        "To be", "--view", "spectrum", "--json", "--model", "shakespeare"
-    )
+    spectrum = "T", "--view", "spectrum", "--json"
+    assert run(*spectrum) == run(*spectrum, "--model", "shakespeare")
 
 
 def test_explain_dynamics_fails() -> None:

@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from cli.commands import status_of
 from hiddenstate.cli import app
 from hiddenstate.cli.read_numbers import View, described
 from hiddenstate.cli.read_table import make_table
@@ -144,13 +145,14 @@ def test_bad_arguments_fail(arguments: list[str], message: str) -> None:
         CliRunner().invoke(app, ["read", *arguments], catch_exceptions=False)
 
 
-def test_a_mistake_is_said_in_one_line_without_a_traceback() -> None:
-    command = [sys.executable, "-m", "hiddenstate", "read", TEXT, "--model", "nowhere"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert result.returncode == 1
-    assert result.stdout == ""
-    assert result.stderr.startswith("hiddenstate: no model at nowhere: there is no such folder")
-    assert len(result.stderr.splitlines()) == 1
+def test_a_mistake_is_said_in_one_line_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of(["read", TEXT, "--model", "nowhere"], monkeypatch) == 1
+    output, said = capsys.readouterr()
+    assert output == ""
+    assert said.startswith("hiddenstate: no model at nowhere: there is no such folder")
+    assert len(said.splitlines()) == 1
 
 
 def test_a_reader_that_leaves_is_no_crash() -> None:

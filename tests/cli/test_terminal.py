@@ -1,6 +1,7 @@
 """What reaches a terminal: no control characters of others, no question marks; and how commands end."""
 
 import io
+import json
 import os
 import pty
 import re
@@ -8,13 +9,15 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
-from hiddenstate.cli import app, main
+from cli.commands import status_of
+from hiddenstate.cli import app
 from hiddenstate.cli.terminal import PlainStream, console, plain
 from hiddenstate.models.folder.model_folder import save
 from hiddenstate.models.tagger.config import TaggerConfig
@@ -38,18 +41,43 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def on_terminal(*arguments: str | Path, given: bytes = b"", **environment: str) -> str:
-    """Run a command whose output and messages go to a terminal, without bars, and return what that gets."""
+# Runs commands one after another, each with streams of its own; a line ends what each has printed.
+PROGRAM = """
+import json, os, signal, sys
+from hiddenstate.cli import main
+
+for arguments in json.loads(sys.argv[1]):
+    os.lseek(0, 0, os.SEEK_SET)
+    sys.stdin = open(0, closefd=False)
+    encoding = os.environ.get("TERMINAL_ENCODING")
+    sys.stdout, sys.stderr = (open(number, "w", closefd=False, encoding=encoding) for number in (1, 2))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.argv = ["hiddenstate", *arguments]
+    try:
+        main()
+    except SystemExit:
+        pass
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.write(1, b"the end of one\\n")
+"""
+
+
+def on_terminal(*commands: tuple[str | Path, ...], given: bytes = b"", **environment: str) -> list[str]:
+    """Run commands whose output and messages go to a terminal, without bars, and return what that gets of each.
+
+    They share a process, since importing torch takes longer than they do.
+    """
     here, there = pty.openpty()
-    command = [sys.executable, "-m", "hiddenstate", *map(str, arguments)]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=there, stderr=there,
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "150", **environment},
-    )  # fmt: skip
+    texts = [[str(argument) for argument in command] for command in commands]
+    with tempfile.TemporaryFile() as stdin:
+        stdin.write(given)
+        stdin.seek(0)
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, json.dumps(texts)], stdin=stdin, stdout=there, stderr=there,
+            env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "150", **environment},
+        )  # fmt: skip
     os.close(there)
-    assert process.stdin is not None
-    process.stdin.write(given)
-    process.stdin.close()
     got = b""
     while True:
         try:
@@ -61,25 +89,23 @@ def on_terminal(*arguments: str | Path, given: bytes = b"", **environment: str) 
         got += part
     process.wait(60)
     os.close(here)
-    return got.decode(errors="surrogateescape").replace("\r\n", "\n")
+    *shown, rest = got.decode(errors="surrogateescape").replace("\r\n", "\n").split("the end of one\n")
+    assert (len(shown), rest) == (len(commands), ""), got
+    return shown
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
+def test_texts_and_models_of_others_send_the_terminal_no_commands(model: Path) -> None:
+    commands: list[tuple[str | Path, ...]] = [
         ("tag", "-", "--input", "tokens"),
         ("tag", "-", "--input", "tokens", "--json"),
         ("read", "-"),
         ("read", "-", "--unit", "1"),
         ("explain", "ledger", "-"),
-    ],
-    ids=" ".join,
-)
-def test_texts_and_models_of_others_send_the_terminal_no_commands(model: Path, arguments: tuple[str, ...]) -> None:
-    shown = on_terminal(*arguments, "--model", model, given=EVIL.encode())
-    assert "Traceback" not in shown
-    assert UNSAFE.search(COLOURS.sub("", shown)) is None, shown
-    assert r"\x9b" in shown
+    ]
+    for shown in on_terminal(*((*command, "--model", model) for command in commands), given=EVIL.encode()):
+        assert "Traceback" not in shown
+        assert UNSAFE.search(COLOURS.sub("", shown)) is None, shown
+        assert r"\x9b" in shown
 
 
 class Terminal(io.TextIOWrapper):
@@ -131,15 +157,9 @@ def test_no_command_passes_control_characters_on(
     terminal = Terminal(io.BytesIO(), encoding="utf-8")
     for name in ("stdout", "stderr"):
         monkeypatch.setattr(sys, name, terminal)
-    monkeypatch.setattr(sys, "argv", ["hiddenstate", *command.split(), *(str(places.get(a, a)) for a in arguments)])
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        with pytest.raises(SystemExit) as end:
-            main()
-    finally:
-        signal.signal(signal.SIGINT, before)
+    status = status_of([*command.split(), *(str(places.get(a, a)) for a in arguments)], monkeypatch)
     shown = BARS.sub("", COLOURS.sub("", terminal.shown()))
-    assert bool(end.value.code) is not is_served, shown
+    assert bool(status) is not is_served, shown
     assert UNSAFE.search(shown) is None, shown
     assert is_served or r"\x1b" in shown
 
@@ -150,22 +170,22 @@ def test_every_command_is_tried() -> None:
 
 
 def test_messages_with_names_of_files_send_no_commands() -> None:
-    for arguments in (("tag", EVIL), ("score", EVIL), ("read", "a", "--model", EVIL), ("structure", EVIL)):
-        shown = on_terminal(*arguments)
+    for shown in on_terminal(("tag", EVIL), ("score", EVIL), ("read", "a", "--model", EVIL), ("structure", EVIL)):
         assert ESCAPED in shown
         assert UNSAFE.search(shown) is None
 
 
 def test_a_language_model_sends_no_commands() -> None:
-    shown = on_terminal("generate", "--prompt", EVIL, "--length", "3")
-    assert ESCAPED in shown
-    assert UNSAFE.search(on_terminal("score", "-", given=EVIL.encode())) is None
+    generated, scored = on_terminal(
+        ("generate", "--prompt", EVIL, "--length", "3"), ("score", "-"), given=EVIL.encode()
+    )
+    assert ESCAPED in generated
+    assert UNSAFE.search(generated + scored) is None
 
 
 def test_files_and_pipes_get_the_data_as_it_is(model: Path, tmp_path: Path) -> None:
     asked = [sys.executable, "-m", "hiddenstate", "tag", "-", "--input", "tokens", "--model", str(model)]
-    for more in ((), ("--out", str(tmp_path / "a.txt"))):
-        done = subprocess.run([*asked, *more], input=EVIL.encode(), capture_output=True, check=True)
+    subprocess.run([*asked, "--out", str(tmp_path / "a.txt")], input=EVIL.encode(), capture_output=True, check=True)
     assert (tmp_path / "a.txt").read_text(encoding="utf-8").startswith(EVIL)
     done = subprocess.run(
         asked, input=EVIL.encode(), capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}
@@ -186,14 +206,14 @@ def test_other_texts_stay(text: str) -> None:
     assert plain(text) == text
 
 
-@pytest.mark.parametrize("arguments", [("read", "Giraffes"), ("structure", "--input-size", "2", "--hidden-size", "1")])
-def test_a_terminal_of_ascii_gets_characters_that_look_alike(arguments: tuple[str, ...]) -> None:
-    shown = on_terminal(*arguments, PYTHONIOENCODING="ascii")
-    assert "?" not in shown
-    assert shown.isascii()
-    if arguments[0] == "read":
-        assert "##" in shown
-        assert "|c|" in shown
+def test_a_terminal_of_ascii_gets_characters_that_look_alike() -> None:
+    structure = "structure", "--input-size", "2", "--hidden-size", "1"
+    read, weights = on_terminal(("read", "Giraffes"), structure, TERMINAL_ENCODING="ascii")
+    for shown in (read, weights):
+        assert "?" not in shown
+        assert shown.isascii()
+    assert "##" in read
+    assert "|c|" in read
 
 
 def test_ctrl_c_ends_a_command_without_a_word() -> None:
@@ -209,18 +229,10 @@ def test_ctrl_c_ends_a_command_without_a_word() -> None:
     assert (process.returncode, said) == (130, b"")
 
 
-@pytest.mark.parametrize(
-    ("command", "message"),
-    [
-        ("read - <&-", "can't read from -: standard input is closed"),
-        ("tag - <&-", "can't read from -: standard input is closed"),
-        ("score - <&-", "can't read from -: standard input is closed"),
-        ("generate --prompt - <&-", "can't read from -: standard input is closed"),
-        ("explain ledger - <&-", "can't read from -: standard input is closed"),
-        ("version >&-", "standard output is closed"),
-        ("structure tagger-en >&-", "standard output is closed"),
-    ],
-)
+NO_INPUT, NO_OUTPUT = "can't read from -: standard input is closed", "standard output is closed"
+
+
+@pytest.mark.parametrize(("command", "message"), [("read - <&-", NO_INPUT), ("version >&-", NO_OUTPUT)])
 def test_closed_streams_fail_in_one_line(command: str, message: str) -> None:
     shell = f"{shlex.quote(sys.executable)} -m hiddenstate {command}"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
@@ -229,7 +241,27 @@ def test_closed_streams_fail_in_one_line(command: str, message: str) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("command", ["tag - --input tokens", "read - --format csv", "generate --length 100000"])
+@pytest.mark.parametrize(
+    ("command", "stream", "message"),
+    [
+        ("tag -", "stdin", NO_INPUT),
+        ("score -", "stdin", NO_INPUT),
+        ("generate --prompt -", "stdin", NO_INPUT),
+        ("explain ledger -", "stdin", NO_INPUT),
+        ("structure tagger-en", "stdout", NO_OUTPUT),
+    ],
+)
+def test_every_command_fails_in_one_line_without_the_stream_that_it_needs(
+    command: str, stream: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, stream, None)  # as Python has it where a stream is closed
+    assert status_of(command.split(), monkeypatch) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"hiddenstate: {message}")
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["tag - --input tokens", "generate --length 100000"])
 def test_a_reader_that_leaves_is_no_crash(command: str) -> None:
     shell = f"yes dog cat | head -n 20000 | {shlex.quote(sys.executable)} -m hiddenstate {command} | head -n 1"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)

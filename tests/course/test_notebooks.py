@@ -1,6 +1,6 @@
 """The notebooks are the pages, and run."""
 
-import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -33,26 +33,37 @@ def test_a_notebook_has_nothing_that_only_a_page_shows(page: Path) -> None:
     assert "```{" not in text
 
 
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[NotebookClient]:
+    """One kernel for all notebooks: starting it, and importing torch, takes longer than most of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COURSE_QUICK", "1")
+        client = NotebookClient(nbformat.v4.new_notebook(), timeout=300, kernel_name="python3")
+        with client.setup_kernel():
+            yield client
+
+
 # ipykernel and its event loop warn of their own internals.
 @pytest.mark.filterwarnings("default")
 @each_page
-def test_the_notebook_runs_with_the_solutions_in_it(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(os.environ, "COURSE_QUICK", "1")
-    solved = nbformat.reads(notebook(page, solved=True), as_version=4)
-    NotebookClient(solved, timeout=300, kernel_name="python3").execute()
+def test_the_notebook_runs_with_the_solutions_in_it(page: Path, kernel: NotebookClient) -> None:
+    kernel.nb = solved = nbformat.reads(notebook(page, solved=True), as_version=4)
+    solved.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))  # no names of another notebook
+    kernel.execute(cleanup_kc=False)
     printed = "".join(out.get("text", "") for cell in solved.cells for out in cell.get("outputs", []))
     checked = sum('check("' in text for kind, text in cells_of(page) if kind == "code" and text.startswith("check("))
     assert printed.count(": right. ") == checked
 
 
 @pytest.mark.filterwarnings("default")
-def test_a_notebook_shows_what_a_check_says_and_no_lines_of_the_check() -> None:
+def test_a_notebook_shows_what_a_check_says_and_no_lines_of_the_check(kernel: NotebookClient) -> None:
     cells = [
         nbformat.v4.new_code_cell("from hiddenstate.course import check"),
         nbformat.v4.new_code_cell('check("2.3", lambda rows: rows)'),
     ]
-    made = nbformat.v4.new_notebook(cells=cells)
-    NotebookClient(made, timeout=120, kernel_name="python3", allow_errors=True).execute()
+    cells[1].metadata["tags"] = ["raises-exception"]
+    kernel.nb = made = nbformat.v4.new_notebook(cells=cells)
+    kernel.execute(cleanup_kc=False)
     (shown,) = made.cells[1].outputs
     assert shown.ename == "AnswerError"
     assert shown.traceback == [

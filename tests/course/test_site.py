@@ -3,9 +3,10 @@
 import re
 import runpy
 from pathlib import Path
+from typing import Literal
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from course.chapters import PAGES, choices, directives
 from course.figures import FIGURES as FIRST_FIGURES
@@ -19,7 +20,7 @@ from studio.browsing import NEEDS_CHROMIUM
 pytest.importorskip("sphinx")
 pytest.importorskip("furo")
 pytest.importorskip("myst_parser")
-pytestmark = NEEDS_CHROMIUM
+pytestmark = [NEEDS_CHROMIUM, pytest.mark.usefixtures("running")]
 FIGURES = FIRST_FIGURES | FRAMES
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 FIRST, SECOND, CHECK = "01-structure-and-hidden-state", "02-hidden-state-and-gates", "07-final-check"
@@ -33,15 +34,28 @@ _COLOURS = """() => {
 }"""
 CHECKS = next(page for page in PAGES if page.stem == CHECK)
 DAY = 24 * 60 * 60 * 1000
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
 @each_page
-def test_every_figure_of_a_page_draws_from_the_disk(site: Path, page: Path) -> None:
+def test_every_figure_of_a_page_draws_from_the_disk_and_none_makes_it_scroll_sideways(site: Path, page: Path) -> None:
     with opened(site, page.stem) as watch:
         for made in directives(page, "live"):
             assert numbers(watch.page, made.argument), made.argument
             expect(watch.page.locator(f"#live-{made.argument}[data-ready=true] .course-view")).to_be_visible()
         stays_at_home(watch)
+        assert widths_to_scroll_at(watch.page) == []
+
+
+def widths_to_scroll_at(page: Page) -> list[int]:
+    """The widths at which a page scrolls sideways, with all that is folded open."""
+    page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    wide = []
+    for width in (390, 768, 1024, 1366, 1400, 1440, 1920):
+        page.set_viewport_size({"width": width, "height": 800})
+        if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+            wide.append(width)
+    return wide
 
 
 def test_every_figure_is_compared_with_python() -> None:
@@ -310,27 +324,16 @@ def test_each_wrong_choice_of_the_final_check_leads_to_what_is_said_of_its_idea(
 
 
 @each_page
-def test_a_page_scrolls_sideways_at_no_width(site: Path, page: Path) -> None:
-    with opened(site, page.stem) as watch:
-        watch.page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
-        wide = []
-        for width in (390, 768, 1024, 1366, 1400, 1440, 1920):
-            watch.page.set_viewport_size({"width": width, "height": 800})
-            if watch.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
-                wide.append(width)
-        assert wide == []
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@each_page
-def test_a_page_fits_a_phone_in_both_colour_schemes(site: Path, page: Path, scheme: str) -> None:
-    with opened(site, page.stem, viewport={"width": 390, "height": 844}, color_scheme=scheme) as watch:
+def test_a_page_fits_a_phone_in_both_colour_schemes(site: Path, page: Path) -> None:
+    with opened(site, page.stem, viewport={"width": 390, "height": 844}) as watch:
         for made in directives(page, "live"):
             numbers(watch.page, made.argument)
-        assert watch.page.evaluate("document.documentElement.scrollWidth") <= 390
-        ink, paper = watch.page.evaluate(_COLOURS)
-        light = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in (ink, paper)]
-        assert (light[0] < light[1]) == (scheme == "light")
+        for scheme in SCHEMES:
+            watch.page.emulate_media(color_scheme=scheme)
+            assert watch.page.evaluate("document.documentElement.scrollWidth") <= 390
+            ink, paper = watch.page.evaluate(_COLOURS)
+            light = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in (ink, paper)]
+            assert (light[0] < light[1]) == (scheme == "light")
 
 
 @each_page

@@ -906,6 +906,11 @@ def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str
     )
 
 
+# For tests that start processes, which choose for themselves.
+once = pytest.mark.parametrize("isa", [BASELINE], indirect=True)
+
+
+@once
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_process_does_not_wait_for_threads_that_did_not_come_along() -> None:
     code = """
@@ -930,6 +935,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert (done.stdout, done.stderr) == ("7\n", "")
 
 
+@once
 def test_the_environment_chooses_the_set() -> None:
     code = "from hiddenstate.engine import kernels; print(kernels.isa())"
     assert run_python(code, HIDDENSTATE_ISA=BASELINE).stdout == f"{BASELINE}\n"
@@ -937,6 +943,7 @@ def test_the_environment_chooses_the_set() -> None:
     assert f"HIDDENSTATE_ISA=avx9: this machine supports {BASELINE}" in failed.stderr
 
 
+@once
 def test_without_the_native_module_everything_works_with_one_warning() -> None:
     code = """
 import sys, warnings

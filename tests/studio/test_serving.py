@@ -449,15 +449,6 @@ def test_serving_leaves_signals_as_they_were(monkeypatch: pytest.MonkeyPatch) ->
     assert seen[1:] == [before]  # no other thread may change them
 
 
-@pytest.fixture
-def _heeded_ctrl_c() -> Iterator[None]:
-    """A shell's background job ignores it, and so does what that starts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_heeded_ctrl_c")
 def test_no_argument_of_the_browser_holds_the_secret(tmp_path: Path) -> None:
     """`webbrowser` runs what $BROWSER names: here a script that writes down its arguments and the file they name."""
     browser, told = tmp_path / "browser", tmp_path / "told"
@@ -494,7 +485,6 @@ os.rename("{told}.part", "{told}")
     assert not list(tmp_path.glob("*.html"))  # it is gone with the server
 
 
-@pytest.mark.usefixtures("_heeded_ctrl_c")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_it_quietly_and_so_does_sigterm(sent: signal.Signals) -> None:
     command = [sys.executable, "-m", "hiddenstate", "studio", "--no-browser"]

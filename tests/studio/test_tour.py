@@ -266,6 +266,20 @@ ROOM = """() => {
 }"""
 
 
+# Resolves when what is lit, and the card, have stayed where they are for twelve frames.
+SETTLED = """async () => {
+  const places = () => JSON.stringify([...document.querySelectorAll(".tour-light .ring, .tour-card")]
+    .map((each) => each.getBoundingClientRect()));
+  let before = "";
+  for (let still = 0; still < 12; still += 1) {
+    await new Promise(requestAnimationFrame);
+    const now = places();
+    if (now !== before) still = 0;
+    before = now;
+  }
+}"""
+
+
 @pytest.mark.parametrize("size", [WIDE, PHONE, ZOOMED], ids=["wide", "phone", "zoomed"])
 def test_the_card_covers_nothing_that_is_lit(chromium: Browser, size: ViewportSize) -> None:
     with shown(chromium, hs.studio(text=TEXT), size) as studio:
@@ -275,7 +289,7 @@ def test_the_card_covers_nothing_that_is_lit(chromium: Browser, size: ViewportSi
             guide.at(step)
             if step not in (4, 7, 8):
                 expect(studio.page.locator(".tour-light .ring").first).to_be_attached()
-            studio.page.wait_for_timeout(700)  # the page scrolls there
+            studio.page.evaluate(SETTLED)  # the page scrolls there
             rings = studio.page.locator(".tour-light .ring").count()
             assert studio.page.evaluate(OVERLAP) == 0
             box = guide.card.bounding_box()

@@ -5,7 +5,7 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.errors import IndexRangeError, NameUnknownError
-from hiddenstate.tracing.summary import summarise
+from hiddenstate.tracing.summary import summaries_of
 from support import assert_close
 
 
@@ -14,7 +14,7 @@ def test_numbers_are_the_traces(reverse: bool) -> None:
     lstm = hs.LSTM(4, 5, 2, bidirectional=True)
     trace = lstm.trace(torch.randn(4, 2, 4), lengths=[2, 4], tokens=[["a", "b"], ["c", "d", "e", "f"]])
     at = "l1r" if reverse else "l1"
-    steps = summarise(trace, layer=1, reverse=reverse, row=1, most=2)
+    (steps,) = summaries_of(trace, [1], layer=1, reverse=reverse, most=2)
     assert [step.word for step in steps] == ["c", "d", "e", "f"]
     for step in steps:
         assert step.gates["f"] == pytest.approx(trace[f"{at}.f"][step.t, 1].mean().item(), rel=1e-6)
@@ -34,12 +34,12 @@ def test_numbers_are_the_traces(reverse: bool) -> None:
 
 def test_an_ended_row_has_no_steps_beyond() -> None:
     trace = hs.LSTM(4, 5).trace(torch.randn(4, 3, 4), lengths=[2, 4, 0])
-    assert [len(summarise(trace, row=row)) for row in range(3)] == [2, 4, 0]
+    assert [len(steps) for steps in summaries_of(trace, range(3))] == [2, 4, 0]
 
 
 def test_a_step_whose_predecessor_was_not_recorded_names_no_units() -> None:
     trace = hs.LSTM(4, 5).trace(torch.randn(4, 4), steps=[0, 2, 3])
-    assert [len(step.changed) for step in summarise(trace)] == [3, 0, 3]
+    assert [len(step.changed) for step in summaries_of(trace, [0])[0]] == [3, 0, 3]
     assert trace.cell_before()[1].isnan().all()
     assert_close(trace.cell_before()[2], trace["l0.c"][1])
 
@@ -47,8 +47,8 @@ def test_a_step_whose_predecessor_was_not_recorded_names_no_units() -> None:
 def test_what_is_not_there_fails() -> None:
     lstm, x = hs.LSTM(4, 5), torch.randn(3, 4)
     with pytest.raises(NameUnknownError, match="no place 'l1.i'"):
-        summarise(lstm.trace(x), layer=1)
+        summaries_of(lstm.trace(x), [0], layer=1)
     with pytest.raises(NameUnknownError, match="'l0.g' was not recorded"):
-        summarise(lstm.trace(x, keep=["l0.i", "l0.f", "l0.c"]))
+        summaries_of(lstm.trace(x, keep=["l0.i", "l0.f", "l0.c"]), [0])
     with pytest.raises(IndexRangeError, match="row=1 is out of range"):
-        summarise(lstm.trace(x), row=1)
+        summaries_of(lstm.trace(x), [1])

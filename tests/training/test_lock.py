@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from cli.commands import status_of
 from hiddenstate.errors import ArgumentError, RunInUseError
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.training import resume_language_model, train_language_model
@@ -100,21 +101,19 @@ def test_a_folder_in_which_a_process_trains_is_refused_until_that_is_gone(tmp_pa
     train(kind, out)  # in place of a finished run
 
 
-def test_the_command_line_says_who_trains(tmp_path: Path) -> None:
+def test_the_command_line_says_who_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "model"
+    monkeypatch.chdir(tmp_path)
     with live("tagger", out) as process:
         for options in (["--resume", f"{out}.run"], ["--train", "a", "--dev", "b", "--out", str(out)]):
             for name in "ab":
                 (tmp_path / name).write_text("")
-            done = subprocess.run(
-                [sys.executable, "-m", "hiddenstate", "train", "tagger", *options],
-                capture_output=True,
-                text=True,
-                cwd=tmp_path,
-            )
-            assert done.returncode == 1
-            assert done.stderr.startswith(f"hiddenstate: {out}.run is in use: process {process.pid} on ")
-            assert done.stderr.count("\n") == 1
+            assert status_of(["train", "tagger", *options], monkeypatch) == 1
+            said = capsys.readouterr().err
+            assert said.startswith(f"hiddenstate: {out}.run is in use: process {process.pid} on ")
+            assert said.count("\n") == 1
 
 
 def test_blocks_stand_in_each_other_and_the_last_gives_the_folder_back(tmp_path: Path) -> None:

@@ -36,31 +36,24 @@ class StepSummary:
     changed: tuple[tuple[int, float], ...]
 
 
-def summarise(
-    trace: Trace, *, layer: int = 0, reverse: bool = False, row: int = 0, most: int = 3
-) -> tuple[StepSummary, ...]:
-    """Summarise each recorded real step of one layer, direction and row, in the order of the input.
+def summaries_of(
+    trace: Trace, rows: Sequence[int], *, layer: int = 0, reverse: bool = False, most: int = 3
+) -> list[tuple[StepSummary, ...]]:
+    """Summarise, for each of several rows, the recorded real steps of one layer and direction, in the input's order.
 
     Changes are relative to the step read before, which for the reverse direction is the next one.
 
     Args:
         trace: a record with all gates and states of the layer and direction.
+        rows: the batch rows.
         layer: the layer, from 0.
         reverse: whether to use the reverse direction.
-        row: the batch row.
         most: the number of units in ``changed``.
 
     Raises:
         NameUnknownError: no such layer or direction, or a quantity of it was not recorded.
         IndexRangeError: no such row.
     """
-    return summaries_of(trace, (row,), layer=layer, reverse=reverse, most=most)[0]
-
-
-def summaries_of(
-    trace: Trace, rows: Sequence[int], *, layer: int = 0, reverse: bool = False, most: int = 3
-) -> list[tuple[StepSummary, ...]]:
-    """Summarise several rows at once; arguments and errors are those of `summarise`."""
     cell = trace.layers.cell
     names = {q: Place(layer, reverse, q) for q in cell.quantities}
     of = {q: torch.cat([_values(trace, place, row) for row in rows]) for q, place in names.items()}

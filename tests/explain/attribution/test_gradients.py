@@ -55,11 +55,11 @@ def test_64_points_add_up_on_random_lstms(kind: str, of: Any) -> None:
 @pytest.mark.parametrize("kind", ["two layers, both directions", "projected"])
 @pytest.mark.parametrize("of", TARGETS, ids=str)
 def test_an_independent_quadrature_gives_the_same(kind: str, of: Any) -> None:
-    """Simpson's rule with 512 intervals, one point after another, through the reference."""
+    """Simpson's rule with 128 intervals, one point after another, through the reference."""
     subject = subject_of(random_lstm(kind))
     x, base = subject.x[:, 0], torch.randn_like(subject.x[:, 0])
     found = hs.explain.attribute(subject, of=of, method="integrated_gradients", baseline=base, points=128)
-    intervals = 512
+    intervals = 128
     total = torch.zeros_like(x)
     for k in range(intervals + 1):
         at = (base + k / intervals * (x - base)).requires_grad_()

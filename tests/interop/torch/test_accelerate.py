@@ -23,6 +23,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 import hiddenstate as hs
 from hiddenstate.engine import kernels
+from hiddenstate.interop.torch.accelerate.program import main
 from support import TORCH
 
 VF: Any = torch._VF
@@ -512,10 +513,17 @@ def test_a_script_runs_unchanged(tmp_path: Path) -> None:
     assert "1 of 1 calls ran on the engine" in done.stderr
     done = run_script(tmp_path, "-m", "job")
     assert (done.returncode, done.stderr) == (0, "")
-    for arguments in ((), ("none.py",), ("-m",), ("--other", "job.py")):
-        done = run_script(tmp_path, *arguments)
-        assert done.returncode != 0
-        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("none.py",), ("-m",), ("--other", "job.py")], ids=" ".join)
+def test_a_script_that_is_none_is_refused_in_a_line(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["hiddenstate.run", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert "error: " in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_workers_of_torchrun_run_on_the_engine(tmp_path: Path) -> None:

@@ -266,15 +266,15 @@ def test_tags_that_only_dev_and_test_have(tmp_path: Path) -> None:
 
 def test_a_long_sentence_other_scripts_and_emoji(tmp_path: Path) -> None:
     forms = ["word", "слово", "言葉", "كلمة", "👩‍👩‍👧‍👦", "e\u0301", "\u200d", "a" * 500]
-    lines = [f"{k + 1}\t{forms[k % 8]}\t_\t{'AB'[k % 2]}\t_\t_\t_\t_\t_\t_" for k in range(10_000)]
+    lines = [f"{k + 1}\t{forms[k % 8]}\t_\t{'AB'[k % 2]}\t_\t_\t_\t_\t_\t_" for k in range(4_000)]
     long = tmp_path / "long.conllu"
     long.write_text("\n".join(lines) + "\n", encoding="utf-8")
     config = replace(SHORT, epochs=1, hidden_size=4, num_layers=1)
     for crf in (False, True):
         result = train_tagger(long, long, tmp_path / f"model-{crf}", replace(config, crf=crf))
-        assert result.dev["upos"].accuracy.words == 10_000
-        (tagging,) = load(tmp_path / f"model-{crf}").tag([forms * 1250])
-        assert len(tagging.tags) == 10_000
+        assert result.dev["upos"].accuracy.words == 4_000
+        (tagging,) = load(tmp_path / f"model-{crf}").tag([forms * 500])
+        assert len(tagging.tags) == 4_000
         assert torch.isfinite(tagging.probabilities).all()
 
 
