@@ -8,7 +8,8 @@ const REST = 60; // milliseconds without scrolling after which rows count as loo
 /**
  * @typedef {object} VirtualList
  * @property {HTMLElement} root
- * @property {(count: number, current?: number) => void} show replaces all rows
+ * @property {(count: number, current?: number) => void} show replaces all rows, and scrolls to the first
+ * @property {(k: number) => void} reveal scrolls to a row
  * @property {(k: number) => void} mark makes a row the current one; -1 for none
  * @property {() => void} redraw makes the rows in view again
  */
@@ -94,7 +95,7 @@ export function virtualList({ id, label, height, row, choose, rest }) {
     const step = steps[/** @type {keyof steps} */ (event.key)];
     if (step === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
-    move(current < 0 && step > 0 ? 0 : current + step);
+    move(current < 0 && step === 1 ? 0 : current + step);
   });
   const show = (/** @type {number} */ all, /** @type {number} */ chosen = -1) => {
     count = all;
@@ -102,7 +103,6 @@ export function virtualList({ id, label, height, row, choose, rest }) {
     root.scrollTop = 0;
     mark(chosen);
     redraw();
-    if (chosen >= 0) reveal(chosen);
   };
-  return { root, show, mark, redraw };
+  return { root, show, reveal, mark, redraw };
 }

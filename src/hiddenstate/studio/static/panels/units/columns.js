@@ -21,7 +21,7 @@ export const UNIT_COLUMNS = [
   { key: "held_out", title: "r", about: "its correlation with the label on the other half, the largest first", write: two },
   { key: "shape", title: "Distribution", about: "from its lowest possible value to its highest", write: () => "" },
   { key: "mean", title: "Mean", about: "over the corpus", write: two },
-  { key: "deviation", title: "Deviation", about: "the standard deviation", write: (value) => value.toFixed(2) },
+  { key: "deviation", title: "Spread", about: "the standard deviation", write: (value) => value.toFixed(2) },
   { key: "low", title: "Low", about: "the share of steps below 0.1 for a gate, below \u22120.9 otherwise", write: percent },
   { key: "high", title: "High", about: "the share of steps above 0.9", write: percent },
   {

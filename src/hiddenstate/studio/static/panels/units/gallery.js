@@ -66,7 +66,11 @@ export function createGallery({ store }) {
     if (document.activeElement !== filter) filter.value = unitFilter;
   });
   store.subscribe(["track", "quantity", "unit"], () => list.mark(current()));
-  const show = (/** @type {UnitTable} */ known) => ((table = known), draw());
+  const show = (/** @type {UnitTable} */ known) => {
+    table = known;
+    draw();
+    if (current() >= 0) list.reveal(current());
+  };
   return { root: element("div", { class: "units-gallery" }, [head, list.root]), count, filter, show };
 }
 

@@ -35,7 +35,7 @@ export function mountUnits(app) {
   };
   const gallery = createGallery(app);
   const card = createUnitCard(app, () => table);
-  const all = panel({ id: "units", title: "Units", help: GALLERY_HELP, exports: { csv } });
+  const all = panel({ id: "units", title: "Units", help: GALLERY_HELP, exports: corpus.reason === "" ? { csv } : {} });
   const one = panel({ id: "unit-card", title: "One unit", help: CARD_HELP });
   const says = element("p", { class: "soft", role: "status", text: corpus.reason || "Reading the index\u2026" });
   all.tools.append(gallery.filter, gallery.count);
