@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from playwright.sync_api import Browser, Page, expect
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 import hiddenstate as hs
@@ -85,7 +86,9 @@ def test_who_may_ask(index: hs.Index) -> None:
     with TestClient(site.app("127.0.0.1"), base_url="http://127.0.0.1:1") as client:
         for what in ("units.json", "card.json", "passages.json", "search"):
             assert client.get(f"/wrong/index/{what}").status_code == 403
-            assert client.get(f"/{site.token}/index/{what}", headers={"Origin": "http://evil.example"}).status_code == 403
+            assert (
+                client.get(f"/{site.token}/index/{what}", headers={"Origin": "http://evil.example"}).status_code == 403
+            )
             assert client.post(f"/{site.token}/index/{what}").status_code == 405
         asked = client.get(f"/{site.token}/index/search", params={"query": QUERY})
         assert json.loads(asked.text.splitlines()[-1])["found"]["count"] == index.search(QUERY).count
@@ -117,6 +120,26 @@ def test_a_search_whose_page_has_left_stops(pages: CorpusPages, monkeypatch: pyt
         assert await asyncio.to_thread(ended.wait, 10)
 
     asyncio.run(leave())
+
+
+def test_a_card_that_nobody_waits_for_is_not_made(pages: CorpusPages, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = list[str]()
+    monkeypatch.setattr(pages, "card", lambda unit: made.append(unit) or {"unit": unit})
+
+    def request(unit: str, *, is_left: bool) -> Request:
+        async def receive() -> dict[str, Any]:
+            if not is_left:
+                await asyncio.sleep(60)
+            return {"type": "http.disconnect"}
+
+        return Request({"type": "http", "query_string": f"unit={unit}".encode(), "headers": []}, receive)
+
+    async def ask() -> list[int]:
+        routes = CorpusRoutes(pages)
+        return [(await routes.card(request(unit, is_left=unit == "b"))).status_code for unit in "abc"]
+
+    assert asyncio.run(ask()) == [200, 408, 200]
+    assert made == ["a", "c"]
 
 
 def test_the_model_of_the_index(index: hs.Index, tmp_path: Path) -> None:
@@ -214,7 +237,8 @@ def test_a_query_from_the_sentence(studio: Shown, index: hs.Index) -> None:
     values = index.reader.tagger.read(TEXT.split())  # type: ignore[attr-defined]
     assert len(values.words) == page.locator(".brush-words .passage-token").count()
     boxes = [page.locator(".brush-words .passage-token").nth(k).bounding_box() for k in (1, 2)]
-    assert boxes[0] and boxes[1]
+    assert boxes[0]
+    assert boxes[1]
     page.mouse.move(boxes[0]["x"] + 4, boxes[0]["y"] + 4)
     page.mouse.down()
     page.mouse.move(boxes[1]["x"] + 4, boxes[1]["y"] + 4, steps=3)

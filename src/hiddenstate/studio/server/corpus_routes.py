@@ -1,4 +1,4 @@
-"""The routes that answer the pages Units and Search. Work runs in threads; cards and searches one at a time."""
+"""The routes that answer the pages Units and Search. Work runs in threads: one card and one search at a time."""
 
 import asyncio
 import contextlib
@@ -26,8 +26,9 @@ class CorpusRoutes:
 
     def __init__(self, pages: CorpusPages) -> None:
         self._pages = pages
-        self._heavy = ThreadPoolExecutor(1, "hiddenstate index")  # cards and searches
+        self._cards, self._searches = (ThreadPoolExecutor(1, f"hiddenstate {name}") for name in ("cards", "searches"))
         self._light = ThreadPoolExecutor(2, "hiddenstate passages")
+        self._turn = asyncio.Lock()  # of cards
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes."""
@@ -44,7 +45,10 @@ class CorpusRoutes:
 
     async def card(self, request: Request) -> Response:
         """Answer with the card of ``unit``."""
-        return await self._answer(self._heavy, partial(self._pages.card, request.query_params.get("unit", "")))
+        async with self._turn:
+            if await request.is_disconnected():  # someone who moves through the gallery does not wait for each card
+                return Response(status_code=408)
+            return await self._answer(self._cards, partial(self._pages.card, request.query_params.get("unit", "")))
 
     async def passages(self, request: Request) -> Response:
         """Answer with the passages of ``spans``, and the values of ``unit`` there."""
@@ -86,7 +90,7 @@ class CorpusRoutes:
             finally:
                 put(last)
 
-        working = loop.run_in_executor(self._heavy, work)
+        working = loop.run_in_executor(self._searches, work)
         try:
             while True:
                 line = await lines.get()
