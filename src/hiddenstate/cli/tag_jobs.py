@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,8 @@ from hiddenstate.text.incremental import Passage
 
 if TYPE_CHECKING:
     from hiddenstate.models.tagger.tagging import Tagging
+
+SWITCH_INTERVAL = 2e-4  # seconds
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,11 @@ class Workers:
         tag = _loaded(job)  # a broken model is reported here, in one line
         self._pool: Executor
         self._work: Callable[[Sequence[Passage], Layout], Result]
+        self._switch_interval = sys.getswitchinterval()
         if processes == 1:
-            # While the model computes for one thread, outside Python's lock, the other parses and formats.
+            # While the model computes for one thread, outside Python's lock, the other parses and formats. Each operation
+            # of the model then waits for the lock, by default up to 5 ms.
+            sys.setswitchinterval(SWITCH_INTERVAL)
             self._pool, self._work = ThreadPoolExecutor(2), partial(_result, tag)
         else:
             threads = max(1, (os.cpu_count() or 1) // processes)
@@ -66,6 +72,7 @@ class Workers:
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
+        sys.setswitchinterval(self._switch_interval)
         gc.unfreeze()
 
     def submit(self, passages: Sequence[Passage], layout: Layout) -> None:

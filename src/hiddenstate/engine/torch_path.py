@@ -19,6 +19,8 @@ def why_not(call: Call) -> str | None:
     """Return why torch's kernels can't compute this call, or None."""
     if call.reset is not None:
         return "torch has no reset="
+    if not hasattr(torch, call.sizes.cell.lower()):
+        return f"torch has no {call.sizes.kind.label}"
     if call.edits or call.record is not None:
         return "torch's kernels neither edit nor record"
     served = torch_serves(call.x.device.type, projects=call.sizes.proj_size > 0, drops=call.dropout > 0)
