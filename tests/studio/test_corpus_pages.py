@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.testclient import TestClient
 
 import hiddenstate as hs
+from hiddenstate.corpus.answers import MOST_PASSAGES, IndexAnswers
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, HiddenStateError, MessageError
-from hiddenstate.studio.corpus import MOST_PASSAGES, CorpusPages
 from hiddenstate.studio.server.corpus_routes import CorpusRoutes
 from studio.browsing import NEEDS_CHROMIUM
 from studio.whole_page import PHONE, Shown, shown
@@ -36,23 +36,23 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> hs.Index:
 
 
 @pytest.fixture(scope="module")
-def pages(index: hs.Index) -> CorpusPages:
-    return CorpusPages(index, "tagger-en")
+def answers(index: hs.Index) -> IndexAnswers:
+    return IndexAnswers(index)
 
 
-def test_the_answers_are_those_of_the_index_and_json(index: hs.Index, pages: CorpusPages) -> None:
-    columns = pages.units()["columns"]
+def test_the_answers_are_those_of_the_index_and_json(index: hs.Index, answers: IndexAnswers) -> None:
+    columns = answers.units()["columns"]
     for name in ("unit", "label", "held_out", "mean"):
         assert columns[name] == [row[name] for row in index.units().rows()]
     shapes = dict(zip(columns["unit"], columns["shape"], strict=True))
     counts = index.statistics["l1.h"].histogram[44]
     assert [each != "0" for each in shapes[UNIT]] == (counts > 0).tolist()
     assert shapes[UNIT][int(counts.argmax())] == "9"
-    found = pages.search(QUERY)
+    found = answers.search(QUERY)
     assert (found["count"], found["clauses"][0]["lift"]) == (index.search(QUERY).count, None)
-    card = pages.card("l0.c[3]")
+    card = answers.card("l0.c[3]")
     assert (card["edges"][0], card["edges"][-1]) == (None, None)  # a cell state has no bounds
-    for answer in (pages.units(), card, found, pages.about()):
+    for answer in (answers.units(), card, found, answers.about()):
         json.dumps(answer, allow_nan=False)
 
 
@@ -60,7 +60,7 @@ def test_the_answers_are_those_of_the_index_and_json(index: hs.Index, pages: Cor
 def test_passages_are_parts_of_a_run(tmp_path: Path, bidirectional: bool) -> None:
     lstm = hs.LSTM(3, 5, bidirectional=bidirectional)
     xs = [np.random.default_rng(k).normal(size=(4 + k, 3)).astype(np.float32) for k in range(3)]
-    made = CorpusPages(hs.index(lstm, xs, tmp_path / "index"), "lstm")
+    made = IndexAnswers(hs.index(lstm, xs, tmp_path / "index"))
     two = made.passages("l0.c[2]", "0:1:1:99,0:2:0:3")
     for passage, k, inside in zip(two, (1, 2), (slice(1, 5), slice(0, 3)), strict=True):
         values = lstm.trace(torch.from_numpy(xs[k])[:, None])["l0.c"][inside, 0, 2]
@@ -71,14 +71,14 @@ def test_passages_are_parts_of_a_run(tmp_path: Path, bidirectional: bool) -> Non
 @pytest.mark.parametrize(
     "spans", ["", "0:0:0", "0:0:-1:2", "9:0:0:1", "0:99999:0:1", "0:0:5000:5001", "0:0:3:3", "0:0:0:999", "0:0:0:1\n"]
 )
-def test_spans_that_are_not_there_are_refused(pages: CorpusPages, spans: str) -> None:
+def test_spans_that_are_not_there_are_refused(answers: IndexAnswers, spans: str) -> None:
     with pytest.raises(MessageError, match="span"):
-        pages.passages(UNIT, spans)
+        answers.passages(UNIT, spans)
 
 
-def test_passages_are_bounded(pages: CorpusPages) -> None:
+def test_passages_are_bounded(answers: IndexAnswers) -> None:
     with pytest.raises(MessageError, match="at most 32"):
-        pages.passages(UNIT, ",".join(["0:0:0:1"] * (MOST_PASSAGES + 1)))
+        answers.passages(UNIT, ",".join(["0:0:0:1"] * (MOST_PASSAGES + 1)))
 
 
 def test_who_may_ask(index: hs.Index) -> None:
@@ -101,7 +101,7 @@ def test_who_may_ask(index: hs.Index) -> None:
         assert client.get(f"/{plain.token}/index/units.json").status_code == 404
 
 
-def test_a_search_whose_page_has_left_stops(pages: CorpusPages, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_whose_page_has_left_stops(answers: IndexAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()
 
     def endless(query: str, progress: Any) -> None:
@@ -111,10 +111,10 @@ def test_a_search_whose_page_has_left_stops(pages: CorpusPages, monkeypatch: pyt
         finally:
             ended.set()
 
-    monkeypatch.setattr(pages, "search", endless)
+    monkeypatch.setattr(answers, "search", endless)
 
     async def leave() -> None:
-        lines = CorpusRoutes(pages)._lines("any")
+        lines = CorpusRoutes(answers)._lines("any")
         assert json.loads(await anext(lines)) == {"done": 1, "total": 2}
         await lines.aclose()
         assert await asyncio.to_thread(ended.wait, 10)
@@ -122,9 +122,9 @@ def test_a_search_whose_page_has_left_stops(pages: CorpusPages, monkeypatch: pyt
     asyncio.run(leave())
 
 
-def test_a_card_that_nobody_waits_for_is_not_made(pages: CorpusPages, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_card_that_nobody_waits_for_is_not_made(answers: IndexAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
     made = list[str]()
-    monkeypatch.setattr(pages, "card", lambda unit: made.append(unit) or {"unit": unit})
+    monkeypatch.setattr(answers, "card", lambda unit: made.append(unit) or {"unit": unit})
 
     def request(unit: str, *, is_left: bool) -> Request:
         async def receive() -> dict[str, Any]:
@@ -135,7 +135,7 @@ def test_a_card_that_nobody_waits_for_is_not_made(pages: CorpusPages, monkeypatc
         return Request({"type": "http", "query_string": f"unit={unit}".encode(), "headers": []}, receive)
 
     async def ask() -> list[int]:
-        routes = CorpusRoutes(pages)
+        routes = CorpusRoutes(answers)
         return [(await routes.card(request(unit, is_left=unit == "b"))).status_code for unit in "abc"]
 
     assert asyncio.run(ask()) == [200, 408, 200]

@@ -1,6 +1,5 @@
 """The studio: the opened models, shown by a server, in a file or in a notebook."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,13 +8,12 @@ from hiddenstate.base.validation import State, optional_package
 from hiddenstate.nn.stream import Stream
 from hiddenstate.studio.audience import Audience
 from hiddenstate.studio.bundles.bundle import Bundle, assign_ids
+from hiddenstate.studio.corpus import CorpusPages, open_answers
 from hiddenstate.studio.live import LiveStream
 from hiddenstate.studio.messages import ViewMessage, check_view
 from hiddenstate.tracing.trace import Trace
 
 if TYPE_CHECKING:
-    from hiddenstate.corpus.opened import Index
-    from hiddenstate.studio.corpus import CorpusPages
     from hiddenstate.studio.server.serving import Running
     from hiddenstate.studio.server.site import Site
 
@@ -143,7 +141,7 @@ def studio(
     row: int = 0,
     path: str | None = None,
     text: str = "",
-    index: "Index | str | os.PathLike[str] | None" = None,
+    index: Any = None,
     view: Mapping[str, Any] | None = None,
 ) -> Studio:
     """Open models in the studio: watch them read, step by step and unit by unit, and edit their values.
@@ -185,10 +183,8 @@ def studio(
 
     given = None
     if index is not None:
-        from hiddenstate.studio.corpus import CorpusPages, find_indexed, indexed_model, open_given
-
-        given = open_given(index)
-        models = models or (indexed_model(given),)
+        given = open_answers(index)
+        models = models or ({given.about()["name"]: given.model()},)
     chosen = named(models)
     options = {"x": x, "hx": hx, "tokens": tokens, "row": row, "path": path}
     bundles = [opened(model, name, **options) for name, model in chosen]
@@ -197,7 +193,7 @@ def studio(
     ]
     made = Studio(bundles, {**({"text": text} if text else {}), **check_view(view or {})}, *streams)
     if given is not None:
-        position = find_indexed(given, [model for _, model in chosen])
+        position = given.find_model([model for _, model in chosen])
         made.corpus = CorpusPages(given, list(made.bundles)[position])
     return made
 

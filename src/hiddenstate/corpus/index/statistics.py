@@ -244,7 +244,9 @@ class Accumulator:
         Returns:
             The values of the chunk's steps, ``[M, U]``, in memory that the next call uses again.
         """
-        flat, squares = chunk.room(self.units)
+        room = chunk.room(self.units)
+        flat: Tensor = room[0]
+        squares: Tensor = room[1]
         torch.index_select(values.reshape(-1, self.units).float(), 0, chunk.rows, out=flat)
         torch.mul(flat, flat, out=squares)
         total = self.total.view(-1, self.units)

@@ -14,18 +14,18 @@ from starlette.routing import BaseRoute, Route
 
 from hiddenstate.errors import HiddenStateError
 from hiddenstate.studio.bundles.bundle import as_json
-from hiddenstate.studio.corpus import CorpusPages
+from hiddenstate.studio.corpus import Answers
 
 
 class CorpusRoutes:
     """The routes below ``index/``.
 
     Args:
-        pages: what they answer with.
+        answers: what they answer with.
     """
 
-    def __init__(self, pages: CorpusPages) -> None:
-        self._pages = pages
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
         self._cards, self._searches = (ThreadPoolExecutor(1, f"hiddenstate {name}") for name in ("cards", "searches"))
         self._light = ThreadPoolExecutor(2, "hiddenstate passages")
         self._turn = asyncio.Lock()  # of cards
@@ -41,19 +41,19 @@ class CorpusRoutes:
 
     async def units(self, request: Request) -> Response:
         """Answer with the table of all units."""
-        return await self._answer(self._light, self._pages.units)
+        return await self._answer(self._light, self._answers.units)
 
     async def card(self, request: Request) -> Response:
         """Answer with the card of ``unit``."""
         async with self._turn:
             if await request.is_disconnected():  # someone who moves through the gallery does not wait for each card
                 return Response(status_code=408)
-            return await self._answer(self._cards, partial(self._pages.card, request.query_params.get("unit", "")))
+            return await self._answer(self._cards, partial(self._answers.card, request.query_params.get("unit", "")))
 
     async def passages(self, request: Request) -> Response:
         """Answer with the passages of ``spans``, and the values of ``unit`` there."""
         asked = (request.query_params.get(name, "") for name in ("unit", "spans"))
-        return await self._answer(self._light, partial(self._pages.passages, *asked))
+        return await self._answer(self._light, partial(self._answers.passages, *asked))
 
     async def search(self, request: Request) -> Response:
         """Answer with lines of JSON: the progress, and at last what ``query`` found, or an error."""
@@ -74,7 +74,7 @@ class CorpusRoutes:
             with contextlib.suppress(RuntimeError):  # the server may have stopped meanwhile
                 loop.call_soon_threadsafe(lines.put_nowait, line)
 
-        def report(done: float, total: float) -> None:
+        def report(done: int, total: int) -> None:
             if is_left.is_set():
                 raise _LeftError
             put({"done": done, "total": total})
@@ -82,7 +82,7 @@ class CorpusRoutes:
         def work() -> None:
             last: dict[str, Any] = {"error": "The search failed; the terminal of the studio says why."}
             try:
-                last = {"found": self._pages.search(query, report)}
+                last = {"found": self._answers.search(query, report)}
             except HiddenStateError as error:
                 last = {"error": str(error)}
             except _LeftError:

@@ -5,7 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -14,12 +14,11 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from hiddenstate.studio import html
 from hiddenstate.studio.bundles.bundle import Bundle
+from hiddenstate.studio.corpus import CorpusPages
 from hiddenstate.studio.page import new_nonce, page, policy, prepare
+from hiddenstate.studio.server.corpus_routes import CorpusRoutes
 from hiddenstate.studio.server.guard import Guard, server_names
 from hiddenstate.studio.server.sockets import Pages
-
-if TYPE_CHECKING:
-    from hiddenstate.studio.corpus import CorpusPages
 
 _PIECE = 256 * 1024  # bytes to send before waiting for a slow client
 
@@ -42,7 +41,7 @@ class Site:
     live: str = ""
     pages: Pages | None = None
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
-    corpus: "CorpusPages | None" = None
+    corpus: CorpusPages | None = None
 
     @cached_property
     def heads(self) -> Mapping[str, bytes]:
@@ -60,9 +59,7 @@ class Site:
         if self.pages is not None:
             routes.append(WebSocketRoute("/live", self.pages.stay))
         if self.corpus is not None:
-            from hiddenstate.studio.server.corpus_routes import CorpusRoutes
-
-            routes += CorpusRoutes(self.corpus).routes()
+            routes += CorpusRoutes(self.corpus.answers).routes()
         names = server_names(host, () if local else (socket.gethostname(),))
         return Guard(Starlette(routes=routes), self.token, names, any_address=not local)
 
