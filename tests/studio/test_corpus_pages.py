@@ -288,8 +288,8 @@ def test_a_phone(chromium: Browser, index: hs.Index) -> None:
 def test_without_a_server_or_an_index(chromium: Browser, index: hs.Index, tmp_path: Path) -> None:
     page = chromium.new_page()
     try:
-        for given, words, tabs in (({"index": index}, "needs a server", 1), ({}, "No index was opened", 0)):
-            hs.studio("tagger-en", text=TEXT, **given).save(tmp_path / "page.html")
+        for opened, words, tabs in ((index, "needs a server", 1), (None, "No index was opened", 0)):
+            hs.studio("tagger-en", text=TEXT, index=opened).save(tmp_path / "page.html")
             for name, panel in (("units", "#units"), ("search", "#search")):
                 page.goto("about:blank")
                 page.goto(f"file://{tmp_path}/page.html#page={name}")

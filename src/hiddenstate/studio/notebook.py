@@ -84,8 +84,9 @@ def make_widget(studio: Displayable) -> Any:
 
     def heard(_: Any, content: Any, __: Any) -> None:
         if content == {"type": "page"}:
-            options = {"host": "notebook", "live": studio.live, "index": studio.about_index}
-            page = offline_page(studio.bundles, studio.view, **options)
+            page = offline_page(
+                studio.bundles, studio.view, host="notebook", live=studio.live, index=studio.about_index
+            )
             widget.send({"type": "page"}, [page.encode()])
         elif content == {"type": "hello"}:
             studio.view.setdefault("theme", "auto")  # the notebook's traits, which the page never sends

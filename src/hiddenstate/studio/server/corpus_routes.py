@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -67,15 +66,16 @@ class CorpusRoutes:
             return Response(as_json({"error": str(error)}), 422, media_type="application/json")
         return Response(as_json(found), media_type="application/json")
 
-    async def _lines(self, query: str) -> AsyncIterator[bytes]:
-        loop, lines, is_left = asyncio.get_running_loop(), asyncio.Queue[dict[str, Any]](), threading.Event()
+    async def _lines(self, query: str) -> AsyncGenerator[bytes, None]:
+        loop, lines = asyncio.get_running_loop(), asyncio.Queue[dict[str, Any]]()
+        is_left = False
 
         def put(line: dict[str, Any]) -> None:
             with contextlib.suppress(RuntimeError):  # the server may have stopped meanwhile
                 loop.call_soon_threadsafe(lines.put_nowait, line)
 
         def report(done: int, total: int) -> None:
-            if is_left.is_set():
+            if is_left:
                 raise _LeftError
             put({"done": done, "total": total})
 
@@ -98,7 +98,7 @@ class CorpusRoutes:
                 if "done" not in line:
                     return
         finally:  # the page may no longer wait: a search that runs the corpus again stops at its next shard
-            is_left.set()
+            is_left = True
             working.cancel()
 
 
