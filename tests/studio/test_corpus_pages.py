@@ -124,7 +124,12 @@ def test_a_search_whose_page_has_left_stops(answers: IndexAnswers, monkeypatch: 
 
 def test_a_card_that_nobody_waits_for_is_not_made(answers: IndexAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
     made = list[str]()
-    monkeypatch.setattr(answers, "card", lambda unit: made.append(unit) or {"unit": unit})
+
+    def card(unit: str) -> dict[str, str]:
+        made.append(unit)
+        return {"unit": unit}
+
+    monkeypatch.setattr(answers, "card", card)
 
     def request(unit: str, *, is_left: bool) -> Request:
         async def receive() -> dict[str, Any]:

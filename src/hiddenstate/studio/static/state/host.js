@@ -162,7 +162,7 @@ async function answer(place) {
  */
 export async function ask(what, given, signal) {
   const response = await answerOf(what, given, signal);
-  const found = await response.json();
+  const found = await response.json().catch(() => ({})); // not JSON if the server itself failed
   if (!response.ok) throw new Error(found.error ?? `answer ${response.status} from the studio`);
   return found;
 }

@@ -1,6 +1,6 @@
 // The card of the selected unit: what it does over the corpus, and what zeroing it does.
 
-import { addressOf, firstUnit } from "studio/state/corpus.js";
+import { addressOf } from "studio/state/corpus.js";
 import { createContexts } from "studio/panels/units/contexts.js";
 import { distribution, effects } from "studio/panels/units/pictures.js";
 import { shownToken } from "studio/state/tokens.js";
@@ -95,7 +95,7 @@ function cardParts(card, contexts, actions) {
   ];
   const tested = label === "" ? [] : [element("p", { class: "unit-tested" }, [tag(card), " ", `r = ${exactly(card.held_out)} on held-out sequences, p = ${card.p.toFixed(4)}`])];
   return [
-    element("div", { class: "unit-top" }, [element("h3", { text: firstUnit(unit) }), ...actions]),
+    element("div", { class: "unit-top" }, [element("h3", { text: unit }), ...actions]),
     element("p", { class: "soft", text: numbers.join(", ") }),
     distribution(card),
     contexts,
