@@ -1,4 +1,4 @@
-"""Runs other people's test suites as they are and on ours, and writes the table in docs/conformance.md.
+"""Runs other people's test suites as they are and on ours, and writes the table in tests/DOWNSTREAM.md.
 
 ``python tests/downstream.py`` runs all of them, ``python tests/downstream.py torchrl opacus`` some. Each gets a Python
 of its own in build/downstream, over the packages of this one, and the tests of its version by git. Where a repository
@@ -20,7 +20,7 @@ from suites.outcomes import OURS, Outcome
 from suites.suite import Suite, read
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "conformance.md"
+PAGE = ROOT / "tests" / "DOWNSTREAM.md"
 SUITES = Path(suites.__path__[0])
 LIMIT = 3600  # seconds that one run may take
 

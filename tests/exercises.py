@@ -3,20 +3,37 @@
 import re
 import time
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from coursebook import answers
-from coursebook.pages import Block, Directive, Section, choices_of, directive
+from coursebook.pages import Block, Directive, Section, choices_of, directive, sections_of
 from hiddenstate.course import check
 from hiddenstate.errors import AnswerError
 
 Execute = Callable[[Section, dict[str, Any]], None]
 SLOWEST = 2.0  # seconds of one check
 FEWEST_WRONG = 3
+WRONG = Path(__file__).parent / "course" / "wrong"
 torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # the first one imports torch's compiler, which takes seconds
+
+
+@cache
+def wrong_answers() -> dict[str, tuple[Section, ...]]:
+    """Wrong answers by the number of their exercise; a section's argument is the misconception behind it."""
+    found: dict[str, tuple[Section, ...]] = {}
+    for file in sorted(WRONG.glob("*.txt")):
+        number, start, lines = "", 0, file.read_text(encoding="utf-8").split("\n")
+        for k, line in enumerate([*lines, "## "]):
+            if line.startswith("## "):
+                if number:
+                    found[number] = sections_of("\n".join(lines[start:k]), start)[1]
+                number, start = line.removeprefix("## "), k + 1
+    return found
 
 
 def run_exercise(block: Block, namespace: dict[str, Any], execute: Execute) -> None:
@@ -46,7 +63,8 @@ def _checked(made: Directive, namespace: dict[str, Any], execute: Execute) -> No
             )
         return "" if error is None else str(error)
 
-    (solution,), starts, wrongs = (made.all(name) for name in ("solution", "start", "wrong"))
+    (solution,), starts = made.all("solution"), made.all("start")
+    wrongs = wrong_answers().get(number, ())
     assert judged(solution) == "", f"{number}: the solution is refused"
     assert starts, f"{number} has no beginning"
     assert judged(starts[0]), f"{number}: the empty cell passes"

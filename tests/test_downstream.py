@@ -1,4 +1,4 @@
-"""The command that runs other people's suites, and the table in docs/conformance.md that it writes."""
+"""The command that runs other people's suites, and the table in DOWNSTREAM.md that it writes."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from suites import outcomes, surroundings
 from suites.outcomes import Outcome, Run
 from suites.suite import Suite, read
 
-PAGE = (Path(__file__).parents[1] / "docs" / "conformance.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parent / "DOWNSTREAM.md").read_text(encoding="utf-8")
 JUNIT = """<testsuites><testsuite>
 <testcase classname="a.B" name="good"/>
 <testcase classname="a.B" name="bad"><failure message="no"/></testcase>

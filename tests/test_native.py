@@ -1,4 +1,4 @@
-"""The scans against the equations in C++, without Python: builds tests/native on the module's own objects, and runs it."""
+"""The scans against the equations in C++, without Python: builds tests/native on the module's own objects."""
 
 import os
 import shutil

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from coursebook import notebooks
 from coursebook.pages import Block, Choice, Directive, asked, choices_of, directive, parts_of
+from exercises import wrong_answers
 from pages import ROOT, kept
 
 FOLDER = ROOT / "docs" / "course"
@@ -73,7 +74,7 @@ def choices(made: Directive) -> list[Choice]:
 
 def abouts(made: Directive) -> set[str]:
     """The misconceptions that a directive meets."""
-    wrong = {section.argument.split()[0] for section in made.all("wrong") if section.argument}
+    wrong = {section.argument.split()[0] for section in wrong_answers().get(made.argument, ()) if section.argument}
     return wrong | {choice.about for choice in choices(made) if choice.about}
 
 

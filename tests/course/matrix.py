@@ -9,6 +9,7 @@ from pathlib import Path
 from course.chapters import FOLDER, PAGES, abouts, cells, directives
 from course.test_claims import claims_of, proofs_of
 from coursebook.pages import asked, directive, parts_of
+from exercises import wrong_answers
 from hiddenstate.course.misconceptions import MISCONCEPTIONS
 
 QUESTIONS, CELLS, RECALL = "predict", ("exercise", "parsons"), "Recall"
@@ -89,7 +90,7 @@ def counts() -> list[str]:
         "of these with a source": len(sources) - sources.count(""),
         "cells": sum(len(cells(page)) for page in PAGES),
         "exercises, all of them checked": len(tasks),
-        "wrong answers to exercises that are told apart": sum(len(made.all("wrong")) for made in tasks),
+        "wrong answers to exercises that are told apart": sum(map(len, wrong_answers().values())),
         "questions with a reason for every choice": len(questions),
         "live figures, their numbers compared with Python's": sum(len(directives(page, "live")) for page in PAGES),
         "misconceptions refuted, of 35": sum(bool(row.refute) for row in rows().values()),

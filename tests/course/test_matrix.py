@@ -12,6 +12,7 @@ from hiddenstate.course.misconceptions import MISCONCEPTIONS
 from pages import DOCS, REFRESH
 
 EVIDENCE = DOCS / "evidence.md"
+OTHER_TEXTS = Path(__file__).parent / "OTHER_TEXTS.md"
 
 
 @pytest.mark.parametrize("name", MISCONCEPTIONS)
@@ -58,7 +59,7 @@ def test_what_is_called_wrong_in_other_texts_is_listed_line_by_line() -> None:
         for name, cell in zip(names, row.split("|"), strict=True):
             counted[name] += int(cell)
     listed = dict.fromkeys(names, 0)
-    for name in re.findall(r"^\| ([UDFVKOA]\d?), .*? \| .* \| .* \|$", text.split("| where |")[1], re.MULTILINE):
+    for name in re.findall(r"^\| ([UDFVKOA]\d?), .*? \| .* \| .* \|$", OTHER_TEXTS.read_text("utf-8"), re.MULTILINE):
         listed[name] += 1
     assert listed == counted
 

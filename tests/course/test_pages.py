@@ -1,4 +1,4 @@
-"""Chapters are what docs/course/_authoring.md says that they are."""
+"""Chapters are what tests/course/AUTHORING.md says that they are."""
 
 import re
 from pathlib import Path

@@ -264,10 +264,12 @@ WATCH_WORDS = """() => {
     window.played = [];
     const note = (changes) => {
         for (const { target } of changes) {
-            if (target.matches(".word[aria-current]")) window.played.push(target.querySelector(".word-token").innerText);
+            const token = target.matches(".word[aria-current]") && target.querySelector(".word-token");
+            if (token) window.played.push(token.innerText);
         }
     };
-    new MutationObserver(note).observe(document.body, { attributes: true, attributeFilter: ["aria-current"], subtree: true });
+    const watched = { attributes: true, attributeFilter: ["aria-current"], subtree: true };
+    new MutationObserver(note).observe(document.body, watched);
 }"""
 
 

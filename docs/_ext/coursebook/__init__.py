@@ -1,6 +1,6 @@
 """The course's part of the documentation: directives, live figures, and the notebooks made from its pages.
 
-What is needed to build the site and nothing of it is in the package. `docs/course/_authoring.md` says how a page is
+What is needed to build the site and nothing of it is in the package. `tests/course/AUTHORING.md` says how a page is
 written. Begin with `pages.py`, which reads one.
 """
 

@@ -1,6 +1,6 @@
 """Pages of the documentation, taken apart: fenced blocks, and what stands in a directive of the course.
 
-`docs/course/_authoring.md` shows how a page is written. The directives, the notebooks and the tests read pages by this.
+`tests/course/AUTHORING.md` shows how a page is written. The directives, the notebooks and the tests read pages by this.
 """
 
 import re

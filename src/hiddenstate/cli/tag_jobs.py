@@ -55,8 +55,8 @@ class Workers:
         self._work: Callable[[Sequence[Passage], Layout], Result]
         self._switch_interval = sys.getswitchinterval()
         if processes == 1:
-            # While the model computes for one thread, outside Python's lock, the other parses and formats. Each operation
-            # of the model then waits for the lock, by default up to 5 ms.
+            # While the model computes for one thread, outside Python's lock, the other parses and formats. After each
+            # of its operations the model waits for the lock, by default up to 5 ms.
             sys.setswitchinterval(SWITCH_INTERVAL)
             self._pool, self._work = ThreadPoolExecutor(2), partial(_result, tag)
         else:

@@ -80,7 +80,7 @@ course.model = (name) => {
   return models.get(name);
 };
 
-/** Register a view; docs/course/_authoring.md says what it gets and gives. */
+/** Register a view; tests/course/AUTHORING.md says what it gets and gives. */
 course.view = (name, make) => {
   course.views[name] = make;
 };
