@@ -2,10 +2,14 @@
 // vector), HIDDENSTATE_PRECISION (F32, F64, BF16) and HIDDENSTATE_CELL (lstm, gru) set.
 #include "kernel/scan.h"
 
+#include "kernel/pack.h"
+#ifdef HIDDENSTATE_INFERENCE
+#include "kernel/stack.h"
+#else
 #include "kernel/cell_gradients.h"
 #include "kernel/cell_step.h"
-#include "kernel/pack.h"
 #include "kernel/stack_backward.h"
+#endif
 
 #define HIDDENSTATE_JOIN_(a, b, c) scan_##a##_##b##_##c
 #define HIDDENSTATE_JOIN(a, b, c) HIDDENSTATE_JOIN_(a, b, c)
@@ -15,12 +19,17 @@
 namespace hiddenstate {
 namespace {
 
+#ifdef HIDDENSTATE_INFERENCE
+// The runtimes without torch leave out what training and single cells need.
+constexpr std::nullptr_t backward{}, cell_step{}, cell_gradients{}, nonlinearity{};
+#else
 void nonlinearity(char which, const real* in, real* out, std::int64_t n) {
     for (std::int64_t k = 0; k < n; k += kLanes) {
         const vf x = load(in + k, n - k);
         store(out + k, which == 't' ? tanh(x) : sigmoid(x), n - k);
     }
 }
+#endif
 
 }  // namespace
 

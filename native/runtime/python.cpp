@@ -130,10 +130,10 @@ public:
         return Floats(values->data(), {size}, owner);
     }
 
-    // The layer whose tensors' names begin with `prefix`. `proj_size` is 0 without a projection.
+    // The layer, "LSTM" or "GRU", whose tensors' names begin with `prefix`.
     SharedLayer layer(const std::string& prefix, std::int64_t input_size, std::int64_t hidden_size, std::int64_t num_layers, bool bias,
-                      bool bidirectional, std::int64_t proj_size) const {
-        return {Layer::read(file_, prefix, checked_sizes(input_size, hidden_size, num_layers, bias, bidirectional, proj_size))};
+                      bool bidirectional, const std::string& cell) const {
+        return {Layer::read(file_, prefix, checked_sizes(input_size, hidden_size, num_layers, bias, bidirectional, 0, cell == "GRU"))};
     }
 
     // The layer that the metadata describe.

@@ -33,7 +33,7 @@ class File:
         num_layers: int,
         bias: bool,
         bidirectional: bool,
-        proj_size: int,
+        cell: str,
         /,
     ) -> Layer: ...
     def whole_layer(self) -> Layer: ...

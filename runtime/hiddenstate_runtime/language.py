@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hiddenstate_runtime.arrays import Array
-from hiddenstate_runtime.layer import Layer
+from hiddenstate_runtime.layer import Layer, cell_of
 from hiddenstate_runtime.shared.errors import ArgumentError, FileFormatError
 from hiddenstate_runtime.shared.sampling import DEFAULT_SAMPLING, Sampling, chooser, head_scores
 from hiddenstate_runtime.shared.tokens import Tokens
@@ -22,7 +22,7 @@ class LanguageModel:
 
     Attributes:
         tokens: its characters or words.
-        lstm: its LSTM, as a `Layer`, to trace or edit.
+        lstm: its LSTM or GRU, as a `Layer`, to trace or edit.
     """
 
     def __init__(self, file: Any, config: dict[str, Any], vocabulary: dict[str, Any]) -> None:
@@ -31,7 +31,7 @@ class LanguageModel:
         self.tokens = Tokens.from_data(vocabulary)
         self._reads_backwards = config["backward"]
         V, E, H = len(self.tokens), config["embedding_size"], config["hidden_size"]
-        self.lstm = Layer(file.layer("lstm.", E, H, config["num_layers"], True, False, 0))
+        self.lstm = Layer(file.layer("lstm.", E, H, config["num_layers"], True, False, cell_of(config)))
         weight = matrix(file, "head.weight", V, E if config["tied"] else H)
         self._vectors = weight if config["tied"] else matrix(file, "embedding.weight", V, E)
         self._project = matrix(file, "project.weight", E, H).T.copy() if config["tied"] and E != H else None

@@ -9,12 +9,27 @@ from numpy.typing import ArrayLike, NDArray
 
 from hiddenstate_runtime import edits
 from hiddenstate_runtime.arrays import Array, as_floats, as_pair
-from hiddenstate_runtime.shared.errors import ArgumentError, NameUnknownError, RankError, ShapeError
+from hiddenstate_runtime.shared.errors import ArgumentError, FileFormatError, NameUnknownError, RankError, ShapeError
 from hiddenstate_runtime.stream import THREADS, Stream
 
 State = Array | tuple[Array, Array]  # h of a GRU, (h, c) of an LSTM
 
 GATES = {"LSTM": ("i", "f", "g", "o"), "GRU": ("r", "z", "n", "n_h")}  # as they are recorded
+
+
+_CELLS = {"lstm": "LSTM", "gru": "GRU"}  # by the setting of a model
+
+
+def cell_of(config: Mapping[str, Any]) -> str:
+    """Return the kind of cell of a tagger or language model.
+
+    Raises:
+        FileFormatError: this version does not run it.
+    """
+    cell = config.get("cell", "lstm")
+    if cell not in _CELLS:
+        raise FileFormatError(f"its cells are {cell!r:.20}, and this version runs {' and '.join(_CELLS)}")
+    return _CELLS[cell]
 
 
 @dataclass(frozen=True)

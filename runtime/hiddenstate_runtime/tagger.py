@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hiddenstate_runtime.arrays import Array
-from hiddenstate_runtime.layer import Layer
+from hiddenstate_runtime.layer import Layer, cell_of
 from hiddenstate_runtime.shared.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate_runtime.shared.tokenise import tokenise
 from hiddenstate_runtime.shared.vocabulary import Vocabulary
@@ -56,7 +56,7 @@ class Tagger:
 
     Attributes:
         columns: the tags of each column.
-        lstm: the LSTM over words, as a `Layer`, to trace or edit.
+        lstm: the LSTM or GRU over words, as a `Layer`, to trace or edit.
     """
 
     def __init__(self, file: Any, config: dict[str, Any], vocabulary: dict[str, Any]) -> None:
@@ -71,8 +71,9 @@ class Tagger:
         hidden, both = config["hidden_size"], config.get("bidirectional", True)
         self._word_vectors = matrix(file, "word_embedding.weight", len(self._words), word)
         self._char_vectors = matrix(file, "char_embedding.weight", len(self._chars), char) if spelt else None
-        self._speller = Layer(file.layer("char_lstm.", char, spelt, 1, True, True, 0)) if spelt else None
-        self.lstm = Layer(file.layer("lstm.", word + 2 * spelt, hidden, config["num_layers"], True, both, 0))
+        cell = cell_of(config)
+        self._speller = Layer(file.layer("char_lstm.", char, spelt, 1, True, True, cell)) if spelt else None
+        self.lstm = Layer(file.layer("lstm.", word + 2 * spelt, hidden, config["num_layers"], True, both, cell))
         tags = sum(map(len, self.columns.values()))
         self._head = matrix(file, "head.weight", tags, (1 + both) * hidden).T.copy()
         self._bias = vector(file, "head.bias", tags)
@@ -109,7 +110,7 @@ class Tagger:
         return [tagging for tagging in found if tagging is not None]
 
     def _spellings(self, words: set[str]) -> dict[str, Array]:
-        """The final states of the character LSTM, of each word."""
+        """The final states of the layer over characters, of each word."""
         if self._speller is None or self._char_vectors is None:
             return {word: np.empty(0, np.float32) for word in words}
         found: dict[str, Array] = {}
@@ -121,7 +122,8 @@ class Tagger:
             ids = np.zeros((int(lengths[0]), len(spelt)), np.int64)
             for column, word in enumerate(spelt):
                 ids[: len(word), column] = self._chars.ids(word)
-            _, (h, _) = self._speller(self._char_vectors[ids], lengths=lengths)
+            _, state = self._speller(self._char_vectors[ids], lengths=lengths)
+            h = state[0] if isinstance(state, tuple) else state
             found.update(zip(part, np.concatenate([h[0], h[1]], axis=1), strict=True))
         return found
 

@@ -1,6 +1,7 @@
 // Model files of hiddenstate in JavaScript.
 
 import { damaged } from "studio/runtime/errors.js";
+import { cellIn } from "studio/runtime/kinds.js";
 import { loadModel } from "studio/runtime/model.js";
 import { metadataOf } from "studio/runtime/safetensors.js";
 
@@ -10,7 +11,13 @@ import { metadataOf } from "studio/runtime/safetensors.js";
 const FORMAT = "hiddenstate.model/1";
 const FLAGS = ["bias", "bidirectional"];
 const SIZES = ["input_size", "hidden_size", "num_layers", "proj_size"];
-const MEANINGS = { i: "input gate", f: "forget gate", g: "cell candidate", o: "output gate", c: "cell state", h: "hidden state" };
+const STATES = { c: "cell state", h: "hidden state" };
+const MEANINGS = {
+  LSTM: { i: "input gate", f: "forget gate", g: "cell candidate", o: "output gate", ...STATES },
+  GRU: { r: "reset gate", z: "update gate", n: "candidate state", h: STATES.h },
+  RNN_TANH: { h: STATES.h },
+  RNN_RELU: { h: STATES.h },
+};
 
 export { StudioError as ModelError } from "studio/runtime/errors.js";
 
@@ -38,10 +45,13 @@ export function load(bytes, name = "") {
  */
 function headOf(metadata, name) {
   const isLayer = metadata.kind === "layer";
+  const config = isLayer ? sizesOf(metadata) : parsed(metadata, "config");
+  const cell = isLayer ? metadata.cell : cellIn(config);
+  const cells = Object.fromEntries(Object.keys(MEANINGS).map((kind) => [kind, lettersOf(kind)]));
+  if (isLayer && Object.hasOwn(cells, cell)) cells[cell].gates = (metadata.gates ?? "").split(" ");
   const head = {
-    ...{ format: "hiddenstate-studio", version: 1, kind: isLayer ? "lstm" : metadata.kind, name: name || metadata.kind },
-    ...{ gates: isLayer ? (metadata.gates ?? "").split(" ") : ["i", "f", "g", "o"], states: ["c", "h"], meanings: MEANINGS },
-    config: isLayer ? sizesOf(metadata) : parsed(metadata, "config"),
+    ...{ format: "hiddenstate-studio", version: 1, kind: metadata.kind, name: name || metadata.kind },
+    ...{ cell, cells, meanings: MEANINGS[/** @type {keyof typeof MEANINGS} */ (cell)] ?? {}, config },
     vocabulary: isLayer ? null : parsed(metadata, "vocabulary"),
     tokeniser: "tokeniser" in metadata ? parsed(metadata, "tokeniser") : null,
     ...{ card: "", given: null },
@@ -50,11 +60,21 @@ function headOf(metadata, name) {
 }
 
 /**
+ * The letters of a kind of cell, in torch's order; a layer's file says the order itself.
+ * @param {string} kind
+ * @returns {{gates: string[], states: string[]}}
+ */
+function lettersOf(kind) {
+  const letters = Object.keys(MEANINGS[/** @type {keyof typeof MEANINGS} */ (kind)]);
+  const states = letters.filter((letter) => letter in STATES);
+  return { gates: kind.startsWith("RNN") ? ["h"] : letters.filter((letter) => !(letter in STATES)), states };
+}
+
+/**
  * @param {Record<string, string>} metadata
  * @returns {Record<string, number | boolean>}
  */
 function sizesOf(metadata) {
-  if (metadata.cell !== "LSTM") throw damaged(`a cell ${JSON.stringify(metadata.cell)}`, "an LSTM");
   const sizes = SIZES.map((name) => [name, Number(metadata[name])]);
   return Object.fromEntries([...sizes, ...FLAGS.map((name) => [name, metadata[name] === "1"])]);
 }

@@ -23,7 +23,7 @@ function ofText(model) {
 
 try {
   const model = load(await readFile(path));
-  console.log(JSON.stringify(model.kind === "lstm" ? ofNumbers(model) : ofText(model)));
+  console.log(JSON.stringify(model.kind === "layer" ? ofNumbers(model) : ofText(model)));
 } catch (error) {
   if (!(error instanceof ModelError)) throw error;
   console.log(JSON.stringify({ refused: error.message }));

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import hiddenstate as hs
-from runtime.built import ROOT
+from runtime.built import ROOT, save_rnn
 
 ENGINE = next(iter(ROOT.glob("build/*/libscan.a")), None)
 COMPILER = shutil.which(os.environ.get("CXX", "g++"))
@@ -47,7 +47,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder, sanitized = tmp_path_factory.mktemp("programs"), tmp_path_factory.mktemp("sanitized")
     checks = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
     library = objects(folder, *LIBRARY)
-    main = [EXAMPLES / "numbers.c", EXAMPLES / "effect.cpp", HERE / "quiet_steps.cpp"]
+    main = [EXAMPLES / "numbers.c", EXAMPLES / "effect.cpp", HERE / "quiet_steps.cpp", HERE / "reset_rows.c"]
     found = {source.stem: linked(folder / source.stem, objects(folder, source) + library) for source in main}
     parts = objects(sanitized, *LIBRARY, HERE / "hostile_files.cpp", options=checks)
     return {**found, "hostile_files": linked(sanitized / "hostile_files", parts, checks)}
@@ -76,6 +76,23 @@ def test_numbers_in_and_out(layer: Any, programs: dict[str, Path], tmp_path: Pat
     )
     stream = lstm.stream()
     assert np.array_equal(got.astype(np.float32), np.stack([stream.step(row).numpy() for row in x]))
+
+
+@pytest.mark.parametrize("layer", [hs.LSTM, hs.GRU])
+@pytest.mark.parametrize("rows", [(2, 0), (1,), ()], ids=["two rows", "one row", "all rows"])
+@torch.no_grad()
+def test_rows_begin_again(layer: Any, rows: tuple[int, ...], programs: dict[str, Path], tmp_path: Path) -> None:
+    lstm, x = layer(3, 17, num_layers=2), torch.randn(9, 3, 3)
+    hs.save(lstm, tmp_path / "m.safetensors")
+    got = run(programs["reset_rows"], tmp_path / "m.safetensors", 3, 4, *rows, data=x.numpy().tobytes())
+    stream, mask = lstm.stream(3), torch.zeros(3, dtype=torch.bool)
+    mask[list(rows or (0, 1, 2))] = True
+    wanted = []
+    for t, step in enumerate(x):
+        if t == 4:
+            stream.reset(mask)
+        wanted.append(stream.step(step).numpy())
+    assert np.array_equal(np.frombuffer(got, np.float32).reshape(9, 3, 17), np.stack(wanted))
 
 
 @torch.no_grad()
@@ -128,7 +145,9 @@ def test_damaged_files_are_refused(programs: dict[str, Path], tmp_path: Path) ->
 def test_files_that_are_none(programs: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     hs.save(hs.LSTM(2, 3, bidirectional=True), tmp_path / "both.safetensors")
+    save_rnn(hs.RNN(2, 3), tmp_path / "rnn.safetensors")
     for path, message in (
+        (tmp_path / "rnn.safetensors", "this version runs LSTM and GRU"),
         (tmp_path / "nowhere", "cannot read"),
         (tmp_path / "empty", "damaged"),
         (tmp_path / "both.safetensors", "no stream"),

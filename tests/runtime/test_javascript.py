@@ -13,7 +13,7 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.models.folder.model_folder import load
-from runtime.built import ROOT
+from runtime.built import ROOT, save_rnn
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
 
@@ -34,20 +34,39 @@ def run(program: Path, model: Path, given: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8"])
-@pytest.mark.parametrize("options", [{}, {"bidirectional": True, "num_layers": 2}, {"bias": False, "proj_size": 3}])
+@pytest.mark.parametrize(
+    ("cell", "options"),
+    [
+        (hs.LSTM, {}),
+        (hs.LSTM, {"bidirectional": True, "num_layers": 2}),
+        (hs.LSTM, {"bias": False, "proj_size": 3}),
+        (hs.GRU, {"bidirectional": True, "num_layers": 2}),
+        (hs.GRU, {"bias": False}),
+    ],
+)
 @torch.no_grad()
-def test_gates_and_states(kind: str, options: dict[str, Any], program: Path, tmp_path: Path) -> None:
-    lstm, x = hs.LSTM(3, 17, **options), torch.randn(6, 3)
+def test_gates_and_states(kind: str, cell: Any, options: dict[str, Any], program: Path, tmp_path: Path) -> None:
+    lstm, x = cell(3, 17, **options), torch.randn(6, 3)
     lstm = lstm.quantize() if kind == "int8" else lstm.to(getattr(torch, kind))
     hs.save(lstm, tmp_path / "m.safetensors")
     found = run(program, tmp_path / "m.safetensors", x.tolist())["values"]
-    # JavaScript computes in floats with the weights as they are stored: the float32 LSTM of these weights.
-    wanted = hs.LSTM(3, 17, **options)
+    # JavaScript computes in floats with the weights as they are stored: the float32 layer of these weights.
+    wanted = cell(3, 17, **options)
     wanted.load_state_dict(lstm.state_dict())
     trace = wanted.trace(x)
     for track, values in found:
         for name, got in values:
             assert np.allclose(got, trace[f"{track}.{name}"].numpy(), atol=1e-5), (track, name)
+
+
+@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
+@torch.no_grad()
+def test_a_plain_rnn(nonlinearity: str, program: Path, tmp_path: Path) -> None:
+    rnn, x = hs.RNN(3, 17, 2, nonlinearity, bidirectional=True), torch.randn(6, 3)
+    save_rnn(rnn, tmp_path / "m.safetensors")
+    found = run(program, tmp_path / "m.safetensors", x.tolist())["values"]
+    for track, ((name, got),) in found:
+        assert np.allclose(got, rnn.trace(x)[f"{track}.{name}"].numpy(), atol=1e-5)
 
 
 def test_a_tagger(program: Path, tmp_path: Path) -> None:

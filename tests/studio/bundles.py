@@ -7,8 +7,7 @@ from typing import Any
 from torch import Tensor
 
 import hiddenstate as hs
-from hiddenstate.models.language.language_model import LanguageModel
-from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.studio.bundles import bundle, models, modules, traces
 
 
@@ -20,16 +19,17 @@ class Bundle:
     weights: bytes
 
 
-def bundle_of(model: Tagger | LanguageModel | hs.LSTM | hs.Trace, given: Mapping[str, Tensor] | None = None) -> Bundle:
-    """Bundle a model, or an LSTM with an ``input`` (and ``h0`` and ``c0``) beside it."""
+def bundle_of(model: Any, given: Mapping[str, Tensor] | None = None) -> Bundle:
+    """Bundle a model, a trace, or a layer with an ``input`` (and ``h0`` and ``c0``) beside it."""
     found = _found(model, given or {})
     return Bundle(found.head(), found.weights)
 
 
-def _found(model: Tagger | LanguageModel | hs.LSTM | hs.Trace, given: Mapping[str, Tensor]) -> bundle.Bundle:
+def _found(model: Any, given: Mapping[str, Tensor]) -> bundle.Bundle:
     if isinstance(model, hs.Trace):
         return traces.bundle_trace(model)
-    if isinstance(model, hs.LSTM):
-        state = (given["h0"], given["c0"]) if "h0" in given else None
-        return modules.bundle_lstm(model, numbers=modules.Numbers(given["input"], state) if given else None)
+    if isinstance(model, Recurrent):
+        states = tuple(given[f"{name}0"] for name in model.sizes.kind.carried if f"{name}0" in given)
+        state = model.sizes.kind.as_given(states) if states else None
+        return modules.bundle_layer(model, numbers=modules.Numbers(given["input"], state) if given else None)
     return models.bundle_model(model)

@@ -48,7 +48,7 @@ def test_several_arguments() -> None:
 
 def test_fails() -> None:
     model, ids = Model(), torch.tensor([[1], [2]])
-    with pytest.raises(ArgumentError, match="the LSTM at 'unused' was not called"):
+    with pytest.raises(ArgumentError, match="the layer at 'unused' was not called"):
         capture_input(model, "unused", model.unused, ids)
     with pytest.raises(ArgumentError, match="'cell' is a cell"):
         capture_input(model, "cell", model.cell, ids)

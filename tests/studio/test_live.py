@@ -45,6 +45,20 @@ def test_steps_are_told_with_the_state_after_them() -> None:
     torch.testing.assert_close(torch.from_numpy(steps[-1].c), c)  # type: ignore[union-attr]
 
 
+def test_steps_of_a_gru_have_one_state() -> None:
+    gru, looker = hs.GRU(4, 3, num_layers=2), Subscriber(lambda: None)
+    stream = LiveStream(gru.stream())
+    stream.audience.join(looker)
+    stream.step(torch.ones(4))
+    begin, step = looker.take()
+    assert isinstance(begin, Begin)
+    assert isinstance(step, Step)
+    assert (begin.c, step.c) == (None, None)
+    torch.testing.assert_close(torch.from_numpy(step.h), gru(torch.ones(1, 4))[1])
+    stream.state = stream.state
+    assert stream.state.shape == (2, 1, 3)
+
+
 def test_a_token_is_a_text() -> None:
     _, stream, looker = watched()
     stream.step(torch.zeros(4), np.int64(7))  # type: ignore[arg-type]
@@ -140,6 +154,7 @@ def test_a_row_of_several() -> None:
     _, step = looker.take()
     assert isinstance(step, Step)
     assert np.array_equal(step.x, x[1].numpy())
+    assert step.c is not None
     assert np.array_equal(step.c, stream.state[1][:, 1].numpy())
 
 

@@ -19,7 +19,7 @@ from hiddenstate.errors import (
     ShapeError,
 )
 from hiddenstate.studio.bundles.bundle import Bundle
-from hiddenstate.studio.bundles.modules import Numbers, bundle_lstm, lstm_in
+from hiddenstate.studio.bundles.modules import Numbers, bundle_layer, layer_in
 
 
 def tensors(bundle: Bundle) -> dict[str, Tensor]:
@@ -30,7 +30,7 @@ def tensors(bundle: Bundle) -> dict[str, Tensor]:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_an_lstm(kind: Any, dtype: torch.dtype) -> None:
     lstm = kind(4, 3, num_layers=2, bidirectional=True, proj_size=2, dtype=dtype)
-    bundle = bundle_lstm(lstm)
+    bundle = bundle_layer(lstm)
     found = tensors(bundle)
     assert set(found) == set(lstm.state_dict())
     for name, value in lstm.state_dict().items():
@@ -45,7 +45,7 @@ def test_an_lstm(kind: Any, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_cell_is_one_layer(kind: Any, bias: bool) -> None:
     cell = kind(4, 3, bias=bias)
-    bundle = bundle_lstm(cell)
+    bundle = bundle_layer(cell)
     assert set(tensors(bundle)) == {f"{name}_l0" for name in cell.state_dict()}
     assert bundle.config["num_layers"] == 1
     assert bundle.config["bias"] is bias
@@ -53,7 +53,7 @@ def test_a_cell_is_one_layer(kind: Any, bias: bool) -> None:
 
 def test_a_weight_that_is_computed_is_stored() -> None:
     lstm = weight_norm(hs.LSTM(4, 3), "weight_hh_l0")
-    found = tensors(bundle_lstm(lstm))
+    found = tensors(bundle_layer(lstm))
     assert set(found) == {"weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"}
     assert torch.equal(found["weight_hh_l0"], lstm.weight_hh_l0)
 
@@ -61,7 +61,7 @@ def test_a_weight_that_is_computed_is_stored() -> None:
 @pytest.mark.parametrize("shape", [(5, 4), (5, 1, 4), (5, 2, 4)])
 def test_numbers(shape: tuple[int, ...]) -> None:
     x = torch.randn(shape)
-    bundle = bundle_lstm(hs.LSTM(4, 3), numbers=Numbers(x))
+    bundle = bundle_layer(hs.LSTM(4, 3), numbers=Numbers(x))
     found = tensors(bundle)
     assert torch.equal(found["given.input"], x if x.dim() == 2 else x[:, 0])
     assert found["given.h0"].shape == found["given.c0"].shape == (1, 3)
@@ -74,12 +74,12 @@ def test_numbers_of_another_kind_and_row() -> None:
     lstm = hs.LSTM(2, 3, batch_first=True, dtype=torch.float64)
     hx = (torch.randn(1, 2, 3).double(), torch.randn(1, 2, 3).double())
     x = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
-    found = tensors(bundle_lstm(lstm, numbers=Numbers(x, hx, ["a", "b", "c"], row=-1)))
+    found = tensors(bundle_layer(lstm, numbers=Numbers(x, hx, ["a", "b", "c"], row=-1)))
     assert found["given.input"].dtype is torch.float64
     assert found["given.input"].tolist() == x[1].tolist()
     assert torch.equal(found["given.h0"], hx[0][:, 1])
     assert torch.equal(found["given.c0"], hx[1][:, 1])
-    assert tensors(bundle_lstm(hs.LSTM(2, 3), numbers=Numbers([[1, 2], [3, 4]])))["given.input"].tolist() == [
+    assert tensors(bundle_layer(hs.LSTM(2, 3), numbers=Numbers([[1, 2], [3, 4]])))["given.input"].tolist() == [
         [1, 2],
         [3, 4],
     ]
@@ -87,7 +87,7 @@ def test_numbers_of_another_kind_and_row() -> None:
 
 def test_numbers_of_a_packed_sequence() -> None:
     packed = pack_sequence([torch.ones(3, 4), torch.ones(2, 4)])
-    found = tensors(bundle_lstm(nn.LSTM(4, 3), numbers=Numbers(packed, row=1)))
+    found = tensors(bundle_layer(nn.LSTM(4, 3), numbers=Numbers(packed, row=1)))
     assert found["given.input"].shape == (2, 4)
 
 
@@ -105,23 +105,23 @@ def test_numbers_of_a_packed_sequence() -> None:
 )
 def test_numbers_fails(numbers: Numbers, error: type[Exception]) -> None:
     with pytest.raises(error):
-        bundle_lstm(hs.LSTM(4, 3), numbers=numbers)
+        bundle_layer(hs.LSTM(4, 3), numbers=numbers)
 
 
 def test_lstm_in() -> None:
     model = nn.ModuleDict({"a": nn.Linear(3, 3), "b": nn.LSTM(3, 3)})
-    assert lstm_in(model, None) == ("b", model["b"])
+    assert layer_in(model, None) == ("b", model["b"])
     model["c"] = hs.LSTMCell(3, 3)
-    assert lstm_in(model, "c") == ("c", model["c"])
+    assert layer_in(model, "c") == ("c", model["c"])
     lstm = hs.LSTM(4, 3)
-    assert lstm_in(lstm, None) == ("", lstm)
+    assert layer_in(lstm, None) == ("", lstm)
 
 
-def test_lstm_in_fails() -> None:
+def test_layer_in_fails() -> None:
     model = nn.ModuleDict({"b": nn.LSTM(3, 3), "c": hs.LSTM(3, 3)})
-    with pytest.raises(ArgumentError, match=r"2 LSTMs; choose one with path=: 'b', 'c'"):
-        lstm_in(model, None)
-    with pytest.raises(NameUnknownError, match="no LSTM at 'd' in this ModuleDict: there is 'b', 'c'"):
-        lstm_in(model, "d")
+    with pytest.raises(ArgumentError, match=r"2 recurrent layers; choose one with path=: 'b', 'c'"):
+        layer_in(model, None)
+    with pytest.raises(NameUnknownError, match="no LSTM, GRU or RNN at 'd' in this ModuleDict: there is 'b', 'c'"):
+        layer_in(model, "d")
     with pytest.raises(ArgumentError, match="this Linear contains no LSTM"):
-        lstm_in(nn.Linear(2, 2), "d")
+        layer_in(nn.Linear(2, 2), "d")

@@ -88,13 +88,13 @@ def test_whatever_has_an_lstm() -> None:
     model = nn.ModuleDict({"encoder": nn.LSTM(4, 3), "decoder": hs.LSTM(3, 3)})
     assert opened(lstm).name == "LSTM(4, 3)"
     assert opened(model, path="encoder").name == "encoder"
-    assert opened(load(shipped()), path="char_lstm").kind == "lstm"
+    assert opened(load(shipped()), path="char_lstm").kind == "layer"
     assert opened(lstm.trace(x)).kind == "trace"
     assert opened(lstm.stream()).config["input_size"] == 4
     assert opened(LiveStream(lstm.stream()), "live").name == "live"
     run = hs.trace(nn.Sequential(lstm), x)
     assert opened(run).name == "0"
-    bundle = Bundle("lstm", "x", {}, b"")
+    bundle = Bundle("layer", "x", {}, b"")
     assert opened(bundle) is bundle
 
 
@@ -129,12 +129,12 @@ def test_names() -> None:
         (3, {}, ArgumentTypeError, "the studio shows .* got int"),
         (hs.Sizes(4, 3), {}, ArgumentTypeError, "got Sizes"),
         (nn.Linear(2, 2), {}, ArgumentError, "no LSTM"),
-        (shipped(), {"x": [[1.0]]}, ArgumentError, "x= is for an LSTM"),
+        (shipped(), {"x": [[1.0]]}, ArgumentError, "x= is for a layer"),
         (nn.ModuleList([nn.LSTM(2, 2), nn.LSTM(2, 2)]), {}, ArgumentError, "choose one with path="),
-        (nn.LSTM(2, 2), {"path": "a"}, NameUnknownError, "no LSTM at 'a'"),
+        (nn.LSTM(2, 2), {"path": "a"}, NameUnknownError, "no LSTM, GRU or RNN at 'a'"),
         (nn.LSTM(2, 2), {"tokens": ["a"]}, ArgumentError, "hx= and tokens= go with x="),
         (nn.LSTM(2, 2), {"hx": (torch.zeros(1, 2), torch.zeros(1, 2))}, ArgumentError, "go with x="),
-        (nn.LSTM(2, 2), {"x": "abc"}, ArgumentTypeError, "x must be numbers that an LSTM reads, got str"),
+        (nn.LSTM(2, 2), {"x": "abc"}, ArgumentTypeError, "x must be numbers that the layer reads, got str"),
         (nn.LSTM(2, 2), {"x": [[1.0, 2.0], [1.0]]}, ArgumentTypeError, "got list: expected sequence of length 2"),
         (nn.LSTM(2, 2, device="meta"), {}, ArgumentError, "no numbers to show"),
         (shipped(), {"path": "char_lstm"}, ArgumentError, "path= is for a module or a trace of one"),

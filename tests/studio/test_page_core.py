@@ -222,7 +222,7 @@ def test_scale_of_the_cell_is_that_of_the_run(page: Modules) -> None:
     body = """
         const ranges = await import("studio/state/ranges.js");
         const run = (c) => ({ tracks: [{ values: { c: Float32Array.from(c) } }] });
-        const ends = (...runs) => (ranges.fitCell(runs), ranges.range("c")[1]);
+        const ends = (...runs) => (ranges.fitStates(runs), ranges.range("c")[1]);
         return [ends(run([0.2])), ends(run([-1.2])), ends(run([3.5]), null), ends(run([0]), run([4.2])),
           ends(run([55]))];
     """

@@ -45,7 +45,7 @@ def live() -> Studio:
 
 @pytest.fixture
 def running() -> Iterator[Running]:
-    site = Site({"large": Bundle("lstm", "large", {}, b"\x01" * LARGE)})
+    site = Site({"large": Bundle("layer", "large", {}, b"\x01" * LARGE)})
     with Running(site) as made:
         yield made
 
@@ -177,7 +177,7 @@ def test_connections_that_ask_nothing_make_room_for_one_that_does(monkeypatch: p
 
 def test_a_connection_with_a_request_is_never_closed_to_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "_MOST_REQUESTS", 8)
-    with Running(Site({"large": Bundle("lstm", "large", {}, b"\x01" * LARGE)})) as running:
+    with Running(Site({"large": Bundle("layer", "large", {}, b"\x01" * LARGE)})) as running:
         slow = raw(running.url, "models/large/weights.safetensors")
         begun = slow.recv(100)
         for each in [connected(running.url) for _ in range(30)]:
@@ -199,7 +199,7 @@ def test_a_request_that_comes_slowly_is_answered(monkeypatch: pytest.MonkeyPatch
 
 def test_it_ends_though_clients_are_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "_PATIENCE", 1)
-    running = Running(Site({"large": Bundle("lstm", "large", {}, b"\x01" * LARGE)}))
+    running = Running(Site({"large": Bundle("layer", "large", {}, b"\x01" * LARGE)}))
     slow = raw(running.url, "models/large/weights.safetensors")
     slow.recv(10)
     began = time.monotonic()

@@ -68,10 +68,37 @@ def each(sizes: dict[str, Any]) -> str:
 
 
 def run(script: Modules, module: str, expression: str, given: object) -> Any:
-    """Evaluate an expression of ``m``, a module of the structure page, and of ``given``."""
+    """Evaluate an expression of ``m``, a module of the structure page, and of ``given``, whose cell is an LSTM's."""
     return script.run(
-        f'async (given) => {{ const m = await import("studio/panels/{module}.js"); return {expression}; }}', given
+        f"""async (given) => {{
+          const m = await import("studio/panels/{module}.js");
+          const {{ KINDS }} = await import("studio/runtime/kinds.js");
+          for (const sizes of [given, given.sizes ?? given]) sizes.cell = KINDS[given.kind ?? "LSTM"];
+          return {expression};
+        }}""",
+        given,
     )
+
+
+@pytest.mark.parametrize("layer", [hs.GRU(5, 3, 2), hs.RNN(2, 4, nonlinearity="relu", bias=False, bidirectional=True)])
+def test_weights_of_other_cells(script: Modules, layer: hs.GRU | hs.RNN) -> None:
+    sizes = {
+        "inputSize": layer.input_size,
+        "hiddenSize": layer.hidden_size,
+        "numLayers": layer.num_layers,
+        "bidirectional": layer.bidirectional,
+        "bias": layer.bias,
+        "projSize": 0,
+    }
+    expression = """[m.codeOf(given.sizes, false), m.countOf(given.sizes), (await import("studio/runtime/lstm.js"))
+        .tracksOf(given.sizes).flatMap((track) => m.weightsOf(given.sizes, track, given.gates))]"""
+    given = {"sizes": sizes, "kind": layer.mode, "gates": layer.sizes.kind.gate_names}
+    code, count, found = run(script, "structure/sizes", expression, given)
+    structure = layer.structure()
+    names = ("address", "name", "gate", "parameter", "rows", "shape", "count")
+    assert found == [{name: weight[name] for name in names} for weight in structure.to_dicts()]
+    assert count == structure.count
+    assert eval(code, {"hs": hs}).structure().sizes == layer.sizes
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=each)

@@ -34,6 +34,16 @@ def test_what_was_carried_and_what_was_kept() -> None:
     assert bundle.name == "mine"
 
 
+@pytest.mark.parametrize(("layer", "names"), [(hs.GRU(4, 3), {"r", "z", "n", "h"}), (hs.RNN(4, 3), {"h"})])
+def test_other_cells(layer: hs.GRU | hs.RNN, names: set[str]) -> None:
+    trace = layer.trace(torch.randn(5, 2, 4), pre=True)
+    bundle = bundle_trace(trace, row=1)
+    assert bundle.head()["cell"] == layer.mode
+    found = safetensors.torch.load(bundle.weights)
+    assert set(found) == {f"given.l0.{name}" for name in names} | {"given.h0"}
+    assert torch.equal(found["given.l0.h"], trace["l0.h"][:, 1])
+
+
 def test_fails() -> None:
     lstm, x = hs.LSTM(4, 3), torch.randn(5, 2, 4)
     with pytest.raises(
@@ -45,8 +55,6 @@ def test_fails() -> None:
     reset[2, 1] = True
     with pytest.raises(ArgumentError, match="this trace has resets"):
         bundle_trace(lstm.trace(x, reset=reset))
-    with pytest.raises(ArgumentError, match="the studio shows only LSTMs, but this is a trace of a GRU"):
-        bundle_trace(hs.GRU(4, 3).trace(x))
     with pytest.raises(ArgumentError, match="this row of the trace has no steps to show"):
         bundle_trace(lstm.trace(x, lengths=[5, 0]), row=1)
     with pytest.raises(IndexRangeError):

@@ -30,7 +30,7 @@ def test_several_models() -> None:
     assert list(opened.bundles) == ["before", "lstm-4-3"]
     assert opened.view == {"text": "a b", "unit": 2}
     assert opened.live == "view"
-    assert repr(opened).startswith("Studio(before (lstm), LSTM(4, 3) (lstm)): ")
+    assert repr(opened).startswith("Studio(before (layer), LSTM(4, 3) (layer)): ")
 
 
 def test_the_shipped_tagger() -> None:

@@ -12,7 +12,7 @@ from hiddenstate.models.folder import model_folder as folder
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.studio.bundles.bundle import Bundle
 from hiddenstate.studio.bundles.models import bundle_folder
-from hiddenstate.studio.bundles.modules import Numbers, bundle_lstm
+from hiddenstate.studio.bundles.modules import Numbers, bundle_layer
 
 WORDS = ("first", "second", "third", "fourth", "fifth")
 
@@ -28,7 +28,7 @@ def tiny() -> tuple[LSTM, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
 
 def _tiny() -> Bundle:
     lstm, x, state = tiny()
-    return bundle_lstm(lstm, "tiny", Numbers(x, state, WORDS))
+    return bundle_layer(lstm, "tiny", Numbers(x, state, WORDS))
 
 
 def _unit() -> Bundle:
@@ -36,7 +36,7 @@ def _unit() -> Bundle:
     lstm = LSTM(1, 1)
     for weight in lstm.parameters():
         nn.init.zeros_(weight)
-    return bundle_lstm(lstm, "unit")
+    return bundle_layer(lstm, "unit")
 
 
 def _shipped(name: str) -> Callable[[], Bundle]:

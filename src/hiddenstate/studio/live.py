@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
-from hiddenstate.base.validation import State
 from hiddenstate.errors import ShapeError
 from hiddenstate.nn.stream import Stream
 from hiddenstate.nn.stream_arrays import Array
@@ -81,13 +80,12 @@ class LiveStream:
         self._told = -1
 
     @property
-    def state(self) -> State:
+    def state(self) -> Any:
         """The stream's state; assign a state to continue from it."""
-        h, c = self.stream.state
-        return h, c
+        return self.stream.state
 
     @state.setter
-    def state(self, value: State) -> None:
+    def state(self, value: Any) -> None:
         self.stream.state = value
         self._told = -1
 
@@ -96,22 +94,22 @@ class LiveStream:
         known = self._told == self.stream.t
         unaware = [looker for looker in lookers if not (known and looker.begun)]
         if unaware:
-            h, c = self._states()
+            states = self._states()
             for looker in unaware:
-                looker.put(Begin(self.stream.t, h, c))
+                looker.put(Begin(self.stream.t, **states))
                 looker.begun = True
 
     def _tell(self, lookers: tuple[Subscriber, ...], x: Array, token: str | None) -> None:
-        h, c = self._states()
         word = None if token is None else str(token)
-        message = Step(self.stream.t - 1, word, _floats(x if x.ndim == 1 else x[self.row]), h, c)
+        message = Step(self.stream.t - 1, word, _floats(x if x.ndim == 1 else x[self.row]), **self._states())
         for looker in lookers:
             looker.put(message)
         self._told = self.stream.t
 
-    def _states(self) -> tuple[Floats, Floats]:
-        h, c = self.stream.state
-        return _floats(h[:, self.row]), _floats(c[:, self.row])
+    def _states(self) -> dict[str, Floats]:
+        kind = self.stream.sizes.kind
+        states = zip(kind.carried, kind.parts_of(self.stream.state), strict=True)
+        return {name: _floats(value[:, self.row]) for name, value in states}
 
     def __getattr__(self, name: str) -> Any:
         """Delegate everything else to the stream."""

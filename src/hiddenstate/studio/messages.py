@@ -33,12 +33,12 @@ class Begin:
     Attributes:
         t: the number of the step.
         h: hidden state ``[L, P]`` before it.
-        c: cell state ``[L, H]`` before it.
+        c: cell state ``[L, H]`` before it, of an LSTM.
     """
 
     t: int
     h: Floats
-    c: Floats
+    c: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +50,14 @@ class Step:
         token: its word, or None.
         x: the input ``[C]``.
         h: hidden state ``[L, P]`` after it.
-        c: cell state ``[L, H]`` after it.
+        c: cell state ``[L, H]`` after it, of an LSTM.
     """
 
     t: int
     token: str | None
     x: Floats
     h: Floats
-    c: Floats
+    c: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)

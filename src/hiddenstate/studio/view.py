@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hiddenstate.base.validation import State, optional_package
+from hiddenstate.base.validation import optional_package
 from hiddenstate.nn.stream import Stream
 from hiddenstate.studio.audience import Audience
 from hiddenstate.studio.bundles.bundle import Bundle, assign_ids
@@ -136,7 +136,7 @@ class Studio:
 def studio(
     *models: Any,
     x: Any = None,
-    hx: State | None = None,
+    hx: Any = None,
     tokens: Sequence[str] | None = None,
     row: int = 0,
     path: str | None = None,
@@ -150,15 +150,15 @@ def studio(
     as one file.
 
     Args:
-        models: a model's folder, a tagger, a language model, a `hiddenstate.LSTM` or torch's, a cell, a module with
-            LSTMs in it, a `hiddenstate.Trace`, the result of `hiddenstate.trace`, or a stream; or mappings from names
-            to any of these. Default: the shipped tagger.
-        x: an LSTM's input: ``[T, C]``, or any form that it accepts. For an LSTM inside a module, the module's input:
-            the page then shows the LSTM with the input that it receives in that call.
-        hx: the initial state of an LSTM.
+        models: a model's folder, a tagger, a language model, an LSTM, GRU or RNN of hiddenstate's or torch's, a cell, a
+            module with one in it, a `hiddenstate.Trace`, the result of `hiddenstate.trace`, or a stream; or mappings
+            from names to any of these. Default: the shipped tagger.
+        x: a layer's input: ``[T, C]``, or any form that it accepts. For a layer inside a module, the module's input:
+            the page then shows the layer with the input that it receives in that call.
+        hx: the layer's initial state.
         tokens: a word for each step of x.
         row: the batch row to show.
-        path: module path of the LSTM in a module, or of the trace in a model's traces.
+        path: module path of the layer in a module, or of the trace in a model's traces.
         text: the first text for a tagger or language model to read.
         index: an index of a corpus, or its folder, for the pages Units and Search, which need ``serve`` or ``start``.
             With it the default model is the indexed one, which must be among the models.
@@ -177,7 +177,7 @@ def studio(
 
     >>> import hiddenstate as hs, torch
     >>> hs.studio(hs.LSTM(4, 3), x=torch.zeros(5, 4))
-    Studio(LSTM(4, 3) (lstm)): serve() opens it in a browser, save(path) writes it as a file
+    Studio(LSTM(4, 3) (layer)): serve() opens it in a browser, save(path) writes it as a file
     """
     from hiddenstate.studio.bundles.opening import named, opened  # loads all models, so only on demand
 

@@ -7,26 +7,26 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.structure.layer_direction import layer_directions
-from hiddenstate.structure.names import PRE_ACTIVATIONS, QUANTITIES
 from language_models import make as make_language_model
 from studio.bundles import Bundle, bundle_of
 from studio.runtime.driver import Runtime, as_data, close, head_of, values_of
-from studio.runtime.test_plain import LSTMS, make
+from studio.runtime.test_plain import LSTMS, OTHERS, make
 from studio.runtime.test_tagger import SENTENCES, scores_of
 from studio.runtime.test_tagger import make as make_tagger
 
 T = 6
-EDITED = {name: LSTMS[name] for name in ("plain", "both ways", "projected", "without bias")}
+EDITED = {name: LSTMS[name] for name in ("plain", "both ways", "projected", "without bias")} | OTHERS
 
 
-def drawn(lstm: hs.LSTM, draw: random.Random, steps: int = T, pre: bool = False) -> list[hs.Edit]:
+def drawn(lstm: Any, draw: random.Random, steps: int = T, pre: bool = False) -> list[hs.Edit]:
     """Some edits of any kind, several of one place among them."""
     places = [each.name for each in layer_directions(lstm.num_layers, lstm.bidirectional)]
-    quantities = QUANTITIES + PRE_ACTIVATIONS if pre else QUANTITIES
+    kind = lstm.sizes.kind
+    quantities = kind.quantities + kind.pre_activations if pre else kind.quantities
     found = []
     for _ in range(draw.randint(1, 5)):
         quantity = draw.choice(quantities)
-        units = (lstm.proj_size or lstm.hidden_size) if quantity == "h" else lstm.hidden_size
+        units = lstm.sizes.output_size if quantity == "h" else lstm.hidden_size
         found.append(
             hs.Edit(
                 f"{draw.choice(places)}.{quantity}",
@@ -64,15 +64,17 @@ def test_random_edits(runtime: Runtime, settings: dict[str, Any], pre: bool) -> 
                 edit.scope == "readout" and edit.place.startswith(f"{name}.") for edit in edits
             )
             if found["carried"] is not None:
-                close(found["carried"]["c"].view(T, -1), trace.carried[name][:, 0], rtol=1e-5)
+                memory = found["carried"][lstm.sizes.kind.memory]
+                close(memory.view(T, -1), trace.carried[name][:, 0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["plain", "without bias"])
+@pytest.mark.parametrize("name", ["plain", "without bias", "gru without bias"])
 def test_random_edits_of_streams(runtime: Runtime, name: str) -> None:
-    lstm, draw = make(**LSTMS[name]), random.Random(5)
+    settings = (LSTMS | OTHERS)[name]
+    lstm, draw = make(**settings), random.Random(5)
     runtime.load(bundle_of(lstm))
     for _ in range(15):
-        x = torch.randn(T, LSTMS[name]["input_size"])
+        x = torch.randn(T, settings["input_size"])
         edits = [e for e in drawn(lstm, draw) if e.t is None or (isinstance(e.t, tuple) and min(e.t) >= 0)]
         run, whole = runtime.stream(numbers=x, edits=edits), runtime.run(numbers=x, edits=edits)
         for place, values in values_of(run).items():
@@ -157,7 +159,7 @@ def test_edits_of_streams_fail(runtime: Runtime) -> None:
     with runtime.refuses("step -1 of a stream"):
         runtime.stream(numbers=torch.ones(2, 1), edits=[hs.zero("l0.f", t=-1)])
     runtime.load(bundle_of(make(input_size=1, hidden_size=3, bidirectional=True)))
-    with runtime.refuses("bidirectional LSTM"):
+    with runtime.refuses("bidirectional layer"):
         runtime.stream(numbers=torch.ones(2, 1))
 
 

@@ -1,6 +1,8 @@
 """Explanations in the page have the numbers that Python has."""
 
+import itertools
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,8 +23,8 @@ from hiddenstate.structure.layer_direction import LayerDirection, layer_directio
 from language_models import make as make_language_model
 from studio.bundles import bundle_of
 from studio.runtime.driver import Runtime, unpacked
-from studio.runtime.test_plain import LSTMS
-from studio.runtime.test_plain import make as make_lstm
+from studio.runtime.test_plain import LSTMS, OTHERS
+from studio.runtime.test_plain import make as make_layer
 from studio.runtime.test_tagger import make as make_tagger
 
 ATOL = 1e-4
@@ -90,7 +92,8 @@ class Explained:
         self._keep("subject", x)
         if other is not None:
             self._keep("other", other)
-        hx = (given["h0"][:, None], given["c0"][:, None]) if given and "h0" in given else None
+        states = [value[:, None] for name, value in (given or {}).items() if name != "input"]
+        hx = None if not states else tuple(states) if len(states) > 1 else states[0]
         self.subject = subject_of(model, x, hx)
         self.other = None if other is None else subject_of(model, other, hx)
 
@@ -108,7 +111,7 @@ def subject_of(model: Any, x: Any, hx: Any = None) -> Subject:
         return explain.subject(model, "".join(x))
     if isinstance(model, Tagger):
         return explain.subject(model, list(x))
-    return explain.subject(model, x[:, None], **({"hx": hx} if hx else {}))
+    return explain.subject(model, x[:, None], **({} if hx is None else {"hx": hx}))
 
 
 def asked(subject: Subject, t: int, label: int, kind: str = "logit") -> tuple[dict[str, Any], Any]:
@@ -141,11 +144,15 @@ def cases(runtime: Runtime, name: str) -> Explained:
     if name == "tied":
         return Explained(runtime, make_language_model(tied=True), "the cat", "the dog")
     if name == "state given":
-        lstm, size = make_lstm(**LSTMS["both ways"]), 2 * LSTMS["both ways"]["num_layers"]
+        lstm, size = make_layer(**LSTMS["both ways"]), 2 * LSTMS["both ways"]["num_layers"]
         H = lstm.hidden_size
         given = {"input": torch.randn(5, lstm.input_size), "h0": torch.randn(size, H), "c0": torch.randn(size, H)}
         return Explained(runtime, lstm, given["input"], torch.randn(5, lstm.input_size), given)
-    lstm = make_lstm(**LSTMS[name])
+    if name == "GRU state given":
+        gru = make_layer(**OTHERS["gru"])
+        given = {"input": torch.randn(5, gru.input_size), "h0": torch.randn(4, gru.hidden_size)}
+        return Explained(runtime, gru, given["input"], torch.randn(5, gru.input_size), given)
+    lstm = make_layer(**(LSTMS | OTHERS)[name])
     return Explained(runtime, lstm, torch.randn(5, lstm.input_size), torch.randn(5, lstm.input_size))
 
 
@@ -159,7 +166,10 @@ NAMES = [
     "projected",
     "without bias",
     "state given",
+    "gru without bias",
+    "GRU state given",
 ]
+WITHOUT_LEDGER = ["rnn", "relu"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -171,7 +181,9 @@ def test_ledgers(runtime: Runtime, name: str) -> None:
             unit, label = (3 * k + t) % sizes.hidden_size, t % 3
             target, _ = asked(case.subject, t, label)
             found = case.ask("ledger", target, k=k, unit=unit, t=t)
-            wanted = explain.ledger(case.subject, place=f"{LayerDirection(layer, reverse).name}.c[{unit}]@{t}")
+            wanted = explain.ledger(
+                case.subject, place=f"{LayerDirection(layer, reverse).name}.{sizes.kind.memory}[{unit}]@{t}"
+            )
             assert isinstance(wanted, Ledger)
             assert found["steps"] == list(wanted.steps)
             for part in ("written", "kept", "parts", "forget"):
@@ -192,6 +204,12 @@ def test_ledgers_of_targets(runtime: Runtime, name: str) -> None:
     for t in range(case.subject.T):
         target, of = asked(case.subject, t, t % 3)
         found, wanted = case.ask("readout", target), explain.ledger(case.subject, place=of)
+        if isinstance(wanted, Ledger):  # of a GRU, whose hidden state is its memory
+            by_step = torch.zeros(case.subject.T, dtype=torch.float64)
+            by_step[list(wanted.steps)] = wanted.parts[:, 0].double()
+            near(numbers(found["parts"]), by_step)
+            near([found["initial"], found["value"]], [float(wanted.initial[0]), float(wanted.value[0])])
+            continue
         assert isinstance(wanted, ReadoutLedger)
         near(numbers(found["parts"]), wanted.by_step.sum(0))
         near(
@@ -255,7 +273,7 @@ def check_attribution(case: Explained, t: int, label: int, kind: str, spans: lis
 
 
 @pytest.mark.parametrize("spans", [None, SPANS], ids=["steps", "spans"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES[:9])
 def test_attributions(runtime: Runtime, name: str, spans: list[tuple[int, int]] | None) -> None:
     case = cases(runtime, name)
     if spans is not None:
@@ -264,6 +282,32 @@ def test_attributions(runtime: Runtime, name: str, spans: list[tuple[int, int]] 
         check_attribution(case, t, t % 3, "logit", spans)
         if case.subject.head is not None:
             check_attribution(case, t, t % 3, "probability", spans)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", NAMES[9:] + WITHOUT_LEDGER)
+def test_attributions_of_other_cells(runtime: Runtime, name: str) -> None:
+    """By definition: the target over all ways to replace steps with zeros."""
+    case = cases(runtime, name)
+    T, subject = case.subject.T, case.subject
+    for t, label in ((0, 1), (2, 0), (T - 1, 2)):
+        values = {}
+        for present in itertools.product((0.0, 1.0), repeat=T):
+            out, _ = subject.lstm(subject.x * torch.tensor(present)[:, None, None], subject.initial)
+            values[present] = float(out[t, 0, label])
+        whole = (1.0,) * T
+        without = [values[(*whole[:s], 0.0, *whole[s + 1 :])] for s in range(T)]
+        shares = [0.0] * T
+        for present, value in values.items():
+            n = int(sum(present))
+            for s in range(T):
+                size = n - 1 if present[s] else n  # of the others that are present
+                weight = math.factorial(size) * math.factorial(T - size - 1) / math.factorial(T)
+                shares[s] += weight * (value if present[s] else -value)
+        target, _ = asked(subject, t, label)
+        spans = [(s, s + 1) for s in range(T)]
+        near(numbers(case.ask("occlusion", target, spans=spans)["parts"]), [values[whole] - one for one in without])
+        near(numbers(case.ask("shapley", target, spans=spans)["parts"]), shares)
 
 
 def test_attributions_of_the_shipped_tagger(runtime: Runtime, tagger: Tagger) -> None:
@@ -308,13 +352,14 @@ def patched_in_python(case: Explained, of: Any, places: list[dict[str, Any]]) ->
     return torch.tensor(found, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + WITHOUT_LEDGER)
 def test_patches(runtime: Runtime, name: str) -> None:
     case = cases(runtime, name)
     for t in (0, case.subject.T // 2, case.subject.T - 1):
         target, of = asked(case.subject, t, t % 3)
         places = case.ask("places", target)
-        assert len(places) == 2 * len(case.subject.sizes.layer_directions) * case.subject.T
+        sizes = case.subject.sizes
+        assert len(places) == len(sizes.kind.states) * len(sizes.layer_directions) * case.subject.T
         near(numbers(case.ask("sweep", target)), patched_in_python(case, of, places))
 
 
@@ -335,7 +380,7 @@ def test_what_cannot_be_explained_fails(runtime: Runtime) -> None:
     runtime.load(bundle_of(make_language_model(backward=True)))
     with runtime.refuses("reads from the end", "forward"):
         runtime.ask("model.subject(model.run(['a', 'b']))")
-    lstm = make_lstm(**LSTMS["plain"])
+    lstm = make_layer(**LSTMS["plain"])
     runtime.load(bundle_of(lstm.trace(torch.randn(4, lstm.input_size))))
     with runtime.refuses("a trace, which has no weights"):
         runtime.ask("model.subject(model.given).baseline()")

@@ -75,8 +75,8 @@ def test_a_run_goes_on_from_the_line_end(runtime: Runtime) -> None:
     for place, values in values_of(run).items():
         close(values, trace[place][:, 0])
     for k, track in enumerate(run["tracks"]):
-        close(track["h0"], state[0][k, 0])
-        close(track["c0"], state[1][k, 0])
+        close(track["initial"]["h"], state[0][k, 0])
+        close(track["initial"]["c"], state[1][k, 0])
 
 
 @pytest.mark.parametrize("settings", [{}, {"level": "word", "cutoffs": (3,)}, {"backward": True}])
@@ -94,7 +94,7 @@ def test_stream_keeps_the_last_steps(runtime: Runtime) -> None:
     close(last["surprise"], whole["surprise"][-7:])
     place = values_of(whole)["l1.c"]
     close(values_of(last)["l1.c"], place[-7:])
-    close(last["tracks"][1]["c0"], place[-8])
+    close(last["tracks"][1]["initial"]["c"], place[-8])
 
 
 def test_stream_that_begins_elsewhere(runtime: Runtime) -> None:

@@ -1,3 +1,4 @@
+import itertools
 import json
 from typing import Any
 
@@ -5,6 +6,7 @@ import pytest
 import torch
 
 import hiddenstate as hs
+from hiddenstate.cells.kinds import CELLS
 from studio.bundles import bundle_of
 from studio.runtime.driver import Runtime, close, values_of
 
@@ -17,25 +19,31 @@ LSTMS: dict[str, dict[str, Any]] = {
     "batch first": {"input_size": 2, "hidden_size": 6, "batch_first": True},
     "large": {"input_size": 17, "hidden_size": 65, "num_layers": 2},
 }
+OTHERS: dict[str, dict[str, Any]] = {
+    "gru": {"cell": hs.GRU, "input_size": 5, "hidden_size": 7, "num_layers": 2, "bidirectional": True},
+    "gru without bias": {"cell": hs.GRU, "input_size": 3, "hidden_size": 17, "bias": False},
+    "rnn": {"cell": hs.RNN, "input_size": 4, "hidden_size": 5, "num_layers": 2, "bidirectional": True},
+    "relu": {"cell": hs.RNN, "input_size": 2, "hidden_size": 3, "nonlinearity": "relu"},
+}
 
 
-def make(**settings: Any) -> hs.LSTM:
+def make(*, cell: Any = hs.LSTM, **settings: Any) -> Any:
     torch.manual_seed(3)
-    lstm = hs.LSTM(**settings)
+    lstm = cell(**settings)
     with torch.no_grad():
         for parameter in lstm.parameters():
             parameter.mul_(3)
     return lstm
 
 
-@pytest.mark.parametrize("settings", LSTMS.values(), ids=LSTMS)
+@pytest.mark.parametrize("settings", (LSTMS | OTHERS).values(), ids=LSTMS | OTHERS)
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 9])
-def test_lstm(runtime: Runtime, settings: dict[str, Any], steps: int) -> None:
+def test_layers(runtime: Runtime, settings: dict[str, Any], steps: int) -> None:
     lstm, x = make(**settings), torch.randn(steps, settings["input_size"])
     runtime.load(bundle_of(lstm))
     run, trace = runtime.run(numbers=x), lstm.trace(x)
     for place, values in values_of(run).items():
-        close(values, trace[place])
+        close(values, trace[place], rtol=1e-5)  # a relu has no bound
     assert run["tokens"] == [str(t) for t in range(steps)]
     assert (run["heads"], run["surprise"]) == ([], None)
 
@@ -49,17 +57,18 @@ def test_given_numbers_and_state(runtime: Runtime) -> None:
     for place, values in values_of(given).items():
         close(values, trace[place])
     for k, track in enumerate(given["tracks"]):
-        close(track["h0"], h0[k])
-        close(track["c0"], c0[k])
+        close(track["initial"]["h"], h0[k])
+        close(track["initial"]["c"], c0[k])
 
 
-@pytest.mark.parametrize("name", ["plain", "without bias", "large"])
+@pytest.mark.parametrize("name", ["plain", "without bias", "large", "gru without bias", "relu"])
 def test_stream(runtime: Runtime, name: str) -> None:
-    lstm, x = make(**LSTMS[name]), torch.randn(11, LSTMS[name]["input_size"])
+    settings = (LSTMS | OTHERS)[name]
+    lstm, x = make(**settings), torch.randn(11, settings["input_size"])
     runtime.load(bundle_of(lstm))
     run, trace = runtime.stream(numbers=x), lstm.trace(x)
     for place, values in values_of(run).items():
-        close(values, trace[place])
+        close(values, trace[place], rtol=1e-5)
     assert run["tokens"] == [str(t) for t in range(11)]
 
 
@@ -81,8 +90,8 @@ def test_stream_that_begins_elsewhere(runtime: Runtime) -> None:
     for place, values in values_of(run).items():
         close(values, trace[place])
     assert run["tokens"] == ["70", "71", "72", "73"]
-    close(run["tracks"][1]["h0"], h[1])
-    with runtime.refuses("a state of 1 and 2 numbers", "4 and 10"):
+    close(run["tracks"][1]["initial"]["h"], h[1])
+    with runtime.refuses("a state h of 1 numbers", "4"):
         runtime.ask("model.stream().reset({t: 0, h: new Float32Array(1), c: new Float32Array(2)})")
 
 
@@ -101,7 +110,36 @@ def test_weights_and_dot_products(runtime: Runtime) -> None:
             assert found["sum"] == pytest.approx(float(parts) + found["biasInput"] + found["biasHidden"], abs=1e-5)
 
 
-def test_lstm_fails(runtime: Runtime) -> None:
+@pytest.mark.parametrize("name", ["gru", "rnn"])
+def test_dot_products_of_other_cells(runtime: Runtime, name: str) -> None:
+    layer, x = make(**OTHERS[name]), torch.randn(4, OTHERS[name]["input_size"])
+    h0 = torch.randn(4, layer.hidden_size)
+    runtime.load(bundle_of(layer, {"input": x, "h0": h0}))
+    trace = layer.trace(x, h0, pre=True)
+    for track, gate, t in itertools.product(("l0", "l1r"), layer.sizes.kind.gate_names, (0, 3)):
+        found = runtime.ask(f"model.dotProduct(model.given, '{track}', '{gate}', 2, {t})")
+        assert found["sum"] == pytest.approx(trace[f"{track}.{gate}_pre"][t, 2].item(), abs=1e-5)
+        state = found["scale"] * (found["hiddenWeights"] @ found["hidden"] + found["biasHidden"])
+        if gate == "n":
+            assert float(state) == pytest.approx(trace[f"{track}.n_rh"][t, 2].item(), abs=1e-5)
+        assert found["sum"] == pytest.approx(float(state) + found["fromInput"], abs=1e-5)
+
+
+def test_cells_are_those_of_python(runtime: Runtime) -> None:
+    found = runtime.page.run("async () => (await import('studio/runtime/kinds.js')).KINDS")
+    assert list(found) == list(CELLS)
+    for name, cell in CELLS.items():
+        page = found[name]
+        assert (page["name"], page["label"], page["memory"], page["candidate"]) == (
+            *(cell.name, cell.label),
+            *(cell.memory, cell.candidate),
+        )
+        assert (page["carried"], page["isAdditive"]) == (list(cell.carried), cell.is_additive)
+        assert page["activations"] == {gate.name: gate.activation for gate in cell.gates}
+        assert page["parts"] == {part.name: part.gate for part in cell.parts}
+
+
+def test_layer_fails(runtime: Runtime) -> None:
     runtime.load(bundle_of(make(**LSTMS["plain"])))
     with runtime.refuses("a step of 2 numbers", "expected 4"):
         runtime.run(numbers=torch.ones(3, 2))

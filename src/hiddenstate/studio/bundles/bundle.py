@@ -1,6 +1,6 @@
 """The data that the page needs to run a model: a head as JSON, and weights as a safetensors file.
 
-The head describes the model with the names of `hiddenstate.names`, so the page does not define a gate order itself.
+The head describes the model with the names of `hiddenstate.cells`, so the page does not define a gate order itself.
 """
 
 import itertools
@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hiddenstate.structure.names import GATES, MEANINGS, STATES
+from hiddenstate.cells.cell import Cell
+from hiddenstate.cells.kinds import CELLS
+from hiddenstate.cells.lstm import LSTM
 
 FORMAT = "hiddenstate-studio"
 VERSION = 1
@@ -34,13 +36,14 @@ class Bundle:
     """A model for the page.
 
     Attributes:
-        kind: ``tagger``, ``language-model``, ``lstm`` or ``trace``.
+        kind: ``tagger``, ``language-model``, ``layer`` or ``trace``.
         name: its name on the page.
         config: sizes, and all other settings that define the model.
         weights: the bytes of a safetensors file.
         vocabulary: that of a tagger or language model.
         card: Markdown.
         given: data stored with the weights, under names that begin with ``given.``.
+        cell: the kind of cell shown.
     """
 
     kind: str
@@ -50,6 +53,7 @@ class Bundle:
     vocabulary: Mapping[str, Any] | None = field(default=None, repr=False)
     card: str = field(default="", repr=False)
     given: Given | None = None
+    cell: Cell = field(default=LSTM, repr=False)
 
     def named(self, name: str) -> "Bundle":
         """Return the same bundle under a different name."""
@@ -65,9 +69,9 @@ class Bundle:
             "version": VERSION,
             "kind": self.kind,
             "name": self.name,
-            "gates": GATES,
-            "states": STATES,
-            "meanings": MEANINGS,
+            "cell": self.cell.name,
+            "cells": {cell.name: {"gates": cell.gate_names, "states": cell.state_names} for cell in CELLS.values()},
+            "meanings": self.cell.meanings,
             "config": self.config,
             "vocabulary": self.vocabulary,
             "tokeniser": PATTERN if self.vocabulary is not None else None,

@@ -1,4 +1,4 @@
-"""Captures the input that an LSTM inside a model receives when the model is called."""
+"""Captures the input that a layer inside a model receives when the model is called."""
 
 from typing import Any
 
@@ -11,16 +11,16 @@ from hiddenstate.studio.bundles.modules import Layer, Numbers
 
 
 def capture_input(model: nn.Module, path: str, layer: Layer, x: Any) -> Numbers:
-    """Call the model, and return the arguments of the first call of the LSTM at a path.
+    """Call the model, and return the arguments of the first call of the layer at a path.
 
     Args:
         model: any module.
-        path: where the LSTM is.
-        layer: the LSTM.
+        path: where the layer is.
+        layer: the layer.
         x: the model's input; a tuple holds several arguments.
 
     Raises:
-        ArgumentError: the LSTM was not called, or is a cell, which reads one step per call.
+        ArgumentError: the layer was not called, or is a cell, which reads one step per call.
     """
     if not hasattr(layer, "num_layers"):
         raise ArgumentError(f"{path!r} is a cell, which reads one step per call; trace the model and show the trace")
@@ -35,7 +35,7 @@ def capture_input(model: nn.Module, path: str, layer: Layer, x: Any) -> Numbers:
         handle.remove()
     if not seen:
         raise ArgumentError(
-            f"the LSTM at {path!r} was not called by the model, so it read nothing; choose a different path"
+            f"the layer at {path!r} was not called by the model, so it read nothing; choose a different path"
         )
     args, kwargs = seen[0]
     given = dict(zip(("input", "hx"), args, strict=False)) | kwargs

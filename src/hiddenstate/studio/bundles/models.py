@@ -23,12 +23,11 @@ def bundle_folder(folder: str | os.PathLike[str]) -> Bundle:
         FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or of a later version.
     """
     path = find_folder(folder)
-    load_any(path)
+    model = load_any(path)
     config, vocabulary = (json.loads((path / name).read_bytes()) for name in (CONFIG, VOCABULARY))
     card = (path / CARD).read_text(encoding="utf-8", errors="replace")
-    return Bundle(
-        read_kind(path), path.resolve().name, config["config"], (path / WEIGHTS).read_bytes(), vocabulary, card
-    )
+    weights, cell = (path / WEIGHTS).read_bytes(), model.lstm.sizes.kind
+    return Bundle(read_kind(path), path.resolve().name, config["config"], weights, vocabulary, card, cell=cell)
 
 
 def bundle_model(model: Tagger | LanguageModel, name: str = "") -> Bundle:
@@ -38,7 +37,8 @@ def bundle_model(model: Tagger | LanguageModel, name: str = "") -> Bundle:
     weights: dict[str, Tensor] = {}
     for key, value in model.state_dict().items():
         weights |= _narrowed(key, value.detach().cpu())
-    return Bundle(model.kind, name or model.kind, _plain(config), safetensors.torch.save(weights), _plain(vocabulary))
+    stored, cell = safetensors.torch.save(weights), model.lstm.sizes.kind
+    return Bundle(model.kind, name or model.kind, _plain(config), stored, _plain(vocabulary), cell=cell)
 
 
 def _narrowed(name: str, value: Tensor) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Bundles of LSTMs: ours, torch's, cells, and the one at a path inside any module; with numbers for it to read."""
+"""Bundles of layers and cells, ours and torch's, and of the one at a path inside any module; with numbers to read."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
@@ -10,64 +10,63 @@ from torch import Tensor, nn
 
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.memory import check_memory_of
-from hiddenstate.base.validation import State
 from hiddenstate.cells.cell import Weights
 from hiddenstate.engine.inputs import Arguments, read
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
-from hiddenstate.nn.cell import LSTMCell
-from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.cell import RecurrentCell
+from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_names, weight_shapes
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.studio.bundles.bundle import Bundle, Given
 
-Layer = LSTM | LSTMCell | nn.LSTM | nn.LSTMCell
-KINDS = (LSTM, LSTMCell, nn.LSTM, nn.LSTMCell)
+Layer = Recurrent[Any, Any] | RecurrentCell[Any, Any] | nn.RNNBase | nn.RNNCellBase
+KINDS = (Recurrent, RecurrentCell, nn.LSTM, nn.GRU, nn.RNN, nn.LSTMCell, nn.GRUCell, nn.RNNCell)
 MOST_NUMBERS = 2**26  # numbers in an input: a page can't draw more
 
 
 @dataclass(frozen=True, eq=False)
 class Numbers:
-    """The input of an LSTM on the page.
+    """The input of a layer on the page.
 
     Attributes:
-        x: in any form that the LSTM accepts, or ``[T, C]``.
+        x: in any form that the layer accepts, or ``[T, C]``.
         hx: the initial state; default: zeros.
         tokens: a word for each step.
         row: the batch row.
     """
 
     x: Any
-    hx: State | None = None
+    hx: Any = None
     tokens: Iterable[str] | None = None
     row: int = 0
 
 
-def lstm_in(model: nn.Module, path: str | None) -> tuple[str, Layer]:
-    """Return the LSTM at a path of a model, or its only one; and its path.
+def layer_in(model: nn.Module, path: str | None) -> tuple[str, Layer]:
+    """Return the LSTM, GRU or RNN at a path of a model, or its only one; and its path.
 
     Raises:
-        NameUnknownError: there is no LSTM at this path.
-        ArgumentError: there is no LSTM at all, or there are several and no path was given.
+        NameUnknownError: there is none at this path.
+        ArgumentError: there is none at all, or there are several and no path was given.
     """
     found = {name: part for name, part in model.named_modules() if isinstance(part, KINDS)}
     listed, kind = ", ".join(map(repr, found)), type(model).__name__
     if not found:
-        raise ArgumentError(f"this {kind} contains no LSTM for the studio to show; give a model with one")
+        raise ArgumentError(f"this {kind} contains no LSTM, GRU or RNN for the studio to show; give a model with one")
     if path is None:
         if len(found) > 1:
-            raise ArgumentError(f"this {kind} contains {len(found)} LSTMs; choose one with path=: {listed}")
+            raise ArgumentError(f"this {kind} contains {len(found)} recurrent layers; choose one with path=: {listed}")
         return next(iter(found.items()))
     if path not in found:
-        raise NameUnknownError(f"no LSTM at {path!r} in this {kind}: there is {listed}")
+        raise NameUnknownError(f"no LSTM, GRU or RNN at {path!r} in this {kind}: there is {listed}")
     return path, found[path]
 
 
-def bundle_lstm(layer: Layer, name: str = "", numbers: Numbers | None = None) -> Bundle:
-    """Bundle an LSTM, or a cell as one layer, with its weights in their own precision.
+def bundle_layer(layer: Layer, name: str = "", numbers: Numbers | None = None) -> Bundle:
+    """Bundle an LSTM, GRU or RNN, or a cell as one layer, with its weights in their own precision.
 
     Raises:
-        RankError, ShapeError, ArgumentError, ArgumentTypeError: the numbers do not fit the LSTM.
+        RankError, ShapeError, ArgumentError, ArgumentTypeError: the numbers do not fit the layer.
         IndexRangeError: there is no such row.
     """
     sizes, tensors = _sizes(layer), state_dict_weights(layer)
@@ -79,7 +78,7 @@ def bundle_lstm(layer: Layer, name: str = "", numbers: Numbers | None = None) ->
 
 
 def make_bundle(sizes: Sizes, tensors: dict[str, Tensor], name: str = "", given: Given | None = None) -> Bundle:
-    """Bundle an LSTM of these sizes, with tensors named as in its state dict.
+    """Bundle a layer of these sizes, with tensors named as in its state dict.
 
     Raises:
         ArgumentError: the tensors are on the meta device.
@@ -88,13 +87,13 @@ def make_bundle(sizes: Sizes, tensors: dict[str, Tensor], name: str = "", given:
         raise ArgumentError("these weights are on the meta device, so there are no numbers to show; load them first")
     check_memory_of(tensors.items())
     stored = {key: value.detach().to("cpu", copy=True).contiguous() for key, value in tensors.items()}
-    called = name or f"LSTM({sizes.input_size}, {sizes.hidden_size})"
-    return Bundle("lstm", called, _config(sizes), safetensors.torch.save(stored), given=given)
+    called = name or f"{sizes.kind.label}({sizes.input_size}, {sizes.hidden_size})"
+    return Bundle("layer", called, _config(sizes), safetensors.torch.save(stored), given=given, cell=sizes.kind)
 
 
 def state_dict_weights(layer: Layer) -> dict[str, Tensor]:
-    """Return the weights, named as in an LSTM's state dict; computed (parametrized) ones are included."""
-    if isinstance(layer, LSTM | nn.LSTM):
+    """Return the weights, named as in the layer's state dict; computed (parametrized) ones are included."""
+    if isinstance(layer, Recurrent | nn.RNNBase):
         every = [name for one in parameter_names(_sizes(layer)) for name in one if name is not None]
         return {name: getattr(layer, name) for name in every}
     ends = LayerDirection(0, reverse=False).suffix
@@ -102,15 +101,25 @@ def state_dict_weights(layer: Layer) -> dict[str, Tensor]:
 
 
 def _config(sizes: Sizes) -> dict[str, Any]:
-    """The sizes in the form that the page reads; it supports only LSTMs."""
+    """The sizes in the form that the page reads, which knows the cell already."""
     return {name: value for name, value in asdict(sizes).items() if name != "cell"}
 
 
 def _sizes(layer: Layer) -> Sizes:
-    if isinstance(layer, LSTM | nn.LSTM):
+    if isinstance(layer, Recurrent | RecurrentCell):
+        return layer.sizes
+    bias = bool(layer.bias)  # older versions of torch store it as a number
+    if isinstance(layer, nn.RNNBase):
         given = {field.name: getattr(layer, "mode" if field.name == "cell" else field.name) for field in fields(Sizes)}
-        return Sizes(**given | {"bias": bool(given["bias"])})  # older versions of torch store it as a number
-    return Sizes(layer.input_size, layer.hidden_size, bias=bool(layer.bias))
+        return Sizes(**given | {"bias": bias})
+    return Sizes(layer.input_size, layer.hidden_size, bias=bias, cell=_cell_name(layer))
+
+
+def _cell_name(cell: nn.RNNCellBase) -> str:
+    """The name of the cell that one of torch's modules computes."""
+    if isinstance(cell, nn.RNNCell):
+        return f"RNN_{cell.nonlinearity.upper()}"
+    return "GRU" if isinstance(cell, nn.GRUCell) else "LSTM"
 
 
 def _bundle_input(layer: Layer, sizes: Sizes, like: Tensor, numbers: Numbers) -> tuple[dict[str, Tensor], Given]:
@@ -125,8 +134,8 @@ def _bundle_input(layer: Layer, sizes: Sizes, like: Tensor, numbers: Numbers) ->
     tokens = None if numbers.tokens is None else _words(numbers.tokens)
     if tokens is not None and len(tokens) != steps:
         raise ShapeError(f"got {len(tokens)} tokens for {steps} steps; give one for each")
-    h0, c0 = inputs.initial
-    tensors = {"input": inputs.x[:steps, row], "h0": h0[:, row], "c0": c0[:, row]}
+    states = zip(sizes.kind.carried, inputs.initial, strict=True)
+    tensors = {"input": inputs.x[:steps, row]} | {f"{name}0": value[:, row] for name, value in states}
     return {f"given.{name}": value for name, value in tensors.items()}, Given(steps, tokens)
 
 
@@ -146,4 +155,4 @@ def _numbers(x: Any, like: Tensor) -> Tensor:
     try:
         return torch.as_tensor(x).detach().to(like.device, like.dtype)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ArgumentTypeError(f"x must be numbers that an LSTM reads, got {type(x).__name__}: {error}") from error
+        raise ArgumentTypeError(f"x must be numbers that the layer reads, got {type(x).__name__}: {error}") from error

@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import nn
 
-from hiddenstate.base.validation import State
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.models.folder.model_folder import shipped
 from hiddenstate.models.language.language_model import LanguageModel
@@ -15,14 +14,15 @@ from hiddenstate.nn.stream import Stream
 from hiddenstate.studio.bundles.bundle import Bundle
 from hiddenstate.studio.bundles.captured_inputs import capture_input
 from hiddenstate.studio.bundles.models import bundle_folder, bundle_model
-from hiddenstate.studio.bundles.modules import KINDS, Numbers, bundle_lstm, lstm_in, make_bundle
+from hiddenstate.studio.bundles.modules import KINDS, Numbers, bundle_layer, layer_in, make_bundle
 from hiddenstate.studio.bundles.traces import bundle_trace
 from hiddenstate.studio.live import LiveStream
 from hiddenstate.tracing.models import ModelTrace
 from hiddenstate.tracing.trace import Trace
 
 _SHOWN = (
-    "a model's folder, a Tagger, a LanguageModel, an LSTM or a module with one, a Trace, a trace of a model, a Stream"
+    "a model's folder, a Tagger, a LanguageModel, an LSTM, GRU or RNN, a module with one, a Trace, a trace of a model, "
+    "a Stream"
 )
 
 
@@ -48,7 +48,7 @@ def opened(
     name: str = "",
     *,
     x: Any = None,
-    hx: State | None = None,
+    hx: Any = None,
     tokens: Sequence[str] | None = None,
     row: int = 0,
     path: str | None = None,
@@ -65,7 +65,7 @@ def opened(
     if isinstance(model, nn.Module) and (path is not None or not isinstance(model, Tagger | LanguageModel)):
         return _of_module(model, name, path, numbers)
     if x is not None:
-        raise ArgumentError(f"x= is for an LSTM that reads numbers, but this is a {type(model).__name__}; drop it")
+        raise ArgumentError(f"x= is for a layer that reads numbers, but this is a {type(model).__name__}; drop it")
     if isinstance(model, ModelTrace):
         chosen = _path(model, path)
         return bundle_trace(model.joined(chosen), name or chosen, row)
@@ -77,9 +77,9 @@ def opened(
     return bundle.named(name) if name else bundle
 
 
-def _check_needed(x: Any, hx: State | None, tokens: Sequence[str] | None) -> None:
+def _check_needed(x: Any, hx: Any, tokens: Sequence[str] | None) -> None:
     if x is None and (hx is not None or tokens is not None):
-        raise ArgumentError("hx= and tokens= go with x=, the LSTM's input; give x= too, or drop them")
+        raise ArgumentError("hx= and tokens= go with x=, the layer's input; give x= too, or drop them")
 
 
 def _whole(model: Any) -> Bundle:
@@ -95,11 +95,11 @@ def _whole(model: Any) -> Bundle:
 
 
 def _of_module(model: nn.Module, name: str, path: str | None, numbers: Numbers | None) -> Bundle:
-    found, layer = lstm_in(model, path)
+    found, layer = layer_in(model, path)
     if numbers is not None and not isinstance(model, KINDS):
         read = capture_input(model, found, layer, numbers.x)
         numbers = Numbers(read.x, read.hx, numbers.tokens, numbers.row)
-    return bundle_lstm(layer, name or found, numbers)
+    return bundle_layer(layer, name or found, numbers)
 
 
 def _path(run: ModelTrace, path: str | None) -> str:

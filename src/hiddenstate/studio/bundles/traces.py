@@ -1,11 +1,10 @@
-"""Bundles of traces: the values of one LSTM call, without its weights."""
+"""Bundles of traces: the values of one call, without its weights."""
 
 import safetensors.torch
 from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.errors import ArgumentError
-from hiddenstate.structure.names import PRE_ACTIVATIONS
 from hiddenstate.studio.bundles.bundle import Bundle, Given
 from hiddenstate.tracing.trace import Trace
 
@@ -14,7 +13,7 @@ def bundle_trace(trace: Trace, name: str = "", row: int = 0) -> Bundle:
     """Bundle one row of a trace.
 
     Raises:
-        ArgumentError: the trace is not of an LSTM, has only some of the steps, has resets, or is empty.
+        ArgumentError: the trace has only some of the steps, has resets, or is empty.
         IndexRangeError: there is no such row.
         DtypeError: the memory of a record was freed.
     """
@@ -22,17 +21,22 @@ def bundle_trace(trace: Trace, name: str = "", row: int = 0) -> Bundle:
     row = resolve_one(row, trace.batch, "row")
     steps = trace.row_length(row)
     _refuse(trace, steps)
-    tensors = {f"given.{place}": trace.values[place][:steps, row] for place in trace.names if not _before(place)}
+    kind = trace.layers.cell
+    shown = [
+        place for place in trace.names if place.split(".")[1] in kind.quantities
+    ]  # what leads to a gate needs weights
+    tensors = {f"given.{place}": trace.values[place][:steps, row] for place in shown}
     tensors |= {f"given.carried.{name}": value[:steps, row] for name, value in trace.carried.items()}
-    tensors |= {f"given.{state}0": value[:, row] for state, value in zip("hc", trace.initial, strict=True)}
+    states = zip(kind.carried, kind.parts_of(trace.initial), strict=True)
+    tensors |= {f"given.{state}0": value[:, row] for state, value in states}
     words = trace.words(row)
     given = Given(steps, None if words is None else [str(word) for word in words[:steps]])
-    return Bundle("trace", name or "trace", _config(trace), safetensors.torch.save(_plain(tensors)), given=given)
+    return Bundle(
+        "trace", name or "trace", _config(trace), safetensors.torch.save(_plain(tensors)), given=given, cell=kind
+    )
 
 
 def _refuse(trace: Trace, steps: int) -> None:
-    if trace.cell != "LSTM":
-        raise ArgumentError(f"the studio shows only LSTMs, but this is a trace of a {trace.layers.cell.label}")
     if trace.steps != tuple(range(trace.length)):
         raise ArgumentError(
             f"only {len(trace.steps)} of {trace.length} steps were recorded; the studio shows whole runs: trace again "
@@ -44,20 +48,15 @@ def _refuse(trace: Trace, steps: int) -> None:
         raise ArgumentError("this row of the trace has no steps to show; choose a different one with row=")
 
 
-def _before(place: str) -> bool:
-    """Whether a place is a pre-activation, which the page computes itself if it has weights."""
-    return place.split(".")[1] in PRE_ACTIVATIONS
-
-
 def _config(trace: Trace) -> dict[str, int | bool]:
-    h0, c0 = trace.initial
+    states = trace.layers.cell.parts_of(trace.initial)
     return {
         "input_size": 0,  # unknown
-        "hidden_size": c0.shape[2],
+        "hidden_size": states[-1].shape[2],
         "num_layers": trace.num_layers,
         "bias": True,
         "bidirectional": trace.bidirectional,
-        "proj_size": h0.shape[2] if trace.projected else 0,
+        "proj_size": states[0].shape[2] if trace.projected else 0,
     }
 
 

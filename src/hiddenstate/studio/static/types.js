@@ -7,6 +7,8 @@
  * @typedef {string} Quantity
  */
 
+/** @typedef {import("studio/runtime/kinds.js").CellKind} CellKind */
+
 /**
  * One layer and direction: "l0", "l0r" (reverse). Steps are counted as in the input, in the reverse direction too.
  * @typedef {object} TrackInfo
@@ -24,17 +26,11 @@
  * @property {TrackInfo} info
  * @property {Record<Quantity, Float32Array>} values each [T, H]; h [T, P]
  * @property {Float32Array | null} input [T, C] its input; null for a recorded trace
- * @property {Float32Array} h0 [P] the state before the first step read
- * @property {Float32Array} c0 [H]
- * @property {{h: Float32Array, c: Float32Array} | null} carried [T, P] and [T, H] the states passed on, if
- *   a readout edit made the outputs differ from them; see stateBefore in runtime/states.js
+ * @property {Record<Quantity, Float32Array>} initial h [P], and c [H] of an LSTM: the state before the first step read
+ * @property {Record<Quantity, Float32Array> | null} carried [T, P] and [T, H] the states passed on, if a readout edit made the outputs differ from them; see stateBefore in runtime/states.js
  */
 
-/**
- * @typedef {object} Choice one label with its probability
- * @property {string} label
- * @property {number} probability
- */
+/** @typedef {{label: string, probability: number}} Choice one label with its probability */
 
 /**
  * A distribution at each step: the tags of a column for the word there, or what a language model expects next.
@@ -70,7 +66,8 @@
  */
 
 /**
- * The parts of one gate of one unit at one step, before its activation: pre = bias + Σ input + Σ hidden.
+ * The parts of one gate of one unit at one step, before its activation: the sum of the inputs' part and scale times the
+ * hidden states' part, each with its bias.
  * @typedef {object} DotProduct
  * @property {string} gate
  * @property {Float32Array} inputWeights [C]
@@ -79,26 +76,30 @@
  * @property {Float32Array} hidden [P] the hidden state before the step
  * @property {number} biasInput
  * @property {number} biasHidden
+ * @property {number} scale the reset gate for the candidate of a GRU, else 1
+ * @property {number} fromInput Σ input + biasInput
+ * @property {number} fromHidden Σ hidden + biasHidden
  * @property {number} sum
  */
 
 /**
  * The weights of one track.
  * @typedef {object} TrackWeights
- * @property {Float32Array} weight_ih [4H, C], gates stacked in the bundle's order
- * @property {Float32Array} weight_hh [4H, P]
- * @property {Float32Array | null} bias_ih [4H]
- * @property {Float32Array | null} bias_hh [4H]
+ * @property {Float32Array} weight_ih [G*H, C], G gates stacked in the bundle's order
+ * @property {Float32Array} weight_hh [G*H, P]
+ * @property {Float32Array | null} bias_ih [G*H]
+ * @property {Float32Array | null} bias_hh [G*H]
  * @property {Float32Array | null} weight_hr [P, H] only with a projection
  */
 
 /**
  * A model of any kind, in the browser.
  * @typedef {object} Model
- * @property {"tagger" | "language-model" | "lstm" | "trace"} kind
+ * @property {"tagger" | "language-model" | "layer" | "trace"} kind
  * @property {string} name
  * @property {string} unit the kind of step: "word", "character", or "step"
  * @property {TrackInfo[]} tracks
+ * @property {CellKind} cell
  * @property {readonly string[]} gates in the order of the stacked weights
  * @property {readonly string[]} quantities gates and states
  * @property {Record<Quantity, string>} meanings
@@ -109,7 +110,7 @@
  * @property {(text: string) => string[]} tokenise into the argument of run, in reading order, so from the
  *   end of the text if it reads backward
  * @property {(tokens: string[], edits?: readonly Edit[]) => Run} run throws StudioError for input that it can't read
- * @property {(rows: Float32Array[], edits?: readonly Edit[]) => Run} runNumbers kind "lstm": T rows of C numbers
+ * @property {(rows: Float32Array[], edits?: readonly Edit[]) => Run} runNumbers kind "layer": T rows of C numbers
  * @property {(run: Run, track: string, gate: string, unit: number, t: number) => DotProduct} dotProduct
  * @property {(track: string) => TrackWeights} weights
  * @property {(edits?: readonly Edit[]) => Stream} stream
@@ -122,8 +123,8 @@
  * @typedef {object} Stream
  * @property {(x: Float32Array, token?: string) => void} step
  * @property {(token: string) => void} read
- * @property {(given?: {t: number, h: Float32Array, c: Float32Array}) => void} reset to the start; or to step t, which
- *   is read next, with the states [L, P] and [L, H] to continue from
+ * @property {(given?: {t: number, h: Float32Array, c?: Float32Array}) => void} reset to the start; or to step t, which
+ *   is read next, with the states [L, P] and, of an LSTM, [L, H] to continue from
  * @property {() => Run} run everything read since the last reset (the last `keep` steps)
  * @property {number} keep can be set; older steps are dropped
  */
@@ -143,12 +144,13 @@
 /**
  * The subject of an explanation: an LSTM, its input, and the readers of its outputs; like hiddenstate.explain.Subject.
  * @typedef {object} Subject
- * @property {{info: TrackInfo, weights: TrackWeights, gates: readonly string[]}[]} cells empty without weights
+ * @property {CellKind} cell
+ * @property {{info: TrackInfo, weights: TrackWeights, kind: CellKind}[]} cells empty without weights
  * @property {Track[]} tracks the run itself, without edits
  * @property {number} steps T
  * @property {number} lead how many of the steps come before the run's first: 1 in a language model, which reads a newline
  * @property {string[]} tokens T of them
- * @property {{h: Float32Array, c: Float32Array}[]} initial the initial state of each track
+ * @property {Record<Quantity, Float32Array>[]} initial the initial state of each track
  * @property {Reader[]} readers
  * @property {() => Float32Array} baseline [C] the input of an uninformative step
  * @property {string} baselineName its name: "an unknown word"
@@ -158,16 +160,16 @@
  * The head of a bundle: a model's folder, or an LSTM or a trace, as hiddenstate.studio.bundle writes it.
  *
  * Its tensors: a model's weights under the names of its folder; an LSTM's under those of its state_dict
- * ("weight_ih_l0"). Data given with it: "given.input" [T, C]; "given.h0" [L*D, P] and "given.c0" [L*D, H], zeros
- * if absent; and for a trace "given.l0.f" [T, H] for each recorded place, and "given.carried.l0" [T, H] if recorded.
+ * ("weight_ih_l0"). Data given with it: "given.input" [T, C]; "given.h0" [L*D, P] and, of an LSTM, "given.c0" [L*D, H],
+ * zeros if absent; and for a trace "given.l0.f" [T, H] for each recorded place, and "given.carried.l0" [T, H] if recorded.
  * @typedef {object} BundleHead
  * @property {"hiddenstate-studio"} format
  * @property {number} version
- * @property {"tagger" | "language-model" | "lstm" | "trace"} kind
+ * @property {"tagger" | "language-model" | "layer" | "trace"} kind
  * @property {string} name
- * @property {string[]} gates
- * @property {string[]} states
- * @property {Record<string, string>} meanings
+ * @property {string} cell the kind of cell shown: "LSTM", "GRU", "RNN_TANH" or "RNN_RELU"
+ * @property {Record<string, {gates: string[], states: string[]}>} cells the letters of every kind, in order
+ * @property {Record<string, string>} meanings of the letters of the kind shown
  * @property {any} config the "config" in the model's config.json, or for an LSTM or a trace {input_size, hidden_size,
  *   num_layers, bidirectional, bias, proj_size} (a trace's input_size is 0 if unknown)
  * @property {any} vocabulary of the model's folder; null for an LSTM or a trace
@@ -203,7 +205,7 @@
  * @property {string} filter the filter of its rows: "NOUN", "probability<0.6"
  * @property {string} label explain: the label to explain; "" for the model's prediction
  * @property {"auto" | "logit" | "probability"} measure explain: its logit or probability; auto: whichever suits the model
- * @property {string} memory explain: the cell state of the ledger, "l1.c[125]"; "" for the most telling one
+ * @property {string} memory explain: the memory of the ledger, "l1.c[125]"; "" for the most telling one
  * @property {number} writer explain: the step to follow in the ledger; -1 for the one with the most left
  * @property {"occlusion" | "shapley"} method explain: whether Shapley values are computed as well
  * @property {"words" | "steps"} players explain: the units to replace if steps are characters
@@ -230,7 +232,7 @@
  * @property {"begin"} type
  * @property {number} t
  * @property {Float32Array} h [L, P] before it
- * @property {Float32Array} c [L, H] before it
+ * @property {Float32Array} [c] [L, H] before it, of an LSTM
  */
 
 /**
@@ -240,7 +242,7 @@
  * @property {string | null} token
  * @property {Float32Array} x [C]
  * @property {Float32Array} h [L, P] after it
- * @property {Float32Array} c [L, H] after it
+ * @property {Float32Array} [c] [L, H] after it, of an LSTM
  */
 
 /** @typedef {{type: "view", view: Partial<View>}} LiveView Python has set parts of the view */

@@ -1,8 +1,9 @@
-// One layer in one direction: the six equations, step by step.
+// One layer in one direction: the equations of its cell, step by step.
 
 import { apply } from "studio/runtime/edits.js";
 import { affine, product } from "studio/runtime/linear.js";
 
+/** @typedef {import("studio/types.js").CellKind} CellKind */
 /** @typedef {import("studio/types.js").Track} Track */
 /** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
 /** @typedef {import("studio/types.js").TrackWeights} TrackWeights */
@@ -15,13 +16,13 @@ export class Cell {
   /**
    * @param {TrackInfo} info
    * @param {TrackWeights} weights
-   * @param {readonly string[]} gates
+   * @param {CellKind} kind
    */
-  constructor(info, weights, gates) {
+  constructor(info, weights, kind) {
     this.info = info;
     this.weights = weights;
-    this.gates = gates;
-    this.z = new Float64Array(4 * info.units);
+    this.kind = kind;
+    this.hidden = new Float64Array(kind.gates.length * info.units);
     this.m = new Float64Array(info.units);
     this.projected = new Float64Array(info.outputs);
   }
@@ -30,17 +31,17 @@ export class Cell {
    * Run over T steps; a reverse direction reads the last first.
    * @param {Float32Array} x [T, C]
    * @param {number} T
-   * @param {{h: Float32Array, c: Float32Array}} state before the first step read
+   * @param {Values} state before the first step read
    * @param {readonly BoundEdit[]} edits
    * @param {number} start the index of the first of these steps in the whole input
-   * @returns {{track: Track, state: {h: Float32Array, c: Float32Array}}}
+   * @returns {{track: Track, state: Values}}
    */
   scan(x, T, state, edits, start) {
     const { info } = this;
     const mine = edits.filter((edit) => edit.track === info.name);
     const values = this.room(T);
     const carried = mine.some((edit) => edit.readout) ? this.room(T) : null;
-    const xg = new Float64Array(T * 4 * info.units);
+    const xg = new Float64Array(T * this.hidden.length);
     affine(x, T, this.weights.weight_ih, this.weights.bias_ih, xg);
     let before = state;
     for (let k = 0; k < T; k++) {
@@ -48,8 +49,8 @@ export class Cell {
       const here = mine.filter((edit) => edit.times === null || edit.times.has(start + t));
       before = this.step(xg, t, before, here, values, carried);
     }
-    const handedOn = carried && { c: carried.c, h: carried.h };
-    return { track: { info, values, input: x, h0: state.h, c0: state.c, carried: handedOn }, state: before };
+    const handedOn = carried && this.states(carried);
+    return { track: { info, values, input: x, initial: state, carried: handedOn }, state: before };
   }
 
   /**
@@ -58,32 +59,41 @@ export class Cell {
    */
   room(T) {
     const { units, outputs } = this.info;
-    const gates = this.gates.map((gate) => [gate, new Float32Array(T * units)]);
-    return { ...Object.fromEntries(gates), c: new Float32Array(T * units), h: new Float32Array(T * outputs) };
+    const { gates, states } = this.kind;
+    const size = (/** @type {string} */ quantity) => T * (quantity === "h" ? outputs : units);
+    return Object.fromEntries([...gates, ...states].map((quantity) => [quantity, new Float32Array(size(quantity))]));
+  }
+
+  /**
+   * @param {Values} values
+   * @returns {Values} only the states that go on to the next step
+   */
+  states(values) {
+    return Object.fromEntries(this.kind.carried.map((state) => [state, values[state]]));
   }
 
   /**
    * With a readout edit a step is computed twice: with only the write edits, for the state that it passes on, and with
    * all edits, for its output.
-   * @param {Float64Array} xg [T, 4H]
+   * @param {Float64Array} xg [T, G*H]
    * @param {number} t
-   * @param {{h: Float32Array, c: Float32Array}} before
+   * @param {Values} before
    * @param {BoundEdit[]} edits
    * @param {Values} values
    * @param {Values | null} carried
-   * @returns {{h: Float32Array, c: Float32Array}} the state to pass on
+   * @returns {Values} the state to pass on
    */
   step(xg, t, before, edits, values, carried) {
     const shown = this.at(values, t);
     if (!edits.some((edit) => edit.readout)) {
       this.equations(xg, t, before, shown, seeing(edits));
       if (carried !== null) this.copy(shown, this.at(carried, t));
-      return { h: shown.h, c: shown.c };
+      return this.states(shown);
     }
     const on = this.at(/** @type {Values} */ (carried), t);
     this.equations(xg, t, before, on, seeing(edits.filter((edit) => !edit.readout)));
     this.equations(xg, t, before, shown, seeing(edits));
-    return { h: on.h, c: on.c };
+    return this.states(on);
   }
 
   /**
@@ -110,41 +120,43 @@ export class Cell {
   }
 
   /**
-   * The six equations of one time step.
+   * The equations of one time step.
    * @param {Float64Array} xg the input's part of the pre-activations
    * @param {number} t
-   * @param {{h: Float32Array, c: Float32Array}} before
+   * @param {Values} before
    * @param {Values} now written
    * @param {See} see
    */
   equations(xg, t, before, now, see) {
-    const { units } = this.info;
-    this.preActivations(xg, t, before.h);
-    this.gates.forEach((gate, k) => {
-      const pre = this.z.subarray(k * units, (k + 1) * units);
-      see?.(`${gate}_pre`, pre);
-      squash(gate, pre, now[gate]);
-      see?.(gate, now[gate]);
-    });
-    const { i, f, g, o, c, h } = now;
-    for (let u = 0; u < units; u++) c[u] = f[u] * before.c[u] + i[u] * g[u];
-    see?.("c", c);
-    for (let u = 0; u < units; u++) this.m[u] = o[u] * Math.tanh(c[u]);
-    this.project(h);
-    see?.("h", h);
+    const { hidden, weights, kind } = this;
+    product(weights.weight_hh, Float64Array.from(before.h), hidden);
+    if (weights.bias_hh !== null) add(hidden, weights.bias_hh);
+    STEPS[kind.name](this, xg.subarray(t * hidden.length, (t + 1) * hidden.length), before, now, see);
   }
 
   /**
-   * @param {Float64Array} xg
-   * @param {number} t
-   * @param {Float32Array} h of the previous step
+   * @param {Float64Array} stacked [G*H]
+   * @param {string} gate
+   * @returns {Float64Array} [H] the gate's rows
    */
-  preActivations(xg, t, h) {
-    const { z, weights } = this;
-    product(weights.weight_hh, Float64Array.from(h), z);
-    const bias = weights.bias_hh;
-    const from = t * z.length;
-    for (let k = 0; k < z.length; k++) z[k] += xg[from + k] + (bias === null ? 0 : bias[k]);
+  rows(stacked, gate) {
+    const { units } = this.info;
+    const k = this.kind.gates.indexOf(gate);
+    return stacked.subarray(k * units, (k + 1) * units);
+  }
+
+  /**
+   * A gate from its pre-activation.
+   * @param {string} gate
+   * @param {Float64Array} pre
+   * @param {Values} now
+   * @param {See} see
+   */
+  squash(gate, pre, now, see) {
+    see?.(`${gate}_pre`, pre);
+    const out = now[gate];
+    fill(out, pre, this.kind.activations[gate]);
+    see?.(gate, out);
   }
 
   /** @param {Float32Array} h computed from m */
@@ -171,14 +183,63 @@ function seeing(edits) {
 }
 
 /**
- * @param {string} gate the candidate g goes through tanh, the others through the sigmoid
- * @param {Float64Array} pre
+ * A gate's values: a loop for each function, which is faster than one that calls it.
  * @param {Float32Array} out
+ * @param {Float64Array} pre
+ * @param {string} activation
  */
-function squash(gate, pre, out) {
-  if (gate === "g") {
-    for (let u = 0; u < out.length; u++) out[u] = Math.tanh(pre[u]);
-  } else {
-    for (let u = 0; u < out.length; u++) out[u] = 1 / (1 + Math.exp(-pre[u]));
-  }
+function fill(out, pre, activation) {
+  if (activation === "sigmoid") for (let u = 0; u < out.length; u++) out[u] = 1 / (1 + Math.exp(-pre[u]));
+  else if (activation === "tanh") for (let u = 0; u < out.length; u++) out[u] = Math.tanh(pre[u]);
+  else for (let u = 0; u < out.length; u++) out[u] = Math.max(0, pre[u]);
 }
+
+/**
+ * @param {Float64Array} sums changed
+ * @param {Float32Array | Float64Array} values
+ */
+function add(sums, values) {
+  for (let k = 0; k < sums.length; k++) sums[k] += values[k];
+}
+
+/** @typedef {(cell: Cell, x: Float64Array, before: Values, now: Values, see: See) => void} Step */
+
+/** @type {Step} */
+function lstm(cell, x, before, now, see) {
+  const { hidden, m, kind, info } = cell;
+  add(hidden, x);
+  for (const gate of kind.gates) cell.squash(gate, cell.rows(hidden, gate), now, see);
+  const { i, f, g, o, c, h } = now;
+  for (let u = 0; u < info.units; u++) c[u] = f[u] * before.c[u] + i[u] * g[u];
+  see?.("c", c);
+  for (let u = 0; u < info.units; u++) m[u] = o[u] * Math.tanh(c[u]);
+  cell.project(h);
+  see?.("h", h);
+}
+
+/** @type {Step} */
+function gru(cell, x, before, now, see) {
+  for (const gate of ["r", "z"]) {
+    const pre = cell.rows(cell.hidden, gate);
+    add(pre, cell.rows(x, gate));
+    cell.squash(gate, pre, now, see);
+  }
+  const pre = cell.rows(cell.hidden, "n");
+  const { r, z, n, h } = now;
+  see?.("n_h", pre);
+  for (let u = 0; u < pre.length; u++) pre[u] *= r[u];
+  see?.("n_rh", pre);
+  add(pre, cell.rows(x, "n"));
+  cell.squash("n", pre, now, see);
+  for (let u = 0; u < h.length; u++) h[u] = z[u] * before.h[u] + (1 - z[u]) * n[u];
+  see?.("h", h);
+}
+
+/** @type {Step} */
+function rnn(cell, x, _before, now, see) {
+  add(cell.hidden, x);
+  cell.squash("h", cell.hidden, now, see);
+}
+
+/** @type {Record<string, Step>} */
+const STEPS = { LSTM: lstm, GRU: gru, RNN_TANH: rnn, RNN_RELU: rnn };

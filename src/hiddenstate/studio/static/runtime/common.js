@@ -4,7 +4,9 @@ import { StudioError } from "studio/runtime/errors.js";
 import { dotProduct } from "studio/runtime/states.js";
 
 /** @typedef {import("studio/types.js").BundleHead} BundleHead */
+/** @typedef {import("studio/types.js").CellKind} CellKind */
 /** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
 /** @typedef {import("studio/runtime/lstm.js").Lstm} Lstm */
 /** @typedef {Omit<Model, "kind" | "unit" | "parts" | "tokenise" | "run" | "stream" | "subject">} Common */
 
@@ -14,26 +16,26 @@ import { dotProduct } from "studio/runtime/states.js";
  * @returns {Common}
  */
 export function common(head, lstm) {
-  const { gates } = head;
   const number = (/** @type {string} */ track) => trackNumber(lstm.tracks, track);
   return {
-    ...named(head),
+    ...named(head, lstm.kind),
     tracks: lstm.tracks,
     hasWeights: true,
     runNumbers: () => refuse("numbers", "text", "Type a sentence."),
     weights: (track) => lstm.cells[number(track)].weights,
     dotProduct: (run, track, gate, unit, t) =>
-      dotProduct(run.tracks[number(track)], lstm.cells[number(track)].weights, gates, gate, unit, t),
+      dotProduct(run.tracks[number(track)], lstm.cells[number(track)].weights, lstm.kind, gate, unit, t),
     given: null,
   };
 }
 
 /**
  * @param {BundleHead} head
+ * @param {CellKind} cell
  */
-export function named(head) {
-  const { name, gates, states, meanings, card } = head;
-  return { name, gates, quantities: [...gates, ...states], meanings, card };
+export function named({ name, meanings, card }, cell) {
+  const { gates, states } = cell;
+  return { name, cell, gates, quantities: [...new Set([...gates, ...states])], meanings, card };
 }
 
 /**
@@ -58,13 +60,14 @@ export function refuse(got, expected, advice) {
 }
 
 /**
- * The parts of an LSTM, one for each layer and direction.
- * @param {Lstm} lstm
- * @param {string} label
+ * The parts of a recurrent layer, one for each layer and direction.
+ * @param {readonly TrackInfo[]} tracks
+ * @param {CellKind} kind
+ * @param {string} [before] a word before the cell's name
  * @returns {{label: string, shape: number[]}[]}
  */
-export function lstmParts(lstm, label = "LSTM") {
-  return lstm.tracks.map(({ name, units, inputSize }) => {
-    return { label: `${label} ${name}`, shape: [4 * units, inputSize] };
+export function layerParts(tracks, { label, gates }, before = "") {
+  return tracks.map(({ name, units, inputSize }) => {
+    return { label: `${before}${label} ${name}`, shape: [gates.length * units, inputSize] };
   });
 }

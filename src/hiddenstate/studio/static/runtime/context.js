@@ -5,7 +5,7 @@ import { roundToHalf } from "studio/runtime/half.js";
 import { LanguageCore } from "studio/runtime/language-core.js";
 import { codePoints } from "studio/runtime/vocabulary.js";
 
-/** @typedef {import("studio/runtime/lstm.js").Names} Names */
+/** @typedef {import("studio/runtime/kinds.js").Letters} Letters */
 /** @typedef {import("studio/runtime/weights.js").Weights} Weights */
 
 const BORDER = "\n"; // the context before a sentence, from either end
@@ -15,11 +15,11 @@ export class Context {
   /**
    * @param {any} data
    * @param {Weights} weights
-   * @param {Names} names
+   * @param {Letters} letters
    */
-  constructor(data, weights, names) {
-    this.ahead = part(data, "forward", false, weights, names);
-    this.behind = part(data, "backward", true, weights, names);
+  constructor(data, weights, letters) {
+    this.ahead = part(data, "forward", false, weights, letters);
+    this.behind = part(data, "backward", true, weights, letters);
     this.size = this.ahead.lstm.outputSize + this.behind.lstm.outputSize;
   }
 
@@ -74,11 +74,11 @@ function states(model, text, places) {
  * @param {string} way
  * @param {boolean} backward
  * @param {Weights} weights
- * @param {Names} names
+ * @param {Letters} letters
  * @returns {LanguageCore}
  */
-function part(data, way, backward, weights, names) {
-  const model = new LanguageCore(data?.[way]?.config, data?.[way]?.vocabulary, weights, `context.${way}_model.`, names);
+function part(data, way, backward, weights, letters) {
+  const model = new LanguageCore(data?.[way]?.config, data?.[way]?.vocabulary, weights, `context.${way}_model.`, letters);
   if (model.level !== "char" || model.backward !== backward) {
     const reads = model.backward ? "backward" : "forward";
     throw damaged(`a model of level ${model.level} that reads ${reads} for context`, `a ${way} character model`);

@@ -3,6 +3,7 @@
 
 import { StudioError } from "studio/runtime/errors.js";
 
+/** @typedef {import("studio/types.js").CellKind} CellKind */
 /** @typedef {import("studio/types.js").Edit} Edit */
 /** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
 
@@ -24,29 +25,29 @@ const SCOPES = ["write", "readout"];
 /**
  * @param {readonly Edit[]} edits
  * @param {readonly TrackInfo[]} tracks
- * @param {{gates: readonly string[], states: readonly string[]}} names
+ * @param {CellKind} kind
  * @param {number | null} T steps of the run; null for a stream, which has no end
  * @returns {BoundEdit[]}
  */
-export function bind(edits, tracks, names, T) {
-  return edits.map((edit) => bound(edit, tracks, names, T));
+export function bind(edits, tracks, kind, T) {
+  return edits.map((edit) => bound(edit, tracks, kind, T));
 }
 
 /**
  * @param {Edit} edit
  * @param {readonly TrackInfo[]} tracks
- * @param {{gates: readonly string[], states: readonly string[]}} names
+ * @param {CellKind} cell
  * @param {number | null} T
  * @returns {BoundEdit}
  */
-function bound(edit, tracks, names, T) {
+function bound(edit, tracks, cell, T) {
   const { kind, value, scope, unit = null, t = null } = edit;
   oneOf(kind, KINDS, "kind");
   oneOf(scope, SCOPES, "scope");
   if (typeof value !== "number" || !Number.isFinite(value)) {
     throw new StudioError(`an edit of ${edit.place} has the value ${value}`, "a number", "Type a finite number.");
   }
-  const [info, quantity] = placed(edit.place, tracks, names);
+  const [info, quantity] = placed(edit.place, tracks, cell);
   const units = resolved(unit, quantity === "h" ? info.outputs : info.units, "unit");
   return {
     ...{ track: info.name, quantity, kind, value, units },
@@ -58,18 +59,27 @@ function bound(edit, tracks, names, T) {
 /**
  * @param {string} place
  * @param {readonly TrackInfo[]} tracks
- * @param {{gates: readonly string[], states: readonly string[]}} names
+ * @param {CellKind} cell
  * @returns {[TrackInfo, string]}
  */
-function placed(place, tracks, names) {
+function placed(place, tracks, cell) {
   const [, track, quantity] = PLACE.exec(place) ?? [null, "", ""];
   const info = tracks.find((each) => each.name === track);
-  oneOf(quantity, [...names.gates, ...names.states, ...names.gates.map((gate) => `${gate}_pre`)], `place ${place}:`);
+  oneOf(quantity, placesOf(cell), `place ${place}:`);
   if (info === undefined) {
     const have = tracks.map((each) => each.name).join(" ");
     throw new StudioError(`an edit of ${place}`, `one of the layers and directions ${have}`, "Choose one of them.");
   }
   return [info, quantity];
+}
+
+/**
+ * Everything that an edit can change: gates, states, and what comes before the gates.
+ * @param {CellKind} cell
+ * @returns {string[]}
+ */
+export function placesOf({ gates, states, parts }) {
+  return [...new Set([...gates, ...states, ...gates.map((gate) => `${gate}_pre`), ...Object.keys(parts)])];
 }
 
 /**

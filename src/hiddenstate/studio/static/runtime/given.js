@@ -1,12 +1,14 @@
-// A recorded trace: an LSTM's values, without its weights.
+// A recorded trace: the values of a layer, without its weights.
 
-import { named, refuse } from "studio/runtime/common.js";
+import { layerParts, named, refuse } from "studio/runtime/common.js";
 import { recordedSubject } from "studio/runtime/explain/subject.js";
+import { kindNamed } from "studio/runtime/kinds.js";
 import { tracksOf } from "studio/runtime/lstm.js";
 import { configSizes, tokensOf } from "studio/runtime/plain.js";
 import { count } from "studio/runtime/weights.js";
 
 /** @typedef {import("studio/types.js").BundleHead} BundleHead */
+/** @typedef {import("studio/types.js").CellKind} CellKind */
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").Track} Track */
 /** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
@@ -19,22 +21,23 @@ import { count } from "studio/runtime/weights.js";
  */
 export function trace(head, weights) {
   const T = count(head.given, "steps");
+  const kind = kindNamed(head.cell, head.cells);
   const infos = tracksOf(configSizes(head.config, 0));
-  const tracks = infos.map((info, k) => trackOf(head, weights, info, k, infos.length, T));
+  const tracks = infos.map((info, k) => trackOf(kind, weights, info, k, infos.length, T));
   const tokens = tokensOf(head, T);
   const run = { tokens, known: tokens.map(() => true), steps: T, tracks, heads: [], surprise: null, edits: [] };
   const no = () => refuse("a trace, which has no weights", "a model that runs", "Open the LSTM itself.");
   return {
-    ...named(head),
+    ...named(head, kind),
     ...{ kind: "trace", unit: "step", tracks: infos, hasWeights: false, given: Object.freeze(run) },
-    parts: infos.map(({ name, units, inputSize }) => ({ label: `LSTM ${name}`, shape: [4 * units, inputSize] })),
-    subject: recordedSubject,
+    parts: layerParts(infos, kind),
+    subject: (given) => recordedSubject(given, kind),
     ...{ tokenise: no, run: no, runNumbers: no, dotProduct: no, weights: no, stream: no },
   };
 }
 
 /**
- * @param {BundleHead} head
+ * @param {CellKind} kind
  * @param {Weights} weights
  * @param {TrackInfo} info
  * @param {number} k its place among them
@@ -42,7 +45,7 @@ export function trace(head, weights) {
  * @param {number} T
  * @returns {Track}
  */
-function trackOf(head, weights, info, k, count, T) {
+function trackOf(kind, weights, info, k, count, T) {
   const { name, units, outputs, inputSize } = info;
   const size = (/** @type {string} */ quantity) => (quantity === "h" ? outputs : units);
   const recorded = (/** @type {string} */ quantity) => {
@@ -55,12 +58,12 @@ function trackOf(head, weights, info, k, count, T) {
     const place = `given.${quantity}0`;
     return weights.has(place) ? weights.values(place, [count, H]).subarray(k * H, (k + 1) * H) : new Float32Array(H);
   };
-  const values = Object.fromEntries([...head.gates, ...head.states].map((quantity) => [quantity, recorded(quantity)]));
+  const values = Object.fromEntries([...kind.gates, ...kind.states].map((quantity) => [quantity, recorded(quantity)]));
   const reads = info.layer === 0 && inputSize > 0 && weights.has("given.input");
   const carried = `given.carried.${name}`;
   return {
-    ...{ info, values, h0: initial("h"), c0: initial("c") },
+    ...{ info, values, initial: Object.fromEntries(kind.carried.map((state) => [state, initial(state)])) },
     input: reads ? weights.values("given.input", [T, inputSize]) : null,
-    carried: weights.has(carried) ? { h: values.h, c: weights.values(carried, [T, units]) } : null,
+    carried: weights.has(carried) ? { ...values, [kind.memory]: weights.values(carried, [T, units]) } : null,
   };
 }

@@ -2,13 +2,14 @@
 
 import { damaged } from "studio/runtime/errors.js";
 import { meanVector } from "studio/runtime/explain/subject.js";
+import { kindOf } from "studio/runtime/kinds.js";
 import { Lstm } from "studio/runtime/lstm.js";
 import { adaptiveOutput, clustersOf, plainOutput, dense, transposedProduct } from "studio/runtime/outputs.js";
 import { embedded } from "studio/runtime/vocabulary.js";
 import { count, flag, strings } from "studio/runtime/weights.js";
 
 /** @typedef {import("studio/types.js").Readout} Readout */
-/** @typedef {import("studio/runtime/lstm.js").Names} Names */
+/** @typedef {import("studio/runtime/kinds.js").Letters} Letters */
 /** @typedef {import("studio/runtime/weights.js").Weights} Weights */
 
 const UNKNOWN = "<unk>"; // id 0
@@ -21,9 +22,9 @@ export class LanguageCore {
    * @param {any} vocabulary
    * @param {Weights} weights
    * @param {string} prefix
-   * @param {Names} names
+   * @param {Letters} letters
    */
-  constructor(config, vocabulary, weights, prefix, names) {
+  constructor(config, vocabulary, weights, prefix, letters) {
     this.level = levelOf(config, vocabulary);
     this.backward = flag(config, "backward");
     this.tokens = tokensOf(vocabulary);
@@ -34,7 +35,7 @@ export class LanguageCore {
     this.embedding = tied ? null : weights.take(`${prefix}embedding.weight`, [V, E]);
     const sizes = { inputSize: E, hiddenSize: H, numLayers: count(config, "num_layers") };
     const plain = { bidirectional: false, bias: true, projSize: 0 };
-    this.lstm = new Lstm({ ...sizes, ...plain }, weights, `${prefix}lstm.`, names);
+    this.lstm = new Lstm({ ...sizes, ...plain }, weights, `${prefix}lstm.`, kindOf(config, letters));
     this.projection = tied && E !== H ? weights.take(`${prefix}project.weight`, [E, H]) : null;
     const clusters = clustersOf(config, V);
     this.features = tied ? E : H;

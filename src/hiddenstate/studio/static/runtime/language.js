@@ -1,6 +1,6 @@
 // The language model: predicts the next token from all before it, and measures the surprise.
 
-import { common, lstmParts, refuse } from "studio/runtime/common.js";
+import { common, layerParts, refuse } from "studio/runtime/common.js";
 import { LanguageCore, LINE_ENDS } from "studio/runtime/language-core.js";
 import { subjectOf } from "studio/runtime/explain/subject.js";
 import { highestOf, logSumExp, softmax } from "studio/runtime/softmax.js";
@@ -93,8 +93,7 @@ function explained(core, run) {
  * @returns {Model}
  */
 export function language(head, weights) {
-  const names = { gates: head.gates, states: head.states };
-  const core = new LanguageCore(head.config, head.vocabulary, weights, "", names);
+  const core = new LanguageCore(head.config, head.vocabulary, weights, "", head.cells);
   const reader = new Reader(core);
   const source = {
     lstm: core.lstm,
@@ -112,7 +111,7 @@ export function language(head, weights) {
     stream: (edits) => streamOf(source, edits),
     parts: [
       { label: "embedding", shape: core.embeddingShape },
-      ...lstmParts(core.lstm),
+      ...layerParts(core.lstm.tracks, core.lstm.kind),
       { label: "next scores", shape: core.output.shape },
     ],
   };

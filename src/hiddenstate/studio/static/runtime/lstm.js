@@ -1,10 +1,11 @@
-// An LSTM: its stacked layers and directions.
+// An LSTM, a GRU or a plain RNN: its stacked layers and directions.
 
 import { sideBySide } from "studio/runtime/arrays.js";
 import { Cell } from "studio/runtime/cell.js";
 import { bind } from "studio/runtime/edits.js";
 import { StudioError } from "studio/runtime/errors.js";
 
+/** @typedef {import("studio/types.js").CellKind} CellKind */
 /** @typedef {import("studio/types.js").Edit} Edit */
 /** @typedef {import("studio/types.js").Track} Track */
 /** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
@@ -19,39 +20,32 @@ import { StudioError } from "studio/runtime/errors.js";
  * @property {number} numLayers L
  * @property {boolean} bidirectional
  * @property {boolean} bias
- * @property {number} projSize P, 0 without a projection
+ * @property {number} projSize P, 0 without a projection; only LSTMs have one
  */
 
-/**
- * Names of gates and states, from Python.
- * @typedef {object} Names
- * @property {readonly string[]} gates in the order of the stacked weights
- * @property {readonly string[]} states
- */
-
-/** @typedef {{h: Float32Array, c: Float32Array}[]} State of every layer and direction */
+/** @typedef {Record<string, Float32Array>[]} State of every layer and direction, by name */
 
 const MOST = 2 ** 25; // the most numbers that one run may record
 
-/** An LSTM with its weights. */
+/** A recurrent layer with its weights. */
 export class Lstm {
   /**
    * @param {Sizes} sizes
    * @param {Weights} weights
    * @param {string} prefix of the weights' names
-   * @param {Names} names
+   * @param {CellKind} kind
    */
-  constructor(sizes, weights, prefix, names) {
+  constructor(sizes, weights, prefix, kind) {
     this.sizes = sizes;
-    this.names = names;
+    this.kind = kind;
     this.tracks = tracksOf(sizes);
-    this.cells = this.tracks.map((info) => new Cell(info, weightsOf(info, sizes, weights, prefix), names.gates));
+    this.cells = this.tracks.map((info) => new Cell(info, weightsOf(info, sizes, weights, prefix, kind), kind));
     this.outputSize = (sizes.bidirectional ? 2 : 1) * (sizes.projSize || sizes.hiddenSize);
   }
 
   /** @returns {State} zeros */
   begin() {
-    return this.tracks.map(({ units, outputs }) => ({ h: new Float32Array(outputs), c: new Float32Array(units) }));
+    return this.cells.map((cell) => cell.states(cell.room(1)));
   }
 
   /**
@@ -61,8 +55,8 @@ export class Lstm {
    * @returns {BoundEdit[]}
    */
   bind(edits, T) {
-    if (T !== null) checkLength(T, this.tracks);
-    return bind(edits, this.tracks, this.names, T);
+    if (T !== null) checkLength(T, this.tracks, this.kind);
+    return bind(edits, this.tracks, this.kind, T);
   }
 
   /**
@@ -95,9 +89,10 @@ export class Lstm {
 /**
  * @param {number} T
  * @param {TrackInfo[]} tracks
+ * @param {CellKind} kind
  */
-function checkLength(T, tracks) {
-  const numbers = tracks.reduce((sum, { units }) => sum + 6 * units, 0);
+function checkLength(T, tracks, { gates, states }) {
+  const numbers = tracks.reduce((sum, { units }) => sum + (gates.length + states.length) * units, 0);
   if (T * numbers > MOST) {
     const advice = "Shorten it: all gates and states of every step are stored.";
     throw new StudioError(`${T} steps`, `at most ${Math.floor(MOST / numbers)}`, advice);
@@ -124,10 +119,11 @@ export function tracksOf(sizes) {
  * @param {Sizes} sizes
  * @param {Weights} weights
  * @param {string} prefix
+ * @param {CellKind} kind
  * @returns {TrackWeights}
  */
-function weightsOf(info, sizes, weights, prefix) {
-  const rows = 4 * info.units;
+function weightsOf(info, sizes, weights, prefix, kind) {
+  const rows = kind.gates.length * info.units;
   const take = (/** @type {string} */ stem, /** @type {number[]} */ shape) =>
     weights.take(`${prefix}${stem}_l${info.layer}${info.reverse ? "_reverse" : ""}`, shape);
   return {

@@ -2,6 +2,7 @@
 
 import { damaged, StudioError } from "studio/runtime/errors.js";
 import { trace } from "studio/runtime/given.js";
+import { kindNamed } from "studio/runtime/kinds.js";
 import { language } from "studio/runtime/language.js";
 import { plain } from "studio/runtime/plain.js";
 import { read } from "studio/runtime/safetensors.js";
@@ -15,7 +16,7 @@ const FORMAT = "hiddenstate-studio";
 const VERSION = 1;
 
 /** @type {Record<string, (head: BundleHead, weights: Weights) => Model>} */
-const KINDS = { tagger, "language-model": language, lstm: plain, trace };
+const KINDS = { tagger, "language-model": language, layer: plain, trace };
 
 /**
  * @param {BundleHead} head
@@ -47,18 +48,5 @@ function check(head) {
   if (!Object.hasOwn(KINDS, head.kind)) {
     throw damaged(`a model of kind ${JSON.stringify(head.kind)}`, `one of ${Object.keys(KINDS).join(" ")}`);
   }
-  sameLetters(head.gates, "fgio", "gates");
-  sameLetters(head.states, "ch", "states");
-}
-
-/**
- * Checks that the bundle lists exactly the letters of the equations; their order is up to the bundle.
- * @param {unknown} letters
- * @param {string} sorted
- * @param {string} what
- */
-function sameLetters(letters, sorted, what) {
-  if (!Array.isArray(letters) || [...letters].sort().join("") !== sorted) {
-    throw damaged(`the ${what} ${JSON.stringify(letters)}`, `${[...sorted].join(" ")}, in some order`);
-  }
+  kindNamed(head.cell, head.cells);
 }

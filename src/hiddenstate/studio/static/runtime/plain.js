@@ -1,7 +1,8 @@
-// An LSTM without a vocabulary: it reads numbers.
+// A layer without a vocabulary: it reads numbers.
 
-import { common, lstmParts, refuse } from "studio/runtime/common.js";
+import { common, layerParts, refuse } from "studio/runtime/common.js";
 import { subjectOf } from "studio/runtime/explain/subject.js";
+import { kindNamed } from "studio/runtime/kinds.js";
 import { Lstm } from "studio/runtime/lstm.js";
 import { streamOf } from "studio/runtime/stream.js";
 import { allFinite, count, flag } from "studio/runtime/weights.js";
@@ -21,7 +22,7 @@ import { allFinite, count, flag } from "studio/runtime/weights.js";
  * @returns {Model}
  */
 export function plain(head, weights) {
-  const lstm = new Lstm(configSizes(head.config), weights, "", { gates: head.gates, states: head.states });
+  const lstm = new Lstm(configSizes(head.config), weights, "", kindNamed(head.cell, head.cells));
   const { state, rows } = givenOf(head, lstm, weights);
   const { inputSize } = lstm.sizes;
 
@@ -40,14 +41,14 @@ export function plain(head, weights) {
   const source = {
     ...{ lstm, check: (/** @type {Float32Array} */ x) => check(x, inputSize) },
     begin: () => state,
-    embed: () => refuse("a word", "numbers", "This LSTM has no vocabulary: pass a row of numbers."),
+    embed: () => refuse("a word", "numbers", "It has no vocabulary: pass a row of numbers."),
     finish: finished,
   };
   return {
     ...common(head, lstm),
-    ...{ kind: "lstm", unit: "step", runNumbers, parts: lstmParts(lstm) },
-    tokenise: () => refuse("a text", "numbers", "This LSTM has no vocabulary: hand it rows of numbers."),
-    run: () => refuse("a text", "numbers", "This LSTM has no vocabulary: hand it rows of numbers."),
+    ...{ kind: "layer", unit: "step", runNumbers, parts: layerParts(lstm.tracks, lstm.kind) },
+    tokenise: () => refuse("a text", "numbers", "It has no vocabulary: hand it rows of numbers."),
+    run: () => refuse("a text", "numbers", "It has no vocabulary: hand it rows of numbers."),
     stream: (edits) => streamOf(source, edits),
     subject: (run) => {
       const baseline = () => new Float32Array(inputSize);
@@ -106,7 +107,7 @@ function givenOf(head, lstm, weights) {
  */
 function initialState(lstm, weights) {
   const state = lstm.begin();
-  for (const name of /** @type {("h" | "c")[]} */ (["h", "c"])) {
+  for (const name of Object.keys(state[0])) {
     if (!weights.has(`given.${name}0`)) continue;
     const units = state[0][name].length;
     const all = weights.take(`given.${name}0`, [state.length, units]);
@@ -129,6 +130,6 @@ function finished(tokens, tracks) {
  * @param {number} size
  */
 function check(row, size) {
-  if (row.length !== size) refuse(`a step of ${row.length} numbers`, `${size}`, "Give as many as the LSTM reads.");
+  if (row.length !== size) refuse(`a step of ${row.length} numbers`, `${size}`, "Give as many as it reads.");
   if (!allFinite(row)) refuse("a number that is not finite", "finite numbers", "Fix the input.");
 }

@@ -1,10 +1,11 @@
 // Embeds a word's characters: the final states of a bidirectional LSTM that reads them.
 
+import { kindOf } from "studio/runtime/kinds.js";
 import { Lstm } from "studio/runtime/lstm.js";
 import { codePoints, embedded } from "studio/runtime/vocabulary.js";
 import { count } from "studio/runtime/weights.js";
 
-/** @typedef {import("studio/runtime/lstm.js").Names} Names */
+/** @typedef {import("studio/runtime/kinds.js").Letters} Letters */
 /** @typedef {import("studio/runtime/vocabulary.js").Vocabulary} Vocabulary */
 /** @typedef {import("studio/runtime/weights.js").Weights} Weights */
 
@@ -16,16 +17,16 @@ export class Speller {
    * @param {any} config
    * @param {Vocabulary} chars
    * @param {Weights} weights
-   * @param {Names} names
+   * @param {Letters} letters
    */
-  constructor(config, chars, weights, names) {
+  constructor(config, chars, weights, letters) {
     const [charSize, hiddenSize] = [count(config, "char_size"), count(config, "char_hidden_size")];
     this.chars = chars;
     this.charSize = charSize;
     this.longest = count(config, "max_chars", 2);
     this.embedding = weights.take("char_embedding.weight", [chars.size, charSize]);
     const sizes = { inputSize: charSize, hiddenSize, numLayers: 1, bidirectional: true, bias: true, projSize: 0 };
-    this.lstm = new Lstm(sizes, weights, "char_lstm.", names);
+    this.lstm = new Lstm(sizes, weights, "char_lstm.", kindOf(config, letters));
     /** @type {Map<string, Float32Array>} */
     this.spelt = new Map();
   }

@@ -1,5 +1,6 @@
 // The state that a step reads, and the terms of a gate's sum.
 
+/** @typedef {import("studio/types.js").CellKind} CellKind */
 /** @typedef {import("studio/types.js").DotProduct} DotProduct */
 /** @typedef {import("studio/types.js").Track} Track */
 /** @typedef {import("studio/types.js").TrackWeights} TrackWeights */
@@ -7,7 +8,7 @@
 /**
  * The state before a step: that after the step read before it, or the initial state.
  * @param {Track} track
- * @param {"h" | "c"} quantity
+ * @param {string} quantity a state
  * @param {number} t
  * @returns {Float32Array} [P] or [H]
  */
@@ -17,31 +18,34 @@ export function stateBefore(track, quantity, t) {
   const all = (carried ?? values)[quantity];
   const before = info.reverse ? t + 1 : t - 1;
   const outside = before < 0 || (before + 1) * size > all.length;
-  if (outside) return quantity === "h" ? track.h0 : track.c0;
+  if (outside) return track.initial[quantity];
   return all.subarray(before * size, (before + 1) * size);
 }
 
 /**
- * The terms of the sum behind one unit's gate (before its sigmoid or tanh) at one step.
+ * The terms of the sum behind one unit's gate (before its activation) at one step.
  * @param {Track} track
  * @param {TrackWeights} weights
- * @param {readonly string[]} gates in the order of the stacked weights
+ * @param {CellKind} kind
  * @param {string} gate
  * @param {number} unit
  * @param {number} t
  * @returns {DotProduct}
  */
-export function dotProduct(track, weights, gates, gate, unit, t) {
+export function dotProduct(track, weights, kind, gate, unit, t) {
   const { units, inputSize, outputs } = track.info;
-  const row = gates.indexOf(gate) * units + unit;
+  const row = kind.gates.indexOf(gate) * units + unit;
   const inputWeights = weights.weight_ih.subarray(row * inputSize, (row + 1) * inputSize);
   const hiddenWeights = weights.weight_hh.subarray(row * outputs, (row + 1) * outputs);
   const input = /** @type {Float32Array} */ (track.input).subarray(t * inputSize, (t + 1) * inputSize);
   const hidden = stateBefore(track, "h", t);
   const biasInput = weights.bias_ih === null ? 0 : weights.bias_ih[row];
   const biasHidden = weights.bias_hh === null ? 0 : weights.bias_hh[row];
-  const sum = biasInput + biasHidden + dot(inputWeights, input) + dot(hiddenWeights, hidden);
-  return { gate, inputWeights, input, hiddenWeights, hidden, biasInput, biasHidden, sum };
+  const scale = "n_rh" in kind.parts && gate === "n" ? track.values.r[t * units + unit] : 1;
+  const fromInput = biasInput + dot(inputWeights, input);
+  const fromHidden = biasHidden + dot(hiddenWeights, hidden);
+  const sum = fromInput + scale * fromHidden;
+  return { gate, inputWeights, input, hiddenWeights, hidden, biasInput, biasHidden, scale, fromInput, fromHidden, sum };
 }
 
 /**

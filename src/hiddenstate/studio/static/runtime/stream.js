@@ -32,7 +32,7 @@ const KEEP = 1000;
 export function streamOf(source, edits = []) {
   const { lstm } = source;
   if (lstm.sizes.bidirectional) {
-    refuse("a stream of a bidirectional LSTM", "a unidirectional one", "Run it whole.");
+    refuse("a stream of a bidirectional layer", "a unidirectional one", "Run it whole.");
   }
   const bound = lstm.bind(edits, null);
   let state = source.begin();
@@ -82,17 +82,21 @@ function outputOf(state) {
 
 /**
  * @param {Lstm} lstm
- * @param {{h: Float32Array, c: Float32Array}} given the states of all layers, in order
+ * @param {Record<string, Float32Array | number>} given each state of all layers, in order
  * @returns {State}
  */
-function stateOf(lstm, { h, c }) {
+function stateOf(lstm, given) {
   const zeros = lstm.begin();
-  const [P, H] = [zeros[0].h.length, zeros[0].c.length];
-  if (h.length !== zeros.length * P || c.length !== zeros.length * H) {
-    const expected = `${zeros.length * P} and ${zeros.length * H}`;
-    refuse(`a state of ${h.length} and ${c.length} numbers`, expected, "Begin with a state of this LSTM.");
+  for (const [name, one] of Object.entries(zeros[0])) {
+    const all = given[name];
+    const expected = zeros.length * one.length;
+    if (!(all instanceof Float32Array) || all.length !== expected) {
+      const got = all instanceof Float32Array ? `${all.length} numbers` : "none";
+      refuse(`a state ${name} of ${got}`, `${expected}`, "Begin with a state of this layer.");
+    }
+    zeros.forEach((state, k) => state[name].set(all.subarray(k * one.length, (k + 1) * one.length)));
   }
-  return zeros.map((_, k) => ({ h: h.slice(k * P, (k + 1) * P), c: c.slice(k * H, (k + 1) * H) }));
+  return zeros;
 }
 
 /**
@@ -102,11 +106,13 @@ function stateOf(lstm, { h, c }) {
 function joined(pieces) {
   const all = (/** @type {(track: Track) => Float32Array} */ of) => concatenated(pieces.map(of));
   const names = Object.keys(pieces[0].values);
-  const handedOn = (/** @type {"h" | "c"} */ name) => all((track) => (track.carried ?? track.values)[name]);
+  const handedOn = (/** @type {string} */ name) => [name, all((track) => (track.carried ?? track.values)[name])];
   return {
     ...pieces[0],
     values: Object.fromEntries(names.map((name) => [name, all((track) => track.values[name])])),
     input: all((track) => /** @type {Float32Array} */ (track.input)),
-    carried: pieces.some((track) => track.carried !== null) ? { h: handedOn("h"), c: handedOn("c") } : null,
+    carried: pieces.some((track) => track.carried !== null)
+      ? Object.fromEntries(Object.keys(pieces[0].initial).map(handedOn))
+      : null,
   };
 }

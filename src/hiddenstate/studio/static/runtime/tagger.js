@@ -1,10 +1,11 @@
 // The tagger: words and their spelling, through a bidirectional LSTM, to tags.
 
 import { tagColumns, found } from "studio/runtime/columns.js";
-import { common, lstmParts, refuse } from "studio/runtime/common.js";
+import { common, layerParts, refuse } from "studio/runtime/common.js";
 import { Context } from "studio/runtime/context.js";
 import { linearReader, subjectOf } from "studio/runtime/explain/subject.js";
 import { affine } from "studio/runtime/linear.js";
+import { kindOf } from "studio/runtime/kinds.js";
 import { Lstm } from "studio/runtime/lstm.js";
 import { Speller } from "studio/runtime/speller.js";
 import { tokeniser } from "studio/runtime/tokenise.js";
@@ -18,7 +19,7 @@ import { count, flag } from "studio/runtime/weights.js";
 /** @typedef {import("studio/types.js").Reader} Reader */
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/types.js").Subject} Subject */
-/** @typedef {import("studio/runtime/lstm.js").Names} Names */
+/** @typedef {import("studio/runtime/kinds.js").Letters} Letters */
 /** @typedef {import("studio/runtime/weights.js").Weights} Weights */
 
 /** A tagger's parts, and how they work together. */
@@ -29,18 +30,18 @@ class Tagger {
    */
   constructor(head, weights) {
     const { config, vocabulary } = upgraded(head);
-    const names = { gates: head.gates, states: head.states };
+    const letters = head.cells;
     this.words = new Vocabulary(vocabulary.words, "words");
     this.wordSize = count(config, "word_size");
     this.embedding = weights.take("word_embedding.weight", [this.words.size, this.wordSize]);
     this.lowerCase = setting(config, "lower_case");
-    this.speller = spellerOf(config, vocabulary, weights, names);
-    this.context = vocabulary.context ? new Context(vocabulary.context, weights, names) : null;
+    this.speller = spellerOf(config, vocabulary, weights, letters);
+    this.context = vocabulary.context ? new Context(vocabulary.context, weights, letters) : null;
     this.inputSize = this.wordSize + (this.speller?.lstm.outputSize ?? 0) + (this.context?.size ?? 0);
     const [hiddenSize, numLayers] = [count(config, "hidden_size"), count(config, "num_layers")];
     const bidirectional = setting(config, "bidirectional");
     const sizes = { inputSize: this.inputSize, hiddenSize, numLayers, bidirectional, bias: true, projSize: 0 };
-    this.lstm = new Lstm(sizes, weights, "lstm.", names);
+    this.lstm = new Lstm(sizes, weights, "lstm.", kindOf(config, letters));
     this.columns = tagColumns(config, vocabulary, weights);
     this.scores = this.columns.reduce((sum, { tags }) => sum + tags.length, 0);
     this.weight = weights.take("head.weight", [this.scores, this.lstm.outputSize]);
@@ -164,7 +165,7 @@ export function tagger(head, weights) {
     parts: [
       { label: "word embedding", shape: [made.words.size, made.wordSize] },
       ...spellerParts(made.speller),
-      ...lstmParts(made.lstm),
+      ...layerParts(made.lstm.tracks, made.lstm.kind),
       { label: "tag scores", shape: [made.scores, made.lstm.outputSize] },
     ],
   };
@@ -182,19 +183,19 @@ const setting = (config, name) => config?.[name] === undefined || flag(config, n
  * @param {any} config
  * @param {any} vocabulary
  * @param {Weights} weights
- * @param {Names} names
+ * @param {Letters} letters
  * @returns {Speller | null} null for a tagger without spelling
  */
-function spellerOf(config, vocabulary, weights, names) {
+function spellerOf(config, vocabulary, weights, letters) {
   if (config?.char_hidden_size === 0) return null;
-  return new Speller(config, new Vocabulary(vocabulary.chars, "characters"), weights, names);
+  return new Speller(config, new Vocabulary(vocabulary.chars, "characters"), weights, letters);
 }
 
 /** @param {Speller | null} speller */
 function spellerParts(speller) {
   if (speller === null) return [];
   const embedding = { label: "character embedding", shape: [speller.chars.size, speller.charSize] };
-  return [embedding, ...lstmParts(speller.lstm, "character LSTM")];
+  return [embedding, ...layerParts(speller.lstm.tracks, speller.lstm.kind, "character ")];
 }
 
 /**

@@ -37,7 +37,7 @@ const CODECS = {
   filter: text("filter", 200),
   label: text("label", 200),
   measure: oneOf("of", ["auto", "logit", "probability"]),
-  memory: pattern("memory", /^(l(0|[1-9]\d{0,2})r?\.c\[\d{1,6}\])?$/),
+  memory: pattern("memory", /^(l(0|[1-9]\d{0,2})r?\.[ch]\[\d{1,6}\])?$/),
   writer: { name: "word", write: (at) => String(at + 1), read: (given) => lessOne(counted(given)) },
   method: oneOf("method", ["occlusion", "shapley"]),
   players: oneOf("replace", ["words", "steps"]),

@@ -52,7 +52,7 @@ export function explainedOf(session, view) {
   const { model, plain, error, live } = session;
   const nothing = (/** @type {string} */ reason) => ({ explained: null, reason });
   if (error) return nothing(error.message);
-  if (live) return nothing("This page watches a stream, and only keeps its last steps. Open the LSTM itself.");
+  if (live) return nothing("This page watches a stream, and only keeps its last steps. Open the model itself.");
   if (!model || !plain) return nothing(model ? "Nothing has been read yet." : "");
   if (plain.steps > MOST_STEPS) {
     return nothing(`This text has ${plain.steps} ${model.unit}s, and at most ${MOST_STEPS} can be explained. Give a shorter one.`);
@@ -102,7 +102,7 @@ export function readerOf({ readers }, head) {
 }
 
 /**
- * The target for an LSTM without a head: a unit of the last layer's hidden state.
+ * The target for a layer without a head: a unit of the last layer's hidden state.
  * @param {Run} run
  * @param {Subject} subject
  * @param {View} view

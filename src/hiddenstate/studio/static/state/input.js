@@ -1,4 +1,4 @@
-// Runs a model on the content of the text box: words, characters, or numbers for an LSTM without a vocabulary.
+// Runs a model on the content of the text box: words, characters, or numbers for a layer without a vocabulary.
 
 import { StudioError } from "studio/runtime/errors.js";
 
@@ -20,7 +20,7 @@ const SIGNAL_STEPS = 24;
  */
 export function readInput(model, text, edits = []) {
   if (model.kind === "trace") return model.given;
-  if (model.kind === "lstm") return readNumbers(model, text, edits);
+  if (model.kind === "layer") return readNumbers(model, text, edits);
   const tokens = model.tokenise(text);
   if (tokens.length > MOST_STEPS) {
     throw new StudioError(`${tokens.length} ${model.unit}s`, `at most ${MOST_STEPS}`, "Give a shorter text.");

@@ -1,12 +1,13 @@
 // One absolute scale for each kind of value, the same in every panel and for every sentence.
 //
-// i, f and o are in 0..1, g and h in -1..1, and c in ±c_max.
+// i, f, o, r and z are in 0..1, g and n in -1..1, and c and h in ±their largest value.
 
 /** @typedef {import("studio/types.js").Run} Run */
 
-const SEQUENTIAL_QUANTITIES = new Set(["i", "f", "o"]);
+const SEQUENTIAL_QUANTITIES = new Set(["i", "f", "o", "r", "z"]);
 
-let cellRange = 1;
+/** @type {Record<string, number>} how far the scale of a state reaches */
+const stateRanges = { c: 1, h: 1 };
 
 /**
  * Whether the values of a quantity are in 0..1.
@@ -18,31 +19,32 @@ export function isSequential(quantity) {
 }
 
 /**
- * Sets the scale of the cell state to the largest |c| of these runs, rounded up to 1, 1.5, 2, 3, ...
+ * Sets the scales of the states to the largest |c| and |h| of these runs, rounded up to 1, 1.5, 2, 3, ...
  * @param {readonly (Run | null)[]} runs
  */
-export function fitCell(runs) {
-  cellRange = Math.max(...runs.map((run) => (run === null ? 1 : cellMax(run))), 1);
+export function fitStates(runs) {
+  for (const state of Object.keys(stateRanges)) {
+    stateRanges[state] = Math.max(...runs.map((run) => (run === null ? 1 : largest(run, state))), 1);
+  }
 }
 
-/** @type {WeakMap<Run, number>} */
+/** @type {WeakMap<Run, Record<string, number>>} */
 const KNOWN_MAX = new WeakMap();
 
 /**
  * @param {Run} run
- * @returns {number} its largest |c| rounded up to 1, 1.5, 2, 3, ...
+ * @param {string} state
+ * @returns {number} its largest value rounded up to 1, 1.5, 2, 3, ...
  */
-function cellMax(run) {
-  let max = KNOWN_MAX.get(run);
-  if (max === undefined) KNOWN_MAX.set(run, (max = roundedUp(largest(run))));
-  return max;
-}
-
-/** @param {Run} run */
-function largest(run) {
-  let max = 0;
-  for (const { values } of run.tracks) for (const value of values.c ?? []) max = Math.max(max, Math.abs(value));
-  return max;
+function largest(run, state) {
+  const known = KNOWN_MAX.get(run) ?? {};
+  if (known[state] === undefined) {
+    let max = 0;
+    for (const { values } of run.tracks) for (const value of values[state] ?? []) max = Math.max(max, Math.abs(value));
+    known[state] = roundedUp(max);
+    KNOWN_MAX.set(run, known);
+  }
+  return known[state];
 }
 
 /**
@@ -62,7 +64,8 @@ export function roundedUp(value) {
  */
 export function range(quantity) {
   if (isSequential(quantity)) return [0, 1];
-  return quantity === "c" ? [-cellRange, cellRange] : [-1, 1];
+  const reach = stateRanges[quantity] ?? 1;
+  return [-reach, reach];
 }
 
 /**
@@ -72,7 +75,8 @@ export function range(quantity) {
  * @returns {number}
  */
 export function limitOf(quantity, run) {
-  return quantity === "c" ? Math.max(cellRange, run === null ? 1 : cellMax(run)) : 1;
+  const reach = stateRanges[quantity] ?? 1;
+  return run === null || !(quantity in stateRanges) ? reach : Math.max(reach, largest(run, quantity));
 }
 
 /**

@@ -3,7 +3,7 @@
 import { loadModel } from "studio/runtime/model.js";
 import { inForce } from "studio/state/edits.js";
 import { readInput } from "studio/state/input.js";
-import { fitCell } from "studio/state/ranges.js";
+import { fitStates } from "studio/state/ranges.js";
 import { fitted } from "studio/state/view.js";
 
 /** @typedef {import("studio/types.js").Model} Model */
@@ -149,7 +149,7 @@ export class Session {
   /** Fits the view to the run, then notifies listeners. */
   #settle() {
     this.error = null;
-    fitCell([this.run, this.plain, this.other?.run ?? null]);
+    fitStates([this.run, this.plain, this.other?.run ?? null]);
     if (this.model !== null && this.run !== null) this.store.set(fitted(this.store.get(), this.model, this.run));
     this.#tell("run");
     this.#tell("error");
@@ -167,7 +167,7 @@ export class Session {
       const { otherText, text } = this.store.get();
       const run = readInput(other, otherText || text);
       if (run !== null) this.other = { model: other, run };
-      fitCell([this.run, this.plain, run]);
+      fitStates([this.run, this.plain, run]);
       this.#tell("other");
     }, wanted);
   }

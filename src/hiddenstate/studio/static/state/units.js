@@ -17,6 +17,15 @@ export function trackOf(run, name) {
 }
 
 /**
+ * The state that carries information from step to step: c of an LSTM, else h.
+ * @param {Track} track
+ * @returns {string}
+ */
+export function memoryOf({ values }) {
+  return "c" in values ? "c" : "h";
+}
+
+/**
  * The units to show in detail: the pinned ones, or else the selected one.
  * @param {View} view
  * @returns {readonly number[]}

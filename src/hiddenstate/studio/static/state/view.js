@@ -1,6 +1,6 @@
 // The initial view of the page, and how a view is fitted to a model and a run.
 
-import { trackOf } from "studio/state/units.js";
+import { memoryOf, trackOf } from "studio/state/units.js";
 
 /** @typedef {import("studio/types.js").Boot} Boot */
 /** @typedef {import("studio/types.js").Model} Model */
@@ -91,7 +91,7 @@ export function fitted(view, model, run) {
     unit: view.unit >= 0 && view.unit < track.units ? view.unit : restless(trackOf(run, track.name), run.steps),
     pinned: pinned.length === view.pinned.length ? view.pinned : pinned,
     head: run.heads.some(({ name }) => name === view.head) ? view.head : (run.heads[0]?.name ?? ""),
-    quantity: model.quantities.includes(view.quantity) ? view.quantity : model.quantities[0],
+    quantity: model.quantities.includes(view.quantity) ? view.quantity : model.cell.memory,
     gate: model.gates.includes(view.gate) ? view.gate : model.gates[0],
   };
 }
@@ -102,13 +102,13 @@ export function fitted(view, model, run) {
  * @param {number} T
  * @returns {number}
  */
-function restless({ values, info }, T) {
-  const H = info.units;
-  const { c } = values;
+function restless(track, T) {
+  const H = track.info.units;
+  const memory = track.values[memoryOf(track)];
   let [best, most] = [0, -1];
   for (let unit = 0; unit < H; unit += 1) {
     let moved = 0;
-    for (let t = 1; t < T; t += 1) moved += Math.abs(c[t * H + unit] - c[(t - 1) * H + unit]);
+    for (let t = 1; t < T; t += 1) moved += Math.abs(memory[t * H + unit] - memory[(t - 1) * H + unit]);
     if (moved > most) [best, most] = [unit, moved];
   }
   return best;

@@ -1,9 +1,11 @@
 // The meaning of the cell's numbers in words, and its equations with numbers filled in, as Python prints them.
 
+import { memoryBefore, squashName } from "studio/state/moment.js";
 import { stepName, wordAt } from "studio/state/tokens.js";
 import { format, percent } from "studio/ui/draw.js";
 
 /** @typedef {import("studio/state/moment.js").Moment} Moment */
+/** @typedef {import("studio/types.js").CellKind} CellKind */
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/types.js").Track} Track */
@@ -39,16 +41,20 @@ export function doingOf(gate, value) {
   if (gate === "f") return `keeps ${percent(value)} of c_prev`;
   if (gate === "i") return `writes ${percent(value)} of g`;
   if (gate === "o") return `outputs ${percent(value)} of tanh(c)`;
+  if (gate === "z") return `keeps ${percent(value)} of h_prev`;
+  if (gate === "r") return `n reads ${percent(value)} of n_h`;
+  if (gate === "n") return "h moves towards it";
+  if (gate === "h") return "memory and output";
   return value < 0 ? "would lower c" : "would raise c";
 }
 
 /**
- * Describes what happened to the cell state: "up by 0.2446".
+ * Describes what happened to the memory: "up by 0.2446".
  * @param {Moment} moment
  * @returns {string}
  */
-export function changeOf({ values }) {
-  const change = values.c - values.c_prev;
+export function changeOf({ values, cell }) {
+  const change = values[cell.memory] - values[memoryBefore(cell)];
   if (!Number.isFinite(change)) return "no number";
   return `${change < 0 ? "down" : "up"} by ${format(Math.abs(change))}`;
 }
@@ -63,33 +69,73 @@ export function changeOf({ values }) {
  */
 
 /**
- * Returns the equations of c and h, with the kept and the written part on separate lines.
+ * Returns the equations of the states, with the kept and the written part on separate lines.
  * @param {Moment} moment
  * @returns {Line[]}
  */
-export function equationLines({ values, shown, computed }) {
-  const { i, f, g, o, c_prev, kept, wrote, c } = values;
-  const gives = (/** @type {string} */ name) => ({
-    value: format(computed[name] ?? values[name]),
-    edited: name in computed,
-  });
-  const sum = `${format(kept)} ${wrote < 0 ? "-" : "+"} ${format(Math.abs(wrote))}`;
+export function equationLines(moment) {
+  return LINES[moment.cell.label](moment);
+}
+
+/** @type {(moment: Moment) => Line[]} */
+function lstmLines(moment) {
+  const { i, f, g, o, c_prev, kept, wrote, c } = moment.values;
+  const { shown } = moment;
   return [
-    {
-      name: "kept",
-      formula: "f·c_prev",
-      numbers: `${format(f)}·${factor(c_prev)}`,
-      value: format(kept),
-      edited: false,
-    },
-    { name: "written", formula: "i·g", numbers: `${format(i)}·${factor(g)}`, value: format(wrote), edited: false },
-    { name: "c", formula: "", numbers: sum, ...gives("c") },
-    { name: shown, formula: "o·tanh(c)", numbers: `${format(o)}·tanh(${format(c)})`, ...gives(shown) },
+    line("kept", "f·c_prev", `${format(f)}·${factor(c_prev)}`, kept),
+    line("written", "i·g", `${format(i)}·${factor(g)}`, wrote),
+    { ...result(moment, "c"), numbers: sumOf(kept, wrote) },
+    { ...result(moment, shown), formula: "o·tanh(c)", numbers: `${format(o)}·tanh(${format(c)})` },
   ];
 }
 
+/** @type {(moment: Moment) => Line[]} */
+function gruLines(moment) {
+  const { r, z, n, h_prev, n_h, n_rh, kept, write, wrote } = moment.values;
+  const reads = line("n_rh", "r·n_h", `${format(r)}·${factor(n_h)}`, n_rh);
+  return [
+    ...(Number.isFinite(n_h) ? [reads] : []),
+    line("kept", "z·h_prev", `${format(z)}·${factor(h_prev)}`, kept),
+    line("written", "(1-z)·n", `${format(write)}·${factor(n)}`, wrote),
+    { ...result(moment, "h"), numbers: sumOf(kept, wrote) },
+  ];
+}
+
+/** @type {(moment: Moment) => Line[]} */
+function rnnLines(moment) {
+  const { from_x, from_h, sum } = moment.values;
+  const name = squashName(moment.cell, "h");
+  const h = { ...result(moment, "h"), formula: `${name}(sum)`, numbers: `${name}(${format(sum)})` };
+  if (!Number.isFinite(from_h)) return [h];
+  return [
+    line("from x", "", "W_ih·x + b_ih", from_x),
+    line("from h", "", "W_hh·h_prev + b_hh", from_h),
+    line("sum", "", sumOf(from_x, from_h), sum),
+    h,
+  ];
+}
+
+/** @type {Record<string, (moment: Moment) => Line[]>} */
+const LINES = { LSTM: lstmLines, GRU: gruLines, RNN: rnnLines };
+
+/** @type {(name: string, formula: string, numbers: string, value: number) => Line} */
+const line = (name, formula, numbers, value) => ({ name, formula, numbers, value: format(value), edited: false });
+
 /**
- * Describes where c_prev and h_prev come from: "from step 1, “in”".
+ * The line of a state, which an edit can have replaced.
+ * @param {Moment} moment
+ * @param {string} name
+ * @returns {Line}
+ */
+function result({ values, computed }, name) {
+  return { ...line(name, "", "", computed[name] ?? values[name]), edited: name in computed };
+}
+
+/** @type {(a: number, b: number) => string} */
+const sumOf = (a, b) => `${format(a)} ${b < 0 ? "-" : "+"} ${format(Math.abs(b))}`;
+
+/**
+ * Describes where the previous states come from: "from step 1, “in”".
  * @param {Run} run
  * @param {number | null} before
  * @param {string} beginning the text for a state that no step of the run produced
@@ -109,7 +155,7 @@ export function sourceOf(run, before, beginning) {
 export function beginningOf({ kind }, track, live) {
   if (kind === "language-model")
     return { label: "from newline", says: "the state after a newline, which the model reads before any text" };
-  const zero = [track.h0, track.c0].every((state) => state.every((value) => value === 0));
+  const zero = Object.values(track.initial).every((state) => state.every((value) => value === 0));
   if (zero) return { label: "initial state", says: "the initial state, zero" };
   return live
     ? { label: "from earlier", says: "the stream's state before the steps shown" }
@@ -117,7 +163,7 @@ export function beginningOf({ kind }, track, live) {
 }
 
 /**
- * Describes where c and h go.
+ * Describes where the states go.
  * @param {Run} run
  * @param {number | null} after
  * @returns {string}
@@ -137,15 +183,19 @@ function nameOf(run, t) {
 
 /**
  * Describes the reading direction and the previous state.
+ * @param {CellKind} cell
  * @param {boolean} reverse
  * @param {string} unit "word"
  * @param {string} beginning what that state is if no step of the run was read before; "" if one was
  * @returns {string}
  */
-export function wayOf(reverse, unit, beginning) {
+export function wayOf({ carried }, reverse, unit, beginning) {
   const way = reverse ? `from the last ${unit} to the first` : `from the first ${unit} to the last`;
-  const before = reverse ? `come from the next ${unit}` : `come from the ${unit} before`;
-  return `reads ${way}: c_prev and h_prev ${beginning ? `are ${beginning}` : before}`;
+  const many = carried.length > 1;
+  const comes = many ? "come" : "comes";
+  const before = reverse ? `${comes} from the next ${unit}` : `${comes} from the ${unit} before`;
+  const states = [...carried].sort().map((state) => `${state}_prev`);
+  return `reads ${way}: ${states.join(" and ")} ${beginning ? `${many ? "are" : "is"} ${beginning}` : before}`;
 }
 
 /**
@@ -155,8 +205,13 @@ export function wayOf(reverse, unit, beginning) {
  * @returns {string}
  */
 export function spokenMoment(moment, run) {
-  const { values, track, unit, t, shown } = moment;
-  const parts = ["i", "f", "g", "o"].map((gate) => `${gate} ${format(values[gate])}, ${doingOf(gate, values[gate])}`);
-  const states = `c ${format(values.c)}, ${changeOf(moment)}; ${shown} ${format(values[shown])}`;
-  return `${track.info.name}, ${stepName(run, t)}, unit ${unit}: ${parts.join("; ")}; ${states}`;
+  const { cell, values, track, unit, t, shown } = moment;
+  const gates = GATES_AS_SPOKEN[cell.label] ?? [];
+  const parts = gates.map((gate) => `${gate} ${format(values[gate])}, ${doingOf(gate, values[gate])}`);
+  const memory = `${cell.memory} ${format(values[cell.memory])}, ${changeOf(moment)}`;
+  const states = cell.memory === "h" ? [memory] : [memory, `${shown} ${format(values[shown])}`];
+  return `${track.info.name}, ${stepName(run, t)}, unit ${unit}: ${[...parts, ...states].join("; ")}`;
 }
+
+/** @type {Record<string, string[]>} */
+const GATES_AS_SPOKEN = { LSTM: ["i", "f", "g", "o"], GRU: ["r", "z", "n"] };

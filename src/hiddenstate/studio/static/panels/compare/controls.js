@@ -23,7 +23,7 @@ function textBox({ store, session }, key, name) {
   const input = element("textarea", { rows: 1, spellcheck: "false", autocomplete: "off" });
   const suit = () => {
     const { model } = session;
-    const numbers = model?.kind === "lstm";
+    const numbers = model?.kind === "layer";
     set(input, "aria-label", `${numbers ? "Input" : "Sentence"} ${name}`);
     const given = model?.given && key === "text" ? "As given. " : "";
     input.placeholder = numbers
@@ -100,7 +100,7 @@ export function whatControls(app, models) {
  */
 function kindBar({ store, session }, several) {
   const { models, ...others } = KINDS;
-  const named = session.model?.kind === "lstm" ? { sentences: "Two inputs" } : {};
+  const named = session.model?.kind === "layer" ? { sentences: "Two inputs" } : {};
   const options = /** @type {Record<View["comparison"], string>} */ ({ ...(several ? KINDS : others), ...named });
   return choice("Compare", options, store.get().comparison, (comparison) => {
     const { otherText, otherModel } = store.get();
@@ -148,7 +148,7 @@ export function howControls(app) {
   const fill = () => {
     const { model } = session;
     if (!model) return;
-    const aligns = store.get().comparison !== "edits" && model.kind !== "lstm"; // otherwise only the step numbers match
+    const aligns = store.get().comparison !== "edits" && model.kind !== "layer"; // otherwise only the step numbers match
     controls.replaceChildren(
       pick(
         "layer",

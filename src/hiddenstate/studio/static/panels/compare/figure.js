@@ -58,10 +58,10 @@ export function createFigure(scene) {
  * @param {Layout} layout
  * @returns {HTMLCanvasElement}
  */
-function paintMaps({ a, b, comparable, quantity, columns }, layout) {
+function paintMaps({ a, b, comparable, quantity, other, columns }, layout) {
   const made = canvas(layout.total, layout.height, { "aria-hidden": "true" });
   const box = { x: layout.left, width: layout.total - layout.left };
-  const [one, two] = [a && pictureOf(a, quantity, columns, "a"), b && pictureOf(b, quantity, columns, "b")];
+  const [one, two] = [a && pictureOf(a, quantity, columns, "a"), b && other && pictureOf(b, other, columns, "b")];
   if (one) paint(made.context, one, { ...box, y: layout.mapA, height: layout.mapHeightA });
   if (two) paint(made.context, two, { ...box, y: layout.mapB, height: layout.mapHeightB });
   if (one && two && comparable)
@@ -76,11 +76,11 @@ function paintMaps({ a, b, comparable, quantity, columns }, layout) {
  * @returns {SVGElement[]}
  */
 function drawing(scene, layout) {
-  const { pair, strips, comparable, quantity } = scene;
+  const { pair, strips, comparable, quantity, other } = scene;
   const [mapA, mapB, difference] =
     pair.a.name === "before"
       ? ["before", "after", "change"]
-      : [`${quantity} of A`, `${quantity} of B`, "B − A"];
+      : [`${quantity} of A`, other === null ? `no ${quantity} in B` : `${other} of B`, "B − A"];
   const labels = [
     rowLabel(pair.a.name, layout.wordsA + 15, "side a"),
     rowLabel(mapA, layout.mapA + 11),

@@ -4,7 +4,7 @@ import { align } from "studio/panels/compare/align.js";
 import { howControls, whatControls } from "studio/panels/compare/controls.js";
 import { comparable, distances, partingOf } from "studio/panels/compare/distance.js";
 import { createFigure } from "studio/panels/compare/figure.js";
-import { blankBecause, emptyBecause, pairOf } from "studio/panels/compare/pair.js";
+import { blankBecause, counterpart, emptyBecause, pairOf } from "studio/panels/compare/pair.js";
 import { openOnTwo } from "studio/panels/compare/second.js";
 import { readoutOf, comparisonRows, comparisonTable, comparisonVerdict } from "studio/panels/compare/words.js";
 import { element } from "studio/ui/draw.js";
@@ -145,7 +145,9 @@ function sceneOf({ store }, pair, width) {
   const find = (/** @type {"a" | "b"} */ side, /** @type {string} */ name) =>
     pair[side].run.tracks.find(({ info }) => info.name === name);
   const [a, b] = [find("a", track), find("b", track)];
-  const state = quantity === "c" ? "c" : "h";
+  const [cellA, cellB] = [pair.a.model.cell, pair.b.model.cell];
+  const other = counterpart(quantity, cellA, cellB);
+  const state = quantity === "c" && other === "c" ? "c" : "h";
   const strips = pair.a.run.tracks.flatMap((one) => {
     const two = find("b", one.info.name);
     if (!two || !comparable(one, two)) return [];
@@ -154,7 +156,8 @@ function sceneOf({ store }, pair, width) {
       { name: one.info.name, reverse: one.info.reverse, distance, parting: partingOf(distance, one.info.reverse) },
     ];
   });
-  return { pair, columns, a, b, comparable: comparable(a, b), strips, quantity, head, width };
+  const same = quantity === other && comparable(a, b);
+  return { pair, columns, a, b, comparable: same, strips, quantity, other, state, head, width };
 }
 
 /**

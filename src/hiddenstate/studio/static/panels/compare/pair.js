@@ -1,5 +1,6 @@
 // The two runs to compare, as chosen in the view.
 
+/** @typedef {import("studio/types.js").CellKind} CellKind */
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/state/types.js").App} App */
@@ -40,7 +41,7 @@ export function emptyBecause({ store, session }, { a, b }) {
       : "There are no edits yet, so both runs are the same. Make one on the first page.";
   }
   if (comparison === "sentences" && (otherText === "" || otherText === text))
-    return a.model.kind === "lstm"
+    return a.model.kind === "layer"
       ? "Both inputs are the same. Change one of them."
       : "Both sentences are the same. Change one of them, or choose a pair.";
   if (comparison === "models" && otherModel === "") return "Both models are the same. Choose a different one for B.";
@@ -57,4 +58,19 @@ export function blankBecause({ store, session }) {
   if (error) return error.message;
   if (session.model && !session.run) return "There is nothing to compare: A has no input.";
   return store.get().comparison !== "edits" && session.run ? "There is nothing to compare: B has not been read yet." : "";
+}
+
+/**
+ * The quantity of another cell to show beside one: that with the same letter, or with the same role.
+ * @param {string} quantity
+ * @param {CellKind} a
+ * @param {CellKind} b
+ * @returns {string | null}
+ */
+export function counterpart(quantity, a, b) {
+  if ([...b.gates, ...b.states].includes(quantity)) return quantity;
+  if (quantity === a.memory) return b.memory;
+  if (quantity === a.candidate) return b.candidate;
+  const keep = { f: "z", z: "f" }[quantity];
+  return keep !== undefined && b.gates.includes(keep) ? keep : null;
 }

@@ -27,8 +27,7 @@ export function rowLabel(words, y, kind = "") {
  * @param {Layout} layout
  * @returns {SVGElement}
  */
-export function ribbonTitle({ strips, quantity }, layout) {
-  const state = quantity === "c" ? "c" : "h";
+export function ribbonTitle({ strips, state }, layout) {
   const says = `distance in ${state}, ‖Δ${state}‖: a gap of full height is ${boundOf(strips)}`;
   return text(layout.left, layout.ribbons + 13, "ribbon-title", "start", says, layout.total - layout.left);
 }

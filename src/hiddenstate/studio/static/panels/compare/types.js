@@ -13,7 +13,9 @@
  * @property {Track | undefined} b
  * @property {boolean} comparable whether their units can be compared
  * @property {Strip[]} strips
- * @property {string} quantity
+ * @property {string} quantity of A
+ * @property {string | null} other the quantity of B with the same letter or the same role; null if there is none
+ * @property {string} state whose distance is shown: c if both have it and it is chosen, else h
  * @property {string} head
  * @property {number} width the available width
  */

@@ -36,7 +36,7 @@ function named({ run }, t) {
  * @returns {string}
  */
 export function comparisonVerdict(scene) {
-  const { strips, a, quantity } = scene;
+  const { strips, a, state } = scene;
   const strip = strips.find(({ name }) => name === a?.info.name);
   if (!strip)
     return (
@@ -45,7 +45,6 @@ export function comparisonVerdict(scene) {
     );
   const { parting, distance, name, reverse } = strip;
   if (parting.first < 0) return `In ${name} the two are the same at every step.`;
-  const state = quantity === "c" ? "c" : "h";
   const parts =
     `In ${name}, which reads ${reverse ? "from the end" : "from the start"}, they diverge at ` +
     `${wordsAt(scene, parting.first)}`;
@@ -75,13 +74,13 @@ function ending(scene, { parting, distance }) {
  * @returns {string}
  */
 export function readoutOf(scene, k, unit) {
-  const { columns, strips, a, quantity } = scene;
+  const { columns, strips, a, state } = scene;
   if (!columns[k]) return "";
   const said = [sideAt(scene, "a", k, unit), sideAt(scene, "b", k, unit)].join("   ");
   const strip = strips.find(({ name }) => name === a?.info.name);
   const size =
     strip && !Number.isNaN(strip.distance[k])
-      ? `   ‖Δ${quantity === "c" ? "c" : "h"}‖ = ${strip.distance[k].toFixed(4)}`
+      ? `   ‖Δ${state}‖ = ${strip.distance[k].toFixed(4)}`
       : "";
   return said + size;
 }
@@ -93,12 +92,14 @@ export function readoutOf(scene, k, unit) {
  * @param {number} unit
  * @returns {string}
  */
-function sideAt({ pair, columns, quantity, head, a, b }, side, k, unit) {
+function sideAt({ pair, columns, quantity: first, other, head, a, b }, side, k, unit) {
   const t = columns[k][side];
   const { name, run } = pair[side];
   if (t < 0) return `${name}: no step here`;
   const track = side === "a" ? a : b;
-  const value = track?.values[quantity][t * (track.values[quantity].length / run.steps) + unit];
+  const quantity = side === "a" ? first : other;
+  const values = quantity === null ? undefined : track?.values[quantity];
+  const value = values?.[t * (values.length / run.steps) + unit];
   const mine = headOf(run, head);
   const tag = mine ? ` ${shownToken(predictionAt(mine, t).label)} ${predictionAt(mine, t).probability.toFixed(4)}` : "";
   return (
@@ -113,8 +114,7 @@ function sideAt({ pair, columns, quantity, head, a, b }, side, k, unit) {
  * @returns {string[][]}
  */
 export function comparisonRows(scene) {
-  const { pair, columns, strips, head, quantity } = scene;
-  const state = quantity === "c" ? "c" : "h";
+  const { pair, columns, strips, head, state } = scene;
   const names = ["", " of B"];
   const top = names.flatMap((of) => [
     `step${of || " of A"}`,

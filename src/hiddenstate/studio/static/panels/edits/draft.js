@@ -1,6 +1,7 @@
 // An edit in progress: the values offered by the editor's controls.
 
 import { partsOf } from "studio/state/edits.js";
+import { isSequential } from "studio/state/ranges.js";
 import { widthOf } from "studio/state/units.js";
 
 /** @typedef {import("studio/types.js").Edit} Edit */
@@ -28,7 +29,7 @@ export function rangeOf(place, kind, value) {
   const { quantity } = partsOf(place);
   if (kind === "scale") return { low: -2, high: 3, begin: 0 };
   const high = reach(quantity, value);
-  const low = "ifo".includes(quantity) && kind === "set" ? 0 : -high;
+  const low = isSequential(quantity) && kind === "set" ? 0 : -high;
   return { low, high, begin: kind === "set" ? opposite(quantity, value) : 0 };
 }
 
@@ -40,7 +41,7 @@ export function rangeOf(place, kind, value) {
  */
 function reach(quantity, value) {
   if (quantity.endsWith("_pre")) return 10;
-  return quantity === "c" ? Math.max(2, Math.ceil(Math.abs(value))) : 1;
+  return quantity === "c" ? Math.max(2, Math.ceil(Math.abs(value))) : Math.max(1, Math.ceil(Math.abs(value) || 0));
 }
 
 /**
@@ -50,7 +51,7 @@ function reach(quantity, value) {
  * @returns {number}
  */
 function opposite(quantity, value) {
-  return "ifo".includes(quantity) && value < 0.5 ? 1 : 0;
+  return isSequential(quantity) && value < 0.5 ? 1 : 0;
 }
 
 /**

@@ -1,6 +1,6 @@
 // Things to try: whole gates, context-dependent sentences, and a search for an edit that changes a word's label.
 
-import { IDEAS, PRESETS, editsOf } from "studio/panels/edits/presets.js";
+import { IDEAS, editsOf, presetsOf } from "studio/panels/edits/presets.js";
 import { search, sweepOf } from "studio/panels/edits/search.js";
 import { sentenceOf } from "studio/panels/edits/words.js";
 import { headOf } from "studio/state/predictions.js";
@@ -12,6 +12,7 @@ import { button } from "studio/ui/fields.js";
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/state/types.js").App} App */
+/** @typedef {import("studio/panels/edits/presets.js").Preset} Preset */
 /** @typedef {import("studio/panels/edits/search.js").Find} Find */
 
 /**
@@ -19,12 +20,12 @@ import { button } from "studio/ui/fields.js";
  * @param {App} app
  * @returns {HTMLElement}
  */
-export function presetBar({ store }) {
+export function presetBar({ store, session }) {
   const track = element("code", {});
   const name = () => (track.textContent = store.get().track);
   store.subscribe(["track"], name);
   name();
-  const buttons = PRESETS.map((preset) =>
+  const made = (/** @type {Preset} */ preset) =>
     button(
       preset.label,
       () => {
@@ -36,12 +37,12 @@ export function presetBar({ store }) {
         store.change({ edits: [...others, ...added] }, `${preset.label} of ${chosen}`);
       },
       { title: preset.says },
-    ),
-  );
-  return element("section", { class: "edit-presets" }, [
-    element("h3", {}, ["On all gates of ", track]),
-    element("div", { class: "chips" }, buttons),
-  ]);
+    );
+  const chips = element("div", { class: "chips" });
+  const fill = () => chips.replaceChildren(...(session.model ? presetsOf(session.model.cell).map(made) : []));
+  session.on("model", fill);
+  fill();
+  return element("section", { class: "edit-presets" }, [element("h3", {}, ["On all units of ", track]), chips]);
 }
 
 /**
@@ -51,11 +52,15 @@ export function presetBar({ store }) {
  * @returns {HTMLElement[]}
  */
 export function ideaCards({ store }, model) {
+  const presets = presetsOf(model.cell);
   const fitting = IDEAS.filter(
-    ({ track }) => model.kind === "tagger" && model.tracks.some(({ name }) => name === track),
+    ({ track, preset }) =>
+      model.kind === "tagger" &&
+      model.tracks.some(({ name }) => name === track) &&
+      presets.some(({ id }) => id === preset),
   );
   return fitting.map(({ text, preset, track, asks }) => {
-    const chosen = PRESETS.find(({ id }) => id === preset);
+    const chosen = presets.find(({ id }) => id === preset);
     const card = button(
       "",
       () => {

@@ -1,5 +1,6 @@
 // Experiments on whole gates, and sentences worth trying them on.
 
+/** @typedef {import("studio/types.js").CellKind} CellKind */
 /** @typedef {import("studio/types.js").Edit} Edit */
 
 /**
@@ -11,7 +12,7 @@
  */
 
 /** @type {readonly Preset[]} */
-export const PRESETS = [
+const LSTM = [
   {
     id: "forget",
     label: "Close the forget gates",
@@ -48,6 +49,54 @@ export const PRESETS = [
     says: "h = 0: the cell keeps running, but neither the next step nor the layer above sees it.",
   },
 ];
+
+/** @type {Preset} */
+const SILENCE = {
+  id: "silence",
+  label: "Silence the state",
+  sets: [["h", 0]],
+  says: "h = 0: neither the next step nor the layer above sees anything, and nothing is remembered.",
+};
+
+/** @type {readonly Preset[]} */
+const GRU = [
+  {
+    id: "forget",
+    label: "Keep nothing",
+    sets: [["z", 0]],
+    says: "z = 0: h is the candidate n at every step. Only n still reads something from the previous step.",
+  },
+  {
+    id: "freeze",
+    label: "Freeze the state",
+    sets: [["z", 1]],
+    says: "z = 1: the state keeps its value and takes in nothing new.",
+  },
+  {
+    id: "blind",
+    label: "Close the reset gates",
+    sets: [["r", 0]],
+    says: "r = 0: the candidate n only reads the input, not the state.",
+  },
+  {
+    id: "read",
+    label: "Open the reset gates",
+    sets: [["r", 1]],
+    says: "r = 1: the candidate n reads the whole state at every step.",
+  },
+  SILENCE,
+];
+
+/** @type {Record<string, readonly Preset[]>} */
+const PRESETS = { LSTM, GRU, RNN: [SILENCE] };
+
+/**
+ * @param {CellKind} cell
+ * @returns {readonly Preset[]}
+ */
+export function presetsOf({ label }) {
+  return PRESETS[label];
+}
 
 /**
  * The edits of a preset, in all units at all steps of one layer and direction.

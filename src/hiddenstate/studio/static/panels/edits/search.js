@@ -3,6 +3,7 @@
 import { headOf, predictionAt } from "studio/state/predictions.js";
 import { widthOf } from "studio/state/units.js";
 
+/** @typedef {import("studio/types.js").CellKind} CellKind */
 /** @typedef {import("studio/types.js").Edit} Edit */
 /** @typedef {import("studio/types.js").Choice} Choice */
 /** @typedef {import("studio/types.js").Model} Model */
@@ -27,13 +28,14 @@ function zeroed(place, unit, t) {
 }
 
 /**
- * One unit at one step: its cell state or its output zeroed, the largest values first.
+ * One unit at one step: its memory or its output zeroed, the largest values first.
  * @param {Track} track
  * @param {number} steps
+ * @param {CellKind} cell
  * @returns {Candidate[]}
  */
-function moments(track, steps) {
-  return ["c", "h"].flatMap((quantity) => {
+function moments(track, steps, { states }) {
+  return states.flatMap((quantity) => {
     const width = widthOf(track.info, quantity);
     return Array.from({ length: steps * width }, (_, k) => ({
       edit: zeroed(`${track.info.name}.${quantity}`, k % width, Math.floor(k / width)),
@@ -58,13 +60,14 @@ function units(track, steps) {
 }
 
 /**
- * All units at one step: each quantity zeroed.
+ * All units at one step: each open gate or state zeroed.
  * @param {Track} track
  * @param {number} steps
+ * @param {CellKind} cell
  * @returns {Candidate[]}
  */
-function wholeSteps(track, steps) {
-  return ["f", "i", "o", "c", "h"].flatMap((quantity) =>
+function wholeSteps(track, steps, cell) {
+  return [...openGates(cell), ...cell.states].flatMap((quantity) =>
     Array.from({ length: steps }, (_, t) => ({ edit: zeroed(`${track.info.name}.${quantity}`, null, t), weight: 0 })),
   );
 }
@@ -72,22 +75,34 @@ function wholeSteps(track, steps) {
 /**
  * Whole gates, closed or fully open.
  * @param {Track} track
+ * @param {number} _steps
+ * @param {CellKind} cell
  * @returns {Candidate[]}
  */
-function gates(track) {
-  return ["f", "i", "o"].flatMap((gate) =>
+function gates(track, _steps, cell) {
+  return openGates(cell).flatMap((gate) =>
     [0, 1].map((value) => ({ edit: { ...zeroed(`${track.info.name}.${gate}`, null, null), value }, weight: 0 })),
   );
 }
 
 /**
+ * The gates between 0 and 1.
+ * @param {CellKind} cell
+ * @returns {string[]}
+ */
+function openGates({ gates: all, activations }) {
+  return all.filter((gate) => activations[gate] === "sigmoid");
+}
+
+/**
  * All candidates, alternating between small and sweeping edits, each with the index of its kind.
  * @param {Run} run
+ * @param {CellKind} cell
  * @returns {{edit: Edit, kind: number}[]}
  */
-export function candidatesOf(run) {
+export function candidatesOf(run, cell) {
   const kinds = [moments, units, wholeSteps, gates].map((kind) =>
-    run.tracks.flatMap((track) => kind(track, run.steps)).sort((a, b) => b.weight - a.weight),
+    run.tracks.flatMap((track) => kind(track, run.steps, cell)).sort((a, b) => b.weight - a.weight),
   );
   const longest = Math.max(...kinds.map((kind) => kind.length));
   return Array.from({ length: longest }, (_, k) =>
@@ -112,7 +127,7 @@ export function sweepOf(edit) {
  * @returns {() => void} stops it
  */
 export function search({ model, run, head, t }, onProgress, onFind) {
-  const candidates = candidatesOf(run);
+  const candidates = candidatesOf(run, model.cell);
   /** @type {Map<number, number>} */
   const ofKind = new Map(); // finds
   const countOf = (/** @type {number} */ kind) => ofKind.get(kind) ?? 0;

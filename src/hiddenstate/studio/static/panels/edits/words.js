@@ -62,7 +62,7 @@ export function whereOf(edit, tokens) {
 export function placeOf(place, model) {
   const { track, quantity } = partsOf(place);
   const name = quantity.replace(/_pre$/, "");
-  const before = name === quantity ? "" : ` before its ${name === "g" ? "tanh" : "sigmoid"}`;
+  const before = name === quantity ? "" : ` before its ${model.cell.activations[name]}`;
   return `${model.meanings[name] ?? name} of ${track}${before}`;
 }
 
@@ -113,7 +113,10 @@ export function pythonEdit(edit) {
 function callOf(model, tokens) {
   const words = `[${tokens.map((token) => JSON.stringify(token)).join(", ")}]`;
   if (model.kind === "tagger") return { before: [], lstm: "tagger.lstm", call: `reading = tagger.read(${words})` };
-  if (model.kind !== "language-model") return { before: [], lstm: "lstm", call: "out, (h_n, c_n) = lstm(x)" };
+  if (model.kind !== "language-model") {
+    const name = model.cell.label.toLowerCase();
+    return { before: [], lstm: name, call: `out, ${model.cell.memory === "c" ? "(h_n, c_n)" : "h_n"} = ${name}(x)` };
+  }
   const ids = `torch.from_numpy(model.tokens.ids(${words})).long()[:, None]`;
   const start = "_, begin = model(torch.tensor([[model.tokens.start]]))  # a text is read after a newline";
   return { before: [start, `ids = ${ids}`], lstm: "model.lstm", call: "said, state = model(ids, begin)" };

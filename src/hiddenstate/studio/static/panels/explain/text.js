@@ -29,8 +29,8 @@ export function createTextField({ store, session }) {
   const suit = () => {
     const kind = session.model?.kind;
     field.hidden = kind === "trace";
-    set(field, "aria-label", kind === "lstm" ? "Numbers to explain" : "Text to explain");
-    field.placeholder = kind === "lstm" ? "A signal, such as sine 24, or rows of numbers, one per line" : "Type a sentence.";
+    set(field, "aria-label", kind === "layer" ? "Numbers to explain" : "Text to explain");
+    field.placeholder = kind === "layer" ? "A signal, such as sine 24, or rows of numbers, one per line" : "Type a sentence.";
   };
   const update = () => {
     if (resting === undefined && field.value !== store.get().text) field.value = store.get().text;

@@ -13,9 +13,9 @@ import { button } from "studio/ui/fields.js";
  * @returns {{root: HTMLElement, show: (scene: Scene) => void}}
  */
 export function memoryControls({ store }) {
-  let [track, units] = ["", 1];
+  let [track, units, memory] = ["", 1, "c"];
   const look = (/** @type {string} */ name, /** @type {number} */ unit) => {
-    store.set({ memory: `${name}.c[${unit}]` });
+    store.set({ memory: `${name}.${memory}[${unit}]` });
   };
   const layer = chooser("Memory of", (name) => look(name, Number(number.value)));
   const number = element("input", {
@@ -30,7 +30,7 @@ export function memoryControls({ store }) {
   const telling = button("Most telling", () => store.set({ memory: "" }), {
     title:
       "The unit of the last layer whose memory of other steps adds most to the target or takes most from it: " +
-      "the largest |effect \u00b7 f\u00b7c_prev|. If no other step is in memory, the largest |effect \u00b7 c|",
+      "the largest |effect \u00b7 what is kept|. If no other step is in memory, the largest |effect \u00b7 memory|",
   });
   const root = element("div", { class: "panel-tools" }, [
     layer.root,
@@ -42,7 +42,7 @@ export function memoryControls({ store }) {
     const twoWays = infos.some(({ reverse }) => reverse);
     const options = infos.map((info) => ({ value: info.name, text: `${info.name}: ${trackTitle(info, twoWays)}` }));
     layer.fill([{ label: "", options }], scene.track);
-    [track, units] = [scene.track, infos[0].units];
+    [track, units, memory] = [scene.track, infos[0].units, scene.explained.subject.cell.memory];
     number.max = String(units - 1);
     if (document.activeElement !== number) number.value = String(scene.unit);
     telling.hidden = scene.whole === null;

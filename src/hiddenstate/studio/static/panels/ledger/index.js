@@ -18,12 +18,14 @@ import { signed, wordChart } from "studio/ui/word-chart.js";
 /** @typedef {import("studio/ui/word-chart.js").ChartRow} ChartRow */
 
 const HELP =
-  "A memory is a sum over steps: what each one wrote (input gate times candidate), times all forget gates since. This is " +
+  "A memory is a sum over steps: what each one wrote (input gate times candidate; in a GRU 1-z times candidate), times all forget gates (z of a GRU) since. This is " +
   "exact. Point at a word, or use Tab and the arrow keys, to follow what it wrote; press it to keep it selected. If the target is a sum " +
   "of memories, each part adds a known amount to it. What a step wrote depends on its gates, which other " +
   "words influenced: without one word, the others would have written something else.";
 
-const UNRECORDED = "The ledger needs i, f, g and c of that layer, and this trace does not have them all.";
+const NO_LAW =
+  "There is no ledger of a plain RNN: it keeps nothing by addition. All of its state goes through the activation function at " +
+  "each step, so no part of it can be followed. An LSTM and a GRU have one.";
 
 /**
  * @param {App} app
@@ -63,8 +65,11 @@ export function mountLedger(app) {
   const draw = () => {
     if (store.get().page !== "explain") return;
     const { explained } = explainedOf(session, store.get());
-    scene = explained && sceneOf(explained, store.get());
-    root.hidden = scene === null;
+    const hasLaw = explained === null || explained.subject.cell.isAdditive;
+    scene = explained && hasLaw ? sceneOf(explained, store.get()) : null;
+    root.hidden = explained === null;
+    for (const part of [controls.root, parts.stage, parts.sum, parts.table]) part.hidden = !hasLaw;
+    if (!hasLaw) parts.says.textContent = NO_LAW;
     if (scene === null) return;
     controls.show(scene);
     chart = isRecorded(scene) ? chartOf(scene, parts.stage.clientWidth, choose, follow) : null;
@@ -87,13 +92,21 @@ export function mountLedger(app) {
  */
 function put({ says, stage, sum, table }, scene, chart) {
   const scrolled = stage.scrollLeft;
-  says.textContent = chart === null ? UNRECORDED : writerSentence(scene);
+  says.textContent = chart === null ? unrecorded(scene) : writerSentence(scene);
   sum.replaceChildren(...(chart === null ? [] : sumSentences(scene).map((text) => element("p", { text }))));
   stage.replaceChildren(...(chart === null ? [] : [chart.root]));
   if (chart !== null) fit(chart.root);
   stage.scrollLeft = scrolled;
   scrollTo(stage, stage.querySelector(".asked"));
   fillTable(table, scene);
+}
+
+/** @param {Scene} scene */
+function unrecorded({ explained }) {
+  const { cell } = explained.subject;
+  const needed = [...new Set([...cell.gates.filter((gate) => !"or".includes(gate)), cell.memory])];
+  const named = `${needed.slice(0, -1).join(", ")} and ${needed.at(-1)}`;
+  return `The ledger needs ${named} of that layer, and this trace does not have them all.`;
 }
 
 /**

@@ -21,7 +21,7 @@ import { ledgerOf, mostTelling, targetLedger } from "studio/runtime/explain/ledg
  * @property {number} unread the chosen step if this direction reads it later; -1: none
  */
 
-const PLACE = /^(l\d+r?)\.c\[(\d+)\]$/;
+const PLACE = /^(l\d+r?)\.([ch])\[(\d+)\]$/;
 
 /**
  * @param {Explained} explained
@@ -36,7 +36,7 @@ export function sceneOf(explained, view) {
   const { info } = subject.tracks[telling.k];
   const ledger = ledgerOf(subject, telling.k, telling.unit, target.t, readout);
   return {
-    ...{ explained, track: info.name, unit: telling.unit, place: `${info.name}.c[${telling.unit}]`, ledger },
+    ...{ explained, track: info.name, unit: telling.unit, place: `${info.name}.${subject.cell.memory}[${telling.unit}]`, ledger },
     own: chosen === null,
     whole: readout && targetLedger(subject, target.t, readout),
     ...followed(explained, ledger, view.writer),
@@ -69,9 +69,9 @@ function followed({ subject }, ledger, asked) {
  * @returns {{k: number, unit: number} | null}
  */
 function chosenMemory({ subject }, memory) {
-  const [, name, unit] = PLACE.exec(memory) ?? [];
+  const [, name, state, unit] = PLACE.exec(memory) ?? [];
   const k = subject.tracks.findIndex(({ info }) => info.name === name);
-  return k >= 0 && Number(unit) < subject.tracks[k].info.units ? { k, unit: Number(unit) } : null;
+  return state === subject.cell.memory && k >= 0 && Number(unit) < subject.tracks[k].info.units ? { k, unit: Number(unit) } : null;
 }
 
 /**

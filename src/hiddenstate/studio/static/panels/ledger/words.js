@@ -77,7 +77,7 @@ export function sumSentences({ ledger, place, whole, explained }) {
   const word = `\u201c${shortToken(explained.subject.tokens[ledger.t], 24)}\u201d`;
   const memory =
     `${place} at ${word}: the remaining parts ${sum(ledger.parts)} and the initial state ${exactly(ledger.initial)} add up to ` +
-    `c = ${exactly(ledger.value)}; rounding leaves ${tick(ledger.residual.toExponential(0))}.`;
+    `${explained.subject.cell.memory} = ${exactly(ledger.value)}; rounding leaves ${tick(ledger.residual.toExponential(0))}.`;
   if (whole === null) return [memory];
   const target =
     `All memories of the last layer: ${explained.model.unit}s ${sum(whole.parts)}, initial state ${exactly(whole.initial)} and bias ` +
@@ -93,7 +93,7 @@ export function sumSentences({ ledger, place, whole, explained }) {
  */
 export function ledgerRows({ ledger, explained, whole }) {
   const { tokens } = explained.subject;
-  const top = ["step", "word", "wrote i·g", "still there", "left", "erased most at step", "adds to the target", "all units add"];
+  const top = ["step", "word", `wrote ${explained.subject.cell.memory === "c" ? "i·g" : "(1-z)·n"}`, "still there", "left", "erased most at step", "adds to the target", "all units add"];
   const rows = ledger.steps.map((t, s) => {
     const at = erasedMostAt(ledger, s);
     const added = ledger.parts[s] * ledger.effect;

@@ -1,4 +1,4 @@
-// One unit's chart: two bands of three lines each, and the numbers at the cursor.
+// One unit's chart: the gates above, the candidate and the states below, and the numbers at the cursor.
 
 import { frame, words } from "studio/panels/lines/axes.js";
 import { bands, RIGHT, TOKENS_HEIGHT, TOP, xOf, yOf } from "studio/panels/lines/layout.js";
@@ -18,7 +18,7 @@ import { quantityColour } from "studio/ui/scales.js";
  * @property {number} unit
  * @property {number} width
  * @property {boolean} tokens whether to show them below
- * @property {number} reach the largest |c| on the scale
+ * @property {number} reach the largest memory on the scale
  */
 
 /** @typedef {{root: SVGSVGElement, show: (step: number) => void, height: number}} Chart */

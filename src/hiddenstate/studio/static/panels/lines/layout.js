@@ -1,7 +1,7 @@
 // The layout of the unit charts.
 
-import { roundedUp } from "studio/state/ranges.js";
-import { valueAt } from "studio/state/units.js";
+import { isSequential, roundedUp } from "studio/state/ranges.js";
+import { memoryOf, valueAt } from "studio/state/units.js";
 
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").Run} Run */
@@ -17,14 +17,15 @@ const BETWEEN = 12;
 export const TOKENS_HEIGHT = 60;
 
 /**
- * The common scale of the charts of several units: the largest |c| to show.
+ * The common scale of the charts of several units: the largest memory to show.
  * @param {Run} run
  * @param {Track} track
  * @param {readonly number[]} units
  * @returns {number}
  */
 export function chartReach(run, track, units) {
-  const values = units.flatMap((unit) => run.tokens.map((_, t) => Math.abs(valueAt(track, "c", unit, t))));
+  const memory = memoryOf(track);
+  const values = units.flatMap((unit) => run.tokens.map((_, t) => Math.abs(valueAt(track, memory, unit, t))));
   return roundedUp(values.reduce((most, value) => Math.max(most, value), 0));
 }
 
@@ -34,12 +35,12 @@ export function chartReach(run, track, units) {
  * @returns {Band[]}
  */
 export function bands({ quantities }, reach) {
-  const gates = quantities.filter((name) => "ifo".includes(name));
+  const gates = quantities.filter(isSequential);
   const memory = quantities.filter((name) => !gates.includes(name));
-  return [
-    { names: gates, low: 0, high: 1, top: TOP, height: GATES_HEIGHT },
-    { names: memory, low: -reach, high: reach, top: TOP + GATES_HEIGHT + BETWEEN, height: MEMORY_HEIGHT },
-  ];
+  const above = gates.length > 0 ? GATES_HEIGHT + BETWEEN : 0;
+  const open = { names: gates, low: 0, high: 1, top: TOP, height: GATES_HEIGHT };
+  const signed = { names: memory, low: -reach, high: reach, top: TOP + above, height: MEMORY_HEIGHT };
+  return gates.length > 0 ? [open, signed] : [signed];
 }
 
 /**

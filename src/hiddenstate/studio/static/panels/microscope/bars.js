@@ -1,4 +1,4 @@
-// The equations of c and h with their numbers, each with its bar: kept and written add up to c.
+// The equations of the states with their numbers, each with its bar: kept and written add up to the memory.
 // An outline shows the whole value (c_prev, g, tanh(c)), the filled part what its gate lets through.
 
 import { flowColour } from "studio/panels/microscope/pipes.js";
@@ -6,6 +6,7 @@ import { svg, tick } from "studio/ui/draw.js";
 import { equationLines } from "studio/ui/moment-words.js";
 import { text } from "studio/ui/svg-parts.js";
 
+/** @typedef {import("studio/panels/microscope/cells.js").Spans} Spans */
 /** @typedef {import("studio/panels/microscope/tween.js").Numbers} Numbers */
 /** @typedef {import("studio/state/moment.js").Moment} Moment */
 
@@ -27,13 +28,15 @@ const [NAME, VALUE] = [60, 74]; // room for the name before an equation, and for
 
 /**
  * @param {number} width
+ * @param {number} count of the equations
+ * @param {(numbers: Numbers) => Spans[]} spansOf
  * @returns {Bars}
  */
-export function bars(width) {
+export function bars(width, count, spansOf) {
   const wide = width >= WIDE;
   const scale = { from: wide ? TEXT : 2, to: width - 2 };
-  const rows = [0, 1, 2, 3].map((k) => row(k, wide, width));
-  const bottom = 4 * (wide ? ROW : NARROW_ROW) + 2;
+  const rows = Array.from({ length: count }, (_, k) => row(k, wide, width));
+  const bottom = count * (wide ? ROW : NARROW_ROW) + 2;
   const { root: axis, draw: drawAxis } = axisAt(scale, bottom);
   const write = (/** @type {Moment} */ moment) => equationLines(moment).forEach((line, k) => rows[k].write(line));
   const draw = (/** @type {Numbers} */ numbers, /** @type {number} */ largest) => {
@@ -43,26 +46,6 @@ export function bars(width) {
   };
   const root = svg("g", { class: "hs-bars" }, [axis, ...rows.map((one) => one.root)]);
   return { root, height: bottom + 16, write, draw };
-}
-
-/**
- * @typedef {object} Spans
- * @property {[number, number]} filled from and to
- * @property {[number, number] | null} outlined
- */
-
-/**
- * The spans of each row: kept, written, c, h.
- * @param {Numbers} numbers
- * @returns {Spans[]}
- */
-function spansOf({ kept, wrote, c, c_prev, g, tanh, h }) {
-  return [
-    { filled: [0, kept], outlined: [0, c_prev] },
-    { filled: [kept, kept + wrote], outlined: [kept, kept + g] },
-    { filled: [0, c], outlined: null },
-    { filled: [0, h], outlined: [0, tanh] },
-  ];
 }
 
 /**

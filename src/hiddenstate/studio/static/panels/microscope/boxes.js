@@ -1,6 +1,6 @@
 // The boxes of the circuit: gates, and the incoming and outgoing states.
 
-import { squashName } from "studio/state/moment.js";
+import { memoryBefore, squashName } from "studio/state/moment.js";
 import { format, svg } from "studio/ui/draw.js";
 import { changeOf, doingOf } from "studio/ui/moment-words.js";
 import { pressable, text, value } from "studio/ui/svg-parts.js";
@@ -8,6 +8,7 @@ import { pressable, text, value } from "studio/ui/svg-parts.js";
 /** @typedef {import("studio/ui/svg-parts.js").Box} Box */
 /** @typedef {import("studio/panels/microscope/tween.js").Numbers} Numbers */
 /** @typedef {import("studio/state/moment.js").Moment} Moment */
+/** @typedef {import("studio/types.js").Model} Model */
 
 /**
  * @typedef {object} GateBox
@@ -18,16 +19,17 @@ import { pressable, text, value } from "studio/ui/svg-parts.js";
 
 /**
  * One gate: its value, how far it is open, what that means, and its pre-activation.
+ * @param {Model} model
  * @param {string} gate
- * @param {string} meaning "forget gate"
  * @param {Box} box
  * @param {{open: () => void, edit: ((element: SVGElement) => void) | null}} actions
  * @returns {GateBox}
  */
-export function gateBox(gate, meaning, box, { open, edit }) {
+export function gateBox({ cell, meanings }, gate, box, { open, edit }) {
+  const meaning = meanings[gate];
   const { x, y, width } = box;
   const number = value({ x: x + width - 76, y: y + 4, width: 70, height: 23 }, "end", edit);
-  const meter = meterAt({ x: x + 10, y: y + 32, width: width - 20, height: 6 }, gate);
+  const meter = meterAt({ x: x + 10, y: y + 32, width: width - 20, height: 6 }, gate, cell.activations[gate] !== "sigmoid");
   const room = width - 20;
   const doing = text(x + 10, y + 65, "hs-soft", "start", "", room);
   const sum = text(x + 10, y + 78, "hs-soft hs-mono", "start", "", room);
@@ -41,7 +43,7 @@ export function gateBox(gate, meaning, box, { open, edit }) {
   const write = (/** @type {Moment} */ { values, sums, computed }) => {
     number.show(format(values[gate]), `${meaning} ${format(values[gate])}`, gate in computed);
     doing.textContent = gate in computed ? "edited" : doingOf(gate, values[gate]);
-    sum.textContent = sums[gate] ? `${squashName(gate)}(${format(sums[gate].sum)})` : "";
+    sum.textContent = sums[gate] ? `${squashName(cell, gate)}(${format(sums[gate].sum)})` : "";
   };
   return { root: svg("g", { class: `hs-gate hs-gate-${gate}` }, [body, number.root]), write, draw: meter.draw };
 }
@@ -50,9 +52,9 @@ export function gateBox(gate, meaning, box, { open, edit }) {
  * A bar for how far a gate is open, or how far the candidate is from zero.
  * @param {Box} box
  * @param {string} gate
+ * @param {boolean} signed
  */
-function meterAt(box, gate) {
-  const signed = gate === "g";
+function meterAt(box, gate, signed) {
   const zero = signed ? box.x + box.width / 2 : box.x;
   const scale = signed ? box.width / 2 : box.width;
   const back = svg("rect", { ...box, rx: 3, class: "hs-meter" });
@@ -75,30 +77,58 @@ function meterAt(box, gate) {
 /**
  * A state: its name, its value, its source or destination.
  * @param {string} name "c", "c_prev", "h"
+ * @param {boolean} changes whether its change is shown: of the memory
  * @param {Box} box
  * @param {((element: SVGElement) => void) | null} edit
  * @returns {StateBox}
  */
-export function stateBox(name, box, edit) {
+export function stateBox(name, changes, box, edit) {
   const { x, y, width } = box;
   const half = (width - 20) / 2; // beside the name, which is short if there is a change
-  const title = text(x + 8, y + 16, "hs-letter hs-small", "start", "", name === "c" ? half - 20 : width - 16);
+  const title = text(x + 8, y + 16, "hs-letter hs-small", "start", "", changes ? half - 20 : width - 16);
   const change = text(x + width - 8, y + 15, "hs-soft hs-mono hs-change", "end", "", half + 20);
   const number = value({ x: x + 3, y: y + 18, width: width - 6, height: 21 }, "middle", edit);
   const about = text(x + width / 2, y + 50, "hs-soft", "middle", "", width - 6);
   const back = svg("rect", { ...box, rx: 8, class: "hs-state-back", stroke: `var(--q-${name[0]})` });
   const write = (/** @type {Moment} */ moment, /** @type {string} */ words) => {
-    const { values, computed, shown } = moment;
+    const { cell, values, computed, shown } = moment;
     const key = name === "h" ? shown : name;
     title.textContent = key;
-    if (name === "c")
-      change.textContent = `${values.c < values.c_prev ? "↓" : "↑"}${format(Math.abs(values.c - values.c_prev))}`;
+    if (changes) {
+      const by = values[key] - values[memoryBefore(cell)];
+      change.textContent = `${by < 0 ? "↓" : "↑"}${format(Math.abs(by))}`;
+    }
     number.show(
       format(values[key]),
-      `${key} ${format(values[key])}${name === "c" ? `, ${changeOf(moment)}` : ""}`,
+      `${key} ${format(values[key])}${changes ? `, ${changeOf(moment)}` : ""}`,
       key in computed,
     );
     about.textContent = key in computed ? "edited" : words;
   };
   return { root: svg("g", { class: `hs-state hs-state-${name}` }, [back, title, change, number.root, about]), write };
+}
+
+/**
+ * A part of a gate's sum: its name, its value, its equation.
+ * @param {string} name "n_h", "from_x"
+ * @param {string} gate
+ * @param {string} about
+ * @param {Box} box
+ * @param {() => void} open shows the whole sum
+ * @returns {{root: SVGElement, write: (moment: Moment) => void}}
+ */
+export function partBox(name, gate, about, box, open) {
+  const { x, y, width, height } = box;
+  const spoken = name.replace("_", " ");
+  const back = svg("rect", { ...box, rx: 8, class: "hs-state-back", stroke: `var(--q-${gate})`, "stroke-dasharray": "4 3" });
+  const title = text(x + 10, y + 20, "hs-letter hs-small", "start", name.startsWith("from") ? spoken : name, width / 2 - 14);
+  const number = text(x + width - 12, y + 21, "hs-number", "end", "", width / 2 - 6);
+  const words = text(x + 10, y + height - 12, "hs-soft hs-mono", "start", about, width - 20);
+  const root = svg("g", { class: "hs-part-of-sum" }, [back, title, number, words]);
+  pressable(root, `${spoken}: see how it is computed`, open);
+  const write = (/** @type {Moment} */ { values }) => {
+    number.textContent = format(values[name]);
+    root.setAttribute("aria-label", `${spoken} ${format(values[name])}: see how it is computed`);
+  };
+  return { root, write };
 }

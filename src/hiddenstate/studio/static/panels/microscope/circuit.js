@@ -1,14 +1,14 @@
-// One unit at one step as a circuit: the gates, the line of the cell state, and the numbers that flow through them.
+// One unit at one step as a circuit: the gates, the line of the memory, and the numbers that flow through them.
 
 import { bars } from "studio/panels/microscope/bars.js";
-import { gateBox, stateBox } from "studio/panels/microscope/boxes.js";
-import { layoutFor } from "studio/panels/microscope/layout.js";
+import { gateBox, partBox, stateBox } from "studio/panels/microscope/boxes.js";
+import { circuitOf } from "studio/panels/microscope/cells.js";
 import { PIPE, pipes } from "studio/panels/microscope/pipes.js";
 import { tokens } from "studio/panels/microscope/tokens.js";
 import { createTween } from "studio/panels/microscope/tween.js";
-import { momentOf, reachOf } from "studio/state/moment.js";
+import { memoryBefore, momentOf, reachOf } from "studio/state/moment.js";
 import { format, svg } from "studio/ui/draw.js";
-import { beginningOf, sizeText, sourceOf, spokenMoment, targetOf } from "studio/ui/moment-words.js";
+import { beginningOf, equationLines, sizeText, sourceOf, spokenMoment, targetOf } from "studio/ui/moment-words.js";
 import { fit, text } from "studio/ui/svg-parts.js";
 
 /** @typedef {import("studio/panels/microscope/types.js").Level} Level */
@@ -17,7 +17,6 @@ import { fit, text } from "studio/ui/svg-parts.js";
 /** @typedef {import("studio/panels/microscope/types.js").Point} Point */
 /** @typedef {import("studio/state/moment.js").Moment} Moment */
 
-const SYMBOLS = { keep: "×", write: "×", add: "+", tanh: "tanh", show: "×" };
 const SWIFT = 240; // milliseconds for bars and wires to follow
 
 /**
@@ -26,18 +25,21 @@ const SWIFT = 240; // milliseconds for bars and wires to follow
  */
 export function circuit(scene) {
   const { model, track, width } = scene;
-  const layout = layoutFor(width, track.reverse);
+  const drawing = circuitOf(model.cell);
+  const layout = drawing.layout(width, track.reverse);
+  const first = momentOf(model, scene.run(), track.name, scene.view().unit, scene.view().step);
   const wires = pipes(layout),
-    moving = tokens(layout),
-    sums = bars(width);
-  const gates = model.gates.map((gate) =>
-    gateBox(gate, model.meanings[gate], layout.boxes[gate], {
-      open: () => scene.go({ zoom: "gate", gate }),
-      edit: scene.editor(gate),
-    }),
+    moving = tokens(layout, drawing.times),
+    sums = bars(width, equationLines(first).length, drawing.spans);
+  const open = (/** @type {string} */ gate) => () => scene.go({ zoom: "gate", gate });
+  const gates = drawing.gates.map((gate) =>
+    gateBox(model, gate, layout.boxes[gate], { open: open(gate), edit: scene.editor(gate) }),
+  );
+  const parts = Object.entries(drawing.parts).map(([name, { gate, about }]) =>
+    partBox(name, gate, about, layout.boxes[name], open(gate)),
   );
   const states = statesOf(layout, scene);
-  const between = betweenNodes(layout),
+  const between = betweenNodes(layout, drawing.between),
     notes = text(0, layout.height + sums.height + 26, "hs-note");
   sums.root.setAttribute("transform", `translate(0 ${layout.height + 12})`);
   const height = layout.height + sums.height + 30;
@@ -46,9 +48,10 @@ export function circuit(scene) {
     { class: "hs-circuit", width, height, viewBox: `-1 -1 ${width + 2} ${height + 2}`, role: "group" },
     [
       ...wires.parts,
-      ...nodesOf(layout),
+      ...nodesOf(layout, drawing.symbols),
       ...between.parts,
       ...gates.map((gate) => gate.root),
+      ...parts.map((part) => part.root),
       ...states.parts,
       moving.root,
       sums.root,
@@ -64,7 +67,7 @@ export function circuit(scene) {
   const update = (view, pace) => {
     const run = scene.run();
     const moment = momentOf(model, run, view.track, view.unit, view.step);
-    for (const gate of gates) gate.write(moment);
+    for (const box of [...gates, ...parts]) box.write(moment);
     states.write(moment);
     between.write(moment);
     sums.write(moment);
@@ -82,14 +85,18 @@ export function circuit(scene) {
 }
 
 /**
+ * The boxes of the states: the memory before and after the step, and the output if that is another state.
  * @param {Layout} layout
  * @param {Scene} scene
  */
 function statesOf({ boxes }, scene) {
   const { track, model } = scene;
-  const before = stateBox("c_prev", boxes.c_prev, null);
-  const c = stateBox("c", boxes.c, scene.editor("c"));
-  const h = stateBox("h", boxes.h, track.outputs === track.units ? scene.editor("h") : null);
+  const { memory } = model.cell;
+  const past = memoryBefore(model.cell);
+  const before = stateBox(past, false, boxes[past], null);
+  const after = stateBox(memory, true, boxes[memory], scene.editor(memory));
+  const editable = track.outputs === track.units;
+  const output = memory === "h" ? null : stateBox("h", false, boxes.h, editable ? scene.editor("h") : null);
   const last = model.tracks[model.tracks.length - 1].layer;
   const { x, y, width } = boxes.x;
   const input = text(x, y + 19, "hs-soft", "start", "", width),
@@ -99,19 +106,21 @@ function statesOf({ boxes }, scene) {
   const write = (/** @type {Moment} */ moment) => {
     const run = scene.run();
     before.write(moment, sourceOf(run, moment.before, beginningOf(model, moment.track, scene.live()).label));
-    c.write(moment, targetOf(run, moment.after));
-    h.write(moment, moment.shown === "m" ? "h = W_hr·m" : track.layer < last ? "to layer above" : "output");
+    after.write(moment, targetOf(run, moment.after));
+    output?.write(moment, moment.shown === "m" ? "h = W_hr·m" : track.layer < last ? "to layer above" : "output");
   };
-  return { parts: [before.root, c.root, h.root, input, hidden], write };
+  const roots = [before, after, output].flatMap((box) => (box === null ? [] : [box.root]));
+  return { parts: [...roots, input, hidden], write };
 }
 
 /**
- * The five operations.
+ * The operations.
  * @param {Layout} layout
+ * @param {Record<string, string>} symbols
  * @returns {SVGElement[]}
  */
-function nodesOf({ nodes }) {
-  return Object.entries(SYMBOLS).map(([name, symbol]) => {
+function nodesOf({ nodes }, symbols) {
+  return Object.entries(symbols).map(([name, symbol]) => {
     const { x, y } = nodes[name];
     const circle = svg("circle", { cx: x, cy: y, r: PIPE });
     const kind = symbol.length > 1 ? "hs-tanh" : "hs-symbol";
@@ -119,14 +128,13 @@ function nodesOf({ nodes }) {
   });
 }
 
-const BETWEEN = { kept: "kept", wrote: "written", tanh: "tanh(c)" };
-
 /**
  * Names and values of the flows between the operations.
  * @param {Layout} layout
+ * @param {Record<string, string>} names
  */
-function betweenNodes({ labels }) {
-  const made = Object.entries(BETWEEN).map(([key, words]) => {
+function betweenNodes({ labels }, names) {
+  const made = Object.entries(names).map(([key, words]) => {
     const { at, anchor } = labels[key];
     return {
       key,

@@ -1,31 +1,38 @@
 // The curve of a gate's activation function, with the current point.
 
-import { squash, squashName } from "studio/state/moment.js";
+import { activated } from "studio/runtime/kinds.js";
+import { squashName } from "studio/state/moment.js";
 import { format, svg, tick } from "studio/ui/draw.js";
 import { text } from "studio/ui/svg-parts.js";
+
+/** @typedef {import("studio/types.js").CellKind} CellKind */
 
 const SIZE = { width: 230, height: 86 };
 const POINTS = 80;
 const LEAST = 6; // the curve covers at least -6 to 6
 
 /**
+ * @param {CellKind} cell
  * @param {string} gate
  * @returns {{root: SVGElement, draw: (sum: number) => void}}
  */
-export function curve(gate) {
-  const low = gate === "g" ? -1 : 0;
+export function curve(cell, gate) {
+  const activation = cell.activations[gate];
+  const low = activation === "tanh" ? -1 : 0;
   const line = svg("path", { class: "hs-curve", stroke: `var(--q-${gate})` });
   const guides = svg("path", { class: "hs-guides" });
   const point = svg("circle", { r: 5, fill: `var(--q-${gate})`, class: "hs-point" });
   const labels = [text(0, SIZE.height + 14, "hs-tick", "start"), text(SIZE.width, SIZE.height + 14, "hs-tick", "end")];
-  const sides = [text(-6, 4, "hs-tick", "end", "1"), text(-6, SIZE.height + 4, "hs-tick", "end", tick(low))];
-  const y = (/** @type {number} */ value) => SIZE.height * (1 - (value - low) / (1 - low));
+  const sides = [text(-6, 4, "hs-tick", "end"), text(-6, SIZE.height + 4, "hs-tick", "end", tick(low))];
   const draw = (/** @type {number} */ sum) => {
     const reach = Math.max(LEAST, Math.min(99, Math.ceil(Math.abs(sum) || 0)));
+    const high = activation === "relu" ? reach : 1;
+    const y = (/** @type {number} */ value) => SIZE.height * (1 - (Math.min(value, high) - low) / (high - low));
+    sides[0].textContent = tick(high);
     const x = (/** @type {number} */ at) => (SIZE.width * (at + reach)) / (2 * reach);
-    line.setAttribute("d", pathOf(gate, reach, x, y));
+    line.setAttribute("d", pathOf((at) => activated(cell, gate, at), reach, x, y));
     labels.forEach((label, k) => (label.textContent = tick(k === 0 ? -reach : reach)));
-    mark(point, guides, x(Math.max(-reach, Math.min(reach, sum || 0))), y(squash(gate, sum || 0)), y(low), x(-reach));
+    mark(point, guides, x(Math.max(-reach, Math.min(reach, sum || 0))), y(activated(cell, gate, sum || 0)), y(low), x(-reach));
   };
   const frame = svg("rect", { ...SIZE, class: "hs-frame" });
   const zero = svg("line", { x1: SIZE.width / 2, x2: SIZE.width / 2, y1: 0, y2: SIZE.height, class: "hs-axis" });
@@ -34,15 +41,15 @@ export function curve(gate) {
 }
 
 /**
- * @param {string} gate
+ * @param {(at: number) => number} f
  * @param {number} reach
  * @param {(at: number) => number} x
  * @param {(value: number) => number} y
  * @returns {string}
  */
-function pathOf(gate, reach, x, y) {
+function pathOf(f, reach, x, y) {
   const points = Array.from({ length: POINTS + 1 }, (_, k) => -reach + (2 * reach * k) / POINTS);
-  return `M${points.map((at) => `${x(at).toFixed(1)} ${y(squash(gate, at)).toFixed(1)}`).join("L")}`;
+  return `M${points.map((at) => `${x(at).toFixed(1)} ${y(f(at)).toFixed(1)}`).join("L")}`;
 }
 
 /**
@@ -61,20 +68,11 @@ function mark(point, guides, x, y, bottom, left) {
 
 /**
  * "f = σ(-3.6271) = 0.0259".
+ * @param {CellKind} cell
  * @param {string} gate
  * @param {number} sum
  * @returns {string}
  */
-export function squashLine(gate, sum) {
-  return `${gate} = ${squashName(gate)}(${format(sum)}) = ${format(squash(gate, sum))}`;
-}
-
-/**
- * The sum that gives a gate this value.
- * @param {string} gate
- * @param {number} value
- * @returns {number}
- */
-export function unsquash(gate, value) {
-  return gate === "g" ? Math.atanh(value) : Math.log(value / (1 - value));
+export function squashLine(cell, gate, sum) {
+  return `${gate} = ${squashName(cell, gate)}(${format(sum)}) = ${format(activated(cell, gate, sum))}`;
 }

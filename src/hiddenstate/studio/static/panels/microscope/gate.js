@@ -1,10 +1,11 @@
 // How a gate is computed: the sum of its products, the largest first, and the activation curve.
 
-import { curve, squashLine, unsquash } from "studio/panels/microscope/curve.js";
+import { curve, squashLine } from "studio/panels/microscope/curve.js";
 import { columnsFor, drawSum, FACTORS, nameRoom, ROW, runningOf, sumRow, VALUE } from "studio/panels/microscope/sum.js";
 import { featureSource, termsOf } from "studio/panels/microscope/terms.js";
 import { createTween } from "studio/panels/microscope/tween.js";
-import { neighbours, squash } from "studio/state/moment.js";
+import { activated } from "studio/runtime/kinds.js";
+import { neighbours, unsquash } from "studio/state/moment.js";
 import { trackOf } from "studio/state/units.js";
 import { element, format, svg } from "studio/ui/draw.js";
 import { doingOf } from "studio/ui/moment-words.js";
@@ -60,7 +61,7 @@ function summed(scene) {
     terms.forEach((term, k) => rows[k].write(term));
     total.write({
       kind: "sum",
-      name: `sum, before the ${gate === "g" ? "tanh" : "sigmoid"}`,
+      name: `sum, before the ${scene.model.cell.activations[gate]}`,
       index: -1,
       weight: null,
       factor: null,
@@ -69,7 +70,7 @@ function summed(scene) {
     squashed.write(sum);
     root.setAttribute(
       "aria-label",
-      `How ${gate} of ${track.name}, unit ${view.unit}, is computed: ${squashLine(gate, sum)}`,
+      `How ${gate} of ${track.name}, unit ${view.unit}, is computed: ${squashLine(scene.model.cell, gate, sum)}`,
     );
     fit(root);
     tween.go(runningOf(terms), pace === "jump" ? 0 : SWIFT);
@@ -129,7 +130,7 @@ function headings(columns) {
  */
 function squashing(scene, gate, y) {
   const { model, width } = scene;
-  const { root: picture, draw } = curve(gate);
+  const { root: picture, draw } = curve(scene.model.cell, gate);
   const beside = width >= BESIDE + 200;
   const [x, top] = beside ? [BESIDE, y + 30] : [0, y + CURVE.height + 12];
   const beyond = (/** @type {number} */ lower, /** @type {string} */ kind) =>
@@ -138,9 +139,9 @@ function squashing(scene, gate, y) {
   picture.setAttribute("transform", `translate(${CURVE.x} ${y})`);
   const write = (/** @type {number} */ sum) => {
     const held = valueAt(scene, gate),
-      gives = squash(gate, sum);
+      gives = activated(model.cell, gate, sum);
     draw(sum);
-    line.textContent = squashLine(gate, sum);
+    line.textContent = squashLine(model.cell, gate, sum);
     doing.textContent = `${model.meanings[gate]}: ${doingOf(gate, gives)}`;
     note.textContent = Math.abs(held - gives) > 5e-5 ? `edited: the run has ${format(held)}` : "";
   };
@@ -165,14 +166,14 @@ function valueAt({ track, run, view }, gate) {
 function traced(scene) {
   const { width } = scene;
   const { gate } = scene.view();
-  const { root: picture, draw } = curve(gate);
+  const { root: picture, draw } = curve(scene.model.cell, gate);
   const line = text(CURVE.x, CURVE.height + 24, "hs-equation", "start", "", width - CURVE.x);
   picture.setAttribute("transform", `translate(${CURVE.x} 10)`);
   const drawing = svg("svg", { class: "hs-sum", width, height: CURVE.height + 36, role: "group" }, [picture, line]);
   const why = element("p", { class: "hs-why", text: WHY });
   const update = () => {
     const value = valueAt(scene, gate),
-      sum = unsquash(gate, value);
+      sum = unsquash(scene.model.cell, gate, value);
     draw(sum);
     line.textContent = Number.isFinite(sum)
       ? `${gate} = ${format(value)}, so the sum was ${format(sum)}`

@@ -31,9 +31,9 @@ const QUICK_STEP = 90;
 const HELP =
   "One step of the model under a microscope. Model, layer, unit and gate are four zoom levels: click a part to go " +
   "into it, Esc to go back. In the cell, the flow in a pipe is as wide as its value: the whole pipe is 1 for " +
-  "a gate, and otherwise the largest |c| of this unit in the run, rounded up and at least 1; orange is positive, blue " +
+  "a gate, and otherwise the largest memory (c of an LSTM, h of a GRU or RNN) of this unit in the run, rounded up and at least 1; orange is positive, blue " +
   "negative. An outlined bar is the whole value, its filled part what a gate lets through: kept and written add up to " +
-  "the new cell state c, unless an edit replaced it. Click a number to change it.";
+  "the new memory, unless an edit replaced it. Click a number to change it.";
 
 /**
  * @param {App} app
@@ -178,7 +178,7 @@ function aboutOf({ model, track, run, live }, { step, zoom }) {
   const recorded = trackOf(now, track.name);
   const { before } = neighbours(recorded, step, now.steps);
   const beginning = before === null ? beginningOf(model, recorded, live()).says : "";
-  return `${here}. ${track.name} ${wayOf(track.reverse, model.unit, beginning)}.`;
+  return `${here}. ${track.name} ${wayOf(model.cell, track.reverse, model.unit, beginning)}.`;
 }
 
 /**

@@ -1,12 +1,13 @@
-// All units of one layer and direction at one step: a tile for each, with the kept and written parts of c.
+// All units of one layer and direction at one step: a tile for each, with the kept and written parts of its memory.
 
 import { tilesFor, unitAt } from "studio/panels/microscope/tiles.js";
 import { createTween } from "studio/panels/microscope/tween.js";
 import { stateBefore } from "studio/runtime/states.js";
-import { mostReach, projected } from "studio/state/moment.js";
+import { memoryBefore, mostReach, projected } from "studio/state/moment.js";
 import { trackOf } from "studio/state/units.js";
 import { element, format } from "studio/ui/draw.js";
 
+/** @typedef {import("studio/types.js").CellKind} CellKind */
 /** @typedef {import("studio/types.js").Track} Track */
 /** @typedef {import("studio/panels/microscope/types.js").Level} Level */
 /** @typedef {import("studio/panels/microscope/types.js").Scene} Scene */
@@ -24,20 +25,21 @@ const reaches = new WeakMap();
  */
 export function layerLevel(scene) {
   const { track, width } = scene;
+  const { cell } = scene.model;
   const tiles = tilesFor(track.units, width);
   const said = element("p", { class: "hs-readout number" });
   const changed = element("p", { class: "hs-changed" });
   const scale = element("span");
-  const foot = element("div", { class: "hs-row-of" }, [key(scale), changed]);
+  const foot = element("div", { class: "hs-row-of" }, [key(cell, scale), changed]);
   const root = element("div", { class: "hs-layer" }, [tiles.root, said, foot]);
   const open = (/** @type {number} */ unit) => scene.go({ zoom: "unit", unit });
   /** @type {Units | null} */
   let from = null;
   /** @type {Units} */
-  let now = unitsAt(trackOf(scene.run(), track.name), scene.view().step);
+  let now = unitsAt(cell, trackOf(scene.run(), track.name), scene.view().step);
   const look = (/** @type {number} */ unit) => {
     tiles.point(unit);
-    said.textContent = reading(now, unit);
+    said.textContent = reading(cell, now, unit);
     tiles.root.setAttribute(
       "aria-label",
       `${track.units} units of ${track.name}. ${said.textContent}. Arrow keys choose a unit, Enter opens it`,
@@ -51,33 +53,35 @@ export function layerLevel(scene) {
     const largest = reaches.get(values) ?? mostReach(values);
     reaches.set(values, largest);
     from = now;
-    now = unitsAt(values, view.step);
+    now = unitsAt(cell, values, view.step);
     scale.textContent = `tiles range from -${largest} to ${largest}`;
     tiles.select(view.unit, view.pinned);
     look(view.unit);
-    changed.replaceChildren(...changedMost(now, open));
+    changed.replaceChildren(...changedMost(cell, now, open));
     tween.go({ part: 0, largest }, 0);
     tween.go({ part: 1, largest }, pace === "jump" ? 0 : SWIFT);
   };
-  return { root, update, leave: tween.stop, picture: () => tiles.root, table: () => tableOf(now) };
+  return { root, update, leave: tween.stop, picture: () => tiles.root, table: () => tableOf(cell, now) };
 }
 
 /**
+ * @param {CellKind} cell
  * @param {Track} track
  * @param {number} t
  * @returns {Units}
  */
-function unitsAt(track, t) {
+function unitsAt(cell, track, t) {
   const { units } = track.info;
   const at = (/** @type {string} */ quantity) => track.values[quantity].subarray(t * units, (t + 1) * units);
-  const before = stateBefore(track, "c", t),
-    [i, f, g, c, o] = ["i", "f", "g", "c", "o"].map(at);
+  const before = stateBefore(track, cell.memory, t),
+    memory = at(cell.memory);
+  const splits = Array.from(memory, (_, k) => cell.split(track.values, t * units + k));
   return {
     before,
-    c,
-    kept: before.map((value, k) => value * f[k]),
-    wrote: i.map((value, k) => value * g[k]),
-    h: projected(track) ? o.map((value, k) => value * Math.tanh(c[k])) : at("h"),
+    memory,
+    kept: before.map((value, k) => value * splits[k].keep),
+    wrote: cell.isAdditive ? Float32Array.from(splits, ({ written }) => written) : memory,
+    h: projected(track) ? memory.map((c, k) => track.values.o[t * units + k] * Math.tanh(c)) : at("h"),
   };
 }
 
@@ -91,17 +95,36 @@ function mixed(from, to, part) {
   if (part >= 1) return to;
   const mix = (/** @type {keyof Units} */ name) =>
     to[name].map((end, k) => from[name][k] + (end - from[name][k]) * part);
-  return { before: mix("before"), kept: mix("kept"), wrote: mix("wrote"), c: mix("c"), h: to.h };
+  return { before: mix("before"), kept: mix("kept"), wrote: mix("wrote"), memory: mix("memory"), h: to.h };
 }
 
 /**
+ * The columns of the table, and the parts of the line about one unit.
+ * @param {CellKind} cell
+ * @param {Units} units
+ * @returns {[string, Float32Array][]}
+ */
+function columnsOf(cell, { before, kept, wrote, memory, h }) {
+  /** @type {[string, Float32Array][]} */
+  const parts = cell.isAdditive
+    ? [
+        ["kept", kept],
+        ["written", wrote],
+      ]
+    : [];
+  /** @type {[string, Float32Array][]} */
+  const output = cell.memory === "h" ? [] : [["h", h]];
+  return [[memoryBefore(cell), before], ...parts, [cell.memory, memory], ...output];
+}
+
+/**
+ * @param {CellKind} cell
  * @param {Units} units
  * @param {number} k
  * @returns {string}
  */
-function reading({ before, kept, wrote, c, h }, k) {
-  const parts = [`c_prev ${format(before[k])}`, `kept ${format(kept[k])}`, `written ${format(wrote[k])}`];
-  return `unit ${k}: ${[...parts, `c ${format(c[k])}`, `h ${format(h[k])}`].join(" · ")}`;
+function reading(cell, units, k) {
+  return `unit ${k}: ${columnsOf(cell, units).map(([name, values]) => `${name} ${format(values[k])}`).join(" · ")}`;
 }
 
 /**
@@ -137,36 +160,42 @@ function listen(scene, { root, tiling }, look, open) {
 }
 
 /**
- * The units whose cell state changed most, each a button.
+ * The units whose memory changed most, each a button.
+ * @param {CellKind} cell
  * @param {Units} units
  * @param {(unit: number) => void} open
  * @returns {Node[]}
  */
-function changedMost({ before, c }, open) {
-  const change = Array.from(c, (value, k) => ({ unit: k, by: value - before[k] })).filter(({ by }) => by !== 0);
+function changedMost(cell, { before, memory }, open) {
+  const change = Array.from(memory, (value, k) => ({ unit: k, by: value - before[k] })).filter(({ by }) => by !== 0);
   change.sort((a, b) => Math.abs(b.by) - Math.abs(a.by));
   const buttons = change.slice(0, MOST).map(({ unit, by }) =>
     element("button", {
       type: "button",
       class: "quiet number",
       text: `${unit} ${by < 0 ? "↓" : "↑"}`,
-      title: `unit ${unit}: c ${by < 0 ? "down" : "up"} by ${format(Math.abs(by))}`,
+      title: `unit ${unit}: ${cell.memory} ${by < 0 ? "down" : "up"} by ${format(Math.abs(by))}`,
       on: { click: () => open(unit) },
     }),
   );
-  return [element("span", { class: "soft", text: "changed most in c" }), ...buttons];
+  return [element("span", { class: "soft", text: `changed most in ${cell.memory}` }), ...buttons];
 }
 
 /**
  * The legend of the tiles.
+ * @param {CellKind} cell
  * @param {HTMLElement} scale
  */
-function key(scale) {
+function key(cell, scale) {
   const parts = [
-    ["before", "c_prev"],
-    ["left", "kept"],
-    ["right", "written"],
-    ["end", "c"],
+    ["before", memoryBefore(cell)],
+    ...(cell.isAdditive
+      ? [
+          ["left", "kept"],
+          ["right", "written"],
+        ]
+      : []),
+    ["end", cell.memory],
     ["beyond", "goes beyond"],
   ];
   return element("p", { class: "hs-key soft" }, [
@@ -179,10 +208,12 @@ function key(scale) {
 }
 
 /**
+ * @param {CellKind} cell
  * @param {Units} units
  * @returns {string[][]}
  */
-function tableOf({ before, kept, wrote, c, h }) {
-  const rows = Array.from(c, (_, k) => [k, before[k], kept[k], wrote[k], c[k], h[k]].map(String));
-  return [["unit", "c_prev", "kept", "written", "c", "h"], ...rows];
+function tableOf(cell, units) {
+  const columns = columnsOf(cell, units);
+  const rows = Array.from(units.memory, (_, k) => [k, ...columns.map(([, values]) => values[k])].map(String));
+  return [["unit", ...columns.map(([name]) => name)], ...rows];
 }

@@ -10,7 +10,9 @@ import { svg } from "studio/ui/draw.js";
 export const PIPE = 14;
 const THINNEST = 0.8; // minimum width of a nonzero flow, so that it is visible
 const CORNER = 8;
-const OPEN = new Set(["i", "f", "o"]); // values between 0 and 1: coloured by gate; the others by sign
+/** Values between 0 and 1, coloured by their gate; the others are coloured by sign. */
+/** @type {Record<string, string>} */
+const OPEN = { i: "i", f: "f", o: "o", r: "r", z: "z", write: "z" };
 
 /**
  * Draws all pipes empty, and returns the function that fills them.
@@ -34,7 +36,7 @@ export function pipes(layout) {
  * @param {number} largest
  */
 function flow(path, name, value, largest) {
-  const part = Math.min(1, Math.abs(value) / (OPEN.has(name) ? 1 : largest));
+  const part = Math.min(1, Math.abs(value) / (name in OPEN ? 1 : largest));
   path.setAttribute("stroke-width", String(part > 0 ? Math.max(THINNEST, PIPE * part) : 0));
   path.setAttribute("stroke", flowColour(name, value));
 }
@@ -46,7 +48,7 @@ function flow(path, name, value, largest) {
  * @returns {string}
  */
 export function flowColour(name, value) {
-  if (OPEN.has(name)) return `var(--q-${name})`;
+  if (name in OPEN) return `var(--q-${OPEN[name]})`;
   return value < 0 ? "var(--minus)" : "var(--plus)";
 }
 

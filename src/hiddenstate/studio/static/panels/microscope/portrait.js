@@ -1,108 +1,46 @@
-// The circuit on a narrow panel: the cell state runs down the left side, with the gates to its right.
+// What the circuits on a narrow panel have in common: the memory runs down the left side, with the boxes to its right.
 
-/** @typedef {import("studio/panels/microscope/types.js").Layout} Layout */
+/** @typedef {import("studio/ui/svg-parts.js").Box} Box */
 /** @typedef {import("studio/panels/microscope/types.js").Point} Point */
-/** @typedef {import("studio/panels/microscope/types.js").Wire} Wire */
 
 const STATE = { width: 92, height: 56 };
-const LINE = STATE.width / 2; // x of the cell state
-const TURN = 128; // x where i, g and o meet it
-const GATE = { left: 156, height: 84 };
+/** The column of the memory: the middle of its line, its states' size, and where the boxes beside it begin. */
+export const COLUMN = { line: STATE.width / 2, state: STATE, boxes: 156 };
+const HEIGHT = 84;
 const BUS = 12; // h_prev's distance from the right edge; x is beside it
-/** y of each gate's middle */
-const GATES = { f: 120, i: 216, g: 312, o: 408 };
-const WRITE = (GATES.i + GATES.g) / 2;
-const SHOW = 490;
-const C_TOP = 352;
+const STUB = 13; // where x and h_prev come in, above and below a box's middle
+const TOP = 52;
 
 /**
- * @param {number} width
- * @returns {Layout}
+ * @param {number} y its middle
+ * @param {number} width of the panel
+ * @param {number} [height]
+ * @returns {Box}
  */
-export function portrait(width) {
-  const right = width - BUS - 34;
-  const gate = (/** @type {number} */ y) => ({
-    x: GATE.left,
-    y: y - GATE.height / 2,
-    width: right - GATE.left,
-    height: GATE.height,
-  });
-  const nodes = {
-    keep: { x: LINE, y: GATES.f },
-    write: { x: TURN, y: WRITE },
-    add: { x: LINE, y: WRITE },
-    tanh: { x: LINE, y: SHOW },
-    show: { x: TURN, y: SHOW },
-  };
-  const gates = Object.entries(GATES).map(([letter, y]) => [letter, gate(y)]);
-  return {
-    width,
-    height: SHOW + 34,
-    nodes,
-    wires: wires(nodes),
-    buses: buses(width, right),
-    boxes: {
-      ...Object.fromEntries(gates),
-      c_prev: { x: 0, y: 0, ...STATE },
-      c: { x: 0, y: C_TOP, ...STATE },
-      h: { x: GATE.left, y: SHOW - STATE.height / 2, width: 112, height: STATE.height },
-      x: { x: GATE.left, y: 0, width: width - GATE.left, height: 50 },
-    },
-    labels: {
-      kept: { at: { x: LINE + 14, y: (GATES.f + WRITE) / 2 }, anchor: "start" },
-      wrote: { at: { x: (LINE + TURN) / 2, y: WRITE + 30 }, anchor: "middle" },
-      tanh: { at: { x: (LINE + TURN) / 2, y: SHOW - 30 }, anchor: "middle" },
-    },
-  };
+export function gateBeside(y, width, height = HEIGHT) {
+  return { x: COLUMN.boxes, y: y - height / 2, width: rightOf(width) - COLUMN.boxes, height };
 }
 
-/**
- * @param {Record<string, Point>} nodes
- * @returns {Wire[]}
- */
-function wires({ keep, write, add, tanh, show }) {
-  const x = GATE.left;
-  return [
-    { name: "c_prev", points: [{ x: LINE, y: STATE.height }, keep] },
-    { name: "f", points: [{ x, y: GATES.f }, keep] },
-    { name: "kept", points: [keep, add] },
-    { name: "i", points: [{ x, y: GATES.i }, { x: TURN, y: GATES.i }, write] },
-    { name: "g", points: [{ x, y: GATES.g }, { x: TURN, y: GATES.g }, write] },
-    { name: "wrote", points: [write, add] },
-    { name: "c", points: [add, { x: LINE, y: C_TOP }] },
-    { name: "c", points: [{ x: LINE, y: C_TOP + STATE.height }, tanh] },
-    { name: "tanh", points: [tanh, show] },
-    { name: "o", points: [{ x, y: GATES.o }, { x: TURN, y: GATES.o }, show] },
-    { name: "h", points: [show, { x, y: SHOW }] },
-  ];
-}
+const rightOf = (/** @type {number} */ width) => width - BUS - 34;
 
 /**
+ * The lines of x and h_prev, and a branch to each box that reads them.
  * @param {number} width
- * @param {number} right
+ * @param {number[]} readX middles of the boxes that read x
+ * @param {number[]} readH middles of those that read h_prev
  * @returns {Point[][]}
  */
-function buses(width, right) {
-  const [h, x] = [width - BUS, width - BUS - 16];
-  const branches = Object.values(GATES).flatMap((y) => [
+export function busesBeside(width, readX, readH) {
+  const right = rightOf(width);
+  const bus = (/** @type {number} */ x, /** @type {number[]} */ middles, /** @type {number} */ stub) => [
     [
-      { x, y: y - 13 },
-      { x: right, y: y - 13 },
+      { x, y: TOP },
+      { x, y: Math.max(...middles) + stub },
     ],
-    [
-      { x: h, y: y + 13 },
-      { x: right, y: y + 13 },
-    ],
-  ]);
-  return [
-    [
-      { x, y: 52 },
-      { x, y: GATES.o - 13 },
-    ],
-    [
-      { x: h, y: 52 },
-      { x: h, y: GATES.o + 13 },
-    ],
-    ...branches,
+    ...middles.map((y) => [
+      { x, y: y + stub },
+      { x: right, y: y + stub },
+    ]),
   ];
+  return [...bus(width - BUS - 16, readX, -STUB), ...bus(width - BUS, readH, STUB)];
 }

@@ -65,7 +65,7 @@ function rowsOf(model, run) {
 }
 
 const isTrack = (/** @type {Model} */ model, /** @type {string} */ label) =>
-  model.tracks.some(({ name }) => label === `LSTM ${name}`);
+  model.tracks.some(({ name }) => label === `${model.cell.label} ${name}`);
 
 /**
  * @param {Part["kind"]} kind

@@ -47,10 +47,11 @@ export function featureSource(tracks, track, index) {
  * @param {"input" | "hidden"} kind
  * @param {(index: number) => string} name
  * @param {number} shown
+ * @param {number} [scale] of every term
  * @returns {Term[]}
  */
-function side(weights, factors, kind, name, shown) {
-  const values = Float64Array.from(weights, (weight, index) => weight * factors[index]);
+function side(weights, factors, kind, name, shown, scale = 1) {
+  const values = Float64Array.from(weights, (weight, index) => scale * weight * factors[index]);
   const order = Uint32Array.from(values.keys()).sort((a, b) => Math.abs(values[b]) - Math.abs(values[a]));
   const count = values.length <= shown + 1 ? values.length : shown;
   /** @type {Term[]} */
@@ -73,12 +74,13 @@ function side(weights, factors, kind, name, shown) {
  * @returns {Term[]} adding up to dot.sum
  */
 export function termsOf(model, track, unit, dot, shown = Infinity) {
-  const { gate } = dot;
+  const { gate, scale } = dot;
+  const r = resetOf(model, gate);
   const inputName = (/** @type {number} */ k) => `W_i${gate}[${unit}, ${k}]·${featureName(model.tracks, track, k)}`;
-  const hiddenName = (/** @type {number} */ k) => `W_h${gate}[${unit}, ${k}]·h_prev[${k}]`;
+  const hiddenName = (/** @type {number} */ k) => `${r}W_h${gate}[${unit}, ${k}]·h_prev[${k}]`;
   return [
     ...side(dot.inputWeights, dot.input, "input", inputName, shown),
-    ...side(dot.hiddenWeights, dot.hidden, "hidden", hiddenName, shown),
+    ...side(dot.hiddenWeights, dot.hidden, "hidden", hiddenName, shown, scale),
     ...biases(model, track, unit, dot),
   ];
 }
@@ -90,15 +92,24 @@ export function termsOf(model, track, unit, dot, shown = Infinity) {
  * @param {DotProduct} dot
  * @returns {Term[]}
  */
-function biases(model, track, unit, { gate, biasInput, biasHidden }) {
+function biases(model, track, unit, { gate, biasInput, biasHidden, scale }) {
   if (model.weights(track.name).bias_ih === null) return [];
   const bias = (/** @type {string} */ side, /** @type {number} */ value) => ({
     kind: /** @type {"bias"} */ ("bias"),
-    name: `b_${side}${gate}[${unit}]`,
+    name: `${side === "h" ? resetOf(model, gate) : ""}b_${side}${gate}[${unit}]`,
     index: -1,
     weight: null,
     factor: null,
     value,
   });
-  return [bias("i", biasInput), bias("h", biasHidden)];
+  return [bias("i", biasInput), bias("h", scale * biasHidden)];
+}
+
+/**
+ * The reset gate's sign before the terms that it multiplies: those of the state in a GRU's candidate.
+ * @param {Model} model
+ * @param {string} gate
+ */
+function resetOf({ cell }, gate) {
+  return cell.parts.n_rh === gate ? "r·" : "";
 }

@@ -1,15 +1,15 @@
-// A tile for each unit of a layer: on the left the kept part of c (inside the outline of c_prev), on the right the
-// written part, and a line at their sum, the new c. All tiles share a few paths, so a step is drawn quickly.
+// A tile for each unit of a layer: on the left the kept part of the memory (inside the outline of
+// the previous one), on the right the written part, and a line at their sum, the new memory. All tiles share a few paths, so a step is drawn quickly.
 
 import { svg } from "studio/ui/draw.js";
 import { text } from "studio/ui/svg-parts.js";
 
 /**
  * @typedef {object} Units each [H], at one step
- * @property {Float32Array} before the previous cell state
+ * @property {Float32Array} before the previous memory
  * @property {Float32Array} kept
  * @property {Float32Array} wrote
- * @property {Float32Array} c
+ * @property {Float32Array} memory
  * @property {Float32Array} h
  */
 
@@ -137,7 +137,7 @@ function numbersOf(units, tiling) {
  * @param {Tiling} tiling
  * @param {number} largest
  */
-function fill(paths, { before, kept, wrote, c }, tiling, largest) {
+function fill(paths, { before, kept, wrote, memory }, tiling, largest) {
   const { zero: middle, reach } = middleOf(tiling),
     bar = (tiling.width - 8) / 2;
   /** @type {Record<string, string[]>} */
@@ -151,9 +151,9 @@ function fill(paths, { before, kept, wrote, c }, tiling, largest) {
     parts.before.push(block(x, zero, 0, up(before[k]), bar - 0.5));
     parts[kept[k] < 0 ? "minus" : "plus"].push(block(x, zero, 0, keeps, bar - 0.5));
     parts[wrote[k] < 0 ? "minus" : "plus"].push(block(x + bar + 0.5, zero, keeps, ends, bar - 0.5));
-    parts.end.push(`M${round(x + bar)} ${round(zero - up(c[k]))}h${round(bar)}`);
-    if (Math.abs(c[k]) > largest)
-      parts.beyond.push(arrow(x + bar, zero - Math.sign(c[k]) * (reach + 2), Math.sign(c[k])));
+    parts.end.push(`M${round(x + bar)} ${round(zero - up(memory[k]))}h${round(bar)}`);
+    if (Math.abs(memory[k]) > largest)
+      parts.beyond.push(arrow(x + bar, zero - Math.sign(memory[k]) * (reach + 2), Math.sign(memory[k])));
   }
   for (const name of LAYERS) paths[name].setAttribute("d", parts[name].join(""));
 }

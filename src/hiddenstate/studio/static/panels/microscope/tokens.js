@@ -7,30 +7,16 @@ import { isCalm } from "studio/ui/theme.js";
 /** @typedef {import("studio/panels/microscope/types.js").Layout} Layout */
 /** @typedef {import("studio/panels/microscope/types.js").Wire} Wire */
 
-/** When each value moves, as fractions of the whole time: first kept and written, last the output. */
-/** @type {Record<string, [number, number]>} */
-const TIMES = {
-  c_prev: [0, 0.3],
-  f: [0, 0.3],
-  i: [0.05, 0.35],
-  g: [0.05, 0.35],
-  kept: [0.3, 0.58],
-  wrote: [0.35, 0.58],
-  c: [0.58, 0.78],
-  tanh: [0.78, 0.88],
-  o: [0.55, 0.88],
-  h: [0.88, 1],
-  m: [0.88, 1],
-};
 const SIZE = { width: 38, height: 17 };
 const JOURNEY = 800; // milliseconds, if there is time
 
 /**
  * @param {Layout} layout
+ * @param {Record<string, [number, number]>} times when each number moves, as fractions of the whole time
  * @returns {{root: SVGElement, run: (values: Record<string, number>, time: number) => void, stop: () => void}}
  */
-export function tokens(layout) {
-  const travellers = layout.wires.map(traveller);
+export function tokens(layout, times) {
+  const travellers = layout.wires.map((wire) => traveller(wire, times[wire.name]));
   const root = svg(
     "g",
     { class: "hs-tokens", "aria-hidden": "true" },
@@ -61,9 +47,9 @@ export function tokens(layout) {
 /**
  * One label on one wire: `carry` sets its number, `at` places it for a fraction of the journey, or hides it.
  * @param {Wire} wire
+ * @param {[number, number]} time
  */
-function traveller(wire) {
-  const [begin, end] = TIMES[wire.name];
+function traveller(wire, [begin, end]) {
   const text = svg("text", { "text-anchor": "middle", y: 4 });
   const box = svg("rect", { x: -SIZE.width / 2, y: -SIZE.height / 2, rx: SIZE.height / 2, ...SIZE });
   const root = svg("g", { class: "hs-token", display: "none" }, [box, text]);

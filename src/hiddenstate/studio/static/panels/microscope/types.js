@@ -14,11 +14,11 @@
  * @typedef {object} Layout
  * @property {number} width
  * @property {number} height
- * @property {Record<string, Box>} boxes gates by letter, states by name, and "x", where the vectors come in
- * @property {Record<string, Point>} nodes the cell's five operations: keep write add tanh show
+ * @property {Record<string, Box>} boxes gates by letter, states and parts of sums by name, and "x", where the vectors come in
+ * @property {Record<string, Point>} nodes the cell's operations: keep write add tanh show
  * @property {Wire[]} wires that carry a number of this unit
  * @property {Point[][]} buses that carry whole vectors, x and h_prev
- * @property {Record<string, Label>} labels of kept, wrote and tanh
+ * @property {Record<string, Label>} labels of the numbers between the operations
  */
 
 /** @typedef {"jump" | "move" | "play"} Pace at once, swiftly, or with numbers that travel along the wires */

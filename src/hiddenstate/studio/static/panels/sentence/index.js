@@ -29,10 +29,10 @@ const WORDING = {
       "Type, and the model reads along. The darker a token, the more it surprised the model, which had only read a " +
       "newline and the text before it (in nats: 0 is certainty). On the right: what it expects after the token at the cursor.",
   },
-  lstm: {
+  layer: {
     title: "Input",
     help:
-      "This LSTM has no vocabulary: it reads numbers, one row at each time step. Choose a signal or give rows of " +
+      "This layer has no vocabulary: it reads numbers, one row at each time step. Choose a signal or give rows of " +
       "your own. On the right: the hidden state at the cursor's step, strongest units first.",
   },
   trace: {
@@ -92,7 +92,7 @@ function equip(app, root, input) {
   root.dataset.kind = model.kind;
   const live = element("p", { class: "soft", text: "Live: the steps come from a stream in Python." });
   if (app.session.live || model.kind === "trace") input.replaceChildren(...(app.session.live ? [live] : []));
-  else input.replaceChildren(model.kind === "lstm" ? createNumbers(app, model) : createTextBox(app, model));
+  else input.replaceChildren(model.kind === "layer" ? createNumbers(app, model) : createTextBox(app, model));
 }
 
 /**

@@ -1,4 +1,4 @@
-// Numeric input, for an LSTM without a vocabulary: a signal by name, or the user's own rows.
+// Numeric input, for a layer without a vocabulary: a signal by name, or the user's own rows.
 
 import { rowsOf, SIGNALS } from "studio/state/input.js";
 import { segments } from "studio/ui/controls.js";

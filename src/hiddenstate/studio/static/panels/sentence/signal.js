@@ -1,4 +1,4 @@
-// The numbers that an LSTM reads, as lines over the steps. A click or a drag moves the cursor.
+// The numbers that a layer reads, as lines over the steps. A click or a drag moves the cursor.
 
 import { element, label, set, svg, tick } from "studio/ui/draw.js";
 import { onResize } from "studio/ui/visibility.js";

@@ -1,9 +1,9 @@
-// The six equations with the shapes of all terms, and the relation between out and h_n.
+// The equations of a step with the shapes of all terms, and the relation between out and h_n.
 
 import { directions, outputSize } from "studio/panels/structure/sizes.js";
 import { squashName } from "studio/state/moment.js";
 
-/** @typedef {import("studio/runtime/lstm.js").Sizes} Sizes */
+/** @typedef {import("studio/panels/structure/sizes.js").Sizes} Sizes */
 
 /** @typedef {{text: string, shape: string}} Piece a part of an equation, and its shape; "" for operators */
 
@@ -20,21 +20,40 @@ export function equationsOf(sizes, gates, layer) {
     P = String(outputSize(sizes));
   const C = String(layer === 0 ? sizes.inputSize : directions(sizes) * outputSize(sizes));
   const vector = (/** @type {string} */ text, /** @type {string} */ shape) => ({ text, shape });
+  const { cell } = sizes;
+  const isReset = (/** @type {string} */ letter) => cell.parts.n_rh === letter;
   const gate = (/** @type {string} */ letter) => [
     vector(letter, H),
-    sign(`= ${squashName(letter)}(`),
+    sign(`= ${squashName(cell, letter)}(`),
     vector(`W_i${letter}`, `${H}×${C}`),
     sign("·"),
     vector("x", C),
     ...(sizes.bias ? [sign("+"), vector(`b_i${letter}`, H)] : []),
-    sign("+"),
+    ...(isReset(letter) ? [sign("+"), vector("r", H), sign("∘ (")] : [sign("+")]),
     vector(`W_h${letter}`, `${H}×${P}`),
     sign("·"),
     vector("h_prev", P),
     ...(sizes.bias ? [sign("+"), vector(`b_h${letter}`, H)] : []),
-    sign(")"),
+    sign(isReset(letter) ? "))" : ")"),
   ];
-  const cell = [
+  return [...gates.map(gate), ...stateEquations(sizes)];
+}
+
+/**
+ * The equations of the states; none if the only gate is the state itself.
+ * @param {Sizes} sizes
+ * @returns {Piece[][]}
+ */
+function stateEquations(sizes) {
+  const H = String(sizes.hiddenSize),
+    P = String(outputSize(sizes));
+  const vector = (/** @type {string} */ text, /** @type {string} */ shape) => ({ text, shape });
+  if (!sizes.cell.isAdditive) return [];
+  if (sizes.cell.memory === "h") {
+    const [h, z, past, n] = ["h", "z", "h_prev", "n"].map((name) => vector(name, H));
+    return [[h, sign("="), z, sign("∘"), past, sign("+ (1 -"), z, sign(") ∘"), n]];
+  }
+  const memory = [
     vector("c", H),
     sign("="),
     vector("f", H),
@@ -47,7 +66,7 @@ export function equationsOf(sizes, gates, layer) {
   ];
   const shown = [vector("o", H), sign("∘ tanh("), vector("c", H), sign(")")];
   const hidden = sizes.projSize ? [vector("W_hr", `${P}×${H}`), sign("·("), ...shown, sign(")")] : shown;
-  return [...gates.map(gate), cell, [vector("h", P), sign("="), ...hidden]];
+  return [memory, [vector("h", P), sign("="), ...hidden]];
 }
 
 /** @typedef {{holds: string, why: string}} Fact `holds` is Python; "" if there is only an explanation */

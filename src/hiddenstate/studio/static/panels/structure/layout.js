@@ -10,7 +10,7 @@
  * @property {Float32Array} values [rows, columns]
  * @property {number} rows
  * @property {number} columns
- * @property {number} bands the number of stacked gates; 1 for a projection
+ * @property {number} bands the number of stacked gates; 1 for a projection, and for a plain RNN
  * @property {boolean} vector whether it is a bias: one column, with no index in its name
  */
 
@@ -42,12 +42,13 @@ const APART = 40; // space to the right of a matrix, which the title of a narrow
 export function matricesOf(track, weights) {
   const { units, inputSize, outputs, layer, reverse } = track,
     suffix = `_l${layer}${reverse ? "_reverse" : ""}`;
+  const bands = weights.weight_ih.length / (units * inputSize);
   const made = [
-    matrix("weight_ih", "W_i", weights.weight_ih, 4 * units, inputSize),
-    matrix("weight_hh", "W_h", weights.weight_hh, 4 * units, outputs),
-    weights.bias_ih && matrix("bias_ih", "b_i", weights.bias_ih, 4 * units, 1),
-    weights.bias_hh && matrix("bias_hh", "b_h", weights.bias_hh, 4 * units, 1),
-    weights.weight_hr && { ...matrix("weight_hr", "W_hr", weights.weight_hr, outputs, units), bands: 1 },
+    matrix("weight_ih", "W_i", weights.weight_ih, bands, units, inputSize),
+    matrix("weight_hh", "W_h", weights.weight_hh, bands, units, outputs),
+    weights.bias_ih && matrix("bias_ih", "b_i", weights.bias_ih, bands, units, 1),
+    weights.bias_hh && matrix("bias_hh", "b_h", weights.bias_hh, bands, units, 1),
+    weights.weight_hr && matrix("weight_hr", "W_hr", weights.weight_hr, 1, outputs, units),
   ];
   return made.filter((one) => one !== null).map((one) => ({ ...one, parameter: one.parameter + suffix }));
 }
@@ -56,12 +57,13 @@ export function matricesOf(track, weights) {
  * @param {string} parameter
  * @param {string} short
  * @param {Float32Array} values
- * @param {number} rows
+ * @param {number} bands
+ * @param {number} units rows of a band
  * @param {number} columns
  * @returns {Matrix}
  */
-function matrix(parameter, short, values, rows, columns) {
-  return { parameter, short, values, rows, columns, bands: 4, vector: parameter.startsWith("bias") };
+function matrix(parameter, short, values, bands, units, columns) {
+  return { parameter, short, values, rows: bands * units, columns, bands, vector: parameter.startsWith("bias") };
 }
 
 /**
@@ -138,7 +140,7 @@ export function spotAt({ placed }, x, y) {
  */
 export function weightAt({ short, parameter, values, rows, columns, bands, vector }, gates, row, column) {
   const H = rows / bands,
-    gate = bands === 1 ? null : gates[Math.floor(row / H)],
+    gate = short === "W_hr" ? null : gates[Math.floor(row / H)],
     unit = row % H;
   const second = vector ? "" : `, ${column}`;
   return {

@@ -71,7 +71,7 @@ function boxAt(plan, k, track, word, open) {
     rx: 9,
     class: track.reverse ? "st-box st-reverse" : "st-box",
   });
-  const words = [text(x, y - 4, "st-kind", "middle", "LSTM"), text(x, y + 12, "st-name", "middle", track.name)];
+  const words = [text(x, y - 4, "st-kind", "middle", plan.sizes.cell.label), text(x, y + 12, "st-name", "middle", track.name)];
   const root = svg("g", {}, [back, ...words]);
   if (open) pressable(root, `${track.name} at step ${step} “${word}”: open in the microscope`, () => open(step, track));
   return { root, step, track: track.name };

@@ -5,7 +5,7 @@ import { tracksOf } from "studio/runtime/lstm.js";
 import { sizeText } from "studio/ui/moment-words.js";
 
 /** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
-/** @typedef {import("studio/runtime/lstm.js").Sizes} Sizes */
+/** @typedef {import("studio/panels/structure/sizes.js").Sizes} Sizes */
 
 export const BOX = { width: 78, height: 46 };
 const GAP = 78; // between two boxes of a row: room for the label of an arrow
@@ -87,5 +87,5 @@ export function aboutOut(sizes) {
  * @returns {string}
  */
 export function titleOf(sizes) {
-  return `LSTM ${sizeText(sizes.inputSize)} → ${directions(sizes) * outputSize(sizes)}`;
+  return `${sizes.cell.label} ${sizeText(sizes.inputSize)} → ${directions(sizes) * outputSize(sizes)}`;
 }

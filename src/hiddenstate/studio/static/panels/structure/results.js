@@ -14,7 +14,9 @@ import { element } from "studio/ui/draw.js";
  */
 export function codeLines(setup) {
   const [input] = flowsOf(setup, setup);
-  return `lstm = ${codeOf(setup, setup.batchFirst)}\nout, (h_n, c_n) = lstm(torch.randn(${input.shape.join(", ")}))`;
+  const name = setup.cell.label.toLowerCase();
+  const state = setup.cell.memory === "c" ? "(h_n, c_n)" : "h_n";
+  return `${name} = ${codeOf(setup, setup.batchFirst)}\nout, ${state} = ${name}(torch.randn(${input.shape.join(", ")}))`;
 }
 
 /**

@@ -40,10 +40,13 @@ export function carried(plan, track) {
  * @param {number} y
  * @returns {SVGElement[]}
  */
-function states({ rows }, { units, outputs }, tail, head, label, y) {
-  return [
+function states({ rows, sizes }, { units, outputs }, tail, head, label, y) {
+  const memory = [
     line(tail, y - LANE, head, y - LANE, "c", true),
     text(label, y - LANE - 5, "st-shape st-ink-c", "middle", `c ${rows}×${units}`),
+  ];
+  return [
+    ...(sizes.cell.memory === "c" ? memory : []),
     line(tail, y + LANE, head, y + LANE, "h", true),
     text(label, y + LANE + 14, "st-shape st-ink-h", "middle", `h ${rows}×${outputs}`),
   ];
@@ -64,10 +67,11 @@ function ends(plan, track, first, last, y) {
   const [from, to] = [Math.min(first, last) - 6, Math.max(first, last) + 6];
   const named = (/** @type {string} */ name, /** @type {string} */ end, /** @type {boolean} */ there) =>
     there ? `${name}${end}[${index}]` : "…";
-  return /** @type {["c" | "h", number][]} */ ([
+  const lanes = /** @type {["c" | "h", number][]} */ ([
     ["c", y - LANE + 4],
     ["h", y + LANE + 4],
-  ]).flatMap(([name, at]) => [
+  ]);
+  return lanes.filter(([name]) => plan.sizes.cell.carried.includes(name)).flatMap(([name, at]) => [
     text(from, at, `st-state st-ink-${name}`, "end", named(name, left, plan.first === 0)),
     text(to, at, `st-state st-ink-${name}`, "start", named(name, right, plan.first + plan.words.length === plan.steps)),
   ]);

@@ -1,4 +1,4 @@
-// The sandbox: change the sizes of an LSTM, and every shape follows.
+// The sandbox: change the sizes of a layer, and every shape follows.
 
 import { fields } from "studio/panels/structure/fields.js";
 import { unrolledPicture } from "studio/panels/structure/picture.js";
@@ -6,6 +6,7 @@ import { planOf } from "studio/panels/structure/plan.js";
 import { claims, codeLines, parameterRows, results, shapeRows } from "studio/panels/structure/results.js";
 import { LESSON, readSetup, writeSetup } from "studio/panels/structure/setup.js";
 import { refusal, sizesOf } from "studio/panels/structure/sizes.js";
+import { KINDS } from "studio/runtime/kinds.js";
 import { element } from "studio/ui/draw.js";
 import { panel } from "studio/ui/panel.js";
 
@@ -13,9 +14,11 @@ import { panel } from "studio/ui/panel.js";
 /** @typedef {import("studio/panels/structure/setup.js").Setup} Setup */
 
 const HELP =
-  "A hypothetical LSTM: choose its sizes, and see what goes in, what comes out, which parameters it " +
+  "A hypothetical layer with the cell of this model: choose its sizes, and see what goes in, what comes out, which parameters it " +
   "has and what its equations multiply. The letters are used throughout the page: T time steps, N rows of " +
   "the batch, C input features, H hidden units, P projected units, L layers, D directions.";
+/** @type {import("studio/types.js").CellKind} the cell until a model is loaded */
+const NONE = { ...KINDS.LSTM, gates: [], states: [] };
 const DRAWN_STEPS = 4;
 const DRAWN_LAYERS = 4;
 
@@ -32,10 +35,11 @@ export function sandboxPanel({ store, session }) {
     class: "st-scroll st-drawing",
     tabindex: 0,
     role: "region",
-    "aria-label": "The LSTM unrolled",
+    "aria-label": "The layer unrolled",
   });
   const drawn = element("p", { class: "soft st-notes" });
-  const setup = () => readSetup(store.get().sandbox);
+  /** @type {() => Setup} */
+  const setup = () => ({ ...readSetup(store.get().sandbox), cell: session.model?.cell ?? NONE });
   const change = (/** @type {Partial<Setup>} */ patch) => store.set({ sandbox: writeSetup({ ...setup(), ...patch }) });
   const controls = fields(change);
   const picture = () => /** @type {SVGSVGElement} */ (drawing.firstElementChild);

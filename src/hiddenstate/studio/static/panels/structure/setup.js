@@ -1,9 +1,10 @@
 // The sandbox's settings, and their short form in the page's address: "4,3,1,0,1,0,5,1,0".
 
-/** @typedef {import("studio/runtime/lstm.js").Sizes} Sizes */
+/** @typedef {import("studio/panels/structure/sizes.js").Sizes} Sizes */
 /** @typedef {Sizes & {T: number, N: number, batchFirst: boolean}} Setup */
+/** @typedef {Omit<Setup, "cell">} Numbers what can be set; the cell is that of the model shown */
 
-/** @type {Setup} */
+/** @type {Numbers} */
 export const LESSON = {
   inputSize: 4,
   hiddenSize: 3,
@@ -18,7 +19,7 @@ export const LESSON = {
 
 /**
  * @param {string} text "" for the lesson's
- * @returns {Setup}
+ * @returns {Numbers}
  */
 export function readSetup(text) {
   if (text === "") return LESSON;
@@ -39,7 +40,7 @@ export function readSetup(text) {
 }
 
 /**
- * @param {Setup} setup
+ * @param {Numbers} setup
  * @returns {string}
  */
 export function writeSetup({ inputSize, hiddenSize, numLayers, bidirectional, bias, projSize, T, N, batchFirst }) {

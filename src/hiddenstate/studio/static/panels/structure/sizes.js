@@ -1,10 +1,11 @@
-// The sizes of an LSTM, which determine every name, shape and count, as hs.structure_of does in Python.
+// The sizes of a layer, which determine every name, shape and count, as hs.structure_of does in Python.
 
 import { tracksOf } from "studio/runtime/lstm.js";
 
+/** @typedef {import("studio/types.js").CellKind} CellKind */
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
-/** @typedef {import("studio/runtime/lstm.js").Sizes} Sizes */
+/** @typedef {import("studio/runtime/lstm.js").Sizes & {cell: CellKind}} Sizes */
 
 /**
  * @typedef {object} Weight one gate's part of a stacked parameter, or a projection
@@ -23,11 +24,12 @@ const times = (/** @type {number[]} */ shape) => shape.reduce((product, size) =>
 
 /**
  * @param {Model} model
- * @returns {Sizes} of the LSTM shown
+ * @returns {Sizes} of the layer shown
  */
-export function sizesOf({ tracks, hasWeights, weights }) {
+export function sizesOf({ cell, tracks, hasWeights, weights }) {
   const [{ inputSize, units, outputs, name }] = tracks;
   return {
+    cell,
     inputSize,
     hiddenSize: units,
     numLayers: 1 + Math.max(...tracks.map(({ layer }) => layer)),
@@ -55,6 +57,8 @@ export const directions = ({ bidirectional }) => (bidirectional ? 2 : 1);
  */
 const suffix = ({ layer, reverse }) => `_l${layer}${reverse ? "_reverse" : ""}`;
 
+const gateCount = (/** @type {CellKind} */ { activations }) => Object.keys(activations).length;
+
 /**
  * torch's parameters of one layer and direction, in torch's order.
  * @param {Sizes} sizes
@@ -62,7 +66,7 @@ const suffix = ({ layer, reverse }) => `_l${layer}${reverse ? "_reverse" : ""}`;
  * @returns {Parameter[]}
  */
 export function parametersOf(sizes, track) {
-  const rows = 4 * track.units;
+  const rows = gateCount(sizes.cell) * track.units;
   /** @type {[string, number[]][]} */
   const shapes = [
     ["weight_ih", [rows, track.inputSize]],
@@ -74,7 +78,7 @@ export function parametersOf(sizes, track) {
 }
 
 /**
- * Numbers in the whole LSTM.
+ * Numbers in the whole layer.
  * @param {Sizes} sizes
  * @returns {number}
  */
@@ -124,6 +128,8 @@ export function flowsOf(sizes, { T, N, batchFirst }) {
   const [D, P] = [directions(sizes), outputSize(sizes)],
     states = sizes.numLayers * D;
   const p = sizes.projSize ? "P" : "H";
+  const isLstm = sizes.cell.memory === "c";
+  const final = "of every layer and direction, after the last step read";
   const [first, second] = batchFirst ? ["N", "T"] : ["T", "N"],
     lead = batchFirst ? [N, T] : [T, N];
   const state = (
@@ -135,15 +141,15 @@ export function flowsOf(sizes, { T, N, batchFirst }) {
   return [
     { name: "input", letters: [first, second, "C"], shape: [...lead, sizes.inputSize], meaning: "input sequences" },
     state("h0", p, P, "initial hidden state, before the first step read"),
-    state("c0", "H", sizes.hiddenSize, "initial cell state, before the first step read"),
+    ...(isLstm ? [state("c0", "H", sizes.hiddenSize, "initial cell state, before the first step read")] : []),
     {
       name: "out",
       letters: [first, second, `D·${p}`],
       shape: [...lead, D * P],
       meaning: "hidden state of the last layer at every step",
     },
-    state("h_n", p, P, "final hidden state of every layer and direction, after the last step read"),
-    state("c_n", "H", sizes.hiddenSize, "final cell state of every layer and direction, after the last step read"),
+    state("h_n", p, P, `final hidden state ${final}`),
+    ...(isLstm ? [state("c_n", "H", sizes.hiddenSize, `final cell state ${final}`)] : []),
   ];
 }
 
@@ -153,28 +159,31 @@ export function flowsOf(sizes, { T, N, batchFirst }) {
  * @param {boolean} batchFirst
  * @returns {string}
  */
-export function codeOf({ inputSize, hiddenSize, numLayers, bias, bidirectional, projSize }, batchFirst) {
+export function codeOf({ cell, inputSize, hiddenSize, numLayers, bias, bidirectional, projSize }, batchFirst) {
   const options = [
     numLayers > 1 && `num_layers=${numLayers}`,
     !bias && "bias=False",
     batchFirst && "batch_first=True",
     bidirectional && "bidirectional=True",
     projSize > 0 && `proj_size=${projSize}`,
+    cell.activations.h === "relu" && 'nonlinearity="relu"',
   ].filter(Boolean);
-  return `hs.LSTM(${[inputSize, hiddenSize, ...options].join(", ")})`;
+  return `hs.${cell.label}(${[inputSize, hiddenSize, ...options].join(", ")})`;
 }
 
 /**
- * Why such an LSTM is impossible, in Python's words; "" if it is possible.
+ * Why such a layer is impossible, in Python's words; "" if it is possible.
  * @param {Sizes} sizes
  * @returns {string}
  */
-export function refusal({ inputSize, hiddenSize, numLayers, projSize }) {
+export function refusal({ cell, inputSize, hiddenSize, numLayers, projSize }) {
   const sizes = { input_size: inputSize, hidden_size: hiddenSize, num_layers: numLayers };
   for (const [name, size] of Object.entries(sizes)) {
     if (!(Number.isInteger(size) && size > 0)) return `${name} must be a whole number greater than zero, got ${size}`;
   }
   if (!(Number.isInteger(projSize) && projSize >= 0))
     return `proj_size must be a whole number, or zero for no projection, got ${projSize}`;
+  if (projSize > 0 && cell.memory === "h")
+    return `proj_size argument is only supported for LSTM, not RNN or GRU, got ${projSize}`;
   return projSize < hiddenSize ? "" : `proj_size has to be smaller than hidden_size, got ${projSize} and ${hiddenSize}`;
 }

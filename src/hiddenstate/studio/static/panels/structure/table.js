@@ -1,4 +1,4 @@
-// The table of an LSTM's weights by gate, as hs.LSTM.structure() prints it.
+// The table of a layer's weights by gate, as hs.LSTM.structure() prints it.
 
 import { sizesOf, weightsOf } from "studio/panels/structure/sizes.js";
 import { squashName } from "studio/state/moment.js";
@@ -25,7 +25,7 @@ export function weightsRows(model, track) {
     gateRows(
       weights.filter((weight) => weight.gate === gate),
       gate,
-      model.meanings[gate],
+      model,
     ),
   );
   const rest = weights
@@ -37,17 +37,19 @@ export function weightsRows(model, track) {
 /**
  * @param {Weight[]} weights W_i, W_h and, with biases, b_i, b_h
  * @param {string} gate
- * @param {string} meaning
+ * @param {Model} model
  * @returns {string[][]}
  */
-function gateRows([input, hidden, ...biases], gate, meaning) {
+function gateRows([input, hidden, ...biases], gate, { cell, meanings }) {
   const ordered = biases.length ? [input, biases[0], hidden, biases[1]] : [input, hidden];
-  const opening = `${gate} = ${squashName(gate)}(`;
+  const opening = `${gate} = ${squashName(cell, gate)}(`;
+  const isReset = cell.parts.n_rh === gate;
   return ordered.map((weight, k) => {
     const factor = weight === input ? "·x" : weight === hidden ? "·h_prev" : "";
     const left = k ? "+ ".padStart(opening.length) : opening,
-      right = k === ordered.length - 1 ? ")" : "";
-    return [k ? "" : meaning, left + weight.name + factor + right, ...factsOf(weight)];
+      right = k < ordered.length - 1 ? "" : isReset ? "))" : ")";
+    const before = isReset && weight === hidden ? "r∘(" : "";
+    return [k ? "" : meanings[gate], left + before + weight.name + factor + right, ...factsOf(weight)];
   });
 }
 

@@ -14,8 +14,8 @@ import { whenSeen } from "studio/ui/visibility.js";
 const MOST = 48; // steps drawn at a time
 
 const HELP =
-  "The same LSTM, drawn once for each step: the boxes of a row share their weights. Orange is c, the " +
-  "long-term memory; blue is h, the short-term memory, which also goes up to the next layer and, from the " +
+  "The same layers, drawn once for each step: the boxes of a row share their weights. Orange is c, the " +
+  "long-term memory of an LSTM; blue is h, which also goes up to the next layer and, from the " +
   "last one, out. Every line is labelled with the shape it carries. Click a box to look inside at that step.";
 
 /**

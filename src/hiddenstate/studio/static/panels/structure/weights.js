@@ -16,7 +16,7 @@ import { onTheme } from "studio/ui/theme.js";
 /** @typedef {import("studio/panels/structure/scale.js").Scale} Scale */
 
 const HELP =
-  "Every weight of one layer and direction, stacked as in torch: four gates on top of one another, a row " +
+  "Every weight of one layer and direction, stacked as in torch: the gates on top of one another, a row " +
   "for each unit. W_i weighs the layer's input x, W_h the previous hidden state; W_hr, if there " +
   "is a projection, has a row for each element of h. Point at a " +
   "weight to read it by name; click to see what it adds at the current step.";

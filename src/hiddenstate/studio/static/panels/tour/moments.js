@@ -18,10 +18,10 @@
  * @param {number} t
  * @returns {Moment}
  */
-export function momentAt({ info, values, c0 }, steps, unit, t) {
+export function momentAt({ info, values, initial }, steps, unit, t) {
   const H = info.units;
   const read = info.reverse ? t + 1 : t - 1;
-  const before = read < 0 || read >= steps ? c0[unit] : values.c[read * H + unit];
+  const before = read < 0 || read >= steps ? initial.c[unit] : values.c[read * H + unit];
   const [i, f, g, o, c] = ["i", "f", "g", "o", "c"].map((name) => values[name][t * H + unit]);
   return { unit, t, i, f, g, o, c, before };
 }

@@ -1,4 +1,4 @@
-// Why the tour is unavailable: nothing has been read yet, or a trace lacks values that the tour needs.
+// Why the tour is unavailable: nothing has been read yet, the model is no LSTM, or a trace lacks values that the tour needs.
 
 /** @typedef {import("studio/state/types.js").App} App */
 /** @typedef {{title: string, says: string}} Reason */
@@ -7,6 +7,11 @@
 const UNREAD = {
   title: "Nothing has been read yet",
   says: "The tour follows the model's reading, step by step. It starts as soon as the model has something to read.",
+};
+/** @type {Reason} */
+const OTHER_CELL = {
+  title: "Only with an LSTM",
+  says: "The tour explains the gates and the cell state of an LSTM, which this model does not have. Open an LSTM.",
 };
 /** @type {Reason} */
 const LACKING = {
@@ -22,7 +27,8 @@ const LACKING = {
  * @returns {boolean}
  */
 export function canTour({ plain, model }) {
-  const needed = [...(model?.gates ?? []), "c", "h"];
+  if (model?.cell.label !== "LSTM") return false;
+  const needed = [...model.gates, ...model.cell.states];
   return Boolean(
     plain?.steps && plain.tracks.every(({ values }) => needed.every((name) => Number.isFinite(values[name]?.[0]))),
   );
@@ -35,5 +41,6 @@ export function canTour({ plain, model }) {
  */
 export function reasonAgainst(session) {
   if (canTour(session)) return null;
+  if (session.model && session.model.cell.label !== "LSTM") return OTHER_CELL;
   return session.plain ? LACKING : UNREAD;
 }

@@ -2,7 +2,7 @@
 
 import { neighbours } from "studio/state/moment.js";
 import { wordAt } from "studio/state/tokens.js";
-import { trackOf } from "studio/state/units.js";
+import { memoryOf, trackOf } from "studio/state/units.js";
 import { percent } from "studio/ui/draw.js";
 
 /** @typedef {import("studio/types.js").Run} Run */
@@ -42,21 +42,27 @@ export function tellStep(run, { step, track: name }) {
  * @returns {string} "" if a gate was not recorded
  */
 function gatesSay({ values, info }, t, empty) {
-  const [f, i, o] = ["f", "i", "o"].map((gate) => mean(values[gate], t, info.units));
+  const [f, i, o, r, z] = ["f", "i", "o", "r", "z"].map((gate) => mean(values[gate], t, info.units));
+  const means = `(mean of ${info.units} units)`;
+  const nothing = "there is no memory to keep yet";
+  if ([r, z].every(Number.isFinite)) {
+    const keeps = empty ? nothing : `the update gate keeps ${percent(z)} of the memory`;
+    return `${keeps}; the reset gate lets the candidate read ${percent(r)} of it ${means}`;
+  }
   if (![f, i, o].every(Number.isFinite)) return "";
-  const keeps = empty ? "there is no memory to keep yet" : `the forget gate keeps ${percent(f)} of the memory`;
+  const keeps = empty ? nothing : `the forget gate keeps ${percent(f)} of the memory`;
   const others = `the input gate lets in ${percent(i)} of the candidate, the output gate outputs ${percent(o)}`;
-  return `${keeps}; ${others} (mean of ${info.units} units)`;
+  return `${keeps}; ${others} ${means}`;
 }
 
 /**
- * Whether the cell state before a step is zero because the run starts there.
+ * Whether the memory before a step is zero because the run starts there.
  * @param {Track} track
  * @param {number} t
  * @param {number} steps
  */
 function isAtRest(track, t, steps) {
-  return neighbours(track, t, steps).before === null && track.c0.every((value) => value === 0);
+  return neighbours(track, t, steps).before === null && track.initial[memoryOf(track)].every((value) => value === 0);
 }
 
 /**

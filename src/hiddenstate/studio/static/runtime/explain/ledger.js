@@ -1,28 +1,28 @@
-// Which steps wrote a memory: c_t = Σ_s (Π_{r>s} f_r)·i_s·g_s + (Π f)·c_0, as in hiddenstate.explain.ledger.
+// Which steps wrote a memory: c_t = Σ_s (Π_{r>s} keep_r)·written_s + (Π keep)·c_0, as in hiddenstate.explain.ledger. An
+// LSTM keeps f and writes i·g; a GRU, whose memory is h, keeps z and writes (1-z)·n.
 
 import { readingOrder } from "studio/runtime/explain/target.js";
 import { stateBefore } from "studio/runtime/states.js";
 
+/** @typedef {import("studio/types.js").CellKind} CellKind */
 /** @typedef {import("studio/types.js").Readout} Readout */
 /** @typedef {import("studio/types.js").Subject} Subject */
 /** @typedef {import("studio/types.js").Track} Track */
 
 /**
- * One unit of one cell state at a step, after S steps were read, in the order of `steps`.
+ * One unit of a memory at a step, after S steps were read, in the order of `steps`.
  * @typedef {object} Ledger
  * @property {number} t
  * @property {number[]} steps the last is t
- * @property {Float64Array} written [S] i·g
- * @property {Float64Array} forget [S]
- * @property {Float64Array} kept [S] the share that remains at t: the product of the forget gates since
+ * @property {Float64Array} written [S]
+ * @property {Float64Array} forget [S] the share of the memory that each step keeps: f, or z of a GRU
+ * @property {Float64Array} kept [S] the share that remains at t: the product of the shares kept since
  * @property {Float64Array} parts [S] the part that remains at t: written·kept
  * @property {number} initial the part of the initial state that remains
- * @property {number} value the cell state at t
+ * @property {number} value the memory at t
  * @property {number} residual value minus the sum: the rounding error
- * @property {number} effect how much each unit of c adds to the target at t, o·tanh(c)/c times the readout; NaN if the target is not linear
+ * @property {number} effect how much each unit of memory adds to the target at t; NaN if the target is not linear
  */
-
-const TINY = 1e-8; // below it tanh(c)/c is 1 to the last digit
 
 /**
  * @param {Subject} subject
@@ -35,35 +35,26 @@ const TINY = 1e-8; // below it tanh(c)/c is 1 to the last digit
 export function ledgerOf(subject, k, unit, t, readout) {
   const track = subject.tracks[k];
   const steps = readingOrder(track.info.reverse, subject.steps, t);
-  const { i, f, g, c } = gatesOf(track, unit, steps);
-  const written = i.map((gate, s) => gate * g[s]);
-  const kept = keptUntil(f);
+  const places = steps.map((step) => step * track.info.units + unit);
+  const splits = places.map((at) => subject.cell.split(track.values, at));
+  const keep = Float64Array.from(splits, (one) => one.keep);
+  const written = Float64Array.from(splits, (one) => one.written);
+  const kept = keptUntil(keep);
   const parts = written.map((value, s) => value * kept[s]);
-  const initial = track.c0[unit] * f[0] * kept[0];
-  const value = c[c.length - 1];
+  const initial = track.initial[subject.cell.memory][unit] * keep[0] * kept[0];
+  const value = track.values[subject.cell.memory][places[places.length - 1]];
   const sum = parts.reduce((total, part) => total + part, initial);
   const effect = readout === null ? NaN : effectsOf(subject, k, t, readout)[unit];
-  return { t, steps, written, forget: f, kept, parts, initial, value, residual: value - sum, effect };
+  return { t, steps, written, forget: keep, kept, parts, initial, value, residual: value - sum, effect };
 }
 
 /**
- * @param {Track} track
- * @param {number} unit
- * @param {number[]} steps
+ * @param {Float64Array} keep [S]
+ * @returns {Float64Array} [S] the product of the shares kept after each step
  */
-function gatesOf({ values, info }, unit, steps) {
-  const of = (/** @type {string} */ quantity) =>
-    Float64Array.from(steps, (t) => values[quantity][t * info.units + unit]);
-  return { i: of("i"), f: of("f"), g: of("g"), c: of("c") };
-}
-
-/**
- * @param {Float64Array} forget [S]
- * @returns {Float64Array} [S] the product of the forget gates after each step
- */
-function keptUntil(forget) {
-  const kept = new Float64Array(forget.length).fill(1);
-  for (let s = forget.length - 2; s >= 0; s--) kept[s] = kept[s + 1] * forget[s + 1];
+function keptUntil(keep) {
+  const kept = new Float64Array(keep.length).fill(1);
+  for (let s = keep.length - 2; s >= 0; s--) kept[s] = kept[s + 1] * keep[s + 1];
   return kept;
 }
 
@@ -95,20 +86,20 @@ export function erasedMostAt(ledger, s) {
 }
 
 /**
- * How much each unit of c adds to the target at step t: o·tanh(c)/c times its readout weight.
+ * How much each unit of memory adds to the target at step t: for an LSTM o·tanh(c)/c, for a GRU 1, times its readout weight.
  * @param {Subject} subject
  * @param {number} k
  * @param {number} t
  * @param {Readout} readout
  * @returns {Float64Array} [H]; NaN below the last layer, which the target does not read directly, and without weights
  */
-export function effectsOf({ tracks, cells }, k, t, readout) {
+export function effectsOf({ tracks, cells, cell }, k, t, readout) {
   const { info, values } = tracks[k];
   const H = info.units;
   const last = tracks[tracks.length - 1].info.layer;
   const reads = info.layer === last ? readsOf(readout, info, cells[k]?.weights.weight_hr ?? null) : null;
   if (reads === null) return new Float64Array(H).fill(NaN);
-  return reads.map((weight, u) => values.o[t * H + u] * secant(values.c[t * H + u]) * weight);
+  return reads.map((weight, u) => cell.split(values, t * H + u).show * weight);
 }
 
 /**
@@ -123,11 +114,6 @@ function readsOf({ vector }, { units, outputs, reverse }, projection) {
   return Float64Array.from({ length: units }, (_, u) =>
     own.reduce((sum, weight, p) => sum + weight * projection[p * units + u], 0),
   );
-}
-
-/** @param {number} c */
-function secant(c) {
-  return Math.abs(c) < TINY ? 1 : Math.tanh(c) / c;
 }
 
 /**
@@ -173,18 +159,20 @@ export function targetLedger(subject, t, readout) {
  * @returns {{k: number, unit: number} | null}
  */
 export function mostTelling(subject, t, readout) {
-  const carried = largest(subject, t, readout, carriedOver);
-  return carried && carried.size > 0 ? carried : largest(subject, t, readout, (track) => numbersAt(track, "c", t));
+  const { cell } = subject;
+  const carried = largest(subject, t, readout, (track) => carriedOver(track, cell, t));
+  return carried && carried.size > 0 ? carried : largest(subject, t, readout, (track) => numbersAt(track, cell.memory, t));
 }
 
 /**
- * The part of the previous cell state that remains at step t.
+ * The part of the previous memory that remains at step t.
  * @param {Track} track
+ * @param {CellKind} cell
  * @param {number} t
  */
-function carriedOver(track, t) {
-  const before = stateBefore(track, "c", t);
-  return numbersAt(track, "f", t).map((forget, unit) => forget * before[unit]);
+function carriedOver(track, cell, t) {
+  const first = t * track.info.units;
+  return stateBefore(track, cell.memory, t).map((value, unit) => value * cell.split(track.values, first + unit).keep);
 }
 
 /**
@@ -198,14 +186,14 @@ const numbersAt = ({ values, info }, quantity, t) => values[quantity].subarray(t
  * @param {Subject} subject
  * @param {number} t
  * @param {Readout} readout
- * @param {(track: Track, t: number) => ArrayLike<number>} memory the part of each unit's cell state to rank by
+ * @param {(track: Track) => ArrayLike<number>} memory the part of each unit's memory to rank by
  * @returns {{k: number, unit: number, size: number} | null}
  */
 function largest(subject, t, readout, memory) {
   /** @type {{k: number, unit: number, size: number} | null} */
   let found = null;
   subject.tracks.forEach((track, k) => {
-    const counted = memory(track, t);
+    const counted = memory(track);
     effectsOf(subject, k, t, readout).forEach((effect, unit) => {
       const size = Math.abs(effect * counted[unit]);
       if (size > (found?.size ?? -1)) found = { k, unit, size };

@@ -1,38 +1,45 @@
-// Many rows of one LSTM at once, a step at a time: the same numbers as runtime/cell.js, with each weight read once for
+// Many rows of one layer at once, a step at a time: the same numbers as runtime/cell.js, with each weight read once for
 // four rows. Long computations are generators that yield the row-steps done, so that the caller can pause or stop.
 
 import { concatenated } from "studio/runtime/arrays.js";
+import { activated } from "studio/runtime/kinds.js";
 import { affine } from "studio/runtime/linear.js";
 
 /** @typedef {import("studio/types.js").Subject} Subject */
 /** @typedef {Subject["cells"][number]} Cell */
-/** @typedef {{h: Float32Array, c: Float32Array}} Rows states [R, P] and [R, H] */
+/** @typedef {Record<string, Float32Array>} Rows states by name: h [R, P], and c [R, H] of an LSTM */
+/** @typedef {(cell: Cell, z: Float64Array, xg: Float64Array, before: Rows, R: number) => Rows} Step */
 
 /**
  * The part of the pre-activations that comes from the inputs, including the input biases.
  * @param {Cell} cell
  * @param {Float32Array} x [R, C]
  * @param {number} R
- * @returns {Float64Array} [R, 4H]
+ * @returns {Float64Array} [R, G*H]
  */
-export function inputPart({ info, weights }, x, R) {
-  const out = new Float64Array(R * 4 * info.units);
+export function inputPart({ info, weights, kind }, x, R) {
+  const out = new Float64Array(R * kind.gates.length * info.units);
   affine(x, R, weights.weight_ih, weights.bias_ih, out);
   return out;
 }
 
 /**
  * @param {Cell} cell
- * @param {Float64Array} xg [R, 4H] inputPart of the rows
+ * @param {Float64Array} xg [R, G*H] inputPart of the rows
  * @param {Rows} before
  * @param {number} R
  * @returns {Rows} after the step
  */
 export function stepRows(cell, xg, before, R) {
-  const { units: H } = cell.info;
-  const z = new Float64Array(R * 4 * H);
+  const z = new Float64Array(xg.length);
   affine(before.h, R, cell.weights.weight_hh, cell.weights.bias_hh, z);
-  const [i, f, g, o] = ["i", "f", "g", "o"].map((gate) => cell.gates.indexOf(gate) * H);
+  return STEPS[cell.kind.name](cell, z, xg, before, R);
+}
+
+/** @type {Step} */
+function lstm(cell, z, xg, before, R) {
+  const { units: H } = cell.info;
+  const [i, f, g, o] = ["i", "f", "g", "o"].map((gate) => cell.kind.gates.indexOf(gate) * H);
   const c = new Float32Array(R * H);
   const m = new Float64Array(R * H);
   for (let r = 0; r < R; r++) {
@@ -46,6 +53,28 @@ export function stepRows(cell, xg, before, R) {
   }
   return { h: outputRows(cell, m, R), c };
 }
+
+/** @type {Step} */
+function gru(cell, zs, xg, before, R) {
+  const { units: H } = cell.info;
+  const [r, z, n] = ["r", "z", "n"].map((gate) => cell.kind.gates.indexOf(gate) * H);
+  const h = new Float32Array(R * H);
+  for (let own = 0; own < h.length; own++) {
+    const k = Math.floor(own / H) * 3 * H + (own % H);
+    const keep = sigmoid(zs[k + z] + xg[k + z]);
+    const reset = sigmoid(zs[k + r] + xg[k + r]);
+    h[own] = keep * before.h[own] + (1 - keep) * Math.fround(Math.tanh(xg[k + n] + reset * zs[k + n]));
+  }
+  return { h };
+}
+
+/** @type {Step} */
+function rnn(cell, z, xg) {
+  return { h: Float32Array.from(z, (value, k) => activated(cell.kind, "h", value + xg[k])) };
+}
+
+/** @type {Record<string, Step>} */
+const STEPS = { LSTM: lstm, GRU: gru, RNN_TANH: rnn, RNN_RELU: rnn };
 
 /**
  * The hidden states from o·tanh(c), by the projection if there is one.
@@ -72,7 +101,7 @@ function sigmoid(pre) {
  * @returns {Rows} the row repeated R times
  */
 export function repeated(row, R) {
-  return { h: tiled(row.h, R), c: tiled(row.c, R) };
+  return mapped(row, (values) => tiled(values, R));
 }
 
 /**
@@ -92,9 +121,8 @@ function tiled(row, R) {
  * @param {number} to
  * @returns {Rows} some of them
  */
-export function someRows({ h, c }, R, from, to) {
-  const cut = (/** @type {Float32Array} */ all) => all.subarray((from * all.length) / R, (to * all.length) / R);
-  return { h: cut(h), c: cut(c) };
+export function someRows(rows, R, from, to) {
+  return mapped(rows, (all) => all.subarray((from * all.length) / R, (to * all.length) / R));
 }
 
 /**
@@ -102,5 +130,14 @@ export function someRows({ h, c }, R, from, to) {
  * @returns {Rows} all of their rows
  */
 export function joinedRows(parts) {
-  return { h: concatenated(parts.map(({ h }) => h)), c: concatenated(parts.map(({ c }) => c)) };
+  return mapped(parts[0], (_, name) => concatenated(parts.map((part) => part[name])));
+}
+
+/**
+ * @param {Rows} rows
+ * @param {(values: Float32Array, name: string) => Float32Array} change
+ * @returns {Rows}
+ */
+function mapped(rows, change) {
+  return Object.fromEntries(Object.entries(rows).map(([name, values]) => [name, change(values, name)]));
 }

@@ -3,6 +3,7 @@
 import { refuse } from "studio/runtime/common.js";
 import { logSumExp } from "studio/runtime/softmax.js";
 
+/** @typedef {import("studio/types.js").CellKind} CellKind */
 /** @typedef {import("studio/types.js").Reader} Reader */
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/types.js").Subject} Subject */
@@ -26,10 +27,10 @@ import { logSumExp } from "studio/runtime/softmax.js";
  */
 export function subjectOf(run, lstm, tracks, { lead = 0, before = [], readers, baseline, baselineName }) {
   return {
-    ...{ cells: lstm.cells, tracks, lead, readers, baselineName },
+    ...{ cell: lstm.kind, cells: lstm.cells, tracks, lead, readers, baselineName },
     steps: run.steps + lead,
     tokens: [...before, ...run.tokens],
-    initial: tracks.map(({ h0, c0 }) => ({ h: h0, c: c0 })),
+    initial: tracks.map(({ initial }) => initial),
     baseline: once(baseline),
   };
 }
@@ -37,13 +38,14 @@ export function subjectOf(run, lstm, tracks, { lead = 0, before = [], readers, b
 /**
  * The subject of a recorded run, without weights.
  * @param {Run} run
+ * @param {CellKind} cell
  * @returns {Subject}
  */
-export function recordedSubject(run) {
-  const no = () => refuse("a trace, which has no weights", "a model that runs", "Open the LSTM itself.");
+export function recordedSubject(run, cell) {
+  const no = () => refuse("a trace, which has no weights", "a model that runs", "Open the model itself.");
   return {
-    ...{ cells: [], tracks: run.tracks, steps: run.steps, lead: 0, tokens: run.tokens, readers: [] },
-    initial: run.tracks.map(({ h0, c0 }) => ({ h: h0, c: c0 })),
+    ...{ cell, cells: [], tracks: run.tracks, steps: run.steps, lead: 0, tokens: run.tokens, readers: [] },
+    initial: run.tracks.map(({ initial }) => initial),
     ...{ baseline: no, baselineName: "" },
   };
 }

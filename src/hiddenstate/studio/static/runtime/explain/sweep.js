@@ -1,4 +1,4 @@
-// The target if one state (c or h of a layer and direction, at one step) came from another run.
+// The target if one state of a layer and direction, at one step, came from another run.
 
 import { sideBySide } from "studio/runtime/arrays.js";
 import { inputPart, outputRows, stepRows } from "studio/runtime/explain/rows.js";
@@ -6,8 +6,9 @@ import { readingOrder } from "studio/runtime/explain/target.js";
 import { stateBefore } from "studio/runtime/states.js";
 
 /** @typedef {import("studio/types.js").Subject} Subject */
+/** @typedef {import("studio/runtime/explain/rows.js").Rows} Rows */
 /** @typedef {import("studio/runtime/explain/target.js").Target} Target */
-/** @typedef {{track: number, quantity: "c" | "h", t: number}} Place */
+/** @typedef {{track: number, quantity: string, t: number}} Place */
 /** @typedef {(Float32Array | null)[]} Changed h [T, P] of each track; null if unchanged */
 
 /**
@@ -28,15 +29,13 @@ export function* sweep(subject, other, target, places) {
 }
 
 /**
- * All places, track by track, c before h.
+ * All places, track by track; in an LSTM c before h.
  * @param {Subject} subject
  * @returns {Place[]}
  */
-export function allPlaces({ tracks, steps }) {
-  /** @type {("c" | "h")[]} */
-  const states = ["c", "h"];
+export function allPlaces({ tracks, steps, cell }) {
   return tracks.flatMap((_, track) =>
-    states.flatMap((quantity) => Array.from({ length: steps }, (__, t) => ({ track, quantity, t }))),
+    cell.states.flatMap((quantity) => Array.from({ length: steps }, (__, t) => ({ track, quantity, t }))),
   );
 }
 
@@ -76,16 +75,31 @@ function* patchedOutput(subject, other, place, end) {
  */
 function* patchedTrack(subject, other, { track: k, quantity, t }, end) {
   const [track, cell] = [subject.tracks[k], subject.cells[k]];
-  const { units: H, outputs: P, reverse } = cell.info;
+  const { outputs: P, reverse } = cell.info;
   const h = track.values.h.slice();
-  const put = stateAt(other, k, quantity, t);
-  const c = quantity === "c" ? put : stateAt(subject, k, "c", t);
-  const m = Float64Array.from(c, (value, u) => track.values.o[t * H + u] * Math.tanh(value));
-  const shown = quantity === "h" ? put : outputRows(cell, m, 1);
-  h.set(shown, t * P);
+  const state = patchedState(subject, k, quantity, t, stateAt(other, k, quantity, t));
+  h.set(state.h, t * P);
   const input = /** @type {Float32Array} */ (track.input);
   const after = stepsFrom(reverse, subject.steps, t, end).slice(1);
-  return yield* scanOn(cell, input, { h: shown, c }, after, h);
+  return yield* scanOn(cell, input, state, after, h);
+}
+
+/**
+ * The states after a step in which one was replaced: h follows from the cell state of an LSTM.
+ * @param {Subject} subject
+ * @param {number} k
+ * @param {string} quantity
+ * @param {number} t
+ * @param {Float32Array} put
+ * @returns {Rows}
+ */
+function patchedState(subject, k, quantity, t, put) {
+  const [track, cell] = [subject.tracks[k], subject.cells[k]];
+  const others = subject.cell.carried.filter((name) => name !== quantity).map((name) => [name, stateAt(subject, k, name, t)]);
+  const states = { ...Object.fromEntries(others), [quantity]: put };
+  if (quantity === "h") return states;
+  const m = Float64Array.from(put, (value, u) => track.values.o[t * cell.info.units + u] * Math.tanh(value));
+  return { ...states, h: outputRows(cell, m, 1) };
 }
 
 /**
@@ -100,7 +114,7 @@ function* patchedTrack(subject, other, { track: k, quantity, t }, end) {
 function* rescanned(subject, k, input, { low, high }, end) {
   const [track, cell] = [subject.tracks[k], subject.cells[k]];
   const first = cell.info.reverse ? high : low;
-  const before = { h: stateBefore(track, "h", first), c: stateBefore(track, "c", first) };
+  const before = Object.fromEntries(subject.cell.carried.map((name) => [name, stateBefore(track, name, first)]));
   const steps = stepsFrom(cell.info.reverse, subject.steps, first, end);
   return yield* scanOn(cell, input, before, steps, track.values.h.slice());
 }
@@ -108,7 +122,7 @@ function* rescanned(subject, k, input, { low, high }, end) {
 /**
  * @param {Subject["cells"][number]} cell
  * @param {Float32Array} input [T, C]
- * @param {{h: Float32Array, c: Float32Array}} before
+ * @param {Rows} before
  * @param {number[]} steps in reading order
  * @param {Float32Array} h [T, P] output, at these steps
  * @returns {Generator<number, Float32Array, void>} h
@@ -140,7 +154,7 @@ function stepsFrom(reverse, T, first, end) {
 /**
  * @param {Subject} subject
  * @param {number} k
- * @param {"c" | "h"} quantity
+ * @param {string} quantity
  * @param {number} t
  * @returns {Float32Array}
  */
