@@ -221,8 +221,7 @@
  * @property {"server" | "file" | "notebook"} host
  * @property {{id: string, name: string, kind: string}[]} models
  * @property {Partial<View>} view the initial view
- * @property {"" | "view" | "stream"} live whether Python is connected: it can set the view, and is notified
- *   when it changes; and whether the first model is a stream there, whose steps arrive as they are read
+ * @property {"" | "view" | "stream"} live whether Python shares the view, and whether the first model is a stream there
  * @property {{name: string, model: string, steps: number} | null} index behind the pages Units and Search
  */
 
@@ -244,7 +243,6 @@
  * @property {Float32Array} h [L, P] after it
  * @property {Float32Array} [c] [L, H] after it, of an LSTM
  */
-
 /** @typedef {{type: "view", view: Partial<View>}} LiveView Python has set parts of the view */
 /** @typedef {{type: "end"}} LiveEnd no more messages will come */
 /** @typedef {LiveBegin | LiveStep | LiveView | LiveEnd} LiveMessage */
