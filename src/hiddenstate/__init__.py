@@ -148,6 +148,7 @@ def _load() -> None:
 
 _sys.modules[__name__].__class__ = _Package
 _registry.exporters.append(_called_later("hiddenstate.interop.onnx.symbols:run"))
+_registry.index_openers.append(_called_later("hiddenstate.corpus.answers:open_answers"))
 _registry.notebook_views.append(_called_later("hiddenstate.studio.view:trace_html"))
 _registry.stand_ins.append(_called_later("hiddenstate.interop.torch.accelerate.acceleration:find_traceable"))
 

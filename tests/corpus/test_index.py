@@ -109,7 +109,8 @@ def test_saturated_units_keep_their_earliest_contexts(tmp_path: Path) -> None:
     assert [index.context(int(key)).sequence for key in keys[0]] == list(range(8))
 
 
-def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
+def test_processes_and_clusters_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = pytest.importorskip("distributed")
     text = tmp_path / "text.txt"
     generator = np.random.default_rng(0)
     lines = [" ".join(generator.choice(["and", "the", "lion", "sleeps", "tonight"], 6)) for _ in range(60)]
@@ -117,15 +118,16 @@ def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
     from hiddenstate.corpus import opened
 
     model = hs.load("shakespeare")
-    size, opened.TEXT_SHARD_BYTES = opened.TEXT_SHARD_BYTES, 500
-    try:
-        options: dict[str, Any] = {"places": "l0.h", "thresholds": {"*": (0.5,)}}
-        one = hs.index(model, text, tmp_path / "one", **options)
-        two = hs.index(model, text, tmp_path / "two", workers=2, **options)
-    finally:
-        opened.TEXT_SHARD_BYTES = size
+    monkeypatch.setattr(opened, "TEXT_SHARD_BYTES", 500)
+    monkeypatch.setattr(opened, "MERGED_TOGETHER", 2)
+    options: dict[str, Any] = {"places": "l0.h", "thresholds": {"*": (0.5,)}}
+    one = hs.index(model, text, tmp_path / "one", **options)
+    two = hs.index(model, text, tmp_path / "two", workers=2, **options)
+    threads = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    with distributed.LocalCluster(**threads) as cluster, distributed.Client(cluster) as client:
+        three = hs.index(model, text, tmp_path / "three", client=client, **options)
     assert len(one.shards) > 2
-    assert every_file(one.folder) == every_file(two.folder)
+    assert every_file(one.folder) == every_file(two.folder) == every_file(three.folder)
 
 
 def test_an_index_is_of_one_model_and_corpus(tmp_path: Path) -> None:

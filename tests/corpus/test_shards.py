@@ -226,6 +226,57 @@ def test_a_worker_that_dies_is_reported_and_the_next_run_goes_on(tmp_path: Path,
     assert results(out) == results(tmp_path / "whole")
 
 
+@dataclass(frozen=True)
+class DiesOnce(Upper):
+    """Kills its process at one shard, the first time."""
+
+    mark: str = ""
+
+    def __call__(self, shard: Shard, place: Path) -> None:
+        if shard.number == 2 and not Path(self.mark).exists():
+            Path(self.mark).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().__call__(shard, place)
+
+
+CLIENT = """
+import sys
+from pathlib import Path
+import distributed
+from corpus.test_shards import Slow, Upper
+from hiddenstate.corpus.shards.plan import plan
+from hiddenstate.corpus.shards.run import run
+address, text, out = sys.argv[1:]
+with distributed.Client(address) as client:
+    run(Slow(), plan([Path(text)], shard_bytes=200), Path(out), {"kind": "upper"}, client=client)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_dask_goes_on_without_a_worker_and_after_its_client(tmp_path: Path, text: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    shards, out = plan([text], shard_bytes=200), tmp_path / "out"
+    run(Upper(), shards, tmp_path / "whole", {"kind": "upper"})
+    wanted = results(tmp_path / "whole")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster:
+        command = [sys.executable, "-c", CLIENT, cluster.scheduler_address, str(text), str(out)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(DATA.parent), *sys.path])}
+        with subprocess.Popen(command, env=environment) as process:
+            while len(list(out.glob("*.txt"))) < 3:
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.kill()
+        assert 3 <= len(list(out.glob("*.txt"))) < len(shards)
+        with distributed.Client(cluster) as client:
+            run(Slow(), shards, out, {"kind": "upper"}, client=client)
+            assert results(out) == wanted
+            dying = DiesOnce(mark=str(tmp_path / "mark"))
+            run(dying, shards, tmp_path / "again", {"kind": "upper"}, client=client)
+        assert Path(dying.mark).exists()
+        assert results(tmp_path / "again") == wanted
+
+
 def test_dask_gives_the_same_result(tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     distributed = pytest.importorskip("distributed")
     monkeypatch.chdir(text.parent)

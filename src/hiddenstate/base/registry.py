@@ -9,3 +9,4 @@ from typing import Any
 exporters: list[Callable[..., Any]] = []
 stand_ins: list[Callable[..., Any]] = []
 notebook_views: list[Callable[..., Any]] = []
+index_openers: list[Callable[..., Any]] = []

@@ -11,6 +11,10 @@ def studio(
         list[Path] | None,
         typer.Argument(help="Folders or names of models; default: the shipped English tagger.", metavar="MODEL"),
     ] = None,
+    index: Annotated[
+        Path | None,
+        typer.Option(help="Folder of an index of the model: adds the pages Units and Search.", metavar="DIR"),
+    ] = None,
     text: Annotated[str, typer.Option(help="Text to show first.")] = "",
     host: Annotated[
         str, typer.Option(help="Address to listen on; any but the default lets other machines connect.")
@@ -24,5 +28,5 @@ def studio(
     """
     from hiddenstate.studio.view import studio as open_studio
 
-    opened = open_studio(*(models or ()), text=text)
+    opened = open_studio(*(models or ()), text=text, index=index)
     opened.serve(host, port, browser=browser)

@@ -6,6 +6,7 @@
 - `search/`: exact search over an index
 - `units/`: what every unit does: a table of all, a card of one
 - `opened.py`: `index`, `open_index`, and what they return, `Index`
+- `answers.py`: what an index answers to pages of the studio
 - `pieces.py`: texts cut into pieces for a language model
 - `tables.py`: Parquet files of ours; the fingerprint of a model
 """

@@ -1,13 +1,14 @@
 """`index` makes the index of a corpus, `open_index` opens it again, and `Index` is what both return."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from hiddenstate.base.files import folder_beside, put_folder, written_beside
@@ -29,6 +30,7 @@ from hiddenstate.explain.subject.progress_bar import Progress
 from hiddenstate.structure.names import parse_place
 
 TEXT_SHARD_BYTES = 1 << 18
+MERGED_TOGETHER = 32  # shards that a worker of a cluster merges
 KIND = "index/1"
 THRESHOLDS: Mapping[str, Sequence[float]] = {"*.h": (-0.5, 0.5)}
 
@@ -172,7 +174,7 @@ def index(
     task = IndexShards(reader, chosen, above)
     run(task, shards, target, described, workers=workers, client=client, progress=progress)
     _save_model(reader, target)
-    merged, random = _merge(target, shards)
+    merged, random = _merge(target, shards, client)
     return Index(target, reader, read_manifest(target), merged, random)
 
 
@@ -240,25 +242,43 @@ def _save_model(reader: ModelReader, folder: Path) -> None:
             put_folder(partial, target)
 
 
-def _merge(folder: Path, shards: Sequence[Shard]) -> tuple[dict[str, Statistics], tuple[int, ...]]:
-    """Merge the statistics of all shards, and write them."""
+Merged = tuple[dict[str, Statistics], NDArray[np.int64]]
+
+
+def _merge(folder: Path, shards: Sequence[Shard], client: Any = None) -> tuple[dict[str, Statistics], tuple[int, ...]]:
+    """Merge the statistics of all shards, and write them. With a cluster, its workers merge them in groups first."""
     path = folder / "statistics.npz"
     if path.is_file():
         there, random = read_statistics(path)
         return there, tuple(random.tolist())
-    merged: dict[str, Statistics] = {}
-    keys = np.empty(0, np.int64)
-    for shard in shards:
-        part, random = read_statistics(folder / f"{shard.number:05}" / path.name)
-        merged = {name: merged[name].merge(each) if merged else each for name, each in part.items()}
-        keys = np.concatenate([keys, random])
-        keys = keys[np.argsort(scramble(keys), kind="stable")[:CONTEXTS]]
+    paths = [folder.absolute() / f"{shard.number:05}" / path.name for shard in shards]
+    if client is not None:
+        groups = [paths[k : k + MERGED_TOGETHER] for k in range(0, len(paths), MERGED_TOGETHER)]
+        merged, keys = _merged(future.result() for future in client.map(_merge_files, groups, pure=False))
+    else:
+        merged, keys = _merge_files(paths)
     if not merged or not next(iter(merged.values())).steps:
         raise FileFormatError("there is nothing to read in these files")
     arrays = {f"{name}/{key}": value for name, each in merged.items() for key, value in each.to_arrays().items()}
     with written_beside(path) as beside, beside.open("wb") as file:
         np.savez(file, random=keys, **arrays)  # type: ignore[arg-type]
     return merged, tuple(keys.tolist())
+
+
+def _merge_files(paths: Sequence[Path]) -> Merged:
+    """Merge the statistics in files."""
+    return _merged(map(read_statistics, paths))
+
+
+def _merged(parts: Iterable[Merged]) -> Merged:
+    """Merge statistics and random contexts. The result does not depend on the order, or on how they were grouped."""
+    merged: dict[str, Statistics] = {}
+    keys = np.empty(0, np.int64)
+    for part, random in parts:
+        merged = {name: merged[name].merge(each) if merged else each for name, each in part.items()}
+        keys = np.concatenate([keys, random])
+        keys = keys[np.argsort(scramble(keys), kind="stable")[:CONTEXTS]]
+    return merged, keys
 
 
 __all__ = ["Index", "index", "open_index"]

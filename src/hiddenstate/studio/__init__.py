@@ -6,6 +6,7 @@ Only the command line imports the studio, which registers with `tracing` how not
 - `bundles/`: what a page is given; `live.py`: the live view of a stream
 - `page.py`, `html.py`, `assets.py`: the page as one file
 - `server/`: serves it; `notebook.py`: the page in a notebook
+- `corpus.py`: the index behind the pages Units and Search
 - `messages.py`, `audience.py`: the messages between an open page and Python
 - `static/`: the page's own code; `static/runtime/` runs the models in the browser
 """

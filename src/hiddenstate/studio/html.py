@@ -30,10 +30,16 @@ def packed(identifier: str, text: str) -> str:
     return f'<script type="application/json" id="{html.escape(identifier)}">{text}</script>'
 
 
-def boot(host: str, bundles: Mapping[str, Bundle], view: Mapping[str, Any], live: str = "") -> dict[str, Any]:
+def boot(
+    host: str,
+    bundles: Mapping[str, Bundle],
+    view: Mapping[str, Any],
+    live: str = "",
+    index: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return the page's boot data: `Boot` in static/types.js."""
     models = [{"id": key, "name": bundle.name, "kind": bundle.kind} for key, bundle in bundles.items()]
-    return {"host": host, "models": models, "view": view, "live": live}
+    return {"host": host, "models": models, "view": view, "live": live, "index": index}
 
 
 def policy(**sources: str) -> str:

@@ -210,7 +210,8 @@ VIEW: dict[str, Part] = {
     **dict.fromkeys(
         ("track", "quantity", "sort", "head", "gate", "rows", "filter", "sandbox", "label", "memory"), _TEXT
     ),
-    "page": _choice("read", "compare", "structure", "explain"),
+    **dict.fromkeys(("query", "unitRows", "unitFilter"), _TEXT),
+    "page": _choice("read", "compare", "structure", "explain", "units", "search"),
     "comparison": _choice("sentences", "models", "edits"),
     "align": _choice("position", "words"),
     "zoom": _choice("model", "layer", "unit", "gate"),

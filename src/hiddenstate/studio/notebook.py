@@ -37,6 +37,10 @@ class Displayable(Protocol):
     def live(self) -> str:
         """The role of Python while the page is open."""
 
+    @property
+    def about_index(self) -> dict[str, Any] | None:
+        """What the page says of an index."""
+
     def hear(self, message: ViewMessage) -> None:
         """Handle a message from a page."""
 
@@ -80,7 +84,9 @@ def make_widget(studio: Displayable) -> Any:
 
     def heard(_: Any, content: Any, __: Any) -> None:
         if content == {"type": "page"}:
-            page = offline_page(studio.bundles, studio.view, host="notebook", live=studio.live)
+            page = offline_page(
+                studio.bundles, studio.view, host="notebook", live=studio.live, index=studio.about_index
+            )
             widget.send({"type": "page"}, [page.encode()])
         elif content == {"type": "hello"}:
             studio.view.setdefault("theme", "auto")  # the notebook's traits, which the page never sends

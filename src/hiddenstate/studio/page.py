@@ -59,7 +59,14 @@ def page(boot: Mapping[str, Any], nonce: str, *, head: Sequence[str] = (), data:
     )
 
 
-def offline_page(bundles: Mapping[str, Bundle], view: Mapping[str, Any], *, host: str = "file", live: str = "") -> str:
+def offline_page(
+    bundles: Mapping[str, Bundle],
+    view: Mapping[str, Any],
+    *,
+    host: str = "file",
+    live: str = "",
+    index: Mapping[str, Any] | None = None,
+) -> str:
     """Return the page with these models included.
 
     Args:
@@ -67,11 +74,12 @@ def offline_page(bundles: Mapping[str, Bundle], view: Mapping[str, Any], *, host
         view: the initial view.
         host: where the page runs: ``file`` or ``notebook``.
         live: the role of Python while the page is open.
+        index: what the page says of an index, whose pages need a server.
     """
     nonce = new_nonce()
     head = [f'<meta http-equiv="Content-Security-Policy" content="{escaping.escape(policy(nonce))}">']
     data = [html.data(f"bundle-{key}", _parts(bundle)) for key, bundle in bundles.items()]
-    return page(html.boot(host, bundles, view, live), nonce, head=head, data=data, lean=True)
+    return page(html.boot(host, bundles, view, live, index), nonce, head=head, data=data, lean=True)
 
 
 def write_page(path: str | Path, text: str) -> None:

@@ -8,6 +8,7 @@ from hiddenstate.base.validation import optional_package
 from hiddenstate.nn.stream import Stream
 from hiddenstate.studio.audience import Audience
 from hiddenstate.studio.bundles.bundle import Bundle, assign_ids
+from hiddenstate.studio.corpus import CorpusPages, open_answers
 from hiddenstate.studio.live import LiveStream
 from hiddenstate.studio.messages import ViewMessage, check_view
 from hiddenstate.tracing.trace import Trace
@@ -24,6 +25,7 @@ class Studio:
         bundles: the models by id, as the page receives them.
         view: the current view, with the names used in the page's address; follows the page while it is open.
         stream: the watched stream, to use in place of the given one; None if no stream was given.
+        corpus: the index behind the pages Units and Search; None if no index was given.
     """
 
     def __init__(self, bundles: Sequence[Bundle], view: Mapping[str, Any], stream: LiveStream | None = None) -> None:
@@ -32,12 +34,18 @@ class Studio:
         self.view = dict(ViewMessage(view).view)
         self.stream = stream
         self.audience = Audience() if stream is None else stream.audience
+        self.corpus: CorpusPages | None = None
         self._widget: Any = None
 
     @property
     def live(self) -> str:
         """The role of Python while the page is open: ``stream`` if one runs, else ``view``."""
         return "view" if self.stream is None else "stream"
+
+    @property
+    def about_index(self) -> dict[str, Any] | None:
+        """What the page says of the index; None if there is none."""
+        return None if self.corpus is None else self.corpus.about()
 
     def show(self, **view: Any) -> None:
         """Change the view in every open page: ``studio.show(unit=17, step=3, quantity="f")``.
@@ -57,7 +65,7 @@ class Studio:
         """Return the page as one file that runs the models and needs nothing else."""
         from hiddenstate.studio.page import offline_page
 
-        return offline_page(self.bundles, self.view)
+        return offline_page(self.bundles, self.view, index=self.about_index)
 
     def save(self, path: str | Path) -> None:
         """Write the page as one file that runs the models and needs nothing else (to a temporary name, then renamed).
@@ -75,7 +83,7 @@ class Studio:
         from hiddenstate.studio.server.site import Site
         from hiddenstate.studio.server.sockets import Pages
 
-        return Site(self.bundles, self.view, self.live, Pages(self.audience, self.hear))
+        return Site(self.bundles, self.view, self.live, Pages(self.audience, self.hear), corpus=self.corpus)
 
     def start(self, host: str = "127.0.0.1", port: int = 0) -> "Running":
         """Serve the page in a background thread.
@@ -133,6 +141,7 @@ def studio(
     row: int = 0,
     path: str | None = None,
     text: str = "",
+    index: Any = None,
     view: Mapping[str, Any] | None = None,
 ) -> Studio:
     """Open models in the studio: watch them read, step by step and unit by unit, and edit their values.
@@ -151,6 +160,8 @@ def studio(
         row: the batch row to show.
         path: module path of the layer in a module, or of the trace in a model's traces.
         text: the first text for a tagger or language model to read.
+        index: an index of a corpus, or its folder, for the pages Units and Search, which need ``serve`` or ``start``.
+            With it the default model is the indexed one, which must be among the models.
         view: the initial view, such as ``{"unit": 17, "step": 3}``.
 
     Returns:
@@ -158,8 +169,10 @@ def studio(
 
     Raises:
         ArgumentTypeError: the studio cannot show this type.
-        ArgumentError, NameUnknownError, IndexRangeError, ShapeError: an option does not fit a model.
-        FileFormatError: a folder does not contain a model.
+        ArgumentError, NameUnknownError, IndexRangeError, ShapeError: an option does not fit a model, or the index is of
+            a different one.
+        FileFormatError: a folder does not contain a model, or no index.
+        MissingDependencyError: an index is given, and pyarrow is not installed.
         MessageError: ``view`` has a part that the page does not have.
 
     >>> import hiddenstate as hs, torch
@@ -168,13 +181,21 @@ def studio(
     """
     from hiddenstate.studio.bundles.opening import named, opened  # loads all models, so only on demand
 
+    given = None
+    if index is not None:
+        given = open_answers(index)
+        models = models or ({given.about()["name"]: given.model()},)
     chosen = named(models)
     options = {"x": x, "hx": hx, "tokens": tokens, "row": row, "path": path}
     bundles = [opened(model, name, **options) for name, model in chosen]
     streams = [
         model if isinstance(model, LiveStream) else LiveStream(model, row) for _, model in chosen[:1] if _runs(model)
     ]
-    return Studio(bundles, {**({"text": text} if text else {}), **check_view(view or {})}, *streams)
+    made = Studio(bundles, {**({"text": text} if text else {}), **check_view(view or {})}, *streams)
+    if given is not None:
+        position = given.find_model([model for _, model in chosen])
+        made.corpus = CorpusPages(given, list(made.bundles)[position])
+    return made
 
 
 def _runs(model: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def run_chunks(reader: Reader, items: Sequence[Item], places: Sequence[str]) -> 
             lengths = [min(len(items[k].tokens) - start, WINDOW) for k in rows]
             x = reader.inputs([items[k] for k in rows], start, start + WINDOW)
             given = None if state is None else (state[0][:, :there].contiguous(), state[1][:, :there].contiguous())
-            trace = traced(lstm, x, given, places)
+            trace = traced(lstm, x, given, places, None if len({*lengths}) == 1 else torch.tensor(lengths))
             state = trace.state
             yield Run(rows, start, lengths, trace, state)
 
@@ -150,6 +151,7 @@ class _Shard:
             for threshold in thresholds
         }
         self.states: list[tuple[int, State]] = []
+        self.memory = torch.empty(0)
 
     def _number_labels(self) -> None:
         flat = [label for item in self.items for label in item.labels]
@@ -183,19 +185,24 @@ class _Shard:
         """Take some steps of some sequences."""
         T, N = max(run.lengths), len(run.items)
         lengths = np.array(run.lengths)
-        order = np.argsort(self.halves[np.array(run.items)], kind="stable").tolist()
-        steps = np.concatenate([self.starts[run.items[k]] + run.start + np.arange(lengths[k]) for k in order])
-        rows = np.concatenate([np.arange(lengths[k]) * N + k for k in order])
-        first = int((self.step_halves[steps] == 0).sum())
-        groups = [_one_hot(self.label_codes[part], len(self.labels) + 1) for part in (steps[:first], steps[first:])]
+        steps = np.concatenate(
+            [self.starts[k] + run.start + np.arange(n) for k, n in zip(run.items, lengths, strict=True)]
+        )
+        rows = np.concatenate([np.arange(n) * N + row for row, n in enumerate(lengths)])
+        count = len(self.labels) + 1
+        groups = self.step_halves[steps] * count + self.label_codes[steps]
+        order = np.argsort(groups, kind="stable")
+        steps, rows, groups = steps[order], rows[order], groups[order]
+        bounds = np.searchsorted(groups, np.arange(2 * count + 1)).tolist()
         sample = np.flatnonzero(self.is_sampled[steps])
         chunk = Chunk(
             rows=torch.from_numpy(rows),
-            first=first,
-            groups=groups,
+            first=bounds[count],
+            groups=[(group, a, b) for group, (a, b) in enumerate(pairwise(bounds)) if a < b],
             sample=torch.from_numpy(sample),
             tokens=_one_hot(self.token_codes[steps[sample]], len(self.token_count)),
             windows=list(self._windows(run, T, lengths)),
+            memory=self.memory,
         )
         for name, accumulator in self.accumulators.items():
             values = run.trace.values[name][:T]
@@ -211,19 +218,15 @@ class _Shard:
 
     def _windows(
         self, run: Run, T: int, lengths: NDArray[np.int64]
-    ) -> Iterator[tuple[Tensor, slice, slice, Tensor | None]]:
+    ) -> Iterator[tuple[Tensor, slice, slice, tuple[Tensor, Tensor]]]:
         """Yield the contexts of a run, those at the same steps together; the longest rows come first."""
         for start in range(0, T, WINDOW):
             n = int((lengths > start).sum())
             stop = min(start + WINDOW, T)
             numbers = self.window_starts[np.array(run.items[:n])] + (run.start + start) // WINDOW
-            beyond = np.arange(start, stop)[:, None] >= lengths[:n]
-            yield (
-                torch.from_numpy(numbers),
-                slice(0, n),
-                slice(start, stop),
-                torch.from_numpy(beyond)[:, :, None] if beyond.any() else None,
-            )
+            t, row = np.nonzero(np.arange(start, stop)[:, None] >= lengths[:n])
+            beyond = torch.from_numpy(t + start), torch.from_numpy(row)
+            yield torch.from_numpy(numbers), slice(0, n), slice(start, stop), beyond
 
     def write(self, folder: Path) -> None:
         """Write everything."""

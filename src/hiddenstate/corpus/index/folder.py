@@ -149,6 +149,15 @@ class IndexFolder:
             self._remember(key, found, found.steps)
         return found
 
+    def _length(self, shard: int) -> int:
+        """Return the number of steps of a shard, without reading its tokens."""
+        key = "length", shard
+        found: int | None = self.memory.get(key)
+        if found is None:
+            found = int(_mapped(self.path(shard) / "starts.npy", np.int64, 1)[-1])
+            self._remember(key, found)
+        return found
+
     def _remember(self, key: Any, value: Any, steps: int = 0) -> None:
         """Keep what was read; if that becomes too much, everything before it is dropped."""
         if len(self.memory) > MOST_KEPT or self.memory.get("steps", 0) + steps > MOST_KEPT_STEPS:
@@ -232,7 +241,7 @@ class IndexFolder:
         if found is None or peek:
             return None if found is None else np.empty(0, np.bool_)
         path, row = found
-        steps = self.text(shard).steps
+        steps = self._length(shard)
         rows = self._rows(path)
         if row >= len(rows) or rows.shape[1] * 8 < steps:
             raise FileFormatError(f"{path} is damaged: it has bits of other units or steps")

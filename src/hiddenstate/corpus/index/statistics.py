@@ -237,33 +237,33 @@ class Accumulator:
         self.low = torch.full((windows, units), torch.inf)
         self._offsets = torch.arange(units) * BINS
         self._is_bounded = bool(np.isfinite(edges).all())
-        self._squares = torch.empty(0, units)
 
     def add(self, values: Tensor, chunk: "Chunk") -> Tensor:
-        """Take the values ``[T, N, U]`` of a chunk, and return those of its steps, ``[M, U]``."""
-        flat = values.reshape(-1, self.units).float().index_select(0, chunk.rows)
-        squares = torch.mul(flat, flat, out=self._buffer(len(flat)))
-        for half, part in enumerate((slice(0, chunk.first), slice(chunk.first, None))):
-            if chunk.groups[half].shape[1]:
-                self.total[half] += chunk.groups[half] @ flat[part]
-                self.square[half] += squares[part].sum(0)
+        """Take the values ``[T, N, U]`` of a chunk, and overwrite those beyond the ends of sequences.
+
+        Returns:
+            The values of the chunk's steps, ``[M, U]``, in memory that the next call uses again.
+        """
+        room = chunk.room(self.units)
+        flat: Tensor = room[0]
+        squares: Tensor = room[1]
+        torch.index_select(values.reshape(-1, self.units).float(), 0, chunk.rows, out=flat)
+        torch.mul(flat, flat, out=squares)
+        total = self.total.view(-1, self.units)
+        for group, start, stop in chunk.groups:
+            total[group] += flat[start:stop].sum(0)
+        self.square[0] += squares[: chunk.first].sum(0)
+        self.square[1] += squares[chunk.first :].sum(0)
         if self.quantity == "f":
             self.logarithm += flat.log().clamp_min_(-100).sum(0)
         sample = flat.index_select(0, chunk.sample)
         self.tokens += chunk.tokens @ sample
         self._count(sample)
-        for number, rows, steps, beyond in chunk.windows:
+        for number, rows, steps, (t, n) in chunk.windows:
+            values[t, n] = values[steps.start, n]  # which changes neither extreme
             seen = values[steps, rows]
-            high = seen if beyond is None else seen.masked_fill(beyond, -torch.inf)
-            low = seen if beyond is None else seen.masked_fill(beyond, torch.inf)
-            self.high[number], self.low[number] = high.amax(0).float(), low.amin(0).float()
+            self.high[number], self.low[number] = seen.amax(0).float(), seen.amin(0).float()
         return flat
-
-    def _buffer(self, steps: int) -> Tensor:
-        """Return memory for ``[steps, U]``, the same each time."""
-        if len(self._squares) < steps:
-            self._squares = torch.empty(steps, self.units)
-        return self._squares[:steps]
 
     def _count(self, sample: Tensor) -> None:
         if not self._is_bounded:
@@ -301,20 +301,29 @@ class Chunk:
     """Some steps of some rows of a shard, M in all.
 
     Attributes:
-        rows: ``[M]``, which of ``T * N`` values belong to sequences; those of the first half of the corpus come first.
-        first: how many of them are in the first half.
-        groups: for each half float32 ``[groups, its steps]``, 1 where a step is in a group.
+        rows: ``[M]``, which of ``T * N`` values belong to sequences; those of a group come together.
+        first: how many of them are in the first half of the corpus, whose groups come first.
+        groups: the groups that have steps: their numbers, and the first step and the one after the last.
         sample: the steps that histograms and sums by token count.
         tokens: float32 ``[V, len(sample)]``, 1 where a step has a token.
-        windows: the contexts: their numbers, rows and steps in the chunk, and what is beyond the end.
+        windows: the contexts: their numbers, rows and steps in the chunk, and the steps and rows beyond the end.
+        memory: float32, resized as needed.
     """
 
     rows: Tensor
     first: int
-    groups: Sequence[Tensor]
+    groups: Sequence[tuple[int, int, int]]
     sample: Tensor
     tokens: Tensor
-    windows: Sequence[tuple[Tensor, slice, slice, Tensor | None]]
+    windows: Sequence[tuple[Tensor, slice, slice, tuple[Tensor, Tensor]]]
+    memory: Tensor
+
+    def room(self, units: int) -> Tensor:
+        """Return memory for two arrays ``[M, units]``, the same each time: fresh memory costs more than the sums."""
+        size = 2 * len(self.rows) * units
+        if len(self.memory) < size:
+            self.memory.resize_(size)
+        return self.memory[:size].view(2, len(self.rows), units)
 
 
 def context_key(shard: int, sequence: Any, window: Any) -> Any:

@@ -99,6 +99,7 @@ class Found(Explanation):
             "matches": list(self.rows()),
             "clauses": [each._asdict() for each in self.clauses],
             "labels": {name: {"share": share, "base": base} for name, (share, base) in self.labels.items()},
+            "reason": self.reason,
             "residual": self.residual,
             "cost": self.cost,
         }
@@ -113,15 +114,18 @@ class Found(Explanation):
         ]
         lines += ["", table(["part", "steps", "of all", "left", "lift"], rows, "l")]
         if not self.count:
-            lines += ["", sentence(self._why_nothing())]
+            lines += ["", sentence(self.reason)]
         best = sorted(self.labels.items(), key=lambda each: -each[1][0])[:5]
         if best and self.count:
             shares = [[shortened(n), f"{s:.1%}", f"{b:.1%}", _lift(s / b if b else float("nan"))] for n, (s, b) in best]
             lines += ["", table(["label", "of matched", "of all", "lift"], shares, "l")]
         return "\n".join(lines)
 
-    def _why_nothing(self) -> str:
-        """Return the part of the query after which nothing was left."""
+    @property
+    def reason(self) -> str:
+        """Why nothing matches: the part of the query after which nothing was left. Empty if something matches."""
+        if self.count:
+            return ""
         for k, each in enumerate(self.clauses):
             if each.left:
                 continue

@@ -125,7 +125,7 @@ class UnitCard(Explanation):
         """Return everything, ready for JSON."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "contexts"}
         plain["effect"], plain["matched"] = self.effect._asdict(), [each._asdict() for each in self.matched]
-        return {**plain, "is_used": self.is_used, "contexts": list(self.rows())}
+        return {**plain, "is_used": self.is_used, "verdict": self.verdict, "contexts": list(self.rows())}
 
     def __str__(self) -> str:
         lines = [f"{self.unit}: mean {self.mean:+.3f}, standard deviation {self.deviation:.3f}, "]
@@ -146,13 +146,13 @@ class UnitCard(Explanation):
             largest = max(abs(value) for _, value in self.logits)
             rows = [[shortened(name), f"{value:+.3f}", bar(value, largest)] for name, value in self.logits]
             lines += ["", table(["logit", "of +1 deviation", ""], rows, "lrl")]
-        return "\n".join([*lines, "", self._verdict()])
+        return "\n".join([*lines, "", self._effects_table()])
 
-    def _verdict(self) -> str:
-        """Return what the held-out correlation and the effects say, with its limits."""
-        rows = [[each.unit, f"{each.there:+.4f}", f"{each.elsewhere:+.4f}"] for each in (self.effect, *self.matched)]
+    @property
+    def verdict(self) -> str:
+        """What the held-out correlation and the effects say, with its limits."""
         if not self.label:
-            return f"There are no labels.\n{self.cost_name}, if zeroed:\n" + table(["", "", "everywhere"], rows, "l")
+            return "There are no labels."
         is_found = self.p < SIGNIFICANT
         said = (
             f"Of all labels, {self.label} goes with it most: r = {self.chosen:+.2f} where the label was chosen, "
@@ -165,8 +165,14 @@ class UnitCard(Explanation):
         else:
             said += f"But zeroing it does not cost most at {self.label}, or zeroing a matched unit costs more there: "
             said += "it is not shown to be used for that."
+        return said
+
+    def _effects_table(self) -> str:
+        rows = [[each.unit, f"{each.there:+.4f}", f"{each.elsewhere:+.4f}"] for each in (self.effect, *self.matched)]
+        if not self.label:
+            return f"{self.verdict}\n{self.cost_name}, if zeroed:\n" + table(["", "", "everywhere"], rows, "l")
         head = [f"{self.cost_name}, if zeroed", f"at {self.label}", "elsewhere"]
-        return f"{sentence(said)}\n\n{table(head, rows, 'l')}"
+        return f"{sentence(self.verdict)}\n\n{table(head, rows, 'l')}"
 
     def _figure(self) -> "Figure":
         """Draw the distribution, and the effects."""

@@ -1,4 +1,4 @@
-"""The studio's server: sends the page, and models by id. It computes nothing: the page runs the models."""
+"""The studio's server: sends the page, and models by id, which the page runs. It computes only what asks an index."""
 
 import secrets
 import socket
@@ -14,7 +14,9 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from hiddenstate.studio import html
 from hiddenstate.studio.bundles.bundle import Bundle
+from hiddenstate.studio.corpus import CorpusPages
 from hiddenstate.studio.page import new_nonce, page, policy, prepare
+from hiddenstate.studio.server.corpus_routes import CorpusRoutes
 from hiddenstate.studio.server.guard import Guard, server_names
 from hiddenstate.studio.server.sockets import Pages
 
@@ -31,6 +33,7 @@ class Site:
         live: the role of Python while the page is open, see `Boot` in static/types.js.
         pages: the endpoint for connected pages, if any.
         token: the secret in the address.
+        corpus: the index behind the pages Units and Search, if any.
     """
 
     bundles: Mapping[str, Bundle]
@@ -38,6 +41,7 @@ class Site:
     live: str = ""
     pages: Pages | None = None
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    corpus: CorpusPages | None = None
 
     @cached_property
     def heads(self) -> Mapping[str, bytes]:
@@ -54,13 +58,16 @@ class Site:
         ]
         if self.pages is not None:
             routes.append(WebSocketRoute("/live", self.pages.stay))
+        if self.corpus is not None:
+            routes += CorpusRoutes(self.corpus.answers).routes()
         names = server_names(host, () if local else (socket.gethostname(),))
         return Guard(Starlette(routes=routes), self.token, names, any_address=not local)
 
     async def page(self, request: Request) -> Response:
         """Answer with the page."""
         nonce = new_nonce()
-        text = page(html.boot("server", self.bundles, self.view, self.live), nonce, lean=False)
+        index = None if self.corpus is None else self.corpus.about()
+        text = page(html.boot("server", self.bundles, self.view, self.live, index), nonce, lean=False)
         allowed = policy(nonce, connect=f"'self' ws://{request.headers['host']}")
         headers = {"Content-Security-Policy": f"{allowed}; frame-ancestors 'none'"}
         return Response(text, headers=headers, media_type="text/html")

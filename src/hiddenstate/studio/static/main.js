@@ -5,6 +5,7 @@ import { suitText } from "studio/page/first-text.js";
 import { header, notice } from "studio/page/header.js";
 import { mountPages } from "studio/page/pages.js";
 import { fromHash } from "studio/state/address.js";
+import { createCorpus } from "studio/state/corpus.js";
 import * as host from "studio/state/host.js";
 import { subscribeLive } from "studio/state/live.js";
 import { Player } from "studio/state/player.js";
@@ -24,7 +25,8 @@ export async function start(root) {
   const { view, broken } = fromHash(location.hash);
   const store = createStore(firstView(boot, view), (now) => keepInAddress(now, unsaid(boot)));
   const session = createSession(store, host);
-  const app = { store, session, player: new Player(store, session, isCalm), host };
+  const player = new Player(store, session, isCalm);
+  const app = { store, session, player, host, corpus: createCorpus(host) };
   applyTheme(store.get().theme);
   store.subscribe(["theme"], ({ theme }) => applyTheme(theme));
   root.classList.add("studio");

@@ -182,7 +182,7 @@
 /**
  * The user's current view, all of which is in the URL.
  * @typedef {object} View
- * @property {"read" | "compare" | "structure" | "explain"} page
+ * @property {"read" | "compare" | "structure" | "explain" | "units" | "search"} page
  * @property {string} model its id
  * @property {string} text
  * @property {string} otherModel compare: "" for the same model
@@ -209,6 +209,9 @@
  * @property {number} writer explain: the step to follow in the ledger; -1 for the one with the most left
  * @property {"occlusion" | "shapley"} method explain: whether Shapley values are computed as well
  * @property {"words" | "steps"} players explain: the units to replace if steps are characters
+ * @property {string} query search: the query, as typed
+ * @property {string} unitRows units: the order of the gallery, like `rows`
+ * @property {string} unitFilter units: the filter of the gallery: "l1.h NOUN"
  * @property {"auto" | "light" | "dark"} theme
  */
 
@@ -218,8 +221,8 @@
  * @property {"server" | "file" | "notebook"} host
  * @property {{id: string, name: string, kind: string}[]} models
  * @property {Partial<View>} view the initial view
- * @property {"" | "view" | "stream"} live whether Python is connected: it can set the view, and is notified
- *   when it changes; and whether the first model is a stream there, whose steps arrive as they are read
+ * @property {"" | "view" | "stream"} live whether Python shares the view, and whether the first model is a stream there
+ * @property {{name: string, model: string, steps: number} | null} index behind the pages Units and Search
  */
 
 /**
@@ -240,11 +243,8 @@
  * @property {Float32Array} h [L, P] after it
  * @property {Float32Array} [c] [L, H] after it, of an LSTM
  */
-
 /** @typedef {{type: "view", view: Partial<View>}} LiveView Python has set parts of the view */
-
 /** @typedef {{type: "end"}} LiveEnd no more messages will come */
-
 /** @typedef {LiveBegin | LiveStep | LiveView | LiveEnd} LiveMessage */
 
 export {};

@@ -13,8 +13,12 @@ const PAGES = [
   { value: "read", text: "Read", title: "Watch the model read" },
   { value: "compare", text: "Compare", title: "Two sentences or two models side by side" },
   { value: "explain", text: "Explain", title: "Which steps wrote a memory, which words decided, and what-if patches" },
+  { value: "units", text: "Units", title: "What every unit does over the indexed corpus" },
+  { value: "search", text: "Search", title: "Where in the indexed corpus units do something" },
   { value: "structure", text: "Structure", title: "Weights by gate, the unrolled network, and a sandbox for shapes" },
 ];
+/** @type {ReadonlySet<View["page"]>} */
+const OF_INDEX = new Set(["units", "search"]);
 /** @type {readonly View["theme"][]} */
 const THEMES = ["auto", "light", "dark"];
 
@@ -24,8 +28,9 @@ const THEMES = ["auto", "light", "dark"];
  * @returns {HTMLElement}
  */
 export function header(app, boot) {
-  const { store } = app;
-  const pages = segments("Page", PAGES, (page) => store.set({ page }));
+  const { store, corpus } = app;
+  const shown = PAGES.filter(({ value }) => corpus.about !== null || !OF_INDEX.has(value));
+  const pages = segments("Page", shown, (page) => store.set({ page }));
   const update = () => pages.show(store.get().page);
   store.subscribe(["page"], update);
   update();

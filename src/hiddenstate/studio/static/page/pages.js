@@ -1,4 +1,4 @@
-// The four pages and their panels, which are created when a page is first opened.
+// The pages and their panels, which are created when a page is first opened.
 
 import { mountAttribution } from "studio/panels/attribution/index.js";
 import { mountCompare } from "studio/panels/compare/index.js";
@@ -9,11 +9,13 @@ import { mountLedger } from "studio/panels/ledger/index.js";
 import { mountLines } from "studio/panels/lines/index.js";
 import { mountMicroscope } from "studio/panels/microscope/index.js";
 import { mountSweep } from "studio/panels/sweep/index.js";
+import { mountSearch } from "studio/panels/search/index.js";
 import { mountSentence } from "studio/panels/sentence/index.js";
 import { mountStructure } from "studio/panels/structure/index.js";
 import { mountTable } from "studio/panels/table/index.js";
 import { mountTour } from "studio/panels/tour/index.js";
 import { mountTransport } from "studio/panels/transport/index.js";
+import { mountUnits } from "studio/panels/units/index.js";
 import { element } from "studio/ui/draw.js";
 
 /** @typedef {import("studio/types.js").View} View */
@@ -28,6 +30,8 @@ const PANELS = {
   read: [mountDesk, mountEdits, mountTable],
   compare: [mountCompare],
   explain: [mountExplain, mountLedger, mountAttribution, mountSweep],
+  units: [mountUnits],
+  search: [mountSearch],
   structure: [mountStructure],
 };
 

@@ -15,7 +15,7 @@ const SORT = /^(index|change|cluster|tag:.{1,40})$/;
 
 /** @type {{[K in keyof View]: Codec<View[K]>}} */
 const CODECS = {
-  page: oneOf("page", ["read", "compare", "structure", "explain"]),
+  page: oneOf("page", ["read", "compare", "structure", "explain", "units", "search"]),
   model: text("model", 200),
   text: text("text", MOST_CHARACTERS),
   otherModel: text("model2", 200),
@@ -42,6 +42,9 @@ const CODECS = {
   method: oneOf("method", ["occlusion", "shapley"]),
   players: oneOf("replace", ["words", "steps"]),
   sandbox: pattern("lstm", /^(\d{1,6}(,\d{1,6}){8})?$/),
+  query: text("query", 2000),
+  unitRows: pattern("units", /^-?[a-z_0-9]{1,20}$/),
+  unitFilter: text("find", 200),
   theme: oneOf("theme", ["auto", "light", "dark"]),
 };
 const KEYS = /** @type {(keyof View)[]} */ (Object.keys(CODECS));

@@ -154,6 +154,55 @@ async function answer(place) {
 }
 
 /**
+ * Asks Python about the index of a corpus, which only a server can.
+ * @param {string} what "units.json"
+ * @param {Record<string, string>} given
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<any>}
+ */
+export async function ask(what, given, signal) {
+  const response = await answerOf(what, given, signal);
+  const found = await response.json().catch(() => ({})); // not JSON if the server itself failed
+  if (!response.ok) throw new Error(found.error ?? `answer ${response.status} from the studio`);
+  return found;
+}
+
+/**
+ * Like `ask`, for long work: yields its progress, and last the result.
+ * @param {string} what
+ * @param {Record<string, string>} given
+ * @param {AbortSignal} signal
+ * @returns {AsyncGenerator<any, void, void>}
+ */
+export async function* follow(what, given, signal) {
+  const response = await answerOf(what, given, signal);
+  const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const lines = (text + decoder.decode(value, { stream: true })).split("\n");
+    text = /** @type {string} */ (lines.pop());
+    for (const line of lines) yield JSON.parse(line);
+  }
+}
+
+/**
+ * @param {string} what
+ * @param {Record<string, string>} given
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Response>}
+ */
+async function answerOf(what, given, signal) {
+  const place = `index/${what}?${new URLSearchParams(given)}`;
+  return fetch(place, { signal }).catch((error) => {
+    if (signal?.aborted) throw error;
+    throw new StudioError("no answer from the studio", "an answer about the index", AGAIN);
+  });
+}
+
+/**
  * A model embedded in the page itself.
  * @param {string} id
  * @returns {Promise<{head: BundleHead, weights: ArrayBuffer}>}

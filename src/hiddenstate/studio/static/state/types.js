@@ -7,6 +7,7 @@
  * @property {import("studio/state/session.js").Session} session
  * @property {import("studio/state/player.js").Player} player
  * @property {typeof import("studio/state/host.js")} host
+ * @property {import("studio/state/corpus.js").Corpus} corpus
  */
 
 export {};

@@ -42,6 +42,9 @@ export function plainView({ models }) {
     writer: -1,
     method: "occlusion",
     players: "words",
+    query: "",
+    unitRows: "-held_out",
+    unitFilter: "",
     theme: "auto",
   };
 }

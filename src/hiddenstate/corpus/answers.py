@@ -1,0 +1,162 @@
+"""What an index answers to pages of the studio, ready for JSON."""
+
+import math
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from hiddenstate.corpus.index.folder import Context, IndexFolder
+from hiddenstate.corpus.index.readers import LanguageReader, TaggerReader
+from hiddenstate.corpus.opened import Index, open_index
+from hiddenstate.corpus.search.find import search
+from hiddenstate.corpus.tables import fingerprint
+from hiddenstate.corpus.units.card import unit_card
+from hiddenstate.corpus.units.table import units
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, MessageError
+from hiddenstate.explain.subject.progress_bar import Progress
+from hiddenstate.models.folder.model_folder import find_folder, load_any
+from hiddenstate.nn.lstm import LSTM
+
+MOST_SPANS = 2000  # of a search that are sent
+MOST_PASSAGES, MOST_PASSAGE_STEPS = 32, 256  # in one request
+_SPAN = re.compile(r"\d{1,9}(:\d{1,9}){3}")
+_LEVELS = 9  # heights of the bars of a unit's small histogram, each a digit
+
+
+class IndexAnswers:
+    """What an index answers to the pages Units and Search.
+
+    Attributes:
+        index: the index.
+    """
+
+    def __init__(self, index: IndexFolder) -> None:
+        self.index = index
+        self._units: dict[str, Any] | None = None
+
+    def about(self) -> dict[str, Any]:
+        """Return what a page says of it from the start."""
+        return {"name": self.index.folder.resolve().name, "steps": self.index.steps}
+
+    def model(self) -> nn.Module:
+        """Return the model that was indexed."""
+        reader = self.index.reader
+        if isinstance(reader, TaggerReader):
+            return reader.tagger
+        return reader.model if isinstance(reader, LanguageReader) else reader.lstm
+
+    def find_model(self, models: Sequence[Any]) -> int:
+        """Return the position of the model that was indexed: the one whose LSTM has the same weights.
+
+        Raises:
+            ArgumentError: none of them was.
+            FileFormatError: a model's folder is damaged.
+        """
+        wanted = fingerprint(self.index.reader.lstm)
+        for k, model in enumerate(models):
+            loaded = load_any(find_folder(model)) if isinstance(model, str | os.PathLike) else model
+            lstm = loaded if isinstance(loaded, LSTM) else getattr(loaded, "lstm", None)
+            if isinstance(lstm, LSTM) and fingerprint(lstm) == wanted:
+                return k
+        raise ArgumentError(
+            f"the index in {self.index.folder} is of a different model; open the one that was indexed, or give only "
+            "the index"
+        )
+
+    def units(self) -> dict[str, Any]:
+        """Return the table of all units by column, each with a small histogram, and the stored thresholds."""
+        if self._units is None:
+            rows = units(self.index).table
+            columns: dict[str, list[Any]] = {name: [_plain(row[name]) for row in rows] for name in rows[0]}
+            shapes = {name: _shapes(each.histogram) for name, each in self.index.statistics.items()}
+            places = [self.index.resolve_unit(str(unit)) for unit in columns["unit"]]
+            columns["shape"] = [shapes[name][unit] for name, unit in places]
+            self._units = {"columns": columns, "thresholds": self.index.thresholds}
+        return self._units
+
+    def card(self, address: str) -> dict[str, Any]:
+        """Return the card of a unit; errors are those of `Index.unit`."""
+        found: dict[str, Any] = _plain(unit_card(self.index, address).to_dict())
+        return found
+
+    def search(self, query: str, progress: Progress | None = None) -> dict[str, Any]:
+        """Return what a search finds, with the places of its first spans; errors are those of `Index.search`."""
+        found = search(self.index, query, limit=MOST_SPANS, progress=progress)
+        said = {name: value for name, value in found.to_dict().items() if name != "matches"}
+        return {**_plain(said), "spans": [tuple(match.context) for match in found.matches]}
+
+    def passages(self, unit: str, spans: str) -> list[dict[str, Any]]:
+        """Return parts of sequences with the values of a unit.
+
+        Args:
+            unit: such as ``l1.c[125]``.
+            spans: ``SHARD:SEQUENCE:START:STOP``, separated by commas; a stop beyond the end means the end.
+
+        Raises:
+            NameUnknownError: there is no such unit.
+            MessageError: a span is malformed or not in the corpus, or there are too many.
+        """
+        place, number = self.index.resolve_unit(unit)
+        contexts = [self._context(span) for span in spans.split(",", MOST_PASSAGES)]
+        if len(contexts) > MOST_PASSAGES:
+            raise MessageError(f"at most {MOST_PASSAGES} passages can be asked for at a time")
+        if self.index.reader.lstm.bidirectional:
+            values = [each[place] for each in self.index.run(contexts, [place])]
+        else:
+            values = [self.index.values(context, [place])[place] for context in contexts]
+        return [
+            self._passage(context, each[:, number].tolist()) for context, each in zip(contexts, values, strict=True)
+        ]
+
+    def _passage(self, context: Context, values: Sequence[float]) -> dict[str, Any]:
+        item = self.index.text(context.shard).item(context.sequence)
+        inside = slice(context.start, context.stop)
+        return {
+            "start": context.start,
+            "tokens": item.tokens[inside],
+            "labels": item.labels[inside],
+            "values": [round(value, 4) for value in values],
+        }
+
+    def _context(self, span: str) -> Context:
+        if not _SPAN.fullmatch(span, endpos=64):
+            raise MessageError(f"a span must be SHARD:SEQUENCE:START:STOP, got {span[:40]!r}")
+        shard, sequence, start, stop = map(int, span.split(":"))
+        if shard in self.index.shards and start < stop <= start + MOST_PASSAGE_STEPS:
+            starts = self.index.text(shard).starts
+            if sequence < len(starts) - 1 and start < (length := int(starts[sequence + 1] - starts[sequence])):
+                return Context(shard, sequence, start, min(stop, length))
+        raise MessageError(f"the corpus has no span {span}, or it has more than {MOST_PASSAGE_STEPS} steps")
+
+
+def open_answers(index: Any) -> IndexAnswers:
+    """Return the answers of an index, which is given as one or as its folder.
+
+    Raises:
+        ArgumentTypeError: it is something else.
+        FileFormatError: the folder has no index, or it is damaged.
+    """
+    if isinstance(index, Index):
+        return IndexAnswers(index)
+    if not isinstance(index, str | os.PathLike):
+        raise ArgumentTypeError(f"index must be a hiddenstate.Index or its folder, got {type(index).__name__}")
+    return IndexAnswers(open_index(index))
+
+
+def _shapes(histogram: np.ndarray) -> list[str]:
+    """Return each unit's histogram as digits, from 0 for an empty bin to 9 for the fullest."""
+    heights = np.ceil(histogram * (_LEVELS / np.maximum(histogram.max(1, keepdims=True), 1))).astype(int)
+    return ["".join(map(str, row)) for row in heights.tolist()]
+
+
+def _plain(value: Any) -> Any:
+    """Return JSON types, with None for numbers that JSON does not have."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value

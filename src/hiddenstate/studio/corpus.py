@@ -1,0 +1,58 @@
+"""The index behind the pages Units and Search, as the room of corpora provides it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import nn
+
+from hiddenstate.base.registry import index_openers
+
+
+class Answers(Protocol):
+    """What an index answers; see `hiddenstate.corpus.answers.IndexAnswers`."""
+
+    def about(self) -> dict[str, Any]:
+        """Return what the page says of it from the start."""
+
+    def model(self) -> nn.Module:
+        """Return the model that was indexed."""
+
+    def find_model(self, models: Sequence[Any]) -> int:
+        """Return the position of the model that was indexed."""
+
+    def units(self) -> dict[str, Any]:
+        """Return the table of all units."""
+
+    def card(self, address: str) -> dict[str, Any]:
+        """Return the card of a unit."""
+
+    def search(self, query: str, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+        """Return what a search finds."""
+
+    def passages(self, unit: str, spans: str) -> list[dict[str, Any]]:
+        """Return parts of sequences with the values of a unit."""
+
+
+@dataclass(frozen=True, eq=False)
+class CorpusPages:
+    """The pages Units and Search.
+
+    Attributes:
+        answers: what they ask.
+        model: the id of the indexed model in the studio.
+    """
+
+    answers: Answers
+    model: str
+
+    def about(self) -> dict[str, Any]:
+        """Return what the page knows from the start: `Boot` in static/types.js."""
+        return {**self.answers.about(), "model": self.model}
+
+
+def open_answers(index: Any) -> Answers:
+    """Return what an index, or the one in a folder, answers."""
+    (opener,) = index_openers
+    answers: Answers = opener(index)
+    return answers

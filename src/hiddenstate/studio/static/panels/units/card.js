@@ -1,0 +1,126 @@
+// The card of the selected unit: what it does over the corpus, and what zeroing it does.
+
+import { addressOf } from "studio/state/corpus.js";
+import { createContexts } from "studio/panels/units/contexts.js";
+import { distribution, effects } from "studio/panels/units/pictures.js";
+import { shownToken } from "studio/state/tokens.js";
+import { element, exactly, percent } from "studio/ui/draw.js";
+import { button } from "studio/ui/fields.js";
+
+/** @typedef {import("studio/state/corpus.js").UnitCard} UnitCard */
+/** @typedef {import("studio/state/corpus.js").UnitTable} UnitTable */
+/** @typedef {import("studio/state/types.js").App} App */
+
+const REST = 200; // milliseconds before a card is asked for, while someone moves through the gallery
+
+/**
+ * @param {App} app
+ * @param {() => UnitTable | null} known
+ * @returns {{root: HTMLElement, update: () => void}}
+ */
+export function createUnitCard(app, known) {
+  const { store, corpus, session } = app;
+  const says = element("p", { class: "soft unit-says", role: "status" });
+  const contexts = createContexts(app);
+  const place = element("div", { class: "unit-card" });
+  /** @type {AbortController | null} */
+  let asked = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  const show = (/** @type {UnitCard} */ card) => {
+    says.textContent = "";
+    const around = session.model?.unit === "character" ? 40 : 10;
+    place.replaceChildren(...cardParts(card, contexts.root, actions(card)));
+    contexts.show(card, around);
+  };
+  const actions = (/** @type {UnitCard} */ card) => [
+    button("Read with it", () => store.set({ page: "read" }), { title: "Look at this unit in the sentence on the Read page" }),
+    button("Search for it", () => store.set({ page: "search", query: queryFor(card, known()) }), {
+      title: "Where in the corpus it is high",
+    }),
+  ];
+  const fetch = async (/** @type {string} */ address) => {
+    const control = new AbortController();
+    asked = control;
+    try {
+      const card = await corpus.card(address, control.signal);
+      if (asked === control) show(card);
+    } catch (error) {
+      if (asked !== control) return;
+      place.replaceChildren();
+      says.textContent = error instanceof Error ? error.message : String(error);
+    }
+  };
+  let shown = "";
+  const update = () => {
+    const address = addressOf(store.get());
+    if (store.get().page !== "units" || address === "" || address === shown || known() === null) return;
+    shown = address;
+    asked?.abort();
+    asked = null;
+    clearTimeout(timer);
+    const ready = corpus.cards.get(address);
+    if (ready) return show(ready);
+    says.textContent = `${address}: running parts of the corpus again\u2026`;
+    timer = setTimeout(() => void fetch(address), REST);
+  };
+  return { root: element("div", { class: "unit-card-place" }, [says, place]), update };
+}
+
+/**
+ * A query for where a unit is high: above a stored threshold, if there is one that it exceeds at times.
+ * @param {UnitCard} card
+ * @param {UnitTable | null} table
+ * @returns {string}
+ */
+function queryFor({ unit, quantiles }, table) {
+  const high = Object.fromEntries(quantiles)[0.95] ?? 0;
+  const stored = (table?.thresholds[unit.replace(/\[.*/, "")] ?? []).filter((threshold) => threshold < high);
+  return `${unit} > ${stored.at(-1) ?? Number(high.toFixed(2))}`;
+}
+
+/**
+ * @param {UnitCard} card
+ * @param {HTMLElement} contexts
+ * @param {HTMLElement[]} actions
+ * @returns {Element[]}
+ */
+function cardParts(card, contexts, actions) {
+  const { unit, mean, deviation, low, high, time_constant: time, label } = card;
+  const numbers = [
+    `mean ${exactly(mean)}`,
+    `standard deviation ${deviation.toFixed(3)}`,
+    `low ${percent(low)}, high ${percent(high)}`,
+    ...(time === null ? [] : [`remembers for ${time.toFixed(1)} steps`]),
+  ];
+  const tested = label === "" ? [] : [element("p", { class: "unit-tested" }, [tag(card), " ", `r = ${exactly(card.held_out)} on held-out sequences, p = ${card.p.toFixed(4)}`])];
+  return [
+    element("div", { class: "unit-top" }, [element("h3", { text: unit }), ...actions]),
+    element("p", { class: "soft", text: numbers.join(", ") }),
+    distribution(card),
+    contexts,
+    element("section", { class: "unit-part" }, [...tested, element("p", { class: "unit-verdict", text: card.verdict }), effects(card)]),
+    pairs("Mean at tokens", card.tokens.map(([token, value]) => [token, value])),
+    pairs("Logits that one standard deviation more adds to", card.logits),
+  ];
+}
+
+/** @param {UnitCard} card */
+function tag({ label, p, is_used: isUsed }) {
+  const [kind, text] = p >= 0.01 ? ["no", "not confirmed"] : isUsed ? ["yes", "used for it"] : ["no", "goes with it, not shown to be used"];
+  return element("span", { class: `unit-tag ${kind}`, text: `${label}: ${text}` });
+}
+
+/**
+ * @param {string} title
+ * @param {[string, number][]} values
+ */
+function pairs(title, values) {
+  const items = values.map(([name, value]) =>
+    element("li", {}, [element("b", { text: shownToken(name) }), element("span", { class: "number", text: exactly(value) })]),
+  );
+  return element("section", { class: "unit-part", hidden: values.length === 0 }, [
+    element("h4", { text: title }),
+    element("ul", { class: "unit-pairs" }, items),
+  ]);
+}
