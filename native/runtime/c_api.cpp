@@ -117,8 +117,9 @@ hs_status hs_trace(const hs_model* model, int64_t steps, int64_t rows, const flo
                    float* out, float* gates, float* cells, float* hidden, hs_error* error) {
     if (!model || !x || !out) return fail(HS_ARGUMENT, "hs_run: model, x and out must not be NULL", error);
     const runtime::Sizes& sizes = model->layer->sizes;
-    if (sizes.is_gru ? state_c != nullptr : !state_h != !state_c) {
-        return fail(HS_ARGUMENT, sizes.is_gru ? "hs_run: a GRU has no cell state: state_c must be NULL" : "hs_run: give both states, or neither", error);
+    if (sizes.cell->has_memory ? !state_h != !state_c : state_c != nullptr) {
+        return fail(HS_ARGUMENT, sizes.cell->has_memory ? "hs_run: give both states, or neither"
+                                                        : "hs_run: only an LSTM has a cell state: state_c must be NULL", error);
     }
     if (!fits(steps, rows, sizes)) return fail(HS_ARGUMENT, "hs_run: steps and rows must be from 0, and their arrays must fit into memory", error);
     for (std::int64_t n = 0; lengths && n < rows; ++n) {
@@ -129,8 +130,8 @@ hs_status hs_trace(const hs_model* model, int64_t steps, int64_t rows, const flo
         std::vector<float> h_n(count * static_cast<std::size_t>(sizes.P)), c_n(count * static_cast<std::size_t>(sizes.H));
         runtime::Run run;
         run.T = steps, run.N = rows, run.x = x, run.lengths = lengths, run.h0 = state_h, run.c0 = state_c;
-        run.out = out, run.h_n = h_n.data(), run.c_n = sizes.is_gru ? nullptr : c_n.data();
-        run.gates = gates, run.cells = sizes.is_gru ? nullptr : cells, run.hidden = hidden;
+        run.out = out, run.h_n = h_n.data(), run.c_n = sizes.cell->has_memory ? c_n.data() : nullptr;
+        run.gates = gates, run.cells = sizes.cell->has_memory ? cells : nullptr, run.hidden = hidden;
         model->layer->run(run);
         if (state_h) std::copy(h_n.begin(), h_n.end(), state_h);
         if (state_c) std::copy(c_n.begin(), c_n.end(), state_c);
@@ -177,7 +178,7 @@ hs_status hs_stream_trace(hs_stream* stream, int64_t steps, const float* x, floa
     return guarded(error, [&] {
         runtime::Run run;
         run.T = steps, run.x = x, run.out = out, run.gates = gates, run.cells = cells, run.hidden = hidden;
-        if (stream->stream->layer->sizes.is_gru) run.cells = nullptr;
+        if (!stream->stream->layer->sizes.cell->has_memory) run.cells = nullptr;
         return stream->stream->feed(run), HS_OK;
     });
 }
@@ -189,13 +190,13 @@ hs_status hs_stream_reset(hs_stream* stream, const int64_t* rows, int64_t count)
 }
 
 hs_status hs_stream_get_state(const hs_stream* stream, float* h, float* c) {
-    if (!stream || !h || !c != stream->stream->layer->sizes.is_gru) return HS_ARGUMENT;
+    if (!stream || !h || !c == stream->stream->layer->sizes.cell->has_memory) return HS_ARGUMENT;
     stream->stream->read_state(h, c);
     return HS_OK;
 }
 
 hs_status hs_stream_set_state(hs_stream* stream, const float* h, const float* c) {
-    if (!stream || !h || !c != stream->stream->layer->sizes.is_gru) return HS_ARGUMENT;
+    if (!stream || !h || !c == stream->stream->layer->sizes.cell->has_memory) return HS_ARGUMENT;
     stream->stream->write_state(h, c);
     return HS_OK;
 }

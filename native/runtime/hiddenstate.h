@@ -1,4 +1,4 @@
-/* hiddenstate in C: runs an LSTM or a GRU from a model file, over sequences or one step at a time. C99; no other library is needed.
+/* hiddenstate in C: runs an LSTM, a GRU or a plain RNN from a model file, over sequences or one step at a time. C99; no other library is needed.
  *
  *     hs_error error;
  *     hs_model *model;
@@ -12,7 +12,8 @@
  * C input features, H units, P numbers of the hidden state (H without a projection), L layers of D directions, T time steps, N rows (sequences
  * that run side by side). Arrays are float, row-major and contiguous; they are only read or written during the call.
  *
- * A GRU has no cell state: c is NULL in every call, and its gates are r, z, n and n_h, the state's part of n before r.
+ * A GRU has no cell state: c is NULL in every call, and its gates are r, z, n and n_h, the state's part of n before r. A plain RNN has none
+ * either, and its only gate is h.
  *
  * Threads: a model is never changed, so threads may share it. A stream is for one thread at a time.
  */

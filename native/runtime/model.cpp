@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <limits>
 #include <new>
 #include <type_traits>
@@ -11,7 +12,6 @@
 namespace hiddenstate::runtime {
 namespace {
 
-constexpr std::int64_t kRecord = 4;  // numbers of a unit in the record of gates
 constexpr std::int64_t kLargestSize = 1 << 20, kMostLayers = 1 << 12, kMostRows = 1 << 24;
 
 // Bounds of int8 weights, as in engine/int8.py: with fewer units float32 is as fast; an int32 sum can hold as many products.
@@ -58,7 +58,7 @@ std::vector<float> values_of(const ModelFile& file, const std::string& name, con
 }
 
 Floats read_weights(const ModelFile& file, const std::string& prefix, const Sizes& sizes, std::int64_t k) {
-    const std::int64_t layer = k / sizes.D, rows = sizes.gates() * sizes.H;
+    const std::int64_t layer = k / sizes.D, rows = sizes.cell->gates * sizes.H;
     const bool reverse = sizes.D == 2 && k % 2 == 1;
     const std::string suffix = "_l" + std::to_string(layer) + (reverse ? "_reverse" : "");
     Floats found;
@@ -72,6 +72,15 @@ Floats read_weights(const ModelFile& file, const std::string& prefix, const Size
     return found;
 }
 
+bool is_plain(const Cell& cell) { return &cell != kLstm && &cell != kGru; }
+
+CellKind kind_of(const Cell& cell) { return &cell == kGru ? CellKind::gru : CellKind::lstm; }
+
+template <class P>
+const Scan<P>& scan_for(const Cell& cell) {
+    return *(is_plain(cell) ? rnn_scans<P>(&cell == kRelu) : scans<P>(kind_of(cell))).back();
+}
+
 // Whether the k-th scan's instruction set is the one whose floats an int8 scan outperforms; see engine/kernels.py.
 bool is_faster(const std::string& int8, const std::string& floats) {
     if (int8 == "avx2" || int8 == "avx_vnni") return floats == "avx2";
@@ -80,12 +89,12 @@ bool is_faster(const std::string& int8, const std::string& floats) {
 }
 
 // The scan for int8 weights, or that for floats if it is as fast or the only one.
-const Scan<F32>& scan_for_int8(const Sizes& sizes, CellKind kind) {
-    const Scan<F32>& floats = *scans<F32>(kind).back();
+const Scan<F32>& scan_for_int8(const Sizes& sizes) {
+    const Scan<F32>& floats = scan_for<F32>(*sizes.cell);
     const std::int64_t columns = std::max(sizes.C, sizes.D * sizes.H);
-    if (sizes.P != sizes.H || sizes.H < kFewestInt8Units || columns > kMostInt8Columns) return floats;
+    if (sizes.P != sizes.H || sizes.H < kFewestInt8Units || columns > kMostInt8Columns || is_plain(*sizes.cell)) return floats;
     const Scan<F32>* found = &floats;
-    for (const Scan<F32>* scan : scans_int8(kind)) {
+    for (const Scan<F32>* scan : scans_int8(kind_of(*sizes.cell))) {
         if (is_faster(scan->isa, floats.isa)) found = scan;
     }
     return *found;
@@ -103,7 +112,7 @@ class StreamOf final : public Stream {
 
 public:
     StreamOf(std::shared_ptr<const LayerOf<P>> of, std::int64_t N)
-        : Stream(of, N), of_(*of), h_(numbers(N * of->sizes.P)), c_(of->sizes.is_gru ? 0 : numbers(N * of->sizes.H)), scratch_(size(N * of->sizes.H)),
+        : Stream(of, N), of_(*of), h_(numbers(N * of->sizes.P)), c_(of->sizes.cell->has_memory ? numbers(N * of->sizes.H) : 0), scratch_(size(N * of->sizes.H)),
           x_(kConverts ? size(N * of->sizes.C) : 0), out_(kConverts ? size(N * of->sizes.P) : 0) {
         call_ = of_.call(1, N);
         if (of_.steps()) {
@@ -142,7 +151,7 @@ public:
             for (std::int64_t k = 0; k < (rows ? count : N); ++k) {
                 const std::int64_t at = layer * N + (rows ? rows[k] : k);
                 std::fill_n(h_.data() + at * sizes.P, sizes.P, element{});
-                if (!sizes.is_gru) std::fill_n(c_.data() + at * sizes.H, sizes.H, real{});
+                if (sizes.cell->has_memory) std::fill_n(c_.data() + at * sizes.H, sizes.H, real{});
             }
         }
     }
@@ -216,7 +225,7 @@ public:
 
     Call<P> call(std::int64_t T, std::int64_t N) const {
         Call<P> call;
-        call.T = T, call.N = N, call.C = sizes.C, call.H = sizes.H, call.P = sizes.P, call.directions = sizes.D;
+        call.T = T, call.N = N, call.C = sizes.C, call.H = sizes.H, call.P = sizes.P, call.directions = sizes.D, call.relu = scan_.relu;
         call.x_row = sizes.C, call.x_step = N * sizes.C;
         call.layers.resize(static_cast<std::size_t>(sizes.count()));
         const unsigned char* at = static_cast<const unsigned char*>(weights_.get());
@@ -242,7 +251,7 @@ public:
             const auto before = static_cast<std::int64_t>(k) * steps * sizes.H;
             LayerDirection<P>& layer = call.layers[k];
             layer.edits = run.edits.empty() ? nullptr : run.edits[k];
-            layer.gates = run.gates ? run.gates + kRecord * before : nullptr;
+            layer.gates = run.gates ? run.gates + sizes.cell->record * before : nullptr;
             layer.raw_gates = nullptr;
             layer.c = run.cells ? run.cells + before : nullptr;
         }
@@ -350,12 +359,17 @@ void require_within(const char* name, std::int64_t value, std::int64_t least, st
 
 }  // namespace
 
+const Cell* cell_named(const std::string& name) {
+    const auto* const found = std::find_if(std::begin(kCells), std::end(kCells), [&name](const Cell& cell) { return name == cell.name; });
+    return found == std::end(kCells) ? nullptr : found;
+}
+
 Sizes checked_sizes(std::int64_t input_size, std::int64_t hidden_size, std::int64_t num_layers, bool bias, bool bidirectional,
-                    std::int64_t proj_size, bool is_gru) {
+                    std::int64_t proj_size, const Cell& cell) {
     require_within("input_size", input_size, 1, kLargestSize), require_within("hidden_size", hidden_size, 1, kLargestSize);
-    require_within("num_layers", num_layers, 1, kMostLayers), require_within("proj_size", proj_size, 0, is_gru ? 0 : hidden_size - 1);
+    require_within("num_layers", num_layers, 1, kMostLayers), require_within("proj_size", proj_size, 0, &cell == kLstm ? hidden_size - 1 : 0);
     Sizes sizes;
-    sizes.is_gru = is_gru;
+    sizes.cell = &cell;
     sizes.C = input_size, sizes.H = hidden_size, sizes.P = proj_size ? proj_size : hidden_size;
     sizes.L = num_layers, sizes.D = bidirectional ? 2 : 1, sizes.bias = bias;
     return sizes;
@@ -366,13 +380,12 @@ Sizes read_sizes(const ModelFile& file) {
     if (format != "hiddenstate.model/1") throw FileError("the model file has the format '" + format.substr(0, 40) + "', expected 'hiddenstate.model/1'");
     if (kind != "layer") throw FileError("the model file holds a " + kind.substr(0, 20) + ", expected a layer");
     const std::string& cell = file.entry("cell");
-    const bool is_gru = cell == "GRU";
-    if (!is_gru && cell != "LSTM") throw FileError("the model file holds a cell '" + cell.substr(0, 20) + "', and this version runs LSTM and GRU");
-    const char* const order = is_gru ? "r z n" : "i f g o";
-    if (file.entry("gates") != order) throw FileError(std::string("the model file stacks its gates in an order other than ") + order);
+    const Cell* const found = cell_named(cell);
+    if (!found) throw FileError("the model file holds a cell '" + cell.substr(0, 20) + "', and this version runs LSTM, GRU, RNN_TANH and RNN_RELU");
+    if (file.entry("gates") != found->order) throw FileError(std::string("the model file stacks its gates in an order other than ") + found->order);
     const auto number = [&file](const char* name) { return number_named(file, name); };
     return checked_sizes(number("input_size"), number("hidden_size"), number("num_layers"), number("bias") != 0, number("bidirectional") != 0,
-                         number("proj_size"), is_gru);
+                         number("proj_size"), *found);
 }
 
 std::vector<float> restored(const ModelFile& file, const std::string& name) {
@@ -396,9 +409,8 @@ std::shared_ptr<const Layer> Layer::read(const ModelFile& file, const std::strin
     const bool int8 = type == Type::I8 && file.tensors.count(first + "_scale") > 0;
     std::vector<Floats> weights;
     for (std::int64_t k = 0; k < sizes.count(); ++k) weights.push_back(read_weights(file, prefix, sizes, k));
-    const CellKind kind = sizes.is_gru ? CellKind::gru : CellKind::lstm;
-    if (type == Type::BF16) return std::make_shared<LayerOf<BF16>>(*scans<BF16>(kind).back(), sizes, weights, "bfloat16");
-    const Scan<F32>& scan = int8 ? scan_for_int8(sizes, kind) : *scans<F32>(kind).back();
+    if (type == Type::BF16) return std::make_shared<LayerOf<BF16>>(scan_for<BF16>(*sizes.cell), sizes, weights, "bfloat16");
+    const Scan<F32>& scan = int8 ? scan_for_int8(sizes) : scan_for<F32>(*sizes.cell);
     return std::make_shared<LayerOf<F32>>(scan, sizes, weights, int8 ? "int8" : "float32");
 }
 

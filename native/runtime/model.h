@@ -12,13 +12,24 @@
 
 namespace hiddenstate::runtime {
 
+// A kind of cell as model files name it: the order of its gates, how many rows of a unit its weights have, how many numbers its record.
+struct Cell {
+    const char *name, *order;
+    std::int64_t gates, record;
+    bool has_memory;  // a cell state beside the hidden state
+};
+constexpr Cell kCells[] = {
+    {"LSTM", "i f g o", 4, 4, true}, {"GRU", "r z n", 3, 4, false}, {"RNN_TANH", "h", 1, 1, false}, {"RNN_RELU", "h", 1, 1, false}};
+constexpr const Cell *kLstm = kCells, *kGru = kCells + 1, *kRelu = kCells + 3;
+
+// Null if there is no such cell.
+const Cell* cell_named(const std::string& name);
+
 // C input features, H units, P numbers of the hidden state (H without a projection), L layers of D directions.
 struct Sizes {
     std::int64_t C = 0, H = 0, P = 0, L = 0, D = 0;
-    bool bias = false, is_gru = false;
-
-    const char* cell() const { return is_gru ? "GRU" : "LSTM"; }
-    std::int64_t gates() const { return is_gru ? 3 : 4; }  // rows of a unit in the weights
+    bool bias = false;
+    const Cell* cell = kLstm;
 
     std::int64_t count() const { return L * D; }  // of layers and directions
     std::int64_t features(std::int64_t layer) const { return layer == 0 ? C : D * P; }
@@ -28,12 +39,13 @@ struct Sizes {
 struct Run {
     std::int64_t T = 0, N = 0;
     const float* x = nullptr;               // [T, N, C]
-    // (*) [L * D, N, P], [L * D, N, H]: zeros if null. A GRU has no c: all that is said of it here is null.
+    // (*) [L * D, N, P], [L * D, N, H]: zeros if null. Only an LSTM has c: of other cells all that is said of it here is null.
     const float *h0 = nullptr, *c0 = nullptr;
     const std::int64_t* lengths = nullptr;  // (*) [N], each in 0 ... T: the number of steps of each row
     float* out = nullptr;                   // [T, N, D * P], zero past a row's end
     float *h_n = nullptr, *c_n = nullptr;   // [L * D, N, P], [L * D, N, H]
-    // (*) [L * D, T, N, 4 * H], the gates of a row one after another: i, f, g, o; or r, z, n and n_h, the state's part of n before r.
+    // (*) [L * D, T, N, record * H], the gates of a row one after another: i, f, g, o; r, z, n and n_h, the state's part of n before r; or h
+    // before its edits.
     float* gates = nullptr;
     float* cells = nullptr;                 // (*) [L * D, T, N, H]: the cell states
     float* hidden = nullptr;                // (*) [L, T, N, D * P]: each layer's output
@@ -78,7 +90,7 @@ public:
     virtual void feed(Run run) = 0;
     // Sets rows (null: all) to zero.
     virtual void reset(const std::int64_t* rows, std::int64_t count) = 0;
-    // h [L, N, P] and c [L, N, H]; null for a GRU.
+    // h [L, N, P] and c [L, N, H]; null without one.
     virtual void read_state(float* h, float* c) const = 0;
     virtual void write_state(const float* h, const float* c) = 0;
 
@@ -91,7 +103,7 @@ protected:
 
 // Sizes from torch's arguments, within bounds that keep every product of two of them small. Throws FileError.
 Sizes checked_sizes(std::int64_t input_size, std::int64_t hidden_size, std::int64_t num_layers, bool bias, bool bidirectional,
-                    std::int64_t proj_size, bool is_gru = false);
+                    std::int64_t proj_size, const Cell& cell = *kLstm);
 
 // The sizes that a file's metadata state for its layer. Throws FileError.
 Sizes read_sizes(const ModelFile& file);

@@ -71,13 +71,13 @@ Run read_run(const Sizes& sizes, nb::tuple arrays, std::int64_t T, std::int64_t 
     run.threads = threads_worth_waking(T, N, sizes.C, sizes.H, threads);
     run.x = needed<Given>("x", arrays[0], steps * sizes.C);
     run.h0 = first<Given>("h0", arrays[1], rows * sizes.P);
-    if (!sizes.is_gru) run.c0 = first<Given>("c0", arrays[2], rows * sizes.H);
+    if (sizes.cell->has_memory) run.c0 = first<Given>("c0", arrays[2], rows * sizes.H);
     run.lengths = first<Numbers>("lengths", arrays[3], N);
     run.out = needed<Floats>("out", arrays[4], steps * width);
     run.h_n = first<Floats>("h_n", arrays[5], rows * sizes.P);
-    if (!sizes.is_gru) run.c_n = first<Floats>("c_n", arrays[6], rows * sizes.H);
-    run.gates = first<Floats>("gates", arrays[7], sizes.count() * steps * 4 * sizes.H);
-    if (!sizes.is_gru) run.cells = first<Floats>("cells", arrays[8], sizes.count() * steps * sizes.H);
+    if (sizes.cell->has_memory) run.c_n = first<Floats>("c_n", arrays[6], rows * sizes.H);
+    run.gates = first<Floats>("gates", arrays[7], sizes.count() * steps * sizes.cell->record * sizes.H);
+    if (sizes.cell->has_memory) run.cells = first<Floats>("cells", arrays[8], sizes.count() * steps * sizes.H);
     run.hidden = first<Floats>("hidden", arrays[9], sizes.L * steps * width);
     return run;
 }
@@ -130,10 +130,12 @@ public:
         return Floats(values->data(), {size}, owner);
     }
 
-    // The layer, "LSTM" or "GRU", whose tensors' names begin with `prefix`.
+    // The layer of a kind of cell, "LSTM" say, whose tensors' names begin with `prefix`.
     SharedLayer layer(const std::string& prefix, std::int64_t input_size, std::int64_t hidden_size, std::int64_t num_layers, bool bias,
                       bool bidirectional, const std::string& cell) const {
-        return {Layer::read(file_, prefix, checked_sizes(input_size, hidden_size, num_layers, bias, bidirectional, 0, cell == "GRU"))};
+        const Cell* const found = cell_named(cell);
+        if (!found) throw FileError("there is no cell '" + cell + "'");
+        return {Layer::read(file_, prefix, checked_sizes(input_size, hidden_size, num_layers, bias, bidirectional, 0, *found))};
     }
 
     // The layer that the metadata describe.
@@ -192,17 +194,17 @@ public:
         stream_->reset(some.data(), static_cast<std::int64_t>(some.size()));
     }
 
-    // c is None for a GRU.
+    // c is None without a cell state.
     void read_state(nb::handle h, nb::handle c) {
         const std::int64_t rows = sizes_.L * N_;
         const Turn turn(running_);
-        stream_->read_state(needed<Floats>("h", h, rows * sizes_.P), sizes_.is_gru ? nullptr : needed<Floats>("c", c, rows * sizes_.H));
+        stream_->read_state(needed<Floats>("h", h, rows * sizes_.P), !sizes_.cell->has_memory ? nullptr : needed<Floats>("c", c, rows * sizes_.H));
     }
 
     void write_state(nb::handle h, nb::handle c) {
         const std::int64_t rows = sizes_.L * N_;
         const Turn turn(running_);
-        stream_->write_state(needed<Given>("h", h, rows * sizes_.P), sizes_.is_gru ? nullptr : needed<Given>("c", c, rows * sizes_.H));
+        stream_->write_state(needed<Given>("h", h, rows * sizes_.P), !sizes_.cell->has_memory ? nullptr : needed<Given>("c", c, rows * sizes_.H));
     }
 
 private:
@@ -283,7 +285,7 @@ NB_MODULE(_native, m) {
     nb::class_<SharedLayer>(m, "Layer", "runtime/model.h: a layer's weights.")
         .def_prop_ro("isa", [](const SharedLayer& of) { return of.layer->isa; })
         .def_prop_ro("precision", [](const SharedLayer& of) { return of.layer->precision; })
-        .def_prop_ro("cell", [](const SharedLayer& of) { return std::string(of.layer->sizes.cell()); })
+        .def_prop_ro("cell", [](const SharedLayer& of) { return std::string(of.layer->sizes.cell->name); })
         .def_prop_ro("axes", [](const SharedLayer& of) {
             const Sizes& sizes = of.layer->sizes;
             return nb::make_tuple(sizes.C, sizes.H, sizes.P, sizes.L, sizes.D);

@@ -1,7 +1,7 @@
-"""Runs models of hiddenstate without torch: an LSTM, a GRU, a tagger or a language model from a file, with NumPy.
+"""Runs models of hiddenstate from files without torch, with NumPy: recurrent layers, taggers and language models.
 
 - `files.py`: `load`, which reads a model file
-- `layer.py`: `Layer`, an LSTM or a GRU over whole sequences; `Trace`, its gates and states by name
+- `layer.py`: `Layer`, an LSTM, a GRU or a plain RNN over whole sequences; `Trace`, its gates and states by name
 - `stream.py`: `Stream`, a layer one time step at a time
 - `edits.py`: edits of gates and states
 - `arrays.py`: arrays as native code reads them

@@ -14,6 +14,8 @@ from hiddenstate_runtime.shared.errors import ArgumentTypeError, IndexRangeError
 PLACES = {
     "LSTM": ("i_pre", "f_pre", "g_pre", "o_pre", "i", "f", "g", "o", "c", "h"),
     "GRU": ("r_pre", "z_pre", "n_pre", "n_h", "n_rh", "r", "z", "n", "h"),
+    "RNN_TANH": ("h_pre", "h"),
+    "RNN_RELU": ("h_pre", "h"),
 }
 KINDS = ("set", "scale", "add")
 

@@ -22,7 +22,7 @@ class LanguageModel:
 
     Attributes:
         tokens: its characters or words.
-        lstm: its LSTM or GRU, as a `Layer`, to trace or edit.
+        lstm: its LSTM, GRU or plain RNN, as a `Layer`, to trace or edit.
     """
 
     def __init__(self, file: Any, config: dict[str, Any], vocabulary: dict[str, Any]) -> None:

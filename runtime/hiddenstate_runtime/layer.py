@@ -1,4 +1,4 @@
-"""An LSTM or a GRU over whole sequences."""
+"""An LSTM, a GRU or a plain RNN over whole sequences."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,11 @@ from hiddenstate_runtime.arrays import Array, as_floats, as_pair
 from hiddenstate_runtime.shared.errors import ArgumentError, FileFormatError, NameUnknownError, RankError, ShapeError
 from hiddenstate_runtime.stream import THREADS, Stream
 
-State = Array | tuple[Array, Array]  # h of a GRU, (h, c) of an LSTM
+State = Array | tuple[Array, Array]  # (h, c) of an LSTM, else h
 
-GATES = {"LSTM": ("i", "f", "g", "o"), "GRU": ("r", "z", "n", "n_h")}  # as they are recorded
-
-
-_CELLS = {"lstm": "LSTM", "gru": "GRU"}  # by the setting of a model
+# As they are recorded; the gate of a plain RNN is its state.
+GATES = {"LSTM": ("i", "f", "g", "o"), "GRU": ("r", "z", "n", "n_h"), "RNN_TANH": ("h",), "RNN_RELU": ("h",)}
+_CELLS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN_TANH", "rnn_relu": "RNN_RELU"}  # by the setting of a model
 
 
 def cell_of(config: Mapping[str, Any]) -> str:
@@ -34,7 +33,7 @@ def cell_of(config: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Sizes:
-    """The kind of cell, ``LSTM`` or ``GRU``, and its sizes: C, H, P (H without a projection), L and D."""
+    """The kind of cell, such as ``LSTM``, and its sizes: C, H, P (H without a projection), L and D."""
 
     cell: str
     input_size: int
@@ -58,7 +57,7 @@ class Trace(Mapping[str, Array]):
     """The gates and states of a run, by layer and direction: ``trace["l0.f"]`` is ``[T, N, H]``.
 
     An LSTM has the gates ``i f g o`` and the states ``c h``, a GRU ``r z n``, ``n_h`` (the state's part of n, before r)
-    and ``h``. Past a row's end, all values are zero.
+    and ``h``, a plain RNN ``h``. Past a row's end, all values are zero.
 
     Attributes:
         out: the output, as the layer returns it.
@@ -90,7 +89,7 @@ class Trace(Mapping[str, Array]):
 
 
 class Layer:
-    """An LSTM or a GRU of one or more layers, whose weights do not change; threads may share it.
+    """An LSTM, a GRU or a plain RNN of one or more layers, whose weights do not change; threads may share it.
 
     Attributes:
         sizes: its sizes.
@@ -121,8 +120,8 @@ class Layer:
 
         Args:
             x: ``[T, N, C]``, or ``[T, C]`` without a batch.
-            state: the initial state: ``(h [L*D, N, P], c [L*D, N, H])``, or ``h`` of a GRU; without N for an unbatched
-                input; zeros if None.
+            state: the initial state: ``(h [L*D, N, P], c [L*D, N, H])`` of an LSTM, else ``h``; without N for an
+                unbatched input; zeros if None.
             lengths: integers ``[N]`` in 0..T: the number of steps of each row. Past its end a row's output is zero.
             edits: what to change while it runs.
 
@@ -189,7 +188,7 @@ class Layer:
             return None, None
         is_lstm = self.sizes.cell == "LSTM"
         if not is_lstm and isinstance(state, tuple | list):
-            raise ArgumentError("the state of a GRU is h, one array")
+            raise ArgumentError("only an LSTM has two states: give h, one array")
         parts = [*as_pair(state, "the state")] if is_lstm else [as_floats(state, "the state")]
         for name, part, units in zip("hc", parts, (self.sizes.output_size, self.sizes.hidden_size), strict=False):
             want = (count, N, units) if batched else (count, units)

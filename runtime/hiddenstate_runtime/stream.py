@@ -1,4 +1,4 @@
-"""An LSTM or a GRU one time step at a time."""
+"""An LSTM, a GRU or a plain RNN one time step at a time."""
 
 import os
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 
 
 
 class Stream:
-    """A running LSTM or GRU: give it one step (or a chunk), and it remembers the state. Made by `Layer.stream`.
+    """A running layer: give it one step (or a chunk), and it remembers the state. Made by `Layer.stream`.
 
     It is for one thread at a time. Rows can leave and join: a row that has left is given to the next that joins.
     """
@@ -98,7 +98,7 @@ class Stream:
 
     @property
     def state(self) -> Array | tuple[Array, Array]:
-        """A copy of the state, ``(h [L, N, P], c [L, N, H])`` or ``h`` of a GRU; assign one to continue from it."""
+        """A copy of the state, ``(h [L, N, P], c [L, N, H])`` or ``h``; assign one to continue from it."""
         h, c = self._parts()
         return h if c is None else (h, c)
 

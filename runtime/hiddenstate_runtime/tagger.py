@@ -56,7 +56,7 @@ class Tagger:
 
     Attributes:
         columns: the tags of each column.
-        lstm: the LSTM or GRU over words, as a `Layer`, to trace or edit.
+        lstm: the LSTM, GRU or plain RNN over words, as a `Layer`, to trace or edit.
     """
 
     def __init__(self, file: Any, config: dict[str, Any], vocabulary: dict[str, Any]) -> None:

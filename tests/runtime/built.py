@@ -9,10 +9,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-import safetensors.torch
-
-import hiddenstate as hs
-from hiddenstate.models.model_file import FORMAT, SIZES
 
 ROOT = Path(__file__).parents[2]
 _COMPILED = sorted(ROOT.glob(f"build/*/runtime/_native{sysconfig.get_config_var('EXT_SUFFIX')}"), key=os.path.getmtime)
@@ -31,13 +27,6 @@ def _assemble(native: Path, package: Path) -> None:
 if IS_BUILT:
     _assemble(_COMPILED[-1], FOLDER / "hiddenstate_runtime")
     sys.path.append(str(FOLDER))
-
-
-def save_rnn(rnn: hs.RNN, path: Path) -> None:
-    """Write a plain RNN as a model file."""
-    sizes = {name: str(int(getattr(rnn.sizes, name))) for name in SIZES}
-    head = {"format": FORMAT, "kind": "layer", "cell": rnn.mode, "gates": "h", **sizes}
-    safetensors.torch.save_file(rnn.state_dict(), path, head)
 
 
 # Where a native module is required, a runtime that was not built is an error.

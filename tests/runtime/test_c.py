@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import hiddenstate as hs
-from runtime.built import ROOT, save_rnn
+from hiddenstate.models.model_file import FORMAT
+from runtime.built import ROOT
 
 ENGINE = next(iter(ROOT.glob("build/*/libscan.a")), None)
 COMPILER = shutil.which(os.environ.get("CXX", "g++"))
@@ -61,7 +63,7 @@ def run(*command: Any, data: bytes = b"", **environment: str) -> bytes:
     return done.stdout
 
 
-@pytest.mark.parametrize("layer", [hs.LSTM, hs.GRU])
+@pytest.mark.parametrize("layer", [hs.LSTM, hs.GRU, hs.RNN])
 @torch.no_grad()
 def test_numbers_in_and_out(layer: Any, programs: dict[str, Path], tmp_path: Path) -> None:
     lstm, x = layer(3, 17, num_layers=2), torch.randn(20, 3)
@@ -78,7 +80,7 @@ def test_numbers_in_and_out(layer: Any, programs: dict[str, Path], tmp_path: Pat
     assert np.array_equal(got.astype(np.float32), np.stack([stream.step(row).numpy() for row in x]))
 
 
-@pytest.mark.parametrize("layer", [hs.LSTM, hs.GRU])
+@pytest.mark.parametrize("layer", [hs.LSTM, hs.GRU, hs.RNN])
 @pytest.mark.parametrize("rows", [(2, 0), (1,), ()], ids=["two rows", "one row", "all rows"])
 @torch.no_grad()
 def test_rows_begin_again(layer: Any, rows: tuple[int, ...], programs: dict[str, Path], tmp_path: Path) -> None:
@@ -105,10 +107,11 @@ def test_an_effect_block_by_block(programs: dict[str, Path], tmp_path: Path) -> 
     assert np.allclose(got, torch.stack(wanted).numpy(), rtol=0, atol=1e-7)
 
 
-@pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8", "GRU"])
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8", "GRU", "RNN"])
 def test_a_step_only_computes(kind: str, programs: dict[str, Path], tmp_path: Path) -> None:
-    lstm: Any = hs.GRU(24, 64) if kind == "GRU" else hs.LSTM(24, 64, num_layers=2)
-    if kind != "GRU":
+    is_lstm = kind not in ("GRU", "RNN")
+    lstm: Any = hs.LSTM(24, 64, num_layers=2) if is_lstm else getattr(hs, kind)(24, 64)
+    if is_lstm:
         lstm = lstm.quantize() if kind == "int8" else lstm.to(getattr(torch, kind))
     hs.save(lstm, tmp_path / "m.safetensors")
     assert (
@@ -145,9 +148,11 @@ def test_damaged_files_are_refused(programs: dict[str, Path], tmp_path: Path) ->
 def test_files_that_are_none(programs: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     hs.save(hs.LSTM(2, 3, bidirectional=True), tmp_path / "both.safetensors")
-    save_rnn(hs.RNN(2, 3), tmp_path / "rnn.safetensors")
+    head = dict.fromkeys(("input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size"), "1")
+    head |= {"format": FORMAT, "kind": "layer", "cell": "MGU", "gates": "f"}
+    save_file({"weight_ih_l0": torch.zeros(1, 1)}, tmp_path / "mgu.safetensors", head)
     for path, message in (
-        (tmp_path / "rnn.safetensors", "this version runs LSTM and GRU"),
+        (tmp_path / "mgu.safetensors", "this version runs LSTM, GRU, RNN_TANH and RNN_RELU"),
         (tmp_path / "nowhere", "cannot read"),
         (tmp_path / "empty", "damaged"),
         (tmp_path / "both.safetensors", "no stream"),

@@ -13,7 +13,7 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.models.folder.model_folder import load
-from runtime.built import ROOT, save_rnn
+from runtime.built import ROOT
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
 
@@ -63,7 +63,7 @@ def test_gates_and_states(kind: str, cell: Any, options: dict[str, Any], program
 @torch.no_grad()
 def test_a_plain_rnn(nonlinearity: str, program: Path, tmp_path: Path) -> None:
     rnn, x = hs.RNN(3, 17, 2, nonlinearity, bidirectional=True), torch.randn(6, 3)
-    save_rnn(rnn, tmp_path / "m.safetensors")
+    hs.save(rnn, tmp_path / "m.safetensors")
     found = run(program, tmp_path / "m.safetensors", x.tolist())["values"]
     for track, ((name, got),) in found:
         assert np.allclose(got, rnn.trace(x)[f"{track}.{name}"].numpy(), atol=1e-5)
