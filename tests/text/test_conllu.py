@@ -2,16 +2,18 @@ import io
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.text import conllu
 from hiddenstate.text.conllu import (
     Sentence,
     from_words,
     looks_like_conllu,
     parse_conllu,
     read_conllu,
+    read_table,
     to_conllu,
     with_comments,
     with_tags,
@@ -216,3 +218,48 @@ def test_real_corpus(corpora: Path) -> None:
     assert (len(sentences), sum(map(len, sentences))) == (2001, 25147)
     assert to_conllu(sentences) == path.read_text(encoding="utf-8")
     assert all(isinstance(sentence, Sentence) and None not in sentence.upos for sentence in sentences)
+
+
+NEEDED = "\n\n".join(
+    [
+        f"# text = Hi\n{WORD}\n2\tyou\tyou\tPRON\tPRP\t_\t1\tx\t_\tSpaceAfter=No",
+        f"1-2\tca\u00a0n't\t_\t_\t_\t_\t_\t_\t_\t_\n{WORD}\n{WORD.replace('1', '2', 1)}\n{WORD.replace('1', '2.1', 1)}",
+        WORD,
+        "",
+    ]
+)
+
+CHANGES = ["\t", "\n", "\n\n", "#", "\n# c\n", " ", "\u00a0", "1", "2-3\t", "8.1", "", "# a\tb", "\u2028"]
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, len(NEEDED)),
+            st.integers(0, 3),
+            st.sampled_from(
+                ["\t", "\n", "\n\n", "#", "\n# c\n", " ", "\u00a0", "1", "2-3\t", "8.1", "", "# a\tb", "\u2028"]
+            ),
+        ),
+        max_size=3,
+    )
+)
+def test_a_table_is_what_reading_line_by_line_finds(changes: list[tuple[int, int, str]]) -> None:
+    text = NEEDED
+    for at, dropped, new in changes:
+        text = text[:at] + new + text[at + dropped :]
+    table = read_table(text)
+    if table is None:
+        assert changes
+        return
+    blocks = [block.strip("\n") for block in conllu._unified(text).split("\n\n")]
+    sentences = [conllu._checked_sentence(block.split("\n"), "", 1) for block in blocks if block]
+    assert table.sentences() == sentences
+    tags = [f"T{k}" for k in range(sum(map(len, sentences)))]
+    for column in ("upos", "deprel"):
+        left = iter(tags)
+        tagged = [with_tags(each, [next(left) for _ in each.forms], None, column) for each in sentences]
+        assert table.filled(column, tags).texts() == [to_conllu([each]) for each in tagged]
+    with pytest.raises(ArgumentError, match=f"{len(tags)} words need as many tags, got 0"):
+        table.filled("upos", [])

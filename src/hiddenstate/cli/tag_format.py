@@ -3,14 +3,15 @@
 import json
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
-from hiddenstate.text.conllu import Sentence, to_conllu, with_comments, with_tags
+from hiddenstate.text.conllu import Sentence, Table, to_conllu, with_comments, with_tags
 
 if TYPE_CHECKING:
-    from hiddenstate.models.tagger.tagging import Guess, Tagging, Tags
+    from hiddenstate.models.tagger.tagging import Guess, Tagging, Tags, TagsByColumn
 
 TABLE_TAGS = 3
 
@@ -40,6 +41,11 @@ class Layout:
         """The separator between two sentences."""
         return "\n" if self.format is Format.table else ""
 
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether more than tags is written."""
+        return self.format is not Format.conllu or self.top_k is not None
+
     def text(self, sentence: Sentence, tagging: "Tagging") -> str:
         """Return a tagged sentence, with its final newline."""
         if self.format is Format.conllu:
@@ -47,6 +53,19 @@ class Layout:
         if self.format is Format.jsonl:
             return json.dumps(_data(tagging, self.top_k), ensure_ascii=False) + "\n"
         return _table(tagging, self.top_k or (TABLE_TAGS if len(tagging.columns) == 1 else 1))
+
+
+def with_columns(parsed: Table | list[Sentence], columns: "TagsByColumn") -> list[str]:
+    """Return CoNLL-U sentences with the tags of every column, each with its final blank line."""
+    if isinstance(parsed, Table):
+        if "misc" not in columns:
+            for column, tags in columns.items():
+                parsed = parsed.filled(column, chain.from_iterable(tags))
+            return parsed.texts()
+        parsed = parsed.sentences()
+    for column, tags in columns.items():
+        parsed = [with_tags(sentence, own, None, column) for sentence, own in zip(parsed, tags, strict=True)]
+    return [to_conllu([sentence]) for sentence in parsed]
 
 
 def _filled(sentence: Sentence, tagging: "Tagging", top_k: int | None) -> Sentence:

@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING, NamedTuple
 
-from hiddenstate.cli.tag_format import Layout
+from hiddenstate.cli.tag_format import Layout, with_columns
+from hiddenstate.text.conllu import Table
 from hiddenstate.text.incremental import Passage
 
 if TYPE_CHECKING:
-    from hiddenstate.models.tagger.tagging import Tagging
+    from hiddenstate.models.tagger.tagging import OnlyTags, Tagging
 
 SWITCH_INTERVAL = 2e-4  # seconds
 
@@ -38,6 +40,9 @@ class Result(NamedTuple):
     words: int
 
 
+Work = Callable[[Sequence[Passage], Layout], Result]
+
+
 class Workers:
     """Turns batches into text, in threads of this process or in several processes. A context manager.
 
@@ -50,15 +55,15 @@ class Workers:
     """
 
     def __init__(self, job: Job, processes: int) -> None:
-        tag = _loaded(job)  # a broken model is reported here, in one line
+        work = _loaded(job)  # a broken model is reported here, in one line
         self._pool: Executor
-        self._work: Callable[[Sequence[Passage], Layout], Result]
+        self._work: Work
         self._switch_interval = sys.getswitchinterval()
         if processes == 1:
             # While the model computes for one thread, outside Python's lock, the other parses and formats. After each
             # of its operations the model waits for the lock, by default up to 5 ms.
             sys.setswitchinterval(SWITCH_INTERVAL)
-            self._pool, self._work = ThreadPoolExecutor(2), partial(_result, tag)
+            self._pool, self._work = ThreadPoolExecutor(2), work
         else:
             threads = max(1, (os.cpu_count() or 1) // processes)
             # A forked process does not inherit torch's threads, so processes are spawned.
@@ -89,7 +94,7 @@ class Workers:
             yield self._running.popleft().result()
 
 
-_mine: Callable[..., "list[Tagging]"] | None = None  # in a process that `Workers` started
+_mine: Work | None = None  # in a process that `Workers` started
 
 
 def _start(job: Job, threads: int) -> None:
@@ -112,19 +117,35 @@ def _end_with_parent() -> None:
 
 def _work(passages: Sequence[Passage], layout: Layout) -> Result:
     assert _mine is not None
-    return _result(_mine, passages, layout)
+    return _mine(passages, layout)
 
 
-def _loaded(job: Job) -> Callable[..., "list[Tagging]"]:
+def _loaded(job: Job) -> Work:
     from hiddenstate.models.folder.model_folder import load
 
-    tag = load(job.model).repeatedly(n_best=job.n_best, precision=job.precision)
+    tagger = load(job.model)
+    tag = tagger.repeatedly(n_best=job.n_best, precision=job.precision)
+    only_tags = None if job.n_best else tagger.only_tags(precision=job.precision)
     gc.freeze()  # what is there now stays: looking through it for garbage again and again takes 3 % of the time
-    return tag
+    return partial(_result, tag, only_tags)
 
 
-def _result(tag: Callable[..., "list[Tagging]"], passages: Sequence[Passage], layout: Layout) -> Result:
-    sentences = [sentence for passage in passages for sentence in passage.sentences()]
-    taggings = tag([sentence.forms for sentence in sentences])
-    texts = [layout.text(*pair) for pair in zip(sentences, taggings, strict=True)]
-    return Result(texts, sum(map(len, sentences)))
+def _result(
+    tag: Callable[..., "list[Tagging]"],
+    only_tags: "OnlyTags | None",
+    passages: Sequence[Passage],
+    layout: Layout,
+) -> Result:
+    if only_tags is None or layout.has_probabilities:
+        sentences = [sentence for passage in passages for sentence in passage.sentences()]
+        taggings = tag([sentence.forms for sentence in sentences])
+        texts = [layout.text(*pair) for pair in zip(sentences, taggings, strict=True)]
+        return Result(texts, sum(map(len, sentences)))
+    parsed = [passage.table() or passage.sentences() for passage in passages]
+    forms = [each.forms if isinstance(each, Table) else [sentence.forms for sentence in each] for each in parsed]
+    found = only_tags([*chain.from_iterable(forms)])
+    texts, at = list[str](), 0
+    for each, words in zip(parsed, forms, strict=True):
+        texts += with_columns(each, {column: tags[at : at + len(words)] for column, tags in found.items()})
+        at += len(words)
+    return Result(texts, sum(map(len, chain.from_iterable(forms))))

@@ -4,10 +4,11 @@ A `Sentence` keeps every line as it was read, so that writing changes only the t
 multiword ranges (``1-2``), empty nodes (``8.1``) and all other columns are written back unchanged.
 """
 
+import copy
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from functools import lru_cache
 
 from conllu.exceptions import ParseException
 from conllu.parser import parse_id_value
@@ -20,10 +21,13 @@ COLUMNS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DE
 # The columns that a tagger can fill, the main ones first.
 TAG_COLUMNS = ("upos", "xpos", "feats", "deprel", "lemma", "head", "deps", "misc")
 
-# Quick checks, which most files pass: no line is only white space, and no column can be blank.
 _WHITE_LINE = re.compile(r"\n[^\S\n]+(?=\n|\Z)")
 _MAY_BE_BLANK = re.compile(r"\t(?:\s|\Z)")
+# What is between sentences in a table: the last line's MISC, blank lines, comments, and the first line's ID.
+_FIRST = re.compile(r"\n*(?:#[^\n]*\n)*[^#\n][^\n]*")
+_NEXT = re.compile(r"[^\n]+\n\n+(?:#[^\n]*\n)*[^#\n][^\n]*")
 _IDS = [*map(str, range(1, 1001))]
+_ENDS = [f"\n{identifier}" for identifier in _IDS[1:]]
 _TOKEN_LINE = re.compile(r"\d+([-.]\d+)?\t")
 
 
@@ -92,20 +96,101 @@ def parse_conllu(text: str, name: str = "<text>", first_line: int = 1) -> list[S
     Raises:
         FileFormatError: a line is not CoNLL-U; names the source and the line.
     """
-    if "\r" in text:
-        text = "\n".join([line.rstrip("\r") for line in text.split("\n")])
-    if _WHITE_LINE.search(f"\n{text}"):
-        text = _WHITE_LINE.sub("\n", f"\n{text}")[1:]
-    has_no_blanks, number, found = not _MAY_BE_BLANK.search(text), first_line, list[Sentence]()
+    whole = read_table(text)
+    if whole is not None:
+        return whole.sentences()
+    text, number, found = _unified(text), first_line, list[Sentence]()
     # str.splitlines would also split at U+2028 and similar characters, which may occur inside a column.
     for block in text.split("\n\n"):
-        lines = block.strip("\n").split("\n")
-        if lines[0]:
-            sentence = _plain_sentence(lines) if has_no_blanks else None
+        lines = block.strip("\n")
+        if lines:
+            table = read_table(lines)
             leading = len(block) - len(block.lstrip("\n"))
-            found.append(sentence or _checked_sentence(lines, name, number + leading))
+            found += table.sentences() if table else [_checked_sentence(lines.split("\n"), name, number + leading)]
         number += block.count("\n") + 2
     return found
+
+
+class Table:
+    """CoNLL-U whose lines have ten columns each, but for comments above sentences: read and filled in few steps.
+
+    Attributes:
+        forms: the words of each sentence.
+    """
+
+    def __init__(self, text: str, forms: list[str], starts: list[int], words: list[list[int] | None]) -> None:
+        # `starts` has each sentence's first line, `words` which of its lines are words if not all are.
+        self._text, self._starts, self._words, ends = text, starts, words, [*starts[1:], len(forms)]
+        self.forms: list[tuple[str, ...]] = [
+            tuple(forms[start:end] if those is None else [forms[start + k] for k in those])
+            for start, end, those in zip(starts, ends, words, strict=True)
+        ]
+
+    def filled(self, column: str, tags: Iterable[str]) -> "Table":
+        """Return the table with a tag for each word in a column, any but ID and MISC.
+
+        Raises:
+            ArgumentError: there are not as many tags as words.
+        """
+        # Split once more: to keep all cells takes longer, since they do not fit into the caches.
+        number, cells, given = COLUMNS.index(column.upper()), self._text.split("\t"), [*tags]
+        if len(given) != sum(map(len, self.forms)):
+            raise ArgumentError(f"{sum(map(len, self.forms))} words need as many tags, got {len(given)}")
+        filled, at = cells[number::9], 0
+        for start, those, forms in zip(self._starts, self._words, self.forms, strict=True):
+            new = given[at : at + len(forms)]
+            if those is None:
+                filled[start : start + len(forms)] = new
+            else:
+                for k, tag in zip(those, new, strict=True):
+                    filled[start + k] = tag
+            at += len(forms)
+        cells[number::9] = filled
+        made = copy.copy(self)
+        made._text = "\t".join(cells)
+        return made
+
+    def texts(self) -> list[str]:
+        """Return each sentence's text, with a blank line at its end."""
+        return [f"{block}\n\n" for each in self._text.split("\n\n") if (block := each.strip("\n"))]
+
+    def sentences(self) -> list[Sentence]:
+        """Return the sentences."""
+        found = list[Sentence]()
+        for forms, text, those in zip(self.forms, self.texts(), self._words, strict=True):
+            lines = tuple(text[:-2].split("\n"))
+            first = next(k for k, line in enumerate(lines) if line[0] != "#")
+            places = range(first, len(lines)) if those is None else _as_range([first + k for k in those])
+            found.append(Sentence(forms, lines, places))
+        return found
+
+
+def read_table(text: str) -> Table | None:
+    """Read whole sentences of CoNLL-U as a table if they have the shape of one, as most have; else None."""
+    text = _unified(text)
+    cells = text.split("\t")
+    ends = cells[::9]  # each line's MISC with what follows, up to the next line's ID
+    count = len(ends) - 1
+    if count < 1 or len(cells) % 9 != 1 or _MAY_BE_BLANK.search(text):
+        return None
+    starts = [0, *[k for k, end in enumerate(ends) if "\n\n" in end and 0 < k < count]]
+    edges = [ends[k] for k in starts] + ends[-1:]
+    newlines = count - len(starts) + sum([edge.count("\n") for edge in edges])  # one before each other line
+    if newlines != text.count("\n") or ends[-1].strip("\n").count("\n"):
+        return None
+    words = list[list[int] | None]()
+    for start, end, edge in zip(starts, [*starts[1:], count], edges, strict=False):
+        if not (_FIRST if start == 0 else _NEXT).fullmatch(edge):
+            return None  # comments inside of a sentence, or alone
+        words.append(None)
+        others = ends[start + 1 : end]
+        if edge[-2:] not in ("\n1", "1") or len(others) > len(_ENDS) or not all(map(str.endswith, others, _ENDS)):
+            heads = [each.rpartition("\n") for each in ends[start:end]]
+            those = [k for k, (_, _, each) in enumerate(heads) if each.isdecimal() or not _is_range_or_empty(each)]
+            if [heads[k][2] for k in those] != _IDS[: len(those)] or "" in [newline for _, newline, _ in heads[1:]]:
+                return None
+            words[-1] = those
+    return Table(text, cells[1::9], starts, words)
 
 
 def looks_like_conllu(text: str) -> bool:
@@ -189,21 +274,11 @@ def to_conllu(sentences: Iterable[Sentence]) -> str:
     return "".join("\n".join([*sentence.lines, "", ""]) for sentence in sentences)
 
 
-def _plain_sentence(lines: list[str]) -> Sentence | None:
-    """Return the sentence if it has comments, then lines with all columns, as most do; else None."""
-    start = 0
-    while start < len(lines) and lines[start][0] == "#":
-        start += 1
-    heads = [line.split("\t", 2) for line in lines[start:]]
-    places: Sequence[int] = range(start, len(lines))
-    if [head[0] for head in heads] != _IDS[: len(heads)]:
-        places = [start + k for k, head in enumerate(heads) if head[0].isdecimal() or not _is_range_or_empty(head[0])]
-        heads = [heads[place - start] for place in places]
-        if [head[0] for head in heads] != _IDS[: len(heads)]:
-            return None
-    if set(map(str.count, lines[start:], repeat("\t"))) != {len(COLUMNS) - 1}:
-        return None
-    return Sentence(tuple([head[1] for head in heads]), tuple(lines), _as_range(places))
+def _unified(text: str) -> str:
+    """Return the text with plain line ends, and with nothing in lines of white space."""
+    if "\r" in text:
+        text = "\n".join([line.rstrip("\r") for line in text.split("\n")])
+    return _WHITE_LINE.sub("\n", f"\n{text}")[1:] if _WHITE_LINE.search(f"\n{text}") else text
 
 
 def _checked_sentence(lines: list[str], name: str, first: int) -> Sentence:
@@ -227,6 +302,7 @@ def _as_range(places: Sequence[int]) -> Sequence[int]:
     return together if places == together or [*places] == [*together] else tuple(places)
 
 
+@lru_cache(1000)
 def _is_range_or_empty(identifier: str) -> bool:
     try:
         return isinstance(parse_id_value(identifier), tuple)

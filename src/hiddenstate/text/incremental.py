@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from hiddenstate.text.conllu import Sentence, from_words, looks_like_conllu, parse_conllu
+from hiddenstate.text.conllu import Sentence, Table, from_words, looks_like_conllu, parse_conllu, read_table
 from hiddenstate.text.tokenise import sentences, tokenise
 
 KINDS = ("conllu", "tokens", "text")
@@ -32,6 +32,10 @@ class Passage:
     def about_words(self) -> int:
         """Roughly how many words there are, without parsing."""
         return self.text.count("\n") if self.kind == "conllu" else 1 + len(self.text) // 5
+
+    def table(self) -> Table | None:
+        """Parse CoNLL-U of the usual shape, which is faster; None for anything else."""
+        return read_table(self.text) if self.kind == "conllu" else None
 
     def sentences(self) -> list[Sentence]:
         """Parse the sentences.

@@ -171,6 +171,11 @@ def test_several_columns(crf: bool) -> None:
     for column, tags in reading.columns.items():
         assert tags.tags == tagging.columns[column].tags
         torch.testing.assert_close(tags.probabilities, tagging.columns[column].probabilities)
+    rows = [sentence.forms for sentence in SENTENCES] + [()]
+    for column, found in tagger.only_tags()(rows).items():
+        assert found == [each.columns[column].tags for each in tagger.tag(rows)]
+    with pytest.raises(ArgumentError, match="at least one character"):
+        tagger.only_tags()([("a", "")])
 
 
 @pytest.mark.parametrize("crf", [False, True])

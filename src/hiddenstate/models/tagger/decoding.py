@@ -11,6 +11,20 @@ from hiddenstate.models.tagger.crf import Chain, Sequences, n_best
 from hiddenstate.models.tagger.tagging import Guess, Tags
 
 
+def best(
+    scores: Tensor, lengths: Tensor, names: tuple[str, ...], chain: Chain | None, temperature: float
+) -> list[tuple[str, ...]]:
+    """Find what `find` finds, but for each sentence its tags alone."""
+    sizes, is_word = _words(scores, lengths)
+    numbers = (
+        _distributions(scores, is_word, temperature).argmax(-1)
+        if chain is None
+        else (chain.best(scores, lengths, 1).tags[:, 0][is_word])
+    )
+    chosen = map(names.__getitem__, numbers.tolist())
+    return [tuple(islice(chosen, size)) for size in sizes]
+
+
 def find(
     scores: Tensor, lengths: Tensor, names: tuple[str, ...], chain: Chain | None, temperature: float, n: int
 ) -> list[Tags]:
@@ -24,11 +38,9 @@ def find(
         temperature: the temperature of each word's distribution.
         n: the number of taggings of the whole sentence to find.
     """
-    sizes = lengths.tolist()
-    # The words of all sentences, one sentence after the other: each sentence's probabilities are a slice.
-    is_word = torch.arange(len(scores), device=lengths.device) < lengths[:, None]
+    sizes, is_word = _words(scores, lengths)
     if chain is None:
-        flat = (scores.transpose(0, 1)[is_word] / temperature).softmax(-1)
+        flat = _distributions(scores, is_word, temperature)
         numbers = flat.argmax(-1)
         sequences = _independent((scores / temperature).softmax(-1), lengths, n) if n else None
     else:
@@ -43,6 +55,16 @@ def find(
         Tags(names, tuple(islice(chosen, size)), shares, guessed)
         for size, shares, guessed in zip(sizes, flat.cpu().split(sizes), guesses, strict=False)
     ]
+
+
+def _words(scores: Tensor, lengths: Tensor) -> tuple[list[int], Tensor]:
+    """Return each sentence's length, and a mask ``[N, T]`` of its words."""
+    return lengths.tolist(), torch.arange(len(scores), device=lengths.device) < lengths[:, None]
+
+
+def _distributions(scores: Tensor, is_word: Tensor, temperature: float) -> Tensor:
+    """Return those of the words of all sentences, one sentence after the other, so that each sentence's are a slice."""
+    return (scores.transpose(0, 1)[is_word] / temperature).softmax(-1)
 
 
 def _guesses(sequences: Sequences, names: tuple[str, ...], sizes: Sequence[int]) -> list[tuple[Guess, ...]]:

@@ -25,10 +25,10 @@ from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.context_vectors import ContextualVectors, compute_vectors
 from hiddenstate.models.tagger.crf import Chain
 from hiddenstate.models.tagger.data import TaggerData, check_columns, checked_temperatures, not_a_tagger
-from hiddenstate.models.tagger.decoding import find
+from hiddenstate.models.tagger.decoding import best, find
 from hiddenstate.models.tagger.losses import tagging_loss
 from hiddenstate.models.tagger.piping import SENTENCES_TOGETHER, check_options, in_batches, piped
-from hiddenstate.models.tagger.tagging import Reading, Tagging, Tags
+from hiddenstate.models.tagger.tagging import OnlyTags, Reading, Tagging, Tags, TagsByColumn
 from hiddenstate.models.tagger.word_inputs import WordInputs
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import layer_of
@@ -248,7 +248,34 @@ class Tagger(CheckedModule):
         check_options(n_best, precision)
         return partial(self._tag, WordInputs(self._word_inputs), n_best, precision)
 
-    @torch.no_grad()
+    def only_tags(self, *, precision: str = "fp32") -> OnlyTags:
+        """Return a function that finds what `repeatedly` finds, but for each column and sentence the tags alone.
+
+        Args:
+            precision: as for `tag`.
+
+        Returns:
+            A function of sentences, each a tuple of words.
+
+        Raises:
+            ArgumentError: the precision is unknown; from the function: a word is empty.
+        """
+        check_options(0, precision)
+        return partial(self._only_tags, WordInputs(self._word_inputs), precision)
+
+    def _only_tags(self, inputs: WordInputs, precision: str, rows: Sequence[tuple[str, ...]]) -> TagsByColumn:
+        found: dict[str, list[tuple[str, ...]]] = {column: [()] * len(rows) for column in self.encoder.tags}
+
+        def take(positions: list[int], scores: Tensor, lengths: Tensor) -> None:
+            for column, part in self.split(scores).items():
+                names, temperature = self.encoder.tags[column], self.temperatures[column]
+                tags = best(part.float(), lengths, names, self._chain(column), temperature)
+                for position, each in zip(positions, tags, strict=True):
+                    found[column][position] = each
+
+        self._score(inputs, precision, rows, BATCH_WORDS, take)
+        return found
+
     def _tag(
         self,
         inputs: WordInputs,
@@ -258,11 +285,29 @@ class Tagger(CheckedModule):
         batch_words: int = BATCH_WORDS,
     ) -> list[Tagging]:
         rows = check_sentences(sentences)
+        nothing = {column: Tags(names, (), torch.empty(0, len(names))) for column, names in self.encoder.tags.items()}
+        taggings = [Tagging((), nothing)] * len(rows)
+
+        def take(positions: list[int], scores: Tensor, lengths: Tensor) -> None:
+            for position, tags in zip(positions, self._columns(scores, lengths, n_best), strict=True):
+                taggings[position] = Tagging(rows[position], tags)
+
+        self._score(inputs, precision, rows, batch_words, take)
+        return taggings
+
+    @torch.no_grad()
+    def _score(
+        self,
+        inputs: WordInputs,
+        precision: str,
+        rows: Sequence[tuple[str, ...]],
+        batch_words: int,
+        take: Callable[[list[int], Tensor, Tensor], None],
+    ) -> None:
+        """Give ``take`` each batch's positions among the sentences, scores ``[T, N, K]``, and lengths ``[N]``."""
         sizes = [*map(len, rows)]
         lengths = torch.tensor(sizes, dtype=torch.int64)
         starts = lengths.cumsum(0) - lengths
-        nothing = {column: Tags(names, (), torch.empty(0, len(names))) for column, names in self.encoder.tags.items()}
-        taggings = [Tagging((), nothing)] * len(rows)
         device = self.head.weight.device
         with evaluating(self), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             vectors, forms = inputs.look_up(chain.from_iterable(rows))
@@ -274,10 +319,7 @@ class Tagger(CheckedModule):
                 if context is not None:
                     x = torch.cat([x, word_rows(context, index, beyond).to(device)], dim=-1)
                 on_device = lengths[chosen].to(device)
-                columns = self._columns(self._scores(x, on_device), on_device, n_best)
-                for position, tags in zip(positions, columns, strict=True):
-                    taggings[position] = Tagging(rows[position], tags)
-        return taggings
+                take(positions, self._scores(x, on_device), on_device)
 
     def pipe(
         self,

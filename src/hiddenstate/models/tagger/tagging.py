@@ -1,11 +1,14 @@
 """The result of tagging a sentence: a distribution over tags for each word, in each tag column."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from hiddenstate.tracing.trace import Trace
+
+TagsByColumn = Mapping[str, Sequence[tuple[str, ...]]]  # of each sentence
+OnlyTags = Callable[[Sequence[tuple[str, ...]]], TagsByColumn]
 
 
 @dataclass(frozen=True)
