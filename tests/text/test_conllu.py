@@ -263,3 +263,12 @@ def test_a_table_is_what_reading_line_by_line_finds(changes: list[tuple[int, int
         assert table.filled(column, tags).texts() == [to_conllu([each]) for each in tagged]
     with pytest.raises(ArgumentError, match=f"{len(tags)} words need as many tags, got 0"):
         table.filled("upos", [])
+
+
+def test_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = ODD.read_text(encoding="utf-8") + "\n" + NEEDED
+    whole = parse_conllu(text)
+    monkeypatch.setattr(conllu, "PIECE", 1)
+    assert parse_conllu(text) == whole
+    with pytest.raises(FileFormatError, match=f"line {text.count(chr(10)) + 2}: expected 10 columns"):
+        parse_conllu(text + "\nwrong\n")

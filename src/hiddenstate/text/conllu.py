@@ -6,7 +6,7 @@ multiword ranges (``1-2``), empty nodes (``8.1``) and all other columns are writ
 
 import copy
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -28,6 +28,7 @@ _FIRST = re.compile(r"\n*(?:#[^\n]*\n)*[^#\n][^\n]*")
 _NEXT = re.compile(r"[^\n]+\n\n+(?:#[^\n]*\n)*[^#\n][^\n]*")
 _IDS = [*map(str, range(1, 1001))]
 _ENDS = [f"\n{identifier}" for identifier in _IDS[1:]]
+PIECE = 2**16  # characters
 _TOKEN_LINE = re.compile(r"\d+([-.]\d+)?\t")
 
 
@@ -96,10 +97,27 @@ def parse_conllu(text: str, name: str = "<text>", first_line: int = 1) -> list[S
     Raises:
         FileFormatError: a line is not CoNLL-U; names the source and the line.
     """
-    whole = read_table(text)
-    if whole is not None:
-        return whole.sentences()
     text, number, found = _unified(text), first_line, list[Sentence]()
+    for piece in _pieces(text):
+        table = read_table(piece)
+        found += table.sentences() if table else _by_block(piece, name, number)
+        number += piece.count("\n")
+    return found
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Cut a text at ends of sentences, since a table takes ten times the memory of its text."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n\n", start + PIECE)
+        end = len(text) if end < 0 else end + 2
+        yield text[start:end]
+        start = end
+
+
+def _by_block(text: str, name: str, number: int) -> list[Sentence]:
+    """Read a text, whose first line has this number, sentence by sentence."""
+    found = list[Sentence]()
     # str.splitlines would also split at U+2028 and similar characters, which may occur inside a column.
     for block in text.split("\n\n"):
         lines = block.strip("\n")
