@@ -1,5 +1,6 @@
 """The card of one unit: contexts, distribution, the label it goes with, and what zeroing it does."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -71,6 +72,8 @@ class UnitCard(Explanation):
         cost_name: what the effects are.
         effect: of zeroing the unit.
         matched: of zeroing each of some units of the same place that are as large on average.
+        margin: the least by which zeroing the unit costs more at its label than nothing, than elsewhere, and than
+            zeroing each matched unit there, each less two standard errors, for which steps count as independent.
         residual: always 0, because nothing is decomposed.
         cost: row-steps that were run.
     """
@@ -96,14 +99,14 @@ class UnitCard(Explanation):
     cost_name: str
     effect: Effect
     matched: tuple[Effect, ...]
+    margin: float
     cost: int
     residual: float = 0.0
 
     @property
     def is_used(self) -> bool:
-        """Whether zeroing it costs more at its label than elsewhere, and more there than zeroing any matched unit."""
-        there, elsewhere = self.effect.there, self.effect.elsewhere
-        return bool(there > max(elsewhere, 0.0) and all(there > each.there for each in self.matched))
+        """Whether zeroing it costs something at its label, more than elsewhere, and more than zeroing a matched unit."""
+        return self.margin > 0
 
     def rows(self) -> Sequence[Row]:
         """Return one row per context."""
@@ -161,10 +164,15 @@ class UnitCard(Explanation):
         if not is_found:
             said += "So the label is not confirmed."
         elif self.is_used:
-            said += f"Zeroing it costs most at {self.label}, more than zeroing any matched unit: it is used for that."
+            said += (
+                f"Zeroing it costs more at {self.label} than elsewhere, and more there than zeroing any matched unit, "
+            )
+            said += "by more than two standard errors each: it is used for that."
         else:
-            said += f"But zeroing it does not cost most at {self.label}, or zeroing a matched unit costs more there: "
-            said += "it is not shown to be used for that."
+            said += (
+                f"But it is not shown to be used for that: zeroing it costs nothing at {self.label}, or no more than "
+            )
+            said += "elsewhere, or than zeroing a matched unit there, within two standard errors."
         return said
 
     def _effects_table(self) -> str:
@@ -206,7 +214,7 @@ def unit_card(index: IndexFolder, address: str) -> UnitCard:
     sample, steps = held_out(index, HELD_OUT_STEPS)
     held, p = _confirmed(index, sample, name, unit, label)
     fewer, effect_steps = held_out(index, EFFECT_STEPS)
-    cost_name, effects = _effects(index, fewer, name, [unit, *_matched(index, name, unit)], label)
+    cost_name, effects, margin = _effects(index, fewer, name, [unit, *_matched(index, name, unit)], label)
     return UnitCard(
         unit=f"{name}[{unit}]",
         contexts=tuple(_contexts(index, name, unit)),
@@ -227,6 +235,7 @@ def unit_card(index: IndexFolder, address: str) -> UnitCard:
         cost_name=cost_name,
         effect=effects[0],
         matched=tuple(effects[1:]),
+        margin=margin,
         cost=steps + effect_steps * (len(effects) + 1),
     )
 
@@ -267,19 +276,41 @@ def _matched(index: IndexFolder, name: str, unit: int) -> list[int]:
 
 def _effects(
     index: IndexFolder, sample: Sequence[Context], name: str, units: Sequence[int], label: str
-) -> tuple[str, list[Effect]]:
+) -> tuple[str, list[Effect], float]:
+    """Return what the cost is, the effect of each unit, and the margin of the first, as in `UnitCard`."""
     if not sample:
-        return "cost", [Effect(f"{name}[{k}]", 0.0, 0.0) for k in units]
+        return "cost", [Effect(f"{name}[{k}]", 0.0, 0.0) for k in units], 0.0
     said, lost, labels = costs(index, sample, name, units)
+    known = ~np.isnan(lost).any(axis=0)
+    lost, labels = lost[:, known], labels[known]
     at = labels == label if label else np.zeros(len(labels), np.bool_)
-    return said, [
-        Effect(f"{name}[{k}]", _mean(each[at]), _mean(each[~at])) for k, each in zip(units, lost, strict=True)
-    ]
+    there, elsewhere = lost[:, at], lost[:, ~at]
+    effects = [Effect(f"{name}[{k}]", _mean(a), _mean(b)) for k, a, b in zip(units, there, elsewhere, strict=True)]
+    return said, effects, _margin(there, elsewhere[0])
+
+
+def _margin(there: NDArray[np.float64], elsewhere: NDArray[np.float64]) -> float:
+    """Return the least of the differences that must be above 0, each less two standard errors.
+
+    Args:
+        there: costs at the label, ``[1 + matched units, M]``, those of the unit itself first.
+        elsewhere: the unit's costs at the other steps.
+    """
+    if there.shape[1] < 2 or len(elsewhere) < 2:
+        return 0.0
+    error = math.hypot(_error(there[0]), _error(elsewhere))
+    differences = [(there[0].mean() - elsewhere.mean(), error), (there[0].mean(), _error(there[0]))]
+    # Of two units at the same steps: paired.
+    differences += [(each.mean(), _error(each)) for each in there[0] - there[1:]]
+    return float(min(difference - 2 * error for difference, error in differences))
+
+
+def _error(values: NDArray[np.float64]) -> float:
+    return float(values.std(ddof=1)) / math.sqrt(len(values))
 
 
 def _mean(values: NDArray[np.float64]) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else 0.0
+    return float(values.mean()) if len(values) else 0.0
 
 
 def _contexts(index: IndexFolder, name: str, unit: int) -> list[UnitContext]:
