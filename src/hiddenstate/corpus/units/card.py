@@ -105,7 +105,7 @@ class UnitCard(Explanation):
 
     @property
     def is_used(self) -> bool:
-        """Whether zeroing it costs something at its label, more than elsewhere, and more than zeroing a matched unit."""
+        """Whether zeroing it costs more at its label than elsewhere, and than zeroing a matched unit: by `margin`."""
         return self.margin > 0
 
     def rows(self) -> Sequence[Row]:
@@ -164,15 +164,11 @@ class UnitCard(Explanation):
         if not is_found:
             said += "So the label is not confirmed."
         elif self.is_used:
-            said += (
-                f"Zeroing it costs more at {self.label} than elsewhere, and more there than zeroing any matched unit, "
-            )
-            said += "by more than two standard errors each: it is used for that."
+            said += f"Zeroing it costs more at {self.label} than elsewhere, and more there than zeroing any matched "
+            said += "unit, by more than two standard errors each: it is used for that."
         else:
-            said += (
-                f"But it is not shown to be used for that: zeroing it costs nothing at {self.label}, or no more than "
-            )
-            said += "elsewhere, or than zeroing a matched unit there, within two standard errors."
+            said += "But it is not shown to be used for that: within two standard errors, zeroing it costs nothing at "
+            said += f"{self.label}, or no more than elsewhere, or no more than zeroing a matched unit there."
         return said
 
     def _effects_table(self) -> str:
