@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import hiddenstate as hs
+import language_models
 from hiddenstate.models.folder.model_folder import load, load_any, load_language_model
 from hiddenstate.models.language.generation import generate
 from hiddenstate.models.language.sampling import Sampling
@@ -49,6 +50,23 @@ def test_taggings_are_the_same(tmp_path: Path) -> None:
         assert got.words == wanted.words
         assert got.tags == wanted.tags
         assert np.allclose(got.columns["upos"].probabilities, wanted.probabilities, atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", ["gru", "rnn", "rnn_relu"])
+def test_models_of_other_cells(cell: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    sentences = read_conllu(ROOT / "tests" / "data" / "tiny-dev.conllu")
+    tagger = Tagger.build(TaggerConfig(cell=cell, hidden_size=17), sentences).eval()
+    hs.save(tagger, tmp_path / "t.safetensors")
+    rows = [sentence.forms for sentence in sentences[:20]]
+    stored: Any = hs.load(tmp_path / "t.safetensors")  # its weights are rounded
+    for got, wanted in zip(hr.load(tmp_path / "t.safetensors").tag_many(rows), stored.tag(rows), strict=True):
+        assert np.allclose(got.columns["upos"].probabilities, wanted.probabilities, atol=1e-6)
+    lm = language_models.make(cell=cell)
+    hs.save(lm, tmp_path / "lm.safetensors")
+    text = "".join(hr.load(tmp_path / "lm.safetensors").generate("the cat", 30, hr.Sampling(temperature=0.0)))
+    stored = hs.load(tmp_path / "lm.safetensors")
+    assert text == "".join(generate(stored, "the cat", 30, Sampling(temperature=0.0)))
 
 
 def test_a_tagger_with_a_chain_and_two_columns(tmp_path: Path) -> None:
