@@ -66,7 +66,7 @@ def test_models_of_other_cells(cell: str, tmp_path: Path) -> None:
     hs.save(lm, tmp_path / "lm.safetensors")
     text = "".join(hr.load(tmp_path / "lm.safetensors").generate("the cat", 30, hr.Sampling(temperature=0.0)))
     stored = hs.load(tmp_path / "lm.safetensors")
-    assert text == "".join(generate(stored, "the cat", 30, Sampling(temperature=0.0)))
+    assert text == "".join(stored.generate("the cat", 30, Sampling(temperature=0.0)))
 
 
 def test_a_tagger_with_a_chain_and_two_columns(tmp_path: Path) -> None:
