@@ -41,5 +41,5 @@ def test_every_view_can_be_shown_without_naming_a_model() -> None:
 
 
 def test_explain_dynamics_fails() -> None:
-    with pytest.raises(ArgumentError, match="is not a map from state to state: give a unidirectional LSTM"):
+    with pytest.raises(ArgumentError, match="is not a map from state to state: give a unidirectional one"):
         run("A dog", "--view", "fixed-points", "--model", "tagger-en")

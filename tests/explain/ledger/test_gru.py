@@ -1,6 +1,5 @@
-"""The ledger of a GRU: exact, with edits and resets; a plain RNN has none, and what knows no GRU refuses it."""
+"""The ledger of a GRU: exact, with edits and resets; a plain RNN has none."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -74,21 +73,6 @@ def test_a_gru_in_a_module_is_found_with_its_head() -> None:
     x = torch.randn(4, 1, 3)
     found = explain.ledger(hs.convert(Model()), x, place=explain.logit(0, word=3))
     assert abs(found.residual) < 1e-6
-
-
-@pytest.mark.parametrize(
-    ("name", "call"),
-    [
-        ("attribute", lambda layer, x: explain.attribute(layer, x, of="l0.h[1]")),
-        ("sweep", lambda layer, x: explain.sweep(layer, x, 2 * x, of="l0.h[1]")),
-        ("graph", lambda layer, x: explain.graph(layer, x, of="l0.h[1]")),
-        ("dynamics", lambda layer, x: explain.dynamics(layer, x)),
-    ],
-)
-def test_what_knows_only_the_lstm_says_so(name: str, call: Callable[..., Any]) -> None:
-    x = torch.randn(4, 1, 3).double()
-    with pytest.raises(ArgumentError, match=rf"explain\.{name} supports only LSTM, got GRU"):
-        call(gru(), x)
 
 
 def test_a_plain_rnn_has_no_ledger() -> None:

@@ -39,7 +39,7 @@ export function createUnitCard(app, known) {
       title: "Where in the corpus it is high",
     }),
   ];
-  const fetch = async (/** @type {string} */ address) => {
+  const ask = async (/** @type {string} */ address) => {
     const control = new AbortController();
     asked = control;
     try {
@@ -62,7 +62,7 @@ export function createUnitCard(app, known) {
     const ready = corpus.cards.get(address);
     if (ready) return show(ready);
     says.textContent = `${address}: running parts of the corpus again\u2026`;
-    timer = setTimeout(() => void fetch(address), REST);
+    timer = setTimeout(() => void ask(address), REST);
   };
   return { root: element("div", { class: "unit-card-place" }, [says, place]), update };
 }
