@@ -22,6 +22,9 @@ from support import share
 T, C, H = 4, 3, 5
 # Shares of the largest value. Of bfloat16: the rounding of its products.
 TOLERANCES = {False: 1e-5, True: 2e-2}
+# A plain RNN's whole state is rounded at each step and goes through the weights: torch's own bfloat16 is up to four times
+# as far from float64 as an LSTM's, and the engine's a little nearer.
+RNN_IN_BFLOAT16 = 3e-2
 
 
 class Condition(NamedTuple):
@@ -113,12 +116,12 @@ def told(model: nn.Module, condition: Condition) -> Told:
     return Told(values, facts, drawn_after, gradients)
 
 
-def compare(ours: Told, theirs: Told, condition: Condition) -> None:
+def compare(ours: Told, theirs: Told, condition: Condition, within: float | None = None) -> None:
     assert ours.facts == theirs.facts
     assert torch.equal(ours.drawn_after, theirs.drawn_after)
     gaps = [share(a.float(), b.float()) for a, b in zip(ours.values, theirs.values, strict=True)]
     gaps += [share(a, b) for a, b in zip(ours.gradients, theirs.gradients, strict=True)]
-    assert max(gaps) <= TOLERANCES[condition.casts]
+    assert max(gaps) <= (within or TOLERANCES[condition.casts])
 
 
 @pytest.mark.parametrize("by", ["convert", "accelerate"])
@@ -147,7 +150,7 @@ def check(condition: Condition, by: str, cell: Callable[..., nn.RNNBase]) -> Non
         with hs.accelerate():
             ours = told(model, condition)
     try:
-        compare(ours, theirs, condition)
+        compare(ours, theirs, condition, RNN_IN_BFLOAT16 if condition.casts and cell is nn.RNN else None)
     except AssertionError as error:
         raise AssertionError(f"{condition}: {error}") from error
 
