@@ -22,8 +22,8 @@ from support import share
 T, C, H = 4, 3, 5
 # Shares of the largest value. Of bfloat16: the rounding of its products.
 TOLERANCES = {False: 1e-5, True: 2e-2}
-# A plain RNN's whole state is rounded at each step and goes through the weights: torch's own bfloat16 is up to four times
-# as far from float64 as an LSTM's, and the engine's a little nearer.
+# A plain RNN's whole state is rounded at each step and goes through the weights: torch's own bfloat16 is up to four
+# times as far from float64 as an LSTM's, and the engine's a little nearer.
 RNN_IN_BFLOAT16 = 3e-2
 
 
