@@ -1,5 +1,7 @@
 """What a call is given: ragged batches, resets, and every kind of bad input."""
 
+import subprocess
+import sys
 from itertools import pairwise
 from typing import Any
 
@@ -278,3 +280,47 @@ def test_packed_rows_of_other_types_or_freed_memory_are_refused() -> None:
 def test_reset_of_batch_first_names_its_axes() -> None:
     with pytest.raises(ShapeError, match=r"expected \[N, T\] \(batch_first\) = \[2, 3\]"):
         hs.LSTM(4, 3, batch_first=True)(Z(2, 3, 4), reset=FLAGS)
+
+
+FREED = """
+import traceback
+import torch
+import hiddenstate as hs
+
+x = torch.randn(5, 2, 4)
+
+
+def freed(tensor):
+    tensor.untyped_storage().resize_(0)
+
+
+def call(module):
+    freed([*module.parameters()][-1])
+    module(x)
+
+
+def step(module):
+    stream = module.stream()
+    stream.step(x[0, 0])
+    freed(module.weight_hh_l0)
+    stream.step(x[0, 0])
+
+
+def backward(module):
+    out = module(x)[0]
+    freed(module.weight_hh_l0)
+    out.sum().backward()
+
+
+for kind in (hs.LSTM, hs.GRU, hs.RNN):
+    for work in (call, step, backward):
+        try:
+            work(kind(4, 8))
+        except hs.errors.DtypeError:
+            print("its memory was freed" in traceback.format_exc())
+"""
+
+
+def test_an_error_about_freed_memory_can_be_printed_with_its_context() -> None:
+    done = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split()) == (0, ["True"] * 9), done.stderr

@@ -50,7 +50,8 @@ class Gate:
     def slope(self, value: Tensor) -> Tensor:
         """Return the activation's derivative, given the gate's value."""
         if self.activation == "relu":
-            return (value > 0).to(value.dtype)
+            above: Tensor = value > 0
+            return above.to(value.dtype)
         return value * (1 - value) if self.activation == "sigmoid" else 1 - value * value
 
 

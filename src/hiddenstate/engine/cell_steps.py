@@ -194,10 +194,13 @@ class _Step(torch.autograd.Function):
             return None, None, token, *found[:-4]
         saved = record, states[-1], weights[0], weights[1]
         steps = kernels.cell_steps[ctx.kind.name]
+        refused: tuple[Any, ...] = ()
         try:
             d_z, *found = steps.gradients(saved, (*grads, None), tuple(needed[:2]))
-        except kernels.RefusedError as refused:
-            native.raise_refused(*refused.args)
+        except kernels.RefusedError as error:
+            refused = error.args
+        if refused:  # not as the context of an error: that would print a tensor whose memory may have been freed
+            native.raise_refused(*refused)
         if of_weights:
             # Detached: these would keep the graph alive if the pass fails before the shared node runs.
             x, h = x.detach(), None if states[0] is None else states[0].detach()

@@ -148,8 +148,10 @@ def _ask(run: Callable[[Call], Any], call: Call, kernel: Kernel) -> Any:
 def _ask_converted(run: Callable[[Call], Any], call: Call, kernel: Kernel) -> Any:
     try:
         return run(_contiguous_call(call, kernel))
-    except RefusedError as refused:
-        raise_refused(*refused.args)
+    except RefusedError as error:
+        refused = error.args
+    # Outside of the except clause: who prints an error's context would print a tensor whose memory may have been freed.
+    return raise_refused(*refused)
 
 
 def raise_refused(argument: str, reason: str, value: Tensor | None, expected: Sequence[int] | None) -> NoReturn:
@@ -268,5 +270,6 @@ def pack(sizes: Any, weights: Sequence[Weights], kernel: Kernel) -> Any:
     try:
         given = _contiguous_weights(weights, kernel)
         return kernel.native.pack(given, sizes.input_size, sizes.hidden_size, sizes.directions)
-    except RefusedError as refused:
-        raise_refused(*refused.args)
+    except RefusedError as error:
+        refused = error.args
+    return raise_refused(*refused)

@@ -1,6 +1,6 @@
 """Sentences as tensors: encoded once, batched by similar length, with each distinct word spelt once per batch."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -160,8 +160,11 @@ def check_sentences(sentences: Iterable[Sequence[str]]) -> list[tuple[str, ...]]
     return rows
 
 
-def check_words(words: Container[str]) -> None:
-    """Raise ArgumentError if one of the words is the empty string."""
+def check_words(words: Collection[str]) -> None:
+    """Raise ArgumentTypeError or ArgumentError if one of the words is not a string, or the empty one."""
+    for odd in words if any(not issubclass(kind, str) for kind in {*map(type, words)}) else ():
+        if not isinstance(odd, str):
+            raise ArgumentTypeError(f"a sentence has {odd!r:.60} among its words, expected strings")
     if "" in words:
         raise ArgumentError("a batch needs words of at least one character, got ''")
 

@@ -25,8 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes? self:User
 class Doubling(nn.LSTM):
     """A subclass that `hs.convert` leaves."""
 
-    def forward(self, x: Tensor, hx: Any = None) -> Any:  # type: ignore[override]
-        return super().forward(x * 2, hx)
+    forward: Any = lambda self, x, hx=None: nn.LSTM.forward(self, x * 2, hx)
 
 
 class Scores(nn.Module):

@@ -316,7 +316,7 @@ def reader_of(
     if not isinstance(model, LSTM):
         raise ArgumentTypeError(
             f"an index needs a hiddenstate.LSTM, a tagger or a language model, got {type(model).__name__}; hs.convert "
-            "makes an LSTM of torch's one of ours, hs.tagger and hs.language_model make models of your layers"
+            "converts torch's LSTM, and hs.tagger and hs.language_model make models of your layers around an LSTM"
         )
     return _layer_reader(model, corpus, labels, tokens, head, names)
 

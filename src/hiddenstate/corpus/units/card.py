@@ -73,7 +73,8 @@ class UnitCard(Explanation):
         effect: of zeroing the unit.
         matched: of zeroing each of some units of the same place that are as large on average.
         margin: the least by which zeroing the unit costs more at its label than nothing, than elsewhere, and than
-            zeroing each matched unit there, each less two standard errors, for which steps count as independent.
+            zeroing each matched unit there, each less two standard errors, for which steps count as independent; None
+            if there are too few steps with the label, or without it.
         residual: always 0, because nothing is decomposed.
         cost: row-steps that were run.
     """
@@ -99,14 +100,14 @@ class UnitCard(Explanation):
     cost_name: str
     effect: Effect
     matched: tuple[Effect, ...]
-    margin: float
+    margin: float | None
     cost: int
     residual: float = 0.0
 
     @property
     def is_used(self) -> bool:
         """Whether zeroing it costs more at its label than elsewhere, and than zeroing a matched unit: by `margin`."""
-        return self.margin > 0
+        return self.margin is not None and self.margin > 0
 
     def rows(self) -> Sequence[Row]:
         """Return one row per context."""
@@ -163,6 +164,8 @@ class UnitCard(Explanation):
         )
         if not is_found:
             said += "So the label is not confirmed."
+        elif self.margin is None:
+            said += "There are too few steps to say what zeroing it costs there."
         elif self.is_used:
             said += f"Zeroing it costs more at {self.label} than elsewhere, and more there than zeroing any matched "
             said += "unit, by more than two standard errors each: it is used for that."
@@ -272,10 +275,10 @@ def _matched(index: IndexFolder, name: str, unit: int) -> list[int]:
 
 def _effects(
     index: IndexFolder, sample: Sequence[Context], name: str, units: Sequence[int], label: str
-) -> tuple[str, list[Effect], float]:
+) -> tuple[str, list[Effect], float | None]:
     """Return what the cost is, the effect of each unit, and the margin of the first, as in `UnitCard`."""
     if not sample:
-        return "cost", [Effect(f"{name}[{k}]", 0.0, 0.0) for k in units], 0.0
+        return "cost", [Effect(f"{name}[{k}]", 0.0, 0.0) for k in units], None
     said, lost, labels = costs(index, sample, name, units)
     known = ~np.isnan(lost).any(axis=0)
     lost, labels = lost[:, known], labels[known]
@@ -285,7 +288,7 @@ def _effects(
     return said, effects, _margin(there, elsewhere[0])
 
 
-def _margin(there: NDArray[np.float64], elsewhere: NDArray[np.float64]) -> float:
+def _margin(there: NDArray[np.float64], elsewhere: NDArray[np.float64]) -> float | None:
     """Return the least of the differences that must be above 0, each less two standard errors.
 
     Args:
@@ -293,7 +296,7 @@ def _margin(there: NDArray[np.float64], elsewhere: NDArray[np.float64]) -> float
         elsewhere: the unit's costs at the other steps.
     """
     if there.shape[1] < 2 or len(elsewhere) < 2:
-        return 0.0
+        return None
     error = math.hypot(_error(there[0]), _error(elsewhere))
     differences = [(there[0].mean() - elsewhere.mean(), error), (there[0].mean(), _error(there[0]))]
     # Of two units at the same steps: paired.

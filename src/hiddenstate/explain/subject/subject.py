@@ -233,6 +233,8 @@ def check_cell(subject: Subject, function: str, cells: Sequence[str], why: str) 
     """
     kind = subject.sizes.kind
     if kind.name not in cells:
-        known = " and ".join(dict.fromkeys(cell_named(name).label for name in cells))
-        raise ArgumentError(f"{function} supports only {known}, got {kind.label}: {why}")
+        known = dict.fromkeys(cell_named(name).label for name in cells)
+        names = cells if kind.label in known else known  # of plain RNNs perhaps only one nonlinearity
+        got = kind.name if kind.label in known else kind.label
+        raise ArgumentError(f"{function} supports only {' and '.join(names)}, got {got}: {why}")
     return subject

@@ -192,7 +192,7 @@ def chosen_places(sizes: Sizes, patterns: str, path: str = "") -> tuple[str, ...
     wanted = [part.strip().removeprefix(f"{path}.") for part in patterns.split(",")]
     for pattern in wanted:
         if not any(fnmatchcase(name, pattern) for name in known):
-            raise NameUnknownError(f"no place matches {pattern!r}: this LSTM has {' '.join(known)}")
+            raise NameUnknownError(f"no place matches {pattern!r}: this {sizes.kind.label} has {' '.join(known)}")
     return tuple(name for name in known if any(fnmatchcase(name, pattern) for pattern in wanted))
 
 

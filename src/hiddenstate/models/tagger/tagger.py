@@ -259,11 +259,14 @@ class Tagger(CheckedModule):
 
         Raises:
             ArgumentError: the precision is unknown; from the function: a word is empty.
+            ArgumentTypeError: from the function: a sentence is a text, or has something else than words.
         """
         check_options(0, precision)
         return partial(self._only_tags, WordInputs(self._word_inputs), precision)
 
     def _only_tags(self, inputs: WordInputs, precision: str, rows: Sequence[tuple[str, ...]]) -> TagsByColumn:
+        if {*map(type, rows)} - {tuple}:
+            rows = check_sentences(rows)
         found: dict[str, list[tuple[str, ...]]] = {column: [()] * len(rows) for column in self.encoder.tags}
 
         def take(positions: list[int], scores: Tensor, lengths: Tensor) -> None:
