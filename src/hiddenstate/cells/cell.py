@@ -50,8 +50,8 @@ class Gate:
     def slope(self, value: Tensor) -> Tensor:
         """Return the activation's derivative, given the gate's value."""
         if self.activation == "relu":
-            above: Tensor = value > 0
-            return above.to(value.dtype)
+            slope: Tensor = (value > 0).to(value.dtype)
+            return slope
         return value * (1 - value) if self.activation == "sigmoid" else 1 - value * value
 
 
