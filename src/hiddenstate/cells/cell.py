@@ -50,9 +50,9 @@ class Gate:
     def slope(self, value: Tensor) -> Tensor:
         """Return the activation's derivative, given the gate's value."""
         if self.activation == "relu":
-            slope: Tensor = (value > 0).to(value.dtype)
-            return slope
-        return value * (1 - value) if self.activation == "sigmoid" else 1 - value * value
+            return (value > 0).to(value.dtype)
+        slope: Tensor = value * (1 - value) if self.activation == "sigmoid" else 1 - value * value
+        return slope
 
 
 @dataclass(frozen=True)
