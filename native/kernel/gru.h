@@ -3,6 +3,7 @@
 
 #include "kernel/edited_row.h"
 #include "kernel/kinds.h"
+#include "kernel/memoryless.h"
 #include "kernel/vec.h"
 
 namespace hiddenstate {
@@ -75,12 +76,8 @@ struct State {
     }
 };
 
-// Nothing is left to compute of a cell whose memory is known.
-template <int>
-struct Cells {
-    void add(vf h, const Gates&, element* to, std::int64_t lanes) const { store(to, h, lanes); }
-    void store_hidden() const {}
-};
+template <int most>
+using Cells = NoCells<most>;
 
 // The values before their own edits, of what is edited before them, and after them.
 struct EditedGates {

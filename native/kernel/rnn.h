@@ -3,6 +3,7 @@
 
 #include "kernel/edited_row.h"
 #include "kernel/kinds.h"
+#include "kernel/memoryless.h"
 #include "kernel/vec.h"
 
 namespace hiddenstate {
@@ -59,12 +60,8 @@ struct State {
     static State of(const Gates& gates, vf) { return {gates.h, gates.h, vf{}}; }
 };
 
-// Nothing is left to compute of a cell whose memory is known.
-template <int>
-struct Cells {
-    void add(vf h, const Gates&, element* to, std::int64_t lanes) const { store(to, h, lanes); }
-    void store_hidden() const {}
-};
+template <int most>
+using Cells = NoCells<most>;
 
 // The state before its own edits, of an edited sum. It is edited where it is stored.
 struct EditedGates {
