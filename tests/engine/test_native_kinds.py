@@ -101,7 +101,8 @@ def test_random_calls_are_the_references_and_torchs(kind: str, dtype: torch.dtyp
 def test_they_run_natively(kind: str) -> None:
     ours, x = KINDS[kind][0], torch.ones(5, 2, 3)
     layer = ours(3, 4)
-    assert layer.path(x).name == "fast"
+    has_fast = hasattr(torch.Tensor, "__dlpack_c_exchange_api__")  # torch 2.8 has no such table
+    assert layer.path(x).name == ("fast" if has_fast else "native")
     assert layer.path(x, reset=torch.zeros(5, 2, dtype=torch.bool)).name == "native"
     assert ours(3, 4, dtype=torch.bfloat16).path(x.bfloat16()).name == "native"
 

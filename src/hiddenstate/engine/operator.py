@@ -5,7 +5,7 @@ one node, whatever the number of time steps, with rules for its output shapes an
 both. Uncompiled calls use `native` directly, which costs less.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from typing import Any
@@ -76,21 +76,20 @@ def _run(*arguments: Any) -> Any:
     return (*outputs, [value for value in every if value is not None])
 
 
-lstm = torch.library.custom_op(
-    "hiddenstate::lstm",
+def _operator(name: str, function: Callable[..., Any], schema: str) -> Any:
+    return torch.library.custom_op(f"hiddenstate::{name}", function, mutates_args=(), device_types="cpu", schema=schema)
+
+
+lstm = _operator(
+    "lstm",
     _run,
-    mutates_args=(),
-    device_types="cpu",
-    schema=f"({_GIVEN_LSTM}, bool keep, {_BORDERS_LSTM}, bool recompute_gates=False) "
+    f"({_GIVEN_LSTM}, bool keep, {_BORDERS_LSTM}, bool recompute_gates=False) "
     "-> (Tensor out, Tensor h_n, Tensor c_n, Tensor[] kept)",
 )
-rnn = torch.library.custom_op(
-    "hiddenstate::rnn",
+rnn = _operator(
+    "rnn",
     _run,
-    mutates_args=(),
-    device_types="cpu",
-    schema=f"({_GIVEN_RNN}, bool keep, {_BORDERS_RNN}, bool recompute_gates=False) "
-    "-> (Tensor out, Tensor h_n, Tensor[] kept)",
+    f"({_GIVEN_RNN}, bool keep, {_BORDERS_RNN}, bool recompute_gates=False) -> (Tensor out, Tensor h_n, Tensor[] kept)",
 )
 
 
@@ -142,21 +141,16 @@ def _run_backward(*arguments: Any) -> list[Tensor]:
     return [value for value in found if value is not None]
 
 
-lstm_backward = torch.library.custom_op(
-    "hiddenstate::lstm_backward",
+lstm_backward = _operator(
+    "lstm_backward",
     _run_backward,
-    mutates_args=(),
-    device_types="cpu",
-    schema=f"({_GIVEN_LSTM}, Tensor out, Tensor[] kept, Tensor dout, Tensor dh_n, Tensor dc_n, bool[] needed, "
+    f"({_GIVEN_LSTM}, Tensor out, Tensor[] kept, Tensor dout, Tensor dh_n, Tensor dc_n, bool[] needed, "
     f"{_BORDERS_LSTM}) -> Tensor[]",
 )
-rnn_backward = torch.library.custom_op(
-    "hiddenstate::rnn_backward",
+rnn_backward = _operator(
+    "rnn_backward",
     _run_backward,
-    mutates_args=(),
-    device_types="cpu",
-    schema=f"({_GIVEN_RNN}, Tensor out, Tensor[] kept, Tensor dout, Tensor dh_n, bool[] needed, {_BORDERS_RNN}) "
-    "-> Tensor[]",
+    f"({_GIVEN_RNN}, Tensor out, Tensor[] kept, Tensor dout, Tensor dh_n, bool[] needed, {_BORDERS_RNN}) -> Tensor[]",
 )
 
 

@@ -220,7 +220,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
             check_alike(value, names[k], w.ih, takes_narrower=k == 1)
 
     def _check_weights(self, w: Weights) -> None:
-        for name, value, shape in zip(_WEIGHTS, w[:4], self._shapes(), strict=True):
+        for name, value, shape in zip(_WEIGHTS, (w.ih, w.hh, w.b_ih, w.b_hh), self._shapes(), strict=True):
             if value is None and name.startswith("bias"):
                 continue
             if value is None:

@@ -127,7 +127,8 @@ def _serve_cell(kind: Cell, x: Tensor, hx: tuple[Tensor, ...], *weights: Tensor 
         cell = stand_ins.find_cell(weights[0])
         return None if cell is None else cell.step(x, hx, Weights._make([*weights, None]))
     sizes = (x.shape[-1], hx[0].shape[-1])
-    done = cell_steps.step(kind, x, kind.as_given(hx), dict(zip(PARAMETER_STEMS, weights, strict=False)), sizes)
+    parameters = {PARAMETER_STEMS[k]: weight for k, weight in enumerate(weights)}
+    done = cell_steps.step(kind, x, kind.as_given(hx), parameters, sizes)
     return None if done is None else kind.parts_of(done)
 
 
