@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hiddenstate_runtime import edits
 from hiddenstate_runtime.arrays import Array, as_floats, as_pair
+from hiddenstate_runtime.shared.cells import CELL_NAMES
 from hiddenstate_runtime.shared.errors import ArgumentError, FileFormatError, NameUnknownError, RankError, ShapeError
 from hiddenstate_runtime.stream import THREADS, Stream
 
@@ -16,7 +17,6 @@ State = Array | tuple[Array, Array]  # (h, c) of an LSTM, else h
 
 # As they are recorded; the gate of a plain RNN is its state.
 GATES = {"LSTM": ("i", "f", "g", "o"), "GRU": ("r", "z", "n", "n_h"), "RNN_TANH": ("h",), "RNN_RELU": ("h",)}
-_CELLS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN_TANH", "rnn_relu": "RNN_RELU"}  # by the setting of a model
 
 
 def cell_of(config: Mapping[str, Any]) -> str:
@@ -26,9 +26,10 @@ def cell_of(config: Mapping[str, Any]) -> str:
         FileFormatError: this version does not run it.
     """
     cell = config.get("cell", "lstm")
-    if cell not in _CELLS:
-        raise FileFormatError(f"its cells are {cell!r:.20}, and this version runs {' and '.join(_CELLS)}")
-    return _CELLS[cell]
+    if cell not in CELL_NAMES:
+        raise FileFormatError(f"its cells are {cell!r:.20}, and this version runs {' and '.join(CELL_NAMES)}")
+    name: str = CELL_NAMES[cell]
+    return name
 
 
 @dataclass(frozen=True)

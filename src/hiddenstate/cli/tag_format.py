@@ -3,15 +3,14 @@
 import json
 from dataclasses import dataclass
 from enum import Enum
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
-from hiddenstate.text.conllu import Sentence, Table, to_conllu, with_comments, with_tags
+from hiddenstate.text.conllu import Sentence, to_conllu, with_comments, with_tags
 
 if TYPE_CHECKING:
-    from hiddenstate.models.tagger.tagging import Guess, Tagging, Tags, TagsByColumn
+    from hiddenstate.models.tagger.tagging import Guess, Tagging, Tags
 
 TABLE_TAGS = 3
 
@@ -53,19 +52,6 @@ class Layout:
         if self.format is Format.jsonl:
             return json.dumps(_data(tagging, self.top_k), ensure_ascii=False) + "\n"
         return _table(tagging, self.top_k or (TABLE_TAGS if len(tagging.columns) == 1 else 1))
-
-
-def with_columns(parsed: Table | list[Sentence], columns: "TagsByColumn") -> list[str]:
-    """Return CoNLL-U sentences with the tags of every column, each with its final blank line."""
-    if isinstance(parsed, Table):
-        if "misc" not in columns:
-            for column, tags in columns.items():
-                parsed = parsed.filled(column, chain.from_iterable(tags))
-            return parsed.texts()
-        parsed = parsed.sentences()
-    for column, tags in columns.items():
-        parsed = [with_tags(sentence, own, None, column) for sentence, own in zip(parsed, tags, strict=True)]
-    return [to_conllu([sentence]) for sentence in parsed]
 
 
 def _filled(sentence: Sentence, tagging: "Tagging", top_k: int | None) -> Sentence:

@@ -14,8 +14,8 @@ from itertools import chain
 from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING, NamedTuple
 
-from hiddenstate.cli.tag_format import Layout, with_columns
-from hiddenstate.text.conllu import Table
+from hiddenstate.cli.tag_format import Layout
+from hiddenstate.text.conllu import Table, with_columns
 from hiddenstate.text.incremental import Passage
 
 if TYPE_CHECKING:

@@ -1,6 +1,5 @@
 """What an index answers to pages of the studio, ready for JSON."""
 
-import math
 import os
 import re
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from hiddenstate.corpus.tables import fingerprint
 from hiddenstate.corpus.units.card import unit_card
 from hiddenstate.corpus.units.table import units
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, MessageError
+from hiddenstate.explain.result.explanation import plain
 from hiddenstate.explain.subject.progress_bar import Progress
 from hiddenstate.models.folder.model_folder import find_folder, load_any
 from hiddenstate.nn.lstm import LSTM
@@ -71,7 +71,7 @@ class IndexAnswers:
         """Return the table of all units by column, each with a small histogram, and the stored thresholds."""
         if self._units is None:
             rows = units(self.index).table
-            columns: dict[str, list[Any]] = {name: [_plain(row[name]) for row in rows] for name in rows[0]}
+            columns: dict[str, list[Any]] = {name: [plain(row[name]) for row in rows] for name in rows[0]}
             shapes = {name: _shapes(each.histogram) for name, each in self.index.statistics.items()}
             places = [self.index.resolve_unit(str(unit)) for unit in columns["unit"]]
             columns["shape"] = [shapes[name][unit] for name, unit in places]
@@ -80,14 +80,14 @@ class IndexAnswers:
 
     def card(self, address: str) -> dict[str, Any]:
         """Return the card of a unit; errors are those of `Index.unit`."""
-        found: dict[str, Any] = _plain(unit_card(self.index, address).to_dict())
+        found: dict[str, Any] = plain(unit_card(self.index, address).to_dict())
         return found
 
     def search(self, query: str, progress: Progress | None = None) -> dict[str, Any]:
         """Return what a search finds, with the places of its first spans; errors are those of `Index.search`."""
         found = search(self.index, query, limit=MOST_SPANS, progress=progress)
         said = {name: value for name, value in found.to_dict().items() if name != "matches"}
-        return {**_plain(said), "spans": [tuple(match.context) for match in found.matches]}
+        return {**plain(said), "spans": [tuple(match.context) for match in found.matches]}
 
     def passages(self, unit: str, spans: str) -> list[dict[str, Any]]:
         """Return parts of sequences with the values of a unit.
@@ -151,12 +151,3 @@ def _shapes(histogram: np.ndarray) -> list[str]:
     """Return each unit's histogram as digits, from 0 for an empty bin to 9 for the fullest."""
     heights = np.ceil(histogram * (_LEVELS / np.maximum(histogram.max(1, keepdims=True), 1))).astype(int)
     return ["".join(map(str, row)) for row in heights.tolist()]
-
-
-def _plain(value: Any) -> Any:
-    """Return JSON types, with None for numbers that JSON does not have."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value

@@ -7,12 +7,10 @@ from pathlib import Path
 from hiddenstate.corpus.shards.contents import read_sentences
 from hiddenstate.corpus.shards.plan import Shard
 from hiddenstate.corpus.tables import write_table
-from hiddenstate.models.tagger.piping import in_batches
+from hiddenstate.models.tagger.piping import SENTENCES_TOGETHER, in_batches
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.tagger.tagging import Tagging
-from hiddenstate.text.conllu import Sentence, to_conllu, with_tags
-
-SENTENCES_TOGETHER = 4000
+from hiddenstate.text.conllu import with_columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,19 +34,15 @@ class TagShards:
 
     def __call__(self, shard: Shard, place: Path) -> None:
         """Write a shard's sentences with their tags."""
-        sentences, taggings = list[Sentence](), list[Tagging]()
-        for batch in in_batches(read_sentences(shard), SENTENCES_TOGETHER, len):
-            sentences += batch
-            taggings += self.tagger.tag([each.forms for each in batch], precision=self.precision)
+        batches = in_batches(read_sentences(shard), SENTENCES_TOGETHER, len)
         if self.is_parquet:
-            self._write_parquet(taggings, place)
-        else:
-            with place.open("w", encoding="utf-8", newline="\n") as file:
-                for sentence, tagging in zip(sentences, taggings, strict=True):
-                    tagged = sentence
-                    for column, tags in tagging.columns.items():
-                        tagged = with_tags(tagged, tags.tags, None, column)
-                    file.write(to_conllu([tagged]))
+            tag = self.tagger.repeatedly(precision=self.precision)
+            self._write_parquet([each for batch in batches for each in tag([one.forms for one in batch])], place)
+            return
+        only_tags = self.tagger.only_tags(precision=self.precision)
+        with place.open("w", encoding="utf-8", newline="\n") as file:
+            for batch in batches:
+                file.writelines(with_columns(batch, only_tags([one.forms for one in batch])))
 
     def _write_parquet(self, taggings: Sequence[Tagging], place: Path) -> None:
         columns: dict[str, list[list[str]] | list[list[float]]] = {"words": [list(each.words) for each in taggings]}

@@ -3,15 +3,14 @@
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from hiddenstate.base.messages import with_article
 from hiddenstate.base.reading import reading
 from hiddenstate.errors import ArgumentError, NameUnknownError
+from hiddenstate.interop.build import L
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.recurrent import Recurrent
-
-L = TypeVar("L", bound=Recurrent[Any, Any])
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ EXPECTED: Mapping[str, Mapping[str, Expectation]] = {
         "copied_unread": _finds("layer 1 sums what it read at each step, and reads only the first copy"),
         "GRU latch": _finds(_STATE),
         "GRU counter": _finds(_START),
-        "GRU automaton": Expectation("misled", "h is written anew at every step; the state goes round through r"),
+        "GRU automaton": Expectation("misled", "h is overwritten at every step; the state goes round through r"),
     },
     "occlusion": {name: _finds(_REMOVED) for name in _EVERY},
     "shapley": {name: _finds(_ORDERS) for name in _EVERY},

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 from conllu.exceptions import ParseException
 from conllu.parser import parse_id_value
@@ -276,6 +277,27 @@ def with_tags(
         others, misc = lines[place].rsplit("\t", 1)
         lines[place] = f"{others}\t{_with_shares(misc, key, shares)}"
     return Sentence(sentence.forms, tuple(lines), sentence.places)
+
+
+def with_columns(parsed: Table | list[Sentence], columns: Mapping[str, Sequence[tuple[str, ...]]]) -> list[str]:
+    """Return sentences as CoNLL-U, each with a blank line at its end, with tags in some of their columns.
+
+    Args:
+        parsed: the sentences.
+        columns: for each column, the tags of each sentence.
+
+    Raises:
+        ArgumentError: there are not as many tags as words.
+    """
+    if isinstance(parsed, Table):
+        if "misc" not in columns:
+            for column, tags in columns.items():
+                parsed = parsed.filled(column, chain.from_iterable(tags))
+            return parsed.texts()
+        parsed = parsed.sentences()
+    for column, tags in columns.items():
+        parsed = [with_tags(sentence, own, None, column) for sentence, own in zip(parsed, tags, strict=True)]
+    return [to_conllu([sentence]) for sentence in parsed]
 
 
 def with_comments(sentence: Sentence, comments: Sequence[str]) -> Sentence:

@@ -105,7 +105,7 @@ class Explanation(ABC):
     def to_json(self) -> str:
         """Return everything as JSON."""
         data = {"format": FORMAT, "kind": self.kind, **self.to_dict()}
-        return json.dumps(_plain(data), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        return json.dumps(plain(data), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
     @overload
     def to_csv(self, path: None = None) -> str: ...
@@ -145,16 +145,16 @@ def _write(path: str | Path, text: str) -> None:
         beside.write_text(text, encoding="utf-8")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Turn tensors, arrays and tuples into lists, and numbers that are not finite into null, for JSON."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
+        return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, Tensor):
-        return _plain(value.detach().cpu().numpy())
+        return plain(value.detach().cpu().numpy())
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [plain(part) for part in value]
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain(value.item())
     return None if isinstance(value, float) and not np.isfinite(value) else value

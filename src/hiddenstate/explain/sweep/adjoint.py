@@ -11,10 +11,10 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
-from hiddenstate.cells.cell import Weights
+from hiddenstate.cells.cell import ValueHook, Weights
 from hiddenstate.cells.lstm import LSTM as CELL
+from hiddenstate.engine.reference import scan
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.ledger.cell_decomposition import borders
 from hiddenstate.explain.subject.outputs import Outputs
@@ -143,7 +143,7 @@ def _layer(layer: _Layer, wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tenso
 
 @torch.inference_mode(False)
 def slopes_by_autograd(subject: Subject, target: Target) -> dict[str, Tensor]:
-    """Return the slopes of any kind of cell: torch's, by a zero added to each value of a run step by step."""
+    """Return the slopes of any kind of cell: torch's, by a zero added to each value of the reference's run."""
     sizes, T = subject.sizes, subject.T
     weights = subject.lstm._eval_twin()._weights()
     leaves: dict[str, Tensor] = {}
@@ -157,13 +157,9 @@ def slopes_by_autograd(subject: Subject, target: Target) -> dict[str, Tensor]:
                 x = torch.cat([values[f"{one.name}.h"] for one in below], dim=-1)
             steps = _Steps(sizes.kind.quantities, T)
             w = Weights(*(None if value is None else value.detach() for value in weights[k]))  # type: ignore[arg-type]
-            cut = borders(subject, torch.arange(T), each.reverse).tolist()
-            state, order = tuple(part[k] for part in initial), each.order(T)
-            for t in order:
-                if cut[t]:
-                    state = tuple(torch.zeros_like(part) for part in state)
-                state = sizes.kind.step(linear(x[t], w.ih, w.b_ih), state, w, partial(steps.see, t))
-            ends.append(state)
+            h, c, *_ = (*(part[k] for part in initial), None)
+            done = scan(x, h, c, w, cell=sizes.kind, reverse=each.reverse, reset=subject.reset, observer=steps)
+            ends.append(done[1:])
             for quantity in sizes.kind.quantities:
                 name = f"{each.name}.{quantity}"
                 values[name] = torch.stack(steps.seen[quantity])
@@ -180,13 +176,19 @@ def slopes_by_autograd(subject: Subject, target: Target) -> dict[str, Tensor]:
 
 
 class _Steps:
-    """The values of one layer and direction, each with a zero added of which gradients are taken; by step."""
+    """Observes one layer and direction: its values by step, each with a zero added of which gradients are taken."""
 
     def __init__(self, quantities: Sequence[str], T: int) -> None:
         self.seen: dict[str, list[Tensor]] = {quantity: [torch.empty(0)] * T for quantity in quantities}
         self.leaves: dict[str, list[Tensor]] = {quantity: [torch.empty(0)] * T for quantity in quantities}
 
-    def see(self, t: int, quantity: str, value: Tensor) -> Tensor:
+    def carried(self, t: int) -> ValueHook:
+        return partial(self._see, t)
+
+    def shown(self, _t: int) -> None:
+        return None
+
+    def _see(self, t: int, quantity: str, value: Tensor) -> Tensor:
         if quantity not in self.seen:  # a pre-activation
             return value
         leaf = torch.zeros_like(value).requires_grad_()

@@ -12,6 +12,7 @@ Path = tuple[str, ...]
 _RECURRENT = re.compile(r".*(LSTM|GRU|RNN).*")
 _KINDS = {"LSTM": "LSTM", "GRU": "GRU", "SimpleRNN": "RNN"}
 _NONLINEARITIES = ("tanh", "relu")
+_DEFAULTS = {"activation": "tanh", "recurrent_activation": "sigmoid"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Entry:
     @property
     def nonlinearity(self) -> str:
         """The activation of a plain RNN."""
-        return _function(self.config.get("activation", "tanh"))
+        return _function(self.config.get("activation", _DEFAULTS["activation"]))
 
     @property
     def resets_first(self) -> bool:
@@ -63,9 +64,10 @@ class Entry:
         """
         ours = f"an hs.{self.cell}"
         activation = self.nonlinearity if self.cell == "RNN" and self.nonlinearity in _NONLINEARITIES else "tanh"
+        wanted_of = {"activation": activation, "recurrent_activation": "sigmoid"}
         for config in (self.config, *([self.backward] if self.backward else [])):
-            for option, wanted in (("activation", activation), ("recurrent_activation", "sigmoid")):
-                got = _function(config.get(option, wanted if option == "recurrent_activation" else "tanh"))
+            for option, wanted in wanted_of.items():
+                got = _function(config.get(option, _DEFAULTS[option]))
                 if got != wanted:
                     raise ArgumentError(f"the {self.cell} {self.name!r} has {option}={got!r}, but {ours} has {wanted}")
         merge = self.wrapper.get("merge_mode", "concat")

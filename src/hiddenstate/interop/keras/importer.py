@@ -26,7 +26,7 @@ from hiddenstate.interop.keras.config import Entry, read_layer, recurrent_layers
 from hiddenstate.interop.keras.file import StoredCell, read_keras
 from hiddenstate.interop.layouts import KERAS, KERAS_GRU, KERAS_GRU_RESET_FIRST, Layout, layout_for, to_weights
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.nn.rnn import RNN, mode_of
+from hiddenstate.nn.rnn import mode_of
 
 # Versions of Keras, as in its files, whose default recurrent activation was or may have been a different one.
 _HARD_SIGMOID = re.compile(r"1\.|2\.[0-2]\b")
@@ -289,7 +289,7 @@ def _built(layer: _Layer, options: _Options) -> Any:
         options.kind,
         bidirectional=len(weights) == 2,
         batch_first=layer.entry is None or not layer.entry.time_first,
-        nonlinearity=options.nonlinearity if options.kind is RNN else "tanh",
+        nonlinearity=options.nonlinearity,
     )
 
 

@@ -15,7 +15,6 @@ from hiddenstate.interop.arrays import to_array
 from hiddenstate.interop.build import K, build_kind, build_layer, layer_class
 from hiddenstate.interop.found import Found
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.nn.rnn import RNN
 
 if TYPE_CHECKING:
     import onnx
@@ -192,5 +191,5 @@ def _build(stack: "Sequence[RecurrentNode]", kind: type[Any], flipped: bool) -> 
         kind,
         bidirectional=stack[0].directions == 2,
         batch_first=stack[0].batch_first,
-        nonlinearity=stack[0].nonlinearity if kind is RNN else "tanh",
+        nonlinearity=stack[0].nonlinearity,
     )

@@ -1,7 +1,6 @@
 """Writes a language model's card in Markdown: its architecture, data, training and quality."""
 
 from hiddenstate.models.card_data import Origin, Outcome, data_section, page, training_section
-from hiddenstate.models.cells import label_of
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.language.perplexity import Tally
@@ -35,12 +34,12 @@ def write_language_card(name: str, model: LanguageModel, origin: Origin, outcome
 
 
 def _architecture(model: LanguageModel) -> str:
-    config = model.config
+    config, cell = model.config, model.lstm.sizes.kind.label
     count = sum(parameter.numel() for parameter in model.parameters())
     clusters = f"an adaptive softmax with clusters from ids {', '.join(map(str, config.cutoffs))}"
     return f"""\
 - vectors of {config.embedding_size} numbers
-- {label_of(config.cell)}, {config.num_layers} layer{"s" if config.num_layers > 1 else ""} of {config.hidden_size} units
+- {cell}, {config.num_layers} layer{"s" if config.num_layers > 1 else ""} of {config.hidden_size} units
 - {clusters if config.cutoffs else "a linear layer and softmax"}{" with the same vectors" if config.tied else ""}
 
 {count:,} parameters, stored as {config.weights_dtype}, computed as float32."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models.cells import cell_choice
+from hiddenstate.models.cells import CELL_NAMES
 from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.settings import choice, number
 
@@ -63,7 +63,7 @@ class LanguageConfig(TrainConfig):
     steps: int = number(64, least=1)
     random_steps: bool = False
     dev_rows: int = number(16, least=1)
-    cell: str = cell_choice()
+    cell: str = choice(*CELL_NAMES)
     weights_dtype: str = choice("float16", "float32", "int8")
 
     def __post_init__(self) -> None:

@@ -18,7 +18,6 @@ from torch.nn.utils.rnn import pad_sequence
 from hiddenstate.base.memory import CheckedModule
 from hiddenstate.base.modes import evaluating
 from hiddenstate.base.validation import AnyState, map_state
-from hiddenstate.cells.kinds import cell_named
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.models.cells import CELL_NAMES, VERSION_5
 from hiddenstate.models.language.config import LanguageConfig
@@ -119,7 +118,7 @@ class LanguageModel(CheckedModule):
         if not self.training or not (self.config.dropout or self.config.weight_drop):
             out, state = self.lstm(x, state)
             return out, state
-        ends, kind = [], cell_named(CELL_NAMES[self.config.cell])
+        ends, kind = [], self.lstm.sizes.kind
         for layer in range(self.config.num_layers):
             begin = None if state is None else map_state(itemgetter(slice(layer, layer + 1)), state)
             x, end = self._layer(layer, locked(x, self.config.dropout) if layer else x, begin)

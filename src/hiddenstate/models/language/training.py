@@ -13,10 +13,8 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.validation import AnyState, map_state
-from hiddenstate.cells.kinds import cell_named
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.card_data import Outcome
-from hiddenstate.models.cells import CELL_NAMES
 from hiddenstate.models.folder import model_folder as folder
 from hiddenstate.models.language.card import write_language_card
 from hiddenstate.models.language.config import LanguageConfig, defaults_for
@@ -182,13 +180,13 @@ class LanguageTask:
 
     def state(self) -> Mapping[str, Tensor]:
         """Return the state."""
-        kind = cell_named(CELL_NAMES[self.config.cell])
+        kind = self.model.lstm.sizes.kind
         return {} if self.hx is None else dict(zip(kind.carried, kind.parts_of(self.hx), strict=True))
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Restore a state, which is empty at the beginning of the text."""
         device = next(self.model.parameters()).device
-        kind = cell_named(CELL_NAMES[self.config.cell])
+        kind = self.model.lstm.sizes.kind
         self.hx = kind.as_given([state[name].to(device) for name in kind.carried]) if state else None
 
     def evaluate(self) -> Score:

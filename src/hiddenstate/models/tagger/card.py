@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from hiddenstate.models.card_data import Origin, Outcome, data_section, page, training_section
-from hiddenstate.models.cells import label_of
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.evaluation.accuracy import Accuracy, Report, Reports
 from hiddenstate.models.tagger.tagger import Tagger
@@ -62,13 +61,13 @@ def _which_words(config: TaggerConfig, origin: Origin) -> str:
 
 
 def _architecture(tagger: Tagger, origin: Origin) -> str:
-    config, encoder = tagger.config, tagger.encoder
+    config, encoder, cell = tagger.config, tagger.encoder, tagger.lstm.sizes.kind.label
     count = sum(parameter.numel() for parameter in tagger.parameters())
     return f"""\
 - word embedding: {config.word_size} numbers for each of {len(encoder.words.tokens):,} \
 {"lower-cased " if config.lower_case else ""}words{_which_words(config, origin)}, and one for all others
 {_spelling(tagger)}{_context(tagger)}\
-- sentence: {"bidirectional " if config.bidirectional else ""}{label_of(config.cell)}, {config.num_layers} layers of \
+- sentence: {"bidirectional " if config.bidirectional else ""}{cell}, {config.num_layers} layers of \
 {config.hidden_size} units{" each way" if config.bidirectional else ""}
 - a linear layer and {"a linear chain" if config.crf else "softmax"} over the tags
 
@@ -76,12 +75,12 @@ def _architecture(tagger: Tagger, origin: Origin) -> str:
 
 
 def _spelling(tagger: Tagger) -> str:
-    config = tagger.config
+    config, cell = tagger.config, tagger.lstm.sizes.kind.label
     if not config.char_hidden_size:
         return ""
     return (
         f"- spelling: {config.char_size} numbers for each of {len(tagger.encoder.chars.tokens):,} characters, through "
-        f"a bidirectional {label_of(config.cell)} of {config.char_hidden_size} units each way; its final states\n"
+        f"a bidirectional {cell} of {config.char_hidden_size} units each way; its final states\n"
     )
 
 

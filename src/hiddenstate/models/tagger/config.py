@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models.cells import cell_choice
+from hiddenstate.models.cells import CELL_NAMES
 from hiddenstate.text.conllu import TAG_COLUMNS
 from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.settings import choice, number
@@ -67,7 +67,7 @@ class TaggerConfig(TrainConfig):
     tagged_epochs: int = number(0, least=0)
     untagged_words: int = number(0, least=0)
     untagged_minimum: int = number(5, least=1)
-    cell: str = cell_choice()
+    cell: str = choice(*CELL_NAMES)
     weights_dtype: str = choice("float16", "float32", "int8")
 
     def __post_init__(self) -> None:

@@ -16,7 +16,6 @@ from torch.nn import functional
 
 from hiddenstate.base.memory import CheckedModule
 from hiddenstate.base.modes import evaluating
-from hiddenstate.cells.kinds import cell_named
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.cells import CELL_NAMES
 from hiddenstate.models.meta_model import made_if_it_fits
@@ -156,7 +155,7 @@ class Tagger(CheckedModule):
             return self.head.weight.new_empty(chars.shape[1], 0)
         characters = self.char_dropout(self.char_embedding(chars))
         _, state = self.char_lstm(characters, lengths=lengths)
-        final, *_ = cell_named(CELL_NAMES[self.config.cell]).parts_of(state)
+        final, *_ = self.lstm.sizes.kind.parts_of(state)
         return torch.cat(final.unbind(), dim=-1)
 
     def embed(self, batch: Batch) -> Tensor:
