@@ -208,6 +208,8 @@ OTHER_DOORS: dict[str, Callable[[], Any]] = {
     "Stream.feed": lambda: whole().stream().feed(freed(5, 1, 64)),
     "Stream.reset": lambda: whole().stream(2).reset(freed(2, dtype=torch.bool)),
     "LSTM.path": lambda: whole().path(freed(5, 1, 64)),
+    "LSTMCell.path": lambda: hs.LSTMCell(64, 64).path(freed(1, 64)),
+    "Stream.path": lambda: whole().stream().path(freed(64)),
     "LSTM.edit": lambda: edited(hs.set("l0.f", to=freed(64))),
     "LSTMCell.edit": lambda: edited_cell(hs.set("c", to=freed(64))),
     "tagger": lambda: hs.tagger(nn.Sequential(*freed_layers()), "abcde", "ABCDE"),

@@ -151,5 +151,6 @@ NB_MODULE(_native, m) {
     nb::class_<CellSteps>(m, "CellSteps", "A step of a cell on its own weights: cell_step.h.")
         .def(nb::init<const Scan<F32>&, const Scan<F64>&, const Scan<BF16>&>())  // kernels live as long as the module
         .def("run", &CellSteps::run, nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg() = false)
+        .def("why_not", &CellSteps::why_not, nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg())
         .def("gradients", &CellSteps::gradients);
 }

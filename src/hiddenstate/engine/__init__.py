@@ -3,7 +3,8 @@
 - `call.py`: `Call`, the canonical description of a call, and `Result`; `record.py`: what to record of it
 - `inputs.py`: reads the arguments of a call: checks them and brings them into one form; `border_states.py`: the states
   after resets, in one form
-- `dispatch.py`: decides which path computes: the first of `PATHS` whose conditions return no reason against the call
+- `path.py`: what a path is, and how one is chosen; `dispatch.py`: the tables of paths: which conditions each has, for a
+  call, a stream's steps and a cell's step
 - `interception.py`: whether torch (vmap, tracing, a mode) must see each operation, so that native code cannot run
 - `reference.py`: a cell run over a sequence in plain torch: all other paths are tested against it; `observer.py` edits
   and records its values; `reference_path.py` runs calls on it

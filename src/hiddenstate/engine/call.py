@@ -77,6 +77,16 @@ class Call:
         return self.sizes.layer_directions if self.part is None else [self.part]
 
     @property
+    def cell(self) -> str:
+        """The kind of cell."""
+        return self.sizes.cell
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether edits are in force, or a trace records the call."""
+        return bool(self.edits) or self.record is not None
+
+    @property
     def initial(self) -> tuple[Tensor, ...]:
         """The initial states, in the order of the cell's ``carried``."""
         return (self.h0,) if self.c0 is None else (self.h0, self.c0)

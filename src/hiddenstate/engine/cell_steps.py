@@ -8,6 +8,7 @@ T times.
 
 import weakref
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,10 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from hiddenstate.cells.cell import Cell, Weights, ignore
-from hiddenstate.engine import kernels, native
+from hiddenstate.cells.cell import Cell, ValueHook, Weights, ignore
+from hiddenstate.engine import kernels, native, torch_path
 from hiddenstate.engine.call import wants_gradient
 from hiddenstate.engine.derivative import apply, computes_gradients, differentiable_gradients, uncompiled
+from hiddenstate.engine.interception import interception
 from hiddenstate.structure.parameters import PARAMETER_STEMS
 
 _NAMES = PARAMETER_STEMS[:4]
@@ -29,7 +31,76 @@ _Ready = list[Tensor | None]
 _Pending = dict[int, tuple[list[_Factors], list[_Ready]]]  # by backward pass
 
 
-def step(kind: Cell, given: Any, hx: Any, parameters: dict[str, Any], sizes: tuple[int, int]) -> Any:
+@dataclass(eq=False)
+class CellStep:
+    """A step of a cell, in canonical form: batched, every shape checked. Never changed.
+
+    Args:
+        kind: the kind of cell.
+        x: the input ``[N, C]``.
+        states: the states before, ``[N, H]``, in the order of ``carried``.
+        weights: the weights, without a projection.
+        sizes: C and H.
+        see: is shown each value, and returns what is used in its place.
+        is_observed: whether ``see`` edits or records.
+    """
+
+    kind: Cell
+    x: Tensor
+    states: tuple[Tensor, ...]
+    weights: Weights
+    sizes: tuple[int, int]
+    see: ValueHook = ignore
+    is_observed: bool = False
+
+    @property
+    def cell(self) -> str:
+        """The name of the kind."""
+        return self.kind.name
+
+    @property
+    def arguments(self) -> tuple[Any, Any, dict[str, Any], tuple[int, int]]:
+        """The arguments of a native step."""
+        return self.x, self.kind.as_given(self.states), dict(zip(_NAMES, self.weights, strict=False)), self.sizes
+
+
+def why_not(step: CellStep) -> str | None:
+    """Return the reason that native code can't compute a step, or None."""
+    steps = kernels.cell_steps.get(step.cell)
+    refused = None if steps is None else steps.why_not(*step.arguments)
+    if steps is not None and refused is None:
+        return None
+    return interception() or kernels.why_not_served(step.x.dtype) or native.refusal_text(*refused)
+
+
+def run(step: CellStep) -> tuple[Tensor, ...] | None:
+    """Compute a step natively, and return the new states, or None if `why_not` gives a reason."""
+    done = compute(step.kind, *step.arguments)
+    return None if done is None else step.kind.parts_of(done)
+
+
+def why_not_torch(step: CellStep) -> str | None:
+    """Return that torch has no cell of this kind, or None."""
+    return torch_path.why_not_function(step.kind, _torch_name(step))
+
+
+def run_torch(step: CellStep) -> tuple[Tensor, ...]:
+    """Compute a step by torch's function, and return the new states."""
+    done = getattr(torch, _torch_name(step))(step.x, step.kind.as_given(step.states), *step.weights[:4])
+    return step.kind.parts_of(done)
+
+
+def _torch_name(step: CellStep) -> str:
+    return f"{step.cell.lower()}_cell"
+
+
+def run_reference(step: CellStep) -> tuple[Tensor, ...]:
+    """Compute a step in plain torch, and return the new states."""
+    w = step.weights
+    return step.kind.step(linear(step.x, w.ih, w.b_ih), step.states, w, step.see)
+
+
+def compute(kind: Cell, given: Any, hx: Any, parameters: dict[str, Any], sizes: tuple[int, int]) -> Any:
     """Compute a step, differentiable if torch builds a graph for the arguments.
 
     Args:
@@ -62,7 +133,7 @@ def step(kind: Cell, given: Any, hx: Any, parameters: dict[str, Any], sizes: tup
     done = steps.run(given, hx, parameters, sizes, True)
     if done is None:
         return None
-    sums = _sums_of(weights, given.dtype, sizes) if wants_gradient(weights) else None
+    sums = _shared_sums(weights, given.dtype, sizes) if wants_gradient(weights) else None
     token, pending = (None, None) if sums is None else (sums.token, sums.pending)
     # The steps' nodes hold the sums, so that these live as long as a graph that needs them.
     shared = kind, sums, pending, weights
@@ -92,7 +163,7 @@ _MOST_SUMS = 64  # before those that are gone are looked for
 _sums: "dict[int, weakref.ref[_Sums]]" = {}
 
 
-def _sums_of(weights: Sequence[Tensor | None], dtype: torch.dtype, sizes: tuple[int, int]) -> _Sums:
+def _shared_sums(weights: Sequence[Tensor | None], dtype: torch.dtype, sizes: tuple[int, int]) -> _Sums:
     which = id(weights[1])
     known = _sums.get(which)
     found = None if known is None else known()

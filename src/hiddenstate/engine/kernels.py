@@ -41,6 +41,11 @@ def version() -> str | None:
     return None if _native is None else _native.__version__
 
 
+def why_not_loaded() -> str | None:
+    """Return why there is no native module, or None."""
+    return f"the native module {absence}" if _native is None else None
+
+
 def cpu_features() -> list[str]:
     """Return the instruction sets that the CPU and operating system support, narrowest first; empty if unknown."""
     return [] if _native is None else _native.cpu_features()
@@ -87,6 +92,11 @@ def _kernels() -> dict[str, dict[torch.dtype, list[Kernel]]]:
 def knows(cell: str) -> bool:
     """Whether native code computes this kind of cell."""
     return cell in _CELLS
+
+
+def why_not_known(cell: str) -> str | None:
+    """Return that native code does not compute this kind of cell, or None."""
+    return None if cell in _CELLS else f"native code does not support this cell yet: {cell}"
 
 
 _every = _kernels()
@@ -167,6 +177,11 @@ def kernel(dtype: torch.dtype, cell: str = "LSTM") -> Kernel:
 def serves(dtype: torch.dtype) -> bool:
     """Whether there is a kernel for this data type."""
     return dtype in _chosen["LSTM"]
+
+
+def why_not_served(dtype: torch.dtype) -> str | None:
+    """Return why there is no kernel for this data type, or None."""
+    return None if serves(dtype) else why_not_loaded() or f"there is no native kernel for {dtype}"
 
 
 def plain_kernel(x: object, cell: str = "LSTM") -> Kernel | None:

@@ -154,6 +154,23 @@ def _ask_converted(run: Callable[[Call], Any], call: Call, kernel: Kernel) -> An
     return raise_refused(*refused)
 
 
+def refusal_text(argument: str, reason: str, value: Any, expected: Any) -> str:
+    """Return a refusal of native/python/read.h as a reason against a path."""
+    if argument == "torch":
+        return "this version of torch lacks the function table by which native code reads tensors"
+    if argument == "sizes":
+        return "there are no rows, features or units, or more than 2^20 of them"
+    if argument == "input" and isinstance(value, Tensor) and reason == "form" and value.stride(-1) != 1:
+        return "the input is not contiguous in its last axis: give x.contiguous()"
+    if isinstance(value, Tensor):
+        got = f"{list(value.shape)} of {value.dtype}, strides {value.stride()}"
+        shape = f" {list(expected)}" if expected else ""
+        return f"{argument} is {got}, not a contiguous tensor{shape} of the weights' type"
+    if value is None and reason == "shape":
+        return f"{argument} is recomputed at each call (by a parametrization, for example), not a parameter"
+    return f"{argument} is not a plain tensor"
+
+
 def raise_refused(argument: str, reason: str, value: Tensor | None, expected: Sequence[int] | None) -> NoReturn:
     """Raise the error for a refusal of native/python/read.h.
 

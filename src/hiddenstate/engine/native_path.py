@@ -8,7 +8,7 @@ from torch import Tensor
 from hiddenstate.edits.resolve import ResolvedEdit
 from hiddenstate.engine import derivative, kernels, native, reference_path
 from hiddenstate.engine.call import Call, Result, tensors_needing_gradients, through_layers, wants_gradient
-from hiddenstate.engine.interception import interception, is_plain
+from hiddenstate.engine.interception import interception, is_plain, why_not_plain
 from hiddenstate.engine.kernels import Kernel
 from hiddenstate.engine.reference_path import LayerResult
 from hiddenstate.structure.layer_direction import LayerDirection
@@ -26,10 +26,10 @@ def why_not(call: Call, *, cast_to: torch.dtype | None = None) -> str | None:
         tensors.append(call.reset_h)
     for value in (*tensors, *cells):
         if not is_plain(value):
-            return f"a tensor is a {type(value).__name__} on {value.device}, and not torch's own on the CPU"
+            return why_not_plain(value)
     dtype = cast_to or call.x.dtype
     if not kernels.serves(dtype):
-        return f"there is no native kernel for {dtype}" if kernels.version() else f"the native module {kernels.absence}"
+        return kernels.why_not_served(dtype)
     if cast_to is not None:
         return interception(autocast=True)
     types = dict.fromkeys(value.dtype for value in tensors)

@@ -15,7 +15,7 @@ from hiddenstate.nn.cell import GRUCell, LSTMCell, RecurrentCell, RNNCell
 from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.nn.rnn import RNN, Layer, layer_of, mode_of
+from hiddenstate.nn.rnn import RNN, Layer, new_layer, rnn_mode
 from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_shapes
 from hiddenstate.structure.sizes import Sizes
@@ -56,7 +56,7 @@ def build_layer(
         ShapeError, DtypeError: the layers do not match each other.
         ArgumentError: some layers have biases and others do not.
     """
-    sizes = _infer_sizes(weights, bidirectional, mode_of(nonlinearity) if kind is RNN else kind.__name__)
+    sizes = _infer_sizes(weights, bidirectional, rnn_mode(nonlinearity) if kind is RNN else kind.__name__)
     state = {}
     for each, own in zip(sizes.layer_directions, weights, strict=True):
         _check(own, sizes, each, like=weights[0])
@@ -64,7 +64,7 @@ def build_layer(
         state.update({stem + each.suffix: value for stem, value in named if value is not None})
     # On the meta device, so that nothing is drawn: the random state stays as it is.
     options = {"batch_first": batch_first, "dropout": dropout, "dtype": weights[0].ih.dtype}
-    layer: L = layer_of(sizes, **options, device="meta")
+    layer: L = new_layer(sizes, **options, device="meta")
     layer.load_state_dict(state, assign=True)
     return layer
 

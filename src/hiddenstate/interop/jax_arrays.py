@@ -27,7 +27,7 @@ from hiddenstate.interop.layouts import (
 )
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.nn.rnn import mode_of
+from hiddenstate.nn.rnn import rnn_mode
 
 Path = tuple[str, ...]
 Leaves = Mapping[Path, Any]
@@ -100,7 +100,7 @@ def from_flax(
         ShapeError, RankError, DtypeError: the cell's arrays do not match each other.
         ArgumentTypeError: the argument is not nested dicts of arrays, or ``kind`` is no such class.
     """
-    mode_of(nonlinearity)
+    rnn_mode(nonlinearity)
     found = in_flax(params, kind=layer_class(kind), batch_first=batch_first, nonlinearity=nonlinearity)
     layer = found.one(name)
     if reverse is not None:

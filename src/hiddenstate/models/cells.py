@@ -7,6 +7,6 @@ CELL_NAMES = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN_TANH", "rnn_relu": "RNN_
 VERSION_5 = {"cell": "lstm"}
 
 
-def setting_of(cell: str) -> str:
+def cell_setting(cell: str) -> str:
     """Return the setting's value for a kind of cell, such as ``"RNN_TANH"``."""
     return next(value for value, name in CELL_NAMES.items() if name == cell)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding as looked_up
 
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
-from hiddenstate.models.cells import setting_of
+from hiddenstate.models.cells import cell_setting
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.module_parts import find_parts
@@ -85,7 +85,7 @@ def language_model(
         embedding_size=parts.lstm.input_size,
         hidden_size=parts.lstm.hidden_size,
         num_layers=parts.lstm.num_layers,
-        cell=setting_of(parts.lstm.mode),
+        cell=cell_setting(parts.lstm.mode),
         input_dropout=0.0,
         dropout=parts.lstm.dropout,
         weights_dtype="float32",
@@ -150,7 +150,7 @@ def tagger(
         char_hidden_size=0,
         hidden_size=parts.lstm.hidden_size,
         num_layers=parts.lstm.num_layers,
-        cell=setting_of(parts.lstm.mode),
+        cell=cell_setting(parts.lstm.mode),
         bidirectional=parts.lstm.bidirectional,
         lower_case=lower_case,
         dropout=parts.lstm.dropout,

@@ -30,7 +30,7 @@ from hiddenstate.base.memory import check_memory_of
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.errors import DtypeError, FileFormatError
 from hiddenstate.nn.quantised import WeightType
-from hiddenstate.nn.rnn import Layer, layer_of
+from hiddenstate.nn.rnn import Layer, new_layer
 from hiddenstate.structure.parameters import parameter_names
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.text.tokenise import PATTERN
@@ -125,7 +125,7 @@ def make_layer(sizes: Sizes, tensors: Mapping[str, Tensor], **options: Any) -> L
     (dtype,) = types - {torch.int8}
     # Without memory first: absurd sizes do not fit the tensors.
     weights: WeightType = "int8" if torch.int8 in types else "float"
-    layer: Layer = layer_of(sizes, **options, dtype=dtype, device="meta", weights=weights)
+    layer: Layer = new_layer(sizes, **options, dtype=dtype, device="meta", weights=weights)
     expected = {name: value.shape for name, value in layer.state_dict().items()}
     if expected != {name: value.shape for name, value in tensors.items()}:
         raise ValueError(f"its tensors do not have the names and shapes of {sizes}")

@@ -16,12 +16,12 @@ from hiddenstate.base.scalars import check_int
 from hiddenstate.base.validation import check_memory
 from hiddenstate.edits.edit import Edit
 from hiddenstate.edits.resolve import Span, resolve_edits
-from hiddenstate.engine import dispatch, fast, inputs, kernels
-from hiddenstate.engine.call import Call, wants_gradient
-from hiddenstate.engine.dispatch import PathReport
+from hiddenstate.engine import dispatch, fast, inputs, int8_path
+from hiddenstate.engine.call import Call
 from hiddenstate.engine.inputs import Arguments, Form
 from hiddenstate.engine.interception import is_plain
 from hiddenstate.engine.packed import PackedLSTM
+from hiddenstate.engine.path import PathReport
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn import constant_weights
 from hiddenstate.nn.packed_weights import packed_int8, weights_for_call
@@ -31,6 +31,7 @@ from hiddenstate.tracing.record_spec import (
     Recording,
     TraceOptions,
     build_trace,
+    check_wanted,
     make_record_spec,
     nbytes_of_all,
     prepare,
@@ -38,13 +39,11 @@ from hiddenstate.tracing.record_spec import (
     resolve_tokens,
     trace_of_all,
     union,
-    wanted_of,
 )
 from hiddenstate.tracing.recorders import Requested, SingleCallRecorder, requested, requesting, would_be_requested
 from hiddenstate.tracing.trace import Trace
 
 MANY_ROW_STEPS = 2**24  # smaller calls have no large initial states
-_OPEN_BLOCK = "a block of edits, traces or hiddenstate.backend is open"
 # The original functions, kept to detect monkey-patching.
 _MODULE_CALLS = nn.Module.__call__, nn.Module._call_impl
 # Older versions of Dynamo trace pad_packed_sequence with fake tensors, which it cannot read.
@@ -64,7 +63,7 @@ def run_fast(lstm: RecurrentParameters, x: object, hx: object, lengths: object) 
 def _run_fast(lstm: RecurrentParameters, given: tuple[Any, Any, Any], *, record: bool) -> Any:
     run = fast.run_differentiable if torch.is_grad_enabled() else fast.run
     packed = _packed_weights(lstm)
-    if lstm.weight_format == "int8" and _why_not_int8(lstm, packed) is not None:
+    if lstm.weight_format == "int8" and int8_path.why_not_fast(packed, [*lstm._buffers.values()]) is not None:
         return None
     options = fast.Options(lstm.batch_first, lstm.training, record, packed)
     sizes, names = lstm._parameter_names()
@@ -78,26 +77,9 @@ def _packed_weights(lstm: RecurrentParameters) -> PackedLSTM | None:
     return constant_weights.packed_in_block(lstm) if constant_weights.any_open else None
 
 
-def _why_not_int8(lstm: RecurrentParameters, packed: PackedLSTM | None, *inputs: Tensor) -> str | None:
-    """Return the reason that a fast call can't read the int8 weights of an LSTM, or None."""
-    if packed is None:
-        return "the weights are int8, and cannot be packed"
-    if wants_gradient([*inputs, *lstm._buffers.values()]):
-        return "a gradient is asked for, and the weights are int8"
-    return None
-
-
 def _why_not_plain(lstm: RecurrentParameters) -> str | None:
-    """Return the reason that calls of an LSTM can't run on their arguments as they are, or None."""
-    if scoped.any_open:
-        return _OPEN_BLOCK
-    if lstm.training and lstm.dropout:
-        return "dropout is drawn in training"
-    if lstm.recompute_gates and torch.is_grad_enabled():
-        return "a gradient would compute the gates again (recompute_gates)"
-    if not kernels.knows(lstm.mode):
-        return f"native code does not support this cell yet: {lstm.mode}"
-    return None
+    dropout = lstm.dropout if lstm.training else 0.0
+    return fast.why_not_plain(lstm.mode, dropout, lstm.recompute_gates)
 
 
 class Options(NamedTuple):
@@ -106,10 +88,6 @@ class Options(NamedTuple):
     batch_first: bool
     dropout: float
     training: bool
-
-
-def _options_of(lstm: RecurrentParameters) -> Options:
-    return Options(lstm.batch_first, lstm.dropout, lstm.training)
 
 
 def run(
@@ -161,7 +139,7 @@ def _read(
 ) -> tuple[Call, Form, list[Recording]]:
     """Check a call, its edits in force and its requested recordings."""
     edits = edits_in_force(lstm)
-    options = _options_of(lstm) if options is None else options
+    options = options or Options(lstm.batch_first, lstm.dropout, lstm.training)
     if requests:
         _refuse_large_records(lstm, given.input, options.batch_first, requests, edits)
     weights = weights_for_call(lstm)
@@ -192,7 +170,7 @@ def _refuse_large_records(
         return
     T, N = x.shape[1::-1] if batch_first else x.shape[:2]
     for wish in requests:
-        wanted_of(wish.asked, lstm.sizes, (T, N), edits, x.element_size())
+        check_wanted(wish.asked, lstm.sizes, (T, N), edits, x.element_size())
 
 
 def path_report(lstm: RecurrentParameters, given: Arguments) -> PathReport:
@@ -211,11 +189,11 @@ def _why_not_fast(lstm: RecurrentParameters, given: Arguments, call: Call) -> st
     if given.reset is not None:
         return "reset= is given"
     why = _why_not_plain(lstm)
-    if why is _OPEN_BLOCK and (call.edits or call.record is not None):
-        return "edits are in force, or a trace records the call"
+    if why is fast.OPEN_BLOCK and (call.edits or call.record is not None):
+        return dispatch.OBSERVED
     packed = _packed_weights(lstm)
     if why is None and lstm.weight_format == "int8":
-        why = _why_not_int8(lstm, packed, call.x, *call.initial)
+        why = int8_path.why_not_fast(packed, [call.x, *call.initial, *lstm._buffers.values()])
     if why is not None:
         return why
     options = fast.Options(lstm.batch_first, lstm.training, False, packed)

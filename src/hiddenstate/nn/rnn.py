@@ -69,13 +69,13 @@ class RNN(Recurrent[Tensor, nn.RNN]):
         dtype: torch.dtype | None = None,
         weights: WeightType = "float",
     ) -> None:
-        mode = mode_of(nonlinearity)
+        mode = rnn_mode(nonlinearity)
         sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, cell=mode)
         super().__init__(sizes, batch_first, dropout, device, dtype, weights)
         self.nonlinearity = nonlinearity
 
 
-def mode_of(nonlinearity: object) -> str:
+def rnn_mode(nonlinearity: object) -> str:
     """Return the kind of cell of a nonlinearity.
 
     Raises:
@@ -92,7 +92,7 @@ Layer = LSTM | GRU | RNN
 LAYERS: dict[str, type[Layer]] = {"LSTM": LSTM, "GRU": GRU, **dict.fromkeys(MODES.values(), RNN)}
 
 
-def layer_of(sizes: Sizes, **options: Any) -> Any:
+def new_layer(sizes: Sizes, **options: Any) -> Any:
     """Make an `LSTM`, a `GRU` or an `RNN` of these sizes.
 
     Args:

@@ -5,6 +5,7 @@ from typing import Protocol
 from torch import Tensor
 
 from hiddenstate.engine.packed import FastStep
+from hiddenstate.engine.path import PathReport
 
 States = tuple[Tensor, ...]  # h [L, N, P] and, if there is a cell state, c [L, N, H]
 
@@ -14,6 +15,9 @@ class Runner(Protocol):
 
     def run(self, x: Tensor, state: States, start: int) -> tuple[Tensor, States]:
         """Read ``x [T, N, C]``, whose first step is the stream's step ``start``; return ``out`` and the new state."""
+
+    def path(self, x: Tensor, state: States, start: int) -> PathReport:
+        """Report the path of these steps, and the reasons against the faster ones."""
 
     def quick(self, state: States, now: FastStep | None, turn: dict[str, object]) -> FastStep | None:
         """Return the quick step from a state, or None if it is not possible."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.nn.rnn import layer_of
+from hiddenstate.nn.rnn import new_layer
 from hiddenstate.structure.sizes import Sizes
 
 # The slope of a decision. σ(SHARP) is 1 in float64, σ(±SHARP / 2) is 2e-9 from 0 or 1.
@@ -32,7 +32,7 @@ def wired(sizes: tuple[int, int, int], wires: Wires, dtype: torch.dtype, cell: s
     """
     if dtype not in (torch.float32, torch.float64):
         raise ArgumentTypeError(f"plants are made in torch.float32 or torch.float64, got {dtype}")
-    lstm = layer_of(Sizes(*sizes, cell=cell), dtype=dtype)
+    lstm = new_layer(Sizes(*sizes, cell=cell), dtype=dtype)
     with torch.no_grad():
         for parameter in lstm.parameters():
             parameter.zero_()

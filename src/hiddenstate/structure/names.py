@@ -100,7 +100,7 @@ def example(cell: Cell) -> str:
     return next((gate for gate in ("f", "z") if gate in cell.gate_names), "h")
 
 
-def is_place_of(name: str, num_layers: int, bidirectional: bool, cell: Cell = LSTM) -> bool:
+def has_place(name: str, num_layers: int, bidirectional: bool, cell: Cell = LSTM) -> bool:
     """Whether an LSTM, or another kind of cell, has a place of this name."""
     try:
         parse_place(name, num_layers, bidirectional, cell)

@@ -77,7 +77,7 @@ class Sizes:
         """Every layer and direction, in the order in which torch stacks them in ``h_n``."""
         return layer_directions(self.num_layers, self.bidirectional)
 
-    def directions_of(self, layer: int) -> list[LayerDirection]:
+    def directions_in(self, layer: int) -> list[LayerDirection]:
         """Return the layer's forward direction and, if the LSTM has one, its reverse direction."""
         return self.layer_directions[layer * self.directions : (layer + 1) * self.directions]
 

@@ -13,7 +13,7 @@ from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hiddenstate.structure.equations import equations, gate_terms, weight_of
+from hiddenstate.structure.equations import equations, gate_terms, weight_name
 from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.names import AXES
 from hiddenstate.structure.sizes import Sizes
@@ -93,7 +93,7 @@ def _gate_rows(structure: WeightsByGate, name: str, gate: str) -> Iterator[tuple
     for k, term in enumerate(terms):
         part, left = ("", "+ ".rjust(len(opening))) if k else (cell.meanings[gate], opening)
         right = ")" if k == len(terms) - 1 else ""
-        weight = structure[f"{name}.{weight_of(term)}"]
+        weight = structure[f"{name}.{weight_name(term)}"]
         yield part, f"{left}{term}{right}", *_facts(weight)
 
 

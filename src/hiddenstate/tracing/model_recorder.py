@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 from hiddenstate.base.indexing import Index, freeze
 from hiddenstate.base.messages import shorten
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
-from hiddenstate.structure.names import is_place_of, parse_place, split_path
+from hiddenstate.structure.names import has_place, parse_place, split_path
 from hiddenstate.structure.paths import list_places
 from hiddenstate.tracing.join import chained, narrowed
 from hiddenstate.tracing.record_spec import Tokens, TraceOptions, check_names, naming
@@ -121,7 +121,7 @@ def _places_by_module(
     for name in wanted:
         path, place = split_path(name) if isinstance(name, str) else ("", name)
         meant = [one for at, one in modules.items() if not path or at == path]
-        having = [one for one in meant if is_place_of(place, *one._traced_layers())]
+        having = [one for one in meant if has_place(place, *one._traced_layers())]
         if not having:
             raise _unknown_place(name, path, modules)
         for one in having:
@@ -190,7 +190,7 @@ class Run:
                 stacklevel=3,
             )
 
-    def traces_of(self, module: Traceable) -> tuple[Trace, ...]:
+    def collect(self, module: Traceable) -> tuple[Trace, ...]:
         """Return the traces of one module, in the order of its calls."""
         heard, asked = self.heard.get(module, []), self.asked[module]
         if not module._traces_steps:

@@ -186,6 +186,6 @@ def trace(
     with requesting(run), watching(run.miss), as_written():
         out = (model if call is None else call)(*args, **kwargs)
     run.warn_of_nothing(chosen.modules)
-    traces = {module: run.traces_of(module) for module in run.asked}
+    traces = {module: run.collect(module) for module in run.asked}
     by_path = {path: traces[module] for path, module in chosen.modules.items() if module in traces}
     return ModelTrace(out, by_path, chosen.theirs)

@@ -62,12 +62,12 @@ def prepare(asked: TraceOptions, call: Call, edits: Sequence[Edit], itemsize: in
         NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError: what does not fit.
     """
     T, N = call.x.shape[:2]
-    wanted = wanted_of(asked, call.sizes, (T, N), edits, itemsize)
+    wanted = check_wanted(asked, call.sizes, (T, N), edits, itemsize)
     with naming(asked.name):
         return Recording(wanted, resolve_tokens(asked.tokens, T, N, call.lengths))
 
 
-def wanted_of(
+def check_wanted(
     asked: TraceOptions, sizes: Sizes, shape: tuple[int, int], edits: Sequence[Edit], itemsize: int
 ) -> RecordSpec:
     """Return what to record of a call of shape ``(T, N)``.

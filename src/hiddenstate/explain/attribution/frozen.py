@@ -99,7 +99,7 @@ def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenPart
     for layer in reversed(range(sizes.num_layers)):
         inputs = _inputs(subject, trace, layer)
         slopes = torch.zeros_like(inputs)
-        for each in sizes.directions_of(layer):
+        for each in sizes.directions_in(layer):
             part = frozen_layer(subject, trace, each)
             slope, bias, initial[sizes.layer_directions.index(each)], cell = _through(
                 subject, part, seeds, reads, readout.t
@@ -108,7 +108,7 @@ def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenPart
             biases[each.name], cells[each.name] = bias, cell
         if layer:
             sides = slopes.split(sizes.output_size, dim=-1)
-            seeds |= {each.name: seed for each, seed in zip(sizes.directions_of(layer - 1), sides, strict=True)}
+            seeds |= {each.name: seed for each, seed in zip(sizes.directions_in(layer - 1), sides, strict=True)}
         else:
             x = slopes * inputs
     return FrozenParts(x, biases, initial, readout.bias, cells)
@@ -153,7 +153,7 @@ def _inputs(subject: Subject, trace: Trace, layer: int) -> Tensor:
     """The input of a layer, ``[T, C]``."""
     if layer == 0:
         return subject.x[:, 0].detach().cpu().double()
-    return torch.cat([_values(trace, each, "h") for each in subject.sizes.directions_of(layer - 1)], dim=-1)
+    return torch.cat([_values(trace, each, "h") for each in subject.sizes.directions_in(layer - 1)], dim=-1)
 
 
 def _values(trace: Trace, layer_direction: LayerDirection, quantity: str) -> Tensor:

@@ -40,7 +40,7 @@ class Steps:
     sequence: Tensor
 
 
-def lstm_of(model: Model) -> Recurrent[Any, Any]:
+def probed_layer(model: Model) -> Recurrent[Any, Any]:
     """Return the layer whose places are meant."""
     return model if isinstance(model, Recurrent) else model.lstm
 
@@ -59,7 +59,7 @@ def check_arguments(model: object, data: object, labels: object, place: str) -> 
         raise ArgumentTypeError("data and labels are lists: a sequence each, and a label for each of its steps")
     if not isinstance(labels, Sequence) or len(data) != len(labels):
         raise ArgumentError(f"{len(data)} sequences need as many lists of labels")
-    lstm = lstm_of(model)
+    lstm = probed_layer(model)
     parse_place(place, lstm.num_layers, lstm.bidirectional)
     lengths = [len(each) for each in data]
     if sum(lengths) > MOST_STEPS:

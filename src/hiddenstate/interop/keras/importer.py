@@ -26,7 +26,7 @@ from hiddenstate.interop.keras.config import Entry, read_layer, recurrent_layers
 from hiddenstate.interop.keras.file import StoredCell, read_keras
 from hiddenstate.interop.layouts import KERAS, KERAS_GRU, KERAS_GRU_RESET_FIRST, Layout, layout_for, to_weights
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.nn.rnn import mode_of
+from hiddenstate.nn.rnn import rnn_mode
 
 # Versions of Keras, as in its files, whose default recurrent activation was or may have been a different one.
 _HARD_SIGMOID = re.compile(r"1\.|2\.[0-2]\b")
@@ -105,7 +105,7 @@ def from_keras(
     >>> from_keras([np.zeros((4, 12)), np.zeros((3, 12)), np.zeros(12)])
     LSTM(4, 3, batch_first=True)
     """
-    mode_of(nonlinearity)
+    rnn_mode(nonlinearity)
     layer = layer_class(kind)
     if isinstance(source, Sequence) and not isinstance(source, str):
         made = _built(_Layer("", None, _split(source)), _Options(layer, nonlinearity=nonlinearity))

@@ -27,7 +27,7 @@ from hiddenstate.models.language.softmax import AdaptiveSoftmax, Softmax
 from hiddenstate.models.meta_model import made_if_it_fits
 from hiddenstate.models.noise import dropped, locked, without_tokens
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.nn.rnn import layer_of
+from hiddenstate.nn.rnn import new_layer
 from hiddenstate.structure.parameters import parameter_shapes
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.text.tokens import Tokens
@@ -66,7 +66,7 @@ class LanguageModel(CheckedModule):
         self.config, self.tokens = config, tokens
         self.embedding = None if config.tied else nn.Embedding(V, E)
         sizes = Sizes(E, H, config.num_layers, cell=CELL_NAMES[config.cell])
-        self.lstm: Recurrent[Any, Any] = layer_of(sizes)
+        self.lstm: Recurrent[Any, Any] = new_layer(sizes)
         self.project = nn.Linear(H, E, bias=False) if config.tied and E != H else None
         features = E if config.tied else H
         self.head = (
@@ -75,7 +75,7 @@ class LanguageModel(CheckedModule):
             else Softmax(features, V)
         )
         # Separate layers, without weights: dropout between layers and of weights is applied at each call.
-        self._layers = [layer_of(sizes.of_layer(layer), device="meta") for layer in range(config.num_layers)]
+        self._layers = [new_layer(sizes.of_layer(layer), device="meta") for layer in range(config.num_layers)]
 
     @classmethod
     def build(cls: type[T], config: LanguageConfig, tokens: Tokens) -> T:

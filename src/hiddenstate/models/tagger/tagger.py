@@ -30,7 +30,7 @@ from hiddenstate.models.tagger.piping import SENTENCES_TOGETHER, check_options, 
 from hiddenstate.models.tagger.tagging import OnlyTags, Reading, Tagging, Tags, TagsByColumn
 from hiddenstate.models.tagger.word_inputs import WordInputs
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.nn.rnn import layer_of
+from hiddenstate.nn.rnn import new_layer
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.text.batches import (
     Batch,
@@ -96,10 +96,10 @@ class Tagger(CheckedModule):
         cell = CELL_NAMES[config.cell]
         self.char_lstm: Recurrent[Any, Any] | None = None
         if spelt:
-            self.char_lstm = layer_of(Sizes(config.char_size, config.char_hidden_size, bidirectional=True, cell=cell))
+            self.char_lstm = new_layer(Sizes(config.char_size, config.char_hidden_size, bidirectional=True, cell=cell))
         read = config.word_size + 2 * config.char_hidden_size + (context.size if context else 0)
         sizes = Sizes(read, config.hidden_size, config.num_layers, bidirectional=config.bidirectional, cell=cell)
-        self.lstm: Recurrent[Any, Any] = layer_of(sizes, dropout=config.dropout if config.num_layers > 1 else 0.0)
+        self.lstm: Recurrent[Any, Any] = new_layer(sizes, dropout=config.dropout if config.num_layers > 1 else 0.0)
         self.head = nn.Linear((1 + config.bidirectional) * config.hidden_size, sum(map(len, tags.values())))
         self.chains = nn.ModuleDict({column: Chain(len(names)) for column, names in tags.items() if config.crf})
         self.dropout = Dropout(config.dropout)

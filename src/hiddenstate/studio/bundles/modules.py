@@ -15,7 +15,7 @@ from hiddenstate.engine.inputs import Arguments, read
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.nn.cell import RecurrentCell
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.nn.rnn import mode_of
+from hiddenstate.nn.rnn import rnn_mode
 from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_names, weight_shapes
 from hiddenstate.structure.sizes import Sizes
@@ -119,7 +119,7 @@ def _sizes(layer: Layer) -> Sizes:
 def _cell_name(cell: nn.RNNCellBase) -> str:
     """The name of the cell that one of torch's modules computes."""
     if isinstance(cell, nn.RNNCell):
-        return mode_of(cell.nonlinearity)
+        return rnn_mode(cell.nonlinearity)
     return "GRU" if isinstance(cell, nn.GRUCell) else "LSTM"
 
 

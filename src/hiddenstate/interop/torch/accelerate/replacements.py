@@ -19,12 +19,14 @@ from hiddenstate.cells.cell import Cell, Weights
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.engine import cell_steps, dispatch, fast, inputs, kernels
 from hiddenstate.engine.call import weights_of_flat
+from hiddenstate.engine.cell_steps import CellStep
 from hiddenstate.engine.inputs import Arguments
+from hiddenstate.engine.path import choose
 from hiddenstate.errors import ArgumentError, HiddenStateError
 from hiddenstate.interop.torch.accelerate import stand_ins
 from hiddenstate.interop.torch.accelerate.arguments import TorchArguments, name_arguments
 from hiddenstate.interop.torch.accelerate.counts import Counts
-from hiddenstate.structure.parameters import PARAMETER_STEMS, ParameterNames, parameter_names
+from hiddenstate.structure.parameters import ParameterNames, parameter_names
 from hiddenstate.structure.sizes import Sizes
 
 Results = tuple[Any, ...]
@@ -78,17 +80,16 @@ def _is_wanted_whole() -> bool:
 def cell_function(cell: str, torch_function: Callable[..., Any], counts: Counts) -> Callable[..., Any]:
     """Make the replacement for ``torch_function``, such as ``torch._VF.lstm_cell``, for a kind of cell."""
     kind = CELLS[cell]
-    why_left = (
-        f"native code cannot compute this step of torch.nn.{kind.label}Cell"
-        if kernels.knows(cell)
-        else f"native code does not support this cell yet: {cell}"
-    )
 
     def step(*arguments: Any, **named: Any) -> Any:
-        result = None
-        if _is_a_step(kind, arguments) and not named and not torch.compiler.is_compiling():
+        if torch.compiler.is_compiling():
+            result, why_left = None, "torch.compile traces the call"
+        elif named or not _is_a_step(kind, arguments):
+            result, why_left = None, "arguments are given by name, or are not those of torch's cells"
+        else:
             x, hx, *weights = arguments
-            result = _serve_cell(kind, x, kind.parts_of(hx), *weights)
+            sizes = x.shape[-1], kind.parts_of(hx)[0].shape[-1]
+            result, why_left = _serve_cell(CellStep(kind, x, kind.parts_of(hx), Weights._make([*weights, None]), sizes))
         if result is None:
             counts.left(why_left)
             _refuse_freed(arguments)
@@ -120,16 +121,16 @@ def _is_a_step(kind: Cell, arguments: Sequence[Any]) -> bool:
     return states and isinstance(x, Tensor) and x.dim() == 2 and isinstance(weights[0], Tensor)
 
 
-def _serve_cell(kind: Cell, x: Tensor, hx: tuple[Tensor, ...], *weights: Tensor | None) -> tuple[Tensor, ...] | None:
-    """Compute a step on the engine, or by the stand-in of an edited or traced cell; None leaves it to torch."""
+def _serve_cell(step: CellStep) -> tuple[tuple[Tensor, ...] | None, str]:
+    """Compute a step on the engine, or by the stand-in of an edited or traced cell; or return None and the reason."""
     if scoped.any_open:
-        assert weights[0] is not None
-        cell = stand_ins.find_cell(weights[0])
-        return None if cell is None else cell.step(x, hx, Weights._make([*weights, None]))
-    sizes = (x.shape[-1], hx[0].shape[-1])
-    parameters = {PARAMETER_STEMS[k]: weight for k, weight in enumerate(weights)}
-    done = cell_steps.step(kind, x, kind.as_given(hx), parameters, sizes)
-    return None if done is None else kind.parts_of(done)
+        cell = stand_ins.find_cell(step.weights.ih)
+        return (None, fast.OPEN_BLOCK) if cell is None else (cell.step(step.x, step.states, step.weights), "")
+    done = cell_steps.compute(step.kind, *step.arguments)
+    if done is None:
+        _, reasons = choose(dispatch.CELL_PATHS, step)
+        return None, reasons.get("native", "another thread changed a weight")
+    return step.kind.parts_of(done), ""
 
 
 def serve(args: TorchArguments) -> tuple[Results | None, str]:
@@ -150,8 +151,9 @@ def serve(args: TorchArguments) -> tuple[Results | None, str]:
 
 
 def _serve_plain(args: TorchArguments) -> tuple[Results | None, str]:
-    if not kernels.knows(args.cell):
-        return None, f"native code does not support this cell yet: {args.cell}"
+    unknown = kernels.why_not_known(args.cell)
+    if unknown is not None:
+        return None, unknown
     other = next((weight for weight in args.flat if type(weight) not in (Tensor, Parameter)), None)
     if other is not None:  # such as per-sample weights, which support few functions other than this one
         return (
@@ -159,7 +161,8 @@ def _serve_plain(args: TorchArguments) -> tuple[Results | None, str]:
             f"a weight is of the class {type(other).__name__}, which may have its own rule for torch's function",
         )
     sizes, names, flat_names = _infer_layout(args)
-    if not scoped.any_open and args.batch_sizes is None and not (args.training and args.dropout):
+    dropout = args.dropout if args.training else 0.0
+    if args.batch_sizes is None and fast.why_not_plain(args.cell, dropout) is None:
         options = fast.Options(args.batch_first, args.training, False)
         parameters = dict(zip(flat_names, args.flat, strict=True))
         result = fast.run_differentiable((args.x, _state(args), None), parameters, names, sizes, options)
@@ -178,7 +181,7 @@ def _serve_generally(args: TorchArguments, sizes: Sizes) -> tuple[Results | None
         dropout=args.dropout if args.training else 0.0,
         training=args.training,
     )
-    path, reasons = dispatch.choose(call)
+    path, reasons = choose(dispatch.PATHS, call)
     if path.name not in dispatch.NATIVE and not dispatch.uses_reference():
         return None, reasons.get(dispatch.NATIVE[1], f"the call takes the path {path.name!r}")
     result = path.run(call)
