@@ -104,7 +104,7 @@ def longest(checkout: Path, folder: str, *endings: str) -> str:
 def core_lines(checkout: Path) -> int:
     """Lines that check, describe and hand over a call, in Python and C++; without the kernel and the reference."""
     package = checkout / "src" / "hiddenstate"
-    python = [path for path in (package / "engine").glob("*.py") if path.stem != "reference"]
+    python = [path for path in (package / "engine").rglob("*.py") if path.stem != "reference"]
     paths = [*python, package / "edits" / "resolve.py", *(checkout / "native" / "python").iterdir()]
     return sum(path.read_text(encoding="utf-8").count("\n") for path in paths)
 

@@ -12,7 +12,7 @@ from torch.testing._internal.common_modules import FunctionInput
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 import hiddenstate as hs
-from hiddenstate.engine.torch_path import torch_serves
+from hiddenstate.engine.paths.torch_path import torch_serves
 from hiddenstate.errors import DeviceError
 from support import share
 from torch_cases import Cases, every, leaves, run

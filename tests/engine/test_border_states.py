@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 import hiddenstate as hs
 from hiddenstate.base.validation import State
 from hiddenstate.engine.call import Call
-from hiddenstate.engine.native_path import why_not
+from hiddenstate.engine.paths.native_path import why_not
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, RankError, ShapeError
 from support import (
     TORCH,

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 import hiddenstate as hs
-from hiddenstate.engine import autocast, cell_steps, dispatch, fast, kernels, native
+from hiddenstate.engine import cell_steps, dispatch, kernels, native
 from hiddenstate.engine.dispatch import CELL_PATHS, PATHS, STREAM_PATHS
-from hiddenstate.engine.path import Condition, Path, PathReport
+from hiddenstate.engine.paths import autocast, fast
+from hiddenstate.engine.paths.path import Condition, Path, PathReport
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs" / "paths.md"

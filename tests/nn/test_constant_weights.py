@@ -15,7 +15,7 @@ from torch.nn.utils import parametrizations
 
 import hiddenstate as hs
 from hiddenstate.engine import kernels, native
-from hiddenstate.engine.packed import PackedLSTM
+from hiddenstate.engine.paths.packed import PackedLSTM
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.nn import constant_weights as block
 from hiddenstate.nn import packed_weights

@@ -301,8 +301,8 @@ def test_wrong_tokens_are_refused_before_anything_is_computed(
     def computes(*_arguments: object) -> None:
         raise AssertionError("it was computed")
 
-    monkeypatch.setattr("hiddenstate.engine.fast.run", computes)
-    monkeypatch.setattr("hiddenstate.engine.fast.run_differentiable", computes)
+    monkeypatch.setattr("hiddenstate.engine.paths.fast.run", computes)
+    monkeypatch.setattr("hiddenstate.engine.paths.fast.run_differentiable", computes)
     monkeypatch.setattr("hiddenstate.engine.dispatch.run", computes)
     with pytest.raises(error, match=message):
         hs.LSTM(4, 3).trace(torch.randn(5, 2, 4), tokens=tokens, **more)

@@ -17,10 +17,11 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from hiddenstate.cells.cell import Cell, ValueHook, Weights, ignore
-from hiddenstate.engine import kernels, native, torch_path
+from hiddenstate.engine import kernels, native
 from hiddenstate.engine.call import wants_gradient
 from hiddenstate.engine.derivative import apply, computes_gradients, differentiable_gradients, uncompiled
 from hiddenstate.engine.interception import interception
+from hiddenstate.engine.paths import torch_path
 from hiddenstate.structure.parameters import PARAMETER_STEMS
 
 _NAMES = PARAMETER_STEMS[:4]

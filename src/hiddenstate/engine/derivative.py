@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hiddenstate.engine import kernels, native, reference_path
+from hiddenstate.engine import kernels, native
 from hiddenstate.engine.call import Call, split_weights, tensors_needing_gradients, with_leaves, zero_state
 from hiddenstate.engine.interception import interception, is_plain, own_types
 from hiddenstate.engine.native import Gradients, Run, Saved
+from hiddenstate.engine.paths import reference_path
 from hiddenstate.engine.record import RecordSpec
 from hiddenstate.structure.names import Place
 

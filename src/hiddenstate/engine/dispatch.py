@@ -13,24 +13,15 @@ import torch
 
 from hiddenstate.base import registry, scoped
 from hiddenstate.base.scoped import Block, Scoped, in_force, scope
-from hiddenstate.engine import (
-    autocast,
-    cell_steps,
-    int8_path,
-    kernels,
-    native_path,
-    operator,
-    packed,
-    reference_path,
-    torch_path,
-)
+from hiddenstate.engine import cell_steps, kernels
 from hiddenstate.engine.call import Call, Result
 from hiddenstate.engine.cell_steps import CellStep
 from hiddenstate.engine.dropout import draw_masks
 from hiddenstate.engine.int8 import Int8Weights, PackedWeights
 from hiddenstate.engine.interception import active_transform
-from hiddenstate.engine.packed import StreamSteps
-from hiddenstate.engine.path import Path, PathReport, choose
+from hiddenstate.engine.paths import autocast, int8_path, native_path, operator, packed, reference_path, torch_path
+from hiddenstate.engine.paths.packed import StreamSteps
+from hiddenstate.engine.paths.path import Path, PathReport, choose
 from hiddenstate.errors import ArgumentError
 
 Backend = Literal["auto", "reference"]

@@ -24,10 +24,11 @@ from hiddenstate.base.validation import (
     check_tensor,
 )
 from hiddenstate.cells.cell import Weights
-from hiddenstate.engine import autocast, border_states
+from hiddenstate.engine import border_states
 from hiddenstate.engine.call import Call
 from hiddenstate.engine.int8 import Int8Weights, dtype_and_device
 from hiddenstate.engine.interception import own_types
+from hiddenstate.engine.paths import autocast
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, RankError, ShapeError
 from hiddenstate.structure.axis_order import Layout, from_time_first, to_time_first
 from hiddenstate.structure.parameters import parameter_names, weight_shapes

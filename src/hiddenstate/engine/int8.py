@@ -82,7 +82,7 @@ class Kept(NamedTuple):
 
 
 class PackedWeights(Protocol):
-    """Weights that native code packed for one of its kernels: `hiddenstate.engine.packed.PackedLSTM`."""
+    """Weights that native code packed for one of its kernels: `hiddenstate.engine.paths.packed.PackedLSTM`."""
 
     packed: Any
     kernel: Kernel

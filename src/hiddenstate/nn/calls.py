@@ -16,12 +16,13 @@ from hiddenstate.base.scalars import check_int
 from hiddenstate.base.validation import check_memory
 from hiddenstate.edits.edit import Edit
 from hiddenstate.edits.resolve import Span, resolve_edits
-from hiddenstate.engine import dispatch, fast, inputs, int8_path
+from hiddenstate.engine import dispatch, inputs
 from hiddenstate.engine.call import Call
 from hiddenstate.engine.inputs import Arguments, Form
 from hiddenstate.engine.interception import is_plain
-from hiddenstate.engine.packed import PackedLSTM
-from hiddenstate.engine.path import PathReport
+from hiddenstate.engine.paths import fast, int8_path
+from hiddenstate.engine.paths.packed import PackedLSTM
+from hiddenstate.engine.paths.path import PathReport
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn import constant_weights
 from hiddenstate.nn.packed_weights import packed_int8, weights_for_call

@@ -22,7 +22,7 @@ from hiddenstate.engine import cell_steps, dispatch, kernels
 from hiddenstate.engine.cell_steps import CellStep
 from hiddenstate.engine.inputs import check_weight
 from hiddenstate.engine.observer import make_observer
-from hiddenstate.engine.path import PathReport, run_first
+from hiddenstate.engine.paths.path import PathReport, run_first
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
 from hiddenstate.nn.quantised import missing
 from hiddenstate.nn.rnn import rnn_mode

@@ -14,7 +14,7 @@ from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import int8, kernels
 from hiddenstate.engine.int8 import Int8Weights
 from hiddenstate.engine.kernels import Kernel
-from hiddenstate.engine.packed import PackedLSTM, why_not_pack
+from hiddenstate.engine.paths.packed import PackedLSTM, why_not_pack
 from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.nn.quantised import WeightType
 from hiddenstate.structure.sizes import Sizes

@@ -4,8 +4,8 @@ from typing import Protocol
 
 from torch import Tensor
 
-from hiddenstate.engine.packed import FastStep
-from hiddenstate.engine.path import PathReport
+from hiddenstate.engine.paths.packed import FastStep
+from hiddenstate.engine.paths.path import PathReport
 
 States = tuple[Tensor, ...]  # h [L, N, P] and, if there is a cell state, c [L, N, H]
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.validation import autocasts
-from hiddenstate.engine.path import PathReport
+from hiddenstate.engine.paths.path import PathReport
 from hiddenstate.errors import RankError, ShapeError
 from hiddenstate.nn.runner import States
 from hiddenstate.nn.stream_arrays import Array, as_tensor, check_out

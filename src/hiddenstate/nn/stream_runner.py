@@ -12,8 +12,8 @@ from hiddenstate.engine import dispatch
 from hiddenstate.engine.call import Call
 from hiddenstate.engine.dispatch import chosen_backends
 from hiddenstate.engine.inputs import check_weights
-from hiddenstate.engine.packed import FastStep, StreamSteps
-from hiddenstate.engine.path import PathReport, first_reason, run_first
+from hiddenstate.engine.paths.packed import FastStep, StreamSteps
+from hiddenstate.engine.paths.path import PathReport, first_reason, run_first
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn.packed_weights import pack_for_owner, weights_for_call
 from hiddenstate.nn.recurrent_parameters import RecurrentParameters

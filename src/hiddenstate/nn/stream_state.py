@@ -13,7 +13,7 @@ from hiddenstate.base.messages import shorten
 from hiddenstate.base.scoped import Block, lasting, to_the_end
 from hiddenstate.base.validation import check_state, check_tensor
 from hiddenstate.engine.kernels import real_type
-from hiddenstate.engine.packed import SHARED, FastStep
+from hiddenstate.engine.paths.packed import SHARED, FastStep
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,

@@ -178,7 +178,7 @@ def trace_of_all(
     state: Any,
     kept: tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]],
 ) -> Trace:
-    """Build the trace of a call of which everything was recorded, from the record of `engine.fast.run`."""
+    """Build the trace of a call of which everything was recorded, from the record of `engine.paths.fast.run`."""
     (*_, P, D), T, single = sizes.axes, out.shape[0], out.dim() == 2
     layout: Layout = "T" if single else "NT" if batch_first else "TN"
     shorten = [*kept[2], out.unsqueeze(1) if single else out]  # the outputs of each layer

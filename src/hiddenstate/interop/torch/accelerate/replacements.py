@@ -17,11 +17,12 @@ from hiddenstate.base import scoped
 from hiddenstate.base.memory import check_memory_of
 from hiddenstate.cells.cell import Cell, Weights
 from hiddenstate.cells.kinds import CELLS
-from hiddenstate.engine import cell_steps, dispatch, fast, inputs, kernels
+from hiddenstate.engine import cell_steps, dispatch, inputs, kernels
 from hiddenstate.engine.call import weights_of_flat
 from hiddenstate.engine.cell_steps import CellStep
 from hiddenstate.engine.inputs import Arguments
-from hiddenstate.engine.path import choose
+from hiddenstate.engine.paths import fast
+from hiddenstate.engine.paths.path import choose
 from hiddenstate.errors import ArgumentError, HiddenStateError
 from hiddenstate.interop.torch.accelerate import stand_ins
 from hiddenstate.interop.torch.accelerate.arguments import TorchArguments, name_arguments

@@ -21,7 +21,7 @@ from hiddenstate.structure.parameters import ParameterNames
 from hiddenstate.structure.sizes import Sizes
 
 if TYPE_CHECKING:
-    from hiddenstate.engine.packed import PackedLSTM
+    from hiddenstate.engine.paths.packed import PackedLSTM
 
 # The record of a fast call: gates and cell states of each layer and direction, outputs of each layer except the last.
 Recorded = tuple[list[Tensor], list[Tensor], list[Tensor]]

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from hiddenstate.edits.resolve import ResolvedEdit
-from hiddenstate.engine import derivative, kernels, native, reference_path
+from hiddenstate.engine import derivative, kernels, native
 from hiddenstate.engine.call import Call, Result, tensors_needing_gradients, through_layers, wants_gradient
 from hiddenstate.engine.interception import interception, is_plain, why_not_plain
 from hiddenstate.engine.kernels import Kernel
-from hiddenstate.engine.reference_path import LayerResult
+from hiddenstate.engine.paths import reference_path
+from hiddenstate.engine.paths.reference_path import LayerResult
 from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.names import Place
 
