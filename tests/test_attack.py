@@ -46,7 +46,7 @@ WRITERS = {
     "interop/onnx/export.py": "onnx",
     "models/folder/model_folder.py": "tagger",
     "models/model_file.py": "model-file",
-    "nn/stream_file.py": "stream",
+    "nn/streams/stream_file.py": "stream",
     "studio/page.py": "page",
     "text/corpora.py": "corpus",
     "tracing/files.py": "trace",

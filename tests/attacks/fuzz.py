@@ -50,7 +50,7 @@ with atheris.instrument_imports(include=["hiddenstate", "conllu"], enable_loader
     from hiddenstate.models.language.language_model import LanguageModel
     from hiddenstate.models.meta_model import make_meta_model
     from hiddenstate.models.tagger.tagger import Tagger
-    from hiddenstate.nn import stream_file
+    from hiddenstate.nn.streams import stream_file
     from hiddenstate.structure.addresses import parse_address
     from hiddenstate.studio.messages import decode
     from hiddenstate.text.conllu import parse_conllu, to_conllu

@@ -35,7 +35,7 @@ from hiddenstate.errors import (
     RankError,
     ShapeError,
 )
-from hiddenstate.nn.stream_file import KIND
+from hiddenstate.nn.streams.stream_file import KIND
 from support import assert_all_close, assert_close, layer_options, random_state, share
 
 

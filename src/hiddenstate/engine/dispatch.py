@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from hiddenstate.base import registry, scoped
+from hiddenstate.base import later, scoped
 from hiddenstate.base.scoped import Block, Scoped, in_force, scope
 from hiddenstate.engine import cell_steps, kernels
 from hiddenstate.engine.call import Call, Result
@@ -76,7 +76,7 @@ def path_report(call: Call, why_not_fast: str | None) -> PathReport:
 
 
 # Functions that write a call into the graph of ``torch.onnx.export``. `interop.onnx`, a higher room, adds its own.
-exporters: list[Callable[[Call], Result]] = registry.exporters
+exporters: list[Callable[[Call], Result]] = later.exporters
 
 
 def _exports_to_onnx() -> bool:

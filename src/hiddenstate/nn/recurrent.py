@@ -20,8 +20,8 @@ from hiddenstate.nn.packed_weights import packed_int8
 from hiddenstate.nn.quantised import floats, keep, keep_floats, rounded
 from hiddenstate.nn.recurrent_parameters import RecurrentParameters
 from hiddenstate.nn.scoped_edits import scope_edits
-from hiddenstate.nn.stream import Stream
-from hiddenstate.nn.stream_runner import StreamRunner
+from hiddenstate.nn.streams.stream import Stream
+from hiddenstate.nn.streams.stream_runner import StreamRunner
 from hiddenstate.nn.torch_modules import TorchClass, rebuild, scriptable
 from hiddenstate.tracing.record_spec import DEFAULT_TRACE_LIMIT, TraceOptions
 from hiddenstate.tracing.trace import Trace

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from hiddenstate.base.registry import index_openers
+from hiddenstate.base.later import index_openers
 
 
 class Answers(Protocol):

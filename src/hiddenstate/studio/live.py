@@ -13,8 +13,8 @@ from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.errors import ShapeError
-from hiddenstate.nn.stream import Stream
-from hiddenstate.nn.stream_arrays import Array
+from hiddenstate.nn.streams.stream import Stream
+from hiddenstate.nn.streams.stream_arrays import Array
 from hiddenstate.studio.audience import Audience, Subscriber
 from hiddenstate.studio.messages import Begin, Floats, Step
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hiddenstate.base.validation import optional_package
-from hiddenstate.nn.stream import Stream
+from hiddenstate.nn.streams.stream import Stream
 from hiddenstate.studio.audience import Audience
 from hiddenstate.studio.bundles.bundle import Bundle, assign_ids
 from hiddenstate.studio.corpus import CorpusPages, open_answers

@@ -10,10 +10,10 @@ from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.folder.model_folder import CARD, load, save
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.evaluation.accuracy import distinct_words, evaluate
+from hiddenstate.models.tagger.lessons.teachers import taught_by
+from hiddenstate.models.tagger.lessons.variants import make_variants
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.models.tagger.teachers import taught_by
 from hiddenstate.models.tagger.training import RUN_FILE, Epoch, Step, TaggerTask, resume_tagger, train_tagger
-from hiddenstate.models.tagger.variants import make_variants
 from hiddenstate.text.batches import IGNORED_TAG
 from hiddenstate.text.conllu import read_conllu
 from hiddenstate.text.vocabulary import Vocabulary

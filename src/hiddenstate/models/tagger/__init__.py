@@ -5,8 +5,7 @@
 - `config.py`, `data.py`, `card.py`: its settings; its folder's data as JSON; its model card
 - `context_vectors.py`: vectors of words in context from two character language models
 - `crf.py`, `decoding.py`: scores of tag sequences; turns scores into tags
-- `training.py`: the training task; `losses.py`, `batch_plan.py`, `variants.py`: the loss, the sentences of each epoch,
-  altered sentences; `teachers.py`, `warm_start.py`: teachers for distillation, a tagger to start from
+- `training.py`: the training task; `lessons/`: what it learns from
 - `evaluation/`: how well it tags
 """
 

@@ -25,7 +25,7 @@ from hiddenstate.models.tagger.context_vectors import ContextualVectors, compute
 from hiddenstate.models.tagger.crf import Chain
 from hiddenstate.models.tagger.data import TaggerData, check_columns, checked_temperatures, not_a_tagger
 from hiddenstate.models.tagger.decoding import best, find
-from hiddenstate.models.tagger.losses import tagging_loss
+from hiddenstate.models.tagger.lessons.losses import tagging_loss
 from hiddenstate.models.tagger.piping import SENTENCES_TOGETHER, check_options, in_batches, piped
 from hiddenstate.models.tagger.tagging import OnlyTags, Reading, Tagging, Tags, TagsByColumn
 from hiddenstate.models.tagger.word_inputs import WordInputs

@@ -15,15 +15,15 @@ from torch import Tensor
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.card_data import Outcome
 from hiddenstate.models.folder import model_folder as folder
-from hiddenstate.models.tagger.batch_plan import Lesson, Syllabus
 from hiddenstate.models.tagger.card import write_card
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.context_vectors import ContextualVectors
 from hiddenstate.models.tagger.evaluation.accuracy import Reports, distinct_words, evaluate, fitted_temperatures
+from hiddenstate.models.tagger.lessons.batch_plan import Lesson, Syllabus
+from hiddenstate.models.tagger.lessons.teachers import taught_by
+from hiddenstate.models.tagger.lessons.variants import Variant, make_variants, select_like
+from hiddenstate.models.tagger.lessons.warm_start import started
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.models.tagger.teachers import taught_by
-from hiddenstate.models.tagger.variants import Variant, make_variants, select_like
-from hiddenstate.models.tagger.warm_start import started
 from hiddenstate.models.training_run import describe_origin, run_task
 from hiddenstate.text.conllu import Sentence, read_conllu
 from hiddenstate.text.untagged import read_untagged
@@ -90,7 +90,7 @@ def train_tagger(
             ``config.teacher_share``.
         untagged: more text, CoNLL-U or plain (see `read_untagged`), which the teachers tag.
         start: folder of a trained tagger from which training starts, see
-            `hiddenstate.models.tagger.warm_start.started`.
+            `hiddenstate.models.tagger.lessons.warm_start.started`.
         run: folder for checkpoints and metrics; by default the model's, with ``.run`` appended.
         command: for the card, the command line.
         about_data: for the card, what the data is.

@@ -11,7 +11,7 @@ States = tuple[Tensor, ...]  # h [L, N, P] and, if there is a cell state, c [L, 
 
 
 class Runner(Protocol):
-    """Runs the next steps of a stream: `hiddenstate.nn.stream_runner.StreamRunner`."""
+    """Runs the next steps of a stream: `hiddenstate.nn.streams.stream_runner.StreamRunner`."""
 
     def run(self, x: Tensor, state: States, start: int) -> tuple[Tensor, States]:
         """Read ``x [T, N, C]``, whose first step is the stream's step ``start``; return ``out`` and the new state."""

@@ -17,8 +17,8 @@ from hiddenstate.engine.paths.path import PathReport, first_reason, run_first
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn.packed_weights import pack_for_owner, weights_for_call
 from hiddenstate.nn.recurrent_parameters import RecurrentParameters
-from hiddenstate.nn.runner import States
 from hiddenstate.nn.scoped_edits import edits_in_force, scoped_edits
+from hiddenstate.nn.streams.runner import States
 
 
 class StreamRunner:

@@ -10,10 +10,10 @@ from torch import Tensor
 from hiddenstate.base.validation import autocasts
 from hiddenstate.engine.paths.path import PathReport
 from hiddenstate.errors import RankError, ShapeError
-from hiddenstate.nn.runner import States
-from hiddenstate.nn.stream_arrays import Array, as_tensor, check_out
-from hiddenstate.nn.stream_rows import Rows
-from hiddenstate.nn.stream_state import Moment, StreamState
+from hiddenstate.nn.streams.runner import States
+from hiddenstate.nn.streams.stream_arrays import Array, as_tensor, check_out
+from hiddenstate.nn.streams.stream_rows import Rows
+from hiddenstate.nn.streams.stream_state import Moment, StreamState
 from hiddenstate.structure.axis_order import from_time_first, to_time_first
 
 

@@ -22,10 +22,10 @@ from hiddenstate.errors import (
     FileFormatError,
     ShapeError,
 )
-from hiddenstate.nn import stream_file
-from hiddenstate.nn.runner import Runner, States
-from hiddenstate.nn.stream_arrays import check_mask
-from hiddenstate.nn.stream_rows import Rows, RowsInUse, listed_rows
+from hiddenstate.nn.streams import stream_file
+from hiddenstate.nn.streams.runner import Runner, States
+from hiddenstate.nn.streams.stream_arrays import check_mask
+from hiddenstate.nn.streams.stream_rows import Rows, RowsInUse, listed_rows
 from hiddenstate.structure.axis_order import Layout
 from hiddenstate.structure.sizes import Sizes
 
