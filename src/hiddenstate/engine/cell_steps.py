@@ -68,8 +68,10 @@ class CellStep:
 def why_not(step: CellStep) -> str | None:
     """Return the reason that native code can't compute a step, or None."""
     steps = kernels.cell_steps.get(step.cell)
-    refused = None if steps is None else steps.why_not(*step.arguments)
-    if steps is not None and refused is None:
+    if steps is None:
+        return kernels.why_not_loaded()
+    refused = steps.why_not(*step.arguments)
+    if refused is None:
         return None
     return interception() or kernels.why_not_served(step.x.dtype) or native.refusal_text(*refused)
 

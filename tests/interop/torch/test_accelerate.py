@@ -662,6 +662,14 @@ assert "lstm" in vars(torch._VF)
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 
+@pytest.mark.skipif(not hasattr(Tensor, "__dlpack_c_exchange_api__"), reason="this torch has no table of functions")
+def test_a_step_that_is_left_to_torch_is_counted_by_its_reason() -> None:
+    cell, x = nn.LSTMCell(4, 3), torch.randn(2, 8)[:, ::2]
+    with hs.accelerate() as acceleration:
+        assert torch.equal(cell(x)[0], cell.forward(x)[0])
+    assert acceleration.report().left == {"the input is not contiguous in its last axis: give x.contiguous()": 2}
+
+
 def test_a_cell_of_torchs_is_edited() -> None:
     model, x = nn.ModuleDict({"cell": nn.LSTMCell(4, 3)}), torch.randn(2, 4)
     plain = model["cell"](x)
