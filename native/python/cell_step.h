@@ -50,8 +50,8 @@ public:
     // Returns why `run` returns None: (argument, reason, value, expected), as of a Refusal; or None.
     nb::object why_not(nb::handle input, nb::handle hx, nb::handle parameters, nb::tuple sizes) const {
         CellReader reader(true);
-        const bool runs = !read(reader, input, hx, parameters, sizes, [](const auto&, auto&) -> nb::object { return nb::bool_(true); }).is_none();
-        return runs ? nb::none() : reader.refusal.as_tuple();
+        const auto fits = [](const auto&, auto&) -> nb::object { return nb::bool_(true); };
+        return read(reader, input, hx, parameters, sizes, fits).is_none() ? reader.refusal.as_tuple() : nb::none();
     }
 
     // Returns the gradients of the pre-activations (kernel/scan.h), of the input, of h and of c (None: not needed) of a step, whose
