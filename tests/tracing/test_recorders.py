@@ -25,7 +25,7 @@ class Everything:
     def asks(self, module: nn.Module) -> TraceOptions:
         return self.asked
 
-    def take(self, module: nn.Module, trace: Trace) -> None:
+    def receive(self, module: nn.Module, trace: Trace) -> None:
         self.heard.append(trace)
 
 

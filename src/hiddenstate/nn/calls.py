@@ -130,8 +130,8 @@ def _run(
     result = dispatch.run(call)
     out, state = form.give_out(result.out), form.give_state(result.h_n, result.c_n)
     if call.record is not None:
-        for wish, recording in zip(requests, recordings, strict=True):
-            wish.request.take(lstm, build_trace(recording, call.record, call, form, result, out, state))
+        for request, recording in zip(requests, recordings, strict=True):
+            request.recorder.receive(lstm, build_trace(recording, call.record, call, form, result, out, state))
     return out, state
 
 
@@ -154,7 +154,7 @@ def _read(
     if not edits and not requests:
         return call, form, []
     itemsize = lstm._like().element_size()
-    recordings = [prepare(wish.asked, call, edits, itemsize) for wish in requests]
+    recordings = [prepare(request.asked, call, edits, itemsize) for request in requests]
     bound = resolve_edits(edits, lstm.sizes, call.x, Span(len(call.x))) if edits else ()
     return replace(call, edits=bound, record=union([one.record for one in recordings])), form, recordings
 
@@ -170,8 +170,8 @@ def _refuse_large_records(
     if not isinstance(x, Tensor) or x.is_nested or x.dim() != 3 or x.shape[0] * x.shape[1] < MANY_ROW_STEPS:
         return
     T, N = x.shape[1::-1] if batch_first else x.shape[:2]
-    for wish in requests:
-        check_wanted(wish.asked, lstm.sizes, (T, N), edits, x.element_size())
+    for request in requests:
+        check_wanted(request.asked, lstm.sizes, (T, N), edits, x.element_size())
 
 
 def path_report(lstm: RecurrentParameters, given: Arguments) -> PathReport:

@@ -282,7 +282,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         edits: Sequence[Edit],
     ) -> tuple[Tensor, ...]:
         kind = self._kind
-        wanted = [wanted_of_step(wish.asked, kind, states[-1]) for wish in requests]
+        wanted = [wanted_of_step(request.asked, kind, states[-1]) for request in requests]
         resolved = resolve_edits(edits, self.sizes, x[None], Span(1)) if edits else ()
         observer = make_observer(0, False, resolved, None)
         edited = ignore if observer is None else observer.carried(0)
@@ -295,8 +295,8 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
             return value
 
         new = _run_step(CellStep(kind, x, states, w, (self.input_size, self.hidden_size), see, True))
-        for wish, places in zip(requests, wanted, strict=True):
-            wish.request.take(self, trace_of_step(places, kind, seen, states, layout))
+        for request, places in zip(requests, wanted, strict=True):
+            request.recorder.receive(self, trace_of_step(places, kind, seen, states, layout))
         return new
 
 

@@ -163,7 +163,7 @@ class Run:
             asked = asked._replace(steps=None, tokens=None)
         return asked._replace(spent=self.spent)
 
-    def take(self, module: Traceable, trace: Trace) -> None:
+    def receive(self, module: Traceable, trace: Trace) -> None:
         """Store a record as a copy, since the model may write into its tensors."""
         self.spent += trace.nbytes
         self.heard.setdefault(module, []).append(_copied(trace))

@@ -19,7 +19,7 @@ class Recorder(Protocol):
     def asks(self, module: Traceable) -> TraceOptions | None:
         """Return what to record of a call of the module, or None; without side effects."""
 
-    def take(self, module: Traceable, trace: Trace) -> None:
+    def receive(self, module: Traceable, trace: Trace) -> None:
         """Receive the record of a call."""
 
 
@@ -31,9 +31,9 @@ _watchers: "list[InForce[Callable[[Traceable], None]]]" = []
 
 
 class Requested(NamedTuple):
-    """A request, and its options for one call."""
+    """A request of a recorder, with its options for one call."""
 
-    request: Recorder
+    recorder: Recorder
     asked: TraceOptions
 
 
@@ -86,6 +86,6 @@ class SingleCallRecorder:
         """Return what to record of the module's call, until one has begun."""
         return self.asked if module is self.module and not self.taken else None
 
-    def take(self, module: Traceable, trace: Trace) -> None:
+    def receive(self, module: Traceable, trace: Trace) -> None:
         """Store the record."""
         self.trace = trace
