@@ -382,7 +382,7 @@ def test_a_cell_takes_the_path_that_is_said(name: str, kind: Any, grad: bool, mo
 )
 def test_native_code_says_why_it_declines_a_step(argument: str, value: Tensor | None, said: str | None) -> None:
     given: dict[str, Any] = {"input": torch.zeros(2, 4), "h": torch.zeros(2, 3), "c": torch.zeros(2, 3)}
-    weights = {name: weight.detach() for name, weight in hs.LSTMCell(4, 3).named_parameters()}
+    weights: dict[str, Any] = {name: weight.detach() for name, weight in hs.LSTMCell(4, 3).named_parameters()}
     (given if argument in given else weights)[argument] = value
     steps, arguments = kernels.cell_steps["LSTM"], (given["input"], (given["h"], given["c"]), weights, (4, 3))
     refused = steps.why_not(*arguments)
