@@ -194,7 +194,7 @@ def test_several_calls_of_an_lstm() -> None:
 
     run = hs.trace(model, lambda lstm: [lstm(x), lstm(x[:2])])
     assert [trace.length for trace in run.calls("inner")] == [5, 2]
-    with pytest.raises(ArgumentError, match=r"calls.'inner'.\[1\] does not continue from the call before it"):
+    with pytest.raises(ArgumentError, match=r"calls.'inner'.\[1\] does not continue from the previous call"):
         run.joined("inner")
 
 

@@ -13,7 +13,7 @@ from hiddenstate.base.messages import shorten
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, MissingDependencyError
 
 State = tuple[Tensor, Tensor]  # hidden state and cell state
-AnyState = State | Tensor  # of an LSTM; of a GRU or plain RNN
+AnyState = State | Tensor  # LSTM; GRU or plain RNN
 
 
 def map_state(function: Callable[[Tensor], Tensor], state: AnyState) -> Any:
@@ -108,7 +108,7 @@ def check_memory(value: Tensor, name: str) -> None:
 
 
 def autocasts(device: str) -> bool:
-    """Whether torch's autocast is on for a kind of device."""
+    """Whether torch's autocast is on for a device type."""
     return is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
@@ -135,10 +135,10 @@ def check_pair(value: object, name: str) -> tuple[object, object]:
 
 
 def check_state(value: object, name: str, count: int) -> tuple[object, ...]:
-    """Return the parts of a state: of a pair, or the only one.
+    """Return the parts of a state: both of a pair, or the only one.
 
     Raises:
-        ArgumentTypeError: a pair is expected and it is none, or one tensor is expected and it is a tuple or list.
+        ArgumentTypeError: a pair is expected and it is not one, or one tensor is expected and it is a tuple or list.
     """
     if count > 1:
         return check_pair(value, name)

@@ -42,7 +42,7 @@ class Form:
 
     layout: Layout
     packed: PackedSequence | None  # the input, if it was packed: the output is packed in the same way
-    types: tuple[torch.dtype, torch.dtype] | None  # of hidden and cell states, if autocast changes them
+    types: tuple[torch.dtype, torch.dtype] | None  # the types of hidden and cell states, if autocast changes them
 
     def give_out(self, out: Tensor) -> Tensor | PackedSequence:
         """Convert ``out [T, N, D*P]`` to the form of the input."""
@@ -94,7 +94,7 @@ def read(
         check_tensor(given.input.data, "input", like)
         _check_packed(given.input)
         packed = given.input
-        with own_types():  # so that padding casts nothing
+        with own_types():  # so that padding does not cast
             x, lengths = pad_packed_sequence(packed)
         layout: Layout = "NT" if batch_first else "TN"
     else:

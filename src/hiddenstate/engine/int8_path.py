@@ -18,7 +18,7 @@ def why_not(call: Call) -> str | None:
         return why
     tensors = [call.x, call.h0, call.c0, call.reset_h, call.reset_c, *weights.reals()]
     if wants_gradient(tensors):
-        return "a gradient is needed, which is computed for the weights read as floats"
+        return "a gradient is needed, which is computed for the dequantised weights"
     for value in tensors:
         if value is not None and not (is_plain(value) and value.dtype is torch.float32):
             kind = type(value).__name__
@@ -27,8 +27,8 @@ def why_not(call: Call) -> str | None:
 
 
 def why_not_packed(call: Call) -> str | None:
-    """Return the reason that the weights of a call, which `why_not` accepts, are not packed for int8, or None."""
+    """Return why the weights of a call that `why_not` accepts are not packed for int8, or None."""
     packed: PackedWeights | None = call.weights.packed  # type: ignore[attr-defined]
     if packed is None:
-        return "the weights cannot be packed: one is sparse, or has another type"
+        return "the weights cannot be packed: one is sparse, or has a different type"
     return None if packed.kernel is kernels.int8(call.sizes.cell) else "the weights are packed for other instructions"

@@ -79,7 +79,7 @@ def _run_packed(call: Call) -> Result:
     assert call.lengths is not None
     order = packing_order(call)
     back = order.argsort()
-    with own_types():  # so that packing casts nothing
+    with own_types():  # so that packing does not cast
         packed = pack_padded_sequence(call.x.index_select(1, order), call.lengths[order].cpu())
     state = call.sizes.kind.as_given([part.index_select(1, order) for part in call.initial])
     data, *states = function_of(call)(packed.data, packed.batch_sizes, state, _weights(call), *_options(call))

@@ -11,7 +11,7 @@ the class that it returns:
 - `graph/`: `graph`, the paths from words through units to a target
 - `dynamics/`: `dynamics`, an LSTM as a dynamical system: time scales, saturation, fixed points, spectra
 - `comparison/`: `compare`, where two models differ
-- `probe/`: `probe`, whether a label can be read from a place, and is used
+- `probe/`: `probe`, whether a label can be read from a place, and whether the model uses it
 - `automaton/`: `automaton`, a finite automaton learned from an LSTM by queries
 
 A function may share its folder's name (`sweep`), because names are bound here after the folders have been loaded.

@@ -23,7 +23,7 @@ class Origin:
         command: the command that trained it; empty if it was trained from Python.
         about_data: a description of the data: version, source, licence.
         licence: the terms for using the weights.
-        teachers: names of the folders of its teachers, without their parents.
+        teachers: names of its teachers' folders, without their parents.
         untagged: names of the files that the teachers tagged, without their folders.
         start: name of the folder of the model that training started from, without its parents; empty if there is none.
 

@@ -83,7 +83,7 @@ def _why_not_int8(lstm: RecurrentParameters, packed: PackedLSTM | None, *inputs:
     if packed is None:
         return "the weights are int8, and cannot be packed"
     if wants_gradient([*inputs, *lstm._buffers.values()]):
-        return "a gradient is asked for, and the weights are int8"
+        return "a gradient is needed, and the weights are int8"
     return None
 
 
@@ -94,7 +94,7 @@ def _why_not_plain(lstm: RecurrentParameters) -> str | None:
     if lstm.training and lstm.dropout:
         return "dropout is drawn in training"
     if lstm.recompute_gates and torch.is_grad_enabled():
-        return "a gradient would compute the gates again (recompute_gates)"
+        return "a gradient would recompute the gates (recompute_gates)"
     if not kernels.knows(lstm.mode):
         return f"native code does not support this cell yet: {lstm.mode}"
     return None
@@ -118,8 +118,8 @@ def run(
     """Run a call on the general path and pass its record to the active recorders; ``options`` default to the module's.
 
     Raises:
-        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError:
-            what does not fit.
+        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError: an argument
+            does not fit.
     """
     # Two things are not compiled: what a block puts in force, since it would become part of the compiled code, and
     # padding, since its shape depends on values.
@@ -199,8 +199,8 @@ def path_report(lstm: RecurrentParameters, given: Arguments) -> PathReport:
     """Report the path of a call, and the reasons against the faster ones.
 
     Raises:
-        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError:
-            what does not fit.
+        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError: an argument
+            does not fit.
     """
     call = _read(lstm, given, None, would_be_requested(lstm))[0]
     return dispatch.path_report(call, _why_not_fast(lstm, given, call))
@@ -230,7 +230,7 @@ def trace(lstm: RecurrentParameters, given: Arguments, options: TraceOptions, ow
         TraceTooLargeError, NameUnknownError: the requested trace is not possible; also the errors of `run`.
     """
     everything = options.keep is None and options.steps is None and not options.pre
-    # The record of a fast call is read as an LSTM's.
+    # The record of a fast call has the form of an LSTM's.
     if everything and given.reset is None and given.reset_to is None and lstm.mode == "LSTM":
         found = trace_fast(lstm, given, options, own_forward)
         if found is not None:
@@ -296,8 +296,7 @@ def trace_nbytes(lstm: RecurrentParameters, T: int, N: int, options: TraceOption
     """The size in bytes of the record of such a trace.
 
     Raises:
-        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError:
-            what does not fit.
+        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: an argument does not fit.
     """
     T, N = check_int("T", T), check_int("N", N)
     if T < 1 or N < 0:

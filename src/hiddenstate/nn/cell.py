@@ -110,7 +110,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
 
         Args:
             input: ``[N, C]`` or ``[C]``.
-            hx: the previous state: of an LSTM a tuple or list ``(h [N, H], c [N, H])``, of a GRU or RNN ``h [N, H]``;
+            hx: the previous state: for an LSTM a tuple or list ``(h [N, H], c [N, H])``, for a GRU or RNN ``h [N, H]``;
                 without N for an unbatched input; zeros if None. As in torch, c may have a narrower floating-point type
                 than the weights; the new state has the weights' type.
 
@@ -118,7 +118,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
             The new state, ``(h, c)`` or h, with the same shapes.
 
         Raises:
-            RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
+            RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: an argument does not fit.
             IndexRangeError, ArgumentError: an edit in force does not fit this step.
         """
         compiling = torch.compiler.is_compiling()

@@ -38,7 +38,8 @@ class Stream(StreamState):
             x: ``[N, C]``, or ``[C]`` if the batch is 1; a tensor, or a NumPy array of the same type.
             rows: the rows that take this step, without repetition; x is then ``[n, C]``, in their order, and the other
                 rows wait. All rows if None.
-            out: an array to write the result to, with its shape, a tensor or NumPy array as x; this saves an allocation
+            out: an array to write the result to, with its shape, of the same kind (tensor or NumPy array) as x; this
+            saves an allocation
                 at each step.
 
         Returns:
@@ -46,7 +47,7 @@ class Stream(StreamState):
             if x is one.
 
         Raises:
-            RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
+            RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: an argument does not fit.
             IndexRangeError, ArgumentError: an edit in force does not fit a stream.
             ConcurrentUseError: another thread is in a step of this stream.
         """
@@ -60,7 +61,7 @@ class Stream(StreamState):
         return self._step(x, out)
 
     def _step(self, x: Array, out: Array | None) -> Array:
-        """Take a step with every check; the following steps then take the quick way, if possible."""
+        """Take a step with every check; the following steps then take the fast way, if possible."""
         given: Tensor = self._tensor(x, "x")
         if given.dim() != 2 and not (given.dim() == 1 and self._batch == 1):
             allowed = "[N, C] or [C]" if self._batch == 1 else "[N, C]"
@@ -110,7 +111,7 @@ class Stream(StreamState):
             one.
 
         Raises:
-            RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
+            RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: an argument does not fit.
             IndexRangeError, ArgumentError: an edit in force does not fit a stream.
             ConcurrentUseError: another thread is in a step of this stream.
         """
@@ -133,7 +134,7 @@ class Stream(StreamState):
         return done.numpy() if isinstance(like, np.ndarray) else done
 
     def _feed(self, x: Tensor, index: Tensor | None = None) -> Tensor:
-        """Read ``[T, N, C]`` and return ``[T, N, P]``; only for the rows of an index ``[n]``, if there is one."""
+        """Read ``[T, N, C]`` and return ``[T, N, P]``; with an index ``[n]``, only for these rows."""
         want = (len(x), self._batch, self._sizes.input_size)
         if index is None and x.shape != want:
             raise ShapeError(

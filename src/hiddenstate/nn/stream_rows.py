@@ -1,4 +1,4 @@
-"""The rows of a stream: how they are named, and which are in use."""
+"""The rows of a stream: how they are numbered, and which are in use."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -28,7 +28,7 @@ def listed_rows(rows: Rows, batch: int) -> list[int]:
         raise ArgumentTypeError(f"rows must be integers, but contains {', '.join(kinds)}")
     for row in listed:
         if not 0 <= row < batch:
-            raise IndexRangeError(f"this stream has the rows 0 to {batch - 1}, but rows names {shorten(row)}")
+            raise IndexRangeError(f"this stream has rows 0 to {batch - 1}, but rows names {shorten(row)}")
     if len(set(listed)) < len(listed):
         twice = next(row for row in listed if listed.count(row) > 1)
         raise ArgumentError(f"rows names row {twice} twice: each row takes one step at a time")

@@ -1,4 +1,4 @@
-"""The class of plants: an LSTM or a GRU, and the truth about it as data."""
+"""The class of plants: an LSTM or a GRU, and the known facts about it, as data."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.addresses import parse_address
 
-MOST_NUMBERS = 2**26  # in a plant's inputs: half a gigabyte of float64
+MOST_NUMBERS = 2**26  # maximum numbers in a plant's inputs: half a gigabyte of float64
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 # Colours from Okabe and Ito's palette, which is safe for colour-blind readers; dashes distinguish crossing curves.
 COLORS = {"i": "#009e73", "f": "#d55e00", "g": "#0072b2", "o": "#cc79a7", "c": "#c2410c", "h": "#1d4ed8"}
 DASHES = {"i": "-", "f": "-", "g": "--", "o": ":", "c": "-", "h": "--"}
-# A GRU's gates have the colours of those that do the same in an LSTM: z keeps, n is written, r hides.
+# A GRU's gates have the colours of the LSTM gates with the same role: z keeps, n is written, r hides.
 COLORS |= {"r": COLORS["o"], "z": COLORS["f"], "n": COLORS["g"]}
 DASHES |= {"r": DASHES["o"], "z": DASHES["f"], "n": DASHES["g"]}
-FEW_STEPS = 20  # three maps with more steps do not fit side by side
-MOST_LABELS = 60  # along an axis; also the maximum number of steps with marked points
+FEW_STEPS = 20  # with more steps, three maps do not fit side by side
+MOST_LABELS = 60  # maximum labels along an axis, and maximum steps with marked points
 FINE = 600  # cells, about as many as an axis has pixels
 LABEL_SIZE = 8  # points
 
@@ -65,8 +65,8 @@ def plot_trace(trace: Record, *, layer: int, reverse: bool, row: int, unit: int 
         unit: the hidden unit, or None for all.
 
     Raises:
-        NameUnknownError: no such layer or direction, or nothing of it was recorded.
-        IndexRangeError: no such row or unit.
+        NameUnknownError: there is no such layer or direction, or nothing of it was recorded. IndexRangeError: no such
+        row or unit.
         ArgumentError: the row has no recorded step.
     """
     (row,) = resolve(row, trace.batch, "row")

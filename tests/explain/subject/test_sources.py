@@ -209,7 +209,7 @@ def test_words_and_steps(tagger: Tagger) -> None:
     subject = hs.explain.subject(tagger, "the man saw the boats")
     assert subject.step_of("man") == 1
     assert subject.step_of(-1) == 4
-    with pytest.raises(NameUnknownError, match="'the' stands at steps 0, 3"):
+    with pytest.raises(NameUnknownError, match="'the' occurs at steps 0, 3"):
         subject.step_of("the")
     with pytest.raises(NameUnknownError, match="'dog' stands nowhere"):
         subject.step_of("dog")

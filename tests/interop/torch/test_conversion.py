@@ -403,7 +403,7 @@ def test_models_without_lstms_are_given_back() -> None:
         assert (report.converted, report.left) == ((), ())
         assert (
             str(report)
-            == "Nothing to convert: the model holds no LSTM, GRU or RNN that is not already of the kind asked for."
+            == "Nothing to convert: the model holds no LSTM, GRU or RNN that is not already of the requested kind."
         )
 
 

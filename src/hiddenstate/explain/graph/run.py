@@ -86,7 +86,7 @@ def _grown(
     """Choose cell states: those with the largest parts, then backwards from the target along the largest flows.
 
     Returns:
-        The inflows of the target and of each kept cell state, and the target's derivative by each.
+        The inflows of the target and of each kept cell state, and the target's derivative with respect to each.
     """
     into: Into = {TARGET: list(inflows.into_target())}
     slope: dict[Source, float] = {TARGET: 1.0}
@@ -114,7 +114,7 @@ def _grown(
 
 
 def _largest(inflows: Inflows, slopes: dict[str, Tensor], count: int, sign: float) -> list[Cell]:
-    """The cell states with the largest parts of the target that have its sign."""
+    """The cell states with the largest parts of the target, of the same sign as the target."""
     found = []
     for name, part in inflows.layers.items():
         sizes = (slopes[name] * part.values[part.memory] * sign).clamp(min=0)

@@ -88,8 +88,8 @@ class Ledger(Explanation):
             unit: a unit of the ledger; optional if it has only one.
 
         Raises:
-            ArgumentError: the ledger does not have this unit, or has several and none was given.
-            ArgumentTypeError: the unit is no int.
+            ArgumentError: the ledger does not have this unit, or has several and the argument is missing.
+            ArgumentTypeError: the unit is not an int.
         """
         k = self._position(unit)
         return tuple(None if at[0] is None else self.steps[at[0]] for at in erased_most(self.forget, [k]))

@@ -17,7 +17,7 @@ class Outputs:
 
     Attributes:
         out: the last layer's hidden states, ``[T, R, D*P]``, time first whatever the LSTM's layout is.
-        state: the final ``(h_n, c_n)``, ``[L*D, R, P]`` and ``[L*D, R, H]``; h_n of a cell without a cell state.
+        state: the final ``(h_n, c_n)``, ``[L*D, R, P]`` and ``[L*D, R, H]``; only h_n for a cell without a cell state.
         head: the linear layer that reads ``out``, or None.
         values: recorded places, ``[steps, R, units]``.
         steps: the steps of ``values``.

@@ -65,8 +65,7 @@ def sweep(
         corrupt: another input of the same length, such as the sentence with one word replaced; or a `Subject`.
         of: the target: `logit`, `log_probability`, a place such as ``"l1.c[125]@7"``, or a function of the outputs.
         places: patterns of places (gates and states), separated by commas; by default all states, such as
-            ``"*.c,*.h"`` for an LSTM; the path of the LSTM's module may come
-            before them, as in ``"encoder.*.c"``.
+            ``"*.c,*.h"`` for an LSTM; the LSTM's module path may come before them, as in ``"encoder.*.c"``.
         units: None: each unit by itself. ``"all"``: all units of a place together. Numbers: these units, each by
             itself. Lists of numbers: groups of units.
         steps: the steps to patch; None for all.

@@ -1,4 +1,4 @@
-"""Reads HDF5 files in a separate process: a file that crashes the HDF5 library is refused like any damaged file."""
+"""Reads HDF5 files in a separate process: a file that crashes the HDF5 library is rejected like any damaged file."""
 
 import io
 import json

@@ -34,7 +34,7 @@ def runtime() -> Any:
 
 
 def check_file(path: Path, runs: Iterable[Run], tolerance: float) -> None:
-    """Run a file, and refuse it if an output differs by more than ``tolerance`` times the largest value.
+    """Run a file, and reject it if an output differs by more than ``tolerance`` times the largest value.
 
     Raises:
         ExportError: an output differs (the message says which, by how much, on which inputs), or onnxruntime fails.

@@ -28,7 +28,7 @@ from hiddenstate.tracing.traceable import find_recordable
 
 _OURS = (LSTM, GRU, RNN)
 TOLERANCE = 1e-4  # float32 sums in a different order over many steps stay below; a misplaced gate is far above
-MOST_BYTES = 2**31 - 2**24  # size of the weights: an ONNX file is one message of less than 2 GiB
+MOST_BYTES = 2**31 - 2**24  # maximum size of the weights: an ONNX file is one message of less than 2 GiB
 
 
 @overload
@@ -90,8 +90,7 @@ def export_onnx(
 
     Any other model is exported by ``torch.onnx.export``; its layers (ours, and torch's if `hiddenstate.convert` can
     convert them) also become these operators. The file accepts any batch size and number of time steps (the first two
-    axes of each tensor) unless ``dynamic_shapes`` specifies otherwise; a warning tells if the model does not allow
-    that.
+    axes of each tensor) unless ``dynamic_shapes`` specifies otherwise; a warning says if the model does not allow that.
 
     Args:
         module: an LSTM, GRU or RNN, ours or torch's, or a model.

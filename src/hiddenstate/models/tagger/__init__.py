@@ -7,7 +7,7 @@
 - `crf.py`, `decoding.py`: scores of tag sequences; turns scores into tags
 - `training.py`: the training task; `losses.py`, `batch_plan.py`, `variants.py`: the loss, the sentences of each epoch,
   altered sentences; `teachers.py`, `warm_start.py`: teachers for distillation, a tagger to start from
-- `evaluation/`: how well it tags
+- `evaluation/`: measures its accuracy
 """
 
 from typing import TYPE_CHECKING
