@@ -20,7 +20,7 @@ struct InputGradientTile {
     const std::int64_t* rows;  // the row of `to` that each result goes to
     Number* to;
     std::int64_t columns, left;  // columns of a row of `to`; how many of them the tile writes
-    bool adds;                   // to what is there
+    bool adds;                   // to the existing values
 
     template <class Height>
     void run(Height tall, std::int64_t first) const {

@@ -2,8 +2,9 @@
 //
 // T time steps, N batch rows, C input features, H units, P numbers of the hidden state (H without a projection), L layers of D
 // directions. Arrays are row-major and contiguous unless strides are given (counted in elements). The four gates of a row are
-// contiguous, in torch's order: of an LSTM 4H numbers, of a GRU 3H, of a plain RNN H, written as GH below. A record of a GRU has four numbers per unit: r, z,
-// n, and n_h, the state's part of n before r; that of a plain RNN has one: h before edits. Pointers do not alias one another unless a comment says so.
+// contiguous, in torch's order: 4H numbers for an LSTM, 3H for a GRU, H for a plain RNN, written as GH below. A record of a GRU has
+// four numbers per unit: r, z, n, and n_h, the state's part of n before r; that of a plain RNN has one: h before edits. Pointers do
+// not alias one another unless a comment says so.
 #pragma once
 
 #include <cstdint>
@@ -81,7 +82,7 @@ struct Call {
     BorderStates<const real> reset_c;        // H numbers
     // For each layer but the last [T, N, D * P], or empty: the dropout mask that multiplies its output before the next layer.
     std::vector<const element*> dropout_masks;
-    // With packed weights: no projection, no second direction, and none of edits, records, lengths, reset, masks.
+    // With packed weights: no projection, no second direction, and no edits, records, lengths, reset or masks.
     Packed<Precision> packed;
     element* out = nullptr;  // [T, N, D * P]; zero past a row's end
     std::vector<element*> layer_outputs;  // for each layer but the last [T, N, D * P], or empty: not recorded
@@ -95,7 +96,7 @@ struct Call {
 template <class Precision>
 struct LayerGradients {
     const typename Precision::real *gates, *c;         // [T, N, 4H], [T, N, H]
-    typename Precision::element *ih, *hh, *bias, *hr;  // [GH, C], [GH, P], [GH] (of b_ih, and of b_hh if it is the same), [P, H]
+    typename Precision::element *ih, *hh, *bias, *hr;  // [GH, C], [GH, P], [GH] (for b_ih, and for b_hh if it is the same), [P, H]
     typename Precision::element* bias_hh = nullptr;    // [GH], if it differs
 };
 
@@ -115,8 +116,8 @@ struct Gradients {
     BorderStates<real> reset_h, reset_c;
 };
 
-// One step of a cell, on unpacked weights. States are elements, as in torch's cell. Its record has for each unit what a call's has, and
-// with a cell state tanh(c) after it.
+// One step of a cell, on unpacked weights. States are elements, as in torch's cell. Its record has the same values for each unit as
+// a call's and, with a cell state, tanh(c) after them.
 template <class Precision>
 struct CellStep {
     using element = typename Precision::element;
@@ -140,7 +141,7 @@ struct CellGradients {
     const element* memory;                     // [N, H]: c before the step or, without a cell state, h; or null: zeros
     const element *ih, *hh;                    // [GH, C], [GH, H]
     const element *d_new_h, *d_new_c;          // [N, H]; or null: zeros
-    element* d_z;                              // [N, slopes * H]: the gradients of W_ih x + b_ih; then those of W_hh h + b_hh, if others
+    element* d_z;                              // [N, slopes * H]: the gradients of W_ih x + b_ih; then W_hh h + b_hh, if they differ
     element *d_x, *d_h, *d_c;                  // [N, C], [N, H], [N, H]; d_x and d_h may be null: not needed
     std::int64_t N, C, H;
     int threads = 1;
@@ -169,7 +170,7 @@ struct Scan {
     void (*forward)(const Call<Precision>&);
     void (*backward)(const Call<Precision>&, const Gradients<Precision>&);
     void (*cell_step)(const CellStep<Precision>&);
-    std::int64_t slopes;  // numbers of d_z of a unit
+    std::int64_t slopes;  // numbers of d_z per unit
     void (*cell_gradients)(const CellGradients<Precision>&);
     void (*nonlinearity)(char which, const real* in, real* out, std::int64_t n);  // 's' sigmoid, 't' tanh
 };
@@ -180,7 +181,7 @@ enum class CellKind { lstm, gru };
 template <class Precision>
 const std::vector<const Scan<Precision>*>& scans(CellKind kind = CellKind::lstm);
 
-// Those of the plain RNN. By themselves, so that a library which does not ask for them is linked without them.
+// The scans of the plain RNN. They are separate so that a library that does not use them is linked without them.
 template <class Precision>
 const std::vector<const Scan<Precision>*>& rnn_scans(bool relu);
 

@@ -11,7 +11,7 @@ namespace {
 // A tile of the sum over the rows of a chunk: some of the gradients times V vectors of the inputs.
 template <int V>
 struct WeightTile {
-    const packed* gradients;  // as ChunkProducts::pack gives them
+    const packed* gradients;  // in the form that ChunkProducts::pack returns
     std::int64_t gradients_step;
     const packed* inputs;  // a block of WeightGradient
     std::int64_t depth;
