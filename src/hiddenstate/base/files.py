@@ -51,7 +51,7 @@ def written_beside(path: str | Path) -> Iterator[Path]:
 
 
 def check_place(path: str | Path) -> None:
-    """Refuse a path that cannot be written to, before anything is computed.
+    """Reject a path that cannot be written to, before anything is computed.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -76,7 +76,7 @@ def check_place(path: str | Path) -> None:
 
 
 def check_folder_place(target: Path, *, is_replaced: bool) -> None:
-    """Refuse a place where no folder can be written, before anything is computed.
+    """Reject a place where no folder can be written, before anything is computed.
 
     Args:
         target: the folder.
@@ -101,7 +101,7 @@ def write_tensors(path: str | Path, kind: str, tensors: Mapping[str, Tensor], me
     Raises:
         FileNotFoundError, IsADirectoryError, FileWriteError: see `written_beside`.
     """
-    # safetensors refuses views that share memory, hence a copy of each.
+    # safetensors rejects views that share memory, hence a copy of each.
     copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     with written_beside(path) as beside:
         try:
@@ -213,7 +213,7 @@ def append_line(path: Path, line: str) -> None:
 
 
 def refuse_link(path: Path) -> None:
-    """Refuse to write to a link in one of our folders, since its target is not ours.
+    """Reject to write to a link in one of our folders, since its target is not ours.
 
     Raises:
         FileWriteError: it is a link, even a dangling one.
@@ -325,7 +325,7 @@ def sync(path: Path) -> None:
 
 
 def check_is_file(path: str | Path) -> None:
-    """Refuse a path that is not a file.
+    """Reject a path that is not a file.
 
     Raises:
         FileNotFoundError, IsADirectoryError: there is no such file, or it is a folder.

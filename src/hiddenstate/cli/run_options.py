@@ -206,7 +206,7 @@ def _command(wanted: RunFile[S], files: Iterable[tuple[str, str]], defaults: Run
 
 
 def drawer(path: Path | None, run: Path, score: str) -> Callable[[], None]:
-    """Return a function that draws the finished run into a file; invalid files are refused at once."""
+    """Return a function that draws the finished run into a file; invalid files are rejected at once."""
     if path is None:
         return lambda: None
     outputs.check_outputs(plot=path)

@@ -64,7 +64,7 @@ class ResolvedEdit:
 
 
 def resolve_edits(edits: Iterable[Edit], sizes: Sizes, x: Tensor, span: Span) -> list[ResolvedEdit]:
-    """Resolve edits against one call of ``x [T, N, C]``, and refuse those that do not fit it.
+    """Resolve edits against one call of ``x [T, N, C]``, and reject those that do not fit it.
 
     Raises:
         NameUnknownError: this LSTM has no such place.

@@ -38,7 +38,7 @@ def _are_of_another_class(call: Call) -> bool:
 
 def torch_serves(device: str, *, projects: bool, drops: bool) -> bool:
     """Whether torch's layer has a correct kernel for a device type."""
-    # On CPU it has none for projections: it warns, and loops over the steps like the reference. On MPS it refuses
+    # On CPU it has none for projections: it warns, and loops over the steps like the reference. On MPS it rejects
     # projections, and its gradient ignores dropout (pytorch#190056).
     return not (projects and device in ("cpu", "mps")) and not (drops and device == "mps")
 

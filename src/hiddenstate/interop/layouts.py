@@ -344,7 +344,7 @@ def _parts(stacked: Tensor, count: int) -> list[Tensor]:
 
 
 def _check(arrays: Mapping[str, Tensor], layout: Layout) -> None:
-    """Refuse arrays that do not match each other; errors use the framework's names."""
+    """Reject arrays that do not match each other; errors use the framework's names."""
     biases = layout.biases if any(name in arrays for name in layout.biases) else ()
     wanted = (*layout.ih, *layout.hh, *biases)
     missing = [name for name in wanted if name not in arrays]

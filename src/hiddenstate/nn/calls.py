@@ -183,7 +183,7 @@ def _read(
 def _refuse_large_records(
     lstm: RecurrentParameters, x: object, batch_first: bool, requests: Sequence[Requested], edits: Sequence[Edit]
 ) -> None:
-    """Refuse records over their limit before the call is read, which allocates initial states for all rows.
+    """Reject records over their limit before the call is read, which allocates initial states for all rows.
 
     Raises:
         TraceTooLargeError: a record is over its limit.
@@ -263,7 +263,7 @@ def trace_fast(lstm: RecurrentParameters, given: Arguments, options: TraceOption
     if options.limit is not None and nbytes_of_all(sizes, x) > options.limit:
         return None
     words = None
-    if options.tokens is not None:  # bad tokens are refused before anything is computed
+    if options.tokens is not None:  # bad tokens are rejected before anything is computed
         given_tensors = [x] if lengths is None else [x, lengths]
         if any(value.is_nested or value.layout is not torch.strided or not is_plain(value) for value in given_tensors):
             return None

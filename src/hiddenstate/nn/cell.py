@@ -199,7 +199,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         return Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
 
     def _check(self, given: Tensor, hx: object, w: Weights) -> None:
-        """Refuse invalid arguments before anything is computed."""
+        """Reject invalid arguments before anything is computed."""
         for name in ("input_size", "hidden_size"):
             check_int(name, getattr(self, name))
         self._check_weights(w)
@@ -397,7 +397,7 @@ class RNNCell(RecurrentCell[Tensor, nn.RNNCell]):
 
 
 def _of_step(edit: Edit, kind: Cell) -> Edit:
-    """Name an edit's place as in traces, and refuse an edit that makes no sense for a single step.
+    """Name an edit's place as in traces, and reject an edit that makes no sense for a single step.
 
     Raises:
         ArgumentError, ArgumentTypeError: it makes no sense, or is not an edit.

@@ -71,7 +71,7 @@ def share_edits(lstm: Editable, twin: Editable) -> AbstractContextManager[object
 
 
 def check_edit(edit: object) -> None:
-    """Refuse arguments that are not edits.
+    """Reject arguments that are not edits.
 
     Raises:
         ArgumentTypeError: an argument is not an `Edit`.

@@ -42,7 +42,7 @@ def _from_numpy(value: "np.ndarray[Any, Any]", name: str) -> Tensor:
 
 
 def check_out(out: Array, x: Array, shape: tuple[int, ...], like: Tensor) -> None:
-    """Refuse an output array that is not of x's kind, has a wrong shape, or shares its own memory.
+    """Reject an output array that is not of x's kind, has a wrong shape, or shares its own memory.
 
     Raises:
         ArgumentTypeError, ShapeError, DtypeError, DeviceError, ArgumentError: the array is rejected.
@@ -65,7 +65,7 @@ def check_out(out: Array, x: Array, shape: tuple[int, ...], like: Tensor) -> Non
 
 
 def check_mask(mask: Tensor, rows: int, like: Tensor) -> None:
-    """Refuse a mask that is not a bool tensor ``[N]`` with values that can be read on the device of ``like``.
+    """Reject a mask that is not a bool tensor ``[N]`` with values that can be read on the device of ``like``.
 
     Raises:
         ArgumentTypeError, ShapeError, DtypeError, DeviceError: the mask is rejected.

@@ -80,7 +80,7 @@ class RowsInUse:
         return tuple(row for row in range(batch) if row not in free)
 
     def check(self, rows: Iterable[int]) -> None:
-        """Refuse rows that have left.
+        """Reject rows that have left.
 
         Raises:
             ArgumentError: a row has left.

@@ -224,7 +224,7 @@ class StreamState:
         return self._sizes.kind.as_given([part[:, 0] for part in parts] if isinstance(rows, int) else parts)
 
     def _index(self, rows: Rows) -> Tensor:
-        """Return the rows as an index on the state's device; refuse rows that do not exist or have left."""
+        """Return the rows as an index on the state's device; reject rows that do not exist or have left."""
         listed = listed_rows(rows, self._batch)
         self._rows.check(listed)
         return torch.tensor(listed, dtype=torch.int64, device=self._state[0].device)

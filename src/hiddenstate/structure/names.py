@@ -74,7 +74,7 @@ def _place_name(layer: int, reverse: bool, quantity: str) -> str:
 
 
 def parse_place(name: str, num_layers: int, bidirectional: bool, cell: Cell = LSTM) -> Place:
-    """Parse ``"l0.f"`` as a `Place`; refuse places that this LSTM (or other kind of cell) does not have.
+    """Parse ``"l0.f"`` as a `Place`; reject places that this LSTM (or other kind of cell) does not have.
 
     >>> parse_place("l1r.c", num_layers=2, bidirectional=True)
     Place(layer=1, reverse=True, quantity='c')

@@ -93,7 +93,7 @@ def _fields(tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str, A
 
 
 def _check(record: Record) -> None:
-    """Refuse a record that no call can produce. Values may be any numbers, as in a call.
+    """Reject a record that no call can produce. Values may be any numbers, as in a call.
 
     Raises:
         FileFormatError: the record is invalid.

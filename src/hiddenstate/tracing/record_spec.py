@@ -133,7 +133,7 @@ def resolve_places(layers: Layers, keep: Sequence[str] | None, pre: bool) -> lis
 
 
 def check_names(keep: Sequence[str]) -> Sequence[str]:
-    """Return the names of places; refuse anything but a list of them.
+    """Return the names of places; reject anything but a list of them.
 
     Raises:
         ArgumentTypeError: it is not a list.
@@ -257,7 +257,7 @@ def _at_steps(values: Tensor, wanted: RecordSpec, recorded: RecordSpec) -> Tenso
 
 
 def check_limit(nbytes: int, asked: TraceOptions, wanted: RecordSpec) -> None:
-    """Refuse a record over its limit.
+    """Reject a record over its limit.
 
     Raises:
         TraceTooLargeError: it is over its limit.

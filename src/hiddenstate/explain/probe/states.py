@@ -46,7 +46,7 @@ def lstm_of(model: Model) -> Recurrent[Any, Any]:
 
 
 def check_arguments(model: object, data: object, labels: object, place: str) -> None:
-    """Refuse arguments of `probe` that do not fit.
+    """Reject arguments of `probe` that do not fit.
 
     Raises:
         ArgumentTypeError, ArgumentError, NameUnknownError: an argument does not fit.

@@ -226,7 +226,7 @@ class Subject:
 
 
 def check_cell(subject: Subject, function: str, cells: Sequence[str], why: str) -> Subject:
-    """Return the subject; refuse one whose kind of cell a function of `hiddenstate.explain` does not support.
+    """Return the subject; reject one whose kind of cell a function of `hiddenstate.explain` does not support.
 
     Raises:
         ArgumentError: the function does not support it; the message says why.

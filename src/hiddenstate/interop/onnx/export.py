@@ -158,7 +158,7 @@ def export_onnx(
 
 
 def _refuse_module(module: object) -> None:
-    """Refuse anything that is not a module, and anything that would be lost or is too large, before any work."""
+    """Reject anything that is not a module, and anything that would be lost or is too large, before any work."""
     if not isinstance(module, nn.Module):
         raise ArgumentTypeError(f"export_onnx takes a torch.nn.Module, got {type(module).__name__}")
     layers = (part for part in map(find_recordable, module.modules()) if isinstance(part, _OURS))
@@ -181,7 +181,7 @@ def _refuse_options(options: Mapping[str, Any], defaults: Mapping[str, Any], rea
 
 
 def _refuse_layer(layer: Layer, check: bool) -> None:
-    """Refuse a layer that the operator can't represent."""
+    """Reject a layer that the operator can't represent."""
     kind = layer.sizes.kind.label
     if layer._forward_pre_hooks or layer._forward_hooks or type(layer).forward is not Recurrent.forward:
         raise ArgumentError(

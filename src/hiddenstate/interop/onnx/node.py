@@ -148,7 +148,7 @@ class RecurrentNode:
             return False  # it is given at run time
 
     def _refuse(self, flipped: bool) -> None:
-        """Refuse features that would change the numbers."""
+        """Reject features that would change the numbers."""
         missing = [role for role in ("W", "R") if role not in self.inputs]
         if missing:
             raise ArgumentError(f"{self} has no {' and no '.join(missing)}")

@@ -101,7 +101,7 @@ def _final(call: Call, initial: Tensor, layers: tuple[Tensor, ...]) -> Tensor:
 
 
 def _refuse(call: Call) -> None:
-    """Refuse features that the export would lose or get wrong."""
+    """Reject features that the export would lose or get wrong."""
     cures = {
         "edits": (bool(call.edits), "exit their block"),
         "traces": (call.record is not None, "call the layer instead"),

@@ -168,7 +168,7 @@ def _sort(model: nn.Module, routes: Sequence[Route]) -> tuple[list[tuple[tuple[s
 
 
 def _refuse_kin(module: nn.Module) -> None:
-    """Refuse torch's other kinds of LSTMs; all other modules pass.
+    """Reject torch's other kinds of LSTMs; all other modules pass.
 
     Raises:
         ArgumentError: the module is one of these; the message gives the reason.

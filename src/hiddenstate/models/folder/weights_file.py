@@ -126,7 +126,7 @@ class WeightsFile:
             return {name: self._weight(file, name).to(value.dtype) for name, value in expected.items()}
 
     def _check_shapes(self, expected: Mapping[str, Tensor], described_by: str) -> None:
-        """Refuse names and shapes other than those of the expected weights and their scales."""
+        """Reject names and shapes other than those of the expected weights and their scales."""
         wanted = {name: tuple(value.shape) for name, value in expected.items()}
         scales = {
             scale_name(name): shape[:1] for name, shape in wanted.items() if name in self._whole and len(shape) > 1

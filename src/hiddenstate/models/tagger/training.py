@@ -237,7 +237,7 @@ def _finish(task: TaggerTask, out: Path, history: tuple[Epoch, ...]) -> Training
 
 
 def _check_teaching(config: TaggerConfig, teachers: Sequence[str], untagged: Sequence[str]) -> None:
-    """Refuse settings that rule out learning from teachers."""
+    """Reject settings that rule out learning from teachers."""
     if untagged and not teachers:
         raise ArgumentError("untagged text needs a teacher to tag it: give the folder of at least one trained tagger")
     if teachers and config.crf:

@@ -134,7 +134,7 @@
 /**
  * How the labels of a distribution are read from the outputs of a step.
  * @typedef {object} Reader
- * @property {string} name that of the run's head
+ * @property {string} name the name of the run's head
  * @property {string[]} labels K of them
  * @property {(label: number) => Readout | null} logit null if a label only has a probability
  * @property {((out: Float32Array, label: number) => number) | null} logProbability of outputs [D*P], natural; null if

@@ -100,7 +100,7 @@ def cell_function(cell: str, torch_function: Callable[..., Any], counts: Counts)
 
 
 def _refuse_freed(arguments: Sequence[Any]) -> None:
-    """Refuse tensors whose memory was freed: torch's functions read them unchecked.
+    """Reject tensors whose memory was freed: torch's functions read them unchecked.
 
     Raises:
         DtypeError: the memory of an argument was freed.

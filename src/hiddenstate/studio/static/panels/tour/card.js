@@ -1,4 +1,4 @@
-// The tour's card: a step's text and task, the progress, and the way on once the step is done.
+// The tour's card: a step's text and task, the progress, and the button to go on once the step is done.
 
 import { paragraph, rich } from "studio/panels/tour/text.js";
 import { element, set, svg } from "studio/ui/draw.js";

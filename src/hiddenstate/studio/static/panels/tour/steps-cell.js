@@ -140,7 +140,7 @@ const READ_OUT = {
 };
 
 /**
- * What is at the row given as a gate's first row.
+ * Explains what is at the row that was given as a gate's first row.
  * @param {number} answer
  * @param {number} row the right one
  * @param {number} H
