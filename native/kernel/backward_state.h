@@ -25,7 +25,7 @@ struct LayerBackward {
     BorderStates<const element> reset_h;  // for this layer and direction
     BorderStates<const real> reset_c;
     const element* out;           // row (t, n) at out + t * out_step + n * out_row, P numbers
-    const element* dout;          // at the strides of out
+    const element* dout;          // with the strides of out
     const real *dh_n, *dc_n;      // [N, P], [N, H]; or null: zeros
     element* dx;                  // [T, N, C], or null: not needed; zero past a row's end
     real *dh0, *dc0;              // [N, P], [N, H]; during the scan, the gradients of the states of the current step

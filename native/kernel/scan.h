@@ -73,7 +73,7 @@ struct Call {
     std::int64_t T = 0, N = 0, C = 0, H = 0, P = 0, x_step = 0, x_row = 0;
     std::int64_t directions = 1;
     bool reverse = false;  // with one direction: whether it reads from the last step to the first; of two directions, the second does
-    std::vector<LayerDirection<Precision>> layers;  // of each layer and direction; the reverse direction comes second
+    std::vector<LayerDirection<Precision>> layers;  // for each layer and direction; the reverse direction comes second
     const element* h0 = nullptr;             // [L * D, N, P], or null: zeros. Backward needs it
     const real* c0 = nullptr;                // [L * D, N, H], or null: zeros. Backward needs it
     const std::int64_t* lengths = nullptr;   // [N], or null: every row has T steps
@@ -89,7 +89,7 @@ struct Call {
     element* h_n = nullptr;  // [L * D, N, P]; may be h0 if packed
     real* c_n = nullptr;     // [L * D, N, H]; may be c0 if packed
     int threads = 1;
-    bool relu = false;  // of a plain RNN: instead of tanh
+    bool relu = false;  // for a plain RNN: instead of tanh
 };
 
 // The gradients of one layer and direction: given, of its records (null: zeros); wanted, of its weights (null: not needed).
@@ -129,7 +129,7 @@ struct CellStep {
     std::int64_t N, C, H;
     int threads = 1;
     bool from_last = false;                    // start with the last unit: affects only cache use, not results
-    bool relu = false;                         // of a plain RNN: instead of tanh
+    bool relu = false;                         // for a plain RNN: instead of tanh
 };
 
 // The derivative of such a step, but for the gradients of its weights, which are products of `d_z` and the inputs.
@@ -145,7 +145,7 @@ struct CellGradients {
     element *d_x, *d_h, *d_c;                  // [N, C], [N, H], [N, H]; d_x and d_h may be null: not needed
     std::int64_t N, C, H;
     int threads = 1;
-    bool relu = false;                         // of a plain RNN: instead of tanh
+    bool relu = false;                         // for a plain RNN: instead of tanh
 };
 
 // The functions compiled for one instruction set and precision. Each scan has its own layout of packed weights, so never mix

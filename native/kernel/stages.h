@@ -40,7 +40,7 @@ public:
     void end() { worker_.end(); }
 
 private:
-    LayerForward job_;  // which the others refer to
+    LayerForward job_;  // the members below refer to it
     const std::int64_t chunk_steps_;
     const ForwardState state_;
     const Buffer<real> scratch_;

@@ -32,7 +32,7 @@ public:
     StreamStep(Kernel kernel, NumberType element, std::int64_t N, std::int64_t C, std::int64_t H, bool large,
                ThreadTuner<>& tuner);
 
-    // Parameters that must stay as they are now: the object under each name, its version and its address. Tensors that were made in
+    // Parameters that must not change: the object under each name, its version and its address. Tensors that were made in
     // inference mode have no version.
     void guard_parameters(nb::dict parameters, nb::dict named);
     // Dicts (hooks) and context variables (edits in force, a selected path) that must be empty.

@@ -25,7 +25,7 @@ constexpr int kTwisterNumbers = sizeof(TwisterState) / 8;
 class Twister {
 public:
     explicit Twister(const TwisterState& state);
-    // Writes the state as it is after the numbers drawn so far.
+    // Writes the state after the numbers drawn so far.
     void store(TwisterState& state) const;
 
     void draw(std::uint32_t* to, std::int64_t count);

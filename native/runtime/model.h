@@ -36,7 +36,7 @@ struct Sizes {
     std::int64_t features(std::int64_t layer) const { return layer == 0 ? C : D * P; }
 };
 
-// What a run over a sequence reads and writes: row-major arrays, time first. Those marked (*) may be null.
+// The inputs and outputs of a run over a sequence: row-major arrays, time first. Those marked (*) may be null.
 struct Run {
     std::int64_t T = 0, N = 0;
     const float* x = nullptr;               // [T, N, C]

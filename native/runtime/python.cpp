@@ -63,7 +63,7 @@ std::unique_ptr<Edits<float>> read_edits(nb::handle edits, std::int64_t rows) {
 }
 
 // `arrays`: x, h0, c0, lengths, out, h_n, c_n, gates, cells, hidden, as in `Run`; None if that may be null. `edits`: None, or a
-// list for each layer and direction. Reads the arrays without the GIL: they must stay as they are.
+// list for each layer and direction. Reads the arrays without the GIL: they must not change meanwhile.
 Run read_run(const Sizes& sizes, nb::tuple arrays, std::int64_t T, std::int64_t N, int threads) {
     const std::int64_t steps = T * N, rows = sizes.count() * N, width = sizes.D * sizes.P;
     Run run;

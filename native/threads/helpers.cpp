@@ -110,7 +110,7 @@ struct Pool {
 
 private:
     bool make() {
-        [[maybe_unused]] const NoSignals blocked;  // a thread begins with the mask of the one that makes it
+        [[maybe_unused]] const NoSignals blocked;  // a thread inherits its creator's mask
         try {
             helpers.reserve(helpers.size() + 1);
             auto helper = std::make_unique<Helper>();

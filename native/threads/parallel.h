@@ -23,7 +23,7 @@
 namespace hiddenstate {
 namespace {
 
-// Where threads wait until something is so: they spin for about 20 microseconds, because it normally takes less than one, then sleep,
+// Where threads wait for a condition: they spin for about 20 microseconds, because it normally takes less than one, then sleep,
 // because another program probably has the core that a thread needs.
 class Waiting {
 public:

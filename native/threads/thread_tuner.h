@@ -53,12 +53,12 @@ public:
 private:
     // In seconds of work.
     static constexpr double kFirstSample = 0.0005, kSample = 0.007, kShortestBackoff = 0.1, kLongestBackoff = 3;
-    static constexpr int kSamples = 2;        // with the same result decide a trial
+    static constexpr int kSamples = 2;        // samples with the same result that decide a trial
     static constexpr double kBackoffs = 10;   // the least length of a backoff, in lengths of the trial before it
     // A rest; how many times shorter a backoff is at its end; and the samples of the trial then.
     static constexpr double kRest = 0.01, kHaste = 8, kSampleAfterRest = 0.002;
-    static constexpr double kClose = 10e-6;   // between jobs that are close
-    static constexpr int kCloseJobs = 32;     // that say how it goes on
+    static constexpr double kClose = 10e-6;   // seconds between close jobs
+    static constexpr int kCloseJobs = 32;     // close jobs after which more are expected
 
     using Time = typename Clock::time_point;
 
@@ -82,7 +82,7 @@ private:
         if (sample_ >= sample_length_) end_sample(usual >= kSample);
     }
 
-    // Has one thread timed anew for short, and then all, if the last trial of these is long enough ago.
+    // Times one thread again briefly, and then all threads, if their last trial is long enough ago.
     void begin_after_rest() {
         if (all_ || tries_slower_ || rested_ || backoff_ == 0 || since_trial_ < backoff_ / kHaste) return;
         rested_ = true, sample_length_ = kFirstSample;
@@ -117,16 +117,16 @@ private:
     std::mutex mutex_;
     std::atomic<bool> all_;           // the mode at hand: all threads, or one
     bool tries_slower_ = false;       // whether this is a trial of the mode that was slower
-    double seconds_[2] = {};          // of a unit of work with one thread and with all, in their last trials
-    double sample_length_ = kFirstSample, sample_ = 0;  // seconds that the sample at hand lasts; of these, over
+    double seconds_[2] = {};          // for a unit of work with one thread and with all, in their last trials
+    double sample_length_ = kFirstSample, sample_ = 0;  // length of the sample at hand in seconds; how much of it is over
     std::int64_t sample_work_ = 0;
     int results_[2] = {};             // samples of the trial at hand that were slower, and faster
-    double backoff_ = 0, since_trial_ = 0;  // how long the slower mode is not tried; of this, over
+    double backoff_ = 0, since_trial_ = 0;  // how long the slower mode is not tried; how much of this is over
     double trial_ = 0;                // seconds of the current trial of the slower mode
     bool rested_ = false;             // whether a trial is due because of a rest
-    Time last_end_{};                 // of the last job
+    Time last_end_{};                 // the end of the last job
     int close_jobs_ = 0;              // counts close jobs; each job that is not close takes some off
-    std::atomic<bool> close_{false};  // whether these are enough
+    std::atomic<bool> close_{false};  // whether there were enough of them
 };
 
 }  // namespace hiddenstate

@@ -27,7 +27,7 @@ constexpr std::int64_t kThreadedPackedStep = 1 << 15;
 // Multiplications of a step from which it releases the GIL: releasing and taking it costs a fraction of a microsecond.
 constexpr std::int64_t kWithoutGil = 1 << 15;
 
-// A step of a cell is faster on weights as they are for a few rows; for more, on weights that are packed block by block. Measured in
+// For a few rows, a step of a cell is faster on unpacked weights; for more, on weights packed block by block. Measured in
 // benchmarks/cell_steps.py.
 template <class Precision>
 inline constexpr std::int64_t kUnpackedRows = 3;

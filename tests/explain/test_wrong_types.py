@@ -63,7 +63,7 @@ def test_the_largest_seed_goes() -> None:
 
 @pytest.mark.parametrize("method", [3, None, ["ledger"]])
 def test_the_method_of_a_selfcheck(method: Any) -> None:
-    with pytest.raises(ArgumentTypeError, match="a method is a function, or the name of one, got"):
+    with pytest.raises(ArgumentTypeError, match="a method must be a function or the name of one, got"):
         hs.explain.selfcheck(method)
 
 

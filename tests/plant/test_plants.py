@@ -284,5 +284,5 @@ def test_any_automaton_is_a_gru(states: int, symbols: int, seed: int) -> None:
 
 
 def test_an_automaton_of_another_cell_fails() -> None:
-    with pytest.raises(ArgumentError, match="an automaton is planted in an LSTM or a GRU, got cell='RNN'"):
+    with pytest.raises(ArgumentError, match="an automaton can only be planted in an LSTM or a GRU, got cell='RNN'"):
         hs.plant.flip_flop(cell="RNN")  # type: ignore[arg-type]

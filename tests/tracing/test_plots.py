@@ -185,7 +185,7 @@ def test_places_fails(where: dict[str, int], error: type[Exception]) -> None:
 
 
 def test_nothing_recorded_fails() -> None:
-    with pytest.raises(NameUnknownError, match=r"nothing of l0 to draw.* recorded are l1\.f"):
+    with pytest.raises(NameUnknownError, match=r"nothing of l0 to draw.* only l1\.f was recorded"):
         traced(num_layers=2, keep=["l1.f"]).plot()
     with pytest.raises(NameUnknownError, match="nothing of l0 to draw"):
         traced(proj_size=2, keep=["l0.h"]).plot(unit=0)

@@ -151,7 +151,7 @@ class Cell:
 
     @cached_property
     def pre_activations(self) -> tuple[str, ...]:
-        """What a trace records on request: pre-activations, then their parts."""
+        """The values that a trace records only on request: pre-activations, then their parts."""
         return (*(f"{gate}_pre" for gate in self.gate_names), *(part.name for part in self.parts))
 
     @property

@@ -192,7 +192,7 @@ def _sees_ahead(score: Score, x: Tensor) -> bool:
 
 
 def _refuse_answers_read(score: Score, x: Tensor) -> None:
-    """Reject predictions that depend on the very element that they predict."""
+    """Reject predictions that depend on the element that they predict."""
     for place in (len(x) // 3, len(x) // 2):
         if x.is_floating_point():
             spread = x.std()

@@ -64,7 +64,7 @@ class Run(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """What the backward pass needs of a run: output, gates before edits, cell states, outputs between layers.
+    """The values that the backward pass needs: output, gates before edits, cell states, outputs between layers.
 
     If the gates of a layer and direction are None, they are recomputed.
     """

@@ -5,7 +5,7 @@ the class that it returns:
 
 - `subject/`: the subject of an explanation: an LSTM, its input, the head that reads its output, and the target
 - `result/`: `Explanation`, the base class of results; terminal text and pictures
-- `ledger/`: `ledger`, what wrote and erased a memory
+- `ledger/`: `ledger`: which steps wrote and erased a memory
 - `attribution/`: `attribute`, how much each word contributes, by several methods; `selfcheck`, which scores a method
 - `sweep/`: `sweep`, the effect of patching every place, unit and step
 - `graph/`: `graph`, the paths from words through units to a target

@@ -7,6 +7,6 @@
 - `meta_model.py`: a model on the meta device, to determine its size before it is made
 - `from_modules.py`, `module_parts.py`: models made from a user's embedding, LSTM and linear layer
 - `noise.py`: dropout as language models use it
-- `card_data.py`: what model cards share: the facts about a training run, and the sections written from them
+- `card_data.py`: shared parts of model cards: the facts about a training run, and the sections written from them
 - `training_run.py`: one training run of either model, from its run file to its folder
 """

@@ -31,7 +31,7 @@ def latch(hold: float = 50, *, content: Literal["g", "gate"] = "g", dtype: torch
         ArgumentTypeError: the time constant is not a number, or the dtype is not precise enough.
     """
     if content not in CONTENT:
-        raise ArgumentError(f"content is 'g' or 'gate', got {content!r}")
+        raise ArgumentError(f"content must be 'g' or 'gate', got {content!r}")
     bias, by_gate = forget_bias(hold), content == "gate"
     # Written where write is 1: the input gate opens, and the forget gate closes. f's bias is part of the way it falls.
     wires: Wires = {

@@ -127,7 +127,7 @@ def check_machine(delta: Delta, start: Hashable, silent: Hashable = None, cell: 
         ArgumentTypeError: it is not a mapping from pairs.
     """
     if cell not in ON:
-        raise ArgumentError(f"an automaton is planted in an {' or a '.join(ON)}, got cell={cell!r:.50}")
+        raise ArgumentError(f"an automaton can only be planted in an {' or a '.join(ON)}, got cell={cell!r:.50}")
     if not isinstance(delta, Mapping) or not delta or not all(isinstance(k, tuple) and len(k) == 2 for k in delta):
         raise ArgumentTypeError(
             "delta must be a mapping from (state, symbol) to the next state, with at least one entry"

@@ -61,7 +61,7 @@ class Plant:
         """
         T, N = check_int("T", T), check_int("N", N)
         if T < 2 or N < 1:
-            raise ArgumentError(f"a plant's inputs have at least 2 steps and 1 row, got T={T} and N={N}")
+            raise ArgumentError(f"a plant's inputs must have at least 2 steps and 1 row, got T={T} and N={N}")
         if T * N * self.lstm.input_size > MOST_NUMBERS:
             raise ArgumentError(f"T={T} steps of N={N} rows are more than {MOST_NUMBERS:,} numbers; ask for fewer")
         generator = torch.Generator().manual_seed(check_seed(seed))

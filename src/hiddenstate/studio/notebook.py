@@ -39,7 +39,7 @@ class Displayable(Protocol):
 
     @property
     def about_index(self) -> dict[str, Any] | None:
-        """What the page shows about an index."""
+        """The information about an index that the page shows."""
 
     def hear(self, message: ViewMessage) -> None:
         """Handle a message from a page."""

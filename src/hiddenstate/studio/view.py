@@ -44,7 +44,7 @@ class Studio:
 
     @property
     def about_index(self) -> dict[str, Any] | None:
-        """What the page shows about the index; None without an index."""
+        """The information about the index that the page shows; None without an index."""
         return None if self.corpus is None else self.corpus.about()
 
     def show(self, **view: Any) -> None:

@@ -119,7 +119,7 @@ def _names(trace: Record, layer: int, reverse: bool, unit: int | None) -> dict[s
     if not names:
         recorded = " ".join(trace.names)
         raise NameUnknownError(
-            f"nothing of {LayerDirection(layer, reverse).name} to draw: add it to keep=; recorded are {recorded}"
+            f"nothing of {LayerDirection(layer, reverse).name} to draw: add it to keep=; only {recorded} was recorded"
         )
     return names
 

@@ -236,7 +236,7 @@ def test_what_cannot_be_explained_fails(
 
 
 def test_what_a_text_model_cannot_read_fails(tagger: Tagger) -> None:
-    with pytest.raises(ArgumentError, match="one sentence is explained at a time, got 2"):
+    with pytest.raises(ArgumentError, match="only one sentence can be explained at a time, got 2"):
         hs.explain.subject(tagger, "He left. She stayed.")
     with pytest.raises(ArgumentError, match="got 0"):
         hs.explain.subject(tagger, " ")

@@ -267,7 +267,7 @@ def test_shipped() -> None:
 
 
 def test_shipped_fails() -> None:
-    with pytest.raises(ArgumentError, match="no model 'milton' comes with hiddenstate; those that do are tagger"):
+    with pytest.raises(ArgumentError, match="hiddenstate comes with no model 'milton'; choose one of tagger"):
         folder.shipped("milton")
 
 

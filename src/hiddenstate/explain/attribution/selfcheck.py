@@ -180,7 +180,7 @@ def _named(method: Method | str) -> tuple[Method, Mapping[str, Expectation]]:
     """Return a method's function and, for one of this library's methods, the expected verdicts."""
     if not isinstance(method, str):
         if not callable(method):
-            raise ArgumentTypeError(f"a method is a function, or the name of one, got {type(method).__name__}")
+            raise ArgumentTypeError(f"a method must be a function or the name of one, got {type(method).__name__}")
         return method, {}
     if method not in EXPECTED:
         raise ArgumentError(f"unknown method {method!r}: expected a function, or one of {', '.join(EXPECTED)}")

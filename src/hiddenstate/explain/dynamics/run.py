@@ -107,7 +107,7 @@ class Dynamics:
         map_, C = make_state_map(self.subject.lstm), self.subject.sizes.input_size
         given = torch.zeros(C, dtype=torch.float64) if x is None else x.detach().cpu().double()
         if given.shape != (C,):
-            raise ShapeError(f"fixed points are those of a constant input [{C}], got {list(given.shape)}")
+            raise ShapeError(f"fixed points need a constant input [{C}], got {list(given.shape)}")
         count, steps = check_int("starts", starts), check_int("descent", descent)
         if count < 1 or steps < 1:
             raise ArgumentError(f"starts and descent must be at least 1, got {starts} and {descent}")

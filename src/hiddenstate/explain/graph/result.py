@@ -21,7 +21,7 @@ BRANCHES = (6, 3, 2)  # edges that the terminal shows, by depth
 
 
 class EdgeCheck(NamedTuple):
-    """What the target loses when an edge is removed: predicted by the graph, and measured with gates free."""
+    """The target's loss when an edge is removed: predicted by the graph, and measured with gates free."""
 
     expected: float
     real: float

@@ -61,7 +61,7 @@ def graph(
     kept, most = check_int("units", units), check_int("edges", edges)
     if not 1 <= kept <= MOST_UNITS_KEPT or most < 1:
         raise ArgumentError(
-            f"a graph keeps 1 to {MOST_UNITS_KEPT} units and at least one edge, got {units} and {edges}"
+            f"a graph can keep 1 to {MOST_UNITS_KEPT} units and at least one edge, got {units} and {edges}"
         )
     check_progress(progress)
     one = resolve_subject(of, model, x, function="graph", **options).only(resolve_row(of, row))

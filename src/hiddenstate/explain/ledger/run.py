@@ -1,4 +1,4 @@
-"""`ledger`: what wrote a memory, what erased it, and what it contributes to each logit."""
+"""`ledger`: finds which steps wrote a memory, which erased it, and how much it contributes to each logit."""
 
 from typing import Any
 

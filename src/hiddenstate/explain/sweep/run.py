@@ -128,7 +128,7 @@ class _Plan:
 def _check_choices(mode: object, direction: object) -> None:
     for name, value, known in (("mode", mode, get_args(Mode)), ("direction", direction, get_args(Direction))):
         if value not in known:
-            raise ArgumentError(f"{name} is one of {', '.join(map(repr, known))}, got {value!r}")
+            raise ArgumentError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
 
 
 def _pair(of: TargetLike, given: tuple[Any, Any, Any], options: dict[str, Any]) -> tuple[Subject, Subject]:
@@ -200,10 +200,10 @@ def _groups(units: Units, width: int) -> tuple[tuple[int, ...], ...]:
         return tuple((k,) for k in range(width))
     if isinstance(units, str):
         if units != "all":
-            raise ArgumentError(f"units is None, 'all', numbers or lists of numbers, got {units!r}")
+            raise ArgumentError(f"units must be None, 'all', numbers or lists of numbers, got {units!r}")
         return (tuple(range(width)),)
     if not isinstance(units, Iterable):
-        raise ArgumentTypeError(f"units is None, 'all', numbers or lists of numbers, got {type(units).__name__}")
+        raise ArgumentTypeError(f"units must be None, 'all', numbers or lists of numbers, got {type(units).__name__}")
     parts = [part if isinstance(part, Sequence) else [part] for part in units]
     if not parts or not all(parts):
         raise ArgumentError("units= is empty: give numbers, or non-empty lists of numbers")

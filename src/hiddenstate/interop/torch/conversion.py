@@ -87,7 +87,7 @@ def convert(
     )
     """
     if weights not in ("float", "int8"):
-        raise ArgumentError(f"weights is 'float' or 'int8', got {shorten(weights)}")
+        raise ArgumentError(f"weights must be 'float' or 'int8', got {shorten(weights)}")
     return _convert(model, TO_OURS, inplace, strict, verbose, weights)
 
 

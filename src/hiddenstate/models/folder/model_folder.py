@@ -74,7 +74,7 @@ def shipped(name: str = "tagger-en") -> Path:
         ArgumentError: there is no such model.
     """
     if name not in SHIPPED:
-        raise ArgumentError(f"no model {name!r} comes with hiddenstate; those that do are {', '.join(SHIPPED)}")
+        raise ArgumentError(f"hiddenstate comes with no model {name!r}; choose one of {', '.join(SHIPPED)}")
     return Path(__file__).parents[1] / "shipped" / name
 
 

@@ -33,7 +33,7 @@ export function createCard(titles, ways) {
     says: element("div", { class: "tour-says" }),
     task: element("div", { class: "tour-task" }),
     work: element("div", { class: "tour-work" }),
-    status: element("p", { class: "tour-status" }), // stands in the task
+    status: element("p", { class: "tour-status" }), // part of the task
     learnt: element("div", { class: "tour-learnt", role: "status" }),
   };
   const back = button("Back", () => ways.go(shown.index - 1));
