@@ -54,7 +54,7 @@ struct Gates {
         to[0] = to[3] = d_r_pre, to[1] = to[4] = d_z_pre, to[2] = d_n_pre, to[5] = d_n_h;
     }
 
-    // m of a projection; a GRU has none.
+    // m, for a projection, which a GRU does not have.
     vf output(vf) const { return vf{}; }
 
     // Writes them to a record.

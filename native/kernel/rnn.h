@@ -44,7 +44,7 @@ struct Gates {
         undo(kHPre, to[0]);
     }
 
-    // m of a projection; an RNN has none.
+    // m, for a projection, which an RNN does not have.
     vf output(vf) const { return vf{}; }
 
     // Writes them to a record.

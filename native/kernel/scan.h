@@ -92,7 +92,8 @@ struct Call {
     bool relu = false;  // for a plain RNN: instead of tanh
 };
 
-// The gradients of one layer and direction: given, of its records (null: zeros); wanted, of its weights (null: not needed).
+// The gradients of one layer and direction: those of its records (given; null: zeros) and of its weights (wanted; null: not
+// needed).
 template <class Precision>
 struct LayerGradients {
     const typename Precision::real *gates, *c;         // [T, N, 4H], [T, N, H]
@@ -100,8 +101,8 @@ struct LayerGradients {
     typename Precision::element* bias_hh = nullptr;    // [GH], if it differs
 };
 
-// The gradients of a call: given, of its outputs; wanted, of its inputs. The call must have the records of each layer and
-// direction: `c`, and `raw_gates` if it has edits, else `gates`; of those whose gates are null, backward computes them again.
+// The gradients of a call: those of its outputs (given) and of its inputs (wanted). The call must have the records of each layer
+// and direction: `c`, and `raw_gates` if it has edits, else `gates`; of those whose gates are null, backward computes them again.
 template <class Precision>
 struct Gradients {
     using element = typename Precision::element;

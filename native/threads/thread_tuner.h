@@ -14,8 +14,8 @@
 // A trial compares a mode with the last time of the other: the best of three samples decides, because every system has some bad
 // moments in a second, and one of them should not. A sample lasts some time slices, so that a program that keeps a core busy
 // shows in each. The samples of the first trial are shorter, so that the other mode is tried soon. A job that is longer than a
-// sample is a sample by itself: a faster one decides alone, a slower one with a second. The backoff is at least ten times as long as
-// the trial before it. Both modes are timed again and again, because timings go stale.
+// sample counts as a sample: a single faster one decides, but a slower one needs a second. The backoff is at least ten times as
+// long as the trial before it. Both modes are timed again and again, because timings go stale.
 #pragma once
 
 #include <algorithm>

@@ -53,7 +53,7 @@ def folder(text: str) -> Any:
 
 
 def setting(text: str, default: object) -> Any:
-    """Make an option for one setting, whose default is that of the config file, or else this one."""
+    """Make an option for one setting; its default is the config file's value, or else this one."""
     return typer.Option(help=text, show_default=str(default))
 
 

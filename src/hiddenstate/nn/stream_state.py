@@ -374,7 +374,7 @@ class StreamState:
         nbytes = sum(math.prod(shape) for shape in shapes) * like.itemsize
         try:
             if nbytes >= 2**63:
-                raise MemoryError("no tensor has so many bytes")
+                raise MemoryError("no tensor can have that many bytes")
             return tuple(like.new_zeros(shape) for shape in shapes)
         except (RuntimeError, MemoryError) as error:
             raise ArgumentError(

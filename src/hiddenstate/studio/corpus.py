@@ -52,7 +52,7 @@ class CorpusPages:
 
 
 def open_answers(index: Any) -> Answers:
-    """Return the queries of an index, given itself or by its folder."""
+    """Open an index, or the one in a folder, for queries."""
     (opener,) = index_openers
     answers: Answers = opener(index)
     return answers

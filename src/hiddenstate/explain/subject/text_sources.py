@@ -54,8 +54,8 @@ def _rows(text: object) -> list[list[str]]:
         found = [words for line in sentences(text) if (words := tokenise(line))]
         if len(found) != 1:
             raise ArgumentError(
-                f"only one sentence can be explained at a time, got {len(found)} in {text!r:.200}: give one, or several "
-                "as lists of words"
+                f"only one sentence can be explained at a time, got {len(found)} in {text!r:.200}: give one, or "
+                "several as lists of words"
             )
         return found
     if isinstance(text, Sequence) and text:

@@ -1,4 +1,5 @@
-"""The studio's server: sends the page, and models by id, which the page runs. It computes only queries of an index."""
+"""The studio's server: sends the page, and models by id, which the page runs. It computes only answers to queries of an
+index."""
 
 import secrets
 import socket
