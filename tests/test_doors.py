@@ -422,7 +422,7 @@ ABSURD_DOORS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: explain.attribute(small(), FIVE, of=OF, method="integrated_gradients", points=10**9),
         "points must be at most 4,096",
     ),
-    "graph": (lambda: explain.graph(small(), FIVE, of=OF, units=10**12), "a graph keeps"),
+    "graph": (lambda: explain.graph(small(), FIVE, of=OF, units=10**12), "a graph can keep"),
     "sweep": (lambda: explain.sweep(small(), *[LONG.repeat(2, 1, 1)] * 2, of=OF, units=[0]), "places="),
     "selfcheck, inputs": (lambda: explain.selfcheck("gradient", inputs=10**9), "inputs=1,000,000,000"),
     "selfcheck, calls": (lambda: explain.selfcheck("gradient", inputs=10**6), "inputs must be at most"),

@@ -469,11 +469,14 @@ def test_edits_count_the_streams_steps() -> None:
 def test_edits_without_an_end_fail() -> None:
     lstm, x = hs.LSTM(4, 3), torch.randn(5, 1, 4)
     stream = lstm.stream()
-    with lstm.edit(hs.zero("l0.c", t=-1)), pytest.raises(IndexRangeError, match="a stream has none"):
+    with lstm.edit(hs.zero("l0.c", t=-1)), pytest.raises(IndexRangeError, match="a stream has no end"):
         stream.feed(x)
-    with lstm.edit(hs.zero("l0.c", t=slice(-2, None))), pytest.raises(IndexRangeError, match="a stream has none"):
+    with lstm.edit(hs.zero("l0.c", t=slice(-2, None))), pytest.raises(IndexRangeError, match="a stream has no end"):
         stream.feed(x)
-    with lstm.edit(hs.zero("l0.c", t=slice(None, None, -1))), pytest.raises(IndexRangeError, match="a stream has none"):
+    with (
+        lstm.edit(hs.zero("l0.c", t=slice(None, None, -1))),
+        pytest.raises(IndexRangeError, match="a stream has no end"),
+    ):
         stream.feed(x)
     with (
         lstm.edit(hs.set("l0.c", to=torch.zeros(5, 1, 1), t=[3, 4])),

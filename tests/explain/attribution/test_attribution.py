@@ -150,8 +150,8 @@ def test_a_row_of_many() -> None:
     [
         ({"method": "lime"}, ArgumentError, "unknown method 'lime': expected one of shapley"),
         ({"baseline": "unk"}, ArgumentError, "no baseline 'unk' here; choose zero mean"),
-        ({"baseline": torch.zeros(4)}, ShapeError, "a baseline has shape"),
-        ({"baseline": 3}, ArgumentTypeError, "a baseline is a name or a tensor"),
+        ({"baseline": torch.zeros(4)}, ShapeError, "a baseline must have shape"),
+        ({"baseline": 3}, ArgumentTypeError, "a baseline must be a name or a tensor"),
         ({"baseline": []}, ArgumentError, "baseline= is empty"),
         ({"spans": []}, ArgumentError, "spans= is empty"),
         ({"spans": [(0, 3), (2, 4)]}, ArgumentError, "spans overlap at step 2"),

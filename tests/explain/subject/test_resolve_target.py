@@ -98,7 +98,7 @@ def test_functions(subject: Subject) -> None:
         ("l0.c@1", ArgumentError, "has many units: choose one"),
         ("l0.c[1,2]@1", ArgumentError, "several units or steps"),
         ("l0.c[0:2]@1", ArgumentError, "several units or steps"),
-        (7, ArgumentTypeError, "a target is logit"),
+        (7, ArgumentTypeError, "a target must be logit"),
     ],
 )
 def test_bad_targets_fail(subject: Subject, of: Any, error: type[Exception], match: str) -> None:

@@ -246,10 +246,10 @@ def test_it_is_told_in_every_form() -> None:
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"mode": "fast"}, ArgumentError, "mode is one of"),
-        ({"direction": "up"}, ArgumentError, "direction is one of"),
+        ({"mode": "fast"}, ArgumentError, "mode must be one of"),
+        ({"direction": "up"}, ArgumentError, "direction must be one of"),
         ({"places": "l3.*"}, NameUnknownError, "no place matches"),
-        ({"units": "some"}, ArgumentError, "units is None"),
+        ({"units": "some"}, ArgumentError, "units must be None"),
         ({"units": []}, ArgumentError, "units= is empty"),
         ({"units": [9]}, IndexRangeError, "units=9"),
         ({"steps": 7}, IndexRangeError, "steps=7"),

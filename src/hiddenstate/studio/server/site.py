@@ -1,5 +1,4 @@
-"""The studio's server: sends the page, and models by id, which the page runs. It computes only answers to queries of an
-index."""
+"""The studio's server: sends the page, and models by id, which the page runs. It computes answers from an index."""
 
 import secrets
 import socket
