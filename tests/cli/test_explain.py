@@ -1,4 +1,4 @@
-"""``hiddenstate explain``, run as a user runs it, on the shipped models."""
+"""``hiddenstate explain``, run as by a user, on the shipped models."""
 
 import csv
 import io
