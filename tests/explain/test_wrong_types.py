@@ -1,4 +1,4 @@
-"""Arguments of a wrong type, and those that ask for nothing, are refused by an error of ours."""
+"""Arguments of a wrong type, and empty ones, are rejected with one of our errors."""
 
 from collections.abc import Callable
 from typing import Any

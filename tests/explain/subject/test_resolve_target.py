@@ -1,4 +1,4 @@
-"""Targets: each is one number a row, and what says that it is linear is."""
+"""Targets: each is one number per row, and targets declared linear are linear."""
 
 from typing import Any
 

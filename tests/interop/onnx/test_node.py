@@ -1,4 +1,4 @@
-"""What an LSTM node may ask for, and what is refused by name."""
+"""Features of LSTM nodes, and those that are rejected by name."""
 
 from typing import Any
 
