@@ -1,4 +1,5 @@
-"""`GRU` and `RNN` against torch's layers and against the reference, over random arguments; what only ours take."""
+"""`GRU` and `RNN` compared with torch's layers and the reference, over random arguments; arguments that only ours
+take."""
 
 import copy
 import itertools
@@ -371,7 +372,7 @@ def test_compiled_and_exported_layers_are_torchs(kind: str) -> None:
     layer = ours(3, 5, **options).eval()
     x = torch.randn(4, 2, 3)
     want = layer.to_torch()(x)[0]
-    jit: Any = torch.jit  # which has no types
+    jit: Any = torch.jit  # it has no types
     export: Any = torch.export
     compiler: Any = torch
     with torch.no_grad():

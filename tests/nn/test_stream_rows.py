@@ -22,7 +22,7 @@ TYPES = (torch.float32, torch.float64, torch.bfloat16)
 
 
 def alone(lstm: hs.LSTM, xs: list[Tensor]) -> Tensor:
-    """What a stream of one row gives for these steps."""
+    """The results of a one-row stream for these steps."""
     stream = lstm.stream()
     return torch.stack([stream.step(x) for x in xs])
 

@@ -31,7 +31,7 @@ def objects(folder: Path, *sources: Path, options: tuple[str, ...] = ()) -> list
     found = []
     for source in sources:
         compiler = ["gcc", "-std=c99"] if source.suffix == ".c" else [str(COMPILER), "-std=c++17"]
-        # Examples see only the header that is installed.
+        # Examples only see the installed header.
         paths = [f"-I{NATIVE / 'runtime'}", *([] if source.parent == EXAMPLES else [f"-I{NATIVE}"])]
         found.append(folder / f"{source.stem}.o")
         warnings = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]

@@ -186,7 +186,7 @@ def test_load_fails_without_a_folder(tmp_path: Path) -> None:
         ({"config": {"wings": 2}}, "model: unknown field 'wings'"),
         ({"config": {"hidden_size": 5}}, r"weight '.*' has shape \[\d+, \d+\], expected \[\d+, \d+\]"),
         ({"config": {"hidden_size": 4, "num_layers": 3}}, "does not fit"),
-        # More than any memory: it must be refused before it is asked for.
+        # More than any memory: it must be rejected before it is allocated.
         ({"config": {"hidden_size": 10**8}}, r"weight '.*' has shape \[\d+, \d+\], expected \[400000000, \d+\]"),
         ({"config": {"hidden_size": 10**9}}, "model is damaged: .*overflow"),
         ({"config": {"word_size": 10**30}}, "model: "),
