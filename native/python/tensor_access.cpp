@@ -55,7 +55,7 @@ const Names& names() {
     return *found;
 }
 
-// A method without arguments, or an attribute, that one of torch's classes defines in C. For objects of that very class its
+// A method without arguments, or an attribute, that one of torch's classes defines in C. For objects of exactly that class its
 // function is called directly, without a search for its name.
 class InC {
 public:
@@ -68,7 +68,7 @@ public:
         if (method->ml_flags == METH_NOARGS) function_ = method->ml_meth;
     }
 
-    // Null if it fails. `exact`: the object is of this very class, not of a subclass that may override the method.
+    // Null if it fails. `exact`: the object is of exactly this class, not of a subclass that may override the method.
     nb::object operator()(nb::handle object, bool exact) const {
         if (!exact || !(function_ || getter_)) return is_method_ ? call(object, name_) : attribute(object, name_);
         nb::object given = nb::steal(function_ ? function_(object.ptr(), nullptr) : getter_->get(object.ptr(), getter_->closure));

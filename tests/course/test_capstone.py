@@ -87,7 +87,7 @@ def test_a_series_may_be_the_learners_own(exercise: str, answer: object, capsys:
         ("8.3", (noisy, TEST), "dropout is still active"),
         ("8.4", (*BOTH, lower_and_upper(GAIN.mean().item() + 1, 0.5)), "should be around baseline minus model"),
         ("8.4", (*BOTH, WIDE), "how far single steps spread"),
-        ("8.5", (torch.arange(500) % 9 * 1.0, torch.arange(500) % 9 == 0), "not where the label predicts"),
+        ("8.5", (torch.arange(500) % 9 * 1.0, torch.arange(500) % 9 == 0), "the label does not predict it"),
         ("8.6", (straight_on(TEST).roll(1), straight_on(TEST)), "shifted by one"),
     ],
 )

@@ -128,7 +128,9 @@ def ablation(answer: object) -> str:
     beaten = int((moved >= gap).sum())
     at, elsewhere = float(cost[label].mean()), float(cost[~label].mean())
     if gap <= 0 or at < 2 * elsewhere:
-        raise wrong("M35", f"{at:.3f} where the label holds, {elsewhere:.3f} elsewhere: not where the label predicts.")
+        raise wrong(
+            "M35", f"The cost is {at:.3f} under the label, {elsewhere:.3f} elsewhere: the label does not predict it."
+        )
     if beaten > 0.05 * SHIFTS:
         raise wrong("M35", f"Of {SHIFTS} shifted copies of the label, {beaten} do as well: that may be chance.")
     return f"It costs {at:.3f} there, {elsewhere:.3f} elsewhere; of {SHIFTS} shifted labels {beaten} do as well."

@@ -3,7 +3,7 @@
 - `tagger/`, `language/`: the two models: architecture, predictions and training
 - `folder/`: a model as a folder; `shipped/`: the trained models that come with the package
 - `cells.py`: the setting that chooses a model's cells
-- `model_file.py`: a model or a layer as one file, which is read without torch, too
+- `model_file.py`: a model or a layer as one file, which can be read without torch
 - `meta_model.py`: a model on the meta device, to determine its size before it is made
 - `from_modules.py`, `module_parts.py`: models made from a user's embedding, LSTM and linear layer
 - `noise.py`: dropout as language models use it

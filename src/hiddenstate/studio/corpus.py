@@ -13,7 +13,7 @@ class Answers(Protocol):
     """The queries that an index answers; see `hiddenstate.corpus.answers.IndexAnswers`."""
 
     def about(self) -> dict[str, Any]:
-        """Return what the page shows about it from the start."""
+        """Return the data about it that the page shows at first."""
 
     def model(self) -> nn.Module:
         """Return the model that was indexed."""

@@ -34,7 +34,7 @@ class Passage:
         return self.text.count("\n") if self.kind == "conllu" else 1 + len(self.text) // 5
 
     def table(self) -> Table | None:
-        """Parse CoNLL-U of the usual shape, which is faster; None for anything else."""
+        """A fast parser for ordinary CoNLL-U; returns None for anything else."""
         return read_table(self.text) if self.kind == "conllu" else None
 
     def sentences(self) -> list[Sentence]:

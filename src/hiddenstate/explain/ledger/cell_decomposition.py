@@ -60,12 +60,12 @@ class CellDecomposition:
 
     @property
     def edit_parts(self) -> Tensor:
-        """``[S, H]``, what is left at t of the changes made by edits of c."""
+        """``[S, H]``, what remains at t of the changes made by edits of c."""
         return self.edited * self.kept
 
     @property
     def initial_part(self) -> Tensor:
-        """``[H]``, what is left at t of the initial state."""
+        """``[H]``, what remains at t of the initial state."""
         return self.c0 * self.forget[0] * self.kept[0]
 
     @property

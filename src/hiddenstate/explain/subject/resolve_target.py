@@ -42,7 +42,7 @@ def logit(label: str | int, *, word: int | str = -1, against: str | int | None =
     Args:
         label: the label, or its number.
         word: the step, or a word that occurs once.
-        against: another label, whose logit is subtracted: the target then asks why the one rather than the other.
+        against: another label, whose logit is subtracted: the target then asks why the model prefers one to the other.
     """
     return Logit(label, word, against)
 

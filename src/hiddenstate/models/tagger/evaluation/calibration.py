@@ -71,7 +71,7 @@ def fit_temperature(log_probabilities: Tensor, tags: Tensor) -> float:
     distribution around 0.
 
     Args:
-        log_probabilities: ``[W, K]`` of W words.
+        log_probabilities: ``[W, K]`` for W words.
         tags: ``[W]``, the right tags.
     """
     scores = log_probabilities.double()

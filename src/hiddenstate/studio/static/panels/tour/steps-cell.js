@@ -140,7 +140,7 @@ const READ_OUT = {
 };
 
 /**
- * Explains what is at the row that was given as a gate's first row.
+ * Explains which row the answer is, if it is not a gate's first row.
  * @param {number} answer
  * @param {number} row the right one
  * @param {number} H
