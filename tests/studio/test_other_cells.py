@@ -1,4 +1,4 @@
-"""The page with GRUs and plain RNNs: the circuit's numbers, edits, what has no law, and an LSTM beside a GRU."""
+"""The page with GRUs and plain RNNs: the circuit's numbers, edits, what has no equation, and an LSTM beside a GRU."""
 
 import re
 from collections.abc import Iterator
