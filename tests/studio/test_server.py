@@ -35,9 +35,7 @@ def test_the_page() -> None:
     assert boot["view"] == {"text": EVIL}
     assert boot["host"] == "server"
     assert boot["live"] == "view"
-    assert (
-        found.tags.count("script") == 3
-    )  # the initial data, the modules, the start script: no text can break out of them
+    assert found.tags.count("script") == 3  # the initial data, the modules, the start script: none came from the text
     assert "alert(1)</script>" not in answer.text
 
 

@@ -142,9 +142,7 @@ def test_connections_that_send_no_whole_request_are_closed(monkeypatch: pytest.M
         parts = urlsplit(running.url)
         half = [connected(running.url) for _ in range(serving._MOST_REQUESTS)]
         half[0].sendall(f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n".encode())
-        half[1].sendall(
-            f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\nGET /".encode()
-        )  # one and a half requests
+        half[1].sendall(f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\nGET /".encode())  # one and a half
         for each in half[:1] + half[2:]:
             with contextlib.suppress(ConnectionResetError):
                 assert each.recv(1) == b""
