@@ -1,4 +1,4 @@
-"""Traces in files: what comes back is what went in."""
+"""Traces in files: a trace is unchanged after saving and loading."""
 
 import json
 from pathlib import Path
