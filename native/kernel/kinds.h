@@ -15,7 +15,7 @@ constexpr int kRecord = 4;        // numbers of a record, which are called gates
 constexpr int kSlopes = 4;        // gradients of pre-activations: those of W_ih x come first
 constexpr int kRecurrent = 0;     // the first of those for W_hh h
 constexpr bool kMemory = true;    // whether there is a cell state beside the hidden state
-constexpr bool kDirect = false;   // whether the hidden state reaches the next one past W_hh, too
+constexpr bool kDirect = false;   // whether the hidden state also reaches the next one without W_hh
 constexpr Place kOutput = kH;
 }  // namespace lstm
 

@@ -5,7 +5,7 @@
 // product.
 //
 //     a packed block    [....|....|....|....]  scale of each column
-//                       [....|....|....|....]  what its sum begins with: see kOffset
+//                       [....|....|....|....]  initial value of its sum: see kOffset
 //         k = 0 ... 3   [....|....|....|....]  four int8 numbers a lane
 //         k = 4 ... 7   [....|....|....|....]
 //

@@ -42,7 +42,7 @@ struct WeightTile {
     void multiply(UpTo tall, std::int64_t first, vf (&acc)[kRows][V]) const {
         const element* rows[kRows] = {};
         for (int r = 0; r < tall.count; ++r) {
-            // The tile takes rows of numbers, and multiplies them as the pairs that these are.
+            // The tile takes rows of numbers, and multiplies them as pairs.
             rows[r] = reinterpret_cast<const element*>(gradients + (first + r) * gradients_step);
         }
         tile(tall, rows, 2 * depth, inputs, acc);

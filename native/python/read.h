@@ -62,7 +62,7 @@ inline Shape weight_shape(std::int64_t gates, std::int64_t weight, std::int64_t 
     }
 }
 
-// Reads tensors, and holds the refusal of the first that does not fit. With `plain`, it refuses subclasses of torch's tensors.
+// Reads tensors, and holds the refusal of the first that does not fit. With `plain`, it rejects subclasses of torch's tensors.
 class Reader {
 public:
     explicit Reader(bool plain = false) : plain_(plain) {}

@@ -1,4 +1,4 @@
-// Chooses how many threads run a small job that repeats: one, or all.
+// Chooses how many threads run a small repeated job: one, or all.
 //
 // All threads together have more cache than one, so they can hold weights that one cannot. But they must be awake at the same
 // time: if other programs use the cores, a job of some microseconds may wait for a time slice of theirs, which is a thousand
@@ -11,11 +11,11 @@
 // After a rest, earlier results may be outdated, and the work may end before a backoff does. So if one thread was faster, all are tried
 // again sooner, in shorter samples.
 //
-// A trial compares a mode with the last time of the other: the best of three samples decides, because every system has some bad
-// moments in a second, and one of them should not. A sample lasts some time slices, so that a program that keeps a core busy
-// shows in each. The samples of the first trial are shorter, so that the other mode is tried soon. A job that is longer than a
-// sample counts as a sample: a single faster one decides, but a slower one needs a second. The backoff is at least ten times as
-// long as the trial before it. Both modes are timed again and again, because timings go stale.
+// A trial compares a mode with the last time of the other: the best of three samples decides, because every system has a few slow
+// moments each second, none of which should decide. A sample lasts some time slices, so that a program that keeps a core busy shows
+// in each. The samples of the first trial are shorter, so that the other mode is tried soon. A job that is longer than a sample
+// counts as a sample: a single faster one decides, but a slower one needs a second. The backoff is at least ten times as long as
+// the trial before it. Both modes are timed again and again, because timings go stale.
 #pragma once
 
 #include <algorithm>
@@ -30,8 +30,8 @@ namespace hiddenstate {
 template <class Clock = std::chrono::steady_clock>
 class ThreadTuner {
 public:
-    // Begins with one thread, and tries all soon; or with all, and tries one after the longest backoff, when first calls, which are
-    // slow for reasons of their own, are over.
+    // Begins with one thread, and tries all soon; or with all, and tries one after the longest backoff, when the first calls, which
+    // are slow for other reasons, are over.
     explicit ThreadTuner(int threads, bool begins_with_all = false) : threads_(std::max(threads, 1)), all_(begins_with_all) {
         if (begins_with_all) seconds_[0] = std::numeric_limits<double>::infinity(), backoff_ = kLongestBackoff;
     }
@@ -64,8 +64,8 @@ private:
 
     static double seconds_between(Time begin, Time end) { return std::chrono::duration<double>(end - begin).count(); }
 
-    // Adds a job to the sample. Drops it if another thread is here, because waiting would cost more than the job tells, and in a
-    // forked process the other thread may not exist; also if another thread has ended the trial that the job belongs to.
+    // Adds a job to the sample. Drops it if another thread is here, because waiting would cost more than the timing is worth, and
+    // in a forked process the other thread may not exist; also if another thread has ended the trial that the job belongs to.
     void count(bool all, std::int64_t work, Time begin, Time end) {
         const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
         if (!lock) return;
@@ -89,7 +89,7 @@ private:
         sample_ = 0, sample_work_ = 0, results_[0] = results_[1] = 0;
     }
 
-    // `long_job`: a single job is longer than a sample, so more of them than are needed would cost more than they tell.
+    // `long_job`: a single job is longer than a sample, so extra ones would cost more than they are worth.
     void end_sample(bool long_job) {
         const double seconds = sample_ / static_cast<double>(sample_work_);
         const bool faster = seconds <= seconds_[!all_], compares = seconds_[!all_] > 0;

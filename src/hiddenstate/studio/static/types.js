@@ -206,7 +206,7 @@
  * @property {string} label explain: the label to explain; "" for the model's prediction
  * @property {"auto" | "logit" | "probability"} measure explain: its logit or probability; auto: whichever suits the model
  * @property {string} memory explain: the memory of the ledger, "l1.c[125]"; "" for the most telling one
- * @property {number} writer explain: the step to follow in the ledger; -1 for the one with the most left
+ * @property {number} writer explain: the step to follow in the ledger; -1 for the one of which most remains
  * @property {"occlusion" | "shapley"} method explain: whether Shapley values are computed as well
  * @property {"words" | "steps"} players explain: the units to replace if steps are characters
  * @property {string} query search: the query, as typed
