@@ -213,7 +213,7 @@ def append_line(path: Path, line: str) -> None:
 
 
 def refuse_link(path: Path) -> None:
-    """Reject to write to a link in one of our folders, since its target is not ours.
+    """Refuse to write to a link in one of our folders, since its target is not ours.
 
     Raises:
         FileWriteError: it is a link, even a dangling one.

@@ -46,7 +46,7 @@ def refusal(path: str | os.PathLike[str], number: int) -> FileWriteError:
 
 
 def check_writable(path: Path) -> None:
-    """Reject to replace a read-only file, folder or folder content, although a rename would succeed.
+    """Refuse to replace a read-only file, folder or folder content, although a rename would succeed.
 
     Raises:
         PermissionError: something is read-only.

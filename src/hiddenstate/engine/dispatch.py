@@ -45,8 +45,8 @@ Condition = Callable[[Call], str | None]  # returns the reason that a path can't
 class Path(NamedTuple):
     """A way to compute a call: ``run`` computes one if none of the ``conditions`` returns a reason against it.
 
-    Paths share conditions, each of which is asked at most once a call. A path ``is_faster`` if a call gains by it; the
-    others serve torch's compilers and exporters. One that ``reads_int8`` takes int8 weights as they are; the others
+    Paths share conditions, each of which is checked at most once per call. A path ``is_faster`` if a call gains by it;
+    the others serve torch's compilers and exporters. One that ``reads_int8`` takes int8 weights as they are; the others
     get them as floats.
     """
 

@@ -57,8 +57,8 @@ def test_archives_without_what_they_need_fail(tmp_path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         config, weights = archive.read("config.json"), archive.read("model.weights.h5")
     for members, message in (
-        ({"model__weights__h5": weights}, "config.json is missing, it has model.weights.h5"),
-        ({"config__json": config}, "model.weights.h5 is missing, it has config.json"),
+        ({"model__weights__h5": weights}, "config.json is missing; it has model.weights.h5"),
+        ({"config__json": config}, "model.weights.h5 is missing; it has config.json"),
         ({"config__json": b"{", "model__weights__h5": weights}, "is damaged: "),
         ({"config__json": b"[]", "model__weights__h5": weights}, "does not contain the configuration of a model"),
         (

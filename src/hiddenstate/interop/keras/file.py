@@ -90,7 +90,7 @@ def _read_archive(path: Path) -> KerasFile:
         for name in ("config.json", "model.weights.h5"):
             if name not in names:
                 raise FileFormatError(
-                    f"this zip is not a .keras file: {name} is missing, it has {', '.join(names) or 'nothing'}"
+                    f"this zip is not a .keras file: {name} is missing; it has {', '.join(names) or 'nothing'}"
                 )
         _check_config(archive.getinfo("config.json").file_size)
         config = _object(archive.read("config.json"))

@@ -28,7 +28,7 @@ from hiddenstate.interop.layouts import KERAS, KERAS_GRU, KERAS_GRU_RESET_FIRST,
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.rnn import mode_of
 
-# Versions of Keras, as in its files, whose default recurrent activation was or may have been, a different one.
+# Versions of Keras, as in its files, whose default recurrent activation was, or may have been, a different one.
 _HARD_SIGMOID = re.compile(r"1\.|2\.[0-2]\b")
 _CELL = re.compile(r"cell|(lstm|gru|simple_rnn)_cell(_\d+)?")
 _FORWARD, _BACKWARD = KERAS.directions or ("", "")

@@ -98,7 +98,7 @@ def find_complete_folder(model: str | os.PathLike[str]) -> Path:
         raise FileFormatError(f"no model at {model}: there is no such folder{_earlier(path)}")
     missing = [name for name in FILES if not (path / name).is_file()]
     if missing:
-        raise FileFormatError(f"no model at {model}: {missing[0]} is missing; a model has {', '.join(FILES)}")
+        raise FileFormatError(f"no model at {model}: {missing[0]} is missing; a model folder has {', '.join(FILES)}")
     return path
 
 
@@ -312,7 +312,7 @@ def _head(path: Path, name: str) -> dict[str, Any]:
         raise FileFormatError(f"{path / CONFIG}: version must be a positive integer, got {version!r}")
     if version > VERSION:
         raise FileFormatError(
-            f"{name} has format version {version}, this hiddenstate reads up to {VERSION}; upgrade hiddenstate"
+            f"{name} has format version {version}, but this hiddenstate only reads up to {VERSION}; upgrade hiddenstate"
         )
     return head
 

@@ -1,4 +1,4 @@
-// Steps 4 to 6: the two equations of the cell by hand, and the place of its gates' weights.
+// Steps 4 to 6: the two equations of the cell by hand, and the rows of its gates' weights.
 
 import { isSilent, mixed, momentAt, silent, silentBounds } from "studio/panels/tour/moments.js";
 import { here, sizeLetters } from "studio/panels/tour/steps-gates.js";
