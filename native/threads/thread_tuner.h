@@ -125,7 +125,7 @@ private:
     double trial_ = 0;                // seconds of the current trial of the slower mode
     bool rested_ = false;             // whether a trial is due because of a rest
     Time last_end_{};                 // the end of the last job
-    int close_jobs_ = 0;              // counts close jobs; each job that is not close takes some off
+    int close_jobs_ = 0;              // counts close jobs; each job that is not close reduces it
     std::atomic<bool> close_{false};  // whether there were enough of them
 };
 

@@ -317,7 +317,7 @@ def test_nowhere_to_go(studio: Shown) -> None:
         page.goto("about:blank")
         page.goto(f"{studio.url}#model=columns&text={text}")
         expect(page.locator(".model-size")).not_to_be_empty()
-        for name in ("Play", "One step back", "One step on"):
+        for name in ("Play", "One step back", "One step forward"):
             expect(page.get_by_role("button", name=name, exact=True)).to_be_disabled()
         expect(page.locator("#scrub")).to_be_disabled()
         for key in ("ArrowRight", "ArrowLeft", "Home", "End", " "):

@@ -479,7 +479,7 @@ def test_what_happens_is_said_below_play_as_it_reads(page: Page, tagger: Tagger)
         f"l1 reads “man”: the forget gate keeps {keeps} of the memory; the input gate lets in {lets} of the candidate, "
         f"the output gate outputs {shows} (mean of 128 units)."
     )
-    page.get_by_role("button", name="One step on").click()
+    page.get_by_role("button", name="One step forward").click()
     expect(tells).to_contain_text(f"l1 reads “sold”: the forget gate keeps {gates_said(tagger, 3)[0]}")
     page.locator("#transport [data-value=l0r]").click()
     expect(tells).to_contain_text(f"l0r reads “sold”: the forget gate keeps {gates_said(tagger, 3, 'l0r')[0]}")
@@ -492,7 +492,7 @@ def test_what_happens_is_said_below_play_as_it_reads(page: Page, tagger: Tagger)
 def test_one_word_says_why_it_is_not_played(studio: Shown) -> None:
     studio.look(text="Fish")
     why = "There is only one word, so there is nothing to play."
-    for name in ("Play", "One step back", "One step on"):
+    for name in ("Play", "One step back", "One step forward"):
         button = studio.page.get_by_role("button", name=name, exact=True)
         expect(button).to_be_disabled()
         expect(button).to_have_attribute("title", why)

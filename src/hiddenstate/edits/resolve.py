@@ -122,7 +122,7 @@ def _resolve_edit(edit: Edit, place: Place, value: Tensor, sizes: Sizes, N: int,
 
 def _positions(times: Sequence[int], span: Span) -> dict[int, int]:
     """Map the steps of the span, counted from its start, to their indices among the times."""
-    if isinstance(times, range):  # the times may be far longer than the span
+    if isinstance(times, range):  # the range may be far longer than the span
         return {k: times.index(t) for k, t in enumerate(range(span.start, span.stop)) if t in times}
     return {t - span.start: k for k, t in enumerate(times) if span.start <= t < span.stop}
 

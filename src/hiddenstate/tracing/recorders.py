@@ -83,7 +83,7 @@ class SingleCallRecorder:
     trace: Trace | None = None
 
     def asks(self, module: Traceable) -> TraceOptions | None:
-        """Return what to record of the module's call, until one has begun."""
+        """Return what to record of the module's next call; None after its first."""
         return self.asked if module is self.module and not self.taken else None
 
     def take(self, module: Traceable, trace: Trace) -> None:
