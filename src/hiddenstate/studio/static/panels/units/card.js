@@ -107,7 +107,7 @@ function cardParts(card, contexts, actions) {
 
 /** @param {UnitCard} card */
 function tag({ label, p, is_used: isUsed }) {
-  const [kind, text] = p >= 0.01 ? ["no", "not confirmed"] : isUsed ? ["yes", "used for it"] : ["no", "goes with it, not shown to be used"];
+  const [kind, text] = p >= 0.01 ? ["no", "not confirmed"] : isUsed ? ["yes", "used for it"] : ["no", "correlated, but not shown to be used"];
   return element("span", { class: `unit-tag ${kind}`, text: `${label}: ${text}` });
 }
 
