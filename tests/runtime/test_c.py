@@ -155,7 +155,7 @@ def test_files_that_are_none(programs: dict[str, Path], tmp_path: Path) -> None:
         (tmp_path / "mgu.safetensors", "this version runs LSTM, GRU, RNN_TANH and RNN_RELU"),
         (tmp_path / "nowhere", "cannot read"),
         (tmp_path / "empty", "damaged"),
-        (tmp_path / "both.safetensors", "no stream"),
+        (tmp_path / "both.safetensors", "can't be streamed"),
     ):
         done = subprocess.run([programs["numbers"], path], input=b"", capture_output=True, check=False)
         assert done.returncode == 1

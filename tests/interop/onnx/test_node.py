@@ -52,7 +52,7 @@ def test_initial_states_in_the_graph_are_warned_of() -> None:
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({"activations": ["Relu", "Tanh", "Tanh"]}, r"'lstm' has activations=\['Relu', 'Tanh', 'Tanh'\], and not"),
+        ({"activations": ["Relu", "Tanh", "Tanh"]}, r"'lstm' has activations=\['Relu', 'Tanh', 'Tanh'\], not"),
         ({"clip": 3.0}, r"clips its gates \(clip=3.0\)"),
         ({"input_forget": 1}, r"couples its input and forget gates \(input_forget=1\)"),
         ({"hidden_size": 5}, "has hidden_size=5, but its R is for 3 units"),

@@ -160,7 +160,7 @@ class RecurrentNode:
             (self._other_activations(), f"has activations={self._activations()}, not {self._known_activations()}"),
         ):
             if refused:
-                raise ArgumentError(f"{self} {why}, which an hs.{self.cell} lacks")
+                raise ArgumentError(f"{self} {why}, which an hs.{self.cell} does not support")
         unknown = sorted(set(self.attributes) - _FREE - {"clip", "input_forget"})
         if unknown:
             raise ArgumentError(f"{self} has unknown attributes: {', '.join(unknown)}")
