@@ -103,7 +103,7 @@ def check_memory(value: Tensor, name: str) -> None:
     if there < read:
         raise DtypeError(
             f"{name} has shape {list(value.shape)}, and its memory was freed: its storage has {there:,} bytes, "
-            f"{read:,} are read; give a tensor whose storage is whole"
+            f"but {read:,} are needed; give a tensor with complete storage"
         )
 
 

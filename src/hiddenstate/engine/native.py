@@ -244,7 +244,7 @@ def _native_edits(call: Call, kernel: Kernel) -> list[Any] | None:
     numbers = values_of_numbers([edit.edit for edit in call.edits], kernel.real)
     for edit, number in zip(call.edits, numbers, strict=True):
         if not (edit.position and edit.rows and edit.units):
-            continue  # it does not apply to this call: in a stream its steps may be still to come
+            continue  # it does not apply to this call: in a stream its steps may come later
         value = _native_value(edit, kernel) if number is None else number
         by_layer.setdefault(edit.place.layer_direction, []).append(_native_edit(edit, value, call.sizes.cell))
     return [by_layer.get(each) for each in call.layer_directions]

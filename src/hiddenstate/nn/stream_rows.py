@@ -25,7 +25,7 @@ def listed_rows(rows: Rows, batch: int) -> list[int]:
     listed = [int(rows)] if isinstance(rows, (int, np.integer)) else [_plain(row) for row in _listed(rows)]
     if not all(type(row) is int for row in listed):
         kinds = sorted({type(row).__name__ for row in listed} - {"int"})
-        raise ArgumentTypeError(f"rows must be integers, but contains {', '.join(kinds)}")
+        raise ArgumentTypeError(f"rows must be integers, got {', '.join(kinds)}")
     for row in listed:
         if not 0 <= row < batch:
             raise IndexRangeError(f"this stream has rows 0 to {batch - 1}, but rows names {shorten(row)}")

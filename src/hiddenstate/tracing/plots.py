@@ -1,7 +1,7 @@
 """Plots of a trace: a heat map of each gate and state over the steps, or the curves of one unit.
 
-Colours mean the same in every plot: gates run from 0 to 1, g, n and h from -1 to 1. Only what has no bounds, such as
-the cell state, is scaled by its largest value, as its title says.
+Colours mean the same in every plot: gates run from 0 to 1, g, n and h from -1 to 1. Only unbounded values, such as the
+cell state, are scaled by the largest of them, which the title gives.
 """
 
 from __future__ import annotations

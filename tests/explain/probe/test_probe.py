@@ -93,7 +93,7 @@ def test_the_edits_erase_and_steer() -> None:
         moved = layer.trace(x)["l0.h"]
     way = (found.means[1] - found.eraser.mean).float()
     torch.testing.assert_close(moved[0], plain[0] + way)
-    with pytest.raises(NameUnknownError, match="no label 'other'; there are minus, plus"):
+    with pytest.raises(NameUnknownError, match="no label 'other'; the labels are minus, plus"):
         found.steer(1, "other")
 
 

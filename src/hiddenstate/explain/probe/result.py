@@ -104,7 +104,7 @@ class Probe(Explanation):
             NameUnknownError, IndexRangeError: there is no such label.
         """
         if isinstance(to, str) and to not in self.labels:
-            raise NameUnknownError(f"no label {to!r}; there are {', '.join(self.labels[:20])}")
+            raise NameUnknownError(f"no label {to!r}; the labels are {', '.join(self.labels[:20])}")
         k = self.labels.index(to) if isinstance(to, str) else resolve_one(to, len(self.labels), "to")
         way = (self.means[k] - self.eraser.mean) * amount
         return add(self.place, way.to(next(self.model.parameters()).dtype), t=t)
