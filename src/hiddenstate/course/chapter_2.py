@@ -14,7 +14,7 @@ from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.names import GATES
 
 SIZES = ((4, 3), (1, 1), (5, 17))
-ONNX = "iofg"  # ONNX calls g c
+ONNX = "iofg"  # what ONNX calls c is g here
 HOLD, FLAG = 50, 3
 TORCH = "".join(GATES)
 
