@@ -71,6 +71,13 @@ def test_no_page_lists_more_than_twelve_others() -> None:
     assert {page: len(contents_of(page)) for page in reachable_from("index") if len(contents_of(page)) > 12} == {}
 
 
+def test_reference_pages_begin_with_an_example() -> None:
+    without = {"reference", "api", "glossary"}  # two lists of pages, and one of words
+    pages = [page for page in reachable_from("reference") if page not in without]
+    firsts = {page: blocks_of(DOCS / f"{page}.md")[0].language for page in pages}
+    assert {page: first for page, first in firsts.items() if first not in ("python", "console", "text")} == {}
+
+
 def test_the_cell_on_the_home_page_is_a_unit_of_the_tagger() -> None:
     text = (DOCS / "index.md").read_text(encoding="utf-8")
     states = re.findall(r"\{show\}`(\w+) <cell c_prev=(\S+) f=(\S+) i=(\S+) g=(\S+) o=(\S+)>`", text)

@@ -323,3 +323,28 @@ def test_training_under_autocast(x: Tensor) -> None:
     cast, plain = torch.stack(losses[:10]), torch.stack(losses[10:])
     assert cast[-1] < cast[0]
     assert share(cast, plain, least=0) < 1e-2
+
+
+class Counted(nn.Module):
+    """Counts how often a weight is computed."""
+
+    calls = 0
+
+    def forward(self, weight: Tensor) -> Tensor:
+        self.calls += 1
+        return 2 * weight
+
+
+@pytest.mark.parametrize(
+    "sizes", [{}, {"num_layers": 2, "bidirectional": True}, {"proj_size": 2, "bias": False}], ids=str
+)
+def test_a_weight_is_computed_once_in_a_call_and_by_torch_more_often(sizes: dict[str, int]) -> None:
+    counts = []
+    for kind in (hs.LSTM, nn.LSTM):
+        lstm, counted = kind(4, 3, **sizes), Counted()
+        parametrize.register_parametrization(lstm, "weight_hh_l0", counted)
+        counted.calls = 0
+        lstm(torch.randn(5, 2, 4))
+        counts.append(counted.calls)
+    assert counts[0] == 1 < counts[1]
+    assert counts[1] == 4 or not torch.__version__.startswith("2.13.")  # as differences.md says

@@ -84,7 +84,7 @@ FIRST_LESSON = (
     Statement(
         "weights are four blocks, one below the other: `[4H, C]` for the input, `[4H, H]` for the old h",
         (
-            ("01", "`weight_ih_l0` reads the input and is `[4H, C]`"),
+            ("01", "`weight_ih_l0` reads the input and is `[4H, C]`, the four parts one below the other"),
             ("01", "reads the hidden state of the step before and is `[4H, H]`"),
             ("02", "so the forget gate is the second quarter"),
         ),

@@ -66,7 +66,7 @@ def test_the_chapters_together_take_less_than_four_hours() -> None:
     assert sum(minutes) <= MOST_MINUTES
 
 
-@each_chapter
+@each_page
 def test_the_first_thing_to_do_comes_within_a_screen_without_code(page: Path) -> None:
     words = 0
     for piece in pieces(page):

@@ -9,7 +9,7 @@ from coursebook.notebooks import plain
 from coursebook.pages import parts_of
 
 TERMS = ["feature", "unit", "hidden state", "cell state", "layer", "direction", "gate", "candidate", "stream"]
-TERMS += ["trace", "padding", "pre-activation", "latch", "held out", "perplexity", "saturated", "ablation"]
+TERMS += ["trace", "padding", "pre-activation", "latch", "held out", "perplexity", "saturated", "ablation", "dropout"]
 TERMS += ["persistence", "skill"]
 
 

@@ -38,6 +38,10 @@ class _Part(SphinxDirective):
         """Parse Markdown."""
         return self.parse_text_to_nodes(text) if text else []
 
+    def hint(self, section: Section) -> list[nodes.Node]:
+        """Show a hint, shut."""
+        return details("Hint", {"class": "course-hint"}, self.markdown(section.text))
+
     def flag(self, name: str) -> bool:
         """Whether an option is present, with or without a value."""
         return name in self.options
@@ -137,7 +141,7 @@ class Exercise(_Part):
             if section.name == "start":
                 inside += [python(f"{section.text}\n\ncheck({number!r}, {self.options['answer']})".replace("'", '"'))]
             elif section.name == "hint":
-                inside += details("Hint", {"class": "course-hint"}, self.markdown(section.text))
+                inside += self.hint(section)
             elif section.name == "solution":
                 after = [section for section in sections if section.name == "after"]
                 shown = [python(section.text), *(node for each in after for node in self.markdown(each.text))]
@@ -203,6 +207,7 @@ class Parsons(_Part):
             ]
             listed += element("li", given, shown)
         inside += element("ol", {"class": "course-lines"}, listed)
+        inside += [node for section in sections if section.name == "hint" for node in self.hint(section)]
         inside += details("Solution", {"class": "course-solution"}, [python("\n".join(lines))])
         given = {"class": "course-box course-parsons", "id": f"exercise-{number}", "data-id": number}
         return element("section", given, inside)

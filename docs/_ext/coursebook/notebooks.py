@@ -23,6 +23,7 @@ _IDEA = re.compile(r"\{idea\}`[^`]*` ?")
 _SHOW = re.compile(r"\{show\}`(.+?)\s*<[^>`]*>`", re.DOTALL)
 _MINUTES = re.compile(r"\{minutes\}`(\d+)`")
 _PAGE_LINK = re.compile(r"\]\((\d\d-[\w-]+)\.md(?:#[\w-]+)?\)")
+_TITLE = re.compile(r"^# (?:\d+ )?(.+)$", re.MULTILINE)
 _METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -64,6 +65,14 @@ def cells_of(page: Path, *, solved: bool = False) -> Iterator[Cell]:
         for kind, text in _cells_of(part, solved):
             if text.strip():
                 yield kind, text.strip()
+    yield from _next(page)
+
+
+def _next(page: Path) -> Iterator[Cell]:
+    """Link to the next notebook, as the page's theme links to the next page."""
+    later = [other for other in pages() if other.stem > page.stem]
+    if later and (title := _TITLE.search(later[0].read_text(encoding="utf-8"))):
+        yield "markdown", f"**Next:** [{title[1]}]({later[0].stem}.ipynb)"
 
 
 def _cells_of(part: Block, solved: bool) -> Iterator[Cell]:
@@ -89,7 +98,8 @@ def _predict(made: Directive, solved: bool) -> Iterator[Cell]:
 
 
 def _live(made: Directive, solved: bool) -> Iterator[Cell]:
-    yield "markdown", plain(f"**A live figure** stands here on the page. {made.text}\n\n{made.one('still')}")
+    place = "**A live figure** is here on the course's page, which `hiddenstate course` opens."
+    yield "markdown", plain(f"{place} {made.text}\n\n{made.one('still')}")
     if "notebook" in made.options and not solved:  # a test needs no browser
         yield "code", made.options["notebook"]
 
@@ -99,16 +109,19 @@ def _exercise(made: Directive, solved: bool) -> Iterator[Cell]:
     difficulty = f"difficulty {options.get('difficulty')} of 5, {options.get('minutes')} minutes"
     asked = [f"- {choices_of(section.text)[0]}" for section in made.all("ask")]
     wrong = [_wrong(section) for section in made.all("ask")]
-    hints = [_details("Hint", section.text) for section in made.all("hint")]
     head = f"**Exercise {number}: {options.get('title')}** ({difficulty})\n\n{made.text}"
     where = [_details("Answer", "\n".join(map(_answer, made.all("ask"))))] if asked else []
     where += [_details("Wrong numbers, and what is behind them", "\n\n".join(wrong))] if asked else []
-    yield "markdown", plain("\n\n".join([head, *asked, *where, *hints]))
+    yield "markdown", plain("\n\n".join([head, *asked, *where, *_hints(made)]))
     if "answer" in options:
         yield "code", made.one("solution" if solved else "start")
         yield "code", f'check("{number}", {options["answer"]})'
         solution = _details("Solution", f"```python\n{made.one('solution')}\n```")
         yield "markdown", plain(solution)
+
+
+def _hints(made: Directive) -> list[str]:
+    return [_details("Hint", section.text) for section in made.all("hint")]
 
 
 def _wrong(section: Section) -> str:
@@ -129,7 +142,7 @@ def _parsons(made: Directive, solved: bool) -> Iterator[Cell]:
     every = [*lines, *(section.text.split("\n")[0] for section in made.all("extra"))]
     listed = "\n".join(f"# {line}" for line in shuffled(every))
     head = f"**Exercise {made.argument}: {made.options.get('title')}** ({made.options.get('minutes')} minutes)"
-    yield "markdown", plain(f"{head}\n\n{made.text}")
+    yield "markdown", plain("\n\n".join([f"{head}\n\n{made.text}", *_hints(made)]))
     yield "code", f"{made.one('before')}\n\n{chr(10).join(lines) if solved else f'{_TO_ORDER}{listed}'}"
     yield "code", f"{_ORDERED}{made.one('test')}"
     yield "markdown", _details("Solution", f"```python\n{made.one('lines')}\n```")
