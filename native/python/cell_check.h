@@ -23,8 +23,8 @@ public:
         return (fits || refusal.because("input", "shape", input, nullptr)) && is_usable(x, input, "input", nullptr);
     }
 
-    // Reads the states before, None or a tuple or list (h, c), or h if there is no cell state, without N if the input has none, and the weights: `weight(k)` returns
-    // one, None if there is none, or null if that can't be told.
+    // Reads the previous states, None or a tuple or list (h, c), or h if there is no cell state, without N if the input has none,
+    // and the weights: `weight(k)` returns one, None if there is none, or null if that is unknown.
     template <class Weight>
     bool read_others(nb::handle hx, const Weight& weight, std::int64_t C, std::int64_t H, std::int64_t gates = 4, bool memory = true) {
         states[0].address = states[1].address = 0;
@@ -78,7 +78,7 @@ private:
     const bool contiguous_;
 };
 
-// Whether the arguments of a step fit. False also if that can't be told at once; Python's checks then decide. `hx`: None,
+// Whether the arguments of a step fit. Also false if that can't be determined quickly; Python's checks then decide. `hx`: None,
 // or a tuple or list (h, c). `weights`: ih, hh, b_ih, b_hh or None.
 inline bool cell_fits(nb::handle input, nb::handle hx, nb::tuple weights, std::int64_t C, std::int64_t H) {
     CellReader reader;

@@ -31,7 +31,7 @@ inline bool turn_of(const void* weights) {
     return now;
 }
 
-// A step of a cell, on the kernels of the types of numbers that a cell may have.
+// A step of a cell, on the kernels for the number types that a cell may have.
 class CellSteps {
 public:
     CellSteps(const Scan<F32>& float32, const Scan<F64>& float64, const Scan<BF16>& bfloat16)
@@ -114,7 +114,7 @@ private:
         const std::int64_t C = step.C, H = step.H, products = step.N * H * (C + H);
         const Shape shape = reader.state_shape(H);
         std::uintptr_t addresses[2] = {};
-        // Each is made first: a call may read its other arguments, the address among them, before it.
+        // Each array is made first, because a call may evaluate its other arguments, such as the address, before it.
         nb::object h = make_fixed_tensor(shape, reader.x.type, addresses[0]), c = nb::none();
         h = taken(std::move(h), addresses[0], false, step.new_h);
         if (scan.memory) c = make_fixed_tensor(shape, reader.x.type, addresses[1]), c = taken(std::move(c), addresses[1], false, step.new_c);

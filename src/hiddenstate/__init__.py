@@ -22,7 +22,7 @@ if _TYPE_CHECKING:
     from hiddenstate.corpus.opened import index as index
     from hiddenstate.corpus.opened import open_index as open_index
     from hiddenstate.edits.edit import Edit, add, clamp, mean_ablation, patch, resample_ablation, scale, zero
-    from hiddenstate.edits.edit import set as set  # noqa: A004 (hs.set reads as what it does)
+    from hiddenstate.edits.edit import set as set  # noqa: A004 (hs.set reads well)
     from hiddenstate.engine.dispatch import backend
     from hiddenstate.errors import HiddenStateError
     from hiddenstate.explain.comparison.run import compare as compare
@@ -59,7 +59,7 @@ if _TYPE_CHECKING:
 
     __version__: str
 
-# Every name by the module it is in. They are loaded together, so that none is imported in the middle of a call.
+# Every public name, by its module. They are loaded together, so that no import happens in the middle of a call.
 _HOMES = {
     "plant": "",
     "edits.edit": "Edit add clamp mean_ablation patch resample_ablation scale zero set",
@@ -93,7 +93,7 @@ _HOMES = {
     "tracing.unit_step": "Moment",
 }
 _NAMES = frozenset(name for names in _HOMES.values() for name in names.split())
-# These take longer than all others.
+# These take the longest.
 _later = _given_later.on_first_use(
     __name__,
     {

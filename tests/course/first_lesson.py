@@ -1,11 +1,11 @@
-"""The statements of the lesson that the course grew from, in our words, and where the course makes each of them."""
+"""The statements of the lesson on which the course is based, in our words, and where the course makes each of them."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Statement:
-    """What the lesson teaches, and the places in the course that teach it: a chapter and its words there."""
+    """Something that the lesson teaches, and the places in the course that teach it: a chapter and its words there."""
 
     about: str
     places: tuple[tuple[str, str], ...]
@@ -84,7 +84,7 @@ FIRST_LESSON = (
     Statement(
         "weights are four blocks, one below the other: `[4H, C]` for the input, `[4H, H]` for the old h",
         (
-            ("01", "`weight_ih_l0` reads the input and is `[4H, C]`"),
+            ("01", "`weight_ih_l0` reads the input and is `[4H, C]`, the four parts one below the other"),
             ("01", "reads the hidden state of the step before and is `[4H, H]`"),
             ("02", "so the forget gate is the second quarter"),
         ),

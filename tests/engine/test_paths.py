@@ -1,4 +1,4 @@
-"""Which path computes a call, and what is said of the faster ones."""
+"""Which path computes a call, and the reasons against the faster ones."""
 
 import pathlib
 import re
@@ -40,7 +40,7 @@ def a_transform() -> Iterator[None]:
         yield
 
 
-# A case: what the LSTM has, what is in force, what is given beside x, the path, and each reason.
+# A case: the LSTM's options, the open blocks, the arguments besides x, the path, and each reason.
 Case = tuple[dict[str, Any], Callable[[hs.LSTM], AbstractContextManager[Any]], dict[str, Any], str, dict[str, str]]
 PLAIN: Callable[[hs.LSTM], AbstractContextManager[Any]] = lambda _: nullcontext()  # noqa: E731
 RESET = torch.zeros(5, 2, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""Names, suffixes and reading order of a layer in one direction, against torch's own names."""
+"""Names, suffixes and reading order of a layer in one direction, compared with torch's own names."""
 
 import pytest
 from torch import nn

@@ -1,7 +1,7 @@
 """Notebooks from the pages of the course: ``python docs/_ext/coursebook/notebooks.py``, or ``make course``.
 
-What is on a page as a cell is a cell of the notebook, without its output, which the learner makes; an exercise is a
-cell to fill and one that checks it.
+Each cell of a page becomes a cell of the notebook, without its output, which the learner produces; an exercise becomes
+a cell to fill in and one that checks it.
 """
 
 import json
@@ -23,6 +23,7 @@ _IDEA = re.compile(r"\{idea\}`[^`]*` ?")
 _SHOW = re.compile(r"\{show\}`(.+?)\s*<[^>`]*>`", re.DOTALL)
 _MINUTES = re.compile(r"\{minutes\}`(\d+)`")
 _PAGE_LINK = re.compile(r"\]\((\d\d-[\w-]+)\.md(?:#[\w-]+)?\)")
+_TITLE = re.compile(r"^# (?:\d+ )?(.+)$", re.MULTILINE)
 _METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -52,7 +53,7 @@ def notebook(page: Path, *, solved: bool = False) -> str:
 
 
 def cells_of(page: Path, *, solved: bool = False) -> Iterator[Cell]:
-    """Give the cells of a page."""
+    """Return the cells of a page."""
     parts = parts_of(page)
     first = "from hiddenstate.course import check\n"
     if any("FULL" in part.text for part in parts if part.language == "python"):
@@ -64,6 +65,14 @@ def cells_of(page: Path, *, solved: bool = False) -> Iterator[Cell]:
         for kind, text in _cells_of(part, solved):
             if text.strip():
                 yield kind, text.strip()
+    yield from _next(page)
+
+
+def _next(page: Path) -> Iterator[Cell]:
+    """Link to the next notebook, as the page's theme links to the next page."""
+    later = [other for other in pages() if other.stem > page.stem]
+    if later and (title := _TITLE.search(later[0].read_text(encoding="utf-8"))):
+        yield "markdown", f"**Next:** [{title[1]}]({later[0].stem}.ipynb)"
 
 
 def _cells_of(part: Block, solved: bool) -> Iterator[Cell]:
@@ -89,7 +98,8 @@ def _predict(made: Directive, solved: bool) -> Iterator[Cell]:
 
 
 def _live(made: Directive, solved: bool) -> Iterator[Cell]:
-    yield "markdown", plain(f"**A live figure** stands here on the page. {made.text}\n\n{made.one('still')}")
+    place = "**A live figure** is here on the course's page, which `hiddenstate course` opens."
+    yield "markdown", plain(f"{place} {made.text}\n\n{made.one('still')}")
     if "notebook" in made.options and not solved:  # a test needs no browser
         yield "code", made.options["notebook"]
 
@@ -99,11 +109,10 @@ def _exercise(made: Directive, solved: bool) -> Iterator[Cell]:
     difficulty = f"difficulty {options.get('difficulty')} of 5, {options.get('minutes')} minutes"
     asked = [f"- {choices_of(section.text)[0]}" for section in made.all("ask")]
     wrong = [_wrong(section) for section in made.all("ask")]
-    hints = [_details("Hint", section.text) for section in made.all("hint")]
     head = f"**Exercise {number}: {options.get('title')}** ({difficulty})\n\n{made.text}"
     where = [_details("Answer", "\n".join(map(_answer, made.all("ask"))))] if asked else []
     where += [_details("Wrong numbers, and what is behind them", "\n\n".join(wrong))] if asked else []
-    yield "markdown", plain("\n\n".join([head, *asked, *where, *hints]))
+    yield "markdown", plain("\n\n".join([head, *asked, *where, *_hints(made)]))
     if "answer" in options:
         yield "code", made.one("solution" if solved else "start")
         yield "code", f'check("{number}", {options["answer"]})'
@@ -111,15 +120,19 @@ def _exercise(made: Directive, solved: bool) -> Iterator[Cell]:
         yield "markdown", plain(solution)
 
 
+def _hints(made: Directive) -> list[str]:
+    return [_details("Hint", section.text) for section in made.all("hint")]
+
+
 def _wrong(section: Section) -> str:
-    """List the wrong numbers that the page knows, each with its reason and the idea behind it."""
+    """List the wrong numbers that the page anticipates, each with its reason and the idea behind it."""
     question, choices = choices_of(section.text)
     lines = [f"- {each.text}: {each.because} {idea_behind(each.about)}".rstrip() for each in choices]
     return "\n".join([f"{question}\n", *lines])
 
 
 def _answer(section: Section) -> str:
-    """Return the number that is asked for, behind its question."""
+    """Return the requested number, after its question."""
     kind, _, given = section.argument.partition(" ")
     return f"- {choices_of(section.text)[0]} {written(ANSWERS[kind](**json.loads(given)))}"
 
@@ -129,7 +142,7 @@ def _parsons(made: Directive, solved: bool) -> Iterator[Cell]:
     every = [*lines, *(section.text.split("\n")[0] for section in made.all("extra"))]
     listed = "\n".join(f"# {line}" for line in shuffled(every))
     head = f"**Exercise {made.argument}: {made.options.get('title')}** ({made.options.get('minutes')} minutes)"
-    yield "markdown", plain(f"{head}\n\n{made.text}")
+    yield "markdown", plain("\n\n".join([f"{head}\n\n{made.text}", *_hints(made)]))
     yield "code", f"{made.one('before')}\n\n{chr(10).join(lines) if solved else f'{_TO_ORDER}{listed}'}"
     yield "code", f"{_ORDERED}{made.one('test')}"
     yield "markdown", _details("Solution", f"```python\n{made.one('lines')}\n```")
@@ -143,7 +156,7 @@ def _details(summary: str, text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Write what only the page has as plain Markdown; a claim's source stays."""
+    """Write content that only the page has as plain Markdown; a claim's source stays."""
     text = _CLAIM.sub(lambda match: f" ({match[2].strip()})" if match[2] else "", text)
     text = _MINUTES.sub(r"\1", _SHOW.sub(r"\1", _IDEA.sub("", text)))
     return _PAGE_LINK.sub(r"](\1.ipynb)", text)
@@ -155,7 +168,7 @@ def _cell(name: str, kind: str, text: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write every notebook anew, and remove those that have no page."""
+    """Write every notebook again, and remove those without a page."""
     NOTEBOOKS.mkdir(parents=True, exist_ok=True)
     wanted = {NOTEBOOKS / f"{page.stem}.ipynb": notebook(page) for page in pages()}
     for path in set(NOTEBOOKS.glob("*.ipynb")) - set(wanted):

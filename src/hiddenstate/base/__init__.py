@@ -4,7 +4,7 @@
 - `native_module.py`: imports the native module, if there is one; `plain_blocks.py`: the blocks of
   `native/python/block.h` in Python, for machines without it
 - `scalars.py`: checks of single arguments: integers, bools, seeds
-- `memory.py`: checks that tensors still have their memory; the base class of modules that check their own
+- `memory.py`: checks that tensors still have their memory; a base class for modules that check their own tensors
 - `messages.py`: formats values for messages, shortened
 - `validation.py`: checks shared by all public classes; optional packages
 - `files.py`: writes to a temporary file, then renames it, so that no file is half-written

@@ -14,7 +14,7 @@ from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.names import GATES
 
 SIZES = ((4, 3), (1, 1), (5, 17))
-ONNX = "iofg"  # ONNX calls g c
+ONNX = "iofg"  # what ONNX calls c is g here
 HOLD, FLAG = 50, 3
 TORCH = "".join(GATES)
 
@@ -176,8 +176,12 @@ def _lost(kept: Mapping[str, Tensor], sign: Tensor) -> AnswerError:
         return wrong("M3", f"c has the sign, but h does not: o is {o:.2f}, so the stored value is not output.")
     if bool((kept["h"] * sign).max() < 0):
         return wrong("", "It keeps the opposite sign: g has the sign of its weight times the value.")
-    least = float(kept["h"][-1].abs().min())
-    return wrong("", f"|h| is {least:.2f} at the end, but should be more than 0.5. Write more at the flag.")
+    least = float((kept["h"] * sign).min())
+    if least < 0:
+        return wrong("", "h does not have the sign of the value in every case: for -1 it should be below -0.5.")
+    shown = math.floor(1000 * least) / 1000  # down: 0.4998 is not 0.5
+    said = f"|h| falls to {shown:.3f}, but should stay above 0.5 at all {HOLD} steps. Write more, or keep more."
+    return wrong("", said)
 
 
 def _latch(numbers: Mapping[str, Any]) -> LSTM:

@@ -88,13 +88,16 @@ def borders(answer: object) -> str:
     names = ("detach", "zeros", "neither")
     if not isinstance(answer, Mapping) or sorted(answer) != sorted(names):
         raise wrong("", "The answer should be a dict with detach, zeros and neither.")
-    if any(value is ... for row in answer.values() for value in row.values()):
-        raise wrong("", "Some cells of the table are empty.")
     right = {name: _border(name) for name in names}
-    for name in names:
-        for column, value in right[name].items():
-            if bool(answer[name].get(column)) != value:
-                raise wrong(*_BORDERS[name, column])
+    given = {(name, column): dict(answer[name]).get(column, ...) for name in names for column in right[name]}
+    if any(value is ... for value in given.values()):
+        raise wrong("", "Some cells of the table are empty.")
+    for (name, column), value in given.items():
+        if not isinstance(value, bool):
+            raise wrong("", f"{name}, {column}: {value!r} is neither True nor False.")
+    for (name, column), value in given.items():
+        if value != right[name][column]:
+            raise wrong(*_BORDERS[name, column])
     return "detach keeps the state but cuts its gradient; zeros lose both; with neither, backward raises."
 
 
@@ -137,6 +140,14 @@ def _border(name: str) -> dict[str, bool]:
     return {"values": values, "gradient": bool(slope[:3].any()), "raises": False}
 
 
+def _read(ids: Tensor) -> Tensor:
+    """Return what a model is given to read, and reject other shapes than [T, 1]."""
+    if ids.dim() != 2 or ids.shape[1] != 1:
+        said = f"The model was given x of shape {list(ids.shape)}, but it reads [T, 1]."
+        raise wrong("", f"{said} `ids` is [n]: `ids[:, None]` is [n, 1].")
+    return ids
+
+
 class _Reader(nn.Module):
     """A small language model with a memory: what it says next depends on all that it has read."""
 
@@ -148,7 +159,7 @@ class _Reader(nn.Module):
             self.lstm.get_parameter("weight_hh_l0").mul_(5)  # so that the state matters as much as the input
 
     def forward(self, ids: Tensor, state: State = None) -> tuple[Tensor, State]:
-        out, after = self.lstm(self.embed(ids), state)
+        out, after = self.lstm(self.embed(_read(ids)), state)
         return self.linear(out), after
 
 
@@ -160,7 +171,7 @@ class _Coin(nn.Module):
         self.scores = scores
 
     def forward(self, ids: Tensor, state: State = None) -> tuple[Tensor, State]:
-        return self.scores.expand(*ids.shape, -1), state
+        return self.scores.expand(*_read(ids).shape, -1), state
 
 
 DRAWS = 600
@@ -252,7 +263,7 @@ class _Alternating(nn.Module):
     """A model that is sure that 1 follows 0, and 0 follows 1."""
 
     def forward(self, ids: Tensor, state: State = None) -> tuple[Tensor, State]:
-        return 50 * nn.functional.one_hot(1 - ids, 2).float(), state
+        return 50 * nn.functional.one_hot(1 - _read(ids), 2).float(), state
 
 
 def _bits_given(answer: object, model: nn.Module, prompt: Tensor) -> float:

@@ -1,9 +1,9 @@
 """Steps of a cell, native and differentiable: the weights' gradients are computed once for all steps of a loop.
 
 A step is one node of torch's graph. All steps on the same weights share one more node, `_WeightSums`, between
-themselves and the weights: in a backward pass each step leaves its factors there, and when all have, torch runs that
-node, which multiplies them in one product for each weight. So a loop of T steps writes each weight's gradient once, not
-T times.
+themselves and the weights: in a backward pass each step leaves its factors there, and when all have done so, torch runs
+that node, which multiplies them in one product for each weight. So a loop of T steps writes each weight's gradient
+once, not T times.
 """
 
 import weakref
@@ -25,7 +25,7 @@ from hiddenstate.engine.paths import torch_path
 from hiddenstate.structure.parameters import PARAMETER_STEMS
 
 _NAMES = PARAMETER_STEMS[:4]
-# The factors of the weights' gradients: of each step d_z, x [N, C] and h [N, H] before it, or None for zeros;
+# The factors of the weights' gradients: for each step, d_z, x [N, C] and h [N, H] before it, or None for zeros;
 # and the sizes of weight_hh; or gradients that are ready.
 _Factors = tuple[Tensor, Tensor, Tensor | None, int, int]
 _Ready = list[Tensor | None]
@@ -109,7 +109,7 @@ def compute(kind: Cell, given: Any, hx: Any, parameters: dict[str, Any], sizes: 
     Args:
         kind: the kind of cell.
         given: the input ``[N, C]``; without gradients also ``[C]``.
-        hx: the state before: of an LSTM a tuple or list ``(h, c)``, of other cells h; None for zeros.
+        hx: the previous state: a tuple or list ``(h, c)`` for an LSTM, h for other cells; None for zeros.
         parameters: the weights by name.
         sizes: C and H.
 
@@ -161,8 +161,8 @@ def _key(weights: Sequence[Tensor | None], dtype: torch.dtype, sizes: tuple[int,
     return dtype, sizes, [weight is not None and weight.requires_grad for weight in weights]
 
 
-_MOST_SUMS = 64  # before those that are gone are looked for
-# By the id of the weight.
+_MOST_SUMS = 64  # to keep it from being dropped below
+# Keyed by the weight's id.
 _sums: "dict[int, weakref.ref[_Sums]]" = {}
 
 
@@ -210,7 +210,7 @@ def _products(factors: Sequence[_Factors], needed: Sequence[bool]) -> _Ready:
     of_ih = of_x.t().mm(x) if needed[0] else None
     of_hh = None
     if needed[1]:
-        later = [one for one in factors if one[2] is not None]  # other steps began with zeros
+        later = [one for one in factors if one[2] is not None]  # the other steps started from zeros
         if later:
             rows = of_h if len(later) == len(factors) else _joined([one[0][:, -units:] for one in later])
             of_hh = rows.t().mm(_joined([one[2] for one in later]))
@@ -228,7 +228,7 @@ def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
 
 
 def _pending(all_passes: _Pending) -> tuple[list[_Factors], list[_Ready]]:
-    """Return what was left for the shared node in this backward pass."""
+    """Return the factors that steps left for the shared node in this backward pass."""
     which = torch._C._current_graph_task_id()
     if which not in all_passes:
         all_passes[which] = [], []

@@ -50,7 +50,7 @@ def transformed() -> bool:
 
 
 def is_plain(value: Tensor) -> bool:
-    """Whether a tensor is on the CPU and of one of torch's own classes."""
+    """Whether a tensor is on the CPU and is an instance of one of torch's own classes."""
     return type(value) in (Tensor, Parameter) and value.is_cpu
 
 

@@ -102,7 +102,7 @@ def why_not_known(cell: str) -> str | None:
 _every = _kernels()
 _chosen: dict[str, dict[torch.dtype, Kernel]] = {cell: {} for cell in _CELLS}
 
-# By kind of cell: a step, and its derivative: native/python/cell_step.h.
+# By kind of cell: a step and its derivative; see native/python/cell_step.h.
 cell_steps: dict[str, Any] = {}
 
 # The instruction sets of the int8 kernels, and for each the widest float32 one that it outperforms.
@@ -170,7 +170,7 @@ choose(os.environ.get("HIDDENSTATE_ISA"))
 
 
 def kernel(dtype: torch.dtype, cell: str = "LSTM") -> Kernel:
-    """Return the native functions for a type and a kind of cell; see `serves` and `knows` for whether there are any."""
+    """Return the native functions for a type and a kind of cell; `serves` and `knows` say whether there are any."""
     return _chosen[cell][dtype]
 
 
@@ -213,7 +213,7 @@ def _never(*_given: Any) -> bool:
 cell_fits: Callable[..., bool] = _never if _native is None else _native.cell_fits
 
 
-GENERATOR_NUMBERS = 632  # of 8 bytes, of the state of torch's generator
+GENERATOR_NUMBERS = 632  # 8-byte words in the state of torch's generator
 
 
 def draw_mask(state: Tensor, mask: Tensor, keeping: float, kept: float) -> None:

@@ -40,7 +40,7 @@ SUFFIX = ".safetensors"
 LAYER = "layer"
 SIZES = ("input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size")
 _TYPES = (torch.float32, torch.bfloat16, torch.int8)
-_MOST_LAYERS = 1024  # before a layer is made, even without memory
+_MOST_LAYERS = 1024  # checked before a layer is made, even one without memory
 
 Path = str | os.PathLike[str]
 
@@ -78,7 +78,7 @@ def write_layer(layer: Layer, path: Path) -> None:
 def write_model(
     kind: str, tensors: Mapping[str, Tensor], config: Mapping[str, Any], vocabulary: Mapping[str, Any], path: Path
 ) -> None:
-    """Write a tagger or a language model as a model file, from what its folder has.
+    """Write a tagger or a language model as a model file, from the contents of its folder.
 
     Raises:
         FileWriteError: the file cannot be written.
@@ -120,7 +120,7 @@ def make_layer(sizes: Sizes, tensors: Mapping[str, Tensor], **options: Any) -> L
         ValueError: the weights are not those of a layer of these sizes.
     """
     if sizes.num_layers > min(_MOST_LAYERS, len(tensors)):
-        raise ValueError("it says more layers than it has weights for")
+        raise ValueError("it declares more layers than it has weights for")
     types = {value.dtype for value in tensors.values()}
     (dtype,) = types - {torch.int8}
     # Without memory first: absurd sizes do not fit the tensors.

@@ -1,8 +1,8 @@
 """The public classes that compute: they own the parameters, check arguments and call the engine.
 
-- `lstm.py`, `gru.py`, `rnn.py`: `LSTM`, `GRU`, and `RNN` with layers of every kind by their cell; `cell.py`: cells
+- `lstm.py`, `gru.py`, `rnn.py`: `LSTM`, `GRU`, and `RNN` with the layer class of each kind of cell; `cell.py`: cells
 - `streams/`: `Stream`
-- `recurrent.py`: what the layers have in common; `recurrent_parameters.py`: its base class: sizes, options,
+- `recurrent.py`: the layers' common code; `recurrent_parameters.py`: its base class: sizes, options,
   parameters, weights by gate; no forward
 - `calls.py`: runs the calls of a layer, on the fast or the general path, with or without a trace
 - `scoped_edits.py`: the edits in force; `model_edits.py`: edits inside a whole model, by module path: `hs.edit`

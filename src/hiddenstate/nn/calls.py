@@ -97,8 +97,8 @@ def run(
     """Run a call on the general path and pass its record to the active recorders; ``options`` default to the module's.
 
     Raises:
-        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError:
-            what does not fit.
+        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError: an argument
+            does not fit.
     """
     # Two things are not compiled: what a block puts in force, since it would become part of the compiled code, and
     # padding, since its shape depends on values.
@@ -162,7 +162,7 @@ def _read(
 def _refuse_large_records(
     lstm: RecurrentParameters, x: object, batch_first: bool, requests: Sequence[Requested], edits: Sequence[Edit]
 ) -> None:
-    """Refuse records over their limit before the call is read, which allocates initial states for all rows.
+    """Reject records over their limit before the call is read, which allocates initial states for all rows.
 
     Raises:
         TraceTooLargeError: a record is over its limit.
@@ -178,8 +178,8 @@ def path_report(lstm: RecurrentParameters, given: Arguments) -> PathReport:
     """Report the path of a call, and the reasons against the faster ones.
 
     Raises:
-        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError:
-            what does not fit.
+        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError: an argument
+            does not fit.
     """
     call = _read(lstm, given, None, would_be_requested(lstm))[0]
     return dispatch.path_report(call, _why_not_fast(lstm, given, call))
@@ -209,7 +209,7 @@ def trace(lstm: RecurrentParameters, given: Arguments, options: TraceOptions, ow
         TraceTooLargeError, NameUnknownError: the requested trace is not possible; also the errors of `run`.
     """
     everything = options.keep is None and options.steps is None and not options.pre
-    # The record of a fast call is read as an LSTM's.
+    # The record of a fast call has the form of an LSTM's.
     if everything and given.reset is None and given.reset_to is None and lstm.mode == "LSTM":
         found = trace_fast(lstm, given, options, own_forward)
         if found is not None:
@@ -242,7 +242,7 @@ def trace_fast(lstm: RecurrentParameters, given: Arguments, options: TraceOption
     if options.limit is not None and nbytes_of_all(sizes, x) > options.limit:
         return None
     words = None
-    if options.tokens is not None:  # bad tokens are refused before anything is computed
+    if options.tokens is not None:  # bad tokens are rejected before anything is computed
         given_tensors = [x] if lengths is None else [x, lengths]
         if any(value.is_nested or value.layout is not torch.strided or not is_plain(value) for value in given_tensors):
             return None
@@ -275,8 +275,7 @@ def trace_nbytes(lstm: RecurrentParameters, T: int, N: int, options: TraceOption
     """The size in bytes of the record of such a trace.
 
     Raises:
-        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError:
-            what does not fit.
+        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: an argument does not fit.
     """
     T, N = check_int("T", T), check_int("N", N)
     if T < 1 or N < 0:

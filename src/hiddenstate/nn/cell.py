@@ -109,7 +109,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
 
         Args:
             input: ``[N, C]`` or ``[C]``.
-            hx: the previous state: of an LSTM a tuple or list ``(h [N, H], c [N, H])``, of a GRU or RNN ``h [N, H]``;
+            hx: the previous state: for an LSTM a tuple or list ``(h [N, H], c [N, H])``, for a GRU or RNN ``h [N, H]``;
                 without N for an unbatched input; zeros if None. As in torch, c may have a narrower floating-point type
                 than the weights; the new state has the weights' type.
 
@@ -117,7 +117,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
             The new state, ``(h, c)`` or h, with the same shapes.
 
         Raises:
-            RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
+            RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: an argument does not fit.
             IndexRangeError, ArgumentError: an edit in force does not fit this step.
         """
         compiling = torch.compiler.is_compiling()
@@ -218,7 +218,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         return Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
 
     def _check(self, given: Tensor, hx: object, w: Weights) -> None:
-        """Refuse invalid arguments before anything is computed."""
+        """Reject invalid arguments before anything is computed."""
         for name in ("input_size", "hidden_size"):
             check_int(name, getattr(self, name))
         self._check_weights(w)
@@ -395,7 +395,7 @@ class RNNCell(RecurrentCell[Tensor, nn.RNNCell]):
 
 
 def _of_step(edit: Edit, kind: Cell) -> Edit:
-    """Name an edit's place as in traces, and refuse an edit that makes no sense for a single step.
+    """Name an edit's place as in traces, and reject an edit that makes no sense for a single step.
 
     Raises:
         ArgumentError, ArgumentTypeError: it makes no sense, or is not an edit.

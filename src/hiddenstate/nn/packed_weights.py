@@ -19,7 +19,7 @@ from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.nn.quantised import WeightType
 from hiddenstate.structure.sizes import Sizes
 
-Seen = list[tuple[str, Tensor, int | None, int]]  # each stored tensor: its name, itself, its version and address
+Seen = list[tuple[str, Tensor, int | None, int]]  # for each stored tensor: name, tensor, version and address
 
 
 class Packable(Protocol):
@@ -41,8 +41,8 @@ class Packable(Protocol):
 class Packed:
     """The packed weights of an LSTM, repacked after a weight was replaced or written.
 
-    A write is detected by torch's version counter or the weight's address. Some writes change neither: `repack` is for
-    those, and `_count_fused_step` for steps of fused optimisers. Tensors made in inference mode have no version, so
+    A write is detected by torch's version counter or the weight's address. Some writes change neither: `repack` handles
+    those, and `_count_fused_step` handles steps of fused optimisers. Tensors made in inference mode have no version, so
     only replacing one is detected.
     """
 
@@ -122,7 +122,7 @@ def pack_for_owner(lstm: Packable) -> Packed:
 def packed_int8(lstm: Packable) -> Packed:
     """Return the packed int8 weights that all calls share."""
     held = lstm._held
-    if held is None or held.stored is not lstm._buffers or held.sizes is not lstm.sizes:  # or one was assigned
+    if held is None or held.stored is not lstm._buffers or held.sizes is not lstm.sizes:  # or a size was assigned
         held = lstm._held = Packed(lstm)
     return held  # type: ignore[no-any-return]
 

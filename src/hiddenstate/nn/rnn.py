@@ -1,4 +1,4 @@
-"""The layer `RNN`, a drop-in replacement for torch's that you can see into; and layers of every kind, by their cell."""
+"""The layer `RNN`, a drop-in replacement for torch's that you can see into; and each cell's layer class."""
 
 from dataclasses import asdict
 from typing import Any
@@ -25,7 +25,7 @@ class RNN(Recurrent[Tensor, nn.RNN]):
         h = tanh(W_ih·x + b_ih + W_hh·h + b_hh)       hidden state: the memory and the output
 
     Arguments, parameters, initial values and results equal those of `torch.nn.RNN`, and either class loads the other's
-    ``state_dict``. The state ``hx`` is one tensor. Everything else is as in `hiddenstate.LSTM`: ``lengths=``,
+    ``state_dict``. The state ``hx`` is one tensor. Everything else works as in `hiddenstate.LSTM`: ``lengths=``,
     ``reset=``, traces, edits, streams.
 
     Args:
@@ -76,7 +76,7 @@ class RNN(Recurrent[Tensor, nn.RNN]):
 
 
 def rnn_mode(nonlinearity: object) -> str:
-    """Return the kind of cell of a nonlinearity.
+    """Return the kind of cell with this nonlinearity.
 
     Raises:
         ArgumentError: it is neither tanh nor relu.
@@ -102,7 +102,7 @@ def new_layer(sizes: Sizes, **options: Any) -> Any:
     given = asdict(sizes)
     cell = given.pop("cell")
     if not sizes.proj_size:
-        del given["proj_size"]  # which only an LSTM takes
+        del given["proj_size"]  # an option that only an LSTM has
     for nonlinearity, mode in MODES.items():
         if cell == mode:
             given["nonlinearity"] = nonlinearity

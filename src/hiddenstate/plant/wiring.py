@@ -59,7 +59,7 @@ def forget_bias(time_constant: float) -> float:
     True
     """
     if isinstance(time_constant, bool) or not isinstance(time_constant, (int, float)):
-        raise ArgumentTypeError(f"a time constant is a number of steps, got {type(time_constant).__name__}")
+        raise ArgumentTypeError(f"a time constant must be a number of steps, got {type(time_constant).__name__}")
     if not 0.01 <= time_constant <= 1e15:
         raise ArgumentError(f"a time constant must be between 0.01 and 1e15 steps, got {time_constant}")
     return -math.log(math.expm1(1 / time_constant))

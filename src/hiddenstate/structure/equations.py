@@ -1,6 +1,6 @@
 """The equations of one step as text.
 
-x is the layer's input, h_prev and c_prev are its states of the step before, and ∘ multiplies elementwise.
+x is the layer's input, h_prev and c_prev are its states at the previous step, and ∘ multiplies elementwise.
 """
 
 from hiddenstate.cells.cell import Cell

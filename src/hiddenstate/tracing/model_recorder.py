@@ -1,4 +1,4 @@
-"""Records one run of a model: which modules, which places of each, and the traces of their calls."""
+"""Records one run of a model: chooses modules and places, and collects the traces of their calls."""
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ from hiddenstate.tracing.trace import Trace
 from hiddenstate.tracing.traceable import Traceable, find_recordable
 
 THEIRS = (nn.LSTM, nn.LSTMCell, nn.GRU, nn.GRUCell, nn.RNN, nn.RNNCell)
-MOST_PATHS = 8  # in a message
+MOST_PATHS = 8  # maximum paths in a message
 
 
 class Chosen(NamedTuple):
@@ -134,7 +134,7 @@ def _unknown_place(name: str, path: str, modules: Mapping[str, Traceable]) -> Na
     if not path:
         try:
             parse_place(name, *max(layers.values(), key=lambda each: len(each.directions)))
-        except NameUnknownError as error:  # says what is wrong with the name
+        except NameUnknownError as error:  # raises an error that explains what is wrong with the name
             return error
     return NameUnknownError(f"no place {shorten(name)} in this model: its places are {list_places(layers, path)}")
 
@@ -159,7 +159,7 @@ class Run:
         asked = self.asked.get(module)
         if asked is None:
             return None
-        if module._traces_steps:  # its steps are chosen after the run, when all calls are known
+        if module._traces_steps:  # a cell's steps are chosen after the run, when all calls are known
             asked = asked._replace(steps=None, tokens=None)
         return asked._replace(spent=self.spent)
 

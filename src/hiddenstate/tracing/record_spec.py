@@ -59,7 +59,7 @@ def prepare(asked: TraceOptions, call: Call, edits: Sequence[Edit], itemsize: in
 
     Raises:
         TraceTooLargeError: the record would be over its limit.
-        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError: what does not fit.
+        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError: an option does not fit.
     """
     T, N = call.x.shape[:2]
     wanted = check_wanted(asked, call.sizes, (T, N), edits, itemsize)
@@ -108,7 +108,7 @@ def make_record_spec(sizes: Sizes, T: int, keep: Sequence[str] | None, steps: In
     """Return the places and steps to record for a call over T steps.
 
     Raises:
-        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: what does not fit.
+        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: an option does not fit.
     """
     kept = resolve_places(sizes.layers, keep, pre)
     times = resolve(freeze(steps, "steps"), T, "steps")
@@ -121,7 +121,7 @@ def resolve_places(layers: Layers, keep: Sequence[str] | None, pre: bool) -> lis
     """Return the places to record, without repetition.
 
     Raises:
-        NameUnknownError, ArgumentTypeError: what does not fit.
+        NameUnknownError, ArgumentTypeError: an entry is not a place that there is.
     """
     if keep is None:
         kept = places(layers.num_layers, layers.bidirectional, layers.cell.quantities)
@@ -133,7 +133,7 @@ def resolve_places(layers: Layers, keep: Sequence[str] | None, pre: bool) -> lis
 
 
 def check_names(keep: Sequence[str]) -> Sequence[str]:
-    """Return the names of places; refuse anything but a list of them.
+    """Return the names of places; reject anything but a list of them.
 
     Raises:
         ArgumentTypeError: it is not a list.
@@ -257,7 +257,7 @@ def _at_steps(values: Tensor, wanted: RecordSpec, recorded: RecordSpec) -> Tenso
 
 
 def check_limit(nbytes: int, asked: TraceOptions, wanted: RecordSpec) -> None:
-    """Refuse a record over its limit.
+    """Reject a record over its limit.
 
     Raises:
         TraceTooLargeError: it is over its limit.
@@ -272,7 +272,7 @@ def check_limit(nbytes: int, asked: TraceOptions, wanted: RecordSpec) -> None:
 
 
 def resolve_tokens(tokens: Tokens | None, T: int, N: int, lengths: Tensor | None) -> tuple[tuple[str, ...], ...] | None:
-    """Return the words of each row; a row's list may be as short as the row.
+    """Return the words of each row; a short row's list may be as short as the row.
 
     Raises:
         ShapeError: there is not one word for each step, or not one list for each row.

@@ -100,7 +100,7 @@ class Trace(Record):
         return draw_to(path, lambda: plot_trace(self, layer=layer, reverse=reverse, row=row, unit=unit))
 
     def _repr_html_(self) -> str | None:
-        """Show the first row in the studio, in a notebook; return None, for the repr, if that is impossible."""
+        """Show the first row in the studio, in a notebook; None, which shows the repr, if that is impossible."""
         return notebook_views[-1](self) if notebook_views else None
 
     def save(self, path: str | Path) -> None:

@@ -16,7 +16,7 @@ class Traceable(nn.Module):
     _traces_steps: ClassVar[bool] = False
 
     def _traced_layers(self) -> Layers:
-        """Return what determines the places."""
+        """Return the properties that determine the places."""
         raise NotImplementedError
 
 

@@ -38,7 +38,7 @@ def test_so_many_untagged_words_are_drawn_anew(wanted: int) -> None:
         assert min(wanted, sum(UNTAGGED)) <= words < wanted + max(UNTAGGED)
         assert syllabus.size(epoch) == words + sum(TAGGED)
         drawn.append(tuple(found))
-        assert positions(Syllabus(config, TAGGED, UNTAGGED, taught=True), epoch) == found  # from the epoch alone
+        assert positions(Syllabus(config, TAGGED, UNTAGGED, taught=True), epoch) == found  # depends only on the epoch
     assert {position for each in drawn for position in each} == set(range(11))
     assert len(set(drawn)) > 1 or wanted >= 29
 

@@ -99,7 +99,7 @@ def teachers(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def few_tags(path: Path) -> Path:
-    """The training data with a few of its tags alone."""
+    """The training data with only a few of its tags."""
     blocks = TRAIN.read_text(encoding="utf-8").strip().split("\n\n")
     tagged = blocks[:12]
     seen = {line.split("\t")[3] for block in tagged for line in block.split("\n") if not line.startswith("#")}

@@ -39,11 +39,11 @@ def why_not_fast(packed: PackedWeights | None, tensors: Sequence[Tensor | None])
 
 def why_not_without_gradient(tensors: Sequence[Tensor | None]) -> str | None:
     """Return that a gradient for one of the tensors is needed, or None."""
-    return "a gradient is needed, which is computed for the weights read as floats" if wants_gradient(tensors) else None
+    return "a gradient is needed, which is computed for the dequantised weights" if wants_gradient(tensors) else None
 
 
 def why_not_packed(call: Call) -> str | None:
-    """Return the reason that the weights of a call, which `why_not` accepts, are not packed for int8, or None."""
+    """Return why the weights of a call that `why_not` accepts are not packed for int8, or None."""
     packed: PackedWeights | None = call.weights.packed  # type: ignore[attr-defined]
     if packed is None:
         return NOT_PACKED

@@ -76,7 +76,7 @@ def run(call: Call) -> Result:
 
 
 def run_without_gradient(call: Call, kernel: Kernel | None = None) -> Result:
-    """Compute a whole call in one native call of ``kernel``, that for the type of ``x`` when None."""
+    """Compute a whole call in one native call of ``kernel``, by default the one for the type of ``x``."""
     done = native.forward(call, shown=_recorded_layers(call), kernel=kernel)
     return Result(*done[:3], {} if call.record is None else _values(call, done))
 
@@ -104,7 +104,7 @@ def _run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
 
 
 def _recorded_layers(call: Call) -> list[bool]:
-    """For each layer and direction, whether something of it is recorded."""
+    """For each layer and direction, whether any of its values is recorded."""
     if call.record is None:
         return []
     recorded = {place.layer_direction for place in call.record.places}
@@ -123,7 +123,7 @@ def _values(call: Call, done: native.Run) -> dict[str, Tensor]:
         if gates is None:
             continue
         h = outputs[k // D] if D == 1 else outputs[k // D][..., k % D * P : (k % D + 1) * P]
-        apart = D > 1 or k // D == len(outputs) - 1  # its memory is another's too
+        apart = D > 1 or k // D == len(outputs) - 1  # it shares its memory with another value
         of_c = None if c is None else c.to(dtype)
         values |= _recorded_values(call, layer_direction, gates.to(dtype), of_c, h, apart=apart)
     return values

@@ -41,7 +41,7 @@ def why_not_function(kind: Cell, name: str) -> str | None:
 
 def torch_serves(device: str, *, projects: bool, drops: bool) -> bool:
     """Whether torch's layer has a correct kernel for a device type."""
-    # On CPU it has none for projections: it warns, and loops over the steps like the reference. On MPS it refuses
+    # On CPU it has none for projections: it warns, and loops over the steps like the reference. On MPS it rejects
     # projections, and its gradient ignores dropout (pytorch#190056).
     return not (projects and device in ("cpu", "mps")) and not (drops and device == "mps")
 
@@ -82,7 +82,7 @@ def _run_packed(call: Call) -> Result:
     assert call.lengths is not None
     order = packing_order(call)
     back = order.argsort()
-    with own_types():  # so that packing casts nothing
+    with own_types():  # so that packing does not cast
         packed = pack_padded_sequence(call.x.index_select(1, order), call.lengths[order].cpu())
     state = call.sizes.kind.as_given([part.index_select(1, order) for part in call.initial])
     data, *states = torch_function(call)(packed.data, packed.batch_sizes, state, _weights(call), *_options(call))

@@ -33,7 +33,7 @@ class FrozenParts:
         biases: for each layer and direction (``l0``), the part of the candidate's biases, ``[T]``.
         initial: ``[L*D]``, the parts of the initial states.
         bias: the head's bias.
-        cells: for each layer and direction, the derivative of the target by its memory, ``[T, H]``.
+        cells: for each layer and direction, the derivative of the target with respect to its memory, ``[T, H]``.
     """
 
     x: Tensor
@@ -51,7 +51,7 @@ class FrozenLayer:
     """
 
     kind: Cell
-    place: Place  # of its memory
+    place: Place  # its memory's letter
     values: dict[str, Tensor]  # each [T, units]
     before: dict[str, Tensor]  # the states before each step
     inputs: Tensor  # [T, C]
@@ -91,7 +91,7 @@ def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenPart
         raise ArgumentError("frozen explains a run without edits, but edits are in force: exit their block first")
     sizes = subject.sizes
     reads = {str(place): vector for place, vector in readout.vectors.items()}
-    seeds: dict[str, Tensor] = {}  # by hidden state: the target's derivative by it, [T, P]
+    seeds: dict[str, Tensor] = {}  # for each hidden state: the target's derivative with respect to it, [T, P]
     biases: dict[str, Tensor] = {}
     cells: dict[str, Tensor] = {}
     initial = torch.zeros(len(sizes.layer_directions), dtype=torch.float64)
@@ -120,8 +120,8 @@ def _through(
     """Propagate back through one layer and direction.
 
     Returns:
-        The target's derivative by its input, ``[T, C]``; the part of its biases at each step, ``[T]``; the part of its
-        initial state; and the target's derivative by its memory, ``[T, H]``.
+        The target's derivative with respect to its input, ``[T, C]``; the part of its biases at each step, ``[T]``; the
+        part of its initial state; and the target's derivative with respect to its memory, ``[T, H]``.
     """
     layer_direction = part.place.layer_direction
     T, split = subject.T, part.split

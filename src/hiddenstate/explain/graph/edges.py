@@ -37,7 +37,7 @@ Source = Cell | Word | str
 
 
 class Inflow(NamedTuple):
-    """The amount that one source adds to the value of a node."""
+    """The amount that one source adds to a node's value."""
 
     source: Source
     kind: str
@@ -49,7 +49,7 @@ class Inflows:
     """Contributions in one run, by node. Float64.
 
     Attributes:
-        subject: of one row.
+        subject: a subject with one row.
         layers: each layer and direction, by name.
         readout: what a target reads.
     """

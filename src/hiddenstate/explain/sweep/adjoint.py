@@ -27,7 +27,7 @@ from hiddenstate.tracing.trace import Trace
 
 
 def slopes(subject: Subject, target: Target, trace: Trace) -> dict[str, Tensor]:
-    """Return the target's slope by every value of a run: a map from place to ``[T, units]``.
+    """Return the target's slope with respect to every value of a run: a map from place to ``[T, units]``.
 
     Args:
         subject: a subject with one row.
@@ -59,7 +59,7 @@ def slopes(subject: Subject, target: Target, trace: Trace) -> dict[str, Tensor]:
 
 
 def _direct(subject: Subject, target: Target, trace: Trace) -> dict[str, Tensor]:
-    """The target's slope by each value that it reads directly."""
+    """The target's slope with respect to each value that it reads directly."""
     leaves = {name: trace.values[name].detach()[:, 0].clone().requires_grad_() for name in trace}
     every, T = subject.sizes.layer_directions, subject.T
     with torch.enable_grad():
@@ -112,12 +112,12 @@ class _Layer:
 
 
 def _layer(layer: _Layer, wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
-    """Return the slopes of one layer and direction, and those by its pre-activations, ``[T, 4H]``."""
+    """Return the slopes with respect to one layer and direction's values, and to its pre-activations, ``[T, 4H]``."""
     values = {q: layer.value(q) for q in QUANTITIES} | {"c_prev": layer.c_before()}
     slopes, w = CELL.slopes(values), layer.weights
     reads = [CELL.state_read_by(gate.name) for gate in CELL.gates]
     direct = {q: wanted[layer.name(q)] for q in QUANTITIES}
-    # Computed for all steps at once, so that only what is carried through time is left to the loop.
+    # Computed for all steps at once, so that the loop computes only what is carried through time.
     by_gate = torch.cat([slopes[state][gate.name] for state, gate in zip(reads, CELL.gates, strict=True)], dim=1)
     inside = torch.cat([gate.slope(values[gate.name]) for gate in CELL.gates], dim=1)
     direct_gates = torch.cat([direct[gate.name] for gate in CELL.gates], dim=1)

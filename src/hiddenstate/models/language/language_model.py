@@ -1,7 +1,7 @@
 """The language model: predicts the next token from all previous ones.
 
 Vectors of characters or words go through a stack of LSTM layers and a softmax, which gives each token's probability of
-being the next. The state is carried over: a text can be read in pieces of any size.
+being the next. The state is carried over, so a text can be read in pieces of any size.
 """
 
 from collections.abc import Iterator, Sequence
@@ -103,8 +103,8 @@ class LanguageModel(CheckedModule):
             state: the state returned by the previous call; zeros by default.
 
         Returns:
-            The last layer's hidden states ``[T, N, H]``, and the state for the next call: of an LSTM ``(h [L, N, H],
-            c [L, N, H])``, of other cells ``h``.
+            The last layer's hidden states ``[T, N, H]``, and the state for the next call: ``(h [L, N, H], c [L, N,
+            H])`` for an LSTM, ``h`` for other cells.
 
         Raises:
             ArgumentTypeError: a text is given where ids are expected.
@@ -219,9 +219,9 @@ class LanguageModel(CheckedModule):
         *,
         precision: str = "fp32",
     ) -> list[str]:
-        """Return several continuations of a prompt, generated in one batch; the first equals that of `generate`.
+        """Return several continuations of a prompt, generated in one batch; the first equals the result of `generate`.
 
-        Arguments and errors are those of `generate`, plus ``samples``, the number of texts.
+        It has the arguments and errors of `generate`, and ``samples``, the number of texts.
         """
         read = self.tokens.encode(prompt)
         written = np.array(list(generate(self, read, length, sampling, samples, precision)))

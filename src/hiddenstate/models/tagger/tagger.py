@@ -248,7 +248,7 @@ class Tagger(CheckedModule):
         return partial(self._tag, WordInputs(self._word_inputs), n_best, precision)
 
     def only_tags(self, *, precision: str = "fp32") -> OnlyTags:
-        """Return a function that finds what `repeatedly` finds, but for each column and sentence the tags alone.
+        """Like `repeatedly`, but return a function that finds only the tags, for each column and sentence.
 
         Args:
             precision: as for `tag`.
@@ -258,7 +258,7 @@ class Tagger(CheckedModule):
 
         Raises:
             ArgumentError: the precision is unknown; from the function: a word is empty.
-            ArgumentTypeError: from the function: a sentence is a text, or has something else than words.
+            ArgumentTypeError: from the function: a sentence is a text, or contains something other than words.
         """
         check_options(0, precision)
         return partial(self._only_tags, WordInputs(self._word_inputs), precision)
@@ -368,7 +368,7 @@ class Tagger(CheckedModule):
         return reading
 
     def read_all(self, sentences: Iterable[Sequence[str]], *, keep: Sequence[str] | None = None) -> Iterator[Reading]:
-        """Read sentences lazily, many in one run of the LSTM: much faster than `read` on each.
+        """Read sentences lazily, many in one run of the LSTM: much faster than calling `read` on each.
 
         Args:
             sentences: the words of each, at least one.

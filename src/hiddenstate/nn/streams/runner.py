@@ -23,7 +23,7 @@ class Runner(Protocol):
         """Return the quick step from a state, or None if it is not possible."""
 
     def weights(self) -> dict[str, Tensor]:
-        """The weights by name, as they are now."""
+        """The current weights by name."""
 
     def forget(self) -> None:
         """Check the weights again at the next step."""

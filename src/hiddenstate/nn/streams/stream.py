@@ -39,15 +39,15 @@ class Stream(StreamState):
             x: ``[N, C]``, or ``[C]`` if the batch is 1; a tensor, or a NumPy array of the same type.
             rows: the rows that take this step, without repetition; x is then ``[n, C]``, in their order, and the other
                 rows wait. All rows if None.
-            out: an array to write the result to, with its shape, a tensor or NumPy array as x; this saves an allocation
-                at each step.
+            out: an array to write the result to, with its shape, a tensor or NumPy array like x; this saves an
+                allocation at each step.
 
         Returns:
             The last layer's hidden state, ``[N, P]`` or ``[P]`` depending on x, ``[n, P]`` with ``rows``; a NumPy array
             if x is one.
 
         Raises:
-            RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
+            RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: an argument does not fit.
             IndexRangeError, ArgumentError: an edit in force does not fit a stream.
             ConcurrentUseError: another thread is in a step of this stream.
         """
@@ -61,7 +61,7 @@ class Stream(StreamState):
         return self._step(x, out)
 
     def _step(self, x: Array, out: Array | None) -> Array:
-        """Take a step with every check; the following steps then take the quick way, if possible."""
+        """Take a step with every check; the following steps then take the fast way, if possible."""
         given: Tensor = self._tensor(x, "x")
         if given.dim() != 2 and not (given.dim() == 1 and self._batch == 1):
             allowed = "[N, C] or [C]" if self._batch == 1 else "[N, C]"
@@ -111,7 +111,7 @@ class Stream(StreamState):
             one.
 
         Raises:
-            RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
+            RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: an argument does not fit.
             IndexRangeError, ArgumentError: an edit in force does not fit a stream.
             ConcurrentUseError: another thread is in a step of this stream.
         """

@@ -1,4 +1,4 @@
-"""Bundles of layers and cells, ours and torch's, and of the one at a path inside any module; with numbers to read."""
+"""Bundles of layers and cells, ours and torch's, or found at a path inside any module; with numbers to read."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
@@ -47,8 +47,8 @@ def layer_in(model: nn.Module, path: str | None) -> tuple[str, Layer]:
     """Return the LSTM, GRU or RNN at a path of a model, or its only one; and its path.
 
     Raises:
-        NameUnknownError: there is none at this path.
-        ArgumentError: there is none at all, or there are several and no path was given.
+        NameUnknownError: there is no such layer at this path.
+        ArgumentError: there is no such layer at all, or there are several and no path was given.
     """
     found = {name: part for name, part in model.named_modules() if isinstance(part, KINDS)}
     listed, kind = ", ".join(map(repr, found)), type(model).__name__
@@ -102,7 +102,7 @@ def state_dict_weights(layer: Layer) -> dict[str, Tensor]:
 
 
 def _config(sizes: Sizes) -> dict[str, Any]:
-    """The sizes in the form that the page reads, which knows the cell already."""
+    """The sizes in the form that the page reads; it already knows the cell."""
     return {name: value for name, value in asdict(sizes).items() if name != "cell"}
 
 

@@ -44,7 +44,7 @@ def layer_function(cell: str, torch_function: Callable[..., Any], counts: Counts
             computes = torch_function if _is_wanted_whole() else torch.compiler.disable(layer)
             return computes(*arguments, **named)
         if named or not _is_a_run(cell, arguments):
-            result, path_or_why = None, "arguments are given by name, or are not those of torch's layers"
+            result, path_or_why = None, "arguments are passed by name, or are not those of torch's layers"
         else:
             result, path_or_why = serve(name_arguments(cell, arguments))
         if result is None:
@@ -58,11 +58,11 @@ def layer_function(cell: str, torch_function: Callable[..., Any], counts: Counts
 
 
 def _is_a_run(cell: str, arguments: Sequence[Any]) -> bool:
-    """Whether the arguments have the types that torch's layers pass. Torch refuses others with its own errors."""
+    """Whether the arguments have the types that torch's layers pass. torch rejects others with its own errors."""
     if len(arguments) != 9:
         return False
     is_pair = len(CELLS[cell].carried) > 1
-    # The state is a tensor itself if it is no pair, so what comes after it tells where it is.
+    # A state that is not a pair is itself a tensor, so its position follows from what comes after it.
     is_packed = isinstance(arguments[1], Tensor) and (is_pair or isinstance(arguments[2], Tensor))
     hx, flat, *options = arguments[2 if is_packed else 1 :]
     fits = isinstance(hx, (tuple, list)) == is_pair and isinstance(flat, (tuple, list))
@@ -102,7 +102,7 @@ def cell_function(cell: str, torch_function: Callable[..., Any], counts: Counts)
 
 
 def _refuse_freed(arguments: Sequence[Any]) -> None:
-    """Refuse tensors whose memory was freed: torch's functions read them without looking.
+    """Reject tensors whose memory was freed: torch's functions read them unchecked.
 
     Raises:
         DtypeError: the memory of an argument was freed.
@@ -111,7 +111,7 @@ def _refuse_freed(arguments: Sequence[Any]) -> None:
 
 
 def _is_a_step(kind: Cell, arguments: Sequence[Any]) -> bool:
-    """Whether the arguments are input, state and four weights, as torch's cells pass. Torch refuses others."""
+    """Whether the arguments are input, state and four weights, as torch's cells pass. torch rejects others."""
     if len(arguments) != 6:
         return False
     x, hx, *weights = arguments
