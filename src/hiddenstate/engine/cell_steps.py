@@ -83,7 +83,7 @@ def run(step: CellStep) -> tuple[Tensor, ...] | None:
 
 
 def why_not_torch(step: CellStep) -> str | None:
-    """Return that torch has no cell of this kind, or None."""
+    """Return a reason if torch has no cell of this kind, else None."""
     return torch_path.why_not_function(step.kind, _torch_name(step))
 
 
