@@ -1,4 +1,4 @@
-"""What must hold of an installed wheel: the native engine loads, shares torch's threads and computes what is true."""
+"""Checks an installed wheel: the native engine loads, shares torch's threads and computes the right results."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def _gap(found: Tensor, wanted: Tensor) -> float:
 
 
 def _openmp_libraries() -> set[str]:
-    """GCC's OpenMP libraries that this process has loaded, where the system tells."""
+    """GCC's OpenMP libraries that this process has loaded, if the system reports them."""
     maps = Path("/proc/self/maps")
     lines = maps.read_text().splitlines() if maps.exists() else []
     return {line.split()[-1] for line in lines if "libgomp" in line}

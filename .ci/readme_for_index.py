@@ -1,8 +1,8 @@
-"""Makes README's links absolute, so that its pictures and pages are found from a package index.
+"""Makes README's links absolute, so that its pictures and pages can be reached from a package index.
 
     python3 .ci/readme_for_index.py [README]
 
-It runs in a workflow, before the package is built, and knows the address from there: of the repository and the commit.
+It runs in a workflow before the package is built, which provides the repository and the commit.
 """
 
 import os

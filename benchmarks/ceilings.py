@@ -1,4 +1,4 @@
-"""What this machine can do at most, measured by a small program (ceilings.cpp) that is compiled for it on the spot."""
+"""The peak performance of this machine, measured by a small program (ceilings.cpp) that is compiled on the spot."""
 
 import json
 import os
@@ -11,24 +11,24 @@ from typing import Any, NamedTuple
 
 SOURCE = Path(__file__).with_name("ceilings.cpp")
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
-# Where the system does not say: what most cores have at least.
+# If the system does not report it: what most cores have at least.
 COMMON_SIZES = {1: 32 << 10, 2: 512 << 10, 3: 8 << 20}
 GETCONF_NAMES = {1: "LEVEL1_DCACHE_SIZE", 2: "LEVEL2_CACHE_SIZE", 3: "LEVEL3_CACHE_SIZE"}
 
 
 class CeilingsError(Exception):
-    """They could not be measured: the message says why."""
+    """The ceilings could not be measured; the message says why."""
 
 
 class Rate(NamedTuple):
-    """Work a second, of one thread and of all together."""
+    """Work per second, for one thread and for all threads together."""
 
     one: float
     all: float
 
 
 class Level(NamedTuple):
-    """A level of memory: how much a core finds there, and bytes read a second."""
+    """A level of memory: its size per core, and the bytes read per second."""
 
     name: str
     bytes: int
@@ -36,14 +36,14 @@ class Level(NamedTuple):
 
 
 class Ceilings(NamedTuple):
-    """Float32 operations a second, and the levels of memory from the nearest to the farthest."""
+    """Float32 operations per second, and the levels of memory from the nearest to the farthest."""
 
     threads: int
     flops: Rate
     levels: list[Level]
 
     def read_rate(self, total: int) -> float:
-        """Bytes a second at which all cores together read ``total`` bytes, each its share, over and over."""
+        """Bytes per second at which all cores together repeatedly read ``total`` bytes, each its share."""
         share = total / self.threads
         return next((level.read.all for level in self.levels if share <= level.bytes), self.levels[-1].read.all)
 
@@ -58,7 +58,7 @@ def measure(threads: int) -> Ceilings:
     if compiler is None:
         raise CeilingsError("no C++ compiler found")
     sizes = {f"L{level}": _cache_size(level) for level in COMMON_SIZES}
-    # Of a cache that all cores share, each has its part.
+    # Each core gets its share of a cache that all cores share.
     sizes["L3"] = max(sizes["L3"] // threads, 2 * sizes["L2"])
     buffers = [size // 2 for size in sizes.values()] + [8 * sizes["L3"]]
     buffers[2] = min(buffers[2], 4 * sizes["L2"])
@@ -87,7 +87,7 @@ def _checked(command: list[str]) -> str:
 
 
 def _cache_size(level: int) -> int:
-    """Bytes of the data cache of this level, as the kernel or the C library says."""
+    """Bytes of the data cache of this level, as reported by the kernel or the C library."""
     for index in CACHES.glob("index*"):
         described = {name: (index / name).read_text().strip() for name in ("level", "type", "size")}
         if described["level"] == str(level) and described["type"] != "Instruction":

@@ -2,8 +2,8 @@
 
     python benchmarks/cell_steps.py [--seconds S] [--threads K]
 
-Figures are the ratio of ours to torch's time, medians of turns, as in run.py; below 1 ours is faster. Each has a
-process of its own.
+Figures are the ratio of ours to torch's time, medians of turns, as in run.py; below 1 ours is faster. Each contestant
+has its own process.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def ratio(workers: Sequence[Worker], problem: Problem, seconds: float) -> tuple[
     """Return ours against torch's, and torch's time in microseconds.
 
     Raises:
-        LostError: one of the two died, hangs or broke off.
+        LostError: one of the two died, hung or failed.
     """
     for worker in workers:
         worker.begin(partial(contestant, worker.name, problem))

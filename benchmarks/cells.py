@@ -1,4 +1,4 @@
-"""Contestants that are what one writes without this library: the equations in a Python loop over the steps."""
+"""Contestants without this library: the equations in a Python loop over the steps."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ def recording_loop(case: Case) -> Contestant:
 
 
 def patching_loop(case: Case) -> Contestant:
-    """A run of the loop for each patch, of which a few are timed."""
+    """One run of the loop for each patch, a few of which are timed."""
     name = f"Python loop, one run a patch (scaled from {SAMPLED_RUNS})"
     sample = list(enumerate(patches(case)))[:SAMPLED_RUNS]
 

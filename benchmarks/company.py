@@ -1,4 +1,4 @@
-"""How much slower things get when every core is busy with something else too."""
+"""Measures the slow-down when every core is also busy with something else."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from speed import Notes
 
 # Ends by itself when the process that started it is gone.
 BUSY_LOOP = f"import os\nwhile os.getppid() == {os.getpid()}: pass"
-# Without pauses, and for longer than a scheduler's turn: one that sleeps is let in first, which real work is not.
+# Without pauses, and for longer than a time slice: a process that sleeps is scheduled first, unlike real work.
 STEADY = Pace(turn=0.2, pause=0)
 
 REGIMES = (
@@ -35,7 +35,7 @@ COLUMNS = (
 
 
 def table(notes: Notes) -> Table:
-    """Those regimes; who was left out is noted."""
+    """Measure these regimes, and note the contestants that were left out."""
     parts = [Part(regime.name, partial(_measure, regime, notes)) for regime in REGIMES]
     return Table("company", f"Beside {machine.cores()} busy loops, one a core", COLUMNS, parts)
 
@@ -65,7 +65,7 @@ def _measure(regime: Regime, notes: Notes, seconds: float) -> list[Row]:
 
 @contextmanager
 def busy_cores() -> Iterator[None]:
-    """A process that computes for nothing, one for each core."""
+    """Run a busy process on each core."""
     loops = [subprocess.Popen([sys.executable, "-c", BUSY_LOOP]) for _ in range(machine.cores())]
     try:
         yield

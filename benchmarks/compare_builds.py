@@ -1,9 +1,9 @@
-"""Compares two builds of hiddenstate, row by row: subprocesses of each in turn, and bounds of the slow-down.
+"""Compares two builds of hiddenstate, row by row: alternating subprocesses of each, and bounds of the slow-down.
 
     python benchmarks/compare_builds.py BEFORE AFTER
 
 Each is a folder to put in front of Python's path: one in which ``import hiddenstate`` finds a build. Only the public
-interface is used, so that versions of any age compare.
+interface is used, so that any versions can be compared.
 """
 
 import argparse
@@ -26,7 +26,7 @@ TURN = 0.02  # seconds
 
 
 def rows() -> Iterator[tuple[str, Callable[[], Any]]]:
-    """What is measured, by name."""
+    """The measurements, by name."""
     import hiddenstate as hs
 
     generator = torch.Generator().manual_seed(0)
@@ -105,7 +105,7 @@ def measure() -> Times:
 
 
 def measured(build: str) -> Times:
-    """The times of a build, in a process of its own."""
+    """The times of a build, in its own process."""
     environment = {**os.environ, "PYTHONPATH": build}
     arguments = [sys.executable, __file__, "--worker"]
     done = subprocess.run(arguments, env=environment, check=True, capture_output=True, text=True)
@@ -127,7 +127,7 @@ def report(before: list[Times], after: list[Times]) -> str:
 
 
 def main() -> None:
-    """Run the builds by turns, and print the table."""
+    """Run the builds in turns, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("builds", nargs="*", metavar="BUILD", help="the build before, and the build after")
     parser.add_argument("--pairs", type=int, default=8, help="how many processes of each")
@@ -137,7 +137,7 @@ def main() -> None:
         print(json.dumps(measure()))
         return
     if len(given.builds) != 2:
-        parser.error("give two builds: the one before, and the one after")
+        parser.error("give two builds: before and after")
     times: tuple[list[Times], list[Times]] = ([], [])
     for k in range(given.pairs):
         for which in (0, 1) if k % 2 == 0 else (1, 0):

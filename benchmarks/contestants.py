@@ -1,4 +1,4 @@
-"""What takes turns in a regime: something to run, and what of its result all of them must agree on."""
+"""The contestants of a regime: something to run, and the part of its result on which all must agree."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from torch import Tensor
 from shapes import Case
 
 # Largest difference allowed from ours, as a share of the largest value (at least 1). bfloat16 has 8 bits of mantissa,
-# and its errors add up over the steps: that bound tells a different computation from a coarse one, and no more. So does
-# that for 8 bits, to which each rounds its weights and its inputs in its own way.
+# and its errors add up over the steps, so that bound only distinguishes a wrong computation from a coarse one. So does
+# the bound for int8, since each contestant rounds weights and inputs in its own way.
 SAME = 1e-4
 SAME_IN_BFLOAT16 = 5e-2
 SAME_IN_INT8 = 5e-2
@@ -24,10 +24,10 @@ class Contestant(NamedTuple):
         name: as the table shows it.
         run: the work that is timed.
         shown: what of a run's result is compared with ours (not timed).
-        tolerance: the largest difference allowed; None where it computes something else on purpose.
-        scale: how many times the work is what one run does, where a run is a sample of it.
-        rest: seconds for which its threads spin on after a turn, and nobody else's turn begins.
-        idle: seconds for which it waits before each run, as a stream does for what comes next (not timed).
+        tolerance: the largest difference allowed; None if it computes something else on purpose.
+        scale: the factor from one run to the whole work, if a run is only a sample of it.
+        rest: seconds for which its threads keep spinning after a turn, during which no other turn begins.
+        idle: seconds for which it waits before each run, as a stream waits for its next input (not timed).
     """
 
     name: str
@@ -39,19 +39,19 @@ class Contestant(NamedTuple):
     idle: float = 0.0
 
 
-# Makes a contestant of a regime; it goes to the worker by name, and so is a function of a module, or a `Yardstick`.
+# Makes a contestant of a regime; it is sent to the worker by name, so it must be a module's function or a `Yardstick`.
 Entry = Callable[[Case], Contestant]
 
 
 @dataclass(frozen=True)
 class Yardstick:
-    """The same contestant where it is no peer but something to measure by: of another name, compared loosely or not.
+    """The same contestant as a yardstick rather than a peer: with a different name, compared loosely or not at all.
 
     Attributes:
         entry: makes the contestant.
         name: as the table shows it.
         tolerance: the largest difference allowed, or None; see `Contestant`.
-        layers: layers of the LSTM, where they are not the regime's.
+        layers: layers of the LSTM, if different from the regime's.
     """
 
     entry: Entry
@@ -66,14 +66,14 @@ class Yardstick:
 
 
 class MissingPeerError(Exception):
-    """A peer is not installed, or does not serve: its message says which and why."""
+    """A peer is not installed or not suitable; the message says which and why."""
 
 
 def if_it_runs(make: Callable[[], Contestant]) -> Contestant:
-    """Make one of torch's in bfloat16, which it computes on some processors only; new, as a run may change its state.
+    """Make a new torch layer in bfloat16, which only some processors support; a run may change its state.
 
     Raises:
-        MissingPeerError: not on this one.
+        MissingPeerError: this processor does not support it.
     """
     tried = make()
     try:
@@ -88,7 +88,7 @@ def itself(result: Tensor) -> Tensor:
 
 
 def gap(ours: Tensor, theirs: Tensor) -> float:
-    """The largest difference as a share of the largest value; over the rows that a sample has, where it is one."""
+    """The largest difference as a share of the largest value; for a sample, over its rows."""
     ours, theirs = ours.detach().float(), theirs.detach().float()
     if ours.dim() == 3:
         ours = ours[:, : theirs.shape[1]]

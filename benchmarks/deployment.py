@@ -1,11 +1,11 @@
-"""What it takes to run one LSTM in each place: installed size, start-up, memory, and a step.
+"""The cost of running one LSTM in each environment: installed size, start-up, memory, and a step.
 
     python benchmarks/deployment.py --runtime FOLDER --c build/c
 
 FOLDER contains the package `hiddenstate_runtime` (an unpacked wheel of `make runtime`), and build/c what `make c`
-installed. Contestants that are not here are left out. Each one is a process of its own: it loads the model, computes a
-first step, and then times single steps. Start-up is CPU time, which other processes on the machine hardly change. It
-and the memory are medians over the runs; a step's time is the least of all.
+installed. Contestants that are not installed are left out. Each one has its own process: it loads the model,
+computes a first step, and then times single steps. Start-up is CPU time, which other processes on the machine hardly
+change. It and the memory are medians over the runs; a step's time is the minimum.
 """
 
 import argparse
@@ -53,7 +53,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one process cost.
+    """The cost of one process.
 
     Attributes:
         start: CPU seconds until the first step was computed.
@@ -157,7 +157,7 @@ def main() -> None:
         write_models(folder)
         found = list(places(folder, options.runtime, options.c))
         costs: dict[str, list[Cost]] = {place.name: [] for place in found}
-        for _ in range(options.runs):  # in turns, so that a busy minute of the machine hits all of them
+        for _ in range(options.runs):  # in turns, so that a busy minute of the machine affects all of them
             for place in found:
                 costs[place.name].append(measure(place, folder))
     wanted = costs["torch"][0].out

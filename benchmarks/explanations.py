@@ -1,4 +1,4 @@
-"""What explanations cost: of one sentence in milliseconds, and against the plain runs of as many rows.
+"""The cost of explanations: of one sentence in milliseconds, and relative to plain runs of as many rows.
 
     python benchmarks/explanations.py [--seconds S] [--threads K]
 
@@ -30,7 +30,7 @@ LONG, SHORT = Pace(turn=1.0, pause=0.05), Pace()
 
 
 def sentence(seconds: float) -> None:
-    """Milliseconds for a sentence of 20 words, read by the shipped tagger; the text is read anew each time."""
+    """Milliseconds for a sentence of 20 words, read by the shipped tagger; the text is read again each time."""
     tagger, words = load(shipped()), SENTENCE.split()
     assert len(words) == 20
     verb = hs.explain.logit("VERB", word="left", against="NOUN")
@@ -55,7 +55,7 @@ def exact_shapley(seconds: float) -> None:
     lstm, head = hs.LSTM(FEATURES, UNITS, LAYERS).eval(), nn.Linear(UNITS, 4)
     subject = hs.explain.subject(lstm, torch.randn(STEPS, FEATURES), head=head)
     shapley = partial(hs.explain.attribute, subject, of=hs.explain.logit("1"), occlusion=False)
-    hs.explain.attribute(subject, of=hs.explain.logit("1", word=3))  # all is loaded
+    hs.explain.attribute(subject, of=hs.explain.logit("1", word=3))  # everything is loaded
     before = _most_memory()
     cost = shapley().cost
     taken = _most_memory() - before
@@ -108,7 +108,7 @@ def _plain(lstm: hs.LSTM, x: Tensor, row_steps: int) -> None:
 
 
 def _most_memory() -> float:
-    """The most memory that this process had until now, in MB."""
+    """The peak memory of this process so far, in MB."""
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 

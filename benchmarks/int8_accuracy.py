@@ -1,9 +1,9 @@
-"""What weights of 8 bits cost the shipped models in accuracy, and how long they take, on texts that are given.
+"""The accuracy that int8 weights cost the shipped models, and their speed, on given texts.
 
     python benchmarks/int8_accuracy.py --text TEST.conllu --characters FILE [--seconds S] [--last 50000]
 
-The tagger's share of words whose part of speech it gives as the file has it, and how unexpected the characters of the
-end of the other file are to the model of characters, each in float32 and in 8 bits. Times are medians of turns.
+The share of words that the tagger tags as in the file, and the surprise of the character model at the end of the other
+file, each in float32 and int8. Times are medians of turns.
 """
 
 import argparse
@@ -42,14 +42,14 @@ def tagging(sentences: Sequence[Sentence], seconds: float) -> None:
 
 
 def in_both(model: M) -> dict[str, M]:
-    """The model as it is, and with weights of 8 bits."""
+    """The model with float and with int8 weights."""
     rounded = hs.convert(model, weights="int8")
     assert isinstance(rounded, type(model))
     return {FLOAT: model, INT8: rounded}
 
 
 def accuracy(tagger: Tagger, sentences: Sequence[Sentence]) -> float:
-    """The share of words with the UPOS that the file has; words that have none there do not count."""
+    """The share of words with the file's UPOS; words without one do not count."""
     taggings = tagger.tag([sentence.forms for sentence in sentences])
     right = [
         given == tag
@@ -61,7 +61,7 @@ def accuracy(tagger: Tagger, sentences: Sequence[Sentence]) -> float:
 
 
 def reading(text: str, seconds: float, pace: Pace = LONG) -> None:
-    """Nats a character that the shipped model of characters needs for a text, and characters a second."""
+    """Nats per character that the shipped character model needs for a text, and characters per second."""
     models = in_both(load_language_model("shakespeare"))
     ids = torch.as_tensor(models[FLOAT].tokens.encode(text)).long()
     with torch.no_grad():
@@ -73,7 +73,7 @@ def reading(text: str, seconds: float, pace: Pace = LONG) -> None:
 
 
 def surprise(model: LanguageModel, ids: Tensor) -> Tensor:
-    """How unexpected each character but the first is after those before it, in one piece."""
+    """The surprise of each character except the first, given the previous ones, in one piece."""
     return model.surprise(ids[:-1, None], ids[1:, None])[0]
 
 

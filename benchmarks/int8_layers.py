@@ -1,4 +1,4 @@
-"""Contestants whose weights are kept in 8 bits: ours, and torch's dynamically quantised layer."""
+"""Contestants with int8 weights: ours, and torch's dynamically quantised layer."""
 
 import copy
 import warnings
@@ -39,13 +39,13 @@ def torch_int8_stream(case: Case) -> Contestant:
 
 
 def _quantised(lstm: nn.LSTM) -> nn.Module:
-    """Torch's layer in 8 bits. Modules that are the root are left as they are, and so it stands in another.
+    """Make torch's layer with int8 weights, inside another module, since torch does not quantise the root module.
 
     Raises:
-        MissingPeerError: torch no longer has it, or has no such kernels for this processor.
+        MissingPeerError: torch no longer has it, or lacks such kernels for this processor.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says of itself that it will be removed
+        warnings.simplefilter("ignore")  # it warns that it will be removed
         try:
             from torch.ao.quantization import quantize_dynamic
 

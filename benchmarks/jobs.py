@@ -1,4 +1,4 @@
-"""Speed of the two jobs, tagging and writing, with the same models in torch's layers beside ours.
+"""Speed of two jobs, tagging and writing, with the same models in torch's layers and in ours.
 
     python benchmarks/jobs.py --train TRAIN.conllu --text TEST.conllu [--seconds S] [--units 512]
 
@@ -34,7 +34,7 @@ from hiddenstate.text.tokens import learn
 from measure import Pace, medians
 from report import print_figures
 
-# The plain tagger that most people write first: words, spelling, two layers each way.
+# The plain tagger that most people write first: words, spelling, two layers per direction.
 CONFIG = TaggerConfig(
     columns=("upos", "xpos"), word_size=100, char_hidden_size=100, hidden_size=256, batch_words=600, char_dropout=0.0
 )
@@ -45,7 +45,7 @@ LONG, SHORT = Pace(turn=1.0, pause=0.05), Pace()
 
 
 class Packed(nn.Module):
-    """torch's layer over ragged rows, called as ours is."""
+    """torch's layer over ragged rows, called like ours."""
 
     def __init__(self, lstm: LSTM) -> None:
         super().__init__()
@@ -92,9 +92,9 @@ class Training(Generic[Model]):
 def compare_training(
     title: str, models: tuple[Model, Model], losses: Sequence[Callable[[Model], Tensor]], items: int, seconds: float
 ) -> None:
-    """Items a second learnt from, of a model and the same one in torch's layers, in float32 and bfloat16.
+    """Training speed in items per second, of a model and the same model in torch's layers, in float32 and bfloat16.
 
-    One run of a contestant is all of the losses, so that each has the same to do.
+    One run of a contestant computes all of the losses, so that each has the same work to do.
     """
 
     def contestant(name: str, model: Model, bfloat16: bool) -> Contestant:
@@ -115,7 +115,7 @@ def compare_training(
 
 
 def train_tagger(sentences: Sequence[Sentence], seconds: float) -> None:
-    """Words a second that a tagger learns from; torch's layers read them packed."""
+    """Training speed of a tagger in words per second; torch's layers read them packed."""
     torch.manual_seed(1)
     tagger = Tagger.build(CONFIG, sentences)
     tags = {column: [sentence.tags(column) for sentence in sentences] for column in CONFIG.columns}
@@ -128,7 +128,7 @@ def train_tagger(sentences: Sequence[Sentence], seconds: float) -> None:
 
 
 def train_language(sentences: Sequence[Sentence], seconds: float) -> None:
-    """Characters a second that a language model learns from, each batch from a state of zeros."""
+    """Training speed of a language model in characters per second, each batch from a zero state."""
     torch.manual_seed(1)
     text = "\n".join(" ".join(sentence.forms) for sentence in sentences)
     config = LanguageConfig()
@@ -142,7 +142,7 @@ def train_language(sentences: Sequence[Sentence], seconds: float) -> None:
 
 
 def tagging(tagger: Tagger, texts: Sequence[Sequence[str]], seconds: float) -> None:
-    """Words a second tagged, and milliseconds of one sentence of 20 words."""
+    """Tagging speed in words per second, and milliseconds for one sentence of 20 words."""
     models = {"hiddenstate": tagger, "torch, packed": in_torch(tagger)}
     runs = [_contestant(name, partial(model.tag, texts)) for name, model in models.items()]
     runs.append(_contestant("hiddenstate, bfloat16", partial(tagger.tag, texts, precision="bf16")))
@@ -154,7 +154,7 @@ def tagging(tagger: Tagger, texts: Sequence[Sequence[str]], seconds: float) -> N
 
 
 def writing(units: int, seconds: float) -> None:
-    """Characters a second that a model of one layer writes, one stream."""
+    """Characters per second that a one-layer model writes, in one stream."""
     tokens, _ = learn(io.BytesIO(CHARACTERS), "char")
     model = LanguageModel.build(LanguageConfig(hidden_size=units), tokens).eval()
     runs = [_contestant(name, partial(_write, model, name)) for name in ("fp32", "bf16")]

@@ -1,4 +1,4 @@
-"""Contestants that are layers: ours, and torch's, in the ways they are called."""
+"""Contestants that are layers, ours and torch's, in the ways in which they are called."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -46,7 +46,7 @@ def ours_ragged(case: Case) -> Contestant:
 
 
 def torch_packed(case: Case) -> Contestant:
-    # What comes out stays packed, as a loss over the steps would take it: padding it is no part of the layer.
+    # The output stays packed, as a loss over the steps would take it: padding is not part of the layer.
     return _inference("torch, packed", lambda: _packed_steps(case, case.x), shown=lambda steps: _padded(case, steps))
 
 
@@ -93,7 +93,7 @@ class Patch(NamedTuple):
 
 
 def patches(case: Case) -> list[Patch]:
-    """A patch for each row, no two the same: unit by unit, layer by layer."""
+    """A different patch for each row: unit by unit, layer by layer."""
     return [Patch(row // case.shape.H % case.shape.L, row % case.shape.H) for row in range(case.shape.N)]
 
 
@@ -142,7 +142,7 @@ def _inference(
 def _training(
     name: str, lstm: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor, tolerance: float = SAME
 ) -> Contestant:
-    """Forward and backward, the input's gradient too, as of a layer that stands on another."""
+    """Forward and backward, including the input's gradient, as for a layer above another one."""
     leaf = x.clone().requires_grad_()
     lstm.train()
 

@@ -1,4 +1,4 @@
-"""The machine that figures are measured on."""
+"""The machine on which figures are measured."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ from hiddenstate.engine import kernels
 STAT = Path("/proc/stat")
 # Fields of its first line: the ticks that all cores spent in user, nice, system, irq, softirq and stolen by a host.
 BUSY_FIELDS = (1, 2, 3, 6, 7, 8)
-# Above this share of the machine, what others do is part of the figures.
+# Above this share of the machine, other processes affect the figures.
 DISTURBING = 0.1
 PACKAGES = ("torch", "onnxruntime", "openvino")
 
@@ -26,12 +26,12 @@ def cores() -> int:
 
 
 def threads() -> int:
-    """Threads that torch, and so our engine, computes with."""
+    """Threads that torch, and therefore our engine, uses."""
     return torch.get_num_threads()
 
 
 def described() -> list[str]:
-    """The machine and the versions of all that computes, in a few lines."""
+    """The machine and the relevant versions, in a few lines."""
     versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     return [
         f"{_cpu_model()}, {cores()} cores, {threads()} threads, {platform.system()}",
@@ -41,13 +41,13 @@ def described() -> list[str]:
 
 
 class Watch:
-    """How much of the machine others take, from the moment when it is made.
+    """The share of the machine that other processes take, from the moment it is created.
 
-    Turns and medians do not help against load that lasts: threads that wait for one another then wait for the
+    Turns and medians do not help against constant load: threads that wait for one another then wait for the
     scheduler, and a contestant of one thread looks hundreds of times as fast as one of two.
 
     Args:
-        pids: processes that are not others', besides this one and those that it started and that ended.
+        pids: processes that count as ours, besides this one and its children that have ended.
     """
 
     def __init__(self, pids: Iterable[int] = ()) -> None:
@@ -55,24 +55,24 @@ class Watch:
         self._busy, self._own, self._wall = _busy_seconds(), self._own_seconds(), time.perf_counter()
 
     def others(self) -> float | None:
-        """Their share of all cores' time, or None where the system does not tell."""
+        """Their share of all cores' time, or None if the system does not report it."""
         if self._busy is None or (busy := _busy_seconds()) is None:
             return None
         taken = (busy - self._busy) - (self._own_seconds() - self._own)
         return max(0.0, taken / (cores() * (time.perf_counter() - self._wall)))
 
     def warning(self) -> str | None:
-        """What to say where others disturb, or None."""
+        """The warning if others disturb, or None."""
         others = self.others()
         return f"others took {others:.0%} of the machine" if others is not None and others > DISTURBING else None
 
     def _own_seconds(self) -> float:
-        """Seconds for which the cores have worked for whoever is not another."""
+        """Seconds for which the cores have worked for our processes."""
         return sum(os.times()[:4]) + sum(map(_seconds_of, self._pids))
 
 
 def _busy_seconds() -> float | None:
-    """Seconds for which the cores have worked in all, for anyone."""
+    """Seconds for which the cores have worked in total."""
     if not STAT.exists():
         return None
     ticks = STAT.read_text().split("\n", 1)[0].split()
@@ -80,7 +80,7 @@ def _busy_seconds() -> float | None:
 
 
 def _seconds_of(pid: int) -> float:
-    """Seconds for which they have worked for a process; none once it has ended, or where the system does not tell."""
+    """Seconds for which they have worked for a process; 0 once it has ended, or if the system does not report it."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""Timing by turns: what else the machine does falls on all contestants alike; figures are medians."""
+"""Timing by turns: other load on the machine affects all contestants equally; figures are medians."""
 
 import statistics
 import time
@@ -9,9 +9,9 @@ from contestants import Contestant
 
 FEWEST_TURNS = 7
 FEWEST_SLOW_TURNS = 5
-# A contestant so many times slower than the first takes the fewest turns, and leaves the time to the others.
+# A contestant this many times slower than the first takes the fewest turns, and leaves the time to the others.
 SLOW = 20
-# Before a turn of so many runs comes one that is not timed: they wake threads, and bring memory near.
+# Before a turn, this many untimed runs wake threads and warm caches.
 WARMING = 4
 
 
@@ -19,9 +19,8 @@ class Pace(NamedTuple):
     """How turns follow one another, in seconds.
 
     Attributes:
-        turn: short runs are repeated for so long in a turn, so that the clock's own cost is nothing beside them.
-        pause: before each turn; the threads of whoever ran before spin for a while in the hope of more work, and fall
-            asleep in it.
+        turn: short runs are repeated for this long in a turn, so that the clock's own cost is negligible.
+        pause: before each turn; in it, the spinning threads of the previous contestant fall asleep.
     """
 
     turn: float = 0.1
@@ -32,22 +31,22 @@ PACE = Pace()
 
 
 class Taker(Protocol):
-    """Who takes turns: a contestant of this process, or a worker, which has one in a process of its own."""
+    """A participant: a contestant in this process, or a worker, which has one in its own process."""
 
     def turn(self, pace: Pace) -> float:
         """Return the seconds of one run of the work; before the first turn, warm up.
 
         Raises:
-            LostError: whoever it is, is no longer there.
+            LostError: the participant is gone.
         """
 
 
 class LostError(Exception):
-    """One of those who take turns died, hangs or broke off: its message says who, and how."""
+    """A participant died, hung or failed; the message says which and how."""
 
 
 class Turns:
-    """A contestant of this process, as one who takes turns."""
+    """A contestant in this process, as a participant."""
 
     def __init__(self, contestant: Contestant) -> None:
         self._contestant, self._repeat = contestant, 0
@@ -69,9 +68,10 @@ def medians(contestants: Sequence[Contestant], seconds: float, pace: Pace = PACE
 
 
 def take_turns(takers: Sequence[Taker], seconds: float, pace: Pace, lost: list[str]) -> list[float | None]:
-    """Median seconds of one run of each, over turns taken for ``seconds`` in all, or until each had the fewest.
+    """Median seconds of one run of each, over turns taken for ``seconds`` in all, or until each had the minimum.
 
-    Who is lost meanwhile has None, and ``lost`` is told why. Without the first, which others are held to, all have.
+    A participant that is lost gets None, and ``lost`` is called with the reason. Without the first, to which others are
+    compared, all get None.
     """
     times: list[list[float]] = [[] for _ in takers]
     going = set(range(len(takers)))
@@ -93,7 +93,7 @@ def _has_had_enough(measured: Sequence[float], first: Sequence[float]) -> bool:
 
 
 def _repeats(contestant: Contestant, pace: Pace) -> int:
-    """How many runs fill a turn, found by runs that warm up as well."""
+    """How many runs fill a turn, determined by runs that also warm up."""
     repeat = 1
     while (lasted := repeat * (_timed(contestant, repeat) + contestant.idle)) < pace.turn / WARMING:
         repeat *= 2
@@ -101,7 +101,7 @@ def _repeats(contestant: Contestant, pace: Pace) -> int:
 
 
 def _timed(contestant: Contestant, repeat: int) -> float:
-    """Seconds of a run, the mean of so many; what it waits between them is not among them."""
+    """Seconds per run, the mean of several; waits between them are not included."""
     if contestant.idle:
         return sum(_after(contestant.idle, contestant) for _ in range(repeat)) / repeat
     start = time.perf_counter()

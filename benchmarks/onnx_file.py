@@ -1,4 +1,4 @@
-"""The layers of a case as an ONNX model: the one that `hiddenstate.export_onnx` writes, with sizes that are fixed."""
+"""The layers of a case as an ONNX model: the one that `hiddenstate.export_onnx` writes, with fixed sizes."""
 
 import importlib
 import logging
@@ -32,13 +32,13 @@ def bytes_of(case: Case, *, stateful: bool) -> bytes:
 
 
 def int8_bytes_of(case: Case, *, stateful: bool) -> bytes:
-    """The same, whose LSTMs onnxruntime's quantisation has put into 8 bits, with a scale for each row of a matrix.
+    """The same model after onnxruntime's int8 quantisation of its LSTMs, with a scale for each row of a matrix.
 
     Raises:
-        MissingPeerError: it is not there, or leaves LSTMs as they are.
+        MissingPeerError: it is missing, or leaves LSTMs unchanged.
     """
     quantization = imported("onnxruntime.quantization")
-    logging.getLogger().setLevel(logging.ERROR)  # it advises to run shape inference, which our models need not
+    logging.getLogger().setLevel(logging.ERROR)  # it advises running shape inference, which our models do not need
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "int8.onnx"
         quantization.quantize_dynamic(_model(case, stateful), written, op_types_to_quantize=["LSTM"], per_channel=True)

@@ -1,4 +1,4 @@
-"""Contestants that run ONNX's LSTM operator with the same weights: onnxruntime and OpenVINO, where installed."""
+"""Contestants that run ONNX's LSTM operator with the same weights: onnxruntime and OpenVINO, if installed."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from contestants import SAME, SAME_IN_BFLOAT16, SAME_IN_INT8, Contestant
 from onnx_file import bytes_of, imported, int8_bytes_of
 from shapes import Case
 
-# How long onnxruntime's threads spin for more work after a run, where they are let.
+# How long onnxruntime's threads spin for more work after a run, if allowed.
 SPINNING_SECONDS = 0.05
 
 
@@ -19,7 +19,7 @@ def onnxruntime(case: Case) -> Contestant:
 
 
 def onnxruntime_stream(case: Case) -> Contestant:
-    """One step, the state fed back. Threads that spin from one step to the next make it faster, so they may."""
+    """One step, with the state fed back. Threads may spin from one step to the next, which makes it faster."""
     return _stream("onnxruntime", _session(case, {}, stateful=True), case)
 
 
@@ -56,7 +56,7 @@ def _session(case: Case, entries: dict[str, str], *, stateful: bool = False, int
 
 
 def openvino(case: Case) -> Contestant:
-    """OpenVINO as it comes: on a CPU with fast bfloat16 it computes in that, which its name then says."""
+    """OpenVINO with its defaults: on a CPU with fast bfloat16 it computes in that, and its name says so."""
     return _openvino(case, {}, "the default here")
 
 
@@ -80,4 +80,4 @@ def _openvino(case: Case, options: dict[str, str], why: str) -> Contestant:
 
 
 def _tensor(result: Any) -> Tensor:
-    return torch.from_numpy(result.copy())  # its memory is the request's
+    return torch.from_numpy(result.copy())  # its memory belongs to the request

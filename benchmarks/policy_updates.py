@@ -1,11 +1,11 @@
-"""Frames a second at the update of a recurrent policy, with episodes that begin in every batch.
+"""Frames per second in the update of a recurrent policy, with episodes that begin in every batch.
 
     python benchmarks/policy_updates.py [--seconds S]
 
-The layer alone, forward and backward: torch's called step by step, its state multiplied by zero where episodes begin,
-as sb3-contrib's `_process_sequence` does; and ours called once, with ``reset=``. Where sb3-contrib is installed, the
-whole of `RecurrentPPO.train` too, on one rollout: with its own policy, and with that of
-examples/sb3_recurrent_policy.py. Figures are medians of turns, as in run.py.
+The layer alone, forward and backward: torch's called step by step, its state multiplied by zero when episodes begin,
+as sb3-contrib's `_process_sequence` does; and ours called once, with ``reset=``. If sb3-contrib is installed, also the
+whole of `RecurrentPPO.train` on one rollout, with its own policy and with that of examples/sb3_recurrent_policy.py.
+Figures are medians of turns, as in run.py.
 """
 
 import argparse
@@ -44,7 +44,7 @@ BATCHES = (Batch(32, 8, 64, 64), Batch(128, 8, 64, 128), Batch(128, 8, 64, 256),
 
 
 def step_by_step(lstm: nn.LSTM, x: Tensor, state: tuple[Tensor, Tensor], starts: Tensor) -> Tensor:
-    """Run as sb3-contrib does where an episode begins in a batch; ``starts`` are 0.0 and 1.0, ``[T, N]``."""
+    """Run as sb3-contrib does if an episode begins in a batch; ``starts`` are 0.0 and 1.0, ``[T, N]``."""
     outs = []
     for features, start in zip(x, starts, strict=True):
         kept = (1.0 - start).view(1, -1, 1)
@@ -75,12 +75,12 @@ def layers(batch: Batch) -> list[Contestant]:
 
 
 def scaled(gradients: Tensor) -> Tensor:
-    """Gradients of a mean, in numbers near 1."""
+    """Gradients of a mean, scaled to numbers near 1."""
     return gradients * math.sqrt(gradients.numel())
 
 
 def check(contestants: Sequence[Contestant]) -> None:
-    """Refuse contestants that compute something else."""
+    """Reject contestants that compute something else."""
     first, *others = (contestant.shown(contestant.run()) for contestant in contestants)
     for contestant, other in zip(contestants[1:], others, strict=True):
         gap = float((first - other).abs().max()) / max(1.0, float(first.abs().max()))
@@ -88,7 +88,7 @@ def check(contestants: Sequence[Contestant]) -> None:
 
 
 def show(what: str, frames: int, contestants: Sequence[Contestant], seconds: float) -> None:
-    """Measure contestants and print frames a second of each."""
+    """Measure contestants and print the frames per second of each."""
     times = medians(contestants, seconds, PACE)
     print(what)
     for contestant, time in zip(contestants, times, strict=True):

@@ -1,4 +1,4 @@
-"""What Python costs in a step of a stream: the whole step, and the native call in it."""
+"""The cost of Python in a step of a stream: the whole step, and the native call in it."""
 
 from functools import partial
 
@@ -18,7 +18,7 @@ COLUMNS = (Column("us", "µs", in_microseconds),)
 
 
 def table(pace: Pace) -> Table:
-    """The shapes, all of it in this process: nobody else's threads are there."""
+    """Measure the shapes, all in this process, which has no other threads."""
     parts = [Part(_name(shape), partial(_measure, shape, pace)) for shape in SHAPES if kernels.isa()]
     return Table("python_cost", "What Python costs in a step of a stream", COLUMNS, parts)
 
@@ -28,7 +28,7 @@ def _name(shape: Shape) -> str:
 
 
 def _measure(shape: Shape, pace: Pace, seconds: float) -> list[Row]:
-    """The whole step, the native call, and the difference; on one thread, which is not what is asked here."""
+    """The whole step, the native call, and the difference; on one thread."""
     case, threads = Case(shape), torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -40,7 +40,7 @@ def _measure(shape: Shape, pace: Pace, seconds: float) -> list[Row]:
 
 
 def native_steps(case: Case) -> Contestant:
-    """The kernel's steps in a call of so many that what is around them costs nothing, a step's share of it."""
+    """The time per step of the kernel, in a call of so many steps that its overhead is negligible."""
     case_steps = case.x.expand(STEPS, -1, -1).contiguous()
     packed, state = pack_for_owner(case.ours).stepper(), case.zero_state()
     assert packed is not None

@@ -16,15 +16,14 @@ Floor = Callable[[Shape, Ceilings], float]
 
 
 class Regime(NamedTuple):
-    """What is measured; the first entry is ours, which the others are held to.
+    """A measurement; the first entry is ours, to which the others are compared.
 
     Attributes:
         what: the way to use the layer.
-        shape: on which shape.
-        entries: make the contestants, of the same weights and input.
-        floor: the least time of the first, in seconds; None where no floor is known.
+        shape: the shape. entries: make the contestants, with the same weights and input. floor: the minimum time of the
+        first, in seconds; None if unknown.
         quick: whether it is in the quick table too.
-        idle: seconds for which each run waits for what comes next, which is not timed.
+        idle: seconds for which each run waits for its next input, which are not timed.
     """
 
     what: str
@@ -41,7 +40,7 @@ class Regime(NamedTuple):
 
 @dataclass
 class Field:
-    """The contestants of a regime whose numbers are those of the first, and a line for each that is not among them."""
+    """The contestants of a regime whose numbers agree with the first's, and a line for each of the others."""
 
     contestants: list[Worker] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -51,14 +50,14 @@ class Field:
 
 @contextmanager
 def entered(regime: Regime, patience: float = PATIENCE) -> Iterator[Field]:
-    """Make the contestants, each in a process of its own, which ends with the block; run each once, and compare."""
+    """Make the contestants, each in its own process, which ends with the block; run each once, and compare."""
     with ExitStack() as ends:
         workers = [ends.enter_context(Worker(_label(entry), patience)) for entry in regime.entries]
         yield _compared(regime, workers)
 
 
 def _compared(regime: Regime, workers: Sequence[Worker]) -> Field:
-    """Those that may take turns; the others end here. Without the first there is none to hold the others to."""
+    """Those that may take turns; the others end here. Without the first there is nothing to compare the others with."""
     found = Field()
     ours: Entered | None = None
     for worker, entry in zip(workers, regime.entries, strict=True):
@@ -74,12 +73,12 @@ def _compared(regime: Regime, workers: Sequence[Worker]) -> Field:
 
 
 def made(entry: Entry, regime: Regime) -> Contestant:
-    """The contestant, made in its worker: every case of a shape has the same weights and input."""
+    """Make the contestant in its worker: every case of a shape has the same weights and input."""
     return entry(Case(regime.shape))._replace(idle=regime.idle)
 
 
 def _entered(worker: Worker, found: Field) -> Entered | None:
-    """Whoever is there; of another, what to say."""
+    """The contestants that exist; for the others, the reason why not."""
     try:
         return worker.entered()
     except MissingPeerError as reason:
@@ -97,5 +96,5 @@ def _agrees(regime: Regime, ours: Entered, peer: Entered, found: Field) -> bool:
 
 
 def _label(entry: Entry) -> str:
-    """What a contestant is called until it is there."""
+    """A contestant's name until it exists."""
     return entry.name if isinstance(entry, Yardstick) else str(getattr(entry, "__name__", entry))

@@ -1,4 +1,4 @@
-"""The table of regimes: what is measured, on which shapes, against whom."""
+"""The table of regimes: the measurements, their shapes and their contestants."""
 
 import cells
 import floors
@@ -10,7 +10,7 @@ from layers import OURS
 from regime import Regime
 from shapes import Shape
 
-# Seconds between the steps of a stream that waits for what comes next, such as frames of sound.
+# Seconds between the steps of a stream that waits for its next input, such as audio frames.
 BETWEEN_STEPS = 0.005
 
 PLAIN_CALL = Yardstick(layers.ours, f"{OURS}, plain call")
@@ -39,7 +39,7 @@ STREAM_INT8 = (
     int8_layers.torch_int8_stream,
     onnx_peers.onnxruntime_int8_stream,
 )
-# What more layers cost a single row.
+# The cost of more layers for a single row.
 STACK = (
     Yardstick(layers.ours, f"{OURS}, one layer"),
     Yardstick(layers.ours, f"{OURS}, 2 layers", layers=2),

@@ -12,7 +12,7 @@ NAME_WIDTH, FIGURE_WIDTH = 52, 16
 
 
 class Column(NamedTuple):
-    """A figure of each row: its key, what stands above it, and how it is written."""
+    """A figure of each row: its key, its heading and its format."""
 
     key: str
     head: str
@@ -20,7 +20,7 @@ class Column(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What is measured at one go: its name, and what gives its rows in about so many seconds."""
+    """A part that is measured in one go: its name, and a function that returns its rows in about this many seconds."""
 
     name: str
     measure: Callable[[float], list[Row]]
@@ -31,7 +31,7 @@ class Table:
     """Rows of figures, measured part by part; each row names its regime and its contestant.
 
     Attributes:
-        others: how Markdown writes all contestants of a regime but the first, which then share its line.
+        others: how Markdown writes all contestants of a regime except the first, whose line they then share.
     """
 
     key: str

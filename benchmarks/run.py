@@ -1,8 +1,8 @@
-"""Speed of the layer against torch's and others', as ratios measured in one run, and against what the machine can do.
+"""Speed of the layer against torch's and others', as ratios measured in one run, and relative to the machine's peak.
 
-Each contestant of a regime runs in a process of its own, with the same weights and input. They are compared first: one
-whose numbers are not ours is not measured. Then they take turns, so that what else the machine does falls on all alike;
-figures are medians over the turns. Floors are explained in floors.py.
+Each contestant of a regime runs in its own process, with the same weights and input. They are compared first: one whose
+numbers differ from ours is not measured. Then they take turns, so that other load on the machine affects all of them
+equally; figures are medians over the turns. Floors are explained in floors.py.
 
     python benchmarks/run.py [--quick] [--only TEXT] [--json FILE] [--markdown FILE]
     python benchmarks/run.py --company
@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def _ceilings(about: list[str]) -> Ceilings | None:
-    """Measure them, and say so, or why not."""
+    """Measure the ceilings and print them, or the reason why not."""
     watch = Watch()
     try:
         limits = ceilings.measure(machine.threads())
@@ -65,7 +65,7 @@ def _tables(options: argparse.Namespace, limits: Ceilings | None, notes: Notes) 
 
 
 def _fill(table: Table, only: str, seconds: float) -> None:
-    """Measure those parts whose name has ``only`` in it, and print each as it comes."""
+    """Measure the parts whose name contains ``only``, and print each as soon as it is measured."""
     chosen = [part for part in table.parts if only in part.name]
     if chosen:
         print_head(table)

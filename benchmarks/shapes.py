@@ -1,4 +1,4 @@
-"""What a regime is run on: sizes, layers with the same weights, and their input."""
+"""The inputs of regimes: sizes, layers with the same weights, and their input."""
 
 import copy
 from functools import cached_property
@@ -11,7 +11,7 @@ import hiddenstate as hs
 
 
 class Shape(NamedTuple):
-    """Time steps, batch rows, units, layers and directions; input features where they are not as many as units."""
+    """Time steps, batch rows, units, layers and directions; input features, if different from the units."""
 
     T: int
     N: int
@@ -41,7 +41,7 @@ class Shape(NamedTuple):
 
 
 def ragged_lengths(shape: Shape) -> Tensor:
-    """Lengths from half of T to T, in no order; one row is whole."""
+    """Lengths from half of T to T, unsorted; one row is full."""
     generator = torch.Generator().manual_seed(0)
     lengths = torch.randint(shape.T // 2, shape.T + 1, (shape.N,), generator=generator)
     lengths[0] = shape.T

@@ -20,13 +20,11 @@ COLUMNS = (
 
 @dataclass
 class Notes:
-    """What a reader of the figures must know.
+    """Notes that a reader of the figures must know.
 
     Attributes:
-        missing: peers that are not here.
-        wrong: those whose numbers are others.
-        lost: those that died, hung or broke off.
-        disturbed: what else the machine did.
+        missing: peers that are not installed. wrong: those whose numbers differ. lost: those that died, hung or failed.
+        disturbed: other load on the machine.
     """
 
     missing: list[str] = field(default_factory=list)
@@ -35,13 +33,13 @@ class Notes:
     disturbed: list[str] = field(default_factory=list)
 
     def add(self, regime: Regime, found: Field) -> None:
-        """Note who of a regime was left out; who is missing in many is said once."""
+        """Note the contestants of a regime that were left out; one missing in many is noted once."""
         self.missing += [line for line in found.missing if line not in self.missing]
         self.wrong += found.wrong
         self.lost += [f"{regime.name}: {line}" for line in found.lost]
 
     def failed(self) -> bool:
-        """Whether a contestant that is there was left out."""
+        """Whether an existing contestant was left out."""
         return bool(self.wrong or self.lost)
 
     def lines(self) -> list[str]:
@@ -49,7 +47,7 @@ class Notes:
 
 
 def table(regimes: Sequence[Regime], ceilings: Ceilings | None, notes: Notes, pace: Pace) -> Table:
-    """Those regimes; what there is to note is added as it shows."""
+    """Measure these regimes, and add notes as they come up."""
     parts = [Part(regime.name, partial(_measure, regime, ceilings, notes, pace)) for regime in regimes]
     title = "Medians in µs; in brackets, how many times as long as ours (above 1: ours is faster)"
     return Table("speed", title, COLUMNS, parts, others=_beside)

@@ -1,8 +1,8 @@
-"""Measures the structure of a checkout: files, imports, cycles, sizes. Nothing of it is imported or run.
+"""Measures the structure of a checkout: files, imports, cycles, sizes. Nothing in it is imported or run.
 
     python benchmarks/structure.py [CHECKOUT ...]
 
-Of several checkouts, such as one before and one after a change, the table has a column each.
+With several checkouts, such as before and after a change, the table has a column for each.
 """
 
 import ast
@@ -27,9 +27,9 @@ def modules(checkout: Path) -> dict[str, Path]:
 
 
 def imports(checkout: Path, *, load_only: bool = False) -> Graph:
-    """What each file imports of the package: when loaded, or also inside functions and for types."""
+    """The package's modules that each file imports: when loaded, or also inside functions and for types."""
     files = modules(checkout)
-    del files["hiddenstate"]  # the root hands on what the rooms have; its version is asked for from everywhere
+    del files["hiddenstate"]  # the root re-exports the rooms; its version is used everywhere
     graph: Graph = {}
     for name, path in files.items():
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -77,7 +77,7 @@ def circles(graph: Graph) -> list[int]:
 
 
 def longest_chain(graph: Graph) -> int:
-    """Files in the longest chain of imports; of a graph without circles."""
+    """Files in the longest chain of imports, in a graph without cycles."""
 
     @cache
     def depth(name: str) -> int:
@@ -87,7 +87,7 @@ def longest_chain(graph: Graph) -> int:
 
 
 def rooms(graph: Graph) -> Graph:
-    """The same between folders at the package's root; a file there is a room of its own."""
+    """Imports between folders at the package's root; a file there is its own room."""
     found: Graph = {}
     for name, others in graph.items():
         found.setdefault(name.split(".")[1], set()).update(other.split(".")[1] for other in others)
@@ -102,9 +102,9 @@ def longest(checkout: Path, folder: str, *endings: str) -> str:
 
 
 def core_lines(checkout: Path) -> int:
-    """Lines that check, describe and hand over a call, in Python and C++; without the kernel and the reference."""
+    """Lines that check, describe and pass on a call, in Python and C++; without the kernel and the reference."""
     package = checkout / "src" / "hiddenstate"
-    python = [path for path in (package / "engine").glob("*.py") if path.stem != "reference"]
+    python = [path for path in (package / "engine").rglob("*.py") if path.stem != "reference"]
     paths = [*python, package / "edits" / "resolve.py", *(checkout / "native" / "python").iterdir()]
     return sum(path.read_text(encoding="utf-8").count("\n") for path in paths)
 
@@ -133,7 +133,7 @@ def _parameters(node: ast.FunctionDef) -> list[ast.arg]:
 
 
 def autograd_functions(checkout: Path) -> int:
-    """Functions with a derivative of their own, without ONNX's."""
+    """Autograd functions, without ONNX's."""
     files = [path for name, path in modules(checkout).items() if "onnx" not in name]
     return sum(path.read_text(encoding="utf-8").count("(torch.autograd.Function)") for path in files)
 
@@ -168,7 +168,7 @@ def most_files(checkout: Path) -> str:
 
 
 def named_of(checkout: Path) -> int:
-    """Functions whose names end in ``_of``, which rarely says what they do."""
+    """Functions whose names end in ``_of``, which rarely describes what they do."""
     texts = (path.read_text(encoding="utf-8") for path in modules(checkout).values())
     return sum(len(re.findall(r"^ *def \w+_of\(", text, re.MULTILINE)) for text in texts)
 
@@ -193,7 +193,7 @@ def words(checkout: Path) -> int:
 
 
 def rows() -> dict[str, Callable[[Path], object]]:
-    """What is measured, by name."""
+    """The measurements, by name."""
 
     def root(checkout: Path) -> str:
         package = checkout / "src" / "hiddenstate"

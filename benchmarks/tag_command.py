@@ -1,9 +1,9 @@
-"""`hiddenstate tag` beside `tagger.tag` on the same sentences: what parsing, formatting and writing cost.
+"""`hiddenstate tag` beside `tagger.tag` on the same sentences: the cost of parsing, formatting and writing.
 
     python benchmarks/tag_command.py --text FILE.conllu [--turns N] [--jobs 1 2]
 
-Speeds are those of the command over that of `tagger.tag`, in turns of one run, without the start of the interpreter and
-of the workers. CPU seconds are of this process, so those of a command with several jobs are not counted.
+Speeds are those of the command relative to `tagger.tag`, in turns of one run, without starting the interpreter and the
+workers. CPU seconds are those of this process, so they are not counted for a command with several jobs.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from hiddenstate.text.conllu import read_conllu
 
 
 def command(file: str, workers: Workers) -> str:
-    """What the command writes."""
+    """Return the output of the command."""
     written = io.StringIO()
     batches = Batches(workers, Writer(written, lambda count: None), Format.conllu, None)
     feed(file, None, batches)

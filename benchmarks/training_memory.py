@@ -1,14 +1,14 @@
-"""Peak memory and time of training, with gates kept and recomputed, beside torch's layer.
+"""Peak memory and time of training, with gates saved and recomputed, compared with torch's layer.
 
     python benchmarks/training_memory.py [--turns N] [--shape T N H L]
 
-Each contestant runs in a process of its own, whose peak tells what it took; contestants take turns. What the process
-has before its first step is taken off: Python, torch, weights and input.
+Each contestant runs in its own process, whose peak is measured; contestants take turns. What the process has before its
+first step (Python, torch, weights and input) is subtracted.
 
-What is to be expected of float32, in units of T·N·H numbers: kept are the gates (4 a layer), c and out (1 each a
-layer), and while backward runs the gradients of the output and of the input (2). Recomputing leaves out the gates, 4 L
-of 6 L + 2. It adds to the six products of a layer (two forward, four backward) the two of forward once more: at the
-same rate 8/6 of the time, less what it takes to write and read the gates.
+The expected numbers for float32, in units of T·N·H: the gates (4 per layer), c and out (1 each per layer), and during
+backward the gradients of the output and of the input (2). Recomputing leaves out the gates, 4 L of 6 L + 2. It adds the
+two forward products again to a layer's six (two forward, four backward): at the same rate 8/6 of the time, minus the
+time to write and read the gates.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from shapes import Case, Shape
 
 NAMES = ("hiddenstate", "hiddenstate, recomputed", "torch")
 SHAPE = Shape(512, 32, 512, 2)
-STEPS = 2  # of a turn, after one that is not timed
+STEPS = 2  # timed steps of a turn, after one that is not timed
 MIB = 2**20
 
 
@@ -38,7 +38,7 @@ def contestant(name: str, case: Case) -> Contestant:
 
 
 def measured(name: str, shape: Shape) -> tuple[float, float]:
-    """Peak MiB above what there was before, and seconds of a step, in this process."""
+    """Peak MiB above the initial memory, and seconds per step, in this process."""
     run = contestant(name, Case(shape)).run
     before = _peak()
     run()

@@ -1,10 +1,10 @@
-"""Whole programs of other people's libraries, as they are and under ``python -m hiddenstate.run``, in turns.
+"""Whole programs that use other libraries, unchanged and under ``python -m hiddenstate.run``, in turns.
 
     python benchmarks/whole_programs.py [--turns 5] [--threads 1] [--size 2] [program ...]
 
-Each runs in the Python that `make downstream` made for the suite of its library, or in that of ``--python``, and says
-itself how many seconds the part took that it is about: imports and data are left out. Medians of subprocesses are
-compared, which take turns so that what else the machine does meets both.
+Each runs in the Python that `make downstream` made for the suite of its library, or in that of ``--python``, and
+reports how many seconds its main part took, without imports and data. Medians of subprocesses are compared, which take
+turns so that other load on the machine affects both.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-# Which suite's Python a program runs in.
+# The suite whose Python a program runs in.
 PROGRAMS = {"recurrent_ppo": "sb3-contrib", "deep_ar": "pytorch-forecasting", "tagger": "skorch"}
 FRONT: dict[str, list[str]] = {"torch": [], "accelerate": ["-m", "hiddenstate.run", "--report"]}
 
@@ -44,7 +44,7 @@ def python_of(suite: str) -> Path:
     """Return the Python of a suite.
 
     Raises:
-        SystemExit: there is none yet.
+        SystemExit: there is no Python for it yet.
     """
     python = HERE.parent / "build" / "downstream" / suite / "python" / "bin" / "python"
     if not python.exists():
@@ -66,10 +66,10 @@ def row(name: str, python: list[str], program: list[str], turns: int, threads: i
 
 
 def run(command: list[str], threads: int | None) -> tuple[float, str]:
-    """Run a program; return the seconds that it says, and what it wrote to standard error.
+    """Run a program; return the seconds that it reports, and its standard error.
 
     Raises:
-        SystemExit: it broke off.
+        SystemExit: it failed.
     """
     environment = dict(os.environ) | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -80,7 +80,7 @@ def run(command: list[str], threads: int | None) -> tuple[float, str]:
 
 
 def share_in(errors: str) -> str:
-    r"""Return the share of calls that ran on the engine, which the report says.
+    r"""Return the share of calls that ran on the engine, as the report says.
 
     >>> share_in("x\n12 of 12 calls ran on the engine (100.0%)\n  12 on the path 'fast'")
     '12 of 12 calls'

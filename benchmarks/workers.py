@@ -1,10 +1,10 @@
 """Workers: a process for each contestant.
 
-Threads of onnxruntime and of torch spin for a while in the hope of more work, and whoever shares their process pays for
-it. So each contestant is made in a process of its own, where it waits for its turns and does nothing in between.
+Threads of onnxruntime and of torch spin for a while in case more work arrives, which slows everything else in their
+process. So each contestant is made in its own process, where it waits for its turns and does nothing in between.
 
-A worker ends when it is closed, and when the process that started it ends, however that does. One that dies, or that
-does not answer for too long, is ended too, and whoever waits for it gets a `LostError`.
+A worker ends when it is closed, and when the process that started it ends for any reason. One that dies, or does not
+answer for too long, is ended too, and its caller gets a `LostError`.
 """
 
 import multiprocessing
@@ -24,17 +24,17 @@ from torch import Tensor
 from contestants import Contestant, MissingPeerError
 from measure import LostError, Pace, Turns
 
-# Seconds in which a worker answers: it makes a contestant and runs it once, or takes one turn.
+# Seconds within which a worker must answer: it makes a contestant and runs it once, or takes one turn.
 PATIENCE = 300.0
 
-# Spawned, not forked: nothing of what ran in this process before is there.
+# Spawned, not forked, so that nothing is inherited from this process.
 PROCESSES = multiprocessing.get_context("spawn")
 
 Make = Callable[[], Contestant]
 
 
 class Entered(NamedTuple):
-    """What a worker says of the contestant that it made: see `Contestant`; ``shown`` is of its first run."""
+    """A worker's description of the contestant that it made: see `Contestant`; ``shown`` is from its first run."""
 
     name: str
     tolerance: float | None
@@ -42,11 +42,10 @@ class Entered(NamedTuple):
 
 
 class Worker:
-    """A process that makes a contestant and takes its turns. As a block, it ends with it.
+    """A process that makes a contestant and takes its turns. As a context manager, it ends with the block.
 
     Args:
-        name: what it is called until its contestant is made.
-        patience: seconds after which it is given up.
+        name: its name until its contestant is made. patience: seconds after which it is abandoned.
     """
 
     def __init__(self, name: str, patience: float = PATIENCE) -> None:
@@ -62,19 +61,19 @@ class Worker:
         return self._process.pid
 
     def begin(self, make: Make) -> None:
-        """Let it make a contestant, instead of one that it may have had; `entered` waits until that is done.
+        """Let it make a contestant, replacing any previous one; `entered` waits until that is done.
 
         Args:
-            make: is pickled, and so is a function of a module, or a `functools.partial` of one.
+            make: is pickled, so it must be a module's function or a `functools.partial` of one.
         """
         self._ask(make)
 
     def entered(self) -> Entered:
-        """Return what it says of the contestant that it made.
+        """Return its description of the contestant that it made.
 
         Raises:
             MissingPeerError: there is no such contestant here.
-            LostError: it died, hangs or broke off.
+            LostError: it died, hung or failed.
         """
         name, tolerance, shown = self._answer()
         self.name = name
@@ -86,7 +85,7 @@ class Worker:
         return seconds
 
     def close(self) -> None:
-        """End it, whatever it does."""
+        """End it, whatever it is doing."""
         self._process.kill()
         self._process.join()
         self._answers.close()
@@ -98,7 +97,7 @@ class Worker:
         self.close()
 
     def _ask(self, request: Make | Pace) -> None:
-        with suppress(OSError):  # of one that died, which its answer will show
+        with suppress(OSError):  # it has died, which its answer will show
             self._answers.send(request)
 
     def _answer(self) -> Any:
@@ -120,8 +119,8 @@ class Worker:
 
 
 def _serve(requests: connection.Connection, threads: int) -> None:
-    """Make contestants, and take their turns, as the process that started this one asks."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started it
+    """Make contestants and take their turns, as requested by the process that started this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     Thread(target=_end_with_parent, daemon=True).start()
     if threads != torch.get_num_threads():
         torch.set_num_threads(threads)
@@ -133,7 +132,7 @@ def _serve(requests: connection.Connection, threads: int) -> None:
                 assert turns is not None
                 requests.send(turns.turn(request))
             else:
-                turns = None  # frees what the last one had
+                turns = None  # frees the memory of the last one
                 contestant = request()
                 requests.send(_described(contestant))
                 turns = Turns(contestant)
@@ -144,7 +143,7 @@ def _serve(requests: connection.Connection, threads: int) -> None:
 
 
 def _described(contestant: Contestant) -> tuple[str, float | None, Any]:
-    """Its name, its tolerance, and what is shown of a run, as NumPy's: torch's own would go through shared memory."""
+    """Its name, its tolerance, and the compared results as NumPy arrays: tensors would use shared memory."""
     shown = contestant.shown(contestant.run())
     return contestant.name, contestant.tolerance, shown.detach().float().numpy()
 

@@ -1,7 +1,7 @@
-"""Settings of the documentation, and the two things that it needs beside Sphinx: drawings, and no strangers.
+"""Settings of the documentation, and two additions to Sphinx: drawings, and a ban on external resources.
 
 ``{drawing}`` shows code and the picture that it draws. Nothing that a page loads may come from another host, and the
-build fails where something does. The course's directives are in ``_ext/coursebook``.
+build fails if something does. The course's directives are in ``_ext/coursebook``.
 """
 
 import os
@@ -29,7 +29,7 @@ exclude_patterns = ["_build", "course/_*"]
 myst_heading_anchors = 3
 myst_enable_extensions = ["deflist"]
 
-default_role = "py:obj"  # docstrings write `Trace`: a link where there is such a thing
+default_role = "py:obj"  # docstrings write `Trace`: a link if the name exists
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
@@ -45,14 +45,14 @@ html_show_copyright = False
 html_copy_source = False
 html_show_sourcelink = False
 
-# A script, picture, frame, font or style sheet of another host.
+# A script, picture, frame, font or style sheet from another host.
 _STRANGER = re.compile(
     r"""<(?:script|img|iframe|source|link)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^>]*>
       | url\(\s*["']?(?:https?:)?//[^)]*\)
       | @import\s+["'](?:https?:)?//[^"']*""",
     re.VERBOSE,
 )
-# A script that asks another host for anything.
+# A script that requests anything from another host.
 _STRANGER_OF_SCRIPT = re.compile(
     r"""\b(?:fetch|import|importScripts|Worker|WebSocket|EventSource)\(\s*["'`](?:https?:|wss?:)?//[^)]*\)
       | \.(?:src|href)\s*=\s*["'`](?:https?:)?//[^;]*""",
@@ -71,7 +71,7 @@ class Drawing(SphinxDirective):
     final_argument_whitespace = True
 
     def run(self) -> list[Any]:
-        """Show the code and, where matplotlib is installed, the picture."""
+        """Show the code and, if matplotlib is installed, the picture."""
         code = "\n".join(self.content)
         shown = f"```python\n{code}\n```\n"
         folder = Path(self.env.app.doctreedir) / "drawings"

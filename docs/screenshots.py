@@ -34,9 +34,8 @@ class Picture:
 
     Attributes:
         name: of the file, after ``studio-``.
-        view: what the page's address says.
-        size: of the window.
-        panel: which panel alone is shown; "" for the window.
+        view: the view in the page's address. size: the size of the window. panel: the only panel to show; "" for the
+        window.
         theme: light or dark.
     """
 
@@ -63,7 +62,7 @@ PICTURES = [
 
 @contextmanager
 def opened(browser: Browser, url: str, picture: Picture) -> Iterator[Page]:
-    """Open the page as a picture wants it, and wait until it rests."""
+    """Open the page for a picture, and wait until it is still."""
     dark = picture.theme == "dark"
     context = browser.new_context(
         viewport=picture.size,

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "hiddenstate"
 SHORTEST = 4  # words
 OPTIONS = ("file", "folder", "setting")  # functions of the command line whose first argument is a help text
-# Strings and comments of C++ and JavaScript; lines of // that follow one another are one comment.
+# Strings and comments of C++ and JavaScript; consecutive lines of // are one comment.
 CODE = re.compile(r'"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`|//[^\n]*(?:\n\s*//[^\n]*)*|/\*.*?\*/', re.S)
 
 

@@ -1,8 +1,8 @@
-"""Train one LSTM in several processes, each on rows of its own: data-parallel training.
+"""Train one LSTM in several processes, each on its own rows: data-parallel training.
 
     torchrun --standalone --nproc-per-node 2 examples/data_parallel.py
 
-The task needs a memory of one step: to say at each step whether the first feature of the step before was positive.
+The task needs a memory of one step: predict at each step whether the first feature of the previous step was positive.
 """
 
 import gc
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn  # now: imported while there is a group, it would keep that one for good
+import torch.distributed.nn  # imported now, since an import while a group exists would keep that group for good
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.parallel import DistributedDataParallel
@@ -36,27 +36,27 @@ class Recall(nn.Module):
 
 
 def batches(rank: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless batches of 16 rows of 2 to 12 steps, other ones in each process."""
+    """Endless batches of 16 rows of 2 to 12 steps, different in each process."""
     generator = torch.Generator().manual_seed(rank)
     while True:
         yield torch.randn(12, 16, 4, generator=generator), torch.randint(2, 13, (16,), generator=generator)
 
 
 def loss_of(logits: Tensor, x: Tensor, lengths: Tensor) -> Tensor:
-    """Mean over the steps that have one before them, and that their rows have."""
+    """Mean loss over all real steps except the first."""
     asked = torch.arange(1, len(x))[:, None] < lengths
     return binary_cross_entropy_with_logits(logits[1:][asked], (x[:-1, :, 0] > 0)[asked].float())
 
 
 def train() -> list[float]:
-    """Train this process's copy of the model; gives the mean loss over all processes at each step."""
+    """Train this process's copy of the model; return the mean loss over all processes at each step."""
     model = DistributedDataParallel(Recall())
     optimiser = torch.optim.Adam(model.parameters(), lr=0.03)
     losses, rank = list[float](), dist.get_rank()
     for step, (x, lengths) in zip(range(STEPS), batches(rank), strict=False):
         loss = loss_of(model(x, lengths), x, lengths)
         optimiser.zero_grad()
-        loss.backward()  # here the processes share their gradients
+        loss.backward()  # the processes share their gradients here
         optimiser.step()
         shared = loss.detach() / dist.get_world_size()
         dist.all_reduce(shared)
@@ -73,7 +73,7 @@ def main() -> None:
     try:
         losses = train()
     finally:
-        # gloo's threads live as long as the model, which holds on to them, and abort a Python that ends before them.
+        # gloo's threads live as long as the model, which references them, and abort Python if it ends before them.
         gc.collect()
         dist.destroy_process_group()
     if losses[-1] > losses[0] / 2:

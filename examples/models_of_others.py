@@ -1,12 +1,12 @@
-"""Trained models of other people, converted or imported: the same numbers, and how much faster they are.
+"""Other people's trained models, converted or imported: the same numbers, and the measured speed-up.
 
-Each lies in a package that pip installs. To have all (the dependencies of the first three are many, and none of them
-is needed here; fcd alone is used as it is):
+Each is in a package that pip installs. To install all of them (the first three have many dependencies, none of which is
+needed here; only fcd is used unchanged):
 
     pip install --no-deps resemblyzer BeatNet silero-vad
     pip install fcd hiddenstate[onnx]
 
-A model whose package is not there is left out.
+A model whose package is not installed is left out.
 """
 
 import importlib.util
@@ -32,7 +32,7 @@ class Run(NamedTuple):
 
 
 def folder_of(package: str) -> Path | None:
-    """Where a package lies; it is not imported."""
+    """The folder of a package, which is not imported."""
     spec = importlib.util.find_spec(package)
     return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
 
@@ -55,7 +55,9 @@ def voices(package: Path) -> Iterator[Run]:
     """1.6 seconds of speech are 160 steps; a minute of it is 77 pieces."""
     checkpoint = torch.load(package / "pretrained.pt", map_location="cpu", weights_only=True)
     model = VoiceEncoder().eval()
-    model.load_state_dict(checkpoint["model_state"], strict=False)  # the file also holds what only training needs
+    model.load_state_dict(
+        checkpoint["model_state"], strict=False
+    )  # the file also contains values that only training needs
     converted = hs.convert(model)
     for rows in (1, 8, 77):
         mels = torch.rand(rows, 160, 40)
@@ -63,7 +65,7 @@ def voices(package: Path) -> Iterator[Run]:
 
 
 def beats(package: Path) -> Iterator[Run]:
-    """BeatNet (CC-BY-4.0) by its own code: beats and downbeats from music, as it comes in, frame by frame."""
+    """BeatNet (CC-BY-4.0) by its own code: beats and downbeats from live music, frame by frame."""
     spec = importlib.util.spec_from_file_location("beatnet_model", package / "model.py")
     assert spec
     assert spec.loader
@@ -77,7 +79,7 @@ def beats(package: Path) -> Iterator[Run]:
 
 
 def afresh(model: Any) -> Callable[[Tensor], Tensor]:
-    """The model, which keeps its state between calls, from the same state each time."""
+    """Run the model, which keeps its state between calls, from the same state each time."""
 
     def run(x: Tensor) -> Tensor:
         model.hidden, model.cell = torch.zeros(2, 1, 150), torch.zeros(2, 1, 150)
@@ -119,7 +121,7 @@ def speech(package: Path) -> Iterator[Run]:
         ir_version=8,
     )
     options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it would go on into our turn
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it would continue during our turn
     session = onnxruntime.InferenceSession(model.SerializeToString(), options)
     lstm = hs.from_onnx(model)
     x, zeros = torch.randn(512, 1, 128), torch.zeros(1, 1, 128)
@@ -134,7 +136,7 @@ def speech(package: Path) -> Iterator[Run]:
 
 
 def run_of(name: str, about: str, model: Callable[[Tensor], Any], converted: Callable[[Tensor], Any], x: Tensor) -> Run:
-    """A model and the same converted, on one input."""
+    """A model and its converted copy, on one input."""
     return Run(name, about, lambda: model(x), lambda: converted(x))
 
 

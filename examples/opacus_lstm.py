@@ -1,13 +1,14 @@
-"""Private training of a converted model by Opacus: with our layer, or with the layer that Opacus puts in its place.
+"""Private training of a converted model by Opacus: with our layer, or with Opacus's replacement for it.
 
     pip install opacus
     python examples/opacus_lstm.py
 
-Opacus clips the gradient of each row. It looks layers up by their very class, and knows no class of ours. Two ways:
+Opacus clips the gradient of each row. It looks layers up by their exact class, and does not know ours. There are two
+ways:
 
-- ``grad_sample_mode="ew"`` takes torch's expanded weights, which serve an `hiddenstate.LSTM` as it is: by outputs and
-  final states, of an LSTM that is ``batch_first``, as this mode asks. (`torch.nn.LSTM` is refused in every mode.)
-- `register` says that ours is to be treated as torch's: refused, and by ``ModuleValidator.fix`` replaced by ``DPLSTM``.
+- ``grad_sample_mode="ew"`` uses torch's expanded weights, which support a `hiddenstate.LSTM` unchanged, through outputs
+  and final states, if the LSTM is ``batch_first``, as this mode requires. (`torch.nn.LSTM` is rejected in every mode.)
+- `register` makes Opacus treat ours like torch's: rejected, and replaced by ``DPLSTM`` in ``ModuleValidator.fix``.
 """
 
 import torch
@@ -20,7 +21,7 @@ import hiddenstate as hs
 
 
 class Tagger(nn.Module):
-    """Two classes for each step, and an LSTM before them."""
+    """An LSTM that predicts one of two classes for each step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,13 +29,13 @@ class Tagger(nn.Module):
         self.head = nn.Linear(16, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give the scores ``[N, T, 2]``."""
+        """Return the scores ``[N, T, 2]``."""
         scores: Tensor = self.head(self.lstm(x)[0])
         return scores
 
 
 def register() -> None:
-    """Tell Opacus that an `hiddenstate.LSTM` is what a `torch.nn.LSTM` is to it."""
+    """Make Opacus treat a `hiddenstate.LSTM` like a `torch.nn.LSTM`."""
     register_module_validator(hs.LSTM)(lstm.validate)
     register_module_fixer(hs.LSTM)(lstm.fix)
 
@@ -65,7 +66,7 @@ def train(model: nn.Module, x: Tensor, y: Tensor, mode: str, steps: int = 30) ->
 
 
 def main() -> None:
-    """Train two copies of a tagger of signs, one in each way."""
+    """Train two copies of a sign tagger, one in each way."""
     torch.manual_seed(0)
     x = torch.randn(64, 10, 4)
     y = (x[..., 0] > 0).long()

@@ -3,8 +3,8 @@
     python examples/recurrent_ppo.py [--updates 30]
 
 A stream acts in many environments at once; each update trains on the whole rollout in one call, with `reset=` where
-episodes begin and `reset_to=` for the state that they begin from, which is learned. sb3_recurrent_policy.py has the
-policy for sb3-contrib, torchrl_lstm.py the module for TorchRL.
+episodes begin and `reset_to=` for their initial state, which is learned. sb3_recurrent_policy.py has the policy for
+sb3-contrib, torchrl_lstm.py the module for TorchRL.
 """
 
 import argparse
@@ -21,7 +21,7 @@ GAMMA, LAMBDA, CLIP = 0.9, 0.95, 0.2
 
 
 class Recall:
-    """N environments: a cue is shown at the first step of an episode, and asked for at the last of its 2 to 7 steps."""
+    """N environments: a cue, shown at an episode's first step, must be recalled at the last of its 2 to 7 steps."""
 
     def __init__(self, seed: int) -> None:
         self.generator = torch.Generator().manual_seed(seed)
@@ -32,12 +32,12 @@ class Recall:
         return torch.randint(low, high, (N,), generator=self.generator)
 
     def observe(self) -> tuple[Tensor, Tensor]:
-        """Return what is seen, ``[N, 3]``, and which episodes begin, ``[N]``."""
+        """Return the observations ``[N, 3]``, and which episodes begin, ``[N]``."""
         begins, asks = self.age == 0, self.age == self.length - 1
         return torch.stack([begins, begins * (2.0 * self.cue - 1), asks], dim=1), begins
 
     def step(self, action: Tensor) -> Tensor:
-        """Act; return what it pays: 1 where the cue was asked for and recalled."""
+        """Act; return the rewards: 1 if the cue was requested and recalled."""
         asks = self.age == self.length - 1
         reward = (asks & (action == self.cue)).float()
         self.age = torch.where(asks, 0, self.age + 1)
@@ -47,7 +47,7 @@ class Recall:
 
 
 class Policy(nn.Module):
-    """An LSTM, the state that its episodes begin from, and what reads it."""
+    """An LSTM, the initial state of its episodes, and its heads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Policy(nn.Module):
 
 
 class Rollout(NamedTuple):
-    """T steps of N environments; ``begin`` is the state that the first of them was read with."""
+    """T steps of N environments; ``begin`` is the state before the first of them."""
 
     begin: tuple[Tensor, Tensor]
     seen: Tensor
@@ -91,7 +91,7 @@ def collect(policy: Policy, acting: hs.Stream, environments: Recall) -> Rollout:
         steps.append((x, starts, action, choice.log_prob(action), value, environments.step(action)))
     seen, starts, actions, logs, values, rewards = (torch.stack(part) for part in zip(*steps, strict=True))
     x, after = environments.observe()
-    _, last = policy.read(acting.fork().step(x))  # the value of what comes next; the stream itself waits
+    _, last = policy.read(acting.fork().step(x))  # the value of the next observation; the stream itself waits
     advantages = estimate(rewards, values, last, torch.cat([starts[1:], after[None]]))
     return Rollout(begin, seen, starts, actions, logs, values, rewards, advantages)
 
@@ -108,13 +108,13 @@ def estimate(rewards: Tensor, values: Tensor, last: Tensor, ended: Tensor) -> Te
 
 
 def update(policy: Policy, optimiser: torch.optim.Optimizer, rollout: Rollout) -> None:
-    """Train on a rollout, all of it at once."""
+    """Train on a whole rollout at once."""
     gains = (rollout.advantages - rollout.advantages.mean()) / (rollout.advantages.std() + 1e-8)
     for epoch in range(EPOCHS):
         out, _ = policy.lstm(rollout.seen, rollout.begin, reset=rollout.starts, reset_to=policy.first_state)
         choice, values = policy.read(out)
         ratio = (choice.log_prob(rollout.actions) - rollout.logs).exp()
-        if epoch == 0:  # acting and training compute the same
+        if epoch == 0:  # acting and training must compute the same
             assert torch.allclose(ratio, torch.ones(()), atol=1e-4), "a state was lost, or a border shifted"
         gain = torch.minimum(ratio * gains, ratio.clamp(1 - CLIP, 1 + CLIP) * gains).mean()
         miss = (values - rollout.advantages - rollout.values).square().mean()

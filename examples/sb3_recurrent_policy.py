@@ -3,8 +3,8 @@
     pip install sb3-contrib
     python examples/sb3_recurrent_policy.py [--frames 4096]
 
-sb3-contrib cuts a batch where episodes begin, so that in nearly every batch a sequence begins one. It then runs its
-LSTM step by step, to put zeros in the state there. `reset=` does that inside of one call; all else is as it was.
+In sb3-contrib, episodes begin inside nearly every batch. It then runs its LSTM step by step, to zero the state there.
+`reset=` does that inside one call; everything else is unchanged.
 """
 
 import argparse
@@ -22,17 +22,19 @@ Observation = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class Policy(RecurrentActorCriticPolicy):  # type: ignore[misc]
-    """Actor and critic with LSTMs of ours; give it in place of ``"MlpLstmPolicy"``."""
+    """Actor and critic with our LSTMs; pass it instead of ``"MlpLstmPolicy"``."""
 
     def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)
-        hs.convert(self, inplace=True, strict=True)  # the parameters stay the same ones, so that the optimiser has them
+        hs.convert(
+            self, inplace=True, strict=True
+        )  # the parameters stay the same objects, so that the optimiser has them
 
     @staticmethod
     def _process_sequence(
         features: Tensor, lstm_states: tuple[Tensor, Tensor], episode_starts: Tensor, lstm: hs.LSTM
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Run ``features [n_seq * T, C]``, one sequence after another; give outputs laid out alike, and the state."""
+        """Run ``features [n_seq * T, C]``, sequence by sequence; return outputs in the same layout, and the state."""
         n_seq = lstm_states[0].shape[1]
         x = features.reshape(n_seq, -1, lstm.input_size).swapaxes(0, 1)
         starts = episode_starts.reshape(n_seq, -1).swapaxes(0, 1) > 0
@@ -41,7 +43,7 @@ class Policy(RecurrentActorCriticPolicy):  # type: ignore[misc]
 
 
 class Recall(gymnasium.Env):  # type: ignore[misc]
-    """A cue is shown at the first step of an episode, and asked for at the last one, some steps later."""
+    """A cue is shown at the first step of an episode, and must be recalled at the last one, some steps later."""
 
     longest = 8
 
@@ -51,13 +53,13 @@ class Recall(gymnasium.Env):  # type: ignore[misc]
     def reset(
         self, *, seed: int | None = None, options: dict[str, object] | None = None
     ) -> tuple[Observation, dict[str, object]]:
-        """Begin an episode of two steps to the longest."""
+        """Begin an episode of random length."""
         super().reset(seed=seed)
         self.cue, self.left = int(self.np_random.integers(2)), int(self.np_random.integers(1, self.longest))
         return np.array([1.0, 2.0 * self.cue - 1.0, 0.0], np.float32), {}
 
     def step(self, action: int) -> tuple[Observation, float, bool, bool, dict[str, object]]:
-        """Pay 1 where the last action is the cue."""
+        """Reward 1 if the last action is the cue."""
         self.left -= 1
         done = self.left < 0
         seen = np.array([0.0, 0.0, float(self.left == 0)], np.float32)

@@ -1,13 +1,13 @@
-"""Make a tagger to start training from, whose vectors of words tell which words stand beside each in untagged text.
+"""Make a tagger to start training from, whose word vectors encode the neighbours of each word in untagged text.
 
     python examples/start_from_neighbours.py --config CONFIG.toml --untagged wikitext-2:train more.txt --out neighbours
     hiddenstate train tagger --config CONFIG.toml --start neighbours --out tagger
 
-Words that stand beside the same words tend to be of the same parts of speech, so one that the treebank has not, or has
-once, is not quite unknown. For each word it is counted how often each of the most frequent words stands at each of four
-places: two before, one before, one after, two after. Counts become positive pointwise mutual information, and its
-largest singular vectors the vectors (Levy and Goldberg 2014, "Neural word embedding as implicit matrix factorization").
-All else is as in any new tagger.
+Words with the same neighbours tend to have the same parts of speech, so a word that is missing from the treebank, or
+occurs there only once, is not quite unknown. For each word, it counts how often each of the most frequent words occurs
+at each of four positions: two before, one before, one after, two after. Counts become positive pointwise mutual
+information, and its largest singular vectors the vectors (Levy and Goldberg 2014, "Neural word embedding as implicit
+matrix factorization"). Everything else is as in any new tagger.
 """
 
 import argparse
@@ -31,11 +31,11 @@ from hiddenstate.training.run_file import read_run_file
 
 PLACES = {-2: 0.5, -1: 1.0, 1: 1.0, 2: 0.5}  # and how much each counts
 FIRST = UNKNOWN + 1  # the first id that is a word
-SMOOTHED = 0.75  # frequent neighbours are taken for less frequent than they are
+SMOOTHED = 0.75  # frequent neighbours count as less frequent than they are
 
 
 def row_of(sentences: Sequence[Sequence[str]], words: Vocabulary) -> NDArray[np.int64]:
-    """Put all words' ids in one row, a border, whose id is the next free one, twice between sentences."""
+    """Put all words' ids in one row, with a border (the next free id) twice between sentences."""
     border = [len(words)] * 2
     rows = [[*border, *words.ids([word.lower() for word in sentence])] for sentence in sentences]
     return np.array([number for row in [*rows, border] for number in row], dtype=np.int64)
@@ -60,7 +60,7 @@ def information(row: NDArray[np.int64], words: int, contexts: int) -> NDArray[np
 
 
 def vectors_of(seen: NDArray[np.float32], size: int, spread: float) -> Tensor:
-    """Return the rows as vectors of so many numbers, all of one length: their root mean square is ``spread``."""
+    """Return the rows as vectors of this many numbers, all of the same length: their root mean square is ``spread``."""
     left, values, _ = torch.svd_lowrank(torch.from_numpy(seen), q=min(size + 16, *seen.shape), niter=3)
     vectors = (left * values.sqrt())[:, :size]
     unit: Tensor = vectors / vectors.norm(dim=1, keepdim=True).clamp_min(1e-6)

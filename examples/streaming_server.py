@@ -1,6 +1,6 @@
-"""A server of streams: sources come and go, each sends when it likes, and whatever has arrived takes one step together.
+"""A server of streams: sources come and go, send at any time, and take one step together with all that have sent.
 
-Run it: it simulates a thousand sources, and compares every answer with a stream of its own.
+Run it: it simulates a thousand sources, and compares every answer with that of a separate stream.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import hiddenstate as hs
 
 
 class Server:
-    """Steps an LSTM for all sources that have sent, in one native call a turn."""
+    """Steps an LSTM for all sources that have sent an input, in one native call per turn."""
 
     def __init__(self, lstm: hs.LSTM, batch: int = 64) -> None:
         self._stream = lstm.stream(batch=batch)
@@ -35,7 +35,7 @@ class Server:
             self._stream.leave(row)
 
     async def step(self, row: int, x: Tensor) -> Tensor:
-        """Hand in a row's next input, and wait for its output."""
+        """Submit a row's next input, and wait for its output."""
         answer: asyncio.Future[Tensor] = asyncio.get_running_loop().create_future()
         self._waiting[row] = x, answer
         self._has_work.set()
@@ -64,12 +64,12 @@ class Source:
         self._row = row
 
     async def step(self, x: Tensor) -> Tensor:
-        """Read one time step ``[C]``; give the last layer's hidden state ``[P]``."""
+        """Read one time step ``[C]``; return the last layer's hidden state ``[P]``."""
         return await self._server.step(self._row, x)
 
 
 async def _simulate(server: Server, lstm: hs.LSTM, seed: int) -> bool:
-    """Send some steps at odd times; compare with a stream of this source's own."""
+    """Send some steps at irregular times; compare with a separate stream for this source."""
     chance = random.Random(seed)
     x = torch.randn(chance.randint(1, 12), lstm.input_size, generator=torch.Generator().manual_seed(seed))
     await asyncio.sleep(chance.random() * 0.2)
@@ -83,7 +83,7 @@ async def _simulate(server: Server, lstm: hs.LSTM, seed: int) -> bool:
 
 
 async def main(sources: int = 1000) -> Server:
-    """Serve simulated sources, and say how many steps a turn took together."""
+    """Serve simulated sources, and print how many steps a turn took together."""
     torch.manual_seed(0)
     lstm = hs.LSTM(16, 32, num_layers=2)
     server = Server(lstm)

@@ -1,10 +1,10 @@
-"""Make text to train character models on that give a tagger vectors of words in their contexts.
+"""Make text for training the character models that give a tagger contextual word vectors.
 
     python examples/text_for_contexts.py --sentences TRAIN.conllu --more wikitext-2:train --out contexts.txt
 
-Such a model reads a sentence from its beginning, words with blanks between, so the text has a sentence a line: those of
-the treebank, several times as they are few, those of a larger text with blanks between its words, and lines that are
-sentences already, as text_of_packages.py makes them; all shuffled.
+Such a model reads a sentence from its beginning, words with blanks between, so the text has one sentence per line,
+shuffled: those of the treebank (several times, since they are few), those of a larger text with blanks between its
+words, and lines that are already sentences, from text_of_packages.py.
 """
 
 import argparse
@@ -22,7 +22,7 @@ SENTENCE_END = re.compile(r'(?<= [.?!]) (?=[A-Z"])')
 
 
 def sentences_of(text: str) -> list[str]:
-    """Split text whose words have blanks between into sentences; its headings are left out."""
+    """Split text with blanks between words into sentences; its headings are left out."""
     found: list[str] = []
     for line in map(str.strip, text.splitlines()):
         if line and not line.startswith("="):

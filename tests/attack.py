@@ -1,10 +1,10 @@
-"""The standing attack: damaged files, files that ask for much, places that refuse, killed training, bad clients.
+"""The standing attack: damaged files, resource bombs, unwritable places, killed training, bad clients.
 
 ``python tests/attack.py --count 1000`` reads a thousand damaged files of each format, breaks ten runs of each kind and
 sends the studio's server a thousand requests that no browser sends. It also makes a thousand random calls, and as many
-of each other kind that `attacks.state` lists. What is said of one, such as ``trace 17``, is done alone by ``--only
-trace --first 17 --count 1``. ``--files 1000000`` reads that many damaged files, of all formats
-together, and does nothing else; ``--seconds`` ends it earlier.
+of each other kind in `attacks.state`. To repeat a single one, such as ``trace 17``, use ``--only trace --first 17
+--count 1``. ``--files 1000000`` reads that many damaged files, of all formats together, and does nothing else;
+``--seconds`` ends it earlier.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from attacks.writes import MORE_THINGS, THINGS, write_badly, write_nowhere
 
 
 def main() -> None:
-    """Attack all that is asked for, and say what came of it."""
+    """Run the requested attacks, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=1000, help="damaged files of each format, and bad requests")
     parser.add_argument("--runs", type=int, default=10, help="runs of each kind of model that are broken")

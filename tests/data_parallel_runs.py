@@ -1,4 +1,4 @@
-"""What the processes of `test_data_parallel.py` do: train the same small model in several ways, side by side."""
+"""The work of `test_data_parallel.py`'s processes: train the same small model in several ways."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ RANKS, ROWS, STEPS = 2, 4, 3
 
 
 class Model(nn.Module):
-    """Two LSTMs and a head; one more is used or not, and gates may be part of the result."""
+    """Two LSTMs and a head; optionally one more LSTM, and gates in the result."""
 
     def __init__(self, *, spare: bool = False, records: bool = False) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Model(nn.Module):
 
 @dataclass(frozen=True)
 class Way:
-    """One way to train: how a process wraps the model, and what it does otherwise than to call it."""
+    """One way to train: how a process wraps the model, and what else it does besides calling it."""
 
     wrap: Callable[[Model], nn.Module]
     ragged: bool = False
@@ -59,7 +59,7 @@ class Way:
 
 
 def sharded(model: Model) -> nn.Module:
-    """FSDP2: each LSTM on its own, so that its weights are there only while it runs, and the rest."""
+    """FSDP2: each LSTM separately, so that its weights exist only while it runs, then the rest."""
     for part in (model.below, model.above, model):
         fully_shard(part)
     return model
@@ -76,7 +76,7 @@ def ddp(**options: Any) -> Callable[[Model], nn.Module]:
 
 @contextmanager
 def unsynchronised(module: nn.Module) -> Iterator[None]:
-    """In the block gradients are added up, and not shared yet."""
+    """In the block, gradients are accumulated, not yet shared."""
     if isinstance(module, DistributedDataParallel):
         with module.no_sync():
             yield
@@ -104,7 +104,7 @@ WAYS = {
 
 
 def batches(rows: slice) -> Iterator[tuple[Tensor, Tensor]]:
-    """The same batches everywhere, and of each these rows."""
+    """The same batches everywhere, with these rows of each."""
     generator = torch.Generator().manual_seed(1)
     for _ in range(STEPS):
         x = torch.randn(6, ROWS, 4, generator=generator)
@@ -125,13 +125,13 @@ def train(module: nn.Module, way: Way, rows: slice) -> None:
 
 
 def parameters_of(module: nn.Module) -> dict[str, Tensor]:
-    """Whole ones, under the names that they have in the model."""
+    """The whole parameters, under their names in the model."""
     named = {name.removeprefix("module."): value.detach() for name, value in module.named_parameters()}
     return {name: getattr(value, "full_tensor", lambda value=value: value)() for name, value in named.items()}
 
 
 def _torchs_own_is_right() -> bool:
-    """Whether torch adds up the gradients of a sharded layer of its own; torch 2.8 does not, on CPUs."""
+    """Whether torch accumulates the gradients of its own sharded layers; torch 2.8 does not, on CPUs."""
     layer = nn.Linear(3, 2)
     for value in layer.parameters():
         nn.init.constant_(value, 0.5)
@@ -142,7 +142,7 @@ def _torchs_own_is_right() -> bool:
 
 
 def work(rank: int, folder: Path) -> None:
-    """One of the processes: every way in turn; leaves the parameters in a file."""
+    """One of the processes: trains in every way in turn, and writes the parameters to a file."""
     torch.set_num_threads(1)
     file = f"file://{folder / 'rendezvous'}"
     dist.init_process_group("gloo", file, rank=rank, world_size=RANKS, timeout=timedelta(minutes=10))
@@ -156,7 +156,7 @@ def work(rank: int, folder: Path) -> None:
         (folder / "torchs_own_is_right").write_text(str(_torchs_own_is_right()))
     else:
         _torchs_own_is_right()
-    # gloo's threads live as long as a model that holds on to them, and abort a Python that ends before them.
+    # gloo's threads live as long as a model that references them, and abort Python if it ends before them.
     del module
     gc.collect()
     dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""Makes one disk operation after another of a piece of work fail, as on a full disk or a broken one."""
+"""Makes each disk operation of a piece of work fail in turn, as on a full or broken disk."""
 
 import builtins
 import errno
@@ -95,7 +95,7 @@ class _File:
         self._file, self._disk, self._writes = file, disk, 0
 
     def write(self, content: Any) -> Any:
-        self._writes += bool(content)  # matplotlib writes nothing to find out what it may write
+        self._writes += bool(content)  # matplotlib probes with empty writes
         try:
             if content and self._writes.bit_count() == 1:
                 self._disk.operation("write")
@@ -115,13 +115,12 @@ class _File:
 
 
 def failed_everywhere(work: Callable[[], Any], folder: Path, check: Callable[[str], None], least: int) -> None:
-    """Do the work again and again while one disk operation after another fails, and check what each left.
+    """Repeat the work while each disk operation fails in turn, and check the result each time.
 
     Args:
-        work: what writes; its error must be one of ours.
-        folder: the operations below it fail.
-        check: called with what failed.
-        least: how many operations there are at least, so that a test in which nothing fails does not pass.
+        work: the writing function; its error must be one of ours. folder: operations below it fail. check: called with
+        the failed operation. least: the minimum number of operations, so that a test in which nothing fails does not
+        pass.
     """
     for k in range(10_000):
         disk = Disk(folder, k, (errno.ENOSPC, errno.EIO)[k % 2])

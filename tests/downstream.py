@@ -1,8 +1,8 @@
-"""Runs other people's test suites as they are and on ours, and writes the table in tests/DOWNSTREAM.md.
+"""Runs other projects' test suites unchanged and with our layers, and writes the table in tests/DOWNSTREAM.md.
 
-``python tests/downstream.py`` runs all of them, ``python tests/downstream.py torchrl opacus`` some. Each gets a Python
-of its own in build/downstream, over the packages of this one, and the tests of its version by git. Where a repository
-can't be reached, ``--source torch=FOLDER`` gives a folder that holds it; git's ``url.<base>.insteadOf`` a mirror.
+``python tests/downstream.py`` runs all of them, ``python tests/downstream.py torchrl opacus`` some. Each gets its own
+Python in build/downstream, on top of this one's packages, and the tests of its version through git. If a repository
+can't be reached, ``--source torch=FOLDER`` names a folder with it, or git's ``url.<base>.insteadOf`` a mirror.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from suites.suite import Suite, read
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "tests" / "DOWNSTREAM.md"
 SUITES = Path(suites.__path__[0])
-LIMIT = 3600  # seconds that one run may take
+LIMIT = 3600  # maximum seconds for one run
 
 
 def main() -> None:
-    """Read the command line, run the suites, keep what came of each as soon as it is known, and write the table."""
+    """Read the command line, run the suites, save each result as soon as it is known, and write the table."""
     every = read()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="suite", help=f"which; all without: {', '.join(every)}")
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def run(suite: Suite, source: Path | None, ways: Sequence[str]) -> Outcome:
-    """Run a suite as it is and in each of the ways."""
+    """Run a suite unchanged and in each variant."""
     room = ROOT / "build" / "downstream" / suite.name
     room.mkdir(parents=True, exist_ok=True)
     try:
@@ -71,7 +71,7 @@ def run(suite: Suite, source: Path | None, ways: Sequence[str]) -> Outcome:
 
 
 def _why_not(room: Path) -> str:
-    """The first error that the log of the suite as it is has."""
+    """The first error in the log of the unchanged suite."""
     lines = (room / "as-it-is.log").read_text(encoding="utf-8").splitlines()
     return next((line[1:].strip() for line in lines if line.startswith("E  ")), "see its log")
 
@@ -115,7 +115,7 @@ def _say(suite: Suite, way: str, run: outcomes.Run) -> None:
 
 
 def write_table(every: dict[str, Suite]) -> None:
-    """Write the table of all that is kept into the documentation."""
+    """Write the table of all saved results into the documentation."""
     kept = outcomes.kept() if outcomes.FILE.exists() else {}
     page = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(outcomes.into_page(page, outcomes.table(every, kept)), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Exercises of the course, run where they stand in their page: solutions hold, and what is wrong is refused as such."""
+"""Exercises of the course, run in their page: solutions pass, and wrong answers are rejected with the right reason."""
 
 import re
 import time
@@ -24,7 +24,7 @@ torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # the first one imports 
 
 @cache
 def wrong_answers() -> dict[str, tuple[Section, ...]]:
-    """Wrong answers by the number of their exercise; a section's argument is the misconception behind it."""
+    """Wrong answers by exercise number; a section's argument is the misconception behind it."""
     found: dict[str, tuple[Section, ...]] = {}
     for file in sorted(WRONG.glob("*.txt")):
         number, start, lines = "", 0, file.read_text(encoding="utf-8").split("\n")
@@ -51,7 +51,7 @@ def _checked(made: Directive, namespace: dict[str, Any], execute: Execute) -> No
     number, answer = made.argument, made.options["answer"]
 
     def judged(section: Section) -> str:
-        """Return what the check says against a section's answer, "" where it is content."""
+        """Return the check's objection to a section's answer, or "" if it passes."""
         copy = dict(namespace)
         execute(section, copy)
         begun = time.perf_counter()

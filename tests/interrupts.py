@@ -1,4 +1,4 @@
-"""Raises KeyboardInterrupt in a piece of work, as Ctrl-C may: at one line after another, or when a timer ends."""
+"""Raises KeyboardInterrupt in a piece of work, like Ctrl-C: at each line in turn, or when a timer ends."""
 
 import contextlib
 import signal
@@ -29,11 +29,11 @@ class Interrupter:
 
     @property
     def count(self) -> int:
-        """How many lines were seen."""
+        """The number of lines seen."""
         return len(self._seen)
 
     def run(self, work: Callable[[], Any]) -> BaseException | None:
-        """Do the work; return what it raised, with its traceback: whoever holds that holds every frame in it."""
+        """Do the work; return the exception, whose traceback keeps every frame alive."""
         before = sys.gettrace()
         sys.settrace(self._call)
         try:
@@ -61,13 +61,12 @@ class Interrupter:
 def interrupted_everywhere(
     work: Callable[[], Any], check: Callable[[Any], None], least: int, *, may_return: bool = False
 ) -> int:
-    """Do the work again and again, interrupted at each line in turn, and check what each left; return how many.
+    """Repeat the work, interrupted at each line in turn, and check the result each time; return the number of lines.
 
     Args:
-        work: what is interrupted.
-        check: called with the exception, which keeps the frames of the work alive.
-        least: how many lines there are at least, so that a test that interrupts nothing fails.
-        may_return: whether the work may return what is done when it is interrupted.
+        work: the work to interrupt. check: called with the exception, which keeps the work's frames alive. least: the
+        minimum number of lines, so that a test that interrupts nothing fails. may_return: whether interrupted work may
+        return what it has done.
     """
     for k in range(10_000):
         interrupter = Interrupter(k)
@@ -82,12 +81,12 @@ def interrupted_everywhere(
 
 
 def interrupted_by_a_timer(works: Sequence[Callable[[], Any]], numbers: range, check: Callable[[], None]) -> int:
-    """Do one piece of work after another, each again and again until a signal strikes; return how many were raised.
+    """Do one piece of work after another, each repeated until a signal strikes; return how many were raised.
 
-    Signals strike inside a line too, where no tracing reaches. Python drops an exception in a destructor.
+    Signals also strike inside lines, where tracing can't. Python drops an exception in a destructor.
     """
     raised, is_struck = 0, False
-    kept = deque[BaseException](maxlen=100)  # as a notebook keeps the last one
+    kept = deque[BaseException](maxlen=100)  # like a notebook, which keeps the last one
 
     def strike(number: int, frame: FrameType | None) -> None:
         nonlocal is_struck

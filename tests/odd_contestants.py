@@ -1,4 +1,4 @@
-"""Contestants of benchmarks that do what contestants should not; workers find them here by name."""
+"""Misbehaving benchmark contestants; workers find them here by name."""
 
 import os
 import time
@@ -53,7 +53,7 @@ def _after_the_first_run(name: str, case: Case, then: Callable[[], Any]) -> Cont
 
 
 def main() -> None:
-    """Say the process of a worker that hangs, and wait for it."""
+    """Print the process id of a worker that hangs, and wait for it."""
     with Worker("worker") as worker:
         worker.begin(partial(made, hangs_later, Regime("", Shape(2, 1, 8), ())))
         worker.entered()

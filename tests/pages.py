@@ -1,12 +1,12 @@
-"""Runs pages of the documentation, as test_docs and the tests of the course do.
+"""Runs pages of the documentation, for test_docs and the tests of the course.
 
 A page is run from top to bottom: ``python`` blocks in one namespace, the commands of ``console`` blocks in one folder
-that holds two small corpora, as CoNLL-U and as plain text, ``drawing`` blocks each for itself. An ``output`` block is
-what the python block above it prints; in a console block, lines after a command are what it prints (``...`` at the end:
+with two small corpora, as CoNLL-U and as plain text, ``drawing`` blocks separately. An ``output`` block contains the
+output of the python block above it; in a console block, the lines after a command are its output (``...`` at the end:
 and so on).
 
-What the shipped tagger says, and what depends on the machine (``output varies``), is run but not compared. Blocks of
-the course are directives of `docs/_ext/coursebook`, which hold no code that a page needs.
+Output of the shipped tagger, or that depends on the machine (``output varies``), is not compared. Blocks of
+the course are directives of `docs/_ext/coursebook`, which contain no code that a page needs.
 """
 
 import io
@@ -34,22 +34,22 @@ DOCS = ROOT / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if path.name[0] != "_" and "_build" not in path.parts)
 REFRESH = bool(os.environ.get("HIDDENSTATE_REFRESH_DOCS"))
 CUT = "..."
-VARIES = "varies"  # written behind ``output`` where numbers come out of a training, which rounds otherwise elsewhere
-# Commands that no test should run, as they install, build or measure.
+VARIES = "varies"  # follows ``output`` if numbers come from training, which rounds differently on other machines
+# Commands that no test should run, because they install, build or measure.
 NOT_RUN = ("pip", "make")
 # Commands whose output is the same everywhere and with any shipped tagger.
 FIXED = ("hiddenstate structure --",)
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
-# What a page of the course holds beside its cells; the tests of the course look into it.
+# The contents of a course page besides its cells, for the tests of the course.
 DIRECTIVES = ("predict", "review")
-# Whether cells that train do all their steps.
+# Whether training cells run all their steps.
 FULL = not os.environ.get("COURSE_QUICK")
-DIGITS = 2e-4  # what is printed has four digits, of which machines may round the last one differently
+DIGITS = 2e-4  # printed numbers have four digits, the last of which machines may round differently
 
 
 @dataclass
 class Printed:
-    """What was printed for lines ``start:stop`` of a page (from 0), which say what should be."""
+    """The output for lines ``start:stop`` of a page (from 0), which contain the expected output."""
 
     said: tuple[str, ...]
     printed: str
@@ -66,7 +66,7 @@ class Printed:
 
     @property
     def lines(self) -> list[str]:
-        """What was printed, cut where the page cuts it."""
+        """The output, cut where the page cuts it."""
         lines = [line.rstrip() for line in self.printed.strip("\n").splitlines()]
         return [*lines[: len(self.said) - 1], CUT] if self.said[-1:] == (CUT,) else lines
 
@@ -91,7 +91,7 @@ class Run:
             self.execute(block, namespace)
             assert namespace["figure"].axes, f"{self._where(block.start)}: nothing was drawn"
         elif block.language == "output":
-            # Once a page has loaded the tagger, what it prints is the tagger's word; what trains here varies too.
+            # Once a page has loaded the tagger, its output depends on the tagger; training also varies.
             fixed = "tagger" not in self.namespace and block.argument != VARIES
             self.printed.append(Printed(block.lines, self._output, block.start, fixed))
         elif block.language == "console":
@@ -105,7 +105,7 @@ class Run:
             assert block.language in known, f"{self._where(block.start)}: unknown block {block.language!r}"
 
     def execute(self, block: Block, namespace: dict[str, Any]) -> str:
-        """Run code in a namespace, and return what it prints."""
+        """Run code in a namespace, and return its output."""
         assert ">>>" not in block.text, f"{self._where(block.start)}: write code without >>>, and an output block"
         source = "\n" * block.start + block.text  # so that a traceback names the page's line
         printed = io.StringIO()
@@ -114,12 +114,12 @@ class Run:
         return printed.getvalue()
 
     def _live(self, block: Block) -> None:
-        """Run the cell that stands for a figure in the notebook."""
+        """Run the cell that represents a figure in the notebook."""
         code = directive(block).options.get("notebook", "")
         self.execute(Block("python", (code,), block.start), dict(self.namespace))
 
     def _exercise(self, block: Block) -> None:
-        """Run an exercise aside: neither the page's names nor its random numbers hang on it."""
+        """Run an exercise in a separate namespace, with its own random state."""
         before = torch.get_rng_state()
 
         def execute(section: Section, namespace: dict[str, Any]) -> None:
@@ -144,14 +144,15 @@ class Run:
 
 
 def kept(block: Block) -> list[Block]:
-    """The solution of an exercise whose answer the cells below it use (``:keep:``), as a cell; else nothing."""
+    """The solution of an exercise whose answer is used by the cells below (``:keep:``), as a cell; otherwise
+    nothing."""
     made = directive(block)
     solutions = made.all("solution") if "keep" in made.options else []
     return [Block("python", tuple(each.text.split("\n")), each.start) for each in solutions]
 
 
 def commands_of(block: Block) -> Iterator[tuple[str, int, tuple[str, ...]]]:
-    """Yield each command, the number of the line behind it, and the lines that it is said to print."""
+    """Yield each command, the number of the line after it, and its expected output lines."""
     starts = [k for k, line in enumerate(block.lines) if line.startswith("$ ")]
     assert starts[:1] == [0], f"a console block begins with a command: {block.lines[:1]}"
     for start, stop in zip(starts, [*starts[1:], len(block.lines)], strict=True):
@@ -184,7 +185,7 @@ def shell(command: str, where: str) -> str:
 
 
 def refresh(page: Path, printed: list[Printed]) -> None:
-    """Write what was printed into the page."""
+    """Write the output into the page."""
     lines = page.read_text(encoding="utf-8").splitlines()
     for part in reversed([part for part in printed if part.said]):
         lines[part.start : part.start + len(part.said)] = part.lines
@@ -192,7 +193,7 @@ def refresh(page: Path, printed: list[Printed]) -> None:
 
 
 def prepare(folder: Path) -> None:
-    """Put the two corpora into the folder that the pages' commands run in."""
+    """Put the two corpora into the folder in which the pages' commands run."""
     for name in ("train", "dev"):
         corpus = ROOT / "tests" / "data" / f"tiny-{name}.conllu"
         shutil.copy(corpus, folder / f"{name}.conllu")

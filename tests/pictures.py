@@ -1,4 +1,4 @@
-"""What the tests of pictures share: the texts of a figure, and which of them are in each other's way."""
+"""Helpers for tests of pictures: the texts of a figure, and which of them overlap."""
 
 from itertools import combinations
 
@@ -9,7 +9,7 @@ from matplotlib.transforms import Bbox
 
 
 def texts(figure: Figure) -> list[Text]:
-    """Every visible piece of writing in a figure: titles, labels, tick labels, legends, annotations."""
+    """Every visible text in a figure: titles, labels, tick labels, legends, annotations."""
     figure.draw_without_rendering()
     found: list[Text] = list(figure.texts)
     for ax in figure.axes:
@@ -28,12 +28,12 @@ def _tick_labels(axis: Axis) -> list[Text]:
 
 
 def extents(figure: Figure) -> list[tuple[str, Bbox]]:
-    """Each text with the box in pixels that it covers."""
+    """Each text with its bounding box in pixels."""
     return [(text.get_text(), text.get_window_extent()) for text in texts(figure)]
 
 
 def overlaps(figure: Figure) -> list[tuple[str, str]]:
-    """Pairs of texts that cover each other, and texts that reach over the edge of the page."""
+    """Pairs of overlapping texts, and texts that extend beyond the edge of the page."""
     boxes, page = extents(figure), figure.bbox.padded(0.5)
     pairs = [(a, b) for (a, box_a), (b, box_b) in combinations(boxes, 2) if box_a.overlaps(box_b)]
     return pairs + [(name, "the edge of the page") for name, box in boxes if not _within(box, page)]

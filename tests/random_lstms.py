@@ -29,7 +29,7 @@ both_types = pytest.mark.parametrize("dtype", list(LAW), ids=str)
 
 
 def random_lstm(kind: str, dtype: torch.dtype = torch.float64, seed: int = 0, scale: float = 2.0) -> hs.LSTM:
-    """An LSTM whose gates move: torch's initial weights, made larger."""
+    """An LSTM with active gates: torch's initial weights, scaled up."""
     torch.manual_seed(seed)
     options = {"input_size": 3, "hidden_size": 5, **KINDS[kind], "dtype": dtype}
     lstm = hs.LSTM(**options)
@@ -44,7 +44,7 @@ def head_of(lstm: hs.LSTM, labels: int = 4) -> nn.Linear:
 
 
 def subject_of(lstm: hs.LSTM, T: int = 7, *, state: bool = True, reset: bool = False, seed: int = 1) -> Subject:
-    """Random input, with a head of four labels; with a random initial state, and resets, where asked for."""
+    """Random input, with a head of four labels; and optionally with a random initial state and resets."""
     torch.manual_seed(seed)
     x = torch.randn(T, lstm.input_size, dtype=lstm.weight("l0.W_ii").dtype)
     borders: Tensor | None = None

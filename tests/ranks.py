@@ -1,5 +1,5 @@
-"""One of several processes that train the small task, started by torchrun: it trains without noise, with it, and with
-it in two goes, each in a folder of its own in the one that is named.
+"""One of several processes that train the small task, started by torchrun: it trains without noise, with noise, and
+with noise in two goes, each in its own subfolder of the given folder.
 """
 
 import atexit
@@ -23,7 +23,7 @@ STOP_AFTER = 4
 
 
 def say(text: str) -> None:
-    """Write a line at one go: two processes write to one pipe."""
+    """Write a line in one call, since two processes write to one pipe."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
@@ -43,13 +43,13 @@ def train(folder: Path, task: Line, *, stops: bool = False, resume: bool = False
             fit(task, run, folder / "model", machine, resume=resume, on_progress=told)
     except KeyboardInterrupt:
         say(f"rank {machine.rank} stopped after step {STOP_AFTER}")
-    tell_threads()  # those of a run end with it, however it ends
+    tell_threads()  # a run's groups end with it, however it ends
     weights = {name: value.tolist() for name, value in task.model.state_dict().items()}
     (folder / f"{machine.rank}.json").write_text(json.dumps(weights))
 
 
 def tell_threads() -> None:
-    """Tell whether there is a process group, and how many of gloo's threads there are, on Linux."""
+    """Print whether there is a process group, and how many gloo threads there are, on Linux."""
     names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
     groups, threads = int(dist.is_initialized()), sum("gloo" in name for name in names)
     say(f"rank {os.environ['RANK']} leaves {groups} groups, {threads} threads")
@@ -60,7 +60,7 @@ def fail() -> None:
 
 
 def main(folder: Path) -> None:
-    atexit.register(tell_threads)  # the last to be called: the last machine below is left to Python's end
+    atexit.register(tell_threads)  # called last: the last machine below stays open until Python ends
     torch.set_num_threads(1)
     config = replace(CONFIG, optimizer="sgd")
     train(folder / "quiet", Line(config, batch=16, noisy=False))

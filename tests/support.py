@@ -1,4 +1,4 @@
-"""What the tests share: one tolerance table, ways of drawing layers and inputs, and the comparison with torch."""
+"""Shared by the tests: one tolerance table, random layers and inputs, and the comparison with torch."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -16,10 +16,10 @@ TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 
 TORCH = tuple(map(int, torch.__version__.split(".")[:2]))
 
-# torch's default compiler hands its own path to a C++ compiler as it is, which takes a blank for the path's end.
+# torch's default compiler passes its own path to a C++ compiler unquoted, so a blank in it ends the path.
 NEEDS_INDUCTOR = pytest.mark.skipif(" " in torch.__file__, reason="torch's compiler fails where its path has a blank")
 
-# Sizes with tails: one, an odd few, one past a vector register, one past several.
+# Sizes with remainders: one, a few, one more than a vector register, one more than several.
 SIZES = st.sampled_from([1, 2, 3, 5, 17, 65])
 
 
@@ -40,7 +40,7 @@ def assert_all_close(got: Iterable[Tensor], want: Iterable[Tensor], what: str = 
 
 @st.composite
 def layer_options(draw: st.DrawFn) -> dict[str, Any]:
-    """Any combination of the arguments of an LSTM, dropout apart (it is random)."""
+    """Any combination of the arguments of an LSTM, except dropout, which is random."""
     hidden_size = draw(SIZES)
     return {
         "input_size": draw(SIZES),
@@ -75,15 +75,15 @@ def random_input(lstm: hs.LSTM, T: int, N: int, *, grad: bool = False) -> Tensor
 
 
 def gradients(outputs: Iterable[Tensor], inputs: Iterable[Tensor], seed: int = 0) -> tuple[Tensor, ...]:
-    """Gradients of a fixed random weighing of the outputs."""
+    """Gradients of a fixed random weighted sum of the outputs."""
     generator = torch.Generator().manual_seed(seed)
-    # Numbers that every type holds, so that the weighing is the same in all of them.
+    # Numbers that every type can represent, so that the weighting is the same in all of them.
     parts = [(o * torch.randn(o.shape, generator=generator).bfloat16().to(o.dtype)).sum() for o in outputs]
     return torch.autograd.grad(torch.stack(parts).sum(), list(inputs), retain_graph=True, materialize_grads=True)
 
 
 class Call(NamedTuple):
-    """Any LSTM and a call of it that the native engine serves, made of numbers that every type holds."""
+    """Any LSTM and a call of it that the native engine can run, with numbers that every type can represent."""
 
     T: int
     N: int
@@ -117,7 +117,7 @@ class Call(NamedTuple):
         return x, h0, c0
 
     def given(self) -> dict[str, Any]:
-        """Lengths and borders."""
+        """Lengths and resets."""
         torch.manual_seed(self.seed)
         given = {}
         if self.ragged:
@@ -145,7 +145,7 @@ def calls(most_layers: int = 3) -> st.SearchStrategy[Call]:
 
 
 class Told(NamedTuple):
-    """All that a call tells: output, final states, trace; and the gradients of inputs and weights by them."""
+    """All results of a call: output, final states, trace; and the gradients of inputs and weights."""
 
     values: list[Tensor]
     gradients: tuple[Tensor, ...]

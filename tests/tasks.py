@@ -1,4 +1,4 @@
-"""A small task with a carried state, noise and any number of processes, for the tests of the loop."""
+"""A small task with a carried state, noise and any number of processes, to test the training loop."""
 
 import json
 from collections.abc import Mapping, Sequence

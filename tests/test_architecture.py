@@ -1,6 +1,6 @@
-"""The map (ARCHITECTURE.md and the rooms' docstrings) is true, and no import goes upward or round in a circle.
+"""The map (ARCHITECTURE.md and the rooms' docstrings) is true, and no import is upward or part of a cycle.
 
-Every import counts: those made when a file is loaded, those inside functions, and those for types alone.
+Every import counts: those at the top of a file, those inside functions, and those only for types.
 """
 
 import ast
@@ -24,7 +24,7 @@ Graph = Mapping[str, set[str]]
 
 
 def rooms_on_the_map(text: str) -> list[str]:
-    """The rooms of the table in ARCHITECTURE.md, the highest first."""
+    """The rooms in the table of ARCHITECTURE.md, the highest first."""
     return re.findall(r"^\| `(\w+)(?:/|\.py)` \|", text, re.M)
 
 
@@ -35,7 +35,7 @@ def listed_in(docstring: str) -> set[str]:
 
 
 def modules_in(package: Path) -> dict[str, Path]:
-    """Every file of a package by its module's name."""
+    """The files of a package by module name."""
     found = {}
     for path in [*package.rglob("*.py"), *package.rglob("*.pyi")]:
         parts = path.relative_to(package.parent).with_suffix("").parts
@@ -44,7 +44,7 @@ def modules_in(package: Path) -> dict[str, Path]:
 
 
 def imports_of(source: str, modules: Mapping[str, Path]) -> Iterator[str]:
-    """Modules of the package that a file imports, wherever in it."""
+    """Modules of the package that a file imports, anywhere in it."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -65,7 +65,7 @@ def graph() -> Graph:
 
 
 def circles_in(graph: Graph) -> list[set[str]]:
-    """Files that import one another, directly or by way of others: Tarjan's strongly connected components."""
+    """Files that import one another, directly or indirectly: Tarjan's strongly connected components."""
     index: dict[str, int] = {}
     lowest: dict[str, int] = {}
     path: list[str] = []
@@ -93,7 +93,7 @@ def circles_in(graph: Graph) -> list[set[str]]:
 
 
 def longest_chain(graph: Graph) -> Sequence[str]:
-    """The longest way down the imports of a graph without circles."""
+    """The longest chain of imports in a graph without cycles."""
 
     @cache
     def below(name: str) -> tuple[str, ...]:
@@ -116,7 +116,7 @@ def between_rooms(graph: Graph) -> Graph:
 
 
 def upward_in(graph: Graph, order: Sequence[str]) -> list[str]:
-    """Imports of a room that is not below."""
+    """Imports from a room that is not below."""
     height = {room: k for k, room in enumerate([*order, *FACES])}
     return [
         f"{name} imports {other}"
@@ -184,7 +184,7 @@ def test_every_package_says_what_lives_there_and_at_most_hands_on_names() -> Non
     for folder in packages():
         tree = ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))
         assert ast.get_docstring(tree), folder
-        # The faces of the command line and of the course do more.
+        # The entry points of the command line and of the course do more.
         if folder.name not in ("cli", "course"):
             own = "hiddenstate." + ".".join(folder.relative_to(PACKAGE).parts)
             assert all(hands_on_names(node, own) for node in tree.body[1:]), folder
@@ -244,13 +244,13 @@ def test_the_map_is_read_as_it_is_written() -> None:
     }
 
 
-# What reads a file's content, and may raise anything then.
+# Calls that parse a file's content, and may raise any exception.
 PARSERS = re.compile(
     r"\b(json\.loads?|tomllib\.loads?|torch\.load|onnx\.load|safe_open|load_file|safetensors\.torch\.load|h5py\.File"
     r"|zipfile\.ZipFile|parse_id_value)\("
 )
-# The package's own files; messages, checked there; who holds a lock, which may be unknown; a folder that was loaded; a
-# process of its own, whose errors are told to who stands inside the door.
+# The package's own files; messages, checked there; the holder of a lock, which may be unknown; a folder that was
+# loaded; a separate process, whose errors are passed to the code inside the door.
 NEED_NO_DOOR = {
     *("studio.assets", "studio.messages", "text.tokenise", "training.lock", "studio.bundles.models"),
     "interop.keras.hdf5_process",

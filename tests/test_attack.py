@@ -1,4 +1,4 @@
-"""The standing attack (`attack.py`), short: bombs, damaged files, places that refuse, broken runs, bad clients."""
+"""A short run of `attack.py`: bombs, damaged files, unwritable places, broken runs, bad clients."""
 
 import ast
 import os
@@ -22,7 +22,7 @@ from attacks.runs import KINDS  # noqa: E402
 from attacks.writes import MORE_THINGS, THINGS  # noqa: E402
 from cli.test_out import COMMANDS  # noqa: E402
 
-# What writes a file, and one of the things that are tried where nothing can be written, by each module that does.
+# By module that writes files: a function that writes one, and one of the attack's writes to unwritable places.
 DOORS = (
     "writing",
     "written_beside",
@@ -46,7 +46,7 @@ WRITERS = {
     "interop/onnx/export.py": "onnx",
     "models/folder/model_folder.py": "tagger",
     "models/model_file.py": "model-file",
-    "nn/stream_file.py": "stream",
+    "nn/streams/stream_file.py": "stream",
     "studio/page.py": "page",
     "text/corpora.py": "corpus",
     "tracing/files.py": "trace",
@@ -57,7 +57,7 @@ WRITERS = {
 
 @pytest.fixture(scope="module")
 def told() -> dict[str, str]:
-    """What the attack says of each bomb, format, kind of run and of the server, and what it printed of failures."""
+    """The attack's result for each bomb, format, kind of run and the server, and the failures that it printed."""
     script = Path(attack.__file__)
     paths = [str(script.parents[1] / "src"), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
@@ -94,7 +94,7 @@ def test_what_is_written_where_nothing_can_be_is_refused_and_can_be_read(told: d
 
 
 def test_no_writer_is_left_out() -> None:
-    """Every module that writes files is tried where nothing can be written."""
+    """Every module that writes files is tried in an unwritable place."""
     rooms = Path(hs.__file__).parent
     writers = {
         str(path.relative_to(rooms))

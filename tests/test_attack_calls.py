@@ -1,4 +1,4 @@
-"""Random calls, each computed in several ways; and absurd arguments, which are refused by an error of ours or served.
+"""Random calls, each computed in several ways; and absurd arguments, which are accepted or raise one of our errors.
 
 ``python tests/attack.py --only calls`` makes more of the calls.
 """
@@ -50,10 +50,10 @@ def freed(*shape: int, dtype: torch.dtype = torch.float32, left: int = 0) -> Ten
 
 
 def absurd(rng: random.Random) -> Iterator[Any]:
-    """Arguments that nobody should give, and a few that are fine."""
+    """Arguments that nobody should pass, and a few that are fine."""
     x = torch.randn(5, 2, 4)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch says that most of these are young
+        warnings.simplefilter("ignore")  # torch warns that most of these are new
         yield from (x.to_sparse(), x[:, 0].to_sparse_csr(), x.to_mkldnn(), x.to("meta"), x.half(), x.double(), x.long())
         yield from (x.bool(), x.bfloat16(), torch.complex(x, x), x[:0], x[..., :3], x[None, None], x.sum(), x.mT)
         yield from (torch.nested.nested_tensor([x[0], x[1]]), torch.nested.nested_tensor([x[0]], layout=torch.jagged))
@@ -96,7 +96,7 @@ def absurd(rng: random.Random) -> Iterator[Any]:
 
 
 def doors(lstm: hs.LSTM) -> dict[str, Callable[[Any], Any]]:
-    """Where an argument comes in."""
+    """Places where an argument is passed."""
     x, h = torch.randn(5, 2, 4), torch.zeros(1, 2, 3)
     trace, cell = lstm.trace(x), hs.LSTMCell(4, 3)
 
@@ -156,7 +156,7 @@ def doors(lstm: hs.LSTM) -> dict[str, Callable[[Any], Any]]:
 
 
 def outcome(door: Callable[[Any], Any], argument: Any) -> list[Tensor] | None:
-    """The tensors that came out, or None for an error of ours."""
+    """The resulting tensors, or None for one of our errors."""
     try:
         done = door(argument)
     except hs.errors.HiddenStateError as error:

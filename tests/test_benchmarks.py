@@ -29,10 +29,10 @@ from shapes import Case, Shape
 from workers import Worker
 
 SMALL = Shape(T=5, N=3, H=8, L=2, bidirectional=True)
-# Of so many units 8 bits are computed in.
+# Enough units for int8 kernels to be used.
 WIDE, STEP = Shape(T=5, N=3, H=40, L=2, bidirectional=True, features=33), Shape(T=1, N=2, H=40)
 QUICK = Pace(turn=0.0, pause=0.0)
-PATIENCE = 600.0  # seconds: shared machines are slow at times
+PATIENCE = 600.0  # seconds: shared machines are sometimes slow
 
 
 def test_regimes_of_the_table_are_told_apart() -> None:
@@ -99,7 +99,7 @@ def test_a_worker_that_hangs_is_given_up() -> None:
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 @pytest.mark.parametrize("ends", ["interrupted", "killed"])
 def test_no_worker_outlives_who_started_it(ends: str) -> None:
-    """By Ctrl-C, which all processes of a terminal get, or by a signal that leaves no time to say good-bye."""
+    """After Ctrl-C, which all processes of a terminal receive, or a signal that leaves no time to clean up."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, odd.__file__ or ""]
     with subprocess.Popen(
@@ -119,7 +119,7 @@ def test_no_worker_outlives_who_started_it(ends: str) -> None:
 
 
 def _runs(pid: int) -> bool:
-    """Whether a process is there; one that has ended may wait for its parent to ask how."""
+    """Whether a process exists; a zombie has ended, but its parent has not collected its status."""
     try:
         os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
@@ -130,7 +130,7 @@ def _runs(pid: int) -> bool:
 
 
 class Fake:
-    """Takes turns of so many seconds, as it says itself; is lost at one of them."""
+    """A contestant that reports turns of given durations; it is lost at one of them."""
 
     def __init__(self, seconds: float, lost_at: int | None = None) -> None:
         self.seconds, self.lost_at, self.turns = seconds, lost_at, 0
@@ -198,7 +198,7 @@ def test_accuracy_of_8_bits_is_counted_over_words_that_have_a_tag(capsys: pytest
 
 
 def test_a_peer_is_tried_apart_from_what_is_measured() -> None:
-    """A stream's state goes on with each run: one that was tried is a step ahead of ours."""
+    """Each run advances a stream's state: a stream that was tried is a step ahead of ours."""
     made: list[list[None]] = []
 
     def make() -> Contestant:

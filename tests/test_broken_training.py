@@ -1,6 +1,6 @@
-"""Failure at every point of a training run: what is left can be resumed, and ends as an unbroken run.
+"""Failure at every point of a training run: it can be resumed, and ends like an uninterrupted run.
 
-Disk operations fail in turn, and KeyboardInterrupt strikes at a sample of lines.
+Disk operations fail one after another, and KeyboardInterrupt is raised at a sample of lines.
 """
 
 import json
@@ -44,7 +44,7 @@ def train(out: Path) -> None:
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
-    """The weights of a run that nothing interrupted."""
+    """The weights of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("unbroken")
     (folder / "words").write_text(CONLLU * 3)
     train(folder / "it")
@@ -52,7 +52,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor
 
 
 class Broken:
-    """A place for a run, and what must be true after it broke."""
+    """A folder for a run, and what must be true after a failure."""
 
     def __init__(self, folder: Path, weights: dict[str, torch.Tensor]) -> None:
         self.folder, self.out, self.weights = folder / "place", folder / "place" / "it", weights

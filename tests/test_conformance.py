@@ -1,4 +1,4 @@
-"""The tables in CONFORMANCE.md and RELIABILITY.md are true: the tests that they name are there."""
+"""The tables in CONFORMANCE.md and RELIABILITY.md are true: the tests that they name exist."""
 
 import ast
 import re
@@ -10,12 +10,12 @@ TESTS = Path(__file__).parent
 PAGE = (TESTS.parent / "docs" / "conformance.md").read_text(encoding="utf-8")
 TABLES = (TESTS / "CONFORMANCE.md").read_text(encoding="utf-8")
 RELIABILITY = (TESTS / "RELIABILITY.md").read_text(encoding="utf-8")
-# Named by the file alone: run by hand, as it needs what others have trained.
+# Only the file is named: it is run by hand, since it needs models that others have trained.
 BY_HAND = {"examples/models_of_others.py"}
 
 
 def named() -> set[tuple[str, str]]:
-    """Files and tests in them (an empty name for a whole file) that the pages name."""
+    """Files, and tests in them, that the pages name; the test is "" for a whole file."""
     return set(re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", PAGE + TABLES + RELIABILITY))
 
 

@@ -1,4 +1,4 @@
-"""Training in two processes, each on its own rows: the parameters of one process on all of them."""
+"""Training in two processes, each on its own rows, gives the parameters of one process on all rows."""
 
 import time
 from dataclasses import replace
@@ -14,20 +14,20 @@ from support import assert_close, share
 pytestmark = pytest.mark.skipif(
     not torch.distributed.is_available() or not torch.distributed.is_gloo_available(), reason="this torch has no gloo"
 )
-PATIENCE = 600  # seconds: on a busy machine to start a process takes long
+PATIENCE = 600  # seconds: on a busy machine starting a process takes long
 
 Trained = dict[str, dict[str, Tensor]]
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Trained], bool]:
-    """What each process had at the end, and whether this torch shards its own layers rightly."""
+    """Each process's results at the end, and whether this torch shards its own layers correctly."""
     folder = tmp_path_factory.mktemp("data_parallel")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
         context = spawn(work, args=(folder,), nprocs=RANKS, join=False)
     end = time.monotonic() + PATIENCE
-    while not context.join(timeout=5):  # raises what a process raised
+    while not context.join(timeout=5):  # raises the error of a process
         if time.monotonic() > end:
             for process in context.processes:
                 process.kill()
@@ -38,7 +38,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Trained], bo
 
 
 def alone(way: Way) -> dict[str, Tensor]:
-    """What one process has, on all rows at once."""
+    """The results of one process on all rows at once."""
     model = way.model()
     train(model, replace(way, accumulates=False), slice(0, ROWS))
     return parameters_of(model)
@@ -54,7 +54,7 @@ def test_two_processes_are_as_one(name: str, trained: tuple[list[Trained], bool]
     for key, value in want.items():
         assert torch.equal(first[key], second[key])
         if name == "fully_shard, bfloat16":
-            assert share(first[key], value) < 3e-2  # of three steps, each with gradients of 8 significant bits
+            assert share(first[key], value) < 3e-2  # after three steps, whose gradients have 8 significant bits
         else:
             assert_close(first[key], value, f"{name}: {key}", slack=3)
         assert torch.equal(value, before[key]) == key.startswith("spare"), "all but unused ones were trained"

@@ -22,7 +22,7 @@ BUILDER = next(filter(shutil.which, ("docker", "podman", "buildah")), None)
 
 
 def copied() -> list[str]:
-    """What the Dockerfile takes from the checkout."""
+    """The files that the Dockerfile copies from the checkout."""
     lines = [arguments.split() for name, arguments in INSTRUCTIONS if name == "COPY" and "--from" not in arguments]
     return [source for *sources, _ in lines for source in sources]
 

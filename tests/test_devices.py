@@ -1,4 +1,4 @@
-"""Devices: CUDA and MPS where there is one, and the meta device, which has shapes and no numbers, everywhere."""
+"""Devices: CUDA and MPS if available, and the meta device, which has only shapes, everywhere."""
 
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -12,7 +12,7 @@ from torch.testing._internal.common_modules import FunctionInput
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 import hiddenstate as hs
-from hiddenstate.engine.torch_path import torch_serves
+from hiddenstate.engine.paths.torch_path import torch_serves
 from hiddenstate.errors import DeviceError
 from support import share
 from torch_cases import Cases, every, leaves, run
@@ -25,7 +25,7 @@ on_accelerators = pytest.mark.parametrize(
         for name, there in ACCELERATORS.items()
     ],
 )
-# Such devices multiply in fewer digits where they may (TF32).
+# Such devices multiply with fewer digits if allowed (TF32).
 NEAR = 5e-3
 
 T, N = 5, 3
@@ -46,7 +46,7 @@ CALLS: dict[str, dict[str, Any]] = {
 
 
 def made(options: str, device: str = "cpu") -> tuple[hs.LSTM, Tensor, tuple[Tensor, Tensor]]:
-    """The same layer, input and state on any device."""
+    """The same layer, input and state on every device."""
     torch.manual_seed(0)
     lstm = hs.LSTM(4, 3, **OPTIONS[options])
     x = torch.randn((N, T, 4) if lstm.batch_first else (T, N, 4))
@@ -165,7 +165,7 @@ def test_streams_on_meta() -> None:
 
 @on_accelerators
 def test_dropout_between_layers_is_part_of_the_gradient(device: str) -> None:
-    """Against a finite difference along it, with the same draws."""
+    """Against a finite difference along the gradient, with the same random numbers."""
     lstm = hs.LSTM(4, 3, 2, dropout=0.5, device=device)
     x = torch.randn(T, N, 4, device=device, requires_grad=True)
 
@@ -183,7 +183,7 @@ def test_dropout_between_layers_is_part_of_the_gradient(device: str) -> None:
 
 @on_accelerators
 def test_weights_lie_in_one_piece_however_they_came_there(device: str) -> None:
-    """Otherwise torch warns on CUDA, which fails a test."""
+    """Otherwise torch warns on CUDA, which fails tests."""
     x = torch.randn(T, N, 4, device=device)
     moved, born = hs.LSTM(4, 3, 2).to(device), hs.LSTM(4, 3, 2, device=device)
     emptied = hs.LSTM(4, 3, 2, device="meta").to_empty(device=device)
@@ -206,7 +206,7 @@ def test_states_of_any_stride(device: str) -> None:
 
 @on_accelerators
 def test_second_derivatives_by_the_reference(device: str) -> None:
-    """cuDNN and MPS have none of their own."""
+    """cuDNN and MPS have no second derivatives."""
     found = []
     for place in (device, "cpu"):
         lstm, x, _ = made("layers", place)
@@ -270,7 +270,7 @@ def test_which_devices_torchs_layer_serves(device: str, projects: bool, drops: b
 
 
 def test_what_is_on_another_device_fails() -> None:
-    """Before anything is computed; on meta nothing could be."""
+    """Before anything is computed; on meta nothing can be."""
     lstm, x, (h0, c0) = made("plain", "meta")
     here, cell = torch.zeros(T, N, 4), hs.LSTMCell(4, 3, device="meta")
     stream = lstm.stream(batch=N)

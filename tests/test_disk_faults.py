@@ -15,9 +15,9 @@ torch.manual_seed(0)
 LSTM = hs.LSTM(4, 3, num_layers=2).eval()
 X = torch.randn(5, 2, 4)
 PLAIN = LSTM(X)[0].detach()
-# An index is no file but a run, which goes on where it stopped: corpus/test_shards.py.
+# An index is not a single file but a run, which can be resumed: corpus/test_shards.py.
 ALL = {name: thing for name, thing in {**THINGS, **MORE_THINGS}.items() if name != "index"}
-# Pooch writes the cache; training has a test of its own.
+# Pooch writes the cache; training has its own test.
 WRITTEN = [name for name in ALL if "cache" not in name and not name.startswith("train")]
 COLLECTIONS = ("course", "corpus")
 LEAST = {"log": 2, "onnx": 6, "tagger": 15, "language-model": 15, "course": 6}
@@ -43,7 +43,7 @@ def lengths(files: Content) -> dict[str, int]:
 
 
 def templates(thing: Thing, folder: Path) -> tuple[Path, Content, Content]:
-    """A folder with what is there before, its content, and the content after a save that succeeds."""
+    """A folder with initial files, its content, and the content after a save that succeeds."""
     before, after = folder / "template", folder / "new"
     for each in (before, after):
         seed(0)

@@ -1,7 +1,7 @@
-"""Every code block of the documentation runs, and prints what the page says that it prints.
+"""Every code block of the documentation runs, and prints what the page says it prints.
 
-What the shipped tagger says, and what depends on the machine, is run but not compared. After a change of either, write
-what is printed now into the pages with::
+Code whose output depends on the shipped tagger or on the machine is run, but its output is not compared. When that
+output changes, update the pages with::
 
     HIDDENSTATE_REFRESH_DOCS=1 pytest tests/test_docs.py
 """
@@ -20,7 +20,7 @@ from support import NEEDS_INDUCTOR
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that the pages' commands run in."""
+    """The folder in which the pages' commands run."""
     prepare(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -92,7 +92,7 @@ def test_the_cell_on_the_home_page_is_a_unit_of_the_tagger() -> None:
 def test_the_api_page_has_every_public_name() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "api").glob("*.md"))
     missing = [name for name in (*hs.__all__, "set") if not re.search(rf":: hiddenstate\.{name}\b", text)]
-    assert missing == ["HiddenStateError", "__version__"]  # the first comes with the module of the errors
+    assert missing == ["HiddenStateError", "__version__"]  # the first is a result of importing the module of the errors
     assert "automodule:: hiddenstate.errors" in text
 
 

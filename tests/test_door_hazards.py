@@ -1,6 +1,6 @@
-"""Every door, a public function, method or command, against every hazard: a test for each pair, or why none applies.
+"""Every door (a public function, method or command) against every hazard: a test for each pair, or why none applies.
 
-`KINDS` says what kind of door each is, `CELLS` what becomes of a kind in each hazard. A new door needs a kind.
+`KINDS` gives the kind of each door, and `CELLS` the tests of each kind for each hazard. A new door needs a kind.
 """
 
 import random
@@ -37,9 +37,9 @@ KINDS = {
     "command that fills a folder": ("$ corpus", "$ course", "$ train"),
     "index": ("$ index", "index", "open_index", "Index.*"),
     "call": ("LSTM.forward", "LSTM.path"),
-    "cell": ("LSTMCell.forward", "LSTMCell.edit"),
+    "cell": ("LSTMCell.forward", "LSTMCell.edit", "LSTMCell.path"),
     "packed": ("Stream.step", "Stream.feed", "LSTM.stream", "constant_weights", "repack", "LSTM.quantize"),
-    "stream": tuple(f"Stream.{name}" for name in ("fork", "join", "leave", "reset", "state_of", "weights")),
+    "stream": tuple(f"Stream.{name}" for name in ("fork", "join", "leave", "path", "reset", "state_of", "weights")),
     "block": ("edit", "LSTM.edit", "backend", "accelerate", "Acceleration.*"),
     "record": ("trace", "LSTM.trace", "Subject.run", "Subject.trace"),
     "writer": ("*.save", "*.plot", "*.to_csv", "export_onnx", "save"),
@@ -80,7 +80,7 @@ KINDS = {
     "studio": ("studio", "Studio.*"),
 }
 
-# Ids of tests are "file::name", seen from this folder; anything else is a reason.
+# Ids of tests are "file::name", relative to this folder; anything else is a reason.
 FREED = "test_doors.py::test_a_freed_weight_of_an_lstm_is_refused"
 OTHER = "test_doors.py::test_other_freed_memory_is_refused"
 TRACE = "test_doors.py::test_a_trace_whose_memory_was_freed_is_refused"
@@ -240,7 +240,7 @@ def test_a_link_stays_and_the_file_that_it_leads_to_is_replaced(door: str, tmp_p
     outside, link = tmp_path / "outside.svg", tmp_path / "folder" / "link.svg"
     link.parent.mkdir()
     link.symlink_to(outside)
-    for _ in range(2):  # first the link leads nowhere
+    for _ in range(2):  # at first the link is broken
         WRITERS[door](link)
         assert link.is_symlink()
         assert outside.exists()
@@ -271,7 +271,7 @@ def test_an_interrupted_tool_leaves_nothing_in_force(tool: str) -> None:
     for k in random.Random(tool).sample(range(whole.count), 8):
         interrupter = Interrupter(k)
         error = interrupter.run(TOOLS[tool])
-        # An interrupted sweep may return the cells that are done.
+        # An interrupted sweep may return the finished cells.
         assert isinstance(error, KeyboardInterrupt) or tool == "sweep" or not interrupter.is_raised, error
         is_untouched()
 

@@ -1,4 +1,5 @@
-"""Public functions and methods given what would crash or exhaust the process: freed memory, huge inputs and numbers."""
+"""Public functions and methods given arguments that could crash or exhaust the process: freed memory, huge inputs and
+numbers."""
 
 import copy
 import inspect
@@ -22,7 +23,8 @@ from hiddenstate.errors import DtypeError, HiddenStateError
 from hiddenstate.models.folder import model_folder as folder
 from hiddenstate.nn.recurrent import Recurrent
 
-X = torch.randn(5, 1, 64)  # of more than a page of memory once it is in a weight: a freed one can't be read by chance
+# Weights for so many features take more than a page of memory: a freed one can't be read by chance.
+X = torch.randn(5, 1, 64)
 OF = "l0.h[0]@4"
 
 
@@ -155,7 +157,7 @@ LSTM_DOORS: dict[str, Callable[[Any], Any]] = {
     "Dynamics.spectrum": lambda module: explain.dynamics(module, X).spectrum(),
     "automaton": lambda module: explain.automaton(module, SYMBOLS, output=lambda out: [0] * len(out)),
 }
-# Those of the doors above that take other cells as well.
+# The doors above that take other cells as well.
 DOORS_OF_ALL_CELLS = (
     *(
         "forward",
@@ -208,6 +210,8 @@ OTHER_DOORS: dict[str, Callable[[], Any]] = {
     "Stream.feed": lambda: whole().stream().feed(freed(5, 1, 64)),
     "Stream.reset": lambda: whole().stream(2).reset(freed(2, dtype=torch.bool)),
     "LSTM.path": lambda: whole().path(freed(5, 1, 64)),
+    "LSTMCell.path": lambda: hs.LSTMCell(64, 64).path(freed(1, 64)),
+    "Stream.path": lambda: whole().stream().path(freed(64)),
     "LSTM.edit": lambda: edited(hs.set("l0.f", to=freed(64))),
     "LSTMCell.edit": lambda: edited_cell(hs.set("c", to=freed(64))),
     "tagger": lambda: hs.tagger(nn.Sequential(*freed_layers()), "abcde", "ABCDE"),
@@ -245,7 +249,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "ReadoutLedger": lambda: explain.ledger(whole(), X, place=explain.logit(0), head=nn.Linear(64, 3)),
     "Probe": lambda: explain.probe(whole(), ROWS, ROW_LABELS),
 }
-# Methods of single kinds of results.
+# Methods that only one kind of result has.
 MORE_OF_RESULTS: dict[str, Callable[[Any], Any]] = {
     "Comparison.check": lambda found: found.check("l0.c"),
     "Comparison.checked": lambda found: found.checked(),
@@ -376,7 +380,7 @@ def automaton(**options: Any) -> None:
     explain.automaton(small(), {"a": torch.zeros(4), "b": torch.ones(4)}, output=said, **options)
 
 
-ENDLESS = torch.zeros(1, 1, 4).expand(10**15, 1, 4)  # whose output has more bytes than a processor can address
+ENDLESS = torch.zeros(1, 1, 4).expand(10**15, 1, 4)  # its output has more bytes than a processor can address
 
 
 def held_call(lstm: hs.LSTM) -> None:
@@ -422,7 +426,7 @@ ABSURD_DOORS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: explain.attribute(small(), FIVE, of=OF, method="integrated_gradients", points=10**9),
         "points must be at most 4,096",
     ),
-    "graph": (lambda: explain.graph(small(), FIVE, of=OF, units=10**12), "a graph keeps"),
+    "graph": (lambda: explain.graph(small(), FIVE, of=OF, units=10**12), "a graph can keep"),
     "sweep": (lambda: explain.sweep(small(), *[LONG.repeat(2, 1, 1)] * 2, of=OF, units=[0]), "places="),
     "selfcheck, inputs": (lambda: explain.selfcheck("gradient", inputs=10**9), "inputs=1,000,000,000"),
     "selfcheck, calls": (lambda: explain.selfcheck("gradient", inputs=10**6), "inputs must be at most"),
@@ -448,7 +452,7 @@ def test_an_input_that_is_huge_by_stride_is_refused_before_anything_is_computed(
 
 @pytest.mark.parametrize("door", ENDLESS_DOORS)
 def test_a_call_whose_output_no_memory_holds_fails_before_anything_is_computed(door: str) -> None:
-    """In torch's words or ours: memory for the output is taken first."""
+    """With torch's message or ours: memory for the output is allocated first."""
     began = time.process_time()
     with pytest.raises((HiddenStateError, RuntimeError, MemoryError), match=r"memory|bytes|too (large|big)|overflow"):
         ENDLESS_DOORS[door]()
@@ -467,7 +471,7 @@ def test_sparse_scores_of_a_method_are_refused() -> None:
         explain.selfcheck(lambda _, x, of: x.sum((1, 2)).to_sparse())
 
 
-# Doors that no hazard above reaches, and why. A pattern stands for every door that it matches.
+# Doors that no hazard above reaches, and why. A pattern covers every door that it matches.
 SAFE = {
     "it takes and holds no tensors": (
         *("Acceleration.*", "Sizes.*", "Structure.*", "Graph.*", "LearnedAutomaton.*", "SelfCheck.*", "Moment.*"),
@@ -507,12 +511,12 @@ SAFE = {
 }
 
 
-# Classes whose methods are those of another one, under whose name they are doors.
+# Classes whose methods are inherited from another class, under whose name they are doors.
 SAME_DOORS = {"GRU": hs.LSTM, "RNN": hs.LSTM, "GRUCell": hs.LSTMCell, "RNNCell": hs.LSTMCell}
 
 
 def public_doors() -> set[str]:
-    """The public functions, and the public methods of public classes that are ours."""
+    """Our public functions, and the public methods of our public classes."""
     found: set[str] = set()
     for room in (hs, explain, plant):
         for name in room.__all__:
@@ -529,7 +533,7 @@ def public_doors() -> set[str]:
 
 
 def doors_with_tests() -> set[str]:
-    """The doors that the tables above name: the part of each key before a comma."""
+    """The doors in the tables above: the part of each key before a comma."""
     prefixes: list[tuple[Iterable[str], tuple[str, ...]]] = [
         (MODULE_DOORS, ("", "LSTM.", "LSTMCell.")),
         (LSTM_DOORS, ("", "LSTM.")),

@@ -1,4 +1,4 @@
-"""The command that runs other people's suites, and the table in DOWNSTREAM.md that it writes."""
+"""The command that runs other people's test suites, and the table that it writes in DOWNSTREAM.md."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The examples run as they stand, and the notebook is the script."""
+"""The examples run unchanged, and the notebook has the same code as the script."""
 
 import asyncio
 import io
@@ -43,7 +43,7 @@ def test_the_notebook_is_the_script(path: Path) -> None:
     assert [cell.source for cell in notebook.cells] == [cell.source for cell in source.cells], "run `make notebook`"
 
 
-# ipykernel and its event loop warn of their own internals.
+# ipykernel and its event loop warn about their own internals.
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_notebook_runs(path: Path) -> None:
@@ -140,6 +140,6 @@ def test_training_in_two_processes_brings_the_loss_down() -> None:
 
 def test_a_server_gives_a_thousand_sources_what_streams_of_their_own_give() -> None:
     example = runpy.run_path(str(EXAMPLES / "streaming_server.py"))
-    server = asyncio.run(example["main"](1000))  # raises where an answer differs
+    server = asyncio.run(example["main"](1000))  # raises an error if an answer differs
     assert server.steps > 4 * server.turns  # many sources share a turn
     assert server._stream.rows == ()

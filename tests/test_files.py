@@ -1,4 +1,4 @@
-"""Files that were written earlier are read, with the numbers that they gave when they were written."""
+"""Files written by earlier versions are read, and give the same numbers as when they were written."""
 
 from pathlib import Path
 

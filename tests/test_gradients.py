@@ -1,4 +1,5 @@
-"""Gradients beyond one backward: of higher order, forward, of each row, of many models, and of what is run twice."""
+"""Gradients beyond a single backward pass: higher-order, forward-mode, per row, of many models, and with
+checkpointing."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -26,7 +27,7 @@ CALLS = {
 
 
 def function_of(call: Call, training: bool) -> tuple[Callable[..., tuple[Tensor, ...]], list[Tensor]]:
-    """A call as a function of all that it is made of, and its arguments."""
+    """A call as a function of all of its tensors, and these tensors."""
     lstm = call.lstm(torch.float64).train(training)
     names = [name for name, _ in lstm.named_parameters()]
 
@@ -41,7 +42,7 @@ def function_of(call: Call, training: bool) -> tuple[Callable[..., tuple[Tensor,
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("name", CALLS)
 def test_first_derivatives(name: str, training: bool) -> None:
-    """Backward, forward and many at once, against finite differences."""
+    """Backward, forward-mode and vectorised, against finite differences."""
     function, leaves = function_of(CALLS[name], training)
     assert gradcheck(function, leaves, check_forward_ad=True, check_batched_grad=True, fast_mode=name != "plain")
 
@@ -66,7 +67,7 @@ def forward_derivative(f: Function, x: Tensor) -> Tensor:
         return derivative
 
 
-# torch's ways to a derivative, each for a function and the value that it is taken at.
+# torch's ways to compute a derivative: functions of a function and of the point to evaluate it at.
 DERIVATIVES: dict[str, Callable[[Function, Tensor], Tensor]] = {
     "grad": lambda f, x: grad(squared(f))(x),
     "vjp": lambda f, x: vjp(f, x)[1](f(x).cos())[0],
@@ -114,7 +115,7 @@ def test_derivatives_of_what_is_recorded(name: str) -> None:
     theirs = lstm.to_torch()
 
     def by_hand(value: Tensor) -> Tensor:
-        """The forget gate, from the hidden states of torch's layer."""
+        """The forget gate, computed from the hidden states of torch's layer."""
         hidden = theirs(value)[0]
         before = torch.cat([torch.zeros_like(hidden[:1]), hidden[:-1]])
         ih, hh, b_ih, b_hh = (weight[2:4] for weight in theirs.all_weights[0])
@@ -124,7 +125,7 @@ def test_derivatives_of_what_is_recorded(name: str) -> None:
 
 
 def test_many_inputs_at_once() -> None:
-    """As one by one by torch's, which has no rule for vmap."""
+    """The same as one by one in torch, whose layer has no vmap rule."""
     lstm, x = hs.LSTM(3, 2, 2, bidirectional=True), torch.randn(4, 5, 2, 3)
     assert_close(vmap(lambda v: lstm(v)[0])(x), torch.stack([lstm.to_torch()(v)[0] for v in x]))
     assert_close(vmap(lambda v: lstm.trace(v)["l1r.c"])(x), torch.stack([lstm.trace(v)["l1r.c"] for v in x]))
@@ -137,7 +138,7 @@ ROWS = {name: call for name, call in CALLS.items() if name != "without biases"}
 
 @pytest.mark.parametrize("name", ROWS)
 def test_gradients_of_each_row(name: str) -> None:
-    """All at once by vmap, with lengths and borders that differ from row to row, as one by one."""
+    """All at once with vmap, with different lengths and resets in each row, the same as one by one."""
     call = ROWS[name]
     lstm, x, given = call.lstm(torch.float64), call.inputs(torch.float64)[0].detach(), call.given()
     weights = {name: value.detach() for name, value in lstm.named_parameters()}
@@ -181,7 +182,7 @@ def test_many_models_at_once() -> None:
 
 
 def accumulated(total: Tensor, leaves: Iterable[Tensor]) -> list[Tensor]:
-    """What a backward leaves in ``grad``, which is empty again afterwards."""
+    """The gradients that a backward pass accumulates in ``grad``, which is cleared afterwards."""
     total.backward()
     found = []
     for leaf in leaves:
@@ -204,7 +205,7 @@ def test_a_penalty_on_a_gradient_trains_as_torchs_does() -> None:
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("reentrant", [True, False])
 def test_checkpointing_is_exact(reentrant: bool, training: bool) -> None:
-    """With dropout too, which is drawn again as it was."""
+    """Also with dropout, whose mask is drawn again identically."""
     call = Call(T=5, N=3, C=4, H=9, L=2, seed=0, bidirectional=True, ragged=True, borders=True)
     lstm, x = call.lstm(torch.float32).train(training), call.inputs(torch.float32)[0]
     lstm.dropout = 0.5
@@ -223,7 +224,7 @@ def test_checkpointing_is_exact(reentrant: bool, training: bool) -> None:
 
 @pytest.mark.parametrize("training", [True, False])
 def test_tensors_saved_elsewhere(training: bool) -> None:
-    """As hooks do that keep what backward needs in another place until then."""
+    """With hooks that store saved tensors elsewhere until backward needs them."""
     call = Call(T=5, N=3, C=4, H=9, L=2, seed=0, ragged=True, borders=True)
     lstm, inputs = call.lstm(torch.float32).train(training), call.inputs(torch.float32)
     found = []
@@ -235,7 +236,7 @@ def test_tensors_saved_elsewhere(training: bool) -> None:
 
 
 def test_an_edit_has_its_derivatives_too() -> None:
-    """Of its value, forward and of second order."""
+    """With respect to its value, in forward mode, and of second order."""
     lstm, x = hs.LSTM(2, 2, dtype=torch.float64), torch.randn(3, 1, 2, dtype=torch.float64)
 
     def function(value: Tensor) -> Any:

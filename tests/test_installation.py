@@ -1,4 +1,5 @@
-"""What a checkout holds, and what is made of it: the source distribution, and a package without the native module."""
+"""The content of a checkout and what is built from it: the source distribution, and a package without the native
+module."""
 
 import os
 import shutil
@@ -91,7 +92,7 @@ def test_without_a_compiler_the_package_installs_and_says_what_is_missing(copy: 
         "sys.argv[1:] = ['version']; main()"
     )
     path = os.pathsep.join([str(copy / "site"), *filter(None, sys.path)])
-    used = run(code, "-S", at=copy, PYTHONPATH=path)  # -S: without the hooks of an editable installation
+    used = run(code, "-S", at=copy, PYTHONPATH=path)  # -S: without the import hooks of an editable installation
     assert str(copy / "site") in used.stdout, used.stderr
     assert used.stdout.count(NOT_BUILT) >= 2, used.stdout  # the path's reason, and the command
     assert NOT_BUILT in used.stderr

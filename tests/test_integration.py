@@ -1,4 +1,4 @@
-"""The layer inside torch's own machinery: hooks, compilers, other devices."""
+"""The layer inside torch's machinery: hooks, compilers, other devices."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def test_jit_trace(x: Tensor) -> None:
 
 
 class Packer(nn.Module):
-    """Packs rows for the LSTM inside."""
+    """Packs rows for its LSTM."""
 
     def __init__(self, lstm: nn.Module) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ def test_hooks_do_in_a_trace_what_they_do_in_a_call(x: Tensor) -> None:
 
 
 def test_hooks_see_what_those_of_torchs_layer_see(x: Tensor) -> None:
-    """Forward ones the call and its result, backward ones the gradients of input and output."""
+    """Forward hooks see the call and its result; backward hooks see the gradients of input and output."""
     ours, state = hs.LSTM(4, 3), (torch.randn(1, 2, 3), torch.randn(1, 2, 3))
     seen: list[list[Tensor]] = []
     for lstm in (ours, ours.to_torch()):

@@ -1,7 +1,7 @@
 """Failure at every point: Ctrl-C at any line leaves nothing in force, nothing locked and nothing half-written.
 
-The exceptions are kept while the state is checked, as a notebook keeps the last one: no block may rely on being
-collected.
+The exceptions are kept while the state is checked, as a notebook keeps the last one: no block may rely on garbage
+collection.
 """
 
 import _thread
@@ -44,7 +44,7 @@ SIGNALS = 600
 
 @pytest.fixture(autouse=True)
 def _grad_mode() -> Iterator[None]:
-    """Put torch's gradient mode back: its own no_grad() may be interrupted as it ends."""
+    """Restore torch's gradient mode: its own no_grad() may be interrupted at its end."""
     before = torch.is_grad_enabled()
     yield
     torch.set_grad_enabled(before)
@@ -170,7 +170,7 @@ def test_an_interrupted_stream_has_the_state_before_or_after_a_step(in_chunks: b
     stream = begun.fork()
 
     def work() -> None:
-        for _ in range(3):  # the first finds the quick way, which the next ones go
+        for _ in range(3):  # the first call finds the quick path, which the next ones use
             advance(stream)
 
     def check(_: BaseException | None) -> None:
@@ -215,7 +215,7 @@ def test_an_interrupted_save_leaves_what_was_there_or_the_new_file(name: str, is
 
 
 def release(error: BaseException | None) -> None:
-    """Let go of the frames of an exception: the last thing that may hold a temporary file."""
+    """Release the frames of an exception: they are the last thing that may hold a temporary file."""
     while error is not None:
         if error.__traceback__ is not None:
             traceback.clear_frames(error.__traceback__)

@@ -1,4 +1,4 @@
-"""The scans against the equations in C++, without Python: builds tests/native on the module's own objects."""
+"""The scans against the equations in C++, without Python: builds tests/native with the module's object files."""
 
 import os
 import shutil
@@ -9,10 +9,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 COMPILER = shutil.which(os.environ.get("CXX", "c++"))
-# What the native module was linked from. `make native-test` compiles all of it again, with other compilers and options.
+# The object files of the native module. `make native-test` recompiles everything, with different compilers and options.
 SCANS = sorted(ROOT.glob("build/*/libscan.a"), key=os.path.getmtime)
 
-# Threads that wait do not spin: the other tests need the cores.
+# Waiting threads do not spin: other tests need the cores.
 PATIENT = {**os.environ, "OMP_WAIT_POLICY": "passive"}
 
 

@@ -1,4 +1,4 @@
-"""The package is loaded when one of its names is first used, and then as if it had been loaded at once."""
+"""The package is loaded when one of its names is first used, and then behaves as if it had been loaded at once."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""README leads somewhere: in the repository, and from a package index."""
+"""README's links work in the repository, and from a package index."""
 
 import importlib.util
 import re

@@ -1,4 +1,4 @@
-"""Recipes of reinforcement learning: against sb3-contrib and TorchRL where they are installed, and without them."""
+"""Recipes of reinforcement learning: against sb3-contrib and TorchRL if they are installed, and without them."""
 
 import re
 import runpy
@@ -20,7 +20,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 @pytest.mark.parametrize("batch", [policy_updates.Batch(9, 3, 5, 17), policy_updates.Batch(1, 1, 1, 1)])
 def test_one_call_is_the_loop_over_steps(batch: policy_updates.Batch) -> None:
-    """What the benchmark compares computes the same gradients."""
+    """The contestants of the benchmark compute the same gradients."""
     policy_updates.check(policy_updates.layers(batch))
 
 
@@ -33,7 +33,7 @@ def test_contestants_that_differ_are_refused() -> None:
 
 @given(st.integers(1, 4), st.integers(2, 9), st.integers(0, 8), st.integers(0, 999))
 def test_burn_in_is_the_whole_run_without_its_first_gradients(N: int, T: int, burn: int, seed: int) -> None:
-    """R2D2: stored states, rows that burn in for the same number of steps, episodes that begin anywhere."""
+    """R2D2: stored states, the same number of burn-in steps in all rows, episodes that begin anywhere."""
     torch.manual_seed(seed)
     burn = min(burn, T - 1)
     lstm, x = hs.LSTM(3, 5), torch.randn(T, N, 3, requires_grad=True)
@@ -66,7 +66,7 @@ def test_rows_burn_in_for_different_numbers_of_steps() -> None:
 def test_a_policy_with_a_memory_learns_to_recall(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a memory half of the cues are guessed."""
+    """Without a memory, half of the guesses are right."""
     monkeypatch.setattr("sys.argv", ["recurrent_ppo.py", "--updates", "20"])
     runpy.run_path(str(EXAMPLES / "recurrent_ppo.py"), run_name="__main__")
     (recalled,) = re.findall(r"update 20: ([\d.]+) of", capsys.readouterr().out)
@@ -81,7 +81,7 @@ def torchrl() -> Any:
 
 
 def modules(torchrl: Any, C: int, H: int, L: int) -> tuple[Any, Any]:
-    """TorchRL's module with its own layer, and ours, of the same weights."""
+    """TorchRL's module with its own layer, and with ours, with the same weights."""
     keys = {"in_keys": ["observation", "h", "c"], "out_keys": ["memory", ("next", "h"), ("next", "c")]}
     options = {"input_size": C, "hidden_size": H, "num_layers": L, **keys}
     theirs = torchrl["LSTMModule"](**options, recurrent_backend="pad")
@@ -107,7 +107,7 @@ def run_of(module: Any, data: Any) -> tuple[Any, list[Tensor]]:
     st.integers(0, 999),
 )
 def test_torchrls_pad_backend_gives_the_same(torchrl: Any, C: int, H: int, L: int, T: int, N: int, seed: int) -> None:
-    """Outputs, and gradients of observations, stored states and weights; the states at the ends of episodes."""
+    """Outputs; gradients of observations, stored states and weights; the states at the ends of episodes."""
     from torchrl.modules import set_recurrent_mode
 
     torch.manual_seed(seed)
@@ -131,7 +131,7 @@ def test_torchrls_pad_backend_gives_the_same(torchrl: Any, C: int, H: int, L: in
 
 @pytest.mark.filterwarnings("default")
 def test_torchrls_module_acts_on_ours(torchrl: Any) -> None:
-    """Step by step, as a collector calls it, and with what the example prints."""
+    """Step by step, as a collector calls it, and with the example's output."""
     torch.manual_seed(0)
     theirs, ours = modules(torchrl, 3, 5, 2)
     data = torchrl["rollout"](4, 6, theirs)
@@ -144,7 +144,7 @@ def test_torchrls_module_acts_on_ours(torchrl: Any) -> None:
 
 @pytest.mark.filterwarnings("default")
 def test_sb3_contribs_update_is_the_same_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch of a rollout through both policies, and a short training through ours."""
+    """A batch of a rollout through both policies, and a short training run of ours."""
     pytest.importorskip("sb3_contrib")
     ours, theirs = policy_updates.updates(17, n_envs=2, n_steps=32)
     assert_close(ours.shown(None), theirs.shown(None))

@@ -1,4 +1,4 @@
-"""What README and docs/speed.md say about speed follows from the table in benchmarks/RESULTS.md, row by row."""
+"""Statements about speed in README and docs/speed.md follow from the table in benchmarks/RESULTS.md, row by row."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -16,7 +16,7 @@ TOOLS = (DOCS / "compare_tools.md").read_text(encoding="utf-8")
 
 
 class Row(NamedTuple):
-    """A contestant of a regime: its time, how many times as long as ours it took, its share of the floor."""
+    """A contestant of a regime: its time, its time relative to ours, its share of the floor."""
 
     time: float
     ratio: float
@@ -24,7 +24,7 @@ class Row(NamedTuple):
 
 
 def tables() -> dict[str, dict[str, Row]]:
-    """The contestants of each regime, ours first, as the page has them."""
+    """The contestants of each regime on the page, ours first."""
     found: dict[str, dict[str, Row]] = {}
     for line in RESULTS.split("## Medians")[1].splitlines()[4:]:
         if line.startswith("| "):
@@ -86,7 +86,7 @@ def recordings() -> str:
     return f"for {recording(TRACES[0]):.0f} to {recording(TRACES[1]):.0f} % more than a plain call"
 
 
-# Where a sentence is, and the words in it that the table gives.
+# The page of a sentence, and the words in it that come from the table.
 SAID: dict[str, tuple[str, Callable[[], str]]] = {
     "one row": (SPEED, lambda: f"at {span(shares(ONE_ROW), 'd')} % of the floor"),
     "batches, floor": (SPEED, lambda: f"at {span(shares(BATCH), 'd')} % of the floor"),
@@ -115,14 +115,14 @@ def test_a_sentence_about_speed_follows_from_the_table(name: str) -> None:
 
 @pytest.mark.parametrize("text", [SPEED, README, TOOLS], ids=["speed", "README", "compare_tools"])
 def test_a_torch_figure_of_a_stream_says_which_layer_of_torchs_it_is(text: str) -> None:
-    """`nn.LSTM` called for one step is not what torch offers for single steps: `nn.LSTMCell` is."""
+    """torch's layer for single steps is `nn.LSTMCell`, not `nn.LSTM` called for one step."""
     assert CELL_64 in ENGINE
     said = " ".join(text.split())
     assert "`nn.LSTM`" in said
     assert "`nn.LSTMCell` takes 3.1 times as long as `hs.LSTMCell` at 64 units" in said
 
 
-# The rows of README's table, and the regime that each is taken from.
+# The rows of README's table, and the regime that each comes from.
 README_ROWS = {
     "one step of a stream, H 64": "stream, one step (T 1, N 1, H 64)",
     "100 steps, one row, H 128": "sequence (T 100, N 1, H 128)",

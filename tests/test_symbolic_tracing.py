@@ -30,7 +30,7 @@ class Around(nn.Module):
 
 
 class Given(nn.Module):
-    """A layer that is given all that it takes."""
+    """A layer with all of its inputs passed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Given(nn.Module):
     def forward(self, x: Tensor, h: Tensor, c: Tensor, lengths: Tensor, reset: Tensor) -> tuple[Tensor, ...]:
         ragged, state = self.lstm(x, (h, c), lengths=lengths)
         again, _ = self.lstm(x, state, reset=reset)
-        # Some of what is given is there already.
+        # Some of the inputs are constants.
         fixed, _ = self.lstm(self.start, (h, c))
         passed, _ = self.lstm(self.start, state)
         short, _ = self.lstm(self.start, lengths=lengths)
@@ -49,7 +49,7 @@ class Given(nn.Module):
 
 
 class Unrolled(nn.Module):
-    """A cell, step after step; the input of its last step is there already."""
+    """A cell, step after step; the input of its last step is a constant."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Unrolled(nn.Module):
 
 
 class Doubled(hs.LSTM):
-    """A subclass that does more than a layer."""
+    """A subclass that does more than the layer."""
 
     def forward(self, input: Any, hx: Any = None, **more: Any) -> Any:  # noqa: A002
         out, state = super().forward(input * 2, hx, **more)
@@ -74,7 +74,7 @@ class Doubled(hs.LSTM):
 
 
 class Named(hs.LSTM):
-    """A subclass with nothing but a name."""
+    """A subclass that only has a different name."""
 
 
 def x_of() -> Tensor:
@@ -93,7 +93,7 @@ def flat(value: Any) -> list[Tensor]:
 
 
 def assert_same(traced: nn.Module, model: nn.Module) -> None:
-    """Compare outputs and gradients, which come of the same calls."""
+    """Compare outputs and gradients of the same calls."""
     given = given_to(model)
     results = []
     for run in (traced, model):
@@ -155,7 +155,7 @@ def test_a_layer_is_a_node_of_its_path(name: str, gradients: bool) -> None:
         traced = fx.symbolic_trace(model)
     traced.graph.lint()
     assert paths <= set(targets(traced, "call_module"))
-    assert set(targets(traced, "get_attr")) <= {"start", "last"}  # nothing of the layer itself
+    assert set(targets(traced, "get_attr")) <= {"start", "last"}  # nothing from inside the layer
     assert traced.state_dict().keys() == model.state_dict().keys()
     assert_same(traced, model)
 
@@ -172,7 +172,7 @@ def test_traced_again_copied_and_pickled(name: str) -> None:
     with torch.no_grad():
         expected = flat(model(*(given := given_to(model))))
         runs: list[Callable[..., Any]] = [fx.Interpreter(traced).run, copy.deepcopy(traced)]
-        if name != "parametrized":  # which torch refuses to pickle
+        if name != "parametrized":  # torch refuses to pickle it
             runs.append(pickle.loads(pickle.dumps(traced)))
         for each in runs:
             for got, value in zip(flat(each(*given)), expected, strict=True):
@@ -206,7 +206,7 @@ def test_what_a_hook_changes_is_changed_once() -> None:
 
 
 class Leaves(fx.Tracer):
-    """A tracer of the kind that libraries write: it has leaves of its own, and leaves the rest to torch's."""
+    """A tracer such as libraries write: it adds its own leaf modules, and leaves the rest to torch's."""
 
     def __init__(self, *leaves: type[nn.Module]) -> None:
         super().__init__()

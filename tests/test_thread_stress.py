@@ -1,4 +1,4 @@
-"""Threads on one LSTM, which Python switches between all the time: every result is compared, to the last bit."""
+"""Threads that share one LSTM, with very frequent switches: every result is compared, to the last bit."""
 
 import os
 import random
@@ -14,7 +14,7 @@ from torch import Tensor
 
 import hiddenstate as hs
 
-ROUNDS = int(os.environ.get("ROUNDS", "60"))  # of each thread
+ROUNDS = int(os.environ.get("ROUNDS", "60"))  # per thread
 THREADS = 4
 
 torch.manual_seed(0)
@@ -74,7 +74,7 @@ def on_constant_weights() -> list[Tensor]:
         return [LSTM(X)[0]]
 
 
-# What runs, and how many calls, steps, gradients, traces and blocks it is.
+# What runs, and its numbers of calls, steps, gradients, traces and blocks.
 WORK: dict[Callable[[], list[Tensor]], int] = {
     plain: 1,
     without_gradients: 2,
@@ -92,7 +92,7 @@ def test_threads_on_one_lstm_get_the_bits_of_one_thread() -> None:
 
 
 def run_in_threads(rounds: int, seed: int = 0) -> int:
-    """Let each thread do random work, so many times; return how many operations that was."""
+    """Let each thread do random work; return the number of operations."""
     wants = {work: work() for work in WORK}
     start, errors, counts = threading.Barrier(THREADS), [], []
 
@@ -130,7 +130,7 @@ def test_blocks_that_other_threads_close_leave_nothing_in_force() -> None:
                 opened[number] = generator = block()
                 assert torch.equal(next(generator), changed)
                 del generator
-                opened[number - 1] = None  # ends the neighbour's, unless that is replaced just now
+                opened[number - 1] = None  # ends the neighbour's block, unless it is just being replaced
                 opened[number] = None
                 assert torch.equal(LSTM(X)[0], want)
         except BaseException as error:

@@ -1,7 +1,7 @@
 """torch's own cases for its recurrent layers and cells, and its generic tests of modules, run on ours.
 
-The cases are those of torch's database of modules; the generic tests are those of its ``test/test_modules.py``, by
-their names there, written anew. The two of them that need an accelerator are in ``test_devices.py``.
+The cases come from torch's module database; the generic tests are those of its ``test/test_modules.py``, rewritten
+under the same names. The two that need an accelerator are in ``test_devices.py``.
 """
 
 import copy
@@ -20,11 +20,11 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from support import assert_all_close, gradients
 from torch_cases import Cases, every, leaves, run
 
-# What is not as in torch's tests, and why; docs/conformance.md has the same table.
+# Differences from torch's tests, and the reasons; docs/conformance.md has the same table.
 NOT_AS_TORCH = {
     "test_check_inplace": "is for modules with an `inplace` argument, which none of them has",
 }
-# How earlier versions of torch say that an input's type is not the weights'; ours says it as later ones do.
+# An earlier torch's message if an input's dtype is not the weights'; our message is that of later versions.
 OTHER_WORDS = "input must have the type"
 
 EVERY = every(torch.float32, torch.float64)
@@ -32,7 +32,7 @@ DOUBLE = every(torch.float64)
 
 
 def numbered(count: str) -> list[Any]:
-    """Each of torch's cases, or errors, in each mode and type."""
+    """All of torch's cases, or errors, in each mode and type."""
     return [pytest.param(cases, k, id=f"{cases}-{k}") for cases in EVERY for k in range(len(getattr(cases, count)()))]
 
 
@@ -42,7 +42,7 @@ def same_weights(module: nn.Module, other: nn.Module) -> nn.Module:
 
 
 def test_there_are_as_many_cases_as_torch_has() -> None:
-    """Fewer would mean that torch moved them, and that these tests test little."""
+    """Fewer would mean that torch has moved them, and that these tests check little."""
     assert sum(len(cases.inputs()) + len(cases.errors()) for cases in DOUBLE) >= 240
 
 
@@ -59,7 +59,7 @@ def test_outputs_and_gradients_are_torchs(cases: Cases, k: int) -> None:
 
 @pytest.mark.parametrize(("cases", "k"), numbered("inputs"))
 def test_forward(cases: Cases, k: int) -> None:
-    """Against the reference that torch gives with the case."""
+    """Against the reference in torch's case."""
     case = cases.inputs(requires_grad=False)[k]
     module, given = cases.make(case.constructor_input), case.forward_input
     want = case.reference_fn(module, *given.args, **given.kwargs)
@@ -70,7 +70,7 @@ def test_forward(cases: Cases, k: int) -> None:
 def test_errors(cases: Cases, k: int) -> None:
     case = cases.errors()[k]
     made, given = case.module_error_input.constructor_input, case.module_error_input.forward_input
-    if {"tanh", "relu"}.intersection(made.args):  # torch's cases give a nonlinearity in the place of bias
+    if {"tanh", "relu"}.intersection(made.args):  # torch's cases pass a nonlinearity in the position of bias
         with pytest.raises(TypeError, match="bias should be of type bool, got: str"):
             cases.make(made)
         return
@@ -122,7 +122,7 @@ COPIES = {"pickle": lambda m: pickle.loads(pickle.dumps(m)), "torch.save": throu
 @pytest.mark.parametrize("copied", COPIES)
 @pytest.mark.parametrize("cases", EVERY, ids=str)
 def test_pickle(cases: Cases, copied: str) -> None:
-    """And deep copies, which torch's test leaves out."""
+    """Also deep copies, which torch's test leaves out."""
     for case in cases.inputs():
         module = cases.make(case.constructor_input)
         other = COPIES[copied](module)
@@ -170,11 +170,11 @@ def test_non_contiguous_tensors(cases: Cases) -> None:
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last, torch.channels_last_3d])
 @pytest.mark.parametrize("cases", DOUBLE, ids=str)
 def test_memory_format(cases: Cases, memory_format: torch.memory_format) -> None:
-    """Weights have no channels, and so stay as they are."""
+    """Weights have no channels, so they do not change."""
     for case in cases.inputs():
         module, given = cases.make(case.constructor_input), case.forward_input
         want = run(module, given)
-        formatted: Any = module  # versions of torch say different types of this argument
+        formatted: Any = module  # versions of torch name different types for this argument
         got = run(formatted.to(memory_format=memory_format), given)
         assert all(torch.equal(a, b) and a.stride() == b.stride() for a, b in zip(got, want, strict=True))
 
@@ -190,7 +190,7 @@ def looks_at_its_mode(module: nn.Module, given: FunctionInput) -> bool:
 
 @pytest.mark.parametrize("cases", [cases for cases in DOUBLE if cases.training], ids=str)
 def test_if_train_and_eval_modes_differ(cases: Cases) -> None:
-    """Where torch says that they do, and there only."""
+    """Exactly when torch says that they do."""
     for case in cases.inputs():
         module = cases.make(case.constructor_input)
         assert looks_at_its_mode(module, case.forward_input) == cases.info.train_and_eval_differ
@@ -229,7 +229,7 @@ def test_to_empty(cases: Cases) -> None:
     ("check", "cases"),
     [
         *(pytest.param(gradcheck, cases, id=f"{cases}-test_grad") for cases in DOUBLE),
-        # A mode changes no derivative, and these take long.
+        # Modes do not affect derivatives, and these tests are slow.
         *(pytest.param(gradgradcheck, cases, id=f"{cases}-test_gradgrad") for cases in DOUBLE if cases.training),
     ],
 )

@@ -1,4 +1,4 @@
-"""Weights that are written, replaced or computed: the next call uses them, and the next step of a stream."""
+"""Weights that are written, replaced or computed: the next call and the next step of a stream use them."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ def x() -> Tensor:
 
 
 def assert_uses_its_weights(lstm: hs.LSTM, x: Tensor, stream: hs.Stream | None = None) -> None:
-    """Outputs are those of a layer of torch's, made of the weights as they are now."""
+    """Check that outputs are those of a torch layer with the current weights."""
     theirs = lstm.to_torch()
     assert_close(lstm(x)[0], theirs(x)[0])
     if stream is not None:
@@ -43,7 +43,7 @@ OPTIMISERS: dict[str, dict[str, Any]] = {
     f"{name} {choice}".strip(): {"name": name, **({choice: True} if choice else {})}
     for name in ("SGD", "Adam", "AdamW", "Adagrad", "RMSprop")
     for choice in ("", "foreach", "fused")
-    if (name, choice) != ("RMSprop", "fused")  # which torch does not have
+    if (name, choice) != ("RMSprop", "fused")  # torch has no fused RMSprop
 }
 
 
@@ -58,12 +58,12 @@ def test_optimisers_train_it_as_torchs_and_streams_follow(optimiser: str, x: Ten
         for lstm, step in steps:
             train(lstm, step, x)
         assert_uses_its_weights(ours, x, stream)
-        assert_uses_its_weights(ours, x, stream)  # the quick way of a second step
+        assert_uses_its_weights(ours, x, stream)  # the quick path of a second step
     assert_all_close(ours.parameters(), theirs.parameters(), "trained", slack=10)
 
 
 def test_a_fused_step_counts_no_version_but_of_what_a_stream_packed(x: Tensor) -> None:
-    """torch's fused optimisers count none, and of other parameters that is theirs to say."""
+    """torch's fused optimisers don't count versions, so a stream does, but only for the parameters that it packed."""
     watched, other = hs.LSTM(4, 3), hs.LSTM(4, 3)
     stream = watched.stream(batch=2)
     stream.step(x[0])
@@ -128,7 +128,7 @@ WRITES: dict[str, Write] = {
     "other data": lambda lstm: setattr(hh(lstm), "data", torch.randn(12, 3)),
     "conversion": lambda lstm: lstm.half().float(),
 }
-# No record is kept of these: a stream sees them when it is reset.
+# These writes are not tracked: a stream sees them when it is reset.
 UNRECORDED: dict[str, Write] = {
     "written through data": lambda lstm: hh(lstm).data.mul_(2),
     "by name through data": lambda lstm: lstm.weight("l0.W_if").data.fill_(1.0),
@@ -167,7 +167,7 @@ def test_memory_given_back_may_be_where_the_next_weights_come_to_lie(x: Tensor) 
 
 
 class Held(nn.Module):
-    """The parameters of an LSTM, under their names, and nothing else."""
+    """Only the parameters of an LSTM, under their names."""
 
     def __init__(self, lstm: nn.Module) -> None:
         super().__init__()
@@ -181,7 +181,7 @@ class Held(nn.Module):
 
 
 class WeightDrop(nn.Module):
-    """Zeroes entries of a weight, drawn anew at each call: DropConnect, as AWD-LSTM has it."""
+    """Zeroes random entries of a weight, redrawn at each call: DropConnect, as in AWD-LSTM."""
 
     def forward(self, weight: Tensor) -> Tensor:
         return dropout(weight, 0.5, self.training)
@@ -201,7 +201,7 @@ CHANGED = ("weight_hh_l0", "weight_ih_l1", "weight_hh_l1_reverse")
 
 
 def trained(run: Callable[[Tensor], Tensor], held: nn.Module, x: Tensor) -> Iterator[Tensor]:
-    """What three steps of training give, and an evaluation after them."""
+    """The results of three training steps, and of an evaluation after them."""
     optimiser = torch.optim.SGD(held.parameters(), lr=0.1)
     for seed in range(3):
         torch.manual_seed(seed)
@@ -218,11 +218,11 @@ def trained(run: Callable[[Tensor], Tensor], held: nn.Module, x: Tensor) -> Iter
 
 @pytest.mark.parametrize("name", PARAMETRIZATIONS)
 def test_parametrizations_train_as_on_torchs_kernel(name: str, x: Tensor) -> None:
-    """Each weight computed once a call; torch's own layer computes them several times."""
+    """Each weight is computed once per call; torch's own layer computes them several times."""
     ours = hs.LSTM(4, 3, 2, bidirectional=True)
     theirs, held = ours.to_torch(), Held(ours)
     for module in (ours, held):
-        torch.manual_seed(5)  # spectral_norm draws where to begin
+        torch.manual_seed(5)  # spectral_norm starts from a random vector
         for changed in CHANGED:
             PARAMETRIZATIONS[name](module, changed)
     got = list(trained(lambda x: ours(x)[0], ours, x))
@@ -233,7 +233,7 @@ def test_parametrizations_train_as_on_torchs_kernel(name: str, x: Tensor) -> Non
 def older(change: Change) -> Change:
     def changed(module: nn.Module, name: str) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it is deprecated, and says so
+            warnings.simplefilter("ignore")  # it is deprecated, and warns about it
             change(module, name)
 
     return changed
@@ -292,7 +292,7 @@ def test_a_stream_follows_a_parametrization(x: Tensor) -> None:
 
 
 def test_a_replica_as_data_parallel_makes_them(x: Tensor) -> None:
-    """It has copies of the parameters as plain attributes, through which gradients flow."""
+    """It has copies of the parameters as plain attributes, and gradients flow through them."""
     lstm = hs.LSTM(4, 3, 2, bidirectional=True)
     replica = lstm._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
     for name, value in lstm.named_parameters():

@@ -1,4 +1,4 @@
-"""torch's own test cases for its recurrent layers and cells, from the database of modules that torch's tests use."""
+"""torch's own test cases for its recurrent layers and cells, from the module database that torch's tests use."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 import hiddenstate as hs
 
-# What that import does besides: it chooses fewer random examples, for every test of the run.
+# A side effect of that import: fewer random examples, for every test of the run.
 hypothesis.settings.load_profile("ci")
 
 CLASSES: dict[type[nn.Module], type[nn.Module]] = {
@@ -28,7 +28,7 @@ CLASSES: dict[type[nn.Module], type[nn.Module]] = {
 
 @dataclass(frozen=True)
 class Cases:
-    """All of torch's cases for one class, in one mode and type of numbers."""
+    """All of torch's cases for one class, in one mode and dtype."""
 
     theirs: type[nn.Module]
     training: bool
@@ -53,7 +53,7 @@ class Cases:
         return list(self.info.module_error_inputs_func(self.info, **self._options(requires_grad=False)))
 
     def make(self, made: FunctionInput, cls: type[nn.Module] | None = None) -> nn.Module:
-        """Make our module, or one of that class."""
+        """Make our module, or one of the given class."""
         return self.brought((cls or self.ours)(*made.args, **made.kwargs))
 
     def brought(self, module: nn.Module) -> nn.Module:
@@ -78,6 +78,6 @@ def run(module: nn.Module, given: FunctionInput) -> list[Tensor]:
 
 
 def leaves(module: nn.Module, given: FunctionInput) -> list[Tensor]:
-    """What a gradient may be asked for: inputs and parameters."""
+    """The tensors that may have a gradient: inputs and parameters."""
     inputs = [value for value in tree_leaves((given.args, given.kwargs)) if isinstance(value, Tensor)]
     return [*inputs, *module.parameters()]

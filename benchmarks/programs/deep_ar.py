@@ -1,4 +1,4 @@
-"""A forecaster is fitted: DeepAR, two layers of LSTM, of pytorch-forecasting, on its own made-up seasonal series."""
+"""Fits a forecaster: pytorch-forecasting's DeepAR, with a two-layer LSTM, on synthetic seasonal series."""
 
 import logging
 import sys
@@ -11,7 +11,7 @@ from pytorch_forecasting.data.examples import generate_ar_data
 
 EPOCHS = int(sys.argv[1]) if len(sys.argv) > 1 else 3
 
-warnings.simplefilter("ignore")  # of unused workers and the like
+warnings.simplefilter("ignore")  # warnings about unused workers and the like
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 pl.seed_everything(0, verbose=False)
 data = generate_ar_data(seasonality=10.0, timesteps=300, n_series=60, seed=0)

@@ -1,4 +1,4 @@
-"""A policy with an LSTM learns to balance a pole: sb3-contrib's RecurrentPPO, as its documentation begins."""
+"""Trains an LSTM policy to balance a pole: the first example in the documentation of sb3-contrib's RecurrentPPO."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""A tagger of sentences of many lengths is trained: skorch's NeuralNet around a packed LSTM of two layers."""
+"""Trains a tagger on sentences of many lengths: skorch's NeuralNet around a packed two-layer LSTM."""
 
 import sys
 import time
@@ -25,7 +25,7 @@ class Tagger(nn.Module):
         self.tag = nn.Linear(192, TAGS)
 
     def forward(self, words: Tensor, lengths: Tensor) -> Tensor:
-        """Give the logits of the tags, ``[N, TAGS, T]``."""
+        """Return the logits of the tags, ``[N, TAGS, T]``."""
         packed = pack_padded_sequence(self.embed(words), lengths, batch_first=True, enforce_sorted=False)
         out, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=LONGEST)
         logits: Tensor = self.tag(out)
@@ -33,7 +33,7 @@ class Tagger(nn.Module):
 
 
 def sentences() -> tuple[dict[str, Any], Any]:
-    """Words drawn at random; a word's tag depends on it and on the one before."""
+    """Words drawn at random; a word's tag depends on it and on the previous word."""
     draws = np.random.default_rng(0)
     words = draws.integers(0, WORDS, (SENTENCES, LONGEST))
     lengths = draws.integers(3, LONGEST + 1, SENTENCES)

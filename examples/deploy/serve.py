@@ -1,4 +1,4 @@
-"""Serves a tagger over HTTP: ``python serve.py PORT [MODEL]``. POST a sentence, and get its tags as JSON."""
+"""Serves a tagger over HTTP: ``python serve.py PORT [MODEL]``. POST a sentence to get its tags as JSON."""
 
 import json
 import sys

@@ -25,8 +25,8 @@ struct GateGradients {
     const LayerBackward& job;
     std::int64_t t, n;
     const real* gates;     // [kRecord * H]: before edits
-    element* dg;           // [kSlopes * H]: of the pre-activations; may be the same memory as the gates
-    const real* d_m;       // [H]: of m, which is h without a projection
+    element* dg;           // [kSlopes * H]: for the pre-activations; may be the same memory as the gates
+    const real* d_m;       // [H]: for m, which is h without a projection
     element* m;            // [H]: where m goes, or null
     const real* c_before;  // [H], or null: zero
     const element* h_before;  // [H], if there is no cell state
@@ -35,7 +35,8 @@ struct GateGradients {
     // Computes one vector of units.
     void run(std::int64_t u) const {
         const std::int64_t H = job.H, row = t * job.N + n, lanes = std::min<std::int64_t>(kLanes, H - u);
-        // The gradient of the memory: of c or, without a cell state, of what reaches h directly, to which the product with W_hh is added.
+        // The gradient of the memory: of c or, without a cell state, of h as reached directly, to which the product with W_hh is
+        // added.
         real* to = kMemory ? job.dc0 + n * H + u : job.dh0 + n * H + u;
         // The slope of a gate follows from its value before edits; products of the step have the value after them.
         const Gates before(gates + u, H, lanes, job.relu);
@@ -56,7 +57,7 @@ struct GateGradients {
     }
 };
 
-// What one thread does: in the scan, some rows, units and numbers of the hidden state; in the products after it, its part.
+// One thread's share: in the scan, some rows, units and numbers of the hidden state; in the products after it, its part.
 class BackwardWorker {
 public:
     BackwardWorker(const BackwardState& state, Range rows, Range units, Range hidden, int thread, int threads)

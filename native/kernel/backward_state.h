@@ -22,10 +22,10 @@ struct LayerBackward {
     const real* c0;               // [N, H]
     const std::int64_t* lengths;  // the call's
     const std::uint8_t* reset;    // the call's
-    BorderStates<const element> reset_h;  // of this layer and direction
+    BorderStates<const element> reset_h;  // for this layer and direction
     BorderStates<const real> reset_c;
     const element* out;           // row (t, n) at out + t * out_step + n * out_row, P numbers
-    const element* dout;          // at the strides of out
+    const element* dout;          // with the strides of out
     const real *dh_n, *dc_n;      // [N, P], [N, H]; or null: zeros
     element* dx;                  // [T, N, C], or null: not needed; zero past a row's end
     real *dh0, *dc0;              // [N, P], [N, H]; during the scan, the gradients of the states of the current step
@@ -33,7 +33,7 @@ struct LayerBackward {
     std::int64_t T, N, C, H, P, x_step, x_row, out_step, out_row;
     bool reverse;
     int threads;
-    bool relu;  // of a plain RNN: instead of tanh
+    bool relu;  // for a plain RNN: instead of tanh
 
     bool projects() const { return self.weights.hr; }
     bool is_edited(std::int64_t t, std::int64_t n) const { return self.edits && self.edits->touches(t, n); }
@@ -74,7 +74,7 @@ public:
     const std::int64_t* all_n() const { return n_.data(); }
     const std::int64_t* all_at() const { return at_.data(); }
 
-    // Those of the j-th step that are in a range of rows of the batch.
+    // The live rows of the j-th step that are in a range of batch rows.
     Range of_step(std::int64_t j, Range rows) const {
         const auto begin = n_.begin() + begins_[static_cast<std::size_t>(j)];
         const auto end = n_.begin() + begins_[static_cast<std::size_t>(j) + 1];
@@ -85,7 +85,7 @@ private:
     const LayerBackward& job_;
     const Order<LayerBackward> order_;
     std::vector<std::int64_t> at_, t_, n_;
-    std::vector<std::int64_t> begins_;  // of each step of the chunk
+    std::vector<std::int64_t> begins_;  // for each step of the chunk
     std::int64_t count_ = 0;
 };
 
@@ -124,9 +124,9 @@ struct BackwardState {
     // With a projection, for a chunk's rows: gradients of h [rows, dh_step], and m = o tanh(c) [rows, H].
     const Buffer<element> dh, m;
     const Buffer<real> dm;  // [N, H]: the gradient of m at the current step; without a projection m is h
-    const std::vector<const element*> dg_rows, recurrent_rows, dh_rows;  // `recurrent_rows`: of those dg that W_hh multiplies
-    const WeightGradient of_x, of_h, of_m;  // of W_ih, W_hh, W_hr
-    const Buffer<real> of_bias, of_bias_hh;  // [kGates * H]: of the biases; of the second only if it is another
+    const std::vector<const element*> dg_rows, recurrent_rows, dh_rows;  // `recurrent_rows`: for the part of dg that W_hh multiplies
+    const WeightGradient of_x, of_h, of_m;  // for W_ih, W_hh, W_hr
+    const Buffer<real> of_bias, of_bias_hh;  // [kGates * H]: for the biases; of the second only if it differs
 
     explicit BackwardState(const LayerBackward& job)
         : job(job), chunk_steps(std::max<std::int64_t>(std::min(kChunkRows / std::max<std::int64_t>(job.N, 1), job.T), 1)),

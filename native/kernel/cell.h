@@ -1,4 +1,4 @@
-// The equations of the kind of cell that this scan is compiled for, and what all kinds share.
+// The equations of the kind of cell that this scan is compiled for, and the code that all kinds share.
 #pragma once
 
 #include "kernel/gru.h"
@@ -36,7 +36,7 @@ template <class Use>
     }
 }
 
-// For such functions: called where there are registers for what they hold.
+// For such functions: call only if there are registers for their values.
 #define HIDDENSTATE_INLINE __attribute__((always_inline))
 
 // Calls use(units, gates) for each of them. The gates of all are computed together, because each is a chain of dependent operations.
@@ -59,7 +59,7 @@ inline void with_apart(const vf (&z)[kColumns], vf input, vf (&sums)[kBlockSums]
     if constexpr (kApart) sums[kSums - 1] = sums[kGates - 1], sums[kGates - 1] = input;
 }
 
-// Calls use(r, sums of row r) for each row of a tile: what from(r, gate) gives for the input's part, + W_hh h. `bias`: of the block.
+// Calls use(r, sums of row r) for each row of a tile: from(r, gate), the input's part, + W_hh h. `bias`: the block's.
 template <class Height, class From, class Use>
 inline void multiply_recurrent(Height tall, const Factors& recurrent, const From& from, const real* bias, const Use& use) {
     if constexpr (!kApart) {

@@ -1,4 +1,4 @@
-// The derivative of one step of a cell, on its weights as they are.
+// The derivative of one step of a cell, on its weights in their own order.
 #pragma once
 
 #include <algorithm>
@@ -24,7 +24,7 @@ inline void unit_gradients(const CellDerivative& step, std::int64_t n, std::int6
     vf d_memory = given(step.d_new_c), d_z[kSlopes];
     const vf s = kMemory ? load(record + kRecord * H, lanes) : vf{};
     gates.derivative(gates, given(step.d_new_h), s, given(step.memory), d_memory, nullptr, [](Place, vf&) {}, d_z);
-    // Where h reaches the next h directly, the product with W_hh is added to this.
+    // If h reaches the next h directly, the product with W_hh is added to this.
     if (element* const to = kMemory ? step.d_c : kDirect ? step.d_h : nullptr) store(to + at, d_memory, lanes);
     for (int slope = 0; slope < kSlopes; ++slope) store(step.d_z + (n * kSlopes + slope) * H + u, d_z[slope], lanes);
 }
@@ -32,7 +32,7 @@ inline void unit_gradients(const CellDerivative& step, std::int64_t n, std::int6
 // A tile of `V` vectors of columns of d_z W, of weights [K, columns] in their own order: `w` is the first one.
 template <int V>
 struct UnpackedTile {
-    const element* const* gradients;  // of each row, K
+    const element* const* gradients;  // for each row, K numbers
     std::int64_t K, columns;
     const element* w;
     element* to;
@@ -63,8 +63,8 @@ private:
     static real real_of(bfloat16) { return 0; }  // never read: pairs are packed
 };
 
-// to = d_z W, or to += d_z W, for the blocks of columns `mine` and the gradients from a column of d_z on. Few rows read the weights
-// as they are; more pack each block first.
+// to = d_z W, or to += d_z W, for the blocks of columns `mine` and the gradients from a column of d_z on. For few rows it reads the
+// weights in place; for more it packs each block first.
 inline void multiply_gradients(const CellDerivative& step, std::int64_t column, const element* w, std::int64_t columns, Range mine,
                                element* to, bool adds) {
     const std::int64_t K = kGates * step.H;

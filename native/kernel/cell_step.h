@@ -1,5 +1,5 @@
-// Runs one step of a cell on weights as they are: for a few rows, packing takes longer than the products; for many, each block of weights
-// is packed, into memory that stays in the cache, and multiplied by all rows.
+// Runs one step of a cell on unpacked weights: for a few rows, packing takes longer than the products; for many, each block of
+// weights is packed, into memory that stays in the cache, and multiplied by all rows.
 //
 // For few rows the products of kLanes rows of weights with one vector are summed in a register each, a few rows at a time; transposed and added
 // up, these give the sums of the rows, one per lane, which are the pre-activations of a vector of units.
@@ -17,7 +17,7 @@
 namespace hiddenstate {
 namespace {
 
-// Lanes from `first` on; the others are zero, whatever they were.
+// Lanes from `first` on; the others become zero.
 inline vf lanes_from(vf v, std::int64_t first) {
     vi lane;
     for (int j = 0; j < kLanes; ++j) lane[j] = j;
@@ -98,7 +98,7 @@ struct CellUnits {
     const CellStep<HIDDENSTATE_PRECISION>& step;
     std::int64_t u, lanes;
 
-    // Of all rows, on rows of weights.
+    // The step of all rows, on rows of weights.
     void run() const {
         for (std::int64_t n = 0; n < step.N; ++n) {
             vf sums[kBlockSums] = {};
@@ -127,7 +127,7 @@ struct CellUnits {
     // The v-th vector of its units, which may be missing.
     UnitVector vector(int v) const { return {u + v * kLanes, std::clamp<std::int64_t>(lanes - v * kLanes, 0, kLanes)}; }
 
-    // That of a gate.
+    // The sum of a gate.
     vf bias(const element* of, std::int64_t gate, UnitVector at) const { return of ? load(of + gate * step.H + at.u, at.lanes) : vf{}; }
 
 private:
@@ -154,7 +154,7 @@ private:
     }
 };
 
-// The same of all rows, on a block of weights that is packed first.
+// The step of all rows, on a block of weights that is packed first.
 struct PackedCellUnits {
     const CellUnits& units;
     const packed* w;

@@ -113,7 +113,7 @@ private:
         }
     }
 
-    // V vectors of it.
+    // V vectors of the bias's gradient.
     template <int V>
     void add_bias(real* sums, std::int64_t column, std::int64_t g, bool is_first) const {
         const std::int64_t left = gate_part_.last - g;

@@ -19,7 +19,7 @@ enum class Kind : int { set, scale, add };
 // A value for each chosen step, row and unit; a stride of zero repeats it along that axis.
 template <class Real>
 struct Edit {
-    using Chosen = std::vector<std::pair<std::int32_t, std::int32_t>>;  // (step or unit, its index among the chosen)
+    using Chosen = std::vector<std::pair<std::int32_t, std::int32_t>>;  // (step or unit, its index among the chosen ones)
 
     Place place;
     Kind kind;
@@ -80,12 +80,12 @@ private:
         return found;
     }
 
-    // The first entry not before `first`.
+    // The first entry that is not below `first`.
     static typename Chosen::const_iterator from(const Chosen& chosen, std::int64_t first) {
         return std::lower_bound(chosen.begin(), chosen.end(), std::pair<std::int32_t, std::int32_t>(first, -1));
     }
 
-    // The index of `which` among the chosen, or -1.
+    // The index of `which` among the chosen ones, or -1.
     static std::int64_t at(const Chosen& chosen, std::int64_t which) {
         const auto found = from(chosen, which);
         return found != chosen.end() && found->first == which ? found->second : -1;

@@ -40,7 +40,7 @@ struct ForwardState {
     const packed* block(std::int64_t b) const { return w + b * kTile * (depth(job.C) + depth(job.P)); }
 };
 
-// What one thread does: some rows, units and numbers of the hidden state.
+// One thread's share: some rows, units and numbers of the hidden state.
 class ForwardWorker {
 public:
     ForwardWorker(const ForwardState& state, Range rows, Range units, Range hidden, std::int64_t chunk_steps)
@@ -233,13 +233,13 @@ private:
     const std::int64_t chunk_steps_;
     std::vector<element> zeros_;
     std::vector<const element*> state_;  // each row's latest hidden state
-    std::vector<const element*> h_;      // of the live rows
-    std::vector<const element*> before_;  // the same, as they are: `h_` may be copies; empty if the cell has a memory of its own
+    std::vector<const element*> h_;      // for the live rows
+    std::vector<const element*> before_;  // the same, uncopied (`h_` may be copies); empty if the cell has its own memory
     std::vector<const element*> m_;      // their m, with a projection
     std::vector<unsigned char> edited_;
     std::vector<const element*> x_;      // inputs of the chunk's live rows
     std::vector<std::int64_t> n_;        // and which rows they are
-    std::vector<std::int64_t> first_;    // of each step of the chunk
+    std::vector<std::int64_t> first_;    // for each step of the chunk
     EvenRows even_x_, even_h_;
     bool joins_ = false;  // whether the steps of the chunk multiply their inputs
 };

@@ -28,7 +28,7 @@ struct LayerForward {
     bool reverse;
     int threads;
     bool past_cache;  // whether stores of records bypass the cache
-    bool relu;        // of a plain RNN: instead of tanh
+    bool relu;        // for a plain RNN: instead of tanh
 
     bool projects() const { return self.weights.hr; }
     bool is_edited(std::int64_t t, std::int64_t n) const { return self.edits && self.edits->touches(t, n); }
@@ -60,8 +60,8 @@ struct StepTile {
     const packed* w;              // the block's recurrent weights
     const std::int64_t* rows;     // live rows
     const unsigned char* edited;  // whether an edit touches them, or null: none
-    const element* const* h;      // their hidden states of the step before
-    const element* const* before; // the same, as they are in memory
+    const element* const* h;      // their hidden states at the previous step
+    const element* const* before; // the same, as stored in memory
     element* to;                  // m = o tanh(c), which is h without a projection: row n at to + n * to_row
     std::int64_t to_row;
 

@@ -25,12 +25,13 @@ struct Gates {
         n = tanh(fused(r, n_h, sums[2]));
     }
 
-    // Reads those of `lanes` units from a record, where each has H elements.
+    // Reads the values of `lanes` units from a record, in which each gate has H elements.
     Gates(const real* from, std::int64_t H, std::int64_t lanes, bool = false)
         : r(load(from, lanes)), z(load(from + H, lanes)), n(load(from + 2 * H, lanes)), n_h(load(from + 3 * H, lanes)) {}
 
     // The gradients of the sums, `to`, from that of h (d_h), where these are the values before edits, and `after` the ones after them;
-    // d_before becomes the part of the gradient of the state before that does not go through W_hh. `undo` and `more`: as an LSTM's.
+    // d_before becomes the part of the gradient of the previous state that does not go through W_hh. `undo` and `more`: as for an
+    // LSTM.
     template <class Undo>
     [[gnu::always_inline]] void derivative(const Gates& after, vf d_h, vf, vf h_before, vf& d_before, const Gates* more, const Undo& undo,
                                            vf (&to)[kSlopes]) const {
@@ -53,7 +54,7 @@ struct Gates {
         to[0] = to[3] = d_r_pre, to[1] = to[4] = d_z_pre, to[2] = d_n_pre, to[5] = d_n_h;
     }
 
-    // m of a projection; a GRU has none.
+    // m, for a projection, which a GRU does not have.
     vf output(vf) const { return vf{}; }
 
     // Writes them to a record.
@@ -79,7 +80,7 @@ struct State {
 template <int most>
 using Cells = NoCells<most>;
 
-// The values before their own edits, of what is edited before them, and after them.
+// The values before and after their own edits, computed from values that are already edited.
 struct EditedGates {
     Gates before, after;
 

@@ -16,11 +16,11 @@ template <class Number, int V>
 struct InputGradientTile {
     const element* const* gradients;  // dz of each row, K numbers
     std::int64_t K;
-    const packed* w;           // of the block, from the first column wanted on
+    const packed* w;           // the block's weights, from the first needed column on
     const std::int64_t* rows;  // the row of `to` that each result goes to
     Number* to;
     std::int64_t columns, left;  // columns of a row of `to`; how many of them the tile writes
-    bool adds;                   // to what is there
+    bool adds;                   // to the existing values
 
     template <class Height>
     void run(Height tall, std::int64_t first) const {

@@ -1,4 +1,4 @@
-// What a kernel must know of a kind of cell before its equations: how many numbers of each sort a unit has.
+// What a kernel must know about a kind of cell besides its equations: how many numbers of each sort a unit has.
 #pragma once
 
 #include "kernel/edits.h"
@@ -13,9 +13,9 @@ constexpr bool kApart = false;    // whether the last gate's part of the state i
 constexpr int kSums = kGates + kApart;
 constexpr int kRecord = 4;        // numbers of a record, which are called gates
 constexpr int kSlopes = 4;        // gradients of pre-activations: those of W_ih x come first
-constexpr int kRecurrent = 0;     // the first of those of W_hh h
+constexpr int kRecurrent = 0;     // the first of those for W_hh h
 constexpr bool kMemory = true;    // whether there is a cell state beside the hidden state
-constexpr bool kDirect = false;   // whether the hidden state reaches the next one past W_hh, too
+constexpr bool kDirect = false;   // whether the hidden state also reaches the next one without W_hh
 constexpr Place kOutput = kH;
 }  // namespace lstm
 

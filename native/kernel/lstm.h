@@ -44,7 +44,7 @@ struct Gates {
         for (int gate = 0; gate < kGates; ++gate) undo(kIPre + gate, to[gate]);
     }
 
-    // m = o tanh(c), of s = tanh(c).
+    // m = o tanh(c), from s = tanh(c).
     vf output(vf s) const { return o * s; }
 
     // Writes them to a record.
@@ -69,7 +69,7 @@ struct State {
     static State of(const Gates& gates, vf c_before) { return from_cell(cell(gates, c_before), gates); }
 };
 
-// The gates before their own edits, of edited pre-activations, and after them.
+// The gates before their own edits, from edited pre-activations, and after them.
 struct EditedGates {
     Gates before, after;
 

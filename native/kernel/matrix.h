@@ -151,7 +151,7 @@ inline void multiply_high(RowsRead a, std::int64_t count, PackedBlock<Tile> w, i
 template <int V, int Tile>
 inline void multiply_evenly(int rows, RowsRead a, std::int64_t count, PackedBlock<Tile> w, RowsWritten sums) {
     set_up_registers(rows);
-    __asm__ volatile("" ::: "memory");  // to GCC the instructions below read none, and what they read might be written after them
+    __asm__ volatile("" ::: "memory");  // GCC does not see that the instructions below read memory, and might write it after them
     if (rows <= kRegisterRows) return multiply_low<V>(a, count, w, sums);
     multiply_high<(V > 1)>(a, count, w, 0, sums);
     if constexpr (V > 2) multiply_high<(V > 3)>(a, count, w, 2, sums);

@@ -1,4 +1,4 @@
-// What the kinds of cells without a cell state have in common.
+// Code that the kinds of cells without a cell state share.
 #pragma once
 
 #include "kernel/vec.h"
@@ -6,7 +6,7 @@
 namespace hiddenstate {
 namespace {
 
-// Takes the place of the cells of a tile, whose hidden states an LSTM computes together: here each is known at once.
+// Takes the place of the cells of a tile, whose hidden states an LSTM computes together: here each is known immediately.
 template <int>
 struct NoCells {
     template <class Gates>

@@ -11,7 +11,7 @@
 namespace hiddenstate {
 namespace {
 
-// Packs the block of the units from u on of a matrix [kGates * H, K] as [depth(K)][vector of units][gate][kLanes].
+// Packs the block of a matrix [kGates * H, K] that begins at unit u, as [depth(K)][vector of units][gate][kLanes].
 inline void pack_gates(const element* w, std::int64_t K, std::int64_t H, std::int64_t u, packed* to) {
     for (std::int64_t v = 0; v < kColumns; ++v) {
         const std::int64_t g = v % kGates, first = u + v / kGates * kLanes;

@@ -6,7 +6,7 @@
 namespace hiddenstate {
 namespace {
 
-// Packs the block of the columns from u on of a matrix [K, H] as [depth(K)][kTile].
+// Packs the block of a matrix [K, H] that begins at column u, as [depth(K)][kTile].
 inline void pack_columns(const element* w, std::int64_t K, std::int64_t H, std::int64_t u, packed* to) {
     constexpr std::int64_t each = kPairs ? 2 : 1;
     const std::int64_t columns = std::min<std::int64_t>(kTile, H - u);

@@ -36,8 +36,7 @@ inline std::uint32_t pair_of(bfloat16 first, bfloat16 second) {
     return first.bits | static_cast<std::uint32_t>(second.bits) << 16;
 }
 
-// The content of a lane: the number at `at`, or the pair of it and the number `next` elements on; of the last, the pair with
-// zero.
+// The content of a lane: the number at `at`, or a pair: it and the number `next` elements on, or zero after the last.
 inline real word(const real* at, std::int64_t, bool) { return *at; }
 
 inline std::uint32_t word(const bfloat16* at, std::int64_t next, bool last) {

@@ -114,7 +114,7 @@ inline bool shares_units(std::int64_t N, std::int64_t H, int threads) {
     return threads > 1 && N < kShareRows * threads && blocks(H, kUnits) >= threads;
 }
 
-// The k-th part of `count` numbers, in whole vectors, or in more numbers that are not divided.
+// The k-th part of `count` numbers, in whole vectors, or in larger units of `whole` numbers.
 inline Range vectors(std::int64_t count, int k, int threads, std::int64_t whole = kLanes) {
     const Range mine = part(blocks(count, whole), k, threads);
     return {std::min(mine.first * whole, count), std::min(mine.last * whole, count)};

@@ -5,7 +5,7 @@
 // product.
 //
 //     a packed block    [....|....|....|....]  scale of each column
-//                       [....|....|....|....]  what its sum begins with: see kOffset
+//                       [....|....|....|....]  initial value of its sum: see kOffset
 //         k = 0 ... 3   [....|....|....|....]  four int8 numbers a lane
 //         k = 4 ... 7   [....|....|....|....]
 //
@@ -87,8 +87,8 @@ inline real greatest_size(const real* x, std::int64_t K) {
     return size;
 }
 
-// The scale of a row: numbers of -127 ... 127 of it reach the greatest. Quantising again changes nothing, because 127 scale / 127 is the
-// scale.
+// The scale of a row: times -127 ... 127 it reaches the largest number. Quantising again changes nothing, because 127 scale / 127
+// is the scale.
 inline real scale_of(real greatest) { return greatest / kMost * kMost / kMost; }
 
 // Rounds to whole numbers n in steps of 1 / per_step, the nearest, ties to even; the low byte of each lane is that of n + offset,
@@ -194,7 +194,8 @@ inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const pack
 }
 
 #ifdef HIDDENSTATE_ADD_PRODUCT
-// In matrix registers. Whole sums lie in memory when they are multiplied by their scales, so that nothing else need be stored there.
+// In matrix registers. Whole sums are in memory when they are multiplied by their scales, so that nothing else need be stored
+// there.
 template <int V, std::size_t Products, class Start, class Use>
 inline void multiply_rows(UpTo tall, const Factors (&products)[Products], const Start& start, const Use& use) {
     vi sums[Products][kRows][V];

@@ -19,7 +19,7 @@ namespace {
 struct GateTile {
     const BackwardState& state;
     const ChunkRows& rows;
-    const element* const* x;  // of each row, and the hidden state before it
+    const element* const* x;  // each row's input, and the hidden state before it
     const element* const* h;
     std::int64_t from;  // the first of these rows in the chunk
     std::int64_t b;     // block of units
@@ -33,7 +33,7 @@ struct GateTile {
                       [&](int r, const vf (&sums)[kBlockSums]) { finish(from + first + r, sums); });
     }
 
-    // The gates before their edits, of edited pre-activations.
+    // The gates before their edits, computed from edited pre-activations.
     void finish(std::int64_t i, const vf (&block)[kBlockSums]) const {
         const LayerBackward& job = state.job;
         const std::int64_t t = rows.t(i), n = rows.n(i), u = b * kUnits;

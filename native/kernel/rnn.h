@@ -20,7 +20,7 @@ struct Gates {
     [[gnu::always_inline]] explicit Gates(const vf (&sums)[kSums], bool relu)
         : h(relu ? greatest(splat(0), sums[0]) : tanh(sums[0])), relu(relu) {}
 
-    // Those of all vectors of a block.
+    // The gates of all vectors of a block.
     [[gnu::always_inline]] static void of_block(const vf (&sums)[kAcross], bool relu, Gates (&to)[kAcross]) {
         vf h[kAcross];
         if (relu) {
@@ -31,10 +31,10 @@ struct Gates {
         for (int v = 0; v < kAcross; ++v) to[v].h = h[v], to[v].relu = relu;
     }
 
-    // Reads those of `lanes` units from a record.
+    // Reads the values of `lanes` units from a record.
     Gates(const real* from, std::int64_t, std::int64_t lanes, bool relu = false) : h(load(from, lanes)), relu(relu) {}
 
-    // The gradient of the sum, `to`, from that of h (d_h), where this is the value before edits. `undo` and `more`: as an LSTM's.
+    // The gradient of the sum, `to`, from that of h (d_h), where this is the value before edits. `undo` and `more`: as for an LSTM.
     template <class Undo>
     [[gnu::always_inline]] void derivative(const Gates&, vf d_h, vf, vf, vf&, const Gates* more, const Undo& undo,
                                            vf (&to)[kSlopes]) const {
@@ -44,7 +44,7 @@ struct Gates {
         undo(kHPre, to[0]);
     }
 
-    // m of a projection; an RNN has none.
+    // m, for a projection, which an RNN does not have.
     vf output(vf) const { return vf{}; }
 
     // Writes them to a record.
@@ -63,7 +63,7 @@ struct State {
 template <int most>
 using Cells = NoCells<most>;
 
-// The state before its own edits, of an edited sum. It is edited where it is stored.
+// The state before its own edits, from an edited sum. It is edited where it is stored.
 struct EditedGates {
     Gates before, after;
 

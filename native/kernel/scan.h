@@ -2,8 +2,9 @@
 //
 // T time steps, N batch rows, C input features, H units, P numbers of the hidden state (H without a projection), L layers of D
 // directions. Arrays are row-major and contiguous unless strides are given (counted in elements). The four gates of a row are
-// contiguous, in torch's order: of an LSTM 4H numbers, of a GRU 3H, of a plain RNN H, written as GH below. A record of a GRU has four numbers per unit: r, z,
-// n, and n_h, the state's part of n before r; that of a plain RNN has one: h before edits. Pointers do not alias one another unless a comment says so.
+// contiguous, in torch's order: 4H numbers for an LSTM, 3H for a GRU, H for a plain RNN, written as GH below. A record of a GRU has
+// four numbers per unit: r, z, n, and n_h, the state's part of n before r; that of a plain RNN has one: h before edits. Pointers do
+// not alias one another unless a comment says so.
 #pragma once
 
 #include <cstdint>
@@ -72,7 +73,7 @@ struct Call {
     std::int64_t T = 0, N = 0, C = 0, H = 0, P = 0, x_step = 0, x_row = 0;
     std::int64_t directions = 1;
     bool reverse = false;  // with one direction: whether it reads from the last step to the first; of two directions, the second does
-    std::vector<LayerDirection<Precision>> layers;  // of each layer and direction; the reverse direction comes second
+    std::vector<LayerDirection<Precision>> layers;  // for each layer and direction; the reverse direction comes second
     const element* h0 = nullptr;             // [L * D, N, P], or null: zeros. Backward needs it
     const real* c0 = nullptr;                // [L * D, N, H], or null: zeros. Backward needs it
     const std::int64_t* lengths = nullptr;   // [N], or null: every row has T steps
@@ -81,26 +82,27 @@ struct Call {
     BorderStates<const real> reset_c;        // H numbers
     // For each layer but the last [T, N, D * P], or empty: the dropout mask that multiplies its output before the next layer.
     std::vector<const element*> dropout_masks;
-    // With packed weights: no projection, no second direction, and none of edits, records, lengths, reset, masks.
+    // With packed weights: no projection, no second direction, and no edits, records, lengths, reset or masks.
     Packed<Precision> packed;
     element* out = nullptr;  // [T, N, D * P]; zero past a row's end
     std::vector<element*> layer_outputs;  // for each layer but the last [T, N, D * P], or empty: not recorded
     element* h_n = nullptr;  // [L * D, N, P]; may be h0 if packed
     real* c_n = nullptr;     // [L * D, N, H]; may be c0 if packed
     int threads = 1;
-    bool relu = false;  // of a plain RNN: instead of tanh
+    bool relu = false;  // for a plain RNN: instead of tanh
 };
 
-// The gradients of one layer and direction: given, of its records (null: zeros); wanted, of its weights (null: not needed).
+// The gradients of one layer and direction: those of its records (given; null: zeros) and of its weights (wanted; null: not
+// needed).
 template <class Precision>
 struct LayerGradients {
     const typename Precision::real *gates, *c;         // [T, N, 4H], [T, N, H]
-    typename Precision::element *ih, *hh, *bias, *hr;  // [GH, C], [GH, P], [GH] (of b_ih, and of b_hh if it is the same), [P, H]
+    typename Precision::element *ih, *hh, *bias, *hr;  // [GH, C], [GH, P], [GH] (for b_ih, and for b_hh if it is the same), [P, H]
     typename Precision::element* bias_hh = nullptr;    // [GH], if it differs
 };
 
-// The gradients of a call: given, of its outputs; wanted, of its inputs. The call must have the records of each layer and
-// direction: `c`, and `raw_gates` if it has edits, else `gates`; of those whose gates are null, backward computes them again.
+// The gradients of a call: those of its outputs (given) and of its inputs (wanted). The call must have the records of each layer
+// and direction: `c`, and `raw_gates` if it has edits, else `gates`; of those whose gates are null, backward computes them again.
 template <class Precision>
 struct Gradients {
     using element = typename Precision::element;
@@ -115,8 +117,8 @@ struct Gradients {
     BorderStates<real> reset_h, reset_c;
 };
 
-// One step of a cell, on unpacked weights. States are elements, as in torch's cell. Its record has for each unit what a call's has, and
-// with a cell state tanh(c) after it.
+// One step of a cell, on unpacked weights. States are elements, as in torch's cell. Its record has the same values for each unit as
+// a call's and, with a cell state, tanh(c) after them.
 template <class Precision>
 struct CellStep {
     using element = typename Precision::element;
@@ -128,7 +130,7 @@ struct CellStep {
     std::int64_t N, C, H;
     int threads = 1;
     bool from_last = false;                    // start with the last unit: affects only cache use, not results
-    bool relu = false;                         // of a plain RNN: instead of tanh
+    bool relu = false;                         // for a plain RNN: instead of tanh
 };
 
 // The derivative of such a step, but for the gradients of its weights, which are products of `d_z` and the inputs.
@@ -140,11 +142,11 @@ struct CellGradients {
     const element* memory;                     // [N, H]: c before the step or, without a cell state, h; or null: zeros
     const element *ih, *hh;                    // [GH, C], [GH, H]
     const element *d_new_h, *d_new_c;          // [N, H]; or null: zeros
-    element* d_z;                              // [N, slopes * H]: the gradients of W_ih x + b_ih; then those of W_hh h + b_hh, if others
+    element* d_z;                              // [N, slopes * H]: the gradients of W_ih x + b_ih; then W_hh h + b_hh, if they differ
     element *d_x, *d_h, *d_c;                  // [N, C], [N, H], [N, H]; d_x and d_h may be null: not needed
     std::int64_t N, C, H;
     int threads = 1;
-    bool relu = false;                         // of a plain RNN: instead of tanh
+    bool relu = false;                         // for a plain RNN: instead of tanh
 };
 
 // The functions compiled for one instruction set and precision. Each scan has its own layout of packed weights, so never mix
@@ -169,7 +171,7 @@ struct Scan {
     void (*forward)(const Call<Precision>&);
     void (*backward)(const Call<Precision>&, const Gradients<Precision>&);
     void (*cell_step)(const CellStep<Precision>&);
-    std::int64_t slopes;  // numbers of d_z of a unit
+    std::int64_t slopes;  // numbers of d_z per unit
     void (*cell_gradients)(const CellGradients<Precision>&);
     void (*nonlinearity)(char which, const real* in, real* out, std::int64_t n);  // 's' sigmoid, 't' tanh
 };
@@ -180,7 +182,7 @@ enum class CellKind { lstm, gru };
 template <class Precision>
 const std::vector<const Scan<Precision>*>& scans(CellKind kind = CellKind::lstm);
 
-// Those of the plain RNN. By themselves, so that a library which does not ask for them is linked without them.
+// The scans of the plain RNN. They are separate so that a library that does not use them is linked without them.
 template <class Precision>
 const std::vector<const Scan<Precision>*>& rnn_scans(bool relu);
 

@@ -40,7 +40,7 @@ public:
     void end() { worker_.end(); }
 
 private:
-    LayerForward job_;  // which the others refer to
+    LayerForward job_;  // the members below refer to it
     const std::int64_t chunk_steps_;
     const ForwardState state_;
     const Buffer<real> scratch_;
@@ -55,8 +55,8 @@ inline Stages stages_of(const std::vector<LayerForward>& jobs, std::int64_t chun
     return stages;
 }
 
-// Runs layers of one direction, each of which reads the output of the one before, the first ones on the first thread.
-// False, and nothing is run, if there are too few threads.
+// Runs layers of one direction, each of which reads the output of the previous one, the first ones on the first thread. Returns
+// false without running anything if there are too few threads.
 inline bool run_pipeline(const std::vector<LayerForward>& jobs, int threads) {
     constexpr std::int64_t kChunkSteps = 8;
     const Stages stages = stages_of(jobs, kChunkSteps);

@@ -24,7 +24,7 @@ struct StateRows {
 #ifdef HIDDENSTATE_INT8
 class StepRows {
 public:
-    // `memory`: of this thread, for as long as the rows are read.
+    // `memory`: this thread's, valid for as long as the rows are read.
     StepRows(const element* first, StateRows at, std::int64_t K, std::int64_t N, bool matrices, RowMemory& memory) : size_(row_size(K)) {
         real* const copies = memory.take(N * size_);
         for (std::int64_t n = 0; n < N; ++n) copy_row(first + at(n) * K, K, matrices, copies + n * size_);
@@ -160,7 +160,7 @@ private:
     const std::int64_t layers_, count_;  // blocks of units
 };
 
-// Calls f(t, layer) in their order.
+// Calls f(t, layer) for all steps and layers in order.
 template <class F>
 void each_layer(const Call<HIDDENSTATE_PRECISION>& call, const Steps& steps, const F& f) {
     for (std::int64_t t = 0; t < call.T; ++t) {

@@ -23,7 +23,7 @@ inline std::int64_t blocks(std::int64_t columns, std::int64_t width) { return (c
 
 constexpr int kUnits = kAcross * kLanes;     // units of a packed block
 constexpr int kColumns = kAcross * kGates;   // vectors of its columns: one for each gate of each vector of units
-constexpr int kTile = kColumns * kLanes;     // columns of it
+constexpr int kTile = kColumns * kLanes;     // its columns
 constexpr bool kPairs = sizeof(element) == 2;  // bfloat16: two neighbours in k share a lane
 // Int8 weights: four neighbours in k share a lane; see quads.h.
 #ifdef HIDDENSTATE_INT8
@@ -49,8 +49,8 @@ constexpr int kVectorRows = 12 / kColumns;
 // The maximum number of rows of a tile: matrix registers have 16 rows each, and two of them are used.
 constexpr int kRows = kMatrices ? 32 : kVectorRows;
 
-// Whether products of so many rows, summed over K numbers, go through matrix registers. Where there are any all do, but of 8 bits those
-// of few rows or numbers take less time in vectors, because a register is loaded as a whole for a part of it too.
+// Whether products of this many rows, summed over K numbers, go through matrix registers. If there are any, all products do, except
+// that int8 products of few rows or numbers take less time in vectors, because even a part of a register takes a whole load.
 inline bool in_matrices(std::int64_t rows, std::int64_t K) {
     constexpr std::int64_t kFewestRows = 3, kHalfRegister = 32, kFewestNumbers = 384;
     if (!kMatrices || !kVectors) return kMatrices;
@@ -198,7 +198,7 @@ inline void tile(UpTo rows, const element* const* a, std::int64_t K, const packe
 }
 #endif
 
-// What a tile multiplies: rows of K numbers each, and a packed block.
+// The factors of a tile: rows of K numbers each, and a packed block.
 struct Factors {
     const element* const* a;
     std::int64_t K;

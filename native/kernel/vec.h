@@ -154,7 +154,7 @@ inline vf greatest(vf limit, vf x) {
 
 // a b + c, rounded once if the instruction set has it. Sums of rows use this function, because they must not depend on the
 // number of rows that are summed at a time: GCC fuses product and sum automatically in a loop of several sums, but not in a
-// loop of one; and of a sum of two products Clang fuses the one or the other.
+// loop of one; and of a sum of two products Clang fuses either one.
 inline vf fused(vf a, vf b, vf c) {
 #if defined(__AVX512F__)
     if constexpr (sizeof(real) == 4) return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
@@ -278,7 +278,7 @@ inline vf tanh_of(vf x, const Exponential& e) {
 
 inline vf tanh(vf x) { return tanh_of(x, exponential(x + x)); }
 
-// Of N vectors at once.
+// The sigmoid and tanh of N vectors at once.
 template <int N>
 inline void tanh(const vf (&x)[N], vf (&to)[N]) {
     vf twice[N];

@@ -11,7 +11,7 @@ namespace {
 // A tile of the sum over the rows of a chunk: some of the gradients times V vectors of the inputs.
 template <int V>
 struct WeightTile {
-    const packed* gradients;  // as ChunkProducts::pack gives them
+    const packed* gradients;  // in the form that ChunkProducts::pack returns
     std::int64_t gradients_step;
     const packed* inputs;  // a block of WeightGradient
     std::int64_t depth;
@@ -42,7 +42,7 @@ struct WeightTile {
     void multiply(UpTo tall, std::int64_t first, vf (&acc)[kRows][V]) const {
         const element* rows[kRows] = {};
         for (int r = 0; r < tall.count; ++r) {
-            // The tile takes rows of numbers, and multiplies them as the pairs that these are.
+            // The tile takes rows of numbers, and multiplies them as pairs.
             rows[r] = reinterpret_cast<const element*>(gradients + (first + r) * gradients_step);
         }
         tile(tall, rows, 2 * depth, inputs, acc);

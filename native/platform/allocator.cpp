@@ -25,7 +25,7 @@ constexpr std::size_t kMiB = std::size_t{1} << 20;
 [[maybe_unused]] constexpr std::size_t kLargestBlock = 32 * kMiB;
 
 #if defined(__GLIBC__)
-constexpr std::size_t kMost = 1024 * kMiB;  // of freed memory that we ask glibc to keep
+constexpr std::size_t kMost = 1024 * kMiB;  // bytes of freed memory that we ask glibc to keep
 
 bool is_set_from_outside() {
     const char* tunables = std::getenv("GLIBC_TUNABLES");
@@ -36,7 +36,7 @@ bool is_set_from_outside() {
 #endif
 
 #if defined(__linux__)
-// Blocks that were given back. A lock that another thread has is not waited for: in a forked process that thread may not exist.
+// Blocks that were returned. It never waits for a lock that another thread has: in a forked process that thread may not exist.
 struct Block {
     void* at;
     std::size_t bytes;
@@ -44,7 +44,7 @@ struct Block {
 
 std::mutex blocks_mutex;
 Block blocks_kept[4];
-constexpr std::size_t kMostKept = 1024 * kMiB;  // bytes of all of them
+constexpr std::size_t kMostKept = 1024 * kMiB;  // total bytes of the blocks
 constexpr int kFree = 8;                        // MADV_FREE, which headers of old systems lack
 
 std::size_t whole_pages(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
@@ -74,7 +74,7 @@ Block keep(Block block) {
     Block& least = *std::min_element(std::begin(blocks_kept), std::end(blocks_kept),
                                      [](const Block& a, const Block& b) { return a.bytes < b.bytes; });
     if (block.bytes <= least.bytes || all - least.bytes > kMostKept) return block;
-    if (madvise(block.at, block.bytes, kFree) != 0) return block;  // the system could not take it when it runs short
+    if (madvise(block.at, block.bytes, kFree) != 0) return block;  // otherwise the system could not take it when it runs short
     std::swap(least, block);
     return block;
 }
@@ -87,7 +87,7 @@ void* take_large(std::size_t bytes) {
     if (bytes > SIZE_MAX / 2) throw std::bad_alloc();
     bytes = whole_pages(bytes);
     if (void* kept = take_kept(bytes)) return kept;
-    // A page more than needed has an aligned place in it; what lies around goes back.
+    // One page more than needed contains an aligned place; the rest is returned.
     void* const found = mmap(nullptr, bytes + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (found == MAP_FAILED) throw std::bad_alloc();
     char* const first = static_cast<char*>(found);

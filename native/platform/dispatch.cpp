@@ -43,7 +43,7 @@ namespace {
 template <class Precision>
 struct Compiled {
     const Scan<Precision>* scan;
-    std::vector<std::string> needs;  // of the CPU
+    std::vector<std::string> needs;  // the CPU's features
 };
 
 #ifdef HIDDENSTATE_WITH_X86
@@ -72,7 +72,7 @@ std::vector<const Scan<Precision>*> usable(const std::vector<Compiled<Precision>
 
 }  // namespace
 
-// The scans of a kind of cell and a type of numbers: those of the sets that all have, then more.
+// The scans of a kind of cell and a number type: first those that all CPUs run, then others.
 #ifdef HIDDENSTATE_WITH_X86
 #define HIDDENSTATE_COMPILED(cell, precision) \
     {&HIDDENSTATE_NAME(cell, HIDDENSTATE_BASELINE, precision), {}}, {&HIDDENSTATE_NAME(cell, avx2, precision), kAvx2},

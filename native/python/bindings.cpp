@@ -92,7 +92,7 @@ void bind(nb::module_& m) {
             return made;
         });
     if constexpr (std::is_same_v<typename P::element, real>) {
-        nb::class_<FastCall<P>>(m, named("FastCall").c_str(), "A call on the arguments as the user gave them: fast_call.h.")
+        nb::class_<FastCall<P>>(m, named("FastCall").c_str(), "A call on the user's unconverted arguments: fast_call.h.")
             .def("run", &FastCall<P>::run)
             .def("why_not", &FastCall<P>::why_not);
         kernel.def("fast_call", [](const S& s) { return new FastCall<P>(s); }, nb::rv_policy::take_ownership);
@@ -111,7 +111,7 @@ void bind(nb::module_& m) {
 NB_MODULE(_native, m) {
     m.doc() = "Native part of hiddenstate.";
 #ifdef NDEBUG
-    // torch's compilers hold objects until Python has ended, which would be reported to every user as leaks of ours.
+    // torch's compilers hold objects until Python has ended, which would be reported to every user as our leaks.
     nb::set_leak_warnings(false);
 #endif
     m.attr("__version__") = HIDDENSTATE_VERSION;
@@ -151,5 +151,6 @@ NB_MODULE(_native, m) {
     nb::class_<CellSteps>(m, "CellSteps", "A step of a cell on its own weights: cell_step.h.")
         .def(nb::init<const Scan<F32>&, const Scan<F64>&, const Scan<BF16>&>())  // kernels live as long as the module
         .def("run", &CellSteps::run, nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg() = false)
+        .def("why_not", &CellSteps::why_not, nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg())
         .def("gradients", &CellSteps::gradients);
 }

@@ -3,7 +3,7 @@
 namespace hiddenstate {
 namespace {
 
-// Keeps the exception that is being raised, if any, out of what runs meanwhile.
+// Saves the exception that is being raised, if any, and hides it from code that runs in the meantime.
 class SavedError {
 public:
     SavedError() { PyErr_Fetch(&type_, &value_, &traceback_); }
@@ -15,7 +15,7 @@ private:
     PyObject *type_ = nullptr, *value_ = nullptr, *traceback_ = nullptr;
 };
 
-// Attempts to run what ends a block: an exception such as KeyboardInterrupt may come from outside, but not again and again.
+// Attempts to run the function that ends a block: an exception such as KeyboardInterrupt may come from outside, but not repeatedly.
 constexpr int kAttempts = 10;
 
 // Calls a function until it succeeds; the first exception is then raised.
@@ -43,7 +43,7 @@ nb::object value_of(nb::handle variable) {
     return nb::steal(held);
 }
 
-// Gives a context variable the blocks that it has and that are open, without `left`, and with `added`.
+// Sets a context variable to those of its blocks that are open, without `left` and with `added`.
 void set_blocks(nb::handle variable, nb::handle left, nb::handle added) {
     nb::list kept;
     for (const nb::handle one : value_of(variable)) {
@@ -77,7 +77,7 @@ void Switch::leave() {
     if (--count_ > 0) return;
     const int failed = before_.is_valid() ? PyDict_SetItem(names_.ptr(), name_.ptr(), before_.ptr())
                                           : PyDict_DelItem(names_.ptr(), name_.ptr());
-    if (failed) PyErr_Clear();  // someone else has deleted it
+    if (failed) PyErr_Clear();  // other code has deleted it
 }
 
 void InForce::open(nb::handle self) {
@@ -100,7 +100,7 @@ void InForce::close(nb::handle self) {
     for (const nb::handle one : parts_.switches) {
         if (entered_ > 0) nb::inst_ptr<Switch>(one)->leave(), --entered_;
     }
-    const BlockParts ended = std::move(parts_);  // a context may still hold this
+    const BlockParts ended = std::move(parts_);  // a context may still refer to this
     if (!ended.after.is_none()) call_to_the_end(ended.after);
 }
 
@@ -112,7 +112,7 @@ void InForce::leave_home(nb::handle self) {
         } else if (!home.is_none()) {
             set_blocks(home, self, {});
         }
-    } catch (nb::python_error&) {  // no memory, say: it is closed, and so has no entries
+    } catch (nb::python_error&) {  // out of memory, for example: it is closed, and so has no entries
     }
     PyErr_Clear();
 }
@@ -120,7 +120,7 @@ void InForce::leave_home(nb::handle self) {
 nb::object InForce::entries() const { return is_open_ ? nb::borrow(entries_) : nb::object(nb::tuple()); }
 
 void Block::abandon() {
-    // A block that is open for good and that an exception throws away was interrupted on its way to the one who asked for it.
+    // A block that is open for good and discarded by an exception was interrupted on its way to the caller.
     if (!is_open()) return;
     if (for_good_ && !PyErr_Occurred()) return nb::inst_ptr<InForce>(now_)->keep_entries();
     const SavedError saved;
@@ -178,7 +178,8 @@ bool is_any_open(nb::handle value) {
 
 namespace {
 
-// What is in force may hold the block: a generator that an LSTM keeps, say. So the garbage collector must see what they hold.
+// An object in force may refer to the block (a generator that an LSTM keeps, for example), so the garbage collector must see their
+// references.
 template <class T>
 int traverse(PyObject* self, visitproc visit, void* arg) {
     Py_VISIT(Py_TYPE(self));
@@ -195,7 +196,7 @@ int clear_switch(PyObject* self) {
     return 0;
 }
 
-// One that is open belongs to a block, which closes it.
+// An open one belongs to a block, which closes it.
 int clear_in_force(PyObject* self) {
     InForce& one = *nb::inst_ptr<InForce>(self);
     if (!one.is_open()) one.each_object([](nb::object& held) { held.reset(); });
@@ -223,7 +224,7 @@ void bind_block(nb::module_& m) {
     nb::class_<Switch>(m, "Switch", nb::type_slots(slots<Switch>(clear_switch)), "block.h: a value in a namespace while blocks are open.")
         .def(nb::init<nb::dict, nb::object, nb::object>())
         .def_prop_ro("count", &Switch::count);
-    nb::class_<InForce>(m, "InForce", nb::type_slots(slots<InForce>(clear_in_force)), "block.h: what is in force in a block.")
+    nb::class_<InForce>(m, "InForce", nb::type_slots(slots<InForce>(clear_in_force)), "block.h: an object in force in a block.")
         .def_prop_ro("entries", &InForce::entries)
         .def("close", [](nb::pointer_and_handle<InForce> self) { self.p->close(self.h); });
     nb::class_<Block>(m, "Block", nb::type_slots(slots<Block>(clear_block)), "block.h: a block in which something is in force.")

@@ -35,7 +35,7 @@ private:
 // The parts of a block.
 struct BlockParts {
     nb::object home;      // where its entries are found: a context variable with a tuple, a list, or None
-    nb::object entries;   // a tuple: what is in force
+    nb::object entries;   // a tuple: the objects in force
     nb::object switches;  // a tuple of Switch
     nb::object before;    // called when the block is entered, or None
     nb::object after;     // called when it has ended, or None: again if an exception interrupts it, so it must allow that
@@ -55,7 +55,7 @@ public:
     bool is_open() const { return is_open_; }
     // The entries; none once the block has ended.
     nb::object entries() const;
-    // Holds the entries, because the block goes and this stays.
+    // Keeps the entries, because this outlives the block.
     void keep_entries() { parts_.entries = nb::borrow(entries_); }
 
     template <class F>
@@ -66,7 +66,7 @@ private:
 
     BlockParts parts_;
     nb::handle entries_;
-    std::size_t entered_ = 0;  // of the switches
+    std::size_t entered_ = 0;  // the switches' old values
     bool is_open_ = false;
 };
 

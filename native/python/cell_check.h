@@ -7,33 +7,39 @@ namespace hiddenstate {
 
 constexpr std::int64_t kCellWeights = 4;  // ih, hh, b_ih, b_hh
 
-// The tensors of a step: torch's own, on the CPU, of one type, of the right shapes, with all of their memory.
+// The tensors of a step: torch's own, on the CPU, of one type, of the right shapes, with all of their memory; with `contiguous` only
+// contiguous ones. Holds the refusal of the first that does not fit.
 class CellReader {
 public:
+    explicit CellReader(bool contiguous = false) : contiguous_(contiguous) {}
+
     TensorView x, states[2], weights[kCellWeights];  // absent ones have the address 0
+    Refusal refusal;
 
     // Reads the input [N, C] or [C].
     bool read_input(nb::handle input, std::int64_t C) {
-        if (!is_plain_tensor(input) || !read_tensor(input, x)) return false;
-        return (x.rank == 1 || x.rank == 2) && x.sizes[x.rank - 1] == C && has_memory(x);
+        if (!look(input, "input", nullptr, x)) return false;
+        const bool fits = (x.rank == 1 || x.rank == 2) && x.sizes[x.rank - 1] == C;
+        return (fits || refusal.because("input", "shape", input, nullptr)) && is_usable(x, input, "input", nullptr);
     }
 
-    // Reads the states before, None or a tuple or list (h, c), or h if there is no cell state, without N if the input has none, and the weights: `weight(k)` returns
-    // one, None if there is none, or null if that can't be told.
+    // Reads the previous states, None or a tuple or list (h, c), or h if there is no cell state, without N if the input has none,
+    // and the weights: `weight(k)` returns one, None if there is none, or null if that is unknown.
     template <class Weight>
     bool read_others(nb::handle hx, const Weight& weight, std::int64_t C, std::int64_t H, std::int64_t gates = 4, bool memory = true) {
         states[0].address = states[1].address = 0;
         if (!hx.is_none()) {
-            if (!hold_states(hx, memory)) return false;
+            if (!hold_states(hx, memory)) return refusal.because("hx", "form", nb::none(), nullptr);
             for (int k = 0; k < 1 + memory; ++k) {
-                if (!read(held_[k], state_shape(H), states[k])) return false;
+                if (!read(held_[k], state_shape(H), k == 0 ? "h" : "c", states[k])) return false;
             }
         }
         for (std::int64_t k = 0; k < kCellWeights; ++k) {
             const nb::handle value = weight(k);
             weights[k].address = 0;
-            if (!value.is_valid() || (k < 2 && value.is_none())) return false;
-            if (!value.is_none() && !read(value, weight_shape(gates, k, C, H, H), weights[k])) return false;
+            const Shape shape = weight_shape(gates, k, C, H, H);
+            if (!value.is_valid() || (k < 2 && value.is_none())) return refusal.because(kWeightNames[k], "shape", nb::none(), &shape);
+            if (!value.is_none() && !read(value, shape, kWeightNames[k], weights[k])) return false;
         }
         return true;
     }
@@ -53,15 +59,26 @@ private:
         return true;
     }
 
-    bool read(nb::handle value, const Shape& shape, TensorView& to) const {
-        if (!is_plain_tensor(value) || !read_tensor(value, to)) return false;
-        return to.type == x.type && to.is_of(shape) && has_memory(to);
+    bool look(nb::handle value, const char* name, const Shape* shape, TensorView& to) {
+        return (is_plain_tensor(value) && read_tensor(value, to)) || refusal.because(name, "form", value, shape);
     }
 
-    static bool has_memory(const TensorView& view) { return view.address || view.is_empty(); }
+    bool read(nb::handle value, const Shape& shape, const char* name, TensorView& to) {
+        if (!look(value, name, &shape, to)) return false;
+        if (!(to.type == x.type)) return refusal.because(name, "form", value, &shape);
+        return (to.is_of(shape) || refusal.because(name, "shape", value, &shape)) && is_usable(to, value, name, &shape);
+    }
+
+    // Whether a tensor has its memory, in the order in which it is read.
+    bool is_usable(const TensorView& view, nb::handle value, const char* name, const Shape* shape) {
+        if (!view.address && !view.is_empty()) return refusal.because(name, "memory", value, shape);
+        return !contiguous_ || view.is_contiguous() || refusal.because(name, "form", value, shape);
+    }
+
+    const bool contiguous_;
 };
 
-// Whether the arguments of a step fit. False also if that can't be told at once; Python's checks then decide. `hx`: None,
+// Whether the arguments of a step fit. Also false if that can't be determined quickly; Python's checks then decide. `hx`: None,
 // or a tuple or list (h, c). `weights`: ih, hh, b_ih, b_hh or None.
 inline bool cell_fits(nb::handle input, nb::handle hx, nb::tuple weights, std::int64_t C, std::int64_t H) {
     CellReader reader;

@@ -31,7 +31,7 @@ inline bool turn_of(const void* weights) {
     return now;
 }
 
-// A step of a cell, on the kernels of the types of numbers that a cell may have.
+// A step of a cell, on the kernels for the number types that a cell may have.
 class CellSteps {
 public:
     CellSteps(const Scan<F32>& float32, const Scan<F64>& float64, const Scan<BF16>& bfloat16)
@@ -42,14 +42,16 @@ public:
     // Returns (h, c), or h if there is no cell state, after a step from `hx` (None: zeros), or None, without side effects, if the arguments are not contiguous
     // tensors that fit, or if something must see torch's operations. `sizes`: C, H. With `records` (h, c or None, its record), for `gradients`.
     nb::object run(nb::handle input, nb::handle hx, nb::handle parameters, nb::tuple sizes, bool records) const {
-        std::int64_t C = 0, H = 0;
-        if (!has_tensor_table() || !PyDict_CheckExact(parameters.ptr()) || is_intercepted()) return nb::none();
-        CellReader reader;
-        if (!nb::try_cast(sizes[0], C) || !nb::try_cast(sizes[1], H) || !reader.read_input(input, C)) return nb::none();
-        const NumberType type = reader.x.type;
-        if (type == kFloat32) return run_on(float32_, reader, hx, parameters, C, H, records);
-        if (type == kFloat64) return run_on(float64_, reader, hx, parameters, C, H, records);
-        return type == kBfloat16 ? run_on(bfloat16_, reader, hx, parameters, C, H, records) : nb::none();
+        CellReader reader(true);
+        const auto compute = [&](const auto& scan, auto& step) { return run_on(scan, reader, step, records); };
+        return read(reader, input, hx, parameters, sizes, compute);
+    }
+
+    // Returns why `run` returns None: (argument, reason, value, expected), as of a Refusal; or None.
+    nb::object why_not(nb::handle input, nb::handle hx, nb::handle parameters, nb::tuple sizes) const {
+        CellReader reader(true);
+        const auto fits = [](const auto&, auto&) -> nb::object { return nb::bool_(true); };
+        return read(reader, input, hx, parameters, sizes, fits).is_none() ? reader.refusal.as_tuple() : nb::none();
     }
 
     // Returns the gradients of the pre-activations (kernel/scan.h), of the input, of h and of c (None: not needed) of a step, whose
@@ -68,19 +70,51 @@ private:
     using Weights = std::array<nb::object, kCellWeights>;
     static constexpr std::int64_t kMost = std::int64_t{1} << 20;  // rows, features or units
 
-    template <class P>
-    static nb::object run_on(const Scan<P>& scan, CellReader& reader, nb::handle hx, nb::handle parameters, std::int64_t C,
-                             std::int64_t H, bool records) {
+    // Reads the arguments, and returns what `compute` makes of the kernel and the step; None if they do not fit.
+    template <class Compute>
+    nb::object read(CellReader& reader, nb::handle input, nb::handle hx, nb::handle parameters, nb::tuple sizes,
+                    const Compute& compute) const {
+        const auto refuse = [&](const char* what) { return reader.refusal.because(what, "form", nb::none(), nullptr), nb::none(); };
+        if (!has_tensor_table() || is_intercepted()) return refuse("torch");
+        std::int64_t C = 0, H = 0;
+        if (!PyDict_CheckExact(parameters.ptr()) || !nb::try_cast(sizes[0], C) || !nb::try_cast(sizes[1], H)) return refuse("parameters");
+        if (!reader.read_input(input, C)) return nb::none();
+        // Without features N may be any number, and products of it too large for any type.
+        if (std::min({C, H, reader.N()}) < 1 || std::max({C, H, reader.N()}) > kMost) return refuse("sizes");
+        const auto on = [&](const auto& scan) { return read_on(scan, reader, hx, parameters, C, H, compute); };
+        const NumberType type = reader.x.type;
+        if (type == kFloat32) return on(float32_);
+        if (type == kFloat64) return on(float64_);
+        return type == kBfloat16 ? on(bfloat16_) : (reader.refusal.because("input", "form", input, nullptr), nb::none());
+    }
+
+    template <class P, class Compute>
+    static nb::object read_on(const Scan<P>& scan, CellReader& reader, nb::handle hx, nb::handle parameters, std::int64_t C,
+                              std::int64_t H, const Compute& compute) {
+        Weights held;
+        const auto weight = [&](std::int64_t k) -> nb::handle {
+            const auto at = static_cast<std::size_t>(k);
+            held[at] = nb::borrow(PyDict_GetItemWithError(parameters.ptr(), cell_weight_names()[at].ptr()));
+            if (!held[at].is_valid()) PyErr_Clear();
+            return held[at];
+        };
+        if (!reader.read_others(hx, weight, C, H, scan.gates, scan.memory)) return nb::none();
         CellStep<P> step{};
         step.N = reader.N(), step.C = C, step.H = H, step.relu = scan.relu;
-        // Without features N may be any number, and products of it too large for any type.
-        if (std::min({C, H, step.N}) < 1 || std::max({C, H, step.N}) > kMost) return nb::none();
-        const std::int64_t products = step.N * H * (C + H);
-        Weights held;
-        if (!read(scan, reader, hx, parameters, step, held)) return nb::none();
+        const auto take = [](const TensorView& view, const typename P::element*& to) {
+            to = reinterpret_cast<const typename P::element*>(view.address);
+        };
+        take(reader.x, step.x), take(reader.states[0], step.h), take(reader.states[1], step.c), take(reader.weights[0], step.ih);
+        take(reader.weights[1], step.hh), take(reader.weights[2], step.b_ih), take(reader.weights[3], step.b_hh);
+        return compute(scan, step);
+    }
+
+    template <class P>
+    static nb::object run_on(const Scan<P>& scan, const CellReader& reader, CellStep<P>& step, bool records) {
+        const std::int64_t C = step.C, H = step.H, products = step.N * H * (C + H);
         const Shape shape = reader.state_shape(H);
         std::uintptr_t addresses[2] = {};
-        // Each is made first: a call may read its other arguments, the address among them, before it.
+        // Each array is made first, because a call may evaluate its other arguments, such as the address, before it.
         nb::object h = make_fixed_tensor(shape, reader.x.type, addresses[0]), c = nb::none();
         h = taken(std::move(h), addresses[0], false, step.new_h);
         if (scan.memory) c = make_fixed_tensor(shape, reader.x.type, addresses[1]), c = taken(std::move(c), addresses[1], false, step.new_c);
@@ -140,25 +174,6 @@ private:
             });
         }
         return nb::make_tuple(d_z, d_x, d_h, d_c);
-    }
-
-    // Reads the states and weights, and holds these; false if they are not contiguous tensors that fit.
-    template <class P>
-    static bool read(const Scan<P>& scan, CellReader& reader, nb::handle hx, nb::handle parameters, CellStep<P>& step, Weights& held) {
-        const auto weight = [&](std::int64_t k) -> nb::handle {
-            const auto at = static_cast<std::size_t>(k);
-            held[at] = nb::borrow(PyDict_GetItemWithError(parameters.ptr(), cell_weight_names()[at].ptr()));
-            if (!held[at].is_valid()) PyErr_Clear();
-            return held[at];
-        };
-        if (!reader.read_others(hx, weight, step.C, step.H, scan.gates, scan.memory)) return false;
-        const auto take = [](const TensorView& view, const typename P::element*& to) {
-            to = reinterpret_cast<const typename P::element*>(view.address);
-            return !to || view.is_contiguous();
-        };
-        return take(reader.x, step.x) && take(reader.states[0], step.h) && take(reader.states[1], step.c) &&
-               take(reader.weights[0], step.ih) && take(reader.weights[1], step.hh) && take(reader.weights[2], step.b_ih) &&
-               take(reader.weights[3], step.b_hh);
     }
 
     const Scan<F32>& float32_;

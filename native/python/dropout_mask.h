@@ -8,7 +8,7 @@
 
 namespace hiddenstate {
 
-// `mask`: [n]. `kept`: what becomes of a number that is kept, 1 / (1 - p) as the mask's type holds it.
+// `mask`: [n]. `kept`: the value of an entry that is kept, 1 / (1 - p) in the mask's type.
 template <class Element, class Number = Element>
 void draw_mask(nb::handle state, nb::handle mask, std::int64_t count, double keeping, Number kept) {
     Reader reader;
@@ -25,7 +25,7 @@ void draw_mask(nb::handle state, nb::handle mask, std::int64_t count, double kee
     std::memcpy(of_generator, &drawn, sizeof drawn);
 }
 
-// `state`: a generator's, as int64; changed to what it is after the draws.
+// `state`: a generator's state, as int64; updated to the state after the draws.
 inline void draw_any_mask(nb::handle state, nb::handle mask, double keeping, double kept) {
     Reader reader;
     TensorView view;
@@ -34,7 +34,7 @@ inline void draw_any_mask(nb::handle state, nb::handle mask, double keeping, dou
     if (view.type == kFloat64) return of(double{}, kept);
     const auto single = static_cast<float>(kept);
     if (view.type == kFloat32) return of(float{}, single);
-    std::uint32_t bits;  // bfloat16: the upper half; kept is a number that it holds
+    std::uint32_t bits;  // bfloat16: the upper half; kept is exact in it
     std::memcpy(&bits, &single, sizeof bits);
     of(bfloat16{}, static_cast<std::uint16_t>(bits >> 16));
 }

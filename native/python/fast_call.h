@@ -36,13 +36,14 @@ class FastCall {
 public:
     explicit FastCall(const Scan<P>& scan) : scan_(scan) {}
 
-    // `given`: x, hx (None, a pair or, without a cell state, one tensor), lengths (None or int64 [N]). `weights`: all by name, or as they were packed before.
+    // `given`: x, hx (None, a pair or, without a cell state, one tensor), lengths (None or int64 [N]). `weights`: all of them by
+    // name, or packed beforehand.
     // `names`: for each layer and direction the names of its five weights, None for a missing one. `sizes`: C, H, P, directions.
     // `options`: batch_first, training, record. Returns out and (h_n, c_n), time first, without N if x has none; with record also
     // lists of gates, of cell states and of the outputs of all layers but the last, always with N.
     nb::object run(nb::tuple given, nb::handle weights, nb::handle names, nb::tuple sizes, nb::tuple options) const;
 
-    // The reason for which `run` would return None: (argument, reason, value, expected shape), the fields of Refusal; else None.
+    // The reason why `run` would return None: (argument, reason, value, expected shape), the fields of Refusal; else None.
     nb::object why_not(nb::tuple given, nb::handle weights, nb::handle names, nb::tuple sizes, nb::tuple options) const;
 
 private:
@@ -62,7 +63,7 @@ bool FastArguments<P>::read_state(nb::handle hx, std::int64_t count) {
            reader.read(PyTuple_GET_ITEM(hx.ptr(), 1), shape(call.H), "c0", call.c0);
 }
 
-// The weights of each layer and direction: by name, or packed before.
+// The weights of each layer and direction: by name, or packed beforehand.
 template <class P>
 bool FastArguments<P>::read_weights(nb::handle weights, nb::handle names) {
     const std::int64_t count = PyList_GET_SIZE(names.ptr());

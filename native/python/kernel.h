@@ -34,11 +34,11 @@ public:
         return fits;
     }
 
-    // With a place for what a step computes of the N rows of the states.
+    // With room for the results of a step for the N rows of the states.
     Packed<P> at(typename P::element* scratch, std::int64_t N) const { return {bytes_.get(), bias_.get(), scratch, nullptr, N}; }
 
     const Scan<P>& scan;
-    const std::int64_t layers, C, H, directions;  // `layers`: of each direction
+    const std::int64_t layers, C, H, directions;  // `layers`: the layers of each direction
 
 private:
     std::int64_t features(std::int64_t k) const { return k < directions ? C : directions * H; }

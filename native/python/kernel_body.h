@@ -96,7 +96,7 @@ inline nb::handle weight_of(nb::handle weights, std::int64_t k, std::int64_t wei
     return PyTuple_GET_ITEM(five.ptr(), weight);
 }
 
-// Reads all of a call but its outputs and records.
+// Reads all of a call except its outputs and records.
 template <class P>
 void read_call(const Scan<P>& scan, nb::handle from, nb::handle edits, CallFromPython<P>& to) {
     const CallNames& name = call_names();
@@ -207,7 +207,7 @@ nb::object forward(const Scan<P>& scan, nb::handle call, nb::handle edits, nb::h
     return nb::make_tuple(made.out, made.h_n, made.c_n, made.gates, made.raw_gates, made.c, made.layer_outputs);
 }
 
-// Reads the records of a forward run into the call; gates may be None: backward computes them again.
+// Reads the records of a forward run into the call; gates may be None: backward recomputes them.
 template <class P>
 void read_saved(const Scan<P>& scan, Reader& reader, nb::handle saved, Call<P>& call) {
     const nb::tuple parts = nb::borrow<nb::tuple>(saved);

@@ -48,7 +48,7 @@ struct Refusal {
     }
 };
 
-constexpr std::int64_t kWeights = 5;      // of a layer and direction: ih, hh, b_ih, b_hh, hr
+constexpr std::int64_t kWeights = 5;      // the weights of a layer and direction: ih, hh, b_ih, b_hh, hr
 constexpr const char* kWeightNames[kWeights] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr"};
 constexpr std::int64_t kStates = 5;       // x, h0, c0, reset_h, reset_c: the first of all gradients, before those of the weights
 
@@ -62,7 +62,7 @@ inline Shape weight_shape(std::int64_t gates, std::int64_t weight, std::int64_t 
     }
 }
 
-// Reads tensors, and holds the refusal of the first that does not fit. With `plain`, it refuses subclasses of torch's tensors.
+// Reads tensors, and holds the refusal of the first that does not fit. With `plain`, it rejects subclasses of torch's tensors.
 class Reader {
 public:
     explicit Reader(bool plain = false) : plain_(plain) {}
@@ -177,7 +177,7 @@ struct Outputs {
     nb::object gates = nb::none(), raw_gates = nb::none(), c = nb::none(), layer_outputs = nb::none();
 };
 
-// Takes the address of a tensor that was made. Throws if it has no memory, as under some of torch's modes.
+// Takes the address of a tensor that was just made. Throws if it has no memory, as under some of torch's modes.
 template <class T>
 nb::object taken(nb::object made, std::uintptr_t address, bool empty, T*& to) {
     if (!address && !empty) throw nb::type_error("torch.empty gave a tensor without memory of its own on the CPU");
@@ -194,9 +194,9 @@ nb::object make(const Shape& shape, T*& to) {
     return taken(std::move(made), address, empty, to);
 }
 
-// What a run records: the gates after edits for the user, those before edits for the backward pass.
+// The records of a run: the gates after edits for the user, those before edits for the backward pass.
 struct Records {
-    std::vector<bool> shown;  // to the user: for each layer and direction; or empty
+    std::vector<bool> shown;  // for the user: for each layer and direction; or empty
     bool gradient = false;
     bool recomputes = false;  // the gradient's gates, which are then not recorded for it
 

@@ -1,4 +1,4 @@
-// Runs a call without the GIL, on a number of threads that pays.
+// Runs a call without the GIL, on the number of threads that is fastest.
 #pragma once
 
 #include <map>
@@ -52,7 +52,7 @@ std::int64_t multiplications(const Call<P>& call) {
     return static_cast<std::int64_t>(call.layers.size()) * 4 * call.T * call.N * call.H * (call.C + call.P);
 }
 
-// Runs work(call) without the GIL: on all its threads or, if these would wait for one another at every step, on one or all,
+// Runs work(call) without the GIL: on all its threads or, if these would wait for one another at every step, on one or all of them,
 // whichever is faster.
 template <class P, class Work>
 void run_without_gil(const Scan<P>& scan, Task task, Call<P>& call, const Work& work) {

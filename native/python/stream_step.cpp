@@ -99,7 +99,7 @@ bool StreamStep::is_blocked() const {
     return now >= 0;
 }
 
-// Reads the numbers of rows from a list, a tensor or an array; false if they are no integers, or if there are none.
+// Reads the numbers of rows from a list, a tensor or an array; false if they are not integers, or if there are none.
 bool StreamStep::read_rows(nb::handle rows, nb::handle free, Rows& to) const {
     TensorView view;
     Py_buffer buffer;
@@ -231,7 +231,8 @@ void StreamStep::each_object(const F& f) {
 
 namespace {
 
-// A step holds the module's hooks and parameters, and these may hold the stream. So the garbage collector must see what it holds.
+// A step refers to the module's hooks and parameters, and these may refer to the stream, so the garbage collector must see its
+// references.
 int traverse(PyObject* self, visitproc visit, void* arg) {
     Py_VISIT(Py_TYPE(self));
     if (!nb::inst_ready(self)) return 0;

@@ -32,7 +32,7 @@ public:
     StreamStep(Kernel kernel, NumberType element, std::int64_t N, std::int64_t C, std::int64_t H, bool large,
                ThreadTuner<>& tuner);
 
-    // Parameters that must stay as they are now: the object under each name, its version and its address. Tensors that were made in
+    // Parameters that must not change: the object under each name, its version and its address. Tensors that were made in
     // inference mode have no version.
     void guard_parameters(nb::dict parameters, nb::dict named);
     // Dicts (hooks) and context variables (edits in force, a selected path) that must be empty.
@@ -62,8 +62,8 @@ public:
 
     // Returns the output for x, in `out` if that is not None. Returns None, without side effects, if something blocks the step.
     nb::object step(nb::handle x, nb::handle out) { return step_some(x, nullptr, out); }
-    // The same for some rows: a list, a tensor or an array of integers, each once and none of those that are `free` (a list).
-    // Returns None also if they are not that.
+    // The same for some rows: a list, a tensor or an array of distinct integers, none of them in the list `free`. Also returns None
+    // for anything else.
     nb::object step_rows(nb::handle x, nb::handle rows, nb::handle free, nb::handle out);
 
 private:

@@ -16,7 +16,7 @@ struct Header {
     const Header* previous;  // a table of an older version
 };
 
-// A tensor and who frees it (DLManagedTensorVersioned).
+// A tensor, and the function that frees it (DLManagedTensorVersioned).
 struct Managed {
     std::uint32_t major, minor;
     void* context;
@@ -37,7 +37,7 @@ struct Table {
 constexpr std::uint32_t kMajor = 1;
 constexpr const char* kName = "dlpack_exchange_api";
 static_assert(sizeof(void*) != 8 || (offsetof(Managed, tensor) == 32 && sizeof(nb::dlpack::dltensor) == 48 && sizeof(Table) == 56),
-              "these are not laid out as DLPack's");
+              "these are not laid out like DLPack's");
 
 // Never freed: Python may have ended when statics are destroyed.
 Torch* connected = nullptr;
@@ -55,8 +55,8 @@ const Names& names() {
     return *found;
 }
 
-// A method without arguments, or an attribute, that a class of torch's has in C. For objects of that very class its function is
-// called directly, without a search for its name.
+// A method without arguments, or an attribute, that one of torch's classes defines in C. For objects of exactly that class its
+// function is called directly, without a search for its name.
 class InC {
 public:
     InC(nb::handle owner, const char* name) : name_(interned(name)), found_(attribute(owner, name_)) {
@@ -68,7 +68,7 @@ public:
         if (method->ml_flags == METH_NOARGS) function_ = method->ml_meth;
     }
 
-    // Null if it fails. `exact`: the object is of the class itself, and not of one that may have its own.
+    // Null if it fails. `exact`: the object is of exactly this class, not of a subclass that may override the method.
     nb::object operator()(nb::handle object, bool exact) const {
         if (!exact || !(function_ || getter_)) return is_method_ ? call(object, name_) : attribute(object, name_);
         nb::object given = nb::steal(function_ ? function_(object.ptr(), nullptr) : getter_->get(object.ptr(), getter_->closure));
@@ -99,7 +99,7 @@ std::int64_t number(const nb::object& value) {
     return found;
 }
 
-// How many bytes a tensor's storage has, and how many numbers lie in it before the tensor's first; below 0: not known.
+// The size of a tensor's storage in bytes, and how many numbers precede the tensor's first one in it; below 0 if unknown.
 struct Room {
     std::int64_t bytes, offset;
 
@@ -147,7 +147,7 @@ bool read_by_table(nb::handle tensor, TensorView& found) {
     return true;
 }
 
-// A tensor and its numbers, in one block of memory, which torch has freed when the tensor ends, on whatever thread.
+// A tensor and its numbers, in one block of memory, which torch frees with the tensor, on whatever thread.
 struct FixedTensor {
     static constexpr std::size_t kAlignment = 64;
 
@@ -162,7 +162,7 @@ struct FixedTensor {
             strides[k] = count, count *= shape.sizes[k];
         }
         const std::size_t bytes = sizeof(FixedTensor) + kAlignment + static_cast<std::size_t>(count) * (type.bits / 8);
-        void* const memory = std::malloc(bytes);  // not of aligned_alloc, whose blocks are no quicker to have the second time
+        void* const memory = std::malloc(bytes);  // not from aligned_alloc, whose blocks are no faster to get the second time
         if (!memory) throw std::bad_alloc();
         auto* made = new (memory) FixedTensor{};
         std::copy_n(shape.sizes, kMostAxes, made->sizes), std::copy_n(strides, kMostAxes, made->strides);
@@ -292,7 +292,7 @@ nb::object make_fixed_tensor(const Shape& shape, NumberType type, std::uintptr_t
     FixedTensor* const fixed = FixedTensor::make(shape, type);
     const std::uintptr_t begin = begin_of(fixed->managed.tensor);
     void* made = nullptr;
-    // If it fails torch may have freed the memory or not: it is left.
+    // If it fails, torch may or may not have freed the memory, so it is left alone.
     if (take(&fixed->managed, &made) != 0 || !made) throw nb::python_error();
     address = begin;
     return nb::steal(static_cast<PyObject*>(made));

@@ -32,7 +32,7 @@ struct Shape {
 
 // A tensor of up to three axes in the CPU's memory.
 struct TensorView {
-    std::uintptr_t address;  // 0: it has no memory, or this was freed, or cut shorter than what the tensor reads
+    std::uintptr_t address;  // 0: it has no memory, or the memory was freed, or is shorter than the tensor
     NumberType type;
     int rank;
     std::int64_t sizes[kMostAxes], strides[kMostAxes];
@@ -56,14 +56,14 @@ struct Torch {
     nb::handle name_of(NumberType type) const;
 };
 
-// Stores these, and looks for torch's table of functions.
+// Stores them, and looks for torch's table of functions.
 void connect_torch(const Torch& torch);
 const Torch& torch_api();
 // Whether torch has the table. Without it a fast call would not be fast.
 bool has_tensor_table();
 
-// Whether a mode, a tracer or a transform of torch's must see each operation of a call, so that a native one would hide what it
-// looks for. What engine/interception.py says in words.
+// Whether a mode, a tracer or a transform of torch's must see each operation of a call, so that a native call would hide them from
+// it. engine/interception.py names the reasons.
 bool is_intercepted();
 
 // Returns false if the numbers can't be read in place: the tensor is on another device, has torch's negative bit, or has more
@@ -73,12 +73,12 @@ bool read_tensor(nb::handle tensor, TensorView& found);
 std::uintptr_t address_of_tensor(nb::handle tensor);
 // A tensor's version, which counts its writes; -1: unknown.
 std::int64_t version_of_tensor(nb::handle tensor);
-// Whether a tensor is of torch's own classes, not of a subclass.
+// Whether a tensor is an instance of one of torch's own classes, not of a subclass.
 bool is_plain_tensor(nb::handle tensor);
 
 // Makes a tensor on the CPU; sets its address.
 nb::object make_tensor(const Shape& shape, NumberType type, std::uintptr_t& address);
-// The same, of memory that torch can't enlarge: some 0.4 us sooner where torch has the table.
+// The same, with memory that torch can't enlarge: some 0.4 us faster if torch has the table.
 nb::object make_fixed_tensor(const Shape& shape, NumberType type, std::uintptr_t& address);
 
 }  // namespace hiddenstate

@@ -52,7 +52,7 @@ void Twister::draw(std::uint32_t* to, std::int64_t count) {
 
 template <class Number>
 void draw_bernoulli(Twister& twister, double probability, Number kept, std::int64_t count, Number* to) {
-    // torch draws two numbers, takes 53 bits of them as a fraction, and compares that; whole numbers compare alike.
+    // torch draws two numbers, takes 53 bits of them as a fraction, and compares that; whole numbers give the same comparison.
     constexpr std::int64_t kAtOnce = 512;
     constexpr std::uint64_t kBits = (std::uint64_t{1} << 53) - 1;
     const auto below = static_cast<std::uint64_t>(std::ceil(std::clamp(probability, 0.0, 1.0) * static_cast<double>(kBits + 1)));

@@ -7,16 +7,16 @@
 
 namespace hiddenstate {
 
-// The bytes that torch.Generator.get_state gives, as 8-byte numbers.
+// The bytes that torch.Generator.get_state returns, as 8-byte numbers.
 struct TwisterState {
     static constexpr int kWords = 624;
 
     std::uint64_t first_seed;
-    std::int32_t left;  // how many numbers may be drawn before the words are made anew, and one more
+    std::int32_t left;  // how many numbers may be drawn before the words are made again, plus one
     std::int32_t seeded;
     std::uint64_t next;           // the word of the next number
-    std::uint64_t words[kWords];  // of 32 bits
-    std::uint64_t others[5];      // of torch's normal distribution
+    std::uint64_t words[kWords];  // 32-bit words
+    std::uint64_t others[5];      // for torch's normal distribution
 };
 
 constexpr int kTwisterNumbers = sizeof(TwisterState) / 8;
@@ -25,7 +25,7 @@ constexpr int kTwisterNumbers = sizeof(TwisterState) / 8;
 class Twister {
 public:
     explicit Twister(const TwisterState& state);
-    // Writes the state as it is after the numbers drawn so far.
+    // Writes the state after the numbers drawn so far.
     void store(TwisterState& state) const;
 
     void draw(std::uint32_t* to, std::int64_t count);

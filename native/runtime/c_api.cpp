@@ -20,7 +20,7 @@ struct hs_model {
 
 struct hs_stream {
     std::unique_ptr<runtime::Stream> stream;
-    std::vector<bool> taken;  // a row each, to find one that is given twice
+    std::vector<bool> taken;  // an entry for each row, to find duplicates
 };
 
 namespace {
@@ -121,7 +121,7 @@ hs_status hs_trace(const hs_model* model, int64_t steps, int64_t rows, const flo
         return fail(HS_ARGUMENT, sizes.cell->has_memory ? "hs_run: give both states, or neither"
                                                         : "hs_run: only an LSTM has a cell state: state_c must be NULL", error);
     }
-    if (!fits(steps, rows, sizes)) return fail(HS_ARGUMENT, "hs_run: steps and rows must be from 0, and their arrays must fit into memory", error);
+    if (!fits(steps, rows, sizes)) return fail(HS_ARGUMENT, "hs_run: steps and rows must not be negative, and must fit into memory", error);
     for (std::int64_t n = 0; lengths && n < rows; ++n) {
         if (lengths[n] < 0 || lengths[n] > steps) return fail(HS_ARGUMENT, "hs_run: each length must be from 0 to the number of steps", error);
     }
@@ -173,7 +173,7 @@ hs_status hs_stream_trace(hs_stream* stream, int64_t steps, const float* x, floa
                           hs_error* error) {
     if (!stream || !x || !out) return fail(HS_ARGUMENT, "hs_stream_feed: stream, x and out must not be NULL", error);
     if (!fits(steps, stream->stream->N, stream->stream->layer->sizes)) {
-        return fail(HS_ARGUMENT, "hs_stream_feed: steps must be from 0, and their arrays must fit into memory", error);
+        return fail(HS_ARGUMENT, "hs_stream_feed: steps must not be negative, and their arrays must fit into memory", error);
     }
     return guarded(error, [&] {
         runtime::Run run;

@@ -35,12 +35,12 @@ extern "C" {
 #define HS_API
 #endif
 
-/* The version of this interface. It grows when something that programs use is changed or removed. */
+/* The version of this interface. It increases when something that programs use is changed or removed. */
 #define HS_INTERFACE 1
 
 typedef enum hs_status {
     HS_OK = 0,
-    HS_ARGUMENT = 1,    /* an argument is out of range, or null where it may not be */
+    HS_ARGUMENT = 1,    /* an argument is out of range, or null although it must not be */
     HS_FILE = 2,        /* a file can't be read, or is not a model */
     HS_MEMORY = 3,      /* there is not enough memory */
     HS_UNSUPPORTED = 4  /* this model can't do it */
@@ -84,7 +84,7 @@ HS_API hs_status hs_run(const hs_model *model, int64_t steps, int64_t rows, cons
 HS_API hs_status hs_trace(const hs_model *model, int64_t steps, int64_t rows, const float *x, const int64_t *lengths, float *state_h,
                           float *state_c, float *out, float *gates, float *cells, float *hidden, hs_error *error);
 
-/* Makes a stream of N rows, whose states are zero. A bidirectional model has none: HS_UNSUPPORTED. */
+/* Makes a stream of N rows, whose states are zero. A bidirectional model can't be streamed: HS_UNSUPPORTED. */
 HS_API hs_status hs_stream_new(const hs_model *model, int64_t rows, hs_stream **stream, hs_error *error);
 HS_API void hs_stream_free(hs_stream *stream);
 
@@ -92,7 +92,7 @@ HS_API void hs_stream_free(hs_stream *stream);
  * It allocates nothing, takes no lock, starts no thread and makes no system call, so an audio callback may call it. Two
  * exceptions: a model with a projection (P < H) allocates; and the first step of a thread with int8 weights does. */
 HS_API hs_status hs_stream_step(hs_stream *stream, const float *x, float *out);
-/* One step of `count` distinct rows: x [count, C] to out [count, P]; the others' states stay. */
+/* One step of `count` distinct rows: x [count, C] to out [count, P]; the others' states do not change. */
 HS_API hs_status hs_stream_step_rows(hs_stream *stream, const int64_t *rows, int64_t count, const float *x, float *out);
 /* T steps of all rows, faster than one by one: x [T, N, C] to out [T, N, P]. It allocates. If it fails, no state has changed. */
 HS_API hs_status hs_stream_feed(hs_stream *stream, int64_t steps, const float *x, float *out, hs_error *error);

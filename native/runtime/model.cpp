@@ -21,7 +21,7 @@ void convert(const float* from, std::int64_t count, float* to) {
     if (count > 0) std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
 }
 
-// To the nearest, or of two the even one, as torch does.
+// Rounds to the nearest, ties to even, as torch does.
 void convert(const float* from, std::int64_t count, bfloat16* to) {
     for (std::int64_t k = 0; k < count; ++k) {
         std::uint32_t bits;
@@ -47,7 +47,7 @@ std::unique_ptr<T, Free> aligned(std::int64_t bytes) {
     return std::unique_ptr<T, Free>(static_cast<T*>(::operator new(static_cast<std::size_t>(bytes), std::align_val_t{64})));
 }
 
-// The weights of a layer and direction as a file has them.
+// The weights of a layer and direction as stored in a file.
 struct Floats {
     std::vector<float> ih, hh, b_ih, b_hh, hr;
 };
@@ -264,8 +264,8 @@ public:
     }
 
     std::unique_ptr<Stream> stream(std::int64_t N) const override {
-        if (sizes.D == 2) throw std::invalid_argument("a bidirectional layer reads from the end, too: it has no stream");
-        if (N < 1 || N > kMostRows) throw std::bad_alloc();  // their numbers could not be counted
+        if (sizes.D == 2) throw std::invalid_argument("a bidirectional layer also reads from the end, so it can't be streamed");
+        if (N < 1 || N > kMostRows) throw std::bad_alloc();  // their elements could not be counted
         return std::make_unique<StreamOf<P>>(std::static_pointer_cast<const LayerOf>(shared_from_this()), N);
     }
 
@@ -321,7 +321,7 @@ private:
 
     std::int64_t features(std::size_t k) const { return sizes.features(static_cast<std::int64_t>(k) / sizes.D); }
 
-    // Packs all layers once, after which the weights as they were are no longer needed.
+    // Packs all layers once, after which the unpacked weights are no longer needed.
     void pack() {
         const std::int64_t of_bias = scan_.packed_bias_size(sizes.H), reals = sizes.count() * of_bias;
         std::int64_t bytes = 0;

@@ -12,7 +12,8 @@
 
 namespace hiddenstate::runtime {
 
-// A kind of cell as model files name it: the order of its gates, how many rows of a unit its weights have, how many numbers its record.
+// A kind of cell as model files name it: the order of its gates, how many rows per unit its weights have, and how many numbers per
+// unit its record has.
 struct Cell {
     const char *name, *order;
     std::int64_t gates, record;
@@ -31,15 +32,15 @@ struct Sizes {
     bool bias = false;
     const Cell* cell = kLstm;
 
-    std::int64_t count() const { return L * D; }  // of layers and directions
+    std::int64_t count() const { return L * D; }  // for all layers and directions
     std::int64_t features(std::int64_t layer) const { return layer == 0 ? C : D * P; }
 };
 
-// What a run over a sequence reads and writes: row-major arrays, time first. Those marked (*) may be null.
+// The inputs and outputs of a run over a sequence: row-major arrays, time first. Those marked (*) may be null.
 struct Run {
     std::int64_t T = 0, N = 0;
     const float* x = nullptr;               // [T, N, C]
-    // (*) [L * D, N, P], [L * D, N, H]: zeros if null. Only an LSTM has c: of other cells all that is said of it here is null.
+    // (*) [L * D, N, P], [L * D, N, H]: zeros if null. Only an LSTM has c: for other cells every c below is null.
     const float *h0 = nullptr, *c0 = nullptr;
     const std::int64_t* lengths = nullptr;  // (*) [N], each in 0 ... T: the number of steps of each row
     float* out = nullptr;                   // [T, N, D * P], zero past a row's end
@@ -65,19 +66,19 @@ public:
 
     // May throw std::bad_alloc.
     virtual void run(const Run& run) const = 0;
-    // Of N rows, at zero. Throws std::invalid_argument if it is bidirectional, so that it can't be run step by step; std::bad_alloc if N
-    // rows fit into no memory.
+    // A stream of N rows, whose states are zero. Throws std::invalid_argument if it is bidirectional, so that it can't be run step
+    // by step; std::bad_alloc if N rows do not fit into memory.
     virtual std::unique_ptr<Stream> stream(std::int64_t N) const = 0;
 
     const Sizes sizes;
-    const std::string isa, precision;  // of what computes it
+    const std::string isa, precision;  // the instruction set that computes it
 
 protected:
     Layer(const Sizes& sizes, std::string isa, std::string precision)
         : sizes(sizes), isa(std::move(isa)), precision(std::move(precision)) {}
 };
 
-// N sequences, and their states: of one thread at a time.
+// N sequences and their states, for one thread at a time.
 class Stream {
 public:
     virtual ~Stream() = default;

@@ -42,7 +42,7 @@ public:
         expect(']');
     }
 
-    // A whole number from 0.
+    // A whole number, at least 0.
     std::int64_t size() {
         skip_space();
         const char* const begin = at_;
@@ -101,7 +101,7 @@ private:
         for (int k = 0; k < 4; ++k) {
             const char c = next();
             const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-            if (digit < 0) damaged("an escape in its header is no hexadecimal number");
+            if (digit < 0) damaged("an escape in its header is not a hexadecimal number");
             value = 16 * value + static_cast<std::uint32_t>(digit);
         }
         return value;
@@ -118,7 +118,7 @@ private:
 
     void code_point(std::string& text) {
         std::uint32_t code = hex();
-        if (code >= 0xD800 && code < 0xDC00) {  // the first of a pair
+        if (code >= 0xD800 && code < 0xDC00) {  // the first of a surrogate pair
             if (next() != '\\' || next() != 'u') damaged("its header has half of a surrogate pair");
             const std::uint32_t second = hex();
             if (second < 0xDC00 || second >= 0xE000) damaged("its header has half of a surrogate pair");
@@ -147,7 +147,7 @@ Type type_named(const std::string& name) {
     throw FileError("the model file has a tensor of type " + name.substr(0, 20) + ", expected F32, F16, BF16 or I8");
 }
 
-// The number of elements, refused if it is more than `most`.
+// The number of elements; an error if it is more than `most`.
 std::int64_t elements(const std::vector<std::int64_t>& shape, std::int64_t most) {
     std::int64_t count = 1;
     for (const std::int64_t size : shape) {

@@ -1,4 +1,4 @@
-// Reads a model file: safetensors, whose metadata say what the tensors are. Nothing of a file is trusted.
+// Reads a model file: safetensors, whose metadata say what the tensors are. Nothing in a file is trusted.
 //
 // 8 bytes: the header's length, little-endian; the header: a JSON object, from each tensor's name to its type, shape and place in the
 // data, and from "__metadata__" to an object of strings; the data. https://github.com/huggingface/safetensors has the format.
@@ -13,7 +13,7 @@
 
 namespace hiddenstate::runtime {
 
-// What is wrong with a file, in words for the user.
+// The error in a file, in words for the user.
 struct FileError : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
@@ -43,7 +43,7 @@ struct ModelFile {
     const Tensor& tensor(const std::string& name, const std::vector<std::int64_t>& shape) const;
 };
 
-// The bytes of a file. Throws FileError, also if it has more than `most` bytes.
+// The bytes of a file. Throws FileError, including if it has more than `most` bytes.
 std::vector<unsigned char> read_file(const char* path, std::size_t most);
 
 }  // namespace hiddenstate::runtime

@@ -62,8 +62,8 @@ std::unique_ptr<Edits<float>> read_edits(nb::handle edits, std::int64_t rows) {
     return found;
 }
 
-// `arrays`: x, h0, c0, lengths, out, h_n, c_n, gates, cells, hidden, as in `Run`; None where that may be null. `edits`: None, or a list for
-// each layer and direction. Reads the arrays without the GIL: they must stay as they are.
+// `arrays`: x, h0, c0, lengths, out, h_n, c_n, gates, cells, hidden, as in `Run`; None if that may be null. `edits`: None, or a
+// list for each layer and direction. Reads the arrays without the GIL: they must not change meanwhile.
 Run read_run(const Sizes& sizes, nb::tuple arrays, std::int64_t T, std::int64_t N, int threads) {
     const std::int64_t steps = T * N, rows = sizes.count() * N, width = sizes.D * sizes.P;
     Run run;
@@ -102,7 +102,7 @@ void run_layer(const SharedLayer& of, nb::tuple arrays, std::int64_t T, std::int
     layer.run(run);
 }
 
-// A model file, whose bytes it keeps.
+// A model file, with its bytes.
 class File {
 public:
     explicit File(nb::bytes bytes)
@@ -122,7 +122,7 @@ public:
         return nb::tuple(sizes);
     }
 
-    // A tensor's numbers as floats, flat. One of integers is multiplied by the scales of its rows.
+    // A tensor's numbers as floats, flat. Integers are multiplied by the scales of their rows.
     Floats tensor(const std::string& name) const {
         auto* values = new std::vector<float>(restored(file_, name));
         const nb::capsule owner(values, [](void* kept) noexcept { delete static_cast<std::vector<float>*>(kept); });
@@ -130,7 +130,7 @@ public:
         return Floats(values->data(), {size}, owner);
     }
 
-    // The layer of a kind of cell, "LSTM" say, whose tensors' names begin with `prefix`.
+    // The layer with this kind of cell, such as "LSTM", whose tensors' names begin with `prefix`.
     SharedLayer layer(const std::string& prefix, std::int64_t input_size, std::int64_t hidden_size, std::int64_t num_layers, bool bias,
                       bool bidirectional, const std::string& cell) const {
         const Cell* const found = cell_named(cell);
@@ -146,7 +146,7 @@ private:
     ModelFile file_;
 };
 
-// A stream's step with as little as can be between NumPy and the native step.
+// A stream's step with as little overhead as possible between NumPy and the native step.
 class Steps {
 public:
     Steps(const SharedLayer& of, std::int64_t N) : stream_(of.layer->stream(N)), sizes_(of.layer->sizes), N_(N) {}
@@ -235,7 +235,7 @@ private:
         bool has_;
     };
 
-    // Refuses a second thread, which would corrupt the states.
+    // Rejects a second thread, which would corrupt the states.
     class Turn {
     public:
         explicit Turn(std::atomic<bool>& running) : running_(running) {

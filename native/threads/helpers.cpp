@@ -31,7 +31,7 @@ public:
         others_.changed();
     }
 
-    // Returns whether the part was not begun; then it will not be.
+    // Withdraws the part; returns false if the helper has already begun it.
     bool take_back() { return moves(kOffered, kIdle); }
 
     void wait_until_done() {
@@ -60,8 +60,8 @@ private:
     alignas(64) Waiting others_;
 };
 
-// Whether so many threads may run at the same time; new threads may run where the one that makes them may. Without OpenMP the engine
-// has one.
+// Whether this many threads can run at the same time. New threads inherit the set of allowed cores from their creator. Without
+// OpenMP the engine has one thread.
 bool may_run([[maybe_unused]] int threads) {
 #ifndef _OPENMP
     return false;
@@ -74,7 +74,7 @@ bool may_run([[maybe_unused]] int threads) {
 #endif
 }
 
-// Signals stay with the threads of the program, one of which may wait for them, while this lives.
+// During its lifetime new threads block all signals, which stay with the program's threads: one of these may wait for them.
 class NoSignals {
 #if defined(__unix__) || defined(__APPLE__)
 public:
@@ -95,7 +95,7 @@ private:
 struct Pool {
     std::mutex in_use;
     std::vector<std::unique_ptr<Helper>> helpers;
-    int too_many = std::numeric_limits<int>::max();  // helpers that could not be had; not tried again
+    int too_many = std::numeric_limits<int>::max();  // helpers that could not be started; not tried again
 
     bool has(int count) {
         if (count >= too_many) return false;
@@ -110,7 +110,7 @@ struct Pool {
 
 private:
     bool make() {
-        [[maybe_unused]] const NoSignals blocked;  // a thread begins with the mask of the one that makes it
+        [[maybe_unused]] const NoSignals blocked;  // a thread inherits its creator's mask
         try {
             helpers.reserve(helpers.size() + 1);
             auto helper = std::make_unique<Helper>();
@@ -130,7 +130,7 @@ Pool& pool() {
 
 }  // namespace
 
-// A forked process has no helpers, and the mutex may be locked by a thread that it does not have.
+// A forked process has no helpers, and the mutex may be locked by a thread that does not exist in it.
 Helpers::Helpers(int threads) : threads_(threads) {
     if (threads < 2 || forked()) return;
     mine_ = std::unique_lock<std::mutex>(pool().in_use, std::try_to_lock);

@@ -1,11 +1,11 @@
 // Threads that compute parts of a stream's steps while these follow one another closely.
 //
-// A parallel region of OpenMP's hands cache lines from core to core some eight times before it is over, which takes longer than
-// many a step. A helper is offered its part in one line, and says in the same line that it is done. It waits awake for the next
-// one, as threads wait for one another, and then sleeps.
+// An OpenMP parallel region moves cache lines between cores some eight times before it ends, which takes longer than many steps. A
+// helper is offered its part in one cache line, and reports in the same line that it is done. It spins while it waits for the next
+// part, as threads do that wait for one another, and then sleeps.
 //
 // A part that a helper has not begun when the others are done is taken back. So no step waits for a thread to wake up, only for
-// one that has begun: on a busy core that may be long, and a ThreadTuner sees it.
+// one that has begun: on a busy core that may take long, which a ThreadTuner notices.
 #pragma once
 
 #include <mutex>
@@ -15,7 +15,7 @@ namespace hiddenstate {
 // Owns the helpers of the process during its lifetime; empty if another thread owns them, or if there can't be that many.
 class Helpers {
 public:
-    // `threads`: the one that calls, and the helpers.
+    // `threads`: their number, including the caller's.
     explicit Helpers(int threads);
 
     explicit operator bool() const { return mine_.owns_lock(); }

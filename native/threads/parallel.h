@@ -23,7 +23,7 @@
 namespace hiddenstate {
 namespace {
 
-// Where threads wait until something is so: they spin for about 20 microseconds, because it normally takes less than one, then sleep,
+// Lets threads wait for a condition: they spin for about 20 microseconds, because it normally takes less than one, then sleep,
 // because another program probably has the core that a thread needs.
 class Waiting {
 public:
@@ -65,7 +65,7 @@ private:
     std::condition_variable awake_;
 };
 
-// Where threads wait for all others.
+// A barrier, at which each thread waits for all others.
 class Barrier {
 public:
     void wait(int threads) {
@@ -84,7 +84,7 @@ private:
     Waiting others_;
 };
 
-// How far a thread has come, for others that wait for it.
+// A thread's progress, for others that wait for it.
 class Progress {
 public:
     void publish(std::int64_t reached) {
@@ -101,9 +101,9 @@ private:
     Waiting others_;
 };
 
-// Runs body(k) for k = 0 ... threads - 1. With `together`, each body has a thread of its own, so that bodies may wait for one
-// another; if there are fewer threads, for example inside another parallel region or in a forked process, it runs nothing and
-// returns false. Bodies must not throw. Each thread constructs a Setup first, which lives until its bodies have returned.
+// Runs body(k) for k = 0 ... threads - 1. With `together`, each body has its own thread, so that bodies may wait for one another;
+// if there are fewer threads, for example inside another parallel region or in a forked process, it runs nothing and returns false.
+// Bodies must not throw. Each thread constructs a Setup first, which lives until its bodies have returned.
 //
 // Threads that have finished wait for the others at our own barrier, because OpenMP's spins for milliseconds, on a core that the
 // others may need if another program runs.

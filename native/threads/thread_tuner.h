@@ -1,4 +1,4 @@
-// Chooses how many threads run a small job that repeats: one, or all.
+// Chooses how many threads run a small repeated job: one, or all.
 //
 // All threads together have more cache than one, so they can hold weights that one cannot. But they must be awake at the same
 // time: if other programs use the cores, a job of some microseconds may wait for a time slice of theirs, which is a thousand
@@ -11,10 +11,10 @@
 // After a rest, earlier results may be outdated, and the work may end before a backoff does. So if one thread was faster, all are tried
 // again sooner, in shorter samples.
 //
-// A trial compares a mode with the last time of the other: the best of three samples decides, because every system has some bad
-// moments in a second, and one of them should not. A sample lasts some time slices, so that a program that keeps a core busy
-// shows in each. The samples of the first trial are shorter, so that the other mode is tried soon. A job that is longer than a
-// sample is a sample by itself: a faster one decides alone, a slower one with a second. The backoff is at least ten times as long as
+// A trial compares a mode with the last time of the other: the best of three samples decides, because every system has a few slow
+// moments each second, none of which should decide. A sample lasts some time slices, so that a program that keeps a core busy shows
+// in each. The samples of the first trial are shorter, so that the other mode is tried soon. A job that is longer than a sample
+// counts as a sample: a single faster one decides, but a slower one needs a second. The backoff is at least ten times as long as
 // the trial before it. Both modes are timed again and again, because timings go stale.
 #pragma once
 
@@ -30,8 +30,8 @@ namespace hiddenstate {
 template <class Clock = std::chrono::steady_clock>
 class ThreadTuner {
 public:
-    // Begins with one thread, and tries all soon; or with all, and tries one after the longest backoff, when first calls, which are
-    // slow for reasons of their own, are over.
+    // Begins with one thread, and tries all soon; or with all, and tries one after the longest backoff, when the first calls, which
+    // are slow for other reasons, are over.
     explicit ThreadTuner(int threads, bool begins_with_all = false) : threads_(std::max(threads, 1)), all_(begins_with_all) {
         if (begins_with_all) seconds_[0] = std::numeric_limits<double>::infinity(), backoff_ = kLongestBackoff;
     }
@@ -53,19 +53,19 @@ public:
 private:
     // In seconds of work.
     static constexpr double kFirstSample = 0.0005, kSample = 0.007, kShortestBackoff = 0.1, kLongestBackoff = 3;
-    static constexpr int kSamples = 2;        // with the same result decide a trial
+    static constexpr int kSamples = 2;        // samples with the same result that decide a trial
     static constexpr double kBackoffs = 10;   // the least length of a backoff, in lengths of the trial before it
     // A rest; how many times shorter a backoff is at its end; and the samples of the trial then.
     static constexpr double kRest = 0.01, kHaste = 8, kSampleAfterRest = 0.002;
-    static constexpr double kClose = 10e-6;   // between jobs that are close
-    static constexpr int kCloseJobs = 32;     // that say how it goes on
+    static constexpr double kClose = 10e-6;   // seconds between close jobs
+    static constexpr int kCloseJobs = 32;     // close jobs after which more are expected
 
     using Time = typename Clock::time_point;
 
     static double seconds_between(Time begin, Time end) { return std::chrono::duration<double>(end - begin).count(); }
 
-    // Adds a job to the sample. Drops it if another thread is here, because waiting would cost more than the job tells, and in a
-    // forked process the other thread may not exist; also if another thread has ended the trial that the job belongs to.
+    // Adds a job to the sample. Drops it if another thread is here, because waiting would cost more than the timing is worth, and
+    // in a forked process the other thread may not exist; also if another thread has ended the trial that the job belongs to.
     void count(bool all, std::int64_t work, Time begin, Time end) {
         const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
         if (!lock) return;
@@ -82,14 +82,14 @@ private:
         if (sample_ >= sample_length_) end_sample(usual >= kSample);
     }
 
-    // Has one thread timed anew for short, and then all, if the last trial of these is long enough ago.
+    // Times one thread again briefly, and then all threads, if their last trial is long enough ago.
     void begin_after_rest() {
         if (all_ || tries_slower_ || rested_ || backoff_ == 0 || since_trial_ < backoff_ / kHaste) return;
         rested_ = true, sample_length_ = kFirstSample;
         sample_ = 0, sample_work_ = 0, results_[0] = results_[1] = 0;
     }
 
-    // `long_job`: a single job is longer than a sample, so more of them than are needed would cost more than they tell.
+    // `long_job`: a single job is longer than a sample, so extra ones would cost more than they are worth.
     void end_sample(bool long_job) {
         const double seconds = sample_ / static_cast<double>(sample_work_);
         const bool faster = seconds <= seconds_[!all_], compares = seconds_[!all_] > 0;
@@ -117,16 +117,16 @@ private:
     std::mutex mutex_;
     std::atomic<bool> all_;           // the mode at hand: all threads, or one
     bool tries_slower_ = false;       // whether this is a trial of the mode that was slower
-    double seconds_[2] = {};          // of a unit of work with one thread and with all, in their last trials
-    double sample_length_ = kFirstSample, sample_ = 0;  // seconds that the sample at hand lasts; of these, over
+    double seconds_[2] = {};          // for a unit of work with one thread and with all, in their last trials
+    double sample_length_ = kFirstSample, sample_ = 0;  // length of the sample at hand in seconds; how much of it is over
     std::int64_t sample_work_ = 0;
     int results_[2] = {};             // samples of the trial at hand that were slower, and faster
-    double backoff_ = 0, since_trial_ = 0;  // how long the slower mode is not tried; of this, over
+    double backoff_ = 0, since_trial_ = 0;  // how long the slower mode is not tried; how much of this is over
     double trial_ = 0;                // seconds of the current trial of the slower mode
     bool rested_ = false;             // whether a trial is due because of a rest
-    Time last_end_{};                 // of the last job
-    int close_jobs_ = 0;              // counts close jobs; each job that is not close takes some off
-    std::atomic<bool> close_{false};  // whether these are enough
+    Time last_end_{};                 // the end of the last job
+    int close_jobs_ = 0;              // counts close jobs; each job that is not close reduces it
+    std::atomic<bool> close_{false};  // whether there were enough of them
 };
 
 }  // namespace hiddenstate

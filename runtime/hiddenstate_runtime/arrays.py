@@ -14,7 +14,7 @@ def as_floats(value: ArrayLike, name: str) -> Array:
     """Return a contiguous float32 array of the same shape.
 
     Raises:
-        ArgumentTypeError: these are not real numbers.
+        ArgumentTypeError: the values are not real numbers.
     """
     try:
         given = np.asarray(value)

@@ -34,7 +34,7 @@ def zero(address: str) -> Edit:
     """Set values to zero.
 
     Args:
-        address: a place, with units, steps and rows if they are not all: ``l0.f``, ``l1.c[125]@7,n=2``.
+        address: a place, optionally with units, steps and rows: ``l0.f``, ``l1.c[125]@7,n=2``.
     """
     return Edit("set", address, 0.0)
 
@@ -60,7 +60,7 @@ def resolve(
     """Return the edits of each layer and direction, in the form that native code reads.
 
     Args:
-        edits: the edits, applied in their order.
+        edits: the edits, applied in this order.
         names: the layers and directions, such as ``l0`` and ``l0r``.
         units: the number of units of each place, in the order of `PLACES`.
         T: the number of time steps.

@@ -22,7 +22,7 @@ def load(model: str | os.PathLike[str] | bytes) -> Any:
         model: a model file's path, or its bytes.
 
     Returns:
-        A `Layer`, a `Tagger` or a `LanguageModel`, as the file says.
+        A `Layer`, a `Tagger` or a `LanguageModel`, depending on the file.
 
     Raises:
         FileFormatError: it is not a model file, is damaged, or has a model that this version cannot run.

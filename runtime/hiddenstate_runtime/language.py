@@ -14,11 +14,11 @@ from hiddenstate_runtime.shared.sampling import DEFAULT_SAMPLING, Sampling, choo
 from hiddenstate_runtime.shared.tokens import Tokens
 from hiddenstate_runtime.tagger import matrix, vector
 
-STEPS_TOGETHER = 4096  # of a text that is scored
+STEPS_TOGETHER = 4096  # tokens scored at a time
 
 
 class LanguageModel:
-    """A language model, whose weights do not change; threads may share it.
+    """A language model with constant weights, which threads may share.
 
     Attributes:
         tokens: its characters or words.
@@ -56,7 +56,9 @@ class LanguageModel:
         if length < 0:
             raise ArgumentError(f"length must be at least 0, got {length}")
         if self._reads_backwards:
-            raise ArgumentError("this model reads from the end of a text to its beginning, and can't continue a prompt")
+            raise ArgumentError(
+                "this model reads from the end of a text to its beginning, so it can't continue a prompt"
+            )
         read = self.tokens.encode(prompt)
         written = islice(self._endless([self.tokens.start, *read.tolist()], sampling), length)
         pieces: Iterator[str] = self.tokens.pieces_of(written, int(read[-1]) if len(read) else None)

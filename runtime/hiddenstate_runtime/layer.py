@@ -13,9 +13,9 @@ from hiddenstate_runtime.shared.cells import CELL_NAMES
 from hiddenstate_runtime.shared.errors import ArgumentError, FileFormatError, NameUnknownError, RankError, ShapeError
 from hiddenstate_runtime.stream import THREADS, Stream
 
-State = Array | tuple[Array, Array]  # (h, c) of an LSTM, else h
+State = Array | tuple[Array, Array]  # (h, c) for an LSTM, else h
 
-# As they are recorded; the gate of a plain RNN is its state.
+# In the order in which they are recorded; a plain RNN's gate is its state.
 GATES = {"LSTM": ("i", "f", "g", "o"), "GRU": ("r", "z", "n", "n_h"), "RNN_TANH": ("h",), "RNN_RELU": ("h",)}
 
 
@@ -90,12 +90,12 @@ class Trace(Mapping[str, Array]):
 
 
 class Layer:
-    """An LSTM, a GRU or a plain RNN of one or more layers, whose weights do not change; threads may share it.
+    """An LSTM, a GRU or a plain RNN with one or more layers and constant weights, which threads may share.
 
     Attributes:
         sizes: its sizes.
         precision: ``float32``, ``bfloat16`` or ``int8``: the type in which its products are computed.
-        isa: the instruction set that it is computed with.
+        isa: the instruction set that it uses.
     """
 
     def __init__(self, native: Any) -> None:
@@ -121,7 +121,7 @@ class Layer:
 
         Args:
             x: ``[T, N, C]``, or ``[T, C]`` without a batch.
-            state: the initial state: ``(h [L*D, N, P], c [L*D, N, H])`` of an LSTM, else ``h``; without N for an
+            state: the initial state: ``(h [L*D, N, P], c [L*D, N, H])`` for an LSTM, else ``h``; without N for an
                 unbatched input; zeros if None.
             lengths: integers ``[N]`` in 0..T: the number of steps of each row. Past its end a row's output is zero.
             edits: what to change while it runs.
@@ -130,8 +130,8 @@ class Layer:
             The output ``[T, N, D*P]`` (or ``[T, D*P]``), and the final state.
 
         Raises:
-            RankError, ShapeError, ArgumentError, ArgumentTypeError, NameUnknownError, IndexRangeError: what does not
-                fit.
+            RankError, ShapeError, ArgumentError, ArgumentTypeError, NameUnknownError, IndexRangeError: an argument does
+                not fit.
         """
         run = self._run(x, state, lengths, edits, records=False)
         return run.out, run.state
@@ -144,7 +144,7 @@ class Layer:
         lengths: ArrayLike | None = None,
         edits: Sequence[edits.Edit] = (),
     ) -> Trace:
-        """Run over a sequence, and record every gate and state; arguments and errors are those of a call."""
+        """Run over a sequence and record every gate and state; same arguments and errors as a call."""
         run = self._run(x, state, lengths, edits, records=True)
         return Trace(self.sizes, run.out, run.state, *run.records)
 

@@ -22,7 +22,7 @@ THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 
 class Stream:
     """A running layer: give it one step (or a chunk), and it remembers the state. Made by `Layer.stream`.
 
-    It is for one thread at a time. Rows can leave and join: a row that has left is given to the next that joins.
+    It is for one thread at a time. Rows can leave and join: the next one to join gets the place of one that left.
     """
 
     def __init__(self, layer: "Layer", rows: int) -> None:
@@ -31,7 +31,7 @@ class Stream:
         if not 1 <= rows <= MOST_ROWS:
             raise ArgumentError(f"a stream has 1 to {MOST_ROWS:,} rows, got {rows}")
         if layer.sizes.directions == 2:
-            raise ArgumentError("a bidirectional layer also reads from the end, and has no stream")
+            raise ArgumentError("a bidirectional layer also reads from the end, so it can't be streamed")
         self.layer = layer
         self._rows = int(rows)
         self._native: Any = _native.Steps(layer.native, self._rows)

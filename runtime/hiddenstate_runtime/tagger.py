@@ -15,7 +15,7 @@ from hiddenstate_runtime.shared.errors import ArgumentError, ArgumentTypeError, 
 from hiddenstate_runtime.shared.tokenise import tokenise
 from hiddenstate_runtime.shared.vocabulary import Vocabulary
 
-WORDS_TOGETHER = 4000  # in a batch
+WORDS_TOGETHER = 4000  # per batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,8 @@ class Tags:
     Attributes:
         names: the K tags.
         tags: each word's most probable tag, or with a CRF those of the most probable sequence.
-        probabilities: ``[T, K]``, each word's distribution; None with a CRF, which has one of the whole sentence.
+        probabilities: ``[T, K]``, each word's distribution; None with a CRF, which has a single distribution over whole
+        sentences.
     """
 
     names: tuple[str, ...]
@@ -52,7 +53,7 @@ class Tagging:
 
 
 class Tagger:
-    """A tagger, whose weights do not change; threads may share it.
+    """A tagger with constant weights, which threads may share.
 
     Attributes:
         columns: the tags of each column.
@@ -110,7 +111,7 @@ class Tagger:
         return [tagging for tagging in found if tagging is not None]
 
     def _spellings(self, words: set[str]) -> dict[str, Array]:
-        """The final states of the layer over characters, of each word."""
+        """The character layer's final states for each word."""
         if self._speller is None or self._char_vectors is None:
             return {word: np.empty(0, np.float32) for word in words}
         found: dict[str, Array] = {}

@@ -38,7 +38,7 @@ export function load(bytes, name = "") {
 }
 
 /**
- * What the runtime needs beside the weights.
+ * The data that the runtime needs besides the weights.
  * @param {Record<string, string>} metadata
  * @param {string} name
  * @returns {BundleHead}
@@ -60,7 +60,7 @@ function headOf(metadata, name) {
 }
 
 /**
- * The letters of a kind of cell, in torch's order; a layer's file says the order itself.
+ * The letters of a kind of cell, in torch's order; a layer's file contains the order itself.
  * @param {string} kind
  * @returns {{gates: string[], states: string[]}}
  */

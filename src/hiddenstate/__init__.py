@@ -13,9 +13,7 @@ from types import ModuleType as _ModuleType
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-from hiddenstate.base import registry as _registry
-from hiddenstate.base.later import called_later as _called_later
-from hiddenstate.base.later import on_first_use as _on_first_use
+from hiddenstate.base import later as _given_later
 
 if _TYPE_CHECKING:
     from hiddenstate import explain as explain
@@ -24,7 +22,7 @@ if _TYPE_CHECKING:
     from hiddenstate.corpus.opened import index as index
     from hiddenstate.corpus.opened import open_index as open_index
     from hiddenstate.edits.edit import Edit, add, clamp, mean_ablation, patch, resample_ablation, scale, zero
-    from hiddenstate.edits.edit import set as set  # noqa: A004 (hs.set reads as what it does)
+    from hiddenstate.edits.edit import set as set  # noqa: A004 (hs.set reads well)
     from hiddenstate.engine.dispatch import backend
     from hiddenstate.errors import HiddenStateError
     from hiddenstate.explain.comparison.run import compare as compare
@@ -51,7 +49,7 @@ if _TYPE_CHECKING:
     from hiddenstate.nn.model_edits import edit
     from hiddenstate.nn.packed_weights import repack
     from hiddenstate.nn.rnn import RNN
-    from hiddenstate.nn.stream import Stream
+    from hiddenstate.nn.streams.stream import Stream
     from hiddenstate.structure.sizes import Sizes
     from hiddenstate.structure.structure import Structure, structure_of
     from hiddenstate.studio.view import Studio, studio
@@ -61,7 +59,7 @@ if _TYPE_CHECKING:
 
     __version__: str
 
-# Every name by the module it is in. They are loaded together, so that none is imported in the middle of a call.
+# Every public name, by its module. They are loaded together, so that no import happens in the middle of a call.
 _HOMES = {
     "plant": "",
     "edits.edit": "Edit add clamp mean_ablation patch resample_ablation scale zero set",
@@ -86,7 +84,7 @@ _HOMES = {
     "nn.model_edits": "edit",
     "nn.packed_weights": "repack",
     "nn.rnn": "RNN",
-    "nn.stream": "Stream",
+    "nn.streams.stream": "Stream",
     "structure.sizes": "Sizes",
     "structure.structure": "Structure structure_of",
     "studio.view": "Studio studio",
@@ -95,8 +93,8 @@ _HOMES = {
     "tracing.unit_step": "Moment",
 }
 _NAMES = frozenset(name for names in _HOMES.values() for name in names.split())
-# These take longer than all others.
-_later = _on_first_use(
+# These take the longest.
+_later = _given_later.on_first_use(
     __name__,
     {
         "Index": "corpus.opened",
@@ -147,10 +145,12 @@ def _load() -> None:
 
 
 _sys.modules[__name__].__class__ = _Package
-_registry.exporters.append(_called_later("hiddenstate.interop.onnx.symbols:run"))
-_registry.index_openers.append(_called_later("hiddenstate.corpus.answers:open_answers"))
-_registry.notebook_views.append(_called_later("hiddenstate.studio.view:trace_html"))
-_registry.stand_ins.append(_called_later("hiddenstate.interop.torch.accelerate.acceleration:find_traceable"))
+_given_later.exporters.append(_given_later.called_later("hiddenstate.interop.onnx.symbols:run"))
+_given_later.index_openers.append(_given_later.called_later("hiddenstate.corpus.answers:open_answers"))
+_given_later.notebook_views.append(_given_later.called_later("hiddenstate.studio.view:trace_html"))
+_given_later.stand_ins.append(
+    _given_later.called_later("hiddenstate.interop.torch.accelerate.acceleration:find_traceable")
+)
 
 __all__ = [
     "GRU",

@@ -109,6 +109,9 @@ class CellSteps:
     def run(
         self, x: Any, hx: Any, parameters: dict[str, Any], sizes: tuple[int, int], records: bool = False, /
     ) -> Any: ...
+    def why_not(
+        self, x: Any, hx: Any, parameters: dict[str, Any], sizes: tuple[int, int], /
+    ) -> tuple[str, str, Any, Any] | None: ...
     def gradients(
         self, saved: tuple[Any, ...], grads: tuple[Any, ...], needed: tuple[bool, ...], /
     ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]: ...

@@ -1,8 +1,8 @@
 """All errors of this library.
 
 Each inherits `HiddenStateError` and the built-in type that torch raises in the same situation (if torch checks for it
-at all), so that code written against torch keeps working. Each message says what was got, what was expected, and what
-to do.
+at all), so that code written against torch keeps working. Each message says what was received, what was expected, and
+what to do.
 """
 
 

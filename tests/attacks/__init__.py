@@ -1,1 +1,1 @@
-"""The standing attack: what is damaged, killed, starved and sent, and what must come of it. `attack.py` runs it."""
+"""The standing attack: damages, kills, starves and sends things, and checks the outcome. `attack.py` runs it."""

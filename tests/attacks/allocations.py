@@ -39,7 +39,7 @@ def run(library: Path, seed: int) -> "subprocess.CompletedProcess[str]":
 
 
 def main() -> None:
-    """Try all kinds of work on an LSTM that the seed draws."""
+    """Try all kinds of work on an LSTM drawn with the seed."""
     failing, seed = ctypes.CDLL(sys.argv[1]), int(sys.argv[2])
     draw = random.Random(seed)
     torch.manual_seed(seed)

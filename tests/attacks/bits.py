@@ -56,7 +56,7 @@ class Bits:
         return [*values, *(() if self.is_int8 else gradients(values, [x, *self.lstm.parameters()]))]
 
     def check_threads_and_gradients(self) -> None:
-        """Repeats, numbers of threads, gates that are computed again."""
+        """Repeats, numbers of threads, recomputed gates."""
         want = self.results()
         self.assert_equal(self.results(), want, "a repeat")
         before = torch.get_num_threads()
@@ -115,7 +115,7 @@ class Bits:
             stream = self.lstm.stream(batch=self.N)
             steps = [stream.step(value[row : row + 1], rows=[row]) for value in self.x]
             self.assert_equal([torch.stack(steps)[:, 0]], [want[:, row]], "steps of one row")
-            if 0 < cut < self.T and self.dtype is not torch.bfloat16:  # its cell state is rounded where a call ends
+            if 0 < cut < self.T and self.dtype is not torch.bfloat16:  # its cell state is rounded at the end of a call
                 first, state = self.lstm(self.x[:cut])
                 self.assert_equal([torch.cat([first, self.lstm(self.x[cut:], state)[0]])], [want], "pieces")
 

@@ -1,4 +1,4 @@
-"""Small files that ask for much: for memory, for time, or for ever."""
+"""Small files that demand much: memory, time, or an endless loop."""
 
 import io
 import json
@@ -94,7 +94,7 @@ def forty_empty_datasets(path: Path) -> None:
 def in_the_heap(path: Path, place: int, size: int) -> None:
     make_h5(path)
     content = bytearray(path.read_bytes())
-    at = content.index(b"GCOL") + 16 + place + 8  # behind the heap's header; an object's size is behind its number
+    at = content.index(b"GCOL") + 16 + place + 8  # after the heap's header; an object's size follows its number
     content[at : at + 8] = (size % 2**64).to_bytes(8, "little")
     path.write_bytes(content)
 
@@ -161,7 +161,7 @@ def read_tensors_of_a_trace(path: Path) -> tuple[dict[str, torch.Tensor], dict[s
 
 
 class Bomb(NamedTuple):
-    """A small file that asks for much: how it is made and read, and what is said of it, "" where it is read."""
+    """A small file that demands much: how it is made and read, and the error message, "" if it is read."""
 
     make: Callable[[Path], object]
     read: Callable[[Path], object]

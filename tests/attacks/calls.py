@@ -17,7 +17,7 @@ AUTOCAST = 0.05  # tolerance under autocast, as a share of the largest value: bf
 
 
 class Case:
-    """A random LSTM with torch's beside it, and a random call."""
+    """A random LSTM with torch's counterpart, and a random call."""
 
     def __init__(self, seed: int) -> None:
         self.rng = rng = random.Random(seed)
@@ -53,7 +53,7 @@ class Case:
         self.edits = [self.edit() for _ in range(rng.choice((0, 0, 0, 1, 3)))]
 
     def behind(self) -> tuple[Tensor, Tensor]:
-        """States behind borders, in one of the forms that they may have."""
+        """States after borders, in one of the allowed forms."""
         sizes, rng = self.ours.sizes, self.rng
         step = (self.T,) if self.single else self.form()
         forms = [(len(sizes.layer_directions),), (*step, len(sizes.layer_directions))]
@@ -68,13 +68,13 @@ class Case:
         return (self.N, self.T, *features) if self.ours.batch_first else (self.T, self.N, *features)
 
     def strided(self, shape: tuple[int, ...]) -> Tensor:
-        """Random numbers, which lie in one of many ways."""
+        """Random numbers in one of many memory layouts."""
         dtype, way = self.ours.weight("l0.W_ii").dtype, self.rng.randrange(5)
         if way == 0:  # every second feature of more
             x = torch.randn(*shape[:-1], 2 * shape[-1], dtype=dtype)[..., ::2]
         elif way == 1:  # the axes the other way round
             x = torch.randn(shape[::-1], dtype=dtype).permute(*reversed(range(len(shape))))
-        elif way == 2:  # one step again and again
+        elif way == 2:  # one step repeated
             x = torch.randn(1, *shape[1:], dtype=dtype).expand(shape)
         elif way == 3:  # a piece in the middle
             x = torch.randn(shape[0] + 2, *shape[1:], dtype=dtype)[1:-1]
@@ -126,7 +126,7 @@ class Case:
         return [out, *state]
 
     def run_packed(self) -> list[Tensor]:
-        """The same, given a packed batch."""
+        """The same for a packed batch."""
         out, state = self.ours(self.packed(), self.hx)
         return [*self.padded(out), *state]
 
@@ -145,7 +145,8 @@ class Case:
 
     @property
     def can_be_packed(self) -> bool:
-        """Whether a packed batch holds the call: no empty rows and resets, and no edits of steps that it hasn't."""
+        """Whether a packed batch can represent the call: no empty rows or resets, and no edits of steps that it
+        lacks."""
         if self.lengths is None or self.reset is not None or int(self.lengths.min()) < 1:
             return False
         return not self.edits or int(self.lengths.max()) == self.T
@@ -160,7 +161,7 @@ class Case:
         return [pad_packed_sequence(out, batch_first=self.ours.batch_first, total_length=self.T)[0]]
 
     def seeded(self, compute: Callable[[], Any]) -> Any:
-        """What a function returns, with the same dropout each time."""
+        """Return a function's result, with the same dropout each time."""
         torch.manual_seed(0)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.is_autocast):
             return compute()

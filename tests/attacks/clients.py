@@ -1,4 +1,5 @@
-"""Clients that no browser is: what they send is random, half, slow, or never read; the studio's server must go on."""
+"""Clients unlike any browser: what they send is random, incomplete, slow, or never read; the studio's server must
+survive."""
 
 import contextlib
 import logging
@@ -14,9 +15,9 @@ from urllib.parse import urlsplit
 import hiddenstate as hs
 from hiddenstate.studio.server.serving import Running
 
-SECONDS = 10  # the most that an answer may take
-MEMORY = 1 << 28  # bytes that all of it may take
-LEFT = 20  # connections that are left open and say nothing
+SECONDS = 10  # maximum seconds for an answer
+MEMORY = 1 << 28  # maximum total bytes
+LEFT = 20  # connections that stay open and silent
 
 PATHS = (
     "",
@@ -53,7 +54,7 @@ HEADERS = (
 
 
 class Client:
-    """Sends something, of which the random numbers say what."""
+    """Sends something chosen at random."""
 
     def __init__(self, url: str, draw: random.Random) -> None:
         self.parts, self.draw = urlsplit(url), draw
@@ -83,14 +84,14 @@ class Client:
         return f"{head}Origin: http://{self.parts.netloc}\r\n\r\n".encode() + frames
 
     def mangled(self) -> bytes:
-        """A request of which bytes are lost or others."""
+        """A request with lost or changed bytes."""
         data = bytearray(self.request())
         for _ in range(self.draw.randrange(1, 9)):
             data[self.draw.randrange(len(data))] = self.draw.randrange(256)
         return bytes(data[: self.draw.randrange(len(data) + 1)])
 
     def send(self) -> socket.socket:
-        """Send one thing, whole or in pieces; the connection is open still."""
+        """Send one thing, whole or in pieces; the connection stays open."""
         draw, made = self.draw, self.connected()
         makers: tuple[Callable[[], bytes], ...] = (self.request, self.frames, self.mangled, lambda: draw.randbytes(99))
         data = draw.choice(makers)()
@@ -101,7 +102,7 @@ class Client:
 
 
 class Told(logging.Handler):
-    """Keeps what the server says of errors of its own, but for what its parser says of a connection that is no use."""
+    """Keeps the server's messages about its own errors, except its parser's messages about unusable connections."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -115,7 +116,7 @@ class Told(logging.Handler):
 
 
 def answer(url: str) -> bytes:
-    """The page, as a good client gets it."""
+    """The page that a good client gets."""
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=SECONDS) as made:
         made.sendall(f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode())
@@ -126,12 +127,13 @@ def answer(url: str) -> bytes:
 
 
 def peak() -> int:
-    """The most memory that this process has had, in bytes."""
+    """The peak memory of this process, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def attack_server(first: int, count: int, folder: Path) -> None:
-    """Send so many things that no browser sends; between them a good client must be answered, soon and fully."""
+    """Send this many things that no browser sends; between them, a good client must be answered quickly and
+    completely."""
     told, answers = Told(), dict[str, int]()
     logging.getLogger("uvicorn").addHandler(told)
     with hs.studio(hs.LSTM(4, 3).stream()).start() as running:
@@ -140,7 +142,7 @@ def attack_server(first: int, count: int, folder: Path) -> None:
         for k in range(first, first + count):
             (folder / "at").write_text(f"server {k}")
             made = Client(running.url, random.Random(f"client {k}")).send()
-            if k % 3 == 0:  # some read, some vanish at once, some stay and say no more
+            if k % 3 == 0:  # some read, some vanish immediately, some stay silent
                 status = status_of(made)
                 answers[status] = answers.get(status, 0) + 1
             left.append(made)
@@ -153,13 +155,13 @@ def attack_server(first: int, count: int, folder: Path) -> None:
         check(running, whole, told)
         if peak() - held > MEMORY:
             raise RuntimeError(f"it took {peak() - held:,} bytes")
-    if any(status.startswith("5") and status != "503" for status in answers):  # which says that there are too many
+    if any(status.startswith("5") and status != "503" for status in answers):  # it says that there are too many
         raise RuntimeError(f"the server failed: {answers}")
     (folder / "at").write_text(f"{count} clients, and the page whole after every ten")
 
 
 def status_of(made: socket.socket) -> str:
-    """The status of an answer, or what came instead."""
+    """The status of an answer, or whatever came instead."""
     made.settimeout(0.05)
     with contextlib.suppress(OSError):
         return made.recv(12).partition(b" ")[2].decode("latin1") or "closed"
@@ -167,7 +169,7 @@ def status_of(made: socket.socket) -> str:
 
 
 def check(running: Running, whole: int, told: Told) -> None:
-    """See that a good client gets the whole page, and that the server has said nothing of errors."""
+    """Check that a good client gets the whole page, and that the server has reported no errors."""
     began = time.monotonic()
     found = answer(running.url)
     # Nonces differ, and are of one length.

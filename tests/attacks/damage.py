@@ -1,11 +1,11 @@
-"""Damage to a file: bytes that are changed, lost, repeated; numbers and texts of others; inside of archives too."""
+"""Damages files: bytes are changed, lost or repeated, numbers and texts are replaced, inside archives too."""
 
 import io
 import random
 import re
 import zipfile
 
-# What is put in the place of a number or a text in JSON and its like.
+# Replacements for a number or a text in JSON and similar formats.
 EXTREMES = (
     *("-1", "0", "1", "2", "65536", "99999999999", "9223372036854775808", "1e400", "-1e-400", "NaN", "Infinity"),
     *("9" * 400, "9" * 5000, "0x" + "f" * 5000, "null", "true", '"abcde"', '""', '"\\ud800"', "[]", "{}", '[[1,"a"]]'),
@@ -23,7 +23,7 @@ _VALUE = re.compile(rb'-?\d+(?:\.\d+)?|"[^"\n]{0,40}"|true|false')
 
 
 def damaged(data: bytes, draw: random.Random) -> bytes:
-    """The same with something else in it; what holds other files has those damaged too."""
+    """Return damaged content; in archives, the files inside are damaged too."""
     if data[:4] == b"PK\x03\x04" and draw.random() < 0.5:
         return _rezipped(data, draw)
     header = int.from_bytes(data[:8], "little") if data[8:9] == b"{" else 0  # as in safetensors
@@ -62,7 +62,7 @@ def _other(data: bytes, draw: random.Random) -> bytes:
             data = data[:other] + data[first:last] * draw.choice((1, 2, 100)) + data[other:]
         elif way == 6:
             data = data[:at]
-        elif way == 7:  # a word in the place of another: an address of something else, say
+        elif way == 7:  # a word in place of another: for example, the address of something else
             at, other = at // 8 * 8, other // 8 * 8
             data = data[:at] + data[other : other + 8] + data[at + 8 :]
         elif value is not None:

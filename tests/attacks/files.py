@@ -1,4 +1,4 @@
-"""Damaged files and bombs, read under a limit of memory and time: each loads, or is refused by an error of ours."""
+"""Damaged files and bombs, read with limited memory and time: each loads, or is rejected with one of our errors."""
 
 import faulthandler
 import os
@@ -19,17 +19,17 @@ from attacks.formats import FORMATS
 from attacks.hdf5 import read_here
 from hiddenstate.errors import HiddenStateError
 
-MEMORY, SECONDS = 1 << 30, 10  # more than the process has to begin with; of a processor, for one file
-_LONGEST = 120  # seconds of a clock, on a machine with other work
+MEMORY, SECONDS = 1 << 30, 10  # memory beyond the process's initial memory; CPU seconds for one file
+_LONGEST = 120  # wall-clock seconds, on a busy machine
 
 
 def processor_time() -> int:
-    """Whole seconds of a processor that this process has had."""
+    """The whole CPU seconds of this process."""
     return int(time.process_time()) + 1
 
 
 def limited(at: Path) -> None:
-    """Let this process take no more memory; what it is about to do is to be written into ``at``."""
+    """Limit this process's memory; what it is about to do is written into ``at``."""
     warnings.simplefilter("ignore")
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY, held + MEMORY))
@@ -55,9 +55,9 @@ def blow_up(name: str, folder: Path) -> None:
 
 
 def read_damaged(name: str, first: int, count: int, apart: int, folder: Path) -> None:
-    """Damage and read files of one format; what is about to be read is kept in ``folder / "at"``.
+    """Damage and read files of one format; the next file is noted in ``folder / "at"``.
 
-    Of so many HDF5 files one is read as by everyone, in a process apart; the others in this one, which is faster.
+    One in this many HDF5 files is read as usual, in a separate process; the others in this one, which is faster.
     """
     known, whole, place = FORMATS[name], folder / "whole" / name, folder / name
     whole.parent.mkdir()
@@ -71,7 +71,7 @@ def read_damaged(name: str, first: int, count: int, apart: int, folder: Path) ->
     limited(at)
     said = os.open(at, os.O_WRONLY)
     for late in (signal.SIGPROF, signal.SIGALRM):
-        faulthandler.register(late, chain=True)  # says where it hangs, and the process ends
+        faulthandler.register(late, chain=True)  # prints where it hangs, and ends the process
     for k in range(first, first + count):
         os.pwrite(said, f"{name} {k}, {refused} refused before".ljust(64).encode(), 0)
         draw = random.Random(f"{name} {k}")

@@ -1,4 +1,4 @@
-"""Every format that is read: how a small file of it is made, and read."""
+"""Every format that is read: how to make and read a small file of it."""
 
 import io
 import json
@@ -36,7 +36,7 @@ KINDS = {"char": RunFile("language-model", LanguageConfig(), {"train": "", "dev"
 
 
 class Format(NamedTuple):
-    """How a file, or a folder with one, is made and read, and which files of the folder are damaged."""
+    """How to make and read a file, or a folder with one, and which files of the folder to damage."""
 
     make: Callable[[Path], object]
     read: Callable[[Path], object]
@@ -149,7 +149,7 @@ def make_old_h5(path: Path) -> None:
 def make_keras(path: Path) -> None:
     make_h5(weights := io.BytesIO())
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        # Of no date, so that the file is the same each time.
+        # Without a date, so that the file is the same each time.
         archive.writestr(zipfile.ZipInfo("config.json"), json.dumps(layer_of_keras()))
         archive.writestr(zipfile.ZipInfo("model.weights.h5"), weights.getvalue())
 

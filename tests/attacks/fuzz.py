@@ -1,8 +1,8 @@
-"""Bytes that reach new lines of a parser of ours: ``make fuzz TARGET=conllu SECONDS=300``.
+"""Finds bytes that reach new lines of one of our parsers: ``make fuzz TARGET=conllu SECONDS=300``.
 
-Coverage-guided, by atheris (Linux on x86-64; the extra ``fuzz``). Whatever the bytes, a target returns, or raises an
-error of ours, within 10 seconds of a processor and 2 GiB. Further arguments are libFuzzer's; bytes that did otherwise
-are left in a file, whose name as an argument tries them again.
+Coverage-guided, by atheris (Linux on x86-64; the extra ``fuzz``). For any bytes, a target returns or raises one of our
+errors, within 10 CPU seconds and 2 GiB. Further arguments are libFuzzer's; bytes that fail are left in a file, whose
+name as an argument repeats them.
 """
 
 import importlib
@@ -23,7 +23,7 @@ import torch
 from safetensors.torch import save
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-atheris: Any = importlib.import_module("atheris")  # it has no types, and is not installed where types are checked
+atheris: Any = importlib.import_module("atheris")  # it has no types, and is not installed for type checks
 
 with atheris.instrument_imports(include=["hiddenstate", "conllu"], enable_loader_override=False):
     import hiddenstate
@@ -50,7 +50,7 @@ with atheris.instrument_imports(include=["hiddenstate", "conllu"], enable_loader
     from hiddenstate.models.language.language_model import LanguageModel
     from hiddenstate.models.meta_model import make_meta_model
     from hiddenstate.models.tagger.tagger import Tagger
-    from hiddenstate.nn import stream_file
+    from hiddenstate.nn.streams import stream_file
     from hiddenstate.structure.addresses import parse_address
     from hiddenstate.studio.messages import decode
     from hiddenstate.text.conllu import parse_conllu, to_conllu
@@ -60,13 +60,13 @@ with atheris.instrument_imports(include=["hiddenstate", "conllu"], enable_loader
     from hiddenstate.tracing import files as trace_files
     from hiddenstate.training.run_file import read_run_file
 
-SECONDS = 10  # of a processor, for one input
+SECONDS = 10  # CPU seconds for one input
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm"))
 Target = Callable[[bytes], object]
 
 
 class TooLongError(BaseException):
-    """An input took more time of a processor than it may. No parser takes it for what is wrong with a file."""
+    """An input took too much CPU time. No parser mistakes it for an error in a file."""
 
 
 def end(*_: object) -> None:
@@ -105,7 +105,7 @@ def text(data: bytes) -> None:
 
 
 def metadata(module: Any, make: Callable[[Path], object], kind: str, names: tuple[str, ...]) -> Target:
-    """A target that reads files with such metadata, each part behind a line end, and the tensors of a good file."""
+    """A target that reads files with this metadata, each part after a line end, and the tensors of a good file."""
     make(FOLDER / kind)
     tensors, known = read_tensors(FOLDER / kind, f"hiddenstate.{kind}/1")
 
@@ -136,7 +136,7 @@ def keras(data: bytes) -> None:
 
 
 def shape(sizes: list[str]) -> list[int]:
-    """As long as each word is, modulo 9; of six words at most, so that this file itself takes little memory."""
+    """A shape given by the words' lengths, modulo 9; at most six words, so that the file itself takes little memory."""
     return [len(size) % 9 for size in sizes[:6]]
 
 
@@ -213,7 +213,7 @@ TARGETS: dict[str, tuple[Callable[[], Target], list[str | bytes]]] = {
 
 
 def main() -> None:
-    """Try bytes on one target, beginning with examples of what it reads."""
+    """Try bytes on one target, beginning with valid examples."""
     if len(sys.argv) < 2 or sys.argv[1] not in TARGETS:
         sys.exit(f"which of {' '.join(TARGETS)}? Further arguments are libFuzzer's")
     if atheris not in parse_address.__code__.co_consts:
@@ -233,7 +233,7 @@ def main() -> None:
             target(data)
 
     signal.signal(signal.SIGPROF, end)
-    # By the clock, where no line of Python is reached, and on a machine that has much else to do.
+    # By wall-clock time, even if no line of Python is reached, on a busy machine.
     options = ["-timeout=300", "-rss_limit_mb=2048", "-max_len=4096", *sys.argv[2:]]
     atheris.Setup([sys.argv[0], *options, str(corpus)], attack)
     atheris.Fuzz()

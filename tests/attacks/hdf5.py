@@ -1,4 +1,4 @@
-"""HDF5 read in this process, a hundred times as fast as in its own; what crashes here is to be tried there again."""
+"""Reads HDF5 in this process, a hundred times as fast as in a separate one; crashes here must be tried again there."""
 
 import io
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ FORMATS = ("model.keras", "model.h5", "old.h5")
 
 @contextmanager
 def read_here() -> Iterator[None]:
-    """Have HDF5 read in this process inside."""
+    """Return a block in which HDF5 is read in this process."""
     with mock.patch.object(keras_file, "opened", _opened):
         yield
 

@@ -1,4 +1,4 @@
-"""Damaged files, of one format or of all: each must load, or be refused by an error of ours."""
+"""Damaged files, of one format or of all: each must load, or be rejected with one of our errors."""
 
 import os
 import re
@@ -10,17 +10,17 @@ from attacks.files import read_damaged
 from attacks.formats import FORMATS
 from attacks.processes import outcome
 
-APART = 10  # of so many HDF5 files one is read in a process apart, as everyone does
-_TRIED, _BATCH = 200, 2000  # files by which a format's time is measured; of one process
+APART = 10  # one in this many HDF5 files is read in a separate process, as usual
+_TRIED, _BATCH = 200, 2000  # files that measure a format's time; files per process
 
 
 @dataclass
 class Count:
-    """What came of the files of one format."""
+    """The outcome for the files of one format."""
 
     read: int = 0
     refused: int = 0
-    crashed: int = 0  # HDF5 files that crash its library, or keep it busy: refused where it has a process of its own
+    crashed: int = 0  # HDF5 files that crash the library, or keep it busy: rejected if it runs in a separate process
     seconds: float = 0.0  # of a processor
     failed: list[str] = field(default_factory=list)
 
@@ -29,7 +29,7 @@ class Count:
         return f"{self.refused} of {self.read} refused{crashed}"
 
     def add(self, name: str, first: int, count: int, apart: int) -> None:
-        """Read some more. One that ends its process is told of, and another process goes on behind it."""
+        """Read some more. A file that ends its process is reported, and another process continues after it."""
         began, at, end = _processor_time(), first, first + count
         while at < end:
             code, said = outcome(read_damaged, name, at, end - at, apart)
@@ -52,13 +52,13 @@ class Count:
 
 
 def _processor_time() -> float:
-    """Seconds of a processor that this process's children have had, those that have ended."""
+    """The CPU seconds of this process's finished children."""
     spent = os.times()
     return spent.children_user + spent.children_system
 
 
 def read_format(name: str, first: int, count: int) -> bool:
-    """Read so many of one format, and say what came of it; return whether all is well."""
+    """Read this many files of one format, and print the outcome; return whether all is well."""
     found = Count()
     found.add(name, first, count, APART)
     print(f"{name}: {found}", flush=True)
@@ -66,7 +66,8 @@ def read_format(name: str, first: int, count: int) -> bool:
 
 
 def read_many(total: int, first: int, seconds: float) -> bool:
-    """Read so many of all formats, a fifth of them spread evenly, the rest in equal time, or what the time lets."""
+    """Read this many files of all formats, a fifth of them spread evenly, the rest in equal time, as far as the time
+    allows."""
     began, found = time.monotonic(), {name: Count() for name in FORMATS}
     for name in FORMATS:
         found[name].add(name, first, _TRIED, _TRIED)

@@ -1,4 +1,4 @@
-"""Places that can't be written to, each of which holds in this process alone: read-only ones, and full disks."""
+"""Places that can't be written to, only in this process: read-only ones, and full disks."""
 
 import ctypes
 import os
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 NOBODY = 65534
-# Of unshare(2) and mount(2).
+# Flags of unshare(2) and mount(2).
 _NEW_MOUNTS, _NEW_USER, _READ_ONLY, _AGAIN, _PRIVATE = 0x20000, 0x10000000, 1, 32, 0x44000
 
 Fill = Callable[[], object]
@@ -53,7 +53,7 @@ def full_disk(folder: Path, fill: Fill, draw: random.Random) -> None:
 
 
 def short_files(folder: Path, fill: Fill, draw: random.Random) -> None:
-    """No file may have more than some bytes, as where a quota ends."""
+    """Limit the size of files, like a quota."""
     fill()
     most = int(2 ** draw.uniform(0, 13))
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
@@ -64,7 +64,7 @@ READ_ONLY = {f.__name__: f for f in (all_read_only, read_only_disk)}  # where no
 
 
 def _be_nobody(owner_of: Path) -> None:
-    """Be somebody else, who owns this: the system lets root write everywhere, whatever is read-only."""
+    """Become another user, who owns this: root may write everywhere, even to read-only files."""
     if os.geteuid() == 0:
         for path in (owner_of, *owner_of.rglob("*")):
             os.chown(path, NOBODY, NOBODY)
@@ -74,7 +74,7 @@ def _be_nobody(owner_of: Path) -> None:
 
 
 def _own_disk(folder: Path, size: int) -> None:
-    """Put an empty disk in memory in the place of a folder: no other process sees it, and it ends with this one."""
+    """Mount an empty in-memory disk over a folder: no other process sees it, and it ends with this one."""
     user, group = os.geteuid(), os.getegid()
     if _libc().unshare(_NEW_MOUNTS | (_NEW_USER if user else 0)):
         raise NotToBeHadError("no mounts of its own")

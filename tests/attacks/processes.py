@@ -1,4 +1,4 @@
-"""Work in a process of its own, and what came of it."""
+"""Runs work in a separate process, and reports the outcome."""
 
 import multiprocessing
 import os
@@ -21,7 +21,7 @@ def _child(work: Callable[..., None], *given: Any) -> None:
 
 
 def outcome(work: Callable[..., None], *given: Any, way: str = "fork") -> tuple[int | None, str]:
-    """Do work in a process of its own, in a folder; return its exit code, and what it said last of where it is.
+    """Do work in a separate process, in a folder; return its exit code, and the position it reported last.
 
     A process that is spawned, rather than forked, computes on any number of threads.
     """
@@ -36,7 +36,7 @@ def outcome(work: Callable[..., None], *given: Any, way: str = "fork") -> tuple[
 
 
 def done(name: str, work: Callable[..., None], *given: Any, way: str = "fork") -> bool:
-    """Do work in a process of its own, in a folder, say what came of it, and return whether all is well."""
+    """Do work in a separate process, in a folder, print the outcome, and return whether all is well."""
     code, at = outcome(work, *given, way=way)
     print(f"{name}: {at}" if code == 0 else f"{name}: FAILED at {at}, exit code {code}", flush=True)
     return code == 0

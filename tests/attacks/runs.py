@@ -1,4 +1,4 @@
-"""Training that is killed, or whose disk is full, at random moments: it must end in the files of an unbroken run."""
+"""Training that is killed, or whose disk is full, at random moments: it must end with the files of an unbroken run."""
 
 import faulthandler
 import json
@@ -22,13 +22,13 @@ from hiddenstate.models.tagger.training import resume_tagger, train_tagger
 
 DATA = Path(__file__).parents[1] / "data"
 TEXT = "the cat sat on the mat . the dog saw the cat , and the cat saw the dog .\n" * 20
-SECONDS = 120  # the most that one process may take; alone on a core it takes two or three
+SECONDS = 120  # maximum seconds for one process, which takes two or three if alone on a core
 FULL = 3  # the exit code of a process whose disk was full
 FILES = ("weights.safetensors", "vocabulary.json", "config.json")
 
 
 class Kind(NamedTuple):
-    """A kind of model: how a small one is trained, how that goes on, and how it is loaded."""
+    """A kind of model: how to train a small one, resume training, and load it."""
 
     train: Callable[[Path], object]
     resume: Callable[[Path], object]
@@ -62,7 +62,7 @@ def run_of(out: Path) -> Path:
 
 
 def go_on(kind: Kind, out: Path, full: int | None = None) -> None:
-    """Train, from the last checkpoint where there is one; no file may grow beyond ``full`` bytes, as on a full disk."""
+    """Train, from the last checkpoint if there is one; no file may grow beyond ``full`` bytes, as on a full disk."""
     if full is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (full, full))
     if (run_of(out) / "run.toml").exists():
@@ -72,11 +72,11 @@ def go_on(kind: Kind, out: Path, full: int | None = None) -> None:
 
 
 def forked(work: Callable[[], None], moment: float | None = None) -> int:
-    """Do work in a fork, killed after so many seconds of processor time; return its exit code, or minus the signal."""
+    """Do work in a fork, killed after this many CPU seconds; return its exit code, or minus the signal."""
     child = os.fork()
     if not child:
         code = 1
-        faulthandler.dump_traceback_later(SECONDS - 5)  # so that it is known what it does all the time
+        faulthandler.dump_traceback_later(SECONDS - 5)  # so that it is always known what it is doing
         try:
             work()
             code = 0
@@ -102,20 +102,21 @@ def forked(work: Callable[[], None], moment: float | None = None) -> int:
 
 
 def processor_time(process: int) -> float:
-    """Seconds that a process has been at work, which do not depend on what else the machine does."""
+    """The CPU seconds of a process, which do not depend on other load."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def content(out: Path) -> tuple[list[bytes], list[int], list[str]]:
-    """What must be the same of two runs: the model's files, the steps that were logged, the names of what is left."""
+    """The parts of two runs that must be equal: the model's files, the logged steps, the names of the remaining
+    files."""
     lines = (run_of(out) / "metrics.jsonl").read_text().splitlines()
     steps = [json.loads(line)["step"] for line in lines]
     return [(out / name).read_bytes() for name in FILES], steps, sorted(path.name for path in out.parent.iterdir())
 
 
 def break_runs(name: str, first: int, count: int, folder: Path) -> None:
-    """Break so many runs, let each end, and compare it; what came of them is written into ``folder / "at"``."""
+    """Break this many runs, let each end, and compare it; the outcome is written into ``folder / "at"``."""
     kind, whole = KINDS[name], folder / "whole" / "model"
     whole.parent.mkdir()
     before = os.times()

@@ -1,4 +1,4 @@
-"""Attacks on what calls share: weights that are written between calls, interrupts, threads, forks, and memory."""
+"""Attacks on state that calls share: weights written between calls, interrupts, threads, forks, and memory."""
 
 import copy
 import ctypes
@@ -54,7 +54,7 @@ WRITES, FORKS = 20, 50  # of one attempt
 
 @torch.no_grad()
 def check_writes(seed: int) -> int:
-    """Write weights and inputs in place between calls and steps; return how many writes there were."""
+    """Write weights and inputs in place between calls and steps; return the number of writes."""
     draw = random.Random(f"writes {seed}")
     torch.manual_seed(seed)
     sizes = draw.choice(((4, 3), (17, 33), (40, 64))), draw.randint(1, 2)
@@ -117,7 +117,7 @@ def write(draw: random.Random, lstm: hs.LSTM, x: Tensor) -> str:
 
 
 def check_writes_before_gradients(seed: int) -> int:
-    """Write what a call read before its gradient: it is the right one, or refused as torch refuses it."""
+    """Overwrite a call's inputs before its gradient, which must be right, or rejected like torch's."""
     draw = random.Random(f"gradients {seed}")
     torch.manual_seed(seed)
     lstm = hs.LSTM(4, 3, draw.randint(1, 2), bidirectional=draw.random() < 0.5)
@@ -140,7 +140,8 @@ def check_writes_before_gradients(seed: int) -> int:
 
 
 def check_interrupts(number: int) -> int:
-    """Strike a hundred times, in work of every kind and in a stream's steps; return how many interrupts were raised."""
+    """Interrupt a hundred times, in all kinds of work and in a stream's steps; return how many interrupts were
+    raised."""
     lstm, x = test_interrupts.LSTM, test_interrupts.X
     stream = lstm.stream(batch=2)
     states = [(0, *stream.state)]
@@ -167,7 +168,7 @@ def check_interrupts(number: int) -> int:
 
 
 def check_injected(number: int) -> int:
-    """Interrupt one kind of work at each of its lines; return how many there were."""
+    """Interrupt one kind of work at each of its lines; return the number of lines."""
     works = [work for work, _ in test_interrupts.WORK.values()] + list(doors.TOOLS.values())
     work = works[number % len(works)]
     work()
@@ -190,7 +191,7 @@ def check_threads(number: int) -> int:
 
 
 def check_forks(number: int) -> int:
-    """Fork while other threads work; the children get the same bits, and do not hang. Returns how many there were."""
+    """Fork while other threads work; the children get the same bits, and do not hang. Returns their number."""
     wants = {work: work() for work in stress.WORK}
     is_over, draw = threading.Event(), random.Random(number)
 
@@ -231,7 +232,7 @@ class _Mallinfo(ctypes.Structure):
 
 
 def memory_in_use() -> tuple[int, int]:
-    """Bytes that C and C++ hold, and blocks that Python holds."""
+    """Bytes held by C and C++, and blocks held by Python."""
     gc.collect()
     libc = ctypes.CDLL(None)
     libc.mallinfo2.restype = _Mallinfo
@@ -272,7 +273,7 @@ def saved(save: Callable[[Any], Any], load: Callable[[Any], Any]) -> None:
         load(f"{folder}/saved")
 
 
-# What must hold no more memory after it than before.
+# Work that must not hold more memory afterwards than before.
 LOOPS: dict[str, Callable[[], object]] = {
     **{work.__name__: work for work in stress.WORK},
     **{name: work for name, (work, _) in test_interrupts.WORK.items()},
@@ -301,13 +302,13 @@ MOST_BYTES, MOST_BLOCKS = 8, 0.5  # each time
 
 
 def check_memory(number: int) -> int:
-    """Loop one kind of work; return how often."""
+    """Repeat one kind of work; return how often."""
     name = list(LOOPS)[number % len(LOOPS)]
     work, began, count = LOOPS[name], time.process_time(), 0
     for _ in range(20):
         work()
     grown: list[tuple[float, float]] = []
-    # What is leaked is leaked each time; caches, and pages that the allocator keeps, grow at times, and ever less.
+    # A leak recurs each time, while caches and the allocator's pages grow only at times, and ever less.
     while len(grown) < 4 or (len(grown) < 12 and not (grown[-1][0] < MOST_BYTES and grown[-1][1] < MOST_BLOCKS)):
         before, times = memory_in_use(), 0
         while times < 50 or (times < 5000 and time.process_time() - began < 0.25 * (len(grown) + 1)):
@@ -330,7 +331,8 @@ def check_allocations(number: int) -> int:
 
 
 class Check(NamedTuple):
-    """An attack: one attempt, by its number, which returns how many things it tried; what these are; about how many."""
+    """An attack: one attempt, by its number, which returns how many things it tried; a description of them; roughly how
+    many."""
 
     attempt: Callable[[int], int]
     things: str
@@ -349,11 +351,11 @@ CHECKS = {
     "allocations": Check(check_allocations, "allocations that failed", 350),
     "memory": Check(check_memory, "repeats in loops", 20),
 }
-SECONDS = 300  # the most that one attempt may take, on a busy machine
+SECONDS = 300  # maximum seconds for one attempt, on a busy machine
 
 
 def attack(name: str, first: int, count: int, folder: Path) -> None:
-    """Attack so often; what came of it is written into ``folder / "at"``."""
+    """Attack this often; the outcome is written into ``folder / "at"``."""
     torch.set_num_threads(1)
     test_interrupts.THREADS = 1
     warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")

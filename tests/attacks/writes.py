@@ -1,4 +1,5 @@
-"""Writing where it can't be done: an error of ours with the name, and what was there stays; else all is written."""
+"""Writes to unwritable places: either one of our errors with the name, and the old content stays, or everything is
+written."""
 
 import os
 import random
@@ -45,7 +46,7 @@ CORPUS = "tiny-shakespeare"
 
 
 class Thing(NamedTuple):
-    """What is written: first where nothing stands against it, then, anew, where something does; how it is read."""
+    """Something to write: first where nothing prevents it, then again where something does; and how to read it."""
 
     first: Callable[[Path], object]
     again: Callable[[Path], object]
@@ -84,7 +85,7 @@ def picture(path: Path) -> None:
 
 
 def course_pages(path: Path) -> None:
-    """The pages of the course, as after an update; notebooks stand in for pages, which a checkout may lack."""
+    """The pages of the course, as after an update; notebooks replace pages, which a checkout may lack."""
     first, unit = Path("00-before.ipynb"), {"unit": models.MODELS["unit"]}
     changed: dict[str, Any] = {"PAGES": NOTEBOOKS, "FIRST": first, "_stamp": lambda: str(random.random())}
     with mock.patch.multiple(opening, **changed), mock.patch.object(models, "MODELS", unit):
@@ -96,7 +97,7 @@ def page(path: Path) -> None:
 
 
 def fetched(cache: Path, out: Path | None = None) -> None:
-    """A corpus, of which the network brings another text than is known: its hash is not looked at."""
+    """A corpus whose download differs from the known text: its hash is not checked."""
 
     def retrieve(url: str, known_hash: str, fname: str, path: Path) -> None:
         if not (path / fname).exists():
@@ -117,13 +118,13 @@ def tagger_and_words(path: Path) -> None:
 
 
 def half_replaced(path: Path) -> None:
-    """As where a process is killed that puts a model in the place of another."""
+    """As if a process was killed while replacing a model."""
     tagger_and_words(path)
     path.rename(path.with_name(f".{path.name}.0000.previous"))
 
 
 def train(path: Path) -> None:
-    """Train where checkpoints have another place: what can't be kept must not be trained."""
+    """Train with checkpoints in a different place: a model that can't be saved must not be trained."""
     words, config = path.with_name("words"), TaggerConfig(epochs=1, hidden_size=2, word_minimum=1)
     with tempfile.TemporaryDirectory() as elsewhere:
         run = Path(elsewhere, "run")
@@ -144,7 +145,7 @@ def index(path: Path) -> None:
 
 
 def nothing(path: Path) -> None:
-    """There is nothing first."""
+    """Start with nothing."""
 
 
 def read_run(path: Path) -> None:
@@ -168,7 +169,7 @@ THINGS = {
     "checkpoint": Thing(begin, checkpoint, read_run),
     "course": Thing(nothing, copy, lambda path: None),
 }
-# What is large, or has another place besides: it is tried where nothing at all can be written.
+# Large things, or things with a second place: tried where nothing can be written.
 MORE_THINGS = {
     "index": Thing(nothing, index, lambda path: None),
     "course-pages": Thing(course_pages, course_pages, lambda path: (path / "00-before.ipynb").read_text()),
@@ -191,7 +192,7 @@ def content(folder: Path) -> Content:
 
 
 def write_once(thing: Thing, place: Place, folder: Path, draw: random.Random) -> int:
-    """Write a thing into a place; return what came of it."""
+    """Write a thing into a place; return the outcome."""
     path = folder / "it"
     torch.manual_seed(0)
     try:
@@ -219,7 +220,7 @@ def write_once(thing: Thing, place: Place, folder: Path, draw: random.Random) ->
 
 
 def forked(work: Callable[[], int]) -> int:
-    """Do work in a fork, whose rights and disks are its own; return its exit code."""
+    """Do work in a fork with its own rights and disks; return its exit code."""
     child = os.fork()
     if not child:
         code = 1
@@ -233,8 +234,8 @@ def forked(work: Callable[[], int]) -> int:
 
 
 def write_badly(first: int, count: int, folder: Path) -> None:
-    """Write so many things into places that refuse them; what came of them is written into ``folder / "at"``."""
-    folder.chmod(0o755)  # so that nobody finds the way
+    """Write this many things into unwritable places; the outcome is written into ``folder / "at"``."""
+    folder.chmod(0o755)  # so that other users can reach it
     codes: Counter[int] = Counter()
     for k in range(first, first + count):
         draw = random.Random(f"write {k}")
@@ -251,10 +252,10 @@ def write_badly(first: int, count: int, folder: Path) -> None:
 
 
 def write_nowhere(name: str, folder: Path) -> None:
-    """Write one thing where nothing can be written, which must be refused each time; it can still be read there."""
-    folder.chmod(0o755)  # so that nobody finds the way
+    """Write one thing where nothing can be written, which must fail each time; it can still be read there."""
+    folder.chmod(0o755)  # so that other users can reach it
     thing = {**THINGS, **MORE_THINGS}[name]
-    (folder / "before").mkdir()  # loads all modules: who becomes nobody may have no right to
+    (folder / "before").mkdir()  # loads all modules, which another user may not be allowed to
     for do in thing:
         do(folder / "before" / "it")
     codes: Counter[int] = Counter()

@@ -104,7 +104,7 @@ def test_a_pipe_stays_a_pipe(tmp_path: Path) -> None:
 
 
 def test_tensors_that_cannot_be_written(tmp_path: Path) -> None:
-    """As on a disk that is full: what was there stays, and the error is one of the system's."""
+    """As on a full disk: the old content stays, and the error is the system's."""
     write_tensors(tmp_path / "file", "kind", {"a": torch.ones(2)}, {})
     before = (tmp_path / "file").read_bytes()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

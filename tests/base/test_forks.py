@@ -1,4 +1,4 @@
-"""What runs in forked processes: in a process of its own, as what is registered stays."""
+"""Functions that run in forked processes; tested in a separate process, since they stay registered."""
 
 import os
 import re
@@ -33,13 +33,13 @@ def test_a_forked_child_runs_it() -> None:
 
 
 def test_a_system_without_fork_has_nothing_to_run() -> None:
-    # torch looks for them, too, where the system should have them.
+    # torch also looks for them, if the system should have them.
     without = "import torch\nfor name in ('fork', 'register_at_fork'): vars(os).pop(name, None)"
     assert told(without, "import hiddenstate\nos.write(1, b'over')") == "over"
 
 
 def test_every_lock_of_the_package_is_fork_safe() -> None:
-    """A lock that is made elsewhere could stay locked in a child."""
+    """A lock made elsewhere could stay locked in a child."""
     made = re.compile(
         r"(?<!asyncio\.)\b(threading\.)?(File)?(Lock|RLock|Condition|\w*Semaphore|Event|Barrier)\(|\bqueue\.\w*Queue\("
     )
@@ -51,16 +51,16 @@ def test_every_lock_of_the_package_is_fork_safe() -> None:
     }
     assert found == {
         "base/forks.py: self.lock = threading.RLock()",
-        # Waited for by threads of the parent, which a child does not have.
+        # Only threads of the parent wait for it, which a child does not have.
         "studio/notebook.py: self._opened, self._ready = threading.Event(), threading.Event()",
-        # A file's lock, which the system ends with the process.
+        # A file's lock, which the system releases with the process.
         'corpus/shards/run.py: with FileLock(folder / LOCK, timeout=0.5), reporting(progress, unit="bytes") as report:',
         "training/lock.py: self._lock = FileLock(self._folder / LOCK)",
     }
 
 
 def test_no_native_lock_is_waited_for_by_a_child() -> None:
-    """Mutexes are tried, never waited for, except in the team of a call, which a child makes anew."""
+    """Mutexes are tried, never waited for, except in the team of a call, which a child creates again."""
     lines = [line for path in sorted(NATIVE.rglob("*.[hc]*")) for line in path.read_text(encoding="utf-8").splitlines()]
     locks = [line.strip() for line in lines if re.search(r"(unique_lock|lock_guard|scoped_lock)<[^>]*>\s*\w*\(", line)]
     waited = [line for line in locks if "try_to_lock" not in line]

@@ -1,4 +1,4 @@
-"""Whatever goes wrong with a file is one of our errors, with its name."""
+"""Every problem with a file becomes one of our errors, with the file's name."""
 
 import zipfile
 import zlib

@@ -1,4 +1,4 @@
-"""What holds inside a block, however blocks end."""
+"""Entries in force inside blocks, however the blocks end."""
 
 import asyncio
 import gc

@@ -52,7 +52,7 @@ def test_memory() -> None:
     check_memory(empty, "x")
     check_memory(whole[:2], "x")
     with pytest.raises(
-        DtypeError, match="x has shape .2, 3., and its memory was freed: its storage has 30 bytes, 48 are"
+        DtypeError, match="x has shape .2, 3., and its memory was freed: its storage has 30 bytes, but 48 are"
     ):
         check_memory(last, "x")
 

@@ -1,4 +1,4 @@
-"""What the system won't write is one of our errors, with the file's name and what to do; what was there stays."""
+"""If the system can't write, one of our errors names the file and says what to do; the old content stays."""
 
 import errno
 import os
@@ -30,7 +30,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 @contextmanager
 def no_file_beyond(size: int) -> Iterator[None]:
-    """As on a full disk, or where a quota ends."""
+    """As on a full disk, or at a quota."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
@@ -41,7 +41,7 @@ def no_file_beyond(size: int) -> Iterator[None]:
 
 @contextmanager
 def where_nothing_may_be_written(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As files are to who has no right to write them; root has all of them."""
+    """Files without write permission; skipped for root, who may write everywhere."""
     with monkeypatch.context() as patch:
         patch.setattr(os, "access", lambda path, mode, **_: mode != os.W_OK)
         yield
@@ -138,7 +138,7 @@ def test_a_line_is_added_whole_or_not(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     append_line(path, "one")
     with no_file_beyond(7), pytest.raises(FileWriteError, match="File too large"):
-        append_line(path, "another")  # of which three bytes fit
+        append_line(path, "another")  # only three bytes fit
     assert path.read_text() == "one\n"
     append_line(path, "two")
     assert path.read_text() == "one\ntwo\n"
@@ -169,7 +169,7 @@ def test_a_run_that_cannot_begin_leaves_the_finished_one(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("most", [0, 60])
 def test_a_folder_of_a_run_in_which_nothing_fits_is_not_made(tmp_path: Path, most: int) -> None:
-    """Not even the note of who trains there fits into 60 bytes."""
+    """Not even the note about the process that trains there fits into 60 bytes."""
     with no_file_beyond(most), pytest.raises(FileWriteError, match="cannot write .*deep"):
         RunFolder(tmp_path / "deep" / "run").begin("")
     assert content(tmp_path) == {}

@@ -1,4 +1,4 @@
-"""A cell's description agrees with its own step: equations, derivative, and what is kept and written."""
+"""A cell's description agrees with its own step: equations, derivative, and its kept and written parts."""
 
 import math
 import re
@@ -20,7 +20,7 @@ of_every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=lambda cell:
 
 
 def one_step(cell: Cell, seed: int, H: int = 3, N: int = 2) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return the values of a random step in float64 as they were computed, and each as a leaf for autograd."""
+    """Return the computed values of a random step in float64, and each as a leaf for autograd."""
     draw = torch.Generator().manual_seed(seed)
     rows = len(cell.gates) * H
     values: dict[str, Tensor] = {}

@@ -1,4 +1,4 @@
-"""A fourth kind of cell is one file, as a stranger would write it: an LSTM with layer normalisation.
+"""A fourth kind of cell needs only one file, which anyone could write: an LSTM with layer normalisation.
 
 Ba, Kiros & Hinton (2016), "Layer Normalization", without learned scales: the pre-activations of all gates are
 normalised together, as in torchaudio's RNN-T, and so is the cell state.

@@ -1,4 +1,4 @@
-"""Commands that run in the test's own process, and end as they would in one of their own."""
+"""Commands that run in the test's process, and end as they would in their own."""
 
 import signal
 import sys

@@ -21,7 +21,7 @@ SMALL = TaggerConfig(word_size=4, char_size=4, char_hidden_size=4, hidden_size=4
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Says NOUN, and NN, of every word."""
+    """Tags every word as NOUN and NN."""
     path = tmp_path_factory.mktemp("models") / "small"
     tagger = Tagger.build(replace(SMALL, columns=("upos", "xpos")), read_conllu(TRAIN))
     with torch.no_grad():

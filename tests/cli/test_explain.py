@@ -1,4 +1,4 @@
-"""``hiddenstate explain``, run as a user runs it, on the shipped models."""
+"""``hiddenstate explain``, run as by a user, on the shipped models."""
 
 import csv
 import io
@@ -121,7 +121,7 @@ def test_the_text_comes_from_standard_input() -> None:
         (["attribute", TEXT, "--json", "--format", "csv"], ArgumentError, "--json is short for --format json"),
         (["attribute", TEXT, "--of", "l1.c[0]", "--word", "man"], ArgumentError, "--of names the whole target"),
         (["attribute", TEXT, "--spans", "a-b"], ArgumentError, "--spans takes word numbers"),
-        (["attribute", "", "--word", "man"], ArgumentError, "one sentence is explained at a time, got 0"),
+        (["attribute", "", "--word", "man"], ArgumentError, "only one sentence can be explained at a time, got 0"),
         (["attribute", TEXT, "--model", "nowhere"], FileFormatError, "no model at nowhere"),
         (["ledger", TEXT, "--place", "l1.c@2", "--word", "man"], ArgumentError, "drop one"),
         (["ledger", TEXT, "--place", "l1.c", "--label", "NOUN"], ArgumentError, "give only one of the two"),

@@ -1,4 +1,4 @@
-"""``hiddenstate explain compare``: the numbers of the library."""
+"""``hiddenstate explain compare`` gives the library's numbers."""
 
 import json
 

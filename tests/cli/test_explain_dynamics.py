@@ -1,4 +1,4 @@
-"""``hiddenstate explain dynamics``: every view, in every form."""
+"""``hiddenstate explain dynamics``: every view, in every format."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``hiddenstate explain graph``: the numbers of the library, in every form."""
+"""``hiddenstate explain graph``: the library's numbers, in every format."""
 
 import json
 from pathlib import Path

@@ -47,7 +47,7 @@ def test_many_samples(models: Path) -> None:
 def test_prompt_from_standard_input(models: Path) -> None:
     arguments = ("--model", models / "char", "--length", "9", "--top-k", "1")
     assert run(*arguments, "--prompt", "-", given="the\n").stdout == run(*arguments, "--prompt", "the").stdout
-    # Line ends are those of the training text, whatever they were.
+    # Line ends are always those of the training text.
     wanted = run(*arguments, "--prompt", "the\ncat")
     for prompt, given in (("-", b"the\r\ncat\r\n"), ("the\r\ncat", None), ("the\rcat", None)):
         assert run(*arguments, "--prompt", prompt, given=given).output == wanted.output

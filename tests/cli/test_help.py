@@ -1,4 +1,4 @@
-"""Help, version and completion: fast, since nothing is loaded for them, and true."""
+"""Help, version and completion are fast, since they load nothing, and correct."""
 
 import inspect
 import re

@@ -1,4 +1,4 @@
-"""Where a command's file can't be written, it says so before it reads or computes anything."""
+"""If a command's file can't be written, it says so before it reads or computes anything."""
 
 import os
 from pathlib import Path

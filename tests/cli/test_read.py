@@ -1,4 +1,4 @@
-"""``hiddenstate read``, run as a user runs it, on the shipped tagger."""
+"""``hiddenstate read``, run as by a user, on the shipped tagger."""
 
 import csv
 import io

@@ -114,7 +114,7 @@ def test_fails(models: Path, tmp_path: Path) -> None:
     for arguments, kind, message in cases:
         result = run(*arguments, given="a")
         assert isinstance(result.exception, kind), result.output
-        assert result.stdout == ""  # not the head of a table that does not come
+        assert result.stdout == ""  # not the header of a table that never comes
         with pytest.raises(kind, match=message):
             raise result.exception
     out = tmp_path / "scores"

@@ -21,7 +21,7 @@ def run(*arguments: str) -> Result:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Studio, Any]]:
-    """What is served, instead of serving it."""
+    """Capture what would be served."""
     calls: list[tuple[Studio, Any]] = []
     monkeypatch.setattr(
         Studio, "serve", lambda self, host, port, *, browser: calls.append((self, (host, port, browser)))

@@ -1,4 +1,4 @@
-"""What reaches a terminal: no control characters of others, no question marks; and how commands end."""
+"""The output to a terminal: no foreign control characters, no question marks; and how commands end."""
 
 import io
 import json
@@ -34,14 +34,14 @@ SMALL = TaggerConfig(word_size=4, char_size=4, char_hidden_size=4, hidden_size=4
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stranger's tagger, whose tags and words are not what they seem."""
+    """An untrusted tagger, whose tags and words are not what they seem."""
     path = tmp_path_factory.mktemp("models") / "stranger"
     sentences = [with_tags(from_words([EVIL, "dog"]), [EVIL, "NOUN"])] * 3
     save(Tagger.build(SMALL, sentences), path)
     return path
 
 
-# Runs commands one after another, each with streams of its own; a line ends what each has printed.
+# Runs commands one after another, each with its own streams; a line marks the end of each output.
 PROGRAM = """
 import json, os, signal, sys
 from hiddenstate.cli import main
@@ -64,7 +64,7 @@ for arguments in json.loads(sys.argv[1]):
 
 
 def on_terminal(*commands: tuple[str | Path, ...], given: bytes = b"", **environment: str) -> list[str]:
-    """Run commands whose output and messages go to a terminal, without bars, and return what that gets of each.
+    """Run commands whose output and messages go to a terminal, without bars, and return the terminal's input for each.
 
     They share a process, since importing torch takes longer than they do.
     """
@@ -82,7 +82,7 @@ def on_terminal(*commands: tuple[str | Path, ...], given: bytes = b"", **environ
     while True:
         try:
             part = os.read(here, 65536)
-        except OSError:  # as Linux says that nobody has the other end any more
+        except OSError:  # how Linux reports that the other end is closed
             part = b""
         if not part:
             break
@@ -109,7 +109,7 @@ def test_texts_and_models_of_others_send_the_terminal_no_commands(model: Path) -
 
 
 class Terminal(io.TextIOWrapper):
-    """Keeps what a terminal would be sent."""
+    """Keeps what would be sent to a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -120,7 +120,7 @@ class Terminal(io.TextIOWrapper):
         return self.buffer.getvalue().decode()
 
 
-# What each command is given, and whether that is served. MODEL is the stranger's; FILE, a new file with a bad name.
+# Each command's arguments, and whether it serves. MODEL is the untrusted one; FILE, a new file with a bad name.
 EVERY_COMMAND = {
     "corpus": (("get", EVIL), False),
     "course": (("FILE",), True),
@@ -197,7 +197,7 @@ def test_colours_are_ours() -> None:
     terminal = io.StringIO()
     screen = console(PlainStream(terminal))
     screen.print(f"{EVIL}[red]", markup=False)
-    without_bell = ESCAPED.replace(r"\x07", "")  # which rich leaves out
+    without_bell = ESCAPED.replace(r"\x07", "")  # rich leaves it out
     assert terminal.getvalue().strip() == f"{without_bell}[red]"
 
 
@@ -254,7 +254,7 @@ def test_closed_streams_fail_in_one_line(command: str, message: str) -> None:
 def test_every_command_fails_in_one_line_without_the_stream_that_it_needs(
     command: str, stream: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, stream, None)  # as Python has it where a stream is closed
+    monkeypatch.setattr(sys, stream, None)  # Python's value for a closed stream
     assert status_of(command.split(), monkeypatch) == 1
     said = capsys.readouterr().err
     assert said.startswith(f"hiddenstate: {message}")

@@ -62,7 +62,7 @@ def test_the_command_of_a_taught_tagger_gives_it_again(tmp_path: Path, monkeypat
         assert run(*FILES, *SMALL, "--out", f"teacher-{seed}", "--seed", seed).exception is None
     config = tmp_path / "taught.toml"
     config.write_text("[files]\nteacher = ['teacher-1']\nuntagged = ['more.txt', 'tiny-dev.conllu']\n")
-    given = ("--config", str(config), "--teacher", "teacher-2", "--teacher", "teacher-1")  # in place of the file's
+    given = ("--config", str(config), "--teacher", "teacher-2", "--teacher", "teacher-1")  # instead of the file's
     result = run(*FILES, *SMALL, *given, "--out", "student", "--set", "tagged_epochs=1")
     assert result.exception is None, result.output
     card = Path("student", CARD).read_text(encoding="utf-8")
@@ -163,7 +163,7 @@ def test_a_config_file_and_what_is_given_beside_it(tmp_path: Path) -> None:
     assert (stored.epochs, stored.hidden_size, stored.columns, stored.precision) == (1, 5, ("xpos",), "bf16")
     assert not (tmp_path / "not-here").exists()
     assert "\n## Licence\n\nCC0\n" in (tmp_path / "model" / CARD).read_text(encoding="utf-8")
-    # What a run was is a config file, too.
+    # A run file is also a config file.
     again = run("--config", str(tmp_path / "model.run" / "run.toml"), "--out", str(tmp_path / "again"))
     assert again.exception is None, again.output
     weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("model", "again")]
@@ -193,7 +193,9 @@ def test_resume(tmp_path: Path) -> None:
     arguments = (*FILES, *SMALL, "--set", "epochs=4", "--run", str(tmp_path / "somewhere"), "--out")
     assert run(*arguments, str(tmp_path / "model")).exception is None
     before = (tmp_path / "model" / "weights.safetensors").read_bytes()
-    result = run("--resume", str(tmp_path / "somewhere"))  # which is done: nothing is trained, all is told again
+    result = run(
+        "--resume", str(tmp_path / "somewhere")
+    )  # it is finished: nothing is trained, everything is reported again
     assert result.exception is None, result.output
     assert result.stdout.startswith("kept epoch ")
     assert (tmp_path / "model" / "weights.safetensors").read_bytes() == before

@@ -1,4 +1,4 @@
-"""A run that is killed, stopped, or spread over two processes, as from a shell."""
+"""Runs that are killed, stopped, or spread over two processes, as from a shell."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def changed(metrics: Path) -> int:
 
 
 def wait_for(process: "subprocess.Popen[str]", metrics: Path, before: int, lines: int) -> None:
-    """Wait until the run has told so much, itself and not the one before it, or is over."""
+    """Wait until this run (not a previous one) has reported this much, or is over."""
     while process.poll() is None and (changed(metrics) == before or metrics.read_bytes().count(b"\n") < lines):
         time.sleep(0.002)
 
@@ -93,7 +93,7 @@ def test_a_broken_run_ends_as_an_unbroken_one(
 
 
 def test_two_processes_make_one_model(tmp_path: Path) -> None:
-    # Each process tells its own file: older versions of Gloo print, too, in the middle of another's line.
+    # Each process writes to its own file, because older versions of Gloo print in the middle of another's line.
     files = [f"--log-dir={tmp_path / 'told'}", "--redirects=1"]
     many = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", *files]
     process = start(*many, "-m", "hiddenstate", *command(tmp_path / "model"))

@@ -71,7 +71,7 @@ def test_a_config_file_and_what_overrides_it(tmp_path: Path, level: str) -> None
     result = run("--config", "lm.toml", "--out", "model", "--hidden-size", "4")
     assert result.exception is None, result.output
     config = load_language_model(tmp_path / "model").config
-    # What neither says is the level's default.
+    # Settings in neither are the level's defaults.
     assert (config.level, config.hidden_size, config.rows, config.tied) == (level, 4, 2, level == "word")
 
 
@@ -98,7 +98,7 @@ def test_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def start(*arguments: str, torchrun: int = 0) -> subprocess.Popen[str]:
-    """Start the command as a program, of several processes or of one."""
+    """Start the command as a program, with one or several processes."""
     many = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(torchrun)]
     command = [sys.executable, *(many if torchrun else []), "-m", "hiddenstate", "train", "lm", *arguments]
     paths = [str(Path(__file__).parents[2] / "src"), os.environ.get("PYTHONPATH", "")]

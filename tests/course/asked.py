@@ -1,4 +1,4 @@
-"""Questions by two who had not read the chapters, and the places in these from which their answers follow."""
+"""Questions by two people who had not read the chapters, and the passages that answer them."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from course.chapters import PAGES
 
 @dataclass(frozen=True)
 class Asked:
-    """A question, what readers said of the course before it was mended, and chapters with what stands there."""
+    """A question, readers' comments on an earlier version of the course, and chapters with the relevant passages."""
 
     about: str
     before: tuple[str, ...]
@@ -245,7 +245,7 @@ ASKED_AGAIN = (
 
 
 def line_of(chapter: str, said: str) -> int:
-    """The line, from 1, at which something stands on a page; fails where it does not."""
+    """The line (from 1) on which a text is on a page; fails if it is not there."""
     page = next(page for page in PAGES if page.stem.startswith(chapter))
     text = page.read_text(encoding="utf-8")
     found = re.search(r"\s+".join(map(re.escape, said.split())), text)

@@ -1,4 +1,4 @@
-"""What the tests of the course know of its pages, without running them."""
+"""Facts about the course's pages for its tests, without running the pages."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,8 @@ WORD = re.compile(r"[A-Za-z0-9][\w'.-]*")
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a page: its kind ("text", a directive's name, "python"), its words as they are read, the directive."""
+    """A part of a page: its kind ("text", a directive's name, "python"), its words as a reader sees them, the
+    directive."""
 
     kind: str
     words: int
@@ -28,7 +29,7 @@ class Piece:
 
 
 def words_in(text: str) -> int:
-    """Count the words of Markdown as they are read: without roles, links and code."""
+    """Count the words of Markdown that a reader sees: without roles, links and code."""
     read = notebooks.plain(text)
     read = re.sub(r"`[^`]*`", " code ", read)
     read = re.sub(r"\]\([^)]*\)", " ", read)
@@ -50,7 +51,7 @@ def _pieces(page: Path) -> Iterator[Piece]:
 
 
 def _words_of(made: Directive) -> int:
-    """Count what is read before an answer: the task, the choices, the questions; no reasons, hints or solutions."""
+    """Count the words before an answer: the task, the choices, the questions; no reasons, hints or solutions."""
     question, choices = choices_of(made.text)
     tasks = [question, *(choice.text for choice in choices)]
     tasks += [choices_of(section.text)[0] for section in made.all("ask")]
@@ -62,7 +63,7 @@ def directives(page: Path, *kinds: str) -> list[Directive]:
 
 
 def choices(made: Directive) -> list[Choice]:
-    """Every wrong or right answer that a directive knows, with its reason: of questions, numbers and lines."""
+    """Every wrong or right answer in a directive, with its reason: for questions, numbers and lines."""
     found = list(choices_of(made.text)[1])
     for section in made.all("ask"):
         found += choices_of(section.text)[1]
@@ -73,13 +74,13 @@ def choices(made: Directive) -> list[Choice]:
 
 
 def abouts(made: Directive) -> set[str]:
-    """The misconceptions that a directive meets."""
+    """The misconceptions that a directive covers."""
     wrong = {section.argument.split()[0] for section in wrong_answers().get(made.argument, ()) if section.argument}
     return wrong | {choice.about for choice in choices(made) if choice.about}
 
 
 def roles(page: Path, name: str) -> list[str]:
-    """What stands in the roles of this name, in the text and in directives."""
+    """The contents of the roles of this name, in the text and in directives."""
     text = "\n".join(part.text for part in parts_of(page) if part.language != "python")
     return [given for role, given in ROLE.findall(text) if role == name]
 

@@ -1,4 +1,4 @@
-"""The site of the course, built once for all tests of it, and the browser that a file of tests opens it in."""
+"""The course's site, built once for all of its tests, and the browser in which a test file opens it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[None]:
-    """A browser for all tests of a file, which each of them joins: starting one takes longer than most tests."""
+    """A browser shared by all tests of a file: starting one takes longer than most tests."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium on this machine")
     with browser():

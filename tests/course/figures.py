@@ -44,7 +44,7 @@ def unit(state: State) -> list[float]:
 
 
 def share(state: State) -> list[float]:
-    """The derivatives by autograd, of a real LSTM and of a real RNN, in float64."""
+    """The derivatives of a real LSTM and a real RNN by autograd, in float64."""
     lstm, rnn = hs.LSTM(1, 1, dtype=torch.float64), torch.nn.RNN(1, 1, dtype=torch.float64)
     with torch.no_grad():
         for weight in (*lstm.parameters(), *rnn.parameters()):
@@ -63,7 +63,8 @@ def share(state: State) -> list[float]:
 
 
 def memory(state: State) -> list[float]:
-    """A plain RNN of torch's over twelve words, in float64, and the derivative of its last h by each h."""
+    """One of torch's plain RNNs over twelve words, in float64, and the derivative of its last h with respect to each
+    h."""
     cell = torch.nn.RNNCell(1, 1, bias=False, dtype=torch.float64)
     with torch.no_grad():
         cell.weight_ih.fill_(1.0)
@@ -90,7 +91,7 @@ def cell(state: State) -> list[float]:
 HALF = {"i": 0.5, "f": 0.5, "g": 0.5, "o": 0.5}
 SIZES = {"T": 4, "N": 1, "C": 6, "H": 3, "L": 1, "directions": 1, "batch_first": "off"}
 GATED = {"c_prev": 0.5, "f": 0.9, "i": 0.5, "g": 0.8, "o": 0.7}
-# figure: its page, what computes it in Python, and the states that are compared: the first frame and three more
+# figure: its page, the function that computes it in Python, and the compared states: the first frame and three more
 FIGURES: dict[str, tuple[str, Callable[[State], list[float]], list[dict[str, Any]]]] = {
     "memory": (
         "00-before",

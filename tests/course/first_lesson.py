@@ -1,11 +1,11 @@
-"""The statements of the lesson that the course grew from, in our words, and where the course makes each of them."""
+"""The statements of the lesson on which the course is based, in our words, and where the course makes each of them."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Statement:
-    """What the lesson teaches, and the places in the course that teach it: a chapter and its words there."""
+    """Something that the lesson teaches, and the places in the course that teach it: a chapter and its words there."""
 
     about: str
     places: tuple[tuple[str, str], ...]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-# Broken lessons: a page, what stands in a cell of it, and what a careless author would have written.
+# Broken lessons: a page, a passage of one of its cells, and what a careless author would have written.
 LESSONS: Sequence[tuple[str, str, str]] = (
     ("00", "h = torch.tanh(w * h + x)", "h = torch.tanh(w * x)"),
     ("00", "h = squash(w * h)", "h = squash(h)"),

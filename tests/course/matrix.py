@@ -1,4 +1,4 @@
-"""Where the course meets each misconception: predicted, shown by a cell, refuted, exercised, asked for again."""
+"""Where the course covers each misconception: predicted, shown by a cell, refuted, exercised, recalled."""
 
 import re
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from exercises import wrong_answers
 from hiddenstate.course.misconceptions import MISCONCEPTIONS
 
 QUESTIONS, CELLS, RECALL = "predict", ("exercise", "parsons"), "Recall"
-BEFORE, CHECK = "00", "07"  # which ask, and tell nothing
+BEFORE, CHECK = "00", "07"  # sections that only ask
 _ITEM = re.compile(r"^- \{idea\}`(M\d+)` (.*?)(?=^- |^\S|\Z)", re.MULTILINE | re.DOTALL)
 _CLAIM = re.compile(r"\{claim\}`([\w.-]+)`")
 
 
 @dataclass
 class Row:
-    """The pages, as numbers, on which one misconception is met in each of five ways."""
+    """The numbers of the pages on which a misconception is covered in each of five ways."""
 
     predict: list[int] = field(default_factory=list)
     show: list[int] = field(default_factory=list)
@@ -30,12 +30,12 @@ class Row:
 
     @property
     def met(self) -> int:
-        """The page on which it is met first."""
+        """The page on which it is covered first."""
         return min([*self.predict, *self.refute, *self.exercise])
 
     @property
     def later(self) -> list[int]:
-        """Where it is asked for again, at least a page later."""
+        """Where it is recalled, at least a page later."""
         return [page for page in self.recall if page > self.met]
 
 
@@ -80,7 +80,7 @@ def refutations(page: Path) -> list[tuple[str, str]]:
 
 
 def counts() -> list[str]:
-    """What the pages hold, counted, as lines of Markdown."""
+    """Counts of the pages' contents, as lines of Markdown."""
     sources = [source for page in PAGES for source in claims_of(page).values()]
     tasks = [made for page in PAGES for made in directives(page, *CELLS)]
     questions = [made for page in PAGES for made in directives(page, QUESTIONS) if "same-as" not in made.options]

@@ -31,7 +31,7 @@ def surprise(state: State) -> list[float]:
 def explorer(state: State) -> list[float]:
     model, unit = shakespeare(), int(state["unit"])
     ids = ids_of(SPEECH)
-    # as in the page: the model has read a line end, and its state goes on
+    # as in the page: the model has read a line end, and its state is carried on
     with torch.no_grad():
         _, begin = model.lstm(model.embed(ids[:1]))
         h = model.lstm(model.embed(ids[1:]), begin)[0][:, 0]

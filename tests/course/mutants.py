@@ -1,4 +1,4 @@
-"""Broken LSTMs. Each must be found by a proof or a check: otherwise that only decorates. `lessons.py` has lessons."""
+"""Broken LSTMs. A proof or a check must detect each of them. `lessons.py` has broken lessons."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -98,7 +98,7 @@ EQUATIONS: dict[str, Patch] = {
 }
 
 
-# --- the way over a sequence
+# --- the run over a sequence
 
 SCAN = reference.scan
 
@@ -109,7 +109,7 @@ def scan(change: Callable[..., tuple[Tensor, ...]]) -> Patch:
 
 
 def _each_alone(keep: str) -> Callable[..., tuple[Tensor, ...]]:
-    """Steps that begin at the first state again, but for what is kept."""
+    """Steps that begin at the first state again, except for what is kept."""
 
     def run(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, ...]:
         order = range(len(x) - 1, -1, -1) if more.get("reverse") else range(len(x))
@@ -122,7 +122,7 @@ def _each_alone(keep: str) -> Callable[..., tuple[Tensor, ...]]:
         return torch.cat([outputs[t] for t in range(len(x))]), h_end, c_end
 
     def recorded(x: Tensor, h: Tensor, c: Tensor, w: Weights, **more: Any) -> tuple[Tensor, ...]:
-        # Where it is recorded or edited the numbers are the true ones: a proof that compares finds the difference.
+        # Recorded or edited runs have the true numbers, so a proof that compares finds the difference.
         return SCAN(x, h, c, w, **more) if more.get("observer") is not None else run(x, h, c, w, **more)
 
     return recorded
@@ -190,7 +190,7 @@ SEQUENCES: dict[str, Patch] = {
 
 
 def layer(after: Callable[[hs.LSTM, Any, Any], Any]) -> Patch:
-    """Replace `hs.LSTM` by one whose result is changed."""
+    """Replace `hs.LSTM` with one whose result is changed."""
 
     class Broken(hs.LSTM):
         def forward(self, *given: Any, **named: Any) -> Any:
@@ -230,7 +230,7 @@ def _all_the_same(lstm: hs.LSTM, out: Tensor, state: tuple[Tensor, Tensor]) -> A
 
 
 def made(after: Callable[[hs.LSTM], None]) -> Patch:
-    """Replace `hs.LSTM` by one that begins with other weights."""
+    """Replace `hs.LSTM` with one that has different initial weights."""
 
     class Broken(hs.LSTM):
         def __init__(self, *given: Any, **named: Any) -> None:

@@ -1,4 +1,4 @@
-"""The course as the package ships it, opened from the disk with no network."""
+"""The course that the package ships, opened from disk without a network."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ def build(folder: Path) -> Path:
 
 @contextmanager
 def opened(site: Path, page: str, *, query: str = "", **options: Any) -> Iterator[Watch]:
-    """Open a page of the site from the disk, in a browser that has no network."""
+    """Open a page of the site from disk, in a browser without a network."""
     with browser() as running:
         context = running.new_context(offline=True, **{"viewport": {"width": 1280, "height": 800}, **options})
         try:
@@ -34,7 +34,7 @@ def opened(site: Path, page: str, *, query: str = "", **options: Any) -> Iterato
 
 
 def numbers(page: Page, figure: str, state: dict[str, Any] | None = None) -> list[float]:
-    """Start a figure, put it in a state, and return the numbers that it shows."""
+    """Start a figure, put it into a state, and return the numbers that it shows."""
     script = """async ([id, state]) => {
       document.querySelectorAll(".course-predict").forEach((box) => box.dataset.answered = "true");
       document.dispatchEvent(new CustomEvent("course-answered", { detail: {} }));

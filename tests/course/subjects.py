@@ -1,4 +1,5 @@
-"""Broken lessons of chapters 3 to 6 and 8: a page, what is in a cell, and what a careless author would have written."""
+"""Broken lessons of chapters 3 to 6 and 8: a page, a passage of a cell, and what a careless author would have
+written."""
 
 from collections.abc import Sequence
 

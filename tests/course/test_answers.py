@@ -1,4 +1,4 @@
-"""Each question of the final check is answered by sentences of the chapters, which can be pointed at."""
+"""Each question of the final check is answered by specific sentences of the chapters."""
 
 import re
 
@@ -7,7 +7,7 @@ import pytest
 from course.chapters import PAGES, ROLE
 from coursebook.pages import parts_of
 
-# For each question: the chapters' sentences from which its answer follows, in full or as far as they are needed.
+# For each question: the chapters' sentences from which its answer follows, in full or the relevant part.
 ANSWERS: dict[str, list[tuple[str, str]]] = {
     "q1": [
         ("01", "`out` is `[2, 9, 14]`, N first, then T, then D·H."),
@@ -95,7 +95,7 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
 
 
 def read(number: str) -> str:
-    """The sentences of a chapter as they stand, outside of questions, cells and reasons; an exercise's task counts."""
+    """The sentences of a chapter outside questions, cells and reasons; an exercise's task counts."""
     page = next(page for page in PAGES if page.stem.startswith(number))
     parts = [part for part in parts_of(page) if part.language in ("", "exercise")]
     text = " ".join(part.text.split("\n--- ")[0] for part in parts)

@@ -1,4 +1,5 @@
-"""The checks of the capstone on a series: the page runs them on a text. Each property has an answer that lacks it."""
+"""The capstone's checks on a series (the page runs them on a text). For each property there is an answer that lacks
+it."""
 
 import pytest
 import torch
@@ -86,7 +87,7 @@ def test_a_series_may_be_the_learners_own(exercise: str, answer: object, capsys:
         ("8.3", (noisy, TEST), "dropout is still active"),
         ("8.4", (*BOTH, lower_and_upper(GAIN.mean().item() + 1, 0.5)), "should be around baseline minus model"),
         ("8.4", (*BOTH, WIDE), "how far single steps spread"),
-        ("8.5", (torch.arange(500) % 9 * 1.0, torch.arange(500) % 9 == 0), "not where the label predicts"),
+        ("8.5", (torch.arange(500) % 9 * 1.0, torch.arange(500) % 9 == 0), "the label does not predict it"),
         ("8.6", (straight_on(TEST).roll(1), straight_on(TEST)), "shifted by one"),
     ],
 )
@@ -97,7 +98,7 @@ def test_an_answer_that_lacks_a_property_is_refused_for_it(exercise: str, answer
 
 def test_an_interval_that_is_not_paired_is_refused() -> None:
     torch.manual_seed(0)
-    hard = 10 * torch.rand(2000)  # what is hard for one model is hard for the other
+    hard = 10 * torch.rand(2000)  # a step that is hard for one model is hard for the other
     base, own = hard + torch.randn(2000), hard - 0.5 + torch.randn(2000)
     middle = (base - own).mean().item()
     apart = 2 * ((base.var() + own.var()) / len(own)).sqrt().item()

@@ -1,4 +1,4 @@
-"""`hiddenstate.course`: what a check says, the data, the copies. Exercises are tested where their page runs."""
+"""`hiddenstate.course`: messages of checks, the data, the copies. Exercises are tested when their page runs."""
 
 from pathlib import Path
 

@@ -13,7 +13,7 @@ LEAST_BY_CELL = 0.85
 
 
 def claims_of(page: Path) -> dict[str, str]:
-    """Claims by id, each with its source, "" where a cell is to prove it."""
+    """Claims by id, each with its source, or "" if a cell must prove it."""
     found = {}
     for given in roles(page, "claim"):
         name, _, source = (part.strip() for part in given.partition("|"))
@@ -58,7 +58,7 @@ def test_a_proof_stands_below_an_assert_of_its_own(page: Path) -> None:
 
 
 def statements(code: str) -> list[tuple[str, ast.stmt]]:
-    """The statements of a cell, each with what it says to be proved."""
+    """The statements of a cell, each with the claims that it proves."""
     found = []
     for node in ast.parse(code).body:
         call = node.value if isinstance(node, ast.Expr) else None

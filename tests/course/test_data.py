@@ -16,7 +16,7 @@ UPOS = {
     *("PART", "PRON", "PROPN", "PUNCT", "SCONJ", "SYM", "VERB", "X"),
 }
 MARKS = set(".,!?")
-# Words that can't be misread in so small a text: each has one tag, wherever it stands.
+# Words that are unambiguous in such a small text: each has one tag everywhere.
 ONE_TAG = {
     "the": "DET",
     "a": "DET",
@@ -27,7 +27,7 @@ ONE_TAG = {
     "old": "ADJ",
     "my": "PRON",
 }
-# Words that the lessons are about, with the tags that they must be seen in.
+# Words that the lessons are about, with the tags that they must have.
 ROLES = {
     "saw": "NOUN VERB",
     "watch": "NOUN VERB",
@@ -117,7 +117,7 @@ def test_the_plain_text_holds_the_sentences_and_then_the_stories() -> None:
     assert re.fullmatch(r"[A-Za-z.,!? \n]+", text) is not None
     assert "  " not in text
     assert 15_000 < len(text) < 30_000
-    # What the course holds out has no character that the rest has not.
+    # The held-out part has no characters that are missing from the rest.
     cut = text.rindex("\n", 0, int(len(text) * 0.85)) + 1
     assert set(text[cut:]) <= set(text[:cut])
     assert len(text[cut:].split()) > 500

@@ -1,4 +1,4 @@
-"""What answers a question is folded until it is answered: the cell below it, what that prints, what follows from it."""
+"""Whatever answers a question is folded until then: the cell below it, its output, and the sentences that follow."""
 
 import re
 from html.parser import HTMLParser
@@ -22,7 +22,7 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
 
 def answered_below(page: Path) -> list[str]:
-    """The questions of a page below which a cell stands that answers them: next to them, or next to their figure."""
+    """The questions of a page with a cell below that answers them: next to them, or next to their figure."""
     parts, found = [part for part in parts_of(page) if part.text.strip()], []
     section = ""
     for k, part in enumerate(parts):
@@ -46,7 +46,7 @@ def test_what_answers_a_question_is_folded_in_the_html(site: Path) -> None:
 
 
 class _Folds(HTMLParser):
-    """Which questions' folds hold a cell, whether a fold is open, and which numbered parts stand in one."""
+    """Which questions' folds contain a cell, whether a fold is open, and which numbered parts are in one."""
 
     def __init__(self) -> None:
         super().__init__()

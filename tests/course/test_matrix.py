@@ -1,4 +1,4 @@
-"""No misconception is left out, and what the documentation counts is what the pages hold."""
+"""No misconception is left out, and the documentation's counts match the pages."""
 
 import re
 from pathlib import Path

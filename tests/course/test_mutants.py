@@ -22,9 +22,9 @@ BROKEN_PAGES = [page for page in PAGES if page.stem[:2] in NUMBERS]
 
 
 def proofs_that_fail(page: Path, before: str = "", after: str = "") -> Iterator[str]:
-    """Run a page's cells on over what fails, and give each proof of which something failed since the one before it.
+    """Run a page's cells past failures, and return each proof with a failure since the previous proof.
 
-    Cells that train are left out, but for one that is altered.
+    Cells that train are left out, unless altered.
     """
     namespace: dict[str, Any] = {"__name__": page.stem, "FULL": True}
     for cell in cells(page):
@@ -49,7 +49,7 @@ def holds(node: ast.stmt, namespace: dict[str, Any]) -> bool:
 
 @cache
 def found_in_lstm(name: str) -> frozenset[str]:
-    """The proofs that find a broken LSTM; the reference is what can be broken."""
+    """The proofs that find a broken LSTM; only the reference can be broken."""
     with pytest.MonkeyPatch.context() as patch, hs.backend("reference"):
         if name:
             BROKEN[name](patch)

@@ -1,4 +1,4 @@
-"""The notebooks are the pages, and run."""
+"""The notebooks match the pages, and run."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`hiddenstate course`: the pages as they are opened from the installed package."""
+"""`hiddenstate course`: the pages of the installed package."""
 
 import sys
 import webbrowser
@@ -17,7 +17,7 @@ HTML = b"<h1>0</h1>"
 
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Pages in place of those that a wheel has, and a cache of the test's own."""
+    """Pages that replace those of a wheel, and a separate cache."""
     pages = tmp_path / "site-packages" / "pages"
     first = pages / opening.FIRST
     first.parent.mkdir(parents=True)

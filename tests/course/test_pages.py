@@ -1,4 +1,4 @@
-"""Chapters are what tests/course/AUTHORING.md says that they are."""
+"""Chapters conform to tests/course/AUTHORING.md."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from hiddenstate.course.misconceptions import MISCONCEPTIONS
 from hiddenstate.course.models import MODELS
 
 MOST_WORDS = 1300
-MOST_MINUTES = 220  # of the chapters; the capstone is a project of its own
+MOST_MINUTES = 220  # of the chapters; the capstone is a separate project
 SCREEN = 250  # words
 FARTHEST = 350  # words without something to do
 PARTS = [
@@ -25,7 +25,7 @@ PARTS = [
     "What to remember",
     "Recall",
 ]
-SPEED = 200  # words a minute
+SPEED = 200  # words per minute
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 CHAPTERS = [page for page in PAGES if page.stem[:2] not in ("00", "07", "08")]
 each_chapter = pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.stem)
@@ -40,7 +40,7 @@ def test_a_chapter_has_its_seven_parts(page: Path) -> None:
 
 @each_page
 def test_a_page_is_short_and_there_is_something_to_do(page: Path) -> None:
-    if page != CHECK:  # which is questions alone
+    if page != CHECK:  # which has only questions
         total = sum(piece.words for piece in pieces(page))
         assert total <= MOST_WORDS, f"{page.name} has {total} words"
     since = 0

@@ -1,4 +1,4 @@
-"""The course in a browser: from the disk, with no network, by keyboard, on a phone, and without a script."""
+"""The course in a browser: from disk, without a network, by keyboard, on a phone, and without scripts."""
 
 import re
 import runpy
@@ -48,7 +48,7 @@ def test_every_figure_of_a_page_draws_from_the_disk_and_none_makes_it_scroll_sid
 
 
 def widths_to_scroll_at(page: Page) -> list[int]:
-    """The widths at which a page scrolls sideways, with all that is folded open."""
+    """The widths at which a page scrolls sideways, with everything unfolded."""
     page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
     wide = []
     for width in (390, 768, 1024, 1366, 1400, 1440, 1920):

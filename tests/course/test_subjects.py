@@ -1,7 +1,7 @@
 """Every broken lesson of chapters 3 to 6 is found by a proof of its page, and every proof finds one.
 
-A page is run once. Before a cell that a lesson breaks, the broken cell and those after it are run aside until a proof
-fails.
+A page is run once. Before a cell that a lesson breaks, the broken cell and those after it are run separately until a
+proof fails.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def page_of(number: str) -> Path:
 
 
 def failing(code: str, names: Names) -> Iterator[str]:
-    """Run a cell on over what fails, and give each proof of which something failed since the one before it."""
+    """Run a cell past failures, and return each proof with a failure since the previous proof."""
     failed = False
     for name, node in statements(code):
         if name and failed:
@@ -36,7 +36,7 @@ def failing(code: str, names: Names) -> Iterator[str]:
 
 @cache
 def found_on(number: str) -> dict[Lesson | None, list[str]]:
-    """What the proofs of a page find: in each broken lesson, and (None) where nothing is broken."""
+    """The proofs that fail on a page, for each broken lesson and (None) for the intact page."""
     codes = [cell.text for cell in cells(page_of(number))]
     names: Names = {"__name__": number, "FULL": True}
     found: dict[Lesson | None, list[str]] = {None: []}

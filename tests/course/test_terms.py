@@ -1,4 +1,4 @@
-"""No term is used before it is said what it means: where it comes first it is bold, in the sentence that says so."""
+"""No term is used before it is explained: its first use is bold, in the sentence that explains it."""
 
 import re
 
@@ -14,7 +14,7 @@ TERMS += ["persistence", "skill"]
 
 
 def text_of_the_course() -> str:
-    """What is read from chapter 1 on, without headings and code."""
+    """The text from chapter 1 on, without headings and code."""
     chapters = [page for page in PAGES if not page.stem.startswith("00")]
     texts = [part.text for page in chapters for part in parts_of(page) if part.language not in ("python", "output")]
     text = re.sub(r"^#+ .*$", "", "\n".join(map(plain, texts)), flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Clamp, mean and resample ablation: what each puts where, on which path it runs, and what it refuses."""
+"""Clamp, mean and resample ablation: the values they set, the path they run on, and the arguments they reject."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def test_a_clamp_is_torchs_clamp_step_by_step(options: dict[str, Any], data: st.
     held, _ = got.pick(place, t=[1, 2], row=0)
     assert float(held.min()) >= -0.05 - 1e-7
     assert float(held.max()) <= 0.4 + 1e-7
-    # Where it changes nothing it is none.
+    # An edit that changes nothing is no edit.
     with torch.no_grad(), hs.backend("reference"):
         plain = lstm.trace(x, state)
         with lstm.edit(hs.clamp(place, low=-1e6, high=1e6, scope=scope)):

@@ -1,4 +1,4 @@
-"""Edits: what they change, what they leave alone, and that nothing of them stays behind."""
+"""Edits: what they change, what they leave alone, and that they leave nothing behind."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ def lstm() -> hs.LSTM:
 
 @pytest.fixture
 def one_path() -> Iterator[None]:
-    """Edits run the reference: what they leave alone is the same to the last bit where all else does too."""
+    """Run everything on the reference, so that whatever edits leave alone is equal to the last bit."""
     with hs.backend("reference"):
         yield
 
@@ -382,7 +382,7 @@ def test_bad_edits_fail(
 
     with pytest.raises(error, match=message):
         run()
-    lstm(x)  # and nothing of it stays
+    lstm(x)  # and nothing of it remains
 
 
 @pytest.mark.parametrize("name", ["unit", "t", "row"])

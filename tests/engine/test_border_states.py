@@ -1,4 +1,4 @@
-"""``reset_to=``: states behind borders, on every path, against the pieces run apart."""
+"""``reset_to=``: states after borders, on every path, compared with separate runs of the pieces."""
 
 from itertools import pairwise
 from typing import Any
@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 import hiddenstate as hs
 from hiddenstate.base.validation import State
 from hiddenstate.engine.call import Call
-from hiddenstate.engine.native_path import why_not
+from hiddenstate.engine.paths.native_path import why_not
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, RankError, ShapeError
 from support import (
     TORCH,
@@ -42,7 +42,7 @@ def states_behind(lstm: hs.LSTM, form: str, T: int, N: int) -> State:
 
 
 def behind(lstm: hs.LSTM, states: State, t: int, n: int) -> list[Tensor]:
-    """The state ``[L*D, units]`` behind the border before step t of row n."""
+    """The state ``[L*D, units]`` after the border before step t of row n."""
     if states[0].dim() == 2:
         return list(states)
     if states[0].dim() == 3:
@@ -51,7 +51,7 @@ def behind(lstm: hs.LSTM, states: State, t: int, n: int) -> list[Tensor]:
 
 
 def row_apart(lstm: hs.LSTM, x: Tensor, state: list[Tensor], borders: dict[int, list[Tensor]]) -> tuple[Tensor, ...]:
-    """Run the pieces of one row ``[T, C]`` apart, each with its own initial state; give out, h_n and c_n."""
+    """Run the pieces of one row ``[T, C]`` separately, each with its own initial state; return out, h_n and c_n."""
     T = len(x)
     if not T:
         return x.new_zeros(0, lstm.sizes.directions * lstm.sizes.output_size), *state
@@ -69,7 +69,7 @@ def row_apart(lstm: hs.LSTM, x: Tensor, state: list[Tensor], borders: dict[int, 
 
 
 def apart(lstm: hs.LSTM, x: Tensor, hx: State, lengths: list[int], reset: Tensor, states: State) -> list[Tensor]:
-    """The same run, with every piece of every row alone: out ``[T, N, D*P]``, time first, h_n and c_n."""
+    """The same run, with every piece of every row run separately: out ``[T, N, D*P]``, time first, h_n and c_n."""
     x, reset = (value.transpose(0, 1) if lstm.batch_first else value for value in (x, reset))
     T, rows = len(x), []
     for n, length in enumerate(lengths):
@@ -147,7 +147,7 @@ def test_zero_states_are_what_reset_alone_does() -> None:
 
 
 def test_a_learned_state_is_learned() -> None:
-    """The gradient of a shared state is the sum over its borders, and an optimiser goes down it."""
+    """The gradient of a shared state is the sum over its borders, and an optimiser descends along it."""
     torch.manual_seed(0)
     lstm, x = hs.LSTM(3, 4), torch.randn(8, 2, 3)
     reset = torch.zeros(8, 2, dtype=torch.bool)
@@ -218,7 +218,7 @@ def test_a_packed_sequence_is_its_padded_rows() -> None:
 
 
 def test_traces_and_edits_at_the_same_time() -> None:
-    """Recorded values and gradients are the reference's; the record knows what came in behind a border."""
+    """Recorded values and gradients are the reference's; the record contains the states after borders."""
     torch.manual_seed(0)
     lstm, x = hs.LSTM(4, 5, 2, bidirectional=True), torch.randn(6, 3, 4)
     reset, states = torch.rand(6, 3) < 0.4, states_behind(lstm, "steps", 6, 3)
@@ -323,7 +323,7 @@ def test_the_operator_serves_calls_that_were_exported_without_states() -> None:
 
 
 def operands(dtype: torch.dtype, *, by_step: bool) -> tuple[Any, ...]:
-    """Arguments of the operator, with states behind borders."""
+    """Arguments of the operator, with states after borders."""
     torch.manual_seed(0)
     lstm = hs.LSTM(2, 3, 2, bidirectional=True, proj_size=2, dtype=dtype)
     x, states = torch.randn(4, 2, 2, dtype=dtype), random_state(lstm, 2)
@@ -334,11 +334,11 @@ def operands(dtype: torch.dtype, *, by_step: bool) -> tuple[Any, ...]:
     return *leaves[:3], weights, torch.tensor([4, 3]), reset, None, True, True, True, *leaves[3:]
 
 
-# torch's own check looks at .grad of what it computed.
+# torch's own check accesses .grad of computed tensors.
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 @pytest.mark.parametrize("by_step", [False, True])
 def test_torch_finds_no_fault_with_the_operator(by_step: bool) -> None:
-    """Nor with its derivative, of all that it takes or of some."""
+    """Nor with its derivative, with all or only some of its inputs."""
     arguments = operands(torch.float32, by_step=by_step)
     operator = torch.ops.hiddenstate.lstm.default
     assert set(torch.library.opcheck(operator, arguments).values()) == {"SUCCESS"}
@@ -440,7 +440,7 @@ def test_bad_states_of_other_layouts_fail() -> None:
 
 
 def test_mixed_types_go_to_the_reference() -> None:
-    """Native code takes cell states of two types, and no others."""
+    """Native code takes cell states of only two types."""
     lstm, x = hs.LSTM(4, 5), torch.randn(3, 2, 4)
     h0, c0 = random_state(lstm, 2)
     call = Call(lstm.sizes, lstm._weights(), x, h0, c0, reset=FLAGS, reset_h=h0, reset_c=c0.double())

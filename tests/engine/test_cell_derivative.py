@@ -1,4 +1,5 @@
-"""Steps of cells in a loop with gradients: torch's numbers, and the one node that the steps share with the weights."""
+"""Steps of cells in a loop with gradients: torch's numbers, and the single node that the steps share with the
+weights."""
 
 import gc
 import random
@@ -29,7 +30,7 @@ def loss(seen: list[Tensor]) -> Tensor:
 
 
 def drawn(draw: random.Random, cells: tuple[Any, Any], dtype: torch.dtype) -> tuple[Any, Any, Tensor, Any]:
-    """Our cell, torch's with the same weights, inputs and a state."""
+    """Our cell, torch's cell with the same weights, inputs, and a state."""
     C, H, N = draw.choice([1, 3, 17, 65]), draw.choice([1, 3, 17, 65, 130]), draw.choice([1, 2, 3, 5, 17, 65])
     ours, theirs = (cell(C, H, bias=True, dtype=dtype) for cell in cells)
     ours.load_state_dict(theirs.state_dict())
@@ -69,7 +70,7 @@ def test_each_backward_pass_has_its_own_sums(cells: tuple[Any, Any]) -> None:
     for cell in (ours, theirs):
         inputs, begin, _ = given(xs, state)
         first, second = loss(loop(cell, inputs, begin)), loss(loop(cell, 2 * inputs, begin))
-        # A pass that wants no gradient of the weights leaves nothing to the next one.
+        # A pass that needs no gradient of the weights leaves nothing for the next one.
         torch.autograd.grad(first, [inputs], retain_graph=True)
         twice = [torch.autograd.grad(first, list(cell.parameters()), retain_graph=True) for _ in range(2)]
         assert all(map(torch.equal, *twice))
@@ -131,7 +132,7 @@ def test_writing_into_what_a_step_returned_is_as_in_torch() -> None:
 
 
 def test_nothing_stays_when_the_graph_is_gone() -> None:
-    def alive() -> int:  # what is gone stays in the table as a dead reference until it is full
+    def alive() -> int:  # dead references stay in the table until it is full
         return sum(each() is not None for each in [*cell_steps._sums.values()])
 
     cell = hs.LSTMCell(3, 4)

@@ -1,4 +1,4 @@
-"""Which path computes: under torch.autocast, as torch does; and that calls leave nothing behind."""
+"""Which path computes under torch.autocast, with torch's results; and that calls leave nothing behind."""
 
 import gc
 import sys
@@ -71,14 +71,14 @@ def outcome(lstm: torch.nn.Module, x: Tensor, dtype: torch.dtype) -> list[Tensor
     ],
 )
 def test_autocast_gives_the_types_that_torch_does(options: dict[str, Any], dtype: torch.dtype) -> None:
-    """And its numbers, to about the last place. What it refuses, torch's layer does too, in the same words."""
+    """And its numbers, to about the last place. torch's layer rejects the same calls, in the same words."""
     ours, theirs = pair({"input_size": 4, "hidden_size": 9, **options}, 0)
     x = torch.randn(5, 2, 4, dtype=options.get("dtype"))
     got, want = outcome(ours, x, dtype), outcome(theirs, x, dtype)
     if isinstance(got, str):
         assert got == want
         return
-    if isinstance(want, str):  # torch has bfloat16 on some processors alone, ours has it on all
+    if isinstance(want, str):  # torch supports bfloat16 only on some processors, ours on all
         assert got[0].dtype is dtype is torch.bfloat16
         return
     assert [value.dtype for value in got] == [value.dtype for value in want]
@@ -103,7 +103,7 @@ def test_autocast_gives_packed_sequences_the_types_that_torch_does(
             with torch.autocast("cpu", dtype):
                 try:
                     out, final = lstm(packed, state)
-                except RuntimeError:  # torch has no kernel of this type on some processors, ours has bfloat16 on all
+                except RuntimeError:  # torch has no kernel for this type on some processors, ours has bfloat16 on all
                     continue
             found.append([out.data, *final])
         if len(found) == 2:
@@ -130,7 +130,7 @@ def test_calls_leave_nothing_behind() -> None:
             with torch.no_grad():
                 lstm(x)
 
-    run(300)  # until what Python and torch keep for calls that repeat is there
+    run(300)  # until Python's and torch's caches for repeated calls are filled
     gc.collect()
     before = sys.getallocatedblocks()
     run(600)

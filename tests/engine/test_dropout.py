@@ -1,4 +1,4 @@
-"""Dropout masks: torch's own draws, from the very random numbers, whoever draws them."""
+"""Dropout masks equal torch's, from the same random numbers, whichever code draws them."""
 
 from collections.abc import Sequence
 
@@ -21,11 +21,11 @@ def torchs(shape: Sequence[int], like: Tensor, p: float) -> Tensor:
 
 
 def drawn_like_torch(dtype: torch.dtype, p: float, shape: tuple[int, ...], before: int) -> None:
-    """The mask is torch's, and so is what is drawn after it."""
+    """The mask equals torch's, and so do the numbers drawn after it."""
     found, draws = [], (drawing.draw_mask, torchs)
     for draw in draws:
         torch.manual_seed(5)
-        torch.rand(before)  # so many of the generator's words are gone
+        torch.rand(before)  # this many of the generator's words have been used
         found.append((draw(shape, torch.empty(0, dtype=dtype), p), torch.rand(7), torch.randn(20)))
     for ours, theirs in zip(*found, strict=True):
         assert ours.dtype is theirs.dtype
@@ -54,7 +54,8 @@ def test_packed_sequences_get_torchs_masks(dtype: torch.dtype, is_sorted: bool) 
             out, (h_n, c_n) = lstm(packed)
             found.append((out.data, h_n, c_n, torch.rand(3)))
         for got, want in zip(*found, strict=True):
-            # Both run torch's kernels in float16. In float32 another mask shows, as its numbers are 0 and 1 / 0.6.
+            # Both run torch's kernels in float16. In float32 a different mask would show, as its values are 0 and 1 /
+            # 0.6.
             assert torch.equal(got, want) if dtype is torch.float16 else share(got, want) < 1e-6, N
 
 
@@ -71,7 +72,7 @@ def test_native_code_draws_where_torch_does_as_it_does(monkeypatch: pytest.Monke
     state = torch.Generator().manual_seed(0).get_state().view(torch.int64)
     mask = kernels.new(torch.float32, 1000)
     kernels.draw_mask(state, mask, 0.7, 1.0)
-    # On processors where torch leaves drawing to a library, its numbers are others, and it draws them.
+    # On processors where torch delegates drawing to a library, its numbers differ, so torch draws them.
     assert drawing._draws_as_torch(torch.float32) == torch.equal(mask, kept)
     assert not drawing._draws_as_torch(torch.float16)
     calls: list[object] = []
@@ -113,7 +114,7 @@ def test_what_native_code_does_not_read_fails(state: Tensor, mask: Tensor) -> No
 
 @pytest.mark.skipif(kernels.version() is None, reason="the native module is not loaded")
 def test_a_state_that_is_none_does_no_harm() -> None:
-    """Numbers that point past its words are brought inside."""
+    """Positions beyond its words are clamped."""
     for number in (-1, 2**40, 624, 7):
         state = torch.full((632,), number, dtype=torch.int64)
         mask = kernels.new(torch.float32, 3000)

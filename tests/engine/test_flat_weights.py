@@ -1,6 +1,7 @@
-"""`flatten_parameters` against that of `torch.nn.LSTM`, both made to believe that they are on a GPU.
+"""`flatten_parameters` compared with `torch.nn.LSTM`'s, both made to believe that they are on a GPU.
 
-Whether cuDNN is content with the weights, a machine with a GPU says: ``test_devices.py``, where warnings are errors.
+Only a machine with a GPU shows whether cuDNN accepts the weights: see ``test_devices.py``, in which warnings are
+errors.
 """
 
 from typing import Any
@@ -15,7 +16,7 @@ from hiddenstate.engine import flat_weights
 
 
 class OnGpu(nn.Parameter):
-    """A parameter that says so."""
+    """A parameter that claims to be on a GPU."""
 
     @property
     def is_cuda(self) -> bool:  # type: ignore[override]
@@ -30,7 +31,7 @@ def on_gpu(lstm: nn.Module) -> Any:
 
 @pytest.fixture
 def flattened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """What cuDNN was asked to lay out, each time."""
+    """The arguments of each call that asks cuDNN to lay out weights."""
     asked: list[tuple[Any, ...]] = []
     torch_cudnn = torch.backends.cudnn
     monkeypatch.setattr(torch, "_use_cudnn_rnn_flatten_weight", lambda: True)
@@ -91,7 +92,7 @@ def test_it_is_not_asked_where_it_can_do_nothing(flattened: list[tuple[Any, ...]
 
 
 def test_a_computed_weight_is_not_computed_to_be_laid_out() -> None:
-    """Which would draw a random one once more, say."""
+    """Computing it might draw random numbers again, for example."""
     lstm = hs.LSTM(4, 3)
     parametrizations.spectral_norm(lstm, "weight_hh_l0")
     before = {name: value.clone() for name, value in lstm.state_dict().items()}

@@ -1,4 +1,4 @@
-"""What a call is given: ragged batches, resets, and every kind of bad input."""
+"""The inputs of calls: ragged batches, resets, and every kind of bad input."""
 
 import subprocess
 import sys
@@ -73,7 +73,7 @@ def test_the_last_output_of_a_ragged_batch_is_not_the_final_state() -> None:
 
 @given(layer_options(), st.data())
 def test_a_run_with_resets_is_each_piece_alone(options: dict[str, Any], data: st.DataObject) -> None:
-    """Both directions: the reverse one is cut at the same borders. Layers above read what the pieces gave."""
+    """Both directions: the reverse one is cut at the same borders. Layers above read the outputs of the pieces."""
     lstm, _ = pair(options, 0)
     T = data.draw(st.integers(1, 6))
     begins = data.draw(st.lists(st.booleans(), min_size=T, max_size=T))
@@ -85,7 +85,7 @@ def test_a_run_with_resets_is_each_piece_alone(options: dict[str, Any], data: st
     forward = torch.tensor([not reverse for _, reverse in lstm.sizes.layer_directions])[:, None]
     outs, ends = [], []
     for a, b in pairwise(borders):
-        # The given state serves the piece that each direction enters first, unless a reset says otherwise.
+        # The given state applies to the piece that each direction enters first, unless there is a reset.
         first, last = a == 0 and not begins[0], b == T
         enters = torch.where(forward, torch.tensor(first), torch.tensor(last))
         start = tuple(torch.where(enters, s[:, 0], z) for s, z in zip((h0, c0), zeros, strict=True))
@@ -259,7 +259,7 @@ def test_bad_calls_fail(
 
 @pytest.mark.parametrize("sizes", [[2, -1], [8, -4, 4], [1, 2, 3, 2], [2, 2, 2, 1, 2], [1], [9], [0, 0], [8, 0, 1, -1]])
 def test_packed_rows_that_are_none_are_refused(sizes: list[int]) -> None:
-    """torch's own reader believes them, and would write where there is nothing."""
+    """torch's own reader trusts them, and would write out of bounds."""
     with pytest.raises(ShapeError, match="batch_sizes must not increase from step to step and must add up to 8"):
         hs.LSTM(4, 3)(PackedSequence(Z(8, 4), torch.tensor(sizes)))
 

@@ -1,4 +1,5 @@
-"""Weights of 8 bits: how they are rounded, and the native path against a reference whose products are rounded alike."""
+"""int8 weights: their rounding, and the native path compared with a reference whose products are rounded the same
+way."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,11 +18,11 @@ from hiddenstate.engine.call import Call
 from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
 
 SIZES = st.sampled_from([1, 3, 17, 33, 65])
-STEP = 1 / 127  # of a hidden state
+STEP = 1 / 127  # for a hidden state
 
 
 def _isas() -> list[tuple[str, str]]:
-    """Instruction sets for floats, with those for 8 bits that are used beside them."""
+    """Instruction sets for floats, with the int8 ones that are used beside them."""
     found = []
     for isa in kernels.isas():
         kernels.choose(isa)
@@ -35,7 +36,7 @@ needs_int8 = pytest.mark.skipif(kernels.int8() is None, reason="this processor h
 
 @pytest.fixture(params=_isas(), ids="-".join)
 def isa(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Each instruction set with a kernel for 8 bits, forced, with that for floats that it is used beside."""
+    """Each instruction set with an int8 kernel, forced, with the float one that it is used beside."""
     floats, eight_bits = request.param
     kernels.choose(floats)
     kernels.choose_int8(eight_bits)
@@ -45,19 +46,19 @@ def isa(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def any_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Layers of few units too, which are computed in float32 otherwise."""
+    """Even layers with few units, which are otherwise computed in float32."""
     monkeypatch.setattr(int8, "FEWEST_UNITS", 1)
 
 
 class Rows(NamedTuple):
-    """Rows as whole numbers of a scale each."""
+    """Rows as integers, each with its own scale."""
 
     steps: Tensor  # float64
     scale: Tensor
 
 
 def rounded(x: Tensor) -> Rows:
-    """Inputs or hidden states as the kernel rounds them: in one fused operation of float32."""
+    """Inputs or hidden states, rounded like in the kernel: in one fused float32 operation."""
     greatest = x.abs().amax(dim=-1)
     # Not 127 / greatest, which torch computes as a product with the reciprocal: the last digit may differ.
     per_step = torch.where(greatest > 0, torch.full_like(greatest, 127) / greatest, 0)
@@ -65,7 +66,7 @@ def rounded(x: Tensor) -> Rows:
 
 
 def product(x: Tensor, weight: Tensor) -> Tensor:
-    """``x [N, K]`` times ``weight [4H, K]``, rounded alike: the sum of whole numbers is exact."""
+    """``x [N, K]`` times ``weight [4H, K]``, rounded the same way: the sum of integers is exact."""
     values, scale = int8.quantise(weight, "weight")
     rows = rounded(x)
     whole = rows.steps @ values.double().T
@@ -87,7 +88,7 @@ def one_layer(x: Tensor, h: Tensor, c: Tensor, weights: Weights, reverse: bool) 
 
 @torch.no_grad()
 def reference(lstm: hs.LSTM, x: Tensor, h0: Tensor, c0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What an LSTM gives whose products are rounded: out, h_n, c_n."""
+    """The results of an LSTM with rounded products: out, h_n, c_n."""
     D, h_n, c_n = lstm.sizes.directions, [], []
     for layer in range(lstm.num_layers):
         sides = []
@@ -129,7 +130,7 @@ def test_a_sequence_is_that_of_the_reference(seed: int, T: int, N: int, C: int, 
     want = reference(lstm, x, h0, c0)
     with torch.no_grad():
         out, (h_n, _) = lstm.quantize()(x, (h0, c0))
-    # A last digit may round h to another step, and then what follows.
+    # A last digit may round h to a different step, which changes everything after it.
     torch.testing.assert_close(out, want[0], rtol=0, atol=2 * STEP)
     torch.testing.assert_close(h_n, want[1], rtol=0, atol=2 * STEP)
 
@@ -184,14 +185,14 @@ def test_numbers_do_not_depend_on_threads_batches_ragged_rows_streams_or_traces(
 
 MATRIX_SHAPES = st.tuples(
     st.integers(1, 5),  # T
-    st.sampled_from([1, 3, 6, 15, 16, 17, 31, 33, 70]),  # N: more and fewer rows than registers have
+    st.sampled_from([1, 3, 6, 15, 16, 17, 31, 33, 70]),  # N: more and fewer rows than a register has
     st.sampled_from([5, 33, 64, 200]),  # C: a part of a register, one, and several
-    st.sampled_from([32, 33, 65, 130, 300]),  # H: of the last, weights of too many bytes to be multiplied at once
+    st.sampled_from([32, 33, 65, 130, 300]),  # H: the last one has too many bytes of weights to be multiplied at once
 )
 
 
 def everything(lstm: hs.LSTM, x: Tensor, seed: int) -> list[Tensor]:
-    """Numbers of a plain call, a trace, ragged rows, rows that begin anew, edits and a stream."""
+    """Results of a plain call, a trace, ragged rows, rows with resets, edits and a stream."""
     torch.manual_seed(seed)
     T, N = x.shape[:2]
     lengths, reset = torch.randint(0, T + 1, (N,)), torch.rand(T, N) < 0.2
@@ -370,7 +371,7 @@ def test_what_the_kernel_lacks_is_refused() -> None:
     other = hs.LSTM(4, 34).quantize()
     with torch.no_grad():
         other(x)
-    packed = other._held.stepper().packed  # of other sizes
+    packed = other._held.stepper().packed  # with different sizes
     with pytest.raises(kernels.RefusedError):
         found.native.forward(replace(call, weights=(), packed_weights=packed), None, [], False)
     with pytest.raises(TypeError, match="tuple of five"):

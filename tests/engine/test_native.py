@@ -1,4 +1,4 @@
-"""The native scan against the reference, each instruction set in turn; and life without it."""
+"""The native scan compared with the reference, each instruction set in turn; and running without it."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS, QUANTITIES
 from hiddenstate.structure.sizes import Sizes
 from support import Call, assert_all_close, assert_close, calls, gradients, share, told
 
-# The set that every CPU of the architecture has.
+# The set that every CPU of the architecture supports.
 BASELINE = "neon" if kernels.machine() in ("aarch64", "arm64") else "generic"
 
 SIZES = st.sampled_from([1, 2, 3, 7, 8, 9, 17, 33, 65])
@@ -52,7 +52,7 @@ def test_the_widest_set_is_chosen_and_named() -> None:
 
 
 def test_cpu_features_are_the_systems() -> None:
-    """What the module reads from the CPU is what Linux lists, where there is such a list."""
+    """The features that the module reads from the CPU match Linux's list, if there is one."""
     features = kernels.cpu_features()
     try:
         with open("/proc/cpuinfo") as file:  # noqa: PTH123
@@ -67,7 +67,7 @@ def test_cpu_features_are_the_systems() -> None:
 
 
 def every_magnitude() -> Tensor:
-    """Numbers of every size and sign, in rising order."""
+    """Numbers of every size and sign, in increasing order."""
     exponents = torch.linspace(-45, 38, 100_001, dtype=torch.float64)
     positive = torch.cat([10**exponents, torch.linspace(0, 100, 200_001, dtype=torch.float64)]).float().unique()
     return torch.cat([-positive.flip(0), positive])
@@ -75,7 +75,7 @@ def every_magnitude() -> Tensor:
 
 @pytest.mark.parametrize("name", ["sigmoid", "tanh"])
 def test_nonlinearity(name: str) -> None:
-    """Within 2e-7 of the truth, and near zero as many digits as float32 has; never falling; exact where it must be."""
+    """Within 2e-7 of the truth, with full float32 precision near zero; never decreasing; exact where it must be."""
     x = every_magnitude()
     got = kernels.nonlinearity(name, x)
     truth = getattr(torch, name)(x.double())
@@ -121,7 +121,7 @@ def shown(call: engine_call.Call) -> tuple[Tensor, ...]:
 
 
 class Case(NamedTuple):
-    """Any layer and direction: sizes with tails, ragged rows, borders, biases or none, gradients asked for or not."""
+    """Any layer and direction: odd sizes, ragged rows, borders, with or without biases and gradients."""
 
     T: int
     N: int
@@ -180,7 +180,7 @@ def scanned(track: engine_call.Call) -> tuple[Tensor, ...]:
 
 
 def referred(track: engine_call.Call) -> tuple[Tensor, ...]:
-    """The same by the reference."""
+    """The same, computed by the reference."""
     T, reverse = len(track.x), track.reverse
     live = None if track.lengths is None else live_steps(track.lengths, T)
     observer = LayerObserver((), frozenset((*GATES, "c")), frozenset(range(T)))
@@ -198,7 +198,7 @@ def alive(track: engine_call.Call) -> Tensor:
 
 
 def leaves(track: engine_call.Call) -> list[Tensor]:
-    # The states' views of one more axis are no leaves of the graph: what they are views of is.
+    # The states' views with one more axis are not leaves of the graph, but their bases are.
     found = [
         getattr(value, "_base", None) if k in (1, 2) else value
         for k, value in enumerate(tensors_needing_gradients(track))
@@ -231,12 +231,13 @@ def test_second_derivatives_are_the_references(case: Case, recorded: bool) -> No
         total = torch.stack([value.square().sum() for value in outputs[:count]]).sum()
         (first,) = torch.autograd.grad(total, track.x, create_graph=True)
         second.append(torch.autograd.grad(first.square().sum(), leaves(track), materialize_grads=True))
-    # made of first derivatives, whose rounding they multiply
+    # they multiply the rounding of first derivatives
     assert_all_close(second[0], second[1], "second derivatives", slack=10)
 
 
 # bfloat16 has 8 significant bits: half a unit in the last place is 2e-3 of a value. Largest differences measured, as
-# shares of the largest value: 3.9e-3 in values, 1.4e-2 in gradients; with sums in bfloat16 they were thrice as large.
+# shares of the largest value: 3.9e-3 in values, 1.4e-2 in gradients; with sums in bfloat16 they were three times as
+# large.
 BFLOAT16_VALUES, BFLOAT16_GRADIENTS = 6e-3, 2.5e-2
 
 
@@ -257,7 +258,8 @@ def test_bfloat16_differs_from_float64_by_its_rounding(call: Call) -> None:
 @settings(max_examples=20)
 @given(calls())
 def test_instruction_sets_agree(call: Call) -> None:
-    """In bfloat16 to about the last place: what is rounded differs by less, now and then across a border."""
+    """In bfloat16 to about the last place: differences are smaller than its rounding, but sometimes cross a rounding
+    border."""
     isa, mine = kernels.isa(), [told(call, dtype) for dtype in (torch.float32, torch.bfloat16)]
     kernels.choose("generic")
     generic = [told(call, dtype) for dtype in (torch.float32, torch.bfloat16)]
@@ -284,7 +286,7 @@ DTYPES = [torch.float32, torch.float64, torch.bfloat16]
 @settings(max_examples=10)
 @given(calls(most_layers=2))
 def test_whole_calls_give_what_recorded_ones_do(dtype: torch.dtype, call: Call) -> None:
-    """One native call for all layers, a scan a layer, and scans that record: the same numbers."""
+    """One native call for all layers, one scan per layer, and recording scans give the same numbers."""
     lstm, (x, *state) = call.lstm(dtype), call.inputs(dtype)
     recorded = lstm.trace(x, (state[0], state[1]), **call.given())
     out, final = lstm(x, (state[0], state[1]), **call.given())
@@ -298,7 +300,7 @@ def test_whole_calls_give_what_recorded_ones_do(dtype: torch.dtype, call: Call) 
 @settings(max_examples=20)
 @given(calls(most_layers=2), st.sampled_from(DTYPES), st.booleans())
 def test_gradients_outside_training_are_the_same(call: Call, dtype: torch.dtype, edited: bool) -> None:
-    """There little is kept, and what a gradient needs is computed once more when it is asked for: bit for bit."""
+    """Little is saved there, and what a gradient needs is recomputed on demand, bit for bit."""
     edits = [hs.scale("l0.f", by=0.5, unit=0), hs.set("l0.c", to=0.25, t=0)] if edited else []
     x, *state = leaves_of_call = call.inputs(dtype)
     lstm = call.lstm(dtype)
@@ -318,7 +320,7 @@ def test_gradients_outside_training_are_the_same(call: Call, dtype: torch.dtype,
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("H", [1, 15, 16, 17, 63, 64, 65, 130])
 def test_widths_that_blocks_do_not_divide_and_many_steps(H: int, dtype: torch.dtype) -> None:
-    """More steps than are projected, or summed up for the weights, at a time. torch's layer in float64 is the truth."""
+    """More steps than are projected, or summed for the weights, at a time. torch's layer in float64 is the truth."""
     call = Call(T=230, N=2, C=1 if H == 130 else 19, H=H, L=1, seed=H, bidirectional=True)
     ours, theirs = call.lstm(dtype), call.lstm(torch.float64).to_torch()
     results = []
@@ -335,7 +337,8 @@ def test_widths_that_blocks_do_not_divide_and_many_steps(H: int, dtype: torch.dt
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("H", [1023, 1030])
 def test_layers_of_many_units(H: int, threads: int) -> None:
-    """More rows than are projected at a time, on weights in large pages; a second call gets the memory of the first."""
+    """More rows than are projected at a time, on weights in large pages; a second call reuses the memory of the
+    first."""
     torch.manual_seed(0)
     lstm, x, before = hs.LSTM(40, H), torch.randn(5, 50, 40), torch.get_num_threads()
     with hs.backend("reference"):
@@ -432,7 +435,7 @@ def test_each_gradient_may_be_asked_for_alone(dtype: torch.dtype, training: bool
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("only", ["out", "h_n", "c_n"])
 def test_the_gradient_of_each_output_may_be_asked_for_alone(only: str, training: bool, dtype: torch.dtype) -> None:
-    """It is that of all three, zeros given for the other two."""
+    """It equals the gradient of all three with zeros for the other two."""
     call = Call(T=5, N=3, C=7, H=9, L=2, seed=0, bidirectional=True)
     lstm = call.lstm(dtype).train(training)
     x, h0, c0 = leaves = call.inputs(dtype)
@@ -454,7 +457,7 @@ def edits(draw: st.DrawFn, call: Call, dtype: torch.dtype, scope: Any = "write")
     """Some edits of one call, of any place and kind, whose units, steps and rows may overlap."""
     generator = torch.Generator().manual_seed(draw(st.integers(0, 999)))
     lstm = call.lstm(dtype)
-    with torch.no_grad():  # a value that asks for a gradient would go to the reference
+    with torch.no_grad():  # a value that requires a gradient would go to the reference
         source = lstm.trace(torch.randn(call.T, 1, call.C, generator=generator).to(dtype))
 
     def chosen(count: int) -> Any:
@@ -496,14 +499,14 @@ def test_edits_are_the_references(call: Call, dtype: torch.dtype, training: bool
 @settings(max_examples=15)
 @given(calls(most_layers=2), st.data())
 def test_bfloat16_edits_are_of_its_rounding(call: Call, data: st.DataObject) -> None:
-    """Where no gate becomes larger than one: else errors may grow with each step."""
+    """If no gate exceeds one; otherwise errors may grow with each step."""
     chosen = [
         replace(edit, value=edit.value.clamp(-1, 1))  # type: ignore[union-attr]
         for edit in data.draw(edits(call, torch.float64))
         if edit.kind == "set"
     ]
     got, want = told(call, torch.bfloat16, *chosen), told(call, torch.float64, *chosen)
-    # Of states that edits made large, shares of the largest value, as everywhere.
+    # As everywhere, relative to the largest value, even for states that edits made large.
     assert_shares(got.values, want.values, 2 * BFLOAT16_VALUES, "values")
     assert_shares(got.gradients, want.gradients, 2 * BFLOAT16_GRADIENTS, "gradients")
 
@@ -532,7 +535,7 @@ def test_second_derivatives_with_edits_are_the_references(call: Call, data: st.D
 @settings(max_examples=15)
 @given(calls(most_layers=2), st.data())
 def test_edits_that_go_to_the_reference_beside_others(call: Call, data: st.DataObject) -> None:
-    """Those of a readout, and those of a value that asks for a gradient, which it gets."""
+    """Readout edits, and edits with a value that requires a gradient, which it gets."""
     dtype = torch.float64
     leaf = torch.randn(call.H, dtype=dtype, requires_grad=True)
     chosen = data.draw(edits(call, dtype)) + data.draw(edits(call, dtype, "readout"))
@@ -549,7 +552,7 @@ def test_edits_that_go_to_the_reference_beside_others(call: Call, data: st.DataO
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_thirty_rows_each_with_an_edit_of_its_own(dtype: torch.dtype) -> None:
-    """A sweep in one call: each row is the run with its edit alone."""
+    """A sweep in one call: each row equals a run with only its edit."""
     lstm, x = hs.LSTM(5, 17, 2, dtype=dtype), torch.randn(6, 1, 5).to(dtype)
     places = [f"l{layer}.{quantity}" for layer in range(2) for quantity in QUANTITIES + PRE_ACTIVATIONS]
     kinds = ["set", "scale", "add"]
@@ -568,7 +571,7 @@ def test_thirty_rows_each_with_an_edit_of_its_own(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_what_is_computed_natively(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Recorded, edited, ragged, differentiated or none of it: neither the reference nor torch's layer is asked."""
+    """Recorded, edited, ragged, differentiated or plain: neither the reference nor torch's layer runs."""
 
     def refuse(*_args: Any, **_options: Any) -> None:
         raise AssertionError("not native")
@@ -601,7 +604,7 @@ SHARED = {
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shared", SHARED)
 def test_results_are_the_same_to_the_last_bit_on_any_number_of_threads(shared: str, dtype: torch.dtype) -> None:
-    """Whether threads share units or rows; also in calls from several threads of Python's at once."""
+    """Whether threads share units or rows, and in simultaneous calls from several Python threads."""
     call = SHARED[shared]
     given = call.given()
     lstm, (x, *state) = call.lstm(dtype), call.inputs(dtype)
@@ -647,7 +650,7 @@ def test_results_do_not_depend_on_threads(reverse: bool) -> None:
 
 
 def test_rows_are_the_same_in_any_company() -> None:
-    """A row's numbers are the same to the last bit, however many rows there are: tiles sum in one order."""
+    """A row's numbers are equal to the last bit for any number of rows, because tiles sum in a fixed order."""
     lstm, x = hs.LSTM(9, 33).eval(), torch.randn(5, 7, 9)
     with torch.no_grad():
         together = lstm(x)[0]
@@ -702,7 +705,7 @@ def test_weights_of_other_sizes_fail_before_native_code(name: str, shape: tuple[
 
 
 def test_leaves_that_depend_on_one_another() -> None:
-    """With create_graph, too: the same tensor given twice, states made of the input, tied weights."""
+    """Also with create_graph: the same tensor given twice, states computed from the input, tied weights."""
     tied = hs.LSTM(3, 3)
     tied.weight_ih_l0 = tied.weight_hh_l0
     tied.bias_ih_l0 = tied.bias_hh_l0
@@ -838,7 +841,7 @@ def test_an_output_changed_in_place_is_noticed() -> None:
 def test_what_a_gradient_needs_and_was_changed_is_noticed(what: str, training: bool) -> None:
     lstm, x = hs.LSTM(4, 3).train(training), torch.randn(3, 2, 4)
     given = {"lengths": torch.tensor([2, 3]), "reset": torch.zeros(3, 2, dtype=torch.bool)}
-    given = {} if what == "x" else given  # of ragged rows a copy is read, in which nothing lies past their ends
+    given = {} if what == "x" else given  # ragged rows are read from a copy, with nothing past their ends
     value = torch.ones(3)
     with lstm.edit(hs.scale("l0.c", by=value, t=1)):
         out, _ = lstm(x, **given)
@@ -879,7 +882,7 @@ def test_memory_that_was_freed_is_not_read(what: str) -> None:
     freed.untyped_storage().resize_(0)
     quietly: Callable[[], object] = torch.no_grad()(lambda: lstm(x))
     uses: list[Callable[[], object]] = [lambda: lstm(x), lambda: stream.step(step), quietly]
-    if not what.startswith("bias"):  # which no gradient is made of
+    if not what.startswith("bias"):  # no gradient is computed from it
         uses.append(out.sum().backward)
     for use in uses:
         with pytest.raises(
@@ -906,7 +909,7 @@ def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str
     )
 
 
-# For tests that start processes, which choose for themselves.
+# For tests that start processes, which make their own choice.
 once = pytest.mark.parametrize("isa", [BASELINE], indirect=True)
 
 

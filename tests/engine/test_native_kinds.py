@@ -1,4 +1,5 @@
-"""The native GRU and plain RNN against the reference and torch, over random arguments; their records and streams."""
+"""The native GRU and plain RNN compared with the reference and torch, over random arguments; their records and
+streams."""
 
 import random
 from contextlib import nullcontext
@@ -11,7 +12,11 @@ from torch import Tensor, nn
 import hiddenstate as hs
 from hiddenstate.engine import kernels
 
-TOLERANCE = {torch.float32: 3e-5, torch.float64: 1e-12, torch.bfloat16: 0.2}  # in which the reference rounds each sum
+TOLERANCE = {
+    torch.float32: 3e-5,
+    torch.float64: 1e-12,
+    torch.bfloat16: 0.2,
+}  # the reference rounds each sum
 KINDS: dict[str, tuple[Any, Any, list[str]]] = {
     "GRU": (hs.GRU, nn.GRU, ["r", "z", "n", "h", "r_pre", "z_pre", "n_pre", "n_h", "n_rh"]),
     "RNN": (hs.RNN, nn.RNN, ["h", "h_pre"]),
@@ -136,7 +141,7 @@ def test_a_stream_is_the_whole_call(kind: str, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
 def test_extremes_of_a_plain_rnn(nonlinearity: str) -> None:
-    """Infinite, missing and huge numbers give what torch gives, and so do their gradients."""
+    """Infinite, NaN and huge numbers give torch's results, and so do their gradients."""
     theirs = nn.RNN(3, 5, nonlinearity=nonlinearity)
     ours = hs.RNN(3, 5, nonlinearity=nonlinearity)
     ours.load_state_dict(theirs.state_dict())

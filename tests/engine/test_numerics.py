@@ -1,4 +1,4 @@
-"""The promises of docs/numerics.md: which results are equal bit for bit, and how near the others are."""
+"""The promises of docs/numerics.md: which results are equal bit for bit, and how close the others are."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,7 +99,7 @@ def test_pieces_streams_and_traces_are_the_whole(dtype: torch.dtype, shape: Shap
         assert torch.equal(traced, want)
         stream = lstm.stream(batch=x.shape[1])
         assert torch.equal(torch.stack([stream.step(value) for value in x]), want)
-        if cut < len(x) and dtype is not torch.bfloat16:  # whose c_n is rounded where the call ends
+        if cut < len(x) and dtype is not torch.bfloat16:  # whose c_n is rounded at the end of the call
             first, state = lstm(x[:cut])
             assert torch.equal(torch.cat([first, lstm(x[cut:], state)[0]]), want)
 

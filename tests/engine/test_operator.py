@@ -1,4 +1,4 @@
-"""The operator, alone and where torch compiles or exports it."""
+"""The operator, by itself and when torch compiles or exports it."""
 
 import subprocess
 import sys
@@ -71,7 +71,7 @@ CASES = {
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
 def test_torch_finds_no_fault_with_it(case: Call, dtype: torch.dtype, keep: bool) -> None:
-    """Its schema, its rules for shapes and derivatives, and what a compiler makes of it, with sizes that vary."""
+    """Its schema, its rules for shapes and derivatives, and its compilation with varying sizes."""
     arguments = operands(case.lstm(dtype), case.inputs(dtype), noise=case.L > 1, keep=keep, **case.given())
     assert set(opcheck(OPERATOR, arguments).values()) == {"SUCCESS"}
 
@@ -110,7 +110,7 @@ LAYERS: dict[str, Callable[..., Any]] = {
 
 
 def rnn_operands(cell: str, dtype: torch.dtype, *, small: bool = False, keep: bool = True) -> tuple[Any, ...]:
-    """A layer of two directions and its operator's arguments, with everything that they may have, or as little."""
+    """A bidirectional layer and its operator's arguments, with all optional ones or none."""
     torch.manual_seed(0)
     T, N, C, H, L = (4, 3, 4, 5, 1 if small else 2)
     layer = LAYERS[cell](C, H, L, bias=not small, bidirectional=not small, dtype=dtype)
@@ -259,7 +259,7 @@ def whole(function: Callable[..., Any], compiler: Any = "aot_eager") -> Any:
 
 @pytest.mark.parametrize("training", [True, False])
 def test_any_number_of_steps_and_rows_compiles_whole_and_twice_at_most(training: bool) -> None:
-    """Once for the first sizes, once for any."""
+    """Once for the first sizes, and once for any sizes."""
     model = Tagger(num_layers=2, bidirectional=True).train(training)
     counter = CompileCounterWithBackend("aot_eager")
     compiled = whole(model, counter)
@@ -310,7 +310,7 @@ def losses(model: Callable[[Tensor], Tensor], parameters: list[nn.Parameter], st
 
 @NEEDS_INDUCTOR
 def test_training_compiled_goes_as_training_does() -> None:
-    """By torch's default compiler, fifty steps: the same losses."""
+    """Fifty steps with torch's default compiler give the same losses."""
     curves = []
     for compiles in (False, True):
         torch.manual_seed(0)
@@ -329,7 +329,7 @@ def test_dropout_between_layers_compiles() -> None:
     lstm = hs.LSTM(3, 64, 2, dropout=0.25)
     for value in lstm.parameters():
         nn.init.constant_(value, 0.0)
-    nn.init.constant_(lstm.weight("l0.b_ig"), 9.0)  # the layer below gives one number, and the gates above show it
+    nn.init.constant_(lstm.weight("l0.b_ig"), 9.0)  # the layer below outputs one number, and the gates above show it
     with torch.no_grad():
         lstm.weight("l1.W_io").copy_(torch.eye(64))
         lstm.weight("l1.b_ig").fill_(9.0)
@@ -337,7 +337,7 @@ def test_dropout_between_layers_compiles() -> None:
     compiled = whole(lambda x: lstm(x)[0])(x)
     torch.manual_seed(0)
     plain = lstm(x)[0]
-    # Of the first step: dropped or not are all that the outputs can say of it, at the same two values.
+    # In the first step, the outputs only show whether it was dropped, by two values.
     seen = [value[0].round(decimals=4).unique(return_counts=True) for value in (compiled, plain)]
     assert_close(seen[0][0], seen[1][0])
     for _, counts in seen:
@@ -459,7 +459,10 @@ def test_the_reference_that_was_chosen_is_exported() -> None:
 
 
 def test_autocast_to_other_types_gives_their_types() -> None:
-    lstm, x = hs.LSTM(4, 5, proj_size=3), torch.randn(3, 2, 4)  # without a projection, torch can on some CPUs alone
+    lstm, x = (
+        hs.LSTM(4, 5, proj_size=3),
+        torch.randn(3, 2, 4),
+    )  # without a projection, torch supports it only on some CPUs
     with torch.autocast("cpu", torch.float16):
         got, want = torch.compile(lstm, backend="aot_eager")(x)[0], lstm(x)[0]
     assert got.dtype is want.dtype is torch.float16

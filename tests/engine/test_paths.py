@@ -1,10 +1,10 @@
-"""Which path computes a call, and what is said of the faster ones."""
+"""Which path computes a call, and the reasons against the faster ones."""
 
+import pathlib
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 import hiddenstate as hs
-from hiddenstate.engine import autocast, dispatch, fast, kernels
-from hiddenstate.engine.dispatch import PATHS
-from hiddenstate.errors import ShapeError
+from hiddenstate.engine import cell_steps, dispatch, kernels, native
+from hiddenstate.engine.dispatch import CELL_PATHS, PATHS, STREAM_PATHS
+from hiddenstate.engine.paths import autocast, fast
+from hiddenstate.engine.paths.path import Condition, Path, PathReport
+from hiddenstate.errors import ArgumentError, RankError, ShapeError
 
-DOCS = Path(__file__).parents[2] / "docs" / "paths.md"
+DOCS = pathlib.Path(__file__).parents[2] / "docs" / "paths.md"
 
 pytestmark = pytest.mark.skipif(
     kernels.isa() is None or not hasattr(torch.Tensor, "__dlpack_c_exchange_api__"),
@@ -29,7 +31,7 @@ def test_the_documentation_lists_the_paths() -> None:
     rows = [line.split("|")[1:3] for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
     listed = [(name.strip().strip("`"), what.strip()) for name, what in rows]
     assert listed[0][0] == "fast"
-    assert listed[1:] == [(path.name, path.what) for path in PATHS]
+    assert listed[1:] == [(path.name, path.what) for path in (*PATHS, *STREAM_PATHS, *CELL_PATHS)]
 
 
 @contextmanager
@@ -38,7 +40,7 @@ def a_transform() -> Iterator[None]:
         yield
 
 
-# A case: what the LSTM has, what is in force, what is given beside x, the path, and each reason.
+# A case: the LSTM's options, the open blocks, the arguments besides x, the path, and each reason.
 Case = tuple[dict[str, Any], Callable[[hs.LSTM], AbstractContextManager[Any]], dict[str, Any], str, dict[str, str]]
 PLAIN: Callable[[hs.LSTM], AbstractContextManager[Any]] = lambda _: nullcontext()  # noqa: E731
 RESET = torch.zeros(5, 2, dtype=torch.bool)
@@ -98,6 +100,16 @@ CASES: dict[str, Case] = {
 }
 
 
+def watched(one: Path, taken: list[str]) -> Path:
+    """The same path, which notes when it is taken."""
+
+    def run(*given: Any) -> Any:
+        taken.append(one.name)
+        return one.run(*given)
+
+    return one._replace(run=run)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_call_takes_the_path_that_is_said(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     options, scope, given, path, reasons = CASES[name]
@@ -105,20 +117,13 @@ def test_a_call_takes_the_path_that_is_said(name: str, monkeypatch: pytest.Monke
     x = torch.randn(5, 2, 4).to(options.get("dtype"))
     taken: list[str] = []
 
-    def watched(one: dispatch.Path) -> dispatch.Path:
-        def run(call: Any) -> Any:
-            taken.append(one.name)
-            return one.run(call)
-
-        return one._replace(run=run)
-
     def run_fast(*arguments: Any) -> Any:
         done = found(*arguments)
         taken.extend(["fast"] if done is not None else [])
         return done
 
     found = fast.run_differentiable
-    monkeypatch.setattr(dispatch, "PATHS", tuple(watched(one) for one in PATHS))
+    monkeypatch.setattr(dispatch, "PATHS", tuple(watched(one, taken) for one in PATHS))
     monkeypatch.setattr(fast, "run_differentiable", run_fast)
     with scope(lstm):
         report = lstm.path(x, **given)
@@ -159,7 +164,7 @@ def test_weights_and_states_that_are_not_fast() -> None:
 
 def test_a_path_that_is_asked_for_inside_a_trace_leaves_the_trace_alone() -> None:
     lstm, x = hs.LSTM(4, 3), torch.randn(5, 2, 4)
-    told: list[dispatch.PathReport] = []
+    told: list[PathReport] = []
     lstm.register_forward_pre_hook(lambda module, given: told.append(module.path(*given)))
     trace = lstm.trace(x, keep=["l0.f"])
     assert trace["l0.f"].shape == (5, 2, 3)
@@ -170,10 +175,10 @@ def test_a_path_that_is_asked_for_inside_a_trace_leaves_the_trace_alone() -> Non
 @pytest.mark.parametrize("name", CASES)
 def test_each_condition_is_asked_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     options, scope, given, _, _ = CASES[name]
-    asked: list[dispatch.Condition] = []
+    asked: list[Condition] = []
 
     @cache  # paths that share a condition still do
-    def counted(condition: dispatch.Condition) -> dispatch.Condition:
+    def counted(condition: Condition) -> Condition:
         def ask(call: Any) -> str | None:
             asked.append(condition)
             return condition(call)
@@ -209,3 +214,178 @@ def test_nothing_is_cast_to_ask_for_the_path(monkeypatch: pytest.MonkeyPatch) ->
 def test_path_fails() -> None:
     with pytest.raises(ShapeError, match="Expected 4, got 5"):
         hs.LSTM(4, 3).path(torch.randn(5, 2, 5))
+
+
+NO_REFERENCE = 'backend\\("reference"\\) is in force'
+# A case: what the layer has, what is in force, the number of steps, the path, and some of the reasons.
+STREAM_CASES: dict[
+    str, tuple[dict[str, Any], Callable[[hs.LSTM], AbstractContextManager[Any]], int, str, dict[str, str]]
+] = {
+    "a step": ({}, PLAIN, 1, "packed", {}),
+    "a few steps": ({}, PLAIN, 4, "packed", {}),
+    "many steps": ({}, PLAIN, 5, "native", {"packed": "for more than 4 steps"}),
+    "bfloat16": ({"dtype": torch.bfloat16}, PLAIN, 1, "packed", {}),
+    "half": (
+        {"dtype": torch.float16},
+        PLAIN,
+        1,
+        "torch",
+        {"packed": "no native kernel for torch.float16", "native": "float16"},
+    ),
+    "projection": ({"proj_size": 2}, PLAIN, 1, "native", {"packed": "there is a projection"}),
+    "edit": ({}, lambda lstm: lstm.edit(hs.zero("l0.f")), 1, "native", {"packed": "edits are in force"}),
+    "reference": (
+        {},
+        lambda _: hs.backend("reference"),
+        1,
+        "reference",
+        {"packed": NO_REFERENCE, "torch": NO_REFERENCE},
+    ),
+    "autocast": ({}, lambda _: torch.autocast("cpu", dtype=torch.bfloat16), 1, "packed", {}),
+    "transform": ({}, lambda _: a_transform(), 1, "reference", {"packed": "forward-mode derivative"}),
+}
+
+
+@pytest.mark.parametrize("name", STREAM_CASES)
+def test_a_stream_takes_the_path_that_is_said(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    options, scope, count, path, reasons = STREAM_CASES[name]
+    lstm = hs.LSTM(4, 3, **options)
+    stream, x = lstm.stream(2), torch.randn(count, 2, 4).to(options.get("dtype"))
+    taken: list[str] = []
+    for table in ("PATHS", "STREAM_PATHS"):
+        monkeypatch.setattr(dispatch, table, tuple(watched(one, taken) for one in getattr(dispatch, table)))
+    with scope(lstm):
+        before = stream.path(x)
+        assert (taken, stream.t) == ([], 0), "nothing is computed"
+        stream.feed(x)
+    assert [one for one in taken if one != "call"] == [path] == [before.name]
+    assert ("packed" in before.reasons) == (path != "packed")
+    for which, pattern in reasons.items():
+        assert re.search(pattern, before.reasons[which]), before.reasons[which]
+
+
+def test_a_stream_of_hooked_or_recomputed_weights() -> None:
+    lstm = hs.LSTM(4, 3)
+    parametrize.register_parametrization(lstm, "weight_hh_l0", nn.Identity())
+    assert "a weight is recomputed at each call" in lstm.stream().path(torch.zeros(4)).reasons["packed"]
+    hooked = hs.LSTM(4, 3)
+    stream = hooked.stream()
+    hooked.register_forward_pre_hook(lambda *_: None)
+    with pytest.raises(ArgumentError, match="a stream would not run"):
+        stream.path(torch.zeros(4))
+
+
+def test_the_path_of_a_stream_fails() -> None:
+    with pytest.raises(ShapeError, match="this stream was made for batch=1"):
+        hs.LSTM(4, 3).stream().path(torch.zeros(2, 4))
+    with pytest.raises(RankError, match="give a step"):
+        hs.LSTM(4, 3).stream().path(torch.zeros(1, 1, 1, 4))
+
+
+def columns(x: Tensor) -> Tensor:
+    """The same values, not contiguous."""
+    return x.repeat_interleave(2, -1)[..., ::2]
+
+
+# A case: the type, what is in force, what changes the input, the path, and the reason against each faster one.
+CELL_CASES: dict[
+    str, tuple[torch.dtype, Callable[[hs.LSTMCell], AbstractContextManager[Any]], Any, str, dict[str, str]]
+] = {
+    "plain": (torch.float32, lambda _: nullcontext(), nn.Identity(), "native", {}),
+    "a block": (torch.float32, lambda _: hs.backend("auto"), nn.Identity(), "native", {}),
+    "not contiguous": (torch.float32, lambda _: nullcontext(), columns, "torch", {"native": "give x.contiguous()"}),
+    "half": (
+        torch.float16,
+        lambda _: nullcontext(),
+        nn.Identity(),
+        "torch",
+        {"native": "no native kernel for torch.float16"},
+    ),
+    "no rows": (torch.float32, lambda _: nullcontext(), lambda x: x[:0], "torch", {"native": "there are no rows"}),
+    "autocast": (
+        torch.float32,
+        lambda _: torch.autocast("cpu", dtype=torch.bfloat16),
+        nn.Identity(),
+        "torch",
+        {"native": "torch.autocast is on for the CPU"},
+    ),
+    "edit": (
+        torch.float32,
+        lambda cell: cell.edit(hs.zero("f")),
+        nn.Identity(),
+        "reference",
+        dict.fromkeys(["native", "torch"], "edits are in force"),
+    ),
+    "reference": (
+        torch.float32,
+        lambda _: hs.backend("reference"),
+        nn.Identity(),
+        "reference",
+        dict.fromkeys(["native", "torch"], "is in force"),
+    ),
+    "transform": (
+        torch.float32,
+        lambda _: a_transform(),
+        nn.Identity(),
+        "reference",
+        dict.fromkeys(["native", "torch"], "forward-mode derivative"),
+    ),
+}
+
+
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize("kind", [hs.LSTMCell, hs.GRUCell, hs.RNNCell])
+@pytest.mark.parametrize("name", CELL_CASES)
+def test_a_cell_takes_the_path_that_is_said(name: str, kind: Any, grad: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    dtype, scope, change, path, reasons = CELL_CASES[name]
+    if kind is hs.RNNCell and name == "edit":
+        pytest.skip("it has no gate")
+    cell, x = kind(4, 3, dtype=dtype), change(torch.randn(2, 4, dtype=dtype))
+    taken: list[str] = []
+
+    def compute(*given: Any) -> Any:
+        done = computed(*given)
+        taken.extend(["native"] if done is not None else [])
+        return done
+
+    computed = cell_steps.compute
+    monkeypatch.setattr(cell_steps, "compute", compute)
+    rows = tuple(one if one.name == "native" else watched(one, taken) for one in CELL_PATHS)
+    monkeypatch.setattr(dispatch, "CELL_PATHS", rows)
+    edited = "f" if kind is hs.LSTMCell else "z"
+    with torch.set_grad_enabled(grad), cell.edit(hs.zero(edited)) if name == "edit" else scope(cell):
+        report = cell.path(x)
+        assert taken == [], "nothing is computed"
+        cell(x)
+    assert taken == [path] == [report.name]
+    assert report.reasons.keys() == reasons.keys()
+    for which, pattern in reasons.items():
+        assert pattern in report.reasons[which]
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "said"),
+    [
+        ("input", torch.zeros(2, 5), "input is [2, 5]"),
+        ("input", torch.zeros(2, 4).bfloat16(), "h is [2, 3] of torch.float32"),
+        ("input", torch.zeros(2, 4, dtype=torch.int64), "input is [2, 4] of torch.int64"),
+        ("input", torch.zeros(2, 4).mT.contiguous().mT, "give x.contiguous()"),
+        ("h", torch.zeros(2, 4), "h is [2, 4]"),
+        ("h", nn.Buffer(torch.zeros(2, 3)), None),
+        ("c", torch.zeros(3, 2).mT, "c is [2, 3] of torch.float32, strides (1, 2)"),
+        ("c", torch.zeros(2, 3).double(), "c is [2, 3] of torch.float64"),
+        ("weight_ih", torch.zeros(12, 5), "weight_ih is [12, 5]"),
+        ("weight_hh", None, "weight_hh is recomputed at each call"),
+        ("bias_ih", torch.zeros(24)[::2], "bias_ih is [12] of torch.float32, strides (2,)"),
+        ("bias_hh", None, None),
+    ],
+)
+def test_native_code_says_why_it_declines_a_step(argument: str, value: Tensor | None, said: str | None) -> None:
+    given: dict[str, Any] = {"input": torch.zeros(2, 4), "h": torch.zeros(2, 3), "c": torch.zeros(2, 3)}
+    weights: dict[str, Any] = {name: weight.detach() for name, weight in hs.LSTMCell(4, 3).named_parameters()}
+    (given if argument in given else weights)[argument] = value
+    steps, arguments = kernels.cell_steps["LSTM"], (given["input"], (given["h"], given["c"]), weights, (4, 3))
+    refused = steps.why_not(*arguments)
+    assert (steps.run(*arguments) is None) == (refused is not None) == (said is not None)
+    if said is not None:
+        assert said in native.refusal_text(*refused)

@@ -1,4 +1,4 @@
-"""The shortest way of a call: the same tensors as the long one gives, and left as soon as anything is not plain."""
+"""The fast path: the same tensors as the general path, and not taken as soon as anything is not plain."""
 
 import sys
 import weakref
@@ -58,7 +58,7 @@ def trace_fast(lstm: hs.LSTM, x: Any, hx: Any, lengths: Any, tokens: Any, limit:
 
 
 def assert_same(lstm: hs.LSTM, x: Tensor, hx: Any = None, lengths: Tensor | None = None) -> None:
-    """The shortest way is taken, and gives what the long one does, to the last bit and stride; so does a trace."""
+    """The fast path runs, with the same results as the general one, to the last bit and stride; so does a trace."""
     got, want = calls.run_fast(lstm, x, hx, lengths), calls._run(lstm, Arguments(x, hx, lengths, None))
     assert got is not None
     for mine, other in zip(flat(got), flat(want), strict=True):
@@ -77,7 +77,7 @@ def assert_same_tensor(mine: Tensor, other: Tensor) -> None:
 def assert_same_trace(lstm: hs.LSTM, x: Tensor, hx: Any, lengths: Tensor | None) -> None:
     got = trace_fast(lstm, x, hx, lengths, None, None)
     assert got is not None
-    want = lstm.trace(x, hx, lengths=lengths, keep=got.names)  # names of places: that is the long way
+    want = lstm.trace(x, hx, lengths=lengths, keep=got.names)  # names of places: that takes the general path
     for mine, other in zip((got.out, *got.state, *got.initial), (want.out, *want.state, *want.initial), strict=True):
         assert_same_tensor(mine, other)
     assert got.names == want.names
@@ -117,7 +117,7 @@ def test_threads_give_the_same_numbers() -> None:
     lstm, x = hs.LSTM(64, 130, 2, bidirectional=True), torch.randn(70, 3, 64)
     want = calls._run(lstm, Arguments(x, None, None, None))[0]
 
-    @torch.no_grad()  # which holds in one thread alone
+    @torch.no_grad()  # it is in force only in one thread
     def run(_: int) -> Any:
         return calls.run_fast(lstm, x, None, None)
 
@@ -224,7 +224,7 @@ def test_no_rows_at_all() -> None:
 def test_replaced_parameters_are_read_or_refused() -> None:
     lstm, x = hs.LSTM(4, 9), torch.randn(5, 2, 4)
     before = lstm(x)[0]
-    lstm.get_parameter("weight_ih_l0").data.mul_(0.5)  # of which torch keeps no record
+    lstm.get_parameter("weight_ih_l0").data.mul_(0.5)  # torch does not record it
     assert not torch.equal(lstm(x)[0], before)
     assert_same(lstm, x)
     lstm.weight_hh_l0 = nn.Parameter(torch.randn(9, 36).T)
@@ -383,7 +383,7 @@ def test_what_watches_is_not_passed_by() -> None:
 
 
 def gradients(lstm: hs.LSTM, run: Callable[..., Sequence[Tensor]], x: Tensor, hx: Any) -> list[Tensor | None]:
-    """Of everything that takes part, from gradients of everything that a run gives."""
+    """The gradients of all inputs, from gradients of all results."""
     given = [value.detach().requires_grad_() for value in (x, *(hx or ()))]
     outputs = run(given[0], tuple(given[1:]) if hx else None)
     drawn = torch.Generator().manual_seed(3)
@@ -476,7 +476,7 @@ def test_gradients_of_a_trace_are_the_long_ways(
 @torch.enable_grad()
 @pytest.mark.parametrize("options", [{}, {"num_layers": 3, "bidirectional": True}])
 def test_each_value_of_a_trace_has_its_gradient(options: dict[str, Any]) -> None:
-    """One at a time, so that none comes with another's; of a state that is given too."""
+    """One at a time, so that none depends on another; also for given states."""
     lstm, x = hs.LSTM(4, 3, proj_size=2, **options), torch.randn(5, 2, 4, requires_grad=True)
     hx = random_state(lstm, 2, grad=True)
     for name in lstm.trace(x).names:
@@ -485,7 +485,7 @@ def test_each_value_of_a_trace_has_its_gradient(options: dict[str, Any]) -> None
             for values in (lstm.trace(x, hx)[name], lstm.trace(x, hx, keep=[name])[name])
         )
         for mine, other in zip(got, want, strict=True):
-            assert (mine is None) == (other is None)  # what a value does not depend on has none
+            assert (mine is None) == (other is None)  # tensors that a value does not depend on get no gradient
             if mine is not None and other is not None:
                 assert_close(mine, other, name)
 
@@ -505,7 +505,7 @@ def test_layers_of_a_trace_have_nothing_to_do_with_those_above() -> None:
 
 @pytest.fixture
 def plain_gradients(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether each gradient came by one native call on the tensors as they were, none of them converted."""
+    """Whether each gradient took one native call on unconverted tensors."""
     came: list[bool] = []
     backward, convert = native.backward, native._contiguous_call
 
@@ -530,7 +530,7 @@ def test_gradients_come_the_shortest_way_too(plain_gradients: list[bool]) -> Non
     for total in (of_out, of_all):
         total(*lstm(x)).backward()
     assert plain_gradients == [True] * 2
-    lstm(x)[1][0].sum().backward()  # none of out
+    lstm(x)[1][0].sum().backward()  # no gradient of out
     assert plain_gradients == [True] * 3
     lstm.bias_hh_l0.requires_grad_(False)
     lstm.zero_grad()
@@ -572,7 +572,7 @@ def test_what_changed_since_the_run_is_seen(plain_gradients: list[bool]) -> None
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         out.sum().backward()
     out = lstm(x)[0]
-    lstm.weight_hh_l0.data = torch.zeros(36, 8)  # of which torch keeps no record
+    lstm.weight_hh_l0.data = torch.zeros(36, 8)  # torch does not record it
     with pytest.raises(ShapeError, match="a weight_hh has shape"):
         out.sum().backward()
     assert plain_gradients == [False]
@@ -586,7 +586,7 @@ def test_inputs_and_states_that_changed_since_the_run_are_refused(training: bool
     for k, other in ((0, (5, 3, 2)), (0, (5, 3, 4000)), (0, (5, 3)), (1, (1,)), (2, (4, 3, 8))):
         x, (h, c) = torch.randn(5, 3, 4), random_state(lstm, 3)
         out = lstm(x, (h, c))[0]
-        (x, h, c)[k].data = torch.randn(other)  # of which torch keeps no record
+        (x, h, c)[k].data = torch.randn(other)  # torch does not record it
         with pytest.raises((ShapeError, DtypeError)):
             out.sum().backward()
 
@@ -671,7 +671,7 @@ def test_another_default_type_and_device_change_nothing() -> None:
 
 
 class _Meddling(TorchFunctionMode):
-    """Does something where a tensor is asked whether it is negated by a mark, which is Python's turn."""
+    """Runs code when a tensor's negative bit is queried, which calls Python."""
 
     def __init__(self, meddle: Callable[[], None]) -> None:
         super().__init__()
@@ -684,7 +684,7 @@ class _Meddling(TorchFunctionMode):
 
 
 def test_an_exception_from_elsewhere_goes_through() -> None:
-    """As of a signal's handler, Ctrl-C's for one, which runs wherever Python does."""
+    """Such as one from a signal handler (Ctrl-C), which runs wherever Python runs."""
     lstm, x = hs.LSTM(4, 9), torch.randn(5, 1, 4)
     stream = lstm.stream()
     stream.step(x[0]), stream.step(x[0])

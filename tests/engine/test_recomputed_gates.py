@@ -1,4 +1,4 @@
-"""Gates that a gradient computes again, in place of keeping them: the same numbers, bit for bit, and less memory."""
+"""Gates that the backward pass recomputes instead of saving: the same numbers, bit for bit, and less memory."""
 
 import copy
 import pickle
@@ -26,7 +26,7 @@ EDITS = [
 
 
 def results(call: Call, dtype: torch.dtype, *, recompute: bool, **options: Any) -> tuple[list[Tensor], list[Tensor]]:
-    """Outputs and final states of a call, and the gradients by them, of a graph that is used twice."""
+    """Outputs and final states of a call, and their gradients, with a graph that is used twice."""
     lstm, (x, h0, c0) = call.lstm(dtype), call.inputs(dtype)
     lstm.recompute_gates, lstm.dropout = recompute, options.get("dropout", 0.0)
     given_too, leaves = call.given(), [x, h0, c0, *lstm.parameters()]
@@ -74,7 +74,7 @@ def test_gradients_are_those_of_kept_gates(call: Call, dtype: torch.dtype, optio
     ],
 )
 def test_many_steps_and_rows(call: Call, dtype: torch.dtype) -> None:
-    """More than are computed again at a time."""
+    """More than are recomputed at a time."""
     assert_alike(call, dtype, edits=EDITS)
 
 
@@ -94,7 +94,7 @@ def test_they_are_the_references(threads: int) -> None:
 
 
 def saved_bytes(lstm: nn.Module, x: Tensor, **options: Any) -> int:
-    """Bytes that torch keeps of a call beside parameters and input."""
+    """Bytes that torch saves for a call besides parameters and input."""
     kept: dict[int, int] = {}
     others = {value.data_ptr() for value in (x, *lstm.parameters())}
 

@@ -1,4 +1,4 @@
-"""The reference against its own definition, and its derivatives against finite differences."""
+"""The reference compared with its definition, and its derivatives with finite differences."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ EDITS: list[list[hs.Edit]] = [
 
 
 def test_the_six_equations_by_hand() -> None:
-    """One unit, one feature: each number of the definition worked out with Python's floats."""
+    """One unit, one feature: each number of the definition computed with Python floats."""
     from math import exp, tanh
 
     def sigmoid(v: float) -> float:
@@ -102,7 +102,7 @@ def test_derivatives_under_edits(edits: list[hs.Edit]) -> None:
 
 
 def test_a_wrong_derivative_fails() -> None:
-    """The check can fail: a detached state gives a wrong gradient, and it says so."""
+    """The check can fail: it detects the wrong gradient of a detached state."""
 
     def function(x: Tensor) -> Tensor:
         return x.detach() * x

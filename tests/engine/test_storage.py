@@ -1,4 +1,4 @@
-"""Tensors whose storage was freed, or cut shorter than what they read, are refused on every path."""
+"""Tensors whose storage was freed, or is too short for them, are rejected on every path."""
 
 import os
 import subprocess
@@ -18,20 +18,20 @@ DTYPES = [torch.float32, torch.float64, torch.bfloat16]
 
 
 def cut(value: Tensor, nbytes: int) -> Tensor:
-    """The same tensor, its storage of so many bytes."""
+    """The same tensor, with a storage of this many bytes."""
     value.untyped_storage().resize_(nbytes)
     return value
 
 
 def shortened(*shape: int, dtype: torch.dtype) -> Iterator[Tensor]:
-    """Tensors of one shape, each of which reads past the end of its storage in another way."""
+    """Tensors of one shape, each of which reads past the end of its storage in a different way."""
     whole = torch.zeros(shape, dtype=dtype)
     for nbytes in (0, whole.itemsize, whole.nbytes - 1):
         yield cut(whole.clone(), nbytes)
-    larger = torch.zeros(3, *shape, dtype=dtype)  # of which one is read that does not begin with the first number
+    larger = torch.zeros(3, *shape, dtype=dtype)  # a view that does not begin with the first number
     for nbytes in (larger.nbytes - 1, 2 * whole.nbytes, whole.nbytes):
         yield cut(larger.clone()[2], nbytes)
-    wide = torch.zeros(*shape, 2, dtype=dtype)  # and one with gaps
+    wide = torch.zeros(*shape, 2, dtype=dtype)  # a view with gaps
     yield cut(wide[..., 0], wide.nbytes // 2)
 
 
@@ -44,7 +44,7 @@ def refused(call: Callable[[], Any]) -> bool:
 
 
 def paths(call: Callable[[], Any]) -> None:
-    """See that a call is refused with gradients and without, and on the reference."""
+    """Check that a call is rejected with and without gradients, and on the reference."""
     for grad in (True, False):
         with torch.set_grad_enabled(grad):
             assert refused(call)
@@ -121,7 +121,7 @@ def test_a_step_that_is_cut_short_is_refused_on_the_quick_way_too(dtype: torch.d
 
 @pytest.mark.parametrize("what", ["out", "x", "weight"])
 def test_what_a_gradient_needs_and_is_cut_short_is_refused(what: str) -> None:
-    """Between forward and backward; torch itself looks at versions alone, which a cut leaves as they are."""
+    """Between forward and backward; torch itself only checks versions, which do not change."""
     lstm, x = hs.LSTM(4, 3), torch.randn(5, 2, 4, requires_grad=True)
     out, _ = lstm(x)
     loss = out.sum()
@@ -131,7 +131,7 @@ def test_what_a_gradient_needs_and_is_cut_short_is_refused(what: str) -> None:
 
 
 def test_they_are_refused_without_torchs_table_of_functions_too() -> None:
-    """As in older versions of torch, where attributes are read."""
+    """As in older versions of torch, for which attributes are read."""
     code = """
 import torch
 if hasattr(torch.Tensor, "__dlpack_c_exchange_api__"):

@@ -1,4 +1,4 @@
-"""Which edits are the same: of a gate that writes, and of the cell; of the output gate, and of the hidden state."""
+"""Equivalent edits: of a writing gate and of the cell; of the output gate and of the hidden state."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ LAYERS = {"first": 0, "last": -1}
 
 
 def close(a: Tensor, b: Tensor) -> None:
-    """Equal but for the last place."""
+    """Equal except for the last place."""
     assert torch.all((a - b).abs() <= 4 * torch.finfo(a.dtype).eps * (1 + torch.maximum(a.abs(), b.abs())))
 
 

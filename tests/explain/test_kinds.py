@@ -1,4 +1,4 @@
-"""Explanations of GRUs and plain RNNs: against autograd, edits and runs by hand; what has no law is refused."""
+"""Explanations of GRUs and plain RNNs, compared with autograd, edits and manual runs; undefined ones are rejected."""
 
 from itertools import combinations
 from typing import Any
@@ -93,7 +93,7 @@ def test_shapley_values_are_those_of_all_orders(kind: str) -> None:
 
 @kinds
 def test_frozen_is_the_gradient_with_gates_held_fixed(kind: str) -> None:
-    """One layer, written by hand with gates and secants as constants."""
+    """One layer, written out with gates and secants as constants."""
     layer, x, head = made(kind, num_layers=1)
     given, h = x.clone().requires_grad_(), torch.zeros(1, 4, dtype=torch.float64)
     w = layer._weights()[0]
@@ -200,7 +200,7 @@ def test_fixed_points_stay_and_spectra_are_consistent(kind: str) -> None:
     assert torch.allclose(after, begin, atol=1e-8)
     spectrum = dynamics.spectrum(progress=False)
     assert spectrum.eigenvalues.shape == (T, 8)
-    assert spectrum.residual < 1e-9 or kind == "relu"  # whose Jacobian may be singular
+    assert spectrum.residual < 1e-9 or kind == "relu"  # its Jacobian may be singular
 
 
 def test_time_constants_and_saturation() -> None:

@@ -1,4 +1,4 @@
-"""The laws of explanations, all on each of many random LSTMs: ragged rows, resets, saturated gates, two types."""
+"""The laws of explanations, each checked on many random LSTMs: ragged rows, resets, saturated gates, two types."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What `hiddenstate.explain` offers, and that it costs nothing until it is used."""
+"""The names in `hiddenstate.explain`, which cost nothing until they are used."""
 
 import subprocess
 import sys

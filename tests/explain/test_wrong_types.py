@@ -1,4 +1,4 @@
-"""Arguments of a wrong type, and those that ask for nothing, are refused by an error of ours."""
+"""Arguments of a wrong type, and empty ones, are rejected with one of our errors."""
 
 from collections.abc import Callable
 from typing import Any
@@ -63,7 +63,7 @@ def test_the_largest_seed_goes() -> None:
 
 @pytest.mark.parametrize("method", [3, None, ["ledger"]])
 def test_the_method_of_a_selfcheck(method: Any) -> None:
-    with pytest.raises(ArgumentTypeError, match="a method is a function, or the name of one, got"):
+    with pytest.raises(ArgumentTypeError, match="a method must be a function or the name of one, got"):
         hs.explain.selfcheck(method)
 
 

@@ -1,4 +1,4 @@
-"""Layers made of weights."""
+"""Layers built from weights."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Tensors in files of torch's and safetensors, and nothing but tensors."""
+"""Tensors, and only tensors, from torch's files and safetensors."""
 
 import warnings
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Weights for other frameworks: put into theirs, they give our numbers; and they come back as they were."""
+"""Weights for other frameworks give our numbers there, and come back unchanged."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ from interop.keras.keras_models import layers, output_of
 from interop.onnx.onnx_models import lstm_node, model_of, run
 from support import SIZES, assert_close
 
-# Keras on torch hands NumPy arrays that NumPy 2 warns of.
+# Keras on torch passes arrays to NumPy that NumPy 2 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:.*__array__:DeprecationWarning")
 
 KEY = jax.random.key(0)
@@ -133,7 +133,7 @@ def test_projections_and_unknown_kinds_fail() -> None:
 
 
 class Shifted(nn.Module):
-    """Makes another weight, and in training mode one that no call sees again."""
+    """Makes a different weight, and in training mode a new one at each call."""
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
         return weight + torch.rand(()) if self.training else weight + 1

@@ -1,4 +1,4 @@
-"""Whatever weights are in, the right reader is asked."""
+"""The right reader is used for every source of weights."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What was found: listed, chosen, built when asked for."""
+"""Found layers: listed, chosen, built on access."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""LSTM cells of Flax and Equinox: the numbers are those of these."""
+"""LSTM cells of Flax and Equinox give the same numbers."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ KEY = jax.random.key(0)
 
 
 def randomised(tree: Any) -> Any:
-    """The same tree with random numbers: Flax's biases begin with zeros."""
+    """The same tree with random numbers, since Flax's biases are initially zero."""
     rng = np.random.default_rng(0)
     return jax.tree.map(lambda leaf: jnp.asarray(rng.standard_normal(leaf.shape) * 0.5, leaf.dtype), tree)
 

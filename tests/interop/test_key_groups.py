@@ -1,4 +1,4 @@
-"""What belongs together among a state dict's tensors, and what is missing or strange there."""
+"""Groups of tensors in a state dict, and missing or strange ones."""
 
 import warnings
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from support import assert_close
 
 def old_weight_norm(lstm: nn.LSTM, dim: int | None) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's older weight norm is deprecated, and files with it are not
+        warnings.simplefilter("ignore")  # torch's older weight norm is deprecated, but files with it are not
         for name in ("weight_hh_l0", "weight_ih_l0"):
             weight_norm(lstm, name, dim)  # type: ignore[arg-type]
 

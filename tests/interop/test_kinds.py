@@ -1,4 +1,4 @@
-"""GRUs and plain RNNs of other frameworks: their weights give their numbers in ours, and the other way round."""
+"""GRUs and plain RNNs of other frameworks: their weights give their numbers in our layers, and vice versa."""
 
 import warnings
 from pathlib import Path
@@ -76,7 +76,7 @@ def test_a_class_that_is_no_kind_fails() -> None:
 @kinds
 @pytest.mark.parametrize("form", ["sequence", "step"])
 def test_onnx_files(kind: Any, options: dict[str, Any], form: Any, tmp_path: Path) -> None:
-    """The export is run in onnxruntime and compared before the file is kept; it is read as it was written."""
+    """The export is run in onnxruntime and compared before the file is kept; reading it gives the same weights."""
     D = 1 if form == "step" else 2
     ours = kind(4, 3, num_layers=2, bidirectional=D == 2, **options)
     path = tmp_path / "layer.onnx"
@@ -110,7 +110,7 @@ def test_models_in_onnx(kind: Any, options: dict[str, Any], tmp_path: Path) -> N
     assert_same_parameters(hs.from_onnx(path, kind=kind), model.layer)
     x = torch.randn(5, 2, 4)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # this exporter is deprecated, and warns of everything that it traces
+        warnings.simplefilter("ignore")  # this exporter is deprecated, and warns about everything that it traces
         torch.onnx.export(model.eval(), (x,), str(path), dynamo=False, opset_version=17)
     assert_same_parameters(hs.from_onnx(path, kind=kind), model.layer)
     assert_close(tensor(run(onnx.load(path), x)[0]), model(x)[0])

@@ -1,4 +1,4 @@
-"""The table of layouts and its converter: there and back, and against equations written for each framework."""
+"""The table of layouts and its converter: round trips, and comparisons with equations written for each framework."""
 
 from typing import Any
 
@@ -76,7 +76,7 @@ def test_every_layout_names_each_gate_once(layout: Layout) -> None:
 @layouts
 def test_there_and_back_is_exact(layout: Layout, C: int, H: int, dtype: torch.dtype) -> None:
     if layout.resets_first:
-        return  # only read: see below
+        return  # read-only: see below
     weights = fitting(layout, C, H, dtype=dtype)
     arrays = from_weights(weights, layout)
     assert list(arrays) == list(layout.names)
@@ -100,7 +100,7 @@ def gate(array: Tensor, index: int) -> Tensor:
 
 
 def test_where_each_gate_is() -> None:
-    """The published orders, written out once more by hand."""
+    """The published orders, written out again by hand."""
     w = random_weights()
     assert w.b_ih is not None
     assert w.b_hh is not None
@@ -159,7 +159,7 @@ def test_one_of_two_biases_missing_fails() -> None:
 
 
 def test_where_each_gate_of_a_gru_is() -> None:
-    """The published orders, written out once more by hand."""
+    """The published orders, written out again by hand."""
     w = random_weights(gates=3)
     assert w.b_ih is not None
     assert w.b_hh is not None
@@ -183,7 +183,7 @@ def test_where_each_gate_of_a_gru_is() -> None:
 
 @pytest.mark.parametrize("layout", [ONNX_GRU_RESET_FIRST, KERAS_GRU_RESET_FIRST], ids=lambda layout: layout.framework)
 def test_a_gru_that_resets_first_is_read_if_its_matrix_is_diagonal(layout: Layout) -> None:
-    """Against the equation n = tanh(W x + b + R (r∘h)), in which biases are not reset."""
+    """Compared with the equation n = tanh(W x + b + R (r∘h)), in which biases are not reset."""
     w = random_weights(C=2, gates=3)
     diagonal = w._replace(hh=torch.cat([w.hh[:6], w.hh[6:].diag().diag()]))
     for weights in (w, diagonal):
@@ -202,7 +202,7 @@ def test_a_gru_that_resets_first_is_read_if_its_matrix_is_diagonal(layout: Layou
         r, z = torch.sigmoid(weights.ih[:6] @ x + weights.hh[:6] @ h + b[:6]).chunk(2)
         n = torch.tanh(weights.ih[6:] @ x + weights.hh[6:] @ (r * h) + b[6:])
         torch.testing.assert_close(torch.gru_cell(x[None], h[None], *got[:4])[0], (1 - z) * n + z * h)
-    with pytest.raises(ArgumentError, match="are only read"):
+    with pytest.raises(ArgumentError, match="can't be written, only read"):
         from_weights(diagonal, layout)
 
 

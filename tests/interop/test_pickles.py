@@ -1,4 +1,4 @@
-"""Pickles that keep torch busy for ever when it says why it refuses them; each is refused at once."""
+"""Pickles that keep torch busy forever while it formats its error; each is rejected immediately."""
 
 import io
 import pickle
@@ -21,7 +21,7 @@ TEXT = b"X\x01\x00\x00\x00a"
 
 
 def doubling(times: int) -> bytes:
-    """Opcodes that leave a tuple of tuples of tuples, which is short, but has 2**times texts when it is written out."""
+    """Opcodes for a tuple of tuples of tuples, which is short, but has 2**times texts when printed."""
     steps = [b"h%ch%c\x86q%c" % (k, k, k + 1) for k in range(times)]
     return TEXT + b"q\x00" + b"".join(steps)
 
@@ -41,7 +41,7 @@ PICKLES = {
 
 
 def checkpoint(path: Path, body: bytes) -> Path:
-    """A file of torch's with another pickle in it."""
+    """One of torch's files with a different pickle in it."""
     torch.save(nn.LSTM(3, 2).state_dict(), path)
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
@@ -69,7 +69,7 @@ def test_they_are_refused_at_once(tmp_path: Path, name: str, is_old: bool) -> No
     assert process_time() - began < 5
 
 
-# torch 2.15 says that it looks at each sparse tensor.
+# torch 2.15 warns that it validates each sparse tensor.
 @pytest.mark.filterwarnings("ignore:Validating sparse tensor invariants:UserWarning")
 def test_what_torch_writes_passes() -> None:
     model = nn.Sequential(nn.LSTM(3, 2), nn.Linear(2, 2), nn.BatchNorm1d(2))

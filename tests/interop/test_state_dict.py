@@ -1,4 +1,4 @@
-"""LSTMs out of state dicts and files of torch's: the numbers are those of the module that was saved."""
+"""LSTMs from state dicts and torch's files give the numbers of the saved module."""
 
 import re
 from typing import Any
@@ -85,7 +85,7 @@ def test_scales_that_do_not_fit_fail() -> None:
 
 @pytest.mark.parametrize("names", [["weight_ih_l0"], ["weight_ih_l0", "weight_hh_l0"], ["bias_ih_l0"]])
 def test_scales_of_floats_are_left_out(names: list[str]) -> None:
-    """Other libraries may call something of their own so."""
+    """Other libraries may use such a name for something else."""
     lstm = hs.LSTM(5, 40)
     for scale in (torch.ones(160), torch.tensor(2.0)):
         ours = from_state_dict(lstm.state_dict() | {f"{name}_scale": scale for name in names})

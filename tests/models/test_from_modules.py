@@ -18,7 +18,7 @@ TAGS = ["NOUN", "VERB", "DET"]
 
 
 class Net(nn.Module):
-    """An embedding, an LSTM and a linear layer, as they are usually written."""
+    """An embedding, an LSTM and a linear layer, as usually written."""
 
     def __init__(self, V: int, K: int, kind: type[Any] = nn.LSTM, bias: bool = True, **options: Any) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A layer as one file: what it keeps, and what is refused."""
+"""A layer as one file: its contents, and rejected files."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Attributes as torch's layer has them: others' code copies, assigns and pickles them."""
+"""Attributes like those of torch's layers, which other code copies, assigns and pickles."""
 
 import copy
 import io
@@ -33,7 +33,7 @@ def test_options_are_plain_attributes_as_torchs() -> None:
 
 
 def test_sizes_follow_what_is_assigned(x: Tensor) -> None:
-    """As in torch, a size can be assigned, and a call then finds that the weights have another."""
+    """As in torch, a size can be assigned, and a call then detects that the weights do not match."""
     lstm = hs.LSTM(4, 3)
     want = lstm(x)[0]
     for name, value in (("hidden_size", 5), ("input_size", 3), ("proj_size", 2), ("num_layers", 2)):
@@ -76,7 +76,7 @@ def test_a_copy_of_all_attributes_is_a_layer(x: Tensor) -> None:
 
 
 def test_members_of_the_class_can_be_copied_to_a_class_of_torchs() -> None:
-    """TorchRL makes its base class so."""
+    """TorchRL makes its base class this way."""
 
     class Base(nn.RNNBase):
         def __init__(self, *args: Any) -> None:
@@ -90,7 +90,7 @@ def test_members_of_the_class_can_be_copied_to_a_class_of_torchs() -> None:
 
 @pytest.mark.parametrize("way", [copy.deepcopy, lambda lstm: pickle.loads(pickle.dumps(lstm))])
 def test_an_older_layer_had_no_projections(way: Any, x: Tensor) -> None:
-    """As torch's own tests do it."""
+    """As in torch's own tests."""
     lstm = hs.LSTM(4, 3)
     del vars(lstm)["proj_size"]
     other = way(lstm)

@@ -177,7 +177,7 @@ def test_a_step_without_gradients_is_the_references(
     batch = () if N is None else (N,)
     x, h, c = (torch.randn(*batch, units, dtype=dtype) for units in (C, H, H))
     state = (h, c) if with_state else None
-    # bfloat16 is compared with the reference in float32: what is rounded is the result alone.
+    # bfloat16 is compared with the reference in float32: only the result is rounded.
     exact = copy.deepcopy(cell).to(torch.float32) if dtype is torch.bfloat16 else cell
     with torch.no_grad():
         got = cell(x, state)
@@ -215,7 +215,7 @@ def test_a_step_without_gradients_sees_every_change_of_a_weight() -> None:
                 assert_all_close(got, cell(x))
 
     check()
-    cell.weight_ih.data.mul_(2)  # of which torch keeps no record
+    cell.weight_ih.data.mul_(2)  # torch does not record it
     check()
     cell.weight_hh = nn.Parameter(torch.randn(12, 3))
     check()
@@ -305,7 +305,7 @@ BAD_CALLS: list[tuple[Any, Any, type[Exception], str]] = [
     (Z(2, 4), (Z(2, 5), Z(2, 4)), ShapeError, "hidden1 has inconsistent hidden_size: got 4, expected 5"),
     (Z(2, 4), (Z(5), Z(5)), ShapeError, r"batch size none: hx\[0\] must be \[2, 5\]"),
     (Z(2, 4), (Z(2, 5), Z(2, 5).double()), DtypeError, r"hx\[1\] dtype \(torch.float64\)"),
-    # Of a wrong size and a wrong type torch reports the size.
+    # If both size and type are wrong, torch reports the size.
     (Z(2, 3).double(), None, ShapeError, "input has inconsistent input_size: got 3 expected 4"),
     (Z(2, 4).double(), (Z(2, 3), Z(2, 5)), ShapeError, "hidden0 has inconsistent hidden_size: got 3, expected 5"),
 ]
@@ -324,7 +324,7 @@ def test_bad_sizes_fail() -> None:
         hs.LSTMCell(-1, 2)
 
 
-# The compilers warn of their own internals.
+# The compilers warn about their own internals.
 @pytest.mark.filterwarnings("default")
 def test_what_a_block_holds_is_not_compiled_in() -> None:
     cell, x = hs.LSTMCell(4, 5), torch.randn(2, 4)

@@ -21,7 +21,7 @@ KINDS: dict[str, tuple[Any, Any, dict[str, str]]] = {
     "RNN_RELU": (hs.RNNCell, nn.RNNCell, {"nonlinearity": "relu"}),
 }
 
-# Cells step natively from the version of torch on that hands out its table of functions.
+# Cells step natively with versions of torch that expose their function table.
 needs_native_steps = pytest.mark.skipif(
     kernels.isa() is None or not hasattr(torch.Tensor, "__dlpack_c_exchange_api__"), reason="no native steps here"
 )
@@ -145,7 +145,7 @@ def test_a_missing_argument_or_matrix_is_refused(ours: Any) -> None:
             cell(torch.zeros(2, 3))
 
 
-@needs_native_steps  # torch reads freed memory without looking
+@needs_native_steps  # torch reads freed memory unchecked
 @pytest.mark.parametrize("freed", ["weight_ih", "weight_hh", "state"])
 @pytest.mark.parametrize("ours", [hs.LSTMCell, hs.GRUCell])
 def test_memory_that_is_freed_before_the_backward_pass_is_refused(ours: Any, freed: str) -> None:
@@ -157,7 +157,7 @@ def test_memory_that_is_freed_before_the_backward_pass_is_refused(ours: Any, fre
         loss.backward()
 
 
-@needs_native_steps  # torch keeps what a step needs
+@needs_native_steps  # torch saves what a step needs
 @pytest.mark.parametrize("ours", [hs.LSTMCell, hs.GRUCell])
 def test_a_backward_pass_that_fails_keeps_nothing_alive(ours: Any) -> None:
     cell, x = ours(3, 5), torch.randn(2, 3)

@@ -1,4 +1,4 @@
-"""A native step of `hs.LSTMCell`: when it stands back, and what its results are to torch."""
+"""A native step of `hs.LSTMCell`: when it is not taken, and how torch sees its results."""
 
 import gc
 from collections.abc import Callable
@@ -82,7 +82,7 @@ def test_results_are_freed() -> None:
 
 
 def test_steps_of_large_cells_are_the_same_again_and_again() -> None:
-    # They take turns in the order in which units are computed.
+    # They alternate the order in which units are computed.
     cells, x = [hs.LSTMCell(64, units) for units in (129, 200, 333)], torch.randn(3, 64)
     with torch.no_grad():
         first = [cell(x) for cell in cells]

@@ -1,4 +1,4 @@
-"""Calls in a block in which weights stay as they are: the same numbers, on weights packed once."""
+"""Calls in a block with constant weights: the same numbers, on weights packed once."""
 
 import copy
 import pickle
@@ -15,7 +15,7 @@ from torch.nn.utils import parametrizations
 
 import hiddenstate as hs
 from hiddenstate.engine import kernels, native
-from hiddenstate.engine.packed import PackedLSTM
+from hiddenstate.engine.paths.packed import PackedLSTM
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.nn import constant_weights as block
 from hiddenstate.nn import packed_weights
@@ -51,7 +51,7 @@ def test_every_layer_gives_the_same_bits(options: dict[str, Any], T: int, N: int
             traced, plain = lstm.trace(x), lstm(x)
     assert isinstance(traced.out, Tensor)
     assert torch.equal(traced.out, plain[0])
-    # Gradients are those of any call.
+    # Gradients are the same as in any call.
     with hs.constant_weights(lstm):
         lstm(x)[0].sum().backward()
     got_gradients = [value.grad for value in lstm.parameters()]
@@ -150,7 +150,7 @@ def test_blocks_nest_and_end_and_leave_nothing() -> None:
     outer = hs.constant_weights(first)
     outer.__enter__()
     with torch.no_grad(), hs.constant_weights(second):
-        outer.__exit__(None, None, None)  # in another order
+        outer.__exit__(None, None, None)  # in a different order
         assert block.packed_in_block(first) is None
         second(first(x)[0])
     assert not block.any_open

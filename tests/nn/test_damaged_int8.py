@@ -1,4 +1,4 @@
-"""Weights of 8 bits that are none: whatever stands in their place is computed with, or refused by an error of ours."""
+"""Invalid int8 weights: each replacement is either used or rejected with one of our errors."""
 
 import copy
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from hiddenstate.errors import ArgumentError, DeviceError, DtypeError, HiddenSta
 STORED = ["weight_ih_l0", "weight_hh_l1_scale", "bias_hh_l0"]
 X = torch.zeros(5, 2, 20)
 
-# What may stand in the place of a tensor.
+# Replacements for a tensor.
 OTHERS: dict[str, Callable[[Tensor], Any]] = {
     "nothing": lambda value: None,
     "a parameter": lambda value: nn.Parameter(value.clone(), requires_grad=False),
@@ -90,7 +90,7 @@ def test_a_state_dict_with_whatever_in_it_is_loaded_or_refused(
     small: hs.LSTM, name: str, other: str, weights: Any
 ) -> None:
     state = small.state_dict()
-    if other not in ("freed", "cut"):  # torch copies them, and says so or not
+    if other not in ("freed", "cut"):  # torch copies them, with or without a warning
         state[name] = OTHERS[other](state[name])
     lstm = hs.LSTM(20, 48, 2, proj_size=small.proj_size, weights=weights).eval()
     try:
@@ -98,7 +98,7 @@ def test_a_state_dict_with_whatever_in_it_is_loaded_or_refused(
     except HiddenStateError:
         return
     except RuntimeError as error:
-        if "Error(s) in loading state_dict" not in str(error):  # torch's, of keys and shapes
+        if "Error(s) in loading state_dict" not in str(error):  # torch's error about keys and shapes
             raise
         return
     with torch.no_grad():
@@ -120,7 +120,7 @@ def test_what_is_wrong_is_said(small: hs.LSTM) -> None:
 
 
 def test_what_fails_to_become_floats_stays_as_it_is(small: hs.LSTM) -> None:
-    """As where a parameter was put into the place of the last buffer."""
+    """For example, if a parameter replaced the last buffer."""
     broken: Any = copy.deepcopy(small)
     before = broken.weight_ih_l0
     broken.bias_hh_l1 = nn.Parameter(broken.bias_hh_l1.clone(), requires_grad=False)
@@ -133,7 +133,7 @@ def test_what_fails_to_become_floats_stays_as_it_is(small: hs.LSTM) -> None:
 @pytest.mark.parametrize("name", ["weight_hh_l0", "bias_hh_l0"])
 def test_what_was_freed_is_not_rounded(name: str) -> None:
     lstm = hs.LSTM(20, 48)
-    getattr(lstm, name).data.untyped_storage().resize_(0)  # of all weights, which lie in one piece or not
+    getattr(lstm, name).data.untyped_storage().resize_(0)  # for all weights, contiguous or not
     with pytest.raises(DtypeError, match="its memory was freed"):
         lstm.quantize()
     theirs = nn.LSTM(20, 48)

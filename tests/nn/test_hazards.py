@@ -1,4 +1,4 @@
-"""Converted models against torch's, over every combination of conditions in which a difference could hide.
+"""Converted models compared with torch's, over every combination of conditions in which a difference could hide.
 
 Packed sequences, more than 16 rows (torch's sort is not stable then), rows of equal length, dropout between layers,
 autocast, every gradient mode, batch-first input, a layer before the LSTM, and `torch.jit.trace` with its own check.
@@ -20,17 +20,17 @@ import hiddenstate as hs
 from support import share
 
 T, C, H = 4, 3, 5
-# Shares of the largest value. Of bfloat16: the rounding of its products.
+# Relative to the largest value. For bfloat16: the rounding of its products.
 TOLERANCES = {False: 1e-5, True: 2e-2}
 # A plain RNN's whole state is rounded at each step and goes through the weights: torch's own bfloat16 is up to four
-# times as far from float64 as an LSTM's, and the engine's a little nearer.
+# times as far from float64 as for an LSTM, and the engine's a little closer.
 RNN_IN_BFLOAT16 = 3e-2
 
 
 class Condition(NamedTuple):
-    """What may hold for a call."""
+    """The conditions of a call."""
 
-    packing: str  # "padded", or how the rows of a packed sequence come: "sorted", "ties", "unsorted"
+    packing: str  # "padded", or the order of a packed sequence's rows: "sorted", "ties", "unsorted"
     N: int
     dropout: float
     casts: bool
@@ -60,7 +60,7 @@ CONDITIONS = [
 
 
 class Model(nn.Module):
-    """A layer, where there is one, an LSTM, and what it gives as plain tensors."""
+    """An optional layer, an LSTM, and its results as plain tensors."""
 
     def __init__(self, condition: Condition, cell: Callable[..., nn.RNNBase] = nn.LSTM) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ def in_force(condition: Condition) -> Iterator[None]:
 
 
 class Told(NamedTuple):
-    """What a call gives, what it leaves, and its gradients."""
+    """A call's results, side effects and gradients."""
 
     values: list[Tensor]
     facts: list[tuple[object, ...]]
@@ -127,7 +127,7 @@ def compare(ours: Told, theirs: Told, condition: Condition, within: float | None
 @pytest.mark.parametrize("by", ["convert", "accelerate"])
 @pytest.mark.parametrize("packing", ["padded", "sorted", "ties", "unsorted"])
 def test_a_call_is_torchs(packing: str, by: str) -> None:
-    """Values, types, masks of dropout and what is drawn after them, gradients, and whether there are any."""
+    """Values, types, dropout masks and later random numbers, gradients, and whether there are any."""
     for condition in CONDITIONS:
         if condition.packing == packing:
             check(condition, by, nn.LSTM)
@@ -162,7 +162,7 @@ def check(condition: Condition, by: str, cell: Callable[..., nn.RNNBase]) -> Non
 @pytest.mark.parametrize("batch_first", [False, True])
 @pytest.mark.parametrize("is_first", [False, True])
 def test_a_checked_jit_trace_is_torchs(packing: str, mode: str, batch_first: bool, is_first: bool) -> None:
-    """torch.jit.trace traces a model twice, and refuses it if the graphs differ."""
+    """torch.jit.trace traces a model twice, and rejects it if the graphs differ."""
     condition = Condition(packing, 17, 0.4, False, mode, batch_first, is_first)
     torch.manual_seed(1)
     theirs = Model(condition).eval()

@@ -1,4 +1,5 @@
-"""`GRU` and `RNN` against torch's layers and against the reference, over random arguments; what only ours take."""
+"""`GRU` and `RNN` compared with torch's layers and the reference, over random arguments; arguments that only ours
+take."""
 
 import copy
 import itertools
@@ -246,7 +247,7 @@ def test_streams_of_any_chunks_are_the_whole_run(tmp_path: Path) -> None:
         assert bool((stream.state_of(row) == 1).all())
     lstm = hs.LSTM(3, 5).stream()
     lstm.save(tmp_path / "stream")
-    with pytest.raises(FileFormatError, match="another cell's"):
+    with pytest.raises(FileFormatError, match="a different cell"):
         hs.GRU(3, 5).stream().load(tmp_path / "stream")
 
 
@@ -371,7 +372,7 @@ def test_compiled_and_exported_layers_are_torchs(kind: str) -> None:
     layer = ours(3, 5, **options).eval()
     x = torch.randn(4, 2, 3)
     want = layer.to_torch()(x)[0]
-    jit: Any = torch.jit  # which has no types
+    jit: Any = torch.jit  # it has no types
     export: Any = torch.export
     compiler: Any = torch
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""`hs.LSTM` against `torch.nn.LSTM`: parameters, outputs, states and every gradient."""
+"""`hs.LSTM` compared with `torch.nn.LSTM`: parameters, outputs, states and every gradient."""
 
 import copy
 import io
@@ -36,7 +36,7 @@ def test_parameters_are_torchs(options: dict[str, Any], seed: int) -> None:
     assert all(torch.equal(named[name], theirs_named[name]) for name in named)
     assert repr(ours) == repr(theirs)
     assert [len(ws) for ws in ours.all_weights] == [len(ws) for ws in theirs.all_weights]
-    # What torch's own tools (pruning, quantisation) read besides.
+    # Other attributes that torch's own tools (pruning, quantisation) read.
     assert ours._flat_weights_names == theirs._flat_weights_names
     assert ours._all_weights == theirs._all_weights
     assert all(a is named[name] for a, name in zip(ours._flat_weights, ours._flat_weights_names, strict=True))
@@ -120,7 +120,7 @@ def test_dropout_between_layers_is_torchs(path: hs.engine.dispatch.Backend) -> N
 @pytest.mark.parametrize("path", ["auto", "reference"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_dropout_of_ragged_rows_is_torchs(path: hs.engine.dispatch.Backend, dtype: torch.dtype) -> None:
-    """A packed sequence draws for its real steps only, in its own order; so does every path of ours."""
+    """A packed sequence draws only for its real steps, in its own order, and so does every path of ours."""
     options = {"input_size": 4, "hidden_size": 5, "num_layers": 3, "dropout": 0.4, "bidirectional": True}
     ours, theirs = pair({**options, "dtype": dtype}, 0)
     x, lengths = torch.randn(6, 4, 4, dtype=dtype), torch.tensor([3, 6, 1, 3])

@@ -1,4 +1,4 @@
-"""Edits inside models: one spelling of places for traces, edits and explanations."""
+"""Edits inside models: traces, edits and explanations use the same names for places."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext

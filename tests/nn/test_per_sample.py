@@ -1,4 +1,4 @@
-"""Gradients of each row by torch's expanded weights, which stand for the weights while a call runs."""
+"""Per-sample gradients with torch's expanded weights, which replace the weights while a call runs."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ OPTIONS: list[dict[str, Any]] = [
 
 
 def row_by_row(lstm: hs.LSTM, x: Tensor, lengths: list[int] | None = None) -> list[Tensor]:
-    """The gradients of the parameters by the sum of each row's outputs, stacked."""
+    """The gradients of each row's summed outputs with respect to the parameters, stacked."""
     rows = x.unbind(0 if lstm.batch_first else 1)
     found = []
     for k, row in enumerate(rows):
@@ -44,7 +44,7 @@ def test_gradients_of_each_row(options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("options", OPTIONS)
 def test_gradients_of_each_row_of_data(options: dict[str, Any]) -> None:
-    """Of an input that needs no gradient, by outputs and final states."""
+    """For an input that needs no gradient, through outputs and final states."""
     lstm, x = hs.LSTM(4, 3, **options), torch.randn(3, 2, 4)
     rows = x.unbind(0 if lstm.batch_first else 1)
     parameters = list(lstm.parameters())

@@ -1,4 +1,4 @@
-"""An LSTM whose weights are kept in 8 bits, as a module: made, copied, saved, loaded, converted, differentiated."""
+"""An LSTM with int8 weights, as a module: made, copied, saved, loaded, converted, differentiated."""
 
 import copy
 import io
@@ -87,13 +87,13 @@ def test_state_dicts_go_everywhere(kind: dict[str, Any]) -> None:
     assert len(stored) < len(safetensors.save(lstm.state_dict())) / 2.4
     eight_bits.load_state_dict(safetensors.load(stored))
     assert same(eight_bits, quantised)
-    # Of a whole model, whose names have prefixes.
+    # In a whole model, where names have prefixes.
     model = nn.ModuleDict({"encoder": made("int8")})
     model.load_state_dict(nn.ModuleDict({"encoder": lstm}).state_dict())
     assert same(model.get_submodule("encoder"), quantised)
     given = lstm.state_dict()
     made("int8").load_state_dict(given)
-    assert set(given) == set(lstm.state_dict())  # what was given stays as it was
+    assert set(given) == set(lstm.state_dict())  # the argument is unchanged
 
 
 def test_state_dicts_that_do_not_fit_are_refused() -> None:
@@ -278,7 +278,7 @@ def test_a_conversion_back_that_fails_changes_nothing() -> None:
 
 
 def test_beside_torchs_dynamic_int8() -> None:
-    """What torch's own 8 bits gave, recorded while torch has them: one scale for a matrix, and one for all inputs."""
+    """Recorded results of torch's own dynamic int8: one scale for a matrix, and one for all inputs."""
     data = load_file(DATA / "torch_dynamic_int8.safetensors")
     lstm = hs.LSTM(16, 40, 2)
     lstm.load_state_dict({name.removeprefix("lstm."): value for name, value in data.items() if "lstm." in name})
@@ -292,7 +292,7 @@ def test_beside_torchs_dynamic_int8() -> None:
 
 
 def with_a_large_row(lstm: hs.LSTM, run: Callable[[Tensor], Tensor], seed: int) -> tuple[float, float]:
-    """How far row 0 is from float32: beside a row of the same size, and beside one a thousand times as large."""
+    """The error of row 0 against float32, beside a row of the same size and beside one a thousand times as large."""
     torch.manual_seed(seed)
     x = torch.randn(6, 2, 16)
     large = x * torch.tensor([1.0, 1000.0])[:, None]
@@ -422,14 +422,14 @@ def test_made_in_inference_mode_it_runs_in_8_bits() -> None:
 
 def test_path_does_not_say_int8_where_weights_cannot_be_packed() -> None:
     class Other(torch.Tensor):
-        """A class of tensors that may have rules of its own."""
+        """A tensor class that may have its own rules."""
 
     small: Any = hs.LSTM(8, 40).quantize()
     x = torch.randn(3, 2, 8)
     want = small.dequantize()(x)[0]
     small._buffers["weight_hh_l0"] = small.weight_hh_l0.as_subclass(Other)
     with torch.no_grad():
-        assert (small(x)[0] - want).abs().max() < 1e-6  # read as floats; in 8 bits they differ by a thousand times more
+        assert (small(x)[0] - want).abs().max() < 1e-6  # dequantised; in int8 they differ a thousand times more
         assert small.path(x).name != "int8"
 
 

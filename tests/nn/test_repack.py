@@ -1,4 +1,4 @@
-"""`hs.repack`: packed copies of weights follow writes that torch does not count, once they are told."""
+"""`hs.repack`: packed copies of weights follow writes that torch does not count, once notified."""
 
 import os
 import sys
@@ -125,4 +125,4 @@ def test_a_stream_in_another_thread_follows() -> None:
 def test_repack_fails() -> None:
     with pytest.raises(ArgumentTypeError, match=r"repack takes a torch\.nn\.Module, got int"):
         hs.repack(5)  # type: ignore[arg-type]
-    hs.repack(nn.Linear(2, 2))  # which has nothing packed
+    hs.repack(nn.Linear(2, 2))  # it has nothing packed

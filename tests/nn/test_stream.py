@@ -1,4 +1,4 @@
-"""Streams: a chunk at a time is the whole at once."""
+"""Streams: reading in chunks equals reading everything at once."""
 
 import copy
 import functools
@@ -35,7 +35,7 @@ from hiddenstate.errors import (
     RankError,
     ShapeError,
 )
-from hiddenstate.nn.stream_file import KIND
+from hiddenstate.nn.streams.stream_file import KIND
 from support import assert_all_close, assert_close, layer_options, random_state, share
 
 
@@ -90,7 +90,7 @@ def test_reset_of_some_rows_and_of_all() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("each", [False, True])
 def test_reset_to_a_state(dtype: torch.dtype, each: bool) -> None:
-    """By a mask, by rows and of all: the others go on, and what follows is a call from that state."""
+    """By mask, by rows, and for all: the other rows continue, and the following steps equal a call from that state."""
     lstm, x = hs.LSTM(4, 3, 2, proj_size=2).to(dtype), torch.randn(4, 3, 4).to(dtype)
 
     def state(n: int) -> tuple[Tensor, Tensor]:
@@ -112,7 +112,7 @@ def test_reset_to_a_state(dtype: torch.dtype, each: bool) -> None:
         stream.reset(**chosen, to=to)
         for old, new, part in zip(before, stream.state, to, strict=True):
             want = spread(part, 2 if "rows" in chosen else 3)
-            want = want.flip(1) if "rows" in chosen else want[:, rows]  # rows were named the other way round
+            want = want.flip(1) if "rows" in chosen else want[:, rows]  # rows were named in reverse
             assert torch.equal(new[:, rows], want)
             left = [row for row in range(3) if row not in rows]
             assert torch.equal(new[:, left], old[:, left])
@@ -202,7 +202,7 @@ def test_a_state_of_any_stride() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_autocast_changes_nothing(dtype: torch.dtype) -> None:
-    """The weights' type rules: steps on packed weights, chunks, and steps before anything was packed."""
+    """The weights' type is always used: steps on packed weights, chunks, and steps before packing."""
     lstm, x = hs.LSTM(4, 33), torch.randn(20, 3, 4)
     packed, fresh = lstm.stream(batch=3), lstm.stream(batch=3)
     want, state = lstm(x.to(dtype).float())
@@ -258,7 +258,7 @@ def test_bfloat16_keeps_its_cell_state_in_float32(tmp_path: Path) -> None:
 
 
 def test_many_bfloat16_steps_are_the_whole_call_and_no_worse_than_it() -> None:
-    """A memory that hardly fades adds up thousands of small numbers, which a cell state in bfloat16 could not."""
+    """A memory that hardly fades adds up thousands of small numbers, which would be lost with a bfloat16 cell state."""
     lstm, x = hs.LSTM(8, 33, dtype=torch.bfloat16), torch.randn(3000, 1, 8).bfloat16()
     with torch.no_grad():
         lstm.weight("l0.b_if").fill_(6.0)
@@ -275,7 +275,7 @@ def test_many_bfloat16_steps_are_the_whole_call_and_no_worse_than_it() -> None:
 
 
 def resident() -> int:
-    """Bytes of memory that this process has now, where the system tells."""
+    """The current memory of this process in bytes, if the system reports it."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
     except FileNotFoundError:
@@ -339,7 +339,7 @@ def test_load_of_what_no_stream_saves_fails(t: str, number: float, message: str,
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_a_state_that_is_not_finite_is_saved_and_loaded_as_it_is(dtype: torch.dtype, tmp_path: Path) -> None:
-    """As numbers go on in torch: what is lost is lost in its own row."""
+    """As in torch, a lost value only affects its own row."""
     stream = hs.LSTM(4, 3, dtype=dtype).stream(batch=2)
     stream.step(torch.tensor([[0.0] * 4, [float("nan")] * 4], dtype=dtype))
     stream.save(tmp_path / "state")
@@ -380,7 +380,7 @@ def test_inputs_of_any_stride_and_with_a_gradient() -> None:
 @pytest.mark.parametrize("table", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_quick_steps_read_what_lies_in_memory(table: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With torch's table of functions and, as older versions have none, without it."""
+    """With torch's function table and, as in older versions, without it."""
     if not table:
         monkeypatch.delattr(torch.Tensor, "__dlpack_c_exchange_api__", raising=False)
     lstm, atol = hs.LSTM(3, 5, dtype=dtype), 1e-2 if dtype is torch.bfloat16 else 1e-5
@@ -444,7 +444,7 @@ def test_single_steps_of_any_size(N: int, H: int, L: int, bias: bool) -> None:
 
 
 def test_streams_side_by_side_in_threads() -> None:
-    """Forks share packed weights, and no two of them anything else."""
+    """Forks share only the packed weights."""
     lstm, x = hs.LSTM(16, 65, 2), torch.randn(8, 50, 16)
     first = lstm.stream()
     streams = [first, *(first.fork() for _ in range(7))]
@@ -469,11 +469,14 @@ def test_edits_count_the_streams_steps() -> None:
 def test_edits_without_an_end_fail() -> None:
     lstm, x = hs.LSTM(4, 3), torch.randn(5, 1, 4)
     stream = lstm.stream()
-    with lstm.edit(hs.zero("l0.c", t=-1)), pytest.raises(IndexRangeError, match="a stream has none"):
+    with lstm.edit(hs.zero("l0.c", t=-1)), pytest.raises(IndexRangeError, match="a stream has no end"):
         stream.feed(x)
-    with lstm.edit(hs.zero("l0.c", t=slice(-2, None))), pytest.raises(IndexRangeError, match="a stream has none"):
+    with lstm.edit(hs.zero("l0.c", t=slice(-2, None))), pytest.raises(IndexRangeError, match="a stream has no end"):
         stream.feed(x)
-    with lstm.edit(hs.zero("l0.c", t=slice(None, None, -1))), pytest.raises(IndexRangeError, match="a stream has none"):
+    with (
+        lstm.edit(hs.zero("l0.c", t=slice(None, None, -1))),
+        pytest.raises(IndexRangeError, match="a stream has no end"),
+    ):
         stream.feed(x)
     with (
         lstm.edit(hs.set("l0.c", to=torch.zeros(5, 1, 1), t=[3, 4])),
@@ -555,7 +558,7 @@ def test_out_is_written_and_given_back(kind: str) -> None:
     lstm, x = hs.LSTM(4, 17), torch.randn(5, 1, 4)
     want = lstm(x)[0].detach()
     stream, out = lstm.stream(), torch.full((17,), float("nan"))
-    for t in range(5):  # the first step goes the long way, those after it the quick one
+    for t in range(5):  # the first step takes the general path, later ones the fast one
         if kind == "torch":
             assert stream.step(x[t, 0], out=out) is out
         else:
@@ -589,7 +592,7 @@ def test_an_out_in_the_middle_of_another() -> None:
 
 
 def test_what_comes_between_steps_is_seen() -> None:
-    """The quick way is left as soon as anything stands in it, and found again."""
+    """The fast path is left as soon as anything blocks it, and taken again afterwards."""
     lstm, x = hs.LSTM(4, 9), torch.randn(12, 1, 4)
     stream, whole = lstm.stream(), []
     h = torch.zeros(1, 1, 9), torch.zeros(1, 1, 9)
@@ -665,7 +668,7 @@ def test_steps_are_the_same_with_any_number_of_threads(dtype: torch.dtype) -> No
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            stream = lstm.stream()  # with several threads, alone at first, then together, then as is faster
+            stream = lstm.stream()  # with several threads: first one, then all, then whichever is faster
             outputs.append(torch.stack([stream.step(step) for step in x]))
     finally:
         torch.set_num_threads(1)
@@ -683,19 +686,19 @@ def test_results_are_tensors_of_their_own(dtype: torch.dtype, batch: int) -> Non
         if k % 3:
             whole[k] = one
         else:
-            views[k] = one.view(-1, 40)[:, 1:]  # all that is left of it
+            views[k] = one.view(-1, 40)[:, 1:]  # the only remaining reference
     assert all(torch.equal(out, want[k]) for k, out in whole.items())
     assert all(torch.equal(out, want[k][:, 1:]) for k, out in views.items())
     assert (one.dtype, one.is_contiguous(), one.requires_grad, one._version) == (dtype, True, False, 0)
     assert one.data_ptr() % 64 == 0
     with torch.inference_mode():
         assert stream.step(x[0]).is_inference()
-    threading.Thread(target=whole.clear).start()  # who made a tensor need not be who frees it
+    threading.Thread(target=whole.clear).start()  # a tensor may be freed by a different thread than its creator
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_weights_made_in_inference_mode_are_packed_once(dtype: torch.dtype) -> None:
-    """They have no version, so that only a new tensor in their place is noticed."""
+    """They have no version, so only their replacement is detected."""
     with torch.inference_mode():
         lstm, x = hs.LSTM(5, 40, 2, dtype=dtype).eval(), torch.randn(4, 1, 5, dtype=dtype)
         assert lstm._parameter("weight_hh_l0").is_inference()
@@ -709,7 +712,7 @@ def test_weights_made_in_inference_mode_are_packed_once(dtype: torch.dtype) -> N
         stream.reset()
         lstm.weight_ih_l0 = nn.Parameter(torch.randn(160, 5, dtype=dtype), requires_grad=False)
         torch.testing.assert_close(stream.step(x[0]), lstm(x[:1])[0][0])
-        lstm._parameter("weight_ih_l0").zero_()  # nor is a write in place, until the stream is told
+        lstm._parameter("weight_ih_l0").zero_()  # in-place writes are not detected, until the stream is notified
         stream.reset()
         torch.testing.assert_close(stream.step(x[0]), lstm(x[:1])[0][0])
     with torch.no_grad():  # outside too
@@ -735,7 +738,7 @@ def test_a_dispatch_mode_sees_steps() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are not listed here")
 def test_streams_go_on_from_what_others_found_out() -> None:
-    """A stream of few steps has no time to find out itself whether several threads are faster, and so tries none."""
+    """A short stream has no time to measure whether several threads are faster, so it uses earlier results."""
     code = """
 import os, torch, hiddenstate as hs
 torch.set_num_threads(2)
@@ -872,7 +875,7 @@ def test_arrays_that_torch_cannot_read_are_refused() -> None:
         (x.astype(np.longdouble), DtypeError, "which torch does not have"),
         (x.astype(int), DtypeError, r"Convert x: x.to\(torch.float32\)$"),
     ]
-    for _ in range(2):  # then a step has gone the quick way
+    for _ in range(2):  # a step has then taken the fast path
         for value, error, message in wrong:
             with pytest.raises(error, match=message):
                 stream.step(value)

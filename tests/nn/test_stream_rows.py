@@ -22,7 +22,7 @@ TYPES = (torch.float32, torch.float64, torch.bfloat16)
 
 
 def alone(lstm: hs.LSTM, xs: list[Tensor]) -> Tensor:
-    """What a stream of one row gives for these steps."""
+    """The results of a one-row stream for these steps."""
     stream = lstm.stream()
     return torch.stack([stream.step(x) for x in xs])
 
@@ -166,8 +166,8 @@ def test_copies_are_apart() -> None:
         ([0, 3], IndexError, "rows 0 to 2"),
         ([-1, 0], IndexError, "rows 0 to 2"),
         ([1, 1], ArgumentError, "row 1 twice"),
-        ([0.5, 1], TypeError, "integers, but contains float"),
-        ([True, 0], TypeError, "integers, but contains bool"),
+        ([0.5, 1], TypeError, "integers, got float"),
+        ([True, 0], TypeError, "integers, got bool"),
         ("01", TypeError, "list of integers, got str"),
         (torch.tensor([0.0, 1.0]), TypeError, "torch.float32"),
         (torch.tensor([True, False]), TypeError, "torch.bool"),

@@ -35,7 +35,7 @@ class Changed(nn.LSTM):
 
 
 class Named(nn.LSTM):
-    """Nothing but another name."""
+    """A subclass that only differs in name."""
 
 
 def test_shared_parameters_and_plain_subclasses() -> None:
@@ -45,7 +45,7 @@ def test_shared_parameters_and_plain_subclasses() -> None:
     x = torch.randn(2, 1, 4)
     assert_close(ours(x)[0], theirs(x)[0])
     assert hs.from_torch(nn.LSTM(4, 3, bidirectional=1)).bidirectional is True
-    theirs.batch_first = 1  # type: ignore[assignment]  # which older versions of torch let be
+    theirs.batch_first = 1  # type: ignore[assignment]  # older versions of torch accept it
     assert hs.from_torch(theirs).batch_first is True
 
 

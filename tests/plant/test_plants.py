@@ -1,4 +1,4 @@
-"""Plants: the LSTM does what its truth says, on fresh inputs, on every path, in both types."""
+"""Plants: the LSTM matches its known function, on fresh inputs, on every path, in both types."""
 
 import itertools
 import math
@@ -168,7 +168,7 @@ def test_any_automaton_is_an_lstm(
 
 
 def nested(word: str, m: int) -> str:
-    """The stack after a word, by counting: what `dyck` should be in."""
+    """The stack after a word, by counting: the expected state of `dyck`."""
     stack = ""
     for bracket in word:
         if bracket in "([{<":
@@ -208,7 +208,7 @@ def test_a_word_is_encoded_and_read_back() -> None:
     assert plant.machine.decode(plant.lstm(x)[0]) == ["off", "on", "on", "off", "on"] == plant.machine.run(word)
 
 
-ANYTHING: Any = hs.plant  # calls that the types refuse too
+ANYTHING: Any = hs.plant  # calls that the type checker also rejects
 
 
 @pytest.mark.parametrize(
@@ -284,5 +284,5 @@ def test_any_automaton_is_a_gru(states: int, symbols: int, seed: int) -> None:
 
 
 def test_an_automaton_of_another_cell_fails() -> None:
-    with pytest.raises(ArgumentError, match="an automaton is planted in an LSTM or a GRU, got cell='RNN'"):
+    with pytest.raises(ArgumentError, match="an automaton can only be planted in an LSTM or a GRU, got cell='RNN'"):
         hs.plant.flip_flop(cell="RNN")  # type: ignore[arg-type]

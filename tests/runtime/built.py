@@ -1,4 +1,4 @@
-"""Puts `hiddenstate_runtime` together from what was compiled along with the native module."""
+"""Assembles `hiddenstate_runtime` from the module compiled along with the native module."""
 
 import atexit
 import os
@@ -29,7 +29,7 @@ if IS_BUILT:
     sys.path.append(str(FOLDER))
 
 
-# Where a native module is required, a runtime that was not built is an error.
+# If a native module is required, a missing runtime build is an error.
 needs_runtime = pytest.mark.skipif(
     not IS_BUILT and os.environ.get("HIDDENSTATE_REQUIRE_NATIVE") != "1", reason="the native module was not built here"
 )

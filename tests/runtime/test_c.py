@@ -31,7 +31,7 @@ def objects(folder: Path, *sources: Path, options: tuple[str, ...] = ()) -> list
     found = []
     for source in sources:
         compiler = ["gcc", "-std=c99"] if source.suffix == ".c" else [str(COMPILER), "-std=c++17"]
-        # Examples see only the header that is installed.
+        # Examples only see the installed header.
         paths = [f"-I{NATIVE / 'runtime'}", *([] if source.parent == EXAMPLES else [f"-I{NATIVE}"])]
         found.append(folder / f"{source.stem}.o")
         warnings = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
@@ -155,7 +155,7 @@ def test_files_that_are_none(programs: dict[str, Path], tmp_path: Path) -> None:
         (tmp_path / "mgu.safetensors", "this version runs LSTM, GRU, RNN_TANH and RNN_RELU"),
         (tmp_path / "nowhere", "cannot read"),
         (tmp_path / "empty", "damaged"),
-        (tmp_path / "both.safetensors", "no stream"),
+        (tmp_path / "both.safetensors", "can't be streamed"),
     ):
         done = subprocess.run([programs["numbers"], path], input=b"", capture_output=True, check=False)
         assert done.returncode == 1

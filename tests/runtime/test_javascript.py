@@ -50,7 +50,7 @@ def test_gates_and_states(kind: str, cell: Any, options: dict[str, Any], program
     lstm = lstm.quantize() if kind == "int8" else lstm.to(getattr(torch, kind))
     hs.save(lstm, tmp_path / "m.safetensors")
     found = run(program, tmp_path / "m.safetensors", x.tolist())["values"]
-    # JavaScript computes in floats with the weights as they are stored: the float32 layer of these weights.
+    # JavaScript computes in floats with the stored weights, like the float32 layer with these weights.
     wanted = cell(3, 17, **options)
     wanted.load_state_dict(lstm.state_dict())
     trace = wanted.trace(x)

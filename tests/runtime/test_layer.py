@@ -61,7 +61,7 @@ def test_a_run_has_the_same_bits(seed: int, kind: str, tmp_path: Path) -> None:
     )
     assert same(got, out)
     assert same(got_h, h)
-    # torch's side returns cell states in bfloat16, the runtime as they were computed.
+    # torch's side returns cell states in bfloat16, the runtime in the type of the computation.
     assert np.array_equal(got_c, numbers(c)) if kind != "bfloat16" else np.allclose(got_c, numbers(c), rtol=8e-3)
     assert model.precision == kind or (kind == "int8" and lstm.path(x).name != "int8")
 
@@ -174,7 +174,7 @@ def test_other_cells(cell: str, seed: int, kind: str, tmp_path: Path) -> None:
     lengths = torch.randint(0, T + 1, (N,))
     out, h = gru(x, h0, lengths=lengths)
     got, got_h = model(numbers(x), numbers(h0), lengths=lengths.numpy())
-    if kind == "int8" and cell != "GRU":  # with floats, in packed or in other order
+    if kind == "int8" and cell != "GRU":  # with floats, in packed or other order
         assert np.allclose(got, numbers(out), atol=1e-6)
     else:
         assert same(got, out)

@@ -90,7 +90,7 @@ def test_labels_of_one_layer() -> None:
 
 
 def test_labels_of_one_layer_fails() -> None:
-    """What only other networks have is not there."""
+    """Labels for other networks are absent."""
     found = said(structure_of(Sizes(4, 3)).plot())
     assert not {"l0r", "l1", "h0[1]", f"1{TIMES}6"} & found.keys()
 
@@ -98,7 +98,7 @@ def test_labels_of_one_layer_fails() -> None:
 def test_labels_of_two_projected_layers_and_directions() -> None:
     found = said(structure_of(Sizes(4, 3, 2, bidirectional=True, proj_size=2)).plot(["in", "a"]))
     assert Counter({"l0": 2, "l0r": 2, "l1": 2, "l1r": 2}) <= found
-    # Out of each box 1x2, and side by side 1x4: into layer 1 and out of it.
+    # Out of each box 1x2, and concatenated 1x4: into layer 1 and out of it.
     assert Counter({f"c 1{TIMES}3": 12, f"h 1{TIMES}2": 12, f"1{TIMES}2": 8, f"1{TIMES}4": 4}) <= found
     assert Counter(f"{name}[{k}]" for name in ("h0", "c0", "h_n", "c_n") for k in range(4)) <= found
     assert "out[t] is l1.h beside l1r.h: out[-1] begins with h_n[2], out[0] ends with h_n[3]." in found
@@ -135,7 +135,7 @@ def test_given_axes_are_filled() -> None:
 
 
 def test_given_axes_are_filled_fails() -> None:
-    """Without axes a figure of its own is made, of the picture's size."""
+    """Without axes, a new figure of the picture's size is made."""
     small, large = structure_of(Sizes(4, 3)).plot(["in", "a"]), structure_of(Sizes(4, 3)).plot(SENTENCE)
     assert small is not large
     assert small.get_figwidth() < large.get_figwidth()

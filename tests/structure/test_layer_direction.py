@@ -1,4 +1,4 @@
-"""Names, suffixes and reading order of a layer in one direction, against torch's own names."""
+"""Names, suffixes and reading order of a layer in one direction, compared with torch's own names."""
 
 import pytest
 from torch import nn
@@ -27,8 +27,8 @@ def test_reading_order(reverse: bool, expected: list[int]) -> None:
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_sizes_list_each_layers_directions_in_order(bidirectional: bool) -> None:
     sizes = Sizes(2, 3, num_layers=3, bidirectional=bidirectional)
-    assert sizes.layer_directions == [each for layer in range(3) for each in sizes.directions_of(layer)]
-    assert all(each.layer == layer for layer in range(3) for each in sizes.directions_of(layer))
+    assert sizes.layer_directions == [each for layer in range(3) for each in sizes.directions_in(layer)]
+    assert all(each.layer == layer for layer in range(3) for each in sizes.directions_in(layer))
 
 
 def test_it_is_its_tuple() -> None:

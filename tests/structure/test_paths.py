@@ -1,4 +1,4 @@
-"""Places with the path of their module before them."""
+"""Places prefixed with their module's path."""
 
 import pytest
 

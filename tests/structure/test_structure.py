@@ -34,7 +34,7 @@ def torch_lstm(sizes: Sizes) -> torch.nn.LSTM:
 
 
 def reassembled(structure: Structure, parameters: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Every stacked parameter, put together from the rows of its weights."""
+    """Every stacked parameter, assembled from the rows of its weights."""
     parts: dict[str, list[torch.Tensor]] = {}
     for weight in structure:
         parts.setdefault(weight.parameter, []).append(parameters[weight.parameter][weight.rows])
@@ -138,7 +138,7 @@ def test_equations() -> None:
 
 
 def test_equations_fails() -> None:
-    """Without biases none is listed, and none is left in an equation."""
+    """Without biases, none are listed or appear in an equation."""
     structure = structure_of(Sizes(4, 3, bias=False))
     assert structure["l0.W_ii"].equation == f"i = {SIGMA}(W_ii·x + W_hi·h_prev)"
     assert "b_" not in str(structure)
@@ -194,11 +194,11 @@ def test_rich_table_fits_a_terminal() -> None:
     structure = structure_of(Sizes(4, 3))
     text = printed(structure, 80)
     assert "\x1b[" in text
-    assert text.count("W_ig") == 3  # the term, the name, the equation: none of them broken over lines
+    assert text.count("W_ig") == 3  # the term, the name and the equation, none of them broken across lines
 
 
 def test_rich_table_fits_a_terminal_fails() -> None:
-    """Too narrow, and names are folded but never cut off."""
+    """In a narrow terminal, names are folded but never cut off."""
     assert "…" not in printed(structure_of(Sizes(4, 3)), 50)
 
 
@@ -228,6 +228,6 @@ def test_html_is_well_formed_and_whole() -> None:
 
 
 def test_html_is_well_formed_and_whole_fails() -> None:
-    """Nothing is loaded from elsewhere, and nothing runs."""
+    """Nothing is loaded from elsewhere, and no scripts run."""
     html = structure_of(Sizes(4, 3))._repr_html_()
     assert not any(word in html for word in ("http", "src=", "<script", "<link", "class="))

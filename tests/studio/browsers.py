@@ -1,4 +1,4 @@
-"""Which browser the studio's tests run in: Chromium, or with ``HIDDENSTATE_BROWSER=firefox`` a stock Firefox."""
+"""The browser of the studio's tests: Chromium, or a stock Firefox with ``HIDDENSTATE_BROWSER=firefox``."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ def chosen(playwright: Playwright) -> BrowserType:
 
 
 def launch(browser: BrowserType, preferences: Mapping[str, str | float | bool] | None = None) -> Browser:
-    """Launch the chosen browser, as the system has it; ``preferences`` are Firefox's."""
+    """Launch the system's copy of the chosen browser; ``preferences`` are for Firefox."""
     if not FIREFOX:
         return browser.launch(executable_path=CHROMIUM, args=FLAGS)
     return browser.launch(
@@ -45,7 +45,7 @@ def saved_by(page: Page, press: Callable[[], None]) -> tuple[str, bytes]:
             press()
         return download.value.suggested_filename, download.value.path().read_bytes()
     press()
-    for _ in range(400):  # Firefox tells nobody of files that a page makes itself
+    for _ in range(400):  # Firefox reports no download of a file that the page itself creates
         found = [path for path in _SAVED.iterdir() if path.suffix != ".part" and path.stat().st_size > 0]
         if found:
             name, content = found[0].name, found[0].read_bytes()
@@ -56,21 +56,21 @@ def saved_by(page: Page, press: Callable[[], None]) -> tuple[str, bytes]:
 
 
 def emulate(page: Page, query: str, **media: Any) -> None:
-    """Let the system say something else of colours or motion, or skip the test where the driver can't."""
+    """Emulate a system preference for colours or motion; skip the test if the driver can't."""
     page.emulate_media(**media)
     if not page.evaluate("(query) => matchMedia(query).matches", query):
         pytest.skip(f"this driver can't make {query} true in this browser")
 
 
 def retype(field: Locator, text: str) -> None:
-    """Type over what a field holds; in Firefox `Locator.fill` does not replace it in a field for numbers."""
+    """Replace a field's text by typing; in Firefox `Locator.fill` does not replace it in a number field."""
     field.press("Control+a")
     field.press_sequentially(text)
 
 
 def double_click(page: Page, x: float, y: float) -> None:
     """Click twice at a point of the window."""
-    if FIREFOX:  # to which two clicks of a driver are never near enough in time
+    if FIREFOX:  # two separate clicks of the driver are never close enough in time for it
         page.evaluate(
             """([clientX, clientY]) => document.elementFromPoint(clientX, clientY)
               .dispatchEvent(new MouseEvent("dblclick", { clientX, clientY, bubbles: true }))""",
@@ -81,7 +81,7 @@ def double_click(page: Page, x: float, y: float) -> None:
 
 
 def main() -> None:
-    """Say which Firefox the tests would run in, or what is missing: `make test-browsers` begins with it."""
+    """Print which Firefox the tests would use, or what is missing; `make test-browsers` runs this first."""
     if CHROMIUM is None:
         raise SystemExit(f"There is no {' and no '.join(NAMES)} here: install it (Debian: apt install {NAMES[0]}).")
     with sync_playwright() as playwright, closing(launch(chosen(playwright))) as browser:

@@ -1,4 +1,4 @@
-"""Whole pages in headless Chromium, and all that goes wrong in them."""
+"""Whole pages in headless Chromium, and every error in them."""
 
 import os
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromi
 __all__ = ["NEEDS_CHROMIUM", "PATIENCE", "Watch", "browser", "watched"]
 
 PATIENCE = 20_000 * (1 + bool(os.environ.get("CI")))  # milliseconds: machines are shared and slow at times
-expect.set_options(timeout=PATIENCE)  # what is expected is waited for as long as what is clicked
+expect.set_options(timeout=PATIENCE)  # assertions wait as long as clicks
 
 
 class Watch:
-    """A page of which every error is kept: of scripts, of the console, and of what could not be loaded."""
+    """A page that keeps every error: of scripts, of the console, and of failed requests."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -31,13 +31,13 @@ class Watch:
         page.on("request", lambda request: self.asked.append(request.url))
 
     def _failed(self, request: Request) -> None:
-        if request.failure not in ABORTED:  # which is a page that was closed while it still fetched
+        if request.failure not in ABORTED:  # the page was closed while it was still fetching
             self.errors.append(f"{request.url[:80]}: {request.failure}")
 
 
 @contextmanager
 def watched(opened: Browser, *, offline: bool = False) -> Iterator[Watch]:
-    """Open a page, without a network if asked so."""
+    """Open a page, without a network if requested."""
     context: BrowserContext = opened.new_context(offline=offline, viewport={"width": 1280, "height": 720})
     try:
         yield Watch(context.new_page())

@@ -1,4 +1,4 @@
-"""Bundles for the browser in a form that tests can damage: what a model is (data for JSON), and its numbers."""
+"""Bundles for the browser in a form that tests can damage: a model's description (data for JSON), and its numbers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from hiddenstate.studio.bundles import bundle, models, modules, traces
 
 @dataclass(frozen=True)
 class Bundle:
-    """What the browser loads a model from."""
+    """The data that the browser loads a model from."""
 
     head: dict[str, Any]
     weights: bytes
 
 
 def bundle_of(model: Any, given: Mapping[str, Tensor] | None = None) -> Bundle:
-    """Bundle a model, a trace, or a layer with an ``input`` (and ``h0`` and ``c0``) beside it."""
+    """Bundle a model, a trace, or a layer with an ``input`` (and ``h0`` and ``c0``)."""
     found = _found(model, given or {})
     return Bundle(found.head(), found.weights)
 

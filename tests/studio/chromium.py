@@ -1,4 +1,4 @@
-"""The studio's modules in headless Chromium: a page that has the import map and nothing else, and no server."""
+"""The studio's modules in headless Chromium, without a server: the page has only the import map."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -27,7 +27,9 @@ class Modules:
         page.goto(f"{ORIGIN}/")
 
     def run(self, script: str, given: object = None) -> Any:
-        """Run ``async (given) => ...`` in the page, which may import "studio/..." and fetch what is in `files`."""
+        """...`` in the page, which may import "studio/..." and fetch what is in `files`. => Run ``async (given) =>
+        ...`` in the page; it may import "studio/..." and fetch anything in `files`. => ...`` in the page, which may
+        import "studio/..." and fetch what is in `files`."""
         return self.page.evaluate(script, given)
 
     def offer(self, files: Mapping[str, bytes]) -> None:
@@ -47,7 +49,7 @@ class Modules:
 
 
 class _Shared:
-    """One browser for all that is open at a time: Playwright can't be begun twice in a thread."""
+    """One browser for all open pages: Playwright can't be started twice in a thread."""
 
     def __init__(self) -> None:
         self.users = 0
@@ -74,7 +76,7 @@ _SHARED = _Shared()
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """Open a browser, or join those who have it open."""
+    """Open a browser, or share the one that is open."""
     shared = _SHARED.enter()
     try:
         yield shared

@@ -12,7 +12,7 @@ from studio.chromium import Modules, modules
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """One browser for a file: while it is open its thread has an event loop that runs, which other tests can't bear."""
+    """One browser per file: while it is open, its thread has a running event loop, which would break other tests."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium on this machine")
     with browser() as opened:
@@ -21,12 +21,12 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Modules]:
-    """A page that can import the studio's modules, and shows nothing."""
+    """A blank page that can import the studio's modules."""
     with modules() as page:
         yield page
 
 
 @pytest.fixture(scope="module")
 def tagger() -> Tagger:
-    """The shipped tagger, as Python has it."""
+    """The shipped tagger, in Python."""
     return load(shipped())

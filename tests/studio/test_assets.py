@@ -12,7 +12,7 @@ IMPORT = re.compile(r'^\s*(?:import|export)\b[^;"]*from\s+"([^"]+)";?$', re.MULT
 def test_names() -> None:
     scripts = assets.names(".js")
     assert {"main.js", "state/host.js", "runtime/model.js"} <= set(scripts)
-    assert scripts.index("main.js") < scripts.index("state/host.js")  # what is nearer to the root comes first
+    assert scripts.index("main.js") < scripts.index("state/host.js")  # the root comes first
     assert "types.js" not in scripts
     assert not any(name.startswith("hosts/") for name in scripts)
     assert assets.names(".css")[0] == "page/page.css"
@@ -31,7 +31,7 @@ def test_a_change_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_modules_import_only_one_another() -> None:
-    """So that the page can be one file: nothing is asked from elsewhere, and nothing relative."""
+    """So that the page can be one file: no external imports, and no relative ones."""
     known = {f"studio/{name}" for name in assets.names(".js")}
     for name in assets.names(".js"):
         source = assets.text(name)

@@ -37,8 +37,8 @@ def test_too_many_leave_the_latest_and_a_beginning() -> None:
     assert KEPT // 2 <= len(taken) <= KEPT + 1
     first, *rest = taken
     assert isinstance(first, Begin)
-    assert times(rest) == list(range(first.t, states))  # no gap behind the beginning
-    assert first.h.item() == first.t - 1  # the state after the last one that was dropped
+    assert times(rest) == list(range(first.t, states))  # no gap after the beginning
+    assert first.h.item() == first.t - 1  # the state after the last step that was dropped
     assert times(rest)[-1] == states - 1
 
 

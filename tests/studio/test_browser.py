@@ -1,4 +1,4 @@
-"""The private file that leads a browser to the page."""
+"""The private file that redirects a browser to the page."""
 
 from playwright.sync_api import Browser, expect
 

@@ -14,7 +14,7 @@ def test_head() -> None:
     assert (head["kind"], head["name"], head["config"]) == ("layer", "ours", {"input_size": 4})
     assert head["given"] == {"steps": 2, "tokens": ["a", "é"]}
     assert head["vocabulary"] is None
-    assert head["tokeniser"] is None  # what has no words needs none
+    assert head["tokeniser"] is None  # a model without words needs none
 
 
 def test_head_of_a_model_with_words() -> None:

@@ -183,7 +183,7 @@ def test_a_model_that_comes_late_does_not_take_the_place_of_another(
         with studio.page.expect_response("**/models/late/weights.safetensors") as late:
             held[0].continue_()
         late.value.finished()
-        studio.page.wait_for_timeout(500)  # in which it is read, and would be shown
+        studio.page.wait_for_timeout(500)  # long enough to read it and show it
         words = A.split()
         check_rows(studio.saved("compare"), "h", tagger.read(words), other.read(words), [(t, t) for t in range(5)])
 
@@ -237,12 +237,12 @@ def test_a_pair_to_try(studio: Shown) -> None:
 def test_it_opens_on_two_sentences_that_differ_in_a_word(studio: Shown, tagger: Tagger) -> None:
     studio.look(page="compare", text=A)
     compare = studio.panel("compare")
-    expect(compare.get_by_label("Sentence B")).to_have_value(B)  # the pair that begins with A
+    expect(compare.get_by_label("Sentence B")).to_have_value(B)  # the sentence paired with A
     studio.look(page="compare", text="Giraffes in a field")
     expect(compare.get_by_label("Sentence B")).to_have_value("in a field")
     expect(compare.locator(".compare-about")).to_have_text("B is A without its first word. Edit either one.")
     expect(compare.locator(".compare-note")).to_have_text("")
-    studio.look(page="compare", text=A, text2=LONG)  # one that was chosen stays
+    studio.look(page="compare", text=A, text2=LONG)  # a sentence that was chosen stays
     expect(compare.get_by_label("Sentence B")).to_have_value(LONG)
 
 
@@ -282,7 +282,7 @@ def test_a_ribbon_chooses_its_layer(studio: Shown) -> None:
 
 def test_the_cursor_crosses_no_title(studio: Shown) -> None:
     studio.look(page="compare", text2=B)
-    title = studio.panel("compare").locator(".cursor ~ .ribbon-title")  # drawn later, so over it
+    title = studio.panel("compare").locator(".cursor ~ .ribbon-title")  # drawn later, so on top of it
     expect(title).to_have_css("paint-order", "stroke")
 
 

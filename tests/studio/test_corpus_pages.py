@@ -1,4 +1,4 @@
-"""The pages Units and Search: what Python answers, who may ask, and what a person sees of it."""
+"""The pages Units and Search: Python's answers, access to them, and what the user sees."""
 
 import asyncio
 import json
@@ -51,7 +51,7 @@ def test_the_answers_are_those_of_the_index_and_json(index: hs.Index, answers: I
     found = answers.search(QUERY)
     assert (found["count"], found["clauses"][0]["lift"]) == (index.search(QUERY).count, None)
     card = answers.card("l0.c[3]")
-    assert (card["edges"][0], card["edges"][-1]) == (None, None)  # a cell state has no bounds
+    assert (card["edges"][0], card["edges"][-1]) == (None, None)  # a cell state is unbounded
     for answer in (answers.units(), card, found, answers.about()):
         json.dumps(answer, allow_nan=False)
 

@@ -16,10 +16,10 @@ from studio.whole_page import Shown, shown
 
 pytestmark = NEEDS_CHROMIUM
 
-SENTENCE = "I like to fish and hunt ."  # two of its words are nouns or verbs by what is remembered
+SENTENCE = "I like to fish and hunt ."  # two of its words are nouns or verbs, depending on what is remembered
 WORDS = SENTENCE.split()
-UNSURE = "Fruit flies like a banana"  # whose second word single units make a noun or a verb
-KEEP = "l0.f:set:1"  # the first layer forgets nothing: both are verbs then
+UNSURE = "Fruit flies like a banana"  # single units decide whether its second word is a noun or a verb
+KEEP = "l0.f:set:1"  # if the first layer forgets nothing, both are verbs
 SAME = 1e-6
 
 
@@ -190,13 +190,13 @@ def test_the_python_shown_does_the_same_for_a_language_model(chromium: Browser) 
 
 
 def test_editor(studio: Shown, tagger: Tagger) -> None:
-    """The value of the heat map's cursor is changed with the keyboard alone, and the page follows at once."""
+    """The value at the heat map's cursor can be changed using only the keyboard, and the page follows at once."""
     studio.look(text=UNSURE, track="l1r", show="h", unit=62, step=2)
     page, edits = studio.page, studio.panel("edits")
     page.locator(".heat-map").press("Enter")
     box = page.get_by_role("dialog", name="Change a value")
     expect(box).to_contain_text(f"now {tagger.read(UNSURE.split()).trace['l1r.h'][2, 0, 62]:.4f}")
-    expect(box.locator(".edit-outcome")).to_contain_text("“flies” NOUN → VERB")  # it is set to 0 to begin with
+    expect(box.locator(".edit-outcome")).to_contain_text("“flies” NOUN → VERB")  # initially it is set to 0
     retype(box.get_by_label("value", exact=True), "-0.75")
     expect(box.locator(".edit-outcome")).to_contain_text("h is -0.7500 here")
     expect(box.locator(".edit-outcome")).to_contain_text("no prediction changes")
@@ -289,7 +289,7 @@ def test_what_does_not_fit_rests(studio: Shown) -> None:
 
 
 def test_search(studio: Shown, tagger: Tagger) -> None:
-    """A small edit that changes a tag is found, and does so in Python too."""
+    """The search finds a small edit that changes a tag, and that edit does so in Python too."""
     studio.look(text=UNSURE, step=1)
     edits = studio.panel("edits")
     edits.get_by_role("button", name="Search").click()
@@ -304,11 +304,11 @@ def test_search(studio: Shown, tagger: Tagger) -> None:
 
 
 def test_search_is_stopped(studio: Shown) -> None:
-    studio.look(step=0)  # "I" is a pronoun whatever single unit is silenced
+    studio.look(step=0)  # "I" is a pronoun whichever single unit is silenced
     edits = studio.panel("edits")
     edits.get_by_role("button", name="Search").click()
     expect(edits.locator(".edit-progress")).to_contain_text("Searching")
-    studio.panel("sentence").get_by_text("fish").click()  # the page is alive meanwhile
+    studio.panel("sentence").get_by_text("fish").click()  # the page stays responsive meanwhile
     expect(studio.page.locator("#transport output")).to_contain_text("3 / 6")
     edits.get_by_role("button", name="Stop").click()
     expect(edits.get_by_role("button", name="Search")).to_be_visible()

@@ -1,4 +1,4 @@
-"""The page Explain, as a person has it: what it says is what Python computes."""
+"""The page Explain, as a user sees it: its numbers are those that Python computes."""
 
 import re
 from collections.abc import Iterator
@@ -191,7 +191,7 @@ def test_patches(studio: Shown, tagger: Tagger) -> None:
 
 
 def test_a_patch_is_seen_in_force(studio: Shown, tagger: Tagger) -> None:
-    other = "The old sailed the boats ."  # a word that moves the tag, put in for it
+    other = "The old sailed the boats ."  # with a word that changes the tag
     look(studio, ".patch-map", text2=other)
     cell = studio.panel("sweep").locator(".cell[aria-label^='c of l1 at man']")
     studio.panel("sweep").locator(".cell[tabindex='0']").focus()
@@ -210,7 +210,7 @@ def test_a_patch_is_seen_in_force(studio: Shown, tagger: Tagger) -> None:
     row = next(each for each in studio.saved("table") if each["step"] == "2")
     near([row["probability"]], after.columns["upos"].probabilities[2].max()[None])
     plain = float(tagger.read(WORDS).columns["upos"].probabilities[2].max())
-    assert abs(float(row["probability"]) - plain) > 0.003  # so it is not the run without it
+    assert abs(float(row["probability"]) - plain) > 0.003  # so it differs from the run without it
     studio.panel("edits").get_by_role("button", name="Remove: 128 units of l1.c").click()
     expect(studio.panel("edits").locator(".edit-list")).to_have_count(0)
     studio.page.keyboard.press("Control+z")
@@ -245,7 +245,7 @@ def edit(unit: int, place: str = "l0.c", t: int = 1, kind: str = "set") -> dict[
     ("edits", "bundles"),
     [
         ([], []),
-        ([edit(u) for u in range(7)], [1] * 7),  # so few have a line each
+        ([edit(u) for u in range(7)], [1] * 7),  # so few that each has a line
         ([edit(u) for u in range(8)], [8]),
         ([edit(u) for u in range(8)] + [edit(u, t=2) for u in range(9)], [8, 9]),
         ([edit(0, kind="add")] + [edit(u) for u in range(8)] + [edit(3, "l0.h")], [1, 8, 1]),

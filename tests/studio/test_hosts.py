@@ -1,4 +1,4 @@
-"""The page in each of its hosts, in a browser: under the server, as a file without a network, in a notebook."""
+"""The page in a browser, in each of its hosts: the server, a file without a network, a notebook."""
 
 import base64
 import json
@@ -34,7 +34,7 @@ def words(tagger: Tagger) -> list[str]:
 
 @pytest.fixture
 def server(chromium: Browser) -> Iterator[Any]:
-    """Open a studio's page under its server; what the page complains of is a failure."""
+    """Open a studio's page on its server; any error of the page fails the test."""
     running = []
 
     def opened(studio: Studio, watch: Watch) -> Page:
@@ -67,7 +67,7 @@ def test_the_page_under_the_server(server: Any, words: list[str]) -> None:
 
 
 def test_the_page_of_a_stranger(chromium: Browser) -> None:
-    """Without the token there is nothing but a word of what to do."""
+    """Without the token there is only a note about what to do."""
     with hs.studio(hs.LSTM(4, 3)).start() as running, watched(chromium) as watch:
         watch.page.goto(running.url.replace(running.url.split("/")[3], "x"))
         assert "Open the whole address" in watch.page.inner_text("body")
@@ -83,7 +83,7 @@ def test_the_file_without_a_network(chromium: Browser, tmp_path: Path, words: li
 
 
 def test_the_file_can_ask_nobody(chromium: Browser, tmp_path: Path) -> None:
-    """Its own policy holds, not only the lack of a network."""
+    """Its content security policy prevents requests, not only the lack of a network."""
     hs.studio(hs.LSTM(4, 3)).save(tmp_path / "view.html")
     with watched(chromium) as watch:
         watch.page.goto((tmp_path / "view.html").as_uri())
@@ -96,7 +96,7 @@ def test_the_file_can_ask_nobody(chromium: Browser, tmp_path: Path) -> None:
             " { src: 'http://127.0.0.1:9/a.js', onerror: () => done('refused'), onload: () => done('asked') })))",
         ):
             assert watch.page.evaluate(attempt) == "refused"
-        watch.page.wait_for_timeout(300)  # Firefox says so a little later
+        watch.page.wait_for_timeout(300)  # Firefox reports it a little later
         assert sum("Content Security Policy" in error or "settings blocked" in error for error in watch.errors) >= 3
         watch.page.evaluate("() => void setTimeout('window.hit = 1')")
         watch.page.wait_for_timeout(100)
@@ -146,7 +146,7 @@ def test_a_stream_while_it_runs(server: Any) -> None:
     lstm = hs.LSTM(4, 5, num_layers=2)
     studio = hs.studio(lstm.stream())
     assert studio.stream is not None
-    studio.stream.step(torch.ones(4))  # nobody looks yet
+    studio.stream.step(torch.ones(4))  # nobody is watching yet
     page = server(studio)
     wait_until(lambda: studio.audience.lookers)
     expect(page.locator("header.top")).to_be_visible()
@@ -168,7 +168,7 @@ def test_a_trace_in_a_notebook(chromium: Browser, tmp_path: Path) -> None:
 
 
 def test_the_widget_in_a_notebook(chromium: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The notebook's side is played by a few lines, Python's side is the widget itself."""
+    """A few lines stand in for the notebook; Python's side is the real widget."""
     pytest.importorskip("anywidget")
     studio = hs.studio(hs.LSTM(4, 5).stream(), view={"unit": 3})
     assert studio.stream is not None
@@ -181,11 +181,11 @@ def test_the_widget_in_a_notebook(chromium: Browser, tmp_path: Path, monkeypatch
         monkeypatch.setattr(type(widget), "send", lambda _, content, buffers=(): waiting.append((content, buffers)))
         page.goto((tmp_path / "notebook.html").as_uri())
         page.evaluate(NOTEBOOK, assets.text("hosts/widget.js"))
-        assert "run this cell again" in page.inner_text("#cell")  # where Python does not answer
+        assert "run this cell again" in page.inner_text("#cell")  # if Python does not answer
         frame = page.frame_locator("iframe")
 
         def after_news(what: Callable[[], Any]) -> Any:
-            """Bring the frame what Python has sent, and look."""
+            """Pass Python's messages to the frame, and evaluate an expression there."""
             while waiting:
                 content, buffers = waiting.pop(0)
                 data = [base64.b64encode(each).decode() for each in buffers]
@@ -198,7 +198,7 @@ def test_the_widget_in_a_notebook(chromium: Browser, tmp_path: Path, monkeypatch
         studio.stream.step(torch.randn(4), "second")
         wait_until(lambda: "second" in after_news(frame.locator("#sentence").inner_text))
         assert "first" in frame.locator("#sentence").inner_text()
-        assert frame.locator("html").get_attribute("data-theme") == "dark"  # as the notebook is, by its text
+        assert frame.locator("html").get_attribute("data-theme") == "dark"  # trusted, as the notebook is, by its text
         wait_until(lambda: after_news(lambda: studio.view.get("step") == 1))
         assert page.evaluate("() => document.querySelector('iframe').sandbox.value") == "allow-scripts allow-downloads"
         page.evaluate("() => window.close_cell()")
@@ -228,7 +228,7 @@ def to_python(widget: Any, content: str) -> None:
         heard(widget, json.loads(content), [])
 
 
-# What it begins with and its modules, as data, and its beginning, which adds the modules' names and the first of them.
+# The initial data and the modules, as data, and the start script, which adds the modules' names and the first of them.
 SCRIPTS = ["importmap", "module", "application/json", "application/json", ""]
 
 

@@ -10,7 +10,7 @@ EVIL = "</script><script>alert(1)</script><!-- <script> \u2028 ]]> & \"'"
 
 
 class Elements(HTMLParser):
-    """The elements of a page, and the text of those that hold data."""
+    """The elements of a page, and the text of those that contain data."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

@@ -66,7 +66,7 @@ def test_a_token_is_a_text() -> None:
 
 
 def test_what_is_told_stays_as_it_was() -> None:
-    """The stream writes its state, and its user may write x, in place."""
+    """The stream overwrites its state in place, and its user may overwrite x."""
     _, stream, looker = watched()
     x = torch.ones(4)
     stream.step(x)
@@ -84,7 +84,7 @@ def test_nobody_looks() -> None:
     stream.audience.leave(looker)
     x = torch.randn(3, 1, 4)
     assert torch.equal(stream.step(x[0]), lstm.stream().step(x[0]))
-    assert torch.equal(stream.feed(x), stream.stream.fork().feed(x)) is False  # the state went on
+    assert torch.equal(stream.feed(x), stream.stream.fork().feed(x)) is False  # the state has moved on
     assert looker.take() == []
 
 

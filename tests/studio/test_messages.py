@@ -77,7 +77,7 @@ def test_decode(view: dict[str, Any]) -> None:
 def test_view_fails(view: Any) -> None:
     with pytest.raises(MessageError) as caught:
         decode(json.dumps({"type": "view", "view": view}))
-    assert len(str(caught.value)) < 500  # what was sent is not said back at length
+    assert len(str(caught.value)) < 500  # the message is not quoted back in full
 
 
 @pytest.mark.parametrize(

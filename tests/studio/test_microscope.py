@@ -18,7 +18,7 @@ pytestmark = NEEDS_CHROMIUM
 
 WORDS = ["Giraffes", "in", "a", "field", "look", "down", "at", "the", "small", "people", "."]
 LAST = len(WORDS) - 1
-DIGITS = 6e-5  # half of the last of the four digits that are shown, and the browser's own rounding
+DIGITS = 6e-5  # half of the last of the four digits shown, plus the browser's rounding
 PLACES = [("l1", 127, 2), ("l0", 0, 0), ("l0r", 63, LAST), ("l1r", 27, 4), ("l1r", 90, 0)]
 TRACKS = {"l0": (0, False), "l0r": (0, True), "l1": (1, False), "l1r": (1, True)}
 
@@ -50,7 +50,7 @@ def numbers(chromium: Browser) -> Iterator[Shown]:
 
 
 def look(studio: Shown, **view: Any) -> None:
-    """Open the page at a view, and wait for what the microscope shows."""
+    """Open the page at a view, and wait for the microscope's content."""
     studio.look(**view)
     studio.panel("microscope").locator(".hs-stage svg").first.wait_for()
 
@@ -61,14 +61,14 @@ def moment(trace: hs.Trace, track: str, unit: int, t: int) -> hs.Moment:
 
 
 def in_boxes(studio: Shown) -> dict[str, float]:
-    """Every value that stands in a box of the circuit."""
+    """Return every value in a box of the circuit."""
     circuit = studio.panel("microscope").locator(".hs-circuit")
     kinds = {gate: f"gate-{gate}" for gate in "ifgo"} | {state: f"state-{state}" for state in ("c_prev", "c", "h")}
     return {name: float(circuit.locator(f".hs-{kind} .hs-number").text_content() or "") for name, kind in kinds.items()}
 
 
 def results(studio: Shown) -> list[float]:
-    """What the equations give, line by line: kept, written, c, h."""
+    """Return the results of the equations, line by line: kept, written, c, h."""
     return [
         float(text.removeprefix("= ")) for text in studio.panel("microscope").locator(".hs-result").all_text_contents()
     ]
@@ -98,7 +98,7 @@ def test_kept_and_written_add_up(studio: Shown, trace: hs.Trace, track: str, uni
     look(studio, track=track, unit=unit, step=t)
     kept, written, c, h = results(studio)
     values = in_boxes(studio)
-    assert kept + written == pytest.approx(c, abs=1.6e-4)  # three numbers of four digits
+    assert kept + written == pytest.approx(c, abs=1.6e-4)  # three four-digit numbers
     assert (c, h) == (values["c"], values["h"])
     expected = moment(trace, track, unit, t)
     assert (kept, written) == pytest.approx(
@@ -107,7 +107,7 @@ def test_kept_and_written_add_up(studio: Shown, trace: hs.Trace, track: str, uni
 
 
 def test_bars_add_up(studio: Shown) -> None:
-    """The written part's bar begins where the kept part's ends, and ends where that of c does."""
+    """The written part's bar begins where the kept part's ends, and ends where the bar of c does."""
     look(studio, track="l1", unit=36, step=2)
     bars = (
         studio.panel("microscope")
@@ -204,7 +204,7 @@ def test_a_stream_begins_from_what_it_read_earlier(chromium: Browser) -> None:
     studio = hs.studio(hs.LSTM(4, 3).stream())
     assert studio.stream is not None
     for _ in range(3):
-        studio.stream.step(torch.ones(4))  # nobody looks yet
+        studio.stream.step(torch.ones(4))  # nobody is watching yet
     with shown(chromium, studio) as page:
         page.page.goto(page.url)
         page.page.wait_for_function("() => document.querySelector('header.top')")
@@ -309,7 +309,7 @@ def test_the_unit_is_typed(studio: Shown, trace: hs.Trace) -> None:
     field.press("Enter")
     expect(studio.panel("microscope").locator(".hs-crumb[aria-current]")).to_have_text("unit 99")
     assert in_boxes(studio)["c"] == pytest.approx(moment(trace, "l1", 99, 2)["c"], abs=DIGITS)
-    retype(field, "128")  # there is none
+    retype(field, "128")  # there is no unit 128
     field.press("Enter")
     expect(studio.panel("microscope").locator(".hs-crumb[aria-current]")).to_have_text("unit 99")
 
@@ -400,7 +400,7 @@ MARK = """(value) => {
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_an_edited_value_is_marked_under_the_focus_too(studio: Shown, theme: str) -> None:
     look(studio, track="l1", unit=127, step=2, edit="l1.f:set:1:u127:t2", theme=theme)
-    studio.page.keyboard.press("Tab")  # what follows is of the keyboard
+    studio.page.keyboard.press("Tab")  # the rest is about the keyboard
     circuit = studio.panel("microscope").locator(".hs-circuit")
     edited, other = (circuit.locator(f".hs-gate-{gate} .hs-value").evaluate(MARK) for gate in "fi")
     assert edited["focused"]
@@ -444,7 +444,7 @@ def test_model_shows_what_it_says(studio: Shown, tagger: Tagger) -> None:
 
 
 def test_a_projection_mixes_units(numbers: Shown) -> None:
-    """With a projection a unit shows m, its own output, which can't be edited and leads nowhere."""
+    """With a projection, a unit shows its own output m, which can't be edited and has no links."""
     torch.manual_seed(2)
     lstm, x = hs.LSTM(4, 3, num_layers=2, bidirectional=True, proj_size=2), torch.randn(5, 4)
     expected = lstm.trace(x).at(2, 1, layer=1, reverse=True)

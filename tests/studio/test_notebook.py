@@ -20,7 +20,7 @@ SECONDS = 10
 
 
 def sent_by(widget: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:
-    """What a widget sends from now on, and as if a notebook were there to hear it."""
+    """Record what a widget sends from now on, as if a notebook received it."""
     sent: list[tuple[Any, Any]] = []
     monkeypatch.setattr(type(widget), "send", lambda _, content, buffers=None: sent.append((content, buffers)))
     return sent
@@ -114,7 +114,7 @@ def test_the_widget_hears_and_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     assert opened.stream is not None
     widget = opened.widget()
     sent = sent_by(widget, monkeypatch)
-    opened.stream.step(torch.zeros(4), "a")  # before the page is open: it is told once it is
+    opened.stream.step(torch.zeros(4), "a")  # the page is not open yet: it is told when it opens
     widget._handle_custom_msg({"type": "hello"}, [])
     opened.show(unit=2)
     wait_for(sent, 4)
@@ -122,13 +122,13 @@ def test_the_widget_hears_and_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sent[1][0]["token"] == "a"
     assert len(sent[1][1][0]) == 4 * (4 + 3 + 3)
     assert [content["view"] for content, _ in sent[2:]] == [{"theme": "auto"}, {"unit": 2}]
-    widget._handle_custom_msg({"type": "hello"}, [])  # the page was opened anew
+    widget._handle_custom_msg({"type": "hello"}, [])  # the page was reopened
     opened.stream.step(torch.zeros(4))
     wait_for(sent, 7)
     assert [content["type"] for content, _ in sent[4:]] == ["view", "begin", "step"]
     assert sent[4][0]["view"] == {"theme": "auto", "unit": 2}
     widget._handle_custom_msg({"type": "view", "view": {"step": 7}}, [])
-    assert opened.view == {"theme": "auto", "unit": 2, "step": 7}  # the theme too, which the page was told of
+    assert opened.view == {"theme": "auto", "unit": 2, "step": 7}  # also the theme that the page was given
     forgotten(opened, widget)
 
 

@@ -40,7 +40,7 @@ def test_a_language_model_and_its_folder(tmp_path: Path) -> None:
 
 def test_weights_in_memory_are_as_small_as_they_can_be_without_a_change() -> None:
     tagger = load(shipped())
-    assert len(bundle_model(tagger).weights) == len(bundle_folder(shipped()).weights)  # they came from float16
+    assert len(bundle_model(tagger).weights) == len(bundle_folder(shipped()).weights)  # they were float16 on disk
     with torch.no_grad():
         tagger.head.bias[0] = 0.1  # float16 has no such number
     found = safetensors.torch.load(bundle_model(tagger).weights)

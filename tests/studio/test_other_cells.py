@@ -1,4 +1,4 @@
-"""The page with GRUs and plain RNNs: the circuit's numbers, edits, what has no law, and an LSTM beside a GRU."""
+"""The page with GRUs and plain RNNs: the circuit's numbers, edits, what has no equation, and an LSTM beside a GRU."""
 
 import re
 from collections.abc import Iterator
@@ -103,7 +103,7 @@ def test_an_experiment(served: Shown) -> None:
 def test_a_plain_rnn_has_no_ledger_and_no_tour(served: Shown) -> None:
     served.page.goto("about:blank")
     served.page.goto(f"{served.url}#model=rnn&page=explain")
-    expect(served.panel("ledger")).to_contain_text("There is no ledger of a plain RNN")
+    expect(served.panel("ledger")).to_contain_text("A plain RNN has no ledger")
     expect(served.panel("attribution")).to_contain_text("Occlusion adds up to")
     served.look(model="rnn", tour=1)
     expect(served.page.locator(".tour-card")).to_contain_text("Only with an LSTM")

@@ -14,8 +14,8 @@ from hiddenstate.studio.page import offline_page, packed, without_comments, writ
 from language_models import make
 from studio.test_html import EVIL, Elements
 
-ALLOWED = 400_000  # bytes of the page beside its model
-SPREAD = 1.4  # what a model takes as text, where it was bytes
+ALLOWED = 400_000  # bytes of the page without its model
+SPREAD = 1.4  # the ratio of a model's size as text to its size in bytes
 
 
 def unpacked(text: str) -> Any:
@@ -40,7 +40,7 @@ def test_the_policy_allows_no_network() -> None:
     page = offline_page({}, {})
     policy = page.split('http-equiv="Content-Security-Policy" content="', 1)[1].split('"', 1)[0].replace("&#x27;", "'")
     assert policy.startswith("default-src 'none'; ")
-    assert "connect-src" not in policy  # so it is the default's: none
+    assert "connect-src" not in policy  # so the default applies: none
     assert "http" not in policy
     assert "unsafe" not in policy
     assert page.index("Content-Security-Policy") < page.index("<script")
@@ -88,7 +88,7 @@ export function f(a) {
 
 
 def test_no_module_has_code_where_comments_end() -> None:
-    """Which would be left out with them; and no text has lines that look like comments."""
+    """Such code would be removed with the comments; also, no text has lines that look like comments."""
     for name in assets.names(".js"):
         for line in assets.text(name).split("\n"):
             text = line.strip()

@@ -1,4 +1,4 @@
-"""What the page is built on: its state, the address, what is read as numbers, colours, files, orders and tables."""
+"""The foundations of the page: its state, the address, number input, colours, files, orders and tables."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ def test_store_undoes_and_redoes(page: Modules) -> None:
         return { once, then: store.get().pinned, seen };
         """,
     )
-    assert found["once"] == [[3], 5]  # what was set and not changed stays
+    assert found["once"] == [[3], 5]  # values set without history stay
     assert found["then"] == [3]
     assert found["seen"][-3:] == [[True, True, "pin unit 3"], [False, True, ""], [True, True, "pin unit 3"]]
 
@@ -119,7 +119,7 @@ def test_what_a_page_begins_with(page: Modules) -> None:
     views = run(page, body)
     assert [(view["text"], view["pinned"], view["step"]) for view in views] == [
         ("by Python", [4], 2),
-        ("by Python", [], 1),  # an address says all but what is read
+        ("by Python", [], 1),  # an address has everything but the text that is read
         ("by hand", [], 0),
     ]
 
@@ -154,7 +154,7 @@ BROKEN = [
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda text: text[:20])
 def test_address_fails(page: Modules, broken: str) -> None:
     found = run(page, ADDRESS + "return fromHash(`#quantity-less&${given}&step=2&show=h`);", broken)
-    assert found["view"] == {"step": 2, "quantity": "h"}  # what can be read is
+    assert found["view"] == {"step": 2, "quantity": "h"}  # readable parts are used
     assert len(found["broken"]) == 2
 
 
@@ -210,7 +210,7 @@ def test_scales(page: Modules, theme: str) -> None:
     assert lights == sorted(lights)
     assert lights[-1] - lights[0] > 100
     assert gates[0] == gates[1]
-    assert gates[5] == gates[4]  # beyond the ends, the end
+    assert gates[5] == gates[4]  # beyond the ends, the colour of the end
     assert colour == f"rgb({', '.join(map(str, gates[4]))})"
     low, middle, high = states[0], states[1], states[4]
     assert low[2] > low[0]  # blue
@@ -291,7 +291,7 @@ def test_orders(page: Modules) -> None:
     assert abs(likeness.index(1) - likeness.index(4)) == 1
     assert changes == pytest.approx([1, 1 / 3, 1, 2, (0.1 + 0.9 + 0.1) / 3, 0])
     assert correlations[:4] == pytest.approx([1, 0, -1, 1], abs=1e-9)
-    assert correlations[5] == 0  # a constant goes with nothing
+    assert correlations[5] == 0  # a constant correlates with nothing
 
 
 def test_orders_fail(page: Modules) -> None:
@@ -300,7 +300,7 @@ def test_orders_fail(page: Modules) -> None:
         return byLikeness(given.map((row) => Float64Array.from(row)));
     """
     assert run(page, body, []) == []
-    assert run(page, body, [[None], [None], [None]]) is not None  # NaN leads to some order, and to no error
+    assert run(page, body, [[None], [None], [None]]) is not None  # NaN gives some order, and no error
 
 
 TABLE = """

@@ -1,4 +1,4 @@
-"""The page with whatever it can open: several taggers, language models, LSTMs that read numbers, traces, streams."""
+"""The page with everything it can open: several taggers, language models, LSTMs that read numbers, traces, streams."""
 
 import io
 import re
@@ -20,7 +20,7 @@ from studio.whole_page import Shown, shown
 pytestmark = NEEDS_CHROMIUM
 
 NOTHING = "\u2013"
-WITHIN = 2e-4  # of what is shown with four digits
+WITHIN = 2e-4  # of values shown with four digits
 
 
 def make_lstm() -> hs.LSTM:
@@ -134,7 +134,7 @@ def test_language_models(studio: Shown, model: str, text: str) -> None:
     page = studio.page
     lm = make_language_model(level="word" if model == "words" else "char")
     nats = [float(value) for part in score(lm, io.StringIO(text)) for value in part.nats]
-    # a file of words ends with the end of a line, a text that someone types does not
+    # a file of words ends with a newline, but typed text does not
     assert numbers(page, ".word-tag") == pytest.approx(nats[: -1 if model == "words" else None], abs=0.051)
     expect(page.locator(".says")).to_contain_text("it expects")
     shares = numbers(page, ".row-number")
@@ -217,7 +217,7 @@ def test_tokens_stay_over_a_heat_map_that_scrolls(chromium: Browser) -> None:
         assert head is not None
         assert page.locator(".heat-place").evaluate("(place) => place.scrollTop") > 100
         assert head["y"] == place["y"]
-        page.mouse.click(head["x"] + head["width"] / 2, head["y"] + 5)  # which is above units that are not seen
+        page.mouse.click(head["x"] + head["width"] / 2, head["y"] + 5)  # above units that are not visible
         expect(page.locator(".heat-readout")).to_contain_text("unit 650, step 3")
         page.locator(".heat-map").focus()
         for _ in range(40):
@@ -248,14 +248,14 @@ def test_live(chromium: Browser) -> None:
         page.goto(studio.url)
         expect(page.locator(".heat-value")).to_contain_text("=")
         stream: Any = watched.stream
-        while not watched.audience.lookers:  # the page comes into touch once its model is there
+        while not watched.audience.lookers:  # the page connects once it has its model
             page.wait_for_timeout(50)
         say(stream, 5)
         expect(page.locator("#sentence")).to_contain_text("Live: the steps come from a stream in Python.")
         expect(page.locator(".transport-says")).to_have_text("4 / 4")
         strongest = float(stream.stream.state[0][-1].abs().max())
         assert abs(numbers(page, ".row-number")[0]) == pytest.approx(strongest, abs=WITHIN)
-        page.keyboard.press("Home")  # who looks back stays there
+        page.keyboard.press("Home")  # a user looking at an earlier step stays there
         say(stream, 3)
         expect(page.locator(".transport-says")).to_have_text("0 / 7")
         page.keyboard.press("End")
@@ -317,7 +317,7 @@ def test_nowhere_to_go(studio: Shown) -> None:
         page.goto("about:blank")
         page.goto(f"{studio.url}#model=columns&text={text}")
         expect(page.locator(".model-size")).not_to_be_empty()
-        for name in ("Play", "One step back", "One step on"):
+        for name in ("Play", "One step back", "One step forward"):
             expect(page.get_by_role("button", name=name, exact=True)).to_be_disabled()
         expect(page.locator("#scrub")).to_be_disabled()
         for key in ("ArrowRight", "ArrowLeft", "Home", "End", " "):
@@ -422,7 +422,7 @@ def test_an_error_of_the_second_run_is_the_comparison_s_alone(studio: Shown) -> 
     expect(note).to_be_empty()
     page.get_by_label("Input A", exact=True).fill("1,2")
     expect(note).to_contain_text("expected 3 numbers")
-    sentence.fill("3,3,3")  # which mends nothing of A
+    sentence.fill("3,3,3")  # this does not fix A
     page.get_by_role("button", name="Read", exact=True).click()
     expect(page.locator("#sentence .problem")).to_contain_text("expected 3 numbers")
 
@@ -444,7 +444,7 @@ def test_comparison_of_numbers(studio: Shown) -> None:
 @pytest.mark.parametrize("zoom", ["unit", "gate", "model"])
 def test_focus_is_seen_in_the_microscope(studio: Shown, theme: str, zoom: str) -> None:
     studio.look(model="numbers", text="step 12", theme=theme, zoom=zoom)
-    studio.page.keyboard.press("Tab")  # what follows is of the keyboard
+    studio.page.keyboard.press("Tab")  # the rest is about the keyboard
     marks = studio.page.locator("#microscope .hs-press").evaluate_all("""(all) => {
       const probe = document.createElement("i");
       probe.style.color = "var(--focus)";

@@ -1,4 +1,4 @@
-"""The page on which one reads: typing, moving through the steps, choosing units, undoing, saving, the address."""
+"""The Read page: typing, moving through the steps, choosing units, undoing, saving, the address."""
 
 import csv
 import io
@@ -41,7 +41,7 @@ def tags(page: Page) -> list[tuple[str, str]]:
 
 
 def view(page: Page) -> dict[str, str]:
-    """What the address says, once it has been written."""
+    """Return the view in the address, once it has been written."""
     page.wait_for_timeout(400)
     pairs: dict[str, str] = page.evaluate("Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
     return pairs
@@ -87,7 +87,7 @@ def test_long_words(page: Page, studio: Shown) -> None:
 def test_too_long_a_text_fails(page: Page) -> None:
     page.locator("#text").fill("a " * 2001)
     expect(page.locator("#sentence .problem")).to_contain_text("2001 words: expected at most 2000")
-    expect(page.locator(".word")).to_have_count(8)  # what was read last is still there
+    expect(page.locator(".word")).to_have_count(8)  # the last text that was read is still there
     page.locator("#text").fill("A dog")
     expect(page.locator("#sentence .problem")).to_be_hidden()
 
@@ -97,7 +97,7 @@ def test_distribution(page: Page, tagger: Tagger) -> None:
     expect(page.locator(".says")).to_contain_text(f"{reading.probabilities[2].max():.4f}")
     expect(page.locator(".column-name")).to_have_text(list(reading.names))
     heights = [float(bar.get_attribute("height") or "nan") for bar in page.locator(".column").all()]
-    assert sum(heights) == pytest.approx(50, abs=0.01)  # of a column of probability 1
+    assert sum(heights) == pytest.approx(50, abs=0.01)  # the height of a column of probability 1
     assert heights.index(max(heights)) == int(reading.probabilities[2].argmax())
 
 
@@ -138,7 +138,7 @@ def test_heat_map_by_pointer(page: Page) -> None:
     x, y = heat_point(page, step=6, unit=90)
     page.mouse.move(x, y)
     expect(page.locator(".heat-readout")).to_contain_text("unit 90, step 6 house")
-    assert view(page)["unit"] == "5"  # to look is not to choose
+    assert view(page)["unit"] == "5"  # looking at a unit does not choose it
     page.mouse.click(x, y)
     assert {name: view(page)[name] for name in ("unit", "step")} == {"unit": "90", "step": "6"}
     double_click(page, x, y)
@@ -209,7 +209,7 @@ def test_keys_alone(page: Page) -> None:
     for _ in range(60):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement === document.body"):
-            break  # the end of the page: what comes next is the browser's own
+            break  # the end of the page: Tab then goes to the browser's own buttons
         seen.append(page.evaluate("document.activeElement.id || document.activeElement.getAttribute('class') || ''"))
         ring = page.evaluate("""() => document.activeElement.matches("svg *")
           || getComputedStyle(document.activeElement).outlineStyle !== "none" """)
@@ -217,7 +217,7 @@ def test_keys_alone(page: Page) -> None:
     for wanted in ("text", "scrub", "heat-map", "icon-button play", "word"):
         assert any(name.startswith(wanted) for name in seen), wanted
     page.locator("#text").focus()
-    assert press("ArrowLeft", "Home", "p", "Backspace")["step"] == "7"  # who types moves nothing
+    assert press("ArrowLeft", "Home", "p", "Backspace")["step"] == "7"  # typing does not move the cursor
 
 
 def test_keys_are_heard(page: Page) -> None:
@@ -230,7 +230,7 @@ def test_keys_are_heard(page: Page) -> None:
     heat.blur()
     page.keyboard.press("ArrowRight")
     page.wait_for_timeout(100)
-    expect(heard).to_contain_text("step 3")  # who is elsewhere does not hear of it
+    expect(heard).to_contain_text("step 3")  # users elsewhere on the page are not interrupted
 
 
 def test_focus_stays_when_the_menu_closes(page: Page) -> None:
@@ -259,7 +259,7 @@ def test_keys_in_what_scrolls(studio: Shown) -> None:
     assert view(page)["unit"] == "5"  # it scrolled, and nothing else
 
 
-# Every word that becomes the current one, in order: asking now and then would miss some on a busy machine.
+# Every word that becomes the current one, in order: polling would miss some on a busy machine.
 WATCH_WORDS = """() => {
     window.played = [];
     const note = (changes) => {
@@ -278,7 +278,7 @@ def test_playing(page: Page) -> None:
     page.locator("body").press("End")
     expect(page.locator(".word[aria-current]")).to_contain_text(".")
     page.evaluate(WATCH_WORDS)
-    page.keyboard.press(" ")  # from the end: begins anew
+    page.keyboard.press(" ")  # at the end: starts again
     page.wait_for_function("() => window.played.at(-1) === '.'")
     expect(page.get_by_role("button", name="Play")).to_be_visible()
     assert page.evaluate("window.played") == WORDS
@@ -415,9 +415,9 @@ def test_theme_of_the_system(page: Page) -> None:
     before = page.evaluate(shot)
     emulate(page, "(prefers-color-scheme: dark)", color_scheme="dark")
     expect(page.locator("body")).to_have_css("background-color", grounds["dark"])
-    page.wait_for_function(f"before => {shot} !== before", arg=before)  # what is drawn on a canvas follows, too
+    page.wait_for_function(f"before => {shot} !== before", arg=before)  # canvas drawings follow too
     page.locator("[aria-label='Theme: auto']").click()
-    expect(page.locator("body")).to_have_css("background-color", grounds["light"])  # what is chosen goes before
+    expect(page.locator("body")).to_have_css("background-color", grounds["light"])  # a chosen theme takes precedence
     page.emulate_media(color_scheme=None)
 
 
@@ -479,7 +479,7 @@ def test_what_happens_is_said_below_play_as_it_reads(page: Page, tagger: Tagger)
         f"l1 reads “man”: the forget gate keeps {keeps} of the memory; the input gate lets in {lets} of the candidate, "
         f"the output gate outputs {shows} (mean of 128 units)."
     )
-    page.get_by_role("button", name="One step on").click()
+    page.get_by_role("button", name="One step forward").click()
     expect(tells).to_contain_text(f"l1 reads “sold”: the forget gate keeps {gates_said(tagger, 3)[0]}")
     page.locator("#transport [data-value=l0r]").click()
     expect(tells).to_contain_text(f"l0r reads “sold”: the forget gate keeps {gates_said(tagger, 3, 'l0r')[0]}")
@@ -492,7 +492,7 @@ def test_what_happens_is_said_below_play_as_it_reads(page: Page, tagger: Tagger)
 def test_one_word_says_why_it_is_not_played(studio: Shown) -> None:
     studio.look(text="Fish")
     why = "There is only one word, so there is nothing to play."
-    for name in ("Play", "One step back", "One step on"):
+    for name in ("Play", "One step back", "One step forward"):
         button = studio.page.get_by_role("button", name=name, exact=True)
         expect(button).to_be_disabled()
         expect(button).to_have_attribute("title", why)

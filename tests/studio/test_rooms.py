@@ -1,4 +1,5 @@
-"""The studio's modules stand in rooms, and import only downward. Each check is also given modules that break it."""
+"""The studio's modules are in layered rooms, and import only downward. Each check is also run on modules that fail
+it."""
 
 import re
 from collections import Counter, defaultdict
@@ -10,7 +11,7 @@ import pytest
 
 from hiddenstate.studio import assets
 
-ROOMS = ("runtime", "state", "ui", "panels", "page")  # each may import those before it
+ROOMS = ("runtime", "state", "ui", "panels", "page")  # each may import from those before it
 MOST_FILES = 30  # in one folder
 MOST_LINES = 250  # in one module
 
@@ -24,7 +25,7 @@ Sources = Mapping[str, str]
 
 
 def sources() -> dict[str, str]:
-    """Return the text of every module of the page by its name, and of the files of types."""
+    """Return the text of every module of the page, and of the type files, by name."""
     names = [path.relative_to(assets.STATIC).as_posix() for path in assets.STATIC.rglob("*.js")]
     return {name: assets.text(name) for name in names if not name.startswith("hosts/")}
 
@@ -35,7 +36,7 @@ def imports(source: str) -> set[str]:
 
 
 def homes(modules: Sources) -> list[str]:
-    """Return the exported names, and the functions word for word, that stand in more than one module."""
+    """Return the exported names, and verbatim copies of functions, that are in more than one module."""
     found: dict[str, list[str]] = defaultdict(list)
     for module, source in modules.items():
         code = COMMENT.sub("", source)
@@ -47,7 +48,7 @@ def homes(modules: Sources) -> list[str]:
 
 
 def upward(modules: Sources) -> list[str]:
-    """Return the imports that lead to a higher room, or to the root; the types of the root are for all."""
+    """Return the imports from a higher room, or from the root; the root's types are for all."""
     return [
         f"{module} imports {other}"
         for module, source in modules.items()
@@ -58,7 +59,7 @@ def upward(modules: Sources) -> list[str]:
 
 
 def across(modules: Sources) -> list[str]:
-    """Return the imports that lead from one panel to another."""
+    """Return the imports of one panel from another."""
     return [
         f"{module} imports {other}"
         for module, source in modules.items()
@@ -68,7 +69,7 @@ def across(modules: Sources) -> list[str]:
 
 
 def circles(modules: Sources) -> list[str]:
-    """Return the modules of a circle of imports, if there is one."""
+    """Return the modules of an import cycle, if there is one."""
     try:
         TopologicalSorter({module: imports(source) for module, source in modules.items()}).prepare()
     except CycleError as error:

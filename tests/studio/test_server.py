@@ -35,7 +35,7 @@ def test_the_page() -> None:
     assert boot["view"] == {"text": EVIL}
     assert boot["host"] == "server"
     assert boot["live"] == "view"
-    assert found.tags.count("script") == 3  # what it begins with, its modules, its beginning: none out of the text
+    assert found.tags.count("script") == 3  # the initial data, the modules, the start script: none came from the text
     assert "alert(1)</script>" not in answer.text
 
 
@@ -139,7 +139,7 @@ def test_a_token_elsewhere_is_none(given: str) -> None:
 )
 @pytest.mark.parametrize("path", PATHS)
 def test_another_host_is_refused(host: str, path: str) -> None:
-    """DNS rebinding: a name of another's that leads here."""
+    """DNS rebinding: someone else's name that points here."""
     answer = client().get(f"/{TOKEN}/{path}", headers={"Host": host})
     assert answer.status_code == 421
     assert TOKEN not in answer.text

@@ -1,4 +1,4 @@
-"""The server at work on the loopback interface: many clients, slow ones, ones that vanish."""
+"""The server on the loopback interface: many clients, slow ones, ones that vanish."""
 
 import asyncio
 import contextlib
@@ -35,8 +35,8 @@ from hiddenstate.studio.server.site import Site
 from hiddenstate.studio.server.sockets import MOST_PAGES
 from hiddenstate.studio.view import Studio
 
-SECONDS = 20  # the most that anything here may take
-LARGE = 8 * 2**20  # more than the buffers of a connection hold
+SECONDS = 20  # the limit for anything here
+LARGE = 8 * 2**20  # more than a connection's buffers hold
 
 
 def live() -> Studio:
@@ -62,13 +62,13 @@ def get(url: str, path: str = "", **headers: str) -> tuple[int, bytes]:
 
 
 def connected(url: str) -> socket.socket:
-    """A connection on which nothing was sent yet."""
+    """A connection on which nothing has been sent yet."""
     parts = urlsplit(url)
     return socket.create_connection((parts.hostname, parts.port or 0), timeout=SECONDS)
 
 
 def raw(url: str, path: str) -> socket.socket:
-    """A connection that has asked for something and reads nothing yet."""
+    """A connection that has sent a request and reads nothing yet."""
     parts, made = urlsplit(url), connected(url)
     made.sendall(f"GET {parts.path}{path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
     return made
@@ -106,7 +106,7 @@ def test_what_the_guard_refuses_is_refused_by_the_server_too(running: Running) -
 def test_malformed_requests_do_no_harm(running: Running) -> None:
     for sent in (b"\x00\xff\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"A" * 200_000):
         with connected(running.url) as made:
-            with contextlib.suppress(OSError):  # it may have closed before it was all sent
+            with contextlib.suppress(OSError):  # it may have closed before everything was sent
                 made.sendall(sent)
                 made.shutdown(socket.SHUT_WR)
             with contextlib.suppress(OSError):
@@ -142,7 +142,7 @@ def test_connections_that_send_no_whole_request_are_closed(monkeypatch: pytest.M
         parts = urlsplit(running.url)
         half = [connected(running.url) for _ in range(serving._MOST_REQUESTS)]
         half[0].sendall(f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n".encode())
-        half[1].sendall(f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\nGET /".encode())  # one, and a half
+        half[1].sendall(f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\nGET /".encode())  # one and a half
         for each in half[:1] + half[2:]:
             with contextlib.suppress(ConnectionResetError):
                 assert each.recv(1) == b""
@@ -150,7 +150,7 @@ def test_connections_that_send_no_whole_request_are_closed(monkeypatch: pytest.M
             assert answers.readline() in (b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 503 Service Unavailable\r\n")
             answers.read()  # until it is closed
         assert get(running.url)[0] == 200
-        assert len(studio.audience.lookers) == 1  # a page that stays in touch is no request
+        assert len(studio.audience.lookers) == 1  # a page that stays connected does not count as a request
         for each in (*half, page):
             each.close()
 
@@ -163,14 +163,14 @@ def test_connections_that_ask_nothing_make_room_for_one_that_does(monkeypatch: p
         wait_until(lambda: studio.audience.lookers)
         for k in range(90):
             half.append(connected(running.url))
-            if k % 3:  # a line without an end; or a whole request, which is refused, and silence
+            if k % 3:  # a line without an end; or a whole request, which is rejected, and silence
                 half[-1].sendall(b"GET / HTTP/1.1\r\n" + b"Host: a\r\n\r\n" * (k % 3 == 2))
             if len(half) > 40:
                 half.popleft().close()
             if k > 30 and k % 3 == 0:
                 assert get(running.url)[0] == 200, k
         assert len(running._server.server_state.connections) < 24
-        assert len(studio.audience.lookers) == 1  # a page that stays in touch is not one of them
+        assert len(studio.audience.lookers) == 1  # a page that stays connected is not one of them
     for each in half:
         each.close()
 
@@ -206,11 +206,11 @@ def test_it_ends_though_clients_are_slow(monkeypatch: pytest.MonkeyPatch) -> Non
     running.stop()
     took = time.monotonic() - began
     slow.close()
-    assert took < 3 * SECONDS  # it would wait for ever
+    assert took < 3 * SECONDS  # it would wait forever
 
 
 def test_two_hundred_at_once() -> None:
-    """As many pages that stay in touch, each with requests of its own; all are told of every step."""
+    """Two hundred pages that stay connected, each with its own requests; all receive every step."""
     studio = live()
     with studio.start() as running:
         asyncio.run(asyncio.wait_for(_two_hundred(studio, running.url), SECONDS))
@@ -245,7 +245,7 @@ async def _too_many(url: str) -> None:
     await sockets[0].close()
 
     async def until_there_is_room() -> None:
-        while True:  # there is again as soon as one has gone
+        while True:  # there is one again as soon as a client leaves
             with contextlib.suppress(InvalidStatus):
                 async with connect(url):
                     break
@@ -274,7 +274,7 @@ def test_a_page_that_reads_nothing_does_not_slow_the_stream() -> None:
 
 
 def handshake(url: str) -> socket.socket:
-    """A page that stays in touch and never reads."""
+    """A page that stays connected and never reads."""
     parts, made = urlsplit(url), connected(url)
     made.sendall(
         f"GET {parts.path}live HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -446,14 +446,14 @@ def test_serving_leaves_signals_as_they_were(monkeypatch: pytest.MonkeyPatch) ->
     beside = threading.Thread(target=serve, args=(Site({}),), kwargs={"browser": False})
     beside.start()
     beside.join()
-    assert seen[1:] == [before]  # no other thread may change them
+    assert seen[1:] == [before]  # no other thread may change the environment
 
 
 def test_no_argument_of_the_browser_holds_the_secret(tmp_path: Path) -> None:
-    """`webbrowser` runs what $BROWSER names: here a script that writes down its arguments and the file they name."""
+    """`webbrowser` runs the command in $BROWSER: here a script that records its arguments and the file they name."""
     browser, told = tmp_path / "browser", tmp_path / "told"
     program = tmp_path / "program.py"
-    # The path of Python may have spaces, which a script's first line can't have.
+    # The path of Python may contain spaces, which a script's first line can't.
     browser.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{program}" "$@"\n')
     program.write_text(f'''
 import json, os, pathlib, sys
@@ -482,7 +482,7 @@ os.rename("{told}.part", "{told}")
     assert not [argument for argument in said["arguments"] if secret in argument]
     assert f"url={url}" in said["text"]
     assert said["mode"] == 0o600
-    assert not list(tmp_path.glob("*.html"))  # it is gone with the server
+    assert not list(tmp_path.glob("*.html"))  # it is deleted with the server
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])

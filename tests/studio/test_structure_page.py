@@ -68,7 +68,8 @@ def each(sizes: dict[str, Any]) -> str:
 
 
 def run(script: Modules, module: str, expression: str, given: object) -> Any:
-    """Evaluate an expression of ``m``, a module of the structure page, and of ``given``, whose cell is an LSTM's."""
+    """Evaluate an expression with ``m``, a module of the structure page, and ``given``, whose cell is an LSTM by
+    default."""
     return script.run(
         f"""async (given) => {{
           const m = await import("studio/panels/{module}.js");
@@ -103,7 +104,7 @@ def test_weights_of_other_cells(script: Modules, layer: hs.GRU | hs.RNN) -> None
 
 @pytest.mark.parametrize("sizes", SIZES, ids=each)
 def test_weights_are_those_of_python(script: Modules, sizes: dict[str, Any]) -> None:
-    """Every gate's weight: its name, its place in torch's parameters, its shape and count."""
+    """Each gate's weight: its name, its place in torch's parameters, its shape and count."""
     expression = """(await import("studio/runtime/lstm.js")).tracksOf(given.sizes)
         .flatMap((track) => m.weightsOf(given.sizes, track, given.gates))"""
     found = run(script, "structure/sizes", expression, {"sizes": sizes, "gates": GATES})
@@ -140,7 +141,7 @@ def test_shapes_are_those_of_a_call(script: Modules, sizes: dict[str, Any]) -> N
 
 @pytest.mark.parametrize("sizes", SIZES, ids=each)
 def test_what_holds_between_out_and_h_n(script: Modules, sizes: dict[str, Any]) -> None:
-    """Each line of Python that the sandbox says holds does, on random numbers."""
+    """Each line of Python that the sandbox claims to be true is true for random numbers."""
     for call in CALLS:
         facts = run(script, "structure/equations", "m.factsOf(given, given)", {**sizes, **call})
         lstm = hs.LSTM(**arguments(sizes), batch_first=bool(call["batchFirst"]))
@@ -156,7 +157,7 @@ def test_what_holds_between_out_and_h_n(script: Modules, sizes: dict[str, Any]) 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=each)
 def test_equations_are_those_of_python(script: Modules, sizes: dict[str, Any]) -> None:
-    """The same equations, and under every name the shape that the tensor has."""
+    """The same equations, with the tensor's shape under every name."""
     given = {"sizes": sizes, "gates": GATES}
     expected = hs.structure.equations.equations(hs.Sizes(**arguments(sizes)))
     for layer in range(sizes["numLayers"]):
@@ -184,7 +185,7 @@ def test_sizes_that_no_lstm_has_are_refused(script: Modules, change: dict[str, A
 
 
 def test_several_weights_a_pixel(script: Modules) -> None:
-    """A pixel of several weights shows the one farthest from 0, and never weights of two gates."""
+    """A pixel that covers several weights shows the one farthest from 0; no pixel covers weights of two gates."""
     H, C = 5, 7
     weight = torch.randn(4 * H, C)
     given = {"values": weight.flatten().tolist(), "rows": 4 * H, "columns": C, "bands": 4}
@@ -218,7 +219,8 @@ def test_weights_are_read_by_name(studio: Shown, tagger: Tagger) -> None:
 
 
 def test_pointing_reads_the_weight_under_the_pointer(studio: Shown, tagger: Tagger) -> None:
-    """A weight is one pixel in the tagger's matrices, from 52 and 40 on; Firefox's pointer rounds."""
+    """A weight is one pixel in the tagger's matrices, which begin at (52, 40); Firefox rounds the pointer's
+    position."""
     look(studio, track="l1")
     panel = studio.panel("weights")
     panel.locator(".st-holder").hover(position={"x": 52 + 200.25, "y": 40 + 3 * 128 + 17.5})
@@ -229,7 +231,7 @@ def test_pointing_reads_the_weight_under_the_pointer(studio: Shown, tagger: Tagg
 
 
 def test_colours_are_those_of_the_weights(studio: Shown, tagger: Tagger) -> None:
-    """In the drawn matrix, positive weights are redder than blue ones, and each weight has its own pixel."""
+    """In the drawn matrix, positive weights are more red than blue, and each weight has its own pixel."""
     look(studio, track="l1")
     drawn = (
         studio.panel("weights")
@@ -306,7 +308,7 @@ def test_sandbox_says_what_can_not_be(studio: Shown) -> None:
     panel = studio.panel("sandbox")
     retype(panel.locator("[name=projSize]"), "3")
     expect(panel.get_by_role("alert")).to_have_text("proj_size has to be smaller than hidden_size, got 3 and 3")
-    expect(panel.locator(".st-code")).to_contain_text("proj_size=2")  # what there was, dimmed
+    expect(panel.locator(".st-code")).to_contain_text("proj_size=2")  # the previous picture, dimmed
     retype(panel.locator("[name=projSize]"), "1")
     expect(panel.get_by_role("alert")).to_have_text("")
     expect(panel.locator(".st-code")).to_contain_text("proj_size=1")
@@ -329,11 +331,11 @@ def test_a_recorded_run_has_no_weights(chromium: Browser) -> None:
         for kind in ("svg", "png", "csv"):
             page.panel("weights").locator(f"[data-export={kind}]").click()
             expect(page.panel("weights").locator(".menu-nothing")).to_have_text("There is nothing to save yet.")
-        expect(page.panel("unrolled")).to_contain_text("LSTM ? → 6")  # a trace does not say how wide its input was
+        expect(page.panel("unrolled")).to_contain_text("LSTM ? → 6")  # a trace does not record how wide its input was
 
 
 def test_panels_follow_the_model(chromium: Browser) -> None:
-    """Also one that was chosen while another page was shown."""
+    """Also a model that was chosen while a different page was shown."""
     torch.manual_seed(5)
     first, second = hs.LSTM(4, 3), hs.LSTM(4, 3)
     with shown(chromium, hs.studio({"first": first, "second": second}, x=torch.randn(60, 4))) as page:
@@ -392,4 +394,4 @@ def test_titles_of_weights_keep_apart(script: Modules) -> None:
     assert figure["pixel"] == 1
     starts = [one["x"] for one in figure["placed"]]
     assert starts[1] - starts[0] > 7 * len(names[0])  # a letter of 11 px is 6.6 wide
-    assert starts[2] - 40 - starts[1] > 7 * len(names[1])  # the title of a bias stands over its middle
+    assert starts[2] - 40 - starts[1] > 7 * len(names[1])  # the title of a bias is above its middle

@@ -30,20 +30,20 @@ def studio(chromium: Browser) -> Iterator[Shown]:
 
 
 class Guide:
-    """The tour's card, as one reads and answers it."""
+    """The tour's card, read and answered as a user does."""
 
     def __init__(self, studio: Shown) -> None:
         self.studio, self.page = studio, studio.page
         self.card = studio.page.locator(".tour-card")
 
     def at(self, step: int) -> None:
-        """Expect a step that is not done yet."""
+        """Expect a certain step, not done yet."""
         expect(self.card.locator(".tour-count")).to_have_text(f"Tour, step {step} of {STEPS}")
         expect(self.card.get_by_role("button", name="Skip")).to_be_visible()
         expect(self.card.locator(".tour-learnt")).to_be_empty()
 
     def next(self, says: str) -> None:
-        """Expect the step to be done, and go on."""
+        """Expect the step to be done, and go to the next one."""
         expect(self.card.locator(".tour-learnt")).to_contain_text(says)
         self.card.get_by_role("button", name=re.compile("^(Next|Finish)$")).click()
 
@@ -52,25 +52,25 @@ class Guide:
         self.card.get_by_role("textbox", name=label).press("Enter")
 
     def number(self, name: str) -> float:
-        """A number that the card gives, as in f = 0.9326."""
+        """Return a number on the card, such as f = 0.9326."""
         found = re.search(rf"{name} ?(-?\d+\.\d+)", self.card.locator(".tour-says").inner_text())
         assert found is not None
         return float(found[1])
 
     def go_to(self, unit: int, step: int) -> None:
-        """Look at a unit and a step."""
+        """Select a unit and a step."""
         retype(self.page.locator("#microscope").get_by_role("spinbutton", name="Unit"), str(unit))
         self.page.locator("#microscope").get_by_role("spinbutton", name="Unit").press("Enter")
         self.page.locator("#sentence .words button").nth(step).click()
 
     def go_where(self, values: Any, low: float, high: float) -> None:
-        """Look at the first unit and step at which values ``[T, 1, H]`` lie between two bounds."""
+        """Select the first unit and step whose value in ``[T, 1, H]`` is between two bounds."""
         step, _, unit = ((values >= low) & (values <= high)).nonzero()[0].tolist()
         self.go_to(unit, step)
 
 
 def test_tour(studio: Shown, tagger: Tagger) -> None:
-    """The tour to its end, by doing all that it asks."""
+    """The whole tour, doing everything that it asks."""
     guide, page = Guide(studio), studio.page
     page.get_by_role("button", name="Start the tour", exact=True).click()
 
@@ -114,7 +114,7 @@ def test_tour(studio: Shown, tagger: Tagger) -> None:
     guide.next('lstm.weight("l0.W_if")')
 
     guide.at(7)
-    expect(page.locator("#sentence")).to_be_visible()  # the page is as it was
+    expect(page.locator("#sentence")).to_be_visible()  # the page is restored
     carry_the_state(guide)
     guide.next("to the last digit")
 
@@ -157,7 +157,7 @@ def by_hand(guide: Guide) -> None:
 
 
 def carry_the_state(guide: Guide) -> None:
-    """The card's numbers are those that torch's own LSTM gives for the same seed."""
+    """The card's numbers are those that torch's LSTM computes for the same seed."""
     torch.manual_seed(2)
     lstm = hs.LSTM(4, 3)
     x = torch.stack([torch.randn(1, 4) for _ in range(5)])
@@ -234,13 +234,13 @@ def test_tour_leaves_things_as_they_were(studio: Shown) -> None:
     guide = Guide(studio)
     guide.at(3)
     expect(studio.page.locator("#heatmap .segments [aria-pressed=true]")).to_have_text("f")
-    expect(studio.panel("edits").locator(".edit-list")).to_have_count(0)  # the tour is about the model as it is
+    expect(studio.panel("edits").locator(".edit-list")).to_have_count(0)  # the tour explains the unedited model
     guide.card.get_by_role("button", name="Leave the tour").click()
     expect(studio.page.locator("#heatmap .segments [aria-pressed=true]")).to_have_text("g")
     expect(studio.panel("edits").locator(".edit-list li")).to_contain_text("l0.f set to 0.0")
 
 
-# Not getBoundingClientRect: Firefox adds to it the room of the longest mitre that a stroke could have.
+# Not getBoundingClientRect: Firefox includes room for the longest possible mitre of a stroke.
 OVERLAP = """() => {
   const card = document.querySelector(".tour-card").getBoundingClientRect();
   const rings = [...document.querySelectorAll(".tour-light .ring")].map((ring) => {
@@ -253,7 +253,7 @@ OVERLAP = """() => {
 }"""
 
 
-ZOOMED: ViewportSize = {"width": 640, "height": 360}  # what a window of 1280 by 720 has at 200 %
+ZOOMED: ViewportSize = {"width": 640, "height": 360}  # the size of a 1280 by 720 window at 200 % zoom
 ROOM = """() => {
   const scroll = document.querySelector(".tour-card .tour-scroll");
   const [task, text] = [".tour-task", ".tour-says"].map((part) => scroll.querySelector(part).getBoundingClientRect());
@@ -266,7 +266,7 @@ ROOM = """() => {
 }"""
 
 
-# Resolves when what is lit, and the card, have stayed where they are for twelve frames.
+# Resolves when the card and the highlighted elements have not moved for twelve frames.
 SETTLED = """async () => {
   const places = () => JSON.stringify([...document.querySelectorAll(".tour-light .ring, .tour-card")]
     .map((each) => each.getBoundingClientRect()));
@@ -299,7 +299,7 @@ def test_the_card_covers_nothing_that_is_lit(chromium: Browser, size: ViewportSi
             assert box["x"] + box["width"] <= size["width"]
             assert box["y"] + box["height"] <= size["height"]
             room = studio.page.evaluate(ROOM)
-            assert room["text"] >= 60  # pixels of the text that are read before one scrolls
+            assert room["text"] >= 60  # pixels of the text that are visible before scrolling
             assert rings == 0 or room["lit"] >= 120
             close = guide.card.get_by_role("button", name="Leave the tour").bounding_box()
             assert close is not None

@@ -1,4 +1,4 @@
-"""What the tour says is so, of every kind of model that it is shown with."""
+"""The tour's statements are true for every kind of model that it is shown with."""
 
 import re
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def made(seed: int = 1, **options: Any) -> tuple[hs.LSTM, Tensor]:
     return hs.LSTM(4, 3, **options), torch.randn(T, 1, 4)
 
 
-# What each line of the quiz says, worked out.
+# Each statement of the quiz, computed.
 QUIZ: dict[str, Callable[[], bool]] = {
     "One layer, one direction: `out[-1]` is `h_n[-1]`": lambda: ends(lambda out, h_n: (out[-1], h_n[-1])),
     "Two layers, one direction: `out[-1]` is `h_n[-1]`": lambda: ends(
@@ -99,7 +99,7 @@ ANOTHER_CELL = """async () => {
 
 
 def test_a_column_is_made_from_the_cell_too(page: Modules) -> None:
-    """The same h_prev and input with another c_prev give another h."""
+    """The same h_prev and input with a different c_prev give a different h."""
     one, other = page.run(ANOTHER_CELL)
     assert max(abs(a - b) for a, b in zip(one, other, strict=True)) > 0.1
 
@@ -107,7 +107,7 @@ def test_a_column_is_made_from_the_cell_too(page: Modules) -> None:
 def test_what_was_read_earlier_comes_through_two_states_alone() -> None:
     lstm, x = made(num_layers=2)
     trace = lstm.trace(x)
-    for layer in ("l0", "l1"):  # each layer for itself, from its own input
+    for layer in ("l0", "l1"):  # each layer separately, on its own input
         read = x if layer == "l0" else trace["l0.h"]
         cell = hs.LSTM(read.shape[-1], 3)
         cell.load_state_dict({f"{k[:-1]}0": v for k, v in lstm.state_dict().items() if k.endswith(layer)})
@@ -116,7 +116,7 @@ def test_what_was_read_earlier_comes_through_two_states_alone() -> None:
 
 
 def moved(lstm: Any, x: Tensor, place: str, t: int) -> dict[str, list[int]]:
-    """The steps at which each layer and direction holds another h since f of ``place`` is 0 at a step."""
+    """The steps at which h changes, by layer and direction, if f of ``place`` is set to 0 at a step."""
     before = lstm.trace(x)
     with lstm.edit(hs.zero(f"{place}.f", t=t)):
         after = lstm.trace(x)
@@ -133,7 +133,7 @@ def editing(chromium: Browser, lstm: hs.LSTM, x: Tensor) -> str:
 
 
 def test_an_edit_moves_what_the_tour_says(chromium: Browser) -> None:
-    torch.set_default_dtype(torch.float64)  # so that what moves little is told from rounding
+    torch.set_default_dtype(torch.float64)  # so that small changes can be told from rounding
     try:
         one_way, x = made(num_layers=2)
         both, _ = made(num_layers=2, bidirectional=True)
@@ -174,7 +174,7 @@ def test_a_reverse_unit_knows_what_comes_after_it_in_the_first_layer_alone() -> 
 
 
 def test_the_tour_of_a_projection(chromium: Browser) -> None:
-    """h has P numbers, is no unit's, and has no bounds."""
+    """h has P numbers, which do not belong to units and are unbounded."""
     lstm, x = made(proj_size=2, bidirectional=True)
     with torch.no_grad():
         lstm.get_parameter("weight_hr_l0").mul_(40)
@@ -199,7 +199,7 @@ def test_the_tour_of_a_projection(chromium: Browser) -> None:
 
 
 def rounded() -> tuple[hs.Trace, float]:
-    """A run in bfloat16 in which the sum that the tour asks for is not c, by rounding; and that sum."""
+    """A bfloat16 run in which, due to rounding, the sum that the tour asks for is not c; and that sum."""
     for seed in range(100):  # random numbers differ between versions of torch
         torch.manual_seed(seed)
         lstm = hs.LSTM(4, 3, dtype=torch.bfloat16)
@@ -244,7 +244,7 @@ def test_one_step_is_the_first_and_the_last(chromium: Browser) -> None:
 
 
 def test_the_equations_name_the_state_before() -> None:
-    """No c on both sides: what is kept is of c_prev, as in the concepts."""
+    """c is never on both sides: c_prev is what is kept, as in the concepts."""
     texts = {path.name: path.read_text(encoding="utf-8") for path in (STATIC / "panels" / "tour").glob("*.js")}
     assert "c = f·c_prev + i·g" in texts["steps-cell.js"]
     assert [name for name, text in texts.items() if re.search(r"f·c(?!_prev)|W_h[ifgo]·h(?!_prev)", text)] == []

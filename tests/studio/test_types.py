@@ -1,4 +1,4 @@
-"""The page's modules, checked as strictly as TypeScript can: their types stand in comments."""
+"""The page's modules, checked in TypeScript's strictest mode: their types are in comments."""
 
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ COMMAND = ["npm", "exec", "--yes", "--package", "typescript@5", "--", "tsc", "--
 
 
 def tsc(config: Path) -> str:
-    """What the compiler complains of; skips where there is none, and none can be got."""
+    """Return the compiler's complaints; skip if it is neither installed nor installable."""
     if shutil.which("npm") is None:
         pytest.skip("there is no npm on this machine")
     done = subprocess.run([*COMMAND, str(config)], capture_output=True, text=True, timeout=300, check=False)

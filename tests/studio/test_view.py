@@ -46,7 +46,7 @@ def test_a_stream() -> None:
     assert opened.audience is opened.stream.audience
     again = LiveStream(stream)
     assert hs.studio(again).stream is again
-    assert hs.studio(hs.LSTM(4, 3), stream).stream is None  # the first model is the one that runs
+    assert hs.studio(hs.LSTM(4, 3), stream).stream is None  # the first model is the one that is run
 
 
 def test_show_and_hear() -> None:
@@ -58,7 +58,7 @@ def test_show_and_hear() -> None:
     assert message.view == {"step": 2, "quantity": "f"}
     opened.hear(ViewMessage({"step": 3}))
     assert opened.view == {"step": 3, "quantity": "f"}
-    assert looker.take() == []  # the page knows what it said
+    assert looker.take() == []  # the page knows what it sent
 
 
 def test_numbers_of_numpys_are_shown_as_ints() -> None:

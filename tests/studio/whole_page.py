@@ -1,4 +1,4 @@
-"""The studio's page as a person has it: served, opened, looked at; whatever it complains of is a failure."""
+"""The studio's page as a user sees it: served, opened, looked at; any error in it fails the test."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ class Shown:
         self.url = url
 
     def look(self, **view: Any) -> None:
-        """Open the page anew, at a view that its address says."""
+        """Reopen the page, with a view in its address."""
         self.page.goto("about:blank")
         self.page.goto(f"{self.url}#{urlencode(view)}")
         self.page.wait_for_function(_READY)
@@ -47,7 +47,7 @@ class Shown:
         return list(csv.DictReader(io.StringIO(content.decode(), newline="")))
 
     def sticks_out(self) -> int:
-        """By how many pixels the page is wider than what of the window the scrollbar leaves."""
+        """Return by how many pixels the page is wider than the window without its scrollbar."""
         wide: int = self.page.evaluate(
             "(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(document.documentElement)"
         )

@@ -1,4 +1,4 @@
-"""Other people's test suites, run as they are and on ours: which, how each is set up, and what came of it.
+"""Other people's test suites, run unchanged with torch's layers and with ours: the suites, their setup, their outcomes.
 
-Nothing of their code lies here. `downstream.py` is the command; the plugin is what runs inside their Pythons.
+None of their code is here. `downstream.py` is the command; the plugin runs inside their Pythons.
 """

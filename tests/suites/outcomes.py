@@ -1,4 +1,4 @@
-"""What came of a suite: the outcome of each test in each way, read, compared, kept, and shown as a table."""
+"""Outcomes of a suite: those of each test in each way, read, compared, stored, and shown as a table."""
 
 import json
 from collections import Counter
@@ -21,10 +21,10 @@ class Run:
 
     Attributes:
         passed: tests that passed.
-        failed: tests that failed or broke off.
-        worse: names of tests that pass as they are, and did not here.
+        failed: tests that failed or raised an error.
+        worse: names of tests that pass with torch's layers, but not here.
         served: calls of torch's LSTMs that ran on the engine.
-        left: those that torch computed, by the reason.
+        left: those that torch computed, by reason.
     """
 
     passed: int
@@ -36,7 +36,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a suite: its versions, the day, and a run for each way; or why there is none."""
+    """The outcome of a suite: its versions, the day, and a run for each way; or why it was not run."""
 
     version: str = ""
     torch: str = ""
@@ -58,7 +58,7 @@ def read_tests(junit: Path) -> dict[str, str]:
 
 
 def run_of(tests: Mapping[str, str], plain: Mapping[str, str], report: Mapping[str, Any]) -> Run:
-    """Sum up a run; ``plain`` are the outcomes of the suite as it is, ``report`` what the plugin wrote."""
+    """Summarise a run; ``plain`` has the suite's outcomes with torch's layers, ``report`` is the plugin's output."""
     counts = Counter(tests.values())
     worse = sorted(name for name, outcome in plain.items() if outcome == "passed" and tests.get(name) != "passed")
     served = sum(report.get("served", {}).values())
@@ -66,14 +66,14 @@ def run_of(tests: Mapping[str, str], plain: Mapping[str, str], report: Mapping[s
 
 
 def keep(outcomes: Mapping[str, Outcome], path: Path = FILE) -> None:
-    """Write outcomes beside those of other suites that the file has."""
+    """Add outcomes to a file, keeping those of other suites."""
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     kept |= {name: asdict(outcome) for name, outcome in outcomes.items()}
     path.write_text(json.dumps(dict(sorted(kept.items())), indent=1) + "\n", encoding="utf-8")
 
 
 def kept(path: Path = FILE) -> dict[str, Outcome]:
-    """Read the outcomes that a file has, by suite."""
+    """Read the outcomes in a file, by suite."""
     found: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
     return {name: _outcome(values) for name, values in found.items()}
 
@@ -117,7 +117,7 @@ def _share(run: Run) -> str:
 
 
 def _why(suite: Suite, runs: Mapping[str, Run]) -> str:
-    """The reasons that the suite's table gives, each once, of those ways only that have one."""
+    """The suite's reasons for differences, each once, for the ways that differ."""
     wanted = [way for way in OURS if runs[way].worse] + ["as it is", "calls"]
     if not runs["convert"].worse:
         wanted.append("recipe")
@@ -125,7 +125,7 @@ def _why(suite: Suite, runs: Mapping[str, Run]) -> str:
 
 
 def unexplained(suites: Mapping[str, Suite], outcomes: Mapping[str, Outcome]) -> list[str]:
-    """Ways in which a suite passes less on ours, and nothing says why."""
+    """Ways in which fewer tests of a suite pass with our layers, without a stated reason."""
     ran = [(suite, outcomes[name].runs) for name, suite in suites.items() if name in outcomes]
     return [
         f"{suite.name}, {way}"
@@ -136,6 +136,6 @@ def unexplained(suites: Mapping[str, Suite], outcomes: Mapping[str, Outcome]) ->
 
 
 def into_page(page: str, written: str) -> str:
-    """Put the table into a page, between its marks."""
+    """Insert the table into a page, between its markers."""
     before, rest = page.split(BEGIN)
     return f"{before}{BEGIN}\n\n{written}\n\n{END}{rest.split(END)[1]}"

@@ -1,6 +1,6 @@
-"""RTNeural's vectors of a model of torch's: its weights, inputs and outputs, as its own tests in C++ read them.
+"""RTNeural's test vectors of a torch model: its weights, inputs and outputs, as RTNeural's C++ tests read them.
 
-Run by ``downstream.py`` in a copy of its repository; by its name no part of our own suite.
+``downstream.py`` runs it in a copy of that repository; because of its name, our own suite does not collect it.
 """
 
 import json
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class Model(nn.Module):
-    """What the file of weights is of."""
+    """The model that the weights are for."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,13 +21,13 @@ class Model(nn.Module):
         self.dense = nn.Linear(8, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give the outputs of all steps."""
+        """Return the outputs of all steps."""
         found: Tensor = self.dense(self.lstm2(self.lstm(x)[0])[0])
         return found
 
 
 def vectors() -> tuple[Model, Tensor, Tensor]:
-    """The model, what it reads and what it should give."""
+    """The model, its input and its expected output."""
     weights = json.loads(Path("models/lstm_torch.json").read_text(encoding="utf-8"))
     model = Model()
     model.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
@@ -41,7 +41,7 @@ def test_the_whole_sequence() -> None:
 
 
 def test_step_by_step() -> None:
-    """As it runs in a plug-in, with the states carried."""
+    """As in an audio plug-in, carrying the states."""
     model, x, y = vectors()
     states: list[tuple[Tensor, Tensor] | None] = [None, None]
     found = []

@@ -1,4 +1,4 @@
-"""A suite: whose tests, of which version, and how they are run. `suites.toml` lists them."""
+"""A suite: its source, its version, and how to run it. `suites.toml` lists them."""
 
 import sys
 from collections.abc import Mapping
@@ -16,21 +16,21 @@ FILE = Path(__file__).with_name("suites.toml")
 
 @dataclass(frozen=True)
 class Suite:
-    """Tests of other people that use LSTMs.
+    """Other people's tests that use LSTMs.
 
     Attributes:
-        name: under which it is asked for.
-        source: the git repository with the tests; "" where the installed package holds them.
-        tag: the tag of it.
-        only: folders of a large repository, of which no other is fetched.
-        package: the distribution that is tested; "" where there is none, and the commit tells the version.
-        install: what pip installs beside torch and what is there already.
-        folder: where in the repository pytest runs.
-        tests: what pytest is given; ``{suites}`` is the folder of this file.
-        untested: why none of its tests runs.
-        recipe: a script whose ``register()`` is called where LSTMs are converted, as the documentation tells users to;
-            from the root of this project.
-        why: why a way does not give what torch gives, by way; for the table.
+        name: the name that selects it.
+        source: the git repository with the tests; "" if the installed package contains them.
+        tag: its tag.
+        only: the only folders to fetch from a large repository.
+        package: the distribution that is tested; "" if there is none, so that the commit is the version.
+        install: packages for pip to install, in addition to torch and those already there.
+        folder: the folder of the repository in which pytest runs.
+        tests: arguments of pytest; ``{suites}`` is the folder of this file.
+        untested: the reason, if none of its tests can be run.
+        recipe: a script whose ``register()`` is called when LSTMs are converted, as the documentation tells users to
+            do; relative to the root of this project.
+        why: why results differ from torch's, by way; for the table.
     """
 
     name: str

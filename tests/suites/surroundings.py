@@ -1,4 +1,4 @@
-"""What a suite runs in: a Python of its own, over this one's packages, and the source of its tests."""
+"""A suite's environment: its own Python, on top of this one's packages, and the source of its tests."""
 
 import os
 import subprocess
@@ -14,17 +14,17 @@ PLUGIN = Path(__file__).parent / "plugin"
 
 
 class NotFetchedError(Exception):
-    """A suite can't be had here."""
+    """A suite can't be installed here."""
 
 
 def prepare(suite: Suite, room: Path, source: Path | None) -> Path:
-    """Make the Python of a suite in a folder, and fetch its tests unless a ``source`` is given; return where they lie.
+    """Make the Python of a suite in a folder, and fetch its tests unless a ``source`` is given; return their folder.
 
     Raises:
         NotFetchedError: something could not be fetched; the message says what.
     """
     _make_python(suite, room)
-    # A suite without settings of pytest has none: without this file it would get those of the folder around, ours.
+    # Without this file, a suite that has no pytest settings would get ours, from the enclosing folder.
     (room / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     if source is not None:
         return source / suite.folder
@@ -40,7 +40,7 @@ def python_of(room: Path) -> Path:
 
 
 def version_of(suite: Suite, room: Path, source: Path) -> str:
-    """The version that was installed of the distribution that is tested, or the commit of what has none."""
+    """The installed version of the tested distribution, or the commit if there is no distribution."""
     if not suite.package:
         commit = ["git", "-C", str(source), "rev-parse", "--short", "HEAD"]
         return _said(commit)
@@ -56,7 +56,7 @@ def _make_python(suite: Suite, room: Path) -> None:
     if not python_of(room).exists():
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", room / "python"], check=True)
         own = room / "python" / "lib" / f"python{sysconfig.get_python_version()}" / "site-packages"
-        # torch and ours are those of this Python, and found after what the suite brings.
+        # torch and our package come from this Python, and are found after the suite's own packages.
         below = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n"
         (own / "below.pth").write_text(below, encoding="utf-8")
     stamp, wanted = room / "installed.txt", "\n".join((f"torch=={version('torch')}", *suite.install))

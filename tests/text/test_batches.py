@@ -98,7 +98,7 @@ def test_plan(lengths: list[int], budget: int, seed: int | None) -> None:
     batches = plan_batches(lengths, budget, generator)
     assert sorted(p for batch in batches for p in batch) == [p for p, length in enumerate(lengths) if length]
     assert all(len(batch) == 1 or sum(lengths[p] for p in batch) <= budget for batch in batches)
-    # Batches are runs of the sentences sorted by length.
+    # Batches are consecutive sentences in order of length.
     ranges = sorted((min(lengths[p] for p in batch), max(lengths[p] for p in batch)) for batch in batches)
     assert all(upper <= lower for (_, upper), (lower, _) in pairwise(ranges))
 

@@ -1,4 +1,4 @@
-"""Fetching is tested on the real code path, against a server on this machine."""
+"""Fetching is tested with the real code path, against a server on this machine."""
 
 import hashlib
 import threading
@@ -19,7 +19,7 @@ NAME = "a-corpus"
 
 @dataclass
 class Server:
-    """What is served: bytes by path; and which paths were asked for."""
+    """The content served, as bytes by path; and the paths that were requested."""
 
     files: dict[str, bytes]
     address: str = ""
@@ -33,7 +33,7 @@ def remote(path: str, data: bytes) -> Remote:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
-    """A server with a corpus of two files, which is in the table under `NAME`; and an empty cache."""
+    """A server with a two-file corpus, registered under `NAME`; and an empty cache."""
     served = Server({"/deep/text.txt": TEXT, "/other.txt": b"other\n"})
 
     class Handler(BaseHTTPRequestHandler):
@@ -138,7 +138,7 @@ def test_without_a_network(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_
     fetched = get(NAME)
     gone = Corpus(**{**vars(corpora.CORPORA[NAME]), "address": "http://127.0.0.1:9/"})
     monkeypatch.setattr(corpora, "CORPORA", {NAME: gone})
-    assert get(NAME) == fetched  # what is in the cache needs none
+    assert get(NAME) == fetched  # cached files need no server
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "empty"))
     with pytest.raises(DownloadError, match="with a network connection, or get it by hand and put it into") as caught:
         get(NAME)

@@ -52,7 +52,7 @@ def test_read_chunks_gives_the_text_with_one_kind_of_line_end(tmp_path: Path) ->
 
 @given(st.text(), st.integers(1, 9))
 def test_chunks_are_the_whole(text: str, size: int) -> None:
-    # Python's own reading of a file is the truth.
+    # Python's own reading of a file is the reference.
     whole = io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8").read().removeprefix("\ufeff")
     assert "".join(read_chunks(io.BytesIO(text.encode()), size)) == whole
 

@@ -34,7 +34,7 @@ def test_plain_text_stays_as_it_is() -> None:
     text = "Don't go @ 5 o'clock. He 's it .\n = not a heading\n\nTwo sentences. One line."
     assert read_untagged(io.StringIO(text)) == [
         ("Do", "n't", "go", "@", "5", "o'clock", "."),
-        ("He", "'", "s", "it", "."),  # which WikiText would have parted, and nobody else does
+        ("He", "'", "s", "it", "."),  # WikiText would have split it, but nobody else does
         ("=", "not", "a", "heading"),
         ("Two", "sentences", "."),
         ("One", "line", "."),

@@ -1,4 +1,4 @@
-"""The states that resets cut off, and what came in behind them, in traces, joined ones and files."""
+"""States discarded by resets, and gradients that reach them, in traces, joined traces and files."""
 
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ from support import assert_all_close, assert_close, gradients, layer_options, pa
 
 
 def carried_to(lstm: hs.LSTM, x: Tensor, hx: list[Tensor], reset: Tensor, t: int) -> list[Tensor]:
-    """What a row ``[T, C]`` of one layer carried to the border before step t: the steps on its two sides alone."""
+    """The states that a row ``[T, C]`` of one layer carried to the border before step t: only the steps on each side
+    are run."""
     sides = []
     for side, cut in ((slice(None, t), reset[:t]), (slice(t, None), reset[t:].clone())):
         if len(cut):
-            cut[0] &= t == 0 or side.start is None  # the border itself is no longer one
+            cut[0] &= t == 0 or side.start is None  # the border itself is no longer a reset
             sides.append(lstm(x[side], (hx[0], hx[1]), reset=cut)[1])
         else:
             sides.append((hx[0], hx[1]))
@@ -29,7 +30,7 @@ def carried_to(lstm: hs.LSTM, x: Tensor, hx: list[Tensor], reset: Tensor, t: int
 
 @given(layer_options(), st.integers(1, 6), st.integers(1, 3), st.booleans(), st.integers(0, 99))
 def test_what_came_to_each_border(options: dict[str, Any], T: int, N: int, ragged: bool, seed: int) -> None:
-    """One layer, each border against runs of the steps before it and behind it."""
+    """One layer: each border against runs of the steps before and after it."""
     lstm, _ = pair({**options, "num_layers": 1}, seed)
     x, hx = random_input(lstm, T, N, grad=True), random_state(lstm, N, grad=True)
     reset = torch.rand(x.shape[:2]) < 0.5

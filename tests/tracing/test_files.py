@@ -1,4 +1,4 @@
-"""Traces in files: what comes back is what went in."""
+"""Traces in files: a trace is unchanged after saving and loading."""
 
 import json
 from pathlib import Path
@@ -108,7 +108,7 @@ def test_a_file_that_lacks_parts_fails(tmp_path: Path) -> None:
         ({"steps": "abcde"}, "steps must increase"),
         ({"steps": [0, 0, 1]}, "steps must increase"),
         ({"steps": [0, 1, 9]}, "steps must increase"),
-        ({"length": -5}, "length must be a whole number from 0, got -5"),
+        ({"length": -5}, "length must be a whole number, at least 0, got -5"),
         ({"length": 2**80}, "length must be a whole number"),
         ({"length": 4}, r"out has shape \[3, 2, 3\], expected \[4, 2, 3\]"),
         ({"num_layers": 0}, "num_layers must match h0"),

@@ -1,4 +1,4 @@
-"""Calls that go on from one another, as one trace: against the trace of the whole sequence."""
+"""Joined traces of consecutive calls equal the trace of the whole sequence."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from support import assert_all_close, assert_close, gradients, random_input, ran
 
 
 def pieces(lstm: hs.LSTM, x: torch.Tensor, state: Any, sizes: list[int], **given: Any) -> list[hs.Trace]:
-    """Traces of a sequence read piece by piece, the state carried."""
+    """Traces of a sequence read piece by piece, carrying the state."""
     traces = []
     for piece in x.split(sizes, dim=1 if lstm.batch_first and x.dim() == 3 else 0):
         traces.append(lstm.trace(piece, state, **given))

@@ -1,4 +1,4 @@
-"""Traces of whole models: against plain runs, and against traces of the LSTMs alone."""
+"""Traces of whole models: against plain runs, and against traces of the separate LSTMs."""
 
 import threading
 from typing import Any
@@ -22,7 +22,7 @@ from support import assert_all_close, assert_close, gradients
 
 
 class Translator(nn.Module):
-    """An encoder in both directions, and a cell that attends to it and reads its own last answer."""
+    """A bidirectional encoder, and a cell that attends to it and reads its own last output."""
 
     def __init__(self, cell: nn.Module) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Translator(nn.Module):
 
 
 class Tagger(nn.Module):
-    """Words from their characters, then a tag for each word: two LSTMs, ragged, packed."""
+    """Words from their characters, then a tag for each word: two LSTMs, with ragged packed input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Tagger(nn.Module):
 
 
 class Loop(nn.Module):
-    """Calls one module as it is told to."""
+    """Calls one module in a given way."""
 
     inner: Any
 
@@ -115,7 +115,7 @@ def test_a_cells_trace_is_that_of_a_layer_with_its_weights(words: Tensor) -> Non
     assert_all_close(got.values.values(), want.values.values())
     assert_all_close([got.out, *got.state, *got.initial], [want.out, *want.state, *want.initial])  # type: ignore[list-item]
     assert got.at(t=2, unit=5, row=1)["c_prev"] == pytest.approx(want.at(t=2, unit=5, row=1)["c_prev"])
-    # The words that are read do not pass a gradient on, so that the weights' come through the steps alone.
+    # The words read pass no gradient on, so those of the weights only come through the steps.
     of_cell, of_layer = (list(module.parameters()) for module in (cell, layer))
     assert_all_close(gradients(got.values.values(), of_cell), gradients(want.values.values(), of_layer), "gradients")
 
@@ -194,7 +194,7 @@ def test_several_calls_of_an_lstm() -> None:
 
     run = hs.trace(model, lambda lstm: [lstm(x), lstm(x[:2])])
     assert [trace.length for trace in run.calls("inner")] == [5, 2]
-    with pytest.raises(ArgumentError, match=r"calls.'inner'.\[1\] does not continue from the call before it"):
+    with pytest.raises(ArgumentError, match=r"calls.'inner'.\[1\] does not continue from the previous call"):
         run.joined("inner")
 
 
@@ -209,7 +209,7 @@ def test_sequences_that_a_cell_reads_one_after_another() -> None:
 
     def two(cell: nn.Module) -> None:
         h, c = steps_of(cell, x)
-        steps_of(cell, x[:2], (h.detach().clone(), c.detach()))  # goes on, without the graph
+        steps_of(cell, x[:2], (h.detach().clone(), c.detach()))  # continues, without the graph
         steps_of(cell, x)  # from zero: a new sequence
         steps_of(cell, x[:3, 0])  # without a batch: a new one
 
@@ -231,7 +231,7 @@ def test_a_state_that_was_changed_between_steps_is_not_carried() -> None:
     def with_an_end(cell: nn.Module) -> None:
         with torch.no_grad():
             h, c = steps_of(cell, x[:2])
-            h[0], c[0] = 0, 0  # written into what the cell gave back: row 0 begins anew
+            h[0], c[0] = 0, 0  # written into the cell's output: row 0 starts again
             h, c = steps_of(cell, x[2:], (h, c))
             h.zero_()
 
@@ -288,7 +288,7 @@ def test_the_limit_is_for_the_whole_run(words: Tensor) -> None:
         TraceTooLargeError, match=r"^'decoder.cell': .* on top of 3,744 of earlier calls, over the limit of 4,031"
     ):
         hs.trace(model, words, limit=nbytes - 1)
-    model(words)  # nothing holds any longer
+    model(words)  # nothing is in force any longer
     assert len(hs.trace(model, words)) == 2
 
 
@@ -362,7 +362,7 @@ def test_threads_record_their_own_runs() -> None:
 
 
 def test_compiled_models_run_compiled_again_after_traces_of_two_threads() -> None:
-    """Traces that overlap end in any order; torch's stance is one for all threads."""
+    """Overlapping traces may end in any order; torch has one stance for all threads."""
     graphs: list[object] = []
 
     def backend(graph: torch.fx.GraphModule, _: object) -> Any:
@@ -411,7 +411,7 @@ def test_calls_in_another_thread_are_not_seen() -> None:
         run["inner"]
 
 
-# The compilers warn of their own internals.
+# The compilers warn about their own internals.
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("fullgraph", [True, False])
 def test_a_compiled_model_is_recorded(words: Tensor, fullgraph: bool) -> None:

@@ -23,7 +23,7 @@ SENTENCE = ("Giraffes", "in", "a", "field", "ate", "incomprehensibilities", "$x^
 
 
 def traced(T: int = 8, rows: int = 1, *, tokens: bool = True, units: int = 3, **options: object) -> Trace:
-    """A trace of an untrained LSTM; options of `LSTM.trace` go on to it, the others make the LSTM."""
+    """A trace of an untrained LSTM; options of `LSTM.trace` are passed to it, the others to the LSTM."""
     ours = {name: options.pop(name) for name in ("keep", "steps", "lengths") if name in options}
     lstm = hs.LSTM(4, units, **options)  # type: ignore[arg-type]
     words = [[SENTENCE[t % len(SENTENCE)] for t in range(T)] for _ in range(rows)]
@@ -36,7 +36,7 @@ def maps(figure: Figure) -> dict[str, Axes]:
 
 
 def cells(ax: Axes) -> NDArray[np.float64]:
-    """The values that a heat map shows, read from the middles of its cells."""
+    """The values in a heat map, read from the middles of its cells."""
     (image,) = ax.get_images()
     left, right, bottom, top = image.get_extent()
     array = np.asarray(image.get_array())
@@ -77,7 +77,7 @@ def test_colours_mean_the_same_everywhere() -> None:
 
 
 def test_colours_mean_the_same_everywhere_fails() -> None:
-    """The cell state has no bounds: it is scaled by its largest value, which its title tells."""
+    """The cell state is unbounded: it is scaled by its largest value, which the title gives."""
     trace = traced()
     largest = float(trace["l0.c"].detach().abs().max())
     ax = maps(trace.plot())["c"]
@@ -157,12 +157,12 @@ def test_curves_of_a_unit() -> None:
     assert list(found) == ["i", "f", "g", "o", "c", "h"]
     for quantity, values in found.items():
         np.testing.assert_allclose(values, trace[f"l1.{quantity}"][:, 0, 2].detach().numpy())
-    assert [len(ax.lines) for ax in figure.axes] == [5, 3]  # gates, states, each with its zero
+    assert [len(ax.lines) for ax in figure.axes] == [5, 3]  # gates and states, each with its zero line
     assert figure.get_suptitle() == "l1, unit 2, row 0"
 
 
 def test_curves_of_a_unit_fails() -> None:
-    """A projected hidden state has no unit that is the cell's."""
+    """The numbers of a projected hidden state do not belong to units."""
     assert list(curves(traced(proj_size=2).plot(unit=2))) == ["i", "f", "g", "o", "c"]
 
 
@@ -185,7 +185,7 @@ def test_places_fails(where: dict[str, int], error: type[Exception]) -> None:
 
 
 def test_nothing_recorded_fails() -> None:
-    with pytest.raises(NameUnknownError, match=r"nothing of l0 to draw.* recorded are l1\.f"):
+    with pytest.raises(NameUnknownError, match=r"nothing of l0 to draw.* only l1\.f was recorded"):
         traced(num_layers=2, keep=["l1.f"]).plot()
     with pytest.raises(NameUnknownError, match="nothing of l0 to draw"):
         traced(proj_size=2, keep=["l0.h"]).plot(unit=0)

@@ -1,4 +1,4 @@
-"""Who wants a record of a call: of traces of single calls the innermost, and every other request."""
+"""Which recorders receive a call: the innermost trace of a single call, and every other recorder."""
 
 from dataclasses import dataclass, field
 
@@ -17,7 +17,7 @@ EVERYTHING = TraceOptions(None, None, False, None, None)
 
 @dataclass
 class Everything:
-    """Asks the same of every call of every module."""
+    """Requests the same record of every call of every module."""
 
     asked: TraceOptions
     heard: list[Trace] = field(default_factory=list)
@@ -25,7 +25,7 @@ class Everything:
     def asks(self, module: nn.Module) -> TraceOptions:
         return self.asked
 
-    def take(self, module: nn.Module, trace: Trace) -> None:
+    def receive(self, module: nn.Module, trace: Trace) -> None:
         self.heard.append(trace)
 
 

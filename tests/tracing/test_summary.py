@@ -1,4 +1,4 @@
-"""A step in few numbers."""
+"""A step summarised in a few numbers."""
 
 import pytest
 import torch

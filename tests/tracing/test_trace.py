@@ -1,4 +1,4 @@
-"""Traces: what is recorded is what was computed, by name, and no more than was asked for."""
+"""Traces contain the computed values, by name, and nothing that was not requested."""
 
 from dataclasses import FrozenInstanceError
 from typing import Any
@@ -48,7 +48,8 @@ def test_traced_is_untraced(options: dict[str, Any], T: int, N: int, data: st.Da
 
 @given(layer_options(), st.integers(1, 5), st.integers(1, 3), st.data())
 def test_the_record_satisfies_the_equations(options: dict[str, Any], T: int, N: int, data: st.DataObject) -> None:
-    """From the record alone: gates from pre-activations, c from gates and the c before, h from o and c, out from h."""
+    """Using only the record: gates from pre-activations, c from gates and the previous c, h from o and c, out from
+    h."""
     lstm, _ = pair(options, 0)
     x, (h0, c0), lengths = random_input(lstm, T, N), random_state(lstm, N), random_lengths(data, T, N)
     trace = lstm.trace(x, (h0, c0), lengths=lengths, pre=True)
@@ -77,7 +78,7 @@ def test_the_record_satisfies_the_equations(options: dict[str, Any], T: int, N: 
 
 
 def test_gates_are_those_of_the_weights() -> None:
-    """Against the definition, by named weights: a mixed-up gate order would show."""
+    """Against the definition, with named weights: a wrong gate order would show."""
     lstm, x = hs.LSTM(4, 3), torch.randn(1, 2, 4)
     trace = lstm.trace(x, pre=True)
     for gate in "ifgo":
@@ -301,8 +302,8 @@ def test_wrong_tokens_are_refused_before_anything_is_computed(
     def computes(*_arguments: object) -> None:
         raise AssertionError("it was computed")
 
-    monkeypatch.setattr("hiddenstate.engine.fast.run", computes)
-    monkeypatch.setattr("hiddenstate.engine.fast.run_differentiable", computes)
+    monkeypatch.setattr("hiddenstate.engine.paths.fast.run", computes)
+    monkeypatch.setattr("hiddenstate.engine.paths.fast.run_differentiable", computes)
     monkeypatch.setattr("hiddenstate.engine.dispatch.run", computes)
     with pytest.raises(error, match=message):
         hs.LSTM(4, 3).trace(torch.randn(5, 2, 4), tokens=tokens, **more)

@@ -1,4 +1,4 @@
-"""One unit at one step: the numbers, the state before, and the equations as text."""
+"""One unit at one step: the numbers, the previous state, and the equations as text."""
 
 import math
 import warnings
@@ -39,7 +39,7 @@ def test_negative_factors_stand_in_parentheses_and_sums_have_one_sign() -> None:
 
 @given(st.booleans(), st.integers(0, 2), st.lists(st.booleans(), min_size=4, max_size=4), st.integers(1, 4))
 def test_c_prev_is_what_the_equation_needs(reverse: bool, unit: int, begins: list[bool], length: int) -> None:
-    """At every step, whatever the direction, the resets and the row's end."""
+    """At every step, for any direction, resets and row length."""
     lstm = hs.LSTM(2, 3, bidirectional=True, dtype=torch.float64)
     x, reset = torch.randn(4, 2, 2, dtype=torch.float64), torch.tensor([begins, [False] * 4]).T
     state = torch.randn(2, 2, 3, dtype=torch.float64), torch.randn(2, 2, 3, dtype=torch.float64)

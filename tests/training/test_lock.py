@@ -1,4 +1,4 @@
-"""One run at a time in a folder: live processes, killed ones, and what is left of them."""
+"""One run at a time in a folder: live processes, killed ones, and the locks that these leave behind."""
 
 import errno
 import json
@@ -53,7 +53,7 @@ RESUME: dict[str, Callable[[Path], object]] = {"tagger": resume_tagger, "lm": re
 
 @contextmanager
 def live(kind: str, out: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Another process that trains, until it is killed."""
+    """A separate process that trains until it is killed."""
     code = (
         f"import sys, time; sys.path[:0] = [{str(TESTS)!r}, {str(TESTS / 'training')!r}]\n"
         "from pathlib import Path\nfrom test_lock import train\n"
@@ -91,14 +91,14 @@ def test_a_folder_in_which_a_process_trains_is_refused_until_that_is_gone(tmp_pa
         assert {path: path.read_bytes() for path in run.iterdir()} == before
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert HOLDER in {path.name for path in run.iterdir()}  # of a process that is gone
+    assert HOLDER in {path.name for path in run.iterdir()}  # a process that no longer exists
     RESUME[kind](run)
     whole = tmp_path / "whole"
     train(kind, whole)
     assert (out / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
     assert not set(LOCK_FILES) & {path.name for path in out.iterdir()}
     assert HOLDER not in {path.name for path in run.iterdir()}
-    train(kind, out)  # in place of a finished run
+    train(kind, out)  # replacing a finished run
 
 
 def test_the_command_line_says_who_trains(

@@ -38,7 +38,7 @@ def same(first: Line, second: Line) -> bool:
 
 
 def timeless(folder: Path) -> list[dict[str, Any]]:
-    """The metrics without what a clock says."""
+    """The metrics without times."""
     lines = [json.loads(line) for line in (folder / "run" / METRICS).read_text().splitlines()]
     return [{k: v for k, v in line.items() if k not in ("units_per_second", "seconds_left")} for line in lines]
 
@@ -96,7 +96,7 @@ def test_a_resumed_run_is_the_unbroken_run(tmp_path: Path, change: dict[str, Any
 
 
 def test_checkpoints_inside_an_epoch_are_enough(tmp_path: Path) -> None:
-    """As after a kill: nothing is saved but what was there."""
+    """As after a kill: only the earlier checkpoints exist."""
     config = replace(CONFIG, checkpoint_steps=3)
     whole, resumed = Line(config), Line(config)
     run(tmp_path / "whole", whole)

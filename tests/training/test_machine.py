@@ -20,7 +20,7 @@ TESTS = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which two processes have trained all that ``ranks.py`` does."""
+    """A folder in which two processes have run all of the training in ``ranks.py``."""
     folder = tmp_path_factory.mktemp("ranks")
     for name in ("quiet", "whole", "broken"):
         (folder / name).mkdir()
@@ -32,13 +32,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert result.returncode == 0, result.stderr
     stopped = [f"rank {rank} stopped after step 4" for rank in range(2)]
-    # One left behind could abort a Python that has begun to end. Four runs, of which one was stopped, and Python's end.
+    # A remaining group could abort Python at exit. Four runs, of which one was stopped, and the end of Python.
     ended = [f"rank {rank} leaves 0 groups, 0 threads" for rank in range(2)] * 5
     failed = [
         "rank 0: OSError: the disk is full",
         "rank 1: HiddenStateError: the first process failed: the disk is full",
     ]
-    # Older versions of torch say how many processes there are, piece by piece and both at a time.
+    # Older versions of torch print the number of processes in pieces, from both processes at once.
     said = [line for line in result.stdout.splitlines() if line.startswith("rank ")]
     assert sorted(said) == sorted(ended + failed + stopped)
     return folder
@@ -50,7 +50,7 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 def test_two_processes_learn_what_one_learns_from_their_batches_together(trained: Path, tmp_path: Path) -> None:
     first, second = (weights(trained / "quiet" / f"{rank}.json") for rank in range(2))
-    alone = Line(replace(CONFIG, optimizer="sgd"), batch=32, noisy=False)  # 16 + 16, and 8 that only one has
+    alone = Line(replace(CONFIG, optimizer="sgd"), batch=32, noisy=False)  # 16 + 16, and 8 that only one process has
     RunFolder(tmp_path / "run").begin("")
     fit(alone, RunFolder(tmp_path / "run"), tmp_path / "model", detect_machine(alone.config))
     for name, value in alone.model.state_dict().items():

@@ -51,7 +51,7 @@ def test_json_round_trip() -> None:
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        ({"wings": "2"}, "unknown setting 'wings'; settings are units rate kind"),
+        ({"wings": "2"}, "unknown setting 'wings'; the settings are units rate kind"),
         ({"units": "many"}, "setting units must be of type int, got 'many'"),
         ({"units": "0"}, "units must be at least 1 and finite, got 0"),
         ({"rate": "0"}, "rate must be above 0 and finite, got 0.0"),

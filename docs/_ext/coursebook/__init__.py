@@ -1,7 +1,7 @@
 """The course's part of the documentation: directives, live figures, and the notebooks made from its pages.
 
-What is needed to build the site and nothing of it is in the package. `tests/course/AUTHORING.md` says how a page is
-written. Begin with `pages.py`, which reads one.
+This code is only needed to build the site, and is not in the package. `tests/course/AUTHORING.md` explains how to write
+a page. Begin with `pages.py`, which reads one.
 """
 
 import zlib
@@ -11,7 +11,7 @@ from typing import Any
 
 def setup(app: Any) -> dict[str, Any]:
     """Register the directives and roles, and what the build does for them."""
-    from coursebook import build, directives  # tests read pages where there is no Sphinx
+    from coursebook import build, directives  # tests read pages without Sphinx
 
     directives.register(app)
     build.register(app)
@@ -19,6 +19,6 @@ def setup(app: Any) -> dict[str, Any]:
 
 
 def _version() -> int:
-    """Number this code by what it says: when it has changed, pages that were read before are read again."""
+    """Return a version of this code derived from its content: when it changes, pages are read again."""
     sources = sorted(Path(__file__).parent.glob("*.py"))
     return zlib.crc32(b"".join(path.read_bytes() for path in sources))

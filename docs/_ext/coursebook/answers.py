@@ -1,6 +1,6 @@
-"""Numbers that questions of a page ask for.
+"""Answers to a page's numeric questions.
 
-`js/answers.js` computes the same in the page, and a test holds it to these.
+`js/answers.js` computes the same in the page, and a test compares the two.
 """
 
 import json
@@ -22,7 +22,7 @@ def parameters(input: int, hidden: int, **options: Any) -> int:  # noqa: A002
 
 
 def shape(of: str, N: int, T: int, input: int, hidden: int, batch_first: bool = False, **options: Any) -> list[int]:  # noqa: A002
-    """Give the shape of ``out``, ``h_n`` or ``c_n``."""
+    """Return the shape of ``out``, ``h_n`` or ``c_n``."""
     sizes = Sizes(input, hidden, **options)
     directions = 2 if sizes.bidirectional else 1
     width = sizes.proj_size or sizes.hidden_size
@@ -41,7 +41,7 @@ def _unit(values: dict[str, float], steps: int, before: float = 0.0) -> Trace:
 
 
 def cell(of: str, c_prev: float, **gates: float) -> float:
-    """Give c or h after one step."""
+    """Return c or h after one step."""
     return float(_unit(gates, 1, c_prev)[f"l0.{of}"])
 
 
@@ -60,7 +60,7 @@ def _rule_of_shape(given: dict[str, Any]) -> str:
     )
 
 
-# From what the answer to each kind of question follows: said of a wrong number that no one has foreseen.
+# How the answer to each kind of question is derived, shown for an unforeseen wrong number.
 RULES: dict[str, Callable[[dict[str, Any]], str]] = {
     "parameters": lambda given: "each layer and direction has 4·H·(C + H) weights and two vectors of 4·H biases.",
     "shape": _rule_of_shape,
@@ -69,7 +69,7 @@ RULES: dict[str, Callable[[dict[str, Any]], str]] = {
 
 
 def computed(kind: str, given: str) -> list[float]:
-    """Compute an answer from what a page gives as JSON; a single number too is a list."""
+    """Compute an answer from a page's JSON; a single number is also a list."""
     answer = ANSWERS[kind](**json.loads(given))
     return [float(number) for number in (answer if isinstance(answer, list) else [answer])]
 

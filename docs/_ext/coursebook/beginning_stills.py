@@ -1,4 +1,4 @@
-"""The first frames of the beginning's two figures; their scripts copy a drawing and write other numbers into it."""
+"""The first frames of the beginning's two figures; their scripts copy a drawing and change its numbers."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The course alone as a small site, which the package ships: ``make pages`` runs this file.
+"""The course by itself as a small site, which the package ships: ``make pages`` runs this file.
 
 It has no search, no index and no sources. The models of its figures are left out as well, since the package has them
 already: `hiddenstate.course.opening` adds them when the course is opened.

@@ -1,4 +1,4 @@
-"""What the build of the site does for the course: its script, the runtime and the models; and proofs on its pages."""
+"""The course's part of the site's build: its script, the runtime, the models, and proofs on its pages."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ _FIRST = ("core.js", "controls.js", "answers.js")  # what the others use
 
 
 def script() -> str:
-    """Return the course's one script."""
+    """Return the course's only script."""
     files = [JS / name for name in _FIRST]
     files += sorted(path for path in JS.glob("*.js") if path.name not in (*_FIRST, "start.js"))
     return "".join(path.read_text(encoding="utf-8") for path in [*files, JS / "start.js"])
@@ -28,7 +28,7 @@ def models_used(folder: Path) -> set[str]:
     """Return the models that figures of the course show."""
     lives = [block for page in folder.glob("[!_]*.md") for block in pages.blocks_of(page) if block.language == "live"]
     used = {name for block in lives for name in pages.directive(block).options.get("model", "").split()}
-    return used | {"unit"}  # which computes what questions of a unit ask for
+    return used | {"unit"}  # it computes the answers to questions about a unit
 
 
 def _write_scripts(app: Sphinx) -> None:
@@ -52,7 +52,7 @@ def _add_script(
 
 
 def _show_proofs(app: Sphinx, doctree: nodes.document) -> None:
-    """Put an anchor in place of the line that says what a cell proves."""
+    """Replace the line that says what a cell proves with an anchor."""
     if not app.env.docname.startswith(f"{FOLDER}/"):
         return
     for block in list(doctree.findall(nodes.literal_block)):
@@ -65,7 +65,7 @@ def _show_proofs(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def _keep_marks_with_their_words(app: Sphinx, doctree: nodes.document) -> None:
-    """Let no line begin with the mark of a claim: a blank before it breaks no line."""
+    """Keep a claim's mark on the line of its word, with a non-breaking blank."""
     for mark in doctree.findall(nodes.raw):
         if mark.astext().startswith(CLAIM):
             before = mark.parent.children[mark.parent.index(mark) - 1]
@@ -74,7 +74,7 @@ def _keep_marks_with_their_words(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def _call_recall_so(app: Sphinx, doctree: nodes.document) -> None:
-    """Say of questions in a section on recall that they are that, and no predictions."""
+    """Label questions in a recall section as recall rather than predictions."""
     for section in doctree.findall(nodes.section):
         title = section.next_node(nodes.title)
         if title is not None and title.astext() == RECALL:
@@ -84,7 +84,7 @@ def _call_recall_so(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def _fold_what_answers(app: Sphinx, doctree: nodes.document) -> None:
-    """Fold what answers a question until it is answered; a question of recall is answered in its own box."""
+    """Fold whatever answers a question until it is answered; a recall question is answered in its own box."""
     if app.env.docname.startswith(f"{FOLDER}/"):
         for section in doctree.findall(nodes.section):
             title = section.next_node(nodes.title)

@@ -1,4 +1,4 @@
-"""The directives and roles of the course. They give HTML that is whole without a script; `js/` makes it answer."""
+"""The directives and roles of the course: they produce complete HTML, which `js/` makes interactive."""
 
 import html
 import json
@@ -43,22 +43,22 @@ class _Part(SphinxDirective):
         return details("Hint", {"class": "course-hint"}, self.markdown(section.text))
 
     def flag(self, name: str) -> bool:
-        """Say whether an option stands there, with a value or without."""
+        """Whether an option is present, with or without a value."""
         return name in self.options
 
     def need(self, holds: bool, what: str) -> None:
-        """Stop the build where a page is written wrongly."""
+        """Stop the build if a page is written incorrectly."""
         if not holds:
             raise self.error(f"{self.name} {self.arguments[0]}: {what}")
 
 
 class Predict(_Part):
-    """A question with choices, each with its reason; what follows is shut until one is chosen."""
+    """A question with choices, each with its reason; the answer is folded until one is chosen."""
 
     options_known = ("unmarked", "review", "id-of", "same-as")
 
     def run(self) -> list[nodes.Node]:
-        """Show the question, its choices and, behind a line, the answer."""
+        """Show the question, its choices and the folded answer."""
         text, sections = self.parts()
         made = pages.Directive(self.name, self.arguments[0], text, self.options, sections)
         folder = Path(self.env.srcdir) / "course"
@@ -90,7 +90,7 @@ class Predict(_Part):
         return element("section", given, inside)
 
     def _choice(self, choice: pages.Choice, refuted: str) -> list[nodes.Node]:
-        """Show a choice, its reason and, where a page is named, a link to what that page says of the idea behind it."""
+        """Show a choice, its reason and, if a page is named, a link to its section about the idea behind the choice."""
         inside = element("div", {"class": "course-choice"}, self.markdown(choice.text))
         if not self.flag("unmarked"):
             because = self.markdown(choice.because)
@@ -104,12 +104,12 @@ class Predict(_Part):
 
 
 class Live(_Part):
-    """A figure that a model draws in the page; a still one without a script."""
+    """A figure that a model draws in the page; a still figure without a script."""
 
     options_known = ("model", "view", "state", "after", "notebook")
 
     def run(self) -> list[nodes.Node]:
-        """Show the task, the still figure, and what it shows in words."""
+        """Show the task, the still figure, and a description of it."""
         text, sections = self.parts()
         name, view = self.arguments[0], self.options.get("view", "")
         still = "\n".join(section.text for section in sections if section.name == "still")
@@ -124,12 +124,12 @@ class Live(_Part):
 
 
 class Exercise(_Part):
-    """A task with hints and a solution; it is checked in the notebook, or in the page where it asks for numbers."""
+    """A task with hints and a solution; it is checked in the notebook or, if it asks for numbers, in the page."""
 
     options_known = ("title", "difficulty", "minutes", "answer", "keep")
 
     def run(self) -> list[nodes.Node]:
-        """Show head, task, questions or beginning, hints, solution."""
+        """Show heading, task, questions or starting code, hints, solution."""
         text, sections = self.parts()
         number = self.arguments[0]
         asks = [section for section in sections if section.name == "ask"]
@@ -178,12 +178,12 @@ class Exercise(_Part):
 
 
 class Parsons(_Part):
-    """Lines of a program to be put in order, by buttons."""
+    """Lines of a program to put in order, with buttons."""
 
     options_known = ("title", "minutes")
 
     def run(self) -> list[nodes.Node]:
-        """Show the lines shuffled, and the solution behind a line."""
+        """Show the shuffled lines, and the folded solution."""
         text, sections = self.parts()
         number = self.arguments[0]
         lines = next(section.text for section in sections if section.name == "lines").split("\n")
@@ -214,18 +214,18 @@ class Parsons(_Part):
 
 
 class Review(_Part):
-    """Which questions of this page are due again; nothing without a script."""
+    """The questions of this page that are due again; empty without a script."""
 
     required_arguments = 0
     has_content = False
 
     def run(self) -> list[nodes.Node]:
-        """Give the place where the script says it."""
+        """Return the place for the script's text."""
         return [raw('<section class="course-review" aria-live="polite"></section>')]
 
 
 class Claim(SphinxRole):
-    """A mark at a statement: a link to the cell that checks it, or its source."""
+    """A mark at a statement: a link to the cell that checks it, or to its source."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Show it."""
@@ -238,15 +238,15 @@ class Claim(SphinxRole):
 
 
 class Idea(SphinxRole):
-    """The misconception that a refutation is about: a place that can be linked to."""
+    """The misconception that a refutation is about: an anchor to link to."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        """Give the place; nothing is seen of it."""
+        """Return the anchor, which is invisible."""
         return [raw(f'<span class="course-idea" id="idea-{html.escape(self.text)}"></span>')], []
 
 
 class Minutes(SphinxRole):
-    """How long a page takes; a test holds the number to its words, questions and exercises."""
+    """How long a page takes; a test compares the number with its words, questions and exercises."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Show the number."""
@@ -254,7 +254,7 @@ class Minutes(SphinxRole):
 
 
 class Show(SphinxRole):
-    """A link that puts a figure in the state that the sentence is about: ``text <page#figure key=value>``."""
+    """A link that puts a figure into the state that the sentence is about: ``text <page#figure key=value>``."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Show it."""

@@ -1,4 +1,4 @@
-"""Parts of drawings that stand still."""
+"""Parts of static drawings."""
 
 from html import escape
 
@@ -9,7 +9,7 @@ def text(x: float, y: float, said: str, kind: str = "") -> str:
 
 
 def svg(width: int, height: int, title: str, inside: list[str]) -> str:
-    """Return a drawing that takes its colours from the page, and is read out by its title."""
+    """Return a drawing that takes its colours from the page, and whose title is read out."""
     return (
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}" class="course-still">'
         f"{''.join(inside)}</svg>"

@@ -1,4 +1,4 @@
-"""What answers a prediction is folded: the cell below it, what that prints, and the sentences that follow from it.
+"""Folds whatever answers a prediction: the cell below it, its output, and the sentences that follow from it.
 
 `<details>` folds it, so that it opens without a script; `js/fold.js` opens it once the question is answered.
 """
@@ -17,9 +17,9 @@ _END = "</section>"
 
 
 def fold(section: nodes.section) -> None:
-    """Fold what stands below each question of a section, up to the next box, heading or paragraph in bold.
+    """Fold the content below each question of a section, up to the next box, heading or bold paragraph.
 
-    A live figure is shut until the question is answered by itself, and what stands below it answers the question too.
+    A live figure folds by itself until the question is answered, and the content below it also answers the question.
     """
     section.children = list(_folded(section.children))
     for child in section.children:
@@ -45,7 +45,7 @@ def _folded(children: list[nodes.Node]) -> Iterator[nodes.Node]:
 
 
 def _after(box: str, opening: str, question: str) -> str:
-    """Return the question that is answered below a box: its own, for a figure that of before, else none."""
+    """Return the question that is answered below a box: its own, for a figure the previous one, otherwise none."""
     if box == "predict" and " data-unmarked" not in opening and " data-review" not in opening:
         match = _QUESTION.search(opening)
         return match[1] if match else ""

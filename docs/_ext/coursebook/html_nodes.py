@@ -1,4 +1,4 @@
-"""Nodes that become HTML as it stands, around what Markdown gives."""
+"""Nodes that become raw HTML, around the nodes that Markdown produces."""
 
 import html
 from collections.abc import Iterable, Mapping
@@ -7,7 +7,7 @@ from docutils import nodes
 
 
 def raw(text: str) -> nodes.raw:
-    """Return a node that HTML writers write as it stands, and others leave out."""
+    """Return a node that HTML writers write unchanged, and others leave out."""
     return nodes.raw("", text, format="html")
 
 
@@ -25,15 +25,15 @@ def element(tag: str, given: Mapping[str, object], children: Iterable[nodes.Node
 
 
 def details(summary: str, given: Mapping[str, object], children: Iterable[nodes.Node]) -> list[nodes.Node]:
-    """Put nodes behind a line that opens and shuts them, without a script too."""
+    """Put nodes into a foldable element, which also works without a script."""
     return element("details", given, [raw(f"<summary>{html.escape(summary)}</summary>"), *children])
 
 
 def label(text: str) -> nodes.raw:
-    """Return the small line above a box."""
+    """Return the small label above a box."""
     return raw(f'<p class="course-label">{html.escape(text)}</p>')
 
 
 def python(code: str) -> nodes.literal_block:
-    """Return code as cells show it."""
+    """Return code in the form that cells show."""
     return nodes.literal_block(code, code, language="python")

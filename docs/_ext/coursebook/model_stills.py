@@ -20,7 +20,7 @@ SPEECH = (
     "Whether 'tis nobler in the mind to suffer\n"
     "The slings and arrows of outrageous fortune,\n"
 )
-FIRST = SPEECH.index("\n") + 1  # of which as much is drawn
+FIRST = SPEECH.index("\n") + 1  # the part that is drawn
 UNIT = 488
 ROWS, STEPS = 4, 24
 VISIBLE = {" ": "␣", "\n": "⏎"}
@@ -39,13 +39,13 @@ def shakespeare() -> LanguageModel:
 
 
 def rows_read() -> Tensor:
-    """Return what the four rows read: numbers that look like noise, the same everywhere."""
+    """Return the input of the four rows: noise-like numbers, the same everywhere."""
     t, n, k = torch.meshgrid(*(torch.arange(size).double() for size in (STEPS, ROWS, 4)), indexing="ij")
     return torch.sin(1.7 * t + 2.3 * n + 0.9 * k + 0.37 * t * n).float()
 
 
 def ids_of(string: str) -> Tensor:
-    """Return a text as ids ``[T, 1]``, after the line end that a text is read after."""
+    """Return a text as ids ``[T, 1]``, after the line end that precedes every text."""
     return torch.from_numpy(shakespeare().tokens.encode("\n" + string)).long()[:, None]
 
 
@@ -72,7 +72,7 @@ def _bars(values: list[float], signs: str, base: float, scale: float, kind: str)
 
 
 def tags(model: str) -> str:
-    """Draw the words with their tags: what `js/view-tags.js` begins with."""
+    """Draw the words with their tags: the first frame of `js/view-tags.js`."""
     words = SENTENCE.split()
     (tagging,) = tagger().tag([words[:READ]])
     inside = []
@@ -89,13 +89,13 @@ def tags(model: str) -> str:
 
 
 def surprise(model: str) -> str:
-    """Draw a bar above each character: what `js/view-surprise.js` begins with."""
+    """Draw a bar above each character: the first frame of `js/view-surprise.js`."""
     inside = _bars(bits_of(LINE), LINE, 112, 10, "course-bar")
     return svg(660, 136, "A bar above each character: its surprise, 10 bits at most", inside)
 
 
 def explorer(model: str) -> str:
-    """Draw one unit over a line of a text: what `js/view-explorer.js` begins with."""
+    """Draw one unit over a line of a text: the first frame of `js/view-explorer.js`."""
     model_read = shakespeare()
     with torch.no_grad():
         out, _ = model_read.lstm(model_read.embed(ids_of(SPEECH)))
@@ -104,7 +104,7 @@ def explorer(model: str) -> str:
 
 
 def rows(model: str) -> str:
-    """Draw four rows as strips: what `js/view-rows.js` begins with."""
+    """Draw four rows as strips: the first frame of `js/view-rows.js`."""
     lstm, _, _ = tiny()
     with torch.no_grad():
         out, _ = lstm(rows_read())

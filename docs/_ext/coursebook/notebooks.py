@@ -1,7 +1,7 @@
 """Notebooks from the pages of the course: ``python docs/_ext/coursebook/notebooks.py``, or ``make course``.
 
-What is on a page as a cell is a cell of the notebook, without its output, which the learner makes; an exercise is a
-cell to fill and one that checks it.
+Each cell of a page becomes a cell of the notebook, without its output, which the learner produces; an exercise becomes
+a cell to fill in and one that checks it.
 """
 
 import json
@@ -53,7 +53,7 @@ def notebook(page: Path, *, solved: bool = False) -> str:
 
 
 def cells_of(page: Path, *, solved: bool = False) -> Iterator[Cell]:
-    """Give the cells of a page."""
+    """Return the cells of a page."""
     parts = parts_of(page)
     first = "from hiddenstate.course import check\n"
     if any("FULL" in part.text for part in parts if part.language == "python"):
@@ -125,14 +125,14 @@ def _hints(made: Directive) -> list[str]:
 
 
 def _wrong(section: Section) -> str:
-    """List the wrong numbers that the page knows, each with its reason and the idea behind it."""
+    """List the wrong numbers that the page anticipates, each with its reason and the idea behind it."""
     question, choices = choices_of(section.text)
     lines = [f"- {each.text}: {each.because} {idea_behind(each.about)}".rstrip() for each in choices]
     return "\n".join([f"{question}\n", *lines])
 
 
 def _answer(section: Section) -> str:
-    """Return the number that is asked for, behind its question."""
+    """Return the requested number, after its question."""
     kind, _, given = section.argument.partition(" ")
     return f"- {choices_of(section.text)[0]} {written(ANSWERS[kind](**json.loads(given)))}"
 
@@ -156,7 +156,7 @@ def _details(summary: str, text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Write what only the page has as plain Markdown; a claim's source stays."""
+    """Write content that only the page has as plain Markdown; a claim's source stays."""
     text = _CLAIM.sub(lambda match: f" ({match[2].strip()})" if match[2] else "", text)
     text = _MINUTES.sub(r"\1", _SHOW.sub(r"\1", _IDEA.sub("", text)))
     return _PAGE_LINK.sub(r"](\1.ipynb)", text)
@@ -168,7 +168,7 @@ def _cell(name: str, kind: str, text: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write every notebook anew, and remove those that have no page."""
+    """Write every notebook again, and remove those without a page."""
     NOTEBOOKS.mkdir(parents=True, exist_ok=True)
     wanted = {NOTEBOOKS / f"{page.stem}.ipynb": notebook(page) for page in pages()}
     for path in set(NOTEBOOKS.glob("*.ipynb")) - set(wanted):

@@ -1,6 +1,7 @@
-"""Pages of the documentation, taken apart: fenced blocks, and what stands in a directive of the course.
+"""Parses pages of the documentation: fenced blocks, and the content of the course's directives.
 
-`tests/course/AUTHORING.md` shows how a page is written. The directives, the notebooks and the tests read pages by this.
+`tests/course/AUTHORING.md` shows how to write a page. The directives, the notebooks and the tests read pages through
+this module.
 """
 
 import re
@@ -36,7 +37,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Section:
-    """What stands in a directive below a line ``--- name argument``; its text begins at line ``start`` of the page."""
+    """The content of a directive below a line ``--- name argument``; its text begins at line ``start`` of the page."""
 
     name: str
     argument: str
@@ -49,9 +50,8 @@ class Choice:
     """One answer to a question.
 
     Attributes:
-        text: what it says.
-        because: why it is right, or why it looks right and is not.
-        about: the misconception that it shows, ``M1`` and so on; "" of the right answer, and where there is none.
+        text: its text. because: why it is right, or why it looks right and is not. about: the misconception that it
+        shows, such as ``M1``; "" for the right answer, and if there is none.
         right: whether it is right.
     """
 
@@ -86,7 +86,7 @@ def parts_of(page: Path) -> list[Block]:
 
 
 def blocks_of(page: Path) -> list[Block]:
-    """Return a page's fenced blocks alone."""
+    """Return only a page's fenced blocks."""
     return [part for part in parts_of(page) if part.language]
 
 
@@ -138,7 +138,7 @@ def sections_of(content: str, start: int = 0) -> tuple[str, tuple[Section, ...]]
 
 
 def asked(made: Directive, folder: Path) -> Directive:
-    """Return a question, or the one of the folder's pages that it is the same as."""
+    """Return a question, or the one on another page that it repeats."""
     same = made.options.get("same-as")
     if same is None:
         return made
@@ -159,7 +159,7 @@ def refuted_in(folder: Path) -> dict[str, str]:
 
 
 def choices_of(text: str) -> tuple[str, list[Choice]]:
-    """Split a question from its choices: ``- [x] text`` or ``- [M5] text``, and indented below, why."""
+    """Split a question from its choices: ``- [x] text`` or ``- [M5] text``, and the reason indented below."""
     question: list[str] = []
     heads: list[tuple[str, str]] = []
     reasons: list[list[str]] = []
@@ -180,12 +180,12 @@ def choices_of(text: str) -> tuple[str, list[Choice]]:
 
 
 def without_proofs(code: str) -> tuple[str, list[str]]:
-    """Take the lines that say what a cell proves out of its code."""
+    """Remove the lines that say what a cell proves from its code."""
     return _PROVES.sub("", code).rstrip(), _PROVES.findall(code)
 
 
 def shuffled(rows: Sequence[T]) -> list[T]:
-    """Return rows in another order, the same at every build."""
+    """Return rows in a different order, the same at every build."""
     count = len(rows)
     step = next(step for step in (5, 7, 3, 2, 1) if count % step or step == 1)
     return [rows[(step * k + count - 2) % count] for k in range(count)]

@@ -1,4 +1,4 @@
-"""The studio's runtime as one classic script: a page opened from a disk may not load modules."""
+"""The studio's runtime as one classic script: a page opened from disk may not load modules."""
 
 import re
 
@@ -9,7 +9,7 @@ _IMPORT = re.compile(r'^import (\{[^}]*\}) from "(studio/runtime/[\w/-]+\.js)";$
 _EXPORT = re.compile(r"^export ((?:async )?(?:function\*?|class|const|let)) (\w+)", re.MULTILINE)
 _AS = re.compile(r"(\w+) as (\w+)")
 ENTRY = "studio/runtime/model.js"
-# What figures use beside models.
+# What figures use besides models.
 FACE = {"loadModel": ENTRY, "Lstm": "studio/runtime/lstm.js", "tracksOf": "studio/runtime/lstm.js"}
 FACE |= {"stateBefore": "studio/runtime/states.js", "StudioError": "studio/runtime/errors.js"}
 
@@ -37,7 +37,7 @@ return {{ {face} }};
 
 
 def _wrapped(source: str) -> str:
-    """Turn a module into the body of a function; whatever it exports is handed on at its end."""
+    """Turn a module into the body of a function; its exports are passed on at its end."""
     lean = without_comments(source)
     body = _IMPORT.sub(lambda match: "const " + _AS.sub(r"\1: \2", match[1]) + f' = require("{match[2]}");', lean)
     names = [match[2] for match in _EXPORT.finditer(body)]

@@ -1,4 +1,4 @@
-"""The first frame of each live figure, drawn when the site is built: what is seen without a script, and on paper."""
+"""The first frame of each live figure, drawn when the site is built: shown without a script, and on paper."""
 
 import math
 from collections.abc import Callable
@@ -20,7 +20,7 @@ def _two(values: Tensor) -> str:
 
 
 def unroll(model: str) -> str:
-    """Draw the tiny LSTM over its five inputs, each from the first state: what `js/view-unroll.js` begins with."""
+    """Draw the tiny LSTM over its five inputs, each from the first state: the first frame of `js/view-unroll.js`."""
     lstm, x, (h0, c0) = tiny()
     inside = []
     for t in range(len(x)):
@@ -38,7 +38,7 @@ def unroll(model: str) -> str:
 
 
 def shapes(model: str) -> str:
-    """Write the shapes that the first sliders give: what `js/view-shapes.js` begins with."""
+    """Write the shapes for the sliders' initial values: the first frame of `js/view-shapes.js`."""
     sizes: dict[str, Any] = {"N": 1, "T": 4, "input": 6, "hidden": 3}
     rows = {"x": [4, 1, 6], **{name: shape(name, **sizes) for name in ("out", "h_n", "c_n")}}
     inside = [text(10, 25 + 25 * k, f"{name:4} {written(size)}") for k, (name, size) in enumerate(rows.items())]
@@ -54,7 +54,7 @@ def curve(values: list[float], low: float, high: float, top: float, kind: str) -
 
 
 def unit(model: str) -> str:
-    """Draw one unit whose gates are all half open: what `js/view-unit.js` begins with."""
+    """Draw one unit whose gates are all half open: the first frame of `js/view-unit.js`."""
     lstm = LSTM(1, 1)
     with torch.no_grad(), lstm.edit(*(edit.set(f"l0.{gate}", to=0.5) for gate in "ifgo")):
         trace = lstm.trace(torch.zeros(40, 1, 1))
@@ -72,7 +72,7 @@ def unit(model: str) -> str:
 
 
 def share(model: str) -> str:
-    """Draw the gradient that is left after 1 to 100 steps, in powers of ten: what `js/view-share.js` begins with."""
+    """Draw the gradient that is left after 1 to 100 steps, in powers of ten: the first frame of `js/view-share.js`."""
     forget = float(torch.sigmoid(torch.tensor(1.0)))
     lstm = [k * math.log10(forget) for k in range(1, 101)]
     plain, h, total = [], 0.5, 0.0

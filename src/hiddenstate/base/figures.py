@@ -101,7 +101,7 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
 
 
 def check_picture(path: Path) -> None:
-    """Refuse a file to which no figure can be written.
+    """Reject a file to which no figure can be written.
 
     Raises:
         ArgumentError: no such format, or no such folder.

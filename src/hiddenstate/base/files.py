@@ -51,7 +51,7 @@ def written_beside(path: str | Path) -> Iterator[Path]:
 
 
 def check_place(path: str | Path) -> None:
-    """Refuse a path that cannot be written to, before anything is computed.
+    """Reject a path that cannot be written to, before anything is computed.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -76,7 +76,7 @@ def check_place(path: str | Path) -> None:
 
 
 def check_folder_place(target: Path, *, is_replaced: bool) -> None:
-    """Refuse a place where no folder can be written, before anything is computed.
+    """Reject a place where no folder can be written, before anything is computed.
 
     Args:
         target: the folder.
@@ -96,12 +96,12 @@ def check_folder_place(target: Path, *, is_replaced: bool) -> None:
 
 
 def write_tensors(path: str | Path, kind: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors with the kind of file (such as ``"hiddenstate.trace/1"``) and its metadata.
+    """Write tensors with the file's kind (such as ``"hiddenstate.trace/1"``) and metadata.
 
     Raises:
         FileNotFoundError, IsADirectoryError, FileWriteError: see `written_beside`.
     """
-    # safetensors refuses views that share memory, hence a copy of each.
+    # safetensors rejects views that share memory, hence a copy of each.
     copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     with written_beside(path) as beside:
         try:
@@ -123,7 +123,7 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
 
 
 def read_metadata(path: str | Path, kind: str) -> dict[str, str]:
-    """Read the metadata of a file that `write_tensors` wrote as this kind; raises as `read_tensors`."""
+    """Read the metadata of a file that `write_tensors` wrote as this kind; raises the same errors as `read_tensors`."""
     with _opened(path, kind) as (_, metadata):
         return metadata
 
@@ -151,16 +151,16 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def replace_bytes(path: Path, content: bytes, *, obsolete: Sequence[Path] = ()) -> None:
-    """Write a file beside its place and rename it: the earlier file or the new one is there, never half of either.
+    """Write a file beside its place and rename it: the result is either the old file or the new one, complete.
 
     Args:
         path: the file.
-        content: what it will hold.
+        content: its new content.
         obsolete: files that are meaningless beside the new one. They are deleted with the earlier file, or stay with it
             if anything fails.
 
     Raises:
-        FileWriteError: it cannot be written; everything is as it was.
+        FileWriteError: it cannot be written; nothing has changed.
     """
     beside = free_name(path, "part")
     kept = [(each, free_name(each, "part")) for each in obsolete]
@@ -174,7 +174,7 @@ def replace_bytes(path: Path, content: bytes, *, obsolete: Sequence[Path] = ()) 
 
 
 def _swap(beside: Path, path: Path, kept: Sequence[tuple[Path, Path]]) -> OSError | None:
-    """Rename a file to its place and delete the obsolete ones; if that fails, put all back and return the error.
+    """Rename a file to its place and delete the obsolete ones; if that fails, undo everything and return the error.
 
     It may be run again after an interrupt.
     """
@@ -230,7 +230,7 @@ def copy_new(source: Path, target: Path) -> None:
     """Copy a file, all of it or nothing, to an unused name (a dangling link counts as used).
 
     Raises:
-        FileExistsError: something has the name.
+        FileExistsError: the name is taken.
     """
     with source.open("rb") as given, target.open("xb") as taken:
         try:
@@ -264,7 +264,7 @@ def _drop(path: Path, made: Iterable[Path]) -> None:
 
 
 def drop_empty(folders: Iterable[Path]) -> None:
-    """Delete those folders that exist and are empty; the innermost must come first."""
+    """Delete the folders that exist and are empty; the innermost must come first."""
     for each in folders:
         with suppress(OSError):
             each.rmdir()
@@ -291,7 +291,7 @@ def _settle(previous: Path, target: Path) -> None:
 
 
 def mend_folder(target: Path) -> None:
-    """Clean up what a killed process left beside a folder: restore the earlier folder, or delete it if not needed.
+    """Clean up what a killed process left beside a folder: restore the earlier folder, or delete it if it is obsolete.
 
     Raises:
         FileWriteError: it cannot be restored.
@@ -325,7 +325,7 @@ def sync(path: Path) -> None:
 
 
 def check_is_file(path: str | Path) -> None:
-    """Refuse a path that is not a file.
+    """Reject a path that is not a file.
 
     Raises:
         FileNotFoundError, IsADirectoryError: there is no such file, or it is a folder.

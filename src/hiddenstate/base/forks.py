@@ -1,4 +1,4 @@
-"""Functions that a forked process must run first, since it lacks the other threads, whatever they were doing."""
+"""Functions that a forked process must run first: the other threads do not exist there, whatever they were doing."""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""Checks that tensors still have their memory, and a base class of modules that check their own.
+"""Checks that tensors still have their memory, and a base class for modules that check their own tensors.
 
 ``tensor.untyped_storage().resize_(0)`` frees a tensor's memory, as some libraries do to save space. Many torch
 functions read such a tensor unchecked, which crashes the process.

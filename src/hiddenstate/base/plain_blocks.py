@@ -24,7 +24,7 @@ class Switch:
         self.count = 0
 
     def change(self, by: int) -> None:
-        """Count a block that opens or closes."""
+        """Count a block as it opens or closes."""
         self.count += by
         if by > 0 and self.count == 1:
             self._before = self._names.get(self._name, _MISSING)

@@ -38,7 +38,7 @@ def check_bool(name: str, value: object, *, number: bool = False) -> bool:
     """Return a bool, including NumPy's, as a bool; with ``number`` also 0 and 1.
 
     Raises:
-        ArgumentTypeError: it is something else.
+        ArgumentTypeError: it is anything else.
     """
     if isinstance(value, (bool, np.bool_)) or (number and isinstance(value, int) and value in (0, 1)):
         return bool(value)

@@ -13,7 +13,7 @@ from hiddenstate.base.messages import shorten
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, MissingDependencyError
 
 State = tuple[Tensor, Tensor]  # hidden state and cell state
-AnyState = State | Tensor  # of an LSTM; of a GRU or plain RNN
+AnyState = State | Tensor  # LSTM; GRU or plain RNN
 
 
 def map_state(function: Callable[[Tensor], Tensor], state: AnyState) -> Any:
@@ -22,7 +22,7 @@ def map_state(function: Callable[[Tensor], Tensor], state: AnyState) -> Any:
 
 
 def check_tensor(value: object, name: str, like: Tensor) -> Tensor:
-    """Return the value; refuse anything but a tensor with the type and device of ``like``, a weight.
+    """Return the value; reject anything but a tensor with the type and device of ``like``, a weight.
 
     Raises:
         ArgumentTypeError, DtypeError, DeviceError: the value does not fit; the message names the argument.
@@ -33,7 +33,7 @@ def check_tensor(value: object, name: str, like: Tensor) -> Tensor:
 
 
 def check_plain_tensor(value: object, name: str) -> Tensor:
-    """Return the value; refuse anything but a dense tensor.
+    """Return the value; reject anything but a dense tensor.
 
     Raises:
         ArgumentTypeError, DtypeError: it is not a dense tensor.
@@ -45,7 +45,7 @@ def check_plain_tensor(value: object, name: str) -> Tensor:
 
 
 def check_alike(value: Tensor, name: str, like: Tensor, *, takes_narrower: bool = False) -> None:
-    """Refuse a tensor that differs in type or device from ``like``, a weight, or whose memory was freed.
+    """Reject a tensor that differs in type or device from ``like``, a weight, or whose memory was freed.
 
     With ``takes_narrower``, a narrower floating-point type is accepted.
 
@@ -70,7 +70,7 @@ def check_alike(value: Tensor, name: str, like: Tensor, *, takes_narrower: bool 
 
 
 def check_dense(value: Tensor, name: str) -> None:
-    """Refuse a tensor that is not dense: sparse, nested, quantised, or in oneDNN's layout.
+    """Reject a tensor that is not dense: sparse, nested, quantised, or in oneDNN's layout.
 
     Raises:
         DtypeError: it is not dense.
@@ -86,7 +86,7 @@ def check_dense(value: Tensor, name: str) -> None:
 
 
 def check_memory(value: Tensor, name: str) -> None:
-    """Refuse a tensor whose storage was freed, or is too short for the tensor.
+    """Reject a tensor whose storage was freed, or is too short for the tensor.
 
     Raises:
         DtypeError: its storage is too short.
@@ -103,17 +103,17 @@ def check_memory(value: Tensor, name: str) -> None:
     if there < read:
         raise DtypeError(
             f"{name} has shape {list(value.shape)}, and its memory was freed: its storage has {there:,} bytes, "
-            f"{read:,} are read; give a tensor whose storage is whole"
+            f"but {read:,} are needed; give a tensor with complete storage"
         )
 
 
 def autocasts(device: str) -> bool:
-    """Whether torch's autocast is on for a kind of device."""
+    """Whether torch's autocast is on for a device type."""
     return is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def check_lengths(lengths: Tensor | None, T: int) -> None:
-    """Refuse lengths outside 0..T.
+    """Reject lengths outside 0..T.
 
     Raises:
         ArgumentError: a length is out of range.
@@ -123,7 +123,7 @@ def check_lengths(lengths: Tensor | None, T: int) -> None:
 
 
 def check_pair(value: object, name: str) -> tuple[object, object]:
-    """Return the two parts of a state; refuse anything but a pair.
+    """Return the two parts of a state; reject anything but a pair.
 
     Raises:
         ArgumentTypeError: it is not a tuple or list of two.
@@ -135,10 +135,10 @@ def check_pair(value: object, name: str) -> tuple[object, object]:
 
 
 def check_state(value: object, name: str, count: int) -> tuple[object, ...]:
-    """Return the parts of a state: of a pair, or the only one.
+    """Return the parts of a state: both of a pair, or the only one.
 
     Raises:
-        ArgumentTypeError: a pair is expected and it is none, or one tensor is expected and it is a tuple or list.
+        ArgumentTypeError: a pair is expected and it is not one, or one tensor is expected and it is a tuple or list.
     """
     if count > 1:
         return check_pair(value, name)

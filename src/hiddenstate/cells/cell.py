@@ -57,7 +57,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a gate's pre-activation that is seen separately: its letter, its name, and the gate."""
+    """A part of a gate's pre-activation that is recorded separately: its letter, its name, and the gate."""
 
     name: str
     meaning: str
@@ -68,7 +68,7 @@ class Part:
 class State:
     """A state: its letter, its name, and its equation as a sum of products.
 
-    A factor is a gate, 1 minus a gate (``(1-z)``), a state of this step, a state of the step before (``c_prev``), or
+    A factor is a gate, 1 minus a gate (``(1-z)``), a state of this step, a state of the previous step (``c_prev``), or
     ``tanh`` of a state. There are no terms if the state is the value of the gate of the same name.
     """
 
@@ -105,8 +105,8 @@ class Cell:
         step: ``step(xg, states, weights, see)`` computes one step, from the input's part of the pre-activations ``[N,
             G*H]`` and the previous states to the new ones, both in the order of ``carried``. It calls
             ``see(name, value)`` on every quantity and uses what it returns.
-        slopes: ``slopes(values)`` returns, for each state, its partial derivative by every gate and state in its
-            equation. The values are those of a step, with the previous states as ``c_prev``.
+        slopes: ``slopes(values)`` returns, for each state, its partial derivative with respect to every gate and state
+            in its equation. The values are those of a step, with the previous states as ``c_prev``.
         split: ``split(values)`` returns what the step keeps, writes and outputs.
         carried: the states that a call takes and returns, in torch's order.
         parts: parts of pre-activations that a step computes by themselves.
@@ -151,7 +151,7 @@ class Cell:
 
     @cached_property
     def pre_activations(self) -> tuple[str, ...]:
-        """What a trace records on request: pre-activations, then their parts."""
+        """The values that a trace records only on request: pre-activations, then their parts."""
         return (*(f"{gate}_pre" for gate in self.gate_names), *(part.name for part in self.parts))
 
     @property
@@ -184,7 +184,7 @@ class Cell:
         return slice(start, start + hidden_size)
 
     def as_given(self, states: Sequence[Tensor]) -> Any:
-        """Return states in the form in which torch's layer takes them: a tuple, or the only one itself."""
+        """Return states in the form that torch's layer takes: a tuple, or a single tensor."""
         return tuple(states) if len(self.carried) > 1 else states[0]
 
     def parts_of(self, state: Any) -> tuple[Tensor, ...]:

@@ -2,7 +2,7 @@
 
 Cho et al. (2014), "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine Translation", in
 the form and with the names used by torch and cuDNN: the reset gate multiplies the state's part of the candidate after
-the matrix product, so that this part has a bias of its own.
+the matrix product, so this part has its own bias.
 """
 
 from collections.abc import Mapping

@@ -10,10 +10,10 @@ CELLS = {cell.name: cell for cell in (LSTM, GRU, RNN_TANH, RNN_RELU)}
 
 
 def cell_named(name: str) -> Cell:
-    """Return the kind of cell of a name.
+    """Return the kind of cell with this name.
 
     Raises:
-        ArgumentError: there is none.
+        ArgumentError: there is no such kind.
     """
     found = CELLS.get(name) if isinstance(name, str) else None
     if found is None:

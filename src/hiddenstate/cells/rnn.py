@@ -18,7 +18,7 @@ def step(gate: Gate, xg: Tensor, states: tuple[Tensor, ...], w: Weights, see: Va
     """Compute one time step.
 
     Args:
-        gate: the new hidden state as a gate, which has the nonlinearity.
+        gate: the new hidden state as a gate, which defines the nonlinearity.
         xg: the input's part of the pre-activation, W_ih·x + b_ih, ``[N, H]``.
         states: the previous hidden state, ``[N, H]``.
         w: the weights.

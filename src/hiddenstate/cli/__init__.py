@@ -7,8 +7,8 @@ A command imports torch, and whatever needs it, only when it runs: help and comp
 - `index.py`: indexes of corpora: makes one, shows units, searches
 - `structure.py`, `export.py`, `version.py`: the weights by gate; a model as one file; installed versions
 - `explain.py` and `explain_*.py`: the explanation tools; `explain_command.py`, `explain_options.py` and
-  `explain_read.py`: what they share
-- `train.py`, `train_lm.py`: training; `run_options.py`: what they share
+  `explain_read.py`: their common parts
+- `train.py`, `train_lm.py`: training; `run_options.py`: their common options
 - `studio.py`, `page.py`, `course.py`, `corpus.py`: the studio, its page as a file, the course, corpora
 - `sharded.py`: `tag` and `score` with a folder of shards as output
 - `outputs.py`: the convention for output; `terminal.py`: output to a terminal; `commands.py`: help, Ctrl-C

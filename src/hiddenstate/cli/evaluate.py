@@ -1,4 +1,4 @@
-"""``hiddenstate evaluate``: how well a tagger does on a CoNLL-U file."""
+"""``hiddenstate evaluate``: measures a tagger's accuracy on a CoNLL-U file."""
 
 import json
 import math
@@ -31,7 +31,7 @@ def evaluate_command(
         Path | None,
         typer.Option(
             help="CoNLL-U file that the model was trained on: words not in it count as unknown. Without it, words "
-            "that are not in the model's vocabulary do.",
+            "missing from the model's vocabulary count as unknown.",
             metavar="FILE",
         ),
     ] = None,

@@ -62,8 +62,8 @@ def explaining(
 ) -> Callable[..., None]:
     """Turn a function that takes a `Reading` and its own options, and returns a result, into a command.
 
-    The command takes the text first, and the model and the output files last. Files are checked before anything is
-    computed.
+    The command takes the text first, and the model and the output files last. Output files are checked before anything
+    is computed.
 
     Args:
         explain: the function.

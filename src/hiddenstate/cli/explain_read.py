@@ -22,7 +22,7 @@ class Read(NamedTuple):
     subject: Subject
 
     def find_step(self, word: str | None) -> int:
-        """Return the step to explain: that of a word or its number, or the most informative one by default."""
+        """Return the step to explain: that of a word (or its number), or by default the most informative one."""
         read = self.subject
         if word is not None:
             return read.step_of(int(word) if word.lstrip("-").isdigit() and word not in read.words() else word)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Seconds between two writes to the terminal: people can't see more, and each write takes time.
 PAUSE = 0.02
-MOST_LENGTH = 10**12  # at a microsecond each, years
+MOST_LENGTH = 10**12  # at a microsecond each, that takes years
 
 
 def generate(
@@ -59,7 +59,7 @@ def generate(
     check_outputs(out)
     sampling = Sampling(temperature, top_k, top_p, seed, unknown)
     loaded = load_language_model(model or shipped("shakespeare"))
-    # The newline at the end of standard input is the shell's, not the text's.
+    # The newline at the end of standard input comes from the shell and is not part of the text.
     given = text_from(prompt).removesuffix("\n") if prompt == STANDARD else read_text(io.StringIO(prompt))
     _warn_of_unknown(loaded, given)
     if loaded.config.level == "word":

@@ -32,7 +32,7 @@ def index(
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=256, help="Number of processes.")] = 1,
     cluster: ClusterOption = None,
 ) -> None:
-    """Index a corpus: statistics, contexts and labels of every unit. A run that was stopped goes on if called again.
+    """Index a corpus: statistics, contexts and labels of every unit. If interrupted, run it again to resume.
 
     Example: hiddenstate index tagger-en corpus.conllu -o corpus.index
     """

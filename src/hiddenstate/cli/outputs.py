@@ -34,7 +34,7 @@ F = TypeVar("F", bound=Enum)
 
 
 def check_outputs(*files: str | Path | None, plot: Path | None = None) -> None:
-    """Refuse files that can't be written, before anything is read or computed.
+    """Reject files that can't be written, before anything is read or computed.
 
     Args:
         files: files of any kind; `STANDARD` and None are skipped.

@@ -29,7 +29,7 @@ class View:
 
     @property
     def layer_direction(self) -> str:
-        """Its name, such as ``l1r``."""
+        """The name, such as ``l1r``."""
         return LayerDirection(self.layer, self.reverse).name
 
 
@@ -48,7 +48,7 @@ def select_view(tagger: Tagger, layer: int | None, reverse: bool, unit: int | No
 
 
 def described(tagger: Tagger, sentences: Iterable[Sequence[str]], view: View) -> Iterator[list[Word]]:
-    """Read sentences, and yield the words of each with what the layer did; raises as `Tagger.read_all`."""
+    """Read sentences, and yield each one's words with what the layer did; raises the errors of `Tagger.read_all`."""
     keep = [f"{view.layer_direction}.{quantity}" for quantity in (*GATES, *STATES)]
     for _, together in groupby(tagger.read_all(sentences, keep=keep), key=lambda reading: id(reading.trace)):
         readings = list(together)

@@ -11,7 +11,7 @@ from hiddenstate.tracing.summary import StepSummary
 from hiddenstate.tracing.unit_step import Moment
 
 LONGEST_WORD = 24
-LEFT = " "  # of the table
+LEFT = " "  # left margin of the table
 GAP = "  "  # between columns
 RULE = "─"
 _EIGHTHS = " ▏▎▍▌▋▊▉█"

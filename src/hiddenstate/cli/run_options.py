@@ -53,7 +53,7 @@ def folder(text: str) -> Any:
 
 
 def setting(text: str, default: object) -> Any:
-    """Make an option for one setting, whose default is that of the config file, or else this one."""
+    """Make an option for one setting; its default is the config file's value, or else this one."""
     return typer.Option(help=text, show_default=str(default))
 
 
@@ -206,7 +206,7 @@ def _command(wanted: RunFile[S], files: Iterable[tuple[str, str]], defaults: Run
 
 
 def drawer(path: Path | None, run: Path, score: str) -> Callable[[], None]:
-    """Return a function that draws the finished run into a file; invalid files are refused at once."""
+    """Return a function that draws the finished run into a file; invalid files are rejected at once."""
     if path is None:
         return lambda: None
     outputs.check_outputs(plot=path)

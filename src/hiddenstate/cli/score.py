@@ -108,7 +108,9 @@ def score(
         score_shards(files, str(model or "shakespeare"), out, column=column, jobs=jobs, cluster=cluster)
         return
     if len(files) != 1:
-        raise ArgumentError(f"one file is scored at a time, got {len(files)}; give --out FOLDER --shards for several")
+        raise ArgumentError(
+            f"only one file can be scored at a time, got {len(files)}; give --out FOLDER --shards for several"
+        )
     (file,) = files
     chosen = chosen_format(format_, as_json, Format.jsonl) or Format.table
     check_outputs(out)

@@ -16,8 +16,7 @@ ShardsOption = Annotated[
     bool,
     typer.Option(
         "--shards",
-        help="Write a folder of shards to --out. A run that was stopped goes on if called again. Implied if --out is a "
-        "folder.",
+        help="Write a folder of shards to --out. If interrupted, run it again to resume. Implied if --out is a folder.",
     ),
 ]
 ClusterOption = Annotated[
@@ -31,7 +30,7 @@ def is_sharded(out: Path | None, shards: bool, cluster: str | None) -> bool:
     """Whether the output is a folder of shards.
 
     Raises:
-        ArgumentError: shards are requested, and no folder is given.
+        ArgumentError: shards are requested without a folder.
     """
     if (shards or cluster) and (out is None or str(out) == STANDARD):
         raise ArgumentError("--shards and --cluster write a folder: give one with --out FOLDER")
@@ -73,7 +72,7 @@ def score_shards(files: Sequence[str], model: str, out: Path, *, column: str, jo
 
     loaded = load_language_model(model)
     if loaded.config.backward:
-        raise ArgumentError("this model reads from the end of a text to its beginning, and can't score a corpus")
+        raise ArgumentError("this model reads from the end of a text to its beginning, so it can't score a corpus")
     paths = expand(files)
     shards = plan(paths, column=column, shard_bytes=1 << 18)
     task = ScoreShards(loaded)

@@ -133,7 +133,7 @@ def _model(model: Path | None) -> str:
 
 
 def _check_inputs(files: list[str]) -> None:
-    """Refuse unreadable files before the first is tagged.
+    """Reject unreadable files before the first is tagged.
 
     Raises:
         OSError: a file can't be read.

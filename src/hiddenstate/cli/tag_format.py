@@ -42,7 +42,7 @@ class Layout:
 
     @property
     def has_probabilities(self) -> bool:
-        """Whether more than tags is written."""
+        """Whether the output has more than the tags."""
         return self.format is not Format.conllu or self.top_k is not None
 
     def text(self, sentence: Sentence, tagging: "Tagging") -> str:

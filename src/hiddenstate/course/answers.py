@@ -9,7 +9,7 @@ import torch
 from hiddenstate.course.misconceptions import idea_behind
 from hiddenstate.errors import AnswerError
 
-Check = Callable[..., str]  # takes an answer; rejects it, or returns what a right one shows
+Check = Callable[..., str]  # takes an answer; rejects it, or returns a comment on the right one
 CLOSE = 1e-5
 
 
@@ -17,7 +17,7 @@ def wrong(about: str, said: str) -> AnswerError:
     """Return the error that rejects an answer.
 
     Args:
-        about: the misconception behind it, ``M1`` and so on; "" if none is.
+        about: the misconception behind it, such as ``M1``; "" if there is none.
         said: the message: the result and the expected one, with numbers.
     """
     return AnswerError("\n".join(filter(None, (said, idea_behind(about)))), misconception=about)

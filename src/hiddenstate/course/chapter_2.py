@@ -14,7 +14,7 @@ from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.names import GATES
 
 SIZES = ((4, 3), (1, 1), (5, 17))
-ONNX = "iofg"  # ONNX calls g c
+ONNX = "iofg"  # what ONNX calls c is g here
 HOLD, FLAG = 50, 3
 TORCH = "".join(GATES)
 
@@ -155,7 +155,7 @@ def latch(answer: object) -> str:
         values = torch.where(torch.rand(HOLD + FLAG, 8) > 0.5, 1.0, -1.0)
         flags = torch.zeros(HOLD + FLAG, 8)
         flags[FLAG - 1] = 1
-        trace = _latch_of(answer).trace(torch.stack([values, flags], dim=-1))
+        trace = _latch(answer).trace(torch.stack([values, flags], dim=-1))
     kept = {name: trace[f"l0.{name}"][FLAG:, :, 0] for name in "fiohc"}
     sign = values[FLAG - 1]
     if bool((kept["h"] * sign).min() > 0.5):
@@ -184,7 +184,7 @@ def _lost(kept: Mapping[str, Tensor], sign: Tensor) -> AnswerError:
     return wrong("", said)
 
 
-def _latch_of(numbers: Mapping[str, Any]) -> LSTM:
+def _latch(numbers: Mapping[str, Any]) -> LSTM:
     """Make the LSTM: for each gate a weight for the flag (for g: for the value) and a bias; h is not fed back."""
     lstm = LSTM(2, 1)
     with torch.no_grad():

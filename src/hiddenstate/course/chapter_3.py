@@ -41,7 +41,7 @@ def baseline(answer: object) -> str:
 
 
 def _share(train: Tagged, held: Tagged, unknown: str = "most", count_unknown: bool = True) -> float:
-    """Tag by the most frequent tag, in a few ways of treating unknown words."""
+    """Tag by the most frequent tag, treating unknown words in a few different ways."""
     seen: dict[str, Counter[str]] = defaultdict(Counter)
     for word, tag in (pair for sentence in train for pair in sentence):
         seen[word][tag] += 1
@@ -83,7 +83,7 @@ RATE = 0.01
 
 
 def fit(answer: object) -> str:
-    """Check exercise 3.1: a training loop, by the weights that it arrives at."""
+    """Check exercise 3.1: a training loop, by the resulting weights."""
     with seeded(31):
         batches = [_batch((5, 2, 3)), _batch((4, 4)), _batch((1, 6, 2))]
         untrained = _Tagger().eval()
@@ -171,7 +171,7 @@ def changed(answer: object) -> str:
 def _differs(layers: int) -> set[str]:
     """Run an LSTM twice in training mode, and compare."""
     with seeded(35), torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that one layer drops nothing
+        warnings.simplefilter("ignore")  # the warning that a single layer drops nothing
         lstm, x = LSTM(4, 5, num_layers=layers, dropout=0.5), torch.randn(3, 2, 4)
         one, other = lstm.trace(x), lstm.trace(x)
     names = {f"l{k}.h": f"l{k}.h" for k in range(layers)} | {"out": f"l{layers - 1}.h"}

@@ -19,7 +19,7 @@ CHARACTERS = ROWS * LENGTH + 1
 
 def windows(answer: object) -> str:
     """Check exercise 4.2: a text in rows and windows, each with its targets."""
-    given = _windows_of(called(answer, torch.arange(CHARACTERS), ROWS, STEPS))
+    given = _windows(called(answer, torch.arange(CHARACTERS), ROWS, STEPS))
     if sum(len(x) for x, _ in given) != LENGTH or any(x.shape[1] != ROWS for x, _ in given):
         raise _other_layout(given)
     x, y = (torch.cat([window[k] for window in given]) for k in (0, 1))
@@ -31,7 +31,7 @@ def windows(answer: object) -> str:
     return "Each row continues where it stopped, and every target is the next character, including a row's last one."
 
 
-def _windows_of(given: object) -> Windows:
+def _windows(given: object) -> Windows:
     try:
         listed = [(x, y) for x, y in cast("Sequence[Any]", given)]
     except (TypeError, ValueError):

@@ -11,7 +11,7 @@ from hiddenstate.errors import AnswerError
 from hiddenstate.nn.lstm import LSTM
 
 UNITS, TOKENS = 512, 2000
-OPEN = {"i": 20.0, "f": -20.0, "o": 20.0}  # biases of units that pass on their candidate
+OPEN = {"i": 20.0, "f": -20.0, "o": 20.0}  # gate biases with which a unit outputs its candidate
 Wire = tuple[str, int, int, float]  # a weight: its tensor, row, column and value
 LAYERS = ("l0", "l0r", "l1", "l1r")
 CLEAN, OTHER = ["She", "likes", "to", "play", "."], ["She", "likes", "the", "play", "."]
@@ -70,7 +70,7 @@ def is_used(answer: object) -> str:
 
 
 def _misjudged(false: set[str], said: dict[str, bool]) -> AnswerError:
-    """Name the missed case, and the likely reason."""
+    """Name the missed case and the likely reason."""
     if len(set(said.values())) == 1:
         return wrong("", f"It says {next(iter(said.values()))} for every unit, but there are units of both kinds.")
     if {"copy", "faint"} <= false:

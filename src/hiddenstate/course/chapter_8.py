@@ -1,4 +1,4 @@
-"""Checks of chapter 8, the capstone: properties that hold for any text or series, as the data are the learner's own.
+"""Checks of chapter 8, the capstone: properties that hold for any text or series, since learners bring their own data.
 
 A text is a tensor of whole numbers, one for each character, with losses in bits. A series is a tensor of floats, with
 squared errors as losses.
@@ -20,11 +20,11 @@ LEAST_SHARE = 0.05
 BLOCKS = 20
 SHIFTS = 200
 CLOSE_LOSS = 1e-3
-MOST_STEPS = 400  # of a test part that are looked at several times
+MOST_STEPS = 400  # elements of the test part that are checked several times
 
 
 def split(answer: object) -> str:
-    """Check exercise 8.1: a training and a held-out part that have nothing in common."""
+    """Check exercise 8.1: disjoint training and held-out parts."""
     if not isinstance(answer, Sequence) or not all(isinstance(part, range) for part in answer) or len(answer) < 2:
         raise wrong("", "The answer should be two ranges of positions, such as range(0, 900) and range(900, 1000).")
     parts = cast("Sequence[range]", answer)
@@ -44,7 +44,7 @@ def split(answer: object) -> str:
 
 
 def baseline(answer: object) -> str:
-    """Check exercise 8.2: a baseline that is one, and does not look ahead."""
+    """Check exercise 8.2: a real baseline, which does not look ahead."""
     given, train, test = _three(answer, "baseline, train, test")
     test = test[:MOST_STEPS]
     score: Score = partial(called, given, train)
@@ -128,14 +128,16 @@ def ablation(answer: object) -> str:
     beaten = int((moved >= gap).sum())
     at, elsewhere = float(cost[label].mean()), float(cost[~label].mean())
     if gap <= 0 or at < 2 * elsewhere:
-        raise wrong("M35", f"{at:.3f} where the label holds, {elsewhere:.3f} elsewhere: not where the label predicts.")
+        raise wrong(
+            "M35", f"The cost is {at:.3f} under the label, {elsewhere:.3f} elsewhere: the label does not predict it."
+        )
     if beaten > 0.05 * SHIFTS:
         raise wrong("M35", f"Of {SHIFTS} shifted copies of the label, {beaten} do as well: that may be chance.")
     return f"It costs {at:.3f} there, {elsewhere:.3f} elsewhere; of {SHIFTS} shifted labels {beaten} do as well."
 
 
 def stream(answer: object) -> str:
-    """Check exercise 8.6: losses step by step are those of the whole."""
+    """Check exercise 8.6: losses computed step by step equal those computed all at once."""
     if not _is(answer, Tensor, Tensor):
         raise wrong("", "The answer should be (losses one at a time, losses all at once).")
     whole = tensor(answer[1], *cast("Tensor", answer[1]).shape)
@@ -176,7 +178,7 @@ def _losses(score: Score, x: Tensor) -> Tensor:
 
 
 def _other(x: Tensor) -> Tensor:
-    """Give each element a different value, of those that occur."""
+    """Replace each element with a different one of the values that occur."""
     if x.is_floating_point():
         return x + x.std()
     values = x.unique()
@@ -192,7 +194,7 @@ def _sees_ahead(score: Score, x: Tensor) -> bool:
 
 
 def _refuse_answers_read(score: Score, x: Tensor) -> None:
-    """Refuse predictions that depend on the very element that they predict."""
+    """Reject predictions that depend on the element that they predict."""
     for place in (len(x) // 3, len(x) // 2):
         if x.is_floating_point():
             spread = x.std()
@@ -219,7 +221,7 @@ def _with(x: Tensor, place: int, value: Tensor) -> Tensor:
 
 
 def _trivial(train: Tensor, test: Tensor) -> Tensor:
-    """The losses of a forecast that knows nothing: equal chances, or the mean."""
+    """The losses of an uninformed forecast: equal probabilities, or the mean."""
     if train.is_floating_point():
         return (test[1:] - train.mean()).double() ** 2
     return torch.full((len(test) - 1,), math.log2(len(train.unique())), dtype=torch.double)

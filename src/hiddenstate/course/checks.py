@@ -16,7 +16,7 @@ EXERCISES: dict[str, Check] = {
 
 
 def check(exercise: str, answer: object) -> None:
-    """Check an answer to an exercise of the course, and print what a right answer shows.
+    """Check an answer to an exercise of the course, and print a comment on a right one.
 
     Args:
         exercise: its number, such as ``"1.2"``.

@@ -32,7 +32,7 @@ def _tiny() -> Bundle:
 
 
 def _unit() -> Bundle:
-    """Bundle an LSTM of one unit whose weights are zero, so that its gates are what they are set to."""
+    """Bundle an LSTM of one unit whose weights are zero, so that its gates have the values that they are set to."""
     lstm = LSTM(1, 1)
     for weight in lstm.parameters():
         nn.init.zeros_(weight)

@@ -26,7 +26,7 @@ def first_page(folder: Path | None = None) -> Path:
 
     Raises:
         MissingDependencyError: the pages have not been built, as in a fresh checkout.
-        FileWriteError: the folder cannot be written; an earlier copy stays as it was.
+        FileWriteError: the folder cannot be written; an earlier copy stays unchanged.
     """
     if not (PAGES / FIRST).is_file():
         raise MissingDependencyError(

@@ -52,7 +52,7 @@ class Edit:
     Raises:
         ArgumentError: unknown kind or scope; crossed bounds; a number too large for a float; units, steps or rows both
             in the address and as arguments.
-        NameUnknownError: the place is written as an address that cannot be read.
+        NameUnknownError: the place is not a valid address.
         ArgumentTypeError: a value that is neither a real number nor a real tensor, or an index of a wrong type.
         DtypeError: a tensor that is sparse, nested or quantized.
     """

@@ -64,7 +64,7 @@ class ResolvedEdit:
 
 
 def resolve_edits(edits: Iterable[Edit], sizes: Sizes, x: Tensor, span: Span) -> list[ResolvedEdit]:
-    """Resolve edits against one call of ``x [T, N, C]``, and refuse those that do not fit it.
+    """Resolve edits against one call of ``x [T, N, C]``, and reject those that do not fit it.
 
     Raises:
         NameUnknownError: this LSTM has no such place.
@@ -122,7 +122,7 @@ def _resolve_edit(edit: Edit, place: Place, value: Tensor, sizes: Sizes, N: int,
 
 def _positions(times: Sequence[int], span: Span) -> dict[int, int]:
     """Map the steps of the span, counted from its start, to their indices among the times."""
-    if isinstance(times, range):  # which may be far longer than the span
+    if isinstance(times, range):  # the range may be far longer than the span
         return {k: times.index(t) for k, t in enumerate(range(span.start, span.stop)) if t in times}
     return {t - span.start: k for k, t in enumerate(times) if span.start <= t < span.stop}
 
@@ -134,7 +134,7 @@ def _resolve_times(t: FrozenIndex, span: Span) -> Sequence[int]:
         return range(span.stop)
     if isinstance(t, slice):
         return _resolve_slice(t, span)
-    chosen = (t,) if isinstance(t, int) else t  # steps may be still to come
+    chosen = (t,) if isinstance(t, int) else t  # more steps may follow
     ends = (chosen[0], chosen[-1]) if isinstance(chosen, range) and chosen else chosen
     if min(ends, default=0) < 0:
         raise _no_end(t)
@@ -150,7 +150,7 @@ def _resolve_slice(t: slice, span: Span) -> Sequence[int]:
 
 
 def _no_end(t: FrozenIndex) -> IndexRangeError:
-    return IndexRangeError(f"t={shorten(t)} counts from the end, and a stream has none; count steps from its start")
+    return IndexRangeError(f"t={shorten(t)} counts from the end, and a stream has no end; count steps from its start")
 
 
 def _check_block(edit: Edit, value: Tensor, block: tuple[int | None, int, int]) -> None:

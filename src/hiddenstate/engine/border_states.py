@@ -24,8 +24,8 @@ def take(
     The second state is None if the cell has no cell state.
 
     Raises:
-        ArgumentError: there is no ``reset``.
-        ArgumentTypeError, RankError, ShapeError, DtypeError, DeviceError: what does not fit.
+        ArgumentError: ``reset`` is missing.
+        ArgumentTypeError, RankError, ShapeError, DtypeError, DeviceError: a state does not fit.
     """
     if reset_to is None:
         return None, None

@@ -24,7 +24,7 @@ class Call:
     """One call in canonical form: time first, batched, every shape checked. Never changed: `replace` makes a new one.
 
     Args:
-        sizes: sizes and kind of cell of what runs: of the whole layer, or of one layer and direction of it.
+        sizes: sizes and kind of cell of the whole LSTM, or of one layer and direction of it.
         weights: weights of each layer and direction, in the order of ``layer_directions``.
         x: input, ``[T, N, C]``.
         h0: initial hidden states, ``[L*D, N, P]``.
@@ -39,7 +39,7 @@ class Call:
             run.
         edits: edits, resolved against this call.
         record: what to record, or None.
-        part: the layer and direction that runs, if it is a part of an LSTM; None for all of them.
+        part: the layer and direction to run, if only one of an LSTM's; None for all of them.
         packed_steps: weights packed for single steps, which update ``h0`` and ``c0`` in place; or None.
         reset_h: hidden states after borders, ``[L*D, N, P]`` (the same for all borders of a row) or ``[L*D, T*N, P]``
             (index t*N + n for the border before step t of row n); None for zeros.
@@ -77,6 +77,16 @@ class Call:
         return self.sizes.layer_directions if self.part is None else [self.part]
 
     @property
+    def cell(self) -> str:
+        """The kind of cell."""
+        return self.sizes.cell
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether edits are in force, or a trace records the call."""
+        return bool(self.edits) or self.record is not None
+
+    @property
     def initial(self) -> tuple[Tensor, ...]:
         """The initial states, in the order of the cell's ``carried``."""
         return (self.h0,) if self.c0 is None else (self.h0, self.c0)
@@ -94,7 +104,7 @@ class Call:
         return self.part is not None and self.part.reverse
 
     def only(self, k: int, x: Tensor) -> "Call":
-        """The part of the k-th layer and direction, which reads ``x``."""
+        """The call of only the k-th layer and direction, which reads ``x``."""
         part = self.layer_directions[k]
         return replace(
             self,
@@ -125,7 +135,7 @@ class Result(NamedTuple):
     carried: Mapping[str, Tensor] = {}
 
 
-STATES = 5  # the leaves before the weights
+STATES = 5  # the number of leaves before the weights
 
 
 def tensors_needing_gradients(call: Call) -> tuple[Tensor | None, ...]:
@@ -185,7 +195,7 @@ def through_layers(call: Call, run: Callable[[int, Tensor], R]) -> tuple[Tensor,
 
 
 def zero_state(x: Tensor, sizes: Sizes) -> Any:
-    """The states that a run over ``x [T, N, ...]`` begins with if none are given, a tuple: ``[L*D, N, units]`` each."""
+    """The default initial states of a run over ``x [T, N, ...]``, a tuple: ``[L*D, N, units]`` each."""
     count, N = len(sizes.layer_directions), x.shape[1]
     return tuple([x.new_zeros(count, N, units) for units in sizes.state_units])
 

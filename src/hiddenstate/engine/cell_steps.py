@@ -1,13 +1,14 @@
 """Steps of a cell, native and differentiable: the weights' gradients are computed once for all steps of a loop.
 
 A step is one node of torch's graph. All steps on the same weights share one more node, `_WeightSums`, between
-themselves and the weights: in a backward pass each step leaves its factors there, and when all have, torch runs that
-node, which multiplies them in one product for each weight. So a loop of T steps writes each weight's gradient once, not
-T times.
+themselves and the weights: in a backward pass each step leaves its factors there, and when all have done so, torch runs
+that node, which multiplies them in one product for each weight. So a loop of T steps writes each weight's gradient
+once, not T times.
 """
 
 import weakref
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,27 +16,100 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from hiddenstate.cells.cell import Cell, Weights, ignore
+from hiddenstate.cells.cell import Cell, ValueHook, Weights, ignore
 from hiddenstate.engine import kernels, native
 from hiddenstate.engine.call import wants_gradient
 from hiddenstate.engine.derivative import apply, computes_gradients, differentiable_gradients, uncompiled
+from hiddenstate.engine.interception import interception
+from hiddenstate.engine.paths import torch_path
 from hiddenstate.structure.parameters import PARAMETER_STEMS
 
 _NAMES = PARAMETER_STEMS[:4]
-# The factors of the weights' gradients: of each step d_z, x [N, C] and h [N, H] before it, or None for zeros;
+# The factors of the weights' gradients: for each step, d_z, x [N, C] and h [N, H] before it, or None for zeros;
 # and the sizes of weight_hh; or gradients that are ready.
 _Factors = tuple[Tensor, Tensor, Tensor | None, int, int]
 _Ready = list[Tensor | None]
 _Pending = dict[int, tuple[list[_Factors], list[_Ready]]]  # by backward pass
 
 
-def step(kind: Cell, given: Any, hx: Any, parameters: dict[str, Any], sizes: tuple[int, int]) -> Any:
+@dataclass(eq=False)
+class CellStep:
+    """A step of a cell, in canonical form: batched, every shape checked. Never changed.
+
+    Args:
+        kind: the kind of cell.
+        x: the input ``[N, C]``.
+        states: the states before, ``[N, H]``, in the order of ``carried``.
+        weights: the weights, without a projection.
+        sizes: C and H.
+        see: is shown each value, and returns what is used in its place.
+        is_observed: whether ``see`` edits or records.
+    """
+
+    kind: Cell
+    x: Tensor
+    states: tuple[Tensor, ...]
+    weights: Weights
+    sizes: tuple[int, int]
+    see: ValueHook = ignore
+    is_observed: bool = False
+
+    @property
+    def cell(self) -> str:
+        """The name of the kind."""
+        return self.kind.name
+
+    @property
+    def arguments(self) -> tuple[Any, Any, dict[str, Any], tuple[int, int]]:
+        """The arguments of a native step."""
+        return self.x, self.kind.as_given(self.states), dict(zip(_NAMES, self.weights, strict=False)), self.sizes
+
+
+def why_not(step: CellStep) -> str | None:
+    """Return the reason that native code can't compute a step, or None."""
+    steps = kernels.cell_steps.get(step.cell)
+    if steps is None:
+        return kernels.why_not_loaded()
+    refused = steps.why_not(*step.arguments)
+    if refused is None:
+        return None
+    return interception() or kernels.why_not_served(step.x.dtype) or native.refusal_text(*refused)
+
+
+def run(step: CellStep) -> tuple[Tensor, ...] | None:
+    """Compute a step natively, and return the new states, or None if `why_not` gives a reason."""
+    done = compute(step.kind, *step.arguments)
+    return None if done is None else step.kind.parts_of(done)
+
+
+def why_not_torch(step: CellStep) -> str | None:
+    """Return that torch has no cell of this kind, or None."""
+    return torch_path.why_not_function(step.kind, _torch_name(step))
+
+
+def run_torch(step: CellStep) -> tuple[Tensor, ...]:
+    """Compute a step by torch's function, and return the new states."""
+    done = getattr(torch, _torch_name(step))(step.x, step.kind.as_given(step.states), *step.weights[:4])
+    return step.kind.parts_of(done)
+
+
+def _torch_name(step: CellStep) -> str:
+    return f"{step.cell.lower()}_cell"
+
+
+def run_reference(step: CellStep) -> tuple[Tensor, ...]:
+    """Compute a step in plain torch, and return the new states."""
+    w = step.weights
+    return step.kind.step(linear(step.x, w.ih, w.b_ih), step.states, w, step.see)
+
+
+def compute(kind: Cell, given: Any, hx: Any, parameters: dict[str, Any], sizes: tuple[int, int]) -> Any:
     """Compute a step, differentiable if torch builds a graph for the arguments.
 
     Args:
         kind: the kind of cell.
         given: the input ``[N, C]``; without gradients also ``[C]``.
-        hx: the state before: of an LSTM a tuple or list ``(h, c)``, of other cells h; None for zeros.
+        hx: the previous state: a tuple or list ``(h, c)`` for an LSTM, h for other cells; None for zeros.
         parameters: the weights by name.
         sizes: C and H.
 
@@ -62,7 +136,7 @@ def step(kind: Cell, given: Any, hx: Any, parameters: dict[str, Any], sizes: tup
     done = steps.run(given, hx, parameters, sizes, True)
     if done is None:
         return None
-    sums = _sums_of(weights, given.dtype, sizes) if wants_gradient(weights) else None
+    sums = _shared_sums(weights, given.dtype, sizes) if wants_gradient(weights) else None
     token, pending = (None, None) if sums is None else (sums.token, sums.pending)
     # The steps' nodes hold the sums, so that these live as long as a graph that needs them.
     shared = kind, sums, pending, weights
@@ -87,12 +161,12 @@ def _key(weights: Sequence[Tensor | None], dtype: torch.dtype, sizes: tuple[int,
     return dtype, sizes, [weight is not None and weight.requires_grad for weight in weights]
 
 
-_MOST_SUMS = 64  # before those that are gone are looked for
-# By the id of the weight.
+_MOST_SUMS = 64  # to keep it from being dropped below
+# Keyed by the weight's id.
 _sums: "dict[int, weakref.ref[_Sums]]" = {}
 
 
-def _sums_of(weights: Sequence[Tensor | None], dtype: torch.dtype, sizes: tuple[int, int]) -> _Sums:
+def _shared_sums(weights: Sequence[Tensor | None], dtype: torch.dtype, sizes: tuple[int, int]) -> _Sums:
     which = id(weights[1])
     known = _sums.get(which)
     found = None if known is None else known()
@@ -136,7 +210,7 @@ def _products(factors: Sequence[_Factors], needed: Sequence[bool]) -> _Ready:
     of_ih = of_x.t().mm(x) if needed[0] else None
     of_hh = None
     if needed[1]:
-        later = [one for one in factors if one[2] is not None]  # other steps began with zeros
+        later = [one for one in factors if one[2] is not None]  # the other steps started from zeros
         if later:
             rows = of_h if len(later) == len(factors) else _joined([one[0][:, -units:] for one in later])
             of_hh = rows.t().mm(_joined([one[2] for one in later]))
@@ -154,7 +228,7 @@ def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
 
 
 def _pending(all_passes: _Pending) -> tuple[list[_Factors], list[_Ready]]:
-    """Return what was left for the shared node in this backward pass."""
+    """Return the factors that steps left for the shared node in this backward pass."""
     which = torch._C._current_graph_task_id()
     if which not in all_passes:
         all_passes[which] = [], []

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hiddenstate.engine import kernels, native, reference_path
+from hiddenstate.engine import kernels, native
 from hiddenstate.engine.call import Call, split_weights, tensors_needing_gradients, with_leaves, zero_state
 from hiddenstate.engine.interception import interception, is_plain, own_types
 from hiddenstate.engine.native import Gradients, Run, Saved
+from hiddenstate.engine.paths import reference_path
 from hiddenstate.engine.record import RecordSpec
 from hiddenstate.structure.names import Place
 
@@ -59,7 +60,7 @@ def _has_memory_state(call: Call) -> bool:
 def attach(call: Call, done: Run, *, shown: bool) -> Any:
     """Attach the derivative to a finished run; return the same as `run` or `run_shown`.
 
-    The call's initial states may be None, meaning zeros. Records that ``done`` lacks are recomputed in the backward
+    The call's initial states may be None, meaning zeros. Records missing from ``done`` are recomputed in the backward
     pass.
     """
     return apply(_Lstm, call, done, shown, *tensors_needing_gradients(call))
@@ -90,7 +91,7 @@ class _Lstm(torch.autograd.Function):
             done = native.forward(call, shown=(True,) if shown else (), gradient=shown or call.training)
         ctx.set_materialize_grads(False)
         ctx.shown, ctx.edits = shown, call.edits
-        # The fields that hold no tensors, by name; torch saves the tensors.
+        # The fields without tensors, by name; torch saves the tensors.
         ctx.fields = {
             "sizes": call.sizes,
             "training": call.training,

@@ -1,19 +1,27 @@
-"""Which path computes a call: the first of `PATHS` whose conditions return no reason against it."""
+"""Which path computes: the first whose conditions return no reason against it.
 
-from collections.abc import Callable
+A table has a row for each path: `PATHS` for calls, `STREAM_PATHS` for the next steps of a stream, `CELL_PATHS` for a
+cell's step. They share their conditions.
+"""
+
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 
-from hiddenstate.base import registry, scoped
+from hiddenstate.base import later, scoped
 from hiddenstate.base.scoped import Block, Scoped, in_force, scope
-from hiddenstate.engine import autocast, int8_path, kernels, native_path, operator, reference_path, torch_path
+from hiddenstate.engine import cell_steps, kernels
 from hiddenstate.engine.call import Call, Result
+from hiddenstate.engine.cell_steps import CellStep
 from hiddenstate.engine.dropout import draw_masks
 from hiddenstate.engine.int8 import Int8Weights, PackedWeights
-from hiddenstate.engine.interception import transformed
+from hiddenstate.engine.interception import active_transform
+from hiddenstate.engine.paths import autocast, int8_path, native_path, operator, packed, reference_path, torch_path
+from hiddenstate.engine.paths.packed import StreamSteps
+from hiddenstate.engine.paths.path import Path, PathReport, choose
 from hiddenstate.errors import ArgumentError
 
 Backend = Literal["auto", "reference"]
@@ -39,84 +47,36 @@ def uses_reference() -> bool:
     return bool(chosen) and chosen[-1] == "reference"
 
 
-Condition = Callable[[Call], str | None]  # returns the reason that a path can't compute a call, or None
-
-
-class Path(NamedTuple):
-    """A way to compute a call: ``run`` computes one if none of the ``conditions`` returns a reason against it.
-
-    Paths share conditions, each of which is asked at most once a call. A path ``is_faster`` if a call gains by it; the
-    others serve torch's compilers and exporters. One that ``reads_int8`` takes int8 weights as they are; the others
-    get them as floats.
-    """
-
-    name: str
-    what: str
-    conditions: tuple[Condition, ...]
-    run: Callable[[Call], Result]
-    is_faster: bool = True
-    reads_int8: bool = False
-
-
 def run(call: Call) -> Result:
     """Compute a call by the first path that can."""
-    path, _ = choose(call)
+    path, _ = choose(PATHS, call)
     if isinstance(call.weights, Int8Weights) and not path.reads_int8:
         call = replace(call, weights=call.weights.floats())
-    return path.run(call)
+    done: Result = path.run(call)
+    return done
 
 
-def choose(call: Call) -> tuple[Path, dict[str, str]]:
-    """Return the first path that can compute a call, and the reason against each path before it, by its name."""
-    answers: dict[Condition, str | None] = {}  # paths share conditions
-    reasons: dict[str, str] = {}
-    for path in PATHS:
-        why = None
-        for condition in path.conditions:
-            if condition not in answers:
-                answers[condition] = condition(call)
-            why = answers[condition]
-            if why is not None:
-                reasons[path.name] = why
-                break
-        if why is None:
-            return path, reasons
-    raise AssertionError("the last path computes every call")
-
-
-@dataclass(frozen=True)
-class PathReport:
-    """The path that a call takes, and why no faster path can run it.
-
-    Attributes:
-        name: ``"fast"``, or the name of a path in the documentation of the engine.
-        reasons: maps each faster path to the reason it can't run the call.
-    """
-
-    name: str
-    reasons: dict[str, str]
-
-    def __str__(self) -> str:
-        lines = [f"This call runs on the path {self.name!r}."]
-        return "\n".join(lines + [f"  not {name!r}: {why}" for name, why in self.reasons.items()])
+def report(paths: Sequence[Path], call: Any) -> PathReport:
+    """Report the path of a call, of a stream's steps or of a cell's step, and the reasons against the faster ones."""
+    chosen, reasons = choose(paths, call)
+    faster = [path for path in paths if path.is_faster and path.name in reasons]
+    told = [path.name for path in faster if not path.reads_int8 or isinstance(call.weights, Int8Weights)]
+    return PathReport(chosen.name, {name: reasons[name] for name in told})
 
 
 def path_report(call: Call, why_not_fast: str | None) -> PathReport:
     """Report the path of a call, given the reason that it could not run before it was read, or None if it could."""
-    chosen, reasons = choose(call)
-    if chosen.reads_int8:
-        return PathReport(chosen.name, {})
-    int8 = isinstance(call.weights, Int8Weights)
-    faster = [path for path in PATHS if path.is_faster and path.name in reasons]
-    packed = {path.name: reasons[path.name] for path in faster if path.reads_int8 and int8}
+    found = report(PATHS, call)
+    if found.name == "int8":
+        return PathReport("int8", {})
+    of_int8 = {name: why for name, why in found.reasons.items() if name == "int8"}
     if why_not_fast is None:
-        return PathReport("fast", packed)
-    others = {path.name: reasons[path.name] for path in faster if not path.reads_int8}
-    return PathReport(chosen.name, {**packed, "fast": why_not_fast, **others})
+        return PathReport("fast", of_int8)
+    return PathReport(found.name, {**of_int8, "fast": why_not_fast, **found.reasons})
 
 
 # Functions that write a call into the graph of ``torch.onnx.export``. `interop.onnx`, a higher room, adds its own.
-exporters: list[Callable[[Call], Result]] = registry.exporters
+exporters: list[Callable[[Call], Result]] = later.exporters
 
 
 def _exports_to_onnx() -> bool:
@@ -138,17 +98,23 @@ def _run_exporter(call: Call) -> Result:
     return exporters[-1](call)
 
 
-def _why_not_known(call: Call) -> str | None:
-    return None if kernels.knows(call.sizes.cell) else f"native code does not support this cell yet: {call.sizes.cell}"
+def _why_not_known(call: Call | CellStep) -> str | None:
+    return kernels.why_not_known(call.cell)
 
 
-def _why_not_compiled(call: Call) -> str | None:
-    """Return why a call cannot be part of the graph of torch.compile or torch.export, or None."""
-    if not torch.compiler.is_compiling():
-        return "torch.compile and torch.export do not trace the call"
-    if call.edits or call.record is not None or uses_reference() or transformed():
-        return "something is edited, recorded or transformed, or the reference was requested"
-    return None
+OBSERVED = "edits are in force, or a trace records the call"
+
+
+def _why_not_unobserved(call: Call | StreamSteps | CellStep) -> str | None:
+    return OBSERVED if call.is_observed else None
+
+
+def _why_not_traced(_call: object) -> str | None:
+    return None if torch.compiler.is_compiling() else "torch.compile and torch.export do not trace the call"
+
+
+def _why_not_untransformed(_call: object) -> str | None:
+    return active_transform()
 
 
 def _why_not_operator(call: Call) -> str | None:
@@ -179,14 +145,14 @@ def _run_uncompiled(call: Call) -> Result:
     return torch.compiler.disable(run)(call)  # type: ignore[no-any-return]
 
 
-def _why_not_auto(_call: Call) -> str | None:
+def _why_not_auto(_call: object) -> str | None:
     return 'hiddenstate.backend("reference") is in force' if uses_reference() else None
 
 
 def _run_int8(call: Call) -> Result:
-    packed: PackedWeights = call.weights.packed  # type: ignore[attr-defined]
+    weights: PackedWeights = call.weights.packed  # type: ignore[attr-defined]
     return native_path.run_without_gradient(
-        replace(_drawn(call), weights=(), packed_weights=packed.packed), packed.kernel
+        replace(_drawn(call), weights=(), packed_weights=weights.packed), weights.kernel
     )
 
 
@@ -223,20 +189,23 @@ def _drawn(call: Call) -> Call:
 _NATIVE = _why_not_auto, _why_not_known, native_path.why_not
 _INT8 = _why_not_auto, int8_path.why_not, _why_not_known, native_path.why_not_whole, int8_path.why_not_packed
 
+_COMPILED = _why_not_traced, _why_not_unobserved, _why_not_auto, _why_not_untransformed
+_PLAIN = _why_not_auto, _why_not_unobserved, _why_not_untransformed
+
 # In the order in which they are tried.
 PATHS = (
     Path("onnx", "ONNX's own operator, during torch.onnx.export", (_why_not_onnx,), _run_exporter, False),
     Path(
         "operator",
         "one operator in the graph of torch.compile or torch.export",
-        (_why_not_compiled, _why_not_known, _why_not_operator),
+        (*_COMPILED, _why_not_known, _why_not_operator),
         _run_operator,
         is_faster=False,
     ),
     Path(
         "break",
         "a break in the graph of torch.compile, and then a path below",
-        (_why_not_compiled, _why_not_break),
+        (*_COMPILED, _why_not_break),
         _run_uncompiled,
         is_faster=False,
     ),
@@ -260,8 +229,35 @@ PATHS = (
         (_why_not_auto, _why_not_known, _why_not_autocast),
         _run_autocast,
     ),
-    Path("torch", "torch's own kernels", (_why_not_auto, torch_path.why_not), torch_path.run),
+    Path("torch", "torch's own kernels", (*_PLAIN, torch_path.why_not), torch_path.run),
     Path("reference", "plain torch, step by step", (), _run_reference),
+)
+
+# What keeps a stream from packed weights, whatever the number of its steps.
+PACKED = packed.why_not_unhooked, *_PLAIN, packed.why_not
+
+STREAM_PATHS = (
+    Path("packed", "the engine, step by step on weights packed once", (packed.why_not_few, *PACKED), packed.run),
+    Path("call", "a call, on one of the paths above", (), lambda steps, x, state: run(steps.call(x, state))),
+)
+
+CELL_PATHS = (
+    Path(
+        "compiled",
+        "torch's cell in the graph of torch.compile or torch.export",
+        (_why_not_traced, _why_not_unobserved, cell_steps.why_not_torch),
+        cell_steps.run_torch,
+        is_faster=False,
+    ),
+    Path(
+        "native",
+        "one native call, and one backward for the weights of all steps",
+        (_why_not_auto, _why_not_unobserved, _why_not_known),
+        cell_steps.run,
+        why_declined=cell_steps.why_not,
+    ),
+    Path("torch", "torch's own cell", (*_PLAIN, cell_steps.why_not_torch), cell_steps.run_torch),
+    Path("reference", "plain torch", (), cell_steps.run_reference),
 )
 
 # Names of the paths that the native engine computes, those for whole calls first.

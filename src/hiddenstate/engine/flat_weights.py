@@ -17,9 +17,9 @@ def flatten(weights: Sequence[Tensor | None], sizes: Sizes, batch_first: bool) -
     unsupported or mixed types, or if a weight is missing or repeated.
 
     Args:
-        weights: in torch's order: those of each layer and direction in the order of `reference.Weights`.
-        sizes: the LSTM's.
-        batch_first: the LSTM's.
+        weights: in torch's order: layer by layer, direction by direction, each in the order of `reference.Weights`.
+        sizes: the LSTM's sizes.
+        batch_first: the LSTM's option.
     """
     found = [value for value in weights if value is not None]
     if len(found) < len(weights) or not all(_takes(value) for value in found) or not _apart(found):

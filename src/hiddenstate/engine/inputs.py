@@ -24,10 +24,11 @@ from hiddenstate.base.validation import (
     check_tensor,
 )
 from hiddenstate.cells.cell import Weights
-from hiddenstate.engine import autocast, border_states
+from hiddenstate.engine import border_states
 from hiddenstate.engine.call import Call
 from hiddenstate.engine.int8 import Int8Weights, dtype_and_device
 from hiddenstate.engine.interception import own_types
+from hiddenstate.engine.paths import autocast
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, RankError, ShapeError
 from hiddenstate.structure.axis_order import Layout, from_time_first, to_time_first
 from hiddenstate.structure.parameters import parameter_names, weight_shapes
@@ -42,7 +43,7 @@ class Form:
 
     layout: Layout
     packed: PackedSequence | None  # the input, if it was packed: the output is packed in the same way
-    types: tuple[torch.dtype, torch.dtype] | None  # of hidden and cell states, if autocast changes them
+    types: tuple[torch.dtype, torch.dtype] | None  # the types of hidden and cell states, if autocast changes them
 
     def give_out(self, out: Tensor) -> Tensor | PackedSequence:
         """Convert ``out [T, N, D*P]`` to the form of the input."""
@@ -94,7 +95,7 @@ def read(
         check_tensor(given.input.data, "input", like)
         _check_packed(given.input)
         packed = given.input
-        with own_types():  # so that padding casts nothing
+        with own_types():  # so that padding does not cast
             x, lengths = pad_packed_sequence(packed)
         layout: Layout = "NT" if batch_first else "TN"
     else:
@@ -130,7 +131,7 @@ def _packed_order(packed: PackedSequence, N: int) -> Tensor:
 
 
 def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
-    """Refuse weights whose shapes do not match the sizes, or that differ in type or device.
+    """Reject weights whose shapes do not match the sizes, or that differ in type or device.
 
     Raises:
         ShapeError, DtypeError, DeviceError: a weight does not fit.
@@ -155,7 +156,7 @@ def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
 
 
 def _check_kept(weights: Int8Weights, sizes: Sizes) -> None:
-    """Refuse int8 weights with wrong shapes or mixed floating-point types; the rest is checked when they are read."""
+    """Reject int8 weights with wrong shapes or mixed floating-point types; the rest is checked when they are read."""
     first = f"the scale of {weights.kept[0].names.ih}", weights.like
     for k, kept in enumerate(weights.kept):
         for name, value, scale, shape in zip(*kept, weight_shapes(sizes, k), strict=True):
@@ -170,7 +171,7 @@ def _check_kept(weights: Int8Weights, sizes: Sizes) -> None:
 
 
 def check_weight(value: Tensor, name: str, shape: Sequence[int], first: tuple[str, Tensor]) -> None:
-    """Refuse a weight that has a wrong shape, differs from ``first`` in type or device, or is sparse.
+    """Reject a weight that has a wrong shape, differs from ``first`` in type or device, or is sparse.
 
     Raises:
         ShapeError, DtypeError, DeviceError: it does not fit.
@@ -204,7 +205,7 @@ def _layout(input: Tensor, batch_first: bool, sizes: Sizes) -> Layout:  # noqa: 
 
 
 def _check_packed(packed: PackedSequence) -> None:
-    """Refuse invalid packed sequences: torch trusts hand-made ones, and would write out of bounds."""
+    """Reject invalid packed sequences: torch trusts hand-made ones, and would write out of bounds."""
     sizes, rows = packed.batch_sizes, len(packed.data)
     made = "torch.nn.utils.rnn.pack_padded_sequence makes them"
     if not isinstance(sizes, Tensor) or sizes.dtype is not torch.int64 or not sizes.is_cpu or sizes.dim() != 1:

@@ -43,7 +43,7 @@ def quantise(weight: Tensor, name: str) -> tuple[Tensor, Tensor]:
     if weight.device.type != "meta" and not weight.isfinite().all():
         raise ArgumentError(f"{name} has values that are not finite, which int8 cannot represent: check the training")
     greatest = weight.abs().amax(dim=1) if weight.numel() else weight.new_zeros(len(weight))
-    scale = (greatest / MOST * MOST / MOST).to(dtype)  # 127 scale / 127 is then the scale
+    scale = (greatest / MOST * MOST / MOST).to(dtype)  # 127 * scale / 127 is then exactly the scale
     steps = torch.where(scale[:, None] > 0, weight / scale[:, None], 0)
     return steps.round().clamp(-MOST, MOST).to(torch.int8), scale
 
@@ -82,7 +82,7 @@ class Kept(NamedTuple):
 
 
 class PackedWeights(Protocol):
-    """Weights that native code packed for one of its kernels: `hiddenstate.engine.packed.PackedLSTM`."""
+    """Weights that native code packed for one of its kernels: `hiddenstate.engine.paths.packed.PackedLSTM`."""
 
     packed: Any
     kernel: Kernel
@@ -107,7 +107,7 @@ class Int8Weights(Sequence[Weights]):
 
     @property
     def packed(self) -> PackedWeights | None:
-        """The packed weights, as they were when first asked for; None if they cannot be packed."""
+        """The packed weights, from when they were first requested; None if they cannot be packed."""
         if self._packed is None:
             self._packed = self.stepper()
         return self._packed

@@ -25,8 +25,9 @@ def interception(*, autocast: bool = False) -> str | None:
 
     With ``autocast``, torch's autocast is allowed.
     """
-    if transformed():
-        return "a torch.func transform or forward-mode derivative is active, which only the reference path supports"
+    why = active_transform()
+    if why is not None:
+        return why
     if not autocast and torch.is_autocast_enabled("cpu"):
         return "torch.autocast is on for the CPU"
     if _get_current_dispatch_mode() is not None:
@@ -36,14 +37,28 @@ def interception(*, autocast: bool = False) -> str | None:
     return "torch.compile traces the call" if torch.compiler.is_compiling() else None
 
 
+def active_transform() -> str | None:
+    """Return that a transform is active, which neither native code nor torch's kernels support, or None."""
+    if transformed():
+        return "torch.func transforms or forward-mode derivatives are active, which only the reference path supports"
+    return None
+
+
 def transformed() -> bool:
     """Whether a transform such as vmap or jvp, or forward-mode differentiation, is active."""
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def is_plain(value: Tensor) -> bool:
-    """Whether a tensor is on the CPU and of one of torch's own classes."""
+    """Whether a tensor is on the CPU and is an instance of one of torch's own classes."""
     return type(value) in (Tensor, Parameter) and value.is_cpu
+
+
+def why_not_plain(value: Tensor) -> str | None:
+    """Return why a tensor is not plain, or None."""
+    if is_plain(value):
+        return None
+    return f"a tensor is a {type(value).__name__} on {value.device}, and not torch's own on the CPU"
 
 
 def own_types() -> AbstractContextManager[Any]:

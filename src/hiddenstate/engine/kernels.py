@@ -41,6 +41,11 @@ def version() -> str | None:
     return None if _native is None else _native.__version__
 
 
+def why_not_loaded() -> str | None:
+    """Return why there is no native module, or None."""
+    return f"the native module {absence}" if _native is None else None
+
+
 def cpu_features() -> list[str]:
     """Return the instruction sets that the CPU and operating system support, narrowest first; empty if unknown."""
     return [] if _native is None else _native.cpu_features()
@@ -89,10 +94,15 @@ def knows(cell: str) -> bool:
     return cell in _CELLS
 
 
+def why_not_known(cell: str) -> str | None:
+    """Return that native code does not compute this kind of cell, or None."""
+    return None if cell in _CELLS else f"native code does not support this cell yet: {cell}"
+
+
 _every = _kernels()
 _chosen: dict[str, dict[torch.dtype, Kernel]] = {cell: {} for cell in _CELLS}
 
-# By kind of cell: a step, and its derivative: native/python/cell_step.h.
+# By kind of cell: a step and its derivative; see native/python/cell_step.h.
 cell_steps: dict[str, Any] = {}
 
 # The instruction sets of the int8 kernels, and for each the widest float32 one that it outperforms.
@@ -160,13 +170,18 @@ choose(os.environ.get("HIDDENSTATE_ISA"))
 
 
 def kernel(dtype: torch.dtype, cell: str = "LSTM") -> Kernel:
-    """Return the native functions for a type and a kind of cell; see `serves` and `knows` for whether there are any."""
+    """Return the native functions for a type and a kind of cell; `serves` and `knows` say whether there are any."""
     return _chosen[cell][dtype]
 
 
 def serves(dtype: torch.dtype) -> bool:
     """Whether there is a kernel for this data type."""
     return dtype in _chosen["LSTM"]
+
+
+def why_not_served(dtype: torch.dtype) -> str | None:
+    """Return why there is no kernel for this data type, or None."""
+    return None if serves(dtype) else why_not_loaded() or f"there is no native kernel for {dtype}"
 
 
 def plain_kernel(x: object, cell: str = "LSTM") -> Kernel | None:
@@ -198,7 +213,7 @@ def _never(*_given: Any) -> bool:
 cell_fits: Callable[..., bool] = _never if _native is None else _native.cell_fits
 
 
-GENERATOR_NUMBERS = 632  # of 8 bytes, of the state of torch's generator
+GENERATOR_NUMBERS = 632  # 8-byte words in the state of torch's generator
 
 
 def draw_mask(state: Tensor, mask: Tensor, keeping: float, kept: float) -> None:

@@ -44,12 +44,12 @@ class Run(NamedTuple):
     out: Tensor  # [T, N, D*P]
     h_n: Tensor  # [L*D, N, P]
     c_n: Tensor | None  # [L*D, N, H], if there is a cell state
-    # [T, N, 4H], of a plain RNN [T, N, H], in the order of `recorded_gates`; None where not recorded. They are those
-    # after edits, but the h of a plain RNN is the one before, since `out` has the other.
+    # [T, N, 4H], for a plain RNN [T, N, H], in the order of `recorded_gates`; None where not recorded. Values are after
+    # edits, except that a plain RNN's h is before edits, since `out` has it after them.
     gates: Tensors | None
     raw_gates: Tensors | None  # the gates before edits; None for layers and directions without edits
     c: Tensors | None  # [T, N, H]; None without a cell state
-    layer_outputs: Sequence[Tensor] | None  # of each layer but the last [T, N, D*P]
+    layer_outputs: Sequence[Tensor] | None  # for each layer but the last [T, N, D*P]
 
     def saved(self, *, gates: bool = True) -> "Saved":
         """Return the values that the backward pass needs; without ``gates``, it recomputes them."""
@@ -64,7 +64,7 @@ class Run(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """What the backward pass needs of a run: output, gates before edits, cell states, outputs between layers.
+    """The values that the backward pass needs: output, gates before edits, cell states, outputs between layers.
 
     If the gates of a layer and direction are None, they are recomputed.
     """
@@ -92,7 +92,7 @@ def forward(call: Call, *, shown: Sequence[bool] = (), gradient: bool = False, k
         call: what to compute; its edits must have the scope ``"write"``.
         shown: for each layer and direction, whether to record its gates and cell states; empty for none.
         gradient: whether to record the values that the backward pass needs.
-        kernel: the native functions; if None, those for the type of ``x``.
+        kernel: the native functions; by default those for the type of ``x``.
 
     Raises:
         ShapeError: a weight's shape does not match the others.
@@ -136,7 +136,7 @@ def backward(call: Call, saved: Saved, grads: Gradients, needed: Sequence[bool])
 
 
 def _ask(run: Callable[[Call], Any], call: Call, kernel: Kernel) -> Any:
-    """Run with the tensors as they are; if native code refuses one, convert them and try again."""
+    """Run with the tensors as they are; if native code rejects one, convert them and try again."""
     if kernel.element is kernel.real:
         try:
             return run(call)
@@ -150,12 +150,29 @@ def _ask_converted(run: Callable[[Call], Any], call: Call, kernel: Kernel) -> An
         return run(_contiguous_call(call, kernel))
     except RefusedError as error:
         refused = error.args
-    # Outside of the except clause: who prints an error's context would print a tensor whose memory may have been freed.
+    # Outside of the except clause: printing the error's context would print a tensor whose memory may have been freed.
     return raise_refused(*refused)
 
 
+def refusal_text(argument: str, reason: str, value: Any, expected: Any) -> str:
+    """Return a refusal of native/python/read.h as a reason against a path."""
+    if argument == "torch":
+        return "this version of torch lacks the function table by which native code reads tensors"
+    if argument == "sizes":
+        return "there are no rows, features or units, or more than 2^20 of them"
+    if argument == "input" and isinstance(value, Tensor) and reason == "form" and value.stride(-1) != 1:
+        return "the input is not contiguous in its last axis: give x.contiguous()"
+    if isinstance(value, Tensor):
+        got = f"{list(value.shape)} of {value.dtype}, strides {value.stride()}"
+        shape = f" {list(expected)}" if expected else ""
+        return f"{argument} is {got}, not a contiguous tensor{shape} of the weights' type"
+    if value is None and reason == "shape":
+        return f"{argument} is recomputed at each call (by a parametrization, for example), not a parameter"
+    return f"{argument} is not a plain tensor"
+
+
 def raise_refused(argument: str, reason: str, value: Tensor | None, expected: Sequence[int] | None) -> NoReturn:
-    """Raise the error for a refusal of native/python/read.h.
+    """Raise the error for a rejection by native/python/read.h.
 
     Raises:
         ShapeError, DtypeError: always.
@@ -204,7 +221,7 @@ def _contiguous_weights(weights: Sequence[Weights], kernel: Kernel) -> list[Weig
 
 
 def _contiguous_saved(saved: Saved) -> Saved:
-    # Hooks on saved tensors may have changed their strides. Types are not converted: a wrong one is refused.
+    # Hooks on saved tensors may have changed their strides. Types are not converted: a wrong one is rejected.
     return Saved(contiguous(saved.out), *([contiguous(value) for value in values] for values in saved[1:]))
 
 
@@ -244,7 +261,7 @@ def _native_edits(call: Call, kernel: Kernel) -> list[Any] | None:
     numbers = values_of_numbers([edit.edit for edit in call.edits], kernel.real)
     for edit, number in zip(call.edits, numbers, strict=True):
         if not (edit.position and edit.rows and edit.units):
-            continue  # it does not apply to this call: in a stream its steps may be still to come
+            continue  # it does not apply to this call: in a stream its steps may come later
         value = _native_value(edit, kernel) if number is None else number
         by_layer.setdefault(edit.place.layer_direction, []).append(_native_edit(edit, value, call.sizes.cell))
     return [by_layer.get(each) for each in call.layer_directions]

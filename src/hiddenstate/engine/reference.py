@@ -1,6 +1,7 @@
-"""A cell run over a sequence in plain torch: the reference against which every other path is tested.
+"""Runs a cell over a sequence in plain torch: the reference against which every other path is tested.
 
-The cell's step is in `cells`. Any device, any floating dtype, differentiable any number of times.
+The cell's step is in `cells`. It works on any device, with any floating dtype, and is differentiable any number of
+times.
 """
 
 from typing import Protocol

@@ -5,13 +5,13 @@ the class that it returns:
 
 - `subject/`: the subject of an explanation: an LSTM, its input, the head that reads its output, and the target
 - `result/`: `Explanation`, the base class of results; terminal text and pictures
-- `ledger/`: `ledger`, what wrote and erased a memory
+- `ledger/`: `ledger`: which steps wrote and erased a memory
 - `attribution/`: `attribute`, how much each word contributes, by several methods; `selfcheck`, which scores a method
 - `sweep/`: `sweep`, the effect of patching every place, unit and step
 - `graph/`: `graph`, the paths from words through units to a target
 - `dynamics/`: `dynamics`, an LSTM as a dynamical system: time scales, saturation, fixed points, spectra
 - `comparison/`: `compare`, where two models differ
-- `probe/`: `probe`, whether a label can be read from a place, and is used
+- `probe/`: `probe`, whether a label can be read from a place, and whether the model uses it
 - `automaton/`: `automaton`, a finite automaton learned from an LSTM by queries
 
 A function may share its folder's name (`sweep`), because names are bound here after the folders have been loaded.

@@ -24,7 +24,7 @@ def to_tensor(value: object, name: str) -> Tensor:
         check_memory(value, name)
         return value.detach()
     array = np.asarray(value)
-    if array.dtype.name == "bfloat16":  # ml_dtypes' type, which torch does not read
+    if array.dtype.name == "bfloat16":  # ml_dtypes' type, which torch cannot read
         return torch.from_numpy(array.view(np.uint16).copy()).view(torch.bfloat16)
     if array.dtype.kind not in "biuf":
         raise ArgumentTypeError(f"{name} must be an array of numbers, got {type(value).__name__} of type {array.dtype}")

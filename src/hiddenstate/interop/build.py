@@ -15,19 +15,19 @@ from hiddenstate.nn.cell import GRUCell, LSTMCell, RecurrentCell, RNNCell
 from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.nn.rnn import RNN, Layer, layer_of, mode_of
+from hiddenstate.nn.rnn import RNN, Layer, new_layer, rnn_mode
 from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_shapes
 from hiddenstate.structure.sizes import Sizes
 
-K = TypeVar("K", bound=Recurrent[Any, Any] | RecurrentCell[Any, Any])  # the class of what is built
+K = TypeVar("K", bound=Recurrent[Any, Any] | RecurrentCell[Any, Any])  # the class to build
 L = TypeVar("L", bound=Recurrent[Any, Any])
 
 _CELLS: dict[type[Layer], type[RecurrentCell[Any, Any]]] = {LSTM: LSTMCell, GRU: GRUCell, RNN: RNNCell}
 
 
 def layer_class(kind: object) -> type[Any]:
-    """Return the class of layers of a class of layers or cells.
+    """Return the layer class that belongs to a class of layers or cells.
 
     Raises:
         ArgumentTypeError: it is neither.
@@ -56,15 +56,15 @@ def build_layer(
         ShapeError, DtypeError: the layers do not match each other.
         ArgumentError: some layers have biases and others do not.
     """
-    sizes = _infer_sizes(weights, bidirectional, mode_of(nonlinearity) if kind is RNN else kind.__name__)
+    sizes = _infer_sizes(weights, bidirectional, rnn_mode(nonlinearity) if kind is RNN else kind.__name__)
     state = {}
     for each, own in zip(sizes.layer_directions, weights, strict=True):
         _check(own, sizes, each, like=weights[0])
         named = zip(PARAMETER_STEMS, own, strict=True)
         state.update({stem + each.suffix: value for stem, value in named if value is not None})
-    # On the meta device, so that nothing is drawn: the random state stays as it is.
+    # On the meta device, so that nothing is drawn and the random state does not change.
     options = {"batch_first": batch_first, "dropout": dropout, "dtype": weights[0].ih.dtype}
-    layer: L = layer_of(sizes, **options, device="meta")
+    layer: L = new_layer(sizes, **options, device="meta")
     layer.load_state_dict(state, assign=True)
     return layer
 
@@ -73,7 +73,7 @@ def build_kind(layer: Any, kind: type[K], *, cell: bool = False) -> K:
     """Return the layer, or the cell that shares its parameters if ``kind`` is a class of cells or ``cell`` is set.
 
     Raises:
-        ArgumentError: a cell is wanted, but the layer has several layers or directions, or a projection.
+        ArgumentError: a cell is requested, but the layer has several layers or directions, or a projection.
     """
     made: K
     if not cell and kind in _CELLS:

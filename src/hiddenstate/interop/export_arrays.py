@@ -62,8 +62,8 @@ def flax_weights(layer: Source, kind: Literal["linen", "nnx", "nnx_optimized"] =
             for a GRU or RNN linen's or nnx's.
 
     Raises:
-        ArgumentError: there is a projection, or with nnx a nonzero ``b_hn``, which Flax does not support; there is no
-            such kind of cell; or there are hooks, which may compute weights.
+        ArgumentError: there is a projection, or with nnx a nonzero ``b_hn``, which Flax does not support; the kind of
+            cell is unknown; or there are hooks, which may compute weights.
         ArgumentTypeError: the module is not one of our layers or cells.
 
     >>> list(flax_weights(LSTM(4, 3))[0]["cell"])

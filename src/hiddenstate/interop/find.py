@@ -37,7 +37,7 @@ def find_lstms(source: Any, *, kind: type[Any] = LSTM, **options: Any) -> Found[
         options: the options of that function, such as ``join=False`` for ONNX.
 
     Returns:
-        A mapping from names to layers. `print` it to see names and sizes; each layer is built, or refused with the
+        A mapping from names to layers. `print` it to see names and sizes; each layer is built, or rejected with the
         reason, on access.
 
     Raises:

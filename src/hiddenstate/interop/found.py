@@ -19,7 +19,7 @@ class Found(Mapping[str, L]):
 
     Args:
         where: a description of the source.
-        builders: functions that build each layer, or refuse it with the reason.
+        builders: functions that build each layer, or reject it with the reason.
         others: recurrent layers of another kind, with a description of each.
         chooser: the argument that selects one.
         kind: the class of the layers.
@@ -33,7 +33,7 @@ class Found(Mapping[str, L]):
 
     @property
     def what(self) -> str:
-        """The kind of layer, as in ``LSTM``."""
+        """The kind of layer, such as ``LSTM``."""
         return self.kind.__name__
 
     def __getitem__(self, name: str) -> L:
@@ -90,7 +90,7 @@ class Found(Mapping[str, L]):
 
     def _about(self, name: str) -> str:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # warnings are for users who select this layer
+            warnings.simplefilter("ignore")  # warnings only concern users who select this layer
             try:
                 return repr(self.builders[name]())
             except Exception as error:  # a damaged file may raise anything

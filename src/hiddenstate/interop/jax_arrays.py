@@ -27,14 +27,14 @@ from hiddenstate.interop.layouts import (
 )
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.nn.rnn import mode_of
+from hiddenstate.nn.rnn import rnn_mode
 
 Path = tuple[str, ...]
 Leaves = Mapping[Path, Any]
 
 # The array that identifies each kind of cell with one array per gate.
 _MARKS = {FLAX: "if/kernel", NNX: "if_/kernel", FLAX_GRU: "in/kernel", FLAX_RNN: "i/kernel"}
-# Those with one stacked array, by its number of gates.
+# The layouts with one stacked array, by number of gates.
 _STACKED = {len(layout.gates): layout for layout in (NNX_STACKED, NNX_GRU, NNX_RNN)}
 
 
@@ -98,9 +98,9 @@ def from_flax(
         ArgumentError: there are several (the message lists them), the named cell is of another kind, or the
             nonlinearity is unknown.
         ShapeError, RankError, DtypeError: the cell's arrays do not match each other.
-        ArgumentTypeError: the argument is not nested dicts of arrays, or ``kind`` is no such class.
+        ArgumentTypeError: the argument is not nested dicts of arrays, or ``kind`` is not such a class.
     """
-    mode_of(nonlinearity)
+    rnn_mode(nonlinearity)
     found = in_flax(params, kind=layer_class(kind), batch_first=batch_first, nonlinearity=nonlinearity)
     layer = found.one(name)
     if reverse is not None:
@@ -170,7 +170,7 @@ def from_equinox(
 
     Raises:
         ArgumentError: ``kind`` is a plain RNN, of which Equinox has none.
-        ArgumentTypeError: the argument does not have these arrays, or ``kind`` is no such class.
+        ArgumentTypeError: the argument does not have these arrays, or ``kind`` is not such a class.
         ShapeError, RankError, DtypeError: the arrays do not match each other.
     """
     layer = layer_class(kind)
@@ -195,7 +195,7 @@ def _cells(leaves: Leaves) -> Iterator[tuple[Path, Layout]]:
     for path in leaves:
         owner, last = path[:-2], "/".join(path[-2:])
         for layout, mark in _MARKS.items():
-            # A SimpleCell's mark alone could be any layer named "i".
+            # A SimpleCell's mark by itself could belong to any layer named "i".
             if last == mark and (layout is not FLAX_RNN or (*owner, *FLAX_RNN.hh[0].split("/")) in leaves):
                 yield owner, layout
         if last == NNX_STACKED.ih[0]:

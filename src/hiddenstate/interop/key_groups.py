@@ -32,7 +32,7 @@ class Group:
     """The tensors under one prefix that may be an LSTM's (or an LSTMCell's, whose names have no layer)."""
 
     prefix: str
-    by_suffix: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # then by stem
+    by_suffix: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # by suffix, then by stem
     normed: dict[tuple[str, str], dict[str, Tensor]] = field(default_factory=dict)  # weight norm's, by suffix and stem
     scales: dict[tuple[str, str], Tensor] = field(default_factory=dict)  # scales of int8 matrices, by suffix and stem
     strange: dict[tuple[str, str], str] = field(default_factory=dict)  # names left by an unknown parametrization
@@ -48,7 +48,7 @@ class Group:
 
     @property
     def is_whole(self) -> bool:
-        """Whether there are any weights, and not just other tensors with such names."""
+        """Whether there are any weights, not just other tensors with such names."""
         return any(stem.startswith("weight") for stems in self.by_suffix.values() for stem in stems)
 
     @property
@@ -62,7 +62,7 @@ class Group:
 
     @property
     def what(self) -> str:
-        """Explain what it is, and how one can tell."""
+        """Describe its kind, for an error message, and how it shows."""
         if self._hidden is None:
             return f"it seems to be an LSTM. kind=hs.{self.kind} reads it"
         kind, rows = {"LSTM": ("an LSTM", "4H"), "GRU": ("a GRU", "3H"), "RNN": ("a plain RNN", "H")}[self.kind]

@@ -35,7 +35,7 @@ class Layout:
     transposed: bool = False  # weights are [C, 4H] and [H, 4H], not [4H, C] and [4H, H]
     joined_bias: str | None = None  # one array [2GH] for G gates: the input biases, then the hidden biases
     joined_rows: bool = False  # that array is [2, GH]
-    hidden_biased: tuple[str, ...] | None = None  # the gates that b_hh is for, if not all; b_ih is always for all
+    hidden_biased: tuple[str, ...] | None = None  # the gates that have a b_hh, if not all of them; all have a b_ih
     needs_bias: bool = False  # the framework has no such layer without a bias
     peepholes: str | None = None  # the framework's names for them; our LSTM has none
     directions: tuple[str, str] | None = None  # what distinguishes forward and reverse in its names or options
@@ -44,7 +44,7 @@ class Layout:
 
     @property
     def kind(self) -> Cell:
-        """The kind of cell; for plain RNNs, either one."""
+        """The kind of cell; for plain RNNs, one of the two."""
         return CELLS.get(self.cell, CELLS["RNN_TANH"])
 
     @property
@@ -168,10 +168,10 @@ LAYOUTS = (
 
 
 def layout_for(layout: Layout, cell: str) -> Layout:
-    """Return the layout of the same framework for another kind of cell.
+    """Return the same framework's layout for a different kind of cell.
 
     Raises:
-        ArgumentError: the table has none.
+        ArgumentError: the table has no such layout.
     """
     for each in LAYOUTS:
         if each.framework == layout.framework and each.cell == cell:
@@ -187,8 +187,8 @@ def to_weights(arrays: Mapping[str, Tensor], layout: Layout) -> Weights:
         layout: the framework's layout.
 
     Returns:
-        The weights. If the framework has one bias, it becomes the one of our two that the layout names, and the other
-        is zero: only their sum affects the result.
+        The weights. If the framework has one bias, it becomes one of our two, chosen by the layout, and the other is
+        zero: only their sum affects the result.
 
     Raises:
         ArgumentError: it is a GRU whose reset gate multiplies the state before the matrix product. Ours multiplies it
@@ -216,7 +216,9 @@ def from_weights(weights: Weights, layout: Layout) -> dict[str, Tensor]:
             support.
     """
     if layout.resets_first:
-        raise ArgumentError(f"weights for {layout.framework} are only read: an hs.GRU is a different cell")
+        raise ArgumentError(
+            f"weights for {layout.framework} can't be written, only read: an hs.GRU is a different cell"
+        )
     if weights.hr is not None and layout.hr is None:
         raise ArgumentError(
             f"{layout.framework} has no projection of the hidden state, but this LSTM has one (proj_size="
@@ -272,7 +274,7 @@ def _summed_hidden_bias(b_hh: Tensor, layout: Layout) -> Tensor:
     """The hidden bias that is added to the input bias: zero for gates whose hidden bias is kept separately.
 
     Raises:
-        ArgumentError: a gate's hidden bias can't be added, because another gate multiplies it, nor kept.
+        ArgumentError: a gate's hidden bias can't be added, because another gate multiplies it, nor kept separately.
     """
     summed = b_hh.detach().clone()
     for gate in layout.kind.gates:
@@ -342,7 +344,7 @@ def _parts(stacked: Tensor, count: int) -> list[Tensor]:
 
 
 def _check(arrays: Mapping[str, Tensor], layout: Layout) -> None:
-    """Refuse arrays that do not match each other; errors use the framework's names."""
+    """Reject arrays that do not match each other; errors use the framework's names."""
     biases = layout.biases if any(name in arrays for name in layout.biases) else ()
     wanted = (*layout.ih, *layout.hh, *biases)
     missing = [name for name in wanted if name not in arrays]

@@ -1,8 +1,8 @@
-"""Inspects the pickles in torch's files before torch reads them: torch takes hours to refuse some of them.
+"""Inspects the pickles in torch's files before torch reads them: torch takes hours to reject some of them.
 
 torch's message quotes in full what a pickle named or called, and searching it takes quadratic time: a name of one
-megabyte keeps it busy for hours, and a tuple of tuples that keeps doubling never ends. Everything refused here is also
-refused by torch. Nothing in a pickle is run.
+megabyte keeps it busy for hours, and a tuple of tuples that keeps doubling never ends. Everything rejected here is also
+rejected by torch. Nothing in a pickle is run.
 """
 
 import pickletools
@@ -27,7 +27,7 @@ _TEXTS = {"BINUNICODE", "SHORT_BINUNICODE", "UNICODE", "BINUNICODE8", "SHORT_BIN
 
 
 def check_torch_file(path: str | Path) -> None:
-    """Refuse a file whose contents torch would refuse with a message that quotes them.
+    """Reject a file whose contents torch would refuse with a message that quotes them.
 
     Raises:
         FileFormatError: the file is one of these, or its pickles are damaged.

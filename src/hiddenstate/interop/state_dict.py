@@ -17,7 +17,7 @@ from hiddenstate.interop.key_groups import Group, find_groups
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.quantised import keep, stored_names
-from hiddenstate.nn.rnn import mode_of
+from hiddenstate.nn.rnn import rnn_mode
 
 # Dicts in a file may be nested, even in themselves: beyond this depth it is not a state dict.
 _DEEPEST, _MOST_ENTRIES = 100, 1_000_000
@@ -93,7 +93,7 @@ def from_state_dict(
     >>> from_state_dict(model.state_dict())
     LSTM(4, 3, num_layers=2)
     """
-    mode_of(nonlinearity)
+    rnn_mode(nonlinearity)
     options = {"batch_first": batch_first, "dropout": dropout, "nonlinearity": nonlinearity}
     found = in_state_dict(source, kind=layer_class(kind), **options)
     return build_kind(found.one(prefix and prefix.removesuffix(".")), kind, cell=cell)

@@ -1,4 +1,4 @@
-"""What the cards of all models share: the facts about a training run, and the sections written from them."""
+"""Shared parts of all model cards: the facts about a training run, and the sections written from them."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -23,7 +23,7 @@ class Origin:
         command: the command that trained it; empty if it was trained from Python.
         about_data: a description of the data: version, source, licence.
         licence: the terms for using the weights.
-        teachers: names of the folders of its teachers, without their parents.
+        teachers: names of its teachers' folders, without their parents.
         untagged: names of the files that the teachers tagged, without their folders.
         start: name of the folder of the model that training started from, without its parents; empty if there is none.
 
@@ -45,7 +45,7 @@ class Origin:
         for name in (self.train, self.dev, self.test, *self.teachers, *self.untagged, self.start):
             # A card is published; the folders of the machine it was made on are private.
             if name is not None and name != PurePath(name).name:
-                raise ArgumentError(f"a model card takes file names without folders, got {name!r}")
+                raise ArgumentError(f"a model card's file names must not include folders, got {name!r}")
 
 
 @dataclass(frozen=True)

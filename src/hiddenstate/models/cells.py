@@ -1,12 +1,12 @@
 """The setting that chooses a model's cells. It needs no torch, for the command line's help and hiddenstate_runtime."""
 
-# By the setting's values; the first is the default.
+# The kinds of cells by the setting's value; the first is the default.
 CELL_NAMES = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN_TANH", "rnn_relu": "RNN_RELU"}
 
-# What format versions before 5 implied.
+# The setting that format versions before 5 implied.
 VERSION_5 = {"cell": "lstm"}
 
 
-def setting_of(cell: str) -> str:
+def cell_setting(cell: str) -> str:
     """Return the setting's value for a kind of cell, such as ``"RNN_TANH"``."""
     return next(value for value, name in CELL_NAMES.items() if name == cell)

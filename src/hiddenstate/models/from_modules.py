@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding as looked_up
 
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
-from hiddenstate.models.cells import setting_of
+from hiddenstate.models.cells import cell_setting
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.module_parts import find_parts
@@ -43,11 +43,12 @@ def language_model(
     r"""Make a language model from a trained embedding, LSTM and linear layer, and their tokens.
 
     The result gives the module's logits, as `LanguageModel` gives them; the weights are copied, as float32, to the CPU.
-    Ids are those of ``result.tokens``, in which ``<unk>`` comes first. The linear layer's outputs are taken as logits;
-    anything that the module does with them is ignored.
+    Ids are those of ``result.tokens``, in which ``<unk>`` comes first. The linear layer's outputs are treated as
+    logits; anything that the module does with them is ignored.
 
     Args:
-        model: a module in which one LSTM, GRU or RNN (torch's or ours; one direction, any layers) reads the vectors of
+        model: a module in which one LSTM, GRU or RNN (torch's or ours; one direction, any number of layers) reads the
+        vectors of
             an embedding ``[V, E]``, and one linear layer ``[V, H]`` reads its outputs, with nothing between but
             dropout; or the three layers, as a tuple ``(embedding, lstm, linear)``. A module is called once to find
             them.
@@ -85,7 +86,7 @@ def language_model(
         embedding_size=parts.lstm.input_size,
         hidden_size=parts.lstm.hidden_size,
         num_layers=parts.lstm.num_layers,
-        cell=setting_of(parts.lstm.mode),
+        cell=cell_setting(parts.lstm.mode),
         input_dropout=0.0,
         dropout=parts.lstm.dropout,
         weights_dtype="float32",
@@ -116,7 +117,8 @@ def tagger(
     largest logit.
 
     Args:
-        model: a module in which one LSTM, GRU or RNN (torch's or ours; one or both directions, any layers) reads the
+        model: a module in which one LSTM, GRU or RNN (torch's or ours; one or both directions, any number of layers)
+        reads the
             vectors of an embedding ``[V, E]``, and one linear layer ``[K, D*H]`` reads its outputs, with nothing
             between but dropout; or the three layers, as a tuple ``(embedding, lstm, linear)``. A module is called once
             to find them.
@@ -150,7 +152,7 @@ def tagger(
         char_hidden_size=0,
         hidden_size=parts.lstm.hidden_size,
         num_layers=parts.lstm.num_layers,
-        cell=setting_of(parts.lstm.mode),
+        cell=cell_setting(parts.lstm.mode),
         bidirectional=parts.lstm.bidirectional,
         lower_case=lower_case,
         dropout=parts.lstm.dropout,
@@ -170,7 +172,7 @@ def tagger(
 
 
 def _names(given: object, count: int, what: str, layer: str) -> list[str | None]:
-    """Return the name of each of ``count`` ids; None for ids that a dict does not name."""
+    """Return the name of each of ``count`` ids; None for ids that are not in a dict."""
     if isinstance(given, Mapping):
         names: list[str | None] = [None] * count
         for name, k in given.items():
@@ -226,7 +228,7 @@ def _tokens(names: Sequence[str | None], unknown: int | None, level: str | None,
 
 
 def _unknown_first(rows: Tensor, unknown: int | None, added: Tensor) -> Tensor:
-    """Return the rows of all tokens, starting with the unknown one's: its own, or ``added`` if it has none."""
+    """Return the rows of all tokens, starting with the unknown one's: its own, or ``added`` if there is none."""
     if unknown is None:
         return torch.cat([added[None], rows])
     return torch.cat([rows[unknown, None], rows[:unknown], rows[unknown + 1 :]])

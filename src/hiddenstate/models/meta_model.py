@@ -1,4 +1,4 @@
-"""Makes models on the meta device, to know their size before they take memory."""
+"""Makes models on the meta device, to determine their size before they take memory."""
 
 import os
 from collections.abc import Callable

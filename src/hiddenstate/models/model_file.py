@@ -30,7 +30,7 @@ from hiddenstate.base.memory import check_memory_of
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.errors import DtypeError, FileFormatError
 from hiddenstate.nn.quantised import WeightType
-from hiddenstate.nn.rnn import Layer, layer_of
+from hiddenstate.nn.rnn import Layer, new_layer
 from hiddenstate.structure.parameters import parameter_names
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.text.tokenise import PATTERN
@@ -40,7 +40,7 @@ SUFFIX = ".safetensors"
 LAYER = "layer"
 SIZES = ("input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size")
 _TYPES = (torch.float32, torch.bfloat16, torch.int8)
-_MOST_LAYERS = 1024  # before a layer is made, even without memory
+_MOST_LAYERS = 1024  # checked before a layer is made, even one without memory
 
 Path = str | os.PathLike[str]
 
@@ -78,7 +78,7 @@ def write_layer(layer: Layer, path: Path) -> None:
 def write_model(
     kind: str, tensors: Mapping[str, Tensor], config: Mapping[str, Any], vocabulary: Mapping[str, Any], path: Path
 ) -> None:
-    """Write a tagger or a language model as a model file, from what its folder has.
+    """Write a tagger or a language model as a model file, from the contents of its folder.
 
     Raises:
         FileWriteError: the file cannot be written.
@@ -120,12 +120,12 @@ def make_layer(sizes: Sizes, tensors: Mapping[str, Tensor], **options: Any) -> L
         ValueError: the weights are not those of a layer of these sizes.
     """
     if sizes.num_layers > min(_MOST_LAYERS, len(tensors)):
-        raise ValueError("it says more layers than it has weights for")
+        raise ValueError("it declares more layers than it has weights for")
     types = {value.dtype for value in tensors.values()}
     (dtype,) = types - {torch.int8}
     # Without memory first: absurd sizes do not fit the tensors.
     weights: WeightType = "int8" if torch.int8 in types else "float"
-    layer: Layer = layer_of(sizes, **options, dtype=dtype, device="meta", weights=weights)
+    layer: Layer = new_layer(sizes, **options, dtype=dtype, device="meta", weights=weights)
     expected = {name: value.shape for name, value in layer.state_dict().items()}
     if expected != {name: value.shape for name, value in tensors.items()}:
         raise ValueError(f"its tensors do not have the names and shapes of {sizes}")

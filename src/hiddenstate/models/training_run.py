@@ -49,7 +49,7 @@ def run_task(
 
 
 def _make_way(out: Path) -> None:
-    """Clean up after an earlier run at the destination; refuse one that can't be written or has other files."""
+    """Clean up after an earlier run at the destination; reject one that can't be written or has other files."""
     mend_folder(out)
     check_folder_place(folder.check_target(out), is_replaced=True)
 

@@ -1,16 +1,13 @@
 """The public classes that compute: they own the parameters, check arguments and call the engine.
 
-- `lstm.py`, `gru.py`, `rnn.py`: `LSTM`, `GRU`, and `RNN` with layers of every kind by their cell; `cell.py`: cells
-- `stream.py`: `Stream`
-- `recurrent.py`: what the layers have in common; `recurrent_parameters.py`: its base class: sizes, options,
+- `lstm.py`, `gru.py`, `rnn.py`: `LSTM`, `GRU`, and `RNN` with the layer class of each kind of cell; `cell.py`: cells
+- `streams/`: `Stream`
+- `recurrent.py`: the layers' common code; `recurrent_parameters.py`: its base class: sizes, options,
   parameters, weights by gate; no forward
 - `calls.py`: runs the calls of a layer, on the fast or the general path, with or without a trace
 - `scoped_edits.py`: the edits in force; `model_edits.py`: edits inside a whole model, by module path: `hs.edit`
 - `packed_weights.py`: packed weights, repacked after a change; `constant_weights.py`: a block whose calls
   share packed weights
 - `quantised.py`: int8 weights in a module and in state dicts
-- `runner.py`: the interface between a stream and its LSTM; `stream_runner.py`: runs its next steps
-- `stream_state.py`, `stream_rows.py`: the state of a stream; how rows join and leave
-- `stream_arrays.py`: converts tensors and NumPy arrays; `stream_file.py`: saves and loads the state
 - `torch_modules.py`: converts one layer between torch's class and ours
 """

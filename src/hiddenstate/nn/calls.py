@@ -16,12 +16,13 @@ from hiddenstate.base.scalars import check_int
 from hiddenstate.base.validation import check_memory
 from hiddenstate.edits.edit import Edit
 from hiddenstate.edits.resolve import Span, resolve_edits
-from hiddenstate.engine import dispatch, fast, inputs, kernels
-from hiddenstate.engine.call import Call, wants_gradient
-from hiddenstate.engine.dispatch import PathReport
+from hiddenstate.engine import dispatch, inputs
+from hiddenstate.engine.call import Call
 from hiddenstate.engine.inputs import Arguments, Form
 from hiddenstate.engine.interception import is_plain
-from hiddenstate.engine.packed import PackedLSTM
+from hiddenstate.engine.paths import fast, int8_path
+from hiddenstate.engine.paths.packed import PackedLSTM
+from hiddenstate.engine.paths.path import PathReport
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn import constant_weights
 from hiddenstate.nn.packed_weights import packed_int8, weights_for_call
@@ -31,6 +32,7 @@ from hiddenstate.tracing.record_spec import (
     Recording,
     TraceOptions,
     build_trace,
+    check_wanted,
     make_record_spec,
     nbytes_of_all,
     prepare,
@@ -38,13 +40,11 @@ from hiddenstate.tracing.record_spec import (
     resolve_tokens,
     trace_of_all,
     union,
-    wanted_of,
 )
 from hiddenstate.tracing.recorders import Requested, SingleCallRecorder, requested, requesting, would_be_requested
 from hiddenstate.tracing.trace import Trace
 
 MANY_ROW_STEPS = 2**24  # smaller calls have no large initial states
-_OPEN_BLOCK = "a block of edits, traces or hiddenstate.backend is open"
 # The original functions, kept to detect monkey-patching.
 _MODULE_CALLS = nn.Module.__call__, nn.Module._call_impl
 # Older versions of Dynamo trace pad_packed_sequence with fake tensors, which it cannot read.
@@ -64,7 +64,7 @@ def run_fast(lstm: RecurrentParameters, x: object, hx: object, lengths: object) 
 def _run_fast(lstm: RecurrentParameters, given: tuple[Any, Any, Any], *, record: bool) -> Any:
     run = fast.run_differentiable if torch.is_grad_enabled() else fast.run
     packed = _packed_weights(lstm)
-    if lstm.weight_format == "int8" and _why_not_int8(lstm, packed) is not None:
+    if lstm.weight_format == "int8" and int8_path.why_not_fast(packed, [*lstm._buffers.values()]) is not None:
         return None
     options = fast.Options(lstm.batch_first, lstm.training, record, packed)
     sizes, names = lstm._parameter_names()
@@ -78,26 +78,9 @@ def _packed_weights(lstm: RecurrentParameters) -> PackedLSTM | None:
     return constant_weights.packed_in_block(lstm) if constant_weights.any_open else None
 
 
-def _why_not_int8(lstm: RecurrentParameters, packed: PackedLSTM | None, *inputs: Tensor) -> str | None:
-    """Return the reason that a fast call can't read the int8 weights of an LSTM, or None."""
-    if packed is None:
-        return "the weights are int8, and cannot be packed"
-    if wants_gradient([*inputs, *lstm._buffers.values()]):
-        return "a gradient is asked for, and the weights are int8"
-    return None
-
-
 def _why_not_plain(lstm: RecurrentParameters) -> str | None:
-    """Return the reason that calls of an LSTM can't run on their arguments as they are, or None."""
-    if scoped.any_open:
-        return _OPEN_BLOCK
-    if lstm.training and lstm.dropout:
-        return "dropout is drawn in training"
-    if lstm.recompute_gates and torch.is_grad_enabled():
-        return "a gradient would compute the gates again (recompute_gates)"
-    if not kernels.knows(lstm.mode):
-        return f"native code does not support this cell yet: {lstm.mode}"
-    return None
+    dropout = lstm.dropout if lstm.training else 0.0
+    return fast.why_not_plain(lstm.mode, dropout, lstm.recompute_gates)
 
 
 class Options(NamedTuple):
@@ -108,18 +91,14 @@ class Options(NamedTuple):
     training: bool
 
 
-def _options_of(lstm: RecurrentParameters) -> Options:
-    return Options(lstm.batch_first, lstm.dropout, lstm.training)
-
-
 def run(
     lstm: RecurrentParameters, given: Arguments, options: Options | None = None
 ) -> tuple[Tensor | PackedSequence, Any]:
     """Run a call on the general path and pass its record to the active recorders; ``options`` default to the module's.
 
     Raises:
-        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError:
-            what does not fit.
+        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError: an argument
+            does not fit.
     """
     # Two things are not compiled: what a block puts in force, since it would become part of the compiled code, and
     # padding, since its shape depends on values.
@@ -151,8 +130,8 @@ def _run(
     result = dispatch.run(call)
     out, state = form.give_out(result.out), form.give_state(result.h_n, result.c_n)
     if call.record is not None:
-        for wish, recording in zip(requests, recordings, strict=True):
-            wish.request.take(lstm, build_trace(recording, call.record, call, form, result, out, state))
+        for request, recording in zip(requests, recordings, strict=True):
+            request.recorder.receive(lstm, build_trace(recording, call.record, call, form, result, out, state))
     return out, state
 
 
@@ -161,7 +140,7 @@ def _read(
 ) -> tuple[Call, Form, list[Recording]]:
     """Check a call, its edits in force and its requested recordings."""
     edits = edits_in_force(lstm)
-    options = _options_of(lstm) if options is None else options
+    options = options or Options(lstm.batch_first, lstm.dropout, lstm.training)
     if requests:
         _refuse_large_records(lstm, given.input, options.batch_first, requests, edits)
     weights = weights_for_call(lstm)
@@ -175,7 +154,7 @@ def _read(
     if not edits and not requests:
         return call, form, []
     itemsize = lstm._like().element_size()
-    recordings = [prepare(wish.asked, call, edits, itemsize) for wish in requests]
+    recordings = [prepare(request.asked, call, edits, itemsize) for request in requests]
     bound = resolve_edits(edits, lstm.sizes, call.x, Span(len(call.x))) if edits else ()
     return replace(call, edits=bound, record=union([one.record for one in recordings])), form, recordings
 
@@ -183,7 +162,7 @@ def _read(
 def _refuse_large_records(
     lstm: RecurrentParameters, x: object, batch_first: bool, requests: Sequence[Requested], edits: Sequence[Edit]
 ) -> None:
-    """Refuse records over their limit before the call is read, which allocates initial states for all rows.
+    """Reject records over their limit before the call is read, which allocates initial states for all rows.
 
     Raises:
         TraceTooLargeError: a record is over its limit.
@@ -191,16 +170,16 @@ def _refuse_large_records(
     if not isinstance(x, Tensor) or x.is_nested or x.dim() != 3 or x.shape[0] * x.shape[1] < MANY_ROW_STEPS:
         return
     T, N = x.shape[1::-1] if batch_first else x.shape[:2]
-    for wish in requests:
-        wanted_of(wish.asked, lstm.sizes, (T, N), edits, x.element_size())
+    for request in requests:
+        check_wanted(request.asked, lstm.sizes, (T, N), edits, x.element_size())
 
 
 def path_report(lstm: RecurrentParameters, given: Arguments) -> PathReport:
     """Report the path of a call, and the reasons against the faster ones.
 
     Raises:
-        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError:
-            what does not fit.
+        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError: an argument
+            does not fit.
     """
     call = _read(lstm, given, None, would_be_requested(lstm))[0]
     return dispatch.path_report(call, _why_not_fast(lstm, given, call))
@@ -211,11 +190,11 @@ def _why_not_fast(lstm: RecurrentParameters, given: Arguments, call: Call) -> st
     if given.reset is not None:
         return "reset= is given"
     why = _why_not_plain(lstm)
-    if why is _OPEN_BLOCK and (call.edits or call.record is not None):
-        return "edits are in force, or a trace records the call"
+    if why is fast.OPEN_BLOCK and (call.edits or call.record is not None):
+        return dispatch.OBSERVED
     packed = _packed_weights(lstm)
     if why is None and lstm.weight_format == "int8":
-        why = _why_not_int8(lstm, packed, call.x, *call.initial)
+        why = int8_path.why_not_fast(packed, [call.x, *call.initial, *lstm._buffers.values()])
     if why is not None:
         return why
     options = fast.Options(lstm.batch_first, lstm.training, False, packed)
@@ -230,7 +209,7 @@ def trace(lstm: RecurrentParameters, given: Arguments, options: TraceOptions, ow
         TraceTooLargeError, NameUnknownError: the requested trace is not possible; also the errors of `run`.
     """
     everything = options.keep is None and options.steps is None and not options.pre
-    # The record of a fast call is read as an LSTM's.
+    # The record of a fast call has the form of an LSTM's.
     if everything and given.reset is None and given.reset_to is None and lstm.mode == "LSTM":
         found = trace_fast(lstm, given, options, own_forward)
         if found is not None:
@@ -263,7 +242,7 @@ def trace_fast(lstm: RecurrentParameters, given: Arguments, options: TraceOption
     if options.limit is not None and nbytes_of_all(sizes, x) > options.limit:
         return None
     words = None
-    if options.tokens is not None:  # bad tokens are refused before anything is computed
+    if options.tokens is not None:  # bad tokens are rejected before anything is computed
         given_tensors = [x] if lengths is None else [x, lengths]
         if any(value.is_nested or value.layout is not torch.strided or not is_plain(value) for value in given_tensors):
             return None
@@ -296,8 +275,7 @@ def trace_nbytes(lstm: RecurrentParameters, T: int, N: int, options: TraceOption
     """The size in bytes of the record of such a trace.
 
     Raises:
-        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError:
-            what does not fit.
+        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: an argument does not fit.
     """
     T, N = check_int("T", T), check_int("N", N)
     if T < 1 or N < 0:

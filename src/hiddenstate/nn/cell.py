@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from hiddenstate.base import scoped
 from hiddenstate.base.memory import CheckedModule
@@ -19,14 +18,14 @@ from hiddenstate.cells.kinds import CELLS
 from hiddenstate.cells.lstm import LSTM
 from hiddenstate.edits.edit import Edit
 from hiddenstate.edits.resolve import Span, resolve_edits
-from hiddenstate.engine import cell_steps, kernels
-from hiddenstate.engine.dispatch import uses_reference
+from hiddenstate.engine import cell_steps, dispatch, kernels
+from hiddenstate.engine.cell_steps import CellStep
 from hiddenstate.engine.inputs import check_weight
-from hiddenstate.engine.interception import transformed
 from hiddenstate.engine.observer import make_observer
+from hiddenstate.engine.paths.path import PathReport, run_first
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
 from hiddenstate.nn.quantised import missing
-from hiddenstate.nn.rnn import mode_of
+from hiddenstate.nn.rnn import rnn_mode
 from hiddenstate.nn.scoped_edits import check_edit, edits_in_force, scope_edits
 from hiddenstate.nn.torch_modules import (
     FX_LEAF,
@@ -43,7 +42,7 @@ from hiddenstate.structure.names import Layers
 from hiddenstate.structure.parameters import PARAMETER_STEMS, draw
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.join import trace_of_step, wanted_of_step
-from hiddenstate.tracing.recorders import Requested, requested
+from hiddenstate.tracing.recorders import Requested, requested, would_be_requested
 from hiddenstate.tracing.traceable import Traceable
 
 _WEIGHTS = dict.fromkeys(PARAMETER_STEMS[:4]).keys()  # ordered, and comparable as a set
@@ -110,7 +109,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
 
         Args:
             input: ``[N, C]`` or ``[C]``.
-            hx: the previous state: of an LSTM a tuple or list ``(h [N, H], c [N, H])``, of a GRU or RNN ``h [N, H]``;
+            hx: the previous state: for an LSTM a tuple or list ``(h [N, H], c [N, H])``, for a GRU or RNN ``h [N, H]``;
                 without N for an unbatched input; zeros if None. As in torch, c may have a narrower floating-point type
                 than the weights; the new state has the weights' type.
 
@@ -118,12 +117,12 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
             The new state, ``(h, c)`` or h, with the same shapes.
 
         Raises:
-            RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
+            RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: an argument does not fit.
             IndexRangeError, ArgumentError: an edit in force does not fit this step.
         """
         compiling = torch.compiler.is_compiling()
         if not (scoped.any_open or compiling):
-            done = cell_steps.step(self._kind, input, hx, self._parameters, (self.input_size, self.hidden_size))
+            done = cell_steps.compute(self._kind, input, hx, self._parameters, (self.input_size, self.hidden_size))
             if done is not None:
                 return done  # type: ignore[no-any-return]
         # torch.compile would make a block's edits and recorders part of the compiled code, so this is not compiled.
@@ -132,6 +131,15 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         return self._run(input, hx)
 
     def _run(self, given: Tensor, hx: S | None) -> S:
+        states, w = self._read(given, hx)
+        kind = self._kind
+        if given.dim() == 1:
+            new = self._step(given[None], tuple(part[None] for part in states), w, "T")
+            return kind.as_given([part[0] for part in new])  # type: ignore[no-any-return]
+        return kind.as_given(self._step(given, states, w, "TN"))  # type: ignore[no-any-return]
+
+    def _read(self, given: Tensor, hx: S | None) -> tuple[tuple[Tensor, ...], Weights]:
+        """Check the arguments, and return the states and weights."""
         compiling = torch.compiler.is_compiling()
         w = self._weights(compiling)
         try:
@@ -140,16 +148,27 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
             fits = False  # an invalid size was assigned
         if not fits:
             self._check(given, hx, w)
-        kind = self._kind
-        if hx is None:
-            zeros = given.new_zeros((*given.shape[:-1], self.hidden_size))
-            states: tuple[Tensor, ...] = (zeros,) * len(kind.carried)
-        else:
-            states = kind.parts_of(hx)
-        if given.dim() == 1:
-            new = self._step(given[None], tuple(part[None] for part in states), w, "T")
-            return kind.as_given([part[0] for part in new])  # type: ignore[no-any-return]
-        return kind.as_given(self._step(given, states, w, "TN"))  # type: ignore[no-any-return]
+        if hx is not None:
+            return self._kind.parts_of(hx), w
+        zeros = given.new_zeros((*given.shape[:-1], self.hidden_size))
+        return (zeros,) * len(self._kind.carried), w
+
+    def path(self, input: Tensor, hx: S | None = None) -> PathReport:  # noqa: A002
+        """Report which path a step with these arguments takes, and why no faster one can run it, as `LSTM.path` does.
+
+        Args:
+            input: as for a step; so is ``hx``.
+            hx: the previous state.
+
+        Raises:
+            RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: as for a step.
+        """
+        states, w = self._read(input, hx)
+        is_observed = bool(would_be_requested(self) or edits_in_force(self))
+        if input.dim() == 1:
+            input, states = input[None], tuple(part[None] for part in states)  # noqa: A001
+        step = CellStep(self._kind, input, states, w, (self.input_size, self.hidden_size), is_observed=is_observed)
+        return dispatch.report(dispatch.CELL_PATHS, step)
 
     def _fits(self, _given: Tensor, _hx: S | None, _w: Weights) -> bool:
         """Whether it is known that all checks of the arguments would pass."""
@@ -199,7 +218,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         return Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
 
     def _check(self, given: Tensor, hx: object, w: Weights) -> None:
-        """Refuse invalid arguments before anything is computed."""
+        """Reject invalid arguments before anything is computed."""
         for name in ("input_size", "hidden_size"):
             check_int(name, getattr(self, name))
         self._check_weights(w)
@@ -251,18 +270,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         requests, edits = requested(self), edits_in_force(self)
         if requests or edits:
             return self._observed_step(x, states, w, layout, requests, edits)
-        if uses_reference() or _transformed():
-            return self._kind.step(linear(x, w.ih, w.b_ih), states, w, ignore)
-        if not torch.compiler.is_compiling():
-            sizes, parameters = (self.input_size, self.hidden_size), dict(zip(_WEIGHTS, w, strict=False))
-            done = cell_steps.step(self._kind, x, self._kind.as_given(states), parameters, sizes)
-            if done is not None:
-                return self._kind.parts_of(done)
-        return self._plain_step(x, states, w)
-
-    def _plain_step(self, x: Tensor, states: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, ...]:
-        """Compute a step without edits and records by torch's function."""
-        raise NotImplementedError
+        return _run_step(CellStep(self._kind, x, states, w, (self.input_size, self.hidden_size)))
 
     def _observed_step(
         self,
@@ -274,7 +282,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         edits: Sequence[Edit],
     ) -> tuple[Tensor, ...]:
         kind = self._kind
-        wanted = [wanted_of_step(wish.asked, kind, states[-1]) for wish in requests]
+        wanted = [wanted_of_step(request.asked, kind, states[-1]) for request in requests]
         resolved = resolve_edits(edits, self.sizes, x[None], Span(1)) if edits else ()
         observer = make_observer(0, False, resolved, None)
         edited = ignore if observer is None else observer.carried(0)
@@ -286,9 +294,9 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
             seen[name] = value.clone() if name in kind.carried else value
             return value
 
-        new = kind.step(linear(x, w.ih, w.b_ih), states, w, see)
-        for wish, places in zip(requests, wanted, strict=True):
-            wish.request.take(self, trace_of_step(places, kind, seen, states, layout))
+        new = _run_step(CellStep(kind, x, states, w, (self.input_size, self.hidden_size), see, True))
+        for request, places in zip(requests, wanted, strict=True):
+            request.recorder.receive(self, trace_of_step(places, kind, seen, states, layout))
         return new
 
 
@@ -317,9 +325,6 @@ class LSTMCell(RecurrentCell[State, nn.LSTMCell]):
     def _fits(self, given: Tensor, hx: State | None, w: Weights) -> bool:
         return kernels.cell_fits(given, hx, w, self.input_size, self.hidden_size)
 
-    def _plain_step(self, x: Tensor, states: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, ...]:
-        return torch.lstm_cell(x, states, w.ih, w.hh, w.b_ih, w.b_hh)
-
 
 class GRUCell(RecurrentCell[Tensor, nn.GRUCell]):
     """One time step of one layer: same arguments, parameters, initial values and results as `torch.nn.GRUCell`.
@@ -342,9 +347,6 @@ class GRUCell(RecurrentCell[Tensor, nn.GRUCell]):
 
     _torch = TORCH_GRU_CELL_CLASS
     _kind = GRU
-
-    def _plain_step(self, x: Tensor, states: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, ...]:
-        return (torch.gru_cell(x, states[0], w.ih, w.hh, w.b_ih, w.b_hh),)
 
 
 class RNNCell(RecurrentCell[Tensor, nn.RNNCell]):
@@ -378,26 +380,22 @@ class RNNCell(RecurrentCell[Tensor, nn.RNNCell]):
         device: torch.device | str | int | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        mode_of(nonlinearity)
+        rnn_mode(nonlinearity)
         self.nonlinearity = nonlinearity  # first, since it determines the kind of cell
         super().__init__(input_size, hidden_size, bias, device, dtype)
 
     @property
     def _kind(self) -> Cell:  # type: ignore[override]
-        return CELLS[mode_of(self.nonlinearity)]
+        return CELLS[rnn_mode(self.nonlinearity)]
 
     def extra_repr(self) -> str:
         """The arguments that differ from their defaults, in torch's format."""
         said = super().extra_repr()
         return said if self.nonlinearity == "tanh" else f"{said}, nonlinearity={self.nonlinearity}"
 
-    def _plain_step(self, x: Tensor, states: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, ...]:
-        step = torch.rnn_tanh_cell if self.nonlinearity == "tanh" else torch.rnn_relu_cell
-        return (step(x, states[0], w.ih, w.hh, w.b_ih, w.b_hh),)
-
 
 def _of_step(edit: Edit, kind: Cell) -> Edit:
-    """Name an edit's place as in traces, and refuse an edit that makes no sense for a single step.
+    """Name an edit's place as in traces, and reject an edit that makes no sense for a single step.
 
     Raises:
         ArgumentError, ArgumentTypeError: it makes no sense, or is not an edit.
@@ -412,9 +410,10 @@ def _of_step(edit: Edit, kind: Cell) -> Edit:
     return replace(edit, place=f"l0.{edit.place}") if edit.place in known else edit
 
 
-def _transformed() -> bool:
-    """Whether a transform such as vmap is active, which torch's cell does not support."""
-    return not torch.compiler.is_compiling() and transformed()
+def _run_step(step: CellStep) -> tuple[Tensor, ...]:
+    """Compute a step on the first path that can, and return the new states."""
+    new: tuple[Tensor, ...] = run_first(dispatch.CELL_PATHS, step)
+    return new
 
 
 def _batch(value: Tensor) -> str:

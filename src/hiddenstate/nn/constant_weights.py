@@ -6,7 +6,7 @@ from hiddenstate.base.messages import shorten
 from hiddenstate.base.native_module import InForce, Switch
 from hiddenstate.base.scoped import Block
 from hiddenstate.engine import kernels
-from hiddenstate.engine.packed import PackedLSTM
+from hiddenstate.engine.paths.packed import PackedLSTM
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.nn.packed_weights import pack_for_owner
 from hiddenstate.nn.recurrent_parameters import RecurrentParameters

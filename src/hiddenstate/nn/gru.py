@@ -14,13 +14,13 @@ class GRU(Recurrent[Tensor, nn.GRU]):
 
     Each layer and direction computes, at every time step t::
 
-        r = σ(W_ir·x + b_ir + W_hr·h + b_hr)          reset gate: what of the state n reads
+        r = σ(W_ir·x + b_ir + W_hr·h + b_hr)          reset gate: the part of the state that n reads
         z = σ(W_iz·x + b_iz + W_hz·h + b_hz)          update gate: what is kept
         n = tanh(W_in·x + b_in + r ∘ (W_hn·h + b_hn)) candidate state: what would be written
         h = z ∘ h + (1 - z) ∘ n                       hidden state: the memory and the output
 
     Arguments, parameters, initial values and results equal those of `torch.nn.GRU`, and either class loads the other's
-    ``state_dict``. The state ``hx`` is one tensor. Everything else is as in `hiddenstate.LSTM`: ``lengths=``,
+    ``state_dict``. The state ``hx`` is one tensor. Everything else works as in `hiddenstate.LSTM`: ``lengths=``,
     ``reset=``, traces, edits, streams.
 
     Args:

@@ -12,7 +12,7 @@ from hiddenstate.errors import ArgumentTypeError, NameUnknownError
 from hiddenstate.nn.cell import RecurrentCell
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.scoped_edits import check_edit
-from hiddenstate.structure.names import is_place_of, split_path
+from hiddenstate.structure.names import has_place, split_path
 from hiddenstate.structure.paths import at_path, list_places
 from hiddenstate.tracing.model_recorder import THEIRS, list_paths
 from hiddenstate.tracing.traceable import Traceable, find_recordable
@@ -48,7 +48,7 @@ def edit(model: nn.Module, *edits: Edit) -> Block:
         check_edit(one)
         path, place = split_path(one.place) if isinstance(one.place, str) else ("", one.place)
         lstm = at_path(path, modules)
-        if not isinstance(lstm, EDITABLE) or not is_place_of(place, *lstm._traced_layers()):
+        if not isinstance(lstm, EDITABLE) or not has_place(place, *lstm._traced_layers()):
             raise NameUnknownError(_unknown(path, one.place, modules, model))
         blocks.append(lstm.edit(replace(one, place=place)))
     return joined(blocks)

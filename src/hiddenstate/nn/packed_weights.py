@@ -13,14 +13,13 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import int8, kernels
 from hiddenstate.engine.int8 import Int8Weights
-from hiddenstate.engine.interception import interception, is_plain
-from hiddenstate.engine.kernels import Kernel, serves
-from hiddenstate.engine.packed import PackedLSTM
+from hiddenstate.engine.kernels import Kernel
+from hiddenstate.engine.paths.packed import PackedLSTM, why_not_pack
 from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.nn.quantised import WeightType
 from hiddenstate.structure.sizes import Sizes
 
-Seen = list[tuple[str, Tensor, int | None, int]]  # each stored tensor: its name, itself, its version and address
+Seen = list[tuple[str, Tensor, int | None, int]]  # for each stored tensor: name, tensor, version and address
 
 
 class Packable(Protocol):
@@ -42,8 +41,8 @@ class Packable(Protocol):
 class Packed:
     """The packed weights of an LSTM, repacked after a weight was replaced or written.
 
-    A write is detected by torch's version counter or the weight's address. Some writes change neither: `repack` is for
-    those, and `_count_fused_step` for steps of fused optimisers. Tensors made in inference mode have no version, so
+    A write is detected by torch's version counter or the weight's address. Some writes change neither: `repack` handles
+    those, and `_count_fused_step` handles steps of fused optimisers. Tensors made in inference mode have no version, so
     only replacing one is detected.
     """
 
@@ -54,16 +53,21 @@ class Packed:
         self._weights = lstm._weights
         # The stored weights and their packed form, set in one assignment, since another thread may pack at the same
         # time.
-        self._now: tuple[Seen, PackedLSTM | None] = [], None
+        self._now: tuple[Seen, PackedLSTM | None, str | None] = [], None, None
 
     def stepper(self) -> PackedLSTM | None:
         """Return the current packed weights, or None if the engine cannot run this LSTM."""
-        found, (seen, stepper) = self.stored, self._now
+        found, (seen, stepper, _) = self.stored, self._now
         for name, value, version, address in seen:
             is_written = version is not None and value._version != version
             if is_written or found.get(name) is not value or value.data_ptr() != address:
                 return self._pack()
         return stepper if seen else self._pack()
+
+    def stepper_or_reason(self) -> tuple[PackedLSTM | None, str | None]:
+        """Return the current packed weights, or None and the reason that the engine cannot run this LSTM on them."""
+        stepper = self.stepper()
+        return stepper, None if stepper is not None else self._now[2]
 
     def named(self) -> dict[str, Tensor]:
         """The stored weights that were packed, by name."""
@@ -74,46 +78,39 @@ class Packed:
         stepper = self._now[1]
         if stepper is not None:
             stepper.outdated["outdated"] = True
-        self._now = [], None
+        self._now = [], None, None
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the packed weights: native code holds their address, so a copy packs its own."""
-        return {**self.__dict__, "_now": ([], None)}
+        return {**self.__dict__, "_now": ([], None, None)}
 
     def _pack(self) -> PackedLSTM | None:
         found = [self.stored.get(name) for name in self._names]
-        # A parametrized weight is not stored, and a sparse one has no address.
-        known = [value for value in found if value is not None and value.layout is torch.strided]
+        known = [value for value in found if value is not None]
         seen: Seen = []
         stepper = None
-        kernel = self._kernel(known) if len(known) == len(found) and not self.sizes.proj_size else None
-        if kernel is not None:
+        why_not = why_not_pack(self.sizes, found)
+        if why_not is None:
             # Versions are read before packing, so that a write meanwhile causes a repack at the next step.
             seen = [
-                (name, value, _version_of(value), value.data_ptr())
-                for name, value in zip(self._names, known, strict=True)
+                (name, value, _version(value), value.data_ptr()) for name, value in zip(self._names, known, strict=True)
             ]
             with torch.no_grad():
-                stepper = PackedLSTM(self.sizes, self._weights(), kernel, known)
+                stepper = PackedLSTM(self.sizes, self._weights(), _kernel(self.sizes, known), known)
             _packed[id(self)] = self
             _watch_optimisers()
-        self._now = seen, stepper
+        self._now = seen, stepper, why_not
         return stepper
 
-    def _kernel(self, stored: Sequence[Tensor]) -> Kernel | None:
-        """Return the kernel for the stored weights, with packed copies of them; None if there is none."""
-        types = {value.dtype for value in stored}
-        has_int8 = torch.int8 in types
-        floats = types - {torch.int8}
-        if len(floats) != 1 or not all(map(is_plain, stored)) or interception(autocast=True) is not None:
-            return None
-        (dtype,) = floats
-        if not serves(dtype) or not kernels.knows(self.sizes.cell):
-            return None
-        return int8.kernel(self.sizes, dtype) if has_int8 else kernels.kernel(dtype, self.sizes.cell)
+
+def _kernel(sizes: Sizes, stored: Sequence[Tensor]) -> Kernel:
+    """Return the kernel for stored weights that can be packed."""
+    (dtype,) = {value.dtype for value in stored} - {torch.int8}
+    is_int8 = any(value.dtype is torch.int8 for value in stored)
+    return int8.kernel(sizes, dtype) if is_int8 else kernels.kernel(dtype, sizes.cell)
 
 
-def _version_of(value: Tensor) -> int | None:
+def _version(value: Tensor) -> int | None:
     return None if value.is_inference() else value._version
 
 
@@ -125,7 +122,7 @@ def pack_for_owner(lstm: Packable) -> Packed:
 def packed_int8(lstm: Packable) -> Packed:
     """Return the packed int8 weights that all calls share."""
     held = lstm._held
-    if held is None or held.stored is not lstm._buffers or held.sizes is not lstm.sizes:  # or one was assigned
+    if held is None or held.stored is not lstm._buffers or held.sizes is not lstm.sizes:  # or a size was assigned
         held = lstm._held = Packed(lstm)
     return held  # type: ignore[no-any-return]
 

@@ -1,4 +1,4 @@
-"""What `LSTM`, `GRU` and `RNN` have in common: calls, traces, edits, streams, int8 weights."""
+"""The common base of `LSTM`, `GRU` and `RNN`: calls, traces, edits, streams, int8 weights."""
 
 import copy
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from hiddenstate.base.indexing import Index
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.scoped import Block
 from hiddenstate.edits.edit import Edit
-from hiddenstate.engine.dispatch import PathReport
 from hiddenstate.engine.inputs import Arguments, Lengths
+from hiddenstate.engine.paths.path import PathReport
 from hiddenstate.nn import calls
 from hiddenstate.nn.packed_weights import packed_int8
 from hiddenstate.nn.quantised import floats, keep, keep_floats, rounded
 from hiddenstate.nn.recurrent_parameters import RecurrentParameters
 from hiddenstate.nn.scoped_edits import scope_edits
-from hiddenstate.nn.stream import Stream
-from hiddenstate.nn.stream_runner import StreamRunner
+from hiddenstate.nn.streams.stream import Stream
+from hiddenstate.nn.streams.stream_runner import StreamRunner
 from hiddenstate.nn.torch_modules import TorchClass, rebuild, scriptable
 from hiddenstate.tracing.record_spec import DEFAULT_TRACE_LIMIT, TraceOptions
 from hiddenstate.tracing.trace import Trace
@@ -72,7 +72,8 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
         Args:
             input: ``[T, N, C]``, ``[N, T, C]`` with ``batch_first``, ``[T, C]`` without a batch, or a
                 `PackedSequence`.
-            hx: the initial state: of an LSTM ``(h0 [L*D, N, P], c0 [L*D, N, H])``, of a GRU or RNN ``h0 [L*D, N, H]``;
+            hx: the initial state: ``(h0 [L*D, N, P], c0 [L*D, N, H])`` for an LSTM, ``h0 [L*D, N, H]`` for a GRU or
+            RNN;
                 without N for an unbatched input; zeros if None.
             lengths: integers ``[N]`` in 0..T, in any order: the number of time steps of each row. Past its end a row's
                 output is zero, and its final state is that of its last real step (or its first, for the reverse
@@ -92,8 +93,8 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
             final state, ``(h_n, c_n)`` or h_n, with the shapes of ``hx``.
 
         Raises:
-            RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: what does not fit.
-            IndexRangeError: an edit in force is for a step or row that this input does not have.
+            RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: an argument does not fit.
+            IndexRangeError: an edit in force names a step or row that this input does not have.
         """
         # Dynamo cannot trace a native call, so it skips this branch.
         if reset is None and reset_to is None and not torch.compiler.is_compiling():
@@ -165,11 +166,11 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
             lengths: the number of time steps of each row.
             reset: where new sequences begin.
             reset_to: the states with which they begin.
-            keep: the places to record, such as ``["l1.f", "l1.c"]``; if None, all gates and states (``i f g o c h`` of
-                an LSTM, ``r z n h`` of a GRU, ``h`` of an RNN) in every layer and direction.
+            keep: the places to record, such as ``["l1.f", "l1.c"]``; if None, all gates and states (``i f g o c h`` for
+                an LSTM, ``r z n h`` for a GRU, ``h`` for an RNN) in every layer and direction.
             steps: the time steps to record; all if None.
-            pre: whether to record the gates' pre-activations as well (``l0.f_pre``); of a GRU also the state's part of
-                n, before (``l0.n_h``) and after (``l0.n_rh``) it is multiplied by r.
+            pre: whether to record the gates' pre-activations as well (``l0.f_pre``); for a GRU, also the state's part
+                of n, before (``l0.n_h``) and after (``l0.n_rh``) it is multiplied by r.
             tokens: a word for each step, for tables and plots: one list, or a list for each row of the batch.
             limit: the maximum size of the record in bytes; None for no limit. See `trace_nbytes`.
 
@@ -189,11 +190,11 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
     ) -> int:
         """The size in bytes of the record of a trace over ``T`` steps of ``N`` rows, computed without running it.
 
-        It includes readout edits in force now, but neither ``out`` nor the memory of gradients.
+        It includes readout edits that are in force, but neither ``out`` nor the memory for gradients.
 
         Raises:
             ArgumentError: ``T`` is below 1 or ``N`` below 0, or the size exceeds any machine's memory.
-            NameUnknownError, ArgumentTypeError, IndexRangeError: what does not fit.
+            NameUnknownError, ArgumentTypeError, IndexRangeError: an argument does not fit.
         """
         return calls.trace_nbytes(self, T, N, TraceOptions(keep, steps, pre, None, None))
 
@@ -234,7 +235,7 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
 
         Calls with gradients, under ``torch.compile``, with a projection, with a type other than float32 or on other
         devices read the weights as floats, and so do processors on which int8 is not faster, and cells that native code
-        does not know; `path` reports the reason.
+        does not support; `path` reports the reason.
 
         Raises:
             ArgumentError: a weight is not finite, or is not a parameter of this module.

@@ -1,4 +1,4 @@
-"""The layer `RNN`, a drop-in replacement for torch's that you can see into; and layers of every kind, by their cell."""
+"""The layer `RNN`, a drop-in replacement for torch's that you can see into; and each cell's layer class."""
 
 from dataclasses import asdict
 from typing import Any
@@ -25,7 +25,7 @@ class RNN(Recurrent[Tensor, nn.RNN]):
         h = tanh(W_ih·x + b_ih + W_hh·h + b_hh)       hidden state: the memory and the output
 
     Arguments, parameters, initial values and results equal those of `torch.nn.RNN`, and either class loads the other's
-    ``state_dict``. The state ``hx`` is one tensor. Everything else is as in `hiddenstate.LSTM`: ``lengths=``,
+    ``state_dict``. The state ``hx`` is one tensor. Everything else works as in `hiddenstate.LSTM`: ``lengths=``,
     ``reset=``, traces, edits, streams.
 
     Args:
@@ -69,14 +69,14 @@ class RNN(Recurrent[Tensor, nn.RNN]):
         dtype: torch.dtype | None = None,
         weights: WeightType = "float",
     ) -> None:
-        mode = mode_of(nonlinearity)
+        mode = rnn_mode(nonlinearity)
         sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, cell=mode)
         super().__init__(sizes, batch_first, dropout, device, dtype, weights)
         self.nonlinearity = nonlinearity
 
 
-def mode_of(nonlinearity: object) -> str:
-    """Return the kind of cell of a nonlinearity.
+def rnn_mode(nonlinearity: object) -> str:
+    """Return the kind of cell with this nonlinearity.
 
     Raises:
         ArgumentError: it is neither tanh nor relu.
@@ -92,7 +92,7 @@ Layer = LSTM | GRU | RNN
 LAYERS: dict[str, type[Layer]] = {"LSTM": LSTM, "GRU": GRU, **dict.fromkeys(MODES.values(), RNN)}
 
 
-def layer_of(sizes: Sizes, **options: Any) -> Any:
+def new_layer(sizes: Sizes, **options: Any) -> Any:
     """Make an `LSTM`, a `GRU` or an `RNN` of these sizes.
 
     Args:
@@ -102,7 +102,7 @@ def layer_of(sizes: Sizes, **options: Any) -> Any:
     given = asdict(sizes)
     cell = given.pop("cell")
     if not sizes.proj_size:
-        del given["proj_size"]  # which only an LSTM takes
+        del given["proj_size"]  # an option that only an LSTM has
     for nonlinearity, mode in MODES.items():
         if cell == mode:
             given["nonlinearity"] = nonlinearity

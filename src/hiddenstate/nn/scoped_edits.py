@@ -66,12 +66,12 @@ def scope_edits(lstm: Editable, edits: Sequence[Edit], switches: Sequence[Switch
 def share_edits(lstm: Editable, twin: Editable) -> AbstractContextManager[object]:
     """Return a block in which the edits in force for an LSTM are in force for its twin as well."""
     edits = edits_in_force(lstm)
-    # Without edits no block is opened: an open one makes calls take a slower way.
+    # Without edits no block is opened, since an open block slows calls down.
     return scope(scoped_edits, [ScopedEdit(twin, edit) for edit in edits]) if edits else nullcontext()
 
 
 def check_edit(edit: object) -> None:
-    """Refuse arguments that are not edits.
+    """Reject arguments that are not edits.
 
     Raises:
         ArgumentTypeError: an argument is not an `Edit`.

@@ -110,8 +110,8 @@ def scriptable(module: nn.Module, as_type: type[Module], options: tuple[str, ...
         setattr(made, name, parameter)
     kind = type(module).__name__
     warnings.warn(
-        f"torch.jit.script does not support hiddenstate's {kind}: it compiles torch's class instead, and leaves that "
-        "in the model, with the same parameters. Script a copy, hs.convert_back(model), or convert the layers again "
+        f"torch.jit.script does not support hiddenstate's {kind}: it compiles torch's class instead, and leaves it in "
+        "the model, with the same parameters. Script a copy, hs.convert_back(model), or convert the layers again "
         "with hs.convert(model, inplace=True)",
         stacklevel=3,
     )

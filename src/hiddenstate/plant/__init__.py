@@ -1,16 +1,16 @@
 """Planted networks: LSTMs and GRUs with weights set by hand, so that their function is known and available as data.
 
-Tools of explanation are tested on them: a correct method must find what was planted. A plant contains an ordinary
+They are used to test explanation tools: a correct method must find what was planted. A plant contains an ordinary
 `hiddenstate.LSTM` or `GRU` and does not depend on explanation tools.
 
 - `planted.py`: `Plant`: the layer, its function, the roles of its units, inputs, and expected results
 - `wiring.py`: sets weights by hand
-- `cells.py`: plants of one unit: latches, an integrator, a counter, two stable points
-- `gru.py`: a latch and a counter of one unit, as GRUs
+- `cells.py`: one-unit plants: latches, an integrator, a counter, two stable points
+- `gru.py`: a one-unit latch and a one-unit counter, as GRUs
 - `copies.py`: two layers, with a copy that nothing reads
 - `machine.py`: automata as data: run over words, encoded as inputs and hidden states
 - `automata.py`: any automaton as one layer; a switch; stacks of brackets
-- `expected.py`: what each method of attribution should find on each plant, and why
+- `expected.py`: the expected result of each attribution method on each plant, and why
 """
 
 from hiddenstate.plant.automata import AutomatonPlant, automaton, dyck, flip_flop

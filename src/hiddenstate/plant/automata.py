@@ -55,7 +55,7 @@ def automaton(
 
     Raises:
         ArgumentError: the automaton is not complete, has more than 1,024 units, or no such start or silent symbol; or
-            the cell is neither.
+            the cell is of another kind.
         ArgumentTypeError: delta is not a mapping from pairs, or the dtype is not precise enough.
 
     >>> parity = automaton({("even", 1): "odd", ("odd", 1): "even"}, "even")
@@ -76,7 +76,7 @@ def flip_flop(*, cell: Literal["LSTM", "GRU"] = "LSTM", dtype: torch.dtype = tor
         dtype: the data type of the parameters.
 
     Raises:
-        ArgumentError: the cell is neither.
+        ArgumentError: the cell is of another kind.
         ArgumentTypeError: the dtype is not precise enough.
     """
     states = ("off", "on")
@@ -106,7 +106,7 @@ def dyck(k: int = 2, m: int = 2, *, dtype: torch.dtype = torch.float64) -> Autom
         raise ArgumentError(
             f"dyck takes 1 to {len(BRACKETS)} kinds of brackets and a depth of at least 1, got {k}, {m}"
         )
-    states, depth = 2, 0  # the empty stack and the error
+    states, depth = 2, 0  # the empty stack and the error state
     while depth < m and 2 * k * states <= MOST_UNITS:
         depth += 1
         states += k**depth
@@ -152,7 +152,7 @@ def _wires(machine: Machine, cell: str) -> Wires:
     recurrent = torch.where(starts, -(~here).double(), here.double()) * SHARP / machine.on
     bias = torch.where(starts[:, 0], -SHARP / 2, -3 * SHARP / 2).double()
     inputs = torch.eye(len(symbols), dtype=torch.float64).repeat(len(states), 1) * SHARP
-    if machine.silent is not None:  # its x is 1 less those of the others
+    if machine.silent is not None:  # its x is 1 minus the sum of the others
         k = symbols.index(machine.silent)
         inputs[k :: len(symbols)], bias[k :: len(symbols)] = -SHARP, bias[k :: len(symbols)] + SHARP
         inputs[:, k] = 0
@@ -160,7 +160,7 @@ def _wires(machine: Machine, cell: str) -> Wires:
     gate = "i" if cell == "LSTM" else "r"
     others = {"f": -held, "g": held, "o": held} if cell == "LSTM" else {"z": -held}
     gates = {f"l0.b_i{name}": value for name, value in others.items()}
-    gates |= {} if cell == "LSTM" else {"l0.b_hn": held}  # which r multiplies
+    gates |= {} if cell == "LSTM" else {"l0.b_hn": held}  # the part that r multiplies
     return {f"l0.W_i{gate}": inputs, f"l0.W_h{gate}": recurrent, f"l0.b_i{gate}": bias, **gates}
 
 

@@ -1,4 +1,4 @@
-"""Plants of one unit: latches, an integrator, a counter, two stable points."""
+"""One-unit plants: latches, an integrator, a counter, two stable points."""
 
 import math
 from collections.abc import Callable
@@ -31,9 +31,9 @@ def latch(hold: float = 50, *, content: Literal["g", "gate"] = "g", dtype: torch
         ArgumentTypeError: the time constant is not a number, or the dtype is not precise enough.
     """
     if content not in CONTENT:
-        raise ArgumentError(f"content is 'g' or 'gate', got {content!r}")
+        raise ArgumentError(f"content must be 'g' or 'gate', got {content!r}")
     bias, by_gate = forget_bias(hold), content == "gate"
-    # Written where write is 1: the input gate opens, and the forget gate closes. f's bias is part of the way it falls.
+    # Written where write is 1: the input gate opens, and the forget gate closes. f's weight also cancels its bias.
     wires: Wires = {
         "l0.W_ii": {(0, 1): SHARP},
         "l0.b_ii": {(0,): -SHARP / 2},
@@ -88,18 +88,18 @@ def integrator(time_constant: float = 10, *, dtype: torch.dtype = torch.float64)
 
 
 def counter(*, dtype: torch.dtype = torch.float64) -> Plant:
-    """Plant a counter: its input is ``(up, down)``, each 0 or 1, and c is the number of ups minus that of downs so far.
+    """Plant a counter: its input is ``(up, down)``, each 0 or 1, and c is the number of ups minus that of downs.
 
     Read the count from c: h is tanh(c), which saturates for large counts.
 
     Raises:
-        ArgumentTypeError: the dtype is too coarse.
+        ArgumentTypeError: the dtype is not precise enough.
     """
     wires = {"l0.W_ig": {(0, 0): SHARP, (0, 1): -SHARP}, **wide_open("i", "f", "o")}
     return Plant(
         name="counter",
         lstm=wired((2, 1, 1), wires, dtype),
-        truth="c is the number of ups so far minus that of downs",
+        truth="c is the number of ups so far minus the number of downs",
         roles={"l0.f[0]": "is always 1", "l0.g[0]": "is 1 for up, -1 for down, 0 for none", "l0.c[0]": "counts"},
         target="l0.c[0]",
         tolerance=1e-9,
@@ -115,11 +115,11 @@ def bistable(*, dtype: torch.dtype = torch.float64) -> Plant:
     """Plant a unit with two stable points and a saddle between them: it feeds back through h.
 
     With ``f = 0.2``, ``i = o = 1`` and ``g = tanh(3·h + 8·x)`` the map without input has the fixed points c = 0, where
-    its slope is 3.2, and c = ±1.2343, where it is below 1. An input of ±1 sends the state to the side of its sign; one
-    of 0.1 decides only while nothing was decided.
+    its slope is 3.2, and c = ±1.2343, where it is below 1. An input of ±1 sends the state to the side with its sign;
+    an input of ±0.1 decides only if nothing has been decided yet.
 
     Raises:
-        ArgumentTypeError: the dtype is too coarse.
+        ArgumentTypeError: the dtype is not precise enough.
     """
     wires = {
         "l0.b_if": {(0,): math.log(_KEEP / (1 - _KEEP))},

@@ -1,4 +1,4 @@
-"""A plant of two layers with a copy that nothing reads."""
+"""A two-layer plant with a copy that nothing reads."""
 
 import math
 
@@ -37,7 +37,7 @@ def copied_unread(hold: float = 20, *, dtype: torch.dtype = torch.float64) -> Pl
     return Plant(
         name="copied_unread",
         lstm=wired((2, 2, 2), wires, dtype),
-        truth=f"l1.c[0] is {keep:.6g} of itself plus tanh(tanh(tanh(x[0]))); l0.h[1] copies x[1], read by none",
+        truth=f"l1.c[0] is {keep:.6g} of itself plus tanh(tanh(tanh(x[0]))); l0.h[1] copies x[1], which nothing reads",
         roles={
             "l0.h[0]": "copies feature 0: tanh(tanh(x[0]))",
             "l0.h[1]": "copies feature 1, and no weight reads it",

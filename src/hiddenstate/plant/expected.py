@@ -1,4 +1,4 @@
-"""A table, as data, of what each attribution method should find on each plant, what it cannot see, and why."""
+"""A table of the expected result of each attribution method on each plant: what it finds, what it misses, and why."""
 
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
@@ -13,7 +13,7 @@ Verdict = Literal["finds", "in part", "misled", "sees nothing"]
 
 
 class Expectation(NamedTuple):
-    """What a method does on a plant, and why.
+    """The expected result of a method on a plant, and the reason.
 
     ``"finds"``: its scores are proportional to each step's worth. ``"in part"``: they tend to be.
     ``"misled"``: it scores other steps. ``"sees nothing"``: its scores are zero, or nearly.
@@ -114,7 +114,7 @@ EXPECTED: Mapping[str, Mapping[str, Expectation]] = {
         "GRU counter": _finds(_START),
         "GRU automaton": _nothing("n gets all from its bias: that r let it through is not in what it shares out"),
     },
-    "cd": {name: _finds(_SPAN) for name in _LSTMS},  # which has no rule for a GRU
+    "cd": {name: _finds(_SPAN) for name in _LSTMS},  # cd has no rule for a GRU
     "ledger": {
         "latch": _finds(_CELL),
         "latch, gate": _finds(_CELL),

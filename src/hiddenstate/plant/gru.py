@@ -1,4 +1,4 @@
-"""Planted GRUs of one unit: a latch and a counter. `automata.py` has automata of GRUs."""
+"""Planted one-unit GRUs: a latch and a counter. `automata.py` has automata made of GRUs."""
 
 import math
 

@@ -27,7 +27,7 @@ class Machine:
         states: every state, in the order of delta.
         symbols: every symbol; a symbol's number is its input feature.
         silent: the symbol that the zero input stands for, or None.
-        on: the hidden state of a unit that is on; of others it is 0.
+        on: the hidden state of a unit that is on; that of the others is 0.
     """
 
     delta: Delta
@@ -92,7 +92,7 @@ class Machine:
         return [[names[k] for k in torch.where(row.sum(-1) > 0, row.argmax(-1), -1).tolist()] for row in x.unbind(1)]
 
     def decode(self, h: Tensor) -> list[Any]:
-        """Return the state of each hidden state ``[..., H]`` in one list, which is that of its largest unit."""
+        """Return the automaton's state for each hidden state ``[..., H]``, in one list: that of the largest unit."""
         check_memory(h, "h")
         flat = h.reshape(-1, h.shape[-1])
         after = [*(self.delta[pair] for pair in self.pairs), self.start]
@@ -127,7 +127,7 @@ def check_machine(delta: Delta, start: Hashable, silent: Hashable = None, cell: 
         ArgumentTypeError: it is not a mapping from pairs.
     """
     if cell not in ON:
-        raise ArgumentError(f"an automaton is planted in an {' or a '.join(ON)}, got cell={cell!r:.50}")
+        raise ArgumentError(f"an automaton can only be planted in an {' or a '.join(ON)}, got cell={cell!r:.50}")
     if not isinstance(delta, Mapping) or not delta or not all(isinstance(k, tuple) and len(k) == 2 for k in delta):
         raise ArgumentTypeError(
             "delta must be a mapping from (state, symbol) to the next state, with at least one entry"

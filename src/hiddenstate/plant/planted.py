@@ -1,4 +1,4 @@
-"""The class of plants: an LSTM or a GRU, and the truth about it as data."""
+"""The class of plants: an LSTM or a GRU, and the known facts about it, as data."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.addresses import parse_address
 
-MOST_NUMBERS = 2**26  # in a plant's inputs: half a gigabyte of float64
+MOST_NUMBERS = 2**26  # maximum numbers in a plant's inputs: half a gigabyte of float64
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -61,7 +61,7 @@ class Plant:
         """
         T, N = check_int("T", T), check_int("N", N)
         if T < 2 or N < 1:
-            raise ArgumentError(f"a plant's inputs have at least 2 steps and 1 row, got T={T} and N={N}")
+            raise ArgumentError(f"a plant's inputs must have at least 2 steps and 1 row, got T={T} and N={N}")
         if T * N * self.lstm.input_size > MOST_NUMBERS:
             raise ArgumentError(f"T={T} steps of N={N} rows are more than {MOST_NUMBERS:,} numbers; ask for fewer")
         generator = torch.Generator().manual_seed(check_seed(seed))

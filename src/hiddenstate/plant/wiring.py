@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.nn.rnn import layer_of
+from hiddenstate.nn.rnn import new_layer
 from hiddenstate.structure.sizes import Sizes
 
 # The slope of a decision. σ(SHARP) is 1 in float64, σ(±SHARP / 2) is 2e-9 from 0 or 1.
@@ -32,7 +32,7 @@ def wired(sizes: tuple[int, int, int], wires: Wires, dtype: torch.dtype, cell: s
     """
     if dtype not in (torch.float32, torch.float64):
         raise ArgumentTypeError(f"plants are made in torch.float32 or torch.float64, got {dtype}")
-    lstm = layer_of(Sizes(*sizes, cell=cell), dtype=dtype)
+    lstm = new_layer(Sizes(*sizes, cell=cell), dtype=dtype)
     with torch.no_grad():
         for parameter in lstm.parameters():
             parameter.zero_()
@@ -59,7 +59,7 @@ def forget_bias(time_constant: float) -> float:
     True
     """
     if isinstance(time_constant, bool) or not isinstance(time_constant, (int, float)):
-        raise ArgumentTypeError(f"a time constant is a number of steps, got {type(time_constant).__name__}")
+        raise ArgumentTypeError(f"a time constant must be a number of steps, got {type(time_constant).__name__}")
     if not 0.01 <= time_constant <= 1e15:
         raise ArgumentError(f"a time constant must be between 0.01 and 1e15 steps, got {time_constant}")
     return -math.log(math.expm1(1 / time_constant))

@@ -27,14 +27,14 @@ FACES = {False: "#e8eefb", True: "#fdf0e1"}
 BOX = (1.0, 0.72)
 GAP = 0.9  # between two boxes of a row: room for an arrow's label
 NARROWEST = 6.2  # room for the notes
-MARGIN = 1.75  # beside the outer boxes: an arrow and the name of a state
-SHIFT = 0.38  # of the two directions, to the left and right of the middle of their step
+MARGIN = 1.75  # beside the outer boxes: room for an arrow and the name of a state
+SHIFT = 0.38  # offset of the two directions to the left and right of their step's middle
 ROW = 1.2  # from the forward row of a layer to its reverse row
 WORDS = 1.3  # y of the words, above the notes
-BOTTOM = 2.2  # below the first box
+BOTTOM = 2.2  # room below the first box
 RISE = 0.75  # between layers
-HEAD = 1.4  # above the last box: output and title
-FORK = 0.4  # above a layer of two directions, and half of it below
+HEAD = 1.4  # above the last box: room for the output and the title
+FORK = 0.4  # above a bidirectional layer, and half of it below
 LANE = 0.17  # distance of c above, and of h below, the middle of a row
 WORD_SIZE = 13  # points
 
@@ -70,7 +70,7 @@ class _Plan:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """X of the initial and the final states, on the left and on the right."""
+        """X of the initial states, on the left, and of the final ones, on the right."""
         left = (self.width - self._drawn) / 2 + MARGIN - GAP
         return left, self.width - left
 
@@ -219,7 +219,7 @@ def _notes(pen: Pen, plan: _Plan) -> None:
 
 
 def _about_out(sizes: Sizes) -> str:
-    """Say how the output is made of hidden states, and where it meets the final ones."""
+    """Explain how the output consists of hidden states, and which of them are final ones."""
     last = len(sizes.layer_directions) - 1
     top = [f"{each.name}.h" for each in sizes.layer_directions if each.layer == sizes.num_layers - 1]
     if not sizes.bidirectional:

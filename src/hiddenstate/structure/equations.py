@@ -1,6 +1,6 @@
 """The equations of one step as text.
 
-x is the layer's input, h_prev and c_prev are its states of the step before, and ∘ multiplies elementwise.
+x is the layer's input, h_prev and c_prev are its states at the previous step, and ∘ multiplies elementwise.
 """
 
 from hiddenstate.cells.cell import Cell
@@ -25,10 +25,10 @@ def gate_terms(gate: str, bias: bool = True, cell: Cell = LSTM) -> tuple[str, ..
     return (*of_input, f"{scale}∘({first}", f"{terms[-1]})")
 
 
-def weight_of(term: str) -> str:
+def weight_name(term: str) -> str:
     """Return the name of the weight in a term.
 
-    >>> weight_of("r∘(W_hn·h_prev"), weight_of("b_hn)")
+    >>> weight_name("r∘(W_hn·h_prev"), weight_name("b_hn)")
     ('W_hn', 'b_hn')
     """
     return term.rpartition("(")[2].partition("·")[0].rstrip(")")

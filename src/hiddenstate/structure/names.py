@@ -1,4 +1,4 @@
-"""The names of axes, gates, states and places, of an LSTM or another kind of cell.
+"""The names of axes, gates, states and places, for an LSTM or another kind of cell.
 
 A *place* names one recorded or editable quantity of one layer and direction::
 
@@ -40,7 +40,7 @@ _PLACE = re.compile(r"l(?P<layer>0|[1-9][0-9]{0,8})(?P<reverse>r?)\.(?P<quantity
 
 
 class Layers(NamedTuple):
-    """What determines which places a module has: its layers, whether they have a reverse direction, its cell."""
+    """The properties that determine which places a module has: its layers, directions and cell."""
 
     num_layers: int
     bidirectional: bool
@@ -68,13 +68,13 @@ class Place(NamedTuple):
         return LayerDirection(self.layer, self.reverse)
 
 
-@cache  # a trace asks for the same few names again and again
+@cache  # a trace looks up the same few names repeatedly
 def _place_name(layer: int, reverse: bool, quantity: str) -> str:
     return f"{LayerDirection(layer, reverse).name}.{quantity}"
 
 
 def parse_place(name: str, num_layers: int, bidirectional: bool, cell: Cell = LSTM) -> Place:
-    """Parse ``"l0.f"`` as a `Place`; refuse places that this LSTM (or other kind of cell) does not have.
+    """Parse ``"l0.f"`` as a `Place`; reject places that this LSTM (or other kind of cell) does not have.
 
     >>> parse_place("l1r.c", num_layers=2, bidirectional=True)
     Place(layer=1, reverse=True, quantity='c')
@@ -100,7 +100,7 @@ def example(cell: Cell) -> str:
     return next((gate for gate in ("f", "z") if gate in cell.gate_names), "h")
 
 
-def is_place_of(name: str, num_layers: int, bidirectional: bool, cell: Cell = LSTM) -> bool:
+def has_place(name: str, num_layers: int, bidirectional: bool, cell: Cell = LSTM) -> bool:
     """Whether an LSTM, or another kind of cell, has a place of this name."""
     try:
         parse_place(name, num_layers, bidirectional, cell)

@@ -47,7 +47,7 @@ def parameter_names(sizes: Sizes) -> ParameterNames:
 
 @cache
 def weight_shapes(sizes: Sizes, k: int) -> tuple[tuple[int, ...] | None, ...]:
-    """Shapes of the parameters of layer and direction ``k``, in the order of the stems; None for those it has not."""
+    """Shapes of the parameters of layer and direction ``k``, in the order of the stems; None for absent ones."""
     shapes = parameter_shapes(sizes, sizes.layer_directions[k].layer)
     return tuple(shapes.get(stem) for stem in PARAMETER_STEMS)
 

@@ -8,12 +8,12 @@ from hiddenstate.structure.names import Layers
 
 Found = TypeVar("Found")
 
-_MOST_PATHS = 4  # in a message
+_MOST_PATHS = 4  # maximum places in a message
 _MOST_LAYER_DIRECTIONS = 6
 
 
 def at_path(path: str, modules: Mapping[str, Found]) -> Found | None:
-    """Return the entry for a module path, or None. An empty path also means the only module, whatever its path."""
+    """Return the entry for a module path, or None. An empty path also finds the only module, whatever its path."""
     if path in modules:
         return modules[path]
     distinct = {id(module): module for module in modules.values()}

@@ -35,7 +35,7 @@ class Sizes:
         for name in ("input_size", "hidden_size", "num_layers", "proj_size"):
             object.__setattr__(self, name, check_int(name, getattr(self, name)))
         object.__setattr__(self, "bias", check_bool("bias", self.bias))
-        # Like torch, which refuses 0 and 1 for the other options.
+        # Like torch, which rejects 0 and 1 for the other options.
         object.__setattr__(self, "bidirectional", check_bool("bidirectional", self.bidirectional, number=True))
         for name in ("input_size", "hidden_size", "num_layers"):
             if getattr(self, name) <= 0:
@@ -59,7 +59,7 @@ class Sizes:
 
     @property
     def layers(self) -> Layers:
-        """What determines which places there are."""
+        """The properties that determine which places there are."""
         return Layers(self.num_layers, self.bidirectional, self.kind)
 
     @property
@@ -77,7 +77,7 @@ class Sizes:
         """Every layer and direction, in the order in which torch stacks them in ``h_n``."""
         return layer_directions(self.num_layers, self.bidirectional)
 
-    def directions_of(self, layer: int) -> list[LayerDirection]:
+    def directions_in(self, layer: int) -> list[LayerDirection]:
         """Return the layer's forward direction and, if the LSTM has one, its reverse direction."""
         return self.layer_directions[layer * self.directions : (layer + 1) * self.directions]
 
@@ -88,7 +88,7 @@ class Sizes:
 
     @cached_property
     def places(self) -> list[list[str]]:
-        """The names of all places that a trace records, of each layer and direction."""
+        """The names of all places that a trace records, in every layer and direction."""
         return [[str(Place(*each, quantity)) for quantity in self.kind.quantities] for each in self.layer_directions]
 
     @cached_property

@@ -68,7 +68,7 @@ class Structure(WeightsByGate):
 
 
 def structure_of(sizes: Sizes) -> Structure:
-    """List every weight of the LSTM of these sizes, in the order of torch's parameters.
+    """List every weight of an LSTM of these sizes, in the order of torch's parameters.
 
     Raises:
         ArgumentTypeError: the argument is not a `Sizes`.

@@ -13,7 +13,7 @@ from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hiddenstate.structure.equations import equations, gate_terms, weight_of
+from hiddenstate.structure.equations import equations, gate_terms, weight_name
 from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.names import AXES
 from hiddenstate.structure.sizes import Sizes
@@ -62,7 +62,7 @@ def _title(structure: WeightsByGate) -> str:
 
 
 def _name(sizes: Sizes) -> str:
-    """The kind of cell; a plain RNN's with its nonlinearity, since both have the same weights."""
+    """The kind of cell; for a plain RNN with its nonlinearity, since both kinds have the same weights."""
     return sizes.kind.name if len(sizes.kind.gates) > 1 else f"RNN ({sizes.kind.gates[0].symbol})"
 
 
@@ -93,7 +93,7 @@ def _gate_rows(structure: WeightsByGate, name: str, gate: str) -> Iterator[tuple
     for k, term in enumerate(terms):
         part, left = ("", "+ ".rjust(len(opening))) if k else (cell.meanings[gate], opening)
         right = ")" if k == len(terms) - 1 else ""
-        weight = structure[f"{name}.{weight_of(term)}"]
+        weight = structure[f"{name}.{weight_name(term)}"]
         yield part, f"{left}{term}{right}", *_facts(weight)
 
 
@@ -130,7 +130,7 @@ def _html_cell(text: str) -> str:
 def _notes(sizes: Sizes) -> list[str]:
     """Return one step's equations, the shapes of inputs and outputs, and the letters of the axes."""
     return [
-        "One step (∘: unit by unit; _prev: of the step before, in the layer's direction):",
+        "One step (∘: unit by unit; _prev: at the previous step, in the layer's direction):",
         *(f"  {line}" for line in equations(sizes)),
         "Shapes:",
         *(f"  {line}" for line in _shapes(sizes)),

@@ -80,7 +80,7 @@ class WeightsByGate:
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """Numbers in each layer and direction: ``{"l0": 108}``."""
+        """The number of parameters of each layer and direction: ``{"l0": 108}``."""
         counts = dict.fromkeys((each.name for each in self.sizes.layer_directions), 0)
         for weight in self.weights:
             counts[weight.address.partition(".")[0]] += weight.count
@@ -124,7 +124,7 @@ class WeightsByGate:
 
 
 def list_weights(sizes: Sizes) -> tuple[Weight, ...]:
-    """List every weight of the LSTM of these sizes, in the order of torch's parameters."""
+    """List every weight of an LSTM of these sizes, in the order of torch's parameters."""
     return tuple(weight for each in sizes.layer_directions for weight in _weights(sizes, each))
 
 

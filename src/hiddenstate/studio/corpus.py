@@ -6,14 +6,14 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from hiddenstate.base.registry import index_openers
+from hiddenstate.base.later import index_openers
 
 
 class Answers(Protocol):
-    """What an index answers; see `hiddenstate.corpus.answers.IndexAnswers`."""
+    """The queries that an index answers; see `hiddenstate.corpus.answers.IndexAnswers`."""
 
     def about(self) -> dict[str, Any]:
-        """Return what the page says of it from the start."""
+        """Return the data about it that the page shows at first."""
 
     def model(self) -> nn.Module:
         """Return the model that was indexed."""
@@ -28,7 +28,7 @@ class Answers(Protocol):
         """Return the card of a unit."""
 
     def search(self, query: str, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
-        """Return what a search finds."""
+        """Return the result of a search."""
 
     def passages(self, unit: str, spans: str) -> list[dict[str, Any]]:
         """Return parts of sequences with the values of a unit."""
@@ -39,7 +39,7 @@ class CorpusPages:
     """The pages Units and Search.
 
     Attributes:
-        answers: what they ask.
+        answers: the index that they query.
         model: the id of the indexed model in the studio.
     """
 
@@ -52,7 +52,7 @@ class CorpusPages:
 
 
 def open_answers(index: Any) -> Answers:
-    """Return what an index, or the one in a folder, answers."""
+    """Open an index, or the one in a folder, for queries."""
     (opener,) = index_openers
     answers: Answers = opener(index)
     return answers

@@ -1,6 +1,6 @@
 """Streams that are watched while they run.
 
-Viewers are told of each step. The stream never waits for them, and with no viewers it only runs.
+Viewers are notified of each step. The stream never waits for them, and with no viewers it only runs.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.errors import ShapeError
-from hiddenstate.nn.stream import Stream
-from hiddenstate.nn.stream_arrays import Array
+from hiddenstate.nn.streams.stream import Stream
+from hiddenstate.nn.streams.stream_arrays import Array
 from hiddenstate.studio.audience import Audience, Subscriber
 from hiddenstate.studio.messages import Begin, Floats, Step
 
@@ -113,7 +113,7 @@ class LiveStream:
 
     def __getattr__(self, name: str) -> Any:
         """Delegate everything else to the stream."""
-        if name == "stream" or name.startswith("__"):  # while a copy is being made; attributes that copying looks up
+        if name == "stream" or name.startswith("__"):  # attributes that copying looks up while a copy is being made
             raise AttributeError(name)
         return getattr(self.stream, name)
 

@@ -1,4 +1,4 @@
-"""The page in a notebook: as a widget connected to Python, or as a frame with just the page."""
+"""The page in a notebook: as a widget connected to Python, or as a frame with only the page."""
 
 import html as escaping
 import importlib.util
@@ -39,7 +39,7 @@ class Displayable(Protocol):
 
     @property
     def about_index(self) -> dict[str, Any] | None:
-        """What the page says of an index."""
+        """The information about an index that the page shows."""
 
     def hear(self, message: ViewMessage) -> None:
         """Handle a message from a page."""

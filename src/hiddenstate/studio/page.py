@@ -74,7 +74,7 @@ def offline_page(
         view: the initial view.
         host: where the page runs: ``file`` or ``notebook``.
         live: the role of Python while the page is open.
-        index: what the page says of an index, whose pages need a server.
+        index: what the page shows about an index, whose pages need a server.
     """
     nonce = new_nonce()
     head = [f'<meta http-equiv="Content-Security-Policy" content="{escaping.escape(policy(nonce))}">']

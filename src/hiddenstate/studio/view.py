@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hiddenstate.base.validation import optional_package
-from hiddenstate.nn.stream import Stream
+from hiddenstate.nn.streams.stream import Stream
 from hiddenstate.studio.audience import Audience
 from hiddenstate.studio.bundles.bundle import Bundle, assign_ids
 from hiddenstate.studio.corpus import CorpusPages, open_answers
@@ -44,7 +44,7 @@ class Studio:
 
     @property
     def about_index(self) -> dict[str, Any] | None:
-        """What the page says of the index; None if there is none."""
+        """The information about the index that the page shows; None without an index."""
         return None if self.corpus is None else self.corpus.about()
 
     def show(self, **view: Any) -> None:
@@ -105,7 +105,7 @@ class Studio:
         return Running(site, host, port)
 
     def serve(self, host: str = "127.0.0.1", port: int = 0, *, browser: bool = True) -> None:
-        """Serve the page until Ctrl-C, print its address, and open a browser; arguments and errors as for `start`."""
+        """Serve the page until Ctrl-C, print its address, and open a browser; same arguments and errors as `start`."""
         site = self.site()  # first, since it reports packages that are not installed
         from hiddenstate.studio.server.serving import serve
 

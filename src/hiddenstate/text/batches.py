@@ -134,7 +134,7 @@ def word_rows(values: Tensor, index: Tensor, beyond: Tensor) -> Tensor:
 
 
 def check_sentences(sentences: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
-    """Return the words of each sentence; refuse plain text.
+    """Return the words of each sentence; reject plain text.
 
     Raises:
         ArgumentTypeError: a sentence is not a list of words.
@@ -161,7 +161,7 @@ def check_sentences(sentences: Iterable[Sequence[str]]) -> list[tuple[str, ...]]
 
 
 def check_words(words: Collection[str]) -> None:
-    """Raise ArgumentTypeError or ArgumentError if one of the words is not a string, or the empty one."""
+    """Raise ArgumentTypeError or ArgumentError if one of the words is not a string, or is empty."""
     for odd in words if any(not issubclass(kind, str) for kind in {*map(type, words)}) else ():
         if not isinstance(odd, str):
             raise ArgumentTypeError(f"a sentence has {odd!r:.60} among its words, expected strings")
@@ -212,14 +212,14 @@ class Encoder:
         return word if len(word) <= self.max_chars else word[:half] + word[-half:]
 
     def batch(self, sentences: Sequence[Sequence[str]], tags: TagRows | None = None) -> Batch:
-        """Encode sentences together; arguments and errors are those of `encode`.
+        """Encode sentences together; same arguments and errors as `encode`.
 
         Raises:
             ArgumentError: there is no word at all.
         """
         encoded = self.encode(sentences, tags)
         if not len(encoded.forms):
-            raise ArgumentError("a batch needs words of at least one character, got none")
+            raise ArgumentError("a batch needs at least one word, got none")
         return encoded.batch(range(len(sentences)))
 
     def encode(

@@ -24,7 +24,7 @@ TAG_COLUMNS = ("upos", "xpos", "feats", "deprel", "lemma", "head", "deps", "misc
 
 _WHITE_LINE = re.compile(r"\n[^\S\n]+(?=\n|\Z)")
 _MAY_BE_BLANK = re.compile(r"\t(?:\s|\Z)")
-# What is between sentences in a table: the last line's MISC, blank lines, comments, and the first line's ID.
+# The text between two sentences of a table: the last line's MISC, blank lines, comments, and the first line's ID.
 _FIRST = re.compile(r"\n*(?:#[^\n]*\n)*[^#\n][^\n]*")
 _NEXT = re.compile(r"[^\n]+\n\n+(?:#[^\n]*\n)*[^#\n][^\n]*")
 _IDS = [*map(str, range(1, 1001))]
@@ -117,7 +117,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _by_block(text: str, name: str, number: int) -> list[Sentence]:
-    """Read a text, whose first line has this number, sentence by sentence."""
+    """Read a text whose first line has this number, sentence by sentence."""
     found = list[Sentence]()
     # str.splitlines would also split at U+2028 and similar characters, which may occur inside a column.
     for block in text.split("\n\n"):
@@ -131,14 +131,14 @@ def _by_block(text: str, name: str, number: int) -> list[Sentence]:
 
 
 class Table:
-    """CoNLL-U whose lines have ten columns each, but for comments above sentences: read and filled in few steps.
+    """CoNLL-U whose lines have ten columns each, except for comments above sentences; fast to read and fill.
 
     Attributes:
         forms: the words of each sentence.
     """
 
     def __init__(self, text: str, forms: list[str], starts: list[int], words: list[list[int] | None]) -> None:
-        # `starts` has each sentence's first line, `words` which of its lines are words if not all are.
+        # `starts` has each sentence's first line; `words` has its lines that are words, if not all of them are.
         self._text, self._starts, self._words, ends = text, starts, words, [*starts[1:], len(forms)]
         self.forms: list[tuple[str, ...]] = [
             tuple(forms[start:end] if those is None else [forms[start + k] for k in those])
@@ -146,12 +146,12 @@ class Table:
         ]
 
     def filled(self, column: str, tags: Iterable[str]) -> "Table":
-        """Return the table with a tag for each word in a column, any but ID and MISC.
+        """Return the table with a tag for each word in a column, any except ID and MISC.
 
         Raises:
             ArgumentError: there are not as many tags as words.
         """
-        # Split once more: to keep all cells takes longer, since they do not fit into the caches.
+        # Split once more: keeping all cells takes longer, since they do not fit into the caches.
         number, cells, given = COLUMNS.index(column.upper()), self._text.split("\t"), [*tags]
         if len(given) != sum(map(len, self.forms)):
             raise ArgumentError(f"{sum(map(len, self.forms))} words need as many tags, got {len(given)}")
@@ -185,7 +185,7 @@ class Table:
 
 
 def read_table(text: str) -> Table | None:
-    """Read whole sentences of CoNLL-U as a table if they have the shape of one, as most have; else None."""
+    """Read whole sentences of CoNLL-U as a table if they have that shape, as most do; otherwise return None."""
     text = _unified(text)
     cells = text.split("\t")
     ends = cells[::9]  # each line's MISC with what follows, up to the next line's ID
@@ -194,13 +194,13 @@ def read_table(text: str) -> Table | None:
         return None
     starts = [0, *[k for k, end in enumerate(ends) if "\n\n" in end and 0 < k < count]]
     edges = [ends[k] for k in starts] + ends[-1:]
-    newlines = count - len(starts) + sum([edge.count("\n") for edge in edges])  # one before each other line
+    newlines = count - len(starts) + sum([edge.count("\n") for edge in edges])  # one before every other line
     if newlines != text.count("\n") or ends[-1].strip("\n").count("\n"):
         return None
     words = list[list[int] | None]()
     for start, end, edge in zip(starts, [*starts[1:], count], edges, strict=False):
         if not (_FIRST if start == 0 else _NEXT).fullmatch(edge):
-            return None  # comments inside of a sentence, or alone
+            return None  # comments inside a sentence, or without one
         words.append(None)
         others = ends[start + 1 : end]
         if edge[-2:] not in ("\n1", "1") or len(others) > len(_ENDS) or not all(map(str.endswith, others, _ENDS)):
@@ -257,7 +257,7 @@ def with_tags(
         probabilities: for each word tags with their probabilities, written into MISC as
             ``UposProb=NOUN:0.9876,VERB:0.0101`` (``XposProb``); one that is there already is replaced. A ``|`` in a
             tag is written as ``;`` there.
-        column: ``"upos"``, ``"xpos"``, ``"feats"`` or another.
+        column: ``"upos"``, ``"xpos"``, ``"feats"`` or any other.
 
     Raises:
         ArgumentError: there are not as many tags or probabilities as words.
@@ -315,14 +315,14 @@ def to_conllu(sentences: Iterable[Sentence]) -> str:
 
 
 def _unified(text: str) -> str:
-    """Return the text with plain line ends, and with nothing in lines of white space."""
+    """Return the text with plain line ends, and with blank lines emptied."""
     if "\r" in text:
         text = "\n".join([line.rstrip("\r") for line in text.split("\n")])
     return _WHITE_LINE.sub("\n", f"\n{text}")[1:] if _WHITE_LINE.search(f"\n{text}") else text
 
 
 def _checked_sentence(lines: list[str], name: str, first: int) -> Sentence:
-    """Return the sentence, of which the first line has this number; raises as `parse_conllu`."""
+    """Return the sentence whose first line has this number; raises the same errors as `parse_conllu`."""
     forms, places = list[str](), list[int]()
     with reading(name):
         for place, line in enumerate(lines):

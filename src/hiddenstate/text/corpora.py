@@ -19,7 +19,7 @@ from hiddenstate.text.source import read_text
 
 StrPath = str | os.PathLike[str]
 
-# The environment variable for the folder of downloads, instead of the system's cache folder.
+# The environment variable that names a folder for downloads, instead of the system's cache folder.
 CACHE_VARIABLE = "HIDDENSTATE_CACHE"
 ABOUT = "SOURCE.txt"
 
@@ -199,7 +199,7 @@ def corpus_path(given: StrPath) -> Path:
 
 
 def names_corpus(given: StrPath) -> bool:
-    """Whether this names a corpus or a part of one, and no existing file."""
+    """Whether this names a corpus or a part of one, rather than an existing file."""
     return str(given).partition(":")[0] in CORPORA and not Path(given).exists()
 
 

@@ -8,7 +8,7 @@ from hiddenstate.text.conllu import Sentence, Table, from_words, looks_like_conl
 from hiddenstate.text.tokenise import sentences, tokenise
 
 KINDS = ("conllu", "tokens", "text")
-_PARAGRAPH = "paragraph"  # plain text of one line, in which several sentences may be
+_PARAGRAPH = "paragraph"  # plain text in a single line, which may contain several sentences
 _BLANK_LINE = re.compile(r"^[^\S\n]*\n", re.MULTILINE)
 
 
@@ -34,7 +34,7 @@ class Passage:
         return self.text.count("\n") if self.kind == "conllu" else 1 + len(self.text) // 5
 
     def table(self) -> Table | None:
-        """Parse CoNLL-U of the usual shape, which is faster; None for anything else."""
+        """A fast parser for ordinary CoNLL-U; returns None for anything else."""
         return read_table(self.text) if self.kind == "conllu" else None
 
     def sentences(self) -> list[Sentence]:
@@ -61,12 +61,12 @@ class IncrementalReader:
     Args:
         kind: one of `KINDS`; None to detect it from the first line with content (``conllu`` or ``text``).
         name: the name of the source in messages.
-        has_lines: whether plain text is known to have several lines, as a part of a longer text does.
+        has_lines: whether plain text is known to have several lines, as a part of a longer text has.
     """
 
     def __init__(self, kind: str | None, name: str, *, has_lines: bool = False) -> None:
         self.kind, self._name = kind, name
-        self._unfinished: list[str] = []  # parts of the last line, whose end has not arrived
+        self._unfinished: list[str] = []  # parts of the last line, if its end has not arrived
         self._lines: list[str] = []  # whole lines of a sentence that is not complete, or before the kind is known
         self._line = 1  # the number of the first of them
         self._is_one_line = not has_lines  # whether the plain text so far has at most one line with content
@@ -95,7 +95,7 @@ class IncrementalReader:
     def _passages(self, lines: str) -> Iterator[Passage]:
         """Yield the sentences that whole lines complete."""
         if self.kind == "text" and not lines.strip():
-            return  # so that blank lines do not pile up
+            return  # so that blank lines do not accumulate
         if self.kind is None and any(line.strip() and not line.startswith("#") for line in lines.split("\n")):
             lines = "".join([*self._lines, lines])
             self._lines.clear()
@@ -107,9 +107,9 @@ class IncrementalReader:
             self._lines.append(lines[end:])
 
     def _complete(self, lines: str) -> int:
-        """Return the length of what can be passed on."""
+        """Return the length of the part that can be passed on."""
         if self.kind == "conllu":
-            # From the last line that is quite empty on, few are left to search.
+            # Search from the last empty line, so that few lines remain.
             start = max(0, lines.rfind("\n\n"))
             return max((match.end() for match in _BLANK_LINE.finditer(lines, start)), default=0)
         if self.kind == "text" and self._is_one_line:
@@ -118,7 +118,7 @@ class IncrementalReader:
         return 0 if self.kind is None or (self.kind == "text" and self._is_one_line) else len(lines)
 
     def _passage(self, kind: str, lines: str) -> Passage:
-        """Make a passage of the lines that have waited and these."""
+        """Make a passage of the waiting lines and these."""
         text = "".join([*self._lines, lines])
         passage = Passage(kind, text, self._name, self._line)
         self._lines.clear()

@@ -2,7 +2,7 @@
 
 Characters are code points. Words are separated by white space, as in WikiText-2: each line ends with ``<eos>``, and
 ``<unk>``, id 0, stands for every word that is not in the vocabulary, including a literal ``<unk>`` in the text.
-Characters have such an id too.
+Character vocabularies have this id too.
 """
 
 import heapq
@@ -20,7 +20,7 @@ from hiddenstate.text.source import Source, describe_source, read_chunks
 
 LEVELS = ("char", "word")
 UNKNOWN_TOKEN = "<unk>"
-END_TOKEN = "<eos>"  # of a line
+END_TOKEN = "<eos>"  # the end of a line
 UNKNOWN_ID = 0
 
 Ids = NDArray[np.int32]
@@ -115,7 +115,7 @@ class Tokens:
 
     @classmethod
     def from_data(cls, data: Any) -> "Tokens":
-        """Read what `to_data` wrote.
+        """Read the result of `to_data`.
 
         Raises:
             FileFormatError: the data is not valid.

@@ -79,7 +79,7 @@ class Vocabulary:
 
     @classmethod
     def from_data(cls, data: Any) -> "Vocabulary":
-        """Read what `to_data` wrote.
+        """Read the result of `to_data`.
 
         Raises:
             FileFormatError: the data is not a vocabulary.

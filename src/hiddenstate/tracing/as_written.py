@@ -19,10 +19,10 @@ def as_written() -> Block:
     if compiler is None:
         return Block()
     compiler._set_stance(compiler._stance)  # raises inside a compiled function, in every thread
-    return Block(_blocks, (None,), (_stance_of(compiler),))
+    return Block(_blocks, (None,), (_forced_eager(compiler),))
 
 
-def _stance_of(compiler: Any) -> Switch:
+def _forced_eager(compiler: Any) -> Switch:
     # `torch.compiler.set_stance` runs several lines of Python, which Ctrl-C could interrupt midway.
     global _stance
     if _stance is None:

@@ -12,7 +12,7 @@ from hiddenstate.tracing.record import Record
 
 
 def states_before_resets(record: Record) -> Any:
-    """Return each layer's and direction's state at each border: h ``[B, L*D, P]``, c ``[B, L*D, H]``; or h alone.
+    """Return each layer's and direction's state at each border: h ``[B, L*D, P]``, c ``[B, L*D, H]``; or only h.
 
     Raises:
         ArgumentError: the run had no ``reset=``, some steps were not recorded, or a readout edit was in force.
@@ -46,6 +46,6 @@ def _carried(record: Record, place: Place, k: int, t: Tensor, n: Tensor) -> Tens
     cell, values = record.layers.cell, record.recorded(str(place))
     initial = cell.parts_of(record.initial)[cell.carried.index(place.quantity)][k]
     length = torch.full_like(t, record.length) if record.lengths is None else record.lengths[n]
-    if place.reverse:  # the state comes from step t, or from past the row's end
+    if place.reverse:  # the state comes from step t, or from beyond the row's end
         return torch.cat([values, initial[None]])[torch.where(t < length, t, record.length), n]
     return torch.cat([initial[None], values])[torch.minimum(t, length), n]

@@ -58,7 +58,7 @@ def _named(cell: Cell, states: Any, form: str) -> dict[str, Tensor]:
 
 
 def load_record(path: str | Path, kind: type[R]) -> R:
-    """Read what `save_trace` wrote, as a record of class ``kind``."""
+    """Read a file that `save_trace` wrote, as a record of class ``kind``."""
     tensors, metadata = read_tensors(path, KIND)
     with reading(path):
         try:
@@ -93,7 +93,7 @@ def _fields(tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str, A
 
 
 def _check(record: Record) -> None:
-    """Refuse a record that no call can produce. Values may be any numbers, as in a call.
+    """Reject a record that no call can produce. Values may be any numbers, as in a call.
 
     Raises:
         FileFormatError: the record is invalid.
@@ -107,7 +107,7 @@ def _wrong_data(record: Record) -> Iterator[str]:
     initial = record.layers.cell.parts_of(record.initial)
     h0, c0 = initial[0], initial[-1]
     if not _is_count(record.length, _LONGEST):
-        yield f"length must be a whole number from 0, got {record.length!r:.50}"
+        yield f"length must be a whole number, at least 0, got {record.length!r:.50}"
     if type(record.bidirectional) is not bool:
         yield f"bidirectional must be true or false, got {record.bidirectional!r:.50}"
     if record.layout not in ("TN", "NT", "T"):
@@ -157,7 +157,7 @@ def _parts(record: Record) -> Iterator[tuple[str, Tensor, Shape]]:
         yield f"{name}0", part, (stacked, N, units[name])
     for name, value in zip(cell.carried, cell.parts_of(record.state), strict=True):
         yield f"{name}_n", value, (stacked, units[name]) if flat else (stacked, N, units[name])
-    assert isinstance(record.out, Tensor)  # a packed one is padded in a file
+    assert isinstance(record.out, Tensor)  # a packed output is padded in a file
     yield "out", record.out, {"TN": (T, N, D * P), "NT": (N, T, D * P), "T": (T, D * P)}[record.layout]
     for name, value in record.values.items():
         yield name, value, (steps, N, P if name.endswith(".h") else H)

@@ -23,7 +23,7 @@ def wanted_of_step(asked: TraceOptions, cell: Cell, h: Tensor) -> RecordSpec:
 
     Raises:
         TraceTooLargeError: the record would be over its limit.
-        NameUnknownError, ArgumentError: what does not fit.
+        NameUnknownError, ArgumentError: an argument does not fit.
     """
     with naming(asked.name):
         places = resolve_places(Layers(1, False, cell), asked.keep, asked.pre)
@@ -63,7 +63,7 @@ def trace_of_step(
 
 
 def chained(calls: Sequence[Trace]) -> list[Trace]:
-    """Join successive calls into one trace as long as each continues from the final state of the one before."""
+    """Join successive calls into one trace as long as each continues from the final state of the previous one."""
     chains: list[list[Trace]] = []
     for call in calls:
         if chains and goes_on(chains[-1][-1], call):
@@ -94,12 +94,12 @@ def _same(a: Tensor, b: Tensor) -> bool:
 
 
 def joined(chain: Sequence[Trace]) -> Trace:
-    """Return one trace of calls that each continue from the one before."""
+    """Return one trace of calls that each continue from the previous one."""
     first, last = chain[0], chain[-1]
     if len(chain) == 1:
         return first
     starts = accumulate((call.length for call in chain), initial=0)
-    outs = [call.out for call in chain if isinstance(call.out, Tensor)]  # that is all: packed calls have lengths
+    outs = [call.out for call in chain if isinstance(call.out, Tensor)]  # none is packed: packed calls have lengths
     return replace(
         first,
         out=torch.cat(outs, dim=1 if first.layout == "NT" else 0),
@@ -117,7 +117,7 @@ def joined(chain: Sequence[Trace]) -> Trace:
 def _joined_reset(chain: Sequence[Trace]) -> Tensor | None:
     if all(call.reset is None for call in chain):
         return None
-    device = chain[0].initial[0].device  # of a pair or of a tensor
+    device = chain[0].initial[0].device  # the states are pairs or tensors
     none = [torch.zeros(call.length, call.batch, dtype=torch.bool, device=device) for call in chain]
     return torch.cat([other if call.reset is None else call.reset for call, other in zip(chain, none, strict=True)])
 
@@ -150,7 +150,7 @@ def narrowed(trace: Trace, steps: FrozenIndex, tokens: Tokens | None) -> Trace:
     """Return a trace reduced to the chosen steps, with a token for each; all of its steps must have been recorded.
 
     Raises:
-        IndexRangeError, ArgumentError, ShapeError, ArgumentTypeError: what does not fit.
+        IndexRangeError, ArgumentError, ShapeError, ArgumentTypeError: an argument does not fit.
     """
     times = ascending(resolve(steps, trace.length, "steps"))
     if not times:

@@ -1,4 +1,4 @@
-"""Records one run of a model: which modules, which places of each, and the traces of their calls."""
+"""Records one run of a model: chooses modules and places, and collects the traces of their calls."""
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 from hiddenstate.base.indexing import Index, freeze
 from hiddenstate.base.messages import shorten
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
-from hiddenstate.structure.names import is_place_of, parse_place, split_path
+from hiddenstate.structure.names import has_place, parse_place, split_path
 from hiddenstate.structure.paths import list_places
 from hiddenstate.tracing.join import chained, narrowed
 from hiddenstate.tracing.record_spec import Tokens, TraceOptions, check_names, naming
@@ -19,7 +19,7 @@ from hiddenstate.tracing.trace import Trace
 from hiddenstate.tracing.traceable import Traceable, find_recordable
 
 THEIRS = (nn.LSTM, nn.LSTMCell, nn.GRU, nn.GRUCell, nn.RNN, nn.RNNCell)
-MOST_PATHS = 8  # in a message
+MOST_PATHS = 8  # maximum paths in a message
 
 
 class Chosen(NamedTuple):
@@ -121,7 +121,7 @@ def _places_by_module(
     for name in wanted:
         path, place = split_path(name) if isinstance(name, str) else ("", name)
         meant = [one for at, one in modules.items() if not path or at == path]
-        having = [one for one in meant if is_place_of(place, *one._traced_layers())]
+        having = [one for one in meant if has_place(place, *one._traced_layers())]
         if not having:
             raise _unknown_place(name, path, modules)
         for one in having:
@@ -134,7 +134,7 @@ def _unknown_place(name: str, path: str, modules: Mapping[str, Traceable]) -> Na
     if not path:
         try:
             parse_place(name, *max(layers.values(), key=lambda each: len(each.directions)))
-        except NameUnknownError as error:  # says what is wrong with the name
+        except NameUnknownError as error:  # raises an error that explains what is wrong with the name
             return error
     return NameUnknownError(f"no place {shorten(name)} in this model: its places are {list_places(layers, path)}")
 
@@ -159,11 +159,11 @@ class Run:
         asked = self.asked.get(module)
         if asked is None:
             return None
-        if module._traces_steps:  # its steps are chosen after the run, when all calls are known
+        if module._traces_steps:  # a cell's steps are chosen after the run, when all calls are known
             asked = asked._replace(steps=None, tokens=None)
         return asked._replace(spent=self.spent)
 
-    def take(self, module: Traceable, trace: Trace) -> None:
+    def receive(self, module: Traceable, trace: Trace) -> None:
         """Store a record as a copy, since the model may write into its tensors."""
         self.spent += trace.nbytes
         self.heard.setdefault(module, []).append(_copied(trace))
@@ -190,7 +190,7 @@ class Run:
                 stacklevel=3,
             )
 
-    def traces_of(self, module: Traceable) -> tuple[Trace, ...]:
+    def collect(self, module: Traceable) -> tuple[Trace, ...]:
         """Return the traces of one module, in the order of its calls."""
         heard, asked = self.heard.get(module, []), self.asked[module]
         if not module._traces_steps:

@@ -50,17 +50,18 @@ class ModelTrace(Mapping[str, Trace]):
         return self.by_path[path]
 
     def joined(self, path: str) -> Trace:
-        """Return the calls of a module as one trace; each call must continue from the final state of the one before.
+        """Return the calls of a module as one trace; each call must continue from the final state of the previous one.
 
         Raises:
             NameUnknownError: no LSTM was recorded under this path, or it was not called.
-            ArgumentError: a call did not continue from the one before, the LSTM is bidirectional, or rows have lengths.
+            ArgumentError: a call did not continue from the previous one, the LSTM is bidirectional, or rows have
+            lengths.
         """
         calls = self._called(path)
         for k, (before, after) in enumerate(pairwise(calls), start=1):
             if not goes_on(before, after):
                 raise ArgumentError(
-                    f"run.calls({path!r})[{k}] does not continue from the call before it: it began with a different "
+                    f"run.calls({path!r})[{k}] does not continue from the previous call: it began with a different "
                     "state or layout, or the LSTM is bidirectional, or rows have lengths"
                 )
         return joined(calls)
@@ -186,6 +187,6 @@ def trace(
     with requesting(run), watching(run.miss), as_written():
         out = (model if call is None else call)(*args, **kwargs)
     run.warn_of_nothing(chosen.modules)
-    traces = {module: run.traces_of(module) for module in run.asked}
+    traces = {module: run.collect(module) for module in run.asked}
     by_path = {path: traces[module] for path, module in chosen.modules.items() if module in traces}
     return ModelTrace(out, by_path, chosen.theirs)

@@ -1,7 +1,7 @@
 """Plots of a trace: a heat map of each gate and state over the steps, or the curves of one unit.
 
-Colours mean the same in every plot: gates run from 0 to 1, g, n and h from -1 to 1. Only what has no bounds, such as
-the cell state, is scaled by its largest value, as its title says.
+Colours mean the same in every plot: gates run from 0 to 1, g, n and h from -1 to 1. Only unbounded values, such as the
+cell state, are scaled by the largest of them, which the title gives.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 # Colours from Okabe and Ito's palette, which is safe for colour-blind readers; dashes distinguish crossing curves.
 COLORS = {"i": "#009e73", "f": "#d55e00", "g": "#0072b2", "o": "#cc79a7", "c": "#c2410c", "h": "#1d4ed8"}
 DASHES = {"i": "-", "f": "-", "g": "--", "o": ":", "c": "-", "h": "--"}
-# A GRU's gates have the colours of those that do the same in an LSTM: z keeps, n is written, r hides.
+# A GRU's gates have the colours of the LSTM gates with the same role: z keeps, n is written, r hides.
 COLORS |= {"r": COLORS["o"], "z": COLORS["f"], "n": COLORS["g"]}
 DASHES |= {"r": DASHES["o"], "z": DASHES["f"], "n": DASHES["g"]}
-FEW_STEPS = 20  # three maps with more steps do not fit side by side
-MOST_LABELS = 60  # along an axis; also the maximum number of steps with marked points
+FEW_STEPS = 20  # with more steps, three maps do not fit side by side
+MOST_LABELS = 60  # maximum labels along an axis, and maximum steps with marked points
 FINE = 600  # cells, about as many as an axis has pixels
 LABEL_SIZE = 8  # points
 
@@ -65,8 +65,8 @@ def plot_trace(trace: Record, *, layer: int, reverse: bool, row: int, unit: int 
         unit: the hidden unit, or None for all.
 
     Raises:
-        NameUnknownError: no such layer or direction, or nothing of it was recorded.
-        IndexRangeError: no such row or unit.
+        NameUnknownError: there is no such layer or direction, or nothing of it was recorded. IndexRangeError: no such
+        row or unit.
         ArgumentError: the row has no recorded step.
     """
     (row,) = resolve(row, trace.batch, "row")
@@ -119,7 +119,7 @@ def _names(trace: Record, layer: int, reverse: bool, unit: int | None) -> dict[s
     if not names:
         recorded = " ".join(trace.names)
         raise NameUnknownError(
-            f"nothing of {LayerDirection(layer, reverse).name} to draw: add it to keep=; recorded are {recorded}"
+            f"nothing of {LayerDirection(layer, reverse).name} to draw: add it to keep=; only {recorded} was recorded"
         )
     return names
 

@@ -29,10 +29,10 @@ class Record:
 
     Attributes:
         out: the output, as the plain call returns it.
-        state: ``(h_n, c_n)``, as the plain call returns it; ``h_n`` alone if there is no cell state.
-        initial: ``(h0, c0)`` that the run began with, ``[L*D, N, P]`` and ``[L*D, N, H]``; or ``h0`` alone.
+        state: ``(h_n, c_n)``, as the plain call returns it; only ``h_n`` if there is no cell state.
+        initial: the initial ``(h0, c0)``, ``[L*D, N, P]`` and ``[L*D, N, H]``; or only ``h0``.
         values: place (``"l0.f"``) to recorded values, time first whatever the layout: ``[steps, N, H or P]``.
-        carried: layer and direction (``"l0"``) to the cell state handed on, ``[steps, N, H]``, if a readout edit made
+        carried: layer and direction (``"l0"``) to the cell state passed on, ``[steps, N, H]``, if a readout edit made
             the cell state that was read differ from it; empty otherwise. Without a cell state, the hidden state.
         steps: the time steps that were recorded.
         length: T, the time steps of the whole input.
@@ -128,7 +128,7 @@ class Record:
         at_step = [self._position(k) for k in times]
         rows = resolve(freeze(row, "row"), values.shape[1], "row")
         units = resolve(freeze(unit, "unit"), values.shape[2], "unit")
-        # Each index copies, so an axis that is wanted whole is left alone, and rows come first.
+        # Each index copies, so an axis that is needed whole is not indexed, and rows come first.
         if row is not None:
             values = values[:, list(rows)]
         values = values[at_step]
@@ -221,8 +221,8 @@ class Record:
     def cell_before(self, layer: int = 0, reverse: bool = False, row: int = 0) -> Tensor:
         """Return the cell state before each recorded real step of one row: ``[steps, H]``.
 
-        That is the cell state (the hidden state, if there is no cell state) of the step read before, the initial
-        state, or after a reset zero or the state of ``reset_to``; NaN if the step read before was not recorded.
+        That is the cell state (the hidden state, if there is no cell state) of the step read before, the initial state,
+        or (after a reset) zero or the state from ``reset_to``; NaN if the step read before was not recorded.
 
         Raises:
             NameUnknownError: no such layer or direction.
@@ -234,7 +234,7 @@ class Record:
         begins = self._initial[-1]
         unknown = torch.full_like(begins[0, row], float("nan"))
         source = self._cell_states(place)
-        if source is not None and self.reset is None and len(self.steps) == self.length:  # all at once
+        if source is not None and self.reset is None and len(self.steps) == self.length:  # all steps at once
             first, known = begins[None, self._layer_number(place), row], source[: self.row_length(row), row]
             return torch.cat([known[1:], first] if place.reverse else [first, known[:-1]])[: len(known)]
         real = [t for t in self.steps if t < self.row_length(row)]
@@ -248,7 +248,7 @@ class Record:
         step_before, border = (t + 1, t + 1) if place.reverse else (t - 1, t)
         first = self.row_length(row) - 1 if place.reverse else 0
         initial = self._initial[-1][self._layer_number(place), row]
-        entered = place.reverse and t == first  # a border behind a row's last step is none of its own
+        entered = place.reverse and t == first  # a border after a row's last step does not belong to it
         if self.reset is not None and border < self.length and self.reset[border, row] and not entered:
             return torch.zeros_like(initial) if self.reset_to is None else self._behind(place, border, row)
         if t == first:
@@ -259,17 +259,17 @@ class Record:
         return source[self._position(step_before), row]
 
     def _behind(self, place: Place, border: int, row: int) -> Tensor:
-        """Return the cell state ``[H]`` after the border before a step."""
+        """Return the cell state ``[H]`` after the border that precedes a step."""
         assert self.reset_to is not None
         states = self.layers.cell.parts_of(self.reset_to)[-1][self._layer_number(place)]
         return states[row if len(states) == self.batch else border * self.batch + row]
 
     def _layer_number(self, place: Place) -> int:
-        """Where a place's layer and direction stand among all."""
+        """The position of a place's layer and direction among all."""
         return place.layer * (1 + self.bidirectional) + place.reverse
 
     def _cell_states(self, place: Place) -> Tensor | None:
-        """Cell states that were handed on, ``[steps, N, H]``, where they were recorded."""
+        """Cell states that were passed on, ``[steps, N, H]``, if they were recorded."""
         return self.carried.get(place.layer_direction.name, self.values.get(str(place)))
 
 

@@ -59,15 +59,15 @@ def prepare(asked: TraceOptions, call: Call, edits: Sequence[Edit], itemsize: in
 
     Raises:
         TraceTooLargeError: the record would be over its limit.
-        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError: what does not fit.
+        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError: an option does not fit.
     """
     T, N = call.x.shape[:2]
-    wanted = wanted_of(asked, call.sizes, (T, N), edits, itemsize)
+    wanted = check_wanted(asked, call.sizes, (T, N), edits, itemsize)
     with naming(asked.name):
         return Recording(wanted, resolve_tokens(asked.tokens, T, N, call.lengths))
 
 
-def wanted_of(
+def check_wanted(
     asked: TraceOptions, sizes: Sizes, shape: tuple[int, int], edits: Sequence[Edit], itemsize: int
 ) -> RecordSpec:
     """Return what to record of a call of shape ``(T, N)``.
@@ -108,7 +108,7 @@ def make_record_spec(sizes: Sizes, T: int, keep: Sequence[str] | None, steps: In
     """Return the places and steps to record for a call over T steps.
 
     Raises:
-        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: what does not fit.
+        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: an option does not fit.
     """
     kept = resolve_places(sizes.layers, keep, pre)
     times = resolve(freeze(steps, "steps"), T, "steps")
@@ -121,7 +121,7 @@ def resolve_places(layers: Layers, keep: Sequence[str] | None, pre: bool) -> lis
     """Return the places to record, without repetition.
 
     Raises:
-        NameUnknownError, ArgumentTypeError: what does not fit.
+        NameUnknownError, ArgumentTypeError: an entry is not a place that there is.
     """
     if keep is None:
         kept = places(layers.num_layers, layers.bidirectional, layers.cell.quantities)
@@ -133,7 +133,7 @@ def resolve_places(layers: Layers, keep: Sequence[str] | None, pre: bool) -> lis
 
 
 def check_names(keep: Sequence[str]) -> Sequence[str]:
-    """Return the names of places; refuse anything but a list of them.
+    """Return the names of places; reject anything but a list of them.
 
     Raises:
         ArgumentTypeError: it is not a list.
@@ -178,7 +178,7 @@ def trace_of_all(
     state: Any,
     kept: tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]],
 ) -> Trace:
-    """Build the trace of a call of which everything was recorded, from the record of `engine.fast.run`."""
+    """Build the trace of a call of which everything was recorded, from the record of `engine.paths.fast.run`."""
     (*_, P, D), T, single = sizes.axes, out.shape[0], out.dim() == 2
     layout: Layout = "T" if single else "NT" if batch_first else "TN"
     shorten = [*kept[2], out.unsqueeze(1) if single else out]  # the outputs of each layer
@@ -257,7 +257,7 @@ def _at_steps(values: Tensor, wanted: RecordSpec, recorded: RecordSpec) -> Tenso
 
 
 def check_limit(nbytes: int, asked: TraceOptions, wanted: RecordSpec) -> None:
-    """Refuse a record over its limit.
+    """Reject a record over its limit.
 
     Raises:
         TraceTooLargeError: it is over its limit.
@@ -272,7 +272,7 @@ def check_limit(nbytes: int, asked: TraceOptions, wanted: RecordSpec) -> None:
 
 
 def resolve_tokens(tokens: Tokens | None, T: int, N: int, lengths: Tensor | None) -> tuple[tuple[str, ...], ...] | None:
-    """Return the words of each row; a row's list may be as short as the row.
+    """Return the words of each row; a short row's list may be as short as the row.
 
     Raises:
         ShapeError: there is not one word for each step, or not one list for each row.

@@ -19,7 +19,7 @@ class Recorder(Protocol):
     def asks(self, module: Traceable) -> TraceOptions | None:
         """Return what to record of a call of the module, or None; without side effects."""
 
-    def take(self, module: Traceable, trace: Trace) -> None:
+    def receive(self, module: Traceable, trace: Trace) -> None:
         """Receive the record of a call."""
 
 
@@ -31,9 +31,9 @@ _watchers: "list[InForce[Callable[[Traceable], None]]]" = []
 
 
 class Requested(NamedTuple):
-    """A request, and its options for one call."""
+    """A request of a recorder, with its options for one call."""
 
-    request: Recorder
+    recorder: Recorder
     asked: TraceOptions
 
 
@@ -51,11 +51,11 @@ def requested(module: Traceable) -> Sequence[Requested]:
 
 
 def would_be_requested(module: Traceable) -> Sequence[Requested]:
-    """Return the requests that a call would have, without letting a recorder take it for its call."""
+    """Return the requests that a call would have, without making a recorder believe that its call has begun."""
     asking = in_force(_requests) if scoped.any_open else ()
     if not asking:
         return ()
-    # Of the recorders of single calls only the innermost is active: the calls of the others have begun or are still to
+    # Of the single-call recorders only the innermost is active: the others' calls have already begun, or are still to
     # come.
     innermost = next((request for request in reversed(asking) if isinstance(request, SingleCallRecorder)), None)
     listening = [request for request in asking if request is innermost or not isinstance(request, SingleCallRecorder)]
@@ -83,9 +83,9 @@ class SingleCallRecorder:
     trace: Trace | None = None
 
     def asks(self, module: Traceable) -> TraceOptions | None:
-        """Return what to record of the module's call, until one has begun."""
+        """Return what to record of the module's next call; None after its first."""
         return self.asked if module is self.module and not self.taken else None
 
-    def take(self, module: Traceable, trace: Trace) -> None:
+    def receive(self, module: Traceable, trace: Trace) -> None:
         """Store the record."""
         self.trace = trace

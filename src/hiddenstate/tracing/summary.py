@@ -21,8 +21,8 @@ class StepSummary:
         t: the time step.
         word: its token, or None.
         gates: the means over units of i, f and o (0 closed, 1 open) and of ``|g|`` (0 writes nothing, 1 the maximum);
-            of a GRU, of r, z and ``|n|``.
-        c_norm: the Euclidean norm of the cell state; without one, of the hidden state.
+            for a GRU, of r, z and ``|n|``.
+        c_norm: the Euclidean norm of the cell state; without one, that of the hidden state.
         h_norm: the Euclidean norm of the hidden state.
         changed: the units whose cell state (or hidden state, without one) changed most in this step, largest change
             first, each with its change.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hiddenstate.base import registry
+from hiddenstate.base import later
 from hiddenstate.tracing.record import Record
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # How a notebook displays a trace. The studio, a higher room, adds its view; the last one is used.
-notebook_views: list[Callable[["Trace"], str | None]] = registry.notebook_views
+notebook_views: list[Callable[["Trace"], str | None]] = later.notebook_views
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -100,7 +100,7 @@ class Trace(Record):
         return draw_to(path, lambda: plot_trace(self, layer=layer, reverse=reverse, row=row, unit=unit))
 
     def _repr_html_(self) -> str | None:
-        """Show the first row in the studio, in a notebook; return None, for the repr, if that is impossible."""
+        """Show the first row in the studio, in a notebook; None, which shows the repr, if that is impossible."""
         return notebook_views[-1](self) if notebook_views else None
 
     def save(self, path: str | Path) -> None:

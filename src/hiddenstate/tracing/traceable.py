@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from hiddenstate.base import registry
+from hiddenstate.base import later
 from hiddenstate.structure.names import Layers
 
 
@@ -16,13 +16,13 @@ class Traceable(nn.Module):
     _traces_steps: ClassVar[bool] = False
 
     def _traced_layers(self) -> Layers:
-        """Return what determines the places."""
+        """Return the properties that determine the places."""
         raise NotImplementedError
 
 
 # Each function returns the stand-in for a foreign module whose calls can be recorded, or None. `interop`, a higher
 # room, adds the one for torch's LSTMs.
-stand_ins: list[Callable[[nn.Module], Traceable | None]] = registry.stand_ins
+stand_ins: list[Callable[[nn.Module], Traceable | None]] = later.stand_ins
 
 
 def find_recordable(module: nn.Module) -> Traceable | None:

@@ -17,7 +17,7 @@ class Moment(Mapping[str, float]):
 
     A mapping from names to numbers: the gates ``i f g o``, the cell state before and after the step (``c_prev``,
     ``c``), the hidden state ``h`` (with a projection, the unit's output ``m`` before it instead, since h mixes all
-    units), and the pre-activations if they were recorded. Of a GRU: ``r z n``, ``h_prev`` and ``h``. Names that the
+    units), and the pre-activations if they were recorded. For a GRU: ``r z n``, ``h_prev`` and ``h``. Names that the
     trace did not record are absent. ``str()`` writes the equations with their numbers.
     """
 
@@ -108,7 +108,7 @@ class Moment(Mapping[str, float]):
     def _edited(self, name: str, computed: float, size: float) -> str:
         """Return a note if the run's value differs from the equation's, which means that an edit set it."""
         held = self.get(name, computed)
-        if not abs(held - computed) > 16 * (self.eps * size + self.tiny):  # NaN and infinity are no evidence of an edit
+        if not abs(held - computed) > 16 * (self.eps * size + self.tiny):  # NaN and infinity do not indicate an edit
             return ""
         return f"   (edited: the run has {_n(held)})"
 

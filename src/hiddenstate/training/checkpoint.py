@@ -77,7 +77,7 @@ class Position:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """All that a run needs to resume: its position, what it belongs to (see `RunFolder.read`), and named tensors.
+    """All that a run needs to resume: its position, what it belongs to (see `RunFolder.read`), and tensors.
 
     ``settings`` must be the same when the run is resumed; older checkpoints have none.
     """
@@ -103,8 +103,8 @@ class RunFolder:
     def held(self, machine: Machine | None = None) -> Block:
         """Return a block that keeps everyone else from training in this folder.
 
-        With several processes, the first holds it for all. Blocks may be nested. A folder in which no run has begun by
-        the end is left as it was.
+        With several processes, the first holds it for all. Blocks may be nested. If no run has begun in the folder by
+        the end, the folder is left as it was.
 
         Raises:
             RunInUseError: someone else is training in it.
@@ -135,7 +135,7 @@ class RunFolder:
         Raises:
             RunInUseError: someone else is training in it.
             ArgumentError: there is something that a new run would destroy.
-            FileWriteError: it cannot be made, or written into; a finished run in it is unchanged.
+            FileWriteError: it cannot be made, or written into; a finished run in it is left unchanged.
         """
         with self.held():
             self._refuse_to_destroy()
@@ -144,7 +144,7 @@ class RunFolder:
                 replace_bytes(self.path / SETTINGS, settings.encode(), obsolete=obsolete)
 
     def _refuse_to_destroy(self) -> None:
-        # A run that was killed at its start has left at most half a file.
+        # A run that was killed at its start left at most a partial file.
         held = any(path.suffix != ".part" and path.name not in LOCK_FILES for path in self.path.iterdir())
         if held and not (self.path / SETTINGS).is_file():
             raise ArgumentError(f"{self.path} is not the folder of a run: {SETTINGS} is missing; choose another folder")
@@ -157,7 +157,7 @@ class RunFolder:
         """Return the file that `begin` wrote.
 
         Raises:
-            FileFormatError: there is none.
+            FileFormatError: there is no run.
         """
         if not (self.path / SETTINGS).is_file():
             raise FileFormatError(f"no run at {self.path}: {SETTINGS} is missing; give the folder of a run")
@@ -207,7 +207,7 @@ class RunFolder:
         return found
 
     def mend(self) -> None:
-        """Delete a killed process's leftovers: half a checkpoint, and metrics later than the last complete one.
+        """Delete a killed process's leftovers: a partial checkpoint, and metrics later than the last complete one.
 
         Raises:
             FileFormatError: the checkpoint is damaged.

@@ -22,7 +22,7 @@ from hiddenstate.errors import ArgumentError, RunInUseError
 
 # The lock file remains in the folder of a run: another process could be waiting for a deleted one.
 LOCK_FILES = LOCK, HOLDER = "run.lock", "running.json"
-# Seconds to wait: a killed process may need a moment to end, and a new holder to write who it is.
+# Seconds to wait: a killed process may need a moment to end, and a new holder a moment to write its identity.
 _PATIENCE = 0.5
 # Error numbers of file systems without locks.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -65,7 +65,7 @@ class Holding:
         self._is_mine, self._run_lock.holder = True, self._me
 
     def release(self, *, keep: bool) -> None:
-        """Give the lock back, even if `acquire` was not completed; it may be called again after an interrupt.
+        """Release the lock, even if `acquire` was not completed; it may be called again after an interrupt.
 
         Args:
             keep: whether the folder stays; otherwise it is left as it was.
@@ -74,7 +74,7 @@ class Holding:
             return
         if self._run_lock.holder == self._me:
             self._run_lock.holder = None
-        if self._is_mine or self._lock.is_locked:  # otherwise the files are another process's
+        if self._is_mine or self._lock.is_locked:  # otherwise the files belong to another process
             with suppress(OSError):
                 (self._folder / HOLDER).unlink(missing_ok=True)
                 if not keep or (self._is_new and not self._is_mine):
@@ -96,7 +96,7 @@ class Holding:
                 raise
             warnings.warn(
                 f"the file system of {self._folder} has no locks; make sure yourself that no other process trains "
-                "there meanwhile",
+                "there in the meantime",
                 stacklevel=2,
             )
 

@@ -291,4 +291,4 @@ def _load_tensors(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
 def _seed(seed: int, step: int, rank: int) -> int:
     """Mix three numbers into the seed of one batch."""
     digest = hashlib.blake2b(f"{seed} {step} {rank}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1  # torch takes 63 bits
+    return int.from_bytes(digest, "little") >> 1  # torch accepts 63 bits

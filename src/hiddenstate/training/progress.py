@@ -79,5 +79,5 @@ OnProgress = Callable[[Step | Epoch], None]
 
 
 def best_epoch(history: Sequence[Epoch]) -> Epoch:
-    """Return the last epoch that was better than all before."""
+    """Return the last epoch that was better than all before it."""
     return next(epoch for epoch in reversed(history) if epoch.is_best)

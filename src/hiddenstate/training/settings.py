@@ -64,7 +64,7 @@ class Settings:
         values: dict[str, Any] = {}
         for name, text in texts.items():
             if name not in types:
-                raise ArgumentError(f"unknown setting {name!r}; settings are {' '.join(types)}")
+                raise ArgumentError(f"unknown setting {name!r}; the settings are {' '.join(types)}")
             try:
                 values[name] = _PARSERS[types[name]](text)
             except (ValueError, KeyError) as error:

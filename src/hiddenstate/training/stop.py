@@ -16,7 +16,7 @@ AGAIN = 1.0
 
 
 class Stop:
-    """Whether a run has been asked to end."""
+    """Whether a run has been asked to stop."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -32,7 +32,7 @@ class Stop:
 
 @contextmanager
 def stopping() -> Iterator[Stop]:
-    """Inside, treat Ctrl-C and the system's termination signal as a request to stop.
+    """Return a block that treats Ctrl-C and the system's termination signal as a request to stop.
 
     Only the main thread of a program receives signals; in other threads nothing changes.
     """

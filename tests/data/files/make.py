@@ -1,6 +1,6 @@
 """Writes the files of this folder: ``python tests/data/files/make.py FOLDER``.
 
-The files here are kept as they were written, so that later versions are tested to read them: do not write them again.
+The files here are kept unchanged, to test that later versions can read them: do not write them again.
 A new format gets new files beside them.
 """
 
@@ -70,7 +70,7 @@ def small_language_model(folder: Path) -> None:
 
 
 def numbers(folder: Path, one_way: hs.LSTM, both_ways: hs.LSTM) -> dict[str, Tensor]:
-    """List the numbers that the files give."""
+    """List the numbers computed from the files."""
     language = load_language_model(folder / "language")
     ids = torch.from_numpy(language.tokens.encode(TEXT)).long()[:, None]
     recorded = trace(both_ways)
@@ -86,7 +86,7 @@ def numbers(folder: Path, one_way: hs.LSTM, both_ways: hs.LSTM) -> dict[str, Ten
 
 
 def files_of_a_gru(folder: Path) -> None:
-    """Write a GRU's weights, its trace, its stream, and the numbers that these give."""
+    """Write a GRU's weights, its trace, its stream, and the resulting numbers."""
     torch.manual_seed(2)
     gru = hs.GRU(4, 3, 2)
     recorded = trace(gru)

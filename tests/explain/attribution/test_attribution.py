@@ -1,4 +1,4 @@
-"""Attributions: occlusion row for row, baselines, spans, and how results look and are kept."""
+"""Attributions: occlusion row by row, baselines, spans, and the display and storage of results."""
 
 import json
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_spans_alone_and_together() -> None:
     assert found.alone[0].tolist() == pytest.approx([value(second) - none, value(first) - none])
     assert found.between(0, 1) == pytest.approx(value() - value(first) - value(second) + none)
     shapley = hs.explain.attribute(subject, of=hs.explain.logit("2"), baseline="zero", spans=[(0, 2), (4, 7)])
-    assert shapley.between(0, 1) == pytest.approx(found.between(0, 1))  # of two players both are the same
+    assert shapley.between(0, 1) == pytest.approx(found.between(0, 1))  # with two players both are the same
     assert "Two together" in str(found)
 
 
@@ -150,8 +150,8 @@ def test_a_row_of_many() -> None:
     [
         ({"method": "lime"}, ArgumentError, "unknown method 'lime': expected one of shapley"),
         ({"baseline": "unk"}, ArgumentError, "no baseline 'unk' here; choose zero mean"),
-        ({"baseline": torch.zeros(4)}, ShapeError, "a baseline has shape"),
-        ({"baseline": 3}, ArgumentTypeError, "a baseline is a name or a tensor"),
+        ({"baseline": torch.zeros(4)}, ShapeError, "a baseline must have shape"),
+        ({"baseline": 3}, ArgumentTypeError, "a baseline must be a name or a tensor"),
         ({"baseline": []}, ArgumentError, "baseline= is empty"),
         ({"spans": []}, ArgumentError, "spans= is empty"),
         ({"spans": [(0, 3), (2, 4)]}, ArgumentError, "spans overlap at step 2"),

@@ -1,4 +1,4 @@
-"""Contextual decomposition: β + γ = h, CD of everything is h, and the numbers of the paper's equations."""
+"""Contextual decomposition: β + γ = h, the CD of everything is h, and the numbers follow the paper's equations."""
 
 import math
 from typing import Any
@@ -45,7 +45,7 @@ def test_nothing_inside_is_nothing() -> None:
 
 
 def scalar(z: list[tuple[float, float, float]], c: tuple[float, float], inside: bool) -> Any:
-    """One unit, one step, by the equations of Murdoch et al.; z are (β, γ, bias) of i, f, g, o."""
+    """One unit, one step, by the equations of Murdoch et al.; z holds (β, γ, bias) for i, f, g, o."""
 
     def sigmoid(v: float) -> float:
         return 1 / (1 + math.exp(-v))

@@ -1,4 +1,4 @@
-"""`frozen`: parts add up to the target, and are those of a network whose gates are detached."""
+"""`frozen`: parts add up to the target, and equal those of a network with detached gates."""
 
 from typing import Any
 
@@ -85,7 +85,7 @@ def test_the_detached_network_has_the_values_of_the_real_one() -> None:
 
 
 def test_it_is_blind_to_what_only_opens_a_gate() -> None:
-    """One unit: the first feature opens the input gate, and what is written is a constant of the biases."""
+    """One unit: the first feature opens the input gate, and the written value is a constant from the biases."""
     lstm = hs.LSTM(2, 1, dtype=torch.float64)
     with torch.no_grad():
         for weight in lstm.parameters():

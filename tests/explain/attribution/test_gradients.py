@@ -55,7 +55,7 @@ def test_64_points_add_up_on_random_lstms(kind: str, of: Any) -> None:
 @pytest.mark.parametrize("kind", ["two layers, both directions", "projected"])
 @pytest.mark.parametrize("of", TARGETS, ids=str)
 def test_an_independent_quadrature_gives_the_same(kind: str, of: Any) -> None:
-    """Simpson's rule with 128 intervals, one point after another, through the reference."""
+    """Simpson's rule with 128 intervals, point by point, through the reference."""
     subject = subject_of(random_lstm(kind))
     x, base = subject.x[:, 0], torch.randn_like(subject.x[:, 0])
     found = hs.explain.attribute(subject, of=of, method="integrated_gradients", baseline=base, points=128)
@@ -102,7 +102,7 @@ def test_points_are_doubled_until_they_serve() -> None:
 
 
 def test_a_cliff_is_flagged() -> None:
-    """A gate that opens within a ten-thousandth of the line: no quadrature of 1024 points sees it well."""
+    """A gate that opens within a ten-thousandth of the line: no quadrature with 1024 points resolves it."""
     lstm = hs.LSTM(1, 1, dtype=torch.float64)
     with torch.no_grad():
         for weight in lstm.parameters():

@@ -1,4 +1,4 @@
-"""`selfcheck`: what it says of methods whose merits and faults are known; the table of expected verdicts holds."""
+"""`selfcheck`: its verdicts on methods with known merits and faults; the table of expected verdicts is right."""
 
 import json
 from collections.abc import Callable

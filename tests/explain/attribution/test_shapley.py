@@ -1,4 +1,4 @@
-"""Shapley values: the axioms, and brute force over orders and over sets."""
+"""Shapley values satisfy the axioms, and equal brute force over orders and sets."""
 
 from itertools import pairwise, permutations
 from math import factorial
@@ -19,7 +19,7 @@ ONE_WAY = [kind for kind, options in KINDS.items() if not options.get("bidirecti
 
 
 def masked(subject: Subject, of: Any, present: list[bool], base: Tensor) -> float:
-    """The target where some steps are replaced, one run a mask, on the plain path."""
+    """The target with some steps replaced, one run per mask, on the plain path."""
     target = resolve_target(of, subject)
     x = torch.where(torch.tensor(present)[:, None], subject.x[:, 0], base)
     with torch.no_grad():
@@ -83,12 +83,12 @@ def test_a_dummy_gets_nothing() -> None:
     base[2] = subject.x[2, 0]  # replaced by itself
     found = hs.explain.attribute(subject, of=hs.explain.logit("2", word=4), baseline=base)
     assert float(found.scores[2]) == pytest.approx(0, abs=1e-14)
-    assert float(found.scores[5]) == 0  # behind the target
+    assert float(found.scores[5]) == 0  # after the target
     assert found.scores[[0, 1, 3, 4]].all()
 
 
 def test_players_who_do_the_same_get_the_same() -> None:
-    """A game in which only the number of players counts, and one in which two players are alike."""
+    """A game in which only the number of players matters, and one in which two players are equivalent."""
     sizes = torch.tensor([bin(m).count("1") for m in range(2**5)], dtype=torch.float64)
     assert torch.allclose(from_values(sizes**2, False).parts, torch.full((5,), 5.0, dtype=torch.float64))
     game = torch.rand(2**3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -98,7 +98,7 @@ def test_players_who_do_the_same_get_the_same() -> None:
 
 
 def test_interaction_of_a_game_that_is_a_product() -> None:
-    """f = 3·[0 and 1] + 5·[2]: two players interact, and only they."""
+    """f = 3·[0 and 1] + 5·[2]: only two players interact."""
     game = torch.tensor([3.0 * (m & 3 == 3) + 5.0 * (m >> 2 & 1) for m in range(8)], dtype=torch.float64)
     found = from_values(game, True)
     assert found.parts.tolist() == pytest.approx([1.5, 1.5, 5.0])

@@ -1,4 +1,4 @@
-"""Automata learned from LSTMs: those that were planted come out again; agreement is measured on fresh words."""
+"""Automata learned from LSTMs: planted ones are recovered; agreement is measured on fresh words."""
 
 import json
 from typing import Any
@@ -72,7 +72,7 @@ def test_what_is_no_automaton_is_told() -> None:
     steps = {"up": torch.tensor([1.0, 0]), "down": torch.tensor([0, 1.0])}
 
     def sign(h: Tensor) -> list[int]:
-        return (h[:, 0] > 1e-6).int().tolist()  # more ups than downs: no finite automaton says that
+        return (h[:, 0] > 1e-6).int().tolist()  # more ups than downs: no finite automaton computes that
 
     found = hs.explain.automaton(plant.lstm, steps, output=sign, states=6, length=40)
     assert not found.complete

@@ -1,4 +1,4 @@
-"""compare: itself is no different; a copy with permuted units is found out; the check by a patch."""
+"""compare: a model does not differ from itself; permuted units are matched; the check by a patch."""
 
 import json
 from typing import Any

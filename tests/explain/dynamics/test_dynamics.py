@@ -1,4 +1,4 @@
-"""Dynamics: time constants that were planted, Jacobians against finite differences, fixed points that are known."""
+"""Dynamics: planted time constants, Jacobians compared with finite differences, known fixed points."""
 
 import json
 import math
@@ -34,7 +34,7 @@ def test_time_constants_say_what_is_left_of_a_cell() -> None:
     found = hs.explain.dynamics(lstm, x, lengths=lengths).timescales()
     f = lstm.trace(x, lengths=lengths)["l1r.f"].detach().double()
     real = torch.cat([f[:, 0], f[:4, 1]])
-    left = real.prod(0)  # of one cell, over all these steps
+    left = real.prod(0)  # time constants of one cell, over all these steps
     assert torch.allclose(torch.exp(-11 / found.constants["l1r"]), left, rtol=1e-6)
     assert found.steps == 11
 
@@ -113,7 +113,7 @@ def test_a_switch_rests_where_it_is_on_and_where_it_is_off() -> None:
 
 
 def flips(generator: torch.Generator, T: int, N: int) -> tuple[Tensor, Tensor]:
-    """Pulses of three bits, and the last of each."""
+    """Pulses for three bits, and the last pulse of each."""
     signs = torch.randint(0, 2, (T, N, 3), generator=generator) * 2.0 - 1
     pulses = (torch.rand(T, N, 3, generator=generator) < 0.2) * signs
     bits, every = torch.zeros(N, 3), []
@@ -250,7 +250,7 @@ def test_parts_run_in_one_thread_each_and_torch_has_its_threads_back() -> None:
 
 @pytest.mark.usefixtures("three_threads")
 def test_blocks_leave_other_threads_what_torch_gives_them() -> None:
-    """What a new thread gets is one number for the process: a block's 1 is not seen outside its workers."""
+    """A new thread's number is global to the process, but a block's 1 is not visible outside its workers."""
 
     def in_a_new_thread() -> int:
         with ThreadPoolExecutor(1) as pool:
@@ -258,7 +258,7 @@ def test_blocks_leave_other_threads_what_torch_gives_them() -> None:
 
     with side_by_side():
         assert (in_a_new_thread(), torch.get_num_threads()) == (3, 3)
-        with ThreadPoolExecutor(1) as pool:  # a second block, of a thread that was born in the first
+        with ThreadPoolExecutor(1) as pool:  # a second block, in a thread that was started in the first
             assert pool.submit(lambda: (torch.get_num_threads(), _threads_of_a_block())).result() == (3, 3)
         with side_by_side() as inner:
             assert inner.run(lambda _: torch.get_num_threads(), range(5)) == [1] * 5

@@ -1,4 +1,4 @@
-"""Graphs: edges into a node sum to its value, flows to its part; edges are checked by edits; top nodes matter."""
+"""Graphs: edges into a node sum to its value, and flows to its part; edits confirm edges; top nodes matter."""
 
 import json
 import random
@@ -115,7 +115,7 @@ def test_what_only_a_gate_did_is_not_seen_and_the_check_shows_it() -> None:
 
 
 def test_the_top_nodes_matter_more_than_matched_random_ones() -> None:
-    """The 10 cell states that make most of the target, set to 0, against 10 others of the same layers and steps."""
+    """Setting the 10 cell states with the largest parts to 0, compared with 10 others in the same layers and steps."""
     torch.manual_seed(1)
     lstm, head, draw = hs.LSTM(8, 48, 2, dtype=torch.float64), nn.Linear(48, 5, dtype=torch.float64), random.Random(0)
     wins = 0

@@ -1,4 +1,4 @@
-"""The ledger: its parts add up, and each is what the equations say."""
+"""The ledger: its parts add up, and each matches the equations."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ from support import assert_close
 
 
 def check_sum(found: hs.explain.Ledger, dtype: torch.dtype) -> None:
-    """Value and parts, and that the residual is what it is said to be."""
+    """Check the value, the parts and the residual."""
     total = found.parts.sum(0) + found.edited.sum(0) + found.initial
     sizes = found.parts.abs().sum(0) + found.edited.abs().sum(0) + found.initial.abs()
     assert found.value.dtype == torch.float64
@@ -65,7 +65,7 @@ def test_each_part_is_what_the_equations_say(name: str, reset: bool) -> None:
 
 
 def lost(found: hs.explain.Ledger) -> list[int | None]:
-    """For each step the later one at which most of it was lost, by a plain loop."""
+    """For each step, the later one at which most of it was lost, computed in a plain loop."""
     gates, answer = found.forget[:, 0].tolist(), list[int | None]()
     for s in range(len(gates)):
         left, most, at = 1.0, 0.0, None
@@ -79,7 +79,7 @@ def lost(found: hs.explain.Ledger) -> list[int | None]:
 
 def test_a_reset_cuts_the_sum() -> None:
     subject = subject_of(random_lstm("one layer"), reset=True)
-    found = hs.explain.ledger(subject, place="l0.c@4")  # a reset stands before step 2
+    found = hs.explain.ledger(subject, place="l0.c@4")  # there is a reset before step 2
     assert isinstance(found, hs.explain.Ledger)
     assert not found.parts[:2].any()
     assert not found.initial.any()
@@ -102,7 +102,7 @@ def test_a_reset_cuts_the_sum() -> None:
 def test_an_edit_of_c_is_a_term_of_its_own(edits: list[hs.Edit], dtype: torch.dtype) -> None:
     lstm = random_lstm("two layers", dtype)
     subject = subject_of(lstm)
-    # What a readout edit of an earlier step shows is not handed on.
+    # The output of a readout edit at an earlier step is not passed on.
     of_c = any(edit.place == "l1.c" and (edit.scope == "write" or edit.t == 5) for edit in edits)
     with lstm.edit(*edits):
         shown = subject.trace().values["l1.c"][5, 0].detach().double()
@@ -200,7 +200,7 @@ def test_the_edit_of_a_step_keeps_it_from_writing() -> None:
     with lstm.edit(found.edit(6)):
         after = hs.explain.ledger(subject, place="l1.c[2]@6")
     assert isinstance(after, hs.explain.Ledger)
-    # At the last step no later gate sees it, so that its part is just what is lost.
+    # At the last step no later gate sees it, so its part is exactly the loss.
     assert float(found.value - after.value) == pytest.approx(float(found.parts[-1]), rel=1e-12)
     every = hs.explain.ledger(subject, place="l1.c@6")
     assert isinstance(every, hs.explain.Ledger)

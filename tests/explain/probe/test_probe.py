@@ -50,7 +50,7 @@ def test_shuffled_labels_are_at_chance() -> None:
 
 
 def test_the_controls_expose_a_probe_that_memorises() -> None:
-    """With few words, and a label that is a matter of the word alone, the control task is as easy as the task."""
+    """With few words, and a label that depends only on the word, the control task is as easy as the task."""
     generator = np.random.default_rng(0)
     words = torch.eye(4)
     codes = [generator.integers(0, 4, 10) for _ in range(60)]
@@ -73,7 +73,7 @@ def test_after_erasing_states_and_labels_have_no_covariance() -> None:
     one = torch.nn.functional.one_hot(classes, 3).double()
     assert ((one - one.mean(0)).T @ erased / 500).abs().max() < 1e-9
     assert eraser.rank == 2
-    # Of all maps that do so, it moves states least: no more than the orthogonal projection does.
+    # Of all such maps, it moves states least: no more than the orthogonal projection.
     cross = states.sub(states.mean(0)).T @ (one - one.mean(0))
     basis = torch.linalg.svd(cross)[0][:, :2]
     projected = states - (states - states.mean(0)) @ basis @ basis.T
@@ -93,7 +93,7 @@ def test_the_edits_erase_and_steer() -> None:
         moved = layer.trace(x)["l0.h"]
     way = (found.means[1] - found.eraser.mean).float()
     torch.testing.assert_close(moved[0], plain[0] + way)
-    with pytest.raises(NameUnknownError, match="no label 'other'; there are minus, plus"):
+    with pytest.raises(NameUnknownError, match="no label 'other'; the labels are minus, plus"):
         found.steer(1, "other")
 
 

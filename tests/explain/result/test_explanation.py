@@ -1,4 +1,4 @@
-"""Results as files: tables and pictures are written to a path."""
+"""Results as files: tables and pictures."""
 
 from pathlib import Path
 

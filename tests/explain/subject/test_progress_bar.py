@@ -11,7 +11,7 @@ from hiddenstate.explain.subject.progress_bar import reporting
 
 
 class Screen(io.StringIO):
-    """A stderr of which a test decides whether it is a terminal."""
+    """A stderr that claims to be a terminal or not."""
 
     def __init__(self, terminal: bool) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class Screen(io.StringIO):
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, *, terminal: bool = True, delay: float = 0, progress: bool = True) -> str:
-    """Return what an explanation writes to stderr."""
+    """Return an explanation's output on stderr."""
     screen = Screen(terminal)
     monkeypatch.setattr("sys.stderr", screen)
     monkeypatch.setenv("TERM", "xterm")

@@ -1,4 +1,4 @@
-"""Targets: each is one number a row, and what says that it is linear is."""
+"""Targets: each is one number per row, and targets declared linear are linear."""
 
 from typing import Any
 
@@ -98,7 +98,7 @@ def test_functions(subject: Subject) -> None:
         ("l0.c@1", ArgumentError, "has many units: choose one"),
         ("l0.c[1,2]@1", ArgumentError, "several units or steps"),
         ("l0.c[0:2]@1", ArgumentError, "several units or steps"),
-        (7, ArgumentTypeError, "a target is logit"),
+        (7, ArgumentTypeError, "a target must be logit"),
     ],
 )
 def test_bad_targets_fail(subject: Subject, of: Any, error: type[Exception], match: str) -> None:

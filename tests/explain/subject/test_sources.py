@@ -1,4 +1,4 @@
-"""Subjects: whatever can be explained, brought into one form, gives the numbers of the model itself."""
+"""Subjects: everything that can be explained gives the same numbers as the model itself."""
 
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ def test_the_taggers_vectors(tagger: Tagger) -> None:
     subject = hs.explain.subject(tagger, [["qqqqzzzx"]])
     size = tagger.word_embedding.weight.shape[1]
     unknown = subject.vectors["unk"]()
-    assert_close(unknown[:size], subject.x[0, 0, :size])  # a word that it does not know
+    assert_close(unknown[:size], subject.x[0, 0, :size])  # an unknown word
     words, counts = tagger.encoder.words.tokens, torch.tensor(tagger.encoder.words.counts)
     seen = tagger.word_embedding.weight[2:].detach().double()
     assert len(seen) == len(words)
@@ -209,7 +209,7 @@ def test_words_and_steps(tagger: Tagger) -> None:
     subject = hs.explain.subject(tagger, "the man saw the boats")
     assert subject.step_of("man") == 1
     assert subject.step_of(-1) == 4
-    with pytest.raises(NameUnknownError, match="'the' stands at steps 0, 3"):
+    with pytest.raises(NameUnknownError, match="'the' occurs at steps 0, 3"):
         subject.step_of("the")
     with pytest.raises(NameUnknownError, match="'dog' stands nowhere"):
         subject.step_of("dog")
@@ -236,7 +236,7 @@ def test_what_cannot_be_explained_fails(
 
 
 def test_what_a_text_model_cannot_read_fails(tagger: Tagger) -> None:
-    with pytest.raises(ArgumentError, match="one sentence is explained at a time, got 2"):
+    with pytest.raises(ArgumentError, match="only one sentence can be explained at a time, got 2"):
         hs.explain.subject(tagger, "He left. She stayed.")
     with pytest.raises(ArgumentError, match="got 0"):
         hs.explain.subject(tagger, " ")
@@ -280,7 +280,7 @@ def test_a_check_is_of_an_edge() -> None:
 
 
 class First(nn.Module):
-    """What an LSTM gives, without its state."""
+    """An LSTM's output, without its state."""
 
     def forward(self, given: tuple[Tensor, Any]) -> Tensor:
         return given[0]
@@ -300,7 +300,7 @@ class Nested(nn.Module):
 
 
 def explanations(model: nn.Module, place: str, x: Tensor, other: Tensor) -> list[Tensor]:
-    """What several tools say of one place, as numbers."""
+    """The numbers of several tools for one place."""
     explain = hs.explain
     methods: tuple[Any, ...] = ("shapley", "integrated_gradients", "frozen", "cd", "occlusion")
     with hs.edit(model, hs.scale("l0.f", by=0.5)):

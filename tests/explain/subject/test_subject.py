@@ -24,7 +24,7 @@ def dropping_lstm() -> hs.LSTM:
 
 
 def settings(lstm: nn.Module) -> tuple[Any, ...]:
-    """What decides how an LSTM is trained."""
+    """The settings that determine how an LSTM is trained."""
     return lstm.training, lstm.dropout, [weight.requires_grad for weight in lstm.parameters()]
 
 

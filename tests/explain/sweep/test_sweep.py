@@ -1,4 +1,4 @@
-"""Sweeps: row for row what one edit at a time gives; the slope of every value; what they refuse."""
+"""Sweeps: each row equals a single edit; the slope of every value; rejected arguments."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from support import layer_options, pair, random_input, random_state
 
 
 def late(run: hs.explain.Outputs) -> Tensor:
-    """A target that looks at every step from the third on, and at the final state."""
+    """A target that depends on every step from the third on, and on the final state."""
     return run.out[2:].sin().sum((0, 2)) + run.state[1].square().sum((0, 2))
 
 
@@ -200,7 +200,7 @@ def test_it_tells_how_far_it_is_and_can_be_stopped() -> None:
 
 
 def once(call: Callable[[int, int], None]) -> Callable[[int, int], None]:
-    """Call until it raises, and no more then."""
+    """Call until it raises, but not after that."""
     raised: list[int] = []
 
     def run(done: int, total: int) -> None:
@@ -246,10 +246,10 @@ def test_it_is_told_in_every_form() -> None:
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"mode": "fast"}, ArgumentError, "mode is one of"),
-        ({"direction": "up"}, ArgumentError, "direction is one of"),
+        ({"mode": "fast"}, ArgumentError, "mode must be one of"),
+        ({"direction": "up"}, ArgumentError, "direction must be one of"),
         ({"places": "l3.*"}, NameUnknownError, "no place matches"),
-        ({"units": "some"}, ArgumentError, "units is None"),
+        ({"units": "some"}, ArgumentError, "units must be None"),
         ({"units": []}, ArgumentError, "units= is empty"),
         ({"units": [9]}, IndexRangeError, "units=9"),
         ({"steps": 7}, IndexRangeError, "steps=7"),

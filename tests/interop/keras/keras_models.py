@@ -1,4 +1,4 @@
-"""Keras, on torch, for the tests. It wants to be told its backend before it is imported."""
+"""Keras, on torch, for the tests. Its backend must be set before it is imported."""
 
 import os
 import tempfile
@@ -19,7 +19,7 @@ layers: Any = keras.layers
 
 
 def randomise(layer: Any) -> Any:
-    """Give a built layer or model random weights, biases too, which Keras would begin with zeros and ones."""
+    """Give a built layer or model random weights, including biases, which Keras initialises with zeros and ones."""
     layer.set_weights([torch.randn(w.shape).numpy().astype(w.dtype) * 0.5 for w in layer.get_weights()])
     return layer
 

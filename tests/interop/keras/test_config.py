@@ -1,4 +1,4 @@
-"""Settings of Keras's layers, and those that are refused by name."""
+"""Settings of Keras's layers, and those that are rejected by name."""
 
 import json
 import zipfile
@@ -15,7 +15,7 @@ from hiddenstate.interop.keras.importer import from_keras, in_keras
 from interop.keras.keras_models import archive_of, keras, layers, lstm, model_of, output_of, saved
 from support import assert_close
 
-# Keras on torch hands NumPy arrays that NumPy 2 warns of, and says that .h5 is old.
+# Keras on torch passes arrays to NumPy that NumPy 2 warns about, and warns that .h5 is old.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*__array__:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file"),
@@ -87,7 +87,7 @@ def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
 
 
 class OldLayer:
-    """A layer as Keras 2 had it: with an option of the input's layout."""
+    """A layer as in Keras 2, with an option for the input's layout."""
 
     name = "old"
 

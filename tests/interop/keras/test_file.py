@@ -1,4 +1,4 @@
-"""Keras's files: damaged, incomplete, and leading elsewhere."""
+"""Keras's files: damaged, incomplete, and with external links."""
 
 import zipfile
 from pathlib import Path
@@ -11,7 +11,7 @@ from hiddenstate.errors import FileFormatError, NameUnknownError
 from hiddenstate.interop.keras.importer import from_keras
 from interop.keras.keras_models import archive_of, keras, lstm, model_of, saved
 
-# Keras on torch hands NumPy arrays that NumPy 2 warns of, and says that .h5 is old.
+# Keras on torch passes arrays to NumPy that NumPy 2 warns about, and warns that .h5 is old.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*__array__:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file"),
@@ -31,7 +31,7 @@ def test_other_types(tmp_path: Path) -> None:
 def test_relatives_in_files_of_weights_alone_are_not_taken_for_lstms(tmp_path: Path) -> None:
     path = tmp_path / "a.weights.h5"
     with h5py.File(path, "w") as file:
-        for k, shape in enumerate([(4, 12), (3, 12), (12,), (3,)]):  # with peepholes, say
+        for k, shape in enumerate([(4, 12), (3, 12), (12,), (3,)]):  # with peepholes, for example
             file[f"layers/rnn/cell/vars/{k}"] = torch.zeros(shape).numpy()
     with pytest.raises(NameUnknownError, match="holds no LSTMs"):
         from_keras(path)
@@ -57,8 +57,8 @@ def test_archives_without_what_they_need_fail(tmp_path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         config, weights = archive.read("config.json"), archive.read("model.weights.h5")
     for members, message in (
-        ({"model__weights__h5": weights}, "config.json is missing, it has model.weights.h5"),
-        ({"config__json": config}, "model.weights.h5 is missing, it has config.json"),
+        ({"model__weights__h5": weights}, "config.json is missing; it has model.weights.h5"),
+        ({"config__json": config}, "model.weights.h5 is missing; it has config.json"),
         ({"config__json": b"{", "model__weights__h5": weights}, "is damaged: "),
         ({"config__json": b"[]", "model__weights__h5": weights}, "does not contain the configuration of a model"),
         (

@@ -1,4 +1,4 @@
-"""HDF5 read in a process of its own: what it gives, and that nothing that becomes of it becomes of the caller."""
+"""HDF5 read in a separate process: its results, and that its failures do not affect the caller."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ ARRAYS = {
 
 @pytest.fixture(autouse=True)
 def children(monkeypatch: pytest.MonkeyPatch) -> list["subprocess.Popen[bytes]"]:
-    """The processes that were started."""
+    """The started processes."""
     started: list[subprocess.Popen[bytes]] = []
     popen = subprocess.Popen
 
@@ -55,7 +55,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def program(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:
-    """Have another program in the place of the one that reads."""
+    """Replace the program that reads."""
     script = folder / "program.py"
     script.write_text(text)
     monkeypatch.setattr(hdf5, "PROGRAM", script)
@@ -122,7 +122,7 @@ def test_what_hangs_is_ended(
 
 
 def test_what_is_busy_is_ended(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(hdf5, "_SECONDS", 2)  # of a processor, those in which the library is loaded among them
+    monkeypatch.setattr(hdf5, "_SECONDS", 2)  # CPU seconds, including those for loading the library
     text, order = hdf5.PROGRAM.read_text(), '    if "list" in order:'
     assert order in text
     program(monkeypatch, tmp_path, text.replace(order, f"    while True:\n        pass\n{order}"))
@@ -137,7 +137,7 @@ def test_what_takes_much_memory_is_refused(tmp_path: Path) -> None:
         pytest.raises(FileFormatError, match=r"vast\.h5 is damaged: Unable to allocate"),
         opened(tmp_path / "vast.h5", None, 1 << 20) as file,
     ):
-        file.read(hdf5.Item("/vast", {}, (4,), np.dtype("f4")))  # of which the caller thinks that it is small
+        file.read(hdf5.Item("/vast", {}, (4,), np.dtype("f4")))  # the caller believes that it is small
 
 
 def test_names_without_end_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +176,7 @@ def test_no_python_to_read_with_fails(path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_it_needs_nowhere_to_write(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """As in a container whose disks are all read-only."""
+    """As in a container with only read-only disks."""
 
     def refuse(*given: Any, **more: Any) -> None:
         raise FileNotFoundError(2, "No usable temporary directory found")

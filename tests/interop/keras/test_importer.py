@@ -1,4 +1,4 @@
-"""LSTMs out of Keras's files and layers: the numbers are those of Keras."""
+"""LSTMs from Keras's files and layers give Keras's numbers."""
 
 import io
 import json
@@ -24,7 +24,7 @@ from hiddenstate.interop.keras.importer import from_keras, in_keras
 from interop.keras.keras_models import keras, layers, lstm, model_of, output_of, randomise, saved
 from support import assert_close
 
-# Keras on torch hands NumPy arrays that NumPy 2 warns of, and says that .h5 is old.
+# Keras on torch passes arrays to NumPy that NumPy 2 warns about, and warns that .h5 is old.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*__array__:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file"),
@@ -34,7 +34,7 @@ DATA = Path(__file__).parents[2] / "data"
 
 
 def big_model() -> Any:
-    """Every kind of layer that there is something to find in."""
+    """A model with every kind of layer that contains something to find."""
     keras.utils.clear_session()  # so that layers without a name are always called the same
     inner = keras.Sequential([keras.Input((None, 2)), lstm(5, name="deep", use_bias=False)], name="inner")
     return model_of(
@@ -51,7 +51,7 @@ def big_model() -> Any:
     )
 
 
-# Name as we list it, and where it is in the model.
+# The name in our list, and the place in the model.
 BIG: dict[str, Callable[[Any], Any]] = {
     "first": lambda model: model.get_layer("first"),
     "both": lambda model: model.get_layer("both"),
@@ -68,7 +68,7 @@ BIG: dict[str, Callable[[Any], Any]] = {
 
 
 def without_names(path: Path) -> Path:
-    """The same file as Keras 3 wrote it at first, without the layers' names."""
+    """The same file as early versions of Keras 3 wrote it, without the layers' names."""
     with h5py.File(path, "r+") as file:
         file.visititems(lambda _, item: item.attrs.pop("name", None) and None)
     return path
@@ -98,7 +98,7 @@ def test_every_layer_of_a_file(tmp_path: Path, name: str, change: Callable[[Path
     model = big_model()
     path = saved(model, tmp_path / name)
     found = in_keras(change(path) if change else path)
-    # Without names, the cells inside a cell are named after the configuration all the same.
+    # Even without names, the cells inside a cell are named after the configuration.
     assert sorted(found) == sorted(BIG)
     for key, theirs in BIG.items():
         assert_same_numbers(found[key], theirs(model))
@@ -123,7 +123,7 @@ def test_a_file_of_weights_without_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["keras2.keras", "keras2.h5", "keras2_weights.h5", "keras2.weights.h5"])
 def test_files_that_keras_2_wrote(tmp_path: Path, name: str) -> None:
-    """By Keras 2.15 on TensorFlow, with its outputs for one input."""
+    """Files from Keras 2.15 on TensorFlow, with its outputs for one input."""
     with zipfile.ZipFile(DATA / "keras2.zip") as archive:
         archive.extract(name, tmp_path)
         values = {key: torch.tensor(value) for key, value in json.loads(archive.read("keras2.json")).items()}

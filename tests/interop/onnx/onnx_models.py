@@ -1,4 +1,4 @@
-"""Small ONNX models for the tests, and their numbers as onnxruntime computes them."""
+"""Small ONNX models for the tests, and onnxruntime's results for them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ Arrays = dict[str, np.ndarray[Any, np.dtype[Any]]]
 
 
 def random_arrays(C: int, H: int, D: int = 1, *, bias: bool = True, seed: int = 0, end: str = "") -> Arrays:
-    """The weights of an LSTM node; ``end`` ends their names."""
+    """The weights of an LSTM node; their names end with ``end``."""
     rng = np.random.default_rng(seed)
     shapes = {"W": (D, 4 * H, C), "R": (D, 4 * H, H), **({"B": (D, 8 * H)} if bias else {})}
     return {name + end: rng.standard_normal(shape).astype(np.float32) * 0.5 for name, shape in shapes.items()}
@@ -40,7 +40,7 @@ def model_of(
 
 
 def run(model: ModelProto, x: Any) -> list[Any]:
-    """Every output of a model, as onnxruntime computes it."""
+    """Every output of a model, computed by onnxruntime."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3

@@ -1,4 +1,4 @@
-"""Models as they are, torch's LSTMs in them, and no word on sizes: what the file then takes, or what is said."""
+"""Unchanged models with torch's LSTMs, and no given sizes: the inputs that the file accepts, or the warning."""
 
 import re
 import warnings
@@ -18,12 +18,12 @@ from hiddenstate.interop.onnx.attempts import _warn_of_ones
 from hiddenstate.interop.onnx.program import Given
 from support import assert_close
 
-# torch's exporter of what torch's own layer does to itself meanwhile
+# torch's exporter warns about what torch's own layer does meanwhile
 pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes? self:UserWarning")
 
 
 class Doubling(nn.LSTM):
-    """A subclass that `hs.convert` leaves."""
+    """A subclass that `hs.convert` leaves unchanged."""
 
     forward: Any = lambda self, x, hx=None: nn.LSTM.forward(self, x * 2, hx)
 
@@ -40,7 +40,7 @@ class Scores(nn.Module):
 
 
 class Mean(nn.Module):
-    """The mean over the steps that a mask leaves, so that two inputs share sizes."""
+    """The mean over the unmasked steps, so that two inputs share sizes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Mean(nn.Module):
 
 
 class SevenSteps(nn.Module):
-    """A model of seven steps and no others."""
+    """A model that accepts only seven steps."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A file that gives other numbers is found out, whatever is other about them."""
+"""A file with different numbers is detected, whatever the difference."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ NAN, INF = float("nan"), float("inf")
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A file that gives what it takes."""
+    """A file whose output equals its input."""
     value = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N"]) for name in "xy"]
     graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "same", value[:1], value[1:])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)

@@ -1,4 +1,4 @@
-"""Files that another runtime runs, held to torch's own layer, or to the module; what is refused leaves none."""
+"""Files run in another runtime, compared with torch's own layer or the module; rejected exports leave no file."""
 
 import sys
 from collections import Counter
@@ -37,7 +37,7 @@ OPTIONS = st.fixed_dictionaries(
 
 @pytest.fixture
 def path(tmp_path: Path) -> Iterator[Path]:
-    """A file to write; nothing else may be left in its folder."""
+    """A file to write; nothing else may remain in its folder."""
     yield tmp_path / "lstm.onnx"
     assert [file.name for file in tmp_path.iterdir()] in ([], ["lstm.onnx"])
 
@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(path: Path, *inputs: Tensor) -> list[Tensor]:
-    """What onnxruntime gives."""
+    """The results of onnxruntime."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_inputs()]
     outputs = session.run(None, {name: value.numpy() for name, value in zip(names, inputs, strict=True)})
@@ -56,7 +56,7 @@ def run(path: Path, *inputs: Tensor) -> list[Tensor]:
 
 
 def kinds(path: Path) -> Counter[str]:
-    """How many nodes there are of each operator."""
+    """The number of nodes for each operator."""
     return Counter(node.op_type for node in onnx.load(path).graph.node)
 
 
@@ -70,7 +70,7 @@ def shapes(path: Path) -> dict[str, list[int | str]]:
 
 @torch.no_grad()
 def row_by_row(theirs: nn.LSTM, x: Tensor, state: tuple[Tensor, Tensor], lengths: Tensor) -> list[Tensor]:
-    """What torch's layer gives for each row alone, cut at its length: the truth for ragged batches."""
+    """torch's results for each row by itself, cut at its length: the truth for ragged batches."""
     time, batch = (1, 0) if theirs.batch_first else (0, 1)
     D = 2 if theirs.bidirectional else 1
     out = x.new_zeros(*x.shape[:2], D * theirs.hidden_size)
@@ -211,7 +211,7 @@ def test_float64_is_written_unchecked(path: Path) -> None:
     assert_all_close([torch.from_numpy(value) for value in got], [out, *final])
 
 
-# What is refused, and why; nothing is written.
+# Rejected exports, and the reasons; nothing is written.
 
 LAYER = hs.LSTM(4, 3)
 REFUSED: list[tuple[nn.Module, dict[str, Any], type[Exception], str]] = [
@@ -304,7 +304,7 @@ def test_a_file_of_other_numbers_is_not_left(
 
 
 def test_rows_without_steps_are_part_of_the_check(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # without what mends them: the node that gives such rows their own state
+    # without the node that gives such rows their own state
     real = lstm._Graph.node
 
     def node(self: Any, kind: str, inputs: Any, *outputs: str, **attributes: Any) -> str:
@@ -325,7 +325,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 
 class Tagger(nn.Module):
-    """Scores of tags of ragged sentences; units enough that the exporter leaves weights in torch's order."""
+    """Scores for the tags of ragged sentences, with enough units that the exporter leaves weights in torch's order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -343,7 +343,7 @@ def tagger_call() -> tuple[Tensor, Tensor]:
 
 
 class Forecaster(nn.Module):
-    """The next values of a series, and the state, which goes in and out nested."""
+    """The next values of a series, and the state, a nested input and output."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -380,7 +380,7 @@ def test_a_tagger_is_exported_with_its_sizes_open(path: Path) -> None:
     assert_close(run(path, tokens, lengths)[0], model.eval()(tokens, lengths))
 
 
-@pytest.mark.filterwarnings("ignore:# ONNX model has different number of inputs")  # the scale is none of the model's
+@pytest.mark.filterwarnings("ignore:# ONNX model has different number of inputs")  # the scale is not in the model
 def test_a_forecaster_is_exported_with_its_state(path: Path) -> None:
     model, state = Forecaster(), (torch.randn(2, 2, 8), torch.randn(2, 2, 8))
     open_sizes = {"x": {0: "T", 1: "N"}, "state": ({1: "N"}, {1: "N"}), "scale": None}
@@ -427,7 +427,7 @@ class Broken(nn.Module):
 
 
 class Fixed(nn.Module):
-    """A model that takes no other sizes than it was made for, and says so where torch does not look."""
+    """A model that only accepts the sizes it was made for, but raises where torch does not look."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -440,7 +440,7 @@ class Fixed(nn.Module):
 
 
 class Lying(Fixed):
-    """A model that gives something else where torch exports it."""
+    """A model that gives different results when torch exports it."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self.lstm(-x if torch.compiler.is_compiling() else x)[0]  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Weights wherever a graph may have them, and where it has none."""
+"""Weights in every place where a graph may have them, and missing weights."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_half_precision_and_dequantized_weights() -> None:
     scale = helper.make_node("DequantizeLinear", ["whole", "scale"], ["W"])
     constants = {"whole": whole, "scale": np.float32(0.01), "R": arrays["R"], "B": arrays["B"]}
     model = model_of([scale, lstm_node(arrays)], constants, ["lstm_Y"])
-    model.opset_import[0].version, model.ir_version = 21, 10  # the first in which onnx's reference dequantizes
+    model.opset_import[0].version, model.ir_version = 21, 10  # the first opset in which onnx's reference dequantizes
     ours = from_onnx(model)
     want = torch.from_numpy(whole[0, :3].astype(np.float32) * np.float32(0.01))
     assert torch.equal(ours.weight("l0.W_ii"), want)

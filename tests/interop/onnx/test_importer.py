@@ -1,4 +1,4 @@
-"""LSTMs out of ONNX models: the numbers are those of onnxruntime, and of the operator's published cases."""
+"""LSTMs from ONNX models give the numbers of onnxruntime and of the operator's published test cases."""
 
 import sys
 import warnings
@@ -53,7 +53,7 @@ def test_values_are_copied_bit_for_bit() -> None:
 
 
 def published_cases() -> dict[str, Any]:
-    """The operator's published cases; importing their module makes them."""
+    """The operator's published test cases; importing their module creates them."""
     from onnx.backend.test.case import node as cases
     from onnx.backend.test.case.node import lstm as lstm
 
@@ -65,7 +65,7 @@ CASES = published_cases()
 
 @pytest.mark.parametrize("name", CASES)
 def test_published_cases(name: str) -> None:
-    """Their weights are inputs of the graph, hence ``inputs=``; the one with peepholes is refused by name."""
+    """Their weights are inputs of the graph, hence ``inputs=``; the one with peepholes is rejected by name."""
     case = CASES[name]
     names = [value.name for value in case.model.graph.input]
     for inputs, outputs in case.data_sets:
@@ -115,7 +115,7 @@ class Stacked(nn.Module):
 def test_models_that_torch_exports(tmp_path: Path, options: dict[str, Any], exporter: dict[str, Any]) -> None:
     theirs, path = Stacked(**options).eval(), tmp_path / "model.onnx"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporters warn of themselves
+        warnings.simplefilter("ignore")  # the exporters warn about themselves
         torch.onnx.export(theirs, (torch.randn(5, 2, 4),), path, verbose=False, **exporter)
     found = in_onnx(path)
     assert len(found) == 2

@@ -1,4 +1,4 @@
-"""The graph of an LSTM, without a runtime: what goes in and out, what is in it, and in what order."""
+"""The graph of an LSTM, without a runtime: its inputs and outputs, its contents, and their order."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def test_gates_are_stacked_as_onnx_says() -> None:
     lstm = hs.LSTM(2, 3, bidirectional=True)
     arrays = stacked(weights_of(lstm), lstm.sizes)
     i, f, g, o = (lstm.weight(f"l0r.W_i{gate}") for gate in "ifgo")
-    assert torch.equal(arrays["W"][1], torch.cat([i, o, f, g]))  # W[iofc], whose c is our g
+    assert torch.equal(arrays["W"][1], torch.cat([i, o, f, g]))  # W[iofc], where c is our g
     b_i, b_h = (lstm.weight(f"l0.b_{side}o") for side in "ih")
     assert torch.equal(arrays["B"][0, 3:6], b_i)  # [Wb[iofc], Rb[iofc]]
     assert torch.equal(arrays["B"][0, 15:18], b_h)
@@ -52,7 +52,7 @@ def test_what_is_not_there_is_left_out(layers: int, states: bool) -> None:
     operators = [node for node in model.graph.node if node.op_type == "LSTM"]
     assert [len(node.input) for node in operators] == [7 if states else 3] * layers
     assert [len(node.output) for node in operators] == [3 if states else 1] * layers
-    # a single layer takes and gives the state as it is
+    # a single layer passes the state through unchanged
     assert len(model.graph.node) == 3 * layers + (4 if states and layers > 1 else 0)
 
 

@@ -1,4 +1,4 @@
-"""What an LSTM node may ask for, and what is refused by name."""
+"""Features of LSTM nodes, and those that are rejected by name."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ def test_initial_states_in_the_graph_are_warned_of() -> None:
     spread = node("Expand", ["learned", "shape"], "h")
     states = {"learned": np.ones((1, 1, 3), np.float32), "c": np.zeros((1, 2, 3), np.float32)}
     model = model_of([spread, lstm], {**arrays, **states}, ["lstm_Y"], inputs=["X", "shape"])
-    with pytest.warns(UserWarning, match="'lstm' begins with initial_h out of the graph, which are not zero"):
+    with pytest.warns(UserWarning, match="'lstm' starts from initial_h in the graph, which is not zero"):
         from_onnx(model)
     quiet = model_of([spread, lstm], {**arrays, **states, "learned": np.zeros((1, 1, 3), np.float32)}, ["lstm_Y"])
     from_onnx(quiet)
@@ -52,11 +52,11 @@ def test_initial_states_in_the_graph_are_warned_of() -> None:
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({"activations": ["Relu", "Tanh", "Tanh"]}, r"'lstm' has activations=\['Relu', 'Tanh', 'Tanh'\], and not"),
+        ({"activations": ["Relu", "Tanh", "Tanh"]}, r"'lstm' has activations=\['Relu', 'Tanh', 'Tanh'\], not"),
         ({"clip": 3.0}, r"clips its gates \(clip=3.0\)"),
         ({"input_forget": 1}, r"couples its input and forget gates \(input_forget=1\)"),
         ({"hidden_size": 5}, "has hidden_size=5, but its R is for 3 units"),
-        ({"hidden_size": None}, "does not say its hidden_size"),
+        ({"hidden_size": None}, "does not declare its hidden_size"),
         ({"direction": "sideways"}, "has direction='sideways': expected forward, reverse or bidirectional"),
         ({"direction": "reverse"}, "reads only in reverse.*With flipped=True"),
         ({"swish": 1}, "has unknown attributes: swish"),

@@ -1,4 +1,4 @@
-"""Models through torch's exporter: what it leaves of our layers in the graph, and what it can't do."""
+"""Models exported by torch: what remains of our layers in the graph, and what it can't export."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ from hiddenstate.interop.onnx.program import Given, export_program
 
 
 class Model(nn.Module):
-    """Units enough that the exporter leaves weights in torch's order by itself."""
+    """Enough units that the exporter leaves weights in torch's order by itself."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The calls that check a file are of several sizes, and fit together."""
+"""The calls that check a file have several sizes, and fit together."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def test_an_lstm_is_called_with_rows_of_every_kind() -> None:
 
 
 def model(*shapes: list[Any]) -> onnx.ModelProto:
-    """A model with inputs of these shapes, which is all that is asked of it here."""
+    """A model with inputs of these shapes, which is all that matters here."""
     inputs = [
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
         for name, shape in zip("ab", shapes, strict=False)

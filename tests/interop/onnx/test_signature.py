@@ -1,4 +1,4 @@
-"""Names, order and shapes of what goes into an LSTM's ONNX model and comes out."""
+"""Names, order and shapes of the inputs and outputs of an LSTM's ONNX model."""
 
 from hiddenstate.interop.onnx.signature import Signature, Value
 from hiddenstate.structure.sizes import Sizes

@@ -15,10 +15,10 @@ from hiddenstate.errors import ArgumentError
 from support import assert_all_close
 
 pytestmark = [
-    # torch 2.13 about itself
+    # torch 2.13's warning about itself
     pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.*:FutureWarning"),
     pytest.mark.filterwarnings("ignore:# The axis name:UserWarning"),
-    # of the older exporter: that it is old, and that sizes which our checks look at are not watched
+    # the older exporter warns that it is old, and that sizes in our checks are not traced
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
 ]
@@ -40,7 +40,7 @@ class Model(nn.Module):
 
 
 class Resetting(Model):
-    """The same, which begins each sequence from the state that it is given."""
+    """The same, starting each sequence from the given state."""
 
     def forward(
         self, x: Tensor, h: Tensor, c: Tensor, lengths: Tensor | None = None, reset: Tensor | None = None
@@ -57,7 +57,7 @@ def call(T: int, N: int, D: int, *, ragged: bool) -> tuple[Tensor, ...]:
 
 
 def exported(model: nn.Module, given: tuple[Tensor, ...], *, dynamo: bool) -> bytes:
-    """The model, with time steps T and rows N open."""
+    """The model, with dynamic time steps T and rows N."""
     names = ["x", "h", "c", "lengths"][: len(given)]
     axes = {"x": {0: "T", 1: "N"}, "h": {1: "N"}, "c": {1: "N"}, "lengths": {0: "N"}}
     open_axes = {name: axes[name] for name in names}
@@ -96,7 +96,7 @@ def test_a_forced_backend_changes_nothing(dynamo: bool) -> None:
 
 
 def refusal(model: nn.Module, given: tuple[Tensor, ...], *, dynamo: bool) -> str:
-    """Why it is not exported."""
+    """The reason why it is not exported."""
     with pytest.raises((ArgumentError, torch.onnx.OnnxExporterError)) as raised:
         torch.onnx.export(model, given, io.BytesIO() if not dynamo else None, dynamo=dynamo, verbose=False)  # type: ignore[arg-type]
     return str(raised.value)

@@ -43,7 +43,7 @@ def flat(result: Any) -> list[Tensor]:
 
 
 def assert_same(run: Callable[[], Any], leaves: list[Tensor], served: bool = True, tolerance: float = 1e-5) -> None:
-    """A call gives the same outputs and gradients with and without the engine, and the report tells the truth."""
+    """A call gives the same outputs and gradients with and without the engine, and the report is right."""
     found = []
     for block in (None, hs.accelerate):
         torch.manual_seed(3)
@@ -181,7 +181,7 @@ def test_errors_are_torchs(change: Callable[[nn.LSTM], Any], shape: tuple[int, .
 
 
 def _with(k: int, value: Any) -> tuple[Any, ...]:
-    """The arguments of torch's function, with another one in place ``k``."""
+    """The arguments of torch's function, with a different one in place ``k``."""
     lstm, state = nn.LSTM(4, 3), torch.zeros(1, 2, 3)
     given = [torch.zeros(5, 2, 4), (state, state), lstm._flat_weights, True, 1, 0.0, False, False, False]
     return (*given[:k], value, *given[k + 1 :])
@@ -198,7 +198,7 @@ def _with(k: int, value: Any) -> tuple[Any, ...]:
         _with(2, None),
         _with(2, [None] * 4),
         _with(2, []),
-        _with(4, 2**40),  # so many layers would take for ever to name
+        _with(4, 2**40),  # naming so many layers would take forever
         _with(4, -1),
         _with(4, "1"),
         _with(5, "0"),
@@ -223,7 +223,7 @@ def test_what_is_no_call_is_refused_by_torch(arguments: tuple[Any, ...]) -> None
 def test_classes_pickles_and_subclasses_stay_torchs() -> None:
     class Own(nn.LSTM):
         def forward(self, input: Any, hx: Any = None) -> Any:  # noqa: A002
-            base: Any = super()  # the types of older versions of torch leave forward open
+            base: Any = super()  # older versions of torch have no type for forward
             return base.forward(input * 2, hx)
 
     own, x = Own(4, 3), torch.randn(5, 2, 4)
@@ -238,7 +238,7 @@ def test_classes_pickles_and_subclasses_stay_torchs() -> None:
 
 
 def test_a_subclass_of_torchs_lstm_can_not_be_compiled_whole() -> None:
-    """Why `hiddenstate.LSTM` is none: docs/accelerate.md says so."""
+    """This is why `hiddenstate.LSTM` is not a subclass; see docs/accelerate.md."""
 
     class Doubles(nn.LSTM):
         def forward(self, input: Any, hx: Any = None) -> Any:  # noqa: A002
@@ -263,7 +263,7 @@ class Scripted(nn.Module):
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning", "ignore:.*torch.jit:FutureWarning")
 @pytest.mark.filterwarnings(
     "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"
-)  # Dynamo's, at a break
+)  # Dynamo's warning at a graph break
 def test_scripting_and_compiling_inside_a_block() -> None:
     model, x = Scripted(), torch.randn(5, 2, 4)
     want = model(x)
@@ -286,7 +286,7 @@ def test_a_compiled_model_is_served_with_gradients_and_edits(backend: str) -> No
         out = compiled(x)[0]
         out.sum().backward()
         assert acceleration.report().share == 1
-        for _ in range(2):  # what was compiled before the block, and what is compiled in it
+        for _ in range(2):  # a module compiled before the block, and one compiled in it
             with hs.edit(model, hs.zero("0.l0.h")):
                 assert not compiled(x)[0].any()
             torch._dynamo.reset()
@@ -295,7 +295,7 @@ def test_a_compiled_model_is_served_with_gradients_and_edits(backend: str) -> No
 
 
 def test_edits_and_traces_hold_on_any_device() -> None:
-    """A meta tensor stands for one on a GPU: neither is the engine's."""
+    """A meta tensor stands for one on a GPU: the engine runs neither."""
     lstm, x = nn.LSTM(4, 3, device="meta"), torch.zeros(5, 2, 4, device="meta")
     with hs.accelerate() as acceleration:
         lstm(x)
@@ -308,7 +308,9 @@ def test_edits_and_traces_hold_on_any_device() -> None:
         assert acceleration.report().served == {"recorded or edited": 1}
 
 
-@pytest.mark.filterwarnings("ignore:The tensor attributes self._flat_weights:UserWarning")  # torch's, of its own LSTM
+@pytest.mark.filterwarnings(
+    "ignore:The tensor attributes self._flat_weights:UserWarning"
+)  # torch's warning about its own LSTM
 def test_exports_are_torchs() -> None:
     lstm, x = nn.LSTM(4, 3), torch.randn(5, 2, 4)
     try:
@@ -325,7 +327,7 @@ def test_exports_are_torchs() -> None:
 def test_blocks_nest_and_end_in_any_order() -> None:
     first, second = hs.accelerate(), hs.accelerate()
     first.undo()
-    first.undo()  # a second time does nothing
+    first.undo()  # a second call does nothing
     assert "lstm" in vars(VF)
     with hs.accelerate():
         second.undo()
@@ -546,7 +548,7 @@ class Both(nn.Module):
 
 @pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore:torch.quantize_per_tensor:UserWarning"
-)  # torch of its own
+)  # its own torch
 def test_what_the_engine_can_not_see_is_named() -> None:
     model, x = Both().eval(), torch.zeros(2, 1, 4)
     scripted = torch.jit.script(model)
@@ -575,7 +577,7 @@ def test_steps_of_cells_run_on_the_engine(dtype: torch.dtype) -> None:
     with hs.accelerate() as acceleration:
         with torch.no_grad():
             got = cell(x, (h, c)), cell(x), cell(x[0])
-        # Older versions of torch have no table of functions that tells what a tensor is, without which no step is fast.
+        # Older versions of torch lack the function table for reading tensors, without which no step is fast.
         fast = kernels.isa() is not None and hasattr(torch.Tensor, "__dlpack_c_exchange_api__")
         assert acceleration.report().served == ({"cell": 3} if fast else {})
         cell(x)[0].sum().backward()
@@ -588,7 +590,7 @@ def test_steps_of_cells_run_on_the_engine(dtype: torch.dtype) -> None:
 
 
 def test_threads_share_a_layer_and_each_call_has_its_own_options() -> None:
-    """One is traced, batch first; one is called packed, under an edit; one makes new layers all the time."""
+    """One thread traces, batch first; one calls with packed input, under an edit; one keeps making new layers."""
     code = """
 import sys, threading
 import torch
@@ -660,6 +662,14 @@ with hs.accelerate():
 assert "lstm" in vars(torch._VF)
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+@pytest.mark.skipif(not hasattr(Tensor, "__dlpack_c_exchange_api__"), reason="this torch has no table of functions")
+def test_a_step_that_is_left_to_torch_is_counted_by_its_reason() -> None:
+    cell, x = nn.LSTMCell(4, 3), torch.randn(2, 8)[:, ::2]
+    with hs.accelerate() as acceleration:
+        assert torch.equal(cell(x)[0], cell.forward(x)[0])
+    assert acceleration.report().left == {"the input is not contiguous in its last axis: give x.contiguous()": 2}
 
 
 def test_a_cell_of_torchs_is_edited() -> None:

@@ -1,4 +1,5 @@
-"""What hangs on a layer when it becomes another class: hooks, parametrizations, pruning, attributes; and refusals."""
+"""Everything attached to a layer that changes its class: hooks, parametrizations, pruning, attributes; and
+rejections."""
 
 import copy
 import re
@@ -40,7 +41,7 @@ def converted(module: nn.Module, routes: tuple[Route, ...] = TO_OURS) -> nn.Modu
 
 
 def use(module: nn.Module) -> None:
-    """Do with a layer all that its hooks listen to."""
+    """Use a layer in every way that triggers its hooks."""
     x = torch.randn(3, 2, 4, requires_grad=True)
     module(x)[0].sum().backward()
     module.load_state_dict(module.state_dict())
@@ -102,7 +103,7 @@ def permanently_pruned(module: nn.Module, name: str) -> nn.Module:
 
 
 def dropped(module: nn.Module, name: str) -> nn.Module:
-    """The weight is a plain tensor that a hook makes of a parameter of another name, as weight drop does."""
+    """The weight is a plain tensor that a hook computes from a parameter of a different name, as weight drop does."""
     raw = getattr(module, name)
     del module._parameters[name]
     module.register_parameter(f"{name}_raw", raw)
@@ -158,7 +159,7 @@ def made(way: str, layer: type[nn.Module], name: str) -> nn.Module:
 
 
 def outcome(module: nn.Module) -> tuple[list[Tensor], tuple[Tensor, ...]]:
-    """Numbers and gradients of a call in which each parametrization computes once, as it does not in torch's LSTM."""
+    """Results and gradients of a call in which each parametrization is computed once, unlike in torch's LSTM."""
     torch.manual_seed(8)
     x = torch.randn((3, 2, 4) if hasattr(module, "num_layers") else (2, 4), requires_grad=True)
     with parametrize.cached() if x.dim() == 3 else nullcontext():
@@ -211,7 +212,7 @@ def test_it_can_be_removed_afterwards(way: str, layer: type[nn.Module], name: st
 @pytest.mark.parametrize("way", ["weight norm", "spectral norm", "pruned"])
 def test_copies_of_what_was_converted(way: str, layer: type[nn.Module], name: str) -> None:
     ours = converted(made(way, layer, name).eval())
-    if way == "pruned":  # leave the graph, which torch does not copy
+    if way == "pruned":  # detached, since torch does not copy graphs
         with torch.no_grad():
             outcome_without_gradients(ours)
     other = copy.deepcopy(ours)
@@ -285,14 +286,14 @@ def test_options_changed_since_are_those_that_count() -> None:
     converted(lstm)
     assert (lstm.dropout, lstm.batch_first) == (0.25, True)
     lstm.dropout = 0.5
-    lstm(torch.randn(2, 5, 4))  # works out what it keeps
+    lstm(torch.randn(2, 5, 4))  # computes its state
     converted(lstm, TO_TORCH)
     assert (lstm.dropout, lstm.batch_first, lstm.mode) == (0.5, True, "LSTM")
     assert vars(lstm).keys() == vars(nn.LSTM(4, 3)).keys()
 
 
 class Initialised(nn.LSTM):
-    """Differs by how it was made."""
+    """A class whose instances differ by their construction."""
 
     gain: float
 

@@ -19,7 +19,7 @@ from support import assert_all_close, assert_close, gradients, layer_options, ra
 
 
 class Translator(nn.Module):
-    """A sequence to sequence model with attention: an encoder in both directions, a decoder that loops its cell."""
+    """A sequence to sequence model with attention: a bidirectional encoder, a decoder that loops over its cell."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Translator(nn.Module):
 
 
 class Tagger(nn.Module):
-    """A tagger with scores of transitions, as one with a conditional random field has: packed rows, shared LSTMs."""
+    """A tagger with transition scores, like one with a conditional random field: packed rows, shared LSTMs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ MODELS = pytest.mark.parametrize("made", [translator, tagger])
 
 
 def run(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """What a model gives from a fixed seed, and the gradients of its parameters."""
+    """A model's results from a fixed seed, and the gradients of its parameters."""
     torch.manual_seed(5)
     out = model(*inputs)
     return out, gradients([out], list(model.parameters()))
@@ -165,7 +165,7 @@ def test_any_cell() -> None:
 
 def test_in_place_the_layer_itself_changes() -> None:
     lstm = nn.LSTM(4, 3)
-    known = [lstm]  # whatever knows it still does
+    known = [lstm]  # every reference to it is still valid
     assert hs.convert(lstm, inplace=True) is lstm
     assert isinstance(known[0], hs.LSTM)
     assert known[0].trace(torch.randn(2, 1, 4))["l0.f"].shape == (2, 1, 3)
@@ -268,7 +268,7 @@ def test_what_was_converted_back_can_be_scripted() -> None:
     assert torch.equal(scripted(x)[0], model(x)[0])
 
 
-# Compilers, and what is compiled, warn of their own internals.
+# Compilers, and compiled code, warn about their own internals.
 @pytest.mark.filterwarnings("default")
 def test_compiled_models_are_compiled_anew() -> None:
     model, x = nn.Sequential(nn.LSTM(4, 3)), torch.randn(5, 2, 4)
@@ -403,7 +403,7 @@ def test_models_without_lstms_are_given_back() -> None:
         assert (report.converted, report.left) == ((), ())
         assert (
             str(report)
-            == "Nothing to convert: the model holds no LSTM, GRU or RNN that is not already of the kind asked for."
+            == "Nothing to convert: the model holds no LSTM, GRU or RNN that is not already of the requested kind."
         )
 
 

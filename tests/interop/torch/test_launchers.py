@@ -1,4 +1,4 @@
-"""How torchrun is told to start its workers under ``hiddenstate.run``."""
+"""Makes torchrun start its workers under ``hiddenstate.run``."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a model is made of."""
+"""A model's modules, and copies that share its tensors."""
 
 import threading
 from typing import Any

@@ -1,4 +1,4 @@
-"""Opacus on converted models, as the example does it."""
+"""Opacus on converted models, as in the example."""
 
 import re
 import runpy
@@ -26,7 +26,7 @@ def example() -> Any:
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True}, {"bias": False, "proj_size": 2}])
 def test_gradients_of_each_row_are_those_of_one_by_one(example: Any, options: dict[str, Any]) -> None:
-    """By outputs and final states; of data, that need no gradient."""
+    """Through outputs and final states, for data that need no gradient."""
     from opacus.grad_sample import GradSampleModuleExpandedWeights
 
     lstm, x = hs.LSTM(4, 5, batch_first=True, **options), torch.randn(3, 7, 4)
@@ -60,7 +60,7 @@ def test_opacus_replaces_ours_once_it_is_told(example: Any, monkeypatch: pytest.
 
 
 def test_the_example_trains() -> None:
-    """In a process of its own: Opacus copies modules by pickling, and so must find their class."""
+    """In a separate process, since Opacus copies modules by pickling and must find their class."""
     pytest.importorskip("opacus")
     done = subprocess.run([sys.executable, "-W", "ignore", EXAMPLE], capture_output=True, text=True, check=True)
     losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)", done.stdout)]

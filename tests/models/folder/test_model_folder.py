@@ -165,7 +165,7 @@ def test_save_refuses_other_folders(tmp_path: Path, model: Path) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_load_fails_without_a_file(model: Path, name: str) -> None:
     (model / name).unlink()
-    with pytest.raises(FileFormatError, match=f"{name} is missing; a model has config.json, vocabulary.json"):
+    with pytest.raises(FileFormatError, match=f"{name} is missing; a model folder has config.json, vocabulary.json"):
         load(model)
 
 
@@ -178,7 +178,7 @@ def test_load_fails_without_a_folder(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"kind": "oracle"}, "is a model of kind 'oracle', expected 'tagger'"),
-        ({"version": 6}, "has format version 6, this hiddenstate reads up to 5; upgrade hiddenstate"),
+        ({"version": 6}, "has format version 6, but this hiddenstate only reads up to 5; upgrade hiddenstate"),
         ({"version": "1"}, "version must be a positive integer, got '1'"),
         ({"version": True}, "version must be a positive integer, got True"),
         ({"format": "zip"}, "is not a model folder"),
@@ -186,7 +186,7 @@ def test_load_fails_without_a_folder(tmp_path: Path) -> None:
         ({"config": {"wings": 2}}, "model: unknown field 'wings'"),
         ({"config": {"hidden_size": 5}}, r"weight '.*' has shape \[\d+, \d+\], expected \[\d+, \d+\]"),
         ({"config": {"hidden_size": 4, "num_layers": 3}}, "does not fit"),
-        # More than any memory: it must be refused before it is asked for.
+        # More than any memory: it must be rejected before it is allocated.
         ({"config": {"hidden_size": 10**8}}, r"weight '.*' has shape \[\d+, \d+\], expected \[400000000, \d+\]"),
         ({"config": {"hidden_size": 10**9}}, "model is damaged: .*overflow"),
         ({"config": {"word_size": 10**30}}, "model: "),
@@ -267,7 +267,7 @@ def test_shipped() -> None:
 
 
 def test_shipped_fails() -> None:
-    with pytest.raises(ArgumentError, match="no model 'milton' comes with hiddenstate; those that do are tagger"):
+    with pytest.raises(ArgumentError, match="hiddenstate comes with no model 'milton'; choose one of tagger"):
         folder.shipped("milton")
 
 

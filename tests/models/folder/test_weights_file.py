@@ -27,7 +27,7 @@ def test_rows_are_rounded_to_their_scales_and_no_more_when_that_is_done_again(
         assert (whole.dtype, scale.dtype, scale.shape) == (torch.int8, torch.float32, shape[:1])
         again = restored(whole, scale)
         largest = matrix.flatten(1).abs().amax(1)
-        seen = largest > 1.5e-36  # what is smaller is as good as nothing
+        seen = largest > 1.5e-36  # smaller values are negligible
         assert bool((whole.flatten(1).abs().amax(1)[seen] == 127).all())
         assert bool(((again - matrix).flatten(1).abs().amax(1) <= scale * 0.501).all() or not seen.all())
         torch.testing.assert_close(scale[seen], largest[seen] / 127, rtol=2**-16, atol=0)

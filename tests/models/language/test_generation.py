@@ -26,7 +26,7 @@ def written(model: LanguageModel, prompt: str = "the", length: int = 30, samples
 
 
 def said_after(model: LanguageModel, ids: list[int]) -> torch.Tensor:
-    """The logarithm of the probability of each token after a line end and these ids, one call for all of it."""
+    """The log-probability of each token after a line end and these ids, in one call."""
     with torch.no_grad():
         said: torch.Tensor = model(torch.tensor([model.tokens.start, *ids])[:, None])[0]
     return said[-1, 0]
@@ -35,7 +35,7 @@ def said_after(model: LanguageModel, ids: list[int]) -> torch.Tensor:
 @kinds
 def test_greedy_is_the_likeliest_each_time(kind: str) -> None:
     model = make(**KINDS[kind])
-    # Scores over the smallest number are infinite.
+    # Scores divided by the smallest number are infinite.
     likeliest: list[dict[str, Any]] = [{"temperature": temperature} for temperature in (0.0, 1e-7, 1e-40, 5e-324)]
     for sampling in [*likeliest, {"top_k": 1}, {"top_k": 1, "temperature": 3.0}]:
         got = written(model, length=12, unknown=True, **sampling)
@@ -72,7 +72,7 @@ def test_side_by_side_each_sample_is_as_alone(kind: str) -> None:
 
 
 def first_choices(model: LanguageModel, count: int, **sampling: Any) -> Counter[int]:
-    """What is chosen first, by very many samples."""
+    """The first tokens of very many samples."""
     (chosen,) = written(model, prompt="the c", length=1, samples=count, **sampling)
     return Counter(chosen.tolist())
 
@@ -94,7 +94,7 @@ def test_samples_are_distributed_as_the_model_says(kind: str, sampling: dict[str
     expected = wanted(said_after(model, model.tokens.encode("the c").tolist()).double(), **sampling)
     got = first_choices(model, count, **sampling)
     assert set(got) <= set(np.flatnonzero(expected))
-    # The likeliest few, and all others together.
+    # The likeliest few, and all others combined.
     classes = [int(k) for k in np.argsort(-expected)[:4]]
     shares = [expected[k] for k in classes]
     counts = [got[k] for k in classes]
@@ -108,7 +108,7 @@ def test_samples_are_distributed_as_the_model_says(kind: str, sampling: dict[str
 def wanted(
     logp: torch.Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, unknown: bool = False
 ) -> np.ndarray[Any, Any]:
-    """The distribution to choose from, worked out slowly."""
+    """The distribution to choose from, computed slowly."""
     p = (logp / temperature).softmax(-1).numpy()
     if not unknown:
         p[0] = 0
@@ -147,7 +147,7 @@ def test_keep_likeliest(values: list[float], top_k: int, top_p: float) -> None:
     assert (kept[0] == kept[1][::-1]).all()
     there = np.isfinite(kept[0])
     assert (kept[0][there] == scores[0][there]).all()
-    # Whatever is left out is less likely than whatever stays.
+    # Every excluded token is less likely than every included one.
     assert not (~there).any() or scores[0][there].min() > scores[0][~there].max()
     p = np.exp(scores[0].astype(np.float64))
     if not top_k or top_k >= len(values):

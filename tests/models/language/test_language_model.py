@@ -84,7 +84,7 @@ def test_without_dropout_training_is_evaluation() -> None:
 
 
 def test_layer_by_layer_is_the_stack() -> None:
-    # So little is dropped that nothing is, but the layers are called one by one.
+    # The rate is so low that nothing is dropped, but the layers are called one by one.
     model = make(dropout=1e-12, input_dropout=0.0).train()
     ids = ids_for(model, 5, 2)
     state = (torch.randn(2, 2, 7), torch.randn(2, 2, 7))

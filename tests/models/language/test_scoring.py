@@ -83,7 +83,7 @@ def test_dynamic_evaluation_learns_what_comes_again(kind: str) -> None:
     model, dynamic = make(**KINDS[kind]), Dynamic(learning_rate=0.02, decay=0.001, steps=5)
     text = "the dog saw the cat .\n" * 40
     learnt, plain = nats_of(scored(model, text, dynamic=dynamic)), nats_of(scored(model, text))
-    np.testing.assert_allclose(learnt[:5], plain[:5], atol=1e-4)  # scored before anything was learnt
+    np.testing.assert_allclose(learnt[:5], plain[:5], atol=1e-4)  # scored before learning anything
     last = len(plain) // 4
     assert learnt[-last:].mean() < 0.7 * plain[-last:].mean()
 
@@ -95,7 +95,7 @@ def test_dynamic_evaluation_is_the_same_each_time() -> None:
 
 
 def test_a_step_of_dynamic_evaluation() -> None:
-    """Two segments, against the update written out: p - rate * g / rms(g), then some of the way back."""
+    """Two segments, compared with the explicit update: p - rate * g / rms(g), then part of the way back."""
     model, dynamic, text = make(), Dynamic(learning_rate=0.1, decay=0.25, steps=4), "the cat "
     ids = torch.from_numpy(model.tokens.encode(text)).long()[:, None]
     inputs = torch.cat([torch.tensor([[model.tokens.start]]), ids[:-1]])
@@ -104,7 +104,7 @@ def test_a_step_of_dynamic_evaluation() -> None:
     gradients = torch.autograd.grad(nats.mean(), list(other.parameters()))
     with torch.no_grad():
         for weight, gradient in zip(other.parameters(), gradients, strict=True):
-            # After one segment the usual size of a gradient is its own.
+            # After one segment, a gradient's usual size is its own size.
             moved = weight - 0.1 * gradient / (gradient.abs() + 1e-8)
             weight.copy_(0.75 * moved + 0.25 * weight)
         want, _ = other.surprise(inputs[4:], ids[4:], state)

@@ -106,7 +106,7 @@ def test_the_state_is_carried_from_batch_to_batch(files: dict[str, Any]) -> None
     assert sum(loss.count for loss in losses) == nats.numel() == task.size(1)
     assert whole == pytest.approx(float(nats.detach().sum()), rel=1e-5)
     torch.testing.assert_close(dict(task.state()), {"h": h.detach(), "c": c.detach()})
-    # An epoch begins anew.
+    # Each epoch starts from a new state.
     task.load_state({})
     assert float(task.loss(plan[0]).mean.detach()) == pytest.approx(float(losses[0].mean.detach()))
 
@@ -190,7 +190,7 @@ def test_a_text_shorter_than_the_batch(tmp_path: Path, files: dict[str, Any]) ->
     files["train"].write_text("a")
     with pytest.raises(ArgumentError, match=r"train\.txt: a text of 1 tokens can't be read as 4 rows; use fewer rows"):
         train_language_model(**files, out=tmp_path / "model", config=small())
-    files["train"].write_text("abab")  # one token a row, and a dev text that is shorter than its rows
+    files["train"].write_text("abab")  # one token per row, and a dev text with fewer tokens than rows
     files["dev"].write_text("é")
     result = train_language_model(**files, out=tmp_path / "model", config=small(epochs=1))
     assert (result.dev.tokens, result.dev.unknown) == (1, 1)

@@ -1,7 +1,7 @@
 import pytest
 
-from hiddenstate.models.tagger.batch_plan import Syllabus
 from hiddenstate.models.tagger.config import TaggerConfig
+from hiddenstate.models.tagger.lessons.batch_plan import Syllabus
 
 TAGGED, UNTAGGED = [3, 1, 7, 2], [5, 4, 1, 6, 3, 3, 8]
 
@@ -38,7 +38,7 @@ def test_so_many_untagged_words_are_drawn_anew(wanted: int) -> None:
         assert min(wanted, sum(UNTAGGED)) <= words < wanted + max(UNTAGGED)
         assert syllabus.size(epoch) == words + sum(TAGGED)
         drawn.append(tuple(found))
-        assert positions(Syllabus(config, TAGGED, UNTAGGED, taught=True), epoch) == found  # from the epoch alone
+        assert positions(Syllabus(config, TAGGED, UNTAGGED, taught=True), epoch) == found  # depends only on the epoch
     assert {position for each in drawn for position in each} == set(range(11))
     assert len(set(drawn)) > 1 or wanted >= 29
 

@@ -59,7 +59,7 @@ def test_interrupted_and_bare(tagger: Tagger) -> None:
 
 @pytest.mark.parametrize("name", ["/home/me/a.conllu", "data/a.conllu"])
 def test_folders_never_reach_the_card(name: str) -> None:
-    with pytest.raises(ArgumentError, match="file names without folders"):
+    with pytest.raises(ArgumentError, match="file names must not include folders"):
         Origin(name, "b")
 
 

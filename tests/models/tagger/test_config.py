@@ -16,7 +16,7 @@ def test_with_texts() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"wings": "2"}, "unknown setting 'wings'; settings are epochs patience"),
+        ({"wings": "2"}, "unknown setting 'wings'; the settings are epochs patience"),
         ({"epochs": "many"}, "epochs must be of type int, got 'many'"),
         ({"dropout": "1"}, "dropout must be below 1, got 1.0"),
         ({"learning_rate": "nan"}, "learning_rate must be above 0 and finite, got nan"),

@@ -5,7 +5,7 @@ import torch
 
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.tagger.config import TaggerConfig
-from hiddenstate.models.tagger.losses import tagging_loss
+from hiddenstate.models.tagger.lessons.losses import tagging_loss
 from hiddenstate.text.batches import IGNORED_TAG, Batch
 
 
@@ -17,7 +17,7 @@ def batch_of(tags: torch.Tensor, lengths: list[int], taught: torch.Tensor | None
 
 
 def by_hand(scores: list[float], tag: int, taught: list[float], share: float, smoothing: float) -> float:
-    """One word's loss, number by number."""
+    """One word's loss, computed step by step."""
     total = sum(math.exp(each) for each in scores)
     surprise = [-math.log(math.exp(each) / total) for each in scores]
     soft = sum(p * s for p, s in zip(taught, surprise, strict=True))

@@ -99,7 +99,7 @@ def test_read_agrees_with_tag_and_shows_everything(tagger: Tagger) -> None:
     assert trace.words() == tuple(words)
     assert len(trace.names) == 6 * 2 * 2
     assert trace["l1r.c"].shape == (6, 1, 7)
-    # The tags can be computed again from what was recorded.
+    # The tags can be recomputed from the record.
     top = torch.cat([trace["l1.h"], trace["l1r.h"]], dim=-1)[:, 0]
     with torch.no_grad():
         torch.testing.assert_close(tagger.head(top).softmax(-1), reading.probabilities)
@@ -145,7 +145,7 @@ COLUMNS = replace(SMALL, columns=("upos", "xpos"))
 
 
 def grown(tagger: Tagger, by: float = 3.0) -> Tagger:
-    """The tagger with larger weights, so that words, and tags after one another, make a difference."""
+    """The tagger with larger weights, so that words, and consecutive tags, matter."""
     torch.manual_seed(1)
     with torch.no_grad():
         for name, parameter in tagger.named_parameters():
@@ -235,7 +235,7 @@ def test_n_best(crf: bool, batch_words: int) -> None:
 
 
 def test_a_chain_makes_a_difference() -> None:
-    """Two words, and transitions that forbid what the scores would choose."""
+    """Two words, and transitions that forbid the tags with the highest scores."""
     tagger = Tagger.build(replace(SMALL, crf=True), SENTENCES).eval()
     names = tagger.tag_names
     with torch.no_grad():

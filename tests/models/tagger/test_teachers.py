@@ -10,10 +10,10 @@ from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.folder.model_folder import CARD, load, save
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.evaluation.accuracy import distinct_words, evaluate
+from hiddenstate.models.tagger.lessons.teachers import taught_by
+from hiddenstate.models.tagger.lessons.variants import make_variants
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.models.tagger.teachers import taught_by
 from hiddenstate.models.tagger.training import RUN_FILE, Epoch, Step, TaggerTask, resume_tagger, train_tagger
-from hiddenstate.models.tagger.variants import make_variants
 from hiddenstate.text.batches import IGNORED_TAG
 from hiddenstate.text.conllu import read_conllu
 from hiddenstate.text.vocabulary import Vocabulary
@@ -99,7 +99,7 @@ def teachers(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def few_tags(path: Path) -> Path:
-    """The training data with a few of its tags alone."""
+    """The training data with only a few of its tags."""
     blocks = TRAIN.read_text(encoding="utf-8").strip().split("\n\n")
     tagged = blocks[:12]
     seen = {line.split("\t")[3] for block in tagged for line in block.split("\n") if not line.startswith("#")}

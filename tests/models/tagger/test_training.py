@@ -9,9 +9,9 @@ from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.folder.model_folder import CARD, FILES, load, load_language_model, save
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.evaluation.accuracy import Accuracy, distinct_words, evaluate
+from hiddenstate.models.tagger.lessons.warm_start import SIZES
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.tagger.training import RUN_FILE, Epoch, Step, resume_tagger, train_tagger
-from hiddenstate.models.tagger.warm_start import SIZES
 from hiddenstate.text.conllu import Sentence, read_conllu
 from hiddenstate.training.run_file import read_run_file
 from language_models import make
@@ -51,7 +51,7 @@ def test_training_learns(tmp_path: Path) -> None:
     assert result.history[0].last.loss > 2 * result.history[-1].last.loss
     assert result.best.score.value == max(epoch.score.value for epoch in result.history)
     assert [epoch for epoch in result.history if epoch.is_best][-1] == result.best
-    # What was returned is what the folder does.
+    # The returned results are those of the folder's model.
     dev, known = read_conllu(DEV), distinct_words(read_conllu(TRAIN))
     assert evaluate(load(tmp_path / "model"), dev, known) == result.dev
     assert accuracy.unknown_words > 0
@@ -175,7 +175,7 @@ def test_the_confidence_is_calibrated_on_the_dev_data(tmp_path: Path) -> None:
     report = result.dev["upos"]
     assert report.calibration.error < 0.5 * report.uncalibrated.error
     temperature = load(tmp_path / "model").temperatures["upos"]
-    assert temperature < 1  # smoothing made it less sure than it is right
+    assert temperature < 1  # smoothing made it less confident than accurate
     card = (tmp_path / "model" / CARD).read_text(encoding="utf-8")
     assert f"| dev | UPOS | {temperature:.3f} | {100 * report.uncalibrated.error:.2f} % |" in card
 
@@ -188,7 +188,7 @@ def test_words_in_context(tmp_path: Path) -> None:
     stored, plain = load(tmp_path / "model"), load_language_model(tmp_path / "ahead")
     assert stored.context is not None
     kept = stored.context.forward_model.state_dict()
-    # float16 on disk, as the tagger's own weights
+    # float16 on disk, like the tagger's own weights
     assert all(torch.equal(kept[name], value.half().float()) for name, value in plain.state_dict().items())
     assert len(stored.tag([["The", "dog"]])[0].tags) == 2
     card = (tmp_path / "model" / CARD).read_text(encoding="utf-8")
@@ -237,7 +237,7 @@ def test_the_example_config_can_be_read() -> None:
     further = read_run_file(path.with_name("tagger-taught-further.toml"), RUN_FILE)
     assert further.files["start"] == "tagger-taught"
     assert further.lists["teacher"] == ("teacher-1", "teacher-2", "tagger-taught")
-    for name in SIZES:  # what it starts from has its sizes
+    for name in SIZES:  # the starting model has its sizes
         assert getattr(further.settings, name) == getattr(taught.settings, name)
     assert taught.settings.weights_dtype == "int8"
     neighbours = read_run_file(path.with_name("tagger-neighbours.toml"), RUN_FILE)
@@ -245,7 +245,7 @@ def test_the_example_config_can_be_read() -> None:
     assert neighbours.settings.columns == ("upos", "xpos")
     ours = read_run_file(path.with_name("tagger-en.toml"), RUN_FILE)
     assert ours.lists["teacher"] == ("teacher-1", "teacher-2", "teacher-3", "teacher-4")
-    assert ours.settings == load("tagger-en").config  # what it was trained with
+    assert ours.settings == load("tagger-en").config  # the settings it was trained with
 
 
 def test_one_sentence(tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ def test_variants_teach_to_read_capitals(tmp_path: Path) -> None:
     gold = [tag for sentence in read_conllu(DEV) for tag in sentence.upos]
     shares = []
     for varied in (0.0, 0.5):
-        config = replace(CONFIG, varied=varied, word_dropout=30.0)  # so that the spelling has to tell
+        config = replace(CONFIG, varied=varied, word_dropout=30.0)  # so that the spelling must decide
         train_tagger(TRAIN, DEV, tmp_path / f"{varied}", config)
         found = [tag for tagging in load(tmp_path / f"{varied}").tag(loud) for tag in tagging.tags]
         shares.append(sum(a == b for a, b in zip(found, gold, strict=True)) / len(gold))

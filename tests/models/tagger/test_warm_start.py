@@ -7,9 +7,9 @@ import torch
 
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.folder.model_folder import CARD, load, save
+from hiddenstate.models.tagger.lessons.warm_start import started
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.tagger.training import Epoch, Step, resume_tagger, train_tagger
-from hiddenstate.models.tagger.warm_start import started
 from hiddenstate.text.conllu import read_conllu
 from models.tagger.test_training import CONFIG, DEV, SHORT, TRAIN
 

@@ -1,4 +1,4 @@
-"""Each word's input is computed once, whatever the batches, and is what the whole sentence would get."""
+"""Each word's input is computed once, whatever the batches, and equals its input in the whole sentence."""
 
 import threading
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from hiddenstate.text.conllu import from_words, with_tags
 
 
 class Counted:
-    """Vectors that spell the word's length, and all words that were computed."""
+    """Vectors that encode the word's length, and a list of all computed words."""
 
     def __init__(self) -> None:
         self.words = list[str]()

@@ -1,4 +1,4 @@
-"""Models in a page: loaded from bundles, run, and their numbers brought back as tensors."""
+"""Models in a page: loaded from bundles and run, with their numbers returned as tensors."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ import hiddenstate as hs
 from studio.bundles import Bundle
 from studio.chromium import Modules, modules
 
-ATOL = 1e-5  # on logits, and on all that leads to them
+ATOL = 1e-5  # on logits, and on everything that they are computed from
 
 _DRIVER = """
 async () => {
@@ -58,7 +58,7 @@ async () => {
 
 @dataclass(frozen=True)
 class Head:
-    """A distribution at each step, as the page has it."""
+    """The page's distribution at each step."""
 
     labels: tuple[str, ...]
     logits: Tensor
@@ -78,7 +78,7 @@ class Runtime:
         self.load_raw(json.dumps(bundle.head).encode(), bundle.weights)
 
     def load_raw(self, head: bytes, weights: bytes) -> None:
-        """Load whatever was made of a bundle."""
+        """Load a bundle that may be damaged."""
         self.page.offer({"head": head, "weights": weights})
         self.page.run("() => load()")
 
@@ -96,7 +96,7 @@ class Runtime:
         return [{head["name"]: head_of(head) for head in heads} for heads in found]
 
     def tokenise(self, texts: Sequence[str]) -> list[list[str]]:
-        """What the model makes of texts."""
+        """Return the tokens of texts."""
         return self.page.run("(given) => tokenise(given)", list(texts))  # type: ignore[no-any-return]
 
     def stream(
@@ -106,7 +106,7 @@ class Runtime:
         numbers: Tensor | None = None,
         keep: int = 0,
     ) -> dict[str, Any]:
-        """The same step by step, twice with a reset between."""
+        """The same, step by step: twice, with a reset between."""
         given = {"tokens": tokens, "edits": [as_data(edit) for edit in edits], "keep": keep}
         given["numbers"] = None if numbers is None else numbers.tolist()
         return unpacked(self.page.run("(given) => streamed(given)", given))  # type: ignore[no-any-return]
@@ -132,7 +132,7 @@ def opened() -> Iterator[Runtime]:
 
 
 def as_data(edit: hs.Edit) -> dict[str, Any]:
-    """An edit as the page has it."""
+    """Convert an edit to the page's format."""
     data = {name: value for name, value in asdict(edit).items() if name != "row"}
     for name in ("unit", "t"):
         if isinstance(data[name], int):
@@ -141,7 +141,7 @@ def as_data(edit: hs.Edit) -> dict[str, Any]:
 
 
 def unpacked(value: Any) -> Any:
-    """What the page packed: arrays as tensors."""
+    """Unpack a value from the page: arrays become tensors."""
     if isinstance(value, list):
         return [unpacked(each) for each in value]
     if not isinstance(value, Mapping):
@@ -170,5 +170,5 @@ def values_of(run: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def close(a: Tensor, b: Tensor, atol: float = ATOL, rtol: float = 0) -> None:
-    """Check that the page's numbers are Python's."""
+    """Check that the page's numbers equal Python's."""
     torch.testing.assert_close(a, b.detach().float(), rtol=rtol, atol=atol)

@@ -1,4 +1,4 @@
-"""Bundles that are not whole, or not what they say: what was got, what was expected, what to do."""
+"""Incomplete or inconsistent bundles: errors give the problem, the expected value, and what to do."""
 
 import json
 import struct

@@ -19,7 +19,7 @@ EDITED = {name: LSTMS[name] for name in ("plain", "both ways", "projected", "wit
 
 
 def drawn(lstm: Any, draw: random.Random, steps: int = T, pre: bool = False) -> list[hs.Edit]:
-    """Some edits of any kind, several of one place among them."""
+    """Random edits of all kinds, including several of one place."""
     places = [each.name for each in layer_directions(lstm.num_layers, lstm.bidirectional)]
     kind = lstm.sizes.kind
     quantities = kind.quantities + kind.pre_activations if pre else kind.quantities
@@ -116,7 +116,7 @@ def test_an_edit_that_changes_nothing_changes_nothing(runtime: Runtime) -> None:
 
 
 def test_dot_products_of_edited_runs(runtime: Runtime) -> None:
-    """What a gate's sum is made of is what was handed on, not what was shown."""
+    """A gate's sum is made of the values that are passed on, not of the recorded ones."""
     lstm, x = make(**LSTMS["both ways"]), torch.randn(T, 5)
     runtime.load(bundle_of(lstm))
     edits = [hs.zero("l0.h", t=2, scope="readout"), hs.zero("l0r.h", t=2, scope="readout"), hs.zero("l0.o", t=1)]

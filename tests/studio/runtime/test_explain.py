@@ -1,4 +1,4 @@
-"""Explanations in the page have the numbers that Python has."""
+"""Explanations in the page have the same numbers as in Python."""
 
 import itertools
 import json
@@ -193,7 +193,7 @@ def test_ledgers(runtime: Runtime, name: str) -> None:
             steps = [None if s < 0 else found["steps"][s] for s in found["erased"]]
             assert steps == list(wanted.erased_at())
             if wanted.effect is None:
-                assert case.subject.head is None or found["effect"] is None  # which is how JSON writes NaN
+                assert case.subject.head is None or found["effect"] is None  # JSON's form of NaN
             else:
                 near(found["effect"], float(wanted.effect[0, label]))
 
@@ -204,7 +204,7 @@ def test_ledgers_of_targets(runtime: Runtime, name: str) -> None:
     for t in range(case.subject.T):
         target, of = asked(case.subject, t, t % 3)
         found, wanted = case.ask("readout", target), explain.ledger(case.subject, place=of)
-        if isinstance(wanted, Ledger):  # of a GRU, whose hidden state is its memory
+        if isinstance(wanted, Ledger):  # a GRU's hidden state is its memory
             by_step = torch.zeros(case.subject.T, dtype=torch.float64)
             by_step[list(wanted.steps)] = wanted.parts[:, 0].double()
             near(numbers(found["parts"]), by_step)
@@ -287,7 +287,7 @@ def test_attributions(runtime: Runtime, name: str, spans: list[tuple[int, int]] 
 @torch.no_grad()
 @pytest.mark.parametrize("name", NAMES[9:] + WITHOUT_LEDGER)
 def test_attributions_of_other_cells(runtime: Runtime, name: str) -> None:
-    """By definition: the target over all ways to replace steps with zeros."""
+    """By definition: the target for all ways to replace steps with zeros."""
     case = cases(runtime, name)
     T, subject = case.subject.T, case.subject
     for t, label in ((0, 1), (2, 0), (T - 1, 2)):
@@ -301,7 +301,7 @@ def test_attributions_of_other_cells(runtime: Runtime, name: str) -> None:
         for present, value in values.items():
             n = int(sum(present))
             for s in range(T):
-                size = n - 1 if present[s] else n  # of the others that are present
+                size = n - 1 if present[s] else n  # how many others are present
                 weight = math.factorial(size) * math.factorial(T - size - 1) / math.factorial(T)
                 shares[s] += weight * (value if present[s] else -value)
         target, _ = asked(subject, t, label)

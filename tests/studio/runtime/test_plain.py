@@ -43,7 +43,7 @@ def test_layers(runtime: Runtime, settings: dict[str, Any], steps: int) -> None:
     runtime.load(bundle_of(lstm))
     run, trace = runtime.run(numbers=x), lstm.trace(x)
     for place, values in values_of(run).items():
-        close(values, trace[place], rtol=1e-5)  # a relu has no bound
+        close(values, trace[place], rtol=1e-5)  # relu is unbounded
     assert run["tokens"] == [str(t) for t in range(steps)]
     assert (run["heads"], run["surprise"]) == ([], None)
 

@@ -56,13 +56,13 @@ def check(runtime: Runtime, tagger: Tagger, sentences: list[list[str]], atol: fl
         for column, logits in tagger.split(scores_of(tagger, reading)).items():
             head, tags = found[column], reading.columns[column]
             assert head.labels == tags.names
-            close(head.logits, logits, atol, rtol=1e-6)  # what float32 costs Python's own sums of large scores
+            close(head.logits, logits, atol, rtol=1e-6)  # the rounding error of Python's float32 sums of large scores
             close(head.probabilities, tags.probabilities, atol)
             assert head.chosen == tags.tags
 
 
 def check_exactly(runtime: Runtime, tagger: Tagger, sentences: list[list[str]]) -> None:
-    """The page adds up in doubles, and so comes nearer to the exact numbers than Python does in float32."""
+    """The page adds up in doubles, so it is closer to the exact numbers than Python's float32."""
     exact = deepcopy(tagger).double()
     for words, found in zip(sentences, runtime.heads(sentences), strict=True):
         for column, logits in exact.split(scores_of(exact, exact.read(words))).items():
@@ -100,7 +100,8 @@ def test_context(runtime: Runtime) -> None:
     pair = (make_language_model(0, num_layers=1), make_language_model(1, backward=True))
     tagger = make(ContextualVectors(*pair))
     runtime.load(bundle_of(tagger))
-    # Python keeps vectors in context as halves: what lies on the border of two is rounded up here and down there.
+    # Python stores vectors in context as float16: a value halfway between two may be rounded up on one side and down on
+    # the other.
     check(runtime, tagger, SENTENCES, atol=1e-3)
     words = SENTENCES[2]
     given = runtime.run(words)["tracks"][0]["input"].view(len(words), -1)
@@ -124,7 +125,7 @@ def test_shipped_tagger_on_the_corpus(runtime: Runtime, corpora: Path) -> None:
 
 
 def made_up(tagger: Tagger, count: int) -> list[list[str]]:
-    """Sentences of words that it knows, and of some that it does not."""
+    """Sentences of words that it knows, and some that it does not."""
     draw = random.Random(0)
     known, letters = tagger.encoder.words.tokens, [*tagger.encoder.chars.tokens, "戦", "😀"]
 
@@ -137,7 +138,7 @@ def made_up(tagger: Tagger, count: int) -> list[list[str]]:
 
 
 def test_files_of_a_folder(runtime: Runtime) -> None:
-    """The shipped one is of format version 1, in half precision."""
+    """The shipped model has format version 1 and half precision."""
     found = models.bundle_folder(shipped())
     runtime.load(Bundle(found.head(), found.weights))
     words = ["Giraffes", "in", "a", "field"]

@@ -14,7 +14,7 @@ from studio.runtime.driver import Runtime
 from studio.runtime.test_tagger import make
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "data" / "tokenise.json").read_bytes())
-# What is new in Unicode is not the same in every Python and every browser; what was there in 3.2 is.
+# Recent additions to Unicode differ between Pythons and browsers; everything in 3.2 is the same.
 OLD = [chr(k) for k in range(0x110000) if unicodedata.ucd_3_2_0.category(chr(k)) not in ("Cn", "Cs", "Co")]
 NEW = [*"😀👩👧🇩🇪🏽", "\u200d", "\ufe0f", "\U0001d4b6", "\U0001d7d9", "\u0301", "\u0308"]
 SPACES = [char for char in OLD if char.isspace()]
@@ -22,7 +22,7 @@ MARKS = [*"''\u2019`.,:;-_/@&!?()[]\"“”$€%+*<3=^|#~", "n't", "'s", "www.",
 
 
 def asked(runtime: Runtime, name: str, texts: list[str]) -> list[Any]:
-    """Lone halves of surrogate pairs pass as escapes alone."""
+    """Lone surrogates can only be passed as escapes."""
     script = """async ([pattern, name, texts]) => {
       const { tokeniser } = await import("studio/runtime/tokenise.js");
       const made = tokeniser(pattern);
@@ -72,7 +72,7 @@ def lowered(runtime: Runtime, words: list[str]) -> list[str]:
 
 
 def test_same_lower_case(runtime: Runtime) -> None:
-    alpha, sigma = "\u0391", "\u03a3"  # which is another small letter at the end of a word
+    alpha, sigma = "\u0391", "\u03a3"  # sigma, whose lower-case form differs at the end of a word
     before, after = ("", alpha, "1", f"{alpha}\u0301", "\u0301"), ("", alpha, ".", f"\u0301{alpha}", "'")
     words = [*OLD, "İSTANBUL", "ǅ", "ẞ", *(f"{a}{sigma}{b}" for a in before for b in after)]
     assert lowered(runtime, words) == [word.lower() for word in words]

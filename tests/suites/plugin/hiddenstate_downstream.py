@@ -1,7 +1,7 @@
-"""Puts ours in the place of torch's LSTMs, before anything else is imported; as a plugin of pytest, reports what ran.
+"""Replaces torch's LSTMs by ours before anything else is imported; a pytest plugin, which reports what ran.
 
-Variables of the environment say what to do: HIDDENSTATE_WAY which of `WAYS`, HIDDENSTATE_REPORT where the report goes,
-HIDDENSTATE_RECIPE which script tells a library of ours, if it has to be told.
+Environment variables configure it: HIDDENSTATE_WAY selects one of `WAYS`, HIDDENSTATE_REPORT is the report's file, and
+HIDDENSTATE_RECIPE a script that registers our classes with a library, if it needs one.
 """
 
 import functools
@@ -23,7 +23,7 @@ _TORCHS: tuple[type[nn.Module], ...] = nn.LSTM, nn.LSTMCell
 
 
 def accelerate() -> Callable[[], dict[str, Any]]:
-    """Switch the engine on beneath torch's classes; how often which path ran is told by what is returned."""
+    """Switch on the engine beneath torch's classes; the return value counts the runs of each path."""
     acceleration = hs.accelerate()
 
     def report() -> dict[str, Any]:
@@ -34,7 +34,7 @@ def accelerate() -> Callable[[], dict[str, Any]]:
 
 
 def convert() -> Callable[[], dict[str, Any]]:
-    """Convert each LSTM and cell of torch's as soon as it is made; subclasses stay as they are."""
+    """Convert each torch LSTM and cell as soon as it is made; subclasses are not converted."""
     made = {"converted": 0, "kept": 0}
     for kind in _TORCHS:
         _convert_when_made(kind, made)
@@ -47,7 +47,7 @@ def _convert_when_made(kind: type[nn.Module], made: dict[str, int]) -> None:
     @functools.wraps(begin)
     def begin_and_convert(self: nn.Module, *args: Any, **kwargs: Any) -> None:
         begin(self, *args, **kwargs)
-        # A conversion makes modules of torch's too, to look at, and scripting makes one to be compiled.
+        # A conversion also makes temporary torch modules, and scripting makes one to compile.
         made_by_us = sys._getframe(1).f_globals.get("__name__", "").startswith("hiddenstate.")
         if type(self) is not kind or made_by_us:
             return
@@ -58,7 +58,7 @@ def _convert_when_made(kind: type[nn.Module], made: dict[str, int]) -> None:
 
 
 def swap() -> Callable[[], dict[str, Any]]:
-    """Put our classes where torch's are imported from."""
+    """Put our classes in place of torch's, where they are imported from."""
     for place in _PLACES:
         for name, ours in (("LSTM", hs.LSTM), ("LSTMCell", hs.LSTMCell)):
             setattr(place, name, ours)

@@ -1,6 +1,6 @@
-"""A plugin of pytest: names that tests of torch 2.6 import and later versions of torch no longer have.
+"""A pytest plugin: names that tests of torch 2.6 import and later versions of torch lack.
 
-None of them is used by a test of an LSTM.
+No test of an LSTM uses them.
 """
 
 from importlib import import_module
@@ -16,7 +16,7 @@ _NAMES: tuple[tuple[str, str, Any], ...] = (
 
 
 def pytest_configure() -> None:
-    """Put them where they were, before a test is imported."""
+    """Restore them before any test is imported."""
     for place, name, value in _NAMES:
         if not hasattr(import_module(place), name):
             setattr(import_module(place), name, value)

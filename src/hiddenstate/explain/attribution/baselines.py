@@ -47,9 +47,9 @@ def _baseline(subject: Subject, one: Baseline) -> Tensor:
             raise ArgumentError(f"there is no baseline {one!r} here; choose {known}, or give a tensor [C] or [T, C]")
         return subject.vectors[one]().detach().to(x).expand_as(x)
     if not isinstance(one, Tensor):
-        raise ArgumentTypeError(f"a baseline is a name or a tensor, got {type(one).__name__}")
+        raise ArgumentTypeError(f"a baseline must be a name or a tensor, got {type(one).__name__}")
     if one.shape not in (x.shape, x.shape[1:]):
-        raise ShapeError(f"a baseline has shape [C] or [T, C] = {list(x.shape)}, got {list(one.shape)}")
+        raise ShapeError(f"a baseline must have shape [C] or [T, C] = {list(x.shape)}, got {list(one.shape)}")
     check_plain_tensor(one, "baseline")
     check_memory(one, "baseline")
     return one.detach().to(x).expand_as(x)

@@ -72,7 +72,7 @@ def decomposed(subject: Subject, inside: Tensor, initial: Tensor) -> dict[Place,
     found: dict[Place, Split] = {}
     for layer in range(sizes.num_layers):
         sides = []
-        for each in sizes.directions_of(layer):
+        for each in sizes.directions_in(layer):
             number = sizes.layer_directions.index(each)
             state = [part[number].detach().cpu().double() for part in subject.initial]
             h, c = _scan(given, weights_of_gates(subject, *each), spans, each, (state[0], state[1]))

@@ -33,7 +33,7 @@ class FrozenParts:
         biases: for each layer and direction (``l0``), the part of the candidate's biases, ``[T]``.
         initial: ``[L*D]``, the parts of the initial states.
         bias: the head's bias.
-        cells: for each layer and direction, the derivative of the target by its memory, ``[T, H]``.
+        cells: for each layer and direction, the derivative of the target with respect to its memory, ``[T, H]``.
     """
 
     x: Tensor
@@ -51,7 +51,7 @@ class FrozenLayer:
     """
 
     kind: Cell
-    place: Place  # of its memory
+    place: Place  # its memory's letter
     values: dict[str, Tensor]  # each [T, units]
     before: dict[str, Tensor]  # the states before each step
     inputs: Tensor  # [T, C]
@@ -91,7 +91,7 @@ def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenPart
         raise ArgumentError("frozen explains a run without edits, but edits are in force: exit their block first")
     sizes = subject.sizes
     reads = {str(place): vector for place, vector in readout.vectors.items()}
-    seeds: dict[str, Tensor] = {}  # by hidden state: the target's derivative by it, [T, P]
+    seeds: dict[str, Tensor] = {}  # for each hidden state: the target's derivative with respect to it, [T, P]
     biases: dict[str, Tensor] = {}
     cells: dict[str, Tensor] = {}
     initial = torch.zeros(len(sizes.layer_directions), dtype=torch.float64)
@@ -99,7 +99,7 @@ def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenPart
     for layer in reversed(range(sizes.num_layers)):
         inputs = _inputs(subject, trace, layer)
         slopes = torch.zeros_like(inputs)
-        for each in sizes.directions_of(layer):
+        for each in sizes.directions_in(layer):
             part = frozen_layer(subject, trace, each)
             slope, bias, initial[sizes.layer_directions.index(each)], cell = _through(
                 subject, part, seeds, reads, readout.t
@@ -108,7 +108,7 @@ def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenPart
             biases[each.name], cells[each.name] = bias, cell
         if layer:
             sides = slopes.split(sizes.output_size, dim=-1)
-            seeds |= {each.name: seed for each, seed in zip(sizes.directions_of(layer - 1), sides, strict=True)}
+            seeds |= {each.name: seed for each, seed in zip(sizes.directions_in(layer - 1), sides, strict=True)}
         else:
             x = slopes * inputs
     return FrozenParts(x, biases, initial, readout.bias, cells)
@@ -120,8 +120,8 @@ def _through(
     """Propagate back through one layer and direction.
 
     Returns:
-        The target's derivative by its input, ``[T, C]``; the part of its biases at each step, ``[T]``; the part of its
-        initial state; and the target's derivative by its memory, ``[T, H]``.
+        The target's derivative with respect to its input, ``[T, C]``; the part of its biases at each step, ``[T]``; the
+        part of its initial state; and the target's derivative with respect to its memory, ``[T, H]``.
     """
     layer_direction = part.place.layer_direction
     T, split = subject.T, part.split
@@ -153,7 +153,7 @@ def _inputs(subject: Subject, trace: Trace, layer: int) -> Tensor:
     """The input of a layer, ``[T, C]``."""
     if layer == 0:
         return subject.x[:, 0].detach().cpu().double()
-    return torch.cat([_values(trace, each, "h") for each in subject.sizes.directions_of(layer - 1)], dim=-1)
+    return torch.cat([_values(trace, each, "h") for each in subject.sizes.directions_in(layer - 1)], dim=-1)
 
 
 def _values(trace: Trace, layer_direction: LayerDirection, quantity: str) -> Tensor:

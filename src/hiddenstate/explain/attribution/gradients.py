@@ -87,7 +87,7 @@ def _along(work: BatchRunner, players: Players, alphas: NDArray[np.float64], wei
 
 
 def _state_along(players: Players, alpha: Tensor) -> tuple[Tensor, ...]:
-    """The initial states of the rows: on the line from zero if the initial state is a player."""
+    """The initial states of the rows: scaled up from zero if the initial state is a player."""
     R = len(alpha)
     if not players.has_state:
         return tuple(part.expand(-1, R, -1).clone().requires_grad_() for part in players.state)

@@ -1,4 +1,4 @@
-"""The target for all ``2^P`` ways to replace players, by a prefix tree: masks with a common prefix share its steps.
+"""Computes the target for all ``2^P`` ways to replace players, with a prefix tree: common prefixes run once.
 
 With single steps as players this runs ``2^(T+1) - 2`` row-steps instead of the ``T·2^T`` of running each mask.
 """
@@ -86,7 +86,7 @@ class PrefixTree:
             return
         without = self._players.zero if segment.start == segment.stop else state
         with_it = masks | 1 << segment.player
-        if 2 * len(masks) > self._most:  # enough rows: run both branches in turn, without copying the states
+        if 2 * len(masks) > self._most:  # enough rows already: run the two branches in turn, without copying the states
             self._run(level, without, masks, [base])
             self._run(level, state, with_it, [real])
         else:

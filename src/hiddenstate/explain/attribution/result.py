@@ -32,14 +32,14 @@ TITLES = {
 }
 NAMES = {"zero": "zeros", "mean": "the mean training input", "unk": "an unknown word"}
 MOST_PAIRS = 5
-MOST_NAMED, LEADING = 3, 0.2  # words named for and against the target, and their least share of the largest part
+MOST_NAMED, LEADING = 3, 0.2  # words to name for and against the target, and their smallest share of the largest part
 UNSEEN = 5e-4  # a share too small to show in three decimals
 OF_BIASES = "biases of g"  # followed by the layer and direction
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Parts:
-    """What a method found, in float64. Only an `Attribution` has the axis of baselines, ``B``.
+    """The result of a method, in float64. Only an `Attribution` has the axis of baselines, ``B``.
 
     Attributes:
         parts: ``[B, P]``.

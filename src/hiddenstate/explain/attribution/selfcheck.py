@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 Method = Callable[[Any, Tensor, str], Tensor | Sequence[float]]  # takes a layer, an input and a target
 
-FINDS, LEANS = 0.85, 0.3  # least agreement for the verdicts "finds" and "in part"
+FINDS, LEANS = 0.85, 0.3  # minimum agreement for the verdicts "finds" and "in part"
 MOST_INPUTS = 2**16
-NOTHING = 1e-3  # largest amount for the verdict "sees nothing"
+NOTHING = 1e-3  # maximum amount for the verdict "sees nothing"
 
 
 @dataclass(frozen=True)
 class PlantScore:
-    """How a method did on one plant.
+    """A method's score on one plant.
 
     Attributes:
         plant: the plant's name.
@@ -43,7 +43,7 @@ class PlantScore:
         amount: the norm of its scores divided by the norm of the true ones.
         verdict: ``"finds"``, ``"in part"``, ``"misled"`` or ``"sees nothing"``.
         truth: what the plant computes.
-        expected: the verdict expected of a method of this library.
+        expected: the expected verdict, for one of this library's methods.
         why: the reason for that expectation.
     """
 
@@ -58,10 +58,10 @@ class PlantScore:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SelfCheck(Explanation):
-    """What `hiddenstate.explain.selfcheck` found.
+    """The result of `hiddenstate.explain.selfcheck`.
 
     Attributes:
-        scores: how the method did on each plant.
+        scores: the method's score on each plant.
         inputs: the number of inputs for each plant.
         residual: the largest disagreement (1 minus the agreement) among the plants on which the method sees anything.
         cost: the row-steps that the method ran.
@@ -177,10 +177,10 @@ def selfcheck(
 
 
 def _named(method: Method | str) -> tuple[Method, Mapping[str, Expectation]]:
-    """Return the function of a method and, for a method of this library, the expected verdicts."""
+    """Return a method's function and, for one of this library's methods, the expected verdicts."""
     if not isinstance(method, str):
         if not callable(method):
-            raise ArgumentTypeError(f"a method is a function, or the name of one, got {type(method).__name__}")
+            raise ArgumentTypeError(f"a method must be a function or the name of one, got {type(method).__name__}")
         return method, {}
     if method not in EXPECTED:
         raise ArgumentError(f"unknown method {method!r}: expected a function, or one of {', '.join(EXPECTED)}")

@@ -167,7 +167,7 @@ def _learned(asked: _Asked, draw: random.Random, most: int, length: int, tests: 
         """Tests a hypothesis on random words, many in one call."""
 
         def find_cex(self, hypothesis: Any) -> Word | None:
-            """Return the shortest prefix on which they differ, or None."""
+            """Return the shortest prefix on which the two differ, or None."""
             if len(hypothesis.states) >= most:
                 full.append(True)
                 return None
@@ -196,7 +196,7 @@ def _learned(asked: _Asked, draw: random.Random, most: int, length: int, tests: 
 
 
 def _table(machine: Any, symbols: Sequence[Hashable]) -> tuple[dict[tuple[int, Hashable], int], tuple[Hashable, ...]]:
-    """The transitions and outputs of AALpy's machine, with states numbered in the order they are reached."""
+    """The transitions and outputs of AALpy's machine, with states numbered in the order in which they are reached."""
     numbers = {machine.initial_state: 0}
     order, delta = [machine.initial_state], {}
     for state in order:  # grows during the loop

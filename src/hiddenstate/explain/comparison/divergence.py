@@ -38,5 +38,5 @@ def step_differences(a: Subject, b: Subject, run_a: Trace, run_b: Trace, measure
 
 
 def _out(one: Subject, run: Trace) -> Tensor:
-    last = one.sizes.directions_of(one.sizes.num_layers - 1)
+    last = one.sizes.directions_in(one.sizes.num_layers - 1)
     return torch.cat([run.values[f"{each.name}.h"] for each in last], dim=-1)

@@ -52,7 +52,7 @@ class Dynamics:
         return f"Dynamics({self.subject}): timescales() saturation() fixed_points(x) spectrum()"
 
     def timescales(self) -> Timescales:
-        """Measure each unit's time constant, from its forget gate (of a GRU its update gate) over the data.
+        """Measure each unit's time constant over the data, from its forget gate (in a GRU, its update gate).
 
         Raises:
             ArgumentError: it is a plain RNN.
@@ -64,14 +64,14 @@ class Dynamics:
         return compute_timescales({name.split(".")[0]: values for name, values in gates.items()}, cost, memory)
 
     def saturation(self) -> Saturation:
-        """Count how often each gate is shut or open, over the data; of a tanh RNN, its hidden state.
+        """Count how often each gate (in a tanh RNN, each hidden state) is shut or open over the data.
 
         Raises:
             ArgumentError: it is an RNN with relu.
         """
         kind = self.subject.sizes.kind
         bounded = tuple(name for name, cell in CELLS.items() if all(gate.bounds for gate in cell.gates))
-        check_cell(self.subject, "saturation()", bounded, "relu has no upper bound that it could come near")
+        check_cell(self.subject, "saturation()", bounded, "relu has no upper bound to saturate at")
         return compute_saturation(*self._gates(kind.gate_names), kind)
 
     def fixed_points(
@@ -107,7 +107,7 @@ class Dynamics:
         map_, C = make_state_map(self.subject.lstm), self.subject.sizes.input_size
         given = torch.zeros(C, dtype=torch.float64) if x is None else x.detach().cpu().double()
         if given.shape != (C,):
-            raise ShapeError(f"fixed points are those of a constant input [{C}], got {list(given.shape)}")
+            raise ShapeError(f"fixed points need a constant input [{C}], got {list(given.shape)}")
         count, steps = check_int("starts", starts), check_int("descent", descent)
         if count < 1 or steps < 1:
             raise ArgumentError(f"starts and descent must be at least 1, got {starts} and {descent}")

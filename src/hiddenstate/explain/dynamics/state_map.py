@@ -43,7 +43,7 @@ class StateMap:
 
     @property
     def _widths(self) -> list[int]:
-        """The numbers of one layer in each state that is carried."""
+        """The sizes of one layer's part of each state that is carried."""
         return [self.sizes.units(name) for name in self.sizes.kind.carried]
 
     def __call__(self, z: Tensor, x: Tensor) -> Tensor:
@@ -74,13 +74,13 @@ class StateMap:
         return torch.cat(parts) if len(z) else z.new_zeros(0, self.numbers, self.numbers)
 
     def _jacobian(self, z: Tensor, x: Tensor) -> Tensor:
-        """Compute the Jacobian of an LSTM from the cell's derivatives, layer by layer."""
+        """Compute the Jacobian of an LSTM, layer by layer, from the cell's derivatives."""
         (h, c), L, P, H = self.split(z), self.sizes.num_layers, self.sizes.output_size, self.sizes.hidden_size
         of_h, of_c = list[Tensor](), list[Tensor]()
         for layer, w in enumerate(self.weights):
             values = {"c_prev": c[layer]}
             x, _ = CELL.step(linear(x, w.ih, w.b_ih), (h[layer], c[layer]), w, partial(_keep, values))
-            # The pre-activations' derivatives by all states, [N, 4H, D].
+            # The pre-activations' derivatives with respect to all states, [N, 4H, D].
             pre = w.ih @ of_h[-1] if of_h else z.new_zeros(len(z), len(CELL.gates) * H, self.numbers)
             pre[..., layer * P : (layer + 1) * P] += w.hh
             own = slice(L * P + layer * H, L * P + (layer + 1) * H)
@@ -100,10 +100,10 @@ def _keep(values: dict[str, Tensor], name: str, value: Tensor) -> Tensor:
 
 
 def _push_forward(values: dict[str, Tensor], pre: Tensor, own: slice) -> tuple[Tensor, Tensor]:
-    """Return the derivatives of a layer's output and of its cell state by all states, ``[N, H, D]``.
+    """Return the derivatives of a layer's output and cell state with respect to all states, ``[N, H, D]``.
 
     Args:
-        values: the values of the step, and the cell state before it, ``[N, H]``.
+        values: the values of the step, and the previous cell state, ``[N, H]``.
         pre: derivatives of the pre-activations, ``[N, 4H, D]``.
         own: the slice of the layer's previous cell state within the whole state.
     """

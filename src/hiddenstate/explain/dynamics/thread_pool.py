@@ -21,8 +21,9 @@ from hiddenstate.base.scoped import Block
 A = TypeVar("A")
 B = TypeVar("B")
 
-# The number of torch threads for a new thread is global to the process, and a worker cannot change its own without
-# changing that: it is restored as soon as all workers have started, and a lock keeps others from starting meanwhile.
+# The number of torch threads that a new thread gets is global to the process, and a worker cannot change its own
+# without changing the global one: it is restored as soon as all workers have started, and a lock keeps others from
+# starting meanwhile.
 _beginning = ForkSafeLock()
 
 

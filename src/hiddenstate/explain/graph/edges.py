@@ -37,7 +37,7 @@ Source = Cell | Word | str
 
 
 class Inflow(NamedTuple):
-    """The amount that one source adds to the value of a node."""
+    """The amount that one source adds to a node's value."""
 
     source: Source
     kind: str
@@ -49,7 +49,7 @@ class Inflows:
     """Contributions in one run, by node. Float64.
 
     Attributes:
-        subject: of one row.
+        subject: a subject with one row.
         layers: each layer and direction, by name.
         readout: what a target reads.
     """
@@ -100,7 +100,7 @@ class Inflows:
     def _below(self, part: FrozenLayer, t: int, weights: Tensor) -> Iterator[Inflow]:
         """The contributions of the cells in the layer below, through their outputs at this step."""
         sizes = self.subject.sizes
-        sides = sizes.directions_of(part.place.layer - 1)
+        sides = sizes.directions_in(part.place.layer - 1)
         for each, vector in zip(sides, weights.split(sizes.output_size), strict=True):
             below = self.layers[each.name]
             amounts = _mixed(below, vector) * below.split.show[t] * below.values[below.memory][t]

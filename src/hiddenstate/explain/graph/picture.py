@@ -53,7 +53,7 @@ def drawn(title: str, words: Sequence[str], nodes: Sequence[Node], edges: Sequen
 
 
 def _places(nodes: Sequence[Node]) -> dict[str, tuple[float, float]]:
-    """Where each node is drawn; nodes of one layer and step lie above one another."""
+    """Where each node is drawn; nodes of the same layer and step are stacked."""
     names = sorted({node.track for node in nodes if node.kind == "cell"}, key=lambda name: (len(name), name))
     names.sort(key=lambda name: (int(name.rstrip("r")[1:]), name.endswith("r")))
     columns: dict[tuple[str, int], int] = {}

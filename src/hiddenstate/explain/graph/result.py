@@ -21,7 +21,7 @@ BRANCHES = (6, 3, 2)  # edges that the terminal shows, by depth
 
 
 class EdgeCheck(NamedTuple):
-    """What the target loses when an edge is removed: predicted by the graph, and measured with gates free."""
+    """The target's loss when an edge is removed: predicted by the graph, and measured with gates free."""
 
     expected: float
     real: float
@@ -40,7 +40,7 @@ class Graph(Explanation):
         residual: the largest difference between a node's value and the sum of its edges.
         cost: row-steps that were run.
         work: runs the subject for checks.
-        real: what the target really loses without each edge that `checked` checked.
+        real: the measured loss of the target without each edge, for the edges that `checked` checked.
     """
 
     kind: ClassVar[str] = "graph"
@@ -72,7 +72,7 @@ class Graph(Explanation):
         """Return the cell states with the largest parts in the target, all when ``count`` is None.
 
         Raises:
-            ArgumentTypeError: the count is no int.
+            ArgumentTypeError: the count is not an int.
         """
         cells = [node for node in self.nodes if node.kind == "cell"]
         return cells if count is None else cells[: check_int("count", count)]
@@ -90,7 +90,7 @@ class Graph(Explanation):
         """Return edits that set to 0 the cell states with the largest parts of the target's own sign.
 
         Raises:
-            ArgumentTypeError: the count is no int.
+            ArgumentTypeError: the count is not an int.
         """
         cells = [node for node in self.top() if node.part * self.value > 0]
         return [

@@ -61,7 +61,7 @@ def graph(
     kept, most = check_int("units", units), check_int("edges", edges)
     if not 1 <= kept <= MOST_UNITS_KEPT or most < 1:
         raise ArgumentError(
-            f"a graph keeps 1 to {MOST_UNITS_KEPT} units and at least one edge, got {units} and {edges}"
+            f"a graph can keep 1 to {MOST_UNITS_KEPT} units and at least one edge, got {units} and {edges}"
         )
     check_progress(progress)
     one = resolve_subject(of, model, x, function="graph", **options).only(resolve_row(of, row))
@@ -86,7 +86,7 @@ def _grown(
     """Choose cell states: those with the largest parts, then backwards from the target along the largest flows.
 
     Returns:
-        The inflows of the target and of each kept cell state, and the target's derivative by each.
+        The inflows of the target and of each kept cell state, and the target's derivative with respect to each.
     """
     into: Into = {TARGET: list(inflows.into_target())}
     slope: dict[Source, float] = {TARGET: 1.0}
@@ -114,7 +114,7 @@ def _grown(
 
 
 def _largest(inflows: Inflows, slopes: dict[str, Tensor], count: int, sign: float) -> list[Cell]:
-    """The cell states with the largest parts of the target that have its sign."""
+    """The cell states with the largest parts of the target, of the same sign as the target."""
     found = []
     for name, part in inflows.layers.items():
         sizes = (slopes[name] * part.values[part.memory] * sign).clamp(min=0)

@@ -1,4 +1,4 @@
-"""What wrote and erased a memory: `ledger`.
+"""Finds what wrote and erased a memory: `ledger`.
 
 - `run.py`: `ledger`
 - `cell.py`: the ledger of a cell state, `Ledger`

@@ -40,7 +40,7 @@ class Ledger(Explanation):
         kept: ``[S, U]``, the share of it that is still there at t: the product of the later forget gates (z of a GRU).
         parts: ``[S, U]``, the amount left at t: ``written * kept``.
         forget: ``[S, U]``, the forget gates (z of a GRU); 0 where a reset cuts.
-        edited: ``[S, U]``, what is left at t of the changes made by edits of the memory.
+        edited: ``[S, U]``, what remains at t of the changes made by edits of the memory.
         initial: ``[U]``, what is left of the initial state.
         value: ``[U]``, the memory at t.
         effect: ``[U, K]``, the factor from each unit's parts to each logit at t, through ``o·tanh(c)/c`` and the head;
@@ -88,8 +88,8 @@ class Ledger(Explanation):
             unit: a unit of the ledger; optional if it has only one.
 
         Raises:
-            ArgumentError: the ledger does not have this unit, or has several and none was given.
-            ArgumentTypeError: the unit is no int.
+            ArgumentError: the ledger does not have this unit, or has several and the argument is missing.
+            ArgumentTypeError: the unit is not an int.
         """
         k = self._position(unit)
         return tuple(None if at[0] is None else self.steps[at[0]] for at in erased_most(self.forget, [k]))

@@ -22,7 +22,7 @@ ROUNDINGS = 16  # smaller changes by an edit, in units in the last place, count 
 
 @dataclass(frozen=True, eq=False)
 class CellDecomposition:
-    """The values that one layer and direction wrote and kept up to step t, for one row.
+    """The values that one layer and direction has written and kept up to step t, for one row.
 
     S steps, H units; all tensors float64 on the CPU.
 
@@ -60,12 +60,12 @@ class CellDecomposition:
 
     @property
     def edit_parts(self) -> Tensor:
-        """``[S, H]``, what is left at t of the changes made by edits of c."""
+        """``[S, H]``, what remains at t of the changes made by edits of c."""
         return self.edited * self.kept
 
     @property
     def initial_part(self) -> Tensor:
-        """``[H]``, what is left at t of the initial state."""
+        """``[H]``, what remains at t of the initial state."""
         return self.c0 * self.forget[0] * self.kept[0]
 
     @property
@@ -146,7 +146,7 @@ def edits_at(subject: Subject, place: Place) -> Sequence[Edit]:
 
 
 def h_is_edited(subject: Subject, place: Place) -> bool:
-    """Whether an edit in force changes h directly, so that it is not o·tanh(c); a GRU's ledger has edits of h."""
+    """Whether an edit in force changes h directly, so that it is not o·tanh(c); a GRU's ledger includes edits of h."""
     return subject.sizes.kind.memory != "h" and any(_quantity(edit) == "h" for edit in edits_at(subject, place))
 
 

@@ -1,4 +1,4 @@
-"""`ledger`: what wrote a memory, what erased it, and what it contributes to each logit."""
+"""`ledger`: finds which steps wrote a memory, which erased it, and how much it contributes to each logit."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def ledger(
         x: the model's input.
         place: ``"l1.c[125]@7"``; without a unit all units, without a step the last one that the direction reads. Or a
             hidden state ``"l1.h[3]@7"``, or `logit`.
-        row: the row to explain, if there are several; the place can also name it (``,n=2``).
+        row: the row to explain, if there are several; the place can also contain it (``,n=2``).
         options: the options of `hiddenstate.explain.subject`.
 
     Returns:
@@ -47,7 +47,7 @@ def ledger(
     if not kind.is_additive:
         raise ArgumentError(
             f"a plain {kind.label} keeps nothing by addition: all of its state goes through {kind.gates[0].symbol} at "
-            "each step, so that no part of it can be followed. There is a ledger of an LSTM and of a GRU"
+            "each step, so no part of it can be followed. A ledger needs an LSTM or a GRU"
         )
     found = found.only(resolve_row(place, row))
     with torch.no_grad():

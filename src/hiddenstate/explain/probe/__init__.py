@@ -1,4 +1,4 @@
-"""Probes: can a label be read from a place, and is it used?
+"""Probes: can a label be read from a place, and does the model use it?
 
 - `run.py`: `probe`: trains a linear probe, and its controls
 - `states.py`: the states of sequences at a place, with their labels and words

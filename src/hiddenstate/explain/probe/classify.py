@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hiddenstate.base.validation import optional_package
 
-SAMPLES = 1000  # of the bootstrap
+SAMPLES = 1000  # resamples of the bootstrap
 MOST_DRAWN = 1 << 20  # sequences drawn at once
 ITERATIONS = 300
 STRENGTH = 1.0  # inverse of the penalty
@@ -49,7 +49,7 @@ def fit(
         right = classes[is_held_out] == classes[train][0]
         return interval(right, sequence.numpy()[is_held_out], seed), None, torch.zeros(1, x.shape[1])
     model = linear.LogisticRegression(C=STRENGTH, max_iter=ITERATIONS)
-    with warnings.catch_warnings():  # an optimiser that stops early: the held-out score says what it reached
+    with warnings.catch_warnings():  # the optimiser may stop early; the held-out score shows how well it did
         warnings.simplefilter("ignore")
         model.fit(scaled[train], classes[train])
     right = model.predict(scaled[is_held_out]) == classes[is_held_out]

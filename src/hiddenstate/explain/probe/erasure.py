@@ -1,4 +1,4 @@
-"""LEACE: the affine map that removes a label from states, and changes them least.
+"""LEACE: the affine map that removes a label from states with the smallest change.
 
 Belrose, N., et al. (2023). LEACE: Perfect linear concept erasure in closed form. NeurIPS 2023.
 """
@@ -24,7 +24,7 @@ class Eraser:
     rank: int
 
     def __call__(self, states: Tensor) -> Tensor:
-        """Return states ``[..., U]`` without what a linear probe could read, in their own type."""
+        """Return states ``[..., U]`` without anything that a linear probe could read, in their own type."""
         x = states.double()
         return (x - (x - self.mean) @ self.matrix).to(states.dtype)
 

@@ -1,4 +1,4 @@
-"""The result of `probe`, with the edits that test whether what it reads is used."""
+"""The result of `probe`, with edits that test whether the model uses what the probe reads."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ Score = Accuracy
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Probe(Explanation):
-    """How well a linear probe reads a label from a place, beside what else explains that.
+    """The accuracy with which a linear probe reads a label from a place, beside its controls.
 
     Attributes:
         place: the place.
@@ -35,7 +35,7 @@ class Probe(Explanation):
             ``majority`` (always the most frequent label), ``erased`` (a new probe after `eraser`).
         steps: the number of steps with a label.
         eraser: removes the label from states.
-        directions: ``[K, U]``, what the probe adds for each label; one row, of the second, if there are two.
+        directions: ``[K, U]``, what the probe adds for each label; with two labels only one row, that of the second.
         means: ``[K, U]``, the mean state of each label.
         model: what was probed.
         cost: row-steps that were run.
@@ -96,7 +96,7 @@ class Probe(Explanation):
         """Return the edit that moves the place's values from the mean of all states towards that of a label.
 
         Args:
-            amount: 1 moves by the whole way; negative numbers move away.
+            amount: 1 moves all the way; negative numbers move away.
             to: the label, or its number.
             t: the steps; all by default.
 
@@ -104,7 +104,7 @@ class Probe(Explanation):
             NameUnknownError, IndexRangeError: there is no such label.
         """
         if isinstance(to, str) and to not in self.labels:
-            raise NameUnknownError(f"no label {to!r}; there are {', '.join(self.labels[:20])}")
+            raise NameUnknownError(f"no label {to!r}; the labels are {', '.join(self.labels[:20])}")
         k = self.labels.index(to) if isinstance(to, str) else resolve_one(to, len(self.labels), "to")
         way = (self.means[k] - self.eraser.mean) * amount
         return add(self.place, way.to(next(self.model.parameters()).dtype), t=t)
@@ -123,9 +123,9 @@ class Probe(Explanation):
             for name, each in self.scores.items()
         ]
         text = sentence(
-            f"Accuracy of {len(self.labels)} labels at {self.place}, on sequences that were not trained on, with 95 % "
-            f"intervals. Selectivity {self.selectivity:+.1%}. That a label can be read does not say that it is used: "
-            "see what .erase(data) does."
+            f"Accuracy of {len(self.labels)} labels at {self.place}, on held-out sequences, with 95 % "
+            f"intervals. Selectivity {self.selectivity:+.1%}. A label that can be read is not necessarily used: see "
+            "what .erase(data) does."
         )
         return f"{text}\n\n{table(['', 'accuracy', 'interval', ''], rows, 'lrrl')}"
 

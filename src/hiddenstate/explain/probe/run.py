@@ -30,10 +30,10 @@ def probe(
         model: a tagger, a language model, or a `hiddenstate.LSTM`.
         data: sequences, at least four of them with labels: for a tagger lists of words, for a language model texts, for
             an LSTM tensors ``[T, C]``.
-        labels: for each sequence a label for each step (for a text, of each character or word), or None for a step
-            that does not count. Names of labels are their texts.
+        labels: for each sequence, a label for each step (for a text, for each character or word), or None for a step
+            that does not count. A label's name is its text.
         place: such as ``"l1.h"``.
-        seed: of the split, the control task, the untrained weights and the intervals.
+        seed: the seed of the split, the control task, the untrained weights and the intervals.
 
     Raises:
         ArgumentError: the labels do not fit the data, there are fewer than 2 or more than 256 of them, there is too

@@ -30,7 +30,7 @@ class Steps:
     Attributes:
         states: ``[M, U]``.
         classes: int64 ``[M]``, the label of each.
-        words: what is read at each, any value that is equal for equal inputs.
+        words: the input at each: any value that is equal for equal inputs.
         sequence: int64 ``[M]``, the sequence of each.
     """
 
@@ -40,26 +40,28 @@ class Steps:
     sequence: Tensor
 
 
-def lstm_of(model: Model) -> Recurrent[Any, Any]:
-    """Return the layer whose places are meant."""
+def probed_layer(model: Model) -> Recurrent[Any, Any]:
+    """Return the layer that places refer to."""
     return model if isinstance(model, Recurrent) else model.lstm
 
 
 def check_arguments(model: object, data: object, labels: object, place: str) -> None:
-    """Refuse arguments of `probe` that do not fit.
+    """Reject arguments of `probe` that do not fit.
 
     Raises:
-        ArgumentTypeError, ArgumentError, NameUnknownError: which, and what is expected.
+        ArgumentTypeError, ArgumentError, NameUnknownError: an argument does not fit.
     """
     if not isinstance(model, Tagger | LanguageModel | Layer):
         raise ArgumentTypeError(
             f"a probe needs a hiddenstate.LSTM, GRU or RNN, a tagger or a language model, got {type(model).__name__}"
         )
     if isinstance(data, str) or not isinstance(data, Sequence) or isinstance(labels, str):
-        raise ArgumentTypeError("data and labels are lists: a sequence each, and a label for each of its steps")
+        raise ArgumentTypeError(
+            "data and labels must be lists: of sequences, and of lists with a label for each of their steps"
+        )
     if not isinstance(labels, Sequence) or len(data) != len(labels):
         raise ArgumentError(f"{len(data)} sequences need as many lists of labels")
-    lstm = lstm_of(model)
+    lstm = probed_layer(model)
     parse_place(place, lstm.num_layers, lstm.bidirectional)
     lengths = [len(each) for each in data]
     if sum(lengths) > MOST_STEPS:
@@ -76,7 +78,8 @@ def read_steps(
     """Run the model over sequences, and return the steps that have a label.
 
     Raises:
-        ArgumentError: a sequence has not as many labels as steps, its states are not finite, or no step has a label.
+        ArgumentError: a sequence does not have as many labels as steps, its states are not finite, or no step has a
+        label.
     """
     number = {name: k for k, name in enumerate(names)}
     states, classes, words, sequence = list[Tensor](), list[int](), list[Any](), list[int]()
@@ -99,7 +102,7 @@ def read_steps(
 
 
 def run_places(model: Model, data: Sequence[Any], place: str) -> tuple[Tensor, list[Sequence[Any]]]:
-    """Run sequences together; return the values ``[T, N, U]`` of a place, and what was read at each step of each.
+    """Run sequences together; return the values ``[T, N, U]`` of a place, and what each read at each step.
 
     The newline that a language model reads before a text is left out.
     """

@@ -65,7 +65,7 @@ def number(value: float) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: str = "") -> str:
-    """Lay out rows under a header; ``left`` has a letter for each column: l aligns left, r right.
+    """Lay out rows under a header; ``left`` has a letter for each column: l for left-aligned, r for right-aligned.
 
     >>> print(table(["word", "part"], [["a", "+1.0"], ["longer", "-0.5"]], "lr"))
     word    part

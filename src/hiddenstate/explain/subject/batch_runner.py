@@ -23,7 +23,7 @@ class BatchRunner:
         subject: a subject with one row.
         target: the target, evaluated for each row.
         progress: called with ``cost`` and ``total`` after each run.
-        total: the total number of row-steps, as far as known.
+        total: the total number of row-steps, as far as it is known.
         cost: the number of row-steps run so far.
     """
 
@@ -45,7 +45,7 @@ class BatchRunner:
         return self.target.of(self.run(x, state))
 
     def expect(self, row_steps: int) -> None:
-        """Announce that at least so many more row-steps will be run.
+        """Announce that at least this many more row-steps will be run.
 
         Raises:
             ArgumentError: there are too many.

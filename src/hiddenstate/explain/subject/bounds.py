@@ -7,7 +7,7 @@ MOST_BYTES = 2**33  # size of one run's inputs and outputs, or of its record
 
 
 def check_row_steps(row_steps: int, cure: str) -> None:
-    """Refuse a computation that would run for hours.
+    """Reject a computation that would run for hours.
 
     Args:
         row_steps: the time steps to run, summed over all rows.
@@ -24,7 +24,7 @@ def check_row_steps(row_steps: int, cure: str) -> None:
 
 
 def check_bytes(nbytes: int, what: str, T: int, N: int) -> None:
-    """Refuse a run that takes too much memory; strides can give a small tensor any shape.
+    """Reject a run that takes too much memory; strides can give a small tensor any shape.
 
     Raises:
         TraceTooLargeError: the run would take more than 8 GiB.

@@ -34,7 +34,9 @@ class Head:
         check_memory_of([("the head's weight", self.weight), ("the head's bias", self.bias)])
         if self.weight.dim() != 2 or (self.bias is not None and self.bias.shape != self.weight.shape[:1]):
             bias = None if self.bias is None else list(self.bias.shape)
-            raise ShapeError(f"a head has a weight [K, D*P] and a bias [K], got {list(self.weight.shape)} and {bias}")
+            raise ShapeError(
+                f"a head must have a weight [K, D*P] and a bias [K], got {list(self.weight.shape)} and {bias}"
+            )
         if len(self.labels) < len(self.weight):
             raise ArgumentError(f"{len(self.weight)} logits need as many labels, got {len(self.labels)}")
 

@@ -60,7 +60,7 @@ def lstm_subject(
 
 
 def _check_size(lstm: Recurrent[Any, Any], x: object = None) -> None:
-    """Refuse an input that is too large to run, however little memory it takes itself.
+    """Reject an input that is too large to run, however little memory it takes itself.
 
     Raises:
         TraceTooLargeError: the run would take more than 8 GiB.

@@ -17,7 +17,7 @@ class Outputs:
 
     Attributes:
         out: the last layer's hidden states, ``[T, R, D*P]``, time first whatever the LSTM's layout is.
-        state: the final ``(h_n, c_n)``, ``[L*D, R, P]`` and ``[L*D, R, H]``; h_n of a cell without a cell state.
+        state: the final ``(h_n, c_n)``, ``[L*D, R, P]`` and ``[L*D, R, H]``; only h_n for a cell without a cell state.
         head: the linear layer that reads ``out``, or None.
         values: recorded places, ``[steps, R, units]``.
         steps: the steps of ``values``.
@@ -74,10 +74,10 @@ class Outputs:
         name = str(place)
         if name in self.values:
             if t not in self.steps:
-                raise IndexRangeError(f"step {t} of {name} was not recorded in this run; recorded are {self.steps}")
+                raise IndexRangeError(f"step {t} of {name} was not recorded in this run, only {self.steps}")
             return self.values[name][self.steps.index(t)]
         if place.quantity != "h" or place.layer != self.last_layer:
-            raise NameUnknownError(f"{name} was not recorded in this run; recorded are {' '.join(self.values)}")
+            raise NameUnknownError(f"{name} was not recorded in this run, only {' '.join(self.values)}")
         units = (self.state[0] if isinstance(self.state, tuple) else self.state).shape[-1]
         begin = units if place.reverse else 0
         return self.out_at(t)[:, begin : begin + units]
@@ -87,7 +87,7 @@ def needed_head(head: Head | None) -> Head:
     """Return the head, or raise an error that explains how to give one.
 
     Raises:
-        ArgumentError: there is none.
+        ArgumentError: there is no head.
     """
     if head is None:
         raise ArgumentError(

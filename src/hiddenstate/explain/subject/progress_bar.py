@@ -56,7 +56,7 @@ def counted(items: Sequence[T], report: Progress | None) -> Iterator[T]:
 
 
 def check_progress(progress: object) -> None:
-    """Refuse an invalid ``progress=`` argument.
+    """Reject an invalid ``progress=`` argument.
 
     Raises:
         ArgumentTypeError: it is neither a function nor True, False or None.

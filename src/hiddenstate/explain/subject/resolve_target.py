@@ -42,7 +42,7 @@ def logit(label: str | int, *, word: int | str = -1, against: str | int | None =
     Args:
         label: the label, or its number.
         word: the step, or a word that occurs once.
-        against: another label, whose logit is subtracted: the target then asks why the one rather than the other.
+        against: another label, whose logit is subtracted: the target then asks why the model prefers one to the other.
     """
     return Logit(label, word, against)
 
@@ -84,8 +84,8 @@ def resolve_target(of: TargetLike, subject: Subject, row: int = 0) -> Target:
     if callable(of):
         return Target(getattr(of, "__name__", "a function").replace("<lambda>", "a function of the outputs"), of)
     raise ArgumentTypeError(
-        "a target is logit(...), log_probability(...), a place such as 'l1.c[125]@7', or a function of the outputs, "
-        f"got {type(of).__name__}"
+        "a target must be logit(...), log_probability(...), a place such as 'l1.c[125]@7', or a function of the outputs"
+        f", got {type(of).__name__}"
     )
 
 
@@ -164,7 +164,7 @@ def resolve_row(of: object, row: int | None) -> int:
     row = None if row is None else check_int("row", row)
     said = parse_address(of).row if isinstance(of, str) else None
     if said is not None and not isinstance(said, int):
-        raise ArgumentError(f"{of!r} has several rows: one is explained at a time")
+        raise ArgumentError(f"{of!r} has several rows: only one can be explained at a time")
     if row is not None and said is not None and row != said:
         raise ArgumentError(f"{of!r} names row {said}, but row={row} is also given: give it only once")
     return said if said is not None else row or 0

@@ -44,7 +44,7 @@ def subject(
         hx: for an LSTM: the initial state ``(h0, c0)``.
         lengths: for an LSTM: the number of steps of each row.
         reset: for an LSTM: where new sequences begin.
-        head: for an LSTM or a module: the linear layer that reads its outputs. In a module it is found by itself if
+        head: for an LSTM or a module: the linear layer that reads its outputs. In a module it is found automatically if
             exactly one linear layer reads the LSTM's unchanged outputs.
         labels: names of the head's logits; numbers by default.
         tokens: for an LSTM or a module: a word for each step.
@@ -91,7 +91,7 @@ def resolve_subject(of: object, model: Any, x: Any = None, *, function: str, **o
         model: as for `subject`.
         x: the input, as for `subject`.
         function: the name of the function of `hiddenstate.explain` that is called.
-        cells: the kinds of cells that it knows.
+        cells: the kinds of cells that it supports.
         options: the options of `subject`.
 
     Raises:

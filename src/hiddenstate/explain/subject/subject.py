@@ -40,7 +40,7 @@ class Subject:
         baseline: the name of the default baseline: one of ``vectors``, or ``zero``.
         foretells: whether the head predicts the token after a step, as in a language model, rather than labelling the
             step itself.
-        path: the path of the LSTM in its model; empty if it is the model.
+        path: the LSTM's path in its model; empty if it is itself the model.
     """
 
     lstm: Recurrent[Any, Any]
@@ -95,7 +95,7 @@ class Subject:
             return resolve_one(word, self.row_length(row), "word")
         found = [t for t, token in enumerate(self.words(row)) if token == word]
         if len(found) != 1:
-            places = "stands nowhere" if not found else f"stands at steps {', '.join(map(str, found))}"
+            places = "stands nowhere" if not found else f"occurs at steps {', '.join(map(str, found))}"
             raise NameUnknownError(f"{word!r} {places} in {' '.join(self.words(row))!r}; give the number of its step")
         return found[0]
 
@@ -192,12 +192,12 @@ class Subject:
 
     @contextmanager
     def _evaluating(self) -> Iterator[Recurrent[Any, Any]]:
-        """Give an LSTM with the same weights and edits, without dropout and without gradients of the weights.
+        """Return an LSTM with the same weights and edits, without dropout and without gradients of the weights.
 
         It is a twin: other threads may train or call the LSTM itself meanwhile.
         """
         twin = self.lstm._eval_twin()
-        # Training mode saves what the gradient by x needs; otherwise it would cost a second forward run.
+        # Training mode saves what the gradient with respect to x needs, which otherwise takes a second forward run.
         twin.training = torch.is_grad_enabled()
         with share_edits(self.lstm, twin):
             yield twin
@@ -226,7 +226,7 @@ class Subject:
 
 
 def check_cell(subject: Subject, function: str, cells: Sequence[str], why: str) -> Subject:
-    """Return the subject; refuse one whose kind of cell a function of `hiddenstate.explain` does not support.
+    """Return the subject; reject one whose kind of cell a function of `hiddenstate.explain` does not support.
 
     Raises:
         ArgumentError: the function does not support it; the message says why.
@@ -234,7 +234,7 @@ def check_cell(subject: Subject, function: str, cells: Sequence[str], why: str) 
     kind = subject.sizes.kind
     if kind.name not in cells:
         known = dict.fromkeys(cell_named(name).label for name in cells)
-        names = cells if kind.label in known else known  # of plain RNNs perhaps only one nonlinearity
+        names = cells if kind.label in known else known  # some functions support only one nonlinearity of plain RNNs
         got = kind.name if kind.label in known else kind.label
         raise ArgumentError(f"{function} supports only {' and '.join(names)}, got {got}: {why}")
     return subject

@@ -31,7 +31,7 @@ def tagger_subject(tagger: Tagger, text: object) -> Subject:
 
     Raises:
         ArgumentError: there is no word, or the string holds several sentences.
-        ArgumentTypeError: the text is something else.
+        ArgumentTypeError: the text is of another type.
     """
     rows = _rows(text)
     batch = tagger.encode(rows).batch(range(len(rows))).to(tagger.head.weight.device)
@@ -54,8 +54,8 @@ def _rows(text: object) -> list[list[str]]:
         found = [words for line in sentences(text) if (words := tokenise(line))]
         if len(found) != 1:
             raise ArgumentError(
-                f"one sentence is explained at a time, got {len(found)} in {text!r:.200}: give one, or several as "
-                "lists of words"
+                f"only one sentence can be explained at a time, got {len(found)} in {text!r:.200}: give one, or "
+                "several as lists of words"
             )
         return found
     if isinstance(text, Sequence) and text:
@@ -123,7 +123,7 @@ def language_model_subject(model: LanguageModel, text: object) -> Subject:
         text: a string.
 
     Raises:
-        ArgumentTypeError: the text is something else.
+        ArgumentTypeError: the text is of another type.
         ArgumentError: the model reads backwards.
     """
     if not isinstance(text, str):
@@ -147,7 +147,7 @@ def language_model_subject(model: LanguageModel, text: object) -> Subject:
 
 
 def _language_head(model: LanguageModel) -> Head:
-    """Return the head, multiplied with the projection before it, if any."""
+    """Return the head, multiplied by the projection before it, if any."""
     head, labels = model.head, model.tokens.tokens
     if isinstance(head, Softmax):
         weight, bias = head.weight.detach(), head.bias.detach()

@@ -27,7 +27,7 @@ from hiddenstate.tracing.trace import Trace
 
 
 def slopes(subject: Subject, target: Target, trace: Trace) -> dict[str, Tensor]:
-    """Return the target's slope by every value of a run: a map from place to ``[T, units]``.
+    """Return the target's slope with respect to every value of a run: a map from place to ``[T, units]``.
 
     Args:
         subject: a subject with one row.
@@ -53,17 +53,17 @@ def slopes(subject: Subject, target: Target, trace: Trace) -> dict[str, Tensor]:
                 below += [dz @ weights[k].ih] if layer else []
             if layer:
                 sides = torch.stack(below).sum(0).chunk(D, dim=-1)
-                for each, part in zip(subject.sizes.directions_of(layer - 1), sides, strict=True):
+                for each, part in zip(subject.sizes.directions_in(layer - 1), sides, strict=True):
                     wanted[f"{each.name}.h"] = wanted[f"{each.name}.h"] + part
     return found
 
 
 def _direct(subject: Subject, target: Target, trace: Trace) -> dict[str, Tensor]:
-    """The target's slope by each value that it reads directly."""
+    """The target's slope with respect to each value that it reads directly."""
     leaves = {name: trace.values[name].detach()[:, 0].clone().requires_grad_() for name in trace}
     every, T = subject.sizes.layer_directions, subject.T
     with torch.enable_grad():
-        out = torch.cat([leaves[f"{each.name}.h"] for each in subject.sizes.directions_of(every[-1].layer)], dim=-1)[
+        out = torch.cat([leaves[f"{each.name}.h"] for each in subject.sizes.directions_in(every[-1].layer)], dim=-1)[
             :, None
         ]
         ends = [torch.stack([leaves[f"{each.name}.{q}"][each.order(T)[-1]] for each in every]) for q in "hc"]
@@ -112,12 +112,12 @@ class _Layer:
 
 
 def _layer(layer: _Layer, wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
-    """Return the slopes of one layer and direction, and those by its pre-activations, ``[T, 4H]``."""
+    """Return the slopes with respect to one layer and direction's values, and to its pre-activations, ``[T, 4H]``."""
     values = {q: layer.value(q) for q in QUANTITIES} | {"c_prev": layer.c_before()}
     slopes, w = CELL.slopes(values), layer.weights
     reads = [CELL.state_read_by(gate.name) for gate in CELL.gates]
     direct = {q: wanted[layer.name(q)] for q in QUANTITIES}
-    # Computed for all steps at once, so that only what is carried through time is left to the loop.
+    # Computed for all steps at once, so that the loop computes only what is carried through time.
     by_gate = torch.cat([slopes[state][gate.name] for state, gate in zip(reads, CELL.gates, strict=True)], dim=1)
     inside = torch.cat([gate.slope(values[gate.name]) for gate in CELL.gates], dim=1)
     direct_gates = torch.cat([direct[gate.name] for gate in CELL.gates], dim=1)
@@ -153,7 +153,7 @@ def slopes_by_autograd(subject: Subject, target: Target) -> dict[str, Tensor]:
     with torch.enable_grad():
         for k, each in enumerate(sizes.layer_directions):
             if each.layer and not each.reverse:
-                below = sizes.directions_of(each.layer - 1)
+                below = sizes.directions_in(each.layer - 1)
                 x = torch.cat([values[f"{one.name}.h"] for one in below], dim=-1)
             steps = _Steps(sizes.kind.quantities, T)
             w = Weights(*(None if value is None else value.detach() for value in weights[k]))  # type: ignore[arg-type]
@@ -165,7 +165,7 @@ def slopes_by_autograd(subject: Subject, target: Target) -> dict[str, Tensor]:
                 values[name] = torch.stack(steps.seen[quantity])
                 leaves |= {f"{name}@{t}": leaf for t, leaf in enumerate(steps.leaves[quantity])}
         last = sizes.layer_directions[-1].layer
-        out = torch.cat([values[f"{each.name}.h"] for each in sizes.directions_of(last)], dim=-1)
+        out = torch.cat([values[f"{each.name}.h"] for each in sizes.directions_in(last)], dim=-1)
         end = sizes.kind.as_given([torch.stack(parts) for parts in zip(*ends, strict=True)])
         chosen = target.steps or tuple(range(T))
         kept = {name: value[list(chosen)] for name, value in values.items() if not target.keep or name in target.keep}

@@ -82,7 +82,7 @@ class Patcher:
             done(numbers, self._run([patches[k] for k in numbers]))
 
     def _batches(self, patches: Sequence[Patch]) -> Iterator[list[int]]:
-        """Indices of patches to run together: those of one step if rows start there, and as many as memory allows."""
+        """Indices of patches to run together: as many as memory allows, all of one step if rows start there."""
         most = self._row_steps_at_once()
         order = sorted(range(len(patches)), key=lambda k: (patches[k].t, patches[k].place))
         groups: list[tuple[int, list[int]]] = [(0, order)]

@@ -65,8 +65,7 @@ def sweep(
         corrupt: another input of the same length, such as the sentence with one word replaced; or a `Subject`.
         of: the target: `logit`, `log_probability`, a place such as ``"l1.c[125]@7"``, or a function of the outputs.
         places: patterns of places (gates and states), separated by commas; by default all states, such as
-            ``"*.c,*.h"`` for an LSTM; the path of the LSTM's module may come
-            before them, as in ``"encoder.*.c"``.
+            ``"*.c,*.h"`` for an LSTM; the LSTM's module path may come before them, as in ``"encoder.*.c"``.
         units: None: each unit by itself. ``"all"``: all units of a place together. Numbers: these units, each by
             itself. Lists of numbers: groups of units.
         steps: the steps to patch; None for all.
@@ -129,7 +128,7 @@ class _Plan:
 def _check_choices(mode: object, direction: object) -> None:
     for name, value, known in (("mode", mode, get_args(Mode)), ("direction", direction, get_args(Direction))):
         if value not in known:
-            raise ArgumentError(f"{name} is one of {', '.join(map(repr, known))}, got {value!r}")
+            raise ArgumentError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
 
 
 def _pair(of: TargetLike, given: tuple[Any, Any, Any], options: dict[str, Any]) -> tuple[Subject, Subject]:
@@ -201,10 +200,10 @@ def _groups(units: Units, width: int) -> tuple[tuple[int, ...], ...]:
         return tuple((k,) for k in range(width))
     if isinstance(units, str):
         if units != "all":
-            raise ArgumentError(f"units is None, 'all', numbers or lists of numbers, got {units!r}")
+            raise ArgumentError(f"units must be None, 'all', numbers or lists of numbers, got {units!r}")
         return (tuple(range(width)),)
     if not isinstance(units, Iterable):
-        raise ArgumentTypeError(f"units is None, 'all', numbers or lists of numbers, got {type(units).__name__}")
+        raise ArgumentTypeError(f"units must be None, 'all', numbers or lists of numbers, got {type(units).__name__}")
     parts = [part if isinstance(part, Sequence) else [part] for part in units]
     if not parts or not all(parts):
         raise ArgumentError("units= is empty: give numbers, or non-empty lists of numbers")

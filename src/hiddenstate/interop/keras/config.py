@@ -19,8 +19,8 @@ _DEFAULTS = {"activation": "tanh", "recurrent_activation": "sigmoid"}
 class Entry:
     """A recurrent layer (or a cell of one) in a model's configuration."""
 
-    names: Path  # the names of the layers around it, and its own
-    places: Path  # its path as Keras names a file's groups: by class, numbered
+    names: Path  # its name, after those of the layers around it
+    places: Path  # its path in a file's groups, which Keras names by class and number
     kind: str  # its class
     config: Mapping[str, Any]
     wrapper: Mapping[str, Any]  # configuration of the Bidirectional or RNN around it
@@ -38,7 +38,7 @@ class Entry:
 
     @property
     def what(self) -> str:
-        """Explain what it is."""
+        """Describe its kind, for an error message."""
         return f"it is a {self.kind}" + (f". kind=hs.{self.cell} reads it" if self.cell else "")
 
     @property
@@ -53,11 +53,11 @@ class Entry:
 
     @property
     def time_first(self) -> bool:
-        """Whether its input is ``[T, N, C]``: an option of earlier versions of Keras."""
+        """Whether its input is ``[T, N, C]``: an option in earlier versions of Keras."""
         return bool(self.config.get("time_major") or self.wrapper.get("time_major"))
 
     def refuse(self, *, flipped: bool) -> None:
-        """Refuse settings that would change the numbers of our layer.
+        """Reject settings that would change the numbers of our layer.
 
         Raises:
             ArgumentError: the activation or merge mode differs, or the layer only reads in reverse.

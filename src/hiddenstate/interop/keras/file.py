@@ -30,12 +30,12 @@ _TEXTS = ("name", "dtype", "layer_names", "layer_names0", "model_config", "keras
 
 @dataclass(frozen=True)
 class StoredCell:
-    """The arrays of what may be one direction of a recurrent layer."""
+    """Arrays that may belong to one direction of a recurrent layer."""
 
     names: tuple[str, ...]  # the layers around it, or their groups if the file does not name them
     places: tuple[str, ...]  # its groups
-    naming: str  # "exact": the names are the layers' own; "scoped": with those of other models between; "none": groups'
-    arrays: Mapping[str, Tensor]  # by the names of `layouts.KERAS`
+    naming: str  # "exact": the layers' own names; "scoped": mixed with other models' names; "none": the groups'
+    arrays: Mapping[str, Tensor]  # keyed by the names in `layouts.KERAS`
 
 
 class _ListedCell(NamedTuple):
@@ -90,7 +90,7 @@ def _read_archive(path: Path) -> KerasFile:
         for name in ("config.json", "model.weights.h5"):
             if name not in names:
                 raise FileFormatError(
-                    f"this zip is not a .keras file: {name} is missing, it has {', '.join(names) or 'nothing'}"
+                    f"this zip is not a .keras file: {name} is missing; it has {', '.join(names) or 'nothing'}"
                 )
         _check_config(archive.getinfo("config.json").file_size)
         config = _object(archive.read("config.json"))

@@ -1,4 +1,4 @@
-"""Reads HDF5 files in a separate process: a file that crashes the HDF5 library is refused like any damaged file."""
+"""Reads HDF5 files in a separate process: a file that crashes the HDF5 library is rejected like any damaged file."""
 
 import io
 import json
@@ -128,7 +128,7 @@ class _Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # more threads would take memory for each core
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # each further thread would take more memory
             )
         except OSError as error:
             self._errors.close()

@@ -26,9 +26,9 @@ from hiddenstate.interop.keras.config import Entry, read_layer, recurrent_layers
 from hiddenstate.interop.keras.file import StoredCell, read_keras
 from hiddenstate.interop.layouts import KERAS, KERAS_GRU, KERAS_GRU_RESET_FIRST, Layout, layout_for, to_weights
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.nn.rnn import mode_of
+from hiddenstate.nn.rnn import rnn_mode
 
-# Versions of Keras, as in its files, whose default recurrent activation was or may have been a different one.
+# Versions of Keras, as in its files, whose default recurrent activation was, or may have been, a different one.
 _HARD_SIGMOID = re.compile(r"1\.|2\.[0-2]\b")
 _CELL = re.compile(r"cell|(lstm|gru|simple_rnn)_cell(_\d+)?")
 _FORWARD, _BACKWARD = KERAS.directions or ("", "")
@@ -73,7 +73,7 @@ def from_keras(
 
     With ``kind``, it makes a GRU from a ``GRU``, or a plain RNN from a ``SimpleRNN``. A GRU must have
     ``reset_after=True``, the default since TensorFlow 2: with ``reset_after=False`` it is a different cell, which is
-    refused unless its candidate's recurrent kernel is diagonal (as with one unit), when both are the same.
+    rejected unless its candidate's recurrent kernel is diagonal (as with one unit), when both are the same.
 
     Files are read without Keras, and no code in them is run. A layer, a Bidirectional around one, or each cell of an
     RNN of LSTMCells becomes a one-layer LSTM with ``batch_first=True``, since Keras's input is ``[N, T, C]``. Values
@@ -94,8 +94,8 @@ def from_keras(
     Raises:
         NameUnknownError: there is no layer of this kind, or none with this name, or its weights are missing.
         ArgumentError: there are several (the message lists them), or the layer has a setting that ours lacks: other
-            activations, another merge mode, ``reset_after=False``, or reading only in reverse; or the nonlinearity is
-            unknown.
+            activations, a different merge mode, ``reset_after=False``, or reading only in reverse; or the nonlinearity
+            is unknown.
         ShapeError, RankError, DtypeError: the layer's arrays do not match each other.
         FileFormatError: the file is damaged or of another kind.
         FileNotFoundError, IsADirectoryError: the file does not exist, or is a folder.
@@ -105,7 +105,7 @@ def from_keras(
     >>> from_keras([np.zeros((4, 12)), np.zeros((3, 12)), np.zeros(12)])
     LSTM(4, 3, batch_first=True)
     """
-    mode_of(nonlinearity)
+    rnn_mode(nonlinearity)
     layer = layer_class(kind)
     if isinstance(source, Sequence) and not isinstance(source, str):
         made = _built(_Layer("", None, _split(source)), _Options(layer, nonlinearity=nonlinearity))
@@ -117,12 +117,12 @@ def from_keras(
 
 @dataclass(frozen=True)
 class _Options:
-    """What to build: the class, whether to accept a layer that reads only in reverse, and what a file does not say."""
+    """What to build: the class, whether a layer may read only in reverse, and settings that a file may lack."""
 
     kind: type[Any]
     flipped: bool = False
     nonlinearity: str = "tanh"
-    doubted: str = ""  # the version of Keras that may have used another recurrent activation
+    doubted: str = ""  # the version of Keras, if it may have used a different recurrent activation
 
 
 def in_keras(
@@ -218,7 +218,7 @@ def _beyond(cell: StoredCell, entry: Entry) -> tuple[str, ...] | None:
 
 
 def _unsaid(entries: Sequence[Entry], cells: Sequence[StoredCell], kind: str) -> Iterator[_Layer]:
-    """Yield cells that no configuration names, but whose shapes are those of a kind."""
+    """Yield cells that are in no configuration, but whose shapes match those of a kind."""
     left = [cell for cell in cells if _find_layer(cell, entries) is None and _looks_like_one(cell.arrays, kind)]
     names = Counter(_without_cell(cell) for cell in left)
     for cell in left:
@@ -236,7 +236,7 @@ def _is_reverse(cell: StoredCell) -> bool:
 
 
 def _half(cell: StoredCell) -> tuple[str, ...] | None:
-    """The names of the Bidirectional of which a cell seems to be one half, or None."""
+    """The names of the Bidirectional that a cell seems to be half of, or None."""
     halves = [k for k, place in enumerate(cell.places) if k > 0 and place.startswith((_FORWARD, _BACKWARD))]
     return cell.names[: halves[0]] if halves else None
 

@@ -30,7 +30,7 @@ def find_hdf5_start(content: bytes | mmap) -> int | None:
 
 
 def check_texts(content: bytes | mmap) -> None:
-    """Refuse string heaps without an end, and invalid string types.
+    """Reject string heaps without an end, and invalid string types.
 
     Raises:
         FileFormatError: the file has one.

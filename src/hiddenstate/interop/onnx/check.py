@@ -34,7 +34,7 @@ def runtime() -> Any:
 
 
 def check_file(path: Path, runs: Iterable[Run], tolerance: float) -> None:
-    """Run a file, and refuse it if an output differs by more than ``tolerance`` times the largest value.
+    """Run a file, and reject it if an output differs by more than ``tolerance`` times the largest value.
 
     Raises:
         ExportError: an output differs (the message says which, by how much, on which inputs), or onnxruntime fails.
@@ -86,7 +86,7 @@ def _compare(got: Tensor, want: Tensor, tolerance: float, what: str) -> None:
 
 
 def _compare_shape(declared: Sequence[int | str | None], got: Tensor, what: str) -> None:
-    """Refuse a file whose output does not have the declared sizes; named sizes may have any value."""
+    """Reject a file whose output does not have the declared sizes; named sizes may have any value."""
     fits = len(declared) == got.dim() and all(
         size == have for size, have in zip(declared, got.shape, strict=True) if isinstance(size, int)
     )

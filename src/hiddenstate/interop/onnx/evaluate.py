@@ -1,7 +1,7 @@
 """Computes constants in an ONNX graph with onnx's reference evaluator, one node at a time and within bounds.
 
 The size of a node's output is known before it runs, from the shapes of its inputs (and the values of small ones, such
-as a shape). So a node whose output would be too large is refused without running it.
+as a shape). So a node whose output would be too large is rejected without running it.
 """
 
 import math

@@ -28,7 +28,7 @@ from hiddenstate.tracing.traceable import find_recordable
 
 _OURS = (LSTM, GRU, RNN)
 TOLERANCE = 1e-4  # float32 sums in a different order over many steps stay below; a misplaced gate is far above
-MOST_BYTES = 2**31 - 2**24  # size of the weights: an ONNX file is one message of less than 2 GiB
+MOST_BYTES = 2**31 - 2**24  # maximum size of the weights: an ONNX file is one message of less than 2 GiB
 
 
 @overload
@@ -90,8 +90,7 @@ def export_onnx(
 
     Any other model is exported by ``torch.onnx.export``; its layers (ours, and torch's if `hiddenstate.convert` can
     convert them) also become these operators. The file accepts any batch size and number of time steps (the first two
-    axes of each tensor) unless ``dynamic_shapes`` specifies otherwise; a warning tells if the model does not allow
-    that.
+    axes of each tensor) unless ``dynamic_shapes`` specifies otherwise; a warning says if the model does not allow that.
 
     Args:
         module: an LSTM, GRU or RNN, ours or torch's, or a model.
@@ -159,7 +158,7 @@ def export_onnx(
 
 
 def _refuse_module(module: object) -> None:
-    """Refuse anything that is not a module, and anything that would be lost or is too large, before any work."""
+    """Reject anything that is not a module, and anything that would be lost or is too large, before any work."""
     if not isinstance(module, nn.Module):
         raise ArgumentTypeError(f"export_onnx takes a torch.nn.Module, got {type(module).__name__}")
     layers = (part for part in map(find_recordable, module.modules()) if isinstance(part, _OURS))
@@ -182,7 +181,7 @@ def _refuse_options(options: Mapping[str, Any], defaults: Mapping[str, Any], rea
 
 
 def _refuse_layer(layer: Layer, check: bool) -> None:
-    """Refuse a layer that the operator can't represent."""
+    """Reject a layer that the operator can't represent."""
     kind = layer.sizes.kind.label
     if layer._forward_pre_hooks or layer._forward_hooks or type(layer).forward is not Recurrent.forward:
         raise ArgumentError(

@@ -19,11 +19,11 @@ class Scope:
     """A graph's names, including those of the graphs around it."""
 
     model: ModelProto
-    nodes: Sequence[NodeProto]  # of this graph, in order
+    nodes: Sequence[NodeProto]  # this graph's nodes, in order
     constants: Mapping[str, TensorProto | Array]
-    outputs: frozenset[str]  # of this graph
-    shapes: Mapping[str, tuple[int, ...]]  # if the graph gives them, with all sizes known
-    around: "Scope | None" = None  # the graph that this one is inside of
+    outputs: frozenset[str]  # this graph's outputs
+    shapes: Mapping[str, tuple[int, ...]]  # those in the graph whose sizes are all known
+    around: "Scope | None" = None  # the enclosing graph
     place: int = 0  # the index of the enclosing node in that graph
 
     def constant(self, name: str) -> Array:
@@ -116,7 +116,7 @@ class Scope:
 
 
 def iterate_scopes(model: ModelProto, given: Mapping[str, Array]) -> Iterator[Scope]:
-    """Yield the graph of a model, and those inside its nodes. ``given`` are values of the graph's inputs."""
+    """Yield the graph of a model, and those inside its nodes; ``given`` has values for the graph's inputs."""
     yield from _scopes(model, model.graph, ChainMap(dict(given)))
 
 

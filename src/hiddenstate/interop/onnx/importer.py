@@ -60,7 +60,7 @@ def from_onnx(
 
     With ``kind``, it makes a GRU from GRU nodes, or a plain RNN (with tanh or relu, as in the node) from RNN nodes. A
     GRU node must have ``linear_before_reset=1``, as torch exports it. With ``linear_before_reset=0``, ONNX's default,
-    it is a different cell, which is refused unless its candidate's recurrent weights are diagonal (as with one unit),
+    it is a different cell, which is rejected unless its candidate's recurrent weights are diagonal (as with one unit),
     when both are the same.
 
     Weights are initializers (in the model or in an external file), constants, or computed from these by other nodes,
@@ -75,7 +75,7 @@ def from_onnx(
         kind: the class to make: `LSTM`, `GRU`, `RNN`, or a cell of these.
         inputs: arrays for the graph's inputs, if weights are among them.
         join: make one module of nodes that are clearly its layers: each reads the output of the one below, and nothing
-            else does. False makes a one-layer module of each node.
+            else does. False makes a one-layer module from each node.
         flipped: also accept a node that reads only in reverse, as a layer that reads forward: give it the flipped
             sequence, ``x.flip(0)``, and flip its output.
 
@@ -154,7 +154,7 @@ def _read(path: str | Path) -> "onnx.ModelProto":
 
 
 def _recurrent_nodes(model: "onnx.ModelProto", inputs: Mapping[str, Any]) -> "Iterator[RecurrentNode]":
-    """Yield every LSTM, GRU and RNN node of a model, also inside other nodes and functions, under a unique name."""
+    """Yield every LSTM, GRU and RNN node of a model, even inside nodes and functions, under a unique name."""
     from hiddenstate.interop.onnx.functions import without_functions
     from hiddenstate.interop.onnx.graph import iterate_scopes
     from hiddenstate.interop.onnx.node import RecurrentNode

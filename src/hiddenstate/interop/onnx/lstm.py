@@ -55,7 +55,7 @@ def build_model(signature: Signature, weights: Sequence[Weights], opset: int = O
 
     Args:
         signature: its inputs and outputs.
-        weights: those of each layer and direction, in the order of ``Sizes.layer_directions``, of one type.
+        weights: the weights of each layer and direction, in the order of ``Sizes.layer_directions``, of one type.
         opset: version of ONNX's operators.
 
     Raises:

@@ -18,13 +18,13 @@ from hiddenstate.interop.onnx.evaluate import Array
 from hiddenstate.interop.onnx.graph import Scope
 
 _INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
-# For each direction: of an LSTM's i, o and f, of g, and of c when h is computed; of a GRU's z and r, and of n; of h.
+# For each direction: an LSTM's for i, o and f, for g, and for c in h; a GRU's for z and r, and for n; an RNN's for h.
 _ACTIVATIONS = {
     "LSTM": (("Sigmoid", "Tanh", "Tanh"),),
     "GRU": (("Sigmoid", "Tanh"),),
-    "RNN": (("Tanh",), ("Relu",)),  # the first is the default
+    "RNN": (("Tanh",), ("Relu",)),  # the first one is the default
 }
-# Known attributes, and those without effect: these activations have no alpha and beta.
+# Known attributes, including those without effect: these activations have no alpha and beta.
 _FREE = {
     *("hidden_size", "direction", "layout", "activations", "activation_alpha", "activation_beta", "output_sequence"),
     "linear_before_reset",
@@ -58,7 +58,7 @@ class RecurrentNode:
 
     @property
     def layout(self) -> Layout:
-        """How its arrays are laid out. By default, a GRU resets the state before the matrix product."""
+        """The layout of its arrays. By default, a GRU resets the state before the matrix product."""
         if self.cell == "GRU":
             return ONNX_GRU if self.attributes.get("linear_before_reset", 0) else ONNX_GRU_RESET_FIRST
         return ONNX_RNN if self.cell == "RNN" else ONNX
@@ -113,8 +113,8 @@ class RecurrentNode:
         ]
         if states:
             warnings.warn(
-                f"{self} begins with {' and '.join(states)} out of the graph, which are not zero: give them to each "
-                "call as hx, as it begins with zeros otherwise",
+                f"{self} starts from {' and '.join(states)} in the graph, which is not zero: pass that to each "
+                "call as hx, since calls start from zeros otherwise",
                 stacklevel=6,  # the caller of from_onnx
             )
 
@@ -148,7 +148,7 @@ class RecurrentNode:
             return False  # it is given at run time
 
     def _refuse(self, flipped: bool) -> None:
-        """Refuse features that would change the numbers."""
+        """Reject features that would change the numbers."""
         missing = [role for role in ("W", "R") if role not in self.inputs]
         if missing:
             raise ArgumentError(f"{self} has no {' and no '.join(missing)}")
@@ -156,11 +156,11 @@ class RecurrentNode:
             (ONNX.peepholes in self.inputs, "has peepholes (its input P)"),
             ("clip" in self.attributes, f"clips its gates (clip={self.attributes.get('clip')})"),
             (self.attributes.get("input_forget", 0), "couples its input and forget gates (input_forget=1)"),
-            ("hidden_size" not in self.attributes, "does not say its hidden_size"),
-            (self._other_activations(), f"has activations={self._activations()}, and not {self._known_activations()}"),
+            ("hidden_size" not in self.attributes, "does not declare its hidden_size"),
+            (self._other_activations(), f"has activations={self._activations()}, not {self._known_activations()}"),
         ):
             if refused:
-                raise ArgumentError(f"{self} {why}, which an hs.{self.cell} lacks")
+                raise ArgumentError(f"{self} {why}, which an hs.{self.cell} does not support")
         unknown = sorted(set(self.attributes) - _FREE - {"clip", "input_forget"})
         if unknown:
             raise ArgumentError(f"{self} has unknown attributes: {', '.join(unknown)}")

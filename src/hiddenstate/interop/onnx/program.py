@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ExportError, HiddenStateError
 
-# What remains when the exporter reorders weights, since it folds only small ones: none of these enlarges them.
+# Nodes that remain when the exporter reorders weights, since it folds only small ones; none of them enlarges a tensor.
 REORDERING = ("Slice", "Concat", "Unsqueeze")
 
 

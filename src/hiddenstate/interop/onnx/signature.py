@@ -38,9 +38,9 @@ class Signature:
 
     def inputs(self) -> list[Value]:
         """The model's inputs, in order."""
-        meaning = "zeros where a sequence begins, then what the step before gave"
+        meaning = "zeros at the start of a sequence, then the previous step's output"
         if self.form == "sequence":
-            meaning = "state before the first step; zeros where there is none"
+            meaning = "state before the first step; zeros by default"
         return [
             self._steps("x", self.sizes.input_size, "input"),
             *([Value("lengths", [self.N], "time steps of each row, 0..T", whole=True)] if self.lengths else []),

@@ -63,7 +63,7 @@ def _alike(below: RecurrentNode, above: RecurrentNode) -> bool:
 
 
 def _read_by_none_else(below: RecurrentNode, above: RecurrentNode, out: str) -> bool:
-    """Whether nothing but the node above reads the output, or only its shape."""
+    """Whether the node above is the only one that reads the output (others may read its shape)."""
     scope = above.scope
     between, _ = scope.ancestors([above.inputs["X"]], stop=[out])
     values = {out}  # and values computed from it, which others could read, too

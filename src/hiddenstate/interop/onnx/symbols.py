@@ -101,13 +101,13 @@ def _final(call: Call, initial: Tensor, layers: tuple[Tensor, ...]) -> Tensor:
 
 
 def _refuse(call: Call) -> None:
-    """Refuse features that the export would lose or get wrong."""
+    """Reject features that the export would lose or get wrong."""
     cures = {
-        "edits": (bool(call.edits), "leave the block that they hold in"),
+        "edits": (bool(call.edits), "exit their block"),
         "traces": (call.record is not None, "call the layer instead"),
-        "reset=": (call.reset is not None, "cut the sequences before, or carry the state from call to call"),
+        "reset=": (call.reset is not None, "split the sequences beforehand, or carry the state from call to call"),
         "dropout in training mode": (call.dropout > 0, "call .eval() first"),
-        "autocast": (autocasts(call.x.device.type), "leave its block, and convert the model"),
+        "autocast": (autocasts(call.x.device.type), "exit its block, and convert the model"),
     }
     for what, (there, cure) in cures.items():
         if there:

@@ -120,7 +120,7 @@ def _outline(module: nn.Module, kind: type[nn.Module], options: tuple[str, ...])
 
 
 def _refuse_clash(module: nn.Module, route: Route, gone: frozenset[str], come: set[str]) -> None:
-    """Refuse attributes that clash with members that only the new class has."""
+    """Reject attributes that clash with members that only the new class has."""
     own = vars(module).keys() - gone
     own |= module._parameters.keys() | module._buffers.keys() | module._modules.keys()
     clash = sorted(own & (come | (set(dir(route.new)) - set(dir(route.old)))))

@@ -31,7 +31,7 @@ def conversion_report(model: nn.Module) -> ConversionReport:
     """Return the report of the last conversion of a model in this process.
 
     Args:
-        model: what `convert` or `convert_back` returned.
+        model: the result of `convert` or `convert_back`.
 
     Raises:
         ArgumentTypeError: ``model`` is not a `torch.nn.Module`.
@@ -70,7 +70,7 @@ def convert(
             `hiddenstate.LSTM.quantize` does. Their parameters become buffers; other layers and cells do not change.
 
     Returns:
-        The converted model; `conversion_report` of it says what was done.
+        The converted model; its `conversion_report` says what was done.
 
     Raises:
         ArgumentTypeError: ``model`` is not a `torch.nn.Module`.
@@ -87,7 +87,7 @@ def convert(
     )
     """
     if weights not in ("float", "int8"):
-        raise ArgumentError(f"weights is 'float' or 'int8', got {shorten(weights)}")
+        raise ArgumentError(f"weights must be 'float' or 'int8', got {shorten(weights)}")
     return _convert(model, TO_OURS, inplace, strict, verbose, weights)
 
 
@@ -104,7 +104,7 @@ def convert_back(model: nn.Module, *, inplace: bool = False, strict: bool = Fals
         verbose: print the report.
 
     Returns:
-        The converted model; `conversion_report` of it says what was done.
+        The converted model; its `conversion_report` says what was done.
 
     Raises:
         ArgumentTypeError, ArgumentError: as for `convert`.
@@ -168,7 +168,7 @@ def _sort(model: nn.Module, routes: Sequence[Route]) -> tuple[list[tuple[tuple[s
 
 
 def _refuse_kin(module: nn.Module) -> None:
-    """Refuse torch's other kinds of LSTMs; all other modules pass.
+    """Reject torch's other kinds of LSTMs; all other modules pass.
 
     Raises:
         ArgumentError: the module is one of these; the message gives the reason.
@@ -177,14 +177,14 @@ def _refuse_kin(module: nn.Module) -> None:
         if module.original_name in _NAMES:
             raise ArgumentError("compiled to TorchScript: convert the model before that")
     elif any(kind.__name__ in _NAMES and kind.__module__.startswith("torch.ao.") for kind in type(module).__mro__):
-        raise ArgumentError("of torch's quantisation: convert the model before that")
+        raise ArgumentError("quantised by torch: convert the model before that")
 
 
 _NAMES = tuple(route.old.__name__ for route in TO_OURS)
 
 
 def _is_inside(path: str, left: Sequence[Left]) -> bool:
-    """Whether a module is part of one that is left as a whole."""
+    """Whether a module is part of one that is left unchanged as a whole."""
     return any(not above or path.startswith(f"{above}.") for one in left for above in one.paths)
 
 

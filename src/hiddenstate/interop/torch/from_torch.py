@@ -28,10 +28,10 @@ def from_torch(module: nn.RNNCell) -> RNNCell: ...
 
 
 def from_torch(module: nn.Module) -> nn.Module:
-    """Make our layer from torch's: same options, values, dtype, device and mode. Values are copied.
+    """Make our layer from torch's, with the same options, values, dtype, device and mode. Values are copied.
 
     Raises:
-        ArgumentTypeError: the module is no `torch.nn.LSTM`, `GRU`, `RNN` or cell of these.
+        ArgumentTypeError: the module is not a `torch.nn.LSTM`, `GRU`, `RNN` or cell of these.
         ArgumentError: the module has parametrizations, which would be lost.
     """
     for route in TO_OURS:

@@ -10,8 +10,7 @@ class Converted:
 
     Attributes:
         paths: its paths in the model; the model itself is ``""``.
-        was: its class before.
-        became: its class now.
+        was: its previous class. became: its class now.
         sizes: its options, as torch prints them.
         parameters: its number of parameters, counting those from which parametrized weights are computed.
         tied: names of parameters elsewhere in the model that are shared with it.
@@ -49,7 +48,7 @@ class ConversionReport:
     def __str__(self) -> str:
         total = len(self.converted) + len(self.left)
         if not total:
-            return "Nothing to convert: the model holds no LSTM, GRU or RNN that is not already of the kind asked for."
+            return "Nothing to convert: the model holds no LSTM, GRU or RNN that is not already of the requested kind."
         lines = [f"{len(self.converted)} of {total} modules converted"]
         if self.converted:
             lines += ["", *_table([_HEAD, *map(_row, self.converted)])]

@@ -1,8 +1,8 @@
 """Saves and loads models: as a folder, or as one file (see `model_file`).
 
 A folder has ``config.json``, ``vocabulary.json``, ``weights.safetensors`` and ``MODEL_CARD.md``. It is written next to
-its destination under a temporary name, flushed to disk, and then renamed, so a reader finds either the old model or
-the new one, never half of one.
+its destination under a temporary name, flushed to disk, and then renamed, so a reader always finds a complete model,
+the old or the new one.
 """
 
 import json
@@ -68,13 +68,13 @@ def shipped(name: str = "tagger-en") -> Path:
     """Return the folder of a model that comes with the package.
 
     Args:
-        name: ``tagger-en``, a tagger of English parts of speech, or ``shakespeare``, a language model of characters.
+        name: ``tagger-en``, an English part-of-speech tagger, or ``shakespeare``, a character language model.
 
     Raises:
         ArgumentError: there is no such model.
     """
     if name not in SHIPPED:
-        raise ArgumentError(f"no model {name!r} comes with hiddenstate; those that do are {', '.join(SHIPPED)}")
+        raise ArgumentError(f"hiddenstate comes with no model {name!r}; choose one of {', '.join(SHIPPED)}")
     return Path(__file__).parents[1] / "shipped" / name
 
 
@@ -98,7 +98,7 @@ def find_complete_folder(model: str | os.PathLike[str]) -> Path:
         raise FileFormatError(f"no model at {model}: there is no such folder{_earlier(path)}")
     missing = [name for name in FILES if not (path / name).is_file()]
     if missing:
-        raise FileFormatError(f"no model at {model}: {missing[0]} is missing; a model has {', '.join(FILES)}")
+        raise FileFormatError(f"no model at {model}: {missing[0]} is missing; a model folder has {', '.join(FILES)}")
     return path
 
 
@@ -119,7 +119,7 @@ def save(model: FolderModel | Layer, folder: str | os.PathLike[str], card: str =
     Raises:
         ArgumentError: something other than a model is there, or a weight is too large for its precision.
         ArgumentTypeError: the model is of another class, or a layer is to be written as a folder.
-        DtypeError: the memory of a weight was freed, or a layer's weights are of a type that a file does not have.
+        DtypeError: the memory of a weight was freed, or a layer's weights have a type that files do not support.
         FileWriteError: it cannot be written.
     """
     if not isinstance(model, Tagger | LanguageModel | Layer):
@@ -201,7 +201,7 @@ def load(folder: str | os.PathLike[str]) -> Tagger:
 
 
 def load_language_model(folder: str | os.PathLike[str]) -> LanguageModel:
-    """Read a language model from its folder, or by the name of a shipped one, ready to use; raises as `load` does."""
+    """Read a language model from its folder, or by the name of a shipped one, ready to use; raises as `load`."""
     return load_as(LanguageModel, folder)
 
 
@@ -209,7 +209,7 @@ KINDS: dict[str, type[Tagger] | type[LanguageModel]] = {kind.kind: kind for kind
 
 
 def read_kind(folder: str | os.PathLike[str]) -> str:
-    """Return the kind of model that a folder declares, or "" if it cannot be read; raises for a file that is none."""
+    """Return the kind of model that a folder declares, or "" if it cannot be read; a file must be a model file."""
     if model_file.is_model_file(folder):
         return model_file.read_head(folder).get("kind", "")
     try:
@@ -222,9 +222,9 @@ def load_any(folder: str | os.PathLike[str]) -> Tagger | LanguageModel:
     """Read a model, a tagger or a language model, ready to use (dropout off, weights float32).
 
     Args:
-        folder: its folder or file; or the name of a model that comes with the package: ``"tagger-en"``, a tagger of
-            English parts of speech, or ``"shakespeare"``, a language model of characters. (A folder with that name
-            takes precedence.)
+        folder: its folder or file; or the name of a model that comes with the package: ``"tagger-en"``, an English
+            part-of-speech tagger, or ``"shakespeare"``, a character language model. (A folder with that name takes
+            precedence.)
 
     Raises:
         FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or a later version.
@@ -236,7 +236,7 @@ def load_any(folder: str | os.PathLike[str]) -> Tagger | LanguageModel:
 
 
 def load_saved(path: str | os.PathLike[str]) -> Tagger | LanguageModel | Layer:
-    """Read what `save` wrote, ready to use: as `load_any`, and a layer from its file.
+    """Read a model that `save` wrote, ready to use: like `load_any`, but also a layer from its file.
 
     Raises:
         FileFormatError: as for `load_any`.
@@ -249,7 +249,7 @@ def load_saved(path: str | os.PathLike[str]) -> Tagger | LanguageModel | Layer:
 
 
 def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
-    """Read a model of this class from its folder; raises as `load` does."""
+    """Read a model of this class from its folder; raises the errors of `load`."""
     if not isinstance(folder, str | os.PathLike):
         raise ArgumentTypeError(f"expected the path or the name of a model, got {type(folder).__name__}")
     with reading(folder):
@@ -274,11 +274,11 @@ def _load(kind: type[M], folder: str | os.PathLike[str]) -> M:
 
 
 def _made(kind: type[M], described: tuple[Any, Any], stored: WeightsFile, described_by: str) -> M:
-    """Make the model of a config and a vocabulary, with stored weights."""
-    # Each layer has weights, so a config with absurdly many layers is refused before any is made.
+    """Make the model for a config and a vocabulary, with stored weights."""
+    # Each layer has weights, so a config with absurdly many layers is rejected before any is made.
     if any(type(L) is int and len(stored.shapes) < L for L in _values_named("num_layers", described)):
         raise FileFormatError(f"{stored.path}: there are weights for fewer layers than num_layers in {described_by}")
-    # First on the meta device, so that absurd sizes, which do not match the weights, are refused.
+    # First on the meta device, so that absurd sizes, which do not match the weights, are rejected.
     outline = make_meta_model(lambda: kind.from_data(*described)).state_dict()
     weights = stored.read(outline, described_by)
     with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced, so no draw should count
@@ -312,7 +312,7 @@ def _head(path: Path, name: str) -> dict[str, Any]:
         raise FileFormatError(f"{path / CONFIG}: version must be a positive integer, got {version!r}")
     if version > VERSION:
         raise FileFormatError(
-            f"{name} has format version {version}, this hiddenstate reads up to {VERSION}; upgrade hiddenstate"
+            f"{name} has format version {version}, but this hiddenstate only reads up to {VERSION}; upgrade hiddenstate"
         )
     return head
 

@@ -1,4 +1,4 @@
-"""Weights on disk: a safetensors file in float32, float16 or int8, with every claim checked on reading.
+"""Weights on disk: a safetensors file in float32, float16 or int8, with everything checked on reading.
 
 In int8 a matrix is stored as integers from -127 to 127, with one float32 scale per row under the matrix's name plus
 ``.scale``; vectors (biases) are stored as float32. A weight is its integer times the scale of its row.
@@ -22,7 +22,7 @@ _FLOATS = {"float16": torch.float16, "float32": torch.float32}
 
 
 def written(weights: Mapping[str, Tensor], dtype: str) -> bytes:
-    """Return the bytes of a file that holds these weights; arguments and errors are those of `stored`."""
+    """Return the bytes of a file that holds these weights; same arguments and errors as `stored`."""
     return safetensors.torch.save(stored(weights, dtype))
 
 
@@ -68,7 +68,7 @@ def quantised(matrix: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns:
         The integers, int8 of the same shape, and the scales ``[rows]``, float32. A row of zeros (or of numbers below
-        1.5e-36) has scale 1. Quantising the matrix that `restored` returns gives the same two again.
+        1.5e-36) has scale 1. Quantising the result of `restored` gives the same integers and scales again.
 
     >>> whole, scale = quantised(torch.tensor([[0.5, -1.0, 0.25]]))
     >>> whole.tolist()
@@ -119,14 +119,14 @@ class WeightsFile:
 
         Raises:
             FileFormatError: a weight or scale is missing, unexpected, not finite, or of the wrong shape or type, or a
-                scale is not above 0.
+                scale is not positive.
         """
         self._check_shapes(expected, described_by)
         with self._opened() as file:
             return {name: self._weight(file, name).to(value.dtype) for name, value in expected.items()}
 
     def _check_shapes(self, expected: Mapping[str, Tensor], described_by: str) -> None:
-        """Refuse names and shapes other than those of the expected weights and their scales."""
+        """Reject names and shapes other than those of the expected weights and their scales."""
         wanted = {name: tuple(value.shape) for name, value in expected.items()}
         scales = {
             scale_name(name): shape[:1] for name, shape in wanted.items() if name in self._whole and len(shape) > 1

@@ -73,7 +73,7 @@ def generate(
     if precision not in PRECISIONS:
         raise ArgumentError(f"precision must be one of {' '.join(PRECISIONS)}, got {precision!r}")
     if model.config.backward:
-        raise ArgumentError("this model reads from the end of a text to its beginning, and can't continue a prompt")
+        raise ArgumentError("this model reads from the end of a text to its beginning, so it can't continue a prompt")
     if next(model.parameters()).device.type != "cpu":
         raise DeviceError("generation runs on the CPU; move the model there: model.cpu()")
     return islice(_endless(model, prompt, sampling, samples, precision), length)

@@ -1,7 +1,7 @@
 """The language model: predicts the next token from all previous ones.
 
 Vectors of characters or words go through a stack of LSTM layers and a softmax, which gives each token's probability of
-being the next. The state is carried over: a text can be read in pieces of any size.
+being the next. The state is carried over, so a text can be read in pieces of any size.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ from hiddenstate.models.language.softmax import AdaptiveSoftmax, Softmax
 from hiddenstate.models.meta_model import made_if_it_fits
 from hiddenstate.models.noise import dropped, locked, without_tokens
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.nn.rnn import layer_of
+from hiddenstate.nn.rnn import new_layer
 from hiddenstate.structure.parameters import parameter_shapes
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.text.tokens import Tokens
@@ -66,7 +66,7 @@ class LanguageModel(CheckedModule):
         self.config, self.tokens = config, tokens
         self.embedding = None if config.tied else nn.Embedding(V, E)
         sizes = Sizes(E, H, config.num_layers, cell=CELL_NAMES[config.cell])
-        self.lstm: Recurrent[Any, Any] = layer_of(sizes)
+        self.lstm: Recurrent[Any, Any] = new_layer(sizes)
         self.project = nn.Linear(H, E, bias=False) if config.tied and E != H else None
         features = E if config.tied else H
         self.head = (
@@ -75,7 +75,7 @@ class LanguageModel(CheckedModule):
             else Softmax(features, V)
         )
         # Separate layers, without weights: dropout between layers and of weights is applied at each call.
-        self._layers = [layer_of(sizes.of_layer(layer), device="meta") for layer in range(config.num_layers)]
+        self._layers = [new_layer(sizes.of_layer(layer), device="meta") for layer in range(config.num_layers)]
 
     @classmethod
     def build(cls: type[T], config: LanguageConfig, tokens: Tokens) -> T:
@@ -103,8 +103,8 @@ class LanguageModel(CheckedModule):
             state: the state returned by the previous call; zeros by default.
 
         Returns:
-            The last layer's hidden states ``[T, N, H]``, and the state for the next call: of an LSTM ``(h [L, N, H],
-            c [L, N, H])``, of other cells ``h``.
+            The last layer's hidden states ``[T, N, H]``, and the state for the next call: ``(h [L, N, H], c [L, N,
+            H])`` for an LSTM, ``h`` for other cells.
 
         Raises:
             ArgumentTypeError: a text is given where ids are expected.
@@ -219,9 +219,9 @@ class LanguageModel(CheckedModule):
         *,
         precision: str = "fp32",
     ) -> list[str]:
-        """Return several continuations of a prompt, generated in one batch; the first equals that of `generate`.
+        """Return several continuations of a prompt, generated in one batch; the first equals the result of `generate`.
 
-        Arguments and errors are those of `generate`, plus ``samples``, the number of texts.
+        It has the arguments and errors of `generate`, and ``samples``, the number of texts.
         """
         read = self.tokens.encode(prompt)
         written = np.array(list(generate(self, read, length, sampling, samples, precision)))

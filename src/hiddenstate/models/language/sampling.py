@@ -18,7 +18,7 @@ from hiddenstate.text.tokens import UNKNOWN_ID
 Array = NDArray[np.float32]
 Chosen = Any  # np.int64 or an array of np.int64
 
-# Below it, the smallest float32 difference exceeds the noise, and scores divided by it soon overflow.
+# At lower temperatures, the smallest float32 difference exceeds the noise, and the quotients soon overflow.
 _COLDEST = 1e-6
 _NOISE_BLOCK = 2**16  # numbers drawn at a time
 
@@ -107,7 +107,7 @@ def chooser(sampling: Sampling, samples: int, tokens: int) -> Callable[[Array], 
 
 
 def keep_likeliest(scores: Array, top_k: int, top_p: float) -> None:
-    """Set all scores ``[..., V]`` but the highest to minus infinity; ties are kept or dropped together."""
+    """Set all but the highest of the scores ``[..., V]`` to minus infinity; ties are kept or dropped together."""
     if 0 < top_k < scores.shape[-1]:
         least = np.partition(scores, -top_k, axis=-1)[..., -top_k, None]
         scores[scores < least] = -np.inf

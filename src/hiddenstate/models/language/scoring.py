@@ -33,7 +33,7 @@ class Dynamic:
     """How a model learns from the text that it scores.
 
     Attributes:
-        learning_rate: how far a weight moves after a segment if its gradient has its usual size.
+        learning_rate: how far a weight moves after a segment if its gradient has the usual size.
         decay: share of the way back to the trained weights that a weight moves after each segment.
         steps: the number of tokens per segment.
 
@@ -90,7 +90,7 @@ def score(
         OSError: the text cannot be read.
     """
     if model.config.backward:
-        raise ArgumentError("this model reads from the end of a text to its beginning, and can't score a stream")
+        raise ArgumentError("this model reads from the end of a text to its beginning, so it can't score a stream")
     scorer = _Scorer(model) if dynamic is None else _Learner(model, dynamic)
     return _scored(scorer, model.config.level, source, steps if dynamic is None else dynamic.steps)
 
@@ -163,7 +163,7 @@ class _Learner(_Scorer):
 
     def __init__(self, model: "LanguageModel", dynamic: Dynamic) -> None:
         super().__init__(deepcopy(model).eval().requires_grad_())
-        self.model.lstm.train()  # it has no dropout of its own, and keeps what the gradient needs
+        self.model.lstm.train()  # the module has no dropout of its own, and saves what the gradient needs
         self.dynamic = dynamic
         self.weights = list(self.model.parameters())
         self.trained = [weight.detach().clone() for weight in self.weights]

@@ -39,7 +39,7 @@ class Softmax(nn.Module):
 
 
 class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
-    """The adaptive softmax (Grave et al. 2017): frequent tokens have full-size vectors, clusters of rarer ones smaller.
+    """The adaptive softmax (Grave et al. 2017): frequent tokens have full-size vectors, rarer ones smaller ones.
 
     Probabilities are exact; rare tokens only take less time and fewer parameters. With tied weights, a rare token's
     vector is also less expressive: it is limited to a subspace.

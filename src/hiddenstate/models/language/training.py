@@ -1,4 +1,4 @@
-"""Trains a language model on plain text: rows of it in parallel, with the state carried from batch to batch.
+"""Trains a language model on plain text: rows of the text in parallel, with the state carried from batch to batch.
 
 Truncated backpropagation: the gradient stops at the start of a batch, whose initial state comes from the previous one.
 """
@@ -75,7 +75,7 @@ def train_language_model(
         run: folder for checkpoints and metrics; by default the model's, with ``.run`` appended.
         command: for the card, the command line.
         about_data: for the card, what the data is.
-        licence: for the card, the terms of the weights.
+        licence: for the card, the licence of the weights.
         on_progress: called after every batch with a `Step` and after every epoch with an `Epoch`.
 
     Raises:
@@ -101,7 +101,7 @@ def resume_language_model(run: StrPath, *, on_progress: OnProgress = lambda prog
 
     Raises:
         FileFormatError: there is no such run, or its checkpoint is damaged.
-        ArgumentError: the data has changed since.
+        ArgumentError: the data has changed in the meantime.
         RunInUseError: another process trains in the run's folder.
         FileWriteError: a file cannot be written.
         OSError: a file cannot be read.
@@ -117,7 +117,7 @@ def run_language_model(
     resume: bool = False,
     on_progress: OnProgress = lambda progress: None,
 ) -> LanguageTraining:
-    """Execute a run file; arguments and errors are those of the two functions above."""
+    """Execute a run file; same arguments and errors as the two functions above."""
     return run_task(LanguageTask, _finish, wanted, run, resume=resume, on_progress=on_progress)
 
 

@@ -5,9 +5,8 @@
 - `config.py`, `data.py`, `card.py`: its settings; its folder's data as JSON; its model card
 - `context_vectors.py`: vectors of words in context from two character language models
 - `crf.py`, `decoding.py`: scores of tag sequences; turns scores into tags
-- `training.py`: the training task; `losses.py`, `batch_plan.py`, `variants.py`: the loss, the sentences of each epoch,
-  altered sentences; `teachers.py`, `warm_start.py`: teachers for distillation, a tagger to start from
-- `evaluation/`: how well it tags
+- `training.py`: the training task; `lessons/`: the examples that it learns from
+- `evaluation/`: measures its accuracy
 """
 
 from typing import TYPE_CHECKING

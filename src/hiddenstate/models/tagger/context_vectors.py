@@ -22,7 +22,7 @@ BORDER = "\n"  # read before a sentence, from either end
 
 
 class CharacterModel(Protocol):
-    """What is read of a character language model; `LanguageModel` is one."""
+    """The parts of a character language model that are used here; `LanguageModel` has them."""
 
     config: LanguageConfig
     tokens: Tokens

@@ -72,7 +72,8 @@ class Chain(nn.Module):
         """Return each tag's marginal probability at each word, ``[T, N, K]``; 0 beyond a row's end."""
         with torch.enable_grad():
             given = scores.detach().double().requires_grad_()
-            # The derivative of the log partition function by a score is the marginal probability of that tag.
+            # The derivative of the log partition function with respect to a score is the marginal probability of that
+            # tag.
             (shares,) = torch.autograd.grad(self.log_partition(given, lengths).sum(), given)
         return shares.to(scores.dtype)
 

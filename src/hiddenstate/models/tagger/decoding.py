@@ -14,7 +14,7 @@ from hiddenstate.models.tagger.tagging import Guess, Tags
 def best(
     scores: Tensor, lengths: Tensor, names: tuple[str, ...], chain: Chain | None, temperature: float
 ) -> list[tuple[str, ...]]:
-    """Find what `find` finds, but for each sentence its tags alone."""
+    """Like `find`, but find only the tags of each sentence."""
     sizes, is_word = _words(scores, lengths)
     numbers = (
         _distributions(scores, is_word, temperature).argmax(-1)
@@ -63,7 +63,7 @@ def _words(scores: Tensor, lengths: Tensor) -> tuple[list[int], Tensor]:
 
 
 def _distributions(scores: Tensor, is_word: Tensor, temperature: float) -> Tensor:
-    """Return those of the words of all sentences, one sentence after the other, so that each sentence's are a slice."""
+    """Return the distributions of all words, sentence by sentence, so that each sentence has a slice of them."""
     return (scores.transpose(0, 1)[is_word] / temperature).softmax(-1)
 
 

@@ -16,7 +16,7 @@ WORDS_TOGETHER = 80_000  # bounds the memory for long sentences
 def piped(
     tag: Callable[[list[Any]], Sequence[Any]], sentences: Iterable[Any], batch_size: int, as_tuples: bool
 ) -> Iterator[Any]:
-    """Return the results of ``tag`` for a stream of sentences; arguments and errors are those of `Tagger.pipe`."""
+    """Return the results of ``tag`` for a stream of sentences; same arguments and errors as `Tagger.pipe`."""
     size = check_int("batch_size", batch_size)
     if size < 1:
         raise ArgumentError(f"batch_size must be at least 1, got {batch_size}")
@@ -26,10 +26,10 @@ def piped(
 
 
 def check_options(n_best: int, precision: str) -> None:
-    """Refuse options of `Tagger.tag` that are out of range.
+    """Reject options of `Tagger.tag` that are out of range.
 
     Raises:
-        ArgumentError: which, and what was expected.
+        ArgumentError: an option is out of range.
     """
     if precision not in ("fp32", "bf16"):
         raise ArgumentError(f"precision must be fp32 or bf16, got {precision!r}")
@@ -64,7 +64,7 @@ def _pairs(tag: Callable[[list[Any]], Sequence[Any]], pairs: Iterable[Any], size
 
 
 def _words(sentence: Any) -> int:
-    return len(sentence) if hasattr(sentence, "__len__") else 1  # `tag` refuses anything that is not a sentence
+    return len(sentence) if hasattr(sentence, "__len__") else 1  # `tag` rejects anything that is not a sentence
 
 
 def _pair(item: Any) -> tuple[Any, Any]:

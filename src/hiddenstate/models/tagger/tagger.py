@@ -25,12 +25,12 @@ from hiddenstate.models.tagger.context_vectors import ContextualVectors, compute
 from hiddenstate.models.tagger.crf import Chain
 from hiddenstate.models.tagger.data import TaggerData, check_columns, checked_temperatures, not_a_tagger
 from hiddenstate.models.tagger.decoding import best, find
-from hiddenstate.models.tagger.losses import tagging_loss
+from hiddenstate.models.tagger.lessons.losses import tagging_loss
 from hiddenstate.models.tagger.piping import SENTENCES_TOGETHER, check_options, in_batches, piped
 from hiddenstate.models.tagger.tagging import OnlyTags, Reading, Tagging, Tags, TagsByColumn
 from hiddenstate.models.tagger.word_inputs import WordInputs
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.nn.rnn import layer_of
+from hiddenstate.nn.rnn import new_layer
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.text.batches import (
     Batch,
@@ -96,10 +96,10 @@ class Tagger(CheckedModule):
         cell = CELL_NAMES[config.cell]
         self.char_lstm: Recurrent[Any, Any] | None = None
         if spelt:
-            self.char_lstm = layer_of(Sizes(config.char_size, config.char_hidden_size, bidirectional=True, cell=cell))
+            self.char_lstm = new_layer(Sizes(config.char_size, config.char_hidden_size, bidirectional=True, cell=cell))
         read = config.word_size + 2 * config.char_hidden_size + (context.size if context else 0)
         sizes = Sizes(read, config.hidden_size, config.num_layers, bidirectional=config.bidirectional, cell=cell)
-        self.lstm: Recurrent[Any, Any] = layer_of(sizes, dropout=config.dropout if config.num_layers > 1 else 0.0)
+        self.lstm: Recurrent[Any, Any] = new_layer(sizes, dropout=config.dropout if config.num_layers > 1 else 0.0)
         self.head = nn.Linear((1 + config.bidirectional) * config.hidden_size, sum(map(len, tags.values())))
         self.chains = nn.ModuleDict({column: Chain(len(names)) for column, names in tags.items() if config.crf})
         self.dropout = Dropout(config.dropout)
@@ -248,7 +248,7 @@ class Tagger(CheckedModule):
         return partial(self._tag, WordInputs(self._word_inputs), n_best, precision)
 
     def only_tags(self, *, precision: str = "fp32") -> OnlyTags:
-        """Return a function that finds what `repeatedly` finds, but for each column and sentence the tags alone.
+        """Like `repeatedly`, but return a function that finds only the tags, for each column and sentence.
 
         Args:
             precision: as for `tag`.
@@ -258,7 +258,7 @@ class Tagger(CheckedModule):
 
         Raises:
             ArgumentError: the precision is unknown; from the function: a word is empty.
-            ArgumentTypeError: from the function: a sentence is a text, or has something else than words.
+            ArgumentTypeError: from the function: a sentence is a text, or contains something other than words.
         """
         check_options(0, precision)
         return partial(self._only_tags, WordInputs(self._word_inputs), precision)
@@ -368,7 +368,7 @@ class Tagger(CheckedModule):
         return reading
 
     def read_all(self, sentences: Iterable[Sequence[str]], *, keep: Sequence[str] | None = None) -> Iterator[Reading]:
-        """Read sentences lazily, many in one run of the LSTM: much faster than `read` on each.
+        """Read sentences lazily, many in one run of the LSTM: much faster than calling `read` on each.
 
         Args:
             sentences: the words of each, at least one.

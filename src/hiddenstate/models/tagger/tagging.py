@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hiddenstate.tracing.trace import Trace
 
-TagsByColumn = Mapping[str, Sequence[tuple[str, ...]]]  # of each sentence
+TagsByColumn = Mapping[str, Sequence[tuple[str, ...]]]  # the positions of each sentence
 OnlyTags = Callable[[Sequence[tuple[str, ...]]], TagsByColumn]
 
 

@@ -15,15 +15,15 @@ from torch import Tensor
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.card_data import Outcome
 from hiddenstate.models.folder import model_folder as folder
-from hiddenstate.models.tagger.batch_plan import Lesson, Syllabus
 from hiddenstate.models.tagger.card import write_card
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.context_vectors import ContextualVectors
 from hiddenstate.models.tagger.evaluation.accuracy import Reports, distinct_words, evaluate, fitted_temperatures
+from hiddenstate.models.tagger.lessons.batch_plan import Lesson, Syllabus
+from hiddenstate.models.tagger.lessons.teachers import taught_by
+from hiddenstate.models.tagger.lessons.variants import Variant, make_variants, select_like
+from hiddenstate.models.tagger.lessons.warm_start import started
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.models.tagger.teachers import taught_by
-from hiddenstate.models.tagger.variants import Variant, make_variants, select_like
-from hiddenstate.models.tagger.warm_start import started
 from hiddenstate.models.training_run import describe_origin, run_task
 from hiddenstate.text.conllu import Sentence, read_conllu
 from hiddenstate.text.untagged import read_untagged
@@ -90,11 +90,11 @@ def train_tagger(
             ``config.teacher_share``.
         untagged: more text, CoNLL-U or plain (see `read_untagged`), which the teachers tag.
         start: folder of a trained tagger from which training starts, see
-            `hiddenstate.models.tagger.warm_start.started`.
+            `hiddenstate.models.tagger.lessons.warm_start.started`.
         run: folder for checkpoints and metrics; by default the model's, with ``.run`` appended.
         command: for the card, the command line.
         about_data: for the card, what the data is.
-        licence: for the card, the terms of the weights.
+        licence: for the card, the licence of the weights.
         on_progress: called after every batch with a `Step` and after every epoch with an `Epoch`.
 
     Raises:
@@ -124,7 +124,7 @@ def resume_tagger(run: StrPath, *, on_progress: OnProgress = lambda progress: No
 
     Raises:
         FileFormatError: there is no such run, or its checkpoint is damaged.
-        ArgumentError: the data has changed since.
+        ArgumentError: the data has changed in the meantime.
         RunInUseError: another process trains in the run's folder.
         FileWriteError: a file cannot be written.
         OSError: a file cannot be read.
@@ -140,7 +140,7 @@ def run_tagger(
     resume: bool = False,
     on_progress: OnProgress = lambda progress: None,
 ) -> Training:
-    """Execute a run file; arguments and errors are those of `train_tagger` and `resume_tagger`."""
+    """Execute a run file; same arguments and errors as `train_tagger` and `resume_tagger`."""
     return run_task(TaggerTask, _finish, wanted, run, resume=resume, on_progress=on_progress)
 
 
@@ -237,7 +237,7 @@ def _finish(task: TaggerTask, out: Path, history: tuple[Epoch, ...]) -> Training
 
 
 def _check_teaching(config: TaggerConfig, teachers: Sequence[str], untagged: Sequence[str]) -> None:
-    """Refuse settings that rule out learning from teachers."""
+    """Reject settings that rule out learning from teachers."""
     if untagged and not teachers:
         raise ArgumentError("untagged text needs a teacher to tag it: give the folder of at least one trained tagger")
     if teachers and config.crf:

@@ -1,4 +1,4 @@
-"""The inputs of the word-level LSTM, each distinct word's computed once for all sentences that are tagged together."""
+"""The inputs of the word-level LSTM, computed once for each distinct word of the sentences that are tagged together."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -49,7 +49,7 @@ def _appended(vectors: Tensor | None, count: int, more: Tensor) -> Tensor:
     if vectors is None:
         return more
     end = count + len(more)
-    if end > len(vectors) or vectors.is_inference():  # a tensor of inference mode can't be written outside it
+    if end > len(vectors) or vectors.is_inference():  # a tensor made in inference mode can't be written outside it
         longer = vectors.new_empty(2 * end, vectors.shape[1])
         longer[:count] = vectors[:count]
         vectors = longer

@@ -40,7 +40,7 @@ class Bundle:
         name: its name on the page.
         config: sizes, and all other settings that define the model.
         weights: the bytes of a safetensors file.
-        vocabulary: that of a tagger or language model.
+        vocabulary: the vocabulary of a tagger or language model.
         card: Markdown.
         given: data stored with the weights, under names that begin with ``given.``.
         cell: the kind of cell shown.

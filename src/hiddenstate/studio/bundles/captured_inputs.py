@@ -15,7 +15,7 @@ def capture_input(model: nn.Module, path: str, layer: Layer, x: Any) -> Numbers:
 
     Args:
         model: any module.
-        path: where the layer is.
+        path: the layer's path in the model.
         layer: the layer.
         x: the model's input; a tuple holds several arguments.
 

@@ -1,4 +1,4 @@
-"""Bundles of layers and cells, ours and torch's, and of the one at a path inside any module; with numbers to read."""
+"""Bundles of layers and cells, ours and torch's, or found at a path inside any module; with numbers to read."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
@@ -15,7 +15,7 @@ from hiddenstate.engine.inputs import Arguments, read
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.nn.cell import RecurrentCell
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.nn.rnn import mode_of
+from hiddenstate.nn.rnn import rnn_mode
 from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_names, weight_shapes
 from hiddenstate.structure.sizes import Sizes
@@ -47,8 +47,8 @@ def layer_in(model: nn.Module, path: str | None) -> tuple[str, Layer]:
     """Return the LSTM, GRU or RNN at a path of a model, or its only one; and its path.
 
     Raises:
-        NameUnknownError: there is none at this path.
-        ArgumentError: there is none at all, or there are several and no path was given.
+        NameUnknownError: there is no such layer at this path.
+        ArgumentError: there is no such layer at all, or there are several and no path was given.
     """
     found = {name: part for name, part in model.named_modules() if isinstance(part, KINDS)}
     listed, kind = ", ".join(map(repr, found)), type(model).__name__
@@ -102,7 +102,7 @@ def state_dict_weights(layer: Layer) -> dict[str, Tensor]:
 
 
 def _config(sizes: Sizes) -> dict[str, Any]:
-    """The sizes in the form that the page reads, which knows the cell already."""
+    """The sizes in the form that the page reads; it already knows the cell."""
     return {name: value for name, value in asdict(sizes).items() if name != "cell"}
 
 
@@ -119,7 +119,7 @@ def _sizes(layer: Layer) -> Sizes:
 def _cell_name(cell: nn.RNNCellBase) -> str:
     """The name of the cell that one of torch's modules computes."""
     if isinstance(cell, nn.RNNCell):
-        return mode_of(cell.nonlinearity)
+        return rnn_mode(cell.nonlinearity)
     return "GRU" if isinstance(cell, nn.GRUCell) else "LSTM"
 
 

@@ -10,7 +10,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.models.folder.model_folder import shipped
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.nn.stream import Stream
+from hiddenstate.nn.streams.stream import Stream
 from hiddenstate.studio.bundles.bundle import Bundle
 from hiddenstate.studio.bundles.captured_inputs import capture_input
 from hiddenstate.studio.bundles.models import bundle_folder, bundle_model

@@ -20,7 +20,7 @@ class CorpusRoutes:
     """The routes below ``index/``.
 
     Args:
-        answers: what they answer with.
+        answers: the index that they query.
     """
 
     def __init__(self, answers: Answers) -> None:
@@ -45,7 +45,7 @@ class CorpusRoutes:
     async def card(self, request: Request) -> Response:
         """Answer with the card of ``unit``."""
         async with self._turn:
-            if await request.is_disconnected():  # someone who moves through the gallery does not wait for each card
+            if await request.is_disconnected():  # users who move through the gallery do not wait for each card
                 return Response(status_code=408)
             return await self._answer(self._cards, partial(self._answers.card, request.query_params.get("unit", "")))
 
@@ -55,7 +55,7 @@ class CorpusRoutes:
         return await self._answer(self._light, partial(self._answers.passages, *asked))
 
     async def search(self, request: Request) -> Response:
-        """Answer with lines of JSON: the progress, and at last what ``query`` found, or an error."""
+        """Answer with lines of JSON: the progress, then the result of ``query`` or an error."""
         lines = self._lines(request.query_params.get("query", ""))
         return StreamingResponse(lines, media_type="application/x-ndjson")
 
@@ -97,10 +97,10 @@ class CorpusRoutes:
                 yield as_json(line) + b"\n"
                 if "done" not in line:
                     return
-        finally:  # the page may no longer wait: a search that runs the corpus again stops at its next shard
+        finally:  # the page may no longer be waiting: a search that runs the corpus again stops at its next shard
             is_left = True
             working.cancel()
 
 
 class _LeftError(Exception):
-    """The page that asked has left."""
+    """The page that sent the request has left."""

@@ -53,7 +53,7 @@ class Guard:
     any_address: bool = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or hand it on."""
+        """Answer one request, or pass it on."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
@@ -75,7 +75,7 @@ class Guard:
             return 403, "Other sites may not ask the studio."
         if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
             return 403, "Other sites may not ask the studio."
-        first = path.split("/")[1] if path.startswith("/") else ""  # OPTIONS, say, may ask for *
+        first = path.split("/")[1] if path.startswith("/") else ""  # OPTIONS, for example, may request *
         if not hmac.compare_digest(first.encode(), self.token.encode()):
             return 403, NO_TOKEN
         return None

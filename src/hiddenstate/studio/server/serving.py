@@ -186,6 +186,6 @@ def _reach(host: str) -> str:
     if is_local(host):
         return "Only this machine can reach it"
     return (
-        f"It listens on {host}: WHOEVER REACHES THIS MACHINE and knows the whole address sees the models, and what "
-        "goes over the network is not encrypted. Others put this machine's name or address into it"
+        f"It listens on {host}: WHOEVER REACHES THIS MACHINE and knows the whole address can see the models, and "
+        "network traffic is not encrypted. Others put this machine's name or address into it"
     )

@@ -134,7 +134,7 @@
 /**
  * How the labels of a distribution are read from the outputs of a step.
  * @typedef {object} Reader
- * @property {string} name that of the run's head
+ * @property {string} name the name of the run's head
  * @property {string[]} labels K of them
  * @property {(label: number) => Readout | null} logit null if a label only has a probability
  * @property {((out: Float32Array, label: number) => number) | null} logProbability of outputs [D*P], natural; null if
@@ -206,7 +206,7 @@
  * @property {string} label explain: the label to explain; "" for the model's prediction
  * @property {"auto" | "logit" | "probability"} measure explain: its logit or probability; auto: whichever suits the model
  * @property {string} memory explain: the memory of the ledger, "l1.c[125]"; "" for the most telling one
- * @property {number} writer explain: the step to follow in the ledger; -1 for the one with the most left
+ * @property {number} writer explain: the step to follow in the ledger; -1 for the one of which most remains
  * @property {"occlusion" | "shapley"} method explain: whether Shapley values are computed as well
  * @property {"words" | "steps"} players explain: the units to replace if steps are characters
  * @property {string} query search: the query, as typed

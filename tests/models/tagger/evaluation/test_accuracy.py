@@ -18,7 +18,7 @@ from hiddenstate.text.conllu import parse_conllu, read_conllu
 
 SENTENCES = read_conllu(Path(__file__).parents[3] / "data" / "tiny-train.conllu")
 SMALL = TaggerConfig(word_size=4, char_size=4, char_hidden_size=4, hidden_size=4)
-# Of four words one has no tag, and one a tag that there was not in training.
+# Of four words, one has no tag, and one has a tag that was not in training.
 GOLD = parse_conllu(
     "1\tdog\t_\tNOUN\tNN\t_\t_\t_\t_\t_\n2\tzebra\t_\tVERB\tVBZ\t_\t_\t_\t_\t_\n"
     "3\tx\t_\t_\t_\t_\t_\t_\t_\t_\n4\tdog\t_\tALIEN\t_\t_\t_\t_\t_\t_\n\n"
@@ -27,7 +27,7 @@ GOLD = parse_conllu(
 
 @pytest.fixture
 def tagger() -> Tagger:
-    """Says NOUN of every word, and is 80 % sure."""
+    """Tags every word as NOUN, with 80 % confidence."""
     tagger = Tagger.build(SMALL, SENTENCES)
     with torch.no_grad():
         tagger.head.weight.zero_()

@@ -23,7 +23,7 @@ _FUNCTIONS: dict[str, Callable[[Callable[..., Any], Counts], Callable[..., Any]]
 }
 _counts = Counts()
 _beginning = ForkSafeLock()
-# What replaces torch's functions while any block is open.
+# The replacements of torch's functions while any block is open.
 _switches: Sequence[Switch] = ()
 
 

@@ -16,7 +16,9 @@ def main() -> None:
         description="Runs a Python program with every torch.nn.LSTM in it on the engine of hiddenstate.",
         usage="%(prog)s [--report] [-m] program [arguments ...]",
     )
-    parser.add_argument("--report", action="store_true", help="say at the end how often which path ran, and why not")
+    parser.add_argument(
+        "--report", action="store_true", help="print how often each path ran, and why torch ran other calls"
+    )
     parser.add_argument("-m", dest="is_module", action="store_true", help="the program is a module, not a file")
     parser.add_argument("program", help="a script, or with -m a module")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its own arguments")

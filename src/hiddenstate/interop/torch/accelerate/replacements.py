@@ -17,14 +17,17 @@ from hiddenstate.base import scoped
 from hiddenstate.base.memory import check_memory_of
 from hiddenstate.cells.cell import Cell, Weights
 from hiddenstate.cells.kinds import CELLS
-from hiddenstate.engine import cell_steps, dispatch, fast, inputs, kernels
+from hiddenstate.engine import cell_steps, dispatch, inputs, kernels
 from hiddenstate.engine.call import weights_of_flat
+from hiddenstate.engine.cell_steps import CellStep
 from hiddenstate.engine.inputs import Arguments
+from hiddenstate.engine.paths import fast
+from hiddenstate.engine.paths.path import choose
 from hiddenstate.errors import ArgumentError, HiddenStateError
 from hiddenstate.interop.torch.accelerate import stand_ins
 from hiddenstate.interop.torch.accelerate.arguments import TorchArguments, name_arguments
 from hiddenstate.interop.torch.accelerate.counts import Counts
-from hiddenstate.structure.parameters import PARAMETER_STEMS, ParameterNames, parameter_names
+from hiddenstate.structure.parameters import ParameterNames, parameter_names
 from hiddenstate.structure.sizes import Sizes
 
 Results = tuple[Any, ...]
@@ -41,7 +44,7 @@ def layer_function(cell: str, torch_function: Callable[..., Any], counts: Counts
             computes = torch_function if _is_wanted_whole() else torch.compiler.disable(layer)
             return computes(*arguments, **named)
         if named or not _is_a_run(cell, arguments):
-            result, path_or_why = None, "arguments are given by name, or are not those of torch's layers"
+            result, path_or_why = None, "arguments are passed by name, or are not those of torch's layers"
         else:
             result, path_or_why = serve(name_arguments(cell, arguments))
         if result is None:
@@ -55,11 +58,11 @@ def layer_function(cell: str, torch_function: Callable[..., Any], counts: Counts
 
 
 def _is_a_run(cell: str, arguments: Sequence[Any]) -> bool:
-    """Whether the arguments have the types that torch's layers pass. Torch refuses others with its own errors."""
+    """Whether the arguments have the types that torch's layers pass. torch rejects others with its own errors."""
     if len(arguments) != 9:
         return False
     is_pair = len(CELLS[cell].carried) > 1
-    # The state is a tensor itself if it is no pair, so what comes after it tells where it is.
+    # A state that is not a pair is itself a tensor, so its position follows from what comes after it.
     is_packed = isinstance(arguments[1], Tensor) and (is_pair or isinstance(arguments[2], Tensor))
     hx, flat, *options = arguments[2 if is_packed else 1 :]
     fits = isinstance(hx, (tuple, list)) == is_pair and isinstance(flat, (tuple, list))
@@ -78,17 +81,16 @@ def _is_wanted_whole() -> bool:
 def cell_function(cell: str, torch_function: Callable[..., Any], counts: Counts) -> Callable[..., Any]:
     """Make the replacement for ``torch_function``, such as ``torch._VF.lstm_cell``, for a kind of cell."""
     kind = CELLS[cell]
-    why_left = (
-        f"native code cannot compute this step of torch.nn.{kind.label}Cell"
-        if kernels.knows(cell)
-        else f"native code does not support this cell yet: {cell}"
-    )
 
     def step(*arguments: Any, **named: Any) -> Any:
-        result = None
-        if _is_a_step(kind, arguments) and not named and not torch.compiler.is_compiling():
+        if torch.compiler.is_compiling():
+            result, why_left = None, "torch.compile traces the call"
+        elif named or not _is_a_step(kind, arguments):
+            result, why_left = None, "arguments are given by name, or are not those of torch's cells"
+        else:
             x, hx, *weights = arguments
-            result = _serve_cell(kind, x, kind.parts_of(hx), *weights)
+            sizes = x.shape[-1], kind.parts_of(hx)[0].shape[-1]
+            result, why_left = _serve_cell(CellStep(kind, x, kind.parts_of(hx), Weights._make([*weights, None]), sizes))
         if result is None:
             counts.left(why_left)
             _refuse_freed(arguments)
@@ -100,7 +102,7 @@ def cell_function(cell: str, torch_function: Callable[..., Any], counts: Counts)
 
 
 def _refuse_freed(arguments: Sequence[Any]) -> None:
-    """Refuse tensors whose memory was freed: torch's functions read them without looking.
+    """Reject tensors whose memory was freed: torch's functions read them unchecked.
 
     Raises:
         DtypeError: the memory of an argument was freed.
@@ -109,7 +111,7 @@ def _refuse_freed(arguments: Sequence[Any]) -> None:
 
 
 def _is_a_step(kind: Cell, arguments: Sequence[Any]) -> bool:
-    """Whether the arguments are input, state and four weights, as torch's cells pass. Torch refuses others."""
+    """Whether the arguments are input, state and four weights, as torch's cells pass. torch rejects others."""
     if len(arguments) != 6:
         return False
     x, hx, *weights = arguments
@@ -120,16 +122,16 @@ def _is_a_step(kind: Cell, arguments: Sequence[Any]) -> bool:
     return states and isinstance(x, Tensor) and x.dim() == 2 and isinstance(weights[0], Tensor)
 
 
-def _serve_cell(kind: Cell, x: Tensor, hx: tuple[Tensor, ...], *weights: Tensor | None) -> tuple[Tensor, ...] | None:
-    """Compute a step on the engine, or by the stand-in of an edited or traced cell; None leaves it to torch."""
+def _serve_cell(step: CellStep) -> tuple[tuple[Tensor, ...] | None, str]:
+    """Compute a step on the engine, or by the stand-in of an edited or traced cell; or return None and the reason."""
     if scoped.any_open:
-        assert weights[0] is not None
-        cell = stand_ins.find_cell(weights[0])
-        return None if cell is None else cell.step(x, hx, Weights._make([*weights, None]))
-    sizes = (x.shape[-1], hx[0].shape[-1])
-    parameters = {PARAMETER_STEMS[k]: weight for k, weight in enumerate(weights)}
-    done = cell_steps.step(kind, x, kind.as_given(hx), parameters, sizes)
-    return None if done is None else kind.parts_of(done)
+        cell = stand_ins.find_cell(step.weights.ih)
+        return (None, fast.OPEN_BLOCK) if cell is None else (cell.step(step.x, step.states, step.weights), "")
+    done = cell_steps.compute(step.kind, *step.arguments)
+    if done is None:
+        _, reasons = choose(dispatch.CELL_PATHS, step)
+        return None, reasons.get("native", "another thread changed a weight")
+    return step.kind.parts_of(done), ""
 
 
 def serve(args: TorchArguments) -> tuple[Results | None, str]:
@@ -150,8 +152,9 @@ def serve(args: TorchArguments) -> tuple[Results | None, str]:
 
 
 def _serve_plain(args: TorchArguments) -> tuple[Results | None, str]:
-    if not kernels.knows(args.cell):
-        return None, f"native code does not support this cell yet: {args.cell}"
+    unknown = kernels.why_not_known(args.cell)
+    if unknown is not None:
+        return None, unknown
     other = next((weight for weight in args.flat if type(weight) not in (Tensor, Parameter)), None)
     if other is not None:  # such as per-sample weights, which support few functions other than this one
         return (
@@ -159,7 +162,8 @@ def _serve_plain(args: TorchArguments) -> tuple[Results | None, str]:
             f"a weight is of the class {type(other).__name__}, which may have its own rule for torch's function",
         )
     sizes, names, flat_names = _infer_layout(args)
-    if not scoped.any_open and args.batch_sizes is None and not (args.training and args.dropout):
+    dropout = args.dropout if args.training else 0.0
+    if args.batch_sizes is None and fast.why_not_plain(args.cell, dropout) is None:
         options = fast.Options(args.batch_first, args.training, False)
         parameters = dict(zip(flat_names, args.flat, strict=True))
         result = fast.run_differentiable((args.x, _state(args), None), parameters, names, sizes, options)
@@ -178,7 +182,7 @@ def _serve_generally(args: TorchArguments, sizes: Sizes) -> tuple[Results | None
         dropout=args.dropout if args.training else 0.0,
         training=args.training,
     )
-    path, reasons = dispatch.choose(call)
+    path, reasons = choose(dispatch.PATHS, call)
     if path.name not in dispatch.NATIVE and not dispatch.uses_reference():
         return None, reasons.get(dispatch.NATIVE[1], f"the call takes the path {path.name!r}")
     result = path.run(call)

@@ -89,7 +89,7 @@ class _StandIn(Recurrent[Any, Any]):
         return scope_edits(self, edits, _switches())
 
     def is_asked(self) -> bool:
-        """Whether an edit or a record of this layer is in force."""
+        """Whether an edit or a recorder of this layer is active."""
         return bool(edits_in_force(self) or would_be_requested(self))
 
 

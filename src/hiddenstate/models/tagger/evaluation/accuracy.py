@@ -96,7 +96,7 @@ class Report:
 
     @property
     def by_tag(self) -> list[TagAccuracy]:
-        """Each tag that is in the data or was assigned, the most frequent in the data first."""
+        """Each tag that is in the data or was assigned, in order of frequency in the data."""
         wanted, given = Counter[str](), Counter[str]()
         for (want, got), count in self.confusions.items():
             wanted[want] += count
@@ -166,7 +166,7 @@ def fitted_temperatures(tagger: Tagger, sentences: Sequence[Sentence]) -> dict[s
 
 
 def _shares(column: str, names: Sequence[str], taggings: Sequence[Tagging]) -> Tensor:
-    """Probabilities ``[W, K]`` of all words, above 0."""
+    """Probabilities ``[W, K]`` of all words, all above 0."""
     shares = torch.cat([torch.empty(0, len(names)), *(tagging.columns[column].probabilities for tagging in taggings)])
     return shares.clamp_min(torch.finfo(shares.dtype).tiny)
 

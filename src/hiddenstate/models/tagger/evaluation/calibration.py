@@ -51,7 +51,7 @@ def measure_calibration(confidences: Tensor, correct: Tensor) -> Calibration:
     """Sort words into bins.
 
     Args:
-        confidences: ``[W]`` of each word.
+        confidences: ``[W]``, the confidence in each word's tag.
         correct: ``[W]``, bool.
 
     >>> measure_calibration(torch.full([4], 0.875), torch.tensor([True, True, True, False])).error
@@ -67,10 +67,11 @@ def measure_calibration(confidences: Tensor, correct: Tensor) -> Calibration:
 def fit_temperature(log_probabilities: Tensor, tags: Tensor) -> float:
     """Return the temperature that minimises the surprise of the tags.
 
-    With few words it stays near 1, even if all are right: the prior of its logarithm is a normal distribution around 0.
+    With few words it stays near 1, even if all predictions are right: the prior of its logarithm is a normal
+    distribution around 0.
 
     Args:
-        log_probabilities: ``[W, K]`` of W words.
+        log_probabilities: ``[W, K]`` for W words.
         tags: ``[W]``, the right tags.
     """
     scores = log_probabilities.double()

@@ -28,7 +28,7 @@ export class Cell {
   }
 
   /**
-   * Run over T steps; a reverse direction reads the last first.
+   * Run over T steps; a reverse direction reads the last step first.
    * @param {Float32Array} x [T, C]
    * @param {number} T
    * @param {Values} state before the first step read

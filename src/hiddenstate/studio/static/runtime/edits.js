@@ -119,7 +119,7 @@ function resolved(chosen, size, what) {
 function ahead(chosen) {
   for (const k of chosen) {
     if (!Number.isInteger(k) || k < 0) {
-      throw new StudioError(`an edit of step ${k} of a stream`, "a step from 0 on", "Count from the stream's start.");
+      throw new StudioError(`an edit of step ${k} of a stream`, "a step of at least 0", "Count from the stream's start.");
     }
   }
   return distinct([...chosen], "step");

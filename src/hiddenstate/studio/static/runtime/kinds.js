@@ -1,4 +1,4 @@
-// The kinds of cells: what hiddenstate.cells says of each. The order of gates comes with each bundle, from Python.
+// The kinds of cells, as described in hiddenstate.cells. The order of gates comes with each bundle, from Python.
 
 import { damaged } from "studio/runtime/errors.js";
 
@@ -69,7 +69,7 @@ export function kindNamed(name, letters) {
 const SETTINGS = { lstm: "LSTM", gru: "GRU", rnn: "RNN_TANH", rnn_relu: "RNN_RELU" };
 
 /**
- * The name of the cell in a model's config: an LSTM if it does not say.
+ * The name of the cell in a model's config: an LSTM by default.
  * @param {any} config
  * @returns {string}
  */

@@ -16,7 +16,7 @@ import { codePoints } from "studio/runtime/vocabulary.js";
 /** @typedef {import("studio/types.js").Track} Track */
 /** @typedef {import("studio/runtime/weights.js").Weights} Weights */
 
-const MOST = 2 ** 25; // the most numbers that one run may predict
+const MOST = 2 ** 25; // maximum numbers that one run may predict
 
 /** A language model that reads each text after a newline. */
 class Reader {

@@ -25,7 +25,7 @@ import { StudioError } from "studio/runtime/errors.js";
 
 /** @typedef {Record<string, Float32Array>[]} State of every layer and direction, by name */
 
-const MOST = 2 ** 25; // the most numbers that one run may record
+const MOST = 2 ** 25; // maximum numbers that one run may record
 
 /** A recurrent layer with its weights. */
 export class Lstm {

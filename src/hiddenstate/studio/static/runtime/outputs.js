@@ -134,7 +134,7 @@ function logSoftmax(scores, K) {
 }
 
 /**
- * Copies the first `count` of each K columns to V columns from `start` on, adding a number per row.
+ * Copies the first `count` of each K columns to V columns, starting at `start`, and adds a number per row.
  * @param {Float64Array} values [T, K]
  * @param {number} T
  * @param {number} K

@@ -47,8 +47,8 @@ export function plain(head, weights) {
   return {
     ...common(head, lstm),
     ...{ kind: "layer", unit: "step", runNumbers, parts: layerParts(lstm.tracks, lstm.kind) },
-    tokenise: () => refuse("a text", "numbers", "It has no vocabulary: hand it rows of numbers."),
-    run: () => refuse("a text", "numbers", "It has no vocabulary: hand it rows of numbers."),
+    tokenise: () => refuse("a text", "numbers", "It has no vocabulary: give it rows of numbers."),
+    run: () => refuse("a text", "numbers", "It has no vocabulary: give it rows of numbers."),
     stream: (edits) => streamOf(source, edits),
     subject: (run) => {
       const baseline = () => new Float32Array(inputSize);

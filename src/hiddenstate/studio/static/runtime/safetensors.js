@@ -27,7 +27,7 @@ const TYPES = {
 export function read(bytes) {
   const [header, start] = headerOf(bytes);
   const tensors = new Map();
-  let room = bytes.byteLength - start; // tensors that shared bytes could take any multiple of the file's size
+  let room = bytes.byteLength - start; // if tensors shared bytes, they could take any multiple of the file's size
   for (const [name, entry] of Object.entries(header)) {
     if (name === "__metadata__") continue;
     tensors.set(name, tensorOf(name, entry, bytes, start));

@@ -6,7 +6,7 @@
 /** @typedef {import("studio/types.js").TrackWeights} TrackWeights */
 
 /**
- * The state before a step: that after the step read before it, or the initial state.
+ * The state before a step: the state after the step read before it, or the initial state.
  * @param {Track} track
  * @param {string} quantity a state
  * @param {number} t

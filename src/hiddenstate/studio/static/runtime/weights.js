@@ -53,7 +53,7 @@ export class Weights {
     return this.tensors.has(name);
   }
 
-  /** Refuse unused weights. */
+  /** Reject unused weights. */
   finish() {
     for (const name of this.tensors.keys()) {
       if (!this.taken.has(name)) throw damaged(`tensor ${name} is unexpected`, "only those in the config");

@@ -1,13 +1,13 @@
-// What Python knows of a corpus: its units, their cards, searches, and passages with a unit's values.
+// Python's data about a corpus: its units, their cards, searches, and passages with a unit's values.
 
 /** @typedef {import("studio/types.js").View} View */
 /** @typedef {NonNullable<import("studio/types.js").Boot["index"]>} IndexAbout */
 
 /**
- * All units of an index, by column: entry k of each column is of the same unit. As CorpusPages.units returns it.
+ * All units of an index, by column: entry k of each column is of the same unit. The form is that of CorpusPages.units.
  * @typedef {object} UnitTable
  * @property {UnitColumns} columns
- * @property {Record<string, number[]>} thresholds those whose bits are stored, by place
+ * @property {Record<string, number[]>} thresholds the thresholds whose bits are stored, by place
  */
 
 /**
@@ -60,7 +60,7 @@
 /** @typedef {[number, number, number, number]} Span shard, sequence, first step, and the one after the last */
 
 /**
- * What a search finds, as Found.to_dict returns it, with the places of its first spans.
+ * The result of a search, as Found.to_dict returns it, with the places of its first spans.
  * @typedef {object} Found
  * @property {string} query
  * @property {number} steps
@@ -76,7 +76,7 @@
 /** @typedef {{start: number, tokens: string[], labels: string[], values: number[]}} Passage part of a sequence, with the values of a unit */
 
 const MOST_TOGETHER = 32; // passages in one request
-const MOST_STEPS = 256; // of a passage
+const MOST_STEPS = 256; // maximum steps of a passage
 const MOST_KEPT = 4000; // passages
 const MOST_CARDS = 200;
 const ADDRESS = /\bl\d+r?\.[a-z]+\[\d+\]/;

@@ -25,7 +25,7 @@ import { shownToken, wordAt } from "studio/state/tokens.js";
  * @property {string} label "" if a state is explained
  */
 
-const MOST_STEPS = 300; // more take too long, and are too many to show
+const MOST_STEPS = 300; // more would take too long, and would not fit on the page
 
 /** @type {WeakMap<Run, Subject>} */
 const SUBJECTS = new WeakMap();

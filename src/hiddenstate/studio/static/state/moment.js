@@ -21,7 +21,7 @@ import { memoryOf, trackOf } from "studio/state/units.js";
  * @property {number | null} after the step read next; null if the run ends here
  * @property {string} shown "h", or "m" if a projection mixes all units into h: the output of just this unit
  * @property {Record<string, number>} values gates, states, the memory before (c_prev), and what the cell's equations have between
- *   them; NaN for what needs weights if there are none
+ *   them; NaN for those that need weights if there are none
  * @property {Record<string, DotProduct>} sums behind each gate; empty without weights
  * @property {Record<string, number>} computed what the equation gives, for each value that an edit replaced
  */

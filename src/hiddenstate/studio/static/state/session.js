@@ -1,4 +1,4 @@
-// Models and runs, computed from the view. Panels get from here everything that they draw.
+// Models and runs, computed from the view. Panels get everything that they draw from here.
 
 import { loadModel } from "studio/runtime/model.js";
 import { inForce } from "studio/state/edits.js";

@@ -12,7 +12,7 @@ const SLICE = 24; // milliseconds
 /**
  * @template T
  * @param {Generator<number, T, void>} work yields how much was done
- * @param {(done: number) => void} progress called now and then
+ * @param {(done: number) => void} progress called from time to time
  * @returns {Job<T>}
  */
 export function inSlices(work, progress) {

@@ -1,6 +1,6 @@
 // Creates elements, SVG and canvases in one line each. Text is inserted as text, never as HTML.
 
-const MOST_PIXELS = 16000; // largest canvas side; browsers draw nothing on larger ones
+const MOST_PIXELS = 16000; // largest canvas side; browsers draw nothing on larger canvases
 const SVG = "http://www.w3.org/2000/svg";
 
 /** @typedef {string | number | boolean | null | undefined} Attribute */

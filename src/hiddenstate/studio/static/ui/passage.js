@@ -1,4 +1,4 @@
-// A passage of a corpus in one line, its middle in the middle, each token in the colour of a unit's value there.
+// A passage of a corpus in one line, centred on its middle, each token in the colour of a unit's value there.
 
 import { shownToken } from "studio/state/tokens.js";
 import { element, exactly } from "studio/ui/draw.js";

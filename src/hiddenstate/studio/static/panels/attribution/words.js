@@ -44,7 +44,7 @@ export function meaningSentences({ explained, shapley, few, all, players }) {
   if (shapley === null) return said;
   const rest = !all ? " The other words are never replaced." : "";
   said.push(
-    `Shapley: the mean of what a ${one} adds, over all orders in which the ${one}s can be added; all ${2 ** few.length} ways to ` +
+    `Shapley: the mean contribution of a ${one} over all orders in which the ${one}s can be added; all ${2 ** few.length} ways to ` +
       `replace ${one}s were run.${rest} So the parts add up. A large value does not prove that a ${one} matters by itself: what two do ` +
       "together is shared between them. Both methods depend on what the words are replaced by, and the model may never " +
       "have seen a text with such gaps. To see a cause inside the model, change a state below.",

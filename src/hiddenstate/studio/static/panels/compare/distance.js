@@ -14,7 +14,7 @@ export const MET = 0.1;
  * @typedef {object} Parting
  * @property {number} first the first column in which they differ
  * @property {number} widest the column of the greatest distance
- * @property {number} meets from which column on they stay below MET of their greatest distance
+ * @property {number} meets the column from which they stay below MET of their greatest distance
  * @property {number} last the last column that both have
  */
 

@@ -110,7 +110,7 @@ export function mountCompare(app) {
 }
 
 /**
- * Subscribes `draw` to what changes the drawing, and `mark` to what only moves the cursor.
+ * Calls `draw` after changes to the drawing, and `mark` after changes that only move the cursor.
  * @param {App} app
  * @param {HTMLElement} stage
  * @param {() => void} draw
@@ -178,7 +178,7 @@ function show(scene, figure, parts) {
 }
 
 /**
- * Clears the figure when there are no two runs.
+ * Clears the figure when there are not two runs.
  * @param {Record<"verdict" | "legend" | "readout" | "stage" | "table", HTMLElement>} parts
  */
 function clear({ verdict, legend: scale, readout, stage, table }) {

@@ -49,7 +49,7 @@ export function emptyBecause({ store, session }, { a, b }) {
 }
 
 /**
- * The reason why there are no two runs to compare.
+ * The reason why there are not two runs to compare.
  * @param {App} app
  * @returns {string}
  */

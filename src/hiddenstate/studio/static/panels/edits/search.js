@@ -111,7 +111,7 @@ export function candidatesOf(run, cell) {
 }
 
 /**
- * How sweeping an edit is: the number of values it affects; "all" counts as very many.
+ * How sweeping an edit is: the number of values that it affects, where "all" counts as very many.
  * @param {Edit} edit
  * @returns {number}
  */

@@ -21,7 +21,7 @@ import { onResize } from "studio/ui/visibility.js";
 
 const HELP =
   "Each row is a hidden unit, each column a time step; the colour shows the value, on a scale that does not " +
-  "depend on the sentence (except that c's grows when it has to; if a projection takes h beyond ±1, it gets the " +
+  "depend on the sentence (except that c's grows if necessary; if a projection takes h beyond ±1, it gets the " +
   "colour at the end of the scale). Click a cell to see it in the microscope, " +
   "double-click or press P to pin its unit, press Enter to edit it.";
 

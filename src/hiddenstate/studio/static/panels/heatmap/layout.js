@@ -23,9 +23,9 @@ const NARROWEST = 4;
 const PIN_ROW = 15;
 const PIN_GAP = 10;
 const BOTTOM = 2;
-const UPRIGHT = 14; // longest token in pixels up to which none is slanted: characters
+const UPRIGHT = 14; // if the longest token is no wider (characters), none is slanted
 const CLOSE = 13; // pixels from one slanted token to the next, if there is one for each column
-const LOOSE = 17; // the same if there is not, so that they are well separated
+const LOOSE = 17; // the same if some columns have none, so that tokens are well separated
 const APART = 6; // between tokens that are not slanted
 export const SLANT = -58;
 

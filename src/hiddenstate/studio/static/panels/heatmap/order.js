@@ -6,7 +6,7 @@ import { widthOf } from "studio/state/units.js";
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/types.js").Track} Track */
 
-const TURNS = 60; // of the power iteration: enough for an order that looks no different from a better one
+const TURNS = 60; // steps of the power iteration: more would not visibly change the order
 
 /**
  * @param {Run} run

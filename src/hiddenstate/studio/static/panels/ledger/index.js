@@ -24,7 +24,7 @@ const HELP =
   "words influenced: without one word, the others would have written something else.";
 
 const NO_LAW =
-  "There is no ledger of a plain RNN: it keeps nothing by addition. All of its state goes through the activation function at " +
+  "A plain RNN has no ledger: it keeps nothing by addition. All of its state goes through the activation function at " +
   "each step, so no part of it can be followed. An LSTM and a GRU have one.";
 
 /**

@@ -18,7 +18,7 @@ export function wordOf({ explained }, t) {
 }
 
 /**
- * What the followed word wrote, how much remains, what was erased and when, and what it adds.
+ * Describes what the followed word wrote, how much remains, what was erased and when, and what it adds.
  * @param {Scene} scene
  * @returns {string}
  */

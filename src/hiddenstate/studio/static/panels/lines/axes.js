@@ -8,7 +8,7 @@ import { label, svg, tick } from "studio/ui/draw.js";
 /** @typedef {import("studio/panels/lines/layout.js").Band} Band */
 
 const CLOSE = 14; // pixels from one token to the next, if each step has one
-const LOOSE = 18; // the same if not
+const LOOSE = 18; // the same if some steps have none
 
 /**
  * @param {Band} band

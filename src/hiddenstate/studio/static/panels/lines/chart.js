@@ -24,7 +24,7 @@ import { quantityColour } from "studio/ui/scales.js";
 /** @typedef {{root: SVGSVGElement, show: (step: number) => void, height: number}} Chart */
 /** @typedef {import("studio/panels/lines/layout.js").Band} Band */
 
-const ROW = 17; // of the numbers on the right
+const ROW = 17; // height of a line of the numbers on the right
 
 /**
  * @param {ChartOf} given

@@ -1,4 +1,4 @@
-// What the layouts of all circuits have in common.
+// Code that the layouts of all circuits share.
 
 /** @typedef {import("studio/ui/svg-parts.js").Box} Box */
 /** @typedef {import("studio/panels/microscope/types.js").Point} Point */

@@ -42,7 +42,7 @@ function flow(path, name, value, largest) {
 }
 
 /**
- * A gate's colour, or that of the sign.
+ * A gate's colour, or the sign's colour.
  * @param {string} name
  * @param {number} value
  * @returns {string}

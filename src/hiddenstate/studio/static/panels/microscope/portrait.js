@@ -1,4 +1,4 @@
-// What the circuits on a narrow panel have in common: the memory runs down the left side, with the boxes to its right.
+// Code that the circuits on a narrow panel share: the memory runs down the left side, with the boxes to its right.
 
 /** @typedef {import("studio/ui/svg-parts.js").Box} Box */
 /** @typedef {import("studio/panels/microscope/types.js").Point} Point */

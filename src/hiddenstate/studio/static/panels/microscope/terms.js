@@ -106,7 +106,7 @@ function biases(model, track, unit, { gate, biasInput, biasHidden, scale }) {
 }
 
 /**
- * The reset gate's sign before the terms that it multiplies: those of the state in a GRU's candidate.
+ * The reset gate's sign before the terms that it multiplies: the state's terms in a GRU's candidate.
  * @param {Model} model
  * @param {string} gate
  */

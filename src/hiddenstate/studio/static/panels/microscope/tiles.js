@@ -19,7 +19,7 @@ const AREA = 330; // preferred maximum height of all tiles in pixels
 const MOST = { width: 120, height: 80 };
 const LEAST = 13;
 const NAMED = 30; // width from which a tile has room for its number
-const NUMBER = 11; // height of that
+const NUMBER = 11; // height of its number
 
 /** @param {Tiling} tiling */
 const named = ({ width, height }) => width >= NAMED && height >= 30;

@@ -1,4 +1,4 @@
-// The search of an indexed corpus: a query, what matches with its rates, and queries from the sentence.
+// The search of an indexed corpus: a query, its matches and rates, and queries from the sentence.
 
 import { addressOf, firstUnit } from "studio/state/corpus.js";
 import { createBrush } from "studio/panels/search/brush.js";

@@ -5,9 +5,9 @@ import { percent } from "studio/ui/draw.js";
 /** @typedef {import("studio/state/corpus.js").Found} Found */
 
 export const SEARCH_HELP =
-  "Finds the spans of the corpus at whose steps all conditions hold, as long as possible, within one sequence. The search " +
-  "is exact. If the bits of a threshold are not stored, the corpus is run again for them, once. Lift says how much more " +
-  "often a part holds where the parts before it do.";
+  "Finds the longest spans of the corpus at whose steps all conditions hold, each within one sequence. The search is " +
+  "exact. If the bits of a threshold are not stored, the corpus is run again for them, once. Lift is how much more often " +
+  "a part holds when the parts before it hold.";
 
 export const BRUSH_HELP =
   "The sentence of the Read page, each word in the colour of the selected unit's value. Drag over some words, or move " +
@@ -18,7 +18,7 @@ export const GRAMMAR = [
   ["l1.c[125] > .5", "unit 125 of l1.c is above 0.5; also >= < <="],
   ["l1.c[125] > .5 for 3..", "in spans of at least 3 steps; for 3: exactly 3; for 2..5"],
   ["l1.c[125] > .5, l0.h[7] < .1", "both at the same steps"],
-  ["l1.c[125] > .5, l0.h[7] < .1 before", "the second at the step before the span"],
+  ["l1.c[125] > .5, l0.h[7] < .1 before", "the second at the step right before the span"],
   ["l0.h[3] > 0, label = VERB after 1..5", "a label at some step, 1 to 5 after the span"],
   ['not (token = "the" or token = "a")', "tokens and labels; and, or, not, brackets"],
 ];

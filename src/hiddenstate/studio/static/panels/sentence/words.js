@@ -10,8 +10,8 @@ import { onResize } from "studio/ui/visibility.js";
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/state/types.js").App} App */
 
-const LONGEST = 32; // characters of a token
-const MOST_NATS = 8; // from here on a token has the darkest shade
+const LONGEST = 32; // maximum characters of a token
+const MOST_NATS = 8; // a token with at least this many nats has the darkest shade
 
 /**
  * @param {App} app

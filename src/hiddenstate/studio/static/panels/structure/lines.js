@@ -4,7 +4,7 @@ import { svg } from "studio/ui/draw.js";
 
 /** @typedef {"c" | "h" | "x"} Ink the kind of flow: a cell state, a hidden state, an input */
 
-const HEAD = 6; // of an arrow
+const HEAD = 6; // size of an arrowhead
 
 /**
  * @param {number} x0

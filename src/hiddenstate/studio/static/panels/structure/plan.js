@@ -9,15 +9,15 @@ import { sizeText } from "studio/ui/moment-words.js";
 
 export const BOX = { width: 78, height: 46 };
 const GAP = 78; // between two boxes of a row: room for the label of an arrow
-const MARGIN = 156; // beside the outer boxes: an arrow and the name of a state
-const SHIFT = 30; // of the two directions, to the left and right of their step's middle
+const MARGIN = 156; // beside the outer boxes: room for an arrow and the name of a state
+const SHIFT = 30; // offset of the two directions to the left and right of their step's middle
 const ROW = 80; // from the forward row of a layer to its reverse row
 const RISE = 44; // between layers
 const FORK = 28; // above a layer with two directions, and half of it below
 const HEAD = 74; // above the topmost box
-const FOOT = 80; // below the lowest
-const LETTER = 8.4; // pixels of a letter of a word
-export const LANE = 13; // of c above, and of h below, the middle of a row
+const FOOT = 80; // below the lowest box
+const LETTER = 8.4; // width of a letter in a word, in pixels
+export const LANE = 13; // distance of c above, and of h below, the middle of a row
 export const STEP_OUT = 86; // length of the first and the last arrow of a row
 
 /**
@@ -68,7 +68,7 @@ export function planOf(sizes, words, { first = 0, rows = 1, steps = words.length
 }
 
 /**
- * How the output consists of hidden states, and where it equals the final ones.
+ * Describes how the output consists of hidden states, and where it equals the final ones.
  * @param {Sizes} sizes
  * @returns {string}
  */

@@ -50,7 +50,7 @@ export function parameterRows(setup) {
 export function results(setup, gates) {
   return [
     part("Shapes", [tableOf(shapeRows(setup))]),
-    part("One step, with the shape of everything", [equations(setup, gates), ...above(setup, gates)]),
+    part("One step, with all shapes", [equations(setup, gates), ...above(setup, gates)]),
     part(`${countOf(setup).toLocaleString("en")} parameters`, [tableOf(parameterRows(setup))], "st-parameters"),
   ];
 }

@@ -2,7 +2,7 @@
 
 /** @typedef {import("studio/panels/structure/sizes.js").Sizes} Sizes */
 /** @typedef {Sizes & {T: number, N: number, batchFirst: boolean}} Setup */
-/** @typedef {Omit<Setup, "cell">} Numbers what can be set; the cell is that of the model shown */
+/** @typedef {Omit<Setup, "cell">} Numbers the settings; the cell is that of the model shown */
 
 /** @type {Numbers} */
 export const LESSON = {
@@ -18,7 +18,7 @@ export const LESSON = {
 };
 
 /**
- * @param {string} text "" for the lesson's
+ * @param {string} text "" for the lesson's sizes
  * @returns {Numbers}
  */
 export function readSetup(text) {

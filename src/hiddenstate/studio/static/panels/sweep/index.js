@@ -1,4 +1,4 @@
-// Sweep: the target if one state came from another text.
+// Sweep: shows how the target changes if one state comes from another text.
 
 import { patchMap, strongest } from "studio/panels/sweep/map.js";
 import { differing, pairWith, sweeping } from "studio/panels/sweep/sweep.js";

@@ -1,4 +1,4 @@
-// The tour's card: a step's text and task, the progress, and the way on once the step is done.
+// The tour's card: a step's text and task, the progress, and the button to go on once the step is done.
 
 import { paragraph, rich } from "studio/panels/tour/text.js";
 import { element, set, svg } from "studio/ui/draw.js";
@@ -33,7 +33,7 @@ export function createCard(titles, ways) {
     says: element("div", { class: "tour-says" }),
     task: element("div", { class: "tour-task" }),
     work: element("div", { class: "tour-work" }),
-    status: element("p", { class: "tour-status" }), // stands in the task
+    status: element("p", { class: "tour-status" }), // part of the task
     learnt: element("div", { class: "tour-learnt", role: "status" }),
   };
   const back = button("Back", () => ways.go(shown.index - 1));

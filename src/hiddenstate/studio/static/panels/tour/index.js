@@ -55,11 +55,11 @@ class Tour {
     this.root = element("div", { id: "tour", class: "tour", hidden: true }, [this.light.root, this.card.root]);
     /** @type {Visit | null} */
     this.visit = null;
-    /** @type {Partial<View> | null} what the tour found, and leaves */
+    /** @type {Partial<View> | null} the view that the tour found, to be restored */
     this.found = null;
     /** @type {Set<number>} */
     this.finished = new Set();
-    /** @type {Reason | null} why there is no tour, as the card says it now */
+    /** @type {Reason | null} why there is no tour, as shown on the card */
     this.refused = null;
     this.resumeAt = 0;
     this.frame = 0;

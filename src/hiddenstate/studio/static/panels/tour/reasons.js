@@ -1,4 +1,5 @@
-// Why the tour is unavailable: nothing has been read yet, the model is no LSTM, or a trace lacks values that the tour needs.
+// Why the tour is unavailable: nothing has been read yet, the model is not an LSTM, or a trace lacks values that the
+// tour needs.
 
 /** @typedef {import("studio/state/types.js").App} App */
 /** @typedef {{title: string, says: string}} Reason */

@@ -1,4 +1,4 @@
-// Steps 4 to 6: the two equations of the cell by hand, and the place of its gates' weights.
+// Steps 4 to 6: the two equations of the cell by hand, and the rows of its gates' weights.
 
 import { isSilent, mixed, momentAt, silent, silentBounds } from "studio/panels/tour/moments.js";
 import { here, sizeLetters } from "studio/panels/tour/steps-gates.js";
@@ -140,7 +140,7 @@ const READ_OUT = {
 };
 
 /**
- * What is at the row given as a gate's first row.
+ * Explains which row the answer is, if it is not a gate's first row.
  * @param {number} answer
  * @param {number} row the right one
  * @param {number} H

@@ -34,12 +34,12 @@ export function mountTransport(app) {
 function buttons({ player, session }) {
   const play = iconButton("play", "Play", () => player.toggle(), "play");
   const back = iconButton("previous", "One step back", () => player.move(-1));
-  const on = iconButton("next", "One step on", () => player.move(1));
+  const on = iconButton("next", "One step forward", () => player.move(1));
   const made = [back, play, on];
   const show = () => {
     const name = player.playing ? "Pause" : "Play";
     const why = nothingToPlay(session); // "" if there is somewhere to go
-    const titles = ["One step back (\u2190)", `${name} (space)`, "One step on (\u2192)"];
+    const titles = ["One step back (\u2190)", `${name} (space)`, "One step forward (\u2192)"];
     play.replaceChildren(icon(player.playing ? "pause" : "play"));
     set(play, "aria-label", name);
     made.forEach((button, k) => {

@@ -1,4 +1,4 @@
-// The card of the selected unit: what it does over the corpus, and what zeroing it does.
+// The card of the selected unit: its behaviour over the corpus, and the effect of zeroing it.
 
 import { addressOf } from "studio/state/corpus.js";
 import { createContexts } from "studio/panels/units/contexts.js";
@@ -11,7 +11,7 @@ import { button } from "studio/ui/fields.js";
 /** @typedef {import("studio/state/corpus.js").UnitTable} UnitTable */
 /** @typedef {import("studio/state/types.js").App} App */
 
-const REST = 200; // milliseconds before a card is asked for, while someone moves through the gallery
+const REST = 200; // milliseconds before a card is requested, while the user moves through the gallery
 
 /**
  * @param {App} app
@@ -101,13 +101,13 @@ function cardParts(card, contexts, actions) {
     contexts,
     element("section", { class: "unit-part" }, [...tested, element("p", { class: "unit-verdict", text: card.verdict }), effects(card)]),
     pairs("Mean at tokens", card.tokens.map(([token, value]) => [token, value])),
-    pairs("Logits that one standard deviation more adds to", card.logits),
+    pairs("Logits that rise most with one more standard deviation", card.logits),
   ];
 }
 
 /** @param {UnitCard} card */
 function tag({ label, p, is_used: isUsed }) {
-  const [kind, text] = p >= 0.01 ? ["no", "not confirmed"] : isUsed ? ["yes", "used for it"] : ["no", "goes with it, not shown to be used"];
+  const [kind, text] = p >= 0.01 ? ["no", "not confirmed"] : isUsed ? ["yes", "used for it"] : ["no", "correlated, but not shown to be used"];
   return element("span", { class: `unit-tag ${kind}`, text: `${label}: ${text}` });
 }
 

@@ -1,4 +1,4 @@
-// The columns of the gallery: how they are written, sorted and filtered.
+// The columns of the gallery: how they are formatted, sorted and filtered.
 
 import { percent, tick } from "studio/ui/draw.js";
 

@@ -13,7 +13,7 @@ import { passageLine } from "studio/ui/passage.js";
 const CHOICES = /** @type {{value: Context["kind"], text: string, title: string}[]} */ ([
   { value: "top", text: "Highest", title: "One context of each of the sequences where it is highest" },
   { value: "bottom", text: "Lowest", title: "Where it is lowest" },
-  { value: "random", text: "Random", title: "Contexts drawn at random, without which the others mislead" },
+  { value: "random", text: "Random", title: "Contexts drawn at random; without them, the others are misleading" },
 ]);
 
 /**

@@ -11,12 +11,13 @@ import { panel } from "studio/ui/panel.js";
 
 const GALLERY_HELP =
   "Every unit of the index. Its label is the one with the largest correlation on one half of the sequences; r is the " +
-  "correlation on the other half. A correlation is no effect: the card says what zeroing the unit does. Click a " +
+  "correlation on the other half. A correlation is not an effect: the card shows what zeroing the unit does. Click a " +
   "heading to sort; move through the units with the arrow keys.";
 const CARD_HELP =
   "Contexts where the unit is highest and lowest, and random ones, each word in the colour of the unit's value there. p " +
-  "says how often shifted labels correlate as much. A unit is used for its label if zeroing it costs most there, more " +
-  "than zeroing any unit of about the same size. That the label is confirmed does not mean that the unit has one job.";
+  "is the share of shifted labels that correlate at least as strongly. A unit is used for its label if zeroing it costs " +
+  "most there, more than zeroing any unit of about the same size. A confirmed label does not mean that the unit has only " +
+  "one job.";
 
 /**
  * @param {App} app

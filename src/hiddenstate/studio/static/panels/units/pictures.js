@@ -1,4 +1,4 @@
-// The pictures of a unit's card: its distribution, and what zeroing it costs.
+// The pictures of a unit's card: its distribution, and the cost of zeroing it.
 
 import { unitOf } from "studio/state/corpus.js";
 import { element, exactly, svg, tick } from "studio/ui/draw.js";
@@ -43,7 +43,7 @@ function edge(value) {
 }
 
 /**
- * What zeroing the unit costs, beside units that are as large: two bars each.
+ * The cost of zeroing the unit, beside units of the same size: two bars each.
  * @param {UnitCard} card
  * @returns {HTMLElement}
  */

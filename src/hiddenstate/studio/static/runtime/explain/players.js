@@ -110,7 +110,7 @@ export function targetsOf(target, outputs, R) {
 
 /**
  * @param {Float32Array} h [R, P]
- * @param {Float32Array} out [R, W] output, from column `at` on
+ * @param {Float32Array} out [R, W] output, starting at column `at`
  * @param {number} R
  * @param {number} at
  */

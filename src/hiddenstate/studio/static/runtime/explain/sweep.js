@@ -1,4 +1,4 @@
-// The target if one state of a layer and direction, at one step, came from another run.
+// Computes the target if one state of a layer and direction, at one step, comes from another run.
 
 import { sideBySide } from "studio/runtime/arrays.js";
 import { inputPart, outputRows, stepRows } from "studio/runtime/explain/rows.js";

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from hiddenstate.edits.resolve import ResolvedEdit
-from hiddenstate.engine import derivative, kernels, native, reference_path
+from hiddenstate.engine import derivative, kernels, native
 from hiddenstate.engine.call import Call, Result, tensors_needing_gradients, through_layers, wants_gradient
-from hiddenstate.engine.interception import interception, is_plain
+from hiddenstate.engine.interception import interception, is_plain, why_not_plain
 from hiddenstate.engine.kernels import Kernel
-from hiddenstate.engine.reference_path import LayerResult
+from hiddenstate.engine.paths import reference_path
+from hiddenstate.engine.paths.reference_path import LayerResult
 from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.names import Place
 
@@ -26,10 +27,10 @@ def why_not(call: Call, *, cast_to: torch.dtype | None = None) -> str | None:
         tensors.append(call.reset_h)
     for value in (*tensors, *cells):
         if not is_plain(value):
-            return f"a tensor is a {type(value).__name__} on {value.device}, and not torch's own on the CPU"
+            return why_not_plain(value)
     dtype = cast_to or call.x.dtype
     if not kernels.serves(dtype):
-        return f"there is no native kernel for {dtype}" if kernels.version() else f"the native module {kernels.absence}"
+        return kernels.why_not_served(dtype)
     if cast_to is not None:
         return interception(autocast=True)
     types = dict.fromkeys(value.dtype for value in tensors)
@@ -75,7 +76,7 @@ def run(call: Call) -> Result:
 
 
 def run_without_gradient(call: Call, kernel: Kernel | None = None) -> Result:
-    """Compute a whole call in one native call of ``kernel``, that for the type of ``x`` when None."""
+    """Compute a whole call in one native call of ``kernel``, by default the one for the type of ``x``."""
     done = native.forward(call, shown=_recorded_layers(call), kernel=kernel)
     return Result(*done[:3], {} if call.record is None else _values(call, done))
 
@@ -103,7 +104,7 @@ def _run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
 
 
 def _recorded_layers(call: Call) -> list[bool]:
-    """For each layer and direction, whether something of it is recorded."""
+    """For each layer and direction, whether any of its values is recorded."""
     if call.record is None:
         return []
     recorded = {place.layer_direction for place in call.record.places}
@@ -122,7 +123,7 @@ def _values(call: Call, done: native.Run) -> dict[str, Tensor]:
         if gates is None:
             continue
         h = outputs[k // D] if D == 1 else outputs[k // D][..., k % D * P : (k % D + 1) * P]
-        apart = D > 1 or k // D == len(outputs) - 1  # its memory is another's too
+        apart = D > 1 or k // D == len(outputs) - 1  # it shares its memory with another value
         of_c = None if c is None else c.to(dtype)
         values |= _recorded_values(call, layer_direction, gates.to(dtype), of_c, h, apart=apart)
     return values

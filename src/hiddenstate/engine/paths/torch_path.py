@@ -10,24 +10,22 @@ from torch.nn.utils._expanded_weights.expanded_weights_impl import ExpandedWeigh
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from hiddenstate.base.validation import check_memory
+from hiddenstate.cells.cell import Cell
 from hiddenstate.engine.call import Call, Result
 from hiddenstate.engine.dropout import packing_order
-from hiddenstate.engine.interception import own_types, transformed
+from hiddenstate.engine.interception import own_types
 
 
 def why_not(call: Call) -> str | None:
     """Return why torch's kernels can't compute this call, or None."""
     if call.reset is not None:
         return "torch has no reset="
-    if not hasattr(torch, call.sizes.cell.lower()):
-        return f"torch has no {call.sizes.kind.label}"
-    if call.edits or call.record is not None:
-        return "torch's kernels neither edit nor record"
+    why = why_not_function(call.sizes.kind, call.sizes.cell.lower())
+    if why is not None:
+        return why
     served = torch_serves(call.x.device.type, projects=call.sizes.proj_size > 0, drops=call.dropout > 0)
     if not served and not (call.x.is_cpu and _are_of_another_class(call)):
         return f"torch has no correct kernel for this on {call.x.device.type}"
-    if transformed():
-        return f"{function_of(call).__name__} has no rules for torch.func transforms"
     return None if _can_pack(call.lengths) else "torch can't pack rows of length 0 (or of unknown length)"
 
 
@@ -36,9 +34,14 @@ def _are_of_another_class(call: Call) -> bool:
     return not all(type(weight) in (Tensor, Parameter) for weight in _weights(call))
 
 
+def why_not_function(kind: Cell, name: str) -> str | None:
+    """Return that torch has no function of this name for a kind of cell, or None."""
+    return None if hasattr(torch, name) else f"torch has no {kind.label}"
+
+
 def torch_serves(device: str, *, projects: bool, drops: bool) -> bool:
     """Whether torch's layer has a correct kernel for a device type."""
-    # On CPU it has none for projections: it warns, and loops over the steps like the reference. On MPS it refuses
+    # On CPU it has none for projections: it warns, and loops over the steps like the reference. On MPS it rejects
     # projections, and its gradient ignores dropout (pytorch#190056).
     return not (projects and device in ("cpu", "mps")) and not (drops and device == "mps")
 
@@ -59,7 +62,7 @@ def _can_pack(lengths: Tensor | None) -> bool:
     return lengths is None or (not lengths.is_meta and len(lengths) > 0 and int(lengths.min()) > 0)
 
 
-def function_of(call: Call) -> Callable[..., tuple[Tensor, ...]]:
+def torch_function(call: Call) -> Callable[..., tuple[Tensor, ...]]:
     """Return torch's function for the call's kind of cell."""
     function: Callable[..., tuple[Tensor, ...]] = getattr(torch, call.sizes.cell.lower())
     return function
@@ -71,7 +74,7 @@ def _result(out: Tensor, h_n: Tensor, c_n: Tensor | None = None) -> Result:
 
 def _run_padded(call: Call) -> Result:
     state = call.sizes.kind.as_given([part.contiguous() for part in call.initial])  # as cuDNN requires
-    return _result(*function_of(call)(call.x, state, _weights(call), *_options(call), False))
+    return _result(*torch_function(call)(call.x, state, _weights(call), *_options(call), False))
 
 
 def _run_packed(call: Call) -> Result:
@@ -79,10 +82,10 @@ def _run_packed(call: Call) -> Result:
     assert call.lengths is not None
     order = packing_order(call)
     back = order.argsort()
-    with own_types():  # so that packing casts nothing
+    with own_types():  # so that packing does not cast
         packed = pack_padded_sequence(call.x.index_select(1, order), call.lengths[order].cpu())
     state = call.sizes.kind.as_given([part.index_select(1, order) for part in call.initial])
-    data, *states = function_of(call)(packed.data, packed.batch_sizes, state, _weights(call), *_options(call))
+    data, *states = torch_function(call)(packed.data, packed.batch_sizes, state, _weights(call), *_options(call))
     with own_types():
         out, _ = pad_packed_sequence(PackedSequence(data, packed.batch_sizes), total_length=call.x.shape[0])
     return _result(out.index_select(1, back), *(state.index_select(1, back) for state in states))

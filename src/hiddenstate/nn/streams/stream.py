@@ -1,6 +1,6 @@
 """Runs one time step at a time and carries the state."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.validation import autocasts
+from hiddenstate.engine.paths.path import PathReport
 from hiddenstate.errors import RankError, ShapeError
-from hiddenstate.nn.runner import States
-from hiddenstate.nn.stream_arrays import Array, as_tensor, check_out
-from hiddenstate.nn.stream_rows import Rows
-from hiddenstate.nn.stream_state import Moment, StreamState
+from hiddenstate.nn.streams.runner import States
+from hiddenstate.nn.streams.stream_arrays import Array, as_tensor, check_out
+from hiddenstate.nn.streams.stream_rows import Rows
+from hiddenstate.nn.streams.stream_state import Moment, StreamState
 from hiddenstate.structure.axis_order import from_time_first, to_time_first
 
 
@@ -38,15 +39,15 @@ class Stream(StreamState):
             x: ``[N, C]``, or ``[C]`` if the batch is 1; a tensor, or a NumPy array of the same type.
             rows: the rows that take this step, without repetition; x is then ``[n, C]``, in their order, and the other
                 rows wait. All rows if None.
-            out: an array to write the result to, with its shape, a tensor or NumPy array as x; this saves an allocation
-                at each step.
+            out: an array to write the result to, with its shape, a tensor or NumPy array like x; this saves an
+                allocation at each step.
 
         Returns:
             The last layer's hidden state, ``[N, P]`` or ``[P]`` depending on x, ``[n, P]`` with ``rows``; a NumPy array
             if x is one.
 
         Raises:
-            RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
+            RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: an argument does not fit.
             IndexRangeError, ArgumentError: an edit in force does not fit a stream.
             ConcurrentUseError: another thread is in a step of this stream.
         """
@@ -60,7 +61,7 @@ class Stream(StreamState):
         return self._step(x, out)
 
     def _step(self, x: Array, out: Array | None) -> Array:
-        """Take a step with every check; the following steps then take the quick way, if possible."""
+        """Take a step with every check; the following steps then take the fast way, if possible."""
         given: Tensor = self._tensor(x, "x")
         if given.dim() != 2 and not (given.dim() == 1 and self._batch == 1):
             allowed = "[N, C] or [C]" if self._batch == 1 else "[N, C]"
@@ -110,7 +111,7 @@ class Stream(StreamState):
             one.
 
         Raises:
-            RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
+            RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: an argument does not fit.
             IndexRangeError, ArgumentError: an edit in force does not fit a stream.
             ConcurrentUseError: another thread is in a step of this stream.
         """
@@ -120,6 +121,23 @@ class Stream(StreamState):
             raise RankError(f"a chunk must be {form}, got {given.dim()}D of shape {list(given.shape)}")
         done = from_time_first(self._feed(to_time_first(given, self._layout)), self._layout)
         return self._give(done, chunk, None)
+
+    def path(self, x: Array) -> PathReport:
+        """Report which path a step or a chunk takes, and why no faster one can run it, as `LSTM.path` does.
+
+        Args:
+            x: a step, as for `step`, or a chunk, as for `feed`.
+
+        Raises:
+            RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError, ArgumentError: as for a step.
+        """
+        given: Tensor = self._tensor(x, "x")
+        if given.dim() not in (1, 2, 3):
+            raise RankError(f"give a step [N, C] or a chunk [T, N, C], got {given.dim()}D of shape {list(given.shape)}")
+        chunk = to_time_first(given, self._layout) if given.dim() == 3 else given.view(1, self._batch, -1)
+        self._check_chunk(chunk)
+        with _without_autocast(self._like()), torch.no_grad():
+            return self._runner.path(chunk, self._state, self.t)
 
     def _tensor(self, value: object, name: str) -> Tensor:
         """Return the value as a tensor with the weights' type, on their device."""
@@ -134,21 +152,24 @@ class Stream(StreamState):
 
     def _feed(self, x: Tensor, index: Tensor | None = None) -> Tensor:
         """Read ``[T, N, C]`` and return ``[T, N, P]``; only for the rows of an index ``[n]``, if there is one."""
-        want = (len(x), self._batch, self._sizes.input_size)
-        if index is None and x.shape != want:
-            raise ShapeError(
-                f"got {list(x.shape[1:])} features per step, expected [N, C] = {list(want[1:])}: this stream was "
-                f"made for batch={self._batch}"
-            )
+        if index is None:
+            self._check_chunk(x)
         self._check_state()
         if not len(x):
             return x.new_zeros(0, x.shape[1], self._sizes.output_size)
         like = self._like()
-        uncast = torch.autocast(like.device.type, enabled=False) if autocasts(like.device.type) else nullcontext()
-        with self._alone(), torch.no_grad(), uncast:
+        with self._alone(), torch.no_grad(), _without_autocast(like):
             out, state = self._run(x.to(like.dtype), index)
             self._advance(state, self.t + len(x))
         return out
+
+    def _check_chunk(self, x: Tensor) -> None:
+        want = (len(x), self._batch, self._sizes.input_size)
+        if x.shape != want:
+            raise ShapeError(
+                f"got {list(x.shape[1:])} features per step, expected [N, C] = {list(want[1:])}: this stream was "
+                f"made for batch={self._batch}"
+            )
 
     def _run(self, x: Tensor, index: Tensor | None) -> tuple[Tensor, States]:
         state = tuple(part.clone() for part in self._state)  # they are written in place, and that may be interrupted
@@ -183,3 +204,8 @@ class Stream(StreamState):
 
     def __repr__(self) -> str:
         return f"Stream(batch={self._batch}, t={self.t})"
+
+
+def _without_autocast(like: Tensor) -> AbstractContextManager[Any]:
+    device = like.device.type
+    return torch.autocast(device, enabled=False) if autocasts(device) else nullcontext()

@@ -1,11 +1,16 @@
 """Decides which calls use int8 weights (only without gradients), and finds their packed weights."""
 
+from collections.abc import Sequence
+
 import torch
+from torch import Tensor
 
 from hiddenstate.engine import kernels
 from hiddenstate.engine.call import Call, wants_gradient
 from hiddenstate.engine.int8 import Int8Weights, PackedWeights, why_not_kernel
 from hiddenstate.engine.interception import interception, is_plain
+
+NOT_PACKED = "the weights cannot be packed: one is sparse, or has another type"
 
 
 def why_not(call: Call) -> str | None:
@@ -17,8 +22,9 @@ def why_not(call: Call) -> str | None:
     if why is not None:
         return why
     tensors = [call.x, call.h0, call.c0, call.reset_h, call.reset_c, *weights.reals()]
-    if wants_gradient(tensors):
-        return "a gradient is needed, which is computed for the weights read as floats"
+    why = why_not_without_gradient(tensors)
+    if why is not None:
+        return why
     for value in tensors:
         if value is not None and not (is_plain(value) and value.dtype is torch.float32):
             kind = type(value).__name__
@@ -26,9 +32,19 @@ def why_not(call: Call) -> str | None:
     return interception()
 
 
+def why_not_fast(packed: PackedWeights | None, tensors: Sequence[Tensor | None]) -> str | None:
+    """Return the reason that a call can't read packed int8 weights with its arguments as they are, or None."""
+    return NOT_PACKED if packed is None else why_not_without_gradient(tensors)
+
+
+def why_not_without_gradient(tensors: Sequence[Tensor | None]) -> str | None:
+    """Return that a gradient for one of the tensors is needed, or None."""
+    return "a gradient is needed, which is computed for the dequantised weights" if wants_gradient(tensors) else None
+
+
 def why_not_packed(call: Call) -> str | None:
-    """Return the reason that the weights of a call, which `why_not` accepts, are not packed for int8, or None."""
+    """Return why the weights of a call that `why_not` accepts are not packed for int8, or None."""
     packed: PackedWeights | None = call.weights.packed  # type: ignore[attr-defined]
     if packed is None:
-        return "the weights cannot be packed: one is sparse, or has another type"
+        return NOT_PACKED
     return None if packed.kernel is kernels.int8(call.sizes.cell) else "the weights are packed for other instructions"

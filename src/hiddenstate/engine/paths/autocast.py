@@ -42,7 +42,7 @@ def result_types(call: Call, packed: PackedSequence | None) -> tuple[torch.dtype
 
 
 def _types_of_hidden_state(call: Call) -> tuple[torch.dtype, torch.dtype]:
-    """The types for a cell without a cell state: of a product, or of what is added to the state before."""
+    """The types for a cell without a cell state: that of a product, or that of the sum with the previous state."""
     of_products = torch.get_autocast_dtype("cpu")
     dtype = torch.promote_types(of_products, call.h0.dtype) if call.sizes.kind.is_additive else of_products
     return dtype, dtype
@@ -56,7 +56,7 @@ def _runs_as_padded(packed: PackedSequence) -> bool:
 
 @cache
 def _pads_even_rows(dtype: torch.dtype, _uses_onednn: bool) -> bool:
-    """Whether this version of torch does so under autocast to a type, tested by the output type of a tiny call."""
+    """Whether this version of torch does that under autocast to a type, judged by the output type of a tiny call."""
     state, w, b = (torch.zeros(shape, dtype=torch.float32, device="cpu") for shape in ((1, 1, 1), (4, 1), (4,)))
     even = torch.ones(1, dtype=torch.int64, device="cpu")
     with _disable_current_modes(), torch.no_grad():

@@ -8,18 +8,20 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
 from torch import Tensor
 
+from hiddenstate.base import scoped
 from hiddenstate.engine import derivative, kernels
 from hiddenstate.engine.call import Call, split_weights, wants_gradient
 from hiddenstate.engine.interception import interception
 from hiddenstate.engine.kernels import Kernel
-from hiddenstate.engine.native import Run
+from hiddenstate.engine.native import Run, refusal_text
 from hiddenstate.structure.parameters import ParameterNames
 from hiddenstate.structure.sizes import Sizes
 
 if TYPE_CHECKING:
-    from hiddenstate.engine.packed import PackedLSTM
+    from hiddenstate.engine.paths.packed import PackedLSTM
 
 # The record of a fast call: gates and cell states of each layer and direction, outputs of each layer except the last.
 Recorded = tuple[list[Tensor], list[Tensor], list[Tensor]]
@@ -35,6 +37,26 @@ class Options(NamedTuple):
     training: bool
     record: bool
     held: "PackedLSTM | None" = None
+
+
+OPEN_BLOCK = "a block of edits, traces or hiddenstate.backend is open"
+
+
+def why_not_plain(cell: str, dropout: float, recomputes: bool = False) -> str | None:
+    """Return the reason that calls of a layer can't run on their arguments as they are, or None.
+
+    Args:
+        cell: the kind of cell.
+        dropout: the dropout that is drawn, 0 outside training.
+        recomputes: whether a gradient would compute the gates again.
+    """
+    if scoped.any_open:
+        return OPEN_BLOCK
+    if dropout:
+        return "dropout is drawn in training"
+    if recomputes and torch.is_grad_enabled():
+        return "a gradient would compute the gates again (recompute_gates)"
+    return kernels.why_not_known(cell)
 
 
 def run(
@@ -82,28 +104,13 @@ def why_not(
     if why is not None:
         return why
     kernel = _kernel(given[0], options, sizes.cell)
-    if kernel is None and kernels.version() is None:
-        return f"the native module {kernels.absence}"
     if kernel is None:
         kind, dtype = type(given[0]).__name__, getattr(given[0], "dtype", "no dtype")
-        return f"the input is a {kind} of {dtype}, not a plain float32 or float64 torch.Tensor"
+        plain = "not a plain float32 or float64 torch.Tensor"
+        return kernels.why_not_loaded() or f"the input is a {kind} of {dtype}, {plain}"
     weights = parameters if options.held is None else options.held.packed
     refused = _fast_call(kernel).why_not(given, weights, names, sizes.axes, options)
-    return None if refused is None else _reason(*refused)
-
-
-def _reason(argument: str, reason: str, value: Any, expected: Any) -> str:
-    if argument == "torch":
-        return "this version of torch lacks the function table by which native code reads tensors"
-    if argument == "input" and isinstance(value, Tensor) and reason == "form" and value.stride(-1) != 1:
-        return "the input is not contiguous in its last axis: give x.contiguous()"
-    if isinstance(value, Tensor):
-        got = f"{list(value.shape)} of {value.dtype}, strides {value.stride()}"
-        shape = f" {list(expected)}" if expected else ""
-        return f"{argument} is {got}, not a contiguous tensor{shape} of the weights' type"
-    if value is None and reason == "shape":
-        return f"{argument} is recomputed at each call (by a parametrization, for example), not a parameter"
-    return f"{argument} is not a plain tensor"
+    return None if refused is None else refusal_text(*refused)
 
 
 def run_differentiable(

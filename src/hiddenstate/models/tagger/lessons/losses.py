@@ -42,7 +42,7 @@ def tagging_loss(
 
 
 def _of_tags(scores: Tensor, tags: Tensor, smoothing: float, reduction: str) -> Tensor:
-    """The surprise of the words' tags, 0 for words without one: their sum, or with ``"none"`` each, ``[T·N]``."""
+    """The surprise of the words' tags, 0 for words without one: their sum, or one each with ``"none"``, ``[T·N]``."""
     flat = scores.flatten(0, 1), tags.flatten()
     return cross_entropy(*flat, ignore_index=IGNORED_TAG, label_smoothing=smoothing, reduction=reduction)
 

@@ -21,7 +21,7 @@ from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
 from hiddenstate.structure.sizes import Sizes
 
 _OPTIONS = "Tensor[] weights, Tensor? lengths, Tensor? reset, Tensor[]? masks, bool bias, bool bidirectional"
-_NUMBER = 9  # of the arguments that describe a call, of either operator
+_NUMBER = 9  # the arguments of either operator that describe a call
 _GIVEN_LSTM = f"Tensor x, Tensor h0, Tensor c0, {_OPTIONS}"
 _GIVEN_RNN = f"Tensor x, Tensor h0, {_OPTIONS}, str cell"
 # At the end and with defaults, so that models exported before these arguments existed still run. torch omits trailing
@@ -62,7 +62,7 @@ def _run(*arguments: Any) -> Any:
     order of `parameters.PARAMETER_STEMS`.
 
     Raises:
-        ArgumentError, DtypeError, ShapeError: what does not fit.
+        ArgumentError, DtypeError, ShapeError: an argument does not fit.
     """
     given, keep, borders, recompute = _forward_arguments(arguments)
     call = replace(_checked_call(given, borders), recompute_gates=recompute)
@@ -102,7 +102,7 @@ def _forward_arguments(arguments: Sequence[Any]) -> tuple[Sequence[Any], bool, l
 
 
 def _states(given: Sequence[Any]) -> int:
-    """Return how many states the cell carries: only the operator of those with one has their name, which is last."""
+    """Return how many states the cell carries: the operator for cells with one ends with their name."""
     return 1 if isinstance(given[-1], str) else 2
 
 
@@ -122,7 +122,7 @@ def _shapes(*arguments: Any) -> Any:
 
 
 def _record(call: Call) -> int:
-    """Return how many numbers of each unit are kept as its gates."""
+    """Return how many numbers are kept per unit as its gates."""
     return len(native.recorded_gates(call.sizes.kind))
 
 
@@ -130,7 +130,7 @@ def _run_backward(*arguments: Any) -> list[Tensor]:
     """Return the ``needed`` gradients of x, the given states and the weights: `native.backward`.
 
     Raises:
-        ArgumentError, DtypeError, ShapeError: what does not fit.
+        ArgumentError, DtypeError, ShapeError: an argument does not fit.
     """
     given, out, kept, grads, needed, borders = _backward_arguments(arguments)
     call = _checked_call(given, borders)
@@ -290,7 +290,7 @@ def _checked_call(given: Sequence[Any], borders: Sequence[Tensor | None]) -> Cal
     """Return the call, checked so that native code can trust it (it checks the weights' shapes itself).
 
     Raises:
-        ArgumentError, DtypeError, ShapeError: what does not fit.
+        ArgumentError, DtypeError, ShapeError: an argument does not fit.
     """
     names = ("x", "h0", "c0")[: 1 + _states(given)]
     axes = [value.dim() for value in given[: len(names)]]
@@ -330,7 +330,7 @@ def _check_types(call: Call) -> None:
 def _check_shapes(call: Call) -> None:
     (T, N), (_, H, P, _), K, dtype = call.x.shape[:2], call.sizes.axes, len(call.sizes.layer_directions), call.x.dtype
     name = _name(call)
-    # Those of borders are of each row, or of each step and row.
+    # The states after borders are per row, or per step and row.
     _check(f"{name}: h0", call.h0, [(K, N, P)], [dtype])
     _check(f"{name}: c0", call.c0, [(K, N, H)], [dtype, kernels.real_type(dtype)])
     _check(f"{name}: lengths", call.lengths, [(N,)], [torch.int64])

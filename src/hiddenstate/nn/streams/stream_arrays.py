@@ -42,10 +42,10 @@ def _from_numpy(value: "np.ndarray[Any, Any]", name: str) -> Tensor:
 
 
 def check_out(out: Array, x: Array, shape: tuple[int, ...], like: Tensor) -> None:
-    """Refuse an output array that is not of x's kind, has a wrong shape, or shares its own memory.
+    """Reject an output array that is not of x's kind, has a wrong shape, or shares its own memory.
 
     Raises:
-        ArgumentTypeError, ShapeError, DtypeError, DeviceError, ArgumentError: it is.
+        ArgumentTypeError, ShapeError, DtypeError, DeviceError, ArgumentError: the array is rejected.
     """
     if isinstance(out, np.ndarray) != isinstance(x, np.ndarray):
         raise ArgumentTypeError(
@@ -65,10 +65,10 @@ def check_out(out: Array, x: Array, shape: tuple[int, ...], like: Tensor) -> Non
 
 
 def check_mask(mask: Tensor, rows: int, like: Tensor) -> None:
-    """Refuse a mask that is not a bool tensor ``[N]`` with values that can be read on the device of ``like``.
+    """Reject a mask that is not a bool tensor ``[N]`` with values that can be read on the device of ``like``.
 
     Raises:
-        ArgumentTypeError, ShapeError, DtypeError, DeviceError: it is not.
+        ArgumentTypeError, ShapeError, DtypeError, DeviceError: the mask is rejected.
     """
     if not isinstance(mask, Tensor) or mask.dtype is not torch.bool:
         raise ArgumentTypeError("mask must be a bool tensor [N]: True for the rows to reset")

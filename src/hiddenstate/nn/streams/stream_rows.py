@@ -1,4 +1,4 @@
-"""The rows of a stream: how they are named, and which are in use."""
+"""The rows of a stream: how they are numbered, and which are in use."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -25,10 +25,10 @@ def listed_rows(rows: Rows, batch: int) -> list[int]:
     listed = [int(rows)] if isinstance(rows, (int, np.integer)) else [_plain(row) for row in _listed(rows)]
     if not all(type(row) is int for row in listed):
         kinds = sorted({type(row).__name__ for row in listed} - {"int"})
-        raise ArgumentTypeError(f"rows must be integers, but contains {', '.join(kinds)}")
+        raise ArgumentTypeError(f"rows must be integers, got {', '.join(kinds)}")
     for row in listed:
         if not 0 <= row < batch:
-            raise IndexRangeError(f"this stream has the rows 0 to {batch - 1}, but rows names {shorten(row)}")
+            raise IndexRangeError(f"this stream has rows 0 to {batch - 1}, but rows names {shorten(row)}")
     if len(set(listed)) < len(listed):
         twice = next(row for row in listed if listed.count(row) > 1)
         raise ArgumentError(f"rows names row {twice} twice: each row takes one step at a time")
@@ -80,7 +80,7 @@ class RowsInUse:
         return tuple(row for row in range(batch) if row not in free)
 
     def check(self, rows: Iterable[int]) -> None:
-        """Refuse rows that have left.
+        """Reject rows that have left.
 
         Raises:
             ArgumentError: a row has left.

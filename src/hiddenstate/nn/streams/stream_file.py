@@ -27,7 +27,7 @@ def save(path: str | Path, saved: Saved) -> None:
 
 
 def load(path: str | Path, names: Sequence[str]) -> Saved:
-    """Read what `save` wrote: the states of these names.
+    """Read a file that `save` wrote, with the states of these names.
 
     Raises:
         FileFormatError: it is not such a file, has other states, or is damaged.
@@ -41,7 +41,7 @@ def load(path: str | Path, names: Sequence[str]) -> Saved:
         if tensors.keys() != state.keys():
             there = " and ".join(sorted(tensors))
             raise FileFormatError(
-                f"{path} has the states {there}, expected {' and '.join(names)}: it is another cell's"
+                f"{path} has the states {there}, expected {' and '.join(names)}: it belongs to a different cell"
             )
         if not 0 <= t < _LATEST:
             raise FileFormatError(f"{path} is damaged: its count of steps is {t}, expected 0..{_LATEST - 1}")

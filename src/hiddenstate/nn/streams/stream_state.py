@@ -13,7 +13,7 @@ from hiddenstate.base.messages import shorten
 from hiddenstate.base.scoped import Block, lasting, to_the_end
 from hiddenstate.base.validation import check_state, check_tensor
 from hiddenstate.engine.kernels import real_type
-from hiddenstate.engine.packed import SHARED, FastStep
+from hiddenstate.engine.paths.packed import SHARED, FastStep
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -22,10 +22,10 @@ from hiddenstate.errors import (
     FileFormatError,
     ShapeError,
 )
-from hiddenstate.nn import stream_file
-from hiddenstate.nn.runner import Runner, States
-from hiddenstate.nn.stream_arrays import check_mask
-from hiddenstate.nn.stream_rows import Rows, RowsInUse, listed_rows
+from hiddenstate.nn.streams import stream_file
+from hiddenstate.nn.streams.runner import Runner, States
+from hiddenstate.nn.streams.stream_arrays import check_mask
+from hiddenstate.nn.streams.stream_rows import Rows, RowsInUse, listed_rows
 from hiddenstate.structure.axis_order import Layout
 from hiddenstate.structure.sizes import Sizes
 
@@ -57,7 +57,7 @@ class Moment:
 class StreamState:
     """The state ``h [L, N, P]``, ``c [L, N, H]`` of a running layer; base class of `hiddenstate.Stream`.
 
-    Only an LSTM has c: where a state is a pair below, it is only h for a GRU or RNN.
+    Only an LSTM has c: for a GRU or RNN, read every pair below as only h.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class StreamState:
 
     @property
     def _zero(self) -> tuple[int, ...]:
-        """The beginning of a row, which each state is filled with."""
+        """The start state of a row, with which each state is filled."""
         return (0,) * len(self._state)
 
     @property
@@ -129,13 +129,13 @@ class StreamState:
 
     @property
     def state(self) -> Any:
-        """Copies of ``h [L, N, P]`` and ``c [L, N, H]``; assign a pair of such tensors to continue from there.
+        """Copies of ``h [L, N, P]`` and ``c [L, N, H]``; assign a pair of such tensors to continue from it.
 
         A bfloat16 stream on CPU keeps c in float32. It is rounded to bfloat16 here, but not in `fork` and `save`.
         Either type may be assigned.
 
         Raises:
-            ShapeError, DtypeError, DeviceError, ArgumentTypeError: on assignment, what does not fit.
+            ShapeError, DtypeError, DeviceError, ArgumentTypeError: on assignment, the state does not fit.
         """
         with self._alone():
             dtype = self._state[0].dtype
@@ -224,7 +224,7 @@ class StreamState:
         return self._sizes.kind.as_given([part[:, 0] for part in parts] if isinstance(rows, int) else parts)
 
     def _index(self, rows: Rows) -> Tensor:
-        """Return the rows as an index on the state's device; refuse rows that do not exist or have left."""
+        """Return the rows as an index on the state's device; reject rows that do not exist or have left."""
         listed = listed_rows(rows, self._batch)
         self._rows.check(listed)
         return torch.tensor(listed, dtype=torch.int64, device=self._state[0].device)
@@ -374,7 +374,7 @@ class StreamState:
         nbytes = sum(math.prod(shape) for shape in shapes) * like.itemsize
         try:
             if nbytes >= 2**63:
-                raise MemoryError("no tensor has so many bytes")
+                raise MemoryError("no tensor can have that many bytes")
             return tuple(like.new_zeros(shape) for shape in shapes)
         except (RuntimeError, MemoryError) as error:
             raise ArgumentError(

@@ -1,0 +1,147 @@
+"""Single steps of all layers on packed weights, for streams."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from operator import is_
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from hiddenstate.cells.cell import Weights
+from hiddenstate.engine import kernels, native
+from hiddenstate.engine.call import Call, Result
+from hiddenstate.engine.interception import STREAM_INTERCEPTORS, interception, why_not_plain
+from hiddenstate.engine.kernels import Kernel, new
+from hiddenstate.errors import ConcurrentUseError
+from hiddenstate.structure.sizes import Sizes
+
+if TYPE_CHECKING:
+    from hiddenstate.base.native_module import StreamStep
+
+SHARED = (
+    "this stream is running in another thread, and concurrent steps would corrupt its state: use one stream per "
+    "thread, made by lstm.stream() or stream.fork()"
+)
+
+
+class PackedLSTM:
+    """An LSTM packed for single steps: weights of all layers, input and recurrent side by side.
+
+    It is a copy of the weights. When they change, the owner packs them again and fills ``outdated``, which invalidates
+    the native steps that use this copy.
+    """
+
+    def __init__(self, sizes: Sizes, weights: Sequence[Weights], kernel: Kernel, stored: Sequence[Tensor]) -> None:
+        self.kernel = kernel
+        self._sizes = sizes
+        self.packed = native.pack(sizes, weights, kernel)
+        self.outdated: dict[str, bool] = {}
+        # Keeps the weights' memory alive, so that no new tensor can get the same address and be mistaken for one of
+        # them.
+        self._memory = [value.detach() for value in stored]
+
+    def run(self, x: Tensor, state: Sequence[Tensor]) -> Tensor:
+        """Read ``x [T, N, C]``, update the states ``[L, N, H]`` in place, and return ``out [T, N, H]``."""
+        h, *more = state
+        c = more[0] if more else None
+        return native.forward(Call(self._sizes, (), native.contiguous(x), h, c, packed_steps=self.packed)).out
+
+    def quick(self, state: Sequence[Tensor]) -> "FastStep":
+        """Make the quick step, which updates these states in place."""
+        h, *more = state
+        kernel, (_, N, H) = self.kernel, h.shape
+        scratch = new(kernel.element, N, H)
+        step = self.packed.stream_step(h, more[0] if more else None, scratch)
+        step.keep((self, *state, scratch))
+        step.tell(torch.autograd.graph.increment_version)
+        step.refuse_with(ConcurrentUseError, SHARED)
+        step.guard_idle(STREAM_INTERCEPTORS, forward_ad, "_current_level")
+        if kernel.element is kernel.real:
+            dtype = np.dtype(str(kernel.element).removeprefix("torch."))
+            step.take_numpy(np.ndarray, dtype, np.empty, (N, H), (H,))
+        return FastStep(step, self, state)
+
+
+class FastStep:
+    """A native step, with the weights and states that it uses."""
+
+    def __init__(self, step: "StreamStep", stepper: PackedLSTM, state: Sequence[Tensor]) -> None:
+        self.native = step
+        self.step, self.step_rows = step.step, step.step_rows
+        self.stepper = stepper
+        self._state = state
+
+    def writes(self, state: Sequence[Tensor]) -> bool:
+        """Whether it updates these state tensors."""
+        return all(map(is_, state, self._state))
+
+
+def why_not_pack(sizes: Sizes, stored: Sequence[Tensor | None]) -> str | None:
+    """Return the reason that the stored weights of a layer can't be packed, or None."""
+    if sizes.proj_size:
+        return "there is a projection"
+    known = [value for value in stored if value is not None]
+    if len(known) < len(stored):
+        return "a weight is recomputed at each call (by a parametrization, for example), not a parameter"
+    if any(value.layout is not torch.strided for value in known):
+        return "a weight is sparse"
+    types = dict.fromkeys(value.dtype for value in known if value.dtype is not torch.int8)
+    if len(types) != 1:
+        return f"the weights' types are mixed: {', '.join(map(str, types))}"
+    against = (*map(why_not_plain, known), *map(kernels.why_not_served, types), kernels.why_not_known(sizes.cell))
+    return next((why for why in against if why is not None), None) or interception(autocast=True)
+
+
+@dataclass(eq=False)
+class StreamSteps:
+    """The next ``count`` steps of a stream. Never changed.
+
+    Args:
+        count: how many, T.
+        hooks: the hooks of the layer, which packed weights would not run.
+        is_observed: whether edits are in force.
+        pack: returns the packed weights, or None and the reason that they can't be packed.
+        call: makes the call that computes these steps from ``x [T, N, C]`` and a state.
+    """
+
+    count: int
+    hooks: Sequence[dict[int, Any]]
+    is_observed: bool
+    pack: Callable[[], tuple[PackedLSTM | None, str | None]]
+    call: Callable[[Tensor, tuple[Tensor, ...]], Call]
+
+    @cached_property
+    def packed(self) -> tuple[PackedLSTM | None, str | None]:
+        """What ``pack`` returned when first called."""
+        return self.pack()
+
+
+# For more steps it is cheaper to compute the input's products in one matrix product.
+FEW_STEPS = 4
+
+
+def why_not_few(steps: StreamSteps) -> str | None:
+    """Return that there are too many steps, or None."""
+    return None if steps.count <= FEW_STEPS else f"for more than {FEW_STEPS} steps a call is faster"
+
+
+def why_not_unhooked(steps: StreamSteps) -> str | None:
+    """Return that the layer has hooks, or None."""
+    return "the layer has forward hooks" if any(steps.hooks) else None
+
+
+def why_not(steps: StreamSteps) -> str | None:
+    """Return the reason that the weights can't be packed, or None."""
+    return steps.packed[1]
+
+
+def run(steps: StreamSteps, x: Tensor, state: Sequence[Tensor]) -> Result:
+    """Read ``x [T, N, C]`` on packed weights, and update the states in place."""
+    stepper, _ = steps.packed
+    assert stepper is not None
+    h, *more = state
+    return Result(stepper.run(x, state), h, more[0] if more else None)
