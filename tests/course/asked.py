@@ -57,7 +57,7 @@ ASKED = (
         "what filling the second quarter of every bias with 1 really does",
         ("yes", "yes"),
         (
-            ("02", "The share that is left is f multiplied with itself"),
+            ("02", "What is left is f multiplied with itself"),
             ("02", "torch draws all biases between -1/√H and 1/√H"),
             ("02", "filling both vectors with 1 makes 2, and f = 0.881"),
         ),
@@ -87,7 +87,7 @@ ASKED = (
         (
             ("04", "each pass begins at the beginning of every row"),
             ("04", "so each row's state goes to the same row of the next window"),
-            ("04", "row 3 reads characters 320 to 339 in its second window, with targets shifted by one"),
+            ("04", "Row 3 of the ten reads characters 320 to 339 in its second window, with targets shifted by one"),
         ),
     ),
     Asked(
