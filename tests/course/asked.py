@@ -87,7 +87,7 @@ ASKED = (
         (
             ("04", "each pass begins at the beginning of every row"),
             ("04", "so each row's state goes to the same row of the next window"),
-            ("04", "Row 3 of the ten reads characters 320 to 339 in its second window, with targets shifted by one"),
+            ("04", "row 3 reads characters 320 to 339 in its second window, with targets shifted by one"),
         ),
     ),
     Asked(
