@@ -83,7 +83,7 @@ def torchs_batches() -> str:
 
 
 def recordings() -> str:
-    return f"for {recording(TRACES[0]):.0f} to {recording(TRACES[1]):.0f} % more than a plain call"
+    return f"for {recording(TRACES[0]):.0f} to {recording(TRACES[1]):.0f} % more time than a plain call"
 
 
 # The page of a sentence, and the words in it that come from the table.
@@ -95,8 +95,8 @@ SAID: dict[str, tuple[str, Callable[[], str]]] = {
     "int8, sequence": (SPEED, lambda: f"{span(ratios(INT8_ROW, FLOAT))} times as fast as float32 for a sequence"),
     "int8, stream": (SPEED, lambda: f"{span(ratios(INT8_STREAM, FLOAT))} times for a step of a stream"),
     "int8, batch": (SPEED, lambda: f"{span(ratios(INT8_BATCH, FLOAT))} times in batches"),
-    "int8, onnxruntime": (SPEED, lambda: ", ".join(
-        f"{span(ratios(kind, 'onnxruntime, int8'))}" for kind in (INT8_ROW, INT8_STREAM, INT8_BATCH))),
+    "int8, onnxruntime": (SPEED, lambda: "{}, {} and {} times as long".format(*(
+        span(ratios(kind, "onnxruntime, int8")) for kind in (INT8_ROW, INT8_STREAM, INT8_BATCH)))),
     "trace": (SPEED, lambda: " and ".join(f"{recording(kind):.0f} %" for kind in TRACES)),
     "readme, trace": (README, recordings),
     "readme, batches, floor": (README, lambda: f"at {span(shares(BATCH), 'd')} % of the machine's limit"),
