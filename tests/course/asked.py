@@ -50,14 +50,14 @@ ASKED = (
         (
             ("02", "i, f, g, o = z.chunk(4)  # torch's order"),
             ("02", "c = f * c + i * g  # keep some of the old, write some of the new"),
-            ("02", "At f = 1 a unit keeps all of its c, at f = 0 nothing."),
+            ("02", "At f = 1 a unit keeps all of its c, at f = 0 none of it."),
         ),
     ),
     Asked(
         "what filling the second quarter of every bias with 1 really does",
         ("yes", "yes"),
         (
-            ("02", "The share left is f raised to the number of steps"),
+            ("02", "The share left is f to the power of the number of steps"),
             ("02", "torch draws all biases between -1/√H and 1/√H"),
             ("02", "filling both vectors with 1 makes 2, and f = 0.881"),
         ),
