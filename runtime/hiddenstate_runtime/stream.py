@@ -15,8 +15,16 @@ if TYPE_CHECKING:
     from hiddenstate_runtime.layer import Layer
 
 MOST_ROWS = 1 << 24
-# A run over a sequence uses this many threads, if it is long enough.
-THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _threads() -> int:
+    """Return the number of CPUs that this process may use, or that of OMP_NUM_THREADS if it is less."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return min(cpus, int(wanted)) if wanted.isdecimal() and int(wanted) else cpus
+
+
+THREADS = _threads()  # of a run over a sequence, if it is long enough
 
 
 class Stream:
