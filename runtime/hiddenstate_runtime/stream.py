@@ -43,7 +43,7 @@ class Stream:
         self.layer = layer
         self._rows = int(rows)
         self._native: Any = _native.Steps(layer.native, self._rows)
-        self._free: list[int] = []
+        self._free: set[int] = set()
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -137,7 +137,8 @@ class Stream:
         """
         if not self._free:
             self._widen(2 * self._rows)
-        row = self._free.pop(0)
+        row = min(self._free)
+        self._free.remove(row)
         self._native.reset(np.array([row], dtype=np.int64))
         return row
 
@@ -145,11 +146,11 @@ class Stream:
         first = self._rows
         native: Any = _native.Steps(self.layer.native, rows)
         native.write_state(*(_with_rows(part, rows - first) for part in self._parts()))
-        self._native, self._rows, self._free = native, rows, list(range(first, rows))
+        self._native, self._rows, self._free = native, rows, set(range(first, rows))
 
     def leave(self, rows: Sequence[int]) -> None:
         """End the sequences of rows; `join` gives them to new ones."""
-        self._free = sorted([*self._free, *self._chosen(rows).tolist()])
+        self._free.update(self._chosen(rows).tolist())
 
     def _chosen(self, rows: Sequence[int]) -> NDArray[np.int64]:
         chosen = np.atleast_1d(np.asarray(rows))
