@@ -1,5 +1,6 @@
 """Units with a planted label rank first, and are used if and only if something reads them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +13,36 @@ import hiddenstate as hs
 from corpus.corpora import arrays, lstm_of, make, words_of
 from hiddenstate.corpus.units.permutation import shift_p
 from hiddenstate.errors import NameUnknownError
+from hiddenstate.explain.result.explanation import FORMAT
+from hiddenstate.nn.rnn import layer_of
 
 pytest.importorskip("pyarrow")
 
 PLANTED = 3
 
 
-def planted(*, is_read: bool) -> tuple[hs.LSTM, nn.Linear, list[torch.Tensor], list[list[str]]]:
+def planted(*, is_read: bool, cell: str = "LSTM") -> tuple[Any, nn.Linear, list[torch.Tensor], list[list[str]]]:
     """A layer with one unit that is on where the first feature is; its head reads the unit, or only the others."""
     torch.manual_seed(0)
-    lstm, head = hs.LSTM(4, 8), nn.Linear(8, 2)
+    lstm, head = layer_of(hs.Sizes(4, 8, cell=cell)), nn.Linear(8, 2)
     input_weight: Any = lstm.weight_ih_l0
     recurrent: Any = lstm.weight_hh_l0
     bias: Any = lstm.bias_ih_l0
     with torch.no_grad():
         for weight in (input_weight, recurrent):
-            rows = torch.arange(PLANTED, 32, 8)
+            rows = torch.arange(PLANTED, len(weight), 8)
             weight[rows] = 0
             if weight.shape[1] == 8:
                 weight[:, PLANTED] = 0
         input_weight[:, 0] = 0  # no other unit sees it
-        input_weight[PLANTED + 16, 0] = 6  # g
-        bias[[PLANTED, PLANTED + 24]] = 6  # i and o are open
-        bias[PLANTED + 8] = -6  # f is shut
+        gate = {name: PLANTED + 8 * k for k, name in enumerate(lstm.sizes.kind.gate_names)}
+        if cell == "LSTM":
+            input_weight[gate["g"], 0] = 6
+            bias[[gate["i"], gate["o"]]] = 6  # open
+            bias[gate["f"]] = -6  # shut
+        else:
+            input_weight[gate["n"], 0] = 6
+            bias[gate["z"]] = -6  # nothing is kept
         head.weight.mul_(0.1)
         head.weight[:, PLANTED] = torch.tensor([-4.0, 4.0]) if is_read else 0
         head.bias.copy_(torch.tensor([2.0, -2.0]))
@@ -45,9 +53,10 @@ def planted(*, is_read: bool) -> tuple[hs.LSTM, nn.Linear, list[torch.Tensor], l
     return lstm.eval(), head, xs, [["on" if v > 0 else "off" for v in x[:, 0].tolist()] for x in xs]
 
 
+@pytest.mark.parametrize("cell", ["LSTM", "GRU"])
 @pytest.mark.parametrize("is_read", [True, False])
-def test_a_planted_unit_ranks_first_and_its_use_is_told(tmp_path: Path, is_read: bool) -> None:
-    lstm, head, xs, labels = planted(is_read=is_read)
+def test_a_planted_unit_ranks_first_and_its_use_is_told(tmp_path: Path, is_read: bool, cell: str) -> None:
+    lstm, head, xs, labels = planted(is_read=is_read, cell=cell)
     made = hs.index(lstm, xs, tmp_path / "index", labels=labels, head=head, names=["off", "on"])
     for index in (made, hs.open_index(made.folder)):
         row = index.units().rows()[0]
@@ -61,6 +70,8 @@ def test_a_planted_unit_ranks_first_and_its_use_is_told(tmp_path: Path, is_read:
         if is_read:
             assert card.logits[0][0] == "on"
         assert card.to_json().count('"kind": "top"') == 8
+        assert {"format": FORMAT, "kind": "unit", **card.to_dict()} == json.loads(card.to_json())
+        assert index.unit(f"l0.{lstm.sizes.kind.memory}[{PLANTED}]").to_dict()["edges"][-1] in (None, 1.0)
         assert max(each.value for each in card.contexts) == pytest.approx(index.statistics["l0.h"].top[PLANTED, 0])
 
 

@@ -73,7 +73,7 @@ class Index(IndexFolder):
         """Find the steps of the corpus whose states are nearest to one, by the cosine. Runs the whole corpus again.
 
         Args:
-            x: a sentence (text or words) for a tagger, a text for a language model, an array ``[T, C]`` for an LSTM.
+            x: a sentence (text or words) for a tagger, a text for a language model, an array ``[T, C]`` for a layer.
             t: the step whose state is meant.
             places: the places whose states are compared together; by default ``h`` of the last layer.
             k: how many steps to return, one of each sequence.
@@ -113,7 +113,7 @@ def index(
     corpus: Any,
     folder: str | os.PathLike[str],
     *,
-    places: str | Sequence[str] = "*.h,*.c",
+    places: str | Sequence[str] | None = None,
     thresholds: Mapping[str, Sequence[float]] | None = None,
     labels: Any = None,
     tokens: Sequence[Sequence[str]] | None = None,
@@ -130,20 +130,20 @@ def index(
     thresholds as bits, and states to start again from. To resume a call that was interrupted, repeat it.
 
     Args:
-        model: a tagger, a language model, or an `hiddenstate.LSTM`, which reads arrays.
-        corpus: files (CoNLL-U, plain text, Parquet): a path, a glob, the name of a corpus, or a list of these. For an
-            LSTM a list of arrays or tensors ``[T, C]``.
+        model: a tagger, a language model, or a `hiddenstate.LSTM`, `GRU` or `RNN`, which reads arrays.
+        corpus: files (CoNLL-U, plain text, Parquet): a path, a glob, the name of a corpus, or a list of these. For a
+            layer a list of arrays or tensors ``[T, C]``.
         folder: where to write the index.
-        places: patterns of places, such as ``"l1.*"``, separated by commas.
+        places: patterns of places, such as ``"l1.*"``, separated by commas; by default all states: h, and c of an LSTM.
         thresholds: for patterns of places the thresholds whose crossings are stored as bits, an eighth of a byte for
             each step, unit and threshold; by default -0.5 and 0.5 for every indexed ``h``. A search for others runs the
             corpus again.
         labels: a label for each step. For a tagger a column of CoNLL-U (default: the one that it predicts); for a
             language model of characters ``"character"``, the kind of each (the default); for both a function of a
-            sequence's tokens; for an LSTM a list of labels for each array. At most 128 different ones in a shard.
-        tokens: for an LSTM: a word for each step of each array.
-        head: for an LSTM: the linear layer that reads its outputs.
-        names: for an LSTM: the names of the head's outputs.
+            sequence's tokens; for a layer a list of labels for each array. At most 128 different ones in a shard.
+        tokens: for a layer: a word for each step of each array.
+        head: for a layer: the linear layer that reads its outputs.
+        names: for a layer: the names of the head's outputs.
         column: the column of text in Parquet files.
         workers: the number of processes, one thread each. The result does not depend on it.
         client: a `distributed.Client`, to run on a Dask cluster whose workers see all files under the same paths.
@@ -204,18 +204,20 @@ def _plan(reader: ModelReader, corpus: Any, column: str) -> tuple[list[Shard], l
     return plan(files, column=column, shard_bytes=size), describe_files(files)
 
 
-def _chosen_places(reader: Reader, patterns: str | Sequence[str]) -> tuple[str, ...]:
-    """Return the places that patterns match.
+def _chosen_places(reader: Reader, patterns: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the places that patterns match; by default every state.
 
     Raises:
         NameUnknownError: a pattern matches none.
     """
     every = [name for names in reader.lstm.sizes.places for name in names]
     chosen: list[str] = []
+    if patterns is None:
+        patterns = [f"*.{state}" for state in reader.lstm.sizes.kind.state_names]
     for pattern in patterns.split(",") if isinstance(patterns, str) else patterns:
         found = [name for name in every if fnmatchcase(name, pattern.strip())]
         if not found:
-            parse_place(pattern.strip(), reader.lstm.num_layers, reader.lstm.bidirectional)
+            parse_place(pattern.strip(), *reader.lstm.sizes.layers)
             raise NameUnknownError(f"no place matches {pattern!r}; there are {' '.join(every)}")
         chosen += [name for name in found if name not in chosen]
     return tuple(name for name in every if name in chosen)

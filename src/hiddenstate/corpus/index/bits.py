@@ -1,11 +1,24 @@
 """The steps at which units exceed a threshold, as bits: a row of bits for each unit."""
 
+import os
+import re
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hiddenstate.base.reading import reading
+from hiddenstate.errors import FileFormatError
+
 Bytes = NDArray[np.uint8]
+
+_HEAD = re.compile(
+    rb"\x93NUMPY\x01\x00(?P<length>..)\{'descr': '[|<][iu](?P<bytes>[18])', 'fortran_order': False, "
+    rb"'shape': \((?P<rows>[0-9]{1,12}),(?: (?P<columns>[0-9]{1,12}))?\), \} *\n",
+    re.DOTALL,
+)
 
 
 class BitCollector:
@@ -39,6 +52,26 @@ class BitCollector:
             eight = np.unpackbits(self._by_step[:, k : k + 1], axis=1)
             found[8 * k : 8 * k + 8] = np.packbits(np.ascontiguousarray(eight.T), axis=1)
         return found[: self._units]
+
+
+def read_row(path: Path, row: int) -> bytes:
+    """Return one row of an array file of bytes or int64, or one element of a file ``[M]``; -1 for the last.
+
+    There are thousands of such files, so only what is needed is read: mapping a file takes ten times as long.
+
+    Raises:
+        FileFormatError: the file is damaged, or has no such row.
+    """
+    with reading(path), path.open("rb", buffering=0) as file:
+        head = _HEAD.match(file.read(192))
+        if head is None:
+            raise FileFormatError("it is not an array of bytes or int64")
+        rows, start = int(head["rows"]), 10 + int.from_bytes(head["length"], "little")
+        width = int(head["columns"] or 1) * int(head["bytes"])
+        if start + rows * width != os.fstat(file.fileno()).st_size or not -rows <= row < rows:
+            raise FileFormatError(f"it is too short, or has no row {row}")
+        file.seek(start + row % rows * width)
+        return file.read(width) if width else b""
 
 
 def equal_file(place: str, threshold: float) -> str:

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.reading import check_zip, reading
-from hiddenstate.base.validation import State, optional_package
-from hiddenstate.corpus.index.bits import bit_file, equal_file
-from hiddenstate.corpus.index.build import edges_of, run_chunks, traced
+from hiddenstate.base.validation import AnyState, optional_package
+from hiddenstate.corpus.index.bits import bit_file, equal_file, read_row
+from hiddenstate.corpus.index.build import bounds_of, run_chunks, traced
 from hiddenstate.corpus.index.items import CHECKPOINT, WINDOW, Item, Reader
-from hiddenstate.corpus.index.statistics import Statistics, context_of
+from hiddenstate.corpus.index.statistics import Statistics, bin_edges, context_of
 from hiddenstate.errors import FileFormatError, NameUnknownError
 from hiddenstate.structure.addresses import parse_address
 from hiddenstate.structure.names import Place, parse_place
 
 MOST_PARQUET_STEPS = 1 << 27  # of one shard
-MOST_KEPT = 32_768  # files whose content is kept in memory; the system maps at most 65,530
+MOST_KEPT = 1 << 20  # shards whose length or content is kept in memory
 MOST_KEPT_STEPS = 1 << 28  # whose tokens are kept, about 9 bytes each
 
 Values = NDArray[np.float32]
@@ -108,7 +108,7 @@ class IndexFolder:
         Raises:
             NameUnknownError: there are none.
         """
-        place = parse_place(name, self.reader.lstm.num_layers, self.reader.lstm.bidirectional)
+        place = parse_place(name, *self.reader.lstm.sizes.layers)
         if name not in self.statistics:
             raise NameUnknownError(f"the index has no {name}; it was made with places {' '.join(self.statistics)}")
         return place
@@ -120,8 +120,8 @@ class IndexFolder:
             NameUnknownError: it is not the address of one unit of a place that the model has.
         """
         parsed = parse_address(address)
-        place = parse_place(parsed.place, self.reader.lstm.num_layers, self.reader.lstm.bidirectional)
-        count = self.reader.lstm.sizes.units(place.quantity)
+        sizes = self.reader.lstm.sizes
+        count = sizes.units(parse_place(parsed.place, *sizes.layers).quantity)
         if not isinstance(parsed.unit, int) or parsed.t is not None or parsed.row is not None:
             raise NameUnknownError(f"{address!r} does not name one unit: write a place and a unit, such as 'l0.h[5]'")
         if not 0 <= parsed.unit < count:
@@ -130,7 +130,7 @@ class IndexFolder:
 
     def edges(self, name: str) -> NDArray[np.float64]:
         """Return the edges of a place's histograms."""
-        return edges_of(self.place(name).quantity, self.reader.lstm.sizes.proj_size)
+        return bin_edges(bounds_of(self.reader.lstm.sizes, self.place(name).quantity))
 
     def path(self, shard: int) -> Path:
         """Return the folder of a shard."""
@@ -154,7 +154,7 @@ class IndexFolder:
         key = "length", shard
         found: int | None = self.memory.get(key)
         if found is None:
-            found = int(_mapped(self.path(shard) / "starts.npy", np.int64, 1)[-1])
+            found = int.from_bytes(read_row(self.path(shard) / "starts.npy", -1), "little")
             self._remember(key, found)
         return found
 
@@ -211,7 +211,7 @@ class IndexFolder:
             for each, context in zip(parts, contexts, strict=True)
         ]
 
-    def _state_before(self, context: Context) -> tuple[int, State | None]:
+    def _state_before(self, context: Context) -> tuple[int, AnyState | None]:
         """Return the last step whose state was stored at or before a context's first, and the state."""
         number = context.start // CHECKPOINT
         keys = self.path(context.shard) / "state_keys.npy"
@@ -224,13 +224,11 @@ class IndexFolder:
             raise FileFormatError(f"{keys}: the state of step {number * CHECKPOINT} is missing")
         like = next(iter(self.reader.lstm.state_dict().values()))
         dtype = like.dtype if like.is_floating_point() else torch.float32
-        h, c = (
-            torch.from_numpy(np.array(_mapped(keys.with_name(f"state_{name}.npy"), np.float32, 3)[at]))[:, None].to(
-                dtype
-            )
-            for name in "hc"
-        )
-        return number * CHECKPOINT, (h, c)
+        kind, parts = self.reader.lstm.sizes.kind, []
+        for name in kind.carried:
+            stored = np.array(_mapped(keys.with_name(f"state_{name}.npy"), np.float32, 3)[at])
+            parts.append(torch.from_numpy(stored)[:, None].to(dtype))
+        return number * CHECKPOINT, kind.as_given(parts)
 
     def bits(self, shard: int, place: str, unit: int, threshold: float, *, peek: bool = False) -> Mask | None:
         """Return ``[M]``, whether a unit is above a threshold at each step of a shard; None if that was not stored.
@@ -242,10 +240,10 @@ class IndexFolder:
             return None if found is None else np.empty(0, np.bool_)
         path, row = found
         steps = self._length(shard)
-        rows = self._rows(path)
-        if row >= len(rows) or rows.shape[1] * 8 < steps:
-            raise FileFormatError(f"{path} is damaged: it has bits of other units or steps")
-        return np.unpackbits(rows[row], count=steps).view(np.bool_)
+        packed = np.frombuffer(read_row(path, row), np.uint8)
+        if len(packed) != -(-steps // 8):
+            raise FileFormatError(f"{path} is damaged: it has bits of other steps")
+        return np.unpackbits(packed, count=steps).view(np.bool_)
 
     def _stored(self, shard: int, place: str, unit: int, threshold: float) -> tuple[Path, int] | None:
         """Return the file and the row of a unit's bits, if they are stored."""
@@ -253,24 +251,14 @@ class IndexFolder:
         if threshold in indexed:
             return self.path(shard) / bit_file(place, threshold), unit
         above = float(np.nextafter(np.float32(threshold), np.float32(np.inf)))
-        if above in indexed and not self._rows(self.path(shard) / equal_file(place, above), 1)[unit]:
+        if above in indexed and read_row(self.path(shard) / equal_file(place, above), unit) == b"\0":
             return self.path(shard) / bit_file(place, above), unit  # the unit never has that very value
         path = self.cached_bits(shard, place, unit, threshold)
-        if ("rows", path) in self.memory or path.is_file():
-            return path, 0
-        return None
+        return (path, 0) if path.is_file() else None
 
     def cached_bits(self, shard: int, place: str, unit: int, threshold: float) -> Path:
         """Return the file of bits that a search has made."""
         return self.folder / "searched" / f"{shard:05}.{unit}.{bit_file(place, threshold)}"
-
-    def _rows(self, path: Path, dimensions: int = 2) -> NDArray[np.uint8]:
-        key = "rows", path
-        found: NDArray[np.uint8] | None = self.memory.get(key)
-        if found is None:
-            found = _mapped(path, np.uint8, dimensions)
-            self._remember(key, found)
-        return found
 
     def contexts(self) -> Iterator[Context]:
         """Yield every sequence of the corpus."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from hiddenstate.corpus.index.folder import Context
-from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.explanation import Explanation, Row, plain
 from hiddenstate.explain.result.terminal import sentence, shortened, table
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Found(Explanation):
             "count": self.count,
             "matched_steps": self.matched_steps,
             "matches": list(self.rows()),
-            "clauses": [each._asdict() for each in self.clauses],
+            "clauses": plain([each._asdict() for each in self.clauses]),
             "labels": {name: {"share": share, "base": base} for name, (share, base) in self.labels.items()},
             "reason": self.reason,
             "residual": self.residual,

@@ -14,7 +14,7 @@ from hiddenstate.corpus.search.result import AROUND, text_of
 from hiddenstate.corpus.units.effects import costs
 from hiddenstate.corpus.units.permutation import shift_p
 from hiddenstate.corpus.units.table import time_constants
-from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.explanation import Explanation, Row, plain
 from hiddenstate.explain.result.terminal import bar, sentence, shortened, table
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ class UnitCard(Explanation):
         quantiles: by share.
         histogram: the number of steps in each bin, at a random eighth of the steps.
         edges: of the bins.
-        low: the share of steps at which it is low: below 0.1 for a gate, below -0.9 otherwise.
-        high: the share of steps at which it is above 0.9.
-        time_constant: of its memory, in steps; None if the forget gate was not indexed.
+        low: the share of steps at which it is below 0.1 (a gate), -0.9 (g, n and h) or -1 (what has no bounds).
+        high: the share of steps at which it is above 0.9, or 1 for what has no bounds.
+        time_constant: of its memory, in steps; None if f (of a GRU, z) was not indexed.
         logits: what one standard deviation of the unit adds to logits: the most raised and the most lowered.
         tokens: tokens with the mean of the unit there, the ones with the most unusual mean first.
         label: the label with the largest absolute correlation on one half of the corpus; empty if there are no labels.
@@ -126,10 +126,11 @@ class UnitCard(Explanation):
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "contexts"}
-        plain["effect"], plain["matched"] = self.effect._asdict(), [each._asdict() for each in self.matched]
-        return {**plain, "is_used": self.is_used, "verdict": self.verdict, "contexts": list(self.rows())}
+        """Return everything, ready for JSON; None for what is not finite, as the outer edges of a cell state."""
+        found = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "contexts"}
+        found["effect"], found["matched"] = self.effect._asdict(), [each._asdict() for each in self.matched]
+        said = {"is_used": self.is_used, "verdict": self.verdict, "contexts": list(self.rows())}
+        return {name: plain(value) for name, value in {**found, **said}.items()}
 
     def __str__(self) -> str:
         lines = [f"{self.unit}: mean {self.mean:+.3f}, standard deviation {self.deviation:.3f}, "]

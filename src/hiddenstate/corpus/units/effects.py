@@ -1,6 +1,7 @@
 """What zeroing units costs at each step of some sequences."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from hiddenstate.base.modes import eval_twin
 from hiddenstate.corpus.index.folder import Context, IndexFolder
 from hiddenstate.corpus.index.items import Item
 from hiddenstate.edits.edit import zero
-from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.recurrent import Recurrent
 
 ROWS_TOGETHER = 64
 MOST_STEPS = 512  # of a sequence
@@ -23,8 +24,8 @@ def costs(
 ) -> tuple[str, NDArray[np.float64], NDArray[np.str_]]:
     """Return the cost of zeroing each of some units by itself, at each step of some sequences.
 
-    The cost is what the right output loses of its log-probability, in nats, if a softmax reads the LSTM and the right
-    output is known (the next token, or the label); else the distance that the outputs of the LSTM move.
+    The cost is what the right output loses of its log-probability, in nats, if a softmax reads the layer and the right
+    output is known (the next token, or the label); else the distance that the outputs of the layer move.
 
     Args:
         index: the index.
@@ -73,7 +74,7 @@ def _cut(item: Item) -> Item:
     )
 
 
-def _out(lstm: LSTM, x: Tensor, lengths: Tensor) -> Tensor:
+def _out(lstm: Recurrent[Any, Any], x: Tensor, lengths: Tensor) -> Tensor:
     out: Tensor = lstm(x.transpose(0, 1) if lstm.batch_first else x, lengths=lengths)[0]
     return out.transpose(0, 1) if lstm.batch_first else out
 
