@@ -14,8 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hiddenstate.errors import ArgumentError
+
 UNIT = float(1 << 20)  # of the integers that sums are kept as
 BINS = 40
+MOST = 1 << 62  # of sums, so that two of them can be added
 EVERY = 8  # histograms and sums by token count one step in so many
 CONTEXTS = 8  # kept of each kind
 
@@ -84,7 +87,7 @@ class Statistics:
             "token_count",
             "token_total",
         )
-        merged: dict[str, Any] = {name: getattr(ours, name) + getattr(theirs, name) for name in sums}
+        merged: dict[str, Any] = {name: _checked(getattr(ours, name) + getattr(theirs, name)) for name in sums}
         for name, sign in (("top", -1), ("bottom", 1)):
             merged[name], merged[f"{name}_key"] = _first(
                 np.concatenate([getattr(ours, name), getattr(theirs, name)], axis=1),
@@ -193,8 +196,21 @@ def merge_all(parts: Sequence[Statistics]) -> Statistics:
 
 
 def to_integers(values: NDArray[Any]) -> Ints:
-    """Return sums as integers, multiples of 2^-20."""
-    return np.asarray(np.rint(values * UNIT)).astype(np.int64)
+    """Return sums as integers, multiples of 2^-20.
+
+    Raises:
+        ArgumentError: they are infinite or NaN, or too large.
+    """
+    if not np.isfinite(values).all():
+        raise ArgumentError("the model has states that are infinite or NaN, which an index cannot count")
+    return _checked(np.rint(np.clip(values * UNIT, -MOST, MOST)).astype(np.int64))
+
+
+def _checked(sums: Ints) -> Ints:
+    """Refuse sums so large that the sum of two could overflow."""
+    if sums.size and max(int(sums.max()), -int(sums.min())) >= MOST:
+        raise ArgumentError("the model has states so large that the sums of their squares overflow in an index")
+    return sums
 
 
 def _first(values: NDArray[np.float32], keys: Ints, sign: int, k: int) -> tuple[NDArray[np.float32], Ints]:

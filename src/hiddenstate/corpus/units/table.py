@@ -92,7 +92,7 @@ def units(index: IndexFolder) -> Units:
         quantiles = known.quantiles(QUANTILES, edges)
         times = time_constants(index, name)
         for k in range(known.total.shape[1]):
-            has_label = len(known.labels) > 0
+            has_label = len(known.labels) > 0 and chosen[best[k], k] != 0
             rows.append(
                 {
                     "unit": f"{name}[{k}]",

@@ -1,6 +1,6 @@
 """A corpus: index, tags by shards, search, bits of a unit, table of units, two Dask workers, pages of the studio.
 
-    python benchmarks/corpus.py --text FILE.conllu [--parts index memory tag search bits units cluster pages]
+    python benchmarks/corpus_speed.py --text FILE.conllu [--parts index memory tag search bits units cluster pages]
 
 The text is repeated to a million words; its index stays in --folder for the next run. Speeds are ratios within one run,
 in turns; of index and tags also by CPU seconds, which other programs change less.
