@@ -58,18 +58,35 @@ def spans_of(holds: Mask, first: Mask, query: Query) -> Ints:
     return spans[(lengths >= query.shortest) & (lengths <= query.longest)]
 
 
-def holds_around(holds: Mask, spans: Ints, starts: Ints, around: Around) -> Mask:
-    """Return for each span whether a condition holds at one of the steps before or after it, in its sequence."""
-    counted = np.concatenate([[0], np.cumsum(holds)])
-    sequence = np.searchsorted(starts, spans[:, 0], side="right") - 1
+def holds_around(counted: Ints, begins: Ints, ends: Ints, starts: Ints, around: Around) -> Mask:
+    """Return for each span whether a condition holds at one of the steps before or after it, in its sequence.
+
+    Args:
+        counted: ``[M + 1]``, at how many steps before each the condition holds.
+        begins: the first step of each span.
+        ends: the step after its last.
+        starts: the first step of each sequence, and M.
+        around: the condition.
+    """
+    sequence = np.searchsorted(starts, begins, side="right") - 1
     if around.where == "before":
-        low = np.maximum(spans[:, 0] - around.far, starts[sequence])
-        high = spans[:, 0] - around.near + 1
+        low, high = np.maximum(begins - around.far, starts[sequence]), begins - around.near + 1
     else:
-        low = spans[:, 1] - 1 + around.near
-        high = np.minimum(spans[:, 1] + around.far, starts[sequence + 1])
-    low, high = np.minimum(low, len(holds)), np.clip(high, 0, len(holds))
-    return np.asarray((high > low) & (counted[np.maximum(high, low)] > counted[low]))
+        low, high = ends - 1 + around.near, np.minimum(ends + around.far, starts[sequence + 1])
+    high = np.maximum(high, 0)
+    return np.asarray(counted[high] > counted[np.minimum(low, high)])
+
+
+def steps_around(counted: Ints, starts: Ints, around: Around) -> int:
+    """Return the number of steps that have one around them at which a condition holds; arguments as above."""
+    every, lengths = np.arange(len(counted) - 1), np.diff(starts)
+    if around.where == "before":
+        low = np.maximum(every - around.far, np.repeat(starts[:-1], lengths))
+        high = np.maximum(every + (1 - around.near), 0)
+    else:
+        low = every + around.near
+        high = np.minimum(every + (1 + around.far), np.repeat(starts[1:], lengths))
+    return int(np.count_nonzero(counted[high] > counted[np.minimum(low, high)]))
 
 
 @dataclass
@@ -107,9 +124,9 @@ class _Tally:
         for k, around in enumerate(self.query.around, len(self.query.at)):
             holds = conditions.holds(around.condition)
             self.holding[k] += int(np.count_nonzero(holds))
-            every = np.arange(text.steps)
-            self.usual[k] += int(holds_around(holds, np.stack([every, every + 1], axis=1), text.starts, around).sum())
-            spans = spans[holds_around(holds, spans, text.starts, around)]
+            counted = np.concatenate([[0], np.cumsum(holds)])
+            self.usual[k] += steps_around(counted, text.starts, around)
+            spans = spans[holds_around(counted, spans[:, 0], spans[:, 1], text.starts, around)]
             self.left[k] += len(spans)
         self.count += len(spans)
         self.matched += int((spans[:, 1] - spans[:, 0]).sum())
