@@ -32,6 +32,7 @@ from hiddenstate.text.conllu import read_conllu
 
 WORDS = 1_000_000
 STEPS = 100_000_000  # of the corpus whose bits are read
+BITS = "above.l1.h.0.5.npy"
 QUERIES = (
     "l1.h[44] > .5",
     "l1.h[44] > .5 for 2.., label = VERB after 1..3",
@@ -154,13 +155,13 @@ def bits_speed(options: argparse.Namespace, folder: Path) -> str:
     times = -(-STEPS // source.steps)
     if not big.exists():
         big.mkdir()
-        for name in ("statistics.npz", "model"):
-            (big / name).symlink_to((source.folder / name).resolve())
+        (big / "model").symlink_to((source.folder / "model").resolve())
+        arrays = dict(np.load(source.folder / "statistics.npz"))
+        np.savez(big / "statistics.npz", **{**arrays, "lengths": np.tile(arrays["lengths"], times)})
         for k in range(times * len(source.shards)):
             part = big / f"{k:05}"
             part.mkdir()
-            for name in ("above.l1.h.0.5.npy", "starts.npy"):
-                shutil.copy(source.path(k % len(source.shards)) / name, part / name)
+            shutil.copy(source.path(k % len(source.shards)) / BITS, part / BITS)
         shards = [{**each, "number": k} for k, each in enumerate(list(source.about["shards"]) * times)]
         (big / "manifest.json").write_text(json.dumps({**source.about, "shards": shards}))
         os.sync()
@@ -168,13 +169,12 @@ def bits_speed(options: argparse.Namespace, folder: Path) -> str:
     def read(unit: int) -> None:
         index = hs.open_index(big)
         began = time.perf_counter()
-        parts = [index.bits(shard, "l1.h", unit, 0.5) for shard in index.shards]
-        steps = sum(len(part) for part in parts if part is not None)
+        steps = sum(len(bits) for bits in index.bits_of_shards("l1.h", unit, 0.5) if bits is not None)
         seconds.append(time.perf_counter() - began)
         assert steps >= STEPS
 
     seconds = list[float]()
-    for path in big.glob("*/*.npy"):
+    for path in big.glob(f"*/{BITS}"):
         with path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     for unit in (44, 44, 45):

@@ -14,7 +14,7 @@ from torch import nn
 from hiddenstate.base.files import folder_beside, put_folder, written_beside
 from hiddenstate.base.validation import optional_package
 from hiddenstate.corpus.index.build import IndexShards
-from hiddenstate.corpus.index.folder import IndexFolder, read_statistics
+from hiddenstate.corpus.index.folder import IndexFolder, Merged, read_statistics
 from hiddenstate.corpus.index.items import Reader, scramble
 from hiddenstate.corpus.index.readers import LayerReader, ModelReader, array_shards, load_reader, read_item, reader_of
 from hiddenstate.corpus.index.statistics import CONTEXTS, Statistics
@@ -174,8 +174,7 @@ def index(
     task = IndexShards(reader, chosen, above)
     run(task, shards, target, described, workers=workers, client=client, progress=progress)
     _save_model(reader, target)
-    merged, random = _merge(target, shards, client)
-    return Index(target, reader, read_manifest(target), merged, random)
+    return Index(target, reader, read_manifest(target), *_merge(target, shards, client))
 
 
 def open_index(folder: str | os.PathLike[str]) -> Index:
@@ -192,8 +191,10 @@ def open_index(folder: str | os.PathLike[str]) -> Index:
         raise FileFormatError(f"{target} has {about.get('kind')!r}, expected an index")
     if not (target / "statistics.npz").is_file():
         raise FileFormatError(f"the index in {target} is not complete: make it again with the same arguments to go on")
-    merged, random = read_statistics(target / "statistics.npz")
-    return Index(target, load_reader(target / "model", about), about, merged, tuple(random.tolist()))
+    merged = read_statistics(target / "statistics.npz")
+    if len(merged.lengths) != len(about["shards"]):
+        raise FileFormatError(f"{target / 'statistics.npz'} is damaged: it has statistics of other shards")
+    return Index(target, load_reader(target / "model", about), about, *merged)
 
 
 def _plan(reader: ModelReader, corpus: Any, column: str) -> tuple[list[Shard], list[dict[str, Any]]]:
@@ -244,27 +245,23 @@ def _save_model(reader: ModelReader, folder: Path) -> None:
             put_folder(partial, target)
 
 
-Merged = tuple[dict[str, Statistics], NDArray[np.int64]]
-
-
-def _merge(folder: Path, shards: Sequence[Shard], client: Any = None) -> tuple[dict[str, Statistics], tuple[int, ...]]:
+def _merge(folder: Path, shards: Sequence[Shard], client: Any = None) -> Merged:
     """Merge the statistics of all shards, and write them. With a cluster, its workers merge them in groups first."""
     path = folder / "statistics.npz"
     if path.is_file():
-        there, random = read_statistics(path)
-        return there, tuple(random.tolist())
+        return read_statistics(path)
     paths = [folder.absolute() / f"{shard.number:05}" / path.name for shard in shards]
     if client is not None:
         groups = [paths[k : k + MERGED_TOGETHER] for k in range(0, len(paths), MERGED_TOGETHER)]
-        merged, keys = _merged(future.result() for future in client.map(_merge_files, groups, pure=False))
+        merged = _merged(future.result() for future in client.map(_merge_files, groups, pure=False))
     else:
-        merged, keys = _merge_files(paths)
-    if not merged or not next(iter(merged.values())).steps:
+        merged = _merge_files(paths)
+    if not merged.lengths.any():
         raise FileFormatError("there is nothing to read in these files")
-    arrays = {f"{name}/{key}": value for name, each in merged.items() for key, value in each.to_arrays().items()}
+    arrays = {f"{name}/{key}": value for name, each in merged.places.items() for key, value in each.to_arrays().items()}
     with written_beside(path) as beside, beside.open("wb") as file:
-        np.savez(file, random=keys, **arrays)  # type: ignore[arg-type]
-    return merged, tuple(keys.tolist())
+        np.savez(file, random=merged.random, lengths=merged.lengths, **arrays)  # type: ignore[arg-type]
+    return merged
 
 
 def _merge_files(paths: Sequence[Path]) -> Merged:
@@ -273,14 +270,14 @@ def _merge_files(paths: Sequence[Path]) -> Merged:
 
 
 def _merged(parts: Iterable[Merged]) -> Merged:
-    """Merge statistics and random contexts. The result does not depend on the order, or on how they were grouped."""
-    merged: dict[str, Statistics] = {}
-    keys = np.empty(0, np.int64)
-    for part, random in parts:
-        merged = {name: merged[name].merge(each) if merged else each for name, each in part.items()}
-        keys = np.concatenate([keys, random])
+    """Merge statistics of consecutive shards. The result does not depend on how they were grouped."""
+    merged, keys, lengths = dict[str, Statistics](), np.empty(0, np.int64), list[NDArray[np.int64]]()
+    for part in parts:
+        merged = {name: merged[name].merge(each) if merged else each for name, each in part.places.items()}
+        keys = np.concatenate([keys, part.random])
         keys = keys[np.argsort(scramble(keys), kind="stable")[:CONTEXTS]]
-    return merged, keys
+        lengths.append(part.lengths)
+    return Merged(merged, keys, np.concatenate([np.empty(0, np.int64), *lengths]))
 
 
 __all__ = ["Index", "index", "open_index"]

@@ -15,7 +15,7 @@ from hiddenstate.errors import FileFormatError
 Bytes = NDArray[np.uint8]
 
 _HEAD = re.compile(
-    rb"\x93NUMPY\x01\x00(?P<length>..)\{'descr': '[|<][iu](?P<bytes>[18])', 'fortran_order': False, "
+    rb"\x93NUMPY\x01\x00(?P<length>..)\{'descr': '\|u1', 'fortran_order': False, "
     rb"'shape': \((?P<rows>[0-9]{1,12}),(?: (?P<columns>[0-9]{1,12}))?\), \} *\n",
     re.DOTALL,
 )
@@ -55,7 +55,7 @@ class BitCollector:
 
 
 def read_row(path: Path, row: int) -> bytes:
-    """Return one row of an array file of bytes or int64, or one element of a file ``[M]``; -1 for the last.
+    """Return one row of an array file of bytes, or one element of a file ``[M]``.
 
     There are thousands of such files, so only what is needed is read: mapping a file takes ten times as long.
 
@@ -65,13 +65,13 @@ def read_row(path: Path, row: int) -> bytes:
     with reading(path), path.open("rb", buffering=0) as file:
         head = _HEAD.match(file.read(192))
         if head is None:
-            raise FileFormatError("it is not an array of bytes or int64")
+            raise FileFormatError("it is not an array of bytes")
         rows, start = int(head["rows"]), 10 + int.from_bytes(head["length"], "little")
-        width = int(head["columns"] or 1) * int(head["bytes"])
-        if start + rows * width != os.fstat(file.fileno()).st_size or not -rows <= row < rows:
+        width = int(head["columns"] or 1)
+        if start + rows * width != os.fstat(file.fileno()).st_size or not 0 <= row < rows:
             raise FileFormatError(f"it is too short, or has no row {row}")
-        file.seek(start + row % rows * width)
-        return file.read(width) if width else b""
+        file.seek(start + row * width)
+        return file.read(width)
 
 
 def equal_file(place: str, threshold: float) -> str:

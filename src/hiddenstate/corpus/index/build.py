@@ -244,7 +244,7 @@ class _Shard:
             found = accumulator.finish(self.keys, self.labels, self.count, self.label_count, self.token_count)
             arrays |= {f"{name}/{key}": value for key, value in found.to_arrays().items()}
         order = np.argsort(scramble(self.keys), kind="stable")[:CONTEXTS]
-        np.savez(folder / "statistics.npz", random=self.keys[order], **arrays)  # type: ignore[arg-type]
+        np.savez(folder / "statistics.npz", random=self.keys[order], lengths=self.starts[-1:], **arrays)  # type: ignore[arg-type]
         for (name, threshold), bits in self.bits.items():
             np.save(folder / bit_file(name, threshold), bits.finish())
             np.save(folder / equal_file(name, threshold), bits.is_equal)

@@ -1,6 +1,8 @@
 """An index in its folder: its statistics, tokens and bits; runs any part of the corpus again."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +24,8 @@ from hiddenstate.structure.addresses import parse_address
 from hiddenstate.structure.names import Place, parse_place
 
 MOST_PARQUET_STEPS = 1 << 27  # of one shard
-MOST_KEPT = 1 << 20  # shards whose length or content is kept in memory
-MOST_KEPT_STEPS = 1 << 28  # whose tokens are kept, about 9 bytes each
+MOST_KEPT_STEPS = 1 << 28  # whose tokens are kept in memory, about 9 bytes each
+READERS, SHARDS_TOGETHER = 8, 32  # threads that read ahead, and the shards that each reads at a time
 
 Values = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -77,6 +79,7 @@ class IndexFolder:
         about: the manifest.
         statistics: the statistics of each place.
         random: contexts drawn at random.
+        lengths: the number of steps of each shard.
         memory: what was read, kept.
     """
 
@@ -84,7 +87,8 @@ class IndexFolder:
     reader: Reader
     about: Mapping[str, Any]
     statistics: Mapping[str, Statistics]
-    random: tuple[int, ...]
+    random: NDArray[np.int64]
+    lengths: NDArray[np.int64]
     memory: dict[Any, Any] = field(default_factory=dict)
 
     @property
@@ -146,24 +150,11 @@ class IndexFolder:
         found: ShardText | None = self.memory.get(key)
         if found is None:
             found = _read_text(self.path(shard))
-            self._remember(key, found, found.steps)
+            if self.memory.get("steps", 0) + found.steps > MOST_KEPT_STEPS:
+                self.memory.clear()
+            self.memory[key] = found
+            self.memory["steps"] = self.memory.get("steps", 0) + found.steps
         return found
-
-    def _length(self, shard: int) -> int:
-        """Return the number of steps of a shard, without reading its tokens."""
-        key = "length", shard
-        found: int | None = self.memory.get(key)
-        if found is None:
-            found = int.from_bytes(read_row(self.path(shard) / "starts.npy", -1), "little")
-            self._remember(key, found)
-        return found
-
-    def _remember(self, key: Any, value: Any, steps: int = 0) -> None:
-        """Keep what was read; if that becomes too much, everything before it is dropped."""
-        if len(self.memory) > MOST_KEPT or self.memory.get("steps", 0) + steps > MOST_KEPT_STEPS:
-            self.memory.clear()
-        self.memory[key] = value
-        self.memory["steps"] = self.memory.get("steps", 0) + steps
 
     def item(self, shard: int, sequence: int) -> Item:
         """Return a sequence of a shard, with what is needed to run it."""
@@ -239,11 +230,26 @@ class IndexFolder:
         if found is None or peek:
             return None if found is None else np.empty(0, np.bool_)
         path, row = found
-        steps = self._length(shard)
+        steps = int(self.lengths[shard])
         packed = np.frombuffer(read_row(path, row), np.uint8)
         if len(packed) != -(-steps // 8):
             raise FileFormatError(f"{path} is damaged: it has bits of other steps")
         return np.unpackbits(packed, count=steps).view(np.bool_)
+
+    def bits_of_shards(self, place: str, unit: int, threshold: float) -> Iterator[Mask | None]:
+        """Yield `bits` of every shard. Threads read ahead, because files that are not in memory take their time."""
+
+        def read(shards: Sequence[int]) -> list[Mask | None]:
+            return [self.bits(shard, place, unit, threshold) for shard in shards]
+
+        parts = [self.shards[k : k + SHARDS_TOGETHER] for k in self.shards[::SHARDS_TOGETHER]]
+        with ThreadPoolExecutor(READERS) as pool:
+            waiting = deque(pool.submit(read, part) for part in parts[: 2 * READERS])
+            for k in range(len(parts)):
+                found = waiting.popleft().result()
+                if k + 2 * READERS < len(parts):
+                    waiting.append(pool.submit(read, parts[k + 2 * READERS]))
+                yield from found
 
     def _stored(self, shard: int, place: str, unit: int, threshold: float) -> tuple[Path, int] | None:
         """Return the file and the row of a unit's bits, if they are stored."""
@@ -268,8 +274,16 @@ class IndexFolder:
                 yield Context(shard, sequence, 0, length)
 
 
-def read_statistics(path: Path) -> tuple[dict[str, Statistics], NDArray[np.int64]]:
-    """Return the statistics of each place in a file, and its random contexts.
+class Merged(NamedTuple):
+    """The statistics of each place, random contexts, and the number of steps of each shard."""
+
+    places: dict[str, Statistics]
+    random: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+
+def read_statistics(path: Path) -> Merged:
+    """Return what a file of statistics has, of one shard or of all.
 
     Raises:
         FileFormatError: the file is damaged.
@@ -278,12 +292,12 @@ def read_statistics(path: Path) -> tuple[dict[str, Statistics], NDArray[np.int64
         check_zip(path)
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file.items())
-        random = arrays.pop("random")
+        random, lengths = arrays.pop("random"), arrays.pop("lengths")
         by_place: dict[str, dict[str, NDArray[Any]]] = {}
         for name, value in arrays.items():
             place, _, key = name.partition("/")
             by_place.setdefault(place, {})[key] = value
-        return {place: Statistics.from_arrays(each) for place, each in by_place.items()}, random
+        return Merged({place: Statistics.from_arrays(each) for place, each in by_place.items()}, random, lengths)
 
 
 def _mapped(path: Path, dtype: Any, dimensions: int | None) -> NDArray[Any]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hiddenstate.base.scalars import check_int
 from hiddenstate.corpus.index.folder import Context, IndexFolder, ShardText
 from hiddenstate.corpus.index.items import NO_LABEL, scramble
-from hiddenstate.corpus.search.conditions import Mask, ShardConditions, check_values, make_bits
+from hiddenstate.corpus.search.conditions import Mask, ShardConditions, check_values, key_of, make_bits
 from hiddenstate.corpus.search.grammar import Around, Condition, Query, Value, parse_query
 from hiddenstate.corpus.search.result import AROUND, Clause, Found, Match
 from hiddenstate.errors import ArgumentError
@@ -30,8 +30,10 @@ def search(index: IndexFolder, query: str, *, limit: int = 10, progress: Progres
         cost = make_bits(index, parsed, report)
     tally = _Tally(parsed)
     best: list[tuple[int, int, int, int, int]] = []
+    streams = {key: index.bits_of_shards(*key) for key in {key_of(value) for value in parsed.values()}}
     for shard in index.shards:
-        spans = tally.add(ShardConditions(index, shard, index.text(shard)))
+        bits = {key: found for key, stream in streams.items() if (found := next(stream)) is not None}
+        spans = tally.add(ShardConditions(index.text(shard), bits))
         best = sorted([*best, *_ranked(shard, spans, limit)])[:limit]
     matches = tuple(_match(index.text(shard), shard, start, stop) for _, _, shard, start, stop in best)
     return Found(
