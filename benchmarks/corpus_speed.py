@@ -9,7 +9,6 @@ in turns; of index and tags also by CPU seconds, which other programs change les
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import torch
 
 import hiddenstate as hs
 import machine
+from hiddenstate.corpus.index.bits import ABOVE
 from hiddenstate.corpus.index.build import ROWS_TOGETHER, IndexShards
 from hiddenstate.corpus.index.readers import array_shards, reader_of
 from hiddenstate.corpus.shards.plan import plan
@@ -32,7 +32,6 @@ from hiddenstate.text.conllu import read_conllu
 
 WORDS = 1_000_000
 STEPS = 100_000_000  # of the corpus whose bits are read
-BITS = "above.l1.h.0.5.npy"
 QUERIES = (
     "l1.h[44] > .5",
     "l1.h[44] > .5 for 2.., label = VERB after 1..3",
@@ -155,15 +154,22 @@ def bits_speed(options: argparse.Namespace, folder: Path) -> str:
     times = -(-STEPS // source.steps)
     if not big.exists():
         big.mkdir()
+        count = source.reader.lstm.hidden_size
+        row = [(name, value) for name, values in source.thresholds.items() for value in values].index(
+            ("l1.h", 0.5)
+        ) * count
+        rows = [np.load(source.path(shard) / ABOVE)[row : row + count] for shard in source.shards]
         (big / "model").symlink_to((source.folder / "model").resolve())
         arrays = dict(np.load(source.folder / "statistics.npz"))
         np.savez(big / "statistics.npz", **{**arrays, "lengths": np.tile(arrays["lengths"], times)})
         for k in range(times * len(source.shards)):
             part = big / f"{k:05}"
             part.mkdir()
-            shutil.copy(source.path(k % len(source.shards)) / BITS, part / BITS)
+            np.save(part / ABOVE, rows[k % len(rows)])
         shards = [{**each, "number": k} for k, each in enumerate(list(source.about["shards"]) * times)]
-        (big / "manifest.json").write_text(json.dumps({**source.about, "shards": shards}))
+        (big / "manifest.json").write_text(
+            json.dumps({**source.about, "shards": shards, "thresholds": {"l1.h": [0.5]}})
+        )
         os.sync()
 
     def read(unit: int) -> None:
@@ -174,7 +180,7 @@ def bits_speed(options: argparse.Namespace, folder: Path) -> str:
         assert steps >= STEPS
 
     seconds = list[float]()
-    for path in big.glob(f"*/{BITS}"):
+    for path in big.glob(f"*/{ABOVE}"):
         with path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     for unit in (44, 44, 45):

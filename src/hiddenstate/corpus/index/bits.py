@@ -14,6 +14,8 @@ from hiddenstate.errors import FileFormatError
 
 Bytes = NDArray[np.uint8]
 
+ABOVE, EQUAL = "above.npy", "equal.npy"  # of a shard: rows of bits, and `is_equal`, of all places and thresholds
+
 _HEAD = re.compile(
     rb"\x93NUMPY\x01\x00(?P<length>..)\{'descr': '\|u1', 'fortran_order': False, "
     rb"'shape': \((?P<rows>[0-9]{1,12}),(?: (?P<columns>[0-9]{1,12}))?\), \} *\n",
@@ -72,13 +74,3 @@ def read_row(path: Path, row: int) -> bytes:
             raise FileFormatError(f"it is too short, or has no row {row}")
         file.seek(start + row * width)
         return file.read(width)
-
-
-def equal_file(place: str, threshold: float) -> str:
-    """Return the name of the file of `BitCollector.is_equal`."""
-    return f"equal.{place}.{np.float32(threshold)!s}.npy"
-
-
-def bit_file(place: str, threshold: float) -> str:
-    """Return the name of the file of a place's bits for a threshold."""
-    return f"above.{place}.{np.float32(threshold)!s}.npy"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.validation import AnyState, map_state
-from hiddenstate.corpus.index.bits import BitCollector, bit_file, equal_file
+from hiddenstate.corpus.index.bits import ABOVE, EQUAL, BitCollector
 from hiddenstate.corpus.index.items import CHECKPOINT, MOST_LABELS, NO_LABEL, WINDOW, Item, Reader, half_of, scramble
 from hiddenstate.corpus.index.statistics import (
     CONTEXTS,
@@ -245,9 +245,9 @@ class _Shard:
             arrays |= {f"{name}/{key}": value for key, value in found.to_arrays().items()}
         order = np.argsort(scramble(self.keys), kind="stable")[:CONTEXTS]
         np.savez(folder / "statistics.npz", random=self.keys[order], lengths=self.starts[-1:], **arrays)  # type: ignore[arg-type]
-        for (name, threshold), bits in self.bits.items():
-            np.save(folder / bit_file(name, threshold), bits.finish())
-            np.save(folder / equal_file(name, threshold), bits.is_equal)
+        if self.bits:
+            np.save(folder / ABOVE, np.concatenate([bits.finish() for bits in self.bits.values()]))
+            np.save(folder / EQUAL, np.concatenate([bits.is_equal for bits in self.bits.values()]))
         np.save(folder / "starts.npy", self.starts)
         tokens = [token for item in self.items for token in item.tokens]
         labels = [label for item in self.items for label in item.labels]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.reading import check_zip, reading
 from hiddenstate.base.validation import AnyState, optional_package
-from hiddenstate.corpus.index.bits import bit_file, equal_file, read_row
+from hiddenstate.corpus.index.bits import ABOVE, EQUAL, read_row
 from hiddenstate.corpus.index.build import bounds_of, run_chunks, traced
 from hiddenstate.corpus.index.items import CHECKPOINT, WINDOW, Item, Reader
 from hiddenstate.corpus.index.statistics import Statistics, bin_edges, context_of
@@ -105,6 +105,14 @@ class IndexFolder:
     def thresholds(self) -> dict[str, tuple[float, ...]]:
         """The thresholds whose bits were made with the index, by place."""
         return {name: tuple(values) for name, values in self.about["thresholds"].items()}
+
+    @cached_property
+    def _rows(self) -> dict[tuple[str, float], int]:
+        """The first row of each place and threshold in the files of bits."""
+        keys = [(name, value) for name, values in self.thresholds.items() for value in values]
+        sizes = self.reader.lstm.sizes
+        counts = [sizes.units(parse_place(name, *sizes.layers).quantity) for name, _ in keys]
+        return dict(zip(keys, np.cumsum([0, *counts]).tolist(), strict=False))
 
     def place(self, name: str) -> Place:
         """Return a place that the index has statistics of.
@@ -253,18 +261,18 @@ class IndexFolder:
 
     def _stored(self, shard: int, place: str, unit: int, threshold: float) -> tuple[Path, int] | None:
         """Return the file and the row of a unit's bits, if they are stored."""
-        indexed = self.thresholds.get(place, ())
-        if threshold in indexed:
-            return self.path(shard) / bit_file(place, threshold), unit
-        above = float(np.nextafter(np.float32(threshold), np.float32(np.inf)))
-        if above in indexed and read_row(self.path(shard) / equal_file(place, above), unit) == b"\0":
-            return self.path(shard) / bit_file(place, above), unit  # the unit never has that very value
+        row = self._rows.get((place, threshold))
+        if row is not None:
+            return self.path(shard) / ABOVE, row + unit
+        row = self._rows.get((place, float(np.nextafter(np.float32(threshold), np.float32(np.inf)))))
+        if row is not None and read_row(self.path(shard) / EQUAL, row + unit) == b"\0":
+            return self.path(shard) / ABOVE, row + unit  # the unit never has that very value
         path = self.cached_bits(shard, place, unit, threshold)
         return (path, 0) if path.is_file() else None
 
     def cached_bits(self, shard: int, place: str, unit: int, threshold: float) -> Path:
         """Return the file of bits that a search has made."""
-        return self.folder / "searched" / f"{shard:05}.{unit}.{bit_file(place, threshold)}"
+        return self.folder / "searched" / f"{shard:05}.{place}.{unit}.{np.float32(threshold)!s}.npy"
 
     def contexts(self) -> Iterator[Context]:
         """Yield every sequence of the corpus."""
