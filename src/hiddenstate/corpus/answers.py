@@ -85,8 +85,7 @@ class IndexAnswers:
     def search(self, query: str, progress: Progress | None = None) -> dict[str, Any]:
         """Return what a search finds, with the places of its first spans; errors are those of `Index.search`."""
         found = search(self.index, query, limit=MOST_SPANS, progress=progress)
-        said = {name: value for name, value in found.to_dict().items() if name != "matches"}
-        return {**said, "spans": [tuple(match.context) for match in found.matches]}
+        return {**found.summary(), "spans": [tuple(match.context) for match in found.matches]}
 
     def passages(self, unit: str, spans: str) -> list[dict[str, Any]]:
         """Return parts of sequences with the values of a unit.

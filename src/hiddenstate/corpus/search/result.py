@@ -91,12 +91,15 @@ class Found(Explanation):
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
+        return {**self.summary(), "matches": list(self.rows())}
+
+    def summary(self) -> dict[str, Any]:
+        """Return everything but the matches, ready for JSON."""
         return {
             "query": self.query,
             "steps": self.steps,
             "count": self.count,
             "matched_steps": self.matched_steps,
-            "matches": list(self.rows()),
             "clauses": plain([each._asdict() for each in self.clauses]),
             "labels": {name: {"share": share, "base": base} for name, (share, base) in self.labels.items()},
             "reason": self.reason,

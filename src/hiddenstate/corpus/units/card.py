@@ -183,12 +183,10 @@ class UnitCard(Explanation):
         said = f"Of all labels, {self.label} goes with it most: r = {self.chosen:+.2f} where the label was chosen"
         if self.held_out_steps < LEAST_STEPS:
             return f"{said}. There are too few other sequences to confirm that."
-        said += f", {self.held_out:+.2f} on other sequences (p = {self.p:.4f}). "
+        by_chance = f"which {self.p * self.units:.2g} of the index's {self.units:,} units would reach by chance"
+        said += f", {self.held_out:+.2f} on other sequences (p = {self.p:.4f}, {by_chance}). "
         if not self.is_confirmed:
-            if self.p >= SIGNIFICANT:
-                return f"{said}So the label is not confirmed."
-            chance = f"{self.p * self.units:,.1f} of the index's {self.units:,} units would reach that p by chance"
-            return f"{said}So the label is not confirmed: {chance}."
+            return f"{said}So the label is not confirmed."
         if self.margin is None:
             return f"{said}There are too few sequences, or units, to say what zeroing it costs there."
         edited = "zeroing it, or holding it at its mean,"
