@@ -74,6 +74,7 @@ class _Sums:
         self.weights, self.key = weights, key
         self.pending: _Pending = {}
         self.token: Tensor = apply(_WeightSums, self.pending, *weights)
+        self.node: Any = self.token.grad_fn
 
 
 _MOST_SUMS = 64  # before those that are gone are looked for
@@ -152,7 +153,7 @@ def _leave(sums: _Sums, factors: _Factors | None, ready: _Ready | None = None) -
     which = torch._C._current_graph_task_id()
     left = sums.pending.get(which)
     if left is None:
-        if not torch._C._will_engine_execute_node(sums.token.grad_fn):
+        if not torch._C._will_engine_execute_node(sums.node):
             return
         left = sums.pending[which] = [], []
     if factors is not None:
