@@ -20,7 +20,7 @@ ASKED = (
         "shapes of the weights of two layers, their number, and that for longer sentences",
         ("partly", "partly"),
         (
-            ("01", "reads the hidden state of the step before and is `[4H, H]`"),
+            ("01", "reads the previous step's hidden state and is `[4H, H]`"),
             ("01", "`weight_ih_l1` is `[4H, H]`"),
             ("01", "`LSTM(10, 16, num_layers=2)` has 1792 + 2176 = 3968 parameters"),
             ("01", "has 108 parameters for any number of steps"),
@@ -30,16 +30,16 @@ ASKED = (
         "what `h_n.view(N, -1)` gives with two directions, and the right line",
         ("yes", "yes"),
         (
-            ("01", "`batch_first` turns x and `out`; h and c stay `[L·D, N, H]`"),
+            ("01", "`batch_first` changes x and `out`; h and c stay `[L·D, N, H]`"),
             ("01", "and row 2 the last one's forward and the first one's reverse state"),
-            ("01", "exchange the axes first: `h_n.transpose(0, 1).reshape(N, -1)`"),
+            ("01", "swap the axes first: `h_n.transpose(0, 1).reshape(N, -1)`"),
         ),
     ),
     Asked(
         "a tagger without `batch_first`: what a changed word moves",
         ("yes", "yes"),
         (
-            ("01", "Nothing raises here, and each sentence depends on those before it."),
+            ("01", "No error is raised, and each sentence depends on those before it."),
             ("01", "each sentence is read by itself"),
             ("01", "It reads 50 sequences of 16 steps."),
         ),
@@ -50,14 +50,14 @@ ASKED = (
         (
             ("02", "i, f, g, o = z.chunk(4)  # torch's order"),
             ("02", "c = f * c + i * g  # keep some of the old, write some of the new"),
-            ("02", "At f = 1 a unit keeps all of its c, at f = 0 nothing."),
+            ("02", "At f = 1 a unit keeps all of its c, at f = 0 none of it."),
         ),
     ),
     Asked(
         "what filling the second quarter of every bias with 1 really does",
         ("yes", "yes"),
         (
-            ("02", "The share that is left is f multiplied with itself"),
+            ("02", "The share left is f to the power of the number of steps"),
             ("02", "torch draws all biases between -1/√H and 1/√H"),
             ("02", "filling both vectors with 1 makes 2, and f = 0.881"),
         ),
@@ -66,10 +66,10 @@ ASKED = (
         "W, R and B of an ONNX node by hand, and what rows as they are do",
         ("partly", "partly"),
         (
-            ("06", 'Its order is i, o, f, g (it calls g "c").'),
+            ("06", 'order is i, o, f, g (it calls g "c").'),
             ("06", "A torch layer becomes three arrays of weights, W `[D, 4H, C]`, R `[D, 4H, H]` and B `[D, 8H]`"),
             ("06", "in B `bias_ih` comes first, then `bias_hh`"),
-            ("06", "A wrong order raises nothing."),
+            ("06", "A wrong order raises no error."),
         ),
     ),
     Asked(
@@ -94,7 +94,7 @@ ASKED = (
         "which of four calls of `cross_entropy` on `[N, T, tags]` raises, is wrong or is right; its mean",
         ("partly", "partly"),
         (
-            ("03", "Scores `[N, T, tags]`, passed as they are, raise an error or,"),
+            ("03", "Scores `[N, T, tags]`, passed unchanged, raise an error or,"),
             ("03", "mean is over the words only, so equal scores for 15 tags cost ln 15 = 2.71"),
             ("03", "a log_softmax before it does no harm"),
         ),
@@ -103,8 +103,8 @@ ASKED = (
         "what packing changes for the shorter of two rows, and where its final states stand",
         ("yes", "yes"),
         (
-            ("01", "With `lengths=`, a sequence of three steps ends in `out[2]`; past its end its output is zero."),
-            ("03", "the forward outputs of words stay and the reverse ones change"),
+            ("01", "With `lengths=`, a sequence of three steps ends in `out[2]`; after that its output is zero."),
+            ("03", "the forward outputs of words stay the same and the reverse ones change"),
             ("03", "Without it, the final states of all shorter sentences change."),
             ("03", "In `h_n[1]`, which is also the second half of `out[0]`"),
         ),
@@ -113,10 +113,10 @@ ASKED = (
         "two faults of a server that answers step by step: a state thrown away, and dropout",
         ("partly", "yes"),
         (
-            ("01", "give the next step the state that came back"),
+            ("01", "pass the returned state to the next step"),
             ("03", "each value on its way from layer 0 to layer 1 becomes 0"),
             ("03", "`torch.no_grad()` does not turn dropout off"),
-            ("06", "Any cuts give the numbers of the whole."),
+            ("06", "However you cut it, the results equal those for the whole."),
         ),
     ),
     Asked(
@@ -125,7 +125,7 @@ ASKED = (
         (
             ("05", "Both units correlate equally with the feature"),
             ("05", "the other units have read its h at every step"),
-            ("05", "it gives what `h[:, 17] = 0` after each step of an `LSTMCell` gives"),
+            ("05", "An edit has the same effect as `h[:, 17] = 0` after each step of an `LSTMCell`"),
             ("05", "c need not be zeroed as well"),
         ),
     ),
@@ -139,7 +139,7 @@ ASKED_AGAIN = (
         (
             ("01", "go into `LSTM(1, 3)` as `x.T.unsqueeze(-1)`"),
             ("01", "A tensor with two axes is `[T, C]`, one sequence without a batch"),
-            ("01", "`batch_first` turns x and `out`; h and c stay `[L·D, N, H]`"),
+            ("01", "`batch_first` changes x and `out`; h and c stay `[L·D, N, H]`"),
         ),
     ),
     Asked(
@@ -148,7 +148,7 @@ ASKED_AGAIN = (
         (
             ("02", "c is what the units *hold*"),
             ("02", "h goes three ways: out of the layer, into the layer above"),
-            ("02", "c has what o did not show, and each step starts its c from c0 again"),
+            ("02", "c also contains what o hid, and each step restarts its c from c0"),
         ),
     ),
     Asked(
@@ -164,7 +164,7 @@ ASKED_AGAIN = (
         "padding at the front or at the back, and zeros at the front without packing",
         ("partly",),
         (
-            ("03", "Without it, the forward outputs of words stay and the reverse ones change"),
+            ("03", "Without it, the forward outputs of words stay the same and the reverse ones change"),
             (
                 "03",
                 "Padding in front of the words changes the forward outputs, even if it is zeros: the biases",
@@ -176,7 +176,7 @@ ASKED_AGAIN = (
         "what the reverse half of `out[t]` has read, and what a second layer's forward direction knows at t",
         ("partly",),
         (
-            ("03", "In layer 0 its state at *sails* is made of *sails* and of the words to the right of it."),
+            ("03", "In layer 0 its state at *sails* depends on *sails* and the words to its right."),
             ("03", "both directions of layer 1 read both halves of layer 0's output"),
         ),
     ),
@@ -193,7 +193,7 @@ ASKED_AGAIN = (
         "windows of 50 steps with `detach`, and something that depends on 200: what is learnt, what is read?",
         ("yes",),
         (
-            ("04", "What a short window lacks is a gradient across its border"),
+            ("04", "But no gradient crosses a short window's border"),
             ("04", "the carried state still brings older information"),
         ),
     ),
@@ -203,33 +203,33 @@ ASKED_AGAIN = (
         (
             ("04", "the gradient **explodes** instead of vanishing"),
             ("04", "`fit` calls `clip_grad_norm_` between `backward` and `step`"),
-            ("04", "so it is no help against gradients that vanish"),
+            ("04", "so it does not help against vanishing gradients"),
         ),
     ),
     Asked(
         "must a sequence begin at zeros; a first state of one's own, or a learnt one, and its shape",
         ("partly",),
         (
-            ("03", "give no state, or `None`, and a sentence begins at zeros"),
-            ("06", "A sequence need not begin at zeros: any `(h0, c0)` may be given."),
-            ("06", "All sequences begin at one state of yours, `[L·D, 1, H]`, expanded to N."),
-            ("06", "It is learnt if the optimizer gets it beside the LSTM's own parameters"),
+            ("03", "pass no state, or `None`, and a sentence starts from zeros"),
+            ("06", "A sequence need not start from zeros: you may pass any `(h0, c0)`."),
+            ("06", "All sequences start from your own state, `[L·D, 1, H]`, expanded to N."),
+            ("06", "It is learnt if you pass it to the optimizer along with the LSTM's own parameters"),
         ),
     ),
     Asked(
         "when a mask of dropout is drawn anew, and why outputs in eval are of the same size",
         ("partly",),
         (
-            ("03", "Steps, sequences and calls draw independently."),
-            ("03", "the mean stays what it was, in training as in eval"),
+            ("03", "Each step, sequence and call draws independently."),
+            ("03", "the mean is the same in training as in eval"),
         ),
     ),
     Asked(
         "a value at a time, for days: what is kept, how large it is, whether it grows, and if numbers are the same",
         ("yes",),
         (
-            ("06", "after any number of steps: hand them on"),
-            ("06", "Any cuts give the numbers of the whole."),
+            ("06", "after any number of steps: pass them on"),
+            ("06", "However you cut it, the results equal those for the whole."),
             ("06", "computes no gradients, so its memory does not grow"),
         ),
     ),
@@ -237,8 +237,8 @@ ASKED_AGAIN = (
         "is unit 17 the same unit after another training, and does a probe show that the model uses a feature?",
         ("partly",),
         (
-            ("05", "if the units of a layer change places, each with its weights, the network computes the same"),
-            ("05", "What is encoded in a state need not be used."),
+            ("05", "if the units of a layer are permuted along with their weights, the network computes the same"),
+            ("05", "Information encoded in a state need not be used."),
         ),
     ),
 )

@@ -85,7 +85,7 @@ FIRST_LESSON = (
         "weights are four blocks, one below the other: `[4H, C]` for the input, `[4H, H]` for the old h",
         (
             ("01", "`weight_ih_l0` reads the input and is `[4H, C]`, the four parts one below the other"),
-            ("01", "reads the hidden state of the step before and is `[4H, H]`"),
+            ("01", "reads the previous step's hidden state and is `[4H, H]`"),
             ("02", "so the forget gate is the second quarter"),
         ),
     ),
@@ -102,7 +102,7 @@ FIRST_LESSON = (
     ),
     Statement(
         "one layer is used at all steps, with the same weights",
-        (("01", "one at a time gives the numbers of all at once"),),
+        (("01", "reading one element at a time gives the same numbers as reading all at once"),),
     ),
     Statement(
         "a loop over the steps is slow for long sequences; one call can read them all",
@@ -114,7 +114,7 @@ FIRST_LESSON = (
     ),
     Statement(
         "the two ways give equal outputs if they start from the same state (the lesson's do not)",
-        (("01", "With the state carried, one at a time gives the numbers of all at once."),),
+        (("01", "If the state is carried, reading one element at a time gives the same numbers as reading all"),),
     ),
     Statement(
         "a tagger puts a linear layer on an LSTM, for a score for each class and word",

@@ -90,7 +90,7 @@ def counts() -> list[str]:
         "of these with a source": len(sources) - sources.count(""),
         "cells": sum(len(cells(page)) for page in PAGES),
         "exercises, all of them checked": len(tasks),
-        "wrong answers to exercises that are told apart": sum(map(len, wrong_answers().values())),
+        "wrong answers to exercises, each recognised": sum(map(len, wrong_answers().values())),
         "questions with a reason for every choice": len(questions),
         "live figures, their numbers compared with Python's": sum(len(directives(page, "live")) for page in PAGES),
         "misconceptions refuted, of 35": sum(bool(row.refute) for row in rows().values()),
