@@ -1,7 +1,7 @@
 """Assembles the JavaScript package in build/js: index.js, the studio's runtime with relative imports, and native.wasm.
 
-native.wasm needs Clang with WebAssembly's linker and C++ library: on Debian and Ubuntu clang, lld, libc++-dev-wasm32 and
-libclang-rt-dev-wasm32. Without them the package has no native engine.
+native.wasm needs Clang with WebAssembly's linker and C++ library: on Debian and Ubuntu clang, lld, libc++-dev-wasm32
+and libclang-rt-dev-wasm32. Without them the package has no native engine.
 """
 
 import os
@@ -40,7 +40,12 @@ def compile_native(target: Path) -> str | None:
     named = os.environ.get("WASM_CXX")
     found = [named] if named else [path for name in COMPILERS if (path := shutil.which(name))]
     options = [*OPTIONS, f"-I{wasm}", f"-I{native}"]
-    scan = ["-DHIDDENSTATE_INFERENCE", "-DHIDDENSTATE_PRECISION=F32", "-DHIDDENSTATE_ISA=generic", "-DHIDDENSTATE_BYTES=16"]
+    scan = [
+        "-DHIDDENSTATE_INFERENCE",
+        "-DHIDDENSTATE_PRECISION=F32",
+        "-DHIDDENSTATE_ISA=generic",
+        "-DHIDDENSTATE_BYTES=16",
+    ]
     why = "there is no Clang"
     with tempfile.TemporaryDirectory() as folder:
         parts = [str(Path(folder) / f"{name}.o") for name in ("layer", *CELLS)]
