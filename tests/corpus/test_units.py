@@ -14,7 +14,7 @@ from corpus.corpora import arrays, lstm_of, make, words_of
 from hiddenstate.corpus.units.permutation import shift_p
 from hiddenstate.errors import ArgumentError, NameUnknownError
 from hiddenstate.explain.result.explanation import FORMAT
-from hiddenstate.nn.rnn import layer_of
+from hiddenstate.nn.rnn import new_layer
 
 pytest.importorskip("pyarrow")
 
@@ -24,7 +24,7 @@ PLANTED = 3
 def planted(*, is_read: bool, cell: str = "LSTM") -> tuple[Any, nn.Linear, list[torch.Tensor], list[list[str]]]:
     """A layer with one unit that is on where the first feature is; its head reads the unit, or only the others."""
     torch.manual_seed(0)
-    lstm, head = layer_of(hs.Sizes(4, 8, cell=cell)), nn.Linear(8, 2)
+    lstm, head = new_layer(hs.Sizes(4, 8, cell=cell)), nn.Linear(8, 2)
     input_weight: Any = lstm.weight_ih_l0
     recurrent: Any = lstm.weight_hh_l0
     bias: Any = lstm.bias_ih_l0
