@@ -6,7 +6,7 @@ BUILT_FROM := pyproject.toml CMakeLists.txt $(wildcard native/*/*)
 # Pages, pictures and tests never need a screen.
 export MPLBACKEND := Agg
 
-NATIVE_TESTS := $(addprefix native-test-,plain clang aarch64 address thread)
+NATIVE_TESTS := $(addprefix native-test-,plain clang aarch64 thread)
 
 .PHONY: demo studio test test-browsers lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine sanitize-threads attack downstream fuzz bench bench-quick docs runtime c js screenshots notebook course pages clean
 
@@ -64,13 +64,12 @@ JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 NATIVE_clang := -DCMAKE_CXX_COMPILER=clang++
 NATIVE_aarch64 := -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
 	-DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ "-DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64;-L;/usr/aarch64-linux-gnu"
-NATIVE_address := -DHIDDENSTATE_SANITIZE=address,undefined
 NATIVE_thread := $(NATIVE_clang) -DHIDDENSTATE_SANITIZE=thread
 # Archer tells ThreadSanitizer how OpenMP's threads wait for one another. What is ignored is OpenMP's own library.
 RUN_thread = OMP_TOOL_LIBRARIES="$$(clang++ -print-file-name=libarcher.so)" TSAN_OPTIONS=ignore_noninstrumented_modules=1
 
-## sanitize: the native tests under AddressSanitizer, UBSan and ThreadSanitizer; the engine's tests under the first two
-sanitize: native-test-address native-test-thread sanitize-engine
+## sanitize: the native tests and the engine's under AddressSanitizer and UBSan; the native ones under ThreadSanitizer
+sanitize: sanitize-engine native-test-thread
 
 # What is sanitized or fuzzed lies apart from the editable module. -S: without the hooks that lead to that. Python itself leaks.
 SITE = $(shell $(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
@@ -82,6 +81,10 @@ ENGINE_TESTS := engine/test_native.py engine/test_int8.py nn/test_stream.py nn/t
 sanitize-engine: SANITIZERS := address,undefined
 sanitize-engine: PRELOADED := libasan.so libstdc++.so
 sanitize-engine: SANITIZED_TESTS := $(ENGINE_TESTS)
+# The native tests run on what the module was linked from, which takes 20 minutes to compile.
+sanitize-engine: BUILD = build/sanitize-engine-build
+sanitize-engine: NATIVE_TEST = g++ -std=c++17 -O1 -g -pthread -fopenmp -fsanitize=$(SANITIZERS) -I native \
+	tests/native/test_scan.cpp $(BUILD)/libscan.a -o $(BUILD)/test_scan && $(BUILD)/test_scan
 ## sanitize-threads: the tests that use threads, under ThreadSanitizer (GCC's libtsan)
 # OpenMP's own library is not instrumented, so that each of its teams would be reported: one thread for each call.
 sanitize-threads: SANITIZERS := thread
@@ -91,6 +94,7 @@ sanitize-threads: export OMP_NUM_THREADS := 1
 sanitize-engine sanitize-threads: $(VENV)/installed-test
 	$(BIN)/pip install --quiet --no-deps --upgrade --target build/$@ . \
 		-Ccmake.define.HIDDENSTATE_SANITIZE=$(SANITIZERS) -Cbuild-dir=build/$@-build -Cinstall.strip=false
+	$(NATIVE_TEST)
 	LD_PRELOAD="$(foreach library,$(PRELOADED),$$(g++ -print-file-name=$(library)))" ASAN_OPTIONS=detect_leaks=0 \
 		ROUNDS=500 PYTHONPATH=build/$@:$(SITE) \
 		$(BIN)/python -S -m pytest -p no:cacheprovider $(addprefix tests/,$(SANITIZED_TESTS))

@@ -69,7 +69,7 @@ private:
         return (to.is_of(shape) || refusal.because(name, "shape", value, &shape)) && is_usable(to, value, name, &shape);
     }
 
-    // Whether a tensor has its memory, in the order in which it is read.
+    // Whether a tensor has memory and, if required, is contiguous.
     bool is_usable(const TensorView& view, nb::handle value, const char* name, const Shape* shape) {
         if (!view.address && !view.is_empty()) return refusal.because(name, "memory", value, shape);
         return !contiguous_ || view.is_contiguous() || refusal.because(name, "form", value, shape);

@@ -47,7 +47,7 @@ public:
         return read(reader, input, hx, parameters, sizes, compute);
     }
 
-    // Returns why `run` returns None: (argument, reason, value, expected), as of a Refusal; or None.
+    // Returns the reason why `run` returns None, (argument, reason, value, expected) as in a Refusal; or None.
     nb::object why_not(nb::handle input, nb::handle hx, nb::handle parameters, nb::tuple sizes) const {
         CellReader reader(true);
         const auto fits = [](const auto&, auto&) -> nb::object { return nb::bool_(true); };
@@ -70,7 +70,7 @@ private:
     using Weights = std::array<nb::object, kCellWeights>;
     static constexpr std::int64_t kMost = std::int64_t{1} << 20;  // rows, features or units
 
-    // Reads the arguments, and returns what `compute` makes of the kernel and the step; None if they do not fit.
+    // Reads the arguments, and returns the result of `compute` for the kernel and the step; None if they do not fit.
     template <class Compute>
     nb::object read(CellReader& reader, nb::handle input, nb::handle hx, nb::handle parameters, nb::tuple sizes,
                     const Compute& compute) const {

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "runtime/model.h"
+#include "runtime/tagger.h"
+#include "runtime/text.h"
 
 namespace runtime = hiddenstate::runtime;
 
@@ -21,6 +23,10 @@ struct hs_model {
 struct hs_stream {
     std::unique_ptr<runtime::Stream> stream;
     std::vector<bool> taken;  // an entry for each row, to find duplicates
+};
+
+struct hs_tagger {
+    runtime::Tagger tagger;
 };
 
 namespace {
@@ -49,15 +55,30 @@ hs_status guarded(hs_error* error, const Work& work) {
     }
 }
 
-hs_status load(const unsigned char* bytes, std::size_t size, hs_model** model) {
-    runtime::ModelFile file = runtime::ModelFile::parse(bytes, size);
-    const runtime::Sizes sizes = runtime::read_sizes(file);
-    auto made = std::make_unique<hs_model>();
-    made->layer = runtime::Layer::read(file, "", sizes);
-    made->metadata = std::move(file.metadata);
-    *model = made.release();
-    return HS_OK;
+template <class Made>
+hs_status load(const char* path, Made** made, hs_error* error, Made* (*make)(runtime::ModelFile)) {
+    if (!path || !made) return fail(HS_ARGUMENT, "load: neither the path nor the result may be NULL", error);
+    *made = nullptr;
+    return guarded(error, [&] {
+        const std::vector<unsigned char> bytes = runtime::read_file(path, kLargestFile);
+        *made = make(runtime::ModelFile::parse(bytes.data(), bytes.size()));
+        return HS_OK;
+    });
 }
+
+template <class Made>
+hs_status load_memory(const void* bytes, size_t size, Made** made, hs_error* error, Made* (*make)(runtime::ModelFile)) {
+    if (!bytes || !made) return fail(HS_ARGUMENT, "load: neither the bytes nor the result may be NULL", error);
+    *made = nullptr;
+    return guarded(error, [&] { return *made = make(runtime::ModelFile::parse(static_cast<const unsigned char*>(bytes), size)), HS_OK; });
+}
+
+hs_model* model_of(runtime::ModelFile file) {
+    const runtime::Sizes sizes = runtime::read_sizes(file);
+    return new hs_model{runtime::Layer::read(file, "", sizes), std::move(file.metadata)};
+}
+
+hs_tagger* tagger_of(runtime::ModelFile file) { return new hs_tagger{runtime::Tagger(file)}; }
 
 // Whether steps * rows * (the numbers of a row in the widest array) does not overflow.
 bool fits(std::int64_t steps, std::int64_t rows, const runtime::Sizes& sizes) {
@@ -79,19 +100,10 @@ bool are_rows(hs_stream* stream, const std::int64_t* rows, std::int64_t count) {
 
 int hs_interface(void) { return HS_INTERFACE; }
 
-hs_status hs_model_load(const char* path, hs_model** model, hs_error* error) {
-    if (!path || !model) return fail(HS_ARGUMENT, "hs_model_load: path and model must not be NULL", error);
-    *model = nullptr;
-    return guarded(error, [&] {
-        const std::vector<unsigned char> bytes = runtime::read_file(path, kLargestFile);
-        return load(bytes.data(), bytes.size(), model);
-    });
-}
+hs_status hs_model_load(const char* path, hs_model** model, hs_error* error) { return load(path, model, error, model_of); }
 
 hs_status hs_model_load_memory(const void* bytes, size_t size, hs_model** model, hs_error* error) {
-    if (!bytes || !model) return fail(HS_ARGUMENT, "hs_model_load_memory: bytes and model must not be NULL", error);
-    *model = nullptr;
-    return guarded(error, [&] { return load(static_cast<const unsigned char*>(bytes), size, model); });
+    return load_memory(bytes, size, model, error, model_of);
 }
 
 void hs_model_free(hs_model* model) { delete model; }
@@ -199,4 +211,36 @@ hs_status hs_stream_set_state(hs_stream* stream, const float* h, const float* c)
     if (!stream || !h || !c == stream->stream->layer->sizes.cell->has_memory) return HS_ARGUMENT;
     stream->stream->write_state(h, c);
     return HS_OK;
+}
+
+hs_status hs_tagger_load(const char* path, hs_tagger** tagger, hs_error* error) { return load(path, tagger, error, tagger_of); }
+
+hs_status hs_tagger_load_memory(const void* bytes, size_t size, hs_tagger** tagger, hs_error* error) {
+    return load_memory(bytes, size, tagger, error, tagger_of);
+}
+
+void hs_tagger_free(hs_tagger* tagger) { delete tagger; }
+
+const char* hs_tagger_column(const hs_tagger* tagger, int64_t column) {
+    if (!tagger || column < 0 || column >= static_cast<int64_t>(tagger->tagger.columns().size())) return nullptr;
+    return tagger->tagger.columns()[static_cast<std::size_t>(column)].name.c_str();
+}
+
+hs_status hs_tagger_tag(const hs_tagger* tagger, const char* const* words, int64_t count, const char** tags, hs_error* error) {
+    if (!tagger || count < 0 || (count > 0 && (!words || !tags))) {
+        return fail(HS_ARGUMENT, "hs_tagger_tag: tagger, words and tags must not be NULL, nor count negative", error);
+    }
+    return guarded(error, [&] {
+        std::vector<std::u32string> given;
+        for (int64_t k = 0; k < count; ++k) {
+            const auto word = words[k] ? runtime::decoded(words[k]) : std::nullopt;
+            if (!word || word->empty()) {
+                return fail(HS_ARGUMENT, "hs_tagger_tag: word " + std::to_string(k) + " is " + (word ? "empty" : "NULL or not UTF-8"), error);
+            }
+            given.push_back(*word);
+        }
+        const std::vector<const char*> found = tagger->tagger.tag(given);
+        std::copy(found.begin(), found.end(), tags);
+        return HS_OK;
+    });
 }

@@ -1,4 +1,4 @@
-/* hiddenstate in C: runs an LSTM, a GRU or a plain RNN from a model file, over sequences or one step at a time. C99; no other library is needed.
+/* hiddenstate in C: runs an LSTM, a GRU, a plain RNN or a tagger from a model file; layers also one step at a time. C99; needs no other library.
  *
  *     hs_error error;
  *     hs_model *model;
@@ -15,7 +15,7 @@
  * A GRU has no cell state: c is NULL in every call, and its gates are r, z, n and n_h, the state's part of n before r. A plain RNN has none
  * either, and its only gate is h.
  *
- * Threads: a model is never changed, so threads may share it. A stream is for one thread at a time.
+ * Threads: models and taggers are never changed, so threads may share them. A stream is for one thread at a time.
  */
 #ifndef HIDDENSTATE_H
 #define HIDDENSTATE_H
@@ -53,6 +53,7 @@ typedef struct hs_error {
 
 typedef struct hs_model hs_model;
 typedef struct hs_stream hs_stream;
+typedef struct hs_tagger hs_tagger;
 
 typedef struct hs_sizes {
     int64_t input_size;  /* C */
@@ -104,6 +105,15 @@ HS_API hs_status hs_stream_reset(hs_stream *stream, const int64_t *rows, int64_t
 /* The states: h [L, N, P] and c [L, N, H]. */
 HS_API hs_status hs_stream_get_state(const hs_stream *stream, float *h, float *c);
 HS_API hs_status hs_stream_set_state(hs_stream *stream, const float *h, const float *c);
+
+/* Reads a tagger, as hs_model_load reads a layer. */
+HS_API hs_status hs_tagger_load(const char *path, hs_tagger **tagger, hs_error *error);
+HS_API hs_status hs_tagger_load_memory(const void *bytes, size_t size, hs_tagger **tagger, hs_error *error);
+HS_API void hs_tagger_free(hs_tagger *tagger);
+/* The name of a column of tags, "upos" say; NULL if there are no more. */
+HS_API const char *hs_tagger_column(const hs_tagger *tagger, int64_t column);
+/* Tags the words of a sentence, each in UTF-8: tags [columns, count], texts of the tagger. Any number of threads may call it. */
+HS_API hs_status hs_tagger_tag(const hs_tagger *tagger, const char *const *words, int64_t count, const char **tags, hs_error *error);
 
 #ifdef __cplusplus
 }

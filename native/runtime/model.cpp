@@ -375,10 +375,14 @@ Sizes checked_sizes(std::int64_t input_size, std::int64_t hidden_size, std::int6
     return sizes;
 }
 
-Sizes read_sizes(const ModelFile& file) {
+void require_kind(const ModelFile& file, const char* expected) {
     const std::string &format = file.entry("format"), &kind = file.entry("kind");
     if (format != "hiddenstate.model/1") throw FileError("the model file has the format '" + format.substr(0, 40) + "', expected 'hiddenstate.model/1'");
-    if (kind != "layer") throw FileError("the model file holds a " + kind.substr(0, 20) + ", expected a layer");
+    if (kind != expected) throw FileError("the model file holds a " + kind.substr(0, 20) + ", expected a " + expected);
+}
+
+Sizes read_sizes(const ModelFile& file) {
+    require_kind(file, "layer");
     const std::string& cell = file.entry("cell");
     const Cell* const found = cell_named(cell);
     if (!found) throw FileError("the model file holds a cell '" + cell.substr(0, 20) + "', and this version runs LSTM, GRU, RNN_TANH and RNN_RELU");

@@ -12,15 +12,18 @@
 
 namespace hiddenstate::runtime {
 
-// A kind of cell as model files name it: the order of its gates, how many rows per unit its weights have, and how many numbers per
-// unit its record has.
+// A kind of cell as model files name it, for layers and in the settings of models: the order of its gates, how many rows per unit its
+// weights have, and how many numbers per unit its record has.
 struct Cell {
-    const char *name, *order;
+    const char *name, *setting, *order;
     std::int64_t gates, record;
     bool has_memory;  // a cell state beside the hidden state
 };
-constexpr Cell kCells[] = {
-    {"LSTM", "i f g o", 4, 4, true}, {"GRU", "r z n", 3, 4, false}, {"RNN_TANH", "h", 1, 1, false}, {"RNN_RELU", "h", 1, 1, false}};
+inline constexpr Cell kCells[] = {  // inline: one array in the program, so that addresses tell cells apart
+    {"LSTM", "lstm", "i f g o", 4, 4, true},
+    {"GRU", "gru", "r z n", 3, 4, false},
+    {"RNN_TANH", "rnn", "h", 1, 1, false},
+    {"RNN_RELU", "rnn_relu", "h", 1, 1, false}};
 constexpr const Cell *kLstm = kCells, *kGru = kCells + 1, *kRelu = kCells + 3;
 
 // Null if there is no such cell.
@@ -105,6 +108,9 @@ protected:
 // Sizes from torch's arguments, within bounds that keep every product of two of them small. Throws FileError.
 Sizes checked_sizes(std::int64_t input_size, std::int64_t hidden_size, std::int64_t num_layers, bool bias, bool bidirectional,
                     std::int64_t proj_size, const Cell& cell = *kLstm);
+
+// Throws FileError if a file is of another format or kind.
+void require_kind(const ModelFile& file, const char* expected);
 
 // The sizes that a file's metadata state for its layer. Throws FileError.
 Sizes read_sizes(const ModelFile& file);

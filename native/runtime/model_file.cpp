@@ -4,138 +4,15 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <limits>
 #include <memory>
+
+#include "runtime/json.h"
 
 namespace hiddenstate::runtime {
 namespace {
 
 constexpr std::size_t kLengthBytes = 8, kLargestHeader = std::size_t{100} << 20;  // the limit that safetensors sets itself
 constexpr std::size_t kMostTensors = 1 << 16, kHighestRank = 8;
-
-[[noreturn]] void damaged(const std::string& what) { throw FileError("the model file is damaged: " + what); }
-
-// Reads the parts of JSON that a header has, from left to right.
-class Json {
-public:
-    Json(const char* first, const char* last) : at_(first), end_(last) {}
-
-    // Calls read(key) after each key of an object; it must read the value.
-    template <class Read>
-    void object(const Read& read) {
-        expect('{');
-        if (accepts('}')) return;
-        do {
-            const std::string key = string();
-            expect(':');
-            read(key);
-        } while (accepts(','));
-        expect('}');
-    }
-
-    template <class Read>
-    void array(const Read& read) {
-        expect('[');
-        if (accepts(']')) return;
-        do read();
-        while (accepts(','));
-        expect(']');
-    }
-
-    // A whole number, at least 0.
-    std::int64_t size() {
-        skip_space();
-        const char* const begin = at_;
-        std::int64_t value = 0;
-        for (; at_ != end_ && *at_ >= '0' && *at_ <= '9'; ++at_) {
-            if (value > (std::numeric_limits<std::int64_t>::max() - 9) / 10) damaged("a number in its header is too large");
-            value = 10 * value + (*at_ - '0');
-        }
-        if (at_ == begin) damaged("its header lacks a whole number");
-        return value;
-    }
-
-    std::string string() {
-        expect('"');
-        std::string text;
-        while (true) {
-            const char c = next();
-            if (c == '"') return text;
-            if (static_cast<unsigned char>(c) < 0x20) damaged("a text in its header has a control character");
-            if (c == '\\') {
-                escape(text);
-            } else {
-                text += c;
-            }
-        }
-    }
-
-    void end() {
-        skip_space();
-        if (at_ != end_) damaged("there is something after its header");
-    }
-
-private:
-    char next() {
-        if (at_ == end_) damaged("its header ends too early");
-        return *at_++;
-    }
-
-    void skip_space() {
-        while (at_ != end_ && (*at_ == ' ' || *at_ == '\t' || *at_ == '\n' || *at_ == '\r')) ++at_;
-    }
-
-    bool accepts(char c) {
-        skip_space();
-        if (at_ == end_ || *at_ != c) return false;
-        ++at_;
-        return true;
-    }
-
-    void expect(char c) {
-        if (!accepts(c)) damaged(std::string("its header lacks a '") + c + "'");
-    }
-
-    std::uint32_t hex() {
-        std::uint32_t value = 0;
-        for (int k = 0; k < 4; ++k) {
-            const char c = next();
-            const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-            if (digit < 0) damaged("an escape in its header is not a hexadecimal number");
-            value = 16 * value + static_cast<std::uint32_t>(digit);
-        }
-        return value;
-    }
-
-    void escape(std::string& text) {
-        static constexpr char kEscapes[] = "\"\\/bfnrt", kMeant[] = "\"\\/\b\f\n\r\t";
-        const char c = next();
-        if (c == 'u') return code_point(text);
-        const char* const found = c ? std::strchr(kEscapes, c) : nullptr;
-        if (!found) damaged("its header has an unknown escape");
-        text += kMeant[found - kEscapes];
-    }
-
-    void code_point(std::string& text) {
-        std::uint32_t code = hex();
-        if (code >= 0xD800 && code < 0xDC00) {  // the first of a surrogate pair
-            if (next() != '\\' || next() != 'u') damaged("its header has half of a surrogate pair");
-            const std::uint32_t second = hex();
-            if (second < 0xDC00 || second >= 0xE000) damaged("its header has half of a surrogate pair");
-            code = 0x10000 + ((code - 0xD800) << 10) + (second - 0xDC00);
-        } else if (code >= 0xDC00 && code < 0xE000) {
-            damaged("its header has half of a surrogate pair");
-        }
-        const auto add = [&text](std::uint32_t byte) { text += static_cast<char>(byte); };
-        if (code < 0x80) return add(code);
-        if (code < 0x800) return add(0xC0 | code >> 6), add(0x80 | (code & 0x3F));
-        if (code < 0x10000) return add(0xE0 | code >> 12), add(0x80 | (code >> 6 & 0x3F)), add(0x80 | (code & 0x3F));
-        add(0xF0 | code >> 18), add(0x80 | (code >> 12 & 0x3F)), add(0x80 | (code >> 6 & 0x3F)), add(0x80 | (code & 0x3F));
-    }
-
-    const char* at_;
-    const char* const end_;
-};
 
 int width(Type type) { return type == Type::F32 ? 4 : type == Type::I8 ? 1 : 2; }
 

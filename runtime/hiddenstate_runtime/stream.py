@@ -15,8 +15,16 @@ if TYPE_CHECKING:
     from hiddenstate_runtime.layer import Layer
 
 MOST_ROWS = 1 << 24
-# A run over a sequence uses this many threads, if it is long enough.
-THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _threads() -> int:
+    """Return the number of CPUs that this process may use, or that of OMP_NUM_THREADS if it is less."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return min(cpus, int(wanted)) if wanted.isdecimal() and int(wanted) else cpus
+
+
+THREADS = _threads()  # of a run over a sequence, if it is long enough
 
 
 class Stream:
@@ -35,7 +43,7 @@ class Stream:
         self.layer = layer
         self._rows = int(rows)
         self._native: Any = _native.Steps(layer.native, self._rows)
-        self._free: list[int] = []
+        self._free: set[int] = set()
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -129,7 +137,8 @@ class Stream:
         """
         if not self._free:
             self._widen(2 * self._rows)
-        row = self._free.pop(0)
+        row = min(self._free)
+        self._free.remove(row)
         self._native.reset(np.array([row], dtype=np.int64))
         return row
 
@@ -137,11 +146,11 @@ class Stream:
         first = self._rows
         native: Any = _native.Steps(self.layer.native, rows)
         native.write_state(*(_with_rows(part, rows - first) for part in self._parts()))
-        self._native, self._rows, self._free = native, rows, list(range(first, rows))
+        self._native, self._rows, self._free = native, rows, set(range(first, rows))
 
     def leave(self, rows: Sequence[int]) -> None:
         """End the sequences of rows; `join` gives them to new ones."""
-        self._free = sorted([*self._free, *self._chosen(rows).tolist()])
+        self._free.update(self._chosen(rows).tolist())
 
     def _chosen(self, rows: Sequence[int]) -> NDArray[np.int64]:
         chosen = np.atleast_1d(np.asarray(rows))

@@ -20,6 +20,7 @@ const MEANINGS = {
 };
 
 export { StudioError as ModelError } from "studio/runtime/errors.js";
+export { useEngine as accelerate } from "studio/runtime/native.js";
 
 /**
  * Read a model file.

@@ -45,6 +45,9 @@ def test_tagged_shards_are_what_tag_writes(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     (tmp_path / "columns").mkdir()
     said("tag", source, "-o", tmp_path / "columns")  # a folder means shards
+    said("tag", source.with_name("tiny-tra*.conllu"), "-o", tmp_path / "glob")
+    shard = "part-00000.parquet"
+    assert (tmp_path / "glob" / shard).read_bytes() == (tmp_path / "columns" / shard).read_bytes()
     rows = parquet.read_table(tmp_path / "columns" / "part-00000.parquet").to_pylist()
     tagged = read_conllu(one)
     assert [row["words"] for row in rows] == [list(each.forms) for each in tagged]
@@ -69,6 +72,8 @@ def test_options_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     source = DATA / "tiny-train.conllu"
     for arguments in (
         ["tag", source, "--shards"],
+        ["tag", DATA / "tiny-*.conllu"],
+        ["score", tmp_path / "text.parquet"],
         ["tag", source, "-o", tmp_path, "--n-best", 2],
         ["score", source, source],
         ["score", source, "-o", tmp_path, "--json"],

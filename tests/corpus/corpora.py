@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import hiddenstate as hs
+from hiddenstate.nn.rnn import Layer, layer_of
 
 WORDS = ("a", "b", "c", "the")
 
@@ -25,22 +26,26 @@ def words_of(xs: Sequence[Tensor], seed: int) -> list[list[str]]:
     return [[WORDS[k] for k in generator.integers(0, len(WORDS), len(x))] for x in xs]
 
 
-def plain_values(lstm: hs.LSTM, xs: Sequence[Tensor], place: str) -> list[NDArray[np.float32]]:
+def plain_values(lstm: Layer, xs: Sequence[Tensor], place: str) -> list[NDArray[np.float32]]:
     """The values ``[T, U]`` of a place, one sequence at a time."""
     given = [x[None] if lstm.batch_first else x[:, None] for x in xs]
     with torch.no_grad():
         return [lstm.trace(x, keep=[place]).values[place][:, 0].numpy() for x in given]
 
 
-def make(folder: Path, lstm: hs.LSTM, xs: Sequence[Tensor], **options: Any) -> hs.Index:
+def make(folder: Path, lstm: Layer, xs: Sequence[Tensor], **options: Any) -> hs.Index:
     torch.manual_seed(0)
     return hs.index(lstm, list(xs), folder, **options)
 
 
-def lstm_of(seed: int = 0, **options: Any) -> hs.LSTM:
+def lstm_of(
+    seed: int = 0, *, cell: str = "LSTM", bidirectional: bool = False, proj_size: int = 0, batch_first: bool = False
+) -> Any:
+    """A layer, of any kind of cell."""
     torch.manual_seed(seed)
-    lstm = hs.LSTM(3, 5, 2, **options).eval()
+    sizes = hs.Sizes(3, 5, 2, True, bidirectional, proj_size, cell)
+    layer = layer_of(sizes, batch_first=batch_first).eval()
     with torch.no_grad():  # so that units are far from 0 at times
-        for weight in lstm.parameters():
-            weight.mul_(3)
-    return lstm
+        for weight in layer.parameters():
+            weight.mul_(1.2 if cell == "RNN_RELU" else 3)
+    return layer

@@ -1,5 +1,6 @@
 """A search finds what a plain scan of all states finds."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ pytest.importorskip("lark")
 XS = arrays(25, 5)
 TOKENS = words_of(XS, 6)
 LABELS = words_of(XS, 7)
-LSTM = lstm_of()
+LSTM, GRU = lstm_of(), lstm_of(cell="GRU")
 PLAIN = {name: plain_values(LSTM, XS, name) for name in ("l0.h", "l1.c", "l0.i")}
+PLAIN_GRU = {name: plain_values(GRU, XS, name) for name in ("l1.h", "l1.z", "l0.n")}
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +32,14 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> hs.Index:
     return make(tmp_path_factory.mktemp("index") / "index", LSTM, XS, tokens=TOKENS, labels=LABELS)
 
 
+@pytest.fixture(scope="module")
+def gru_index(tmp_path_factory: pytest.TempPathFactory) -> hs.Index:
+    return make(tmp_path_factory.mktemp("gru") / "index", GRU, XS, tokens=TOKENS, labels=LABELS)
+
+
 def holds(condition: Any, sequence: int, t: int) -> bool:
     if isinstance(condition, Value):
-        value, number = PLAIN[condition.place][sequence][t, condition.unit], np.float32(condition.number)
+        value, number = (PLAIN | PLAIN_GRU)[condition.place][sequence][t, condition.unit], np.float32(condition.number)
         compared = {">": value > number, ">=": value >= number, "<": value < number, "<=": value <= number}
         return bool(compared[condition.op])
     if isinstance(condition, Named):
@@ -69,47 +76,66 @@ def plain_scan(query: Query) -> set[tuple[int, int, int]]:
 
 
 NUMBERS = st.sampled_from(["-.5", "0.5", ".5", "0", "-0.123", "1e-3", "2", "-.75"])
-CONDITIONS: st.SearchStrategy[str] = st.recursive(
-    st.one_of(
-        st.builds(
-            lambda place, unit, op, number: f"{place}[{unit}] {op} {number}",
-            st.sampled_from(list(PLAIN)),
-            st.integers(0, 4),
-            st.sampled_from([">", ">=", "<", "<="]),
-            NUMBERS,
+
+
+def conditions(places: Sequence[str]) -> st.SearchStrategy[str]:
+    return st.recursive(
+        st.one_of(
+            st.builds(
+                lambda place, unit, op, number: f"{place}[{unit}] {op} {number}",
+                st.sampled_from(places),
+                st.integers(0, 4),
+                st.sampled_from([">", ">=", "<", "<="]),
+                NUMBERS,
+            ),
+            st.builds(
+                lambda kind, op, text: f"{kind} {op} {text}",
+                st.sampled_from(["token", "label"]),
+                st.sampled_from(["=", "!="]),
+                st.sampled_from([*WORDS, '"the"', "absent"]),
+            ),
         ),
-        st.builds(
-            lambda kind, op, text: f"{kind} {op} {text}",
-            st.sampled_from(["token", "label"]),
-            st.sampled_from(["=", "!="]),
-            st.sampled_from([*WORDS, '"the"', "absent"]),
+        lambda parts: st.one_of(
+            st.builds(lambda a, b: f"({a} and {b})", parts, parts),
+            st.builds(lambda a, b: f"({a} or {b})", parts, parts),
+            st.builds(lambda a: f"not {a}", parts),
         ),
-    ),
-    lambda parts: st.one_of(
-        st.builds(lambda a, b: f"({a} and {b})", parts, parts),
-        st.builds(lambda a, b: f"({a} or {b})", parts, parts),
-        st.builds(lambda a: f"not {a}", parts),
-    ),
-    max_leaves=3,
-)
+        max_leaves=3,
+    )
+
+
 RANGES = st.sampled_from(["1", "2", "2..", "..3", "1..4", "3..3"])
-SIDES = st.builds(
-    lambda condition, side, steps: f"{condition} {side}{steps}",
-    CONDITIONS,
-    st.sampled_from(["before", "after"]),
-    st.sampled_from(["", " 1..2", " 2", " 3..", " ..5"]),
-)
-QUERIES = st.builds(
-    lambda first, lengths, parts: ", ".join([f"{first}{lengths}", *parts]),
-    CONDITIONS,
-    st.one_of(st.just(""), st.builds(lambda steps: f" for {steps}", RANGES)),
-    st.lists(st.one_of(CONDITIONS, SIDES), max_size=2),
-)
+
+
+def queries(places: Sequence[str]) -> st.SearchStrategy[str]:
+    one = conditions(places)
+    sides = st.builds(
+        lambda condition, side, steps: f"{condition} {side}{steps}",
+        one,
+        st.sampled_from(["before", "after"]),
+        st.sampled_from(["", " 1..2", " 2", " 3..", " ..5"]),
+    )
+    return st.builds(
+        lambda first, lengths, parts: ", ".join([f"{first}{lengths}", *parts]),
+        one,
+        st.one_of(st.just(""), st.builds(lambda steps: f" for {steps}", RANGES)),
+        st.lists(st.one_of(one, sides), max_size=2),
+    )
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(query=QUERIES)
+@given(query=queries(list(PLAIN)))
 def test_random_queries_find_what_a_plain_scan_finds(index: hs.Index, query: str) -> None:
+    check_search(index, query)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(query=queries(list(PLAIN_GRU)))
+def test_so_do_queries_over_a_gru(gru_index: hs.Index, query: str) -> None:
+    check_search(gru_index, query)
+
+
+def check_search(index: hs.Index, query: str) -> None:
     expected = plain_scan(parse_query(query))
     found = index.search(query, limit=10_000)
     spans = {(match.context.sequence, match.context.start, match.context.stop) for match in found.matches}
@@ -143,6 +169,8 @@ def test_a_planted_span_is_found_and_ranks_first(tmp_path: Path) -> None:
 def test_it_says_why_nothing_matches(index: hs.Index) -> None:
     assert "holds nowhere; the unit is between" in str(index.search("l1.c[1] > 900"))
     assert "holds nowhere in the corpus" in str(index.search("token = absent"))
+    found = index.search("token = absent")
+    assert json.loads(found.to_json()).items() >= found.to_dict().items()
     assert "never where" in str(index.search("token = the, token = a"))
     assert "never for a span of this length" in str(index.search("l1.c[1] > -900 for 4000.."))
     assert "never for a span of this length" in str(index.search("l1.c[1] > -900 for 4000.., token = the after"))
@@ -183,9 +211,11 @@ def test_a_unit_that_the_model_does_not_have_is_refused(index: hs.Index, query: 
         index.search(query)
 
 
-def test_the_nearest_states_are_those_of_a_plain_scan(index: hs.Index) -> None:
-    found = index.like(XS[3], t=4, places="l0.h", k=5)
-    states: Sequence[Any] = [value / np.linalg.norm(value, axis=1, keepdims=True) for value in PLAIN["l0.h"]]
+@pytest.mark.parametrize("cell", ["LSTM", "GRU"])
+def test_the_nearest_states_are_those_of_a_plain_scan(index: hs.Index, gru_index: hs.Index, cell: str) -> None:
+    searched, plain = (index, PLAIN["l0.h"]) if cell == "LSTM" else (gru_index, PLAIN_GRU["l1.h"])
+    found = searched.like(XS[3], t=4, **({"places": "l0.h"} if cell == "LSTM" else {}), k=5)
+    states: Sequence[Any] = [value / np.linalg.norm(value, axis=1, keepdims=True) for value in plain]
     best = sorted(((-float((s @ states[3][4]).max()), k) for k, s in enumerate(states)))[:5]
     assert [match.context.sequence for match in found.matches] == [k for _, k in best]
     assert found.matches[0].context[1:3] == (3, 4)

@@ -1,5 +1,6 @@
 """Units with a planted label rank first, and are used if and only if something reads them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +12,37 @@ from torch import nn
 import hiddenstate as hs
 from corpus.corpora import arrays, lstm_of, make, words_of
 from hiddenstate.corpus.units.permutation import shift_p
-from hiddenstate.errors import NameUnknownError
+from hiddenstate.errors import ArgumentError, NameUnknownError
+from hiddenstate.explain.result.explanation import FORMAT
+from hiddenstate.nn.rnn import layer_of
 
 pytest.importorskip("pyarrow")
 
 PLANTED = 3
 
 
-def planted(*, is_read: bool) -> tuple[hs.LSTM, nn.Linear, list[torch.Tensor], list[list[str]]]:
+def planted(*, is_read: bool, cell: str = "LSTM") -> tuple[Any, nn.Linear, list[torch.Tensor], list[list[str]]]:
     """A layer with one unit that is on where the first feature is; its head reads the unit, or only the others."""
     torch.manual_seed(0)
-    lstm, head = hs.LSTM(4, 8), nn.Linear(8, 2)
+    lstm, head = layer_of(hs.Sizes(4, 8, cell=cell)), nn.Linear(8, 2)
     input_weight: Any = lstm.weight_ih_l0
     recurrent: Any = lstm.weight_hh_l0
     bias: Any = lstm.bias_ih_l0
     with torch.no_grad():
         for weight in (input_weight, recurrent):
-            rows = torch.arange(PLANTED, 32, 8)
+            rows = torch.arange(PLANTED, len(weight), 8)
             weight[rows] = 0
             if weight.shape[1] == 8:
                 weight[:, PLANTED] = 0
         input_weight[:, 0] = 0  # no other unit sees it
-        input_weight[PLANTED + 16, 0] = 6  # g
-        bias[[PLANTED, PLANTED + 24]] = 6  # i and o are open
-        bias[PLANTED + 8] = -6  # f is shut
+        gate = {name: PLANTED + 8 * k for k, name in enumerate(lstm.sizes.kind.gate_names)}
+        if cell == "LSTM":
+            input_weight[gate["g"], 0] = 6
+            bias[[gate["i"], gate["o"]]] = 6  # open
+            bias[gate["f"]] = -6  # shut
+        else:
+            input_weight[gate["n"], 0] = 6
+            bias[gate["z"]] = -6  # nothing is kept
         head.weight.mul_(0.1)
         head.weight[:, PLANTED] = torch.tensor([-4.0, 4.0]) if is_read else 0
         head.bias.copy_(torch.tensor([2.0, -2.0]))
@@ -45,9 +53,10 @@ def planted(*, is_read: bool) -> tuple[hs.LSTM, nn.Linear, list[torch.Tensor], l
     return lstm.eval(), head, xs, [["on" if v > 0 else "off" for v in x[:, 0].tolist()] for x in xs]
 
 
+@pytest.mark.parametrize("cell", ["LSTM", "GRU"])
 @pytest.mark.parametrize("is_read", [True, False])
-def test_a_planted_unit_ranks_first_and_its_use_is_told(tmp_path: Path, is_read: bool) -> None:
-    lstm, head, xs, labels = planted(is_read=is_read)
+def test_a_planted_unit_ranks_first_and_its_use_is_told(tmp_path: Path, is_read: bool, cell: str) -> None:
+    lstm, head, xs, labels = planted(is_read=is_read, cell=cell)
     made = hs.index(lstm, xs, tmp_path / "index", labels=labels, head=head, names=["off", "on"])
     for index in (made, hs.open_index(made.folder)):
         row = index.units().rows()[0]
@@ -61,6 +70,8 @@ def test_a_planted_unit_ranks_first_and_its_use_is_told(tmp_path: Path, is_read:
         if is_read:
             assert card.logits[0][0] == "on"
         assert card.to_json().count('"kind": "top"') == 8
+        assert {"format": FORMAT, "kind": "unit", **card.to_dict()} == json.loads(card.to_json())
+        assert index.unit(f"l0.{lstm.sizes.kind.memory}[{PLANTED}]").to_dict()["edges"][-1] in (None, 1.0)
         assert max(each.value for each in card.contexts) == pytest.approx(index.statistics["l0.h"].top[PLANTED, 0])
 
 
@@ -100,7 +111,7 @@ def test_a_sum_over_shifts_is_what_a_loop_gives() -> None:
 
 def test_a_language_model_and_a_tagger_have_cards(tmp_path: Path) -> None:
     data = Path(__file__).parents[1] / "data"
-    (tmp_path / "text.txt").write_text("What is the matter?\nSpeak, I pray you.\n" * 40)
+    (tmp_path / "text.txt").write_text("What is the matter?\nSpeak, I pray you.\n" * 400)
     cases: list[tuple[str, Path, str]] = [
         ("shakespeare", tmp_path / "text.txt", "l0.h[488]"),
         ("tagger-en", data / "tiny-train.conllu", "l1.h[12]"),
@@ -118,3 +129,66 @@ def test_a_language_model_and_a_tagger_have_cards(tmp_path: Path) -> None:
         index.unit("l1.h")
     with pytest.raises(NameUnknownError, match="the index has no l0.c"):
         index.unit("l0.c[1]")
+
+
+def test_what_a_card_does_not_claim(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    xs = [torch.randn(40, 3) for _ in range(60)]
+    labels = [["a" if value > 0 else "b" for value in x[:, 0].tolist()] for x in xs]
+    rare = [["rare" if (row, t) == (3, 5) else "b" for t in range(40)] for row in range(60)]
+    constant = hs.LSTM(3, 4).eval()
+    for weight in constant.parameters():
+        nn.init.zeros_(weight)
+    small, none = hs.LSTM(3, 4).eval(), "there none goes with it"
+    with_head = {"labels": labels, "head": nn.Linear(1, 2), "names": ["a", "b"]}
+    cases: list[tuple[Any, list[torch.Tensor], dict[str, Any], str]] = [
+        (constant, xs, {"labels": labels}, none),
+        (small, xs, {}, "There are no labels"),
+        (small, xs, {"labels": [["b"] * 40] * 60}, none),
+        (small, xs, {"labels": rare}, "not confirmed"),
+        (small, xs[:1], {"labels": labels[:1]}, none),
+        (small, [xs[0][:1]], {"labels": [["a"]]}, none),
+        (small, [x[:8] for x in xs[:12]], {"labels": [row[:8] for row in labels[:12]]}, "too few other sequences"),
+        (hs.LSTM(3, 1).eval(), xs, with_head, "too few sequences, or units"),
+    ]
+    for k, (lstm, given, options, words) in enumerate(cases):
+        index = hs.index(lstm, given, tmp_path / str(k), **options)
+        card = index.unit("l0.h[0]")
+        assert words in card.verdict, k
+        assert not card.is_used
+        assert card.label or not index.units().rows()[-1]["label"]
+    lstm, _, given, on = planted(is_read=True)
+    card = hs.index(lstm, given, tmp_path / "no head", labels=on).unit(f"l0.h[{PLANTED}]")
+    assert "whether anything reads them is not known" in card.verdict
+    assert not card.is_used
+
+
+def test_labels_that_depend_on_nothing_are_not_used(tmp_path: Path) -> None:
+    """Of untrained models with slow inputs, and labels that whole sequences share; the best units of each."""
+    confirmed = 0
+    for seed in range(4):
+        torch.manual_seed(seed)
+        generator = np.random.default_rng(seed)
+        lengths = generator.integers(5, 60, 120).tolist()
+        xs = [torch.randn(n, 4) + torch.randn(1, 4) for n in lengths]
+        labels = [[str(generator.integers(0, 3))] * n for n in lengths]
+        lstm, head = hs.LSTM(4, 16).eval(), nn.Linear(16, 3)
+        nn.init.normal_(head.weight)
+        index = hs.index(lstm, xs, tmp_path / str(seed), labels=labels, head=head, names=["0", "1", "2"])
+        cards = [index.unit(str(row["unit"])) for row in index.units().rows()[:6]]
+        assert not any(card.is_used for card in cards)
+        confirmed += sum(card.is_confirmed for card in cards)
+    assert confirmed <= 4
+
+
+def test_states_that_cannot_be_summed_are_refused(tmp_path: Path) -> None:
+    lstm, rnn = hs.LSTM(3, 4).eval(), hs.RNN(3, 4, nonlinearity="relu").eval()
+    weight: Any = lstm.weight_ih_l0
+    recurrent: Any = rnn.weight_hh_l0
+    with torch.no_grad():
+        weight[0, 0] = float("nan")
+        recurrent.copy_(1.5 * torch.eye(4))
+    with pytest.raises(ArgumentError, match="infinite or NaN"):
+        hs.index(lstm, [torch.ones(5, 3)], tmp_path / "nan")
+    with pytest.raises(ArgumentError, match="so large that"):
+        hs.index(rnn, [torch.randn(60, 3).abs()], tmp_path / "large")

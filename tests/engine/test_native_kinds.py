@@ -1,8 +1,13 @@
 """The native GRU and plain RNN compared with the reference and torch, over random arguments; their records and
 streams."""
 
+import copy
 import random
+import statistics
+from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,7 +15,10 @@ import torch
 from torch import Tensor, nn
 
 import hiddenstate as hs
+from hiddenstate.cells import rnn
+from hiddenstate.cells.kinds import CELLS
 from hiddenstate.engine import kernels
+from hiddenstate.structure.layer_direction import reading_order
 
 TOLERANCE = {
     torch.float32: 3e-5,
@@ -79,6 +87,35 @@ class Case:
         ).sum() + h_n.double().square().sum()
         return [out, h_n, *torch.autograd.grad(weighed, [*leaves, *gru.parameters()], allow_unused=True)]
 
+    def in_float64(self, *, grad: bool, monkeypatch: pytest.MonkeyPatch) -> list[Tensor | None]:
+        """The same by the reference in float64, with relu's derivative where it is 1 in this run.
+
+        A pre-activation that is rounded past 0 has the other derivative, and then gradients differ by as much as they
+        are, however small the error.
+        """
+        exact = copy.copy(self)
+        exact.ours = copy.deepcopy(self.ours).double()
+        exact.x, exact.h0 = self.x.double(), None if self.h0 is None else self.h0.double()
+        exact.named = {name: v.double() if v.is_floating_point() else v for name, v in self.named.items()}
+        if getattr(self.ours, "nonlinearity", None) == "relu":
+            above = self.above_zero()
+            gate: Any = lambda pre: pre * next(above)  # noqa: E731
+            cell = replace(rnn.RNN_RELU, step=partial(rnn.step, gate))
+            monkeypatch.setitem(CELLS, cell.name, cell)
+        found = exact.run(exact.ours, reference=True, grad=grad)
+        monkeypatch.undo()
+        return found
+
+    def above_zero(self) -> Iterator[Tensor]:
+        """Where this run's pre-activations are, ``[N, H]``, in the order in which the reference computes them."""
+        with self.ours.edit(*self.edits) if self.edits else nullcontext():
+            trace = self.ours.trace(self.x, self.h0, **self.named)
+        for layer in range(self.layers):
+            for side in range(self.sides):
+                pre = trace[f"l{layer}{'r' * side}.h_pre"]
+                pre = pre.transpose(0, 1) if self.ours.batch_first else pre
+                yield from (pre[t] > 0 for t in reading_order(len(pre), bool(side)))
+
 
 def assert_close(found: list[Tensor | None], wanted: list[Tensor | None], dtype: torch.dtype, what: object) -> None:
     for k, (got, want) in enumerate(zip(found, wanted, strict=True)):
@@ -92,13 +129,33 @@ def assert_close(found: list[Tensor | None], wanted: list[Tensor | None], dtype:
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_calls_are_the_references_and_torchs(kind: str, dtype: torch.dtype) -> None:
+    # In bfloat16 torch's own gradients may be far from float64's: ours are held to those, below.
+    compared = slice(2 if dtype is torch.bfloat16 else None)
     for seed in range(25):
         case = Case(kind, seed, dtype)
         grad = seed % 3 > 0
-        found = case.run(case.ours, grad=grad)
-        assert_close(found, case.run(case.ours, reference=True, grad=grad), dtype, seed)
+        found = case.run(case.ours, grad=grad)[compared]
+        assert_close(found, case.run(case.ours, reference=True, grad=grad)[compared], dtype, seed)
         if not case.named and not case.edits:
-            assert_close(found, case.run(case.theirs, grad=grad), dtype, seed)
+            assert_close(found, case.run(case.theirs, grad=grad)[compared], dtype, seed)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bfloat16_is_near_to_float64(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = []
+    for seed in range(25):
+        case, grad = Case(kind, seed, torch.bfloat16), seed % 3 > 0
+        found, exact = case.run(case.ours, grad=grad), case.in_float64(grad=grad, monkeypatch=monkeypatch)
+        errors.append(max(map(relative_error, found, exact)))
+    assert statistics.median(errors) <= 0.01
+    assert max(errors) <= 0.15  # relu lets the errors of many steps grow: torch's are as large, or larger
+
+
+def relative_error(got: Tensor | None, want: Tensor | None) -> float:
+    if got is None or want is None or not want.numel():
+        assert (got is None) == (want is None)
+        return 0.0
+    return float((got - want).detach().abs().max() / (1e-3 + want.detach().abs().max()))
 
 
 @pytest.mark.skipif(not kernels.isas(), reason="there is no native module")

@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 
 import hiddenstate as hs
 from hiddenstate.cli import app
-from hiddenstate.errors import ArgumentError
 from hiddenstate.models.cells import CELL_NAMES
 from hiddenstate.models.folder.model_folder import CARD, CONFIG, load_language_model
 from hiddenstate.models.language.perplexity import measure
@@ -50,8 +49,15 @@ def test_training(cell: str, tmp_path: Path) -> None:
         assert f" {cell.upper()}, " in (tmp_path / folder / CARD).read_text()
         assert f"cell={cell}" in (tmp_path / folder / CARD).read_text()
         assert bundle_folder(tmp_path / folder).cell.name == CELL_NAMES[cell]
-    with pytest.raises(ArgumentError, match="an index supports only LSTMs"):
-        hs.index(tagger, DATA / "tiny-train.conllu", tmp_path / "index")
+    pytest.importorskip("pyarrow")
+    for model, corpus in ((lm, tmp_path / "text"), (tagger, DATA / "tiny-train.conllu")):
+        folder = tmp_path / f"{model.kind}.index"
+        hs.index(model, corpus, folder)
+        index = hs.open_index(folder)
+        assert {name.rpartition(".")[2] for name in index.statistics} == {"h"}
+        card = index.unit("l0.h[3]")
+        assert (card.cost_name, len(card.matched)) == ("nats lost by the right output", 5)
+        assert hs.studio(index=folder).about_index["steps"] == index.steps  # type: ignore[index]
 
 
 def test_training_resumes_with_a_state_of_one_tensor(tmp_path: Path) -> None:

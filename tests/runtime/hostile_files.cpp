@@ -1,4 +1,4 @@
-// Loads damaged copies of a model file: `hostile_files MODEL COUNT SEED`. Every copy must load or be refused with a message; what loads must
+// Loads damaged copies of the file of a layer or a tagger: `hostile_files MODEL COUNT SEED`. Every copy must load or be refused with a message; what loads must
 // run. Built with AddressSanitizer, which also bounds what one allocation may take.
 #include <cstdio>
 #include <cstdlib>
@@ -49,6 +49,44 @@ private:
     std::mt19937 random_;
 };
 
+[[noreturn]] void stop(const char* why) { std::printf("%s\n", why), std::exit(1); }
+
+// What loading it gave; what fails must have said why.
+template <class Made>
+hs_status load(const Bytes& bytes, hs_status (*from_memory)(const void*, std::size_t, Made**, hs_error*), Made** made) {
+    hs_error error = {""};
+    const hs_status status = from_memory(bytes.data(), bytes.size(), made, &error);
+    if (status != HS_OK && (*made || !error.message[0])) stop("refused without a message");
+    return status;
+}
+
+hs_status run(const Bytes& bytes) {
+    hs_model* model = nullptr;
+    const hs_status status = load(bytes, hs_model_load_memory, &model);
+    if (status != HS_OK) return status;
+    const hs_sizes sizes = hs_model_sizes(model);
+    std::vector<float> x(static_cast<std::size_t>(sizes.input_size)), out(static_cast<std::size_t>(sizes.output_size * sizes.directions));
+    if (hs_run(model, 1, 1, x.data(), nullptr, nullptr, nullptr, out.data(), nullptr) != HS_OK) stop("a layer that was loaded did not run");
+    hs_model_free(model);
+    return HS_OK;
+}
+
+hs_status tag(const Bytes& bytes) {
+    hs_tagger* tagger = nullptr;
+    const hs_status status = load(bytes, hs_tagger_load_memory, &tagger);
+    if (status != HS_OK) return status;
+    std::size_t columns = 0;
+    while (hs_tagger_column(tagger, static_cast<std::int64_t>(columns))) ++columns;
+    const char* const words[] = {"The", "\u00dcberraschung", "x"};
+    std::vector<const char*> tags(3 * columns);
+    if (hs_tagger_tag(tagger, words, 3, tags.data(), nullptr) != HS_OK) stop("a tagger that was loaded did not tag");
+    for (const char* found : tags) {
+        if (std::strlen(found) > bytes.size()) stop("a tag that the file does not have");
+    }
+    hs_tagger_free(tagger);
+    return HS_OK;
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -57,20 +95,14 @@ int main(int count, char** arguments) {
     const Bytes whole((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
     Damage damage(static_cast<unsigned>(std::atoi(arguments[3])));
     long loaded = 0, refused = 0;
+    hs_tagger* tagger = nullptr;
+    const bool is_tagger = hs_tagger_load_memory(whole.data(), whole.size(), &tagger, nullptr) == HS_OK;
+    hs_tagger_free(tagger);
     for (long k = 0; k < std::atol(arguments[2]); ++k) {
         const Bytes bytes = damage(whole);
-        hs_error error = {""};
-        hs_model* model = nullptr;
-        if (hs_model_load_memory(bytes.data(), bytes.size(), &model, &error) != HS_OK) {
-            if (model || !error.message[0]) return std::printf("refused without a message\n"), 1;
-            ++refused;
-            continue;
-        }
-        ++loaded;
-        const hs_sizes sizes = hs_model_sizes(model);
-        std::vector<float> x(static_cast<std::size_t>(sizes.input_size)), out(static_cast<std::size_t>(sizes.output_size * sizes.directions));
-        if (hs_run(model, 1, 1, x.data(), nullptr, nullptr, nullptr, out.data(), &error) != HS_OK) return std::printf("%s\n", error.message), 1;
-        hs_model_free(model);
+        const hs_status status = is_tagger ? tag(bytes) : run(bytes);
+        if (status == HS_FILE) ++refused;
+        if (status == HS_OK) ++loaded;
     }
     std::printf("%ld loaded, %ld refused\n", loaded, refused);
     return 0;

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ import torch
 from safetensors.torch import save_file
 
 import hiddenstate as hs
+from hiddenstate.models.folder.model_folder import load
 from hiddenstate.models.model_file import FORMAT
+from hiddenstate.models.tagger.config import TaggerConfig
+from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.text.conllu import read_conllu
 from runtime.built import ROOT
 
 ENGINE = next(iter(ROOT.glob("build/*/libscan.a")), None)
@@ -24,7 +29,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 HERE, NATIVE, EXAMPLES = Path(__file__).parent, ROOT / "native", ROOT / "examples" / "c"
-LIBRARY = [NATIVE / "runtime" / f"{name}.cpp" for name in ("c_api", "model", "model_file")]
+LIBRARY = [NATIVE / "runtime" / f"{name}.cpp" for name in ("c_api", "model", "model_file", "tagger", "text")]
 
 
 def objects(folder: Path, *sources: Path, options: tuple[str, ...] = ()) -> list[Path]:
@@ -49,7 +54,14 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder, sanitized = tmp_path_factory.mktemp("programs"), tmp_path_factory.mktemp("sanitized")
     checks = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
     library = objects(folder, *LIBRARY)
-    main = [EXAMPLES / "numbers.c", EXAMPLES / "effect.cpp", HERE / "quiet_steps.cpp", HERE / "reset_rows.c"]
+    main = [
+        EXAMPLES / "numbers.c",
+        EXAMPLES / "effect.cpp",
+        EXAMPLES / "tag.cpp",
+        HERE / "quiet_steps.cpp",
+        HERE / "reset_rows.c",
+        HERE / "lower_case.cpp",
+    ]
     found = {source.stem: linked(folder / source.stem, objects(folder, source) + library) for source in main}
     parts = objects(sanitized, *LIBRARY, HERE / "hostile_files.cpp", options=checks)
     return {**found, "hostile_files": linked(sanitized / "hostile_files", parts, checks)}
@@ -128,11 +140,89 @@ def test_an_allocation_in_a_step_would_be_noticed(programs: dict[str, Path], tmp
     assert (done.returncode, done.stderr) == (3, b"malloc\n")
 
 
+SENTENCES = [list(sentence.forms) for sentence in read_conllu(ROOT / "tests" / "data" / "tiny-dev.conllu")]
+ODD = [["ΟΔΟΣ", "ΣΑΣ", "İstanbul", "Straße"], ["x" * 31, "Pneumono" * 20, "😀"], [], ["WOW"]]
+
+
+def tags_of(program: Path, model: Path, rows: list[list[str]]) -> list[list[str]]:
+    text = "".join(" ".join(words) + "\n" for words in rows)
+    return [line.split() for line in run(program, model, data=text.encode()).decode().splitlines()]
+
+
+def test_the_shipped_tagger_gives_the_same_tags(programs: dict[str, Path], tmp_path: Path) -> None:
+    tagger, rows = load("tagger-en"), SENTENCES + ODD
+    hs.save(tagger, tmp_path / "t.safetensors")
+    got = tags_of(programs["tag"], tmp_path / "t.safetensors", rows)
+    assert got == [list(one.tags) for one in tagger.tag(rows)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cell": "gru", "bidirectional": False},
+        {"cell": "rnn", "char_hidden_size": 0},
+        {"cell": "rnn_relu", "lower_case": False, "weights_dtype": "float32"},
+        {"crf": True, "columns": ("upos", "xpos"), "max_chars": 5},
+    ],
+    ids=lambda options: " ".join(options),
+)
+def test_taggers_of_all_settings(options: dict[str, Any], programs: dict[str, Path], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = TaggerConfig(hidden_size=17, **options)
+    tagger = Tagger.build(config, read_conllu(ROOT / "tests" / "data" / "tiny-dev.conllu")).eval()
+    with torch.no_grad():
+        for part in tagger.chains.parameters():
+            part.normal_()
+    hs.save(tagger, tmp_path / "t.safetensors")
+    stored: Any = hs.load(tmp_path / "t.safetensors")  # its weights are rounded
+    rows = SENTENCES + ODD
+    got = tags_of(programs["tag"], tmp_path / "t.safetensors", rows)
+    for tags, wanted in zip(got, stored.tag(rows), strict=True):
+        columns = [column.tags for column in wanted.columns.values()]
+        assert tags == ["|".join(each) for each in zip(*columns, strict=True)]
+
+
+def test_words_in_lower_case(programs: dict[str, Path]) -> None:
+    known = [chr(c) for c in range(0x20, 0x110000) if unicodedata.category(chr(c)) not in ("Cn", "Cs", "Cc")]
+    words = [*known, "ΟΔΥΣΣΕΥΣ", "Σ", "aΣ", "aΣb", "Σa", "1Σ", "ΣΣ"]
+    got = run(programs["lower_case"], data="\n".join(words).encode()).decode().split("\n")[:-1]
+    assert got == [word.lower() for word in words]
+
+
+@pytest.mark.parametrize(
+    "word", [b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82", b"\x80", b"\xc3("]
+)
+def test_words_that_are_not_utf8_are_refused(word: bytes, programs: dict[str, Path], tmp_path: Path) -> None:
+    hs.save(load("tagger-en"), tmp_path / "t.safetensors")
+    done = subprocess.run(
+        [programs["tag"], tmp_path / "t.safetensors"], input=b"a " + word, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, b"hs_tagger_tag: word 1 is NULL or not UTF-8\n")
+    assert run(programs["lower_case"], data=word) == b"?\n"
+
+
+def test_files_of_another_kind_are_refused(programs: dict[str, Path], tmp_path: Path) -> None:
+    hs.save(load("tagger-en"), tmp_path / "t.safetensors")
+    hs.save(hs.LSTM(2, 3), tmp_path / "l.safetensors")
+    for program, path, message in (
+        ("numbers", "t", "holds a tagger, expected a layer"),
+        ("tag", "l", "holds a layer, expected a tagger"),
+    ):
+        done = subprocess.run(
+            [programs[program], tmp_path / f"{path}.safetensors"], input=b"", capture_output=True, check=False
+        )
+        assert done.returncode == 1
+        assert message in done.stderr.decode()
+
+
 def test_damaged_files_are_refused(programs: dict[str, Path], tmp_path: Path) -> None:
+    sizes = {"word_size": 3, "char_size": 3, "char_hidden_size": 3, "hidden_size": 3, "word_minimum": 30}
+    tagger = Tagger.build(TaggerConfig(**sizes, crf=True), read_conllu(ROOT / "tests" / "data" / "tiny-dev.conllu"))
+    hs.save(tagger, tmp_path / "tagger.safetensors")
     hs.save(hs.LSTM(2, 3, num_layers=2, proj_size=2), tmp_path / "float.safetensors")
     hs.save(hs.LSTM(2, 32).quantize(), tmp_path / "int8.safetensors")
     count = int(os.environ.get("COUNT", "3000"))
-    for seed, name in enumerate(("float", "int8")):
+    for seed, name in enumerate(("float", "int8", "tagger")):
         found = run(
             programs["hostile_files"],
             tmp_path / f"{name}.safetensors",

@@ -228,8 +228,8 @@ def to_python(widget: Any, content: str) -> None:
         heard(widget, json.loads(content), [])
 
 
-# The initial data and the modules, as data, and the start script, which adds the modules' names and the first of them.
-SCRIPTS = ["importmap", "module", "application/json", "application/json", ""]
+# The initial data and the modules, as data, and the start script, which adds the modules as one.
+SCRIPTS = ["module", "application/json", "application/json", ""]
 
 
 def scripts_of(page: Page) -> Any:

@@ -76,9 +76,9 @@ def test_long_words_are_spelt_by_their_ends() -> None:
     assert ENCODER.spell("thec") == ENCODER.chars.ids("thec")
 
 
-@pytest.mark.parametrize("sentences", [[], [[], []], [["a", ""]]])
-def test_batch_fails(sentences: list[list[str]]) -> None:
-    with pytest.raises(ArgumentError, match="at least one character"):
+@pytest.mark.parametrize(("sentences", "needed"), [([], "word"), ([[], []], "word"), ([["a", ""]], "character")])
+def test_batch_fails(sentences: list[list[str]], needed: str) -> None:
+    with pytest.raises(ArgumentError, match=f"at least one {needed}"):
         ENCODER.batch(sentences)
 
 

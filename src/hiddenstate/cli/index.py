@@ -21,7 +21,10 @@ def index(
         typer.Argument(help="CoNLL-U, text or Parquet files, globs, or names of corpora.", metavar="FILE..."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.", metavar="FOLDER", show_default=False)],
-    places: Annotated[str, typer.Option(help="Patterns of places, separated by commas.")] = "*.h,*.c",
+    places: Annotated[
+        str | None,
+        typer.Option(help="Patterns of places, such as '*.h,*.f'.", metavar="PATTERNS", show_default="all states"),
+    ] = None,
     labels: Annotated[
         str | None,
         typer.Option(

@@ -3,8 +3,11 @@
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from types import MappingProxyType
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
@@ -42,6 +45,63 @@ AboutOption = Annotated[str | None, typer.Option(help="For the model card: a des
 LicenceOption = Annotated[str | None, typer.Option(help="For the model card: the licence of the weights.")]
 
 
+class TrainOptions(NamedTuple):
+    """The values of the options that all training commands have; ``settings`` are texts by name."""
+
+    settings: dict[str, str]
+    out: Path | None = None
+    config: Path | None = None
+    resume: Path | None = None
+    run: Path | None = None
+    plot: Path | None = None
+    about: Mapping[str, str | None] = MappingProxyType({})
+
+
+def training(
+    config: type[TrainConfig], options: Mapping[str, Any]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Turn a function that takes `TrainOptions` and its own options into a training command.
+
+    Args:
+        config: the settings, all of which ``--set`` takes.
+        options: the annotations of the settings that have an option of their own.
+    """
+
+    def every_command(
+        out: OutOption = None,
+        config: ConfigOption = None,
+        resume: ResumeOption = None,
+        run: RunOption = None,
+        plot: PlotOption = None,
+        precision: PrecisionOption = None,
+        settings: Annotated[list[str] | None, settings_option(config)] = None,
+        about_data: AboutOption = None,
+        licence: LicenceOption = None,
+    ) -> None:
+        """Declare the options that every command takes."""
+
+    shared = list(signature(every_command).parameters.values())
+    own = [Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=kind) for name, kind in options.items()]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(**given: Any) -> None:
+            chosen = {name: given.pop(name) for name in (*options, "precision")}
+            texts = {name: str(getattr(value, "value", value)) for name, value in chosen.items() if value is not None}
+            texts |= pairs(given.pop("settings"))
+            about = {name: given.pop(name) for name in ("about_data", "licence")}
+            places = {name: given.pop(name) for name in ("out", "config", "resume", "run", "plot")}
+            command(TrainOptions(texts, **places, about=about), **given)
+
+        files = list(signature(command).parameters.values())[1:]
+        every = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in (*files, *shared[:5], *own, *shared[5:])]
+        vars(run)["__signature__"] = Signature(every)
+        run.__annotations__ = {each.name: each.annotation for each in every}
+        return run
+
+    return decorate
+
+
 def file(text: str) -> Any:
     """Make an option that takes a file."""
     return typer.Option(help=text, metavar="FILE")
@@ -66,10 +126,7 @@ def settings_option(config: type[TrainConfig]) -> Any:
 def run_file(
     defaults: RunFile[S],
     files: Mapping[str, Path | None],
-    about: Mapping[str, str | None],
-    settings: Mapping[str, str],
-    config: Path | None = None,
-    resume: Path | None = None,
+    given: TrainOptions,
     always: Sequence[str] = ("seed",),
     lists: Mapping[str, Sequence[Path] | None] | None = None,
 ) -> RunFile[S]:
@@ -85,11 +142,12 @@ def run_file(
         DownloadError: a corpus could not be downloaded.
         typer.BadParameter: a required file is missing.
     """
-    paths = {name: str(path) for name, path in files.items() if path is not None}
+    _, out, config, resume, *_ = given
+    paths = {name: str(path) for name, path in (*files.items(), ("out", out)) if path is not None}
     several = {name: tuple(map(str, each)) for name, each in (lists or {}).items() if each}
-    texts = {name: text for name, text in about.items() if text is not None}
+    texts = {name: text for name, text in given.about.items() if text is not None}
     if resume is not None:
-        if config or paths or several or texts or settings:
+        if config or paths or several or texts or given.settings:
             raise ArgumentError("--resume takes everything from the run's folder; drop the other options")
         from hiddenstate.training.checkpoint import RunFolder
 
@@ -101,7 +159,7 @@ def run_file(
             raise typer.BadParameter("is missing; give it here or in the --config file", param_hint=f"--{name}")
     wanted = replace(
         base,
-        settings=base.settings.with_texts(settings),
+        settings=base.settings.with_texts(given.settings),
         files={name: _full_path(name, path) for name, path in named.items()},
         about={**base.about, **texts},
         lists={name: tuple(_full_path(name, path) for path in each) for name, each in each_named.items()},
@@ -121,11 +179,6 @@ def _full_path(name: str, path: str) -> str:
     return str(found.resolve())
 
 
-def chosen(options: Mapping[str, object], settings: list[str] | None) -> dict[str, str]:
-    """Merge options and ``--set KEY=VALUE`` settings, as strings; the latter override."""
-    return {name: str(value) for name, value in options.items() if value is not None} | pairs(settings)
-
-
 def pairs(settings: list[str] | None) -> dict[str, str]:
     """Parse ``KEY=VALUE`` settings; hyphens in keys count as underscores."""
     split = [setting.partition("=") for setting in settings or []]
@@ -138,10 +191,8 @@ def pairs(settings: list[str] | None) -> dict[str, str]:
 def train_and_tell(
     train: Callable[..., V],
     wanted: RunFile[C],
+    given: TrainOptions,
     *,
-    run: Path | None,
-    resume: Path | None,
-    plot: Path | None,
     score: str,
     unit: str,
     tell: Callable[[V], Iterable[str]],
@@ -155,14 +206,14 @@ def train_and_tell(
     from hiddenstate.training.checkpoint import default_run
     from hiddenstate.training.machine import is_leader
 
-    if resume is not None and run is not None:
+    if given.resume is not None and given.run is not None:
         raise ArgumentError("--resume already names the run's folder; drop --run")
-    place = resume or run or default_run(Path(wanted.files["out"]))
-    draw = drawer(plot, place, score)
+    place = given.resume or given.run or default_run(Path(wanted.files["out"]))
+    draw = drawer(given.plot, place, score)
 
     def work() -> None:
         with Display(wanted.settings.epochs, unit) as display:
-            result = train(wanted, place, resume=resume is not None, on_progress=display.show)
+            result = train(wanted, place, resume=given.resume is not None, on_progress=display.show)
         if is_leader():
             for line in tell(result):
                 outputs.standard_output(exact=False).write(f"{line}\n")

@@ -101,7 +101,7 @@ def score(
         raise ArgumentError(
             f"--{next(iter(given)).replace('_', '-')} only applies to dynamic evaluation; add --dynamic"
         )
-    if is_sharded(out, shards, cluster):
+    if is_sharded(files, out, shards, cluster):
         assert out is not None
         if dynamic or format_ or as_json:
             raise ArgumentError("a folder of shards is written as Parquet; drop --dynamic, --format and --json")

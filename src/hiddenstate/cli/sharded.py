@@ -1,5 +1,6 @@
 """``hiddenstate tag`` and ``score`` with a folder as output: a corpus in shards, resumable, in processes or on Dask."""
 
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +17,8 @@ ShardsOption = Annotated[
     bool,
     typer.Option(
         "--shards",
-        help="Write a folder of shards to --out. If interrupted, run it again to resume. Implied if --out is a folder.",
+        help="Write a folder of shards to --out. If interrupted, run it again to resume. Implied by globs, by "
+        "Parquet files, and if --out is a folder.",
     ),
 ]
 ClusterOption = Annotated[
@@ -26,15 +28,21 @@ ClusterOption = Annotated[
 ColumnOption = Annotated[str, typer.Option(help="Column of text in Parquet files.", metavar="NAME")]
 
 
-def is_sharded(out: Path | None, shards: bool, cluster: str | None) -> bool:
+def is_sharded(files: Sequence[str], out: Path | None, shards: bool, cluster: str | None) -> bool:
     """Whether the output is a folder of shards.
 
     Raises:
         ArgumentError: shards are requested without a folder.
     """
-    if (shards or cluster) and (out is None or str(out) == STANDARD):
-        raise ArgumentError("--shards and --cluster write a folder: give one with --out FOLDER")
-    return shards or cluster is not None or (out is not None and out.is_dir())
+    needs = shards or cluster is not None or any(_is_many(file) for file in files)
+    if needs and (out is None or str(out) == STANDARD):
+        raise ArgumentError("--shards, --cluster, globs and Parquet files need a folder to write: --out FOLDER")
+    return needs or (out is not None and out.is_dir())
+
+
+def _is_many(file: str) -> bool:
+    """Whether a file is a glob or Parquet, which only shards read."""
+    return file.endswith(".parquet") or (glob.has_magic(file) and not Path(file).exists())
 
 
 def tag_shards(

@@ -91,7 +91,7 @@ def tag(
     Example: tail -f log.txt | hiddenstate tag -
     """
     chosen = chosen_format(format_, as_json, Format.jsonl)
-    if is_sharded(out, shards, cluster):
+    if is_sharded(files, out, shards, cluster):
         assert out is not None
         if n_best or top_k or chosen not in (None, Format.conllu):
             raise ArgumentError(

@@ -8,22 +8,14 @@ import typer
 
 from hiddenstate.cli.commands import Command
 from hiddenstate.cli.run_options import (
-    AboutOption,
-    ConfigOption,
-    LicenceOption,
-    OutOption,
-    PlotOption,
-    PrecisionOption,
-    ResumeOption,
-    RunOption,
-    chosen,
+    TrainOptions,
     file,
     folder,
     quote_path,
     run_file,
     setting,
-    settings_option,
     train_and_tell,
+    training,
 )
 from hiddenstate.models.tagger.config import TaggerConfig
 
@@ -40,19 +32,29 @@ def train() -> None:
     """Train a model from files."""
 
 
+_columns = typer.Option(
+    help="CoNLL-U columns to learn jointly: upos, xpos, feats or any other, separated by commas.",
+    show_default=",".join(DEFAULT.columns),
+)
+SETTINGS = {
+    "columns": Annotated[str | None, _columns],
+    "epochs": Annotated[int | None, setting("Maximum number of passes over the training data.", DEFAULT.epochs)],
+    "seed": Annotated[int | None, setting("Same seed, same model.", DEFAULT.seed)],
+    "learning_rate": Annotated[float | None, setting("Peak learning rate.", DEFAULT.learning_rate)],
+    "hidden_size": Annotated[int | None, setting("Units of the word-level LSTM, per direction.", DEFAULT.hidden_size)],
+    "num_layers": Annotated[int | None, setting("Layers of the word-level LSTM.", DEFAULT.num_layers)],
+    "word_size": Annotated[int | None, setting("Size of the word embeddings.", DEFAULT.word_size)],
+    "batch_words": Annotated[int | None, setting("Maximum number of words in a batch.", DEFAULT.batch_words)],
+}
+
+
 @app.command(cls=Command)
+@training(TaggerConfig, SETTINGS)
 def tagger(
+    given: TrainOptions,
     train: Annotated[Path | None, file("CoNLL-U file to train on.")] = None,
     dev: Annotated[Path | None, file("CoNLL-U file for choosing the best epoch.")] = None,
-    out: OutOption = None,
     test: Annotated[Path | None, file("CoNLL-U file on which to test the finished model.")] = None,
-    columns: Annotated[
-        str | None,
-        typer.Option(
-            help="CoNLL-U columns to learn jointly: upos, xpos, feats or any other, separated by commas.",
-            show_default=",".join(DEFAULT.columns),
-        ),
-    ] = None,
     forward_model: Annotated[Path | None, folder("Character language model whose states are an extra input.")] = None,
     backward_model: Annotated[Path | None, folder("A second one that reads backwards; give both or neither.")] = None,
     teacher: Annotated[
@@ -63,23 +65,6 @@ def tagger(
         list[Path] | None, file("More text, CoNLL-U or plain, for the teachers to tag; repeatable.")
     ] = None,
     start: Annotated[Path | None, folder("Trained tagger with the same sizes and tags, as a warm start.")] = None,
-    config: ConfigOption = None,
-    resume: ResumeOption = None,
-    run: RunOption = None,
-    plot: PlotOption = None,
-    epochs: Annotated[int | None, setting("Maximum number of passes over the training data.", DEFAULT.epochs)] = None,
-    seed: Annotated[int | None, setting("Same seed, same model.", DEFAULT.seed)] = None,
-    learning_rate: Annotated[float | None, setting("Peak learning rate.", DEFAULT.learning_rate)] = None,
-    hidden_size: Annotated[
-        int | None, setting("Units of the word-level LSTM, per direction.", DEFAULT.hidden_size)
-    ] = None,
-    num_layers: Annotated[int | None, setting("Layers of the word-level LSTM.", DEFAULT.num_layers)] = None,
-    word_size: Annotated[int | None, setting("Size of the word embeddings.", DEFAULT.word_size)] = None,
-    batch_words: Annotated[int | None, setting("Maximum number of words in a batch.", DEFAULT.batch_words)] = None,
-    precision: PrecisionOption = None,
-    settings: Annotated[list[str] | None, settings_option(TaggerConfig)] = None,
-    about_data: AboutOption = None,
-    licence: LicenceOption = None,
 ) -> None:
     """Train a part-of-speech tagger on CoNLL-U files.
 
@@ -87,34 +72,9 @@ def tagger(
     """
     from hiddenstate.models.tagger.training import RUN_FILE, run_tagger
 
-    options = {
-        "columns": columns,
-        "epochs": epochs,
-        "seed": seed,
-        "learning_rate": learning_rate,
-        "hidden_size": hidden_size,
-        "num_layers": num_layers,
-        "word_size": word_size,
-        "batch_words": batch_words,
-        "precision": precision,
-    }
-    wanted = run_file(
-        RUN_FILE,
-        {
-            "train": train,
-            "dev": dev,
-            "test": test,
-            "out": out,
-            "forward_model": forward_model,
-            "backward_model": backward_model,
-            "start": start,
-        },
-        {"about_data": about_data, "licence": licence},
-        chosen(options, settings),
-        config,
-        resume,
-        lists={"teacher": teacher, "untagged": untagged},
-    )
+    files = {"train": train, "dev": dev, "test": test, "start": start}
+    files |= {"forward_model": forward_model, "backward_model": backward_model}
+    wanted = run_file(RUN_FILE, files, given, lists={"teacher": teacher, "untagged": untagged})
 
     def tell(result: "Training") -> Iterator[str]:
         yield f"kept epoch {result.best.last.epoch} in {quote_path(wanted.files['out'])}"
@@ -122,4 +82,4 @@ def tagger(
             for column, report in reports.items():
                 yield f"{name:4}  {column.upper()} {report}"
 
-    train_and_tell(run_tagger, wanted, run=run, resume=resume, plot=plot, score="dev accuracy", unit="words", tell=tell)
+    train_and_tell(run_tagger, wanted, given, score="dev accuracy", unit="words", tell=tell)

@@ -19,7 +19,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, MessageError
 from hiddenstate.explain.result.explanation import plain
 from hiddenstate.explain.subject.progress_bar import Progress
 from hiddenstate.models.folder.model_folder import find_folder, load_any
-from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.recurrent import Recurrent
 
 MOST_SPANS = 2000  # of a search that are sent
 MOST_PASSAGES, MOST_PASSAGE_STEPS = 32, 256  # in one request
@@ -50,7 +50,7 @@ class IndexAnswers:
         return reader.model if isinstance(reader, LanguageReader) else reader.lstm
 
     def find_model(self, models: Sequence[Any]) -> int:
-        """Return the position of the model that was indexed: the one whose LSTM has the same weights.
+        """Return the position of the model that was indexed: the one whose layer has the same weights.
 
         Raises:
             ArgumentError: none of them was.
@@ -59,8 +59,8 @@ class IndexAnswers:
         wanted = fingerprint(self.index.reader.lstm)
         for k, model in enumerate(models):
             loaded = load_any(find_folder(model)) if isinstance(model, str | os.PathLike) else model
-            lstm = loaded if isinstance(loaded, LSTM) else getattr(loaded, "lstm", None)
-            if isinstance(lstm, LSTM) and fingerprint(lstm) == wanted:
+            lstm = loaded if isinstance(loaded, Recurrent) else getattr(loaded, "lstm", None)
+            if isinstance(lstm, Recurrent) and fingerprint(lstm) == wanted:
                 return k
         raise ArgumentError(
             f"the index in {self.index.folder} is of a different model; open the one that was indexed, or give only "
@@ -80,14 +80,12 @@ class IndexAnswers:
 
     def card(self, address: str) -> dict[str, Any]:
         """Return the card of a unit; errors are those of `Index.unit`."""
-        found: dict[str, Any] = plain(unit_card(self.index, address).to_dict())
-        return found
+        return unit_card(self.index, address).to_dict()
 
     def search(self, query: str, progress: Progress | None = None) -> dict[str, Any]:
         """Return what a search finds, with the places of its first spans; errors are those of `Index.search`."""
         found = search(self.index, query, limit=MOST_SPANS, progress=progress)
-        said = {name: value for name, value in found.to_dict().items() if name != "matches"}
-        return {**plain(said), "spans": [tuple(match.context) for match in found.matches]}
+        return {**found.summary(), "spans": [tuple(match.context) for match in found.matches]}
 
     def passages(self, unit: str, spans: str) -> list[dict[str, Any]]:
         """Return parts of sequences with the values of a unit.

@@ -14,7 +14,7 @@ from torch import nn
 from hiddenstate.base.files import folder_beside, put_folder, written_beside
 from hiddenstate.base.validation import optional_package
 from hiddenstate.corpus.index.build import IndexShards
-from hiddenstate.corpus.index.folder import IndexFolder, read_statistics
+from hiddenstate.corpus.index.folder import IndexFolder, Merged, read_statistics
 from hiddenstate.corpus.index.items import Reader, scramble
 from hiddenstate.corpus.index.readers import LayerReader, ModelReader, array_shards, load_reader, read_item, reader_of
 from hiddenstate.corpus.index.statistics import CONTEXTS, Statistics
@@ -73,7 +73,7 @@ class Index(IndexFolder):
         """Find the steps of the corpus whose states are nearest to one, by the cosine. Runs the whole corpus again.
 
         Args:
-            x: a sentence (text or words) for a tagger, a text for a language model, an array ``[T, C]`` for an LSTM.
+            x: a sentence (text or words) for a tagger, a text for a language model, an array ``[T, C]`` for a layer.
             t: the step whose state is meant.
             places: the places whose states are compared together; by default ``h`` of the last layer.
             k: how many steps to return, one of each sequence.
@@ -113,7 +113,7 @@ def index(
     corpus: Any,
     folder: str | os.PathLike[str],
     *,
-    places: str | Sequence[str] = "*.h,*.c",
+    places: str | Sequence[str] | None = None,
     thresholds: Mapping[str, Sequence[float]] | None = None,
     labels: Any = None,
     tokens: Sequence[Sequence[str]] | None = None,
@@ -130,20 +130,20 @@ def index(
     thresholds as bits, and states to start again from. To resume a call that was interrupted, repeat it.
 
     Args:
-        model: a tagger, a language model, or an `hiddenstate.LSTM`, which reads arrays.
-        corpus: files (CoNLL-U, plain text, Parquet): a path, a glob, the name of a corpus, or a list of these. For an
-            LSTM a list of arrays or tensors ``[T, C]``.
+        model: a tagger, a language model, or a `hiddenstate.LSTM`, `GRU` or `RNN`, which reads arrays.
+        corpus: files (CoNLL-U, plain text, Parquet): a path, a glob, the name of a corpus, or a list of these. For a
+            layer a list of arrays or tensors ``[T, C]``.
         folder: where to write the index.
-        places: patterns of places, such as ``"l1.*"``, separated by commas.
+        places: patterns of places, such as ``"l1.*"``, separated by commas; by default all states: h, and c of an LSTM.
         thresholds: for patterns of places the thresholds whose crossings are stored as bits, an eighth of a byte for
             each step, unit and threshold; by default -0.5 and 0.5 for every indexed ``h``. A search for others runs the
             corpus again.
         labels: a label for each step. For a tagger a column of CoNLL-U (default: the one that it predicts); for a
             language model of characters ``"character"``, the kind of each (the default); for both a function of a
-            sequence's tokens; for an LSTM a list of labels for each array. At most 128 different ones in a shard.
-        tokens: for an LSTM: a word for each step of each array.
-        head: for an LSTM: the linear layer that reads its outputs.
-        names: for an LSTM: the names of the head's outputs.
+            sequence's tokens; for a layer a list of labels for each array. At most 128 different ones in a shard.
+        tokens: for a layer: a word for each step of each array.
+        head: for a layer: the linear layer that reads its outputs.
+        names: for a layer: the names of the head's outputs.
         column: the column of text in Parquet files.
         workers: the number of processes, one thread each. The result does not depend on it.
         client: a `distributed.Client`, to run on a Dask cluster whose workers see all files under the same paths.
@@ -174,8 +174,7 @@ def index(
     task = IndexShards(reader, chosen, above)
     run(task, shards, target, described, workers=workers, client=client, progress=progress)
     _save_model(reader, target)
-    merged, random = _merge(target, shards, client)
-    return Index(target, reader, read_manifest(target), merged, random)
+    return Index(target, reader, read_manifest(target), *_merge(target, shards, client))
 
 
 def open_index(folder: str | os.PathLike[str]) -> Index:
@@ -192,8 +191,10 @@ def open_index(folder: str | os.PathLike[str]) -> Index:
         raise FileFormatError(f"{target} has {about.get('kind')!r}, expected an index")
     if not (target / "statistics.npz").is_file():
         raise FileFormatError(f"the index in {target} is not complete: make it again with the same arguments to go on")
-    merged, random = read_statistics(target / "statistics.npz")
-    return Index(target, load_reader(target / "model", about), about, merged, tuple(random.tolist()))
+    merged = read_statistics(target / "statistics.npz")
+    if len(merged.lengths) != len(about["shards"]):
+        raise FileFormatError(f"{target / 'statistics.npz'} is damaged: it has statistics of other shards")
+    return Index(target, load_reader(target / "model", about), about, *merged)
 
 
 def _plan(reader: ModelReader, corpus: Any, column: str) -> tuple[list[Shard], list[dict[str, Any]]]:
@@ -204,18 +205,20 @@ def _plan(reader: ModelReader, corpus: Any, column: str) -> tuple[list[Shard], l
     return plan(files, column=column, shard_bytes=size), describe_files(files)
 
 
-def _chosen_places(reader: Reader, patterns: str | Sequence[str]) -> tuple[str, ...]:
-    """Return the places that patterns match.
+def _chosen_places(reader: Reader, patterns: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the places that patterns match; by default every state.
 
     Raises:
         NameUnknownError: a pattern matches none.
     """
     every = [name for names in reader.lstm.sizes.places for name in names]
     chosen: list[str] = []
+    if patterns is None:
+        patterns = [f"*.{state}" for state in reader.lstm.sizes.kind.state_names]
     for pattern in patterns.split(",") if isinstance(patterns, str) else patterns:
         found = [name for name in every if fnmatchcase(name, pattern.strip())]
         if not found:
-            parse_place(pattern.strip(), reader.lstm.num_layers, reader.lstm.bidirectional)
+            parse_place(pattern.strip(), *reader.lstm.sizes.layers)
             raise NameUnknownError(f"no place matches {pattern!r}; there are {' '.join(every)}")
         chosen += [name for name in found if name not in chosen]
     return tuple(name for name in every if name in chosen)
@@ -242,27 +245,23 @@ def _save_model(reader: ModelReader, folder: Path) -> None:
             put_folder(partial, target)
 
 
-Merged = tuple[dict[str, Statistics], NDArray[np.int64]]
-
-
-def _merge(folder: Path, shards: Sequence[Shard], client: Any = None) -> tuple[dict[str, Statistics], tuple[int, ...]]:
+def _merge(folder: Path, shards: Sequence[Shard], client: Any = None) -> Merged:
     """Merge the statistics of all shards, and write them. With a cluster, its workers merge them in groups first."""
     path = folder / "statistics.npz"
     if path.is_file():
-        there, random = read_statistics(path)
-        return there, tuple(random.tolist())
+        return read_statistics(path)
     paths = [folder.absolute() / f"{shard.number:05}" / path.name for shard in shards]
     if client is not None:
         groups = [paths[k : k + MERGED_TOGETHER] for k in range(0, len(paths), MERGED_TOGETHER)]
-        merged, keys = _merged(future.result() for future in client.map(_merge_files, groups, pure=False))
+        merged = _merged(future.result() for future in client.map(_merge_files, groups, pure=False))
     else:
-        merged, keys = _merge_files(paths)
-    if not merged or not next(iter(merged.values())).steps:
+        merged = _merge_files(paths)
+    if not merged.lengths.any():
         raise FileFormatError("there is nothing to read in these files")
-    arrays = {f"{name}/{key}": value for name, each in merged.items() for key, value in each.to_arrays().items()}
+    arrays = {f"{name}/{key}": value for name, each in merged.places.items() for key, value in each.to_arrays().items()}
     with written_beside(path) as beside, beside.open("wb") as file:
-        np.savez(file, random=keys, **arrays)  # type: ignore[arg-type]
-    return merged, tuple(keys.tolist())
+        np.savez(file, random=merged.random, lengths=merged.lengths, **arrays)  # type: ignore[arg-type]
+    return merged
 
 
 def _merge_files(paths: Sequence[Path]) -> Merged:
@@ -271,14 +270,14 @@ def _merge_files(paths: Sequence[Path]) -> Merged:
 
 
 def _merged(parts: Iterable[Merged]) -> Merged:
-    """Merge statistics and random contexts. The result does not depend on the order, or on how they were grouped."""
-    merged: dict[str, Statistics] = {}
-    keys = np.empty(0, np.int64)
-    for part, random in parts:
-        merged = {name: merged[name].merge(each) if merged else each for name, each in part.items()}
-        keys = np.concatenate([keys, random])
+    """Merge statistics of consecutive shards. The result does not depend on how they were grouped."""
+    merged, keys, lengths = dict[str, Statistics](), np.empty(0, np.int64), list[NDArray[np.int64]]()
+    for part in parts:
+        merged = {name: merged[name].merge(each) if merged else each for name, each in part.places.items()}
+        keys = np.concatenate([keys, part.random])
         keys = keys[np.argsort(scramble(keys), kind="stable")[:CONTEXTS]]
-    return merged, keys
+        lengths.append(part.lengths)
+    return Merged(merged, keys, np.concatenate([np.empty(0, np.int64), *lengths]))
 
 
 __all__ = ["Index", "index", "open_index"]

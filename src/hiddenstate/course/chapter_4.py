@@ -141,7 +141,7 @@ def _border(name: str) -> dict[str, bool]:
 
 
 def _read(ids: Tensor) -> Tensor:
-    """Return what a model is given to read, and reject other shapes than [T, 1]."""
+    """Return a model's input; reject shapes other than [T, 1]."""
     if ids.dim() != 2 or ids.shape[1] != 1:
         said = f"The model was given x of shape {list(ids.shape)}, but it reads [T, 1]."
         raise wrong("", f"{said} `ids` is [n]: `ids[:, None]` is [n, 1].")

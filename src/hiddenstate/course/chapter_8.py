@@ -50,7 +50,9 @@ def baseline(answer: object) -> str:
     score: Score = partial(called, given, train)
     losses = _losses(score, test)
     if not losses.isfinite().all():
-        raise wrong("", "Some losses are infinite: what training never had is not impossible. Give it a small count.")
+        raise wrong(
+            "", "Some losses are infinite: an element that training never had is not impossible. Give it a small count."
+        )
     if _sees_ahead(score, test):
         raise wrong("", "Its early losses change with the end of the test part: it counts what it is tested on.")
     _refuse_answers_read(score, test)

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import is_
 from typing import Any
 
 import torch
@@ -18,16 +19,16 @@ from torch.nn.functional import linear
 
 from hiddenstate.cells.cell import Cell, ValueHook, Weights, ignore
 from hiddenstate.engine import kernels, native
-from hiddenstate.engine.call import wants_gradient
+from hiddenstate.engine.call import builds_graphs, wants_gradient
 from hiddenstate.engine.derivative import apply, computes_gradients, differentiable_gradients, uncompiled
 from hiddenstate.engine.interception import interception
 from hiddenstate.engine.paths import torch_path
 from hiddenstate.structure.parameters import PARAMETER_STEMS
 
 _NAMES = PARAMETER_STEMS[:4]
-# The factors of the weights' gradients: for each step, d_z, x [N, C] and h [N, H] before it, or None for zeros;
-# and the sizes of weight_hh; or gradients that are ready.
-_Factors = tuple[Tensor, Tensor, Tensor | None, int, int]
+# The factors of the weights' gradients: for each step, d_z, x [N, C] and h [N, H] before it, or None for zeros; or
+# gradients that are ready.
+_Factors = tuple[Tensor, Tensor, Tensor | None]
 _Ready = list[Tensor | None]
 _Pending = dict[int, tuple[list[_Factors], list[_Ready]]]  # by backward pass
 
@@ -83,7 +84,7 @@ def run(step: CellStep) -> tuple[Tensor, ...] | None:
 
 
 def why_not_torch(step: CellStep) -> str | None:
-    """Return that torch has no cell of this kind, or None."""
+    """Return a reason if torch has no cell of this kind, else None."""
     return torch_path.why_not_function(step.kind, _torch_name(step))
 
 
@@ -119,60 +120,50 @@ def compute(kind: Cell, given: Any, hx: Any, parameters: dict[str, Any], sizes: 
     steps = kernels.cell_steps.get(kind.name)
     if steps is None:
         return None
-    if not torch.is_grad_enabled():
+    if not builds_graphs():
         return steps.run(given, hx, parameters, sizes)
-    weights = [parameters.get(name) for name in _NAMES]
-    pair = type(hx) in (tuple, list)
-    if hx is not None and (pair is not (len(kind.carried) == 2) or (pair and len(hx) != 2)):
+    if not isinstance(given, Tensor) or given.dim() != 2:
         return None
-    states = () if hx is None else tuple(hx) if pair else (hx,)
-    tensors = (given, *states, *weights)
-    if given is None or not all(value is None or isinstance(value, Tensor) for value in tensors):
-        return None
-    if not wants_gradient(tensors):
-        return steps.run(given, hx, parameters, sizes)
-    if given.dim() != 2:
-        return None
+    if type(hx) is list:
+        hx = (*hx,)  # another thread may change the list
     done = steps.run(given, hx, parameters, sizes, True)
     if done is None:
         return None
-    sums = _shared_sums(weights, given.dtype, sizes) if wants_gradient(weights) else None
-    token, pending = (None, None) if sums is None else (sums.token, sums.pending)
+    # Native code has found each to be None or a tensor.
+    weights = [parameters.get(name) for name in _NAMES]
+    trained = [weight is not None and weight.requires_grad for weight in weights]
+    states: Any = hx if len(kind.carried) > 1 else (hx,)
+    leaves = (given, *(states or (None,) * len(kind.carried)))
+    sums = _sums_of(weights, (given.dtype, sizes, trained)) if True in trained else None
+    if sums is None and not wants_gradient(leaves):
+        return kind.as_given(done[: len(kind.carried)])
     # The steps' nodes hold the sums, so that these live as long as a graph that needs them.
-    shared = kind, sums, pending, weights
-    return apply(_Step, done, shared, token, given, *(states or (None,) * len(kind.carried)))
+    return _apply(done, (kind, sums, weights), None if sums is None else sums.token, *leaves)
 
 
 class _Sums:
     """The weights of steps, and the node that their steps share."""
 
-    def __init__(self, weights: Sequence[Tensor | None], dtype: torch.dtype, sizes: tuple[int, int]) -> None:
-        self.weights, self.key = weights, _key(weights, dtype, sizes)
+    def __init__(self, weights: Sequence[Tensor | None], key: Any) -> None:
+        self.weights, self.key = weights, key
         self.pending: _Pending = {}
         self.token: Tensor = apply(_WeightSums, self.pending, *weights)
-
-    def serves(self, weights: Sequence[Tensor | None], dtype: torch.dtype, sizes: tuple[int, int]) -> bool:
-        """Whether these are the same weights, of the same type, that need the same gradients."""
-        same = all(one is other for one, other in zip(self.weights, weights, strict=True))
-        return same and self.key == _key(weights, dtype, sizes)
+        self.node: Any = self.token.grad_fn
 
 
-def _key(weights: Sequence[Tensor | None], dtype: torch.dtype, sizes: tuple[int, int]) -> Any:
-    return dtype, sizes, [weight is not None and weight.requires_grad for weight in weights]
-
-
-_MOST_SUMS = 64  # to keep it from being dropped below
+_MOST_SUMS = 64  # entries; beyond that, stale ones are removed first
 # Keyed by the weight's id.
 _sums: "dict[int, weakref.ref[_Sums]]" = {}
 
 
-def _shared_sums(weights: Sequence[Tensor | None], dtype: torch.dtype, sizes: tuple[int, int]) -> _Sums:
+def _sums_of(weights: Sequence[Tensor | None], key: Any) -> _Sums:
+    """Return the sums of these weights with this ``key``: the type, the sizes, and which weights need gradients."""
     which = id(weights[1])
     known = _sums.get(which)
     found = None if known is None else known()
-    if found is not None and found.serves(weights, dtype, sizes):
+    if found is not None and found.key == key and all(map(is_, found.weights, weights)):
         return found
-    made = _Sums(weights, dtype, sizes)
+    made = _Sums(weights, key)
     if len(_sums) >= _MOST_SUMS:  # not by callbacks, in which Python would drop a Ctrl-C
         for key in [key for key, each in [*_sums.items()] if each() is None]:
             _sums.pop(key, None)
@@ -185,38 +176,42 @@ class _WeightSums(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, pending: _Pending, *weights: Tensor | None) -> Tensor:
-        ctx.pending = pending
-        like = weights[0]
+        ctx.set_materialize_grads(False)
+        like = weights[1]
         assert like is not None
+        ctx.pending, ctx.shape = pending, like.shape
         return like.new_zeros(())
 
     @staticmethod
     @uncompiled
-    def backward(ctx: Any, _grad: Tensor | None) -> Any:
+    def backward(ctx: Any, _grad: None) -> Any:
         needed = ctx.needs_input_grad[1:]
         factors, ready = ctx.pending.pop(torch._C._current_graph_task_id(), ([], []))
-        found = _products(factors, needed) if factors else [None] * len(needed)
+        found = _products(factors, ctx.shape, needed) if factors else [None] * len(needed)
         for gradients in ready:
             found = [_sum(one, other) for one, other in zip(found, gradients, strict=True)]
         return None, *found
 
 
-def _products(factors: Sequence[_Factors], needed: Sequence[bool]) -> _Ready:
-    """Return the gradients of weight_ih, weight_hh, bias_ih and bias_hh, summed over all steps."""
+def _products(factors: Sequence[_Factors], shape: tuple[int, int], needed: Sequence[bool]) -> _Ready:
+    """Return the gradients of weight_ih, weight_hh (of this shape), bias_ih and bias_hh, summed over all steps."""
+    # Steps that began with zeros have no part in the gradient of weight_hh: they come last.
+    later = [one for one in factors if one[2] is not None]
+    if len(later) < len(factors):
+        factors = later + [one for one in factors if one[2] is None]
     d_z, x = _joined([one[0] for one in factors]), _joined([one[1] for one in factors])
-    units = factors[0][3]
     # The gradients of W_ih x + b_ih come first, those of W_hh h + b_hh last; they may be the same.
-    of_x, of_h = d_z[:, :units], d_z[:, -units:]
+    apart = d_z.shape[1] > shape[0]
+    of_x, of_h = (d_z[:, : shape[0]], d_z[:, -shape[0] :]) if apart else (d_z, d_z)
     of_ih = of_x.t().mm(x) if needed[0] else None
     of_hh = None
     if needed[1]:
-        later = [one for one in factors if one[2] is not None]  # the other steps started from zeros
-        if later:
-            rows = of_h if len(later) == len(factors) else _joined([one[0][:, -units:] for one in later])
-            of_hh = rows.t().mm(_joined([one[2] for one in later]))
-        else:
-            of_hh = d_z.new_zeros(units, factors[0][4])
-    return [of_ih, of_hh, of_x.sum(0) if needed[2] else None, of_h.sum(0) if needed[3] else None]
+        h = _joined([one[2] for one in later]) if later else x.new_zeros(0, shape[1])
+        of_hh = (of_h if len(later) == len(factors) else of_h[: len(h)]).t().mm(h)
+    of_b_ih = of_x.sum(0) if needed[2] else None
+    shared = None if apart else of_b_ih
+    of_b_hh = None if not needed[3] else of_h.sum(0) if shared is None else shared.clone()
+    return [of_ih, of_hh, of_b_ih, of_b_hh]
 
 
 def _joined(rows: Sequence[Any]) -> Tensor:
@@ -227,15 +222,18 @@ def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
     return other if one is None else one if other is None else one + other
 
 
-def _pending(all_passes: _Pending) -> tuple[list[_Factors], list[_Ready]]:
-    """Return the factors that steps left for the shared node in this backward pass."""
+def _leave(sums: _Sums, factors: _Factors | None, ready: _Ready | None = None) -> None:
+    """Leave a step's part of the weights' gradients for the shared node, if this backward pass will run that."""
     which = torch._C._current_graph_task_id()
-    if which not in all_passes:
-        all_passes[which] = [], []
-        # A pass that asks for no gradient of the weights does not run the shared node.
-        engine: Any = torch.autograd.Variable._execution_engine
-        engine.queue_callback(lambda: all_passes.pop(which, None))
-    return all_passes[which]
+    left = sums.pending.get(which)
+    if left is None:
+        if not torch._C._will_engine_execute_node(sums.node):
+            return
+        left = sums.pending[which] = [], []
+    if factors is not None:
+        left[0].append(factors)
+    if ready is not None:
+        left[1].append(ready)
 
 
 class _Step(torch.autograd.Function):
@@ -245,41 +243,48 @@ class _Step(torch.autograd.Function):
     def forward(ctx: Any, done: Any, shared: Any, token: Tensor | None, *leaves: Tensor | None) -> Any:
         ctx.set_materialize_grads(False)
         h, c, record = done
-        ctx.kind, ctx.sums, ctx.pending, weights = shared
+        ctx.shared = shared
         # No result is saved: as in torch's cell, a loop may write into them.
-        ctx.save_for_backward(*leaves, *weights, record)
+        ctx.save_for_backward(*leaves, *shared[2], record)
         return h if c is None else (h, c)
 
     @staticmethod
     @uncompiled
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         *leaves, record = ctx.saved_tensors
-        x, *states = leaves[:-4]
-        weights = leaves[-4:]
+        x, *states, w_ih, w_hh, _, _ = leaves
         of_weights, *needed = ctx.needs_input_grad[2:]
         if all(grad is None for grad in grads):
             return (None,) * (3 + len(needed))
-        token = record.new_zeros((), dtype=x.dtype) if of_weights else None
+        kind, sums, _ = ctx.shared
+        # The token has no gradient: that its steps are done is enough for the shared node to be next.
         if not computes_gradients(grads):
-            wanted = [weight is not None and weight.requires_grad for weight in weights]
-            found = differentiable_gradients(partial(_reference, ctx.kind), leaves, grads, [*needed, *wanted])
+            wanted = [weight is not None and weight.requires_grad for weight in leaves[-4:]]
+            found = differentiable_gradients(partial(_reference, kind), leaves, grads, [*needed, *wanted])
             if of_weights:
-                _pending(ctx.pending)[1].append(found[-4:])
-            return None, None, token, *found[:-4]
-        saved = record, states[-1], weights[0], weights[1]
-        steps = kernels.cell_steps[ctx.kind.name]
+                _leave(sums, None, found[-4:])
+            return None, None, None, *found[:-4]
         refused: tuple[Any, ...] = ()
         try:
-            d_z, *found = steps.gradients(saved, (*grads, None), tuple(needed[:2]))
+            d_z, *found = kernels.cell_steps[kind.name].gradients(
+                (record, states[-1], w_ih, w_hh), (*grads, None), (*needed[:2],)
+            )
         except kernels.RefusedError as error:
             refused = error.args
         if refused:  # not as the context of an error: that would print a tensor whose memory may have been freed
             native.raise_refused(*refused)
         if of_weights:
             # Detached: these would keep the graph alive if the pass fails before the shared node runs.
-            x, h = x.detach(), None if states[0] is None else states[0].detach()
-            _pending(ctx.pending)[0].append((d_z, x, h, *weights[1].shape))
-        return None, None, token, *(one if need else None for one, need in zip(found, needed, strict=False))
+            h = states[0]
+            _leave(sums, (d_z, x.detach(), None if h is None else h.detach()))
+        found = found[: len(needed)]
+        if not needed[-1]:
+            found[-1] = None  # it may have been None, not a tensor
+        return None, None, None, *found
+
+
+# Function.apply without what it does for transforms of torch.func, under which no step gets here.
+_apply: Any = super(torch.autograd.Function, _Step).apply
 
 
 def _reference(kind: Cell, x: Tensor, *others: Tensor | None) -> Sequence[Tensor]:

@@ -233,7 +233,7 @@ PATHS = (
     Path("reference", "plain torch, step by step", (), _run_reference),
 )
 
-# What keeps a stream from packed weights, whatever the number of its steps.
+# The conditions for packed weights in a stream, for any number of steps.
 PACKED = packed.why_not_unhooked, *_PLAIN, packed.why_not
 
 STREAM_PATHS = (

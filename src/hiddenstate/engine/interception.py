@@ -38,7 +38,7 @@ def interception(*, autocast: bool = False) -> str | None:
 
 
 def active_transform() -> str | None:
-    """Return that a transform is active, which neither native code nor torch's kernels support, or None."""
+    """Return a reason if a transform is active, which neither native code nor torch's kernels support, else None."""
     if transformed():
         return "torch.func transforms or forward-mode derivatives are active, which only the reference path supports"
     return None
@@ -58,7 +58,7 @@ def why_not_plain(value: Tensor) -> str | None:
     """Return why a tensor is not plain, or None."""
     if is_plain(value):
         return None
-    return f"a tensor is a {type(value).__name__} on {value.device}, and not torch's own on the CPU"
+    return f"a tensor is a {type(value).__name__} on {value.device}, not one of torch's own on the CPU"
 
 
 def own_types() -> AbstractContextManager[Any]:

@@ -95,7 +95,7 @@ def knows(cell: str) -> bool:
 
 
 def why_not_known(cell: str) -> str | None:
-    """Return that native code does not compute this kind of cell, or None."""
+    """Return a reason if native code does not compute this kind of cell, else None."""
     return None if cell in _CELLS else f"native code does not support this cell yet: {cell}"
 
 

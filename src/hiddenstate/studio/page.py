@@ -1,8 +1,7 @@
 """The page as one text: modules, styles and boot data; and as one file, with models in it.
 
-Modules, styles and models are deflated and written as base64. A short script unpacks the modules, creates a ``blob:``
-URL for each, and maps the modules' names to these URLs with an import map. So a server sends all of them in one
-response, and a file needs no network and is not allowed to use one.
+Modules, joined into one, styles and models are deflated and written as base64. A short script unpacks them and starts
+the page. So a server sends all of them in one response, and a file needs no network and is not allowed to use one.
 """
 
 import base64
@@ -18,6 +17,7 @@ from typing import Any
 from hiddenstate.base.files import written_beside
 from hiddenstate.studio import assets, html
 from hiddenstate.studio.bundles.bundle import Bundle
+from hiddenstate.studio.joined import joined
 
 _LOADER = "hosts/loader.js"
 
@@ -29,7 +29,7 @@ def new_nonce() -> str:
 
 def policy(nonce: str, **sources: str) -> str:
     """Return the content security policy of a page: it allows the page's own scripts and styles, and these sources."""
-    own = {"script": f"'nonce-{nonce}' blob:", "style": f"'nonce-{nonce}'", "img": "blob: data:"}
+    own = {"script": f"'nonce-{nonce}'", "style": f"'nonce-{nonce}'", "img": "blob: data:"}
     return html.policy(**own, **sources)
 
 
@@ -104,12 +104,12 @@ def _parts(bundle: Bundle) -> dict[str, str]:
 
 @lru_cache(maxsize=2)
 def _packed_modules(_: object, *, lean: bool) -> str:
-    """Return the modules by name, and the styles, as JSON; files are read again if any has changed."""
+    """Return the modules as one script, and the styles, as JSON; files are read again if any has changed."""
     modules = {name: assets.text(name) for name in assets.names(".js")}
     if lean:
         modules = {name: without_comments(source) for name, source in modules.items()}
     styles = "\n".join(assets.text(name) for name in assets.names(".css"))
-    return packed(json.dumps({"modules": modules, "styles": styles}, ensure_ascii=False).encode())
+    return packed(json.dumps({"script": joined(modules), "styles": styles}, ensure_ascii=False).encode())
 
 
 def without_comments(source: str) -> str:

@@ -81,16 +81,18 @@ def test_after_erasing_states_and_labels_have_no_covariance() -> None:
     torch.testing.assert_close(eraser(erased), erased)
 
 
-def test_the_edits_erase_and_steer() -> None:
-    layer = lstm()
-    found = hs.explain.probe(layer, XS, SIGNS)
+@pytest.mark.parametrize(("kind", "place"), [(hs.LSTM, "l0.h"), (hs.GRU, "l0.z"), (hs.RNN, "l0.h")])
+def test_the_edits_erase_and_steer(kind: Any, place: str) -> None:
+    torch.manual_seed(0)
+    layer = kind(4, 12).eval()
+    found = hs.explain.probe(layer, XS, SIGNS, place=place)
     x = torch.stack(XS[:3], 1)
-    plain = layer.trace(x)["l0.h"]
+    plain = layer.trace(x)[place]
     with layer.edit(found.erase(XS[:3])):
-        edited = layer.trace(x)["l0.h"]
+        edited = layer.trace(x)[place]
     torch.testing.assert_close(edited, found.eraser(plain))
     with layer.edit(found.steer(1.0, "plus", t=0)):
-        moved = layer.trace(x)["l0.h"]
+        moved = layer.trace(x)[place]
     way = (found.means[1] - found.eraser.mean).float()
     torch.testing.assert_close(moved[0], plain[0] + way)
     with pytest.raises(NameUnknownError, match="no label 'other'; the labels are minus, plus"):

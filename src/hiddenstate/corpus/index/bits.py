@@ -1,11 +1,26 @@
 """The steps at which units exceed a threshold, as bits: a row of bits for each unit."""
 
+import os
+import re
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hiddenstate.base.reading import reading
+from hiddenstate.errors import FileFormatError
+
 Bytes = NDArray[np.uint8]
+
+ABOVE, EQUAL = "above.npy", "equal.npy"  # of a shard: rows of bits, and `is_equal`, of all places and thresholds
+
+_HEAD = re.compile(
+    rb"\x93NUMPY\x01\x00(?P<length>..)\{'descr': '\|u1', 'fortran_order': False, "
+    rb"'shape': \((?P<rows>[0-9]{1,12}),(?: (?P<columns>[0-9]{1,12}))?\), \} *\n",
+    re.DOTALL,
+)
 
 
 class BitCollector:
@@ -41,11 +56,21 @@ class BitCollector:
         return found[: self._units]
 
 
-def equal_file(place: str, threshold: float) -> str:
-    """Return the name of the file of `BitCollector.is_equal`."""
-    return f"equal.{place}.{np.float32(threshold)!s}.npy"
+def read_row(path: Path, row: int) -> bytes:
+    """Return one row of an array file of bytes, or one element of a file ``[M]``.
 
+    There are thousands of such files, so only what is needed is read: mapping a file takes ten times as long.
 
-def bit_file(place: str, threshold: float) -> str:
-    """Return the name of the file of a place's bits for a threshold."""
-    return f"above.{place}.{np.float32(threshold)!s}.npy"
+    Raises:
+        FileFormatError: the file is damaged, or has no such row.
+    """
+    with reading(path), path.open("rb", buffering=0) as file:
+        head = _HEAD.match(file.read(192))
+        if head is None:
+            raise FileFormatError("it is not an array of bytes")
+        rows, start = int(head["rows"]), 10 + int.from_bytes(head["length"], "little")
+        width = int(head["columns"] or 1)
+        if start + rows * width != os.fstat(file.fileno()).st_size or not 0 <= row < rows:
+            raise FileFormatError(f"it is too short, or has no row {row}")
+        file.seek(start + row * width)
+        return file.read(width)

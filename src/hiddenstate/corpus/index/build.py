@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hiddenstate.base.modes import eval_twin
-from hiddenstate.base.validation import State
-from hiddenstate.corpus.index.bits import BitCollector, bit_file, equal_file
+from hiddenstate.base.validation import AnyState, map_state
+from hiddenstate.corpus.index.bits import ABOVE, EQUAL, BitCollector
 from hiddenstate.corpus.index.items import CHECKPOINT, MOST_LABELS, NO_LABEL, WINDOW, Item, Reader, half_of, scramble
 from hiddenstate.corpus.index.statistics import (
     CONTEXTS,
@@ -21,14 +21,15 @@ from hiddenstate.corpus.index.statistics import (
     Accumulator,
     Chunk,
     Ints,
-    bin_edges,
     context_key,
 )
 from hiddenstate.corpus.shards.plan import Shard
 from hiddenstate.corpus.tables import write_table
 from hiddenstate.errors import ArgumentError
-from hiddenstate.nn.lstm import LSTM
+from hiddenstate.explain.dynamics.run import KEEPING
+from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.structure.names import parse_place
+from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.trace import Trace
 
 ROWS_TOGETHER = 64  # of a layer that reads forward
@@ -80,7 +81,7 @@ class Run:
     start: int
     lengths: Sequence[int]
     trace: Trace
-    state: State | None
+    state: AnyState | None
 
 
 def run_chunks(reader: Reader, items: Sequence[Item], places: Sequence[str]) -> Iterator[Run]:
@@ -99,19 +100,26 @@ def run_chunks(reader: Reader, items: Sequence[Item], places: Sequence[str]) -> 
             trace = traced(lstm, x, None, places, torch.tensor(lengths))
             yield Run(rows, 0, lengths, trace, None)
             continue
-        state: State | None = None
+        state: AnyState | None = None
         for start in range(0, longest, WINDOW):
             there = sum(len(items[k].tokens) > start for k in rows)
             rows = rows[:there]
             lengths = [min(len(items[k].tokens) - start, WINDOW) for k in rows]
             x = reader.inputs([items[k] for k in rows], start, start + WINDOW)
-            given = None if state is None else (state[0][:, :there].contiguous(), state[1][:, :there].contiguous())
+            given = None if state is None else _first_rows(state, there)
             trace = traced(lstm, x, given, places, None if len({*lengths}) == 1 else torch.tensor(lengths))
             state = trace.state
             yield Run(rows, start, lengths, trace, state)
 
 
-def traced(lstm: LSTM, x: Tensor, state: State | None, places: Sequence[str], lengths: Tensor | None = None) -> Trace:
+def _first_rows(state: AnyState, count: int) -> AnyState:
+    kept: AnyState = map_state(lambda part: part[:, :count].contiguous(), state)
+    return kept
+
+
+def traced(
+    lstm: Recurrent[Any, Any], x: Tensor, state: AnyState | None, places: Sequence[str], lengths: Tensor | None = None
+) -> Trace:
     """Run a layer on ``x [T, N, C]``, and record some places."""
     given = x.transpose(0, 1) if lstm.batch_first else x
     return lstm.trace(given, state, lengths=lengths, keep=list(places), limit=None)
@@ -132,13 +140,14 @@ class _Shard:
         self._number_labels()
         self._number_tokens()
         sizes = task.reader.lstm.sizes
-        self.places = {name: parse_place(name, sizes.num_layers, sizes.bidirectional) for name in task.places}
+        self.kind = sizes.kind
+        self.places = {name: parse_place(name, *sizes.layers) for name in task.places}
         groups = len(self.labels) + 1
         self.accumulators = {
             name: Accumulator(
-                place.quantity,
                 sizes.units(place.quantity),
-                edges_of(place.quantity, sizes.proj_size),
+                bounds_of(sizes, place.quantity),
+                place.quantity == KEEPING.get(sizes.cell),
                 groups,
                 len(task.reader.common),
                 len(self.keys),
@@ -150,7 +159,7 @@ class _Shard:
             for name, thresholds in task.thresholds.items()
             for threshold in thresholds
         }
-        self.states: list[tuple[int, State]] = []
+        self.states: list[tuple[int, list[Tensor]]] = []
         self.memory = torch.empty(0)
 
     def _number_labels(self) -> None:
@@ -213,8 +222,8 @@ class _Shard:
         if run.state is not None and at % CHECKPOINT == 0:
             for row, (k, n) in enumerate(zip(run.items, run.lengths, strict=True)):
                 if n == WINDOW and len(self.items[k].tokens) > at:
-                    h, c = (part[:, row].clone() for part in run.state)
-                    self.states.append(((k << 16) | (at // CHECKPOINT), (h, c)))
+                    parts = self.kind.parts_of(run.state)
+                    self.states.append(((k << 16) | (at // CHECKPOINT), [part[:, row].clone() for part in parts]))
 
     def _windows(
         self, run: Run, T: int, lengths: NDArray[np.int64]
@@ -235,10 +244,10 @@ class _Shard:
             found = accumulator.finish(self.keys, self.labels, self.count, self.label_count, self.token_count)
             arrays |= {f"{name}/{key}": value for key, value in found.to_arrays().items()}
         order = np.argsort(scramble(self.keys), kind="stable")[:CONTEXTS]
-        np.savez(folder / "statistics.npz", random=self.keys[order], **arrays)  # type: ignore[arg-type]
-        for (name, threshold), bits in self.bits.items():
-            np.save(folder / bit_file(name, threshold), bits.finish())
-            np.save(folder / equal_file(name, threshold), bits.is_equal)
+        np.savez(folder / "statistics.npz", random=self.keys[order], lengths=self.starts[-1:], **arrays)  # type: ignore[arg-type]
+        if self.bits:
+            np.save(folder / ABOVE, np.concatenate([bits.finish() for bits in self.bits.values()]))
+            np.save(folder / EQUAL, np.concatenate([bits.is_equal for bits in self.bits.values()]))
         np.save(folder / "starts.npy", self.starts)
         tokens = [token for item in self.items for token in item.tokens]
         labels = [label for item in self.items for label in item.labels]
@@ -246,7 +255,7 @@ class _Shard:
         if self.states:
             self.states.sort(key=lambda each: each[0])
             np.save(folder / "state_keys.npy", np.array([key for key, _ in self.states]))
-            for k, name in enumerate("hc"):
+            for k, name in enumerate(self.kind.carried):
                 np.save(
                     folder / f"state_{name}.npy", torch.stack([state[k] for _, state in self.states]).float().numpy()
                 )
@@ -254,9 +263,12 @@ class _Shard:
             np.save(folder / "inputs.npy", np.concatenate([item.data for item in self.items if item.data is not None]))
 
 
-def edges_of(quantity: str, proj_size: int) -> NDArray[np.float64]:
-    """Return the edges of the histogram of a quantity in a layer with this projection (0 for none)."""
-    return bin_edges(quantity, is_bounded=quantity != "h" or not proj_size)
+def bounds_of(sizes: Sizes, quantity: str) -> tuple[float, float] | None:
+    """Return the bounds of a gate or state in a layer that starts from the zero state; None if it has none."""
+    gate = sizes.kind.gate_by_name.get(quantity)
+    if gate is not None:
+        return gate.bounds
+    return (-1.0, 1.0) if quantity == "h" and not sizes.proj_size else None
 
 
 def _one_hot(codes: NDArray[np.int64], count: int) -> Tensor:

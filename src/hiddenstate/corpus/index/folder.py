@@ -1,6 +1,8 @@
 """An index in its folder: its statistics, tokens and bits; runs any part of the corpus again."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,18 +14,18 @@ from numpy.typing import NDArray
 
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.reading import check_zip, reading
-from hiddenstate.base.validation import State, optional_package
-from hiddenstate.corpus.index.bits import bit_file, equal_file
-from hiddenstate.corpus.index.build import edges_of, run_chunks, traced
+from hiddenstate.base.validation import AnyState, optional_package
+from hiddenstate.corpus.index.bits import ABOVE, EQUAL, read_row
+from hiddenstate.corpus.index.build import bounds_of, run_chunks, traced
 from hiddenstate.corpus.index.items import CHECKPOINT, WINDOW, Item, Reader
-from hiddenstate.corpus.index.statistics import Statistics, context_of
+from hiddenstate.corpus.index.statistics import Statistics, bin_edges, context_of
 from hiddenstate.errors import FileFormatError, NameUnknownError
 from hiddenstate.structure.addresses import parse_address
 from hiddenstate.structure.names import Place, parse_place
 
 MOST_PARQUET_STEPS = 1 << 27  # of one shard
-MOST_KEPT = 32_768  # files whose content is kept in memory; the system maps at most 65,530
-MOST_KEPT_STEPS = 1 << 28  # whose tokens are kept, about 9 bytes each
+MOST_KEPT_STEPS = 1 << 28  # whose tokens are kept in memory, about 9 bytes each
+READERS, SHARDS_TOGETHER = 8, 32  # threads that read ahead, and the shards that each reads at a time
 
 Values = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -77,6 +79,7 @@ class IndexFolder:
         about: the manifest.
         statistics: the statistics of each place.
         random: contexts drawn at random.
+        lengths: the number of steps of each shard.
         memory: what was read, kept.
     """
 
@@ -84,7 +87,8 @@ class IndexFolder:
     reader: Reader
     about: Mapping[str, Any]
     statistics: Mapping[str, Statistics]
-    random: tuple[int, ...]
+    random: NDArray[np.int64]
+    lengths: NDArray[np.int64]
     memory: dict[Any, Any] = field(default_factory=dict)
 
     @property
@@ -102,13 +106,21 @@ class IndexFolder:
         """The thresholds whose bits were made with the index, by place."""
         return {name: tuple(values) for name, values in self.about["thresholds"].items()}
 
+    @cached_property
+    def _rows(self) -> dict[tuple[str, float], int]:
+        """The first row of each place and threshold in the files of bits."""
+        keys = [(name, value) for name, values in self.thresholds.items() for value in values]
+        sizes = self.reader.lstm.sizes
+        counts = [sizes.units(parse_place(name, *sizes.layers).quantity) for name, _ in keys]
+        return dict(zip(keys, np.cumsum([0, *counts]).tolist(), strict=False))
+
     def place(self, name: str) -> Place:
         """Return a place that the index has statistics of.
 
         Raises:
             NameUnknownError: there are none.
         """
-        place = parse_place(name, self.reader.lstm.num_layers, self.reader.lstm.bidirectional)
+        place = parse_place(name, *self.reader.lstm.sizes.layers)
         if name not in self.statistics:
             raise NameUnknownError(f"the index has no {name}; it was made with places {' '.join(self.statistics)}")
         return place
@@ -120,8 +132,8 @@ class IndexFolder:
             NameUnknownError: it is not the address of one unit of a place that the model has.
         """
         parsed = parse_address(address)
-        place = parse_place(parsed.place, self.reader.lstm.num_layers, self.reader.lstm.bidirectional)
-        count = self.reader.lstm.sizes.units(place.quantity)
+        sizes = self.reader.lstm.sizes
+        count = sizes.units(parse_place(parsed.place, *sizes.layers).quantity)
         if not isinstance(parsed.unit, int) or parsed.t is not None or parsed.row is not None:
             raise NameUnknownError(f"{address!r} does not name one unit: write a place and a unit, such as 'l0.h[5]'")
         if not 0 <= parsed.unit < count:
@@ -130,7 +142,7 @@ class IndexFolder:
 
     def edges(self, name: str) -> NDArray[np.float64]:
         """Return the edges of a place's histograms."""
-        return edges_of(self.place(name).quantity, self.reader.lstm.sizes.proj_size)
+        return bin_edges(bounds_of(self.reader.lstm.sizes, self.place(name).quantity))
 
     def path(self, shard: int) -> Path:
         """Return the folder of a shard."""
@@ -146,24 +158,11 @@ class IndexFolder:
         found: ShardText | None = self.memory.get(key)
         if found is None:
             found = _read_text(self.path(shard))
-            self._remember(key, found, found.steps)
+            if self.memory.get("steps", 0) + found.steps > MOST_KEPT_STEPS:
+                self.memory.clear()
+            self.memory[key] = found
+            self.memory["steps"] = self.memory.get("steps", 0) + found.steps
         return found
-
-    def _length(self, shard: int) -> int:
-        """Return the number of steps of a shard, without reading its tokens."""
-        key = "length", shard
-        found: int | None = self.memory.get(key)
-        if found is None:
-            found = int(_mapped(self.path(shard) / "starts.npy", np.int64, 1)[-1])
-            self._remember(key, found)
-        return found
-
-    def _remember(self, key: Any, value: Any, steps: int = 0) -> None:
-        """Keep what was read; if that becomes too much, everything before it is dropped."""
-        if len(self.memory) > MOST_KEPT or self.memory.get("steps", 0) + steps > MOST_KEPT_STEPS:
-            self.memory.clear()
-        self.memory[key] = value
-        self.memory["steps"] = self.memory.get("steps", 0) + steps
 
     def item(self, shard: int, sequence: int) -> Item:
         """Return a sequence of a shard, with what is needed to run it."""
@@ -211,7 +210,7 @@ class IndexFolder:
             for each, context in zip(parts, contexts, strict=True)
         ]
 
-    def _state_before(self, context: Context) -> tuple[int, State | None]:
+    def _state_before(self, context: Context) -> tuple[int, AnyState | None]:
         """Return the last step whose state was stored at or before a context's first, and the state."""
         number = context.start // CHECKPOINT
         keys = self.path(context.shard) / "state_keys.npy"
@@ -224,13 +223,11 @@ class IndexFolder:
             raise FileFormatError(f"{keys}: the state of step {number * CHECKPOINT} is missing")
         like = next(iter(self.reader.lstm.state_dict().values()))
         dtype = like.dtype if like.is_floating_point() else torch.float32
-        h, c = (
-            torch.from_numpy(np.array(_mapped(keys.with_name(f"state_{name}.npy"), np.float32, 3)[at]))[:, None].to(
-                dtype
-            )
-            for name in "hc"
-        )
-        return number * CHECKPOINT, (h, c)
+        kind, parts = self.reader.lstm.sizes.kind, []
+        for name in kind.carried:
+            stored = np.array(_mapped(keys.with_name(f"state_{name}.npy"), np.float32, 3)[at])
+            parts.append(torch.from_numpy(stored)[:, None].to(dtype))
+        return number * CHECKPOINT, kind.as_given(parts)
 
     def bits(self, shard: int, place: str, unit: int, threshold: float, *, peek: bool = False) -> Mask | None:
         """Return ``[M]``, whether a unit is above a threshold at each step of a shard; None if that was not stored.
@@ -241,36 +238,41 @@ class IndexFolder:
         if found is None or peek:
             return None if found is None else np.empty(0, np.bool_)
         path, row = found
-        steps = self._length(shard)
-        rows = self._rows(path)
-        if row >= len(rows) or rows.shape[1] * 8 < steps:
-            raise FileFormatError(f"{path} is damaged: it has bits of other units or steps")
-        return np.unpackbits(rows[row], count=steps).view(np.bool_)
+        steps = int(self.lengths[shard])
+        packed = np.frombuffer(read_row(path, row), np.uint8)
+        if len(packed) != -(-steps // 8):
+            raise FileFormatError(f"{path} is damaged: it has bits of other steps")
+        return np.unpackbits(packed, count=steps).view(np.bool_)
+
+    def bits_of_shards(self, place: str, unit: int, threshold: float) -> Iterator[Mask | None]:
+        """Yield `bits` of every shard. Threads read ahead, because files that are not in memory take their time."""
+
+        def read(shards: Sequence[int]) -> list[Mask | None]:
+            return [self.bits(shard, place, unit, threshold) for shard in shards]
+
+        parts = [self.shards[k : k + SHARDS_TOGETHER] for k in self.shards[::SHARDS_TOGETHER]]
+        with ThreadPoolExecutor(READERS) as pool:
+            waiting = deque(pool.submit(read, part) for part in parts[: 2 * READERS])
+            for k in range(len(parts)):
+                found = waiting.popleft().result()
+                if k + 2 * READERS < len(parts):
+                    waiting.append(pool.submit(read, parts[k + 2 * READERS]))
+                yield from found
 
     def _stored(self, shard: int, place: str, unit: int, threshold: float) -> tuple[Path, int] | None:
         """Return the file and the row of a unit's bits, if they are stored."""
-        indexed = self.thresholds.get(place, ())
-        if threshold in indexed:
-            return self.path(shard) / bit_file(place, threshold), unit
-        above = float(np.nextafter(np.float32(threshold), np.float32(np.inf)))
-        if above in indexed and not self._rows(self.path(shard) / equal_file(place, above), 1)[unit]:
-            return self.path(shard) / bit_file(place, above), unit  # the unit never has that very value
+        row = self._rows.get((place, threshold))
+        if row is not None:
+            return self.path(shard) / ABOVE, row + unit
+        row = self._rows.get((place, float(np.nextafter(np.float32(threshold), np.float32(np.inf)))))
+        if row is not None and read_row(self.path(shard) / EQUAL, row + unit) == b"\0":
+            return self.path(shard) / ABOVE, row + unit  # the unit never has that very value
         path = self.cached_bits(shard, place, unit, threshold)
-        if ("rows", path) in self.memory or path.is_file():
-            return path, 0
-        return None
+        return (path, 0) if path.is_file() else None
 
     def cached_bits(self, shard: int, place: str, unit: int, threshold: float) -> Path:
         """Return the file of bits that a search has made."""
-        return self.folder / "searched" / f"{shard:05}.{unit}.{bit_file(place, threshold)}"
-
-    def _rows(self, path: Path, dimensions: int = 2) -> NDArray[np.uint8]:
-        key = "rows", path
-        found: NDArray[np.uint8] | None = self.memory.get(key)
-        if found is None:
-            found = _mapped(path, np.uint8, dimensions)
-            self._remember(key, found)
-        return found
+        return self.folder / "searched" / f"{shard:05}.{place}.{unit}.{np.float32(threshold)!s}.npy"
 
     def contexts(self) -> Iterator[Context]:
         """Yield every sequence of the corpus."""
@@ -280,8 +282,16 @@ class IndexFolder:
                 yield Context(shard, sequence, 0, length)
 
 
-def read_statistics(path: Path) -> tuple[dict[str, Statistics], NDArray[np.int64]]:
-    """Return the statistics of each place in a file, and its random contexts.
+class Merged(NamedTuple):
+    """The statistics of each place, random contexts, and the number of steps of each shard."""
+
+    places: dict[str, Statistics]
+    random: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+
+def read_statistics(path: Path) -> Merged:
+    """Return what a file of statistics has, of one shard or of all.
 
     Raises:
         FileFormatError: the file is damaged.
@@ -290,12 +300,12 @@ def read_statistics(path: Path) -> tuple[dict[str, Statistics], NDArray[np.int64
         check_zip(path)
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file.items())
-        random = arrays.pop("random")
+        random, lengths = arrays.pop("random"), arrays.pop("lengths")
         by_place: dict[str, dict[str, NDArray[Any]]] = {}
         for name, value in arrays.items():
             place, _, key = name.partition("/")
             by_place.setdefault(place, {})[key] = value
-        return {place: Statistics.from_arrays(each) for place, each in by_place.items()}, random
+        return Merged({place: Statistics.from_arrays(each) for place, each in by_place.items()}, random, lengths)
 
 
 def _mapped(path: Path, dtype: Any, dimensions: int | None) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""A sequence of a corpus, and the protocol of what reads sequences and turns them into the input of an LSTM."""
+"""A sequence of a corpus, and the protocol of what reads sequences and turns them into the input of a layer."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hiddenstate.corpus.shards.plan import Shard
 from hiddenstate.explain.subject.head import Head
-from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.recurrent import Recurrent
 
 WINDOW = 64  # steps of a context
 CHECKPOINT = 256  # steps between two stored states
@@ -42,16 +42,12 @@ class Reader(Protocol):
         """``tagger``, ``language-model`` or ``lstm``."""
 
     @property
-    def lstm(self) -> LSTM:
-        """Its LSTM."""
+    def lstm(self) -> Recurrent[Any, Any]:
+        """Its LSTM, GRU or RNN."""
 
     @property
     def head(self) -> Head | None:
-        """What reads the LSTM's outputs."""
-
-    @property
-    def foretells(self) -> bool:
-        """Whether the head predicts the token after a step."""
+        """What reads the layer's outputs."""
 
     @property
     def common(self) -> tuple[str, ...]:
@@ -65,7 +61,7 @@ class Reader(Protocol):
         """Return the sequences of a shard."""
 
     def inputs(self, items: Sequence[Item], start: int, stop: int) -> Tensor:
-        """Return the LSTM's input ``[stop - start, N, C]`` at some steps, arbitrary where one has ended."""
+        """Return the layer's input ``[stop - start, N, C]`` at some steps, arbitrary where one has ended."""
 
     def folded(self, token: str) -> str:
         """Return a token in the form in which it is counted."""

@@ -31,7 +31,8 @@ from hiddenstate.models.folder.model_folder import load_any, read_kind, save
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.model_file import SIZES, make_layer
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.recurrent import Recurrent
+from hiddenstate.nn.rnn import Layer
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.text.batches import check_sentences
 from hiddenstate.text.conllu import TAG_COLUMNS
@@ -75,12 +76,10 @@ class TaggerReader:
     tagger: Tagger
     labels: Labels = None
     kind: str = Tagger.kind
-    foretells: bool = False
 
     @property
-    def lstm(self) -> LSTM:
-        """The LSTM over words."""
-        assert isinstance(self.tagger.lstm, LSTM)  # others are refused
+    def lstm(self) -> Recurrent[Any, Any]:
+        """The layer over words."""
         return self.tagger.lstm
 
     @cached_property
@@ -145,12 +144,10 @@ class LanguageReader:
     model: LanguageModel
     labels: Labels = None
     kind: str = LanguageModel.kind
-    foretells: bool = True
 
     @property
-    def lstm(self) -> LSTM:
-        """The LSTM over tokens."""
-        assert isinstance(self.model.lstm, LSTM)  # others are refused
+    def lstm(self) -> Recurrent[Any, Any]:
+        """The layer over tokens."""
         return self.model.lstm
 
     @cached_property
@@ -220,12 +217,11 @@ class LayerReader:
         names: the names of that layer's outputs.
     """
 
-    lstm: LSTM
+    lstm: Recurrent[Any, Any]
     arrays: tuple[Item, ...] = ()
     linear: nn.Linear | None = None
     names: tuple[str, ...] = ()
     kind: str = "lstm"
-    foretells: bool = False
     common: tuple[str, ...] = ()
     labelling: str = "labels"
 
@@ -291,12 +287,11 @@ def reader_of(
     """Return the reader of a model; arguments are those of `hiddenstate.index`.
 
     Raises:
-        ArgumentError: labels, tokens or names do not fit; the model reads backwards; its cells are not LSTMs.
+        ArgumentError: labels, tokens or names do not fit; the model reads backwards.
         ArgumentTypeError: the model or the corpus is of another kind.
         ShapeError: an array or the head has another size.
     """
     if isinstance(model, Tagger | LanguageModel):
-        _refuse_other_cells(model)
         if tokens is not None or head is not None or names is not None:
             raise ArgumentError("tokens=, head= and names= are for a layer over arrays; this model has its own")
         if labels is not None and not isinstance(labels, str) and not callable(labels):
@@ -313,21 +308,21 @@ def reader_of(
         if model.config.backward:
             raise ArgumentError("this model reads from the end of a text to its beginning; give one that reads forward")
         return LanguageReader(model, labels)
-    if not isinstance(model, LSTM):
+    if not isinstance(model, Recurrent):
         raise ArgumentTypeError(
-            f"an index needs a hiddenstate.LSTM, a tagger or a language model, got {type(model).__name__}; hs.convert "
-            "converts torch's LSTM, and hs.tagger and hs.language_model make models of your layers around an LSTM"
+            f"an index needs a hiddenstate.LSTM, GRU or RNN, a tagger or a language model, got {type(model).__name__}; "
+            "hs.convert converts torch's, and hs.tagger and hs.language_model make models of your layers around one"
         )
     return _layer_reader(model, corpus, labels, tokens, head, names)
 
 
-def _refuse_other_cells(model: Tagger | LanguageModel) -> None:
-    if model.lstm.mode != "LSTM":
-        raise ArgumentError(f"an index supports only LSTMs, but this {model.kind} has a {model.lstm.sizes.kind.label}")
-
-
 def _layer_reader(
-    lstm: LSTM, arrays: Any, labels: Any, tokens: Any, head: nn.Linear | None, names: Sequence[str] | None
+    lstm: Recurrent[Any, Any],
+    arrays: Any,
+    labels: Any,
+    tokens: Any,
+    head: nn.Linear | None,
+    names: Sequence[str] | None,
 ) -> LayerReader:
     if isinstance(arrays, str | Path) or not isinstance(arrays, Sequence) or not len(arrays):
         raise ArgumentTypeError("a layer reads a list of arrays [T, C], at least one")
@@ -352,7 +347,7 @@ def _layer_reader(
         items.append(Item(words, given, x))
     if head is not None and head.in_features != lstm.sizes.directions * lstm.sizes.output_size:
         width = lstm.sizes.directions * lstm.sizes.output_size
-        raise ShapeError(f"the head reads {head.in_features} features, and the LSTM gives {width}")
+        raise ShapeError(f"the head reads {head.in_features} features, and the layer gives {width}")
     count = 0 if head is None else head.out_features
     named = tuple(map(str, names if names is not None else range(count)))
     if len(named) != count:
@@ -429,19 +424,17 @@ def _load_layer(path: Path, about: Mapping[str, Any]) -> LayerReader:
     return LayerReader(lstm.eval(), (), linear, names)
 
 
-def _sized(sizes: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path) -> LSTM:
+def _sized(sizes: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path) -> Layer:
     """Make a layer of the sizes in a manifest, if the weights are of these sizes.
 
     Raises:
         FileFormatError: they are not.
     """
-    known = Sizes(**{name: sizes[name] for name in SIZES})
     try:
-        layer = make_layer(known, weights)
-    except (ValueError, RuntimeError) as error:
+        known = Sizes(**{name: sizes[name] for name in SIZES}, cell=sizes.get("cell", "LSTM"))
+        return make_layer(known, weights)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise FileFormatError(f"{path}: the weights are not those of the manifest's sizes") from error
-    assert isinstance(layer, LSTM)
-    return layer
 
 
 def _unknown_labels(tokens: Sequence[str]) -> Sequence[str]:

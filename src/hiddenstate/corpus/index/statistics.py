@@ -14,25 +14,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hiddenstate.errors import ArgumentError
+
 UNIT = float(1 << 20)  # of the integers that sums are kept as
 BINS = 40
+MOST = 1 << 62  # of sums, so that two of them can be added
 EVERY = 8  # histograms and sums by token count one step in so many
 CONTEXTS = 8  # kept of each kind
-GATES = "ifo"
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
-def bin_edges(quantity: str, *, is_bounded: bool = True) -> Floats:
-    """Return the edges ``[BINS + 1]`` of the histogram of a quantity.
-
-    Gates range from 0 to 1, g and h from -1 to 1; the cell state, and a projected hidden state, have no bounds: bins
-    are equal in ``v / (1 + |v|)``.
-    """
-    edges = np.linspace(0.0 if quantity in GATES else -1.0, 1.0, BINS + 1)
-    if is_bounded and quantity != "c":
-        return edges
+def bin_edges(bounds: tuple[float, float] | None) -> Floats:
+    """Return the edges ``[BINS + 1]`` of a histogram; without bounds, bins are equal in ``v / (1 + |v|)``."""
+    if bounds is not None:
+        return np.linspace(*bounds, BINS + 1)
+    edges = np.linspace(-1.0, 1.0, BINS + 1)
     with np.errstate(divide="ignore"):
         return np.asarray(edges / (1 - np.abs(edges)))
 
@@ -45,7 +43,8 @@ class Statistics:
         count: ``[2]``, the number of steps.
         total: ``[2, U]``, the sums of the values.
         square: ``[2, U]``, the sums of their squares.
-        logarithm: ``[U]``, the sums of log f of a forget gate; empty for other places.
+        logarithm: ``[U]``, the sums of the logarithm of a gate that keeps memory (f of an LSTM, z of a GRU); empty for
+            other places.
         histogram: ``[U, BINS]``, the number of steps in each bin.
         labels: the K labels, sorted.
         label_count: ``[2, K]``, the number of steps with each label.
@@ -88,7 +87,7 @@ class Statistics:
             "token_count",
             "token_total",
         )
-        merged: dict[str, Any] = {name: getattr(ours, name) + getattr(theirs, name) for name in sums}
+        merged: dict[str, Any] = {name: _checked(getattr(ours, name) + getattr(theirs, name)) for name in sums}
         for name, sign in (("top", -1), ("bottom", 1)):
             merged[name], merged[f"{name}_key"] = _first(
                 np.concatenate([getattr(ours, name), getattr(theirs, name)], axis=1),
@@ -126,7 +125,7 @@ class Statistics:
 
     @property
     def time_constant(self) -> Floats:
-        """``[U]``, ``-1 / mean(log f)`` in steps; NaN for other places than f."""
+        """``[U]``, ``-1 / mean(log gate)`` in steps; NaN for places that are not the gate that keeps memory."""
         if not self.logarithm.size:
             return np.full(self.total.shape[1], np.nan)
         with np.errstate(divide="ignore"):
@@ -147,9 +146,12 @@ class Statistics:
         return found
 
     def saturation(self, edges: Floats) -> tuple[Floats, Floats]:
-        """Return the share of steps ``[U]`` at which each unit is low and high: below 0.1 or -0.9, and above 0.9."""
+        """Return the share of steps ``[U]`` at which each unit is low and high.
+
+        The limits are 0.1 and 0.9 for a gate, -0.9 and 0.9 for g, n and h, and -1 and 1 for what has no bounds.
+        """
         steps = np.maximum(self.histogram.sum(1), 1)
-        low, high = (0.1, 0.9) if edges[0] == 0 else (-0.9, 0.9)
+        low, high = (0.1, 0.9) if edges[0] == 0 else (-0.9, 0.9) if np.isfinite(edges[0]) else (-1.0, 1.0)
         shut = self.histogram[:, edges[1:] <= low + 1e-9].sum(1)
         return np.asarray(shut / steps), np.asarray(self.histogram[:, edges[:-1] >= high - 1e-9].sum(1) / steps)
 
@@ -194,8 +196,21 @@ def merge_all(parts: Sequence[Statistics]) -> Statistics:
 
 
 def to_integers(values: NDArray[Any]) -> Ints:
-    """Return sums as integers, multiples of 2^-20."""
-    return np.asarray(np.rint(values * UNIT)).astype(np.int64)
+    """Return sums as integers, multiples of 2^-20.
+
+    Raises:
+        ArgumentError: they are infinite or NaN, or too large.
+    """
+    if not np.isfinite(values).all():
+        raise ArgumentError("the model has states that are infinite or NaN, which an index cannot count")
+    return _checked(np.rint(np.clip(values * UNIT, -MOST, MOST)).astype(np.int64))
+
+
+def _checked(sums: Ints) -> Ints:
+    """Refuse sums so large that the sum of two could overflow."""
+    if sums.size and max(int(sums.max()), -int(sums.min())) >= MOST:
+        raise ArgumentError("the model has states so large that the sums of their squares overflow in an index")
+    return sums
 
 
 def _first(values: NDArray[np.float32], keys: Ints, sign: int, k: int) -> tuple[NDArray[np.float32], Ints]:
@@ -218,16 +233,24 @@ class Accumulator:
     """Collects the statistics of one place over the chunks of a shard.
 
     Args:
-        quantity: such as ``f``.
         units: U.
-        edges: of the histogram.
+        bounds: of the values; None if they have none.
+        is_keeping: whether it is the gate that keeps memory.
         groups: the number of groups of steps in each half: K labels, and those without a label.
         tokens: V.
         windows: the number of contexts.
     """
 
-    def __init__(self, quantity: str, units: int, edges: Floats, groups: int, tokens: int, windows: int) -> None:
-        self.quantity, self.units, self.edges = quantity, units, edges
+    def __init__(
+        self,
+        units: int,
+        bounds: tuple[float, float] | None,
+        is_keeping: bool,
+        groups: int,
+        tokens: int,
+        windows: int,
+    ) -> None:
+        self.units, self.bounds, self.is_keeping = units, bounds, is_keeping
         self.total = torch.zeros(2, groups, units, dtype=torch.float64)
         self.square = torch.zeros(2, units, dtype=torch.float64)
         self.logarithm = torch.zeros(units, dtype=torch.float64)
@@ -236,7 +259,6 @@ class Accumulator:
         self.high = torch.full((windows, units), -torch.inf)
         self.low = torch.full((windows, units), torch.inf)
         self._offsets = torch.arange(units) * BINS
-        self._is_bounded = bool(np.isfinite(edges).all())
 
     def add(self, values: Tensor, chunk: "Chunk") -> Tensor:
         """Take the values ``[T, N, U]`` of a chunk, and overwrite those beyond the ends of sequences.
@@ -254,7 +276,7 @@ class Accumulator:
             total[group] += flat[start:stop].sum(0)
         self.square[0] += squares[: chunk.first].sum(0)
         self.square[1] += squares[chunk.first :].sum(0)
-        if self.quantity == "f":
+        if self.is_keeping:
             self.logarithm += flat.log().clamp_min_(-100).sum(0)
         sample = flat.index_select(0, chunk.sample)
         self.tokens += chunk.tokens @ sample
@@ -266,9 +288,10 @@ class Accumulator:
         return flat
 
     def _count(self, sample: Tensor) -> None:
-        if not self._is_bounded:
+        low, high = self.bounds or (-1.0, 1.0)
+        if self.bounds is None:
             sample = sample / (1 + sample.abs())
-        scaled = sample * BINS if self.quantity in GATES else (sample + 1) * (BINS / 2)
+        scaled = (sample - low) * (BINS / (high - low))
         bins = scaled.nan_to_num_(0.0).clamp_(0, BINS - 1).long().add_(self._offsets)
         self.histogram += torch.bincount(bins.view(-1), minlength=len(self.histogram))
 
@@ -276,13 +299,12 @@ class Accumulator:
         self, keys: Ints, labels: tuple[str, ...], count: Ints, label_count: Ints, token_count: Ints
     ) -> Statistics:
         """Return the statistics of the shard; ``keys`` has the key of each context."""
-        is_f = self.quantity == "f"
         tops = [_padded(*_best(side, sign, keys)) for side, sign in ((self.high, 1), (self.low, -1))]
         return Statistics(
             count=count,
             total=to_integers(self.total.sum(1).numpy()),
             square=to_integers(self.square.numpy()),
-            logarithm=to_integers(self.logarithm.numpy()) if is_f else np.empty(0, np.int64),
+            logarithm=to_integers(self.logarithm.numpy()) if self.is_keeping else np.empty(0, np.int64),
             histogram=self.histogram.view(self.units, BINS).numpy(),
             labels=labels,
             label_count=label_count,

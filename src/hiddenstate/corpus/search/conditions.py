@@ -1,6 +1,6 @@
 """The steps of a shard at which a condition holds: from stored bits, or by running the corpus again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.subject.progress_bar import Progress, counted
 
 Mask = NDArray[np.bool_]
+Key = tuple[str, int, float]  # place, unit, threshold
 
 
 def threshold_of(value: Value) -> tuple[float, bool]:
@@ -30,6 +31,11 @@ def threshold_of(value: Value) -> tuple[float, bool]:
     if value.op in (">=", "<"):
         number = np.nextafter(number, np.float32(-np.inf))
     return float(number), value.op in (">", ">=")
+
+
+def key_of(value: Value) -> Key:
+    """Return what the bits of a comparison depend on."""
+    return value.place, value.unit, threshold_of(value)[0]
 
 
 def check_values(index: IndexFolder, query: Query) -> None:
@@ -51,7 +57,7 @@ def make_bits(index: IndexFolder, query: Query, progress: Progress | None = None
     Returns:
         The number of steps that were run.
     """
-    wanted = {(value.place, value.unit, threshold_of(value)[0]) for value in query.values()}
+    wanted = {key_of(value) for value in query.values()}
     missing = {
         shard: keys
         for shard in index.shards
@@ -64,7 +70,7 @@ def make_bits(index: IndexFolder, query: Query, progress: Progress | None = None
 
 
 @torch.no_grad()
-def _run_shard(index: IndexFolder, shard: int, keys: Sequence[tuple[str, int, float]]) -> int:
+def _run_shard(index: IndexFolder, shard: int, keys: Sequence[Key]) -> int:
     text = index.text(shard)
     items = [index.item(shard, k) for k in range(len(text.starts) - 1)]
     masks = {key: np.zeros(text.steps, np.bool_) for key in keys}
@@ -93,19 +99,21 @@ def _write(path: Path, bits: NDArray[np.uint8]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class ShardConditions:
-    """Conditions at the steps of one shard."""
+    """Conditions at the steps of one shard.
 
-    index: IndexFolder
-    shard: int
+    Attributes:
+        text: its tokens and labels.
+        bits: for comparisons of units, by `key_of`, where the unit is above the threshold.
+    """
+
     text: ShardText
+    bits: Mapping[Key, Mask]
 
     def holds(self, condition: Condition) -> Mask:
         """Return ``[M]``, whether a condition holds at each step."""
         if isinstance(condition, Value):
-            threshold, is_above = threshold_of(condition)
-            found = self.index.bits(self.shard, condition.place, condition.unit, threshold)
-            assert found is not None
-            return found if is_above else ~found
+            found = self.bits[key_of(condition)]
+            return found if threshold_of(condition)[1] else ~found
         if isinstance(condition, Named):
             return self._named(condition)
         parts = [self.holds(part) for part in condition.parts]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hiddenstate.base.scalars import check_int
 from hiddenstate.corpus.index.folder import Context, IndexFolder, ShardText
 from hiddenstate.corpus.index.items import NO_LABEL, scramble
-from hiddenstate.corpus.search.conditions import Mask, ShardConditions, check_values, make_bits
+from hiddenstate.corpus.search.conditions import Mask, ShardConditions, check_values, key_of, make_bits
 from hiddenstate.corpus.search.grammar import Around, Condition, Query, Value, parse_query
 from hiddenstate.corpus.search.result import AROUND, Clause, Found, Match
 from hiddenstate.errors import ArgumentError
@@ -30,8 +30,10 @@ def search(index: IndexFolder, query: str, *, limit: int = 10, progress: Progres
         cost = make_bits(index, parsed, report)
     tally = _Tally(parsed)
     best: list[tuple[int, int, int, int, int]] = []
+    streams = {key: index.bits_of_shards(*key) for key in {key_of(value) for value in parsed.values()}}
     for shard in index.shards:
-        spans = tally.add(ShardConditions(index, shard, index.text(shard)))
+        bits = {key: found for key, stream in streams.items() if (found := next(stream)) is not None}
+        spans = tally.add(ShardConditions(index.text(shard), bits))
         best = sorted([*best, *_ranked(shard, spans, limit)])[:limit]
     matches = tuple(_match(index.text(shard), shard, start, stop) for _, _, shard, start, stop in best)
     return Found(
@@ -58,18 +60,35 @@ def spans_of(holds: Mask, first: Mask, query: Query) -> Ints:
     return spans[(lengths >= query.shortest) & (lengths <= query.longest)]
 
 
-def holds_around(holds: Mask, spans: Ints, starts: Ints, around: Around) -> Mask:
-    """Return for each span whether a condition holds at one of the steps before or after it, in its sequence."""
-    counted = np.concatenate([[0], np.cumsum(holds)])
-    sequence = np.searchsorted(starts, spans[:, 0], side="right") - 1
+def holds_around(counted: Ints, begins: Ints, ends: Ints, starts: Ints, around: Around) -> Mask:
+    """Return for each span whether a condition holds at one of the steps before or after it, in its sequence.
+
+    Args:
+        counted: ``[M + 1]``, at how many steps before each the condition holds.
+        begins: the first step of each span.
+        ends: the step after its last.
+        starts: the first step of each sequence, and M.
+        around: the condition.
+    """
+    sequence = np.searchsorted(starts, begins, side="right") - 1
     if around.where == "before":
-        low = np.maximum(spans[:, 0] - around.far, starts[sequence])
-        high = spans[:, 0] - around.near + 1
+        low, high = np.maximum(begins - around.far, starts[sequence]), begins - around.near + 1
     else:
-        low = spans[:, 1] - 1 + around.near
-        high = np.minimum(spans[:, 1] + around.far, starts[sequence + 1])
-    low, high = np.minimum(low, len(holds)), np.clip(high, 0, len(holds))
-    return np.asarray((high > low) & (counted[np.maximum(high, low)] > counted[low]))
+        low, high = ends - 1 + around.near, np.minimum(ends + around.far, starts[sequence + 1])
+    high = np.maximum(high, 0)
+    return np.asarray(counted[high] > counted[np.minimum(low, high)])
+
+
+def steps_around(counted: Ints, starts: Ints, around: Around) -> int:
+    """Return the number of steps that have one around them at which a condition holds; arguments as above."""
+    every, lengths = np.arange(len(counted) - 1), np.diff(starts)
+    if around.where == "before":
+        low = np.maximum(every - around.far, np.repeat(starts[:-1], lengths))
+        high = np.maximum(every + (1 - around.near), 0)
+    else:
+        low = every + around.near
+        high = np.minimum(every + (1 + around.far), np.repeat(starts[1:], lengths))
+    return int(np.count_nonzero(counted[high] > counted[np.minimum(low, high)]))
 
 
 @dataclass
@@ -107,9 +126,9 @@ class _Tally:
         for k, around in enumerate(self.query.around, len(self.query.at)):
             holds = conditions.holds(around.condition)
             self.holding[k] += int(np.count_nonzero(holds))
-            every = np.arange(text.steps)
-            self.usual[k] += int(holds_around(holds, np.stack([every, every + 1], axis=1), text.starts, around).sum())
-            spans = spans[holds_around(holds, spans, text.starts, around)]
+            counted = np.concatenate([[0], np.cumsum(holds)])
+            self.usual[k] += steps_around(counted, text.starts, around)
+            spans = spans[holds_around(counted, spans[:, 0], spans[:, 1], text.starts, around)]
             self.left[k] += len(spans)
         self.count += len(spans)
         self.matched += int((spans[:, 1] - spans[:, 0]).sum())

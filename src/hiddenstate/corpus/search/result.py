@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from hiddenstate.corpus.index.folder import Context
-from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.explanation import Explanation, Row, plain
 from hiddenstate.explain.result.terminal import sentence, shortened, table
 
 if TYPE_CHECKING:
@@ -91,13 +91,16 @@ class Found(Explanation):
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
+        return {**self.summary(), "matches": list(self.rows())}
+
+    def summary(self) -> dict[str, Any]:
+        """Return everything but the matches, ready for JSON."""
         return {
             "query": self.query,
             "steps": self.steps,
             "count": self.count,
             "matched_steps": self.matched_steps,
-            "matches": list(self.rows()),
-            "clauses": [each._asdict() for each in self.clauses],
+            "clauses": plain([each._asdict() for each in self.clauses]),
             "labels": {name: {"share": share, "base": base} for name, (share, base) in self.labels.items()},
             "reason": self.reason,
             "residual": self.residual,

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from hiddenstate.corpus.index.folder import Context, IndexFolder
 from hiddenstate.corpus.index.items import NO_LABEL, half_of, scramble
 from hiddenstate.corpus.search.result import AROUND, text_of
-from hiddenstate.corpus.units.effects import costs
-from hiddenstate.corpus.units.permutation import shift_p
+from hiddenstate.corpus.units.effects import MOST_STEPS, NATS, costs
+from hiddenstate.corpus.units.permutation import LEAST_STEPS, flip_p, groups_of, shift_p
 from hiddenstate.corpus.units.table import time_constants
-from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.edits.edit import set as hold
+from hiddenstate.edits.edit import zero
+from hiddenstate.explain.result.explanation import Explanation, Row, plain
 from hiddenstate.explain.result.terminal import bar, sentence, shortened, table
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ EFFECT_STEPS = 4096
 MATCHED = 8
 LOGITS = 4  # shown on each side
 SIGNIFICANT = 0.01
+LEAST_GROUPS = 8  # sequences with a label, and without it, to say what a unit is used for
+ROUNDING = 1e-5  # nats, or units of distance, that two paths of a call may differ by
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
@@ -60,21 +64,27 @@ class UnitCard(Explanation):
         quantiles: by share.
         histogram: the number of steps in each bin, at a random eighth of the steps.
         edges: of the bins.
-        low: the share of steps at which it is low: below 0.1 for a gate, below -0.9 otherwise.
-        high: the share of steps at which it is above 0.9.
-        time_constant: of its memory, in steps; None if the forget gate was not indexed.
+        low: the share of steps at which it is below 0.1 (a gate), -0.9 (g, n and h) or -1 (what has no bounds).
+        high: the share of steps at which it is above 0.9, or 1 for what has no bounds.
+        time_constant: of its memory, in steps; None if f (of a GRU, z) was not indexed.
         logits: what one standard deviation of the unit adds to logits: the most raised and the most lowered.
         tokens: tokens with the mean of the unit there, the ones with the most unusual mean first.
-        label: the label with the largest absolute correlation on one half of the corpus; empty if there are no labels.
+        labels: how many labels there are.
+        label: the one with the largest absolute correlation on one half of the corpus; empty if none has any.
         chosen: that correlation.
         held_out: the correlation on a sample of the other half.
-        p: how probable a correlation as large as that is if the labels are shifted.
+        held_out_steps: the steps of that sample.
+        p: how probable a correlation as large as that is by chance: the larger of two, if the labels are shifted along
+            the sample, and if the part of each sequence in it has a random sign.
+        units: how many units the index has.
         cost_name: what the effects are.
         effect: of zeroing the unit.
+        held: of holding it at its mean, which shows what its variation does.
         matched: of zeroing each of some units of the same place that are as large on average.
-        margin: the least by which zeroing the unit costs more at its label than nothing, than elsewhere, and than
-            zeroing each matched unit there, each less two standard errors, for which steps count as independent; None
-            if there are too few steps with the label, or without it.
+        margin: the least by which zeroing the unit, and holding it at its mean, costs more at its label than nothing
+            and than elsewhere, and zeroing it more than zeroing each matched unit there, each less two standard errors,
+            for which sequences (if there are few, windows of 64 steps) count as independent; None if fewer than 8 have
+            the label, or lack it, or there is no other unit.
         residual: always 0, because nothing is decomposed.
         cost: row-steps that were run.
     """
@@ -93,21 +103,30 @@ class UnitCard(Explanation):
     time_constant: float | None
     logits: tuple[tuple[str, float], ...]
     tokens: tuple[tuple[str, float, int], ...]
+    labels: int
     label: str
     chosen: float
     held_out: float
+    held_out_steps: int
     p: float
+    units: int
     cost_name: str
     effect: Effect
+    held: Effect
     matched: tuple[Effect, ...]
     margin: float | None
     cost: int
     residual: float = 0.0
 
     @property
+    def is_confirmed(self) -> bool:
+        """Whether p is below 0.01, and so small that fewer than one unit of the index would reach it by chance."""
+        return self.p < SIGNIFICANT and self.p * self.units < 1
+
+    @property
     def is_used(self) -> bool:
-        """Whether zeroing it costs more at its label than elsewhere, and than zeroing a matched unit: by `margin`."""
-        return self.margin is not None and self.margin > 0
+        """Whether the label is confirmed, and zeroing the unit costs the right output more there, by `margin`."""
+        return self.is_confirmed and self.cost_name == NATS and self.margin is not None and self.margin > ROUNDING
 
     def rows(self) -> Sequence[Row]:
         """Return one row per context."""
@@ -126,10 +145,12 @@ class UnitCard(Explanation):
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "contexts"}
-        plain["effect"], plain["matched"] = self.effect._asdict(), [each._asdict() for each in self.matched]
-        return {**plain, "is_used": self.is_used, "verdict": self.verdict, "contexts": list(self.rows())}
+        """Return everything, ready for JSON; None for what is not finite, as the outer edges of a cell state."""
+        found = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "contexts"}
+        found |= {"effect": self.effect._asdict(), "held": self.held._asdict()}
+        found["matched"] = [each._asdict() for each in self.matched]
+        found |= {name: getattr(self, name) for name in ("is_confirmed", "is_used", "verdict")}
+        return {name: plain(value) for name, value in {**found, "contexts": list(self.rows())}.items()}
 
     def __str__(self) -> str:
         lines = [f"{self.unit}: mean {self.mean:+.3f}, standard deviation {self.deviation:.3f}, "]
@@ -155,27 +176,33 @@ class UnitCard(Explanation):
     @property
     def verdict(self) -> str:
         """What the held-out correlation and the effects say, with its limits."""
-        if not self.label:
+        if not self.labels:
             return "There are no labels."
-        is_found = self.p < SIGNIFICANT
-        said = (
-            f"Of all labels, {self.label} goes with it most: r = {self.chosen:+.2f} where the label was chosen, "
-            f"{self.held_out:+.2f} on other sequences (p = {self.p:.4f} by shifting the labels). "
-        )
-        if not is_found:
-            said += "So the label is not confirmed."
-        elif self.margin is None:
-            said += "There are too few steps to say what zeroing it costs there."
-        elif self.is_used:
-            said += f"Zeroing it costs more at {self.label} than elsewhere, and more there than zeroing any matched "
-            said += "unit, by more than two standard errors each: it is used for that."
-        else:
-            said += "But it is not shown to be used for that: within two standard errors, zeroing it costs nothing at "
-            said += f"{self.label}, or no more than elsewhere, or no more than zeroing a matched unit there."
-        return said
+        if not self.label:
+            return "Labels are chosen on one half of the sequences, and there none goes with it."
+        said = f"Of all labels, {self.label} goes with it most: r = {self.chosen:+.2f} where the label was chosen"
+        if self.held_out_steps < LEAST_STEPS:
+            return f"{said}. There are too few other sequences to confirm that."
+        by_chance = f"which {self.p * self.units:.2g} of the index's {self.units:,} units would reach by chance"
+        said += f", {self.held_out:+.2f} on other sequences (p = {self.p:.4f}, {by_chance}). "
+        if not self.is_confirmed:
+            return f"{said}So the label is not confirmed."
+        if self.margin is None:
+            return f"{said}There are too few sequences, or units, to say what zeroing it costs there."
+        edited = "zeroing it, or holding it at its mean,"
+        if self.margin <= ROUNDING:
+            return (
+                f"{said}But it is not shown to be used for that: within two standard errors, {edited} costs nothing at "
+                f"{self.label}, or no more than elsewhere, or zeroing it no more than zeroing a matched unit there."
+            )
+        more = f"more at {self.label} than elsewhere, and zeroing it more there than zeroing any matched unit"
+        if not self.is_used:
+            return f"{said}{edited.capitalize()} moves the outputs {more}; whether anything reads them is not known."
+        return f"{said}{edited.capitalize()} costs {more}, by more than two standard errors each: it is used for that."
 
     def _effects_table(self) -> str:
-        rows = [[each.unit, f"{each.there:+.4f}", f"{each.elsewhere:+.4f}"] for each in (self.effect, *self.matched)]
+        effects = {self.unit: self.effect, "held at its mean": self.held} | {each.unit: each for each in self.matched}
+        rows = [[name, f"{each.there:+.4f}", f"{each.elsewhere:+.4f}"] for name, each in effects.items()]
         if not self.label:
             return f"{self.verdict}\n{self.cost_name}, if zeroed:\n" + table(["", "", "everywhere"], rows, "l")
         head = [f"{self.cost_name}, if zeroed", f"at {self.label}", "elsewhere"]
@@ -207,13 +234,13 @@ def unit_card(index: IndexFolder, address: str) -> UnitCard:
     known, edges = index.statistics[name], index.edges(name)
     correlations = known.correlations(0)
     best = int(known.best_labels(0)[unit]) if len(known.labels) else -1
-    label = known.labels[best] if best >= 0 else NO_LABEL
+    label = known.labels[best] if best >= 0 and correlations[best, unit] else NO_LABEL
     low, high = known.saturation(edges)
     time = float(time_constants(index, name)[unit])
     sample, steps = held_out(index, HELD_OUT_STEPS)
     held, p = _confirmed(index, sample, name, unit, label)
-    fewer, effect_steps = held_out(index, EFFECT_STEPS)
-    cost_name, effects, margin = _effects(index, fewer, name, [unit, *_matched(index, name, unit)], label)
+    fewer, effect_steps = held_out(index, EFFECT_STEPS, MOST_STEPS)
+    cost_name, effects, margin = _effects(index, fewer, name, unit, label)
     return UnitCard(
         unit=f"{name}[{unit}]",
         contexts=tuple(_contexts(index, name, unit)),
@@ -227,20 +254,30 @@ def unit_card(index: IndexFolder, address: str) -> UnitCard:
         time_constant=None if np.isnan(time) else time,
         logits=_logits(index, name, unit),
         tokens=_tokens(index, name, unit),
+        labels=len(known.labels),
         label=label,
         chosen=float(correlations[best, unit]) if best >= 0 else 0.0,
         held_out=held,
+        held_out_steps=steps,
         p=p,
+        units=sum(each.total.shape[1] for each in index.statistics.values()),
         cost_name=cost_name,
         effect=effects[0],
-        matched=tuple(effects[1:]),
+        held=effects[1],
+        matched=tuple(effects[2:]),
         margin=margin,
         cost=steps + effect_steps * (len(effects) + 1),
     )
 
 
-def held_out(index: IndexFolder, least: int) -> tuple[list[Context], int]:
-    """Return sequences of the second half of the corpus, in a random order, and the number of their steps."""
+def held_out(index: IndexFolder, least: int, longest: int | None = None) -> tuple[list[Context], int]:
+    """Return sequences of the second half of the corpus, in a random order, and the number of their steps.
+
+    Args:
+        index: the index.
+        least: how many steps are needed.
+        longest: how many steps of a sequence count; all by default.
+    """
     found: list[Context] = []
     steps = 0
     order = np.argsort(scramble(np.arange(len(index.shards))), kind="stable")
@@ -250,6 +287,7 @@ def held_out(index: IndexFolder, least: int) -> tuple[list[Context], int]:
         numbers = numbers[half_of(shard, numbers) == 1]
         for k in numbers[np.argsort(scramble(numbers), kind="stable")].tolist():
             length = int(starts[k + 1] - starts[k])
+            length = min(length, longest or length)
             found.append(Context(shard, k, 0, length))
             steps += length
             if steps >= least:
@@ -262,7 +300,9 @@ def _confirmed(index: IndexFolder, sample: Sequence[Context], name: str, unit: i
         return 0.0, 1.0
     values = np.concatenate([each[name][:, unit] for each in index.run(sample, [name])]).astype(np.float64)
     labels = [each for context in sample for each in index.text(context.shard).item(context.sequence).labels]
-    return shift_p(values, np.array([each == label for each in labels]))
+    has_label = np.array([each == label for each in labels])
+    found, p = shift_p(values, has_label)
+    return found, max(p, flip_p(values, has_label, groups_of([each.stop for each in sample])))
 
 
 def _matched(index: IndexFolder, name: str, unit: int) -> list[int]:
@@ -274,38 +314,54 @@ def _matched(index: IndexFolder, name: str, unit: int) -> list[int]:
 
 
 def _effects(
-    index: IndexFolder, sample: Sequence[Context], name: str, units: Sequence[int], label: str
+    index: IndexFolder, sample: Sequence[Context], name: str, unit: int, label: str
 ) -> tuple[str, list[Effect], float | None]:
-    """Return what the cost is, the effect of each unit, and the margin of the first, as in `UnitCard`."""
+    """Return what the cost is, the effects (zeroing a unit, holding it, zeroing matched ones), and the margin."""
+    units = [unit, unit, *_matched(index, name, unit)]
     if not sample:
         return "cost", [Effect(f"{name}[{k}]", 0.0, 0.0) for k in units], None
-    said, lost, labels = costs(index, sample, name, units)
+    held = hold(name, unit=unit, to=float(index.statistics[name].mean[unit]))
+    said, lost, labels, groups = costs(
+        index, sample, [zero(name, unit=unit), held, *(zero(name, unit=k) for k in units[2:])]
+    )
     known = ~np.isnan(lost).any(axis=0)
-    lost, labels = lost[:, known], labels[known]
+    lost, labels, groups = lost[:, known], labels[known], groups[known]
     at = labels == label if label else np.zeros(len(labels), np.bool_)
-    there, elsewhere = lost[:, at], lost[:, ~at]
-    effects = [Effect(f"{name}[{k}]", _mean(a), _mean(b)) for k, a, b in zip(units, there, elsewhere, strict=True)]
-    return said, effects, _margin(there, elsewhere[0])
+    effects = [Effect(f"{name}[{k}]", _mean(each[at]), _mean(each[~at])) for k, each in zip(units, lost, strict=True)]
+    return said, effects, _margin(lost, at, groups)
 
 
-def _margin(there: NDArray[np.float64], elsewhere: NDArray[np.float64]) -> float | None:
+def _margin(lost: NDArray[np.float64], at: NDArray[np.bool_], groups: NDArray[np.int64]) -> float | None:
     """Return the least of the differences that must be above 0, each less two standard errors.
 
     Args:
-        there: costs at the label, ``[1 + matched units, M]``, those of the unit itself first.
-        elsewhere: the unit's costs at the other steps.
+        lost: costs ``[2 + matched units, M]``: of zeroing the unit, of holding it, of zeroing the others.
+        at: ``[M]``, whether a step has the label.
+        groups: ``[M]``, as `groups_of` returns them.
     """
-    if there.shape[1] < 2 or len(elsewhere) < 2:
+    if len(lost) < 3 or min(len(np.unique(groups[side])) for side in (at, ~at)) < LEAST_GROUPS:
         return None
-    error = math.hypot(_error(there[0]), _error(elsewhere))
-    differences = [(there[0].mean() - elsewhere.mean(), error), (there[0].mean(), _error(there[0]))]
-    # Of two units at the same steps: paired.
-    differences += [(each.mean(), _error(each)) for each in there[0] - there[1:]]
-    return float(min(difference - 2 * error for difference, error in differences))
+    # Two units are compared at the same steps, so they are paired.
+    values = [*lost[:2], *(lost[0] - other for other in lost[2:])]
+    return min([_lowest(each, groups, at) for each in values] + [_lowest(each, groups, at, ~at) for each in lost[:2]])
 
 
-def _error(values: NDArray[np.float64]) -> float:
-    return float(values.std(ddof=1)) / math.sqrt(len(values))
+def _lowest(
+    values: NDArray[np.float64],
+    groups: NDArray[np.int64],
+    at: NDArray[np.bool_],
+    less: NDArray[np.bool_] | None = None,
+) -> float:
+    """Return the mean of values at some steps, less that at others if given, less two standard errors."""
+    mean, numbers = 0.0, np.unique(groups, return_inverse=True)[1]
+    parts = np.zeros(int(numbers.max()) + 1)
+    for sign, side in ((1, at), (-1, less)):
+        if side is not None:
+            here = values[side]
+            mean += sign * here.mean()
+            parts += sign * np.bincount(numbers[side], here - here.mean(), len(parts)) / len(here)
+    count = len(np.unique(numbers[at]))
+    return float(mean - 2 * math.sqrt((parts @ parts) * count / (count - 1)))
 
 
 def _mean(values: NDArray[np.float64]) -> float:

@@ -1,6 +1,7 @@
-"""What zeroing units costs at each step of some sequences."""
+"""What edits, such as zeroing a unit, cost at each step of some sequences."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,30 +11,31 @@ from torch import Tensor
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.corpus.index.folder import Context, IndexFolder
 from hiddenstate.corpus.index.items import Item
-from hiddenstate.edits.edit import zero
-from hiddenstate.nn.lstm import LSTM
+from hiddenstate.corpus.units.permutation import groups_of
+from hiddenstate.edits.edit import Edit
+from hiddenstate.nn.recurrent import Recurrent
 
 ROWS_TOGETHER = 64
 MOST_STEPS = 512  # of a sequence
+NATS, DISTANCE = "nats lost by the right output", "distance that the outputs move"
 
 
 @torch.no_grad()
 def costs(
-    index: IndexFolder, sample: Sequence[Context], place: str, units: Sequence[int]
-) -> tuple[str, NDArray[np.float64], NDArray[np.str_]]:
-    """Return the cost of zeroing each of some units by itself, at each step of some sequences.
+    index: IndexFolder, sample: Sequence[Context], edits: Sequence[Edit]
+) -> tuple[str, NDArray[np.float64], NDArray[np.str_], NDArray[np.int64]]:
+    """Return the cost of each of some edits by itself, at each step of some sequences.
 
-    The cost is what the right output loses of its log-probability, in nats, if a softmax reads the LSTM and the right
-    output is known (the next token, or the label); else the distance that the outputs of the LSTM move.
+    The cost is what the right output loses of its log-probability, in nats, if a softmax reads the layer and the right
+    output is known (the next token, or the label); else the distance that the outputs of the layer move.
 
     Args:
         index: the index.
         sample: sequences; of each at most the first 512 steps count.
-        place: such as ``l1.h``.
-        units: the units.
+        edits: the edits.
 
     Returns:
-        What the cost is, the costs ``[len(units), M]``, and the label of each step ``[M]``.
+        What the cost is, the costs ``[len(edits), M]``, and the label and the group (see `groups_of`) of each step.
     """
     reader, lstm = index.reader, eval_twin(index.reader.lstm)
     items = [_cut(index.item(each.shard, each.sequence)) for each in sample]
@@ -53,8 +55,8 @@ def costs(
             right[: len(targets[k]), row] = targets[k]
         before = _scores(index, plain, right) if is_known else None
         part = []
-        for unit in units:
-            with lstm.edit(zero(place, unit=unit)):
+        for edit in edits:
+            with lstm.edit(edit):
                 out = _out(lstm, x, lengths)
             if before is None:
                 lost = (out - plain).norm(dim=-1).double().numpy()
@@ -63,8 +65,8 @@ def costs(
             part.append(lost.T[valid.T])
         found.append(np.array(part))
         labels += [label for k in rows for label in items[k].labels]
-    name = "nats lost by the right output" if is_known else "distance that the outputs move"
-    return name, np.concatenate(found, axis=1), np.array(labels)
+    groups = groups_of([len(items[k].tokens) for k in order])
+    return NATS if is_known else DISTANCE, np.concatenate(found, axis=1), np.array(labels), groups
 
 
 def _cut(item: Item) -> Item:
@@ -73,7 +75,7 @@ def _cut(item: Item) -> Item:
     )
 
 
-def _out(lstm: LSTM, x: Tensor, lengths: Tensor) -> Tensor:
+def _out(lstm: Recurrent[Any, Any], x: Tensor, lengths: Tensor) -> Tensor:
     out: Tensor = lstm(x.transpose(0, 1) if lstm.batch_first else x, lengths=lengths)[0]
     return out.transpose(0, 1) if lstm.batch_first else out
 

@@ -1,10 +1,19 @@
-"""The probability of a correlation by chance, from shifts of the labels."""
+"""The probability of a correlation by chance."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hiddenstate.corpus.index.items import WINDOW
 
-def shift_p(values: NDArray[np.float64], labels: NDArray[np.bool_], least: int = 32) -> tuple[float, float]:
+LEAST = 32
+LEAST_STEPS = 2 * LEAST + 2  # for one shift
+LEAST_SEQUENCES = 32
+FLIPS = 9999
+
+
+def shift_p(values: NDArray[np.float64], labels: NDArray[np.bool_], least: int = LEAST) -> tuple[float, float]:
     """Return the correlation of values with a label, and the share of circular shifts of the labels with one as large.
 
     A shift keeps how values, and labels, depend on their neighbours; a shuffle would not, and would make p too small.
@@ -30,3 +39,30 @@ def shift_p(values: NDArray[np.float64], labels: NDArray[np.bool_], least: int =
     shifted = np.abs(every[least : T - least + 1])
     found = float(a @ b / scale)
     return found, (int((shifted >= abs(found) - 1e-12).sum()) + 1) / (len(shifted) + 1)
+
+
+def flip_p(values: NDArray[np.float64], labels: NDArray[np.bool_], groups: NDArray[np.int64]) -> float:
+    """Return how probable a correlation as large is if the part of each group in it has a random sign.
+
+    Unlike a shift, this holds for labels that whole groups share: a shift puts parts of two groups side by side, which
+    makes correlations smaller.
+
+    Args:
+        values: ``[T]``.
+        labels: ``[T]``, whether a step has the label.
+        groups: ``[T]``, as `groups_of` returns them.
+    """
+    parts = np.bincount(groups, (values - values.mean()) * (labels - labels.mean()))
+    signs = np.random.default_rng(0).integers(0, 2, (FLIPS, len(parts)), dtype=np.int8) * 2 - 1
+    return (int((np.abs(signs @ parts) >= abs(parts.sum()) - 1e-12).sum()) + 1) / (FLIPS + 1)
+
+
+def groups_of(lengths: Sequence[int]) -> NDArray[np.int64]:
+    """Return for each step of some sequences the group of steps that may depend on one another.
+
+    These are the sequences; if there are fewer than 32, windows of 64 of their steps.
+    """
+    size = max(*lengths, 1) if len(lengths) >= LEAST_SEQUENCES else WINDOW
+    ends = np.cumsum([-(-length // size) for length in lengths])
+    starts = ends - [-(-length // size) for length in lengths]
+    return np.concatenate([a + np.arange(length) // size for a, length in zip(starts, lengths, strict=True)])

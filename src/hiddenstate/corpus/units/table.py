@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from hiddenstate.corpus.index.folder import IndexFolder
+from hiddenstate.explain.dynamics.run import KEEPING
 from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import sentence, shortened, table
 
@@ -91,7 +92,7 @@ def units(index: IndexFolder) -> Units:
         quantiles = known.quantiles(QUANTILES, edges)
         times = time_constants(index, name)
         for k in range(known.total.shape[1]):
-            has_label = len(known.labels) > 0
+            has_label = len(known.labels) > 0 and chosen[best[k], k] != 0
             rows.append(
                 {
                     "unit": f"{name}[{k}]",
@@ -115,8 +116,8 @@ def units(index: IndexFolder) -> Units:
 
 
 def time_constants(index: IndexFolder, name: str) -> Any:
-    """Return the time constants of the memory of a place's units, from the forget gate if the index has it; or NaN."""
-    place = index.place(name)._replace(quantity="f")
+    """Return the time constants of the memory of a place's units, from the gate that keeps it, or NaN."""
+    place = index.place(name)._replace(quantity=KEEPING.get(index.reader.lstm.sizes.cell, ""))
     known = index.statistics.get(str(place))
     count = index.statistics[name].total.shape[1]
     return known.time_constant if known is not None and len(known.logarithm) == count else np.full(count, np.nan)

@@ -43,12 +43,12 @@ OPEN_BLOCK = "a block of edits, traces or hiddenstate.backend is open"
 
 
 def why_not_plain(cell: str, dropout: float, recomputes: bool = False) -> str | None:
-    """Return the reason that calls of a layer can't run on their arguments as they are, or None.
+    """Return the reason that calls of a layer can't run on unconverted arguments, or None.
 
     Args:
         cell: the kind of cell.
         dropout: the dropout that is drawn, 0 outside training.
-        recomputes: whether a gradient would compute the gates again.
+        recomputes: whether a gradient would recompute the gates.
     """
     if scoped.any_open:
         return OPEN_BLOCK

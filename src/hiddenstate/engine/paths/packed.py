@@ -125,12 +125,12 @@ FEW_STEPS = 4
 
 
 def why_not_few(steps: StreamSteps) -> str | None:
-    """Return that there are too many steps, or None."""
+    """Return a reason if there are too many steps, else None."""
     return None if steps.count <= FEW_STEPS else f"for more than {FEW_STEPS} steps a call is faster"
 
 
 def why_not_unhooked(steps: StreamSteps) -> str | None:
-    """Return that the layer has hooks, or None."""
+    """Return a reason if the layer has hooks, else None."""
     return "the layer has forward hooks" if any(steps.hooks) else None
 
 

@@ -35,7 +35,7 @@ def _are_of_another_class(call: Call) -> bool:
 
 
 def why_not_function(kind: Cell, name: str) -> str | None:
-    """Return that torch has no function of this name for a kind of cell, or None."""
+    """Return a reason if torch has no function of this name, else None."""
     return None if hasattr(torch, name) else f"torch has no {kind.label}"
 
 

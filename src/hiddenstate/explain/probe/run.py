@@ -27,9 +27,9 @@ def probe(
     halves.
 
     Args:
-        model: a tagger, a language model, or a `hiddenstate.LSTM`.
+        model: a tagger, a language model, or a `hiddenstate.LSTM`, `GRU` or `RNN`.
         data: sequences, at least four of them with labels: for a tagger lists of words, for a language model texts, for
-            an LSTM tensors ``[T, C]``.
+            a layer tensors ``[T, C]``.
         labels: for each sequence, a label for each step (for a text, for each character or word), or None for a step
             that does not count. A label's name is its text.
         place: such as ``"l1.h"``.

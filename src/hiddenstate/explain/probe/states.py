@@ -61,8 +61,8 @@ def check_arguments(model: object, data: object, labels: object, place: str) -> 
         )
     if not isinstance(labels, Sequence) or len(data) != len(labels):
         raise ArgumentError(f"{len(data)} sequences need as many lists of labels")
-    lstm = probed_layer(model)
-    parse_place(place, lstm.num_layers, lstm.bidirectional)
+    layer = probed_layer(model)
+    parse_place(place, *layer.sizes.layers)
     lengths = [len(each) for each in data]
     if sum(lengths) > MOST_STEPS:
         raise ArgumentError(
@@ -126,7 +126,7 @@ def padded(lstm: Recurrent[Any, Any], data: Sequence[Any]) -> tuple[Tensor, Tens
     """
     for k, each in enumerate(data):
         if not isinstance(each, Tensor) or each.dim() != 2 or not len(each):
-            raise ArgumentTypeError(f"an LSTM reads tensors [T, C], got {type(each).__name__} for sequence {k}")
+            raise ArgumentTypeError(f"a layer reads tensors [T, C], got {type(each).__name__} for sequence {k}")
         check_plain_tensor(each, f"sequence {k}")
         check_memory(each, f"sequence {k}")
     x = torch.nn.utils.rnn.pad_sequence(list(data)).detach()

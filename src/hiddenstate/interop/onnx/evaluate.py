@@ -18,7 +18,7 @@ from hiddenstate.errors import ArgumentError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-# The most numbers that all nodes together may produce: a fixed number, or a multiple of the initial ones.
+# The maximum total of numbers that all nodes may produce: a fixed number, or a multiple of the initial ones.
 _MOST, _EXPANSION = 1 << 26, 32
 _VALUES = 1024  # inputs up to this size are passed by value to shape inference, larger ones only by shape
 # Operators that reorder, slice, join, unpack and rescale weights. Each takes time proportional to the size of its

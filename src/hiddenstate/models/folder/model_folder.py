@@ -106,8 +106,9 @@ def save(model: FolderModel | Layer, folder: str | os.PathLike[str], card: str =
     """Write a model as a folder or as one file, replacing an earlier one there.
 
     A tagger's or language model's weights are stored in the precision that its config's ``weights_dtype`` names
-    (float32 without one), a layer's as they are. If anything fails, an earlier model is untouched; only if the process
-    is killed between two renames does an earlier folder remain next to its place, under a name that the error of
+    (float32 without one), a layer's in its own precision. If anything fails, an earlier model is untouched; only if the
+    process is killed between two renames does an earlier folder remain next to its place, under a name that the error
+    of
     `load` gives.
 
     Args:

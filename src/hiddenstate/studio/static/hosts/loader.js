@@ -1,5 +1,4 @@
-// Starts the page: unpacks its modules and gives each a URL. This is not a module itself, since modules can't be
-// resolved before it runs.
+// Starts the page: unpacks its modules, which were joined into one script. This is not a module itself.
 
 (async () => {
   const nonce = document.currentScript?.nonce ?? "";
@@ -7,7 +6,8 @@
   /** @param {string} id */
   const unpacked = async (id) => {
     const signs = atob(document.getElementById(id)?.textContent ?? "");
-    const bytes = Uint8Array.from(signs, (sign) => sign.charCodeAt(0));
+    const bytes = new Uint8Array(signs.length);
+    for (let k = 0; k < signs.length; k++) bytes[k] = signs.charCodeAt(k); // Uint8Array.from takes 20 times as long
     return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"))).json();
   };
 
@@ -18,16 +18,9 @@
   const add = (kind, properties) => document.head.append(Object.assign(document.createElement(kind), { nonce }, properties));
 
   try {
-    const { modules, styles } = await unpacked("modules");
+    const { script, styles } = await unpacked("modules");
     add("style", { textContent: styles });
-    const imports = Object.fromEntries(
-      Object.entries(modules).map(([name, text]) => {
-        const named = `${text}\n//# sourceURL=studio/${name}`; // its name in errors and debuggers
-        return [`studio/${name}`, URL.createObjectURL(new Blob([named], { type: "text/javascript" }))];
-      }),
-    );
-    add("script", { type: "importmap", textContent: JSON.stringify({ imports }) });
-    add("script", { type: "module", src: imports["studio/main.js"] });
+    add("script", { type: "module", textContent: `${script}\n//# sourceURL=studio.js` }); // its name in errors and debuggers
   } catch (error) {
     document.body.append(`This page could not start (${error}). It needs a browser from 2023 or later.`);
   }

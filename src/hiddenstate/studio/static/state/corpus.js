@@ -51,7 +51,9 @@
  * @property {number} p
  * @property {string} cost_name
  * @property {ZeroEffect} effect
+ * @property {ZeroEffect} held at its mean, in place of zero
  * @property {ZeroEffect[]} matched
+ * @property {boolean} is_confirmed
  * @property {boolean} is_used
  * @property {string} verdict
  * @property {{kind: "top" | "bottom" | "random", shard: number, sequence: number, step: number, value: number}[]} contexts

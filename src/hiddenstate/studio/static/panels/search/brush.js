@@ -54,7 +54,7 @@ export function createBrush({ store, session, corpus }, search) {
   const draw = () => {
     const { run, model } = session;
     [anchor, focus] = [-1, -1];
-    const reason = store.get().model !== corpus.about?.model ? "Choose the indexed model above: this sentence was read by another one." : run === null ? "Nothing has been read yet." : "";
+    const reason = store.get().model !== corpus.about?.model ? "Choose the indexed model above: this sentence was read by a different one." : run === null ? "Nothing has been read yet." : "";
     const { quantity } = store.get();
     tokens = reason !== "" || run === null ? [] : run.tokens.slice(0, MOST_STEPS).map((token, t) => element("span", { id: `brush-${t}`, role: "option", class: "passage-token", text: shownToken(token) }));
     words.classList.toggle("dense", model?.unit === "character");

@@ -106,8 +106,8 @@ function cardParts(card, contexts, actions) {
 }
 
 /** @param {UnitCard} card */
-function tag({ label, p, is_used: isUsed }) {
-  const [kind, text] = p >= 0.01 ? ["no", "not confirmed"] : isUsed ? ["yes", "used for it"] : ["no", "correlated, but not shown to be used"];
+function tag({ label, is_confirmed: isConfirmed, is_used: isUsed }) {
+  const [kind, text] = !isConfirmed ? ["no", "not confirmed"] : isUsed ? ["yes", "used for it"] : ["no", "correlated, but not shown to be used"];
   return element("span", { class: `unit-tag ${kind}`, text: `${label}: ${text}` });
 }
 

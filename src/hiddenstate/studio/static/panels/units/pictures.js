@@ -47,8 +47,8 @@ function edge(value) {
  * @param {UnitCard} card
  * @returns {HTMLElement}
  */
-export function effects({ effect, matched, label, cost_name: cost }) {
-  const all = [effect, ...matched];
+export function effects({ effect, held, matched, label, cost_name: cost }) {
+  const all = [effect, { ...held, unit: "held at its mean" }, ...matched];
   const most = Math.max(...all.flatMap(({ there, elsewhere }) => [Math.abs(there), Math.abs(elsewhere)]), 1e-12);
   const bar = (/** @type {number} */ value) =>
     element("td", { class: value < 0 ? "gain" : "" }, [
@@ -56,7 +56,7 @@ export function effects({ effect, matched, label, cost_name: cost }) {
       element("span", { class: "number", text: exactly(value) }),
     ]);
   const row = (/** @type {ZeroEffect} */ one, /** @type {number} */ k) =>
-    element("tr", { class: k === 0 ? "own" : "" }, [
+    element("tr", { class: k < 2 ? "own" : "" }, [
       element("th", { scope: "row", text: one.unit }),
       ...(label === "" ? [] : [bar(one.there)]),
       bar(one.elsewhere),

@@ -1,0 +1,84 @@
+// One layer and direction in WebAssembly, for the JavaScript package: runtime/js/build.py compiles it with the scans.
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "kernel/scan.h"
+#include "platform/allocator.h"
+#include "threads/fork_guard.h"
+#include "threads/helpers.h"
+
+namespace hiddenstate {
+
+extern const Scan<F32> scan_lstm_generic_F32, scan_gru_generic_F32, scan_rnn_tanh_generic_F32, scan_rnn_relu_generic_F32;
+
+// There are no other threads and processes here, and pages are as the engine of JavaScript gives them.
+bool forked() { return false; }
+Helpers::Helpers(int threads) : threads_(threads) {}
+void Helpers::run_parts(Function, const void*) const {}
+void keep_freed_memory(std::size_t) {}
+void* take_large(std::size_t bytes) {
+    void* const array = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
+    if (!array) __builtin_trap();  // an error in JavaScript
+    return array;
+}
+void give_back_large(void* array, std::size_t) { std::free(array); }
+void expect_writes(void*, std::size_t) {}
+
+namespace {
+
+// In the order of KINDS in runtime/native.js.
+const Scan<F32>* const kScans[] = {&scan_lstm_generic_F32, &scan_gru_generic_F32, &scan_rnn_tanh_generic_F32, &scan_rnn_relu_generic_F32};
+
+struct Layer {
+    const Scan<F32>* scan;
+    Call<F32> call;
+    void* packed;
+    float* bias;
+    std::vector<float> last;  // the states after a run
+};
+
+float* floats(std::int64_t count) { return static_cast<float*>(take_large(static_cast<std::size_t>(count) * sizeof(float))); }
+
+}  // namespace
+}  // namespace hiddenstate
+
+// Instead of messages of the C++ library, which would need a system to write them.
+[[noreturn]] void std::__libcpp_verbose_abort(const char*, ...) { __builtin_trap(); }
+extern "C" [[noreturn]] void abort_message(const char*, ...) { __builtin_trap(); }
+
+#define EXPORTED(name) extern "C" __attribute__((export_name(#name)))
+
+EXPORTED(take) float* take(std::int32_t count) { return hiddenstate::floats(count); }
+EXPORTED(give_back) void give_back(float* array) { std::free(array); }
+
+// Weights of torch's shapes; a bias may be null. They are packed, and not read again.
+EXPORTED(make) hiddenstate::Layer* make(std::int32_t kind, std::int32_t C, std::int32_t H, const float* ih, const float* hh, const float* b_ih,
+                                        const float* b_hh) {
+    using namespace hiddenstate;
+    const Scan<F32>& scan = *kScans[kind];
+    auto* const layer = new Layer{&scan, {}, take_large(static_cast<std::size_t>(scan.packed_bytes(C, H))), floats(scan.packed_bias_size(H)), {}};
+    Weights<F32> weights{ih, hh, b_ih, b_hh, nullptr};
+    scan.pack(weights, C, H, 1, layer->packed, layer->bias);
+    weights.packed = layer->packed, weights.packed_bias = layer->bias;
+    Call<F32>& call = layer->call;
+    call.N = 1, call.C = C, call.H = H, call.P = H, call.x_row = C, call.x_step = C, call.relu = scan.relu;
+    call.layers = {{weights, nullptr, nullptr, nullptr, nullptr}};
+    layer->last.resize(2 * static_cast<std::size_t>(H));
+    call.h_n = layer->last.data(), call.c_n = scan.memory ? call.h_n + H : nullptr;
+    return layer;
+}
+
+EXPORTED(release) void release(hiddenstate::Layer* layer) {
+    std::free(layer->packed), std::free(layer->bias);
+    delete layer;
+}
+
+// x [T, C] to out [T, H], with records: gates [T, record * H], and of an LSTM c [T, H]; its c0 and c are null for others.
+EXPORTED(run) void run(hiddenstate::Layer* layer, std::int32_t T, std::int32_t reverse, const float* x, const float* h0, const float* c0, float* out,
+                       float* gates, float* c) {
+    auto& call = layer->call;
+    call.T = T, call.reverse = reverse != 0, call.x = x, call.h0 = h0, call.c0 = c0, call.out = out;
+    call.layers[0].gates = gates, call.layers[0].c = c;
+    layer->scan->forward(call);
+}

@@ -1,0 +1,131 @@
+// The native engine in WebAssembly, where it has been loaded: computes a layer without edits.
+
+/** @typedef {import("studio/types.js").CellKind} CellKind */
+/** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
+/** @typedef {import("studio/types.js").TrackWeights} TrackWeights */
+/** @typedef {Record<string, Float32Array>} Values by quantity */
+
+/**
+ * native/runtime/wasm/layer.cpp; addresses are numbers, and 0 is null.
+ * @typedef {object} Engine
+ * @property {WebAssembly.Memory} memory
+ * @property {(count: number) => number} take
+ * @property {(array: number) => void} give_back
+ * @property {(kind: number, C: number, H: number, ih: number, hh: number, bIh: number, bHh: number) => number} make
+ * @property {(layer: number) => void} release
+ * @property {(layer: number, T: number, reverse: number, x: number, h0: number, c0: number, out: number, gates: number, c: number) => void} run
+ */
+
+const KINDS = ["LSTM", "GRU", "RNN_TANH", "RNN_RELU"];
+const MOST = 2 ** 26; // numbers of a run; a larger one stays in JavaScript
+
+/** @type {Engine | null} */
+let engine = null;
+
+/** @type {FinalizationRegistry<{native: Engine, layer: number}>} */
+const released = new FinalizationRegistry(({ native, layer }) => native.release(layer));
+
+/**
+ * Compute with the native engine from now on.
+ * @param {BufferSource} bytes of native.wasm
+ */
+export async function useEngine(bytes) {
+  const { instance } = await WebAssembly.instantiate(bytes, {});
+  const found = /** @type {any} */ (instance.exports);
+  found._initialize();
+  engine = found;
+}
+
+/** A layer and direction in the engine's memory, which it owns. */
+export class NativeLayer {
+  /**
+   * @param {Engine} native
+   * @param {TrackInfo} info
+   * @param {TrackWeights} weights
+   * @param {CellKind} kind
+   */
+  constructor(native, info, weights, kind) {
+    const parts = [weights.weight_ih, weights.weight_hh, weights.bias_ih, weights.bias_hh];
+    const [ih, hh, bIh, bHh] = parts.map((numbers) => (numbers === null ? 0 : copied(native, numbers)));
+    this.native = native;
+    this.info = info;
+    this.kind = kind;
+    this.layer = native.make(KINDS.indexOf(kind.name), info.inputSize, info.units, ih, hh, bIh, bHh);
+    [ih, hh, bIh, bHh].forEach((at) => native.give_back(at));
+    released.register(this, { native, layer: this.layer });
+  }
+
+  /**
+   * @param {Float32Array} x [T, C]
+   * @param {number} T at least 1
+   * @param {Values} state before the first step read
+   * @param {Values} values [T, H] each; written
+   */
+  run(x, T, state, values) {
+    const { native, info, kind } = this;
+    const H = info.units;
+    const record = recordOf(kind);
+    const isLstm = kind.name === "LSTM";
+    const sizes = [T * info.inputSize, H, isLstm ? H : 0, T * H, T * record * H, isLstm ? T * H : 0];
+    const whole = native.take(sizes.reduce((sum, size) => sum + size, 0));
+    let next = whole;
+    const places = sizes.map((size) => (next += 4 * size) - 4 * size);
+    const [atX, atH, atC, atOut, atGates, atCells] = places.map((at, k) => (sizes[k] === 0 ? 0 : at));
+    // A new view each time: the memory is another array once it has grown.
+    const view = (/** @type {number} */ k) => new Float32Array(native.memory.buffer, places[k], sizes[k]);
+    view(0).set(x);
+    view(1).set(state.h);
+    if (isLstm) view(2).set(state.c);
+    native.run(this.layer, T, info.reverse ? 1 : 0, atX, atH, atC, atOut, atGates, atCells);
+    const gates = view(4);
+    values.h.set(view(3));
+    if (isLstm) values.c.set(view(5));
+    kind.gates.forEach((gate, k) => {
+      if (gate === "h") return; // a plain RNN's gate is its state
+      const to = values[gate];
+      for (let t = 0; t < T; t++) to.set(gates.subarray((t * record + k) * H, (t * record + k + 1) * H), t * H);
+    });
+    native.give_back(whole);
+  }
+}
+
+/**
+ * The native layer for a run, made at its first: null if there is no engine, or it does not compute such a run.
+ * @param {{native: NativeLayer | null, info: TrackInfo, weights: TrackWeights, kind: CellKind}} cell
+ * @param {number} T
+ * @returns {NativeLayer | null}
+ */
+export function nativeOf(cell, T) {
+  const { info, weights, kind } = cell;
+  if (engine === null || T === 0 || weights.weight_hr !== null || !inOrder(kind)) return null;
+  if (T * (info.inputSize + (recordOf(kind) + 2) * info.units) > MOST) return null;
+  cell.native ??= new NativeLayer(engine, info, weights, kind);
+  return cell.native;
+}
+
+/**
+ * Whether a file stacks the gates in the engine's order.
+ * @param {CellKind} kind
+ */
+function inOrder({ gates, activations }) {
+  return gates.join() === Object.keys(activations).join();
+}
+
+/**
+ * Numbers of a unit and step in a record: a GRU's has n_h, too.
+ * @param {CellKind} kind
+ */
+function recordOf({ name, gates }) {
+  return name === "GRU" ? 4 : gates.length;
+}
+
+/**
+ * @param {Engine} native
+ * @param {Float32Array} numbers
+ * @returns {number} where they are
+ */
+function copied(native, numbers) {
+  const at = native.take(numbers.length);
+  new Float32Array(native.memory.buffer, at, numbers.length).set(numbers);
+  return at;
+}
