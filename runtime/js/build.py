@@ -79,4 +79,4 @@ def _compile_with(compiler: str, target: Path) -> None:
 if __name__ == "__main__":
     write(ROOT / "build" / "js")
     if (why := compile_native(ROOT / "build" / "js")) is not None:
-        print(f"The package has no native engine, so layers run some ten times slower: {why}")
+        print(f"The package has no native engine, so layers run 4 to 8 times slower: {why}")
