@@ -127,7 +127,7 @@ def places(folder: Path, runtime: Path | None, library: Path | None) -> Iterator
             build["write"](package)
             if name == "WebAssembly" and build["compile_native"](package) is not None:
                 continue
-            program = shutil.copy(PROGRAMS / "step.mjs", folder / name)
+            program = Path(shutil.copy(PROGRAMS / "step.mjs", folder / name))
             yield Place(name, ("node", str(program)), size_of([package]))
 
 
