@@ -199,7 +199,7 @@ private:
 class BackwardGroup {
 public:
     BackwardGroup(const BackwardState& state, int threads)
-        : partition_(state.job, threads) {
+        : partition_(state.job, threads, backward_by_units(plan_sizes(state.job.N, state.job.C, state.job.H, threads))) {
         const Range no_rows{state.job.N, state.job.N}, nothing{0, 0};
         for (int k = 0; k < threads; ++k) {
             const bool scans = k < partition_.threads();
