@@ -57,7 +57,7 @@ def measure(threads: int) -> Ceilings:
     compiler = shutil.which(os.environ.get("CXX", "c++"))
     if compiler is None:
         raise CeilingsError("no C++ compiler found")
-    sizes = {f"L{level}": _cache_size(level) for level in COMMON_SIZES}
+    sizes = {f"L{level}": cache_size(level) for level in COMMON_SIZES}
     # Each core gets its share of a cache that all cores share.
     sizes["L3"] = max(sizes["L3"] // threads, 2 * sizes["L2"])
     buffers = [size // 2 for size in sizes.values()] + [8 * sizes["L3"]]
@@ -86,7 +86,7 @@ def _checked(command: list[str]) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def _cache_size(level: int) -> int:
+def cache_size(level: int) -> int:
     """Bytes of the data cache of this level, as reported by the kernel or the C library."""
     for index in CACHES.glob("index*"):
         described = {name: (index / name).read_text().strip() for name in ("level", "type", "size")}

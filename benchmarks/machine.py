@@ -34,7 +34,7 @@ def described() -> list[str]:
     """The machine and the relevant versions, in a few lines."""
     versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     return [
-        f"{_cpu_model()}, {cores()} cores, {threads()} threads, {platform.system()}",
+        f"{cpu_model()}, {cores()} cores, {threads()} threads, {platform.system()}",
         f"Instruction sets: {' '.join(kernels.cpu_features()) or 'not known'}; our engine runs {kernels.isa()}",
         f"hiddenstate {hs.__version__}, Python {platform.python_version()}, {versions}",
     ]
@@ -95,7 +95,7 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

@@ -124,12 +124,21 @@ private:
         }
         for (std::int64_t i = mine.first; i < mine.last; ++i) gates(t, chunk_.n(i), i);
         wait();  // W_hh mixes all units of dg
+        Ahead records = records_of_next(t);
         const InputGradient<real> dh{state_.recurrent_rows.data() + mine.first, kGates * job_.H, state_.w_hh.data(), rows,
-                                     job_.dh0, job_.P, kDirect};
+                                     job_.dh0, job_.P, kDirect, &records};
         dh.run(mine.size(), hidden_, reverse);
         for (std::int64_t i = mine.first; i < mine.last; ++i) {
             if (order_.cut(t, chunk_.n(i))) cross(order_.border(t), chunk_.n(i));
         }
+    }
+
+    // What forward recorded of the step that is scanned after step t. It was written past the cache, so it comes from memory.
+    Ahead records_of_next(std::int64_t t) const {
+        const std::int64_t next = order_.before(t);
+        if (!job_.gates || next < 0 || next >= job_.T) return {};
+        const std::int64_t row = kRecord * job_.H, bytes = row * static_cast<std::int64_t>(sizeof(real));
+        return {job_.gates + (next * job_.N + rows_.first) * row, rows_.size() * bytes};
     }
 
     // The gradient of a step's hidden state: from the later steps, and from the output.
@@ -189,7 +198,8 @@ private:
 // The threads of one backward scan. A thread with no part in the scan itself still has a part in the products.
 class BackwardGroup {
 public:
-    BackwardGroup(const BackwardState& state, int threads) : partition_(state.job, threads) {
+    BackwardGroup(const BackwardState& state, int threads)
+        : partition_(state.job, threads, backward_by_units(plan_sizes(state.job.N, state.job.C, state.job.H, threads))) {
         const Range no_rows{state.job.N, state.job.N}, nothing{0, 0};
         for (int k = 0; k < threads; ++k) {
             const bool scans = k < partition_.threads();

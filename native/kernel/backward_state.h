@@ -129,7 +129,7 @@ struct BackwardState {
     const Buffer<real> of_bias, of_bias_hh;  // [kGates * H]: for the biases; of the second only if it differs
 
     explicit BackwardState(const LayerBackward& job)
-        : job(job), chunk_steps(std::max<std::int64_t>(std::min(kChunkRows / std::max<std::int64_t>(job.N, 1), job.T), 1)),
+        : job(job), chunk_steps(steps_of_chunk(job.T, job.N)),
           chunk_rows(chunk_steps * job.N), w_hh(matrix_size(kGates * job.H, job.P)),
           w_ih(job.dx ? matrix_size(kGates * job.H, job.C) : 0), w_hr(job.projects() ? matrix_size(job.P, job.H) : 0),
           dg_step(padded(kSlopes * job.H)), dh_step(padded(job.P)), dg(chunk_rows * dg_step), gate_weights(job),
@@ -159,8 +159,13 @@ private:
         for (std::int64_t i = 0; i < chunk_rows; ++i) std::fill_n(rows.data() + i * step + columns, step - columns, element{});
     }
 
-    // The rows of a chunk: enough to sum over before the sums are stored, few enough to stay in the cache.
-    static constexpr std::int64_t kChunkRows = 384;
+    // The rows of a chunk are about so many: enough to sum over before the sums are stored, few enough to stay in the cache. Chunks are
+    // of equal size, because a small one would read and store all sums for few rows.
+    static std::int64_t steps_of_chunk(std::int64_t T, std::int64_t N) {
+        constexpr std::int64_t kChunkRows = 384;
+        const std::int64_t chunks = std::max<std::int64_t>((T * N + kChunkRows / 2) / kChunkRows, 1);
+        return std::max<std::int64_t>(blocks(T, chunks), 1);
+    }
 };
 
 }  // namespace

@@ -43,9 +43,10 @@ struct ForwardState {
 // One thread's share: some rows, units and numbers of the hidden state.
 class ForwardWorker {
 public:
-    ForwardWorker(const ForwardState& state, Range rows, Range units, Range hidden, std::int64_t chunk_steps)
+    ForwardWorker(const ForwardState& state, Range rows, Range units, Range hidden, std::int64_t chunk_steps,
+                  bool joins)
         : shared_(state), job_(state.job), order_{state.job}, rows_(rows), units_(units), hidden_(hidden),
-          blocks_{units.first / kUnits, blocks(units.last, kUnits)}, chunk_steps_(chunk_steps),
+          blocks_{units.first / kUnits, blocks(units.last, kUnits)}, chunk_steps_(chunk_steps), all_join_(joins),
           zeros_(static_cast<std::size_t>(job_.P)), state_(size(rows.size())), h_(state_.size()), before_(kMemory ? 0 : state_.size()),
           m_(state_.size()),
           edited_(state_.size()) {
@@ -139,14 +140,14 @@ private:
         const std::int64_t count = first_[size(steps)];
         const bool matrices = in_matrices(count, job_.C);
         even_x_.take(x_.data(), count, job_.C, matrices);
-        joins_ = joins(steps);
+        joins_ = all_join_ || joins(steps);
         for (std::int64_t b = blocks_.first; !joins_ && b < blocks_.last; ++b) {
             for_tiles(count, matrices, input_tile(b, 0, count, scratch));
         }
     }
 
-    // Whether steps multiply their inputs together with their hidden states: with int8 weights that saves storing and loading the input's
-    // product. It is faster if steps have this many rows and all weights stay in a cache, from which each step reads them.
+    // Whether the steps of a chunk join their products though the plan does not say so. Matrix registers do with int8 weights: it is faster
+    // if steps have this many rows and all weights stay in a cache, from which each step reads them.
     bool joins(std::int64_t steps) const {
         constexpr std::int64_t kFewestRows = 16, kMostWeights = 1 << 17;
         if (!kQuads || !kMatrices || units_.size() * (job_.C + job_.P) > kMostWeights) return false;
@@ -174,7 +175,7 @@ private:
                             projects ? job_.H : job_.out_row};
         };
         std::int64_t k = 0;
-        if (last - first == 1 && !matrices) {
+        if (last - first == 1 && !matrices && !joins_) {
             for (; k + 1 < blocks_.size(); k += 2) StepTile::run_two(tile_of_block(k), tile_of_block(k + 1));
         }
         for (; k < blocks_.size(); ++k) for_tiles(last - first, matrices, tile_of_block(k));
@@ -231,6 +232,7 @@ private:
     const Order<LayerForward> order_;
     const Range rows_, units_, hidden_, blocks_;
     const std::int64_t chunk_steps_;
+    const bool all_join_;  // whether the plan says that products are joined
     std::vector<element> zeros_;
     std::vector<const element*> state_;  // each row's latest hidden state
     std::vector<const element*> h_;      // for the live rows
@@ -244,13 +246,10 @@ private:
     bool joins_ = false;  // whether the steps of the chunk multiply their inputs
 };
 
-// The rows of a thread's chunk: enough to read W_ih once for many, few enough that their products stay in a cache, up to a thousand units.
-// If W_ih itself does not fit into a core's cache, more rows are better.
-inline std::int64_t chunk_rows(std::int64_t H) { return H < 1024 ? 96 : 192; }
-
 inline void forward_on(const ForwardState& state, int threads) {
     const LayerForward& job = state.job;
-    const Partition partition(job, threads);
+    const Plan by = plan(job.N, job.C, job.H, threads, job.other_plan);
+    const Partition partition(job, threads, by.units);
     std::vector<ForwardWorker> workers;
     std::int64_t scratch = 0;
     std::vector<std::int64_t> at;  // the offset of each thread's scratch
@@ -258,7 +257,7 @@ inline void forward_on(const ForwardState& state, int threads) {
         const Range rows = partition.rows[k], units = partition.units[k];
         const std::int64_t each = std::max<std::int64_t>(rows.size(), 1);
         const std::int64_t steps = std::max<std::int64_t>(std::min(chunk_rows(job.H) / each, job.T), 1);
-        workers.emplace_back(state, rows, units, partition.hidden[k], steps);
+        workers.emplace_back(state, rows, units, partition.hidden[k], steps, by.joins);
         at.push_back(scratch);
         scratch += steps * each * blocks(units.size(), kUnits) * kTile;
     }

@@ -29,6 +29,7 @@ struct LayerForward {
     int threads;
     bool past_cache;  // whether stores of records bypass the cache
     bool relu;        // for a plain RNN: instead of tanh
+    int other_plan;   // the call's
 
     bool projects() const { return self.weights.hr; }
     bool is_edited(std::int64_t t, std::int64_t n) const { return self.edits && self.edits->touches(t, n); }
@@ -70,7 +71,7 @@ struct StepTile {
         Cells<Height::most> cells;
         const auto cell = [&](int r, const vf (&z)[kBlockSums]) { add(first + r, z, cells); };
         const Factors recurrent{h + first, width(job.P), w};
-        if constexpr (kQuads && std::is_same_v<Height, UpTo>) {
+        if constexpr (kQuads ? std::is_same_v<Height, UpTo> : !kMatrices) {
             if (joins) {
                 multiply_both(tall, {inputs.x + first, inputs.C, inputs.w}, recurrent, inputs.bias, cell);
                 return cells.store_hidden();

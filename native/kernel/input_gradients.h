@@ -21,6 +21,7 @@ struct InputGradientTile {
     Number* to;
     std::int64_t columns, left;  // columns of a row of `to`; how many of them the tile writes
     bool adds;                   // to the existing values
+    Ahead* ahead;                // or null
 
     template <class Height>
     void run(Height tall, std::int64_t first) const {
@@ -29,13 +30,25 @@ struct InputGradientTile {
         for (int r = 0; adds && r < tall.count; ++r) {
             for (int v = 0; v < V; ++v) acc[r][v] = load(to + rows[first + r] * columns + v * kLanes, left - v * kLanes);
         }
-        tile(tall, gradients + first, K, w, acc);
+        multiply(tall, first, acc);
         for (int r = 0; r < tall.count; ++r) {
             Number* row = to + rows[first + r] * columns;
             for (int v = 0; v < V; ++v) {
                 store(row + v * kLanes, acc[r][v], left - v * kLanes);
             }
         }
+    }
+
+private:
+    template <class Height>
+    void multiply(Height tall, std::int64_t first, vf (&acc)[Height::most][V]) const {
+        if constexpr (!kMatrices) {
+            if (ahead && ahead->any()) {
+                const char* const next = ahead->take(K);
+                return tile(tall, gradients + first, K, w, acc, [next](std::int64_t k) { Ahead::fetch(next, k); });
+            }
+        }
+        tile(tall, gradients + first, K, w, acc);
     }
 };
 
@@ -49,6 +62,7 @@ struct InputGradient {
     Number* to;
     std::int64_t columns;
     bool adds = false;
+    Ahead* ahead = nullptr;
 
     // Computes a range of columns of `count` rows, block after block; with `reverse` from the last block to the first. Callers alternate,
     // because the blocks read last are still in the cache.
@@ -60,7 +74,7 @@ struct InputGradient {
             const std::int64_t u = std::max(b * kTile, range.first), left = std::min((b + 1) * kTile, range.last) - u;
             const packed* block = w + b * kTile * depth(K) + u % kTile;
             with_vectors(left, [&](auto V) {
-                for_tiles(count, InputGradientTile<Number, V>{gradients, K, block, rows, to + u, columns, left, adds});
+                for_tiles(count, InputGradientTile<Number, V>{gradients, K, block, rows, to + u, columns, left, adds, ahead});
             });
         }
     }

@@ -106,12 +106,14 @@ private:
     RowMemory copies_;
 };
 
-// The number of rows of a thread below which its tiles are poorly filled.
-constexpr std::int64_t kShareRows = 2 * (kVectors ? kVectorRows : kRows);
+// Matrix registers read rows in a form of their own, for which the inputs of many steps are worth more.
+inline PlanSizes plan_sizes(std::int64_t N, std::int64_t C, std::int64_t H, int threads) {
+    const std::int64_t bytes = blocks(H, kUnits) * kTile * (depth(C) + depth(H)) * static_cast<std::int64_t>(sizeof(packed));
+    return {N, C, H, threads, kVectors ? kVectorRows : kRows, blocks(H, kUnits), bytes, !kMatrices && !kQuads};
+}
 
-// Whether threads divide the units, not the rows.
-inline bool shares_units(std::int64_t N, std::int64_t H, int threads) {
-    return threads > 1 && N < kShareRows * threads && blocks(H, kUnits) >= threads;
+inline Plan plan(std::int64_t N, std::int64_t C, std::int64_t H, int threads, int other) {
+    return plan_of(plan_sizes(N, C, H, threads), other);
 }
 
 // The k-th part of `count` numbers, in whole vectors, or in larger units of `whole` numbers.
@@ -127,10 +129,9 @@ struct Partition {
     bool together;  // units are divided: all threads are at the same step
     std::vector<Range> rows, units, hidden;  // of each thread; `hidden`: numbers of the hidden state
 
-    // Divides a job among at most `threads` threads.
+    // Divides a job among at most `threads` threads; `by_units`: their units.
     template <class Job>
-    Partition(const Job& job, int threads) {
-        together = shares_units(job.N, job.H, threads);
+    Partition(const Job& job, int threads, bool by_units) : together(by_units) {
         if (!together) {
             divide_rows(job, static_cast<int>(std::min<std::int64_t>(threads, std::max<std::int64_t>(job.N, 1))));
             units.assign(rows.size(), {0, job.H});

@@ -39,7 +39,7 @@ void nonlinearity(char which, const real* in, real* out, std::int64_t n) {
     extern const Scan<HIDDENSTATE_PRECISION> HIDDENSTATE_SCAN(cell);                                                  \
     const Scan<HIDDENSTATE_PRECISION> HIDDENSTATE_SCAN(cell) = {                                                      \
         HIDDENSTATE_TEXT(cell), kGates, kRecord, kMemory, kRecurrent > 0, relu, HIDDENSTATE_TEXT(HIDDENSTATE_ISA),    \
-        packed_bytes, bias_size, pack_for_steps, shares_units, forward, backward, cell_step, kSlopes, cell_gradients, \
+        packed_bytes, bias_size, pack_for_steps, plan, forward, backward, cell_step, kSlopes, cell_gradients, \
         nonlinearity,                                                                                                 \
     };
 #define HIDDENSTATE_DEFINE_lstm HIDDENSTATE_DEFINE(lstm, false)

@@ -12,6 +12,7 @@
 
 #include "kernel/edits.h"
 #include "kernel/precision.h"
+#include "threads/plan.h"
 
 namespace hiddenstate {
 
@@ -90,6 +91,7 @@ struct Call {
     real* c_n = nullptr;     // [L * D, N, H]; may be c0 if packed
     int threads = 1;
     bool relu = false;  // for a plain RNN: instead of tanh
+    int other_plan = kNoOther;  // forward only; see threads/plan.h
 };
 
 // The gradients of one layer and direction: those of its records (given; null: zeros) and of its weights (wanted; null: not
@@ -166,8 +168,8 @@ struct Scan {
     std::int64_t (*packed_bytes)(std::int64_t C, std::int64_t H);
     std::int64_t (*packed_bias_size)(std::int64_t H);
     void (*pack)(const Weights<Precision>& weights, std::int64_t C, std::int64_t H, int threads, void* packed, real* bias);
-    // Whether the threads of a call divide the units, and therefore wait for one another at every step.
-    bool (*shares_units)(std::int64_t N, std::int64_t H, int threads);
+    // How a layer of a call that reads C features is computed forward.
+    Plan (*plan)(std::int64_t N, std::int64_t C, std::int64_t H, int threads, int other);
     void (*forward)(const Call<Precision>&);
     void (*backward)(const Call<Precision>&, const Gradients<Precision>&);
     void (*cell_step)(const CellStep<Precision>&);

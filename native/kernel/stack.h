@@ -66,7 +66,7 @@ inline LayerForward layer_forward(const WholeCall& call, std::int64_t k, const L
     return {input.x, call.layers[static_cast<std::size_t>(k)], call.h0 ? call.h0 + row * P : nullptr,
             call.c0 ? call.c0 + row * H : nullptr, call.lengths, call.reset, of_layer(call.reset_h, k), of_layer(call.reset_c, k),
             layer_out + k % D * P, call.h_n + row * P, kMemory ? call.c_n + row * H : nullptr, call.T, N, input.features, H, P, input.step,
-            input.row, N * D * P, D * P, reads_in_reverse(call, k), call.threads, bytes_of_records(call) > kRecordsInCache, call.relu};
+            input.row, N * D * P, D * P, reads_in_reverse(call, k), call.threads, bytes_of_records(call) > kRecordsInCache, call.relu, call.other_plan};
 }
 
 // Whether each layer and direction runs on its own thread.

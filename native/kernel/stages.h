@@ -22,7 +22,7 @@ public:
     Stage(const LayerForward& given, std::int64_t chunk_steps)
         : job_(given), chunk_steps_(chunk_steps), state_(job_),
           scratch_(chunk_steps * job_.N * blocks(job_.H, kUnits) * kTile),
-          worker_(state_, {0, job_.N}, {0, job_.H}, {0, job_.P}, chunk_steps) {
+          worker_(state_, {0, job_.N}, {0, job_.H}, {0, job_.P}, chunk_steps, false) {
         job_.threads = 1;
     }
 

@@ -151,14 +151,17 @@ inline void multiply(vf x, const Row<V>& w, vf (&acc)[V]) {
 #ifndef HIDDENSTATE_INT8
 // acc[r] += sum_k a[r][k] w[k], for the first V vectors of a block. Each row is summed in the order of k, whatever the number of
 // rows of the tile, so that results do not depend on how rows are divided among threads and tiles.
-template <int R, int V>
-HIDDENSTATE_APART inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const packed* w, vf (&acc)[R][V]) {
+// `between(k)` is called once for each k.
+template <int R, int V, class Between>
+HIDDENSTATE_APART inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const packed* w, vf (&acc)[R][V],
+                                   const Between& between) {
     vf sum[R][V];  // a local copy of acc: nothing else can point to it, so the compiler keeps it in registers
     std::memcpy(sum, acc, sizeof sum);
     const std::int64_t n = kPairs ? K / 2 : K;
     for (std::int64_t k = 0; k < n; ++k, w += kTile) {
         const Row<V> row(w);
         for (int r = 0; r < R; ++r) multiply(spread_at(a[r], k), row, sum[r]);
+        between(k);
     }
     if (filled(K) > n) {  // the last of an odd number of bfloat16, paired with zero
         const Row<V> row(w);
@@ -169,6 +172,34 @@ HIDDENSTATE_APART inline void tile(Exactly<R>, const element* const* a, std::int
     }
     std::memcpy(acc, sum, sizeof sum);
 }
+
+template <int R, int V>
+inline void tile(Exactly<R> tall, const element* const* a, std::int64_t K, const packed* w, vf (&acc)[R][V]) {
+    tile(tall, a, K, w, acc, [](std::int64_t) {});
+}
+
+// Memory that is read after a product, and comes near during it: each tile asks for the next part of it.
+class Ahead {
+public:
+    Ahead() = default;
+    Ahead(const void* first, std::int64_t bytes) : next_(static_cast<const char*>(first)), end_(next_ + bytes) {}
+
+    bool any() const { return next_ < end_; }
+
+    // The part for a tile that sums over K numbers: an address for each of them.
+    const char* take(std::int64_t K) {
+        const char* const mine = next_;
+        next_ += kEach * K;
+        return mine;
+    }
+
+    static void fetch(const char* from, std::int64_t k) { __builtin_prefetch(from + kEach * k, 0, 2); }
+
+private:
+    static constexpr std::int64_t kEach = 16;  // bytes: with 96 columns or more, the tiles of a step reach the end
+
+    const char *next_ = nullptr, *end_ = nullptr;
+};
 #endif
 
 #ifndef HIDDENSTATE_INT8

@@ -26,6 +26,11 @@ ThreadTuner<>& tuner_of(const Timed& what, bool begins_with_all) {
     return tuners.try_emplace(what, what.threads, begins_with_all).first->second;
 }
 
+PlanTuner<>& plan_tuner_of(const Timed& what, int plans) {
+    static auto& tuners = *new std::map<Timed, PlanTuner<>>;
+    return tuners.try_emplace(what, plans).first->second;
+}
+
 }  // namespace hiddenstate
 
 using namespace hiddenstate;
@@ -78,6 +83,13 @@ void bind(nb::module_& m) {
         .def("pack", [](const S& s, nb::handle weights, std::int64_t C, std::int64_t H, std::int64_t directions) {
             return new PackedWeights<P>(s, weights, C, H, directions);
         }, nb::rv_policy::take_ownership, nb::keep_alive<0, 1>())
+        .def("plan", [](const S& s, std::int64_t T, std::int64_t N, const nb::tuple& axes, std::int64_t layers, bool recorded) {
+            Call<P> call;
+            read_axes(axes, call);
+            call.T = T, call.N = N, call.layers.resize(static_cast<std::size_t>(layers));
+            const Planned found = planned(s, recorded ? Task::kRecordedForward : Task::kForward, call);
+            return nb::make_tuple(found.threads, found.stages, found.plan.units, found.plan.joins);
+        })
         .def("nonlinearity", [](const S& s, const std::string& name, nb::handle x) {
             if (!s.nonlinearity) throw nb::type_error("this kernel has no nonlinearity of its own");
             Reader reader;

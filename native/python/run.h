@@ -1,12 +1,15 @@
 // Runs a call without the GIL, on the number of threads that is fastest.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "kernel/scan.h"
 #include "python/tensor_access.h"
+#include "threads/plan_tuner.h"
 #include "threads/thread_tuner.h"
 #include "threads/thresholds.h"
 
@@ -36,6 +39,24 @@ Timed timed(const Scan<P>& scan, Task task, const Call<P>& call) {
 // The thread tuner of all such calls. They share it because one call may be shorter than a sample.
 ThreadTuner<>& tuner_of(const Timed& what, bool begins_with_all);
 
+// The plan tuner of all such calls.
+PlanTuner<>& plan_tuner_of(const Timed& what, int plans);
+
+// The plans of a call forward that are different, as deviations; the first is that of the rules.
+template <class P>
+std::vector<int> plans_of(const Scan<P>& scan, const Call<P>& call) {
+    const std::int64_t above = call.layers.size() > static_cast<std::size_t>(call.directions) ? call.directions * call.P : call.C;
+    std::vector<int> found;
+    const auto layer = [&](std::int64_t C, int other) { return scan.plan(call.N, C, call.H, call.threads, other); };
+    for (int other = 0; other < kOtherPlans; ++other) {
+        const bool known = std::any_of(found.begin(), found.end(), [&](int one) {
+            return layer(call.C, one) == layer(call.C, other) && layer(above, one) == layer(above, other);
+        });
+        if (!known) found.push_back(other);
+    }
+    return found;
+}
+
 // Torch's number of threads, if the call is large enough for more than one.
 template <class P>
 int threads_for(const Call<P>& call) {
@@ -52,21 +73,67 @@ std::int64_t multiplications(const Call<P>& call) {
     return static_cast<std::int64_t>(call.layers.size()) * 4 * call.T * call.N * call.H * (call.C + call.P);
 }
 
-// Runs work(call) without the GIL: on all its threads or, if these would wait for one another at every step, on one or all of them,
-// whichever is faster.
+// How such calls are run: on all their threads, on one or all, whichever is faster, and by which plans.
+struct Tuned {
+    bool stages;               // whether each layer and direction has its own thread
+    ThreadTuner<>* threads;    // or null: all
+    std::vector<int> others;   // the plans of all threads that are tried
+    PlanTuner<>* plans;        // or null: that of the rules
+};
+
+template <class P>
+Tuned tuned(const Scan<P>& scan, Task task, const Call<P>& call) {
+    Tuned to{};
+    const auto count = static_cast<std::int64_t>(call.layers.size());
+    to.stages = call.threads > 1 && runs_in_stages(call.N, call.H, count, call.directions);
+    // Threads may wait for one another at every step. Those that divide rows wait only at the end, but may wait long there if another
+    // program keeps one of them off its core.
+    // Backward takes units up to more rows.
+    const int other = task == Task::kBackward ? kOtherSplit : kNoOther;
+    const bool waits = to.stages || scan.plan(call.N, call.C, call.H, call.threads, other).units;
+    if (waits || (call.threads > 1 && multiplications(call) <= kTunedCall)) to.threads = &tuner_of(timed(scan, task, call), !waits);
+    if (to.stages || (task != Task::kForward && task != Task::kRecordedForward)) return to;
+    to.others = plans_of(scan, call);
+    if (to.others.size() > 1) to.plans = &plan_tuner_of(timed(scan, task, call), static_cast<int>(to.others.size()));
+    return to;
+}
+
+// Runs work(call) without the GIL.
 template <class P, class Work>
 void run_without_gil(const Scan<P>& scan, Task task, Call<P>& call, const Work& work) {
-    const bool waits = scan.shares_units(call.N, call.H, call.threads) ||
-                       (call.threads > 1 && runs_in_stages(call.N, call.H, static_cast<std::int64_t>(call.layers.size()), call.directions));
-    // Threads that divide rows wait only at the end, but may wait long there if another program keeps one of them off its core.
-    const bool tunes = waits || (call.threads > 1 && multiplications(call) <= kTunedCall);
-    ThreadTuner<>* const tuner = tunes ? &tuner_of(timed(scan, task, call), !waits) : nullptr;
+    const Tuned by = tuned(scan, task, call);
     const nb::gil_scoped_release released;
-    if (!tuner) return work(call);
-    tuner->run([&](int threads) {
+    const auto run = [&] {
+        if (!by.plans) return work(call);
+        by.plans->run([&](int k) {
+            call.other_plan = by.others[static_cast<std::size_t>(k)];
+            work(call);
+        }, call.T);
+    };
+    if (!by.threads) return run();
+    const int most = call.threads;
+    by.threads->run([&](int threads) {
         call.threads = threads;
+        if (threads == most) return run();
+        call.other_plan = kNoOther;
         work(call);
     }, call.T);
+}
+
+// How the next call of such sizes will be run.
+struct Planned {
+    int threads;
+    bool stages;
+    Plan plan;
+};
+
+template <class P>
+Planned planned(const Scan<P>& scan, Task task, Call<P>& call) {
+    call.threads = threads_for(call);
+    const Tuned by = tuned(scan, task, call);
+    const int threads = by.threads ? by.threads->threads() : call.threads;
+    const int other = by.plans && threads == call.threads ? by.others[static_cast<std::size_t>(by.plans->chosen())] : kNoOther;
+    return {threads, by.stages && threads > 1, scan.plan(call.N, call.C, call.H, threads, other)};
 }
 
 }  // namespace hiddenstate

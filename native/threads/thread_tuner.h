@@ -47,6 +47,9 @@ public:
         count(all, work, begin, Clock::now());
     }
 
+    // The number of threads of the mode at hand.
+    int threads() const { return all_ ? threads_ : 1; }
+
     // Whether the last jobs followed one another within microseconds, but for a rest now and then.
     bool runs_close_jobs() const { return close_; }
 

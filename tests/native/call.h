@@ -150,9 +150,10 @@ Call<P> call_of(const Inputs<P>& in, int threads) {
 }
 
 template <class P>
-Outputs<P> forward(const Scan<P>& scan, const Inputs<P>& in, int threads, bool recorded = true) {
+Outputs<P> forward(const Scan<P>& scan, const Inputs<P>& in, int threads, bool recorded = true, int other_plan = kNoOther) {
     Outputs<P> to(in.track, in.with);
     Call<P> call = call_of(in, threads);
+    call.other_plan = other_plan;
     if (recorded) {
         auto& layer = call.layers[0];
         layer.gates = to.gates.data(), layer.raw_gates = to.raw_gates.data(), layer.c = to.c.data();

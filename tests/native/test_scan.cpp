@@ -2,6 +2,7 @@
 #include "allocator.h"
 #include "nan.h"
 #include "nonlinearity.h"
+#include "plans.h"
 #include "cells.h"
 #include "helpers.h"
 #include "int8.h"
@@ -69,6 +70,7 @@ int main() {
     using reference::Cell;
     for (const Cell cell : {Cell::lstm, Cell::gru, Cell::rnn_tanh, Cell::rnn_relu}) check_reference(cell);
     check_thread_tuners();
+    check_plans(), check_plan_tuners();
     check_helpers();
     check_allocator();
     check_cells_of_all_kinds<F32>(), check_cells_of_all_kinds<F64>(), check_cells_of_all_kinds<BF16>();

@@ -49,6 +49,9 @@ void check_forward(const Scan<P>& scan, const Track& k, const With& with) {
     expect_close("c", got.c, want.c, tolerance), expect_close("h_n", got.h_n, want.h_n, tolerance);
     expect_close("c_n", got.c_n, want.c_n, tolerance);
     for (const int threads : kThreads) checks::that(forward(scan, in, threads) == got, "threads change the result");
+    for (int other = kNoOther + 1; other < kOtherPlans; ++other) {
+        for (const int threads : {1, 2}) checks::that(forward(scan, in, threads, true, other) == got, "another plan changes the result");
+    }
     const Outputs<P> bare = forward(scan, in, 2, false);
     checks::that(bare.out == got.out && bare.h_n == got.h_n && bare.c_n == got.c_n, "recording changes the result");
 }

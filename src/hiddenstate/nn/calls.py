@@ -20,7 +20,7 @@ from hiddenstate.engine import dispatch, inputs
 from hiddenstate.engine.call import Call
 from hiddenstate.engine.inputs import Arguments, Form
 from hiddenstate.engine.interception import is_plain
-from hiddenstate.engine.paths import fast, int8_path
+from hiddenstate.engine.paths import fast, int8_path, native_path
 from hiddenstate.engine.paths.packed import PackedLSTM
 from hiddenstate.engine.paths.path import PathReport
 from hiddenstate.errors import ArgumentError
@@ -182,7 +182,10 @@ def path_report(lstm: RecurrentParameters, given: Arguments) -> PathReport:
             does not fit.
     """
     call = _read(lstm, given, None, would_be_requested(lstm))[0]
-    return dispatch.path_report(call, _why_not_fast(lstm, given, call))
+    report = dispatch.path_report(call, _why_not_fast(lstm, given, call))
+    if report.name not in ("fast", "native") or lstm.weight_format == "int8":
+        return report
+    return replace(report, plan=native_path.plan(call))
 
 
 def _why_not_fast(lstm: RecurrentParameters, given: Arguments, call: Call) -> str | None:

@@ -75,6 +75,18 @@ def run(call: Call) -> Result:
     return run_by_layer(call)
 
 
+def plan(call: Call) -> str:
+    """How one native call would divide such a call now. Calls of some sizes try several plans, and keep the fastest."""
+    T, N = call.x.shape[:2]
+    recorded = call.record is not None or wants_gradient(tensors_needing_gradients(call))
+    kernel = kernels.kernel(call.x.dtype, call.cell).native
+    threads, stages, units, joins = kernel.plan(T, N, call.sizes.axes, len(call.layer_directions), recorded)
+    if stages:
+        return f"{threads} threads, each with its own layers and directions"
+    divided = "one thread" if threads == 1 else f"{threads} threads that divide the {'units' if units else 'rows'}"
+    return f"{divided}; inputs are multiplied {'together with' if joins else 'before'} the hidden states"
+
+
 def run_without_gradient(call: Call, kernel: Kernel | None = None) -> Result:
     """Compute a whole call in one native call of ``kernel``, by default the one for the type of ``x``."""
     done = native.forward(call, shown=_recorded_layers(call), kernel=kernel)
