@@ -53,7 +53,7 @@ def test_values_are_copied_bit_for_bit() -> None:
             assert torch.equal(ours.weight(f"l0.{name}{gate}"), torch.from_numpy(want)), name + gate
 
 
-KINDS = {"LSTM": hs.LSTM, "GRU": hs.GRU, "RNN": hs.RNN}
+KINDS: dict[str, Any] = {"LSTM": hs.LSTM, "GRU": hs.GRU, "RNN": hs.RNN}
 
 
 def published_cases() -> dict[str, Any]:
@@ -87,7 +87,7 @@ def test_published_cases(name: str) -> None:
                 from_onnx(model, inputs=given, flipped=flipped, kind=kind)
             model = resetting_after(model)
             outputs = ReferenceEvaluator(model).run(None, given)
-        ours = from_onnx(model, inputs=given, flipped=flipped, kind=kind)
+        ours: Any = from_onnx(model, inputs=given, flipped=flipped, kind=kind)
         x = torch.from_numpy(given["X"])
         time = int(ours.batch_first)
         out, state = ours(x.flip(time) if flipped else x)
