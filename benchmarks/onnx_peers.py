@@ -14,22 +14,22 @@ SPINNING_SECONDS = 0.05
 
 
 def onnxruntime(case: Case) -> Contestant:
-    session, given = _session(case, {"session.force_spinning_stop": "1"}), {"x": case.x.numpy()}
+    session, given = session_of(case, {"session.force_spinning_stop": "1"}), {"x": case.x.numpy()}
     return Contestant("onnxruntime", lambda: session.run(["out"], given)[0], torch.from_numpy)
 
 
 def onnxruntime_stream(case: Case) -> Contestant:
     """One step, with the state fed back. Threads may spin from one step to the next, which makes it faster."""
-    return _stream("onnxruntime", _session(case, {}, stateful=True), case)
+    return _stream("onnxruntime", session_of(case, {}, stateful=True), case)
 
 
 def onnxruntime_int8(case: Case) -> Contestant:
-    session, given = _session(case, {"session.force_spinning_stop": "1"}, int8=True), {"x": case.x.numpy()}
+    session, given = session_of(case, {"session.force_spinning_stop": "1"}, int8=True), {"x": case.x.numpy()}
     return Contestant("onnxruntime, int8", lambda: session.run(["out"], given)[0], torch.from_numpy, SAME_IN_INT8)
 
 
 def onnxruntime_int8_stream(case: Case) -> Contestant:
-    session = _session(case, {}, stateful=True, int8=True)
+    session = session_of(case, {}, stateful=True, int8=True)
     return _stream("onnxruntime, int8", session, case)._replace(tolerance=SAME_IN_INT8)
 
 
@@ -45,7 +45,7 @@ def _stream(name: str, session: Any, case: Case) -> Contestant:
     return Contestant(name, step, torch.from_numpy, rest=SPINNING_SECONDS)
 
 
-def _session(case: Case, entries: dict[str, str], *, stateful: bool = False, int8: bool = False) -> Any:
+def session_of(case: Case, entries: dict[str, str], *, stateful: bool = False, int8: bool = False) -> Any:
     runtime = imported("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()

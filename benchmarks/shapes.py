@@ -2,7 +2,7 @@
 
 import copy
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -56,12 +56,12 @@ def live_share(shape: Shape) -> float:
 class Case:
     """One shape's layers, ours and torch's with the same weights, and an input."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, kind: Any = nn.LSTM) -> None:
         torch.manual_seed(0)
         self.shape = shape
-        self.theirs = nn.LSTM(shape.input_size, shape.H, shape.L, bidirectional=shape.bidirectional)
+        self.theirs: nn.LSTM = kind(shape.input_size, shape.H, shape.L, bidirectional=shape.bidirectional)
         self.theirs.eval()  # training turns it on
-        self.ours = hs.from_torch(self.theirs)
+        self.ours: hs.LSTM = hs.from_torch(self.theirs)
         self.x = torch.randn(shape.T, shape.N, shape.input_size)
 
     @cached_property

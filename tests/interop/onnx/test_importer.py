@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper
+from onnx.reference import ReferenceEvaluator
 from torch import nn
 
 import hiddenstate as hs
@@ -52,12 +53,17 @@ def test_values_are_copied_bit_for_bit() -> None:
             assert torch.equal(ours.weight(f"l0.{name}{gate}"), torch.from_numpy(want)), name + gate
 
 
-def published_cases() -> dict[str, Any]:
-    """The operator's published test cases; importing their module creates them."""
-    from onnx.backend.test.case import node as cases
-    from onnx.backend.test.case.node import lstm as lstm
+KINDS: dict[str, Any] = {"LSTM": hs.LSTM, "GRU": hs.GRU, "RNN": hs.RNN}
 
-    return {case.name: case for case in cases._NodeTestCases if case.name.startswith("test_lstm_")}
+
+def published_cases() -> dict[str, Any]:
+    """The operators' published cases; importing their modules makes them."""
+    from onnx.backend.test.case import node as cases
+    from onnx.backend.test.case.node import gru as gru
+    from onnx.backend.test.case.node import lstm as lstm
+    from onnx.backend.test.case.node import rnn as rnn
+
+    return {case.name: case for case in cases._NodeTestCases if case.model.graph.node[0].op_type in KINDS}
 
 
 CASES = published_cases()
@@ -65,8 +71,9 @@ CASES = published_cases()
 
 @pytest.mark.parametrize("name", CASES)
 def test_published_cases(name: str) -> None:
-    """Their weights are inputs of the graph, hence ``inputs=``; the one with peepholes is rejected by name."""
+    """Their weights are inputs of the graph, hence ``inputs=``. Cases of a different cell are rejected by name."""
     case = CASES[name]
+    kind = KINDS[case.model.graph.node[0].op_type]
     names = [value.name for value in case.model.graph.input]
     for inputs, outputs in case.data_sets:
         given = dict(zip(names, inputs, strict=True))
@@ -74,20 +81,33 @@ def test_published_cases(name: str) -> None:
             with pytest.raises(ArgumentError, match="has peepholes"):
                 from_onnx(case.model, inputs=given)
             continue
-        flipped = "reverse" in name
-        ours = from_onnx(case.model, inputs=given, flipped=flipped)
+        model, flipped = case.model, "reverse" in name
+        if kind is hs.GRU:
+            with pytest.raises(ArgumentError, match="a different cell"):
+                from_onnx(model, inputs=given, flipped=flipped, kind=kind)
+            model = resetting_after(model)
+            outputs = ReferenceEvaluator(model).run(None, given)
+        ours: Any = from_onnx(model, inputs=given, flipped=flipped, kind=kind)
         x = torch.from_numpy(given["X"])
         time = int(ours.batch_first)
-        out, (h_n, c_n) = ours(x.flip(time) if flipped else x)
+        out, state = ours(x.flip(time) if flipped else x)
         T, N = (x.shape[1], x.shape[0]) if ours.batch_first else x.shape[:2]
         y = (out.transpose(0, 1) if ours.batch_first else out).reshape(T, N, -1, ours.hidden_size)
         y = (y.flip(0) if flipped else y).permute((1, 0, 2, 3) if ours.batch_first else (0, 2, 1, 3))
-        states = {"Y_h": h_n, "Y_c": c_n}
+        states = dict(zip(("Y_h", "Y_c"), state if kind is hs.LSTM else (state,), strict=False))
         computed = {"Y": y, **{key: s.transpose(0, 1) if ours.batch_first else s for key, s in states.items()}}
-        asked = [value.name for value in case.model.graph.output]
+        asked = [value.name for value in model.graph.output]
         assert asked
         for output, want in zip(asked, outputs, strict=True):
             assert_close(computed[output], torch.from_numpy(want), output)
+
+
+def resetting_after(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same GRU that resets the state after the matrix product, as torch's does."""
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    changed.graph.node[0].attribute.append(helper.make_attribute("linear_before_reset", 1))
+    return changed
 
 
 def test_the_published_cases_are_there() -> None:
@@ -96,6 +116,10 @@ def test_the_published_cases_are_there() -> None:
         "test_lstm_with_initial_bias",
         "test_lstm_batchwise",
         "test_lstm_with_peepholes",
+        "test_gru_defaults",
+        "test_gru_bidirectional",
+        "test_simple_rnn_defaults",
+        "test_rnn_seq_length",
     } <= set(CASES)
 
 
