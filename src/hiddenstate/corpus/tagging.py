@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
+
+import torch
 
 from hiddenstate.corpus.shards.contents import read_sentences
 from hiddenstate.corpus.shards.plan import Shard
 from hiddenstate.corpus.tables import write_table
 from hiddenstate.models.tagger.piping import SENTENCES_TOGETHER, in_batches
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.models.tagger.tagging import Tagging
+from hiddenstate.models.tagger.tagging import Tagging, Tags
 from hiddenstate.text.conllu import with_columns
 
 
@@ -49,13 +52,16 @@ class TagShards:
         for column in self.tagger.columns:
             tags = [each.columns[column] for each in taggings]
             columns[column] = [list(each.tags) for each in tags]
-            columns[f"{column}_probability"] = [
-                _chosen(each.probabilities.tolist(), each.tags, each.names) for each in tags
-            ]
+            columns[f"{column}_probability"] = _chosen(tags)
         write_table(place, columns, {"sentences": len(taggings), "words": sum(len(each.words) for each in taggings)})
 
 
-def _chosen(shares: Sequence[Sequence[float]], tags: Sequence[str], names: Sequence[str]) -> list[float]:
-    """Return the probability of each word's tag."""
-    number = {name: k for k, name in enumerate(names)}
-    return [row[number[tag]] for row, tag in zip(shares, tags, strict=True)]
+def _chosen(tags: Sequence[Tags]) -> list[list[float]]:
+    """Return the probability of each word's tag, by sentence."""
+    if not tags:
+        return []
+    number = {name: k for k, name in enumerate(tags[0].names)}
+    chosen = torch.tensor([number[tag] for each in tags for tag in each.tags])
+    every = torch.cat([each.probabilities for each in tags]).gather(1, chosen[:, None])[:, 0].tolist()
+    ends = list(accumulate(len(each.tags) for each in tags))
+    return [every[a:b] for a, b in pairwise([0, *ends])]

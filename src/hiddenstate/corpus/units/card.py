@@ -183,7 +183,9 @@ class UnitCard(Explanation):
         said = f"Of all labels, {self.label} goes with it most: r = {self.chosen:+.2f} where the label was chosen"
         if self.held_out_steps < LEAST_STEPS:
             return f"{said}. There are too few other sequences to confirm that."
-        by_chance = f"which {self.p * self.units:.2g} of the index's {self.units:,} units would reach by chance"
+        expected = self.p * self.units
+        count = f"{expected:,.0f}" if expected >= 10 else f"{expected:.2g}"
+        by_chance = f"which {count} of the index's {self.units:,} units would reach by chance"
         said += f", {self.held_out:+.2f} on other sequences (p = {self.p:.4f}, {by_chance}). "
         if not self.is_confirmed:
             return f"{said}So the label is not confirmed."
@@ -200,9 +202,12 @@ class UnitCard(Explanation):
             return f"{said}{edited.capitalize()} moves the outputs {more}; whether anything reads them is not known."
         return f"{said}{edited.capitalize()} costs {more}, by more than two standard errors each: it is used for that."
 
+    @property
+    def _effects(self) -> tuple[Effect, ...]:
+        return (self.effect, self.held._replace(unit="held at its mean"), *self.matched)
+
     def _effects_table(self) -> str:
-        effects = {self.unit: self.effect, "held at its mean": self.held} | {each.unit: each for each in self.matched}
-        rows = [[name, f"{each.there:+.4f}", f"{each.elsewhere:+.4f}"] for name, each in effects.items()]
+        rows = [[each.unit, f"{each.there:+.4f}", f"{each.elsewhere:+.4f}"] for each in self._effects]
         if not self.label:
             return f"{self.verdict}\n{self.cost_name}, if zeroed:\n" + table(["", "", "everywhere"], rows, "l")
         head = [f"{self.cost_name}, if zeroed", f"at {self.label}", "elsewhere"]
@@ -218,7 +223,7 @@ class UnitCard(Explanation):
         left.stairs(np.array(self.histogram), edges, fill=True)
         left.set_xlabel(self.unit)
         left.set_ylabel("steps")
-        every = (self.effect, *self.matched)
+        every = self._effects
         right.bar([k - 0.2 for k in range(len(every))], [each.there for each in every], 0.4, label=self.label or "all")
         right.bar([k + 0.2 for k in range(len(every))], [each.elsewhere for each in every], 0.4, label="elsewhere")
         right.set_xticks(range(len(every)), [each.unit for each in every], rotation=60)
