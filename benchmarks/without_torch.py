@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,12 @@ def carried(model: Any, folder: Path) -> Any:
 
 
 def compared(
-    what: str, ways: dict[str, Callable[[], Any]], turns: int, per: int = 1, unit: float = 1.0, tolerance: float = 0.0
+    what: str,
+    ways: Mapping[str, Callable[[], Any]],
+    turns: int,
+    per: int = 1,
+    unit: float = 1.0,
+    tolerance: float = 0.0,
 ) -> None:
     """Run each way in turns, check that all give the same, and print the least time of each, divided by `per`."""
     least, results = dict.fromkeys(ways, float("inf")), dict[str, Any]()

@@ -216,7 +216,13 @@ def test_files_of_another_kind_are_refused(programs: dict[str, Path], tmp_path: 
 
 
 def test_damaged_files_are_refused(programs: dict[str, Path], tmp_path: Path) -> None:
-    sizes = {"word_size": 3, "char_size": 3, "char_hidden_size": 3, "hidden_size": 3, "word_minimum": 30}
+    sizes: dict[str, Any] = {
+        "word_size": 3,
+        "char_size": 3,
+        "char_hidden_size": 3,
+        "hidden_size": 3,
+        "word_minimum": 30,
+    }
     tagger = Tagger.build(TaggerConfig(**sizes, crf=True), read_conllu(ROOT / "tests" / "data" / "tiny-dev.conllu"))
     hs.save(tagger, tmp_path / "tagger.safetensors")
     hs.save(hs.LSTM(2, 3, num_layers=2, proj_size=2), tmp_path / "float.safetensors")
