@@ -2,7 +2,7 @@
 
 import { apply } from "studio/runtime/edits.js";
 import { affine, product } from "studio/runtime/linear.js";
-import { nativeOf } from "studio/runtime/native.js";
+import { nativeScan } from "studio/runtime/native.js";
 
 /** @typedef {import("studio/types.js").CellKind} CellKind */
 /** @typedef {import("studio/types.js").Track} Track */
@@ -26,8 +26,6 @@ export class Cell {
     this.hidden = new Float64Array(kind.gates.length * info.units);
     this.m = new Float64Array(info.units);
     this.projected = new Float64Array(info.outputs);
-    /** @type {import("studio/runtime/native.js").NativeLayer | null} */
-    this.native = null;
   }
 
   /**
@@ -42,13 +40,9 @@ export class Cell {
   scan(x, T, state, edits, start) {
     const { info } = this;
     const mine = edits.filter((edit) => edit.track === info.name);
+    const native = mine.length === 0 ? nativeScan(this, x, T, state) : null;
+    if (native !== null) return native;
     const values = this.room(T);
-    const native = mine.length === 0 ? nativeOf(this, T) : null;
-    if (native !== null) {
-      native.run(x, T, state, values);
-      const after = this.states(this.at(values, info.reverse ? 0 : T - 1));
-      return { track: { info, values, input: x, initial: state, carried: null }, state: after };
-    }
     const carried = mine.some((edit) => edit.readout) ? this.room(T) : null;
     const xg = new Float64Array(T * this.hidden.length);
     affine(x, T, this.weights.weight_ih, this.weights.bias_ih, xg);

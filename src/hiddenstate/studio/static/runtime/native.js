@@ -1,6 +1,7 @@
 // The native engine in WebAssembly, where it has been loaded: computes a layer without edits.
 
 /** @typedef {import("studio/types.js").CellKind} CellKind */
+/** @typedef {import("studio/types.js").Track} Track */
 /** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
 /** @typedef {import("studio/types.js").TrackWeights} TrackWeights */
 /** @typedef {Record<string, Float32Array>} Values by quantity */
@@ -14,6 +15,17 @@
  * @property {(kind: number, C: number, H: number, ih: number, hh: number, bIh: number, bHh: number) => number} make
  * @property {(layer: number) => void} release
  * @property {(layer: number, T: number, reverse: number, x: number, h0: number, c0: number, out: number, gates: number, c: number) => void} run
+ */
+
+/**
+ * What is asked of a cell.
+ * @typedef {object} Computed
+ * @property {TrackInfo} info
+ * @property {TrackWeights} weights
+ * @property {CellKind} kind
+ * @property {(T: number) => Values} room
+ * @property {(values: Values) => Values} states
+ * @property {(values: Values, t: number) => Values} at
  */
 
 const KINDS = ["LSTM", "GRU", "RNN_TANH", "RNN_RELU"];
@@ -37,7 +49,7 @@ export async function useEngine(bytes) {
 }
 
 /** A layer and direction in the engine's memory, which it owns. */
-export class NativeLayer {
+class NativeLayer {
   /**
    * @param {Engine} native
    * @param {TrackInfo} info
@@ -89,18 +101,27 @@ export class NativeLayer {
   }
 }
 
+/** @type {WeakMap<Computed, NativeLayer>} */
+const layers = new WeakMap();
+
 /**
- * The native layer for a run, made at its first: null if there is no engine, or it does not compute such a run.
- * @param {{native: NativeLayer | null, info: TrackInfo, weights: TrackWeights, kind: CellKind}} cell
+ * Run a layer without edits; null if there is no engine, or it does not compute such a run.
+ * @param {Computed} cell
+ * @param {Float32Array} x [T, C]
  * @param {number} T
- * @returns {NativeLayer | null}
+ * @param {Values} state before the first step read
+ * @returns {{track: Track, state: Values} | null}
  */
-export function nativeOf(cell, T) {
+export function nativeScan(cell, x, T, state) {
   const { info, weights, kind } = cell;
   if (engine === null || T === 0 || weights.weight_hr !== null || !inOrder(kind)) return null;
   if (T * (info.inputSize + (recordOf(kind) + 2) * info.units) > MOST) return null;
-  cell.native ??= new NativeLayer(engine, info, weights, kind);
-  return cell.native;
+  const layer = layers.get(cell) ?? new NativeLayer(engine, info, weights, kind);
+  layers.set(cell, layer);
+  const values = cell.room(T);
+  layer.run(x, T, state, values);
+  const after = cell.states(cell.at(values, info.reverse ? 0 : T - 1));
+  return { track: { info, values, input: x, initial: state, carried: null }, state: after };
 }
 
 /**
