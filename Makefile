@@ -136,7 +136,7 @@ c:
 	cmake -S examples/c -B build/c-examples -DCMAKE_PREFIX_PATH="$(CURDIR)/build/c"
 	cmake --build build/c-examples
 
-## js: the JavaScript package with its types, dist/hiddenstate-*.tgz (needs npm)
+## js: the JavaScript package with its types, dist/hiddenstate-*.tgz (needs npm; its native engine Clang for WebAssembly)
 js:
 	$(PYTHON) runtime/js/build.py
 	npm exec --yes --package typescript@5 -- tsc -p build/js

@@ -121,9 +121,14 @@ def places(folder: Path, runtime: Path | None, library: Path | None) -> Iterator
         files = [program, *(path for path in libraries if ".so" in path.name and not path.is_symlink())]
         yield Place("C", (str(program),), size_of(files))
     if shutil.which("node"):
-        runpy.run_path(str(HERE.parent / "runtime" / "js" / "build.py"))["write"](folder / "package")
-        shutil.copy(PROGRAMS / "step.mjs", folder)
-        yield Place("JavaScript", ("node", str(folder / "step.mjs")), size_of([folder / "package"]))
+        build = runpy.run_path(str(HERE.parent / "runtime" / "js" / "build.py"))
+        for name in ("JavaScript", "WebAssembly"):
+            package = folder / name / "package"
+            build["write"](package)
+            if name == "WebAssembly" and build["compile_native"](package) is not None:
+                continue
+            program = shutil.copy(PROGRAMS / "step.mjs", folder / name)
+            yield Place(name, ("node", str(program)), size_of([package]))
 
 
 def measure(place: Place, folder: Path) -> Cost:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import hiddenstate as hs
-from hiddenstate.nn.rnn import Layer, layer_of
+from hiddenstate.nn.rnn import Layer, new_layer
 
 WORDS = ("a", "b", "c", "the")
 
@@ -44,7 +44,7 @@ def lstm_of(
     """A layer, of any kind of cell."""
     torch.manual_seed(seed)
     sizes = hs.Sizes(3, 5, 2, True, bidirectional, proj_size, cell)
-    layer = layer_of(sizes, batch_first=batch_first).eval()
+    layer = new_layer(sizes, batch_first=batch_first).eval()
     with torch.no_grad():  # so that units are far from 0 at times
         for weight in layer.parameters():
             weight.mul_(1.2 if cell == "RNN_RELU" else 3)

@@ -232,10 +232,10 @@ def test_functions_of_labels_that_differ_in_a_constant_are_different(tmp_path: P
 def test_a_function_of_labels_has_the_same_name_in_every_process() -> None:
     code = "\n".join(
         (
-            "from hiddenstate.corpus.index.readers import _name_of",
+            "from hiddenstate.corpus.index.readers import _labels_name",
             "def kinds(tokens):",
             "    return ['a' if t in {'x', 'y', 'z', 'v', 'w'} else [k for k in 'bc'][0] for t in tokens]",
-            "print(_name_of(kinds))",
+            "print(_labels_name(kinds))",
         )
     )
     found = {

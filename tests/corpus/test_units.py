@@ -11,10 +11,10 @@ from torch import nn
 
 import hiddenstate as hs
 from corpus.corpora import arrays, lstm_of, make, words_of
-from hiddenstate.corpus.units.permutation import shift_p
+from hiddenstate.corpus.units.permutation import flip_p, groups_of, shift_p
 from hiddenstate.errors import ArgumentError, NameUnknownError
 from hiddenstate.explain.result.explanation import FORMAT
-from hiddenstate.nn.rnn import layer_of
+from hiddenstate.nn.rnn import new_layer
 
 pytest.importorskip("pyarrow")
 
@@ -24,7 +24,7 @@ PLANTED = 3
 def planted(*, is_read: bool, cell: str = "LSTM") -> tuple[Any, nn.Linear, list[torch.Tensor], list[list[str]]]:
     """A layer with one unit that is on where the first feature is; its head reads the unit, or only the others."""
     torch.manual_seed(0)
-    lstm, head = layer_of(hs.Sizes(4, 8, cell=cell)), nn.Linear(8, 2)
+    lstm, head = new_layer(hs.Sizes(4, 8, cell=cell)), nn.Linear(8, 2)
     input_weight: Any = lstm.weight_ih_l0
     recurrent: Any = lstm.weight_hh_l0
     bias: Any = lstm.bias_ih_l0
@@ -98,6 +98,22 @@ def test_p_is_uniform_for_slow_signals_without_a_relation() -> None:
     assert p < 0.01
     assert shift_p(np.zeros(500), generator.normal(size=500) > 0) == (0.0, 1.0)
     assert shift_p(a[:10], a[:10] > 0) == (0.0, 1.0)
+
+
+def test_p_is_uniform_for_labels_that_sequences_share() -> None:
+    generator, found = np.random.default_rng(0), []
+    for _ in range(200):
+        lengths = generator.integers(5, 60, 60).tolist()
+        values = np.concatenate([generator.normal() + 0.3 * generator.normal(size=n) for n in lengths])
+        labels = np.concatenate([np.full(n, generator.random() < 0.4) for n in lengths])
+        found.append(flip_p(values, labels, groups_of(lengths), 500))
+    assert 0.02 < np.mean(np.array(found) < 0.1) < 0.17
+    assert abs(np.mean(found) - 0.5) < 0.08
+
+
+def test_groups_are_sequences_or_windows_of_them() -> None:
+    assert groups_of([3, 1] * 16).tolist() == [k for k in range(32) for _ in range((3, 1)[k % 2])]
+    assert groups_of([70, 2]).tolist() == [0] * 64 + [1] * 6 + [2] * 2
 
 
 def test_a_sum_over_shifts_is_what_a_loop_gives() -> None:

@@ -371,7 +371,7 @@ def test_what_the_kernel_lacks_is_refused() -> None:
     other = hs.LSTM(4, 34).quantize()
     with torch.no_grad():
         other(x)
-    packed = other._held.stepper().packed  # with different sizes
+    packed = other._packed_int8.stepper().packed  # with different sizes
     with pytest.raises(kernels.RefusedError):
         found.native.forward(replace(call, weights=(), packed_weights=packed), None, [], False)
     with pytest.raises(TypeError, match="tuple of five"):

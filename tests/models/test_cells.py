@@ -51,13 +51,13 @@ def test_training(cell: str, tmp_path: Path) -> None:
         assert bundle_folder(tmp_path / folder).cell.name == CELL_NAMES[cell]
     pytest.importorskip("pyarrow")
     for model, corpus in ((lm, tmp_path / "text"), (tagger, DATA / "tiny-train.conllu")):
-        folder = tmp_path / f"{model.kind}.index"
-        hs.index(model, corpus, folder)
-        index = hs.open_index(folder)
+        indexed = tmp_path / f"{model.kind}.index"
+        hs.index(model, corpus, indexed)
+        index = hs.open_index(indexed)
         assert {name.rpartition(".")[2] for name in index.statistics} == {"h"}
         card = index.unit("l0.h[3]")
         assert (card.cost_name, len(card.matched)) == ("nats lost by the right output", 5)
-        assert hs.studio(index=folder).about_index["steps"] == index.steps  # type: ignore[index]
+        assert hs.studio(index=indexed).about_index["steps"] == index.steps  # type: ignore[index]
 
 
 def test_training_resumes_with_a_state_of_one_tensor(tmp_path: Path) -> None:

@@ -1,6 +1,11 @@
-// Runs a model file on what is given as JSON, and prints what it found as JSON: node run_model.mjs FILE GIVEN
+// Runs a model file on what is given as JSON, and prints what it found as JSON: node run_model.mjs FILE GIVEN. With the native engine, if
+// the package has it.
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { load, ModelError } from "./package/index.js";
+import { accelerate, load, ModelError } from "./package/index.js";
+
+const engine = new URL("./package/native.wasm", import.meta.url);
+if (existsSync(engine)) await accelerate(await readFile(engine));
 
 const [path, given] = process.argv.slice(2);
 const input = JSON.parse(given);
@@ -9,9 +14,14 @@ const rows = (values, size) =>
   Array.from({ length: values.length / size }, (_, t) => Array.from(values.slice(t * size, (t + 1) * size)));
 
 function ofNumbers(model) {
-  const run = model.runNumbers(input.map((row) => Float32Array.from(row)));
+  const steps = input.map((row) => Float32Array.from(row));
+  const run = model.runNumbers(steps);
   const places = ({ values }) => Object.entries(values).map(([name, all]) => [name, rows(all, all.length / run.steps)]);
-  return { values: run.tracks.map((track) => [track.info.name, places(track)]) };
+  const named = ({ tracks }) => tracks.map((track) => [track.info.name, places(track)]);
+  if (model.tracks.some(({ reverse }) => reverse)) return { values: named(run) };
+  const stream = model.stream();
+  steps.forEach((step) => stream.step(step));
+  return { values: named(run), streamed: named(stream.run()) };
 }
 
 function ofText(model) {

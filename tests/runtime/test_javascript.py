@@ -1,4 +1,4 @@
-"""The JavaScript package in Node: the same files, and the same numbers to float32's precision."""
+"""The JavaScript package in Node, with and without its native engine: the same numbers to float32's precision."""
 
 import json
 import runpy
@@ -18,11 +18,15 @@ from runtime.built import ROOT
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+BUILD = runpy.run_path(str(ROOT / "runtime" / "js" / "build.py"))
+
+
+@pytest.fixture(scope="module", params=["JavaScript", "native"])
+def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("js")
-    build = runpy.run_path(str(ROOT / "runtime" / "js" / "build.py"))
-    build["write"](folder / "package")
+    BUILD["write"](folder / "package")
+    if request.param == "native" and (why := BUILD["compile_native"](folder / "package")) is not None:
+        pytest.skip(f"needs a compiler for WebAssembly: {why}")
     shutil.copy(Path(__file__).with_name("run_model.mjs"), folder)
     return folder / "run_model.mjs"
 
@@ -49,12 +53,12 @@ def test_gates_and_states(kind: str, cell: Any, options: dict[str, Any], program
     lstm, x = cell(3, 17, **options), torch.randn(6, 3)
     lstm = lstm.quantize() if kind == "int8" else lstm.to(getattr(torch, kind))
     hs.save(lstm, tmp_path / "m.safetensors")
-    found = run(program, tmp_path / "m.safetensors", x.tolist())["values"]
+    found = run(program, tmp_path / "m.safetensors", x.tolist())
     # JavaScript computes in floats with the stored weights, like the float32 layer with these weights.
     wanted = cell(3, 17, **options)
     wanted.load_state_dict(lstm.state_dict())
     trace = wanted.trace(x)
-    for track, values in found:
+    for track, values in [*found["values"], *found.get("streamed", [])]:
         for name, got in values:
             assert np.allclose(got, trace[f"{track}.{name}"].numpy(), atol=1e-5), (track, name)
 
@@ -67,6 +71,20 @@ def test_a_plain_rnn(nonlinearity: str, program: Path, tmp_path: Path) -> None:
     found = run(program, tmp_path / "m.safetensors", x.tolist())["values"]
     for track, ((name, got),) in found:
         assert np.allclose(got, rnn.trace(x)[f"{track}.{name}"].numpy(), atol=1e-5)
+
+
+@torch.no_grad()
+def test_the_native_engine_computes(program: Path, tmp_path: Path) -> None:
+    lstm, x = hs.LSTM(20, 64), torch.randn(30, 20)
+    hs.save(lstm, tmp_path / "m.safetensors")
+    shutil.copytree(program.parent, tmp_path / "js")
+    engine = tmp_path / "js" / "package" / "native.wasm"
+    here = run(tmp_path / "js" / program.name, tmp_path / "m.safetensors", x.tolist())
+    had = engine.exists()
+    engine.unlink(missing_ok=True)
+    without = run(tmp_path / "js" / program.name, tmp_path / "m.safetensors", x.tolist())
+    assert (here != without) == had  # they round differently
+    assert here["values"] == here["streamed"]
 
 
 def test_a_tagger(program: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The runtime's layers and streams give the numbers of `hiddenstate.LSTM`, to the last bit."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from runtime.built import IS_BUILT, needs_runtime
 if IS_BUILT:
     import hiddenstate_runtime as hr
     from hiddenstate_runtime import _native
+    from hiddenstate_runtime import stream as stream_module
 
 pytestmark = needs_runtime
 
@@ -142,6 +144,47 @@ def test_streams_whose_rows_come_and_go(seed: int, kind: str, tmp_path: Path) ->
     chunk = torch.from_numpy(rng.standard_normal((5, 6, lstm.input_size), np.float32)).to(dtype)
     assert same(ours.feed(numbers(chunk)), theirs.feed(chunk))
     step(None, 6)
+
+
+@torch.no_grad()
+def test_streams_in_threads_share_a_layer(tmp_path: Path) -> None:
+    lstm, x = hs.LSTM(8, 64), np.random.default_rng(0).standard_normal((8, 300, 8), np.float32)
+    model, out = carried(lstm, tmp_path), np.zeros((8, 300, 64), np.float32)
+
+    def run(k: int) -> None:
+        stream = model.stream()
+        for t in range(300):
+            stream.step(x[k, t], out=out[k, t])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(run, range(8)))
+    for k in range(8):
+        stream = lstm.stream()
+        assert np.array_equal(out[k], np.stack([stream.step(row) for row in x[k]]))
+
+
+@torch.no_grad()
+def test_a_thousand_rows_leave_and_join(tmp_path: Path) -> None:
+    lstm, rng = hs.LSTM(4, 16), np.random.default_rng(0)
+    ours, theirs = carried(lstm, tmp_path).stream(1000), lstm.stream(batch=1000)
+    for _ in range(10):
+        leaving = rng.choice(np.array(ours.rows), 80, replace=False).tolist()
+        for stream in (ours, theirs):
+            stream.leave(leaving)
+        assert ours.rows == theirs.rows
+        x = rng.standard_normal((len(ours.rows), 4), np.float32)
+        assert np.array_equal(ours.step(x, rows=ours.rows), theirs.step(x, rows=list(theirs.rows)))
+        assert [ours.join() for _ in range(60)] == [theirs.join() for _ in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "at_most"), [("1", 1), ("1,2", 1), ("999999", None), ("", None), ("0", None), ("many", None)]
+)
+def test_threads_are_those_of_the_environment(asked: str, at_most: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    all_of_them = stream_module._threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert stream_module._threads() == (at_most or all_of_them)
 
 
 def test_a_stream_writes_into_out_and_takes_a_vector(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
-// One of deployment.py's processes: node step.mjs FOLDER STEPS, beside the package.
+// One of deployment.py's processes: node step.mjs FOLDER STEPS, beside the package; with its native engine, if it has one.
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { load } from "./package/index.js";
+import { accelerate, load } from "./package/index.js";
 
 const SIZE = 128;
 const [folder, steps] = process.argv.slice(2);
+const engine = new URL("./package/native.wasm", import.meta.url);
+if (existsSync(engine)) await accelerate(await readFile(engine));
 const stream = load(await readFile(`${folder}/m.safetensors`)).stream();
 const x = new Float32Array(SIZE).fill(0.5);
 stream.step(x);

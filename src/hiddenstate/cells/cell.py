@@ -110,6 +110,7 @@ class Cell:
         split: ``split(values)`` returns what the step keeps, writes and outputs.
         carried: the states that a call takes and returns, in torch's order.
         parts: parts of pre-activations that a step computes by themselves.
+        keeper: the gate that keeps the memory, if there is one.
         writer: the gate that keeps a step from writing if it is set to zero.
         is_additive: whether memory is kept by addition, so that what was written can be followed from step to step.
         hints: for each gate and state, what its values mean, in a few words.
@@ -125,6 +126,7 @@ class Cell:
     split: Callable[[Mapping[str, Tensor]], MemorySplit]
     carried: tuple[str, ...] = ("h",)
     parts: tuple[Part, ...] = ()
+    keeper: str = ""
     writer: str = ""
     is_additive: bool = True
     hints: Mapping[str, str] = field(default_factory=dict, hash=False)

@@ -59,6 +59,7 @@ GRU = Cell(
     step=step,
     slopes=_slopes,
     split=_split,
+    keeper="z",
     writer="n",
     parts=(
         Part("n_h", "the state's part of n, before the reset gate", "n"),

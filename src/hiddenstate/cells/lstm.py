@@ -80,6 +80,7 @@ LSTM = Cell(
     slopes=_slopes,
     split=_split,
     carried=("h", "c"),
+    keeper="f",
     writer="i",
     hints={
         "i": "1 writes g into the cell",

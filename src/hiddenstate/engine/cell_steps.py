@@ -134,7 +134,7 @@ def compute(kind: Cell, given: Any, hx: Any, parameters: dict[str, Any], sizes: 
     trained = [weight is not None and weight.requires_grad for weight in weights]
     states: Any = hx if len(kind.carried) > 1 else (hx,)
     leaves = (given, *(states or (None,) * len(kind.carried)))
-    sums = _sums_of(weights, (given.dtype, sizes, trained)) if True in trained else None
+    sums = _shared_sums(weights, (given.dtype, sizes, trained)) if True in trained else None
     if sums is None and not wants_gradient(leaves):
         return kind.as_given(done[: len(kind.carried)])
     # The steps' nodes hold the sums, so that these live as long as a graph that needs them.
@@ -156,7 +156,7 @@ _MOST_SUMS = 64  # entries; beyond that, stale ones are removed first
 _sums: "dict[int, weakref.ref[_Sums]]" = {}
 
 
-def _sums_of(weights: Sequence[Tensor | None], key: Any) -> _Sums:
+def _shared_sums(weights: Sequence[Tensor | None], key: Any) -> _Sums:
     """Return the sums of these weights with this ``key``: the type, the sizes, and which weights need gradients."""
     which = id(weights[1])
     known = _sums.get(which)

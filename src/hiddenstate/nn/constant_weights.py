@@ -18,7 +18,7 @@ any_open = False
 _opening = Switch(globals(), "any_open", True)
 
 
-class _Held:
+class _ConstantLayer:
     """The packed weights of an LSTM."""
 
     def __init__(self, lstm: RecurrentParameters) -> None:
@@ -29,7 +29,7 @@ class _Held:
 
 
 # The open blocks of all threads; LSTMs are stored by id, since a module class may define its own equality.
-_blocks: "list[InForce[dict[int, _Held]]]" = []
+_blocks: "list[InForce[dict[int, _ConstantLayer]]]" = []
 
 
 def constant_weights(module: nn.Module) -> Block:
@@ -67,15 +67,15 @@ def constant_weights(module: nn.Module) -> Block:
             f"there is no hiddenstate.LSTM, GRU or RNN in the module, which has {shorten(kinds)}: "
             "hiddenstate.convert(model) replaces torch's"
         )
-    held = {id(layer): _Held(layer) for layer in layers if kernels.knows(layer.mode)}  # may raise
-    return Block(_blocks, (held,), (_opening,))
+    layers_by_id = {id(layer): _ConstantLayer(layer) for layer in layers if kernels.knows(layer.mode)}  # may raise
+    return Block(_blocks, (layers_by_id,), (_opening,))
 
 
 def packed_in_block(lstm: RecurrentParameters) -> PackedLSTM | None:
     """Return the current packed weights of an LSTM in a block, or None outside of one."""
     for block in [*_blocks]:  # a copy: other threads may open and close blocks
-        for held in block.entries:
-            found = held.get(id(lstm))
+        for layers_by_id in block.entries:
+            found = layers_by_id.get(id(lstm))
             # Assigning a size replaces the sizes.
             if found is not None and found.is_worth_it and found.sizes is lstm.sizes:
                 return found.packed.stepper()

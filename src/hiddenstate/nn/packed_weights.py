@@ -27,7 +27,7 @@ class Packable(Protocol):
 
     weight_format: WeightType
     _buffers: dict[str, Tensor | None]
-    _held: Any  # int8 weights, packed for all calls: a `Packed`, or None
+    _packed_int8: Any  # int8 weights, packed for all calls: a `Packed`, or None
 
     @property
     def sizes(self) -> Sizes:
@@ -121,10 +121,10 @@ def pack_for_owner(lstm: Packable) -> Packed:
 
 def packed_int8(lstm: Packable) -> Packed:
     """Return the packed int8 weights that all calls share."""
-    held = lstm._held
-    if held is None or held.stored is not lstm._buffers or held.sizes is not lstm.sizes:  # or a size was assigned
-        held = lstm._held = Packed(lstm)
-    return held  # type: ignore[no-any-return]
+    packed = lstm._packed_int8
+    if packed is None or packed.stored is not lstm._buffers or packed.sizes is not lstm.sizes:  # or a size was assigned
+        packed = lstm._packed_int8 = Packed(lstm)
+    return packed  # type: ignore[no-any-return]
 
 
 def weights_for_call(lstm: Packable) -> Sequence[Weights]:

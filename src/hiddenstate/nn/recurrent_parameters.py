@@ -48,7 +48,7 @@ class RecurrentParameters(CheckedModule, Traceable):
     recompute_gates: bool = False
     weight_format: WeightType = "float"  # how matrices are stored
     _named: tuple[Sizes, ParameterNames] | None = None  # derived from the sizes; cleared when one is assigned
-    _held: Any = None  # int8 weights, packed for all calls
+    _packed_int8: Any = None  # int8 weights, packed for all calls
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class RecurrentParameters(CheckedModule, Traceable):
     def __getstate__(self) -> dict[str, Any]:
         # Only plain types, so that this class is the only one to allow when torch loads a pickle with
         # weights_only=True.
-        return {name: value for name, value in super().__getstate__().items() if name not in ("_named", "_held")}
+        return {name: value for name, value in super().__getstate__().items() if name not in ("_named", "_packed_int8")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)

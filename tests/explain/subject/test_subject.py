@@ -146,9 +146,9 @@ def test_int8_weights_are_packed_once() -> None:
     lstm = hs.LSTM(4, 5, weights="int8")
     subject = hs.explain.subject(lstm, X)
     assert subject.run().out.equal(lstm(X)[0])
-    held = lstm._held
+    packed = lstm._packed_int8
     subject.run()
-    assert lstm._held is held is not None
+    assert lstm._packed_int8 is packed is not None
 
 
 def test_torchs_lstm_stays_as_it_is() -> None:

@@ -26,7 +26,6 @@ from hiddenstate.corpus.index.statistics import (
 from hiddenstate.corpus.shards.plan import Shard
 from hiddenstate.corpus.tables import write_table
 from hiddenstate.errors import ArgumentError
-from hiddenstate.explain.dynamics.run import KEEPING
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.structure.names import parse_place
 from hiddenstate.structure.sizes import Sizes
@@ -146,8 +145,8 @@ class _Shard:
         self.accumulators = {
             name: Accumulator(
                 sizes.units(place.quantity),
-                bounds_of(sizes, place.quantity),
-                place.quantity == KEEPING.get(sizes.cell),
+                value_bounds(sizes, place.quantity),
+                place.quantity == sizes.kind.keeper,
                 groups,
                 len(task.reader.common),
                 len(self.keys),
@@ -263,7 +262,7 @@ class _Shard:
             np.save(folder / "inputs.npy", np.concatenate([item.data for item in self.items if item.data is not None]))
 
 
-def bounds_of(sizes: Sizes, quantity: str) -> tuple[float, float] | None:
+def value_bounds(sizes: Sizes, quantity: str) -> tuple[float, float] | None:
     """Return the bounds of a gate or state in a layer that starts from the zero state; None if it has none."""
     gate = sizes.kind.gate_by_name.get(quantity)
     if gate is not None:

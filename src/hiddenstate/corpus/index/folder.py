@@ -16,7 +16,7 @@ from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.reading import check_zip, reading
 from hiddenstate.base.validation import AnyState, optional_package
 from hiddenstate.corpus.index.bits import ABOVE, EQUAL, read_row
-from hiddenstate.corpus.index.build import bounds_of, run_chunks, traced
+from hiddenstate.corpus.index.build import run_chunks, traced, value_bounds
 from hiddenstate.corpus.index.items import CHECKPOINT, WINDOW, Item, Reader
 from hiddenstate.corpus.index.statistics import Statistics, bin_edges, context_of
 from hiddenstate.errors import FileFormatError, NameUnknownError
@@ -142,7 +142,7 @@ class IndexFolder:
 
     def edges(self, name: str) -> NDArray[np.float64]:
         """Return the edges of a place's histograms."""
-        return bin_edges(bounds_of(self.reader.lstm.sizes, self.place(name).quantity))
+        return bin_edges(value_bounds(self.reader.lstm.sizes, self.place(name).quantity))
 
     def path(self, shard: int) -> Path:
         """Return the folder of a shard."""

@@ -95,7 +95,7 @@ class TaggerReader:
     @property
     def labelling(self) -> str:
         """The column, or the function's name."""
-        return _name_of(self.labels or self.tagger.config.columns[0])
+        return _labels_name(self.labels or self.tagger.config.columns[0])
 
     def items(self, shard: Shard) -> list[Item]:
         """Return the sentences of a shard, those of more than 2,048 words cut."""
@@ -163,7 +163,7 @@ class LanguageReader:
     @property
     def labelling(self) -> str:
         """What the labels are."""
-        return _name_of(self.labels)
+        return _labels_name(self.labels)
 
     def items(self, shard: Shard) -> list[Item]:
         """Return the pieces of a shard's texts."""
@@ -449,7 +449,7 @@ def _labelled(function: Callable[[Sequence[str]], Sequence[str]], tokens: Sequen
     return labels
 
 
-def _name_of(labels: Labels) -> str:
+def _labels_name(labels: Labels) -> str:
     if callable(labels):
         code = getattr(labels, "__code__", None)
         content = "" if code is None else hashlib.blake2b(repr(_content(code)).encode(), digest_size=8).hexdigest()

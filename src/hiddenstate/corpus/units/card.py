@@ -12,7 +12,7 @@ from hiddenstate.corpus.index.folder import Context, IndexFolder
 from hiddenstate.corpus.index.items import NO_LABEL, half_of, scramble
 from hiddenstate.corpus.search.result import AROUND, text_of
 from hiddenstate.corpus.units.effects import MOST_STEPS, NATS, costs
-from hiddenstate.corpus.units.permutation import LEAST_STEPS, flip_p, groups_of, shift_p
+from hiddenstate.corpus.units.permutation import FLIPS, LEAST_STEPS, flip_p, groups_of, shift_p
 from hiddenstate.corpus.units.table import time_constants
 from hiddenstate.edits.edit import set as hold
 from hiddenstate.edits.edit import zero
@@ -237,8 +237,10 @@ def unit_card(index: IndexFolder, address: str) -> UnitCard:
     label = known.labels[best] if best >= 0 and correlations[best, unit] else NO_LABEL
     low, high = known.saturation(edges)
     time = float(time_constants(index, name)[unit])
-    sample, steps = held_out(index, HELD_OUT_STEPS)
-    held, p = _confirmed(index, sample, name, unit, label)
+    units = sum(each.total.shape[1] for each in index.statistics.values())
+    chances = 4 * units  # so that p can be below 1 / units
+    sample, steps = held_out(index, max(HELD_OUT_STEPS, chances))
+    held, p = _confirmed(index, sample, name, unit, label, chances)
     fewer, effect_steps = held_out(index, EFFECT_STEPS, MOST_STEPS)
     cost_name, effects, margin = _effects(index, fewer, name, unit, label)
     return UnitCard(
@@ -260,7 +262,7 @@ def unit_card(index: IndexFolder, address: str) -> UnitCard:
         held_out=held,
         held_out_steps=steps,
         p=p,
-        units=sum(each.total.shape[1] for each in index.statistics.values()),
+        units=units,
         cost_name=cost_name,
         effect=effects[0],
         held=effects[1],
@@ -295,14 +297,16 @@ def held_out(index: IndexFolder, least: int, longest: int | None = None) -> tupl
     return found, steps
 
 
-def _confirmed(index: IndexFolder, sample: Sequence[Context], name: str, unit: int, label: str) -> tuple[float, float]:
+def _confirmed(
+    index: IndexFolder, sample: Sequence[Context], name: str, unit: int, label: str, chances: int
+) -> tuple[float, float]:
     if not label or not sample:
         return 0.0, 1.0
     values = np.concatenate([each[name][:, unit] for each in index.run(sample, [name])]).astype(np.float64)
     labels = [each for context in sample for each in index.text(context.shard).item(context.sequence).labels]
     has_label = np.array([each == label for each in labels])
     found, p = shift_p(values, has_label)
-    return found, max(p, flip_p(values, has_label, groups_of([each.stop for each in sample])))
+    return found, max(p, flip_p(values, has_label, groups_of([each.stop for each in sample]), max(FLIPS, chances)))
 
 
 def _matched(index: IndexFolder, name: str, unit: int) -> list[int]:

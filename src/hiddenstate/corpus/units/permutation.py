@@ -10,7 +10,7 @@ from hiddenstate.corpus.index.items import WINDOW
 LEAST = 32
 LEAST_STEPS = 2 * LEAST + 2  # for one shift
 LEAST_SEQUENCES = 32
-FLIPS = 9999
+FLIPS, FLIPS_TOGETHER = 10_000, 1000
 
 
 def shift_p(values: NDArray[np.float64], labels: NDArray[np.bool_], least: int = LEAST) -> tuple[float, float]:
@@ -41,7 +41,9 @@ def shift_p(values: NDArray[np.float64], labels: NDArray[np.bool_], least: int =
     return found, (int((shifted >= abs(found) - 1e-12).sum()) + 1) / (len(shifted) + 1)
 
 
-def flip_p(values: NDArray[np.float64], labels: NDArray[np.bool_], groups: NDArray[np.int64]) -> float:
+def flip_p(
+    values: NDArray[np.float64], labels: NDArray[np.bool_], groups: NDArray[np.int64], flips: int = FLIPS
+) -> float:
     """Return how probable a correlation as large is if the part of each group in it has a random sign.
 
     Unlike a shift, this holds for labels that whole groups share: a shift puts parts of two groups side by side, which
@@ -51,10 +53,14 @@ def flip_p(values: NDArray[np.float64], labels: NDArray[np.bool_], groups: NDArr
         values: ``[T]``.
         labels: ``[T]``, whether a step has the label.
         groups: ``[T]``, as `groups_of` returns them.
+        flips: how many random signs of all groups are drawn.
     """
     parts = np.bincount(groups, (values - values.mean()) * (labels - labels.mean()))
-    signs = np.random.default_rng(0).integers(0, 2, (FLIPS, len(parts)), dtype=np.int8) * 2 - 1
-    return (int((np.abs(signs @ parts) >= abs(parts.sum()) - 1e-12).sum()) + 1) / (FLIPS + 1)
+    generator, least, count = np.random.default_rng(0), abs(parts.sum()) - 1e-12, 0
+    for start in range(0, flips, FLIPS_TOGETHER):
+        signs = generator.integers(0, 2, (min(FLIPS_TOGETHER, flips - start), len(parts)), dtype=np.int8) * 2 - 1
+        count += int((np.abs(signs @ parts) >= least).sum())
+    return (count + 1) / (flips + 1)
 
 
 def groups_of(lengths: Sequence[int]) -> NDArray[np.int64]:

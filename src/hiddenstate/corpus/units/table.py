@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from hiddenstate.corpus.index.folder import IndexFolder
-from hiddenstate.explain.dynamics.run import KEEPING
 from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import sentence, shortened, table
 
@@ -117,7 +116,7 @@ def units(index: IndexFolder) -> Units:
 
 def time_constants(index: IndexFolder, name: str) -> Any:
     """Return the time constants of the memory of a place's units, from the gate that keeps it, or NaN."""
-    place = index.place(name)._replace(quantity=KEEPING.get(index.reader.lstm.sizes.cell, ""))
+    place = index.place(name)._replace(quantity=index.reader.lstm.sizes.kind.keeper)
     known = index.statistics.get(str(place))
     count = index.statistics[name].total.shape[1]
     return known.time_constant if known is not None and len(known.logarithm) == count else np.full(count, np.nan)

@@ -30,13 +30,13 @@ Recorded = tuple[list[Tensor], list[Tensor], list[Tensor]]
 class Options(NamedTuple):
     """Options of a fast call: ``batch_first``, ``training``, and whether to record everything.
 
-    ``held`` are packed weights for calls that need no gradient; with None the weights are packed in the call.
+    ``packed`` are packed weights for calls that need no gradient; with None the weights are packed in the call.
     """
 
     batch_first: bool
     training: bool
     record: bool
-    held: "PackedLSTM | None" = None
+    packed: "PackedLSTM | None" = None
 
 
 OPEN_BLOCK = "a block of edits, traces or hiddenstate.backend is open"
@@ -84,15 +84,15 @@ def _run(
     kernel = _kernel(given[0], options, sizes.cell)
     if kernel is None:
         return None
-    weights = parameters if options.held is None else options.held.packed
+    weights = parameters if options.packed is None else options.packed.packed
     return _fast_call(kernel).run(given, weights, names, sizes.axes, options)
 
 
 def _kernel(x: object, options: Options, cell: str) -> Kernel | None:
     """Return the kernel of a call: the one its weights were packed for, or the one for its input type."""
-    if options.held is None:
+    if options.packed is None:
         return kernels.plain_kernel(x, cell)
-    kernel = options.held.kernel
+    kernel = options.packed.kernel
     return kernel if kernel.real is kernel.element else None
 
 
@@ -108,7 +108,7 @@ def why_not(
         kind, dtype = type(given[0]).__name__, getattr(given[0], "dtype", "no dtype")
         plain = "not a plain float32 or float64 torch.Tensor"
         return kernels.why_not_loaded() or f"the input is a {kind} of {dtype}, {plain}"
-    weights = parameters if options.held is None else options.held.packed
+    weights = parameters if options.packed is None else options.packed.packed
     refused = _fast_call(kernel).why_not(given, weights, names, sizes.axes, options)
     return None if refused is None else refusal_text(*refused)
 

@@ -19,8 +19,6 @@ from hiddenstate.explain.subject.sources import subject
 from hiddenstate.explain.subject.subject import Subject, check_cell
 from hiddenstate.nn.rnn import Layer
 
-KEEPING = {"LSTM": "f", "GRU": "z"}  # the gate that keeps the memory
-
 
 def dynamics(model: Any, x: Any = None, **options: Any) -> "Dynamics":
     """Analyse an LSTM, a GRU or a plain RNN as a dynamical system.
@@ -58,8 +56,8 @@ class Dynamics:
             ArgumentError: it is a plain RNN.
         """
         why = "a plain RNN has no gate that keeps its state, so its units have no time constants; see spectrum()"
-        check_cell(self.subject, "timescales()", tuple(KEEPING), why)
-        gate, memory = KEEPING[self.subject.sizes.kind.name], self.subject.sizes.kind.memory
+        check_cell(self.subject, "timescales()", tuple(name for name, cell in CELLS.items() if cell.keeper), why)
+        gate, memory = self.subject.sizes.kind.keeper, self.subject.sizes.kind.memory
         gates, cost = self._gates((gate,))
         return compute_timescales({name.split(".")[0]: values for name, values in gates.items()}, cost, memory)
 
