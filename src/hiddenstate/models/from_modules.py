@@ -48,9 +48,8 @@ def language_model(
 
     Args:
         model: a module in which one LSTM, GRU or RNN (torch's or ours; one direction, any number of layers) reads the
-        vectors of
-            an embedding ``[V, E]``, and one linear layer ``[V, H]`` reads its outputs, with nothing between but
-            dropout; or the three layers, as a tuple ``(embedding, lstm, linear)``. A module is called once to find
+            vectors of an embedding ``[V, E]``, and one linear layer ``[V, H]`` reads its outputs, with nothing between
+            but dropout; or the three layers, as a tuple ``(embedding, lstm, linear)``. A module is called once to find
             them.
         tokens: the V characters or words, in the order of their ids, or a dict from each to its id.
         level: ``char`` or ``word``; inferred from the tokens if None.
@@ -118,10 +117,9 @@ def tagger(
 
     Args:
         model: a module in which one LSTM, GRU or RNN (torch's or ours; one or both directions, any number of layers)
-        reads the
-            vectors of an embedding ``[V, E]``, and one linear layer ``[K, D*H]`` reads its outputs, with nothing
-            between but dropout; or the three layers, as a tuple ``(embedding, lstm, linear)``. A module is called once
-            to find them.
+            reads the vectors of an embedding ``[V, E]``, and one linear layer ``[K, D*H]`` reads its outputs, with
+            nothing between but dropout; or the three layers, as a tuple ``(embedding, lstm, linear)``. A module is
+            called once to find them.
         words: the V words in the order of their ids, or a dict from each to its id; rows without a word are dropped.
         tags: the K tags in the order of their ids, or a dict from each to its id.
         column: the CoNLL-U column of the tags.
