@@ -213,9 +213,10 @@ def test_a_unit_that_the_model_does_not_have_is_refused(index: hs.Index, query: 
 
 @pytest.mark.parametrize("cell", ["LSTM", "GRU"])
 def test_the_nearest_states_are_those_of_a_plain_scan(index: hs.Index, gru_index: hs.Index, cell: str) -> None:
-    searched, plain = (index, PLAIN["l0.h"]) if cell == "LSTM" else (gru_index, PLAIN_GRU["l1.h"])
-    places: dict[str, Any] = {"places": "l0.h"} if cell == "LSTM" else {}
-    found = searched.like(XS[3], t=4, **places, k=5)
+    if cell == "LSTM":
+        plain, found = PLAIN["l0.h"], index.like(XS[3], t=4, places="l0.h", k=5)
+    else:
+        plain, found = PLAIN_GRU["l1.h"], gru_index.like(XS[3], t=4, k=5)
     states: Sequence[Any] = [value / np.linalg.norm(value, axis=1, keepdims=True) for value in plain]
     best = sorted(((-float((s @ states[3][4]).max()), k) for k, s in enumerate(states)))[:5]
     assert [match.context.sequence for match in found.matches] == [k for _, k in best]

@@ -336,7 +336,7 @@ def _read_text(folder: Path) -> ShardText:
             if file.metadata.num_rows > MOST_PARQUET_STEPS or file.metadata.num_rows != starts[-1]:
                 raise FileFormatError(f"{file.metadata.num_rows:,} steps do not match starts.npy")
             table = file.read(columns=["token", "label"])
-        columns = []
+        columns: list[Any] = []
         for name in ("token", "label"):
             column = table.column(name).unify_dictionaries().combine_chunks()
             chunk = column.chunk(0) if hasattr(column, "chunk") else column
