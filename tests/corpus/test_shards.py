@@ -99,7 +99,7 @@ def test_parquet_has_a_shard_for_each_row_group(tmp_path: Path) -> None:
     words = pyarrow.table({"text": [["a", "b"], ["c"]]})
     parquet.write_table(words, tmp_path / "b.parquet")
     assert [s.forms for shard in plan([tmp_path / "b.parquet"]) for s in read_sentences(shard)] == [("a", "b"), ("c",)]
-    with pytest.raises(FileFormatError, match="there is no column 'x'; there are text"):
+    with pytest.raises(FileFormatError, match="there is no column 'x'; the columns are text"):
         plan([tmp_path / "b.parquet"], column="x")
     parquet.write_table(table.select(["n"]).rename_columns(["text"]), tmp_path / "c.parquet")
     with pytest.raises(FileFormatError, match="has int, expected texts or lists of words"):

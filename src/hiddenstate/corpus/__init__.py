@@ -4,9 +4,9 @@
 - `tagging.py`, `scoring.py`: the tasks that tag and score a corpus
 - `index/`: the index of a corpus: statistics, contexts, tokens, and what is needed to run any part of it again
 - `search/`: exact search over an index
-- `units/`: what every unit does: a table of all, a card of one
-- `opened.py`: `index`, `open_index`, and what they return, `Index`
-- `answers.py`: what an index answers to pages of the studio
+- `units/`: descriptions of units: a table of all, a card of one
+- `opened.py`: `index` and `open_index`, which return an `Index`
+- `answers.py`: an index's answers to pages of the studio
 - `pieces.py`: texts cut into pieces for a language model
-- `tables.py`: Parquet files of ours; the fingerprint of a model
+- `tables.py`: our Parquet files; the fingerprint of a model
 """

@@ -1,4 +1,4 @@
-"""What an index answers to pages of the studio, ready for JSON."""
+"""An index's answers to pages of the studio, ready for JSON."""
 
 import os
 import re
@@ -21,14 +21,14 @@ from hiddenstate.explain.subject.progress_bar import Progress
 from hiddenstate.models.folder.model_folder import find_folder, load_any
 from hiddenstate.nn.recurrent import Recurrent
 
-MOST_SPANS = 2000  # of a search that are sent
+MOST_SPANS = 2000  # sent for each search
 MOST_PASSAGES, MOST_PASSAGE_STEPS = 32, 256  # in one request
 _SPAN = re.compile(r"\d{1,9}(:\d{1,9}){3}")
 _LEVELS = 9  # heights of the bars of a unit's small histogram, each a digit
 
 
 class IndexAnswers:
-    """What an index answers to the pages Units and Search.
+    """An index's answers to the pages Units and Search.
 
     Attributes:
         index: the index.
@@ -39,7 +39,7 @@ class IndexAnswers:
         self._units: dict[str, Any] | None = None
 
     def about(self) -> dict[str, Any]:
-        """Return what a page says of it from the start."""
+        """Return the data about it that a page has from the start."""
         return {"name": self.index.folder.resolve().name, "steps": self.index.steps}
 
     def model(self) -> nn.Module:
@@ -53,7 +53,7 @@ class IndexAnswers:
         """Return the position of the model that was indexed: the one whose layer has the same weights.
 
         Raises:
-            ArgumentError: none of them was.
+            ArgumentError: none of these models was indexed.
             FileFormatError: a model's folder is damaged.
         """
         wanted = fingerprint(self.index.reader.lstm)
@@ -83,7 +83,7 @@ class IndexAnswers:
         return unit_card(self.index, address).to_dict()
 
     def search(self, query: str, progress: Progress | None = None) -> dict[str, Any]:
-        """Return what a search finds, with the places of its first spans; errors are those of `Index.search`."""
+        """Return the result of a search, with the places of its first spans; errors are those of `Index.search`."""
         found = search(self.index, query, limit=MOST_SPANS, progress=progress)
         return {**found.summary(), "spans": [tuple(match.context) for match in found.matches]}
 
@@ -101,7 +101,7 @@ class IndexAnswers:
         place, number = self.index.resolve_unit(unit)
         contexts = [self._context(span) for span in spans.split(",", MOST_PASSAGES)]
         if len(contexts) > MOST_PASSAGES:
-            raise MessageError(f"at most {MOST_PASSAGES} passages can be asked for at a time")
+            raise MessageError(f"at most {MOST_PASSAGES} passages can be requested at a time")
         if self.index.reader.lstm.bidirectional:
             values = [each[place] for each in self.index.run(contexts, [place])]
         else:
@@ -135,7 +135,7 @@ def open_answers(index: Any) -> IndexAnswers:
     """Return the answers of an index, which is given as one or as its folder.
 
     Raises:
-        ArgumentTypeError: it is something else.
+        ArgumentTypeError: it is neither.
         FileFormatError: the folder has no index, or it is damaged.
     """
     if isinstance(index, Index):

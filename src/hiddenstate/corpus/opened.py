@@ -1,4 +1,4 @@
-"""`index` makes the index of a corpus, `open_index` opens it again, and `Index` is what both return."""
+"""`index` makes the index of a corpus, and `open_index` opens it again; both return an `Index`."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -74,9 +74,9 @@ class Index(IndexFolder):
 
         Args:
             x: a sentence (text or words) for a tagger, a text for a language model, an array ``[T, C]`` for a layer.
-            t: the step whose state is meant.
+            t: the step whose state is compared.
             places: the places whose states are compared together; by default ``h`` of the last layer.
-            k: how many steps to return, one of each sequence.
+            k: how many steps to return, at most one per sequence.
             progress: a callback for the shards done and their number; True for a bar.
 
         Raises:
@@ -92,7 +92,7 @@ class Index(IndexFolder):
         return units(self)
 
     def unit(self, address: str) -> UnitCard:
-        """Return the card of a unit: what it does over the corpus, and what zeroing it does.
+        """Return the card of a unit: its behaviour over the corpus, and the effect of zeroing it.
 
         Contexts, the correlation on held-out sequences and the effects come from runs of small parts of the corpus.
 
@@ -124,7 +124,7 @@ def index(
     client: Any = None,
     progress: Progress | bool | None = None,
 ) -> Index:
-    """Index a corpus: what every unit of a model does over it.
+    """Index a corpus: record the behaviour of every unit of a model over it.
 
     Needs pyarrow (``pip install 'hiddenstate[corpus]'``). States are not stored: the index has statistics, contexts,
     thresholds as bits, and states to start again from. To resume a call that was interrupted, repeat it.
@@ -190,7 +190,7 @@ def open_index(folder: str | os.PathLike[str]) -> Index:
     if about.get("kind") != KIND:
         raise FileFormatError(f"{target} has {about.get('kind')!r}, expected an index")
     if not (target / "statistics.npz").is_file():
-        raise FileFormatError(f"the index in {target} is not complete: make it again with the same arguments to go on")
+        raise FileFormatError(f"the index in {target} is not complete: make it again with the same arguments to resume")
     merged = read_statistics(target / "statistics.npz")
     if len(merged.lengths) != len(about["shards"]):
         raise FileFormatError(f"{target / 'statistics.npz'} is damaged: it has statistics of other shards")
@@ -209,7 +209,7 @@ def _chosen_places(reader: Reader, patterns: str | Sequence[str] | None) -> tupl
     """Return the places that patterns match; by default every state.
 
     Raises:
-        NameUnknownError: a pattern matches none.
+        NameUnknownError: a pattern matches no place.
     """
     every = [name for names in reader.lstm.sizes.places for name in names]
     chosen: list[str] = []
@@ -219,7 +219,7 @@ def _chosen_places(reader: Reader, patterns: str | Sequence[str] | None) -> tupl
         found = [name for name in every if fnmatchcase(name, pattern.strip())]
         if not found:
             parse_place(pattern.strip(), *reader.lstm.sizes.layers)
-            raise NameUnknownError(f"no place matches {pattern!r}; there are {' '.join(every)}")
+            raise NameUnknownError(f"no place matches {pattern!r}; the places are {' '.join(every)}")
         chosen += [name for name in found if name not in chosen]
     return tuple(name for name in every if name in chosen)
 
@@ -237,7 +237,7 @@ def _chosen_thresholds(places: Sequence[str], given: Mapping[str, Sequence[float
 
 
 def _save_model(reader: ModelReader, folder: Path) -> None:
-    """Write the model into the index, whole or not at all."""
+    """Write the model into the index atomically."""
     target = folder / "model"
     if not target.exists():
         with folder_beside(target) as partial:

@@ -17,7 +17,7 @@ class Piece(NamedTuple):
 
 
 def cut_text(tokens: Tokens, text: str, longest: int = LONGEST) -> list[Piece]:
-    """Cut a text into pieces of at most ``longest`` tokens, at the ends of lines where there are any.
+    """Cut a text into pieces of at most ``longest`` tokens, at line ends if possible.
 
     Raises:
         ArgumentError: see `Tokens.ids`.

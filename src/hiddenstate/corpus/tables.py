@@ -1,4 +1,4 @@
-"""Parquet files of ours: tables written by column, and the fingerprint of a model."""
+"""Our Parquet files: tables written by column; and the fingerprint of a model."""
 
 import hashlib
 import json

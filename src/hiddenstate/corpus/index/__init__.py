@@ -1,6 +1,6 @@
-"""The index of a corpus: what every unit does over it, without storing its states.
+"""The index of a corpus: the behaviour of every unit over it, without storing its states.
 
-- `items.py`: a sequence of a corpus, and the protocol of what reads sequences
+- `items.py`: a sequence of a corpus, and the protocol of readers of sequences
 - `readers.py`: readers of taggers, language models, and layers over arrays
 - `statistics.py`: statistics of the units of one place, which merge associatively
 - `bits.py`: the steps at which units exceed a threshold, as bits

@@ -29,10 +29,10 @@ class BitCollector:
     Args:
         steps: M, the number of steps of the shard.
         units: U.
-        threshold: a bit is set where a value is above it, compared as float32.
+        threshold: a bit is set if a value is above it, compared as float32.
 
     Attributes:
-        is_equal: ``[U]``, 1 for units that have the very value of the threshold at some step. For all others, the bits
+        is_equal: ``[U]``, 1 for units whose value is exactly the threshold at some step. For all others, the bits
             of ``>`` are those of ``>=``.
     """
 

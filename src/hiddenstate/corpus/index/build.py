@@ -71,7 +71,7 @@ class Run:
     Attributes:
         items: the numbers of the sequences, one per row.
         start: the first step.
-        lengths: the number of steps of each sequence from ``start`` on that are here.
+        lengths: the number of steps of each sequence in this run, starting at ``start``.
         trace: the record.
         state: the state after the last step, if the layer reads forward.
     """
@@ -183,7 +183,7 @@ class _Shard:
             np.int64,
             int(self.starts[-1]),
         )
-        # Drawn, because every fourth step of each sequence would have too many of the first.
+        # Sampled at random, because every fourth step of each sequence would include too many first steps.
         steps = (self.number << 40) | np.arange(self.starts[-1])
         self.is_sampled = scramble(steps) % np.uint64(EVERY) == 0
         sampled = self.token_codes[self.is_sampled]
@@ -263,7 +263,7 @@ class _Shard:
 
 
 def value_bounds(sizes: Sizes, quantity: str) -> tuple[float, float] | None:
-    """Return the bounds of a gate or state in a layer that starts from the zero state; None if it has none."""
+    """Return the bounds of a gate or state in a layer that starts from the zero state; None if it is unbounded."""
     gate = sizes.kind.gate_by_name.get(quantity)
     if gate is not None:
         return gate.bounds
@@ -271,7 +271,7 @@ def value_bounds(sizes: Sizes, quantity: str) -> tuple[float, float] | None:
 
 
 def _one_hot(codes: NDArray[np.int64], count: int) -> Tensor:
-    """Return float32 ``[count, M]``, 1 where a step has a code; negative codes are none."""
+    """Return float32 ``[count, M]``, 1 where a step has a code; negative codes mean none."""
     found = np.zeros((count, len(codes)), np.float32)
     known = np.flatnonzero(codes >= 0)
     found[codes[known], known] = 1

@@ -80,7 +80,7 @@ class IndexFolder:
         statistics: the statistics of each place.
         random: contexts drawn at random.
         lengths: the number of steps of each shard.
-        memory: what was read, kept.
+        memory: cached data that was read.
     """
 
     folder: Path
@@ -115,10 +115,10 @@ class IndexFolder:
         return dict(zip(keys, np.cumsum([0, *counts]).tolist(), strict=False))
 
     def place(self, name: str) -> Place:
-        """Return a place that the index has statistics of.
+        """Return a place for which the index has statistics.
 
         Raises:
-            NameUnknownError: there are none.
+            NameUnknownError: it has none.
         """
         place = parse_place(name, *self.reader.lstm.sizes.layers)
         if name not in self.statistics:
@@ -232,7 +232,7 @@ class IndexFolder:
     def bits(self, shard: int, place: str, unit: int, threshold: float, *, peek: bool = False) -> Mask | None:
         """Return ``[M]``, whether a unit is above a threshold at each step of a shard; None if that was not stored.
 
-        With ``peek``, the array may be empty: it only says that there is one.
+        With ``peek``, the array may be empty: it only shows that there is one.
         """
         found = self._stored(shard, place, unit, threshold)
         if found is None or peek:
@@ -245,7 +245,7 @@ class IndexFolder:
         return np.unpackbits(packed, count=steps).view(np.bool_)
 
     def bits_of_shards(self, place: str, unit: int, threshold: float) -> Iterator[Mask | None]:
-        """Yield `bits` of every shard. Threads read ahead, because files that are not in memory take their time."""
+        """Yield `bits` of every shard. Threads read ahead, because files that are not in memory take a while."""
 
         def read(shards: Sequence[int]) -> list[Mask | None]:
             return [self.bits(shard, place, unit, threshold) for shard in shards]
@@ -266,7 +266,7 @@ class IndexFolder:
             return self.path(shard) / ABOVE, row + unit
         row = self._rows.get((place, float(np.nextafter(np.float32(threshold), np.float32(np.inf)))))
         if row is not None and read_row(self.path(shard) / EQUAL, row + unit) == b"\0":
-            return self.path(shard) / ABOVE, row + unit  # the unit never has that very value
+            return self.path(shard) / ABOVE, row + unit  # the unit never has exactly that value
         path = self.cached_bits(shard, place, unit, threshold)
         return (path, 0) if path.is_file() else None
 
@@ -291,7 +291,7 @@ class Merged(NamedTuple):
 
 
 def read_statistics(path: Path) -> Merged:
-    """Return what a file of statistics has, of one shard or of all.
+    """Return the content of a file of statistics, for one shard or for all.
 
     Raises:
         FileFormatError: the file is damaged.

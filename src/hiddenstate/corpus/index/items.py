@@ -1,4 +1,4 @@
-"""A sequence of a corpus, and the protocol of what reads sequences and turns them into the input of a layer."""
+"""A sequence of a corpus, and the protocol of readers, which turn sequences into the input of a layer."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,7 +47,7 @@ class Reader(Protocol):
 
     @property
     def head(self) -> Head | None:
-        """What reads the layer's outputs."""
+        """The head that reads the layer's outputs."""
 
     @property
     def common(self) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ class Reader(Protocol):
 
     @property
     def labelling(self) -> str:
-        """What the labels are, for the manifest."""
+        """A description of the labels, for the manifest."""
 
     def items(self, shard: Shard) -> list[Item]:
         """Return the sequences of a shard."""
@@ -73,11 +73,11 @@ class Reader(Protocol):
         """Write the model into a folder, from which it is loaded again."""
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return what its values depend on, ready for JSON."""
+        """Return everything that its values depend on, ready for JSON."""
 
 
 def half_of(shard: int, sequences: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the half, 0 or 1, of sequences of a shard: labels are chosen on the first and confirmed on the second."""
+    """Return each sequence's half, 0 or 1: labels are chosen on the first and confirmed on the second."""
     return (scramble(np.int64(shard) * (1 << 24) + sequences) >> np.uint64(63)).astype(np.int64)
 
 

@@ -89,7 +89,7 @@ class TaggerReader:
 
     @cached_property
     def common(self) -> tuple[str, ...]:
-        """The most frequent words, as they are looked up."""
+        """The most frequent words, in the form that is looked up."""
         return self.tagger.encoder.words.tokens[:COMMON]
 
     @property
@@ -162,7 +162,7 @@ class LanguageReader:
 
     @property
     def labelling(self) -> str:
-        """What the labels are."""
+        """A description of the labels."""
         return _labels_name(self.labels)
 
     def items(self, shard: Shard) -> list[Item]:
@@ -356,10 +356,10 @@ def _layer_reader(
 
 
 def read_item(reader: Any, x: Any) -> Item:
-    """Return what a reader reads of one sentence, text or array.
+    """Return one sentence, text or array as a reader's sequence.
 
     Raises:
-        ArgumentError, ArgumentTypeError, ShapeError: it is something else.
+        ArgumentError, ArgumentTypeError, ShapeError: it is none of these.
     """
     if isinstance(reader, LayerReader):
         (item,) = _layer_reader(reader.lstm, [x], None, None, None, None).arrays
@@ -462,7 +462,7 @@ def _content(code: CodeType) -> tuple[Any, ...]:
     constants = [
         _content(each)
         if isinstance(each, CodeType)
-        else sorted(map(repr, each))  # a set's order is another in each process
+        else sorted(map(repr, each))  # a set's order differs between processes
         if isinstance(each, frozenset)
         else each
         for each in code.co_consts

@@ -148,7 +148,7 @@ class Statistics:
     def saturation(self, edges: Floats) -> tuple[Floats, Floats]:
         """Return the share of steps ``[U]`` at which each unit is low and high.
 
-        The limits are 0.1 and 0.9 for a gate, -0.9 and 0.9 for g, n and h, and -1 and 1 for what has no bounds.
+        The limits are 0.1 and 0.9 for a gate, -0.9 and 0.9 for g, n and h, and -1 and 1 for unbounded values.
         """
         steps = np.maximum(self.histogram.sum(1), 1)
         low, high = (0.1, 0.9) if edges[0] == 0 else (-0.9, 0.9) if np.isfinite(edges[0]) else (-1.0, 1.0)
@@ -176,7 +176,7 @@ class Statistics:
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything as arrays, for a file."""
         found: dict[str, NDArray[Any]] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "labels"}
-        # Escaped, because a label may be any text, also the end of a line.
+        # Escaped, because a label may be any text, even a line end.
         labels = b"\n".join(label.encode("unicode_escape") for label in self.labels)
         found["labels"] = np.frombuffer(labels, np.uint8)
         return found
@@ -207,7 +207,7 @@ def to_integers(values: NDArray[Any]) -> Ints:
 
 
 def _checked(sums: Ints) -> Ints:
-    """Refuse sums so large that the sum of two could overflow."""
+    """Reject sums so large that the sum of two could overflow."""
     if sums.size and max(int(sums.max()), -int(sums.min())) >= MOST:
         raise ArgumentError("the model has states so large that the sums of their squares overflow in an index")
     return sums

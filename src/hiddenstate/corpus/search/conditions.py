@@ -34,12 +34,12 @@ def threshold_of(value: Value) -> tuple[float, bool]:
 
 
 def key_of(value: Value) -> Key:
-    """Return what the bits of a comparison depend on."""
+    """Return the key of a comparison's bits: everything that they depend on."""
     return value.place, value.unit, threshold_of(value)[0]
 
 
 def check_values(index: IndexFolder, query: Query) -> None:
-    """Refuse a query for units that the model does not have.
+    """Reject a query for units that the model does not have.
 
     Raises:
         NameUnknownError: there is no such place or unit.

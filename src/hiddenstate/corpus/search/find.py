@@ -46,7 +46,7 @@ def spans_of(holds: Mask, first: Mask, query: Query) -> Ints:
 
     Args:
         holds: ``[M]``, whether the condition holds.
-        first: ``[M]``, whether a sequence begins; spans do not go on there.
+        first: ``[M]``, whether a sequence begins; spans do not continue across it.
         query: has the lengths.
     """
     if not len(holds):
@@ -147,7 +147,7 @@ class _Tally:
             counter.update({name: int(count) for name, count in zip(text.label_names, counts, strict=True) if count})
 
     def clauses(self, index: IndexFolder) -> tuple[Clause, ...]:
-        """Return the parts of the query with what was counted."""
+        """Return the parts of the query with their counts."""
         found = []
         for k, part in enumerate(self.query.clauses):
             is_around = k >= len(self.query.at)

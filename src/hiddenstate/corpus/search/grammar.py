@@ -1,6 +1,6 @@
 r"""The grammar of queries.
 
-A query is a pattern of steps, and what holds around it::
+A query is a pattern of steps, and conditions around it::
 
     l1.c[125] > .5                                unit 125 of l1.c is above 0.5
     l1.c[125] > .5 for 3..                        in spans of at least 3 steps (for 3: exactly 3; for 2..5)
@@ -9,7 +9,7 @@ A query is a pattern of steps, and what holds around it::
     l0.h[3] > 0, label = VERB after 1..5          a verb at some step, 1 to 5 after the span
     not (token = "the" or token = "a")            tokens and labels; and, or, not, brackets
 
-Comparisons are ``> >= < <=``, of values as float32. Spans are as long as possible, and lie within a sequence.
+Comparisons are ``> >= < <=``, of values as float32. Spans are as long as possible, and stay within a sequence.
 """
 
 from dataclasses import dataclass

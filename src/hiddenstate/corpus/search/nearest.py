@@ -49,7 +49,7 @@ def _states(index: IndexFolder, item: Item, places: list[str]) -> list[Any]:
 def _of_shard(
     index: IndexFolder, shard: int, wanted: torch.Tensor, places: list[str], k: int
 ) -> list[tuple[float, int, int, int]]:
-    """Return the nearest step of each sequence, the nearest k of them: minus the cosine, shard, sequence, step."""
+    """Return the nearest step of each of the k nearest sequences: minus the cosine, shard, sequence, step."""
     text = index.text(shard)
     items = [index.item(shard, number) for number in range(len(text.starts) - 1)]
     cosines = np.full(text.steps, -np.inf, np.float32)

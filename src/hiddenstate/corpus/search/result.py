@@ -23,7 +23,7 @@ class Match(NamedTuple):
         before: the tokens before it.
         tokens: its tokens.
         after: the tokens after it.
-        score: what it is ranked by: the number of its steps, or its similarity.
+        score: the number of its steps, or its similarity, by which it is ranked.
     """
 
     context: Context
@@ -45,8 +45,8 @@ class Clause(NamedTuple):
     Attributes:
         text: the part.
         steps: the number of steps at which it holds.
-        left: what is left of the corpus after this and all parts before it: steps, or spans for parts around them.
-        lift: how much more often it holds where the parts before it do; NaN for the first, or if they hold nowhere.
+        left: the steps (or spans, for parts around them) that remain after this part and all before it.
+        lift: how much more often it holds when the parts before it hold; NaN for the first, or if they hold nowhere.
         span: the lowest and the highest value of the unit over the corpus, if that is known.
     """
 
@@ -126,7 +126,7 @@ class Found(Explanation):
 
     @property
     def reason(self) -> str:
-        """Why nothing matches: the part of the query after which nothing was left. Empty if something matches."""
+        """Why nothing matches: the part of the query after which nothing remained. Empty if something matches."""
         if self.count:
             return ""
         for k, each in enumerate(self.clauses):
@@ -164,7 +164,7 @@ class Found(Explanation):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Nearest(Explanation):
-    """The steps of a corpus whose states are nearest to a given one, one of each sequence.
+    """The steps of a corpus whose states are nearest to a given one, at most one per sequence.
 
     Attributes:
         place: the places whose states are compared.

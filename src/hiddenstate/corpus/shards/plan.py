@@ -128,7 +128,7 @@ def plan(
 
 
 def describe_files(files: Sequence[Path]) -> list[dict[str, Any]]:
-    """Return the name, size and hash of each file. Of a file above 64 MiB, 64 evenly spaced blocks of 1 MiB count."""
+    """Return the name, size and hash of each file. The hash of a file above 64 MiB covers 64 blocks of it."""
     return [{"file": str(path), "bytes": path.stat().st_size, "blake2b": _hash(path)} for path in files]
 
 
@@ -138,7 +138,7 @@ def shards_to_data(shards: Sequence[Shard]) -> list[dict[str, Any]]:
 
 
 def open_parquet(path: str) -> Any:
-    """Open a Parquet file whose metadata may be a stranger's. Call it inside `reading`.
+    """Open a Parquet file whose metadata can't be trusted. Call it inside `reading`.
 
     Raises:
         MissingDependencyError: pyarrow is not installed.
@@ -156,10 +156,12 @@ def _detected(path: Path) -> str:
 def _row_groups(path: Path, column: str) -> list[int]:
     with reading(path), open_parquet(str(path)) as file:
         if column not in file.schema_arrow.names:
-            raise FileFormatError(f"there is no column {column!r}; there are {', '.join(file.schema_arrow.names[:20])}")
+            raise FileFormatError(
+                f"there is no column {column!r}; the columns are {', '.join(file.schema_arrow.names[:20])}"
+            )
         for k in range(file.num_row_groups):
             if file.metadata.row_group(k).total_byte_size > MOST_GROUP:
-                raise FileFormatError(f"row group {k} has more than 1 GiB; write the file with smaller ones")
+                raise FileFormatError(f"row group {k} has more than 1 GiB; write the file with smaller groups")
         return list(range(file.num_row_groups + 1))
 
 

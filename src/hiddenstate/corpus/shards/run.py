@@ -1,7 +1,7 @@
 """Maps a task over shards: in this process, in several, or on a Dask cluster; the results are the same, bit for bit.
 
-Each shard's result is written beside its place and renamed, so a run that is killed loses only the shards at work, and
-the next call with the same arguments goes on. A manifest in the folder names everything that the results depend on.
+Each shard's result is written beside its place and renamed, so a killed run loses only the shards in progress, and the
+next call with the same arguments resumes it. A manifest in the folder names everything that the results depend on.
 """
 
 import json
@@ -42,7 +42,7 @@ def run(
     client: Any = None,
     progress: Progress | bool | None = None,
 ) -> None:
-    """Write the result of every shard into a folder; results that are there are kept.
+    """Write the result of every shard into a folder; existing results are kept.
 
     Args:
         task: what to do with a shard.
@@ -55,7 +55,7 @@ def run(
         progress: a callback for the bytes read and their total; True for a bar.
 
     Raises:
-        ArgumentError: the folder holds results of something else, or ``workers`` is out of range.
+        ArgumentError: the folder contains other results, or ``workers`` is out of range.
         ArgumentTypeError: the client is of another kind.
         RunInUseError: another process is writing into the folder, or a worker process died.
         FileWriteError: the folder cannot be written.
@@ -88,7 +88,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest of a folder that `run` wrote.
 
     Raises:
-        FileFormatError: there is none, or it is damaged or of a later version.
+        FileFormatError: it is missing, damaged or of a later version.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -103,7 +103,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _begin(folder: Path, shards: Sequence[Shard], described: Mapping[str, Any]) -> None:
-    """Write the manifest, or compare with the one that is there; delete what a killed run left.
+    """Write the manifest, or compare it with the existing one; delete leftovers of a killed run.
 
     Raises:
         ArgumentError: the folder holds results of something else.
@@ -177,7 +177,7 @@ def _in_processes(task: ShardTask, shards: Sequence[Shard], folder: Path, worker
 def _on_cluster(task: ShardTask, shards: Sequence[Shard], folder: Path, client: Any) -> Iterator[Shard]:
     distributed = optional_package("distributed", "cluster", "running on a cluster")
     sent = client.scatter(task, broadcast=True, hash=False)
-    # Workers may have another working directory, so they get absolute paths.
+    # Workers may have a different working directory, so they get absolute paths.
     paths = {shard.path: str(Path(shard.path).absolute()) if shard.path else "" for shard in shards}
     # A worker that dies takes its shards with it; the scheduler gives them to others.
     futures = {

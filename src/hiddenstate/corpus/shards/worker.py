@@ -31,7 +31,7 @@ class ShardTask(Protocol):
 
 
 def process(task: ShardTask, shard: Shard, folder: Path) -> None:
-    """Write the result of one shard, unless it is there. It runs in one thread, so that it is the same everywhere."""
+    """Write the result of one shard, unless it exists. It runs in one thread, so that it is the same everywhere."""
     target = folder / task.name(shard)
     if target.exists():
         return

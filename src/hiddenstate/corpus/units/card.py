@@ -1,4 +1,4 @@
-"""The card of one unit: contexts, distribution, the label it goes with, and what zeroing it does."""
+"""The card of one unit: contexts, distribution, the label it correlates with, and the effect of zeroing it."""
 
 import math
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ class UnitContext(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """What zeroing a unit costs on average at the steps with a label, and at all others."""
+    """The average cost of zeroing a unit at the steps with a label, and at all others."""
 
     unit: str
     there: float
@@ -54,7 +54,7 @@ class Effect(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class UnitCard(Explanation):
-    """What one unit does over a corpus.
+    """The behaviour of one unit over a corpus.
 
     Attributes:
         unit: such as ``l1.c[125]``.
@@ -77,7 +77,7 @@ class UnitCard(Explanation):
         p: how probable a correlation as large as that is by chance: the larger of two, if the labels are shifted along
             the sample, and if the part of each sequence in it has a random sign.
         units: how many units the index has.
-        cost_name: what the effects are.
+        cost_name: the meaning of the effects.
         effect: of zeroing the unit.
         held: of holding it at its mean, which shows what its variation does.
         matched: of zeroing each of some units of the same place that are as large on average.
@@ -145,7 +145,7 @@ class UnitCard(Explanation):
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON; None for what is not finite, as the outer edges of a cell state."""
+        """Return everything, ready for JSON; None for infinite numbers, such as a cell state's outer edges."""
         found = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "contexts"}
         found |= {"effect": self.effect._asdict(), "held": self.held._asdict()}
         found["matched"] = [each._asdict() for each in self.matched]
@@ -175,7 +175,7 @@ class UnitCard(Explanation):
 
     @property
     def verdict(self) -> str:
-        """What the held-out correlation and the effects say, with its limits."""
+        """What the held-out correlation and the effects show, and its limits."""
         if not self.labels:
             return "There are no labels."
         if not self.label:
@@ -325,7 +325,7 @@ def _matched(index: IndexFolder, name: str, unit: int) -> list[int]:
 def _effects(
     index: IndexFolder, sample: Sequence[Context], name: str, unit: int, label: str
 ) -> tuple[str, list[Effect], float | None]:
-    """Return what the cost is, the effects (zeroing a unit, holding it, zeroing matched ones), and the margin."""
+    """Return the name of the cost, the effects (zeroing a unit, holding it, zeroing matched ones), and the margin."""
     units = [unit, unit, *_matched(index, name, unit)]
     if not sample:
         return "cost", [Effect(f"{name}[{k}]", 0.0, 0.0) for k in units], None

@@ -1,4 +1,4 @@
-"""What edits, such as zeroing a unit, cost at each step of some sequences."""
+"""The cost of edits, such as zeroing a unit, at each step of some sequences."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +26,7 @@ def costs(
 ) -> tuple[str, NDArray[np.float64], NDArray[np.str_], NDArray[np.int64]]:
     """Return the cost of each of some edits by itself, at each step of some sequences.
 
-    The cost is what the right output loses of its log-probability, in nats, if a softmax reads the layer and the right
+    The cost is the log-probability that the right output loses, in nats, if a softmax reads the layer and the right
     output is known (the next token, or the label); else the distance that the outputs of the layer move.
 
     Args:
@@ -35,7 +35,7 @@ def costs(
         edits: the edits.
 
     Returns:
-        What the cost is, the costs ``[len(edits), M]``, and the label and the group (see `groups_of`) of each step.
+        The name of the cost, the costs ``[len(edits), M]``, and the label and the group (see `groups_of`) of each step.
     """
     reader, lstm = index.reader, eval_twin(index.reader.lstm)
     items = [_cut(index.item(each.shard, each.sequence)) for each in sample]

@@ -14,7 +14,7 @@ FLIPS, FLIPS_TOGETHER = 10_000, 1000
 
 
 def shift_p(values: NDArray[np.float64], labels: NDArray[np.bool_], least: int = LEAST) -> tuple[float, float]:
-    """Return the correlation of values with a label, and the share of circular shifts of the labels with one as large.
+    """Return the correlation of values with a label, and the share of circular shifts of the labels that reach it.
 
     A shift keeps how values, and labels, depend on their neighbours; a shuffle would not, and would make p too small.
     All shifts by at least ``least`` steps are computed, by Fourier transforms.

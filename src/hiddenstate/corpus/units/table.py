@@ -1,4 +1,4 @@
-"""All units of an index as a table, each with the label or token that it goes with."""
+"""All units of an index as a table, each with the label or token that it correlates with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,8 +61,8 @@ class Units(Explanation):
         more = len(self.table) - len(lines)
         said = sentence(
             f"{len(self.table):,} units over {self.steps:,} steps, the largest correlation with a label first; the "
-            "label was chosen on one half of the sequences, and r held out is that of the other. A correlation is no "
-            "effect: see the card of a unit for what zeroing it does."
+            "label was chosen on one half of the sequences, and r held out is that of the other. A correlation is not "
+            "an effect: see a unit's card for the effect of zeroing it."
         )
         return f"{said}\n\n{table(head, lines, 'll')}" + (f"\nand {more:,} more" if more > 0 else "")
 
