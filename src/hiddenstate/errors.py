@@ -1,8 +1,7 @@
 """All errors of this library.
 
-Each inherits `HiddenStateError` and the built-in type that torch raises in the same situation (if torch checks for it
-at all), so that code written against torch keeps working. Each message says what was received, what was expected, and
-what to do.
+Each inherits `HiddenStateError` and a built-in type, usually the one that torch raises in the same situation, so that
+code written against torch keeps working. Each message says what was received, what was expected, and what to do.
 """
 
 

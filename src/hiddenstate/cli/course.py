@@ -22,9 +22,10 @@ def course(
         bool, typer.Option("--browser/--no-browser", help="Open a browser; else print the path of the first page.")
     ] = True,
 ) -> None:
-    """Open the course in the browser: its pages come with the package and need no network.
+    """Open the course in the browser; it needs no network.
 
-    With DIR, copy its notebooks, which check your answers with hiddenstate.course.check.
+    In a checkout, first run make pages. With DIR, copy its notebooks, which check your answers with
+    hiddenstate.course.check.
 
     Example: hiddenstate course
     """
