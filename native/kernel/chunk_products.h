@@ -118,13 +118,15 @@ private:
     void add_bias(real* sums, std::int64_t column, std::int64_t g, bool is_first) const {
         const std::int64_t left = gate_part_.last - g;
         vf acc[V] = {};
-        for (int v = 0; !is_first && v < V; ++v) acc[v] = load(sums + v * kLanes, left - v * kLanes);
         for (std::int64_t i = 0; i < rows_.count(); ++i) {
             const element* row = state_.dg.data() + i * state_.dg_step + column;
             // Whole vectors: values past the last gate are padding of dg, and are not stored.
             for (int v = 0; v < V; ++v) acc[v] += load(row + v * kLanes, kLanes);
         }
-        for (int v = 0; v < V; ++v) store(sums + v * kLanes, acc[v], left - v * kLanes);
+        for (int v = 0; v < V; ++v) {
+            if (!is_first) acc[v] += load(sums + v * kLanes, left - v * kLanes);
+            store(sums + v * kLanes, acc[v], left - v * kLanes);
+        }
     }
 
     // Packs some columns of the chunk's gradients [rows, step] in the form that the instruction set multiplies: float and double unchanged;

@@ -24,16 +24,18 @@ struct WeightTile {
         vf acc[Height::most][V];
         clear(tall, acc);
         real* at = sums + first * sums_step;
-        for (int r = 0; !is_first && r < tall.count; ++r) {
-            for (int v = 0; v < V; ++v) acc[r][v] = load(at + r * sums_step + v * kLanes, left - v * kLanes);
-        }
         // The sums of the next tile come near meanwhile: they are as many numbers as the weights, which a core's cache seldom holds.
         for (int r = tall.count; r < 2 * tall.count; ++r) {
             for (int v = 0; v < V; ++v) __builtin_prefetch(at + r * sums_step + v * kLanes, 1);
         }
         multiply(tall, first, acc);
+        // A chunk is summed by itself: one chain over all rows would round thousands of times.
         for (int r = 0; r < tall.count; ++r) {
-            for (int v = 0; v < V; ++v) store(at + r * sums_step + v * kLanes, acc[r][v], left - v * kLanes);
+            for (int v = 0; v < V; ++v) {
+                real* const to = at + r * sums_step + v * kLanes;
+                if (!is_first) acc[r][v] += load(to, left - v * kLanes);
+                store(to, acc[r][v], left - v * kLanes);
+            }
         }
     }
 

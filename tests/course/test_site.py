@@ -140,7 +140,7 @@ def test_a_prediction_opens_its_figure_and_stays_by_keyboard(site: Path) -> None
         expect(figure.locator(".course-view .course-said")).to_have_text(
             "The exchange changed the outputs of steps 1, 2, 3, 4."
         )
-        press(page, page.get_by_role("link", name="Exchange the inputs without carrying"))
+        press(page, page.get_by_role("link", name="Swap the inputs without carrying"))
         expect(figure.locator(".course-view .course-said")).to_contain_text("steps 1 and 3: they changed places")
         stays_at_home(watch)
 
@@ -150,7 +150,7 @@ def test_numbers_are_judged_with_the_idea_behind_a_wrong_one(site: Path) -> None
         ask = watch.page.locator("#exercise-1\\.4 .course-ask").first
         ask.get_by_role("textbox").fill("540,000".replace(",", ""))
         watch.page.keyboard.press("Enter")
-        expect(ask.locator(".course-said")).to_contain_text("multiplies by the steps")
+        expect(ask.locator(".course-said")).to_contain_text("multiplies by the number of steps")
         expect(ask.locator(".course-said")).to_contain_text(idea_behind("M11"))
         ask.get_by_role("textbox").fill("7")
         watch.page.keyboard.press("Enter")
@@ -319,7 +319,7 @@ def test_each_wrong_choice_of_the_final_check_leads_to_what_is_said_of_its_idea(
     with opened(site, CHECK) as watch:
         watch.page.locator("#predict-q1").get_by_role("button").nth(1).click()
         watch.page.get_by_role("link", name="Chapter 1 on this idea").first.click()
-        expect(watch.page.get_by_text("batch_first turns x and out; h and c stay")).to_be_in_viewport()
+        expect(watch.page.get_by_text("batch_first changes x and out; h and c stay")).to_be_in_viewport()
         stays_at_home(watch)
 
 

@@ -34,10 +34,13 @@ def is_sharded(files: Sequence[str], out: Path | None, shards: bool, cluster: st
     Raises:
         ArgumentError: shards are requested without a folder.
     """
-    needs = shards or cluster is not None or any(_is_many(file) for file in files)
-    if needs and (out is None or str(out) == STANDARD):
-        raise ArgumentError("--shards, --cluster, globs and Parquet files need a folder to write: --out FOLDER")
-    return needs or (out is not None and out.is_dir())
+    asking = [name for name, asks in (("--shards", shards), ("--cluster", cluster is not None)) if asks]
+    asking += [repr(file) for file in files if _is_many(file)]
+    if asking and (out is None or str(out) == STANDARD):
+        raise ArgumentError(
+            f"{asking[0]:.200} needs a folder to write, --out FOLDER, as do all of --shards, --cluster, globs and Parquet"
+        )
+    return bool(asking) or (out is not None and out.is_dir())
 
 
 def _is_many(file: str) -> bool:

@@ -397,8 +397,8 @@ def test_attributes_that_hide_nothing_new_are_kept() -> None:
     ("make", "kind", "reason"),
     [
         (lambda: torch.jit.script(nn.Sequential(nn.LSTM(4, 3))), "ScriptModule", "compiled to TorchScript"),
-        (lambda: torch.ao.nn.quantizable.LSTM(4, 3), "torch.ao.nn.quantizable.LSTM", "quantisation"),
-        (lambda: nn.Sequential(torch.ao.nn.quantizable.LSTM(4, 3)), "torch.ao.nn.quantizable.LSTM", "quantisation"),
+        (lambda: torch.ao.nn.quantizable.LSTM(4, 3), "torch.ao.nn.quantizable.LSTM", "quantised"),
+        (lambda: nn.Sequential(torch.ao.nn.quantizable.LSTM(4, 3)), "torch.ao.nn.quantizable.LSTM", "quantised"),
     ],
 )
 def test_other_kinds_of_torchs_are_left(make: Callable[[], nn.Module], kind: str, reason: str) -> None:
