@@ -11,14 +11,14 @@ from coursebook.pages import parts_of
 ANSWERS: dict[str, list[tuple[str, str]]] = {
     "q1": [
         ("01", "`out` is `[2, 9, 14]`, N first, then T, then D·H."),
-        ("01", "`batch_first` turns x and `out`; h and c stay `[L·D, N, H]`."),
+        ("01", "`batch_first` changes x and `out`; h and c stay `[L·D, N, H]`."),
     ],
     "q2": [
         ("01", "With two bias vectors, `[4H]` each, they have 108 numbers."),
         ("01", "so `LSTM(4, 3)` has 108 parameters for any number of steps."),
     ],
     "q3": [
-        ("01", "Without carrying, the two outputs change places, nothing else."),
+        ("01", "Without carrying, the two outputs are swapped, nothing else."),
         ("01", "With the state carried, every output from the second on changes."),
     ],
     "q4": [
@@ -27,8 +27,8 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
     ],
     "q5": [("01", "its final state is `h_n[1]`, and the second half of `out[0]`.")],
     "q6": [("01", "With `batch_first=True` each sentence is read by itself. h and c are still `[L·D, N, H]`:")],
-    "q7": [("01", "Nothing raises here, and each sentence depends on those before it.")],
-    "q8": [("01", "of five, row 0 has the forward states of the first two, and")],
+    "q7": [("01", "No error is raised, and each sentence depends on those before it.")],
+    "q8": [("01", "five, row 0 has the forward states of the first two, and")],
     "q9": [("02", "First c = f·c_prev + i·g, then h = o·tanh(c).")],
     "q10": [
         (
@@ -36,8 +36,8 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
             "so the forget gate is the second quarter; ONNX i, o, f, c, where it is the third.",
         ),
     ],
-    "q11": [("02", "At f = 1 a unit keeps all of its c, at f = 0 nothing.")],
-    "q12": [("02", "filling both vectors with 1 makes 2, and f = 0.881 instead of 0.731 where x and h are 0.")],
+    "q11": [("02", "At f = 1 a unit keeps all of its c, at f = 0 none of it.")],
+    "q12": [("02", "filling both vectors with 1 makes 2, and f = 0.881 instead of 0.731 when x and h are 0.")],
     "q13": [("02", "with i, f, g and o at 1, c is 10 after ten steps, and h is nearly 1.")],
     "q14": [
         ("02", "2.5e-14 after 100 steps at a bias of 1, 0.51 at 5."),
@@ -51,10 +51,10 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
         ("01", "With `lengths=`, a sequence of three steps ends in `out[2]`"),
         ("03", "Without it, the final states of all shorter sentences change."),
     ],
-    "q17": [("03", "they change every reverse output of a shorter sentence, and so the loss.")],
+    "q17": [("03", "they change every reverse output of a shorter sentence, and thus the loss.")],
     "q18": [
         ("03", "with one layer it drops nothing, and warns."),
-        ("03", "so at 0.5 they are doubled: the mean stays what it was"),
+        ("03", "so at 0.5 they are doubled: the mean is the same in training as in eval"),
         ("03", "In eval nothing is dropped"),
     ],
     "q19": [
@@ -82,10 +82,10 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
     "q23": [
         ("05", "With a random label the best of 512 correlates at about 0.1."),
         ("05", "So choose on one text, test on another, and do the same with a control label."),
-        ("05", "Holding the line's unit costs more than holding any of 20 units that move as much"),
+        ("05", "Holding the line's unit costs more than holding any of 20 units that vary as much"),
     ],
     "q24": [
-        ("06", "The forecast correlates as well, and has no skill."),
+        ("06", "The forecast also correlates, but has no skill."),
         (
             "06",
             "No forecast of a random walk whose steps have mean 0 has a lower expected squared error than",
