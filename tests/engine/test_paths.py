@@ -216,6 +216,23 @@ def test_path_fails() -> None:
         hs.LSTM(4, 3).path(torch.randn(5, 2, 5))
 
 
+@pytest.mark.parametrize("shape", [(4, 2), (8,), (1, 8), (3, 5), (0, 4)])
+def test_the_path_of_a_stream_fails_as_its_step_does(shape: tuple[int, ...]) -> None:
+    stream, x = hs.LSTM(4, 3).stream(batch=2), torch.zeros(shape)
+    with pytest.raises((ShapeError, RankError)) as of_step:
+        stream.step(x)
+    with pytest.raises(type(of_step.value)) as of_path:
+        stream.path(x)
+    assert str(of_path.value) == str(of_step.value)
+
+
+def test_a_cells_reasons_are_true() -> None:
+    on_meta = hs.LSTMCell(4, 3, device="meta").path(torch.zeros(2, 4, device="meta"))
+    assert "is on meta, not on the CPU" in str(on_meta)
+    subclass = type("Sub", (torch.Tensor,), {})
+    assert "is a Sub, not one of torch's own" in str(hs.LSTMCell(4, 3).path(torch.zeros(2, 4).as_subclass(subclass)))
+
+
 NO_REFERENCE = 'backend\\("reference"\\) is in force'
 # A case: what the layer has, what is in force, the number of steps, the path, and some of the reasons.
 STREAM_CASES: dict[

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -96,3 +96,49 @@ def test_so_many_rows_of_nothing_that_no_memory_holds_their_states_fail_as_torch
     for cell in (hs.LSTMCell(0, 4), nn.LSTMCell(0, 4)):
         with torch.no_grad(), pytest.raises(RuntimeError):
             cell(x)
+
+
+def _times_three(weights: list[Tensor], _: Tensor) -> None:
+    for weight in weights:
+        weight.mul_(3)
+
+
+def _flat_times_two(_: list[Tensor], flat: Tensor) -> None:
+    flat.mul_(2)
+
+
+def _detached(weights: list[Tensor], _: Tensor) -> None:
+    for weight in weights:
+        weight.detach_().requires_grad_()
+
+
+@pytest.mark.parametrize("write", [_times_three, _flat_times_two, _detached])
+@pytest.mark.parametrize("name", ["LSTMCell", "GRUCell", "RNNCell"])
+def test_weights_written_in_place_between_steps_have_torchs_gradients(name: str, write: Any) -> None:
+    ours = getattr(hs, name)(5, 7)
+    theirs = getattr(nn, name)(5, 7)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(3, 4, 5)
+    found = []
+    for cell in (ours, theirs):
+        parameters = [p.detach().clone().requires_grad_() for p in theirs.parameters()]
+        flat = torch.cat([p.flatten() for p in parameters])
+        if write is _flat_times_two:
+            sizes = [p.numel() for p in parameters]
+            weights = [flat[sum(sizes[:k]) : sum(sizes[: k + 1])].view_as(p) for k, p in enumerate(parameters)]
+        else:
+            weights = [p * 1 for p in parameters]
+        named = dict(zip([n for n, _ in theirs.named_parameters()], weights, strict=True))
+        kept = torch.func.functional_call(cell, named, (x[0],))  # its graph lives on
+        write(weights, flat)
+        state = None
+        for step in x[1:]:
+            state = torch.func.functional_call(cell, named, (step, state))
+        h = state[0] if isinstance(state, tuple) else state
+        assert isinstance(h, Tensor)
+        h.sum().backward()
+        found.append([p.grad for p in (*parameters, *(w for w in weights if w.is_leaf))])
+        del kept
+    for one, other in zip(*found, strict=True):
+        assert (one is None) == (other is None)
+        assert one is None or torch.allclose(one, other, atol=1e-5)

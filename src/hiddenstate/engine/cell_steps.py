@@ -145,7 +145,7 @@ class _Sums:
     """The weights of steps, and the node that their steps share."""
 
     def __init__(self, weights: Sequence[Tensor | None], key: Any) -> None:
-        self.weights, self.key = weights, key
+        self.weights, self.key, self.origins = weights, key, _origins(weights)
         self.pending: _Pending = {}
         self.token: Tensor = apply(_WeightSums, self.pending, *weights)
         self.node: Any = self.token.grad_fn
@@ -161,7 +161,9 @@ def _shared_sums(weights: Sequence[Tensor | None], key: Any) -> _Sums:
     which = id(weights[1])
     known = _sums.get(which)
     found = None if known is None else known()
-    if found is not None and found.key == key and all(map(is_, found.weights, weights)):
+    same = found is not None and found.key == key and all(map(is_, found.weights, weights))
+    # A tensor that was written in place is the same, but the end of another graph.
+    if found is not None and same and all(map(is_, found.origins, _origins(weights))):
         return found
     made = _Sums(weights, key)
     if len(_sums) >= _MOST_SUMS:  # not by callbacks, in which Python would drop a Ctrl-C
@@ -169,6 +171,10 @@ def _shared_sums(weights: Sequence[Tensor | None], key: Any) -> _Sums:
             _sums.pop(key, None)
     _sums[which] = weakref.ref(made)
     return made
+
+
+def _origins(weights: Sequence[Tensor | None]) -> list[Any]:
+    return [None if weight is None else weight.grad_fn for weight in weights]
 
 
 class _WeightSums(torch.autograd.Function):

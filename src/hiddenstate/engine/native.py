@@ -162,6 +162,10 @@ def refusal_text(argument: str, reason: str, value: Any, expected: Any) -> str:
         return "there are no rows, features or units, or more than 2^20 of them"
     if argument == "input" and isinstance(value, Tensor) and reason == "form" and value.stride(-1) != 1:
         return "the input is not contiguous in its last axis: give x.contiguous()"
+    if isinstance(value, Tensor) and value.device.type != "cpu":
+        return f"{argument} is on {value.device}, not on the CPU"
+    if isinstance(value, Tensor) and type(value) not in (Tensor, torch.nn.Parameter):
+        return f"{argument} is a {type(value).__name__}, not one of torch's own tensors"
     if isinstance(value, Tensor):
         got = f"{list(value.shape)} of {value.dtype}, strides {value.stride()}"
         shape = f" {list(expected)}" if expected else ""

@@ -63,18 +63,23 @@ class Stream(StreamState):
     def _step(self, x: Array, out: Array | None) -> Array:
         """Take a step with every check; the following steps then take the fast way, if possible."""
         given: Tensor = self._tensor(x, "x")
+        step = self._one_step(given)
+        shape = (*given.shape[:-1], self._sizes.output_size)
+        if out is not None:
+            check_out(out, x, shape, self._like())
+        done = self._feed(step).view(shape)
+        with self._alone():
+            self._find_quick()
+        return self._give(done, x, out)
+
+    def _one_step(self, given: Tensor) -> Tensor:
+        """Return the input of a step as ``[1, N, C]``; raises a RankError."""
         if given.dim() != 2 and not (given.dim() == 1 and self._batch == 1):
             allowed = "[N, C] or [C]" if self._batch == 1 else "[N, C]"
             raise RankError(
                 f"a step must be {allowed}, got {given.dim()}D of shape {list(given.shape)}; feed() takes chunks"
             )
-        shape = (*given.shape[:-1], self._sizes.output_size)
-        if out is not None:
-            check_out(out, x, shape, self._like())
-        done = self._feed(given.view(1, self._batch, -1) if given.dim() == 1 else given.unsqueeze(0)).view(shape)
-        with self._alone():
-            self._find_quick()
-        return self._give(done, x, out)
+        return given.unsqueeze(0) if given.dim() == 2 else given.view(1, 1, -1)
 
     def _step_of_rows(self, x: Array, rows: Rows, out: Array | None) -> Array:
         done = self._quick_rows(x, rows, out)
@@ -134,7 +139,7 @@ class Stream(StreamState):
         given: Tensor = self._tensor(x, "x")
         if given.dim() not in (1, 2, 3):
             raise RankError(f"give a step [N, C] or a chunk [T, N, C], got {given.dim()}D of shape {list(given.shape)}")
-        chunk = to_time_first(given, self._layout) if given.dim() == 3 else given.view(1, self._batch, -1)
+        chunk = to_time_first(given, self._layout) if given.dim() == 3 else self._one_step(given)
         self._check_chunk(chunk)
         with _without_autocast(self._like()), torch.no_grad():
             return self._runner.path(chunk, self._state, self.t)
