@@ -102,7 +102,7 @@ def test_parquet_has_a_shard_for_each_row_group(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="there is no column 'x'; the columns are text"):
         plan([tmp_path / "b.parquet"], column="x")
     parquet.write_table(table.select(["n"]).rename_columns(["text"]), tmp_path / "c.parquet")
-    with pytest.raises(FileFormatError, match="has int, expected texts or lists of words"):
+    with pytest.raises(FileFormatError, match="has a value of <class 'int'>; give texts or lists of words"):
         list(read_sentences(plan([tmp_path / "c.parquet"])[0]))
     whole = (tmp_path / "a.parquet").read_bytes()
     for cut in (0, 10, len(whole) // 2, len(whole) - 3):

@@ -71,6 +71,6 @@ def read_row(path: Path, row: int) -> bytes:
         rows, start = int(head["rows"]), 10 + int.from_bytes(head["length"], "little")
         width = int(head["columns"] or 1)
         if start + rows * width != os.fstat(file.fileno()).st_size or not 0 <= row < rows:
-            raise FileFormatError(f"it is too short, or has no row {row}")
+            raise FileFormatError(f"its length does not fit its header, or it has no row {row}")
         file.seek(start + row * width)
         return file.read(width)

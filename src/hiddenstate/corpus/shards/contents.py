@@ -78,7 +78,6 @@ def _cells(shard: Shard) -> Iterator[Any]:
                 if not isinstance(value, str) and not (
                     isinstance(value, list) and all(isinstance(word, str) for word in value)
                 ):
-                    raise FileFormatError(
-                        f"the column {shard.column!r} has {type(value).__name__}, expected texts or lists of words"
-                    )
+                    what = "a list with a missing word" if isinstance(value, list) else f"a value of {type(value)}"
+                    raise FileFormatError(f"the column {shard.column!r} has {what}; give texts or lists of words")
                 yield value
