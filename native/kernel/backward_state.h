@@ -89,7 +89,7 @@ private:
     std::int64_t count_ = 0;
 };
 
-// Pointers to the rows of a buffer from a column on, for tiles.
+// Pointers to the rows of a buffer from `column` onwards, for tiles.
 inline std::vector<const element*> row_pointers(const Buffer<element>& rows, std::int64_t column, std::int64_t count, std::int64_t step) {
     std::vector<const element*> found;
     for (std::int64_t i = 0; i < count; ++i) found.push_back(rows.data() + i * step + column);

@@ -106,7 +106,7 @@ private:
         }
     }
 
-    // Adds to a bias's gradient, that of the gradients from a column on.
+    // Adds the gradients from `column` onwards to a bias's gradient.
     void add_biases(const Buffer<real>& sums, std::int64_t column, bool is_first) const {
         for (std::int64_t g = gate_part_.first; g < gate_part_.last; g += kTile) {
             with_vectors(std::min<std::int64_t>(gate_part_.last - g, kTile), [&](auto V) { add_bias<V>(sums.data() + g, column + g, g, is_first); });

@@ -158,8 +158,8 @@ struct Scan {
     using element = typename Precision::element;
     using real = typename Precision::real;
 
-    // The kind of cell: its name, how many gates W_ih and W_hh have, how many numbers of a unit a record has, whether there is a
-    // cell state (otherwise every c is null), whether b_ih and b_hh have gradients of their own, and whether calls must say `relu`.
+    // The kind of cell: its name, the number of gates in W_ih and W_hh, the number of values recorded per unit, whether there is a cell
+    // state (otherwise every c is null), whether b_ih and b_hh have separate gradients, and whether calls must specify `relu`.
     const char* cell;
     std::int64_t gates, record;
     bool memory, own_biases, relu;

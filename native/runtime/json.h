@@ -13,7 +13,7 @@ namespace hiddenstate::runtime {
 
 [[noreturn]] inline void damaged(const std::string& what) { throw FileError("the model file is damaged: " + what); }
 
-// Reads JSON from left to right: what is read must be what is there.
+// Reads JSON from left to right: the input must match each call.
 class Json {
 public:
     Json(const char* first, const char* last) : at_(first), end_(last) {}

@@ -30,8 +30,8 @@ namespace hiddenstate {
 template <class Clock = std::chrono::steady_clock>
 class ThreadTuner {
 public:
-    // Begins with one thread, and tries all soon; or with all, and tries one after the longest backoff, when the first calls, which
-    // are slow for other reasons, are over.
+    // Starts with one thread and soon tries all; or starts with all and tries one after the longest backoff, once the first calls,
+    // which are slow for other reasons, are over.
     explicit ThreadTuner(int threads, bool begins_with_all = false) : threads_(std::max(threads, 1)), all_(begins_with_all) {
         if (begins_with_all) seconds_[0] = std::numeric_limits<double>::infinity(), backoff_ = kLongestBackoff;
     }

@@ -1,4 +1,4 @@
-// Thresholds from which an optimisation pays off. Each is defined only here, with its unit and its measurement.
+// Minimum sizes at which an optimisation pays off. Each is defined only here, with its unit and its measurement.
 #pragma once
 
 #include <cstddef>

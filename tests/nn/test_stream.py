@@ -857,7 +857,7 @@ def test_memory_to_write_into_that_was_freed_is_refused() -> None:
 @pytest.mark.parametrize("batch", [2**62, 2**64, 10**400, 10**5000], ids=["2^62", "2^64", "10^400", "10^5000"])
 def test_a_batch_for_which_there_is_no_memory_is_refused(batch: int) -> None:
     with pytest.raises(
-        ArgumentError, match="the state of a stream of batch=.* bytes, more than there is memory"
+        ArgumentError, match="the state of a stream with batch=.* bytes, more than the available memory"
     ) as raised:
         hs.LSTM(4, 3).stream(batch)
     assert len(str(raised.value)) < 500

@@ -12,7 +12,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def evaluating(module: nn.Module) -> Block:
-    """Return a block in which a module is in eval mode; afterwards each submodule's mode is restored.
+    """Return a context manager in which a module is in eval mode; afterwards each submodule's mode is restored.
 
     Raises:
         DtypeError: a weight's memory was freed.

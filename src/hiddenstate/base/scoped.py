@@ -44,7 +44,7 @@ class Block(native_module.Block):
 
 
 def scope(variable: Scoped[T], entries: Sequence[T], switches: Iterable[Switch] = ()) -> Block:
-    """Return a block in which entries are in force; blocks may end in any order, as with generators."""
+    """Return a context manager in which entries are in force; blocks may end in any order, as with generators."""
     return Block(variable, tuple(entries), (_opening, *switches))
 
 
@@ -62,7 +62,7 @@ def joined(blocks: Sequence[Block]) -> Block:
 
 
 def lasting(begin: Callable[[], object], end: Callable[[], object]) -> Block:
-    """Return a block that begins with one function and ends with another.
+    """Return a context manager that begins with one function and ends with another.
 
     Args:
         begin: called when the block is entered. If it fails, ``end`` is called too.

@@ -22,7 +22,7 @@ def compare(
         typer.Option("--with", help="Another model.", metavar="DIR|NAME", show_default=False),
     ] = None,
     tolerance: Annotated[
-        float, typer.Option(min=0, help="Threshold from which two outputs count as different.")
+        float, typer.Option(min=0, help="Smallest difference at which two outputs count as different.")
     ] = 1e-5,
 ) -> "Comparison":
     """Show where two models, or one model on two texts, diverge.

@@ -110,7 +110,7 @@ def _run(
 
 
 def connected(cluster: str | None) -> Any:
-    """Return a block with a client of a Dask cluster, or with None.
+    """Return a context manager with a client of a Dask cluster, or with None.
 
     Raises:
         MissingDependencyError: distributed is not installed.

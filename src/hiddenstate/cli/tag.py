@@ -56,8 +56,8 @@ def tag(
         int | None,
         typer.Option(
             min=1,
-            help="Tags per word, the most probable first. Default: table 3 (1 if the model has several columns), jsonl "
-            "all, conllu only the tag (if given, the probabilities go into MISC).",
+            help="Tags per word, the most probable first. Default: 3 for table (1 if the model has several columns), "
+            "all for jsonl, and only the tag for conllu (if set, the probabilities go into MISC).",
             show_default=False,
         ),
     ] = None,

@@ -11,7 +11,7 @@ from hiddenstate.engine import kernels
 from hiddenstate.engine.call import Call, live_steps
 from hiddenstate.engine.interception import interception, is_plain
 
-# The count from which drawing natively is faster: reading and setting torch's generator state takes microseconds.
+# The count above which drawing natively is faster: reading and setting torch's generator state takes microseconds.
 _WORTH_IT = 1024
 
 

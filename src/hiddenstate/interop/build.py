@@ -156,6 +156,6 @@ def _check(weights: Weights, sizes: Sizes, layer_direction: LayerDirection, like
         expected = list(shapes[stem]) if stem in shapes else None
         if got != expected:
             raise ShapeError(
-                f"{stem} of {where} has shape {got}, expected {expected}: all layers have the same units, "
-                "and each reads the one below"
+                f"{stem} of {where} has shape {got}, expected {expected}: all layers must have the same number of "
+                "units, and each reads the layer below"
             )

@@ -175,7 +175,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         return False
 
     def edit(self, *edits: Edit) -> Block:
-        """Open a block in which the edits apply to this cell, as with `hiddenstate.LSTM.edit`.
+        """Return a context manager in which the edits apply to this cell, as with `hiddenstate.LSTM.edit`.
 
         Places are named as in the cell's trace, ``"l0.c"``, or without the layer, ``"c"``. Every call is a run of one
         step, so ``t`` can only be 0; to edit only some steps, open the block around those calls.

@@ -11,7 +11,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.nn.packed_weights import pack_for_owner
 from hiddenstate.nn.recurrent_parameters import RecurrentParameters
 
-# The number of weights from which packing them takes longer than checking whether they changed.
+# The number of weights above which packing them takes longer than checking whether they changed.
 WORTH_PACKING = 1 << 14
 # Whether a block is open in any thread.
 any_open = False
@@ -33,7 +33,7 @@ _blocks: "list[InForce[dict[int, _ConstantLayer]]]" = []
 
 
 def constant_weights(module: nn.Module) -> Block:
-    """Open a block in which the calls of every `hiddenstate.LSTM` and `GRU` in a module share packed weights.
+    """Return a context manager in which calls of every `hiddenstate.LSTM` and `GRU` in a module share packed weights.
 
     A call packs its weights into the engine's memory order, which takes as long as several steps of one row. In the
     block they are packed once, for plain calls and whole traces in float32 or float64 without gradients, projection and

@@ -21,7 +21,7 @@ EDITABLE = (Recurrent, RecurrentCell)
 
 
 def edit(model: nn.Module, *edits: Edit) -> Block:
-    """Open a block in which edits apply to LSTMs and cells inside a model; each edit names its LSTM by module path.
+    """Return a context manager in which edits apply to LSTMs and cells inside a model, named by module path.
 
     ``hs.edit(model, hs.zero("encoder.l0.f"))`` is ``model.encoder.edit(hs.zero("l0.f"))``. The path may be omitted, as
     in ``"l0.f"``, if the model is an LSTM, or contains one LSTM and no cells. For where and how long the edits apply,

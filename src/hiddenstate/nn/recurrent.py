@@ -199,7 +199,7 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
         return calls.trace_nbytes(self, T, N, TraceOptions(keep, steps, pre, None, None))
 
     def edit(self, *edits: Edit) -> Block:
-        """Open a block in which the edits apply to this layer: to its calls, traces and streams.
+        """Return a context manager in which the edits apply to this layer: to its calls, traces and streams.
 
         They apply only in the thread that opened the block (or in the asyncio task, and in tasks that it starts inside
         the block), in the order of the arguments, with those of an inner block after those of the outer one. They end

@@ -46,7 +46,7 @@ def edits_in_force(lstm: Editable) -> list[Edit]:
 
 
 def scope_edits(lstm: Editable, edits: Sequence[Edit], switches: Sequence[Switch] = ()) -> Block:
-    """Return a block in which edits apply to an LSTM or a cell, and the given switches are on.
+    """Return a context manager in which edits apply to an LSTM or a cell, and the given switches are on.
 
     Raises:
         NameUnknownError: this LSTM has no such place.
@@ -64,7 +64,7 @@ def scope_edits(lstm: Editable, edits: Sequence[Edit], switches: Sequence[Switch
 
 
 def share_edits(lstm: Editable, twin: Editable) -> AbstractContextManager[object]:
-    """Return a block in which the edits in force for an LSTM are in force for its twin as well."""
+    """Return a context manager in which the edits in force for an LSTM are in force for its twin as well."""
     edits = edits_in_force(lstm)
     # Without edits no block is opened, since an open block slows calls down.
     return scope(scoped_edits, [ScopedEdit(twin, edit) for edit in edits]) if edits else nullcontext()

@@ -7,7 +7,7 @@ phone numbers, dates, ellipses and other runs of one mark, emoticons, abbreviati
 
 Measured on the sentences of UD English EWT (2.15), syntactic words against ``# text``: F1 99.1 % on dev (precision
 99.1, recall 99.2), 99.4 % on train, for which the rules were written. Most errors are spelling mistakes that the corpus
-corrects (``its`` for ``it 's``) and file names with spaces or signs.
+corrects (``its`` for ``it 's``) and file names with spaces or symbols.
 """
 
 import json

@@ -13,7 +13,10 @@ _blocks: "list[InForce[None]]" = []
 
 
 def as_written() -> Block:
-    """Return a block in which nothing runs compiled; a function compiled with ``fullgraph=True`` can't be recorded."""
+    """Return a context manager in which nothing runs compiled.
+
+    A function compiled with ``fullgraph=True`` can't be recorded.
+    """
     # If torch's compiler is not loaded, nothing is compiled, and loading it would take seconds.
     compiler = sys.modules.get("torch._dynamo.eval_frame")
     if compiler is None:

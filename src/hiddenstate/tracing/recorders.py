@@ -64,12 +64,12 @@ def would_be_requested(module: Traceable) -> Sequence[Requested]:
 
 
 def watching(watch: Callable[[Traceable], None]) -> Block:
-    """Return a block in which a function is called with every module that is called unrecorded, in any thread."""
+    """Return a context manager in which a function receives every module that is called unrecorded, in any thread."""
     return Block(_watchers, (watch,))
 
 
 def requesting(request: Recorder) -> Block:
-    """Return a block in which a request is active, only in this thread (or asyncio task)."""
+    """Return a context manager in which a request is active, only in this thread (or asyncio task)."""
     return scope(_requests, [request])
 
 

@@ -25,7 +25,7 @@ class Average:
             torch._foreach_lerp_(list(self.mean.values()), list(self._weights.values()), weight)
 
     def used(self) -> Block:
-        """Return a block in which the mean replaces the weights."""
+        """Return a context manager that temporarily replaces the weights with their mean."""
         last = {name: self._weights[name].clone() for name in self.mean}
         return lasting(partial(self._put, self.mean), partial(self._put, last))
 

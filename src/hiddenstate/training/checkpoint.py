@@ -101,7 +101,7 @@ class RunFolder:
         self._lock = RunLock(self.path)
 
     def held(self, machine: Machine | None = None) -> Block:
-        """Return a block that keeps everyone else from training in this folder.
+        """Return a context manager that keeps everyone else from training in this folder.
 
         With several processes, the first holds it for all. Blocks may be nested. If no run has begun in the folder by
         the end, the folder is left as it was.

@@ -44,7 +44,7 @@ class Machine:
         return self.rank == 0
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Return a block that computes in the config's precision."""
+        """Return a context manager that computes in the config's precision."""
         return torch.autocast(self.device.type, torch.bfloat16) if self._precision == "bf16" else nullcontext()
 
     def sum(self, numbers: Sequence[float]) -> list[float]:

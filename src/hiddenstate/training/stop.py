@@ -32,7 +32,7 @@ class Stop:
 
 @contextmanager
 def stopping() -> Iterator[Stop]:
-    """Return a block that treats Ctrl-C and the system's termination signal as a request to stop.
+    """Return a context manager that treats Ctrl-C and the system's termination signal as a request to stop.
 
     Only the main thread of a program receives signals; in other threads nothing changes.
     """

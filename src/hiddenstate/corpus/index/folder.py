@@ -232,7 +232,7 @@ class IndexFolder:
     def bits(self, shard: int, place: str, unit: int, threshold: float, *, peek: bool = False) -> Mask | None:
         """Return ``[M]``, whether a unit is above a threshold at each step of a shard; None if that was not stored.
 
-        With ``peek``, the array may be empty: it only shows that there is one.
+        With ``peek``, the returned array may be empty: this only checks that it is stored.
         """
         found = self._stored(shard, place, unit, threshold)
         if found is None or peek:

@@ -311,7 +311,7 @@ def reader_of(
     if not isinstance(model, Recurrent):
         raise ArgumentTypeError(
             f"an index needs a hiddenstate.LSTM, GRU or RNN, a tagger or a language model, got {type(model).__name__}; "
-            "hs.convert converts torch's, and hs.tagger and hs.language_model make models of your layers around one"
+            "hs.convert converts torch layers, and hs.tagger and hs.language_model make models from your own layers"
         )
     return _layer_reader(model, corpus, labels, tokens, head, names)
 

@@ -31,7 +31,7 @@ def costs(
 
     Args:
         index: the index.
-        sample: sequences; of each at most the first 512 steps count.
+        sample: the sequences; only the first 512 steps of each are used.
         edits: the edits.
 
     Returns:

@@ -32,7 +32,8 @@ TITLES = {
 }
 NAMES = {"zero": "zeros", "mean": "the mean training input", "unk": "an unknown word"}
 MOST_PAIRS = 5
-MOST_NAMED, LEADING = 3, 0.2  # words to name for and against the target, and their smallest share of the largest part
+# How many words to name for and against the target, and the smallest share of the largest part that is named.
+MOST_NAMED, LEADING = 3, 0.2
 UNSEEN = 5e-4  # a share too small to show in three decimals
 OF_BIASES = "biases of g"  # followed by the layer and direction
 

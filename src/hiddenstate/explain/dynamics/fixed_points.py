@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NEAR = 1e-2  # largest speed at which Newton's method is tried
 STILL = 1e-9  # largest speed of a fixed point
 SAME = 1e-4  # points closer than this are the same
-LARGE = 256  # state size from which starts are divided among threads
+LARGE = 256  # minimum state size for dividing the starts among threads
 NEWTON_STEPS = 30
 SHOWN = 16
 

@@ -96,7 +96,7 @@ def _answer(answers: "queue.SimpleQueue[Any]", k: int, function: Callable[[A], B
 
 @contextmanager
 def side_by_side() -> Iterator[SideBySide]:
-    """Open a block with workers in which torch uses one thread each, and the caller's gradient mode."""
+    """Return a context manager with workers in which torch uses one thread each, and the caller's gradient mode."""
     workers = SideBySide()
     with Block(after=workers.end):
         with _beginning.lock:

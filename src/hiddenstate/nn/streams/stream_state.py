@@ -242,7 +242,7 @@ class StreamState:
         self._keep(*state, rows=self._rows.without(range(before, batch)))
 
     def _alone(self) -> Block:
-        """Return a block that only one thread can enter at a time."""
+        """Return a context manager that only one thread can enter at a time."""
         mine = object()
         return lasting(partial(self._take_turn, mine), partial(self._end_turn, mine))
 
@@ -378,6 +378,6 @@ class StreamState:
             return tuple(like.new_zeros(shape) for shape in shapes)
         except (RuntimeError, MemoryError) as error:
             raise ArgumentError(
-                f"the state of a stream of batch={shorten(batch)} takes {shorten(nbytes)} bytes, more than there is "
-                "memory: use a smaller batch"
+                f"the state of a stream with batch={shorten(batch)} takes {shorten(nbytes)} bytes, more than the "
+                "available memory: use a smaller batch"
             ) from error

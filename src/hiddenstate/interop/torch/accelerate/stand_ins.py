@@ -85,7 +85,7 @@ class _StandIn(Recurrent[Any, Any]):
         return calls.run(self, arguments, calls.Options(args.batch_first, args.dropout, args.training))
 
     def edit(self, *edits: Edit) -> Block:
-        """Return a block with edits, as `hiddenstate.LSTM.edit` does; torch's functions stay replaced in it."""
+        """Return a context manager with edits, like `hiddenstate.LSTM.edit`; torch's functions stay replaced in it."""
         return scope_edits(self, edits, _switches())
 
     def is_asked(self) -> bool:
@@ -104,7 +104,7 @@ class _StandInCell(RecurrentCell[Any, Any]):
         return None if module is None else module._parameters.get("weight_ih")
 
     def edit(self, *edits: Edit) -> Block:
-        """Return a block with edits, as `hiddenstate.LSTMCell.edit` does; torch's functions stay replaced in it."""
+        """Return a context manager with edits, like `hiddenstate.LSTMCell.edit`; torch's functions stay replaced."""
         return scope_edits(self, edits, _switches())
 
     def step(self, x: Tensor, states: tuple[Tensor, ...], weights: Weights) -> tuple[Tensor, ...]:

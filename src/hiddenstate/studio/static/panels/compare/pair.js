@@ -61,7 +61,7 @@ export function blankBecause({ store, session }) {
 }
 
 /**
- * The quantity of another cell to show beside one: that with the same letter, or with the same role.
+ * The quantity of the other cell to show beside a given one: the one with the same letter or, failing that, the same role.
  * @param {string} quantity
  * @param {CellKind} a
  * @param {CellKind} b

@@ -142,6 +142,6 @@ export const IDEAS = [
     text: "The ship sails fell .",
     preset: "silence",
     track: "l0r",
-    asks: "What does the network make of “sails” if its lower layer can't remember “fell” after it?",
+    asks: "What does the network make of “sails” if its lower layer can't remember the “fell” that follows it?",
   },
 ];

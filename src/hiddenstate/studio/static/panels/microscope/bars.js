@@ -12,10 +12,10 @@ import { text } from "studio/ui/svg-parts.js";
 
 const ROW = 21;
 const BAR = 11;
-const WIDE = 560; // width from which bars are beside the equations
+const WIDE = 560; // minimum width for bars beside the equations
 const TEXT = 372; // room for an equation
 const NARROW_ROW = 40;
-const ROOM = 345; // width from which a narrow panel has room for the formula
+const ROOM = 345; // minimum width for a narrow panel to show the formula
 const [NAME, VALUE] = [60, 74]; // room for the name before an equation, and for its value after it
 
 /**

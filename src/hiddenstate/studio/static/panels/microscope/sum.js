@@ -10,7 +10,7 @@ import { pressable, text } from "studio/ui/svg-parts.js";
 
 export const ROW = 17;
 const BAR = 10;
-const WIDE = 520; // width from which the two factors fit beside the name
+const WIDE = 520; // minimum width for the two factors to fit beside the name
 
 /** @typedef {{name: number, factors: number | null, value: number, from: number, to: number}} Columns in pixels */
 

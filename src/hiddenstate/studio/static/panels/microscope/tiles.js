@@ -18,7 +18,7 @@ import { text } from "studio/ui/svg-parts.js";
 const AREA = 330; // preferred maximum height of all tiles in pixels
 const MOST = { width: 120, height: 80 };
 const LEAST = 13;
-const NAMED = 30; // width from which a tile has room for its number
+const NAMED = 30; // minimum width for a tile to show its number
 const NUMBER = 11; // height of its number
 
 /** @param {Tiling} tiling */

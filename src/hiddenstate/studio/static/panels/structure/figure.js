@@ -15,8 +15,8 @@ import { canvas, element, format, resize } from "studio/ui/draw.js";
 /** @typedef {import("studio/panels/structure/scale.js").Scale} Scale */
 
 const ROOM = 600; // minimum width of the matrices in pixels, even if they must scroll
-const BESIDE = 330; // pixels beside the matrices from which the lens fits there
-const BIG = 34; // pixels of a weight from which its number fits inside, and no lens is needed
+const BESIDE = 330; // minimum free pixels beside the matrices for the lens to fit there
+const BIG = 34; // minimum pixels of a weight for its number to fit inside; no lens is needed then
 
 /** @typedef {ReturnType<typeof lens>} Lens */
 /**

@@ -7,7 +7,7 @@ import { fontOf, resolved } from "studio/ui/theme.js";
 /** @typedef {import("studio/panels/structure/layout.js").Matrix} Matrix */
 /** @typedef {import("studio/panels/structure/layout.js").Placed} Placed */
 
-export const READABLE = 34; // pixels of a cell from which its number fits inside
+export const READABLE = 34; // minimum pixels of a cell for its number to fit inside
 export const STRIP = 4;
 
 /**
