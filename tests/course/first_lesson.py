@@ -79,7 +79,7 @@ FIRST_LESSON = (
     ),
     Statement(
         "the output has `hidden_size` values unless a linear layer changes that",
-        (("01", "The output has H numbers. For a different size, put a linear layer on it"),),
+        (("01", "A step's output has D·H numbers. For a different size, put a linear layer on it"),),
     ),
     Statement(
         "weights are four blocks, one below the other: `[4H, C]` for the input, `[4H, H]` for the old h",
