@@ -35,7 +35,7 @@ def test_a_cell_is_one_layer() -> None:
 def test_weights_that_do_not_fit_each_other_fail() -> None:
     first, second = hs.LSTM(4, 3, 2), hs.LSTM(3, 5)
     ((lower,), _), ((upper,),) = weights_by_direction(first), weights_by_direction(second)
-    with pytest.raises(ShapeError, match=r"weight_ih of l1 has shape \[20, 3\], expected \[12, 3\]: all layers must have"):
+    with pytest.raises(ShapeError, match=r"weight_ih of l1 has shape \[20, 3\], expected \[12, 3\]: all layers must"):
         build_layer([lower, upper], hs.LSTM)
     with pytest.raises(ArgumentError, match="l0 and l1 must both have biases, or neither"):
         build_layer([lower, upper._replace(b_ih=None, b_hh=None)], hs.LSTM)
