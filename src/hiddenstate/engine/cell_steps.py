@@ -161,14 +161,18 @@ def _shared_sums(weights: Sequence[Tensor | None], key: Any) -> _Sums:
     which = id(weights[1])
     known = _sums.get(which)
     found = None if known is None else known()
-    same = found is not None and found.key == key and all(map(is_, found.weights, weights))
     # A tensor that was written in place is the same, but the end of another graph.
-    if found is not None and same and all(map(is_, found.origins, _origins(weights))):
+    if (
+        found is not None
+        and found.key == key
+        and all(map(is_, found.weights, weights))
+        and all(map(is_, found.origins, _origins(weights)))
+    ):
         return found
     made = _Sums(weights, key)
     if len(_sums) >= _MOST_SUMS:  # not by callbacks, in which Python would drop a Ctrl-C
-        for key in [key for key, each in [*_sums.items()] if each() is None]:
-            _sums.pop(key, None)
+        for stale in [kept for kept, each in [*_sums.items()] if each() is None]:
+            _sums.pop(stale, None)
     _sums[which] = weakref.ref(made)
     return made
 

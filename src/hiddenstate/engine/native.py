@@ -13,6 +13,7 @@ from hiddenstate.cells.kinds import CELLS
 from hiddenstate.edits.resolve import ResolvedEdit, values_of_numbers
 from hiddenstate.engine import kernels
 from hiddenstate.engine.call import STATES, Call, tensors_needing_gradients
+from hiddenstate.engine.interception import is_plain
 from hiddenstate.engine.kernels import Kernel, RefusedError
 from hiddenstate.errors import DtypeError, ShapeError
 from hiddenstate.structure.layer_direction import LayerDirection
@@ -164,7 +165,7 @@ def refusal_text(argument: str, reason: str, value: Any, expected: Any) -> str:
         return "the input is not contiguous in its last axis: give x.contiguous()"
     if isinstance(value, Tensor) and value.device.type != "cpu":
         return f"{argument} is on {value.device}, not on the CPU"
-    if isinstance(value, Tensor) and type(value) not in (Tensor, torch.nn.Parameter):
+    if isinstance(value, Tensor) and not is_plain(value):
         return f"{argument} is a {type(value).__name__}, not one of torch's own tensors"
     if isinstance(value, Tensor):
         got = f"{list(value.shape)} of {value.dtype}, strides {value.stride()}"
