@@ -212,7 +212,7 @@ def cluster_speed(options: argparse.Namespace, folder: Path) -> str:
             return wall, max(after[name] - before[name] for name in before)
 
     tagger = hs.load(options.model)
-    kept = {"threads_per_worker": 1, "dashboard_address": None}
+    kept = {"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
     with (
         distributed.LocalCluster(n_workers=1, **kept) as one,
         distributed.LocalCluster(n_workers=2, **kept) as two,

@@ -152,7 +152,7 @@ def test_processes_and_clusters_change_nothing(tmp_path: Path, monkeypatch: pyte
     options: dict[str, Any] = {"places": "l0.h", "thresholds": {"*": (0.5,)}}
     one = hs.index(model, text, tmp_path / "one", **options)
     two = hs.index(model, text, tmp_path / "two", workers=2, **options)
-    threads = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    threads = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "dashboard_address": "127.0.0.1:0"}
     with distributed.LocalCluster(**threads) as cluster, distributed.Client(cluster) as client:
         three = hs.index(model, text, tmp_path / "three", client=client, **options)
     assert len(one.shards) > 2

@@ -258,7 +258,7 @@ def test_dask_goes_on_without_a_worker_and_after_its_client(tmp_path: Path, text
     shards, out = plan([text], shard_bytes=200), tmp_path / "out"
     run(Upper(), shards, tmp_path / "whole", {"kind": "upper"})
     wanted = results(tmp_path / "whole")
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
     with distributed.LocalCluster(**options) as cluster:
         command = [sys.executable, "-c", CLIENT, cluster.scheduler_address, str(text), str(out)]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(DATA.parent), *sys.path])}
@@ -281,7 +281,7 @@ def test_dask_gives_the_same_result(tmp_path: Path, text: Path, monkeypatch: pyt
     distributed = pytest.importorskip("distributed")
     monkeypatch.chdir(text.parent)
     shards = plan([Path(text.name)], shard_bytes=400)
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "dashboard_address": "127.0.0.1:0"}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         submit, sent = client.submit, list[tuple[Any, ...]]()
 

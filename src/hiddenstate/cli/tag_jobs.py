@@ -15,7 +15,7 @@ from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING, NamedTuple
 
 from hiddenstate.cli.tag_format import Layout
-from hiddenstate.text.conllu import Table, with_columns
+from hiddenstate.text.conllu import forms_in
 from hiddenstate.text.incremental import Passage
 
 if TYPE_CHECKING:
@@ -136,16 +136,12 @@ def _result(
     passages: Sequence[Passage],
     layout: Layout,
 ) -> Result:
+    from hiddenstate.models.tagger.piping import tag_parsed
+
     if only_tags is None or layout.has_probabilities:
         sentences = [sentence for passage in passages for sentence in passage.sentences()]
         taggings = tag([sentence.forms for sentence in sentences])
         texts = [layout.text(*pair) for pair in zip(sentences, taggings, strict=True)]
         return Result(texts, sum(map(len, sentences)))
-    parsed = [passage.table() or passage.sentences() for passage in passages]
-    forms = [each.forms if isinstance(each, Table) else [sentence.forms for sentence in each] for each in parsed]
-    found = only_tags([*chain.from_iterable(forms)])
-    texts, at = list[str](), 0
-    for each, words in zip(parsed, forms, strict=True):
-        texts += with_columns(each, {column: tags[at : at + len(words)] for column, tags in found.items()})
-        at += len(words)
-    return Result(texts, sum(map(len, chain.from_iterable(forms))))
+    parsed = [passage.parsed() for passage in passages]
+    return Result(tag_parsed(only_tags, parsed), sum(map(len, chain.from_iterable(map(forms_in, parsed)))))

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from hiddenstate.base.reading import reading
@@ -14,7 +16,7 @@ from hiddenstate.base.validation import optional_package
 
 
 def write_table(path: Path, columns: Mapping[str, Any], about: Mapping[str, Any] | None = None) -> None:
-    """Write a Parquet file: its columns, as lists or arrays, and facts about it as JSON in its metadata.
+    """Write a Parquet file: its columns (see `list_column`), and facts about it as JSON in its metadata.
 
     Raises:
         MissingDependencyError: pyarrow is not installed.
@@ -26,6 +28,23 @@ def write_table(path: Path, columns: Mapping[str, Any], about: Mapping[str, Any]
     if about is not None:
         table = table.replace_schema_metadata({"hiddenstate": json.dumps(about)})
     parquet.write_table(table, path, compression="zstd")
+
+
+def list_column(
+    values: Sequence[Any] | NDArray[Any], lengths: Sequence[int], names: Sequence[str] | None = None
+) -> Any:
+    """Return a column of lists.
+
+    Args:
+        values: the values of all lists, one after another.
+        lengths: the length of each list.
+        names: texts, of which the values are indices.
+    """
+    pyarrow = optional_package("pyarrow", "corpus", "writing Parquet")
+    flat = pyarrow.array(values)
+    if names is not None:
+        flat = pyarrow.array(names).take(flat)
+    return pyarrow.ListArray.from_arrays(pyarrow.array([0, *accumulate(lengths)], pyarrow.int32()), flat)
 
 
 def read_about(path: Path) -> Any:

@@ -1,19 +1,19 @@
 """Tags a corpus in shards, as Parquet or CoNLL-U."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import chain
 from pathlib import Path
 
-import torch
+import numpy as np
 
-from hiddenstate.corpus.shards.contents import read_sentences
+from hiddenstate.corpus.shards.contents import read_parsed
 from hiddenstate.corpus.shards.plan import Shard
-from hiddenstate.corpus.tables import write_table
-from hiddenstate.models.tagger.piping import SENTENCES_TOGETHER, in_batches
+from hiddenstate.corpus.tables import list_column, write_table
+from hiddenstate.models.tagger.piping import SENTENCES_TOGETHER, in_batches, tag_parsed
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.models.tagger.tagging import Tagging, Tags
-from hiddenstate.text.conllu import with_columns
+from hiddenstate.models.tagger.tagging import OnlyTags, WordTags
+from hiddenstate.text.conllu import Sentence, Table, forms_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,31 +37,29 @@ class TagShards:
 
     def __call__(self, shard: Shard, place: Path) -> None:
         """Write a shard's sentences with their tags."""
-        batches = in_batches(read_sentences(shard), SENTENCES_TOGETHER, len)
+        tag = self.tagger.only_tags(precision=self.precision, has_probabilities=self.is_parquet)
+        batches = in_batches(read_parsed(shard), SENTENCES_TOGETHER, _count_words)
         if self.is_parquet:
-            tag = self.tagger.repeatedly(precision=self.precision)
-            self._write_parquet([each for batch in batches for each in tag([one.forms for one in batch])], place)
+            self._write_parquet(tag, ([*chain.from_iterable(map(forms_in, batch))] for batch in batches), place)
             return
-        only_tags = self.tagger.only_tags(precision=self.precision)
         with place.open("w", encoding="utf-8", newline="\n") as file:
             for batch in batches:
-                file.writelines(with_columns(batch, only_tags([one.forms for one in batch])))
+                file.writelines(tag_parsed(tag, batch))
 
-    def _write_parquet(self, taggings: Sequence[Tagging], place: Path) -> None:
-        columns: dict[str, list[list[str]] | list[list[float]]] = {"words": [list(each.words) for each in taggings]}
-        for column in self.tagger.columns:
-            tags = [each.columns[column] for each in taggings]
-            columns[column] = [list(each.tags) for each in tags]
-            columns[f"{column}_probability"] = _chosen(tags)
-        write_table(place, columns, {"sentences": len(taggings), "words": sum(len(each.words) for each in taggings)})
+    def _write_parquet(self, tag: OnlyTags, batches: Iterable[list[tuple[str, ...]]], place: Path) -> None:
+        found, words, lengths = list[Mapping[str, WordTags]](), list[str](), list[int]()
+        for batch in batches:
+            found.append(tag(batch))
+            words += chain.from_iterable(batch)
+            lengths += map(len, batch)
+        columns = {"words": list_column(words, lengths)}
+        for column, names in self.tagger.columns.items():
+            numbers = np.concatenate([np.empty(0, np.int64), *[each[column].numbers for each in found]])
+            shares = np.concatenate([np.empty(0), *[each[column].probabilities for each in found]])
+            columns[column] = list_column(numbers, lengths, names)
+            columns[f"{column}_probability"] = list_column(shares, lengths)
+        write_table(place, columns, {"sentences": len(lengths), "words": len(words)})
 
 
-def _chosen(tags: Sequence[Tags]) -> list[list[float]]:
-    """Return the probability of each word's tag, by sentence."""
-    if not tags:
-        return []
-    number = {name: k for k, name in enumerate(tags[0].names)}
-    chosen = torch.tensor([number[tag] for each in tags for tag in each.tags])
-    every = torch.cat([each.probabilities for each in tags]).gather(1, chosen[:, None])[:, 0].tolist()
-    ends = list(accumulate(len(each.tags) for each in tags))
-    return [every[a:b] for a, b in pairwise([0, *ends])]
+def _count_words(parsed: Table | list[Sentence]) -> int:
+    return sum(map(len, forms_in(parsed)))

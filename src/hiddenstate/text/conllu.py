@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
+from itertools import accumulate, pairwise
 
 from conllu.exceptions import ParseException
 from conllu.parser import parse_id_value
@@ -145,14 +145,14 @@ class Table:
             for start, end, those in zip(starts, ends, words, strict=True)
         ]
 
-    def filled(self, column: str, tags: Iterable[str]) -> "Table":
+    def filled(self, column: str, tags: Sequence[str]) -> "Table":
         """Return the table with a tag for each word in a column, any except ID and MISC.
 
         Raises:
             ArgumentError: there are not as many tags as words.
         """
         # Split once more: keeping all cells takes longer, since they do not fit into the caches.
-        number, cells, given = COLUMNS.index(column.upper()), self._text.split("\t"), [*tags]
+        number, cells, given = COLUMNS.index(column.upper()), self._text.split("\t"), tags
         if len(given) != sum(map(len, self.forms)):
             raise ArgumentError(f"{sum(map(len, self.forms))} words need as many tags, got {len(given)}")
         filled, at = cells[number::9], 0
@@ -279,12 +279,12 @@ def with_tags(
     return Sentence(sentence.forms, tuple(lines), sentence.places)
 
 
-def with_columns(parsed: Table | list[Sentence], columns: Mapping[str, Sequence[tuple[str, ...]]]) -> list[str]:
+def with_columns(parsed: Table | list[Sentence], columns: Mapping[str, Sequence[str]]) -> list[str]:
     """Return sentences as CoNLL-U, each with a blank line at its end, with tags in some of their columns.
 
     Args:
         parsed: the sentences.
-        columns: for each column, the tags of each sentence.
+        columns: for each column, the tags of all words.
 
     Raises:
         ArgumentError: there are not as many tags as words.
@@ -292,12 +292,21 @@ def with_columns(parsed: Table | list[Sentence], columns: Mapping[str, Sequence[
     if isinstance(parsed, Table):
         if "misc" not in columns:
             for column, tags in columns.items():
-                parsed = parsed.filled(column, chain.from_iterable(tags))
+                parsed = parsed.filled(column, tags)
             return parsed.texts()
         parsed = parsed.sentences()
     for column, tags in columns.items():
-        parsed = [with_tags(sentence, own, None, column) for sentence, own in zip(parsed, tags, strict=True)]
+        ends = [0, *accumulate(map(len, parsed))]
+        parsed = [
+            with_tags(sentence, tags[a:b], None, column)
+            for sentence, (a, b) in zip(parsed, pairwise(ends), strict=True)
+        ]
     return [to_conllu([sentence]) for sentence in parsed]
+
+
+def forms_in(parsed: Table | list[Sentence]) -> list[tuple[str, ...]]:
+    """Return the words of each sentence."""
+    return parsed.forms if isinstance(parsed, Table) else [sentence.forms for sentence in parsed]
 
 
 def with_comments(sentence: Sentence, comments: Sequence[str]) -> Sentence:

@@ -33,9 +33,9 @@ class Passage:
         """Roughly how many words there are, without parsing."""
         return self.text.count("\n") if self.kind == "conllu" else 1 + len(self.text) // 5
 
-    def table(self) -> Table | None:
-        """A fast parser for ordinary CoNLL-U; returns None for anything else."""
-        return read_table(self.text) if self.kind == "conllu" else None
+    def parsed(self) -> Table | list[Sentence]:
+        """Parse ordinary CoNLL-U as a table, which is fast, and anything else as sentences; errors as `sentences`."""
+        return (read_table(self.text) if self.kind == "conllu" else None) or self.sentences()
 
     def sentences(self) -> list[Sentence]:
         """Parse the sentences.

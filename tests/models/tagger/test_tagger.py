@@ -172,8 +172,12 @@ def test_several_columns(crf: bool) -> None:
         assert tags.tags == tagging.columns[column].tags
         torch.testing.assert_close(tags.probabilities, tagging.columns[column].probabilities)
     rows = [sentence.forms for sentence in SENTENCES] + [()]
-    for column, found in tagger.only_tags()(rows).items():
-        assert found == [each.columns[column].tags for each in tagger.tag(rows)]
+    for column, found in tagger.only_tags(has_probabilities=True)(rows).items():
+        each = [tagging.columns[column] for tagging in tagger.tag(rows)]
+        assert found.tags == [tag for tags in each for tag in tags.tags]
+        assert found.tags == tagger.only_tags()(rows)[column].tags
+        probabilities = torch.cat([tags.probabilities for tags in each])
+        torch.testing.assert_close(found.probabilities, probabilities.gather(1, found.numbers[:, None])[:, 0])
     with pytest.raises(ArgumentError, match="at least one character"):
         tagger.only_tags()([("a", "")])
 

@@ -8,8 +8,8 @@ from typing import Any
 from hiddenstate.base.reading import reading
 from hiddenstate.corpus.shards.plan import Shard, open_parquet
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.text.conllu import Sentence, from_words
-from hiddenstate.text.incremental import IncrementalReader
+from hiddenstate.text.conllu import Sentence, Table, from_words
+from hiddenstate.text.incremental import IncrementalReader, Passage
 from hiddenstate.text.source import read_chunks
 from hiddenstate.text.tokenise import sentences, tokenise
 
@@ -17,7 +17,15 @@ ROWS_TOGETHER = 256  # of a Parquet file
 
 
 def read_sentences(shard: Shard) -> Iterator[Sentence]:
-    """Yield the sentences of a shard. Plain text has one sentence per line, or is split if it has a single line.
+    """Yield the sentences of a shard; errors are those of `read_parsed`."""
+    for parsed in read_parsed(shard):
+        yield from parsed.sentences() if isinstance(parsed, Table) else parsed
+
+
+def read_parsed(shard: Shard) -> Iterator[Table | list[Sentence]]:
+    """Yield groups of sentences of a shard, ordinary CoNLL-U as tables.
+
+    Plain text has one sentence per line, or is split if it has a single line.
 
     Raises:
         FileFormatError: it is not UTF-8, not CoNLL-U, or its column has neither texts nor lists of words.
@@ -25,17 +33,13 @@ def read_sentences(shard: Shard) -> Iterator[Sentence]:
     """
     if shard.kind == "parquet":
         for cell in _cells(shard):
-            if isinstance(cell, str):
-                yield from (from_words(words) for line in sentences(cell) if (words := tokenise(line)))
-            elif cell:
-                yield from_words(cell)
+            words = [tokenise(line) for line in sentences(cell)] if isinstance(cell, str) else [cell]
+            yield [from_words(each) for each in words if each]
         return
     reader = IncrementalReader(shard.kind, shard.name, has_lines=shard.is_part)
     for text in _chunks(shard):
-        for passage in reader.feed(text):
-            yield from passage.sentences()
-    for passage in reader.end():
-        yield from passage.sentences()
+        yield from map(Passage.parsed, reader.feed(text))
+    yield from map(Passage.parsed, reader.end())
 
 
 def read_texts(shard: Shard) -> Iterator[str]:

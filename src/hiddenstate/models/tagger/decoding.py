@@ -12,17 +12,25 @@ from hiddenstate.models.tagger.tagging import Guess, Tags
 
 
 def best(
-    scores: Tensor, lengths: Tensor, names: tuple[str, ...], chain: Chain | None, temperature: float
-) -> list[tuple[str, ...]]:
-    """Like `find`, but find only the tags of each sentence."""
-    sizes, is_word = _words(scores, lengths)
-    numbers = (
-        _distributions(scores, is_word, temperature).argmax(-1)
-        if chain is None
-        else (chain.best(scores, lengths, 1).tags[:, 0][is_word])
-    )
-    chosen = map(names.__getitem__, numbers.tolist())
-    return [tuple(islice(chosen, size)) for size in sizes]
+    scores: Tensor, lengths: Tensor, chain: Chain | None, temperature: float, *, has_probabilities: bool
+) -> tuple[Tensor, Tensor]:
+    """Find the tags of one column as indices ``[W]``, sentence by sentence, and the probability of each.
+
+    Args:
+        scores: ``[T, N, K]``; undefined beyond a sentence's end.
+        lengths: ``[N]``, at least 1.
+        chain: the column's CRF; without one, words are tagged independently.
+        temperature: the temperature of each word's distribution.
+        has_probabilities: whether to compute the probabilities; with a CRF they take time, and are 0 otherwise.
+    """
+    _, is_word = _words(scores, lengths)
+    if chain is None:
+        shares, numbers = _distributions(scores, is_word, temperature).max(-1)
+        return numbers, shares
+    numbers = chain.best(scores, lengths, 1).tags[:, 0][is_word]
+    if not has_probabilities:
+        return numbers, torch.zeros(len(numbers))
+    return numbers, _marginals(scores, lengths, is_word, chain, temperature).gather(1, numbers[:, None])[:, 0]
 
 
 def find(
@@ -45,8 +53,7 @@ def find(
         sequences = _independent((scores / temperature).softmax(-1), lengths, n) if n else None
     else:
         best = chain.best(scores, lengths, max(n, 1))
-        shares = chain.marginals(scores, lengths).clamp_min(torch.finfo(scores.dtype).tiny)
-        flat = (shares.transpose(0, 1)[is_word].log() / temperature).softmax(-1)
+        flat = _marginals(scores, lengths, is_word, chain, temperature)
         numbers = best.tags[:, 0][is_word]
         sequences = best if n else None
     chosen = map(names.__getitem__, numbers.tolist())
@@ -65,6 +72,12 @@ def _words(scores: Tensor, lengths: Tensor) -> tuple[list[int], Tensor]:
 def _distributions(scores: Tensor, is_word: Tensor, temperature: float) -> Tensor:
     """Return the distributions of all words, sentence by sentence, so that each sentence has a slice of them."""
     return (scores.transpose(0, 1)[is_word] / temperature).softmax(-1)
+
+
+def _marginals(scores: Tensor, lengths: Tensor, is_word: Tensor, chain: Chain, temperature: float) -> Tensor:
+    """Like `_distributions`, but with a CRF."""
+    shares = chain.marginals(scores, lengths).clamp_min(torch.finfo(scores.dtype).tiny)
+    return (shares.transpose(0, 1)[is_word].log() / temperature).softmax(-1)
 
 
 def _guesses(sequences: Sequences, names: tuple[str, ...], sizes: Sequence[int]) -> list[tuple[Guess, ...]]:

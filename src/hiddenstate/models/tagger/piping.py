@@ -1,10 +1,13 @@
-"""A stream of sentences tagged lazily: read ahead and tagged in batches."""
+"""Streams of sentences tagged lazily, in batches; and parsed CoNLL-U tagged as text."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 
 from hiddenstate.base.scalars import check_int
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.models.tagger.tagging import OnlyTags
+from hiddenstate.text.conllu import Sentence, Table, forms_in, with_columns
 
 T = TypeVar("T")
 
@@ -50,6 +53,18 @@ def in_batches(
             batch, count = [], 0
     if batch:
         yield batch
+
+
+def tag_parsed(tag: OnlyTags, groups: Sequence[Table | list[Sentence]]) -> list[str]:
+    """Tag groups of sentences, and return each sentence as CoNLL-U with a blank line at its end."""
+    forms = [forms_in(group) for group in groups]
+    found = {column: each.tags for column, each in tag([*chain.from_iterable(forms)]).items()}
+    texts, at = list[str](), 0
+    for group, sentences in zip(groups, forms, strict=True):
+        end = at + sum(map(len, sentences))
+        texts += with_columns(group, {column: tags[at:end] for column, tags in found.items()})
+        at = end
+    return texts
 
 
 def _taggings(tag: Callable[[list[Any]], Sequence[Any]], sentences: Iterable[Any], size: int) -> Iterator[Any]:

@@ -27,7 +27,7 @@ from hiddenstate.models.tagger.data import TaggerData, check_columns, checked_te
 from hiddenstate.models.tagger.decoding import best, find
 from hiddenstate.models.tagger.lessons.losses import tagging_loss
 from hiddenstate.models.tagger.piping import SENTENCES_TOGETHER, check_options, in_batches, piped
-from hiddenstate.models.tagger.tagging import OnlyTags, Reading, Tagging, Tags, TagsByColumn
+from hiddenstate.models.tagger.tagging import OnlyTags, Reading, Tagging, Tags, WordTags
 from hiddenstate.models.tagger.word_inputs import WordInputs
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import new_layer
@@ -247,33 +247,41 @@ class Tagger(CheckedModule):
         check_options(n_best, precision)
         return partial(self._tag, WordInputs(self._word_inputs), n_best, precision)
 
-    def only_tags(self, *, precision: str = "fp32") -> OnlyTags:
-        """Like `repeatedly`, but return a function that finds only the tags, for each column and sentence.
+    def only_tags(self, *, precision: str = "fp32", has_probabilities: bool = False) -> OnlyTags:
+        """Like `repeatedly`, but return a function that finds only the tag of each word, in each column.
 
         Args:
             precision: as for `tag`.
+            has_probabilities: whether to compute the probability of each tag if a CRF chooses the tags; without
+                a CRF it is always computed.
 
         Returns:
-            A function of sentences, each a tuple of words.
+            A function of sentences, each a tuple of words, that returns each column's `WordTags`.
 
         Raises:
             ArgumentError: the precision is unknown; from the function: a word is empty.
             ArgumentTypeError: from the function: a sentence is a text, or contains something other than words.
         """
         check_options(0, precision)
-        return partial(self._only_tags, WordInputs(self._word_inputs), precision)
+        return partial(self._only_tags, WordInputs(self._word_inputs), precision, has_probabilities)
 
-    def _only_tags(self, inputs: WordInputs, precision: str, rows: Sequence[tuple[str, ...]]) -> TagsByColumn:
+    def _only_tags(
+        self, inputs: WordInputs, precision: str, has_probabilities: bool, rows: Sequence[tuple[str, ...]]
+    ) -> dict[str, WordTags]:
         if {*map(type, rows)} - {tuple}:
             rows = check_sentences(rows)
-        found: dict[str, list[tuple[str, ...]]] = {column: [()] * len(rows) for column in self.encoder.tags}
+        count = sum(map(len, rows))
+        found = {
+            column: WordTags(names, torch.empty(count, dtype=torch.int64), torch.empty(count))
+            for column, names in self.encoder.tags.items()
+        }
 
-        def take(positions: list[int], scores: Tensor, lengths: Tensor) -> None:
+        def take(_: list[int], places: Tensor, scores: Tensor, lengths: Tensor) -> None:
             for column, part in self.split(scores).items():
-                names, temperature = self.encoder.tags[column], self.temperatures[column]
-                tags = best(part.float(), lengths, names, self._chain(column), temperature)
-                for position, each in zip(positions, tags, strict=True):
-                    found[column][position] = each
+                chain, temperature = self._chain(column), self.temperatures[column]
+                numbers, shares = best(part.float(), lengths, chain, temperature, has_probabilities=has_probabilities)
+                found[column].numbers[places] = numbers.cpu()
+                found[column].probabilities[places] = shares.cpu()
 
         self._score(inputs, precision, rows, BATCH_WORDS, take)
         return found
@@ -290,7 +298,7 @@ class Tagger(CheckedModule):
         nothing = {column: Tags(names, (), torch.empty(0, len(names))) for column, names in self.encoder.tags.items()}
         taggings = [Tagging((), nothing)] * len(rows)
 
-        def take(positions: list[int], scores: Tensor, lengths: Tensor) -> None:
+        def take(positions: list[int], _: Tensor, scores: Tensor, lengths: Tensor) -> None:
             for position, tags in zip(positions, self._columns(scores, lengths, n_best), strict=True):
                 taggings[position] = Tagging(rows[position], tags)
 
@@ -304,9 +312,13 @@ class Tagger(CheckedModule):
         precision: str,
         rows: Sequence[tuple[str, ...]],
         batch_words: int,
-        take: Callable[[list[int], Tensor, Tensor], None],
+        take: Callable[[list[int], Tensor, Tensor, Tensor], None],
     ) -> None:
-        """Give ``take`` each batch's positions among the sentences, scores ``[T, N, K]``, and lengths ``[N]``."""
+        """Give ``take`` each batch's scores.
+
+        Its arguments are the batch's positions among the sentences, the places of its words among all words (``[W]``,
+        sentence by sentence), its scores ``[T, N, K]``, and lengths ``[N]``.
+        """
         sizes = [*map(len, rows)]
         lengths = torch.tensor(sizes, dtype=torch.int64)
         starts = lengths.cumsum(0) - lengths
@@ -321,7 +333,7 @@ class Tagger(CheckedModule):
                 if context is not None:
                     x = torch.cat([x, word_rows(context, index, beyond).to(device)], dim=-1)
                 on_device = lengths[chosen].to(device)
-                take(positions, self._scores(x, on_device), on_device)
+                take(positions, index.T[~beyond.T], self._scores(x, on_device), on_device)
 
     def pipe(
         self,

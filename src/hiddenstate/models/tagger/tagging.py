@@ -7,8 +7,28 @@ from torch import Tensor
 
 from hiddenstate.tracing.trace import Trace
 
-TagsByColumn = Mapping[str, Sequence[tuple[str, ...]]]  # the positions of each sentence
-OnlyTags = Callable[[Sequence[tuple[str, ...]]], TagsByColumn]
+
+@dataclass(frozen=True, eq=False)
+class WordTags:
+    """The tags of all words of several sentences, one after another, in one column.
+
+    Attributes:
+        names: the column's tags.
+        numbers: ``[W]``, each word's tag as an index of ``names``.
+        probabilities: ``[W]``, the probability of each word's tag.
+    """
+
+    names: tuple[str, ...]
+    numbers: Tensor
+    probabilities: Tensor
+
+    @property
+    def tags(self) -> list[str]:
+        """The tag of each word."""
+        return [*map(self.names.__getitem__, self.numbers.tolist())]
+
+
+OnlyTags = Callable[[Sequence[tuple[str, ...]]], Mapping[str, WordTags]]
 
 
 @dataclass(frozen=True)
