@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,19 +39,26 @@ class TagShards:
 
     def __call__(self, shard: Shard, place: Path) -> None:
         """Write a shard's sentences with their tags."""
-        tag = self.tagger.only_tags(precision=self.precision, has_probabilities=self.is_parquet)
         batches = in_batches(read_parsed(shard), SENTENCES_TOGETHER, _count_words)
         if self.is_parquet:
-            self._write_parquet(tag, ([*chain.from_iterable(map(forms_in, batch))] for batch in batches), place)
+            self._write_parquet(([*chain.from_iterable(map(forms_in, batch))] for batch in batches), place)
             return
         with place.open("w", encoding="utf-8", newline="\n") as file:
             for batch in batches:
-                file.writelines(tag_parsed(tag, batch))
+                file.writelines(tag_parsed(self._tag, batch))
 
-    def _write_parquet(self, tag: OnlyTags, batches: Iterable[list[tuple[str, ...]]], place: Path) -> None:
+    # Remembers spelled words from shard to shard: a word's vector does not depend on the words spelled with it.
+    @cached_property
+    def _tag(self) -> OnlyTags:
+        return self.tagger.only_tags(precision=self.precision, has_probabilities=self.is_parquet)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TagShards, (self.tagger, self.is_parquet, self.precision)
+
+    def _write_parquet(self, batches: Iterable[list[tuple[str, ...]]], place: Path) -> None:
         found, words, lengths = list[Mapping[str, WordTags]](), list[str](), list[int]()
         for batch in batches:
-            found.append(tag(batch))
+            found.append(self._tag(batch))
             words += chain.from_iterable(batch)
             lengths += map(len, batch)
         columns = {"words": list_column(words, lengths)}

@@ -1,5 +1,6 @@
 import json
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -180,6 +181,16 @@ def test_several_columns(crf: bool) -> None:
         torch.testing.assert_close(found.probabilities, probabilities.gather(1, found.numbers[:, None])[:, 0])
     with pytest.raises(ArgumentError, match="at least one character"):
         tagger.only_tags()([("a", "")])
+
+
+def test_the_spelling_of_a_word_does_not_depend_on_the_words_beside_it() -> None:
+    words = ["".join(random.choices("abcdeé-", k=random.randint(1, 20))) for _ in range(300)]
+    tagger = grown(Tagger.build(SMALL, SENTENCES))
+    with torch.no_grad():
+        every = tagger._word_inputs(words)
+        for count in (1, 2, 3, 17, 65, 200):
+            chosen = random.sample(range(len(words)), count)
+            assert torch.equal(tagger._word_inputs([words[k] for k in chosen]), every[chosen])
 
 
 @pytest.mark.parametrize("crf", [False, True])
