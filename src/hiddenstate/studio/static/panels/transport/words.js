@@ -1,4 +1,4 @@
-// Describes a step in a sentence: the token, and what the layer's gates do on average.
+// Describes a step in one sentence: the token, and what the layer's gates do on average.
 
 import { neighbours } from "studio/state/moment.js";
 import { wordAt } from "studio/state/tokens.js";
