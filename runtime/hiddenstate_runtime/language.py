@@ -14,7 +14,7 @@ from hiddenstate_runtime.shared.sampling import DEFAULT_SAMPLING, Sampling, choo
 from hiddenstate_runtime.shared.tokens import Tokens
 from hiddenstate_runtime.tagger import matrix, vector
 
-STEPS_TOGETHER = 4096  # tokens scored at a time
+STEPS_TOGETHER = 4096  # tokens scored at once
 
 
 class LanguageModel:

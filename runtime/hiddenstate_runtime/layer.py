@@ -13,9 +13,9 @@ from hiddenstate_runtime.shared.cells import CELL_NAMES
 from hiddenstate_runtime.shared.errors import ArgumentError, FileFormatError, NameUnknownError, RankError, ShapeError
 from hiddenstate_runtime.stream import THREADS, Stream
 
-State = Array | tuple[Array, Array]  # (h, c) for an LSTM, else h
+State = Array | tuple[Array, Array]  # (h, c) for an LSTM, otherwise h
 
-# In the order in which they are recorded; a plain RNN's gate is its state.
+# The gates in the order in which they are recorded; a plain RNN's only gate is its state.
 GATES = {"LSTM": ("i", "f", "g", "o"), "GRU": ("r", "z", "n", "n_h"), "RNN_TANH": ("h",), "RNN_RELU": ("h",)}
 
 

@@ -24,7 +24,7 @@ def _threads() -> int:
     return min(cpus, int(wanted)) if wanted.isdecimal() and int(wanted) else cpus
 
 
-THREADS = _threads()  # of a run over a sequence, if it is long enough
+THREADS = _threads()  # threads for a run over a sequence, if it is long enough
 
 
 class Stream:

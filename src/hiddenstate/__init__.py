@@ -59,7 +59,7 @@ if _TYPE_CHECKING:
 
     __version__: str
 
-# Every public name, by its module. They are loaded together, so that no import happens in the middle of a call.
+# The module of every public name. All are loaded together, so that no import happens in the middle of a call.
 _HOMES = {
     "plant": "",
     "edits.edit": "Edit add clamp mean_ablation patch resample_ablation scale zero set",
@@ -93,7 +93,7 @@ _HOMES = {
     "tracing.unit_step": "Moment",
 }
 _NAMES = frozenset(name for names in _HOMES.values() for name in names.split())
-# These take the longest.
+# These modules take the longest to load.
 _later = _given_later.on_first_use(
     __name__,
     {

@@ -206,8 +206,8 @@ def append_line(path: Path, line: str) -> None:
         before = file.seek(0, os.SEEK_END)
         try:
             while content:
-                content = content[file.write(content) :]  # on a nearly full disk only a part may be written
-        except BaseException:  # also KeyboardInterrupt
+                content = content[file.write(content) :]  # on a nearly full disk, only part of it may be written
+        except BaseException:  # including KeyboardInterrupt
             os.truncate(file.fileno(), before)
             raise
 

@@ -40,12 +40,12 @@ def eval_twin(module: M) -> M:
 def _make_twin(module: M, twins: dict[int, nn.Module]) -> M:
     if id(module) in twins:
         return twins[id(module)]  # type: ignore[return-value]
-    twin = twins[id(module)] = object.__new__(type(module))  # not __init__, which would draw parameters
+    twin = twins[id(module)] = object.__new__(type(module))  # __init__ would initialise parameters with random numbers
     vars(twin).update(vars(module))
     weights, parts = [*module._parameters.items()], [*module._modules.items()]
     vars(twin).update(
         training=False,
-        _compiled_call_impl=None,  # it would call the module itself
+        _compiled_call_impl=None,  # the compiled call would call the original module
         _parameters={name: None if weight is None else weight.detach() for name, weight in weights},
         _modules={name: None if part is None else _make_twin(part, twins) for name, part in parts},
     )

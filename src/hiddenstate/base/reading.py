@@ -16,7 +16,7 @@ from hiddenstate.errors import FileFormatError, HiddenStateError, MissingDepende
 # best; all zeros compress to a thousandth, but are then small.
 _UNPACKED, _EXPANSION = 1 << 28, 100
 _LONGEST = 500  # maximum characters of a foreign message, since some quote the unreadable content
-# System errors that an intact file can cause, too; EINVAL and others can come from damaged content.
+# Error numbers that damaged content can cause. Any other system error can also happen with an intact file.
 _DAMAGE = (None, errno.EINVAL, errno.EOVERFLOW, errno.ERANGE)
 
 

@@ -30,7 +30,7 @@ class Gate:
     name: str
     meaning: str
     activation: Literal["sigmoid", "tanh", "relu"]
-    scale: str | None = None  # the gate that multiplies the state's part of the pre-activation
+    scale: str | None = None  # the gate that multiplies the recurrent part of the pre-activation
 
     def __call__(self, pre: Tensor) -> Tensor:
         """Apply the activation."""

@@ -94,7 +94,7 @@ def main() -> None:
         app()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # the reader closed the pipe, as `head` does: not an error
+    except BrokenPipeError:  # not an error: the reader closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except HiddenStateError as error:
@@ -102,7 +102,7 @@ def main() -> None:
     except OSError as error:
         plain = error.strerror and error.filename
         _fail(f"{error.filename}: {error.strerror}" if plain else str(error))
-    finally:  # all output is written: from here on Ctrl-C would only change the exit status
+    finally:  # all output is written; from here on, Ctrl-C would only change the exit status
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -18,7 +18,7 @@ import typer
 
 from hiddenstate.errors import ArgumentError
 
-STANDARD = "-"  # standard input or output
+STANDARD = "-"  # stands for standard input or output
 
 OutOption = Annotated[
     Path | None,

@@ -21,8 +21,8 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 class Detail:
     """How much of a row is shown. The word and its tag always appear."""
 
-    bar: int  # characters of a gate's bar; 0 leaves the gates out
-    changed: int  # units that changed most
+    bar: int  # length of a gate's bar in characters; 0 omits the gates
+    changed: int  # number of units listed as changing most
     runner_up: bool
     norms: bool = True
     probability: bool = True
@@ -87,7 +87,7 @@ def unit_lines(words: Sequence[Word]) -> Text:
     width = max(len("word"), *(cell_len(word.word) for word in words))
     lines = [Text(f"{'word':{width}}  {'tag':5}" + "".join(f"{name:>9}" for name in shown), "bold")]
     for word in words:
-        assert word.moment is not None  # a unit was chosen
+        assert word.moment is not None  # because a unit was chosen
         numbers = "".join(f"{word.moment[name]:9.4f}" for name in shown)
         lines.append(Text(f"{word.word}{' ' * (width - cell_len(word.word))}  {word.tag:5}{numbers}"))
         lines += [Text(f"    {line}", "dim") for line in word.moment.state_lines()]

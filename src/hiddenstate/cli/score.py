@@ -135,7 +135,7 @@ def write(parts: "Iterator[Scored]", format_: Format, stream: TextIO) -> "Tally"
 
     total, line = Tally(), _LINES[format_]
     for part in parts:
-        stream.write("" if total.tokens else _HEADS[format_])  # not before the text could be read
+        stream.write("" if total.tokens else _HEADS[format_])  # written only once the text could be read
         total += part.tally
         stream.writelines(map(line, part.pieces, part.nats.tolist(), (part.ids == UNKNOWN_ID).tolist()))
         stream.flush()

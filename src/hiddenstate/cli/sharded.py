@@ -68,7 +68,7 @@ def tag_shards(
 
     tagger = load(model)
     paths = expand(files)
-    shards = plan(paths, kind=kind, column=column, shard_bytes=1 << 22)  # each spells its different words once
+    shards = plan(paths, kind=kind, column=column, shard_bytes=1 << 22)  # each spells its distinct words only once
     task = TagShards(tagger, not as_conllu, precision)
     settings = {"kind": "tag", "conllu": as_conllu, "precision": precision, "model": fingerprint(tagger)}
     _run(task, shards, out, paths, settings, jobs, cluster)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hiddenstate.structure.structure import Structure
 
 DEFAULT_WORDS = "Giraffes in a field"
-MOST_LAYERS = 1024  # a dozen lines each
+MOST_LAYERS = 1024  # each layer takes a dozen lines
 
 
 def structure(

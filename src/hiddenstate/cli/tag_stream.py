@@ -13,13 +13,13 @@ from hiddenstate.cli.tag_jobs import Workers
 from hiddenstate.text.incremental import IncrementalReader, Passage
 from hiddenstate.text.source import describe_source, read_chunks
 
-WORDS_TOGETHER = 80_000  # per batch, roughly; larger ones take memory and are no faster
+WORDS_TOGETHER = 80_000  # approximate batch size; larger batches take more memory and are no faster
 LULL = 0.05  # seconds without input after which the pending sentences are tagged
 CHUNK = 2**16  # bytes
-# A shorter write to a pipe arrives whole or not at all (POSIX: PIPE_BUF), even if this process is killed.
+# Writes to a pipe up to this size arrive whole or not at all (POSIX: PIPE_BUF), even if this process is killed.
 WHOLE = 4096
 
-# The kind of input by file name; for any other file the content decides.
+# The kind of input by file suffix; for other files, the content decides.
 SUFFIXES = {".conllu": "conllu", ".conll": "conllu", ".tokens": "tokens", ".tok": "tokens"}
 
 

@@ -16,7 +16,7 @@ from rich.segment import Segment
 
 PLAIN_WIDTH = 100  # for a file or a pipe, which has no width of its own
 
-# C0 controls except tab and line feed, DEL, C1 controls, and characters that change the text direction.
+# The C0 controls except tab and line feed, DEL, the C1 controls, and characters that change the text direction.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 _LOOKALIKES = {

@@ -30,7 +30,7 @@ from hiddenstate.explain.subject.progress_bar import Progress
 from hiddenstate.structure.names import parse_place
 
 TEXT_SHARD_BYTES = 1 << 18
-MERGED_TOGETHER = 32  # shards that a worker of a cluster merges
+MERGED_TOGETHER = 32  # shards that a worker in a cluster merges at a time
 KIND = "index/1"
 THRESHOLDS: Mapping[str, Sequence[float]] = {"*.h": (-0.5, 0.5)}
 

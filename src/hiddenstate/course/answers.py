@@ -9,7 +9,7 @@ import torch
 from hiddenstate.course.misconceptions import idea_behind
 from hiddenstate.errors import AnswerError
 
-Check = Callable[..., str]  # takes an answer; rejects it, or returns a comment on the right one
+Check = Callable[..., str]  # takes an answer, and either rejects it or returns a comment on the right answer
 CLOSE = 1e-5
 
 

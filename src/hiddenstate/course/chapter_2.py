@@ -14,7 +14,7 @@ from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.names import GATES
 
 SIZES = ((4, 3), (1, 1), (5, 17))
-ONNX = "iofg"  # what ONNX calls c is g here
+ONNX = "iofg"  # ONNX's c is called g here
 HOLD, FLAG = 50, 3
 TORCH = "".join(GATES)
 
@@ -179,7 +179,7 @@ def _lost(kept: Mapping[str, Tensor], sign: Tensor) -> AnswerError:
     least = float((kept["h"] * sign).min())
     if least < 0:
         return wrong("", "h does not have the sign of the value in every case: for -1 it should be below -0.5.")
-    shown = math.floor(1000 * least) / 1000  # down: 0.4998 is not 0.5
+    shown = math.floor(1000 * least) / 1000  # rounded down, because 0.4998 is not 0.5
     said = f"|h| falls to {shown:.3f}, but should stay above 0.5 at all {HOLD} steps. Write more, or keep more."
     return wrong("", said)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hiddenstate.course.answers import Check, called, seeded, tensor, wrong
 
-Score = Callable[[Tensor], object]  # the loss of each element but the first
+Score = Callable[[Tensor], object]  # the loss of each element except the first
 LEAST_SHARE = 0.05
 BLOCKS = 20
 SHIFTS = 200

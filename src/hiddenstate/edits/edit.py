@@ -73,7 +73,7 @@ class Edit:
             raise ArgumentError(
                 f"unknown scope {shorten(self.scope)}: expected 'write' (propagates) or 'readout' (this output only)"
             )
-        # The only way to set fields of a frozen dataclass; it is used only here, to make the arguments immutable.
+        # The only way to set fields of a frozen dataclass. It is used only here, to make the arguments immutable.
         object.__setattr__(self, "value", _value(self.value))
         object.__setattr__(self, "upper", _value(self.upper))
         if isinstance(self.value, float) and self.kind == "clamp" and not self.value <= self.upper:

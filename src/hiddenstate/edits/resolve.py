@@ -44,7 +44,7 @@ class ResolvedEdit:
     @cached_property
     def _chosen(self) -> tuple[Tensor, Tensor]:
         """Return the rows ``[rows, 1]`` and units ``[units]`` as indices."""
-        # On the CPU whatever the default device: such indices work for tensors on any device.
+        # On the CPU, whatever the default device, because such indices work for tensors on any device.
         rows, units = (
             torch.tensor(list(chosen), dtype=torch.int64, device="cpu") for chosen in (self.rows, self.units)
         )
@@ -108,7 +108,7 @@ def _resolve_edit(edit: Edit, place: Place, value: Tensor, sizes: Sizes, N: int,
     units = resolve(edit.unit, sizes.units(place.quantity), "unit")
     rows = resolve(edit.row, N, "row")
     times = _resolve_times(edit.t, span)
-    if isinstance(edit.value, Tensor):  # a number fits any block
+    if isinstance(edit.value, Tensor):  # a plain number fits any block
         open_end = span.open_end and (edit.t is None or (isinstance(edit.t, slice) and edit.t.stop is None))
         _check_block(edit, value, (None if open_end else count(times), len(rows), len(units)))
     position = _positions(times, span)

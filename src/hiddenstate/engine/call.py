@@ -18,7 +18,7 @@ from hiddenstate.structure.sizes import Sizes
 R = TypeVar("R", bound=tuple[Any, ...])  # the result of running one layer and direction
 
 
-# Not frozen, since that takes three times as long and each call and gradient creates one; it is never changed.
+# Never changed, but not frozen: each call and gradient creates one, and freezing would take three times as long.
 @dataclass(eq=False)
 class Call:
     """One call in canonical form: time first, batched, every shape checked. Never changed: `replace` makes a new one.
@@ -135,7 +135,7 @@ class Result(NamedTuple):
     carried: Mapping[str, Tensor] = {}
 
 
-STATES = 5  # the number of leaves before the weights
+STATES = 5  # the number of leaves that come before the weights
 
 
 def tensors_needing_gradients(call: Call) -> tuple[Tensor | None, ...]:

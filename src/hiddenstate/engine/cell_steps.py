@@ -26,8 +26,8 @@ from hiddenstate.engine.paths import torch_path
 from hiddenstate.structure.parameters import PARAMETER_STEMS
 
 _NAMES = PARAMETER_STEMS[:4]
-# The factors of the weights' gradients: for each step, d_z, x [N, C] and h [N, H] before it, or None for zeros; or
-# gradients that are ready.
+# Each step leaves either the factors of the weights' gradients, which are d_z, x [N, C] and the previous h [N, H] (None
+# means zeros), or gradients that are ready.
 _Factors = tuple[Tensor, Tensor, Tensor | None]
 _Ready = list[Tensor | None]
 _Pending = dict[int, tuple[list[_Factors], list[_Ready]]]  # by backward pass
@@ -125,11 +125,11 @@ def compute(kind: Cell, given: Any, hx: Any, parameters: dict[str, Any], sizes: 
     if not isinstance(given, Tensor) or given.dim() != 2:
         return None
     if type(hx) is list:
-        hx = (*hx,)  # another thread may change the list
+        hx = (*hx,)  # a copy, because another thread may change the list
     done = steps.run(given, hx, parameters, sizes, True)
     if done is None:
         return None
-    # Native code has found each to be None or a tensor.
+    # Native code has checked that each is None or a tensor.
     weights = [parameters.get(name) for name in _NAMES]
     trained = [weight is not None and weight.requires_grad for weight in weights]
     states: Any = hx if len(kind.carried) > 1 else (hx,)
@@ -137,7 +137,7 @@ def compute(kind: Cell, given: Any, hx: Any, parameters: dict[str, Any], sizes: 
     sums = _shared_sums(weights, (given.dtype, sizes, trained)) if True in trained else None
     if sums is None and not wants_gradient(leaves):
         return kind.as_given(done[: len(kind.carried)])
-    # The steps' nodes hold the sums, so that these live as long as a graph that needs them.
+    # The nodes of the steps keep the sums alive as long as any graph needs them.
     return _apply(done, (kind, sums, weights), None if sums is None else sums.token, *leaves)
 
 
@@ -151,7 +151,7 @@ class _Sums:
         self.node: Any = self.token.grad_fn
 
 
-_MOST_SUMS = 64  # entries; beyond that, stale ones are removed first
+_MOST_SUMS = 64  # maximum entries before stale ones are removed
 # Keyed by the weight's id.
 _sums: "dict[int, weakref.ref[_Sums]]" = {}
 
@@ -161,7 +161,7 @@ def _shared_sums(weights: Sequence[Tensor | None], key: Any) -> _Sums:
     which = id(weights[1])
     known = _sums.get(which)
     found = None if known is None else known()
-    # A tensor that was written in place is the same, but the end of another graph.
+    # A tensor that was written in place is the same object but has a different grad_fn.
     if (
         found is not None
         and found.key == key
@@ -170,7 +170,7 @@ def _shared_sums(weights: Sequence[Tensor | None], key: Any) -> _Sums:
     ):
         return found
     made = _Sums(weights, key)
-    if len(_sums) >= _MOST_SUMS:  # not by callbacks, in which Python would drop a Ctrl-C
+    if len(_sums) >= _MOST_SUMS:  # not removed in weakref callbacks, where Python would swallow a Ctrl-C
         for stale in [kept for kept, each in [*_sums.items()] if each() is None]:
             _sums.pop(stale, None)
     _sums[which] = weakref.ref(made)
@@ -205,7 +205,7 @@ class _WeightSums(torch.autograd.Function):
 
 def _products(factors: Sequence[_Factors], shape: tuple[int, int], needed: Sequence[bool]) -> _Ready:
     """Return the gradients of weight_ih, weight_hh (of this shape), bias_ih and bias_hh, summed over all steps."""
-    # Steps that began with zeros have no part in the gradient of weight_hh: they come last.
+    # Steps that started from zeros don't contribute to the gradient of weight_hh, so they come last.
     later = [one for one in factors if one[2] is not None]
     if len(later) < len(factors):
         factors = later + [one for one in factors if one[2] is None]
@@ -254,7 +254,7 @@ class _Step(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         h, c, record = done
         ctx.shared = shared
-        # No result is saved: as in torch's cell, a loop may write into them.
+        # Results are not saved, so that loops may write into them, as with torch's cell.
         ctx.save_for_backward(*leaves, *shared[2], record)
         return h if c is None else (h, c)
 
@@ -267,7 +267,7 @@ class _Step(torch.autograd.Function):
         if all(grad is None for grad in grads):
             return (None,) * (3 + len(needed))
         kind, sums, _ = ctx.shared
-        # The token has no gradient: that its steps are done is enough for the shared node to be next.
+        # The token needs no gradient: the shared node runs as soon as all of its steps have run.
         if not computes_gradients(grads):
             wanted = [weight is not None and weight.requires_grad for weight in leaves[-4:]]
             found = differentiable_gradients(partial(_reference, kind), leaves, grads, [*needed, *wanted])
@@ -281,19 +281,20 @@ class _Step(torch.autograd.Function):
             )
         except kernels.RefusedError as error:
             refused = error.args
-        if refused:  # not as the context of an error: that would print a tensor whose memory may have been freed
+        if refused:  # outside of the except clause, whose context would print a freed tensor
             native.raise_refused(*refused)
         if of_weights:
-            # Detached: these would keep the graph alive if the pass fails before the shared node runs.
+            # Detached, because otherwise these would keep the graph alive if the pass failed before the shared node
+            # ran.
             h = states[0]
             _leave(sums, (d_z, x.detach(), None if h is None else h.detach()))
         found = found[: len(needed)]
         if not needed[-1]:
-            found[-1] = None  # it may have been None, not a tensor
+            found[-1] = None  # the state may have been None
         return None, None, None, *found
 
 
-# Function.apply without what it does for transforms of torch.func, under which no step gets here.
+# Function.apply without its support for torch.func transforms, under which this code is never reached.
 _apply: Any = super(torch.autograd.Function, _Step).apply
 
 

@@ -91,7 +91,7 @@ class _Lstm(torch.autograd.Function):
             done = native.forward(call, shown=(True,) if shown else (), gradient=shown or call.training)
         ctx.set_materialize_grads(False)
         ctx.shown, ctx.edits = shown, call.edits
-        # The fields without tensors, by name; torch saves the tensors.
+        # The fields that are not tensors, by name; torch saves the tensors.
         ctx.fields = {
             "sizes": call.sizes,
             "training": call.training,
@@ -99,7 +99,7 @@ class _Lstm(torch.autograd.Function):
             "recompute_gates": call.recompute_gates,
         }
         records = () if done.c is None else done.saved(gates=not call.recompute_gates)[1:]
-        # torch saves the tensors, so that cycles are freed and in-place writes detected.
+        # torch saves the tensors, which lets it free cycles and detect in-place writes.
         values = [edit.value for edit in call.edits]
         saved = [call.lengths, call.reset, *leaves, *call.masks, *values]
         ctx.counts = [len(leaves), len(call.masks), len(values)]
@@ -144,7 +144,7 @@ class _Lstm(torch.autograd.Function):
                 return run_reference(_with_states(with_leaves(call, views)), shown=ctx.shown)
 
             return None, None, None, *differentiable_gradients(again, leaves, grads, needed)
-        # Autocast must not affect a second run; native code itself uses only its own types.
+        # Autocast must not affect a second run. It does not affect native code, which uses its own types.
         if records:
             of_run = Saved(saved[-1], *records)
         else:
@@ -209,7 +209,7 @@ def differentiable_gradients(
     if all(grad is None for grad in grads):
         return [None for _ in needed]
     with torch.enable_grad(), own_types():
-        # Views, so that leaves that depend on each other or are the same tensor get separate gradients.
+        # Views, so that leaves get separate gradients even if they depend on each other or are the same tensor.
         views = [None if leaf is None else leaf.view_as(leaf) for leaf in leaves]
         wanted = [leaf for leaf, need in zip(views, needed, strict=True) if need and leaf is not None]
         pairs = [(output, grad) for output, grad in zip(run(*views), grads, strict=True) if grad is not None]

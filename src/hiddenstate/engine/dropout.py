@@ -11,7 +11,7 @@ from hiddenstate.engine import kernels
 from hiddenstate.engine.call import Call, live_steps
 from hiddenstate.engine.interception import interception, is_plain
 
-# The count above which drawing natively is faster: reading and setting torch's generator state takes microseconds.
+# The count above which native drawing is faster: reading and setting the state of torch's generator takes microseconds.
 _WORTH_IT = 1024
 
 
@@ -41,8 +41,8 @@ def draw_masks(call: Call) -> list[Tensor]:
 def packing_order(call: Call) -> Tensor:
     """Return the order, longest first, in which torch packs the rows of a call with lengths."""
     assert call.lengths is not None
-    # torch's sort is not stable, but its dropout is drawn in that order, so rows of equal length must come in the same
-    # one.
+    # torch draws dropout in the order of this sort, which is not stable, so rows of equal length must keep the same
+    # order.
     return call.lengths.sort(descending=True).indices if call.order is None else call.order
 
 

@@ -26,7 +26,7 @@ def flatten(weights: Sequence[Tensor | None], sizes: Sizes, batch_first: bool) -
         return
     if not torch._use_cudnn_rnn_flatten_weight():
         return
-    # no_grad, because it writes in place
+    # no_grad, because the weights are written in place
     with torch.cuda.device_of(found[0]), torch.no_grad():
         torch._cudnn_rnn_flatten_weight(
             found,

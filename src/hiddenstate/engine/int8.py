@@ -14,8 +14,8 @@ from hiddenstate.errors import ArgumentError, DeviceError, DtypeError, ShapeErro
 from hiddenstate.structure.sizes import Sizes
 
 MOST = 127  # the largest absolute value
-MOST_COLUMNS = (2**31 - 1) // MOST**2  # as many products as an int32 sum can hold
-# With fewer units float32 is as fast: quantising h at each step costs as much as the faster products save.
+MOST_COLUMNS = (2**31 - 1) // MOST**2  # the number of products that fit in an int32 sum
+# With fewer units, float32 is as fast: quantising h at each step costs as much as the faster products save.
 FEWEST_UNITS = 32
 
 

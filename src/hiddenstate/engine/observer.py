@@ -82,6 +82,6 @@ def make_observer(
     places = record.places if record else ()
     quantities = [p.quantity for p in places if (p.layer, p.reverse) == (layer, reverse)]
     if not mine and not quantities:
-        return None  # before a set is created, which older versions of torch.compile do not support
+        return None  # returns before creating a set, which older versions of torch.compile do not support
     steps = record.steps if record else ()
     return LayerObserver(mine, frozenset(quantities), steps if isinstance(steps, range) else frozenset(steps), memory)

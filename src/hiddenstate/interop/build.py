@@ -62,7 +62,7 @@ def build_layer(
         _check(own, sizes, each, like=weights[0])
         named = zip(PARAMETER_STEMS, own, strict=True)
         state.update({stem + each.suffix: value for stem, value in named if value is not None})
-    # On the meta device, so that nothing is drawn and the random state does not change.
+    # On the meta device, so that no random numbers are drawn and the random state does not change.
     options = {"batch_first": batch_first, "dropout": dropout, "dtype": weights[0].ih.dtype}
     layer: L = new_layer(sizes, **options, device="meta")
     layer.load_state_dict(state, assign=True)

@@ -49,7 +49,7 @@ def _load(path: str | Path) -> object:
         loaded: object = torch.load(path, map_location="cpu", weights_only=True)
     except FileFormatError:
         raise
-    except Exception as error:  # for a file that is not a checkpoint, torch raises nearly anything
+    except Exception as error:  # torch may raise almost anything for a file that is not a checkpoint
         found = _GLOBAL.search(str(error))
         if found or "TorchScript" in str(error):
             holds = f"a pickled {found[1]}" if found else "a TorchScript program"

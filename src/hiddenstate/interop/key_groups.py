@@ -23,7 +23,7 @@ _KEY = re.compile(
 )
 # Up to this many layers, missing tensors are listed one by one.
 _MOST_LAYERS = 1000
-# The length and direction that replace a tensor under torch's old and new weight norm.
+# The tensors that replace a weight under torch's old and new weight norm.
 _WEIGHT_NORM = {"_g": "length", "_v": "direction", ".original0": "length", ".original1": "direction"}
 
 
@@ -32,8 +32,8 @@ class Group:
     """The tensors under one prefix that may be an LSTM's (or an LSTMCell's, whose names have no layer)."""
 
     prefix: str
-    by_suffix: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # by suffix, then by stem
-    normed: dict[tuple[str, str], dict[str, Tensor]] = field(default_factory=dict)  # weight norm's, by suffix and stem
+    by_suffix: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # keyed by suffix, then by stem
+    normed: dict[tuple[str, str], dict[str, Tensor]] = field(default_factory=dict)  # of weight norm, by suffix and stem
     scales: dict[tuple[str, str], Tensor] = field(default_factory=dict)  # scales of int8 matrices, by suffix and stem
     strange: dict[tuple[str, str], str] = field(default_factory=dict)  # names left by an unknown parametrization
 

@@ -26,7 +26,7 @@ class Layout:
     """
 
     framework: str
-    gates: tuple[str, ...]  # its gate order, by our letters
+    gates: tuple[str, ...]  # the gate order, in our letters
     ih: tuple[str, ...]  # the input's weights
     hh: tuple[str, ...]  # the hidden state's weights
     b_ih: tuple[str, ...] = ()
@@ -37,9 +37,9 @@ class Layout:
     joined_rows: bool = False  # that array is [2, GH]
     hidden_biased: tuple[str, ...] | None = None  # the gates that have a b_hh, if not all of them; all have a b_ih
     needs_bias: bool = False  # the framework has no such layer without a bias
-    peepholes: str | None = None  # the framework's names for them; our LSTM has none
-    directions: tuple[str, str] | None = None  # what distinguishes forward and reverse in its names or options
-    cell: str = "LSTM"  # the kind, without the nonlinearity: LSTM, GRU or RNN
+    peepholes: str | None = None  # the framework's names of the peephole weights, which our LSTM does not have
+    directions: tuple[str, str] | None = None  # the parts of names or options that distinguish forward and reverse
+    cell: str = "LSTM"  # the kind of cell without its nonlinearity: LSTM, GRU or RNN
     resets_first: bool = False  # a GRU whose reset gate multiplies the state before the matrix product, not after it
 
     @property
@@ -70,7 +70,7 @@ TORCH = Layout(
     hr="weight_hr",
     directions=("", "_reverse"),
 )
-ONNX = Layout(  # each array has one more axis in front: direction
+ONNX = Layout(  # each array has an additional first axis for the direction
     "ONNX",
     gates=("i", "o", "f", "g"),
     ih=("W",),
@@ -261,7 +261,7 @@ def _framework_biases(weights: Weights, layout: Layout) -> dict[str, Tensor]:
     if layout.b_ih and layout.b_hh and layout.hidden_biased is None:
         return _unstack(b_ih, layout.b_ih, layout) | _unstack(b_hh, layout.b_hh, layout)
     summed = _summed_hidden_bias(b_hh, layout)
-    # If one of the two is zero, the other is used unchanged: adding would turn its -0.0 into 0.0.
+    # If one of the two is zero, the other is used unchanged, because adding would turn -0.0 into 0.0.
     one = b_ih if not summed.any() else summed if not b_ih.any() else b_ih + summed
     arrays = _unstack(one, layout.b_ih or layout.b_hh, layout)
     H = len(b_hh) // len(layout.gates)

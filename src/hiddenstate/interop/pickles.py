@@ -15,7 +15,7 @@ import torch
 
 from hiddenstate.errors import FileFormatError
 
-_LONGEST = 500  # characters in a class name
+_LONGEST = 500  # maximum characters in a class name
 _ZIP = b"PK\x03\x04"
 # Pickles at the start of a file in the old format: three for the format, one for the tensors, one for their keys.
 _OLD = 5
@@ -68,7 +68,7 @@ class _Machine:
 
     def __init__(self) -> None:
         self.stack: list[int] = []
-        self._marks: list[int] = []  # heights of the stack
+        self._marks: list[int] = []  # stack heights at the marks
         self._memo: dict[int, int] = {}
 
     def follow(self, opcode: pickletools.OpcodeInfo, argument: Any) -> None:

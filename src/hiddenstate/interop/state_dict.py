@@ -19,7 +19,7 @@ from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.quantised import keep, stored_names
 from hiddenstate.nn.rnn import rnn_mode
 
-# Dicts in a file may be nested, even in themselves: beyond this depth it is not a state dict.
+# Dicts in a file may be nested, even in themselves. Beyond this depth, the file is not a state dict.
 _DEEPEST, _MOST_ENTRIES = 100, 1_000_000
 
 Source = str | Path | Mapping[Any, Any]
@@ -109,7 +109,7 @@ def in_state_dict(source: Source, *, kind: type[Any] = LSTM, **options: Any) -> 
     loaded = read_checkpoint(source)
     with reading(source):
         tensors = dict(_flattened(loaded))
-        # A view of a few bytes can claim any size; here views are copied.
+        # A view of a few bytes can claim any size, and views are copied here.
         size, limit = sum(tensor.nbytes for tensor in tensors.values()), unpacked_limit(source)
         if size > limit:
             raise FileFormatError(

@@ -100,8 +100,8 @@ def run(
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError: an argument
             does not fit.
     """
-    # Two things are not compiled: what a block puts in force, since it would become part of the compiled code, and
-    # padding, since its shape depends on values.
+    # Two things are not compiled: whatever is in force in a block, because it would become part of the compiled code,
+    # and padding, because its shape depends on values.
     uncompiled = torch.compiler.is_compiling() and (scoped.any_open or isinstance(given.input, PackedSequence))
     return (torch.compiler.disable(_run_uncompiled) if uncompiled else _run)(lstm, given, options)
 
@@ -219,7 +219,7 @@ def trace(lstm: RecurrentParameters, given: Arguments, options: TraceOptions, ow
             return found
     recorder = SingleCallRecorder(lstm, options)
     with requesting(recorder):
-        # An ordinary call, so that hooks (of pruning or weight norm, for example) run as usual.
+        # An ordinary call, so that hooks (such as those of pruning or weight norm) run as usual.
         out, state = lstm(given.input, given.hx, **_named(given))
     found = recorder.trace
     assert found is not None
@@ -235,7 +235,7 @@ def _named(given: Arguments) -> dict[str, Any]:
 
 def trace_fast(lstm: RecurrentParameters, given: Arguments, options: TraceOptions, own_forward: Any) -> Trace | None:
     """Record all of a call on the fast path; return None, without side effects, if it needs `run`."""
-    x, hx, lengths = given.input, given.hx, given.lengths  # older compilers do not trace a slice
+    x, hx, lengths = given.input, given.hx, given.lengths  # older versions of the compiler can't trace a slice
     compiling = torch.compiler.is_compiling()
     if type(x) is not Tensor or compiling or _why_not_plain(lstm) or not _is_called_plainly(lstm, own_forward):
         return None
@@ -245,7 +245,7 @@ def trace_fast(lstm: RecurrentParameters, given: Arguments, options: TraceOption
     if options.limit is not None and nbytes_of_all(sizes, x) > options.limit:
         return None
     words = None
-    if options.tokens is not None:  # bad tokens are rejected before anything is computed
+    if options.tokens is not None:  # invalid tokens are rejected before anything is computed
         given_tensors = [x] if lengths is None else [x, lengths]
         if any(value.is_nested or value.layout is not torch.strided or not is_plain(value) for value in given_tensors):
             return None

@@ -48,7 +48,7 @@ from hiddenstate.tracing.traceable import Traceable
 _WEIGHTS = dict.fromkeys(PARAMETER_STEMS[:4]).keys()  # ordered, and comparable as a set
 
 
-S = TypeVar("S")  # a state: a pair of tensors, or one
+S = TypeVar("S")  # a state: a pair of tensors, or one tensor
 M = TypeVar("M", bound=nn.Module)  # torch's class
 
 
@@ -235,7 +235,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         # If both the size and the type are wrong, torch reports the size.
         check_alike(given, "input", w.ih)
         for k, value in enumerate(state):
-            # c is in no matrix product, so torch accepts any type that promotes to the weights' type.
+            # c is not part of any matrix product, so torch accepts any type that promotes to the weights' type.
             check_alike(value, names[k], w.ih, takes_narrower=k == 1)
 
     def _check_weights(self, w: Weights) -> None:

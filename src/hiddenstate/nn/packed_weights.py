@@ -27,7 +27,7 @@ class Packable(Protocol):
 
     weight_format: WeightType
     _buffers: dict[str, Tensor | None]
-    _packed_int8: Any  # int8 weights, packed for all calls: a `Packed`, or None
+    _packed_int8: Any  # int8 weights, packed for all calls; a `Packed` or None
 
     @property
     def sizes(self) -> Sizes:
@@ -51,7 +51,7 @@ class Packed:
         self._names = lstm._stored_names()
         self.sizes = lstm.sizes
         self._weights = lstm._weights
-        # The stored weights and their packed form, set in one assignment, since another thread may pack at the same
+        # The stored weights and their packed form. Set in one assignment, because another thread may pack at the same
         # time.
         self._now: tuple[Seen, PackedLSTM | None, str | None] = [], None, None
 
@@ -91,7 +91,7 @@ class Packed:
         stepper = None
         why_not = why_not_pack(self.sizes, found)
         if why_not is None:
-            # Versions are read before packing, so that a write meanwhile causes a repack at the next step.
+            # Versions are read before packing, so that a write in the meantime causes a repack at the next step.
             seen = [
                 (name, value, _version(value), value.data_ptr()) for name, value in zip(self._names, known, strict=True)
             ]

@@ -26,7 +26,7 @@ from hiddenstate.nn.torch_modules import TorchClass, rebuild, scriptable
 from hiddenstate.tracing.record_spec import DEFAULT_TRACE_LIMIT, TraceOptions
 from hiddenstate.tracing.trace import Trace
 
-S = TypeVar("S")  # a state: a pair of tensors, or one
+S = TypeVar("S")  # a state: a pair of tensors, or one tensor
 M = TypeVar("M", bound=nn.Module)  # torch's class
 L = TypeVar("L", bound="Recurrent[Any, Any]")
 
@@ -106,11 +106,12 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
     def _eval_twin(self: L) -> L:
         """Return a copy that shares this layer's weights, detached, and has no dropout; see `eval_twin`."""
         if self.weight_format == "int8":
-            packed_int8(self)  # so that both run on the same packed weights
+            packed_int8(self)  # packs first, so that both run on the same packed weights
         twin = eval_twin(self)
         twin.dropout = 0.0
         if parametrize.is_parametrized(twin):
-            # Computed once, and not by the twin's properties: torch caches those by id, which the next twin may have.
+            # Computed once, and not by the twin's properties, because torch caches those by id, which the next twin may
+            # reuse.
             with torch.no_grad():
                 twin._parameters |= {name: each() for name, each in twin.parametrizations.items()}  # type: ignore[operator, union-attr]
         return twin

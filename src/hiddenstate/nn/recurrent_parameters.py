@@ -38,7 +38,7 @@ class RecurrentParameters(CheckedModule, Traceable):
 
     mode: str  # the kind of cell
     qconfig = QuantisationSetting()
-    # Plain attributes, as in torch's layer, since users' code copies and assigns them.
+    # Plain attributes, as in torch's layer, because users' code copies and assigns them.
     input_size: int
     hidden_size: int
     num_layers: int
@@ -102,8 +102,7 @@ class RecurrentParameters(CheckedModule, Traceable):
         return self._named
 
     def __getstate__(self) -> dict[str, Any]:
-        # Only plain types, so that this class is the only one to allow when torch loads a pickle with
-        # weights_only=True.
+        # Only plain types, so that users need to allow only this class to load a pickle with weights_only=True.
         return {name: value for name, value in super().__getstate__().items() if name not in ("_named", "_packed_int8")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -128,7 +127,7 @@ class RecurrentParameters(CheckedModule, Traceable):
         This happens when the layer is created, moved or converted. Call it after parameters were replaced (by a deep
         copy, or ``load_state_dict(..., assign=True)``): otherwise torch copies them at each call, and warns.
         """
-        # Weights that are recomputed at each call have no fixed memory, and cuDNN reads no int8 weights.
+        # Weights that are recomputed at each call have no fixed memory, and cuDNN can't read int8 weights.
         if self.weight_format == "float" and not parametrize.is_parametrized(self):
             named = [name for names in self._parameter_names()[1] for name in names if name is not None]
             flat_weights.flatten([getattr(self, name, None) for name in named], self.sizes, self.batch_first)

@@ -12,7 +12,7 @@ from hiddenstate.errors import ArgumentError
 
 Module = TypeVar("Module", bound=nn.Module)
 
-# The original classes, since `hiddenstate.accelerate` or others may replace them in torch.
+# The original classes, because `hiddenstate.accelerate` or other code may replace them in torch.
 TORCH_LSTM, TORCH_CELL = nn.LSTM, nn.LSTMCell
 TORCH_GRU, TORCH_RNN = nn.GRU, nn.RNN
 TORCH_GRU_CELL, TORCH_RNN_CELL = nn.GRUCell, nn.RNNCell
@@ -127,7 +127,7 @@ def outline(
         HiddenStateError, TypeError, ValueError: the type does not take these options.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # warnings about the options were issued when module was created
+        warnings.simplefilter("ignore")  # warnings about the options were issued when the module was created
         given = {name: getattr(module, name) for name in options}
         given |= {name: bool(given[name]) for name in _FLAGS if given.get(name) in (0, 1)}
         return as_type(**given, device=torch.device("meta"), dtype=dtype)

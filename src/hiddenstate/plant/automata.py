@@ -145,14 +145,14 @@ def _planted(
 def _wires(machine: Machine, cell: str) -> Wires:
     """The construction of `automaton`, weight by weight."""
     states, symbols = machine.states, machine.symbols
-    mine = torch.tensor([states.index(q) for q, _ in machine.pairs])  # the state that each unit was on in
+    mine = torch.tensor([states.index(q) for q, _ in machine.pairs])  # the state in which each unit was on
     leads_to = torch.tensor([states.index(machine.delta[pair]) for pair in machine.pairs])
     starts = (mine == states.index(machine.start))[:, None]
     here = mine[:, None] == leads_to
     recurrent = torch.where(starts, -(~here).double(), here.double()) * SHARP / machine.on
     bias = torch.where(starts[:, 0], -SHARP / 2, -3 * SHARP / 2).double()
     inputs = torch.eye(len(symbols), dtype=torch.float64).repeat(len(states), 1) * SHARP
-    if machine.silent is not None:  # its x is 1 minus the sum of the others
+    if machine.silent is not None:  # x of the silent token is 1 minus the sum of the others
         k = symbols.index(machine.silent)
         inputs[k :: len(symbols)], bias[k :: len(symbols)] = -SHARP, bias[k :: len(symbols)] + SHARP
         inputs[:, k] = 0
@@ -166,7 +166,7 @@ def _wires(machine: Machine, cell: str) -> Wires:
 
 def _stack_rules(pairs: Sequence[tuple[str, str]], m: int) -> Iterator[tuple[tuple[str, str], str]]:
     stacks = [""]
-    for stack in stacks:  # grows while it is read
+    for stack in stacks:  # grows during the loop
         fits = len(stack) < m
         for opening, closing in pairs:
             yield (stack, opening), stack + opening if fits else ERROR

@@ -33,7 +33,7 @@ def latch(hold: float = 50, *, content: Literal["g", "gate"] = "g", dtype: torch
     if content not in CONTENT:
         raise ArgumentError(f"content must be 'g' or 'gate', got {content!r}")
     bias, by_gate = forget_bias(hold), content == "gate"
-    # Written where write is 1: the input gate opens, and the forget gate closes. f's weight also cancels its bias.
+    # Writes if `write` is 1: the input gate opens, and the forget gate closes. f's weight also cancels its bias.
     wires: Wires = {
         "l0.W_ii": {(0, 1): SHARP},
         "l0.b_ii": {(0,): -SHARP / 2},

@@ -52,7 +52,7 @@ def gru_counter(keep: float = 0.9, *, dtype: torch.dtype = torch.float64) -> Pla
         raise ArgumentTypeError(f"keep must be a number, got {type(keep).__name__}")
     if not 0.01 <= keep <= 0.99:
         raise ArgumentError(f"keep must be between 0.01 and 0.99, got {keep}")
-    bias = math.log(keep / (1 - keep))  # σ of it is keep
+    bias = math.log(keep / (1 - keep))  # the inverse of σ at keep
     wires: Wires = {
         "l0.W_iz": {(0, 0): -2 * SHARP, (0, 1): bias - SHARP},
         "l0.b_iz": {(0,): SHARP},

@@ -13,8 +13,8 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownErro
 
 Delta = Mapping[tuple[Any, Any], Any]  # mapping keys are invariant, so no narrower type accepts every table
 
-ON = {"LSTM": tanh(1), "GRU": 1.0}  # the hidden state of a unit that is on, by cell
-MOST_UNITS = 1024  # their weights take 34 MB in float64
+ON = {"LSTM": tanh(1), "GRU": 1.0}  # the hidden state of a unit that is on, by kind of cell
+MOST_UNITS = 1024  # at this size, the weights take 34 MB in float64
 
 
 @dataclass(frozen=True, eq=False)

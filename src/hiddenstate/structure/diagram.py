@@ -25,16 +25,16 @@ COLORS, SIDES = {"c": C_COLOR, "h": H_COLOR}, {"c": 1, "h": -1}  # c is drawn ab
 FACES = {False: "#e8eefb", True: "#fdf0e1"}
 
 BOX = (1.0, 0.72)
-GAP = 0.9  # between two boxes of a row: room for an arrow's label
-NARROWEST = 6.2  # room for the notes
-MARGIN = 1.75  # beside the outer boxes: room for an arrow and the name of a state
+GAP = 0.9  # distance between two boxes of a row: room for an arrow's label
+NARROWEST = 6.2  # minimum width: room for the notes
+MARGIN = 1.75  # space beside the outer boxes: room for an arrow and the name of a state
 SHIFT = 0.38  # offset of the two directions to the left and right of their step's middle
-ROW = 1.2  # from the forward row of a layer to its reverse row
+ROW = 1.2  # distance from the forward row of a layer to its reverse row
 WORDS = 1.3  # y of the words, above the notes
 BOTTOM = 2.2  # room below the first box
-RISE = 0.75  # between layers
-HEAD = 1.4  # above the last box: room for the output and the title
-FORK = 0.4  # above a bidirectional layer, and half of it below
+RISE = 0.75  # distance between layers
+HEAD = 1.4  # space above the last box: room for the output and the title
+FORK = 0.4  # space above a bidirectional layer, and half of it below
 LANE = 0.17  # distance of c above, and of h below, the middle of a row
 WORD_SIZE = 13  # points
 
@@ -138,7 +138,7 @@ def _carry(pen: Pen, plan: _Plan, layer: int, reverse: bool) -> None:
     tails = [first, *(x + way * half for x, _ in middles)]
     heads = [*(x - way * half for x, _ in middles), last]
     for k, (tail, head) in enumerate(zip(tails, heads, strict=True)):
-        # The other direction's line crosses right after every box: the label avoids it.
+        # The other direction's line crosses right after every box, so the label avoids it.
         clear = way * max(0, 2 * plan.shift - half) if k else 0
         _states(pen, plan, (tail, head), (tail + clear + head) / 2, middles[0][1])
     for middle in middles:

@@ -123,7 +123,7 @@ def _html_block(structure: WeightsByGate, layer: int, reverse: bool) -> str:
 
 
 def _html_cell(text: str) -> str:
-    # <pre>-like: the spaces before a term keep the equation in line.
+    # Preserves white space, because the spaces before a term keep the equations aligned.
     return f'<td style="white-space: pre; text-align: left">{escape(text)}</td>'
 
 

@@ -28,7 +28,7 @@ class Weight:
     name: str
     layer: int
     reverse: bool
-    gate: str | None  # None: the projection, which belongs to no gate
+    gate: str | None  # None for the projection, which belongs to no gate
     parameter: str
     start: int
     stop: int

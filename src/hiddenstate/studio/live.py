@@ -113,7 +113,7 @@ class LiveStream:
 
     def __getattr__(self, name: str) -> Any:
         """Delegate everything else to the stream."""
-        if name == "stream" or name.startswith("__"):  # attributes that copying looks up while a copy is being made
+        if name == "stream" or name.startswith("__"):  # looked up by copy while an object is only partly built
             raise AttributeError(name)
         return getattr(self.stream, name)
 

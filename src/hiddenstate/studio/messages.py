@@ -19,11 +19,11 @@ from hiddenstate.base.indexing import count, freeze
 from hiddenstate.errors import MessageError
 
 MOST_BYTES = 256 * 1024  # maximum bytes of a message from a page
-_MOST_CHARACTERS = 20_000  # maximum characters of a text
+_MOST_CHARACTERS = 20_000  # maximum characters in a text
 _MOST_ITEMS = 1000
 
 Floats = NDArray[np.float32]
-Part = tuple[str, Callable[[Any], object]]  # a part of the view: its description, and its converter
+Part = tuple[str, Callable[[Any], object]]  # the description and the converter of a part of the view
 
 
 @dataclass(frozen=True, eq=False)

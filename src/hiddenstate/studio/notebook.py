@@ -20,7 +20,7 @@ from hiddenstate.studio.page import offline_page
 from hiddenstate.tracing.trace import Trace
 
 HEIGHT = 860  # pixels
-MOST_TRACE_BYTES = 16 * 2**20  # size limit of a trace that is displayed, since the notebook stores all of it
+MOST_TRACE_BYTES = 16 * 2**20  # maximum size of a displayed trace, because the notebook stores all of it
 _PAUSE = 1 / 30
 _WIDGET = "hosts/widget.js"
 _NO_FRAME = "The studio is not shown here: run this cell, or trust this notebook."
@@ -89,7 +89,7 @@ def make_widget(studio: Displayable) -> Any:
             )
             widget.send({"type": "page"}, [page.encode()])
         elif content == {"type": "hello"}:
-            studio.view.setdefault("theme", "auto")  # the notebook's traits, which the page never sends
+            studio.view.setdefault("theme", "auto")  # traits of the notebook, which the page never sends
             teller.begin(studio.view)
         else:
             studio.hear(read(content))

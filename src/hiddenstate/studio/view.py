@@ -179,7 +179,7 @@ def studio(
     >>> hs.studio(hs.LSTM(4, 3), x=torch.zeros(5, 4))
     Studio(LSTM(4, 3) (layer)): serve() opens it in a browser, save(path) writes it as a file
     """
-    from hiddenstate.studio.bundles.opening import named, opened  # loads all models, so only on demand
+    from hiddenstate.studio.bundles.opening import named, opened  # imported on demand, because it loads all models
 
     given = None
     if index is not None:

@@ -24,7 +24,8 @@ TAG_COLUMNS = ("upos", "xpos", "feats", "deprel", "lemma", "head", "deps", "misc
 
 _WHITE_LINE = re.compile(r"\n[^\S\n]+(?=\n|\Z)")
 _MAY_BE_BLANK = re.compile(r"\t(?:\s|\Z)")
-# The text between two sentences of a table: the last line's MISC, blank lines, comments, and the first line's ID.
+# Matches the text between two sentences of a table: the last line's MISC, blank lines, comments and the first line's
+# ID.
 _FIRST = re.compile(r"\n*(?:#[^\n]*\n)*[^#\n][^\n]*")
 _NEXT = re.compile(r"[^\n]+\n\n+(?:#[^\n]*\n)*[^#\n][^\n]*")
 _IDS = [*map(str, range(1, 1001))]
@@ -151,7 +152,7 @@ class Table:
         Raises:
             ArgumentError: there are not as many tags as words.
         """
-        # Split once more: keeping all cells takes longer, since they do not fit into the caches.
+        # The text is split once more, because keeping all cells would be slower: they do not fit in the caches.
         number, cells, given = COLUMNS.index(column.upper()), self._text.split("\t"), [*tags]
         if len(given) != sum(map(len, self.forms)):
             raise ArgumentError(f"{sum(map(len, self.forms))} words need as many tags, got {len(given)}")
@@ -188,7 +189,7 @@ def read_table(text: str) -> Table | None:
     """Read whole sentences of CoNLL-U as a table if they have that shape, as most do; otherwise return None."""
     text = _unified(text)
     cells = text.split("\t")
-    ends = cells[::9]  # each line's MISC with what follows, up to the next line's ID
+    ends = cells[::9]  # each line's MISC with everything up to and including the next line's ID
     count = len(ends) - 1
     if count < 1 or len(cells) % 9 != 1 or _MAY_BE_BLANK.search(text):
         return None
@@ -200,7 +201,7 @@ def read_table(text: str) -> Table | None:
     words = list[list[int] | None]()
     for start, end, edge in zip(starts, [*starts[1:], count], edges, strict=False):
         if not (_FIRST if start == 0 else _NEXT).fullmatch(edge):
-            return None  # comments inside a sentence, or without one
+            return None  # there are comments inside a sentence or without one
         words.append(None)
         others = ends[start + 1 : end]
         if edge[-2:] not in ("\n1", "1") or len(others) > len(_ENDS) or not all(map(str.endswith, others, _ENDS)):

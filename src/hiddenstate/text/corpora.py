@@ -107,7 +107,7 @@ CORPORA: Mapping[str, Corpus] = MappingProxyType({
         address="https://raw.githubusercontent.com/karpathy/char-rnn/6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e/"
         "data/tinyshakespeare/",
         files=(Remote("input.txt", "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed", 1_115_394),),
-        # Others test on the last tenth. It continues the play before it, so that play is for training.
+        # Other projects test on the last tenth. It continues the play before it, so that play is used for training.
         parts={
             "train": Part("input.txt", 0.05, 0.9),
             "dev": Part("input.txt", 0, 0.05),

@@ -32,7 +32,7 @@ _TWO_WORDS = _compiled(*PATTERN["two_words"].values())
 _SENTENCE_END = _compiled(PATTERN["sentence_end"])
 _ABBREVIATED = _compiled(PATTERN["abbreviated"])
 
-# No abbreviation is longer, and looking no further back keeps long texts fast.
+# No abbreviation is longer. Looking back no further keeps long texts fast.
 _LONGEST: int = PATTERN["longest_abbreviation"]
 
 

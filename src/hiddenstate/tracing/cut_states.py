@@ -28,7 +28,7 @@ def states_before_resets(record: Record) -> Any:
         raise ArgumentError(
             "a readout edit was in force, and the hidden states passed on to the next step were not recorded"
         )
-    # In the order of the caller's mask.
+    # Indices in the order of the caller's mask.
     first, *second = from_time_first(record.reset, record.layout).nonzero(as_tuple=True)
     row = second[0] if second else torch.zeros_like(first)
     t, n = (row, first) if record.layout == "NT" else (first, row)

@@ -98,7 +98,7 @@ def _check(record: Record) -> None:
     Raises:
         FileFormatError: the record is invalid.
     """
-    # Only the first error is reported, since each check relies on the ones before it.
+    # Only the first error is reported, because each check relies on those before it.
     for wrong in chain(_wrong_data(record), _wrong_shapes(record), _wrong_types(record), _wrong_tokens(record)):
         raise FileFormatError(f"it is not a trace: {wrong}")
 

@@ -134,7 +134,7 @@ def _unknown_place(name: str, path: str, modules: Mapping[str, Traceable]) -> Na
     if not path:
         try:
             parse_place(name, *max(layers.values(), key=lambda each: len(each.directions)))
-        except NameUnknownError as error:  # raises an error that explains what is wrong with the name
+        except NameUnknownError as error:  # raises an error that explains the problem with the name
             return error
     return NameUnknownError(f"no place {shorten(name)} in this model: its places are {list_places(layers, path)}")
 

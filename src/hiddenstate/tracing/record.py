@@ -128,7 +128,7 @@ class Record:
         at_step = [self._position(k) for k in times]
         rows = resolve(freeze(row, "row"), values.shape[1], "row")
         units = resolve(freeze(unit, "unit"), values.shape[2], "unit")
-        # Each index copies, so an axis that is needed whole is not indexed, and rows come first.
+        # Each indexing operation copies, so an axis that is needed in full is not indexed, and rows come first.
         if row is not None:
             values = values[:, list(rows)]
         values = values[at_step]
@@ -166,7 +166,7 @@ class Record:
             values["m"] = values["o"] * math.tanh(values["c"])
         words = self.words(row)
         types = [self.values[name].dtype for name in names.values() if name in self.values]
-        # The least precise type of the computation: under autocast the gates are less precise than the states.
+        # The least precise type in the computation; under autocast, the gates are less precise than the states.
         rounding = max((torch.finfo(dtype) for dtype in [*types, initial[-1].dtype]), key=lambda info: info.eps)
         return Moment(
             t, unit, layer, reverse, row, words[t] if words else None, values, rounding.eps, rounding.tiny, cell
@@ -188,7 +188,7 @@ class Record:
         if name in self.values:
             check_memory(self.values[name], name)
             return self.values[name]
-        parse_place(name, *self.layers)  # first check whether the LSTM has this place at all
+        parse_place(name, *self.layers)  # first checks whether the LSTM has this place at all
         raise NameUnknownError(
             f"{name!r} was not recorded; the recorded places are {' '.join(self.names)}. Add it to keep=, or omit "
             "keep= (pre-activations are recorded with pre=True)"
@@ -234,7 +234,7 @@ class Record:
         begins = self._initial[-1]
         unknown = torch.full_like(begins[0, row], float("nan"))
         source = self._cell_states(place)
-        if source is not None and self.reset is None and len(self.steps) == self.length:  # all steps at once
+        if source is not None and self.reset is None and len(self.steps) == self.length:  # takes all steps at once
             first, known = begins[None, self._layer_number(place), row], source[: self.row_length(row), row]
             return torch.cat([known[1:], first] if place.reverse else [first, known[:-1]])[: len(known)]
         real = [t for t in self.steps if t < self.row_length(row)]

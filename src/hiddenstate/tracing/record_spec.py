@@ -156,7 +156,7 @@ def check_names(keep: Sequence[str]) -> Sequence[str]:
 def record_nbytes(sizes: Sizes, wanted: RecordSpec, edits: Sequence[Edit], N: int, itemsize: int) -> int:
     """Return the size of a record in bytes, including the extra values for readout edits."""
     units = sum(sizes.units(place.quantity) for place in wanted.places)
-    # With a readout edit the cell state passed on differs from the recorded one, so it is recorded as well.
+    # With a readout edit, the cell state passed on differs from the recorded one, so it is recorded as well.
     shorten = [edit.place for edit in edits if edit.scope == "readout"]
     readouts = {parse_place(place, *sizes.layers)[:2] for place in shorten}
     split = readouts & {place[:2] for place in wanted.places}
@@ -185,7 +185,7 @@ def trace_of_all(
     values: dict[str, Tensor] = {}
     for k, (names, gates, c) in enumerate(zip(sizes.places, kept[0], kept[1], strict=True)):
         h = shorten[k // D]
-        # A copy if memory is shared with the other direction, or with the output, which belongs to the caller.
+        # Copied if the memory is shared with the other direction, or with the output, which belongs to the caller.
         if D > 1:
             h = h[..., k % D * P : (k % D + 1) * P].contiguous()
         elif k == sizes.num_layers - 1:

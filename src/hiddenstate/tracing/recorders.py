@@ -26,7 +26,8 @@ class Recorder(Protocol):
 # Stored here, not in the modules, so that nothing can be left behind in them, and other threads never see it.
 _requests: Scoped[Recorder] = ContextVar("hiddenstate_requests", default=())
 
-# Functions that get each module called without a recorder, in any thread, so that a trace can report missed calls.
+# Functions that are passed each module called without a recorder, in any thread, so that a trace can report missed
+# calls.
 _watchers: "list[InForce[Callable[[Traceable], None]]]" = []
 
 
@@ -55,8 +56,8 @@ def would_be_requested(module: Traceable) -> Sequence[Requested]:
     asking = in_force(_requests) if scoped.any_open else ()
     if not asking:
         return ()
-    # Of the single-call recorders only the innermost is active: the others' calls have already begun, or are still to
-    # come.
+    # Of the single-call recorders, only the innermost is active: the calls of the others have already begun or are yet
+    # to come.
     innermost = next((request for request in reversed(asking) if isinstance(request, SingleCallRecorder)), None)
     listening = [request for request in asking if request is innermost or not isinstance(request, SingleCallRecorder)]
     asked = [(request, request.asks(module)) for request in listening]

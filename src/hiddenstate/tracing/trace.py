@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.figure import Figure
 
-# How a notebook displays a trace. The studio, a higher room, adds its view; the last one is used.
+# How a notebook displays a trace. The studio, a higher-level package, adds its view; the last one is used.
 notebook_views: list[Callable[["Trace"], str | None]] = later.notebook_views
 
 

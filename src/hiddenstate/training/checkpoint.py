@@ -144,7 +144,7 @@ class RunFolder:
                 replace_bytes(self.path / SETTINGS, settings.encode(), obsolete=obsolete)
 
     def _refuse_to_destroy(self) -> None:
-        # A run that was killed at its start left at most a partial file.
+        # A run that was killed at its start leaves at most a partial file.
         held = any(path.suffix != ".part" and path.name not in LOCK_FILES for path in self.path.iterdir())
         if held and not (self.path / SETTINGS).is_file():
             raise ArgumentError(f"{self.path} is not the folder of a run: {SETTINGS} is missing; choose another folder")
@@ -241,7 +241,7 @@ class RunFolder:
             )
 
     def _check_settings(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-        current = json.loads(json.dumps(now))  # tuples as lists, as in the file
+        current = json.loads(json.dumps(now))  # converts tuples to lists, as in the file
         changed = [name for name in before if name in current and before[name] != current[name]]
         if changed:
             said = ", ".join(

@@ -20,9 +20,9 @@ from hiddenstate.base.files import drop_empty, replace_bytes
 from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, RunInUseError
 
-# The lock file remains in the folder of a run: another process could be waiting for a deleted one.
+# The lock file stays in the folder of a run, because another process could be waiting for it.
 LOCK_FILES = LOCK, HOLDER = "run.lock", "running.json"
-# Seconds to wait: a killed process may need a moment to end, and a new holder a moment to write its identity.
+# Seconds to wait, because a killed process may need a moment to end, and a new holder a moment to write its identity.
 _PATIENCE = 0.5
 # Error numbers of file systems without locks.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -91,7 +91,7 @@ class Holding:
                 f"{self._folder} is in use: {self._others()}. Wait until it ends, or stop it, which loses nothing, and "
                 "continue with --resume; or choose a different folder"
             ) from None
-        except (NotImplementedError, OSError) as error:  # older versions of filelock raise the former
+        except (NotImplementedError, OSError) as error:  # older versions of filelock raise NotImplementedError
             if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
                 raise
             warnings.warn(

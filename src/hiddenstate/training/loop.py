@@ -27,7 +27,7 @@ from hiddenstate.training.schedule import learning_rate
 from hiddenstate.training.stop import Stop, stopping
 from hiddenstate.training.task import Item, Task
 
-# The state of each optimizer for a parameter.
+# The state that each optimizer keeps for a parameter.
 _REMEMBERED: Mapping[type[Optimizer], tuple[str, ...]] = {
     AdamW: ("step", "exp_avg", "exp_avg_sq"),
     SGD: ("momentum_buffer",),

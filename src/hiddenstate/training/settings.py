@@ -20,7 +20,7 @@ else:
 S = TypeVar("S", bound="Settings")
 V = TypeVar("V", int, float)
 
-_LARGEST = 2**63  # as in TOML
+_LARGEST = 2**63  # the limit for integers in TOML
 _LONGEST = 60  # maximum characters of a value in a message
 
 
@@ -158,7 +158,7 @@ def _kind(wanted: Any) -> str:
 def _format(value: object) -> str:
     """Format a value for a message, shortened if it is long."""
     if type(value) is int and abs(value) >= _LARGEST:
-        return f"a number of {value.bit_length()} bits"  # Python may refuse to convert it
+        return f"a number of {value.bit_length()} bits"  # Python may refuse to convert the number to text
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 

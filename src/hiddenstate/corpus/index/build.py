@@ -31,8 +31,8 @@ from hiddenstate.structure.names import parse_place
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.trace import Trace
 
-ROWS_TOGETHER = 64  # of a layer that reads forward
-WORDS_TOGETHER = 6400  # of a bidirectional layer
+ROWS_TOGETHER = 64  # for a layer that reads forward
+WORDS_TOGETHER = 6400  # for a bidirectional layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +183,7 @@ class _Shard:
             np.int64,
             int(self.starts[-1]),
         )
-        # Sampled at random, because every fourth step of each sequence would include too many first steps.
+        # Steps are sampled at random, because taking regular steps of each sequence would include too many first steps.
         steps = (self.number << 40) | np.arange(self.starts[-1])
         self.is_sampled = scramble(steps) % np.uint64(EVERY) == 0
         sampled = self.token_codes[self.is_sampled]

@@ -23,9 +23,9 @@ from hiddenstate.errors import FileFormatError, NameUnknownError
 from hiddenstate.structure.addresses import parse_address
 from hiddenstate.structure.names import Place, parse_place
 
-MOST_PARQUET_STEPS = 1 << 27  # of one shard
-MOST_KEPT_STEPS = 1 << 28  # whose tokens are kept in memory, about 9 bytes each
-READERS, SHARDS_TOGETHER = 8, 32  # threads that read ahead, and the shards that each reads at a time
+MOST_PARQUET_STEPS = 1 << 27  # maximum steps of one shard
+MOST_KEPT_STEPS = 1 << 28  # maximum steps whose tokens are kept in memory, at about 9 bytes each
+READERS, SHARDS_TOGETHER = 8, 32  # number of threads that read ahead, and of shards that each reads at a time
 
 Values = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -342,7 +342,7 @@ def _read_text(folder: Path) -> ShardText:
             chunk = column.chunk(0) if hasattr(column, "chunk") else column
             if chunk.null_count:
                 raise FileFormatError(f"the column {name} has gaps")
-            # Not `to_numpy`, which imports pandas: half of the time that the first search of a process would take.
+            # `to_numpy` would import pandas, which takes half the time of a process's first search.
             codes = np.frombuffer(chunk.indices.cast("int32").buffers()[1], np.int32) if len(chunk) else ()
             at = chunk.indices.offset
             columns += [tuple(map(str, chunk.dictionary.to_pylist())), np.array(codes[at : at + len(chunk)], np.int32)]

@@ -12,9 +12,9 @@ from hiddenstate.corpus.shards.plan import Shard
 from hiddenstate.explain.subject.head import Head
 from hiddenstate.nn.recurrent import Recurrent
 
-WINDOW = 64  # steps of a context
-CHECKPOINT = 256  # steps between two stored states
-MOST_STEPS = 1 << 22  # of one sequence
+WINDOW = 64  # steps in a context
+CHECKPOINT = 256  # steps between stored states
+MOST_STEPS = 1 << 22  # maximum steps of one sequence
 MOST_LABELS = 128
 
 NO_LABEL = ""

@@ -38,10 +38,10 @@ from hiddenstate.text.batches import check_sentences
 from hiddenstate.text.conllu import TAG_COLUMNS
 from hiddenstate.text.tokenise import tokenise
 
-MOST_NUMBERS = 1 << 30  # of one array
-COMMON = 127  # tokens that are counted
-LONGEST_SENTENCE = 2048  # words
-ARRAYS_TOGETHER = 512  # sequences of a shard of arrays
+MOST_NUMBERS = 1 << 30  # maximum size of one array
+COMMON = 127  # maximum number of tokens that are counted
+LONGEST_SENTENCE = 2048  # maximum words
+ARRAYS_TOGETHER = 512  # sequences per shard of arrays
 FORMAT = "hiddenstate.layer/1"
 
 Labels = str | Callable[[Sequence[str]], Sequence[str]] | None
@@ -462,7 +462,7 @@ def _content(code: CodeType) -> tuple[Any, ...]:
     constants = [
         _content(each)
         if isinstance(each, CodeType)
-        else sorted(map(repr, each))  # a set's order differs between processes
+        else sorted(map(repr, each))  # the order of a set differs between processes
         if isinstance(each, frozenset)
         else each
         for each in code.co_consts

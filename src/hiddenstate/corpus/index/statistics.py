@@ -16,11 +16,11 @@ from torch import Tensor
 
 from hiddenstate.errors import ArgumentError
 
-UNIT = float(1 << 20)  # of the integers that sums are kept as
+UNIT = float(1 << 20)  # sums are stored as integers in units of 1 / UNIT
 BINS = 40
-MOST = 1 << 62  # of sums, so that two of them can be added
-EVERY = 8  # histograms and sums by token count one step in so many
-CONTEXTS = 8  # kept of each kind
+MOST = 1 << 62  # the limit of sums, so that two of them can be added
+EVERY = 8  # histograms and sums by token use one step in this many
+CONTEXTS = 8  # number kept of each kind
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -222,7 +222,7 @@ def _first(values: NDArray[np.float32], keys: Ints, sign: int, k: int) -> tuple[
 def _best(values: Tensor, sign: int, keys: Ints) -> tuple[NDArray[np.float32], Ints]:
     """Return for each unit the first of the values ``[windows, U]``, as `_first` does; keys ascend with the windows."""
     bits = (sign * values + 0.0).view(torch.int32).long()  # without negative zeros
-    # Floats are ordered like their bits, negative ones the other way around; of equal values the earlier comes first.
+    # Floats have the order of their bits, reversed for negative ones. Among equal values, the earlier comes first.
     ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
     joint = (ordered << 31) | (0x7FFFFFFF - torch.arange(len(values)))[:, None]
     chosen = joint.T.topk(min(CONTEXTS, len(values))).indices
@@ -282,7 +282,7 @@ class Accumulator:
         self.tokens += chunk.tokens @ sample
         self._count(sample)
         for number, rows, steps, (t, n) in chunk.windows:
-            values[t, n] = values[steps.start, n]  # which changes neither extreme
+            values[t, n] = values[steps.start, n]  # repeating the first value changes neither extreme
             seen = values[steps, rows]
             self.high[number], self.low[number] = seen.amax(0).float(), seen.amin(0).float()
         return flat

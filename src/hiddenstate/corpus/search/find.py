@@ -99,10 +99,10 @@ class _Tally:
     steps: int = 0
     count: int = 0
     matched: int = 0
-    spans: int = 0  # before the conditions around them are applied
-    holding: list[int] = field(default_factory=list)  # steps at which each part holds
+    spans: int = 0  # counted before the conditions around them are applied
+    holding: list[int] = field(default_factory=list)  # number of steps at which each part holds
     left: list[int] = field(default_factory=list)
-    usual: list[int] = field(default_factory=list)  # steps around which each part holds
+    usual: list[int] = field(default_factory=list)  # number of steps around which each part holds
     labels: Counter[str] = field(default_factory=Counter)
     base: Counter[str] = field(default_factory=Counter)
 

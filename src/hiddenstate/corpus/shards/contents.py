@@ -13,7 +13,7 @@ from hiddenstate.text.incremental import IncrementalReader
 from hiddenstate.text.source import read_chunks
 from hiddenstate.text.tokenise import sentences, tokenise
 
-ROWS_TOGETHER = 256  # of a Parquet file
+ROWS_TOGETHER = 256  # rows of a Parquet file read at a time
 
 
 def read_sentences(shard: Shard) -> Iterator[Sentence]:

@@ -20,12 +20,12 @@ from hiddenstate.text.corpora import corpus_path
 
 KINDS = {".conllu": "conllu", ".conll": "conllu", ".tokens": "tokens", ".tok": "tokens", ".parquet": "parquet"}
 SHARD_BYTES = 1 << 20
-LONGEST = 1 << 26  # bytes without the end of a line or sentence
-MOST_GROUP = 1 << 30  # bytes of one row group of a Parquet file, unpacked
+LONGEST = 1 << 26  # maximum bytes without the end of a line or sentence
+MOST_GROUP = 1 << 30  # maximum unpacked bytes of one row group of a Parquet file
 MOST_SHARDS = 10_000_000
 
-_HEAD = 1 << 16  # bytes that decide whether a file is CoNLL-U
-_HASHED = 64  # blocks of 1 MiB of a larger file that its fingerprint covers
+_HEAD = 1 << 16  # how many bytes are examined to decide whether a file is CoNLL-U
+_HASHED = 64  # number of 1 MiB blocks that the fingerprint of a larger file covers
 _BLANK = re.compile(rb"\n[ \t\r]*\n")
 _MAGIC = re.compile(r"[*?\[]")
 

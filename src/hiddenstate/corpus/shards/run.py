@@ -179,7 +179,7 @@ def _on_cluster(task: ShardTask, shards: Sequence[Shard], folder: Path, client: 
     sent = client.scatter(task, broadcast=True, hash=False)
     # Workers may have a different working directory, so they get absolute paths.
     paths = {shard.path: str(Path(shard.path).absolute()) if shard.path else "" for shard in shards}
-    # A worker that dies takes its shards with it; the scheduler gives them to others.
+    # If a worker dies, the scheduler gives its shards to other workers.
     futures = {
         client.submit(process, sent, replace(shard, path=paths[shard.path]), folder.absolute(), pure=False): shard
         for shard in shards

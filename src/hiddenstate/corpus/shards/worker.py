@@ -56,7 +56,7 @@ def _drop(beside: Path) -> None:
         beside.unlink(missing_ok=True)
 
 
-_mine: "tuple[ShardTask, Path] | None" = None  # in a process that `run` started
+_mine: "tuple[ShardTask, Path] | None" = None  # set in processes that `run` started
 
 
 def start(task: ShardTask, folder: Path) -> None:

@@ -22,13 +22,13 @@ from hiddenstate.explain.result.terminal import bar, sentence, shortened, table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-HELD_OUT_STEPS = 8192  # at least, if the corpus has as many
+HELD_OUT_STEPS = 8192  # minimum, if the corpus has that many
 EFFECT_STEPS = 4096
 MATCHED = 8
-LOGITS = 4  # shown on each side
+LOGITS = 4  # number shown on each side
 SIGNIFICANT = 0.01
-LEAST_GROUPS = 8  # sequences with a label, and without it, to say what a unit is used for
-ROUNDING = 1e-5  # nats, or units of distance, that two paths of a call may differ by
+LEAST_GROUPS = 8  # minimum number of sequences with and without a label for a statement about what a unit is used for
+ROUNDING = 1e-5  # by how much two paths of a call may differ, in nats or units of distance
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
@@ -386,7 +386,7 @@ def _contexts(index: IndexFolder, name: str, unit: int) -> list[UnitContext]:
                 continue
             context = index.context(int(key))
             values = index.values(context, [name])[name][:, unit]
-            # A random context shows a random step, not an extreme one.
+            # A random context shows a random step instead of an extreme one.
             drawn = int(scramble(np.array([int(key) + 1]))[0] % np.uint64(len(values)))
             at = {"top": int(values.argmax()), "bottom": int(values.argmin()), "random": drawn}[kind]
             tokens, step = index.text(context.shard).item(context.sequence).tokens, context.start + at

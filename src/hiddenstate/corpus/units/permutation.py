@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hiddenstate.corpus.index.items import WINDOW
 
 LEAST = 32
-LEAST_STEPS = 2 * LEAST + 2  # for one shift
+LEAST_STEPS = 2 * LEAST + 2  # minimum for one shift
 LEAST_SEQUENCES = 32
 FLIPS, FLIPS_TOGETHER = 10_000, 1000
 

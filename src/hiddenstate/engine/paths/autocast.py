@@ -31,7 +31,7 @@ def result_types(call: Call, packed: PackedSequence | None) -> tuple[torch.dtype
     result of a product.
     """
     if not torch.is_autocast_enabled("cpu") or not call.x.is_cpu or call.x.dtype is torch.float64:
-        return None  # autocast leaves float64 as it is
+        return None  # autocast leaves float64 unchanged
     if call.c0 is None:
         return _types_of_hidden_state(call)
     if not call.sizes.proj_size and (packed is None or _runs_as_padded(packed)):

@@ -124,7 +124,7 @@ def run_differentiable(
     x, hx, lengths = given
     weights = [None if name is None else parameters.get(name) for one in names for name in one]
     tensors = _given_tensors(x, hx, sizes)
-    # Checked before any tensor operation, since torch.jit.trace would record it.
+    # Checked before any tensor operation, because torch.jit.trace would record the operation.
     if interception() is not None or tensors is None or not all(isinstance(value, Tensor) for value in tensors):
         return None
     if not _wants_gradient((*tensors, *weights)):
@@ -187,6 +187,6 @@ def _with_derivative(
     return (out, state, ([found[3]], [found[4]], [])) if options.record else (out, state)
 
 
-@cache  # there is one for each type of numbers and instruction set
+@cache  # there is one per number type and instruction set
 def _fast_call(kernel: Kernel) -> Any:
     return kernel.native.fast_call()

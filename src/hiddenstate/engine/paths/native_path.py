@@ -135,7 +135,7 @@ def _values(call: Call, done: native.Run) -> dict[str, Tensor]:
         if gates is None:
             continue
         h = outputs[k // D] if D == 1 else outputs[k // D][..., k % D * P : (k % D + 1) * P]
-        apart = D > 1 or k // D == len(outputs) - 1  # it shares its memory with another value
+        apart = D > 1 or k // D == len(outputs) - 1  # whether the output shares memory with another value
         of_c = None if c is None else c.to(dtype)
         values |= _recorded_values(call, layer_direction, gates.to(dtype), of_c, h, apart=apart)
     return values

@@ -21,11 +21,11 @@ from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
 from hiddenstate.structure.sizes import Sizes
 
 _OPTIONS = "Tensor[] weights, Tensor? lengths, Tensor? reset, Tensor[]? masks, bool bias, bool bidirectional"
-_NUMBER = 9  # the arguments of either operator that describe a call
+_NUMBER = 9  # the number of arguments that describe a call, for either operator
 _GIVEN_LSTM = f"Tensor x, Tensor h0, Tensor c0, {_OPTIONS}"
 _GIVEN_RNN = f"Tensor x, Tensor h0, {_OPTIONS}, str cell"
-# At the end and with defaults, so that models exported before these arguments existed still run. torch omits trailing
-# arguments that equal their defaults.
+# These arguments come last and have defaults, so that models exported before they existed still run. torch omits
+# trailing arguments that equal their defaults.
 _BORDERS_LSTM = "Tensor? reset_h=None, Tensor? reset_c=None"
 _BORDERS_RNN = "Tensor? reset_h=None"
 
@@ -330,7 +330,7 @@ def _check_types(call: Call) -> None:
 def _check_shapes(call: Call) -> None:
     (T, N), (_, H, P, _), K, dtype = call.x.shape[:2], call.sizes.axes, len(call.sizes.layer_directions), call.x.dtype
     name = _name(call)
-    # The states after borders are per row, or per step and row.
+    # There is one state after a border per row, or one per step and row.
     _check(f"{name}: h0", call.h0, [(K, N, P)], [dtype])
     _check(f"{name}: c0", call.c0, [(K, N, H)], [dtype, kernels.real_type(dtype)])
     _check(f"{name}: lengths", call.lengths, [(N,)], [torch.int64])

@@ -120,7 +120,7 @@ class StreamSteps:
         return self.pack()
 
 
-# For more steps it is cheaper to compute the input's products in one matrix product.
+# With more steps, it is faster to compute the input's part of all steps in one matrix product.
 FEW_STEPS = 4
 
 

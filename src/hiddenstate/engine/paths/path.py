@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-# Returns the reason that a path can't compute a call, the steps of a stream or a cell's step, or None.
+# Returns the reason why a path can't compute a call, a stream's steps or a cell's step, or None if it can.
 Condition = Callable[[Any], str | None]
 
 

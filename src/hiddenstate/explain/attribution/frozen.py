@@ -51,7 +51,7 @@ class FrozenLayer:
     """
 
     kind: Cell
-    place: Place  # its memory's letter
+    place: Place  # the place of its memory
     values: dict[str, Tensor]  # each [T, units]
     before: dict[str, Tensor]  # the states before each step
     inputs: Tensor  # [T, C]
@@ -59,7 +59,7 @@ class FrozenLayer:
     U: Tensor  # [H, P]
     b: Tensor  # [H]
     b_h: Tensor  # [H]
-    scale: Tensor  # [T, H]: a GRU's reset gate; 1 elsewhere
+    scale: Tensor  # [T, H]: a GRU's reset gate for the candidate, otherwise 1
     projection: Tensor | None  # [P, H]
 
     @property
@@ -91,7 +91,7 @@ def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenPart
         raise ArgumentError("frozen explains a run without edits, but edits are in force: exit their block first")
     sizes = subject.sizes
     reads = {str(place): vector for place, vector in readout.vectors.items()}
-    seeds: dict[str, Tensor] = {}  # for each hidden state: the target's derivative with respect to it, [T, P]
+    seeds: dict[str, Tensor] = {}  # the target's derivative with respect to each hidden state, [T, P]
     biases: dict[str, Tensor] = {}
     cells: dict[str, Tensor] = {}
     initial = torch.zeros(len(sizes.layer_directions), dtype=torch.float64)

@@ -16,7 +16,7 @@ from hiddenstate.explain.result.terminal import bar, definite, number, sentence,
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# A part and its occlusion, as shares of the largest of each, disagree if both exceed this with opposite signs ...
+# A part and its occlusion, each relative to the largest, disagree if both exceed this with opposite signs ...
 OPPOSED = 0.1
 # ... or if one is large and the other negligible.
 LARGE, NOTHING = 0.25, 0.05
@@ -34,7 +34,7 @@ NAMES = {"zero": "zeros", "mean": "the mean training input", "unk": "an unknown 
 MOST_PAIRS = 5
 # How many words to name for and against the target, and the smallest share of the largest part that is named.
 MOST_NAMED, LEADING = 3, 0.2
-UNSEEN = 5e-4  # a share too small to show in three decimals
+UNSEEN = 5e-4  # a share too small to be shown with three decimals
 OF_BIASES = "biases of g"  # followed by the layer and direction
 
 

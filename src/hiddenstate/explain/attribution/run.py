@@ -28,8 +28,8 @@ from hiddenstate.structure.names import Place
 
 Method = Literal["shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient"]
 DEFAULT_SAMPLES = 200
-MOST_POINTS_GIVEN = 2**12  # computing the quadrature's nodes takes a matrix of points by points
-CD_NUMBERS = 2**20  # units times steps times spans decomposed at once
+MOST_POINTS_GIVEN = 2**12  # computing the quadrature nodes takes a points-by-points matrix
+CD_NUMBERS = 2**20  # maximum units × steps × spans decomposed at once
 
 
 @dataclass(frozen=True, eq=False)

@@ -66,7 +66,7 @@ def _serves_tree(work: BatchRunner) -> bool:
     """Whether rows can share common prefixes: one direction, a target that depends on one step, and no edits."""
     subject = work.subject
     one_way = not subject.sizes.bidirectional and work.target.t is not None
-    return one_way and not edits_in_force(subject.lstm)  # an edit counts its steps from the start of a call
+    return one_way and not edits_in_force(subject.lstm)  # because edits count steps from the start of a call
 
 
 def from_values(values: Tensor, pairs: bool) -> Shapley:
@@ -119,7 +119,7 @@ def _sampled(work: BatchRunner, players: Players, samples: int, seed: int) -> Sh
         work, players, torch.stack([torch.ones(P, dtype=torch.bool), torch.zeros(P, dtype=torch.bool)])
     )
     rank = np.argsort(orders, axis=1)
-    # Row k of an order has its first k players; the empty and the full mask are the same for every order.
+    # Row k of an order has its first k players; the empty and full masks are the same for every order.
     present = torch.from_numpy(rank[:, None, :] < np.arange(1, P)[None, :, None])
     inner = masked_targets(work, players, present.reshape(-1, P)).numpy().reshape(len(orders), P - 1)
     steps = np.diff(np.column_stack([np.full(len(orders), ends[1]), inner, np.full(len(orders), ends[0])]))

@@ -60,7 +60,7 @@ def compare(
     measure = choose_measure(pairs[0].a, pairs[0].b)
     states = [_states(one) for one in (pairs, tuple(Pair(p.b, p.a, p.run_b, p.run_a) for p in pairs))]
     names = tuple(states[0]), tuple(states[1])
-    # A unit of a relu network has no negative: flipping its sign would change the function.
+    # In a relu network, flipping a unit's sign would change the function.
     signed = any("relu" in {gate.activation for gate in one.sizes.kind.gates} for one in (pairs[0].a, pairs[0].b))
     match = _same if pairs[0].a.lstm is pairs[0].b.lstm else partial(_match, signed=signed)
     if len(next(iter(states[0].values()))) < 2:

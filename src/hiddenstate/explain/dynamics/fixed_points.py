@@ -23,9 +23,9 @@ from hiddenstate.explain.subject.progress_bar import Progress
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NEAR = 1e-2  # largest speed at which Newton's method is tried
-STILL = 1e-9  # largest speed of a fixed point
-SAME = 1e-4  # points closer than this are the same
+NEAR = 1e-2  # maximum speed at which Newton's method is tried
+STILL = 1e-9  # maximum speed of a fixed point
+SAME = 1e-4  # points closer than this count as the same
 LARGE = 256  # minimum state size for dividing the starts among threads
 NEWTON_STEPS = 30
 SHOWN = 16

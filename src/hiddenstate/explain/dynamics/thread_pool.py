@@ -21,9 +21,9 @@ from hiddenstate.base.scoped import Block
 A = TypeVar("A")
 B = TypeVar("B")
 
-# The number of torch threads that a new thread gets is global to the process, and a worker cannot change its own
-# without changing the global one: it is restored as soon as all workers have started, and a lock keeps others from
-# starting meanwhile.
+# The number of torch threads that a new thread gets is global to the process, and a worker can't change its own number
+# without changing the global one. The global number is restored as soon as all workers have started; a lock keeps other
+# pools from starting meanwhile.
 _beginning = ForkSafeLock()
 
 

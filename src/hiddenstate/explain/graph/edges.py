@@ -32,7 +32,7 @@ class Word(NamedTuple):
     t: int
 
 
-# The other sources, by name: the candidate's bias, the initial state, the head's bias.
+# Other sources are named: the candidate's bias, the initial state, the head's bias.
 Source = Cell | Word | str
 
 

@@ -17,7 +17,7 @@ from hiddenstate.explain.subject.batch_runner import BatchRunner
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BRANCHES = (6, 3, 2)  # edges that the terminal shows, by depth
+BRANCHES = (6, 3, 2)  # number of edges shown in the terminal at each depth
 
 
 class EdgeCheck(NamedTuple):

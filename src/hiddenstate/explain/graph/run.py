@@ -18,7 +18,7 @@ from hiddenstate.explain.subject.resolve_target import TargetLike, resolve_row, 
 from hiddenstate.explain.subject.sources import resolve_subject
 
 MOST_UNITS_KEPT = 2000
-LARGEST = 10  # cell states kept only for their size, at most a third of all
+LARGEST = 10  # maximum cell states kept only for their size, at most a third of all
 
 
 def graph(
@@ -90,7 +90,7 @@ def _grown(
     """
     into: Into = {TARGET: list(inflows.into_target())}
     slope: dict[Source, float] = {TARGET: 1.0}
-    waiting: dict[Cell, float] = {}  # cell states not kept yet, and the flow from each into the kept ones
+    waiting: dict[Cell, float] = {}  # cell states that are not kept yet, with the flow from each into the kept ones
 
     def keep(cell: Cell) -> None:
         waiting.pop(cell, None)

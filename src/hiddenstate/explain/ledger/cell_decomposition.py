@@ -17,7 +17,7 @@ from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.names import Place, parse_place
 from hiddenstate.tracing.trace import Trace
 
-ROUNDINGS = 16  # smaller changes by an edit, in units in the last place, count as rounding
+ROUNDINGS = 16  # an edit's change of fewer units in the last place counts as rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +133,7 @@ def _edited(
     carried = trace.carried.get(place.layer_direction.name)
     after = c.clone() if carried is None else carried[:, 0].detach().cpu().double()[order]
     before = torch.cat([c0[None], after[:-1]])
-    after[-1] = c[-1]  # at t the ledger explains the recorded value
+    after[-1] = c[-1]  # at step t, the ledger explains the recorded value
     kept = forget * before
     change = after - kept - written
     rounding = ROUNDINGS * torch.finfo(trace.values[str(place._replace(quantity=memory))].dtype).eps

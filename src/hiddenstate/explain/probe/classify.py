@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hiddenstate.base.validation import optional_package
 
-SAMPLES = 1000  # resamples of the bootstrap
+SAMPLES = 1000  # bootstrap resamples
 MOST_DRAWN = 1 << 20  # sequences drawn at once
 ITERATIONS = 300
 STRENGTH = 1.0  # inverse of the penalty

@@ -12,7 +12,7 @@ from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.target import Target
 
 ROW_STEPS_AT_ONCE = 2**16
-BYTES_AT_ONCE = 2**27  # size of outputs and states; gradients need several times as much
+BYTES_AT_ONCE = 2**27  # maximum size of outputs and states; gradients need several times as much
 
 
 @dataclass

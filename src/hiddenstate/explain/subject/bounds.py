@@ -2,8 +2,8 @@
 
 from hiddenstate.errors import ArgumentError, TraceTooLargeError
 
-MOST_ROW_STEPS = 2**30  # minutes to hours of computing, depending on the LSTM
-MOST_BYTES = 2**33  # size of one run's inputs and outputs, or of its record
+MOST_ROW_STEPS = 2**30  # takes minutes to hours, depending on the LSTM
+MOST_BYTES = 2**33  # maximum size of one run's inputs and outputs, or of its record
 
 
 def check_row_steps(row_steps: int, cure: str) -> None:

@@ -187,7 +187,7 @@ def _watched(
 
 
 def _unwatch(model: nn.Module, *watchers: Callable[..., None]) -> None:
-    # By function: a handle would be lost if Ctrl-C came between registering a hook and storing its handle.
+    # Hooks are found by function, because Ctrl-C could strike between registering a hook and storing its handle.
     for part in model.modules():
         for hooks in (part._forward_hooks, part._forward_pre_hooks):
             for number in [number for number, hook in hooks.items() if any(hook is each for each in watchers)]:
@@ -198,7 +198,7 @@ def _unwatch(model: nn.Module, *watchers: Callable[..., None]) -> None:
 def _head_among(readers: Sequence[tuple[nn.Linear, Tensor]], out: Any, labels: Sequence[str] | None) -> Head | None:
     """Return the only linear layer whose inputs are all outputs of the LSTM, or None."""
     if not isinstance(out, Tensor):
-        out = out.data  # packed: the same rows
+        out = out.data  # packed data has the same rows
     rows = set(_rows_as_bytes(out))
     found = {
         layer: None

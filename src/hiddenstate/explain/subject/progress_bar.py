@@ -12,7 +12,7 @@ from rich.progress import Progress as Bars
 
 from hiddenstate.errors import ArgumentTypeError
 
-Progress = Callable[[int, int], object]  # called with the row-steps done and their total
+Progress = Callable[[int, int], object]  # called with the number of row-steps done and the total
 T = TypeVar("T")
 
 DELAY = 1.0  # seconds before a bar appears

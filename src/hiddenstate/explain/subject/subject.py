@@ -197,7 +197,7 @@ class Subject:
         It is a twin: other threads may train or call the LSTM itself meanwhile.
         """
         twin = self.lstm._eval_twin()
-        # Training mode saves what the gradient with respect to x needs, which otherwise takes a second forward run.
+        # Training mode saves the values that the gradient with respect to x needs, which avoids a second forward run.
         twin.training = torch.is_grad_enabled()
         with share_edits(self.lstm, twin):
             yield twin

@@ -84,7 +84,7 @@ class _Layer:
     subject: Subject
     trace: Trace
     weights: Weights
-    number: int  # among `Sizes.layer_directions`
+    number: int  # index in `Sizes.layer_directions`
 
     @property
     def layer_direction(self) -> LayerDirection:
@@ -117,13 +117,14 @@ def _layer(layer: _Layer, wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tenso
     slopes, w = CELL.slopes(values), layer.weights
     reads = [CELL.state_read_by(gate.name) for gate in CELL.gates]
     direct = {q: wanted[layer.name(q)] for q in QUANTITIES}
-    # Computed for all steps at once, so that the loop computes only what is carried through time.
+    # Computed for all steps at once, so that the loop only computes what is carried through time.
     by_gate = torch.cat([slopes[state][gate.name] for state, gate in zip(reads, CELL.gates, strict=True)], dim=1)
     inside = torch.cat([gate.slope(values[gate.name]) for gate in CELL.gates], dim=1)
     direct_gates = torch.cat([direct[gate.name] for gate in CELL.gates], dim=1)
     by_pre, direct_pre = inside * by_gate, inside * direct_gates
-    # Row by row: torch never splits operations on single rows among threads, which wait for long on a busy machine.
-    d = {"c": torch.empty_like(values["c"]), "h": torch.empty_like(values["c"])}  # h: before the projection
+    # Row by row, because torch never splits operations on single rows among threads, which may wait for long on a busy
+    # machine.
+    d = {"c": torch.empty_like(values["c"]), "h": torch.empty_like(values["c"])}  # h is the value before the projection
     dh, dz = torch.empty_like(direct["h"]), torch.empty_like(inside)
     h_on, c_on = torch.zeros_like(dh[0]), torch.zeros_like(d["c"][0])
     cut = layer.cut().tolist()

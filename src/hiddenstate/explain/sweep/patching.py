@@ -118,7 +118,7 @@ class Patcher:
         with subject.lstm.edit(*self._edits(patches, first)):
             outputs = rows.run(keep=target.keep, steps=inside)
         self.work.count((stop - first) * R)
-        if target.t is None and first:  # a target that may depend on all steps gets them all
+        if target.t is None and first:  # the target may depend on all steps
             shared = [self.base.values[str(Place(subject.sizes.num_layers - 1, False, "h"))][:first].expand(-1, R, -1)]
             return target.of(replace(outputs, out=torch.cat([*shared, outputs.out])))
         return target.of(replace(outputs, first=first, steps=tuple(t + first for t in outputs.steps)))

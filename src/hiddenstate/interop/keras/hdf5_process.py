@@ -63,7 +63,7 @@ def _describe(item: Any, order: dict[str, Any]) -> dict[str, Any]:
 
 def _text(attributes: Any, name: str, longest: int) -> str:
     """A string attribute of an object; "" if it is not a string."""
-    size = attributes.get_id(name).get_storage_size()  # for variable-length strings, only the size of the reference
+    size = attributes.get_id(name).get_storage_size()  # for variable-length strings, only the reference's size
     value = attributes[name] if size <= longest else b""
     size = max(size, len(value) if isinstance(value, (bytes, str)) else 0)
     if size > longest:

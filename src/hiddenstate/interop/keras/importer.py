@@ -28,7 +28,7 @@ from hiddenstate.interop.layouts import KERAS, KERAS_GRU, KERAS_GRU_RESET_FIRST,
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.rnn import rnn_mode
 
-# Versions of Keras, as in its files, whose default recurrent activation was, or may have been, a different one.
+# Versions of Keras, as stored in files, whose default recurrent activation differed or may have differed.
 _HARD_SIGMOID = re.compile(r"1\.|2\.[0-2]\b")
 _CELL = re.compile(r"cell|(lstm|gru|simple_rnn)_cell(_\d+)?")
 _FORWARD, _BACKWARD = KERAS.directions or ("", "")
@@ -122,7 +122,7 @@ class _Options:
     kind: type[Any]
     flipped: bool = False
     nonlinearity: str = "tanh"
-    doubted: str = ""  # the version of Keras, if it may have used a different recurrent activation
+    doubted: str = ""  # the Keras version, if it may have used a different recurrent activation
 
 
 def in_keras(
@@ -209,7 +209,7 @@ def _beyond(cell: StoredCell, entry: Entry) -> tuple[str, ...] | None:
     path, wanted = (cell.places, entry.places) if cell.naming == "none" else (cell.names, entry.names)
     if cell.naming != "scoped":
         return cell.places[len(wanted) :] if path[: len(wanted)] == wanted else None
-    end = 0  # the names are in order, but those of the models around a layer may come between them
+    end = 0  # the names are in order, but names of enclosing models may come between them
     for name in wanted:
         if name not in path[end:] or (end == 0 and path[0] != name):
             return None

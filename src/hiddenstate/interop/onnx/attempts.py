@@ -67,7 +67,7 @@ def _converted(module: nn.Module) -> tuple[nn.Module, str]:
         return module, ""
     try:
         made = convert(module)
-    except ArgumentError as error:  # it can't be copied
+    except ArgumentError as error:  # the module can't be copied
         return module, _hint(f"{', '.join(map(repr, theirs))}: {error}")
     left = conversion_report(made).left
     return made, _hint("; ".join(f"{one.paths[0]!r}: {one.reason}" for one in left)) if left else ""

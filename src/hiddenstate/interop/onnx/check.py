@@ -12,7 +12,7 @@ from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ExportError
 
 INFINITE = float("inf")
-ERRORS_ONLY = 4  # onnxruntime's log level for fatal errors only, because other errors are raised anyway
+ERRORS_ONLY = 4  # onnxruntime's log level for fatal errors; other errors are raised anyway
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,11 +18,11 @@ from hiddenstate.errors import ArgumentError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-# The maximum total of numbers that all nodes may produce: a fixed number, or a multiple of the initial ones.
+# The maximum number of values that all nodes may produce in total: a fixed number, or a multiple of the initial values.
 _MOST, _EXPANSION = 1 << 26, 32
-_VALUES = 1024  # inputs up to this size are passed by value to shape inference, larger ones only by shape
+_VALUES = 1024  # shape inference gets the values of inputs up to this size, and only the shapes of larger ones
 # Operators that reorder, slice, join, unpack and rescale weights. Each takes time proportional to the size of its
-# # output, whose shape onnx infers.
+# output, whose shape onnx infers.
 _WORDS = """
     Abs Add And ArgMax ArgMin Cast CastLike Ceil Clip Concat Constant ConstantOfShape Cos CumSum DequantizeLinear
     Div Dropout Equal Erf Exp Expand EyeLike Flatten Floor Gather GatherElements GatherND Greater GreaterOrEqual
@@ -32,7 +32,7 @@ _WORDS = """
     Transpose Trilu Unsqueeze Where Xor
 """
 _OPERATORS = frozenset(_WORDS.split())
-# Matrix products take rows times columns times the summed dimension.
+# Matrix products take time proportional to rows × columns × the summed dimension.
 _PRODUCTS = frozenset({"MatMul", "Gemm"})
 _MOST_PRODUCTS = 1 << 34
 
@@ -51,7 +51,7 @@ def evaluate(model: ModelProto, name: str, nodes: Iterable[NodeProto], feeds: Ma
             made = _run(model, node, values) if left >= 0 else ()
         except ArgumentError as error:
             raise ArgumentError(f"{name!r} can't be computed: {error}") from error
-        except Exception as error:  # the reference raises whatever an operator raises
+        except Exception as error:  # onnx's reference implementation may raise any error
             raise ArgumentError(f"{name!r} can't be computed: {node.op_type}: {error}") from error
         if left < 0:
             raise ArgumentError(

@@ -27,8 +27,8 @@ from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.tracing.traceable import find_recordable
 
 _OURS = (LSTM, GRU, RNN)
-TOLERANCE = 1e-4  # float32 sums in a different order over many steps stay below; a misplaced gate is far above
-MOST_BYTES = 2**31 - 2**24  # maximum size of the weights: an ONNX file is one message of less than 2 GiB
+TOLERANCE = 1e-4  # above float32 rounding over many steps, and far below the effect of a misplaced gate
+MOST_BYTES = 2**31 - 2**24  # maximum size of the weights, because an ONNX file is a single message of less than 2 GiB
 
 
 @overload

@@ -22,7 +22,7 @@ class Scope:
     nodes: Sequence[NodeProto]  # this graph's nodes, in order
     constants: Mapping[str, TensorProto | Array]
     outputs: frozenset[str]  # this graph's outputs
-    shapes: Mapping[str, tuple[int, ...]]  # those in the graph whose sizes are all known
+    shapes: Mapping[str, tuple[int, ...]]  # the shapes of this graph's values whose sizes are all known
     around: "Scope | None" = None  # the enclosing graph
     place: int = 0  # the index of the enclosing node in that graph
 

@@ -186,7 +186,7 @@ def _operator(
     x, lengths, *states = inputs
     sizes = signature.sizes
     arrays = {name: graph.constant(f"l{layer}.{name}", value) for name, value in stacked(directions, sizes).items()}
-    # For one step, Y contains nothing that h_n does not.
+    # With a single step, Y contains nothing that h_n does not.
     wanted = ["" if signature.form == "step" else "Y", *(signature.final if signature.states else ())]
     outputs = [f"l{layer}.{name}" if name else "" for name in wanted]
     weights = [arrays["W"], arrays["R"], arrays.get("B", "")]
@@ -204,7 +204,7 @@ def _finish(graph: _Graph, signature: Signature, out: str, finals: Sequence[Sequ
             empty = graph.node("Unsqueeze", [empty, graph.constant("unit", [1])], "is_empty_row")
         for name, initial, parts in zip(signature.final, signature.initial, zip(*finals, strict=True), strict=True):
             value = graph.node("Concat", parts, f"{name}_joined", axis=0) if len(parts) > 1 else parts[0]
-            if empty:  # runtimes return zeros for a row of length 0, whose final state should be its initial one
+            if empty:  # for rows of length 0, runtimes return zeros instead of the initial state
                 value = graph.node("Where", [empty, initial, value], f"{name}_of_all")
             names[value] = name
     graph.rename(names)

@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ExportError, HiddenStateError
 
-# Nodes that remain when the exporter reorders weights, since it folds only small ones; none of them enlarges a tensor.
+# Nodes left over when the exporter reorders weights, because it folds only small ones. None of them enlarges a tensor.
 REORDERING = ("Slice", "Concat", "Unsqueeze")
 
 
@@ -49,7 +49,7 @@ def export_program(module: nn.Module, given: Given, opset: int | None) -> Any:
         optional_package(package, "onnx", "exporting a model to ONNX")
     try:
         with warnings.catch_warnings():
-            # an internal warning of torch's about axes with equal names, which is how axes of two inputs are tied
+            # torch's internal warning about axes with equal names, which is how axes of two inputs are tied together
             warnings.filterwarnings("ignore", category=FutureWarning)
             warnings.filterwarnings("ignore", "# The axis name", UserWarning)
             program = torch.onnx.export(

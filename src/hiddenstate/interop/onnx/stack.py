@@ -10,9 +10,9 @@ from hiddenstate.interop.onnx.evaluate import Array
 from hiddenstate.interop.onnx.graph import Scope
 from hiddenstate.interop.onnx.node import RecurrentNode
 
-# Time steps and rows of the random numbers sent from one node to the next, if the graph does not give sizes.
+# Time steps and rows of the random numbers passed from one node to the next, if the graph does not give sizes.
 _SIZES = ((3, 2), (2, 5))
-_MOST = 1 << 26  # the largest number of random samples
+_MOST = 1 << 26  # the maximum number of random samples
 
 
 def group_into_stacks(nodes: Iterable[RecurrentNode]) -> list[list[RecurrentNode]]:
@@ -66,7 +66,7 @@ def _read_by_none_else(below: RecurrentNode, above: RecurrentNode, out: str) -> 
     """Whether the node above is the only one that reads the output (others may read its shape)."""
     scope = above.scope
     between, _ = scope.ancestors([above.inputs["X"]], stop=[out])
-    values = {out}  # and values computed from it, which others could read, too
+    values = {out}  # includes values computed from it, which other nodes could also read
     for node in between:
         values.update(node.output if values & set(node.input) else ())
     outputs = [node.output[0] for node in (*between, above.node)]

@@ -70,7 +70,7 @@ def apply_all(recasts: Sequence[Recast]) -> None:
 
 
 def _set_class(module: nn.Module, kind: type[nn.Module]) -> None:
-    object.__setattr__(module, "__class__", kind)  # torch's own __setattr__ reads attributes that may be gone
+    object.__setattr__(module, "__class__", kind)  # torch's __setattr__ reads attributes that may be gone
 
 
 def plan(module: nn.Module, route: Route) -> Recast:
@@ -100,8 +100,8 @@ class _Bare:
     annotated: int
 
 
-# The subclass's constructor has already run; its results are in the module.
-_HARMLESS = {*vars(_Bare), "__init__", "__parameters__"}  # the last is a generic class's
+# The subclass's constructor has already run, and its results are in the module.
+_HARMLESS = {*vars(_Bare), "__init__", "__parameters__"}  # generic classes have __parameters__
 
 
 def _refuse_subclass(module: nn.Module, known: type[nn.Module]) -> None:

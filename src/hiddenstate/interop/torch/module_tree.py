@@ -54,7 +54,7 @@ def sharing_copy(model: nn.Module) -> nn.Module:
         if copies.get(name) is not tensor:
             raise ArgumentError(f"a copy of this {kind} would not share {name!r}: {cure}")
     for module in copied.modules():
-        vars(module).pop("_compiled_call_impl", None)  # it would run the original; torch's own copies drop it, too
+        vars(module).pop("_compiled_call_impl", None)  # it would run the original; torch's own copies also drop it
     return copied
 
 

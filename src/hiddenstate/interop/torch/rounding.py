@@ -20,7 +20,7 @@ class Roundings:
 
     def __init__(self) -> None:
         self.made: dict[nn.Module, dict[str, Tensor]] = {}
-        self.of_ours: list[Converted] = []  # those that already had our class
+        self.of_ours: list[Converted] = []  # modules that already had our class
 
     def plan(
         self, model: nn.Module, recasts: list[tuple[tuple[str, ...], Recast]], left: list[Left]

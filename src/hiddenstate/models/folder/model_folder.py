@@ -27,8 +27,8 @@ from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.rnn import Layer
 
 FORMAT = "hiddenstate-model"
-# 1: a tagger had one column of tags, and no temperature; 2: no weights were stored as int8; 3: every tagger spelt
-# words, read both ways and looked words up in lower case; 4: every model's cells were LSTMs.
+# Earlier versions: in 1, a tagger had one column of tags and no temperature; in 2, no weights were stored as int8; in
+# 3, every tagger spelt words, read both ways and looked words up in lower case; in 4, all cells were LSTMs.
 VERSION = 5
 
 CONFIG, VOCABULARY, WEIGHTS, CARD = FILES = (
@@ -233,7 +233,7 @@ def load_any(folder: str | os.PathLike[str]) -> Tagger | LanguageModel:
     >>> load_any("tagger-en").tag([["Giraffes", "in", "a", "field"]])[0].tags
     ('NOUN', 'ADP', 'DET', 'NOUN')
     """
-    return load_as(KINDS.get(read_kind(folder), Tagger), folder)  # raises the right error, for unknown kinds too
+    return load_as(KINDS.get(read_kind(folder), Tagger), folder)  # raises the right error, even for unknown kinds
 
 
 def load_saved(path: str | os.PathLike[str]) -> Tagger | LanguageModel | Layer:
@@ -276,13 +276,13 @@ def _load(kind: type[M], folder: str | os.PathLike[str]) -> M:
 
 def _made(kind: type[M], described: tuple[Any, Any], stored: WeightsFile, described_by: str) -> M:
     """Make the model for a config and a vocabulary, with stored weights."""
-    # Each layer has weights, so a config with absurdly many layers is rejected before any is made.
+    # Each layer has weights, so a config with absurdly many layers is rejected before any layer is created.
     if any(type(L) is int and len(stored.shapes) < L for L in _values_named("num_layers", described)):
         raise FileFormatError(f"{stored.path}: there are weights for fewer layers than num_layers in {described_by}")
-    # First on the meta device, so that absurd sizes, which do not match the weights, are rejected.
+    # Created on the meta device first, so that absurd sizes, which do not match the weights, are rejected.
     outline = make_meta_model(lambda: kind.from_data(*described)).state_dict()
     weights = stored.read(outline, described_by)
-    with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced, so no draw should count
+    with torch.random.fork_rng(devices=[]):  # replaced weights should not change the random state
         model = kind.from_data(*described)
     model.load_state_dict(weights)
     model.eval()

@@ -75,7 +75,7 @@ def quantised(matrix: Tensor) -> tuple[Tensor, Tensor]:
     [[64, -127, 32]]
     """
     whole, scale = quantise(matrix.flatten(1), "the matrix")
-    # A subnormal float32 scale has too few digits to give the same integers again.
+    # A subnormal float32 scale has too few digits to reproduce the same integers.
     lost = scale < torch.finfo(torch.float32).tiny
     whole, scale = whole.masked_fill(lost[:, None], 0), scale.masked_fill(lost, 1.0)
     return whole.reshape(matrix.shape), scale

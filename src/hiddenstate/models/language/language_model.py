@@ -74,7 +74,7 @@ class LanguageModel(CheckedModule):
             if config.cutoffs
             else Softmax(features, V)
         )
-        # Separate layers, without weights: dropout between layers and of weights is applied at each call.
+        # Separate layers without weights, because dropout between layers and of weights is applied at each call.
         self._layers = [new_layer(sizes.of_layer(layer), device="meta") for layer in range(config.num_layers)]
 
     @classmethod

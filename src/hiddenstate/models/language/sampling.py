@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from hiddenstate.errors import ArgumentError
 from hiddenstate.text.tokens import UNKNOWN_ID
 
-# One sample is a vector, several are the rows of a matrix: [V] or [S, V].
+# [V] for a single sample, or [S, V] for several.
 Array = NDArray[np.float32]
 Chosen = Any  # np.int64 or an array of np.int64
 
 # At lower temperatures, the smallest float32 difference exceeds the noise, and the quotients soon overflow.
 _COLDEST = 1e-6
-_NOISE_BLOCK = 2**16  # numbers drawn at a time
+_NOISE_BLOCK = 2**16  # random numbers drawn at a time
 
 
 @dataclass(frozen=True)

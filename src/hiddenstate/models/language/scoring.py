@@ -108,7 +108,7 @@ def regrouped(parts: Iterator[Pieces], size: int) -> Iterator[Pieces]:
     """
     rest: Pieces | None = None
     for part in parts:
-        # Both are strings, or both lists.
+        # Both are strings, or both are lists.
         joined = part if rest is None else rest + part  # type: ignore[operator]
         whole = len(joined) // size * size
         for start in range(0, whole, size):
@@ -163,7 +163,7 @@ class _Learner(_Scorer):
 
     def __init__(self, model: "LanguageModel", dynamic: Dynamic) -> None:
         super().__init__(deepcopy(model).eval().requires_grad_())
-        self.model.lstm.train()  # the module has no dropout of its own, and saves what the gradient needs
+        self.model.lstm.train()  # saves the values that the gradient needs; the module has no dropout
         self.dynamic = dynamic
         self.weights = list(self.model.parameters())
         self.trained = [weight.detach().clone() for weight in self.weights]

@@ -34,7 +34,7 @@ class Softmax(nn.Module):
 
     def surprise(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """From ``[M, E]``, return the negative logarithm of the targets' probabilities, ``[M]``, in nats."""
-        # Under autocast, bfloat16 would be too coarse for sums of exponentials.
+        # Under autocast, bfloat16 would be too imprecise for sums of exponentials.
         return cross_entropy(linear(hidden, self.weight, self.bias).float(), targets, reduction="none")
 
 
@@ -55,7 +55,7 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
         super().__init__(features, tokens, list(cutoffs), div_value=factor, head_bias=True)
         nn.init.uniform_(self.head.weight, -0.1, 0.1)
         for narrow, rows in self._clusters():
-            # So that the vectors and scores of rare tokens have the same magnitude as those of frequent ones.
+            # This gives the vectors and scores of rare tokens the same magnitude as those of frequent ones.
             nn.init.uniform_(rows.weight, -0.1, 0.1)
             nn.init.normal_(narrow.weight, std=1 / math.sqrt(rows.in_features))
 

@@ -106,7 +106,7 @@ def resume_language_model(run: StrPath, *, on_progress: OnProgress = lambda prog
         FileWriteError: a file cannot be written.
         OSError: a file cannot be read.
     """
-    wanted = read_run_file(RunFolder(run).check(), RUN_FILES["char"])  # it names every setting
+    wanted = read_run_file(RunFolder(run).check(), RUN_FILES["char"])  # the run file names every setting
     return run_language_model(wanted, run, resume=True, on_progress=on_progress)
 
 

@@ -18,7 +18,7 @@ from hiddenstate.text.batches import plan_batches
 from hiddenstate.text.tokens import Tokens
 
 READ_TOGETHER = 20_000  # characters
-BORDER = "\n"  # read before a sentence, from either end
+BORDER = "\n"  # the text that each model reads before a sentence
 
 
 class CharacterModel(Protocol):

@@ -55,7 +55,7 @@ BATCH_WORDS = 4000
 SENTENCES_READ_TOGETHER, WORDS_READ_TOGETHER = (
     256,
     4000,
-)  # larger ones take memory for their records and are no faster
+)  # larger batches take more memory for their records and are no faster
 
 
 class Tagger(CheckedModule):
@@ -104,7 +104,8 @@ class Tagger(CheckedModule):
         self.chains = nn.ModuleDict({column: Chain(len(names)) for column, names in tags.items() if config.crf})
         self.dropout = Dropout(config.dropout)
         self.char_dropout = Dropout(config.char_dropout)
-        # torch's unit variance would drown out the spelling, and rare words would keep most of that noise.
+        # With torch's unit variance, the embedding would drown out the spelling, and rare words would keep most of the
+        # noise.
         nn.init.normal_(self.word_embedding.weight, std=0.1)
         self.register_buffer("dropout_odds", dropout_odds(words.counts, config.word_dropout), persistent=False)
 
@@ -394,7 +395,7 @@ class Tagger(CheckedModule):
             lengths = batch.lengths if len(rows) > 1 else None
             trace = self.lstm.trace(self.embed(batch), lengths=lengths, tokens=rows, keep=keep)
             out = trace.out
-            assert isinstance(out, Tensor)  # it is packed only if the input was
+            assert isinstance(out, Tensor)  # the output is packed only if the input was
             columns = self._columns(self.head(out), batch.lengths, 0)
         return [Reading(*pair, trace, row) for row, pair in enumerate(zip(rows, columns, strict=True))]
 
@@ -456,7 +457,7 @@ class Tagger(CheckedModule):
         check_words(words)
         device = self.head.weight.device
         chars, lengths = self.encoder.spell_all(words)
-        order = lengths.argsort(descending=True, stable=True)  # words of equal length are together
+        order = lengths.argsort(descending=True, stable=True)  # puts words of equal length together
         spelling = self.head.weight.new_empty(len(words), 2 * self.config.char_hidden_size)
         for k in range(0, len(words), SPELT_TOGETHER):
             chosen = order[k : k + SPELT_TOGETHER]

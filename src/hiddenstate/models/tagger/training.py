@@ -39,7 +39,7 @@ StrPath = str | os.PathLike[str]
 # Folders of the language models that provide contextual vectors.
 CONTEXT = ("forward_model", "backward_model")
 MODEL_FILES = (*CONTEXT, "start")
-MODELS = (*MODEL_FILES, "teacher")  # files that are model folders
+MODELS = (*MODEL_FILES, "teacher")  # files of a run that are model folders
 # The files and settings allowed in a tagger's run file.
 RUN_FILE = RunFile(
     Tagger.kind,
@@ -280,7 +280,7 @@ def _tagged(path: StrPath, columns: Sequence[str]) -> list[Sentence]:
     sentences, tagged = read_conllu(path), set[int]()
     for column in columns:
         tags = [sentence.tags(column) for sentence in sentences]
-        # In FEATS _ is a tag, but if it is the only one, the column is not tagged.
+        # In FEATS, _ is a tag; but if it is the only one, the column is not tagged.
         if {tag for each in tags for tag in each} <= {None, "_"}:
             raise FileFormatError(f"{path}: no word has a tag in column {column.upper()}; give a tagged CoNLL-U file")
         tagged |= {k for k, each in enumerate(tags) if any(tag is not None for tag in each)}

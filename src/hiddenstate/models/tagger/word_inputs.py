@@ -40,7 +40,7 @@ class WordInputs:
             if new or self._vectors is None:
                 self._vectors = _appended(self._vectors, len(self._rows), self._compute(new))
                 self._rows.update(zip(new, range(len(self._rows), len(self._rows) + len(new)), strict=True))
-            # Later words are written behind these rows, or into another tensor.
+            # Words added later are written after these rows, or into another tensor.
             return self._vectors, torch.tensor([*map(self._rows.__getitem__, words)], dtype=torch.int64)
 
 

@@ -177,7 +177,7 @@ class Stream(StreamState):
             )
 
     def _run(self, x: Tensor, index: Tensor | None) -> tuple[Tensor, States]:
-        state = tuple(part.clone() for part in self._state)  # they are written in place, and that may be interrupted
+        state = tuple(part.clone() for part in self._state)  # because in-place writes may be interrupted
         if index is None:
             return self._runner.run(x, state, self.t)
         if not len(index):

@@ -77,7 +77,7 @@ class StreamState:
         self._sizes = sizes
         self._like = like
         self._layout = layout
-        # The current holder of the stream. Setting and removing the entry are atomic, so none is left behind.
+        # The current holder of the stream. Setting and removing the entry are atomic, so no entry is left behind.
         self._turn: dict[str, object] = {}
         self._runner.forget()
         self._keep(*self._zeros(batch), t=0, rows=RowsInUse())

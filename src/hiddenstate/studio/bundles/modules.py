@@ -23,7 +23,7 @@ from hiddenstate.studio.bundles.bundle import Bundle, Given
 
 Layer = Recurrent[Any, Any] | RecurrentCell[Any, Any] | nn.RNNBase | nn.RNNCellBase
 KINDS = (Recurrent, RecurrentCell, nn.LSTM, nn.GRU, nn.RNN, nn.LSTMCell, nn.GRUCell, nn.RNNCell)
-MOST_NUMBERS = 2**26  # numbers in an input: a page can't draw more
+MOST_NUMBERS = 2**26  # maximum number of values in an input; a page can't draw more
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,7 @@ def open_browser(url: str, cleanup: contextlib.ExitStack) -> bool:
     """
     try:
         return webbrowser.open(cleanup.enter_context(redirect(url)))
-    except (webbrowser.Error, OSError):  # OSError: there is nowhere to write the file
+    except (webbrowser.Error, OSError):  # OSError if there is nowhere to write the file
         return False
 
 

@@ -42,7 +42,7 @@ class Connections(MutableSet[Any]):
         idle = [each for each in self if _is_idle(each)]
         oldest = next((each for each in idle if each.cycle is None), idle[0] if idle else None)
         if oldest is not None:
-            self.discard(oldest)  # at once: its transport reports the end only later
+            self.discard(oldest)  # discarded at once, because the transport reports the end only later
             oldest.transport.close()
 
     async def close_idle(self, seconds: float) -> None:

@@ -27,7 +27,7 @@ class CorpusRoutes:
         self._answers = answers
         self._cards, self._searches = (ThreadPoolExecutor(1, f"hiddenstate {name}") for name in ("cards", "searches"))
         self._light = ThreadPoolExecutor(2, "hiddenstate passages")
-        self._turn = asyncio.Lock()  # of cards
+        self._turn = asyncio.Lock()  # allows one card at a time
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes."""
@@ -45,7 +45,7 @@ class CorpusRoutes:
     async def card(self, request: Request) -> Response:
         """Answer with the card of ``unit``."""
         async with self._turn:
-            if await request.is_disconnected():  # users who move through the gallery do not wait for each card
+            if await request.is_disconnected():  # users who move through the gallery don't wait for each card
                 return Response(status_code=408)
             return await self._answer(self._cards, partial(self._answers.card, request.query_params.get("unit", "")))
 
@@ -97,7 +97,7 @@ class CorpusRoutes:
                 yield as_json(line) + b"\n"
                 if "done" not in line:
                     return
-        finally:  # the page may no longer be waiting: a search that runs the corpus again stops at its next shard
+        finally:  # if the page is no longer waiting, a search that reruns the corpus stops at its next shard
             is_left = True
             working.cancel()
 

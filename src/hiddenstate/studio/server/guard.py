@@ -61,7 +61,7 @@ class Guard:
         if refusal is None:
             await self.app({**scope, "root_path": f"/{self.token}"}, receive, _with_headers(send))
         elif scope["type"] == "websocket":
-            await receive()  # the connection request
+            await receive()  # receives the connection request
             await send({"type": "websocket.close", "code": 1008, "reason": refusal[1][:100]})
         else:
             await PlainTextResponse(refusal[1], refusal[0])(scope, receive, _with_headers(send))
@@ -75,7 +75,7 @@ class Guard:
             return 403, "Other sites may not ask the studio."
         if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
             return 403, "Other sites may not ask the studio."
-        first = path.split("/")[1] if path.startswith("/") else ""  # OPTIONS, for example, may request *
+        first = path.split("/")[1] if path.startswith("/") else ""  # a path may also be *, for example with OPTIONS
         if not hmac.compare_digest(first.encode(), self.token.encode()):
             return 403, NO_TOKEN
         return None

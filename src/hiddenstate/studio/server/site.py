@@ -20,7 +20,7 @@ from hiddenstate.studio.server.corpus_routes import CorpusRoutes
 from hiddenstate.studio.server.guard import Guard, server_names
 from hiddenstate.studio.server.sockets import Pages
 
-_PIECE = 256 * 1024  # bytes to send before waiting for a slow client
+_PIECE = 256 * 1024  # bytes sent before waiting for a slow client
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,7 +30,7 @@ _switches: Sequence[Switch] = ()
 @cache  # kept forever: TorchScript identifies a function by its address
 def _function(name: str, torchs: Callable[..., Any]) -> Callable[..., Any]:
     ours = _FUNCTIONS[name](torchs, _counts)
-    # Lets `torch.jit.script` compile a call of our function to torch's operator while the block is open.
+    # Lets `torch.jit.script` compile calls of our function to torch's operator while the block is open.
     torch.jit._builtins._register_builtin(ours, f"aten::{name}")
     return ours
 
@@ -58,7 +58,7 @@ class Acceleration(Block):
                 super().__init__(switches=tuple(_switches), after=partial(_print, tally) if report else None)
                 self._tally = tally
                 self.open_for_good()
-        except BaseException:  # such as KeyboardInterrupt: nobody would get this object to undo it
+        except BaseException:  # such as KeyboardInterrupt, after which nobody would have this object to undo the change
             if hasattr(self, "_tally"):
                 self.close()
             raise

@@ -30,7 +30,7 @@ from hiddenstate.nn.torch_modules import outline
 from hiddenstate.tracing.recorders import would_be_requested
 from hiddenstate.tracing.traceable import Traceable
 
-# The switches that keep torch's functions replaced in a block; `acceleration`, which replaces them, adds its own.
+# Functions that return the switches that keep torch's functions replaced in a block; `acceleration` adds its own.
 holds: list[Callable[[], Sequence[Switch]]] = []
 S = TypeVar("S", bound="_StandIn")
 T = TypeVar("T", "_StandIn", "_StandInCell")
@@ -138,7 +138,7 @@ class StandInRNNCell(_StandInCell, RNNCell):
 
 _LAYERS: tuple[type[_StandIn], ...] = (StandInLSTM, StandInGRU, StandInRNN)
 _CELLS: tuple[type[_StandInCell], ...] = (StandInLSTMCell, StandInGRUCell, StandInRNNCell)
-# By module id. A plain dict, because a weak-key one can't be read while another thread adds to it.
+# Keyed by module id. A plain dict, because a WeakKeyDictionary can't be read while another thread adds to it.
 _layers: dict[int, _StandIn] = {}
 _cells: dict[int, _StandInCell] = {}
 

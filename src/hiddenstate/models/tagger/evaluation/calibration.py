@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 BINS = 15
-# The temperature is searched between 1/20 and 20.
+# Temperatures between 1/20 and 20 are searched.
 _SPAN = math.log(20)
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _TURNS = 30
