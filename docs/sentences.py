@@ -20,8 +20,10 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "hiddenstate"
 SHORTEST = 4  # words
 OPTIONS = ("file", "folder", "setting")  # functions of the command line whose first argument is a help text
-# Strings and comments of C++ and JavaScript; consecutive lines of // are one comment.
-CODE = re.compile(r'"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`|//[^\n]*(?:\n\s*//[^\n]*)*|/\*.*?\*/', re.S)
+# Strings and comments of C++ and JavaScript; consecutive lines that begin with // are one comment.
+CODE = re.compile(
+    r'"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`|(?<![^\n])[ ]*//[^\n]*(?:\n[ ]*//[^\n]*)*|//[^\n]*|/\*.*?\*/', re.S
+)
 
 
 def sentences(text: str) -> Iterator[str]:
@@ -64,8 +66,11 @@ def comments() -> Iterator[str]:
                 found.append(token)
         yield " ".join(each.string.lstrip("# ") for each in found)
     for path in [*(ROOT / "native").rglob("*.h"), *(ROOT / "native").rglob("*.cpp"), *SOURCE.rglob("*.js")]:
-        found = [token for token in CODE.findall(path.read_text(encoding="utf-8")) if token.startswith("/")]
-        yield from (re.sub(r"^\s*(//|/\*\*?|\*/?)|\*/$|@\w+.*", "", token, flags=re.M) for token in found)
+        tokens = [token.lstrip() for token in CODE.findall(path.read_text(encoding="utf-8"))]
+        for token in tokens:
+            if token.startswith("/"):
+                text = re.sub(r"^\s*(//|/\*\*?|\*/?)|\*/$", "", token, flags=re.M)
+                yield re.sub(r"^\s*@\w.*", "", text, flags=re.M | re.S)  # JSDoc's tags come after the description
 
 
 def messages() -> Iterator[str]:

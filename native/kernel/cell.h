@@ -60,7 +60,7 @@ inline void with_apart(const vf (&z)[kColumns], vf input, vf (&sums)[kBlockSums]
 }
 
 // Calls use(r, sums of row r) for each row of a tile. The sums are from(r, gate), which is the input's part, plus W_hh h. `bias` is the
-// block's.
+// bias of the block.
 template <class Height, class From, class Use>
 inline void multiply_recurrent(Height tall, const Factors& recurrent, const From& from, const real* bias, const Use& use) {
     if constexpr (!kApart) {

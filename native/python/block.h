@@ -36,7 +36,7 @@ private:
 struct BlockParts {
     nb::object home;      // where other code looks up the entries: a context variable with a tuple, a list, or None
     nb::object entries;   // a tuple: the objects in force
-    nb::object switches;  // a tuple of Switch
+    nb::object switches;  // a tuple of Switch objects
     nb::object before;    // called when the block is entered, or None
     nb::object after;     // called when the block has ended, and again if an exception interrupts it; or None
 

@@ -53,7 +53,7 @@ struct Run {
     float* gates = nullptr;
     float* cells = nullptr;                 // (*) [L * D, T, N, H]: the cell states
     float* hidden = nullptr;                // (*) [L, T, N, D * P]: each layer's output
-    std::vector<const Edits<float>*> edits;  // empty, or the edits of each layer and direction, or null for none
+    std::vector<const Edits<float>*> edits;  // the edits of each layer and direction (null for none); or empty
     int threads = 1;
 };
 

@@ -171,7 +171,7 @@ def changed(answer: object) -> str:
 def _differs(layers: int) -> set[str]:
     """Run an LSTM twice in training mode, and compare."""
     with seeded(35), torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the warning that a single layer drops nothing
+        warnings.simplefilter("ignore")  # torch warns that a single layer drops nothing
         lstm, x = LSTM(4, 5, num_layers=layers, dropout=0.5), torch.randn(3, 2, 4)
         one, other = lstm.trace(x), lstm.trace(x)
     names = {f"l{k}.h": f"l{k}.h" for k in range(layers)} | {"out": f"l{layers - 1}.h"}
