@@ -75,8 +75,8 @@ struct Call {
     std::int64_t directions = 1;
     bool reverse = false;  // for one direction: whether it reads in reverse; of two directions, only the second does
     std::vector<LayerDirection<Precision>> layers;  // one per layer and direction; the reverse direction comes second
-    const element* h0 = nullptr;             // [L * D, N, P]; null means zeros; must not be null for backward
-    const real* c0 = nullptr;                // [L * D, N, H]; null means zeros; must not be null for backward
+    const element* h0 = nullptr;             // [L * D, N, P]; null means zeros, but backward requires it
+    const real* c0 = nullptr;                // [L * D, N, H]; null means zeros, but backward requires it
     const std::int64_t* lengths = nullptr;   // [N]; null means that every row has T steps
     const std::uint8_t* reset = nullptr;     // [T, N], or null; nonzero places a border between a step and the one before it
     BorderStates<const element> reset_h;     // the hidden states that rows restart from: P elements

@@ -100,7 +100,7 @@ def n_best(scores: Tensor, lengths: Tensor, n: int, start: Tensor, transitions: 
     state = (start + scores[0])[:, None]  # [N, up to n, K]: the best sequences that end in each tag
     into, origins = transitions.T.contiguous(), list[Tensor]()
     for t in range(1, T):
-        ways = (state[:, None] + into[:, None]).flatten(2)  # [N, K, up to n·K], indexed by the tag after and the tag before
+        ways = (state[:, None] + into[:, None]).flatten(2)  # [N, K, up to n·K]: by next tag and previous tag
         highest, origin = (each.transpose(1, 2) for each in _highest(ways, n))
         origins.append(origin)
         room = highest.shape[1] - state.shape[1]
