@@ -1,4 +1,4 @@
-"""Reads model files: safetensors whose metadata say what the tensors are."""
+"""Reads model files: safetensors files whose metadata describe the tensors."""
 
 import os
 from pathlib import Path

@@ -3,8 +3,8 @@
 >>> import hiddenstate as hs
 >>> lstm = hs.LSTM(input_size=4, hidden_size=3)
 
-The package itself is loaded, and torch with it, when one of its names is first used: a command line that only shows
-its help needs neither.
+The package's modules, and torch with them, are loaded when one of its names is first used, so that a command that only
+shows its help loads neither.
 """
 
 import sys as _sys
@@ -111,7 +111,7 @@ _later = _given_later.on_first_use(
 
 
 class _Package(_ModuleType):
-    """The package: it keeps its functions where modules have the same name, such as ``hiddenstate.studio``."""
+    """The package, in which ``hiddenstate.studio`` is the function, although a module has the same name."""
 
     def __setattr__(self, name: str, value: object) -> None:
         # The import system sets every loaded submodule as an attribute of the package.

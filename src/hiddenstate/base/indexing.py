@@ -1,4 +1,4 @@
-"""Ways of choosing time steps, units and batch rows: all of them, one, a slice, a list."""
+"""Indices of time steps, units and batch rows: all of them, one, a slice or a list."""
 
 import operator
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ FrozenIndex = int | slice | range | tuple[int, ...] | None
 
 
 def freeze(index: Index, name: str) -> FrozenIndex:
-    """Convert any index to an immutable one; ``name`` is the argument's name, for errors.
+    """Convert any index to an immutable one; ``name`` is the argument's name in error messages.
 
     Raises:
         ArgumentTypeError: it is not an int, a slice, a sequence of ints or None.

@@ -1,4 +1,4 @@
-"""A module in eval mode: for a block, or as a twin that leaves the module as it is."""
+"""Puts a module in eval mode for a block, or creates a twin in eval mode that leaves the module unchanged."""
 
 from functools import partial
 from typing import TypeVar
@@ -30,9 +30,9 @@ def _put_back(modes: dict[nn.Module, bool]) -> None:
 def eval_twin(module: M) -> M:
     """Return a copy of a module in eval mode that shares its memory; the module itself is never changed.
 
-    The twin's parameters are detached, so no gradient reaches the module's, and a weight written in place is seen by
-    both. Buffers and hooks are the module's own. Anything that an attribute refers to and that is not a registered
-    part, such as a module in a plain list, is not copied and keeps its own mode.
+    The twin's parameters are detached, so no gradient reaches the module's, but both see in-place writes to a weight.
+    Buffers and hooks are shared with the module. Objects that are not registered, such as a module in a plain list, are
+    not copied and keep their own mode.
     """
     return _make_twin(module, {})
 

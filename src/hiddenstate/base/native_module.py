@@ -1,4 +1,4 @@
-"""Imports the native module, None if it can't be loaded, and the block classes, which exist in C++ and Python."""
+"""Imports the native module (None if it can't be loaded) and the block classes, in C++ or in Python."""
 
 import importlib.util
 import warnings

@@ -1,6 +1,6 @@
-"""All files are read through here, which turns every problem with a file into one of our errors, with the file's name.
+"""All files are read through this module, which turns every problem into one of our errors, with the file's name.
 
-A reader does all its work on a file inside one `reading` block, in which parsers may raise anything.
+A reader does all its work on a file inside one `reading` block, in which parsers may raise any exception.
 """
 
 import errno
@@ -25,7 +25,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn any exception raised while reading a file into one of our errors, with the file's name.
 
     Raises:
-        FileFormatError: anything but the two below was raised, or memory ran out.
+        FileFormatError: any exception except the two below was raised, or memory ran out.
         HiddenStateError: raised inside; the file's name is added to its message if missing.
         OSError: the system refused access to the file.
     """

@@ -1,4 +1,4 @@
-"""Checks that all public classes share."""
+"""Checks shared by all public classes."""
 
 import importlib
 from collections.abc import Callable
@@ -138,7 +138,7 @@ def check_state(value: object, name: str, count: int) -> tuple[object, ...]:
     """Return the parts of a state: both of a pair, or the only one.
 
     Raises:
-        ArgumentTypeError: a pair is expected and it is not one, or one tensor is expected and it is a tuple or list.
+        ArgumentTypeError: a pair is expected but not given, or one tensor is expected and a tuple or list is given.
     """
     if count > 1:
         return check_pair(value, name)

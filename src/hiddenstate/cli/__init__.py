@@ -1,11 +1,11 @@
-"""The command line: one file for each command, named after it; each calls the library and formats the result.
+"""The command line. Each command has a file of the same name, which calls the library and formats the result.
 
-A command imports torch, and whatever needs it, only when it runs: help and completion load none of it.
+A command imports torch, and whatever needs it, only when it runs, so help and completion don't load it.
 
-- `read.py`, `tag.py`, `evaluate.py`, `generate.py`, `score.py`: run the models; `read_*.py` and
-  `tag_*.py` belong to two of them
-- `index.py`: indexes of corpora: makes one, shows units, searches
-- `structure.py`, `export.py`, `version.py`: the weights by gate; a model as one file; installed versions
+- `read.py`, `tag.py`, `evaluate.py`, `generate.py`, `score.py`: run the models; `read_*.py` and `tag_*.py` belong to
+  the first two
+- `index.py`: indexes a corpus, shows units, searches
+- `structure.py`, `export.py`, `version.py`: show the weights by gate; write a model as one file; show versions
 - `explain.py` and `explain_*.py`: the explanation tools; `explain_command.py`, `explain_options.py` and
   `explain_read.py`: their common parts
 - `train.py`, `train_lm.py`: training; `run_options.py`: their common options

@@ -1,4 +1,4 @@
-"""``hiddenstate generate``: write text with a language model."""
+"""``hiddenstate generate``: writes text with a language model."""
 
 import io
 import time

@@ -1,4 +1,4 @@
-"""``hiddenstate index``, ``units`` and ``search``: what units do over a corpus."""
+"""``hiddenstate index``, ``units`` and ``search``: show what units do over a corpus."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -19,7 +19,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 @dataclass(frozen=True)
 class Detail:
-    """How much of a row is shown. The word and its tag always appear."""
+    """How much of a row is shown. The word and its tag are always shown."""
 
     bar: int  # length of a gate's bar in characters; 0 omits the gates
     changed: int  # number of units listed as changing most
@@ -76,7 +76,7 @@ def make_table(words: Sequence[Word], width: int) -> Text:
 
 
 def _line(word: str, width: int, row: Text, style: str = "") -> Text:
-    """Prepend a word, padded to the width, to its row."""
+    """Return a row with its word, padded to the width, in front."""
     filled = word + " " * (width - cell_len(word))
     return Text.assemble(LEFT, (filled, "bold"), GAP, row, style=style)
 
@@ -159,7 +159,7 @@ def _changed(step: StepSummary, most: int) -> str:
 
 
 def _bar(share: float, width: int) -> str:
-    """Draw a number from 0 to 1 as a bar of blocks, to an eighth of a block."""
+    """Draw a number from 0 to 1 as a bar of blocks, to the nearest eighth of a block."""
     eighths = round(max(0.0, min(1.0, share)) * width * 8)
     full, rest = divmod(eighths, 8)
     return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(width, "·")

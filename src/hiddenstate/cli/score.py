@@ -1,4 +1,4 @@
-"""``hiddenstate score``: how unexpected a text is to a language model."""
+"""``hiddenstate score``: measures how unexpected a text is to a language model."""
 
 import csv
 import io
@@ -179,7 +179,7 @@ _LINES: dict[Format, Callable[[str, float, bool], str]] = {
 
 
 def _sums(total: "Tally") -> dict[str, float | None]:
-    """All totals; None for undefined ones, such as those of known tokens if there are none."""
+    """Return all totals; None for undefined ones, such as those of known tokens if there are none."""
     sums = {
         "tokens": total.tokens,
         "unknown": total.unknown,

@@ -1,4 +1,4 @@
-"""``hiddenstate structure``: the weights of an LSTM by gate, as a table, JSON or a picture."""
+"""``hiddenstate structure``: shows the weights of an LSTM by gate, as a table, JSON or a picture."""
 
 import json
 from dataclasses import asdict

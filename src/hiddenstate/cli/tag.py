@@ -1,4 +1,4 @@
-"""``hiddenstate tag``: tag words in CoNLL-U, in text that is split into words, or in plain text."""
+"""``hiddenstate tag``: tags words in CoNLL-U, in text that is split into words, or in plain text."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

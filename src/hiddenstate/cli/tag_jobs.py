@@ -1,4 +1,4 @@
-"""Batches of sentences tagged and written out as text, in this process or in several."""
+"""Tags batches of sentences and formats them as text, in this process or in several."""
 
 import gc
 import os
@@ -85,7 +85,7 @@ class Workers:
         self._running.append(self._pool.submit(self._work, passages, layout))
 
     def finished(self, *, all_: bool) -> Iterator[Result]:
-        """Yield the results of the oldest batches, so that few are in memory; with ``all_`` wait for every batch.
+        """Yield the results of the oldest batches, so that few are in memory; with ``all_``, wait for every batch.
 
         Raises:
             FileFormatError: a batch was not CoNLL-U.

@@ -1,4 +1,4 @@
-"""Sentences from files or a pipe to batches and to the output, as they arrive."""
+"""Collects sentences from files or a pipe into batches, and writes the results as they arrive."""
 
 import os
 import select
@@ -69,7 +69,7 @@ class Writer:
 
 
 class Batches:
-    """Collects passages into batches, and passes on the workers' results.
+    """Collects passages into batches, and writes the workers' results.
 
     Attributes:
         words: the number of words written.
@@ -137,7 +137,7 @@ def feed(file: str, kind: str | None, batches: Batches) -> None:
 
 
 def _pieces(texts: Sequence[str]) -> Iterator[str]:
-    """Join sentences into chunks that a pipe accepts whole; longer sentences are cut at line ends."""
+    """Join sentences into chunks that a pipe accepts in full; longer sentences are cut at line ends."""
     piece, size = list[str](), 0
     for text in texts:
         whole = _size(text) <= WHOLE

@@ -1,4 +1,4 @@
-"""Output to a terminal: control characters are escaped, and characters that it cannot show are replaced.
+"""Output to a terminal: escapes control characters, and replaces characters that the terminal cannot show.
 
 `set_up` puts this between every command and the terminal, so commands need not deal with it. Files and pipes get the
 data unchanged.
@@ -73,7 +73,7 @@ class PlainStream:
 
 
 class PlainConsole(Console):
-    """A rich console on the terminal: keeps rich's colours and escapes control characters in texts."""
+    """A rich console on the terminal, which keeps rich's colours and escapes control characters in texts."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         """Yield the segments to print, with their texts escaped."""

@@ -39,7 +39,7 @@ class IndexAnswers:
         self._units: dict[str, Any] | None = None
 
     def about(self) -> dict[str, Any]:
-        """Return the data about it that a page has from the start."""
+        """Return the data about the index that a page has from the start."""
         return {"name": self.index.folder.resolve().name, "steps": self.index.steps}
 
     def model(self) -> nn.Module:
@@ -50,7 +50,7 @@ class IndexAnswers:
         return reader.model if isinstance(reader, LanguageReader) else reader.lstm
 
     def find_model(self, models: Sequence[Any]) -> int:
-        """Return the position of the model that was indexed: the one whose layer has the same weights.
+        """Return the position of the model that was indexed, which is the one whose layer has the same weights.
 
         Raises:
             ArgumentError: none of these models was indexed.
@@ -132,10 +132,10 @@ class IndexAnswers:
 
 
 def open_answers(index: Any) -> IndexAnswers:
-    """Return the answers of an index, which is given as one or as its folder.
+    """Return the answers of an index, given as an `Index` or as its folder.
 
     Raises:
-        ArgumentTypeError: it is neither.
+        ArgumentTypeError: the argument is neither.
         FileFormatError: the folder has no index, or it is damaged.
     """
     if isinstance(index, Index):

@@ -1,4 +1,4 @@
-"""Texts cut into pieces that a language model reads side by side, each from a newline."""
+"""Cuts texts into pieces that a language model reads side by side, each after a newline."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ LONGEST = 2048  # maximum tokens of a piece
 
 
 class Piece(NamedTuple):
-    """A part of a text: its characters or words, and the ids that the model reads, the newline before it first."""
+    """A part of a text: its characters or words, and the ids that the model reads, which start with a newline."""
 
     tokens: tuple[str, ...]
     ids: Ids

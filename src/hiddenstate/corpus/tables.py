@@ -1,4 +1,4 @@
-"""Our Parquet files: tables written by column; and the fingerprint of a model."""
+"""Reads and writes our Parquet files; computes the fingerprint of a model."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from hiddenstate.base.validation import optional_package
 
 
 def write_table(path: Path, columns: Mapping[str, Any], about: Mapping[str, Any] | None = None) -> None:
-    """Write a Parquet file: its columns, as lists or arrays, and facts about it as JSON in its metadata.
+    """Write a Parquet file from columns, which are lists or arrays, with facts about it as JSON in its metadata.
 
     Raises:
         MissingDependencyError: pyarrow is not installed.

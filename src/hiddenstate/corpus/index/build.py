@@ -1,4 +1,4 @@
-"""The task that indexes one shard: its tokens, statistics, thresholds as bits, and states to start again from."""
+"""The task that indexes one shard: its tokens, statistics, thresholds as bits, and states from which to resume."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class IndexShards:
     """The task of indexing a shard: a folder ``00000``.
 
     Attributes:
-        reader: the model as it reads sequences.
+        reader: the model as a reader of sequences.
         places: the places whose statistics are kept.
         thresholds: for some of the places, the thresholds whose bits are kept.
     """
@@ -125,7 +125,7 @@ def traced(
 
 
 class _Shard:
-    """The index of a shard while it is made."""
+    """The index of a shard while it is being built."""
 
     def __init__(self, task: IndexShards, number: int, items: Sequence[Item]) -> None:
         self.task, self.number, self.items = task, number, items
@@ -227,7 +227,7 @@ class _Shard:
     def _windows(
         self, run: Run, T: int, lengths: NDArray[np.int64]
     ) -> Iterator[tuple[Tensor, slice, slice, tuple[Tensor, Tensor]]]:
-        """Yield the contexts of a run, those at the same steps together; the longest rows come first."""
+        """Yield the contexts of a run, grouped by their steps; the longest rows come first."""
         for start in range(0, T, WINDOW):
             n = int((lengths > start).sum())
             stop = min(start + WINDOW, T)

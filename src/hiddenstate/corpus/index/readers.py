@@ -1,4 +1,4 @@
-"""Readers: a tagger, a language model, or a layer over arrays, as it reads the sequences of a corpus."""
+"""Readers: how a tagger, a language model or a layer over arrays reads the sequences of a corpus."""
 
 import hashlib
 import json
@@ -71,7 +71,7 @@ def character_kinds(tokens: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class TaggerReader:
-    """A tagger reads sentences; labels are a column of CoNLL-U. See `Reader`."""
+    """The reader for a tagger, which reads sentences; labels are a column of CoNLL-U. See `Reader`."""
 
     tagger: Tagger
     labels: Labels = None
@@ -89,7 +89,7 @@ class TaggerReader:
 
     @cached_property
     def common(self) -> tuple[str, ...]:
-        """The most frequent words, in the form that is looked up."""
+        """The most frequent words, in the form in which they are looked up."""
         return self.tagger.encoder.words.tokens[:COMMON]
 
     @property
@@ -98,7 +98,7 @@ class TaggerReader:
         return _labels_name(self.labels or self.tagger.config.columns[0])
 
     def items(self, shard: Shard) -> list[Item]:
-        """Return the sentences of a shard, those of more than 2,048 words cut."""
+        """Return the sentences of a shard; sentences of more than 2,048 words are cut."""
         labels = self.labels or self.tagger.config.columns[0]
         found = []
         for sentence in read_sentences(shard):
@@ -118,11 +118,11 @@ class TaggerReader:
         return eval_twin(self.tagger).embed(encoded.batch(range(len(items))))[start:stop]
 
     def folded(self, token: str) -> str:
-        """Return the form of a word that is looked up."""
+        """Return the form in which a word is looked up."""
         return self.tagger.encoder.looked_up(token)
 
     def targets(self, item: Item) -> NDArray[np.int64]:
-        """Return the index of each word's tag of the first column, if the labels are of that column."""
+        """Return the index of each word's tag in the first column, if the labels are those of that column."""
         if callable(self.labels) or self.labelling != self.tagger.config.columns[0]:
             return np.full(len(item.tokens), -1)
         number = {name: k for k, name in enumerate(self.tagger.tag_names)}
@@ -139,7 +139,7 @@ class TaggerReader:
 
 @dataclass(frozen=True, eq=False)
 class LanguageReader:
-    """A language model reads pieces of at most 2,048 tokens, each from a newline. See `Reader`."""
+    """The reader for a language model: pieces of at most 2,048 tokens, each read after a newline. See `Reader`."""
 
     model: LanguageModel
     labels: Labels = None
@@ -208,11 +208,11 @@ class LanguageReader:
 
 @dataclass(frozen=True, eq=False)
 class LayerReader:
-    """A layer reads arrays. See `Reader`.
+    """The reader for a layer, which reads arrays. See `Reader`.
 
     Attributes:
         lstm: the layer.
-        arrays: the sequences; empty if the index is opened again.
+        arrays: the sequences; empty if the index was reopened.
         linear: the layer that reads its outputs, or None.
         names: the names of that layer's outputs.
     """
@@ -288,8 +288,8 @@ def reader_of(
 
     Raises:
         ArgumentError: labels, tokens or names do not fit; the model reads backwards.
-        ArgumentTypeError: the model or the corpus is of another kind.
-        ShapeError: an array or the head has another size.
+        ArgumentTypeError: the model or the corpus is of the wrong kind.
+        ShapeError: an array or the head has the wrong size.
     """
     if isinstance(model, Tagger | LanguageModel):
         if tokens is not None or head is not None or names is not None:
@@ -356,7 +356,7 @@ def _layer_reader(
 
 
 def read_item(reader: Any, x: Any) -> Item:
-    """Return one sentence, text or array as a reader's sequence.
+    """Convert one sentence, text or array to a sequence that a reader reads.
 
     Raises:
         ArgumentError, ArgumentTypeError, ShapeError: it is none of these.
@@ -385,7 +385,7 @@ def array_shards(reader: LayerReader) -> list[Shard]:
 
 
 def load_reader(folder: Path, about: Mapping[str, Any]) -> ModelReader:
-    """Return the reader whose model `Reader.save` wrote; its labels are in the index.
+    """Return a reader with the model that `Reader.save` wrote; its labels are in the index.
 
     Raises:
         FileFormatError: the model is missing or damaged.
@@ -425,10 +425,10 @@ def _load_layer(path: Path, about: Mapping[str, Any]) -> LayerReader:
 
 
 def _sized(sizes: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path) -> Layer:
-    """Make a layer of the sizes in a manifest, if the weights are of these sizes.
+    """Make a layer with the sizes in a manifest, if the weights have these sizes.
 
     Raises:
-        FileFormatError: they are not.
+        FileFormatError: the weights have other sizes.
     """
     try:
         known = Sizes(**{name: sizes[name] for name in SIZES}, cell=sizes.get("cell", "LSTM"))

@@ -64,7 +64,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Named:
-    """The token or the label of a step compared with a text."""
+    """The token or label of a step compared with a text."""
 
     kind: str
     is_equal: bool

@@ -17,10 +17,10 @@ ROWS_TOGETHER = 256  # rows of a Parquet file read at a time
 
 
 def read_sentences(shard: Shard) -> Iterator[Sentence]:
-    """Yield the sentences of a shard. Plain text has one sentence per line, or is split if it has a single line.
+    """Yield the sentences of a shard. Plain text has one sentence per line, but text in a single line is split.
 
     Raises:
-        FileFormatError: it is not UTF-8, not CoNLL-U, or its column has neither texts nor lists of words.
+        FileFormatError: the file is not UTF-8 or not CoNLL-U, or its column has neither texts nor lists of words.
         OSError: it cannot be read.
     """
     if shard.kind == "parquet":

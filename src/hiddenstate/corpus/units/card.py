@@ -64,29 +64,31 @@ class UnitCard(Explanation):
         quantiles: by share.
         histogram: the number of steps in each bin, at a random eighth of the steps.
         edges: of the bins.
-        low: the share of steps at which it is below 0.1 (a gate), -0.9 (g, n and h) or -1 (what has no bounds).
-        high: the share of steps at which it is above 0.9, or 1 for what has no bounds.
-        time_constant: of its memory, in steps; None if f (of a GRU, z) was not indexed.
-        logits: what one standard deviation of the unit adds to logits: the most raised and the most lowered.
-        tokens: tokens with the mean of the unit there, the ones with the most unusual mean first.
-        labels: how many labels there are.
-        label: the one with the largest absolute correlation on one half of the corpus; empty if none has any.
+        low: the share of steps at which it is below 0.1 (for gates), -0.9 (for g, n and h) or -1 (for unbounded
+            values).
+        high: the share of steps at which it is above 0.9, or 1 for unbounded values.
+        time_constant: the time constant of its memory, in steps; None if f (z for a GRU) was not indexed.
+        logits: how much one standard deviation of the unit adds to the logits that it raises or lowers most.
+        tokens: tokens with the mean of the unit at their steps, the most unusual means first.
+        labels: the number of labels.
+        label: the label with the largest absolute correlation on one half of the corpus; empty if none correlates.
         chosen: that correlation.
         held_out: the correlation on a sample of the other half.
         held_out_steps: the steps of that sample.
-        p: how probable a correlation as large as that is by chance: the larger of two, if the labels are shifted along
-            the sample, and if the part of each sequence in it has a random sign.
-        units: how many units the index has.
+        p: the probability of a correlation this large by chance: the larger of two values, one from shifting the labels
+            along the sample, the other from giving each sequence's part a random sign.
+        units: the number of units in the index.
         cost_name: the meaning of the effects.
-        effect: of zeroing the unit.
-        held: of holding it at its mean, which shows what its variation does.
-        matched: of zeroing each of some units of the same place that are as large on average.
-        margin: the least by which zeroing the unit, and holding it at its mean, costs more at its label than nothing
-            and than elsewhere, and zeroing it more than zeroing each matched unit there, each less two standard errors,
-            for which sequences (if there are few, windows of 64 steps) count as independent; None if fewer than 8 have
-            the label, or lack it, or there is no other unit.
+        effect: the effect of zeroing the unit.
+        held: the effect of holding it at its mean, which shows what its variation contributes.
+        matched: the effects of zeroing some other units of the same place that are equally large on average.
+        margin: the smallest of several differences, each reduced by two standard errors: by how much zeroing the unit,
+            and holding it at its mean, costs more at its label than nothing and than elsewhere, and by how much zeroing
+            it costs more there than zeroing each matched unit. Standard errors treat sequences (or, if there are few,
+            windows of 64 steps) as independent. None if fewer than 8 of these have, or lack, the label, or if there is
+            no other unit.
         residual: always 0, because nothing is decomposed.
-        cost: row-steps that were run.
+        cost: the row-steps that were run.
     """
 
     kind: ClassVar[str] = "unit"
@@ -120,12 +122,12 @@ class UnitCard(Explanation):
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether p is below 0.01, and so small that fewer than one unit of the index would reach it by chance."""
+        """Whether p is below 0.01, and so small that by chance less than one unit is expected to reach it."""
         return self.p < SIGNIFICANT and self.p * self.units < 1
 
     @property
     def is_used(self) -> bool:
-        """Whether the label is confirmed, and zeroing the unit costs the right output more there, by `margin`."""
+        """Whether the label is confirmed, and zeroing the unit costs the correct output more there; see `margin`."""
         return self.is_confirmed and self.cost_name == NATS and self.margin is not None and self.margin > ROUNDING
 
     def rows(self) -> Sequence[Row]:
@@ -175,7 +177,7 @@ class UnitCard(Explanation):
 
     @property
     def verdict(self) -> str:
-        """What the held-out correlation and the effects show, and its limits."""
+        """What the held-out correlation and the effects show, and the limits of that evidence."""
         if not self.labels:
             return "There are no labels."
         if not self.label:
@@ -278,12 +280,12 @@ def unit_card(index: IndexFolder, address: str) -> UnitCard:
 
 
 def held_out(index: IndexFolder, least: int, longest: int | None = None) -> tuple[list[Context], int]:
-    """Return sequences of the second half of the corpus, in a random order, and the number of their steps.
+    """Return sequences from the second half of the corpus, in random order, and their number of steps.
 
     Args:
         index: the index.
-        least: how many steps are needed.
-        longest: how many steps of a sequence count; all by default.
+        least: the minimum number of steps.
+        longest: the maximum number of steps counted per sequence; all by default.
     """
     found: list[Context] = []
     steps = 0
@@ -341,10 +343,10 @@ def _effects(
 
 
 def _margin(lost: NDArray[np.float64], at: NDArray[np.bool_], groups: NDArray[np.int64]) -> float | None:
-    """Return the least of the differences that must be above 0, each less two standard errors.
+    """Return the smallest of the differences that must be above 0, each reduced by two standard errors.
 
     Args:
-        lost: costs ``[2 + matched units, M]``: of zeroing the unit, of holding it, of zeroing the others.
+        lost: costs ``[2 + matched units, M]`` of zeroing the unit, of holding it, and of zeroing the others.
         at: ``[M]``, whether a step has the label.
         groups: ``[M]``, as `groups_of` returns them.
     """
@@ -361,7 +363,7 @@ def _lowest(
     at: NDArray[np.bool_],
     less: NDArray[np.bool_] | None = None,
 ) -> float:
-    """Return the mean of values at some steps, less that at others if given, less two standard errors."""
+    """Return the mean of values at some steps, minus the mean at others (if given), minus two standard errors."""
     mean, numbers = 0.0, np.unique(groups, return_inverse=True)[1]
     parts = np.zeros(int(numbers.max()) + 1)
     for sign, side in ((1, at), (-1, less)):
@@ -408,7 +410,7 @@ def _tokens(index: IndexFolder, name: str, unit: int) -> tuple[tuple[str, float,
 
 
 def _logits(index: IndexFolder, name: str, unit: int) -> tuple[tuple[str, float], ...]:
-    """Return what one standard deviation of a unit of the last hidden state adds to logits, the extreme ones."""
+    """Return how much one standard deviation of a unit of the last hidden state adds to the most affected logits."""
     place, head, sizes = index.place(name), index.reader.head, index.reader.lstm.sizes
     if head is None or place.quantity != "h" or place.layer != sizes.num_layers - 1:
         return ()
