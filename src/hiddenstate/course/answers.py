@@ -1,4 +1,4 @@
-"""Helpers of the checks: they reject answers, name the idea behind each, and draw numbers in a local random state."""
+"""Helpers of the checks: reject answers, name the misconception behind each, and draw numbers from a local state."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -146,7 +146,7 @@ def _other_bias(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> An
 
 
 def latch(answer: object) -> str:
-    """Check exercise 2.5: eight numbers for a unit that keeps the sign of the value that came with a flag."""
+    """Check exercise 2.5: eight numbers for a unit that keeps the sign of a value that is marked by a flag."""
     if not isinstance(answer, Mapping) or sorted(answer) != sorted(GATES):
         raise wrong("M16", "The answer should be a weight and a bias for each of i, f, g, o.")
     if any(each is ... for pair in answer.values() for each in pair):
@@ -185,7 +185,7 @@ def _lost(kept: Mapping[str, Tensor], sign: Tensor) -> AnswerError:
 
 
 def _latch(numbers: Mapping[str, Any]) -> LSTM:
-    """Make the LSTM: for each gate a weight for the flag (for g: for the value) and a bias; h is not fed back."""
+    """Make the LSTM: each gate has a weight for the flag (g has one for the value) and a bias; h is not fed back."""
     lstm = LSTM(2, 1)
     with torch.no_grad():
         for weight in lstm.parameters():

@@ -41,7 +41,7 @@ def baseline(answer: object) -> str:
 
 
 def _share(train: Tagged, held: Tagged, unknown: str = "most", count_unknown: bool = True) -> float:
-    """Tag by the most frequent tag, treating unknown words in a few different ways."""
+    """Return the accuracy of the most frequent tag, with several ways to treat unknown words."""
     seen: dict[str, Counter[str]] = defaultdict(Counter)
     for word, tag in (pair for sentence in train for pair in sentence):
         seen[word][tag] += 1

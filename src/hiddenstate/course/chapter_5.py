@@ -56,7 +56,7 @@ class Case(NamedTuple):
 
 
 def is_used(answer: object) -> str:
-    """Check exercise 5.2: whether a unit is used, in networks where the answer is known."""
+    """Check exercise 5.2: whether a unit is used, on networks for which the answer is known."""
     cases = _cases()
     with seeded(52):
         x = torch.rand(30, 1, 1, dtype=torch.float64) * 2 - 1

@@ -79,7 +79,7 @@ def model(answer: object) -> str:
 
 
 def interval(answer: object) -> str:
-    """Check exercise 8.4: a paired interval of the difference between two models on the same steps."""
+    """Check exercise 8.4: a paired interval for the difference between two models on the same steps."""
     if not _is(answer, Tensor, Tensor, Sequence):
         raise wrong("", "The answer should be (losses of the baseline, losses of the model, (low, high)).")
     base, mine = (tensor(each, *cast("Tensor", answer[0]).shape).double() for each in answer[:2])
@@ -157,7 +157,7 @@ def stream(answer: object) -> str:
 
 
 def _is(answer: object, *types: type) -> TypeGuard[Sequence[Any]]:
-    """Whether an answer is a sequence of things of these types."""
+    """Whether an answer is a sequence of items of these types."""
     if not isinstance(answer, Sequence) or len(answer) != len(types):
         return False
     return all(isinstance(each, kind) for each, kind in zip(answer, types, strict=True))
@@ -180,7 +180,7 @@ def _losses(score: Score, x: Tensor) -> Tensor:
 
 
 def _other(x: Tensor) -> Tensor:
-    """Replace each element with a different one of the values that occur."""
+    """Replace each element with a different value from those that occur."""
     if x.is_floating_point():
         return x + x.std()
     values = x.unique()
@@ -189,14 +189,14 @@ def _other(x: Tensor) -> Tensor:
 
 
 def _sees_ahead(score: Score, x: Tensor) -> bool:
-    """Whether losses change with what comes after their element."""
+    """Whether losses depend on what comes after their element."""
     half = len(x) // 2
     changed = torch.cat([x[:half], _other(x[half:])])
     return not torch.allclose(_losses(score, changed)[: half - 1], _losses(score, x)[: half - 1], atol=CLOSE_LOSS)
 
 
 def _refuse_answers_read(score: Score, x: Tensor) -> None:
-    """Reject predictions that depend on the element that they predict."""
+    """Reject predictions that depend on the very element that they predict."""
     for place in (len(x) // 3, len(x) // 2):
         if x.is_floating_point():
             spread = x.std()

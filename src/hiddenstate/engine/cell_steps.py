@@ -1,8 +1,8 @@
-"""Steps of a cell, native and differentiable: the weights' gradients are computed once for all steps of a loop.
+"""Computes a cell's steps natively and differentiably, with the weights' gradients computed once per loop.
 
 A step is one node of torch's graph. All steps on the same weights share one more node, `_WeightSums`, between
-themselves and the weights: in a backward pass each step leaves its factors there, and when all have done so, torch runs
-that node, which multiplies them in one product for each weight. So a loop of T steps writes each weight's gradient
+themselves and the weights. In a backward pass, each step leaves its factors there. After all have done so, torch runs
+that node, which multiplies the factors in one product per weight. So a loop of T steps computes each weight's gradient
 once, not T times.
 """
 
@@ -35,15 +35,15 @@ _Pending = dict[int, tuple[list[_Factors], list[_Ready]]]  # by backward pass
 
 @dataclass(eq=False)
 class CellStep:
-    """A step of a cell, in canonical form: batched, every shape checked. Never changed.
+    """A step of a cell, in canonical form: batched, every shape checked. Immutable.
 
     Args:
         kind: the kind of cell.
         x: the input ``[N, C]``.
-        states: the states before, ``[N, H]``, in the order of ``carried``.
+        states: the previous states, ``[N, H]``, in the order of ``carried``.
         weights: the weights, without a projection.
         sizes: C and H.
-        see: is shown each value, and returns what is used in its place.
+        see: called with each value; its return value is used instead.
         is_observed: whether ``see`` edits or records.
     """
 
@@ -67,7 +67,7 @@ class CellStep:
 
 
 def why_not(step: CellStep) -> str | None:
-    """Return the reason that native code can't compute a step, or None."""
+    """Return why native code can't compute a step, or None."""
     steps = kernels.cell_steps.get(step.cell)
     if steps is None:
         return kernels.why_not_loaded()
@@ -84,12 +84,12 @@ def run(step: CellStep) -> tuple[Tensor, ...] | None:
 
 
 def why_not_torch(step: CellStep) -> str | None:
-    """Return a reason if torch has no cell of this kind, else None."""
+    """Return why torch can't compute a step, which is that it has no such cell, or None."""
     return torch_path.why_not_function(step.kind, _torch_name(step))
 
 
 def run_torch(step: CellStep) -> tuple[Tensor, ...]:
-    """Compute a step by torch's function, and return the new states."""
+    """Compute a step with torch's function, and return the new states."""
     done = getattr(torch, _torch_name(step))(step.x, step.kind.as_given(step.states), *step.weights[:4])
     return step.kind.parts_of(done)
 
@@ -182,7 +182,7 @@ def _origins(weights: Sequence[Tensor | None]) -> list[Any]:
 
 
 class _WeightSums(torch.autograd.Function):
-    """The weights' part in all steps: its one output, a number, tells torch that steps depend on them."""
+    """The weights' part in all steps; its only output, a number, connects the steps to the weights in torch's graph."""
 
     @staticmethod
     def forward(ctx: Any, pending: _Pending, *weights: Tensor | None) -> Tensor:
@@ -233,7 +233,7 @@ def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
 
 
 def _leave(sums: _Sums, factors: _Factors | None, ready: _Ready | None = None) -> None:
-    """Leave a step's part of the weights' gradients for the shared node, if this backward pass will run that."""
+    """Leave a step's part of the weights' gradients for the shared node, if this backward pass will run that node."""
     which = torch._C._current_graph_task_id()
     left = sums.pending.get(which)
     if left is None:

@@ -1,7 +1,7 @@
-"""Which path computes: the first whose conditions return no reason against it.
+"""Chooses the path that computes a call: the first whose conditions return no reason against it.
 
-A table has a row for each path: `PATHS` for calls, `STREAM_PATHS` for the next steps of a stream, `CELL_PATHS` for a
-cell's step. They share their conditions.
+There are three tables of paths, which share their conditions: `PATHS` for calls, `STREAM_PATHS` for the next steps of a
+stream, and `CELL_PATHS` for a cell's step.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,7 +65,7 @@ def report(paths: Sequence[Path], call: Any) -> PathReport:
 
 
 def path_report(call: Call, why_not_fast: str | None) -> PathReport:
-    """Report the path of a call, given the reason that it could not run before it was read, or None if it could."""
+    """Report the path of a call, given the reason why it could not run before it was read, or None if it could."""
     found = report(PATHS, call)
     if found.name == "int8":
         return PathReport("int8", {})
@@ -141,7 +141,7 @@ def _why_not_break(_call: Call) -> str | None:
 
 
 def _run_uncompiled(call: Call) -> Result:
-    """Run outside the compiled graph, since only torch.lstm compiles with gradients."""
+    """Run outside the compiled graph, because only torch.lstm compiles with gradients."""
     return torch.compiler.disable(run)(call)  # type: ignore[no-any-return]
 
 

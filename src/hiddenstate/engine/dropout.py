@@ -1,4 +1,4 @@
-"""Draws the same dropout masks as torch, from the same random numbers; natively if possible."""
+"""Draws the same dropout masks as torch from the same random numbers, natively if possible."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -18,8 +18,8 @@ _WORTH_IT = 1024
 def draw_masks(call: Call) -> list[Tensor]:
     """Draw masks that multiply the output ``[T, N, D*P]`` of each layer except the last; empty without dropout.
 
-    The random draws equal torch's, layer by layer; for ragged rows, those for a packed sequence (except in compiled
-    code, since compilers draw differently).
+    The draws equal torch's, layer by layer, and for ragged rows those that torch makes for a packed sequence (except in
+    compiled code, because compilers draw differently).
     """
     sizes, inner = call.sizes, range(call.sizes.num_layers - 1)
     if not call.dropout or not inner:
@@ -73,7 +73,7 @@ def _kept(dtype: torch.dtype, p: float) -> float:
 
 @cache
 def _draws_as_torch(dtype: torch.dtype) -> bool:
-    """Whether torch draws like native code on this machine: on some processors it uses a library instead."""
+    """Whether torch draws like native code on this machine; on some processors, it uses a library instead."""
     if not kernels.serves(dtype):
         return False
     theirs, ours = (torch.Generator().manual_seed(0) for _ in range(2))

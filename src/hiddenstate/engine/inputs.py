@@ -1,4 +1,4 @@
-"""Reads the arguments of a call: checks them and converts them to one form: time first, batched, padded.
+"""Checks the arguments of a call and converts them to one form: time first, batched, padded.
 
 Every shape, type and device is checked here, before anything is computed.
 """
@@ -81,7 +81,7 @@ def read(
     training: bool = False,
     recompute_gates: bool = False,
 ) -> tuple[Call, Form]:
-    """Check a call's arguments and describe the call; everything must have the first weight's type and device.
+    """Check a call's arguments and return the `Call`; everything must have the first weight's type and device.
 
     Raises:
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: an argument, named in the

@@ -38,7 +38,7 @@ def interception(*, autocast: bool = False) -> str | None:
 
 
 def active_transform() -> str | None:
-    """Return a reason if a transform is active, which neither native code nor torch's kernels support, else None."""
+    """Return which transform is active, or None; neither native code nor torch's kernels support transforms."""
     if transformed():
         return "torch.func transforms or forward-mode derivatives are active, which only the reference path supports"
     return None

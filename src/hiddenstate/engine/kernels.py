@@ -95,7 +95,7 @@ def knows(cell: str) -> bool:
 
 
 def why_not_known(cell: str) -> str | None:
-    """Return a reason if native code does not compute this kind of cell, else None."""
+    """Return why native code does not compute this kind of cell, or None if it does."""
     return None if cell in _CELLS else f"native code does not support this cell yet: {cell}"
 
 
@@ -171,7 +171,7 @@ choose(os.environ.get("HIDDENSTATE_ISA"))
 
 
 def kernel(dtype: torch.dtype, cell: str = "LSTM") -> Kernel:
-    """Return the native functions for a type and a kind of cell; `serves` and `knows` say whether there are any."""
+    """Return the native functions for a type and a kind of cell; check `serves` and `knows` first."""
     return _chosen[cell][dtype]
 
 

@@ -31,15 +31,15 @@ Tensors = Sequence[Tensor | None]
 
 
 def recorded_gates(cell: Cell) -> tuple[str, ...]:
-    """Return the quantities that a native record of a cell's gates has, in order: a GRU's n_h as well."""
+    """Return the quantities in a native record of a cell's gates, in order; a GRU's record includes n_h."""
     return (*cell.gate_names, "n_h") if cell.name == "GRU" else cell.gate_names
 
 
 class Run(NamedTuple):
     """The result of a forward run: outputs, and lists of records with an entry for each layer and direction.
 
-    Gates and cell states have the type in which cell states are stored; past a row's end all but ``raw_gates`` are
-    zero.
+    Gates and cell states have the type in which cell states are stored. Past a row's end, everything except
+    ``raw_gates`` is zero.
     """
 
     out: Tensor  # [T, N, D*P]
@@ -77,7 +77,7 @@ class Saved(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """The gradients of a run's results, None for zeros; those of gates and cell states are lists, or None if absent."""
+    """The gradients of a run's results, None for zeros. Those of gates and cell states are lists, or None if absent."""
 
     out: Tensor | None
     h_n: Tensor | None = None
@@ -156,7 +156,7 @@ def _ask_converted(run: Callable[[Call], Any], call: Call, kernel: Kernel) -> An
 
 
 def refusal_text(argument: str, reason: str, value: Any, expected: Any) -> str:
-    """Return a refusal of native/python/read.h as a reason against a path."""
+    """Format a refusal by native/python/read.h as a reason against a path."""
     if argument == "torch":
         return "this version of torch lacks the function table by which native code reads tensors"
     if argument == "sizes":
@@ -238,7 +238,7 @@ def _in_types(grads: Gradients, kernel: Kernel) -> Gradients:
 
 
 def contiguous(value: Tensor | None, dtype: torch.dtype | None = None) -> Any:
-    """Return the tensor contiguous, without torch's negative bit, and optionally in a different type; None for None."""
+    """Return a contiguous tensor without torch's negative bit, optionally in a different type; None for None."""
     if value is None:
         return None
     if not value.numel():  # torch considers an empty tensor contiguous, whatever its strides
@@ -252,7 +252,7 @@ def contiguous(value: Tensor | None, dtype: torch.dtype | None = None) -> Any:
 
 
 def _side_by_side(value: Tensor | None, dtype: torch.dtype) -> Any:
-    """Return the tensor in a type, with features or units contiguous, and any strides for steps, layers and rows."""
+    """Return the tensor in a type, with contiguous features or units, and any strides for steps, layers and rows."""
     if value is None or value.dtype is not dtype or value.dim() != 3 or value.is_neg():
         return contiguous(value, dtype)
     return value if value.stride(2) == 1 or value.shape[2] <= 1 else contiguous(value, dtype)

@@ -16,8 +16,8 @@ class LayerObserver:
 
     ``memory`` is the state whose value is passed on.
 
-    With a readout edit a step is computed twice: once for the state passed on (``carried``), with only the write edits,
-    and once for its output (``shown``), with all edits. The values of the output are recorded.
+    With a readout edit, a step is computed twice: once with only the write edits, for the state passed on
+    (``carried``), and once with all edits, for its output (``shown``). The values of the output are recorded.
     """
 
     edits: Sequence[ResolvedEdit]

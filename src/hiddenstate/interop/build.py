@@ -48,7 +48,7 @@ def build_layer(
     dropout: float = 0.0,
     nonlinearity: str = "tanh",
 ) -> L:
-    """Make a layer from its weights, given in the order of `Sizes.layer_directions`; its sizes follow from theirs.
+    """Make a layer from its weights, in the order of `Sizes.layer_directions`; its sizes are inferred from them.
 
     The tensors become its parameters, without a copy. Only an `RNN` reads the nonlinearity.
 
@@ -102,7 +102,7 @@ def build_cell(layer: Any) -> Any:
 
 
 def weights_by_direction(module: Layer | LSTMCell | GRUCell | RNNCell) -> list[list[Weights]]:
-    """The weights of each layer and direction; a cell counts as one layer and direction.
+    """Return the weights of each layer and direction; a cell counts as one layer and direction.
 
     These are the current values; parametrized weights are computed as in eval mode.
 

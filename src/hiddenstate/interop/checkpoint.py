@@ -23,7 +23,7 @@ def read_checkpoint(path: str | Path) -> Mapping[Any, Any]:
     """Read a state dict, or a dict with state dicts inside, from a ``.safetensors`` file or a file of `torch.save`.
 
     Raises:
-        FileFormatError: the file is damaged or of another kind, or has pickled code, which is not run.
+        FileFormatError: the file is damaged or of another kind, or contains pickled code, which is not run.
         FileNotFoundError, IsADirectoryError: the file does not exist, or is a folder.
     """
     check_is_file(path)

@@ -79,9 +79,9 @@ def from_flax(
 
     With ``kind``, it makes a GRU from a ``GRUCell``, or a plain RNN from a ``SimpleCell``.
 
-    Values are copied unchanged. Flax's only bias becomes our ``b_hh`` in an LSTM, as in its equations, and ``b_ih`` is
-    zero; in the others it becomes ``b_ih``, and a GRU's ``hn/bias`` our ``b_hn``. Flax's carry is ``(c, h)``, our state
-    ``(h, c)``. Parameters do not include activations; the defaults are assumed.
+    Values are copied unchanged. In an LSTM, Flax's only bias becomes our ``b_hh``, as in its equations, and ``b_ih`` is
+    zero. In the other cells it becomes ``b_ih``, and a GRU's ``hn/bias`` becomes our ``b_hn``. Flax's carry is ``(c,
+    h)``, our state ``(h, c)``. Parameters do not include activations; the defaults are assumed.
 
     Args:
         params: the variables or parameters of a model, in nested dicts: linen's, or ``nnx.state(model, nnx.Param)``.

@@ -1,6 +1,6 @@
 """A model as one file, which `hiddenstate_runtime` and the C library read without torch.
 
-The file is safetensors. Its metadata, all of them strings, say what the tensors are:
+The file is a safetensors file. Its metadata, which are all strings, describe the tensors:
 
 ===========  ==========================================================================================================
 ``format``   ``hiddenstate.model/1``
@@ -109,7 +109,7 @@ def read_layer(path: Path) -> Layer:
 
 
 def make_layer(sizes: Sizes, tensors: Mapping[str, Tensor], **options: Any) -> Layer:
-    """Make a layer of stored weights, in evaluation mode.
+    """Make a layer from stored weights, in evaluation mode.
 
     Args:
         sizes: its sizes and kind of cell.

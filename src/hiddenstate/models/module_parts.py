@@ -53,9 +53,9 @@ def find_parts(model: object, example: Any = None) -> Parts:
     Raises:
         ArgumentTypeError: ``model`` is neither.
         DtypeError: the memory of a weight was freed.
-        ArgumentError: the module can't be called with the example, or no such chain of layers, or more than one, ran;
-            or the LSTM begins with a state other than zero.
-        ShapeError: sizes of the layers do not fit one another, or the LSTM has projections.
+        ArgumentError: the module can't be called with the example, it ran no such chain of layers, or more than one, or
+            the LSTM's initial state is not zero.
+        ShapeError: the sizes of the layers do not match, or the LSTM has projections.
     """
     if isinstance(model, tuple):
         parts = _check_layers(model)

@@ -72,7 +72,7 @@ def _run_fast(lstm: RecurrentParameters, given: tuple[Any, Any, Any], *, record:
 
 
 def _packed_weights(lstm: RecurrentParameters) -> PackedLSTM | None:
-    """The packed weights that calls share, or None."""
+    """Return the packed weights that calls share, or None."""
     if lstm.weight_format == "int8":
         return packed_int8(lstm).stepper()
     return constant_weights.packed_in_block(lstm) if constant_weights.any_open else None
@@ -189,7 +189,7 @@ def path_report(lstm: RecurrentParameters, given: Arguments) -> PathReport:
 
 
 def _why_not_fast(lstm: RecurrentParameters, given: Arguments, call: Call) -> str | None:
-    """Return the reason that `run_fast` would not compute a call, or None."""
+    """Return why `run_fast` would not compute a call, or None."""
     if given.reset is not None:
         return "reset= is given"
     why = _why_not_plain(lstm)
@@ -228,7 +228,7 @@ def trace(lstm: RecurrentParameters, given: Arguments, options: TraceOptions, ow
 
 
 def _named(given: Arguments) -> dict[str, Any]:
-    """The keyword arguments; ``reset_to`` only if set, since a replaced forward may not take it."""
+    """Return the keyword arguments; ``reset_to`` only if set, because a replaced forward may not accept it."""
     options = {"lengths": given.lengths, "reset": given.reset}
     return options if given.reset_to is None else {**options, "reset_to": given.reset_to}
 
@@ -275,7 +275,7 @@ def _is_called_plainly(lstm: RecurrentParameters, own_forward: Any) -> bool:
 
 
 def trace_nbytes(lstm: RecurrentParameters, T: int, N: int, options: TraceOptions) -> int:
-    """The size in bytes of the record of such a trace.
+    """Return the size in bytes of the record of such a trace.
 
     Raises:
         NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: an argument does not fit.

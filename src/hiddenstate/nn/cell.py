@@ -157,7 +157,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         """Report which path a step with these arguments takes, and why no faster one can run it, as `LSTM.path` does.
 
         Args:
-            input: as for a step; so is ``hx``.
+            input: as for a step.
             hx: the previous state.
 
         Raises:
@@ -178,7 +178,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         """Return a context manager in which the edits apply to this cell, as with `hiddenstate.LSTM.edit`.
 
         Places are named as in the cell's trace, ``"l0.c"``, or without the layer, ``"c"``. Every call is a run of one
-        step, so ``t`` can only be 0; to edit only some steps, open the block around those calls.
+        step, so ``t`` can only be 0. To edit only some steps, open the block around those calls.
 
         Args:
             edits: made by `hiddenstate.zero`, `set`, `scale`, `add`, `clamp`, `patch` and the ablations.
@@ -395,7 +395,7 @@ class RNNCell(RecurrentCell[Tensor, nn.RNNCell]):
 
 
 def _of_step(edit: Edit, kind: Cell) -> Edit:
-    """Name an edit's place as in traces, and reject an edit that makes no sense for a single step.
+    """Rename an edit's place as in traces, and reject an edit that makes no sense for a single step.
 
     Raises:
         ArgumentError, ArgumentTypeError: it makes no sense, or is not an edit.

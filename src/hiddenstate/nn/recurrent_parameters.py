@@ -124,8 +124,8 @@ class RecurrentParameters(CheckedModule, Traceable):
     def flatten_parameters(self) -> None:
         """Copy the weights into one block of memory, as cuDNN needs them. Does nothing on other devices.
 
-        This happens when the layer is created, moved or converted. Call it after parameters were replaced (by a deep
-        copy, or ``load_state_dict(..., assign=True)``): otherwise torch copies them at each call, and warns.
+        This happens automatically when the layer is created, moved or converted. Call it after parameters were replaced
+        (by a deep copy, or ``load_state_dict(..., assign=True)``); otherwise torch copies them at each call, and warns.
         """
         # Weights that are recomputed at each call have no fixed memory, and cuDNN can't read int8 weights.
         if self.weight_format == "float" and not parametrize.is_parametrized(self):
@@ -194,7 +194,7 @@ class RecurrentParameters(CheckedModule, Traceable):
         return self.sizes.layers
 
     def _like(self) -> Tensor:
-        """Return a tensor whose type and device everything else must have."""
+        """Return a tensor whose type and device all others must have."""
         first = "weight_ih" + LayerDirection(0, reverse=False).suffix
         return self._parameter(first) if self.weight_format == "float" else self._parameter(first + quantised.SCALE)
 

@@ -28,7 +28,7 @@ _CELL_OPTIONS = ("input_size", "hidden_size", "bias")
 
 
 class TorchClass(NamedTuple):
-    """A class of torch's, and the arguments that it has in common with ours."""
+    """One of torch's classes, and the arguments that it has in common with ours."""
 
     kind: type[nn.Module]
     options: tuple[str, ...]
@@ -46,7 +46,7 @@ _FLAGS = ("bias", "batch_first", "bidirectional")  # older versions of torch sto
 class QuantisationSetting:
     """The attribute ``qconfig``, which torch's eager-mode quantisation sets on every module before it swaps classes.
 
-    It swaps the classes that it knows and silently ignores ours, so we warn.
+    torch swaps the classes that it knows and silently ignores ours, so we warn.
     """
 
     def __get__(self, module: nn.Module | None, owner: type) -> object:

@@ -1,4 +1,4 @@
-"""A table of the expected result of each attribution method on each plant: what it finds, what it misses, and why."""
+"""A table of the expected result of each attribution method on each plant: what it finds and misses, and why."""
 
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
@@ -16,7 +16,7 @@ class Expectation(NamedTuple):
     """The expected result of a method on a plant, and the reason.
 
     ``"finds"``: its scores are proportional to each step's worth. ``"in part"``: they tend to be.
-    ``"misled"``: it scores other steps. ``"sees nothing"``: its scores are zero, or nearly.
+    ``"misled"``: it scores other steps. ``"sees nothing"``: its scores are zero or nearly zero.
     """
 
     verdict: Verdict

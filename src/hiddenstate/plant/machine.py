@@ -25,9 +25,9 @@ class Machine:
         delta: maps (state, symbol) to the next state.
         start: the initial state.
         states: every state, in the order of delta.
-        symbols: every symbol; a symbol's number is its input feature.
+        symbols: every symbol; a symbol's index is its input feature.
         silent: the symbol that the zero input stands for, or None.
-        on: the hidden state of a unit that is on; that of the others is 0.
+        on: the hidden state of a unit that is on; the others are 0.
     """
 
     delta: Delta
@@ -92,7 +92,7 @@ class Machine:
         return [[names[k] for k in torch.where(row.sum(-1) > 0, row.argmax(-1), -1).tolist()] for row in x.unbind(1)]
 
     def decode(self, h: Tensor) -> list[Any]:
-        """Return the automaton's state for each hidden state ``[..., H]``, in one list: that of the largest unit."""
+        """Return, as one list, the automaton's state for each hidden state ``[..., H]``: that of the largest unit."""
         check_memory(h, "h")
         flat = h.reshape(-1, h.shape[-1])
         after = [*(self.delta[pair] for pair in self.pairs), self.start]

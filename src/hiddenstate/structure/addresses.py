@@ -25,7 +25,7 @@ Chosen = int | slice | tuple[int, ...] | None  # in the form that edits store; N
 
 
 class Address(NamedTuple):
-    """A place by name, and the units, steps and rows of it (all if None).
+    """A place by name, with units, steps and rows (all if None).
 
     >>> str(Address("l1.c", unit=125, t=7))
     'l1.c[125]@7'

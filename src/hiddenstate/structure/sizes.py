@@ -98,7 +98,7 @@ class Sizes:
 
     @cached_property
     def recorded_units(self) -> int:
-        """How many numbers a trace of all places records at each step of a row."""
+        """How many values a trace of all places records at each step of a row."""
         return len(self.layer_directions) * sum(map(self.units, self.kind.quantities))
 
     def units(self, quantity: str) -> int:

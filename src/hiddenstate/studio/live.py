@@ -1,4 +1,4 @@
-"""Streams that are watched while they run.
+"""Streams that can be watched while they run.
 
 Viewers are notified of each step. The stream never waits for them, and with no viewers it only runs.
 """

@@ -28,12 +28,12 @@ Part = tuple[str, Callable[[Any], object]]  # the description and the converter 
 
 @dataclass(frozen=True, eq=False)
 class Begin:
-    """A stream continues from here: step ``t`` is next.
+    """A stream continues from here; step ``t`` is next.
 
     Attributes:
         t: the number of the step.
         h: hidden state ``[L, P]`` before it.
-        c: cell state ``[L, H]`` before it, of an LSTM.
+        c: cell state ``[L, H]`` before it, if it is an LSTM.
     """
 
     t: int
@@ -50,7 +50,7 @@ class Step:
         token: its word, or None.
         x: the input ``[C]``.
         h: hidden state ``[L, P]`` after it.
-        c: cell state ``[L, H]`` after it, of an LSTM.
+        c: cell state ``[L, H]`` after it, if it is an LSTM.
     """
 
     t: int
@@ -168,7 +168,7 @@ def _counts(value: Any) -> list[int]:
 
 
 def _number(value: object) -> int | float:
-    """Return a number that JSON can express: not NaN, and not infinite (as Python reads 1e999)."""
+    """Return a number that JSON can express; reject NaN and infinity (which Python reads from 1e999)."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError
     number = value if isinstance(value, int) else float(value)

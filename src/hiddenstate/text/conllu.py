@@ -108,7 +108,7 @@ def parse_conllu(text: str, name: str = "<text>", first_line: int = 1) -> list[S
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Cut a text at ends of sentences, since a table takes ten times the memory of its text."""
+    """Cut a text at sentence ends, because a table takes ten times the memory of its text."""
     start = 0
     while start < len(text):
         end = text.find("\n\n", start + PIECE)
@@ -118,7 +118,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _by_block(text: str, name: str, number: int) -> list[Sentence]:
-    """Read a text whose first line has this number, sentence by sentence."""
+    """Read a text, whose first line has this number, sentence by sentence."""
     found = list[Sentence]()
     # str.splitlines would also split at U+2028 and similar characters, which may occur inside a column.
     for block in text.split("\n\n"):

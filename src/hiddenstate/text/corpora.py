@@ -52,7 +52,7 @@ class Corpus:
     Attributes:
         title: what it is.
         licence: its terms, as its makers state them.
-        source: a page about it, for readers.
+        source: the address of a web page about it.
         address: the base URL of its files.
         files: every file.
         parts: train, dev and test.

@@ -30,7 +30,7 @@ class Passage:
 
     @property
     def about_words(self) -> int:
-        """Roughly how many words there are, without parsing."""
+        """The approximate number of words, without parsing."""
         return self.text.count("\n") if self.kind == "conllu" else 1 + len(self.text) // 5
 
     def table(self) -> Table | None:
@@ -107,7 +107,7 @@ class IncrementalReader:
             self._lines.append(lines[end:])
 
     def _complete(self, lines: str) -> int:
-        """Return the length of the part that can be passed on."""
+        """Return the length of the part that is complete."""
         if self.kind == "conllu":
             # Search from the last empty line, so that few lines remain.
             start = max(0, lines.rfind("\n\n"))

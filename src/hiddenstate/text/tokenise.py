@@ -1,6 +1,6 @@
 """Splits raw English text into words, by the conventions of UD English EWT.
 
-One regular expression finds pieces, a second splits contractions: ``don't`` is ``do n't``, ``it's`` is
+One regular expression finds pieces, and a second one splits contractions: ``don't`` is ``do n't``, ``it's`` is
 ``it 's``, ``cannot`` is ``can not``. Hyphens and slashes inside words are separate words (``15 - year``), except after
 prefixes (``non-stop``) and in short forms (``w/o``). Not split: addresses, file names, numbers with their separators,
 phone numbers, dates, ellipses and other runs of one mark, emoticons, abbreviations (``U.S.``, ``Dr.``).

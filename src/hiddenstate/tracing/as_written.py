@@ -1,4 +1,4 @@
-"""Blocks in which compiled models run as plain Python, since a compiled graph has no modules to record."""
+"""Blocks in which compiled models run as plain Python, because a compiled graph has no modules to record."""
 
 import sys
 from typing import Any

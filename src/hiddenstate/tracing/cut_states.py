@@ -12,7 +12,7 @@ from hiddenstate.tracing.record import Record
 
 
 def states_before_resets(record: Record) -> Any:
-    """Return each layer's and direction's state at each border: h ``[B, L*D, P]``, c ``[B, L*D, H]``; or only h.
+    """Return the state of each layer and direction at each border: h ``[B, L*D, P]``, c ``[B, L*D, H]``; or only h.
 
     Raises:
         ArgumentError: the run had no ``reset=``, some steps were not recorded, or a readout edit was in force.

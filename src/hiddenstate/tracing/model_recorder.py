@@ -164,7 +164,7 @@ class Run:
         return asked._replace(spent=self.spent)
 
     def receive(self, module: Traceable, trace: Trace) -> None:
-        """Store a record as a copy, since the model may write into its tensors."""
+        """Store a copy of a record, because the model may write into its tensors."""
         self.spent += trace.nbytes
         self.heard.setdefault(module, []).append(_copied(trace))
 

@@ -31,9 +31,10 @@ class Record:
         out: the output, as the plain call returns it.
         state: ``(h_n, c_n)``, as the plain call returns it; only ``h_n`` if there is no cell state.
         initial: the initial ``(h0, c0)``, ``[L*D, N, P]`` and ``[L*D, N, H]``; or only ``h0``.
-        values: place (``"l0.f"``) to recorded values, time first whatever the layout: ``[steps, N, H or P]``.
-        carried: layer and direction (``"l0"``) to the cell state passed on, ``[steps, N, H]``, if a readout edit made
-            the cell state that was read differ from it; empty otherwise. Without a cell state, the hidden state.
+        values: maps a place (``"l0.f"``) to recorded values, time first whatever the layout: ``[steps, N, H or P]``.
+        carried: maps a layer and direction (``"l0"``) to the cell state that was passed on, ``[steps, N, H]``, or the
+            hidden state if there is no cell state. Only if a readout edit made the state that was read differ from it;
+            otherwise empty.
         steps: the time steps that were recorded.
         length: T, the time steps of the whole input.
         num_layers: L.
@@ -265,11 +266,11 @@ class Record:
         return states[row if len(states) == self.batch else border * self.batch + row]
 
     def _layer_number(self, place: Place) -> int:
-        """The position of a place's layer and direction among all."""
+        """Return the position of a place's layer and direction among all."""
         return place.layer * (1 + self.bidirectional) + place.reverse
 
     def _cell_states(self, place: Place) -> Tensor | None:
-        """Cell states that were passed on, ``[steps, N, H]``, if they were recorded."""
+        """Return the cell states that were passed on, ``[steps, N, H]``, if they were recorded."""
         return self.carried.get(place.layer_direction.name, self.values.get(str(place)))
 
 

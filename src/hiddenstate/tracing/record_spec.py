@@ -48,7 +48,7 @@ class TraceOptions(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """What to record of one call: places, steps, and the tokens of the steps."""
+    """The places and steps to record of one call, with the tokens of the steps."""
 
     record: RecordSpec
     words: tuple[tuple[str, ...], ...] | None
@@ -121,7 +121,7 @@ def resolve_places(layers: Layers, keep: Sequence[str] | None, pre: bool) -> lis
     """Return the places to record, without repetition.
 
     Raises:
-        NameUnknownError, ArgumentTypeError: an entry is not a place that there is.
+        NameUnknownError, ArgumentTypeError: an entry is not an existing place.
     """
     if keep is None:
         kept = places(layers.num_layers, layers.bidirectional, layers.cell.quantities)
@@ -272,7 +272,7 @@ def check_limit(nbytes: int, asked: TraceOptions, wanted: RecordSpec) -> None:
 
 
 def resolve_tokens(tokens: Tokens | None, T: int, N: int, lengths: Tensor | None) -> tuple[tuple[str, ...], ...] | None:
-    """Return the words of each row; a short row's list may be as short as the row.
+    """Return the words of each row; the list of a short row may be as short as the row.
 
     Raises:
         ShapeError: there is not one word for each step, or not one list for each row.

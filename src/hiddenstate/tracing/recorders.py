@@ -14,7 +14,7 @@ from hiddenstate.tracing.traceable import Traceable
 
 
 class Recorder(Protocol):
-    """Requests records of some of the calls that are made while it is active."""
+    """Requests records of some of the calls made while it is active."""
 
     def asks(self, module: Traceable) -> TraceOptions | None:
         """Return what to record of a call of the module, or None; without side effects."""
@@ -39,7 +39,7 @@ class Requested(NamedTuple):
 
 
 def requested(module: Traceable) -> Sequence[Requested]:
-    """Return the requests for the module's call that begins now; usually there are none."""
+    """Return the requests for the call of the module that begins now; usually there are none."""
     found = would_be_requested(module)
     if not found:
         for block in _watchers:
@@ -52,7 +52,7 @@ def requested(module: Traceable) -> Sequence[Requested]:
 
 
 def would_be_requested(module: Traceable) -> Sequence[Requested]:
-    """Return the requests that a call would have, without making a recorder believe that its call has begun."""
+    """Return the requests that a call would have, without counting as the beginning of a call."""
     asking = in_force(_requests) if scoped.any_open else ()
     if not asking:
         return ()

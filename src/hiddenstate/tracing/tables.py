@@ -33,7 +33,7 @@ def trace_to_dataframe(trace: Record) -> "pandas.DataFrame":
 
 
 def _layer_frame(pandas: Any, trace: Record, row: int, layer: int, reverse: bool) -> Any:
-    """The lines of one row, layer and direction, or None when nothing of it was recorded."""
+    """Return the lines of one row, layer and direction, or None if nothing of it was recorded."""
     kept = [p for p in _places(trace) if (p.layer, p.reverse) == (layer, reverse)]
     if not kept:
         return None

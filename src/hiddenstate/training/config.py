@@ -1,4 +1,4 @@
-"""The settings of every training run, whatever the model."""
+"""The settings of every training run, for any model."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

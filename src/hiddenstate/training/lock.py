@@ -1,4 +1,4 @@
-"""The lock of a run's folder: one run at a time, since two would mix their metrics and overwrite their checkpoints.
+"""The lock of a run's folder: two runs at a time would mix their metrics and overwrite their checkpoints.
 
 The system releases the lock when its process ends, for whatever reason, so a killed process never blocks others. A file
 beside it names its holder, which the system does not report.
@@ -52,7 +52,7 @@ class Holding:
         Raises:
             RunInUseError: another process holds it.
             ArgumentError: the folder is a file.
-            FileWriteError: the folder cannot be made, or written into.
+            FileWriteError: the folder can't be created or written to.
         """
         if self._is_inner:
             return
@@ -68,7 +68,7 @@ class Holding:
         """Release the lock, even if `acquire` was not completed; it may be called again after an interrupt.
 
         Args:
-            keep: whether the folder stays; otherwise it is left as it was.
+            keep: whether the folder stays; otherwise it is left as it was before.
         """
         if self._is_inner:
             return

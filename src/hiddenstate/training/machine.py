@@ -59,7 +59,7 @@ class Machine:
         return [value]
 
     def once(self, work: Callable[[], V]) -> V:
-        """Do work in the leading process, and return its result in all of them.
+        """Do some work in the leading process, and return its result in all processes.
 
         Raises:
             Exception: the error of the work; in the other processes, a HiddenStateError with its message.

@@ -1,4 +1,4 @@
-"""Settings: frozen data with a type and a range for each value, read from text, JSON or TOML."""
+"""Settings: frozen data with a type and a range for each value, which are read from text, JSON or TOML."""
 
 import json
 import math
@@ -114,7 +114,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 
 def toml_value(value: Any) -> str:
-    """Format a value as TOML, which equals JSON for strings, numbers, bools and lists of them."""
+    """Format a value as TOML, which is the same as JSON for strings, numbers, bools and lists of them."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

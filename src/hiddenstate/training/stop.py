@@ -1,4 +1,4 @@
-"""Stops a run on request, after the current batch, with everything saved."""
+"""Stops a run on request after the current batch, with everything saved."""
 
 import signal
 import threading

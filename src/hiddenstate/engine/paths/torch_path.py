@@ -30,12 +30,12 @@ def why_not(call: Call) -> str | None:
 
 
 def _are_of_another_class(call: Call) -> bool:
-    """Whether weights are of a tensor class that may have its own rule for torch.lstm, like per-sample weights."""
+    """Whether weights, such as per-sample weights, belong to a class that may have its own rule for torch.lstm."""
     return not all(type(weight) in (Tensor, Parameter) for weight in _weights(call))
 
 
 def why_not_function(kind: Cell, name: str) -> str | None:
-    """Return a reason if torch has no function of this name, else None."""
+    """Return the reason if torch has no function of this name, or None."""
     return None if hasattr(torch, name) else f"torch has no {kind.label}"
 
 

@@ -2,8 +2,8 @@
 
 With i, f, o taken as constants and tanh replaced by its secant (``tanh(z) = s·z`` with the s of this run), an LSTM of
 any number of layers and directions is linear in its inputs, the biases of g, the initial states and the head's bias.
-Their parts (each variable times the derivative of this linear map) add up to the target. A GRU with r and z constant is
-linear in the same way. A plain RNN has no gates: only its nonlinearity is replaced by its secant.
+Their parts (each variable times the derivative of this linear map) add up to the target. A GRU with constant r and z is
+linear in the same way. A plain RNN has no gates, so only its nonlinearity is replaced by its secant.
 """
 
 from dataclasses import dataclass
@@ -150,7 +150,7 @@ def _through(
 
 
 def _inputs(subject: Subject, trace: Trace, layer: int) -> Tensor:
-    """The input of a layer, ``[T, C]``."""
+    """Return the input of a layer, ``[T, C]``."""
     if layer == 0:
         return subject.x[:, 0].detach().cpu().double()
     return torch.cat([_values(trace, each, "h") for each in subject.sizes.directions_in(layer - 1)], dim=-1)

@@ -52,7 +52,7 @@ class Parts:
         alone: ``[B, P]``, the target with only that player present, minus the reference; None if not computed.
         interaction: ``[B, P, P]``, the joint effect of two players beyond their separate effects; None if not computed.
         error: ``[B, P]``, standard errors of sampled Shapley values; None otherwise.
-        exact: False for sampled Shapley values and for integrals that did not converge, else True.
+        exact: False for sampled Shapley values and for integrals that did not converge, otherwise True.
         points: quadrature points of integrated gradients (the maximum over the baselines); 0 for other methods.
     """
 
@@ -69,7 +69,7 @@ class Parts:
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Attribution(Parts, Explanation):
-    """The part of each word (or span of words) in a target. Made by `attribute`.
+    """The part of each word (or span of words) in a target. Returned by `attribute`.
 
     P players: each step or each requested span, preceded by the initial state if that is a player. B baselines.
     It also has the attributes of `Parts`, such as ``parts`` and ``residual``.
@@ -107,7 +107,7 @@ class Attribution(Parts, Explanation):
     def disagreements(self) -> tuple[int, ...]:
         """The indices of players whose part and occlusion disagree, for the first baseline.
 
-        Both are taken as shares of the largest of their kind. They disagree if both exceed 10 % with opposite signs,
+        Both are measured relative to the largest of their kind. They disagree if both exceed 10 % with opposite signs,
         or if one exceeds 25 % and the other is below 5 %.
         """
         if self.occlusion is None or self.method == "occlusion":
@@ -229,7 +229,7 @@ def _how(result: Attribution) -> list[str]:
 
 
 def _one(result: Attribution) -> str:
-    """One baseline: a row for each player, with all its values."""
+    """Write one baseline: a row for each player, with all its values."""
     parts = result.parts[0]
     largest, marked = float(parts.abs().max()), result.disagreements
     beside = [("occlusion", result.occlusion if result.method != "occlusion" else None), ("alone", result.alone)]
@@ -246,7 +246,7 @@ def _one(result: Attribution) -> str:
 
 
 def _side_by_side(result: Attribution) -> str:
-    """Several baselines: a column for each."""
+    """Write several baselines: a column for each."""
     largest = float(result.parts.abs().max())
     rows = []
     for p, player in enumerate(result.players):
@@ -288,7 +288,7 @@ def _sum(result: Attribution, b: int) -> str:
 
 
 def _pairs(result: Attribution) -> list[str]:
-    """The pairs with the largest interactions."""
+    """Write the pairs with the largest interactions."""
     assert result.interaction is not None
     P = len(result.players)
     pairs = [(float(result.interaction[0, p, q]), p, q) for p in range(P) for q in range(p + 1, P)]

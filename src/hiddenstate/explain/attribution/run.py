@@ -73,7 +73,7 @@ def attribute(
 
     - ``shapley``: a word's mean contribution over all orders in which words are added; absent words are replaced by the
       baseline. Adds up to ``f(x) - f(baseline)``. Exact up to 16 steps or spans if the LSTM is unidirectional, the
-      target depends on one step and no edits are in force, else up to 12; sampled beyond that.
+      target depends on one step and no edits are in force, otherwise up to 12; sampled beyond that.
     - ``integrated_gradients``: the gradient integrated along the line from the baseline (Sundararajan, Taly & Yan
       2017). Adds up to ``f(x) - f(baseline)`` within the error of the quadrature.
     - ``frozen``: parts in the linear map that the run becomes if its gates are held fixed. Together with the parts of
@@ -81,7 +81,7 @@ def attribute(
       targets.
     - ``cd``: contextual decomposition (Murdoch, Liu & Yu 2018), β of each word; does not add up. For linear targets of
       LSTMs.
-    - ``occlusion``: what is lost when one word is replaced. An exact measurement, but does not add up.
+    - ``occlusion``: what is lost when one word is replaced. An exact measurement, but the parts do not add up.
     - ``gradient``: gradient times difference to the baseline, a first-order estimate.
 
     Args:
@@ -91,7 +91,7 @@ def attribute(
         method: one of the methods above.
         baseline: what a replaced step reads: ``"zero"``, ``"mean"``, ``"unk"``, a tensor ``[C]`` or ``[T, C]``, or
             a list of these to compare several. None means the model's default: ``"unk"`` for a tagger, ``"mean"`` for a
-            language model, else ``"zero"``.
+            language model, otherwise ``"zero"``.
         spans: pairs ``(start, stop)`` of steps, stop excluded, that are replaced together. Steps outside all spans
             never change. If the method allows it, interactions of spans are computed, too.
         state: ``"baseline"`` keeps the initial state; ``"player"`` makes it a player, replaced by zeros.

@@ -42,7 +42,7 @@ class Shapley:
 
 
 def shapley(work: BatchRunner, players: Players, *, samples: int, seed: int, pairs: bool) -> Shapley:
-    """Compute Shapley values: exactly if feasible, else from samples.
+    """Compute Shapley values: exactly if feasible, otherwise from samples.
 
     Args:
         work: runs the subject.
@@ -100,7 +100,7 @@ def from_values(values: Tensor, pairs: bool) -> Shapley:
 
 
 def _bits(masks: NDArray[np.int64], P: int) -> NDArray[np.int64]:
-    """The number of players present in each mask."""
+    """Return the number of players present in each mask."""
     count: NDArray[np.int64] = sum((masks >> p & 1 for p in range(P)), np.zeros_like(masks))
     return count
 

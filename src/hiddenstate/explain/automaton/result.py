@@ -26,7 +26,7 @@ class LearnedAutomaton(Explanation):
         steps: the share of steps at which both outputs agree, over fresh random words.
         words: the share of these words that agree at every step.
         tested: the number of these words.
-        disagreement: the shortest known word at whose end they differ; None if there is none.
+        disagreement: the shortest known word at the end of which they differ; None if there is none.
         complete: whether learning converged: False if it stopped at the maximum number of states.
         residual: the share of steps at which they differ.
         cost: row-steps that were run.

@@ -74,7 +74,7 @@ class Comparison(Explanation):
         cka: linear centred kernel alignment of each of a's layers and directions (rows) with each of b's: 1 if they
             are equal up to rotation and scale.
         tracks: the names of its rows and columns.
-        residual: the error of each layer's alignment with itself, which should be 1: at most rounding.
+        residual: the error of each layer's alignment with itself, which should be 1; at most a rounding error.
         cost: row-steps that were run.
         pairs: the inputs of both models, and the run of each.
         patched: the mean difference that remains with each layer that `checked` patched.
@@ -164,7 +164,7 @@ class Comparison(Explanation):
     def check(self, place: str) -> Check:
         """Patch b with a's values at a place, and measure how much of the difference is left.
 
-        If the matched units really correspond, no difference remains: a check that a correlation cannot give.
+        If the matched units really correspond, no difference remains. A correlation can't provide such a check.
 
         Raises:
             NameUnknownError, ArgumentError, ArgumentTypeError: as for `edit`, or the outputs cannot be compared.

@@ -86,7 +86,7 @@ class FixedPoints(Explanation):
         return state
 
     def kind_of(self, k: int) -> str:
-        """Return the kind of point k: ``stable``, ``saddle``, or ``repeller`` if every direction is unstable.
+        """Return the kind of point k: ``stable``, ``saddle`` or, if every direction is unstable, ``repeller``.
 
         Raises:
             IndexRangeError, ArgumentTypeError: there is no such point.

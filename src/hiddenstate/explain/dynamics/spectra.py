@@ -24,7 +24,7 @@ class Spectrum(Explanation):
     Attributes:
         words: the word at each step.
         eigenvalues: ``[T, D]``, complex, largest first.
-        norms: ``[T]``, the largest singular value: the factor by which a step can stretch a small change at most.
+        norms: ``[T]``, the largest singular value: the maximum factor by which a step can stretch a small change.
         exponents: ``[D]``, the Lyapunov exponents of this run: the mean logarithmic growth of a change per step, in
             orthogonal directions, largest first.
         residual: the difference between the sum of the exponents and the mean log determinant of the Jacobians, which

@@ -21,7 +21,7 @@ BRANCHES = (6, 3, 2)  # number of edges shown in the terminal at each depth
 
 
 class EdgeCheck(NamedTuple):
-    """The target's loss when an edge is removed: predicted by the graph, and measured with gates free."""
+    """The target's loss when an edge is removed: as predicted by the graph, and as measured with gates free."""
 
     expected: float
     real: float
@@ -69,7 +69,7 @@ class Graph(Explanation):
         )
 
     def top(self, count: int | None = None) -> list[Node]:
-        """Return the cell states with the largest parts in the target, all when ``count`` is None.
+        """Return the cell states with the largest parts in the target; all of them if ``count`` is None.
 
         Raises:
             ArgumentTypeError: the count is not an int.
@@ -87,7 +87,7 @@ class Graph(Explanation):
         return sorted((edge for edge in self.edges if edge.target == end), key=lambda edge: -abs(edge.flow))
 
     def ablation(self, count: int = 10) -> list[Edit]:
-        """Return edits that set to 0 the cell states with the largest parts of the target's own sign.
+        """Return edits that zero the cell states with the largest parts of the target's own sign.
 
         Raises:
             ArgumentTypeError: the count is not an int.
@@ -185,7 +185,7 @@ class Graph(Explanation):
         return "\n".join(lines)
 
     def _branches(self, name: str, depth: int, indent: str) -> Iterator[tuple[Edge, str]]:
-        """Yield the edges that a terminal shows, each with the lines that lead to it."""
+        """Yield the edges that are shown in a terminal, each with the lines that lead to it."""
         if depth == len(BRANCHES) or name not in {node.name for node in self.nodes}:
             return
         every = self.into(name)

@@ -126,7 +126,7 @@ def _edited(
     c0: Tensor,
     c: Tensor,
 ) -> Tensor:
-    """The memory minus what was kept and written, if edits are in force that can change it."""
+    """Return the memory minus what was kept and written, if edits in force can change it."""
     memory = subject.sizes.kind.memory
     if not any(edit.scope == "readout" or _quantity(edit) == memory for edit in edits_at(subject, place)):
         return torch.zeros_like(written)
@@ -161,7 +161,7 @@ def _quantity(edit: Edit) -> str:
 def erased_most(forget: Tensor, units: Iterable[int]) -> list[list[int | None]]:
     """Return, for each step and unit, the later step (by reading order) that erased most of what it wrote.
 
-    None if nothing was erased. Time grows as S², memory as S.
+    The result is None if nothing was erased. Takes time proportional to S², and memory proportional to S.
     """
     chosen = forget[:, list(units)]
     found: list[list[int | None]] = []

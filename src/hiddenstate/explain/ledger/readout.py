@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ReadoutLedger(Explanation):
-    """The ledger of a target that is linear in states of one step, such as a logit. Made by `ledger`.
+    """The ledger of a target that is linear in states of one step, such as a logit. Returned by `ledger`.
 
     ``value = Σ parts + Σ edited + Σ initial + bias`` up to rounding, which is ``residual``. T steps of the input, in
     its order; R places that are read (for a logit the hidden states of the last layer, one per direction); H units.
@@ -65,7 +65,7 @@ class ReadoutLedger(Explanation):
         return self.parts.sum(-1)
 
     def edits(self, step: int) -> list[Edit]:
-        """Return the edits that keep a step from writing to the places read, in every direction, as a causal check.
+        """Return the edits that prevent a step from writing to the places read, in every direction, as a causal check.
 
         The effect in a run differs from the ledger's parts, because later gates then see different states.
 

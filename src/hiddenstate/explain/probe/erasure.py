@@ -16,7 +16,7 @@ class Eraser:
     Attributes:
         mean: ``[U]``, float64.
         matrix: ``[U, U]``, float64.
-        rank: how many directions are removed.
+        rank: the number of directions that are removed.
     """
 
     mean: Tensor

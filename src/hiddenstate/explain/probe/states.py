@@ -29,9 +29,9 @@ class Steps:
 
     Attributes:
         states: ``[M, U]``.
-        classes: int64 ``[M]``, the label of each.
-        words: the input at each: any value that is equal for equal inputs.
-        sequence: int64 ``[M]``, the sequence of each.
+        classes: int64 ``[M]``, the label of each step.
+        words: the input at each step, as any value that is equal for equal inputs.
+        sequence: int64 ``[M]``, the sequence of each step.
     """
 
     states: Tensor
@@ -102,9 +102,9 @@ def read_steps(
 
 
 def run_places(model: Model, data: Sequence[Any], place: str) -> tuple[Tensor, list[Sequence[Any]]]:
-    """Run sequences together; return the values ``[T, N, U]`` of a place, and what each read at each step.
+    """Run sequences together; return the values ``[T, N, U]`` of a place, and each sequence's input at each step.
 
-    The newline that a language model reads before a text is left out.
+    The newline that a language model reads before a text is omitted.
     """
     if isinstance(model, Tagger):
         return model.trace(data, keep=[place], limit=None).values[place], list(data)

@@ -62,7 +62,7 @@ class BatchRunner:
 
     @property
     def rows_at_once(self) -> int:
-        """How many rows of whole inputs to run together, so that memory stays bounded."""
+        """The number of rows of whole inputs to run together, so that memory stays bounded."""
         subject, sizes = self.subject, self.subject.sizes
         width = sizes.input_size + 6 * len(sizes.layer_directions) * sizes.hidden_size
         by_memory = BYTES_AT_ONCE // (subject.T * width * subject.x.element_size())

@@ -51,7 +51,7 @@ def subject(
         path: in a module with several LSTMs, the path of the one to explain; a path before a place works, too.
 
     Returns:
-        The `Subject`, detached: no gradient flows from an explanation into what made ``x``.
+        The `Subject`, detached: no gradient flows from an explanation to the computation of ``x``.
 
     Raises:
         ArgumentTypeError: the model is none of these, or ``x`` has the wrong type.

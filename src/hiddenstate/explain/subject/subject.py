@@ -25,7 +25,7 @@ from hiddenstate.tracing.trace import Trace
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Subject:
-    """The subject of an explanation. Made by `hiddenstate.explain.subject`; all tensors are time-first.
+    """The subject of an explanation, returned by `hiddenstate.explain.subject`. All tensors are time-first.
 
     Attributes:
         lstm: the LSTM; or a GRU or RNN, which some functions of `hiddenstate.explain` take.
@@ -38,9 +38,9 @@ class Subject:
         vectors: neutral inputs ``[C]`` by name: ``mean``, and ``unk`` if the model has an unknown word; each is
             computed on first use.
         baseline: the name of the default baseline: one of ``vectors``, or ``zero``.
-        foretells: whether the head predicts the token after a step, as in a language model, rather than labelling the
+        foretells: whether the head predicts the token after a step, as in a language model, instead of labelling the
             step itself.
-        path: the LSTM's path in its model; empty if it is itself the model.
+        path: the LSTM's path in its model; empty if the LSTM itself is the model.
     """
 
     lstm: Recurrent[Any, Any]
@@ -194,7 +194,7 @@ class Subject:
     def _evaluating(self) -> Iterator[Recurrent[Any, Any]]:
         """Return an LSTM with the same weights and edits, without dropout and without gradients of the weights.
 
-        It is a twin: other threads may train or call the LSTM itself meanwhile.
+        The result is a twin, so other threads may train or call the LSTM itself meanwhile.
         """
         twin = self.lstm._eval_twin()
         # Training mode saves the values that the gradient with respect to x needs, which avoids a second forward run.

@@ -53,7 +53,7 @@ class Entry:
 
     @property
     def time_first(self) -> bool:
-        """Whether its input is ``[T, N, C]``: an option in earlier versions of Keras."""
+        """Whether its input is ``[T, N, C]``, which was an option in earlier versions of Keras."""
         return bool(self.config.get("time_major") or self.wrapper.get("time_major"))
 
     def refuse(self, *, flipped: bool) -> None:

@@ -184,7 +184,7 @@ def _cell(
 
 
 def _arrays(items: Mapping[str, Item]) -> dict[str, dict[str, Item]]:
-    """The datasets of each group, by name."""
+    """Return the datasets of each group, by name."""
     found: dict[str, dict[str, Item]] = {}
     for path, item in items.items():
         if item.shape is not None:
@@ -194,7 +194,7 @@ def _arrays(items: Mapping[str, Item]) -> dict[str, dict[str, Item]]:
 
 
 def _said_name(items: Mapping[str, Item], path: str) -> str:
-    """The name of the layer that owns a group's variables, if this version of Keras wrote it."""
+    """Return the name of the layer that owns a group's variables, if this version of Keras wrote it."""
     variables = items.get(f"{path}/vars")
     return "" if variables is None else variables.texts.get("name", "")
 

@@ -1,4 +1,4 @@
-"""Reads HDF5 files in a separate process: a file that crashes the HDF5 library is rejected like any damaged file."""
+"""Reads HDF5 files in a separate process, so that a file that crashes the HDF5 library is rejected as damaged."""
 
 import io
 import json
@@ -105,7 +105,7 @@ def opened(path: Path, content: bytes | None, limit: int) -> Iterator[Hdf5]:
 
 
 def _scratch() -> IO[bytes]:
-    """A file for a process's error output, which may be long and is not read while it runs."""
+    """Return a file for a process's error output, which may be long and is not read while the process runs."""
     try:
         return tempfile.TemporaryFile()
     except OSError:  # files should still be readable on a read-only system

@@ -1,4 +1,4 @@
-"""Reads an HDF5 file for another process: a file that crashes the HDF5 library, or keeps it busy, ends only this one.
+"""Reads an HDF5 file for another process, so that a file that crashes or hangs the HDF5 library ends only this one.
 
 It is run as a script, by path. It imports nothing from hiddenstate, because torch takes seconds to load. Requests and
 answers are lines of JSON; an answer is followed by the payload that it announces.

@@ -199,13 +199,13 @@ def _configured_layers(entries: Iterable[Entry], cells: Sequence[StoredCell], ki
 
 
 def _find_layer(cell: StoredCell, entries: Iterable[Entry]) -> Entry | None:
-    """Return the layer to which a cell belongs, if a configuration has it: the innermost candidate."""
+    """Return the layer to which a cell belongs, which is the innermost candidate, if a configuration has it."""
     around = [entry for entry in entries if _beyond(cell, entry) is not None]
     return max(around, key=lambda entry: len(entry.names), default=None)
 
 
 def _beyond(cell: StoredCell, entry: Entry) -> tuple[str, ...] | None:
-    """The groups between a layer and a cell, or None if the cell is not inside the layer."""
+    """Return the groups between a layer and a cell, or None if the cell is not inside the layer."""
     path, wanted = (cell.places, entry.places) if cell.naming == "none" else (cell.names, entry.names)
     if cell.naming != "scoped":
         return cell.places[len(wanted) :] if path[: len(wanted)] == wanted else None
@@ -218,7 +218,7 @@ def _beyond(cell: StoredCell, entry: Entry) -> tuple[str, ...] | None:
 
 
 def _unsaid(entries: Sequence[Entry], cells: Sequence[StoredCell], kind: str) -> Iterator[_Layer]:
-    """Yield cells that are in no configuration, but whose shapes match those of a kind."""
+    """Yield cells that are in no configuration, but have the shapes of a kind of layer."""
     left = [cell for cell in cells if _find_layer(cell, entries) is None and _looks_like_one(cell.arrays, kind)]
     names = Counter(_without_cell(cell) for cell in left)
     for cell in left:
@@ -236,7 +236,7 @@ def _is_reverse(cell: StoredCell) -> bool:
 
 
 def _half(cell: StoredCell) -> tuple[str, ...] | None:
-    """The names of the Bidirectional that a cell seems to be half of, or None."""
+    """Return the names of the Bidirectional of which a cell seems to be one half, or None."""
     halves = [k for k, place in enumerate(cell.places) if k > 0 and place.startswith((_FORWARD, _BACKWARD))]
     return cell.names[: halves[0]] if halves else None
 

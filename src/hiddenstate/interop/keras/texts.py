@@ -54,7 +54,7 @@ def check_texts(content: bytes | mmap) -> None:
 
 
 def _places(size: int) -> Iterator[int]:
-    """The offsets at which HDF5 may start in a file: 0, 512, 1024, 2048, and so on."""
+    """Yield the offsets at which HDF5 may start in a file: 0, 512, 1024, 2048, and so on."""
     place = 0
     while place < size:
         yield place

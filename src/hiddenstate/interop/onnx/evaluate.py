@@ -62,7 +62,7 @@ def evaluate(model: ModelProto, name: str, nodes: Iterable[NodeProto], feeds: Ma
 
 
 def _size(model: ModelProto, node: NodeProto, values: Mapping[str, Array]) -> int:
-    """How many numbers a node will compute."""
+    """Return how many values a node will compute."""
     if node.domain not in ("", "ai.onnx") or node.op_type not in _OPERATORS | _PRODUCTS:
         raise ArgumentError(f"the operator {node.op_type} is not supported in the computation of weights")
     part = _model(model, node, values)
@@ -81,7 +81,7 @@ def _numbers(made: TypeProto, operator: str) -> int:
 
 
 def _summed(product: NodeProto, left: Array) -> int:
-    """The length of the summed dimension of a matrix product."""
+    """Return the length of the summed dimension of a matrix product."""
     turned = any(attribute.name == "transA" and attribute.i for attribute in product.attribute)
     return left.shape[0 if turned else -1] if left.ndim else 1
 
@@ -98,7 +98,7 @@ def _run(model: ModelProto, node: NodeProto, values: Mapping[str, Array]) -> lis
 
 
 def _model(model: ModelProto, node: NodeProto, values: Mapping[str, Array]) -> ModelProto:
-    """A model of one node, with small inputs as values and others as shapes."""
+    """Return a model of one node, with small inputs as values and others as shapes."""
     inputs, initializers = [], []
     for name in dict.fromkeys(name for name in node.input if name):
         if name not in values:

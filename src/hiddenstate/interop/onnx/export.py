@@ -90,7 +90,8 @@ def export_onnx(
 
     Any other model is exported by ``torch.onnx.export``; its layers (ours, and torch's if `hiddenstate.convert` can
     convert them) also become these operators. The file accepts any batch size and number of time steps (the first two
-    axes of each tensor) unless ``dynamic_shapes`` specifies otherwise; a warning says if the model does not allow that.
+    axes of each tensor) unless ``dynamic_shapes`` specifies otherwise; a warning is issued if the model does not allow
+    that.
 
     Args:
         module: an LSTM, GRU or RNN, ours or torch's, or a model.
@@ -110,8 +111,8 @@ def export_onnx(
         tolerance: the largest allowed difference, relative to the largest value (at least 1).
 
     Raises:
-        ArgumentError: the module needs something that ONNX lacks (a projection, active edits, hooks, resets), the
-            arguments contradict each other, or the weights exceed 2 GiB.
+        ArgumentError: the module needs something that ONNX lacks (a projection, active edits, hooks, resets), arguments
+            contradict each other, or the weights exceed 2 GiB.
         ArgumentTypeError: the module is not a `torch.nn.Module`, or ``args`` is not a tuple.
         DtypeError: a layer's weights are not float32 (or float64 with ``check=False``), or the memory of a weight was
             freed.
@@ -158,7 +159,7 @@ def export_onnx(
 
 
 def _refuse_module(module: object) -> None:
-    """Reject anything that is not a module, and anything that would be lost or is too large, before any work."""
+    """Reject, before any work, anything that is not a module, would lose something, or is too large."""
     if not isinstance(module, nn.Module):
         raise ArgumentTypeError(f"export_onnx takes a torch.nn.Module, got {type(module).__name__}")
     layers = (part for part in map(find_recordable, module.modules()) if isinstance(part, _OURS))

@@ -75,7 +75,7 @@ class RecurrentNode:
 
     @property
     def directions(self) -> int:
-        """D: 2 with a reverse direction, else 1."""
+        """D: 2 with a reverse direction, otherwise 1."""
         return 2 if self.direction == "bidirectional" else 1
 
     @property
@@ -107,7 +107,7 @@ class RecurrentNode:
         return found
 
     def warn_of_initial_state(self) -> None:
-        """Warn about nonzero initial states in the graph, since our layers do not store any."""
+        """Warn about nonzero initial states in the graph, because our layers do not store any."""
         states = [
             role for role in ("initial_h", "initial_c") if role in self.inputs and self._is_set(self.inputs[role])
         ]
@@ -148,7 +148,7 @@ class RecurrentNode:
             return False  # the value is given at run time
 
     def _refuse(self, flipped: bool) -> None:
-        """Reject features that would change the numbers."""
+        """Reject features that would change the results."""
         missing = [role for role in ("W", "R") if role not in self.inputs]
         if missing:
             raise ArgumentError(f"{self} has no {' and no '.join(missing)}")

@@ -29,7 +29,7 @@ class Given(NamedTuple):
         return [leaf for leaf in pytree.tree_leaves((self.args, dict(self.kwargs))) if isinstance(leaf, Tensor)]
 
     def call(self, module: nn.Module, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Call the module with other tensors in place of the example's, and return the model's outputs."""
+        """Call the module with other tensors instead of the example's, and return the model's outputs."""
         leaves, form = pytree.tree_flatten((self.args, dict(self.kwargs)))
         left = iter(tensors)
         filled = [next(left) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
@@ -81,7 +81,7 @@ def export_program(module: nn.Module, given: Given, opset: int | None) -> Any:
 
 
 def _forget_sources(node: Any) -> None:
-    """Remove a node's source location, which has source lines and paths of this machine."""
+    """Remove a node's source location, which contains source lines and paths of this machine."""
     kept = [entry for entry in node.metadata_props if entry.key != "pkg.torch.onnx.stack_trace"]
     del node.metadata_props[:]
     node.metadata_props.extend(kept)

@@ -44,7 +44,7 @@ def _out(node: RecurrentNode) -> str:
 
 
 def _read(node: RecurrentNode, outs: Collection[str]) -> str:
-    """The only one of these outputs that a node depends on, apart from constants; otherwise ""."""
+    """Return the one output among these on which a node depends, apart from constants; otherwise ""."""
     if "X" not in node.inputs:
         return ""
     _, leaves = node.scope.ancestors([node.inputs["X"]], stop=outs)

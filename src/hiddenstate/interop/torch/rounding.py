@@ -16,7 +16,7 @@ INT8 = ", int8"  # added to the class name in a report
 
 
 class Roundings:
-    """The rounded weights of each LSTM to be quantised. Nothing is changed before `apply`."""
+    """The rounded weights of each LSTM to be quantised. Nothing changes until `apply` is called."""
 
     def __init__(self) -> None:
         self.made: dict[nn.Module, dict[str, Tensor]] = {}

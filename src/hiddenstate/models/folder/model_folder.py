@@ -2,7 +2,7 @@
 
 A folder has ``config.json``, ``vocabulary.json``, ``weights.safetensors`` and ``MODEL_CARD.md``. It is written next to
 its destination under a temporary name, flushed to disk, and then renamed, so a reader always finds a complete model,
-the old or the new one.
+either the old or the new one.
 """
 
 import json
@@ -106,10 +106,9 @@ def save(model: FolderModel | Layer, folder: str | os.PathLike[str], card: str =
     """Write a model as a folder or as one file, replacing an earlier one there.
 
     A tagger's or language model's weights are stored in the precision that its config's ``weights_dtype`` names
-    (float32 without one), a layer's in its own precision. If anything fails, an earlier model is untouched; only if the
-    process is killed between two renames does an earlier folder remain next to its place, under a name that the error
-    of
-    `load` gives.
+    (float32 without one), a layer's in its own precision. If anything fails, an earlier model is left unchanged. Only
+    if the process is killed between two renames does the earlier folder remain under a temporary name, which the error
+    raised by `load` gives.
 
     Args:
         model: a tagger or a language model; for a file, also an `LSTM`, a `GRU` or an `RNN`.
@@ -118,10 +117,10 @@ def save(model: FolderModel | Layer, folder: str | os.PathLike[str], card: str =
         card: Markdown for a folder's ``MODEL_CARD.md``.
 
     Raises:
-        ArgumentError: something other than a model is there, or a weight is too large for its precision.
+        ArgumentError: something other than a model is already there, or a weight is too large for its precision.
         ArgumentTypeError: the model is of another class, or a layer is to be written as a folder.
         DtypeError: the memory of a weight was freed, or a layer's weights have a type that files do not support.
-        FileWriteError: it cannot be written.
+        FileWriteError: the folder or file can't be written.
     """
     if not isinstance(model, Tagger | LanguageModel | Layer):
         raise ArgumentTypeError(
@@ -174,7 +173,7 @@ def _earliest_version(config: Mapping[str, Any]) -> int:
 
 
 def check_target(folder: str | os.PathLike[str]) -> Path:
-    """Return the full path of a folder that `save` may write: one that is absent, empty, or only has a model.
+    """Return the full path of a folder that `save` may write, which is absent, empty, or contains only a model.
 
     Raises:
         ArgumentError: the folder has other files, which saving would delete.

@@ -1,4 +1,4 @@
-"""Turns a hidden state into the probabilities of all V tokens: a plain softmax, or for large V an adaptive one.
+"""Turns a hidden state into the probabilities of all V tokens, with a plain softmax or, for large V, an adaptive one.
 
 Both can also embed: with tied weights (Inan et al. 2017; Press & Wolf 2017), embedding and softmax share a matrix.
 """
@@ -41,8 +41,8 @@ class Softmax(nn.Module):
 class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
     """The adaptive softmax (Grave et al. 2017): frequent tokens have full-size vectors, rarer ones smaller ones.
 
-    Probabilities are exact; rare tokens only take less time and fewer parameters. With tied weights, a rare token's
-    vector is also less expressive: it is limited to a subspace.
+    Probabilities are exact, but rare tokens take less time and fewer parameters. With tied weights, a rare token's
+    vector is also less expressive, because it is limited to a subspace.
 
     Args:
         features: E.

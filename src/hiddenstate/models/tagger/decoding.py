@@ -14,7 +14,7 @@ from hiddenstate.models.tagger.tagging import Guess, Tags
 def best(
     scores: Tensor, lengths: Tensor, names: tuple[str, ...], chain: Chain | None, temperature: float
 ) -> list[tuple[str, ...]]:
-    """Like `find`, but find only the tags of each sentence."""
+    """Like `find`, but return only the tags of each sentence."""
     sizes, is_word = _words(scores, lengths)
     numbers = (
         _distributions(scores, is_word, temperature).argmax(-1)

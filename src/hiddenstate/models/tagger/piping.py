@@ -1,4 +1,4 @@
-"""A stream of sentences tagged lazily: read ahead and tagged in batches."""
+"""Tags a stream of sentences lazily: reads ahead and tags in batches."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar

@@ -63,7 +63,7 @@ class Tagger(CheckedModule):
 
     Args:
         config: sizes and rates.
-        words: vocabulary of words, in lower case if the config's ``lower_case`` says so.
+        words: vocabulary of words, in lower case if the config's ``lower_case`` is set.
         chars: vocabulary of characters.
         tags: the tags of each column of the config.
         context: contextual word vectors, an additional input; they are not trained.
@@ -231,7 +231,7 @@ class Tagger(CheckedModule):
         return self.repeatedly(n_best=n_best, precision=precision)(sentences, batch_words)
 
     def repeatedly(self, *, n_best: int = 0, precision: str = "fp32") -> Callable[..., list[Tagging]]:
-        """Return a function that tags sentences as `tag` does, and remembers the spelling of words between its calls.
+        """Return a function that tags sentences as `tag` does, and caches the spelling of words between its calls.
 
         It may be called from several threads. The weights must not change between its calls; `pipe` is based on it.
 
@@ -307,7 +307,7 @@ class Tagger(CheckedModule):
         batch_words: int,
         take: Callable[[list[int], Tensor, Tensor], None],
     ) -> None:
-        """Give ``take`` each batch's positions among the sentences, scores ``[T, N, K]``, and lengths ``[N]``."""
+        """Pass each batch's positions among the sentences, scores ``[T, N, K]`` and lengths ``[N]`` to ``take``."""
         sizes = [*map(len, rows)]
         lengths = torch.tensor(sizes, dtype=torch.int64)
         starts = lengths.cumsum(0) - lengths
@@ -369,7 +369,7 @@ class Tagger(CheckedModule):
         return reading
 
     def read_all(self, sentences: Iterable[Sequence[str]], *, keep: Sequence[str] | None = None) -> Iterator[Reading]:
-        """Read sentences lazily, many in one run of the LSTM: much faster than calling `read` on each.
+        """Read sentences lazily, many in one run of the LSTM, which is much faster than calling `read` on each.
 
         Args:
             sentences: the words of each, at least one.

@@ -74,9 +74,8 @@ def train_tagger(
     """Train a tagger on CoNLL-U files and keep the model of the epoch that is best on the dev data.
 
     The folder always holds the best model so far, and the run's folder a checkpoint to resume from, so an interruption
-    loses nothing (KeyboardInterrupt is passed on): see `resume_tagger`. Training ends early when the dev accuracy has
-    not risen for ``config.patience`` epochs. The state of torch's global random generator is the same afterwards as
-    before.
+    loses nothing (KeyboardInterrupt is passed on): see `resume_tagger`. Training ends early if the dev accuracy has not
+    risen for ``config.patience`` epochs. The state of torch's global random generator is the same afterwards as before.
 
     Args:
         train: CoNLL-U to learn from.
@@ -93,7 +92,7 @@ def train_tagger(
             `hiddenstate.models.tagger.lessons.warm_start.started`.
         run: folder for checkpoints and metrics; by default the model's, with ``.run`` appended.
         command: for the card, the command line.
-        about_data: for the card, what the data is.
+        about_data: for the card, a description of the data.
         licence: for the card, the licence of the weights.
         on_progress: called after every batch with a `Step` and after every epoch with an `Epoch`.
 
@@ -288,7 +287,7 @@ def _tagged(path: StrPath, columns: Sequence[str]) -> list[Sentence]:
 
 
 def _hash(files: Iterable[str], models: Iterable[str]) -> str:
-    """The hash of all input files and models, which must not have changed when a run is resumed."""
+    """Return the hash of all input files and models, which must not have changed when a run is resumed."""
     of_models = [folder.find_complete_folder(model) / name for model in models for name in folder.FILES]
     digest = hashlib.sha256()
     for file in (*map(Path, files), *of_models):

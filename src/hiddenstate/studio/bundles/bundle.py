@@ -85,7 +85,7 @@ class Bundle:
 
 
 def as_json(value: Any) -> bytes:
-    """Return data as JSON; lone surrogates, which pages and command lines can contain, are escaped."""
+    """Return data as JSON; lone surrogates, which may come from pages and command lines, are escaped."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
 
 

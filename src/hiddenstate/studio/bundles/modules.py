@@ -1,4 +1,4 @@
-"""Bundles of layers and cells, ours and torch's, or found at a path inside any module; with numbers to read."""
+"""Bundles of layers and cells, ours or torch's, which may be inside another module, with numbers to read."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
@@ -32,7 +32,7 @@ class Numbers:
 
     Attributes:
         x: in any form that the layer accepts, or ``[T, C]``.
-        hx: the initial state; default: zeros.
+        hx: the initial state; zeros by default.
         tokens: a word for each step.
         row: the batch row.
     """
@@ -102,7 +102,7 @@ def state_dict_weights(layer: Layer) -> dict[str, Tensor]:
 
 
 def _config(sizes: Sizes) -> dict[str, Any]:
-    """The sizes in the form that the page reads; it already knows the cell."""
+    """Return the sizes in the form that the page reads; the page gets the kind of cell separately."""
     return {name: value for name, value in asdict(sizes).items() if name != "cell"}
 
 
@@ -117,7 +117,7 @@ def _sizes(layer: Layer) -> Sizes:
 
 
 def _cell_name(cell: nn.RNNCellBase) -> str:
-    """The name of the cell that one of torch's modules computes."""
+    """Return the name of the cell that one of torch's modules computes."""
     if isinstance(cell, nn.RNNCell):
         return rnn_mode(cell.nonlinearity)
     return "GRU" if isinstance(cell, nn.GRUCell) else "LSTM"

@@ -1,4 +1,4 @@
-"""The routes that answer the pages Units and Search. Work runs in threads: one card and one search at a time."""
+"""The routes that answer the pages Units and Search; one card and one search run at a time, in threads."""
 
 import asyncio
 import contextlib

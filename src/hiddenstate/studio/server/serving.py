@@ -1,4 +1,4 @@
-"""Runs the studio's server: until Ctrl-C, or in the background."""
+"""Runs the studio's server until Ctrl-C or in the background."""
 
 import asyncio
 import contextlib
@@ -31,8 +31,8 @@ class Running:
 
     Args:
         site: the content.
-        host: address to listen on.
-        port: port to listen on; 0 for any free one.
+        host: the address to listen on.
+        port: the port to listen on; 0 for any free port.
 
     Raises:
         ArgumentError, ArgumentTypeError: it can't listen on this address.
@@ -137,7 +137,7 @@ def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket.
 
     Raises:
-        ArgumentError: it can't listen; the message says why.
+        ArgumentError: it can't listen; the message gives the reason.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -164,7 +164,7 @@ def is_local(host: str) -> bool:
 
 
 def serve(site: Site, host: str = LOCAL, port: int = 0, *, browser: bool = True) -> None:
-    """Serve until Ctrl-C or SIGTERM; print the address, and who can reach it."""
+    """Serve until Ctrl-C or SIGTERM; print the address and who can reach it."""
     with contextlib.suppress(KeyboardInterrupt), _sigterm_is_ctrl_c(), Running(site, host, port) as running:
         print(f"The studio is at {running.url}\n{_reach(host)}. Ctrl-C ends it.", flush=True)
         with contextlib.ExitStack() as cleanup:

@@ -1,4 +1,4 @@
-"""The studio's server: sends the page, and models by id, which the page runs. It computes answers from an index."""
+"""The studio's server: sends the page and the models, which the page runs, and answers requests about an index."""
 
 import secrets
 import socket

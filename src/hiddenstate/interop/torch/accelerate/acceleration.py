@@ -64,7 +64,7 @@ class Acceleration(Block):
             raise
 
     def undo(self) -> None:
-        """Restore torch's functions, unless other blocks are still open; a second call does nothing."""
+        """Restore torch's functions, unless other blocks are still open; later calls do nothing."""
         self.close()
 
     def report(self) -> AccelerationReport:
@@ -110,5 +110,5 @@ stand_ins.holds.append(lambda: _switches)
 
 
 def find_traceable(module: nn.Module) -> Traceable | None:
-    """Return the stand-in for a layer of torch's in traces and edits while `accelerate` is active; otherwise None."""
+    """Return the stand-in for one of torch's layers in traces and edits, or None if `accelerate` is not active."""
     return stand_ins.find_stand_in(module) if _is_active() else None

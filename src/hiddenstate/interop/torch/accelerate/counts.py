@@ -18,7 +18,7 @@ class AccelerationReport:
     Attributes:
         served: calls that ran on the engine, by path name.
         left: calls that torch computed, by reason.
-        unseen: if no call was counted: LSTMs in this process whose calls can't be counted, by kind.
+        unseen: if no call was counted, the LSTMs in this process whose calls can't be counted, by kind.
     """
 
     served: dict[str, int]

@@ -34,7 +34,7 @@ Results = tuple[Any, ...]
 
 
 def layer_function(cell: str, torch_function: Callable[..., Any], counts: Counts) -> Callable[..., Any]:
-    """Make the replacement for ``torch_function``, such as ``torch._VF.lstm``, for a kind of cell."""
+    """Return the replacement for ``torch_function``, such as ``torch._VF.lstm``, for a kind of cell."""
 
     def layer(*arguments: Any, **named: Any) -> Any:
         if torch.compiler.is_compiling():
@@ -79,7 +79,7 @@ def _is_wanted_whole() -> bool:
 
 
 def cell_function(cell: str, torch_function: Callable[..., Any], counts: Counts) -> Callable[..., Any]:
-    """Make the replacement for ``torch_function``, such as ``torch._VF.lstm_cell``, for a kind of cell."""
+    """Return the replacement for ``torch_function``, such as ``torch._VF.lstm_cell``, for a kind of cell."""
     kind = CELLS[cell]
 
     def step(*arguments: Any, **named: Any) -> Any:
@@ -102,7 +102,7 @@ def cell_function(cell: str, torch_function: Callable[..., Any], counts: Counts)
 
 
 def _refuse_freed(arguments: Sequence[Any]) -> None:
-    """Reject tensors whose memory was freed: torch's functions read them unchecked.
+    """Reject tensors whose memory was freed, because torch's functions read them without a check.
 
     Raises:
         DtypeError: the memory of an argument was freed.
