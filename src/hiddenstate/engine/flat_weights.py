@@ -17,7 +17,7 @@ def flatten(weights: Sequence[Tensor | None], sizes: Sizes, batch_first: bool) -
     unsupported or mixed types, or if a weight is missing or repeated.
 
     Args:
-        weights: in torch's order: layer by layer, direction by direction, each in the order of `reference.Weights`.
+        weights: the weights in torch's order: layer by layer, direction by direction, each in the order of `Weights`.
         sizes: the LSTM's sizes.
         batch_first: the LSTM's option.
     """

@@ -157,7 +157,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         """Report which path a step with these arguments takes, and why no faster one can run it, as `LSTM.path` does.
 
         Args:
-            input: as for a step.
+            input: the input, as for a step.
             hx: the previous state.
 
         Raises:

@@ -130,7 +130,7 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
         The report takes the context into account: edits, traces, autocast, gradients, `hiddenstate.backend`.
 
         Args:
-            input: as for a call, like the other arguments.
+            input: the input, as for a call; the other arguments are also those of a call.
             hx: the initial state.
             lengths: the number of time steps of each row.
             reset: where new sequences begin.
@@ -162,7 +162,7 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
         """Run over a sequence and record every gate and state. Differentiable; the results equal those of a plain call.
 
         Args:
-            input: as for a call, like ``hx``, ``lengths``, ``reset`` and ``reset_to``.
+            input: the input, as for a call; ``hx``, ``lengths``, ``reset`` and ``reset_to`` are also those of a call.
             hx: the initial state.
             lengths: the number of time steps of each row.
             reset: where new sequences begin.

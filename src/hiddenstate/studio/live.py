@@ -1,6 +1,6 @@
 """Streams that can be watched while they run.
 
-Viewers are notified of each step. The stream never waits for them, and with no viewers it only runs.
+Viewers are notified of each step. The stream never waits for them; without viewers, it simply runs.
 """
 
 from collections.abc import Sequence

@@ -255,7 +255,7 @@ def with_tags(
     Args:
         sentence: the sentence to tag.
         tags: one tag for each word.
-        probabilities: for each word tags with their probabilities, written into MISC as
+        probabilities: for each word, tags with their probabilities, written into MISC as
             ``UposProb=NOUN:0.9876,VERB:0.0101`` (``XposProb``); one that is there already is replaced. A ``|`` in a
             tag is written as ``;`` there.
         column: ``"upos"``, ``"xpos"``, ``"feats"`` or any other.
@@ -338,7 +338,7 @@ def _checked_sentence(lines: list[str], name: str, first: int) -> Sentence:
 
 
 def _as_range(places: Sequence[int]) -> Sequence[int]:
-    """Return a range if the places follow one another, else a tuple, so that equal sentences are equal."""
+    """Return a range if the places are consecutive, otherwise a tuple, so that equal sentences are equal."""
     together = range(places[0], places[0] + len(places)) if places else range(0)
     return together if places == together or [*places] == [*together] else tuple(places)
 

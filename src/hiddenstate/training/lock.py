@@ -50,7 +50,7 @@ class Holding:
         """Take the lock; create the folder if it is missing.
 
         Raises:
-            RunInUseError: another process holds it.
+            RunInUseError: another process holds the lock.
             ArgumentError: the folder is a file.
             FileWriteError: the folder can't be created or written to.
         """

@@ -42,7 +42,7 @@ class IndexShards:
     Attributes:
         reader: the model as a reader of sequences.
         places: the places whose statistics are kept.
-        thresholds: for some of the places, the thresholds whose bits are kept.
+        thresholds: the thresholds whose bits are kept, for some of the places.
     """
 
     reader: Reader

@@ -234,7 +234,7 @@ class Accumulator:
 
     Args:
         units: U.
-        bounds: of the values; None if they have none.
+        bounds: the bounds of the values; None if there are none.
         is_keeping: whether the place is the gate that keeps memory.
         groups: the number of groups of steps in each half: K labels, and those without a label.
         tokens: V.

@@ -59,11 +59,11 @@ class UnitCard(Explanation):
     Attributes:
         unit: such as ``l1.c[125]``.
         contexts: the contexts with the highest and the lowest value, and random ones.
-        mean: of the unit over the corpus.
+        mean: the mean of the unit over the corpus.
         deviation: the standard deviation.
-        quantiles: by share.
+        quantiles: the quantiles by share.
         histogram: the number of steps in each bin, at a random eighth of the steps.
-        edges: of the bins.
+        edges: the edges of the bins.
         low: the share of steps at which it is below 0.1 (for gates), -0.9 (for g, n and h) or -1 (for unbounded
             values).
         high: the share of steps at which it is above 0.9, or 1 for unbounded values.

@@ -11,7 +11,7 @@ def check_row_steps(row_steps: int, cure: str) -> None:
 
     Args:
         row_steps: the time steps to run, summed over all rows.
-        cure: what to reduce, for the message.
+        cure: what the user can reduce, for the message.
 
     Raises:
         ArgumentError: there are too many.

@@ -32,7 +32,7 @@ class Subject:
         x: the input, ``[T, N, C]``.
         initial: the initial state, ``(h0 [L*D, N, P], c0 [L*D, N, H])``; only h0 if there is no cell state.
         head: the linear layer that reads its outputs, or None.
-        tokens: for each row the words or characters at its steps, or None.
+        tokens: the words or characters at each row's steps, or None.
         lengths: int64 ``[N]``, the number of steps of each row; None if all rows are full.
         reset: bool ``[T, N]``, or None.
         vectors: neutral inputs ``[C]`` by name: ``mean``, and ``unk`` if the model has an unknown word; each is

@@ -18,7 +18,7 @@ class Readout:
 
     Attributes:
         t: the step.
-        vectors: for each place (a c or an h) the vector ``[units]``, float64 on the CPU.
+        vectors: the vector ``[units]`` for each place (a c or an h), float64 on the CPU.
         bias: the constant term.
     """
 

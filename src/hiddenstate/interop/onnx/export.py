@@ -159,7 +159,7 @@ def export_onnx(
 
 
 def _refuse_module(module: object) -> None:
-    """Reject, before any work, anything that is not a module, would lose something, or is too large."""
+    """Before any work, reject anything that is not a module, is too large, or would lose something."""
     if not isinstance(module, nn.Module):
         raise ArgumentTypeError(f"export_onnx takes a torch.nn.Module, got {type(module).__name__}")
     layers = (part for part in map(find_recordable, module.modules()) if isinstance(part, _OURS))

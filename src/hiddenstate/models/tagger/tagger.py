@@ -356,7 +356,7 @@ class Tagger(CheckedModule):
         """Tag one sentence, and record everything that the word-level LSTM does.
 
         Args:
-            words: at least one word.
+            words: the words, at least one.
 
         Returns:
             The tagging, as `tag` gives it, and the trace it was computed from.
