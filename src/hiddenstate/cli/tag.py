@@ -95,7 +95,7 @@ def tag(
         assert out is not None
         if n_best or top_k or chosen not in (None, Format.conllu):
             raise ArgumentError(
-                "a folder of shards is Parquet, or CoNLL-U with --format conllu, and has only the best tags"
+                "a folder of shards contains Parquet, or CoNLL-U with --format conllu, and only the best tags"
             )
         kind, as_conllu = None if input_ is None else input_.value, chosen is Format.conllu
         tag_shards(

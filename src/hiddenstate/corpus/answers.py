@@ -63,8 +63,8 @@ class IndexAnswers:
             if isinstance(lstm, Recurrent) and fingerprint(lstm) == wanted:
                 return k
         raise ArgumentError(
-            f"the index in {self.index.folder} is of a different model; open the one that was indexed, or give only "
-            "the index"
+            f"the index in {self.index.folder} belongs to a different model; open the one that was indexed, or give "
+            "only the index"
         )
 
     def units(self) -> dict[str, Any]:

@@ -230,7 +230,7 @@ def _chosen_thresholds(places: Sequence[str], given: Mapping[str, Sequence[float
     for pattern, values in given.items():
         numbers = sorted({float(np.float32(value)) for value in values})
         if not all(map(np.isfinite, numbers)) or len(numbers) > 64:
-            raise ArgumentError(f"thresholds must be finite numbers, at most 64 for a place, got {list(values)[:5]}")
+            raise ArgumentError(f"thresholds must be finite numbers, at most 64 per place, got {list(values)[:5]}")
         for name in places:
             if fnmatchcase(name, pattern):
                 found[name] = tuple(sorted({*found.get(name, ()), *numbers}))

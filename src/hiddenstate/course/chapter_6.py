@@ -161,7 +161,7 @@ def can_stream(answer: object) -> str:
         changed = "the last output depends on the last input, as it may" if not said["both"] else ""
         why = changed if _spares_early(answer, x) else "outputs may depend on what came *before* them"
         raise wrong("", f"It rejects the LSTM that reads forward: {why or 'it does not read ahead'}.")
-    raise wrong("", "It misses a model that looks one step ahead, without a reverse direction: compare numbers.")
+    raise wrong("", "It misses a model that looks one step ahead, without a reverse direction: compare the numbers.")
 
 
 class _Constant(nn.Module):

@@ -32,7 +32,7 @@ def split(answer: object) -> str:
     for one, other in itertools.pairwise(parts):
         common = len(set(one) & set(other))
         if common:
-            raise wrong("", f"{common} positions are in two parts, so the score would be of elements that were learnt.")
+            raise wrong("", f"{common} positions are in two parts, so the score would include learnt elements.")
     if any(part.step != 1 for part in parts):
         raise wrong("", "A part should be one piece: between its neighbours, a held-out element is easy to guess.")
     if any(one.stop > other.start for one, other in itertools.pairwise(parts)):
@@ -51,7 +51,7 @@ def baseline(answer: object) -> str:
     losses = _losses(score, test)
     if not losses.isfinite().all():
         raise wrong(
-            "", "Some losses are infinite: an element that training never had is not impossible. Give it a small count."
+            "", "Some losses are infinite: an element that never occurs in training is possible. Give it a small count."
         )
     if _sees_ahead(score, test):
         raise wrong("", "Its early losses change with the end of the test part: it counts what it is tested on.")
@@ -69,7 +69,7 @@ def model(answer: object) -> str:
     test = test[:MOST_STEPS]
     losses = _losses(score, test)
     if not losses.isfinite().all():
-        raise wrong("", "Some losses are nan or infinite: training has diverged. Try a lower rate, and clip.")
+        raise wrong("", "Some losses are nan or infinite: training has diverged. Lower the learning rate, and clip.")
     if not torch.allclose(losses, _losses(score, test), atol=CLOSE_LOSS):
         raise wrong("M24", "Two calls give different losses, so dropout is still active: eval() before a test.")
     if _sees_ahead(score, test):
@@ -120,7 +120,7 @@ def ablation(answer: object) -> str:
         raise wrong("", "cost should be one number for each step, and label True or False for each step.")
     share = label.double().mean().item()
     if not 0.01 <= share <= 0.5:
-        raise wrong("", f"The label holds at {share:.0%} of the steps. Predict where it costs: at 1 to 50 % of them.")
+        raise wrong("", f"The label holds at {share:.0%} of the steps. It should hold at 1 to 50 %, where the cost is.")
     if not cost.any():
         raise wrong("", "It costs nothing anywhere. Was the edit in force while the model read?")
     gap = _gap(cost, label)

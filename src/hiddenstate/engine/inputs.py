@@ -179,7 +179,7 @@ def check_weight(value: Tensor, name: str, shape: Sequence[int], first: tuple[st
     check_dense(value, name)
     if value.shape != tuple(shape):
         raise ShapeError(
-            f"{name} has shape {list(value.shape)}, expected {list(shape)} by the sizes: was it, or a size, replaced?"
+            f"{name} has shape {list(value.shape)}, expected {list(shape)} by the sizes: was it or a size replaced?"
         )
     if value.dtype != first[1].dtype and not autocasts(first[1].device.type):
         raise DtypeError(

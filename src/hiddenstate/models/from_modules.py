@@ -217,7 +217,7 @@ def _tokens(names: Sequence[str | None], unknown: int | None, level: str | None,
     level = level or ("word" if longer else "char")
     if level == "char" and longer:
         raise ArgumentError(
-            f"at level char a token must be one character, got {longer[0]!r}; replace special tokens by characters "
+            f"at level char a token must be one character, got {longer[0]!r}; replace special tokens with characters "
             "that no text contains, such as '\\x00', in tokens="
         )
     line_end = "\n" if level == "char" else END_TOKEN

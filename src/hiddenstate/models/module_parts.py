@@ -180,7 +180,7 @@ def _checked(parts: Parts) -> Parts:
     gives = (1 + lstm.bidirectional) * lstm.hidden_size
     if (embedding.embedding_dim, gives) != (lstm.input_size, head.in_features):
         raise ShapeError(
-            f"the layers do not fit together: vectors of {embedding.embedding_dim} numbers for an LSTM that reads "
-            f"{lstm.input_size}, and outputs of {gives} for a linear layer that reads {head.in_features}"
+            f"the layers do not fit together: the embedding has size {embedding.embedding_dim} but the LSTM reads "
+            f"{lstm.input_size}, and the LSTM outputs {gives} features but the linear layer reads {head.in_features}"
         )
     return parts

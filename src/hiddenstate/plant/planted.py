@@ -63,7 +63,7 @@ class Plant:
         if T < 2 or N < 1:
             raise ArgumentError(f"a plant's inputs must have at least 2 steps and 1 row, got T={T} and N={N}")
         if T * N * self.lstm.input_size > MOST_NUMBERS:
-            raise ArgumentError(f"T={T} steps of N={N} rows are more than {MOST_NUMBERS:,} numbers; ask for fewer")
+            raise ArgumentError(f"T={T} steps of N={N} rows have more than {MOST_NUMBERS:,} numbers; ask for fewer")
         generator = torch.Generator().manual_seed(check_seed(seed))
         rows = [self.draw(generator, T) for _ in range(N)]
         return torch.stack(rows, dim=1).to(self.lstm._like())

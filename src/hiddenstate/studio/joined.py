@@ -26,7 +26,7 @@ def joined(modules: Mapping[str, str]) -> str:
 
     def add(name: str, importing: tuple[str, ...] = ()) -> None:
         if name in importing:
-            raise ValueError(f"modules import one another in a circle: {' '.join((*importing, name))}")
+            raise ValueError(f"modules import one another in a cycle: {' '.join((*importing, name))}")
         if name in numbers:
             return
         source = modules[name]

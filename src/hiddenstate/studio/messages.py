@@ -133,7 +133,7 @@ def check_view(view: object) -> dict[str, Any]:
         MessageError: a part is unknown, or has the wrong type.
     """
     if not isinstance(view, Mapping):
-        raise MessageError(f"a view must be an object of names and values, got {type(view).__name__}")
+        raise MessageError(f"a view must be an object that maps names to values, got {type(view).__name__}")
     return {name: _plain_part(name, value) for name, value in view.items()}
 
 

@@ -141,7 +141,7 @@ def test_wrong_arguments_are_refused() -> None:
         hs.explain.probe(torch.nn.Linear(2, 2), XS, SIGNS)  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="60 sequences need as many"):
         hs.explain.probe(lstm(), XS, SIGNS[:3])
-    with pytest.raises(ArgumentError, match="has 12 steps and 1 labels"):
+    with pytest.raises(ArgumentError, match="has 12 steps but 1 labels"):
         hs.explain.probe(lstm(), XS, [["a"], *SIGNS[1:]])
     with pytest.raises(ArgumentError, match="2 to 256 different labels, got 60 and 1"):
         hs.explain.probe(lstm(), XS, [["a"] * 12] * 60)

@@ -166,7 +166,7 @@ class _Shard:
         self.labels = tuple(sorted({*flat} - {NO_LABEL}))
         if len(self.labels) > MOST_LABELS:
             raise ArgumentError(
-                f"a shard has {len(self.labels):,} different labels, and at most {MOST_LABELS} are counted"
+                f"a shard has {len(self.labels):,} different labels, but at most {MOST_LABELS} are allowed"
             )
         number = {label: k for k, label in enumerate(self.labels)} | {NO_LABEL: len(self.labels)}
         self.label_codes = np.fromiter(map(number.__getitem__, flat), np.int64, len(flat))

@@ -341,7 +341,7 @@ def _read_text(folder: Path) -> ShardText:
             column = table.column(name).unify_dictionaries().combine_chunks()
             chunk = column.chunk(0) if hasattr(column, "chunk") else column
             if chunk.null_count:
-                raise FileFormatError(f"the column {name} has gaps")
+                raise FileFormatError(f"the column {name} has missing values")
             # `to_numpy` would import pandas, which takes half the time of a process's first search.
             codes = np.frombuffer(chunk.indices.cast("int32").buffers()[1], np.int32) if len(chunk) else ()
             at = chunk.indices.offset

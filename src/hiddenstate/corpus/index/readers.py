@@ -334,7 +334,7 @@ def _layer_reader(
         given_array = check_plain_tensor(torch.as_tensor(array), f"array {k}")
         check_memory(given_array, f"array {k}")
         if given_array.numel() > MOST_NUMBERS:
-            raise ArgumentError(f"array {k} has {given_array.numel():,} numbers, and at most {MOST_NUMBERS:,} are read")
+            raise ArgumentError(f"array {k} has {given_array.numel():,} numbers, but may have at most {MOST_NUMBERS:,}")
         x = (given_array.float() if given_array.dtype == torch.bfloat16 else given_array).detach().cpu().numpy()
         if x.ndim != 2 or x.shape[1] != lstm.sizes.input_size or not 0 < len(x) <= MOST_STEPS:
             raise ShapeError(f"array {k} must be [T, C] with C = {lstm.sizes.input_size}, got {list(x.shape)}")
@@ -343,15 +343,15 @@ def _layer_reader(
         words = tuple(map(str, range(len(x)))) if tokens is None else tuple(map(str, tokens[k]))
         given = (NO_LABEL,) * len(x) if labels is None else tuple(map(str, labels[k]))
         if len(words) != len(x) or len(given) != len(x):
-            raise ArgumentError(f"array {k} has {len(x)} steps, and {len(words)} tokens and {len(given)} labels")
+            raise ArgumentError(f"array {k} has {len(x)} steps, but {len(words)} tokens and {len(given)} labels")
         items.append(Item(words, given, x))
     if head is not None and head.in_features != lstm.sizes.directions * lstm.sizes.output_size:
         width = lstm.sizes.directions * lstm.sizes.output_size
-        raise ShapeError(f"the head reads {head.in_features} features, and the layer gives {width}")
+        raise ShapeError(f"the head reads {head.in_features} features, but the layer outputs {width}")
     count = 0 if head is None else head.out_features
     named = tuple(map(str, names if names is not None else range(count)))
     if len(named) != count:
-        raise ArgumentError(f"the head has {count} outputs, and there are {len(named)} names")
+        raise ArgumentError(f"the head has {count} outputs, but there are {len(named)} names")
     return LayerReader(lstm, tuple(items), head, named)
 
 

@@ -47,7 +47,7 @@ def read_texts(shard: Shard) -> Iterator[str]:
         OSError: it cannot be read.
     """
     if shard.kind == "conllu":
-        raise ArgumentError(f"{shard.path} is CoNLL-U, and a language model reads text: give plain text or Parquet")
+        raise ArgumentError(f"{shard.path} is CoNLL-U, but a language model reads text: give plain text or Parquet")
     if shard.kind == "parquet":
         for cell in _cells(shard):
             if not isinstance(cell, str):

@@ -197,7 +197,7 @@ def _end_after(file: BinaryIO, start: int, kind: str, path: Path) -> int:
         elif (match := _BLANK.search(read, searched)) is not None:
             return start + match.end()
     raise FileFormatError(
-        f"{path}: no end of a {'sentence' if kind == 'conllu' else 'line'} in 64 MiB from byte {start:,}"
+        f"{path}: no {'sentence' if kind == 'conllu' else 'line'} ends within 64 MiB of byte {start:,}"
     )
 
 

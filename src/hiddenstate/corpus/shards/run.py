@@ -168,8 +168,8 @@ def _in_processes(task: ShardTask, shards: Sequence[Shard], folder: Path, worker
                 yield running.pop(future)
     except BrokenProcessPool as error:
         raise RunInUseError(
-            f"a worker process died, perhaps for lack of memory; nothing in {folder} is lost: run it again to go on, "
-            "with fewer workers if memory is short"
+            f"a worker process died, perhaps for lack of memory; nothing in {folder} is lost: run it again, with fewer "
+            "workers if memory is short, to continue"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -77,7 +77,7 @@ def automaton(
 
 def _checked(alphabet: object, model: Layer) -> dict[Hashable, Tensor]:
     if not isinstance(alphabet, Mapping) or not alphabet or not all(isinstance(v, Tensor) for v in alphabet.values()):
-        raise ArgumentTypeError("alphabet must be a mapping from symbols to input vectors, of at least one symbol")
+        raise ArgumentTypeError("alphabet must be a mapping from symbols to input vectors, with at least one symbol")
     for symbol, vector in alphabet.items():
         if vector.shape != (model.input_size,):
             raise ShapeError(f"the input of {symbol!r} must be [{model.input_size}], got {list(vector.shape)}")

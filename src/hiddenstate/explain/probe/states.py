@@ -57,7 +57,7 @@ def check_arguments(model: object, data: object, labels: object, place: str) -> 
         )
     if isinstance(data, str) or not isinstance(data, Sequence) or isinstance(labels, str):
         raise ArgumentTypeError(
-            "data and labels must be lists: of sequences, and of lists with a label for each of their steps"
+            "data must be a list of sequences, and labels a list with a list of labels for each of them"
         )
     if not isinstance(labels, Sequence) or len(data) != len(labels):
         raise ArgumentError(f"{len(data)} sequences need as many lists of labels")
@@ -66,8 +66,8 @@ def check_arguments(model: object, data: object, labels: object, place: str) -> 
     lengths = [len(each) for each in data]
     if sum(lengths) > MOST_STEPS:
         raise ArgumentError(
-            f"at most {MOST_STEPS:,} steps are probed, got {sum(lengths):,}, the longest sequence with "
-            f"{max(lengths):,}; give fewer or shorter sequences"
+            f"a probe takes at most {MOST_STEPS:,} steps, got {sum(lengths):,} (the longest sequence has "
+            f"{max(lengths):,}); give fewer or shorter sequences"
         )
 
 
@@ -88,7 +88,7 @@ def read_steps(
         values, read = run_places(model, part, place)
         for row, (tokens, given) in enumerate(zip(read, labels[start : start + TOGETHER], strict=True)):
             if len(tokens) != len(given):
-                raise ArgumentError(f"sequence {start + row} has {len(tokens)} steps and {len(given)} labels")
+                raise ArgumentError(f"sequence {start + row} has {len(tokens)} steps but {len(given)} labels")
             chosen = [t for t, label in enumerate(given) if label is not None]
             states.append(values[chosen, row])
             if not states[-1].isfinite().all():

@@ -18,7 +18,7 @@ def check_row_steps(row_steps: int, cure: str) -> None:
     """
     if row_steps > MOST_ROW_STEPS:
         raise ArgumentError(
-            f"this would run {row_steps:,} row-steps (time steps, summed over all rows), and at most "
+            f"this would run {row_steps:,} row-steps (time steps, summed over all rows), but at most "
             f"{MOST_ROW_STEPS:,} are allowed: {cure}"
         )
 
@@ -31,6 +31,6 @@ def check_bytes(nbytes: int, what: str, T: int, N: int) -> None:
     """
     if nbytes > MOST_BYTES:
         raise TraceTooLargeError(
-            f"{what} of T={T:,} steps and N={N:,} rows would take {nbytes:,} bytes, and at most {MOST_BYTES:,} are "
+            f"{what} of T={T:,} steps and N={N:,} rows would take {nbytes:,} bytes, but at most {MOST_BYTES:,} are "
             "allowed: give fewer steps or rows"
         )

@@ -217,8 +217,8 @@ class Subject:
     def _refuse_edits_of_rows(self, R: int) -> None:
         if R != self.N and any(edit.row is not None for edit in edits_in_force(self.lstm)):
             raise ArgumentError(
-                f"an edit in force selects rows (row=), but this runs {R} rows made from one: write the edit without "
-                "row="
+                f"an edit in force selects rows (row=), but this runs {R} variants of a single row: write the edit "
+                "without row="
             )
 
     def _time_first(self, out: Tensor) -> Tensor:

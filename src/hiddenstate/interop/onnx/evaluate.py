@@ -55,7 +55,7 @@ def evaluate(model: ModelProto, name: str, nodes: Iterable[NodeProto], feeds: Ma
             raise ArgumentError(f"{name!r} can't be computed: {node.op_type}: {error}") from error
         if left < 0:
             raise ArgumentError(
-                f"{name!r} can't be computed: {node.op_type} gives more numbers than an LSTM's weights have"
+                f"{name!r} can't be computed: {node.op_type} computes more numbers than an LSTM's weights have"
             )
         values.update(zip(node.output, made, strict=False))
     return np.asarray(values[name])

@@ -95,7 +95,7 @@ def _samples(node: RecurrentNode, out: str) -> Iterator[Array]:
     shapes = [(N, T, D, H) if node.batch_first else (T, D, N, H) for T, N in _SIZES] if known is None else [known]
     for shape in shapes:
         if math.prod(shape) > _MOST:
-            raise ArgumentError(f"an output of shape {list(shape)} is too large to try out")
+            raise ArgumentError(f"an output of shape {list(shape)} is too large to be tested")
         yield np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 

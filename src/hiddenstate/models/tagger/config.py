@@ -73,7 +73,9 @@ class TaggerConfig(TrainConfig):
         super().__post_init__()
         known = " ".join(TAG_COLUMNS)
         if not self.columns or len(set(self.columns)) != len(self.columns):
-            raise ArgumentError(f"columns must be one or more of {known}, each once, got {' '.join(self.columns)!r}")
+            raise ArgumentError(
+                f"columns must be one or more of {known}, without repetition, got {' '.join(self.columns)!r}"
+            )
         for column in self.columns:
             if column not in TAG_COLUMNS:
                 raise ArgumentError(f"columns must be among {known}, got {column!r}")

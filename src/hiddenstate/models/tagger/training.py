@@ -264,8 +264,7 @@ def _context(files: Mapping[str, str]) -> ContextualVectors | None:
     given = [files[name] for name in CONTEXT if files[name]]
     if given and files["start"]:
         raise ArgumentError(
-            "the tagger to start from brings its own language models, if any: give either language models or a start, "
-            "not both"
+            "the tagger to start from determines the language models: give either language models or a start, not both"
         )
     if not given:
         return None
