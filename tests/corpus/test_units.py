@@ -155,7 +155,7 @@ def test_what_a_card_does_not_claim(tmp_path: Path) -> None:
     constant = hs.LSTM(3, 4).eval()
     for weight in constant.parameters():
         nn.init.zeros_(weight)
-    small, none = hs.LSTM(3, 4).eval(), "there none goes with it"
+    small, none = hs.LSTM(3, 4).eval(), "none correlates with the unit there"
     with_head = {"labels": labels, "head": nn.Linear(1, 2), "names": ["a", "b"]}
     cases: list[tuple[Any, list[torch.Tensor], dict[str, Any], str]] = [
         (constant, xs, {"labels": labels}, none),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Point = tuple[float, float]
 
-LONGEST = 16  # maximum letters of a word in a figure
+LONGEST = 16  # maximum number of characters in a word of a figure
 
 
 class Picture(Figure):

@@ -15,7 +15,7 @@ from hiddenstate.errors import FileFormatError, HiddenStateError, MissingDepende
 # Limits for a file's unpacked size: an absolute one, and a multiple of its packed size. Weights compress to a tenth at
 # best; all zeros compress to a thousandth, but are then small.
 _UNPACKED, _EXPANSION = 1 << 28, 100
-_LONGEST = 500  # maximum characters of a foreign message, since some quote the unreadable content
+_LONGEST = 500  # maximum length of another library's message, as some quote the unreadable content
 # Error numbers that damaged content can cause. Any other system error can also happen with an intact file.
 _DAMAGE = (None, errno.EINVAL, errno.EOVERFLOW, errno.ERANGE)
 

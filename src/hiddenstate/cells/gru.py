@@ -68,7 +68,7 @@ GRU = Cell(
     hints={
         "r": "1 lets n read the state",
         "z": "1 keeps the state",
-        "n": "what there is to write",
+        "n": "what can be written",
         "h": "memory and output",
     },
 )

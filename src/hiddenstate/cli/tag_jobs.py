@@ -55,7 +55,7 @@ class Workers:
     """
 
     def __init__(self, job: Job, processes: int) -> None:
-        work = _loaded(job)  # reports a broken model here, in one line
+        work = _loaded(job)  # a broken model is reported here, in one line
         self._pool: Executor
         self._work: Work
         self._switch_interval = sys.getswitchinterval()

@@ -21,7 +21,7 @@ from hiddenstate.explain.subject.progress_bar import Progress
 from hiddenstate.models.folder.model_folder import find_folder, load_any
 from hiddenstate.nn.recurrent import Recurrent
 
-MOST_SPANS = 2000  # maximum spans sent per search
+MOST_SPANS = 2000  # maximum number of spans sent per search
 MOST_PASSAGES, MOST_PASSAGE_STEPS = 32, 256  # maximum per request
 _SPAN = re.compile(r"\d{1,9}(:\d{1,9}){3}")
 _LEVELS = 9  # number of bar heights in a unit's small histogram; each height is one digit

@@ -6,7 +6,7 @@ import numpy as np
 
 from hiddenstate.text.tokens import END_TOKEN, Ids, Tokens, split
 
-LONGEST = 2048  # maximum tokens of a piece
+LONGEST = 2048  # maximum number of tokens in a piece
 
 
 class Piece(NamedTuple):

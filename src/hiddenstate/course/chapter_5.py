@@ -29,7 +29,7 @@ def best_of(answer: object) -> str:
     if answer == 0:
         raise wrong("", f"Noise is 0 on average, over units; the best of {UNITS} is not the average: {drawn:.3f}.")
     if math.isclose(answer, alone, rel_tol=0.1):
-        raise wrong("", f"{answer:.3f} is typical of *one* unit. The best of {UNITS} has three times that.")
+        raise wrong("", f"{answer:.3f} is typical of *one* unit. The largest of {UNITS} is about three times that.")
     if answer > 0.2:
         raise wrong("M35", f"{answer:.2f} would be more than chance: that is {drawn:.3f} here.")
     raise wrong("", f"{answer:.3f} is not close to the drawn value, {drawn:.3f}. It scales with 1 / √n.")

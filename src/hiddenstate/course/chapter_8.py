@@ -39,7 +39,7 @@ def split(answer: object) -> str:
         raise wrong("", "The held-out part comes first: a model that has seen the future would predict the past.")
     share = len(test) / test.stop
     if share < LEAST_SHARE or not train:
-        raise wrong("", f"{share:.1%} is held out, so few that any difference is chance: hold out a tenth, say.")
+        raise wrong("", f"{share:.1%} is held out, too little to tell a difference from chance: hold out a tenth, say.")
     return f"{len(train)} elements to learn from, {len(test)} held out, none in both, the held-out ones last."
 
 
@@ -120,9 +120,10 @@ def ablation(answer: object) -> str:
         raise wrong("", "cost should be one number for each step, and label True or False for each step.")
     share = label.double().mean().item()
     if not 0.01 <= share <= 0.5:
-        raise wrong("", f"The label holds at {share:.0%} of the steps. It should hold at 1 to 50 %, where the cost is.")
+        where = "It should hold at 1 to 50 % of them: those where you expect the cost."
+        raise wrong("", f"The label holds at {share:.0%} of the steps. {where}")
     if not cost.any():
-        raise wrong("", "It costs nothing anywhere. Was the edit in force while the model read?")
+        raise wrong("", "The edit costs nothing at any step. Was it in force while the model read?")
     gap = _gap(cost, label)
     with seeded(85):
         turns = torch.randint(1, len(label), (SHIFTS,)).tolist()

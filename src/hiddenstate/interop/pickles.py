@@ -15,7 +15,7 @@ import torch
 
 from hiddenstate.errors import FileFormatError
 
-_LONGEST = 500  # maximum characters in a class name
+_LONGEST = 500  # maximum number of characters in a class name
 _ZIP = b"PK\x03\x04"
 # Pickles at the start of a file in the old format: three for the format, one for the tensors, one for their keys.
 _OLD = 5

@@ -19,7 +19,7 @@ _NUMBER = r"-?[0-9]{1,18}"
 _PART = re.compile(rf"(?P<one>{_NUMBER})|(?P<start>{_NUMBER})?:(?P<stop>{_NUMBER})?(:(?P<step>{_NUMBER}))?")
 
 _MOST = 1 << 20  # maximum length of an expanded range; no layer has as many units
-_LONGEST = 100  # maximum characters of an invalid address in a message
+_LONGEST = 100  # maximum number of characters of an invalid address shown in a message
 
 Chosen = int | slice | tuple[int, ...] | None  # in the form that edits store; None for all
 

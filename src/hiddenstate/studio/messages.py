@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from hiddenstate.base.indexing import count, freeze
 from hiddenstate.errors import MessageError
 
-MOST_BYTES = 256 * 1024  # maximum bytes of a message from a page
-_MOST_CHARACTERS = 20_000  # maximum characters in a text
+MOST_BYTES = 256 * 1024  # maximum size in bytes of a message from a page
+_MOST_CHARACTERS = 20_000  # maximum number of characters in a text
 _MOST_ITEMS = 1000
 
 Floats = NDArray[np.float32]

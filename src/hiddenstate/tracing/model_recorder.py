@@ -19,7 +19,7 @@ from hiddenstate.tracing.trace import Trace
 from hiddenstate.tracing.traceable import Traceable, find_recordable
 
 THEIRS = (nn.LSTM, nn.LSTMCell, nn.GRU, nn.GRUCell, nn.RNN, nn.RNNCell)
-MOST_PATHS = 8  # maximum paths in a message
+MOST_PATHS = 8  # maximum number of paths listed in a message
 
 
 class Chosen(NamedTuple):

@@ -21,7 +21,7 @@ S = TypeVar("S", bound="Settings")
 V = TypeVar("V", int, float)
 
 _LARGEST = 2**63  # the limit for integers in TOML
-_LONGEST = 60  # maximum characters of a value in a message
+_LONGEST = 60  # maximum number of characters of a value shown in a message
 
 
 def number(default: V, *, least: float | None = None, above: float | None = None, below: float | None = None) -> V:

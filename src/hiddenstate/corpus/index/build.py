@@ -69,7 +69,7 @@ class Run:
     """Some steps of some sequences, run.
 
     Attributes:
-        items: the numbers of the sequences, one per row.
+        items: the index of each row's sequence.
         start: the first step.
         lengths: the number of steps of each sequence in this run, starting at ``start``.
         trace: the record.

@@ -23,8 +23,8 @@ from hiddenstate.errors import FileFormatError, NameUnknownError
 from hiddenstate.structure.addresses import parse_address
 from hiddenstate.structure.names import Place, parse_place
 
-MOST_PARQUET_STEPS = 1 << 27  # maximum steps of one shard
-MOST_KEPT_STEPS = 1 << 28  # maximum steps whose tokens are kept in memory, at about 9 bytes each
+MOST_PARQUET_STEPS = 1 << 27  # maximum number of steps in a shard
+MOST_KEPT_STEPS = 1 << 28  # maximum number of steps whose tokens are kept in memory, at about 9 bytes each
 READERS, SHARDS_TOGETHER = 8, 32  # number of threads that read ahead, and of shards that each reads at a time
 
 Values = NDArray[np.float32]

@@ -14,7 +14,7 @@ from hiddenstate.nn.recurrent import Recurrent
 
 WINDOW = 64  # steps in a context
 CHECKPOINT = 256  # steps between stored states
-MOST_STEPS = 1 << 22  # maximum steps of one sequence
+MOST_STEPS = 1 << 22  # maximum number of steps in a sequence
 MOST_LABELS = 128
 
 NO_LABEL = ""

@@ -302,7 +302,7 @@ def reader_of(
                 raise ArgumentError(f"labels must be one of {' '.join(TAG_COLUMNS)}, got {labels!r}")
             return TaggerReader(model, labels)
         if isinstance(labels, str) and labels != "character":
-            raise ArgumentError(f"labels of a text are 'character', the kind of each character, got {labels!r}")
+            raise ArgumentError(f"for a text, labels must be 'character' (the kind of each character), got {labels!r}")
         if labels is None and model.config.level == "char":
             labels = "character"
         if model.config.backward:
@@ -343,7 +343,8 @@ def _layer_reader(
         words = tuple(map(str, range(len(x)))) if tokens is None else tuple(map(str, tokens[k]))
         given = (NO_LABEL,) * len(x) if labels is None else tuple(map(str, labels[k]))
         if len(words) != len(x) or len(given) != len(x):
-            raise ArgumentError(f"array {k} has {len(x)} steps, but {len(words)} tokens and {len(given)} labels")
+            found = f"there are {len(words)} tokens and {len(given)} labels"
+            raise ArgumentError(f"array {k} has {len(x)} steps, but {found}")
         items.append(Item(words, given, x))
     if head is not None and head.in_features != lstm.sizes.directions * lstm.sizes.output_size:
         width = lstm.sizes.directions * lstm.sizes.output_size

@@ -19,7 +19,7 @@ from hiddenstate.errors import ArgumentError
 UNIT = float(1 << 20)  # sums are stored as integers in units of 1 / UNIT
 BINS = 40
 MOST = 1 << 62  # the limit of sums, so that two of them can be added
-EVERY = 8  # histograms and sums by token use one step in this many
+EVERY = 8  # histograms and sums by token use only every eighth step
 CONTEXTS = 8  # number kept of each kind
 
 Ints = NDArray[np.int64]

@@ -44,7 +44,7 @@ STRING: /"(\\.|[^"\\]){0,200}"/
 %ignore /[ \t\r\n]+/
 """
 
-LONGEST = 2000  # maximum characters of a query
+LONGEST = 2000  # maximum number of characters in a query
 MOST_CONDITIONS = 32
 MOST_STEPS = 1 << 22
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 AROUND = 6  # tokens shown on each side of a match
-MOST_SHOWN = 40  # maximum tokens shown per match
+MOST_SHOWN = 40  # maximum number of tokens shown per match
 
 
 class Match(NamedTuple):

@@ -51,7 +51,7 @@ def read_texts(shard: Shard) -> Iterator[str]:
     if shard.kind == "parquet":
         for cell in _cells(shard):
             if not isinstance(cell, str):
-                raise FileFormatError(f"{shard.path}: the column {shard.column!r} has lists, expected texts")
+                raise FileFormatError(f"{shard.path}: the column {shard.column!r} contains lists, expected text")
             yield cell
         return
     yield "".join(_chunks(shard))

@@ -20,8 +20,8 @@ from hiddenstate.text.corpora import corpus_path
 
 KINDS = {".conllu": "conllu", ".conll": "conllu", ".tokens": "tokens", ".tok": "tokens", ".parquet": "parquet"}
 SHARD_BYTES = 1 << 20
-LONGEST = 1 << 26  # maximum bytes without the end of a line or sentence
-MOST_GROUP = 1 << 30  # maximum unpacked bytes of one row group of a Parquet file
+LONGEST = 1 << 26  # maximum number of bytes without the end of a line or sentence
+MOST_GROUP = 1 << 30  # maximum unpacked size of a Parquet file's row group, in bytes
 MOST_SHARDS = 10_000_000
 
 _HEAD = 1 << 16  # how many bytes are examined to decide whether a file is CoNLL-U

@@ -181,8 +181,8 @@ class UnitCard(Explanation):
         if not self.labels:
             return "There are no labels."
         if not self.label:
-            return "Labels are chosen on one half of the sequences, and there none goes with it."
-        said = f"Of all labels, {self.label} goes with it most: r = {self.chosen:+.2f} where the label was chosen"
+            return "Labels are chosen on one half of the sequences, and none correlates with the unit there."
+        said = f"The label most correlated with it is {self.label}: r = {self.chosen:+.2f} where the label was chosen"
         if self.held_out_steps < LEAST_STEPS:
             return f"{said}. There are too few other sequences to confirm that."
         expected = self.p * self.units
@@ -190,19 +190,21 @@ class UnitCard(Explanation):
         by_chance = f"which {count} of the index's {self.units:,} units would reach by chance"
         said += f", {self.held_out:+.2f} on other sequences (p = {self.p:.4f}, {by_chance}). "
         if not self.is_confirmed:
-            return f"{said}So the label is not confirmed."
+            return f"{said}The label is therefore not confirmed."
         if self.margin is None:
             return f"{said}There are too few sequences, or units, to say what zeroing it costs there."
         edited = "zeroing it, or holding it at its mean,"
         if self.margin <= ROUNDING:
             return (
-                f"{said}But it is not shown to be used for that: within two standard errors, {edited} costs nothing at "
-                f"{self.label}, or no more than elsewhere, or zeroing it no more than zeroing a matched unit there."
+                f"{said}But this does not show that it is used for that: within two standard errors, {edited} costs "
+                f"nothing at {self.label}, or no more than elsewhere, or zeroing it costs no more there than zeroing a "
+                "matched unit."
             )
-        more = f"more at {self.label} than elsewhere, and zeroing it more there than zeroing any matched unit"
+        does = "costs" if self.is_used else "changes the outputs"
+        said += f"{edited.capitalize()} {does} more at {self.label} than elsewhere, and zeroing it {does} more there "
         if not self.is_used:
-            return f"{said}{edited.capitalize()} moves the outputs {more}; whether anything reads them is not known."
-        return f"{said}{edited.capitalize()} costs {more}, by more than two standard errors each: it is used for that."
+            return f"{said}than zeroing any matched unit; whether anything reads them is unknown."
+        return f"{said}than zeroing any matched unit, by more than two standard errors each: it is used for that."
 
     @property
     def _effects(self) -> tuple[Effect, ...]:

@@ -16,7 +16,7 @@ from hiddenstate.edits.edit import Edit
 from hiddenstate.nn.recurrent import Recurrent
 
 ROWS_TOGETHER = 64
-MOST_STEPS = 512  # maximum steps of a sequence
+MOST_STEPS = 512  # maximum number of steps in a sequence
 NATS, DISTANCE = "nats lost by the right output", "distance that the outputs move"
 
 

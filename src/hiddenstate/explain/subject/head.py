@@ -10,7 +10,7 @@ from torch.nn.functional import linear
 from hiddenstate.base.memory import check_memory_of
 from hiddenstate.errors import ArgumentError, NameUnknownError, ShapeError
 
-MOST_NAMED = 20  # maximum labels listed in an error
+MOST_NAMED = 20  # maximum number of labels listed in an error
 
 
 @dataclass(frozen=True, eq=False)

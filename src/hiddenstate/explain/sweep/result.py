@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-SHOWN = 12  # maximum lines of the table in the terminal
+SHOWN = 12  # maximum number of lines of the table in the terminal
 
 
 class Effect(NamedTuple):

@@ -22,7 +22,7 @@ from hiddenstate.base.reading import reading
 from hiddenstate.errors import FileFormatError, MissingDependencyError
 
 PROGRAM = Path(__file__).with_name("hdf5_process.py")
-_LONGEST_ANSWER = 1 << 26  # maximum bytes of a file's listing
+_LONGEST_ANSWER = 1 << 26  # maximum size of a file's listing in bytes
 _MEMORY = 1 << 28  # memory limit in bytes, in addition to the arrays
 # Seconds of CPU time, one more for this many bytes of the file, and wall-clock time as a multiple of CPU time.
 _SECONDS, _BYTES_A_SECOND, _PATIENCE = 10, 1 << 20, 30

@@ -124,8 +124,8 @@ def save(model: FolderModel | Layer, folder: str | os.PathLike[str], card: str =
     """
     if not isinstance(model, Tagger | LanguageModel | Layer):
         raise ArgumentTypeError(
-            f"save writes a tagger, a language model, a hiddenstate.LSTM, GRU or RNN, got {type(model).__name__}; for "
-            "other modules use torch.save(module.state_dict(), path)"
+            f"save takes a tagger, a language model, or a hiddenstate.LSTM, GRU or RNN, got {type(model).__name__}; "
+            "for other modules use torch.save(module.state_dict(), path)"
         )
     if model_file.is_model_file(folder):
         _save_file(model, folder)

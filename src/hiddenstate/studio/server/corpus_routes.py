@@ -80,7 +80,7 @@ class CorpusRoutes:
             put({"done": done, "total": total})
 
         def work() -> None:
-            last: dict[str, Any] = {"error": "The search failed; the terminal of the studio says why."}
+            last: dict[str, Any] = {"error": "The search failed; the reason is in the studio's terminal."}
             try:
                 last = {"found": self._answers.search(query, report)}
             except HiddenStateError as error:

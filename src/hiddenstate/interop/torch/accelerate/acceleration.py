@@ -95,7 +95,7 @@ def accelerate(*, report: bool = False) -> Acceleration:
         report: print to standard error, when it is undone, how often each path ran and why torch computed other calls.
 
     Returns:
-        An `Acceleration`: a context manager that undoes it at the end of the block; its method ``undo`` does, too.
+        An `Acceleration`: a context manager that undoes it at the end of the block; its ``undo`` method does so too.
 
     >>> lstm, x = nn.LSTM(4, 3), torch.zeros(5, 2, 4)
     >>> with accelerate() as acceleration:

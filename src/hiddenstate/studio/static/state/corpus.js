@@ -78,8 +78,8 @@
 
 /** @typedef {{start: number, tokens: string[], labels: string[], values: number[]}} Passage part of a sequence, with the values of a unit */
 
-const MOST_TOGETHER = 32; // maximum passages in one request
-const MOST_STEPS = 256; // maximum steps of a passage
+const MOST_TOGETHER = 32; // maximum number of passages in one request
+const MOST_STEPS = 256; // maximum number of steps in a passage
 const MOST_KEPT = 4000; // passages kept in memory
 const MOST_CARDS = 200;
 const ADDRESS = /\bl\d+r?\.[a-z]+\[\d+\]/;

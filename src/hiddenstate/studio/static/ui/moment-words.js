@@ -10,7 +10,7 @@ import { format, percent } from "studio/ui/draw.js";
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/types.js").Track} Track */
 
-const LONGEST = 9; // maximum characters of a token in a box
+const LONGEST = 9; // maximum number of characters of a token shown in a box
 
 /**
  * Returns a size as text, or "?" if a recorded run does not contain it.

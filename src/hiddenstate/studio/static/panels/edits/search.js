@@ -11,7 +11,7 @@ import { widthOf } from "studio/state/units.js";
 /** @typedef {import("studio/types.js").Track} Track */
 
 const SLICE = 10; // milliseconds of work before yielding to the page
-const OF_A_KIND = 4; // maximum number of finds per kind, so that sweeping edits leave room for small ones
+const OF_A_KIND = 4; // maximum number of finds per kind, so that edits of large groups leave room for small ones
 
 /** @typedef {{edit: Edit, before: Choice, after: Choice}} Find */
 /** @typedef {{edit: Edit, weight: number}} Candidate */

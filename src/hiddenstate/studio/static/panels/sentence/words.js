@@ -10,7 +10,7 @@ import { onResize } from "studio/ui/visibility.js";
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/state/types.js").App} App */
 
-const LONGEST = 32; // maximum characters of a token
+const LONGEST = 32; // maximum number of characters in a token
 const MOST_NATS = 8; // surprise, in nats, from which a token has the darkest shade
 
 /**

@@ -25,7 +25,7 @@
  * @property {number} cellHeight
  */
 
-const LARGEST = 40; // maximum pixels per weight
+const LARGEST = 40; // maximum number of pixels per weight
 const TALLEST = 512; // preferred minimum width of a matrix
 const TITLE = 40;
 const NAMES = 52; // room for the band names before each matrix
