@@ -74,7 +74,7 @@ def resolve(index: FrozenIndex, size: int, name: str) -> Sequence[int]:
         if -size <= index < size:
             return [index % size]
         index = (index,)
-    ends = (index[0], index[-1]) if isinstance(index, range) and index else index  # for a range the ends are enough
+    ends = (index[0], index[-1]) if isinstance(index, range) and index else index  # the ends of a range are enough
     for k in ends:
         if not -size <= k < size:
             allowed = f"it must be in 0..{size - 1}" if size else "nothing can be chosen"

@@ -23,7 +23,7 @@ def quantise(weight: Tensor, name: str) -> tuple[Tensor, Tensor]:
     """Round each row of a matrix ``[rows, columns]`` to integers in -127..127 times its own scale.
 
     The scale is the row's largest absolute value divided by 127, so nothing is clipped, and no value changes by more
-    than half a scale (one scale in bfloat16 and float16, because the scale is rounded, too). Quantising again changes
+    than half a scale (one scale in bfloat16 and float16, because the scale is also rounded). Quantising again changes
     nothing in float32 and float64.
 
     Returns:

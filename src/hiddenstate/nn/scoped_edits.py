@@ -79,5 +79,5 @@ def check_edit(edit: object) -> None:
     if not isinstance(edit, Edit):
         hint = "; write edit(*edits)" if isinstance(edit, (list, tuple)) else ""
         raise ArgumentTypeError(
-            f"edit() takes edits, made by hs.zero, hs.set or hs.patch, for example, got {type(edit).__name__}{hint}"
+            f"edit() takes edits, such as those made by hs.zero, hs.set or hs.patch, got {type(edit).__name__}{hint}"
         )

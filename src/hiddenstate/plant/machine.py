@@ -86,7 +86,7 @@ class Machine:
         if not plain or (self.silent is None and not bool((count == 1).all())):
             many = "one 1" if self.silent is None else "at most one 1"
             raise ArgumentError(
-                f"these inputs are not a word of this automaton, which has {many} per step; use encode()"
+                f"these inputs do not encode a word of this automaton: each step must have {many}; use encode()"
             )
         names = [*self.symbols, self.silent]
         return [[names[k] for k in torch.where(row.sum(-1) > 0, row.argmax(-1), -1).tolist()] for row in x.unbind(1)]

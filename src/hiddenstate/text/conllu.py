@@ -195,7 +195,7 @@ def read_table(text: str) -> Table | None:
         return None
     starts = [0, *[k for k, end in enumerate(ends) if "\n\n" in end and 0 < k < count]]
     edges = [ends[k] for k in starts] + ends[-1:]
-    newlines = count - len(starts) + sum([edge.count("\n") for edge in edges])  # one before every other line
+    newlines = count - len(starts) + sum([edge.count("\n") for edge in edges])  # one before each other line
     if newlines != text.count("\n") or ends[-1].strip("\n").count("\n"):
         return None
     words = list[list[int] | None]()

@@ -148,7 +148,7 @@ def corpus(name: str) -> Corpus:
     """
     if name not in CORPORA:
         raise ArgumentError(
-            f"there is no corpus named {name!r}; the corpora are {' '.join(CORPORA)} (a path works, too)"
+            f"there is no corpus named {name!r}; the corpora are {' '.join(CORPORA)} (a path also works)"
         )
     return CORPORA[name]
 

@@ -29,7 +29,7 @@ from hiddenstate.structure.names import Place
 Method = Literal["shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient"]
 DEFAULT_SAMPLES = 200
 MOST_POINTS_GIVEN = 2**12  # computing the quadrature nodes takes a points-by-points matrix
-CD_NUMBERS = 2**20  # maximum units × steps × spans decomposed at once
+CD_NUMBERS = 2**20  # maximum number of units × steps × spans decomposed at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,7 @@ def attribute(
             a list of these to compare several. None means the model's default: ``"unk"`` for a tagger, ``"mean"`` for a
             language model, otherwise ``"zero"``.
         spans: pairs ``(start, stop)`` of steps, stop excluded, that are replaced together. Steps outside all spans
-            never change. If the method allows it, interactions of spans are computed, too.
+            never change. If the method allows it, interactions of spans are also computed.
         state: ``"baseline"`` keeps the initial state; ``"player"`` makes it a player, replaced by zeros.
         row: the row to explain, if there are several.
         points: quadrature points of integrated gradients; None doubles them until the integral converges.

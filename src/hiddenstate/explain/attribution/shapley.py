@@ -14,8 +14,8 @@ from hiddenstate.explain.attribution.prefix_tree import PrefixTree
 from hiddenstate.explain.subject.batch_runner import BatchRunner
 from hiddenstate.nn.scoped_edits import edits_in_force
 
-EXACT_STEPS = 16  # maximum players with a prefix tree
-EXACT_BRUTE = 12  # maximum players otherwise, mask by mask
+EXACT_STEPS = 16  # maximum number of players with a prefix tree
+EXACT_BRUTE = 12  # maximum number of players otherwise, mask by mask
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 With i, f, o held fixed and tanh replaced by its secant, a cell state is a sum: its previous value times f (memory)
 plus, times i and the secant, the parts of the layer's input at this step, its hidden state at the previous step
-(recurrent) and the bias of g. The memory of a GRU or a plain RNN, which is its hidden state, is such a sum, too.
+(recurrent) and the bias of g. The memory of a GRU or a plain RNN, which is its hidden state, is also such a sum.
 """
 
 from collections.abc import Iterator

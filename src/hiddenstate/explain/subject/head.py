@@ -55,9 +55,9 @@ class Head:
         found = [k for k, name in enumerate(self.labels) if name == label]
         if len(found) != 1:
             some = " ".join(map(repr, self.labels[:MOST_NAMED])) + (" ..." if len(self.labels) > MOST_NAMED else "")
+            count = f"{len(found)} labels" if found else "no label"
             raise NameUnknownError(
-                f"{len(found) or 'no'} labels of this model are {label!r}; expected one of the {len(self.labels)}: "
-                f"{some}; an index from 0 works, too"
+                f"this model has {count} {label!r}; expected one of the {len(self.labels)}: {some}; or an index from 0"
             )
         return found[0]
 

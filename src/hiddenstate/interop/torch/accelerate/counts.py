@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from hiddenstate.interop.torch.accelerate.unseen import unseen_lstms
 
-MOST_REASONS = 50  # maximum distinct reasons, so that a long-running program does not fill memory with them
+MOST_REASONS = 50  # maximum number of distinct reasons, so that a long-running program does not fill memory with them
 
 
 _NO_CALLS = "No LSTM of torch was called in this process. (Processes that it spawned count for themselves.)"

@@ -43,7 +43,7 @@ export function shortToken(token, most) {
 }
 
 /**
- * Whether the steps have words; steps of numbers have none.
+ * Whether the steps have words, which they lack if the model reads numbers.
  * @param {{tokens: string[]}} run
  */
 export function hasWords({ tokens }) {
