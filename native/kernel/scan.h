@@ -190,7 +190,7 @@ const std::vector<const Scan<Precision>*>& scans(CellKind kind = CellKind::lstm)
 template <class Precision>
 const std::vector<const Scan<Precision>*>& rnn_scans(bool relu);
 
-// The scans with int8 weights. They have no backward, cells or nonlinearity (null).
+// The scans with int8 weights. Their functions for backward passes, cells and nonlinearities are null.
 const std::vector<const Scan<F32>*>& scans_int8(CellKind kind = CellKind::lstm);
 
 }  // namespace hiddenstate

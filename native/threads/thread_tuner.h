@@ -14,7 +14,7 @@
 // A trial compares a mode with the last time of the other mode. The best of three samples decides, because every system has a few slow
 // moments each second, none of which should decide. A sample lasts several time slices, so that a program that keeps a core busy shows up
 // in every sample. The samples of the first trial are shorter, so that the other mode is tried soon. A job that is longer than a sample
-// counts as a sample: one faster job decides, but two slower ones are needed. The backoff is at least ten times as long as the trial before
+// counts as one: a trial then ends after one faster or two slower jobs. The backoff is at least ten times as long as the trial before
 // it. Both modes are timed repeatedly, because timings go stale.
 #pragma once
 
