@@ -37,8 +37,8 @@ def called_later(where: str) -> Callable[..., Any]:
     return call
 
 
-# Functions of higher packages that lower ones call but can't import; ``hiddenstate/__init__.py`` registers them. Each
-# list is typed where its functions are called.
+# Functions of higher packages that lower ones call but can't import; ``hiddenstate/__init__.py`` registers them. The
+# exact types of the functions are declared where they are called.
 exporters: list[Callable[..., Any]] = []
 stand_ins: list[Callable[..., Any]] = []
 notebook_views: list[Callable[..., Any]] = []

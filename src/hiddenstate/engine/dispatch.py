@@ -65,7 +65,7 @@ def report(paths: Sequence[Path], call: Any) -> PathReport:
 
 
 def path_report(call: Call, why_not_fast: str | None) -> PathReport:
-    """Report the path of a call, given the reason why it could not run before it was read, or None if it could."""
+    """Report the path of a call; ``why_not_fast`` is the reason why it can't run on unconverted arguments, if any."""
     found = report(PATHS, call)
     if found.name == "int8":
         return PathReport("int8", {})

@@ -154,7 +154,7 @@ def _learned(asked: _Asked, draw: random.Random, most: int, length: int, tests: 
             """Nothing is carried from word to word."""
 
         def step(self, letter: Hashable) -> Hashable:
-            """Only the empty word is queried step by step."""
+            """Return the first output, because only the empty word is queried step by step."""
             return asked.start()
 
         def query(self, word: Word) -> list[Hashable]:

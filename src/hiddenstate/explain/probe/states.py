@@ -60,7 +60,7 @@ def check_arguments(model: object, data: object, labels: object, place: str) -> 
             "data must be a list of sequences, and labels a list with a list of labels for each of them"
         )
     if not isinstance(labels, Sequence) or len(data) != len(labels):
-        raise ArgumentError(f"{len(data)} sequences need as many lists of labels")
+        raise ArgumentError(f"labels must be a list with one list for each of the {len(data)} sequences")
     layer = probed_layer(model)
     parse_place(place, *layer.sizes.layers)
     lengths = [len(each) for each in data]

@@ -27,8 +27,8 @@ const BAR = 58; // height of a row's bars
 const TITLE = 20;
 const NUMBER = 12;
 const WORDS = 26;
-const LARGEST = 132; // width of a column
-const WIDE = 76; // enough for any word, if narrowed
+const LARGEST = 132; // maximum width of a column
+const WIDE = 76; // enough for any word, if long ones are squeezed
 
 /**
  * @param {{columns: ChartColumn[], rows: ChartRow[], width: number, label: string}} what
