@@ -57,7 +57,7 @@ struct InputTile {
 struct StepTile {
     const LayerForward& job;
     std::int64_t t, u, lanes;     // the step; the first unit of the block, and how many of its units exist
-    InputTile inputs;             // those of the step's live rows
+    InputTile inputs;             // the inputs of the step's live rows
     bool joins;                   // whether the inputs' product is computed here; otherwise it is read from inputs.to
     const packed* w;              // the block's recurrent weights
     const std::int64_t* rows;     // live rows

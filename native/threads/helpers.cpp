@@ -96,7 +96,7 @@ private:
 struct Pool {
     std::mutex in_use;
     std::vector<std::unique_ptr<Helper>> helpers;
-    int too_many = std::numeric_limits<int>::max();  // a number of helpers that could not be started; not tried again
+    int too_many = std::numeric_limits<int>::max();  // the smallest number of helpers that could not be started
 
     bool has(int count) {
         if (count >= too_many) return false;
@@ -118,7 +118,7 @@ private:
             std::thread(&Helper::serve, helper.get()).detach();
             helpers.push_back(std::move(helper));
             return true;
-        } catch (const std::exception&) {  // the system has no thread left, or no memory for one
+        } catch (const std::exception&) {  // the system can't create another thread, or there is no memory for it
             return false;
         }
     }
