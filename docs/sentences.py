@@ -59,7 +59,8 @@ def comments() -> Iterator[str]:
         found: list[tokenize.TokenInfo] = []
         for token in tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline):
             if token.type == tokenize.COMMENT:
-                follows = found and token.start == (found[-1].start[0] + 1, found[-1].start[1])
+                alone = not token.line[: token.start[1]].strip()
+                follows = found and alone and token.start == (found[-1].start[0] + 1, found[-1].start[1])
                 if not follows:
                     yield " ".join(each.string.lstrip("# ") for each in found)
                     found.clear()
@@ -69,8 +70,9 @@ def comments() -> Iterator[str]:
         tokens = [token.lstrip() for token in CODE.findall(path.read_text(encoding="utf-8"))]
         for token in tokens:
             if token.startswith("/"):
-                text = re.sub(r"^\s*(//|/\*\*?|\*/?)|\*/$", "", token, flags=re.M)
-                yield re.sub(r"^\s*@\w.*", "", text, flags=re.M | re.S)  # JSDoc's tags come after the description
+                text = re.sub(r"^\s*(//|\*)   .*", "", token, flags=re.M)  # code and drawings are indented
+                text = re.sub(r"^\s*(//|/\*\*?|\*/?)|\*/$", "", text, flags=re.M)
+                yield re.sub(r"(^|\s)@\w.*", "", text, flags=re.S)  # JSDoc's tags come after the description
 
 
 def messages() -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Code that all packages share. It knows nothing about LSTMs.
+"""Code that all packages share. None of it depends on LSTMs.
 
 - `scoped.py`: settings in force inside a `with` block, such as edits or the choice of a path
 - `native_module.py`: imports the native module, if there is one; `plain_blocks.py`: the blocks of

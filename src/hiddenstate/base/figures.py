@@ -119,7 +119,7 @@ def draw_to(path: str | Path | None, draw: Callable[[], Figure]) -> Figure:
     """Draw a figure, and write it to a file if there is one; the file's name is checked first.
 
     Raises:
-        ArgumentTypeError: the path is not a path.
+        ArgumentTypeError: ``path`` is not a path.
         ArgumentError, IsADirectoryError, FileWriteError: see `save_picture`.
     """
     if path is None:

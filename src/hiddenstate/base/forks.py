@@ -13,9 +13,9 @@ def in_forked_children(function: Callable[[], None]) -> None:
 
 
 class ForkSafeLock:
-    """A lock that is replaced in forked processes, because its holder may not exist there; used as ``with it.lock:``.
+    """A lock that is replaced in forked processes, because its holder may not exist there.
 
-    This package takes all its locks from here. ``it.lock`` is the lock itself, which Ctrl-C can't leave locked.
+    All locks of this package are made here. The attribute ``lock`` is the lock itself; Ctrl-C can't leave it locked.
     """
 
     def __init__(self) -> None:

@@ -47,7 +47,7 @@ class InForce:
                 one.change(1)
 
     def close(self) -> None:
-        """End it; later calls do nothing."""
+        """End the entry's block; later calls do nothing."""
         with _changing.lock:
             if not self._is_open:
                 return

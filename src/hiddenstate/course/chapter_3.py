@@ -99,7 +99,7 @@ def fit(answer: object) -> str:
     if reached != "right":
         raise wrong(*_LOOPS.get(reached, ("", "The weights differ from those after one step of Adam for each batch.")))
     if not all(modes):
-        raise wrong("", "The model was trained in eval mode, in which dropout drops nothing: model.train() first.")
+        raise wrong("", "The model was trained in eval mode, in which dropout drops nothing: call model.train() first.")
     if model.training:
         raise wrong("M24", "The model is still in training mode, so a test would drop values: return model.eval().")
     return "The weights are those after one step of Adam for each batch, and the model is ready to be tested."

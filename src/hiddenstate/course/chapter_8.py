@@ -54,7 +54,7 @@ def baseline(answer: object) -> str:
             "", "Some losses are infinite: an element that never occurs in training is possible. Give it a small count."
         )
     if _sees_ahead(score, test):
-        raise wrong("", "Its early losses change with the end of the test part: it counts what it is tested on.")
+        raise wrong("", "Its early losses change with the end of the test part: its counts include that part.")
     _refuse_answers_read(score, test)
     trivial = _trivial(train, test)
     if float(losses.mean()) > 0.98 * float(trivial.mean()):
@@ -71,7 +71,7 @@ def model(answer: object) -> str:
     if not losses.isfinite().all():
         raise wrong("", "Some losses are nan or infinite: training has diverged. Lower the learning rate, and clip.")
     if not torch.allclose(losses, _losses(score, test), atol=CLOSE_LOSS):
-        raise wrong("M24", "Two calls give different losses, so dropout is still active: eval() before a test.")
+        raise wrong("M24", "Two calls give different losses, so dropout is still active: call eval() first.")
     if _sees_ahead(score, test):
         raise wrong("M33", "Losses change with elements that come later: one direction reads from the end.")
     _refuse_answers_read(score, test)

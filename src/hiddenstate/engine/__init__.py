@@ -1,4 +1,4 @@
-"""Computes calls, from tensors to tensors. It does not depend on modules, traces or files.
+"""Computes the calls of layers and cells on tensors. It does not depend on modules, traces or files.
 
 - `call.py`: `Call`, the canonical description of a call, and `Result`; `record.py`: what to record of it
 - `inputs.py`: checks the arguments of a call and converts them to one form; `border_states.py`: does so for the states

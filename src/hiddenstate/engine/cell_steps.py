@@ -151,7 +151,7 @@ class _Sums:
         self.node: Any = self.token.grad_fn
 
 
-_MOST_SUMS = 64  # maximum entries before stale ones are removed
+_MOST_SUMS = 64  # maximum number of entries before stale ones are removed
 # Keyed by the weight's id.
 _sums: "dict[int, weakref.ref[_Sums]]" = {}
 

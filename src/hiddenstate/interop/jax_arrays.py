@@ -32,7 +32,7 @@ from hiddenstate.nn.rnn import rnn_mode
 Path = tuple[str, ...]
 Leaves = Mapping[Path, Any]
 
-# The array that identifies each kind of cell with one array per gate.
+# For each kind of cell that has one array per gate, the array by which it is recognised.
 _MARKS = {FLAX: "if/kernel", NNX: "if_/kernel", FLAX_GRU: "in/kernel", FLAX_RNN: "i/kernel"}
 # The layouts with one stacked array, by their number of gates.
 _STACKED = {len(layout.gates): layout for layout in (NNX_STACKED, NNX_GRU, NNX_RNN)}
@@ -195,7 +195,7 @@ def _cells(leaves: Leaves) -> Iterator[tuple[Path, Layout]]:
     for path in leaves:
         owner, last = path[:-2], "/".join(path[-2:])
         for layout, mark in _MARKS.items():
-            # By itself, a SimpleCell's mark could belong to any layer named "i".
+            # By itself, the array that marks a SimpleCell could belong to any layer named "i".
             if last == mark and (layout is not FLAX_RNN or (*owner, *FLAX_RNN.hh[0].split("/")) in leaves):
                 yield owner, layout
         if last == NNX_STACKED.ih[0]:

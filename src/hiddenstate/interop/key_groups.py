@@ -33,8 +33,8 @@ class Group:
 
     prefix: str
     by_suffix: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # keyed by suffix, then by stem
-    normed: dict[tuple[str, str], dict[str, Tensor]] = field(default_factory=dict)  # of weight norm, by suffix and stem
-    scales: dict[tuple[str, str], Tensor] = field(default_factory=dict)  # scales of int8 matrices, by suffix and stem
+    normed: dict[tuple[str, str], dict[str, Tensor]] = field(default_factory=dict)  # keyed by suffix and stem
+    scales: dict[tuple[str, str], Tensor] = field(default_factory=dict)  # of int8 matrices; keyed by suffix and stem
     strange: dict[tuple[str, str], str] = field(default_factory=dict)  # names left by an unknown parametrization
 
     def __setstate__(self, state: dict[str, Any]) -> None:

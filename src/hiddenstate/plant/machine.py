@@ -63,7 +63,7 @@ class Machine:
             NameUnknownError: no such state or symbol.
         """
         if state not in self.states or symbol not in self.symbols:
-            raise NameUnknownError(f"no state {state!r} with a symbol {symbol!r} in this automaton")
+            raise NameUnknownError(f"this automaton has no state {state!r} with a symbol {symbol!r}")
         return self.states.index(state) * len(self.symbols) + self.symbols.index(symbol)
 
     def encode(self, word: Sequence[Hashable]) -> Tensor:

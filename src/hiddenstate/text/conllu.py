@@ -155,7 +155,7 @@ class Table:
         # The text is split once more, because keeping all cells would be slower: they do not fit in the caches.
         number, cells, given = COLUMNS.index(column.upper()), self._text.split("\t"), [*tags]
         if len(given) != sum(map(len, self.forms)):
-            raise ArgumentError(f"{sum(map(len, self.forms))} words need as many tags, got {len(given)}")
+            raise ArgumentError(f"{sum(map(len, self.forms))} words need one tag each, got {len(given)}")
         filled, at = cells[number::9], 0
         for start, those, forms in zip(self._starts, self._words, self.forms, strict=True):
             new = given[at : at + len(forms)]
@@ -266,7 +266,7 @@ def with_tags(
     counts = len(tags), len(sentence if probabilities is None else probabilities)
     if counts != (len(sentence),) * 2:
         raise ArgumentError(
-            f"a sentence of {len(sentence)} words needs as many tags and probabilities, got {counts[0]} and {counts[1]}"
+            f"{len(sentence)} words need one tag and one probability each, got {counts[0]} and {counts[1]}"
         )
     lines, number = list(sentence.lines), COLUMNS.index(column.upper())
     for place, tag in zip(sentence.places, tags, strict=True):

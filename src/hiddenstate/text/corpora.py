@@ -232,7 +232,7 @@ def _fetch(known: Corpus, file: Remote, folder: Path) -> None:
 def _retrieve(pooch: Any, url: str, file: Remote, folder: Path) -> None:
     try:
         pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=folder)
-    except PermissionError as error:  # for a folder, only its cause has the system's error number
+    except PermissionError as error:  # if it concerns a folder, only its cause has the system's error number
         raise (error.__cause__ if error.errno is None else None) or error from None
 
 

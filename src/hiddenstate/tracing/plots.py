@@ -33,7 +33,7 @@ DASHES = {"i": "-", "f": "-", "g": "--", "o": ":", "c": "-", "h": "--"}
 COLORS |= {"r": COLORS["o"], "z": COLORS["f"], "n": COLORS["g"]}
 DASHES |= {"r": DASHES["o"], "z": DASHES["f"], "n": DASHES["g"]}
 FEW_STEPS = 20  # with more steps, three maps would not fit side by side
-MOST_LABELS = 60  # maximum labels along an axis, and maximum steps with marked points
+MOST_LABELS = 60  # maximum number of labels along an axis, and of steps with marked points
 FINE = 600  # cells, about as many as an axis has pixels
 LABEL_SIZE = 8  # points
 

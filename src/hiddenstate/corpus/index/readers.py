@@ -40,7 +40,7 @@ from hiddenstate.text.tokenise import tokenise
 
 MOST_NUMBERS = 1 << 30  # maximum size of one array
 COMMON = 127  # maximum number of tokens that are counted
-LONGEST_SENTENCE = 2048  # maximum words
+LONGEST_SENTENCE = 2048  # maximum number of words
 ARRAYS_TOGETHER = 512  # sequences per shard of arrays
 FORMAT = "hiddenstate.layer/1"
 
@@ -421,7 +421,7 @@ def _load_layer(path: Path, about: Mapping[str, Any]) -> LayerReader:
         linear = nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in of["linear."], dtype=weight.dtype)
         linear.load_state_dict(of["linear."])
         if len(names) != len(weight):
-            raise FileFormatError(f"{len(names)} names do not fit {len(weight)} outputs of the head")
+            raise FileFormatError(f"the head has {len(weight)} outputs, but there are {len(names)} names")
     return LayerReader(lstm.eval(), (), linear, names)
 
 

@@ -102,7 +102,7 @@ def _forward_arguments(arguments: Sequence[Any]) -> tuple[Sequence[Any], bool, l
 
 
 def _states(given: Sequence[Any]) -> int:
-    """Return how many states the cell carries; the arguments of the operator for cells with one end with their name."""
+    """Return how many states the cell carries; if only one, the operator's last argument is the cell's name."""
     return 1 if isinstance(given[-1], str) else 2
 
 

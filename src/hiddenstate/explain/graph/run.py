@@ -18,7 +18,7 @@ from hiddenstate.explain.subject.resolve_target import TargetLike, resolve_row, 
 from hiddenstate.explain.subject.sources import resolve_subject
 
 MOST_UNITS_KEPT = 2000
-LARGEST = 10  # maximum cell states kept only for their size, at most a third of all
+LARGEST = 10  # maximum number of cell states kept only for their size; at most a third of all
 
 
 def graph(

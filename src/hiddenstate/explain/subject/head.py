@@ -38,7 +38,7 @@ class Head:
                 f"a head must have a weight [K, D*P] and a bias [K], got {list(self.weight.shape)} and {bias}"
             )
         if len(self.labels) < len(self.weight):
-            raise ArgumentError(f"{len(self.weight)} logits need as many labels, got {len(self.labels)}")
+            raise ArgumentError(f"{len(self.weight)} logits need one label each, got {len(self.labels)}")
 
     def logits(self, out: Tensor) -> Tensor:
         """Return the logits ``[..., K]`` of outputs ``[..., D*P]``."""

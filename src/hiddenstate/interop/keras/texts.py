@@ -33,7 +33,7 @@ def check_texts(content: bytes | mmap) -> None:
     """Reject string heaps without an end, and invalid string types.
 
     Raises:
-        FileFormatError: the file has one.
+        FileFormatError: the file has such a heap or type.
     """
     if _UNKNOWN_TYPE.search(content):
         raise FileFormatError("is damaged: the type of a string is invalid")

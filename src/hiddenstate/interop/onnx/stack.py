@@ -27,7 +27,7 @@ def group_into_stacks(nodes: Iterable[RecurrentNode]) -> list[list[RecurrentNode
     for node in given:
         outs.setdefault(node.scope, set()).add(_out(node))
     stacks: list[list[RecurrentNode]] = []
-    last: dict[tuple[Scope, str], list[RecurrentNode]] = {}  # the stacks, by the output of their last node
+    last: dict[tuple[Scope, str], list[RecurrentNode]] = {}  # the last node of each stack, by its output
     for node in given:
         out = _read(node, outs[node.scope])
         stack = last.pop((node.scope, out), [])

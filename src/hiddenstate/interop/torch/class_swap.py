@@ -74,7 +74,7 @@ def _set_class(module: nn.Module, kind: type[nn.Module]) -> None:
 
 
 def plan(module: nn.Module, route: Route) -> Recast:
-    """Plan the change of a module. Nothing is changed, and no parametrization is computed.
+    """Plan how to change a module's class. Nothing is changed, and no parametrization is computed.
 
     Raises:
         ArgumentError: the change would lose something, which the message names.

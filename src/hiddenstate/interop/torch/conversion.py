@@ -150,7 +150,7 @@ def _convert(
 
 
 def _sort(model: nn.Module, routes: Sequence[Route]) -> tuple[list[tuple[tuple[str, ...], Recast]], list[Left]]:
-    """Plan the change of each LSTM, and list those that are left unchanged, with reasons. Nothing is changed yet."""
+    """Plan how to change each LSTM, and list those that are left unchanged, with reasons. Nothing is changed yet."""
     recasts: list[tuple[tuple[str, ...], Recast]] = []
     left: list[Left] = []
     for paths, module in modules_by_path(model):

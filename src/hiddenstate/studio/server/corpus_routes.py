@@ -103,4 +103,4 @@ class CorpusRoutes:
 
 
 class _LeftError(Exception):
-    """The page that sent the request has left."""
+    """The page that sent the request is no longer open."""

@@ -70,7 +70,7 @@ export class Session {
     await this.#safely("error", async () => {
       const model = await this.#load(id);
       if (!wanted()) return;
-      if (this.model !== model && !this.live) this.run = this.plain = this.other = null; // they belong to the previous model
+      if (this.model !== model && !this.live) this.run = this.plain = this.other = null; // those of the previous model
       this.model = model;
       this.#tell("model");
       try {
@@ -140,7 +140,7 @@ export class Session {
     const { text, edits } = this.store.get();
     const began = performance.now();
     this.plain = plain ?? readInput(this.model, text);
-    const holding = this.plain === null ? [] : inForce(edits, this.model, this.plain.steps); // the others are inactive
+    const holding = this.plain === null ? [] : inForce(edits, this.model, this.plain.steps); // without inactive edits
     this.run = holding.length > 0 ? readInput(this.model, text, holding) : this.plain;
     this.took = performance.now() - began;
     this.#settle();
