@@ -124,9 +124,9 @@ def _wired(*wires: Wire) -> LSTM:
 
 
 _SENTENCES = {
-    "a": ("M35", "'Counts' says what the unit does. Only what it goes with was shown."),
-    "b": ("M35", "Use was tested: the cost, 0.002 bits, lies amid those of comparable units. It is not shown."),
-    "d": ("", "Not shown is not shown not: others may stand in for it, or 20 units are too few to see a small use."),
+    "a": ("M35", "'Counts' states what the unit does, but only a correlation was shown."),
+    "b": ("M35", "Use was tested, but not shown: the cost, 0.002 bits, is like those of comparable units."),
+    "d": ("", "It may still be used: other units may stand in for it, or 20 units are too few to see a small use."),
     "e": ("", "True, and more is supported: it was tested on new text, and against a random label."),
 }
 

@@ -122,7 +122,7 @@ def _why_not_operator(call: Call) -> str | None:
         return "torch.onnx.export cannot write the operator"
     casts = autocast.asks_for_bfloat16(call)
     if torch.is_autocast_enabled("cpu") and not casts:
-        return "torch.autocast is on, and not to bfloat16"
+        return "torch.autocast is on, but not to bfloat16"
     return operator.why_not(call, torch.bfloat16 if casts else None)
 
 

@@ -142,9 +142,9 @@ class Found(Explanation):
             if k and each.lift != each.lift and self.clauses[k - 1].left:  # NaN: there is no span
                 break
             if k == 0:
-                return f"Nothing matches: {each.text} holds at {each.steps:,} steps, and never for as long."
-            return f"Nothing matches: {each.text} holds at {each.steps:,} steps, and never where the other parts do."
-        return "Nothing matches: the parts hold together, and never for a span of this length."
+                return f"Nothing matches: {each.text} holds at {each.steps:,} steps, but never for that long."
+            return f"Nothing matches: {each.text} holds at {each.steps:,} steps, but never where the other parts do."
+        return "Nothing matches: all parts hold together, but never for a span of this length."
 
     def _figure(self) -> "Figure":
         """Draw how much more often each label is among the matched steps."""

@@ -26,7 +26,7 @@ TITLES = {
     "gradient": "part: gradient times difference to the baseline (an estimate; need not add up)",
     "integrated_gradients": "part: integrated gradients",
     "occlusion": f"part: {OCCLUSION} (need not add up)",
-    "frozen": "part: with gates held as they are: blind to what only opens or closes a gate",
+    "frozen": "part: with gates held fixed; blind to effects that only open or close a gate",
     "cd": "β: what comes from that word alone; γ: the rest (contextual decomposition)",
     "shapley": "part: Shapley value",
 }
@@ -184,7 +184,7 @@ def _text(result: Attribution) -> str:
     lines += _leaders(result)
     if result.disagreements:
         names = ", ".join(_named(result.players[p]) for p in result.disagreements)
-        lines.append(sentence(f"≠ Part and occlusion disagree at {names}. One of them misleads there, or both do."))
+        lines.append(sentence(f"≠ Part and occlusion disagree at {names}. At least one of them is misleading there."))
     return "\n".join(lines)
 
 
@@ -274,8 +274,8 @@ def _sum(result: Attribution, b: int) -> str:
     if result.method == "cd":
         bias = result.rest.get("the head's bias", 0.0)
         return sentence(
-            f"In every row β + γ and the head's bias {number(bias)} make {value}; β + γ misses the states that are "
-            f"read by {result.residual:.0e} at most. The sum of all β has no meaning."
+            f"In every row, β + γ and the head's bias {number(bias)} add up to {value}; the states that are read "
+            f"differ from β + γ by at most {result.residual:.0e}. The sum of all β has no meaning."
         )
     reference = float(result.references[b])
     name = f" ({result.baselines[b]})" if len(result.baselines) > 1 else ""

@@ -95,8 +95,8 @@ class SelfCheck(Explanation):
         told = [table(["plant", "verdict", "agreement", "", "amount"], rows, "llrlr")]
         told.append(
             sentence(
-                f"agreement: cosine with what each step is worth, over {self.inputs} inputs; amount: length against "
-                f"it. {self.cost:,} row-steps."
+                f"agreement: the cosine between the scores and each step's true worth, over {self.inputs} inputs; "
+                f"amount: the norm of the scores relative to that of the true ones. {self.cost:,} row-steps."
             )
         )
         for one in self.scores:

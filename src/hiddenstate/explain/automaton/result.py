@@ -82,13 +82,13 @@ class LearnedAutomaton(Explanation):
             for state, output in enumerate(self.outputs)
         ]
         found = (
-            f"{len(self)} states. Over {self.tested:,} fresh random words both say the same at {self.steps:.2%} of the "
-            f"steps,\nand at all steps of {self.words:.2%} of the words."
+            f"{len(self)} states. Over {self.tested:,} fresh random words, it agrees with the LSTM\nat "
+            f"{self.steps:.2%} of the steps, and at all steps of {self.words:.2%} of the words."
         )
         if self.disagreement is not None:
             found += f" They differ on: {' '.join(map(str, self.disagreement))}"
         if not self.complete:
-            found += "\nLearning was stopped at the most states; the LSTM tells more apart."
+            found += "\nLearning stopped at the maximum number of states; the LSTM distinguishes more."
         return table(["state", "says", *map(str, self.symbols)], lines, "ll") + "\n" + found
 
     def _figure(self) -> "Figure":

@@ -118,8 +118,8 @@ class FixedPoints(Explanation):
     def __str__(self) -> str:
         if not len(self):
             return sentence(
-                f"No fixed point was found from {self.starts} starts: none of the searches came to rest. Give more "
-                "starts, or a longer descent; an LSTM may also have none near where it runs."
+                f"No fixed point was found from {self.starts} starts: no search converged. Give more starts, or "
+                "a longer descent; the LSTM may also have no fixed point near the states of its runs."
             )
         stable = int(self.stable.sum())
         lines = [
@@ -140,8 +140,8 @@ class FixedPoints(Explanation):
             + table(head, lines, "rlrrrl")
             + f"{more}\n"
             + sentence(
-                "ways out: directions in which it is left; |λ|: the largest eigenvalue. A step moves none of them by "
-                f"more than {self.residual:.0e}. There may be others that no start came to."
+                "ways out: unstable directions; |λ|: the largest eigenvalue. A step moves no point by more than "
+                f"{self.residual:.0e}. There may be others that no search reached."
             )
         )
 

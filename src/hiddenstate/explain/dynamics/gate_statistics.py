@@ -136,8 +136,8 @@ class Saturation(Explanation):
         return (
             sentence(
                 f"Share of {self.steps:,} steps at which gates are shut (below 0.1) or open (above 0.9); of "
-                f"{CELLS[self.cell].candidate}, below -0.9 or above 0.9. The last columns count units that are so at "
-                "more than 95 % of the steps."
+                f"{CELLS[self.cell].candidate}, below -0.9 or above 0.9. The last columns count units for which that "
+                "holds at more than 95 % of the steps."
             )
             + "\n"
             + table(head, lines, "llll")

@@ -173,12 +173,12 @@ class Graph(Explanation):
             lines.append(f"{indent} {number(edge.flow)}{real}  {edge.kind:9} {said}")
         lines.append(
             sentence(
-                "Each line is an edge: its part of the target, how it gets there, and "
-                "from where. Gates are held as they are, so what only opened one is not seen. "
+                "Each line is an edge: its part of the target, its kind, and its source. Gates are held fixed, so "
+                "effects that only open or close a gate are not seen. "
                 + (
                     "In brackets: what the target really loses when an edit removes the edge, with gates free."
                     if self.real
-                    else "What the target really loses, an edit tells that removes the edge."
+                    else "What the target really loses is shown by an edit that removes the edge."
                 )
             )
         )

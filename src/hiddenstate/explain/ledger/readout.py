@@ -163,8 +163,8 @@ def _text(ledger: ReadoutLedger) -> str:
     terms += [f"initial state {number(float(ledger.initial.sum()))}", f"bias {number(ledger.bias)}"]
     summed = f"{', '.join(terms)} make {number(ledger.value)}; rounding leaves {abs(ledger.residual):.0e}."
     note = (
-        "A part is what was written at that step into the cells that are read, and is still there. What the layer "
-        "below carried to that step from other steps is in it; an attribution goes down to what each step reads."
+        "A part is what was written at that step into the cells that are read, and is still there. It includes what "
+        "the layer below carried there from other steps; an attribution traces that to the words that each step reads."
     )
     lines = [
         f"What makes {definite(ledger.target)}",

@@ -155,7 +155,7 @@ class Sweep(Explanation):
         ]
         if self.rank_correlation is not None:
             told.append(f"Rank correlation of gradient and effect over the patches run: {self.rank_correlation:.2f}.")
-        return "\n".join([*told, *([] if self.complete else ["Stopped before all was run."])])
+        return "\n".join([*told, *([] if self.complete else ["Stopped before all patches were run."])])
 
     def _figure(self) -> "Figure":
         """Draw a heat map for each place: units upwards, steps to the right, all on one scale."""
