@@ -50,7 +50,8 @@ def docstrings() -> Iterator[str]:
     for tree in _trees():
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-                yield re.sub(r"^\s*>>>.*?(\n\s*\n|\Z)", "", ast.get_docstring(node) or "", flags=re.M | re.S)
+                text = re.sub(r"^\s*>>>.*?(\n\s*\n|\Z)", "", ast.get_docstring(node) or "", flags=re.M | re.S)
+                yield re.sub(r"^(\w+:$|    (?=\w+(, \w+)*: ))", "\n", text, flags=re.M)  # each argument by itself
 
 
 def comments() -> Iterator[str]:
