@@ -175,7 +175,7 @@ def test_what_a_card_does_not_claim(tmp_path: Path) -> None:
         assert card.label or not index.units().rows()[-1]["label"]
     lstm, _, given, on = planted(is_read=True)
     card = hs.index(lstm, given, tmp_path / "no head", labels=on).unit(f"l0.h[{PLANTED}]")
-    assert "whether anything reads them is not known" in card.verdict
+    assert "whether anything reads them is unknown" in card.verdict
     assert not card.is_used
 
 

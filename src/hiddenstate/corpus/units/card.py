@@ -196,7 +196,7 @@ class UnitCard(Explanation):
         edited = "zeroing it, or holding it at its mean,"
         if self.margin <= ROUNDING:
             return (
-                f"{said}But this does not show that it is used for that: within two standard errors, {edited} costs "
+                f"{said}But there is no evidence that it is used for this: within two standard errors, {edited} costs "
                 f"nothing at {self.label}, or no more than elsewhere, or zeroing it costs no more there than zeroing a "
                 "matched unit."
             )
