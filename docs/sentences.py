@@ -20,8 +20,10 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "hiddenstate"
 SHORTEST = 4  # words
 OPTIONS = ("file", "folder", "setting")  # functions of the command line whose first argument is a help text
-# Strings and comments of C++ and JavaScript; consecutive lines of // are one comment.
-CODE = re.compile(r'"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`|//[^\n]*(?:\n\s*//[^\n]*)*|/\*.*?\*/', re.S)
+# Strings and comments of C++ and JavaScript; consecutive lines that begin with // are one comment.
+CODE = re.compile(
+    r'"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`|(?<![^\n])[ ]*//[^\n]*(?:\n[ ]*//[^\n]*)*|//[^\n]*|/\*.*?\*/', re.S
+)
 
 
 def sentences(text: str) -> Iterator[str]:
@@ -48,7 +50,8 @@ def docstrings() -> Iterator[str]:
     for tree in _trees():
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-                yield re.sub(r"^\s*>>>.*?(\n\s*\n|\Z)", "", ast.get_docstring(node) or "", flags=re.M | re.S)
+                text = re.sub(r"^\s*>>>.*?(\n\s*\n|\Z)", "", ast.get_docstring(node) or "", flags=re.M | re.S)
+                yield re.sub(r"^(\w+:$|    (?=\w+(, \w+)*: ))", "\n", text, flags=re.M)  # each argument by itself
 
 
 def comments() -> Iterator[str]:
@@ -57,15 +60,20 @@ def comments() -> Iterator[str]:
         found: list[tokenize.TokenInfo] = []
         for token in tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline):
             if token.type == tokenize.COMMENT:
-                follows = found and token.start == (found[-1].start[0] + 1, found[-1].start[1])
+                alone = not token.line[: token.start[1]].strip()
+                follows = found and alone and token.start == (found[-1].start[0] + 1, found[-1].start[1])
                 if not follows:
                     yield " ".join(each.string.lstrip("# ") for each in found)
                     found.clear()
                 found.append(token)
         yield " ".join(each.string.lstrip("# ") for each in found)
     for path in [*(ROOT / "native").rglob("*.h"), *(ROOT / "native").rglob("*.cpp"), *SOURCE.rglob("*.js")]:
-        found = [token for token in CODE.findall(path.read_text(encoding="utf-8")) if token.startswith("/")]
-        yield from (re.sub(r"^\s*(//|/\*\*?|\*/?)|\*/$|@\w+.*", "", token, flags=re.M) for token in found)
+        tokens = [token.lstrip() for token in CODE.findall(path.read_text(encoding="utf-8"))]
+        for token in tokens:
+            if token.startswith("/"):
+                text = re.sub(r"^\s*(//|\*)   .*", "", token, flags=re.M)  # code and drawings are indented
+                text = re.sub(r"^\s*(//|/\*\*?|\*/?)|\*/$", "", text, flags=re.M)
+                yield re.sub(r"(^|\s)@\w.*", "", text, flags=re.S)  # JSDoc's tags come after the description
 
 
 def messages() -> Iterator[str]:

@@ -1,8 +1,9 @@
-// The backward scan: from the gradients of outputs and final states to those of input, weights and initial state.
+// The backward scan: computes the gradients of the input, the weights and the initial states from those of the outputs and final states.
 //
-// It processes a few steps at a time (a chunk), from the last chunk to the first. If forward saved no gates, it first recomputes those of
-// the chunk: recomputed_gates.h. Then the scan itself, step by step: the gradients of the pre-activations (dg), and through them and W_hh
-// the gradient of the previous hidden state. Then, while dg is still in the cache, the products that read it: chunk_products.h.
+// It processes a few steps at a time (a chunk), from the last chunk to the first. If the forward pass did not save the gates, the chunk's
+// gates are recomputed first (recomputed_gates.h). The scan itself then computes, step by step, the gradients of the pre-activations (dg)
+// and, through them and W_hh, the gradient of the previous hidden state. Finally, while dg is still in the cache, it computes the products
+// that read dg (chunk_products.h).
 #pragma once
 
 #include <deque>
@@ -19,26 +20,26 @@
 namespace hiddenstate {
 namespace {
 
-// One row at one step: from the gradients of m = o tanh(c) (d_m) and of c (dc, which becomes the gradient of the previous c) to those of
-// the pre-activations.
+// One row at one step: computes the gradients of the pre-activations from those of m = o tanh(c) (d_m) and of c (dc, which becomes the
+// gradient of the previous c).
 struct GateGradients {
     const LayerBackward& job;
     std::int64_t t, n;
     const real* gates;     // [kRecord * H]: before edits
-    element* dg;           // [kSlopes * H]: for the pre-activations; may be the same memory as the gates
-    const real* d_m;       // [H]: for m, which is h without a projection
-    element* m;            // [H]: where m goes, or null
-    const real* c_before;  // [H], or null: zero
-    const element* h_before;  // [H], if there is no cell state
+    element* dg;           // [kSlopes * H]: for the pre-activations; may share memory with the gates
+    const real* d_m;       // [H]: for m, which equals h without a projection
+    element* m;            // [H]: receives m, or null
+    const real* c_before;  // [H]; null means zeros
+    const element* h_before;  // [H]; used only if there is no cell state
     bool edited;
 
     // Computes one vector of units.
     void run(std::int64_t u) const {
         const std::int64_t H = job.H, row = t * job.N + n, lanes = std::min<std::int64_t>(kLanes, H - u);
-        // The gradient of the memory: of c or, without a cell state, of h as reached directly, to which the product with W_hh is
-        // added.
+        // The gradient of the memory: that of c or, without a cell state, the part of h's gradient that does not go through W_hh; the
+        // product with W_hh is added to it.
         real* to = kMemory ? job.dc0 + n * H + u : job.dh0 + n * H + u;
-        // The slope of a gate follows from its value before edits; products of the step have the value after them.
+        // The slope of a gate depends on its value before edits; the products of the step use the value after them.
         const Gates before(gates + u, H, lanes, job.relu);
         Gates after = before;
         const EditedRow edits{job.self.edits, t, n, u, lanes};
@@ -57,7 +58,7 @@ struct GateGradients {
     }
 };
 
-// One thread's share: in the scan, some rows, units and numbers of the hidden state; in the products after it, its part.
+// One thread's share of the work: some rows, units and elements of the hidden state in the scan, and a part of each product after it.
 class BackwardWorker {
 public:
     BackwardWorker(const BackwardState& state, Range rows, Range units, Range hidden, int thread, int threads)
@@ -65,12 +66,12 @@ public:
           chunk_(state.job, state.chunk_steps), inputs_(state.job, chunk_), gates_(state, chunk_, thread, threads),
           products_(state, chunk_, thread, threads) {}
 
-    // Calls wait_units() where the threads that share units wait for one another, wait_all() where all threads do.
+    // Calls wait_units() at points where threads that share the units must synchronise, and wait_all() where all threads must.
     template <class WaitUnits, class WaitAll>
     void run(const WaitUnits& wait_units, const WaitAll& wait_all) {
         begin();
         std::int64_t first = job_.T;
-        do {  // at least once, so that sums over no steps are zero
+        do {  // runs at least once, so that sums over zero steps become zero
             const std::int64_t last = first;
             first = std::max<std::int64_t>(last - state_.chunk_steps, 0);
             chunk_.list(first, last - first, [&](std::int64_t t, std::int64_t n) { end_row(t, n); });
@@ -103,7 +104,7 @@ private:
         else std::fill_n(to + first, count, real{});
     }
 
-    // Past a row's end dx is zero, written by the first of the threads that share units.
+    // Zeroes dx past a row's end; among threads that share the units, the first one does so.
     void end_row(std::int64_t t, std::int64_t n) const {
         if (!job_.dx || n < rows_.first || n >= rows_.last || units_.first > 0) return;
         std::fill_n(job_.dx + (t * job_.N + n) * job_.C, job_.C, element{});
@@ -117,7 +118,7 @@ private:
         const bool reverse = t % 2;
         for (std::int64_t i = mine.first; i < mine.last; ++i) add_output_gradient(t, chunk_.n(i), i);
         if (job_.projects()) {
-            wait();  // a projection mixes all numbers of dh
+            wait();  // the projection mixes all elements of dh
             const InputGradient<real> dm{state_.dh_rows.data() + mine.first, job_.P, state_.w_hr.data(), rows,
                                          state_.dm.data(), job_.H};
             dm.run(mine.size(), units_, reverse);
@@ -133,7 +134,7 @@ private:
         }
     }
 
-    // What forward recorded of the step that is scanned after step t. It was written past the cache, so it comes from memory.
+    // The forward records of the step that is scanned after step t. They were written past the cache, so they come from memory.
     Ahead records_of_next(std::int64_t t) const {
         const std::int64_t next = order_.before(t);
         if (!job_.gates || next < 0 || next >= job_.T) return {};
@@ -141,7 +142,7 @@ private:
         return {job_.gates + (next * job_.N + rows_.first) * row, rows_.size() * bytes};
     }
 
-    // The gradient of a step's hidden state: from the later steps, and from the output.
+    // Adds the gradient of a step's output to the gradient of its hidden state, which so far comes from later steps.
     void add_output_gradient(std::int64_t t, std::int64_t n, std::int64_t i) const {
         const bool edited = job_.is_edited(t, n);
         const element* dout = job_.dout + t * job_.out_step + n * job_.out_row;
@@ -172,13 +173,13 @@ private:
         return order_.is_first(t, n) ? job_.c0 + n * job_.H : job_.self.c + (order_.before(t) * job_.N + n) * job_.H;
     }
 
-    // No gradient crosses a border, since the state before the step was the border's, independent of the previous step.
+    // No gradient crosses a border: the step started from the border's state, which does not depend on the previous step.
     void cross(std::int64_t border, std::int64_t n) const {
         move(job_.dh0 + n * job_.P, job_.dreset_h, border, n, hidden_);
         if (kMemory) move(job_.dc0 + n * job_.H, job_.dreset_c, border, n, units_);
     }
 
-    // Adds some numbers to a border's gradient, if that is needed, and zeroes them.
+    // Adds some elements to a border's gradient, if it is needed, and zeroes them.
     static void move(real* from, const BorderStates<real>& to, std::int64_t border, std::int64_t n, Range some) {
         real* sums = to.first ? at_border(to, border, n) : nullptr;
         for (std::int64_t u = some.first; sums && u < some.last; ++u) sums[u] += from[u];
@@ -195,7 +196,7 @@ private:
     const ChunkProducts products_;
 };
 
-// The threads of one backward scan. A thread with no part in the scan itself still has a part in the products.
+// The threads of one backward scan. A thread with no work in the scan itself still computes a part of the products.
 class BackwardGroup {
 public:
     BackwardGroup(const BackwardState& state, int threads)
@@ -225,7 +226,7 @@ private:
     Barrier barrier_;
 };
 
-// Runs layers and directions that are independent of one another, all on as many threads as the first.
+// Runs independent layers and directions, each on the thread count of the first.
 inline void backward_layers(const std::vector<LayerBackward>& jobs) {
     std::deque<BackwardState> states;  // a deque, because states can't be moved
     std::vector<const BackwardState*> each;

@@ -1,4 +1,4 @@
-// The shared state of the threads of a backward scan, and the rows of a chunk.
+// The state that the threads of a backward scan share, and the rows of a chunk.
 #pragma once
 
 #include <algorithm>
@@ -12,34 +12,34 @@
 namespace hiddenstate {
 namespace {
 
-// The inputs and outputs of one layer and direction in backward: views of the arrays of the call and its gradients.
+// The inputs and outputs of the backward pass of one layer and direction: views of the arrays of the call and its gradients.
 struct LayerBackward {
     const element* x;  // as in LayerForward
     LayerDirection<HIDDENSTATE_PRECISION> self;
     LayerGradients<HIDDENSTATE_PRECISION> gradients;
-    const real* gates;            // [T, N, kRecord * H]: before edits; null: not saved, recomputed
+    const real* gates;            // [T, N, kRecord * H]: before edits; null if not saved, in which case they are recomputed
     const element* h0;            // [N, P]
     const real* c0;               // [N, H]
     const std::int64_t* lengths;  // the call's
     const std::uint8_t* reset;    // the call's
     BorderStates<const element> reset_h;  // for this layer and direction
     BorderStates<const real> reset_c;
-    const element* out;           // row (t, n) at out + t * out_step + n * out_row, P numbers
+    const element* out;           // row (t, n) is at out + t * out_step + n * out_row and has P elements
     const element* dout;          // with the strides of out
-    const real *dh_n, *dc_n;      // [N, P], [N, H]; or null: zeros
-    element* dx;                  // [T, N, C], or null: not needed; zero past a row's end
+    const real *dh_n, *dc_n;      // [N, P], [N, H]; null means zeros
+    element* dx;                  // [T, N, C], or null if not needed; zero past a row's end
     real *dh0, *dc0;              // [N, P], [N, H]; during the scan, the gradients of the states of the current step
     BorderStates<real> dreset_h, dreset_c;
     std::int64_t T, N, C, H, P, x_step, x_row, out_step, out_row;
     bool reverse;
     int threads;
-    bool relu;  // for a plain RNN: instead of tanh
+    bool relu;  // for a plain RNN: relu instead of tanh
 
     bool projects() const { return self.weights.hr; }
     bool is_edited(std::int64_t t, std::int64_t n) const { return self.edits && self.edits->touches(t, n); }
 };
 
-// The live rows of a chunk: the rows that have not ended, step by step.
+// The live rows of a chunk: at each step, the rows that have not ended.
 class ChunkRows {
 public:
     ChunkRows(const LayerBackward& job, std::int64_t steps)
@@ -68,7 +68,7 @@ public:
 
     std::int64_t count() const { return count_; }
 
-    // For the i-th live row: its step, its batch row, and t * N + n.
+    // The step of the i-th live row, its batch row, and t * N + n.
     std::int64_t t(std::int64_t i) const { return t_[static_cast<std::size_t>(i)]; }
     std::int64_t n(std::int64_t i) const { return n_[static_cast<std::size_t>(i)]; }
     const std::int64_t* all_n() const { return n_.data(); }
@@ -89,16 +89,16 @@ private:
     std::int64_t count_ = 0;
 };
 
-// Pointers to the rows of a buffer from `column` onwards, for tiles.
+// Pointers to the rows of a buffer, starting at `column`, for use by tiles.
 inline std::vector<const element*> row_pointers(const Buffer<element>& rows, std::int64_t column, std::int64_t count, std::int64_t step) {
     std::vector<const element*> found;
     for (std::int64_t i = 0; i < count; ++i) found.push_back(rows.data() + i * step + column);
     return found;
 }
 
-// The weights of a layer as forward packs them, for recomputing gates.
+// The weights of a layer, packed as for the forward pass, for recomputing gates.
 struct GateWeights {
-    const std::int64_t step;  // from one block of units to the next
+    const std::int64_t step;  // the distance from one block of units to the next
     const Buffer<packed> w;
     const Buffer<real> biases;
 
@@ -112,7 +112,7 @@ struct GateWeights {
     const real* bias(std::int64_t b) const { return biases.data() + b * kBiases; }
 };
 
-// Packed weights, and the results of a chunk's scan for the products after it.
+// Packed weights, and the results of a chunk's scan that the products after it read.
 struct BackwardState {
     const LayerBackward& job;
     const std::int64_t chunk_steps, chunk_rows;
@@ -120,13 +120,13 @@ struct BackwardState {
     const std::int64_t dg_step, dh_step;
     const Buffer<element> dg;  // [rows of a chunk, dg_step]: the gradients of the pre-activations
     const GateWeights gate_weights;   // empty if gates were saved
-    const Buffer<real> gates_of_pairs;  // [rows of a chunk, dg_step]: recomputed gates that do not fit into dg
-    // With a projection, for a chunk's rows: gradients of h [rows, dh_step], and m = o tanh(c) [rows, H].
+    const Buffer<real> gates_of_pairs;  // [rows of a chunk, dg_step]: recomputed gates, if they don't fit into dg
+    // Only with a projection, for a chunk's rows: the gradients of h [rows, dh_step], and m = o tanh(c) [rows, H].
     const Buffer<element> dh, m;
-    const Buffer<real> dm;  // [N, H]: the gradient of m at the current step; without a projection m is h
-    const std::vector<const element*> dg_rows, recurrent_rows, dh_rows;  // `recurrent_rows`: for the part of dg that W_hh multiplies
+    const Buffer<real> dm;  // [N, H]: the gradient of m at the current step; without a projection, m equals h
+    const std::vector<const element*> dg_rows, recurrent_rows, dh_rows;  // `recurrent_rows` point at the part of dg that W_hh multiplies
     const WeightGradient of_x, of_h, of_m;  // for W_ih, W_hh, W_hr
-    const Buffer<real> of_bias, of_bias_hh;  // [kGates * H]: for the biases; of the second only if it differs
+    const Buffer<real> of_bias, of_bias_hh;  // [kGates * H]: for the biases; the second only if its gradient differs
 
     explicit BackwardState(const LayerBackward& job)
         : job(job), chunk_steps(steps_of_chunk(job.T, job.N)),
@@ -146,21 +146,21 @@ struct BackwardState {
         if (job.projects()) clear_padding(dh, job.P, dh_step);
     }
 
-    // The recomputed gates of the i-th row of a chunk, before edits. They share memory with their gradients, which are stored after the
-    // gates have been read.
+    // The recomputed gates of the i-th row of a chunk, before edits. They share memory with their gradients, which are stored only after
+    // the gates have been read.
     real* gates(std::int64_t i) const {
         if constexpr (kPairs) return gates_of_pairs.data() + i * dg_step;
         else return reinterpret_cast<real*>(dg.data()) + i * dg_step;  // the same type here
     }
 
 private:
-    // The sums over the rows of a chunk read whole vectors, including the padding after a row.
+    // Sums over the rows of a chunk read whole vectors, including the padding after each row.
     void clear_padding(const Buffer<element>& rows, std::int64_t columns, std::int64_t step) const {
         for (std::int64_t i = 0; i < chunk_rows; ++i) std::fill_n(rows.data() + i * step + columns, step - columns, element{});
     }
 
-    // The rows of a chunk are about so many: enough to sum over before the sums are stored, few enough to stay in the cache. Chunks are
-    // of equal size, because a small one would read and store all sums for few rows.
+    // The number of steps of a chunk: enough rows to amortise loading and storing the sums, but few enough to stay in the cache. Chunks are
+    // of equal size, because a small one would load and store all sums for only a few rows.
     static std::int64_t steps_of_chunk(std::int64_t T, std::int64_t N) {
         constexpr std::int64_t kChunkRows = 384;
         const std::int64_t chunks = std::max<std::int64_t>((T * N + kChunkRows / 2) / kChunkRows, 1);

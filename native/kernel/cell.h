@@ -17,12 +17,12 @@ using HIDDENSTATE_CELL::State;
 constexpr int kBlockSums = kAcross * kSums;
 static_assert(kAcross == 1 || kSums == 1);
 
-// Neighbouring units of a vector: the first, and how many there are.
+// Adjacent units in a vector: the first one, and how many there are.
 struct UnitVector {
     std::int64_t u, lanes;
 };
 
-// Calls use(units, sums) for each vector of `units`, those of a block.
+// Calls use(units, sums) for each vector of a block's `units`.
 template <class Use>
 [[gnu::always_inline]] inline void each_vector(const vf (&sums)[kBlockSums], UnitVector units, const Use& use) {
     if constexpr (kAcross == 1) {
@@ -36,10 +36,10 @@ template <class Use>
     }
 }
 
-// For such functions: call only if there are registers for their values.
+// Forces inlining of a function; use it only if there are enough registers for its values.
 #define HIDDENSTATE_INLINE __attribute__((always_inline))
 
-// Calls use(units, gates) for each of them. The gates of all are computed together, because each is a chain of dependent operations.
+// Calls use(units, gates) for each vector of units. All gates are computed together, because each is a chain of dependent operations.
 template <class Use, class SomeGates = Gates>
 [[gnu::always_inline]] inline void each_gates(const vf (&sums)[kBlockSums], bool relu, UnitVector units, const Use& use) {
     if constexpr (kAcross == 1) {
@@ -53,13 +53,14 @@ template <class Use, class SomeGates = Gates>
     }
 }
 
-// All sums, of those of a block's columns and, where the last gate's recurrent part is apart, its part of the input.
+// Collects a block's sums from those of its columns and, if the last gate's input part is summed separately, from that part.
 inline void with_apart(const vf (&z)[kColumns], vf input, vf (&sums)[kBlockSums]) {
     std::copy_n(z, kColumns, sums);
     if constexpr (kApart) sums[kSums - 1] = sums[kGates - 1], sums[kGates - 1] = input;
 }
 
-// Calls use(r, sums of row r) for each row of a tile: from(r, gate), the input's part, + W_hh h. `bias`: the block's.
+// Calls use(r, sums of row r) for each row of a tile. The sums are from(r, gate), which is the input's part, plus W_hh h. `bias` is the
+// bias of the block.
 template <class Height, class From, class Use>
 inline void multiply_recurrent(Height tall, const Factors& recurrent, const From& from, const real* bias, const Use& use) {
     if constexpr (!kApart) {
@@ -74,7 +75,7 @@ inline void multiply_recurrent(Height tall, const Factors& recurrent, const From
     }
 }
 
-// The same with the input's product: bias + W_ih x + W_hh h.
+// Like multiply_recurrent, but also computes the input's product: the sums are bias + W_ih x + W_hh h.
 template <class Height, class Use>
 inline void multiply_both(Height tall, const Factors& input, const Factors& recurrent, const real* bias, const Use& use) {
     const auto of_bias = [&](int, int g) { return load(bias + g * kLanes); };

@@ -1,4 +1,4 @@
-// The derivative of one step of a cell, on its weights in their own order.
+// The derivative of one step of a cell, computed on unpacked weights.
 #pragma once
 
 #include <algorithm>
@@ -24,15 +24,15 @@ inline void unit_gradients(const CellDerivative& step, std::int64_t n, std::int6
     vf d_memory = given(step.d_new_c), d_z[kSlopes];
     const vf s = kMemory ? load(record + kRecord * H, lanes) : vf{};
     gates.derivative(gates, given(step.d_new_h), s, given(step.memory), d_memory, nullptr, [](Place, vf&) {}, d_z);
-    // If h reaches the next h directly, the product with W_hh is added to this.
+    // If h also reaches the next h without W_hh, this is that part of its gradient, and the product with W_hh is added to it.
     if (element* const to = kMemory ? step.d_c : kDirect ? step.d_h : nullptr) store(to + at, d_memory, lanes);
     for (int slope = 0; slope < kSlopes; ++slope) store(step.d_z + (n * kSlopes + slope) * H + u, d_z[slope], lanes);
 }
 
-// A tile of `V` vectors of columns of d_z W, of weights [K, columns] in their own order: `w` is the first one.
+// A tile of `V` vectors of columns of d_z W, for unpacked weights [K, columns]. `w` points at the tile's first column.
 template <int V>
 struct UnpackedTile {
-    const element* const* gradients;  // for each row, K numbers
+    const element* const* gradients;  // K elements for each row
     std::int64_t K, columns;
     const element* w;
     element* to;
@@ -60,11 +60,11 @@ struct UnpackedTile {
 
 private:
     static real real_of(real x) { return x; }
-    static real real_of(bfloat16) { return 0; }  // never read: pairs are packed
+    static real real_of(bfloat16) { return 0; }  // never called: pairs are packed
 };
 
-// to = d_z W, or to += d_z W, for the blocks of columns `mine` and the gradients from a column of d_z on. For few rows it reads the
-// weights in place; for more it packs each block first.
+// Computes to = d_z W, or to += d_z W, for the blocks of columns in `mine` and the gradients from `column` of d_z on. For few rows, it
+// reads the weights in place; for more, it packs each block first.
 inline void multiply_gradients(const CellDerivative& step, std::int64_t column, const element* w, std::int64_t columns, Range mine,
                                element* to, bool adds) {
     const std::int64_t K = kGates * step.H;
@@ -86,7 +86,7 @@ inline void multiply_gradients(const CellDerivative& step, std::int64_t column, 
 
 inline void cell_gradients(const CellDerivative& step) {
     const std::int64_t count = step.N * blocks(step.H, kLanes), each = blocks(step.H, kLanes);
-    // Two regions, because the products read the gradients of all units.
+    // Two parallel regions, because the products read the gradients of all units.
     run_parallel(static_cast<int>(std::clamp<std::int64_t>(step.threads, 1, step.N)), false, [&](int k) {
         const int threads = static_cast<int>(std::clamp<std::int64_t>(step.threads, 1, step.N));
         const Range mine = part(count, k, threads);

@@ -1,8 +1,8 @@
-// Runs one step of a cell on unpacked weights: for a few rows, packing takes longer than the products; for many, each block of
-// weights is packed, into memory that stays in the cache, and multiplied by all rows.
+// Runs one step of a cell on unpacked weights. For a few rows, packing would take longer than the products; for many, each block of weights
+// is packed into memory that stays in the cache, and then multiplied by all rows.
 //
-// For few rows the products of kLanes rows of weights with one vector are summed in a register each, a few rows at a time; transposed and added
-// up, these give the sums of the rows, one per lane, which are the pre-activations of a vector of units.
+// For few rows, kLanes rows of weights are multiplied by one vector, a few rows at a time, with one register of partial sums per row.
+// Transposing and adding these registers gives one sum per lane: the pre-activations of a vector of units.
 #pragma once
 
 #include <algorithm>
@@ -17,16 +17,16 @@
 namespace hiddenstate {
 namespace {
 
-// Lanes from `first` on; the others become zero.
+// Keeps the lanes from `first` on, and sets the others to zero.
 inline vf lanes_from(vf v, std::int64_t first) {
     vi lane;
     for (int j = 0; j < kLanes; ++j) lane[j] = j;
     return from_bits(bits(v) & (vi)(lane >= static_cast<whole>(first)));
 }
 
-// The number of rows that are read at the same time. A few rows, each in long pieces, load faster from the L2 cache than all rows of a
-// vector, but with short vectors the additions must not wait for one another. bfloat16 is limited by its conversion, not by loads, so all
-// rows are read, a vector at a time.
+// The number of rows that are read at the same time. Reading long pieces of a few rows is faster from the L2 cache than reading all rows of
+// a vector at once, but short vectors need enough rows that additions don't wait for one another. bfloat16 is limited by conversion, not by
+// loads, so all rows are read, one vector at a time.
 constexpr bool kInPieces = std::is_same_v<element, real>;
 constexpr int kRowsAtOnce = !kInPieces ? kLanes : kLanes < 16 ? std::min(4, kLanes) : 2;
 
@@ -48,7 +48,7 @@ inline void add_last(const element* const* rows, const element* x, std::int64_t 
         for (int j = 0; j < kRowsAtOnce; ++j) sums[j] = fused(load(rows[j], K), input, sums[j]);
         return;
     }
-    // The last whole vector of each row: its first lanes were added before.
+    // Reads the last whole vector of each row; its first lanes have already been added.
     const std::int64_t last = K - kLanes, added = k - last;
     const vf input = lanes_from(load(x + last, kLanes), added);
     for (int j = 0; j < kRowsAtOnce; ++j) {
@@ -64,7 +64,7 @@ inline void add_last(const element* const* rows, const element* x, std::int64_t 
 
 // Adds to `sums` the products of the rows of a matrix that begin at `rows` with x, K numbers each.
 inline void add_products(const element* const (&rows)[kLanes], const element* x, std::int64_t K, vf (&sums)[kLanes]) {
-    HIDDENSTATE_UNROLL  // otherwise the sums of the other rows would be in memory
+    HIDDENSTATE_UNROLL  // otherwise the sums of the other rows would be spilled to memory
     for (int first = 0; first < kLanes; first += kRowsAtOnce) {
         const element* const* at = rows + first;
         vf few[kRowsAtOnce];
@@ -82,7 +82,7 @@ inline void add_products(const element* const (&rows)[kLanes], const element* x,
 
 #undef HIDDENSTATE_UNROLL
 
-// The sum of each vector: lane j is the sum of vector j.
+// Sums each vector: lane j of the result is the sum of vector j.
 inline vf sum_of_each(vf (&sums)[kLanes]) {
     transpose(sums);
     for (int width = kLanes / 2; width > 0; width /= 2) {
@@ -93,12 +93,12 @@ inline vf sum_of_each(vf (&sums)[kLanes]) {
 
 constexpr std::int64_t kCellRecord = kRecord + kMemory;
 
-// One step of `lanes` units from u on.
+// One step of `lanes` units, starting at unit u.
 struct CellUnits {
     const CellStep<HIDDENSTATE_PRECISION>& step;
     std::int64_t u, lanes;
 
-    // The step of all rows, on rows of weights.
+    // Runs the step for all rows, reading the weights row by row.
     void run() const {
         for (std::int64_t n = 0; n < step.N; ++n) {
             vf sums[kBlockSums] = {};
@@ -124,14 +124,14 @@ struct CellUnits {
         });
     }
 
-    // The v-th vector of its units, which may be missing.
+    // The v-th vector of the units, which may be empty.
     UnitVector vector(int v) const { return {u + v * kLanes, std::clamp<std::int64_t>(lanes - v * kLanes, 0, kLanes)}; }
 
-    // The sum of a gate.
+    // The bias of a gate, or zeros.
     vf bias(const element* of, std::int64_t gate, UnitVector at) const { return of ? load(of + gate * step.H + at.u, at.lanes) : vf{}; }
 
 private:
-    // The sum of a gate, or the sums of one whose parts are apart.
+    // Computes a gate's sum, or both of its sums if the input and recurrent parts are separate.
     void sums_of(std::int64_t gate, std::int64_t n, UnitVector at, vf* to) const {
         vf sums[kLanes] = {};
         const bool apart = kApart && gate == kGates - 1;
@@ -148,13 +148,13 @@ private:
 
     void add(const element* w, std::int64_t gate, UnitVector at, const element* x, std::int64_t K, vf (&sums)[kLanes]) const {
         const element* rows[kLanes];
-        // The last row replaces missing rows, whose sums are not used.
+        // Missing rows repeat the last row; their sums are not used.
         for (std::int64_t j = 0; j < kLanes; ++j) rows[j] = w + (gate * step.H + at.u + std::min(j, at.lanes - 1)) * K;
         add_products(rows, x, K, sums);
     }
 };
 
-// The step of all rows, on a block of weights that is packed first.
+// One step for all rows, on a block of weights that is packed first.
 struct PackedCellUnits {
     const CellUnits& units;
     const packed* w;
@@ -179,13 +179,13 @@ struct PackedCellUnits {
         const auto& step = units.step;
         const element *x[Height::most] = {}, *h[Height::most] = {};
         for (int r = 0; r < tall.count; ++r) x[r] = step.x + (first + r) * step.C, h[r] = step.h + (step.h ? (first + r) * step.H : 0);
-        // Without a state, the sum of its product has no terms.
+        // Without a state, the recurrent product has no terms.
         multiply_both(tall, {x, step.C, w}, {h, step.h ? step.H : 0, w + kTile * depth(step.C)}, bias,
                       [&](int r, const vf (&sums)[kBlockSums]) { units.finish(first + r, sums); });
     }
 };
 
-// Memory for a block of packed weights, kept by each thread from step to step.
+// Memory for a block of packed weights; each thread reuses its own from step to step.
 inline packed* block_memory(std::int64_t size) {
     thread_local std::vector<packed> memory;
     memory.resize(std::max(memory.size(), static_cast<std::size_t>(size) + kLanes));

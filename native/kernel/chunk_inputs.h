@@ -1,4 +1,4 @@
-// The data that the steps of a backward chunk read: the inputs, and the previous hidden states.
+// The inputs and previous hidden states that the steps of a backward chunk read.
 #pragma once
 
 #include <vector>
@@ -16,7 +16,7 @@ public:
     // The input of the i-th live row of the chunk.
     const element* x(std::int64_t i) const { return job_.x + rows_.t(i) * job_.x_step + rows_.n(i) * job_.x_row; }
 
-    // The hidden state before its step.
+    // The hidden state before the step of the i-th live row.
     const element* h_before(std::int64_t i) const {
         const std::int64_t t = rows_.t(i), n = rows_.n(i);
         if (order_.cut(t, n)) return job_.reset_h.first ? at_border(job_.reset_h, order_.border(t), n) : zeros_.data();

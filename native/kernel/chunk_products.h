@@ -1,9 +1,9 @@
-// The products after a chunk of the backward scan: dx = dg W_ih, and the sums over all steps dW_ih += dg^T x,
-// dW_hh += dg^T h, dW_hr += dh^T m, db += dg.
+// The products that follow a chunk of the backward scan: dx = dg W_ih, and the sums over all steps dW_ih += dg^T x, dW_hh += dg^T h, dW_hr
+// += dh^T m, db += dg.
 //
-// All threads, including those with no part in the scan, divide each product by rows or columns. First they gather the other factors of the
-// products; then, after a barrier, each computes its part. The parts do not overlap, so no two threads add to the same sum, and each sum is
-// over the rows in order, whatever the number of threads.
+// Each product is divided among all threads, by rows or columns; threads with no work in the scan take part too. The threads first gather
+// the other factors of the products; after a barrier, each computes its part. The parts do not overlap, so no two threads add to the same
+// sum, and each sum adds the rows in order, whatever the number of threads.
 #pragma once
 
 #include <algorithm>
@@ -27,7 +27,7 @@ public:
           zeros_(static_cast<std::size_t>(std::max(kSlopes * job_.H, job_.C))),
           packed_(kPairs ? packed_size(std::max(gate_part_.size(), hidden_part_.size())) : 0) {}
 
-    // Packs the factors that the gradients are multiplied by: the inputs, the hidden states before each step, and m.
+    // Packs the other factors of the products: the inputs, the hidden states before each step, and m.
     void gather() const {
         constexpr std::int64_t each = kPairs ? 2 : 1;
         const Range mine = part(depth(rows_.count()), thread_, threads_);
@@ -41,7 +41,7 @@ public:
         }
     }
 
-    // Threads divide pairs of a block of columns and a group of rows. Neighbouring pairs share the block, so it is still in the cache when
+    // The work items are pairs of a block of columns and a group of rows. Adjacent pairs share the block, so it is still in the cache when
     // a thread continues with the next group.
     void input_gradients() const {
         if (!job_.dx) return;
@@ -55,7 +55,7 @@ public:
         }
     }
 
-    // Adds the chunk to this thread's part of the sums. `is_first`: the sums are still uninitialised.
+    // Adds the chunk to this thread's part of the sums. `is_first` means that the sums are still uninitialised.
     void weight_gradients(bool is_first) const {
         if (job_.gradients.ih || job_.gradients.hh) {
             PackedGradients dg = pack(state_.dg.data(), state_.dg_step, gate_part_);
@@ -70,8 +70,8 @@ public:
         if (job_.gradients.bias_hh) add_biases(state_.of_bias_hh, kRecurrent * job_.H, is_first);
     }
 
-    // Stores this thread's part of the sums as gradients. Sums of weights that are not pairs are already in place, because their gradients
-    // have the type of the sums.
+    // Stores this thread's part of the sums as gradients. Except for bfloat16, the weights' sums are already in place, because their
+    // gradients have the same type.
     void store_sums() const {
         if constexpr (kPairs) {
             for (const WeightGradient* of : {&state_.of_x, &state_.of_h, &state_.of_m}) {
@@ -84,13 +84,13 @@ public:
     }
 
 private:
-    // Gradients as the tiles of a weight gradient read them.
+    // Gradients in the form that the tiles of a weight gradient read.
     struct PackedGradients {
         const packed* at;
         std::int64_t step;
     };
 
-    // Zeros past the last row: pairs and matrix registers take rows by groups, and the last group may not be full.
+    // Appends zeros past the last row: pairs and matrix registers read rows in groups, and the last group may be incomplete.
     template <class Get>
     const element* row_or_zeros(std::int64_t i, const Get& row) const {
         return i < rows_.count() ? row(i) : zeros_.data();
@@ -106,21 +106,21 @@ private:
         }
     }
 
-    // Adds the gradients from `column` onwards to a bias's gradient.
+    // Adds the gradients, starting at `column`, to a bias's gradient.
     void add_biases(const Buffer<real>& sums, std::int64_t column, bool is_first) const {
         for (std::int64_t g = gate_part_.first; g < gate_part_.last; g += kTile) {
             with_vectors(std::min<std::int64_t>(gate_part_.last - g, kTile), [&](auto V) { add_bias<V>(sums.data() + g, column + g, g, is_first); });
         }
     }
 
-    // V vectors of the bias's gradient.
+    // Computes V vectors of the bias's gradient.
     template <int V>
     void add_bias(real* sums, std::int64_t column, std::int64_t g, bool is_first) const {
         const std::int64_t left = gate_part_.last - g;
         vf acc[V] = {};
         for (std::int64_t i = 0; i < rows_.count(); ++i) {
             const element* row = state_.dg.data() + i * state_.dg_step + column;
-            // Whole vectors: values past the last gate are padding of dg, and are not stored.
+            // Loads whole vectors: values past the last gate are padding of dg, and are not stored.
             for (int v = 0; v < V; ++v) acc[v] += load(row + v * kLanes, kLanes);
         }
         for (int v = 0; v < V; ++v) {
@@ -129,8 +129,9 @@ private:
         }
     }
 
-    // Packs some columns of the chunk's gradients [rows, step] in the form that the instruction set multiplies: float and double unchanged;
-    // pairs as two rows in one; matrices transposed, so that all rows of a column are contiguous.
+    // Packs some columns of the chunk's gradients [rows, step] in the form that the instruction set multiplies. float and double stay
+    // unchanged; for pairs, two rows are interleaved; for matrix registers, the rows are transposed, so that all rows of a column are
+    // contiguous.
     PackedGradients pack(const element* gradients, std::int64_t step, Range mine) const {
         const element* first = gradients + mine.first;
         const auto row = [&](std::int64_t i) { return row_or_zeros(i, [&](std::int64_t i) { return first + i * step; }); };
@@ -148,14 +149,14 @@ private:
         }
     }
 
-    // One cache line more than a row needs, so that rows do not map to the same cache sets.
+    // One cache line more than a row needs, so that rows don't map to the same cache sets.
     std::int64_t packed_step(std::int64_t columns) const { return (kMatrices ? depth(state_.chunk_rows) : columns) + kLanes; }
 
     std::int64_t packed_size(std::int64_t columns) const {
         return (kMatrices ? columns : depth(state_.chunk_rows)) * packed_step(columns);
     }
 
-    // Transposes the chunk's rows of pairs, `columns` numbers each, one square of vectors at a time.
+    // Transposes the chunk's rows of pairs, with `columns` elements each, one square of vectors at a time.
     template <class Row>
     void transpose_rows(const Row& row, std::int64_t columns) const {
 #ifdef HIDDENSTATE_ADD_PRODUCT
@@ -181,7 +182,7 @@ private:
         for (std::int64_t k = first; k < last; k += kLanes) store(to + k, load(sums + k, last - k), last - k);
     }
 
-    // The rows that are multiplied by a block of W_ih before the next block: few enough that block and rows stay in the cache.
+    // The number of rows that are multiplied by a block of W_ih before the next block: few enough that both stay in the cache.
     static constexpr std::int64_t kGroup = 8 * kRows;
 
     const BackwardState& state_;
@@ -189,7 +190,7 @@ private:
     const ChunkRows& rows_;
     const ChunkInputs inputs_;
     const int thread_, threads_;
-    const Range gate_part_, hidden_part_;  // the pre-activations and hidden numbers whose weights this thread sums for
+    const Range gate_part_, hidden_part_;  // the pre-activations and the elements of the hidden state whose weight gradients this thread sums
     const std::vector<element> zeros_;
     const Buffer<packed> packed_;
 };

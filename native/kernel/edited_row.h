@@ -1,4 +1,4 @@
-// Edits of the values of one step, for one vector of units of one row.
+// Applies edits to the values of one step, for one vector of units of one row.
 #pragma once
 
 #include "kernel/edits.h"
@@ -7,7 +7,7 @@
 namespace hiddenstate {
 namespace {
 
-// The edits that touch some units of one row at one step.
+// The edits that affect some units of one row at one step.
 struct EditedRow {
     const Edits<real>* edits;
     std::int64_t t, n, u, lanes;

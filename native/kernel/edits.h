@@ -8,7 +8,7 @@
 
 namespace hiddenstate {
 
-// A place of a step, in the numbers of its kind of cell: values before their sigmoid or tanh, gates, states.
+// A value of a step that can be edited, as numbered by its kind of cell: a pre-activation, a gate or a state.
 using Place = int;
 enum LstmPlace : Place { kIPre, kFPre, kGPre, kOPre, kI, kF, kG, kO, kC, kH };
 enum GruPlace : Place { kRPre, kZPre, kNPre, kNH, kNRH, kR, kZ, kN, kGruH };
@@ -16,10 +16,10 @@ enum RnnPlace : Place { kHPre, kRnnH };
 
 enum class Kind : int { set, scale, add };
 
-// A value for each chosen step, row and unit; a stride of zero repeats it along that axis.
+// One value for each chosen step, row and unit; a stride of zero repeats values along that axis.
 template <class Real>
 struct Edit {
-    using Chosen = std::vector<std::pair<std::int32_t, std::int32_t>>;  // (step or unit, its index among the chosen ones)
+    using Chosen = std::vector<std::pair<std::int32_t, std::int32_t>>;  // (step or unit, its index among those chosen)
 
     Place place;
     Kind kind;
@@ -49,7 +49,7 @@ public:
         return std::any_of(mine.begin(), mine.end(), [&](const Use& use) { return at(edits_[use.edit].steps, t) >= 0; });
     }
 
-    // Calls change(lane, kind, value) for each edit of a place at step t and row n, among the units u ... u + lanes - 1.
+    // Calls change(lane, kind, value) for each edit of a place at step t of row n, for units u to u + lanes - 1.
     template <class Change>
     void each(Place place, std::int64_t t, std::int64_t n, std::int64_t u, std::int64_t lanes, Change change) const {
         for (const Use& use : of_row_[static_cast<std::size_t>(n)]) {
@@ -72,7 +72,7 @@ private:
         std::int64_t row;  // the row's index among the edit's rows
     };
 
-    // Sorted, so that the scan finds steps and units by binary search.
+    // Sorts the steps or units, so that the scan can find them by binary search.
     static Chosen sorted(const std::vector<std::int32_t>& chosen) {
         Chosen found;
         for (std::size_t k = 0; k < chosen.size(); ++k) found.push_back({chosen[k], static_cast<std::int32_t>(k)});
@@ -80,12 +80,12 @@ private:
         return found;
     }
 
-    // The first entry that is not below `first`.
+    // The first entry that is at least `first`.
     static typename Chosen::const_iterator from(const Chosen& chosen, std::int64_t first) {
         return std::lower_bound(chosen.begin(), chosen.end(), std::pair<std::int32_t, std::int32_t>(first, -1));
     }
 
-    // The index of `which` among the chosen ones, or -1.
+    // The index of `which` among those chosen, or -1.
     static std::int64_t at(const Chosen& chosen, std::int64_t which) {
         const auto found = from(chosen, which);
         return found != chosen.end() && found->first == which ? found->second : -1;

@@ -1,7 +1,7 @@
-// One layer and direction, forward.
+// Runs one layer and direction forward.
 //
-// The scan processes a few steps at a time (a chunk): first the input's part of the pre-activations of all of them, one product that reads
-// W_ih once; then, step by step, the recurrent part, the gates and the states.
+// The scan processes a few steps at a time (a chunk). It first computes the input's part of all their pre-activations, in one product that
+// reads W_ih once; then, step by step, the recurrent part, the gates and the states.
 #pragma once
 
 #include <vector>
@@ -14,7 +14,7 @@
 namespace hiddenstate {
 namespace {
 
-// The shared state of the threads of a forward scan: packed weights, and the values to project.
+// The state that the threads of a forward scan share: packed weights, and the values to project.
 struct ForwardState {
     const LayerForward& job;
     const Buffer<packed> own_w;  // empty if the caller packed the weights
@@ -30,7 +30,7 @@ struct ForwardState {
           bias(is_packed() ? job.self.weights.packed_bias : own_bias.data()),
           hr(job.projects() ? matrix_size(job.H, job.P) : 0), m(job.projects() ? job.N * job.H : 0) {}
 
-    // Packs the weights that the caller has not packed, before anything is read.
+    // Packs the weights if the caller has not; called before anything is read.
     void pack() const {
         if (!is_packed()) pack_layer(job.self.weights, job.C, job.H, job.P, job.threads, own_w.data(), own_bias.data());
         if (job.projects()) pack_transposed(job.self.weights.hr, job.P, job.H, job.threads, hr.data());
@@ -40,7 +40,7 @@ struct ForwardState {
     const packed* block(std::int64_t b) const { return w + b * kTile * (depth(job.C) + depth(job.P)); }
 };
 
-// One thread's share: some rows, units and numbers of the hidden state.
+// One thread's share of the work: some rows, units and elements of the hidden state.
 class ForwardWorker {
 public:
     ForwardWorker(const ForwardState& state, Range rows, Range units, Range hidden, std::int64_t chunk_steps,
@@ -54,8 +54,8 @@ public:
         x_.resize(most), n_.resize(most), first_.resize(size(chunk_steps) + 1);
     }
 
-    // Calls wait() where the threads that share units wait for one another: between two steps, and before a projection.
-    // `scratch` takes the input's part of the pre-activations of a chunk.
+    // Calls wait() at points where threads that share the units must synchronise: between two steps, and before a projection. `scratch`
+    // holds the input's part of a chunk's pre-activations.
     template <class Wait>
     void run(real* scratch, const Wait& wait) {
         begin();
@@ -75,7 +75,7 @@ public:
         }
     }
 
-    // The initial states: h is read in place, c is copied, because the scan updates it in place.
+    // Sets the initial states. h is read in place; c is copied, because the scan updates it in place.
     void begin() {
         for (std::int64_t n = rows_.first; n < rows_.last; ++n) {
             const std::int64_t at = n * job_.H + units_.first;
@@ -89,7 +89,7 @@ public:
         }
     }
 
-    // The final hidden states. Each thread copies the part that it wrote itself, so it need not wait.
+    // Stores the final hidden states. Each thread copies only the part that it wrote, so it need not wait for the others.
     void end() {
         finish_stores();
         for (std::int64_t n = rows_.first; n < rows_.last; ++n) {
@@ -119,7 +119,7 @@ private:
         first_[size(steps)] = count;
     }
 
-    // Past a row's end everything is zero.
+    // Writes zeros past a row's end.
     void end_row(std::int64_t t, std::int64_t n) const {
         const std::int64_t H = job_.H, row = t * job_.N + n;
         std::fill_n(job_.out + t * job_.out_step + n * job_.out_row + hidden_.first, hidden_.size(), element{});
@@ -129,13 +129,13 @@ private:
         }
     }
 
-    // For the rows from `first` on, in a chunk of `count` rows.
+    // The input tile of block b, for the rows from `first` on, in a chunk of `count` rows.
     InputTile input_tile(std::int64_t b, std::int64_t first, std::int64_t count, real* scratch) const {
         return {x_.data() + first, width(job_.C), shared_.block(b), shared_.bias + b * kBiases,
                 scratch + ((b - blocks_.first) * count + first) * kTile};
     }
 
-    // Multiplies the inputs of a chunk, unless its steps do.
+    // Multiplies the inputs of a chunk, unless the steps do so themselves.
     void multiply_inputs(real* scratch, std::int64_t steps) {
         const std::int64_t count = first_[size(steps)];
         const bool matrices = in_matrices(count, job_.C);
@@ -146,8 +146,8 @@ private:
         }
     }
 
-    // Whether the steps of a chunk join their products though the plan does not say so. Matrix registers do with int8 weights: it is faster
-    // if steps have this many rows and all weights stay in a cache, from which each step reads them.
+    // Whether the steps of a chunk use the joined product although the plan does not call for it. With int8 weights in matrix registers
+    // this is faster, provided that steps have enough rows and all weights stay in a cache, from which each step reads them.
     bool joins(std::int64_t steps) const {
         constexpr std::int64_t kFewestRows = 16, kMostWeights = 1 << 17;
         if (!kQuads || !kMatrices || units_.size() * (job_.C + job_.P) > kMostWeights) return false;
@@ -180,7 +180,7 @@ private:
         }
         for (; k < blocks_.size(); ++k) for_tiles(last - first, matrices, tile_of_block(k));
         if (projects) {
-            wait();  // the projection mixes the m of all units
+            wait();  // the projection mixes m across all units
             project(t, rows, last - first, edited);
         }
         for (std::int64_t r = 0; r < last - first; ++r) {
@@ -188,7 +188,7 @@ private:
         }
     }
 
-    // Finds the states before a step, and the rows that are edited in it; returns whether there are any.
+    // Finds the states before a step, and the rows that are edited in it; returns whether any row is edited.
     bool enter(std::int64_t t, const std::int64_t* rows, std::int64_t count) {
         bool any_edited = false;
         for (std::int64_t r = 0; r < count; ++r) {
@@ -202,7 +202,7 @@ private:
         return any_edited;
     }
 
-    // The state of a border that is marked at step t.
+    // Restarts row n from the state of the border that is marked at step t.
     void begin_anew(std::int64_t t, std::int64_t n) {
         state_[size(n - rows_.first)] = job_.reset_h.first ? at_border(job_.reset_h, t, n) : zeros_.data();
         if (!kMemory) return;
@@ -217,7 +217,7 @@ private:
     void project(std::int64_t t, const std::int64_t* rows, std::int64_t count, const unsigned char* edited) {
         for (std::int64_t r = 0; r < count; ++r) m_[size(r)] = shared_.m.data() + rows[r] * job_.H;
         for (std::int64_t u = hidden_.first; u < hidden_.last;) {
-            // A part may begin or end inside a block, because threads divide numbers by vectors, not by blocks.
+            // A thread's part may begin or end inside a block, because the hidden state is divided by vectors, not by blocks.
             const std::int64_t b = u / kTile, next = std::min((b + 1) * kTile, hidden_.last);
             const packed* w = shared_.hr.data() + b * kTile * depth(job_.H) + u % kTile;
             with_vectors(next - u, [&](auto V) {
@@ -232,18 +232,18 @@ private:
     const Order<LayerForward> order_;
     const Range rows_, units_, hidden_, blocks_;
     const std::int64_t chunk_steps_;
-    const bool all_join_;  // whether the plan says that products are joined
+    const bool all_join_;  // whether the plan calls for joined products
     std::vector<element> zeros_;
     std::vector<const element*> state_;  // each row's latest hidden state
     std::vector<const element*> h_;      // for the live rows
-    std::vector<const element*> before_;  // the same, uncopied (`h_` may be copies); empty if the cell has its own memory
-    std::vector<const element*> m_;      // their m, with a projection
+    std::vector<const element*> before_;  // the originals of `h_`, which may be copies; empty if the cell has a cell state
+    std::vector<const element*> m_;      // m of the live rows, with a projection
     std::vector<unsigned char> edited_;
     std::vector<const element*> x_;      // inputs of the chunk's live rows
-    std::vector<std::int64_t> n_;        // and which rows they are
-    std::vector<std::int64_t> first_;    // for each step of the chunk
+    std::vector<std::int64_t> n_;        // the indices of these rows
+    std::vector<std::int64_t> first_;    // where the live rows of each step of the chunk begin
     EvenRows even_x_, even_h_;
-    bool joins_ = false;  // whether the steps of the chunk multiply their inputs
+    bool joins_ = false;  // whether the chunk's steps multiply their own inputs
 };
 
 inline void forward_on(const ForwardState& state, int threads) {
@@ -266,7 +266,7 @@ inline void forward_on(const ForwardState& state, int threads) {
     const bool done = run_parallel(partition.threads(), partition.together, [&](int k) {
         workers[k].run(buffer.data() + at[k], [&] { if (partition.together) barrier.wait(partition.threads()); });
     });
-    if (!done) forward_on(state, 1);  // too few threads to wait for one another
+    if (!done) forward_on(state, 1);  // there are too few threads for a barrier
 }
 
 // The size in bytes of the record of one layer and direction.

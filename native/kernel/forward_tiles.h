@@ -11,31 +11,31 @@
 namespace hiddenstate {
 namespace {
 
-// The inputs and outputs of one layer and direction of a call: views of the call's arrays.
+// The inputs and outputs of one layer and direction of a call, as views of the call's arrays.
 struct LayerForward {
-    const element* x;  // row (t, n) at x + t * x_step + n * x_row, C numbers
+    const element* x;  // row (t, n) is at x + t * x_step + n * x_row and has C elements
     LayerDirection<HIDDENSTATE_PRECISION> self;
-    const element* h0;            // [N, P], or null: zeros
-    const real* c0;               // [N, H], or null: zeros
+    const element* h0;            // [N, P]; null means zeros
+    const real* c0;               // [N, H]; null means zeros
     const std::int64_t* lengths;  // the call's
     const std::uint8_t* reset;    // the call's
     BorderStates<const element> reset_h;  // of this layer and direction
     BorderStates<const real> reset_c;
-    element* out;  // row (t, n) at out + t * out_step + n * out_row, P numbers; zero past a row's end
+    element* out;  // row (t, n) is at out + t * out_step + n * out_row and has P elements; zero past a row's end
     element* h_n;  // [N, P]
     real* c_n;     // [N, H]; during the scan, the cell states of the current step
     std::int64_t T, N, C, H, P, x_step, x_row, out_step, out_row;
     bool reverse;
     int threads;
     bool past_cache;  // whether stores of records bypass the cache
-    bool relu;        // for a plain RNN: instead of tanh
+    bool relu;        // for a plain RNN: relu instead of tanh
     int other_plan;   // the call's
 
     bool projects() const { return self.weights.hr; }
     bool is_edited(std::int64_t t, std::int64_t n) const { return self.edits && self.edits->touches(t, n); }
 };
 
-// The input's part of a block's pre-activations, bias + W_ih x, for the rows of a chunk.
+// Computes the input's part of a block's pre-activations, bias + W_ih x, for the rows of a chunk.
 struct InputTile {
     const element* const* x;
     std::int64_t C;
@@ -52,18 +52,19 @@ struct InputTile {
     }
 };
 
-// One block of units of one step, for its live rows: W_hh h, followed directly by the gates and states, while the sums are in registers.
+// Computes one block of units of one step, for its live rows: W_hh h, and then directly the gates and states, while the sums are still in
+// registers.
 struct StepTile {
     const LayerForward& job;
-    std::int64_t t, u, lanes;     // step; first unit of the block, and how many of its units there are
-    InputTile inputs;             // of the step's live rows
-    bool joins;                   // whether their product is computed here; otherwise it is at inputs.to
+    std::int64_t t, u, lanes;     // the step; the first unit of the block, and how many of its units exist
+    InputTile inputs;             // the inputs of the step's live rows
+    bool joins;                   // whether the inputs' product is computed here; otherwise it is read from inputs.to
     const packed* w;              // the block's recurrent weights
     const std::int64_t* rows;     // live rows
-    const unsigned char* edited;  // whether an edit touches them, or null: none
+    const unsigned char* edited;  // whether an edit affects each of them; null if none does
     const element* const* h;      // their hidden states at the previous step
-    const element* const* before; // the same, as stored in memory
-    element* to;                  // m = o tanh(c), which is h without a projection: row n at to + n * to_row
+    const element* const* before; // the uncopied originals of h
+    element* to;                  // m = o tanh(c), which equals h without a projection; row n is at to + n * to_row
     std::int64_t to_row;
 
     template <class Height>
@@ -82,7 +83,7 @@ struct StepTile {
         cells.store_hidden();
     }
 
-    // Two blocks for a single row.
+    // Computes two blocks for a single row.
     static void run_two(const StepTile& one, const StepTile& other) {
         const packed* const w[2] = {one.w, other.w};
         vf acc[2][kColumns];
@@ -103,11 +104,11 @@ struct StepTile {
         cells.store_hidden();
     }
 
-    // Computes gates and memory, and adds the cell to the pending ones that still need h.
+    // Computes a cell's gates and memory, and adds it to the pending cells, whose h is still to be computed.
     template <class SomeCells>
     [[gnu::always_inline]] void add(std::int64_t r, const vf (&sums)[kBlockSums], SomeCells& cells) const {
         const std::int64_t n = rows[r];
-        // Rows without edits take a short path, because an edited row needs a search at each of ten places.
+        // Only edited rows take the slow path, because it searches for edits at each of ten places.
         if (edited && edited[r]) return finish_edited(r, sums);
         each_gates(sums, job.relu, {u, lanes}, [&](UnitVector at, const Gates& gates) HIDDENSTATE_INLINE {
             const vf c = State::cell(gates, memory(r, at));
@@ -133,7 +134,7 @@ struct StepTile {
         return kMemory ? load(job.c_n + rows[r] * job.H + at.u, at.lanes) : load(before[r] + at.u, at.lanes);
     }
 
-    // Stores c for the next step, and the record. `before`: the gates before edits.
+    // Stores c for the next step, and the record. `before` holds the gates before edits.
     void save(std::int64_t n, UnitVector at, const Gates& before, const Gates& gates, vf c) const {
         const std::int64_t H = job.H, row = t * job.N + n, u = at.u, lanes = at.lanes;
         if (kMemory) store(job.c_n + n * H + u, c, lanes);
@@ -143,11 +144,11 @@ struct StepTile {
     }
 };
 
-// One block of the projection of one step, h = W_hr m, for its live rows.
+// Computes one block of the projection of one step, h = W_hr m, for its live rows.
 template <int V>
 struct ProjectionTile {
     const LayerForward& job;
-    std::int64_t t, u, left;  // first number of the block, and how many of its numbers there are
+    std::int64_t t, u, left;  // the first element of the block, and how many of its elements exist
     const packed* w;
     const std::int64_t* rows;
     const unsigned char* edited;

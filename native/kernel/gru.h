@@ -16,7 +16,7 @@ struct Gates {
 
     Gates() = default;
 
-    // Computes them from the sums of r, z, n_x and n_h.
+    // Computes the gates from the sums of r, z, n_x and n_h.
     [[gnu::always_inline]] explicit Gates(const vf (&sums)[kSums], bool = false) : n_h(sums[3]) {
         const vf of[2] = {-sums[0], -sums[1]};
         Exponential e[2];
@@ -29,9 +29,8 @@ struct Gates {
     Gates(const real* from, std::int64_t H, std::int64_t lanes, bool = false)
         : r(load(from, lanes)), z(load(from + H, lanes)), n(load(from + 2 * H, lanes)), n_h(load(from + 3 * H, lanes)) {}
 
-    // The gradients of the sums, `to`, from that of h (d_h), where these are the values before edits, and `after` the ones after them;
-    // d_before becomes the part of the gradient of the previous state that does not go through W_hh. `undo` and `more`: as for an
-    // LSTM.
+    // Computes the gradients of the sums, `to`, from that of h (d_h). *this holds the values before edits, `after` those after them.
+    // d_before becomes the part of the previous state's gradient that does not go through W_hh. For `undo` and `more`, see lstm.h.
     template <class Undo>
     [[gnu::always_inline]] void derivative(const Gates& after, vf d_h, vf, vf h_before, vf& d_before, const Gates* more, const Undo& undo,
                                            vf (&to)[kSlopes]) const {
@@ -54,17 +53,17 @@ struct Gates {
         to[0] = to[3] = d_r_pre, to[1] = to[4] = d_z_pre, to[2] = d_n_pre, to[5] = d_n_h;
     }
 
-    // m, for a projection, which a GRU does not have.
+    // Unused: m is needed only for a projection, which a GRU does not have.
     vf output(vf) const { return vf{}; }
 
-    // Writes them to a record.
+    // Writes the gates to a record.
     void store_to(real* to, std::int64_t H, std::int64_t lanes, bool past_cache) const {
         store_record(to, r, lanes, past_cache), store_record(to + H, z, lanes, past_cache);
         store_record(to + 2 * H, n, lanes, past_cache), store_record(to + 3 * H, n_h, lanes, past_cache);
     }
 };
 
-// The hidden state, which is the memory too: c is h.
+// The hidden state, which is also the memory: c is h.
 struct State {
     vf c, h, s;
 
@@ -80,7 +79,7 @@ struct State {
 template <int most>
 using Cells = NoCells<most>;
 
-// The values before and after their own edits, computed from values that are already edited.
+// The gates before and after edits. Each is computed from values whose edits have already been applied.
 struct EditedGates {
     Gates before, after;
 

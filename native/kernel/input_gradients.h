@@ -1,4 +1,4 @@
-// The gradient of the input of a matrix product: for z = W x it is dx = dz W.
+// Computes the gradient of the input of a matrix product: for z = W x, dx = dz W.
 //
 // The backward scan has three such products: dh = dg W_hh and dm = dh W_hr at each step, and dx = dg W_ih after a chunk.
 #pragma once
@@ -11,16 +11,16 @@
 namespace hiddenstate {
 namespace {
 
-// A tile of the product: some rows, and V vectors of columns of one packed block.
+// A tile of the product, for some rows and V vectors of columns of one packed block.
 template <class Number, int V>
 struct InputGradientTile {
-    const element* const* gradients;  // dz of each row, K numbers
+    const element* const* gradients;  // dz of each row, K elements
     std::int64_t K;
-    const packed* w;           // the block's weights, from the first needed column on
-    const std::int64_t* rows;  // the row of `to` that each result goes to
+    const packed* w;           // the block's weights, starting at the first column needed
+    const std::int64_t* rows;  // the row of `to` that receives each result
     Number* to;
-    std::int64_t columns, left;  // columns of a row of `to`; how many of them the tile writes
-    bool adds;                   // to the existing values
+    std::int64_t columns, left;  // the number of columns of `to`; how many of them the tile writes
+    bool adds;                   // whether results are added to the existing values
     Ahead* ahead;                // or null
 
     template <class Height>
@@ -52,7 +52,7 @@ private:
     }
 };
 
-// The product for some rows, whose results may go to any rows of `to`.
+// Computes the product for some rows, whose results may go to any rows of `to`.
 template <class Number>
 struct InputGradient {
     const element* const* gradients;
@@ -64,13 +64,13 @@ struct InputGradient {
     bool adds = false;
     Ahead* ahead = nullptr;
 
-    // Computes a range of columns of `count` rows, block after block; with `reverse` from the last block to the first. Callers alternate,
-    // because the blocks read last are still in the cache.
+    // Computes a range of columns of `count` rows, block by block; with `reverse`, from the last block to the first. Callers alternate
+    // between the two, because the blocks read last are still in the cache.
     void run(std::int64_t count, Range range, bool reverse) const {
         const std::int64_t first = range.first / kTile, n = blocks(range.last, kTile) - first;
         for (std::int64_t k = 0; range.size() > 0 && k < n; ++k) {
             const std::int64_t b = first + (reverse ? n - 1 - k : k);
-            // A range may begin or end inside a block, because threads divide columns by vectors, not blocks.
+            // A range may begin or end inside a block, because threads divide columns by vectors, not by blocks.
             const std::int64_t u = std::max(b * kTile, range.first), left = std::min((b + 1) * kTile, range.last) - u;
             const packed* block = w + b * kTile * depth(K) + u % kTile;
             with_vectors(left, [&](auto V) {

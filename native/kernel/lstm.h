@@ -13,7 +13,7 @@ namespace lstm {
 struct Gates {
     vf i, f, g, o;
 
-    // Computes them from the pre-activations, in torch's order.
+    // Computes the gates from the pre-activations, which are in torch's order.
     [[gnu::always_inline]] explicit Gates(const vf (&z)[kSums], bool = false) {
         const vf of[kSums] = {-z[0], -z[1], z[2] + z[2], -z[3]};
         Exponential e[kSums];
@@ -25,9 +25,9 @@ struct Gates {
     Gates(const real* from, std::int64_t H, std::int64_t lanes, bool = false)
         : i(load(from, lanes)), f(load(from + H, lanes)), g(load(from + 2 * H, lanes)), o(load(from + 3 * H, lanes)) {}
 
-    // The gradients of the pre-activations, `to`, from those of m = o tanh(c) (d_m) and of c (d_c, which becomes that of c_before), where
-    // these are the gates before edits, and `after` the ones after them; s = tanh(c). `undo(place, gradient)` converts the gradient
-    // of an edited value to that of the value before; `more`: added gradients of the gates, or null.
+    // Computes the gradients of the pre-activations, `to`, from those of m = o tanh(c) (d_m) and of c (d_c, which becomes that of
+    // c_before); s = tanh(c). *this holds the gates before edits, `after` those after them. `undo(place, gradient)` converts the gradient
+    // of an edited value to that of the value before the edit. `more` holds gradients to add to those of the gates, or is null.
     template <class Undo>
     [[gnu::always_inline]] void derivative(const Gates& after, vf d_m, vf s, vf c_before, vf& d_c, const Gates* more, const Undo& undo,
                                            vf (&to)[kSlopes]) const {
@@ -47,7 +47,7 @@ struct Gates {
     // m = o tanh(c), from s = tanh(c).
     vf output(vf s) const { return o * s; }
 
-    // Writes them to a record.
+    // Writes the gates to a record.
     void store_to(real* to, std::int64_t H, std::int64_t lanes, bool past_cache) const {
         store_record(to, i, lanes, past_cache), store_record(to + H, f, lanes, past_cache);
         store_record(to + 2 * H, g, lanes, past_cache), store_record(to + 3 * H, o, lanes, past_cache);
@@ -57,7 +57,7 @@ struct Gates {
 struct State {
     vf c, h, s;  // s = tanh(c)
 
-    // c = f c_before + i g. The fused product is explicit, because a compiler would choose it by the number of rows of a tile.
+    // c = f c_before + i g. The fused multiply-add is explicit, because a compiler's choice would depend on the number of rows of a tile.
     static vf cell(const Gates& gates, vf c_before) { return fused(gates.f, c_before, gates.i * gates.g); }
 
     // h = o tanh(c)
@@ -69,7 +69,7 @@ struct State {
     static State of(const Gates& gates, vf c_before) { return from_cell(cell(gates, c_before), gates); }
 };
 
-// The gates before their own edits, from edited pre-activations, and after them.
+// The gates before and after their edits, computed from edited pre-activations.
 struct EditedGates {
     Gates before, after;
 
@@ -79,7 +79,7 @@ struct EditedGates {
         edits.apply(kI, to.i), edits.apply(kF, to.f), edits.apply(kG, to.g), edits.apply(kO, to.o);
     }
 
-    // The new states, c with its edits. With a projection h is m, and the caller edits h after projecting.
+    // The new states, with c edited. With a projection, h is m here, and the caller edits h after projecting.
     State state(const EditedRow& edits, vf c_before) const {
         vf c = State::cell(after, c_before);
         edits.apply(kC, c);
@@ -94,8 +94,8 @@ private:
     }
 };
 
-// Cells whose gates and c are known, and whose h = o tanh(c) are computed together: each tanh is a chain of dependent operations, and the
-// other cells' operations fill the gaps.
+// Cells with known gates and c, whose h = o tanh(c) are computed together: each tanh is a chain of dependent operations, and the other
+// cells' operations fill the gaps.
 template <int Most>
 class Cells {
 public:

@@ -1,5 +1,5 @@
-// Multiplies matrices in the CPU's tile registers (AMX), which have 16 rows of 64 bytes each: one instruction multiplies two of them
-// and adds the product to a third. A row is 16 lanes of neighbours in k: bfloat16 pairs, or four int8 values.
+// Multiplies matrices in the CPU's tile registers (AMX), which have 16 rows of 64 bytes each. One instruction multiplies two of them and
+// adds the product to a third. A row has 16 lanes, each with values adjacent in k: two bfloat16 or four int8 values.
 //
 //                        w: 16 lanes of k by 16 units, as packed blocks have them
 //                      [6]  [7]
@@ -7,9 +7,8 @@
 //      rows 16-31 [5]  [2]  [3]     sums of rows 16-31       units; more rows two vectors at a time, as drawn.
 #pragma once
 
-// Whether there are such registers for what this scan packs: how a sum of rows in memory begins, and the instruction that adds a
-// product to it. Integer sums begin at zero, because the scale is not part of the sum. (Clang 14 spells the macros without the second
-// underscore.)
+// Defined if this scan's number type has such registers: how a sum starts, and the instruction that adds a product to it. Integer sums
+// start at zero, because the scale is not part of the sum. (Clang 14 spells the macros without the second underscore.)
 #if defined(HIDDENSTATE_INT8) && (defined(__AMX_INT8__) || defined(__AMXINT8__))
 #define HIDDENSTATE_ADD_PRODUCT _tile_dpbssd
 #define HIDDENSTATE_BEGIN_SUM(sum, rows, bytes) _tile_zero(sum)
@@ -31,13 +30,13 @@ namespace hiddenstate {
 namespace {
 
 constexpr int kRegisterRows = 16;
-constexpr int kRegisterBytes = 64;  // of a row: 16 lanes
+constexpr int kRegisterBytes = 64;  // bytes per row: 16 lanes
 
-// The number of rows for which this thread's registers are configured; 0: not configured.
+// The number of rows for which this thread's registers are configured; 0 if they are not.
 thread_local int registers_rows = 0;
 
-// A thread may multiply matrices during its lifetime. At its end the registers are released, because other libraries configure
-// them for themselves.
+// Lets a thread multiply matrices while this object lives. The destructor releases the registers, because other libraries configure them
+// for their own use.
 class MatrixRegisters {
 public:
     MatrixRegisters() { registers_rows = 0; }
@@ -49,7 +48,7 @@ public:
     MatrixRegisters& operator=(const MatrixRegisters&) = delete;
 };
 
-// Configures the registers for `rows` rows if necessary: the instruction takes longer than a small product.
+// Configures the registers for `rows` rows, but only if necessary, because the instruction takes longer than a small product.
 inline void set_up_registers(int rows) {
     if (rows == registers_rows) return;
     struct alignas(64) {  // the layout that the instruction reads
@@ -65,13 +64,13 @@ inline void set_up_registers(int rows) {
     registers_rows = rows;
 }
 
-// Rows of a matrix in memory, evenly spaced. Byte: const char to read them, char to write.
+// Evenly spaced rows of a matrix in memory. Byte is const char for reading and char for writing.
 template <class Byte>
 struct Spaced {
     Byte* at;
-    std::int64_t bytes;  // from one row to the next
+    std::int64_t bytes;  // the distance from one row to the next
 
-    // The k-th part of the first row; a part fills a register.
+    // The k-th part of the first row; each part fills one register.
     Byte* part(std::int64_t k) const { return at + k * kRegisterBytes; }
     Spaced below() const { return {at + kRegisterRows * bytes, bytes}; }
 };
@@ -79,7 +78,7 @@ struct Spaced {
 using RowsRead = Spaced<const char>;
 using RowsWritten = Spaced<char>;
 
-// A block of packed weights, read register by register: 16 lanes of k, in rows that are `Tile` lanes apart.
+// A block of packed weights, read one register at a time: 16 lanes of k, in rows that are `Tile` lanes apart.
 template <int Tile>
 struct PackedBlock {
     static constexpr std::int64_t bytes = Tile * sizeof(std::uint32_t);
@@ -147,17 +146,17 @@ inline void multiply_high(RowsRead a, std::int64_t count, PackedBlock<Tile> w, i
     if constexpr (Two) _tile_stored(3, high.part(v + 1), high.bytes);
 }
 
-// sums[r][v] += sum_k a[r][k] w[k][v]: up to 32 rows of `count` registers each, V vectors of packed weights.
+// sums[r][v] += sum_k a[r][k] w[k][v], for up to 32 rows of `count` registers each and V vectors of packed weights.
 template <int V, int Tile>
 inline void multiply_evenly(int rows, RowsRead a, std::int64_t count, PackedBlock<Tile> w, RowsWritten sums) {
     set_up_registers(rows);
-    __asm__ volatile("" ::: "memory");  // GCC does not see that the instructions below read memory, and might write it after them
+    __asm__ volatile("" ::: "memory");  // GCC does not know that the instructions below read memory, and might move stores past them
     if (rows <= kRegisterRows) return multiply_low<V>(a, count, w, sums);
     multiply_high<(V > 1)>(a, count, w, 0, sums);
     if constexpr (V > 2) multiply_high<(V > 3)>(a, count, w, 2, sums);
 }
 
-// Whether all rows are at the same distance from one another.
+// Whether consecutive rows are all the same distance apart.
 inline bool evenly_spaced(const bfloat16* const* rows, std::int64_t count) {
     const auto at = [rows](std::int64_t r) { return reinterpret_cast<std::uintptr_t>(rows[r]); };
     for (std::int64_t r = 2; r < count; ++r) {
@@ -166,8 +165,8 @@ inline bool evenly_spaced(const bfloat16* const* rows, std::int64_t count) {
     return true;
 }
 
-// sums[r][v] += sum_k a[r][k] w[k][v]: up to 32 rows with K numbers each, V vectors of packed weights, which are filled up with
-// zeros to a whole register; `bytes` from one row of sums to the next. The sum of a row does not depend on the number of rows.
+// sums[r][v] += sum_k a[r][k] w[k][v], for up to 32 rows with K elements each and V vectors of packed weights, which are zero-padded to a
+// whole register. `bytes` is the distance from one row of sums to the next. The sum of a row does not depend on the number of rows.
 template <int V, int Tile>
 inline void multiply_pairs(int rows, const bfloat16* const* a, std::int64_t K, const std::uint32_t* w, float* sums,
                            std::int64_t bytes) {
@@ -180,7 +179,7 @@ inline void multiply_pairs(int rows, const bfloat16* const* a, std::int64_t K, c
         const RowsRead all{first, rows > 1 ? reinterpret_cast<const char*>(a[1]) - first : 0};
         if (k) multiply_evenly<V>(rows, all, k / kNumbers, PackedBlock<Tile>{w}, to);
     }
-    // Copies data that a register can't load in place: unevenly spaced rows, and the rest of a row that does not fill a register.
+    // Copies data that a register can't load in place: unevenly spaced rows, and the rest of a row if it does not fill a register.
     for (; k < K; k += kCopied) {
         alignas(64) bfloat16 copies[2 * kRegisterRows][kCopied];
         const std::int64_t n = std::min(kCopied, K - k);

@@ -1,4 +1,4 @@
-// Code that the kinds of cells without a cell state share.
+// Code shared by the kinds of cells without a cell state.
 #pragma once
 
 #include "kernel/vec.h"
@@ -6,7 +6,7 @@
 namespace hiddenstate {
 namespace {
 
-// Takes the place of the cells of a tile, whose hidden states an LSTM computes together: here each is known immediately.
+// Replaces lstm.h's Cells, which computes the hidden states of several cells together: here each hidden state is known immediately.
 template <int>
 struct NoCells {
     template <class Gates>

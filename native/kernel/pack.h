@@ -19,12 +19,12 @@ inline void pack_gates(const element* w, std::int64_t K, std::int64_t H, std::in
     }
 }
 
-// The sizes in lanes of a packed layer that reads C features, of its bias, and of a matrix packed by columns.
+// The sizes, in lanes, of a packed layer that reads C features, of its bias, and of a matrix packed by columns.
 inline std::int64_t layer_size(std::int64_t C, std::int64_t H, std::int64_t P) {
     return blocks(H, kUnits) * kTile * (depth(C) + depth(P));
 }
 
-constexpr std::int64_t kBiases = kAcross * kSums * kLanes;  // of a block
+constexpr std::int64_t kBiases = kAcross * kSums * kLanes;  // per block
 
 inline std::int64_t bias_size(std::int64_t H) { return blocks(H, kUnits) * kBiases; }
 
@@ -32,7 +32,7 @@ inline std::int64_t matrix_size(std::int64_t K, std::int64_t columns) {
     return blocks(columns, kTile) * kTile * depth(K);
 }
 
-// Runs pack(b) for `count` blocks of `size` lanes each, on several threads if there is enough to do.
+// Runs pack(b) for `count` blocks of `size` lanes each, on several threads if there is enough work.
 template <class Pack>
 inline void pack_blocks(std::int64_t count, std::int64_t size, int threads, const Pack& pack) {
     constexpr std::int64_t kWorthIt = 1 << 17;
@@ -43,7 +43,7 @@ inline void pack_blocks(std::int64_t count, std::int64_t size, int threads, cons
     });
 }
 
-// Packs the weights of a layer for the forward scan, W_ih then W_hh for each block, and adds up its biases.
+// Packs the weights of a layer for the forward scan, each block's W_ih followed by its W_hh, and adds the two biases.
 inline void pack_layer(const Weights<HIDDENSTATE_PRECISION>& weights, std::int64_t C, std::int64_t H, std::int64_t P,
                        int threads, void* to, real* bias) {
     const std::int64_t size = kTile * (depth(C) + depth(P));
@@ -64,7 +64,7 @@ inline void pack_layer(const Weights<HIDDENSTATE_PRECISION>& weights, std::int64
     });
 }
 
-// For single steps and repeated calls: the size of a packed layer in bytes, and packing it. There is no projection.
+// The size in bytes of a layer packed ahead for single steps and repeated calls. Such layers have no projection.
 inline std::int64_t packed_bytes(std::int64_t C, std::int64_t H) {
     return layer_size(C, H, H) * static_cast<std::int64_t>(sizeof(packed));
 }
@@ -74,7 +74,7 @@ inline void pack_for_steps(const Weights<HIDDENSTATE_PRECISION>& weights, std::i
     pack_layer(weights, C, H, H, threads, to, bias);
 }
 
-// Packs a matrix [rows, K] transposed, so that its rows become columns, like pack_matrix.
+// Packs the transpose of a matrix [rows, K] like pack_matrix, so that its rows become columns.
 inline void pack_transposed(const element* w, std::int64_t rows, std::int64_t K, int threads, packed* to) {
     const std::int64_t size = kTile * depth(K);
     pack_blocks(blocks(rows, kTile), size, threads, [&](std::int64_t b) {

@@ -1,4 +1,4 @@
-// Packs matrices by columns, and pairs of rows: what the backward scan reads.
+// Packs matrices by columns, and pairs of rows, for the backward scan.
 #pragma once
 
 #include "kernel/pack.h"
@@ -18,7 +18,7 @@ inline void pack_columns(const element* w, std::int64_t K, std::int64_t H, std::
     std::fill_n(to, (depth(K) - filled(K)) * kTile, packed{});
 }
 
-// Packs two rows as one row of pairs; if lanes hold single numbers, copies only the first row.
+// Packs two rows as one row of pairs. If lanes hold single numbers, it copies only the first row.
 inline void interleave(const real* a, const real*, std::int64_t n, real* to) { std::copy_n(a, n, to); }
 
 inline void interleave(const bfloat16* a, const bfloat16* b, std::int64_t n, std::uint32_t* to) {
@@ -31,7 +31,7 @@ inline vf pairs_of(const bfloat16* a, const bfloat16* b, std::int64_t n) {
     return from_bits((vi)(first >> 16 | second));
 }
 
-// Packs a matrix [K, columns], block after block of its columns.
+// Packs a matrix [K, columns], one block of columns after another.
 inline void pack_matrix(const element* w, std::int64_t K, std::int64_t columns, int threads, packed* to) {
     const std::int64_t size = kTile * depth(K);
     pack_blocks(blocks(columns, kTile), size, threads,

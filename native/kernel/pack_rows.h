@@ -10,15 +10,14 @@
 namespace hiddenstate {
 namespace {
 
-// One exchange of a transposition: of two vectors, swaps the lanes of a whose index has the bit `Step` with those of b whose
-// index does not.
+// One exchange of a transposition: swaps the lanes of a whose index has the bit `Step` with the lanes of b whose index does not.
 template <int Step, int... J>
 inline std::pair<vf, vf> exchanged(vf a, vf b, std::integer_sequence<int, J...>) {
     return {__builtin_shufflevector(a, b, ((J & Step) ? kLanes + J - Step : J)...),
             __builtin_shufflevector(a, b, ((J & Step) ? kLanes + J : J + Step)...)};
 }
 
-// Transposes kLanes vectors of kLanes numbers, by exchanges at the distances 1, 2, 4, ...: row j, lane k becomes row k, lane j.
+// Transposes kLanes vectors of kLanes numbers, by exchanges at distances 1, 2, 4, ...: lane k of row j becomes lane j of row k.
 template <int Step = 1>
 inline void transpose(vf (&rows)[kLanes]) {
     if constexpr (Step < kLanes) {
@@ -31,24 +30,24 @@ inline void transpose(vf (&rows)[kLanes]) {
     }
 }
 
-// Packs two neighbours in k into one lane.
+// Packs two numbers adjacent in k into one lane.
 inline std::uint32_t pair_of(bfloat16 first, bfloat16 second) {
     return first.bits | static_cast<std::uint32_t>(second.bits) << 16;
 }
 
-// The content of a lane: the number at `at`, or a pair: it and the number `next` elements on, or zero after the last.
+// The content of a lane: the number at `at` or, for pairs, that number and its successor; the last one is paired with zero.
 inline real word(const real* at, std::int64_t, bool) { return *at; }
 
 inline std::uint32_t word(const bfloat16* at, std::int64_t next, bool last) {
     return pair_of(*at, last ? bfloat16{} : at[next]);
 }
 
-#ifndef HIDDENSTATE_INT8  // quads.h has its own
+#ifndef HIDDENSTATE_INT8  // quads.h defines its own version
 // Packs up to kLanes rows of a matrix with K columns as columns that are kTile apart; missing rows are zero.
 inline void pack_rows(const element* w, std::int64_t rows, std::int64_t K, packed* to) {
     constexpr std::int64_t each = kPairs ? 2 : 1;
     const std::int64_t n = filled(K), full = rows == kLanes && K % each == 0 ? n / kLanes * kLanes : 0;
-    // Whole squares go through registers; the rest lane by lane.
+    // Whole squares are transposed in registers; the rest is copied lane by lane.
     for (std::int64_t k = 0; k < full; k += kLanes) {
         vf square[kLanes];
         for (int j = 0; j < kLanes; ++j) std::memcpy(&square[j], w + j * K + each * k, sizeof(vf));

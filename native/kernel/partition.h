@@ -1,4 +1,4 @@
-// The steps of each row, their reading order, and the partition of a job among threads.
+// The steps of each row, their reading order, and how a job is divided among threads.
 #pragma once
 
 #include <memory>
@@ -11,7 +11,7 @@
 namespace hiddenstate {
 namespace {
 
-// The steps of a job's rows, in the order in which they are read.
+// The order in which the steps of a job's rows are read.
 template <class Job>
 struct Order {
     const Job& job;
@@ -26,17 +26,17 @@ struct Order {
     // The step that is read before step t; -1 or T if there is none.
     std::int64_t before(std::int64_t t) const { return job.reverse ? t + 1 : t - 1; }
 
-    // Whether step t is the first that row n reads, so that it starts from the initial state.
+    // Whether step t is the first step that row n reads, and so starts from the initial state.
     bool is_first(std::int64_t t, std::int64_t n) const {
         const std::int64_t earlier = before(t);
         return earlier < 0 || earlier >= job.T || !live(earlier, n);
     }
 
-    // The step at which a border between step t and the step read before is marked: the later of the two in time, which in reverse is the
-    // step read before.
+    // The step at which a border between step t and the step read before it is marked: the later of the two in time, which in reverse is
+    // the one read first.
     std::int64_t border(std::int64_t t) const { return job.reverse ? t + 1 : t; }
 
-    // Whether there is such a border: then the state before step t is the border's (reset_h, reset_c), or zero.
+    // Whether there is such a border. If so, the state before step t is the border's (reset_h, reset_c), or zero.
     bool cut(std::int64_t t, std::int64_t n) const {
         if (!job.reset) return false;
         const std::int64_t at = border(t);
@@ -53,7 +53,7 @@ T* at_border(const BorderStates<T>& states, std::int64_t t, std::int64_t n) {
 // The number of elements of a row that tiles read.
 inline std::int64_t width(std::int64_t K) { return kMatrices && kPairs ? 2 * depth(K) : K; }
 
-// The size of a row in the form that tiles read, and its conversion; `matrices`: for tiles in matrix registers.
+// The size of a row in the form that tiles read, and the conversion to that form. `matrices` means that the tiles use matrix registers.
 #if defined(HIDDENSTATE_INT8)
 inline std::int64_t row_size(std::int64_t K) { return lanes_of_row(K); }
 inline void copy_row(const real* from, std::int64_t K, bool matrices, real* to) { round_row(from, K, matrices, to); }
@@ -64,8 +64,8 @@ inline void copy_row(const element* from, std::int64_t K, bool, element* to) {
 }
 #endif
 
-// Reusable memory for such rows, which grows as needed. It is aligned to a cache line, because matrix registers are slower to load rows
-// that straddle two.
+// Reusable memory for such rows, which grows as needed. It is aligned to a cache line, because matrix registers load rows more slowly if
+// they straddle two lines.
 class RowMemory {
 public:
     element* take(std::int64_t count) {
@@ -81,11 +81,11 @@ private:
     std::vector<element> memory_;
 };
 
-// Copies rows into the form that tiles read: once, because all blocks of weights read the same rows. Matrix registers load rows
-// fastest that are evenly spaced and filled up with zeros; for int8 weights rows are rounded. Others read rows as they are.
+// Copies rows into the form that tiles read, once, because all blocks of weights read the same rows. Matrix registers are fastest with
+// evenly spaced, zero-padded rows; for int8 weights, rows are rounded. All other tiles read rows in place.
 class EvenRows {
 public:
-    // Points the pointers at copies if the rows are not in that form already.
+    // Makes the pointers point at copies, unless the rows are already in that form.
     void take(const element** rows, std::int64_t count, std::int64_t K, bool matrices) {
 #if defined(HIDDENSTATE_ADD_PRODUCT) || defined(HIDDENSTATE_INT8)
         const std::int64_t size = row_size(K);
@@ -106,7 +106,8 @@ private:
     RowMemory copies_;
 };
 
-// Matrix registers read rows in a form of their own, for which the inputs of many steps are worth more.
+// The sizes that a plan depends on. By default, matrix registers and int8 weights don't join products: both convert rows first, so they
+// gain more from multiplying the inputs of many steps at once.
 inline PlanSizes plan_sizes(std::int64_t N, std::int64_t C, std::int64_t H, int threads) {
     const std::int64_t bytes = blocks(H, kUnits) * kTile * (depth(C) + depth(H)) * static_cast<std::int64_t>(sizeof(packed));
     return {N, C, H, threads, kVectors ? kVectorRows : kRows, blocks(H, kUnits), bytes, !kMatrices && !kQuads};
@@ -116,20 +117,20 @@ inline Plan plan(std::int64_t N, std::int64_t C, std::int64_t H, int threads, in
     return plan_of(plan_sizes(N, C, H, threads), other);
 }
 
-// The k-th part of `count` numbers, in whole vectors, or in larger units of `whole` numbers.
+// The k-th part of `count` elements, divided by whole vectors or by larger units of `whole` elements.
 inline Range vectors(std::int64_t count, int k, int threads, std::int64_t whole = kLanes) {
     const Range mine = part(blocks(count, whole), k, threads);
     return {std::min(mine.first * whole, count), std::min(mine.last * whole, count)};
 }
 
-// How a job is divided among threads. Rows are independent of one another, so threads that divide the rows never wait; but each
-// reads all weights. Threads that divide the units read their own weights only, but wait for one another at every step,
-// because each step reads the hidden state of all units.
+// How a job is divided among threads. Rows are independent, so threads that divide the rows never wait for one another, but each reads all
+// weights. Threads that divide the units read only their own weights, but must synchronise at every step, because each step reads the
+// hidden state of all units.
 struct Partition {
-    bool together;  // units are divided: all threads are at the same step
-    std::vector<Range> rows, units, hidden;  // of each thread; `hidden`: numbers of the hidden state
+    bool together;  // whether the units are divided, so that all threads are at the same step
+    std::vector<Range> rows, units, hidden;  // for each thread; `hidden` is its part of the hidden state
 
-    // Divides a job among at most `threads` threads; `by_units`: their units.
+    // Divides a job among at most `threads` threads, by units if `by_units`, otherwise by rows.
     template <class Job>
     Partition(const Job& job, int threads, bool by_units) : together(by_units) {
         if (!together) {

@@ -24,7 +24,7 @@ struct F64 {
     static constexpr const char* name = "float64";
 };
 
-// Products of bfloat16 numbers, summed in float32.
+// Multiplies bfloat16 numbers and sums the products in float32.
 struct BF16 {
     using element = bfloat16;
     using real = float;

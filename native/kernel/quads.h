@@ -1,8 +1,8 @@
-// Int8 weights: their rows, tiles and packing. Included by tile.h.
+// The rows, tiles and packing of int8 weights. Included by tile.h.
 //
-// A row of inputs or hidden states is quantised to integers in -127 ... 127 times its own scale when it is read, and each row of weights
-// when it is packed. Products are summed as integers, which is exact, so sums may be split in any way; a sum times both scales is the
-// product.
+// A row of inputs or hidden states is quantised when it is read, to integers from -127 to 127 times the row's scale; each row of weights is
+// quantised in the same way when it is packed. Products are summed exactly, as integers, so sums may be split in any way; multiplying a sum
+// by both scales gives the product.
 //
 //     a packed block    [....|....|....|....]  scale of each column
 //                       [....|....|....|....]  initial value of its sum: see kOffset
@@ -28,8 +28,8 @@ namespace {
 
 constexpr real kMost = 127;
 
-// x86's instruction for int8 vectors multiplies unsigned by signed numbers: rows are stored with 128 added, and
-// each sum begins with -128 times the sum of its weights. The one for matrix registers multiplies signed by signed numbers.
+// x86's instruction for int8 vectors multiplies unsigned by signed numbers, so rows are stored with 128 added, and each sum starts at -128
+// times the sum of its weights. The instruction for matrix registers multiplies signed by signed numbers.
 #if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
 constexpr std::int32_t kOffset = 128;
 #else
@@ -46,7 +46,7 @@ inline vi add_quads(vi sum, vi a, vi w) {
 #elif defined(__AVXVNNI__)
     return (vi)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)a, (__m256i)w);
 #elif defined(__AVX2__)
-    // The sum of two products of numbers up to 127 fits into 16 bits.
+    // The sum of two products of numbers up to 127 fits in 16 bits.
     const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8((__m256i)a), _mm256_sign_epi8((__m256i)w, (__m256i)a));
     return sum + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 #elif defined(__ARM_FEATURE_DOTPROD)
@@ -71,7 +71,7 @@ inline whole greatest_lane(vi v, std::integer_sequence<int, J...> lanes) {
     return v[0];
 }
 
-// The largest |x| of K numbers, compared by their bits, so that infinity and NaN are the largest.
+// The largest |x| of K numbers. They are compared by their bits, so that infinity and NaN count as the largest.
 inline real greatest_size(const real* x, std::int64_t K) {
     vi most{};
     const auto meet = [&most](vf numbers) {
@@ -87,17 +87,17 @@ inline real greatest_size(const real* x, std::int64_t K) {
     return size;
 }
 
-// The scale of a row: times -127 ... 127 it reaches the largest number. Quantising again changes nothing, because 127 scale / 127
-// is the scale.
+// The scale of a row, so that 127 times the scale is the largest number. Quantising again changes nothing, because 127 * scale / 127 equals
+// the scale exactly.
 inline real scale_of(real greatest) { return greatest / kMost * kMost / kMost; }
 
-// Rounds to whole numbers n in steps of 1 / per_step, the nearest, ties to even; the low byte of each lane is that of n + offset,
-// because 12582912 + n + offset has it there. (The offset is even, so that it moves no tie.)
+// Rounds x * per_step to the nearest integer n, ties to even. The low byte of each lane is that of n + offset: adding 12582912 + offset
+// places it in the low bits. (The offset is even, so that it does not change how ties round.)
 inline vi rounded_steps(vf x, vf per_step, std::int32_t offset) {
     return bits(fused(x, per_step, splat(static_cast<real>(12582912 + offset))));
 }
 
-// The low byte of each lane. GCC converts vectors lane by lane if it is not told how.
+// The low byte of each lane. Without the explicit shuffle, GCC would convert vectors lane by lane.
 template <int... J>
 inline bytes_of_lanes low_bytes(vi v, std::integer_sequence<int, J...>) {
 #if defined(__AVX512F__)
@@ -119,13 +119,14 @@ inline bytes low_bytes(const vi (&v)[4], std::integer_sequence<int, J...>) {
 }
 #endif
 
-// Lanes of a row before its numbers, and all of them. Matrix registers load rows fastest that are aligned to cache lines.
+// The lanes of a row before its numbers, and its total number of lanes. Matrix registers load rows fastest if they are aligned to cache
+// lines.
 constexpr std::int64_t kRowHead = kMatrices ? kLanes : 1;
 inline std::int64_t lanes_of_row(std::int64_t K) { return kRowHead + (kMatrices ? blocks(filled(K), kLanes) * kLanes : filled(K)); }
 
-// Writes the numbers of a row, rounded.
+// Writes the rounded numbers of a row.
 #if defined(HIDDENSTATE_ADD_PRODUCT) && defined(__AVX512VBMI__)
-// A register's part at a time, because it is loaded as a whole soon after. (Only rows for matrix registers have room for it.)
+// Writes one register's part at a time, because it is loaded as a whole soon after. (Only rows for matrix registers have room for this.)
 inline void write_numbers(const real* x, std::int64_t K, vf per_step, std::int32_t offset, std::int8_t* to) {
     for (std::int64_t k = 0; k < K; k += 4 * kLanes) {
         vi four[4];
@@ -151,18 +152,18 @@ inline void write_numbers(const real* x, std::int64_t K, vf per_step, std::int32
 }
 #endif
 
-// Writes a row in the form that tiles read; `to` has lanes_of_row(K) numbers. If a row has a value that is not finite, its scale is NaN,
-// and so are all results.
+// Writes a row in the form that tiles read; `to` has lanes_of_row(K) elements. If any value of the row is not finite, the scale is NaN, and
+// so are all results.
 inline void round_row(const real* x, std::int64_t K, bool matrices, real* to) {
     const real greatest = greatest_size(x, K);
-    to[kRowHead + filled(K) - 1] = 0;  // fills up the last lane
+    to[kRowHead + filled(K) - 1] = 0;  // zero-pads the last lane
     *to = greatest <= std::numeric_limits<real>::max() ? greatest / kMost : std::numeric_limits<real>::quiet_NaN();
     const vf per_step = splat(greatest > 0 ? kMost / greatest : 0);
     write_numbers(x, K, per_step, matrices ? 0 : kOffset, reinterpret_cast<std::int8_t*>(to + kRowHead));
 }
 
-// acc[r] += W a[r], for the first V vectors of a block. A single row is summed in two halves, because each sum waits for its last
-// addition, and there would be too few of them.
+// acc[r] += W a[r], for the first V vectors of a block. A single row is summed in two halves: each addition to a sum waits for the previous
+// one, and there would be too few sums to hide that latency.
 template <int R, int V>
 inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const packed* w, vf (&acc)[R][V]) {
     constexpr int kParts = R == 1 ? 2 : 1;
@@ -194,7 +195,7 @@ inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const pack
 }
 
 #ifdef HIDDENSTATE_ADD_PRODUCT
-// In matrix registers. Whole sums are in memory when they are multiplied by their scales, so that nothing else need be stored
+// Version for matrix registers. Sums are complete in memory before they are multiplied by their scales, so nothing else need be stored
 // there.
 template <int V, std::size_t Products, class Start, class Use>
 inline void multiply_rows(UpTo tall, const Factors (&products)[Products], const Start& start, const Use& use) {
@@ -202,7 +203,7 @@ inline void multiply_rows(UpTo tall, const Factors (&products)[Products], const 
     vf scales[Products][V];
     for (std::size_t p = 0; p < Products; ++p) {
         const auto [a, K, w] = products[p];
-        const std::int64_t bytes = lanes_of_row(K) * std::int64_t{sizeof(element)};  // the rows follow one another in memory
+        const std::int64_t bytes = lanes_of_row(K) * std::int64_t{sizeof(element)};  // the rows are consecutive in memory
         multiply_evenly<V>(tall.count, RowsRead{reinterpret_cast<const char*>(a[0] + kRowHead), bytes}, blocks(filled(K), kLanes),
                            PackedBlock<kTile>{w + kHead * kTile}, RowsWritten{reinterpret_cast<char*>(sums[p]), sizeof sums[p][0]});
         for (int v = 0; v < V; ++v) scales[p][v] = weights(w + v * kLanes);
@@ -219,7 +220,7 @@ inline void multiply_rows(UpTo tall, const Factors (&products)[Products], const 
 }
 #endif
 
-// Two blocks for one row: acc[b] += W[b] a.
+// Computes two blocks for one row: acc[b] += W[b] a.
 template <int V>
 inline void tile_of_two(const element* a, std::int64_t K, const packed* const (&w)[2], vf (&acc)[2][V]) {
     vi sum[2][V];

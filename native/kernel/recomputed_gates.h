@@ -1,7 +1,8 @@
-// Recomputes the gates of a chunk in backward if forward has not saved them.
+// Recomputes the gates of a chunk in the backward pass, if the forward pass did not save them.
 //
-// The inputs and hidden states of all steps are then known, so that no step waits for another: the pre-activations of a whole chunk are one
-// product. They are summed in forward's order, bias, input, hidden state, so the gates are forward's to the last bit.
+// By then the inputs and hidden states of all steps are known, so no step waits for another, and the pre-activations of a whole chunk are
+// computed in one product. They are summed in the same order as in the forward pass (bias, input, hidden state), so the gates match to the
+// last bit.
 #pragma once
 
 #include <algorithm>
@@ -15,14 +16,14 @@
 namespace hiddenstate {
 namespace {
 
-// One block of units for some rows of a chunk.
+// Computes one block of units for some rows of a chunk.
 struct GateTile {
     const BackwardState& state;
     const ChunkRows& rows;
     const element* const* x;  // each row's input, and the hidden state before it
     const element* const* h;
-    std::int64_t from;  // the first of these rows in the chunk
-    std::int64_t b;     // block of units
+    std::int64_t from;  // the index of the first of these rows in the chunk
+    std::int64_t b;     // the block of units
 
     template <class Height>
     void run(Height tall, std::int64_t first) const {
@@ -33,7 +34,7 @@ struct GateTile {
                       [&](int r, const vf (&sums)[kBlockSums]) { finish(from + first + r, sums); });
     }
 
-    // The gates before their edits, computed from edited pre-activations.
+    // Computes the gates before their edits, from edited pre-activations.
     void finish(std::int64_t i, const vf (&block)[kBlockSums]) const {
         const LayerBackward& job = state.job;
         const std::int64_t t = rows.t(i), n = rows.n(i), u = b * kUnits;
@@ -46,7 +47,7 @@ struct GateTile {
     }
 };
 
-// One thread's part of it.
+// One thread's part of the recomputation.
 class RecomputedGates {
 public:
     RecomputedGates(const BackwardState& state, const ChunkRows& rows, int thread, int threads)
@@ -54,8 +55,8 @@ public:
         if (!state.job.gates) x_.resize(kGroup), h_.resize(kGroup);
     }
 
-    // Threads divide pairs of a group of rows and a block of units. Neighbouring pairs share the group, so that its rows are still in
-    // the cache of the thread that goes on to the next block.
+    // The work items are pairs of a group of rows and a block of units. Adjacent pairs share the group, so its rows are still in the cache
+    // when a thread continues with the next block.
     void run() {
         const std::int64_t count = rows_.count(), each = blocks(state_.job.H, kUnits);
         const Range mine = part(blocks(count, kGroup) * each, thread_, threads_);
@@ -77,7 +78,7 @@ private:
         even_h_.take(h_.data(), rows, state_.job.P, kMatrices);
     }
 
-    // The rows that are multiplied by a block of weights before the next block.
+    // The number of rows that are multiplied by a block of weights before the next block.
     static constexpr std::int64_t kGroup = 16 * kRows;
 
     const BackwardState& state_;

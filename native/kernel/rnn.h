@@ -20,7 +20,7 @@ struct Gates {
     [[gnu::always_inline]] explicit Gates(const vf (&sums)[kSums], bool relu)
         : h(relu ? greatest(splat(0), sums[0]) : tanh(sums[0])), relu(relu) {}
 
-    // The gates of all vectors of a block.
+    // Computes the gates of all vectors of a block.
     [[gnu::always_inline]] static void of_block(const vf (&sums)[kAcross], bool relu, Gates (&to)[kAcross]) {
         vf h[kAcross];
         if (relu) {
@@ -34,24 +34,24 @@ struct Gates {
     // Reads the values of `lanes` units from a record.
     Gates(const real* from, std::int64_t, std::int64_t lanes, bool relu = false) : h(load(from, lanes)), relu(relu) {}
 
-    // The gradient of the sum, `to`, from that of h (d_h), where this is the value before edits. `undo` and `more`: as for an LSTM.
+    // Computes the gradient of the sum, `to`, from that of h (d_h). *this holds the value before edits. For `undo` and `more`, see lstm.h.
     template <class Undo>
     [[gnu::always_inline]] void derivative(const Gates&, vf d_h, vf, vf, vf&, const Gates* more, const Undo& undo,
                                            vf (&to)[kSlopes]) const {
         if (more) d_h += more->h;
-        // tanh' = 1 - y^2; relu' is 0 up to 0, and 1 for NaN, as in torch.
+        // tanh' = 1 - y^2. relu' is 0 for y <= 0, and 1 for NaN, as in torch.
         to[0] = relu ? (h <= splat(0) ? vf{} : d_h) : d_h * (splat(1) - h * h);
         undo(kHPre, to[0]);
     }
 
-    // m, for a projection, which an RNN does not have.
+    // Unused: m is needed only for a projection, which a plain RNN does not have.
     vf output(vf) const { return vf{}; }
 
-    // Writes them to a record.
+    // Writes the gate to a record.
     void store_to(real* to, std::int64_t, std::int64_t lanes, bool past_cache) const { store_record(to, h, lanes, past_cache); }
 };
 
-// The hidden state, which is the memory too: c is h.
+// The hidden state, which is also the memory: c is h.
 struct State {
     vf c, h, s;
 
@@ -63,7 +63,7 @@ struct State {
 template <int most>
 using Cells = NoCells<most>;
 
-// The state before its own edits, from an edited sum. It is edited where it is stored.
+// The state before its edits, computed from an edited sum. Edits to the state itself are applied when it is stored.
 struct EditedGates {
     Gates before, after;
 

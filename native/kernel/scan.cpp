@@ -1,5 +1,5 @@
-// The scan for one instruction set and precision. Compiled once for each, with HIDDENSTATE_ISA (a name), HIDDENSTATE_BYTES (of a
-// vector), HIDDENSTATE_PRECISION (F32, F64, BF16) and HIDDENSTATE_CELL (lstm, gru, rnn) set.
+// The scan for one instruction set, precision and kind of cell. Compiled once for each combination, with HIDDENSTATE_ISA (a name),
+// HIDDENSTATE_BYTES (the size of a vector), HIDDENSTATE_PRECISION (F32, F64, BF16) and HIDDENSTATE_CELL (lstm, gru, rnn) set.
 #include "kernel/scan.h"
 
 #include "kernel/pack.h"
@@ -20,7 +20,7 @@ namespace hiddenstate {
 namespace {
 
 #ifdef HIDDENSTATE_INFERENCE
-// The runtimes without torch leave out what training and single cells need.
+// The runtimes without torch omit the code for training and single cells.
 constexpr std::nullptr_t backward{}, cell_step{}, cell_gradients{}, nonlinearity{};
 #else
 void nonlinearity(char which, const real* in, real* out, std::int64_t n) {
@@ -33,7 +33,7 @@ void nonlinearity(char which, const real* in, real* out, std::int64_t n) {
 
 }  // namespace
 
-// A scan for each nonlinearity of the kind of cell. They share all functions.
+// Defines a scan for each nonlinearity of the kind of cell. They share all functions.
 #define HIDDENSTATE_SCAN(cell) HIDDENSTATE_JOIN(cell, HIDDENSTATE_ISA, HIDDENSTATE_PRECISION)
 #define HIDDENSTATE_DEFINE(cell, relu)                                                                                \
     extern const Scan<HIDDENSTATE_PRECISION> HIDDENSTATE_SCAN(cell);                                                  \

@@ -1,4 +1,4 @@
-// Runs a whole call forward: layers one above the other, each of one direction or two.
+// Runs a whole call forward: a stack of layers with one or two directions each.
 #pragma once
 
 #include "kernel/forward.h"
@@ -11,13 +11,13 @@ namespace {
 
 using WholeCall = Call<HIDDENSTATE_PRECISION>;
 
-// The input of a layer: that of the call, or the output of the layer below.
+// The input of a layer: the call's input, or the output of the layer below.
 struct LayerInput {
     const element* x;
     std::int64_t features, step, row;
 };
 
-// to = function(a, b), number by number; `to` may be a or b.
+// Computes to = function(a, b), element by element; `to` may be a or b.
 template <class Function>
 void combine(const element* a, const element* b, std::int64_t count, int threads, element* to, const Function& function) {
     run_parallel(threads, false, [&](int k) {
@@ -46,7 +46,7 @@ BorderStates<T> of_layer(BorderStates<T> states, std::int64_t k) {
     return states;
 }
 
-// The size in bytes of the records and, if there are any, of the gradient of each weight, which is then likely to be computed.
+// The size in bytes of the records and, if there are any, of the gradients of the weights, which are then likely to be computed.
 inline std::size_t bytes_of_records(const WholeCall& call) {
     std::int64_t bytes = 0;
     for (std::size_t k = 0; k < call.layers.size(); ++k) {
@@ -60,7 +60,7 @@ inline std::size_t bytes_of_records(const WholeCall& call) {
     return static_cast<std::size_t>(bytes);
 }
 
-// The k-th layer and direction. It writes its part of the layer's output.
+// The job of the k-th layer and direction, which writes its part of the layer's output.
 inline LayerForward layer_forward(const WholeCall& call, std::int64_t k, const LayerInput& input, element* layer_out) {
     const std::int64_t D = call.directions, N = call.N, P = call.P, H = call.H, row = k * N;
     return {input.x, call.layers[static_cast<std::size_t>(k)], call.h0 ? call.h0 + row * P : nullptr,
@@ -117,7 +117,7 @@ inline void forward_in_order(const WholeCall& call) {
         }
         input = {out, width, call.N * width, width};
         if (last || !drops) continue;
-        element* next = records ? dropped.data() : out;  // the record has the output before dropout
+        element* next = records ? dropped.data() : out;  // the record keeps the output before dropout
         drop(out, call.dropout_masks[layer], all, call.threads, next);
         input.x = next;
     }

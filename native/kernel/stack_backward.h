@@ -9,7 +9,8 @@ namespace {
 
 using WholeGradients = Gradients<HIDDENSTATE_PRECISION>;
 
-// The k-th layer and direction. It reads its part of the gradient of the layer's output, and writes that of its input to `dx`.
+// The job of the k-th layer and direction, which reads its part of the gradient of the layer's output and writes the gradient of its input
+// to `dx`.
 inline LayerBackward layer_backward(const WholeCall& call, const WholeGradients& gradients, std::int64_t k, const LayerInput& input,
                                     const element* layer_out, const element* dout, element* dx) {
     const std::int64_t D = call.directions, N = call.N, P = call.P, H = call.H, row = k * N, side = k % D * P;
@@ -26,10 +27,10 @@ inline void backward(const WholeCall& call, const WholeGradients& gradients) {
     const std::int64_t count = static_cast<std::int64_t>(call.layers.size()), D = call.directions, width = D * call.P;
     const std::int64_t rows = call.T * call.N, all = rows * width;
     const bool drops = !call.dropout_masks.empty();
-    // The gradient of the input of each layer but the first: one buffer is read while the other is written.
+    // The gradients of the inputs of all layers except the first: one buffer is read while the other is written.
     const Buffer<element> buffers[2] = {Buffer<element>(count > D ? all : 0), Buffer<element>(count > 2 * D ? all : 0)};
     const Buffer<element> dropped(drops ? all : 0);
-    // The reverse direction writes to a separate buffer, because both directions run concurrently; it is added afterwards.
+    // The reverse direction writes to a separate buffer, because both directions run concurrently. The buffer is added afterwards.
     const std::int64_t widest = std::max(count > D ? width : 0, gradients.x ? call.C : 0);
     const Buffer<element> reverse_dx(D > 1 ? rows * widest : 0);
     const element* dout = gradients.out;
@@ -38,7 +39,7 @@ inline void backward(const WholeCall& call, const WholeGradients& gradients) {
         LayerInput input{call.x, call.C, call.x_step, call.x_row};
         if (layer > 0) {
             const element* below = call.layer_outputs[layer - 1];
-            // The layer read the dropped output, which was not recorded.
+            // The layer read the output after dropout, which was not recorded.
             if (drops) drop(below, call.dropout_masks[layer - 1], all, call.threads, dropped.data());
             input = {drops ? dropped.data() : below, width, call.N * width, width};
         }

@@ -1,7 +1,7 @@
-// Runs layers and directions with few units on one thread each.
+// Runs layers and directions that have few units, each on its own thread.
 //
-// A step with few units is too short to be shared by threads: the barrier would cost as much as they gain. But the two directions of a
-// layer are independent, and a layer can read the first steps of the layer below while that computes the next ones:
+// A step with few units is too short for threads to share: the barrier would cost as much as they gain. But the two directions of a layer
+// are independent, and a layer can read the first steps of the layer below while that layer computes the next ones:
 //
 //     thread 0   layer 0:  steps 0-7 | 8-15  | 16-23 | ...
 //     thread 1   layer 1:            | 0-7   | 8-15  | ...
@@ -16,7 +16,7 @@
 namespace hiddenstate {
 namespace {
 
-// A layer and direction that is run by one thread, chunk after chunk. Its memory is allocated on construction.
+// A layer and direction that one thread runs, chunk by chunk. Its memory is allocated on construction.
 class Stage {
 public:
     Stage(const LayerForward& given, std::int64_t chunk_steps)
@@ -55,14 +55,14 @@ inline Stages stages_of(const std::vector<LayerForward>& jobs, std::int64_t chun
     return stages;
 }
 
-// Runs layers of one direction, each of which reads the output of the previous one, the first ones on the first thread. Returns
-// false without running anything if there are too few threads.
+// Runs layers of one direction, each of which reads the output of the previous one; the first layers run on the first thread. Returns false
+// without running anything if there are too few threads.
 inline bool run_pipeline(const std::vector<LayerForward>& jobs, int threads) {
     constexpr std::int64_t kChunkSteps = 8;
     const Stages stages = stages_of(jobs, kChunkSteps);
     const auto count = static_cast<std::int64_t>(jobs.size());
     const int used = static_cast<int>(std::min<std::int64_t>(threads, count));
-    std::vector<Progress> done(static_cast<std::size_t>(used));  // steps that each thread's last layer has computed
+    std::vector<Progress> done(static_cast<std::size_t>(used));  // the number of steps that each thread's last layer has computed
     return run_parallel(used, true, [&](int thread) {
         const Range mine = part(count, thread, used);
         const auto each = [&](const auto& what) {

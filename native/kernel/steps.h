@@ -1,5 +1,5 @@
-// Runs single steps of all layers on packed weights, for streams. It updates the states in place, and allocates nothing, except one buffer
-// per thread for int8 inputs.
+// Runs single steps of all layers on packed weights, for streams. Updates the states in place, and allocates nothing except two buffers per
+// thread for int8 rows.
 #pragma once
 
 #include "kernel/cell.h"
@@ -20,11 +20,11 @@ struct StateRows {
     std::int64_t operator()(std::int64_t n) const { return rows ? rows[n] : n; }
 };
 
-// The rows that a step multiplies, K numbers each, in the form that tiles read.
+// The rows that a step multiplies, with K elements each, in the form that tiles read.
 #ifdef HIDDENSTATE_INT8
 class StepRows {
 public:
-    // `memory`: this thread's, valid for as long as the rows are read.
+    // `memory` belongs to this thread, and must stay valid while the rows are read.
     StepRows(const element* first, StateRows at, std::int64_t K, std::int64_t N, bool matrices, RowMemory& memory) : size_(row_size(K)) {
         real* const copies = memory.take(N * size_);
         for (std::int64_t n = 0; n < N; ++n) copy_row(first + at(n) * K, K, matrices, copies + n * size_);
@@ -59,7 +59,7 @@ private:
 inline int memory_of_rows(int) { return 0; }
 #endif
 
-// One block of units of one layer at one step, for all rows that step.
+// Computes one block of units of one layer at one step, for all rows that take part in it.
 struct LayerStep {
     StepRows inputs, hidden;
     StateRows states_at;
@@ -67,7 +67,7 @@ struct LayerStep {
     const real* bias;      // packed block
     real* c;               // [batch, H]
     const element* before; // [batch, H]: the hidden states
-    element* next;         // [N, H]: the new h, separate because other threads still read the old one
+    element* next;         // [N, H]: the new h, stored separately because other threads still read the old one
     std::int64_t K, H, u, lanes;
     bool relu;
 
@@ -79,7 +79,7 @@ struct LayerStep {
                       [&](int r, const vf (&sums)[kBlockSums]) { finish(first + r, sums); });
     }
 
-    // Two blocks for a single row.
+    // Computes two blocks for a single row.
     static void run_two(const LayerStep& one, const LayerStep& other) {
         const std::int64_t recurrent = depth(one.K) * kTile;
         const packed *const w[2] = {one.w, other.w}, *const w_hh[2] = {one.w + recurrent, other.w + recurrent};
@@ -106,7 +106,7 @@ struct LayerStep {
     }
 };
 
-// Single steps of a call, computed layer by layer, by some threads.
+// The single steps of a call, computed layer by layer on several threads.
 class Steps {
 public:
     explicit Steps(const Call<HIDDENSTATE_PRECISION>& call)
@@ -115,7 +115,7 @@ public:
     std::int64_t layers() const { return layers_; }
     bool is_last(std::int64_t t, std::int64_t layer) const { return t + 1 == call_.T && layer + 1 == layers_; }
 
-    // Computes the thread's units of the new h into scratch, because others still read the old one.
+    // Computes the thread's units of the new h into scratch, because other threads still read the old h.
     void compute(std::int64_t t, std::int64_t layer, int thread, int threads) const {
         const std::int64_t N = call_.N, H = call_.H, K = layer == 0 ? call_.C : H, block = kTile * (depth(K) + depth(H));
         const std::int64_t before = layer == 0 ? 0 : count_ * kTile * (depth(call_.C) + depth(H)) + (layer - 1) * count_ * block;
@@ -140,7 +140,7 @@ public:
         for (; k < mine.size(); ++k) for_tiles(N, matrices, step_of_block(k));
     }
 
-    // Copies the thread's units of the new h to the state, when all threads have computed theirs.
+    // Copies the thread's units of the new h to the state, after all threads have computed theirs.
     void keep(std::int64_t t, std::int64_t layer, int thread, int threads) const {
         const std::int64_t N = call_.N, H = call_.H;
         const Range mine = part(count_, thread, threads);
@@ -157,7 +157,7 @@ private:
     element* h_of(std::int64_t layer) const { return call_.h_n + layer * call_.packed.batch * call_.H; }
 
     const Call<HIDDENSTATE_PRECISION>& call_;
-    const std::int64_t layers_, count_;  // blocks of units
+    const std::int64_t layers_, count_;  // `count_`: the number of blocks of units
 };
 
 // Calls f(t, layer) for all steps and layers in order.
@@ -168,14 +168,15 @@ void each_layer(const Call<HIDDENSTATE_PRECISION>& call, const Steps& steps, con
     }
 }
 
-// With the threads of a parallel region, which wait for one another; returns false without running anything if there are too few.
+// Runs the steps in a parallel region, whose threads wait for one another. Returns false without running anything if there are too few
+// threads.
 inline bool steps_together(const Call<HIDDENSTATE_PRECISION>& call, const Steps& steps, int threads) {
     Barrier barrier;
     const bool done = run_parallel(threads, threads > 1, [&](int thread) {
         const auto wait = [&] { if (threads > 1) barrier.wait(threads); };
         each_layer(call, steps, [&](std::int64_t t, std::int64_t layer) {
             steps.compute(t, layer, thread, threads);
-            if (steps.is_last(t, layer)) return;  // the end of the region is a wait, too
+            if (steps.is_last(t, layer)) return;  // the end of the region is itself a barrier
             wait();
             steps.keep(t, layer, thread, threads);
             wait();
@@ -185,7 +186,7 @@ inline bool steps_together(const Call<HIDDENSTATE_PRECISION>& call, const Steps&
     return done;
 }
 
-// Runs the steps with helpers; returns false, without running anything, if there are none available.
+// Runs the steps with helpers. Returns false without running anything if no helpers are available.
 inline bool steps_with_helpers(const Call<HIDDENSTATE_PRECISION>& call, const Steps& steps, int threads) {
     const Helpers helpers(threads);
     if (!helpers) return false;

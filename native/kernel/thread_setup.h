@@ -1,4 +1,4 @@
-// Runs the kernel's threads, each with its floating-point mode and its matrix registers set up.
+// Runs the kernel's threads, after setting up the floating-point mode and the matrix registers of each.
 #pragma once
 
 #include <memory>
@@ -14,7 +14,7 @@
 namespace hiddenstate {
 namespace {
 
-// Treats subnormal numbers as zero during its lifetime: CPUs are many times slower with them, and an LSTM does not need them.
+// Treats subnormal numbers as zero while it lives: they slow CPUs down many times over, and an LSTM does not need them.
 class FlushSubnormals {
 public:
 #if defined(__x86_64__)
@@ -41,14 +41,14 @@ struct ThreadSetup {
     MatrixRegisters registers;
 };
 
-// run_parallel_with, for the kernel.
+// run_parallel_with, with the kernel's ThreadSetup.
 template <class Body>
 bool run_parallel(int threads, bool together, const Body& body) {
     return run_parallel_with<ThreadSetup>(threads, together, body);
 }
 
-// Runs independent jobs at the same time: a Group runs the job of one of `states` on its part of the threads. If the threads
-// can't be divided evenly, the jobs run one after another, each on all threads.
+// Runs independent jobs concurrently: each Group runs the job of one of `states` on its share of the threads. If the threads can't be
+// divided evenly, the jobs run one after another, each on all threads.
 template <class Group, class State>
 void run_groups(const std::vector<const State*>& states, int threads) {
     const int count = static_cast<int>(states.size()), each = std::max(threads, 1) / count;
@@ -69,7 +69,7 @@ void run_groups(const std::vector<const State*>& states, int threads) {
         for (; k >= (*group)->threads(); ++group) k -= (*group)->threads();
         (*group)->run(k);
     });
-    if (!done) one_by_one(1);  // too few threads to wait for one another
+    if (!done) one_by_one(1);  // there are too few threads for a barrier
 }
 
 }  // namespace

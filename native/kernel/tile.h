@@ -1,4 +1,4 @@
-// The inner product of the scan: multiplies a few rows by one packed block of weights, with all sums in registers.
+// The inner loop of the scan: multiplies a few rows by one packed block of weights, with all sums in registers.
 //
 //                       kLanes units of
 //                     i    f    g    o           A block holds all four gates of one vector of units, so that the
@@ -18,14 +18,14 @@
 namespace hiddenstate {
 namespace {
 
-// How many blocks of `width` columns cover `columns`.
+// The number of blocks of `width` columns that cover `columns`.
 inline std::int64_t blocks(std::int64_t columns, std::int64_t width) { return (columns + width - 1) / width; }
 
-constexpr int kUnits = kAcross * kLanes;     // units of a packed block
-constexpr int kColumns = kAcross * kGates;   // vectors of its columns: one for each gate of each vector of units
-constexpr int kTile = kColumns * kLanes;     // its columns
-constexpr bool kPairs = sizeof(element) == 2;  // bfloat16: two neighbours in k share a lane
-// Int8 weights: four neighbours in k share a lane; see quads.h.
+constexpr int kUnits = kAcross * kLanes;     // units in a packed block
+constexpr int kColumns = kAcross * kGates;   // vectors of columns in a block: one for each gate of each vector of units
+constexpr int kTile = kColumns * kLanes;     // columns in a block
+constexpr bool kPairs = sizeof(element) == 2;  // bfloat16: two values adjacent in k share a lane
+// Int8 weights: four values adjacent in k share a lane; see quads.h.
 #ifdef HIDDENSTATE_INT8
 constexpr bool kQuads = true;
 #else
@@ -39,18 +39,19 @@ constexpr bool kMatrices = false;
 #endif
 // Whether tiles keep their sums in vector registers: all tiles without matrix registers, and int8 tiles with few rows.
 constexpr bool kVectors = !kMatrices || kQuads;
-// The maximum number of rows of such a tile: with four sums a row, 6 rows take 24 of 32 vector registers, 3 rows 12 of 16, and the operands
-// take the rest; with three sums, 8 and 4.
+// The maximum number of rows of such a tile. With four sums per row, 6 rows take 24 of 32 vector registers, or 3 rows take 12 of 16, and
+// the operands take the rest; with three sums per row, the maximum is 8 or 4.
 #if defined(__AVX512F__) || defined(__aarch64__)
 constexpr int kVectorRows = 24 / kColumns;
 #else
 constexpr int kVectorRows = 12 / kColumns;
 #endif
-// The maximum number of rows of a tile: matrix registers have 16 rows each, and two of them are used.
+// The maximum number of rows of a tile. A matrix register has 16 rows, and a tile uses two registers' worth.
 constexpr int kRows = kMatrices ? 32 : kVectorRows;
 
-// Whether products of this many rows, summed over K numbers, go through matrix registers. If there are any, all products do, except
-// that int8 products of few rows or numbers take less time in vectors, because even a part of a register takes a whole load.
+// Whether products of this many rows, summed over K elements, use matrix registers. If the CPU has them, all products do, except int8
+// products with few rows or elements: these are faster in vectors, because loading part of a matrix register takes as long as loading all
+// of it.
 inline bool in_matrices(std::int64_t rows, std::int64_t K) {
     constexpr std::int64_t kFewestRows = 3, kHalfRegister = 32, kFewestNumbers = 384;
     if (!kMatrices || !kVectors) return kMatrices;
@@ -76,17 +77,17 @@ inline void clear(Height tall, vf (&acc)[Height::most][V]) {
     }
 }
 
-// The content of a lane of packed weights: one number, a pair, or four.
+// How many numbers a lane of packed weights holds: one, two or four.
 constexpr std::int64_t kPerLane = kQuads ? 4 : kPairs ? 2 : 1;
 using packed = std::conditional_t<kPerLane == 1, real, std::uint32_t>;
 
-// Lanes that K numbers fill.
+// The number of lanes that K numbers fill.
 inline std::int64_t filled(std::int64_t K) { return blocks(K, kPerLane); }
 
-// The lanes before the weights of a packed matrix: for int8, each column's scale and the initial value of its sums.
+// The number of rows before the weights of a packed matrix: for int8, each column's scale and the initial value of its sums.
 constexpr std::int64_t kHead = kQuads ? 2 : 0;
 
-// Lanes that K numbers take when packed: for matrix registers a multiple of a whole register, filled up with zeros.
+// The number of lanes that K numbers take when packed: for matrix registers, a multiple of a whole register, zero-padded.
 inline std::int64_t depth(std::int64_t K) {
     return kHead + (kMatrices ? blocks(filled(K), kLanes) * kLanes : filled(K));
 }
@@ -98,11 +99,11 @@ inline vf weights(const packed* w) {
     return v;
 }
 
-// The first, or the second, number of each pair, as floats: a bfloat16 is the upper half of a float.
+// The first or second number of each pair, as floats: a bfloat16 is the upper half of a float.
 inline vf firsts(vf pair) { return from_bits(bits(pair) << 16); }
 inline vf seconds(vf pair) { return from_bits(bits(pair) & static_cast<whole>(0xffff0000u)); }
 
-// A vector with the same content, one number or a pair, in every lane.
+// Copies one number or pair into every lane of a vector.
 inline vf spread(const real* a) { return splat(*a); }
 
 inline vf spread(const void* pair) {
@@ -111,7 +112,7 @@ inline vf spread(const void* pair) {
     return from_bits(both - vi{});
 }
 
-// The same for the k-th number, or pair, of a row.
+// Copies the k-th number or pair of a row into every lane of a vector.
 inline vf spread_at(const real* a, std::int64_t k) { return spread(a + k); }
 inline vf spread_at(const bfloat16* a, std::int64_t k) { return spread(static_cast<const void*>(a + 2 * k)); }
 
@@ -141,7 +142,7 @@ inline void multiply(vf x, const Row<V>& w, vf (&acc)[V]) {
     }
 }
 
-// A function that is never inlined, because inlined code would have too few registers for the sums of a tile: SSE2 has 16.
+// Prevents inlining of a function on SSE2, whose 16 registers would be too few for the sums of a tile in inlined code.
 #if defined(__SSE2__) && !defined(__AVX2__)
 #define HIDDENSTATE_APART [[gnu::noinline]]
 #else
@@ -149,9 +150,8 @@ inline void multiply(vf x, const Row<V>& w, vf (&acc)[V]) {
 #endif
 
 #ifndef HIDDENSTATE_INT8
-// acc[r] += sum_k a[r][k] w[k], for the first V vectors of a block. Each row is summed in the order of k, whatever the number of
-// rows of the tile, so that results do not depend on how rows are divided among threads and tiles.
-// `between(k)` is called once for each k.
+// acc[r] += sum_k a[r][k] w[k], for the first V vectors of a block. Each row is summed in the order of k, whatever the number of rows in
+// the tile, so results do not depend on how rows are divided among threads and tiles. Calls between(k) once for each k.
 template <int R, int V, class Between>
 HIDDENSTATE_APART inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const packed* w, vf (&acc)[R][V],
                                    const Between& between) {
@@ -163,7 +163,7 @@ HIDDENSTATE_APART inline void tile(Exactly<R>, const element* const* a, std::int
         for (int r = 0; r < R; ++r) multiply(spread_at(a[r], k), row, sum[r]);
         between(k);
     }
-    if (filled(K) > n) {  // the last of an odd number of bfloat16, paired with zero
+    if (filled(K) > n) {  // the last of an odd number of bfloat16 values, paired with zero
         const Row<V> row(w);
         for (int r = 0; r < R; ++r) {
             const element last[2] = {a[r][K - 1], element{}};
@@ -178,7 +178,7 @@ inline void tile(Exactly<R> tall, const element* const* a, std::int64_t K, const
     tile(tall, a, K, w, acc, [](std::int64_t) {});
 }
 
-// Memory that is read after a product, and comes near during it: each tile asks for the next part of it.
+// Memory that is read after a product and prefetched during it: each tile prefetches the next part.
 class Ahead {
 public:
     Ahead() = default;
@@ -186,7 +186,7 @@ public:
 
     bool any() const { return next_ < end_; }
 
-    // The part for a tile that sums over K numbers: an address for each of them.
+    // Takes the part for a tile that sums over K elements: one prefetch per element.
     const char* take(std::int64_t K) {
         const char* const mine = next_;
         next_ += kEach * K;
@@ -196,15 +196,15 @@ public:
     static void fetch(const char* from, std::int64_t k) { __builtin_prefetch(from + kEach * k, 0, 2); }
 
 private:
-    static constexpr std::int64_t kEach = 16;  // bytes: with 96 columns or more, the tiles of a step reach the end
+    static constexpr std::int64_t kEach = 16;  // bytes; with 96 columns or more, the tiles of a step prefetch all of the memory
 
     const char *next_ = nullptr, *end_ = nullptr;
 };
 #endif
 
 #ifndef HIDDENSTATE_INT8
-// Two blocks for one row: acc[b] += sum_k a[k] w[b][k], each in the order of k. Each addition to a sum waits for the previous one, and four
-// sums are too few to hide that latency.
+// Computes two blocks for one row: acc[b] += sum_k a[k] w[b][k], each in the order of k. Each addition to a sum waits for the previous one,
+// and the four sums of one block are too few to hide that latency.
 template <int V>
 inline void tile_of_two(const element* a, std::int64_t K, const packed* const (&w)[2], vf (&acc)[2][V]) {
     vf sum[2][V];
@@ -229,14 +229,14 @@ inline void tile(UpTo rows, const element* const* a, std::int64_t K, const packe
 }
 #endif
 
-// The factors of a tile: rows of K numbers each, and a packed block.
+// The factors of a tile: rows of K elements each, and a packed block.
 struct Factors {
     const element* const* a;
     std::int64_t K;
     const packed* w;
 };
 
-// Calls use(r, sums of row r) for each row of a tile, where sums[v] = start(r, v), and each product is added to that.
+// Calls use(r, sums of row r) for each row of a tile: sums[v] starts at start(r, v), and each product is added to it.
 template <int V, std::size_t Products, class Height, class Start, class Use>
 inline void multiply_rows(Height tall, const Factors (&products)[Products], const Start& start, const Use& use) {
     vf acc[Height::most][V];
@@ -247,7 +247,7 @@ inline void multiply_rows(Height tall, const Factors (&products)[Products], cons
     for (int r = 0; r < tall.count; ++r) use(r, acc[r]);
 }
 
-// acc[r] += sum_k a[k * a_step + r] b[k * b_step]: a product with a transposed matrix, as a weight's gradient is.
+// acc[r] += sum_k a[k * a_step + r] b[k * b_step]: a product with a transposed matrix, as needed for weight gradients.
 template <int R, int V>
 inline void outer_tile(Exactly<R>, const packed* a, std::int64_t a_step, const packed* b, std::int64_t b_step, std::int64_t n,
                        vf (&acc)[R][V]) {
@@ -267,8 +267,8 @@ inline void run_tile(int rows, std::int64_t first, const F& f) {
     if constexpr (R > 1) run_tile<R - 1>(rows, first, f);
 }
 
-// Calls f.run(rows, first) for tiles that cover `count` rows, in matrix registers or in vectors. Their heights are as equal as possible,
-// because a tile of few rows loads as many weights as a tile of many.
+// Calls f.run(rows, first) for tiles that cover `count` rows, in matrix registers or in vectors. Tile heights are as equal as possible,
+// because a tile with few rows loads as many weights as a tile with many.
 template <class F>
 inline void for_tiles(std::int64_t count, bool matrices, const F& f) {
     if constexpr (kMatrices) {
@@ -294,7 +294,7 @@ inline void for_tiles(std::int64_t count, const F& f) {
     for_tiles(count, kMatrices, f);
 }
 
-// Calls f(V) with the number of vectors of a block that `count` numbers take, as a constant.
+// Calls f(V) with V as a constant: the number of vectors of a block that `count` numbers take.
 template <int V = kColumns, class F>
 inline void with_vectors(std::int64_t count, const F& f) {
     if constexpr (V > 1) {

@@ -1,8 +1,7 @@
-// A vector of numbers as wide as the instruction set allows, and sigmoid and tanh on it.
+// A vector as wide as the instruction set allows, with sigmoid and tanh for it.
 //
-// Written once, in the vector extensions of GCC and Clang, and compiled once for each instruction set
-// (HIDDENSTATE_BYTES a vector) and precision. Needs IEEE arithmetic (no -ffast-math): range reduction adds and subtracts a large
-// constant.
+// Written once, with the vector extensions of GCC and Clang, and compiled for each instruction set (with vectors of HIDDENSTATE_BYTES) and
+// precision. Requires IEEE arithmetic (no -ffast-math), because range reduction adds and subtracts a large constant.
 #pragma once
 
 #include <cstdint>
@@ -41,11 +40,11 @@ inline vf load(const real* p) {
 inline void store(real* p, vf v) { std::memcpy(p, &v, sizeof v); }
 
 #if defined(__AVX512F__)
-// A bit for each of the first n lanes, of n up to kLanes.
+// A mask with a bit for each of the first n lanes; n is at most kLanes.
 inline std::uint16_t lanes_below(std::int64_t n) { return static_cast<std::uint16_t>((std::uint32_t{1} << n) - 1); }
 #endif
 
-// The first n lanes; the others are zero. Memory behind the n-th number is neither read nor written.
+// Loads or stores only the first n lanes; when loading, the others are zero. Memory past the n-th element is not accessed.
 inline vf load(const real* p, std::int64_t n) {
     if (n >= kLanes) return load(p);
 #if defined(__AVX512F__)
@@ -64,8 +63,8 @@ inline void store(real* p, vf v, std::int64_t n) {
     std::memcpy(p, &v, static_cast<std::size_t>(n) * sizeof(real));
 }
 
-// Stores data that is not read again soon: a whole cache line goes to memory without being fetched first. The thread must call
-// finish_stores() before another thread reads it.
+// Stores data that will not be read again soon: whole cache lines go to memory without being fetched first. The thread must call
+// finish_stores() before another thread reads the data.
 inline void store_past_cache(real* p, vf v, std::int64_t n) {
 #if defined(__AVX512F__)
     if (n >= kLanes && reinterpret_cast<std::uintptr_t>(p) % sizeof v == 0) {
@@ -75,7 +74,7 @@ inline void store_past_cache(real* p, vf v, std::int64_t n) {
     store(p, v, n);
 }
 
-// Stores a part of a record, bypassing the cache if nothing reads it soon and it would evict useful data.
+// Stores part of a record, bypassing the cache if `past_cache`: then nothing reads it soon, and it would evict useful data.
 inline void store_record(real* p, vf v, std::int64_t n, bool past_cache) {
     if (past_cache) return store_past_cache(p, v, n);
     store(p, v, n);
@@ -99,11 +98,12 @@ inline vf from_bits(vi i) {
     return v;
 }
 
-// bfloat16 is stored in memory, and computed with as float in registers.
+// bfloat16 numbers are stored as such in memory, but are floats in registers.
 typedef std::uint16_t halves __attribute__((vector_size(HIDDENSTATE_BYTES / 2)));
 typedef std::uint32_t words __attribute__((vector_size(HIDDENSTATE_BYTES)));
 
-// Rounds to the nearest, ties to even. A NaN stays a NaN: its quiet bit is set, because the bits that show it may be cut off.
+// Rounds to the nearest value, ties to even. A NaN stays a NaN: its quiet bit is set, because the mantissa bits that make it a NaN may be
+// cut off.
 inline halves rounded(vf v) {
 #ifdef __AVX512BF16__
     if constexpr (sizeof(real) == 4) return (halves)_mm512_cvtneps_pbh((__m512)v);
@@ -133,7 +133,7 @@ inline vf load(const bfloat16* p, std::int64_t n) {
     return v;
 }
 
-// The minimum or maximum of a limit and x. A NaN in x stays, because the instructions then return their second operand.
+// The minimum or maximum of a limit and x. A NaN in x is kept, because the instructions return their second operand in that case.
 inline vf least(vf limit, vf x) {
 #if defined(__AVX512F__)
     if constexpr (sizeof(real) == 4) return (vf)_mm512_min_ps((__m512)limit, (__m512)x);
@@ -152,9 +152,9 @@ inline vf greatest(vf limit, vf x) {
     return limit > x ? limit : x;
 }
 
-// a b + c, rounded once if the instruction set has it. Sums of rows use this function, because they must not depend on the
-// number of rows that are summed at a time: GCC fuses product and sum automatically in a loop of several sums, but not in a
-// loop of one; and of a sum of two products Clang fuses either one.
+// a b + c, rounded only once if the instruction set has a fused multiply-add. Row sums use this function, because they must not depend on
+// how many rows are summed at a time: left to itself, GCC fuses multiplications and additions in a loop over several sums but not over one,
+// and in a sum of two products Clang may fuse either one.
 inline vf fused(vf a, vf b, vf c) {
 #if defined(__AVX512F__)
     if constexpr (sizeof(real) == 4) return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
@@ -170,7 +170,7 @@ inline vf fused(vf a, vf b, vf c) {
 #endif
 }
 
-// e^x = 2^n (1 + p), with x = n ln2 + r, |r| <= ln2 / 2, and p = e^r - 1 by a polynomial.
+// e^x = 2^n (1 + p), with x = n ln2 + r and |r| <= ln2 / 2; a polynomial approximates p = e^r - 1.
 struct Exponential {
     vf power, p;
 };
@@ -181,7 +181,7 @@ struct Exp;
 
 template <>
 struct Exp<float> {
-    static constexpr float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number, in the low bits
+    static constexpr float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, which is in the low bits
     static constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f, per_ln2 = 1.44269504088896341f;
     static constexpr float highest = 88.3f, lowest = -87.3f;
     static constexpr int bias = 127, mantissa = 23;
@@ -197,22 +197,22 @@ struct Exp<double> {
                             per_ln2 = 1.4426950408889634074;
     static constexpr double highest = 709.0, lowest = -708.0;
     static constexpr int bias = 1023, mantissa = 52;
-    // 1 / k!, k = 2 ... 14: the first one left out adds less than 1e-19
+    // 1 / k! for k = 2 to 14; the first omitted term is less than 1e-19
     static constexpr double coefficients[] = {
         1.0 / 2,       1.0 / 6,        1.0 / 24,        1.0 / 120,        1.0 / 720,          1.0 / 5040,         1.0 / 40320,
         1.0 / 362880,  1.0 / 3628800,  1.0 / 39916800,  1.0 / 479001600,  1.0 / 6227020800.0, 1.0 / 87178291200.0};
 };
 
-// Whether there are enough registers for several exponentials at a time: SSE2 has 16, and no blend instruction.
+// Whether there are enough registers for several exponentials at a time: SSE2 has only 16, and no blend instruction.
 #if defined(__AVX2__) || defined(__aarch64__)
 constexpr bool kSideBySide = true;
 #else
 constexpr bool kSideBySide = false;
 #endif
 
-// For N vectors at once, operation by operation: each operation waits for the one before it, and the other vectors' operations fill the
-// gaps. (A processor that looks ahead finds a few of them by itself.) Beyond `highest` and `lowest` it takes the value there, because
-// sigmoid and tanh have reached their limits long before. NaN stays.
+// Computes the exponentials of N vectors at once, one operation at a time: each operation waits for the one before it, and the other
+// vectors' operations fill the gaps. (Out-of-order execution alone would find only a few of them.) Inputs are clamped to `lowest` and
+// `highest`, long after sigmoid and tanh have reached their limits. NaN stays NaN.
 template <int N>
 [[gnu::always_inline]] inline void exponentials(const vf (&of)[N], Exponential (&to)[N]) {
     using E = Exp<real>;
@@ -228,9 +228,9 @@ template <int N>
     vf x[N], shifted[N], r[N], q[N];
     for (int k = 0; k < N; ++k) x[k] = least(highest, of[k]);
     for (int k = 0; k < N; ++k) x[k] = greatest(lowest, x[k]);
-    // x / ln2, rounded to a whole number n: as a float, and in the low bits of `shifted`.
+    // Rounds x / ln2 to an integer n, both as a float and in the low bits of `shifted`.
     for (int k = 0; k < N; ++k) shifted[k] = x[k] * splat(E::per_ln2) + magic;
-    // ln2 in two parts: n * ln2_high is exact, so r loses no precision.
+    // Subtracts n ln2 in two parts: n * ln2_high is exact, so r loses no precision.
     for (int k = 0; k < N; ++k) r[k] = x[k] - (shifted[k] - magic) * splat(E::ln2_high);
     for (int k = 0; k < N; ++k) r[k] = r[k] - (shifted[k] - magic) * splat(E::ln2_low);
     for (int k = 0; k < N; ++k) q[k] = splat(E::coefficients[terms - 1]);
@@ -238,7 +238,7 @@ template <int N>
         for (int k = 0; k < N; ++k) q[k] = q[k] * r[k] + splat(E::coefficients[term]);
     }
     for (int k = 0; k < N; ++k) {
-        // 2^n, from its exponent bits.
+        // Builds 2^n from its exponent bits.
         const vi power = (bits(shifted[k]) - bits(magic) + E::bias) << E::mantissa;
         to[k] = {from_bits(power), q[k] * (r[k] * r[k]) + r[k]};
     }
@@ -256,10 +256,9 @@ inline vf sigmoid_of(const Exponential& e) { return splat(1) / (splat(1) + (e.po
 
 inline vf sigmoid(vf x) { return sigmoid_of(exponential(-x)); }
 
-// 1 - 2 / (1 + e^2x) loses digits near 0, where the result is small against 1. In float, the odd polynomial x + x^3 p(x^2) of
-// Cephes' tanhf is used there, with which the function never decreases. In double, m / (m + 2) with m = e^2x - 1 is used
-// everywhere: it needs no second polynomial, but may decrease by a last digit.
-// This takes x and e^2x.
+// The tanh of x, from x and e^2x. 1 - 2 / (1 + e^2x) loses digits near 0, where the result is small compared with 1. There, float uses the
+// odd polynomial x + x^3 p(x^2) of Cephes' tanhf, which keeps the function monotonic. double uses m / (m + 2) with m = e^2x - 1 everywhere:
+// it needs no second polynomial, but may decrease by one unit in the last place.
 inline vf tanh_of(vf x, const Exponential& e) {
     if constexpr (std::is_same_v<real, double>) {
         const vf m = e.power * e.p + (e.power - splat(1));
@@ -278,7 +277,7 @@ inline vf tanh_of(vf x, const Exponential& e) {
 
 inline vf tanh(vf x) { return tanh_of(x, exponential(x + x)); }
 
-// The sigmoid and tanh of N vectors at once.
+// The sigmoid and tanh of N vectors, computed at once.
 template <int N>
 inline void tanh(const vf (&x)[N], vf (&to)[N]) {
     vf twice[N];

@@ -21,7 +21,8 @@ namespace {
 
 constexpr std::size_t kMiB = std::size_t{1} << 20;
 [[maybe_unused]] constexpr std::size_t kPage = 2 * kMiB;  // a large page
-// The largest block that glibc may take from freed memory; it maps larger ones anew. See mallopt(3), M_MMAP_THRESHOLD.
+// The largest block that glibc may take from freed memory; it requests larger ones from the system each time. See M_MMAP_THRESHOLD in
+// mallopt(3).
 [[maybe_unused]] constexpr std::size_t kLargestBlock = 32 * kMiB;
 
 #if defined(__GLIBC__)
@@ -36,7 +37,8 @@ bool is_set_from_outside() {
 #endif
 
 #if defined(__linux__)
-// Blocks that were returned. It never waits for a lock that another thread has: in a forked process that thread may not exist.
+// A block that was freed and is cached. The cache never waits for a lock that another thread holds: in a forked process that thread may not
+// exist.
 struct Block {
     void* at;
     std::size_t bytes;
@@ -45,11 +47,12 @@ struct Block {
 std::mutex blocks_mutex;
 Block blocks_kept[4];
 constexpr std::size_t kMostKept = 1024 * kMiB;  // total bytes of the blocks
-constexpr int kFree = 8;                        // MADV_FREE, which headers of old systems lack
+constexpr int kFree = 8;                        // MADV_FREE, which the headers of old systems lack
 
 std::size_t whole_pages(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
-// The smallest cached block with room for `bytes`, unless it is more than twice as large, because most of it would be returned.
+// Takes the smallest cached block with room for `bytes`. Blocks more than twice as large are left, because most of such a block would go
+// back to the system.
 void* take_kept(std::size_t bytes) {
     const std::unique_lock<std::mutex> lock(blocks_mutex, std::try_to_lock);
     if (!lock) return nullptr;
@@ -74,7 +77,7 @@ Block keep(Block block) {
     Block& least = *std::min_element(std::begin(blocks_kept), std::end(blocks_kept),
                                      [](const Block& a, const Block& b) { return a.bytes < b.bytes; });
     if (block.bytes <= least.bytes || all - least.bytes > kMostKept) return block;
-    if (madvise(block.at, block.bytes, kFree) != 0) return block;  // otherwise the system could not take it when it runs short
+    if (madvise(block.at, block.bytes, kFree) != 0) return block;  // the system could not reclaim it when memory runs short
     std::swap(least, block);
     return block;
 }
@@ -87,7 +90,7 @@ void* take_large(std::size_t bytes) {
     if (bytes > SIZE_MAX / 2) throw std::bad_alloc();
     bytes = whole_pages(bytes);
     if (void* kept = take_kept(bytes)) return kept;
-    // One page more than needed contains an aligned place; the rest is returned.
+    // Maps one page more than needed, so that an aligned array fits, and unmaps the rest.
     void* const found = mmap(nullptr, bytes + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (found == MAP_FAILED) throw std::bad_alloc();
     char* const first = static_cast<char*>(found);
@@ -110,8 +113,8 @@ void give_back_large(void* array, std::size_t) { ::operator delete(array, std::a
 void keep_freed_memory(std::size_t bytes) {
 #if defined(__GLIBC__)
     static std::mutex mutex;
-    static std::size_t threshold = is_set_from_outside() ? kMost : 0;  // kMost: never changed
-    // A call and its gradients free their memory at about the same time: the records, the gradients, and at most as much again.
+    static std::size_t threshold = is_set_from_outside() ? kMost : 0;  // kMost: never raised
+    // A call and its backward pass free their memory at about the same time: the records, the gradients, and at most as much again.
     const std::size_t needed = std::clamp(2 * std::min(bytes, kMost), 2 * kLargestBlock, kMost);
     const std::unique_lock<std::mutex> lock(mutex, std::try_to_lock);
     if (!lock || needed <= threshold) return;

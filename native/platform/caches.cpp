@@ -18,7 +18,7 @@ namespace {
 constexpr std::int64_t kAssumed = 512 << 10;
 
 #if defined(__linux__)
-// The CPUs of a list such as 0-3,8: how many there are.
+// The number of CPUs in a list such as 0-3,8.
 std::int64_t count_of(const std::string& list) {
     std::istringstream parts(list);
     std::int64_t count = 0;
@@ -39,7 +39,8 @@ std::string line_of(const std::string& path) {
     return line;
 }
 
-// What Linux says of the first CPU. The CPUs that share a first-level cache are threads of one core.
+// The size that Linux reports for the first CPU's second-level cache, per core. CPUs that share a first-level cache are threads of one
+// core.
 std::int64_t found() {
     std::int64_t threads = 1, bytes = 0, sharing = 1;
     for (int k = 0; k < 8; ++k) {

@@ -5,8 +5,8 @@
 
 namespace hiddenstate {
 
-// Bytes of the second-level cache that one core has to itself, or its share of one that several cores have. What the system does not
-// say is assumed to be small.
+// The size in bytes of one core's second-level cache, or of its share if several cores have one cache. If the system does not report it, a
+// small size is assumed.
 std::int64_t bytes_of_own_cache();
 
 }  // namespace hiddenstate

@@ -24,12 +24,12 @@ struct Registers {
 
 Registers cpuid(std::uint32_t leaf, std::uint32_t subleaf) {
     Registers r;
-    // If the CPU does not know the leaf, the registers stay zero, which means "not supported".
+    // If the CPU does not have the leaf, the registers stay zero, which means "not supported".
     __get_cpuid_count(leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx);
     return r;
 }
 
-// The register files that the operating system saves on a context switch (XCR0).
+// The register sets that the operating system saves on a context switch (XCR0).
 std::uint64_t saved_state() {
     std::uint32_t low, high;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
@@ -38,7 +38,7 @@ std::uint64_t saved_state() {
 
 bool bit(std::uint64_t word, int n) { return (word >> n) & 1; }
 
-// Whether this process may use the tile registers. Linux requires a request before the first use.
+// Whether this process may use the tile registers. Linux requires a process to request them before their first use.
 bool may_use_tiles() {
 #if defined(__linux__)
     constexpr long kAsk = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, of arch_prctl(2)
@@ -52,7 +52,7 @@ bool may_use_tiles() {
 
 std::vector<std::string> cpu_features() {
     const Registers base = cpuid(1, 0), extended = cpuid(7, 0), more = cpuid(7, 1);
-    const bool os_saves = bit(base.ecx, 27);  // OSXSAVE: xgetbv may be executed at all
+    const bool os_saves = bit(base.ecx, 27);  // OSXSAVE: whether xgetbv may be executed
     const std::uint64_t saved = os_saves ? saved_state() : 0;
     const bool ymm = (saved & 0x06) == 0x06;  // XMM and YMM
     const bool zmm = (saved & 0xe6) == 0xe6;  // and opmask, ZMM0-15 upper halves, ZMM16-31

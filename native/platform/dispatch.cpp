@@ -1,4 +1,4 @@
-// Finds the compiled scans that this CPU runs.
+// Finds the compiled scans that this CPU can run.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -16,7 +16,7 @@ namespace hiddenstate {
     extern const Scan<precision> HIDDENSTATE_NAME(rnn_tanh, isa, precision), HIDDENSTATE_NAME(rnn_relu, isa, precision);
 #define HIDDENSTATE_DECLARE_ALL(declare, isa) declare(isa, F32) declare(isa, F64) declare(isa, BF16)
 
-// HIDDENSTATE_BASELINE names the set that every CPU of the architecture has.
+// HIDDENSTATE_BASELINE names the instruction set that every CPU of the architecture has.
 HIDDENSTATE_DECLARE_ALL(HIDDENSTATE_DECLARE, HIDDENSTATE_BASELINE)
 HIDDENSTATE_DECLARE_ALL(HIDDENSTATE_DECLARE_RNN, HIDDENSTATE_BASELINE)
 #ifdef HIDDENSTATE_WITH_X86
@@ -24,7 +24,7 @@ HIDDENSTATE_DECLARE_ALL(HIDDENSTATE_DECLARE, avx2)
 HIDDENSTATE_DECLARE_ALL(HIDDENSTATE_DECLARE_RNN, avx2)
 HIDDENSTATE_DECLARE_ALL(HIDDENSTATE_DECLARE, avx512)
 HIDDENSTATE_DECLARE_RNN(avx512, F32)
-// In float32 and float64 the same as avx512.
+// For float32 and float64, this would be the same as avx512.
 HIDDENSTATE_DECLARE(avx512_bf16, BF16)
 HIDDENSTATE_DECLARE_RNN(avx512_bf16, BF16)
 HIDDENSTATE_DECLARE(amx, BF16)
@@ -43,7 +43,7 @@ namespace {
 template <class Precision>
 struct Compiled {
     const Scan<Precision>* scan;
-    std::vector<std::string> needs;  // the CPU's features
+    std::vector<std::string> needs;  // the CPU features that it requires
 };
 
 #ifdef HIDDENSTATE_WITH_X86
@@ -72,7 +72,7 @@ std::vector<const Scan<Precision>*> usable(const std::vector<Compiled<Precision>
 
 }  // namespace
 
-// The scans of a kind of cell and a number type: first those that all CPUs run, then others.
+// The scans of a kind of cell and a number type: first the baseline ones, which all CPUs can run, then the others.
 #ifdef HIDDENSTATE_WITH_X86
 #define HIDDENSTATE_COMPILED(cell, precision) \
     {&HIDDENSTATE_NAME(cell, HIDDENSTATE_BASELINE, precision), {}}, {&HIDDENSTATE_NAME(cell, avx2, precision), kAvx2},

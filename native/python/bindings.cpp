@@ -1,4 +1,4 @@
-// Binds the native functions to Python and converts their arguments. They take torch's tensors; read.h checks them.
+// Binds the native functions to Python and converts their arguments. The functions take torch tensors, which read.h checks.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -21,7 +21,7 @@
 namespace hiddenstate {
 
 ThreadTuner<>& tuner_of(const Timed& what, bool begins_with_all) {
-    // Never freed: a thread may still run a job when statics are destroyed.
+    // Never freed: a thread may still be running a job when statics are destroyed.
     static auto& tuners = *new std::map<Timed, ThreadTuner<>>;
     return tuners.try_emplace(what, what.threads, begins_with_all).first->second;
 }
@@ -37,7 +37,7 @@ using namespace hiddenstate;
 
 namespace {
 
-// A single step of a stream on packed weights. It writes `h` and `c` in place; `scratch` is [N, H]. StreamStep::keep keeps them
+// A single step of a stream on packed weights. It updates `h` and `c` in place; `scratch` is [N, H]. StreamStep::keep keeps all three
 // alive.
 template <class P>
 StreamStep* stream_step(const PackedWeights<P>& packed, nb::handle h, nb::handle c, nb::handle scratch) {
@@ -123,7 +123,7 @@ void bind(nb::module_& m) {
 NB_MODULE(_native, m) {
     m.doc() = "Native part of hiddenstate.";
 #ifdef NDEBUG
-    // torch's compilers hold objects until Python has ended, which would be reported to every user as our leaks.
+    // torch's compilers hold objects until Python has ended; nanobind would report these to every user as leaks.
     nb::set_leak_warnings(false);
 #endif
     m.attr("__version__") = HIDDENSTATE_VERSION;
@@ -137,7 +137,7 @@ NB_MODULE(_native, m) {
     m.def("threads", [](std::int64_t T, std::int64_t N, std::int64_t C, std::int64_t H) {
         return threads_worth_waking(T, N, C, H, nb::cast<int>(torch_api().num_threads()));
     }, "The number of threads for a call of these sizes.");
-    // An exception type whose arguments are the fields of Refusal.
+    // The exception type, whose arguments are the fields of Refusal.
     static PyObject* refused = PyErr_NewException("hiddenstate._native.RefusedError", nullptr, nullptr);
     m.attr("RefusedError") = nb::handle(refused);
     nb::register_exception_translator([](const std::exception_ptr& thrown, void*) {
@@ -161,7 +161,7 @@ NB_MODULE(_native, m) {
     bind<F64>(m);
     bind<BF16>(m);
     nb::class_<CellSteps>(m, "CellSteps", "A step of a cell on its own weights: cell_step.h.")
-        .def(nb::init<const Scan<F32>&, const Scan<F64>&, const Scan<BF16>&>())  // kernels live as long as the module
+        .def(nb::init<const Scan<F32>&, const Scan<F64>&, const Scan<BF16>&>())  // the kernels live as long as the module
         .def("run", &CellSteps::run, nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg() = false)
         .def("why_not", &CellSteps::why_not, nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg())
         .def("gradients", &CellSteps::gradients);

@@ -15,10 +15,11 @@ private:
     PyObject *type_ = nullptr, *value_ = nullptr, *traceback_ = nullptr;
 };
 
-// Attempts to run the function that ends a block: an exception such as KeyboardInterrupt may come from outside, but not repeatedly.
+// The number of attempts to run the function that ends a block: an outside exception such as KeyboardInterrupt may interrupt it, but not
+// repeatedly.
 constexpr int kAttempts = 10;
 
-// Calls a function until it succeeds; the first exception is then raised.
+// Calls a function until it succeeds, then raises the first exception if there was one.
 void call_to_the_end(nb::handle function) {
     PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
     for (int k = 0; k < kAttempts; ++k) {
@@ -43,7 +44,7 @@ nb::object value_of(nb::handle variable) {
     return nb::steal(held);
 }
 
-// Sets a context variable to those of its blocks that are open, without `left` and with `added`.
+// Sets a context variable to its open blocks, minus `left` and plus `added`.
 void set_blocks(nb::handle variable, nb::handle left, nb::handle added) {
     nb::list kept;
     for (const nb::handle one : value_of(variable)) {
@@ -100,7 +101,7 @@ void InForce::close(nb::handle self) {
     for (const nb::handle one : parts_.switches) {
         if (entered_ > 0) nb::inst_ptr<Switch>(one)->leave(), --entered_;
     }
-    const BlockParts ended = std::move(parts_);  // a context may still refer to this
+    const BlockParts ended = std::move(parts_);  // a context may still refer to this object
     if (!ended.after.is_none()) call_to_the_end(ended.after);
 }
 
@@ -112,7 +113,7 @@ void InForce::leave_home(nb::handle self) {
         } else if (!home.is_none()) {
             set_blocks(home, self, {});
         }
-    } catch (nb::python_error&) {  // out of memory, for example: it is closed, and so has no entries
+    } catch (nb::python_error&) {  // for example, if memory runs out; the object is closed, and so has no entries
     }
     PyErr_Clear();
 }
@@ -120,7 +121,7 @@ void InForce::leave_home(nb::handle self) {
 nb::object InForce::entries() const { return is_open_ ? nb::borrow(entries_) : nb::object(nb::tuple()); }
 
 void Block::abandon() {
-    // A block that is open for good and discarded by an exception was interrupted on its way to the caller.
+    // If a block that is open for good is discarded by an exception, it was interrupted before it reached the caller, so it is closed.
     if (!is_open()) return;
     if (for_good_ && !PyErr_Occurred()) return nb::inst_ptr<InForce>(now_)->keep_entries();
     const SavedError saved;
@@ -178,8 +179,8 @@ bool is_any_open(nb::handle value) {
 
 namespace {
 
-// An object in force may refer to the block (a generator that an LSTM keeps, for example), so the garbage collector must see their
-// references.
+// An object in force may refer to the block (a generator that an LSTM keeps, for example), so the garbage collector must see the references
+// of both.
 template <class T>
 int traverse(PyObject* self, visitproc visit, void* arg) {
     Py_VISIT(Py_TYPE(self));
@@ -196,7 +197,7 @@ int clear_switch(PyObject* self) {
     return 0;
 }
 
-// An open one belongs to a block, which closes it.
+// An open object belongs to a block, which will close it.
 int clear_in_force(PyObject* self) {
     InForce& one = *nb::inst_ptr<InForce>(self);
     if (!one.is_open()) one.each_object([](nb::object& held) { held.reset(); });

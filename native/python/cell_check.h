@@ -1,4 +1,4 @@
-// Reads the user's arguments of an LSTMCell step. In Python, the checks would take as long as the step of a small cell.
+// Reads the user's arguments of a cell's step. In Python, the checks would take as long as the step of a small cell.
 #pragma once
 
 #include "python/read.h"
@@ -7,13 +7,13 @@ namespace hiddenstate {
 
 constexpr std::int64_t kCellWeights = 4;  // ih, hh, b_ih, b_hh
 
-// The tensors of a step: torch's own, on the CPU, of one type, of the right shapes, with all of their memory; with `contiguous` only
-// contiguous ones. Holds the refusal of the first that does not fit.
+// Reads the tensors of a step. They must be plain torch tensors on the CPU, with one number type, the right shapes and all of their memory,
+// and contiguous if `contiguous` is set. The first one that does not fit sets the refusal.
 class CellReader {
 public:
     explicit CellReader(bool contiguous = false) : contiguous_(contiguous) {}
 
-    TensorView x, states[2], weights[kCellWeights];  // absent ones have the address 0
+    TensorView x, states[2], weights[kCellWeights];  // missing ones have the address 0
     Refusal refusal;
 
     // Reads the input [N, C] or [C].
@@ -23,8 +23,8 @@ public:
         return (fits || refusal.because("input", "shape", input, nullptr)) && is_usable(x, input, "input", nullptr);
     }
 
-    // Reads the previous states, None or a tuple or list (h, c), or h if there is no cell state, without N if the input has none,
-    // and the weights: `weight(k)` returns one, None if there is none, or null if that is unknown.
+    // Reads the previous states and the weights. The states are None, a tuple or list (h, c), or just h if there is no cell state; they
+    // have no N axis if the input has none. `weight(k)` returns a weight, None if there is none, or null if it can't be determined.
     template <class Weight>
     bool read_others(nb::handle hx, const Weight& weight, std::int64_t C, std::int64_t H, std::int64_t gates = 4, bool memory = true) {
         states[0].address = states[1].address = 0;
@@ -49,7 +49,7 @@ public:
     Shape state_shape(std::int64_t H) const { return is_single() ? Shape(H) : Shape(x.sizes[0], H); }
 
 private:
-    nb::object held_[2];  // the states: another thread may take them out of a list meanwhile
+    nb::object held_[2];  // keeps the states alive, because another thread may remove them from a list meanwhile
 
     bool hold_states(nb::handle hx, bool memory) {
         if (!memory) return held_[0] = nb::borrow(hx), true;
@@ -78,8 +78,8 @@ private:
     const bool contiguous_;
 };
 
-// Whether the arguments of a step fit. Also false if that can't be determined quickly; Python's checks then decide. `hx`: None,
-// or a tuple or list (h, c). `weights`: ih, hh, b_ih, b_hh or None.
+// Whether the arguments of a step fit. Returns false if that can't be determined quickly; the checks in Python then decide. `hx` is None,
+// or a tuple or list (h, c). `weights` are ih, hh, b_ih and b_hh; a bias may be None.
 inline bool cell_fits(nb::handle input, nb::handle hx, nb::tuple weights, std::int64_t C, std::int64_t H) {
     CellReader reader;
     if (!reader.read_input(input, C)) return false;

@@ -20,8 +20,8 @@ inline const std::array<nb::object, kCellWeights>& cell_weight_names() {
     return *found;
 }
 
-// Whether a step reads its units from the last to the first. Steps of a cell alternate, because the weights that the previous step read
-// last are still in the cache. Cells are identified by the address of their weights; collisions here only cost speed.
+// Whether a step reads its units in reverse order. The steps of a cell alternate between the two orders, because the weights read last by
+// the previous step are still in the cache. Cells are identified by the address of their weights; collisions only cost speed.
 inline bool turn_of(const void* weights) {
     static std::array<std::atomic<bool>, 64> last;
     const auto address = reinterpret_cast<std::uintptr_t>(weights);
@@ -31,7 +31,7 @@ inline bool turn_of(const void* weights) {
     return now;
 }
 
-// A step of a cell, on the kernels for the number types that a cell may have.
+// Runs the steps of cells, with one kernel for each number type that a cell may have.
 class CellSteps {
 public:
     CellSteps(const Scan<F32>& float32, const Scan<F64>& float64, const Scan<BF16>& bfloat16)
@@ -39,24 +39,25 @@ public:
         if (!float32.cell_step || !float64.cell_step || !bfloat16.cell_step) throw nb::type_error("a kernel has no step of a cell");
     }
 
-    // Returns (h, c), or h if there is no cell state, after a step from `hx` (None: zeros), or None, without side effects, if the arguments are not contiguous
-    // tensors that fit, or if something must see torch's operations. `sizes`: C, H. With `records` (h, c or None, its record), for `gradients`.
+    // Returns (h, c), or h if there is no cell state, after a step from `hx` (None means zeros). Returns None, without side effects, if the
+    // arguments are not contiguous tensors that fit, or if something must see torch's operations. `sizes` is (C, H). With `records`,
+    // returns (h, c or None, record) for use by `gradients`.
     nb::object run(nb::handle input, nb::handle hx, nb::handle parameters, nb::tuple sizes, bool records) const {
         CellReader reader(true);
         const auto compute = [&](const auto& scan, auto& step) { return run_on(scan, reader, step, records); };
         return read(reader, input, hx, parameters, sizes, compute);
     }
 
-    // Returns the reason why `run` returns None, (argument, reason, value, expected) as in a Refusal; or None.
+    // Returns the reason why `run` would return None, as the fields of a Refusal (argument, reason, value, expected); otherwise None.
     nb::object why_not(nb::handle input, nb::handle hx, nb::handle parameters, nb::tuple sizes) const {
         CellReader reader(true);
         const auto fits = [](const auto&, auto&) -> nb::object { return nb::bool_(true); };
         return read(reader, input, hx, parameters, sizes, fits).is_none() ? reader.refusal.as_tuple() : nb::none();
     }
 
-    // Returns the gradients of the pre-activations (kernel/scan.h), of the input, of h and of c (None: not needed) of a step, whose
-    // values are `saved`: its record, the memory before it (c, or h) or None, weight_ih, weight_hh. `grads`: of the new h and c, None
-    // for zeros. `needed`: of x, of h. Throws Refused.
+    // Returns the gradients of a step with respect to the pre-activations (see kernel/scan.h), the input, h and c; None for those not
+    // needed. `saved`: the step's record, the memory before the step (c, or h) or None, weight_ih, weight_hh. `grads`: the gradients of the
+    // new h and c; None means zeros. `needed`: whether the gradients of x and h are needed. Throws Refused.
     nb::object gradients(nb::tuple saved, nb::tuple grads, nb::tuple needed) const {
         TensorView view;
         if (!read_tensor(saved[2], view)) return nb::none();
@@ -66,11 +67,11 @@ public:
     }
 
 private:
-    // The weights that a step reads, which another thread may replace meanwhile.
+    // Owns the weights that a step reads, because another thread may replace them meanwhile.
     using Weights = std::array<nb::object, kCellWeights>;
     static constexpr std::int64_t kMost = std::int64_t{1} << 20;  // rows, features or units
 
-    // Reads the arguments, and returns the result of `compute` for the kernel and the step; None if they do not fit.
+    // Reads the arguments and returns the result of `compute`, called with the kernel and the step; None if the arguments do not fit.
     template <class Compute>
     nb::object read(CellReader& reader, nb::handle input, nb::handle hx, nb::handle parameters, nb::tuple sizes,
                     const Compute& compute) const {
@@ -79,7 +80,7 @@ private:
         std::int64_t C = 0, H = 0;
         if (!PyDict_CheckExact(parameters.ptr()) || !nb::try_cast(sizes[0], C) || !nb::try_cast(sizes[1], H)) return refuse("parameters");
         if (!reader.read_input(input, C)) return nb::none();
-        // Without features N may be any number, and products of it too large for any type.
+        // Without features, N could be any number, and sizes computed from it could overflow.
         if (std::min({C, H, reader.N()}) < 1 || std::max({C, H, reader.N()}) > kMost) return refuse("sizes");
         const auto on = [&](const auto& scan) { return read_on(scan, reader, hx, parameters, C, H, compute); };
         const NumberType type = reader.x.type;
@@ -114,7 +115,7 @@ private:
         const std::int64_t C = step.C, H = step.H, products = step.N * H * (C + H);
         const Shape shape = reader.state_shape(H);
         std::uintptr_t addresses[2] = {};
-        // Each array is made first, because a call may evaluate its other arguments, such as the address, before it.
+        // Each array is made before its address is passed on, because the order in which a call evaluates its arguments is unspecified.
         nb::object h = make_fixed_tensor(shape, reader.x.type, addresses[0]), c = nb::none();
         h = taken(std::move(h), addresses[0], false, step.new_h);
         if (scan.memory) c = make_fixed_tensor(shape, reader.x.type, addresses[1]), c = taken(std::move(c), addresses[1], false, step.new_c);

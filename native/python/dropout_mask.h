@@ -1,4 +1,4 @@
-// Draws a dropout mask as torch does: random/twister.h.
+// Draws the same dropout masks as torch; see random/twister.h.
 #pragma once
 
 #include <cstring>
@@ -8,7 +8,7 @@
 
 namespace hiddenstate {
 
-// `mask`: [n]. `kept`: the value of an entry that is kept, 1 / (1 - p) in the mask's type.
+// `mask` is [n]. `kept` is the value of the entries that are kept, 1 / (1 - p) in the mask's type.
 template <class Element, class Number = Element>
 void draw_mask(nb::handle state, nb::handle mask, std::int64_t count, double keeping, Number kept) {
     Reader reader;
@@ -25,7 +25,7 @@ void draw_mask(nb::handle state, nb::handle mask, std::int64_t count, double kee
     std::memcpy(of_generator, &drawn, sizeof drawn);
 }
 
-// `state`: a generator's state, as int64; updated to the state after the draws.
+// `state` is a generator's state, as int64; it is updated to the state after the draws.
 inline void draw_any_mask(nb::handle state, nb::handle mask, double keeping, double kept) {
     Reader reader;
     TensorView view;
@@ -34,7 +34,7 @@ inline void draw_any_mask(nb::handle state, nb::handle mask, double keeping, dou
     if (view.type == kFloat64) return of(double{}, kept);
     const auto single = static_cast<float>(kept);
     if (view.type == kFloat32) return of(float{}, single);
-    std::uint32_t bits;  // bfloat16: the upper half; kept is exact in it
+    std::uint32_t bits;  // bfloat16 is the upper half, which represents `kept` exactly
     std::memcpy(&bits, &single, sizeof bits);
     of(bfloat16{}, static_cast<std::uint16_t>(bits >> 16));
 }

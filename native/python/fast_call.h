@@ -1,15 +1,16 @@
-// Runs a call of a whole LSTM directly on the user's arguments, because in Python checking them and making tensors takes longer
-// than the scan of a short sequence.
+// Runs a call of a whole LSTM directly on the user's arguments: in Python, checking them and creating tensors takes longer than the scan of
+// a short sequence.
 //
-// It accepts the simplest calls only: torch's own tensors, contiguous or with strides that the scan reads, of a type that cell states also
-// have; without edits, resets or dropout. In all other cases it returns None without side effects; the caller then uses the general path.
+// It accepts only the simplest calls: plain torch tensors, contiguous or with strides that the scan can read, of a number type that cell
+// states also have, without edits, resets or dropout. In all other cases it returns None without side effects, and the caller uses the
+// general path.
 #pragma once
 
 #include "python/kernel.h"
 
 namespace hiddenstate {
 
-// The arguments of a fast call, read.
+// The arguments of a fast call, converted.
 template <class P>
 class FastArguments {
 public:
@@ -17,10 +18,10 @@ public:
 
     CallFromPython<P> from;
     Reader reader{true};
-    bool single = false;  // x is [T, C], without N
+    bool single = false;  // x is [T, C], without an N axis
     bool record = false;
 
-    // Returns false, with a refusal, if the call is not one of those.
+    // Returns false and sets a refusal if the call is not one of those.
     bool read(nb::tuple given, nb::handle weights, nb::handle names, nb::tuple sizes, nb::tuple options);
 
 private:
@@ -36,14 +37,14 @@ class FastCall {
 public:
     explicit FastCall(const Scan<P>& scan) : scan_(scan) {}
 
-    // `given`: x, hx (None, a pair or, without a cell state, one tensor), lengths (None or int64 [N]). `weights`: all of them by
-    // name, or packed beforehand.
-    // `names`: for each layer and direction the names of its five weights, None for a missing one. `sizes`: C, H, P, directions.
-    // `options`: batch_first, training, record. Returns out and (h_n, c_n), time first, without N if x has none; with record also
-    // lists of gates, of cell states and of the outputs of all layers but the last, always with N.
+    // `given`: x, hx (None, a pair or, without a cell state, one tensor), lengths (None or int64 [N]). `weights`: a dict of all weights by
+    // name, or weights packed beforehand. `names`: for each layer and direction, the names of its five weights, None for a missing one.
+    // `sizes`: C, H, P, directions. `options`: batch_first, training, record. Returns out and (h_n, c_n), time first, without an N axis if
+    // x has none. With record, it also returns lists of the gates, the cell states and the outputs of all layers except the last, always
+    // with an N axis.
     nb::object run(nb::tuple given, nb::handle weights, nb::handle names, nb::tuple sizes, nb::tuple options) const;
 
-    // The reason why `run` would return None: (argument, reason, value, expected shape), the fields of Refusal; else None.
+    // Returns the reason why `run` would return None, as the fields of a Refusal (argument, reason, value, expected shape); otherwise None.
     nb::object why_not(nb::tuple given, nb::handle weights, nb::handle names, nb::tuple sizes, nb::tuple options) const;
 
 private:
@@ -63,7 +64,7 @@ bool FastArguments<P>::read_state(nb::handle hx, std::int64_t count) {
            reader.read(PyTuple_GET_ITEM(hx.ptr(), 1), shape(call.H), "c0", call.c0);
 }
 
-// The weights of each layer and direction: by name, or packed beforehand.
+// Reads the weights of each layer and direction, by name or packed beforehand.
 template <class P>
 bool FastArguments<P>::read_weights(nb::handle weights, nb::handle names) {
     const std::int64_t count = PyList_GET_SIZE(names.ptr());

@@ -7,7 +7,7 @@
 
 namespace hiddenstate {
 
-// Names of attributes of engine.call.Call and structure.sizes.Sizes, interned once.
+// The attribute names of engine.call.Call and structure.sizes.Sizes, interned once.
 struct CallNames {
     nb::object sizes = interned("sizes"), weights = interned("weights"), x = interned("x"), h0 = interned("h0"), c0 = interned("c0"),
                lengths = interned("lengths"), reset = interned("reset"), reset_h = interned("reset_h"),
@@ -27,7 +27,7 @@ inline nb::object field(nb::handle object, const nb::object& name) {
     return found;
 }
 
-// Reads C, H, P and the number of directions, a tuple.
+// Reads a tuple of C, H, P and the number of directions.
 template <class P>
 void read_axes(nb::handle axes, Call<P>& call) {
     const nb::tuple of = nb::borrow<nb::tuple>(axes);
@@ -39,7 +39,7 @@ inline void require(bool fits, const Reader& reader) {
     if (!fits) throw Refused{reader.refusal};
 }
 
-// Reads each value of a list (None is an empty one) into `to`.
+// Reads each value of a list into `to`; None counts as an empty list.
 template <class T, class Read>
 bool read_all(nb::handle values, std::vector<T*>& to, const Read& read) {
     if (values.is_none()) return true;
@@ -50,7 +50,7 @@ bool read_all(nb::handle values, std::vector<T*>& to, const Read& read) {
     return true;
 }
 
-// Reads and copies lengths [N], each in 0 ... T.
+// Reads and copies lengths [N], each from 0 to T.
 inline bool read_lengths(Reader& reader, nb::handle value, std::int64_t T, std::int64_t N, std::vector<std::int64_t>& to) {
     if (value.is_none()) return true;
     const std::int64_t* first = nullptr;
@@ -162,7 +162,7 @@ PackedWeights<P>::PackedWeights(const Scan<P>& scan, nb::handle weights, std::in
     }
 }
 
-// Runs steps on packed weights. Changes the states h0 and c0 in place.
+// Runs steps on packed weights. Updates the states h0 and c0 in place.
 template <class P>
 nb::object forward_packed(const PackedWeights<P>& packed, nb::handle from) {
     using element = typename P::element;
@@ -183,7 +183,7 @@ nb::object forward_packed(const PackedWeights<P>& packed, nb::handle from) {
                 (!packed.scan.memory || reader.read(c0, states, "c0", c)), reader);
     call.h0 = call.h_n = h, call.c0 = call.c_n = c;
     nb::object out = make(Shape(call.T, call.N, packed.H), call.out);
-    // Belongs to this call only, because streams may share the packed weights.
+    // Belongs only to this call, because streams may share the packed weights.
     std::vector<element> scratch(static_cast<std::size_t>(call.N * packed.H));
     call.packed = packed.at(scratch.data(), call.N);
     call.threads = call.T > 1 ? threads_for(call) : 1;
@@ -207,7 +207,7 @@ nb::object forward(const Scan<P>& scan, nb::handle call, nb::handle edits, nb::h
     return nb::make_tuple(made.out, made.h_n, made.c_n, made.gates, made.raw_gates, made.c, made.layer_outputs);
 }
 
-// Reads the records of a forward run into the call; gates may be None: backward recomputes them.
+// Reads the records of a forward run into the call. The gates may be None, in which case backward recomputes them.
 template <class P>
 void read_saved(const Scan<P>& scan, Reader& reader, nb::handle saved, Call<P>& call) {
     const nb::tuple parts = nb::borrow<nb::tuple>(saved);
@@ -231,7 +231,7 @@ void read_saved(const Scan<P>& scan, Reader& reader, nb::handle saved, Call<P>& 
     }
 }
 
-// Sets missing initial states to zeros, because backward reads them in any case.
+// Sets missing initial states to zeros, because backward always reads them.
 template <class P>
 void begin_with_zeros(const Scan<P>& scan, CallFromPython<P>& from) {
     Call<P>& call = from.call;
@@ -240,7 +240,7 @@ void begin_with_zeros(const Scan<P>& scan, CallFromPython<P>& from) {
     if (scan.memory && !call.c0) from.c0.resize(count * static_cast<std::size_t>(call.H)), call.c0 = from.c0.data();
 }
 
-// Memory for gradients of initial states that are not needed: the kernel uses it to carry them from step to step.
+// Allocates memory for gradients of initial states that the caller does not need: the kernel uses it to carry gradients from step to step.
 template <class P>
 struct Scratch {
     std::vector<typename P::real> h0, c0;

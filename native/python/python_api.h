@@ -1,5 +1,5 @@
-// Fast access to Python objects: names are interned once, and a failed access gives null instead of an exception, because the
-// caller then takes another path.
+// Fast access to Python objects: names are interned once, and a failed access returns null instead of raising, so that the caller can take
+// another path.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -10,8 +10,8 @@ namespace hiddenstate {
 
 inline nanobind::object interned(const char* name) { return nanobind::steal(PyUnicode_InternFromString(name)); }
 
-// Drops the current exception if it means that an attribute or value is not available. Throws all others: torch's modes run
-// Python code during an attribute access, and so may signal handlers.
+// Drops the current exception if it means that an attribute or value is unavailable. Throws all others: torch's modes and signal handlers
+// may run Python code during an attribute access.
 inline void drop_unavailable() {
     if (!PyErr_ExceptionMatches(PyExc_RuntimeError) && !PyErr_ExceptionMatches(PyExc_AttributeError)) {
         throw nanobind::python_error();
@@ -33,8 +33,8 @@ inline nanobind::object call(nanobind::handle object, const nanobind::object& me
     return found;
 }
 
-// Returns the items of a list or a tuple. nanobind's own conversion of arguments to vectors is noexcept: if an allocation fails
-// there, the process ends. Here it becomes a MemoryError.
+// Returns the items of a list or a tuple. nanobind's conversion of arguments to vectors is noexcept, so a failed allocation there would end
+// the process; here it raises MemoryError.
 template <class T>
 std::vector<T> vector_of(nanobind::handle items) {
     const nanobind::object fast = nanobind::steal(PySequence_Fast(items.ptr(), "expected a list or a tuple"));

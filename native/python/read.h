@@ -1,8 +1,8 @@
-// Reads a call of an LSTM from Python objects into the kernel's structs, and checks every type, shape and stride. (A step of a
-// stream is read, and checked, in stream_step.cpp.)
+// Reads a call of an LSTM from Python objects into the kernel's structs, and checks every type, shape and stride. (stream_step.cpp reads
+// and checks the steps of a stream.)
 //
-// An argument that does not fit causes a Refusal, before anything is computed. Python then converts the argument and calls again, or raises
-// an error that names it.
+// An argument that does not fit causes a Refusal before anything is computed. The Python code then converts the argument and calls again,
+// or raises an error that names it.
 #pragma once
 
 #include <algorithm>
@@ -25,10 +25,10 @@ constexpr NumberType number_type() {
     else return kBool;
 }
 
-// The first argument that did not fit. `expected`: the expected shape, a tuple, or None if it is not the shape that is wrong.
+// The first argument that did not fit. `expected` is the expected shape, a tuple, or None if the shape is not the problem.
 struct Refusal {
     const char* argument = "";
-    const char* reason = nullptr;  // "shape", "memory" (freed or none), "form": of another type, not contiguous, not on the CPU
+    const char* reason = nullptr;  // "shape"; "memory" (freed or missing); or "form" (wrong type, not contiguous, or not on the CPU)
     nb::object value, expected;
 
     bool because(const char* name, const char* why, nb::handle what, const Shape* shape) {
@@ -48,11 +48,11 @@ struct Refusal {
     }
 };
 
-constexpr std::int64_t kWeights = 5;      // the weights of a layer and direction: ih, hh, b_ih, b_hh, hr
+constexpr std::int64_t kWeights = 5;      // weights per layer and direction: ih, hh, b_ih, b_hh, hr
 constexpr const char* kWeightNames[kWeights] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr"};
-constexpr std::int64_t kStates = 5;       // x, h0, c0, reset_h, reset_c: the first of all gradients, before those of the weights
+constexpr std::int64_t kStates = 5;       // x, h0, c0, reset_h, reset_c: their gradients precede those of the weights
 
-// The shape of a weight of one layer and direction that reads C features, of a cell with so many gates.
+// The shape of a weight of one layer and direction that reads C features, for a cell with `gates` gates.
 inline Shape weight_shape(std::int64_t gates, std::int64_t weight, std::int64_t C, std::int64_t H, std::int64_t P) {
     switch (weight) {
         case 0: return {gates * H, C};
@@ -62,7 +62,7 @@ inline Shape weight_shape(std::int64_t gates, std::int64_t weight, std::int64_t 
     }
 }
 
-// Reads tensors, and holds the refusal of the first that does not fit. With `plain`, it rejects subclasses of torch's tensors.
+// Reads tensors, and keeps the refusal of the first that does not fit. With `plain`, it rejects subclasses of torch.Tensor.
 class Reader {
 public:
     explicit Reader(bool plain = false) : plain_(plain) {}
@@ -80,8 +80,7 @@ public:
         return has_memory(view, value, name, &shape, to);
     }
 
-    // The same, but makes a contiguous copy if needed, because gradients of sums are often expanded tensors. Keeps the copy
-    // alive.
+    // Like read(), but makes a contiguous copy if needed, because gradients of sums are often expanded tensors. Keeps the copy alive.
     template <class T>
     bool read_or_copy(nb::handle value, const Shape& shape, const char* name, T*& to) {
         static const auto* contiguous = new nb::object(interned("contiguous"));  // never freed
@@ -94,14 +93,14 @@ public:
         return read(copies_.back(), shape, name, to);
     }
 
-    // The same, but None gives null.
+    // Like read(), but None becomes null.
     template <class T>
     bool read_or_none(nb::handle value, const Shape& shape, const char* name, T*& to) {
         to = nullptr;
         return value.is_none() || read(value, shape, name, to);
     }
 
-    // Reads the input [T, N, C], whose features must be contiguous; with `allow_single` also [T, C], which sets `single`.
+    // Reads the input [T, N, C], whose features must be contiguous. With `allow_single`, also accepts [T, C], which sets `single`.
     template <class P>
     bool read_input(nb::handle value, bool batch_first, bool allow_single, Call<P>& call, bool& single) {
         using element = typename P::element;
@@ -116,7 +115,7 @@ public:
         return has_memory(view, value, "input", nullptr, call.x);
     }
 
-    // Reads the states of borders, [count, N, units] or [count, T * N, units], whose units must be contiguous; None gives null.
+    // Reads the states of borders, [count, N, units] or [count, T * N, units], whose units must be contiguous; None becomes null.
     template <class Number>
     bool read_borders(nb::handle value, const Shape& by_row, std::int64_t T, const char* name, BorderStates<Number>& to) {
         if (value.is_none()) return true;
@@ -131,8 +130,7 @@ public:
         return has_memory(view, value, name, &by_row, to.first);
     }
 
-    // Reads the weights of `count` layers and directions. `get(k, weight)` returns one, None if there is none, or null if it
-    // fails.
+    // Reads the weights of `count` layers and directions. `get(k, weight)` returns a weight, None if there is none, or null on failure.
     template <class P, class Get>
     bool read_weights(const Scan<P>& scan, std::int64_t count, const Get& get, Call<P>& call) {
         for (std::int64_t k = 0; k < count; ++k) {
@@ -173,11 +171,11 @@ private:
 // The tensors that a forward run returns.
 struct Outputs {
     nb::object out, h_n, c_n = nb::none();
-    // Lists with an entry for each layer and direction (layer_outputs: for each layer but the last), or None: not recorded.
+    // Lists with an entry for each layer and direction (for layer_outputs, each layer except the last), or None if not recorded.
     nb::object gates = nb::none(), raw_gates = nb::none(), c = nb::none(), layer_outputs = nb::none();
 };
 
-// Takes the address of a tensor that was just made. Throws if it has no memory, as under some of torch's modes.
+// Takes the address of a new tensor. Throws if the tensor has no memory, as happens under some of torch's modes.
 template <class T>
 nb::object taken(nb::object made, std::uintptr_t address, bool empty, T*& to) {
     if (!address && !empty) throw nb::type_error("torch.empty gave a tensor without memory of its own on the CPU");
@@ -194,16 +192,16 @@ nb::object make(const Shape& shape, T*& to) {
     return taken(std::move(made), address, empty, to);
 }
 
-// The records of a run: the gates after edits for the user, those before edits for the backward pass.
+// Which records a run makes: the gates after edits are for the user, those before edits for the backward pass.
 struct Records {
-    std::vector<bool> shown;  // for the user: for each layer and direction; or empty
+    std::vector<bool> shown;  // whether the user needs them, for each layer and direction; or empty
     bool gradient = false;
-    bool recomputes = false;  // the gradient's gates, which are then not recorded for it
+    bool recomputes = false;  // whether backward recomputes the gates, which are then not recorded for it
 
     bool any() const { return gradient || std::find(shown.begin(), shown.end(), true) != shown.end(); }
 };
 
-// Makes the outputs and records of a call. `single`: outputs without N.
+// Creates the outputs and records of a call. With `single`, the outputs have no N axis.
 template <class P>
 Outputs make_outputs(const Scan<P>& scan, Call<P>& call, const Records& records, bool single) {
     const std::int64_t count = static_cast<std::int64_t>(call.layers.size()), width = call.directions * call.P;
@@ -233,7 +231,7 @@ Outputs make_outputs(const Scan<P>& scan, Call<P>& call, const Records& records,
     return made;
 }
 
-// Makes the gradient of borders' states, zeros at first.
+// Creates the gradient of the borders' states, initially zero.
 template <class P, class State>
 nb::object make_of_borders(const Call<P>& call, const BorderStates<State>& of, std::int64_t units, BorderStates<typename P::real>& to) {
     const std::int64_t count = static_cast<std::int64_t>(call.layers.size()), each = of.by_step ? call.T * call.N : call.N;
@@ -243,8 +241,8 @@ nb::object make_of_borders(const Call<P>& call, const BorderStates<State>& of, s
     return made;
 }
 
-// Makes the gradients that are `needed`, in the order x, h0, c0, reset_h, reset_c, weights of each layer and direction; None for
-// others. If both biases have the same gradient it is made once, for b_ih, and `in_order` copies it for b_hh.
+// Creates the gradients that are `needed`, in the order x, h0, c0, reset_h, reset_c, then the weights of each layer and direction; None for
+// others. If both biases have the same gradient, it is created once, for b_ih, and `in_order` copies it for b_hh.
 template <class P>
 std::vector<nb::object> make_gradients(const Scan<P>& scan, const Call<P>& call, const std::vector<bool>& needed, Gradients<P>& to) {
     const std::int64_t count = static_cast<std::int64_t>(call.layers.size());
@@ -267,7 +265,7 @@ std::vector<nb::object> make_gradients(const Scan<P>& scan, const Call<P>& call,
     return made;
 }
 
-// The list of gradients that Python gets.
+// Returns the list of gradients in the order that Python expects.
 inline nb::list in_order(const std::vector<bool>& needed, const std::vector<nb::object>& made) {
     static const auto* clone = new nb::object(interned("clone"));  // never freed
     nb::list found;

@@ -1,4 +1,4 @@
-// Runs a call without the GIL, on the number of threads that is fastest.
+// Runs a call without the GIL, on the fastest number of threads.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@ namespace hiddenstate {
 
 enum class Task { kForward, kRecordedForward, kBackward, kSteps, kStreamStep, kCellStep, kCellGradients };
 
-// The properties of a call that its time per step depends on. Calls that agree in all of them share a thread tuner.
+// The properties of a call that determine its time per step. Calls that agree in all of them share a thread tuner.
 struct Timed {
     const void* scan;
     Task task;
@@ -36,13 +36,13 @@ Timed timed(const Scan<P>& scan, Task task, const Call<P>& call) {
     return {&scan, task, call.N, call.C, call.H, call.P, layers, call.directions, call.threads};
 }
 
-// The thread tuner of all such calls. They share it because one call may be shorter than a sample.
+// Returns the thread tuner that all such calls share, because a single call may be shorter than a sample.
 ThreadTuner<>& tuner_of(const Timed& what, bool begins_with_all);
 
-// The plan tuner of all such calls.
+// Returns the plan tuner that all such calls share.
 PlanTuner<>& plan_tuner_of(const Timed& what, int plans);
 
-// The plans of a call forward that are different, as deviations; the first is that of the rules.
+// The distinct plans for a forward call, as deviations from the rules' plan, which comes first.
 template <class P>
 std::vector<int> plans_of(const Scan<P>& scan, const Call<P>& call) {
     const std::int64_t above = call.layers.size() > static_cast<std::size_t>(call.directions) ? call.directions * call.P : call.C;
@@ -57,7 +57,7 @@ std::vector<int> plans_of(const Scan<P>& scan, const Call<P>& call) {
     return found;
 }
 
-// Torch's number of threads, if the call is large enough for more than one.
+// torch's number of threads, if the call is large enough for more than one.
 template <class P>
 int threads_for(const Call<P>& call) {
     const int most = nb::cast<int>(torch_api().num_threads());
@@ -73,12 +73,12 @@ std::int64_t multiplications(const Call<P>& call) {
     return static_cast<std::int64_t>(call.layers.size()) * 4 * call.T * call.N * call.H * (call.C + call.P);
 }
 
-// How such calls are run: on all their threads, on one or all, whichever is faster, and by which plans.
+// How such calls are run: on how many threads, and by which plans.
 struct Tuned {
     bool stages;               // whether each layer and direction has its own thread
-    ThreadTuner<>* threads;    // or null: all
-    std::vector<int> others;   // the plans of all threads that are tried
-    PlanTuner<>* plans;        // or null: that of the rules
+    ThreadTuner<>* threads;    // null means that all threads are used
+    std::vector<int> others;   // the plans that are tried when all threads are used
+    PlanTuner<>* plans;        // null means the rules' plan
 };
 
 template <class P>
@@ -86,9 +86,8 @@ Tuned tuned(const Scan<P>& scan, Task task, const Call<P>& call) {
     Tuned to{};
     const auto count = static_cast<std::int64_t>(call.layers.size());
     to.stages = call.threads > 1 && runs_in_stages(call.N, call.H, count, call.directions);
-    // Threads may wait for one another at every step. Those that divide rows wait only at the end, but may wait long there if another
-    // program keeps one of them off its core.
-    // Backward takes units up to more rows.
+    // Threads that divide the units wait for one another at every step. Threads that divide the rows wait only at the end, but possibly for
+    // long if another program keeps one of them off its core. Backward divides the units up to a larger number of rows.
     const int other = task == Task::kBackward ? kOtherSplit : kNoOther;
     const bool waits = to.stages || scan.plan(call.N, call.C, call.H, call.threads, other).units;
     if (waits || (call.threads > 1 && multiplications(call) <= kTunedCall)) to.threads = &tuner_of(timed(scan, task, call), !waits);
@@ -120,7 +119,7 @@ void run_without_gil(const Scan<P>& scan, Task task, Call<P>& call, const Work& 
     }, call.T);
 }
 
-// How the next call of such sizes will be run.
+// How the next call of these sizes will be run.
 struct Planned {
     int threads;
     bool stages;

@@ -8,7 +8,7 @@
 namespace hiddenstate {
 namespace {
 
-// Names of attributes, interned once.
+// Attribute names, interned once.
 struct Names {
     nb::object dtype = interned("dtype"), shape = interned("shape"), requires_grad = interned("requires_grad");
 };
@@ -18,7 +18,7 @@ const Names& names() {
     return *found;
 }
 
-// Whether a shape is [N, features] or, for a stream of one row, [features]; the latter sets `flat`.
+// Whether a shape is [N, features] or, for a stream with one row, [features]; the latter sets `flat`.
 template <class Size>
 bool fits(std::int64_t rank, const Size& size, std::int64_t N, std::int64_t features, bool& flat) {
     flat = rank == 1;
@@ -44,7 +44,7 @@ StreamStep::StreamStep(Kernel kernel, NumberType element, std::int64_t N, std::i
 void StreamStep::guard_parameters(nb::dict parameters, nb::dict named) {
     for (auto [name, value] : named) {
         nb::object key = nb::borrow(name);
-        for (auto [own, _] : parameters) {  // the dict's own key: it is found by identity, without comparing characters
+        for (auto [own, _] : parameters) {  // the dict's own key object, which is found by identity without comparing characters
             if (own.equal(name)) key = nb::borrow(own);
         }
         guarded_.push_back({key, nb::borrow(value), version_of_tensor(value), address_of_tensor(value)});
@@ -99,7 +99,7 @@ bool StreamStep::is_blocked() const {
     return now >= 0;
 }
 
-// Reads the numbers of rows from a list, a tensor or an array; false if they are not integers, or if there are none.
+// Reads row indices from a list, a tensor or an array; returns false if they are not integers, or if there are none.
 bool StreamStep::read_rows(nb::handle rows, nb::handle free, Rows& to) const {
     TensorView view;
     Py_buffer buffer;
@@ -175,7 +175,7 @@ struct Leave {
 
 }  // namespace
 
-// Makes the array that a step writes; sets its address, or 0.
+// Creates the array that a step writes to, and sets its address, or 0 on failure.
 nb::object StreamStep::make_out(const Rows* rows, bool flat, bool numpy, Place& place) const {
     const std::int64_t n = rows ? static_cast<std::int64_t>(rows->size()) : N_;
     if (!numpy) return make_fixed_tensor(flat ? Shape(H_) : Shape(n, H_), element_, place.address);
@@ -190,7 +190,7 @@ nb::object StreamStep::run(nb::handle x, const Rows* rows, nb::handle out, bool 
     const std::int64_t n = rows ? static_cast<std::int64_t>(rows->size()) : N_;
     Place from, to;
     if (!(numpy ? find_array(x, n, C_, false, from) : find_tensor(x, n, C_, false, from))) return nb::none();
-    if (rows && from.flat) return nb::none();  // rows are steps [n, C]
+    if (rows && from.flat) return nb::none();  // a step of rows needs x [n, C]
     nb::object given = nb::borrow(out);
     if (out.is_none()) {
         given = make_out(rows, from.flat, numpy, to);
@@ -231,8 +231,7 @@ void StreamStep::each_object(const F& f) {
 
 namespace {
 
-// A step refers to the module's hooks and parameters, and these may refer to the stream, so the garbage collector must see its
-// references.
+// A step refers to the module's hooks and parameters, which may refer back to the stream, so the garbage collector must see its references.
 int traverse(PyObject* self, visitproc visit, void* arg) {
     Py_VISIT(Py_TYPE(self));
     if (!nb::inst_ready(self)) return 0;

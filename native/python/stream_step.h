@@ -1,8 +1,8 @@
 // Runs one step of a stream.
 //
-// A step of a small LSTM takes about a microsecond, less than the checks around it would take in Python. So they are done here:
-// that nothing blocks the packed step (hooks, edits, torch's transforms), that the weights are those that were packed, and that
-// the arguments have the form that the kernel reads.
+// A step of a small LSTM takes about a microsecond, less than the checks around it would take in Python. So these checks are made here:
+// that nothing blocks the packed step (hooks, edits, torch's transforms), that the weights are those that were packed, and that the
+// arguments have the form that the kernel reads.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -22,48 +22,48 @@ namespace nb = nanobind;
 
 class StreamStep {
 public:
-    // The rows of the states that step; null: all N.
+    // The rows of the states that take the step; null means all N.
     using Rows = std::vector<std::int64_t>;
-    // (address of x [n, C], address of out [n, H], rows, threads): writes out, and the states of these n rows in place.
+    // (address of x [n, C], address of out [n, H], rows, threads): writes out, and updates the states of these n rows in place.
     using Kernel = std::function<void(std::uintptr_t, std::uintptr_t, const Rows*, int)>;
 
-    // `element`: the type of x and out. `N`: rows of the states. `large`: a step releases the GIL. `tuner`: chooses the number of
-    // threads of a step; outlives this.
+    // `element`: the type of x and out. `N`: the rows of the states. `large`: whether a step releases the GIL. `tuner`: chooses the number
+    // of threads for a step; it must outlive this object.
     StreamStep(Kernel kernel, NumberType element, std::int64_t N, std::int64_t C, std::int64_t H, bool large,
                ThreadTuner<>& tuner);
 
-    // Parameters that must not change: the object under each name, its version and its address. Tensors that were made in
-    // inference mode have no version.
+    // Adds parameters that must not change: the object under each name, its version and its address. Tensors created in inference mode have
+    // no version.
     void guard_parameters(nb::dict parameters, nb::dict named);
-    // Dicts (hooks) and context variables (edits in force, a selected path) that must be empty.
+    // Adds dicts (hooks) and context variables (edits in force, a selected path) that must be empty.
     void guard_empty(nb::list dicts, nb::list variables);
-    // Functions that must return False or 0, and an attribute of an object that must be negative.
+    // Adds functions that must return False or 0, and sets an attribute of `owner` that must be negative.
     void guard_idle(nb::sequence calls, nb::object owner, nb::object attribute);
-    // The error that is raised if two threads step at the same time.
+    // Sets the error that is raised if two threads step at the same time.
     void refuse_with(nb::object error, nb::object message);
-    // How to create the NumPy arrays of a step; `flat`: [features], for a stream of one row, without N.
+    // Sets how to create the NumPy arrays of a step. `shape_flat` is [features], for a stream with one row and no N axis.
     void take_numpy(nb::object type, nb::object dtype, nb::object make, nb::object shape, nb::object shape_flat);
 
-    // Keeps alive what the kernel reads and writes.
+    // Keeps the objects that the kernel reads and writes alive.
     void keep(nb::object objects) { keep_alive_ = std::move(objects); }
-    // A function that is called with a tuple of the tensor that was written, so that torch raises its version.
+    // Sets a function that is called with a tuple of the tensor that was written, so that torch increments its version.
     void tell(nb::object mark_written) { mark_written_ = std::move(mark_written); }
 
-    // A dict that has an entry while other code changes the state.
+    // Sets a dict that has an entry while other code changes the state.
     void take_turns(nb::object turn) { turn_ = std::move(turn); }
     // Whether a thread is in a step.
     bool is_running() const { return running_.load(); }
     // The number of steps taken.
     std::int64_t count() const { return count_; }
 
-    // Calls f with each Python object that this holds, for the garbage collector.
+    // Calls f with each Python object that the step holds, for the garbage collector.
     template <class F>
     void each_object(const F& f);
 
-    // Returns the output for x, in `out` if that is not None. Returns None, without side effects, if something blocks the step.
+    // Returns the output for x, in `out` unless that is None. Returns None, without side effects, if something blocks the step.
     nb::object step(nb::handle x, nb::handle out) { return step_some(x, nullptr, out); }
-    // The same for some rows: a list, a tensor or an array of distinct integers, none of them in the list `free`. Also returns None
-    // for anything else.
+    // Like step(), but only for `rows`: a list, a tensor or an array of distinct integers, none of them in the list `free`. Also returns
+    // None for any other `rows`.
     nb::object step_rows(nb::handle x, nb::handle rows, nb::handle free, nb::handle out);
 
 private:

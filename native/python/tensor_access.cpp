@@ -55,8 +55,8 @@ const Names& names() {
     return *found;
 }
 
-// A method without arguments, or an attribute, that one of torch's classes defines in C. For objects of exactly that class its
-// function is called directly, without a search for its name.
+// A method without arguments, or an attribute, that one of torch's classes defines in C. For objects of exactly that class, its function is
+// called directly, without looking up its name.
 class InC {
 public:
     InC(nb::handle owner, const char* name) : name_(interned(name)), found_(attribute(owner, name_)) {
@@ -68,7 +68,7 @@ public:
         if (method->ml_flags == METH_NOARGS) function_ = method->ml_meth;
     }
 
-    // Null if it fails. `exact`: the object is of exactly this class, not of a subclass that may override the method.
+    // Returns null if it fails. `exact` means that the object is of exactly this class, not of a subclass that may override the method.
     nb::object operator()(nb::handle object, bool exact) const {
         if (!exact || !(function_ || getter_)) return is_method_ ? call(object, name_) : attribute(object, name_);
         nb::object given = nb::steal(function_ ? function_(object.ptr(), nullptr) : getter_->get(object.ptr(), getter_->closure));
@@ -99,7 +99,7 @@ std::int64_t number(const nb::object& value) {
     return found;
 }
 
-// The size of a tensor's storage in bytes, and how many numbers precede the tensor's first one in it; below 0 if unknown.
+// The size of a tensor's storage in bytes, and the number of elements before the tensor's first one; negative if unknown.
 struct Room {
     std::int64_t bytes, offset;
 
@@ -127,7 +127,7 @@ void look_for_table() {
     look_up = table->look, take = table->object_from_managed;
 }
 
-// Reads a tensor through the table. Clears an exception of torch's.
+// Reads a tensor through the table. Clears any exception that torch raises.
 bool look(nb::handle tensor, nb::dlpack::dltensor& found) {
     if (look_up(tensor.ptr(), &found) == 0) return true;
     PyErr_Clear();
@@ -147,7 +147,7 @@ bool read_by_table(nb::handle tensor, TensorView& found) {
     return true;
 }
 
-// A tensor and its numbers, in one block of memory, which torch frees with the tensor, on whatever thread.
+// A tensor and its numbers in one block of memory, which torch frees together with the tensor, on any thread.
 struct FixedTensor {
     static constexpr std::size_t kAlignment = 64;
 
@@ -155,14 +155,14 @@ struct FixedTensor {
     std::int64_t sizes[kMostAxes], strides[kMostAxes];
 
     static FixedTensor* make(const Shape& shape, NumberType type) {
-        constexpr std::int64_t kMost = std::int64_t{1} << 46;  // numbers; far fewer than there are addresses
+        constexpr std::int64_t kMost = std::int64_t{1} << 46;  // elements; far fewer than there are addresses
         std::int64_t count = 1, strides[kMostAxes] = {};
         for (int k = shape.rank - 1; k >= 0; --k) {
             if (shape.sizes[k] > kMost / std::max<std::int64_t>(count, 1)) throw std::bad_alloc();
             strides[k] = count, count *= shape.sizes[k];
         }
         const std::size_t bytes = sizeof(FixedTensor) + kAlignment + static_cast<std::size_t>(count) * (type.bits / 8);
-        void* const memory = std::malloc(bytes);  // not from aligned_alloc, whose blocks are no faster to get the second time
+        void* const memory = std::malloc(bytes);  // not aligned_alloc, which does not reuse freed blocks as quickly
         if (!memory) throw std::bad_alloc();
         auto* made = new (memory) FixedTensor{};
         std::copy_n(shape.sizes, kMostAxes, made->sizes), std::copy_n(strides, kMostAxes, made->strides);
@@ -242,7 +242,7 @@ bool is_intercepted() {
 }
 
 bool read_tensor(nb::handle tensor, TensorView& found) {
-    // The negative bit and the storage first: under a mode of torch's these calls run Python code, which may move the memory.
+    // Check the negative bit and the storage first: under one of torch's modes these calls run Python code, which may move the memory.
     const bool plain = is_plain_tensor(tensor);
     if (members().is_neg(tensor, plain).ptr() != Py_False) return false;
     const Room room = room_of(tensor, plain);
@@ -271,7 +271,7 @@ bool is_plain_tensor(nb::handle tensor) {
 
 nb::object make_tensor(const Shape& shape, NumberType type, std::uintptr_t& address) {
     static const auto* keywords = new nb::tuple(nb::make_tuple(interned("dtype"), interned("device")));
-    // Sizes one by one: torch takes a third longer to read them from a tuple.
+    // The sizes are passed one by one, because torch takes a third longer to read them from a tuple.
     nb::object sizes[kMostAxes];
     PyObject* arguments[kMostAxes + 2];
     for (int k = 0; k < shape.rank; ++k) {
@@ -292,7 +292,7 @@ nb::object make_fixed_tensor(const Shape& shape, NumberType type, std::uintptr_t
     FixedTensor* const fixed = FixedTensor::make(shape, type);
     const std::uintptr_t begin = begin_of(fixed->managed.tensor);
     void* made = nullptr;
-    // If it fails, torch may or may not have freed the memory, so it is left alone.
+    // On failure, torch may or may not have freed the memory, so the memory is not freed here.
     if (take(&fixed->managed, &made) != 0 || !made) throw nb::python_error();
     address = begin;
     return nb::steal(static_cast<PyObject*>(made));

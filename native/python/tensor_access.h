@@ -1,7 +1,7 @@
 // Reads the type, shape, strides and address of a tensor.
 //
-// torch gives them in one call through its table of C functions (DLPack's exchange API). Older versions of torch have no such
-// table; there the attributes of the tensor are read.
+// torch returns them in one call through its table of C functions (DLPack's exchange API). Older versions of torch have no such table; for
+// these, the tensor's attributes are read.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -32,7 +32,7 @@ struct Shape {
 
 // A tensor of up to three axes in the CPU's memory.
 struct TensorView {
-    std::uintptr_t address;  // 0: it has no memory, or the memory was freed, or is shorter than the tensor
+    std::uintptr_t address;  // 0 if the memory is missing, was freed, or is shorter than the tensor
     NumberType type;
     int rank;
     std::int64_t sizes[kMostAxes], strides[kMostAxes];
@@ -48,37 +48,37 @@ struct Torch {
     nb::object empty, cpu;         // torch.empty, torch.device("cpu")
     nb::object num_threads;        // torch.get_num_threads
     nb::object float32, float64, bfloat16, int64, boolean;
-    // Functions without arguments of which one returns something other than False, 0 or None while torch must see each operation of a call,
-    // and the dict in which "_current_level" is 0 or more during a forward-mode derivative.
+    // Functions without arguments, one of which returns something other than False, 0 or None whenever torch must see each operation of a
+    // call; and the dict whose "_current_level" is 0 or more during forward-mode differentiation.
     nb::list interceptors;
     nb::dict forward_derivatives;
 
     nb::handle name_of(NumberType type) const;
 };
 
-// Stores them, and looks for torch's table of functions.
+// Stores these objects, and looks for torch's table of functions.
 void connect_torch(const Torch& torch);
 const Torch& torch_api();
-// Whether torch has the table. Without it a fast call would not be fast.
+// Whether torch has the table. Without it, a fast call would not be fast.
 bool has_tensor_table();
 
-// Whether a mode, a tracer or a transform of torch's must see each operation of a call, so that a native call would hide them from
-// it. engine/interception.py names the reasons.
+// Whether one of torch's modes, tracers or transforms must see each operation of a call; a native call would hide the operations from it.
+// engine/interception.py names the reasons.
 bool is_intercepted();
 
-// Returns false if the numbers can't be read in place: the tensor is on another device, has torch's negative bit, or has more
-// axes.
+// Returns false if the numbers can't be read in place: the tensor is on another device, has torch's negative bit set, or has more than
+// three axes.
 bool read_tensor(nb::handle tensor, TensorView& found);
-// Returns only the address, or 0: the fastest way, for tensors that read_tensor has accepted before.
+// Returns only the address, or 0. This is the fastest way, for tensors that read_tensor has already accepted.
 std::uintptr_t address_of_tensor(nb::handle tensor);
-// A tensor's version, which counts its writes; -1: unknown.
+// A tensor's version, which counts in-place writes; -1 if unknown.
 std::int64_t version_of_tensor(nb::handle tensor);
 // Whether a tensor is an instance of one of torch's own classes, not of a subclass.
 bool is_plain_tensor(nb::handle tensor);
 
-// Makes a tensor on the CPU; sets its address.
+// Creates a tensor on the CPU and sets `address`.
 nb::object make_tensor(const Shape& shape, NumberType type, std::uintptr_t& address);
-// The same, with memory that torch can't enlarge: some 0.4 us faster if torch has the table.
+// Like make_tensor, but with memory that torch can't enlarge: about 0.4 us faster if torch has the table.
 nb::object make_fixed_tensor(const Shape& shape, NumberType type, std::uintptr_t& address);
 
 }  // namespace hiddenstate

@@ -30,7 +30,7 @@ void Twister::store(TwisterState& state) const {
     state.left = left_, state.next = static_cast<std::uint64_t>(next_);
 }
 
-// Each word is made of three others, none of them nearer than a vector is long, so that compilers make many at a time.
+// Each word is computed from three others, all at least a vector's length away, so that compilers can vectorise the loop.
 void Twister::renew() {
     constexpr int kMiddle = 397;
     for (int k = 0; k < kWords - kMiddle; ++k) words_[k] = words_[k + kMiddle] ^ twisted(words_[k], words_[k + 1]);
@@ -52,7 +52,7 @@ void Twister::draw(std::uint32_t* to, std::int64_t count) {
 
 template <class Number>
 void draw_bernoulli(Twister& twister, double probability, Number kept, std::int64_t count, Number* to) {
-    // torch draws two numbers, takes 53 bits of them as a fraction, and compares that; whole numbers give the same comparison.
+    // torch draws two numbers and compares 53 of their bits, as a fraction, with the probability; comparing integers gives the same result.
     constexpr std::int64_t kAtOnce = 512;
     constexpr std::uint64_t kBits = (std::uint64_t{1} << 53) - 1;
     const auto below = static_cast<std::uint64_t>(std::ceil(std::clamp(probability, 0.0, 1.0) * static_cast<double>(kBits + 1)));

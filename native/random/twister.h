@@ -1,27 +1,28 @@
-// Draws the same random numbers as torch on a CPU, from the state of a torch generator, which can continue afterwards.
+// Draws the same random numbers as torch on a CPU, from the state of a torch generator, which can continue from the updated state.
 //
-// That is the Mersenne Twister (Matsumoto and Nishimura 1998). torch draws one number at a time; here a whole state is drawn at once.
+// The generator is the Mersenne Twister (Matsumoto and Nishimura 1998). torch draws one number at a time; here a whole state is drawn at
+// once.
 #pragma once
 
 #include <cstdint>
 
 namespace hiddenstate {
 
-// The bytes that torch.Generator.get_state returns, as 8-byte numbers.
+// The layout of the bytes that torch.Generator.get_state returns.
 struct TwisterState {
     static constexpr int kWords = 624;
 
     std::uint64_t first_seed;
-    std::int32_t left;  // how many numbers may be drawn before the words are made again, plus one
+    std::int32_t left;  // one more than the number of draws left before the words are renewed
     std::int32_t seeded;
-    std::uint64_t next;           // the word of the next number
+    std::uint64_t next;           // the index of the next word
     std::uint64_t words[kWords];  // 32-bit words
     std::uint64_t others[5];      // for torch's normal distribution
 };
 
 constexpr int kTwisterNumbers = sizeof(TwisterState) / 8;
 
-// Draws the next 32-bit numbers, one after another.
+// Draws 32-bit numbers one after another.
 class Twister {
 public:
     explicit Twister(const TwisterState& state);
@@ -40,7 +41,7 @@ private:
     std::int64_t next_;
 };
 
-// Draws what torch's bernoulli_(probability) does, `count` numbers; writes `kept` for each 1, else zero.
+// Draws the same `count` numbers as torch's bernoulli_(probability); writes `kept` for each 1, otherwise zero.
 template <class Number>
 void draw_bernoulli(Twister& twister, double probability, Number kept, std::int64_t count, Number* to);
 

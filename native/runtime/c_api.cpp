@@ -1,4 +1,4 @@
-// The functions of hiddenstate.h: they check arguments, and turn exceptions into status codes.
+// Implements hiddenstate.h: checks arguments, and turns exceptions into status codes.
 #include "runtime/hiddenstate.h"
 
 #include <algorithm>
@@ -22,7 +22,7 @@ struct hs_model {
 
 struct hs_stream {
     std::unique_ptr<runtime::Stream> stream;
-    std::vector<bool> taken;  // an entry for each row, to find duplicates
+    std::vector<bool> taken;  // one entry per row, to detect duplicates
 };
 
 struct hs_tagger {
@@ -39,7 +39,7 @@ hs_status fail(hs_status status, const std::string& message, hs_error* error) {
     return status;
 }
 
-// Runs work(), which returns a status.
+// Runs work(), which returns a status, and turns its exceptions into status codes.
 template <class Work>
 hs_status guarded(hs_error* error, const Work& work) {
     try {
@@ -80,7 +80,7 @@ hs_model* model_of(runtime::ModelFile file) {
 
 hs_tagger* tagger_of(runtime::ModelFile file) { return new hs_tagger{runtime::Tagger(file)}; }
 
-// Whether steps * rows * (the numbers of a row in the widest array) does not overflow.
+// Whether the size of the widest array, steps * rows * (elements per row), stays within bounds.
 bool fits(std::int64_t steps, std::int64_t rows, const runtime::Sizes& sizes) {
     const std::int64_t widest = std::max({sizes.C, 4 * sizes.H, sizes.D * sizes.P});
     return steps >= 0 && rows >= 0 && (rows == 0 || steps <= kMost / rows) && steps * rows <= kMost / (widest * sizes.count());

@@ -1,4 +1,5 @@
-/* hiddenstate in C: runs an LSTM, a GRU, a plain RNN or a tagger from a model file; layers also one step at a time. C99; needs no other library.
+/* hiddenstate in C: runs an LSTM, GRU, plain RNN or tagger from a model file; layers can also run one step at a time. C99; needs no other
+ * library.
  *
  *     hs_error error;
  *     hs_model *model;
@@ -9,13 +10,13 @@
  *     hs_stream_free(stream);
  *     hs_model_free(model);
  *
- * C input features, H units, P numbers of the hidden state (H without a projection), L layers of D directions, T time steps, N rows (sequences
- * that run side by side). Arrays are float, row-major and contiguous; they are only read or written during the call.
+ * Symbols: C input features, H units, a hidden state of size P (H without a projection), L layers with D directions, T time steps, and N
+ * rows (sequences that run side by side). Arrays are float, row-major and contiguous; they are only accessed during the call.
  *
- * A GRU has no cell state: c is NULL in every call, and its gates are r, z, n and n_h, the state's part of n before r. A plain RNN has none
- * either, and its only gate is h.
+ * A GRU has no cell state: c is NULL in every call, and its gates are r, z, n and n_h, the recurrent part of n before it is multiplied by
+ * r. A plain RNN has no cell state either, and its only gate is h.
  *
- * Threads: models and taggers are never changed, so threads may share them. A stream is for one thread at a time.
+ * Threads: models and taggers are immutable, so threads may share them. A stream may be used by only one thread at a time.
  */
 #ifndef HIDDENSTATE_H
 #define HIDDENSTATE_H
@@ -35,18 +36,18 @@ extern "C" {
 #define HS_API
 #endif
 
-/* The version of this interface. It increases when something that programs use is changed or removed. */
+/* The version of this interface. It increases when anything that programs may use is changed or removed. */
 #define HS_INTERFACE 1
 
 typedef enum hs_status {
     HS_OK = 0,
-    HS_ARGUMENT = 1,    /* an argument is out of range, or null although it must not be */
-    HS_FILE = 2,        /* a file can't be read, or is not a model */
-    HS_MEMORY = 3,      /* there is not enough memory */
-    HS_UNSUPPORTED = 4  /* this model can't do it */
+    HS_ARGUMENT = 1,    /* an argument is out of range, or is NULL but must not be */
+    HS_FILE = 2,        /* a file can't be read, or is not a model file */
+    HS_MEMORY = 3,      /* memory ran out */
+    HS_UNSUPPORTED = 4  /* the model does not support the operation */
 } hs_status;
 
-/* What went wrong, in words. Functions that take one take NULL, too. */
+/* A description of what went wrong. Functions that take an error also accept NULL. */
 typedef struct hs_error {
     char message[256];
 } hs_error;
@@ -63,56 +64,58 @@ typedef struct hs_sizes {
     int64_t directions;  /* D */
 } hs_sizes;
 
-/* HS_INTERFACE of the library, to compare with the header's. */
+/* The library's HS_INTERFACE, to compare with the header's. */
 HS_API int hs_interface(void);
 
 /* Reads a model from a file, or from memory, which may be freed afterwards. */
 HS_API hs_status hs_model_load(const char *path, hs_model **model, hs_error *error);
 HS_API hs_status hs_model_load_memory(const void *bytes, size_t size, hs_model **model, hs_error *error);
-/* Its streams may live on. NULL is allowed, as for free. */
+/* Frees a model; its streams remain valid. NULL is allowed, as with free(). */
 HS_API void hs_model_free(hs_model *model);
 HS_API hs_sizes hs_model_sizes(const hs_model *model);
-/* An entry of the file's metadata, such as "kind"; NULL if there is none. It lives as long as the model. */
+/* An entry of the file's metadata, such as "kind"; NULL if there is none. It is valid as long as the model. */
 HS_API const char *hs_model_metadata(const hs_model *model, const char *name);
 
 /* Runs all layers over a sequence on one thread: x [T, N, C] to out [T, N, D * P].
- * state_h [L * D, N, P] and state_c [L * D, N, H] are read first and written last; both may be NULL: then the states begin at zero.
- * lengths [N], or NULL: the number of steps of each row, 0 to T; past a row's end its output is zero, and its state stays. */
+ * state_h [L * D, N, P] and state_c [L * D, N, H] hold the initial states and receive the final ones; both may be NULL, in which case the
+ * states start at zero. lengths [N], or NULL: the number of steps of each row, 0 to T. Past a row's end, its output is zero and its state
+ * does not change. */
 HS_API hs_status hs_run(const hs_model *model, int64_t steps, int64_t rows, const float *x, const int64_t *lengths, float *state_h,
                         float *state_c, float *out, hs_error *error);
-/* The same, and records what the layers did: gates [L * D, T, N, 4, H] in the order i, f, g, o; cells [L * D, T, N, H]; hidden
- * [L, T, N, D * P]. Each may be NULL. */
+/* Like hs_run, but also records the layers' values: gates [L * D, T, N, 4, H] in the order i, f, g, o; cells [L * D, T, N, H]; hidden [L,
+ * T, N, D * P]. Each may be NULL. */
 HS_API hs_status hs_trace(const hs_model *model, int64_t steps, int64_t rows, const float *x, const int64_t *lengths, float *state_h,
                           float *state_c, float *out, float *gates, float *cells, float *hidden, hs_error *error);
 
-/* Makes a stream of N rows, whose states are zero. A bidirectional model can't be streamed: HS_UNSUPPORTED. */
+/* Creates a stream of N rows, whose states start at zero. Returns HS_UNSUPPORTED for a bidirectional model, which can't be streamed. */
 HS_API hs_status hs_stream_new(const hs_model *model, int64_t rows, hs_stream **stream, hs_error *error);
 HS_API void hs_stream_free(hs_stream *stream);
 
-/* One step of all rows: x [N, C] to out [N, P].
- * It allocates nothing, takes no lock, starts no thread and makes no system call, so an audio callback may call it. Two
- * exceptions: a model with a projection (P < H) allocates; and the first step of a thread with int8 weights does. */
+/* Runs one step of all rows: x [N, C] to out [N, P].
+ * It allocates nothing, takes no lock, starts no thread and makes no system call, so an audio callback may call it. There are two
+ * exceptions: a model with a projection (P < H) allocates, and so does a thread's first step with int8 weights. */
 HS_API hs_status hs_stream_step(hs_stream *stream, const float *x, float *out);
-/* One step of `count` distinct rows: x [count, C] to out [count, P]; the others' states do not change. */
+/* Runs one step of `count` distinct rows: x [count, C] to out [count, P]. The states of other rows do not change. */
 HS_API hs_status hs_stream_step_rows(hs_stream *stream, const int64_t *rows, int64_t count, const float *x, float *out);
-/* T steps of all rows, faster than one by one: x [T, N, C] to out [T, N, P]. It allocates. If it fails, no state has changed. */
+/* Runs T steps of all rows, faster than one at a time: x [T, N, C] to out [T, N, P]. It allocates memory. If it fails, no state changes. */
 HS_API hs_status hs_stream_feed(hs_stream *stream, int64_t steps, const float *x, float *out, hs_error *error);
-/* The same, with records as those of hs_trace: a trace of one step reads its gates. */
+/* Like hs_stream_feed, but also records values as hs_trace does. Tracing a single step gives its gates. */
 HS_API hs_status hs_stream_trace(hs_stream *stream, int64_t steps, const float *x, float *out, float *gates, float *cells, float *hidden,
                                  hs_error *error);
-/* Sets `count` rows to zero; all of them if rows is NULL. */
+/* Sets the states of `count` rows to zero, or those of all rows if rows is NULL. */
 HS_API hs_status hs_stream_reset(hs_stream *stream, const int64_t *rows, int64_t count);
 /* The states: h [L, N, P] and c [L, N, H]. */
 HS_API hs_status hs_stream_get_state(const hs_stream *stream, float *h, float *c);
 HS_API hs_status hs_stream_set_state(hs_stream *stream, const float *h, const float *c);
 
-/* Reads a tagger, as hs_model_load reads a layer. */
+/* Reads a tagger from a file or from memory, as hs_model_load does for layers. */
 HS_API hs_status hs_tagger_load(const char *path, hs_tagger **tagger, hs_error *error);
 HS_API hs_status hs_tagger_load_memory(const void *bytes, size_t size, hs_tagger **tagger, hs_error *error);
 HS_API void hs_tagger_free(hs_tagger *tagger);
-/* The name of a column of tags, "upos" say; NULL if there are no more. */
+/* The name of a column of tags, such as "upos"; NULL if there are no more. */
 HS_API const char *hs_tagger_column(const hs_tagger *tagger, int64_t column);
-/* Tags the words of a sentence, each in UTF-8: tags [columns, count], texts of the tagger. Any number of threads may call it. */
+/* Tags the words of a sentence, each in UTF-8. Writes tags [columns, count], strings that the tagger owns. Any number of threads may call
+ * it. */
 HS_API hs_status hs_tagger_tag(const hs_tagger *tagger, const char *const *words, int64_t count, const char **tags, hs_error *error);
 
 #ifdef __cplusplus

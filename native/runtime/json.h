@@ -1,4 +1,4 @@
-// Reads JSON: the header of a model file, and what its metadata say of a tagger.
+// Reads JSON: the header of a model file, and a tagger's settings in its metadata.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace hiddenstate::runtime {
 
 [[noreturn]] inline void damaged(const std::string& what) { throw FileError("the model file is damaged: " + what); }
 
-// Reads JSON from left to right: the input must match each call.
+// Reads JSON from left to right. Each call requires the input to have the matching value.
 class Json {
 public:
     Json(const char* first, const char* last) : at_(first), end_(last) {}
@@ -40,7 +40,7 @@ public:
         expect(']');
     }
 
-    // A whole number from 0.
+    // A non-negative integer.
     std::int64_t size() {
         skip_space();
         const char* const begin = at_;
@@ -76,7 +76,7 @@ public:
         return value;
     }
 
-    // Passes over a value, whatever it is.
+    // Skips a value of any type.
     void skip(int depth = 0) {
         if (depth > kDeepest) damaged("its header is nested too deeply");
         skip_space();
@@ -84,7 +84,7 @@ public:
         if (c == '{') return object([&](const std::string&) { skip(depth + 1); });
         if (c == '[') return array([&] { skip(depth + 1); });
         if (c == '"') return void(string());
-        const char* const begin = at_;  // of a number or a word
+        const char* const begin = at_;  // the start of a number or a keyword
         while (at_ != end_ && *at_ && std::strchr("+-.0123456789Eaeflnrstu", *at_)) ++at_;
         if (at_ == begin) damaged("its header lacks a value");
     }

@@ -1,11 +1,11 @@
-// Unicode's lower case of single code points, written from Python's str.lower; tests/runtime/test_c.py compares the two.
+// The Unicode lower case of single code points, generated from Python's str.lower; tests/runtime/test_c.py compares the two.
 #pragma once
 
 #include <cstdint>
 
 namespace hiddenstate::runtime {
 
-// The code points first, first + stride, ... first + span become themselves + change.
+// Adds `change` to the code points first, first + stride, ..., first + span.
 struct LowerCase {
     char32_t first;
     std::uint16_t span;
@@ -13,7 +13,7 @@ struct LowerCase {
     std::int32_t change;
 };
 
-// In the order of the code points.
+// Sorted by code point.
 constexpr LowerCase kLowerCase[] = {
     {0x41, 25, 1, 32}, {0xC0, 22, 1, 32}, {0xD8, 6, 1, 32}, {0x100, 46, 2, 1}, {0x132, 4, 2, 1}, {0x139, 14, 2, 1}, {0x14A, 44, 2, 1},
     {0x178, 0, 1, -121}, {0x179, 4, 2, 1}, {0x181, 0, 1, 210}, {0x182, 2, 2, 1}, {0x186, 0, 1, 206}, {0x187, 0, 1, 1}, {0x189, 1, 1, 205},

@@ -14,14 +14,14 @@ namespace {
 
 constexpr std::int64_t kLargestSize = 1 << 20, kMostLayers = 1 << 12, kMostRows = 1 << 24;
 
-// Bounds of int8 weights, as in engine/int8.py: with fewer units float32 is as fast; an int32 sum can hold as many products.
+// Limits for int8 weights, as in engine/int8.py: with fewer units, float32 is as fast; with more columns, an int32 sum could overflow.
 constexpr std::int64_t kFewestInt8Units = 32, kMostInt8Columns = std::numeric_limits<std::int32_t>::max() / (127 * 127);
 
 void convert(const float* from, std::int64_t count, float* to) {
     if (count > 0) std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
 }
 
-// Rounds to the nearest, ties to even, as torch does.
+// Rounds to the nearest value, ties to even, as torch does.
 void convert(const float* from, std::int64_t count, bfloat16* to) {
     for (std::int64_t k = 0; k < count; ++k) {
         std::uint32_t bits;
@@ -81,14 +81,14 @@ const Scan<P>& scan_for(const Cell& cell) {
     return *(is_plain(cell) ? rnn_scans<P>(&cell == kRelu) : scans<P>(kind_of(cell))).back();
 }
 
-// Whether the k-th scan's instruction set is the one whose floats an int8 scan outperforms; see engine/kernels.py.
+// Whether the int8 scan of one instruction set is faster than the float scan of another; see engine/kernels.py.
 bool is_faster(const std::string& int8, const std::string& floats) {
     if (int8 == "avx2" || int8 == "avx_vnni") return floats == "avx2";
     if (int8 == "neon_dotprod") return floats == "neon";
     return floats == "avx512";
 }
 
-// The scan for int8 weights, or that for floats if it is as fast or the only one.
+// The scan for int8 weights, or the float scan if that is as fast or the only one available.
 const Scan<F32>& scan_for_int8(const Sizes& sizes) {
     const Scan<F32>& floats = scan_for<F32>(*sizes.cell);
     const std::int64_t columns = std::max(sizes.C, sizes.D * sizes.H);
@@ -103,7 +103,7 @@ const Scan<F32>& scan_for_int8(const Sizes& sizes) {
 template <class P>
 class LayerOf;
 
-// The call whose memory a stream's step uses: made once, so that a step allocates nothing.
+// A stream that keeps one call, whose memory every step reuses, so that a step allocates nothing.
 template <class P>
 class StreamOf final : public Stream {
     using element = typename P::element;
@@ -166,7 +166,7 @@ public:
 
 private:
     static std::size_t size(std::int64_t count) { return static_cast<std::size_t>(count); }
-    // The first of some numbers, or null if there are none.
+    // A pointer to the first element, or null if there are none.
     template <class T>
     static T* at(std::vector<T>& numbers) {
         return numbers.empty() ? nullptr : numbers.data();
@@ -174,7 +174,7 @@ private:
 
     std::size_t numbers(std::int64_t of_row) const { return size(layer->sizes.L * of_row); }
 
-    // With a projection there are no packed steps: a run of one step, whose rows are copied out and back.
+    // A projection rules out packed steps, so this runs a sequence of one step, with the rows copied out and back.
     void step_of_run(const float* x, const std::int64_t* rows, std::int64_t count, float* out) {
         const Sizes& sizes = of_.sizes;
         const std::int64_t n = rows ? count : N;
@@ -265,12 +265,12 @@ public:
 
     std::unique_ptr<Stream> stream(std::int64_t N) const override {
         if (sizes.D == 2) throw std::invalid_argument("a bidirectional layer also reads from the end, so it can't be streamed");
-        if (N < 1 || N > kMostRows) throw std::bad_alloc();  // their elements could not be counted
+        if (N < 1 || N > kMostRows) throw std::bad_alloc();  // the number of elements could overflow
         return std::make_unique<StreamOf<P>>(std::static_pointer_cast<const LayerOf>(shared_from_this()), N);
     }
 
 private:
-    // Weights in the type that the scan reads.
+    // Weights in the number type that the scan reads.
     struct Kept {
         std::vector<element> ih, hh, hr;
         std::vector<real> b_ih, b_hh;
@@ -290,7 +290,7 @@ private:
         }
     };
 
-    // Inputs and outputs in the type that the scan reads and writes: the caller's own arrays, or copies.
+    // Inputs and outputs in the number type that the scan uses: the caller's arrays, or copies.
     template <class E>
     struct Converted {
         struct Output {
@@ -343,7 +343,7 @@ private:
     std::unique_ptr<real, Free> bias_;
 };
 
-// A whole number in the metadata.
+// An integer in the metadata.
 std::int64_t number_named(const ModelFile& file, const std::string& name) {
     const std::string& text = file.entry(name);
     const bool is_number = !text.empty() && text.size() < 10 && text.find_first_not_of("0123456789") == std::string::npos;
@@ -398,7 +398,7 @@ std::vector<float> restored(const ModelFile& file, const std::string& name) {
     const Tensor& tensor = found->second;
     std::vector<float> values = tensor.floats();
     if (tensor.type != Type::I8 || tensor.shape.empty()) return values;
-    // The scales of a quantised LSTM, or those of a model that is only stored as int8.
+    // Whether there are scales: those of a quantised LSTM, or of a model that is only stored as int8.
     const bool quantised = file.tensors.count(name + "_scale") > 0;
     const std::vector<float> scales = file.tensor(name + (quantised ? "_scale" : ".scale"), {tensor.shape[0]}).floats();
     for (std::size_t k = 0; k < values.size(); ++k) values[k] *= scales[k / (values.size() / scales.size())];
@@ -409,7 +409,7 @@ std::shared_ptr<const Layer> Layer::read(const ModelFile& file, const std::strin
     const std::string first = prefix + "weight_ih_l0";
     const auto found = file.tensors.find(first);
     const Type type = found == file.tensors.end() ? Type::F32 : found->second.type;
-    // A layer that was quantised computes in int8; one that is only stored so is read as float32.
+    // A quantised layer computes in int8; one that is only stored as int8 is read as float32.
     const bool int8 = type == Type::I8 && file.tensors.count(first + "_scale") > 0;
     std::vector<Floats> weights;
     for (std::int64_t k = 0; k < sizes.count(); ++k) weights.push_back(read_weights(file, prefix, sizes, k));

@@ -11,7 +11,7 @@
 namespace hiddenstate::runtime {
 namespace {
 
-constexpr std::size_t kLengthBytes = 8, kLargestHeader = std::size_t{100} << 20;  // the limit that safetensors sets itself
+constexpr std::size_t kLengthBytes = 8, kLargestHeader = std::size_t{100} << 20;  // the limit in safetensors itself
 constexpr std::size_t kMostTensors = 1 << 16, kHighestRank = 8;
 
 int width(Type type) { return type == Type::F32 ? 4 : type == Type::I8 ? 1 : 2; }
@@ -24,7 +24,7 @@ Type type_named(const std::string& name) {
     throw FileError("the model file has a tensor of type " + name.substr(0, 20) + ", expected F32, F16, BF16 or I8");
 }
 
-// The number of elements; an error if it is more than `most`.
+// The number of elements. Throws if it is more than `most`.
 std::int64_t elements(const std::vector<std::int64_t>& shape, std::int64_t most) {
     std::int64_t count = 1;
     for (const std::int64_t size : shape) {
@@ -120,7 +120,7 @@ ModelFile ModelFile::parse(const unsigned char* bytes, std::size_t size) {
         } else {
             if (file.tensors.size() == kMostTensors) damaged("it has more than 65,536 tensors");
             const Tensor tensor = read_tensor(json, data, room);
-            // Tensors that shared bytes could take any multiple of the file's size in memory.
+            // If tensors could share bytes, they could take many times the file's size in memory.
             used += tensor.size() * width(tensor.type);
             if (used > room) damaged("its tensors have more bytes than the file");
             if (!file.tensors.emplace(name, tensor).second) damaged("a tensor comes twice");
@@ -148,7 +148,7 @@ std::vector<unsigned char> read_file(const char* path, std::size_t most) {
     const auto close = [](std::FILE* file) { std::fclose(file); };
     const std::unique_ptr<std::FILE, decltype(close)> file(std::fopen(path, "rb"), close);
     if (!file) throw refused();
-    // Read in parts, so that a pipe or a device that never ends takes no more memory than `most`.
+    // Read in parts, so that an endless pipe or device takes no more memory than `most`.
     std::vector<unsigned char> bytes;
     for (std::size_t found = 0;;) {
         bytes.resize(found + std::min(std::max(found, std::size_t{1} << 16), most - found));

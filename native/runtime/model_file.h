@@ -1,7 +1,8 @@
-// Reads a model file: safetensors, whose metadata say what the tensors are. Nothing in a file is trusted.
+// Reads a model file: safetensors with metadata that describe the tensors. Nothing in a file is trusted.
 //
-// 8 bytes: the header's length, little-endian; the header: a JSON object, from each tensor's name to its type, shape and place in the
-// data, and from "__metadata__" to an object of strings; the data. https://github.com/huggingface/safetensors has the format.
+// A file consists of the header's length (8 bytes, little-endian), the header, and the data. The header is a JSON object that maps each
+// tensor's name to its type, shape and position in the data, and "__metadata__" to an object of strings. See
+// https://github.com/huggingface/safetensors.
 #pragma once
 
 #include <cstddef>
@@ -13,21 +14,21 @@
 
 namespace hiddenstate::runtime {
 
-// The error in a file, in words for the user.
+// An error in a file, with a message for the user.
 struct FileError : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
 enum class Type { F32, F16, BF16, I8 };
 
-// A tensor in the file's bytes, which may be at an odd address.
+// A tensor in the file's bytes, which may be unaligned.
 struct Tensor {
     Type type = Type::F32;
     std::vector<std::int64_t> shape;
     const unsigned char* data = nullptr;
 
     std::int64_t size() const;
-    // Its numbers as floats.
+    // The tensor's numbers as floats.
     std::vector<float> floats() const;
 };
 
@@ -38,12 +39,12 @@ struct ModelFile {
     // `bytes` must live as long as the tensors are read. Throws FileError.
     static ModelFile parse(const unsigned char* bytes, std::size_t size);
 
-    // An entry of the metadata, or a tensor; throws FileError if there is none.
+    // An entry of the metadata, or a tensor. Throws FileError if there is none.
     const std::string& entry(const std::string& name) const;
     const Tensor& tensor(const std::string& name, const std::vector<std::int64_t>& shape) const;
 };
 
-// The bytes of a file. Throws FileError, including if it has more than `most` bytes.
+// The bytes of a file. Throws FileError if it can't be read, or has more than `most` bytes.
 std::vector<unsigned char> read_file(const char* path, std::size_t most);
 
 }  // namespace hiddenstate::runtime

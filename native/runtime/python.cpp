@@ -1,5 +1,5 @@
-// The Python module hiddenstate_runtime._native, for NumPy arrays. It checks every array's size; what the numbers mean, and messages for
-// users, are the package's own.
+// The Python module hiddenstate_runtime._native, for NumPy arrays. It checks the size of every array; the Python package checks the values
+// and words the messages for users.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
@@ -26,7 +26,7 @@ using Numbers = nb::ndarray<const std::int64_t, nb::c_contig, nb::device::cpu>;
     throw nb::value_error((std::string(name) + " has " + std::to_string(got) + " numbers, expected " + std::to_string(expected)).c_str());
 }
 
-// The first number of an array that must have `count`, or null for None.
+// A pointer to the first element of an array that must have `count` elements, or null for None.
 template <class Array>
 auto* first(const char* name, nb::handle value, std::int64_t count) {
     using T = std::remove_reference_t<decltype(*std::declval<Array>().data())>;
@@ -43,7 +43,7 @@ auto* needed(const char* name, nb::handle value, std::int64_t count) {
     return found;
 }
 
-// Edits of a layer and direction: tuples (place, kind, value [steps, rows, units], steps, rows, units).
+// Reads the edits of a layer and direction: tuples (place, kind, value [steps, rows, units], steps, rows, units).
 std::unique_ptr<Edits<float>> read_edits(nb::handle edits, std::int64_t rows) {
     auto found = std::make_unique<Edits<float>>(rows);
     for (const nb::handle edit : edits) {
@@ -62,8 +62,8 @@ std::unique_ptr<Edits<float>> read_edits(nb::handle edits, std::int64_t rows) {
     return found;
 }
 
-// `arrays`: x, h0, c0, lengths, out, h_n, c_n, gates, cells, hidden, as in `Run`; None if that may be null. `edits`: None, or a
-// list for each layer and direction. Reads the arrays without the GIL: they must not change meanwhile.
+// `arrays`: x, h0, c0, lengths, out, h_n, c_n, gates, cells, hidden, as in `Run`; None for those that may be null. `edits`: None, or a list
+// for each layer and direction. The arrays are accessed without the GIL, so they must not change meanwhile.
 Run read_run(const Sizes& sizes, nb::tuple arrays, std::int64_t T, std::int64_t N, int threads) {
     const std::int64_t steps = T * N, rows = sizes.count() * N, width = sizes.D * sizes.P;
     Run run;
@@ -82,7 +82,7 @@ Run read_run(const Sizes& sizes, nb::tuple arrays, std::int64_t T, std::int64_t 
     return run;
 }
 
-// A layer as Python holds it.
+// A layer that Python holds.
 struct SharedLayer {
     std::shared_ptr<const Layer> layer;
 };
@@ -102,7 +102,7 @@ void run_layer(const SharedLayer& of, nb::tuple arrays, std::int64_t T, std::int
     layer.run(run);
 }
 
-// A model file, with its bytes.
+// A model file together with its bytes.
 class File {
 public:
     explicit File(nb::bytes bytes)
@@ -122,7 +122,7 @@ public:
         return nb::tuple(sizes);
     }
 
-    // A tensor's numbers as floats, flat. Integers are multiplied by the scales of their rows.
+    // A tensor's numbers as a flat array of floats. Integers are multiplied by the scales of their rows.
     Floats tensor(const std::string& name) const {
         auto* values = new std::vector<float>(restored(file_, name));
         const nb::capsule owner(values, [](void* kept) noexcept { delete static_cast<std::vector<float>*>(kept); });
@@ -130,7 +130,7 @@ public:
         return Floats(values->data(), {size}, owner);
     }
 
-    // The layer with this kind of cell, such as "LSTM", whose tensors' names begin with `prefix`.
+    // The layer whose tensor names begin with `prefix`, with the given kind of cell, such as "LSTM".
     SharedLayer layer(const std::string& prefix, std::int64_t input_size, std::int64_t hidden_size, std::int64_t num_layers, bool bias,
                       bool bidirectional, const std::string& cell) const {
         const Cell* const found = cell_named(cell);
@@ -146,13 +146,13 @@ private:
     ModelFile file_;
 };
 
-// A stream's step with as little overhead as possible between NumPy and the native step.
+// Runs a stream's steps with as little overhead as possible between NumPy and the native step.
 class Steps {
 public:
     Steps(const SharedLayer& of, std::int64_t N) : stream_(of.layer->stream(N)), sizes_(of.layer->sizes), N_(N) {}
 
-    // x [N, C] (or [C], with one row) to out, made if it is None. None if an array is not float32, contiguous and of this shape: then the
-    // package finds out why.
+    // Runs a step from x [N, C] (or [C], with one row) to out, which is created if it is None. Returns None if an array is not float32,
+    // contiguous and of this shape; the Python package then finds out why.
     nb::object step(nb::handle x, nb::handle out, nb::handle make) {
         const Array from(x, false);
         if (!from.is(N_, sizes_.C)) return nb::none();
@@ -194,7 +194,7 @@ public:
         stream_->reset(some.data(), static_cast<std::int64_t>(some.size()));
     }
 
-    // c is None without a cell state.
+    // `c` must be None if there is no cell state.
     void read_state(nb::handle h, nb::handle c) {
         const std::int64_t rows = sizes_.L * N_;
         const Turn turn(running_);
@@ -208,7 +208,7 @@ public:
     }
 
 private:
-    // A NumPy array's memory, for as long as this lives.
+    // Holds a NumPy array's memory while it lives.
     class Array {
     public:
         Array(nb::handle array, bool writable) {

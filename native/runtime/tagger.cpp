@@ -9,10 +9,10 @@
 namespace hiddenstate::runtime {
 namespace {
 
-constexpr std::size_t kUnknown = 1, kSpecial = 2;  // ids: that of unknown tokens; the first of a known one
-constexpr std::int64_t kLargest = 1 << 20;         // of sizes, so that their sums and products are small
+constexpr std::size_t kUnknown = 1, kSpecial = 2;  // the id of unknown tokens; the first id of a known token
+constexpr std::int64_t kLargest = 1 << 20;         // the limit for sizes, so that their sums and products stay small
 
-// What a tagger's metadata say of it; a setting that is absent had this value in earlier versions.
+// A tagger's settings from its metadata. The defaults are the values that earlier versions, which did not store the setting, used.
 struct Config {
     std::int64_t word_size = 0, char_size = 0, char_hidden_size = 0, hidden_size = 0, num_layers = 0, max_chars = 0;
     bool crf = false, bidirectional = true, lower_case = true;
@@ -78,7 +78,7 @@ std::vector<float> read_tensor(const ModelFile& file, const std::string& name, c
     return restored(file, name);
 }
 
-// The most probable sequence of tags, by the Viterbi algorithm: scores [T, K], each row `stride` numbers after the one before.
+// Finds the most probable sequence of tags with the Viterbi algorithm. `scores` is [T, K], with rows `stride` elements apart.
 std::vector<std::size_t> best_path(const Tagger::Column& column, const float* scores, std::size_t T, std::size_t stride) {
     const std::size_t K = column.tags.size();
     std::vector<double> state(K), next(K);
@@ -161,7 +161,7 @@ Tagger::Tagger(const ModelFile& file) {
     longest_ = static_cast<std::size_t>(config.max_chars), lower_case_ = config.lower_case;
 }
 
-// The last states of both directions over each word's characters, written into rows of `row` numbers.
+// Writes the final states of both directions over each word's characters into rows that are `row` elements apart.
 void Tagger::spell(const std::vector<std::u32string>& words, float* to, std::int64_t row) const {
     const std::size_t N = words.size(), half = longest_ / 2;
     std::vector<std::u32string> spelt(words);

@@ -1,4 +1,4 @@
-// A tagger without torch: words in, a tag for each of them out.
+// A tagger without torch: assigns a tag to each word of a sentence.
 #pragma once
 
 #include <cstdint>
@@ -11,20 +11,21 @@
 
 namespace hiddenstate::runtime {
 
-// Never changed, and shared by any number of threads.
+// Immutable, so any number of threads may share it.
 class Tagger {
 public:
-    // `tags` are its own texts. With a chain they are those of the most probable sequence, else each word's most probable one.
+    // A column of tags; `tags` are its strings. With a chain, the result is the most probable sequence of tags, otherwise each word's most
+    // probable tag.
     struct Column {
         std::string name;
         std::vector<std::string> tags;
-        std::vector<float> start, transitions, end;  // of the chain: [K], [K, K], [K]; empty without one
+        std::vector<float> start, transitions, end;  // scores of the chain: [K], [K, K], [K]; empty without a chain
     };
 
     // Throws FileError.
     explicit Tagger(const ModelFile& file);
 
-    // The tags of the words in each column, [columns, words]. No word may be empty. May throw std::bad_alloc.
+    // Returns the tags of the words for each column, [columns, words]. No word may be empty. May throw std::bad_alloc.
     std::vector<const char*> tag(const std::vector<std::u32string>& words) const;
 
     const std::vector<Column>& columns() const { return columns_; }
@@ -32,7 +33,7 @@ public:
 private:
     using Ids = std::unordered_map<std::string, std::size_t>;
 
-    // The vectors of the tokens of a vocabulary, by id.
+    // The vectors of a vocabulary's tokens, by id.
     struct Embedding {
         Ids ids;
         std::int64_t width = 0;
@@ -44,10 +45,10 @@ private:
     void spell(const std::vector<std::u32string>& words, float* to, std::int64_t row) const;
 
     Embedding words_, characters_;
-    std::shared_ptr<const Layer> speller_, layer_;  // no speller: words have vectors only
+    std::shared_ptr<const Layer> speller_, layer_;  // without a speller, words have only vectors
     std::vector<Column> columns_;
     std::int64_t scores_ = 0;
-    std::vector<float> weight_, bias_;  // of the scores: [D * H, scores], [scores]
+    std::vector<float> weight_, bias_;  // of the output layer: [D * H, scores], [scores]
     std::size_t longest_ = 0;
     bool lower_case_ = true;
 };

@@ -22,7 +22,7 @@ char32_t lower_case(char32_t c) {
     return rule ? static_cast<char32_t>(static_cast<std::int32_t>(c) + rule->change) : c;
 }
 
-// Whether it has an upper and a lower case.
+// Whether a character has an upper and a lower case.
 bool is_cased(char32_t c) {
     return rule_of(c) || std::any_of(std::begin(kLowerCase), std::end(kLowerCase), [c](const LowerCase& rule) {
                const auto upper = static_cast<char32_t>(static_cast<std::int32_t>(c) - rule.change);

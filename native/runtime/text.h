@@ -1,4 +1,4 @@
-// Texts as code points, and their lower case.
+// Converts text to code points, and code points to lower case.
 #pragma once
 
 #include <optional>
@@ -15,11 +15,12 @@ inline void append_utf8(std::string& text, char32_t code) {
     add(0xF0 | code >> 18), add(0x80 | (code >> 12 & 0x3F)), add(0x80 | (code >> 6 & 0x3F)), add(0x80 | (code & 0x3F));
 }
 
-// The code points of a text in UTF-8; none if it is not UTF-8.
+// The code points of a UTF-8 text; empty if it is not valid UTF-8.
 std::optional<std::u32string> decoded(const std::string& text);
 std::string encoded(std::u32string_view text);
 
-// As Python's str.lower, but for a capital sigma beside an apostrophe or another sign, which ends a word here and need not there.
+// Like Python's str.lower, except for a capital sigma next to an apostrophe or similar sign: here the sign always ends a word, in Python
+// not necessarily.
 std::u32string lower_case(const std::u32string& text);
 
 }  // namespace hiddenstate::runtime

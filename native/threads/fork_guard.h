@@ -1,5 +1,5 @@
-// Tells whether this process was forked from one that had loaded the engine. The threads of a pool do not exist in the child,
-// so a call that asks the pool for them would wait for ever.
+// Detects whether this process was forked from one that had loaded the engine. A pool's threads do not exist in the child, so a call that
+// used the pool would wait for ever.
 #pragma once
 
 namespace hiddenstate {

@@ -22,7 +22,7 @@
 namespace hiddenstate {
 namespace {
 
-// One thread, and the part that it is offered.
+// A thread, and the part of a step that it is offered.
 class Helper {
 public:
     void offer(void (*function)(const void*, int), const void* context, int k) {
@@ -60,8 +60,8 @@ private:
     alignas(64) Waiting others_;
 };
 
-// Whether this many threads can run at the same time. New threads inherit the set of allowed cores from their creator. Without
-// OpenMP the engine has one thread.
+// Whether this many threads can run at the same time. New threads inherit the set of allowed cores from their creator. Without OpenMP, the
+// engine uses only one thread.
 bool may_run([[maybe_unused]] int threads) {
 #ifndef _OPENMP
     return false;
@@ -74,7 +74,8 @@ bool may_run([[maybe_unused]] int threads) {
 #endif
 }
 
-// During its lifetime new threads block all signals, which stay with the program's threads: one of these may wait for them.
+// While it lives, new threads are created with all signals blocked, so that signals go to the program's own threads, one of which may be
+// waiting for them.
 class NoSignals {
 #if defined(__unix__) || defined(__APPLE__)
 public:
@@ -95,7 +96,7 @@ private:
 struct Pool {
     std::mutex in_use;
     std::vector<std::unique_ptr<Helper>> helpers;
-    int too_many = std::numeric_limits<int>::max();  // helpers that could not be started; not tried again
+    int too_many = std::numeric_limits<int>::max();  // the smallest number of helpers that could not be started
 
     bool has(int count) {
         if (count >= too_many) return false;
@@ -117,7 +118,7 @@ private:
             std::thread(&Helper::serve, helper.get()).detach();
             helpers.push_back(std::move(helper));
             return true;
-        } catch (const std::exception&) {  // no thread, or no memory for one
+        } catch (const std::exception&) {  // the system can't create another thread, or there is no memory for it
             return false;
         }
     }
@@ -130,7 +131,7 @@ Pool& pool() {
 
 }  // namespace
 
-// A forked process has no helpers, and the mutex may be locked by a thread that does not exist in it.
+// A forked process has no helpers, and its copy of the mutex may be locked by a thread that does not exist in it.
 Helpers::Helpers(int threads) : threads_(threads) {
     if (threads < 2 || forked()) return;
     mine_ = std::unique_lock<std::mutex>(pool().in_use, std::try_to_lock);

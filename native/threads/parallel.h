@@ -23,26 +23,26 @@
 namespace hiddenstate {
 namespace {
 
-// Lets threads wait for a condition: they spin for about 20 microseconds, because it normally takes less than one, then sleep,
-// because another program probably has the core that a thread needs.
+// Lets threads wait for a condition. They first spin for about 20 microseconds, because the wait normally takes less than one; then they
+// sleep, because another program is probably using a core that a thread needs.
 class Waiting {
 public:
-    // After a change that others may wait for. The change must be sequentially consistent.
+    // To be called after a change that others may be waiting for. The change must be sequentially consistent.
     void changed() {
         if (asleep_.load() == 0) return;
         const std::lock_guard<std::mutex> lock(mutex_);
         awake_.notify_all();
     }
 
-    // Waits until holds() is true. It must read with sequential consistency.
+    // Waits until holds() is true. holds() must read with sequential consistency.
     template <class Holds>
     void until(const Holds& holds) {
         for (int spins = 0; spins < kSpins; ++spins) {
             if (holds()) return;
             pause();
         }
-        // No wake-up is lost: this writes asleep_ and then reads the awaited state, and the changing thread does the reverse. So either
-        // this sees the change, or the other one sees that this is asleep.
+        // No wake-up is lost: this thread writes asleep_ and then reads the awaited state, and the changing thread does the reverse. So
+        // either this thread sees the change, or the other sees that this one is asleep.
         std::unique_lock<std::mutex> lock(mutex_);
         ++asleep_;
         awake_.wait(lock, holds);
@@ -65,7 +65,7 @@ private:
     std::condition_variable awake_;
 };
 
-// A barrier, at which each thread waits for all others.
+// A barrier: each thread waits until all have reached it.
 class Barrier {
 public:
     void wait(int threads) {
@@ -84,7 +84,7 @@ private:
     Waiting others_;
 };
 
-// A thread's progress, for others that wait for it.
+// A thread's progress, which others can wait for.
 class Progress {
 public:
     void publish(std::int64_t reached) {
@@ -101,12 +101,12 @@ private:
     Waiting others_;
 };
 
-// Runs body(k) for k = 0 ... threads - 1. With `together`, each body has its own thread, so that bodies may wait for one another;
-// if there are fewer threads, for example inside another parallel region or in a forked process, it runs nothing and returns false.
-// Bodies must not throw. Each thread constructs a Setup first, which lives until its bodies have returned.
+// Runs body(k) for k = 0 ... threads - 1. With `together`, each body runs on its own thread, so that bodies may wait for one another; if
+// there are too few threads, for example inside another parallel region or in a forked process, it returns false without running anything.
+// Bodies must not throw. Each thread first constructs a Setup, which lives until its bodies have returned.
 //
-// Threads that have finished wait for the others at our own barrier, because OpenMP's spins for milliseconds, on a core that the
-// others may need if another program runs.
+// Threads that have finished wait for the others at our own barrier, because OpenMP's barrier spins for milliseconds, on a core that
+// another thread may need if another program is running.
 template <class Setup, class Body>
 bool run_parallel_with(int threads, bool together, const Body& body) {
     const auto run = [&body](int first, int step, int threads) {
@@ -136,7 +136,7 @@ bool run_parallel_with(int threads, bool together, const Body& body) {
     return true;
 }
 
-// Memory for `count` numbers, aligned to cache lines and uninitialized.
+// Memory for `count` elements, aligned to cache lines and uninitialised.
 template <class T>
 class Buffer {
 public:
@@ -159,14 +159,14 @@ private:
     T* const at_;
 };
 
-// A range of indices, from `first` to before `last`.
+// A range of indices from `first` up to, but not including, `last`.
 struct Range {
     std::int64_t first, last;
 
     std::int64_t size() const { return last - first; }
 };
 
-// The k-th of n parts of 0 ... count, as equal in size as can be.
+// The k-th of n parts of the range from 0 to `count`, as equal in size as possible.
 inline Range part(std::int64_t count, int k, int n) { return {k * count / n, (k + 1) * count / n}; }
 
 }  // namespace

@@ -1,8 +1,8 @@
-// Plans: in which order a forward scan multiplies, and how its threads divide it. All plans of a call give the same bits, because each sum
-// is computed by one thread, in the same order.
+// Plans: the order in which a forward scan multiplies, and how its threads divide the work. All plans of a call give bitwise identical
+// results, because each sum is computed by one thread, in the same order.
 //
-// The rules below follow from the sizes of the call, of a tile and of the caches. Where two plans are close, which one is faster depends on
-// how fast this machine reads its caches, and on what else it does: plan_tuner.h measures them.
+// The rules below depend on the sizes of the call, of a tile and of the caches. If two plans are close, which is faster depends on the
+// speed of this machine's caches and on what else it is running, so plan_tuner.h measures them.
 #pragma once
 
 #include <algorithm>
@@ -13,49 +13,52 @@
 namespace hiddenstate {
 
 struct Plan {
-    // Threads divide the units and wait for one another at each step. Otherwise they divide the rows, and each reads all weights.
+    // Whether threads divide the units and wait for one another at each step. Otherwise they divide the rows, and each reads all weights.
     bool units;
-    // A step multiplies its inputs and its hidden states by one product, and reads both matrices. Otherwise the inputs of many steps are
-    // multiplied beforehand: W_ih is read once for all of them, but their products are stored, and read by the steps.
+    // Whether a step multiplies its inputs and its hidden states in one joined product, reading both matrices. Otherwise the inputs of many
+    // steps are multiplied beforehand: W_ih is read once for all of them, but the products must be stored, and read again by the steps.
     bool joins;
 
     bool operator==(const Plan& o) const { return units == o.units && joins == o.joins; }
 };
 
-// What a plan follows from.
+// The sizes that determine a plan.
 struct PlanSizes {
     std::int64_t N, C, H;    // of the call
     int threads;
     std::int64_t tile_rows;  // rows of a full tile
-    std::int64_t blocks;     // packed blocks of units, which threads can divide
+    std::int64_t blocks;     // packed blocks of units, which are divided among threads
     std::int64_t bytes;      // of all weights
-    bool may_join;           // whether the scan has a joined product
+    bool may_join;           // whether the scan may join products
 };
 
-// Deviations from the plan of the rules, where another one is close; they add up.
+// Deviations from the rules' plan, tried if another plan is close; flags that can be combined.
 enum OtherPlan { kNoOther = 0, kOtherSplit = 1, kOtherProduct = 2, kOtherPlans = 4 };
 
-// The rows of a chunk whose inputs are multiplied at once: enough to read W_ih once for many, few enough that their products stay in a
-// cache, up to a thousand units. If W_ih itself does not fit into a core's cache, more rows are better.
+// The number of rows of a chunk, whose inputs are multiplied at once. Up to a thousand units, there are enough rows to amortise reading
+// W_ih, but few enough that the products stay in a cache. If W_ih itself does not fit in a core's cache, more rows are better.
 inline std::int64_t chunk_rows(std::int64_t H) { return H < 1024 ? 96 : 192; }
 
 inline Plan plan_of(const PlanSizes& sizes, int other) {
     const std::int64_t threads = sizes.threads, tile = sizes.tile_rows;
     const bool divisible = threads > 1 && sizes.blocks >= threads;
-    // Half a tile of rows takes as long as reading the weights, which threads by units divide; with four tiles or more arithmetic is the
-    // limit. Between the two, rows come first: another program that takes a core delays threads that wait at each step far more.
+    // Multiplying half a tile of rows takes about as long as reading the weights, which is divided if threads divide the units; with four
+    // tiles or more, arithmetic is the limit. Between the two, dividing the rows is preferred: if another program takes a core, threads
+    // that wait at every step are delayed far more.
     const bool few = sizes.N <= tile / 2 * threads, close = !few && sizes.N < 4 * tile * threads;
     Plan plan{divisible && (few || (close && (other & kOtherSplit))), false};
     // The rows that a thread multiplies in a step.
     const std::int64_t rows = plan.units ? sizes.N : sizes.N / threads, bytes = plan.units ? sizes.bytes / threads : sizes.bytes;
-    // Less than two tiles read W_ih too often; a chunk of one step reads it no less often.
+    // With less than two tiles, a joined product would read W_ih too often; with chunks of one step, a separate product would read it just
+    // as often.
     if (!sizes.may_join || rows < 2 * tile) return plan;
     const bool always = rows >= chunk_rows(sizes.H) || bytes <= bytes_of_own_cache();
     plan.joins = always || (other & kOtherProduct);
     return plan;
 }
 
-// Backward, threads wait after each chunk in any case; by rows, a thread with less than two tiles has poorly filled ones.
+// In the backward pass, threads wait after each chunk in any case. If they divide the rows, a thread with less than two tiles fills them
+// poorly.
 inline bool backward_by_units(const PlanSizes& sizes) {
     return sizes.threads > 1 && sizes.blocks >= sizes.threads && sizes.N < 2 * sizes.tile_rows * sizes.threads;
 }

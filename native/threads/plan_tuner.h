@@ -1,7 +1,8 @@
-// Chooses one of several plans for a job that repeats, all of which do the same.
+// Chooses one of several equivalent plans for a job that is repeated.
 //
-// The first jobs try each plan in turn. The best time of a plan counts, because what other programs do only adds to it; the first plan stays
-// unless another one is clearly faster. Later all are tried again, after a time that doubles, because other work may come or go.
+// The first jobs try each plan in turn. Only the best time of a plan counts, because other programs can only slow it down; the first plan
+// stays unless another one is clearly faster. Later, after a pause that doubles each time, all plans are tried again, because other work on
+// the machine may have started or ended.
 #pragma once
 
 #include <algorithm>
@@ -19,11 +20,11 @@ class PlanTuner {
 public:
     explicit PlanTuner(int plans) : seconds_(static_cast<std::size_t>(plans)) { begin_trial(); }
 
-    // Runs job(k) by one of the plans 0 ... plans - 1; it does `work` units of work.
+    // Runs job(k), where k is one of the plans 0 ... plans - 1. The job does `work` units of work.
     template <class Job>
     void run(const Job& job, std::int64_t work = 1) {
         const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
-        // Of jobs that overlap one is timed. In a forked process the thread with the lock may not exist.
+        // Of overlapping jobs, only one is timed. In a forked process, the thread that holds the lock may not exist.
         if (!lock) return job(chosen());
         const int plan = tries() ? next_ % count() : chosen();
         const auto begin = Clock::now();
@@ -36,12 +37,12 @@ public:
         }
     }
 
-    // The plan that runs between trials.
+    // The plan that is used between trials.
     int chosen() const { return chosen_; }
 
 private:
-    static constexpr int kWarming = 1, kRounds = 3;      // jobs that do not count; times that each plan is tried
-    static constexpr double kClearly = 0.95;             // the share of the first plan's time that another must stay below
+    static constexpr int kWarming = 1, kRounds = 3;      // warm-up jobs that do not count; how many times each plan is tried
+    static constexpr double kClearly = 0.95;             // another plan must take less than this fraction of the first plan's time
     static constexpr double kFirstPause = 1, kLongestPause = 60;  // in seconds of work
 
     int count() const { return static_cast<int>(seconds_.size()); }
@@ -67,10 +68,10 @@ private:
     }
 
     std::mutex mutex_;
-    std::vector<double> seconds_;  // the best of each plan in this trial, for a unit of work
-    int next_ = 0, warming_ = 0;   // jobs of the trial that counted; jobs that come before them
+    std::vector<double> seconds_;  // each plan's best time per unit of work in this trial
+    int next_ = 0, warming_ = 0;   // jobs counted in this trial; warm-up jobs still to come
     std::atomic<int> chosen_{0};
-    double pause_ = kFirstPause, left_ = 0;  // until the next trial
+    double pause_ = kFirstPause, left_ = 0;  // seconds of work between trials; those left until the next trial
 };
 
 }  // namespace hiddenstate

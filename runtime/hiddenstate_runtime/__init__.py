@@ -1,12 +1,12 @@
-"""Runs models of hiddenstate from files without torch, with NumPy: recurrent layers, taggers and language models.
+"""Runs hiddenstate's models from files with NumPy, without torch: recurrent layers, taggers and language models.
 
 - `files.py`: `load`, which reads a model file
 - `layer.py`: `Layer`, an LSTM, a GRU or a plain RNN over whole sequences; `Trace`, its gates and states by name
 - `stream.py`: `Stream`, a layer one time step at a time
 - `edits.py`: edits of gates and states
-- `arrays.py`: arrays as native code reads them
+- `arrays.py`: converts arrays to the form that native code reads
 - `tagger.py`, `language.py`: `Tagger`, `LanguageModel`
-- `shared/`: modules of hiddenstate, copied when this package is built; they import nothing but these and NumPy
+- `shared/`: modules of hiddenstate, copied when this package is built; they import only each other and NumPy
 
 >>> import hiddenstate_runtime as hr
 >>> lstm = hr.load("lstm.safetensors")  # doctest: +SKIP

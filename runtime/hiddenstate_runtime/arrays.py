@@ -1,4 +1,4 @@
-"""Arrays as native code reads them."""
+"""Converts arrays to the form that native code reads."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Reads model files: safetensors whose metadata say what the tensors are."""
+"""Reads model files: safetensors files whose metadata describe the tensors."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from hiddenstate_runtime.shared.errors import ArgumentTypeError, FileFormatError
 from hiddenstate_runtime.tagger import Tagger
 
 FORMAT = "hiddenstate.model/1"
-LARGEST = 2**34  # bytes of a file
+LARGEST = 2**34  # maximum size of a file in bytes
 KINDS = {"layer": Layer, "tagger": Tagger, "language-model": LanguageModel}
 
 

@@ -1,4 +1,4 @@
-"""The language model: continues a text, and scores one."""
+"""The language model, which continues texts and scores them."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from hiddenstate_runtime.shared.sampling import DEFAULT_SAMPLING, Sampling, choo
 from hiddenstate_runtime.shared.tokens import Tokens
 from hiddenstate_runtime.tagger import matrix, vector
 
-STEPS_TOGETHER = 4096  # tokens scored at a time
+STEPS_TOGETHER = 4096  # tokens scored at once
 
 
 class LanguageModel:
@@ -75,7 +75,7 @@ class LanguageModel:
             chosen = choose(scores(stream.step(vectors[chosen], out=h)))
 
     def surprise(self, text: str) -> Array:
-        """Return the surprise of each token of a text given those before it, ``[T]``, in nats."""
+        """Return the surprise of each token of a text, given the tokens before it: ``[T]``, in nats."""
         ids = np.array([self.tokens.start, *self.tokens.encode(text).tolist()])
         if self._reads_backwards:
             ids = np.concatenate([ids[:1], ids[:0:-1]])

@@ -13,9 +13,9 @@ from hiddenstate_runtime.shared.cells import CELL_NAMES
 from hiddenstate_runtime.shared.errors import ArgumentError, FileFormatError, NameUnknownError, RankError, ShapeError
 from hiddenstate_runtime.stream import THREADS, Stream
 
-State = Array | tuple[Array, Array]  # (h, c) for an LSTM, else h
+State = Array | tuple[Array, Array]  # (h, c) for an LSTM, otherwise h
 
-# In the order in which they are recorded; a plain RNN's gate is its state.
+# The gates in the order in which they are recorded; a plain RNN's only gate is its state.
 GATES = {"LSTM": ("i", "f", "g", "o"), "GRU": ("r", "z", "n", "n_h"), "RNN_TANH": ("h",), "RNN_RELU": ("h",)}
 
 
@@ -57,8 +57,8 @@ class Sizes:
 class Trace(Mapping[str, Array]):
     """The gates and states of a run, by layer and direction: ``trace["l0.f"]`` is ``[T, N, H]``.
 
-    An LSTM has the gates ``i f g o`` and the states ``c h``, a GRU ``r z n``, ``n_h`` (the state's part of n, before r)
-    and ``h``, a plain RNN ``h``. Past a row's end, all values are zero.
+    An LSTM has the gates ``i f g o`` and the states ``c h``; a GRU has ``r z n``, ``n_h`` (the recurrent part of n,
+    before it is multiplied by r) and ``h``; a plain RNN has ``h``. Past a row's end, all values are zero.
 
     Attributes:
         out: the output, as the layer returns it.
@@ -121,7 +121,7 @@ class Layer:
 
         Args:
             x: ``[T, N, C]``, or ``[T, C]`` without a batch.
-            state: the initial state: ``(h [L*D, N, P], c [L*D, N, H])`` for an LSTM, else ``h``; without N for an
+            state: the initial state: ``(h [L*D, N, P], c [L*D, N, H])`` for an LSTM, otherwise ``h``; without N for an
                 unbatched input; zeros if None.
             lengths: integers ``[N]`` in 0..T: the number of steps of each row. Past its end a row's output is zero.
             edits: what to change while it runs.
@@ -144,12 +144,12 @@ class Layer:
         lengths: ArrayLike | None = None,
         edits: Sequence[edits.Edit] = (),
     ) -> Trace:
-        """Run over a sequence and record every gate and state; same arguments and errors as a call."""
+        """Run over a sequence and record every gate and state; arguments and errors are those of a call."""
         run = self._run(x, state, lengths, edits, records=True)
         return Trace(self.sizes, run.out, run.state, *run.records)
 
     def stream(self, rows: int = 1) -> Stream:
-        """Make a stream of ``rows`` sequences, whose states are zero.
+        """Return a stream of ``rows`` sequences, whose states start at zero.
 
         Raises:
             ArgumentError: ``rows`` is below 1 or too large, or the layer is bidirectional.

@@ -18,19 +18,20 @@ MOST_ROWS = 1 << 24
 
 
 def _threads() -> int:
-    """Return the number of CPUs that this process may use, or that of OMP_NUM_THREADS if it is less."""
+    """Return the number of CPUs that this process may use, or OMP_NUM_THREADS if that is less."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return min(cpus, int(wanted)) if wanted.isdecimal() and int(wanted) else cpus
 
 
-THREADS = _threads()  # of a run over a sequence, if it is long enough
+THREADS = _threads()  # threads for a run over a sequence, if it is long enough
 
 
 class Stream:
-    """A running layer: give it one step (or a chunk), and it remembers the state. Made by `Layer.stream`.
+    """A running layer, which takes one step (or a chunk) at a time and keeps the state. Returned by `Layer.stream`.
 
-    It is for one thread at a time. Rows can leave and join: the next one to join gets the place of one that left.
+    Only one thread may use it at a time. Rows can leave and join: the next row to join takes the place of one that
+    left.
     """
 
     def __init__(self, layer: "Layer", rows: int) -> None:
@@ -55,7 +56,7 @@ class Stream:
 
         Args:
             x: ``[N, C]``, or ``[C]`` with one row; float32 and contiguous is fastest.
-            rows: the rows that take this step, each once; x is then ``[n, C]``, and the others wait.
+            rows: the distinct rows that take this step; x is then ``[n, C]``, and the other rows wait.
             out: a float32 array to write the result to.
 
         Returns:
@@ -94,7 +95,7 @@ class Stream:
         return out
 
     def feed(self, chunk: ArrayLike) -> Array:
-        """Read several time steps ``[T, N, C]``, and return ``[T, N, P]``; the same numbers as steps, faster."""
+        """Read several time steps ``[T, N, C]``, and return ``[T, N, P]``; gives the result of single steps, faster."""
         sizes = self.layer.sizes
         given = as_floats(chunk, "a chunk")
         if given.ndim != 3 or given.shape[1:] != (self._rows, sizes.input_size):
@@ -133,7 +134,7 @@ class Stream:
     def join(self) -> int:
         """Begin a new sequence at zero, in a row that is not in use, and return its row.
 
-        If all rows are in use, the stream gets twice as many: a step of all rows then has that many.
+        If all rows are in use, their number doubles, and a step of all rows then takes that many.
         """
         if not self._free:
             self._widen(2 * self._rows)

@@ -24,7 +24,7 @@ class Tags:
 
     Attributes:
         names: the K tags.
-        tags: each word's most probable tag, or with a CRF those of the most probable sequence.
+        tags: each word's most probable tag or, with a CRF, the most probable sequence of tags.
         probabilities: ``[T, K]``, each word's distribution; None with a CRF, which has a single distribution over whole
         sentences.
     """

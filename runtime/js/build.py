@@ -1,7 +1,7 @@
 """Assembles the JavaScript package in build/js: index.js, the studio's runtime with relative imports, and native.wasm.
 
-native.wasm needs Clang with WebAssembly's linker and C++ library: on Debian and Ubuntu clang, lld, libc++-dev-wasm32
-and libclang-rt-dev-wasm32. Without them the package has no native engine.
+Building native.wasm needs Clang with the linker and the C++ library for WebAssembly: on Debian and Ubuntu, the packages
+clang, lld, libc++-dev-wasm32 and libclang-rt-dev-wasm32. Without them, the package has no native engine.
 """
 
 import os
@@ -40,7 +40,7 @@ def write(target: Path) -> None:
 
 
 def compile_native(target: Path) -> str | None:
-    """Compile native.wasm into a folder; return why there is none."""
+    """Compile native.wasm into a folder, or return why that is impossible."""
     why = "there is no Clang"
     for name in [os.environ["WASM_CXX"]] if "WASM_CXX" in os.environ else COMPILERS:
         compiler = shutil.which(name)

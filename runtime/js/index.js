@@ -1,4 +1,4 @@
-// Model files of hiddenstate in JavaScript.
+// Reads hiddenstate's model files in JavaScript.
 
 import { damaged } from "studio/runtime/errors.js";
 import { cellIn } from "studio/runtime/kinds.js";
@@ -39,7 +39,7 @@ export function load(bytes, name = "") {
 }
 
 /**
- * The data that the runtime needs besides the weights.
+ * Returns the data that the runtime needs besides the weights.
  * @param {Record<string, string>} metadata
  * @param {string} name
  * @returns {BundleHead}
@@ -61,7 +61,7 @@ function headOf(metadata, name) {
 }
 
 /**
- * The letters of a kind of cell, in torch's order; a layer's file contains the order itself.
+ * The letters of a kind of cell, in torch's order. A layer's file stores its own order.
  * @param {string} kind
  * @returns {{gates: string[], states: string[]}}
  */

@@ -3,8 +3,8 @@
 >>> import hiddenstate as hs
 >>> lstm = hs.LSTM(input_size=4, hidden_size=3)
 
-The package itself is loaded, and torch with it, when one of its names is first used: a command line that only shows
-its help needs neither.
+The package's modules, and torch with them, are loaded when one of its names is first used, so that a command that only
+shows its help loads neither.
 """
 
 import sys as _sys
@@ -59,7 +59,7 @@ if _TYPE_CHECKING:
 
     __version__: str
 
-# Every public name, by its module. They are loaded together, so that no import happens in the middle of a call.
+# The module of every public name. All are loaded together, so that no import happens in the middle of a call.
 _HOMES = {
     "plant": "",
     "edits.edit": "Edit add clamp mean_ablation patch resample_ablation scale zero set",
@@ -93,7 +93,7 @@ _HOMES = {
     "tracing.unit_step": "Moment",
 }
 _NAMES = frozenset(name for names in _HOMES.values() for name in names.split())
-# These take the longest.
+# These modules take the longest to load.
 _later = _given_later.on_first_use(
     __name__,
     {
@@ -111,7 +111,7 @@ _later = _given_later.on_first_use(
 
 
 class _Package(_ModuleType):
-    """The package: it keeps its functions where modules have the same name, such as ``hiddenstate.studio``."""
+    """The package, in which ``hiddenstate.studio`` is the function, although a module has the same name."""
 
     def __setattr__(self, name: str, value: object) -> None:
         # The import system sets every loaded submodule as an attribute of the package.

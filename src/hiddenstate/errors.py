@@ -49,7 +49,7 @@ class NameUnknownError(HiddenStateError, KeyError):
     """This LSTM has no gate, state, weight or layer of the requested name."""
 
     def __str__(self) -> str:
-        # KeyError would print the repr of the message, with its quotes and escapes.
+        # KeyError would print the message's repr, with quotes and escapes.
         return str(self.args[0])
 
 

@@ -171,8 +171,8 @@ class Bomb(NamedTuple):
 BOMBS = {
     "calls.onnx": Bomb(calls_that_double, all_lstms, "functions are nested"),
     "circle.onnx": Bomb(functions_in_a_circle, all_lstms, "functions call themselves"),
-    "range.onnx": Bomb(a_vast_range, all_lstms, "Range gives more numbers than an LSTM's weights have"),
-    "doubling.onnx": Bomb(weights_that_double, all_lstms, "Concat gives more numbers than an LSTM's weights have"),
+    "range.onnx": Bomb(a_vast_range, all_lstms, "Range computes more numbers than an LSTM's weights have"),
+    "doubling.onnx": Bomb(weights_that_double, all_lstms, "Concat computes more numbers than an LSTM's weights have"),
     "output.onnx": Bomb(a_vast_output, all_lstms, ""),
     "state.onnx": Bomb(a_state_of_itself, all_lstms, ""),
     "empty.h5": Bomb(forty_empty_datasets, all_lstms, "more than this file can hold"),

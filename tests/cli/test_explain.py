@@ -117,7 +117,7 @@ def test_the_text_comes_from_standard_input() -> None:
     ("arguments", "error", "match"),
     [
         (["attribute", TEXT, "--word", "dog"], NameUnknownError, "'dog' stands nowhere"),
-        (["attribute", TEXT, "--label", "QQ"], NameUnknownError, "no labels of this model are 'QQ'"),
+        (["attribute", TEXT, "--label", "QQ"], NameUnknownError, "this model has no label 'QQ'"),
         (["attribute", TEXT, "--json", "--format", "csv"], ArgumentError, "--json is short for --format json"),
         (["attribute", TEXT, "--of", "l1.c[0]", "--word", "man"], ArgumentError, "--of names the whole target"),
         (["attribute", TEXT, "--spans", "a-b"], ArgumentError, "--spans takes word numbers"),

@@ -84,7 +84,7 @@ def test_a_text_without_line_ends_is_bounded(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(planning, "LONGEST", 1 << 17)
     path = tmp_path / "long.txt"
     path.write_bytes(b"x" * (1 << 19))
-    with pytest.raises(FileFormatError, match="no end of a line"):
+    with pytest.raises(FileFormatError, match="no line ends within 64 MiB"):
         plan([path], shard_bytes=10)
 
 

@@ -155,7 +155,7 @@ def test_what_a_card_does_not_claim(tmp_path: Path) -> None:
     constant = hs.LSTM(3, 4).eval()
     for weight in constant.parameters():
         nn.init.zeros_(weight)
-    small, none = hs.LSTM(3, 4).eval(), "there none goes with it"
+    small, none = hs.LSTM(3, 4).eval(), "none correlates with the unit there"
     with_head = {"labels": labels, "head": nn.Linear(1, 2), "names": ["a", "b"]}
     cases: list[tuple[Any, list[torch.Tensor], dict[str, Any], str]] = [
         (constant, xs, {"labels": labels}, none),
@@ -175,7 +175,7 @@ def test_what_a_card_does_not_claim(tmp_path: Path) -> None:
         assert card.label or not index.units().rows()[-1]["label"]
     lstm, _, given, on = planted(is_read=True)
     card = hs.index(lstm, given, tmp_path / "no head", labels=on).unit(f"l0.h[{PLANTED}]")
-    assert "whether anything reads them is not known" in card.verdict
+    assert "whether anything reads them is unknown" in card.verdict
     assert not card.is_used
 
 

@@ -368,7 +368,7 @@ BAD_EDITS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: hs.set("l0.f", to=torch.tensor(1j)), ArgumentTypeError, "must be real"),
     (lambda: hs.set("l0.f", to=torch.zeros(4)), ArgumentError, r"shape \[4\], which does not broadcast .* \[5, 2, 3\]"),
     (lambda: hs.set("l0.f", to=torch.zeros(1, 1, 1, 3)), ArgumentError, r"shape \[1, 1, 1, 3\]"),
-    (lambda: "l0.f", ArgumentTypeError, "edit.. takes edits, made by hs.zero.*got str"),
+    (lambda: "l0.f", ArgumentTypeError, "edit.. takes edits, such as those made by hs.zero.*got str"),
 ]
 
 

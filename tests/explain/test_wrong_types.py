@@ -151,7 +151,7 @@ def test_labels(labels: Any) -> None:
 
 def test_a_label_that_is_a_truth_value() -> None:
     subject = hs.explain.subject(hs.LSTM(2, 3), torch.randn(4, 2), head=torch.nn.Linear(3, 3))
-    with pytest.raises(NameUnknownError, match="no labels of this model are True"):
+    with pytest.raises(NameUnknownError, match="this model has no label True"):
         hs.explain.attribute(subject, of=hs.explain.logit(True))
 
 

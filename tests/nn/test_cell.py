@@ -361,7 +361,7 @@ def test_a_weight_of_another_shape_is_refused(name: str, backend: Any) -> None:
     was = list(weight.shape)
     for other in (weight.data[:-1], weight.data[None], weight.data.new_zeros(0)):
         weight.data = other.clone()
-        want = f"{name} has shape {list(weight.shape)}, expected {was} by the sizes: was it, or a size, replaced?"
+        want = f"{name} has shape {list(weight.shape)}, expected {was} by the sizes: was it or a size replaced?"
         with hs.backend(backend), pytest.raises(ShapeError, match=re.escape(want)):
             cell(x)
 

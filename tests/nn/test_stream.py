@@ -322,7 +322,7 @@ def test_load_of_another_state_fails(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("t", "number", "message"),
-    [("-7", 0.0, "count of steps is -7"), (str(2**80), 0.0, "count of steps"), ("9" * 5000, 0.0, "damaged")]
+    [("-7", 0.0, "number of steps is -7"), (str(2**80), 0.0, "number of steps"), ("9" * 5000, 0.0, "damaged")]
     + [("1", number, "not finite") for number in (float("nan"), float("inf"))],
 )
 def test_load_of_what_no_stream_saves_fails(t: str, number: float, message: str, tmp_path: Path) -> None:

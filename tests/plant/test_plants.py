@@ -235,7 +235,7 @@ ANYTHING: Any = hs.plant  # calls that the type checker also rejects
         (lambda: ANYTHING.counter().inputs(0, T=10**12), ArgumentError, "numbers"),
         (lambda: ANYTHING.counter().inputs(0.5), ArgumentTypeError, "seed"),
         (lambda: ANYTHING.counter().expected(torch.zeros(3, 2)), ShapeError, r"\[T, N, 2\]"),
-        (lambda: ANYTHING.dyck().expected(torch.zeros(3, 1, 4)), ArgumentError, "not a word"),
+        (lambda: ANYTHING.dyck().expected(torch.zeros(3, 1, 4)), ArgumentError, "not encode a word"),
         (lambda: ANYTHING.dyck().machine.run("(x"), NameUnknownError, "'x'"),
         (lambda: ANYTHING.dyck().machine.unit("(((", ")"), NameUnknownError, "no state"),
     ],

@@ -174,7 +174,7 @@ def test_other_names_where_others_may_ask() -> None:
 def test_another_origin_is_refused(origin: str, path: str) -> None:
     answer = client().get(f"/{TOKEN}/{path}", headers={"Origin": origin})
     assert answer.status_code == 403
-    assert answer.text == "Other sites may not ask the studio."
+    assert answer.text == "Requests from other sites are not allowed."
 
 
 def test_one_origin_among_several_is_refused() -> None:

@@ -77,7 +77,7 @@ def test_fails() -> None:
         opened.show(steps=2)
     with pytest.raises(MessageError):
         hs.studio(hs.LSTM(4, 3), view={"unit": "x"})
-    with pytest.raises(MessageError, match="a view must be an object of names and values, got list"):
+    with pytest.raises(MessageError, match="a view must be an object that maps names to values, got list"):
         hs.studio(hs.LSTM(4, 3), view=["unit"])  # type: ignore[arg-type]
     with pytest.raises(MessageError, match=r"text of the view must be a text of at most 20000 .* \(30000 characters\)"):
         hs.studio(text="x" * 30_000)

@@ -175,7 +175,7 @@ def test_with_comments() -> None:
 
 def test_with_tags_fails() -> None:
     first, _ = read_conllu(ODD)
-    with pytest.raises(ArgumentError, match="7 words needs as many tags and probabilities, got 2 and 7"):
+    with pytest.raises(ArgumentError, match="7 words need one tag and one probability each, got 2 and 7"):
         with_tags(first, ["A", "B"])
     with pytest.raises(ArgumentError, match="got 7 and 0"):
         with_tags(first, ["A"] * 7, [])
@@ -261,7 +261,7 @@ def test_a_table_is_what_reading_line_by_line_finds(changes: list[tuple[int, int
         left = iter(tags)
         tagged = [with_tags(each, [next(left) for _ in each.forms], None, column) for each in sentences]
         assert table.filled(column, tags).texts() == [to_conllu([each]) for each in tagged]
-    with pytest.raises(ArgumentError, match=f"{len(tags)} words need as many tags, got 0"):
+    with pytest.raises(ArgumentError, match=f"{len(tags)} words need one tag each, got 0"):
         table.filled("upos", [])
 
 

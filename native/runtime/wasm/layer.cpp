@@ -1,4 +1,4 @@
-// One layer and direction in WebAssembly, for the JavaScript package: runtime/js/build.py compiles it with the scans.
+// One layer and direction in WebAssembly, for the JavaScript package. runtime/js/build.py compiles it together with the scans.
 #include <cstdlib>
 #include <cstring>
 #include <vector>
@@ -12,7 +12,7 @@ namespace hiddenstate {
 
 extern const Scan<F32> scan_lstm_generic_F32, scan_gru_generic_F32, scan_rnn_tanh_generic_F32, scan_rnn_relu_generic_F32;
 
-// There are no other threads and processes here, and pages are as the engine of JavaScript gives them.
+// WebAssembly has no other threads or processes, and the JavaScript engine decides the page size.
 bool forked() { return false; }
 Helpers::Helpers(int threads) : threads_(threads) {}
 void Helpers::run_parts(Function, const void*) const {}
@@ -27,7 +27,7 @@ void expect_writes(void*, std::size_t) {}
 
 namespace {
 
-// In the order of KINDS in runtime/native.js.
+// In the same order as KINDS in runtime/native.js.
 const Scan<F32>* const kScans[] = {&scan_lstm_generic_F32, &scan_gru_generic_F32, &scan_rnn_tanh_generic_F32, &scan_rnn_relu_generic_F32};
 
 struct Layer {
@@ -43,7 +43,7 @@ float* floats(std::int64_t count) { return static_cast<float*>(take_large(static
 }  // namespace
 }  // namespace hiddenstate
 
-// Instead of messages of the C++ library, which would need a system to write them.
+// Replaces the C++ library's error messages, which would need a system to print them.
 [[noreturn]] void std::__libcpp_verbose_abort(const char*, ...) { __builtin_trap(); }
 extern "C" [[noreturn]] void abort_message(const char*, ...) { __builtin_trap(); }
 
@@ -52,7 +52,7 @@ extern "C" [[noreturn]] void abort_message(const char*, ...) { __builtin_trap();
 EXPORTED(take) float* take(std::int32_t count) { return hiddenstate::floats(count); }
 EXPORTED(give_back) void give_back(float* array) { std::free(array); }
 
-// Weights of torch's shapes; a bias may be null. They are packed, and not read again.
+// The weights have torch's shapes; a bias may be null. They are packed, and not read again.
 EXPORTED(make) hiddenstate::Layer* make(std::int32_t kind, std::int32_t C, std::int32_t H, const float* ih, const float* hh, const float* b_ih,
                                         const float* b_hh) {
     using namespace hiddenstate;
@@ -74,7 +74,7 @@ EXPORTED(release) void release(hiddenstate::Layer* layer) {
     delete layer;
 }
 
-// x [T, C] to out [T, H], with records: gates [T, record * H], and of an LSTM c [T, H]; its c0 and c are null for others.
+// Runs x [T, C] to out [T, H], with records: the gates [T, record * H] and, for an LSTM, c [T, H]; c0 and c are null for other cells.
 EXPORTED(run) void run(hiddenstate::Layer* layer, std::int32_t T, std::int32_t reverse, const float* x, const float* h0, const float* c0, float* out,
                        float* gates, float* c) {
     auto& call = layer->call;

@@ -1,4 +1,4 @@
-"""Code that every room shares. It does not depend on what an LSTM is.
+"""Code that all packages share. None of it depends on LSTMs.
 
 - `scoped.py`: settings in force inside a `with` block, such as edits or the choice of a path
 - `native_module.py`: imports the native module, if there is one; `plain_blocks.py`: the blocks of
@@ -8,11 +8,11 @@
 - `messages.py`: formats values for messages, shortened
 - `validation.py`: checks shared by all public classes; optional packages
 - `files.py`: writes to a temporary file, then renames it, so that no file is half-written
-- `reading.py`: every file is read inside `reading`: errors of parsers become ours, with the file's name
-- `writing.py`: every file is written inside `writing`: errors of the system become ours, with the file's name
-- `modes.py`: a module in eval mode: for a block, or as a twin that shares its weights
-- `later.py`: names and functions that are imported on first use; functions that higher rooms give lower ones
+- `reading.py`: `reading`, inside which every file is read: turns parsers' errors into ours, with the file's name
+- `writing.py`: `writing`, inside which every file is written: turns system errors into ours, with the file's name
+- `modes.py`: puts a module in eval mode for a block, or makes a twin in eval mode that shares its weights
+- `later.py`: names and functions that are imported on first use; functions that higher packages register
 - `indexing.py`: turns an int, a slice or a list into indices of steps, units or rows
-- `figures.py`: figures without pyplot
-- `forks.py`: functions that run first in a forked process; locks that are never held in one
+- `figures.py`: draws figures without pyplot
+- `forks.py`: functions that a forked process runs first; locks that are free in a forked process
 """

@@ -1,6 +1,6 @@
 """Figures, and a pen to draw on them: the only code that needs matplotlib, and it never uses pyplot.
 
-Figures made here belong only to their caller: there is no window, no global state, and nothing to close.
+Figures created here belong to the caller alone: there is no window, no global state, and nothing to close.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 Point = tuple[float, float]
 
-LONGEST = 16  # maximum letters of a word in a figure
+LONGEST = 16  # maximum number of characters in a word of a figure
 
 
 class Picture(Figure):
-    """A figure that a notebook shows even where pyplot was never imported."""
+    """A figure that notebooks display even if pyplot was never imported."""
 
     def _repr_png_(self) -> bytes:
         buffer = BytesIO()
@@ -44,7 +44,7 @@ class Picture(Figure):
 
 @dataclass(frozen=True)
 class Pen:
-    """Draws in inches on axes of any size; lines and letters scale with the figure.
+    """Draws in inches on axes of any size; lines and text scale with the figure.
 
     Attributes:
         ax: where to draw; `on` has set its limits.
@@ -69,14 +69,14 @@ class Pen:
         return self.ax.text(*at, words, fontsize=size * self.scale, color=color, parse_math=False, **style)
 
     def box(self, middle: Point, width: float, height: float, face: str) -> None:
-        """Draw a box with round corners."""
+        """Draw a box with rounded corners."""
         corner = (middle[0] - width / 2, middle[1] - height / 2)
         style = f"round,pad=0,rounding_size={height / 6}"
         line: dict[str, Any] = {"edgecolor": "#333333", "linewidth": 1.2 * self.scale, "zorder": 2.5}
         self.ax.add_patch(FancyBboxPatch(corner, width, height, boxstyle=style, facecolor=face, **line))
 
     def line(self, a: Point, b: Point, color: str, *, head: bool = False, bridge: bool = False) -> None:
-        """Draw a straight line, optionally with an arrow ``head``, and as a ``bridge`` over lines that it crosses."""
+        """Draw a straight line, optionally with an arrow ``head``, or as a ``bridge`` over lines that it crosses."""
         (x0, y0), (x1, y1) = a, b
         width = 1.5 * self.scale
         if bridge:
@@ -95,7 +95,7 @@ def shortened(word: str) -> str:
 
 
 def text_width(text: str, size: float, weight: str = "normal") -> float:
-    """Return the width in inches of text of a size in points."""
+    """Return the width in inches of text whose size is in points."""
     font = FontProperties(size=size, weight=weight)
     return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) / 72
 
@@ -104,7 +104,7 @@ def check_picture(path: Path) -> None:
     """Reject a file to which no figure can be written.
 
     Raises:
-        ArgumentError: no such format, or no such folder.
+        ArgumentError: there is no such format or folder.
         IsADirectoryError, FileWriteError: see `check_place`.
     """
     kinds = Figure().canvas.get_supported_filetypes()
@@ -119,7 +119,7 @@ def draw_to(path: str | Path | None, draw: Callable[[], Figure]) -> Figure:
     """Draw a figure, and write it to a file if there is one; the file's name is checked first.
 
     Raises:
-        ArgumentTypeError: the path is not a path.
+        ArgumentTypeError: ``path`` is not a path.
         ArgumentError, IsADirectoryError, FileWriteError: see `save_picture`.
     """
     if path is None:

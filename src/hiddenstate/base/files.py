@@ -1,4 +1,4 @@
-"""Atomic writes of files and folders: to a temporary name, forced to disk, then renamed. Tensors as safetensors."""
+"""Writes files and folders atomically: under a temporary name, forced to disk, then renamed. Stores tensors."""
 
 import errno
 import glob
@@ -27,11 +27,11 @@ from hiddenstate.errors import ArgumentError, FileFormatError, FileWriteError
 def written_beside(path: str | Path) -> Iterator[Path]:
     """Yield a temporary file beside ``path``; after the block it is renamed to ``path``, or deleted on failure.
 
-    If ``path`` is a link, its target is replaced. A device or a pipe is written to directly.
+    If ``path`` is a link, its target is replaced. Devices and pipes are written to directly.
 
     Raises:
         FileNotFoundError, IsADirectoryError: see `check_place`.
-        FileWriteError: the system refused to write it, or it is read-only.
+        FileWriteError: the system refused the write, or the file is read-only.
     """
     path = Path(path)
     check_place(path)
@@ -151,13 +151,13 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def replace_bytes(path: Path, content: bytes, *, obsolete: Sequence[Path] = ()) -> None:
-    """Write a file beside its place and rename it: the result is either the old file or the new one, complete.
+    """Write a temporary file and rename it to ``path``, which is always either the old or the new file, complete.
 
     Args:
         path: the file.
         content: its new content.
-        obsolete: files that are meaningless beside the new one. They are deleted with the earlier file, or stay with it
-            if anything fails.
+        obsolete: files that become meaningless with the new one. They are deleted with the old file, or kept with it if
+            anything fails.
 
     Raises:
         FileWriteError: it cannot be written; nothing has changed.
@@ -174,7 +174,7 @@ def replace_bytes(path: Path, content: bytes, *, obsolete: Sequence[Path] = ()) 
 
 
 def _swap(beside: Path, path: Path, kept: Sequence[tuple[Path, Path]]) -> OSError | None:
-    """Rename a file to its place and delete the obsolete ones; if that fails, undo everything and return the error.
+    """Rename a file to its final name and delete the obsolete ones; on failure, undo everything and return the error.
 
     It may be run again after an interrupt.
     """
@@ -195,7 +195,7 @@ def _swap(beside: Path, path: Path, kept: Sequence[tuple[Path, Path]]) -> OSErro
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append a line to a file, all of it or nothing; the file is created if necessary.
+    """Append a line to a file, in full or not at all; the file is created if necessary.
 
     Raises:
         FileWriteError: the disk is full, the file is not writable, or it is a link.
@@ -206,17 +206,17 @@ def append_line(path: Path, line: str) -> None:
         before = file.seek(0, os.SEEK_END)
         try:
             while content:
-                content = content[file.write(content) :]  # on a nearly full disk only a part may be written
-        except BaseException:  # also KeyboardInterrupt
+                content = content[file.write(content) :]  # on a nearly full disk, only part of it may be written
+        except BaseException:  # including KeyboardInterrupt
             os.truncate(file.fileno(), before)
             raise
 
 
 def refuse_link(path: Path) -> None:
-    """Refuse to write to a link in one of our folders, since its target is not ours.
+    """Refuse to write to a link in one of our folders, because its target is not ours.
 
     Raises:
-        FileWriteError: it is a link, even a dangling one.
+        FileWriteError: the path is a link, even a dangling one.
     """
     if path.is_symlink():
         error = FileWriteError(
@@ -227,7 +227,7 @@ def refuse_link(path: Path) -> None:
 
 
 def copy_new(source: Path, target: Path) -> None:
-    """Copy a file, all of it or nothing, to an unused name (a dangling link counts as used).
+    """Copy a file, in full or not at all, to an unused name (a dangling link counts as used).
 
     Raises:
         FileExistsError: the name is taken.
@@ -243,7 +243,7 @@ def copy_new(source: Path, target: Path) -> None:
 
 @contextmanager
 def folder_beside(target: Path) -> Iterator[Path]:
-    """Yield an unused name beside the target, so that a rename stays on one disk; leftovers are deleted.
+    """Yield an unused name in the target's folder, so that renaming it stays on one disk; leftovers are deleted.
 
     Parent folders are created, and deleted if they remain empty.
 
@@ -264,7 +264,7 @@ def _drop(path: Path, made: Iterable[Path]) -> None:
 
 
 def drop_empty(folders: Iterable[Path]) -> None:
-    """Delete the folders that exist and are empty; the innermost must come first."""
+    """Delete those of the folders that exist and are empty; inner folders must come first."""
     for each in folders:
         with suppress(OSError):
             each.rmdir()
@@ -291,10 +291,10 @@ def _settle(previous: Path, target: Path) -> None:
 
 
 def mend_folder(target: Path) -> None:
-    """Clean up what a killed process left beside a folder: restore the earlier folder, or delete it if it is obsolete.
+    """Clean up after a process that was killed while it replaced a folder: restore the old folder, or delete it.
 
     Raises:
-        FileWriteError: it cannot be restored.
+        FileWriteError: the folder cannot be restored.
     """
     previous = left_beside(target, "previous")
     if previous and not target.exists():
@@ -337,7 +337,7 @@ def check_is_file(path: str | Path) -> None:
 
 
 def _is_special(path: Path) -> bool:
-    """Whether this is a device or a pipe, such as ``/dev/stdout``: a file must not take its place."""
+    """Whether this is a device or a pipe, such as ``/dev/stdout``, which no file may replace."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 

@@ -1,4 +1,4 @@
-"""Functions that a forked process must run first: the other threads do not exist there, whatever they were doing."""
+"""Functions that a forked process must run first, because its parent's other threads do not exist there."""
 
 import os
 import threading
@@ -13,9 +13,9 @@ def in_forked_children(function: Callable[[], None]) -> None:
 
 
 class ForkSafeLock:
-    """A lock that is replaced in forked processes, since its holder may not exist there: ``with it.lock:``.
+    """A lock that is replaced in forked processes, because its holder may not exist there.
 
-    This package takes all its locks from here. ``it.lock`` is the lock itself, which Ctrl-C can't leave locked.
+    All locks of this package are made here. The attribute ``lock`` is the lock itself; Ctrl-C can't leave it locked.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class ForkSafeLock:
         locks.add(self)
 
     def renew(self) -> None:
-        """Create a free lock; it is reentrant, since the garbage collector may need it at any time."""
+        """Create a free lock. It is reentrant, because the garbage collector may need it at any time."""
         self.lock = threading.RLock()
 
 

@@ -1,4 +1,4 @@
-"""Ways of choosing time steps, units and batch rows: all of them, one, a slice, a list."""
+"""Indices of time steps, units and batch rows: all of them, one, a slice or a list."""
 
 import operator
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ FrozenIndex = int | slice | range | tuple[int, ...] | None
 
 
 def freeze(index: Index, name: str) -> FrozenIndex:
-    """Convert any index to an immutable one; ``name`` is the argument's name, for errors.
+    """Convert any index to an immutable one; ``name`` is the argument's name in error messages.
 
     Raises:
         ArgumentTypeError: it is not an int, a slice, a sequence of ints or None.
@@ -74,7 +74,7 @@ def resolve(index: FrozenIndex, size: int, name: str) -> Sequence[int]:
         if -size <= index < size:
             return [index % size]
         index = (index,)
-    ends = (index[0], index[-1]) if isinstance(index, range) and index else index  # for a range the ends are enough
+    ends = (index[0], index[-1]) if isinstance(index, range) and index else index  # the ends of a range are enough
     for k in ends:
         if not -size <= k < size:
             allowed = f"it must be in 0..{size - 1}" if size else "nothing can be chosen"

@@ -37,8 +37,8 @@ def called_later(where: str) -> Callable[..., Any]:
     return call
 
 
-# Functions that higher rooms give to lower ones, which can't import them; ``hiddenstate/__init__.py`` adds them. Each
-# list is typed by the room that calls its functions.
+# Functions of higher packages that lower ones call but can't import; ``hiddenstate/__init__.py`` registers them. The
+# exact types of the functions are declared where they are called.
 exporters: list[Callable[..., Any]] = []
 stand_ins: list[Callable[..., Any]] = []
 notebook_views: list[Callable[..., Any]] = []

@@ -1,7 +1,7 @@
 """Checks that tensors still have their memory, and a base class for modules that check their own tensors.
 
 ``tensor.untyped_storage().resize_(0)`` frees a tensor's memory, as some libraries do to save space. Many torch
-functions read such a tensor unchecked, which crashes the process.
+functions read such tensors without a check, which crashes the process.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ from hiddenstate.base.validation import check_memory
 
 
 def check_memory_of(named: Iterable[tuple[str, Any]]) -> None:
-    """Check every tensor among named values, in tuples, lists, mappings and packed sequences too.
+    """Check every tensor among named values, including those in tuples, lists, mappings and packed sequences.
 
     Raises:
         DtypeError: a tensor's memory was freed.

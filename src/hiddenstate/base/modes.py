@@ -1,4 +1,4 @@
-"""A module in eval mode: for a block, or as a twin that leaves the module as it is."""
+"""Puts a module in eval mode for a block, or creates a twin in eval mode that leaves the module unchanged."""
 
 from functools import partial
 from typing import TypeVar
@@ -30,9 +30,9 @@ def _put_back(modes: dict[nn.Module, bool]) -> None:
 def eval_twin(module: M) -> M:
     """Return a copy of a module in eval mode that shares its memory; the module itself is never changed.
 
-    The twin's parameters are detached, so no gradient reaches the module's, and a weight written in place is seen by
-    both. Buffers and hooks are the module's own. Anything that an attribute refers to and that is not a registered
-    part, such as a module in a plain list, is not copied and keeps its own mode.
+    The twin's parameters are detached, so no gradient reaches the module's, but both see in-place writes to a weight.
+    Buffers and hooks are shared with the module. Objects that are not registered, such as a module in a plain list, are
+    not copied and keep their own mode.
     """
     return _make_twin(module, {})
 
@@ -40,12 +40,12 @@ def eval_twin(module: M) -> M:
 def _make_twin(module: M, twins: dict[int, nn.Module]) -> M:
     if id(module) in twins:
         return twins[id(module)]  # type: ignore[return-value]
-    twin = twins[id(module)] = object.__new__(type(module))  # not __init__, which would draw parameters
+    twin = twins[id(module)] = object.__new__(type(module))  # __init__ would initialise parameters with random numbers
     vars(twin).update(vars(module))
     weights, parts = [*module._parameters.items()], [*module._modules.items()]
     vars(twin).update(
         training=False,
-        _compiled_call_impl=None,  # it would call the module itself
+        _compiled_call_impl=None,  # the compiled call would call the original module
         _parameters={name: None if weight is None else weight.detach() for name, weight in weights},
         _modules={name: None if part is None else _make_twin(part, twins) for name, part in parts},
     )

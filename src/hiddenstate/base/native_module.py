@@ -1,4 +1,4 @@
-"""Imports the native module, None if it can't be loaded, and the block classes, which exist in C++ and Python."""
+"""Imports the native module (None if it can't be loaded) and the block classes, in C++ or in Python."""
 
 import importlib.util
 import warnings
@@ -8,7 +8,7 @@ absence = "could not be loaded"  # for messages about a missing native module
 
 try:
     from hiddenstate import _native as _native
-except ImportError as error:  # plain torch is used instead
+except ImportError as error:  # torch is used instead
     _native = None  # type: ignore[assignment]
     if importlib.util.find_spec("hiddenstate._native") is None:
         absence = "could not be loaded: it was not built at installation, which needs GCC 12 or later, or Clang"

@@ -1,7 +1,7 @@
 """Python versions of the block classes of native/python/block.h, for machines without the native module.
 
-An exception from a signal handler can strike between any two of these lines. A block that is interrupted while it ends
-then stays open until it is collected.
+An exception from a signal handler can strike between any two lines of this code. A block that is interrupted while it
+ends stays open until it is garbage-collected.
 """
 
 from collections.abc import Callable
@@ -47,7 +47,7 @@ class InForce:
                 one.change(1)
 
     def close(self) -> None:
-        """End it; a second call does nothing."""
+        """End the entry's block; later calls do nothing."""
         with _changing.lock:
             if not self._is_open:
                 return
@@ -93,7 +93,7 @@ class Block:
             raise
 
     def close(self) -> None:
-        """End the block; a second call does nothing."""
+        """End the block; later calls do nothing."""
         now, self._now = self._now, None
         if now is not None:
             now.close()

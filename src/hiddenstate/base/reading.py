@@ -1,6 +1,6 @@
-"""All files are read through here, which turns every problem with a file into one of our errors, with the file's name.
+"""All files are read through this module, which turns every problem into one of our errors, with the file's name.
 
-A reader does all its work on a file inside one `reading` block, in which parsers may raise anything.
+A reader does all its work on a file inside one `reading` block, in which parsers may raise any exception.
 """
 
 import errno
@@ -15,8 +15,8 @@ from hiddenstate.errors import FileFormatError, HiddenStateError, MissingDepende
 # Limits for a file's unpacked size: an absolute one, and a multiple of its packed size. Weights compress to a tenth at
 # best; all zeros compress to a thousandth, but are then small.
 _UNPACKED, _EXPANSION = 1 << 28, 100
-_LONGEST = 500  # maximum characters of a foreign message, since some quote the unreadable content
-# System errors that an intact file can cause, too; EINVAL and others can come from damaged content.
+_LONGEST = 500  # maximum length of another library's message, as some quote the unreadable content
+# Error numbers that damaged content can cause. Any other system error can also happen with an intact file.
 _DAMAGE = (None, errno.EINVAL, errno.EOVERFLOW, errno.ERANGE)
 
 
@@ -25,7 +25,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn any exception raised while reading a file into one of our errors, with the file's name.
 
     Raises:
-        FileFormatError: anything but the two below was raised, or memory ran out.
+        FileFormatError: any exception except the two below was raised, or memory ran out.
         HiddenStateError: raised inside; the file's name is added to its message if missing.
         OSError: the system refused access to the file.
     """

@@ -35,7 +35,7 @@ def check_seed(value: object) -> int:
 
 
 def check_bool(name: str, value: object, *, number: bool = False) -> bool:
-    """Return a bool, including NumPy's, as a bool; with ``number`` also 0 and 1.
+    """Return a bool, which may be NumPy's, as a bool; with ``number``, also accept 0 and 1.
 
     Raises:
         ArgumentTypeError: it is anything else.

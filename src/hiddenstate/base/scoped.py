@@ -1,8 +1,8 @@
-"""Settings in force inside a `with` block: edits, a trace, the choice of a path.
+"""Settings in force inside a `with` block, such as edits, a trace or the choice of a path.
 
 Entries of a context variable are in force in the thread (or asyncio task) that opens the block; entries of a list, in
-the whole process. A block ends with its `with`, whatever ends that (an exception, Ctrl-C, the end of a generator in
-another task or thread), and when it is garbage-collected. For the mechanism see `native/python/block.h`.
+the whole process. A block ends with its `with` statement, however that ends (an exception, Ctrl-C, the end of a
+generator in another task or thread), or when it is garbage-collected. See `native/python/block.h` for the mechanism.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -28,12 +28,12 @@ _opening = Switch(globals(), "any_open", True)
 
 
 class Block(native_module.Block):
-    """A context manager that can be entered again after its end, and serve as a decorator."""
+    """A context manager that can be entered again after it has ended, and used as a decorator."""
 
     __slots__ = ()
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Return a function that runs each call of the given one inside the block."""
+        """Return a function that runs each call of the given function inside the block."""
 
         @wraps(function)
         def within(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -44,7 +44,7 @@ class Block(native_module.Block):
 
 
 def scope(variable: Scoped[T], entries: Sequence[T], switches: Iterable[Switch] = ()) -> Block:
-    """Return a context manager in which entries are in force; blocks may end in any order, as with generators."""
+    """Return a context manager in which the entries are in force; blocks may end in any order, as with generators."""
     return Block(variable, tuple(entries), (_opening, *switches))
 
 
@@ -62,7 +62,7 @@ def joined(blocks: Sequence[Block]) -> Block:
 
 
 def lasting(begin: Callable[[], object], end: Callable[[], object]) -> Block:
-    """Return a context manager that begins with one function and ends with another.
+    """Return a context manager that calls one function when it begins and another when it ends.
 
     Args:
         begin: called when the block is entered. If it fails, ``end`` is called too.

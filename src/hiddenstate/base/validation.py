@@ -1,4 +1,4 @@
-"""Checks that all public classes share."""
+"""Checks shared by all public classes."""
 
 import importlib
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def check_alike(value: Tensor, name: str, like: Tensor, *, takes_narrower: bool 
     """
     fits = takes_narrower and torch.promote_types(value.dtype, like.dtype) == like.dtype
     if value.dtype != like.dtype and not (value.is_floating_point() and (fits or autocasts(like.device.type))):
-        said = "RNN input" if name == "input" else name  # torch's wording, which other projects' tests match
+        said = "RNN input" if name == "input" else name  # torch's wording, which tests in other projects match
         of = f" with .to({like.dtype})" if " " in name else f": {name}.to({like.dtype})"
         cure = f"Convert {name}{of}"
         raise DtypeError(
@@ -91,12 +91,12 @@ def check_memory(value: Tensor, name: str) -> None:
     Raises:
         DtypeError: its storage is too short.
     """
-    # Other classes have special storage or none, and so do tensors inside transforms and compilers.
+    # Tensors of other classes, and those inside transforms and compilers, may have special storage or none.
     if type(value) not in (Tensor, Parameter) or torch.compiler.is_compiling() or torch._C._is_tracing():
         return
     if torch._C._functorch.is_functorch_wrapped_tensor(value) or not value.numel() or value.layout is not torch.strided:
         return
-    last = value.numel() - 1  # the offset of the last element; for strided tensors see below
+    last = value.numel() - 1  # the offset of the last element; see below for strided tensors
     if not value.is_contiguous():
         last = sum((size - 1) * step for size, step in zip(value.shape, value.stride(), strict=True))
     there, read = value.untyped_storage().nbytes(), (value.storage_offset() + last + 1) * value.itemsize
@@ -138,7 +138,7 @@ def check_state(value: object, name: str, count: int) -> tuple[object, ...]:
     """Return the parts of a state: both of a pair, or the only one.
 
     Raises:
-        ArgumentTypeError: a pair is expected and it is not one, or one tensor is expected and it is a tuple or list.
+        ArgumentTypeError: a pair is expected but not given, or one tensor is expected and a tuple or list is given.
     """
     if count > 1:
         return check_pair(value, name)

@@ -1,4 +1,4 @@
-"""All files are written through here, which turns system errors into ours, with the file's name.
+"""All files are written through this module, which turns system errors into ours, with the file's name.
 
 A writer does all its work on the disk inside one `writing` block.
 """
@@ -20,8 +20,9 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn system errors while writing a file or folder into one of our errors, with its name.
 
     Raises:
-        FileWriteError: the system refused it.
-        OSError: the error is not about this file, but about one being read, for example; or a pipe has no reader.
+        FileWriteError: the system refused the write.
+        OSError: the error is not about this file but, for example, about one that is being read; or a pipe has no
+            reader.
     """
     try:
         yield
@@ -46,7 +47,7 @@ def refusal(path: str | os.PathLike[str], number: int) -> FileWriteError:
 
 
 def check_writable(path: Path) -> None:
-    """Refuse to replace a read-only file, folder or folder content, although a rename would succeed.
+    """Refuse to replace a read-only file or folder, or one with read-only content, even if renaming would succeed.
 
     Raises:
         PermissionError: something is read-only.
@@ -58,7 +59,7 @@ def check_writable(path: Path) -> None:
 
 
 def _is_about(error: OSError, target: Path) -> bool:
-    """Whether it is about the target, a file or folder written beside it, a file in one of them, or a folder around."""
+    """Whether an error is about the target, a temporary one beside it, a file in one of them, or a parent folder."""
     names = [
         name for name in (error.filename, error.filename2) if name is not None
     ]  # the source of a copy is the first argument

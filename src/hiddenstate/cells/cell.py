@@ -1,4 +1,4 @@
-"""`Cell`: describes a kind of recurrent cell, as data and three functions of one step."""
+"""`Cell`: describes a kind of recurrent cell, by data and three functions of one step."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class Gate:
     name: str
     meaning: str
     activation: Literal["sigmoid", "tanh", "relu"]
-    scale: str | None = None  # the gate that multiplies the state's part of the pre-activation
+    scale: str | None = None  # the gate that multiplies the recurrent part of the pre-activation
 
     def __call__(self, pre: Tensor) -> Tensor:
         """Apply the activation."""
@@ -77,12 +77,12 @@ class State:
     terms: tuple[tuple[str, ...], ...]
 
     def equation(self, times: str) -> str:
-        """Write the right-hand side, with the given sign between factors."""
+        """Return the right-hand side as text, with the given sign between factors."""
         return " + ".join(times.join(term) for term in self.terms)
 
 
 class MemorySplit(NamedTuple):
-    """How one step treats its memory: ``memory = keep · memory_prev + write · candidate``; each ``[..., H]``.
+    """How one step changes its memory: ``memory = keep · memory_prev + write · candidate``; each is ``[..., H]``.
 
     The output is ``show · memory``.
     """
@@ -109,11 +109,11 @@ class Cell:
             in its equation. The values are those of a step, with the previous states as ``c_prev``.
         split: ``split(values)`` returns what the step keeps, writes and outputs.
         carried: the states that a call takes and returns, in torch's order.
-        parts: parts of pre-activations that a step computes by themselves.
+        parts: parts of pre-activations that a step computes separately.
         keeper: the gate that keeps the memory, if there is one.
-        writer: the gate that keeps a step from writing if it is set to zero.
+        writer: the gate that prevents a step from writing if it is set to zero.
         is_additive: whether memory is kept by addition, so that what was written can be followed from step to step.
-        hints: for each gate and state, what its values mean, in a few words.
+        hints: a short description of what the values of each gate and state mean.
     """
 
     name: str
@@ -148,12 +148,12 @@ class Cell:
 
     @cached_property
     def quantities(self) -> tuple[str, ...]:
-        """Everything that a trace records: gates, then states."""
+        """Everything that a trace records: the gates, then the states."""
         return tuple(dict.fromkeys(self.gate_names + self.state_names))
 
     @cached_property
     def pre_activations(self) -> tuple[str, ...]:
-        """The values that a trace records only on request: pre-activations, then their parts."""
+        """The values that a trace records only on request: the pre-activations, then their parts."""
         return (*(f"{gate}_pre" for gate in self.gate_names), *(part.name for part in self.parts))
 
     @property
@@ -168,7 +168,7 @@ class Cell:
         return {each.name: each.meaning for each in named}
 
     def before(self, quantity: str) -> tuple[str, ...]:
-        """Return the pre-activation of a gate and its parts; nothing for a state."""
+        """Return the pre-activation of a gate and its parts; empty for a state."""
         if quantity not in self.gate_names:
             return ()
         return (f"{quantity}_pre", *(part.name for part in self.parts if part.gate == quantity))

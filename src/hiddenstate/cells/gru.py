@@ -1,7 +1,7 @@
 """The GRU cell: the only Python code that defines its gate order, equations and derivative.
 
 Cho et al. (2014), "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine Translation", in
-the form and with the names used by torch and cuDNN: the reset gate multiplies the state's part of the candidate after
+the form and with the names used by torch and cuDNN: the reset gate multiplies the recurrent part of the candidate after
 the matrix product, so this part has its own bias.
 """
 
@@ -68,7 +68,7 @@ GRU = Cell(
     hints={
         "r": "1 lets n read the state",
         "z": "1 keeps the state",
-        "n": "what there is to write",
+        "n": "what can be written",
         "h": "memory and output",
     },
 )

@@ -85,7 +85,7 @@ LSTM = Cell(
     hints={
         "i": "1 writes g into the cell",
         "f": "1 keeps the cell",
-        "g": "what there is to write",
+        "g": "what can be written",
         "o": "1 shows the cell",
         "c": "long-term memory",
         "h": "short-term memory",

@@ -1,11 +1,11 @@
-"""The command line: one file for each command, named after it; each calls the library and formats the result.
+"""The command line. Each command has a file of the same name, which calls the library and formats the result.
 
-A command imports torch, and whatever needs it, only when it runs: help and completion load none of it.
+A command imports torch, and whatever needs it, only when it runs, so help and completion don't load it.
 
-- `read.py`, `tag.py`, `evaluate.py`, `generate.py`, `score.py`: run the models; `read_*.py` and
-  `tag_*.py` belong to two of them
-- `index.py`: indexes of corpora: makes one, shows units, searches
-- `structure.py`, `export.py`, `version.py`: the weights by gate; a model as one file; installed versions
+- `read.py`, `tag.py`, `evaluate.py`, `generate.py`, `score.py`: run the models; `read_*.py` and `tag_*.py` belong to
+  the first two
+- `index.py`: indexes a corpus, shows units, searches
+- `structure.py`, `export.py`, `version.py`: show the weights by gate; write a model as one file; show versions
 - `explain.py` and `explain_*.py`: the explanation tools; `explain_command.py`, `explain_options.py` and
   `explain_read.py`: their common parts
 - `train.py`, `train_lm.py`: training; `run_options.py`: their common options
@@ -94,7 +94,7 @@ def main() -> None:
         app()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # the reader closed the pipe, as `head` does: not an error
+    except BrokenPipeError:  # not an error: the reader closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except HiddenStateError as error:
@@ -102,7 +102,7 @@ def main() -> None:
     except OSError as error:
         plain = error.strerror and error.filename
         _fail(f"{error.filename}: {error.strerror}" if plain else str(error))
-    finally:  # all output is written: from here on Ctrl-C would only change the exit status
+    finally:  # all output is written; from here on, Ctrl-C would only change the exit status
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

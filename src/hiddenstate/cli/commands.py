@@ -1,4 +1,4 @@
-"""Base classes of all commands: they format the help text and handle Ctrl-C."""
+"""Base classes of all commands, which format the help text and handle Ctrl-C."""
 
 import re
 from typing import Any

@@ -110,7 +110,7 @@ def _confusion_table(report: "Report", most: int) -> Table:
 
 
 def _confusions(report: "Report") -> list[tuple[tuple[str, str], int]]:
-    """The most frequent confusions: correct tag, predicted tag and count."""
+    """Return the most frequent confusions: correct tag, predicted tag and count."""
     wrong = [(pair, count) for pair, count in report.confusions.items() if pair[0] != pair[1]]
     return sorted(wrong, key=lambda each: (-each[1], each[0]))
 

@@ -1,4 +1,4 @@
-"""``hiddenstate explain``: what the values of one run mean; one command for each tool."""
+"""``hiddenstate explain``: explains what the values of a run mean, with one command per tool."""
 
 import typer
 

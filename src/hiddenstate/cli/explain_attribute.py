@@ -1,4 +1,4 @@
-"""``hiddenstate explain attribute``: which words decided."""
+"""``hiddenstate explain attribute``: shows which words decided."""
 
 import re
 from enum import Enum

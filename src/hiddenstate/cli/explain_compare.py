@@ -1,4 +1,4 @@
-"""``hiddenstate explain compare``: where two models, or one model on two texts, diverge; and which units correspond."""
+"""``hiddenstate explain compare``: shows where two runs diverge, and which units correspond."""
 
 from typing import TYPE_CHECKING, Annotated
 

@@ -1,4 +1,4 @@
-"""``hiddenstate explain dynamics``: how long units remember, when gates are closed, fixed points, and what grows."""
+"""``hiddenstate explain dynamics``: shows time scales, saturated gates, fixed points and spectra."""
 
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -54,5 +54,5 @@ def dynamics(
 
 
 def default_model(options: Mapping[str, Any]) -> str:
-    """Return the shipped model used without ``--model``: one that supports this view."""
+    """Return the shipped model that is used without ``--model``, which supports this view."""
     return "shakespeare" if options["view"] in (View.fixed_points, View.spectrum) else "tagger-en"

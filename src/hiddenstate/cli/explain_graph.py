@@ -1,4 +1,4 @@
-"""``hiddenstate explain graph``: from words through units and steps to the prediction."""
+"""``hiddenstate explain graph``: shows the paths from words through units and steps to the prediction."""
 
 from typing import TYPE_CHECKING, Annotated
 

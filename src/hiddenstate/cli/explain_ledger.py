@@ -1,4 +1,4 @@
-"""``hiddenstate explain ledger``: which steps wrote what an LSTM remembers."""
+"""``hiddenstate explain ledger``: shows which steps wrote what an LSTM remembers."""
 
 from typing import TYPE_CHECKING, Annotated
 

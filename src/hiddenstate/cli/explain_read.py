@@ -34,7 +34,7 @@ class Read(NamedTuple):
     def target(
         self, word: str | None, label: str | None, against: str | None = None, *, linear: bool
     ) -> Logit | LogProbability:
-        """Return the target: a tag rather than the next best, or a language model's next token.
+        """Return the target: a tag rather than the runner-up, or a language model's next token.
 
         Args:
             word: the step; see `find_step`.
@@ -55,7 +55,7 @@ class Read(NamedTuple):
 
 
 def read_by(model: str, text: str) -> Read:
-    """Load a model by its folder or name, and let it read a text."""
+    """Load a model by its folder or name, and run it on a text."""
     given = text_from(text).strip("\n")
     found = load_any(model)
     return Read(found, given, subject(found, given))

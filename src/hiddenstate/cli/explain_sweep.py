@@ -1,4 +1,4 @@
-"""``hiddenstate explain sweep``: which value, patched in from another text, changes the prediction."""
+"""``hiddenstate explain sweep``: shows which value, patched in from another text, changes the prediction."""
 
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
@@ -73,7 +73,7 @@ def sweep(
 
 
 def _told_apart(clean: "Subject", corrupt: "Subject", t: int | None) -> "TargetLike":
-    """One text's prediction at a step, minus the other's; by default at the first step where they differ."""
+    """Return one text's prediction minus the other's, at a step; by default the first step at which they differ."""
     import torch
 
     from hiddenstate.explain.subject.resolve_target import logit

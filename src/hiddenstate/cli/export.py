@@ -1,4 +1,4 @@
-"""``hiddenstate export``: a model as one file, for the runtime, C and JavaScript."""
+"""``hiddenstate export``: writes a model as one file, for the runtime, C and JavaScript."""
 
 from pathlib import Path
 from typing import Annotated

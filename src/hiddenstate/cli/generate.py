@@ -1,4 +1,4 @@
-"""``hiddenstate generate``: write text with a language model."""
+"""``hiddenstate generate``: writes text with a language model."""
 
 import io
 import time
@@ -14,9 +14,9 @@ from hiddenstate.cli.precision import Precision
 if TYPE_CHECKING:
     from hiddenstate.models.language.language_model import LanguageModel
 
-# Seconds between two writes to the terminal: people can't see more, and each write takes time.
+# Minimum seconds between writes to the terminal: nobody can read faster, and each write takes time.
 PAUSE = 0.02
-MOST_LENGTH = 10**12  # at a microsecond each, that takes years
+MOST_LENGTH = 10**12  # at a microsecond per token, that takes 11 days
 
 
 def generate(

@@ -1,9 +1,9 @@
-"""The one convention for the input and output of every command.
+"""The conventions for the input and output of every command.
 
 Results go to standard output, or with ``-o/--out FILE`` to a file, which is written under a temporary name and renamed.
-``--json`` prints them as JSON; a command with several formats has ``--format``, and ``--json`` is short for one of
-them. ``--plot FILE`` draws them. Everything else (files written, warnings, progress) goes to standard error. ``-`` in
-place of a file or text means standard input or output.
+``--json`` prints them as JSON; a command with several formats also has ``--format``, and ``--json`` is short for one of
+them. ``--plot FILE`` draws them. Everything else (files written, warnings, progress) goes to standard error. ``-``
+instead of a file or text means standard input or output.
 """
 
 import io
@@ -18,7 +18,7 @@ import typer
 
 from hiddenstate.errors import ArgumentError
 
-STANDARD = "-"  # standard input or output
+STANDARD = "-"  # stands for standard input or output
 
 OutOption = Annotated[
     Path | None,
@@ -118,7 +118,7 @@ def standard_output(*, exact: bool) -> TextIO:
     """Return standard output.
 
     Args:
-        exact: whether the results are for programs: a pipe then gets UTF-8 in any locale, as files do.
+        exact: whether the results are for programs, so that pipes get UTF-8 in any locale, as files do.
 
     Raises:
         ArgumentError: it is closed.

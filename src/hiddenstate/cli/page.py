@@ -1,4 +1,4 @@
-"""``hiddenstate page``: the studio as one file that needs no network."""
+"""``hiddenstate page``: writes the studio as one file that needs no network."""
 
 from pathlib import Path
 from typing import Annotated

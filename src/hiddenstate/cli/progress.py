@@ -1,4 +1,4 @@
-"""Progress of a training run on the terminal."""
+"""Shows the progress of a training run on the terminal."""
 
 from types import TracebackType
 

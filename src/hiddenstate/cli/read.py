@@ -1,4 +1,4 @@
-"""``hiddenstate read``: watch a trained LSTM read a text, word by word."""
+"""``hiddenstate read``: shows how a trained LSTM reads a text, word by word."""
 
 from enum import Enum
 from pathlib import Path

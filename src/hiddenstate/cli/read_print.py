@@ -19,7 +19,7 @@ def print_tables(rows: Iterable[Sequence[Word]], view: View, tagger: Tagger, scr
         shown = make_table(words, screen.width) if view.unit is None else unit_lines(words)
         if screen.is_terminal:
             screen.print(shown, soft_wrap=True)
-        else:  # much faster
+        else:  # plain text is written directly, which is much faster
             screen.file.write(f"{shown.plain}\n")
     screen.print(Text(_legend(view, tagger), style="dim"))
 

@@ -19,10 +19,10 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 @dataclass(frozen=True)
 class Detail:
-    """How much of a row is shown. The word and its tag always appear."""
+    """How much of a row is shown. The word and its tag are always shown."""
 
-    bar: int  # characters of a gate's bar; 0 leaves the gates out
-    changed: int  # units that changed most
+    bar: int  # length of a gate's bar in characters; 0 omits the gates
+    changed: int  # number of units listed as changing most
     runner_up: bool
     norms: bool = True
     probability: bool = True
@@ -76,7 +76,7 @@ def make_table(words: Sequence[Word], width: int) -> Text:
 
 
 def _line(word: str, width: int, row: Text, style: str = "") -> Text:
-    """Prepend a word, padded to the width, to its row."""
+    """Return a row with its word, padded to the width, in front."""
     filled = word + " " * (width - cell_len(word))
     return Text.assemble(LEFT, (filled, "bold"), GAP, row, style=style)
 
@@ -87,7 +87,7 @@ def unit_lines(words: Sequence[Word]) -> Text:
     width = max(len("word"), *(cell_len(word.word) for word in words))
     lines = [Text(f"{'word':{width}}  {'tag':5}" + "".join(f"{name:>9}" for name in shown), "bold")]
     for word in words:
-        assert word.moment is not None  # a unit was chosen
+        assert word.moment is not None  # because a unit was chosen
         numbers = "".join(f"{word.moment[name]:9.4f}" for name in shown)
         lines.append(Text(f"{word.word}{' ' * (width - cell_len(word.word))}  {word.tag:5}{numbers}"))
         lines += [Text(f"    {line}", "dim") for line in word.moment.state_lines()]
@@ -159,7 +159,7 @@ def _changed(step: StepSummary, most: int) -> str:
 
 
 def _bar(share: float, width: int) -> str:
-    """Draw a number from 0 to 1 as a bar of blocks, to an eighth of a block."""
+    """Draw a number from 0 to 1 as a bar of blocks, to the nearest eighth of a block."""
     eighths = round(max(0.0, min(1.0, share)) * width * 8)
     full, rest = divmod(eighths, 8)
     return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(width, "·")

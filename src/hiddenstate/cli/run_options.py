@@ -1,4 +1,4 @@
-"""The options of all ``hiddenstate train`` commands, and how they become a run file."""
+"""The options of all ``hiddenstate train`` commands, which are turned into a run file."""
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -46,7 +46,7 @@ LicenceOption = Annotated[str | None, typer.Option(help="For the model card: the
 
 
 class TrainOptions(NamedTuple):
-    """The values of the options that all training commands have; ``settings`` are texts by name."""
+    """The values of the options that all training commands have; ``settings`` maps names to texts."""
 
     settings: dict[str, str]
     out: Path | None = None
@@ -63,7 +63,7 @@ def training(
     """Turn a function that takes `TrainOptions` and its own options into a training command.
 
     Args:
-        config: the settings, all of which ``--set`` takes.
+        config: the settings, all of which ``--set`` accepts.
         options: the annotations of the settings that have an option of their own.
     """
 
@@ -113,7 +113,7 @@ def folder(text: str) -> Any:
 
 
 def setting(text: str, default: object) -> Any:
-    """Make an option for one setting; its default is the config file's value, or else this one."""
+    """Make an option for one setting. Its default is the config file's value or, if there is none, this one."""
     return typer.Option(help=text, show_default=str(default))
 
 
@@ -132,9 +132,9 @@ def run_file(
 ) -> RunFile[S]:
     """Assemble the run file: options first, then the config file, then the defaults.
 
-    Input files may be given as parts of a corpus, which is then downloaded. Those in ``lists`` may have several values,
-    which replace all of the config file's. The settings named in ``always`` appear in the saved command even if they
-    have their default values.
+    Input files may be given as parts of a corpus, which is then downloaded. Settings in ``lists`` may have several
+    values, which replace all values in the config file. The settings named in ``always`` appear in the saved command
+    even if they have their default values.
 
     Raises:
         ArgumentError: a setting is wrong, or other options accompany ``--resume``.
@@ -197,7 +197,7 @@ def train_and_tell(
     unit: str,
     tell: Callable[[V], Iterable[str]],
 ) -> None:
-    """Train as a run file says, show the progress, and report the result.
+    """Train according to a run file, show the progress, and report the result.
 
     ``train`` takes the run file, the run's folder, and whether it is resumed; ``score`` is the metric to plot and
     ``unit`` what is counted.
@@ -239,7 +239,7 @@ def stoppable(work: Callable[[], None], kind: str, run: Path) -> None:
 
 
 def _command(wanted: RunFile[S], files: Iterable[tuple[str, str]], defaults: RunFile[S], always: Sequence[str]) -> str:
-    """Write the command that trains this model, with file names (no folders) and non-default settings."""
+    """Return the command that trains this model, with file names (without folders) and non-default settings."""
     from hiddenstate.text.corpora import names_corpus
 
     words = ["hiddenstate", "train", wanted.kind]
@@ -267,6 +267,6 @@ def drawer(path: Path | None, run: Path, score: str) -> Callable[[], None]:
 
 
 def quote_path(path: str | Path) -> str:
-    """Write a path as briefly as possible from the current folder."""
+    """Return a path in its shortest form, relative to the current folder if possible."""
     here, there = Path.cwd(), Path(path).resolve()
     return str(there.relative_to(here)) if there.is_relative_to(here) else str(path)

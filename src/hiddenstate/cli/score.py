@@ -1,4 +1,4 @@
-"""``hiddenstate score``: how unexpected a text is to a language model."""
+"""``hiddenstate score``: measures how unexpected a text is to a language model."""
 
 import csv
 import io
@@ -135,7 +135,7 @@ def write(parts: "Iterator[Scored]", format_: Format, stream: TextIO) -> "Tally"
 
     total, line = Tally(), _LINES[format_]
     for part in parts:
-        stream.write("" if total.tokens else _HEADS[format_])  # not before the text could be read
+        stream.write("" if total.tokens else _HEADS[format_])  # written only once the text could be read
         total += part.tally
         stream.writelines(map(line, part.pieces, part.nats.tolist(), (part.ids == UNKNOWN_ID).tolist()))
         stream.flush()
@@ -179,7 +179,7 @@ _LINES: dict[Format, Callable[[str, float, bool], str]] = {
 
 
 def _sums(total: "Tally") -> dict[str, float | None]:
-    """All totals; None for undefined ones, such as those of known tokens if there are none."""
+    """Return all totals; None for undefined ones, such as those of known tokens if there are none."""
     sums = {
         "tokens": total.tokens,
         "unknown": total.unknown,

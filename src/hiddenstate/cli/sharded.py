@@ -38,7 +38,7 @@ def is_sharded(files: Sequence[str], out: Path | None, shards: bool, cluster: st
     asking += [repr(file) for file in files if _is_many(file)]
     if asking and (out is None or str(out) == STANDARD):
         raise ArgumentError(
-            f"{asking[0]:.200} needs a folder to write: --out FOLDER. So do --shards, --cluster, globs and Parquet."
+            f"{asking[0]:.200} needs an output folder (--out FOLDER), as do --shards, --cluster, globs and Parquet"
         )
     return bool(asking) or (out is not None and out.is_dir())
 
@@ -68,7 +68,7 @@ def tag_shards(
 
     tagger = load(model)
     paths = expand(files)
-    shards = plan(paths, kind=kind, column=column, shard_bytes=1 << 22)  # each spells its different words once
+    shards = plan(paths, kind=kind, column=column, shard_bytes=1 << 22)  # each spells its distinct words only once
     task = TagShards(tagger, not as_conllu, precision)
     settings = {"kind": "tag", "conllu": as_conllu, "precision": precision, "model": fingerprint(tagger)}
     _run(task, shards, out, paths, settings, jobs, cluster)

@@ -1,4 +1,4 @@
-"""``hiddenstate structure``: the weights of an LSTM by gate, as a table, JSON or a picture."""
+"""``hiddenstate structure``: shows the weights of an LSTM by gate, as a table, JSON or a picture."""
 
 import json
 from dataclasses import asdict
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hiddenstate.structure.structure import Structure
 
 DEFAULT_WORDS = "Giraffes in a field"
-MOST_LAYERS = 1024  # a dozen lines each
+MOST_LAYERS = 1024  # each layer takes a dozen lines
 
 
 def structure(

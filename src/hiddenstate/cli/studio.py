@@ -1,4 +1,4 @@
-"""``hiddenstate studio``: the browser studio, served to this machine."""
+"""``hiddenstate studio``: serves the studio to a browser on this machine."""
 
 from pathlib import Path
 from typing import Annotated

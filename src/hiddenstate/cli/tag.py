@@ -1,4 +1,4 @@
-"""``hiddenstate tag``: tag words in CoNLL-U, in text that is split into words, or in plain text."""
+"""``hiddenstate tag``: tags words in CoNLL-U, in text that is split into words, or in plain text."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -95,7 +95,7 @@ def tag(
         assert out is not None
         if n_best or top_k or chosen not in (None, Format.conllu):
             raise ArgumentError(
-                "a folder of shards is Parquet, or CoNLL-U with --format conllu, and has only the best tags"
+                "a folder of shards contains Parquet, or CoNLL-U with --format conllu, and only the best tags"
             )
         kind, as_conllu = None if input_ is None else input_.value, chosen is Format.conllu
         tag_shards(

@@ -55,7 +55,7 @@ class Layout:
 
 
 def _filled(sentence: Sentence, tagging: "Tagging", top_k: int | None) -> Sentence:
-    """Put the tags of every column, and any other requested output, into a sentence."""
+    """Insert the tags of every column, and any other requested output, into a sentence."""
     for column, tags in tagging.columns.items():
         sentence = with_tags(sentence, tags.tags, None if top_k is None else tags.top(top_k), column)
         best = enumerate(tags.guesses, 1)

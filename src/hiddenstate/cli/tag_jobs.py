@@ -1,4 +1,4 @@
-"""Batches of sentences tagged and written out as text, in this process or in several."""
+"""Tags batches of sentences and formats them as text, in this process or in several."""
 
 import gc
 import os
@@ -60,8 +60,8 @@ class Workers:
         self._work: Work
         self._switch_interval = sys.getswitchinterval()
         if processes == 1:
-            # While the model computes for one thread, outside Python's lock, the other parses and formats. After each
-            # of its operations the model waits for the lock, by default up to 5 ms.
+            # While the model computes for one thread without holding the GIL, the other thread parses and formats.
+            # After each operation, the model waits for the GIL, by default for up to 5 ms.
             sys.setswitchinterval(SWITCH_INTERVAL)
             self._pool, self._work = ThreadPoolExecutor(2), work
         else:
@@ -85,7 +85,7 @@ class Workers:
         self._running.append(self._pool.submit(self._work, passages, layout))
 
     def finished(self, *, all_: bool) -> Iterator[Result]:
-        """Yield the results of the oldest batches, so that few are in memory; with ``all_`` wait for every batch.
+        """Yield the results of the oldest batches, so that few are in memory; with ``all_``, wait for every batch.
 
         Raises:
             FileFormatError: a batch was not CoNLL-U.
@@ -94,7 +94,7 @@ class Workers:
             yield self._running.popleft().result()
 
 
-_mine: Work | None = None  # in a process that `Workers` started
+_mine: Work | None = None  # set in processes that `Workers` started
 
 
 def _start(job: Job, threads: int) -> None:
@@ -126,7 +126,7 @@ def _loaded(job: Job) -> Work:
     tagger = load(job.model)
     tag = tagger.repeatedly(n_best=job.n_best, precision=job.precision)
     only_tags = None if job.n_best else tagger.only_tags(precision=job.precision)
-    gc.freeze()  # current objects stay alive: repeatedly scanning them for garbage takes 3 % of the time
+    gc.freeze()  # existing objects stay alive, and scanning them for garbage again and again takes 3 % of the time
     return partial(_result, tag, only_tags)
 
 

@@ -1,4 +1,4 @@
-"""Sentences from files or a pipe to batches and to the output, as they arrive."""
+"""Collects sentences from files or a pipe into batches, and writes the results as they arrive."""
 
 import os
 import select
@@ -13,13 +13,13 @@ from hiddenstate.cli.tag_jobs import Workers
 from hiddenstate.text.incremental import IncrementalReader, Passage
 from hiddenstate.text.source import describe_source, read_chunks
 
-WORDS_TOGETHER = 80_000  # per batch, roughly; larger ones take memory and are no faster
+WORDS_TOGETHER = 80_000  # approximate batch size; larger batches take more memory and are no faster
 LULL = 0.05  # seconds without input after which the pending sentences are tagged
 CHUNK = 2**16  # bytes
-# A shorter write to a pipe arrives whole or not at all (POSIX: PIPE_BUF), even if this process is killed.
+# Writes to a pipe up to this size arrive whole or not at all (POSIX: PIPE_BUF), even if this process is killed.
 WHOLE = 4096
 
-# The kind of input by file name; for any other file the content decides.
+# The kind of input by file suffix; for other files, the content decides.
 SUFFIXES = {".conllu": "conllu", ".conll": "conllu", ".tokens": "tokens", ".tok": "tokens"}
 
 
@@ -69,7 +69,7 @@ class Writer:
 
 
 class Batches:
-    """Collects passages into batches, and passes on the workers' results.
+    """Collects passages into batches, and writes the workers' results.
 
     Attributes:
         words: the number of words written.
@@ -137,7 +137,7 @@ def feed(file: str, kind: str | None, batches: Batches) -> None:
 
 
 def _pieces(texts: Sequence[str]) -> Iterator[str]:
-    """Join sentences into chunks that a pipe accepts whole; longer sentences are cut at line ends."""
+    """Join sentences into chunks that a pipe accepts in full; longer sentences are cut at line ends."""
     piece, size = list[str](), 0
     for text in texts:
         whole = _size(text) <= WHOLE

@@ -1,4 +1,4 @@
-"""Output to a terminal: control characters are escaped, and characters that it cannot show are replaced.
+"""Output to a terminal: escapes control characters, and replaces characters that the terminal cannot show.
 
 `set_up` puts this between every command and the terminal, so commands need not deal with it. Files and pipes get the
 data unchanged.
@@ -16,7 +16,7 @@ from rich.segment import Segment
 
 PLAIN_WIDTH = 100  # for a file or a pipe, which has no width of its own
 
-# C0 controls except tab and line feed, DEL, C1 controls, and characters that change the text direction.
+# The C0 controls except tab and line feed, DEL, the C1 controls, and characters that change the text direction.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 _LOOKALIKES = {
@@ -73,7 +73,7 @@ class PlainStream:
 
 
 class PlainConsole(Console):
-    """A rich console on the terminal: keeps rich's colours and escapes control characters in texts."""
+    """A rich console on the terminal, which keeps rich's colours and escapes control characters in texts."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         """Yield the segments to print, with their texts escaped."""

@@ -1,4 +1,4 @@
-"""``hiddenstate train``: train a model from files."""
+"""``hiddenstate train``: trains a model from files."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``hiddenstate train lm``: train a language model on plain text."""
+"""``hiddenstate train lm``: trains a language model on plain text."""
 
 from collections.abc import Iterator
 from enum import Enum

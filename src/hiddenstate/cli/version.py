@@ -1,4 +1,4 @@
-"""``hiddenstate version``: installed versions, and which engine runs."""
+"""``hiddenstate version``: shows installed versions and the engine in use."""
 
 import platform
 from importlib.metadata import version as version_of
@@ -25,7 +25,7 @@ def version() -> None:
 
 
 def _engine() -> str:
-    """Describe what computes an ordinary call."""
+    """Describe the engine that computes an ordinary call."""
     from hiddenstate.engine import kernels
 
     if kernels.isa() is None:

@@ -21,10 +21,10 @@ from hiddenstate.explain.subject.progress_bar import Progress
 from hiddenstate.models.folder.model_folder import find_folder, load_any
 from hiddenstate.nn.recurrent import Recurrent
 
-MOST_SPANS = 2000  # sent for each search
-MOST_PASSAGES, MOST_PASSAGE_STEPS = 32, 256  # in one request
+MOST_SPANS = 2000  # maximum number of spans sent per search
+MOST_PASSAGES, MOST_PASSAGE_STEPS = 32, 256  # maximum per request
 _SPAN = re.compile(r"\d{1,9}(:\d{1,9}){3}")
-_LEVELS = 9  # heights of the bars of a unit's small histogram, each a digit
+_LEVELS = 9  # number of bar heights in a unit's small histogram; each height is one digit
 
 
 class IndexAnswers:
@@ -39,7 +39,7 @@ class IndexAnswers:
         self._units: dict[str, Any] | None = None
 
     def about(self) -> dict[str, Any]:
-        """Return the data about it that a page has from the start."""
+        """Return the data about the index that a page has from the start."""
         return {"name": self.index.folder.resolve().name, "steps": self.index.steps}
 
     def model(self) -> nn.Module:
@@ -50,7 +50,7 @@ class IndexAnswers:
         return reader.model if isinstance(reader, LanguageReader) else reader.lstm
 
     def find_model(self, models: Sequence[Any]) -> int:
-        """Return the position of the model that was indexed: the one whose layer has the same weights.
+        """Return the position of the model that was indexed, which is the one whose layer has the same weights.
 
         Raises:
             ArgumentError: none of these models was indexed.
@@ -63,8 +63,8 @@ class IndexAnswers:
             if isinstance(lstm, Recurrent) and fingerprint(lstm) == wanted:
                 return k
         raise ArgumentError(
-            f"the index in {self.index.folder} is of a different model; open the one that was indexed, or give only "
-            "the index"
+            f"the index in {self.index.folder} belongs to a different model; open the one that was indexed, or give "
+            "only the index"
         )
 
     def units(self) -> dict[str, Any]:
@@ -132,10 +132,10 @@ class IndexAnswers:
 
 
 def open_answers(index: Any) -> IndexAnswers:
-    """Return the answers of an index, which is given as one or as its folder.
+    """Return the answers of an index, given as an `Index` or as its folder.
 
     Raises:
-        ArgumentTypeError: it is neither.
+        ArgumentTypeError: the argument is neither.
         FileFormatError: the folder has no index, or it is damaged.
     """
     if isinstance(index, Index):

@@ -1,4 +1,4 @@
-"""`index` makes the index of a corpus, and `open_index` opens it again; both return an `Index`."""
+"""`index` indexes a corpus, and `open_index` reopens an index; both return an `Index`."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ from hiddenstate.explain.subject.progress_bar import Progress
 from hiddenstate.structure.names import parse_place
 
 TEXT_SHARD_BYTES = 1 << 18
-MERGED_TOGETHER = 32  # shards that a worker of a cluster merges
+MERGED_TOGETHER = 32  # shards that a worker in a cluster merges at a time
 KIND = "index/1"
 THRESHOLDS: Mapping[str, Sequence[float]] = {"*.h": (-0.5, 0.5)}
 
@@ -42,16 +42,16 @@ class Index(IndexFolder):
         """Find the spans of the corpus that match a query.
 
         An example is ``"l1.c[125] > .5 for 3.., l0.i[7] < .1 before"``. The search is exact. If the bits of a threshold
-        are not stored, the corpus is run again for them, and they are stored. Needs lark.
+        are not stored, the corpus is rerun to compute and store them. Needs lark.
 
         Args:
             query: conditions separated by commas, all of which hold. ``UNIT > NUMBER`` (or ``>= < <=``), ``token = X``
                 and ``label != X``, joined with ``and``, ``or``, ``not`` and brackets, hold at every step of a span.
-                After the first, ``for 3``, ``for 3..``, ``for ..5`` or ``for 3..5`` says how many steps a span has.
-                After the others, ``before`` or ``after`` means the next step on that side, ``before 2..4`` any of
-                these.
+                After the first condition, ``for 3``, ``for 3..``, ``for ..5`` or ``for 3..5`` sets the number of steps
+                in a span. After the others, ``before`` or ``after`` means the adjacent step on that side; ``before
+                2..4``, any of the steps 2 to 4 before it.
             limit: how many matches to return; all are counted.
-            progress: a callback for the shards that are run again and their number; True for a bar.
+            progress: a callback that gets the number of shards rerun and their total; True for a progress bar.
 
         Raises:
             ArgumentError: the query does not follow the grammar, or ``limit`` is out of range.
@@ -70,14 +70,14 @@ class Index(IndexFolder):
         k: int = 10,
         progress: Progress | bool | None = None,
     ) -> Nearest:
-        """Find the steps of the corpus whose states are nearest to one, by the cosine. Runs the whole corpus again.
+        """Find the steps of the corpus whose states are nearest to a given one, by cosine. Reruns the whole corpus.
 
         Args:
             x: a sentence (text or words) for a tagger, a text for a language model, an array ``[T, C]`` for a layer.
             t: the step whose state is compared.
             places: the places whose states are compared together; by default ``h`` of the last layer.
             k: how many steps to return, at most one per sequence.
-            progress: a callback for the shards done and their number; True for a bar.
+            progress: a callback that gets the number of shards done and their total; True for a progress bar.
 
         Raises:
             ArgumentError, ArgumentTypeError, ShapeError, IndexRangeError, NameUnknownError: an argument does not fit.
@@ -88,7 +88,7 @@ class Index(IndexFolder):
         return like(self, read_item(self.reader, x), t, list(names), k, progress)
 
     def units(self) -> Units:
-        """Return the table of all units: distribution, saturation, time constant, and the label that each goes with."""
+        """Return the table of all units: distribution, saturation, time constant and most correlated label."""
         return units(self)
 
     def unit(self, address: str) -> UnitCard:
@@ -126,31 +126,32 @@ def index(
 ) -> Index:
     """Index a corpus: record the behaviour of every unit of a model over it.
 
-    Needs pyarrow (``pip install 'hiddenstate[corpus]'``). States are not stored: the index has statistics, contexts,
-    thresholds as bits, and states to start again from. To resume a call that was interrupted, repeat it.
+    Needs pyarrow (``pip install 'hiddenstate[corpus]'``). The index stores statistics, contexts, thresholds as bits,
+    and a few states from which to resume, but not all states. To resume an interrupted call, repeat it.
 
     Args:
         model: a tagger, a language model, or a `hiddenstate.LSTM`, `GRU` or `RNN`, which reads arrays.
         corpus: files (CoNLL-U, plain text, Parquet): a path, a glob, the name of a corpus, or a list of these. For a
-            layer a list of arrays or tensors ``[T, C]``.
+            layer, a list of arrays or tensors ``[T, C]``.
         folder: where to write the index.
         places: patterns of places, such as ``"l1.*"``, separated by commas; by default all states: h, and c of an LSTM.
-        thresholds: for patterns of places the thresholds whose crossings are stored as bits, an eighth of a byte for
-            each step, unit and threshold; by default -0.5 and 0.5 for every indexed ``h``. A search for others runs the
-            corpus again.
-        labels: a label for each step. For a tagger a column of CoNLL-U (default: the one that it predicts); for a
-            language model of characters ``"character"``, the kind of each (the default); for both a function of a
-            sequence's tokens; for a layer a list of labels for each array. At most 128 different ones in a shard.
+        thresholds: maps patterns of places to thresholds whose crossings are stored as bits, one bit per step, unit and
+            threshold; by default -0.5 and 0.5 for every indexed ``h``. A search with other thresholds reruns the
+            corpus.
+        labels: a label for each step. For a tagger, a column of CoNLL-U (by default the one that it predicts); for a
+            language model of characters, ``"character"``, the kind of each character (the default); for both, a
+            function of a sequence's tokens; for a layer, a list of labels for each array. A shard may have at most 128
+            distinct labels.
         tokens: for a layer: a word for each step of each array.
         head: for a layer: the linear layer that reads its outputs.
         names: for a layer: the names of the head's outputs.
         column: the column of text in Parquet files.
         workers: the number of processes, one thread each. The result does not depend on it.
         client: a `distributed.Client`, to run on a Dask cluster whose workers see all files under the same paths.
-        progress: a callback for the bytes read and their total; True for a bar.
+        progress: a callback that gets the number of bytes read and their total; True for a progress bar.
 
     Raises:
-        ArgumentError, ArgumentTypeError, ShapeError, NameUnknownError: an argument does not fit; the folder holds
+        ArgumentError, ArgumentTypeError, ShapeError, NameUnknownError: an argument does not fit, or the folder contains
             something else.
         FileFormatError: a file is damaged.
         FileWriteError, RunInUseError: the folder cannot be written, or another process writes there.
@@ -178,7 +179,7 @@ def index(
 
 
 def open_index(folder: str | os.PathLike[str]) -> Index:
-    """Open an index that `index` made, with the model that was stored in it.
+    """Open an index that `index` created, with the model that was stored in it.
 
     Raises:
         FileFormatError: there is no index, it is not complete, or it is damaged.
@@ -229,7 +230,7 @@ def _chosen_thresholds(places: Sequence[str], given: Mapping[str, Sequence[float
     for pattern, values in given.items():
         numbers = sorted({float(np.float32(value)) for value in values})
         if not all(map(np.isfinite, numbers)) or len(numbers) > 64:
-            raise ArgumentError(f"thresholds must be finite numbers, at most 64 for a place, got {list(values)[:5]}")
+            raise ArgumentError(f"thresholds must be finite numbers, at most 64 per place, got {list(values)[:5]}")
         for name in places:
             if fnmatchcase(name, pattern):
                 found[name] = tuple(sorted({*found.get(name, ()), *numbers}))
@@ -270,7 +271,7 @@ def _merge_files(paths: Sequence[Path]) -> Merged:
 
 
 def _merged(parts: Iterable[Merged]) -> Merged:
-    """Merge statistics of consecutive shards. The result does not depend on how they were grouped."""
+    """Merge the statistics of consecutive shards. The result does not depend on how the shards were grouped."""
     merged, keys, lengths = dict[str, Statistics](), np.empty(0, np.int64), list[NDArray[np.int64]]()
     for part in parts:
         merged = {name: merged[name].merge(each) if merged else each for name, each in part.places.items()}

@@ -1,4 +1,4 @@
-"""Texts cut into pieces that a language model reads side by side, each from a newline."""
+"""Cuts texts into pieces that a language model reads side by side, each after a newline."""
 
 from typing import NamedTuple
 
@@ -6,11 +6,11 @@ import numpy as np
 
 from hiddenstate.text.tokens import END_TOKEN, Ids, Tokens, split
 
-LONGEST = 2048  # tokens of a piece
+LONGEST = 2048  # maximum number of tokens in a piece
 
 
 class Piece(NamedTuple):
-    """A part of a text: its characters or words, and the ids that the model reads, the newline before it first."""
+    """A part of a text: its characters or words, and the ids that the model reads, which start with a newline."""
 
     tokens: tuple[str, ...]
     ids: Ids

@@ -26,11 +26,11 @@ ROWS_TOGETHER, STEPS_TOGETHER = 64, 64
 class ScoreShards:
     """The task of scoring a shard: ``part-00000.parquet`` with a row per token.
 
-    A text is read in pieces of at most 2,048 tokens, each from a newline; so the scores differ from those of a text
-    that is read as one.
+    A text is read in pieces of at most 2,048 tokens, each after a newline, so the scores differ from those of a text
+    that is read in one piece.
 
     Attributes:
-        model: the language model; it reads forward.
+        model: the language model, which must read forward.
     """
 
     model: LanguageModel

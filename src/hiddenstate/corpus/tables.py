@@ -1,4 +1,4 @@
-"""Our Parquet files: tables written by column; and the fingerprint of a model."""
+"""Reads and writes our Parquet files; computes the fingerprint of a model."""
 
 import hashlib
 import json

@@ -1,7 +1,7 @@
 """The course: checks for its exercises, notebooks and data. Its pages are in `docs/course`.
 
-- `misconceptions.py`: 35 misconceptions, used to name the idea behind a wrong answer
-- `answers.py`: helpers of the checks: reject an answer and name the idea behind it
+- `misconceptions.py`: 35 common misconceptions, which the checks name for wrong answers
+- `answers.py`: helpers of the checks, which reject an answer and name the misconception behind it
 - `chapter_*.py`: the checks of each chapter's exercises
 - `checks.py`: `check`: runs a check by its number
 - `files.py`: finds the data; copies notebooks and data
@@ -10,7 +10,7 @@
 - `data/`: a text written for the course: tagged sentences, stories
 - `notebooks/`: the notebooks, made from `docs/course` by `make course`
 
-`make pages` builds the pages into the folder `pages`, which git ignores and every wheel has.
+`make pages` builds the pages into the folder `pages`, which git ignores but every wheel contains.
 """
 
 from hiddenstate.course.checks import check

@@ -1,4 +1,4 @@
-"""Helpers of the checks: they reject answers, name the idea behind each, and draw numbers in a local random state."""
+"""Helpers of the checks: reject answers, name the misconception behind each, and draw numbers from a local state."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ import torch
 from hiddenstate.course.misconceptions import idea_behind
 from hiddenstate.errors import AnswerError
 
-Check = Callable[..., str]  # takes an answer; rejects it, or returns a comment on the right one
+Check = Callable[..., str]  # takes an answer, and either rejects it or returns a comment on the right answer
 CLOSE = 1e-5
 
 

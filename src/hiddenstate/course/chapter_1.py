@@ -36,7 +36,7 @@ def _other_loop(answer: object, given: Tensor, lstm: LSTM, x: Tensor, state: Sta
         return wrong("", "The loop starts from zeros, but a state was given. Start from that one.")
     gap = (given - lstm(x, state)[0]).abs().amax(dim=(1, 2))
     first = int((gap > 1e-5).nonzero()[0, 0])
-    return wrong("", f"From step {first} on, the outputs differ from those of one call, there by {gap[first]:.4f}.")
+    return wrong("", f"From step {first} on, the outputs differ from those of one call, first by {gap[first]:.4f}.")
 
 
 def _loop(lstm: LSTM, x: Tensor, state: State, carried: str) -> Tensor:
@@ -65,7 +65,7 @@ def _restarts(answer: object, lstm: LSTM, x: Tensor, state: State) -> AnswerErro
         )
     return wrong(
         "M1",
-        "Each step is given the initial state, so none knows of those before it. Pass in the state that came back.",
+        "Each step is given the initial state, not the result of the step before it. Pass in the state that came back.",
     )
 
 

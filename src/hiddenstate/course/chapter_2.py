@@ -14,7 +14,7 @@ from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.names import GATES
 
 SIZES = ((4, 3), (1, 1), (5, 17))
-ONNX = "iofg"  # what ONNX calls c is g here
+ONNX = "iofg"  # ONNX's c is called g here
 HOLD, FLAG = 50, 3
 TORCH = "".join(GATES)
 
@@ -146,7 +146,7 @@ def _other_bias(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> An
 
 
 def latch(answer: object) -> str:
-    """Check exercise 2.5: eight numbers for a unit that keeps the sign of the value that came with a flag."""
+    """Check exercise 2.5: eight numbers for a unit that keeps the sign of a value that is marked by a flag."""
     if not isinstance(answer, Mapping) or sorted(answer) != sorted(GATES):
         raise wrong("M16", "The answer should be a weight and a bias for each of i, f, g, o.")
     if any(each is ... for pair in answer.values() for each in pair):
@@ -179,13 +179,13 @@ def _lost(kept: Mapping[str, Tensor], sign: Tensor) -> AnswerError:
     least = float((kept["h"] * sign).min())
     if least < 0:
         return wrong("", "h does not have the sign of the value in every case: for -1 it should be below -0.5.")
-    shown = math.floor(1000 * least) / 1000  # down: 0.4998 is not 0.5
+    shown = math.floor(1000 * least) / 1000  # rounded down, because 0.4998 is not 0.5
     said = f"|h| falls to {shown:.3f}, but should stay above 0.5 at all {HOLD} steps. Write more, or keep more."
     return wrong("", said)
 
 
 def _latch(numbers: Mapping[str, Any]) -> LSTM:
-    """Make the LSTM: for each gate a weight for the flag (for g: for the value) and a bias; h is not fed back."""
+    """Make the LSTM: each gate has a weight for the flag (g has one for the value) and a bias; h is not fed back."""
     lstm = LSTM(2, 1)
     with torch.no_grad():
         for weight in lstm.parameters():

@@ -41,7 +41,7 @@ def baseline(answer: object) -> str:
 
 
 def _share(train: Tagged, held: Tagged, unknown: str = "most", count_unknown: bool = True) -> float:
-    """Tag by the most frequent tag, treating unknown words in a few different ways."""
+    """Return the accuracy of the most frequent tag, with several ways to treat unknown words."""
     seen: dict[str, Counter[str]] = defaultdict(Counter)
     for word, tag in (pair for sentence in train for pair in sentence):
         seen[word][tag] += 1
@@ -99,7 +99,7 @@ def fit(answer: object) -> str:
     if reached != "right":
         raise wrong(*_LOOPS.get(reached, ("", "The weights differ from those after one step of Adam for each batch.")))
     if not all(modes):
-        raise wrong("", "The model was trained in eval mode, in which dropout drops nothing: model.train() first.")
+        raise wrong("", "The model was trained in eval mode, in which dropout drops nothing: call model.train() first.")
     if model.training:
         raise wrong("M24", "The model is still in training mode, so a test would drop values: return model.eval().")
     return "The weights are those after one step of Adam for each batch, and the model is ready to be tested."
@@ -171,7 +171,7 @@ def changed(answer: object) -> str:
 def _differs(layers: int) -> set[str]:
     """Run an LSTM twice in training mode, and compare."""
     with seeded(35), torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the warning that a single layer drops nothing
+        warnings.simplefilter("ignore")  # torch warns that a single layer drops nothing
         lstm, x = LSTM(4, 5, num_layers=layers, dropout=0.5), torch.randn(3, 2, 4)
         one, other = lstm.trace(x), lstm.trace(x)
     names = {f"l{k}.h": f"l{k}.h" for k in range(layers)} | {"out": f"l{layers - 1}.h"}

@@ -18,7 +18,7 @@ CHARACTERS = ROWS * LENGTH + 1
 
 
 def windows(answer: object) -> str:
-    """Check exercise 4.2: a text in rows and windows, each with its targets."""
+    """Check exercise 4.2: a text cut into rows and windows, each with its targets."""
     given = _windows(called(answer, torch.arange(CHARACTERS), ROWS, STEPS))
     if sum(len(x) for x, _ in given) != LENGTH or any(x.shape[1] != ROWS for x, _ in given):
         raise _other_layout(given)
@@ -141,7 +141,7 @@ def _border(name: str) -> dict[str, bool]:
 
 
 def _read(ids: Tensor) -> Tensor:
-    """Return a model's input; reject shapes other than [T, 1]."""
+    """Return a model's input, after rejecting shapes other than [T, 1]."""
     if ids.dim() != 2 or ids.shape[1] != 1:
         said = f"The model was given x of shape {list(ids.shape)}, but it reads [T, 1]."
         raise wrong("", f"{said} `ids` is [n]: `ids[:, None]` is [n, 1].")
@@ -149,7 +149,7 @@ def _read(ids: Tensor) -> Tensor:
 
 
 class _Reader(nn.Module):
-    """A small language model with a memory: what it says next depends on all that it has read."""
+    """A small language model with a memory: its prediction depends on everything that it has read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -164,7 +164,7 @@ class _Reader(nn.Module):
 
 
 class _Coin(nn.Module):
-    """A model without a memory, which says the same at every step."""
+    """A model without a memory, which makes the same prediction at every step."""
 
     def __init__(self, scores: Tensor) -> None:
         super().__init__()
@@ -242,7 +242,7 @@ def _other_text(given: list[int], model: nn.Module, prompt: Tensor) -> AnswerErr
 
 
 def own_bits(answer: object) -> str:
-    """Check exercise 4.4: what a model's own text costs it, in bits a character."""
+    """Check exercise 4.4: the surprise of a model's own text, in bits per character."""
     with seeded(44), torch.no_grad():
         even = _bits_given(answer, _Coin(torch.zeros(4)), torch.tensor([0]))
         if not math.isclose(even, 2, abs_tol=1e-4):
@@ -260,7 +260,7 @@ def own_bits(answer: object) -> str:
 
 
 class _Alternating(nn.Module):
-    """A model that is sure that 1 follows 0, and 0 follows 1."""
+    """A model that is certain that 1 follows 0 and 0 follows 1."""
 
     def forward(self, ids: Tensor, state: State = None) -> tuple[Tensor, State]:
         return 50 * nn.functional.one_hot(1 - _read(ids), 2).float(), state

@@ -29,7 +29,7 @@ def best_of(answer: object) -> str:
     if answer == 0:
         raise wrong("", f"Noise is 0 on average, over units; the best of {UNITS} is not the average: {drawn:.3f}.")
     if math.isclose(answer, alone, rel_tol=0.1):
-        raise wrong("", f"{answer:.3f} is typical of *one* unit. The best of {UNITS} has three times that.")
+        raise wrong("", f"{answer:.3f} is typical of *one* unit. The largest of {UNITS} is about three times that.")
     if answer > 0.2:
         raise wrong("M35", f"{answer:.2f} would be more than chance: that is {drawn:.3f} here.")
     raise wrong("", f"{answer:.3f} is not close to the drawn value, {drawn:.3f}. It scales with 1 / √n.")
@@ -56,7 +56,7 @@ class Case(NamedTuple):
 
 
 def is_used(answer: object) -> str:
-    """Check exercise 5.2: whether a unit is used, in networks where the answer is known."""
+    """Check exercise 5.2: whether a unit is used, on networks for which the answer is known."""
     cases = _cases()
     with seeded(52):
         x = torch.rand(30, 1, 1, dtype=torch.float64) * 2 - 1
@@ -124,9 +124,9 @@ def _wired(*wires: Wire) -> LSTM:
 
 
 _SENTENCES = {
-    "a": ("M35", "'Counts' says what the unit does. Only what it goes with was shown."),
-    "b": ("M35", "Use was tested: the cost, 0.002 bits, lies amid those of comparable units. It is not shown."),
-    "d": ("", "Not shown is not shown not: others may stand in for it, or 20 units are too few to see a small use."),
+    "a": ("M35", "'Counts' states what the unit does, but only a correlation was shown."),
+    "b": ("M35", "Use was tested, but not shown: the cost, 0.002 bits, is like those of comparable units."),
+    "d": ("", "It may still be used: other units may stand in for it, or 20 units are too few to see a small use."),
     "e": ("", "True, and more is supported: it was tested on new text, and against a random label."),
 }
 

@@ -35,7 +35,7 @@ def in_chunks(answer: object) -> str:
 
 
 def _cut(sizes: list[int]) -> list[int]:
-    """Adjust the sizes to add up to the number of steps."""
+    """Adjust the sizes so that they add up to the number of steps."""
     ends = [min(end, sum(SIZES)) for end in itertools.accumulate(sizes)]
     return [end - begin for begin, end in itertools.pairwise([0, *ends]) if end > begin]
 
@@ -61,7 +61,7 @@ def _other_chunks(given: Tensor, out: Tensor, lstm: LSTM, x: Tensor, sizes: list
 
 
 def resets(answer: object) -> str:
-    """Check exercise 6.2: marks of last steps converted to marks of first steps."""
+    """Check exercise 6.2: converting marks of last steps to marks of first steps."""
     done = torch.zeros(6, 3, dtype=torch.bool)
     done[1, 0] = done[3, 0] = done[2, 1] = done[5, 2] = True
     right = torch.zeros_like(done)
@@ -135,7 +135,7 @@ def _other_skill(given: float, right: float, said: Tensor, series: Tensor) -> An
 
 
 class _Ahead(nn.Module):
-    """Looks one step ahead: each step reads the mean of its input and the next."""
+    """Looks one step ahead: each step reads the mean of its own input and the next one."""
 
     def __init__(self, lstm: LSTM) -> None:
         super().__init__()
@@ -161,11 +161,11 @@ def can_stream(answer: object) -> str:
         changed = "the last output depends on the last input, as it may" if not said["both"] else ""
         why = changed if _spares_early(answer, x) else "outputs may depend on what came *before* them"
         raise wrong("", f"It rejects the LSTM that reads forward: {why or 'it does not read ahead'}.")
-    raise wrong("", "It misses a model that looks one step ahead, without a reverse direction: compare numbers.")
+    raise wrong("", "It misses a model that looks one step ahead, without a reverse direction: compare the numbers.")
 
 
 class _Constant(nn.Module):
-    """Makes every output but the last the same for any input."""
+    """Makes every output except the last the same for any input."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
         return torch.cat([torch.zeros_like(x[:-1]), x[-1:]]), None

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hiddenstate.course.answers import Check, called, seeded, tensor, wrong
 
-Score = Callable[[Tensor], object]  # the loss of each element but the first
+Score = Callable[[Tensor], object]  # the loss of each element except the first
 LEAST_SHARE = 0.05
 BLOCKS = 20
 SHIFTS = 200
@@ -32,14 +32,14 @@ def split(answer: object) -> str:
     for one, other in itertools.pairwise(parts):
         common = len(set(one) & set(other))
         if common:
-            raise wrong("", f"{common} positions are in two parts, so the score would be of elements that were learnt.")
+            raise wrong("", f"{common} positions are in two parts, so the score would include learnt elements.")
     if any(part.step != 1 for part in parts):
         raise wrong("", "A part should be one piece: between its neighbours, a held-out element is easy to guess.")
     if any(one.stop > other.start for one, other in itertools.pairwise(parts)):
         raise wrong("", "The held-out part comes first: a model that has seen the future would predict the past.")
     share = len(test) / test.stop
     if share < LEAST_SHARE or not train:
-        raise wrong("", f"{share:.1%} is held out, so few that any difference is chance: hold out a tenth, say.")
+        raise wrong("", f"{share:.1%} is held out, too little to tell a difference from chance: hold out a tenth, say.")
     return f"{len(train)} elements to learn from, {len(test)} held out, none in both, the held-out ones last."
 
 
@@ -51,10 +51,10 @@ def baseline(answer: object) -> str:
     losses = _losses(score, test)
     if not losses.isfinite().all():
         raise wrong(
-            "", "Some losses are infinite: an element that training never had is not impossible. Give it a small count."
+            "", "Some losses are infinite: an element that never occurs in training is possible. Give it a small count."
         )
     if _sees_ahead(score, test):
-        raise wrong("", "Its early losses change with the end of the test part: it counts what it is tested on.")
+        raise wrong("", "Its early losses change with the end of the test part: its counts include that part.")
     _refuse_answers_read(score, test)
     trivial = _trivial(train, test)
     if float(losses.mean()) > 0.98 * float(trivial.mean()):
@@ -69,9 +69,9 @@ def model(answer: object) -> str:
     test = test[:MOST_STEPS]
     losses = _losses(score, test)
     if not losses.isfinite().all():
-        raise wrong("", "Some losses are nan or infinite: training has diverged. Try a lower rate, and clip.")
+        raise wrong("", "Some losses are nan or infinite: training has diverged. Lower the learning rate, and clip.")
     if not torch.allclose(losses, _losses(score, test), atol=CLOSE_LOSS):
-        raise wrong("M24", "Two calls give different losses, so dropout is still active: eval() before a test.")
+        raise wrong("M24", "Two calls give different losses, so dropout is still active: call eval() first.")
     if _sees_ahead(score, test):
         raise wrong("M33", "Losses change with elements that come later: one direction reads from the end.")
     _refuse_answers_read(score, test)
@@ -79,7 +79,7 @@ def model(answer: object) -> str:
 
 
 def interval(answer: object) -> str:
-    """Check exercise 8.4: a paired interval of the difference between two models on the same steps."""
+    """Check exercise 8.4: a paired interval for the difference between two models on the same steps."""
     if not _is(answer, Tensor, Tensor, Sequence):
         raise wrong("", "The answer should be (losses of the baseline, losses of the model, (low, high)).")
     base, mine = (tensor(each, *cast("Tensor", answer[0]).shape).double() for each in answer[:2])
@@ -120,9 +120,10 @@ def ablation(answer: object) -> str:
         raise wrong("", "cost should be one number for each step, and label True or False for each step.")
     share = label.double().mean().item()
     if not 0.01 <= share <= 0.5:
-        raise wrong("", f"The label holds at {share:.0%} of the steps. Predict where it costs: at 1 to 50 % of them.")
+        where = "It should hold at 1 to 50 % of them: those where you expect the cost."
+        raise wrong("", f"The label holds at {share:.0%} of the steps. {where}")
     if not cost.any():
-        raise wrong("", "It costs nothing anywhere. Was the edit in force while the model read?")
+        raise wrong("", "The edit costs nothing at any step. Was it in force while the model read?")
     gap = _gap(cost, label)
     with seeded(85):
         turns = torch.randint(1, len(label), (SHIFTS,)).tolist()
@@ -157,7 +158,7 @@ def stream(answer: object) -> str:
 
 
 def _is(answer: object, *types: type) -> TypeGuard[Sequence[Any]]:
-    """Whether an answer is a sequence of things of these types."""
+    """Whether an answer is a sequence of items of these types."""
     if not isinstance(answer, Sequence) or len(answer) != len(types):
         return False
     return all(isinstance(each, kind) for each, kind in zip(answer, types, strict=True))
@@ -180,7 +181,7 @@ def _losses(score: Score, x: Tensor) -> Tensor:
 
 
 def _other(x: Tensor) -> Tensor:
-    """Replace each element with a different one of the values that occur."""
+    """Replace each element with a different value from those that occur."""
     if x.is_floating_point():
         return x + x.std()
     values = x.unique()
@@ -189,14 +190,14 @@ def _other(x: Tensor) -> Tensor:
 
 
 def _sees_ahead(score: Score, x: Tensor) -> bool:
-    """Whether losses change with what comes after their element."""
+    """Whether losses depend on what comes after their element."""
     half = len(x) // 2
     changed = torch.cat([x[:half], _other(x[half:])])
     return not torch.allclose(_losses(score, changed)[: half - 1], _losses(score, x)[: half - 1], atol=CLOSE_LOSS)
 
 
 def _refuse_answers_read(score: Score, x: Tensor) -> None:
-    """Reject predictions that depend on the element that they predict."""
+    """Reject predictions that depend on the very element that they predict."""
     for place in (len(x) // 3, len(x) // 2):
         if x.is_floating_point():
             spread = x.std()

@@ -16,7 +16,7 @@ EXERCISES: dict[str, Check] = {
 
 
 def check(exercise: str, answer: object) -> None:
-    """Check an answer to an exercise of the course, and print a comment on a right one.
+    """Check an answer to an exercise of the course, and print a comment if it is right.
 
     Args:
         exercise: its number, such as ``"1.2"``.

@@ -1,4 +1,4 @@
-"""The models of the live figures, as classic scripts, which a page opened from disk may load."""
+"""The models of the live figures, as classic scripts, which a page opened from disk is allowed to load."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ WORDS = ("first", "second", "third", "fourth", "fifth")
 
 
 def tiny() -> tuple[LSTM, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
-    """Return the first lesson's LSTM, its five inputs, and the state that it began with."""
+    """Return the LSTM of the first lesson, its five inputs, and its initial state."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)
         lstm = LSTM(4, 3)
@@ -32,7 +32,7 @@ def _tiny() -> Bundle:
 
 
 def _unit() -> Bundle:
-    """Bundle an LSTM of one unit whose weights are zero, so that its gates have the values that they are set to."""
+    """Bundle a one-unit LSTM with zero weights, so that its gates have exactly the values to which they are set."""
     lstm = LSTM(1, 1)
     for weight in lstm.parameters():
         nn.init.zeros_(weight)

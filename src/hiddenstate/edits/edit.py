@@ -1,9 +1,9 @@
 """Edits of a run, as frozen data.
 
-An `Edit` says: at this *place* (``"l0.f"``), for these units, steps and batch rows, replace, scale or shift the
-value. Units, step and row can also be part of the place's string: ``"l0.f[3]@7"``. Nothing here runs anything:
-`hiddenstate.LSTM.edit` opens a block in which edits are in force, and the scan applies them. For `hiddenstate.edit`,
-which edits the LSTMs inside a model, a module path precedes the place: ``"encoder.rnn.l0.f"``.
+An `Edit` replaces, scales or shifts the values at a *place* (``"l0.f"``), for some units, steps and batch rows. Units,
+step and row can also be part of the place's string: ``"l0.f[3]@7"``. An edit is only data: `hiddenstate.LSTM.edit`
+opens a block in which edits are in force, and the scan applies them. For `hiddenstate.edit`, which edits the LSTMs
+inside a model, a module path precedes the place: ``"encoder.rnn.l0.f"``.
 """
 
 import math
@@ -30,7 +30,7 @@ Scope = Literal["write", "readout"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Edit:
-    """One change of a run. Create one with `zero`, `set`, `scale`, `add`, `clamp` or `patch`.
+    """A change to a run. Create one with `zero`, `set`, `scale`, `add`, `clamp` or `patch`.
 
     Attributes:
         place: what to change, such as ``"l0.f"``, ``"l1r.c"`` or, before the activation, ``"l0.f_pre"``; for an LSTM
@@ -73,7 +73,7 @@ class Edit:
             raise ArgumentError(
                 f"unknown scope {shorten(self.scope)}: expected 'write' (propagates) or 'readout' (this output only)"
             )
-        # The only way to set fields of a frozen dataclass; it is used only here, to make the arguments immutable.
+        # The only way to set fields of a frozen dataclass. It is used only here, to make the arguments immutable.
         object.__setattr__(self, "value", _value(self.value))
         object.__setattr__(self, "upper", _value(self.upper))
         if isinstance(self.value, float) and self.kind == "clamp" and not self.value <= self.upper:
@@ -329,7 +329,7 @@ def _indices(unit: Index, t: Index, row: Index) -> dict[str, Any]:
 
 
 def _located(place: str, unit: Index, t: Index, row: Index) -> tuple[str, Index, Index, Index]:
-    """Split an address; nothing may be given both in it and as an argument."""
+    """Split an address; reject anything that is given both in it and as an argument."""
     if not is_address(place):
         return place, unit, t, row
     address = parse_address(place)

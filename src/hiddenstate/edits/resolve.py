@@ -18,7 +18,7 @@ from hiddenstate.structure.sizes import Sizes
 
 @dataclass(frozen=True)
 class Span:
-    """The time steps of a scan: ``start .. start + T - 1``; ``open_end`` if more may follow (in a stream)."""
+    """The time steps of a scan, ``start .. start + T - 1``; ``open_end`` if more may follow, as in a stream."""
 
     T: int
     start: int = 0
@@ -43,8 +43,8 @@ class ResolvedEdit:
 
     @cached_property
     def _chosen(self) -> tuple[Tensor, Tensor]:
-        """Return the rows ``[rows, 1]`` and units ``[units]`` as indices."""
-        # On the CPU whatever the default device: such indices work for tensors on any device.
+        """The rows ``[rows, 1]`` and units ``[units]`` as indices."""
+        # On the CPU, whatever the default device, because such indices work for tensors on any device.
         rows, units = (
             torch.tensor(list(chosen), dtype=torch.int64, device="cpu") for chosen in (self.rows, self.units)
         )
@@ -85,7 +85,7 @@ def resolve_edits(edits: Iterable[Edit], sizes: Sizes, x: Tensor, span: Span) ->
 def values_of_numbers(edits: Sequence[Edit], dtype: torch.dtype) -> list[Tensor | None]:
     """Return the value ``[1, 1, 1]`` of each edit with a number, in a type; None for edits with a tensor.
 
-    They are created at once: a sweep has hundreds, and creating a tensor takes longer than computing with it.
+    All are created at once, because a sweep has hundreds, and creating a tensor takes longer than computing with it.
     """
     numbers = [edit.value for edit in edits if not isinstance(edit.value, Tensor)]
     made = iter(torch.tensor(numbers, dtype=dtype, device="cpu").reshape(len(numbers), 1, 1, 1).unbind())
@@ -108,7 +108,7 @@ def _resolve_edit(edit: Edit, place: Place, value: Tensor, sizes: Sizes, N: int,
     units = resolve(edit.unit, sizes.units(place.quantity), "unit")
     rows = resolve(edit.row, N, "row")
     times = _resolve_times(edit.t, span)
-    if isinstance(edit.value, Tensor):  # a number fits any block
+    if isinstance(edit.value, Tensor):  # a plain number fits any block
         open_end = span.open_end and (edit.t is None or (isinstance(edit.t, slice) and edit.t.stop is None))
         _check_block(edit, value, (None if open_end else count(times), len(rows), len(units)))
     position = _positions(times, span)

@@ -18,10 +18,10 @@ from hiddenstate.structure.sizes import Sizes
 R = TypeVar("R", bound=tuple[Any, ...])  # the result of running one layer and direction
 
 
-# Not frozen, since that takes three times as long and each call and gradient creates one; it is never changed.
+# Never changed, but not frozen: each call and gradient creates one, and freezing would take three times as long.
 @dataclass(eq=False)
 class Call:
-    """One call in canonical form: time first, batched, every shape checked. Never changed: `replace` makes a new one.
+    """One call in canonical form: time first, batched, every shape checked. Immutable; `replace` makes a new one.
 
     Args:
         sizes: sizes and kind of cell of the whole LSTM, or of one layer and direction of it.
@@ -35,8 +35,7 @@ class Call:
         dropout: the probability of zeroing an output between layers; zero outside training.
         masks: for each layer except the last, the dropout mask that multiplies its output ``[T, N, D*P]``; empty if
             none was drawn.
-        training: whether a backward pass is likely. Otherwise nothing is saved for it, and it needs a second forward
-            run.
+        training: whether a backward pass is likely. If not, nothing is saved for it, and it needs a second forward run.
         edits: edits, resolved against this call.
         record: what to record, or None.
         part: the layer and direction to run, if only one of an LSTM's; None for all of them.
@@ -100,11 +99,11 @@ class Call:
 
     @property
     def reverse(self) -> bool:
-        """Whether a part reads from the last step to the first."""
+        """Whether the part, if there is one, reads from the last step to the first."""
         return self.part is not None and self.part.reverse
 
     def only(self, k: int, x: Tensor) -> "Call":
-        """The call of only the k-th layer and direction, which reads ``x``."""
+        """Return the call of only the k-th layer and direction, which reads ``x``."""
         part = self.layer_directions[k]
         return replace(
             self,
@@ -135,7 +134,7 @@ class Result(NamedTuple):
     carried: Mapping[str, Tensor] = {}
 
 
-STATES = 5  # the number of leaves before the weights
+STATES = 5  # the number of leaves that come before the weights
 
 
 def tensors_needing_gradients(call: Call) -> tuple[Tensor | None, ...]:
@@ -166,7 +165,7 @@ def weights_of_flat(flat: Sequence[Tensor], sizes: Sizes) -> list[Weights]:
 
 
 def wants_gradient(tensors: Sequence[Tensor | None]) -> bool:
-    """Whether torch builds a graph for these tensors: never in inference mode, even inside `torch.enable_grad`."""
+    """Whether torch builds a graph for these tensors; never in inference mode, even inside `torch.enable_grad`."""
     return builds_graphs() and any(value is not None and value.requires_grad for value in tensors)
 
 
@@ -195,11 +194,11 @@ def through_layers(call: Call, run: Callable[[int, Tensor], R]) -> tuple[Tensor,
 
 
 def zero_state(x: Tensor, sizes: Sizes) -> Any:
-    """The default initial states of a run over ``x [T, N, ...]``, a tuple: ``[L*D, N, units]`` each."""
+    """Return the default initial states of a run over ``x [T, N, ...]``: a tuple of ``[L*D, N, units]`` each."""
     count, N = len(sizes.layer_directions), x.shape[1]
     return tuple([x.new_zeros(count, N, units) for units in sizes.state_units])
 
 
 def live_steps(lengths: Tensor, T: int) -> Tensor:
-    """Bool ``[T, N]``: True before each row's end."""
+    """Return bool ``[T, N]``, True before each row's end."""
     return torch.arange(T, device=lengths.device)[:, None] < lengths

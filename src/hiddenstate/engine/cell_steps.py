@@ -1,8 +1,8 @@
-"""Steps of a cell, native and differentiable: the weights' gradients are computed once for all steps of a loop.
+"""Computes a cell's steps natively and differentiably, with the weights' gradients computed once per loop.
 
 A step is one node of torch's graph. All steps on the same weights share one more node, `_WeightSums`, between
-themselves and the weights: in a backward pass each step leaves its factors there, and when all have done so, torch runs
-that node, which multiplies them in one product for each weight. So a loop of T steps writes each weight's gradient
+themselves and the weights. In a backward pass, each step leaves its factors there. After all have done so, torch runs
+that node, which multiplies the factors in one product per weight. So a loop of T steps computes each weight's gradient
 once, not T times.
 """
 
@@ -26,8 +26,8 @@ from hiddenstate.engine.paths import torch_path
 from hiddenstate.structure.parameters import PARAMETER_STEMS
 
 _NAMES = PARAMETER_STEMS[:4]
-# The factors of the weights' gradients: for each step, d_z, x [N, C] and h [N, H] before it, or None for zeros; or
-# gradients that are ready.
+# Each step leaves either the factors of the weights' gradients, which are d_z, x [N, C] and the previous h [N, H] (None
+# means zeros), or gradients that are ready.
 _Factors = tuple[Tensor, Tensor, Tensor | None]
 _Ready = list[Tensor | None]
 _Pending = dict[int, tuple[list[_Factors], list[_Ready]]]  # by backward pass
@@ -35,15 +35,15 @@ _Pending = dict[int, tuple[list[_Factors], list[_Ready]]]  # by backward pass
 
 @dataclass(eq=False)
 class CellStep:
-    """A step of a cell, in canonical form: batched, every shape checked. Never changed.
+    """A step of a cell, in canonical form: batched, every shape checked. Immutable.
 
     Args:
         kind: the kind of cell.
         x: the input ``[N, C]``.
-        states: the states before, ``[N, H]``, in the order of ``carried``.
+        states: the previous states, ``[N, H]``, in the order of ``carried``.
         weights: the weights, without a projection.
         sizes: C and H.
-        see: is shown each value, and returns what is used in its place.
+        see: called with each value; its return value is used instead.
         is_observed: whether ``see`` edits or records.
     """
 
@@ -67,7 +67,7 @@ class CellStep:
 
 
 def why_not(step: CellStep) -> str | None:
-    """Return the reason that native code can't compute a step, or None."""
+    """Return why native code can't compute a step, or None."""
     steps = kernels.cell_steps.get(step.cell)
     if steps is None:
         return kernels.why_not_loaded()
@@ -84,12 +84,12 @@ def run(step: CellStep) -> tuple[Tensor, ...] | None:
 
 
 def why_not_torch(step: CellStep) -> str | None:
-    """Return a reason if torch has no cell of this kind, else None."""
+    """Return why torch can't compute a step, which is that it has no such cell, or None."""
     return torch_path.why_not_function(step.kind, _torch_name(step))
 
 
 def run_torch(step: CellStep) -> tuple[Tensor, ...]:
-    """Compute a step by torch's function, and return the new states."""
+    """Compute a step with torch's function, and return the new states."""
     done = getattr(torch, _torch_name(step))(step.x, step.kind.as_given(step.states), *step.weights[:4])
     return step.kind.parts_of(done)
 
@@ -125,11 +125,11 @@ def compute(kind: Cell, given: Any, hx: Any, parameters: dict[str, Any], sizes: 
     if not isinstance(given, Tensor) or given.dim() != 2:
         return None
     if type(hx) is list:
-        hx = (*hx,)  # another thread may change the list
+        hx = (*hx,)  # a copy, because another thread may change the list
     done = steps.run(given, hx, parameters, sizes, True)
     if done is None:
         return None
-    # Native code has found each to be None or a tensor.
+    # Native code has checked that each is None or a tensor.
     weights = [parameters.get(name) for name in _NAMES]
     trained = [weight is not None and weight.requires_grad for weight in weights]
     states: Any = hx if len(kind.carried) > 1 else (hx,)
@@ -137,7 +137,7 @@ def compute(kind: Cell, given: Any, hx: Any, parameters: dict[str, Any], sizes: 
     sums = _shared_sums(weights, (given.dtype, sizes, trained)) if True in trained else None
     if sums is None and not wants_gradient(leaves):
         return kind.as_given(done[: len(kind.carried)])
-    # The steps' nodes hold the sums, so that these live as long as a graph that needs them.
+    # The nodes of the steps keep the sums alive as long as any graph needs them.
     return _apply(done, (kind, sums, weights), None if sums is None else sums.token, *leaves)
 
 
@@ -151,7 +151,7 @@ class _Sums:
         self.node: Any = self.token.grad_fn
 
 
-_MOST_SUMS = 64  # entries; beyond that, stale ones are removed first
+_MOST_SUMS = 64  # maximum number of entries before stale ones are removed
 # Keyed by the weight's id.
 _sums: "dict[int, weakref.ref[_Sums]]" = {}
 
@@ -161,7 +161,7 @@ def _shared_sums(weights: Sequence[Tensor | None], key: Any) -> _Sums:
     which = id(weights[1])
     known = _sums.get(which)
     found = None if known is None else known()
-    # A tensor that was written in place is the same, but the end of another graph.
+    # A tensor that was written in place is the same object but has a different grad_fn.
     if (
         found is not None
         and found.key == key
@@ -170,7 +170,7 @@ def _shared_sums(weights: Sequence[Tensor | None], key: Any) -> _Sums:
     ):
         return found
     made = _Sums(weights, key)
-    if len(_sums) >= _MOST_SUMS:  # not by callbacks, in which Python would drop a Ctrl-C
+    if len(_sums) >= _MOST_SUMS:  # not removed in weakref callbacks, where Python would swallow a Ctrl-C
         for stale in [kept for kept, each in [*_sums.items()] if each() is None]:
             _sums.pop(stale, None)
     _sums[which] = weakref.ref(made)
@@ -182,7 +182,7 @@ def _origins(weights: Sequence[Tensor | None]) -> list[Any]:
 
 
 class _WeightSums(torch.autograd.Function):
-    """The weights' part in all steps: its one output, a number, tells torch that steps depend on them."""
+    """The weights' part in all steps; its only output, a number, connects the steps to the weights in torch's graph."""
 
     @staticmethod
     def forward(ctx: Any, pending: _Pending, *weights: Tensor | None) -> Tensor:
@@ -205,7 +205,7 @@ class _WeightSums(torch.autograd.Function):
 
 def _products(factors: Sequence[_Factors], shape: tuple[int, int], needed: Sequence[bool]) -> _Ready:
     """Return the gradients of weight_ih, weight_hh (of this shape), bias_ih and bias_hh, summed over all steps."""
-    # Steps that began with zeros have no part in the gradient of weight_hh: they come last.
+    # Steps that started from zeros don't contribute to the gradient of weight_hh, so they come last.
     later = [one for one in factors if one[2] is not None]
     if len(later) < len(factors):
         factors = later + [one for one in factors if one[2] is None]
@@ -233,7 +233,7 @@ def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
 
 
 def _leave(sums: _Sums, factors: _Factors | None, ready: _Ready | None = None) -> None:
-    """Leave a step's part of the weights' gradients for the shared node, if this backward pass will run that."""
+    """Leave a step's part of the weights' gradients for the shared node, if this backward pass will run that node."""
     which = torch._C._current_graph_task_id()
     left = sums.pending.get(which)
     if left is None:
@@ -254,7 +254,7 @@ class _Step(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         h, c, record = done
         ctx.shared = shared
-        # No result is saved: as in torch's cell, a loop may write into them.
+        # Results are not saved, so that loops may write into them, as with torch's cell.
         ctx.save_for_backward(*leaves, *shared[2], record)
         return h if c is None else (h, c)
 
@@ -267,7 +267,7 @@ class _Step(torch.autograd.Function):
         if all(grad is None for grad in grads):
             return (None,) * (3 + len(needed))
         kind, sums, _ = ctx.shared
-        # The token has no gradient: that its steps are done is enough for the shared node to be next.
+        # The token needs no gradient: the shared node runs as soon as all of its steps have run.
         if not computes_gradients(grads):
             wanted = [weight is not None and weight.requires_grad for weight in leaves[-4:]]
             found = differentiable_gradients(partial(_reference, kind), leaves, grads, [*needed, *wanted])
@@ -281,19 +281,20 @@ class _Step(torch.autograd.Function):
             )
         except kernels.RefusedError as error:
             refused = error.args
-        if refused:  # not as the context of an error: that would print a tensor whose memory may have been freed
+        if refused:  # outside of the except clause, whose context would print a freed tensor
             native.raise_refused(*refused)
         if of_weights:
-            # Detached: these would keep the graph alive if the pass fails before the shared node runs.
+            # Detached, because otherwise these would keep the graph alive if the pass failed before the shared node
+            # ran.
             h = states[0]
             _leave(sums, (d_z, x.detach(), None if h is None else h.detach()))
         found = found[: len(needed)]
         if not needed[-1]:
-            found[-1] = None  # it may have been None, not a tensor
+            found[-1] = None  # the state may have been None
         return None, None, None, *found
 
 
-# Function.apply without what it does for transforms of torch.func, under which no step gets here.
+# Function.apply without its support for torch.func transforms, under which this code is never reached.
 _apply: Any = super(torch.autograd.Function, _Step).apply
 
 

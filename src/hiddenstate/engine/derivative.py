@@ -1,4 +1,4 @@
-"""The derivative of a native run: the backward pass is native; higher derivatives go through the reference."""
+"""The derivative of a native run. The backward pass is native, too; higher derivatives use the reference."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -58,7 +58,7 @@ def _has_memory_state(call: Call) -> bool:
 
 
 def attach(call: Call, done: Run, *, shown: bool) -> Any:
-    """Attach the derivative to a finished run; return the same as `run` or `run_shown`.
+    """Attach the derivative to a finished run, and return what `run` or `run_shown` would.
 
     The call's initial states may be None, meaning zeros. Records missing from ``done`` are recomputed in the backward
     pass.
@@ -67,7 +67,7 @@ def attach(call: Call, done: Run, *, shown: bool) -> Any:
 
 
 def apply(function: type[torch.autograd.Function], *arguments: object) -> Any:
-    """Call an autograd Function; a wrapper, since its type hints differ between versions of torch."""
+    """Call an autograd Function; a wrapper, because its type hints differ between versions of torch."""
     run: Any = function.apply
     return run(*arguments)
 
@@ -91,7 +91,7 @@ class _Lstm(torch.autograd.Function):
             done = native.forward(call, shown=(True,) if shown else (), gradient=shown or call.training)
         ctx.set_materialize_grads(False)
         ctx.shown, ctx.edits = shown, call.edits
-        # The fields without tensors, by name; torch saves the tensors.
+        # The fields that are not tensors, by name; torch saves the tensors.
         ctx.fields = {
             "sizes": call.sizes,
             "training": call.training,
@@ -99,7 +99,7 @@ class _Lstm(torch.autograd.Function):
             "recompute_gates": call.recompute_gates,
         }
         records = () if done.c is None else done.saved(gates=not call.recompute_gates)[1:]
-        # torch saves the tensors, so that cycles are freed and in-place writes detected.
+        # torch saves the tensors, which lets it free cycles and detect in-place writes.
         values = [edit.value for edit in call.edits]
         saved = [call.lengths, call.reset, *leaves, *call.masks, *values]
         ctx.counts = [len(leaves), len(call.masks), len(values)]
@@ -144,7 +144,7 @@ class _Lstm(torch.autograd.Function):
                 return run_reference(_with_states(with_leaves(call, views)), shown=ctx.shown)
 
             return None, None, None, *differentiable_gradients(again, leaves, grads, needed)
-        # Autocast must not affect a second run; native code itself uses only its own types.
+        # Autocast must not affect a second run. It does not affect native code, which uses its own types.
         if records:
             of_run = Saved(saved[-1], *records)
         else:
@@ -178,7 +178,7 @@ def _parts(values: Sequence[Any], first: int, counts: Sequence[int]) -> list[Seq
 def computes_gradients(grads: Sequence[Tensor | None]) -> bool:
     """Whether gradients can be computed natively from these gradients (None is skipped).
 
-    Not with ``create_graph=True``, nor batched by vmap, whose tensors have no memory.
+    False with ``create_graph=True``, and for gradients batched by vmap, which have no memory.
     """
     if torch.is_grad_enabled() or interception(autocast=True) is not None:
         return False
@@ -205,11 +205,11 @@ def differentiable_gradients(
     grads: Sequence[Tensor | None],
     needed: Sequence[bool],
 ) -> list[Tensor | None]:
-    """Compute differentiable gradients: ``run`` again on the leaves, by the reference, and differentiate that."""
+    """Compute differentiable gradients: rerun the leaves with ``run``, on the reference, and differentiate that."""
     if all(grad is None for grad in grads):
         return [None for _ in needed]
     with torch.enable_grad(), own_types():
-        # Views, so that leaves that depend on each other or are the same tensor get separate gradients.
+        # Views, so that leaves get separate gradients even if they depend on each other or are the same tensor.
         views = [None if leaf is None else leaf.view_as(leaf) for leaf in leaves]
         wanted = [leaf for leaf, need in zip(views, needed, strict=True) if need and leaf is not None]
         pairs = [(output, grad) for output, grad in zip(run(*views), grads, strict=True) if grad is not None]
@@ -219,7 +219,7 @@ def differentiable_gradients(
 
 
 def run_reference(call: Call, *, shown: bool = False) -> tuple[Tensor, ...]:
-    """Run the call on the reference; ``shown`` adds the gates and cell states (of one layer and direction)."""
+    """Run the call on the reference; with ``shown``, also return one layer and direction's gates and cell states."""
     if not shown:
         return _present(reference_path.run(call)[:3])
     kind = call.sizes.kind

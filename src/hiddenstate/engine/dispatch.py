@@ -1,7 +1,7 @@
-"""Which path computes: the first whose conditions return no reason against it.
+"""Chooses the path that computes a call: the first whose conditions return no reason against it.
 
-A table has a row for each path: `PATHS` for calls, `STREAM_PATHS` for the next steps of a stream, `CELL_PATHS` for a
-cell's step. They share their conditions.
+There are three tables of paths, which share their conditions: `PATHS` for calls, `STREAM_PATHS` for the next steps of a
+stream, and `CELL_PATHS` for a cell's step.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,7 +65,7 @@ def report(paths: Sequence[Path], call: Any) -> PathReport:
 
 
 def path_report(call: Call, why_not_fast: str | None) -> PathReport:
-    """Report the path of a call, given the reason that it could not run before it was read, or None if it could."""
+    """Report the path of a call; ``why_not_fast`` is the reason why it can't run on unconverted arguments, if any."""
     found = report(PATHS, call)
     if found.name == "int8":
         return PathReport("int8", {})
@@ -75,17 +75,17 @@ def path_report(call: Call, why_not_fast: str | None) -> PathReport:
     return PathReport(found.name, {**of_int8, "fast": why_not_fast, **found.reasons})
 
 
-# Functions that write a call into the graph of ``torch.onnx.export``. `interop.onnx`, a higher room, adds its own.
+# Functions that write a call into the graph of ``torch.onnx.export``. The higher-level package `interop.onnx` adds its
+# own.
 exporters: list[Callable[[Call], Result]] = later.exporters
 
 
 def _exports_to_onnx() -> bool:
-    # A wrapper, since Dynamo treats torch's function as constantly False, and torch.onnx.export also tries Dynamo.
+    # A wrapper, because Dynamo treats torch's function as always False, and torch.onnx.export also tries Dynamo.
     return torch.onnx.is_in_onnx_export()
 
 
-# The effect of torch.compiler.assume_constant_result, which would import all of Dynamo with this module, taking a
-# second.
+# Has the effect of torch.compiler.assume_constant_result, which would import all of Dynamo here and take a second.
 _exports_to_onnx._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
@@ -122,7 +122,7 @@ def _why_not_operator(call: Call) -> str | None:
         return "torch.onnx.export cannot write the operator"
     casts = autocast.asks_for_bfloat16(call)
     if torch.is_autocast_enabled("cpu") and not casts:
-        return "torch.autocast is on, and not to bfloat16"
+        return "torch.autocast is on, but not to bfloat16"
     return operator.why_not(call, torch.bfloat16 if casts else None)
 
 
@@ -141,7 +141,7 @@ def _why_not_break(_call: Call) -> str | None:
 
 
 def _run_uncompiled(call: Call) -> Result:
-    """Run outside the compiled graph, since only torch.lstm compiles with gradients."""
+    """Run outside the compiled graph, because only torch.lstm compiles with gradients."""
     return torch.compiler.disable(run)(call)  # type: ignore[no-any-return]
 
 
@@ -192,7 +192,7 @@ _INT8 = _why_not_auto, int8_path.why_not, _why_not_known, native_path.why_not_wh
 _COMPILED = _why_not_traced, _why_not_unobserved, _why_not_auto, _why_not_untransformed
 _PLAIN = _why_not_auto, _why_not_unobserved, _why_not_untransformed
 
-# In the order in which they are tried.
+# The paths in the order in which they are tried.
 PATHS = (
     Path("onnx", "ONNX's own operator, during torch.onnx.export", (_why_not_onnx,), _run_exporter, False),
     Path(
@@ -260,5 +260,5 @@ CELL_PATHS = (
     Path("reference", "plain torch", (), cell_steps.run_reference),
 )
 
-# Names of the paths that the native engine computes, those for whole calls first.
+# Names of the paths that run on the native engine, those for whole calls first.
 NATIVE = ("int8", "native", "native by layer", "native bfloat16")

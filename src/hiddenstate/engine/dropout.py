@@ -1,4 +1,4 @@
-"""Draws the same dropout masks as torch, from the same random numbers; natively if possible."""
+"""Draws the same dropout masks as torch from the same random numbers, natively if possible."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -11,15 +11,15 @@ from hiddenstate.engine import kernels
 from hiddenstate.engine.call import Call, live_steps
 from hiddenstate.engine.interception import interception, is_plain
 
-# The count above which drawing natively is faster: reading and setting torch's generator state takes microseconds.
+# The count above which native drawing is faster: reading and setting the state of torch's generator takes microseconds.
 _WORTH_IT = 1024
 
 
 def draw_masks(call: Call) -> list[Tensor]:
     """Draw masks that multiply the output ``[T, N, D*P]`` of each layer except the last; empty without dropout.
 
-    The random draws equal torch's, layer by layer; for ragged rows, those for a packed sequence (except in compiled
-    code, since compilers draw differently).
+    The draws equal torch's, layer by layer, and for ragged rows those that torch makes for a packed sequence (except in
+    compiled code, because compilers draw differently).
     """
     sizes, inner = call.sizes, range(call.sizes.num_layers - 1)
     if not call.dropout or not inner:
@@ -41,8 +41,8 @@ def draw_masks(call: Call) -> list[Tensor]:
 def packing_order(call: Call) -> Tensor:
     """Return the order, longest first, in which torch packs the rows of a call with lengths."""
     assert call.lengths is not None
-    # torch's sort is not stable, but its dropout is drawn in that order, so rows of equal length must come in the same
-    # one.
+    # torch draws dropout in the order of this sort, which is not stable, so rows of equal length must keep the same
+    # order.
     return call.lengths.sort(descending=True).indices if call.order is None else call.order
 
 
@@ -73,7 +73,7 @@ def _kept(dtype: torch.dtype, p: float) -> float:
 
 @cache
 def _draws_as_torch(dtype: torch.dtype) -> bool:
-    """Whether torch draws like native code on this machine: on some processors it uses a library instead."""
+    """Whether torch draws like native code on this machine; on some processors, it uses a library instead."""
     if not kernels.serves(dtype):
         return False
     theirs, ours = (torch.Generator().manual_seed(0) for _ in range(2))

@@ -11,13 +11,13 @@ from hiddenstate.structure.sizes import Sizes
 
 
 def flatten(weights: Sequence[Tensor | None], sizes: Sizes, batch_first: bool) -> None:
-    """Move an LSTM's weights into one block of memory, in cuDNN's order; their values stay the same.
+    """Move an LSTM's weights into one block of memory, in cuDNN's order; their values do not change.
 
     Otherwise torch copies them at each call, and warns. Does nothing if cuDNN cannot run them: on other devices, for
     unsupported or mixed types, or if a weight is missing or repeated.
 
     Args:
-        weights: in torch's order: layer by layer, direction by direction, each in the order of `reference.Weights`.
+        weights: the weights in torch's order: layer by layer, direction by direction, each in the order of `Weights`.
         sizes: the LSTM's sizes.
         batch_first: the LSTM's option.
     """
@@ -26,7 +26,7 @@ def flatten(weights: Sequence[Tensor | None], sizes: Sizes, batch_first: bool) -
         return
     if not torch._use_cudnn_rnn_flatten_weight():
         return
-    # no_grad, because it writes in place
+    # no_grad, because the weights are written in place
     with torch.cuda.device_of(found[0]), torch.no_grad():
         torch._cudnn_rnn_flatten_weight(
             found,
@@ -47,5 +47,5 @@ def _takes(value: Tensor) -> bool:
 
 
 def _apart(values: Sequence[Tensor]) -> bool:
-    """Whether all have one type, and none is repeated."""
+    """Whether all weights have one type, and none is repeated."""
     return len({value.dtype for value in values}) == 1 and len({value.data_ptr() for value in values}) == len(values)

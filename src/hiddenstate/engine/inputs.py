@@ -1,4 +1,4 @@
-"""Reads the arguments of a call: checks them and converts them to one form: time first, batched, padded.
+"""Checks the arguments of a call and converts them to one form: time first, batched, padded.
 
 Every shape, type and device is checked here, before anything is computed.
 """
@@ -81,7 +81,7 @@ def read(
     training: bool = False,
     recompute_gates: bool = False,
 ) -> tuple[Call, Form]:
-    """Check a call's arguments and describe the call; everything must have the first weight's type and device.
+    """Check a call's arguments and return the `Call`; everything must have the first weight's type and device.
 
     Raises:
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: an argument, named in the
@@ -95,7 +95,7 @@ def read(
         check_tensor(given.input.data, "input", like)
         _check_packed(given.input)
         packed = given.input
-        with own_types():  # so that padding does not cast
+        with own_types():  # otherwise padding would cast
             x, lengths = pad_packed_sequence(packed)
         layout: Layout = "NT" if batch_first else "TN"
     else:
@@ -140,7 +140,7 @@ def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
         _check_kept(weights, sizes)
         return
     like = weights[0].ih
-    # Dynamo ignores caches, and warns about them.
+    # Dynamo ignores caches and warns about them.
     shapes_of = weight_shapes.__wrapped__ if torch.compiler.is_compiling() else weight_shapes
     for k, one in enumerate(weights):
         shapes = shapes_of(sizes, k)
@@ -179,7 +179,7 @@ def check_weight(value: Tensor, name: str, shape: Sequence[int], first: tuple[st
     check_dense(value, name)
     if value.shape != tuple(shape):
         raise ShapeError(
-            f"{name} has shape {list(value.shape)}, expected {list(shape)} by the sizes: was it, or a size, replaced?"
+            f"{name} has shape {list(value.shape)}, expected {list(shape)} by the sizes: was it or a size replaced?"
         )
     if value.dtype != first[1].dtype and not autocasts(first[1].device.type):
         raise DtypeError(
@@ -335,7 +335,7 @@ def _pack_like(out: Tensor, packed: PackedSequence) -> PackedSequence:
     """Pack ``[T, N, D*P]``, with rows in batch order, in the same way as a packed sequence."""
     order = packed.sorted_indices
     sorted_out = out if order is None else out.index_select(1, order)
-    # Uses the batch sizes, which are always on the CPU; copying the lengths from a device takes time.
+    # Uses the batch sizes, which are always on the CPU, because copying the lengths from a device takes time.
     rows = torch.arange(out.shape[1], device="cpu")
     with own_types():
         data = pack_padded_sequence(sorted_out, (packed.batch_sizes[:, None] > rows).sum(0)).data

@@ -1,4 +1,4 @@
-"""Int8 weights: quantises them, and reads them as floats."""
+"""Quantises weights to int8, and reads them as floats."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, overload
@@ -14,8 +14,8 @@ from hiddenstate.errors import ArgumentError, DeviceError, DtypeError, ShapeErro
 from hiddenstate.structure.sizes import Sizes
 
 MOST = 127  # the largest absolute value
-MOST_COLUMNS = (2**31 - 1) // MOST**2  # as many products as an int32 sum can hold
-# With fewer units float32 is as fast: quantising h at each step costs as much as the faster products save.
+MOST_COLUMNS = (2**31 - 1) // MOST**2  # the number of products that fit in an int32 sum
+# With fewer units, float32 is as fast: quantising h at each step costs as much as the faster products save.
 FEWEST_UNITS = 32
 
 
@@ -23,7 +23,7 @@ def quantise(weight: Tensor, name: str) -> tuple[Tensor, Tensor]:
     """Round each row of a matrix ``[rows, columns]`` to integers in -127..127 times its own scale.
 
     The scale is the row's largest absolute value divided by 127, so nothing is clipped, and no value changes by more
-    than half a scale (or one scale in bfloat16 and float16, where the scale is rounded too). Quantising again changes
+    than half a scale (one scale in bfloat16 and float16, because the scale is also rounded). Quantising again changes
     nothing in float32 and float64.
 
     Returns:
@@ -52,7 +52,7 @@ def dequantise(values: Tensor, scale: Tensor, name: str) -> Tensor:
     """Return the float values of int8 ``values [rows, columns]`` with ``scale [rows]``.
 
     Raises:
-        DtypeError, ShapeError, DeviceError: the arguments are not such a pair, or the memory of one was freed.
+        DtypeError, ShapeError, DeviceError: the arguments are not such a pair, or the memory of either was freed.
     """
     check_dense(values, name)
     check_dense(scale, f"the scale of {name}")
@@ -107,7 +107,7 @@ class Int8Weights(Sequence[Weights]):
 
     @property
     def packed(self) -> PackedWeights | None:
-        """The packed weights, from when they were first requested; None if they cannot be packed."""
+        """The packed weights, which are packed on first use; None if they can't be packed."""
         if self._packed is None:
             self._packed = self.stepper()
         return self._packed

@@ -10,9 +10,9 @@ from torch.autograd import forward_ad
 from torch.nn import Parameter
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-# Functions that native code calls instead of `interception`, in a third of the time. Whenever that returns a reason,
-# one of these returns something other than False or 0, or a forward-mode level is open, or torch.compile traces, which
-# the caller checks. A stream's step calls only the first ones.
+# Functions that native code calls instead of `interception`, because they take a third of the time. Whenever
+# `interception` returns a reason, one of these returns something other than False or 0, or a forward-mode level is
+# open, or torch.compile is tracing, which the caller checks. A stream's step calls only the first ones.
 STREAM_INTERCEPTORS: list[Callable[[], object]] = [
     torch._C._are_functorch_transforms_active,
     torch._C._len_torch_dispatch_stack,
@@ -38,7 +38,7 @@ def interception(*, autocast: bool = False) -> str | None:
 
 
 def active_transform() -> str | None:
-    """Return a reason if a transform is active, which neither native code nor torch's kernels support, else None."""
+    """Return which transform is active, or None; neither native code nor torch's kernels support transforms."""
     if transformed():
         return "torch.func transforms or forward-mode derivatives are active, which only the reference path supports"
     return None

@@ -21,7 +21,7 @@ _TORCH = ("empty", "get_num_threads", "float32", "float64", "bfloat16", "int64",
 
 RefusedError: type[Exception] = type("RefusedError", (Exception,), {})
 if _native is not None:
-    # The parts of torch that native code uses. It is built without torch, and so works with every version.
+    # Passes the parts of torch that native code uses. It is built without torch, and so works with every version.
     _native.connect(
         {
             "Tensor": Tensor,
@@ -33,7 +33,7 @@ if _native is not None:
             **{name: getattr(torch, name) for name in _TORCH},
         }
     )
-    RefusedError = _native.RefusedError  # (argument, reason, value, expected shape): native/python/read.h
+    RefusedError = _native.RefusedError  # (argument, reason, value, expected shape); see native/python/read.h
 
 
 def version() -> str | None:
@@ -63,7 +63,7 @@ class Kernel:
     ``element`` is the type of inputs, hidden states and weights; ``real`` is the type of gates, cell states and sums.
     """
 
-    native: "_native.Kernel"  # native/kernel/scan.h
+    native: "_native.Kernel"  # see native/kernel/scan.h
     element: torch.dtype
     real: torch.dtype
 
@@ -95,17 +95,17 @@ def knows(cell: str) -> bool:
 
 
 def why_not_known(cell: str) -> str | None:
-    """Return a reason if native code does not compute this kind of cell, else None."""
+    """Return why native code does not compute this kind of cell, or None if it does."""
     return None if cell in _CELLS else f"native code does not support this cell yet: {cell}"
 
 
 _every = _kernels()
 _chosen: dict[str, dict[torch.dtype, Kernel]] = {cell: {} for cell in _CELLS}
 
-# By kind of cell: a step and its derivative; see native/python/cell_step.h.
+# A step and its derivative, by kind of cell; see native/python/cell_step.h.
 cell_steps: dict[str, Any] = {}
 
-# The instruction sets of the int8 kernels, and for each the widest float32 one that it outperforms.
+# For each instruction set of the int8 kernels, the widest float32 instruction set that it outperforms.
 _FASTER_THAN = {"avx2": "avx2", "avx_vnni": "avx2", "avx512_vnni": "avx512", "amx": "avx512", "neon_dotprod": "neon"}
 _every_int8 = {
     cell: [Kernel(one, torch.float32, torch.float32) for one in _native.kernels_int8(cell)]
@@ -117,7 +117,7 @@ _chosen_int8: dict[str, Kernel | None] = {}
 
 def isas() -> list[str]:
     """Return the instruction sets of the native scan that this CPU can run, narrowest first."""
-    # One instruction set is only for bfloat16; the other types use the widest one below it.
+    # One instruction set is only for bfloat16; other types use the next narrower one.
     return [kernel.native.isa for kernel in _every.get("LSTM", {}).get(torch.bfloat16, [])]
 
 
@@ -149,7 +149,8 @@ def isas_int8() -> list[str]:
     """Return the instruction sets of the int8 kernels that are faster than the selected one for float32."""
     widest = _chosen["LSTM"][torch.float32].native.isa if _every else ""
     names = [one.native.isa for one in _every_int8.get("LSTM", []) if _FASTER_THAN[one.native.isa] == widest]
-    # Matrix registers are wider than vector registers: they are used only if they are selected for bfloat16 too.
+    # Matrix registers are used only if they are also selected for bfloat16, because they are wider than vector
+    # registers.
     return [name for name in names if name != "amx" or isa() == name]
 
 
@@ -170,7 +171,7 @@ choose(os.environ.get("HIDDENSTATE_ISA"))
 
 
 def kernel(dtype: torch.dtype, cell: str = "LSTM") -> Kernel:
-    """Return the native functions for a type and a kind of cell; `serves` and `knows` say whether there are any."""
+    """Return the native functions for a type and a kind of cell; check `serves` and `knows` first."""
     return _chosen[cell][dtype]
 
 
@@ -209,7 +210,7 @@ def _never(*_given: Any) -> bool:
     return False
 
 
-# (input, hx, weights, input_size, hidden_size): whether all checks of an LSTMCell's arguments would pass.
+# Takes (input, hx, weights, input_size, hidden_size), and returns whether all checks of a cell's arguments would pass.
 cell_fits: Callable[..., bool] = _never if _native is None else _native.cell_fits
 
 

@@ -18,7 +18,7 @@ from hiddenstate.engine.kernels import Kernel, RefusedError
 from hiddenstate.errors import DtypeError, ShapeError
 from hiddenstate.structure.layer_direction import LayerDirection
 
-# The codes of native/kernel/edits.h, by kind of cell.
+# The codes of the places in native/kernel/edits.h, by kind of cell.
 _PLACES = {
     name: {quantity: number for number, quantity in enumerate(cell.pre_activations + cell.quantities)}
     for name, cell in CELLS.items()
@@ -31,26 +31,26 @@ Tensors = Sequence[Tensor | None]
 
 
 def recorded_gates(cell: Cell) -> tuple[str, ...]:
-    """Return the quantities that a native record of a cell's gates has, in order: a GRU's n_h as well."""
+    """Return the quantities in a native record of a cell's gates, in order; a GRU's record includes n_h."""
     return (*cell.gate_names, "n_h") if cell.name == "GRU" else cell.gate_names
 
 
 class Run(NamedTuple):
     """The result of a forward run: outputs, and lists of records with an entry for each layer and direction.
 
-    Gates and cell states have the type in which cell states are stored; past a row's end all but ``raw_gates`` are
-    zero.
+    Gates and cell states have the type in which cell states are stored. Past a row's end, everything except
+    ``raw_gates`` is zero.
     """
 
     out: Tensor  # [T, N, D*P]
     h_n: Tensor  # [L*D, N, P]
-    c_n: Tensor | None  # [L*D, N, H], if there is a cell state
-    # [T, N, 4H], for a plain RNN [T, N, H], in the order of `recorded_gates`; None where not recorded. Values are after
-    # edits, except that a plain RNN's h is before edits, since `out` has it after them.
+    c_n: Tensor | None  # [L*D, N, H]; None without a cell state
+    # [T, N, 4H], or [T, N, H] for a plain RNN, in the order of `recorded_gates`; None if not recorded. Values are after
+    # edits, except for a plain RNN's h, which is before edits because `out` has it after them.
     gates: Tensors | None
     raw_gates: Tensors | None  # the gates before edits; None for layers and directions without edits
     c: Tensors | None  # [T, N, H]; None without a cell state
-    layer_outputs: Sequence[Tensor] | None  # for each layer but the last [T, N, D*P]
+    layer_outputs: Sequence[Tensor] | None  # [T, N, D*P] for each layer except the last
 
     def saved(self, *, gates: bool = True) -> "Saved":
         """Return the values that the backward pass needs; without ``gates``, it recomputes them."""
@@ -77,7 +77,7 @@ class Saved(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """The gradients of a run's results, None for zeros; those of gates and cell states are lists, or None if absent."""
+    """The gradients of a run's results, None for zeros. Those of gates and cell states are lists, or None if absent."""
 
     out: Tensor | None
     h_n: Tensor | None = None
@@ -151,12 +151,12 @@ def _ask_converted(run: Callable[[Call], Any], call: Call, kernel: Kernel) -> An
         return run(_contiguous_call(call, kernel))
     except RefusedError as error:
         refused = error.args
-    # Outside of the except clause: printing the error's context would print a tensor whose memory may have been freed.
+    # Outside of the except clause, because printing the error's context would print a tensor that may have been freed.
     return raise_refused(*refused)
 
 
 def refusal_text(argument: str, reason: str, value: Any, expected: Any) -> str:
-    """Return a refusal of native/python/read.h as a reason against a path."""
+    """Format a refusal by native/python/read.h as a reason against a path."""
     if argument == "torch":
         return "this version of torch lacks the function table by which native code reads tensors"
     if argument == "sizes":
@@ -226,7 +226,7 @@ def _contiguous_weights(weights: Sequence[Weights], kernel: Kernel) -> list[Weig
 
 
 def _contiguous_saved(saved: Saved) -> Saved:
-    # Hooks on saved tensors may have changed their strides. Types are not converted: a wrong one is rejected.
+    # Hooks on saved tensors may have changed their strides. Types are not converted; a wrong type is rejected.
     return Saved(contiguous(saved.out), *([contiguous(value) for value in values] for values in saved[1:]))
 
 
@@ -238,10 +238,10 @@ def _in_types(grads: Gradients, kernel: Kernel) -> Gradients:
 
 
 def contiguous(value: Tensor | None, dtype: torch.dtype | None = None) -> Any:
-    """Return the tensor contiguous, without torch's negative bit, and optionally in a different type; None for None."""
+    """Return a contiguous tensor without torch's negative bit, optionally in a different type; None for None."""
     if value is None:
         return None
-    if not value.numel():  # torch calls it contiguous whatever its strides
+    if not value.numel():  # torch considers an empty tensor contiguous, whatever its strides
         return kernels.new(dtype or value.dtype, *value.shape)
     other = dtype is not None and value.dtype is not dtype
     if not other and value.is_contiguous() and not value.is_neg():
@@ -252,7 +252,7 @@ def contiguous(value: Tensor | None, dtype: torch.dtype | None = None) -> Any:
 
 
 def _side_by_side(value: Tensor | None, dtype: torch.dtype) -> Any:
-    """Return the tensor in a type, with features or units contiguous, and any strides for steps, layers and rows."""
+    """Return the tensor in a type, with contiguous features or units, and any strides for steps, layers and rows."""
     if value is None or value.dtype is not dtype or value.dim() != 3 or value.is_neg():
         return contiguous(value, dtype)
     return value if value.stride(2) == 1 or value.shape[2] <= 1 else contiguous(value, dtype)
@@ -266,7 +266,7 @@ def _native_edits(call: Call, kernel: Kernel) -> list[Any] | None:
     numbers = values_of_numbers([edit.edit for edit in call.edits], kernel.real)
     for edit, number in zip(call.edits, numbers, strict=True):
         if not (edit.position and edit.rows and edit.units):
-            continue  # it does not apply to this call: in a stream its steps may come later
+            continue  # in a stream, the edit's steps may come later than this call
         value = _native_value(edit, kernel) if number is None else number
         by_layer.setdefault(edit.place.layer_direction, []).append(_native_edit(edit, value, call.sizes.cell))
     return [by_layer.get(each) for each in call.layer_directions]
@@ -274,7 +274,7 @@ def _native_edits(call: Call, kernel: Kernel) -> list[Any] | None:
 
 def _native_value(edit: ResolvedEdit, kernel: Kernel) -> Tensor:
     value = edit.value.detach().resolve_neg().to("cpu", kernel.real)
-    # Only the edit's steps in this call, which in a stream may be a few of them.
+    # Only the values for this call's steps; in a stream, these may be few of the edit's steps.
     return value[list(edit.position.values())] if len(value) > 1 else value
 
 

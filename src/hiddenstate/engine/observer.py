@@ -16,8 +16,8 @@ class LayerObserver:
 
     ``memory`` is the state whose value is passed on.
 
-    With a readout edit a step is computed twice: once for the state passed on (``carried``), with only the write edits,
-    and once for its output (``shown``), with all edits. The values of the output are recorded.
+    With a readout edit, a step is computed twice: once with only the write edits, for the state passed on
+    (``carried``), and once with all edits, for its output (``shown``). The values of the output are recorded.
     """
 
     edits: Sequence[ResolvedEdit]
@@ -82,6 +82,6 @@ def make_observer(
     places = record.places if record else ()
     quantities = [p.quantity for p in places if (p.layer, p.reverse) == (layer, reverse)]
     if not mine and not quantities:
-        return None  # before a set is created, which older versions of torch.compile do not support
+        return None  # returns before creating a set, which older versions of torch.compile do not support
     steps = record.steps if record else ()
     return LayerObserver(mine, frozenset(quantities), steps if isinstance(steps, range) else frozenset(steps), memory)

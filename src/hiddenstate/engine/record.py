@@ -1,4 +1,4 @@
-"""What to record of a call."""
+"""Specifies what to record of a call."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from hiddenstate.structure.names import Place
 
 @dataclass(frozen=True)
 class RecordSpec:
-    """What to record of a call: places and time steps."""
+    """The places and time steps to record of a call."""
 
     places: Sequence[Place]
     steps: Sequence[int]

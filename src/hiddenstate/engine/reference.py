@@ -16,7 +16,7 @@ from hiddenstate.structure.layer_direction import reading_order
 
 
 class Observer(Protocol):
-    """Sees each value of a scan when it is computed, and may return a replacement."""
+    """Receives each value of a scan when it is computed, and may return a replacement."""
 
     def carried(self, t: int) -> ValueHook:
         """Return the hook for the values whose states are passed on to the next step."""

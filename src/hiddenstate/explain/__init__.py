@@ -1,4 +1,4 @@
-"""Explains the values of a run: what wrote a memory, which word was decisive, which value carries a difference.
+"""Explains the values of a run: what wrote a memory, which word was decisive, which value makes a difference.
 
 Nothing here changes a model. Each tool has a folder: `run.py` holds the function that users call, and `result.py`
 the class that it returns:

@@ -1,8 +1,8 @@
-"""LSTMs, GRUs and plain RNNs of other frameworks: whole torch models, weights of other frameworks, ONNX.
+"""Supports LSTMs, GRUs and plain RNNs of other frameworks: whole torch models, weights of other frameworks, ONNX.
 
 Optional packages are imported when a function needs them.
 
-- `torch/`: replaces every LSTM, GRU and RNN inside a model in place, and back; runs torch's own LSTMs on the engine
+- `torch/`: converts every LSTM, GRU and RNN inside a model in place, and back; runs torch's own LSTMs on the engine
 - `onnx/`: writes ONNX files, checking each before it is kept, and reads them
 - `keras/`: reads Keras files, without Keras
 - `layouts.py`: how each framework stores each kind of cell, as a table; `key_groups.py`: groups a state dict's

@@ -48,7 +48,7 @@ def build_layer(
     dropout: float = 0.0,
     nonlinearity: str = "tanh",
 ) -> L:
-    """Make a layer from its weights, given in the order of `Sizes.layer_directions`; its sizes follow from theirs.
+    """Make a layer from its weights, in the order of `Sizes.layer_directions`; its sizes are inferred from them.
 
     The tensors become its parameters, without a copy. Only an `RNN` reads the nonlinearity.
 
@@ -62,7 +62,7 @@ def build_layer(
         _check(own, sizes, each, like=weights[0])
         named = zip(PARAMETER_STEMS, own, strict=True)
         state.update({stem + each.suffix: value for stem, value in named if value is not None})
-    # On the meta device, so that nothing is drawn and the random state does not change.
+    # On the meta device, so that no random numbers are drawn and the random state does not change.
     options = {"batch_first": batch_first, "dropout": dropout, "dtype": weights[0].ih.dtype}
     layer: L = new_layer(sizes, **options, device="meta")
     layer.load_state_dict(state, assign=True)
@@ -102,7 +102,7 @@ def build_cell(layer: Any) -> Any:
 
 
 def weights_by_direction(module: Layer | LSTMCell | GRUCell | RNNCell) -> list[list[Weights]]:
-    """The weights of each layer and direction; a cell counts as one layer and direction.
+    """Return the weights of each layer and direction; a cell counts as one layer and direction.
 
     These are the current values; parametrized weights are computed as in eval mode.
 

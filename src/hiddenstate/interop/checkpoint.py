@@ -23,7 +23,7 @@ def read_checkpoint(path: str | Path) -> Mapping[Any, Any]:
     """Read a state dict, or a dict with state dicts inside, from a ``.safetensors`` file or a file of `torch.save`.
 
     Raises:
-        FileFormatError: the file is damaged or of another kind, or has pickled code, which is not run.
+        FileFormatError: the file is damaged or of another kind, or contains pickled code, which is not run.
         FileNotFoundError, IsADirectoryError: the file does not exist, or is a folder.
     """
     check_is_file(path)
@@ -49,7 +49,7 @@ def _load(path: str | Path) -> object:
         loaded: object = torch.load(path, map_location="cpu", weights_only=True)
     except FileFormatError:
         raise
-    except Exception as error:  # for a file that is not a checkpoint, torch raises nearly anything
+    except Exception as error:  # torch may raise almost anything for a file that is not a checkpoint
         found = _GLOBAL.search(str(error))
         if found or "TorchScript" in str(error):
             holds = f"a pickled {found[1]}" if found else "a TorchScript program"

@@ -1,4 +1,4 @@
-"""Exports weights in the layouts of other frameworks, with the table that importers use."""
+"""Exports weights in the layouts of other frameworks, using the same table as the importers."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -112,7 +112,7 @@ def onnx_weights(layer: Source) -> "list[dict[str, Array]]":
 
 
 def _arrays(layer: Source, base: Layout) -> "list[list[dict[str, Array]]]":
-    """The arrays of each layer and direction, with the names and the order of the framework's layout for this cell."""
+    """Return the arrays of each layer and direction, with the framework's names and order for this cell."""
     weights = weights_by_direction(layer)
     cell = layer.sizes.kind.label
     layout = base if cell == base.cell else layout_for(NNX_GRU if base is NNX else base, cell)

@@ -42,7 +42,7 @@ def find_lstms(source: Any, *, kind: type[Any] = LSTM, **options: Any) -> Found[
 
     Raises:
         FileFormatError, FileNotFoundError, IsADirectoryError, MissingDependencyError: the file can't be read.
-        ArgumentTypeError: the source is of another type.
+        ArgumentTypeError: the source has the wrong type.
 
     >>> from torch import nn
     >>> find_lstms(nn.ModuleDict({"encoder": nn.LSTM(4, 3), "decoder": nn.LSTM(3, 5)}).state_dict())

@@ -21,7 +21,7 @@ class Found(Mapping[str, L]):
         where: a description of the source.
         builders: functions that build each layer, or reject it with the reason.
         others: recurrent layers of another kind, with a description of each.
-        chooser: the argument that selects one.
+        chooser: the name of the argument that selects a layer.
         kind: the class of the layers.
     """
 
@@ -41,7 +41,7 @@ class Found(Mapping[str, L]):
 
         Raises:
             NameUnknownError: there is no layer of this kind with this name.
-            HiddenStateError: it cannot be represented by a layer of this library; the message gives the reason.
+            HiddenStateError: it can't be represented by a layer of this library; the message gives the reason.
         """
         if name in self.builders:
             with reading(self.where):
@@ -65,7 +65,7 @@ class Found(Mapping[str, L]):
         Raises:
             NameUnknownError: there is no layer of this kind with this name, or none at all.
             ArgumentError: there are several, and no name was given.
-            HiddenStateError: it can't be a layer of this library; the message says why.
+            HiddenStateError: it can't be represented by a layer of this library; the message gives the reason.
         """
         if name is None and len(self) == 1:
             (name,) = self

@@ -32,9 +32,9 @@ from hiddenstate.nn.rnn import rnn_mode
 Path = tuple[str, ...]
 Leaves = Mapping[Path, Any]
 
-# The array that identifies each kind of cell with one array per gate.
+# For each kind of cell that has one array per gate, the array by which it is recognised.
 _MARKS = {FLAX: "if/kernel", NNX: "if_/kernel", FLAX_GRU: "in/kernel", FLAX_RNN: "i/kernel"}
-# The layouts with one stacked array, by number of gates.
+# The layouts with one stacked array, by their number of gates.
 _STACKED = {len(layout.gates): layout for layout in (NNX_STACKED, NNX_GRU, NNX_RNN)}
 
 
@@ -79,9 +79,9 @@ def from_flax(
 
     With ``kind``, it makes a GRU from a ``GRUCell``, or a plain RNN from a ``SimpleCell``.
 
-    Values are copied unchanged. Flax's only bias becomes our ``b_hh`` in an LSTM, as in its equations, and ``b_ih`` is
-    zero; in the others it becomes ``b_ih``, and a GRU's ``hn/bias`` our ``b_hn``. Flax's carry is ``(c, h)``, our state
-    ``(h, c)``. Parameters do not include activations; the defaults are assumed.
+    Values are copied unchanged. In an LSTM, Flax's only bias becomes our ``b_hh``, as in its equations, and ``b_ih`` is
+    zero. In the other cells it becomes ``b_ih``, and a GRU's ``hn/bias`` becomes our ``b_hn``. Flax's carry is ``(c,
+    h)``, our state ``(h, c)``. Parameters do not include activations; the defaults are assumed.
 
     Args:
         params: the variables or parameters of a model, in nested dicts: linen's, or ``nnx.state(model, nnx.Param)``.
@@ -195,7 +195,7 @@ def _cells(leaves: Leaves) -> Iterator[tuple[Path, Layout]]:
     for path in leaves:
         owner, last = path[:-2], "/".join(path[-2:])
         for layout, mark in _MARKS.items():
-            # A SimpleCell's mark by itself could belong to any layer named "i".
+            # By itself, the array that marks a SimpleCell could belong to any layer named "i".
             if last == mark and (layout is not FLAX_RNN or (*owner, *FLAX_RNN.hh[0].split("/")) in leaves):
                 yield owner, layout
         if last == NNX_STACKED.ih[0]:

@@ -23,22 +23,22 @@ _KEY = re.compile(
 )
 # Up to this many layers, missing tensors are listed one by one.
 _MOST_LAYERS = 1000
-# The length and direction that replace a tensor under torch's old and new weight norm.
+# The tensors that replace a weight under torch's old and new weight norm.
 _WEIGHT_NORM = {"_g": "length", "_v": "direction", ".original0": "length", ".original1": "direction"}
 
 
 @dataclass
 class Group:
-    """The tensors under one prefix that may be an LSTM's (or an LSTMCell's, whose names have no layer)."""
+    """The tensors under one prefix that may belong to an LSTM (or to an LSTMCell, whose names have no layer)."""
 
     prefix: str
-    by_suffix: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # by suffix, then by stem
-    normed: dict[tuple[str, str], dict[str, Tensor]] = field(default_factory=dict)  # weight norm's, by suffix and stem
-    scales: dict[tuple[str, str], Tensor] = field(default_factory=dict)  # scales of int8 matrices, by suffix and stem
+    by_suffix: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # keyed by suffix, then by stem
+    normed: dict[tuple[str, str], dict[str, Tensor]] = field(default_factory=dict)  # keyed by suffix and stem
+    scales: dict[tuple[str, str], Tensor] = field(default_factory=dict)  # of int8 matrices; keyed by suffix and stem
     strange: dict[tuple[str, str], str] = field(default_factory=dict)  # names left by an unknown parametrization
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Unpickle groups from before int8 weights, too."""
+        """Also unpickle groups that were pickled before int8 weights existed."""
         self.__dict__.update({"scales": {}} | state)
 
     @property
@@ -48,7 +48,7 @@ class Group:
 
     @property
     def is_whole(self) -> bool:
-        """Whether there are any weights, not just other tensors with such names."""
+        """Whether there are any weights, and not just other tensors with such names."""
         return any(stem.startswith("weight") for stems in self.by_suffix.values() for stem in stems)
 
     @property
@@ -62,7 +62,7 @@ class Group:
 
     @property
     def what(self) -> str:
-        """Describe its kind, for an error message, and how it shows."""
+        """Describe its kind, and how that is recognised, for an error message."""
         if self._hidden is None:
             return f"it seems to be an LSTM. kind=hs.{self.kind} reads it"
         kind, rows = {"LSTM": ("an LSTM", "4H"), "GRU": ("a GRU", "3H"), "RNN": ("a plain RNN", "H")}[self.kind]

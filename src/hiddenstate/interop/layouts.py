@@ -1,4 +1,4 @@
-"""How each framework stores the weights of an LSTM, a GRU or a plain RNN: one table, and one converter that reads it.
+"""How each framework stores the weights of an LSTM, a GRU or a plain RNN: one table and one converter that uses it.
 
 The table uses our gate names; our own order is in `cells`. The converter takes the arrays of one layer and direction to
 our stacked `Weights` and back. To support another framework, add a `Layout` for each kind of cell that it has.
@@ -26,7 +26,7 @@ class Layout:
     """
 
     framework: str
-    gates: tuple[str, ...]  # its gate order, by our letters
+    gates: tuple[str, ...]  # the gate order, in our letters
     ih: tuple[str, ...]  # the input's weights
     hh: tuple[str, ...]  # the hidden state's weights
     b_ih: tuple[str, ...] = ()
@@ -37,9 +37,9 @@ class Layout:
     joined_rows: bool = False  # that array is [2, GH]
     hidden_biased: tuple[str, ...] | None = None  # the gates that have a b_hh, if not all of them; all have a b_ih
     needs_bias: bool = False  # the framework has no such layer without a bias
-    peepholes: str | None = None  # the framework's names for them; our LSTM has none
-    directions: tuple[str, str] | None = None  # what distinguishes forward and reverse in its names or options
-    cell: str = "LSTM"  # the kind, without the nonlinearity: LSTM, GRU or RNN
+    peepholes: str | None = None  # the framework's names of the peephole weights, which our LSTM does not have
+    directions: tuple[str, str] | None = None  # the parts of names or options that distinguish forward and reverse
+    cell: str = "LSTM"  # the kind of cell without its nonlinearity: LSTM, GRU or RNN
     resets_first: bool = False  # a GRU whose reset gate multiplies the state before the matrix product, not after it
 
     @property
@@ -70,7 +70,7 @@ TORCH = Layout(
     hr="weight_hr",
     directions=("", "_reverse"),
 )
-ONNX = Layout(  # each array has one more axis in front: direction
+ONNX = Layout(  # each array has an additional first axis for the direction
     "ONNX",
     gates=("i", "o", "f", "g"),
     ih=("W",),
@@ -180,7 +180,7 @@ def layout_for(layout: Layout, cell: str) -> Layout:
 
 
 def to_weights(arrays: Mapping[str, Tensor], layout: Layout) -> Weights:
-    """Bring a framework's arrays of one layer and direction into our form. Values are copied, bit for bit.
+    """Convert a framework's arrays of one layer and direction to our form. Values are copied, bit for bit.
 
     Args:
         arrays: tensors by the layout's names; biases and the projection may be missing. Other names are ignored.
@@ -206,7 +206,7 @@ def to_weights(arrays: Mapping[str, Tensor], layout: Layout) -> Weights:
 
 
 def from_weights(weights: Weights, layout: Layout) -> dict[str, Tensor]:
-    """Bring our weights of one layer and direction into a framework's form: the inverse of `to_weights`. Copies.
+    """Convert our weights of one layer and direction to a framework's form: the inverse of `to_weights`. Copies.
 
     A framework with one bias gets the sum of ours (exact if one of them is zero); one that needs a bias gets zeros if
     we have none.
@@ -261,7 +261,7 @@ def _framework_biases(weights: Weights, layout: Layout) -> dict[str, Tensor]:
     if layout.b_ih and layout.b_hh and layout.hidden_biased is None:
         return _unstack(b_ih, layout.b_ih, layout) | _unstack(b_hh, layout.b_hh, layout)
     summed = _summed_hidden_bias(b_hh, layout)
-    # If one of the two is zero, the other is used unchanged: adding would turn its -0.0 into 0.0.
+    # If one of the two is zero, the other is used unchanged, because adding would turn -0.0 into 0.0.
     one = b_ih if not summed.any() else summed if not b_ih.any() else b_ih + summed
     arrays = _unstack(one, layout.b_ih or layout.b_hh, layout)
     H = len(b_hh) // len(layout.gates)
@@ -271,7 +271,7 @@ def _framework_biases(weights: Weights, layout: Layout) -> dict[str, Tensor]:
 
 
 def _summed_hidden_bias(b_hh: Tensor, layout: Layout) -> Tensor:
-    """The hidden bias that is added to the input bias: zero for gates whose hidden bias is kept separately.
+    """Return the hidden bias that is added to the input bias: zero for gates whose hidden bias is kept separately.
 
     Raises:
         ArgumentError: a gate's hidden bias can't be added, because another gate multiplies it, nor kept separately.
@@ -293,7 +293,7 @@ def _summed_hidden_bias(b_hh: Tensor, layout: Layout) -> Tensor:
 def _reset_after(
     hh: Tensor, b_ih: Tensor | None, b_hh: Tensor | None, layout: Layout
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Biases of our GRU that equal those of one that resets the state first, if its candidate's matrix is diagonal.
+    """Return biases that make our GRU equal one that resets the state first, if its candidate's matrix is diagonal.
 
     Then ``R·(r∘h) + b = r∘(R·h) + b``: the bias is not reset, so it becomes part of the input's.
     """
@@ -338,7 +338,7 @@ def _reorder(stacked: Tensor, order: Sequence[str], wanted: Sequence[str]) -> Te
 
 
 def _parts(stacked: Tensor, count: int) -> list[Tensor]:
-    """Equal parts along the first axis, as slices: exporters fold slices of a constant, but not a chunk()."""
+    """Return equal parts along the first axis, as slices, which exporters fold if constant, unlike chunk()."""
     rows = len(stacked) // count
     return [stacked[k * rows : (k + 1) * rows] for k in range(count)]
 
@@ -367,7 +367,7 @@ def _check(arrays: Mapping[str, Tensor], layout: Layout) -> None:
 
 
 def _expected_shapes(arrays: Mapping[str, Tensor], layout: Layout) -> dict[str, tuple[str, list[int]]]:
-    """Each array's expected shape, in symbols and numbers, from the input and recurrent weights."""
+    """Return each array's expected shape, in symbols and numbers, from the input and recurrent weights."""
     rows, C = _matrix(arrays, layout.ih[0], layout)
     gates = len(layout.gates) // len(layout.ih)
     projects = layout.hr is not None and layout.hr in arrays
@@ -388,7 +388,7 @@ def _expected_shapes(arrays: Mapping[str, Tensor], layout: Layout) -> dict[str, 
 
 
 def _matrix(arrays: Mapping[str, Tensor], name: str, layout: Layout) -> tuple[int, int]:
-    """Rows and columns of a weight matrix, as if it were not transposed."""
+    """Return the rows and columns of a weight matrix, as if it were not transposed."""
     shape = tuple(arrays[name].shape)
     if len(shape) != 2:
         raise RankError(f"{name} of {layout.framework} must have two axes, got shape {list(shape)}")

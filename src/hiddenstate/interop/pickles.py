@@ -1,8 +1,8 @@
 """Inspects the pickles in torch's files before torch reads them: torch takes hours to reject some of them.
 
-torch's message quotes in full what a pickle named or called, and searching it takes quadratic time: a name of one
-megabyte keeps it busy for hours, and a tuple of tuples that keeps doubling never ends. Everything rejected here is also
-rejected by torch. Nothing in a pickle is run.
+torch's error message quotes in full whatever a pickle named or called, and searching it takes quadratic time: a name of
+one megabyte keeps torch busy for hours, and a tuple of tuples that keeps doubling never ends. Everything rejected here
+is also rejected by torch. Nothing in a pickle is run.
 """
 
 import pickletools
@@ -15,7 +15,7 @@ import torch
 
 from hiddenstate.errors import FileFormatError
 
-_LONGEST = 500  # characters in a class name
+_LONGEST = 500  # maximum number of characters in a class name
 _ZIP = b"PK\x03\x04"
 # Pickles at the start of a file in the old format: three for the format, one for the tensors, one for their keys.
 _OLD = 5
@@ -64,11 +64,11 @@ def check_pickle(stream: IO[bytes]) -> None:
 
 
 class _Machine:
-    """A pickle machine that works on kinds of values instead of values."""
+    """A pickle machine that works on the kinds of values instead of the values."""
 
     def __init__(self) -> None:
         self.stack: list[int] = []
-        self._marks: list[int] = []  # heights of the stack
+        self._marks: list[int] = []  # stack heights at the marks
         self._memo: dict[int, int] = {}
 
     def follow(self, opcode: pickletools.OpcodeInfo, argument: Any) -> None:

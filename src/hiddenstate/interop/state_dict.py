@@ -19,7 +19,7 @@ from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.quantised import keep, stored_names
 from hiddenstate.nn.rnn import rnn_mode
 
-# Dicts in a file may be nested, even in themselves: beyond this depth it is not a state dict.
+# Dicts in a file may be nested, even in themselves. Beyond this depth, the file is not a state dict.
 _DEEPEST, _MOST_ENTRIES = 100, 1_000_000
 
 Source = str | Path | Mapping[Any, Any]
@@ -64,8 +64,8 @@ def from_state_dict(
 ) -> Any:
     """Make an LSTM, a GRU or a plain RNN from a torch state dict, which may belong to a larger model.
 
-    Its layers, directions, biases and projection follow from the names and shapes; the weights of a
-    cell make one layer. Values are copied unchanged; weight norm is folded in. int8 weights, as saved by a layer with
+    Its layers, directions, biases and projection are inferred from the names and shapes; the weights of a cell make one
+    layer. Values are copied unchanged; weight norm is folded in. int8 weights, as saved by a layer with
     ``weights="int8"``, stay int8; a cell gets their float values.
 
     Args:
@@ -84,9 +84,9 @@ def from_state_dict(
         NameUnknownError: there is no layer of this kind, or none with this prefix, or some of its tensors are missing.
         ArgumentError: there are several (the message lists them), it is of another kind, it has a parametrization other
             than weight norm, or the nonlinearity is unknown.
-        ArgumentTypeError: the source is of another type, or ``kind`` is no such class.
+        ArgumentTypeError: the source has the wrong type, or ``kind`` is not such a class.
         ShapeError, RankError, DtypeError: its tensors do not match each other.
-        FileFormatError: the file is damaged, of another kind, or has more than tensors.
+        FileFormatError: the file is damaged, of another kind, or contains more than tensors.
         FileNotFoundError, IsADirectoryError: the file does not exist, or is a folder.
 
     >>> model = nn.Sequential(nn.Embedding(9, 4), nn.LSTM(4, 3, num_layers=2))
@@ -109,7 +109,7 @@ def in_state_dict(source: Source, *, kind: type[Any] = LSTM, **options: Any) -> 
     loaded = read_checkpoint(source)
     with reading(source):
         tensors = dict(_flattened(loaded))
-        # A view of a few bytes can claim any size; here views are copied.
+        # A view of a few bytes can claim any size, and views are copied here.
         size, limit = sum(tensor.nbytes for tensor in tensors.values()), unpacked_limit(source)
         if size > limit:
             raise FileFormatError(

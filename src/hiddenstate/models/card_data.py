@@ -43,7 +43,7 @@ class Origin:
 
     def __post_init__(self) -> None:
         for name in (self.train, self.dev, self.test, *self.teachers, *self.untagged, self.start):
-            # A card is published; the folders of the machine it was made on are private.
+            # Cards are published, but the folders of the machine on which a card was made are private.
             if name is not None and name != PurePath(name).name:
                 raise ArgumentError(f"a model card's file names must not include folders, got {name!r}")
 

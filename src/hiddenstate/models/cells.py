@@ -1,4 +1,4 @@
-"""The setting that chooses a model's cells. It needs no torch, for the command line's help and hiddenstate_runtime."""
+"""The setting that chooses a model's cells; needs no torch, for the command line's help and hiddenstate_runtime."""
 
 # The kinds of cells by the setting's value; the first is the default.
 CELL_NAMES = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN_TANH", "rnn_relu": "RNN_RELU"}

@@ -1,7 +1,7 @@
 """Turns your own embedding, LSTM, linear layer and vocabulary into a `LanguageModel` or `Tagger`.
 
-The weights are copied, so the result can do everything that a shipped model can: read text, be explained, be shown in
-the studio, and be saved.
+The weights are copied. The result can do everything that a shipped model can: read text, be explained, be shown in the
+studio, and be saved.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,7 +53,7 @@ def language_model(
             them.
         tokens: the V characters or words, in the order of their ids, or a dict from each to its id.
         level: ``char`` or ``word``; inferred from the tokens if None.
-        unknown: the token for unknown ones; ``<unk>``, ``<UNK>`` or ``[UNK]`` if None. If there is no such
+        unknown: the token that stands for unknown ones; ``<unk>``, ``<UNK>`` or ``[UNK]`` if None. If there is no such
             token, one is added: its vector is the mean of the others, and its probability 0.
         end: the end-of-line token, if it is not a line feed (characters) or ``<eos>`` (words). It is read before every
             text; a model without one reads the unknown token there.
@@ -124,7 +124,7 @@ def tagger(
         tags: the K tags in the order of their ids, or a dict from each to its id.
         column: the CoNLL-U column of the tags.
         lower_case: whether to look words up in lower case.
-        unknown: the word for unknown ones; ``<unk>``, ``<UNK>`` or ``[UNK]`` if None. If there is no such
+        unknown: the word that stands for unknown ones; ``<unk>``, ``<UNK>`` or ``[UNK]`` if None. If there is no such
             word, unknown ones get the mean of all vectors.
         example: an argument for the module's call, or a tuple of several; ids of shape [2, 5] if None.
 
@@ -217,7 +217,7 @@ def _tokens(names: Sequence[str | None], unknown: int | None, level: str | None,
     level = level or ("word" if longer else "char")
     if level == "char" and longer:
         raise ArgumentError(
-            f"at level char a token must be one character, got {longer[0]!r}; replace special tokens by characters "
+            f"at level char a token must be one character, got {longer[0]!r}; replace special tokens with characters "
             "that no text contains, such as '\\x00', in tokens="
         )
     line_end = "\n" if level == "char" else END_TOKEN

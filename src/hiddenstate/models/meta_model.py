@@ -42,7 +42,7 @@ def made_if_it_fits(make: Callable[[], M]) -> M:
 
 
 def _memory() -> int:
-    """The memory of this machine in bytes, or a huge number if unknown."""
+    """Return the memory of this machine in bytes, or a huge number if unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
@@ -50,7 +50,7 @@ def _memory() -> int:
 
 
 class _Undrawn(TorchFunctionMode):
-    """Skips normal initialisation inside: on the meta device, torch's first draw would take a second."""
+    """Skips normal initialisation in the block, because torch's first draw on the meta device takes a second."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = kwargs or {}

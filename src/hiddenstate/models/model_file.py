@@ -1,6 +1,6 @@
 """A model as one file, which `hiddenstate_runtime` and the C library read without torch.
 
-The file is safetensors. Its metadata, all of them strings, say what the tensors are:
+The file is a safetensors file. Its metadata, which are all strings, describe the tensors:
 
 ===========  ==========================================================================================================
 ``format``   ``hiddenstate.model/1``
@@ -40,7 +40,7 @@ SUFFIX = ".safetensors"
 LAYER = "layer"
 SIZES = ("input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size")
 _TYPES = (torch.float32, torch.bfloat16, torch.int8)
-_MOST_LAYERS = 1024  # checked before a layer is made, even one without memory
+_MOST_LAYERS = 1024  # checked before even a layer without memory is created
 
 Path = str | os.PathLike[str]
 
@@ -109,7 +109,7 @@ def read_layer(path: Path) -> Layer:
 
 
 def make_layer(sizes: Sizes, tensors: Mapping[str, Tensor], **options: Any) -> Layer:
-    """Make a layer of stored weights, in evaluation mode.
+    """Make a layer from stored weights, in evaluation mode.
 
     Args:
         sizes: its sizes and kind of cell.
@@ -123,7 +123,7 @@ def make_layer(sizes: Sizes, tensors: Mapping[str, Tensor], **options: Any) -> L
         raise ValueError("it declares more layers than it has weights for")
     types = {value.dtype for value in tensors.values()}
     (dtype,) = types - {torch.int8}
-    # Without memory first: absurd sizes do not fit the tensors.
+    # Created without memory first, because absurd sizes do not fit the tensors.
     weights: WeightType = "int8" if torch.int8 in types else "float"
     layer: Layer = new_layer(sizes, **options, dtype=dtype, device="meta", weights=weights)
     expected = {name: value.shape for name, value in layer.state_dict().items()}

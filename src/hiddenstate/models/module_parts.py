@@ -53,9 +53,9 @@ def find_parts(model: object, example: Any = None) -> Parts:
     Raises:
         ArgumentTypeError: ``model`` is neither.
         DtypeError: the memory of a weight was freed.
-        ArgumentError: the module can't be called with the example, or no such chain of layers, or more than one, ran;
-            or the LSTM begins with a state other than zero.
-        ShapeError: sizes of the layers do not fit one another, or the LSTM has projections.
+        ArgumentError: the module can't be called with the example, it ran no such chain of layers, or more than one, or
+            the LSTM's initial state is not zero.
+        ShapeError: the sizes of the layers do not match, or the LSTM has projections.
     """
     if isinstance(model, tuple):
         parts = _check_layers(model)
@@ -180,7 +180,7 @@ def _checked(parts: Parts) -> Parts:
     gives = (1 + lstm.bidirectional) * lstm.hidden_size
     if (embedding.embedding_dim, gives) != (lstm.input_size, head.in_features):
         raise ShapeError(
-            f"the layers do not fit together: vectors of {embedding.embedding_dim} numbers for an LSTM that reads "
-            f"{lstm.input_size}, and outputs of {gives} for a linear layer that reads {head.in_features}"
+            f"the layers do not fit together: the embedding has size {embedding.embedding_dim} but the LSTM reads "
+            f"{lstm.input_size}, and the LSTM outputs {gives} features but the linear layer reads {head.in_features}"
         )
     return parts

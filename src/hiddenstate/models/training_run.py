@@ -37,7 +37,7 @@ def run_task(
     """Execute a run file of any kind: ``make`` its task, train, and ``finish`` with the best model's folder."""
     out = Path(wanted.files["out"])
     run_folder = RunFolder(run or default_run(out))
-    # The folder is locked before anything is repaired, until the model is finished.
+    # The folder is locked before anything is repaired, and until the model is finished.
     with detect_machine(wanted.settings) as machine, run_folder.held(machine):
         machine.once(partial(_make_way, out))
         with torch.random.fork_rng(devices=[]):

@@ -72,7 +72,7 @@ def _run_fast(lstm: RecurrentParameters, given: tuple[Any, Any, Any], *, record:
 
 
 def _packed_weights(lstm: RecurrentParameters) -> PackedLSTM | None:
-    """The packed weights that calls share, or None."""
+    """Return the packed weights that calls share, or None."""
     if lstm.weight_format == "int8":
         return packed_int8(lstm).stepper()
     return constant_weights.packed_in_block(lstm) if constant_weights.any_open else None
@@ -100,8 +100,8 @@ def run(
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError: an argument
             does not fit.
     """
-    # Two things are not compiled: what a block puts in force, since it would become part of the compiled code, and
-    # padding, since its shape depends on values.
+    # Two things are not compiled: whatever is in force in a block, because it would become part of the compiled code,
+    # and padding, because its shape depends on values.
     uncompiled = torch.compiler.is_compiling() and (scoped.any_open or isinstance(given.input, PackedSequence))
     return (torch.compiler.disable(_run_uncompiled) if uncompiled else _run)(lstm, given, options)
 
@@ -189,7 +189,7 @@ def path_report(lstm: RecurrentParameters, given: Arguments) -> PathReport:
 
 
 def _why_not_fast(lstm: RecurrentParameters, given: Arguments, call: Call) -> str | None:
-    """Return the reason that `run_fast` would not compute a call, or None."""
+    """Return why `run_fast` would not compute a call, or None."""
     if given.reset is not None:
         return "reset= is given"
     why = _why_not_plain(lstm)
@@ -219,7 +219,7 @@ def trace(lstm: RecurrentParameters, given: Arguments, options: TraceOptions, ow
             return found
     recorder = SingleCallRecorder(lstm, options)
     with requesting(recorder):
-        # An ordinary call, so that hooks (of pruning or weight norm, for example) run as usual.
+        # An ordinary call, so that hooks (such as those of pruning or weight norm) run as usual.
         out, state = lstm(given.input, given.hx, **_named(given))
     found = recorder.trace
     assert found is not None
@@ -228,14 +228,14 @@ def trace(lstm: RecurrentParameters, given: Arguments, options: TraceOptions, ow
 
 
 def _named(given: Arguments) -> dict[str, Any]:
-    """The keyword arguments; ``reset_to`` only if set, since a replaced forward may not take it."""
+    """Return the keyword arguments; ``reset_to`` only if set, because a replaced forward may not accept it."""
     options = {"lengths": given.lengths, "reset": given.reset}
     return options if given.reset_to is None else {**options, "reset_to": given.reset_to}
 
 
 def trace_fast(lstm: RecurrentParameters, given: Arguments, options: TraceOptions, own_forward: Any) -> Trace | None:
     """Record all of a call on the fast path; return None, without side effects, if it needs `run`."""
-    x, hx, lengths = given.input, given.hx, given.lengths  # older compilers do not trace a slice
+    x, hx, lengths = given.input, given.hx, given.lengths  # older versions of the compiler can't trace a slice
     compiling = torch.compiler.is_compiling()
     if type(x) is not Tensor or compiling or _why_not_plain(lstm) or not _is_called_plainly(lstm, own_forward):
         return None
@@ -245,7 +245,7 @@ def trace_fast(lstm: RecurrentParameters, given: Arguments, options: TraceOption
     if options.limit is not None and nbytes_of_all(sizes, x) > options.limit:
         return None
     words = None
-    if options.tokens is not None:  # bad tokens are rejected before anything is computed
+    if options.tokens is not None:  # invalid tokens are rejected before anything is computed
         given_tensors = [x] if lengths is None else [x, lengths]
         if any(value.is_nested or value.layout is not torch.strided or not is_plain(value) for value in given_tensors):
             return None
@@ -275,7 +275,7 @@ def _is_called_plainly(lstm: RecurrentParameters, own_forward: Any) -> bool:
 
 
 def trace_nbytes(lstm: RecurrentParameters, T: int, N: int, options: TraceOptions) -> int:
-    """The size in bytes of the record of such a trace.
+    """Return the size in bytes of the record of such a trace.
 
     Raises:
         NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: an argument does not fit.

@@ -48,7 +48,7 @@ from hiddenstate.tracing.traceable import Traceable
 _WEIGHTS = dict.fromkeys(PARAMETER_STEMS[:4]).keys()  # ordered, and comparable as a set
 
 
-S = TypeVar("S")  # a state: a pair of tensors, or one
+S = TypeVar("S")  # a state: a pair of tensors, or one tensor
 M = TypeVar("M", bound=nn.Module)  # torch's class
 
 
@@ -157,7 +157,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         """Report which path a step with these arguments takes, and why no faster one can run it, as `LSTM.path` does.
 
         Args:
-            input: as for a step; so is ``hx``.
+            input: the input, as for a step.
             hx: the previous state.
 
         Raises:
@@ -178,7 +178,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         """Return a context manager in which the edits apply to this cell, as with `hiddenstate.LSTM.edit`.
 
         Places are named as in the cell's trace, ``"l0.c"``, or without the layer, ``"c"``. Every call is a run of one
-        step, so ``t`` can only be 0; to edit only some steps, open the block around those calls.
+        step, so ``t`` can only be 0. To edit only some steps, open the block around those calls.
 
         Args:
             edits: made by `hiddenstate.zero`, `set`, `scale`, `add`, `clamp`, `patch` and the ablations.
@@ -235,7 +235,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         # If both the size and the type are wrong, torch reports the size.
         check_alike(given, "input", w.ih)
         for k, value in enumerate(state):
-            # c is in no matrix product, so torch accepts any type that promotes to the weights' type.
+            # c is not part of any matrix product, so torch accepts any type that promotes to the weights' type.
             check_alike(value, names[k], w.ih, takes_narrower=k == 1)
 
     def _check_weights(self, w: Weights) -> None:
@@ -395,7 +395,7 @@ class RNNCell(RecurrentCell[Tensor, nn.RNNCell]):
 
 
 def _of_step(edit: Edit, kind: Cell) -> Edit:
-    """Name an edit's place as in traces, and reject an edit that makes no sense for a single step.
+    """Rename an edit's place as in traces, and reject an edit that makes no sense for a single step.
 
     Raises:
         ArgumentError, ArgumentTypeError: it makes no sense, or is not an edit.

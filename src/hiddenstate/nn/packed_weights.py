@@ -27,7 +27,7 @@ class Packable(Protocol):
 
     weight_format: WeightType
     _buffers: dict[str, Tensor | None]
-    _packed_int8: Any  # int8 weights, packed for all calls: a `Packed`, or None
+    _packed_int8: Any  # int8 weights, packed for all calls; a `Packed` or None
 
     @property
     def sizes(self) -> Sizes:
@@ -51,7 +51,7 @@ class Packed:
         self._names = lstm._stored_names()
         self.sizes = lstm.sizes
         self._weights = lstm._weights
-        # The stored weights and their packed form, set in one assignment, since another thread may pack at the same
+        # The stored weights and their packed form. Set in one assignment, because another thread may pack at the same
         # time.
         self._now: tuple[Seen, PackedLSTM | None, str | None] = [], None, None
 
@@ -65,7 +65,7 @@ class Packed:
         return stepper if seen else self._pack()
 
     def stepper_or_reason(self) -> tuple[PackedLSTM | None, str | None]:
-        """Return the current packed weights, or None and the reason that the engine cannot run this LSTM on them."""
+        """Return the current packed weights, or None and the reason why the engine can't run this LSTM on them."""
         stepper = self.stepper()
         return stepper, None if stepper is not None else self._now[2]
 
@@ -74,14 +74,14 @@ class Packed:
         return {name: value for name, value, *_ in self._now[0]}
 
     def forget(self) -> None:
-        """Pack again at the next step."""
+        """Discard the packed weights, so that the next step packs them again."""
         stepper = self._now[1]
         if stepper is not None:
             stepper.outdated["outdated"] = True
         self._now = [], None, None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the packed weights: native code holds their address, so a copy packs its own."""
+        """Omit the packed weights: native code holds their address, so a copy must pack its own."""
         return {**self.__dict__, "_now": ([], None, None)}
 
     def _pack(self) -> PackedLSTM | None:
@@ -91,7 +91,7 @@ class Packed:
         stepper = None
         why_not = why_not_pack(self.sizes, found)
         if why_not is None:
-            # Versions are read before packing, so that a write meanwhile causes a repack at the next step.
+            # Versions are read before packing, so that a write in the meantime causes a repack at the next step.
             seen = [
                 (name, value, _version(value), value.data_ptr()) for name, value in zip(self._names, known, strict=True)
             ]
@@ -140,9 +140,9 @@ def repack(module: nn.Module) -> None:
 
     Streams, calls inside `constant_weights` and all calls of int8 LSTMs use packed copies of the weights, which are
     updated when torch's version counter or a weight's address changes. Call this after a write that changes neither,
-    such as one through ``.data``, NumPy, DLPack, ``torch.distributed.broadcast`` or shared memory: the section "Weights
-    that change unseen" of the documentation lists them. It takes effect for everything that uses these weights, in all
-    threads, at the next call or step; the states of streams do not change.
+    such as one through ``.data``, NumPy, DLPack, ``torch.distributed.broadcast`` or shared memory. The documentation
+    lists them in the section "Weights that change unseen". It takes effect for everything that uses these weights, in
+    all threads, at the next call or step; the states of streams do not change.
 
     Args:
         module: an LSTM, or a module with LSTMs inside.
@@ -176,7 +176,7 @@ def _watch_optimisers() -> None:
 
 
 def _count_fused_step(optimiser: Optimizer, *_arguments: Any) -> None:
-    """Bump the version of each packed parameter that a fused optimiser wrote, since torch does not."""
+    """Bump the version of each packed parameter that a fused optimiser wrote, because torch does not."""
     written = {id(value) for group in optimiser.param_groups if group.get("fused") for value in group["params"]}
     for reference in _packed.valuerefs() if written else ():
         packed = reference()

@@ -13,7 +13,7 @@ from hiddenstate.engine.int8 import Kept, dequantise, quantise
 from hiddenstate.errors import ArgumentError, DtypeError
 
 WeightType = Literal["float", "int8"]
-SCALE = "_scale"  # suffix of a matrix's name for its scales
+SCALE = "_scale"  # the suffix that names a matrix's scales
 
 
 class Layer(Protocol):
@@ -157,7 +157,7 @@ def read_state(lstm: Layer, state: MutableMapping[str, Tensor], prefix: str) -> 
         value, scale = state.get(key), state.get(key_of_scale)
         if not isinstance(value, Tensor) or value.dim() != 2:
             continue  # torch reports the error
-        # torch would copy one type into the other, ignoring the scale.
+        # torch would copy from one type to the other and ignore the scale.
         if lstm.weight_format == "int8" and scale is not None and value.dtype is not torch.int8:
             raise DtypeError(f"{key} has dtype {value.dtype} with scales beside it, expected torch.int8")
         if isinstance(scale, Tensor) and not scale.dtype.is_floating_point:

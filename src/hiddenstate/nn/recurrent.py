@@ -26,7 +26,7 @@ from hiddenstate.nn.torch_modules import TorchClass, rebuild, scriptable
 from hiddenstate.tracing.record_spec import DEFAULT_TRACE_LIMIT, TraceOptions
 from hiddenstate.tracing.trace import Trace
 
-S = TypeVar("S")  # a state: a pair of tensors, or one
+S = TypeVar("S")  # a state: a pair of tensors, or one tensor
 M = TypeVar("M", bound=nn.Module)  # torch's class
 L = TypeVar("L", bound="Recurrent[Any, Any]")
 
@@ -106,11 +106,12 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
     def _eval_twin(self: L) -> L:
         """Return a copy that shares this layer's weights, detached, and has no dropout; see `eval_twin`."""
         if self.weight_format == "int8":
-            packed_int8(self)  # so that both run on the same packed weights
+            packed_int8(self)  # packs first, so that both run on the same packed weights
         twin = eval_twin(self)
         twin.dropout = 0.0
         if parametrize.is_parametrized(twin):
-            # Computed once, and not by the twin's properties: torch caches those by id, which the next twin may have.
+            # Computed once, and not by the twin's properties, because torch caches those by id, which the next twin may
+            # reuse.
             with torch.no_grad():
                 twin._parameters |= {name: each() for name, each in twin.parametrizations.items()}  # type: ignore[operator, union-attr]
         return twin
@@ -129,15 +130,15 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
         The report takes the context into account: edits, traces, autocast, gradients, `hiddenstate.backend`.
 
         Args:
-            input: as for a call; so are the other arguments.
+            input: the input, as for a call; the other arguments are also those of a call.
             hx: the initial state.
             lengths: the number of time steps of each row.
             reset: where new sequences begin.
             reset_to: the states with which they begin.
 
         Returns:
-            A `PathReport`, to be printed: ``name`` is the path, and ``reasons`` says why each faster path was not
-            possible.
+            A `PathReport`, which can be printed: ``name`` is the path, and ``reasons`` explains why each faster path
+            was not possible.
 
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: as for a call.
@@ -161,7 +162,7 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
         """Run over a sequence and record every gate and state. Differentiable; the results equal those of a plain call.
 
         Args:
-            input: as for a call; so are ``hx``, ``lengths``, ``reset`` and ``reset_to``.
+            input: the input, as for a call; ``hx``, ``lengths``, ``reset`` and ``reset_to`` are also those of a call.
             hx: the initial state.
             lengths: the number of time steps of each row.
             reset: where new sequences begin.
@@ -169,7 +170,7 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
             keep: the places to record, such as ``["l1.f", "l1.c"]``; if None, all gates and states (``i f g o c h`` for
                 an LSTM, ``r z n h`` for a GRU, ``h`` for an RNN) in every layer and direction.
             steps: the time steps to record; all if None.
-            pre: whether to record the gates' pre-activations as well (``l0.f_pre``); for a GRU, also the state's part
+            pre: whether to record the gates' pre-activations as well (``l0.f_pre``); for a GRU, also the recurrent part
                 of n, before (``l0.n_h``) and after (``l0.n_rh``) it is multiplied by r.
             tokens: a word for each step, for tables and plots: one list, or a list for each row of the batch.
             limit: the maximum size of the record in bytes; None for no limit. See `trace_nbytes`.
@@ -202,8 +203,8 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
         """Return a context manager in which the edits apply to this layer: to its calls, traces and streams.
 
         They apply only in the thread that opened the block (or in the asyncio task, and in tasks that it starts inside
-        the block), in the order of the arguments, with those of an inner block after those of the outer one. They end
-        with the block, even if an exception leaves it. Code that reruns the layer after the block, as activation
+        the block), in the order of the arguments; the edits of an inner block come after those of the outer one. They
+        end with the block, even if an exception leaves it. Code that reruns the layer after the block, as activation
         checkpointing does, runs it without the edits.
 
         Args:

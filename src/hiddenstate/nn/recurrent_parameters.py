@@ -38,7 +38,7 @@ class RecurrentParameters(CheckedModule, Traceable):
 
     mode: str  # the kind of cell
     qconfig = QuantisationSetting()
-    # Plain attributes, as in torch's layer, since users' code copies and assigns them.
+    # Plain attributes, as in torch's layer, because users' code copies and assigns them.
     input_size: int
     hidden_size: int
     num_layers: int
@@ -102,8 +102,7 @@ class RecurrentParameters(CheckedModule, Traceable):
         return self._named
 
     def __getstate__(self) -> dict[str, Any]:
-        # Only plain types, so that this class is the only one to allow when torch loads a pickle with
-        # weights_only=True.
+        # Only plain types, so that users need to allow only this class to load a pickle with weights_only=True.
         return {name: value for name, value in super().__getstate__().items() if name not in ("_named", "_packed_int8")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -125,10 +124,10 @@ class RecurrentParameters(CheckedModule, Traceable):
     def flatten_parameters(self) -> None:
         """Copy the weights into one block of memory, as cuDNN needs them. Does nothing on other devices.
 
-        This happens when the layer is created, moved or converted. Call it after parameters were replaced (by a deep
-        copy, or ``load_state_dict(..., assign=True)``): otherwise torch copies them at each call, and warns.
+        This happens automatically when the layer is created, moved or converted. Call it after parameters were replaced
+        (by a deep copy, or ``load_state_dict(..., assign=True)``); otherwise torch copies them at each call, and warns.
         """
-        # Weights that are recomputed at each call have no fixed memory, and cuDNN reads no int8 weights.
+        # Weights that are recomputed at each call have no fixed memory, and cuDNN can't read int8 weights.
         if self.weight_format == "float" and not parametrize.is_parametrized(self):
             named = [name for names in self._parameter_names()[1] for name in names if name is not None]
             flat_weights.flatten([getattr(self, name, None) for name in named], self.sizes, self.batch_first)
@@ -195,7 +194,7 @@ class RecurrentParameters(CheckedModule, Traceable):
         return self.sizes.layers
 
     def _like(self) -> Tensor:
-        """Return a tensor whose type and device everything else must have."""
+        """Return a tensor whose type and device all others must have."""
         first = "weight_ih" + LayerDirection(0, reverse=False).suffix
         return self._parameter(first) if self.weight_format == "float" else self._parameter(first + quantised.SCALE)
 

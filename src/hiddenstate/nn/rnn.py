@@ -93,7 +93,7 @@ LAYERS: dict[str, type[Layer]] = {"LSTM": LSTM, "GRU": GRU, **dict.fromkeys(MODE
 
 
 def new_layer(sizes: Sizes, **options: Any) -> Any:
-    """Make an `LSTM`, a `GRU` or an `RNN` of these sizes.
+    """Make an `LSTM`, a `GRU` or an `RNN` with these sizes.
 
     Args:
         sizes: its sizes and kind of cell.

@@ -66,7 +66,7 @@ def scope_edits(lstm: Editable, edits: Sequence[Edit], switches: Sequence[Switch
 def share_edits(lstm: Editable, twin: Editable) -> AbstractContextManager[object]:
     """Return a context manager in which the edits in force for an LSTM are in force for its twin as well."""
     edits = edits_in_force(lstm)
-    # Without edits no block is opened, since an open block slows calls down.
+    # Without edits, no block is opened, because an open block slows calls down.
     return scope(scoped_edits, [ScopedEdit(twin, edit) for edit in edits]) if edits else nullcontext()
 
 
@@ -79,5 +79,5 @@ def check_edit(edit: object) -> None:
     if not isinstance(edit, Edit):
         hint = "; write edit(*edits)" if isinstance(edit, (list, tuple)) else ""
         raise ArgumentTypeError(
-            f"edit() takes edits, made by hs.zero, hs.set or hs.patch, for example, got {type(edit).__name__}{hint}"
+            f"edit() takes edits, such as those made by hs.zero, hs.set or hs.patch, got {type(edit).__name__}{hint}"
         )

@@ -12,7 +12,7 @@ from hiddenstate.errors import ArgumentError
 
 Module = TypeVar("Module", bound=nn.Module)
 
-# The original classes, since `hiddenstate.accelerate` or others may replace them in torch.
+# The original classes, because `hiddenstate.accelerate` or other code may replace them in torch.
 TORCH_LSTM, TORCH_CELL = nn.LSTM, nn.LSTMCell
 TORCH_GRU, TORCH_RNN = nn.GRU, nn.RNN
 TORCH_GRU_CELL, TORCH_RNN_CELL = nn.GRUCell, nn.RNNCell
@@ -28,7 +28,7 @@ _CELL_OPTIONS = ("input_size", "hidden_size", "bias")
 
 
 class TorchClass(NamedTuple):
-    """A class of torch's, and the arguments that it has in common with ours."""
+    """One of torch's classes, and the arguments that it has in common with ours."""
 
     kind: type[nn.Module]
     options: tuple[str, ...]
@@ -46,7 +46,7 @@ _FLAGS = ("bias", "batch_first", "bidirectional")  # older versions of torch sto
 class QuantisationSetting:
     """The attribute ``qconfig``, which torch's eager-mode quantisation sets on every module before it swaps classes.
 
-    It swaps the classes that it knows and silently ignores ours, so we warn.
+    torch swaps the classes that it knows and silently ignores ours, so we warn.
     """
 
     def __get__(self, module: nn.Module | None, owner: type) -> object:
@@ -127,7 +127,7 @@ def outline(
         HiddenStateError, TypeError, ValueError: the type does not take these options.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # warnings about the options were issued when module was created
+        warnings.simplefilter("ignore")  # warnings about the options were issued when the module was created
         given = {name: getattr(module, name) for name in options}
         given |= {name: bool(given[name]) for name in _FLAGS if given.get(name) in (0, 1)}
         return as_type(**given, device=torch.device("meta"), dtype=dtype)

@@ -1,7 +1,7 @@
 """Planted networks: LSTMs and GRUs with weights set by hand, so that their function is known and available as data.
 
-They are used to test explanation tools: a correct method must find what was planted. A plant contains an ordinary
-`hiddenstate.LSTM` or `GRU` and does not depend on explanation tools.
+They are used to test explanation tools, because a correct method must find what was planted. A plant contains an
+ordinary `hiddenstate.LSTM` or `GRU` and does not depend on explanation tools.
 
 - `planted.py`: `Plant`: the layer, its function, the roles of its units, inputs, and expected results
 - `wiring.py`: sets weights by hand

@@ -42,14 +42,14 @@ def automaton(
 
     Unit (q, a) means "a was read in q": ``f = 0``, ``g = o = 1`` and ``i = σ(L(Σ h_(p,e)/tanh 1 + x_a - 3/2))``, summed
     over the (p, e) that lead to q, with L = 40. For the start state ``i = σ(L(x_a - 1/2 - Σ h_(p,e)/tanh 1))``, summed
-    over the (p, e) that lead elsewhere: so the zero state is the start. In a GRU, r is that gate, ``z = 0`` and ``n =
-    tanh(r·L)``, and h itself takes the place of ``h / tanh 1``.
+    over the (p, e) that lead elsewhere, so that the zero state is the start. In a GRU, r is that gate, ``z = 0`` and
+    ``n = tanh(r·L)``, and h itself takes the place of ``h / tanh 1``.
 
     Args:
         delta: maps (state, symbol) to the next state, for every state and symbol.
         start: the initial state.
-        silent: a symbol that is encoded as the zero input rather than as a 1 in its own feature, so that removing a
-            step's input puts this symbol there.
+        silent: a symbol that is encoded as the zero input instead of as a 1 in its own feature, so that removing a
+            step's input replaces its symbol with this one.
         cell: the kind of cell, ``"LSTM"`` or ``"GRU"``.
         dtype: the data type of the parameters.
 
@@ -67,7 +67,7 @@ def automaton(
 
 
 def flip_flop(*, cell: Literal["LSTM", "GRU"] = "LSTM", dtype: torch.dtype = torch.float64) -> AutomatonPlant:
-    """Plant the automaton of a switch: ``set`` turns it on, ``reset`` off, ``wait`` (the zero input) leaves it.
+    """Plant the automaton of a switch: ``set`` turns it on, ``reset`` turns it off, ``wait`` (the zero input) keeps it.
 
     The target is on if the last symbol was ``wait`` and the switch is on.
 
@@ -76,7 +76,7 @@ def flip_flop(*, cell: Literal["LSTM", "GRU"] = "LSTM", dtype: torch.dtype = tor
         dtype: the data type of the parameters.
 
     Raises:
-        ArgumentError: the cell is of another kind.
+        ArgumentError: the kind of cell is not supported.
         ArgumentTypeError: the dtype is not precise enough.
     """
     states = ("off", "on")
@@ -89,7 +89,7 @@ def dyck(k: int = 2, m: int = 2, *, dtype: torch.dtype = torch.float64) -> Autom
     """Plant a stack: k kinds of brackets, nested at most m deep, as an automaton over the stack's contents.
 
     A state is the string of brackets that are open; a closing bracket that does not fit, or one opened too deep, leads
-    to the state ``"error"`` for good. It has ``2k·(1 + Σ_{j ≤ m} k^j)`` units. The target is on when a pair of round
+    to the state ``"error"`` for good. It has ``2k·(1 + Σ_{j ≤ m} k^j)`` units. The target is on if a pair of round
     brackets was just closed at the lowest level.
 
     Args:
@@ -143,16 +143,16 @@ def _planted(
 
 
 def _wires(machine: Machine, cell: str) -> Wires:
-    """The construction of `automaton`, weight by weight."""
+    """Return the weights of `automaton`'s construction."""
     states, symbols = machine.states, machine.symbols
-    mine = torch.tensor([states.index(q) for q, _ in machine.pairs])  # the state that each unit was on in
+    mine = torch.tensor([states.index(q) for q, _ in machine.pairs])  # the state in which each unit was on
     leads_to = torch.tensor([states.index(machine.delta[pair]) for pair in machine.pairs])
     starts = (mine == states.index(machine.start))[:, None]
     here = mine[:, None] == leads_to
     recurrent = torch.where(starts, -(~here).double(), here.double()) * SHARP / machine.on
     bias = torch.where(starts[:, 0], -SHARP / 2, -3 * SHARP / 2).double()
     inputs = torch.eye(len(symbols), dtype=torch.float64).repeat(len(states), 1) * SHARP
-    if machine.silent is not None:  # its x is 1 minus the sum of the others
+    if machine.silent is not None:  # x of the silent token is 1 minus the sum of the others
         k = symbols.index(machine.silent)
         inputs[k :: len(symbols)], bias[k :: len(symbols)] = -SHARP, bias[k :: len(symbols)] + SHARP
         inputs[:, k] = 0
@@ -166,7 +166,7 @@ def _wires(machine: Machine, cell: str) -> Wires:
 
 def _stack_rules(pairs: Sequence[tuple[str, str]], m: int) -> Iterator[tuple[tuple[str, str], str]]:
     stacks = [""]
-    for stack in stacks:  # grows while it is read
+    for stack in stacks:  # grows during the loop
         fits = len(stack) < m
         for opening, closing in pairs:
             yield (stack, opening), stack + opening if fits else ERROR
@@ -178,14 +178,14 @@ def _stack_rules(pairs: Sequence[tuple[str, str]], m: int) -> Iterator[tuple[tup
 
 
 def _one_set(machine: Machine, generator: Generator, T: int) -> Tensor:
-    """Resets and waits, one set, then waits."""
+    """Draw resets and waits, one set, then waits."""
     at = int(torch.randint(0, T - 1, (1,), generator=generator))
     before = ["reset" if reset else "wait" for reset in torch.rand(at, generator=generator) < 0.5]
     return machine.encode([*before, "set", *["wait"] * (T - 1 - at)])[:, 0]
 
 
 def _mostly_balanced(machine: Machine, m: int, generator: Generator, T: int) -> Tensor:
-    """Brackets that mostly match."""
+    """Draw brackets that mostly match."""
     word: list[Hashable] = []
     state = machine.start
     for wish in torch.rand(T, generator=generator).tolist():

@@ -15,10 +15,10 @@ CONTENT = ("g", "gate")
 
 
 def latch(hold: float = 50, *, content: Literal["g", "gate"] = "g", dtype: torch.dtype = torch.float64) -> Plant:
-    """Plant a latch: a cell that stores a value on request, and lets it decay with a time constant of ``hold`` steps.
+    """Plant a latch, which stores a value on request and lets it decay with a time constant of ``hold`` steps.
 
-    Its input is ``(value, write)``. Where write is 1 the cell becomes ``tanh(value)``, or 1 if only the gate carries
-    the content; where write is 0 it keeps the fraction ``exp(-1 / hold)`` of its value.
+    Its input is ``(value, write)``. If write is 1, the cell becomes ``tanh(value)``, or 1 if only the gate carries the
+    content; if write is 0, it keeps the fraction ``exp(-1 / hold)`` of its value.
 
     Args:
         hold: the time constant of the decay, in steps.
@@ -33,7 +33,7 @@ def latch(hold: float = 50, *, content: Literal["g", "gate"] = "g", dtype: torch
     if content not in CONTENT:
         raise ArgumentError(f"content must be 'g' or 'gate', got {content!r}")
     bias, by_gate = forget_bias(hold), content == "gate"
-    # Written where write is 1: the input gate opens, and the forget gate closes. f's weight also cancels its bias.
+    # Writes if `write` is 1: the input gate opens, and the forget gate closes. f's weight also cancels its bias.
     wires: Wires = {
         "l0.W_ii": {(0, 1): SHARP},
         "l0.b_ii": {(0,): -SHARP / 2},
@@ -88,7 +88,7 @@ def integrator(time_constant: float = 10, *, dtype: torch.dtype = torch.float64)
 
 
 def counter(*, dtype: torch.dtype = torch.float64) -> Plant:
-    """Plant a counter: its input is ``(up, down)``, each 0 or 1, and c is the number of ups minus that of downs.
+    """Plant a counter: its input is ``(up, down)``, each 0 or 1, and c is the number of ups minus the number of downs.
 
     Read the count from c: h is tanh(c), which saturates for large counts.
 
@@ -112,7 +112,7 @@ _FEEDBACK, _PUSH, _KEEP = 3.0, 8.0, 0.2
 
 
 def bistable(*, dtype: torch.dtype = torch.float64) -> Plant:
-    """Plant a unit with two stable points and a saddle between them: it feeds back through h.
+    """Plant a unit with two stable points and a saddle between them, by feedback through h.
 
     With ``f = 0.2``, ``i = o = 1`` and ``g = tanh(3·h + 8·x)`` the map without input has the fixed points c = 0, where
     its slope is 3.2, and c = ±1.2343, where it is below 1. An input of ±1 sends the state to the side with its sign;
@@ -141,7 +141,7 @@ def bistable(*, dtype: torch.dtype = torch.float64) -> Plant:
 
 
 def draw_one_write(generator: Generator, T: int) -> Tensor:
-    """Values at every step, one of which is to be written."""
+    """Draw a value at every step, one of which is to be written."""
     sizes = torch.rand(T, generator=generator, dtype=torch.float64) / 2 + 0.5
     signs = torch.randint(0, 2, (T,), generator=generator) * 2 - 1
     write = torch.zeros(T, dtype=torch.float64)
@@ -150,12 +150,12 @@ def draw_one_write(generator: Generator, T: int) -> Tensor:
 
 
 def _symbols(generator: Generator, T: int) -> Tensor:
-    """An up, a down or nothing at each step."""
+    """Draw an up, a down or nothing at each step."""
     return torch.eye(3, dtype=torch.float64)[torch.randint(0, 3, (T,), generator=generator)][:, :2]
 
 
 def _one_push(generator: Generator, T: int) -> Tensor:
-    """Nothing, then one push of ±1, then small ones against it."""
+    """Draw nothing, then one push of ±1, then small pushes against it."""
     at = int(torch.randint(0, T // 2, (1,), generator=generator))
     sign = 1.0 if torch.rand(1, generator=generator) < 0.5 else -1.0
     x = torch.zeros(T, 1, dtype=torch.float64)
@@ -165,7 +165,7 @@ def _one_push(generator: Generator, T: int) -> Tensor:
 
 
 def _fading(write: Tensor, value: Tensor, keep: float) -> Tensor:
-    """The last written value, decayed by the factor ``keep`` per step."""
+    """Return the last written value, decayed by the factor ``keep`` per step."""
     return each_step(lambda held, t: torch.where(write[t] > 0.5, value[t], keep * held), write)
 
 
@@ -174,7 +174,7 @@ def _sums(value: Tensor, keep: float) -> Tensor:
 
 
 def _side(x: Tensor) -> Tensor:
-    """The sign of the last push that decides."""
+    """Return the sign of the last push that decides."""
     push = x[..., 0]
 
     def after(side: Tensor, t: int) -> Tensor:
@@ -185,7 +185,7 @@ def _side(x: Tensor) -> Tensor:
 
 
 def each_step(after: Callable[[Tensor, int], Tensor], like: Tensor) -> Tensor:
-    """The results of a rule step by step, from zero: ``[T, N]``."""
+    """Return the results of applying a rule step by step, from zero: ``[T, N]``."""
     held, every = torch.zeros_like(like[0]), []
     for t in range(len(like)):
         held = after(held, t)

@@ -11,7 +11,7 @@ from hiddenstate.plant.wiring import SHARP, forget_bias, wide_open, wired
 
 
 def copied_unread(hold: float = 20, *, dtype: torch.dtype = torch.float64) -> Plant:
-    """Plant two copies, only one of which is read: layer 0 copies both input features, layer 1 sums only the first.
+    """Plant two copies, only one of which is read: layer 0 copies both input features, but layer 1 sums only the first.
 
     The second feature can be read from ``l0.h[1]`` at every step, so a probe finds it there; but no weight reads that
     unit, so it is not used.
@@ -52,7 +52,7 @@ def copied_unread(hold: float = 20, *, dtype: torch.dtype = torch.float64) -> Pl
 
 
 def _one_feature_a_step(generator: Generator, T: int) -> Tensor:
-    """At each step one of the two features has a value, and the other is 0."""
+    """Draw inputs in which, at each step, one of the two features has a value and the other is 0."""
     values = torch.rand(T, 1, generator=generator, dtype=torch.float64) * 2 - 1
     chosen = torch.randint(0, 2, (T,), generator=generator)
     return values * torch.eye(2, dtype=torch.float64)[chosen]

@@ -12,10 +12,10 @@ from hiddenstate.plant.wiring import SHARP, Wires, wired
 
 
 def gru_latch(*, dtype: torch.dtype = torch.float64) -> Plant:
-    """Plant a latch in a GRU: its unit stores a value on request, and keeps it.
+    """Plant a latch in a GRU: its unit stores a value on request and keeps it.
 
-    Its input is ``(value, write)``. Where write is 1, ``z = 0`` and h becomes ``tanh(value)``; where it is 0, ``z = 1``
-    and h stays as it is, exactly, since σ(40) rounds to 1.
+    Its input is ``(value, write)``. If write is 1, ``z = 0`` and h becomes ``tanh(value)``; if it is 0, ``z = 1`` and h
+    does not change at all, because σ(40) rounds to 1.
 
     Raises:
         ArgumentTypeError: the dtype is not precise enough.
@@ -52,7 +52,7 @@ def gru_counter(keep: float = 0.9, *, dtype: torch.dtype = torch.float64) -> Pla
         raise ArgumentTypeError(f"keep must be a number, got {type(keep).__name__}")
     if not 0.01 <= keep <= 0.99:
         raise ArgumentError(f"keep must be between 0.01 and 0.99, got {keep}")
-    bias = math.log(keep / (1 - keep))  # σ of it is keep
+    bias = math.log(keep / (1 - keep))  # the inverse of σ at keep
     wires: Wires = {
         "l0.W_iz": {(0, 0): -2 * SHARP, (0, 1): bias - SHARP},
         "l0.b_iz": {(0,): SHARP},
@@ -79,7 +79,7 @@ def gru_counter(keep: float = 0.9, *, dtype: torch.dtype = torch.float64) -> Pla
 
 
 def _one_start(generator: Generator, T: int) -> Tensor:
-    """Ups and nothing, with a start in the first half."""
+    """Draw ups and nothing, with a start in the first half."""
     x = torch.zeros(T, 2, dtype=torch.float64)
     x[:, 1] = torch.randint(0, 2, (T,), generator=generator).double()
     x[int(torch.randint(0, max(1, T // 2), (1,), generator=generator))] = torch.tensor([1.0, 0.0], dtype=torch.float64)

@@ -13,8 +13,8 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownErro
 
 Delta = Mapping[tuple[Any, Any], Any]  # mapping keys are invariant, so no narrower type accepts every table
 
-ON = {"LSTM": tanh(1), "GRU": 1.0}  # the hidden state of a unit that is on, by cell
-MOST_UNITS = 1024  # their weights take 34 MB in float64
+ON = {"LSTM": tanh(1), "GRU": 1.0}  # the hidden state of a unit that is on, by kind of cell
+MOST_UNITS = 1024  # at this size, the weights take 34 MB in float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +25,9 @@ class Machine:
         delta: maps (state, symbol) to the next state.
         start: the initial state.
         states: every state, in the order of delta.
-        symbols: every symbol; a symbol's number is its input feature.
+        symbols: every symbol; a symbol's index is its input feature.
         silent: the symbol that the zero input stands for, or None.
-        on: the hidden state of a unit that is on; that of the others is 0.
+        on: the hidden state of a unit that is on; the others are 0.
     """
 
     delta: Delta
@@ -63,7 +63,7 @@ class Machine:
             NameUnknownError: no such state or symbol.
         """
         if state not in self.states or symbol not in self.symbols:
-            raise NameUnknownError(f"no state {state!r} with a symbol {symbol!r} in this automaton")
+            raise NameUnknownError(f"this automaton has no state {state!r} with a symbol {symbol!r}")
         return self.states.index(state) * len(self.symbols) + self.symbols.index(symbol)
 
     def encode(self, word: Sequence[Hashable]) -> Tensor:
@@ -86,13 +86,13 @@ class Machine:
         if not plain or (self.silent is None and not bool((count == 1).all())):
             many = "one 1" if self.silent is None else "at most one 1"
             raise ArgumentError(
-                f"these inputs are not a word of this automaton, which has {many} per step; use encode()"
+                f"these inputs do not encode a word of this automaton: each step must have {many}; use encode()"
             )
         names = [*self.symbols, self.silent]
         return [[names[k] for k in torch.where(row.sum(-1) > 0, row.argmax(-1), -1).tolist()] for row in x.unbind(1)]
 
     def decode(self, h: Tensor) -> list[Any]:
-        """Return the automaton's state for each hidden state ``[..., H]``, in one list: that of the largest unit."""
+        """Return, as one list, the automaton's state for each hidden state ``[..., H]``: that of the largest unit."""
         check_memory(h, "h")
         flat = h.reshape(-1, h.shape[-1])
         after = [*(self.delta[pair] for pair in self.pairs), self.start]

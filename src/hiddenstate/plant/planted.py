@@ -1,4 +1,4 @@
-"""The class of plants: an LSTM or a GRU, and the known facts about it, as data."""
+"""The class of plants: an LSTM or a GRU with the known facts about it, as data."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.addresses import parse_address
 
-MOST_NUMBERS = 2**26  # maximum numbers in a plant's inputs: half a gigabyte of float64
+MOST_NUMBERS = 2**26  # maximum number of values in a plant's inputs: half a gigabyte of float64
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -23,7 +23,7 @@ class Plant:
         name: its name in tables.
         lstm: the LSTM or GRU, time first.
         truth: its function, in words.
-        roles: maps places with units, such as ``"l0.c[0]"``, to what they do.
+        roles: maps places with units, such as ``"l0.c[0]"``, to descriptions of what they do.
         target: the place, with its unit, that holds the answer.
         tolerance: the maximum difference between ``measured`` and ``expected``, in float64.
         draw: makes one row of inputs ``[T, C]`` from a generator and T.
@@ -63,13 +63,13 @@ class Plant:
         if T < 2 or N < 1:
             raise ArgumentError(f"a plant's inputs must have at least 2 steps and 1 row, got T={T} and N={N}")
         if T * N * self.lstm.input_size > MOST_NUMBERS:
-            raise ArgumentError(f"T={T} steps of N={N} rows are more than {MOST_NUMBERS:,} numbers; ask for fewer")
+            raise ArgumentError(f"T={T} steps of N={N} rows have more than {MOST_NUMBERS:,} numbers; ask for fewer")
         generator = torch.Generator().manual_seed(check_seed(seed))
         rows = [self.draw(generator, T) for _ in range(N)]
         return torch.stack(rows, dim=1).to(self.lstm._like())
 
     def expected(self, x: Tensor) -> Tensor:
-        """Return the target's value after each step of ``x [T, N, C]``, computed from the truth: ``[T, N]``.
+        """Return the target's value after each step of ``x [T, N, C]``, ``[T, N]``, computed from the known function.
 
         Raises:
             ArgumentTypeError: the input is not a tensor.
@@ -89,9 +89,9 @@ class Plant:
         return values if self.read is None else self.read(values)
 
     def worth(self, x: Tensor) -> Tensor:
-        """Return the loss of the final answer if a step's input becomes zero: ``[T, N]``, computed from the truth.
+        """Return how much the final answer loses if a step's input becomes zero, ``[T, N]``, by the known function.
 
-        Attributions over steps are compared with this.
+        Attributions over steps are compared with this loss.
 
         Raises:
             ShapeError: the input has the wrong shape.

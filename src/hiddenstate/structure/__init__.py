@@ -1,12 +1,12 @@
 """The structure of an LSTM, GRU or RNN, as data: names, sizes, parameters, weights by gate, tables, diagrams.
 
-Nothing here computes one or stores weight values.
+Nothing here runs a layer or stores weight values.
 
 - `names.py`: axis letters, and places such as `l0.f`; `paths.py`: looks up places in models, and lists them for
 messages
 - `layer_direction.py`: one layer in one direction: its name, its parameters' suffix, its reading order
 - `addresses.py`: a place with units, step and row in one string, such as `l1.c[125]@7`: parsed and written
-- `sizes.py`: the sizes of an LSTM, checked; they determine every shape
+- `sizes.py`: the checked sizes of an LSTM, which determine every shape
 - `parameters.py`: torch's parameter names, order, shapes and initialisation
 - `axis_order.py`: time first, batch first, or without a batch
 - `equations.py`: the equations as text

@@ -19,13 +19,13 @@ _NUMBER = r"-?[0-9]{1,18}"
 _PART = re.compile(rf"(?P<one>{_NUMBER})|(?P<start>{_NUMBER})?:(?P<stop>{_NUMBER})?(:(?P<step>{_NUMBER}))?")
 
 _MOST = 1 << 20  # maximum length of an expanded range; no layer has as many units
-_LONGEST = 100  # maximum characters of an invalid address in a message
+_LONGEST = 100  # maximum number of characters of an invalid address shown in a message
 
 Chosen = int | slice | tuple[int, ...] | None  # in the form that edits store; None for all
 
 
 class Address(NamedTuple):
-    """A place by name, and the units, steps and rows of it (all if None).
+    """A place by name, with units, steps and rows (all if None).
 
     >>> str(Address("l1.c", unit=125, t=7))
     'l1.c[125]@7'

@@ -1,6 +1,6 @@
 """The diagram of an LSTM unrolled over a sentence: a box for each step, layer and direction.
 
-Time runs to the right, layers are stacked upwards. All measures are inches.
+Time runs to the right, and layers are stacked upwards. All lengths are in inches.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ COLORS, SIDES = {"c": C_COLOR, "h": H_COLOR}, {"c": 1, "h": -1}  # c is drawn ab
 FACES = {False: "#e8eefb", True: "#fdf0e1"}
 
 BOX = (1.0, 0.72)
-GAP = 0.9  # between two boxes of a row: room for an arrow's label
-NARROWEST = 6.2  # room for the notes
-MARGIN = 1.75  # beside the outer boxes: room for an arrow and the name of a state
+GAP = 0.9  # distance between two boxes of a row: room for an arrow's label
+NARROWEST = 6.2  # minimum width: room for the notes
+MARGIN = 1.75  # space beside the outer boxes: room for an arrow and the name of a state
 SHIFT = 0.38  # offset of the two directions to the left and right of their step's middle
-ROW = 1.2  # from the forward row of a layer to its reverse row
+ROW = 1.2  # distance from the forward row of a layer to its reverse row
 WORDS = 1.3  # y of the words, above the notes
 BOTTOM = 2.2  # room below the first box
-RISE = 0.75  # between layers
-HEAD = 1.4  # above the last box: room for the output and the title
-FORK = 0.4  # above a bidirectional layer, and half of it below
+RISE = 0.75  # distance between layers
+HEAD = 1.4  # space above the last box: room for the output and the title
+FORK = 0.4  # space above a bidirectional layer, and half of it below
 LANE = 0.17  # distance of c above, and of h below, the middle of a row
 WORD_SIZE = 13  # points
 
@@ -70,26 +70,26 @@ class _Plan:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """X of the initial states, on the left, and of the final ones, on the right."""
+        """The x of the initial states, on the left, and of the final ones, on the right."""
         left = (self.width - self._drawn) / 2 + MARGIN - GAP
         return left, self.width - left
 
     def step(self, t: int) -> float:
-        """X of a step's middle: of its word, and of its output."""
+        """The x of a step's middle, of its word and of its output."""
         return self.ends[0] + GAP + BOX[0] / 2 + self.shift + t * self.column
 
     def box(self, t: int, layer: int, reverse: bool) -> Point:
-        """Middle of a box."""
+        """The middle of a box."""
         level = BOX[1] + RISE + (ROW + 2 * FORK if self.shift else 0)
         y = BOTTOM + BOX[1] / 2 + layer * level + (ROW if reverse else 0)
         return self.step(t) + (self.shift if reverse else -self.shift), y
 
     def split(self, layer: int) -> float:
-        """Y where a layer's x splits for its directions, or reaches the only one."""
+        """The y where a layer's x splits for its directions, or reaches the only one."""
         return self.box(0, layer, False)[1] - BOX[1] / 2 - (FORK / 2 if self.shift else 0)
 
     def join(self, layer: int) -> float:
-        """Y where a layer's hidden states join."""
+        """The y where a layer's hidden states join."""
         top = self.box(0, layer, bool(self.shift))[1] + BOX[1] / 2
         return top + (FORK if self.shift else 0)
 
@@ -99,7 +99,7 @@ def draw_unrolled(sizes: Sizes, words: Sequence[str], ax: Axes | None = None) ->
 
     Args:
         sizes: its sizes.
-        words: one for each step.
+        words: one word for each step.
         ax: the axes to fill; if None, a new figure of suitable size.
 
     Raises:
@@ -131,14 +131,14 @@ def _check(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def _carry(pen: Pen, plan: _Plan, layer: int, reverse: bool) -> None:
-    """Draw one row: its boxes, and its states from the initial one, through them, to the final one."""
+    """Draw one row: its boxes, and its states from the initial one through the boxes to the final one."""
     sizes, way, half = plan.sizes, (-1 if reverse else 1), BOX[0] / 2
     middles = [plan.box(t, layer, reverse) for t in range(len(plan.words))[::way]]
     first, last = plan.ends[::way]
     tails = [first, *(x + way * half for x, _ in middles)]
     heads = [*(x - way * half for x, _ in middles), last]
     for k, (tail, head) in enumerate(zip(tails, heads, strict=True)):
-        # The other direction's line crosses right after every box: the label avoids it.
+        # The other direction's line crosses right after every box, so the label avoids it.
         clear = way * max(0, 2 * plan.shift - half) if k else 0
         _states(pen, plan, (tail, head), (tail + clear + head) / 2, middles[0][1])
     for middle in middles:
@@ -162,7 +162,7 @@ def _cell(pen: Pen, label: str, middle: Point, layer: int, reverse: bool) -> Non
 
 
 def _names(pen: Pen, plan: _Plan, layer: int, reverse: bool) -> None:
-    """Name the initial and the final state of a row at its two ends."""
+    """Name the initial and final states of a row at its two ends."""
     index, y = plan.sizes.layer_directions.index(LayerDirection(layer, reverse)), plan.box(0, layer, reverse)[1]
     names = ("_n", "0") if reverse else ("0", "_n")
     for x, name, side, ha in zip(plan.ends, names, (-0.08, 0.08), ("right", "left"), strict=True):
@@ -219,7 +219,7 @@ def _notes(pen: Pen, plan: _Plan) -> None:
 
 
 def _about_out(sizes: Sizes) -> str:
-    """Explain how the output consists of hidden states, and which of them are final ones."""
+    """Explain which hidden states make up the output, and which of them are final states."""
     last = len(sizes.layer_directions) - 1
     top = [f"{each.name}.h" for each in sizes.layer_directions if each.layer == sizes.num_layers - 1]
     if not sizes.bidirectional:

@@ -15,12 +15,12 @@ class LayerDirection(NamedTuple):
 
     @property
     def name(self) -> str:
-        """``l0``, or ``l0r`` for the reverse direction: how places begin."""
+        """The prefix of places: ``l0``, or ``l0r`` for the reverse direction."""
         return f"l{self.layer}{'r' if self.reverse else ''}"
 
     @property
     def suffix(self) -> str:
-        """``_l0``, or ``_l0_reverse`` for the reverse direction: how torch's parameter names end."""
+        """The suffix of torch's parameter names: ``_l0``, or ``_l0_reverse`` for the reverse direction."""
         return f"_l{self.layer}{'_reverse' if self.reverse else ''}"
 
     def order(self, T: int) -> range:

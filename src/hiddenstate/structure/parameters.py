@@ -8,7 +8,7 @@ from torch import nn
 from hiddenstate.base.memory import check_module_memory
 from hiddenstate.structure.sizes import Sizes
 
-# In torch's order; a layer's options determine which of them it has.
+# In torch's order. The options of a layer determine which of them it has.
 PARAMETER_STEMS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
 
 

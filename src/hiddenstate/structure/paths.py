@@ -8,7 +8,7 @@ from hiddenstate.structure.names import Layers
 
 Found = TypeVar("Found")
 
-_MOST_PATHS = 4  # maximum places in a message
+_MOST_PATHS = 4  # maximum number of places listed in a message
 _MOST_LAYER_DIRECTIONS = 6
 
 

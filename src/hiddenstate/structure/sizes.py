@@ -35,7 +35,7 @@ class Sizes:
         for name in ("input_size", "hidden_size", "num_layers", "proj_size"):
             object.__setattr__(self, name, check_int(name, getattr(self, name)))
         object.__setattr__(self, "bias", check_bool("bias", self.bias))
-        # Like torch, which rejects 0 and 1 for the other options.
+        # As in torch, 0 and 1 are allowed here but not for the other options.
         object.__setattr__(self, "bidirectional", check_bool("bidirectional", self.bidirectional, number=True))
         for name in ("input_size", "hidden_size", "num_layers"):
             if getattr(self, name) <= 0:
@@ -98,7 +98,7 @@ class Sizes:
 
     @cached_property
     def recorded_units(self) -> int:
-        """How many numbers a trace of all places records at each step of a row."""
+        """How many values a trace of all places records at each step of a row."""
         return len(self.layer_directions) * sum(map(self.units, self.kind.quantities))
 
     def units(self, quantity: str) -> int:

@@ -42,7 +42,7 @@ class Structure(WeightsByGate):
         """Draw the network unrolled over a sentence: a box for each word, layer and direction.
 
         Args:
-            words: one for each step.
+            words: one word for each step.
             ax: the axes to draw into; if None, a new figure, not managed by pyplot.
             path: a file to write the diagram to, in the format of its extension; not written if None.
 

@@ -62,7 +62,7 @@ def _title(structure: WeightsByGate) -> str:
 
 
 def _name(sizes: Sizes) -> str:
-    """The kind of cell; for a plain RNN with its nonlinearity, since both kinds have the same weights."""
+    """The kind of cell; for a plain RNN, including the nonlinearity, because both kinds have the same weights."""
     return sizes.kind.name if len(sizes.kind.gates) > 1 else f"RNN ({sizes.kind.gates[0].symbol})"
 
 
@@ -77,7 +77,7 @@ def _block_title(structure: WeightsByGate, layer: int, reverse: bool) -> str:
 
 
 def _rows(structure: WeightsByGate, layer: int, reverse: bool) -> list[list[tuple[str, ...]]]:
-    """Texts of the table in the order of its columns: the rows of each gate, then of the projection."""
+    """Return the texts of the table in the order of its columns: the rows of each gate, then of the projection."""
     name, sizes = LayerDirection(layer, reverse).name, structure.sizes
     groups = [[*_gate_rows(structure, name, gate)] for gate in sizes.kind.gate_names]
     if sizes.proj_size:
@@ -123,7 +123,7 @@ def _html_block(structure: WeightsByGate, layer: int, reverse: bool) -> str:
 
 
 def _html_cell(text: str) -> str:
-    # <pre>-like: the spaces before a term keep the equation in line.
+    # Preserves white space, because the spaces before a term keep the equations aligned.
     return f'<td style="white-space: pre; text-align: left">{escape(text)}</td>'
 
 

@@ -20,7 +20,7 @@ _SHORT = {"weight_ih": "W_i", "weight_hh": "W_h", "bias_ih": "b_i", "bias_hh": "
 
 @dataclass(frozen=True)
 class Weight:
-    """One gate's part of one stacked parameter of torch's layer (or a whole projection matrix).
+    """One gate's part of a stacked parameter of torch's layer, or a whole projection matrix.
 
     ``getattr(lstm, weight.parameter)[weight.rows]`` is the tensor, with the shape `shape`.
     """
@@ -28,7 +28,7 @@ class Weight:
     name: str
     layer: int
     reverse: bool
-    gate: str | None  # None: the projection, which belongs to no gate
+    gate: str | None  # None for the projection, which belongs to no gate
     parameter: str
     start: int
     stop: int
@@ -37,12 +37,12 @@ class Weight:
 
     @property
     def address(self) -> str:
-        """Name with layer and direction: ``l0.W_if``, ``l0r.W_if``."""
+        """The name with layer and direction: ``l0.W_if``, ``l0r.W_if``."""
         return f"{LayerDirection(self.layer, self.reverse).name}.{self.name}"
 
     @property
     def rows(self) -> slice:
-        """Its rows in the stacked parameter."""
+        """The rows in the stacked parameter."""
         return slice(self.start, self.stop)
 
     @property

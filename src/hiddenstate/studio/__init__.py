@@ -3,7 +3,7 @@
 Only the command line imports the studio, which registers with `tracing` how notebooks show a trace.
 
 - `view.py`: `Studio` and `hs.studio`
-- `bundles/`: the data that a page is given; `live.py`: the live view of a stream
+- `bundles/`: the data that a page receives; `live.py`: the live view of a stream
 - `page.py`, `html.py`, `assets.py`, `joined.py`: the page as one file, with its modules as one script
 - `server/`: serves it; `notebook.py`: the page in a notebook
 - `corpus.py`: the index behind the pages Units and Search

@@ -13,7 +13,7 @@ class Subscriber:
     """A viewer: its queue of messages.
 
     Args:
-        wake: called, from any thread, when there are messages to take: once until they are taken.
+        wake: called from any thread when there are messages to take, but only once until they are taken.
     """
 
     def __init__(self, wake: Callable[[], None]) -> None:
@@ -40,14 +40,14 @@ class Subscriber:
 
 
 class Audience:
-    """All viewers. With none, sending a message costs almost nothing."""
+    """All viewers. If there are none, sending a message costs almost nothing."""
 
     def __init__(self) -> None:
         self.lookers: tuple[Subscriber, ...] = ()
         self._lock = ForkSafeLock()
 
     def __reduce__(self) -> tuple[type["Audience"], tuple[()]]:
-        """A copy, say of a watched stream, starts with no viewers."""
+        """A copy, such as one of a watched stream, starts without viewers."""
         return Audience, ()
 
     def join(self, looker: Subscriber) -> None:
@@ -61,13 +61,13 @@ class Audience:
             self.lookers = tuple(each for each in self.lookers if each is not looker)
 
     def tell(self, message: Message) -> None:
-        """Tell everyone."""
+        """Send a message to every viewer."""
         for looker in self.lookers:
             looker.put(message)
 
 
 def _later_half(waiting: deque[Message]) -> deque[Message]:
-    """Drop the older half of the steps; first come the view, and the state from which the stream continues."""
+    """Drop the older half of the steps, but keep the view and the state from which the stream continues in front."""
     every = list(waiting)
     dropped, kept = every[: len(every) // 2], every[len(every) // 2 :]
     views = [message.view for message in dropped if isinstance(message, ViewMessage)]

@@ -1,4 +1,4 @@
-"""The index behind the pages Units and Search, as the room of corpora provides it."""
+"""The interface of the index behind the pages Units and Search, which the package `corpus` implements."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class Answers(Protocol):
     """The queries that an index answers; see `hiddenstate.corpus.answers.IndexAnswers`."""
 
     def about(self) -> dict[str, Any]:
-        """Return the data about it that the page shows at first."""
+        """Return the data about the index that the page shows at first."""
 
     def model(self) -> nn.Module:
         """Return the model that was indexed."""
@@ -47,7 +47,7 @@ class CorpusPages:
     model: str
 
     def about(self) -> dict[str, Any]:
-        """Return what the page knows from the start: `Boot` in static/types.js."""
+        """Return the data that the page has from the start; see `Boot` in static/types.js."""
         return {**self.answers.about(), "model": self.model}
 
 

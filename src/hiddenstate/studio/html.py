@@ -37,13 +37,13 @@ def boot(
     live: str = "",
     index: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the page's boot data: `Boot` in static/types.js."""
+    """Return the page's boot data; see `Boot` in static/types.js."""
     models = [{"id": key, "name": bundle.name, "kind": bundle.kind} for key, bundle in bundles.items()]
     return {"host": host, "models": models, "view": view, "live": live, "index": index}
 
 
 def policy(**sources: str) -> str:
-    """Return a content security policy that allows only these."""
+    """Return a content security policy that allows only these sources."""
     allowed = {"default": "'none'", **sources}
     directives = [f"{name}-src {value}" for name, value in allowed.items()]
     return "; ".join([*directives, "base-uri 'none'", "form-action 'none'"])

@@ -1,4 +1,4 @@
-"""Joins the page's modules into one: a browser takes longer to fetch two hundred modules than to run them."""
+"""Joins the page's modules into one script, because fetching two hundred modules takes longer than running them."""
 
 import re
 from collections.abc import Mapping
@@ -16,17 +16,17 @@ def joined(modules: Mapping[str, str]) -> str:
     """Return one script with all modules, each a function that is called after those that it imports.
 
     Args:
-        modules: their texts by name. They import by name, from ``studio/NAME``, and not in a circle.
+        modules: their texts by name. They import one another by name, from ``studio/NAME``, without cycles.
 
     Raises:
-        ValueError: a module imports in a circle, or imports or exports in a form that is not understood.
+        ValueError: there is an import cycle, or a module imports or exports in an unsupported form.
     """
     numbers: dict[str, int] = {}
     scripts: list[str] = []
 
     def add(name: str, importing: tuple[str, ...] = ()) -> None:
         if name in importing:
-            raise ValueError(f"modules import one another in a circle: {' '.join((*importing, name))}")
+            raise ValueError(f"modules import one another in a cycle: {' '.join((*importing, name))}")
         if name in numbers:
             return
         source = modules[name]

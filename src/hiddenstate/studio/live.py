@@ -1,6 +1,6 @@
-"""Streams that are watched while they run.
+"""Streams that can be watched while they run.
 
-Viewers are notified of each step. The stream never waits for them, and with no viewers it only runs.
+Viewers are notified of each step. The stream never waits for them; without viewers, it simply runs.
 """
 
 from collections.abc import Sequence
@@ -113,7 +113,7 @@ class LiveStream:
 
     def __getattr__(self, name: str) -> Any:
         """Delegate everything else to the stream."""
-        if name == "stream" or name.startswith("__"):  # attributes that copying looks up while a copy is being made
+        if name == "stream" or name.startswith("__"):  # looked up by copy while an object is only partly built
             raise AttributeError(name)
         return getattr(self.stream, name)
 

@@ -18,22 +18,22 @@ from numpy.typing import NDArray
 from hiddenstate.base.indexing import count, freeze
 from hiddenstate.errors import MessageError
 
-MOST_BYTES = 256 * 1024  # maximum bytes of a message from a page
-_MOST_CHARACTERS = 20_000  # maximum characters of a text
+MOST_BYTES = 256 * 1024  # maximum size in bytes of a message from a page
+_MOST_CHARACTERS = 20_000  # maximum number of characters in a text
 _MOST_ITEMS = 1000
 
 Floats = NDArray[np.float32]
-Part = tuple[str, Callable[[Any], object]]  # a part of the view: its description, and its converter
+Part = tuple[str, Callable[[Any], object]]  # the description and the converter of a part of the view
 
 
 @dataclass(frozen=True, eq=False)
 class Begin:
-    """A stream continues from here: step ``t`` is next.
+    """A stream continues from here; step ``t`` is next.
 
     Attributes:
         t: the number of the step.
         h: hidden state ``[L, P]`` before it.
-        c: cell state ``[L, H]`` before it, of an LSTM.
+        c: cell state ``[L, H]`` before it, if it is an LSTM.
     """
 
     t: int
@@ -50,7 +50,7 @@ class Step:
         token: its word, or None.
         x: the input ``[C]``.
         h: hidden state ``[L, P]`` after it.
-        c: cell state ``[L, H]`` after it, of an LSTM.
+        c: cell state ``[L, H]`` after it, if it is an LSTM.
     """
 
     t: int
@@ -133,7 +133,7 @@ def check_view(view: object) -> dict[str, Any]:
         MessageError: a part is unknown, or has the wrong type.
     """
     if not isinstance(view, Mapping):
-        raise MessageError(f"a view must be an object of names and values, got {type(view).__name__}")
+        raise MessageError(f"a view must be an object that maps names to values, got {type(view).__name__}")
     return {name: _plain_part(name, value) for name, value in view.items()}
 
 
@@ -168,7 +168,7 @@ def _counts(value: Any) -> list[int]:
 
 
 def _number(value: object) -> int | float:
-    """Return a number that JSON can express: not NaN, and not infinite (as Python reads 1e999)."""
+    """Return a number that JSON can express; reject NaN and infinity (which Python reads from 1e999)."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError
     number = value if isinstance(value, int) else float(value)

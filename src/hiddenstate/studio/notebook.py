@@ -20,7 +20,7 @@ from hiddenstate.studio.page import offline_page
 from hiddenstate.tracing.trace import Trace
 
 HEIGHT = 860  # pixels
-MOST_TRACE_BYTES = 16 * 2**20  # size limit of a trace that is displayed, since the notebook stores all of it
+MOST_TRACE_BYTES = 16 * 2**20  # maximum size of a displayed trace, because the notebook stores all of it
 _PAUSE = 1 / 30
 _WIDGET = "hosts/widget.js"
 _NO_FRAME = "The studio is not shown here: run this cell, or trust this notebook."
@@ -52,7 +52,7 @@ class Displayable(Protocol):
 
 
 def mimebundle(studio: Displayable) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a studio's display data: a widget if anywidget is installed, else a frame."""
+    """Return a studio's display data: a widget if anywidget is installed, otherwise a frame."""
     plain = {"text/plain": repr(studio)}
     if not _in_kernel():
         return plain, {}
@@ -89,7 +89,7 @@ def make_widget(studio: Displayable) -> Any:
             )
             widget.send({"type": "page"}, [page.encode()])
         elif content == {"type": "hello"}:
-            studio.view.setdefault("theme", "auto")  # the notebook's traits, which the page never sends
+            studio.view.setdefault("theme", "auto")  # traits of the notebook, which the page never sends
             teller.begin(studio.view)
         else:
             studio.hear(read(content))
@@ -107,9 +107,9 @@ def _widget_class() -> Any:
 
 
 class _Teller:
-    """Sends messages to a widget from its own thread, since a running stream occupies the notebook's.
+    """Sends messages to a widget from its own thread, because a running stream occupies the notebook's thread.
 
-    Messages are kept until the page opens: a notebook that runs all cells opens it only after them.
+    Messages are kept until the page opens, because a notebook that runs all cells opens it only afterwards.
     """
 
     def __init__(self, audience: Audience, widget: Any) -> None:
@@ -121,7 +121,7 @@ class _Teller:
         threading.Thread(target=self._tell, name="hiddenstate widget", daemon=True).start()
 
     def begin(self, view: Mapping[str, Any]) -> None:
-        """Start sending; a newly opened page is first sent the view and the state from which things continue."""
+        """Start sending; a newly opened page first gets the view and the state from which a stream continues."""
         if self._opened.is_set():
             self._looker.begun = False
         self._looker.put(ViewMessage(view))
@@ -139,7 +139,7 @@ class _Teller:
 
 
 def framed(page: str) -> str:
-    """Put a page into a frame: its scripts run, but can't reach the page around it.
+    """Put a page into a frame, in which its scripts run but can't reach the page around it.
 
     The text inside is shown if frames are blocked, as in a notebook that is not trusted yet.
     """

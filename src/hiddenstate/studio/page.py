@@ -1,7 +1,8 @@
-"""The page as one text: modules, styles and boot data; and as one file, with models in it.
+"""The page as one text, with modules, styles and boot data, and as one file that also contains models.
 
-Modules, joined into one, styles and models are deflated and written as base64. A short script unpacks them and starts
-the page. So a server sends all of them in one response, and a file needs no network and is not allowed to use one.
+The modules (joined into one script), styles and models are deflated and written as base64. A short script unpacks them
+and starts the page. So a server sends everything in one response, and a file needs no network, which its policy also
+forbids.
 """
 
 import base64
@@ -28,7 +29,7 @@ def new_nonce() -> str:
 
 
 def policy(nonce: str, **sources: str) -> str:
-    """Return the content security policy of a page: it allows the page's own scripts and styles, and these sources."""
+    """Return the content security policy of a page, which allows its own scripts and styles, and these sources."""
     own = {"script": f"'nonce-{nonce}'", "style": f"'nonce-{nonce}'", "img": "blob: data:"}
     return html.policy(**own, **sources)
 
@@ -46,7 +47,7 @@ def page(boot: Mapping[str, Any], nonce: str, *, head: Sequence[str] = (), data:
         nonce: the nonce of its policy.
         head: more lines for its head.
         data: more elements for its body.
-        lean: leave out the modules' comments.
+        lean: whether to omit the modules' comments.
     """
     return html.fill(
         head,
@@ -74,7 +75,7 @@ def offline_page(
         view: the initial view.
         host: where the page runs: ``file`` or ``notebook``.
         live: the role of Python while the page is open.
-        index: what the page shows about an index, whose pages need a server.
+        index: the data about an index that the page shows; its pages need a server.
     """
     nonce = new_nonce()
     head = [f'<meta http-equiv="Content-Security-Policy" content="{escaping.escape(policy(nonce))}">']
@@ -93,7 +94,7 @@ def write_page(path: str | Path, text: str) -> None:
 
 
 def packed(content: bytes) -> str:
-    """Deflate bytes, and write them in base64."""
+    """Deflate bytes and encode them in base64."""
     deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     return base64.b64encode(deflate.compress(content) + deflate.flush()).decode()
 

@@ -39,7 +39,7 @@ class Studio:
 
     @property
     def live(self) -> str:
-        """The role of Python while the page is open: ``stream`` if one runs, else ``view``."""
+        """The role of Python while the page is open: ``stream`` if one runs, otherwise ``view``."""
         return "view" if self.stream is None else "stream"
 
     @property
@@ -89,7 +89,7 @@ class Studio:
         """Serve the page in a background thread.
 
         Args:
-            host: address to listen on; any but this machine's own lets in other machines that know the token.
+            host: the address to listen on; any except this machine's own lets in other machines that know the token.
             port: port to listen on; 0 for any free one.
 
         Returns:
@@ -144,7 +144,7 @@ def studio(
     index: Any = None,
     view: Mapping[str, Any] | None = None,
 ) -> Studio:
-    """Open models in the studio: watch them read, step by step and unit by unit, and edit their values.
+    """Open models in the studio, to watch them read step by step and unit by unit, and to edit their values.
 
     In a notebook the result displays itself; elsewhere ``.serve()`` opens it in a browser and ``.save(path)`` writes it
     as one file.
@@ -161,7 +161,7 @@ def studio(
         path: module path of the layer in a module, or of the trace in a model's traces.
         text: the first text for a tagger or language model to read.
         index: an index of a corpus, or its folder, for the pages Units and Search, which need ``serve`` or ``start``.
-            With it the default model is the indexed one, which must be among the models.
+            With an index, the default model is the indexed one, which must be among the models.
         view: the initial view, such as ``{"unit": 17, "step": 3}``.
 
     Returns:
@@ -171,7 +171,7 @@ def studio(
         ArgumentTypeError: the studio cannot show this type.
         ArgumentError, NameUnknownError, IndexRangeError, ShapeError: an option does not fit a model, or the index is of
             a different one.
-        FileFormatError: a folder does not contain a model, or no index.
+        FileFormatError: a folder does not contain a model or an index.
         MissingDependencyError: an index is given, and pyarrow is not installed.
         MessageError: ``view`` has a part that the page does not have.
 
@@ -179,7 +179,7 @@ def studio(
     >>> hs.studio(hs.LSTM(4, 3), x=torch.zeros(5, 4))
     Studio(LSTM(4, 3) (layer)): serve() opens it in a browser, save(path) writes it as a file
     """
-    from hiddenstate.studio.bundles.opening import named, opened  # loads all models, so only on demand
+    from hiddenstate.studio.bundles.opening import named, opened  # imported on demand, because it loads all models
 
     given = None
     if index is not None:

@@ -64,7 +64,7 @@ class Encoded:
         chars: ``[F, K]`` its character ids, `PADDING` past its end; the longest forms come first.
         char_lengths: ``[F]`` its characters.
         forms: ``[W]`` the form of each word, sentence by sentence.
-        starts: ``[S]`` where a sentence's words begin.
+        starts: ``[S]``, where each sentence's words begin.
         lengths: ``[S]`` words in each sentence.
         tags: ``[W]`` tag ids of each tag column, `IGNORED_TAG` where a word has no known tag; None without tags.
         context: ``[W, C']`` vectors of the words in their contexts; None without any.

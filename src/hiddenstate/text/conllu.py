@@ -24,7 +24,8 @@ TAG_COLUMNS = ("upos", "xpos", "feats", "deprel", "lemma", "head", "deps", "misc
 
 _WHITE_LINE = re.compile(r"\n[^\S\n]+(?=\n|\Z)")
 _MAY_BE_BLANK = re.compile(r"\t(?:\s|\Z)")
-# The text between two sentences of a table: the last line's MISC, blank lines, comments, and the first line's ID.
+# Matches the text between two sentences of a table: the last line's MISC, blank lines, comments and the first line's
+# ID.
 _FIRST = re.compile(r"\n*(?:#[^\n]*\n)*[^#\n][^\n]*")
 _NEXT = re.compile(r"[^\n]+\n\n+(?:#[^\n]*\n)*[^#\n][^\n]*")
 _IDS = [*map(str, range(1, 1001))]
@@ -107,7 +108,7 @@ def parse_conllu(text: str, name: str = "<text>", first_line: int = 1) -> list[S
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Cut a text at ends of sentences, since a table takes ten times the memory of its text."""
+    """Cut a text at sentence ends, because a table takes ten times the memory of its text."""
     start = 0
     while start < len(text):
         end = text.find("\n\n", start + PIECE)
@@ -117,7 +118,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _by_block(text: str, name: str, number: int) -> list[Sentence]:
-    """Read a text whose first line has this number, sentence by sentence."""
+    """Read a text, whose first line has this number, sentence by sentence."""
     found = list[Sentence]()
     # str.splitlines would also split at U+2028 and similar characters, which may occur inside a column.
     for block in text.split("\n\n"):
@@ -151,10 +152,10 @@ class Table:
         Raises:
             ArgumentError: there are not as many tags as words.
         """
-        # Split once more: keeping all cells takes longer, since they do not fit into the caches.
+        # The text is split once more, because keeping all cells would be slower: they do not fit in the caches.
         number, cells, given = COLUMNS.index(column.upper()), self._text.split("\t"), tags
         if len(given) != sum(map(len, self.forms)):
-            raise ArgumentError(f"{sum(map(len, self.forms))} words need as many tags, got {len(given)}")
+            raise ArgumentError(f"{sum(map(len, self.forms))} words need one tag each, got {len(given)}")
         filled, at = cells[number::9], 0
         for start, those, forms in zip(self._starts, self._words, self.forms, strict=True):
             new = given[at : at + len(forms)]
@@ -188,19 +189,19 @@ def read_table(text: str) -> Table | None:
     """Read whole sentences of CoNLL-U as a table if they have that shape, as most do; otherwise return None."""
     text = _unified(text)
     cells = text.split("\t")
-    ends = cells[::9]  # each line's MISC with what follows, up to the next line's ID
+    ends = cells[::9]  # each line's MISC with everything up to and including the next line's ID
     count = len(ends) - 1
     if count < 1 or len(cells) % 9 != 1 or _MAY_BE_BLANK.search(text):
         return None
     starts = [0, *[k for k, end in enumerate(ends) if "\n\n" in end and 0 < k < count]]
     edges = [ends[k] for k in starts] + ends[-1:]
-    newlines = count - len(starts) + sum([edge.count("\n") for edge in edges])  # one before every other line
+    newlines = count - len(starts) + sum([edge.count("\n") for edge in edges])  # one before each other line
     if newlines != text.count("\n") or ends[-1].strip("\n").count("\n"):
         return None
     words = list[list[int] | None]()
     for start, end, edge in zip(starts, [*starts[1:], count], edges, strict=False):
         if not (_FIRST if start == 0 else _NEXT).fullmatch(edge):
-            return None  # comments inside a sentence, or without one
+            return None  # there are comments inside a sentence or without one
         words.append(None)
         others = ends[start + 1 : end]
         if edge[-2:] not in ("\n1", "1") or len(others) > len(_ENDS) or not all(map(str.endswith, others, _ENDS)):
@@ -254,7 +255,7 @@ def with_tags(
     Args:
         sentence: the sentence to tag.
         tags: one tag for each word.
-        probabilities: for each word tags with their probabilities, written into MISC as
+        probabilities: for each word, tags with their probabilities, written into MISC as
             ``UposProb=NOUN:0.9876,VERB:0.0101`` (``XposProb``); one that is there already is replaced. A ``|`` in a
             tag is written as ``;`` there.
         column: ``"upos"``, ``"xpos"``, ``"feats"`` or any other.
@@ -265,7 +266,7 @@ def with_tags(
     counts = len(tags), len(sentence if probabilities is None else probabilities)
     if counts != (len(sentence),) * 2:
         raise ArgumentError(
-            f"a sentence of {len(sentence)} words needs as many tags and probabilities, got {counts[0]} and {counts[1]}"
+            f"{len(sentence)} words need one tag and one probability each, got {counts[0]} and {counts[1]}"
         )
     lines, number = list(sentence.lines), COLUMNS.index(column.upper())
     for place, tag in zip(sentence.places, tags, strict=True):
@@ -346,7 +347,7 @@ def _checked_sentence(lines: list[str], name: str, first: int) -> Sentence:
 
 
 def _as_range(places: Sequence[int]) -> Sequence[int]:
-    """Return a range if the places follow one another, else a tuple, so that equal sentences are equal."""
+    """Return a range if the places are consecutive, otherwise a tuple, so that equal sentences are equal."""
     together = range(places[0], places[0] + len(places)) if places else range(0)
     return together if places == together or [*places] == [*together] else tuple(places)
 

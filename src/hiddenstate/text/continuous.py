@@ -10,7 +10,7 @@ from torch import Tensor
 from hiddenstate.errors import ArgumentError
 from hiddenstate.text.tokens import Ids
 
-# Merity et al. (2018): the number of steps varies a little and is sometimes halved, so that the borders move.
+# As in Merity et al. (2018), the number of steps varies a little and is sometimes halved, so that the borders move.
 _HALVED, _SPREAD, _FEWEST = 0.05, 5.0, 5
 
 

@@ -52,7 +52,7 @@ class Corpus:
     Attributes:
         title: what it is.
         licence: its terms, as its makers state them.
-        source: a page about it, for readers.
+        source: the address of a web page about it.
         address: the base URL of its files.
         files: every file.
         parts: train, dev and test.
@@ -107,7 +107,7 @@ CORPORA: Mapping[str, Corpus] = MappingProxyType({
         address="https://raw.githubusercontent.com/karpathy/char-rnn/6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e/"
         "data/tinyshakespeare/",
         files=(Remote("input.txt", "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed", 1_115_394),),
-        # Others test on the last tenth. It continues the play before it, so that play is for training.
+        # Other projects test on the last tenth. It continues the play before it, so that play is used for training.
         parts={
             "train": Part("input.txt", 0.05, 0.9),
             "dev": Part("input.txt", 0, 0.05),
@@ -148,7 +148,7 @@ def corpus(name: str) -> Corpus:
     """
     if name not in CORPORA:
         raise ArgumentError(
-            f"there is no corpus named {name!r}; the corpora are {' '.join(CORPORA)} (a path works, too)"
+            f"there is no corpus named {name!r}; the corpora are {' '.join(CORPORA)} (a path also works)"
         )
     return CORPORA[name]
 
@@ -232,7 +232,7 @@ def _fetch(known: Corpus, file: Remote, folder: Path) -> None:
 def _retrieve(pooch: Any, url: str, file: Remote, folder: Path) -> None:
     try:
         pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=folder)
-    except PermissionError as error:  # for a folder, only its cause has the system's error number
+    except PermissionError as error:  # if it concerns a folder, only its cause has the system's error number
         raise (error.__cause__ if error.errno is None else None) or error from None
 
 

@@ -30,7 +30,7 @@ class Passage:
 
     @property
     def about_words(self) -> int:
-        """Roughly how many words there are, without parsing."""
+        """The approximate number of words, without parsing."""
         return self.text.count("\n") if self.kind == "conllu" else 1 + len(self.text) // 5
 
     def parsed(self) -> Table | list[Sentence]:
@@ -66,9 +66,9 @@ class IncrementalReader:
 
     def __init__(self, kind: str | None, name: str, *, has_lines: bool = False) -> None:
         self.kind, self._name = kind, name
-        self._unfinished: list[str] = []  # parts of the last line, if its end has not arrived
-        self._lines: list[str] = []  # whole lines of a sentence that is not complete, or before the kind is known
-        self._line = 1  # the number of the first of them
+        self._unfinished: list[str] = []  # parts of the last line, whose end has not arrived yet
+        self._lines: list[str] = []  # whole lines of an incomplete sentence, or all lines until the kind is known
+        self._line = 1  # the line number of the first of these lines
         self._is_one_line = not has_lines  # whether the plain text so far has at most one line with content
 
     def feed(self, text: str) -> Iterator[Passage]:
@@ -95,7 +95,7 @@ class IncrementalReader:
     def _passages(self, lines: str) -> Iterator[Passage]:
         """Yield the sentences that whole lines complete."""
         if self.kind == "text" and not lines.strip():
-            return  # so that blank lines do not accumulate
+            return  # keeps blank lines from accumulating
         if self.kind is None and any(line.strip() and not line.startswith("#") for line in lines.split("\n")):
             lines = "".join([*self._lines, lines])
             self._lines.clear()
@@ -107,7 +107,7 @@ class IncrementalReader:
             self._lines.append(lines[end:])
 
     def _complete(self, lines: str) -> int:
-        """Return the length of the part that can be passed on."""
+        """Return the length of the part that is complete."""
         if self.kind == "conllu":
             # Search from the last empty line, so that few lines remain.
             start = max(0, lines.rfind("\n\n"))

@@ -47,7 +47,7 @@ def read_chunks(source: Source, size: int = CHUNK) -> Iterator[str]:
     """
     newlines, first = io.IncrementalNewlineDecoder(None, translate=True), True
     for chunk in _decoded(source, size):
-        # By its type hints the decoder takes bytes, but without an inner decoder it takes text.
+        # According to its type hints, the decoder takes bytes, but without an inner decoder it takes text.
         text = newlines.decode(chunk.removeprefix("\ufeff") if first else chunk)
         first = first and not chunk
         if text:
@@ -63,7 +63,7 @@ def describe_source(source: Source) -> str:
 def _decoded(source: Source, size: int) -> Iterator[str]:
     decoder, consumed = codecs.getincrementaldecoder("utf-8")(), 0
     with Path(source).open("rb") if isinstance(source, str | os.PathLike) else nullcontext(source) as file:
-        read = getattr(file, "read1", file.read)  # for a pipe, returns what has already arrived
+        read = getattr(file, "read1", file.read)  # for a pipe, read1 returns what has already arrived
         while True:
             pending = len(decoder.getstate()[0])
             try:

@@ -1,6 +1,6 @@
 """Splits raw English text into words, by the conventions of UD English EWT.
 
-One regular expression finds pieces, a second splits contractions: ``don't`` is ``do n't``, ``it's`` is
+One regular expression finds pieces, and a second one splits contractions: ``don't`` is ``do n't``, ``it's`` is
 ``it 's``, ``cannot`` is ``can not``. Hyphens and slashes inside words are separate words (``15 - year``), except after
 prefixes (``non-stop``) and in short forms (``w/o``). Not split: addresses, file names, numbers with their separators,
 phone numbers, dates, ellipses and other runs of one mark, emoticons, abbreviations (``U.S.``, ``Dr.``).
@@ -32,7 +32,7 @@ _TWO_WORDS = _compiled(*PATTERN["two_words"].values())
 _SENTENCE_END = _compiled(PATTERN["sentence_end"])
 _ABBREVIATED = _compiled(PATTERN["abbreviated"])
 
-# No abbreviation is longer, and looking no further back keeps long texts fast.
+# No abbreviation is longer. Looking back no further keeps long texts fast.
 _LONGEST: int = PATTERN["longest_abbreviation"]
 
 

@@ -134,20 +134,21 @@ class Tokens:
 
     @cached_property
     def _table(self) -> Ids:
-        """Return the id of every code point."""
+        """The id of every code point."""
         table = np.full(_CODE_POINTS, UNKNOWN_ID, np.int32)
         table[code_points("".join(self.tokens[1:]))] = np.arange(1, len(self.tokens))
         return table
 
 
 def learn(source: Source, level: str, minimum: int = 1, most: int = 0) -> tuple[Tokens, Ids]:
-    """Read a text once, and return its vocabulary and its ids.
+    """Read a text once and return its vocabulary and its ids.
 
     Args:
         source: a path, or an open stream of text or bytes.
         level: ``char`` or ``word``.
         minimum: tokens that occur less often become ``<unk>``.
-        most: the maximum number of tokens, including ``<unk>``; the rarest others become ``<unk>``. 0 for no limit.
+        most: the maximum number of tokens, including ``<unk>``, beyond which the rarest become ``<unk>``; 0 for no
+            limit.
 
     Raises:
         FileFormatError: it is empty, or not UTF-8.

@@ -18,8 +18,8 @@ _APOSTROPHE = re.compile(r" '(?=(?:t|s|d|ll|re|ve|m) )")
 def read_untagged(source: Source) -> list[tuple[str, ...]]:
     """Read the words of each sentence.
 
-    CoNLL-U gives its forms. Plain text is split line by line into sentences and words (see `tokenise`). Text in
-    WikiText's form is restored: ``third @-@ person`` becomes ``third-person``; headings, and sentences with an
+    From CoNLL-U, the forms are read. Plain text is split line by line into sentences and words (see `tokenise`). Text
+    in WikiText's form is restored: ``third @-@ person`` becomes ``third-person``. Headings, and sentences with an
     ``<unk>``, are skipped.
 
     Args:

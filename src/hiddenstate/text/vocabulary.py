@@ -45,8 +45,8 @@ class Vocabulary:
             tokens: the tokens of a text.
             minimum: the minimum number of occurrences.
             more: tokens of further text, counted together with the others.
-            minimum_in_all: with ``more``, tokens that occur at least this often in both texts together are included
-                too.
+            minimum_in_all: with ``more``, tokens that occur at least this often in both texts together are also
+                included.
 
         Raises:
             ArgumentError: a minimum is below 1.

@@ -1,4 +1,4 @@
-"""The values of a run, by name. Recorders record `Traceable` modules; this room does not depend on `hiddenstate.LSTM`.
+"""The values of a run, by name. Only `Traceable` modules are recorded; nothing here depends on `hiddenstate.LSTM`.
 
 - `record.py`: the recorded values, as frozen data; `trace.py`: the public class, `Trace`
 - `record_spec.py`: converts the options of a trace to a `RecordSpec`, and a result to a trace

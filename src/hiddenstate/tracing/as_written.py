@@ -1,4 +1,4 @@
-"""Blocks in which compiled models run as plain Python, since a compiled graph has no modules to record."""
+"""Blocks in which compiled models run as plain Python, because a compiled graph has no modules to record."""
 
 import sys
 from typing import Any
@@ -7,7 +7,7 @@ from hiddenstate.base.forks import in_forked_children
 from hiddenstate.base.native_module import InForce, Switch
 from hiddenstate.base.scoped import Block
 
-# torch's compiler stance while any block is open, shared by all threads, and the open blocks.
+# The stance of torch's compiler while any block is open, which all threads share, and the open blocks.
 _stance: Switch | None = None
 _blocks: "list[InForce[None]]" = []
 
@@ -21,7 +21,7 @@ def as_written() -> Block:
     compiler = sys.modules.get("torch._dynamo.eval_frame")
     if compiler is None:
         return Block()
-    compiler._set_stance(compiler._stance)  # raises inside a compiled function, in every thread
+    compiler._set_stance(compiler._stance)  # raises if called inside a compiled function, in any thread
     return Block(_blocks, (None,), (_forced_eager(compiler),))
 
 

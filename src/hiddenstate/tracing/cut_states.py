@@ -12,7 +12,7 @@ from hiddenstate.tracing.record import Record
 
 
 def states_before_resets(record: Record) -> Any:
-    """Return each layer's and direction's state at each border: h ``[B, L*D, P]``, c ``[B, L*D, H]``; or only h.
+    """Return the state of each layer and direction at each border: h ``[B, L*D, P]``, c ``[B, L*D, H]``; or only h.
 
     Raises:
         ArgumentError: the run had no ``reset=``, some steps were not recorded, or a readout edit was in force.
@@ -28,7 +28,7 @@ def states_before_resets(record: Record) -> Any:
         raise ArgumentError(
             "a readout edit was in force, and the hidden states passed on to the next step were not recorded"
         )
-    # In the order of the caller's mask.
+    # Indices in the order of the caller's mask.
     first, *second = from_time_first(record.reset, record.layout).nonzero(as_tuple=True)
     row = second[0] if second else torch.zeros_like(first)
     t, n = (row, first) if record.layout == "NT" else (first, row)

@@ -53,7 +53,7 @@ def save_trace(trace: Record, path: str | Path) -> None:
 
 
 def _named(cell: Cell, states: Any, form: str) -> dict[str, Tensor]:
-    """The tensors of a state by their names in a file."""
+    """Return the tensors of a state by their names in a file."""
     return dict(zip(map(form.format, cell.carried), cell.parts_of(states), strict=True))
 
 
@@ -93,12 +93,12 @@ def _fields(tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str, A
 
 
 def _check(record: Record) -> None:
-    """Reject a record that no call can produce. Values may be any numbers, as in a call.
+    """Reject a record that no call could have produced. As in a call, its values may be any numbers.
 
     Raises:
         FileFormatError: the record is invalid.
     """
-    # Only the first error is reported, since each check relies on the ones before it.
+    # Only the first error is reported, because each check relies on those before it.
     for wrong in chain(_wrong_data(record), _wrong_shapes(record), _wrong_types(record), _wrong_tokens(record)):
         raise FileFormatError(f"it is not a trace: {wrong}")
 
@@ -146,7 +146,7 @@ def _wrong_shapes(record: Record) -> Iterator[str]:
 
 
 def _parts(record: Record) -> Iterator[tuple[str, Tensor, Shape]]:
-    """Every tensor, and the shape that it must have."""
+    """Yield every tensor and the shape that it must have."""
     cell = record.layers.cell
     initial, units = cell.parts_of(record.initial), {}
     (stacked, N, P), H = initial[0].shape, initial[-1].shape[2]

@@ -74,9 +74,9 @@ def chained(calls: Sequence[Trace]) -> list[Trace]:
 
 
 def goes_on(before: Trace, after: Trace) -> bool:
-    """Whether a call began with the final state of another, so that both are pieces of one sequence.
+    """Whether a call began with the final state of another call, so that both are pieces of one sequence.
 
-    Always False for bidirectional calls, since a reverse direction reads the later piece first, and for rows with
+    Always False for bidirectional calls, because a reverse direction reads the later piece first, and for rows with
     lengths.
     """
     if before.bidirectional or before.lengths is not None or after.lengths is not None:
@@ -123,7 +123,7 @@ def _joined_reset(chain: Sequence[Trace]) -> Tensor | None:
 
 
 def _joined_reset_to(chain: Sequence[Trace]) -> Any:
-    """The states after all borders, for each step and row; zeros for calls without ``reset_to``."""
+    """Return the states after all borders, for each step and row; zeros for calls without ``reset_to``."""
     if all(call.reset_to is None for call in chain):
         return None
     cell = chain[0].layers.cell

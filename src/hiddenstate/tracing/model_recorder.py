@@ -19,7 +19,7 @@ from hiddenstate.tracing.trace import Trace
 from hiddenstate.tracing.traceable import Traceable, find_recordable
 
 THEIRS = (nn.LSTM, nn.LSTMCell, nn.GRU, nn.GRUCell, nn.RNN, nn.RNNCell)
-MOST_PATHS = 8  # maximum paths in a message
+MOST_PATHS = 8  # maximum number of paths listed in a message
 
 
 class Chosen(NamedTuple):
@@ -134,7 +134,7 @@ def _unknown_place(name: str, path: str, modules: Mapping[str, Traceable]) -> Na
     if not path:
         try:
             parse_place(name, *max(layers.values(), key=lambda each: len(each.directions)))
-        except NameUnknownError as error:  # raises an error that explains what is wrong with the name
+        except NameUnknownError as error:  # raises an error that explains the problem with the name
             return error
     return NameUnknownError(f"no place {shorten(name)} in this model: its places are {list_places(layers, path)}")
 
@@ -164,7 +164,7 @@ class Run:
         return asked._replace(spent=self.spent)
 
     def receive(self, module: Traceable, trace: Trace) -> None:
-        """Store a record as a copy, since the model may write into its tensors."""
+        """Store a copy of a record, because the model may write into its tensors."""
         self.spent += trace.nbytes
         self.heard.setdefault(module, []).append(_copied(trace))
 

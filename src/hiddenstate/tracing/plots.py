@@ -1,7 +1,7 @@
 """Plots of a trace: a heat map of each gate and state over the steps, or the curves of one unit.
 
 Colours mean the same in every plot: gates run from 0 to 1, g, n and h from -1 to 1. Only unbounded values, such as the
-cell state, are scaled by the largest of them, which the title gives.
+cell state, are scaled by their largest value, which the title gives.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ DASHES = {"i": "-", "f": "-", "g": "--", "o": ":", "c": "-", "h": "--"}
 # A GRU's gates have the colours of the LSTM gates with the same role: z keeps, n is written, r hides.
 COLORS |= {"r": COLORS["o"], "z": COLORS["f"], "n": COLORS["g"]}
 DASHES |= {"r": DASHES["o"], "z": DASHES["f"], "n": DASHES["g"]}
-FEW_STEPS = 20  # with more steps, three maps do not fit side by side
-MOST_LABELS = 60  # maximum labels along an axis, and maximum steps with marked points
+FEW_STEPS = 20  # with more steps, three maps would not fit side by side
+MOST_LABELS = 60  # maximum number of labels along an axis, and of steps with marked points
 FINE = 600  # cells, about as many as an axis has pixels
 LABEL_SIZE = 8  # points
 
@@ -50,7 +50,7 @@ class _Run:
     cell: Cell
 
     def legend(self, quantity: str) -> tuple[str, str]:
-        """The meaning of a quantity, and of its values."""
+        """Return the meaning of a quantity and of its values."""
         return self.cell.meanings[quantity], self.cell.hints[quantity]
 
 
@@ -99,7 +99,7 @@ def _read(trace: Record, layer: int, reverse: bool, row: int, unit: int | None) 
 
 
 def _spans(trace: Record) -> dict[str, tuple[float, float]]:
-    """The bounds of each quantity; c has none, nor does a projected h or one after relu."""
+    """Return the bounds of each quantity; c has none, and neither has h if it is projected or comes from relu."""
     gates = trace.layers.cell.gates
     spans = {gate.name: gate.bounds for gate in gates} | {"c": None}
     if trace.projected or any(gate.bounds is None for gate in gates):
@@ -190,7 +190,7 @@ def _curves(run: _Run) -> Figure:
 
 
 def _groups(cell: Cell) -> tuple[list[str], tuple[str, ...]]:
-    """The gates and the states; a plain RNN's only gate is its state."""
+    """Return the gates and the states; a plain RNN's only gate is its state."""
     return [gate for gate in cell.gate_names if gate not in cell.state_names], cell.state_names
 
 

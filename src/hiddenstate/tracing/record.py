@@ -31,9 +31,10 @@ class Record:
         out: the output, as the plain call returns it.
         state: ``(h_n, c_n)``, as the plain call returns it; only ``h_n`` if there is no cell state.
         initial: the initial ``(h0, c0)``, ``[L*D, N, P]`` and ``[L*D, N, H]``; or only ``h0``.
-        values: place (``"l0.f"``) to recorded values, time first whatever the layout: ``[steps, N, H or P]``.
-        carried: layer and direction (``"l0"``) to the cell state passed on, ``[steps, N, H]``, if a readout edit made
-            the cell state that was read differ from it; empty otherwise. Without a cell state, the hidden state.
+        values: maps a place (``"l0.f"``) to recorded values, time first whatever the layout: ``[steps, N, H or P]``.
+        carried: maps a layer and direction (``"l0"``) to the cell state that was passed on, ``[steps, N, H]``, or the
+            hidden state if there is no cell state. Only if a readout edit made the state that was read differ from it;
+            otherwise empty.
         steps: the time steps that were recorded.
         length: T, the time steps of the whole input.
         num_layers: L.
@@ -128,7 +129,7 @@ class Record:
         at_step = [self._position(k) for k in times]
         rows = resolve(freeze(row, "row"), values.shape[1], "row")
         units = resolve(freeze(unit, "unit"), values.shape[2], "unit")
-        # Each index copies, so an axis that is needed whole is not indexed, and rows come first.
+        # Each indexing operation copies, so an axis that is needed in full is not indexed, and rows come first.
         if row is not None:
             values = values[:, list(rows)]
         values = values[at_step]
@@ -166,7 +167,7 @@ class Record:
             values["m"] = values["o"] * math.tanh(values["c"])
         words = self.words(row)
         types = [self.values[name].dtype for name in names.values() if name in self.values]
-        # The least precise type of the computation: under autocast the gates are less precise than the states.
+        # The least precise type in the computation; under autocast, the gates are less precise than the states.
         rounding = max((torch.finfo(dtype) for dtype in [*types, initial[-1].dtype]), key=lambda info: info.eps)
         return Moment(
             t, unit, layer, reverse, row, words[t] if words else None, values, rounding.eps, rounding.tiny, cell
@@ -188,7 +189,7 @@ class Record:
         if name in self.values:
             check_memory(self.values[name], name)
             return self.values[name]
-        parse_place(name, *self.layers)  # first check whether the LSTM has this place at all
+        parse_place(name, *self.layers)  # first checks whether the LSTM has this place at all
         raise NameUnknownError(
             f"{name!r} was not recorded; the recorded places are {' '.join(self.names)}. Add it to keep=, or omit "
             "keep= (pre-activations are recorded with pre=True)"
@@ -234,7 +235,7 @@ class Record:
         begins = self._initial[-1]
         unknown = torch.full_like(begins[0, row], float("nan"))
         source = self._cell_states(place)
-        if source is not None and self.reset is None and len(self.steps) == self.length:  # all steps at once
+        if source is not None and self.reset is None and len(self.steps) == self.length:  # takes all steps at once
             first, known = begins[None, self._layer_number(place), row], source[: self.row_length(row), row]
             return torch.cat([known[1:], first] if place.reverse else [first, known[:-1]])[: len(known)]
         real = [t for t in self.steps if t < self.row_length(row)]
@@ -265,11 +266,11 @@ class Record:
         return states[row if len(states) == self.batch else border * self.batch + row]
 
     def _layer_number(self, place: Place) -> int:
-        """The position of a place's layer and direction among all."""
+        """Return the position of a place's layer and direction among all."""
         return place.layer * (1 + self.bidirectional) + place.reverse
 
     def _cell_states(self, place: Place) -> Tensor | None:
-        """Cell states that were passed on, ``[steps, N, H]``, if they were recorded."""
+        """Return the cell states that were passed on, ``[steps, N, H]``, if they were recorded."""
         return self.carried.get(place.layer_direction.name, self.values.get(str(place)))
 
 

@@ -48,7 +48,7 @@ class TraceOptions(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """What to record of one call: places, steps, and the tokens of the steps."""
+    """The places and steps to record of one call, with the tokens of the steps."""
 
     record: RecordSpec
     words: tuple[tuple[str, ...], ...] | None
@@ -121,7 +121,7 @@ def resolve_places(layers: Layers, keep: Sequence[str] | None, pre: bool) -> lis
     """Return the places to record, without repetition.
 
     Raises:
-        NameUnknownError, ArgumentTypeError: an entry is not a place that there is.
+        NameUnknownError, ArgumentTypeError: an entry is not an existing place.
     """
     if keep is None:
         kept = places(layers.num_layers, layers.bidirectional, layers.cell.quantities)
@@ -156,7 +156,7 @@ def check_names(keep: Sequence[str]) -> Sequence[str]:
 def record_nbytes(sizes: Sizes, wanted: RecordSpec, edits: Sequence[Edit], N: int, itemsize: int) -> int:
     """Return the size of a record in bytes, including the extra values for readout edits."""
     units = sum(sizes.units(place.quantity) for place in wanted.places)
-    # With a readout edit the cell state passed on differs from the recorded one, so it is recorded as well.
+    # With a readout edit, the cell state passed on differs from the recorded one, so it is recorded as well.
     shorten = [edit.place for edit in edits if edit.scope == "readout"]
     readouts = {parse_place(place, *sizes.layers)[:2] for place in shorten}
     split = readouts & {place[:2] for place in wanted.places}
@@ -185,7 +185,7 @@ def trace_of_all(
     values: dict[str, Tensor] = {}
     for k, (names, gates, c) in enumerate(zip(sizes.places, kept[0], kept[1], strict=True)):
         h = shorten[k // D]
-        # A copy if memory is shared with the other direction, or with the output, which belongs to the caller.
+        # Copied if the memory is shared with the other direction, or with the output, which belongs to the caller.
         if D > 1:
             h = h[..., k % D * P : (k % D + 1) * P].contiguous()
         elif k == sizes.num_layers - 1:
@@ -272,7 +272,7 @@ def check_limit(nbytes: int, asked: TraceOptions, wanted: RecordSpec) -> None:
 
 
 def resolve_tokens(tokens: Tokens | None, T: int, N: int, lengths: Tensor | None) -> tuple[tuple[str, ...], ...] | None:
-    """Return the words of each row; a short row's list may be as short as the row.
+    """Return the words of each row; the list of a short row may be as short as the row.
 
     Raises:
         ShapeError: there is not one word for each step, or not one list for each row.

@@ -14,7 +14,7 @@ from hiddenstate.tracing.traceable import Traceable
 
 
 class Recorder(Protocol):
-    """Requests records of some of the calls that are made while it is active."""
+    """Requests records of some of the calls made while it is active."""
 
     def asks(self, module: Traceable) -> TraceOptions | None:
         """Return what to record of a call of the module, or None; without side effects."""
@@ -26,7 +26,8 @@ class Recorder(Protocol):
 # Stored here, not in the modules, so that nothing can be left behind in them, and other threads never see it.
 _requests: Scoped[Recorder] = ContextVar("hiddenstate_requests", default=())
 
-# Functions that get each module called without a recorder, in any thread, so that a trace can report missed calls.
+# Functions that are passed each module called without a recorder, in any thread, so that a trace can report missed
+# calls.
 _watchers: "list[InForce[Callable[[Traceable], None]]]" = []
 
 
@@ -38,7 +39,7 @@ class Requested(NamedTuple):
 
 
 def requested(module: Traceable) -> Sequence[Requested]:
-    """Return the requests for the module's call that begins now; usually there are none."""
+    """Return the requests for the call of the module that begins now; usually there are none."""
     found = would_be_requested(module)
     if not found:
         for block in _watchers:
@@ -51,12 +52,12 @@ def requested(module: Traceable) -> Sequence[Requested]:
 
 
 def would_be_requested(module: Traceable) -> Sequence[Requested]:
-    """Return the requests that a call would have, without making a recorder believe that its call has begun."""
+    """Return the requests that a call would have, without counting as the beginning of a call."""
     asking = in_force(_requests) if scoped.any_open else ()
     if not asking:
         return ()
-    # Of the single-call recorders only the innermost is active: the others' calls have already begun, or are still to
-    # come.
+    # Of the single-call recorders, only the innermost is active: the calls of the others have already begun or are yet
+    # to come.
     innermost = next((request for request in reversed(asking) if isinstance(request, SingleCallRecorder)), None)
     listening = [request for request in asking if request is innermost or not isinstance(request, SingleCallRecorder)]
     asked = [(request, request.asks(module)) for request in listening]

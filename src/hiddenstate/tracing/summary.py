@@ -1,4 +1,4 @@
-"""Summarises each step of a trace: how open the gates were, how large the states, and which units changed most."""
+"""Summarises each step of a trace: how open the gates were, how large the states were, and which units changed most."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence

@@ -33,7 +33,7 @@ def trace_to_dataframe(trace: Record) -> "pandas.DataFrame":
 
 
 def _layer_frame(pandas: Any, trace: Record, row: int, layer: int, reverse: bool) -> Any:
-    """The lines of one row, layer and direction, or None when nothing of it was recorded."""
+    """Return the lines of one row, layer and direction, or None if nothing of it was recorded."""
     kept = [p for p in _places(trace) if (p.layer, p.reverse) == (layer, reverse)]
     if not kept:
         return None
@@ -105,7 +105,7 @@ def _direction(reverse: bool) -> str:
 def _padded(trace: Record, place: Place, units: int) -> "np.ndarray[Any, np.dtype[Any]]":
     """Return the recorded values ``[steps, N, units]`` as an array, NaN for units that the quantity does not have."""
     values = trace.values[str(place)].detach().cpu()
-    if values.dtype is torch.bfloat16:  # NumPy has no such type
+    if values.dtype is torch.bfloat16:  # NumPy has no bfloat16
         values = values.float()
     pad = (0, units - values.shape[2])
     return np.asarray(torch.nn.functional.pad(values, pad, value=float("nan")).numpy())

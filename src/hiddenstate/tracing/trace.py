@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.figure import Figure
 
-# How a notebook displays a trace. The studio, a higher room, adds its view; the last one is used.
+# How a notebook displays a trace. The studio, a higher-level package, adds its view; the last one is used.
 notebook_views: list[Callable[["Trace"], str | None]] = later.notebook_views
 
 
@@ -27,7 +27,7 @@ class Trace(Record):
     """
 
     def before_resets(self) -> Any:
-        """Return the states discarded by resets: each layer's and direction's state at each border.
+        """Return the states discarded by resets: the state of each layer and direction at each border.
 
         In the forward direction that is the state after the step before the border (before step 0, the initial state);
         in the reverse direction, the state after the step that follows the border. At borders past a row's end it is
@@ -100,7 +100,7 @@ class Trace(Record):
         return draw_to(path, lambda: plot_trace(self, layer=layer, reverse=reverse, row=row, unit=unit))
 
     def _repr_html_(self) -> str | None:
-        """Show the first row in the studio, in a notebook; None, which shows the repr, if that is impossible."""
+        """Show the first row in the studio, in a notebook; return None, which shows the repr, if that is impossible."""
         return notebook_views[-1](self) if notebook_views else None
 
     def save(self, path: str | Path) -> None:

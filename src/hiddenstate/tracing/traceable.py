@@ -20,8 +20,8 @@ class Traceable(nn.Module):
         raise NotImplementedError
 
 
-# Each function returns the stand-in for a foreign module whose calls can be recorded, or None. `interop`, a higher
-# room, adds the one for torch's LSTMs.
+# Each function returns a stand-in for a foreign module whose calls can be recorded, or None. `interop`, a higher-level
+# package, adds the one for torch's LSTMs.
 stand_ins: list[Callable[[nn.Module], Traceable | None]] = later.stand_ins
 
 

@@ -54,7 +54,7 @@ class Moment(Mapping[str, float]):
         return [line for gate in self.cell.gates for line in (*self._part_line(gate), *self._gate_line(gate))]
 
     def _part_line(self, gate: Gate) -> list[str]:
-        """The equation of the state's part of a gate that another gate multiplies."""
+        """Return the equation of the recurrent part of a gate that another gate multiplies."""
         names = [part.name for part in self.cell.parts if part.gate == gate.name]
         if gate.scale is None or not {gate.scale, *names} <= self.keys():
             return []
@@ -90,7 +90,7 @@ class Moment(Mapping[str, float]):
         return [line + self._edited(name, total, sum(map(abs, products)))]
 
     def _factor(self, factor: str) -> float | None:
-        """The value of a factor of a state's equation, or None if the trace did not record it."""
+        """Return the value of a factor of a state's equation, or None if the trace did not record it."""
         name = factor.removeprefix("tanh").removeprefix("(1-").removeprefix("(").removesuffix(")")
         if name not in self:
             return None
@@ -106,7 +106,7 @@ class Moment(Mapping[str, float]):
         return _n(self[factor]) if self[factor] >= 0 else f"({_n(self[factor])})"
 
     def _edited(self, name: str, computed: float, size: float) -> str:
-        """Return a note if the run's value differs from the equation's, which means that an edit set it."""
+        """Return a note if the run's value differs from the equation's result, which means that an edit set it."""
         held = self.get(name, computed)
         if not abs(held - computed) > 16 * (self.eps * size + self.tiny):  # NaN and infinity do not indicate an edit
             return ""

@@ -1,4 +1,4 @@
-"""The training loop for all tasks. Nothing here depends on a model: `models` makes the task.
+"""The training loop for all tasks. Nothing here depends on a model; `models` creates the tasks.
 
 - `task.py`: `Task`, the interface of a training task
 - `loop.py`: the loop; `schedule.py`, `stop.py`, `average.py`: learning rates, when to stop, averaged weights

@@ -10,7 +10,7 @@ from hiddenstate.base.scoped import Block, lasting
 
 
 class Average:
-    """The mean, updated after each step; early ones count more, so that little remains of the initial weights."""
+    """The mean, updated after each step; early steps count more, so that little remains of the initial weights."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._weights = {name: each.detach() for name, each in model.named_parameters() if each.requires_grad}

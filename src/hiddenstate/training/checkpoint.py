@@ -1,8 +1,8 @@
 """A run's folder: its settings, its last checkpoint and its metrics.
 
-The checkpoint is one file that is replaced atomically: whenever the process is killed, either the earlier or the new
-one is complete. Each progress report is a line in ``metrics.jsonl``; a resumed run truncates the lines after its
-checkpoint, since they will be written again. Only one process at a time trains in the folder.
+The checkpoint is one file that is replaced atomically, so whenever the process is killed, either the earlier or the new
+checkpoint is complete. Each progress report is a line in ``metrics.jsonl``; a resumed run deletes the lines after its
+checkpoint, because they will be written again. Only one process at a time trains in the folder.
 """
 
 import json
@@ -33,7 +33,7 @@ P = TypeVar("P")
 
 
 def default_run(out: Path) -> Path:
-    """Return the folder for a model's checkpoints, beside the model.
+    """Return the folder for a model's checkpoints, which is beside the model.
 
     Raises:
         ArgumentError: the model's folder has no name, so nothing can be beside it.
@@ -77,7 +77,7 @@ class Position:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """All that a run needs to resume: its position, what it belongs to (see `RunFolder.read`), and tensors.
+    """Everything that a run needs to resume: its position, the identity of the run (see `RunFolder.read`), and tensors.
 
     ``settings`` must be the same when the run is resumed; older checkpoints have none.
     """
@@ -101,16 +101,16 @@ class RunFolder:
         self._lock = RunLock(self.path)
 
     def held(self, machine: Machine | None = None) -> Block:
-        """Return a context manager that keeps everyone else from training in this folder.
+        """Return a context manager that prevents anyone else from training in this folder.
 
-        With several processes, the first holds it for all. Blocks may be nested. If no run has begun in the folder by
-        the end, the folder is left as it was.
+        With several processes, the first one holds the folder for all. Blocks may be nested. If no run has begun in the
+        folder by the end, the folder is left unchanged.
 
         Raises:
             RunInUseError: someone else is training in it.
             ArgumentError: it is a file.
-            FileWriteError: it cannot be made, or written into; or a file in it is a link, whose target would be written
-                instead.
+            FileWriteError: the folder can't be created or written to, or a file in it is a link, whose target would be
+                written instead.
         """
         if machine is not None and not machine.leads:
             return lasting(partial(machine.once, self._refuse_links), lambda: None)
@@ -135,7 +135,7 @@ class RunFolder:
         Raises:
             RunInUseError: someone else is training in it.
             ArgumentError: there is something that a new run would destroy.
-            FileWriteError: it cannot be made, or written into; a finished run in it is left unchanged.
+            FileWriteError: the folder can't be created or written to; a finished run in it is left unchanged.
         """
         with self.held():
             self._refuse_to_destroy()
@@ -144,7 +144,7 @@ class RunFolder:
                 replace_bytes(self.path / SETTINGS, settings.encode(), obsolete=obsolete)
 
     def _refuse_to_destroy(self) -> None:
-        # A run that was killed at its start left at most a partial file.
+        # A run that was killed at its start leaves at most a partial file.
         held = any(path.suffix != ".part" and path.name not in LOCK_FILES for path in self.path.iterdir())
         if held and not (self.path / SETTINGS).is_file():
             raise ArgumentError(f"{self.path} is not the folder of a run: {SETTINGS} is missing; choose another folder")
@@ -241,7 +241,7 @@ class RunFolder:
             )
 
     def _check_settings(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-        current = json.loads(json.dumps(now))  # tuples as lists, as in the file
+        current = json.loads(json.dumps(now))  # converts tuples to lists, as in the file
         changed = [name for name in before if name in current and before[name] != current[name]]
         if changed:
             said = ", ".join(

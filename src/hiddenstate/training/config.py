@@ -1,11 +1,11 @@
-"""The settings of every training run, whatever the model."""
+"""The settings of every training run, for any model."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from hiddenstate.training.settings import Settings, choice, number
 
-# The settings that may change when a run is resumed: its duration, its device, and what it writes in between.
+# The settings that may change when a run is resumed: its duration, its device, and what it writes along the way.
 MAY_CHANGE = ("epochs", "patience", "device", "log_steps", "checkpoint_steps", "checkpoint_minutes")
 
 

@@ -1,4 +1,4 @@
-"""The lock of a run's folder: one run at a time, since two would mix their metrics and overwrite their checkpoints.
+"""The lock of a run's folder: two runs at a time would mix their metrics and overwrite their checkpoints.
 
 The system releases the lock when its process ends, for whatever reason, so a killed process never blocks others. A file
 beside it names its holder, which the system does not report.
@@ -20,9 +20,9 @@ from hiddenstate.base.files import drop_empty, replace_bytes
 from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, RunInUseError
 
-# The lock file remains in the folder of a run: another process could be waiting for a deleted one.
+# The lock file stays in the folder of a run, because another process could be waiting for it.
 LOCK_FILES = LOCK, HOLDER = "run.lock", "running.json"
-# Seconds to wait: a killed process may need a moment to end, and a new holder a moment to write its identity.
+# Seconds to wait, because a killed process may need a moment to end, and a new holder a moment to write its identity.
 _PATIENCE = 0.5
 # Error numbers of file systems without locks.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -50,9 +50,9 @@ class Holding:
         """Take the lock; create the folder if it is missing.
 
         Raises:
-            RunInUseError: another process holds it.
+            RunInUseError: another process holds the lock.
             ArgumentError: the folder is a file.
-            FileWriteError: the folder cannot be made, or written into.
+            FileWriteError: the folder can't be created or written to.
         """
         if self._is_inner:
             return
@@ -68,7 +68,7 @@ class Holding:
         """Release the lock, even if `acquire` was not completed; it may be called again after an interrupt.
 
         Args:
-            keep: whether the folder stays; otherwise it is left as it was.
+            keep: whether the folder stays; otherwise it is left as it was before.
         """
         if self._is_inner:
             return
@@ -91,7 +91,7 @@ class Holding:
                 f"{self._folder} is in use: {self._others()}. Wait until it ends, or stop it, which loses nothing, and "
                 "continue with --resume; or choose a different folder"
             ) from None
-        except (NotImplementedError, OSError) as error:  # older versions of filelock raise the former
+        except (NotImplementedError, OSError) as error:  # older versions of filelock raise NotImplementedError
             if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
                 raise
             warnings.warn(

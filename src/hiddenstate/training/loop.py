@@ -1,6 +1,6 @@
 """The training loop: runs the batches of a task until the dev score stops improving.
 
-A step depends only on the settings, the data, the step's number and the state in a checkpoint. So a run that is
+A step depends only on the settings, the data, the step's number and the state in a checkpoint, so a run that is
 interrupted at any point and resumed ends with exactly the same weights.
 """
 
@@ -27,7 +27,7 @@ from hiddenstate.training.schedule import learning_rate
 from hiddenstate.training.stop import Stop, stopping
 from hiddenstate.training.task import Item, Task
 
-# The state of each optimizer for a parameter.
+# The state that each optimizer keeps for a parameter.
 _REMEMBERED: Mapping[type[Optimizer], tuple[str, ...]] = {
     AdamW: ("step", "exp_avg", "exp_avg_sq"),
     SGD: ("momentum_buffer",),
@@ -43,7 +43,7 @@ def fit(
     resume: bool = False,
     on_progress: OnProgress = lambda progress: None,
 ) -> tuple[Epoch, ...]:
-    """Train until the last epoch, or until the score has not improved on its best for ``patience`` epochs.
+    """Train until the last epoch, or until the best score is ``patience`` epochs old.
 
     Ctrl-C ends training after the current batch and writes a checkpoint. The state of torch's global random generators
     is restored afterwards.
@@ -190,7 +190,7 @@ class _Loop(Generic[Item]):
         return value > best if self.task.higher_is_better else value < best
 
     def tell(self, progress: Step | Epoch) -> None:
-        """Write metrics, and call the caller's function."""
+        """Write metrics, and call the user's function."""
         if not self.machine.leads:
             return
         if isinstance(progress, Epoch):

@@ -59,7 +59,7 @@ class Machine:
         return [value]
 
     def once(self, work: Callable[[], V]) -> V:
-        """Do work in the leading process, and return its result in all of them.
+        """Do some work in the leading process, and return its result in all processes.
 
         Raises:
             Exception: the error of the work; in the other processes, a HiddenStateError with its message.
@@ -120,7 +120,7 @@ class _Several(Machine):
             result = work() if self.leads else None
         except Exception as error:
             failure = error
-        # Processes waiting for one that has ended would fail with a gloo error.
+        # Processes that wait for a process that has ended would fail with a gloo error.
         result, text = self._broadcast([result, None if failure is None else f"{failure}"])
         if failure is not None:
             raise failure
@@ -132,7 +132,7 @@ class _Several(Machine):
     def __exit__(self, *_error: object) -> None:
         if self._made_group and torch.distributed.is_initialized():
             _leave()
-            self._forget()  # otherwise accelerate would continue with the old group
+            self._forget()  # otherwise accelerate would keep using the old group
 
 
 def _joined(join: Callable[[], V]) -> tuple[V, bool]:
@@ -150,7 +150,7 @@ def _joined(join: Callable[[], V]) -> tuple[V, bool]:
         from torch.distributed.distributed_c10d import PrefixStore
         from torch.distributed.rendezvous import rendezvous
 
-        # Leftovers of earlier groups in the store would mislead this one.
+        # Entries of earlier groups in the store would confuse this group.
         store, rank, ranks = next(rendezvous("env://"))
         name = f"hiddenstate, group {len(_groups)}"
         store = PrefixStore(name, store)

@@ -13,8 +13,8 @@ class Score:
 
     Attributes:
         value: the number by which epochs are compared.
-        text: the score as text for readers.
-        details: further numbers, by name.
+        text: the score as text.
+        details: more numbers, by name.
     """
 
     value: float

@@ -1,4 +1,4 @@
-"""The description of a run as a TOML file: its files, its settings, and texts about it."""
+"""The description of a run as a TOML file, with its files, its settings, and texts about it."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ class RunFile(Generic[S]):
         settings: the settings; those that the file omits have their defaults.
         files: paths by name: ``train``, ``dev``, ``out`` and so on.
         about: texts for a model card: ``about_data``, ``licence``, ``command``.
-        lists: lists of paths by name; in the file they are beside the other paths.
+        lists: lists of paths by name; in the file, they are beside the other paths.
     """
 
     kind: str

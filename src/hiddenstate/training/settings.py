@@ -1,4 +1,4 @@
-"""Settings: frozen data with a type and a range for each value, read from text, JSON or TOML."""
+"""Settings: frozen data with a type and a range for each value, which are read from text, JSON or TOML."""
 
 import json
 import math
@@ -20,8 +20,8 @@ else:
 S = TypeVar("S", bound="Settings")
 V = TypeVar("V", int, float)
 
-_LARGEST = 2**63  # as in TOML
-_LONGEST = 60  # maximum characters of a value in a message
+_LARGEST = 2**63  # the limit for integers in TOML
+_LONGEST = 60  # maximum number of characters of a value shown in a message
 
 
 def number(default: V, *, least: float | None = None, above: float | None = None, below: float | None = None) -> V:
@@ -114,7 +114,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 
 def toml_value(value: Any) -> str:
-    """Format a value as TOML, which equals JSON for strings, numbers, bools and lists of them."""
+    """Format a value as TOML, which is the same as JSON for strings, numbers, bools and lists of them."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -158,7 +158,7 @@ def _kind(wanted: Any) -> str:
 def _format(value: object) -> str:
     """Format a value for a message, shortened if it is long."""
     if type(value) is int and abs(value) >= _LARGEST:
-        return f"a number of {value.bit_length()} bits"  # Python may refuse to convert it
+        return f"a number of {value.bit_length()} bits"  # Python may refuse to convert the number to text
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 

@@ -1,4 +1,4 @@
-"""Stops a run on request, after the current batch, with everything saved."""
+"""Stops a run on request after the current batch, with everything saved."""
 
 import signal
 import threading
@@ -11,7 +11,8 @@ from typing import Any
 from hiddenstate.base.scoped import lasting
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# Seconds after which a second Ctrl-C counts: torchrun forwards the first one to processes that already received it.
+# Seconds after which a second Ctrl-C counts, because torchrun forwards the first one to processes that already received
+# it.
 AGAIN = 1.0
 
 

@@ -58,8 +58,8 @@ class Task(Protocol[Item]):
     def plan(self, epoch: int, rank: int, ranks: int) -> Sequence[Item | None]:
         """Return the batches of an epoch (from 1) for this process.
 
-        It must depend only on seed, epoch, rank and ranks, be cheap, and have the same length for every rank: None is
-        an empty batch. See `split`.
+        The plan must depend only on seed, epoch, rank and ranks, be cheap to compute, and have the same length for
+        every rank; None is an empty batch. See `split`.
         """
 
     def size(self, epoch: int) -> int:
@@ -79,10 +79,10 @@ class Task(Protocol[Item]):
         """Restore a state that `state` returned; empty at the beginning of every epoch."""
 
     def evaluate(self) -> Score:
-        """Evaluate the model on the dev data. It may be left in either mode."""
+        """Evaluate the model on the dev data. The model may be left in either mode."""
 
     def save_model(self, folder: Path, history: Sequence[Epoch]) -> None:
-        """Write the model as a folder; it comes from the last epoch of the history, which is the best so far."""
+        """Write the model as a folder. It is the model of the last epoch in the history, which is the best so far."""
 
 
 def split(batches: Sequence[Item], rank: int, ranks: int) -> list[Item | None]:

@@ -81,7 +81,7 @@ def test_what_is_no_automaton_is_told() -> None:
     word = found.disagreement
     said = [int(word[: k + 1].count("up") > word[: k + 1].count("down")) for k in range(len(word))]
     assert found.run(word)[-1] != said[-1]
-    assert "tells more apart" in str(found)
+    assert "distinguishes more" in str(found)
 
 
 def test_it_is_told_in_every_form() -> None:

@@ -139,9 +139,9 @@ def test_the_interval_is_over_sequences() -> None:
 def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(ArgumentTypeError, match="got Linear"):
         hs.explain.probe(torch.nn.Linear(2, 2), XS, SIGNS)  # type: ignore[arg-type]
-    with pytest.raises(ArgumentError, match="60 sequences need as many"):
+    with pytest.raises(ArgumentError, match="one list for each of the 60 sequences"):
         hs.explain.probe(lstm(), XS, SIGNS[:3])
-    with pytest.raises(ArgumentError, match="has 12 steps and 1 labels"):
+    with pytest.raises(ArgumentError, match="has 12 steps but 1 labels"):
         hs.explain.probe(lstm(), XS, [["a"], *SIGNS[1:]])
     with pytest.raises(ArgumentError, match="2 to 256 different labels, got 60 and 1"):
         hs.explain.probe(lstm(), XS, [["a"] * 12] * 60)

@@ -87,7 +87,7 @@ def test_functions(subject: Subject) -> None:
         (
             hs.explain.logit("d"),
             NameUnknownError,
-            "no labels of this model are 'd'; expected one of the 3: 'a' 'b' 'c'",
+            "this model has no label 'd'; expected one of the 3: 'a' 'b' 'c'",
         ),
         (hs.explain.logit("a", word="q"), NameUnknownError, "'q' stands nowhere"),
         ("b", NameUnknownError, r"is a label, not a place; its logit is the target hiddenstate.explain.logit\('b'\)"),

@@ -22,7 +22,7 @@ def test_with_texts() -> None:
         ({"learning_rate": "nan"}, "learning_rate must be above 0 and finite, got nan"),
         ({"seed": "-1"}, "seed must be at least 0"),
         ({"columns": "upos,form"}, "columns must be among upos xpos feats deprel lemma head deps misc, got 'form'"),
-        ({"columns": "upos,upos"}, "columns must be one or more of upos .*, each once, got 'upos upos'"),
+        ({"columns": "upos,upos"}, "columns must be one or more of upos .*, without repetition, got 'upos upos'"),
         ({"columns": ","}, "columns must be one or more of upos .*, got ''"),
     ],
 )

@@ -5,5 +5,5 @@
 - `statistics.py`: statistics of the units of one place, which merge associatively
 - `bits.py`: the steps at which units exceed a threshold, as bits
 - `build.py`: the task that indexes one shard
-- `folder.py`: an index in its folder: its statistics, tokens and bits; runs any part of the corpus again
+- `folder.py`: an index in its folder: its statistics, tokens and bits; reruns any part of the corpus
 """

@@ -14,7 +14,7 @@ from hiddenstate.errors import FileFormatError
 
 Bytes = NDArray[np.uint8]
 
-ABOVE, EQUAL = "above.npy", "equal.npy"  # of a shard: rows of bits, and `is_equal`, of all places and thresholds
+ABOVE, EQUAL = "above.npy", "equal.npy"  # a shard's files: rows of bits, and `is_equal`, for all places and thresholds
 
 _HEAD = re.compile(
     rb"\x93NUMPY\x01\x00(?P<length>..)\{'descr': '\|u1', 'fortran_order': False, "

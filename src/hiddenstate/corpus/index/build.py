@@ -1,4 +1,4 @@
-"""The task that indexes one shard: its tokens, statistics, thresholds as bits, and states to start again from."""
+"""The task that indexes one shard: its tokens, statistics, thresholds as bits, and states from which to resume."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ from hiddenstate.structure.names import parse_place
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.trace import Trace
 
-ROWS_TOGETHER = 64  # of a layer that reads forward
-WORDS_TOGETHER = 6400  # of a bidirectional layer
+ROWS_TOGETHER = 64  # for a layer that reads forward
+WORDS_TOGETHER = 6400  # for a bidirectional layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +40,9 @@ class IndexShards:
     """The task of indexing a shard: a folder ``00000``.
 
     Attributes:
-        reader: the model as it reads sequences.
+        reader: the model as a reader of sequences.
         places: the places whose statistics are kept.
-        thresholds: for some of the places, the thresholds whose bits are kept.
+        thresholds: the thresholds whose bits are kept, for some of the places.
     """
 
     reader: Reader
@@ -69,7 +69,7 @@ class Run:
     """Some steps of some sequences, run.
 
     Attributes:
-        items: the numbers of the sequences, one per row.
+        items: the index of each row's sequence.
         start: the first step.
         lengths: the number of steps of each sequence in this run, starting at ``start``.
         trace: the record.
@@ -125,7 +125,7 @@ def traced(
 
 
 class _Shard:
-    """The index of a shard while it is made."""
+    """The index of a shard while it is being built."""
 
     def __init__(self, task: IndexShards, number: int, items: Sequence[Item]) -> None:
         self.task, self.number, self.items = task, number, items
@@ -166,7 +166,7 @@ class _Shard:
         self.labels = tuple(sorted({*flat} - {NO_LABEL}))
         if len(self.labels) > MOST_LABELS:
             raise ArgumentError(
-                f"a shard has {len(self.labels):,} different labels, and at most {MOST_LABELS} are counted"
+                f"a shard has {len(self.labels):,} different labels, but at most {MOST_LABELS} are allowed"
             )
         number = {label: k for k, label in enumerate(self.labels)} | {NO_LABEL: len(self.labels)}
         self.label_codes = np.fromiter(map(number.__getitem__, flat), np.int64, len(flat))
@@ -183,7 +183,7 @@ class _Shard:
             np.int64,
             int(self.starts[-1]),
         )
-        # Sampled at random, because every fourth step of each sequence would include too many first steps.
+        # Steps are sampled at random, because taking regular steps of each sequence would include too many first steps.
         steps = (self.number << 40) | np.arange(self.starts[-1])
         self.is_sampled = scramble(steps) % np.uint64(EVERY) == 0
         sampled = self.token_codes[self.is_sampled]
@@ -227,7 +227,7 @@ class _Shard:
     def _windows(
         self, run: Run, T: int, lengths: NDArray[np.int64]
     ) -> Iterator[tuple[Tensor, slice, slice, tuple[Tensor, Tensor]]]:
-        """Yield the contexts of a run, those at the same steps together; the longest rows come first."""
+        """Yield the contexts of a run, grouped by their steps; the longest rows come first."""
         for start in range(0, T, WINDOW):
             n = int((lengths > start).sum())
             stop = min(start + WINDOW, T)

@@ -1,4 +1,4 @@
-"""An index in its folder: its statistics, tokens and bits; runs any part of the corpus again."""
+"""An index in its folder: its statistics, tokens and bits. Reruns any part of the corpus."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,16 +23,16 @@ from hiddenstate.errors import FileFormatError, NameUnknownError
 from hiddenstate.structure.addresses import parse_address
 from hiddenstate.structure.names import Place, parse_place
 
-MOST_PARQUET_STEPS = 1 << 27  # of one shard
-MOST_KEPT_STEPS = 1 << 28  # whose tokens are kept in memory, about 9 bytes each
-READERS, SHARDS_TOGETHER = 8, 32  # threads that read ahead, and the shards that each reads at a time
+MOST_PARQUET_STEPS = 1 << 27  # maximum number of steps in a shard
+MOST_KEPT_STEPS = 1 << 28  # maximum number of steps whose tokens are kept in memory, at about 9 bytes each
+READERS, SHARDS_TOGETHER = 8, 32  # number of threads that read ahead, and of shards that each reads at a time
 
 Values = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
 class Context(NamedTuple):
-    """Some steps of a sequence: its shard, its number there, and the first step and the one after the last."""
+    """Some steps of a sequence: its shard, its number there, the first step, and the step after the last."""
 
     shard: int
     sequence: int
@@ -103,7 +103,7 @@ class IndexFolder:
 
     @cached_property
     def thresholds(self) -> dict[str, tuple[float, ...]]:
-        """The thresholds whose bits were made with the index, by place."""
+        """The thresholds whose bits were stored with the index, by place."""
         return {name: tuple(values) for name, values in self.about["thresholds"].items()}
 
     @cached_property
@@ -129,7 +129,7 @@ class IndexFolder:
         """Return the place and the unit of an address such as ``l1.c[125]``.
 
         Raises:
-            NameUnknownError: it is not the address of one unit of a place that the model has.
+            NameUnknownError: it is not the address of a single unit of a place that the model has.
         """
         parsed = parse_address(address)
         sizes = self.reader.lstm.sizes
@@ -182,10 +182,10 @@ class IndexFolder:
 
     @torch.no_grad()
     def values(self, context: Context, places: Sequence[str]) -> dict[str, Values]:
-        """Run some steps of a sequence again, and return the values ``[T, U]`` of places.
+        """Rerun some steps of a sequence, and return the values ``[T, U]`` of places.
 
-        A layer that reads forward starts from the last state that was stored before them; a bidirectional one reads the
-        sequence as a whole.
+        A layer that reads forward starts from the last state stored before these steps; a bidirectional layer reads the
+        whole sequence.
         """
         item, lstm = self.item(context.shard, context.sequence), eval_twin(self.reader.lstm)
         start, state = 0, None
@@ -198,7 +198,7 @@ class IndexFolder:
 
     @torch.no_grad()
     def run(self, contexts: Sequence[Context], places: Sequence[str]) -> list[dict[str, Values]]:
-        """Run whole sequences again, many at once; like `values` for each."""
+        """Rerun whole sequences, many at once; the result for each is that of `values`."""
         items = [self.item(each.shard, each.sequence) for each in contexts]
         parts: list[dict[str, list[Values]]] = [{name: [] for name in places} for _ in items]
         for run in run_chunks(self.reader, items, places):
@@ -211,7 +211,7 @@ class IndexFolder:
         ]
 
     def _state_before(self, context: Context) -> tuple[int, AnyState | None]:
-        """Return the last step whose state was stored at or before a context's first, and the state."""
+        """Return the last step at or before the start of a context whose state was stored, and that state."""
         number = context.start // CHECKPOINT
         keys = self.path(context.shard) / "state_keys.npy"
         if not number or not keys.is_file():
@@ -245,7 +245,7 @@ class IndexFolder:
         return np.unpackbits(packed, count=steps).view(np.bool_)
 
     def bits_of_shards(self, place: str, unit: int, threshold: float) -> Iterator[Mask | None]:
-        """Yield `bits` of every shard. Threads read ahead, because files that are not in memory take a while."""
+        """Yield `bits` of every shard. Threads read ahead, because files that are not cached take a while to read."""
 
         def read(shards: Sequence[int]) -> list[Mask | None]:
             return [self.bits(shard, place, unit, threshold) for shard in shards]
@@ -271,7 +271,7 @@ class IndexFolder:
         return (path, 0) if path.is_file() else None
 
     def cached_bits(self, shard: int, place: str, unit: int, threshold: float) -> Path:
-        """Return the file of bits that a search has made."""
+        """Return the file of bits that a search has stored."""
         return self.folder / "searched" / f"{shard:05}.{place}.{unit}.{np.float32(threshold)!s}.npy"
 
     def contexts(self) -> Iterator[Context]:
@@ -341,8 +341,8 @@ def _read_text(folder: Path) -> ShardText:
             column = table.column(name).unify_dictionaries().combine_chunks()
             chunk = column.chunk(0) if hasattr(column, "chunk") else column
             if chunk.null_count:
-                raise FileFormatError(f"the column {name} has gaps")
-            # Not `to_numpy`, which imports pandas: half of the time that the first search of a process would take.
+                raise FileFormatError(f"the column {name} has missing values")
+            # `to_numpy` would import pandas, which takes half the time of a process's first search.
             codes = np.frombuffer(chunk.indices.cast("int32").buffers()[1], np.int32) if len(chunk) else ()
             at = chunk.indices.offset
             columns += [tuple(map(str, chunk.dictionary.to_pylist())), np.array(codes[at : at + len(chunk)], np.int32)]

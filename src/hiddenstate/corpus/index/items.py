@@ -1,4 +1,4 @@
-"""A sequence of a corpus, and the protocol of readers, which turn sequences into the input of a layer."""
+"""A sequence of a corpus, and the protocol of readers, which turn sequences into a layer's input."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +12,9 @@ from hiddenstate.corpus.shards.plan import Shard
 from hiddenstate.explain.subject.head import Head
 from hiddenstate.nn.recurrent import Recurrent
 
-WINDOW = 64  # steps of a context
-CHECKPOINT = 256  # steps between two stored states
-MOST_STEPS = 1 << 22  # of one sequence
+WINDOW = 64  # steps in a context
+CHECKPOINT = 256  # steps between stored states
+MOST_STEPS = 1 << 22  # maximum number of steps in a sequence
 MOST_LABELS = 128
 
 NO_LABEL = ""
@@ -26,7 +26,7 @@ class Item(NamedTuple):
     Attributes:
         tokens: a word or character for each of its T steps.
         labels: a label for each step, `NO_LABEL` if it has none.
-        data: its input ``[T, C]`` if there is no other way to get it; or None.
+        data: its input ``[T, C]``, if that can't be computed from the tokens; otherwise None.
     """
 
     tokens: tuple[str, ...]
@@ -61,19 +61,19 @@ class Reader(Protocol):
         """Return the sequences of a shard."""
 
     def inputs(self, items: Sequence[Item], start: int, stop: int) -> Tensor:
-        """Return the layer's input ``[stop - start, N, C]`` at some steps, arbitrary where one has ended."""
+        """Return the layer's input ``[stop - start, N, C]`` at some steps; arbitrary for sequences that have ended."""
 
     def folded(self, token: str) -> str:
         """Return a token in the form in which it is counted."""
 
     def targets(self, item: Item) -> NDArray[np.int64]:
-        """Return the index of the right output of the head at each step, -1 if it is not known."""
+        """Return the index of the correct output of the head at each step; -1 if unknown."""
 
     def save(self, folder: Path) -> None:
-        """Write the model into a folder, from which it is loaded again."""
+        """Write the model into a folder, from which it can be loaded."""
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return everything that its values depend on, ready for JSON."""
+        """Return everything that the model's values depend on, ready for JSON."""
 
 
 def half_of(shard: int, sequences: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Readers: a tagger, a language model, or a layer over arrays, as it reads the sequences of a corpus."""
+"""Readers: how a tagger, a language model or a layer over arrays reads the sequences of a corpus."""
 
 import hashlib
 import json
@@ -38,10 +38,10 @@ from hiddenstate.text.batches import check_sentences
 from hiddenstate.text.conllu import TAG_COLUMNS
 from hiddenstate.text.tokenise import tokenise
 
-MOST_NUMBERS = 1 << 30  # of one array
-COMMON = 127  # tokens that are counted
-LONGEST_SENTENCE = 2048  # words
-ARRAYS_TOGETHER = 512  # sequences of a shard of arrays
+MOST_NUMBERS = 1 << 30  # maximum size of one array
+COMMON = 127  # maximum number of tokens that are counted
+LONGEST_SENTENCE = 2048  # maximum number of words
+ARRAYS_TOGETHER = 512  # sequences per shard of arrays
 FORMAT = "hiddenstate.layer/1"
 
 Labels = str | Callable[[Sequence[str]], Sequence[str]] | None
@@ -71,7 +71,7 @@ def character_kinds(tokens: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class TaggerReader:
-    """A tagger reads sentences; labels are a column of CoNLL-U. See `Reader`."""
+    """The reader for a tagger, which reads sentences; labels are a column of CoNLL-U. See `Reader`."""
 
     tagger: Tagger
     labels: Labels = None
@@ -89,7 +89,7 @@ class TaggerReader:
 
     @cached_property
     def common(self) -> tuple[str, ...]:
-        """The most frequent words, in the form that is looked up."""
+        """The most frequent words, in the form in which they are looked up."""
         return self.tagger.encoder.words.tokens[:COMMON]
 
     @property
@@ -98,7 +98,7 @@ class TaggerReader:
         return _labels_name(self.labels or self.tagger.config.columns[0])
 
     def items(self, shard: Shard) -> list[Item]:
-        """Return the sentences of a shard, those of more than 2,048 words cut."""
+        """Return the sentences of a shard; sentences of more than 2,048 words are cut."""
         labels = self.labels or self.tagger.config.columns[0]
         found = []
         for sentence in read_sentences(shard):
@@ -118,11 +118,11 @@ class TaggerReader:
         return eval_twin(self.tagger).embed(encoded.batch(range(len(items))))[start:stop]
 
     def folded(self, token: str) -> str:
-        """Return the form of a word that is looked up."""
+        """Return the form in which a word is looked up."""
         return self.tagger.encoder.looked_up(token)
 
     def targets(self, item: Item) -> NDArray[np.int64]:
-        """Return the index of each word's tag of the first column, if the labels are of that column."""
+        """Return the index of each word's tag in the first column, if the labels are those of that column."""
         if callable(self.labels) or self.labelling != self.tagger.config.columns[0]:
             return np.full(len(item.tokens), -1)
         number = {name: k for k, name in enumerate(self.tagger.tag_names)}
@@ -139,7 +139,7 @@ class TaggerReader:
 
 @dataclass(frozen=True, eq=False)
 class LanguageReader:
-    """A language model reads pieces of at most 2,048 tokens, each from a newline. See `Reader`."""
+    """The reader for a language model: pieces of at most 2,048 tokens, each read after a newline. See `Reader`."""
 
     model: LanguageModel
     labels: Labels = None
@@ -208,11 +208,11 @@ class LanguageReader:
 
 @dataclass(frozen=True, eq=False)
 class LayerReader:
-    """A layer reads arrays. See `Reader`.
+    """The reader for a layer, which reads arrays. See `Reader`.
 
     Attributes:
         lstm: the layer.
-        arrays: the sequences; empty if the index is opened again.
+        arrays: the sequences; empty if the index was reopened.
         linear: the layer that reads its outputs, or None.
         names: the names of that layer's outputs.
     """
@@ -288,8 +288,8 @@ def reader_of(
 
     Raises:
         ArgumentError: labels, tokens or names do not fit; the model reads backwards.
-        ArgumentTypeError: the model or the corpus is of another kind.
-        ShapeError: an array or the head has another size.
+        ArgumentTypeError: the model or the corpus is of the wrong kind.
+        ShapeError: an array or the head has the wrong size.
     """
     if isinstance(model, Tagger | LanguageModel):
         if tokens is not None or head is not None or names is not None:
@@ -302,7 +302,7 @@ def reader_of(
                 raise ArgumentError(f"labels must be one of {' '.join(TAG_COLUMNS)}, got {labels!r}")
             return TaggerReader(model, labels)
         if isinstance(labels, str) and labels != "character":
-            raise ArgumentError(f"labels of a text are 'character', the kind of each character, got {labels!r}")
+            raise ArgumentError(f"for a text, labels must be 'character' (the kind of each character), got {labels!r}")
         if labels is None and model.config.level == "char":
             labels = "character"
         if model.config.backward:
@@ -334,7 +334,7 @@ def _layer_reader(
         given_array = check_plain_tensor(torch.as_tensor(array), f"array {k}")
         check_memory(given_array, f"array {k}")
         if given_array.numel() > MOST_NUMBERS:
-            raise ArgumentError(f"array {k} has {given_array.numel():,} numbers, and at most {MOST_NUMBERS:,} are read")
+            raise ArgumentError(f"array {k} has {given_array.numel():,} numbers, but may have at most {MOST_NUMBERS:,}")
         x = (given_array.float() if given_array.dtype == torch.bfloat16 else given_array).detach().cpu().numpy()
         if x.ndim != 2 or x.shape[1] != lstm.sizes.input_size or not 0 < len(x) <= MOST_STEPS:
             raise ShapeError(f"array {k} must be [T, C] with C = {lstm.sizes.input_size}, got {list(x.shape)}")
@@ -343,20 +343,21 @@ def _layer_reader(
         words = tuple(map(str, range(len(x)))) if tokens is None else tuple(map(str, tokens[k]))
         given = (NO_LABEL,) * len(x) if labels is None else tuple(map(str, labels[k]))
         if len(words) != len(x) or len(given) != len(x):
-            raise ArgumentError(f"array {k} has {len(x)} steps, and {len(words)} tokens and {len(given)} labels")
+            found = f"there are {len(words)} tokens and {len(given)} labels"
+            raise ArgumentError(f"array {k} has {len(x)} steps, but {found}")
         items.append(Item(words, given, x))
     if head is not None and head.in_features != lstm.sizes.directions * lstm.sizes.output_size:
         width = lstm.sizes.directions * lstm.sizes.output_size
-        raise ShapeError(f"the head reads {head.in_features} features, and the layer gives {width}")
+        raise ShapeError(f"the head reads {head.in_features} features, but the layer outputs {width}")
     count = 0 if head is None else head.out_features
     named = tuple(map(str, names if names is not None else range(count)))
     if len(named) != count:
-        raise ArgumentError(f"the head has {count} outputs, and there are {len(named)} names")
+        raise ArgumentError(f"the head has {count} outputs, but there are {len(named)} names")
     return LayerReader(lstm, tuple(items), head, named)
 
 
 def read_item(reader: Any, x: Any) -> Item:
-    """Return one sentence, text or array as a reader's sequence.
+    """Convert one sentence, text or array to a sequence that a reader reads.
 
     Raises:
         ArgumentError, ArgumentTypeError, ShapeError: it is none of these.
@@ -385,7 +386,7 @@ def array_shards(reader: LayerReader) -> list[Shard]:
 
 
 def load_reader(folder: Path, about: Mapping[str, Any]) -> ModelReader:
-    """Return the reader whose model `Reader.save` wrote; its labels are in the index.
+    """Return a reader with the model that `Reader.save` wrote; its labels are in the index.
 
     Raises:
         FileFormatError: the model is missing or damaged.
@@ -420,15 +421,15 @@ def _load_layer(path: Path, about: Mapping[str, Any]) -> LayerReader:
         linear = nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in of["linear."], dtype=weight.dtype)
         linear.load_state_dict(of["linear."])
         if len(names) != len(weight):
-            raise FileFormatError(f"{len(names)} names do not fit {len(weight)} outputs of the head")
+            raise FileFormatError(f"the head has {len(weight)} outputs, but there are {len(names)} names")
     return LayerReader(lstm.eval(), (), linear, names)
 
 
 def _sized(sizes: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path) -> Layer:
-    """Make a layer of the sizes in a manifest, if the weights are of these sizes.
+    """Make a layer with the sizes in a manifest, if the weights have these sizes.
 
     Raises:
-        FileFormatError: they are not.
+        FileFormatError: the weights have other sizes.
     """
     try:
         known = Sizes(**{name: sizes[name] for name in SIZES}, cell=sizes.get("cell", "LSTM"))
@@ -462,7 +463,7 @@ def _content(code: CodeType) -> tuple[Any, ...]:
     constants = [
         _content(each)
         if isinstance(each, CodeType)
-        else sorted(map(repr, each))  # a set's order differs between processes
+        else sorted(map(repr, each))  # the order of a set differs between processes
         if isinstance(each, frozenset)
         else each
         for each in code.co_consts

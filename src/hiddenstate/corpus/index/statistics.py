@@ -1,7 +1,7 @@
 """Statistics of the units of one place over a corpus. They merge associatively and commutatively, bit for bit.
 
-Sums are kept as integers, multiples of 2^-20: sums of floats would depend on the order. Histograms, and the sums by
-token, are taken at a random eighth of the steps; all else at every step.
+Sums are stored as integers, in units of 2^-20, because sums of floats would depend on the order. Histograms and the
+sums by token use a random eighth of the steps; everything else uses every step.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,11 +16,11 @@ from torch import Tensor
 
 from hiddenstate.errors import ArgumentError
 
-UNIT = float(1 << 20)  # of the integers that sums are kept as
+UNIT = float(1 << 20)  # sums are stored as integers in units of 1 / UNIT
 BINS = 40
-MOST = 1 << 62  # of sums, so that two of them can be added
-EVERY = 8  # histograms and sums by token count one step in so many
-CONTEXTS = 8  # kept of each kind
+MOST = 1 << 62  # the limit of sums, so that two of them can be added
+EVERY = 8  # histograms and sums by token use only every eighth step
+CONTEXTS = 8  # number kept of each kind
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -37,14 +37,14 @@ def bin_edges(bounds: tuple[float, float] | None) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """Statistics of U units of one place; ``[2, ...]`` is by half of the corpus.
+    """Statistics of U units of one place; in ``[2, ...]``, the first axis is the half of the corpus.
 
     Attributes:
         count: ``[2]``, the number of steps.
         total: ``[2, U]``, the sums of the values.
         square: ``[2, U]``, the sums of their squares.
-        logarithm: ``[U]``, the sums of the logarithm of a gate that keeps memory (f of an LSTM, z of a GRU); empty for
-            other places.
+        logarithm: ``[U]``, the sums of the logarithm of the gate that keeps memory (f for an LSTM, z for a GRU); empty
+            for other places.
         histogram: ``[U, BINS]``, the number of steps in each bin.
         labels: the K labels, sorted.
         label_count: ``[2, K]``, the number of steps with each label.
@@ -73,7 +73,7 @@ class Statistics:
     bottom_key: Ints
 
     def merge(self, other: "Statistics") -> "Statistics":
-        """Return the statistics of both parts of a corpus together."""
+        """Return the combined statistics of two parts of a corpus."""
         labels = tuple(sorted({*self.labels, *other.labels}))
         ours, theirs = self._aligned(labels), other._aligned(labels)
         sums = (
@@ -146,7 +146,7 @@ class Statistics:
         return found
 
     def saturation(self, edges: Floats) -> tuple[Floats, Floats]:
-        """Return the share of steps ``[U]`` at which each unit is low and high.
+        """Return the shares of steps ``[U]`` at which each unit is low, and high.
 
         The limits are 0.1 and 0.9 for a gate, -0.9 and 0.9 for g, n and h, and -1 and 1 for unbounded values.
         """
@@ -156,7 +156,7 @@ class Statistics:
         return np.asarray(shut / steps), np.asarray(self.histogram[:, edges[:-1] >= high - 1e-9].sum(1) / steps)
 
     def correlations(self, half: int | None = None) -> Floats:
-        """Return each unit's correlation with each label ``[K, U]``, on one half or both; 0 if a side is constant."""
+        """Return each unit's correlation with each label ``[K, U]``, on one half or both; 0 if either is constant."""
         halves = slice(None) if half is None else slice(half, half + 1)
         n = max(int(self.count[halves].sum()), 1)
         mean = self.total[halves].sum(0) / UNIT / n
@@ -169,7 +169,7 @@ class Statistics:
         return np.where(usable, covariance / np.where(scale > 0, scale, 1), 0.0)
 
     def best_labels(self, half: int) -> Ints:
-        """Return for each unit ``[U]`` the label with the largest absolute correlation; of two, the positive one."""
+        """Return the label with the largest absolute correlation for each unit ``[U]``; in a tie, the positive one."""
         found = self.correlations(half)
         return np.asarray((np.abs(found) + 1e-6 * (found > 0)).argmax(0))
 
@@ -183,7 +183,7 @@ class Statistics:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "Statistics":
-        """Read what `to_arrays` returned."""
+        """Convert the result of `to_arrays` back to statistics."""
         labels = arrays["labels"].tobytes()
         rest = {f.name: arrays[f.name] for f in fields(cls) if f.name != "labels"}
         named = tuple(label.decode("unicode_escape") for label in labels.split(b"\n")) if labels else ()
@@ -191,12 +191,12 @@ class Statistics:
 
 
 def merge_all(parts: Sequence[Statistics]) -> Statistics:
-    """Merge the statistics of several parts of a corpus; at least one."""
+    """Merge the statistics of one or more parts of a corpus."""
     return reduce(Statistics.merge, parts)
 
 
 def to_integers(values: NDArray[Any]) -> Ints:
-    """Return sums as integers, multiples of 2^-20.
+    """Convert sums to integers, in units of 2^-20.
 
     Raises:
         ArgumentError: they are infinite or NaN, or too large.
@@ -214,15 +214,15 @@ def _checked(sums: Ints) -> Ints:
 
 
 def _first(values: NDArray[np.float32], keys: Ints, sign: int, k: int) -> tuple[NDArray[np.float32], Ints]:
-    """Return the k first values of each row, by ``sign * value`` and then by key; absent ones last."""
+    """Return the first k values of each row, ordered by ``sign * value`` and then by key; missing values come last."""
     order = np.lexsort((keys, sign * values.astype(np.float64), keys < 0), axis=1)[:, :k]
     return np.take_along_axis(values, order, 1), np.take_along_axis(keys, order, 1)
 
 
 def _best(values: Tensor, sign: int, keys: Ints) -> tuple[NDArray[np.float32], Ints]:
-    """Return for each unit the first of the values ``[windows, U]``, as `_first` does; keys ascend with the windows."""
+    """Return the first of the values ``[windows, U]`` for each unit, as `_first` does; keys ascend with the windows."""
     bits = (sign * values + 0.0).view(torch.int32).long()  # without negative zeros
-    # Floats are ordered like their bits, negative ones the other way around; of equal values the earlier comes first.
+    # Floats have the order of their bits, reversed for negative ones. Among equal values, the earlier comes first.
     ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
     joint = (ordered << 31) | (0x7FFFFFFF - torch.arange(len(values)))[:, None]
     chosen = joint.T.topk(min(CONTEXTS, len(values))).indices
@@ -234,8 +234,8 @@ class Accumulator:
 
     Args:
         units: U.
-        bounds: of the values; None if they have none.
-        is_keeping: whether it is the gate that keeps memory.
+        bounds: the bounds of the values; None if there are none.
+        is_keeping: whether the place is the gate that keeps memory.
         groups: the number of groups of steps in each half: K labels, and those without a label.
         tokens: V.
         windows: the number of contexts.
@@ -261,10 +261,10 @@ class Accumulator:
         self._offsets = torch.arange(units) * BINS
 
     def add(self, values: Tensor, chunk: "Chunk") -> Tensor:
-        """Take the values ``[T, N, U]`` of a chunk, and overwrite those beyond the ends of sequences.
+        """Add the values ``[T, N, U]`` of a chunk; values beyond the ends of sequences are overwritten.
 
         Returns:
-            The values of the chunk's steps, ``[M, U]``, in memory that the next call uses again.
+            The values of the chunk's steps, ``[M, U]``, in memory that the next call reuses.
         """
         room = chunk.room(self.units)
         flat: Tensor = room[0]
@@ -282,7 +282,7 @@ class Accumulator:
         self.tokens += chunk.tokens @ sample
         self._count(sample)
         for number, rows, steps, (t, n) in chunk.windows:
-            values[t, n] = values[steps.start, n]  # which changes neither extreme
+            values[t, n] = values[steps.start, n]  # repeating the first value changes neither extreme
             seen = values[steps, rows]
             self.high[number], self.low[number] = seen.amax(0).float(), seen.amin(0).float()
         return flat
@@ -323,10 +323,10 @@ class Chunk:
     """Some steps of some rows of a shard, M in all.
 
     Attributes:
-        rows: ``[M]``, which of ``T * N`` values belong to sequences; those of a group come together.
+        rows: ``[M]``, which of the ``T * N`` values belong to sequences; those of a group are consecutive.
         first: how many of them are in the first half of the corpus, whose groups come first.
-        groups: the groups that have steps: their numbers, and the first step and the one after the last.
-        sample: the steps that histograms and sums by token count.
+        groups: the groups that have steps: the number, the first step and the step after the last.
+        sample: the steps that are counted in histograms and in sums by token.
         tokens: float32 ``[V, len(sample)]``, 1 where a step has a token.
         windows: the contexts: their numbers, rows and steps in the chunk, and the steps and rows beyond the end.
         memory: float32, resized as needed.
@@ -341,7 +341,7 @@ class Chunk:
     memory: Tensor
 
     def room(self, units: int) -> Tensor:
-        """Return memory for two arrays ``[M, units]``, the same each time: fresh memory costs more than the sums."""
+        """Return memory for two arrays ``[M, units]``; it is reused, because fresh memory costs more than the sums."""
         size = 2 * len(self.rows) * units
         if len(self.memory) < size:
             self.memory.resize_(size)

@@ -1,4 +1,4 @@
-"""The steps of a shard at which a condition holds: from stored bits, or by running the corpus again."""
+"""Finds the steps of a shard at which a condition holds, from stored bits or by rerunning the corpus."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def threshold_of(value: Value) -> tuple[float, bool]:
 
 
 def key_of(value: Value) -> Key:
-    """Return the key of a comparison's bits: everything that they depend on."""
+    """Return the key of a comparison's bits, which includes everything that they depend on."""
     return value.place, value.unit, threshold_of(value)[0]
 
 
@@ -52,7 +52,7 @@ def check_values(index: IndexFolder, query: Query) -> None:
 
 
 def make_bits(index: IndexFolder, query: Query, progress: Progress | None = None) -> int:
-    """Run the corpus again for the comparisons whose bits are not stored, and store them.
+    """Rerun the corpus for comparisons whose bits are not stored, and store the bits.
 
     Returns:
         The number of steps that were run.
@@ -103,7 +103,7 @@ class ShardConditions:
 
     Attributes:
         text: its tokens and labels.
-        bits: for comparisons of units, by `key_of`, where the unit is above the threshold.
+        bits: the steps at which a unit is above a threshold, keyed by `key_of`.
     """
 
     text: ShardText

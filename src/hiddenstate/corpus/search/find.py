@@ -1,4 +1,4 @@
-"""Finds the spans of a corpus that match a query, exactly, with the rates to expect."""
+"""Finds the spans of a corpus that match a query exactly, with base rates for comparison."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -42,12 +42,12 @@ def search(index: IndexFolder, query: str, *, limit: int = 10, progress: Progres
 
 
 def spans_of(holds: Mask, first: Mask, query: Query) -> Ints:
-    """Return the longest spans ``[S, 2]`` at whose steps a condition holds, of the lengths that a query asks for.
+    """Return the longest spans ``[S, 2]`` in which a condition holds at every step, if their lengths match the query.
 
     Args:
         holds: ``[M]``, whether the condition holds.
-        first: ``[M]``, whether a sequence begins; spans do not continue across it.
-        query: has the lengths.
+        first: ``[M]``, whether a sequence begins at the step; spans do not cross such a border.
+        query: the query, which has the lengths.
     """
     if not len(holds):
         return np.empty((0, 2), np.int64)
@@ -61,12 +61,12 @@ def spans_of(holds: Mask, first: Mask, query: Query) -> Ints:
 
 
 def holds_around(counted: Ints, begins: Ints, ends: Ints, starts: Ints, around: Around) -> Mask:
-    """Return for each span whether a condition holds at one of the steps before or after it, in its sequence.
+    """Return whether a condition holds at one of the steps before or after each span, in the same sequence.
 
     Args:
-        counted: ``[M + 1]``, at how many steps before each the condition holds.
+        counted: ``[M + 1]``, the number of earlier steps at which the condition holds.
         begins: the first step of each span.
-        ends: the step after its last.
+        ends: the step after each span.
         starts: the first step of each sequence, and M.
         around: the condition.
     """
@@ -80,7 +80,7 @@ def holds_around(counted: Ints, begins: Ints, ends: Ints, starts: Ints, around: 
 
 
 def steps_around(counted: Ints, starts: Ints, around: Around) -> int:
-    """Return the number of steps that have one around them at which a condition holds; arguments as above."""
+    """Return the number of steps around which the condition holds; for the arguments, see `holds_around`."""
     every, lengths = np.arange(len(counted) - 1), np.diff(starts)
     if around.where == "before":
         low = np.maximum(every - around.far, np.repeat(starts[:-1], lengths))
@@ -99,10 +99,10 @@ class _Tally:
     steps: int = 0
     count: int = 0
     matched: int = 0
-    spans: int = 0  # before the conditions around them are applied
-    holding: list[int] = field(default_factory=list)  # steps at which each part holds
+    spans: int = 0  # counted before the conditions around them are applied
+    holding: list[int] = field(default_factory=list)  # number of steps at which each part holds
     left: list[int] = field(default_factory=list)
-    usual: list[int] = field(default_factory=list)  # steps around which each part holds
+    usual: list[int] = field(default_factory=list)  # number of steps around which each part holds
     labels: Counter[str] = field(default_factory=Counter)
     base: Counter[str] = field(default_factory=Counter)
 
@@ -175,7 +175,7 @@ def _span(index: IndexFolder, condition: Condition) -> tuple[float, float] | Non
 
 
 def _ranked(shard: int, spans: Ints, limit: int) -> list[tuple[int, int, int, int, int]]:
-    """Return the first spans of a shard, in the order of their ranks: the longest, and at random among equals."""
+    """Return the first spans of a shard in order of rank: the longest first, in random order if equally long."""
     lengths = spans[:, 1] - spans[:, 0]
     drawn = (scramble((shard << 40) | spans[:, 0]) >> np.uint64(1)).astype(np.int64)
     order = np.lexsort((drawn, -lengths))[:limit]

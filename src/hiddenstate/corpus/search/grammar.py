@@ -44,7 +44,7 @@ STRING: /"(\\.|[^"\\]){0,200}"/
 %ignore /[ \t\r\n]+/
 """
 
-LONGEST = 2000  # characters of a query
+LONGEST = 2000  # maximum number of characters in a query
 MOST_CONDITIONS = 32
 MOST_STEPS = 1 << 22
 
@@ -64,7 +64,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Named:
-    """The token or the label of a step compared with a text."""
+    """The token or label of a step compared with a text."""
 
     kind: str
     is_equal: bool

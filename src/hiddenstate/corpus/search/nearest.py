@@ -1,4 +1,4 @@
-"""Finds the states of a corpus that are nearest to a given one, by running the corpus again."""
+"""Finds the states of a corpus that are nearest to a given one, by rerunning the corpus."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ MOST_NEAREST = 10_000
 def like(
     index: IndexFolder, item: Item, t: int, places: list[str], k: int, progress: Progress | bool | None = None
 ) -> Nearest:
-    """Find the nearest states; arguments and errors are those of `Index.like`, with the sequence read."""
+    """Find the nearest states; arguments and errors are those of `Index.like`, for a sequence that was already read."""
     count = check_int("k", k)
     if not 1 <= count <= MOST_NEAREST:
         raise ArgumentError(f"k must be in 1..{MOST_NEAREST:,}, got {k}")
@@ -49,7 +49,7 @@ def _states(index: IndexFolder, item: Item, places: list[str]) -> list[Any]:
 def _of_shard(
     index: IndexFolder, shard: int, wanted: torch.Tensor, places: list[str], k: int
 ) -> list[tuple[float, int, int, int]]:
-    """Return the nearest step of each of the k nearest sequences: minus the cosine, shard, sequence, step."""
+    """Return the nearest step of each of the k nearest sequences, as (minus the cosine, shard, sequence, step)."""
     text = index.text(shard)
     items = [index.item(shard, number) for number in range(len(text.starts) - 1)]
     cosines = np.full(text.steps, -np.inf, np.float32)

@@ -1,4 +1,4 @@
-"""The results of a search: matches with their words, and how often to expect them; the nearest states."""
+"""The results of searches: matches with their words and base rates, and the nearest states."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 AROUND = 6  # tokens shown on each side of a match
-MOST_SHOWN = 40  # most tokens shown per match
+MOST_SHOWN = 40  # maximum number of tokens shown per match
 
 
 class Match(NamedTuple):
@@ -23,7 +23,7 @@ class Match(NamedTuple):
         before: the tokens before it.
         tokens: its tokens.
         after: the tokens after it.
-        score: the number of its steps, or its similarity, by which it is ranked.
+        score: the score by which it is ranked: its number of steps, or its similarity.
     """
 
     context: Context
@@ -45,8 +45,10 @@ class Clause(NamedTuple):
     Attributes:
         text: the part.
         steps: the number of steps at which it holds.
-        left: the steps (or spans, for parts around them) that remain after this part and all before it.
-        lift: how much more often it holds when the parts before it hold; NaN for the first, or if they hold nowhere.
+        left: the number of steps (or spans, for parts around a span) that remain after this part and all parts before
+            it.
+        lift: how much more often it holds when the parts before it hold; NaN for the first part, or if they hold
+            nowhere.
         span: the lowest and the highest value of the unit over the corpus, if that is known.
     """
 
@@ -59,18 +61,18 @@ class Clause(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Found(Explanation):
-    """The spans of a corpus that match a query, the longest first; those of equal length in a random order.
+    """The spans of a corpus that match a query, longest first; spans of equal length are in random order.
 
     Attributes:
         query: the query.
         steps: the number of steps of the corpus.
         count: the number of spans that match.
-        matched_steps: the number of their steps.
-        matches: the first of them.
+        matched_steps: the number of steps in these spans.
+        matches: the first of these spans.
         clauses: the parts of the query.
-        labels: for each label its share of the matched steps, and its share of all steps.
-        residual: always 0: a search is exact.
-        cost: row-steps that were run, if a threshold was not indexed.
+        labels: each label's share of the matched steps and of all steps.
+        residual: always 0, because a search is exact.
+        cost: the row-steps that were run because a threshold was not indexed.
     """
 
     kind: ClassVar[str] = "found"
@@ -94,7 +96,7 @@ class Found(Explanation):
         return {**self.summary(), "matches": list(self.rows())}
 
     def summary(self) -> dict[str, Any]:
-        """Return everything but the matches, ready for JSON."""
+        """Return everything except the matches, ready for JSON."""
         return {
             "query": self.query,
             "steps": self.steps,
@@ -126,7 +128,7 @@ class Found(Explanation):
 
     @property
     def reason(self) -> str:
-        """Why nothing matches: the part of the query after which nothing remained. Empty if something matches."""
+        """Why nothing matches: the part of the query after which nothing remained. Empty if there are matches."""
         if self.count:
             return ""
         for k, each in enumerate(self.clauses):
@@ -140,9 +142,9 @@ class Found(Explanation):
             if k and each.lift != each.lift and self.clauses[k - 1].left:  # NaN: there is no span
                 break
             if k == 0:
-                return f"Nothing matches: {each.text} holds at {each.steps:,} steps, and never for as long."
-            return f"Nothing matches: {each.text} holds at {each.steps:,} steps, and never where the other parts do."
-        return "Nothing matches: the parts hold together, and never for a span of this length."
+                return f"Nothing matches: {each.text} holds at {each.steps:,} steps, but never for that long."
+            return f"Nothing matches: {each.text} holds at {each.steps:,} steps, but never where the other parts do."
+        return "Nothing matches: all parts hold together, but never for a span of this length."
 
     def _figure(self) -> "Figure":
         """Draw how much more often each label is among the matched steps."""
@@ -168,9 +170,9 @@ class Nearest(Explanation):
 
     Attributes:
         place: the places whose states are compared.
-        what: the step that they are compared with, for messages.
-        matches: the steps, the nearest first; ``score`` is the cosine of the angle between the states.
-        residual: always 0: every state of the corpus was compared.
+        what: the step with which they are compared, for messages.
+        matches: the steps, nearest first; ``score`` is the cosine of the angle between the states.
+        residual: always 0, because every state of the corpus was compared.
         cost: row-steps that were run.
     """
 
@@ -213,7 +215,7 @@ def _line(match: Match, score: str) -> str:
 
 
 def text_of(tokens: Sequence[str]) -> str:
-    """Join tokens in readable form: characters directly, words with blanks."""
+    """Join tokens in readable form: characters directly, words with spaces."""
     is_text = all(len(token) == 1 for token in tokens)
     return (
         "".join(token if token.isprintable() else repr(token)[1:-1] for token in tokens)

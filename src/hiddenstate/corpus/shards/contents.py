@@ -13,7 +13,7 @@ from hiddenstate.text.incremental import IncrementalReader, Passage
 from hiddenstate.text.source import read_chunks
 from hiddenstate.text.tokenise import sentences, tokenise
 
-ROWS_TOGETHER = 256  # of a Parquet file
+ROWS_TOGETHER = 256  # rows of a Parquet file read at a time
 
 
 def read_sentences(shard: Shard) -> Iterator[Sentence]:
@@ -28,7 +28,7 @@ def read_parsed(shard: Shard) -> Iterator[Table | list[Sentence]]:
     Plain text has one sentence per line, or is split if it has a single line.
 
     Raises:
-        FileFormatError: it is not UTF-8, not CoNLL-U, or its column has neither texts nor lists of words.
+        FileFormatError: the file is not UTF-8 or not CoNLL-U, or its column has neither texts nor lists of words.
         OSError: it cannot be read.
     """
     if shard.kind == "parquet":
@@ -51,11 +51,11 @@ def read_texts(shard: Shard) -> Iterator[str]:
         OSError: it cannot be read.
     """
     if shard.kind == "conllu":
-        raise ArgumentError(f"{shard.path} is CoNLL-U, and a language model reads text: give plain text or Parquet")
+        raise ArgumentError(f"{shard.path} is CoNLL-U, but a language model reads text: give plain text or Parquet")
     if shard.kind == "parquet":
         for cell in _cells(shard):
             if not isinstance(cell, str):
-                raise FileFormatError(f"{shard.path}: the column {shard.column!r} has lists, expected texts")
+                raise FileFormatError(f"{shard.path}: the column {shard.column!r} contains lists, expected text")
             yield cell
         return
     yield "".join(_chunks(shard))

@@ -1,4 +1,4 @@
-"""Cuts the files of a corpus into shards, at the ends of sentences, without reading the files as a whole."""
+"""Cuts the files of a corpus into shards at sentence ends, without reading whole files."""
 
 import glob
 import hashlib
@@ -20,12 +20,12 @@ from hiddenstate.text.corpora import corpus_path
 
 KINDS = {".conllu": "conllu", ".conll": "conllu", ".tokens": "tokens", ".tok": "tokens", ".parquet": "parquet"}
 SHARD_BYTES = 1 << 20
-LONGEST = 1 << 26  # bytes without the end of a line or sentence
-MOST_GROUP = 1 << 30  # bytes of one row group of a Parquet file, unpacked
+LONGEST = 1 << 26  # maximum number of bytes without the end of a line or sentence
+MOST_GROUP = 1 << 30  # maximum unpacked size of a Parquet file's row group, in bytes
 MOST_SHARDS = 10_000_000
 
-_HEAD = 1 << 16  # bytes that decide whether a file is CoNLL-U
-_HASHED = 64  # blocks of 1 MiB of a larger file that its fingerprint covers
+_HEAD = 1 << 16  # how many bytes are examined to decide whether a file is CoNLL-U
+_HASHED = 64  # number of 1 MiB blocks that the fingerprint of a larger file covers
 _BLANK = re.compile(rb"\n[ \t\r]*\n")
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -65,7 +65,7 @@ class Shard:
 
 
 def expand(files: Sequence[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[Path]:
-    """Return the files that paths, globs and names of corpora (such as ``wikitext-2:train``) stand for, in order.
+    """Return the files to which paths, globs and corpus names (such as ``wikitext-2:train``) refer, in order.
 
     Raises:
         ArgumentError: a pattern matches no file, or there are no files.
@@ -94,18 +94,19 @@ def expand(files: Sequence[str | os.PathLike[str]] | str | os.PathLike[str]) -> 
 def plan(
     files: Sequence[Path], *, shard_bytes: int = SHARD_BYTES, kind: str | None = None, column: str = "text"
 ) -> list[Shard]:
-    """Cut files into shards. The cuts depend only on the files and ``shard_bytes``, not on who reads them.
+    """Cut files into shards. The cuts depend only on the files and ``shard_bytes``.
 
     Args:
         files: the files, as `expand` returns them.
-        shard_bytes: the size that each shard of text has at least (the last one of a file may be smaller). In Parquet
-            files each row group is a shard.
-        kind: the kind of all files; by default it follows from their names, or their first lines.
+        shard_bytes: the minimum size of each shard of text (the last shard of a file may be smaller). In Parquet files,
+            each row group is a shard.
+        kind: the kind of all files; by default it is inferred from their names or first lines.
         column: the column of text in Parquet files.
 
     Raises:
         ArgumentError: ``shard_bytes`` is below 1, or there would be more than ten million shards.
-        FileFormatError: a file has no end of a line or sentence for 64 MiB, or is not a Parquet file with this column.
+        FileFormatError: a file has 64 MiB without the end of a line or sentence, or is not a Parquet file with this
+            column.
         MissingDependencyError: there is a Parquet file, and pyarrow is not installed.
         OSError: a file cannot be read.
     """
@@ -128,7 +129,7 @@ def plan(
 
 
 def describe_files(files: Sequence[Path]) -> list[dict[str, Any]]:
-    """Return the name, size and hash of each file. The hash of a file above 64 MiB covers 64 blocks of it."""
+    """Return the name, size and hash of each file; the hash of a file above 64 MiB covers only 64 blocks of it."""
     return [{"file": str(path), "bytes": path.stat().st_size, "blake2b": _hash(path)} for path in files]
 
 
@@ -166,7 +167,7 @@ def _row_groups(path: Path, column: str) -> list[int]:
 
 
 def _cuts(path: Path, kind: str, size: int) -> Iterator[int]:
-    """Yield 0, the first end of a sentence after each ``size`` bytes, and the size of the file."""
+    """Yield 0, then the first sentence end after every ``size`` bytes, and finally the size of the file."""
     length, at = path.stat().st_size, 0
     yield 0
     with path.open("rb") as file:
@@ -180,7 +181,7 @@ def _cuts(path: Path, kind: str, size: int) -> Iterator[int]:
 
 
 def _end_after(file: BinaryIO, start: int, kind: str, path: Path) -> int:
-    """Return the offset after the first end of a sentence that begins at or after ``start``; the file's end if none."""
+    """Return the offset after the first sentence end at or after ``start``, or the end of the file if there is none."""
     file.seek(start)
     read = b""
     while len(read) < LONGEST:
@@ -196,7 +197,7 @@ def _end_after(file: BinaryIO, start: int, kind: str, path: Path) -> int:
         elif (match := _BLANK.search(read, searched)) is not None:
             return start + match.end()
     raise FileFormatError(
-        f"{path}: no end of a {'sentence' if kind == 'conllu' else 'line'} in 64 MiB from byte {start:,}"
+        f"{path}: no {'sentence' if kind == 'conllu' else 'line'} ends within 64 MiB of byte {start:,}"
     )
 
 

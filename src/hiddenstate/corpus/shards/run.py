@@ -1,7 +1,8 @@
 """Maps a task over shards: in this process, in several, or on a Dask cluster; the results are the same, bit for bit.
 
-Each shard's result is written beside its place and renamed, so a killed run loses only the shards in progress, and the
-next call with the same arguments resumes it. A manifest in the folder names everything that the results depend on.
+Each shard's result is written under a temporary name and renamed, so a killed run loses only the shards in progress,
+and the next call with the same arguments resumes it. A manifest in the folder lists everything that the results depend
+on.
 """
 
 import json
@@ -47,8 +48,8 @@ def run(
     Args:
         task: what to do with a shard.
         shards: the shards.
-        folder: the folder, made if absent.
-        described: what the results depend on besides the shards, ready for JSON: model, settings, files.
+        folder: the folder, which is created if necessary.
+        described: everything else that the results depend on, ready for JSON: model, settings, files.
         workers: the number of processes, one thread each; 1 runs in this process.
         client: a client of a Dask cluster (`distributed.Client`), whose workers see the files and the folder under the
             same paths. They should have one thread each.
@@ -56,7 +57,7 @@ def run(
 
     Raises:
         ArgumentError: the folder contains other results, or ``workers`` is out of range.
-        ArgumentTypeError: the client is of another kind.
+        ArgumentTypeError: the client is of the wrong kind.
         RunInUseError: another process is writing into the folder, or a worker process died.
         FileWriteError: the folder cannot be written.
         MissingDependencyError: a client is given, and distributed is not installed.
@@ -88,7 +89,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest of a folder that `run` wrote.
 
     Raises:
-        FileFormatError: it is missing, damaged or of a later version.
+        FileFormatError: the manifest is missing, damaged or of a later version.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -106,7 +107,7 @@ def _begin(folder: Path, shards: Sequence[Shard], described: Mapping[str, Any]) 
     """Write the manifest, or compare it with the existing one; delete leftovers of a killed run.
 
     Raises:
-        ArgumentError: the folder holds results of something else.
+        ArgumentError: the folder contains other results.
     """
     data = json.loads(json.dumps({"format": FORMAT, **described, "shards": shards_to_data(shards)}))
     if (folder / MANIFEST).exists():
@@ -167,8 +168,8 @@ def _in_processes(task: ShardTask, shards: Sequence[Shard], folder: Path, worker
                 yield running.pop(future)
     except BrokenProcessPool as error:
         raise RunInUseError(
-            f"a worker process died, perhaps for lack of memory; nothing in {folder} is lost: run it again to go on, "
-            "with fewer workers if memory is short"
+            f"a worker process died, perhaps for lack of memory; nothing in {folder} is lost: run it again, with fewer "
+            "workers if memory is short, to continue"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -179,7 +180,7 @@ def _on_cluster(task: ShardTask, shards: Sequence[Shard], folder: Path, client: 
     sent = client.scatter(task, broadcast=True, hash=False)
     # Workers may have a different working directory, so they get absolute paths.
     paths = {shard.path: str(Path(shard.path).absolute()) if shard.path else "" for shard in shards}
-    # A worker that dies takes its shards with it; the scheduler gives them to others.
+    # If a worker dies, the scheduler gives its shards to other workers.
     futures = {
         client.submit(process, sent, replace(shard, path=paths[shard.path]), folder.absolute(), pure=False): shard
         for shard in shards

@@ -1,4 +1,4 @@
-"""One shard in a worker process: the task writes beside the result's place, and the result is renamed."""
+"""Processes one shard in a worker process: the task writes its result under a temporary name, which is then renamed."""
 
 import os
 import shutil
@@ -20,18 +20,18 @@ from hiddenstate.corpus.shards.plan import Shard
 class ShardTask(Protocol):
     """A task to run on every shard. It is pickled once for each worker process.
 
-    Its result depends on the shard only, never on the process, on other shards or on their order.
+    Its result depends only on the shard, never on the process, on other shards or on their order.
     """
 
     def name(self, shard: Shard) -> str:
         """Return the name of the shard's result in the folder."""
 
     def __call__(self, shard: Shard, place: Path) -> None:
-        """Write the shard's result, a file or a folder, to a place where there is nothing."""
+        """Write the shard's result, a file or a folder, to an unused path."""
 
 
 def process(task: ShardTask, shard: Shard, folder: Path) -> None:
-    """Write the result of one shard, unless it exists. It runs in one thread, so that it is the same everywhere."""
+    """Write the result of one shard, unless it exists; in one thread, so that the result is the same everywhere."""
     target = folder / task.name(shard)
     if target.exists():
         return
@@ -56,7 +56,7 @@ def _drop(beside: Path) -> None:
         beside.unlink(missing_ok=True)
 
 
-_mine: "tuple[ShardTask, Path] | None" = None  # in a process that `run` started
+_mine: "tuple[ShardTask, Path] | None" = None  # set in processes that `run` started
 
 
 def start(task: ShardTask, folder: Path) -> None:

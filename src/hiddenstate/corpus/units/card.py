@@ -22,13 +22,13 @@ from hiddenstate.explain.result.terminal import bar, sentence, shortened, table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-HELD_OUT_STEPS = 8192  # at least, if the corpus has as many
+HELD_OUT_STEPS = 8192  # minimum, if the corpus has that many
 EFFECT_STEPS = 4096
 MATCHED = 8
-LOGITS = 4  # shown on each side
+LOGITS = 4  # number shown on each side
 SIGNIFICANT = 0.01
-LEAST_GROUPS = 8  # sequences with a label, and without it, to say what a unit is used for
-ROUNDING = 1e-5  # nats, or units of distance, that two paths of a call may differ by
+LEAST_GROUPS = 8  # minimum number of sequences with and without a label for a statement about what a unit is used for
+ROUNDING = 1e-5  # by how much two paths of a call may differ, in nats or units of distance
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
@@ -59,34 +59,36 @@ class UnitCard(Explanation):
     Attributes:
         unit: such as ``l1.c[125]``.
         contexts: the contexts with the highest and the lowest value, and random ones.
-        mean: of the unit over the corpus.
+        mean: the mean of the unit over the corpus.
         deviation: the standard deviation.
-        quantiles: by share.
+        quantiles: the quantiles by share.
         histogram: the number of steps in each bin, at a random eighth of the steps.
-        edges: of the bins.
-        low: the share of steps at which it is below 0.1 (a gate), -0.9 (g, n and h) or -1 (what has no bounds).
-        high: the share of steps at which it is above 0.9, or 1 for what has no bounds.
-        time_constant: of its memory, in steps; None if f (of a GRU, z) was not indexed.
-        logits: what one standard deviation of the unit adds to logits: the most raised and the most lowered.
-        tokens: tokens with the mean of the unit there, the ones with the most unusual mean first.
-        labels: how many labels there are.
-        label: the one with the largest absolute correlation on one half of the corpus; empty if none has any.
+        edges: the edges of the bins.
+        low: the share of steps at which it is below 0.1 (for gates), -0.9 (for g, n and h) or -1 (for unbounded
+            values).
+        high: the share of steps at which it is above 0.9, or 1 for unbounded values.
+        time_constant: the time constant of its memory, in steps; None if f (z for a GRU) was not indexed.
+        logits: how much one standard deviation of the unit adds to the logits that it raises or lowers most.
+        tokens: tokens with the mean of the unit at their steps, the most unusual means first.
+        labels: the number of labels.
+        label: the label with the largest absolute correlation on one half of the corpus; empty if none correlates.
         chosen: that correlation.
         held_out: the correlation on a sample of the other half.
         held_out_steps: the steps of that sample.
-        p: how probable a correlation as large as that is by chance: the larger of two, if the labels are shifted along
-            the sample, and if the part of each sequence in it has a random sign.
-        units: how many units the index has.
+        p: the probability of a correlation this large by chance: the larger of two values, one from shifting the labels
+            along the sample, the other from giving each sequence's part a random sign.
+        units: the number of units in the index.
         cost_name: the meaning of the effects.
-        effect: of zeroing the unit.
-        held: of holding it at its mean, which shows what its variation does.
-        matched: of zeroing each of some units of the same place that are as large on average.
-        margin: the least by which zeroing the unit, and holding it at its mean, costs more at its label than nothing
-            and than elsewhere, and zeroing it more than zeroing each matched unit there, each less two standard errors,
-            for which sequences (if there are few, windows of 64 steps) count as independent; None if fewer than 8 have
-            the label, or lack it, or there is no other unit.
+        effect: the effect of zeroing the unit.
+        held: the effect of holding it at its mean, which shows what its variation contributes.
+        matched: the effects of zeroing some other units of the same place that are equally large on average.
+        margin: the smallest of several differences, each reduced by two standard errors: by how much zeroing the unit,
+            and holding it at its mean, costs more at its label than nothing and than elsewhere, and by how much zeroing
+            it costs more there than zeroing each matched unit. Standard errors treat sequences (or, if there are few,
+            windows of 64 steps) as independent. None if fewer than 8 of these have, or lack, the label, or if there is
+            no other unit.
         residual: always 0, because nothing is decomposed.
-        cost: row-steps that were run.
+        cost: the row-steps that were run.
     """
 
     kind: ClassVar[str] = "unit"
@@ -120,12 +122,12 @@ class UnitCard(Explanation):
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether p is below 0.01, and so small that fewer than one unit of the index would reach it by chance."""
+        """Whether p is below 0.01, and so small that by chance less than one unit is expected to reach it."""
         return self.p < SIGNIFICANT and self.p * self.units < 1
 
     @property
     def is_used(self) -> bool:
-        """Whether the label is confirmed, and zeroing the unit costs the right output more there, by `margin`."""
+        """Whether the label is confirmed, and zeroing the unit costs the correct output more there; see `margin`."""
         return self.is_confirmed and self.cost_name == NATS and self.margin is not None and self.margin > ROUNDING
 
     def rows(self) -> Sequence[Row]:
@@ -175,12 +177,12 @@ class UnitCard(Explanation):
 
     @property
     def verdict(self) -> str:
-        """What the held-out correlation and the effects show, and its limits."""
+        """What the held-out correlation and the effects show, and the limits of that evidence."""
         if not self.labels:
             return "There are no labels."
         if not self.label:
-            return "Labels are chosen on one half of the sequences, and there none goes with it."
-        said = f"Of all labels, {self.label} goes with it most: r = {self.chosen:+.2f} where the label was chosen"
+            return "Labels are chosen on one half of the sequences, and none correlates with the unit there."
+        said = f"The label most correlated with it is {self.label}: r = {self.chosen:+.2f} where the label was chosen"
         if self.held_out_steps < LEAST_STEPS:
             return f"{said}. There are too few other sequences to confirm that."
         expected = self.p * self.units
@@ -188,19 +190,21 @@ class UnitCard(Explanation):
         by_chance = f"which {count} of the index's {self.units:,} units would reach by chance"
         said += f", {self.held_out:+.2f} on other sequences (p = {self.p:.4f}, {by_chance}). "
         if not self.is_confirmed:
-            return f"{said}So the label is not confirmed."
+            return f"{said}The label is therefore not confirmed."
         if self.margin is None:
             return f"{said}There are too few sequences, or units, to say what zeroing it costs there."
         edited = "zeroing it, or holding it at its mean,"
         if self.margin <= ROUNDING:
             return (
-                f"{said}But it is not shown to be used for that: within two standard errors, {edited} costs nothing at "
-                f"{self.label}, or no more than elsewhere, or zeroing it no more than zeroing a matched unit there."
+                f"{said}But there is no evidence that it is used for this: within two standard errors, {edited} costs "
+                f"nothing at {self.label}, or no more than elsewhere, or zeroing it costs no more there than zeroing a "
+                "matched unit."
             )
-        more = f"more at {self.label} than elsewhere, and zeroing it more there than zeroing any matched unit"
+        does = "costs" if self.is_used else "changes the outputs"
+        said += f"{edited.capitalize()} {does} more at {self.label} than elsewhere, and zeroing it {does} more there "
         if not self.is_used:
-            return f"{said}{edited.capitalize()} moves the outputs {more}; whether anything reads them is not known."
-        return f"{said}{edited.capitalize()} costs {more}, by more than two standard errors each: it is used for that."
+            return f"{said}than zeroing any matched unit; whether anything reads them is unknown."
+        return f"{said}than zeroing any matched unit, by more than two standard errors each: it is used for that."
 
     @property
     def _effects(self) -> tuple[Effect, ...]:
@@ -278,12 +282,12 @@ def unit_card(index: IndexFolder, address: str) -> UnitCard:
 
 
 def held_out(index: IndexFolder, least: int, longest: int | None = None) -> tuple[list[Context], int]:
-    """Return sequences of the second half of the corpus, in a random order, and the number of their steps.
+    """Return sequences from the second half of the corpus, in random order, and their number of steps.
 
     Args:
         index: the index.
-        least: how many steps are needed.
-        longest: how many steps of a sequence count; all by default.
+        least: the minimum number of steps.
+        longest: the maximum number of steps counted per sequence; all by default.
     """
     found: list[Context] = []
     steps = 0
@@ -341,10 +345,10 @@ def _effects(
 
 
 def _margin(lost: NDArray[np.float64], at: NDArray[np.bool_], groups: NDArray[np.int64]) -> float | None:
-    """Return the least of the differences that must be above 0, each less two standard errors.
+    """Return the smallest of the differences that must be above 0, each reduced by two standard errors.
 
     Args:
-        lost: costs ``[2 + matched units, M]``: of zeroing the unit, of holding it, of zeroing the others.
+        lost: costs ``[2 + matched units, M]`` of zeroing the unit, of holding it, and of zeroing the others.
         at: ``[M]``, whether a step has the label.
         groups: ``[M]``, as `groups_of` returns them.
     """
@@ -361,7 +365,7 @@ def _lowest(
     at: NDArray[np.bool_],
     less: NDArray[np.bool_] | None = None,
 ) -> float:
-    """Return the mean of values at some steps, less that at others if given, less two standard errors."""
+    """Return the mean of values at some steps, minus the mean at others (if given), minus two standard errors."""
     mean, numbers = 0.0, np.unique(groups, return_inverse=True)[1]
     parts = np.zeros(int(numbers.max()) + 1)
     for sign, side in ((1, at), (-1, less)):
@@ -386,7 +390,7 @@ def _contexts(index: IndexFolder, name: str, unit: int) -> list[UnitContext]:
                 continue
             context = index.context(int(key))
             values = index.values(context, [name])[name][:, unit]
-            # A random context shows a random step, not an extreme one.
+            # A random context shows a random step instead of an extreme one.
             drawn = int(scramble(np.array([int(key) + 1]))[0] % np.uint64(len(values)))
             at = {"top": int(values.argmax()), "bottom": int(values.argmin()), "random": drawn}[kind]
             tokens, step = index.text(context.shard).item(context.sequence).tokens, context.start + at
@@ -408,7 +412,7 @@ def _tokens(index: IndexFolder, name: str, unit: int) -> tuple[tuple[str, float,
 
 
 def _logits(index: IndexFolder, name: str, unit: int) -> tuple[tuple[str, float], ...]:
-    """Return what one standard deviation of a unit of the last hidden state adds to logits, the extreme ones."""
+    """Return how much one standard deviation of a unit of the last hidden state adds to the most affected logits."""
     place, head, sizes = index.place(name), index.reader.head, index.reader.lstm.sizes
     if head is None or place.quantity != "h" or place.layer != sizes.num_layers - 1:
         return ()

@@ -16,7 +16,7 @@ from hiddenstate.edits.edit import Edit
 from hiddenstate.nn.recurrent import Recurrent
 
 ROWS_TOGETHER = 64
-MOST_STEPS = 512  # of a sequence
+MOST_STEPS = 512  # maximum number of steps in a sequence
 NATS, DISTANCE = "nats lost by the right output", "distance that the outputs move"
 
 
@@ -26,8 +26,8 @@ def costs(
 ) -> tuple[str, NDArray[np.float64], NDArray[np.str_], NDArray[np.int64]]:
     """Return the cost of each of some edits by itself, at each step of some sequences.
 
-    The cost is the log-probability that the right output loses, in nats, if a softmax reads the layer and the right
-    output is known (the next token, or the label); else the distance that the outputs of the layer move.
+    If a softmax reads the layer and the correct output is known (the next token, or the label), the cost is the
+    log-probability that this output loses, in nats. Otherwise it is the distance by which the layer's outputs move.
 
     Args:
         index: the index.

@@ -1,4 +1,4 @@
-"""The probability of a correlation by chance."""
+"""Computes the probability that a correlation arises by chance."""
 
 from collections.abc import Sequence
 
@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 from hiddenstate.corpus.index.items import WINDOW
 
 LEAST = 32
-LEAST_STEPS = 2 * LEAST + 2  # for one shift
+LEAST_STEPS = 2 * LEAST + 2  # minimum for one shift
 LEAST_SEQUENCES = 32
 FLIPS, FLIPS_TOGETHER = 10_000, 1000
 
 
 def shift_p(values: NDArray[np.float64], labels: NDArray[np.bool_], least: int = LEAST) -> tuple[float, float]:
-    """Return the correlation of values with a label, and the share of circular shifts of the labels that reach it.
+    """Return the correlation of values with a label, and the share of circular label shifts that reach it.
 
-    A shift keeps how values, and labels, depend on their neighbours; a shuffle would not, and would make p too small.
+    Shifts preserve how values and labels depend on their neighbours; shuffling would not, and would make p too small.
     All shifts by at least ``least`` steps are computed, by Fourier transforms.
 
     Args:
@@ -25,8 +25,8 @@ def shift_p(values: NDArray[np.float64], labels: NDArray[np.bool_], least: int =
         least: the smallest shift, on either side.
 
     Returns:
-        The correlation, and p: (shifts with an absolute correlation at least as large + 1) / (shifts + 1). (0, 1) if a
-        side is constant or there are too few steps.
+        The correlation, and p: (shifts with an absolute correlation at least as large + 1) / (shifts + 1). (0, 1) if
+        either is constant or there are too few steps.
     """
     T = len(values)
     if 2 * least + 1 >= T:
@@ -44,10 +44,10 @@ def shift_p(values: NDArray[np.float64], labels: NDArray[np.bool_], least: int =
 def flip_p(
     values: NDArray[np.float64], labels: NDArray[np.bool_], groups: NDArray[np.int64], flips: int = FLIPS
 ) -> float:
-    """Return how probable a correlation as large is if the part of each group in it has a random sign.
+    """Return the probability of a correlation this large if the contribution of each group has a random sign.
 
-    Unlike a shift, this holds for labels that whole groups share: a shift puts parts of two groups side by side, which
-    makes correlations smaller.
+    Unlike shifts, this is also valid for labels that whole groups share: a shift mixes parts of two groups, which makes
+    correlations smaller.
 
     Args:
         values: ``[T]``.
@@ -64,9 +64,9 @@ def flip_p(
 
 
 def groups_of(lengths: Sequence[int]) -> NDArray[np.int64]:
-    """Return for each step of some sequences the group of steps that may depend on one another.
+    """Return the group of each step of some sequences; steps in a group may depend on one another.
 
-    These are the sequences; if there are fewer than 32, windows of 64 of their steps.
+    The groups are the sequences or, if there are fewer than 32, windows of 64 steps.
     """
     size = max(*lengths, 1) if len(lengths) >= LEAST_SEQUENCES else WINDOW
     ends = np.cumsum([-(-length // size) for length in lengths])

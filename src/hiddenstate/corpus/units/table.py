@@ -1,4 +1,4 @@
-"""All units of an index as a table, each with the label or token that it correlates with."""
+"""A table of all units of an index, each with the label or token that it correlates with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Units(Explanation):
         table: one row per unit.
         steps: the number of steps of the corpus.
         residual: always 0, because nothing is decomposed.
-        cost: always 0: nothing was run again.
+        cost: always 0, because nothing was rerun.
     """
 
     kind: ClassVar[str] = "units"

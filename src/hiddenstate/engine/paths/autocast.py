@@ -1,4 +1,4 @@
-"""torch.autocast to bfloat16, which the native engine computes itself."""
+"""Supports torch.autocast to bfloat16 on the native engine."""
 
 from functools import cache
 
@@ -19,19 +19,19 @@ def asks_for_bfloat16(call: Call) -> bool:
 
 
 def cast(call: Call) -> Call:
-    """Return the call in bfloat16, cast as autocast would before each product."""
+    """Return the call in bfloat16, cast as autocast would cast it before each product."""
     return with_leaves(call, [None if value is None else value.bfloat16() for value in tensors_needing_gradients(call)])
 
 
 def result_types(call: Call, packed: PackedSequence | None) -> tuple[torch.dtype, torch.dtype] | None:
     """Return the types of hidden and cell states that torch's layer returns under autocast on the CPU.
 
-    None if the computed types are right already. For packed sequences and projections torch runs step by step, and
-    autocast casts only the matrix products: cell states keep a wider type, and so do hidden states that are not the
+    Returns None if the computed types are already right. For packed sequences and projections, torch runs step by step,
+    and autocast casts only the matrix products: cell states keep a wider type, and so do hidden states that are not the
     result of a product.
     """
     if not torch.is_autocast_enabled("cpu") or not call.x.is_cpu or call.x.dtype is torch.float64:
-        return None  # autocast leaves float64 as it is
+        return None  # autocast leaves float64 unchanged
     if call.c0 is None:
         return _types_of_hidden_state(call)
     if not call.sizes.proj_size and (packed is None or _runs_as_padded(packed)):
@@ -42,21 +42,21 @@ def result_types(call: Call, packed: PackedSequence | None) -> tuple[torch.dtype
 
 
 def _types_of_hidden_state(call: Call) -> tuple[torch.dtype, torch.dtype]:
-    """The types for a cell without a cell state: that of a product, or that of the sum with the previous state."""
+    """Return the types for a cell without a cell state: that of a product, or of its sum with the previous state."""
     of_products = torch.get_autocast_dtype("cpu")
     dtype = torch.promote_types(of_products, call.h0.dtype) if call.sizes.kind.is_additive else of_products
     return dtype, dtype
 
 
 def _runs_as_padded(packed: PackedSequence) -> bool:
-    """Whether torch runs a packed sequence as a padded one: newer versions do so if all rows have the same length."""
+    """Whether torch runs a packed sequence as a padded one; newer versions do so if all rows have the same length."""
     is_even = bool(packed.batch_sizes[0] == packed.batch_sizes[-1])
     return is_even and _pads_even_rows(torch.get_autocast_dtype("cpu"), torch._C._get_mkldnn_enabled())
 
 
 @cache
 def _pads_even_rows(dtype: torch.dtype, _uses_onednn: bool) -> bool:
-    """Whether this version of torch does that under autocast to a type, judged by the output type of a tiny call."""
+    """Whether this version of torch does so under autocast to a type, judging by the output type of a tiny call."""
     state, w, b = (torch.zeros(shape, dtype=torch.float32, device="cpu") for shape in ((1, 1, 1), (4, 1), (4,)))
     even = torch.ones(1, dtype=torch.int64, device="cpu")
     with _disable_current_modes(), torch.no_grad():

@@ -1,4 +1,4 @@
-"""Runs calls with the least overhead: on unconverted arguments, without edits, resets or dropout.
+"""Runs calls with minimal overhead: on unconverted arguments, without edits, resets or dropout.
 
 All functions return None, without side effects, if native code does not accept an argument as it is; the caller then
 uses the general path, which converts it or raises.
@@ -30,7 +30,7 @@ Recorded = tuple[list[Tensor], list[Tensor], list[Tensor]]
 class Options(NamedTuple):
     """Options of a fast call: ``batch_first``, ``training``, and whether to record everything.
 
-    ``packed`` are packed weights for calls that need no gradient; with None the weights are packed in the call.
+    ``packed`` has packed weights for calls that need no gradient; if None, the call packs the weights.
     """
 
     batch_first: bool
@@ -43,11 +43,11 @@ OPEN_BLOCK = "a block of edits, traces or hiddenstate.backend is open"
 
 
 def why_not_plain(cell: str, dropout: float, recomputes: bool = False) -> str | None:
-    """Return the reason that calls of a layer can't run on unconverted arguments, or None.
+    """Return why calls of a layer can't run on unconverted arguments, or None.
 
     Args:
         cell: the kind of cell.
-        dropout: the dropout that is drawn, 0 outside training.
+        dropout: the dropout probability, 0 outside training.
         recomputes: whether a gradient would recompute the gates.
     """
     if scoped.any_open:
@@ -72,7 +72,7 @@ def run(
         options: `Options`.
 
     Returns:
-        ``out``, always time first, and ``(h_n, c_n)``; with ``record`` also `Recorded`, in which unbatched runs have N
+        ``out``, always time first, and ``(h_n, c_n)``; with ``record``, also `Recorded`, in which unbatched runs have N
         = 1. None if the general path is needed.
     """
     return None if interception() is not None else _run(given, parameters, names, sizes, options)
@@ -89,7 +89,7 @@ def _run(
 
 
 def _kernel(x: object, options: Options, cell: str) -> Kernel | None:
-    """Return the kernel of a call: the one its weights were packed for, or the one for its input type."""
+    """Return the kernel of a call: the one for which its weights were packed, or the one for its input type."""
     if options.packed is None:
         return kernels.plain_kernel(x, cell)
     kernel = options.packed.kernel
@@ -99,7 +99,7 @@ def _kernel(x: object, options: Options, cell: str) -> Kernel | None:
 def why_not(
     given: tuple[Any, Any, Any], parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, options: Options
 ) -> str | None:
-    """Return the reason why `run` would return None, or None."""
+    """Return why `run` would return None, or None if it would not."""
     why = interception()
     if why is not None:
         return why
@@ -118,13 +118,13 @@ def run_differentiable(
 ) -> Any:
     """Like `run`, but differentiable if torch builds a graph for the arguments; the record is part of the graph.
 
-    In training mode the values for the backward pass are saved, otherwise they are recomputed. Also returns None for
+    In training mode, the values for the backward pass are saved; otherwise they are recomputed. Also returns None for
     ``record`` with several layers or directions; see `derivative.run_shown`.
     """
     x, hx, lengths = given
     weights = [None if name is None else parameters.get(name) for one in names for name in one]
     tensors = _given_tensors(x, hx, sizes)
-    # Checked before any tensor operation, since torch.jit.trace would record it.
+    # Checked before any tensor operation, because torch.jit.trace would record the operation.
     if interception() is not None or tensors is None or not all(isinstance(value, Tensor) for value in tensors):
         return None
     if not _wants_gradient((*tensors, *weights)):
@@ -155,7 +155,7 @@ def run_differentiable(
 
 
 def _given_tensors(x: Any, hx: Any, sizes: Sizes) -> list[Any] | None:
-    """Return the input and the states; None if ``hx`` is not what the kind of cell takes."""
+    """Return the input and the states, or None if ``hx`` does not fit the kind of cell."""
     if hx is None:
         return [x]
     count = len(sizes.kind.carried)
@@ -187,6 +187,6 @@ def _with_derivative(
     return (out, state, ([found[3]], [found[4]], [])) if options.record else (out, state)
 
 
-@cache  # there is one for each type of numbers and instruction set
+@cache  # there is one per number type and instruction set
 def _fast_call(kernel: Kernel) -> Any:
     return kernel.native.fast_call()

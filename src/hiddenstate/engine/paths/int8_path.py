@@ -33,12 +33,12 @@ def why_not(call: Call) -> str | None:
 
 
 def why_not_fast(packed: PackedWeights | None, tensors: Sequence[Tensor | None]) -> str | None:
-    """Return the reason that a call can't read packed int8 weights with unconverted arguments, or None."""
+    """Return why a call can't read packed int8 weights with unconverted arguments, or None."""
     return NOT_PACKED if packed is None else why_not_without_gradient(tensors)
 
 
 def why_not_without_gradient(tensors: Sequence[Tensor | None]) -> str | None:
-    """Return a reason if a gradient for one of the tensors is needed, else None."""
+    """Return the reason if one of the tensors needs a gradient, or None."""
     return "a gradient is needed, which is computed for the dequantised weights" if wants_gradient(tensors) else None
 
 

@@ -17,9 +17,9 @@ from hiddenstate.structure.names import Place
 
 
 def why_not(call: Call, *, cast_to: torch.dtype | None = None) -> str | None:
-    """Return the reason that the native engine can't compute a call, or None.
+    """Return why the native engine can't compute a call, or None.
 
-    With ``cast_to`` the call is judged as if autocast had cast all its tensors to that type.
+    With ``cast_to``, the call is judged as if autocast had cast all its tensors to that type.
     """
     tensors = [call.x, call.h0, *(w for weights in call.weights for w in weights if w is not None)]
     cells = [value for value in (call.c0, call.reset_c) if value is not None]
@@ -52,7 +52,7 @@ def why_not_whole(call: Call) -> str | None:
 
 
 def _applies(edit: ResolvedEdit) -> bool:
-    """Whether the engine applies an edit: not a clamp, with scope ``"write"``, and with a value without gradient."""
+    """Whether the engine applies an edit: not a clamp, with scope ``"write"``, and a value without gradient."""
     wanted = edit.value.requires_grad and torch.is_grad_enabled()
     return edit.edit.scope == "write" and edit.edit.kind != "clamp" and not wanted
 
@@ -76,7 +76,7 @@ def run(call: Call) -> Result:
 
 
 def plan(call: Call) -> str:
-    """How one native call would divide such a call now. Calls of some sizes try several plans, and keep the fastest."""
+    """Return how a native call would divide such a call now; calls of some sizes try several plans first."""
     T, N = call.x.shape[:2]
     recorded = call.record is not None or wants_gradient(tensors_needing_gradients(call))
     kernel = kernels.kernel(call.x.dtype, call.cell).native
@@ -116,7 +116,7 @@ def _run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
 
 
 def _recorded_layers(call: Call) -> list[bool]:
-    """For each layer and direction, whether any of its values is recorded."""
+    """Return whether any value of each layer and direction is recorded."""
     if call.record is None:
         return []
     recorded = {place.layer_direction for place in call.record.places}
@@ -135,7 +135,7 @@ def _values(call: Call, done: native.Run) -> dict[str, Tensor]:
         if gates is None:
             continue
         h = outputs[k // D] if D == 1 else outputs[k // D][..., k % D * P : (k % D + 1) * P]
-        apart = D > 1 or k // D == len(outputs) - 1  # it shares its memory with another value
+        apart = D > 1 or k // D == len(outputs) - 1  # whether the output shares memory with another value
         of_c = None if c is None else c.to(dtype)
         values |= _recorded_values(call, layer_direction, gates.to(dtype), of_c, h, apart=apart)
     return values

@@ -1,8 +1,8 @@
 """A whole layer as one torch operator, for torch.compile and torch.export.
 
-``hiddenstate::lstm`` runs LSTMs, ``hiddenstate::rnn`` cells without a cell state: GRUs and plain RNNs. A compiler sees
-one node, whatever the number of time steps, with rules for its output shapes and its derivative; `native` computes
-both. Uncompiled calls use `native` directly, which costs less.
+``hiddenstate::lstm`` runs LSTMs, and ``hiddenstate::rnn`` runs GRUs and plain RNNs, which have no cell state. A
+compiler sees one node, whatever the number of time steps, with rules for its output shapes and its derivative; `native`
+computes both the output and the derivative. Uncompiled calls use `native` directly, which costs less.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,19 +21,19 @@ from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
 from hiddenstate.structure.sizes import Sizes
 
 _OPTIONS = "Tensor[] weights, Tensor? lengths, Tensor? reset, Tensor[]? masks, bool bias, bool bidirectional"
-_NUMBER = 9  # the arguments of either operator that describe a call
+_NUMBER = 9  # the number of arguments that describe a call, for either operator
 _GIVEN_LSTM = f"Tensor x, Tensor h0, Tensor c0, {_OPTIONS}"
 _GIVEN_RNN = f"Tensor x, Tensor h0, {_OPTIONS}, str cell"
-# At the end and with defaults, so that models exported before these arguments existed still run. torch omits trailing
-# arguments that equal their defaults.
+# These arguments come last and have defaults, so that models exported before they existed still run. torch omits
+# trailing arguments that equal their defaults.
 _BORDERS_LSTM = "Tensor? reset_h=None, Tensor? reset_c=None"
 _BORDERS_RNN = "Tensor? reset_h=None"
 
 
 def why_not(call: Call, cast_to: torch.dtype | None) -> str | None:
-    """Return the reason that the operator can't compute a call, or None.
+    """Return why the operator can't compute a call, or None.
 
-    With ``cast_to`` the call is judged as if autocast had cast all its tensors to that type.
+    With ``cast_to``, the call is judged as if autocast had cast all its tensors to that type.
     """
     tensors = [value for value in tensors_needing_gradients(call) if value is not None]
     if not kernels.serves(cast_to or call.x.dtype):
@@ -56,9 +56,9 @@ def run(call: Call, masks: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor | N
 
 
 def _run(*arguments: Any) -> Any:
-    """Run a whole call: `native.forward`, whose records are one list, empty unless ``keep``.
+    """Run a whole call with `native.forward`; its records are returned as one list, which is empty unless ``keep``.
 
-    With ``recompute_gates`` the list has no gates. ``weights`` are those of each layer and direction in turn, in the
+    With ``recompute_gates``, the list has no gates. ``weights`` has those of each layer and direction in turn, in the
     order of `parameters.PARAMETER_STEMS`.
 
     Raises:
@@ -94,7 +94,7 @@ rnn = _operator(
 
 
 def _forward_arguments(arguments: Sequence[Any]) -> tuple[Sequence[Any], bool, list[Any], bool]:
-    """Split the arguments into the given ones, ``keep``, border states and ``recompute_gates``, adding defaults."""
+    """Split the arguments into the call's, ``keep``, border states and ``recompute_gates``, adding defaults."""
     given, (keep, *options) = arguments[:_NUMBER], arguments[_NUMBER:]
     defaults: list[Any] = [*[None] * _states(given), False]
     *borders, recompute = options + defaults[len(options) :]
@@ -102,7 +102,7 @@ def _forward_arguments(arguments: Sequence[Any]) -> tuple[Sequence[Any], bool, l
 
 
 def _states(given: Sequence[Any]) -> int:
-    """Return how many states the cell carries: the operator for cells with one ends with their name."""
+    """Return how many states the cell carries; if only one, the operator's last argument is the cell's name."""
     return 1 if isinstance(given[-1], str) else 2
 
 
@@ -122,7 +122,7 @@ def _shapes(*arguments: Any) -> Any:
 
 
 def _record(call: Call) -> int:
-    """Return how many numbers are kept per unit as its gates."""
+    """Return how many values are recorded per unit as its gates."""
     return len(native.recorded_gates(call.sizes.kind))
 
 
@@ -155,7 +155,7 @@ rnn_backward = _operator(
 
 
 def _backward_arguments(arguments: Sequence[Any]) -> tuple[Any, ...]:
-    """Split the arguments into the given ones, ``out``, ``kept``, the gradients, ``needed`` and border states."""
+    """Split the arguments into the call's, ``out``, ``kept``, the gradients, ``needed`` and border states."""
     given, (out, kept, *others) = arguments[:_NUMBER], arguments[_NUMBER:]
     count = 1 + _states(given)
     return given, out, kept, others[:count], others[count], others[count + 1 :]
@@ -201,7 +201,7 @@ def _differentiate(ctx: Any, *grads: Any) -> tuple[Any, ...]:
 def _differentiable(
     given: tuple[Any, ...], borders: Sequence[Tensor], grads: Sequence[Tensor], needed: Sequence[bool]
 ) -> list[Tensor | None]:
-    """Return the needed gradients as a graph, through the reference."""
+    """Return the needed gradients, differentiable, through the reference."""
     first, weights, options = 1 + _states(given), given[1 + _states(given)], given[2 + _states(given) :]
     count = first + len(borders)
 
@@ -330,7 +330,7 @@ def _check_types(call: Call) -> None:
 def _check_shapes(call: Call) -> None:
     (T, N), (_, H, P, _), K, dtype = call.x.shape[:2], call.sizes.axes, len(call.sizes.layer_directions), call.x.dtype
     name = _name(call)
-    # The states after borders are per row, or per step and row.
+    # There is one state after a border per row, or one per step and row.
     _check(f"{name}: h0", call.h0, [(K, N, P)], [dtype])
     _check(f"{name}: c0", call.c0, [(K, N, H)], [dtype, kernels.real_type(dtype)])
     _check(f"{name}: lengths", call.lengths, [(N,)], [torch.int64])

@@ -1,4 +1,4 @@
-"""Single steps of all layers on packed weights, for streams."""
+"""Runs single steps of all layers on packed weights, for streams."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ SHARED = (
 
 
 class PackedLSTM:
-    """An LSTM packed for single steps: weights of all layers, input and recurrent side by side.
+    """An LSTM packed for single steps: the weights of all layers, with input and recurrent weights side by side.
 
     It is a copy of the weights. When they change, the owner packs them again and fills ``outdated``, which invalidates
     the native steps that use this copy.
@@ -51,7 +51,7 @@ class PackedLSTM:
         return native.forward(Call(self._sizes, (), native.contiguous(x), h, c, packed_steps=self.packed)).out
 
     def quick(self, state: Sequence[Tensor]) -> "FastStep":
-        """Make the quick step, which updates these states in place."""
+        """Return the quick step, which updates these states in place."""
         h, *more = state
         kernel, (_, N, H) = self.kernel, h.shape
         scratch = new(kernel.element, N, H)
@@ -81,7 +81,7 @@ class FastStep:
 
 
 def why_not_pack(sizes: Sizes, stored: Sequence[Tensor | None]) -> str | None:
-    """Return the reason that the stored weights of a layer can't be packed, or None."""
+    """Return why the stored weights of a layer can't be packed, or None."""
     if sizes.proj_size:
         return "there is a projection"
     known = [value for value in stored if value is not None]
@@ -98,13 +98,13 @@ def why_not_pack(sizes: Sizes, stored: Sequence[Tensor | None]) -> str | None:
 
 @dataclass(eq=False)
 class StreamSteps:
-    """The next ``count`` steps of a stream. Never changed.
+    """The next ``count`` steps of a stream. Immutable.
 
     Args:
-        count: how many, T.
-        hooks: the hooks of the layer, which packed weights would not run.
+        count: the number of steps, T.
+        hooks: the hooks of the layer, which would not run with packed weights.
         is_observed: whether edits are in force.
-        pack: returns the packed weights, or None and the reason that they can't be packed.
+        pack: returns the packed weights, or None and the reason why they can't be packed.
         call: makes the call that computes these steps from ``x [T, N, C]`` and a state.
     """
 
@@ -116,26 +116,26 @@ class StreamSteps:
 
     @cached_property
     def packed(self) -> tuple[PackedLSTM | None, str | None]:
-        """What ``pack`` returned when first called."""
+        """The result of the first call of ``pack``."""
         return self.pack()
 
 
-# For more steps it is cheaper to compute the input's products in one matrix product.
+# With more steps, it is faster to compute the input's part of all steps in one matrix product.
 FEW_STEPS = 4
 
 
 def why_not_few(steps: StreamSteps) -> str | None:
-    """Return a reason if there are too many steps, else None."""
+    """Return the reason if there are too many steps, or None."""
     return None if steps.count <= FEW_STEPS else f"for more than {FEW_STEPS} steps a call is faster"
 
 
 def why_not_unhooked(steps: StreamSteps) -> str | None:
-    """Return a reason if the layer has hooks, else None."""
+    """Return the reason if the layer has hooks, or None."""
     return "the layer has forward hooks" if any(steps.hooks) else None
 
 
 def why_not(steps: StreamSteps) -> str | None:
-    """Return the reason that the weights can't be packed, or None."""
+    """Return why the weights can't be packed, or None."""
     return steps.packed[1]
 
 

@@ -1,20 +1,20 @@
-"""What a path is, and how one is chosen: the first of a table whose conditions return no reason against it."""
+"""Defines a path, and chooses one: the first in a table whose conditions return no reason against it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-# Returns the reason that a path can't compute a call, the steps of a stream or a cell's step, or None.
+# Returns the reason why a path can't compute a call, a stream's steps or a cell's step, or None if it can.
 Condition = Callable[[Any], str | None]
 
 
 class Path(NamedTuple):
     """A way to compute: ``run`` may be called if none of the ``conditions`` returns a reason against it.
 
-    Paths share conditions, each of which is asked at most once a call. A path ``is_faster`` if a call gains by it; the
-    others serve torch's compilers and exporters. One that ``reads_int8`` takes int8 weights as they are; the others
-    get them as floats. One that checks arguments as it reads them returns None if they do not fit; ``why_declined`` is
-    then the reason, and is only asked to report it.
+    Paths share conditions, each of which is evaluated at most once per call. A path ``is_faster`` if it makes calls
+    faster; the others are for torch's compilers and exporters. A path that ``reads_int8`` takes int8 weights as stored;
+    the others get them as floats. A path that checks arguments as it reads them returns None if they do not fit;
+    ``why_declined`` then returns the reason, for reports.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Path(NamedTuple):
 
 
 def choose(paths: Sequence[Path], call: Any) -> tuple[Path, dict[str, str]]:
-    """Return the first path that can compute a call, and the reason against each path before it, by its name."""
+    """Return the first path that can compute a call, and the reasons against the paths before it, by name."""
     answers: dict[Condition, str | None] = {}
     reasons: dict[str, str] = {}
     for path in paths:
@@ -41,7 +41,7 @@ def choose(paths: Sequence[Path], call: Any) -> tuple[Path, dict[str, str]]:
 
 
 def run_first(paths: Sequence[Path], *call: Any) -> Any:
-    """Compute a call, of which the first argument is what conditions are asked about, by the first path that can."""
+    """Compute a call by the first path that can; its first argument is passed to the conditions."""
     answers: dict[Condition, str | None] = {}
     for path in paths:
         if first_reason(path.conditions, call[0], answers) is None:
@@ -54,7 +54,7 @@ def run_first(paths: Sequence[Path], *call: Any) -> Any:
 def first_reason(
     conditions: Sequence[Condition], call: Any, answers: dict[Condition, str | None] | None = None
 ) -> str | None:
-    """Return the first reason that the conditions give, or None; ``answers`` are those given before."""
+    """Return the first reason that a condition returns, or None; ``answers`` caches earlier results."""
     answers = {} if answers is None else answers
     for condition in conditions:
         if condition in answers:
@@ -72,7 +72,7 @@ class PathReport:
 
     Attributes:
         name: ``"fast"``, or the name of a path in the documentation of the engine.
-        reasons: maps each faster path to the reason it can't run the call.
+        reasons: maps each faster path to the reason why it can't run the call.
         plan: how the native engine would divide such a call now; None if it does not compute it in one native call.
     """
 

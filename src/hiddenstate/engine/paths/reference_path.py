@@ -72,7 +72,7 @@ def run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
 
 
 def _border_states(call: Call, k: int, dtype: torch.dtype) -> tuple[Tensor, ...] | None:
-    """Return the states of the k-th layer and direction after borders; None for zero."""
+    """Return the states of the k-th layer and direction after borders; None means zeros."""
     if call.reset_to is None:
         return None
     h, *more = call.reset_to

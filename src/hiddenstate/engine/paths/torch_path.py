@@ -30,19 +30,19 @@ def why_not(call: Call) -> str | None:
 
 
 def _are_of_another_class(call: Call) -> bool:
-    """Whether weights are of a tensor class that may have its own rule for torch.lstm, like per-sample weights."""
+    """Whether weights, such as per-sample weights, belong to a class that may have its own rule for torch.lstm."""
     return not all(type(weight) in (Tensor, Parameter) for weight in _weights(call))
 
 
 def why_not_function(kind: Cell, name: str) -> str | None:
-    """Return a reason if torch has no function of this name, else None."""
+    """Return the reason if torch has no function of this name, or None."""
     return None if hasattr(torch, name) else f"torch has no {kind.label}"
 
 
 def torch_serves(device: str, *, projects: bool, drops: bool) -> bool:
     """Whether torch's layer has a correct kernel for a device type."""
-    # On CPU it has none for projections: it warns, and loops over the steps like the reference. On MPS it rejects
-    # projections, and its gradient ignores dropout (pytorch#190056).
+    # On CPU, torch has no kernel for projections: it warns, and loops over the steps like the reference. On MPS, it
+    # rejects projections, and its gradient ignores dropout (pytorch#190056).
     return not (projects and device in ("cpu", "mps")) and not (drops and device == "mps")
 
 
@@ -52,7 +52,7 @@ def run(call: Call) -> Result:
         check_memory(weight, "a weight")
     per_sample = any(isinstance(weight, ExpandedWeight) for weight in _weights(call))
     if per_sample and torch.is_grad_enabled() and not call.x.requires_grad:
-        # torch's decomposition for per-sample weights looks only at the input to decide whether a gradient is needed.
+        # For per-sample weights, torch's decomposition looks only at the input to decide whether a gradient is needed.
         call = replace(call, x=call.x.detach().requires_grad_())
     return _run_padded(call) if call.lengths is None else _run_packed(call)
 
@@ -82,7 +82,7 @@ def _run_packed(call: Call) -> Result:
     assert call.lengths is not None
     order = packing_order(call)
     back = order.argsort()
-    with own_types():  # so that packing does not cast
+    with own_types():  # otherwise packing would cast
         packed = pack_padded_sequence(call.x.index_select(1, order), call.lengths[order].cpu())
     state = call.sizes.kind.as_given([part.index_select(1, order) for part in call.initial])
     data, *states = torch_function(call)(packed.data, packed.batch_sizes, state, _weights(call), *_options(call))
@@ -98,6 +98,6 @@ def _weights(call: Call) -> list[Tensor]:
 def _options(call: Call) -> tuple[bool, int, float, bool, bool]:
     """Return the options of torch's function in its order: has_biases, num_layers, dropout, train, bidirectional."""
     # cuDNN saves the values for its backward pass only in training mode, but gradients are allowed in eval mode too.
-    # Dropout, which this option also controls, is already zero there.
+    # The option also controls dropout, which is already zero in eval mode.
     train = call.dropout > 0 or (call.x.is_cuda and torch.is_grad_enabled())
     return call.sizes.bias, call.sizes.num_layers, call.dropout, train, call.sizes.bidirectional

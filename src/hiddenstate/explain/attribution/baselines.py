@@ -17,8 +17,8 @@ def resolve_baselines(subject: Subject, given: Baseline | Sequence[Baseline] | N
 
     Args:
         subject: a subject with one row.
-        given: ``"zero"``; ``"mean"``, the mean of the model's training input (of this input's steps, if that is
-            unknown); ``"unk"``, an unknown word; a tensor ``[C]`` or ``[T, C]``; a list of these; or None for the
+        given: ``"zero"``; ``"mean"``, the mean of the model's training input or, if that is unknown, of this input's
+            steps; ``"unk"``, an unknown word; a tensor ``[C]`` or ``[T, C]``; a list of these; or None for the
             subject's default.
 
     Raises:

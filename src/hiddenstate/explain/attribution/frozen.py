@@ -2,8 +2,8 @@
 
 With i, f, o taken as constants and tanh replaced by its secant (``tanh(z) = s·z`` with the s of this run), an LSTM of
 any number of layers and directions is linear in its inputs, the biases of g, the initial states and the head's bias.
-Their parts (each variable times the derivative of this linear map) add up to the target. A GRU with r and z constant is
-linear in the same way. A plain RNN has no gates: only its nonlinearity is replaced by its secant.
+Their parts (each variable times the derivative of this linear map) add up to the target. A GRU with constant r and z is
+linear in the same way. A plain RNN has no gates, so only its nonlinearity is replaced by its secant.
 """
 
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class FrozenLayer:
     """
 
     kind: Cell
-    place: Place  # its memory's letter
+    place: Place  # the place of its memory
     values: dict[str, Tensor]  # each [T, units]
     before: dict[str, Tensor]  # the states before each step
     inputs: Tensor  # [T, C]
@@ -59,7 +59,7 @@ class FrozenLayer:
     U: Tensor  # [H, P]
     b: Tensor  # [H]
     b_h: Tensor  # [H]
-    scale: Tensor  # [T, H]: a GRU's reset gate; 1 elsewhere
+    scale: Tensor  # [T, H]: a GRU's reset gate for the candidate, otherwise 1
     projection: Tensor | None  # [P, H]
 
     @property
@@ -91,7 +91,7 @@ def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenPart
         raise ArgumentError("frozen explains a run without edits, but edits are in force: exit their block first")
     sizes = subject.sizes
     reads = {str(place): vector for place, vector in readout.vectors.items()}
-    seeds: dict[str, Tensor] = {}  # for each hidden state: the target's derivative with respect to it, [T, P]
+    seeds: dict[str, Tensor] = {}  # the target's derivative with respect to each hidden state, [T, P]
     biases: dict[str, Tensor] = {}
     cells: dict[str, Tensor] = {}
     initial = torch.zeros(len(sizes.layer_directions), dtype=torch.float64)
@@ -150,7 +150,7 @@ def _through(
 
 
 def _inputs(subject: Subject, trace: Trace, layer: int) -> Tensor:
-    """The input of a layer, ``[T, C]``."""
+    """Return the input of a layer, ``[T, C]``."""
     if layer == 0:
         return subject.x[:, 0].detach().cpu().double()
     return torch.cat([_values(trace, each, "h") for each in subject.sizes.directions_in(layer - 1)], dim=-1)

@@ -12,9 +12,9 @@ from hiddenstate.explain.subject.batch_runner import BatchRunner
 
 FIRST_POINTS = 16
 MOST_POINTS = 1024
-SHARE = 1e-3  # the largest error of the sum, as a share of the difference
+SHARE = 1e-3  # maximum error of the sum, as a share of the difference
 LEAST = 0.1  # smaller differences count as this large
-GRADIENT_COST = 4  # memory of a run with saved values, relative to a plain run
+GRADIENT_COST = 4  # memory of a run that saves values for gradients, relative to a plain run
 
 
 @dataclass(frozen=True, eq=False)

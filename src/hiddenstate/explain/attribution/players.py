@@ -97,7 +97,7 @@ def make_players(subject: Subject, base: Tensor, spans: Spans | None, state: str
         IndexRangeError: a span extends beyond the input.
     """
     if state not in ("baseline", "player"):
-        raise ArgumentError(f"state must be 'baseline' (it stays as it is) or 'player', got {state!r}")
+        raise ArgumentError(f"state must be 'baseline' (it is kept) or 'player', got {state!r}")
     checked = [(t, t + 1) for t in range(subject.T)] if spans is None else _checked(spans, subject.T)
     words = subject.words()
     between = "" if all(len(word) == 1 for word in words) and subject.tokens is not None else " "  # characters

@@ -15,8 +15,8 @@ from hiddenstate.explain.subject.batch_runner import BatchRunner
 State = tuple[Tensor, ...]  # the tensors of a state, ``[L*D, R, ...]``
 
 BYTES = 2**24  # states per thread at one level: small enough for the cache, so that copies are fast
-MOST_BYTES = 2**26  # states of all threads
-COPIES = 4  # copies of the states that a step makes
+MOST_BYTES = 2**26  # limit for the states of all threads
+COPIES = 4  # how many copies of the states a step makes
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class PrefixTree:
     def __init__(self, work: BatchRunner, players: Players) -> None:
         assert work.target.t is not None
         self._work, self._players = work, players
-        self._segments = split_into_segments(players, work.target.t + 1)  # later steps change nothing
+        self._segments = split_into_segments(players, work.target.t + 1)  # later steps do not affect the target
         self._values = torch.empty(2 ** len(players), dtype=torch.float64)
         sizes = work.subject.sizes
         row = len(sizes.layer_directions) * (sizes.hidden_size + sizes.output_size) * players.x.element_size() * COPIES
@@ -86,7 +86,7 @@ class PrefixTree:
             return
         without = self._players.zero if segment.start == segment.stop else state
         with_it = masks | 1 << segment.player
-        if 2 * len(masks) > self._most:  # enough rows already: run the two branches in turn, without copying the states
+        if 2 * len(masks) > self._most:  # enough rows: run the branches in turn, without copying the states
             self._run(level, without, masks, [base])
             self._run(level, state, with_it, [real])
         else:

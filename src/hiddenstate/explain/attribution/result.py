@@ -16,7 +16,7 @@ from hiddenstate.explain.result.terminal import bar, definite, number, sentence,
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# A part and its occlusion, as shares of the largest of each, disagree if both exceed this with opposite signs ...
+# A part and its occlusion, each relative to the largest, disagree if both exceed this with opposite signs ...
 OPPOSED = 0.1
 # ... or if one is large and the other negligible.
 LARGE, NOTHING = 0.25, 0.05
@@ -26,7 +26,7 @@ TITLES = {
     "gradient": "part: gradient times difference to the baseline (an estimate; need not add up)",
     "integrated_gradients": "part: integrated gradients",
     "occlusion": f"part: {OCCLUSION} (need not add up)",
-    "frozen": "part: with gates held as they are: blind to what only opens or closes a gate",
+    "frozen": "part: with gates held fixed; blind to effects that only open or close a gate",
     "cd": "β: what comes from that word alone; γ: the rest (contextual decomposition)",
     "shapley": "part: Shapley value",
 }
@@ -34,7 +34,7 @@ NAMES = {"zero": "zeros", "mean": "the mean training input", "unk": "an unknown 
 MOST_PAIRS = 5
 # How many words to name for and against the target, and the smallest share of the largest part that is named.
 MOST_NAMED, LEADING = 3, 0.2
-UNSEEN = 5e-4  # a share too small to show in three decimals
+UNSEEN = 5e-4  # a share too small to be shown with three decimals
 OF_BIASES = "biases of g"  # followed by the layer and direction
 
 
@@ -52,7 +52,7 @@ class Parts:
         alone: ``[B, P]``, the target with only that player present, minus the reference; None if not computed.
         interaction: ``[B, P, P]``, the joint effect of two players beyond their separate effects; None if not computed.
         error: ``[B, P]``, standard errors of sampled Shapley values; None otherwise.
-        exact: False for sampled Shapley values and for integrals that did not converge, else True.
+        exact: False for sampled Shapley values and for integrals that did not converge, otherwise True.
         points: quadrature points of integrated gradients (the maximum over the baselines); 0 for other methods.
     """
 
@@ -69,7 +69,7 @@ class Parts:
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Attribution(Parts, Explanation):
-    """The part of each word (or span of words) in a target. Made by `attribute`.
+    """The part of each word (or span of words) in a target. Returned by `attribute`.
 
     P players: each step or each requested span, preceded by the initial state if that is a player. B baselines.
     It also has the attributes of `Parts`, such as ``parts`` and ``residual``.
@@ -107,7 +107,7 @@ class Attribution(Parts, Explanation):
     def disagreements(self) -> tuple[int, ...]:
         """The indices of players whose part and occlusion disagree, for the first baseline.
 
-        Both are taken as shares of the largest of their kind. They disagree if both exceed 10 % with opposite signs,
+        Both are measured relative to the largest of their kind. They disagree if both exceed 10 % with opposite signs,
         or if one exceeds 25 % and the other is below 5 %.
         """
         if self.occlusion is None or self.method == "occlusion":
@@ -184,7 +184,7 @@ def _text(result: Attribution) -> str:
     lines += _leaders(result)
     if result.disagreements:
         names = ", ".join(_named(result.players[p]) for p in result.disagreements)
-        lines.append(sentence(f"≠ Part and occlusion disagree at {names}. One of them misleads there, or both do."))
+        lines.append(sentence(f"≠ Part and occlusion disagree at {names}. At least one of them is misleading there."))
     return "\n".join(lines)
 
 
@@ -229,7 +229,7 @@ def _how(result: Attribution) -> list[str]:
 
 
 def _one(result: Attribution) -> str:
-    """One baseline: a row for each player, with all its values."""
+    """Write one baseline: a row for each player, with all its values."""
     parts = result.parts[0]
     largest, marked = float(parts.abs().max()), result.disagreements
     beside = [("occlusion", result.occlusion if result.method != "occlusion" else None), ("alone", result.alone)]
@@ -246,7 +246,7 @@ def _one(result: Attribution) -> str:
 
 
 def _side_by_side(result: Attribution) -> str:
-    """Several baselines: a column for each."""
+    """Write several baselines: a column for each."""
     largest = float(result.parts.abs().max())
     rows = []
     for p, player in enumerate(result.players):
@@ -274,8 +274,8 @@ def _sum(result: Attribution, b: int) -> str:
     if result.method == "cd":
         bias = result.rest.get("the head's bias", 0.0)
         return sentence(
-            f"In every row β + γ and the head's bias {number(bias)} make {value}; β + γ misses the states that are "
-            f"read by {result.residual:.0e} at most. The sum of all β has no meaning."
+            f"In every row, β + γ and the head's bias {number(bias)} add up to {value}; the states that are read "
+            f"differ from β + γ by at most {result.residual:.0e}. The sum of all β has no meaning."
         )
     reference = float(result.references[b])
     name = f" ({result.baselines[b]})" if len(result.baselines) > 1 else ""
@@ -288,7 +288,7 @@ def _sum(result: Attribution, b: int) -> str:
 
 
 def _pairs(result: Attribution) -> list[str]:
-    """The pairs with the largest interactions."""
+    """Write the pairs with the largest interactions."""
     assert result.interaction is not None
     P = len(result.players)
     pairs = [(float(result.interaction[0, p, q]), p, q) for p in range(P) for q in range(p + 1, P)]

@@ -28,8 +28,8 @@ from hiddenstate.structure.names import Place
 
 Method = Literal["shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient"]
 DEFAULT_SAMPLES = 200
-MOST_POINTS_GIVEN = 2**12  # computing the quadrature's nodes takes a matrix of points by points
-CD_NUMBERS = 2**20  # units times steps times spans decomposed at once
+MOST_POINTS_GIVEN = 2**12  # computing the quadrature nodes takes a points-by-points matrix
+CD_NUMBERS = 2**20  # maximum number of units × steps × spans decomposed at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ def attribute(
 
     - ``shapley``: a word's mean contribution over all orders in which words are added; absent words are replaced by the
       baseline. Adds up to ``f(x) - f(baseline)``. Exact up to 16 steps or spans if the LSTM is unidirectional, the
-      target depends on one step and no edits are in force, else up to 12; sampled beyond that.
+      target depends on one step and no edits are in force, otherwise up to 12; sampled beyond that.
     - ``integrated_gradients``: the gradient integrated along the line from the baseline (Sundararajan, Taly & Yan
       2017). Adds up to ``f(x) - f(baseline)`` within the error of the quadrature.
     - ``frozen``: parts in the linear map that the run becomes if its gates are held fixed. Together with the parts of
@@ -81,7 +81,7 @@ def attribute(
       targets.
     - ``cd``: contextual decomposition (Murdoch, Liu & Yu 2018), β of each word; does not add up. For linear targets of
       LSTMs.
-    - ``occlusion``: what is lost when one word is replaced. An exact measurement, but does not add up.
+    - ``occlusion``: what is lost when one word is replaced. An exact measurement, but the parts do not add up.
     - ``gradient``: gradient times difference to the baseline, a first-order estimate.
 
     Args:
@@ -91,9 +91,9 @@ def attribute(
         method: one of the methods above.
         baseline: what a replaced step reads: ``"zero"``, ``"mean"``, ``"unk"``, a tensor ``[C]`` or ``[T, C]``, or
             a list of these to compare several. None means the model's default: ``"unk"`` for a tagger, ``"mean"`` for a
-            language model, else ``"zero"``.
+            language model, otherwise ``"zero"``.
         spans: pairs ``(start, stop)`` of steps, stop excluded, that are replaced together. Steps outside all spans
-            never change. If the method allows it, interactions of spans are computed, too.
+            never change. If the method allows it, interactions of spans are also computed.
         state: ``"baseline"`` keeps the initial state; ``"player"`` makes it a player, replaced by zeros.
         row: the row to explain, if there are several.
         points: quadrature points of integrated gradients; None doubles them until the integral converges.

@@ -39,7 +39,7 @@ class PlantScore:
     Attributes:
         plant: the plant's name.
         agreement: the cosine between its scores and the true worth of each step, over all inputs: 1 if they are
-            proportional, 0 if the method sees nothing.
+            proportional, 0 if the method finds nothing.
         amount: the norm of its scores divided by the norm of the true ones.
         verdict: ``"finds"``, ``"in part"``, ``"misled"`` or ``"sees nothing"``.
         truth: what the plant computes.
@@ -95,8 +95,8 @@ class SelfCheck(Explanation):
         told = [table(["plant", "verdict", "agreement", "", "amount"], rows, "llrlr")]
         told.append(
             sentence(
-                f"agreement: cosine with what each step is worth, over {self.inputs} inputs; amount: length against "
-                f"it. {self.cost:,} row-steps."
+                f"agreement: the cosine between the scores and each step's true worth, over {self.inputs} inputs; "
+                f"amount: the norm of the scores relative to that of the true ones. {self.cost:,} row-steps."
             )
         )
         for one in self.scores:
@@ -196,7 +196,7 @@ def _named(method: Method | str) -> tuple[Method, Mapping[str, Expectation]]:
 
 
 def _ledger(lstm: Any, x: Tensor, of: str) -> Tensor:
-    """How much of what each step wrote is still in the target unit's memory."""
+    """Return how much of what each step wrote is still in the target unit's memory."""
     place, unit, t, _ = parse_address(of)
     found = ledger(lstm, x, place=str(Address(f"{place.split('.')[0]}.{lstm.sizes.kind.memory}", unit, t)))
     assert isinstance(found, Ledger)

@@ -14,8 +14,8 @@ from hiddenstate.explain.attribution.prefix_tree import PrefixTree
 from hiddenstate.explain.subject.batch_runner import BatchRunner
 from hiddenstate.nn.scoped_edits import edits_in_force
 
-EXACT_STEPS = 16  # maximum players with a prefix tree
-EXACT_BRUTE = 12  # maximum players otherwise, mask by mask
+EXACT_STEPS = 16  # maximum number of players with a prefix tree
+EXACT_BRUTE = 12  # maximum number of players otherwise, mask by mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class Shapley:
 
 
 def shapley(work: BatchRunner, players: Players, *, samples: int, seed: int, pairs: bool) -> Shapley:
-    """Compute Shapley values: exactly if feasible, else from samples.
+    """Compute Shapley values: exactly if feasible, otherwise from samples.
 
     Args:
         work: runs the subject.
@@ -66,7 +66,7 @@ def _serves_tree(work: BatchRunner) -> bool:
     """Whether rows can share common prefixes: one direction, a target that depends on one step, and no edits."""
     subject = work.subject
     one_way = not subject.sizes.bidirectional and work.target.t is not None
-    return one_way and not edits_in_force(subject.lstm)  # an edit counts its steps from the start of a call
+    return one_way and not edits_in_force(subject.lstm)  # because edits count steps from the start of a call
 
 
 def from_values(values: Tensor, pairs: bool) -> Shapley:
@@ -100,7 +100,7 @@ def from_values(values: Tensor, pairs: bool) -> Shapley:
 
 
 def _bits(masks: NDArray[np.int64], P: int) -> NDArray[np.int64]:
-    """The number of players present in each mask."""
+    """Return the number of players present in each mask."""
     count: NDArray[np.int64] = sum((masks >> p & 1 for p in range(P)), np.zeros_like(masks))
     return count
 
@@ -119,7 +119,7 @@ def _sampled(work: BatchRunner, players: Players, samples: int, seed: int) -> Sh
         work, players, torch.stack([torch.ones(P, dtype=torch.bool), torch.zeros(P, dtype=torch.bool)])
     )
     rank = np.argsort(orders, axis=1)
-    # Row k of an order has its first k players; the empty and the full mask are the same for every order.
+    # Row k of an order has its first k players; the empty and full masks are the same for every order.
     present = torch.from_numpy(rank[:, None, :] < np.arange(1, P)[None, :, None])
     inner = masked_targets(work, players, present.reshape(-1, P)).numpy().reshape(len(orders), P - 1)
     steps = np.diff(np.column_stack([np.full(len(orders), ends[1]), inner, np.full(len(orders), ends[0])]))

@@ -26,7 +26,7 @@ class LearnedAutomaton(Explanation):
         steps: the share of steps at which both outputs agree, over fresh random words.
         words: the share of these words that agree at every step.
         tested: the number of these words.
-        disagreement: the shortest known word at whose end they differ; None if there is none.
+        disagreement: the shortest known word at the end of which they differ; None if there is none.
         complete: whether learning converged: False if it stopped at the maximum number of states.
         residual: the share of steps at which they differ.
         cost: row-steps that were run.
@@ -82,13 +82,13 @@ class LearnedAutomaton(Explanation):
             for state, output in enumerate(self.outputs)
         ]
         found = (
-            f"{len(self)} states. Over {self.tested:,} fresh random words both say the same at {self.steps:.2%} of the "
-            f"steps,\nand at all steps of {self.words:.2%} of the words."
+            f"{len(self)} states. Over {self.tested:,} fresh random words, it agrees with the LSTM\nat "
+            f"{self.steps:.2%} of the steps, and at all steps of {self.words:.2%} of the words."
         )
         if self.disagreement is not None:
             found += f" They differ on: {' '.join(map(str, self.disagreement))}"
         if not self.complete:
-            found += "\nLearning was stopped at the most states; the LSTM tells more apart."
+            found += "\nLearning stopped at the maximum number of states; the LSTM distinguishes more."
         return table(["state", "says", *map(str, self.symbols)], lines, "ll") + "\n" + found
 
     def _figure(self) -> "Figure":

@@ -35,17 +35,17 @@ def automaton(
     tests: int = 2000,
     seed: int = 0,
 ) -> LearnedAutomaton:
-    """Learn a finite automaton that gives the same outputs as the LSTM for words over an alphabet.
+    """Learn a finite automaton that produces the same outputs as the LSTM for words over an alphabet.
 
     The L* algorithm queries the LSTM (Angluin 1987; Weiss, Goldberg & Yahav 2018 used it to extract automata from
-    networks); each hypothesis is tested on random words until no counterexample is found. That is no proof: the
+    networks); each hypothesis is tested on random words until no counterexample is found. That is not a proof, so the
     agreement on fresh words is measured and shown.
 
     Args:
         model: a unidirectional `LSTM`, `GRU` or `RNN`.
         alphabet: maps each symbol to its input vector ``[C]``.
-        output: takes hidden states of the last layer ``[N, P]`` and returns the LSTM's output in each, such as a
-            label. By default the most likely label of ``head``.
+        output: takes hidden states of the last layer ``[N, P]`` and returns the LSTM's output for each, such as a
+            label. By default, the most likely label of ``head``.
         head: the linear layer that reads the LSTM's outputs.
         labels: the head's labels.
         states: the maximum number of states; learning stops there.
@@ -77,7 +77,7 @@ def automaton(
 
 def _checked(alphabet: object, model: Layer) -> dict[Hashable, Tensor]:
     if not isinstance(alphabet, Mapping) or not alphabet or not all(isinstance(v, Tensor) for v in alphabet.values()):
-        raise ArgumentTypeError("alphabet must be a mapping from symbols to input vectors, of at least one symbol")
+        raise ArgumentTypeError("alphabet must be a mapping from symbols to input vectors, with at least one symbol")
     for symbol, vector in alphabet.items():
         if vector.shape != (model.input_size,):
             raise ShapeError(f"the input of {symbol!r} must be [{model.input_size}], got {list(vector.shape)}")
@@ -154,7 +154,7 @@ def _learned(asked: _Asked, draw: random.Random, most: int, length: int, tests: 
             """Nothing is carried from word to word."""
 
         def step(self, letter: Hashable) -> Hashable:
-            """Only the empty word is queried step by step."""
+            """Return the first output, because only the empty word is queried step by step."""
             return asked.start()
 
         def query(self, word: Word) -> list[Hashable]:
@@ -196,7 +196,7 @@ def _learned(asked: _Asked, draw: random.Random, most: int, length: int, tests: 
 
 
 def _table(machine: Any, symbols: Sequence[Hashable]) -> tuple[dict[tuple[int, Hashable], int], tuple[Hashable, ...]]:
-    """The transitions and outputs of AALpy's machine, with states numbered in the order in which they are reached."""
+    """Return the transitions and outputs of AALpy's machine, with states numbered in the order of discovery."""
     numbers = {machine.initial_state: 0}
     order, delta = [machine.initial_state], {}
     for state in order:  # grows during the loop

@@ -74,7 +74,7 @@ class Comparison(Explanation):
         cka: linear centred kernel alignment of each of a's layers and directions (rows) with each of b's: 1 if they
             are equal up to rotation and scale.
         tracks: the names of its rows and columns.
-        residual: the error of each layer's alignment with itself, which should be 1: at most rounding.
+        residual: the error of each layer's alignment with itself, which should be 1; at most a rounding error.
         cost: row-steps that were run.
         pairs: the inputs of both models, and the run of each.
         patched: the mean difference that remains with each layer that `checked` patched.
@@ -164,7 +164,7 @@ class Comparison(Explanation):
     def check(self, place: str) -> Check:
         """Patch b with a's values at a place, and measure how much of the difference is left.
 
-        If the matched units really correspond, no difference remains: a check that a correlation cannot give.
+        If the matched units really correspond, no difference remains. A correlation can't provide such a check.
 
         Raises:
             NameUnknownError, ArgumentError, ArgumentTypeError: as for `edit`, or the outputs cannot be compared.
@@ -242,14 +242,14 @@ class Comparison(Explanation):
         if self._one_lstm:
             yield "|r|: correlation of each unit's hidden state in the two runs."
         else:
-            yield "|r|: correlation of matched units; in their place: matched with the unit of their own number."
+            yield "|r|: correlation of matched units; in their place: matched with the unit of the same number."
         if self.steps < 4 * max(len(match.units) for match in self.matches.values()):
-            yield f"Over {self.steps} steps high correlations come by chance: give more data."
+            yield f"Over only {self.steps} steps, high correlations arise by chance: give more data."
         if self.patched:
-            yield f"{self.measure} left: what is left on average when b gets the hidden states that a has there."
+            yield f"{self.measure} left: what is left on average when that layer of b gets a's hidden states."
         elif self.measure != "none":
-            yield 'check("l0.h") patches the one into the other: what do they leave of the difference?'
-        yield "CKA: how alike two layers are, up to a rotation and a scale; 1 is the same."
+            yield 'check("l0.h") patches a\'s values into b, to see how much of the difference is left.'
+        yield "CKA: how similar two layers are, up to rotation and scale; 1 means equal."
 
     def _figure(self) -> "Figure":
         """Draw the alignment of all layers and directions as a heat map."""
@@ -270,10 +270,11 @@ class Comparison(Explanation):
         first = self.first
         if self.measure == "none":
             said = (
-                "The outputs have other sizes, and there are no probabilities of the same labels: only insides compare."
+                "The outputs differ in size, and there are no probabilities for the same labels, so only hidden states "
+                "can be compared."
             )
         elif first is None:
-            said = f"The outputs nowhere differ by more than {self.tolerance:g} ({self.measure})."
+            said = f"The outputs differ by at most {self.tolerance:g} at every step ({self.measure})."
         else:
             where = f"step {first.t}" if self._single else f"item {first.item}, row {first.row}, step {first.t}"
             said = (

@@ -33,7 +33,7 @@ def compare(
     same, since flipping the sign of a unit's candidate and of the weights that read it changes nothing, except with
     relu). The two may have different kinds of cells. For two inputs of one LSTM, each unit is its own match. It
     measures the similarity of whole layers by linear centred kernel alignment (Kornblith et al., 2019). A correlation
-    is no proof: `Comparison.check` patches one model into the other.
+    is not a proof; `Comparison.check` patches one model into the other.
 
     Args:
         a: a model, or a `Subject`, as for `hiddenstate.explain.subject`.
@@ -60,7 +60,7 @@ def compare(
     measure = choose_measure(pairs[0].a, pairs[0].b)
     states = [_states(one) for one in (pairs, tuple(Pair(p.b, p.a, p.run_b, p.run_a) for p in pairs))]
     names = tuple(states[0]), tuple(states[1])
-    # A unit of a relu network has no negative: flipping its sign would change the function.
+    # In a relu network, flipping a unit's sign would change the function.
     signed = any("relu" in {gate.activation for gate in one.sizes.kind.gates} for one in (pairs[0].a, pairs[0].b))
     match = _same if pairs[0].a.lstm is pairs[0].b.lstm else partial(_match, signed=signed)
     if len(next(iter(states[0].values()))) < 2:
@@ -81,7 +81,7 @@ def compare(
 
 
 def _pairs(a: Any, b: Any, data: Any, other: Any, options: dict[str, Any], report: Progress | None) -> list[Pair]:
-    """The inputs and the runs of both models."""
+    """Return the inputs and the runs of both models."""
     every = data if _is_list_of_texts(data) else [data]
     others = other if _is_list_of_texts(other) else [other]
     if len(every) != len(others) or not every:
@@ -108,7 +108,7 @@ def _is_list_of_texts(data: Any) -> bool:
 
 
 def _states(pairs: Sequence[Pair]) -> dict[str, Tensor]:
-    """The hidden states of each layer and direction at all real steps, ``[S, P]``, of the first of each pair."""
+    """Return the hidden states of each layer and direction at all real steps, ``[S, P]``, of the first in each pair."""
     found: dict[str, list[Tensor]] = {each.name: [] for each in pairs[0].a.sizes.layer_directions}
     for pair in pairs:
         real = torch.tensor([[t < pair.a.row_length(n) for n in range(pair.a.N)] for t in range(pair.a.T)])

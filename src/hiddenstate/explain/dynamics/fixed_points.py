@@ -23,9 +23,9 @@ from hiddenstate.explain.subject.progress_bar import Progress
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NEAR = 1e-2  # largest speed at which Newton's method is tried
-STILL = 1e-9  # largest speed of a fixed point
-SAME = 1e-4  # points closer than this are the same
+NEAR = 1e-2  # maximum speed at which Newton's method is tried
+STILL = 1e-9  # maximum speed of a fixed point
+SAME = 1e-4  # points closer than this count as the same
 LARGE = 256  # minimum state size for dividing the starts among threads
 NEWTON_STEPS = 30
 SHOWN = 16
@@ -86,7 +86,7 @@ class FixedPoints(Explanation):
         return state
 
     def kind_of(self, k: int) -> str:
-        """Return the kind of point k: ``stable``, ``saddle``, or ``repeller`` if every direction is unstable.
+        """Return the kind of point k: ``stable``, ``saddle`` or, if every direction is unstable, ``repeller``.
 
         Raises:
             IndexRangeError, ArgumentTypeError: there is no such point.
@@ -118,8 +118,8 @@ class FixedPoints(Explanation):
     def __str__(self) -> str:
         if not len(self):
             return sentence(
-                f"No fixed point was found from {self.starts} starts: none of the searches came to rest. Give more "
-                "starts, or a longer descent; an LSTM may also have none near where it runs."
+                f"No fixed point was found from {self.starts} starts: no search converged. Give more starts, or "
+                "a longer descent; the LSTM may also have no fixed point near the states of its runs."
             )
         stable = int(self.stable.sum())
         lines = [
@@ -140,8 +140,8 @@ class FixedPoints(Explanation):
             + table(head, lines, "rlrrrl")
             + f"{more}\n"
             + sentence(
-                "ways out: directions in which it is left; |λ|: the largest eigenvalue. A step moves none of them by "
-                f"more than {self.residual:.0e}. There may be others that no start came to."
+                "ways out: unstable directions; |λ|: the largest eigenvalue. A step moves no point by more than "
+                f"{self.residual:.0e}. There may be others that no search reached."
             )
         )
 

@@ -1,4 +1,4 @@
-"""How long each unit remembers, and how often each gate is shut or open, over the steps of some data."""
+"""Measures how long each unit remembers, and how often each gate is shut or open, over the steps of some data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ SPANS = tuple(pairwise(EDGES))
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Timescales(Explanation):
-    """The time constant of every unit: the number of steps after which 1/e of its cell state is left.
+    """The time constant of every unit: the number of steps after which 1/e of its cell state remains.
 
-    It is ``-1 / mean(log f)`` over the steps: after T steps the cell keeps a share equal to the product of T forget
-    gates, which is ``exp(-T / time constant)``. In a GRU, z takes the place of f, and h of the cell state.
+    It is ``-1 / mean(log f)`` over the steps: after T steps, the share that the cell keeps is the product of T forget
+    gates, which is ``exp(-T / time constant)``. In a GRU, z takes the place of f, and h that of the cell state.
 
     Attributes:
         constants: for each layer and direction, such as ``l0``, the time constants ``[H]``, in steps, float64.
@@ -136,15 +136,15 @@ class Saturation(Explanation):
         return (
             sentence(
                 f"Share of {self.steps:,} steps at which gates are shut (below 0.1) or open (above 0.9); of "
-                f"{CELLS[self.cell].candidate}, below -0.9 or above 0.9. The last columns count units that are so at "
-                "more than 95 % of the steps."
+                f"{CELLS[self.cell].candidate}, below -0.9 or above 0.9. The last columns count units for which that "
+                "holds at more than 95 % of the steps."
             )
             + "\n"
             + table(head, lines, "llll")
         )
 
     def _figure(self) -> "Figure":
-        """Draw each gate of each unit as a point: how often it is shut, and how often it is open."""
+        """Draw each gate of each unit as a point that shows how often it is shut, and how often it is open."""
         from hiddenstate.base.figures import Picture
 
         kind = CELLS[self.cell]

@@ -38,7 +38,7 @@ def dynamics(model: Any, x: Any = None, **options: Any) -> "Dynamics":
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dynamics:
-    """Views of an LSTM as a dynamical system, each computed by one method. Made by `dynamics`.
+    """Views of an LSTM as a dynamical system, each computed by one method. Returned by `dynamics`.
 
     Attributes:
         subject: the LSTM and its data.
@@ -88,7 +88,7 @@ class Dynamics:
         Args:
             x: the input ``[C]``; zeros by default.
             starts: the number of states to start from.
-            descent: the number of descent steps from each, before Newton's method.
+            descent: the number of descent steps from each start, before Newton's method.
             seed: the seed of the random starts.
             progress: True for a progress bar on stderr (after one second, in a terminal or notebook), False for none,
                 or a function called with the descent steps done and their total.

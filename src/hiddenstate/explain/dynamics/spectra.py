@@ -24,7 +24,7 @@ class Spectrum(Explanation):
     Attributes:
         words: the word at each step.
         eigenvalues: ``[T, D]``, complex, largest first.
-        norms: ``[T]``, the largest singular value: the factor by which a step can stretch a small change at most.
+        norms: ``[T]``, the largest singular value: the maximum factor by which a step can stretch a small change.
         exponents: ``[D]``, the Lyapunov exponents of this run: the mean logarithmic growth of a change per step, in
             orthogonal directions, largest first.
         residual: the difference between the sum of the exponents and the mean log determinant of the Jacobians, which
@@ -74,9 +74,9 @@ class Spectrum(Explanation):
             table(["word", "|λ|", "above 1", "norm", ""], lines, "lrrrl")
             + "\n"
             + sentence(
-                "|λ|: the largest eigenvalue of the step's Jacobian; above 1: how many are; norm: the most that a "
-                f"small change of the state grows in this step. Over the run small changes {fate} by exp({top:+.3f}) a "
-                "step at most, in the mean (the largest Lyapunov exponent)."
+                "|λ|: the largest eigenvalue of the step's Jacobian; above 1: how many eigenvalues are; norm: the "
+                "maximum factor by which this step can stretch a small change of the state. Over the run, small "
+                f"changes {fate} by at most exp({top:+.3f}) per step on average (the largest Lyapunov exponent)."
             )
         )
 

@@ -18,7 +18,7 @@ from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.structure.sizes import Sizes
 
-MOST_NUMBERS = 4096  # state size at which the Jacobian takes 134 MB
+MOST_NUMBERS = 4096  # at this state size, the Jacobian takes 134 MB
 BYTES_AT_ONCE = 2**28
 
 

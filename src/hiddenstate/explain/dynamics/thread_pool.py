@@ -1,7 +1,8 @@
 """Runs the parts of a long computation in parallel, each in one thread.
 
-Threads that share one matrix product or decomposition wait for each other many times. On a busy machine, that makes
-the eigenvalues of a state of 1,024 numbers tens of times slower. Independent threads wait only for the last one.
+Threads that share a matrix product or decomposition wait for each other many times. On a busy machine, that makes
+computing the eigenvalues for a state of size 1,024 tens of times slower. Independent threads wait only for the last
+one.
 """
 
 import _thread
@@ -21,17 +22,17 @@ from hiddenstate.base.scoped import Block
 A = TypeVar("A")
 B = TypeVar("B")
 
-# The number of torch threads that a new thread gets is global to the process, and a worker cannot change its own
-# without changing the global one: it is restored as soon as all workers have started, and a lock keeps others from
-# starting meanwhile.
+# The number of torch threads that a new thread gets is global to the process, and a worker can't change its own number
+# without changing the global one. The global number is restored as soon as all workers have started; a lock keeps other
+# pools from starting meanwhile.
 _beginning = ForkSafeLock()
 
 
 class SideBySide:
-    """As many single-threaded workers as torch had threads; made by `side_by_side`.
+    """As many single-threaded workers as torch had threads. Returned by `side_by_side`.
 
-    Python's own executors, conditions and semaphores may stay locked, or raise RuntimeError, when Ctrl-C strikes inside
-    them. So the calling thread uses only queues that are written in C.
+    Python's executors, conditions and semaphores may stay locked, or raise RuntimeError, if Ctrl-C strikes inside them,
+    so the calling thread uses only queues that are written in C.
     """
 
     def __init__(self) -> None:
@@ -42,7 +43,7 @@ class SideBySide:
         self._is_over = False
 
     def run(self, function: Callable[[A], B], parts: Sequence[A]) -> list[B]:
-        """Return the function's result for each part; the first exception is raised."""
+        """Return the function's result for each part, or raise the first exception."""
         answers = queue.SimpleQueue[tuple[int, Any, BaseException | None]]()
         for k, part in enumerate(parts):
             self._orders.put(partial(_answer, answers, k, function, part))
@@ -67,7 +68,7 @@ class SideBySide:
             ready.get()
 
     def end(self) -> None:
-        """End all workers, and wait for what they are computing; a second call does no harm."""
+        """End all workers after they finish what they are computing; later calls do nothing."""
         self._is_over = True
         for _ in range(self.threads):
             self._orders.put(None)
@@ -96,7 +97,7 @@ def _answer(answers: "queue.SimpleQueue[Any]", k: int, function: Callable[[A], B
 
 @contextmanager
 def side_by_side() -> Iterator[SideBySide]:
-    """Return a context manager with workers in which torch uses one thread each, and the caller's gradient mode."""
+    """Return a context manager with workers; each runs torch in one thread and with the caller's gradient mode."""
     workers = SideBySide()
     with Block(after=workers.end):
         with _beginning.lock:

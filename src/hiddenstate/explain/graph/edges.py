@@ -1,8 +1,8 @@
 """The contributions to a cell state or target with gates held fixed; they sum to its value.
 
-With i, f, o held fixed and tanh replaced by its secant, a cell state is a sum: its previous value times f (memory),
-and, times i and the secant, the layer's input at this step, the layer's hidden state of the previous step (recurrent)
-and the bias of g. The memory of a GRU or a plain RNN, its hidden state, is such a sum, too.
+With i, f, o held fixed and tanh replaced by its secant, a cell state is a sum: its previous value times f (memory)
+plus, times i and the secant, the parts of the layer's input at this step, its hidden state at the previous step
+(recurrent) and the bias of g. The memory of a GRU or a plain RNN, which is its hidden state, is also such a sum.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ class Word(NamedTuple):
     t: int
 
 
-# The other sources, by name: the candidate's bias, the initial state, the head's bias.
+# Other sources are named: the candidate's bias, the initial state, the head's bias.
 Source = Cell | Word | str
 
 
@@ -98,7 +98,7 @@ class Inflows:
                 yield Inflow(Cell(name, t, unit, part.memory), "read", amount)
 
     def _below(self, part: FrozenLayer, t: int, weights: Tensor) -> Iterator[Inflow]:
-        """The contributions of the cells in the layer below, through their outputs at this step."""
+        """Yield the contributions of the cells in the layer below, through their outputs at this step."""
         sizes = self.subject.sizes
         sides = sizes.directions_in(part.place.layer - 1)
         for each, vector in zip(sides, weights.split(sizes.output_size), strict=True):

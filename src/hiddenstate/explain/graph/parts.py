@@ -22,7 +22,7 @@ class Node(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """The contribution of one node to another: ``amount`` to its value, and through it ``flow`` to the target's.
+    """The contribution of one node to another: ``amount`` to its value, and thereby ``flow`` to the target's value.
 
     ``kind`` is ``input``, ``below`` (from the layer below), ``recurrent``, ``memory``, ``read`` (by the target),
     ``bias``, ``initial`` or ``others`` (everything that was pruned).

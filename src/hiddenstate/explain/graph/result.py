@@ -17,11 +17,11 @@ from hiddenstate.explain.subject.batch_runner import BatchRunner
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BRANCHES = (6, 3, 2)  # edges that the terminal shows, by depth
+BRANCHES = (6, 3, 2)  # number of edges shown in the terminal at each depth
 
 
 class EdgeCheck(NamedTuple):
-    """The target's loss when an edge is removed: predicted by the graph, and measured with gates free."""
+    """The target's loss when an edge is removed: as predicted by the graph, and as measured with gates free."""
 
     expected: float
     real: float
@@ -69,7 +69,7 @@ class Graph(Explanation):
         )
 
     def top(self, count: int | None = None) -> list[Node]:
-        """Return the cell states with the largest parts in the target, all when ``count`` is None.
+        """Return the cell states with the largest parts in the target; all of them if ``count`` is None.
 
         Raises:
             ArgumentTypeError: the count is not an int.
@@ -87,7 +87,7 @@ class Graph(Explanation):
         return sorted((edge for edge in self.edges if edge.target == end), key=lambda edge: -abs(edge.flow))
 
     def ablation(self, count: int = 10) -> list[Edit]:
-        """Return edits that set to 0 the cell states with the largest parts of the target's own sign.
+        """Return edits that zero the cell states with the largest parts of the target's own sign.
 
         Raises:
             ArgumentTypeError: the count is not an int.
@@ -173,19 +173,19 @@ class Graph(Explanation):
             lines.append(f"{indent} {number(edge.flow)}{real}  {edge.kind:9} {said}")
         lines.append(
             sentence(
-                "Each line is an edge: its part of the target, how it gets there, and "
-                "from where. Gates are held as they are, so what only opened one is not seen. "
+                "Each line is an edge: its part of the target, its kind, and its source. Gates are held fixed, so "
+                "effects that only open or close a gate are not seen. "
                 + (
                     "In brackets: what the target really loses when an edit removes the edge, with gates free."
                     if self.real
-                    else "What the target really loses, an edit tells that removes the edge."
+                    else "What the target really loses is shown by an edit that removes the edge."
                 )
             )
         )
         return "\n".join(lines)
 
     def _branches(self, name: str, depth: int, indent: str) -> Iterator[tuple[Edge, str]]:
-        """Yield the edges that a terminal shows, each with the lines that lead to it."""
+        """Yield the edges that are shown in a terminal, each with the lines that lead to it."""
         if depth == len(BRANCHES) or name not in {node.name for node in self.nodes}:
             return
         every = self.into(name)

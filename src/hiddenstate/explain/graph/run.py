@@ -1,4 +1,4 @@
-"""`graph`: from words through units and steps to a target."""
+"""`graph`: the paths from words through units and steps to a target."""
 
 import math
 from typing import Any
@@ -18,7 +18,7 @@ from hiddenstate.explain.subject.resolve_target import TargetLike, resolve_row, 
 from hiddenstate.explain.subject.sources import resolve_subject
 
 MOST_UNITS_KEPT = 2000
-LARGEST = 10  # cell states kept only for their size, at most a third of all
+LARGEST = 10  # maximum number of cell states kept only for their size; at most a third of all
 
 
 def graph(
@@ -39,8 +39,8 @@ def graph(
     a third of ``units``) with the largest parts of the target's sign, adds others backwards from the target along the
     largest flows, and keeps the edges with the largest flows. One more edge into each node stands for everything
     pruned, so that the edges still sum to its value. Effects that only open or close a gate are not seen: `Graph.check`
-    removes an edge by an edit, with gates free, and measures what really happens. In a GRU r and z are held fixed, and
-    the hidden states take the place of cell states; a plain RNN has no gates, and only its nonlinearity is replaced.
+    removes an edge by an edit, with gates free, and measures what really happens. In a GRU, r and z are held fixed, and
+    hidden states take the place of cell states; a plain RNN has no gates, so only its nonlinearity is replaced.
 
     Args:
         model: as for `subject`.
@@ -90,7 +90,7 @@ def _grown(
     """
     into: Into = {TARGET: list(inflows.into_target())}
     slope: dict[Source, float] = {TARGET: 1.0}
-    waiting: dict[Cell, float] = {}  # cell states not kept yet, and the flow from each into the kept ones
+    waiting: dict[Cell, float] = {}  # cell states that are not kept yet, with the flow from each into the kept ones
 
     def keep(cell: Cell) -> None:
         waiting.pop(cell, None)
@@ -114,7 +114,7 @@ def _grown(
 
 
 def _largest(inflows: Inflows, slopes: dict[str, Tensor], count: int, sign: float) -> list[Cell]:
-    """The cell states with the largest parts of the target, of the same sign as the target."""
+    """Return the cell states whose parts of the target are largest and have the same sign as the target."""
     found = []
     for name, part in inflows.layers.items():
         sizes = (slopes[name] * part.values[part.memory] * sign).clamp(min=0)

@@ -25,7 +25,7 @@ MOST_UNITS = 3  # units to name at each step
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Ledger(Explanation):
-    """The ledger of a memory at a step: what each step wrote and how much of it is left. Made by `ledger`.
+    """The ledger of a memory at a step: what each step wrote and how much of it is left. Returned by `ledger`.
 
     The sum is exact: ``value = parts.sum(0) + edited.sum(0) + initial`` up to rounding, which is ``residual``. S
     steps in reading order, U units (one, or all); all tensors float64.
@@ -95,7 +95,7 @@ class Ledger(Explanation):
         return tuple(None if at[0] is None else self.steps[at[0]] for at in erased_most(self.forget, [k]))
 
     def edit(self, step: int, unit: int | None = None) -> Edit:
-        """Return the edit that keeps a step from writing, as a causal check of its part.
+        """Return the edit that prevents a step from writing, as a causal check of its part.
 
         The effect in a run differs from the ledger's part, because later gates then see a different state.
 
@@ -178,7 +178,7 @@ def cell_ledger(found: Subject, memory: CellDecomposition, unit: int | None) -> 
 
 
 def _effect(found: Subject, memory: CellDecomposition) -> Tensor | None:
-    """The factor from each unit's c to each logit at t, ``[H, K]``."""
+    """Return the factor from each unit's c to each logit at t, ``[H, K]``."""
     layer, reverse, _ = memory.place
     if found.head is None or layer != found.sizes.num_layers - 1:
         return None
@@ -208,7 +208,7 @@ def _meaning(ledger: Ledger) -> str:
 
 
 def _wrote(ledger: Ledger) -> str:
-    """The term of the memory's equation that is written."""
+    """Return the term of the memory's equation that is written."""
     cell = cell_named(ledger.cell)
     (memory,) = (state for state in cell.states if state.name == cell.memory)
     return next("·".join(term) for term in memory.terms if cell.candidate in term)

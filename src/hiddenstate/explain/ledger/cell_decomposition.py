@@ -17,7 +17,7 @@ from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.names import Place, parse_place
 from hiddenstate.tracing.trace import Trace
 
-ROUNDINGS = 16  # smaller changes by an edit, in units in the last place, count as rounding
+ROUNDINGS = 16  # an edit's change of fewer units in the last place counts as rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,14 +126,14 @@ def _edited(
     c0: Tensor,
     c: Tensor,
 ) -> Tensor:
-    """The memory minus what was kept and written, if edits are in force that can change it."""
+    """Return the memory minus what was kept and written, if edits in force can change it."""
     memory = subject.sizes.kind.memory
     if not any(edit.scope == "readout" or _quantity(edit) == memory for edit in edits_at(subject, place)):
         return torch.zeros_like(written)
     carried = trace.carried.get(place.layer_direction.name)
     after = c.clone() if carried is None else carried[:, 0].detach().cpu().double()[order]
     before = torch.cat([c0[None], after[:-1]])
-    after[-1] = c[-1]  # at t the ledger explains the recorded value
+    after[-1] = c[-1]  # at step t, the ledger explains the recorded value
     kept = forget * before
     change = after - kept - written
     rounding = ROUNDINGS * torch.finfo(trace.values[str(place._replace(quantity=memory))].dtype).eps
@@ -161,7 +161,7 @@ def _quantity(edit: Edit) -> str:
 def erased_most(forget: Tensor, units: Iterable[int]) -> list[list[int | None]]:
     """Return, for each step and unit, the later step (by reading order) that erased most of what it wrote.
 
-    None if nothing was erased. Time grows as S², memory as S.
+    The result is None if nothing was erased. Takes time proportional to S², and memory proportional to S.
     """
     chosen = forget[:, list(units)]
     found: list[list[int | None]] = []

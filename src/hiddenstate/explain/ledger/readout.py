@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ReadoutLedger(Explanation):
-    """The ledger of a target that is linear in states of one step, such as a logit. Made by `ledger`.
+    """The ledger of a target that is linear in states of one step, such as a logit. Returned by `ledger`.
 
     ``value = Σ parts + Σ edited + Σ initial + bias`` up to rounding, which is ``residual``. T steps of the input, in
     its order; R places that are read (for a logit the hidden states of the last layer, one per direction); H units.
@@ -65,7 +65,7 @@ class ReadoutLedger(Explanation):
         return self.parts.sum(-1)
 
     def edits(self, step: int) -> list[Edit]:
-        """Return the edits that keep a step from writing to the places read, in every direction, as a causal check.
+        """Return the edits that prevent a step from writing to the places read, in every direction, as a causal check.
 
         The effect in a run differs from the ledger's parts, because later gates then see different states.
 
@@ -163,8 +163,8 @@ def _text(ledger: ReadoutLedger) -> str:
     terms += [f"initial state {number(float(ledger.initial.sum()))}", f"bias {number(ledger.bias)}"]
     summed = f"{', '.join(terms)} make {number(ledger.value)}; rounding leaves {abs(ledger.residual):.0e}."
     note = (
-        "A part is what was written at that step into the cells that are read, and is still there. What the layer "
-        "below carried to that step from other steps is in it; an attribution goes down to what each step reads."
+        "A part is what was written at that step into the cells that are read, and is still there. It includes what "
+        "the layer below carried there from other steps; an attribution traces that to the words that each step reads."
     )
     lines = [
         f"What makes {definite(ledger.target)}",

@@ -19,17 +19,17 @@ def ledger(
     """Decompose a memory: what each step wrote into it, and how much of that is still there.
 
     For a cell state, or the hidden state of a GRU, the sum is exact (``c_t = Σ (Π f)·i·g + (Π f)·c_0``, or
-    ``h_t = Σ (Π z)·(1-z)·n + (Π z)·h_0``), in the reading order of its direction; an edit of the memory adds a term of
-    its own, and a reset cuts the sum. For an LSTM's hidden state, a logit or a difference of logits, every part is
+    ``h_t = Σ (Π z)·(1-z)·n + (Π z)·h_0``), in the reading order of its direction; an edit of the memory adds a separate
+    term, and a reset cuts off the sum. For an LSTM's hidden state, a logit or a difference of logits, every part is
     multiplied by ``o·tanh(c)/c`` and the head's weights, so the sum is still exact; both directions and the head's bias
-    add up to the logit. The ledger covers one layer: a step's part is what was written *at* that step,
-    which the layer below may have carried there from other steps.
+    add up to the logit. The ledger covers one layer: a step's part is what was written *at* that step, which the layer
+    below may have carried there from other steps.
 
     Args:
         model: an LSTM or a GRU, a module, a model with text, or a `Subject`; see `hiddenstate.explain.subject`.
         x: the model's input.
-        place: ``"l1.c[125]@7"``; without a unit all units, without a step the last one that the direction reads. Or a
-            hidden state ``"l1.h[3]@7"``, or `logit`.
+        place: a memory, such as ``"l1.c[125]@7"`` (without a unit, all units; without a step, the last one that the
+            direction reads), a hidden state, such as ``"l1.h[3]@7"``, or a `logit`.
         row: the row to explain, if there are several; the place can also contain it (``,n=2``).
         options: the options of `hiddenstate.explain.subject`.
 

@@ -1,10 +1,10 @@
 """Probes: can a label be read from a place, and does the model use it?
 
-- `run.py`: `probe`: trains a linear probe, and its controls
+- `run.py`: `probe`: trains a linear probe and its controls
 - `states.py`: the states of sequences at a place, with their labels and words
 - `classify.py`: one linear probe, split by sequence, with an interval
-- `erasure.py`: the closed form that removes all that a linear probe can read (LEACE)
-- `result.py`: what `probe` returns, with the edits that test it
+- `erasure.py`: removes everything that a linear probe can read, in closed form (LEACE)
+- `result.py`: the result of `probe`, with edits that test it
 """
 
 from hiddenstate.explain.probe.result import Probe, Score

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hiddenstate.base.validation import optional_package
 
-SAMPLES = 1000  # resamples of the bootstrap
+SAMPLES = 1000  # bootstrap resamples
 MOST_DRAWN = 1 << 20  # sequences drawn at once
 ITERATIONS = 300
 STRENGTH = 1.0  # inverse of the penalty
@@ -26,7 +26,7 @@ class Accuracy(NamedTuple):
 
 
 def held_out_sequences(sequence: Tensor, seed: int) -> NDArray[np.bool_]:
-    """Return for each step whether its sequence is in the held-out half."""
+    """Return whether each step's sequence is in the held-out half."""
     every = np.unique(sequence.numpy())
     drawn = np.random.default_rng(seed).permutation(every)
     return np.isin(sequence.numpy(), drawn[: len(every) // 2])
@@ -57,7 +57,7 @@ def fit(
 
 
 def interval(right: NDArray[np.bool_], sequence: NDArray[np.int64], seed: int) -> Accuracy:
-    """Return the share of right steps, with a 95 % interval from drawing sequences again (bootstrap)."""
+    """Return the share of correct steps, with a 95 % interval from resampling sequences (bootstrap)."""
     _, number = np.unique(sequence, return_inverse=True)
     correct, steps = np.bincount(number, right.astype(np.float64)), np.bincount(number)
     generator, shares = np.random.default_rng(seed), list[NDArray[np.float64]]()
@@ -72,7 +72,7 @@ def interval(right: NDArray[np.bool_], sequence: NDArray[np.int64], seed: int) -
 def by_word(
     words: tuple[Any, ...], classes: NDArray[np.int64], is_held_out: NDArray[np.bool_], sequence: Tensor, seed: int
 ) -> Accuracy:
-    """Score the guess from the word alone: its most frequent label in the data that the probe was trained on."""
+    """Score a guess from the word alone: its most frequent label in the probe's training data."""
     seen: dict[Any, Counter[int]] = {}
     usual: Counter[int] = Counter()
     for word, label, held in zip(words, classes.tolist(), is_held_out.tolist(), strict=True):
@@ -87,7 +87,7 @@ def by_word(
 
 
 def control_labels(words: tuple[Any, ...], classes: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Return the labels of a control task: each word has one, drawn from all labels of the data.
+    """Return the labels of a control task: each word gets one label, drawn from all labels in the data.
 
     Only memorising words solves it (Hewitt & Liang 2019).
     """

@@ -16,7 +16,7 @@ class Eraser:
     Attributes:
         mean: ``[U]``, float64.
         matrix: ``[U, U]``, float64.
-        rank: how many directions are removed.
+        rank: the number of directions that are removed.
     """
 
     mean: Tensor
@@ -50,5 +50,5 @@ def fit_eraser(states: Tensor, classes: Tensor, count: int) -> Eraser:
     whiten, colour = (vectors * inverse) @ vectors.T, (vectors * roots) @ vectors.T
     left, sizes, _ = torch.linalg.svd(whiten @ (x.T @ z / len(x)), full_matrices=False)
     directions = left[:, sizes > sizes.max().clamp_min(1e-300) * 1e-9]
-    # Row vectors: x @ matrix is (W⁻¹ P W x)ᵀ, and W and P are symmetric.
+    # For row vectors, x @ matrix is (W⁻¹ P W x)ᵀ; W and P are symmetric.
     return Eraser(mean, whiten @ directions @ directions.T @ colour, directions.shape[1])

@@ -25,7 +25,7 @@ Score = Accuracy
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Probe(Explanation):
-    """The accuracy with which a linear probe reads a label from a place, beside its controls.
+    """The accuracy with which a linear probe reads a label from a place, with its controls.
 
     Attributes:
         place: the place.
@@ -35,9 +35,9 @@ class Probe(Explanation):
             ``majority`` (always the most frequent label), ``erased`` (a new probe after `eraser`).
         steps: the number of steps with a label.
         eraser: removes the label from states.
-        directions: ``[K, U]``, what the probe adds for each label; with two labels only one row, that of the second.
+        directions: ``[K, U]``, the probe's weights for each label; with two labels, only one row, for the second label.
         means: ``[K, U]``, the mean state of each label.
-        model: what was probed.
+        model: the probed model.
         cost: row-steps that were run.
         residual: always 0, because nothing is decomposed.
     """
@@ -65,7 +65,7 @@ class Probe(Explanation):
         return [{"score": name, **each._asdict()} for name, each in self.scores.items()]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the model, ready for JSON."""
+        """Return everything except the model, ready for JSON."""
         return {
             "place": self.place,
             "labels": list(self.labels),
@@ -79,9 +79,9 @@ class Probe(Explanation):
         }
 
     def erase(self, data: Sequence[Any]) -> Edit:
-        """Return the edit that removes the label from a run over some sequences: no linear probe finds it then.
+        """Return the edit that removes the label from a run over some sequences, so that no linear probe can find it.
 
-        The place is set to the values that it has without the edit, with the label removed. In the block, run the same
+        The place is set to its values without the edit, from which the label is removed. In the block, run the same
         sequences together and in this order, as ``model.trace(data)`` does.
 
         Args:

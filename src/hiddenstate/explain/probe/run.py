@@ -1,4 +1,4 @@
-"""`probe`: trains a linear probe, with the controls without which its accuracy says little."""
+"""`probe`: trains a linear probe, with controls that show how much its accuracy means."""
 
 import copy
 from collections.abc import Sequence
@@ -23,15 +23,14 @@ def probe(
 ) -> Probe:
     """Train a linear probe: can a label be read from the values of a place?
 
-    The sequences are split in halves, one to train and one to score; the controls are trained and scored on the same
-    halves.
+    Half of the sequences are used for training and the other half for scoring; the controls use the same halves.
 
     Args:
         model: a tagger, a language model, or a `hiddenstate.LSTM`, `GRU` or `RNN`.
-        data: sequences, at least four of them with labels: for a tagger lists of words, for a language model texts, for
-            a layer tensors ``[T, C]``.
-        labels: for each sequence, a label for each step (for a text, for each character or word), or None for a step
-            that does not count. A label's name is its text.
+        data: sequences, at least four of them with labels: lists of words for a tagger, texts for a language model,
+            tensors ``[T, C]`` for a layer.
+        labels: for each sequence, a label for each step (for a text, for each character or word), or None for steps
+            that do not count. A label's name is its text.
         place: such as ``"l1.h"``.
         seed: the seed of the split, the control task, the untrained weights and the intervals.
 
@@ -74,7 +73,7 @@ def probe(
 
 
 def _untrained(model: Model, seed: int) -> Model:
-    """Return a copy of a model with new weights, as they are before training."""
+    """Return a copy of a model with new weights, initialised as before training."""
     made = copy.deepcopy(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

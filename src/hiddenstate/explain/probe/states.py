@@ -29,9 +29,9 @@ class Steps:
 
     Attributes:
         states: ``[M, U]``.
-        classes: int64 ``[M]``, the label of each.
-        words: the input at each: any value that is equal for equal inputs.
-        sequence: int64 ``[M]``, the sequence of each.
+        classes: int64 ``[M]``, the label of each step.
+        words: the input at each step, as any value that is equal for equal inputs.
+        sequence: int64 ``[M]``, the sequence of each step.
     """
 
     states: Tensor
@@ -57,17 +57,17 @@ def check_arguments(model: object, data: object, labels: object, place: str) -> 
         )
     if isinstance(data, str) or not isinstance(data, Sequence) or isinstance(labels, str):
         raise ArgumentTypeError(
-            "data and labels must be lists: of sequences, and of lists with a label for each of their steps"
+            "data must be a list of sequences, and labels a list with a list of labels for each of them"
         )
     if not isinstance(labels, Sequence) or len(data) != len(labels):
-        raise ArgumentError(f"{len(data)} sequences need as many lists of labels")
+        raise ArgumentError(f"labels must be a list with one list for each of the {len(data)} sequences")
     layer = probed_layer(model)
     parse_place(place, *layer.sizes.layers)
     lengths = [len(each) for each in data]
     if sum(lengths) > MOST_STEPS:
         raise ArgumentError(
-            f"at most {MOST_STEPS:,} steps are probed, got {sum(lengths):,}, the longest sequence with "
-            f"{max(lengths):,}; give fewer or shorter sequences"
+            f"a probe takes at most {MOST_STEPS:,} steps, got {sum(lengths):,} (the longest sequence has "
+            f"{max(lengths):,}); give fewer or shorter sequences"
         )
 
 
@@ -88,7 +88,7 @@ def read_steps(
         values, read = run_places(model, part, place)
         for row, (tokens, given) in enumerate(zip(read, labels[start : start + TOGETHER], strict=True)):
             if len(tokens) != len(given):
-                raise ArgumentError(f"sequence {start + row} has {len(tokens)} steps and {len(given)} labels")
+                raise ArgumentError(f"sequence {start + row} has {len(tokens)} steps but {len(given)} labels")
             chosen = [t for t, label in enumerate(given) if label is not None]
             states.append(values[chosen, row])
             if not states[-1].isfinite().all():
@@ -102,9 +102,9 @@ def read_steps(
 
 
 def run_places(model: Model, data: Sequence[Any], place: str) -> tuple[Tensor, list[Sequence[Any]]]:
-    """Run sequences together; return the values ``[T, N, U]`` of a place, and what each read at each step.
+    """Run sequences together; return the values ``[T, N, U]`` of a place, and each sequence's input at each step.
 
-    The newline that a language model reads before a text is left out.
+    The newline that a language model reads before a text is omitted.
     """
     if isinstance(model, Tagger):
         return model.trace(data, keep=[place], limit=None).values[place], list(data)

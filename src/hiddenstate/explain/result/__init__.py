@@ -1,4 +1,4 @@
-"""The base class of results, and how they are shown.
+"""The base class of results, and code that shows them.
 
 - `explanation.py`: `Explanation`, the base class of results: tables, files, pictures
 - `terminal.py`: bars and tables for terminals

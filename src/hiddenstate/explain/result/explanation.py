@@ -28,7 +28,7 @@ Row = Mapping[str, Cell]
 
 
 def _checking_memory(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a method of a result so that it first checks that the memory of the result's tensors was not freed."""
+    """Wrap a method of a result so that it first checks that no tensor's memory was freed."""
 
     @wraps(method)
     def checked(self: object, *args: Any, **kwargs: Any) -> Any:
@@ -41,7 +41,7 @@ def _checking_memory(method: Callable[..., Any]) -> Callable[..., Any]:
 class Explanation(ABC):
     """A result: frozen data, readable with ``print`` and available as rows, JSON or a data frame.
 
-    Each has ``residual``, the error of its sum rule, and ``cost``, the number of row-steps run for it.
+    Each has a ``residual``, the error of its sum rule, and a ``cost``, the number of row-steps run for it.
     """
 
     kind: ClassVar[str]

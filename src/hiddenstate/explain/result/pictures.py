@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # the colour-blind safe palette of Okabe and Ito
-MOST_NAMED = 60  # words under an axis
+MOST_NAMED = 60  # maximum number of words under an axis
 
 
 def bars(title: str, words: Sequence[str], series: Mapping[str, Sequence[float]]) -> "Figure":

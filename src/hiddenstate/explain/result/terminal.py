@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len, set_cell_size
 
-_RIGHT = " ▏▎▍▌▋▊▉█"  # eighths of a block, from its left edge
+_RIGHT = " ▏▎▍▌▋▊▉█"  # blocks filled by eighths, from the left edge
 HALF, FULL = "▐", "█"
 LONGEST = 24
-WIDTH = 80  # columns of wrapped sentences
+WIDTH = 80  # columns at which sentences are wrapped
 
 
 def bar(value: float, largest: float, width: int = 12) -> str:

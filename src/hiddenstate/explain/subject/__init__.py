@@ -6,8 +6,8 @@
 - `outputs.py`: `Outputs`: the outputs of a run of many rows
 - `target.py`: `Target`, one number of a run, and `Readout`, a target that is linear in c or h
 - `resolve_target.py`: `logit`, `log_probability`, and the other ways to name a target
-- `batch_runner.py`: runs rows in batches, counts them, reports progress; `progress_bar.py`: a bar that appears after
-  one second; `bounds.py`: rejects explanations that would take hours or too much memory
+- `batch_runner.py`: runs rows in batches, counts them, and reports progress; `progress_bar.py`: a bar that appears
+  after one second; `bounds.py`: rejects explanations that would take hours or too much memory
 - `gate_weights.py`: weights in float64, for computations outside the engine
 """
 

@@ -12,7 +12,7 @@ from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.target import Target
 
 ROW_STEPS_AT_ONCE = 2**16
-BYTES_AT_ONCE = 2**27  # size of outputs and states; gradients need several times as much
+BYTES_AT_ONCE = 2**27  # maximum size of outputs and states; gradients need several times as much
 
 
 @dataclass
@@ -62,7 +62,7 @@ class BatchRunner:
 
     @property
     def rows_at_once(self) -> int:
-        """How many rows of whole inputs to run together, so that memory stays bounded."""
+        """The number of rows of whole inputs to run together, so that memory stays bounded."""
         subject, sizes = self.subject, self.subject.sizes
         width = sizes.input_size + 6 * len(sizes.layer_directions) * sizes.hidden_size
         by_memory = BYTES_AT_ONCE // (subject.T * width * subject.x.element_size())

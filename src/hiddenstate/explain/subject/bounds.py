@@ -2,8 +2,8 @@
 
 from hiddenstate.errors import ArgumentError, TraceTooLargeError
 
-MOST_ROW_STEPS = 2**30  # minutes to hours of computing, depending on the LSTM
-MOST_BYTES = 2**33  # size of one run's inputs and outputs, or of its record
+MOST_ROW_STEPS = 2**30  # takes minutes to hours, depending on the LSTM
+MOST_BYTES = 2**33  # maximum size of one run's inputs and outputs, or of its record
 
 
 def check_row_steps(row_steps: int, cure: str) -> None:
@@ -11,14 +11,14 @@ def check_row_steps(row_steps: int, cure: str) -> None:
 
     Args:
         row_steps: the time steps to run, summed over all rows.
-        cure: what to reduce.
+        cure: what the user can reduce, for the message.
 
     Raises:
         ArgumentError: there are too many.
     """
     if row_steps > MOST_ROW_STEPS:
         raise ArgumentError(
-            f"this would run {row_steps:,} row-steps (time steps, summed over all rows), and at most "
+            f"this would run {row_steps:,} row-steps (time steps, summed over all rows), but at most "
             f"{MOST_ROW_STEPS:,} are allowed: {cure}"
         )
 
@@ -31,6 +31,6 @@ def check_bytes(nbytes: int, what: str, T: int, N: int) -> None:
     """
     if nbytes > MOST_BYTES:
         raise TraceTooLargeError(
-            f"{what} of T={T:,} steps and N={N:,} rows would take {nbytes:,} bytes, and at most {MOST_BYTES:,} are "
+            f"{what} of T={T:,} steps and N={N:,} rows would take {nbytes:,} bytes, but at most {MOST_BYTES:,} are "
             "allowed: give fewer steps or rows"
         )

@@ -10,7 +10,7 @@ from torch.nn.functional import linear
 from hiddenstate.base.memory import check_memory_of
 from hiddenstate.errors import ArgumentError, NameUnknownError, ShapeError
 
-MOST_NAMED = 20  # labels listed in an error
+MOST_NAMED = 20  # maximum number of labels listed in an error
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Head:
                 f"a head must have a weight [K, D*P] and a bias [K], got {list(self.weight.shape)} and {bias}"
             )
         if len(self.labels) < len(self.weight):
-            raise ArgumentError(f"{len(self.weight)} logits need as many labels, got {len(self.labels)}")
+            raise ArgumentError(f"{len(self.weight)} logits need one label each, got {len(self.labels)}")
 
     def logits(self, out: Tensor) -> Tensor:
         """Return the logits ``[..., K]`` of outputs ``[..., D*P]``."""
@@ -55,9 +55,9 @@ class Head:
         found = [k for k, name in enumerate(self.labels) if name == label]
         if len(found) != 1:
             some = " ".join(map(repr, self.labels[:MOST_NAMED])) + (" ..." if len(self.labels) > MOST_NAMED else "")
+            count = f"{len(found)} labels" if found else "no label"
             raise NameUnknownError(
-                f"{len(found) or 'no'} labels of this model are {label!r}; expected one of the {len(self.labels)}: "
-                f"{some}; an index from 0 works, too"
+                f"this model has {count} {label!r}; expected one of the {len(self.labels)}: {some}; or an index from 0"
             )
         return found[0]
 

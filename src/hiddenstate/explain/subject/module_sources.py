@@ -1,4 +1,4 @@
-"""Subjects of modules: finds the input of the LSTM inside when the module is called, and the head that reads it."""
+"""Subjects of modules: calls a module to find the input of the LSTM inside and the head that reads its output."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -60,7 +60,7 @@ def lstm_subject(
 
 
 def _check_size(lstm: Recurrent[Any, Any], x: object = None) -> None:
-    """Reject an input that is too large to run, however little memory it takes itself.
+    """Reject an input that is too large to run, even if it takes little memory itself.
 
     Raises:
         TraceTooLargeError: the run would take more than 8 GiB.
@@ -103,8 +103,8 @@ def module_subject(
 ) -> Subject:
     """Call a module once, and return the subject of the LSTM inside, with its input and the head that read it.
 
-    The module's own forward runs, so for this one call the module is in eval mode and has hooks of ours: other threads
-    should not train it meanwhile. Explaining the subject later leaves the module as it is.
+    The module's own forward runs. For this one call, the module is in eval mode and has our hooks, so other threads
+    should not train it meanwhile. Explaining the subject later does not change the module.
 
     The head is found by observation: the one linear layer that, in this call, reads the LSTM's unchanged outputs.
 
@@ -161,7 +161,7 @@ Calls = list[tuple[tuple[Any, ...], dict[str, Any], Any]]
 def _watched(
     model: nn.Module, called: nn.Module, lstm: Recurrent[Any, Any], x: Any
 ) -> tuple[Calls, list[tuple[nn.Linear, Tensor]]]:
-    """Call the module without dropout; return the LSTM's calls, and each linear layer's input."""
+    """Call the module without dropout; return the LSTM's calls and each linear layer's input."""
     calls: Calls = []
     readers: list[tuple[nn.Linear, Tensor]] = []
 
@@ -187,7 +187,7 @@ def _watched(
 
 
 def _unwatch(model: nn.Module, *watchers: Callable[..., None]) -> None:
-    # By function: a handle would be lost if Ctrl-C came between registering a hook and storing its handle.
+    # Hooks are found by function, because Ctrl-C could strike between registering a hook and storing its handle.
     for part in model.modules():
         for hooks in (part._forward_hooks, part._forward_pre_hooks):
             for number in [number for number, hook in hooks.items() if any(hook is each for each in watchers)]:
@@ -198,7 +198,7 @@ def _unwatch(model: nn.Module, *watchers: Callable[..., None]) -> None:
 def _head_among(readers: Sequence[tuple[nn.Linear, Tensor]], out: Any, labels: Sequence[str] | None) -> Head | None:
     """Return the only linear layer whose inputs are all outputs of the LSTM, or None."""
     if not isinstance(out, Tensor):
-        out = out.data  # packed: the same rows
+        out = out.data  # packed data has the same rows
     rows = set(_rows_as_bytes(out))
     found = {
         layer: None

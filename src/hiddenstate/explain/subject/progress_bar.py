@@ -12,7 +12,7 @@ from rich.progress import Progress as Bars
 
 from hiddenstate.errors import ArgumentTypeError
 
-Progress = Callable[[int, int], object]  # called with the row-steps done and their total
+Progress = Callable[[int, int], object]  # called with the number of row-steps done and the total
 T = TypeVar("T")
 
 DELAY = 1.0  # seconds before a bar appears
@@ -23,14 +23,14 @@ def reporting(progress: Progress | bool | None, unit: str = "steps") -> Iterator
     """Turn a ``progress=`` argument into a callback, for the duration of a block.
 
     Args:
-        progress: a callback; True for a bar; False or None for nothing.
+        progress: a callback, True for a bar, or False or None for nothing.
         unit: what is counted, for the bar.
 
     Yields:
         The callback, or None if nobody would see a bar.
 
     Raises:
-        ArgumentTypeError: ``progress`` is something else.
+        ArgumentTypeError: ``progress`` is anything else.
     """
     check_progress(progress)
     if not isinstance(progress, bool):
@@ -68,7 +68,7 @@ def check_progress(progress: object) -> None:
 
 
 class _DelayedBar:
-    """A bar that appears with the first report after one second, unless everything is done by then."""
+    """A bar that appears with the first report after one second, unless all work is done by then."""
 
     def __init__(self, console: Console, unit: str) -> None:
         text = "{task.completed:,.0f} of {task.total:,.0f} " + unit

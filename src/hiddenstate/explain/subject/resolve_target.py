@@ -42,7 +42,7 @@ def logit(label: str | int, *, word: int | str = -1, against: str | int | None =
     Args:
         label: the label, or its number.
         word: the step, or a word that occurs once.
-        against: another label, whose logit is subtracted: the target then asks why the model prefers one to the other.
+        against: another label, whose logit is subtracted; the target then shows why the model prefers one to the other.
     """
     return Logit(label, word, against)
 
@@ -64,14 +64,14 @@ def resolve_target(of: TargetLike, subject: Subject, row: int = 0) -> Target:
         of: `logit`, `log_probability`, a place with unit and step such as ``"l1.c[125]@7"`` (by
         default the last step that its direction reads; optionally with the path of the LSTM's module, as in
         ``"encoder.l1.c[125]@7"``), or a function that takes `Outputs` and returns one number per row.
-        subject: what is explained.
+        subject: the subject that is explained.
         row: the row in which words and steps are resolved.
 
     Raises:
         NameUnknownError: there is no such label, word or place.
         IndexRangeError: there is no such step or unit.
         ArgumentError: a place has more than one unit or step, or there is no head for a label.
-        ArgumentTypeError: the target is of another type.
+        ArgumentTypeError: the target has the wrong type.
     """
     if isinstance(of, Target):
         return of

@@ -37,7 +37,7 @@ def subject(
 
     Args:
         model: a `hiddenstate.LSTM`; a module with one inside, such as a converted one; a `Tagger` or a
-            `LanguageModel`; or a `Subject`, which is returned. A `hiddenstate.GRU` works, too, for `ledger`. While
+            `LanguageModel`; or a `Subject`, which is returned. For `ledger`, a `hiddenstate.GRU` also works. While
             `hiddenstate.accelerate` is active, so do torch's own.
         x: the input: for an LSTM a tensor, in its own layout; for a module the argument of its call (a tuple holds
             several arguments); for a tagger a sentence, as text or as words; for a language model a text.
@@ -48,14 +48,14 @@ def subject(
             exactly one linear layer reads the LSTM's unchanged outputs.
         labels: names of the head's logits; numbers by default.
         tokens: for an LSTM or a module: a word for each step.
-        path: in a module with several LSTMs, the path of the one to explain; a path before a place works, too.
+        path: in a module with several LSTMs, the path of the one to explain; a path before a place also works.
 
     Returns:
-        The `Subject`, detached: no gradient flows from an explanation into what made ``x``.
+        The `Subject`, detached: no gradient flows from an explanation to the computation of ``x``.
 
     Raises:
         ArgumentTypeError: the model is none of these, or ``x`` has the wrong type.
-        ArgumentError: an option does not go with this model, or the module holds no LSTM.
+        ArgumentError: an option does not apply to this model, or the module contains no LSTM.
         RankError, ShapeError, DtypeError, DeviceError, NameUnknownError: an argument is invalid.
     """
     options = {"hx": hx, "lengths": lengths, "reset": reset, "head": head, "labels": labels, "tokens": tokens}

@@ -25,22 +25,22 @@ from hiddenstate.tracing.trace import Trace
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Subject:
-    """The subject of an explanation. Made by `hiddenstate.explain.subject`; all tensors are time-first.
+    """The subject of an explanation, returned by `hiddenstate.explain.subject`. All tensors are time-first.
 
     Attributes:
         lstm: the LSTM; or a GRU or RNN, which some functions of `hiddenstate.explain` take.
         x: the input, ``[T, N, C]``.
         initial: the initial state, ``(h0 [L*D, N, P], c0 [L*D, N, H])``; only h0 if there is no cell state.
         head: the linear layer that reads its outputs, or None.
-        tokens: for each row the words or characters at its steps, or None.
+        tokens: the words or characters at each row's steps, or None.
         lengths: int64 ``[N]``, the number of steps of each row; None if all rows are full.
         reset: bool ``[T, N]``, or None.
         vectors: neutral inputs ``[C]`` by name: ``mean``, and ``unk`` if the model has an unknown word; each is
             computed on first use.
         baseline: the name of the default baseline: one of ``vectors``, or ``zero``.
-        foretells: whether the head predicts the token after a step, as in a language model, rather than labelling the
+        foretells: whether the head predicts the token after a step, as in a language model, instead of labelling the
             step itself.
-        path: the LSTM's path in its model; empty if it is itself the model.
+        path: the LSTM's path in its model; empty if the LSTM itself is the model.
     """
 
     lstm: Recurrent[Any, Any]
@@ -194,10 +194,10 @@ class Subject:
     def _evaluating(self) -> Iterator[Recurrent[Any, Any]]:
         """Return an LSTM with the same weights and edits, without dropout and without gradients of the weights.
 
-        It is a twin: other threads may train or call the LSTM itself meanwhile.
+        The result is a twin, so other threads may train or call the LSTM itself meanwhile.
         """
         twin = self.lstm._eval_twin()
-        # Training mode saves what the gradient with respect to x needs, which otherwise takes a second forward run.
+        # Training mode saves the values that the gradient with respect to x needs, which avoids a second forward run.
         twin.training = torch.is_grad_enabled()
         with share_edits(self.lstm, twin):
             yield twin
@@ -217,8 +217,8 @@ class Subject:
     def _refuse_edits_of_rows(self, R: int) -> None:
         if R != self.N and any(edit.row is not None for edit in edits_in_force(self.lstm)):
             raise ArgumentError(
-                f"an edit in force selects rows (row=), but this runs {R} rows made from one: write the edit without "
-                "row="
+                f"an edit in force selects rows (row=), but this runs {R} variants of a single row: write the edit "
+                "without row="
             )
 
     def _time_first(self, out: Tensor) -> Tensor:

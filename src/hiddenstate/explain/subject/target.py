@@ -18,7 +18,7 @@ class Readout:
 
     Attributes:
         t: the step.
-        vectors: for each place (a c or an h) the vector ``[units]``, float64 on the CPU.
+        vectors: the vector ``[units]`` for each place (a c or an h), float64 on the CPU.
         bias: the constant term.
     """
 
@@ -29,10 +29,10 @@ class Readout:
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """One number per row of a run. Made by `resolve_target` from the user's argument.
+    """One number per row of a run. Created by `resolve_target` from the user's argument.
 
     Attributes:
-        name: a description for people.
+        name: a description for readers.
         value: takes `Outputs` and returns one number per row, ``[R]``; differentiable.
         t: the only input step that it depends on, or None if it may depend on all.
         keep: the places that a run must record for it, at step t.

@@ -31,7 +31,7 @@ def tagger_subject(tagger: Tagger, text: object) -> Subject:
 
     Raises:
         ArgumentError: there is no word, or the string holds several sentences.
-        ArgumentTypeError: the text is of another type.
+        ArgumentTypeError: the text has the wrong type.
     """
     rows = _rows(text)
     batch = tagger.encode(rows).batch(range(len(rows))).to(tagger.head.weight.device)
@@ -108,7 +108,7 @@ def _unknown_word(tagger: Tagger) -> Tensor:
 
 
 def _plain(tagger: Tagger, batch: Batch) -> Tensor:
-    """Return word and spelling ``[T, N, C]`` of a batch, without dropout and without words' contexts."""
+    """Return word and spelling vectors ``[T, N, C]`` of a batch, without dropout and without context vectors."""
     return eval_twin(tagger).embed(batch.to(tagger.head.weight.device))
 
 
@@ -123,7 +123,7 @@ def language_model_subject(model: LanguageModel, text: object) -> Subject:
         text: a string.
 
     Raises:
-        ArgumentTypeError: the text is of another type.
+        ArgumentTypeError: the text has the wrong type.
         ArgumentError: the model reads backwards.
     """
     if not isinstance(text, str):

@@ -1,7 +1,7 @@
-"""The gradient of a target with respect to every gate and state of one row: one backward pass over a recorded run.
+"""The gradient of a target with respect to every gate and state of one row, by one backward pass over a recorded run.
 
-That is how much the target changes when a value changes slightly and everything that depends on it is recomputed:
-the slope of an edit that sets or adds. For an LSTM it is computed from the cell's derivatives, since autograd treats a
+It is how much the target changes when a value changes slightly and everything that depends on it is recomputed: the
+slope of an edit that sets or adds. For an LSTM it is computed from the cell's derivatives, since autograd treats a
 layer as one node; for other cells by autograd, from a run step by step.
 """
 
@@ -84,7 +84,7 @@ class _Layer:
     subject: Subject
     trace: Trace
     weights: Weights
-    number: int  # among `Sizes.layer_directions`
+    number: int  # index in `Sizes.layer_directions`
 
     @property
     def layer_direction(self) -> LayerDirection:
@@ -103,7 +103,7 @@ class _Layer:
         return torch.where(self.cut()[:, None], 0.0, before)
 
     def cut(self) -> Tensor:
-        """Whether a step gets nothing from the one read before it: bool ``[T]``."""
+        """Whether a step receives nothing from the step read before it: bool ``[T]``."""
         return borders(self.subject, torch.arange(self.subject.T), self.layer_direction.reverse)
 
     def order(self) -> list[int]:
@@ -117,13 +117,14 @@ def _layer(layer: _Layer, wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tenso
     slopes, w = CELL.slopes(values), layer.weights
     reads = [CELL.state_read_by(gate.name) for gate in CELL.gates]
     direct = {q: wanted[layer.name(q)] for q in QUANTITIES}
-    # Computed for all steps at once, so that the loop computes only what is carried through time.
+    # Computed for all steps at once, so that the loop only computes what is carried through time.
     by_gate = torch.cat([slopes[state][gate.name] for state, gate in zip(reads, CELL.gates, strict=True)], dim=1)
     inside = torch.cat([gate.slope(values[gate.name]) for gate in CELL.gates], dim=1)
     direct_gates = torch.cat([direct[gate.name] for gate in CELL.gates], dim=1)
     by_pre, direct_pre = inside * by_gate, inside * direct_gates
-    # Row by row: torch never splits operations on single rows among threads, which wait for long on a busy machine.
-    d = {"c": torch.empty_like(values["c"]), "h": torch.empty_like(values["c"])}  # h: before the projection
+    # Row by row, because torch never splits operations on single rows among threads, which may wait for long on a busy
+    # machine.
+    d = {"c": torch.empty_like(values["c"]), "h": torch.empty_like(values["c"])}  # h is the value before the projection
     dh, dz = torch.empty_like(direct["h"]), torch.empty_like(inside)
     h_on, c_on = torch.zeros_like(dh[0]), torch.zeros_like(d["c"][0])
     cut = layer.cut().tolist()
@@ -143,7 +144,7 @@ def _layer(layer: _Layer, wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tenso
 
 @torch.inference_mode(False)
 def slopes_by_autograd(subject: Subject, target: Target) -> dict[str, Tensor]:
-    """Return the slopes of any kind of cell: torch's, by a zero added to each value of the reference's run."""
+    """Return the slopes for any kind of cell, with autograd, by adding a zero to each value of the reference's run."""
     sizes, T = subject.sizes, subject.T
     weights = subject.lstm._eval_twin()._weights()
     leaves: dict[str, Tensor] = {}
@@ -176,7 +177,7 @@ def slopes_by_autograd(subject: Subject, target: Target) -> dict[str, Tensor]:
 
 
 class _Steps:
-    """Observes one layer and direction: its values by step, each with a zero added of which gradients are taken."""
+    """Observes one layer and direction: adds a zero to each value, with respect to which gradients are taken."""
 
     def __init__(self, quantities: Sequence[str], T: int) -> None:
         self.seen: dict[str, list[Tensor]] = {quantity: [torch.empty(0)] * T for quantity in quantities}

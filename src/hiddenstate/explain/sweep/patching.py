@@ -1,8 +1,8 @@
 """Runs one row many times, each time with one value patched in from another run: many patches in few calls.
 
-In a unidirectional LSTM, rows whose patches are at the same step share the run up to it: they start there, from the
-run's state. A patch of one unit then sets the whole place, to the run's own values except for that unit, so that all
-rows of a place need only one edit.
+In a unidirectional LSTM, rows whose patches are at the same step share the run up to that step: they start there, from
+the run's state. A patch of one unit then sets the whole place, with the run's own values for all other units, so that
+all rows of a place need only one edit.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -82,7 +82,7 @@ class Patcher:
             done(numbers, self._run([patches[k] for k in numbers]))
 
     def _batches(self, patches: Sequence[Patch]) -> Iterator[list[int]]:
-        """Indices of patches to run together: as many as memory allows, all of one step if rows start there."""
+        """Yield indices of patches to run together: as many as memory allows, all at one step if rows start there."""
         most = self._row_steps_at_once()
         order = sorted(range(len(patches)), key=lambda k: (patches[k].t, patches[k].place))
         groups: list[tuple[int, list[int]]] = [(0, order)]
@@ -94,7 +94,7 @@ class Patcher:
                 yield numbers[start : start + size]
 
     def _row_steps_at_once(self) -> int:
-        """How many row-steps to run together: without a record, memory holds inputs and the outputs of two layers."""
+        """Return how many row-steps to run together; a run without a record holds inputs and two layers' outputs."""
         sizes, x = self.work.subject.sizes, self.work.subject.x
         width = sizes.input_size + 2 * sizes.directions * sizes.output_size
         return max(1, BYTES_AT_ONCE // (width * x.element_size()))
@@ -118,13 +118,13 @@ class Patcher:
         with subject.lstm.edit(*self._edits(patches, first)):
             outputs = rows.run(keep=target.keep, steps=inside)
         self.work.count((stop - first) * R)
-        if target.t is None and first:  # a target that may depend on all steps gets them all
+        if target.t is None and first:  # the target may depend on all steps
             shared = [self.base.values[str(Place(subject.sizes.num_layers - 1, False, "h"))][:first].expand(-1, R, -1)]
             return target.of(replace(outputs, out=torch.cat([*shared, outputs.out])))
         return target.of(replace(outputs, first=first, steps=tuple(t + first for t in outputs.steps)))
 
     def _edits(self, patches: Sequence[Patch], first: int) -> list[Edit]:
-        """One edit for each place and step."""
+        """Return one edit for each place and step."""
         edits = []
         order = sorted(range(len(patches)), key=lambda k: (patches[k].place, patches[k].t))
         for (place, t), same in groupby(order, key=lambda k: (patches[k].place, patches[k].t)):
@@ -140,7 +140,7 @@ class Patcher:
         return edits
 
     def _state(self, t: int) -> tuple[Tensor, ...]:
-        """The tensors of the run's state before a step."""
+        """Return the tensors of the run's state before a step."""
         sizes = self.work.subject.sizes
         if t == 0:
             return sizes.kind.parts_of(self.work.subject.initial)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-SHOWN = 12  # lines of the terminal's table
+SHOWN = 12  # maximum number of lines of the table in the terminal
 
 
 class Effect(NamedTuple):
@@ -41,7 +41,7 @@ class Sweep(Explanation):
         target: a description of the target.
         direction: ``"noising"``: the clean run is patched from the corrupt one. ``"denoising"``: the reverse.
         base: the target's value in the patched run, before any patch.
-        other: its value in the run that the patches come from.
+        other: the target's value in the run from which the patches come.
         places: names of the places, the first axis.
         steps: the steps, the second axis.
         words: the words at these steps in the patched run.
@@ -115,7 +115,7 @@ class Sweep(Explanation):
         return [one._asdict() for k in np.flatnonzero(known) for one in [self._effect(int(k))]]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the values, ready for JSON."""
+        """Return everything except the values, ready for JSON."""
         names = "target direction base other places steps words units effect estimate rank_correlation complete"
         return {name: getattr(self, name) for name in [*names.split(), "residual", "cost"]}
 
@@ -155,7 +155,7 @@ class Sweep(Explanation):
         ]
         if self.rank_correlation is not None:
             told.append(f"Rank correlation of gradient and effect over the patches run: {self.rank_correlation:.2f}.")
-        return "\n".join([*told, *([] if self.complete else ["Stopped before all was run."])])
+        return "\n".join([*told, *([] if self.complete else ["Stopped before all patches were run."])])
 
     def _figure(self) -> "Figure":
         """Draw a heat map for each place: units upwards, steps to the right, all on one scale."""

@@ -56,8 +56,8 @@ def sweep(
     """Patch each value from one run into another, one at a time, and measure the target.
 
     Call it with a model and two inputs, ``sweep(model, clean, corrupt, of=...)``, or with two subjects,
-    ``sweep(clean, corrupt, of=...)``. Both inputs must have the same number of steps. Ctrl-C stops it: the result then
-    holds the patches run so far.
+    ``sweep(clean, corrupt, of=...)``. Both inputs must have the same number of steps. Ctrl-C stops it, and the result
+    then has the patches run so far.
 
     Args:
         model: as for `subject`; or the clean input, as a `Subject`.
@@ -258,7 +258,7 @@ class _Run:
         return found
 
     def _estimate(self) -> Numbers:
-        """Slope times difference, for each patch."""
+        """Return slope times difference for each patch."""
         slope = slopes(self.subject, self.target, self.base)
         self.work.count(self.subject.T)
         parts = {
@@ -283,7 +283,7 @@ class _Run:
         return effect, True
 
     def _residual(self) -> float:
-        """How far a patch with the run's own values moves the target."""
+        """Return how far a patch with the run's own values moves the target."""
         if not self.plan.patches:
             return 0.0
         own = {name: value[:, 0] for name, value in self.base.values.items()}
@@ -305,7 +305,7 @@ def _outputs(one: Subject, run: Trace, target: Target) -> Outputs:
 
 
 def rank_correlation(a: Numbers, b: Numbers) -> float:
-    """Return Spearman's rank correlation, equal values sharing their mean rank; NaN where one is constant.
+    """Return Spearman's rank correlation, where equal values share their mean rank; NaN if either is constant.
 
     >>> rank_correlation(np.array([1.0, 2.0, 3.0]), np.array([10.0, 20.0, 15.0]))
     0.5

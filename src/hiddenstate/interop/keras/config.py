@@ -19,9 +19,9 @@ _DEFAULTS = {"activation": "tanh", "recurrent_activation": "sigmoid"}
 class Entry:
     """A recurrent layer (or a cell of one) in a model's configuration."""
 
-    names: Path  # its name, after those of the layers around it
-    places: Path  # its path in a file's groups, which Keras names by class and number
-    kind: str  # its class
+    names: Path  # the layer's name, preceded by those of the enclosing layers
+    places: Path  # the layer's path in a file's groups, which Keras names by class and number
+    kind: str  # the layer's class
     config: Mapping[str, Any]
     wrapper: Mapping[str, Any]  # configuration of the Bidirectional or RNN around it
     backward: Mapping[str, Any] | None = None  # configuration of the layer that reads in reverse
@@ -53,7 +53,7 @@ class Entry:
 
     @property
     def time_first(self) -> bool:
-        """Whether its input is ``[T, N, C]``: an option in earlier versions of Keras."""
+        """Whether its input is ``[T, N, C]``, which was an option in earlier versions of Keras."""
         return bool(self.config.get("time_major") or self.wrapper.get("time_major"))
 
     def refuse(self, *, flipped: bool) -> None:
@@ -103,7 +103,7 @@ def read_layer(class_name: str, config: Mapping[str, Any]) -> Entry | None:
 
 def _walk(layer: Mapping[str, Any], names: Path, places: Path) -> Iterator[Entry]:
     kind, config = layer.get("class_name", ""), layer.get("config")
-    if isinstance(config, list):  # a Sequential of Keras before 2.3
+    if isinstance(config, list):  # a Sequential model saved by Keras before 2.3
         config = {"layers": config}
     if not isinstance(config, Mapping):
         return

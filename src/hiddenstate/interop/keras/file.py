@@ -22,7 +22,7 @@ from hiddenstate.interop.layouts import KERAS
 
 # Groups that contain only other groups.
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies", "cells")
-# Largest configuration in bytes; it takes twenty times as much once parsed.
+# Maximum size of a configuration in bytes; once parsed, it takes twenty times as much.
 _LARGEST_CONFIG = 1 << 24
 # Attributes that Keras writes to groups and arrays.
 _TEXTS = ("name", "dtype", "layer_names", "layer_names0", "model_config", "keras_version")
@@ -32,9 +32,9 @@ _TEXTS = ("name", "dtype", "layer_names", "layer_names0", "model_config", "keras
 class StoredCell:
     """Arrays that may belong to one direction of a recurrent layer."""
 
-    names: tuple[str, ...]  # the layers around it, or their groups if the file does not name them
-    places: tuple[str, ...]  # its groups
-    naming: str  # "exact": the layers' own names; "scoped": mixed with other models' names; "none": the groups'
+    names: tuple[str, ...]  # the names of the enclosing layers, or of their groups if the file does not name the layers
+    places: tuple[str, ...]  # the names of its groups
+    naming: str  # "exact" for the layers' own names, "scoped" if mixed with other models' names, "none" for group names
     arrays: Mapping[str, Tensor]  # keyed by the names in `layouts.KERAS`
 
 
@@ -52,7 +52,7 @@ class KerasFile:
     """The recurrent layers in a Keras file."""
 
     cells: list[StoredCell]
-    config: Mapping[str, Any] | None  # of the model, unless the file has only weights
+    config: Mapping[str, Any] | None  # the model's configuration; None if the file has only weights
     version: str  # the version of Keras that wrote it, or ""
 
 
@@ -169,7 +169,7 @@ def _older_cells(items: Mapping[str, Item]) -> Iterator[_ListedCell]:
     """Yield the cells of a file of Keras 1 or 2, which Keras 3 writes too: ``lstm/lstm/lstm_cell/kernel:0``."""
     for owner, arrays in _arrays(items).items():
         layer, *weight = owner.split("/")
-        # A weight's name usually contains its layer's, after the model's if the model built the layer.
+        # A weight's name usually contains its layer's name, after the model's name if the model built the layer.
         names = (*weight[weight.index(layer) :],) if layer in weight else (layer, *weight)
         yield from _cell(names, names, "scoped", {name.partition(":")[0]: array for name, array in arrays.items()})
 
@@ -184,7 +184,7 @@ def _cell(
 
 
 def _arrays(items: Mapping[str, Item]) -> dict[str, dict[str, Item]]:
-    """The datasets of each group, by name."""
+    """Return the datasets of each group, by name."""
     found: dict[str, dict[str, Item]] = {}
     for path, item in items.items():
         if item.shape is not None:
@@ -194,7 +194,7 @@ def _arrays(items: Mapping[str, Item]) -> dict[str, dict[str, Item]]:
 
 
 def _said_name(items: Mapping[str, Item], path: str) -> str:
-    """The name of the layer that owns a group's variables, if this version of Keras wrote it."""
+    """Return the name of the layer that owns a group's variables, if this version of Keras wrote it."""
     variables = items.get(f"{path}/vars")
     return "" if variables is None else variables.texts.get("name", "")
 

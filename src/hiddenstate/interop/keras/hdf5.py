@@ -1,4 +1,4 @@
-"""Reads HDF5 files in a separate process: a file that crashes the HDF5 library is rejected like any damaged file."""
+"""Reads HDF5 files in a separate process, so that a file that crashes the HDF5 library is rejected as damaged."""
 
 import io
 import json
@@ -22,9 +22,9 @@ from hiddenstate.base.reading import reading
 from hiddenstate.errors import FileFormatError, MissingDependencyError
 
 PROGRAM = Path(__file__).with_name("hdf5_process.py")
-_LONGEST_ANSWER = 1 << 26  # bytes of the listing of a file
-_MEMORY = 1 << 28  # bytes in addition to the arrays
-# Seconds of CPU time; bytes of the file per second; wall-clock time as a multiple of it, for a busy machine.
+_LONGEST_ANSWER = 1 << 26  # maximum size of a file's listing in bytes
+_MEMORY = 1 << 28  # memory limit in bytes, in addition to the arrays
+# Seconds of CPU time, one more for this many bytes of the file, and wall-clock time as a multiple of CPU time.
 _SECONDS, _BYTES_A_SECOND, _PATIENCE = 10, 1 << 20, 30
 _DTYPE = re.compile(r"[<>|=][biufcVO][0-9]*")
 
@@ -105,10 +105,10 @@ def opened(path: Path, content: bytes | None, limit: int) -> Iterator[Hdf5]:
 
 
 def _scratch() -> IO[bytes]:
-    """A file for a process's error output, which may be long and is not read while it runs."""
+    """Return a file for a process's error output, which may be long and is not read while the process runs."""
     try:
         return tempfile.TemporaryFile()
-    except OSError:  # a read-only system should still be able to read files
+    except OSError:  # files should still be readable on a read-only system
         return Path(os.devnull).open("r+b")
 
 
@@ -128,7 +128,7 @@ class _Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # each further thread would take more memory
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # each additional thread would take more memory
             )
         except OSError as error:
             self._errors.close()
@@ -163,7 +163,7 @@ class _Process:
         return answer
 
     def _send(self, content: bytes) -> None:
-        with suppress(OSError):  # the process has ended; the missing answer will show it
+        with suppress(OSError):  # the process has ended, which the missing answer will reveal
             self._orders.write(content)
             self._orders.flush()
 
@@ -178,7 +178,7 @@ class _Process:
         self._close()
         try:
             code = self._child.wait(timeout=_SECONDS)
-        except subprocess.TimeoutExpired:  # it is still running, but did not answer properly
+        except subprocess.TimeoutExpired:  # the process is still running, but did not answer properly
             raise FileFormatError(
                 f"{self.path} could not be read: the process that reads HDF5 did not answer"
             ) from None

@@ -1,4 +1,4 @@
-"""Reads an HDF5 file for another process: a file that crashes the HDF5 library, or keeps it busy, ends only this one.
+"""Reads an HDF5 file for another process, so that a file that crashes or hangs the HDF5 library ends only this one.
 
 It is run as a script, by path. It imports nothing from hiddenstate, because torch takes seconds to load. Requests and
 answers are lines of JSON; an answer is followed by the payload that it announces.
@@ -63,7 +63,7 @@ def _describe(item: Any, order: dict[str, Any]) -> dict[str, Any]:
 
 def _text(attributes: Any, name: str, longest: int) -> str:
     """A string attribute of an object; "" if it is not a string."""
-    size = attributes.get_id(name).get_storage_size()  # for variable-length strings, only the size of the reference
+    size = attributes.get_id(name).get_storage_size()  # for variable-length strings, only the reference's size
     value = attributes[name] if size <= longest else b""
     size = max(size, len(value) if isinstance(value, (bytes, str)) else 0)
     if size > longest:

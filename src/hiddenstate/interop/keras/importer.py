@@ -28,7 +28,7 @@ from hiddenstate.interop.layouts import KERAS, KERAS_GRU, KERAS_GRU_RESET_FIRST,
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.rnn import rnn_mode
 
-# Versions of Keras, as in its files, whose default recurrent activation was, or may have been, a different one.
+# Versions of Keras, as stored in files, whose default recurrent activation differed or may have differed.
 _HARD_SIGMOID = re.compile(r"1\.|2\.[0-2]\b")
 _CELL = re.compile(r"cell|(lstm|gru|simple_rnn)_cell(_\d+)?")
 _FORWARD, _BACKWARD = KERAS.directions or ("", "")
@@ -122,7 +122,7 @@ class _Options:
     kind: type[Any]
     flipped: bool = False
     nonlinearity: str = "tanh"
-    doubted: str = ""  # the version of Keras, if it may have used a different recurrent activation
+    doubted: str = ""  # the Keras version, if it may have used a different recurrent activation
 
 
 def in_keras(
@@ -199,17 +199,17 @@ def _configured_layers(entries: Iterable[Entry], cells: Sequence[StoredCell], ki
 
 
 def _find_layer(cell: StoredCell, entries: Iterable[Entry]) -> Entry | None:
-    """Return the layer to which a cell belongs, if a configuration has it: the innermost candidate."""
+    """Return the layer to which a cell belongs, which is the innermost candidate, if a configuration has it."""
     around = [entry for entry in entries if _beyond(cell, entry) is not None]
     return max(around, key=lambda entry: len(entry.names), default=None)
 
 
 def _beyond(cell: StoredCell, entry: Entry) -> tuple[str, ...] | None:
-    """The groups between a layer and a cell, or None if the cell is not inside the layer."""
+    """Return the groups between a layer and a cell, or None if the cell is not inside the layer."""
     path, wanted = (cell.places, entry.places) if cell.naming == "none" else (cell.names, entry.names)
     if cell.naming != "scoped":
         return cell.places[len(wanted) :] if path[: len(wanted)] == wanted else None
-    end = 0  # the names are in order, but those of the models around a layer may come between them
+    end = 0  # the names are in order, but names of enclosing models may come between them
     for name in wanted:
         if name not in path[end:] or (end == 0 and path[0] != name):
             return None
@@ -218,7 +218,7 @@ def _beyond(cell: StoredCell, entry: Entry) -> tuple[str, ...] | None:
 
 
 def _unsaid(entries: Sequence[Entry], cells: Sequence[StoredCell], kind: str) -> Iterator[_Layer]:
-    """Yield cells that are in no configuration, but whose shapes match those of a kind."""
+    """Yield cells that are in no configuration, but have the shapes of a kind of layer."""
     left = [cell for cell in cells if _find_layer(cell, entries) is None and _looks_like_one(cell.arrays, kind)]
     names = Counter(_without_cell(cell) for cell in left)
     for cell in left:
@@ -236,7 +236,7 @@ def _is_reverse(cell: StoredCell) -> bool:
 
 
 def _half(cell: StoredCell) -> tuple[str, ...] | None:
-    """The names of the Bidirectional that a cell seems to be half of, or None."""
+    """Return the names of the Bidirectional of which a cell seems to be one half, or None."""
     halves = [k for k, place in enumerate(cell.places) if k > 0 and place.startswith((_FORWARD, _BACKWARD))]
     return cell.names[: halves[0]] if halves else None
 

@@ -11,11 +11,11 @@ from hiddenstate.errors import FileFormatError
 
 _SIGNATURE, _HEAP = b"\x89HDF\r\n\x1a\n", b"GCOL\x01"
 _HEADER, _OBJECT = 16, 16  # bytes
-_LENGTH = 8  # bytes of a length, always 8 in Keras files
+_LENGTH = 8  # size of a length field in bytes, always 8 in Keras files
 
 
-# The type of variable-length strings: version and class 9; the kind, which must be 0 or 1; two more bytes; the size,
-# # 16; and the element type, single bytes.
+# The header of the type of variable-length strings: version and class 9; the kind, which must be 0 or 1; two more
+# bytes; the size, 16; and the element type, single bytes.
 _UNKNOWN_TYPE = re.compile(
     b"[\x19\x29\x39\x49]["
     + re.escape(bytes(byte for byte in range(256) if byte % 16 > 1))
@@ -33,13 +33,13 @@ def check_texts(content: bytes | mmap) -> None:
     """Reject string heaps without an end, and invalid string types.
 
     Raises:
-        FileFormatError: the file has one.
+        FileFormatError: the file has such a heap or type.
     """
     if _UNKNOWN_TYPE.search(content):
         raise FileFormatError("is damaged: the type of a string is invalid")
     start = find_hdf5_start(content)
     if start is None:
-        return  # the library reports that itself
+        return  # the library itself reports this error
     version = content[start + 8 : start + 9]
     place = start + (14 if version < b"\x02" else 10)
     if content[place : place + 1] != bytes([_LENGTH]):
@@ -54,7 +54,7 @@ def check_texts(content: bytes | mmap) -> None:
 
 
 def _places(size: int) -> Iterator[int]:
-    """The offsets at which HDF5 may start in a file: 0, 512, 1024, 2048, and so on."""
+    """Yield the offsets at which HDF5 may start in a file: 0, 512, 1024, 2048, and so on."""
     place = 0
     while place < size:
         yield place
@@ -68,7 +68,7 @@ def _objects(content: bytes | mmap, at: int) -> int:
     while at + _OBJECT <= min(end, len(content)):
         number = int.from_bytes(content[at : at + 2], "little")
         size = int.from_bytes(content[at + 8 : at + 16], "little")
-        if number == 0 and size < _OBJECT:  # free space, with its own header
+        if number == 0 and size < _OBJECT:  # free space, which includes its own header
             raise FileFormatError("is damaged: free space in its string heap has no size")
         at += size if number == 0 else _OBJECT + -(-size // 8) * 8
         if at > end:  # such sizes overflow in the library, which then reads the same object again and again

@@ -67,7 +67,7 @@ def _converted(module: nn.Module) -> tuple[nn.Module, str]:
         return module, ""
     try:
         made = convert(module)
-    except ArgumentError as error:  # it can't be copied
+    except ArgumentError as error:  # the module can't be copied
         return module, _hint(f"{', '.join(map(repr, theirs))}: {error}")
     left = conversion_report(made).left
     return made, _hint("; ".join(f"{one.paths[0]!r}: {one.reason}" for one in left)) if left else ""
@@ -95,7 +95,7 @@ def _open_axes(leaf: object) -> dict[int, Any] | None:
 
 
 def _warn_of_ones(model: Any, given: Given) -> None:
-    """Warn about axes that stay fixed because the example has size 1, which torch.export treats as a constant.
+    """Warn about axes that stay fixed because the example's size is 1, which torch.export treats as a constant.
 
     Only the first input is checked: in others, such as states, an axis of size 1 is often neither batch nor time.
     """

@@ -12,7 +12,7 @@ from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ExportError
 
 INFINITE = float("inf")
-ERRORS_ONLY = 4  # onnxruntime's log level for fatal errors only, because other errors are raised anyway
+ERRORS_ONLY = 4  # onnxruntime's log level for fatal errors; other errors are raised anyway
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ def check_file(path: Path, runs: Iterable[Run], tolerance: float) -> None:
     """Run a file, and reject it if an output differs by more than ``tolerance`` times the largest value.
 
     Raises:
-        ExportError: an output differs (the message says which, by how much, on which inputs), or onnxruntime fails.
+        ExportError: an output differs (the message names it, the difference and the inputs), or onnxruntime fails.
     """
     session = _session(path)
     declared = session.get_outputs()
@@ -95,7 +95,7 @@ def _compare_shape(declared: Sequence[int | str | None], got: Tensor, what: str)
 
 
 def _gap(got: Tensor, want: Tensor) -> tuple[float, float]:
-    """The largest difference, and the largest value (at least 1). Values that are not finite must be equal in both."""
+    """Return the largest difference and the largest value (at least 1). Values that are not finite must be equal."""
     if not want.numel():
         return 0.0, 1.0
     a, b = got.double(), want.double()

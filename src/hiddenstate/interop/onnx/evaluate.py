@@ -18,11 +18,11 @@ from hiddenstate.errors import ArgumentError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-# The maximum total of numbers that all nodes may produce: a fixed number, or a multiple of the initial ones.
+# The maximum number of values that all nodes may produce in total: a fixed number, or a multiple of the initial values.
 _MOST, _EXPANSION = 1 << 26, 32
-_VALUES = 1024  # inputs up to this size are passed by value to shape inference, larger ones only by shape
+_VALUES = 1024  # shape inference gets the values of inputs up to this size, and only the shapes of larger ones
 # Operators that reorder, slice, join, unpack and rescale weights. Each takes time proportional to the size of its
-# # output, whose shape onnx infers.
+# output, whose shape onnx infers.
 _WORDS = """
     Abs Add And ArgMax ArgMin Cast CastLike Ceil Clip Concat Constant ConstantOfShape Cos CumSum DequantizeLinear
     Div Dropout Equal Erf Exp Expand EyeLike Flatten Floor Gather GatherElements GatherND Greater GreaterOrEqual
@@ -32,7 +32,7 @@ _WORDS = """
     Transpose Trilu Unsqueeze Where Xor
 """
 _OPERATORS = frozenset(_WORDS.split())
-# Matrix products take rows times columns times the summed dimension.
+# Matrix products take time proportional to rows × columns × the summed dimension.
 _PRODUCTS = frozenset({"MatMul", "Gemm"})
 _MOST_PRODUCTS = 1 << 34
 
@@ -51,18 +51,18 @@ def evaluate(model: ModelProto, name: str, nodes: Iterable[NodeProto], feeds: Ma
             made = _run(model, node, values) if left >= 0 else ()
         except ArgumentError as error:
             raise ArgumentError(f"{name!r} can't be computed: {error}") from error
-        except Exception as error:  # the reference raises whatever an operator raises
+        except Exception as error:  # onnx's reference implementation may raise any error
             raise ArgumentError(f"{name!r} can't be computed: {node.op_type}: {error}") from error
         if left < 0:
             raise ArgumentError(
-                f"{name!r} can't be computed: {node.op_type} gives more numbers than an LSTM's weights have"
+                f"{name!r} can't be computed: {node.op_type} computes more numbers than an LSTM's weights have"
             )
         values.update(zip(node.output, made, strict=False))
     return np.asarray(values[name])
 
 
 def _size(model: ModelProto, node: NodeProto, values: Mapping[str, Array]) -> int:
-    """How many numbers a node will compute."""
+    """Return how many values a node will compute."""
     if node.domain not in ("", "ai.onnx") or node.op_type not in _OPERATORS | _PRODUCTS:
         raise ArgumentError(f"the operator {node.op_type} is not supported in the computation of weights")
     part = _model(model, node, values)
@@ -81,7 +81,7 @@ def _numbers(made: TypeProto, operator: str) -> int:
 
 
 def _summed(product: NodeProto, left: Array) -> int:
-    """The length of the summed dimension of a matrix product."""
+    """Return the length of the summed dimension of a matrix product."""
     turned = any(attribute.name == "transA" and attribute.i for attribute in product.attribute)
     return left.shape[0 if turned else -1] if left.ndim else 1
 
@@ -98,7 +98,7 @@ def _run(model: ModelProto, node: NodeProto, values: Mapping[str, Array]) -> lis
 
 
 def _model(model: ModelProto, node: NodeProto, values: Mapping[str, Array]) -> ModelProto:
-    """A model of one node, with small inputs as values and others as shapes."""
+    """Return a model of one node, with small inputs as values and others as shapes."""
     inputs, initializers = [], []
     for name in dict.fromkeys(name for name in node.input if name):
         if name not in values:

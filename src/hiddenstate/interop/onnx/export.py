@@ -27,8 +27,8 @@ from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.tracing.traceable import find_recordable
 
 _OURS = (LSTM, GRU, RNN)
-TOLERANCE = 1e-4  # float32 sums in a different order over many steps stay below; a misplaced gate is far above
-MOST_BYTES = 2**31 - 2**24  # maximum size of the weights: an ONNX file is one message of less than 2 GiB
+TOLERANCE = 1e-4  # above float32 rounding over many steps, and far below the effect of a misplaced gate
+MOST_BYTES = 2**31 - 2**24  # maximum size of the weights, because an ONNX file is a single message of less than 2 GiB
 
 
 @overload
@@ -90,7 +90,8 @@ def export_onnx(
 
     Any other model is exported by ``torch.onnx.export``; its layers (ours, and torch's if `hiddenstate.convert` can
     convert them) also become these operators. The file accepts any batch size and number of time steps (the first two
-    axes of each tensor) unless ``dynamic_shapes`` specifies otherwise; a warning says if the model does not allow that.
+    axes of each tensor) unless ``dynamic_shapes`` specifies otherwise; a warning is issued if the model does not allow
+    that.
 
     Args:
         module: an LSTM, GRU or RNN, ours or torch's, or a model.
@@ -110,8 +111,8 @@ def export_onnx(
         tolerance: the largest allowed difference, relative to the largest value (at least 1).
 
     Raises:
-        ArgumentError: the module needs something that ONNX lacks (a projection, active edits, hooks, resets), the
-            arguments contradict each other, or the weights exceed 2 GiB.
+        ArgumentError: the module needs something that ONNX lacks (a projection, active edits, hooks, resets), arguments
+            contradict each other, or the weights exceed 2 GiB.
         ArgumentTypeError: the module is not a `torch.nn.Module`, or ``args`` is not a tuple.
         DtypeError: a layer's weights are not float32 (or float64 with ``check=False``), or the memory of a weight was
             freed.
@@ -158,7 +159,7 @@ def export_onnx(
 
 
 def _refuse_module(module: object) -> None:
-    """Reject anything that is not a module, and anything that would be lost or is too large, before any work."""
+    """Before any work, reject anything that is not a module, is too large, or would lose something."""
     if not isinstance(module, nn.Module):
         raise ArgumentTypeError(f"export_onnx takes a torch.nn.Module, got {type(module).__name__}")
     layers = (part for part in map(find_recordable, module.modules()) if isinstance(part, _OURS))

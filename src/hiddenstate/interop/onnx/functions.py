@@ -9,7 +9,7 @@ from onnx.inliner import inline_local_functions
 from hiddenstate.errors import FileFormatError
 
 _MOST_NODES, _MOST_BYTES = 200_000, 1 << 28
-_DEEPEST = 100  # nested function calls
+_DEEPEST = 100  # maximum depth of nested function calls
 
 Name = tuple[str, str, str]
 

@@ -22,7 +22,7 @@ class Scope:
     nodes: Sequence[NodeProto]  # this graph's nodes, in order
     constants: Mapping[str, TensorProto | Array]
     outputs: frozenset[str]  # this graph's outputs
-    shapes: Mapping[str, tuple[int, ...]]  # those in the graph whose sizes are all known
+    shapes: Mapping[str, tuple[int, ...]]  # the shapes of this graph's values whose sizes are all known
     around: "Scope | None" = None  # the enclosing graph
     place: int = 0  # the index of the enclosing node in that graph
 
@@ -47,7 +47,7 @@ class Scope:
         """Run nodes on values, with onnx's reference.
 
         Raises:
-            ArgumentError: the reference can't run them, or they compute more numbers than weights have.
+            ArgumentError: the reference can't run them, or they compute more values than weights would need.
         """
         return evaluate(self.model, name, nodes, feeds)
 
@@ -74,11 +74,11 @@ class Scope:
         return made and made[1]
 
     def consumers(self, name: str) -> Sequence[NodeProto]:
-        """Nodes of this graph that read a value."""
+        """Return the nodes of this graph that read a value."""
         return self._consumers.get(name, ())
 
     def _maker(self, name: str) -> tuple[tuple[int, int], NodeProto] | None:
-        """The node that computes a value, and its position: the depth of its graph, and its index there."""
+        """Return the node that computes a value, and its position: the depth of its graph, and its index there."""
         scope, before = self, len(self.nodes)
         while True:
             place = scope._makers.get(name, before)

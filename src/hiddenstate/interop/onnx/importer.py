@@ -85,9 +85,9 @@ def from_onnx(
 
     Raises:
         NameUnknownError: there is no layer of this kind, or none with this name, or ``inputs`` names an unknown input.
-        ArgumentError: there are several (the message lists them), a node has a feature that ours lacks, or its weights
-            are computed at run time.
-        ArgumentTypeError: the source is of another type, or ``kind`` is no such class.
+        ArgumentError: there are several (the message lists them), a node has a feature that our layers lack, or its
+            weights are computed at run time.
+        ArgumentTypeError: the source has the wrong type, or ``kind`` is not such a class.
         ShapeError, RankError, DtypeError: a node's arrays do not match each other.
         FileFormatError: the file is not an ONNX model, or is damaged, or its external data is missing.
         FileNotFoundError, IsADirectoryError: the file does not exist, or is a folder.

@@ -81,7 +81,7 @@ def build_model(signature: Signature, weights: Sequence[Weights], opset: int = O
 
 
 def stacked(directions: Sequence[Weights], sizes: Sizes) -> dict[str, Tensor]:
-    """One layer's inputs of the operator: ``W [D, G*H, C]``, ``R [D, G*H, H]`` and, with biases, ``B [D, 2*G*H]``.
+    """Return a layer's inputs of the operator: ``W [D, G*H, C]``, ``R [D, G*H, H]`` and maybe ``B [D, 2*G*H]``.
 
     Raises:
         ArgumentError: there is a projection, which the operator lacks.
@@ -91,7 +91,7 @@ def stacked(directions: Sequence[Weights], sizes: Sizes) -> dict[str, Tensor]:
 
 
 def operator_attributes(sizes: Sizes) -> dict[str, Any]:
-    """The operator's attributes."""
+    """Return the operator's attributes."""
     attributes: dict[str, Any] = {
         "hidden_size": sizes.hidden_size,
         "direction": "bidirectional" if sizes.bidirectional else "forward",
@@ -130,7 +130,7 @@ def _value_info(onnx: Any, value: Value, element: int) -> Any:
 
 
 def _steps(graph: _Graph, signature: Signature, weights: Sequence[Weights]) -> None:
-    """The nodes from ``x [T, N, C]`` to ``out [T, N, D*H]``."""
+    """Add the nodes from ``x [T, N, C]`` to ``out [T, N, D*H]``."""
     sizes, x = signature.sizes, "x"
     if signature.batch_first:
         x = graph.node("Transpose", [x], "x_by_step", perm=[1, 0, 2])
@@ -150,7 +150,7 @@ def _steps(graph: _Graph, signature: Signature, weights: Sequence[Weights]) -> N
 
 
 def _one_step(graph: _Graph, signature: Signature, weights: Sequence[Weights]) -> None:
-    """The nodes from ``x [N, C]`` to ``out [N, H]``: each layer reads the new state of the one below as one step."""
+    """Add the nodes from ``x [N, C]`` to ``out [N, H]``; each layer reads the new state of the one below."""
     axis = graph.constant("time", [0])
     x = graph.node("Unsqueeze", ["x", axis], "x_by_step")
     finals = []
@@ -164,7 +164,7 @@ def _one_step(graph: _Graph, signature: Signature, weights: Sequence[Weights]) -
 def _layers(
     graph: _Graph, signature: Signature, weights: Sequence[Weights]
 ) -> Iterator[tuple[int, Sequence[Weights], list[str]]]:
-    """Each layer, the weights of its directions, and the names of its initial states."""
+    """Yield each layer, the weights of its directions, and the names of its initial states."""
     sizes = signature.sizes
     D, L = sizes.directions, sizes.num_layers
     parts = [[""] * L] * len(signature.initial)
@@ -182,11 +182,11 @@ def _layers(
 def _operator(
     graph: _Graph, signature: Signature, layer: int, directions: Sequence[Weights], inputs: Sequence[str]
 ) -> Sequence[str]:
-    """The operator itself, on ``x [T, N, C]``, lengths and states; names of its outputs."""
+    """Add the operator itself, on ``x [T, N, C]``, lengths and states; return the names of its outputs."""
     x, lengths, *states = inputs
     sizes = signature.sizes
     arrays = {name: graph.constant(f"l{layer}.{name}", value) for name, value in stacked(directions, sizes).items()}
-    # For one step, Y contains nothing that h_n does not.
+    # With a single step, Y contains nothing that h_n does not.
     wanted = ["" if signature.form == "step" else "Y", *(signature.final if signature.states else ())]
     outputs = [f"l{layer}.{name}" if name else "" for name in wanted]
     weights = [arrays["W"], arrays["R"], arrays.get("B", "")]
@@ -204,7 +204,7 @@ def _finish(graph: _Graph, signature: Signature, out: str, finals: Sequence[Sequ
             empty = graph.node("Unsqueeze", [empty, graph.constant("unit", [1])], "is_empty_row")
         for name, initial, parts in zip(signature.final, signature.initial, zip(*finals, strict=True), strict=True):
             value = graph.node("Concat", parts, f"{name}_joined", axis=0) if len(parts) > 1 else parts[0]
-            if empty:  # runtimes return zeros for a row of length 0, whose final state should be its initial one
+            if empty:  # for rows of length 0, runtimes return zeros instead of the initial state
                 value = graph.node("Where", [empty, initial, value], f"{name}_of_all")
             names[value] = name
     graph.rename(names)

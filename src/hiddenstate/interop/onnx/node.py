@@ -18,13 +18,13 @@ from hiddenstate.interop.onnx.evaluate import Array
 from hiddenstate.interop.onnx.graph import Scope
 
 _INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
-# For each direction: an LSTM's for i, o and f, for g, and for c in h; a GRU's for z and r, and for n; an RNN's for h.
+# The activations of each direction. LSTM: i, o and f; g; c in h. GRU: z and r; n. RNN: h.
 _ACTIVATIONS = {
     "LSTM": (("Sigmoid", "Tanh", "Tanh"),),
     "GRU": (("Sigmoid", "Tanh"),),
     "RNN": (("Tanh",), ("Relu",)),  # the first one is the default
 }
-# Known attributes, including those without effect: these activations have no alpha and beta.
+# Known attributes, including those without effect here, because these activations have no alpha or beta.
 _FREE = {
     *("hidden_size", "direction", "layout", "activations", "activation_alpha", "activation_beta", "output_sequence"),
     "linear_before_reset",
@@ -75,7 +75,7 @@ class RecurrentNode:
 
     @property
     def directions(self) -> int:
-        """D: 2 with a reverse direction, else 1."""
+        """D: 2 with a reverse direction, otherwise 1."""
         return 2 if self.direction == "bidirectional" else 1
 
     @property
@@ -107,7 +107,7 @@ class RecurrentNode:
         return found
 
     def warn_of_initial_state(self) -> None:
-        """Warn about nonzero initial states in the graph, since our layers do not store any."""
+        """Warn about nonzero initial states in the graph, because our layers do not store any."""
         states = [
             role for role in ("initial_h", "initial_c") if role in self.inputs and self._is_set(self.inputs[role])
         ]
@@ -115,7 +115,7 @@ class RecurrentNode:
             warnings.warn(
                 f"{self} starts from {' and '.join(states)} in the graph, which is not zero: pass that to each "
                 "call as hx, since calls start from zeros otherwise",
-                stacklevel=6,  # the caller of from_onnx
+                stacklevel=6,  # points to the caller of from_onnx
             )
 
     def __str__(self) -> str:
@@ -145,10 +145,10 @@ class RecurrentNode:
         try:
             return bool(self.scope.constant(name).any())
         except HiddenStateError:
-            return False  # it is given at run time
+            return False  # the value is given at run time
 
     def _refuse(self, flipped: bool) -> None:
-        """Reject features that would change the numbers."""
+        """Reject features that would change the results."""
         missing = [role for role in ("W", "R") if role not in self.inputs]
         if missing:
             raise ArgumentError(f"{self} has no {' and no '.join(missing)}")

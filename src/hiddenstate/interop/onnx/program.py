@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ExportError, HiddenStateError
 
-# Nodes that remain when the exporter reorders weights, since it folds only small ones; none of them enlarges a tensor.
+# Nodes left over when the exporter reorders weights, because it folds only small ones. None of them enlarges a tensor.
 REORDERING = ("Slice", "Concat", "Unsqueeze")
 
 
@@ -29,7 +29,7 @@ class Given(NamedTuple):
         return [leaf for leaf in pytree.tree_leaves((self.args, dict(self.kwargs))) if isinstance(leaf, Tensor)]
 
     def call(self, module: nn.Module, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Call the module with other tensors in place of the example's, and return the model's outputs."""
+        """Call the module with other tensors instead of the example's, and return the model's outputs."""
         leaves, form = pytree.tree_flatten((self.args, dict(self.kwargs)))
         left = iter(tensors)
         filled = [next(left) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
@@ -49,7 +49,7 @@ def export_program(module: nn.Module, given: Given, opset: int | None) -> Any:
         optional_package(package, "onnx", "exporting a model to ONNX")
     try:
         with warnings.catch_warnings():
-            # an internal warning of torch's about axes with equal names, which is how axes of two inputs are tied
+            # torch's internal warning about axes with equal names, which is how axes of two inputs are tied together
             warnings.filterwarnings("ignore", category=FutureWarning)
             warnings.filterwarnings("ignore", "# The axis name", UserWarning)
             program = torch.onnx.export(
@@ -81,7 +81,7 @@ def export_program(module: nn.Module, given: Given, opset: int | None) -> Any:
 
 
 def _forget_sources(node: Any) -> None:
-    """Remove a node's source location, which has source lines and paths of this machine."""
+    """Remove a node's source location, which contains source lines and paths of this machine."""
     kept = [entry for entry in node.metadata_props if entry.key != "pkg.torch.onnx.stack_trace"]
     del node.metadata_props[:]
     node.metadata_props.extend(kept)

@@ -26,7 +26,7 @@ def runs_of_lstm(lstm: nn.Module, signature: Signature, like: Tensor) -> Iterato
 
 
 def _random(value: Value, sizes: Mapping[int | str, int], T: int, generator: torch.Generator) -> Tensor:
-    """Random numbers, or lengths: with several rows, the first is full and the last is empty."""
+    """Draw random numbers or lengths; with several rows, the first is full and the last is empty."""
     shape = [int(sizes.get(dim, dim)) for dim in value.shape]
     if not value.whole:
         return torch.randn(shape, generator=generator)
@@ -37,7 +37,7 @@ def _random(value: Value, sizes: Mapping[int | str, int], T: int, generator: tor
 
 @torch.no_grad()
 def _of_lstm(lstm: nn.Module, signature: Signature, given: Mapping[str, Tensor]) -> list[Tensor]:
-    """The layer's outputs, in the order of the signature."""
+    """Return the layer's outputs, in the order of the signature."""
     kind = signature.sizes.kind
     state = kind.as_given([given[name] for name in signature.initial]) if signature.states else None
     x, time = given["x"], 0
@@ -56,7 +56,7 @@ class _Axes(NamedTuple):
     sizes: dict[str, int]
 
     def drawn(self, growth: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """For each axis, random indices along it: as many as its size, plus the growth."""
+        """Draw random indices along each axis: as many as its size, plus the growth."""
         return {
             axis: torch.randint(size, (size + growth * (3 + k),), generator=generator) if growth else torch.arange(size)
             for k, (axis, size) in enumerate(self.sizes.items())

@@ -16,7 +16,7 @@ class Value(NamedTuple):
     name: str
     shape: list[Dim]
     meaning: str
-    whole: bool = False  # int64 instead of the weights' type
+    whole: bool = False  # whether the type is int64 instead of the weights' type
 
 
 @dataclass(frozen=True)

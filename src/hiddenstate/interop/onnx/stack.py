@@ -10,9 +10,9 @@ from hiddenstate.interop.onnx.evaluate import Array
 from hiddenstate.interop.onnx.graph import Scope
 from hiddenstate.interop.onnx.node import RecurrentNode
 
-# Time steps and rows of the random numbers sent from one node to the next, if the graph does not give sizes.
+# Time steps and rows of the random numbers passed from one node to the next, if the graph does not give sizes.
 _SIZES = ((3, 2), (2, 5))
-_MOST = 1 << 26  # the largest number of random samples
+_MOST = 1 << 26  # the maximum number of random samples
 
 
 def group_into_stacks(nodes: Iterable[RecurrentNode]) -> list[list[RecurrentNode]]:
@@ -27,7 +27,7 @@ def group_into_stacks(nodes: Iterable[RecurrentNode]) -> list[list[RecurrentNode
     for node in given:
         outs.setdefault(node.scope, set()).add(_out(node))
     stacks: list[list[RecurrentNode]] = []
-    last: dict[tuple[Scope, str], list[RecurrentNode]] = {}  # the stacks, by the output of their last node
+    last: dict[tuple[Scope, str], list[RecurrentNode]] = {}  # the last node of each stack, by its output
     for node in given:
         out = _read(node, outs[node.scope])
         stack = last.pop((node.scope, out), [])
@@ -44,7 +44,7 @@ def _out(node: RecurrentNode) -> str:
 
 
 def _read(node: RecurrentNode, outs: Collection[str]) -> str:
-    """The only one of these outputs that a node depends on, apart from constants; otherwise ""."""
+    """Return the one output among these on which a node depends, apart from constants; otherwise ""."""
     if "X" not in node.inputs:
         return ""
     _, leaves = node.scope.ancestors([node.inputs["X"]], stop=outs)
@@ -66,7 +66,7 @@ def _read_by_none_else(below: RecurrentNode, above: RecurrentNode, out: str) -> 
     """Whether the node above is the only one that reads the output (others may read its shape)."""
     scope = above.scope
     between, _ = scope.ancestors([above.inputs["X"]], stop=[out])
-    values = {out}  # and values computed from it, which others could read, too
+    values = {out}  # includes values computed from it, which other nodes could also read
     for node in between:
         values.update(node.output if values & set(node.input) else ())
     outputs = [node.output[0] for node in (*between, above.node)]
@@ -95,7 +95,7 @@ def _samples(node: RecurrentNode, out: str) -> Iterator[Array]:
     shapes = [(N, T, D, H) if node.batch_first else (T, D, N, H) for T, N in _SIZES] if known is None else [known]
     for shape in shapes:
         if math.prod(shape) > _MOST:
-            raise ArgumentError(f"an output of shape {list(shape)} is too large to try out")
+            raise ArgumentError(f"an output of shape {list(shape)} is too large to be tested")
         yield np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 

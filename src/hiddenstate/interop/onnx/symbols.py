@@ -65,7 +65,7 @@ def _side_by_side(y: Tensor, D: int) -> Tensor:
 
 
 def _shapes(x: Tensor, recurrent: Tensor, states: int) -> list[list[Any]]:
-    """Shapes of the operator's outputs, from ``x [T, N, C]`` and ``R [D, G*H, H]``."""
+    """Return the shapes of the operator's outputs, from ``x [T, N, C]`` and ``R [D, G*H, H]``."""
     (T, N), (D, _, H) = x.shape[:2], recurrent.shape
     return [[T, D, N, H], *([[D, N, H]] * states)]
 
@@ -75,7 +75,7 @@ class _Symbol(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, kind: str, attributes: dict[str, Any], *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Return outputs of the right shapes: a trace records calls, not values."""
+        """Return outputs of the right shapes; the values don't matter, because a trace records calls."""
         return tuple(inputs[0].new_zeros(shape) for shape in _shapes(inputs[0], inputs[2], len(inputs[_FIRST_STATE:])))
 
     @staticmethod

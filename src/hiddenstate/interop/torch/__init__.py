@@ -1,4 +1,4 @@
-"""Converts whole torch models: replaces every LSTM in them by ours, and back, with a report.
+"""Converts every LSTM in a torch model to ours, and back, with a report.
 
 - `conversion.py`: `convert`, `convert_back`; `report.py`: the report
 - `class_swap.py`: changes a module's class in place; `module_tree.py`: the modules of a model

@@ -70,14 +70,14 @@ def apply_all(recasts: Sequence[Recast]) -> None:
 
 
 def _set_class(module: nn.Module, kind: type[nn.Module]) -> None:
-    object.__setattr__(module, "__class__", kind)  # torch's own __setattr__ reads attributes that may be gone
+    object.__setattr__(module, "__class__", kind)  # torch's __setattr__ reads attributes that may be gone
 
 
 def plan(module: nn.Module, route: Route) -> Recast:
-    """Plan the change of a module. Nothing is changed, and no parametrization is computed.
+    """Plan how to change a module's class. Nothing is changed, and no parametrization is computed.
 
     Raises:
-        ArgumentError: the change would lose something; the message says what.
+        ArgumentError: the change would lose something, which the message names.
     """
     _refuse_subclass(module, route.old)
     if "forward" in vars(module):
@@ -100,8 +100,8 @@ class _Bare:
     annotated: int
 
 
-# The subclass's constructor has already run; its results are in the module.
-_HARMLESS = {*vars(_Bare), "__init__", "__parameters__"}  # the last is a generic class's
+# The subclass's constructor has already run, and its results are in the module.
+_HARMLESS = {*vars(_Bare), "__init__", "__parameters__"}  # generic classes have __parameters__
 
 
 def _refuse_subclass(module: nn.Module, known: type[nn.Module]) -> None:
@@ -141,13 +141,13 @@ def _refuse_weight(module: nn.Module, name: str, like: Tensor) -> None:
 
 
 def _weight(module: nn.Module, name: str) -> Tensor | None:
-    """A weight, stored as a parameter, a buffer, or a plain tensor that a hook computes."""
+    """Return a weight, stored as a parameter, a buffer, or a plain tensor that a hook computes."""
     places = (module._parameters, module._buffers, vars(module))
     return next((place[name] for place in places if isinstance(place.get(name), Tensor)), None)
 
 
 def _flat_weights(module: nn.Module, come: dict[str, Any]) -> dict[str, Any]:
-    """The list of weights that torch's LSTM keeps, and the references by which it notices that one was replaced."""
+    """Return the list of weights that torch's LSTM keeps, and the references by which it detects replaced weights."""
     # Parametrized weights are represented by an empty tensor, which torch finds replaced at the next call. Computing
     # # them here might change the parametrization's state, as in spectral norm.
     pairs = zip(come["_flat_weights_names"], come["_flat_weights"], strict=True)
@@ -156,7 +156,7 @@ def _flat_weights(module: nn.Module, come: dict[str, Any]) -> dict[str, Any]:
 
 
 def _class_for(module: nn.Module, kind: type[nn.Module]) -> type[nn.Module]:
-    """The class itself, or a subclass with the properties that torch adds for parametrized weights."""
+    """Return the class itself, or a subclass with the properties that torch adds for parametrized weights."""
     if not parametrize.is_parametrized(module):
         return kind
     members = {name: value for name, value in vars(type(module)).items() if name not in ("__dict__", "__weakref__")}
@@ -164,12 +164,12 @@ def _class_for(module: nn.Module, kind: type[nn.Module]) -> type[nn.Module]:
 
 
 def class_name(module: nn.Module) -> str:
-    """The name of a module's class as users write it."""
+    """Return the name of a module's class as users write it."""
     return readable_name(parametrize.type_before_parametrizations(module))
 
 
 def readable_name(kind: type[nn.Module]) -> str:
-    """The name of a class as users write it.
+    """Return the name of a class as users write it.
 
     >>> readable_name(nn.LSTM), readable_name(LSTM)
     ('torch.nn.LSTM', 'hs.LSTM')

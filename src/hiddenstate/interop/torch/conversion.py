@@ -1,4 +1,4 @@
-"""Converts every recurrent layer and cell of torch's in a model to ours, and back."""
+"""Converts all of torch's recurrent layers and cells in a model to ours, and back."""
 
 import weakref
 from collections.abc import Sequence
@@ -56,12 +56,12 @@ def convert(
 ) -> nn.Module:
     """Convert every `torch.nn.LSTM`, `GRU`, `RNN` and their cells in a model to our class of that name.
 
-    Numbers, parameter names and ``state_dict`` do not change. The parameters are not copied, so an existing optimizer
+    Results, parameter names and ``state_dict`` do not change. The parameters are not copied, so an existing optimizer
     keeps working; hooks, mode, parametrizations, pruning and your own attributes are kept. A module that can't be
     converted without losing something is left unchanged, and the report gives the reason.
 
     Args:
-        model: any module; an LSTM, GRU or RNN itself, too.
+        model: any module, which may itself be an LSTM, GRU or RNN.
         inplace: convert the model itself; by default, a copy (`copy.deepcopy`) that shares its parameters, buffers and
             other tensors.
         strict: raise an error if one of them would be left unchanged.
@@ -70,7 +70,7 @@ def convert(
             `hiddenstate.LSTM.quantize` does. Their parameters become buffers; other layers and cells do not change.
 
     Returns:
-        The converted model; its `conversion_report` says what was done.
+        The converted model; see its `conversion_report` for details.
 
     Raises:
         ArgumentTypeError: ``model`` is not a `torch.nn.Module`.
@@ -94,17 +94,18 @@ def convert(
 def convert_back(model: nn.Module, *, inplace: bool = False, strict: bool = False, verbose: bool = False) -> nn.Module:
     """Convert every `hiddenstate.LSTM`, `GRU`, `RNN` and cell in a model to torch's: the inverse of `convert`.
 
-    Code of the model that uses what torch's layers lack (``lengths=``, ``reset=``, ``trace``) will not run on it.
+    Code in the model that uses features that torch's layers lack (``lengths=``, ``reset=``, ``trace``) will no longer
+    run.
 
     Args:
-        model: any module; an LSTM itself, too.
+        model: any module, which may itself be an LSTM.
         inplace: convert the model itself; by default, a copy that shares its parameters, buffers and other tensors.
             Converting in place ends open streams.
         strict: raise an error if one of them would be left unchanged.
         verbose: print the report.
 
     Returns:
-        The converted model; its `conversion_report` says what was done.
+        The converted model; see its `conversion_report` for details.
 
     Raises:
         ArgumentTypeError, ArgumentError: as for `convert`.
@@ -149,7 +150,7 @@ def _convert(
 
 
 def _sort(model: nn.Module, routes: Sequence[Route]) -> tuple[list[tuple[tuple[str, ...], Recast]], list[Left]]:
-    """Plan the change of each LSTM, and list those that are left, with reasons. Nothing is changed."""
+    """Plan how to change each LSTM, and list those that are left unchanged, with reasons. Nothing is changed yet."""
     recasts: list[tuple[tuple[str, ...], Recast]] = []
     left: list[Left] = []
     for paths, module in modules_by_path(model):
@@ -168,7 +169,7 @@ def _sort(model: nn.Module, routes: Sequence[Route]) -> tuple[list[tuple[tuple[s
 
 
 def _refuse_kin(module: nn.Module) -> None:
-    """Reject torch's other kinds of LSTMs; all other modules pass.
+    """Reject torch's other kinds of LSTMs; accept all other modules.
 
     Raises:
         ArgumentError: the module is one of these; the message gives the reason.

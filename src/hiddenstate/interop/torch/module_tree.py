@@ -1,4 +1,4 @@
-"""A model's modules by path, its modules that torch does not see, and copies that share its tensors."""
+"""Finds a model's modules by path, including those that torch does not see, and makes copies that share its tensors."""
 
 import copy
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from hiddenstate.errors import ArgumentError
 
 
 def modules_by_path(model: nn.Module) -> list[tuple[tuple[str, ...], nn.Module]]:
-    """Every module once, with all its paths."""
+    """Return every module once, with all its paths."""
     paths: dict[nn.Module, list[str]] = {}
     for path, module in model.named_modules(remove_duplicate=False):
         paths.setdefault(module, []).append(path)
@@ -54,7 +54,7 @@ def sharing_copy(model: nn.Module) -> nn.Module:
         if copies.get(name) is not tensor:
             raise ArgumentError(f"a copy of this {kind} would not share {name!r}: {cure}")
     for module in copied.modules():
-        vars(module).pop("_compiled_call_impl", None)  # it would run the original; torch's own copies drop it, too
+        vars(module).pop("_compiled_call_impl", None)  # it would run the original; torch's own copies also drop it
     return copied
 
 

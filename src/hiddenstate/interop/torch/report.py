@@ -1,4 +1,4 @@
-"""The report of a conversion: the recurrent layers that were converted, and those that were left."""
+"""The report of a conversion: the recurrent layers that were converted, and those that were left unchanged."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

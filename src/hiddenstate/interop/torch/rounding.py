@@ -16,11 +16,11 @@ INT8 = ", int8"  # added to the class name in a report
 
 
 class Roundings:
-    """The rounded weights of each LSTM to be quantised. Nothing is changed before `apply`."""
+    """The rounded weights of each LSTM to be quantised. Nothing changes until `apply` is called."""
 
     def __init__(self) -> None:
         self.made: dict[nn.Module, dict[str, Tensor]] = {}
-        self.of_ours: list[Converted] = []  # those that already had our class
+        self.of_ours: list[Converted] = []  # modules that already had our class
 
     def plan(
         self, model: nn.Module, recasts: list[tuple[tuple[str, ...], Recast]], left: list[Left]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hiddenstate.models.folder.model_folder import save as save
     from hiddenstate.models.folder.model_folder import shipped as shipped
 
-# On first use, because settings are read without torch.
+# Imported on first use, so that settings can be read without torch.
 __getattr__ = on_first_use(
     __name__,
     {

@@ -2,7 +2,7 @@
 
 A folder has ``config.json``, ``vocabulary.json``, ``weights.safetensors`` and ``MODEL_CARD.md``. It is written next to
 its destination under a temporary name, flushed to disk, and then renamed, so a reader always finds a complete model,
-the old or the new one.
+either the old or the new one.
 """
 
 import json
@@ -27,8 +27,8 @@ from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.rnn import Layer
 
 FORMAT = "hiddenstate-model"
-# 1: a tagger had one column of tags, and no temperature; 2: no weights were stored as int8; 3: every tagger spelt
-# words, read both ways and looked words up in lower case; 4: every model's cells were LSTMs.
+# Earlier versions: in 1, a tagger had one column of tags and no temperature; in 2, no weights were stored as int8; in
+# 3, every tagger spelt words, read both ways and looked words up in lower case; in 4, all cells were LSTMs.
 VERSION = 5
 
 CONFIG, VOCABULARY, WEIGHTS, CARD = FILES = (
@@ -106,10 +106,9 @@ def save(model: FolderModel | Layer, folder: str | os.PathLike[str], card: str =
     """Write a model as a folder or as one file, replacing an earlier one there.
 
     A tagger's or language model's weights are stored in the precision that its config's ``weights_dtype`` names
-    (float32 without one), a layer's in its own precision. If anything fails, an earlier model is untouched; only if the
-    process is killed between two renames does an earlier folder remain next to its place, under a name that the error
-    of
-    `load` gives.
+    (float32 without one), a layer's in its own precision. If anything fails, an earlier model is left unchanged. Only
+    if the process is killed between two renames does the earlier folder remain under a temporary name, which the error
+    raised by `load` gives.
 
     Args:
         model: a tagger or a language model; for a file, also an `LSTM`, a `GRU` or an `RNN`.
@@ -118,15 +117,15 @@ def save(model: FolderModel | Layer, folder: str | os.PathLike[str], card: str =
         card: Markdown for a folder's ``MODEL_CARD.md``.
 
     Raises:
-        ArgumentError: something other than a model is there, or a weight is too large for its precision.
+        ArgumentError: something other than a model is already there, or a weight is too large for its precision.
         ArgumentTypeError: the model is of another class, or a layer is to be written as a folder.
         DtypeError: the memory of a weight was freed, or a layer's weights have a type that files do not support.
-        FileWriteError: it cannot be written.
+        FileWriteError: the folder or file can't be written.
     """
     if not isinstance(model, Tagger | LanguageModel | Layer):
         raise ArgumentTypeError(
-            f"save writes a tagger, a language model, a hiddenstate.LSTM, GRU or RNN, got {type(model).__name__}; for "
-            "other modules use torch.save(module.state_dict(), path)"
+            f"save takes a tagger, a language model, or a hiddenstate.LSTM, GRU or RNN, got {type(model).__name__}; "
+            "for other modules use torch.save(module.state_dict(), path)"
         )
     if model_file.is_model_file(folder):
         _save_file(model, folder)
@@ -174,7 +173,7 @@ def _earliest_version(config: Mapping[str, Any]) -> int:
 
 
 def check_target(folder: str | os.PathLike[str]) -> Path:
-    """Return the full path of a folder that `save` may write: one that is absent, empty, or only has a model.
+    """Return the full path of a folder that `save` may write, which is absent, empty, or contains only a model.
 
     Raises:
         ArgumentError: the folder has other files, which saving would delete.
@@ -233,7 +232,7 @@ def load_any(folder: str | os.PathLike[str]) -> Tagger | LanguageModel:
     >>> load_any("tagger-en").tag([["Giraffes", "in", "a", "field"]])[0].tags
     ('NOUN', 'ADP', 'DET', 'NOUN')
     """
-    return load_as(KINDS.get(read_kind(folder), Tagger), folder)  # raises the right error, for unknown kinds too
+    return load_as(KINDS.get(read_kind(folder), Tagger), folder)  # raises the right error, even for unknown kinds
 
 
 def load_saved(path: str | os.PathLike[str]) -> Tagger | LanguageModel | Layer:
@@ -276,13 +275,13 @@ def _load(kind: type[M], folder: str | os.PathLike[str]) -> M:
 
 def _made(kind: type[M], described: tuple[Any, Any], stored: WeightsFile, described_by: str) -> M:
     """Make the model for a config and a vocabulary, with stored weights."""
-    # Each layer has weights, so a config with absurdly many layers is rejected before any is made.
+    # Each layer has weights, so a config with absurdly many layers is rejected before any layer is created.
     if any(type(L) is int and len(stored.shapes) < L for L in _values_named("num_layers", described)):
         raise FileFormatError(f"{stored.path}: there are weights for fewer layers than num_layers in {described_by}")
-    # First on the meta device, so that absurd sizes, which do not match the weights, are rejected.
+    # Created on the meta device first, so that absurd sizes, which do not match the weights, are rejected.
     outline = make_meta_model(lambda: kind.from_data(*described)).state_dict()
     weights = stored.read(outline, described_by)
-    with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced, so no draw should count
+    with torch.random.fork_rng(devices=[]):  # replaced weights should not change the random state
         model = kind.from_data(*described)
     model.load_state_dict(weights)
     model.eval()

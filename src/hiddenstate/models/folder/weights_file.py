@@ -1,4 +1,4 @@
-"""Weights on disk: a safetensors file in float32, float16 or int8, with everything checked on reading.
+"""Weights on disk: a safetensors file in float32, float16 or int8, which is fully checked when it is read.
 
 In int8 a matrix is stored as integers from -127 to 127, with one float32 scale per row under the matrix's name plus
 ``.scale``; vectors (biases) are stored as float32. A weight is its integer times the scale of its row.
@@ -75,7 +75,7 @@ def quantised(matrix: Tensor) -> tuple[Tensor, Tensor]:
     [[64, -127, 32]]
     """
     whole, scale = quantise(matrix.flatten(1), "the matrix")
-    # A subnormal float32 scale has too few digits to give the same integers again.
+    # A subnormal float32 scale has too few digits to reproduce the same integers.
     lost = scale < torch.finfo(torch.float32).tiny
     whole, scale = whole.masked_fill(lost[:, None], 0), scale.masked_fill(lost, 1.0)
     return whole.reshape(matrix.shape), scale

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hiddenstate.models.language.scoring import Scored as Scored
     from hiddenstate.models.language.scoring import score as score
 
-# On first use, because settings are read without torch.
+# Imported on first use, so that settings can be read without torch.
 __getattr__ = on_first_use(
     __name__,
     {

@@ -10,7 +10,7 @@ from hiddenstate.training.settings import choice, number
 
 @dataclass(frozen=True)
 class LanguageConfig(TrainConfig):
-    """Sizes and rates of a language model, and those of `TrainConfig` with different defaults.
+    """Sizes and rates of a language model, and the settings of `TrainConfig`, some with different defaults.
 
     Attributes:
         level: ``char`` or ``word``: the tokens.
@@ -22,7 +22,7 @@ class LanguageConfig(TrainConfig):
         num_layers: the number of layers.
         tied: whether the embedding and the softmax share their weights.
         cutoffs: the ids at which the clusters of an adaptive softmax begin; empty for a plain softmax.
-        cutoff_factor: how many times smaller each cluster's vectors are than those of the previous one.
+        cutoff_factor: the factor by which each cluster's vectors are smaller than those of the previous one.
         input_dropout: share of each input vector's features dropped, the same ones at every time step.
         dropout: share of each layer's output features dropped, the same ones at every time step.
         token_dropout: share of the vocabulary dropped in a batch, at every occurrence.

@@ -1,6 +1,6 @@
-"""Generates text with a language model: draws a token from its prediction, reads it, and repeats, as fast as possible.
+"""Generates text with a language model: repeatedly draws a token from its prediction and reads it, as fast as possible.
 
-Plain NumPy around a stream: each token takes a table lookup, a step, a matrix product, noise and a maximum.
+Uses plain NumPy around a stream: each token takes a table lookup, a step, a matrix product, noise and a maximum.
 """
 
 from collections.abc import Callable, Iterator
@@ -117,7 +117,7 @@ class _Reader:
         return self._stream.step(self._arrays[chosen], out=self._shown)
 
     def _step_coarse(self, chosen: Chosen) -> Array:
-        """A step in bfloat16, which NumPy does not support."""
+        """Take a step in bfloat16, which NumPy does not support."""
         x = self._rows[chosen] if self._rows else self._vectors[torch.from_numpy(chosen)]
         self._h.copy_(self._stream.step(x, out=self._out))
         return self._shown
@@ -125,14 +125,14 @@ class _Reader:
 
 @torch.no_grad()
 def _vectors(model: Writer, dtype: torch.dtype | None) -> torch.Tensor:
-    """The LSTM's input for each id, ``[V, E]``."""
+    """Return the LSTM's input for each id, ``[V, E]``."""
     ids = torch.arange(len(model.tokens))
     found = model.head.embed(ids) if model.embedding is None else model.embedding(ids)
     return found.detach().to(dtype or found.dtype, copy=True)
 
 
 def _scores(model: Writer, sampling: Sampling, samples: int) -> Callable[[Array], Array]:
-    """Return a function from hidden state to all tokens' scores over the temperature, in an array it may reuse."""
+    """Return a function from hidden state to all scores divided by the temperature, in an array it may reuse."""
     if isinstance(model.head, AdaptiveSoftmax):
         scale = 1.0 if sampling.is_greedy else 1 / sampling.temperature
         return _adaptive_scores(model, scale, sampling.unknown)

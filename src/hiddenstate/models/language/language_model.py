@@ -74,7 +74,7 @@ class LanguageModel(CheckedModule):
             if config.cutoffs
             else Softmax(features, V)
         )
-        # Separate layers, without weights: dropout between layers and of weights is applied at each call.
+        # Separate layers without weights, because dropout between layers and of weights is applied at each call.
         self._layers = [new_layer(sizes.of_layer(layer), device="meta") for layer in range(config.num_layers)]
 
     @classmethod
@@ -175,7 +175,7 @@ class LanguageModel(CheckedModule):
         return self.head.surprise(self.features(out), targets.flatten()).view(targets.shape), state
 
     def loss(self, ids: Tensor, targets: Tensor, state: AnyState | None = None) -> tuple[Loss, AnyState]:
-        """Return the loss over targets ``[T, N]`` (mean surprise and penalties), and the state for the next call."""
+        """Return the loss over targets ``[T, N]`` (mean surprise plus penalties), and the state for the next call."""
         config = self.config
         out, state = self.read(ids, state)
         shown = locked(out, config.dropout) if self.training else out

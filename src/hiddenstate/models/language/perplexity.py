@@ -26,7 +26,7 @@ class Tally:
     Attributes:
         tokens: the number of tokens.
         nats: the sum of their surprise.
-        unknown: the number of them that are ``<unk>``.
+        unknown: how many of the tokens are ``<unk>``.
         unknown_nats: the surprise of ``<unk>`` tokens.
         characters: the number of characters, including spaces and newlines; 0 if not counted.
 
@@ -65,7 +65,7 @@ class Tally:
 
     @property
     def bits_per_character(self) -> float:
-        """Bits per character; too low with unknown words, since ``<unk>`` does not spell them."""
+        """Bits per character; too low if there are unknown words, because ``<unk>`` does not spell them."""
         return _share(self.nats / math.log(2), self.characters)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Chooses the next token from the scores of all, in plain NumPy; also part of the runtime that needs no torch.
+"""Chooses the next token from the scores of all tokens, in plain NumPy. Also part of the runtime without torch.
 
 With the Gumbel trick (the largest of scores plus Gumbel noise is a draw from their softmax), no probabilities are
 needed.
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from hiddenstate.errors import ArgumentError
 from hiddenstate.text.tokens import UNKNOWN_ID
 
-# One sample is a vector, several are the rows of a matrix: [V] or [S, V].
+# [V] for a single sample, or [S, V] for several.
 Array = NDArray[np.float32]
 Chosen = Any  # np.int64 or an array of np.int64
 
 # At lower temperatures, the smallest float32 difference exceeds the noise, and the quotients soon overflow.
 _COLDEST = 1e-6
-_NOISE_BLOCK = 2**16  # numbers drawn at a time
+_NOISE_BLOCK = 2**16  # random numbers drawn at a time
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ DEFAULT_SAMPLING = Sampling()
 def head_scores(
     weight: Array, bias: Array, project: Array | None, sampling: Sampling, samples: int
 ) -> Callable[[Array], Array]:
-    """Return a function from hidden state to all tokens' scores over the temperature, in an array it reuses.
+    """Return a function from hidden state to all tokens' scores divided by the temperature, in an array it reuses.
 
     Args:
         weight: ``[E, V]``, contiguous.
@@ -92,7 +92,7 @@ def head_scores(
 
 
 def chooser(sampling: Sampling, samples: int, tokens: int) -> Callable[[Array], Chosen]:
-    """Return a function that chooses a token from the scores of all."""
+    """Return a function that chooses a token from the scores of all tokens."""
     if sampling.is_greedy:
         return lambda scores: scores.argmax(-1)
     noise, add, top_k, top_p = _noise(sampling.seed, samples, tokens), np.add, sampling.top_k, sampling.top_p

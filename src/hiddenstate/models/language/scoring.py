@@ -1,7 +1,7 @@
 """Computes the surprise of each character or word of a text of any length, as it arrives.
 
-With dynamic evaluation (Krause et al. 2018) a copy of the model also learns from the text: each segment is scored
-before the model learns from it, so every score is a prediction.
+With dynamic evaluation (Krause et al. 2018), a copy of the model also learns from the text. Each segment is scored
+before the model learns from it, so every score is a genuine prediction.
 """
 
 import math
@@ -34,7 +34,7 @@ class Dynamic:
 
     Attributes:
         learning_rate: how far a weight moves after a segment if its gradient has the usual size.
-        decay: share of the way back to the trained weights that a weight moves after each segment.
+        decay: how far each weight moves back to its trained value after each segment, as a share of the distance.
         steps: the number of tokens per segment.
 
     Raises:
@@ -59,8 +59,8 @@ class Scored:
 
     Attributes:
         pieces: the characters or words as in the text; ``<eos>`` for the end of a line of words.
-        ids: ``[T]``; `UNKNOWN_ID` for tokens that the model does not know: the surprise is then that of ``<unk>``.
-        nats: ``[T]``, the surprise of each.
+        ids: ``[T]``; `UNKNOWN_ID` for unknown tokens, whose surprise is that of ``<unk>``.
+        nats: ``[T]``, the surprise of each token.
         tally: their sums.
     """
 
@@ -108,7 +108,7 @@ def regrouped(parts: Iterator[Pieces], size: int) -> Iterator[Pieces]:
     """
     rest: Pieces | None = None
     for part in parts:
-        # Both are strings, or both lists.
+        # Both are strings, or both are lists.
         joined = part if rest is None else rest + part  # type: ignore[operator]
         whole = len(joined) // size * size
         for start in range(0, whole, size):
@@ -155,7 +155,7 @@ class _Scorer:
 
 
 class _Learner(_Scorer):
-    """Scores and then learns: a step along the gradient divided by its usual size, then part of the way back.
+    """Scores and then learns: moves along the gradient divided by its usual size, then part of the way back.
 
     The usual size is the root mean square of a weight's gradients so far; Krause et al. take it from the training data,
     which is not available here.
@@ -163,7 +163,7 @@ class _Learner(_Scorer):
 
     def __init__(self, model: "LanguageModel", dynamic: Dynamic) -> None:
         super().__init__(deepcopy(model).eval().requires_grad_())
-        self.model.lstm.train()  # the module has no dropout of its own, and saves what the gradient needs
+        self.model.lstm.train()  # saves the values that the gradient needs; the module has no dropout
         self.dynamic = dynamic
         self.weights = list(self.model.parameters())
         self.trained = [weight.detach().clone() for weight in self.weights]

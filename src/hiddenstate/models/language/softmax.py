@@ -1,4 +1,4 @@
-"""Turns a hidden state into the probabilities of all V tokens: a plain softmax, or for large V an adaptive one.
+"""Turns a hidden state into the probabilities of all V tokens, with a plain softmax or, for large V, an adaptive one.
 
 Both can also embed: with tied weights (Inan et al. 2017; Press & Wolf 2017), embedding and softmax share a matrix.
 """
@@ -34,15 +34,15 @@ class Softmax(nn.Module):
 
     def surprise(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """From ``[M, E]``, return the negative logarithm of the targets' probabilities, ``[M]``, in nats."""
-        # Under autocast, bfloat16 would be too coarse for sums of exponentials.
+        # Under autocast, bfloat16 would be too imprecise for sums of exponentials.
         return cross_entropy(linear(hidden, self.weight, self.bias).float(), targets, reduction="none")
 
 
 class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
     """The adaptive softmax (Grave et al. 2017): frequent tokens have full-size vectors, rarer ones smaller ones.
 
-    Probabilities are exact; rare tokens only take less time and fewer parameters. With tied weights, a rare token's
-    vector is also less expressive: it is limited to a subspace.
+    Probabilities are exact, but rare tokens take less time and fewer parameters. With tied weights, a rare token's
+    vector is also less expressive, because it is limited to a subspace.
 
     Args:
         features: E.
@@ -55,7 +55,7 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
         super().__init__(features, tokens, list(cutoffs), div_value=factor, head_bias=True)
         nn.init.uniform_(self.head.weight, -0.1, 0.1)
         for narrow, rows in self._clusters():
-            # So that the vectors and scores of rare tokens have the same magnitude as those of frequent ones.
+            # This gives the vectors and scores of rare tokens the same magnitude as those of frequent ones.
             nn.init.uniform_(rows.weight, -0.1, 0.1)
             nn.init.normal_(narrow.weight, std=1 / math.sqrt(rows.in_features))
 

@@ -1,6 +1,7 @@
 """Trains a language model on plain text: rows of the text in parallel, with the state carried from batch to batch.
 
-Truncated backpropagation: the gradient stops at the start of a batch, whose initial state comes from the previous one.
+Truncates backpropagation: the gradient stops at the start of a batch, whose initial state comes from the previous
+batch.
 """
 
 import hashlib
@@ -74,7 +75,7 @@ def train_language_model(
         test: text to measure the finished model on.
         run: folder for checkpoints and metrics; by default the model's, with ``.run`` appended.
         command: for the card, the command line.
-        about_data: for the card, what the data is.
+        about_data: for the card, a description of the data.
         licence: for the card, the licence of the weights.
         on_progress: called after every batch with a `Step` and after every epoch with an `Epoch`.
 
@@ -106,7 +107,7 @@ def resume_language_model(run: StrPath, *, on_progress: OnProgress = lambda prog
         FileWriteError: a file cannot be written.
         OSError: a file cannot be read.
     """
-    wanted = read_run_file(RunFolder(run).check(), RUN_FILES["char"])  # it names every setting
+    wanted = read_run_file(RunFolder(run).check(), RUN_FILES["char"])  # the run file names every setting
     return run_language_model(wanted, run, resume=True, on_progress=on_progress)
 
 

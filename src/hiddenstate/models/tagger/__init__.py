@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hiddenstate.models.tagger.tagging import Tagging as Tagging
     from hiddenstate.models.tagger.tagging import Tags as Tags
 
-# On first use, because settings are read without torch.
+# Imported on first use, so that settings can be read without torch.
 __getattr__ = on_first_use(
     __name__,
     {

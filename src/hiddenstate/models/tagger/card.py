@@ -12,7 +12,7 @@ _COLUMNS = {
     "xpos": "language-specific part-of-speech tags (XPOS)",
     "feats": "morphological features (FEATS)",
 }
-_LISTED = 60  # tags
+_LISTED = 60  # maximum tags listed
 
 _LIMITS = """\
 - Trained and measured on words split as the data splits them. Text split by another tokeniser, or with other

@@ -38,7 +38,7 @@ class TaggerConfig(TrainConfig):
         teacher_share: with teachers, the weight of their probabilities relative to a word's tag.
         tagged_epochs: with teachers, the number of final epochs that learn only from tags.
         untagged_words: the number of words of untagged text in an epoch, drawn for each; 0 for all.
-        untagged_minimum: with untagged text, words and characters that occur this often in all texts are known, too.
+        untagged_minimum: with untagged text, words and characters that occur this often in all texts are also known.
         cell: the kind of recurrent cells, here called LSTMs: ``lstm``, ``gru``, ``rnn`` (tanh) or ``rnn_relu``.
         weights_dtype: precision of the weights on disk, ``float16``, ``float32`` or ``int8`` (a scale for each row of
             a matrix); in memory it is float32.
@@ -73,7 +73,9 @@ class TaggerConfig(TrainConfig):
         super().__post_init__()
         known = " ".join(TAG_COLUMNS)
         if not self.columns or len(set(self.columns)) != len(self.columns):
-            raise ArgumentError(f"columns must be one or more of {known}, each once, got {' '.join(self.columns)!r}")
+            raise ArgumentError(
+                f"columns must be one or more of {known}, without repetition, got {' '.join(self.columns)!r}"
+            )
         for column in self.columns:
             if column not in TAG_COLUMNS:
                 raise ArgumentError(f"columns must be among {known}, got {column!r}")

@@ -18,11 +18,11 @@ from hiddenstate.text.batches import plan_batches
 from hiddenstate.text.tokens import Tokens
 
 READ_TOGETHER = 20_000  # characters
-BORDER = "\n"  # read before a sentence, from either end
+BORDER = "\n"  # the text that each model reads before a sentence
 
 
 class CharacterModel(Protocol):
-    """The parts of a character language model that are used here; `LanguageModel` has them."""
+    """The parts of a character language model that are used here, as in `LanguageModel`."""
 
     config: LanguageConfig
     tokens: Tokens
@@ -90,7 +90,7 @@ class ContextualVectors(nn.Module):
         return torch.cat([ahead, _states(self.backward_model, [text[::-1] for text in texts], starts)], dim=-1)
 
     def train(self, mode: bool = True) -> "ContextualVectors":
-        """Stay in eval mode: these vectors must not change while something else is trained on them."""
+        """Stay in eval mode, because these vectors must not change while something else is trained on them."""
         return super().train(False)
 
 

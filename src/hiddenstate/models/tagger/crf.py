@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-# The score of a forbidden tag: its exp is exactly 0, but it is finite, so that gradients are finite.
+# The score of a forbidden tag. Its exponential is exactly 0, but the score is finite, so gradients are too.
 _NEVER = -1e4
 
 
@@ -63,7 +63,7 @@ class Chain(nn.Module):
         """
         scores = scores.double()
         allowed = (tags[..., None] < 0) | (tags[..., None] == torch.arange(scores.shape[-1], device=scores.device))
-        # All sequences, and those with these tags, go through the steps in parallel.
+        # Sums over all sequences, and over those with these tags, are computed in parallel.
         both = torch.cat([scores, scores.masked_fill(~allowed, _NEVER)], dim=1)
         every, these = self.log_partition(both, lengths.repeat(2)).chunk(2)
         return every - these
@@ -100,7 +100,7 @@ def n_best(scores: Tensor, lengths: Tensor, n: int, start: Tensor, transitions: 
     state = (start + scores[0])[:, None]  # [N, up to n, K]: the best sequences that end in each tag
     into, origins = transitions.T.contiguous(), list[Tensor]()
     for t in range(1, T):
-        ways = (state[:, None] + into[:, None]).flatten(2)  # [N, K, up to n·K]: to, and from
+        ways = (state[:, None] + into[:, None]).flatten(2)  # [N, K, up to n·K]: by next tag and previous tag
         highest, origin = (each.transpose(1, 2) for each in _highest(ways, n))
         origins.append(origin)
         room = highest.shape[1] - state.shape[1]

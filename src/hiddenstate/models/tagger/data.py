@@ -48,7 +48,7 @@ class TaggerData(NamedTuple):
             raise not_a_tagger(error) from error
 
 
-# Settings that earlier format versions did not have, with the values that they implied.
+# Settings that earlier format versions lacked, with the values that they implied.
 VERSION_4 = {"bidirectional": True, "lower_case": True}
 
 
@@ -82,7 +82,7 @@ def checked_temperatures(temperatures: Mapping[str, float], columns: Sequence[st
         got = " ".join(temperatures)
         raise ArgumentError(f"temperatures must be given for {' '.join(columns)}, got {got!r}")
     for column, value in temperatures.items():
-        # Far below, scores divided by the temperature are infinite, and their differences NaN.
+        # With much lower temperatures, the divided scores would be infinite and their differences NaN.
         if not isinstance(value, float | int) or not 1e-6 <= value <= 1e6:
             raise ArgumentError(f"the temperature of {column} must be between 1e-6 and 1e6, got {value!r}")
     return {column: float(temperatures[column]) for column in columns}

@@ -11,7 +11,7 @@ from hiddenstate.text.conllu import Sentence, Table, forms_in, with_columns
 
 T = TypeVar("T")
 
-# In smaller batches the sentences differ more in length, which costs time; larger ones take memory and are no faster.
+# In smaller batches, sentences differ more in length, which costs time; larger batches take memory and are no faster.
 SENTENCES_TOGETHER = 4000
 WORDS_TOGETHER = 80_000  # bounds the memory for long sentences
 

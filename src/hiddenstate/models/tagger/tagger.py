@@ -55,7 +55,7 @@ BATCH_WORDS = 4000
 SENTENCES_READ_TOGETHER, WORDS_READ_TOGETHER = (
     256,
     4000,
-)  # larger ones take memory for their records and are no faster
+)  # larger batches take more memory for their records and are no faster
 
 
 class Tagger(CheckedModule):
@@ -63,7 +63,7 @@ class Tagger(CheckedModule):
 
     Args:
         config: sizes and rates.
-        words: vocabulary of words, in lower case if the config's ``lower_case`` says so.
+        words: vocabulary of words, in lower case if the config's ``lower_case`` is set.
         chars: vocabulary of characters.
         tags: the tags of each column of the config.
         context: contextual word vectors, an additional input; they are not trained.
@@ -104,7 +104,8 @@ class Tagger(CheckedModule):
         self.chains = nn.ModuleDict({column: Chain(len(names)) for column, names in tags.items() if config.crf})
         self.dropout = Dropout(config.dropout)
         self.char_dropout = Dropout(config.char_dropout)
-        # torch's unit variance would drown out the spelling, and rare words would keep most of that noise.
+        # With torch's unit variance, the embedding would drown out the spelling, and rare words would keep most of the
+        # noise.
         nn.init.normal_(self.word_embedding.weight, std=0.1)
         self.register_buffer("dropout_odds", dropout_odds(words.counts, config.word_dropout), persistent=False)
 
@@ -230,7 +231,7 @@ class Tagger(CheckedModule):
         return self.repeatedly(n_best=n_best, precision=precision)(sentences, batch_words)
 
     def repeatedly(self, *, n_best: int = 0, precision: str = "fp32") -> Callable[..., list[Tagging]]:
-        """Return a function that tags sentences as `tag` does, and remembers the spelling of words between its calls.
+        """Return a function that tags sentences as `tag` does, and caches the spelling of words between its calls.
 
         It may be called from several threads. The weights must not change between its calls; `pipe` is based on it.
 
@@ -314,7 +315,7 @@ class Tagger(CheckedModule):
         batch_words: int,
         take: Callable[[list[int], Tensor, Tensor, Tensor], None],
     ) -> None:
-        """Give ``take`` each batch's scores.
+        """Pass each batch to ``take``.
 
         Its arguments are the batch's positions among the sentences, the places of its words among all words (``[W]``,
         sentence by sentence), its scores ``[T, N, K]``, and lengths ``[N]``.
@@ -367,7 +368,7 @@ class Tagger(CheckedModule):
         """Tag one sentence, and record everything that the word-level LSTM does.
 
         Args:
-            words: at least one word.
+            words: the words, at least one.
 
         Returns:
             The tagging, as `tag` gives it, and the trace it was computed from.
@@ -380,7 +381,7 @@ class Tagger(CheckedModule):
         return reading
 
     def read_all(self, sentences: Iterable[Sequence[str]], *, keep: Sequence[str] | None = None) -> Iterator[Reading]:
-        """Read sentences lazily, many in one run of the LSTM: much faster than calling `read` on each.
+        """Read sentences lazily, many in one run of the LSTM, which is much faster than calling `read` on each.
 
         Args:
             sentences: the words of each, at least one.
@@ -406,7 +407,7 @@ class Tagger(CheckedModule):
             lengths = batch.lengths if len(rows) > 1 else None
             trace = self.lstm.trace(self.embed(batch), lengths=lengths, tokens=rows, keep=keep)
             out = trace.out
-            assert isinstance(out, Tensor)  # it is packed only if the input was
+            assert isinstance(out, Tensor)  # the output is packed only if the input was
             columns = self._columns(self.head(out), batch.lengths, 0)
         return [Reading(*pair, trace, row) for row, pair in enumerate(zip(rows, columns, strict=True))]
 
@@ -468,7 +469,7 @@ class Tagger(CheckedModule):
         check_words(words)
         device = self.head.weight.device
         chars, lengths = self.encoder.spell_all(words)
-        order = lengths.argsort(descending=True, stable=True)  # words of equal length are together
+        order = lengths.argsort(descending=True, stable=True)  # puts words of equal length together
         spelling = self.head.weight.new_empty(len(words), 2 * self.config.char_hidden_size)
         for k in range(0, len(words), SPELT_TOGETHER):
             chosen = order[k : k + SPELT_TOGETHER]

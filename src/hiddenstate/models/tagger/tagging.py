@@ -103,7 +103,7 @@ class Tagging:
 
 @dataclass(frozen=True, eq=False)
 class Reading(Tagging):
-    """One sentence with its tags and everything that the word-level LSTM did.
+    """One sentence with its tags and a trace of the word-level LSTM.
 
     Attributes:
         trace: the run that read the sentence; `Tagger.read_all` reads several sentences in one run.

@@ -39,7 +39,7 @@ StrPath = str | os.PathLike[str]
 # Folders of the language models that provide contextual vectors.
 CONTEXT = ("forward_model", "backward_model")
 MODEL_FILES = (*CONTEXT, "start")
-MODELS = (*MODEL_FILES, "teacher")  # files that are model folders
+MODELS = (*MODEL_FILES, "teacher")  # files of a run that are model folders
 # The files and settings allowed in a tagger's run file.
 RUN_FILE = RunFile(
     Tagger.kind,
@@ -74,9 +74,8 @@ def train_tagger(
     """Train a tagger on CoNLL-U files and keep the model of the epoch that is best on the dev data.
 
     The folder always holds the best model so far, and the run's folder a checkpoint to resume from, so an interruption
-    loses nothing (KeyboardInterrupt is passed on): see `resume_tagger`. Training ends early when the dev accuracy has
-    not risen for ``config.patience`` epochs. The state of torch's global random generator is the same afterwards as
-    before.
+    loses nothing (KeyboardInterrupt is passed on): see `resume_tagger`. Training ends early if the dev accuracy has not
+    risen for ``config.patience`` epochs. The state of torch's global random generator is the same afterwards as before.
 
     Args:
         train: CoNLL-U to learn from.
@@ -93,7 +92,7 @@ def train_tagger(
             `hiddenstate.models.tagger.lessons.warm_start.started`.
         run: folder for checkpoints and metrics; by default the model's, with ``.run`` appended.
         command: for the card, the command line.
-        about_data: for the card, what the data is.
+        about_data: for the card, a description of the data.
         licence: for the card, the licence of the weights.
         on_progress: called after every batch with a `Step` and after every epoch with an `Epoch`.
 
@@ -265,8 +264,7 @@ def _context(files: Mapping[str, str]) -> ContextualVectors | None:
     given = [files[name] for name in CONTEXT if files[name]]
     if given and files["start"]:
         raise ArgumentError(
-            "the tagger to start from brings its own language models, if any: give either language models or a start, "
-            "not both"
+            "the tagger to start from determines the language models: give either language models or a start, not both"
         )
     if not given:
         return None
@@ -280,7 +278,7 @@ def _tagged(path: StrPath, columns: Sequence[str]) -> list[Sentence]:
     sentences, tagged = read_conllu(path), set[int]()
     for column in columns:
         tags = [sentence.tags(column) for sentence in sentences]
-        # In FEATS _ is a tag, but if it is the only one, the column is not tagged.
+        # In FEATS, _ is a tag; but if it is the only one, the column is not tagged.
         if {tag for each in tags for tag in each} <= {None, "_"}:
             raise FileFormatError(f"{path}: no word has a tag in column {column.upper()}; give a tagged CoNLL-U file")
         tagged |= {k for k, each in enumerate(tags) if any(tag is not None for tag in each)}
@@ -288,7 +286,7 @@ def _tagged(path: StrPath, columns: Sequence[str]) -> list[Sentence]:
 
 
 def _hash(files: Iterable[str], models: Iterable[str]) -> str:
-    """The hash of all input files and models, which must not have changed when a run is resumed."""
+    """Return the hash of all input files and models, which must not have changed when a run is resumed."""
     of_models = [folder.find_complete_folder(model) / name for model in models for name in folder.FILES]
     digest = hashlib.sha256()
     for file in (*map(Path, files), *of_models):

@@ -11,14 +11,14 @@ MOST_WORDS = 50_000  # 50 MB for the shipped tagger
 
 
 class WordInputs:
-    """Remembers the input vectors of words, so that a stream of sentences spells each word once.
+    """Caches the input vectors of words, so that a stream of sentences spells each word only once.
 
     It may be used from several threads. The model's weights must not change meanwhile.
 
     Args:
         compute: returns the vectors ``[F, C]`` of F distinct words.
-        most: the number of words beyond which all are forgotten, to bound the memory; the words of one call of
-            `look_up` are always kept.
+        most: the maximum number of words; beyond it, the cache is cleared to bound the memory. The words of a single
+            call of `look_up` are always kept.
     """
 
     def __init__(self, compute: Callable[[Sequence[str]], Tensor], most: int = MOST_WORDS) -> None:
@@ -40,12 +40,12 @@ class WordInputs:
             if new or self._vectors is None:
                 self._vectors = _appended(self._vectors, len(self._rows), self._compute(new))
                 self._rows.update(zip(new, range(len(self._rows), len(self._rows) + len(new)), strict=True))
-            # Later words are written behind these rows, or into another tensor.
+            # Words added later are written after these rows, or into another tensor.
             return self._vectors, torch.tensor([*map(self._rows.__getitem__, words)], dtype=torch.int64)
 
 
 def _appended(vectors: Tensor | None, count: int, more: Tensor) -> Tensor:
-    """Return a tensor with these rows behind the first ``count``; a longer one if they don't fit."""
+    """Return a tensor with these rows after the first ``count``; a longer tensor if they don't fit."""
     if vectors is None:
         return more
     end = count + len(more)

@@ -18,13 +18,13 @@ from hiddenstate.structure.axis_order import from_time_first, to_time_first
 
 
 class Stream(StreamState):
-    """A running layer: give it one step (or a chunk), and it remembers the state. Created by its method ``stream``.
+    """A running layer, which takes one step (or a chunk) at a time and keeps the state. Created by ``stream``.
 
     Chunks of any size give the same results as the whole sequence at once. A stream computes no gradients and no
     dropout, and always uses the type of the weights, even under autocast. It picks up changes of the LSTM's weights
     through optimisers, ``load_state_dict`` and any other write that torch's version counters register; after a write
-    that they miss, such as one through ``.data``, call `hiddenstate.repack`. Its state changes with each call, so use
-    one stream per thread.
+    that they miss, such as one through ``.data``, call `hiddenstate.repack`. A stream's state changes with each call,
+    so use one stream per thread.
 
     >>> import hiddenstate as hs, torch
     >>> stream = hs.LSTM(4, 3).stream()
@@ -37,8 +37,8 @@ class Stream(StreamState):
 
         Args:
             x: ``[N, C]``, or ``[C]`` if the batch is 1; a tensor, or a NumPy array of the same type.
-            rows: the rows that take this step, without repetition; x is then ``[n, C]``, in their order, and the other
-                rows wait. All rows if None.
+            rows: the distinct rows that take this step; x is then ``[n, C]``, in their order, and the other rows wait.
+                All rows if None.
             out: an array to write the result to, with its shape, a tensor or NumPy array like x; this saves an
                 allocation at each step.
 
@@ -61,7 +61,7 @@ class Stream(StreamState):
         return self._step(x, out)
 
     def _step(self, x: Array, out: Array | None) -> Array:
-        """Take a step with every check; the following steps then take the fast way, if possible."""
+        """Take a step with all checks; the following steps then use the quick step, if possible."""
         given: Tensor = self._tensor(x, "x")
         step = self._one_step(given)
         shape = (*given.shape[:-1], self._sizes.output_size)
@@ -73,7 +73,7 @@ class Stream(StreamState):
         return self._give(done, x, out)
 
     def _one_step(self, given: Tensor) -> Tensor:
-        """Return the input of a step as ``[1, N, C]``; raises a RankError."""
+        """Return the input of a step as ``[1, N, C]``; raises RankError if its rank is wrong."""
         if given.dim() != 2 and not (given.dim() == 1 and self._batch == 1):
             allowed = "[N, C] or [C]" if self._batch == 1 else "[N, C]"
             raise RankError(
@@ -91,7 +91,7 @@ class Stream(StreamState):
         return None if now.quick is None else now.quick.step_rows(x, rows, now.rows.free, out)
 
     def _step_of_checked_rows(self, x: Array, rows: Rows, out: Array | None) -> Array:
-        """Take a step of some rows with every check, in any form of arguments."""
+        """Take a step of some rows with all checks, for any form of arguments."""
         index, given = self._index(rows), self._tensor(x, "x")
         want = (len(index), self._sizes.input_size)
         if given.shape != want:
@@ -177,7 +177,7 @@ class Stream(StreamState):
             )
 
     def _run(self, x: Tensor, index: Tensor | None) -> tuple[Tensor, States]:
-        state = tuple(part.clone() for part in self._state)  # they are written in place, and that may be interrupted
+        state = tuple(part.clone() for part in self._state)  # because in-place writes may be interrupted
         if index is None:
             return self._runner.run(x, state, self.t)
         if not len(index):
@@ -191,7 +191,7 @@ class Stream(StreamState):
         return out.index_select(1, index), before
 
     def fork(self) -> "Stream":
-        """Return a second stream that continues from this one's state; the two are independent from then on."""
+        """Return a second stream that continues from this one's state; from then on, the two are independent."""
         other = Stream.__new__(Stream)
         with self._alone():
             now = Moment(tuple(part.clone() for part in self._state), self.t, self._rows.copy())

@@ -44,8 +44,8 @@ def load(path: str | Path, names: Sequence[str]) -> Saved:
                 f"{path} has the states {there}, expected {' and '.join(names)}: it belongs to a different cell"
             )
         if not 0 <= t < _LATEST:
-            raise FileFormatError(f"{path} is damaged: its count of steps is {t}, expected 0..{_LATEST - 1}")
-        # A state may legitimately be NaN; in the file it is damage only if the saved state was finite.
+            raise FileFormatError(f"{path} is damaged: its number of steps is {t}, expected 0..{_LATEST - 1}")
+        # A state may legitimately be NaN. In the file, NaN is a sign of damage only if the saved state was finite.
         if metadata.get("finite") == str(True) and not _is_finite(state):
             raise FileFormatError(f"{path} is damaged: it contains values that are not finite, but is marked as finite")
     return Saved(state, t)

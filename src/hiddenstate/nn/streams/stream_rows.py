@@ -1,4 +1,4 @@
-"""The rows of a stream: how they are numbered, and which are in use."""
+"""The rows of a stream: their numbers, and which of them are in use."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -79,8 +79,8 @@ class StreamRunner:
         step.native.take_turns(turn)
         step.native.guard_parameters(self._packed.stored, self._packed.named())
         step.native.guard_empty([*self._hooks(), stepper.outdated], [scoped_edits, chosen_backends])
-        # The guard read the versions just now; if another thread wrote after the weights were packed, the packed ones
-        # are stale.
+        # The guard has just read the versions. If another thread wrote to the weights after they were packed, the
+        # packed ones are stale.
         return step if self._packed.stepper() is stepper else None
 
     def weights(self) -> dict[str, Tensor]:

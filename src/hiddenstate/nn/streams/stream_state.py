@@ -1,4 +1,4 @@
-"""The state of a stream: its rows, access from outside, and the lock that admits one thread at a time."""
+"""The state of a stream: its rows, outside access, and the lock that admits one thread at a time."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ from hiddenstate.structure.sizes import Sizes
 class Moment:
     """The state of a stream, all in one object.
 
-    It is replaced as a whole, so a step that Ctrl-C interrupts leaves either the old or the new state.
+    It is replaced as a whole, so that a step interrupted by Ctrl-C leaves either the old or the new state.
     """
 
     __slots__ = ("_start", "quick", "rows", "state", "step")
@@ -77,7 +77,7 @@ class StreamState:
         self._sizes = sizes
         self._like = like
         self._layout = layout
-        # The current holder of the stream. Setting and removing the entry are atomic, so none is left behind.
+        # The current holder of the stream. Setting and removing the entry are atomic, so no entry is left behind.
         self._turn: dict[str, object] = {}
         self._runner.forget()
         self._keep(*self._zeros(batch), t=0, rows=RowsInUse())
@@ -97,7 +97,7 @@ class StreamState:
 
     @property
     def _zero(self) -> tuple[int, ...]:
-        """The start state of a row, with which each state is filled."""
+        """The initial value of a row's states."""
         return (0,) * len(self._state)
 
     @property

@@ -1,4 +1,4 @@
-"""The data that a studio page is given: a head (JSON) and weights.
+"""The data that a studio page receives: a head (JSON) and weights.
 
 - `bundle.py`: `Bundle`; `opening.py`: opens a folder, a model, a layer, a trace or a stream
 - `models.py`, `modules.py`, `traces.py`: the bundles of taggers and language models, of layers, of traces

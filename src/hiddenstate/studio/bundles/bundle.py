@@ -61,7 +61,7 @@ class Bundle:
 
     def head(self) -> dict[str, Any]:
         """Return everything except the weights, ready for JSON."""
-        from hiddenstate.text.tokenise import PATTERN  # computed only when needed, as it takes time
+        from hiddenstate.text.tokenise import PATTERN  # loaded only when needed, because it takes time
 
         given = None if self.given is None else {"steps": self.given.steps, "tokens": self.given.tokens}
         return {
@@ -85,7 +85,7 @@ class Bundle:
 
 
 def as_json(value: Any) -> bytes:
-    """Return data as JSON; lone surrogates, which pages and command lines can contain, are escaped."""
+    """Return data as JSON; lone surrogates, which may come from pages and command lines, are escaped."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
 
 

@@ -42,7 +42,7 @@ def bundle_model(model: Tagger | LanguageModel, name: str = "") -> Bundle:
 
 
 def _narrowed(name: str, value: Tensor) -> dict[str, Tensor]:
-    """The tensors that represent a weight exactly: int8 values and scales, a float16 tensor, or the weight."""
+    """Return tensors that represent a weight exactly: int8 values and scales, a float16 tensor, or the weight."""
     if value.ndim > 1 and value.dtype == torch.float32 and bool(torch.isfinite(value).all()):
         whole, scale = quantised(value)
         if torch.equal(restored(whole, scale), value):
@@ -52,6 +52,6 @@ def _narrowed(name: str, value: Tensor) -> dict[str, Tensor]:
 
 
 def _plain(data: dict[str, Any]) -> dict[str, Any]:
-    """Convert tuples and the like to the types that JSON returns."""
+    """Convert tuples and similar types to those that parsing JSON returns."""
     plain: dict[str, Any] = json.loads(json.dumps(data))
     return plain

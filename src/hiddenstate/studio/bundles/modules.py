@@ -1,4 +1,4 @@
-"""Bundles of layers and cells, ours and torch's, or found at a path inside any module; with numbers to read."""
+"""Bundles of layers and cells, ours or torch's, which may be inside another module, with numbers to read."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
@@ -23,7 +23,7 @@ from hiddenstate.studio.bundles.bundle import Bundle, Given
 
 Layer = Recurrent[Any, Any] | RecurrentCell[Any, Any] | nn.RNNBase | nn.RNNCellBase
 KINDS = (Recurrent, RecurrentCell, nn.LSTM, nn.GRU, nn.RNN, nn.LSTMCell, nn.GRUCell, nn.RNNCell)
-MOST_NUMBERS = 2**26  # numbers in an input: a page can't draw more
+MOST_NUMBERS = 2**26  # maximum number of values in an input; a page can't draw more
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Numbers:
 
     Attributes:
         x: in any form that the layer accepts, or ``[T, C]``.
-        hx: the initial state; default: zeros.
+        hx: the initial state; zeros by default.
         tokens: a word for each step.
         row: the batch row.
     """
@@ -102,7 +102,7 @@ def state_dict_weights(layer: Layer) -> dict[str, Tensor]:
 
 
 def _config(sizes: Sizes) -> dict[str, Any]:
-    """The sizes in the form that the page reads; it already knows the cell."""
+    """Return the sizes in the form that the page reads; the page gets the kind of cell separately."""
     return {name: value for name, value in asdict(sizes).items() if name != "cell"}
 
 
@@ -117,7 +117,7 @@ def _sizes(layer: Layer) -> Sizes:
 
 
 def _cell_name(cell: nn.RNNCellBase) -> str:
-    """The name of the cell that one of torch's modules computes."""
+    """Return the name of the cell that one of torch's modules computes."""
     if isinstance(cell, nn.RNNCell):
         return rnn_mode(cell.nonlinearity)
     return "GRU" if isinstance(cell, nn.GRUCell) else "LSTM"

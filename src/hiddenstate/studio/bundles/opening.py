@@ -58,7 +58,7 @@ def opened(
     Raises:
         ArgumentTypeError: the studio cannot show this type.
         ArgumentError: an option does not apply to it.
-        HiddenStateError: anything else is wrong with it.
+        HiddenStateError: it has any other problem.
     """
     _check_needed(x, hx, tokens)
     numbers = None if x is None else Numbers(x, hx, tokens, row)

@@ -24,7 +24,7 @@ def bundle_trace(trace: Trace, name: str = "", row: int = 0) -> Bundle:
     kind = trace.layers.cell
     shown = [
         place for place in trace.names if place.split(".")[1] in kind.quantities
-    ]  # pre-activations and the like need weights
+    ]  # pre-activations and similar values need weights
     tensors = {f"given.{place}": trace.values[place][:steps, row] for place in shown}
     tensors |= {f"given.carried.{name}": value[:steps, row] for name, value in trace.carried.items()}
     states = zip(kind.carried, kind.parts_of(trace.initial), strict=True)

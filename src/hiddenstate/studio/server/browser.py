@@ -20,15 +20,15 @@ _REDIRECT = """<!doctype html>
 def open_browser(url: str, cleanup: contextlib.ExitStack) -> bool:
     """Open ``url`` in a browser.
 
-    Every user of a machine can list the arguments of its processes. So the browser gets the name of a private file that
-    redirects to ``url``; ``cleanup`` deletes the file, since the browser may read it at any time.
+    Every user of a machine can list the arguments of its processes, so the browser gets the name of a private file that
+    redirects to ``url``. The browser may read the file at any time, so it is deleted only by ``cleanup``.
 
     Returns:
         Whether a browser was started.
     """
     try:
         return webbrowser.open(cleanup.enter_context(redirect(url)))
-    except (webbrowser.Error, OSError):  # OSError: there is nowhere to write the file
+    except (webbrowser.Error, OSError):  # OSError if there is nowhere to write the file
         return False
 
 

@@ -1,4 +1,4 @@
-"""The server's open connections: idle ones make room for new ones."""
+"""The server's open connections, of which idle ones make room for new ones."""
 
 import asyncio
 from collections.abc import Iterator, MutableSet
@@ -9,7 +9,7 @@ class Connections(MutableSet[Any]):
     """The connections of one uvicorn server, oldest first. uvicorn adds and discards them.
 
     uvicorn answers 503 once it has ``most`` connections. Before that, a new connection replaces the oldest one that has
-    sent no request or, if all have sent one, the oldest one that has its answer and is idle.
+    sent no request or, if all have sent one, the oldest one that has been answered and is idle.
 
     Args:
         most: uvicorn's ``limit_concurrency``.
@@ -42,11 +42,11 @@ class Connections(MutableSet[Any]):
         idle = [each for each in self if _is_idle(each)]
         oldest = next((each for each in idle if each.cycle is None), idle[0] if idle else None)
         if oldest is not None:
-            self.discard(oldest)  # at once: its transport reports the end only later
+            self.discard(oldest)  # discarded at once, because the transport reports the end only later
             oldest.transport.close()
 
     async def close_idle(self, seconds: float) -> None:
-        """Close connections that send no complete request within ``seconds``, until cancelled. uvicorn keeps them."""
+        """Until cancelled, close connections that send no complete request within ``seconds``; uvicorn keeps them."""
         before: dict[Any, Any] = {}
         while True:
             await asyncio.sleep(seconds)

@@ -1,4 +1,4 @@
-"""The routes that answer the pages Units and Search. Work runs in threads: one card and one search at a time."""
+"""The routes that answer the pages Units and Search; one card and one search run at a time, in threads."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ class CorpusRoutes:
         self._answers = answers
         self._cards, self._searches = (ThreadPoolExecutor(1, f"hiddenstate {name}") for name in ("cards", "searches"))
         self._light = ThreadPoolExecutor(2, "hiddenstate passages")
-        self._turn = asyncio.Lock()  # of cards
+        self._turn = asyncio.Lock()  # allows one card at a time
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes."""
@@ -45,7 +45,7 @@ class CorpusRoutes:
     async def card(self, request: Request) -> Response:
         """Answer with the card of ``unit``."""
         async with self._turn:
-            if await request.is_disconnected():  # users who move through the gallery do not wait for each card
+            if await request.is_disconnected():  # users who move through the gallery don't wait for each card
                 return Response(status_code=408)
             return await self._answer(self._cards, partial(self._answers.card, request.query_params.get("unit", "")))
 
@@ -80,7 +80,7 @@ class CorpusRoutes:
             put({"done": done, "total": total})
 
         def work() -> None:
-            last: dict[str, Any] = {"error": "The search failed; the terminal of the studio says why."}
+            last: dict[str, Any] = {"error": "The search failed; the reason is in the studio's terminal."}
             try:
                 last = {"found": self._answers.search(query, report)}
             except HiddenStateError as error:
@@ -97,10 +97,10 @@ class CorpusRoutes:
                 yield as_json(line) + b"\n"
                 if "done" not in line:
                     return
-        finally:  # the page may no longer be waiting: a search that runs the corpus again stops at its next shard
+        finally:  # if the page is no longer waiting, a search that reruns the corpus stops at its next shard
             is_left = True
             working.cancel()
 
 
 class _LeftError(Exception):
-    """The page that sent the request has left."""
+    """The page that sent the request is no longer open."""

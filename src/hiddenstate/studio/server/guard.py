@@ -61,7 +61,7 @@ class Guard:
         if refusal is None:
             await self.app({**scope, "root_path": f"/{self.token}"}, receive, _with_headers(send))
         elif scope["type"] == "websocket":
-            await receive()  # the connection request
+            await receive()  # receives the connection request
             await send({"type": "websocket.close", "code": 1008, "reason": refusal[1][:100]})
         else:
             await PlainTextResponse(refusal[1], refusal[0])(scope, receive, _with_headers(send))
@@ -72,10 +72,10 @@ class Guard:
         if len(hosts) != 1 or not self._is_ours(hosts[0]):
             return 421, "The studio does not answer to this name. Open the address that it printed."
         if any(origin.lower() != f"http://{hosts[0].lower()}" for origin in headers.getlist("origin")):
-            return 403, "Other sites may not ask the studio."
+            return 403, "Requests from other sites are not allowed."
         if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
-            return 403, "Other sites may not ask the studio."
-        first = path.split("/")[1] if path.startswith("/") else ""  # OPTIONS, for example, may request *
+            return 403, "Requests from other sites are not allowed."
+        first = path.split("/")[1] if path.startswith("/") else ""  # a path may also be *, for example with OPTIONS
         if not hmac.compare_digest(first.encode(), self.token.encode()):
             return 403, NO_TOKEN
         return None

@@ -1,4 +1,4 @@
-"""Runs the studio's server: until Ctrl-C, or in the background."""
+"""Runs the studio's server until Ctrl-C or in the background."""
 
 import asyncio
 import contextlib
@@ -31,8 +31,8 @@ class Running:
 
     Args:
         site: the content.
-        host: address to listen on.
-        port: port to listen on; 0 for any free one.
+        host: the address to listen on.
+        port: the port to listen on; 0 for any free port.
 
     Raises:
         ArgumentError, ArgumentTypeError: it can't listen on this address.
@@ -61,7 +61,7 @@ class Running:
         self.stop()
 
     def _run(self) -> None:
-        # asyncio's own loop: at shutdown uvloop would wait for clients that read nothing.
+        # Uses asyncio's own loop, because at shutdown uvloop would wait for clients that read nothing.
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
@@ -73,7 +73,7 @@ class Running:
         closing.cancel()
         for connection in list(connections):
             connection.transport.abort()
-        await asyncio.sleep(0)  # so that they are closed before the loop
+        await asyncio.sleep(0)  # lets connections close before the loop does
 
     def __enter__(self) -> "Running":
         return self
@@ -100,7 +100,7 @@ def make_server(site: Site, host: str) -> Any:
             site.app(host, local=is_local(host)),
             log_config=None,
             log_level="warning",
-            access_log=False,  # it would contain the token
+            access_log=False,  # the log would contain the token
             server_header=False,
             limit_concurrency=_MOST_REQUESTS,
             timeout_graceful_shutdown=_PATIENCE,
@@ -118,9 +118,9 @@ def address(host: object, port: object) -> tuple[str, int]:
     """
     if not isinstance(host, str):
         raise ArgumentTypeError(f"host must be a string such as {LOCAL!r}, got {host!r}")
-    if not host:  # it would mean all of this machine's addresses
+    if not host:  # an empty host would mean all of this machine's addresses
         raise ArgumentError("host is empty; give the address to listen on, such as 127.0.0.1 for this machine only")
-    if not host.isprintable():  # null bytes and lone surrogates, for which sockets raise other errors
+    if not host.isprintable():  # for null bytes and lone surrogates, sockets would raise other errors
         raise ArgumentError(f"host must be an address or a name, got {host!a}")
     try:
         if isinstance(port, bool):
@@ -137,13 +137,13 @@ def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket.
 
     Raises:
-        ArgumentError: it can't listen; the message says why.
+        ArgumentError: it can't listen; the message gives the reason.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_MOST_REQUESTS)
     except OSError as error:
-        why = (error.strerror or str(error)).partition(" (while")[0]  # it would repeat the address
+        why = (error.strerror or str(error)).partition(" (while")[0]  # the rest of the message would repeat the address
         hint = "; choose a different port, or 0 for any free one" if port else ""
         raise ArgumentError(f"can't listen on {host} port {port} ({why}){hint}") from error
 
@@ -164,7 +164,7 @@ def is_local(host: str) -> bool:
 
 
 def serve(site: Site, host: str = LOCAL, port: int = 0, *, browser: bool = True) -> None:
-    """Serve until Ctrl-C or SIGTERM; print the address, and who can reach it."""
+    """Serve until Ctrl-C or SIGTERM; print the address and who can reach it."""
     with contextlib.suppress(KeyboardInterrupt), _sigterm_is_ctrl_c(), Running(site, host, port) as running:
         print(f"The studio is at {running.url}\n{_reach(host)}. Ctrl-C ends it.", flush=True)
         with contextlib.ExitStack() as cleanup:

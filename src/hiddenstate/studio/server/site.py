@@ -1,4 +1,4 @@
-"""The studio's server: sends the page, and models by id, which the page runs. It computes answers from an index."""
+"""The studio's server: sends the page and the models, which the page runs, and answers requests about an index."""
 
 import secrets
 import socket
@@ -20,7 +20,7 @@ from hiddenstate.studio.server.corpus_routes import CorpusRoutes
 from hiddenstate.studio.server.guard import Guard, server_names
 from hiddenstate.studio.server.sockets import Pages
 
-_PIECE = 256 * 1024  # bytes to send before waiting for a slow client
+_PIECE = 256 * 1024  # bytes sent before waiting for a slow client
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from hiddenstate.studio.audience import Audience, Subscriber
 from hiddenstate.studio.messages import ViewMessage, decode, frame
 
 MOST_PAGES = 256
-PAUSE = 1 / 30  # seconds between messages to a page: screens can't show more
+PAUSE = 1 / 30  # minimum seconds between messages to a page; screens can't show more
 _TOO_MANY, _REFUSED = 1013, 1003
 
 
@@ -62,7 +62,7 @@ class Pages:
 
 async def _tell(socket: WebSocket, looker: Subscriber, ready: asyncio.Event) -> None:
     """Send a page its messages until it disconnects; then stop listening, which ends the connection."""
-    with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # the second if we closed the connection
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # RuntimeError if we closed the connection
         while True:
             await ready.wait()
             ready.clear()

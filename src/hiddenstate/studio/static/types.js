@@ -1,4 +1,4 @@
-// Types that the studio's modules share. Types only: nothing here runs.
+// Types shared by the studio's modules; contains no code.
 //
 // T time steps, H hidden units, C input features, L layers. Arrays are Float32Array in row-major order.
 
@@ -10,7 +10,7 @@
 /** @typedef {import("studio/runtime/kinds.js").CellKind} CellKind */
 
 /**
- * One layer and direction: "l0", "l0r" (reverse). Steps are counted as in the input, in the reverse direction too.
+ * One layer and direction: "l0", "l0r" (reverse). Steps are numbered as in the input, also in the reverse direction.
  * @typedef {object} TrackInfo
  * @property {string} name
  * @property {number} layer
@@ -33,7 +33,7 @@
 /** @typedef {{label: string, probability: number}} Choice one label with its probability */
 
 /**
- * A distribution at each step: the tags of a column for the word there, or what a language model expects next.
+ * A distribution at each step, over the tags of the word there (for one column) or over a language model's next tokens.
  * @typedef {object} Head
  * @property {string} name "upos", "xpos", ... or "next"
  * @property {string[]} labels K of them
@@ -43,7 +43,7 @@
  */
 
 /**
- * One run of a model over a sentence (or numbers). Frozen: an edit makes a new run.
+ * One run of a model over a sentence (or numbers). It is frozen; an edit creates a new run.
  * @typedef {object} Run
  * @property {string[]} tokens T of them: words, characters, or "0", "1", ... without a vocabulary
  * @property {boolean[]} known whether each token is in the vocabulary
@@ -66,8 +66,8 @@
  */
 
 /**
- * The parts of one gate of one unit at one step, before its activation: the sum of the inputs' part and scale times the
- * hidden states' part, each with its bias.
+ * The parts of one gate of one unit at one step, before its activation: the input part plus `scale` times the recurrent
+ * part, each with its bias.
  * @typedef {object} DotProduct
  * @property {string} gate
  * @property {Float32Array} inputWeights [C]
@@ -119,7 +119,7 @@
  */
 
 /**
- * One step at a time, the state carried. A reverse direction cannot stream.
+ * Runs one step at a time and carries the state. A reverse direction can't stream.
  * @typedef {object} Stream
  * @property {(x: Float32Array, token?: string) => void} step
  * @property {(token: string) => void} read
@@ -132,7 +132,7 @@
 /** @typedef {{vector: Float64Array, bias: number}} Readout a number linear in a step's outputs [D*P]: Σ vector·out + bias */
 
 /**
- * How the labels of a distribution are read from the outputs of a step.
+ * Describes how the labels of a distribution are read from the outputs of a step.
  * @typedef {object} Reader
  * @property {string} name the name of the run's head
  * @property {string[]} labels K of them
@@ -142,7 +142,7 @@
  */
 
 /**
- * The subject of an explanation: an LSTM, its input, and the readers of its outputs; like hiddenstate.explain.Subject.
+ * The subject of an explanation: an LSTM, its input, and the readers of its outputs, like hiddenstate.explain.Subject.
  * @typedef {object} Subject
  * @property {CellKind} cell
  * @property {{info: TrackInfo, weights: TrackWeights, kind: CellKind}[]} cells empty without weights
@@ -180,7 +180,7 @@
  */
 
 /**
- * The user's current view, all of which is in the URL.
+ * The user's current view, which is stored in the URL in full.
  * @typedef {object} View
  * @property {"read" | "compare" | "structure" | "explain" | "units" | "search"} page
  * @property {string} model its id
@@ -226,7 +226,7 @@
  */
 
 /**
- * Messages from Python while the page is open, see host.watch.
+ * Messages from Python while the page is open; see host.watch.
  * @typedef {object} LiveBegin the stream continues from this state: step t is next
  * @property {"begin"} type
  * @property {number} t

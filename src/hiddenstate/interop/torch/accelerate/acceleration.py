@@ -30,7 +30,7 @@ _switches: Sequence[Switch] = ()
 @cache  # kept forever: TorchScript identifies a function by its address
 def _function(name: str, torchs: Callable[..., Any]) -> Callable[..., Any]:
     ours = _FUNCTIONS[name](torchs, _counts)
-    # Lets `torch.jit.script` compile a call of our function to torch's operator while the block is open.
+    # Lets `torch.jit.script` compile calls of our function to torch's operator while the block is open.
     torch.jit._builtins._register_builtin(ours, f"aten::{name}")
     return ours
 
@@ -58,13 +58,13 @@ class Acceleration(Block):
                 super().__init__(switches=tuple(_switches), after=partial(_print, tally) if report else None)
                 self._tally = tally
                 self.open_for_good()
-        except BaseException:  # such as KeyboardInterrupt: nobody would get this object to undo it
+        except BaseException:  # such as KeyboardInterrupt, after which nobody would have this object to undo the change
             if hasattr(self, "_tally"):
                 self.close()
             raise
 
     def undo(self) -> None:
-        """Restore torch's functions, unless other blocks are still open; a second call does nothing."""
+        """Restore torch's functions, unless other blocks are still open; later calls do nothing."""
         self.close()
 
     def report(self) -> AccelerationReport:
@@ -95,7 +95,7 @@ def accelerate(*, report: bool = False) -> Acceleration:
         report: print to standard error, when it is undone, how often each path ran and why torch computed other calls.
 
     Returns:
-        An `Acceleration`: a context manager that undoes it at the end of the block; its method ``undo`` does, too.
+        An `Acceleration`: a context manager that undoes it at the end of the block; its ``undo`` method does so too.
 
     >>> lstm, x = nn.LSTM(4, 3), torch.zeros(5, 2, 4)
     >>> with accelerate() as acceleration:
@@ -110,5 +110,5 @@ stand_ins.holds.append(lambda: _switches)
 
 
 def find_traceable(module: nn.Module) -> Traceable | None:
-    """Return the stand-in for a layer of torch's in traces and edits while `accelerate` is active; otherwise None."""
+    """Return the stand-in for one of torch's layers in traces and edits, or None if `accelerate` is not active."""
     return stand_ins.find_stand_in(module) if _is_active() else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from hiddenstate.interop.torch.accelerate.unseen import unseen_lstms
 
-MOST_REASONS = 50  # distinct reasons; a long-running program must not fill memory with them
+MOST_REASONS = 50  # maximum number of distinct reasons, so that a long-running program does not fill memory with them
 
 
 _NO_CALLS = "No LSTM of torch was called in this process. (Processes that it spawned count for themselves.)"
@@ -18,7 +18,7 @@ class AccelerationReport:
     Attributes:
         served: calls that ran on the engine, by path name.
         left: calls that torch computed, by reason.
-        unseen: if no call was counted: LSTMs in this process whose calls can't be counted, by kind.
+        unseen: if no call was counted, the LSTMs in this process whose calls can't be counted, by kind.
     """
 
     served: dict[str, int]

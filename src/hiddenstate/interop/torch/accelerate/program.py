@@ -30,14 +30,14 @@ def main() -> None:
             options.arguments = torchrun_arguments(options.arguments, report=options.report)
         except ValueError as error:
             parser.error(str(error))
-        options.report = False  # the launcher itself calls no LSTM
+        options.report = False  # the launcher itself calls no LSTM, so it needs no report
     _run(options.program, options.arguments, is_module=options.is_module, report=options.report)
 
 
 def _run(program: str, arguments: list[str], *, is_module: bool, report: bool) -> None:
     sys.argv = [program, *arguments]
     with accelerate(report=report):
-        if is_module:  # as python -m does, which searches the working directory first
+        if is_module:  # like python -m, which searches the working directory first
             sys.path[0] = str(Path.cwd())
             names = runpy.run_module(program, run_name="__main__", alter_sys=True)
         else:

@@ -34,13 +34,13 @@ Results = tuple[Any, ...]
 
 
 def layer_function(cell: str, torch_function: Callable[..., Any], counts: Counts) -> Callable[..., Any]:
-    """Make the replacement for ``torch_function``, such as ``torch._VF.lstm``, for a kind of cell."""
+    """Return the replacement for ``torch_function``, such as ``torch._VF.lstm``, for a kind of cell."""
 
     def layer(*arguments: Any, **named: Any) -> Any:
         if torch.compiler.is_compiling():
-            # Dynamo runs torch's LSTMs uncompiled, but would compile this function by itself: with gradients that fails
-            # below torch's function, and active edits and records would be ignored. Exporters and allow_rnn need
-            # torch's.
+            # Dynamo runs torch's LSTMs uncompiled, but would compile this function: with gradients, that fails below
+            # torch's function, and active edits and records would be ignored. Exporters and allow_rnn need torch's
+            # function.
             computes = torch_function if _is_wanted_whole() else torch.compiler.disable(layer)
             return computes(*arguments, **named)
         if named or not _is_a_run(cell, arguments):
@@ -62,7 +62,7 @@ def _is_a_run(cell: str, arguments: Sequence[Any]) -> bool:
     if len(arguments) != 9:
         return False
     is_pair = len(CELLS[cell].carried) > 1
-    # A state that is not a pair is itself a tensor, so its position follows from what comes after it.
+    # A state that is not a pair is itself a tensor, so only the arguments after it show whether the input is packed.
     is_packed = isinstance(arguments[1], Tensor) and (is_pair or isinstance(arguments[2], Tensor))
     hx, flat, *options = arguments[2 if is_packed else 1 :]
     fits = isinstance(hx, (tuple, list)) == is_pair and isinstance(flat, (tuple, list))
@@ -79,7 +79,7 @@ def _is_wanted_whole() -> bool:
 
 
 def cell_function(cell: str, torch_function: Callable[..., Any], counts: Counts) -> Callable[..., Any]:
-    """Make the replacement for ``torch_function``, such as ``torch._VF.lstm_cell``, for a kind of cell."""
+    """Return the replacement for ``torch_function``, such as ``torch._VF.lstm_cell``, for a kind of cell."""
     kind = CELLS[cell]
 
     def step(*arguments: Any, **named: Any) -> Any:
@@ -102,7 +102,7 @@ def cell_function(cell: str, torch_function: Callable[..., Any], counts: Counts)
 
 
 def _refuse_freed(arguments: Sequence[Any]) -> None:
-    """Reject tensors whose memory was freed: torch's functions read them unchecked.
+    """Reject tensors whose memory was freed, because torch's functions read them without a check.
 
     Raises:
         DtypeError: the memory of an argument was freed.
@@ -156,7 +156,7 @@ def _serve_plain(args: TorchArguments) -> tuple[Results | None, str]:
     if unknown is not None:
         return None, unknown
     other = next((weight for weight in args.flat if type(weight) not in (Tensor, Parameter)), None)
-    if other is not None:  # such as per-sample weights, which support few functions other than this one
+    if other is not None:  # such as per-sample weights, which support this function but few others
         return (
             None,
             f"a weight is of the class {type(other).__name__}, which may have its own rule for torch's function",
@@ -230,7 +230,7 @@ def _layout(
 ) -> tuple[Sizes, ParameterNames, list[str]]:
     stacked, each = num_layers * (1 + bidirectional), 2 + 2 * bias
     projects = weights == stacked * (each + 1)  # only a projection has a third matrix
-    # Before layers are named, because num_layers may be absurdly large.
+    # Checked before layers are named, because num_layers may be absurdly large.
     if not projects and weights != stacked * each:
         raise ArgumentError(f"{weights} weights do not make an LSTM of {num_layers} layers")
     sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, output_size if projects else 0, cell)

@@ -30,7 +30,7 @@ from hiddenstate.nn.torch_modules import outline
 from hiddenstate.tracing.recorders import would_be_requested
 from hiddenstate.tracing.traceable import Traceable
 
-# The switches that keep torch's functions replaced in a block; `acceleration`, which replaces them, adds its own.
+# Functions that return the switches that keep torch's functions replaced in a block; `acceleration` adds its own.
 holds: list[Callable[[], Sequence[Switch]]] = []
 S = TypeVar("S", bound="_StandIn")
 T = TypeVar("T", "_StandIn", "_StandInCell")
@@ -42,7 +42,7 @@ def _switches() -> list[Switch]:
 
 
 class _StandIn(Recurrent[Any, Any]):
-    """Represents a layer of torch's in traces, edits and explanations."""
+    """Represents one of torch's layers in traces, edits and explanations."""
 
     _is_detached = False  # whether no gradient may reach the module's weights
     _module: "weakref.ref[nn.RNNBase]"
@@ -94,7 +94,7 @@ class _StandIn(Recurrent[Any, Any]):
 
 
 class _StandInCell(RecurrentCell[Any, Any]):
-    """Represents a cell of torch's in traces and edits."""
+    """Represents one of torch's cells in traces and edits."""
 
     _module: "weakref.ref[nn.RNNCellBase]"
 
@@ -138,7 +138,7 @@ class StandInRNNCell(_StandInCell, RNNCell):
 
 _LAYERS: tuple[type[_StandIn], ...] = (StandInLSTM, StandInGRU, StandInRNN)
 _CELLS: tuple[type[_StandInCell], ...] = (StandInLSTMCell, StandInGRUCell, StandInRNNCell)
-# By module id. A plain dict, because a weak-key one can't be read while another thread adds to it.
+# Keyed by module id. A plain dict, because a WeakKeyDictionary can't be read while another thread adds to it.
 _layers: dict[int, _StandIn] = {}
 _cells: dict[int, _StandInCell] = {}
 
@@ -154,7 +154,7 @@ def _new(kind: type[T], module: nn.Module, of: dict[int, T]) -> T:
 
 
 def find_stand_in(module: nn.Module) -> Traceable | None:
-    """Return the stand-in of a recurrent layer or cell of torch's, or None for other modules."""
+    """Return the stand-in of one of torch's recurrent layers or cells, or None for other modules."""
     if isinstance(module, nn.RNNBase):
         found = _layers.get(id(module))
         for layer in _LAYERS if found is None else ():
@@ -171,7 +171,7 @@ def find_stand_in(module: nn.Module) -> Traceable | None:
 
 
 def find_layer(flat: Sequence[Tensor]) -> _StandIn | None:
-    """Find the stand-in of the module that passed these weights: a module passes its own list object."""
+    """Find the stand-in of the module that passed these weights; a module always passes the same list object."""
     return next((one for one in [*_layers.values()] if one.weights_of_module() is flat), None)
 
 

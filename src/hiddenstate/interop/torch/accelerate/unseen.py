@@ -15,7 +15,7 @@ def unseen_lstms() -> dict[str, int]:
     """Count the LSTMs in this process that are TorchScript or quantised, by kind and reason."""
     found: Counter[str] = Counter()
     for thing in gc.get_objects():
-        # By type(), because some objects fake their __class__.
+        # Uses type(), because some objects fake their __class__.
         if issubclass(type(thing), nn.Module) and (why := _why_unseen(thing)):
             found[why] += 1
     return dict(found)
@@ -34,7 +34,7 @@ def _why_unseen(module: nn.Module) -> str | None:
 def _why_scripted(module: torch.jit.ScriptModule) -> str | None:
     try:
         code = str(module.code)
-    except (RuntimeError, AttributeError):  # it has no forward
+    except (RuntimeError, AttributeError):  # the module has no forward method
         return None
     if module.original_name not in ("LSTM", "LSTMCell") and not any(operator in code for operator in _OPERATORS):
         return None

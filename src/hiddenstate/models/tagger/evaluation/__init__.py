@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hiddenstate.models.tagger.evaluation.calibration import Calibration as Calibration
     from hiddenstate.models.tagger.evaluation.report_plot import plot_reports as plot_reports
 
-# On first use, because settings are read without torch.
+# Imported on first use, so that settings can be read without torch.
 __getattr__ = on_first_use(
     __name__,
     {

@@ -166,12 +166,12 @@ def fitted_temperatures(tagger: Tagger, sentences: Sequence[Sentence]) -> dict[s
 
 
 def _shares(column: str, names: Sequence[str], taggings: Sequence[Tagging]) -> Tensor:
-    """Probabilities ``[W, K]`` of all words, all above 0."""
+    """Return the probabilities ``[W, K]`` of all words, all above 0."""
     shares = torch.cat([torch.empty(0, len(names)), *(tagging.columns[column].probabilities for tagging in taggings)])
     return shares.clamp_min(torch.finfo(shares.dtype).tiny)
 
 
 def _numbers(names: Sequence[str], tags: Sequence[str | None]) -> list[int]:
-    """The indices of tags, -1 for unknown ones."""
+    """Return the indices of tags, -1 for unknown ones."""
     numbers: dict[str | None, int] = {name: number for number, name in enumerate(names)}
     return [numbers.get(tag, -1) for tag in tags]

@@ -1,5 +1,5 @@
-"""What a tagger learns from.
+"""The data and the loss from which a tagger learns.
 
-- `batch_plan.py`, `losses.py`: the sentences of each epoch, the loss; `variants.py`: altered sentences
+- `batch_plan.py`: the sentences of each epoch; `losses.py`: the loss; `variants.py`: altered sentences
 - `teachers.py`, `warm_start.py`: teachers for distillation, a tagger to start from
 """

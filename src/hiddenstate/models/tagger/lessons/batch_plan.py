@@ -19,9 +19,10 @@ class Lesson(NamedTuple):
 class Syllabus:
     """The lengths of all sentences: tagged ones first, then untagged ones, then a variant of each, if any.
 
-    Every epoch reads all tagged sentences, and a new draw of ``config.untagged_words`` words of untagged ones; the last
-    ``config.tagged_epochs`` epochs read only tagged ones, without teachers. A share ``config.varied`` of an epoch's
-    sentences is replaced by variants. Everything is determined by the seed and the epoch.
+    Every epoch reads all tagged sentences, and newly drawn untagged sentences with ``config.untagged_words`` words in
+    total. The last ``config.tagged_epochs`` epochs read only tagged sentences, without teachers. A share
+    ``config.varied`` of an epoch's sentences is replaced by variants. Everything is determined by the seed and the
+    epoch.
 
     Args:
         config: the settings.
@@ -57,7 +58,7 @@ class Syllabus:
         return self.taught and epoch <= self.config.epochs - self.config.tagged_epochs
 
     def _read(self, epoch: int) -> list[int]:
-        """The number of words of each sentence, 0 if it is not read; needed at every step, hence cached."""
+        """Return the number of words of each sentence, 0 if it is not read; cached, as it is needed at every step."""
         if self._last[0] != epoch:
             more = self._drawn(epoch) if self._is_taught(epoch) else [0] * len(self.untagged)
             self._last = epoch, self._varied([*self.tagged, *more], epoch)

@@ -42,13 +42,13 @@ def tagging_loss(
 
 
 def _of_tags(scores: Tensor, tags: Tensor, smoothing: float, reduction: str) -> Tensor:
-    """The surprise of the words' tags, 0 for words without one: their sum, or one each with ``"none"``, ``[T·N]``."""
+    """Return the surprise of the words' tags, 0 for words without: summed or, with ``"none"``, of each, ``[T·N]``."""
     flat = scores.flatten(0, 1), tags.flatten()
     return cross_entropy(*flat, ignore_index=IGNORED_TAG, label_smoothing=smoothing, reduction=reduction)
 
 
 def _of_both(scores: Tensor, tags: Tensor, taught: Tensor, config: TaggerConfig) -> Tensor:
-    """The summed loss on tags and teachers' probabilities; only on the latter for words without a tag."""
+    """Return the summed loss on tags and teachers' probabilities, or only on the latter for words without a tag."""
     soft = -(taught * scores.log_softmax(-1)).sum(-1).flatten()
     share = torch.where(tags.flatten() == IGNORED_TAG, 1.0, config.teacher_share)
     both: Tensor = share * soft + (1 - share) * _of_tags(scores, tags, config.label_smoothing, "none")

@@ -51,7 +51,7 @@ def taught_by(
 
 
 def _order(path: str | Path, teacher: Tagger, column: str, names: Sequence[str]) -> list[int]:
-    """The index of each of the student's tags in a teacher."""
+    """Return the index of each of the student's tags in a teacher."""
     theirs = teacher.columns.get(column)
     if theirs is None:
         raise ArgumentError(f"teacher {path} has no column {column}, only {' '.join(teacher.columns)}")

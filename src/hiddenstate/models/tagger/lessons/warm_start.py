@@ -10,7 +10,7 @@ from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import Sentence
 from hiddenstate.training.settings import format_setting
 
-# Settings that determine the weights and their meaning.
+# Settings that determine the shapes of the weights and their meaning.
 SIZES = (
     "columns",
     "crf",

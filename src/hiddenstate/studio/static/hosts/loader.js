@@ -1,4 +1,4 @@
-// Starts the page: unpacks its modules, which were joined into one script. This is not a module itself.
+// Starts the page: unpacks its modules, which were joined into one script. This file is not a module itself.
 
 (async () => {
   const nonce = document.currentScript?.nonce ?? "";
@@ -20,7 +20,7 @@
   try {
     const { script, styles } = await unpacked("modules");
     add("style", { textContent: styles });
-    add("script", { type: "module", textContent: `${script}\n//# sourceURL=studio.js` }); // its name in errors and debuggers
+    add("script", { type: "module", textContent: `${script}\n//# sourceURL=studio.js` }); // the module's name in errors and debuggers
   } catch (error) {
     document.body.append(`This page could not start (${error}). It needs a browser from 2023 or later.`);
   }

@@ -1,5 +1,5 @@
-// The page in a notebook, in a frame separate from the notebook's page. Talks to Python through the widget, and to the
-// frame through messages.
+// The page in a notebook, in a frame of its own. Communicates with Python through the widget, and with the frame
+// through messages.
 
 /**
  * The part of anywidget's model that is used here.
@@ -19,7 +19,7 @@ function render({ model, el }) {
   wait.textContent = "The studio appears once Python is idle. If it does not, run this cell again.";
   const frame = document.createElement("iframe");
   frame.title = "hiddenstate studio";
-  // Allows scripts without this page's origin, so they can't reach the notebook.
+  // Allows scripts, but without this page's origin, so that they can't reach the notebook.
   frame.setAttribute("sandbox", "allow-scripts allow-downloads");
   Object.assign(frame.style, { width: "100%", height: `${model.get("height")}px`, border: "0" });
 

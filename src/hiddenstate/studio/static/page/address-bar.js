@@ -1,4 +1,5 @@
-// The view in the browser's address bar: written there when it changes, read when someone edits it.
+// Keeps the view in the browser's address bar: writes it there when it changes, and reads it when the user edits the
+// address.
 
 import { fromHash, toHash } from "studio/state/address.js";
 import * as host from "studio/state/host.js";
@@ -8,7 +9,7 @@ import { firstView } from "studio/state/view.js";
 /** @typedef {import("studio/types.js").View} View */
 /** @typedef {import("studio/state/types.js").App} App */
 
-/** The hash of the address as last written or read here. */
+/** The hash of the address when it was last written or read here. */
 let address = location.hash;
 
 /**
@@ -18,7 +19,7 @@ let address = location.hash;
  */
 export function keepInAddress(view, firsts) {
   host.tell(view);
-  if (location.hash !== address) return; // the user has just changed it, and subscribeAddress is about to be called
+  if (location.hash !== address) return; // the user has just changed the address, and subscribeAddress is about to handle it
   const hash = toHash(view, firsts);
   if (`#${hash}` === location.hash || (hash === "" && location.hash === "")) return;
   try {

@@ -7,8 +7,8 @@ import { EXAMPLES } from "studio/panels/sentence/text.js";
 const READS_TEXT = new Set(["tagger", "language-model"]);
 
 /**
- * Gives a model an example if nothing was typed. A model of numbers can't read text, nor a model of text numbers, so
- * after switching models each kind gets its last input back. @param {App} app
+ * Gives a model an example if the user has typed nothing. Models of numbers can't read text and models of text can't
+ * read numbers, so after switching models each kind gets its last input back. @param {App} app
  */
 export function suitText({ store, session }) {
   /** @type {Map<boolean, string>} the last input, by whether it was text */

@@ -22,7 +22,7 @@ import { element } from "studio/ui/draw.js";
 /** @typedef {import("studio/state/types.js").App} App */
 /** @typedef {(app: App) => Node} Mount */
 
-// Windows large enough to show the lines without scrolling.
+// Matches windows large enough to show the line charts without scrolling.
 const TALL = window.matchMedia("(min-width: 1060px) and (min-height: 960px)");
 
 /** @type {Record<View["page"], Mount[]>} */
@@ -36,7 +36,7 @@ const PANELS = {
 };
 
 /**
- * The main panels: they fill the window if it is large enough. The lines come after them, or are part of them.
+ * The main panels, which fill the window if it is large enough. The line charts come after them or are part of them.
  * @param {App} app
  */
 function mountDesk(app) {

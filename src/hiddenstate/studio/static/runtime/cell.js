@@ -1,4 +1,4 @@
-// One layer in one direction: the equations of its cell, step by step.
+// Computes one layer in one direction: the equations of its cell, step by step.
 
 import { apply } from "studio/runtime/edits.js";
 import { affine, product } from "studio/runtime/linear.js";
@@ -29,7 +29,7 @@ export class Cell {
   }
 
   /**
-   * Run over T steps; a reverse direction reads the last step first.
+   * Runs T steps; a reverse direction reads the last step first.
    * @param {Float32Array} x [T, C]
    * @param {number} T
    * @param {Values} state before the first step read
@@ -76,8 +76,8 @@ export class Cell {
   }
 
   /**
-   * With a readout edit a step is computed twice: with only the write edits, for the state that it passes on, and with
-   * all edits, for its output.
+   * Computes a step. With a readout edit it is computed twice: once with only the write edits, for the state that it
+   * passes on, and once with all edits, for its output.
    * @param {Float64Array} xg [T, G*H]
    * @param {number} t
    * @param {Values} before
@@ -149,7 +149,7 @@ export class Cell {
   }
 
   /**
-   * A gate from its pre-activation.
+   * Computes a gate from its pre-activation.
    * @param {string} gate
    * @param {Float64Array} pre
    * @param {Values} now
@@ -186,7 +186,7 @@ function seeing(edits) {
 }
 
 /**
- * A gate's values: a loop for each function, which is faster than one that calls it.
+ * Computes a gate's values. Each activation has its own loop, which is faster than one loop that calls a function.
  * @param {Float32Array} out
  * @param {Float64Array} pre
  * @param {string} activation

@@ -1,4 +1,4 @@
-// Vectors of words in context: the states of two character language models at the words' borders (Akbik et al. 2018).
+// Contextual word vectors: the states of two character language models at the word boundaries (Akbik et al. 2018).
 
 import { damaged } from "studio/runtime/errors.js";
 import { roundToHalf } from "studio/runtime/half.js";
@@ -8,7 +8,7 @@ import { codePoints } from "studio/runtime/vocabulary.js";
 /** @typedef {import("studio/runtime/kinds.js").Letters} Letters */
 /** @typedef {import("studio/runtime/weights.js").Weights} Weights */
 
-const BORDER = "\n"; // the context before a sentence, from either end
+const BORDER = "\n"; // the context that each model reads before the sentence
 
 /** The two models. */
 export class Context {

@@ -1,5 +1,5 @@
-// Edits bound to one run: their places checked, their steps and units resolved. Their meaning is that of Python
-// (hiddenstate.edit, hiddenstate.binding): edits of the same place are applied in the given order.
+// Edits bound to one run, with their places checked and their steps and units resolved. They mean the same as in Python
+// (hiddenstate.edits): edits of the same place are applied in the given order.
 
 import { StudioError } from "studio/runtime/errors.js";
 
@@ -74,7 +74,7 @@ function placed(place, tracks, cell) {
 }
 
 /**
- * Everything that an edit can change: gates, states, and what comes before the gates.
+ * All places that an edit can change: gates, states and pre-activations.
  * @param {CellKind} cell
  * @returns {string[]}
  */
@@ -94,7 +94,7 @@ function oneOf(value, allowed, what) {
 }
 
 /**
- * Positions within `size`; negative ones count from the end.
+ * Indices within `size`; negative ones count from the end.
  * @param {readonly number[] | null} chosen
  * @param {number} size
  * @param {string} what
@@ -112,7 +112,7 @@ function resolved(chosen, size, what) {
 }
 
 /**
- * Steps of a stream, some of them in the future.
+ * The steps of a stream, some of which may be in the future.
  * @param {readonly number[]} chosen
  * @returns {number[]}
  */

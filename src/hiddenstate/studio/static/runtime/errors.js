@@ -1,4 +1,4 @@
-// Errors of the studio, in plain words.
+// Errors of the studio that users can understand.
 
 /** An error that a user can act on: what was received, what was expected, what to do. */
 export class StudioError extends Error {

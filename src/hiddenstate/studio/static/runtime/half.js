@@ -27,7 +27,7 @@ export function readHalves(view, data) {
 export function roundToHalf(value) {
   number[0] = value;
   const exponent = Math.max(((bits[0] >>> 23) & 255) - 127, -14);
-  // A sum this large has only as many bits as a half, and is rounded in the usual way.
+  // A sum this large has only as many bits left as a half has, so the addition does the rounding.
   const large = 1.5 * 2 ** (52 + exponent - 10);
   return value + large - large;
 }

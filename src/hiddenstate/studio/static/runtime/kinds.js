@@ -22,7 +22,7 @@ import { damaged } from "studio/runtime/errors.js";
 /** @typedef {Omit<CellKind, "gates" | "states">} Kind */
 /** @typedef {Record<string, {gates: readonly string[], states: readonly string[]}>} Letters of each kind, in order */
 
-const TINY = 1e-8; // below it tanh(c)/c is 1 to the last digit
+const TINY = 1e-8; // for smaller c, tanh(c)/c is 1 to the last digit
 
 /** @type {Kind} */
 const RNN = {
@@ -49,7 +49,7 @@ export const KINDS = {
 };
 
 /**
- * A kind of cell with its letters in a bundle's order.
+ * A kind of cell with its letters in the order of a bundle.
  * @param {unknown} name
  * @param {Letters} letters
  * @returns {CellKind}
@@ -69,7 +69,7 @@ export function kindNamed(name, letters) {
 const SETTINGS = { lstm: "LSTM", gru: "GRU", rnn: "RNN_TANH", rnn_relu: "RNN_RELU" };
 
 /**
- * The name of the cell in a model's config: an LSTM by default.
+ * The name of the cell in a model's config; LSTM by default.
  * @param {any} config
  * @returns {string}
  */
@@ -89,7 +89,7 @@ export function kindOf(config, letters) {
 }
 
 /**
- * Checks that the bundle lists exactly the letters of the equations; their order is up to the bundle.
+ * Checks that the bundle lists exactly the letters of the equations, in any order.
  * @param {unknown} letters
  * @param {readonly string[]} expected
  * @param {string} what
@@ -108,7 +108,7 @@ const FUNCTIONS = {
 };
 
 /**
- * The function of a gate.
+ * Applies a gate's activation function.
  * @param {Kind} kind
  * @param {string} gate
  * @param {number} pre

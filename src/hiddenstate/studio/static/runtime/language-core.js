@@ -68,7 +68,7 @@ export class LanguageCore {
   }
 
   /**
-   * A token's readout weights, with a projection multiplied in.
+   * A token's readout weights, multiplied by the projection if there is one.
    * @param {number} id
    * @returns {Readout | null} null if it has none of its own
    */

@@ -1,4 +1,4 @@
-// The language model: predicts the next token from all before it, and measures the surprise.
+// The language model: predicts the next token from all tokens before it, and measures the surprise.
 
 import { common, layerParts, refuse } from "studio/runtime/common.js";
 import { LanguageCore, LINE_ENDS } from "studio/runtime/language-core.js";
@@ -16,7 +16,7 @@ import { codePoints } from "studio/runtime/vocabulary.js";
 /** @typedef {import("studio/types.js").Track} Track */
 /** @typedef {import("studio/runtime/weights.js").Weights} Weights */
 
-const MOST = 2 ** 25; // maximum numbers that one run may predict
+const MOST = 2 ** 25; // maximum number of values that one run may predict
 
 /** A language model that reads each text after a newline. */
 class Reader {
@@ -118,7 +118,7 @@ export function language(head, weights) {
 }
 
 /**
- * In reading order: a backward model starts at the end of the text.
+ * The tokens in reading order: a backward model starts at the end of the text.
  * @param {LanguageCore} core
  * @param {BundleHead} head
  * @returns {(text: string) => string[]}

@@ -22,7 +22,7 @@ export function affine(x, T, weight, bias, out) {
 }
 
 /**
- * Four steps, two rows at a time.
+ * Computes four steps, two rows at a time.
  * @param {Float64Array} x [T, C]
  * @param {number} t
  * @param {number} C

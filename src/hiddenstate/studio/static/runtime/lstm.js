@@ -25,7 +25,7 @@ import { StudioError } from "studio/runtime/errors.js";
 
 /** @typedef {Record<string, Float32Array>[]} State of every layer and direction, by name */
 
-const MOST = 2 ** 25; // maximum numbers that one run may record
+const MOST = 2 ** 25; // maximum number of values that one run may record
 
 /** A recurrent layer with its weights. */
 export class Lstm {
@@ -49,7 +49,7 @@ export class Lstm {
   }
 
   /**
-   * Check a run's length and edits before anything is computed.
+   * Checks a run's length and edits before anything is computed.
    * @param {readonly Edit[]} edits
    * @param {number | null} T null: a stream
    * @returns {BoundEdit[]}

@@ -1,4 +1,4 @@
-// The native engine in WebAssembly, where it has been loaded: computes a layer without edits.
+// The native engine in WebAssembly, which computes a layer without edits if it has been loaded.
 
 /** @typedef {import("studio/types.js").CellKind} CellKind */
 /** @typedef {import("studio/types.js").Track} Track */
@@ -7,7 +7,7 @@
 /** @typedef {Record<string, Float32Array>} Values by quantity */
 
 /**
- * native/runtime/wasm/layer.cpp; addresses are numbers, and 0 is null.
+ * The functions of native/runtime/wasm/layer.cpp. Addresses are numbers, and 0 is null.
  * @typedef {object} Engine
  * @property {WebAssembly.Memory} memory
  * @property {(count: number) => number} take
@@ -18,7 +18,7 @@
  */
 
 /**
- * What is asked of a cell.
+ * The parts of a cell that the engine uses.
  * @typedef {object} Computed
  * @property {TrackInfo} info
  * @property {TrackWeights} weights
@@ -29,7 +29,7 @@
  */
 
 const KINDS = ["LSTM", "GRU", "RNN_TANH", "RNN_RELU"];
-const MOST = 2 ** 26; // numbers of a run; a larger one stays in JavaScript
+const MOST = 2 ** 26; // maximum number of values of a run; larger runs stay in JavaScript
 
 /** @type {Engine | null} */
 let engine = null;
@@ -38,7 +38,7 @@ let engine = null;
 const released = new FinalizationRegistry(({ native, layer }) => native.release(layer));
 
 /**
- * Compute with the native engine from now on.
+ * Uses the native engine from now on.
  * @param {BufferSource} bytes of native.wasm
  */
 export async function useEngine(bytes) {
@@ -83,7 +83,7 @@ class NativeLayer {
     let next = whole;
     const places = sizes.map((size) => (next += 4 * size) - 4 * size);
     const [atX, atH, atC, atOut, atGates, atCells] = places.map((at, k) => (sizes[k] === 0 ? 0 : at));
-    // A new view each time: the memory is another array once it has grown.
+    // Creates a new view each time, because the memory's buffer is replaced when it grows.
     const view = (/** @type {number} */ k) => new Float32Array(native.memory.buffer, places[k], sizes[k]);
     view(0).set(x);
     view(1).set(state.h);
@@ -105,7 +105,7 @@ class NativeLayer {
 const layers = new WeakMap();
 
 /**
- * Run a layer without edits; null if there is no engine, or it does not compute such a run.
+ * Runs a layer without edits; returns null if there is no engine, or it can't compute such a run.
  * @param {Computed} cell
  * @param {Float32Array} x [T, C]
  * @param {number} T
@@ -133,7 +133,7 @@ function inOrder({ gates, activations }) {
 }
 
 /**
- * Numbers of a unit and step in a record: a GRU's has n_h, too.
+ * The number of values per unit and step in a record; a GRU's record also has n_h.
  * @param {CellKind} kind
  */
 function recordOf({ name, gates }) {

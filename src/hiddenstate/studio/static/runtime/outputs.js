@@ -11,7 +11,7 @@ import { embedded } from "studio/runtime/vocabulary.js";
  * @typedef {object} Output
  * @property {(features: Float32Array, T: number) => Float32Array} scores from [T, F] to [T, V], before softmax
  * @property {(id: number) => {weight: Float32Array, bias: number} | null} row a token's readout: weights [F] and
- *   bias; null if the token is in a cluster of rare ones and only has a probability
+ *   bias; null if the token is in a cluster of rare tokens and only has a probability
  * @property {(ids: readonly number[]) => Float32Array} embed [T, F] if weights are tied
  * @property {number[]} shape of its weight, or of the head of an adaptive softmax
  */
@@ -35,7 +35,8 @@ export function plainOutput(F, V, weights, prefix) {
 }
 
 /**
- * Frequent tokens at full size, clusters of rarer ones at smaller sizes; its scores are log-probabilities.
+ * An adaptive softmax: frequent tokens at full size, clusters of rarer ones at smaller sizes. Its scores are
+ * log-probabilities.
  * @param {number} F
  * @param {number} V
  * @param {{cutoffs: number[], factor: number}} clusters
@@ -134,7 +135,7 @@ function logSoftmax(scores, K) {
 }
 
 /**
- * Copies the first `count` of each K columns to V columns, starting at `start`, and adds a number per row.
+ * Copies the first `count` of every K columns into rows of V columns, starting at `start`, and adds one number per row.
  * @param {Float64Array} values [T, K]
  * @param {number} T
  * @param {number} K

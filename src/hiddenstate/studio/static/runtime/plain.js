@@ -85,7 +85,7 @@ export function tokensOf(head, T) {
 }
 
 /**
- * The initial state of runs, and the numbers given with the LSTM.
+ * The initial state of runs, and the numbers that were given with the LSTM.
  * @param {BundleHead} head
  * @param {Lstm} lstm
  * @param {Weights} weights

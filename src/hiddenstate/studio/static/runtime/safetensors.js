@@ -1,6 +1,6 @@
-// The file format of weights: the length of a header, the header (JSON), the numbers. The header is checked against the
-// file. An int8 matrix (I8) has a tensor NAME.scale, in a quantised LSTM NAME_scale, with a scale for each row, by which
-// its numbers are multiplied.
+// The file format of weights: the length of the header, the header (JSON), and the numbers. The header is checked
+// against the file. An int8 matrix (I8) has a tensor NAME.scale (NAME_scale in a quantised LSTM) with a scale for each
+// row, by which the row's numbers are multiplied.
 
 import { damaged } from "studio/runtime/errors.js";
 import { readHalves } from "studio/runtime/half.js";
@@ -27,7 +27,7 @@ const TYPES = {
 export function read(bytes) {
   const [header, start] = headerOf(bytes);
   const tensors = new Map();
-  let room = bytes.byteLength - start; // if tensors shared bytes, they could take any multiple of the file's size
+  let room = bytes.byteLength - start; // if tensors shared bytes, they could take many times the file's size
   for (const [name, entry] of Object.entries(header)) {
     if (name === "__metadata__") continue;
     tensors.set(name, tensorOf(name, entry, bytes, start));
@@ -39,7 +39,7 @@ export function read(bytes) {
 }
 
 /**
- * The texts that a file keeps beside its tensors.
+ * The texts that a file stores beside its tensors.
  * @param {ArrayBuffer} bytes
  * @returns {Record<string, string>}
  */

@@ -1,4 +1,4 @@
-// From scores to probabilities.
+// Converts scores to probabilities.
 
 /**
  * @param {Float64Array | Float32Array} scores [T, K]

@@ -9,7 +9,7 @@ import { count } from "studio/runtime/weights.js";
 /** @typedef {import("studio/runtime/vocabulary.js").Vocabulary} Vocabulary */
 /** @typedef {import("studio/runtime/weights.js").Weights} Weights */
 
-const REMEMBERED = 4096; // words to cache, so that typing does not spell the whole sentence again
+const REMEMBERED = 4096; // number of words to cache, so that typing does not spell the whole sentence again
 
 /** Spells words. */
 export class Speller {

@@ -1,4 +1,4 @@
-// One step at a time with the state carried: the same numbers as a whole run.
+// Runs one step at a time and carries the state, with the same numbers as a whole run.
 
 import { concatenated } from "studio/runtime/arrays.js";
 import { refuse } from "studio/runtime/common.js";

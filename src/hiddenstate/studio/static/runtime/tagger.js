@@ -1,4 +1,4 @@
-// The tagger: words and their spelling, through a bidirectional LSTM, to tags.
+// The tagger: reads words and their spelling with a bidirectional LSTM, and predicts tags.
 
 import { tagColumns, found } from "studio/runtime/columns.js";
 import { common, layerParts, refuse } from "studio/runtime/common.js";

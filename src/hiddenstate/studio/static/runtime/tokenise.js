@@ -49,7 +49,7 @@ function made(pattern) {
   const blank = compiled("[{space}]+", "gu");
   const edges = compiled("^[{space}]+|[{space}]+$", "gu");
   const lineEnd = compiled(pattern.line_end, "gu");
-  const longest = 2 * pattern.longest_abbreviation; // a character has up to two UTF-16 units
+  const longest = 2 * pattern.longest_abbreviation; // a character has at most two UTF-16 units
 
   /** @type {(word: string) => string[]} */
   const words = (word) => {
@@ -91,7 +91,7 @@ function joined(alternatives) {
 }
 
 /**
- * Fills in the names in a pattern, and matches letters of either case where allowed.
+ * Fills in the names in a pattern, and lets letters of either case match where the pattern allows it.
  * @param {string} source
  * @param {Record<string, string>} names
  * @returns {string}

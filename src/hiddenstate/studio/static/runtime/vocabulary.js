@@ -2,11 +2,11 @@
 
 import { strings } from "studio/runtime/weights.js";
 
-/** In a tagger's vocabularies id 0 is padding, id 1 any unknown token, and the tokens follow. */
+/** In a tagger's vocabularies, id 0 is padding, id 1 is any unknown token, and the tokens follow. */
 export const UNKNOWN = 1;
 const SPECIAL = 2;
 
-/** The words or the characters that a tagger knows. */
+/** The words or characters in a tagger's vocabulary. */
 export class Vocabulary {
   /**
    * @param {any} data
@@ -45,7 +45,7 @@ export function codePoints(text) {
 }
 
 /**
- * Rows of an embedding, in order.
+ * The rows of an embedding, in the order of the ids.
  * @param {Float32Array} weight [V, E]
  * @param {number} size E
  * @param {readonly number[]} ids

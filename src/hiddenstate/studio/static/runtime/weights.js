@@ -1,4 +1,4 @@
-// Weights by name, each checked against the shape in the config; and numbers from a config.
+// Reads weights by name, each checked against the shape in the config, and numbers from the config.
 
 import { damaged } from "studio/runtime/errors.js";
 
@@ -6,7 +6,7 @@ import { damaged } from "studio/runtime/errors.js";
 
 const MOST = 2 ** 24; // largest size allowed
 
-/** Tensors, taken one by one. */
+/** The tensors of a file, which are taken one by one. */
 export class Weights {
   /** @param {Map<string, Tensor>} tensors */
   constructor(tensors) {
@@ -53,7 +53,7 @@ export class Weights {
     return this.tensors.has(name);
   }
 
-  /** Reject unused weights. */
+  /** Rejects weights that were not used. */
   finish() {
     for (const name of this.tensors.keys()) {
       if (!this.taken.has(name)) throw damaged(`tensor ${name} is unexpected`, "only those in the config");
@@ -86,7 +86,7 @@ export function count(config, name, least = 1) {
 }
 
 /**
- * An option; false in older configs, which lack it.
+ * A yes/no option; false in older configs, which lack it.
  * @param {any} config
  * @param {string} name
  * @returns {boolean}

@@ -1,10 +1,11 @@
-// The view in the page's address: short, readable, and parsed with care, since anyone may have typed it.
+// Writes the view to the page's address and parses it: short, readable, and parsed with care, because anyone may have
+// typed it.
 
 /** @typedef {import("studio/types.js").Edit} Edit */
 /** @typedef {import("studio/types.js").View} View */
 
 /**
- * How one key of the view is written and read. `read` returns undefined for invalid text.
+ * Writes and reads one key of the view. `read` returns undefined for invalid text.
  * @template T
  * @typedef {{name: string, write: (value: T) => string, read: (text: string) => T | undefined}} Codec
  */
@@ -73,7 +74,7 @@ function pair(key, view, firsts) {
 }
 
 /**
- * Escapes as forms do, except for characters that addresses allow.
+ * Escapes text as forms do, except for characters that are allowed in addresses.
  * @param {string} value
  */
 function escaped(value) {

@@ -1,10 +1,11 @@
-// Python's data about a corpus: its units, their cards, searches, and passages with a unit's values.
+// Data about a corpus that comes from Python: its units, their cards, searches, and passages with a unit's values.
 
 /** @typedef {import("studio/types.js").View} View */
 /** @typedef {NonNullable<import("studio/types.js").Boot["index"]>} IndexAbout */
 
 /**
- * All units of an index, by column: entry k of each column is of the same unit. The form is that of CorpusPages.units.
+ * All units of an index, by column: entry k of each column belongs to the same unit. The format is that of
+ * CorpusPages.units.
  * @typedef {object} UnitTable
  * @property {UnitColumns} columns
  * @property {Record<string, number[]>} thresholds the thresholds whose bits are stored, by place
@@ -77,9 +78,9 @@
 
 /** @typedef {{start: number, tokens: string[], labels: string[], values: number[]}} Passage part of a sequence, with the values of a unit */
 
-const MOST_TOGETHER = 32; // passages in one request
-const MOST_STEPS = 256; // maximum steps of a passage
-const MOST_KEPT = 4000; // passages
+const MOST_TOGETHER = 32; // maximum number of passages in one request
+const MOST_STEPS = 256; // maximum number of steps in a passage
+const MOST_KEPT = 4000; // passages kept in memory
 const MOST_CARDS = 200;
 const ADDRESS = /\bl\d+r?\.[a-z]+\[\d+\]/;
 
@@ -110,7 +111,7 @@ export function firstUnit(query) {
   return query.match(ADDRESS)?.[0] ?? "";
 }
 
-/** The index of the page. Answers are kept. */
+/** The index of the page. Answers are cached. */
 export class Corpus {
   /** @param {typeof import("studio/state/host.js")} host */
   constructor(host) {
@@ -189,7 +190,7 @@ export class Corpus {
   }
 
   /**
-   * Gets the passages that are not known yet.
+   * Fetches the passages that are not cached yet.
    * @param {string} unit
    * @param {Span[]} spans
    */
@@ -207,7 +208,7 @@ export class Corpus {
 }
 
 /**
- * A span with some steps around it, as far as a passage may reach.
+ * Extends a span by some steps on either side, as far as a passage may reach.
  * @param {Span} span
  * @param {number} around
  * @returns {Span}

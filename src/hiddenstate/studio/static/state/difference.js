@@ -1,4 +1,4 @@
-// The effect of edits: the same sentence before and after, word by word and step by step.
+// Computes the effect of edits: compares the same sentence before and after, word by word and step by step.
 
 import { headOf, predictionAt } from "studio/state/predictions.js";
 
@@ -8,7 +8,7 @@ import { headOf, predictionAt } from "studio/state/predictions.js";
 /** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
 /** @typedef {import("studio/types.js").Choice} Choice */
 
-// Smaller differences count as rounding, for float32 numbers near 1.
+// Smaller differences count as rounding errors, for float32 numbers near 1.
 export const SAME = 1e-6;
 
 /**
@@ -23,8 +23,8 @@ export const SAME = 1e-6;
  */
 
 /**
- * How far one layer and direction moved. `first` is the first step that differs, in the track's
- * reading order; -1 if none does.
+ * How far one layer and direction moved. `first` is the first step that differs, in the track's reading order, or -1 if
+ * none does.
  * @typedef {object} Distance
  * @property {TrackInfo} info
  * @property {Float32Array} size [T] max |Δh|

@@ -1,4 +1,5 @@
-// Which edits apply to a run. An edit is inactive while the step, unit or layer that it names does not exist.
+// Determines which edits apply to a run. An edit is inactive while the step, unit or layer that it names does not
+// exist.
 
 import { widthOf } from "studio/state/units.js";
 

@@ -25,7 +25,7 @@ import { shownToken, wordAt } from "studio/state/tokens.js";
  * @property {string} label "" if a state is explained
  */
 
-const MOST_STEPS = 300; // more would take too long, and would not fit on the page
+const MOST_STEPS = 300; // more steps would take too long, and would not fit on the page
 
 /** @type {WeakMap<Run, Subject>} */
 const SUBJECTS = new WeakMap();
@@ -120,7 +120,7 @@ function stateAimed(run, subject, view, t) {
 }
 
 /**
- * The chosen label; else a language model's actual next token; else the model's prediction.
+ * The label to explain: the chosen one, or else a language model's actual next token, or else the model's prediction.
  * @param {Run} run
  * @param {Reader} reader
  * @param {string} asked
@@ -182,7 +182,7 @@ function at(run, step) {
  */
 
 /**
- * The players: each step or, for characters, whole words with the space after them.
+ * The players are the steps or, for characters, whole words with the space after them.
  * @param {Explained} explained
  * @param {View["players"]} wanted
  * @returns {NamedPlayer[]}

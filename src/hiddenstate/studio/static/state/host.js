@@ -1,4 +1,4 @@
-// Where the page runs: on a server, as a file, or in a notebook. All outside data comes through this module.
+// The page's host: a server, a file or a notebook. All outside data comes through this module.
 
 import { damaged, StudioError } from "studio/runtime/errors.js";
 
@@ -34,7 +34,7 @@ let say = () => {};
 let known = {};
 
 /**
- * Listens to Python: steps of a stream, and changes of the view.
+ * Listens to messages from Python: steps of a stream, and changes of the view.
  * @param {Boot["live"]} live
  * @param {(message: LiveMessage) => void} onMessage
  */
@@ -49,7 +49,7 @@ export function watch(live, onMessage) {
 }
 
 /**
- * Sends Python the changed parts of the view, if it listens.
+ * Sends the changed parts of the view to Python, if it is listening.
  * @param {View} view
  */
 export function tell(view) {
@@ -116,7 +116,7 @@ function withNumbers({ arrays, ...message }, numbers) {
 }
 
 /**
- * Saves content as a file of the user's.
+ * Saves content to a file on the user's machine.
  * @param {string} name
  * @param {string} mime
  * @param {BlobPart | Blob} content
@@ -154,7 +154,7 @@ async function answer(place) {
 }
 
 /**
- * Asks Python about the index of a corpus, which only a server can.
+ * Sends Python a request about the index of a corpus; works only on a server.
  * @param {string} what "units.json"
  * @param {Record<string, string>} given
  * @param {AbortSignal} [signal]
@@ -168,7 +168,7 @@ export async function ask(what, given, signal) {
 }
 
 /**
- * Like `ask`, for long work: yields its progress, and last the result.
+ * Like `ask`, but for long work: yields progress reports and finally the result.
  * @param {string} what
  * @param {Record<string, string>} given
  * @param {AbortSignal} signal

@@ -107,8 +107,8 @@ function numbers(line, k, columns) {
 }
 
 /**
- * A signal that is easy to follow through the cell: the same in every column, except for a sine (shifted a
- * little from column to column) and noise.
+ * A signal that is easy to follow through the cell. It is the same in every column, except for noise and for a sine,
+ * which is shifted a little from column to column.
  * @param {Signal} name
  * @param {number} columns
  * @param {number} [steps]

@@ -1,4 +1,4 @@
-// One unit at one step: the numbers in the cell's equations, as in Python's Moment.
+// One unit at one step, with the numbers in the cell's equations, as in Python's Moment.
 
 import { activated } from "studio/runtime/kinds.js";
 import { stateBefore } from "studio/runtime/states.js";
@@ -34,7 +34,7 @@ export const squashName = (/** @type {CellKind} */ { activations }, /** @type {s
 export const memoryBefore = (/** @type {CellKind} */ { memory }) => `${memory}_prev`;
 
 /**
- * Returns the steps read before and after a step, in the track's own direction; null at its two ends.
+ * Returns the steps read before and after a step, in the track's reading direction; null at either end.
  * @param {Track} track
  * @param {number} t
  * @param {number} steps
@@ -97,7 +97,7 @@ function rnnValues({ cell }, track, unit, t, sums) {
 const VALUES = { LSTM: lstmValues, GRU: gruValues, RNN: rnnValues };
 
 /**
- * The sum that gives a gate this value; NaN if there are several.
+ * The pre-activation that gives a gate this value; NaN if there are several.
  * @param {CellKind} cell
  * @param {string} gate
  * @param {number} value
@@ -112,8 +112,8 @@ export function unsquash({ activations }, gate, value) {
 const reaches = new WeakMap();
 
 /**
- * Returns the largest memory of a unit in the whole run, rounded up: the scale of its pipes and bars. It is the same at
- * each step, and is shown beside the bars.
+ * Returns the largest memory of a unit in the whole run, rounded up. This is the scale of the unit's pipes and bars; it
+ * is the same at each step, and is shown beside the bars.
  * @param {Track} track
  * @param {number} unit
  * @returns {number}
@@ -140,7 +140,7 @@ export function mostReach(track) {
 }
 
 /**
- * Returns whether h is a projection: its units are then not the units of the gates.
+ * Returns whether h is a projection, in which case its units are not the units of the gates.
  * @param {Track} track
  * @returns {boolean}
  */
@@ -186,7 +186,7 @@ function replaced({ cell, track, values, sums, shown }) {
 const roundings = new WeakMap();
 
 /**
- * Finds the relative rounding of the coarsest type in which a track was computed, from the zero bits at the end of
+ * Finds the relative rounding error of the number type in which a track was computed, from the trailing zero bits of
  * its numbers.
  * @param {Track} track
  * @returns {number}

@@ -6,7 +6,7 @@
 /** Milliseconds per step. @type {Readonly<Record<string, number>>} */
 export const PACES = Object.freeze({ slow: 1800, steady: 900, fast: 350 });
 
-/** Plays the steps of a run, once to its end. */
+/** Plays the steps of a run once, to the end. */
 export class Player {
   /**
    * @param {Store} store

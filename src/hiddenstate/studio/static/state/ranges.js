@@ -1,6 +1,6 @@
 // One absolute scale for each kind of value, the same in every panel and for every sentence.
 //
-// i, f, o, r and z are in 0..1, g and n in -1..1, and c and h in ±their largest value.
+// i, f, o, r and z range over 0..1, g and n over -1..1, and c and h up to their largest absolute value.
 
 /** @typedef {import("studio/types.js").Run} Run */
 
@@ -10,7 +10,7 @@ const SEQUENTIAL_QUANTITIES = new Set(["i", "f", "o", "r", "z"]);
 const stateRanges = { c: 1, h: 1 };
 
 /**
- * Whether the values of a quantity are in 0..1.
+ * Whether the values of a quantity range over 0..1.
  * @param {string} quantity
  * @returns {boolean}
  */

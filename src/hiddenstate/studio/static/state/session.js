@@ -1,4 +1,4 @@
-// Models and runs, computed from the view. Panels get everything that they draw from here.
+// Models and runs, derived from the view. Panels get everything that they draw from here.
 
 import { loadModel } from "studio/runtime/model.js";
 import { inForce } from "studio/state/edits.js";
@@ -66,17 +66,17 @@ export class Session {
   /** Loads the view's model and runs it. */
   async open() {
     const id = this.store.get().model;
-    const wanted = () => this.store.get().model === id; // or a different one was chosen while it loaded
+    const wanted = () => this.store.get().model === id; // a different model may have been chosen while this one loaded
     await this.#safely("error", async () => {
       const model = await this.#load(id);
       if (!wanted()) return;
-      if (this.model !== model && !this.live) this.run = this.plain = this.other = null; // they belong to another model
+      if (this.model !== model && !this.live) this.run = this.plain = this.other = null; // those of the previous model
       this.model = model;
       this.#tell("model");
       try {
         this.#compute();
       } catch (error) {
-        this.#tell("run"); // there may be none now
+        this.#tell("run"); // there may be no run now
         throw error;
       }
     }, wanted);
@@ -84,7 +84,7 @@ export class Session {
   }
 
   /**
-   * Applies a view from outside, as far as it fits the run.
+   * Applies a view that comes from outside, as far as it fits the run.
    * @param {Partial<View>} patch
    */
   look(patch) {
@@ -95,7 +95,7 @@ export class Session {
   }
 
   /**
-   * Shows a run from outside: a watched stream.
+   * Shows a run that comes from outside, such as a watched stream.
    * @param {Run} run
    * @param {boolean} follow whether to move the cursor to its last step
    */
@@ -109,7 +109,7 @@ export class Session {
   }
 
   /**
-   * Creates a listener, and notifies only it of everything already known.
+   * Creates a listener, and notifies only this listener of everything that is already known.
    * @template T
    * @param {() => T} make
    * @returns {T}
@@ -140,7 +140,7 @@ export class Session {
     const { text, edits } = this.store.get();
     const began = performance.now();
     this.plain = plain ?? readInput(this.model, text);
-    const holding = this.plain === null ? [] : inForce(edits, this.model, this.plain.steps); // the others are inactive
+    const holding = this.plain === null ? [] : inForce(edits, this.model, this.plain.steps); // without inactive edits
     this.run = holding.length > 0 ? readInput(this.model, text, holding) : this.plain;
     this.took = performance.now() - began;
     this.#settle();

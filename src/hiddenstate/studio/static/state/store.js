@@ -41,7 +41,7 @@ export class Store {
   }
 
   /**
-   * Merges a patch. Listeners are notified in the next microtask, or at once by `flush`.
+   * Merges a patch. Listeners are notified in the next microtask, or immediately by `flush`.
    * @param {Partial<View>} patch
    */
   set(patch) {
@@ -173,7 +173,7 @@ function keysOf(patch) {
 }
 
 /**
- * Calls `fn` soon, but not more often than browsers let an address change: some allow 100 changes in 30 s.
+ * Calls `fn` soon, but no more often than browsers allow an address to change; some allow 100 changes in 30 s.
  * @param {() => void} fn
  */
 function seldom(fn) {

@@ -6,7 +6,7 @@ const SIGNS = new Map([
   ["\t", "\u21e5"],
   ["\r", "\u240d"],
 ]);
-// White space, control characters, and invisible ones: joiners, variation selectors, direction marks.
+// White space, control characters, and invisible characters such as joiners, variation selectors and direction marks.
 const FORMLESS = /^[\p{White_Space}\p{Cc}\p{Default_Ignorable_Code_Point}\u2800]+$/u;
 
 /**
@@ -43,7 +43,7 @@ export function shortToken(token, most) {
 }
 
 /**
- * Whether steps have words; steps of numbers have none.
+ * Whether the steps have words, which they lack if the model reads numbers.
  * @param {{tokens: string[]}} run
  */
 export function hasWords({ tokens }) {

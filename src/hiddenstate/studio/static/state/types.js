@@ -1,7 +1,7 @@
-// The arguments of every panel. Types only: nothing here runs.
+// Types of the arguments that every panel receives; contains no code.
 
 /**
- * The arguments of each panel.
+ * The arguments that each panel receives.
  * @typedef {object} App
  * @property {import("studio/state/store.js").Store} store
  * @property {import("studio/state/session.js").Session} session

@@ -17,7 +17,7 @@ export function trackOf(run, name) {
 }
 
 /**
- * The state that carries information from step to step: c of an LSTM, else h.
+ * The state that carries information from step to step: c for an LSTM, otherwise h.
  * @param {Track} track
  * @returns {string}
  */
@@ -26,7 +26,7 @@ export function memoryOf({ values }) {
 }
 
 /**
- * The units to show in detail: the pinned ones, or else the selected one.
+ * The units to show in detail: the pinned ones, or the selected one if none are pinned.
  * @param {View} view
  * @returns {readonly number[]}
  */
@@ -56,7 +56,7 @@ export function trackTitle({ layer, reverse }, twoWays) {
 }
 
 /**
- * A number of a run; NaN if it has none.
+ * A value of a run; NaN if there is none.
  * @param {Track} track
  * @param {string} quantity
  * @param {number} unit
@@ -69,7 +69,7 @@ export function valueAt(track, quantity, unit, t) {
 }
 
 /**
- * Returns how many numbers a quantity has at each step: H; P for the hidden state of an LSTM with a projection.
+ * Returns how many values a quantity has at each step: H, or P for the hidden state of an LSTM with a projection.
  * @param {TrackInfo} info
  * @param {string} quantity
  * @returns {number}

@@ -1,4 +1,4 @@
-// The initial view of the page, and how a view is fitted to a model and a run.
+// Creates the initial view of the page, and fits views to a model and a run.
 
 import { memoryOf, trackOf } from "studio/state/units.js";
 
@@ -50,7 +50,7 @@ export function plainView({ models }) {
 }
 
 /**
- * The initial view: from Python, or from the address, which then sets everything except the input.
+ * The initial view, either from Python or from the address, which then sets everything except the input.
  * @param {Boot} boot
  * @param {Partial<View>} said by the address
  * @returns {View}
@@ -62,7 +62,7 @@ export function firstView(boot, said) {
 }
 
 /**
- * The views that an address can leave out: the default one, with and without the given input.
+ * The views that need no address: the default one, with and without the given input.
  * @param {Boot} boot
  * @returns {View[]}
  */

@@ -1,13 +1,13 @@
-// The colormaps of the scales, from their low ends to their high ones.
+// The colormaps of the scales, from low to high values.
 
 /** @typedef {[number, number, number]} Rgb */
 /** @typedef {[number, Rgb][]} Stops colours, and their positions from 0 to 1 */
 
 export const LEVELS = 256;
 
-// Perceptually uniform and safe for the colour-blind: after cividis (Nuñez, Anderton and Renslow, 2018).
+// Perceptually uniform and safe for colour-blind readers, after cividis (Nuñez, Anderton and Renslow, 2018).
 const SEQUENTIAL = "#0d234a #1c3968 #3e4e6e #5a6170 #747575 #908c78 #ada275 #cab86c #e4cf60 #f8e56e";
-// Neutral in the middle; it changes fast near zero, since most values of a cell are far below its largest.
+// Neutral in the middle. It changes fast near zero, because most values of a cell are far below its largest value.
 const AWAY = [0, 0.1, 0.3, 0.6, 1];
 const BLUE = { light: "#f8f7f3 #c7dcec #7caed6 #2d70ad #083e74", dark: "#1e2026 #223850 #2c6092 #4e9ad6 #9ad0f6" };
 const ORANGE = { light: "#f8f7f3 #f7d9b6 #eba35c #ce6816 #853904", dark: "#1e2026 #4e3622 #8e5422 #de8430 #fdcd8e" };

@@ -1,4 +1,4 @@
-// Controls of the tool bars: segments, a button with an icon, a choice from a list.
+// Controls for tool bars: segments, icon buttons and drop-down lists.
 
 import { element, set } from "studio/ui/draw.js";
 import { icon } from "studio/ui/icons.js";
@@ -6,7 +6,7 @@ import { icon } from "studio/ui/icons.js";
 /** @typedef {import("studio/ui/icons.js").Icon} Icon */
 
 /**
- * A choice of a few, as a group of joined buttons.
+ * A choice between a few options, as a group of joined buttons.
  * @template {string} T
  * @param {string} label
  * @param {readonly {value: T, text: string, title?: string}[]} choices

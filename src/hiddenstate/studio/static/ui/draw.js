@@ -97,7 +97,7 @@ export function resize(made, width, height) {
 }
 
 /**
- * Four digits, as in Python's tables.
+ * Formats a number with four digits, as in Python's tables.
  * @param {number} number
  * @returns {string}
  */
@@ -106,7 +106,7 @@ export function format(number) {
 }
 
 /**
- * A number on a scale, with a minus sign as wide as a plus sign.
+ * Formats a number on a scale, with a minus sign as wide as a plus sign.
  * @param {number | string} value
  * @returns {string}
  */
@@ -115,7 +115,7 @@ export function tick(value) {
 }
 
 /**
- * A signed number with three decimals; very small ones keep significant digits.
+ * Formats a signed number with three decimals; very small numbers keep significant digits.
  * @param {number} value
  * @returns {string}
  */
@@ -126,7 +126,7 @@ export function exactly(value) {
 }
 
 /**
- * A share as a percentage: "92 %", "<1 %".
+ * Formats a share as a percentage: "92 %", "<1 %".
  * @param {number} share
  * @returns {string}
  */

@@ -64,7 +64,7 @@ async function savePicture(name, kind, exports) {
 }
 
 /**
- * Rows as CSV (RFC 4180).
+ * Formats rows as CSV (RFC 4180).
  * @param {string[][]} rows
  * @returns {string}
  */

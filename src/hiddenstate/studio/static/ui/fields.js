@@ -1,4 +1,4 @@
-// Controls of forms: a button, a choice of a few, a number with its slider.
+// Controls for forms: buttons, choices between a few options, and numbers with sliders.
 
 import { element } from "studio/ui/draw.js";
 
@@ -17,7 +17,7 @@ export function button(text, onPress, attributes = {}) {
 }
 
 /**
- * Makes a choice of one of a few: radio buttons that look like one bar.
+ * Makes a choice between a few options: radio buttons that look like one bar.
  * @template {string} K
  * @param {string} label
  * @param {Record<K, string>} options

@@ -10,10 +10,10 @@ import { format, percent } from "studio/ui/draw.js";
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/types.js").Track} Track */
 
-const LONGEST = 9; // maximum characters of a token in a box
+const LONGEST = 9; // maximum number of characters of a token shown in a box
 
 /**
- * Returns a size as text; "?" if a recorded run does not contain it.
+ * Returns a size as text, or "?" if a recorded run does not contain it.
  * @param {number} size
  * @returns {string}
  */
@@ -22,7 +22,7 @@ export function sizeText(size) {
 }
 
 /**
- * Returns a number as a factor: in brackets if negative.
+ * Returns a number as a factor, in brackets if it is negative.
  * @param {number} value
  * @returns {string}
  */
@@ -122,7 +122,7 @@ const LINES = { LSTM: lstmLines, GRU: gruLines, RNN: rnnLines };
 const line = (name, formula, numbers, value) => ({ name, formula, numbers, value: format(value), edited: false });
 
 /**
- * The line of a state, which an edit can have replaced.
+ * The line of a state, which an edit may have replaced.
  * @param {Moment} moment
  * @param {string} name
  * @returns {Line}
@@ -146,7 +146,7 @@ export function sourceOf(run, before, beginning) {
 }
 
 /**
- * Describes the initial state of a run: zeros, if nothing was read before it and no state was given.
+ * Describes the initial state of a run: zeros if nothing was read before it and no state was given.
  * @param {Model} model
  * @param {Track} track
  * @param {boolean} live whether the run is a stream in Python

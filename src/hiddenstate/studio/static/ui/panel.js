@@ -75,7 +75,7 @@ function exportMenu(id, title, kinds, exports) {
   const nothing = element("p", { class: "menu-nothing", "aria-live": "polite" });
   const summary = element("summary", { class: "quiet", text: "Save", "aria-label": `Save ${title}` });
   const close = () => {
-    if (menu.contains(document.activeElement)) summary.focus(); // it would be lost with the closed menu
+    if (menu.contains(document.activeElement)) summary.focus(); // otherwise the focus would be lost with the closed menu
     menu.removeAttribute("open");
   };
   const keep = async (/** @type {keyof Exports} */ kind) => {

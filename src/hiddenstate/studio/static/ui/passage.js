@@ -49,7 +49,7 @@ function tokenOf({ tokens, labels, values }, k, quantity) {
 }
 
 /**
- * The background of a value's colour, and an ink that can be read on it.
+ * The background colour for a value, and a text colour that is readable on it.
  * @param {string} quantity
  * @param {number} value
  * @returns {Record<string, string>}

@@ -1,6 +1,6 @@
-// The colours of values: equal colours mean equal numbers, in every panel and for every sentence.
+// The colours of values. Equal colours mean equal numbers, in every panel and for every sentence.
 //
-// i, f and o have sequential colours; g, h and c have diverging ones, neutral in the middle.
+// i, f and o have sequential colours; g, h and c have diverging colours that are neutral in the middle.
 
 import { isSequential, limitOf, range } from "studio/state/ranges.js";
 import { LEVELS, COLORMAPS } from "studio/ui/colormaps.js";
@@ -11,7 +11,7 @@ import { isDark } from "studio/ui/theme.js";
 /** @typedef {import("studio/ui/colormaps.js").Rgb} Rgb */
 
 /**
- * The colours of a scale from its low end to its high one: 256 times red, green, blue.
+ * The colours of a scale from its low end to its high end: 256 triples of red, green and blue.
  * @param {string} quantity
  * @returns {Uint8Array}
  */
@@ -52,7 +52,7 @@ export function colour(quantity, value) {
 }
 
 /**
- * The line colour of a gate or a state, one hue each.
+ * The line colour of a gate or a state; each has its own hue.
  * @param {string} quantity
  * @returns {string} a CSS variable
  */
@@ -63,7 +63,7 @@ export function quantityColour(quantity) {
 const LEGEND = { width: 168, bar: 8 };
 
 /**
- * The scale as a bar with its ends and middle.
+ * Draws the scale as a bar, labelled at its ends and in the middle.
  * @param {string} quantity
  * @param {Run | null} run whose scale to show; null for the current scale
  * @returns {SVGSVGElement}

@@ -1,4 +1,4 @@
-// Small parts of SVG pictures: a line of text, a value that can be edited, an element that can be pressed.
+// Small parts of SVG pictures: lines of text, editable values and pressable elements.
 
 import { svg } from "studio/ui/draw.js";
 
@@ -70,7 +70,7 @@ export function fit(picture) {
  */
 
 /**
- * Makes a number in a box; a button if it can be edited.
+ * Makes a number in a box, which is a button if the number can be edited.
  * @param {Box} box the space it takes
  * @param {"start" | "middle" | "end"} anchor
  * @param {((element: SVGElement) => void) | null} edit

@@ -1,4 +1,4 @@
-// Light or dark, as chosen or as set in the system.
+// The light or dark theme, as chosen by the user or set in the system.
 
 /** @typedef {import("studio/types.js").View} View */
 
@@ -22,7 +22,7 @@ export function isCalm() {
 }
 
 /**
- * Calls `fn` when the theme changes, by choice or by the system, so that canvases are redrawn.
+ * Calls `fn` when the user or the system changes the theme, so that canvases are redrawn.
  * @param {() => void} fn
  * @returns {() => void} unsubscribes
  */
@@ -39,7 +39,7 @@ export function applyTheme(theme) {
 }
 
 /**
- * A colour of the page's style, such as "--ink", for a canvas: its current value, light or dark.
+ * The current value, light or dark, of a colour of the page's style, such as "--ink", for use on a canvas.
  * @param {string} variable
  * @returns {string}
  */
@@ -50,7 +50,7 @@ export function resolved(variable) {
 }
 
 /**
- * A font family of the page's style, such as "--sans", for a canvas.
+ * A font family of the page's style, such as "--sans", for use on a canvas.
  * @param {string} variable
  * @returns {string}
  */

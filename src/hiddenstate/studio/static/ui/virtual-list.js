@@ -1,9 +1,9 @@
-// A list of any length in which one row is current: only the rows in view are in the page.
+// A list of any length in which one row is current. Only the rows in view are in the page.
 
 import { element, set } from "studio/ui/draw.js";
 
 const SPARE = 8; // rows above and below those in view
-const REST = 60; // milliseconds without scrolling after which rows count as looked at
+const REST = 60; // milliseconds without scrolling after which rows count as seen
 
 /**
  * @typedef {object} VirtualList

@@ -1,4 +1,4 @@
-// Draws only what is on the screen: a panel further down is drawn when the user scrolls to it.
+// Draws only panels that are on the screen; a panel further down is drawn when the user scrolls to it.
 
 /**
  * @param {HTMLElement} root
@@ -35,7 +35,8 @@ export function scrollTo(stage, part) {
 }
 
 /**
- * Keeps elements of class "stays" in view when a stage is scrolled sideways: names that would otherwise scroll away.
+ * Keeps elements of class "stays" in view when a stage is scrolled sideways, such as names that would otherwise scroll
+ * away.
  * @param {HTMLElement} stage
  */
 export function keepNames(stage) {

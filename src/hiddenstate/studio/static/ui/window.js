@@ -1,4 +1,5 @@
-// The part of the window that shows the page, without scrollbars, which innerWidth and innerHeight include.
+// The size of the part of the window that shows the page, without scrollbars, which innerWidth and innerHeight would
+// include.
 
 /** @returns {[width: number, height: number]} */
 export function windowSize() {

@@ -1,4 +1,4 @@
-// Bars over words: rows of numbers, a column for each word. Columns can be chosen by pointer or keys.
+// Bars over words: rows of numbers with a column for each word. Columns can be chosen with the pointer or the keyboard.
 
 import { svg, tick } from "studio/ui/draw.js";
 import { fit, text } from "studio/ui/svg-parts.js";
@@ -27,8 +27,8 @@ const BAR = 58; // height of a row's bars
 const TITLE = 20;
 const NUMBER = 12;
 const WORDS = 26;
-const LARGEST = 132; // width of a column
-const WIDE = 76; // enough for any word, narrowed
+const LARGEST = 132; // maximum width of a column
+const WIDE = 76; // enough for any word, if long ones are squeezed
 
 /**
  * @param {{columns: ChartColumn[], rows: ChartRow[], width: number, label: string}} what
@@ -69,7 +69,7 @@ export function wordChart({ columns, rows, width, label }, { choose, point }) {
 }
 
 /**
- * The width of columns that share a width: wide enough for their words, so not all may be visible at once.
+ * The width of equally wide columns: wide enough for their words, so not all columns may be visible at once.
  * @param {string[]} words
  * @param {number} width
  * @returns {number}
@@ -140,7 +140,7 @@ function bar(value, k, column, zero, room, largest) {
 }
 
 /**
- * A signed number with two decimals; without a sign if it rounds to zero.
+ * Formats a signed number with two decimals, without a sign if it rounds to zero.
  * @param {number} value
  * @returns {string}
  */

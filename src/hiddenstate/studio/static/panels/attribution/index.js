@@ -89,7 +89,7 @@ function isNews(before, now) {
 }
 
 /**
- * Makes the word of a column the one to explain.
+ * Chooses the word of a column as the word to explain.
  * @param {App} app
  * @param {Found} found
  * @param {number} k

@@ -5,7 +5,8 @@ import { exactly, tick } from "studio/ui/draw.js";
 
 /** @typedef {import("studio/panels/attribution/work.js").Found} Found */
 
-// As in hiddenstate.explain: both large with opposite signs, or one large and the other close to zero.
+// As in hiddenstate.explain, methods disagree if both values are large with opposite signs, or one is large and the
+// other close to zero.
 const OPPOSED = 0.1;
 const [LARGE, NOTHING] = [0.25, 0.05];
 
@@ -53,7 +54,7 @@ export function meaningSentences({ explained, shapley, few, all, players }) {
 }
 
 /**
- * A player's Shapley value; 0 for one after the target, which it can't reach.
+ * A player's Shapley value; 0 for a player after the target, which it can't affect.
  * @param {Found} found
  * @param {Found["players"][number]} player
  * @returns {number | undefined} undefined if it was not computed

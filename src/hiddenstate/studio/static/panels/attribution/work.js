@@ -33,7 +33,7 @@ import { inSlices } from "studio/state/slices.js";
 export function attributions(tell) {
   /** @type {Found | null} */
   let found = null;
-  let current = 0; // earlier jobs no longer report
+  let current = 0; // increases with each job, so that earlier jobs no longer report
   let halt = () => {};
   /**
    * @template T

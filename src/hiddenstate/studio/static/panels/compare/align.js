@@ -18,7 +18,7 @@ export function byPosition(a, b) {
 }
 
 /**
- * Lengths of the longest common subsequences of all pairs of ends.
+ * The lengths of the longest common subsequences of all pairs of suffixes.
  * @param {string[]} a
  * @param {string[]} b
  * @returns {Uint32Array[]}
@@ -62,7 +62,8 @@ function between(from, to) {
 }
 
 /**
- * By a longest common subsequence of words: equal words share a column, and so do words that replace each other.
+ * Aligns words by their longest common subsequence: equal words share a column, and so do words that replace each
+ * other.
  * @param {string[]} a
  * @param {string[]} b
  * @returns {Column[]}

@@ -1,4 +1,5 @@
-// Chooses the comparison: kind, texts, models, pairs to try; and the track, quantity and alignment to show.
+// The controls of the comparison: its kind, texts, models and suggested pairs, and the track, quantity and alignment to
+// show.
 
 import { PAIRS } from "studio/panels/compare/presets.js";
 import { withoutFirstWord } from "studio/panels/compare/second.js";
@@ -13,13 +14,13 @@ const KINDS = { sentences: "Two sentences", models: "Two models", edits: "Before
 const WAYS = { position: "position", words: "equal words" };
 
 /**
- * A text box that follows the view, and applies typed text after a moment.
+ * A text box that follows the view, and applies typed text after a short delay.
  * @param {App} app
  * @param {"text" | "otherText"} key
  * @param {string} name
  */
 function textBox({ store, session }, key, name) {
-  // Newlines matter to models of characters and of numbers.
+  // A textarea, because newlines matter to models of characters and of numbers.
   const input = element("textarea", { rows: 1, spellcheck: "false", autocomplete: "off" });
   const suit = () => {
     const { model } = session;
@@ -43,7 +44,7 @@ function textBox({ store, session }, key, name) {
 }
 
 /**
- * A choice of models, if the page has several.
+ * A drop-down list of models, if the page has several.
  * @param {App} app
  * @param {"model" | "otherModel"} key
  * @param {string} name
@@ -148,7 +149,7 @@ export function howControls(app) {
   const fill = () => {
     const { model } = session;
     if (!model) return;
-    const aligns = store.get().comparison !== "edits" && model.kind !== "layer"; // otherwise only the step numbers match
+    const aligns = store.get().comparison !== "edits" && model.kind !== "layer"; // otherwise steps are matched by number
     controls.replaceChildren(
       pick(
         "layer",

@@ -10,7 +10,7 @@ import { widthOf } from "studio/state/units.js";
 export const MET = 0.1;
 
 /**
- * Indices of columns in the track's reading order; -1 for none.
+ * Indices of columns in the track's reading order; -1 if there is none.
  * @typedef {object} Parting
  * @property {number} first the first column in which they differ
  * @property {number} widest the column of the greatest distance
@@ -19,7 +19,7 @@ export const MET = 0.1;
  */
 
 /**
- * The Euclidean distance of a state's vectors in each column; NaN if one of them has no step there.
+ * The Euclidean distance between two runs' states in each column; NaN if either run has no step there.
  * @param {Track} a
  * @param {Track} b
  * @param {string} quantity
@@ -67,7 +67,7 @@ export function partingOf(distance, reverse) {
 }
 
 /**
- * The first column of the last stretch that stays below a bound to the end, if it comes after one that does not.
+ * The first column from which the distance stays below a bound to the end, if some earlier column is above it.
  * @param {number[]} columns
  * @param {ArrayLike<number>} distance
  * @param {number} bound

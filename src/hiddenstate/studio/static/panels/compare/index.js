@@ -36,7 +36,7 @@ export function mountCompare(app) {
   const { store } = app;
   /** @type {Shown | null} */
   let shown = null;
-  let only = -1; // the selected column if only B has it: the view's step is A's, so it can't represent that
+  let only = -1; // the selected column if only B has it; the view's step is a step of A, so it can't represent such a column
   const { root, body } = panel({
     id: "compare",
     title: "Compare",
@@ -198,7 +198,8 @@ function fillTable(details, scene) {
 }
 
 /**
- * A click chooses step, unit and, on a ribbon, the track; with the button down the cursor follows the pointer.
+ * A click chooses the step, the unit and, on a ribbon, the track. While the button is held down, the cursor follows the
+ * pointer.
  * @param {HTMLElement} stage
  * @param {App} app
  * @param {() => Shown | null} current
@@ -230,7 +231,7 @@ function pointing(stage, { store }, current, choose) {
 }
 
 /**
- * The unit at a height in the figure, -1 outside the maps.
+ * The unit at a height in the figure; -1 outside the maps.
  * @param {Scene} scene
  * @param {import("studio/panels/compare/layout.js").Layout} layout
  * @param {number} y

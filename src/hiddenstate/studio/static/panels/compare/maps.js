@@ -1,4 +1,4 @@
-// Heat maps of two runs on one canvas, column beside column, and the map of their difference.
+// Heat maps of two runs on one canvas, with the columns aligned, and a map of their difference.
 
 import { range } from "studio/state/ranges.js";
 import { widthOf } from "studio/state/units.js";
@@ -39,7 +39,7 @@ export function pictureOf(track, quantity, columns, side) {
 }
 
 /**
- * The second minus the first, on a scale that is neutral in the middle.
+ * The second run minus the first, on a scale that is neutral in the middle.
  * @param {Picture} a
  * @param {Picture} b
  * @returns {Picture}
@@ -73,7 +73,7 @@ export function pixels({ units, columns, ends, table, at }) {
 }
 
 /**
- * Paint a picture into a rectangle, and hatch the empty columns.
+ * Paints a picture into a rectangle, and hatches the empty columns.
  * @param {CanvasRenderingContext2D} context
  * @param {Picture} picture
  * @param {{x: number, y: number, width: number, height: number}} box
@@ -89,7 +89,7 @@ export function paint(context, picture, box) {
 }
 
 /**
- * Hatching: there is no step here.
+ * Hatches an area where a run has no step.
  * @param {CanvasRenderingContext2D} context
  * @param {number} x
  * @param {number} y

@@ -27,14 +27,14 @@ export function pairOf({ store, session }) {
 }
 
 /**
- * The obstacle to a comparison; "" if there is none.
+ * Why there is nothing to compare; "" if there is something.
  * @param {App} app
  * @param {Pair} pair
  * @returns {string}
  */
 export function emptyBecause({ store, session }, { a, b }) {
   const { comparison, edits, otherText, otherModel, text } = store.get();
-  if (session.error) return session.error.message; // run A is then the one before the edits
+  if (session.error) return session.error.message; // the run with edits failed, so A is the run before them
   if (comparison === "edits" && !session.run?.edits.length) {
     return edits.length
       ? "All edits are switched off here, so both runs are the same."
@@ -61,7 +61,8 @@ export function blankBecause({ store, session }) {
 }
 
 /**
- * The quantity of the other cell to show beside a given one: the one with the same letter or, failing that, the same role.
+ * The quantity of the other cell to show beside a given quantity: the one with the same letter or, failing that, the
+ * same role.
  * @param {string} quantity
  * @param {CellKind} a
  * @param {CellKind} b

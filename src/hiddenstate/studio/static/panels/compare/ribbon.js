@@ -17,8 +17,8 @@ const TOGETHER = 1.25; // half the gap between equal strands, so that both are v
 /** @typedef {{x: number, gap: number}} Point */
 
 /**
- * The paths of the strands, interrupted at columns that are not in both runs. Both start from the same state, at one
- * edge, and end at the other with the state after their last step.
+ * The paths of the strands, interrupted at columns that are not in both runs. Both strands start at one edge, from the
+ * same state, and end at the other edge with the state after their last step.
  * @param {Strip} strip
  * @param {(k: number) => number} centre of a column
  * @param {number} column its width

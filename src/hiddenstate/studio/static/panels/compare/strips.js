@@ -68,7 +68,7 @@ export function ribbons({ strips, a }, layout) {
 }
 
 /**
- * The greatest distance is shown between the strands if there is room; other labels are at the column's edge.
+ * The greatest distance is labelled between the strands if there is room; other labels are at the column's edge.
  * @param {{k: number, text: string, kind: string}} mark
  * @param {Strip} strip
  * @param {{y: number, height: number, scale: number}} where

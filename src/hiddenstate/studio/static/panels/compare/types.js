@@ -1,4 +1,4 @@
-// Types that the compare page's modules share. Types only: nothing here runs.
+// Types shared by the modules of the compare page; contains no code.
 
 /** @typedef {import("studio/types.js").Track} Track */
 /** @typedef {import("studio/panels/compare/align.js").Column} Column */

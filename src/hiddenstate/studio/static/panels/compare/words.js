@@ -9,7 +9,7 @@ import { element } from "studio/ui/draw.js";
 /** @typedef {import("studio/panels/compare/pair.js").Side} Side */
 
 /**
- * The words of a column: “to” | “the”, or “to” where they are the same.
+ * The words of a column: “to” | “the”, or just “to” if they are the same.
  * @param {Scene} scene
  * @param {number} k
  * @returns {string}
@@ -31,7 +31,7 @@ function named({ run }, t) {
 }
 
 /**
- * Where the two runs diverge in the selected track, and whether they converge again.
+ * Describes where the two runs diverge in the selected track, and whether they converge again.
  * @param {Scene} scene
  * @returns {string}
  */
@@ -67,7 +67,7 @@ function ending(scene, { parting, distance }) {
 }
 
 /**
- * The column under the cursor, in a line.
+ * Describes the column under the cursor in one line.
  * @param {Scene} scene
  * @param {number} k
  * @param {number} unit
@@ -109,7 +109,7 @@ function sideAt({ pair, columns, quantity: first, other, head, a, b }, side, k, 
 }
 
 /**
- * Rows for a table or a file, one for each column.
+ * The rows for a table or a file, one for each column.
  * @param {Scene} scene
  * @returns {string[][]}
  */

@@ -34,7 +34,7 @@ export function rangeOf(place, kind, value) {
 }
 
 /**
- * The end of a slider: the bound of a gate or of h, and further for unbounded values.
+ * How far a slider reaches: to the bound of a gate or of h, and further for unbounded values.
  * @param {string} quantity
  * @param {number} value
  * @returns {number}
@@ -45,7 +45,7 @@ function reach(quantity, value) {
 }
 
 /**
- * The most likely first edit: close an open gate, open a closed one, zero a state.
+ * The most useful first edit: close an open gate, open a closed one, or zero a state.
  * @param {string} quantity
  * @param {number} value
  * @returns {number}

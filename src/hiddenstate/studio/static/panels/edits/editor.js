@@ -1,4 +1,4 @@
-// The small editor that opens at a value: the change, its extent, and an immediate preview of its effect.
+// The small editor that opens at a value. It shows the change, its extent, and an immediate preview of its effect.
 
 import { SCOPES, draftAt, rangeOf, spotOf, valueInRun } from "studio/panels/edits/draft.js";
 import { placeAt } from "studio/panels/edits/place.js";
@@ -25,7 +25,7 @@ import { button, choice, field } from "studio/ui/fields.js";
  */
 
 /**
- * Creates the editor: a single element, opened and closed.
+ * Creates the editor, a single element that is opened and closed as needed.
  * @param {App} app
  */
 export function createEditor(app) {
@@ -112,7 +112,7 @@ export function createEditor(app) {
 }
 
 /**
- * The list with the draft in its place.
+ * The list of edits with the draft in its place.
  * @param {Work} work
  * @returns {Edit[]}
  */
@@ -193,7 +193,7 @@ function extent({ draft, spot }, model, change) {
 }
 
 /**
- * The effect of the edit, in one line.
+ * Describes the effect of the edit in one line.
  * @param {App} app
  * @param {Work} work
  * @returns {string}

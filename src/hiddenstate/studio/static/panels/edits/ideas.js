@@ -46,7 +46,7 @@ export function presetBar({ store, session }) {
 }
 
 /**
- * Sentences with an experiment each; only for taggers that have such layers.
+ * Sentences, each with an experiment; only for taggers that have the layers it needs.
  * @param {App} app
  * @param {Model} model
  * @returns {HTMLElement[]}
@@ -74,7 +74,7 @@ export function ideaCards({ store }, model) {
 }
 
 /**
- * The search. It starts from the current run, including its edits, and stops when that changes.
+ * The search, which starts from the current run, including its edits, and stops when that run changes.
  * @param {App} app
  * @returns {HTMLElement}
  */

@@ -37,7 +37,7 @@ export function editList(edits, model, run, doings) {
 }
 
 /**
- * Groups edits that set the units of one place to separate values: a patch has one for each unit.
+ * Groups edits that set the units of one place to different values, such as a patch, which has one edit for each unit.
  * @param {readonly Edit[]} edits
  * @returns {{from: number, count: number}[]} a bundle of fewer than MOST_LINES is one edit
  */
@@ -141,6 +141,6 @@ async function copyText(text, button) {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
   } catch {
-    button.textContent = "Select it and copy"; // pages from files and notebooks may have no access to the clipboard
+    button.textContent = "Select it and copy"; // pages opened from files or in notebooks may have no access to the clipboard
   }
 }

@@ -5,7 +5,7 @@ import { windowSize } from "studio/ui/window.js";
 const GAP = 10;
 
 /**
- * Put a box beside a rectangle. A narrow window's style makes it a sheet at the bottom instead.
+ * Puts a box beside a rectangle. In a narrow window, the style sheet makes it a sheet at the bottom instead.
  * @param {HTMLElement} box with position: fixed
  * @param {DOMRect} at
  */

@@ -10,8 +10,8 @@ import { widthOf } from "studio/state/units.js";
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/types.js").Track} Track */
 
-const SLICE = 10; // milliseconds of work before the page gets its turn
-const OF_A_KIND = 4; // finds per kind: this leaves room for small edits beside sweeping ones
+const SLICE = 10; // milliseconds of work before yielding to the page
+const OF_A_KIND = 4; // maximum number of finds per kind, so that edits of large groups leave room for small ones
 
 /** @typedef {{edit: Edit, before: Choice, after: Choice}} Find */
 /** @typedef {{edit: Edit, weight: number}} Candidate */
@@ -28,7 +28,7 @@ function zeroed(place, unit, t) {
 }
 
 /**
- * One unit at one step: its memory or its output zeroed, the largest values first.
+ * Zeroes the memory or the output of one unit at one step, the largest values first.
  * @param {Track} track
  * @param {number} steps
  * @param {CellKind} cell
@@ -45,7 +45,7 @@ function moments(track, steps, { states }) {
 }
 
 /**
- * One unit's output zeroed at every step, the most active units first.
+ * Zeroes one unit's output at every step, the most active units first.
  * @param {Track} track
  * @param {number} steps
  * @returns {Candidate[]}
@@ -60,7 +60,7 @@ function units(track, steps) {
 }
 
 /**
- * All units at one step: each open gate or state zeroed.
+ * Zeroes an open gate or a state in all units at one step.
  * @param {Track} track
  * @param {number} steps
  * @param {CellKind} cell
@@ -73,7 +73,7 @@ function wholeSteps(track, steps, cell) {
 }
 
 /**
- * Whole gates, closed or fully open.
+ * Closes or fully opens whole gates.
  * @param {Track} track
  * @param {number} _steps
  * @param {CellKind} cell
@@ -111,7 +111,7 @@ export function candidatesOf(run, cell) {
 }
 
 /**
- * How sweeping an edit is: the number of values that it affects, where "all" counts as very many.
+ * How sweeping an edit is: the number of values that it affects; "all" counts as very many.
  * @param {Edit} edit
  * @returns {number}
  */
@@ -120,7 +120,7 @@ export function sweepOf(edit) {
 }
 
 /**
- * Searches until enough of each kind are found, everything is tried, or it is stopped.
+ * Searches until enough edits of each kind are found, all candidates are tried, or the search is stopped.
  * @param {{model: Model, run: Run, head: string, t: number}} where the label to change
  * @param {(tried: number, of: number, done: boolean) => void} onProgress
  * @param {(find: Find) => void} onFind

@@ -1,4 +1,5 @@
-// Before and after, a column for each step: the prediction, how much it moved, and the change in each track's h.
+// The run before and after the edits, one column per step: the prediction, how much it changed, and the change in each
+// track's h.
 
 import { firstOf } from "studio/state/difference.js";
 import { shownToken, stepName } from "studio/state/tokens.js";
@@ -25,7 +26,7 @@ function predicted(choice, changed) {
 }
 
 /**
- * A number with a bar as long as its share of the row's scale.
+ * A number with a bar whose length is the number's share of the row's scale.
  * @param {number} size
  * @param {number} scale
  * @param {string} mark "" or the label of a first step
@@ -165,7 +166,7 @@ export function differenceRows({ words, tracks }) {
 }
 
 /**
- * The changes, in a sentence or two.
+ * Describes the changes in a sentence or two.
  * @param {Difference} difference
  * @returns {string}
  */

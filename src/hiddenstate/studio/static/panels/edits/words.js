@@ -20,7 +20,7 @@ export function pythonNumber(value) {
 }
 
 /**
- * The operation: "set to 0.5", "multiplied by 2.0".
+ * Describes the operation: "set to 0.5", "multiplied by 2.0".
  * @param {Edit} edit
  * @returns {string}
  */
@@ -30,7 +30,7 @@ export function actionOf(edit) {
 }
 
 /**
- * The selection: "unit 7", "units 1, 2, 3", "all units".
+ * Describes the selection: "unit 7", "units 1, 2, 3", "all units".
  * @param {string} name
  * @param {number[] | null} chosen
  * @returns {string}
@@ -41,7 +41,7 @@ function chosenOf(name, chosen) {
 }
 
 /**
- * The units and steps; a single step is shown with its word.
+ * Describes the units and steps; a single step is named with its word.
  * @param {Edit} edit
  * @param {string[]} tokens
  * @returns {string}
@@ -54,7 +54,7 @@ export function whereOf(edit, tokens) {
 }
 
 /**
- * The place: "forget gate of l0", "forget gate of l0 before its sigmoid".
+ * Describes the place: "forget gate of l0", "forget gate of l0 before its sigmoid".
  * @param {string} place
  * @param {Model} model
  * @returns {string}
@@ -67,7 +67,7 @@ export function placeOf(place, model) {
 }
 
 /**
- * One sentence for one edit.
+ * Describes an edit in one sentence.
  * @param {Edit} edit
  * @param {Model} model
  * @param {string[]} tokens

@@ -40,7 +40,7 @@ export function askControls({ store }) {
 }
 
 /**
- * First the model's prediction, or the actual next token; then the likeliest labels.
+ * Lists the model's prediction or the actual next token first, then the likeliest labels.
  * @param {Explained} explained
  * @param {View} view
  * @returns {{value: string, text: string}[]}

@@ -1,4 +1,4 @@
-// The text to explain, read a moment after the last keystroke.
+// The text to explain, which is read a moment after the last keystroke.
 
 import { element, set } from "studio/ui/draw.js";
 

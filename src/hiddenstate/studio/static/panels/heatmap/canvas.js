@@ -1,5 +1,5 @@
-// The heat map's static layers: drawn when the run or the selection changes, never while scrubbing.
-// The tokens have their own canvas, which stays visible when the units need scrolling.
+// The heat map's static layers, which are drawn when the run or the selection changes, but never while scrubbing. The
+// tokens have their own canvas, so that they stay visible when the units are scrolled.
 
 import { SLANT } from "studio/panels/heatmap/layout.js";
 import { range } from "studio/state/ranges.js";

@@ -72,7 +72,7 @@ export function mountHeatmap(app) {
   const cursors = createCursors(map, place);
   const readout = createReadout(app, scene, map);
   const scale = element("div", { class: "heat-legend" });
-  const heard = element("p", { class: "unseen", role: "status" }); // where the arrow keys have led
+  const heard = element("p", { class: "unseen", role: "status" }); // announces the cell that the arrow keys moved to
   body.classList.add("heat-body");
   body.append(unread(session), place, words, heard, element("div", { class: "heat-foot" }, [readout.root, scale]));
   tools.append(...heatTools(app));
@@ -138,7 +138,7 @@ function listen(app, scene, { head, map }, readout, cursors) {
   const { store, player } = app;
   const under = (/** @type {MouseEvent} */ event) => {
     const box = map.getBoundingClientRect();
-    if (event.target === head) return null; // they may cover cells
+    if (event.target === head) return null; // the tokens may cover cells
     return scene.layout && cellAt(scene.layout, event.clientX - box.left, event.clientY - box.top);
   };
   const hover = (/** @type {ReturnType<typeof cellAt>} */ cell) => {

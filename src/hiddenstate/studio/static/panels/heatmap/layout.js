@@ -23,10 +23,10 @@ const NARROWEST = 4;
 const PIN_ROW = 15;
 const PIN_GAP = 10;
 const BOTTOM = 2;
-const UPRIGHT = 14; // if the longest token is no wider (characters), none is slanted
-const CLOSE = 13; // pixels from one slanted token to the next, if there is one for each column
-const LOOSE = 17; // the same if some columns have none, so that tokens are well separated
-const APART = 6; // between tokens that are not slanted
+const UPRIGHT = 14; // if the longest token is no wider than this (as for characters), no token is slanted
+const CLOSE = 13; // minimum pixels between slanted tokens, if each column has one
+const LOOSE = 17; // minimum pixels between slanted tokens, if some columns have none
+const APART = 6; // pixels between tokens that are not slanted
 export const SLANT = -58;
 
 /**
@@ -70,7 +70,7 @@ export function heatLayout({ width, height, steps, pinned, order, longest }) {
 }
 
 /**
- * The offset of the tokens above the first row, whose marker extends a little above it.
+ * The height of the tokens above the first row; the marker of that row extends a little above it.
  * @param {HeatLayout} layout
  */
 export function headHeight({ top }) {
@@ -78,7 +78,7 @@ export function headHeight({ top }) {
 }
 
 /**
- * The unit and step at a point; null outside.
+ * The unit and step at a point; null outside the cells.
  * @param {HeatLayout} layout
  * @param {number} x
  * @param {number} y

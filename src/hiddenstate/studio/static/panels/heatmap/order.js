@@ -6,7 +6,7 @@ import { widthOf } from "studio/state/units.js";
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/types.js").Track} Track */
 
-const TURNS = 60; // steps of the power iteration: more would not visibly change the order
+const TURNS = 60; // steps of the power iteration; more would not visibly change the order
 
 /**
  * @param {Run} run
@@ -44,7 +44,7 @@ function scores(run, track, quantity, sort, headName) {
 }
 
 /**
- * A unit's values over time, unit after unit.
+ * The values of each unit over time, one unit after another.
  * @param {Track} track
  * @param {string} quantity
  * @param {number} T
@@ -72,7 +72,7 @@ export function changes(rows) {
 }
 
 /**
- * Pearson's r of each row with the wanted values; 0 if either is constant.
+ * Pearson's r between each row and the target values; 0 if either is constant.
  * @param {Float64Array[]} rows
  * @param {Float64Array} wanted
  * @returns {Float64Array}
@@ -83,8 +83,8 @@ export function correlations(rows, wanted) {
 }
 
 /**
- * Puts similar rows next to each other: by their angle in the plane of the two directions in which rows differ
- * most, cut at the widest gap.
+ * Puts similar rows next to each other: sorts them by their angle in the plane of the first two principal directions,
+ * cut at the widest gap.
  * @param {Float64Array[]} rows
  * @returns {number[]}
  */
@@ -134,7 +134,7 @@ function remove(from, direction) {
 }
 
 /**
- * Mean 0, length 1; zeros if it is constant or not finite.
+ * Scales a row to mean 0 and length 1; returns zeros if it is constant or not finite.
  * @param {Float64Array} row
  * @returns {Float64Array}
  */

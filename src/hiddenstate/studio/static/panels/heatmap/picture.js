@@ -106,7 +106,7 @@ function names(layout, tokens) {
 }
 
 /**
- * A row for each unit, a column for each step.
+ * A table with a row for each unit and a column for each step.
  * @param {App} app
  * @returns {string[][]}
  */

@@ -1,4 +1,4 @@
-// The value under the pointer, or else at the cursor, in words and digits, and a button for the editor.
+// Shows the value under the pointer, or else at the cursor, in words and digits, with a button that opens the editor.
 
 import { wordAt } from "studio/state/tokens.js";
 import { trackOf, valueAt } from "studio/state/units.js";

@@ -7,7 +7,7 @@ import { element, set } from "studio/ui/draw.js";
 
 /** @typedef {import("studio/state/types.js").App} App */
 
-const MOST_TAGS = 200; // a vocabulary is too long for a list
+const MOST_TAGS = 200; // a vocabulary would be too long for a list
 
 /**
  * @param {App} app

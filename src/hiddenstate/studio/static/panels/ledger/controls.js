@@ -1,4 +1,4 @@
-// Chooses the memory: the most telling one, or a layer, direction and unit.
+// The controls that choose the memory: the most telling one, or a layer, direction and unit.
 
 import { trackTitle } from "studio/state/units.js";
 import { chooser } from "studio/ui/controls.js";

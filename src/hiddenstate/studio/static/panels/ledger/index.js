@@ -1,4 +1,5 @@
-// The ledger: which steps wrote a memory, how much remains at each later word, and what it adds to the target.
+// The ledger: shows which steps wrote a memory, how much of it remains at each later word, and what it adds to the
+// target.
 
 import { memoryControls } from "studio/panels/ledger/controls.js";
 import { following, isRecorded, sceneOf } from "studio/panels/ledger/memory.js";

@@ -84,7 +84,7 @@ function viewed({ subject }, { track, unit }) {
 }
 
 /**
- * The step to follow: the chosen one, if it was read; else the earlier one of which most remains.
+ * The step to follow: the chosen one if it was read, or else the earlier step of which most remains.
  * @param {Ledger} ledger
  * @param {number} asked
  * @returns {number}

@@ -1,4 +1,4 @@
-// The ledger in words and numbers: what a word wrote, how much remains, and what it adds; sums; a table.
+// Describes the ledger in words and numbers: what a word wrote, how much remains, what it adds, the sums, and a table.
 
 import { erasedMostAt, keptAfter } from "studio/runtime/explain/ledger.js";
 import { shortToken, shownToken } from "studio/state/tokens.js";
@@ -6,7 +6,7 @@ import { element, exactly, percent, tick } from "studio/ui/draw.js";
 
 /** @typedef {import("studio/panels/ledger/memory.js").Scene} Scene */
 
-const MOST_SHARES = 3; // later words whose shares are listed
+const MOST_SHARES = 3; // number of later words whose shares are listed
 
 /**
  * @param {Scene} scene
@@ -42,7 +42,7 @@ function added({ ledger, explained }, s) {
 }
 
 /**
- * The shares at the next words read.
+ * Lists the shares that remain at the next words read.
  * @param {Scene} scene
  * @param {number} s
  */
@@ -68,7 +68,7 @@ function erased(scene, s) {
 }
 
 /**
- * The sums.
+ * Describes the sums of the ledger.
  * @param {Scene} scene
  * @returns {string[]}
  */

@@ -7,8 +7,8 @@ import { label, svg, tick } from "studio/ui/draw.js";
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/panels/lines/layout.js").Band} Band */
 
-const CLOSE = 14; // pixels from one token to the next, if each step has one
-const LOOSE = 18; // the same if some steps have none
+const CLOSE = 14; // minimum pixels between tokens, if each step has one
+const LOOSE = 18; // minimum pixels between tokens, if some steps have none
 
 /**
  * @param {Band} band
@@ -33,7 +33,7 @@ export function frame(band, width) {
 export function words(run, width, bottom) {
   const pitch = (width - LEFT - RIGHT) / Math.max(1, run.steps);
   const every = pitch >= CLOSE ? 1 : Math.ceil(LOOSE / pitch);
-  const turned = run.tokens.some((token) => shortToken(token, 2).length > 1); // except for characters, which are upright
+  const turned = run.tokens.some((token) => shortToken(token, 2).length > 1); // tokens are slanted, except for characters
   return run.tokens.flatMap((token, t) => {
     if (t % every !== 0) return [];
     const [x, y] = [xOf(t, width, run.steps) + (turned ? 3 : 0), bottom + 14];

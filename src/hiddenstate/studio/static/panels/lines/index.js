@@ -1,4 +1,4 @@
-// The six values of the pinned units over the sentence, gates above, memory below.
+// Charts the six values of the pinned units over the sentence, with the gates above and the memory below.
 
 import { createChart } from "studio/panels/lines/chart.js";
 import { chartReach, stepAt } from "studio/panels/lines/layout.js";
@@ -84,7 +84,7 @@ function scrub({ store, session, player }, list) {
 }
 
 /**
- * A row for each unit and step.
+ * A table with a row for each unit and step.
  * @param {App} app
  * @returns {string[][]}
  */

@@ -1,5 +1,5 @@
-// The equations of the states with their numbers, each with its bar: kept and written add up to the memory.
-// An outline shows the whole value (c_prev, g, tanh(c)), the filled part what its gate lets through.
+// The equations of the states with their numbers and a bar for each: the kept and written parts add up to the memory.
+// The outline of a bar shows the whole value (c_prev, g, tanh(c)), the filled part what the gate lets through.
 
 import { flowColour } from "studio/panels/microscope/pipes.js";
 import { svg, tick } from "studio/ui/draw.js";

@@ -18,7 +18,7 @@ import { pressable, text, value } from "studio/ui/svg-parts.js";
  */
 
 /**
- * One gate: its value, how far it is open, what that means, and its pre-activation.
+ * A gate: its value, how far it is open, what that means, and its pre-activation.
  * @param {Model} model
  * @param {string} gate
  * @param {Box} box
@@ -75,7 +75,7 @@ function meterAt(box, gate, signed) {
  */
 
 /**
- * A state: its name, its value, its source or destination.
+ * A state: its name, its value, and its source or destination.
  * @param {string} name "c", "c_prev", "h"
  * @param {boolean} changes whether its change is shown: of the memory
  * @param {Box} box
@@ -84,7 +84,7 @@ function meterAt(box, gate, signed) {
  */
 export function stateBox(name, changes, box, edit) {
   const { x, y, width } = box;
-  const half = (width - 20) / 2; // beside the name, which is short if there is a change
+  const half = (width - 20) / 2; // beside the name; states that show a change have short names
   const title = text(x + 8, y + 16, "hs-letter hs-small", "start", "", changes ? half - 20 : width - 16);
   const change = text(x + width - 8, y + 15, "hs-soft hs-mono hs-change", "end", "", half + 20);
   const number = value({ x: x + 3, y: y + 18, width: width - 6, height: 21 }, "middle", edit);
@@ -109,7 +109,7 @@ export function stateBox(name, changes, box, edit) {
 }
 
 /**
- * A part of a gate's sum: its name, its value, its equation.
+ * A part of a gate's sum: its name, its value and its equation.
  * @param {string} name "n_h", "from_x"
  * @param {string} gate
  * @param {string} about

@@ -17,7 +17,7 @@ import { fit, text } from "studio/ui/svg-parts.js";
 /** @typedef {import("studio/panels/microscope/types.js").Point} Point */
 /** @typedef {import("studio/state/moment.js").Moment} Moment */
 
-const SWIFT = 240; // milliseconds for bars and wires to follow
+const SWIFT = 240; // duration of the animation of bars and wires, in milliseconds
 
 /**
  * @param {Scene} scene
@@ -129,7 +129,7 @@ function nodesOf({ nodes }, symbols) {
 }
 
 /**
- * Names and values of the flows between the operations.
+ * The names and values of the flows between the operations.
  * @param {Layout} layout
  * @param {Record<string, string>} names
  */

@@ -15,7 +15,7 @@ import { fit, text } from "studio/ui/svg-parts.js";
 /** @typedef {import("studio/panels/microscope/types.js").Scene} Scene */
 /** @typedef {import("studio/panels/microscope/terms.js").Term} Term */
 
-const SHOWN = 5; // terms of each side
+const SHOWN = 5; // number of terms on each side
 const TOP = 18;
 const SWIFT = 240;
 const CURVE = { x: 26, height: 106 };
@@ -123,7 +123,7 @@ function headings(columns) {
 }
 
 /**
- * The curve with the point on it, and the equation beside it.
+ * Draws the curve with the current point, and the equation beside it.
  * @param {Scene} scene
  * @param {string} gate
  * @param {number} y
@@ -159,7 +159,7 @@ function valueAt({ track, run, view }, gate) {
 }
 
 /**
- * A trace has no weights: shows only the curve, and the gate's point on it.
+ * Shows only the curve with the gate's point, because a trace has no weights.
  * @param {Scene} scene
  * @returns {Level}
  */

@@ -1,4 +1,4 @@
-// The layout of a GRU's circuit: on a wide panel time runs to the right, on a narrow one downwards.
+// The layout of a GRU's circuit. Time runs to the right on a wide panel, and downwards on a narrow one.
 
 import { around, busesTo, GATE_HEIGHT, LINE, MIDDLE, oriented, STATE } from "studio/panels/microscope/layout.js";
 import { busesBeside, COLUMN, gateBeside } from "studio/panels/microscope/portrait.js";
@@ -21,7 +21,7 @@ function landscape(width) {
   const size = { width: (width - 3 * GAP) / 4, height: GATE_HEIGHT };
   const [z, n, hidden, r] = [0, 1, 2, 3].map((k) => size.width / 2 + k * (size.width + GAP));
   const side = size.width / 2;
-  const [keep, write, back] = [z + side - 20, n - side + 60, n + side - 26]; // x of the lines out of z and n, and into n
+  const [keep, write, back] = [z + side - 20, n - side + 60, n + side - 26]; // x positions of the lines out of z and n, and into n
   const top = GATES - GATE_HEIGHT / 2;
   const nodes = {
     keep: { x: keep, y: LINE },

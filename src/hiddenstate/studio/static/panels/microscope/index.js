@@ -25,7 +25,7 @@ import { isCalm } from "studio/ui/theme.js";
 /** @type {Record<View["zoom"], (scene: Scene) => Level>} */
 const LEVELS = { model: modelLevel, layer: layerLevel, unit: circuit, gate: gateLevel };
 const ORDER = /** @type {View["zoom"][]} */ (Object.keys(LEVELS));
-const SINGLE_STEP = 280; // milliseconds since the last step; with a longer pause, the user is watching, not scrubbing
+const SINGLE_STEP = 280; // milliseconds since the last step; after a longer pause, the user is watching, not scrubbing
 const QUICK_STEP = 90;
 
 const HELP =
@@ -111,7 +111,7 @@ export function mountMicroscope({ store, session, player }) {
   store.subscribe(["step"], stepper(update));
   let wide = 0;
   new ResizeObserver(() => {
-    if (stage.clientWidth === wide) return; // only its height differs: animations continue
+    if (stage.clientWidth === wide) return; // if only the height changes, animations continue
     wide = stage.clientWidth;
     draw();
   }).observe(stage);
@@ -123,7 +123,7 @@ export function mountMicroscope({ store, session, player }) {
 const depth = (/** @type {string} */ key) => ORDER.indexOf(/** @type {View["zoom"]} */ (key.split(",")[3]));
 
 /**
- * A watched step is animated; scrubbed steps appear at once.
+ * Animates steps that the user watches; while scrubbing, steps appear at once.
  * @param {(pace: Pace) => void} update
  * @returns {() => void}
  */
@@ -166,7 +166,7 @@ function sceneOf(parts) {
 }
 
 /**
- * The current position, and the reading direction.
+ * Describes the current position and the reading direction.
  * @param {Scene} scene
  * @param {View} view
  * @returns {string}

@@ -99,7 +99,7 @@ function mixed(from, to, part) {
 }
 
 /**
- * The columns of the table, and the parts of the line about one unit.
+ * The columns of the table, which are also the parts of the line about one unit.
  * @param {CellKind} cell
  * @param {Units} units
  * @returns {[string, Float32Array][]}

@@ -1,4 +1,4 @@
-// Code that the layouts of all circuits share.
+// Code shared by the layouts of all circuits.
 
 /** @typedef {import("studio/ui/svg-parts.js").Box} Box */
 /** @typedef {import("studio/panels/microscope/types.js").Point} Point */
@@ -10,12 +10,12 @@ export const GATE_HEIGHT = 84;
 export const STATE = { width: 84, height: 56 };
 export const LINE = 29; // y of the memory
 export const MIDDLE = 113; // y of the written value
-const STUBS = [8, 32]; // where x and h_prev branch off, to the right of a box's middle
-const BUS_START = 68; // after the names of x and h_prev
+const STUBS = [8, 32]; // where x and h_prev branch off, in pixels to the right of a box's middle
+const BUS_START = 68; // x where the lines begin, after the names of x and h_prev
 
 /**
- * The layout for a width: on a wide panel time runs to the right, or to the left for the reverse direction; on a narrow one
- * downwards.
+ * The layout for a width. On a wide panel, time runs to the right, or to the left for the reverse direction; on a
+ * narrow one, downwards.
  * @param {(width: number) => Layout} landscape
  * @param {(width: number) => Layout} portrait
  * @returns {(width: number, reverse: boolean) => Layout}

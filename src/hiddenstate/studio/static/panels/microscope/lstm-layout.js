@@ -1,4 +1,4 @@
-// The layout of an LSTM's circuit: on a wide panel time runs to the right, on a narrow one downwards.
+// The layout of an LSTM's circuit. Time runs to the right on a wide panel, and downwards on a narrow one.
 
 import { around, busesTo, GATE_HEIGHT, LINE, MIDDLE, oriented, STATE } from "studio/panels/microscope/layout.js";
 import { portrait } from "studio/panels/microscope/lstm-portrait.js";

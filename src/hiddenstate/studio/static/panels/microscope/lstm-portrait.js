@@ -7,7 +7,7 @@ import { busesBeside, COLUMN, gateBeside } from "studio/panels/microscope/portra
 /** @typedef {import("studio/panels/microscope/types.js").Wire} Wire */
 
 const { line: LINE, state: STATE, boxes: LEFT } = COLUMN;
-const TURN = 128; // x where i, g and o meet it
+const TURN = 128; // x where the lines of i, g and o turn
 /** y of each gate's middle */
 const GATES = { f: 120, i: 216, g: 312, o: 408 };
 const WRITE = (GATES.i + GATES.g) / 2;

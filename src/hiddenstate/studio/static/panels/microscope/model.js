@@ -1,4 +1,4 @@
-// The whole model at one step, from its input at the bottom to its prediction at the top; each layer opens.
+// The whole model at one step, from its input at the bottom to its prediction at the top. Each layer can be opened.
 
 import { boxesOf } from "studio/panels/microscope/stack.js";
 import { shortToken, stepName } from "studio/state/tokens.js";
@@ -82,7 +82,7 @@ function tokenBox(box, { run }) {
 }
 
 /**
- * A layer and direction: all units of h at this step as small bars, up and down.
+ * A layer and direction: all units of h at this step, as small bars above and below zero.
  * @param {Stacked} box
  * @param {Scene} scene
  */
@@ -109,7 +109,7 @@ function trackBox(box, { run, go }) {
 }
 
 /**
- * The bars of one sign.
+ * The bars of the values with one sign.
  * @param {Float32Array} values
  * @param {number} sign
  * @param {{x: number, width: number, zero: number, reach: number}} area

@@ -1,4 +1,4 @@
-// Wires as pipes: a pipe is as wide as the largest possible value, and the flow in it as wide as the value.
+// Draws wires as pipes: a pipe is as wide as the largest possible value, and the flow in it is as wide as the value.
 
 import { svg } from "studio/ui/draw.js";
 
@@ -10,7 +10,7 @@ import { svg } from "studio/ui/draw.js";
 export const PIPE = 14;
 const THINNEST = 0.8; // minimum width of a nonzero flow, so that it is visible
 const CORNER = 8;
-/** Values between 0 and 1, coloured by their gate; the others are coloured by sign. */
+/** The colours of values between 0 and 1, by gate; other values are coloured by sign. */
 /** @type {Record<string, string>} */
 const OPEN = { i: "i", f: "f", o: "o", r: "r", z: "z", write: "z" };
 
@@ -80,7 +80,7 @@ export function pathOf(points) {
 }
 
 /**
- * The point at a distance from one point towards another.
+ * The point at a given distance from one point towards another.
  * @param {Point} from
  * @param {Point} to
  * @param {number} distance
@@ -93,7 +93,7 @@ function towards(from, to, distance) {
 }
 
 /**
- * The point part of the way along a line.
+ * The point at a given fraction of the way along a line.
  * @param {Point[]} points
  * @param {number} part 0..1
  * @returns {Point}

@@ -1,14 +1,14 @@
-// Code that the circuits on a narrow panel share: the memory runs down the left side, with the boxes to its right.
+// Code shared by the circuits on a narrow panel, where the memory runs down the left side with the boxes to its right.
 
 /** @typedef {import("studio/ui/svg-parts.js").Box} Box */
 /** @typedef {import("studio/panels/microscope/types.js").Point} Point */
 
 const STATE = { width: 92, height: 56 };
-/** The column of the memory: the middle of its line, its states' size, and where the boxes beside it begin. */
+/** The column of the memory: the middle of its line, the size of its states, and where the boxes beside it begin. */
 export const COLUMN = { line: STATE.width / 2, state: STATE, boxes: 156 };
 const HEIGHT = 84;
 const BUS = 12; // h_prev's distance from the right edge; x is beside it
-const STUB = 13; // where x and h_prev come in, above and below a box's middle
+const STUB = 13; // where x and h_prev enter a box, in pixels above and below its middle
 const TOP = 52;
 
 /**

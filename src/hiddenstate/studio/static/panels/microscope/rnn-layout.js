@@ -1,4 +1,4 @@
-// The layout of a plain RNN's circuit: on a wide panel time runs to the right, on a narrow one downwards.
+// The layout of a plain RNN's circuit. Time runs to the right on a wide panel, and downwards on a narrow one.
 
 import { around, busesTo, LINE, oriented, STATE } from "studio/panels/microscope/layout.js";
 import { busesBeside, COLUMN, gateBeside } from "studio/panels/microscope/portrait.js";
@@ -6,7 +6,7 @@ import { busesBeside, COLUMN, gateBeside } from "studio/panels/microscope/portra
 /** @typedef {import("studio/panels/microscope/types.js").Layout} Layout */
 
 const PART = { width: 168, height: 60 };
-const TOP = 96; // of the boxes of both parts
+const TOP = 96; // size of the boxes of both parts
 
 /** The layout for a width, mirrored for the reverse direction. */
 export const rnnLayout = oriented(landscape, portrait);

@@ -46,7 +46,7 @@ export function boxesOf(model, run, width) {
 }
 
 /**
- * The rows from the bottom up, each a list of columns, each a list of parts from the bottom up.
+ * The rows from the bottom up. Each row is a list of columns, and each column is a list of parts from the bottom up.
  * @param {Model} model
  * @param {Run} run
  * @returns {Part[][][]}
@@ -89,7 +89,7 @@ function trackPart(track) {
 }
 
 /**
- * Parts whose names begin with the same word are in one column: characters are embedded, then spelt.
+ * Puts parts whose names begin with the same word in one column, such as the embedding of characters and the speller.
  * @param {{label: string, shape: number[]}[]} inputs
  * @returns {Part[][]}
  */
@@ -148,7 +148,7 @@ function comb(lower, upper, label) {
 }
 
 /**
- * How many numbers a part reads at each step.
+ * The number of values that a part reads at each step.
  * @param {Model} model
  * @param {Stacked} box
  * @returns {string}

@@ -1,4 +1,5 @@
-// The rows of a sum, a bar for each term: each starts where the previous one ended, so the last ends at the sum.
+// The rows of a sum, with a bar for each term. Each bar starts where the previous one ended, so the last one ends at
+// the sum.
 
 import { flowColour } from "studio/panels/microscope/pipes.js";
 import { format, svg } from "studio/ui/draw.js";
@@ -88,7 +89,7 @@ export function runningOf(terms) {
 }
 
 /**
- * Draw the rows, and the line at 0.
+ * Draws the rows, and the line at 0.
  * @param {readonly SumRow[]} rows the last one is the sum itself
  * @param {SVGElement} zero
  * @param {Columns} columns

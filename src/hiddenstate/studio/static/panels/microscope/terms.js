@@ -1,4 +1,5 @@
-// The terms of the sum behind a gate, the largest first and the rest in one, so that they add up to the whole.
+// The terms of the sum behind a gate: the largest first, and the rest combined into one, so that they add up to the
+// whole.
 
 /** @typedef {import("studio/types.js").DotProduct} DotProduct */
 /** @typedef {import("studio/types.js").Model} Model */
@@ -27,7 +28,7 @@ function featureName(tracks, track, index) {
 }
 
 /**
- * The track and unit below that an input feature comes from; null in the lowest layer.
+ * The track and unit in the layer below that an input feature comes from; null in the lowest layer.
  * @param {readonly TrackInfo[]} tracks
  * @param {TrackInfo} track
  * @param {number} index
@@ -41,7 +42,7 @@ export function featureSource(tracks, track, index) {
 }
 
 /**
- * The largest terms of one side, and all others in one.
+ * The largest terms of one side, and all others combined into one.
  * @param {Float32Array} weights
  * @param {Float32Array} factors
  * @param {"input" | "hidden"} kind
@@ -106,7 +107,7 @@ function biases(model, track, unit, { gate, biasInput, biasHidden, scale }) {
 }
 
 /**
- * The reset gate's sign before the terms that it multiplies: the state's terms in a GRU's candidate.
+ * The symbol of the reset gate, shown before the terms that it multiplies: the recurrent terms of a GRU's candidate.
  * @param {Model} model
  * @param {string} gate
  */

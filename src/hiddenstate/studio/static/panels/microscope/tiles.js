@@ -1,5 +1,6 @@
-// A tile for each unit of a layer: on the left the kept part of the memory (inside the outline of
-// the previous one), on the right the written part, and a line at their sum, the new memory. All tiles share a few paths, so a step is drawn quickly.
+// A tile for each unit of a layer, with the kept part of the memory on the left (inside the outline of the previous
+// memory), the written part on the right, and a line at their sum, the new memory. All tiles share a few paths, so a
+// step is drawn quickly.
 
 import { svg } from "studio/ui/draw.js";
 import { text } from "studio/ui/svg-parts.js";
@@ -159,7 +160,7 @@ function fill(paths, { before, kept, wrote, memory }, tiling, largest) {
 }
 
 /**
- * A small arrow on a bar that is cut off.
+ * A small arrow that marks a bar as cut off.
  * @param {number} x
  * @param {number} y its tip
  * @param {number} up 1, or -1 for downwards
@@ -172,7 +173,7 @@ function arrow(x, y, up) {
 const round = (/** @type {number} */ value) => Math.round(value * 10) / 10;
 
 /**
- * A rectangle between two heights over a line.
+ * A rectangle between two heights, measured from the zero line.
  * @param {number} x
  * @param {number} zero
  * @param {number} from

@@ -1,4 +1,4 @@
-// The numbers of one step on their way through the cell: small labels that move along the wires once per step.
+// Shows the numbers of one step on their way through the cell, as small labels that move along the wires once per step.
 
 import { along, flowColour } from "studio/panels/microscope/pipes.js";
 import { svg } from "studio/ui/draw.js";
@@ -8,7 +8,7 @@ import { isCalm } from "studio/ui/theme.js";
 /** @typedef {import("studio/panels/microscope/types.js").Wire} Wire */
 
 const SIZE = { width: 38, height: 17 };
-const JOURNEY = 800; // milliseconds, if there is time
+const JOURNEY = 800; // duration in milliseconds, if there is time
 
 /**
  * @param {Layout} layout
@@ -45,7 +45,7 @@ export function tokens(layout, times) {
 }
 
 /**
- * One label on one wire: `carry` sets its number, `at` places it for a fraction of the journey, or hides it.
+ * One label on one wire: `carry` sets its number, and `at` places it at a fraction of the way, or hides it.
  * @param {Wire} wire
  * @param {[number, number]} time
  */

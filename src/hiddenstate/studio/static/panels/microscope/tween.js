@@ -1,4 +1,4 @@
-// Numbers that move smoothly to their next values, so that the eye can follow; at once with reduced motion.
+// Moves numbers smoothly to their next values, so that the eye can follow; with reduced motion, they change at once.
 
 import { isCalm } from "studio/ui/theme.js";
 

@@ -1,4 +1,4 @@
-// Types that the microscope's modules share. Types only: nothing here runs.
+// Types shared by the microscope's modules; contains no code.
 
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").Run} Run */
@@ -24,7 +24,7 @@
 /** @typedef {"jump" | "move" | "play"} Pace at once, swiftly, or with numbers that travel along the wires */
 
 /**
- * The data that a level draws. The functions return current values.
+ * The data from which a zoom level is drawn. The functions return current values.
  * @typedef {object} Scene
  * @property {Model} model
  * @property {TrackInfo} track

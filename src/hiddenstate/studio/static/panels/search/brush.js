@@ -1,4 +1,4 @@
-// The sentence that was read, in the colours of the selected unit: steps are brushed to make a query.
+// The sentence that was read, in the colours of the selected unit. Dragging over steps makes a query.
 
 import { addressOf } from "studio/state/corpus.js";
 import { BRUSH_HELP } from "studio/panels/search/text.js";

@@ -1,4 +1,4 @@
-// A query from some steps of a sentence: where the unit is as high, or as low, for as long.
+// Makes a query from some steps of a sentence: it finds where the unit is as high, or as low, for as long.
 
 /**
  * @param {string} address of the unit
@@ -21,7 +21,7 @@ export function queryOf(address, values, median, stored) {
 }
 
 /**
- * The next hundredth beyond a value, so that the value itself fulfils the comparison.
+ * Rounds a value to the next hundredth beyond it, so that the value itself satisfies the comparison.
  * @param {number} value
  * @param {(value: number) => number} round
  */

@@ -1,4 +1,4 @@
-// How often the parts of a query hold, and which labels the matched steps have.
+// Shows how often the parts of a query hold, and which labels the matched steps have.
 
 import { liftText } from "studio/panels/search/text.js";
 import { element, percent } from "studio/ui/draw.js";

@@ -1,4 +1,5 @@
-// The spans that a search found, a line each in the colours of a unit. Passages are fetched when they are looked at.
+// The spans that a search found, one line each, in the colours of a unit. Passages are fetched when they come into
+// view.
 
 import { unitOf, widened } from "studio/state/corpus.js";
 import { element } from "studio/ui/draw.js";

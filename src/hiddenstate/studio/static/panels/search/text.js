@@ -1,4 +1,4 @@
-// The texts of the search page: the grammar, and what a search found in words.
+// The texts of the search page: the grammar of queries, and the result of a search in words.
 
 import { percent } from "studio/ui/draw.js";
 

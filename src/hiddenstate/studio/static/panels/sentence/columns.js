@@ -1,4 +1,4 @@
-// A distribution over a few labels, a column each, always in the same order.
+// A distribution over a few labels, with one column per label, always in the same order.
 
 import { label, set, svg } from "studio/ui/draw.js";
 
@@ -6,7 +6,7 @@ import { label, set, svg } from "studio/ui/draw.js";
 
 const WIDTH = 330;
 const HEIGHT = 50;
-const TOP = 12; // room for the numbers over the columns
+const TOP = 12; // room for the numbers above the columns
 const NAMES = 34;
 
 /**

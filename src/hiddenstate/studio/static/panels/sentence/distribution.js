@@ -1,5 +1,6 @@
-// The distribution at the cursor. A few labels are in columns of a fixed order, so that steps can be compared by
-// eye; if there are many, the likeliest are listed. Without predictions: the strongest units of the hidden state.
+// The distribution at the cursor. A few labels are shown as columns in a fixed order, so that steps can be compared by
+// eye; if there are many, the likeliest are listed. For a model without predictions, the strongest units of the hidden
+// state are listed.
 
 import { columns } from "studio/panels/sentence/columns.js";
 import { rows } from "studio/panels/sentence/rows.js";
@@ -53,7 +54,8 @@ export function createDistribution(app) {
 }
 
 /**
- * Whether to show columns: for a tagger's labels, if they are few; next tokens are easier to read as a list.
+ * Whether to show columns. A tagger's labels are shown as columns if there are few; next tokens are easier to read as a
+ * list.
  * @param {Run} run
  * @param {Head | null} head
  * @returns {Head | null}

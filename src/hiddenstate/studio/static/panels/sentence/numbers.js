@@ -91,7 +91,7 @@ function kindOf(text, model) {
 }
 
 /**
- * The current input; only the beginning of given numbers, so that they can be edited by hand.
+ * The current input. Of given numbers, only the beginning is shown, so that they can be edited by hand.
  * @param {string} text
  * @param {Model} model
  * @returns {Float32Array[]}

@@ -11,12 +11,12 @@ import { fontOf } from "studio/ui/theme.js";
 
 const WIDTH = 960;
 const LINE = 46;
-const MOST_LABELS = 200; // labels that get their own column in the table
+const MOST_LABELS = 200; // maximum number of labels that get their own column in the table
 
 /** @typedef {{name: string, value: (t: number) => string | number | boolean}} Column */
 
 /**
- * Words above their tags and probability bars, in lines as on a page.
+ * Words above their tags and probability bars, broken into lines as on a page.
  * @param {App} app
  * @returns {SVGSVGElement | null} null if nothing has been read
  */
@@ -84,7 +84,7 @@ function wordParts(run, headName, t, { x, width, line }) {
 }
 
 /**
- * A row for each step; a column for each label of the chosen head, if there are few.
+ * A table with a row for each step and, if there are few, a column for each label of the chosen head.
  * @param {App} app
  * @returns {string[][]}
  */

@@ -1,4 +1,4 @@
-// A few labels or units with their values, one per row, the strongest first.
+// A few labels or units with their values, one per row, strongest first.
 
 import { spokenValues } from "studio/panels/sentence/columns.js";
 import { shownToken } from "studio/state/tokens.js";

@@ -34,7 +34,7 @@ export function createTextBox({ store, session }, model) {
     resting = undefined;
     store.set({ text: box.value });
   };
-  // Newlines only matter to a model of characters.
+  // A textarea only for a model of characters, because newlines matter only to it.
   const box = element(model.unit === "character" ? "textarea" : "input", {
     id: "text",
     type: "text",

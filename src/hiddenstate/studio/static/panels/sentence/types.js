@@ -1,4 +1,4 @@
-// Types that the sentence panel's modules share. Types only: nothing here runs.
+// Types shared by the sentence panel's modules; contains no code.
 
 /** @typedef {{label: string, value: number, click?: () => void}} Bar a value in -1..1 */
 /** @typedef {{root: SVGSVGElement, update: (bars: Bar[], chosen: number) => void}} Chart */

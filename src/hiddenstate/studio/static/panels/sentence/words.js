@@ -1,4 +1,4 @@
-// The tokens, a button for each, with the model's predictions. Moving the cursor updates only two of them.
+// The tokens, each a button, with the model's predictions. Moving the cursor updates only two of them.
 
 import { readsNumbers } from "studio/panels/sentence/signal.js";
 import { headOf, predictionAt } from "studio/state/predictions.js";
@@ -10,8 +10,8 @@ import { onResize } from "studio/ui/visibility.js";
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/state/types.js").App} App */
 
-const LONGEST = 32; // maximum characters of a token
-const MOST_NATS = 8; // a token with at least this many nats has the darkest shade
+const LONGEST = 32; // maximum number of characters in a token
+const MOST_NATS = 8; // surprise, in nats, from which a token has the darkest shade
 
 /**
  * @param {App} app
@@ -58,7 +58,7 @@ function tell(button, current) {
 
 /**
  * Scrolls the list, never the page, and only if a token would otherwise be out of sight. Positions are measured once
- * per run: measuring at each step would force a layout of the page.
+ * per run, because measuring at each step would force a page layout.
  * @param {HTMLElement} list
  * @param {() => HTMLElement[]} items
  */

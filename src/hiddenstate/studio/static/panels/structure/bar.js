@@ -1,4 +1,4 @@
-// The scale of the weights' colours.
+// The colour scale of the weights, drawn as a bar.
 
 import { rgbOf } from "studio/panels/structure/scale.js";
 import { element, svg, tick } from "studio/ui/draw.js";

@@ -1,4 +1,4 @@
-// The sandbox's sizes: a number field and a slider for each, and three check boxes.
+// The controls of the sandbox: a number field and a slider for each size, and three check boxes.
 
 import { element } from "studio/ui/draw.js";
 

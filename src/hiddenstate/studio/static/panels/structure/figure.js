@@ -1,4 +1,5 @@
-// The matrices with a pointer, moved by mouse or arrow keys: shows a weight's name, enlarged in a lens.
+// The matrices with a pointer that is moved by mouse or arrow keys. It shows the name of a weight, and a lens enlarges
+// its surroundings.
 
 import { figureOf, matricesOf, spotAt, weightAt } from "studio/panels/structure/layout.js";
 import { lens } from "studio/panels/structure/lens.js";
@@ -136,7 +137,7 @@ function listen(holder, shown, look, open) {
 const WAYS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
 /**
- * The spot that an arrow key leads to; past a matrix's side, it is in the next matrix.
+ * The spot that an arrow key moves to. Past a matrix's side, it is in the next matrix.
  * @param {Figure} figure
  * @param {Spot} spot
  * @param {string} key

@@ -25,13 +25,13 @@
  * @property {number} cellHeight
  */
 
-const LARGEST = 40; // pixels of a weight
+const LARGEST = 40; // maximum number of pixels per weight
 const TALLEST = 512; // preferred minimum width of a matrix
 const TITLE = 40;
-const NAMES = 52; // room for the names of bands before each matrix
+const NAMES = 52; // room for the band names before each matrix
 const BETWEEN = 18;
 const VECTOR = 10; // minimum width of a bias in pixels
-const LETTER = 6.7; // pixels of a title's letters
+const LETTER = 6.7; // width of a letter in a title, in pixels
 const APART = 40; // space to the right of a matrix, which the title of a narrow bias may use
 
 /**
@@ -76,7 +76,8 @@ function matrix(parameter, short, values, bands, units, columns) {
  */
 
 /**
- * Places the matrices side by side, as large as fits; if one pixel per weight is too much, several share one.
+ * Places the matrices side by side, as large as fits. If one pixel per weight is too much, several weights share a
+ * pixel.
  * @param {readonly Matrix[]} matrices
  * @param {number} width
  * @returns {Figure}
@@ -131,7 +132,7 @@ export function spotAt({ placed }, x, y) {
 }
 
 /**
- * A weight's name by gate, and its place in torch's parameter.
+ * A weight's name by gate, and its position in torch's parameter.
  * @param {Matrix} matrix
  * @param {readonly string[]} gates
  * @param {number} row

@@ -1,4 +1,4 @@
-// Draws the matrices: a point for each weight or block of weights, with the gates named beside their bands.
+// Draws the matrices, with a point for each weight or block of weights, and the names of the gates beside their bands.
 
 import { inkOver, rgbOf } from "studio/panels/structure/scale.js";
 import { fontOf, resolved } from "studio/ui/theme.js";
@@ -43,7 +43,7 @@ function drawPoints(context, { matrix, x, y, width, height }, block, limit) {
 }
 
 /**
- * A pixel for each weight, or for each block of them.
+ * A pixel for each weight or block of weights.
  * @param {Matrix} matrix
  * @param {number} block
  * @param {number} limit
@@ -62,7 +62,7 @@ export function pointsOf(matrix, block, limit) {
 }
 
 /**
- * The weight farthest from 0 in each block. Blocks never cross a gate's end.
+ * The weight farthest from 0 in each block. Blocks never cross a gate boundary.
  * @param {Matrix} matrix
  * @param {number} down
  * @param {number} across

@@ -1,4 +1,4 @@
-// Chooses the layer and direction: buttons for a few, a list for many.
+// The control that chooses the layer and direction: buttons if there are few, otherwise a list.
 
 import { segments } from "studio/ui/controls.js";
 import { element } from "studio/ui/draw.js";

@@ -78,7 +78,7 @@ function boxAt(plan, k, track, word, open) {
 }
 
 /**
- * One step: its word, the path up through the layers, its output.
+ * Draws one step: its word, the path up through the layers, and its output.
  * @param {Plan} plan
  * @param {number} k
  * @returns {SVGElement[]}

@@ -8,14 +8,14 @@ import { sizeText } from "studio/ui/moment-words.js";
 /** @typedef {import("studio/panels/structure/sizes.js").Sizes} Sizes */
 
 export const BOX = { width: 78, height: 46 };
-const GAP = 78; // between two boxes of a row: room for the label of an arrow
-const MARGIN = 156; // beside the outer boxes: room for an arrow and the name of a state
+const GAP = 78; // distance between two boxes of a row: room for the label of an arrow
+const MARGIN = 156; // space beside the outer boxes: room for an arrow and the name of a state
 const SHIFT = 30; // offset of the two directions to the left and right of their step's middle
-const ROW = 80; // from the forward row of a layer to its reverse row
-const RISE = 44; // between layers
-const FORK = 28; // above a layer with two directions, and half of it below
-const HEAD = 74; // above the topmost box
-const FOOT = 80; // below the lowest box
+const ROW = 80; // distance from the forward row of a layer to its reverse row
+const RISE = 44; // distance between layers
+const FORK = 28; // space above a layer with two directions, and half of it below
+const HEAD = 74; // space above the topmost box
+const FOOT = 80; // space below the lowest box
 const LETTER = 8.4; // width of a letter in a word, in pixels
 export const LANE = 13; // distance of c above, and of h below, the middle of a row
 export const STEP_OUT = 86; // length of the first and the last arrow of a row
@@ -68,7 +68,7 @@ export function planOf(sizes, words, { first = 0, rows = 1, steps = words.length
 }
 
 /**
- * Describes how the output consists of hidden states, and where it equals the final ones.
+ * Describes how the output is made up of hidden states, and where it equals the final ones.
  * @param {Sizes} sizes
  * @returns {string}
  */

@@ -94,7 +94,7 @@ function equations(setup, gates, layer = 0) {
 }
 
 /**
- * The differences in the layers above.
+ * How the layers above differ from the first.
  * @param {Setup} setup
  * @param {readonly string[]} gates
  * @returns {HTMLElement[]}

@@ -1,4 +1,4 @@
-// One row of the unrolled network: c and h from the initial state, from box to box, to the final state.
+// Draws a row of the unrolled network: c and h run from the initial state through all boxes to the final state.
 
 import { line } from "studio/panels/structure/lines.js";
 import { BOX, LANE, STEP_OUT } from "studio/panels/structure/plan.js";
@@ -8,7 +8,7 @@ import { text } from "studio/ui/svg-parts.js";
 /** @typedef {import("studio/panels/structure/plan.js").Plan} Plan */
 
 /**
- * One row: c and h from its initial state, from box to box, to its final state.
+ * Draws one row, in which c and h run from the initial state through all boxes to the final state.
  * @param {Plan} plan
  * @param {TrackInfo} track
  * @returns {SVGElement[]}
@@ -24,7 +24,7 @@ export function carried(plan, track) {
   const tails = [first, ...middles.map(({ x }) => x + way * half)],
     heads = [...middles.map(({ x }) => x - way * half), last];
   const spans = tails.flatMap((tail, k) => {
-    // The other direction's line crosses right after every box: the label avoids it.
+    // The other direction's line crosses right after every box, so the label avoids it.
     const clear = k ? way * Math.max(0, 2 * plan.shift - half) : 0;
     return states(plan, track, tail, heads[k], (tail + clear + heads[k]) / 2, y);
   });
@@ -53,7 +53,7 @@ function states({ rows, sizes }, { units, outputs }, tail, head, label, y) {
 }
 
 /**
- * The names of the initial and the final state; dots if the row continues beyond the drawn part.
+ * The names of the initial and final states, or dots if the row continues beyond the drawn part.
  * @param {Plan} plan
  * @param {TrackInfo} track
  * @param {number} first

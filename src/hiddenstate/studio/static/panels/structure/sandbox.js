@@ -1,4 +1,4 @@
-// The sandbox: change the sizes of a layer, and every shape follows.
+// The sandbox: the user changes the sizes of a layer, and all shapes follow.
 
 import { fields } from "studio/panels/structure/fields.js";
 import { unrolledPicture } from "studio/panels/structure/picture.js";
@@ -91,7 +91,7 @@ export function sandboxPanel({ store, session }) {
 }
 
 /**
- * Lines of code, with a copy button.
+ * Lines of code with a copy button.
  * @param {HTMLElement} code
  * @returns {HTMLElement}
  */

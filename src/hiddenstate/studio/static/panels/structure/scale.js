@@ -1,4 +1,4 @@
-// The colour scale of the weights: one for each layer and direction, with the number of weights outside it.
+// The colour scale of the weights, one per layer and direction, with the number of weights outside it.
 
 import { nextRound } from "studio/state/ranges.js";
 import { colours, level } from "studio/ui/scales.js";

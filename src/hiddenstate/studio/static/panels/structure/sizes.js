@@ -40,19 +40,19 @@ export function sizesOf({ cell, tracks, hasWeights, weights }) {
 }
 
 /**
- * P: units of the hidden state.
+ * P: the size of the hidden state.
  * @param {Sizes} sizes
  */
 export const outputSize = ({ projSize, hiddenSize }) => projSize || hiddenSize;
 
 /**
- * D: 2 with a reverse direction.
+ * D: 2 if there is a reverse direction, otherwise 1.
  * @param {Sizes} sizes
  */
 export const directions = ({ bidirectional }) => (bidirectional ? 2 : 1);
 
 /**
- * The end of torch's names: "_l1_reverse".
+ * The suffix of torch's names: "_l1_reverse".
  * @param {TrackInfo} track
  */
 const suffix = ({ layer, reverse }) => `_l${layer}${reverse ? "_reverse" : ""}`;
@@ -78,7 +78,7 @@ export function parametersOf(sizes, track) {
 }
 
 /**
- * Numbers in the whole layer.
+ * The number of parameters in the whole layer.
  * @param {Sizes} sizes
  * @returns {number}
  */
@@ -172,7 +172,7 @@ export function codeOf({ cell, inputSize, hiddenSize, numLayers, bias, bidirecti
 }
 
 /**
- * Why such a layer is impossible, in Python's words; "" if it is possible.
+ * Why such a layer is impossible, in the same words as in Python; "" if it is possible.
  * @param {Sizes} sizes
  * @returns {string}
  */

@@ -12,7 +12,7 @@ const HEAD = ["part", "equation", "name", "shape", "count", "parameter", "rows"]
 const NUMERIC = new Set(["shape", "count", "rows"]);
 
 /**
- * Rows in the order of the equations: each gate's terms below one another.
+ * The rows in the order of the equations, with each gate's terms below one another.
  * @param {Model} model
  * @param {TrackInfo} track
  * @returns {string[][]}

@@ -85,7 +85,7 @@ export function unrolledPanel({ store, session }) {
 }
 
 /**
- * The first step of the drawn part: a sentence is drawn whole, a long text in parts.
+ * The first step to draw: a sentence is drawn whole, a long text in parts.
  * @param {number} step
  * @param {number} steps
  */

@@ -1,4 +1,4 @@
-// The panel of weights: torch's stacked matrices of one layer and direction, and the table of all of them by name.
+// The panel of weights: torch's stacked matrices of one layer and direction, and a table of all weights by name.
 
 import { colourBar } from "studio/panels/structure/bar.js";
 import { matrixFigure } from "studio/panels/structure/figure.js";
@@ -99,7 +99,7 @@ function belowOf({ tracks }, track, { short }) {
 }
 
 /**
- * The meaning of a point of the picture, and the weights outside the colour scale.
+ * Explains what a point of the picture stands for, and how many weights are outside the colour scale.
  * @param {Figure} figure
  * @param {Scale} scale
  * @returns {string}

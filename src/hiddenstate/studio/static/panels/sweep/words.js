@@ -8,7 +8,7 @@ import { exactly } from "studio/ui/draw.js";
 /** @typedef {import("studio/panels/sweep/sweep.js").Pair} Pair */
 /** @typedef {import("studio/panels/sweep/sweep.js").Sweep} Sweep */
 
-export const MOST_EDITS = 1000; // in one view
+export const MOST_EDITS = 1000; // maximum number of edits in one view
 
 /**
  * @param {Pair} pair

@@ -1,4 +1,4 @@
-// The content of the state table, sorted and filtered; independent of the page's elements.
+// The content of the state table, sorted and filtered, independent of the page's elements.
 
 import { headOf, predictionAt } from "studio/state/predictions.js";
 import { hasWords } from "studio/state/tokens.js";

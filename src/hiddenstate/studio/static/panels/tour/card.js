@@ -1,4 +1,4 @@
-// The tour's card: a step's text and task, the progress, and the button to go on once the step is done.
+// The tour's card: a step's text and task, the progress, and a button to continue once the step is done.
 
 import { paragraph, rich } from "studio/panels/tour/text.js";
 import { element, set, svg } from "studio/ui/draw.js";
@@ -13,7 +13,7 @@ import { button } from "studio/ui/fields.js";
  */
 
 /**
- * The card's texts; only changed ones are written again.
+ * The texts of the card; only texts that changed are rewritten.
  * @typedef {object} Texts
  * @property {string[]} says
  * @property {string} task
@@ -33,7 +33,7 @@ export function createCard(titles, ways) {
     says: element("div", { class: "tour-says" }),
     task: element("div", { class: "tour-task" }),
     work: element("div", { class: "tour-work" }),
-    status: element("p", { class: "tour-status" }), // part of the task
+    status: element("p", { class: "tour-status" }), // shown as part of the task
     learnt: element("div", { class: "tour-learnt", role: "status" }),
   };
   const back = button("Back", () => ways.go(shown.index - 1));

@@ -25,7 +25,7 @@ const WATCHED = /** @type {const} */ ([
   "gate",
   "zoom",
 ]);
-const SETTLING = 1500; // milliseconds in which a newly opened page may still grow
+const SETTLING = 1500; // milliseconds during which a newly opened page may still grow
 
 /**
  * A visit to a step.
@@ -72,7 +72,7 @@ class Tour {
     this.app.store.set({ tour: tour > STEPS.length ? -1 : Math.max(0, tour) });
   }
 
-  /** Moves the tour to the view's step: starts, continues, or leaves. */
+  /** Moves the tour to the view's step: starts, continues or ends it. */
   sync() {
     const tour = Math.min(this.app.store.get().tour, STEPS.length);
     if (tour < 0) return this.leave();
@@ -151,7 +151,8 @@ class Tour {
     });
   }
 
-  /** A step's argument; null until the model has run. @param {Record<string, any>} memory @returns {Now | null} */
+  /** The argument that a step receives; null until the model has run. @param {Record<string, any>} memory @returns {Now
+   * | null} */
   now(memory) {
     const { session, store } = this.app;
     if (!session.model || !session.plain || !canTour(session)) return null;

@@ -1,5 +1,6 @@
-// The small LSTM of the lesson: torch.manual_seed(2); torch.nn.LSTM(4, 3), five inputs and a state from torch.randn.
-// Four features in and three units: small enough to show every number, and anyone can print the same ones in Python.
+// The small LSTM of the lesson: torch.manual_seed(2), torch.nn.LSTM(4, 3), then five inputs and a state from
+// torch.randn. With four features and three units it is small enough to show every number, and anyone can print the
+// same numbers in Python.
 
 const WEIGHT_IH = [
   [0.13243847, -0.13739452, 0.158326, -0.029489806],
@@ -55,7 +56,7 @@ const sigmoid = (x) => 1 / (1 + Math.exp(-x));
 const dot = (a, b) => a.reduce((sum, value, k) => sum + value * b[k], 0);
 
 /**
- * One step of one unit: gates are stacked i, f, g, o, three rows each.
+ * Computes one step of one unit. The gates are stacked i, f, g, o, three rows each.
  * @param {number[]} x
  * @param {State} state
  * @param {number} unit
@@ -71,7 +72,7 @@ function unitStep(x, state, unit) {
 }
 
 /**
- * One step of all three units.
+ * Computes one step of all three units.
  * @param {number[]} x
  * @param {State} state
  * @returns {State}

@@ -1,4 +1,4 @@
-// The common mistake and its fix: five elements one at a time, with the state carried or not, and all at once.
+// A common mistake and its fix: five elements one at a time, with and without carrying the state, and all five at once.
 
 import { steps } from "studio/panels/tour/lesson.js";
 import { element, format } from "studio/ui/draw.js";
@@ -41,7 +41,7 @@ function table(carry) {
 }
 
 /**
- * The loop with a choice of state, and its numbers beside those of one call.
+ * Shows the loop, with or without carrying the state, and its numbers beside those of a single call.
  * @param {(carried: boolean) => void} onChoose
  * @returns {HTMLElement}
  */

@@ -1,4 +1,4 @@
-// True or false statements, each explained once it is answered.
+// True-or-false statements, each explained once it is answered.
 
 import { rich } from "studio/panels/tour/text.js";
 import { element } from "studio/ui/draw.js";

@@ -1,4 +1,5 @@
-// The spotlight on the tour's panels: everything else is dimmed, nothing is blocked, and the card stays beside them.
+// The spotlight on the tour's panels: everything else is dimmed, but nothing is blocked, and the card stays beside the
+// panels.
 
 import { element, svg } from "studio/ui/draw.js";
 import { isCalm } from "studio/ui/theme.js";
@@ -7,7 +8,7 @@ import { windowSize } from "studio/ui/window.js";
 const MARGIN = 6;
 const GAP = 14;
 const NARROW = 760; // narrower windows show the card as a sheet at the bottom
-const SHORT = 500; // in lower windows neither a sheet nor the page would fit: the card is at the right
+const SHORT = 500; // in lower windows, a sheet would leave no room for the page, so the card is at the right
 
 /** @typedef {{left: number, top: number, right: number, bottom: number}} Box */
 /** @typedef {{right: number, bottom: number}} Free the end of the part of the window that the card leaves free */
@@ -56,9 +57,9 @@ export function litBoxes(panels, free) {
 }
 
 /**
- * Puts the card beside the panels if there is room at a side; otherwise it is a sheet at the bottom of the window, and
- * the page can be scrolled clear of it. In a short window the page makes room for it at the right. Without panels it
- * is in the middle.
+ * Puts the card beside the panels if there is room. Otherwise it becomes a sheet at the bottom of the window, and the
+ * page can be scrolled clear of it. In a short window, the page makes room for it at the right. Without panels, the
+ * card is in the middle.
  * @param {HTMLElement} card
  * @param {HTMLElement[]} panels
  * @returns {Free}
@@ -126,7 +127,7 @@ function sticks(part) {
   return getComputedStyle(part).position === "sticky";
 }
 
-/** The bottom edge of the parts that stay at the top of the window when the page scrolls. */
+/** The bottom edge of the page header, which stays at the top of the window when the page scrolls. */
 function ceilingOf() {
   const parts = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("#studio > header, #transport")]);
   const stuck = parts.filter(sticks).map((part) => (parseFloat(getComputedStyle(part).top) || 0) + part.offsetHeight);

@@ -1,4 +1,4 @@
-// Steps 4 to 6: the two equations of the cell by hand, and the rows of its gates' weights.
+// Steps 4 to 6: computing the cell's two equations by hand, and finding the rows of the gates' weights.
 
 import { isSilent, mixed, momentAt, silent, silentBounds } from "studio/panels/tour/moments.js";
 import { here, sizeLetters } from "studio/panels/tour/steps-gates.js";
@@ -29,7 +29,7 @@ function asked({ run, memory }) {
 }
 
 /**
- * The source of the previous cell state, if it was not a step of this run.
+ * Describes where the previous cell state comes from, if not from a step of this run.
  * @param {Now} now
  * @returns {string}
  */
@@ -47,7 +47,7 @@ function begun(now) {
  */
 function checked(now, answer) {
   const { f, before, i, g, c } = asked(now);
-  const sum = f * before + i * g; // a run in bfloat16 or float16 has rounded it
+  const sum = f * before + i * g; // in a bfloat16 or float16 run, the result was rounded
   if (Math.abs(answer - c) <= NEAR || Math.abs(answer - sum) <= NEAR) {
     now.memory.right = true;
     return `Right: c = ${format(c)}.`;
@@ -140,7 +140,7 @@ const READ_OUT = {
 };
 
 /**
- * Explains which row the answer is, if it is not a gate's first row.
+ * Explains which row the answer refers to, if it is not the gate's first row.
  * @param {number} answer
  * @param {number} row the right one
  * @param {number} H

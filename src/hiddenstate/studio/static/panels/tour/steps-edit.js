@@ -6,7 +6,7 @@ import { differenceOf } from "studio/state/difference.js";
 /** @typedef {import("studio/panels/tour/types.js").Now} Now */
 /** @typedef {import("studio/panels/tour/types.js").Step} Step */
 
-const SENTENCE = "I like to fish and hunt ."; // for taggers: two of its words are nouns or verbs depending on context
+const SENTENCE = "I like to fish and hunt ."; // for taggers: two of its words can be nouns or verbs, depending on context
 
 /** @param {Now} now */
 function consequence({ app, view }) {

@@ -1,4 +1,4 @@
-// Steps 1 to 3: what goes in and out, what the hidden state is, what the gates do.
+// Steps 1 to 3: what goes in and out, what the hidden state is, and what the gates do.
 
 import { forgetBounds, momentAt } from "studio/panels/tour/moments.js";
 import { trackOf } from "studio/state/units.js";
@@ -8,7 +8,7 @@ import { format } from "studio/ui/draw.js";
 /** @typedef {import("studio/panels/tour/types.js").Step} Step */
 
 /**
- * Sizes of the LSTM, with the letters of torch's documentation.
+ * The sizes of the LSTM, with the letters that torch's documentation uses.
  * @param {Now} now
  */
 export function sizeLetters({ model }) {
@@ -18,7 +18,7 @@ export function sizeLetters({ model }) {
 }
 
 /**
- * The letter of the hidden state's size: P if a projection makes it different from H.
+ * The letter for the size of the hidden state: P if a projection makes it different from H.
  * @param {Now} now
  */
 export function letterOf(now) {
@@ -38,7 +38,7 @@ const SHAPES = {
   says: (now) => {
     const { C, P, D } = sizeLetters(now);
     const T = now.run.steps;
-    const size = C ? `${C} numbers` : "C numbers"; // a trace doesn't know how many
+    const size = C ? `${C} numbers` : "C numbers"; // a trace doesn't store the number of features
     const made = hasText(now)
       ? `Each ${now.model.unit} is first turned into a vector of ${size}`
       : `At each step it receives ${size}`;

@@ -47,7 +47,7 @@ const some = ({ info, values }, t) =>
   Array.from(values.h.subarray(t * info.outputs, t * info.outputs + Math.min(3, info.outputs)), format).join(" ");
 
 /**
- * The relations in the run on the page.
+ * States these relations for the run on the page.
  * @param {Now} now
  * @returns {string}
  */
@@ -95,7 +95,7 @@ const LAST = {
 const reverseOf = ({ model }) => model.tracks.find(({ reverse }) => reverse);
 
 /**
- * The likely mistake behind a wrong count.
+ * Explains the likely mistake behind a wrong count.
  * @param {number} answer
  * @param {{C: number, H: number, P: number, L: number}} sizes
  * @returns {string}

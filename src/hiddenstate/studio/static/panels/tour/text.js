@@ -1,4 +1,4 @@
-// Text with `code` and *stress* in it, as elements.
+// Converts text with `code` and *emphasis* to elements.
 
 import { element } from "studio/ui/draw.js";
 

@@ -1,4 +1,4 @@
-// Types that the tour's modules share. Types only: nothing here runs.
+// Types shared by the tour's modules; contains no code.
 
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").Run} Run */
@@ -6,7 +6,7 @@
 /** @typedef {import("studio/state/types.js").App} App */
 
 /**
- * A step's argument: the current page, and storage for the duration of the step.
+ * The argument that a step receives: the current page, and storage that lasts as long as the step.
  * @typedef {object} Now
  * @property {App} app
  * @property {Model} model

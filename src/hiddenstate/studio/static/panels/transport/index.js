@@ -1,4 +1,5 @@
-// Moves through the sentence: play, step and scrub; and chooses the layer and direction for all panels.
+// The controls for moving through the sentence (play, step, scrub), and for choosing the layer and direction of all
+// panels.
 
 import { PACES } from "studio/state/player.js";
 import { wordAt } from "studio/state/tokens.js";
@@ -38,7 +39,7 @@ function buttons({ player, session }) {
   const made = [back, play, on];
   const show = () => {
     const name = player.playing ? "Pause" : "Play";
-    const why = nothingToPlay(session); // "" if there is somewhere to go
+    const why = nothingToPlay(session); // "" if playing is possible
     const titles = ["One step back (\u2190)", `${name} (space)`, "One step forward (\u2192)"];
     play.replaceChildren(icon(player.playing ? "pause" : "play"));
     set(play, "aria-label", name);

@@ -1,4 +1,4 @@
-// Describes a step in a sentence: the token, and what the layer's gates do on average.
+// Describes a step in one sentence: the token, and what the layer's gates do on average.
 
 import { neighbours } from "studio/state/moment.js";
 import { wordAt } from "studio/state/tokens.js";
@@ -9,7 +9,7 @@ import { percent } from "studio/ui/draw.js";
 /** @typedef {import("studio/types.js").Track} Track */
 /** @typedef {import("studio/types.js").View} View */
 
-const LONGEST = 18; // maximum characters of a word
+const LONGEST = 18; // maximum number of characters in a word
 
 /**
  * Returns why there is nothing to play; "" if there is.

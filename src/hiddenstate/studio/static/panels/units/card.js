@@ -1,4 +1,4 @@
-// The card of the selected unit: its behaviour over the corpus, and the effect of zeroing it.
+// The card of the selected unit, with its behaviour over the corpus and the effect of zeroing it.
 
 import { addressOf } from "studio/state/corpus.js";
 import { createContexts } from "studio/panels/units/contexts.js";
@@ -11,7 +11,7 @@ import { button } from "studio/ui/fields.js";
 /** @typedef {import("studio/state/corpus.js").UnitTable} UnitTable */
 /** @typedef {import("studio/state/types.js").App} App */
 
-const REST = 200; // milliseconds before a card is requested, while the user moves through the gallery
+const REST = 200; // milliseconds to wait before requesting a card, in case the user is moving through the gallery
 
 /**
  * @param {App} app
@@ -68,7 +68,7 @@ export function createUnitCard(app, known) {
 }
 
 /**
- * A query for where a unit is high: above a stored threshold, if there is one that it exceeds at times.
+ * A query that finds where a unit is high: above a stored threshold, if there is one that it sometimes exceeds.
  * @param {UnitCard} card
  * @param {UnitTable | null} table
  * @returns {string}

@@ -1,4 +1,4 @@
-// The columns of the gallery: how they are formatted, sorted and filtered.
+// Defines how the columns of the gallery are formatted, sorted and filtered.
 
 import { percent, tick } from "studio/ui/draw.js";
 
@@ -32,7 +32,7 @@ export const UNIT_COLUMNS = [
   },
 ];
 
-const SIGNED = new Set(["held_out", "chosen"]); // sorted by size: a strong negative correlation is one as well
+const SIGNED = new Set(["held_out", "chosen"]); // sorted by absolute value, because a strong negative correlation matters as well
 
 /**
  * The units that match a filter, in order.
@@ -63,7 +63,7 @@ export function arranged(columns, by, filter) {
 }
 
 /**
- * Sorts addresses by place, and by number.
+ * The sort key of an address: by place, then by number.
  * @param {string} address
  */
 function addressKey(address) {

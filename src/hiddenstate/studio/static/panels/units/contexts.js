@@ -1,4 +1,4 @@
-// Contexts of a unit: where it is highest, lowest, and random ones, as lines of coloured words.
+// Contexts of a unit, as lines of coloured words: where it is highest, where it is lowest, and random ones.
 
 import { unitOf, widened } from "studio/state/corpus.js";
 import { segments } from "studio/ui/controls.js";

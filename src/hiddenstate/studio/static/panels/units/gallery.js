@@ -1,4 +1,4 @@
-// The gallery: a row for each unit of the index. Only the rows in view are in the page.
+// The gallery, with a row for each unit of the index. Only the rows in view are in the page.
 
 import { addressOf, unitOf } from "studio/state/corpus.js";
 import { arranged, UNIT_COLUMNS } from "studio/panels/units/columns.js";

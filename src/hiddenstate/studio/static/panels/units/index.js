@@ -1,4 +1,4 @@
-// The units of an indexed corpus: a gallery of all, and the card of the selected one.
+// The units of an indexed corpus: a gallery of all units, and the card of the selected one.
 
 import { createUnitCard } from "studio/panels/units/card.js";
 import { arranged, UNIT_COLUMNS } from "studio/panels/units/columns.js";

@@ -43,7 +43,7 @@ function edge(value) {
 }
 
 /**
- * The cost of zeroing the unit, beside units of the same size: two bars each.
+ * The cost of zeroing the unit compared with units of the same size, two bars each.
  * @param {UnitCard} card
  * @returns {HTMLElement}
  */

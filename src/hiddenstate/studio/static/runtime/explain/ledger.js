@@ -1,5 +1,5 @@
-// Which steps wrote a memory: c_t = Σ_s (Π_{r>s} keep_r)·written_s + (Π keep)·c_0, as in hiddenstate.explain.ledger. An
-// LSTM keeps f and writes i·g; a GRU, whose memory is h, keeps z and writes (1-z)·n.
+// Computes which steps wrote a memory: c_t = Σ_s (Π_{r>s} keep_r)·written_s + (Π keep)·c_0, as in
+// hiddenstate.explain.ledger. An LSTM keeps f and writes i·g; a GRU, whose memory is h, keeps z and writes (1-z)·n.
 
 import { readingOrder } from "studio/runtime/explain/target.js";
 import { stateBefore } from "studio/runtime/states.js";
@@ -10,7 +10,7 @@ import { stateBefore } from "studio/runtime/states.js";
 /** @typedef {import("studio/types.js").Track} Track */
 
 /**
- * One unit of a memory at a step, after S steps were read, in the order of `steps`.
+ * One unit of a memory at a step, after S steps, which were read in the order of `steps`.
  * @typedef {object} Ledger
  * @property {number} t
  * @property {number[]} steps the last is t
@@ -59,7 +59,7 @@ function keptUntil(keep) {
 }
 
 /**
- * The share of what a step wrote that remains at each later step; 1 at the step itself.
+ * How much of what a step wrote remains at each later step, as a share; 1 at the step itself.
  * @param {Pick<Ledger, "forget">} ledger
  * @param {number} s
  * @returns {Float64Array} [S - s] shares
@@ -151,7 +151,7 @@ export function targetLedger(subject, t, readout) {
 }
 
 /**
- * The memory of the last layer in which other steps' parts add most to the target, or take most from it. If
+ * The memory of the last layer in which the parts of other steps change the target most, in either direction. If
  * nothing remains of other steps, the part of step t itself decides.
  * @param {Subject} subject
  * @param {number} t

@@ -38,7 +38,7 @@ export function occlusionCost({ subject, every }, target) {
 }
 
 /**
- * Whether a player is present: row 0 has all, row 1 none, row p + 2 all except p.
+ * Whether a player is present. Row 0 has all players, row 1 has none, and row p + 2 has all except p.
  * @param {number} row
  * @param {number} player
  */
@@ -79,7 +79,7 @@ function* oneWay(players, target) {
     states = yield* stepInBlocks(players, states, t, numbers);
   }
   const values = targetsOf(target, states[states.length - 1].h, numbers.length);
-  const all = new Float64Array(every.length + 2).fill(values[0]); // later steps change nothing
+  const all = new Float64Array(every.length + 2).fill(values[0]); // later steps don't affect the target
   numbers.forEach((number, r) => (all[number] = values[r]));
   return all;
 }

@@ -1,4 +1,4 @@
-// Players: the steps, or spans of steps, that can be replaced; and the target of rows in which some are.
+// Players: the steps or spans of steps that can be replaced. Computes the target for rows in which some are replaced.
 
 import { inputPart, repeated, stepRows } from "studio/runtime/explain/rows.js";
 import { readingOrder } from "studio/runtime/explain/target.js";
@@ -57,7 +57,7 @@ export function inputsOf({ owner, real, base }, k, t, R, present) {
 }
 
 /**
- * Whether the LSTM only reads forward, so that rows with a common beginning can share its steps.
+ * Whether the LSTM only reads forward, so that rows with a common prefix can share steps.
  * @param {Subject} subject
  */
 export function readsOneWay({ cells }) {
@@ -65,7 +65,7 @@ export function readsOneWay({ cells }) {
 }
 
 /**
- * The target of rows in which some players are replaced, each run from its first step to its last.
+ * Computes the target for rows in which some players are replaced; each row runs from its first step to its last.
  * @param {Players} players
  * @param {Target} target
  * @param {number} R
@@ -84,7 +84,7 @@ export function* wholeRows(players, target, R, present) {
     for (const [d, { cell, k }] of mine.entries()) {
       let state = repeated(initial[k], R);
       const { reverse } = cell.info;
-      const until = layer < last ? (reverse ? 0 : T - 1) : target.t; // later steps change nothing
+      const until = layer < last ? (reverse ? 0 : T - 1) : target.t; // later steps don't affect the target
       for (const t of readingOrder(reverse, T, until)) {
         const xg = layer === 0 ? inputsOf(players, d, t, R, present) : inputPart(cell, below[t], R);
         state = stepRows(cell, xg, state, R);
@@ -120,7 +120,7 @@ function putBeside(h, out, R, at) {
 }
 
 /**
- * One step of all layers of an LSTM that only reads forward.
+ * Runs one step of all layers of an LSTM that only reads forward.
  * @param {Players} players
  * @param {Rows[]} states of each layer
  * @param {number} t

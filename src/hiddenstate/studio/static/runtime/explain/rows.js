@@ -1,5 +1,6 @@
-// Many rows of one layer at once, a step at a time: the same numbers as runtime/cell.js, with each weight read once for
-// four rows. Long computations are generators that yield the row-steps done, so that the caller can pause or stop.
+// Computes many rows of one layer at once, one step at a time. Gives the same numbers as runtime/cell.js, but reads
+// each weight once for four rows. Long computations are generators that yield the number of row-steps done, so that the
+// caller can pause or stop.
 
 import { concatenated } from "studio/runtime/arrays.js";
 import { activated } from "studio/runtime/kinds.js";
@@ -77,7 +78,7 @@ function rnn(cell, z, xg) {
 const STEPS = { LSTM: lstm, GRU: gru, RNN_TANH: rnn, RNN_RELU: rnn };
 
 /**
- * The hidden states from o·tanh(c), by the projection if there is one.
+ * Computes the hidden states from o·tanh(c), applying the projection if there is one.
  * @param {Cell} cell
  * @param {Float64Array} m [R, H]
  * @param {number} R

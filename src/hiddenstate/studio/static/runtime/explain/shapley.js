@@ -82,7 +82,7 @@ function bits(mask) {
 }
 
 /**
- * Mask by mask, several at once.
+ * Runs each mask separately, several at once.
  * @param {Players} players
  * @param {Target} target
  * @returns {Generator<number, Float64Array, void>}
@@ -109,7 +109,7 @@ function* byTree(players, target) {
   const begin = players.subject.initial.map((state) => repeated(state, 1));
   yield* grow({ players, target, segments, values }, 0, begin, [0]);
   const seen = segments.reduce((mask, { player }) => (player < 0 ? mask : mask | (1 << player)), 0);
-  return values.map((_, mask) => values[mask & seen]); // later players change nothing
+  return values.map((_, mask) => values[mask & seen]); // later players don't affect the target
 }
 
 /** @typedef {{start: number, stop: number, player: number}} Segment steps of one player, or of no player (-1) */
@@ -132,7 +132,7 @@ function segmentsOf({ owner }, t) {
 }
 
 /**
- * Runs a segment and all later ones, for rows that start from these states: depth first, several rows at once.
+ * Runs a segment and all later ones, for rows that start from the given states, depth first and several rows at once.
  * @param {Tree} tree
  * @param {number} level
  * @param {Rows[]} states of each layer

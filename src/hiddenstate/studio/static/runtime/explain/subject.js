@@ -1,4 +1,5 @@
-// Subjects of an explanation: a model's run; baselines; and readers: linear layers followed by a softmax.
+// Subjects of an explanation: a model's run, with baselines and with readers, which are linear layers followed by a
+// softmax.
 
 import { refuse } from "studio/runtime/common.js";
 import { logSumExp } from "studio/runtime/softmax.js";
@@ -62,7 +63,7 @@ function once(make) {
 }
 
 /**
- * The reader for a linear layer, or some of its rows, whose logits go through a softmax.
+ * The reader for a linear layer, or for some of its rows, whose logits go through a softmax.
  * @param {string} name
  * @param {string[]} labels K of them
  * @param {Float32Array} weight [K, F]
@@ -95,7 +96,7 @@ function dotted(weights, values) {
 }
 
 /**
- * The mean of vectors, weighted by their counts.
+ * The mean of some vectors, weighted by their counts.
  * @param {readonly number[]} counts [V]
  * @param {(ids: number[]) => Float32Array} embed [n, E]
  * @returns {Float32Array} [E]

@@ -12,7 +12,7 @@ import { stateBefore } from "studio/runtime/states.js";
 /** @typedef {(Float32Array | null)[]} Changed h [T, P] of each track; null if unchanged */
 
 /**
- * The target with each state of `other` patched into the run of `subject`, one at a time.
+ * Computes the target with each state of `other` patched into the run of `subject`, one at a time.
  * @param {Subject} subject
  * @param {Subject} other with the same number of steps
  * @param {Target} target
@@ -29,7 +29,7 @@ export function* sweep(subject, other, target, places) {
 }
 
 /**
- * All places, track by track; in an LSTM c before h.
+ * All places, track by track; for an LSTM, c comes before h.
  * @param {Subject} subject
  * @returns {Place[]}
  */
@@ -66,7 +66,7 @@ function* patchedOutput(subject, other, place, end) {
 }
 
 /**
- * The patched track, from the patched step on, in reading order.
+ * Computes the patched track, from the patched step on, in reading order.
  * @param {Subject} subject
  * @param {Subject} other
  * @param {Place} place
@@ -85,7 +85,7 @@ function* patchedTrack(subject, other, { track: k, quantity, t }, end) {
 }
 
 /**
- * The states after a step in which one was replaced: h follows from the cell state of an LSTM.
+ * The states after a step in which one state was replaced. In an LSTM, h follows from the cell state.
  * @param {Subject} subject
  * @param {number} k
  * @param {string} quantity
@@ -103,7 +103,7 @@ function patchedState(subject, k, quantity, t, put) {
 }
 
 /**
- * A track above the patched one, whose input has changed.
+ * Recomputes a track above the patched one, whose input has changed.
  * @param {Subject} subject
  * @param {number} k
  * @param {Float32Array} input [T, C]
