@@ -58,6 +58,6 @@ export const EDIT = {
   status: (now) => consequence(now),
   done: ({ memory }) => Boolean(memory.undone),
   learnt: () =>
-    "The run is as it was, to the last digit. In Python, the edit ends with its block: after `with " +
+    "The run is what it was before, to the last digit. In Python, the edit ends with its block: after `with " +
     "lstm.edit(...)` nothing of it remains.",
 };
