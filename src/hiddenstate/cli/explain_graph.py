@@ -25,7 +25,7 @@ def graph(
 ) -> "Graph":
     """Trace a logit back through units and steps to the words.
 
-    Gates are held fixed; --check, on by default, edits each edge to show what happens when they are free.
+    Gates are held fixed; --check, on by default, removes each edge by an edit, to show the effect with free gates.
 
     Example: hiddenstate explain graph "The old man the boats ." --word man --plot graph.png
     """

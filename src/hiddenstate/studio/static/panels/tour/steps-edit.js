@@ -17,7 +17,7 @@ function consequence({ app, view }) {
   const many = changed === 1 ? "one prediction changes" : `${changed} predictions change`;
   return plain.heads.length
     ? `edited: ${many}; the first change is at step ${first}`
-    : `edited: the output differs from step ${first} on`;
+    : `edited: the output differs starting at step ${first}`;
 }
 
 /** @type {Step} */
