@@ -31,7 +31,7 @@ ASKED = (
         ("yes", "yes"),
         (
             ("01", "`batch_first` changes x and `out`; h and c stay `[L·D, N, H]`"),
-            ("01", "and row 2 the last one's forward and the first one's reverse state"),
+            ("01", "and row 2 the last forward and the first reverse state"),
             ("01", "swap the axes first: `h_n.transpose(0, 1).reshape(N, -1)`"),
         ),
     ),
