@@ -82,7 +82,7 @@ def torchs_batches() -> str:
 
 
 def recordings() -> str:
-    return f"for {recording(TRACES[0]):.0f} to {recording(TRACES[1]):.0f} % more time than a plain call"
+    return f"takes {recording(TRACES[0]):.0f} to {recording(TRACES[1]):.0f} % more time than a plain call"
 
 
 # The page of a sentence, and the words in it that come from the table.

@@ -31,7 +31,7 @@ ASKED = (
         ("yes", "yes"),
         (
             ("01", "`batch_first` changes x and `out`; h and c stay `[L·D, N, H]`"),
-            ("01", "and row 2 the last one's forward and the first one's reverse state"),
+            ("01", "and row 2 the last forward and the first reverse state"),
             ("01", "swap the axes first: `h_n.transpose(0, 1).reshape(N, -1)`"),
         ),
     ),
@@ -57,7 +57,7 @@ ASKED = (
         "what filling the second quarter of every bias with 1 really does",
         ("yes", "yes"),
         (
-            ("02", "The share left is f to the power of the number of steps"),
+            ("02", "The fraction left is f to the power of the number of steps"),
             ("02", "torch draws all biases between -1/√H and 1/√H"),
             ("02", "filling both vectors with 1 makes 2, and f = 0.881"),
         ),

@@ -84,7 +84,7 @@ FIRST_LESSON = (
     Statement(
         "weights are four blocks, one below the other: `[4H, C]` for the input, `[4H, H]` for the old h",
         (
-            ("01", "`weight_ih_l0` reads the input and is `[4H, C]`, the four parts one below the other"),
+            ("01", "`weight_ih_l0` reads the input and is `[4H, C]`, with the four parts stacked"),
             ("01", "reads the previous step's hidden state and is `[4H, H]`"),
             ("02", "so the forget gate is the second quarter"),
         ),
@@ -118,6 +118,6 @@ FIRST_LESSON = (
     ),
     Statement(
         "a tagger puts a linear layer on an LSTM, for a score for each class and word",
-        (("03", "a vector for each word, an LSTM, a linear layer that makes a score for each tag"),),
+        (("03", "a vector for each word, an LSTM, a linear layer that computes a score for each tag"),),
     ),
 )

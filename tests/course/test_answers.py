@@ -29,7 +29,7 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
     "q6": [("01", "With `batch_first=True` each sentence is read by itself. h and c are still `[L·D, N, H]`:")],
     "q7": [("01", "No error is raised, and each sentence depends on those before it.")],
     "q8": [("01", "five, row 0 has the forward states of the first two, and")],
-    "q9": [("02", "First c = f·c_prev + i·g, then h = o·tanh(c).")],
+    "q9": [("02", "First compute c = f·c_prev + i·g, then h = o·tanh(c).")],
     "q10": [
         (
             "02",
@@ -44,7 +44,7 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
         ("02", "So an LSTM only *lets* the factor be near 1."),
     ],
     "q15": [
-        ("01", "two runs from different states leave all 108 parameters as they were."),
+        ("01", "two runs from different states leave all 108 parameters unchanged."),
         ("01", "From one step to the next it carries a **hidden state** h and a **cell state** c"),
     ],
     "q16": [

@@ -138,7 +138,7 @@ def test_a_prediction_opens_its_figure_and_stays_by_keyboard(site: Path) -> None
         press(page, page.get_by_label("carry the state"), "Space")
         press(page, page.get_by_label("exchange inputs 1 and 3"), "Space")
         expect(figure.locator(".course-view .course-said")).to_have_text(
-            "The exchange changed the outputs of steps 1, 2, 3, 4."
+            "The swap changed the outputs of steps 1, 2, 3, 4."
         )
         press(page, page.get_by_role("link", name="Swap the inputs without carrying"))
         expect(figure.locator(".course-view .course-said")).to_contain_text("steps 1 and 3: they changed places")

@@ -45,7 +45,7 @@ def memory(model: str) -> str:
         if k:
             inside.append(f'<path d="M{left - 16},70 h12 m-5,-4 l5,4 l-5,4" class="course-arrow"/>')
     inside.append(
-        text(4, 252, "above: h after each word; below: the share of a change of h there that reaches the end")
+        text(4, 252, "above: h after each word; below: the fraction of a change in h there that reaches the end")
     )
     return svg(912, 260, "A plain RNN reads a sentence: the memory h and its gradient at each word", inside)
 

@@ -81,7 +81,7 @@ def share(model: str) -> str:
         total += math.log10(0.9 * (1 - h * h))
         plain.append(total)
     inside = [curve(lstm, -16, 0, 20, "c"), curve(plain, -16, 0, 20, "g")]
-    return svg(660, 90, "The share that is left after 1 to 100 steps: an LSTM's c, and a plain RNN", inside)
+    return svg(660, 90, "The fraction that is left after 1 to 100 steps: an LSTM's c, and a plain RNN", inside)
 
 
 STILLS: dict[str, Callable[[str], str]] = {"unroll": unroll, "shapes": shapes, "unit": unit, "share": share}

@@ -19,7 +19,7 @@ def course(
         ),
     ] = None,
     browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open a browser; else print the path of the first page.")
+        bool, typer.Option("--browser/--no-browser", help="Open a browser; otherwise print the first page's path.")
     ] = True,
 ) -> None:
     """Open the course in the browser; it needs no network.

@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 @app.callback()
 def explain() -> None:
-    """Explain what a model does with a text: which words decided, and which wrote what it remembers."""
+    """Explain what a model does with a text: which words decided the result, and which wrote what it remembers."""
 
 
 for command in (attribute, compare, graph, ledger, sweep):

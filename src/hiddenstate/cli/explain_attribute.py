@@ -48,7 +48,7 @@ def attribute(
     baseline: Annotated[
         list[str] | None,
         typer.Option(
-            help="What replaces a word: zero, mean or unk; repeat the option for results side by side. Default: the "
+            help="What replaces a word: zero, mean or unk; repeat the option to compare several. Default: the "
             "model's own baseline.",
             metavar="NAME",
             show_default=False,
@@ -74,7 +74,7 @@ def attribute(
         int, typer.Option(help="Number of orders to draw when Shapley values are sampled.")
     ] = DEFAULT_SAMPLES,
 ) -> "Attribution":
-    """Show which words decided.
+    """Show which words decided the result.
 
     For a tagger: why it chose this tag and not the next best. For a language model: why this token comes next. Each
     method is shown beside occlusion, the loss when one word is replaced, and disagreements are marked.

@@ -48,7 +48,7 @@ def _every_command(
     ] = None,
     format_: Annotated[
         Format | None,
-        typer.Option("--format", help="A readable text, all numbers (json), or the rows (csv).", show_default="text"),
+        typer.Option("--format", help="Readable text, all numbers (json), or the rows (csv).", show_default="text"),
     ] = None,
     as_json: JsonOption = False,
     out: OutOption = None,

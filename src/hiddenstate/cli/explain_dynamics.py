@@ -36,7 +36,7 @@ def dynamics(
 ) -> "Explanation":
     """Show the dynamics of a model's LSTM while it reads a text.
 
-    Fixed points and spectra need an LSTM that only reads forward, such as a language model's; without --model they
+    Fixed points and spectra need an LSTM that reads only forward, such as a language model's; without --model they
     are shown for shakespeare.
 
     Example: hiddenstate explain dynamics "To be, or not to be" --model shakespeare

@@ -20,12 +20,12 @@ def graph(
     of: OfOption = None,
     units: Annotated[int, typer.Option(min=1, help="Number of cell states to keep in the graph.")] = 30,
     check: Annotated[
-        bool, typer.Option(help="Also remove each edge with an edit, and show how much the target really loses.")
+        bool, typer.Option(help="Also remove each edge with an edit, and show what the target actually loses.")
     ] = True,
 ) -> "Graph":
     """Trace a logit back through units and steps to the words.
 
-    Gates are held fixed; --check, on by default, edits each edge to show what happens when they are free.
+    Gates are held fixed; --check, on by default, removes each edge by an edit, to show the effect with free gates.
 
     Example: hiddenstate explain graph "The old man the boats ." --word man --plot graph.png
     """

@@ -32,7 +32,7 @@ def generate(
         int, typer.Option(min=0, max=MOST_LENGTH, help="Number of characters, or words, to write.")
     ] = 500,
     temperature: Annotated[
-        float, typer.Option(help="Below 1, likely tokens become likelier; 0: always the likeliest.")
+        float, typer.Option(help="Below 1, likely tokens become more likely; 0: always the likeliest.")
     ] = 1.0,
     top_k: Annotated[
         int, typer.Option(help="Sample from the K likeliest tokens; 0: all, 1: always the likeliest.")
@@ -41,7 +41,7 @@ def generate(
         float, typer.Option(help="Sample from the likeliest tokens that together have this probability.")
     ] = 1.0,
     seed: Annotated[int, typer.Option(help="Same seed, same text.")] = 0,
-    samples: Annotated[int, typer.Option(min=1, max=10_000, help="Number of texts to write, side by side.")] = 1,
+    samples: Annotated[int, typer.Option(min=1, max=10_000, help="Number of texts to write in one batch.")] = 1,
     unknown: Annotated[bool, typer.Option("--unknown", help="Allow <unk> in the text.")] = False,
     precision: Annotated[Precision, typer.Option(help="bf16 writes faster.")] = Precision.fp32,
     out: OutOption = None,

@@ -78,8 +78,8 @@ def search(
 ) -> None:
     """Find the spans of a corpus that match a query, exactly.
 
-    Separate conditions by commas. After the first, "for 3.." sets the length of a span; "before" and "after" mean the
-    steps beside it. Conditions may also be on tokens and labels: label = NOUN after 1..3.
+    Separate conditions by commas. After the first, "for 3.." sets the length of a span; "before" and "after" refer to
+    the steps next to it. Tokens and labels work, too: label = NOUN after 1..3.
 
     Example: hiddenstate search corpus.index "l1.h[12] > .5 for 3.., l0.h[7] < .1 before"
     """

@@ -41,7 +41,7 @@ def check_outputs(*files: str | Path | None, plot: Path | None = None) -> None:
         plot: a picture.
 
     Raises:
-        ArgumentError: the plot's name is not that of a picture format.
+        ArgumentError: the plot's name does not end in a picture format.
         FileNotFoundError, IsADirectoryError, FileWriteError: a file can't be written there.
     """
     from hiddenstate.base.files import check_place

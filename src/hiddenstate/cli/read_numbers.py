@@ -48,7 +48,7 @@ def select_view(tagger: Tagger, layer: int | None, reverse: bool, unit: int | No
 
 
 def described(tagger: Tagger, sentences: Iterable[Sequence[str]], view: View) -> Iterator[list[Word]]:
-    """Read sentences, and yield each one's words with the layer's values; raises the errors of `Tagger.read_all`."""
+    """Read sentences, and yield the words of each with the layer's values; raises the errors of `Tagger.read_all`."""
     keep = [f"{view.layer_direction}.{quantity}" for quantity in (*GATES, *STATES)]
     for _, together in groupby(tagger.read_all(sentences, keep=keep), key=lambda reading: id(reading.trace)):
         readings = list(together)

@@ -267,6 +267,6 @@ def drawer(path: Path | None, run: Path, score: str) -> Callable[[], None]:
 
 
 def quote_path(path: str | Path) -> str:
-    """Return a path in its shortest form, relative to the current folder if possible."""
+    """Write a path relative to the current folder, if that is shorter."""
     here, there = Path.cwd(), Path(path).resolve()
     return str(there.relative_to(here)) if there.is_relative_to(here) else str(path)

@@ -48,8 +48,8 @@ def score(
     files: Annotated[
         list[str],
         typer.Argument(
-            help="Text file, or part of a corpus, such as wikitext-2:test; - reads standard input. Several, or Parquet "
-            "files, if --out is a folder.",
+            help="Text file, or part of a corpus, such as wikitext-2:test; - reads standard input. Several files, or "
+            "Parquet files, if --out is a folder.",
             metavar="FILE|-...",
         ),
     ],
@@ -78,7 +78,7 @@ def score(
     decay: Annotated[
         float | None,
         typer.Option(
-            help="With --dynamic: share of the change that is undone after each segment.",
+            help="With --dynamic: fraction of the change that is undone after each segment.",
             show_default="0.002",
         ),
     ] = None,
@@ -86,7 +86,7 @@ def score(
     shards: ShardsOption = False,
     cluster: ClusterOption = None,
     column: ColumnOption = "text",
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=256, help="Number of processes, for shards.")] = 1,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=256, help="Processes that score shards.")] = 1,
 ) -> None:
     """Score a text: the surprise of each character or word, given everything before it, and the perplexity.
 

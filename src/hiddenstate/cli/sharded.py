@@ -44,7 +44,7 @@ def is_sharded(files: Sequence[str], out: Path | None, shards: bool, cluster: st
 
 
 def _is_many(file: str) -> bool:
-    """Whether a file is a glob or Parquet, which only shards read."""
+    """Whether a file is a glob or Parquet, which only sharded runs can read."""
     return file.endswith(".parquet") or (glob.has_magic(file) and not Path(file).exists())
 
 

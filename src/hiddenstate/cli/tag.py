@@ -62,7 +62,7 @@ def tag(
         ),
     ] = None,
     n_best: Annotated[
-        int, typer.Option("--n-best", min=0, help="Also give the N most probable taggings of the whole sentence.")
+        int, typer.Option("--n-best", min=0, help="Also show the N most probable taggings of the whole sentence.")
     ] = 0,
     out: OutOption = None,
     input_: Annotated[

@@ -56,7 +56,7 @@ def tagger(
     dev: Annotated[Path | None, file("CoNLL-U file for choosing the best epoch.")] = None,
     test: Annotated[Path | None, file("CoNLL-U file on which to test the finished model.")] = None,
     forward_model: Annotated[Path | None, folder("Character language model whose states are an extra input.")] = None,
-    backward_model: Annotated[Path | None, folder("A second one that reads backwards; give both or neither.")] = None,
+    backward_model: Annotated[Path | None, folder("A second one, reading backward; give both or neither.")] = None,
     teacher: Annotated[
         list[Path] | None,
         folder("Trained tagger to distil from; repeatable: the mean of their probabilities is learnt."),

@@ -59,7 +59,7 @@ course.view("explorer", ({ root, model, change }) => {
       place.replaceChildren(make("svg", { viewBox: `0 0 ${Math.max(660, 8 + step * made.T)} 136`, style: `min-width: ${Math.round(step * made.T)}px`, role: "img", "aria-label": `Hidden state of unit ${unit}, from -1 to 1` }, inside));
       const [own, ...rest] = costs;
       if (!held) said.textContent = `Unit ${unit}: mean ${course.written(made.means[unit], 2)}, spread ${course.written(made.spreads[unit], 2)}.`;
-      else said.textContent = `Held at its mean, unit ${unit} costs ${course.written(own)} bits a character: rank ${rest.filter((each) => each > own).length + 1} of ${costs.length}. Units ${units.slice(1).join(" ")}: ${rest.map((each) => course.written(each)).join(" ")}.`;
+      else said.textContent = `Held at its mean, unit ${unit} costs ${course.written(own)} bits per character: rank ${rest.filter((each) => each > own).length + 1} of ${costs.length}. Units ${units.slice(1).join(" ")}: ${rest.map((each) => course.written(each)).join(" ")}.`;
     },
     numbers: () => shown,
   };

@@ -51,7 +51,7 @@ course.view("rows", ({ root, model, change }) => {
       place.replaceChildren(make("svg", { viewBox: "0 0 668 146", role: "img", "aria-label": "Hidden state of unit 0 of each row, step by step" }, inside));
       const changed = shown.map((values, n) => values.filter((_, t) => moved(n, t)).length);
       const padding = padded && !told ? ` Row 3 goes on through the padding: after step ${END} it has ${course.written(shown[3][END - 1])}, at the end ${course.written(shown[3][STEPS - 1])}.` : "";
-      said.textContent = changed.some(Boolean) ? `Changed against the whole: ${changed.flatMap((count, n) => (count ? [`row ${n} at ${count} steps`] : [])).join(", ")}.` : "Every value is that of the whole.";
+      said.textContent = changed.some(Boolean) ? `Different from the whole: ${changed.flatMap((count, n) => (count ? [`row ${n} at ${count} steps`] : [])).join(", ")}.` : "Every value equals that of the whole.";
       said.textContent += padding;
     },
     numbers: () => shown.flat(),

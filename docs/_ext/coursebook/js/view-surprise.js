@@ -5,7 +5,7 @@ course.view("surprise", ({ root, model, change }) => {
   const NEXT = 8;
   const input = make("input", { type: "text", size: 40, "aria-label": "A text" });
   input.addEventListener("change", () => change({ text: input.value, reset: 0 }));
-  const reset = controls.slider("forget what is before character", { min: 0, max: 60, value: 0, written: (k) => (k === 0 ? "–" : String(k)) }, (value) => change({ reset: value }));
+  const reset = controls.slider("forget everything before character", { min: 0, max: 60, value: 0, written: (k) => (k === 0 ? "–" : String(k)) }, (value) => change({ reset: value }));
   const warmth = controls.slider("temperature", { min: 0.1, max: 2, step: 0.1, value: 1, written: (v) => v.toFixed(1) }, (value) => change({ temperature: value }));
   const place = make("div", { class: "course-scroll", tabindex: 0, role: "group", "aria-label": "Surprise of each character" });
   const said = make("p", { class: "course-said", "aria-live": "polite" });
@@ -47,7 +47,7 @@ course.view("surprise", ({ root, model, change }) => {
       });
       place.replaceChildren(make("svg", { viewBox: `0 0 ${Math.max(660, 8 + step * tokens.length)} 136`, style: `min-width: ${Math.round(step * tokens.length)}px`, role: "img", "aria-label": "A bar above each character: its surprise, 10 bits at most" }, bars));
       const mean = bits.reduce((a, b) => a + b, 0) / bits.length;
-      said.textContent = `${course.written(mean, 2)} bits a character. Next, at temperature ${temperature.toFixed(1)}: ${after.map(([sign, p]) => `${visible(sign)} ${course.written(p, 2)}`).join("  ")}`;
+      said.textContent = `${course.written(mean, 2)} bits per character. Next, at temperature ${temperature.toFixed(1)}: ${after.map(([sign, p]) => `${visible(sign)} ${course.written(p, 2)}`).join("  ")}`;
     },
     numbers: () => shown,
   };

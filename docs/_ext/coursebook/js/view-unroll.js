@@ -29,8 +29,8 @@ course.view("unroll", ({ root, model, change }) => {
       const moved = shown.flatMap((step, t) => (differ(step, before[t]) ? [t] : []));
       place.replaceChildren(course.unrolled(shown, carried, moved));
       if (!swapped) said.textContent = "Inputs in their own order.";
-      else if (carried) said.textContent = `The exchange changed the outputs of steps ${moved.join(", ")}.`;
-      else said.textContent = `The exchange changed the outputs of steps ${moved.join(" and ")}: they changed places.`;
+      else if (carried) said.textContent = `The swap changed the outputs of steps ${moved.join(", ")}.`;
+      else said.textContent = `The swap changed the outputs of steps ${moved.join(" and ")}: they changed places.`;
     },
     numbers: () => shown.flatMap(({ h, c }) => [...h, ...c]),
   };

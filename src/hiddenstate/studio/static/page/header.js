@@ -12,9 +12,9 @@ import { icon } from "studio/ui/icons.js";
 const PAGES = [
   { value: "read", text: "Read", title: "Watch the model read" },
   { value: "compare", text: "Compare", title: "Two sentences or two models side by side" },
-  { value: "explain", text: "Explain", title: "Which steps wrote a memory, which words decided, and what-if patches" },
+  { value: "explain", text: "Explain", title: "Which steps wrote a memory, which words decided the result, and what-if patches" },
   { value: "units", text: "Units", title: "What every unit does over the indexed corpus" },
-  { value: "search", text: "Search", title: "Where in the indexed corpus units do something" },
+  { value: "search", text: "Search", title: "Where units behave in a certain way in the indexed corpus" },
   { value: "structure", text: "Structure", title: "Weights by gate, the unrolled network, and a sandbox for shapes" },
 ];
 /** @type {ReadonlySet<View["page"]>} */

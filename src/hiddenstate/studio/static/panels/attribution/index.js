@@ -137,7 +137,7 @@ function chartOf(found, width, press) {
   });
   const rows = [{ title: "Occlusion: loss without it", values: gone, scale: "part" }];
   if (shapley !== null) rows.push({ title: "Shapley value", values: Float64Array.from(shares), scale: "part" });
-  const chart = wordChart({ columns, rows, width, label: "Which words decided" }, { choose: press, point: () => {} });
+  const chart = wordChart({ columns, rows, width, label: "Which words decided the result" }, { choose: press, point: () => {} });
   chart.mark(-1, players.findIndex(({ start, stop }) => start <= t && t < stop));
   return chart;
 }

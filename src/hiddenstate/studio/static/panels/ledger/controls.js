@@ -29,7 +29,7 @@ export function memoryControls({ store }) {
   });
   const telling = button("Most telling", () => store.set({ memory: "" }), {
     title:
-      "The unit of the last layer whose memory of other steps adds most to the target or takes most from it: " +
+      "The unit of the last layer whose memory of other steps adds most to the target or subtracts most from it: " +
       "the largest |effect \u00b7 what is kept|. If no other step is in memory, the largest |effect \u00b7 memory|",
   });
   const root = element("div", { class: "panel-tools" }, [

@@ -5,8 +5,8 @@ import { percent } from "studio/ui/draw.js";
 /** @typedef {import("studio/state/corpus.js").Found} Found */
 
 export const SEARCH_HELP =
-  "Finds the longest spans of the corpus at whose steps all conditions hold, each within one sequence. The search is " +
-  "exact. If the bits of a threshold are not stored, the corpus is run again for them, once. Lift is how much more often " +
+  "Finds the longest spans of the corpus over which all conditions hold, each within one sequence. The search is " +
+  "exact. If the bits of a threshold are not stored, the corpus is run once more to compute them. Lift is how much more often " +
   "a part holds when the parts before it hold.";
 
 export const BRUSH_HELP =

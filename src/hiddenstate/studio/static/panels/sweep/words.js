@@ -24,7 +24,7 @@ export function pairSentence({ explained, whole, patched }) {
 export const MEANING =
   "Each cell patches one state of the other text (all units of c or h of that layer and direction, at that step) into the run " +
   "of this text, and shows how far the target moves. It is a real run with that one change, so it shows what this state " +
-  "carries between these two texts. Cells do not add up, and prove nothing about other texts. Press a cell to see its run, with the patch as edits.";
+  "carries between these two texts. The cells do not add up, and prove nothing about other texts. Press a cell to see its run, with the patch as edits.";
 
 /**
  * @param {Sweep} sweep

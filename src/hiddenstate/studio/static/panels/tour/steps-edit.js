@@ -17,7 +17,7 @@ function consequence({ app, view }) {
   const many = changed === 1 ? "one prediction changes" : `${changed} predictions change`;
   return plain.heads.length
     ? `edited: ${many}; the first change is at step ${first}`
-    : `edited: the output differs from step ${first} on`;
+    : `edited: the output differs starting at step ${first}`;
 }
 
 /** @type {Step} */
@@ -58,6 +58,6 @@ export const EDIT = {
   status: (now) => consequence(now),
   done: ({ memory }) => Boolean(memory.undone),
   learnt: () =>
-    "The run is as it was, to the last digit. In Python, the edit ends with its block: after `with " +
+    "The run is what it was before, to the last digit. In Python, the edit ends with its block: after `with " +
     "lstm.edit(...)` nothing of it remains.",
 };

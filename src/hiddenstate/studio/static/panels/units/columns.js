@@ -17,13 +17,13 @@ const two = (/** @type {number} */ value) => tick(value >= 0 ? `+${value.toFixed
 /** @type {UnitColumn[]} */
 export const UNIT_COLUMNS = [
   { key: "unit", title: "Unit", about: "by layer and number", write: String },
-  { key: "label", title: "Label", about: "the label that it goes with most, chosen on one half of the sequences", write: String },
+  { key: "label", title: "Label", about: "the label it correlates with most, chosen on one half of the sequences", write: String },
   { key: "held_out", title: "r", about: "its correlation with the label on the other half, the largest first", write: two },
   { key: "shape", title: "Distribution", about: "from its lowest possible value to its highest", write: () => "" },
   { key: "mean", title: "Mean", about: "over the corpus", write: two },
   { key: "deviation", title: "Spread", about: "the standard deviation", write: (value) => value.toFixed(2) },
-  { key: "low", title: "Low", about: "the share of steps below 0.1 for a gate, below \u22120.9 otherwise", write: percent },
-  { key: "high", title: "High", about: "the share of steps above 0.9", write: percent },
+  { key: "low", title: "Low", about: "the fraction of steps below 0.1 for a gate, below \u22120.9 otherwise", write: percent },
+  { key: "high", title: "High", about: "the fraction of steps above 0.9", write: percent },
   {
     key: "time_constant",
     title: "Memory",

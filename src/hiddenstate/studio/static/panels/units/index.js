@@ -15,7 +15,7 @@ const GALLERY_HELP =
   "heading to sort; move through the units with the arrow keys.";
 const CARD_HELP =
   "Contexts where the unit is highest and lowest, and random ones, each word in the colour of the unit's value there. p " +
-  "is the share of shifted labels that correlate at least as strongly. A unit is used for its label if zeroing it costs " +
+  "is the fraction of shifted labels that correlate at least as strongly. A unit is used for its label if zeroing it costs " +
   "most there, more than zeroing any unit of about the same size. A confirmed label does not mean that the unit has only " +
   "one job.";
 
