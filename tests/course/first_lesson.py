@@ -96,7 +96,7 @@ FIRST_LESSON = (
     Statement(
         "with `proj_size` above 0 the hidden weights are `[4H, P]`, and those of upper layers read P values",
         (
-            ("01", "a matrix `weight_hr_l0` `[P, H]` shortens h, so h and `out` have P numbers"),
+            ("01", "a matrix `weight_hr_l0` `[P, H]` shortens h, so h has P numbers, `out` D·P,"),
             ("01", "`weight_hh_l0` is `[4H, P]`, `weight_ih_l1` `[4H, D·P]`, and c keeps H."),
         ),
     ),
