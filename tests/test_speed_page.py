@@ -1,6 +1,8 @@
 """Statements about speed in README and docs/speed.md follow from the table in benchmarks/RESULTS.md, row by row."""
 
+import json
 import re
+import statistics
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -11,6 +13,7 @@ from pages import DOCS, ROOT
 SPEED = (DOCS / "speed.md").read_text(encoding="utf-8")
 RESULTS = (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+(GRID,) = json.loads((ROOT / "benchmarks" / "grid.json").read_text(encoding="utf-8"))[:1]
 ENGINE = (DOCS / "engine.md").read_text(encoding="utf-8")
 
 
@@ -152,3 +155,24 @@ def test_the_page_shows_rows_of_the_table() -> None:
     rows = [line for line in SPEED.splitlines() if line.startswith("| ")]
     assert len(rows) > 10
     assert [row for row in rows if row not in RESULTS] == []
+
+
+@pytest.mark.parametrize(
+    ("task", "verb"),
+    [("inference", "takes {} to {} times as long in inference"), ("training", "{} to {} times in training")],
+)
+def test_the_grid(task: str, verb: str) -> None:
+    rows = [row for row in GRID["rows"] if row["task"] == task]
+    assert f"grid of {len(GRID['rows'])} sizes" in SPEED
+    assert (
+        verb.format(format(min(row["ratio"] for row in rows), ".2f"), format(max(row["ratio"] for row in rows), ".1f"))
+        in SPEED
+    )
+    many = [row for row in rows if row["N"] >= 16]
+    median, at_floor = (
+        statistics.median(values)
+        for values in zip(*((row["ratio"], 1 / row["of_floor"][1]) for row in many), strict=True)
+    )
+    stated = re.search(r"medians are (\S+) and (\S+); at the floor they would be (\S+) and (\S+)\.", SPEED)
+    assert stated is not None
+    assert stated.groups()[task == "training" :: 2] == (f"{median:.2f}", f"{at_floor:.2f}")
