@@ -162,7 +162,7 @@ def _row_groups(path: Path, column: str) -> list[int]:
             )
         for k in range(file.num_row_groups):
             if file.metadata.row_group(k).total_byte_size > MOST_GROUP:
-                raise FileFormatError(f"row group {k} has more than 1 GiB; write the file with smaller groups")
+                raise FileFormatError(f"row group {k} is larger than 1 GiB; write the file with smaller groups")
         return list(range(file.num_row_groups + 1))
 
 
