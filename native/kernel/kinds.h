@@ -14,7 +14,7 @@ constexpr int kSums = kGates + kApart;
 constexpr int kRecord = 4;        // values per unit in a record; they are called gates
 constexpr int kSlopes = 4;        // gradients of pre-activations per unit; those for W_ih x come first
 constexpr int kRecurrent = 0;     // the index of the first gradient for W_hh h
-constexpr bool kMemory = true;    // whether there is a cell state beside the hidden state
+constexpr bool kMemory = true;    // whether there is a cell state besides the hidden state
 constexpr bool kDirect = false;   // whether the hidden state also affects the next one directly, without W_hh
 constexpr Place kOutput = kH;
 }  // namespace lstm

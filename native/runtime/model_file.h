@@ -44,7 +44,7 @@ struct ModelFile {
     const Tensor& tensor(const std::string& name, const std::vector<std::int64_t>& shape) const;
 };
 
-// The bytes of a file. Throws FileError if it can't be read, or has more than `most` bytes.
+// The bytes of a file. Throws FileError if it can't be read, or is larger than `most` bytes.
 std::vector<unsigned char> read_file(const char* path, std::size_t most);
 
 }  // namespace hiddenstate::runtime

@@ -42,9 +42,9 @@ inline std::int64_t chunk_rows(std::int64_t H) { return H < 1024 ? 96 : 192; }
 inline Plan plan_of(const PlanSizes& sizes, int other) {
     const std::int64_t threads = sizes.threads, tile = sizes.tile_rows;
     const bool divisible = threads > 1 && sizes.blocks >= threads;
-    // Multiplying half a tile of rows takes about as long as reading the weights, which is divided if threads divide the units; with four
-    // tiles or more, arithmetic is the limit. Between the two, dividing the rows is preferred: if another program takes a core, threads
-    // that wait at every step are delayed far more.
+    // Multiplying half a tile of rows takes about as long as reading the weights, and threads that divide the units share the reading; with
+    // four tiles or more, arithmetic is the limit. Between the two, dividing the rows is preferred: if another program takes a core,
+    // threads that wait at every step are delayed far more.
     const bool few = sizes.N <= tile / 2 * threads, close = !few && sizes.N < 4 * tile * threads;
     Plan plan{divisible && (few || (close && (other & kOtherSplit))), false};
     // The rows that a thread multiplies in a step.

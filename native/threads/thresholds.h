@@ -45,7 +45,7 @@ inline bool runs_in_stages(std::int64_t N, std::int64_t H, std::int64_t count, s
 }
 
 // Size in bytes of a call's records and gradients up to which they are written to the cache: bypassing it takes longer while there is room
-// for them beside the weights.
+// for them besides the weights.
 constexpr std::size_t kRecordsInCache = std::size_t{1} << 20;
 
 // How many of `most` threads are worth waking for such a call, whose layers and directions each read about C features.

@@ -66,7 +66,7 @@ def test_a_mean_is_that_of_the_real_steps(lengths: torch.Tensor | None) -> None:
     assert_close(edit.value.flatten(), source["l1r.c"][real][:, [1, 4]].mean(0))
     with torch.no_grad(), lstm.edit(edit):
         got = lstm.trace(torch.randn(4, 1, 4))
-        assert "native" in lstm.path(x).name, "it is a set, which the engine serves"
+        assert "native" in lstm.path(x).name, "it is a set, which the engine supports"
     assert_close(got["l1r.c"][2, 0, [1, 4]], edit.value.flatten())
 
 

@@ -230,7 +230,7 @@ def test_a_pair_to_try(studio: Shown) -> None:
     expect(compare.get_by_label("Sentence B")).to_have_value(B)
     expect(compare.locator(".tag.changed")).to_have_count(4)
     compare.get_by_label("Sentence B").fill(A)
-    expect(compare.locator(".compare-note")).to_contain_text("Both sentences are the same")
+    expect(compare.locator(".compare-note")).to_contain_text("The two sentences are the same")
     expect(compare.locator(".tag.changed")).to_have_count(0)
 
 

@@ -262,7 +262,7 @@ def test_edits_of_a_patch_stand_together(page: Modules, edits: list[dict[str, An
 @pytest.mark.parametrize(
     ("view", "words"),
     [
-        ({}, "Both texts are the same"),
+        ({}, "The two texts are the same"),
         ({"text2": "The man ."}, "The other text has 3 words, but this one has 6"),
     ],
 )

@@ -292,7 +292,7 @@ def test_steps_of_numbers_are_not_called_words(studio: Shown) -> None:
     expect(page.locator("#table .filter")).to_have_attribute("placeholder", "Filter: h2>0.5")
     expect(page.locator("#table thead th").nth(1)).to_contain_text("2 i")
     studio.look(model="numbers", text="step 12", page="compare")
-    expect(page.locator(".compare-note")).to_have_text("Both inputs are the same. Change one of them.")
+    expect(page.locator(".compare-note")).to_have_text("The two inputs are the same. Change one of them.")
 
 
 def test_numbers_on_a_phone(chromium: Browser) -> None:

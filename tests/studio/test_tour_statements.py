@@ -33,7 +33,7 @@ QUIZ: dict[str, Callable[[], bool]] = {
         lambda out, h_n: (out[-1], h_n[-1]), num_layers=2
     ),
     "Two layers, one direction: `out[-1]` is `h_n[0]`": lambda: ends(lambda out, h_n: (out[-1], h_n[0]), num_layers=2),
-    "Two directions: the reverse half of `out[-1]` is the reverse's final state": lambda: ends(
+    "Two directions: the reverse half of `out[-1]` is the reverse direction's final state": lambda: ends(
         lambda out, h_n: (out[-1, :, 3:], h_n[1]), bidirectional=True
     ),
     "Rows of different lengths: `out[-1]` is each row's last output": lambda: ends(

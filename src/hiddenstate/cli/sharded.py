@@ -25,7 +25,7 @@ ClusterOption = Annotated[
     str | None,
     typer.Option(help="Address of a Dask scheduler that runs the shards.", metavar="ADDRESS", show_default=False),
 ]
-ColumnOption = Annotated[str, typer.Option(help="Column of text in Parquet files.", metavar="NAME")]
+ColumnOption = Annotated[str, typer.Option(help="Text column in Parquet files.", metavar="NAME")]
 
 
 def is_sharded(files: Sequence[str], out: Path | None, shards: bool, cluster: str | None) -> bool:

@@ -145,7 +145,7 @@ def index(
         tokens: for a layer: a word for each step of each array.
         head: for a layer: the linear layer that reads its outputs.
         names: for a layer: the names of the head's outputs.
-        column: the column of text in Parquet files.
+        column: the text column in Parquet files.
         workers: the number of processes, one thread each. The result does not depend on it.
         client: a `distributed.Client`, to run on a Dask cluster whose workers see all files under the same paths.
         progress: a callback that gets the number of bytes read and their total; True for a progress bar.

@@ -192,7 +192,7 @@ def to_weights(arrays: Mapping[str, Tensor], layout: Layout) -> Weights:
 
     Raises:
         ArgumentError: it is a GRU whose reset gate multiplies the state before the matrix product. Ours multiplies it
-            after; both are equal only if the product is by a diagonal matrix.
+            after; the two are equal only if the matrix is diagonal.
         NameUnknownError: an array is missing.
         RankError, ShapeError, DtypeError: the arrays do not match each other.
     """
@@ -303,8 +303,8 @@ def _reset_after(
     if (matrix - matrix.diag().diag()).any():
         raise ArgumentError(
             f"this GRU of {layout.framework} multiplies the state by the reset gate before the matrix product, which "
-            "is a different cell: an hs.GRU, like torch's, multiplies afterwards. Only with a diagonal matrix are both "
-            "the same; retrain it with the other setting"
+            "is a different cell: an hs.GRU, like torch's, multiplies afterwards. The two are the same only if "
+            "the matrix is diagonal; retrain it with the other setting"
         )
     if b_ih is None or b_hh is None:
         return b_ih, b_hh

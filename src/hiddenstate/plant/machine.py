@@ -145,5 +145,5 @@ def check_machine(delta: Delta, start: Hashable, silent: Hashable = None, cell: 
                 f"delta has no entry for state {state!r} and symbol {missing[0]!r}; each state needs every symbol"
             )
     if silent is not None and silent not in symbols:
-        raise ArgumentError(f"the silent symbol {silent!r} is not among delta's, which are {symbols}")
+        raise ArgumentError(f"the silent symbol {silent!r} is not one of delta's symbols: {symbols}")
     return Machine(dict(delta), start, states, symbols, silent, ON[cell])

@@ -266,7 +266,7 @@ class Record:
         return states[row if len(states) == self.batch else border * self.batch + row]
 
     def _layer_number(self, place: Place) -> int:
-        """Return the position of a place's layer and direction among all."""
+        """Return the index of a place's layer and direction."""
         return place.layer * (1 + self.bidirectional) + place.reverse
 
     def _cell_states(self, place: Place) -> Tensor | None:

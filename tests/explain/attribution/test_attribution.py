@@ -67,7 +67,7 @@ def test_spans_alone_and_together() -> None:
     assert found.alone[0].tolist() == pytest.approx([value(second) - none, value(first) - none])
     assert found.between(0, 1) == pytest.approx(value() - value(first) - value(second) + none)
     shapley = hs.explain.attribute(subject, of=hs.explain.logit("2"), baseline="zero", spans=[(0, 2), (4, 7)])
-    assert shapley.between(0, 1) == pytest.approx(found.between(0, 1))  # with two players both are the same
+    assert shapley.between(0, 1) == pytest.approx(found.between(0, 1))  # with two players the two are the same
     assert "Two together" in str(found)
 
 

@@ -241,7 +241,7 @@ class IndexFolder:
         steps = int(self.lengths[shard])
         packed = np.frombuffer(read_row(path, row), np.uint8)
         if len(packed) != -(-steps // 8):
-            raise FileFormatError(f"{path} is damaged: it has bits of other steps")
+            raise FileFormatError(f"{path} is damaged: its bits do not match the number of steps")
         return np.unpackbits(packed, count=steps).view(np.bool_)
 
     def bits_of_shards(self, place: str, unit: int, threshold: float) -> Iterator[Mask | None]:

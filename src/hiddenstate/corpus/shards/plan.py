@@ -41,7 +41,7 @@ class Shard:
         start: the first byte, or the first row group of a Parquet file.
         stop: the byte, or row group, after the last.
         is_part: whether the file has other shards.
-        column: the column of text in a Parquet file.
+        column: the text column in a Parquet file.
     """
 
     number: int
@@ -75,7 +75,7 @@ def expand(files: Sequence[str | os.PathLike[str]] | str | os.PathLike[str]) -> 
     found: list[Path] = []
     for each in [files] if isinstance(files, str | os.PathLike) else files:
         if not isinstance(each, str | os.PathLike):
-            raise ArgumentTypeError(f"files of a corpus are given as paths, got {type(each).__name__}")
+            raise ArgumentTypeError(f"the files of a corpus must be paths, got {type(each).__name__}")
         text = os.fspath(each)
         if _MAGIC.search(text) and not Path(text).exists():
             matches = sorted(path for path in glob.glob(text, recursive=True) if Path(path).is_file())  # noqa: PTH207
@@ -101,7 +101,7 @@ def plan(
         shard_bytes: the minimum size of each shard of text (the last shard of a file may be smaller). In Parquet files,
             each row group is a shard.
         kind: the kind of all files; by default it is inferred from their names or first lines.
-        column: the column of text in Parquet files.
+        column: the text column in Parquet files.
 
     Raises:
         ArgumentError: ``shard_bytes`` is below 1, or there would be more than ten million shards.
@@ -162,7 +162,7 @@ def _row_groups(path: Path, column: str) -> list[int]:
             )
         for k in range(file.num_row_groups):
             if file.metadata.row_group(k).total_byte_size > MOST_GROUP:
-                raise FileFormatError(f"row group {k} has more than 1 GiB; write the file with smaller groups")
+                raise FileFormatError(f"row group {k} is larger than 1 GiB; write the file with smaller groups")
         return list(range(file.num_row_groups + 1))
 
 

@@ -322,8 +322,8 @@ def _check_types(call: Call) -> None:
     if len(types) > 1 or not kernels.serves(types[0]) or not all(value.is_cpu for value in tensors):
         known = "not loaded here" if kernels.version() is None else "float32, float64 or bfloat16"
         raise DtypeError(
-            f"hiddenstate::{_name(call)} got {', '.join(map(str, types))}, expected tensors on CPU of one type that "
-            f"the native engine serves ({known})"
+            f"hiddenstate::{_name(call)} got {', '.join(map(str, types))}, expected CPU tensors of one type that "
+            f"the native engine supports ({known})"
         )
 
 

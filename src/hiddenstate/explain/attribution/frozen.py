@@ -29,7 +29,7 @@ class FrozenParts:
     """The parts of a linear target; float64.
 
     Attributes:
-        x: ``[T, C]``, the part of each input feature.
+        x: ``[T, C]``, the contribution of each input feature.
         biases: for each layer and direction (``l0``), the part of the candidate's biases, ``[T]``.
         initial: ``[L*D]``, the parts of the initial states.
         bias: the head's bias.

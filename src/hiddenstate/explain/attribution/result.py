@@ -69,7 +69,7 @@ class Parts:
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Attribution(Parts, Explanation):
-    """The part of each word (or span of words) in a target. Returned by `attribute`.
+    """The contribution of each word (or span of words) to a target. Returned by `attribute`.
 
     P players: each step or each requested span, preceded by the initial state if that is a player. B baselines.
     It also has the attributes of `Parts`, such as ``parts`` and ``residual``.

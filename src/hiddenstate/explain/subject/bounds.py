@@ -24,7 +24,7 @@ def check_row_steps(row_steps: int, cure: str) -> None:
 
 
 def check_bytes(nbytes: int, what: str, T: int, N: int) -> None:
-    """Reject a run that takes too much memory; strides can give a small tensor any shape.
+    """Reject a run that would take too much memory; strides can give a small tensor any shape.
 
     Raises:
         TraceTooLargeError: the run would take more than 8 GiB.

@@ -43,7 +43,7 @@ def check_texts(content: bytes | mmap) -> None:
     version = content[start + 8 : start + 9]
     place = start + (14 if version < b"\x02" else 10)
     if content[place : place + 1] != bytes([_LENGTH]):
-        raise FileFormatError(f"its lengths do not have {_LENGTH} bytes, as in Keras files")
+        raise FileFormatError(f"its lengths are not stored in {_LENGTH} bytes, as Keras files require")
     left = len(content) // _OBJECT
     at = content.find(_HEAP, 0)
     while at >= 0:

@@ -37,15 +37,15 @@ export function emptyBecause({ store, session }, { a, b }) {
   if (session.error) return session.error.message; // the run with edits failed, so A is the run before them
   if (comparison === "edits" && !session.run?.edits.length) {
     return edits.length
-      ? "All edits are switched off here, so both runs are the same."
-      : "There are no edits yet, so both runs are the same. Make one on the first page.";
+      ? "All edits are switched off here, so the two runs are the same."
+      : "There are no edits yet, so the two runs are the same. Make one on the first page.";
   }
   if (comparison === "sentences" && (otherText === "" || otherText === text))
     return a.model.kind === "layer"
-      ? "Both inputs are the same. Change one of them."
-      : "Both sentences are the same. Change one of them, or choose a pair.";
-  if (comparison === "models" && otherModel === "") return "Both models are the same. Choose a different one for B.";
-  return a.run === b.run ? "Both runs are the same." : "";
+      ? "The two inputs are the same. Change one of them."
+      : "The two sentences are the same. Change one of them, or choose a pair.";
+  if (comparison === "models" && otherModel === "") return "The two models are the same. Choose a different one for B.";
+  return a.run === b.run ? "The two runs are the same." : "";
 }
 
 /**

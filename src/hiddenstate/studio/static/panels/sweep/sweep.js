@@ -45,7 +45,7 @@ export function pairWith(explained, text) {
       const [many, here] = [other.steps - other.lead, subject.steps - subject.lead];
       return no(`The other text has ${many} ${model.unit}s, but this one has ${here}. They must have the same number.`);
     }
-    if (differing(subject, other).length === 0) return no(`Both texts are the same. Change a ${model.unit} in the other one.`);
+    if (differing(subject, other).length === 0) return no(`The two texts are the same. Change a ${model.unit} in the other one.`);
     const read = (/** @type {Subject} */ one) => target.of(outputAt(one, target.t));
     return { pair: { explained, other, whole: read(subject), patched: read(other) }, reason: "" };
   } catch (error) {

@@ -38,7 +38,7 @@ export const STATEMENTS = [
       "layer's; `out` belongs to the last layer.",
   },
   {
-    says: "Two directions: the reverse half of `out[-1]` is the reverse's final state",
+    says: "Two directions: the reverse half of `out[-1]` is the reverse direction's final state",
     holds: false,
     because: "The reverse direction reads from the end, so at the last step it has only just begun. It finishes at the first: `out[0]`.",
     mistake:
