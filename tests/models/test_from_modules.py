@@ -196,7 +196,7 @@ def test_weights_of_8_bits_are_copied_as_floats() -> None:
         (
             (nn.Embedding(3, 2), nn.LSTM(4, 2), nn.Linear(2, 2)),
             ShapeError,
-            "vectors of 2 numbers for an LSTM that reads 4",
+            "the embedding has size 2 but the LSTM reads 4",
         ),
         (
             (nn.Embedding(3, 2), nn.LSTM(2, 4, proj_size=2), nn.Linear(2, 2)),

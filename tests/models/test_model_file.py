@@ -30,7 +30,7 @@ def test_a_layer_is_read_as_it_was(options: dict[str, Any], tmp_path: Path) -> N
 @pytest.mark.parametrize("module", [hs.RNNCell(2, 3), nn.LSTM(2, 3), nn.Linear(2, 3), None])
 @pytest.mark.parametrize("name", ["model.safetensors", "model"])
 def test_other_modules_are_refused(module: Any, name: str, tmp_path: Path) -> None:
-    with pytest.raises(ArgumentTypeError, match="a tagger, a language model, a hiddenstate.LSTM, GRU or RNN"):
+    with pytest.raises(ArgumentTypeError, match="a tagger, a language model, or a hiddenstate.LSTM, GRU or RNN"):
         hs.save(module, tmp_path / name)
     assert not list(tmp_path.iterdir())
 

@@ -156,7 +156,7 @@ def test_the_model_of_the_index(index: hs.Index, tmp_path: Path) -> None:
         "steps": index.steps,
     }
     wrong: list[tuple[dict[str, Any], type[HiddenStateError], str]] = [
-        ({"index": index, "models": [hs.LSTM(4, 3)]}, ArgumentError, "of a different model"),
+        ({"index": index, "models": [hs.LSTM(4, 3)]}, ArgumentError, "belongs to a different model"),
         ({"index": 3}, ArgumentTypeError, "its folder"),
         ({"index": tmp_path}, FileFormatError, "manifest"),
     ]
