@@ -136,7 +136,7 @@ def test_a_prediction_opens_its_figure_and_stays_by_keyboard(site: Path) -> None
         expect(page.locator('#predict-swap li[data-state="chosen"]')).to_contain_text("Outputs 1 to 4 change")
         figure.scroll_into_view_if_needed()
         press(page, page.get_by_label("carry the state"), "Space")
-        press(page, page.get_by_label("exchange inputs 1 and 3"), "Space")
+        press(page, page.get_by_label("swap inputs 1 and 3"), "Space")
         expect(figure.locator(".course-view .course-said")).to_have_text(
             "The swap changed the outputs of steps 1, 2, 3, 4."
         )

@@ -4,7 +4,7 @@ course.view("unroll", ({ root, model, change }) => {
   const { input } = model.given.tracks[0];
   const rows = Array.from({ length: model.given.steps }, (_, t) => input.slice(4 * t, 4 * t + 4));
   const carry = course.controls.toggle("carry the state", false, (on) => change({ carry: on ? "on" : "off" }));
-  const swap = course.controls.toggle("exchange inputs 1 and 3", false, (on) => change({ swap: on ? "on" : "off" }));
+  const swap = course.controls.toggle("swap inputs 1 and 3", false, (on) => change({ swap: on ? "on" : "off" }));
   const place = course.make("div", { class: "course-scroll", tabindex: 0, role: "group", "aria-label": "Five steps" });
   const said = course.make("p", { class: "course-said", "aria-live": "polite" });
   root.append(course.make("div", { class: "course-controls" }, [carry, swap]), place, said);
