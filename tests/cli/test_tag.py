@@ -1,6 +1,9 @@
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -292,6 +295,40 @@ def test_who_is_killed_has_written_whole_sentences(model: Path, tmp_path: Path) 
         read += process.stdout.read()
     assert len(read) > 100_000
     assert read.endswith(b"\n\n")
+
+
+PROGRAM = """
+import time
+from pathlib import Path
+if __name__ == "__mp_main__":  # a worker process imports it
+    Path(__file__).with_name("mark").touch()
+    time.sleep(1)
+from hiddenstate.cli import main
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("sharded", [False, True])
+def test_ctrl_c_while_worker_processes_start_is_silent(model: Path, tmp_path: Path, sharded: bool) -> None:
+    files = [tmp_path / "a.tok", tmp_path / "b.tok"]
+    for path in files:
+        path.write_text("Anna sees the dog .\n" * 100)
+    program, mark = tmp_path / "program.py", tmp_path / "mark"
+    program.write_text(PROGRAM)
+    command = [sys.executable, program, "tag", *files, "--model", model, "--jobs", "2"]
+    command += ["--shards", "--out", tmp_path / "out"] if sharded else []
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*map(str, command)], start_new_session=True, **streams) as process:  # type: ignore[call-overload]
+        deadline = time.monotonic() + 120
+        while not mark.exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        _, told = process.communicate(timeout=120)  # both ends when no process has them any more
+    assert (process.returncode, told) == (130, "")
 
 
 def test_pieces_are_whole_sentences_that_a_pipe_takes_whole() -> None:

@@ -70,8 +70,11 @@ def test_a_planted_unit_ranks_first_and_its_use_is_told(tmp_path: Path, is_read:
         if is_read:
             assert card.logits[0][0] == "on"
         assert card.to_json().count('"kind": "top"') == 8
-        assert {"format": FORMAT, "kind": "unit", **card.to_dict()} == json.loads(card.to_json())
-        assert index.unit(f"l0.{lstm.sizes.kind.memory}[{PLANTED}]").to_dict()["edges"][-1] in (None, 1.0)
+        memory = index.unit(f"l0.{lstm.sizes.kind.memory}[{PLANTED}]")
+        for each in (card, memory):
+            assert {"format": FORMAT, "kind": "unit", **each.to_dict()} == json.loads(each.to_json())
+        ends = memory.to_dict()["edges"][0], memory.to_dict()["edges"][-1]
+        assert ends == ((None, None) if cell == "LSTM" else (-1.0, 1.0))
         assert max(each.value for each in card.contexts) == pytest.approx(index.statistics["l0.h"].top[PLANTED, 0])
 
 

@@ -205,11 +205,13 @@ class Model(nn.Module):
         super().__init__()
         self.theirs = nn.LSTM(20, 40, 2, bidirectional=True)
         self.ours = hs.LSTM(80, 33)
+        self.gru = nn.GRU(33, 34)
+        self.rnn = nn.RNN(34, 5)
         self.cell = nn.LSTMCell(3, 4)
         self.again = self.ours
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.ours(self.theirs(x)[0])[0]
+        out: torch.Tensor = self.rnn(self.gru(self.ours(self.theirs(x)[0])[0])[0])[0]
         return out
 
 
@@ -222,12 +224,15 @@ def test_whole_models_are_converted_and_back(inplace: bool) -> None:
     converted: Any = hs.convert(model, weights="int8", inplace=inplace)
     assert (converted is model) is inplace
     assert isinstance(converted.theirs, hs.LSTM)
-    assert converted.theirs.weight_format == converted.ours.weight_format == "int8"
+    assert {"int8"} == {layer.weight_format for layer in (converted.theirs, converted.ours, converted.gru)}
+    assert converted.rnn.weight_format == "float"  # no int8 kernel computes it
     assert converted.again is converted.ours
     assert isinstance(converted.cell, hs.LSTMCell)
     report = hs.conversion_report(converted)
     assert {one.paths[0]: one.became for one in report.converted} == {
         "theirs": "hs.LSTM, int8",
+        "gru": "hs.GRU, int8",
+        "rnn": "hs.RNN",
         "cell": "hs.LSTMCell",
         "ours": "hs.LSTM, int8",
     }
@@ -238,10 +243,19 @@ def test_whole_models_are_converted_and_back(inplace: bool) -> None:
         got = converted(x)
         torch.testing.assert_close(got, want, rtol=0, atol=0.02)
         back = hs.convert_back(converted, inplace=inplace)
-        assert type(back.theirs) is nn.LSTM
+        assert (type(back.theirs), type(back.gru)) == (nn.LSTM, nn.GRU)
         torch.testing.assert_close(back(x), got, rtol=0, atol=0.02)
         if not inplace:
             assert torch.equal(converted(x), got)
+
+
+@pytest.mark.parametrize("kind", [hs.LSTM, hs.GRU, hs.RNN])
+def test_quantised_layers_are_converted_back_to_floats(kind: Any) -> None:
+    small, x = kind(20, 40).quantize(), torch.randn(5, 2, 20)
+    back: Any = hs.convert_back(nn.ModuleList([small]))[0]
+    assert all(one.dtype is torch.float32 for one in back.state_dict().values())
+    with torch.no_grad():
+        torch.testing.assert_close(back(x)[0], small.dequantize()(x)[0])
 
 
 def test_what_cannot_be_rounded_is_left() -> None:

@@ -490,18 +490,11 @@ OVERLAPS = """() => {
 }"""
 
 
-WIDER = """(space) => {
-  const wider = new CSSStyleSheet();
-  wider.replaceSync(`#microscope text { letter-spacing: ${space}; }`);
-  document.adoptedStyleSheets = [wider];
-}"""
-
-
 @pytest.mark.parametrize("space", ["0", "0.15em"], ids=["this machine's fonts", "much wider ones"])
 @pytest.mark.parametrize(("track", "unit", "t"), PLACES[:2] + PLACES[3:4])
 def test_texts_stay_in_their_boxes(studio: Shown, track: str, unit: int, t: int, space: str) -> None:
     look(studio, track=track, unit=unit, step=t)
-    studio.page.evaluate(WIDER, space)
+    studio.widen("#microscope text", space)
     for width in (390, 1280, 1120, 800, 700, 390, 360):
         studio.page.set_viewport_size({"width": width, "height": 720})
         stage = studio.panel("microscope").locator(".hs-stage")

@@ -459,6 +459,7 @@ def test_phone(chromium: Browser) -> None:
         page = studio.page
         assert studio.sticks_out() == 0
         assert outside(page) == []
+        assert page.locator(".top-pages .segments").evaluate("(one) => one.scrollWidth <= one.clientWidth")
         page.locator(".word", has_text="house").click()
         expect(page.locator(".heat-readout")).to_contain_text("step 6 house")
         page.locator("#heatmap .heat-map").scroll_into_view_if_needed()

@@ -21,6 +21,13 @@ _READY = """() => document.querySelector(".compare-drawing, #structure svg")
   || document.querySelector(".heat-value")?.textContent.includes("=")"""
 
 
+_WIDER = """([selector, space]) => {
+  const wider = new CSSStyleSheet();
+  wider.replaceSync(`${selector} { letter-spacing: ${space}; }`);
+  document.adoptedStyleSheets = [wider];
+}"""
+
+
 class Shown:
     """A page of the studio."""
 
@@ -45,6 +52,10 @@ class Shown:
         panel.locator("summary", has_text="Save").click()
         _, content = saved_by(self.page, panel.locator("[data-export=csv]").click)
         return list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+
+    def widen(self, selector: str, space: str) -> None:
+        """Put space between the letters of some elements, as wider fonts would."""
+        self.page.evaluate(_WIDER, [selector, space])
 
     def sticks_out(self) -> int:
         """Return by how many pixels the page is wider than the window without its scrollbar."""

@@ -2,19 +2,17 @@
 
 import gc
 import os
-import signal
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING, NamedTuple
 
 from hiddenstate.cli.tag_format import Layout
+from hiddenstate.corpus.shards.processes import WorkerProcesses
 from hiddenstate.text.conllu import forms_in
 from hiddenstate.text.incremental import Passage
 
@@ -66,8 +64,7 @@ class Workers:
             self._pool, self._work = ThreadPoolExecutor(2), work
         else:
             threads = max(1, (os.cpu_count() or 1) // processes)
-            # A forked process does not inherit torch's threads, so processes are spawned.
-            self._pool = ProcessPoolExecutor(processes, get_context("spawn"), _start, (job, threads))
+            self._pool = WorkerProcesses(processes, _start, job, threads)
             self._work = _work
         self._running: deque[Future[Result]] = deque()
         self._most = 2 * processes
@@ -98,21 +95,12 @@ _mine: Work | None = None  # set in processes that `Workers` started
 
 
 def _start(job: Job, threads: int) -> None:
-    """Prepare a process: the parent handles Ctrl-C, and the process must not outlive it."""
+    """Prepare a process."""
     global _mine
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
     torch.set_num_threads(threads)
     _mine = _loaded(job)
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _work(passages: Sequence[Passage], layout: Layout) -> Result:

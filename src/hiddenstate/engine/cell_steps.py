@@ -30,7 +30,17 @@ _NAMES = PARAMETER_STEMS[:4]
 # means zeros), or gradients that are ready.
 _Factors = tuple[Tensor, Tensor, Tensor | None]
 _Ready = list[Tensor | None]
-_Pending = dict[int, tuple[list[_Factors], list[_Ready]]]  # by backward pass
+
+
+class _Parts:
+    """What the steps of one backward pass leave for the node that they share."""
+
+    def __init__(self) -> None:
+        self.factors: list[_Factors] = []
+        self.ready: list[_Ready] = []
+
+
+_Pending = dict[int, "weakref.ref[_Parts]"]  # by backward pass
 
 
 @dataclass(eq=False)
@@ -194,11 +204,12 @@ class _WeightSums(torch.autograd.Function):
 
     @staticmethod
     @uncompiled
-    def backward(ctx: Any, _grad: None) -> Any:
+    def backward(ctx: Any, grad: Any) -> Any:
         needed = ctx.needs_input_grad[1:]
-        factors, ready = ctx.pending.pop(torch._C._current_graph_task_id(), ([], []))
-        found = _products(factors, ctx.shape, needed) if factors else [None] * len(needed)
-        for gradients in ready:
+        ctx.pending.pop(torch._C._current_graph_task_id(), None)
+        parts = _Parts() if grad is None else grad.parts
+        found = _products(parts.factors, ctx.shape, needed) if parts.factors else [None] * len(needed)
+        for gradients in parts.ready:
             found = [_sum(one, other) for one, other in zip(found, gradients, strict=True)]
         return None, *found
 
@@ -232,18 +243,27 @@ def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
     return other if one is None else one if other is None else one + other
 
 
-def _leave(sums: _Sums, factors: _Factors | None, ready: _Ready | None = None) -> None:
-    """Leave a step's part of the weights' gradients for the shared node, if this backward pass will run that node."""
+def _leave(sums: _Sums, factors: _Factors | None, ready: _Ready | None = None) -> Tensor | None:
+    """Leave a step's part of the weights' gradients for the shared node, if this backward pass will run that node.
+
+    Returns:
+        The gradient of the token. In the first step of a pass it is a tensor that holds the parts, so that they are
+        freed with the pass if it fails; in later steps it is None.
+    """
     which = torch._C._current_graph_task_id()
     left = sums.pending.get(which)
+    holder: Any = None
+    parts: Any = None if left is None else left()
     if left is None:
         if not torch._C._will_engine_execute_node(sums.node):
-            return
-        left = sums.pending[which] = [], []
+            return None
+        holder, parts = sums.token.detach(), _Parts()
+        holder.parts, sums.pending[which] = parts, weakref.ref(parts)
     if factors is not None:
-        left[0].append(factors)
+        parts.factors.append(factors)
     if ready is not None:
-        left[1].append(ready)
+        parts.ready.append(ready)
+    return holder
 
 
 class _Step(torch.autograd.Function):
@@ -267,13 +287,13 @@ class _Step(torch.autograd.Function):
         if all(grad is None for grad in grads):
             return (None,) * (3 + len(needed))
         kind, sums, _ = ctx.shared
-        # The token needs no gradient: the shared node runs as soon as all of its steps have run.
+        of_token = None
         if not computes_gradients(grads):
             wanted = [weight is not None and weight.requires_grad for weight in leaves[-4:]]
             found = differentiable_gradients(partial(_reference, kind), leaves, grads, [*needed, *wanted])
             if of_weights:
-                _leave(sums, None, found[-4:])
-            return None, None, None, *found[:-4]
+                of_token = _leave(sums, None, found[-4:])
+            return None, None, of_token, *found[:-4]
         refused: tuple[Any, ...] = ()
         try:
             d_z, *found = kernels.cell_steps[kind.name].gradients(
@@ -284,14 +304,11 @@ class _Step(torch.autograd.Function):
         if refused:  # outside of the except clause, whose context would print a freed tensor
             native.raise_refused(*refused)
         if of_weights:
-            # Detached, because otherwise these would keep the graph alive if the pass failed before the shared node
-            # ran.
-            h = states[0]
-            _leave(sums, (d_z, x.detach(), None if h is None else h.detach()))
+            of_token = _leave(sums, (d_z, x, states[0]))
         found = found[: len(needed)]
         if not needed[-1]:
-            found[-1] = None  # the state may have been None
-        return None, None, None, *found
+            found[-1] = None  # it may have been None, not a tensor
+        return None, None, of_token, *found
 
 
 # Function.apply without its support for torch.func transforms, under which this code is never reached.

@@ -8,10 +8,9 @@ on.
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from hiddenstate.base.scalars import check_int
 from hiddenstate.base.validation import optional_package
 from hiddenstate.base.writing import writing
 from hiddenstate.corpus.shards.plan import Shard, shards_to_data
+from hiddenstate.corpus.shards.processes import WorkerProcesses
 from hiddenstate.corpus.shards.worker import ShardTask, process, process_mine, start
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, RunInUseError
 from hiddenstate.explain.subject.progress_bar import Progress, reporting
@@ -155,8 +155,7 @@ def _here(task: ShardTask, shards: Sequence[Shard], folder: Path) -> Iterator[Sh
 
 
 def _in_processes(task: ShardTask, shards: Sequence[Shard], folder: Path, workers: int) -> Iterator[Shard]:
-    # A forked process does not inherit torch's threads, so processes are spawned.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), start, (task, folder))
+    pool = WorkerProcesses(workers, start, task, folder)
     waiting, running = list(reversed(shards)), dict[Future[None], Shard]()
     try:
         while waiting or running:

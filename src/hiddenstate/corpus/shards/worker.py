@@ -1,11 +1,7 @@
 """Processes one shard in a worker process: the task writes its result under a temporary name, which is then renamed."""
 
-import os
 import shutil
-import signal
-import threading
 from functools import partial
-from multiprocessing import parent_process
 from pathlib import Path
 from typing import Protocol
 
@@ -60,10 +56,8 @@ _mine: "tuple[ShardTask, Path] | None" = None  # set in processes that `run` sta
 
 
 def start(task: ShardTask, folder: Path) -> None:
-    """Prepare a process: the parent handles Ctrl-C, and the process must not outlive it."""
+    """Prepare a process."""
     global _mine
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     _mine = task, folder
 
 
@@ -72,10 +66,3 @@ def process_mine(shard: Shard) -> None:
     assert _mine is not None
     task, folder = _mine
     process(task, shard, folder)
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

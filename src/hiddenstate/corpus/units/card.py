@@ -63,7 +63,8 @@ class UnitCard(Explanation):
         deviation: the standard deviation.
         quantiles: the quantiles by share.
         histogram: the number of steps in each bin, at a random eighth of the steps.
-        edges: the edges of the bins.
+        edges: the edges of the bins; the outer ones of unbounded values are infinite, which is None in `to_dict` and
+            null in JSON.
         low: the share of steps at which it is below 0.1 (for gates), -0.9 (for g, n and h) or -1 (for unbounded
             values).
         high: the share of steps at which it is above 0.9, or 1 for unbounded values.
@@ -147,7 +148,7 @@ class UnitCard(Explanation):
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON; None for infinite numbers, such as a cell state's outer edges."""
+        """Return everything, ready for JSON: infinite `edges` are None, and every tuple is a list."""
         found = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "contexts"}
         found |= {"effect": self.effect._asdict(), "held": self.held._asdict()}
         found["matched"] = [each._asdict() for each in self.matched]

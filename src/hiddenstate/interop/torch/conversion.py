@@ -66,8 +66,9 @@ def convert(
             other tensors.
         strict: raise an error if one of them would be left unchanged.
         verbose: print the report.
-        weights: ``"int8"`` also rounds the matrices of every LSTM, converted or already ours, to int8 for inference, as
-            `hiddenstate.LSTM.quantize` does. Their parameters become buffers; other layers and cells do not change.
+        weights: ``"int8"`` also rounds the matrices of every LSTM and GRU, converted or already ours, to int8 for
+            inference, as `hiddenstate.LSTM.quantize` does. Their parameters become buffers. Plain RNNs, which int8
+            kernels do not compute, and cells keep floats.
 
     Returns:
         The converted model; see its `conversion_report` for details.

@@ -1,4 +1,4 @@
-"""Rounds the LSTMs of a model to int8 weights on conversion, and restores floats on the way back."""
+"""Rounds the LSTMs and GRUs of a model to int8 weights on conversion, and restores floats on the way back."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,14 +9,17 @@ from hiddenstate.errors import ArgumentError
 from hiddenstate.interop.torch.class_swap import Recast, class_name
 from hiddenstate.interop.torch.module_tree import modules_by_path
 from hiddenstate.interop.torch.report import Converted, Left
+from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.quantised import dequantise_module, keep, quantise_module, rounded
+from hiddenstate.nn.recurrent import Recurrent
 
 INT8 = ", int8"  # added to the class name in a report
+ROUNDED = LSTM, GRU  # those that int8 kernels compute
 
 
 class Roundings:
-    """The rounded weights of each LSTM to be quantised. Nothing changes until `apply` is called."""
+    """The rounded weights of each layer to be quantised. Nothing changes until `apply` is called."""
 
     def __init__(self) -> None:
         self.made: dict[nn.Module, dict[str, Tensor]] = {}
@@ -25,13 +28,13 @@ class Roundings:
     def plan(
         self, model: nn.Module, recasts: list[tuple[tuple[str, ...], Recast]], left: list[Left]
     ) -> list[tuple[tuple[str, ...], Recast]]:
-        """Round LSTMs that have or will have our class; return the recasts to apply, and add the others to ``left``."""
+        """Round layers of our class, now or soon; return the recasts to apply, and add the others to ``left``."""
         going = []
         for paths, recast in recasts:
-            if recast.route.new is not LSTM or self._round(paths, recast.module, left):
+            if recast.route.new not in ROUNDED or self._round(paths, recast.module, left):
                 going.append((paths, recast))
         for paths, module in modules_by_path(model):
-            if isinstance(module, LSTM) and module.weight_format == "float" and self._round(paths, module, left):
+            if isinstance(module, ROUNDED) and module.weight_format == "float" and self._round(paths, module, left):
                 kind, count = class_name(module), sum(parameter.numel() for parameter in module.parameters())
                 self.of_ours.append(Converted(paths, kind, kind + INT8, module.extra_repr(), count, ()))
         return going
@@ -47,14 +50,14 @@ class Roundings:
     def apply(self) -> None:
         """Change the modules, which all have our class now."""
         for module, made in self.made.items():
-            assert isinstance(module, LSTM)
+            assert isinstance(module, ROUNDED)
             keep(module, made)
 
 
 @contextmanager
 def floats_for_conversion(model: nn.Module) -> Iterator[None]:
     """Turn a model's int8 weights into floats for torch's layers; after an error, restore them."""
-    changed = [module for module in model.modules() if isinstance(module, LSTM) and module.weight_format == "int8"]
+    changed = [module for module in model.modules() if isinstance(module, Recurrent) and module.weight_format == "int8"]
     for module in changed:
         dequantise_module(module)
     try:

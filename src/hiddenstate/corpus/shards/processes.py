@@ -1,0 +1,65 @@
+"""Worker processes that leave Ctrl-C to their parent and end with it. Imports no torch."""
+
+import _thread
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context, parent_process
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class WorkerProcesses(ProcessPoolExecutor):
+    """A pool of processes.
+
+    Args:
+        count: the number of processes.
+        prepare: called in each process before any work.
+        arguments: its arguments.
+    """
+
+    def __init__(self, count: int, prepare: Callable[..., None], *arguments: Any) -> None:
+        # A forked process does not inherit torch's threads, so processes are spawned.
+        super().__init__(count, get_context("spawn"), _start, (prepare, arguments))
+
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """Submit a call as the base class does, which may start a process.
+
+        That happens in a thread in which Ctrl-C is blocked, because a process inherits this, so that Ctrl-C does not
+        reach it while it imports; and Python raises KeyboardInterrupt only in the main thread, so that no start is
+        interrupted.
+        """
+        answers = queue.SimpleQueue[Future[R] | BaseException]()
+        _thread.start_new_thread(_answer, (answers, partial(super().submit, fn, *args, **kwargs)))
+        answer = answers.get()
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+
+def _answer(answers: "queue.SimpleQueue[Any]", submit: Callable[[], object]) -> None:
+    try:
+        if hasattr(signal, "pthread_sigmask"):  # not on Windows
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        answers.put(submit())
+    except BaseException as error:
+        answers.put(error)
+
+
+def _start(prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    prepare(*arguments)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
