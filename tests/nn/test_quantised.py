@@ -252,7 +252,7 @@ def test_whole_models_are_converted_and_back(inplace: bool) -> None:
 @pytest.mark.parametrize("kind", [hs.LSTM, hs.GRU, hs.RNN])
 def test_quantised_layers_are_converted_back_to_floats(kind: Any) -> None:
     small, x = kind(20, 40).quantize(), torch.randn(5, 2, 20)
-    back: Any = hs.convert_back(nn.ModuleList([small]))[0]
+    (back,) = hs.convert_back(nn.ModuleList([small])).children()
     assert all(one.dtype is torch.float32 for one in back.state_dict().values())
     with torch.no_grad():
         torch.testing.assert_close(back(x)[0], small.dequantize()(x)[0])

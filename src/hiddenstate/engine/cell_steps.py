@@ -252,13 +252,14 @@ def _leave(sums: _Sums, factors: _Factors | None, ready: _Ready | None = None) -
     """
     which = torch._C._current_graph_task_id()
     left = sums.pending.get(which)
-    holder: Any = None
+    holder: Tensor | None = None
     parts: Any = None if left is None else left()
     if left is None:
         if not torch._C._will_engine_execute_node(sums.node):
             return None
         holder, parts = sums.token.detach(), _Parts()
-        holder.parts, sums.pending[which] = parts, weakref.ref(parts)
+        holder.parts = parts  # type: ignore[attr-defined]
+        sums.pending[which] = weakref.ref(parts)
     if factors is not None:
         parts.factors.append(factors)
     if ready is not None:
