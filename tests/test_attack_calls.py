@@ -29,7 +29,7 @@ from hiddenstate.structure.sizes import Sizes
 KINDS = ("LSTM", "GRU")  # a pair of states, and one
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(120))
 def test_a_random_call_is_that_of_the_reference_and_of_torch(seed: int) -> None:
     check_call(seed)
 

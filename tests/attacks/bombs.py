@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import hiddenstate as hs
-from attacks.formats import all_lstms, model_of_keras, make_h5, make_old_h5, make_tagger, make_trace
+from attacks.formats import all_lstms, make_h5, make_old_h5, make_tagger, make_trace, model_of_keras
 from hiddenstate.base.files import read_tensors
 from hiddenstate.models.folder.model_folder import load
 
