@@ -1,10 +1,10 @@
 """The standing attack: damaged files, resource bombs, unwritable places, killed training, bad clients.
 
 ``python tests/attack.py --count 1000`` reads a thousand damaged files of each format, breaks ten runs of each kind and
-sends the studio's server a thousand requests that no browser sends. It also makes a thousand random calls, and as many
-of each other kind in `attacks.state`. To repeat a single one, such as ``trace 17``, use ``--only trace --first 17
---count 1``. ``--files 1000000`` reads that many damaged files, of all formats together, and does nothing else;
-``--seconds`` ends it earlier.
+sends the studio's server a thousand requests that no browser sends. It also makes a thousand random calls, of layers
+and cells of every kind, and as many of each other kind of attempt in `attacks.state`. To repeat a single one, such as
+``trace 17``, use ``--only trace --first 17 --count 1``. ``--files 1000000`` reads that many damaged files, of all
+formats together, and does nothing else; ``--seconds`` ends it earlier.
 """
 
 import argparse

@@ -55,11 +55,20 @@ def layer_options(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def pair(options: dict[str, Any], seed: int) -> tuple[hs.LSTM, nn.LSTM]:
-    """Our layer and torch's, made from the same seed."""
-    torch.manual_seed(seed)
-    ours = hs.LSTM(**options)
-    torch.manual_seed(seed)
-    return ours, nn.LSTM(**options)
+    """Our LSTM and torch's, made from the same seed."""
+    ours, theirs = pair_of("LSTM", options, seed)
+    return ours, theirs
+
+
+def pair_of(kind: str, options: dict[str, Any], seed: int, suffix: str = "") -> tuple[Any, Any]:
+    """Our layer of a kind (its cell if the suffix is ``Cell``) and torch's, made from the same seed."""
+    label, _, nonlinearity = kind.partition("_")
+    more = {"nonlinearity": nonlinearity.lower()} if nonlinearity else {}
+    made: list[Any] = []
+    for module in (hs, nn):
+        torch.manual_seed(seed)
+        made.append(getattr(module, label + suffix)(**options, **more))
+    return made[0], made[1]
 
 
 def random_state(lstm: hs.LSTM, N: int, *, grad: bool = False) -> tuple[Tensor, Tensor]:

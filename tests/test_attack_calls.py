@@ -19,10 +19,17 @@ import hiddenstate as hs
 from attacks.bits import check_bits
 from attacks.calls import check_call
 from attacks.state import check_writes, check_writes_before_gradients
+from hiddenstate.cells.cell import Cell
+from hiddenstate.cells.kinds import CELLS
 from hiddenstate.engine import kernels
+from hiddenstate.interop.build import build_cell
+from hiddenstate.nn.rnn import new_layer
+from hiddenstate.structure.sizes import Sizes
+
+KINDS = ("LSTM", "GRU")  # a pair of states, and one
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(120))
 def test_a_random_call_is_that_of_the_reference_and_of_torch(seed: int) -> None:
     check_call(seed)
 
@@ -95,64 +102,69 @@ def absurd(rng: random.Random) -> Iterator[Any]:
     yield from (torch.tensor([5, 2], dtype=torch.uint8), torch.tensor(3), rng.random(), rng.randrange(-9, 9))
 
 
-def doors(lstm: hs.LSTM) -> dict[str, Callable[[Any], Any]]:
-    """Places where an argument is passed."""
+def doors(kind: Cell) -> dict[str, Callable[[Any], Any]]:
+    """Places where an argument is passed, of a layer and a cell of a kind."""
     x, h = torch.randn(5, 2, 4), torch.zeros(1, 2, 3)
-    trace, cell = lstm.trace(x), hs.LSTMCell(4, 3)
+    layer = new_layer(Sizes(4, 3, cell=kind.name))
+    trace, cell, place = layer.trace(x), build_cell(layer), f"l0.{kind.gate_names[0]}"
+
+    def state(part: Any) -> Any:
+        return kind.as_given([part, h][: len(kind.carried)])
 
     def stream() -> Any:
-        stream = lstm.stream(2)
+        stream = layer.stream(2)
         stream.step(x[0])
         return stream
 
     def edited(*edits: hs.Edit) -> Any:
-        with lstm.edit(*edits):
-            return lstm(x), lstm.stream(2).step(x[0])
+        with layer.edit(*edits):
+            return layer(x), layer.stream(2).step(x[0])
 
-    return {
-        "input": lambda a: lstm(a),
-        "h0": lambda a: lstm(x, (a, h)),
-        "c0": lambda a: lstm(x, (h, a)),
-        "hx": lambda a: lstm(x, a),
-        "lengths": lambda a: lstm(x, lengths=a),
-        "reset": lambda a: lstm(x, reset=a),
-        "path": lambda a: lstm.path(a).name,
-        "trace": lambda a: lstm.trace(a).out,
-        "trace's lengths": lambda a: lstm.trace(x, lengths=a, tokens=[["a"] * 5] * 2).out,
-        "keep": lambda a: lstm.trace(x, keep=a).out,
-        "place": lambda a: lstm.trace(x, keep=[a]).out,
-        "steps": lambda a: lstm.trace(x, steps=a).out,
-        "tokens": lambda a: lstm.trace(x, tokens=a).out,
-        "tokens, general": lambda a: lstm.trace(x, keep=["l0.f"], tokens=a).out,
-        "T": lambda a: lstm.trace_nbytes(a),
-        "N": lambda a: lstm.trace_nbytes(5, a),
-        "nbytes, steps": lambda a: lstm.trace_nbytes(10**8, steps=a),
-        "pick": lambda a: trace.pick("l0.f", t=a),
-        "pick, unit": lambda a: trace.pick("l0.f", unit=a),
+    found: dict[str, Callable[[Any], Any]] = {
+        "input": lambda a: layer(a),
+        "h0": lambda a: layer(x, state(a)),
+        "hx": lambda a: layer(x, a),
+        "lengths": lambda a: layer(x, lengths=a),
+        "reset": lambda a: layer(x, reset=a),
+        "path": lambda a: layer.path(a).name,
+        "trace": lambda a: layer.trace(a).out,
+        "trace's lengths": lambda a: layer.trace(x, lengths=a, tokens=[["a"] * 5] * 2).out,
+        "keep": lambda a: layer.trace(x, keep=a).out,
+        "place": lambda a: layer.trace(x, keep=[a]).out,
+        "steps": lambda a: layer.trace(x, steps=a).out,
+        "tokens": lambda a: layer.trace(x, tokens=a).out,
+        "tokens, general": lambda a: layer.trace(x, keep=[place], tokens=a).out,
+        "T": lambda a: layer.trace_nbytes(a),
+        "N": lambda a: layer.trace_nbytes(5, a),
+        "nbytes, steps": lambda a: layer.trace_nbytes(10**8, steps=a),
+        "pick": lambda a: trace.pick(place, t=a),
+        "pick, unit": lambda a: trace.pick(place, unit=a),
         "at": lambda a: trace.at(a, 0),
         "at, unit": lambda a: trace.at(0, a),
         "edit": lambda a: edited(a),
         "edit's place": lambda a: edited(hs.zero(a)),
-        "edit's value": lambda a: edited(hs.set("l0.f", to=a)),
-        "edit's factor": lambda a: edited(hs.scale("l0.c", by=a, scope="readout")),
-        "edit's unit": lambda a: edited(hs.zero("l0.f", unit=a)),
-        "edit's step": lambda a: edited(hs.zero("l0.f", t=a)),
-        "edit's row": lambda a: edited(hs.zero("l0.f", row=a)),
-        "patch": lambda a: edited(hs.patch("l0.f", source=trace, source_t=a)),
-        "batch": lambda a: lstm.stream(a).batch,
+        "edit's value": lambda a: edited(hs.set(place, to=a)),
+        "edit's factor": lambda a: edited(hs.scale(f"l0.{kind.memory}", by=a, scope="readout")),
+        "edit's unit": lambda a: edited(hs.zero(place, unit=a)),
+        "edit's step": lambda a: edited(hs.zero(place, t=a)),
+        "edit's row": lambda a: edited(hs.zero(place, row=a)),
+        "patch": lambda a: edited(hs.patch(place, source=trace, source_t=a)),
+        "batch": lambda a: layer.stream(a).batch,
         "step": lambda a: stream().step(a),
         "step's out": lambda a: stream().step(x[0], out=a),
-        "first step": lambda a: lstm.stream(2).step(a),
-        "first step's out": lambda a: lstm.stream(2).step(x[0], out=a),
+        "first step": lambda a: layer.stream(2).step(a),
+        "first step's out": lambda a: layer.stream(2).step(x[0], out=a),
         "feed": lambda a: stream().feed(a),
         "state": lambda a: setattr(stream(), "state", a),
-        "h": lambda a: setattr(stream(), "state", (a, h)),
-        "c": lambda a: setattr(stream(), "state", (h, a)),
+        "h": lambda a: setattr(stream(), "state", state(a)),
         "mask": lambda a: stream().reset(a),
         "cell": lambda a: cell(a),
-        "cell's h": lambda a: cell(x[0], (a, h[0])),
+        "cell's h": lambda a: cell(x[0], kind.as_given([a, h[0]][: len(kind.carried)])),
         "cell's hx": lambda a: cell(x[0], a),
     }
+    if len(kind.carried) > 1:
+        found |= {"c0": lambda a: layer(x, (h, a)), "c": lambda a: setattr(stream(), "state", (h, a))}
+    return found
 
 
 def outcome(door: Callable[[Any], Any], argument: Any) -> list[Tensor] | None:
@@ -165,10 +177,9 @@ def outcome(door: Callable[[Any], Any], argument: Any) -> list[Tensor] | None:
 
 
 @pytest.mark.parametrize("way", ["fast", "without gradients", "reference"])
-@pytest.mark.parametrize("name", list(doors(hs.LSTM(4, 3))))
-def test_an_absurd_argument_is_refused_by_an_error_of_ours_or_served(name: str, way: str) -> None:
-    lstm = hs.LSTM(4, 3)
-    door = doors(lstm)[name]
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in doors(CELLS[kind])])
+def test_an_absurd_argument_is_refused_by_an_error_of_ours_or_served(kind: str, name: str, way: str) -> None:
+    door = doors(CELLS[kind])[name]
     for argument in absurd(random.Random(name)):
         with torch.set_grad_enabled(way == "fast"), hs.backend("reference") if way == "reference" else nullcontext():
             done = outcome(door, argument)

@@ -33,8 +33,8 @@ TORCHS = nn.LSTM(4, 3, batch_first=True).eval()
 MODEL = nn.Sequential(LSTM, nn.Identity())
 X = torch.randn(5, 2, 4)
 PLAIN = LSTM(X)[0].detach()
-CELL = hs.LSTMCell(4, 3)
-STEP = CELL(X[0])[0].detach()
+GRU, CELLS = hs.GRU(4, 3).eval(), [hs.LSTMCell(4, 3), hs.GRUCell(4, 3), hs.RNNCell(4, 3)]
+OTHERS = [GRU(X)[0].detach(), *(cell(X[0])[0].detach() for cell in CELLS)]
 TRAINED = nn.Sequential(hs.LSTM(4, 3), nn.Dropout().eval()).train(False)
 TRAINED[0].train()
 THREADS = torch.get_num_threads()
@@ -57,7 +57,7 @@ def is_untouched() -> None:
     assert not constant_weights._blocks
     assert LSTM.path(X).name == "fast"
     assert torch.equal(LSTM(X)[0], PLAIN)
-    assert torch.equal(CELL(X[0])[0], STEP)
+    assert all(map(torch.equal, [GRU(X)[0], *(cell(X[0])[0] for cell in CELLS)], OTHERS))
     assert not {"lstm", "lstm_cell"} & vars(VF).keys()
     assert [part.training for part in TRAINED] == [True, False]
     assert torch.get_num_threads() == THREADS
@@ -101,10 +101,18 @@ def abandoned_generator() -> None:
         break
 
 
-def steps_of_a_cell() -> None:
-    CELL(X[0])
-    with CELL.edit(hs.zero("f")):
-        CELL(X[0])
+def of_a_gru() -> None:
+    with GRU.edit(hs.zero("l0.z")):
+        GRU.trace(X)
+        GRU(X)
+    GRU.stream(batch=2).step(X[0])
+
+
+def steps_of_cells() -> None:
+    for cell in CELLS:
+        cell(X[0])
+        with cell.edit(hs.zero("h")):
+            cell(X[0])
 
 
 def in_eval_mode() -> None:
@@ -129,7 +137,8 @@ WORK: dict[str, tuple[Callable[[], Any], int]] = {
     "accelerate": (accelerated, 100),
     "generator": (abandoned_generator, 40),
     "eval mode": (in_eval_mode, 10),
-    "cell": (steps_of_a_cell, 40),
+    "GRU": (of_a_gru, 60),
+    "cells": (steps_of_cells, 40),
     "threads": (side_by_side_work, 15),
 }
 

@@ -1,4 +1,4 @@
-"""Threads that share one LSTM, with very frequent switches: every result is compared, to the last bit."""
+"""Threads that share layers and cells, with very frequent switches: every result is compared, to the last bit."""
 
 import os
 import random
@@ -20,8 +20,9 @@ THREADS = 4
 torch.manual_seed(0)
 LSTM = hs.LSTM(4, 3, num_layers=2).eval()
 INT8 = hs.LSTM(40, 64, weights="int8").eval()
+GRU, CELLS = hs.GRU(4, 3).eval(), [hs.LSTMCell(4, 3), hs.GRUCell(4, 3), hs.RNNCell(4, 3)]
 X, X8 = torch.randn(5, 2, 4), torch.randn(5, 1, 40)
-ZERO, SET = hs.zero("l0.f"), hs.set("l1.c", to=0.5, unit=[0, 2], t=[1, 3])
+UPDATE, ZERO, SET = hs.zero("l0.z"), hs.zero("l0.f"), hs.set("l1.c", to=0.5, unit=[0, 2], t=[1, 3])
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +75,21 @@ def on_constant_weights() -> list[Tensor]:
         return [LSTM(X)[0]]
 
 
+def of_a_gru() -> list[Tensor]:
+    with GRU.edit(UPDATE):
+        inside = GRU(X)[0]
+    return [inside, GRU(X)[0], GRU.trace(X)["l0.n"], GRU.stream(batch=2).step(X[0])]
+
+
+def steps_of_cells() -> list[Tensor]:
+    found: list[Tensor] = []
+    for cell in CELLS:
+        state = cell(X[1], cell(X[0]))
+        h = state[0] if isinstance(state, tuple) else state
+        found += [h.detach(), *torch.autograd.grad(h.sum(), list(cell.parameters()))]
+    return found
+
+
 # What runs, and its numbers of calls, steps, gradients, traces and blocks.
 WORK: dict[Callable[[], list[Tensor]], int] = {
     plain: 1,
@@ -84,6 +100,8 @@ WORK: dict[Callable[[], list[Tensor]], int] = {
     edited: 5,
     by_reference: 2,
     on_constant_weights: 2,
+    of_a_gru: 5,
+    steps_of_cells: 9,
 }
 
 

@@ -14,6 +14,10 @@ import torch
 from torch import Tensor
 
 import hiddenstate as hs
+from hiddenstate.cells.kinds import CELLS
+from hiddenstate.interop.build import build_cell
+from hiddenstate.nn.rnn import new_layer
+from hiddenstate.structure.sizes import Sizes
 
 SOURCE = Path(__file__).parents[1] / "native" / "failing_new.cpp"
 
@@ -39,45 +43,50 @@ def run(library: Path, seed: int) -> "subprocess.CompletedProcess[str]":
 
 
 def main() -> None:
-    """Try all kinds of work on an LSTM drawn with the seed."""
+    """Try all kinds of work on a layer drawn with the seed: an LSTM, a GRU, a plain RNN."""
     failing, seed = ctypes.CDLL(sys.argv[1]), int(sys.argv[2])
     draw = random.Random(seed)
     torch.manual_seed(seed)
-    if seed == 0:
-        lstm = hs.LSTM(4, 3, 2)
-    else:
-        size, dtype = draw.choice(((4, 3), (17, 33))), draw.choice((torch.float32, torch.float64, torch.bfloat16))
-        projection = draw.choice((0, 0, 2))
-        lstm = hs.LSTM(*size, draw.randint(1, 3), proj_size=projection, bias=draw.random() < 0.8, dtype=dtype)
-    x = torch.randn(5, 2, lstm.input_size, dtype=lstm.weight("l0.W_ii").dtype)
-    edit = hs.set("l0.f", to=0.5, unit=[0, 2], t=[1, 3], row=[0])
+    kind = CELLS[list(CELLS)[seed % len(CELLS)]]
+    C, H = draw.choice(((4, 3), (17, 33)))
+    projection = draw.choice((0, 0, 2)) if kind.name == "LSTM" else 0
+    sizes = Sizes(C, H, draw.randint(1, 3), draw.random() < 0.8, proj_size=projection, cell=kind.name)
+    dtype = draw.choice((torch.float32, torch.float64, torch.bfloat16))
+    layer = new_layer(sizes, dtype=dtype)
+    cell = build_cell(new_layer(Sizes(C, H, cell=kind.name), dtype=dtype))
+    x = torch.randn(5, 2, C, dtype=dtype)
+    edit = hs.set(f"l0.{kind.quantities[0]}", to=0.5, unit=[0, 2], t=[1, 3], row=[0])
 
     def stream() -> Tensor:
-        stream = lstm.stream(2)
+        stream = layer.stream(2)
         return torch.stack([stream.step(one) for one in x])
 
     def some_rows() -> Tensor:
-        stream = lstm.stream(2)
+        stream = layer.stream(2)
         stream.step(x[0])
         return stream.step(x[1, :1], rows=[1])
 
     def traced() -> Tensor:
-        return lstm.trace(x)["l0.c"]
+        return layer.trace(x)[f"l0.{kind.memory}"]
 
     def edited() -> Tensor:
-        with lstm.edit(edit):
-            out: Tensor = lstm(x)[0]
+        with layer.edit(edit):
+            out: Tensor = layer(x)[0]
         return out
 
     def backward() -> Tensor:
-        return torch.autograd.grad(lstm(x)[0].sum(), list(lstm.parameters()))[0]
+        return torch.autograd.grad(layer(x)[0].sum(), list(layer.parameters()))[0]
 
     def plain() -> Tensor:
         with torch.no_grad():
-            out: Tensor = lstm(x)[0]
+            out: Tensor = layer(x)[0]
         return out
 
-    for work in (stream, some_rows, traced, edited, backward, plain):
+    def steps() -> Tensor:
+        h, *_ = kind.parts_of(cell(x[1], cell(x[0])))
+        return torch.autograd.grad(h.sum(), list(cell.parameters()))[1]
+
+    for work in (stream, some_rows, traced, edited, backward, plain, steps):
         fail_everywhere(work, failing)
 
 

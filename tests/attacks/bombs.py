@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import hiddenstate as hs
-from attacks.formats import all_lstms, layer_of_keras, make_h5, make_old_h5, make_tagger, make_trace
+from attacks.formats import all_lstms, make_h5, make_old_h5, make_tagger, make_trace, model_of_keras
 from hiddenstate.base.files import read_tensors
 from hiddenstate.models.folder.model_folder import load
 
@@ -115,7 +115,7 @@ def a_vast_config(path: Path) -> None:
 
 def a_way_of_packing_without_bounds(path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
-        archive.writestr("config.json", json.dumps(layer_of_keras()))
+        archive.writestr("config.json", json.dumps(model_of_keras()))
         archive.writestr("model.weights.h5", bytes(1 << 27))
 
 

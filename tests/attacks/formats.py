@@ -16,11 +16,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 import hiddenstate as hs
+from hiddenstate.cells.kinds import CELLS
 from hiddenstate.models.folder.model_folder import load, load_language_model, save
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.nn.rnn import new_layer
+from hiddenstate.structure.sizes import Sizes
 from hiddenstate.text.conllu import parse_conllu, read_conllu
 from hiddenstate.text.tokens import learn
 from hiddenstate.text.untagged import read_untagged
@@ -43,26 +46,36 @@ class Format(NamedTuple):
     names: tuple[str, ...] = ("",)
 
 
-def all_lstms(path: Path) -> None:
-    found = hs.find_lstms(path)
+def all_lstms(path: Path, kind: type[Any] = hs.LSTM) -> None:
+    found = hs.find_lstms(path, kind=kind)
     str(found)
     for name in found:
         _ = found[name]
 
 
-def make_stream(path: Path) -> None:
-    stream = hs.LSTM(4, 3, 2).stream(batch=2)
+def all_layers(path: Path) -> None:
+    """Find and build the layers of one kind, which the file's bytes choose: a damaged file's is any."""
+    all_lstms(path, (hs.LSTM, hs.GRU, hs.RNN)[sum(path.read_bytes()) % 3])
+
+
+def make_stream(path: Path, cell: str = "LSTM") -> None:
+    stream = new_layer(Sizes(4, 3, 2, cell=cell)).stream(batch=2)
     stream.feed(torch.randn(3, 2, 4))
     stream.save(path)
 
 
-def make_trace(path: Path) -> None:
-    lstm = hs.LSTM(2, 3, 2, bidirectional=True, proj_size=2)
-    with lstm.edit(hs.zero("l0.c", t=1, scope="readout")):
-        lstm.trace(torch.randn(3, 2, 2), lengths=[3, 2], tokens=[["a", "b", "c"], ["d", "e"]], steps=[0, 2]).save(path)
+def read_stream(path: Path, cell: str = "LSTM") -> None:
+    new_layer(Sizes(4, 3, 2, cell=cell)).stream(batch=2).load(path)
 
 
-def read_trace(path: Path) -> None:
+def make_trace(path: Path, cell: str = "LSTM") -> None:
+    sizes = Sizes(2, 3, 2, bidirectional=True, proj_size=2 if cell == "LSTM" else 0, cell=cell)
+    layer = new_layer(sizes)
+    with layer.edit(hs.zero(f"l0.{sizes.kind.memory}", t=1, scope="readout")):
+        layer.trace(torch.randn(3, 2, 2), lengths=[3, 2], tokens=[["a", "b", "c"], ["d", "e"]], steps=[0, 2]).save(path)
+
+
+def read_trace(path: Path, _cell: str = "LSTM") -> None:
     trace = hs.Trace.load(path)
     repr(trace)
     for row in range(trace.batch):
@@ -73,8 +86,24 @@ def read_trace(path: Path) -> None:
         trace.cell_before(row=row)
 
 
-def make_tagger(path: Path, weights_dtype: str = "float16") -> None:
+def of_each_cell(make: Callable[[Path, str], None], read: Callable[[Path, str], None]) -> Format:
+    """A folder with a file for each kind of cell."""
+
+    def make_all(path: Path) -> None:
+        path.mkdir()
+        for cell in CELLS:
+            make(path / cell, cell)
+
+    def read_all(path: Path) -> None:
+        for cell in CELLS:
+            read(path / cell, cell)
+
+    return Format(make_all, read_all, tuple(CELLS))
+
+
+def make_tagger(path: Path, weights_dtype: str = "float16", cell: str = "lstm") -> None:
     settings = TaggerConfig(
+        cell=cell,
         word_size=2,
         char_size=2,
         char_hidden_size=2,
@@ -86,22 +115,24 @@ def make_tagger(path: Path, weights_dtype: str = "float16") -> None:
     save(Tagger.build(settings, parse_conllu(CONLLU)), path)
 
 
-def make_language_model(path: Path) -> None:
+def make_language_model(path: Path, cell: str = "lstm") -> None:
     tokens, _ = learn(io.BytesIO(TEXT.encode()), "word")
     save(
         LanguageModel(
-            LanguageConfig(embedding_size=2, hidden_size=3, level="word", cutoffs=(4,), cutoff_factor=2.0), tokens
+            LanguageConfig(embedding_size=2, hidden_size=3, level="word", cutoffs=(4,), cutoff_factor=2.0, cell=cell),
+            tokens,
         ),
         path,
     )
 
 
 def make_onnx(path: Path) -> None:
-    def weights(C: int, end: str) -> dict[str, Any]:
-        shapes = {f"W{end}": (1, 8, C), f"R{end}": (1, 8, 2), f"B{end}": (1, 16)}
+    def weights(C: int, end: str, gates: int = 4) -> dict[str, Any]:
+        shapes = {f"W{end}": (1, 2 * gates, C), f"R{end}": (1, 2 * gates, 2), f"B{end}": (1, 4 * gates)}
         return {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
 
     arrays = {**weights(3, "0"), **weights(2, "1"), "axis": np.array([1]), "two": np.array([2, 1, 1])}
+    arrays |= {**weights(3, "2", gates=3), **weights(3, "3", gates=1)}
     arrays["half"] = arrays.pop("W0")[:, :4]
     call = helper.make_node("twice", ["half", "two"], ["W0"], domain="own")
     body = [helper.make_node("Concat", ["w", "w"], ["out"], axis=1)]
@@ -111,6 +142,8 @@ def make_onnx(path: Path) -> None:
         helper.make_node("LSTM", ["X", "W0", "R0", "B0"], ["y0"], "first", hidden_size=2),
         helper.make_node("Squeeze", ["y0", "axis"], ["x1"]),
         helper.make_node("LSTM", ["x1", "W1", "R1", "B1"], ["y1"], "second", hidden_size=2),
+        helper.make_node("GRU", ["X", "W2", "R2", "B2"], ["y2"], "third", hidden_size=2, linear_before_reset=1),
+        helper.make_node("RNN", ["X", "W3", "R3", "B3"], ["y3"], "fourth", hidden_size=2),
     ]
     inputs, outputs = (
         [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)]
@@ -122,35 +155,47 @@ def make_onnx(path: Path) -> None:
     onnx.save(helper.make_model(graph, functions=[function], opset_imports=opsets), path)
 
 
+# The classes of Keras's layers, their names in the model, those of their cells, and the shapes of their arrays.
+KERAS = (
+    ("LSTM", "reads", "lstm", ((3, 8), (2, 8), (8,))),
+    ("GRU", "gates", "gru", ((3, 6), (2, 6), (2, 6))),
+    ("SimpleRNN", "plain", "simple_rnn", ((3, 2), (2, 2), (2,))),
+)
+
+
 def make_h5(path: Path | io.BytesIO) -> None:
     with h5py.File(path, "w") as file:
-        group = file.create_group("layers/lstm/cell/vars")
-        for k, shape in enumerate([(3, 8), (2, 8), (8,)]):
-            group.create_dataset(str(k), data=np.ones(shape, np.float32), compression="gzip" if k == 0 else None)
+        for _, _, place, shapes in KERAS:
+            group = file.create_group(f"layers/{place}/cell/vars")
+            for k, shape in enumerate(shapes):
+                packed = "gzip" if k == 0 else None
+                group.create_dataset(str(k), data=np.ones(shape, np.float32), compression=packed)
         file["layers/lstm/vars"] = file.create_group("names")
         file["layers/lstm/vars"].attrs["name"] = "reads"
 
 
-def layer_of_keras() -> dict[str, Any]:
-    settings = {"name": "reads", "units": 2, "activation": "tanh", "recurrent_activation": "sigmoid"}
-    return {"class_name": "Sequential", "config": {"layers": [{"class_name": "LSTM", "config": settings}]}}
+def model_of_keras() -> dict[str, Any]:
+    settings = {"units": 2, "activation": "tanh", "recurrent_activation": "sigmoid", "reset_after": True}
+    layers = [{"class_name": kind, "config": {"name": name, **settings}} for kind, name, _, _ in KERAS]
+    return {"class_name": "Sequential", "config": {"layers": layers}}
 
 
 def make_old_h5(path: Path) -> None:
     with h5py.File(path, "w") as file:
-        file.attrs["model_config"] = json.dumps(layer_of_keras())
+        file.attrs["model_config"] = json.dumps(model_of_keras())
         root = file.create_group("model_weights")
-        root.attrs["layer_names"], root.attrs["keras_version"] = [b"reads"], b"2.11.0"
-        group = root.create_group("reads/reads/lstm_cell")
-        for name, shape in (("kernel:0", (3, 8)), ("recurrent_kernel:0", (2, 8)), ("bias:0", (8,))):
-            group[name] = np.ones(shape, np.float32)
+        root.attrs["layer_names"], root.attrs["keras_version"] = [name.encode() for _, name, _, _ in KERAS], b"2.11.0"
+        for _, name, place, shapes in KERAS:
+            group = root.create_group(f"{name}/{name}/{place}_cell")
+            for array, shape in zip(("kernel:0", "recurrent_kernel:0", "bias:0"), shapes, strict=True):
+                group[array] = np.ones(shape, np.float32)
 
 
 def make_keras(path: Path) -> None:
     make_h5(weights := io.BytesIO())
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         # Without a date, so that the file is the same each time.
-        archive.writestr(zipfile.ZipInfo("config.json"), json.dumps(layer_of_keras()))
+        archive.writestr(zipfile.ZipInfo("config.json"), json.dumps(model_of_keras()))
         archive.writestr(zipfile.ZipInfo("model.weights.h5"), weights.getvalue())
 
 
@@ -172,23 +217,24 @@ def read_run(path: Path) -> None:
 
 
 def state_dict() -> dict[str, Any]:
-    return nn.ModuleDict({"one": nn.LSTM(3, 2, 2), "two": nn.LSTMCell(3, 2)}).state_dict()
+    layers = (nn.LSTM(3, 2, 2), nn.LSTMCell(3, 2), nn.GRU(3, 2), nn.GRUCell(3, 2), nn.RNN(3, 2))
+    return nn.ModuleList(layers).state_dict()
 
 
 MODEL = ("config.json", "vocabulary.json", "weights.safetensors")
 FORMATS = {
-    "stream": Format(make_stream, lambda path: hs.LSTM(4, 3, 2).stream(batch=2).load(path)),
-    "trace": Format(make_trace, read_trace),
+    "stream": of_each_cell(make_stream, read_stream),
+    "trace": of_each_cell(make_trace, read_trace),
     "tagger": Format(make_tagger, load, MODEL),
-    "int8-tagger": Format(lambda path: make_tagger(path, "int8"), load, MODEL),
-    "language-model": Format(make_language_model, load_language_model, MODEL),
-    "model.onnx": Format(make_onnx, all_lstms),
-    "model.keras": Format(make_keras, all_lstms),
-    "model.h5": Format(make_h5, all_lstms),
-    "old.h5": Format(make_old_h5, all_lstms),
-    "model.safetensors": Format(lambda path: save_file(state_dict(), path), all_lstms),
-    "model.pt": Format(lambda path: torch.save(state_dict(), path), all_lstms),
-    "old.pt": Format(lambda p: torch.save(state_dict(), p, _use_new_zipfile_serialization=False), all_lstms),
+    "int8-tagger": Format(lambda path: make_tagger(path, "int8", "gru"), load, MODEL),
+    "language-model": Format(lambda path: make_language_model(path, "rnn"), load_language_model, MODEL),
+    "model.onnx": Format(make_onnx, all_layers),
+    "model.keras": Format(make_keras, all_layers),
+    "model.h5": Format(make_h5, all_layers),
+    "old.h5": Format(make_old_h5, all_layers),
+    "model.safetensors": Format(lambda path: save_file(state_dict(), path), all_layers),
+    "model.pt": Format(lambda path: torch.save(state_dict(), path), all_layers),
+    "old.pt": Format(lambda p: torch.save(state_dict(), p, _use_new_zipfile_serialization=False), all_layers),
     "conllu": Format(lambda path: path.write_text(CONLLU * 3), read_conllu),
     "text": Format(lambda path: path.write_text(TEXT + "é and 戦 .\n"), lambda path: learn(path, "word")),
     "untagged": Format(lambda path: path.write_text(WIKITEXT), read_untagged),

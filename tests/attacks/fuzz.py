@@ -32,15 +32,16 @@ with atheris.instrument_imports(include=["hiddenstate", "conllu"], enable_loader
         KINDS,
         TEXT,
         WIKITEXT,
-        all_lstms,
-        layer_of_keras,
+        all_layers,
         make_language_model,
         make_onnx,
         make_stream,
         make_tagger,
         make_trace,
+        model_of_keras,
+        read_stream,
     )
-    from hiddenstate import LSTM, HiddenStateError, Trace
+    from hiddenstate import GRU, LSTM, RNN, HiddenStateError, Trace
     from hiddenstate.base.files import read_tensors
     from hiddenstate.base.reading import reading
     from hiddenstate.interop.keras.config import recurrent_layers
@@ -104,15 +105,20 @@ def text(data: bytes) -> None:
         tokenise(sentence)
 
 
-def metadata(module: Any, make: Callable[[Path], object], kind: str, names: tuple[str, ...]) -> Target:
-    """A target that reads files with this metadata, each part after a line end, and the tensors of a good file."""
-    make(FOLDER / kind)
-    tensors, known = read_tensors(FOLDER / kind, f"hiddenstate.{kind}/1")
+def metadata(module: Any, make: Callable[[Path, str], object], kind: str, names: tuple[str, ...]) -> Target:
+    """A target that reads files with this metadata, each part after a line end, and the tensors of good files: those
+    of an LSTM and of a GRU."""
+    files = {}
+    for cell in ("LSTM", "GRU"):
+        make(FOLDER / kind, cell)
+        files[cell] = read_tensors(FOLDER / kind, f"hiddenstate.{kind}/1")
 
     def read(data: bytes) -> None:
         said = dict(zip(names, text_of(data).split("\n"), strict=False))
-        with mock.patch.object(module, "read_tensors", return_value=(dict(tensors), {**known, **said})):
-            Trace.load(FOLDER / kind) if kind == "trace" else LSTM(4, 3, 2).stream(batch=2).load(FOLDER / kind)
+        for cell, (tensors, known) in files.items():
+            found = dict(tensors), {**known, **said}
+            with mock.patch.object(module, "read_tensors", return_value=found), suppress(HiddenStateError):
+                Trace.load(FOLDER / kind) if kind == "trace" else read_stream(FOLDER / kind, cell)
 
     return read
 
@@ -146,8 +152,8 @@ def keys(data: bytes) -> None:
     for line in text_of(data).split("\n"):
         name, *sizes = line.split(" ")
         tensors[name] = torch.zeros(shape(sizes))
-    found = in_state_dict(tensors)
-    str(found)
+    for kind in (LSTM, GRU, RNN):
+        str(in_state_dict(tensors, kind=kind))
 
 
 def weights(data: bytes) -> None:
@@ -170,7 +176,7 @@ def weights(data: bytes) -> None:
 
 def onnx(data: bytes) -> None:
     (FOLDER / "model.onnx").write_bytes(data)
-    all_lstms(FOLDER / "model.onnx")
+    all_layers(FOLDER / "model.onnx")
 
 
 def made(make: Callable[[Path], object]) -> bytes:
@@ -191,15 +197,22 @@ TARGETS: dict[str, tuple[Callable[[], Target], list[str | bytes]]] = {
     "text": (lambda: text, [TEXT, "Don't e-mail me@home.org before 5:30 p.m.\r\nU.S.\ufeffé戦"]),
     "trace": (
         lambda: metadata(trace_files, make_trace, "trace", ("trace", "names")),
-        [TRACE],
+        [TRACE, TRACE.replace('"tokens"', '"cell": "GRU", "tokens"').replace("l0.c", "l1.n")],
     ),
     "stream": (lambda: metadata(stream_file, make_stream, "stream", ("t", "finite")), ["3\nTrue"]),
-    "tagger": (lambda: partial(described, Tagger), [description(make_tagger)]),
+    "tagger": (
+        lambda: partial(described, Tagger),
+        [description(make_tagger), description(lambda path: make_tagger(path, cell="gru"))],
+    ),
     "language-model": (lambda: partial(described, LanguageModel), [description(make_language_model)]),
-    "keras": (lambda: keras, [json.dumps(layer_of_keras())]),
+    "keras": (lambda: keras, [json.dumps(model_of_keras())]),
     "keys": (
         lambda: keys,
-        ["a.weight_ih_l0 88888888 333\na.weight_hh_l0 88888888 22\na.bias_ih_l0 88888888", "w\nv g"],
+        [
+            "a.weight_ih_l0 88888888 333\na.weight_hh_l0 88888888 22\na.bias_ih_l0 88888888",
+            "a.weight_ih_l0 666666 333\na.weight_hh_l0 666666 22\na.bias_ih_l0 666666\nb.weight_hh 22 22",
+            "w\nv g",
+        ],
     ),
     "messages": (
         lambda: lambda data: decode(text_of(data)),

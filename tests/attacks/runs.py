@@ -46,7 +46,7 @@ def language_model(out: Path) -> None:
     text = out.with_name("text")
     text.write_text(TEXT)
     config = LanguageConfig(
-        epochs=3, hidden_size=12, embedding_size=6, rows=4, steps=12, log_steps=1, checkpoint_steps=1
+        epochs=3, hidden_size=12, embedding_size=6, rows=4, steps=12, log_steps=1, checkpoint_steps=1, cell="gru"
     )
     train_language_model(text, text, out, config)
 

@@ -15,6 +15,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,8 +31,12 @@ from attacks import allocations
 from attacks.bits import check_bits
 from attacks.calls import check_call
 from attacks.processes import IN_MEMORY
+from hiddenstate.cells.kinds import CELLS
+from hiddenstate.interop.build import build_cell
+from hiddenstate.nn.rnn import new_layer
+from hiddenstate.structure.sizes import Sizes
 from interrupts import interrupted_by_a_timer, interrupted_everywhere
-from support import gradients
+from support import assert_all_close, gradients
 
 # Writes that torch counts; the others need `repack`.
 COUNTED: dict[str, Callable[[Tensor], object]] = {
@@ -57,32 +62,43 @@ def check_writes(seed: int) -> int:
     """Write weights and inputs in place between calls and steps; return the number of writes."""
     draw = random.Random(f"writes {seed}")
     torch.manual_seed(seed)
-    sizes = draw.choice(((4, 3), (17, 33), (40, 64))), draw.randint(1, 2)
-    options: dict[str, Any] = {"weights": draw.choice(("float", "int8"))}
-    if options["weights"] == "float":
+    kind, is_cell = CELLS[draw.choice(list(CELLS))], draw.random() < 0.25
+    C, H = draw.choice(((4, 3), (17, 33), (40, 64)))
+    sizes, options = Sizes(C, H, 1 if is_cell else draw.randint(1, 2), cell=kind.name), dict[str, Any]()
+    if is_cell or draw.random() < 0.5:
         options["dtype"] = draw.choice((torch.float32, torch.float64, torch.bfloat16))
-    lstm = hs.LSTM(*sizes[0], sizes[1], **options).eval()
-    x = torch.randn(draw.randint(1, 5), draw.choice((1, 3)), lstm.input_size, dtype=options.get("dtype"))
-    stream = lstm.stream(batch=x.shape[1])
-    block = hs.constant_weights(lstm)
-    is_constant = draw.random() < 0.5
-    if is_constant:
-        block.__enter__()
-    for _ in range(WRITES):
-        what = write(draw, lstm, x)
-        fresh = hs.LSTM(*sizes[0], sizes[1], **options).eval()
-        fresh.load_state_dict(lstm.state_dict())
-        other = fresh.stream(batch=x.shape[1])
-        if x.dtype is torch.bfloat16:  # a stream keeps its cell state in float32 until it is set
-            stream.state = stream.state
-        other.state = stream.state
-        for got, want in ((lstm(x), fresh(x)), (stream.step(x[0]), other.step(x[0])), (stream.state, other.state)):
-            for one, right in zip(leaves(got), leaves(want), strict=True):
-                assert torch.equal(one, right), f"{lstm}, {x.dtype}, after {what}"
-        if bool(stream.state[1].abs().max() > 100) or draw.random() < 0.2:
-            stream.reset()
-    if is_constant:
-        block.__exit__(None, None, None)
+    else:
+        options["weights"] = "int8"
+
+    def new() -> Any:
+        made = new_layer(sizes, **options).eval()
+        return build_cell(made) if is_cell else made
+
+    module = new()
+    x = torch.randn(draw.randint(1, 5), draw.choice((1, 3)), C, dtype=options.get("dtype"))
+    state = kind.as_given([torch.zeros(x.shape[1], H, dtype=x.dtype)] * len(kind.carried))
+    stream = None if is_cell else module.stream(batch=x.shape[1])
+    with nullcontext() if is_cell or draw.random() < 0.5 else hs.constant_weights(module):
+        for _ in range(WRITES):
+            what = write(draw, module, x)
+            fresh = new()
+            fresh.load_state_dict(module.state_dict())
+            if stream is None:
+                state, *found = module(x[0], state), (module(x[0], state), fresh(x[0], state))
+            else:
+                other = fresh.stream(batch=x.shape[1])
+                if x.dtype is torch.bfloat16:  # a stream keeps its cell state in float32 until it is set
+                    stream.state = stream.state
+                other.state = stream.state
+                found = [(module(x), fresh(x)), (stream.step(x[0]), other.step(x[0])), (stream.state, other.state)]
+                state = stream.state
+            for got, want in found:
+                for one, right in zip(leaves(got), leaves(want), strict=True):
+                    assert torch.equal(one, right), f"{module}, {x.dtype}, after {what}"
+            if bool(leaves(state)[-1].abs().max() > 100) or draw.random() < 0.2:
+                state = kind.as_given([0 * part.nan_to_num() for part in leaves(state)])
+                if stream is not None:
+                    stream.reset()
     return WRITES
 
 
@@ -90,52 +106,95 @@ def leaves(value: Any) -> list[Tensor]:
     return torch.utils._pytree.tree_leaves(value)
 
 
-def write(draw: random.Random, lstm: hs.LSTM, x: Tensor) -> str:
+def write(draw: random.Random, module: Any, x: Tensor) -> str:
     """Write the input, or a weight in one of many ways; return what was written."""
-    name, weight = draw.choice([(name, value) for name, value in lstm._stored().items() if value is not None])
+    stored = module._buffers if getattr(module, "weight_format", "float") == "int8" else module._parameters
+    name, weight = draw.choice([(name, value) for name, value in stored.items() if value is not None])
     kinds = ["input", "state dict", "new tensor", *UNCOUNTED]
     # Integers are neither clamped to themselves nor have a sign that counts; their scales stay positive.
-    kinds += (
-        list(COUNTED) if weight.is_floating_point() and lstm.weight_format == "float" else ["mul_", "copy_", "a row"]
-    )
+    kinds += list(COUNTED) if stored is module._parameters else ["mul_", "copy_", "a row"]
     kind = draw.choice(kinds)
-    if lstm.weight_format == "int8" and weight.is_floating_point() and "bias" not in name:
+    if stored is module._buffers and weight.is_floating_point() and "bias" not in name:
         kind = "copy_"
     if kind == "input":
         draw.choice(list((COUNTED | UNCOUNTED).values()))(x)
     elif kind == "state dict":
-        state = {key: value.flip(0) for key, value in lstm.state_dict().items()}
-        lstm.load_state_dict(state)
+        state = {key: value.flip(0) for key, value in module.state_dict().items()}
+        module.load_state_dict(state)
     elif kind == "new tensor":
         new = weight.flip(0)
-        setattr(lstm, name, nn.Parameter(new) if isinstance(weight, nn.Parameter) else new)
+        setattr(module, name, nn.Parameter(new) if isinstance(weight, nn.Parameter) else new)
     else:
         (COUNTED | UNCOUNTED)[kind](weight)
         if kind in UNCOUNTED:
-            hs.repack(lstm)
+            hs.repack(module)
     return f"{kind} of {name}"
 
 
 def check_writes_before_gradients(seed: int) -> int:
-    """Overwrite a call's inputs before its gradient, which must be right, or rejected like torch's."""
+    """Overwrite what a call read before its gradient, which must be right, or rejected like torch's."""
     draw = random.Random(f"gradients {seed}")
     torch.manual_seed(seed)
-    lstm = hs.LSTM(4, 3, draw.randint(1, 2), bidirectional=draw.random() < 0.5)
-    lstm.recompute_gates = draw.random() < 0.3
-    x = torch.randn(5, 2, 4, requires_grad=True)
-    read = {"x": x, **dict(lstm.named_parameters())}
-    want = gradients([lstm(x)[0]], list(read.values()))
-    out = lstm(x)[0]
-    name = draw.choice(list(read))
+    is_cell, dtype = draw.random() < 0.4, draw.choice((torch.float32, torch.float64))
+    layers, sides = (1, False) if is_cell else (draw.randint(1, 2), draw.random() < 0.5)
+    layer = new_layer(Sizes(4, 3, layers, bidirectional=sides, cell=draw.choice(list(CELLS))), dtype=dtype)
+    layer.recompute_gates = draw.random() < 0.3
+    x = torch.randn(5, 2, 4, dtype=dtype, requires_grad=True)
+    cell = build_cell(layer) if is_cell else None
+    read = {"x": x, **dict((cell or layer).named_parameters())}
+    name, writes = draw.choice(list(read)), COUNTED[draw.choice(list(COUNTED))]
+    before = draw.randint(1, 5)  # how many steps of a cell come before the write
+
+    def run() -> Tensor:
+        return layer(x)[0] if cell is None else torch.stack(steps_of(cell, x))
+
+    want = gradients([run()], list(read.values()))
+    if cell is not None and before < 5 and name != "x":
+        return check_write_between_steps(cell, x, before, name, writes)
+    out = run()
     with torch.no_grad():
-        COUNTED[draw.choice(list(COUNTED))](read[name])
+        writes(read[name])
+    got = gradients_unless_refused([out], list(read.values()))
+    assert got is None or all(map(torch.equal, got, want)), f"{cell or layer}: gradients after {name} was written"
+    return 1
+
+
+def gradients_unless_refused(outputs: list[Tensor], inputs: list[Tensor]) -> tuple[Tensor, ...] | None:
     try:
-        got = gradients([out], list(read.values()))
+        return gradients(outputs, inputs)
     except RuntimeError as error:
         if "modified by an inplace operation" not in str(error):
             raise
-    else:
-        assert all(map(torch.equal, got, want)), f"{lstm}: gradients after {name} was written"
+        return None
+
+
+def steps_of(cell: Any, x: Tensor, weights: Callable[[int], dict[str, Tensor]] | None = None) -> list[Tensor]:
+    """The hidden states of a cell's steps; ``weights`` returns those of a step."""
+    state, found = None, []
+    for t in range(len(x)):  # iterating would make views that torch lets no one write
+        state = cell(x[t], state) if weights is None else torch.func.functional_call(cell, weights(t), (x[t], state))
+        found.append(leaves(state)[0])
+    return found
+
+
+def check_write_between_steps(cell: Any, x: Tensor, at: int, name: str, writes: Callable[[Tensor], object]) -> int:
+    """Overwrite a weight after some steps: gradients are torch's with two sets of weights, or refused."""
+    first, later = ({key: p.detach().clone().requires_grad_() for key, p in cell.named_parameters()} for _ in range(2))
+    with torch.no_grad():
+        writes(later[name])
+    outs = steps_of(cell.to_torch(), x, lambda t: first if t < at else later)
+    by_x, *by_weights = gradients(outs, [x, *first.values(), *later.values()])
+    count = len(first)
+    want = [by_x, *map(torch.add, by_weights[:count], by_weights[count:])]
+
+    def written(t: int) -> dict[str, Tensor]:
+        if t == at:
+            with torch.no_grad():
+                writes(cell.get_parameter(name))
+        return {}
+
+    got = gradients_unless_refused(steps_of(cell, x, written), [x, *cell.parameters()])
+    assert_all_close(got or want, want, f"{cell}: gradients after {name} was written before step {at}", 10)
     return 1
 
 
@@ -240,8 +299,7 @@ def memory_in_use() -> tuple[int, int]:
     return found.uordblks + found.hblkhd, sys.getallocatedblocks()
 
 
-LSTM, CELL = test_interrupts.LSTM, hs.LSTMCell(4, 3)
-X, TORCHS = test_interrupts.X, nn.Sequential(nn.LSTM(4, 3))
+LSTM, X, TORCHS = test_interrupts.LSTM, test_interrupts.X, nn.Sequential(nn.LSTM(4, 3))
 STREAM = LSTM.stream(batch=2)
 
 
@@ -281,7 +339,6 @@ LOOPS: dict[str, Callable[[], object]] = {
     "refused": refused,
     "in a thread": in_a_thread,
     "rows of a stream": joined_and_left,
-    "a step of a cell": lambda: CELL(X[0]),
     "a new LSTM": lambda: hs.LSTM(40, 64)(torch.zeros(2, 1, 40)),
     "a new int8 LSTM": lambda: hs.LSTM(40, 64).quantize(),
     "a copy": lambda: copy.deepcopy(LSTM),

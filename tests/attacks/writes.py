@@ -25,6 +25,7 @@ from attacks.formats import (
     make_stream,
     make_tagger,
     make_trace,
+    read_stream,
     state_dict,
 )
 from attacks.places import PLACES, READ_ONLY, Fill, NotToBeHadError
@@ -153,7 +154,7 @@ def read_run(path: Path) -> None:
 
 
 THINGS = {
-    "stream": Thing(make_stream, make_stream, lambda path: hs.LSTM(4, 3, 2).stream(batch=2).load(path)),
+    "stream": Thing(make_stream, make_stream, read_stream),
     "trace": Thing(make_trace, make_trace, hs.Trace.load),
     "tagger": Thing(make_tagger, make_tagger, load),
     "model-file": Thing(model_file, model_file, read_layer),
