@@ -33,7 +33,8 @@ TORCHS = nn.LSTM(4, 3, batch_first=True).eval()
 MODEL = nn.Sequential(LSTM, nn.Identity())
 X = torch.randn(5, 2, 4)
 PLAIN = LSTM(X)[0].detach()
-GRU, CELLS = hs.GRU(4, 3).eval(), [hs.LSTMCell(4, 3), hs.GRUCell(4, 3), hs.RNNCell(4, 3)]
+GRU = hs.GRU(4, 3).eval()
+CELLS: list[Any] = [hs.LSTMCell(4, 3), hs.GRUCell(4, 3), hs.RNNCell(4, 3)]
 OTHERS = [GRU(X)[0].detach(), *(cell(X[0])[0].detach() for cell in CELLS)]
 TRAINED = nn.Sequential(hs.LSTM(4, 3), nn.Dropout().eval()).train(False)
 TRAINED[0].train()

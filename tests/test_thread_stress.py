@@ -20,7 +20,8 @@ THREADS = 4
 torch.manual_seed(0)
 LSTM = hs.LSTM(4, 3, num_layers=2).eval()
 INT8 = hs.LSTM(40, 64, weights="int8").eval()
-GRU, CELLS = hs.GRU(4, 3).eval(), [hs.LSTMCell(4, 3), hs.GRUCell(4, 3), hs.RNNCell(4, 3)]
+GRU = hs.GRU(4, 3).eval()
+CELLS: list[Any] = [hs.LSTMCell(4, 3), hs.GRUCell(4, 3), hs.RNNCell(4, 3)]
 X, X8 = torch.randn(5, 2, 4), torch.randn(5, 1, 40)
 UPDATE, ZERO, SET = hs.zero("l0.z"), hs.zero("l0.f"), hs.set("l1.c", to=0.5, unit=[0, 2], t=[1, 3])
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,21 +53,21 @@ def main() -> None:
     projection = draw.choice((0, 0, 2)) if kind.name == "LSTM" else 0
     sizes = Sizes(C, H, draw.randint(1, 3), draw.random() < 0.8, proj_size=projection, cell=kind.name)
     dtype = draw.choice((torch.float32, torch.float64, torch.bfloat16))
-    layer = new_layer(sizes, dtype=dtype)
+    layer: Any = new_layer(sizes, dtype=dtype)
     cell = build_cell(new_layer(Sizes(C, H, cell=kind.name), dtype=dtype))
     x = torch.randn(5, 2, C, dtype=dtype)
     edit = hs.set(f"l0.{kind.quantities[0]}", to=0.5, unit=[0, 2], t=[1, 3], row=[0])
 
-    def stream() -> Tensor:
+    def stream() -> Any:
         stream = layer.stream(2)
         return torch.stack([stream.step(one) for one in x])
 
-    def some_rows() -> Tensor:
+    def some_rows() -> Any:
         stream = layer.stream(2)
         stream.step(x[0])
         return stream.step(x[1, :1], rows=[1])
 
-    def traced() -> Tensor:
+    def traced() -> Any:
         return layer.trace(x)[f"l0.{kind.memory}"]
 
     def edited() -> Tensor:

@@ -185,11 +185,11 @@ class Case:
     def stepped(self) -> list[Tensor]:
         """The same by steps of a cell with the layer's weights."""
         cell, time = build_cell(self.ours), 1 if self.ours.batch_first and not self.single else 0
-        outs, states = [], () if self.hx is None else [part[0] for part in self.kind.parts_of(self.hx)]
+        outs, states = list[Tensor](), [] if self.hx is None else [part[0] for part in self.kind.parts_of(self.hx)]
         for t, x in enumerate(self.x.unbind(time)):
             edits = [*self.edits_at(t)]
             with cell.edit(*edits) if edits else nullcontext():
-                states = self.kind.parts_of(cell(x, self.kind.as_given(states) if states else None))
+                states = [*self.kind.parts_of(cell(x, self.kind.as_given(states) if states else None))]
             outs.append(states[0])
         return [torch.stack(outs, time), *(part[None] for part in states)]
 
@@ -316,10 +316,10 @@ class Case:
             if not (self.is_autocast and (way == "stepped" or (way == "run" and self.lengths is not None))):
                 # Under autocast, torch's types differ for packed batches and for cells.
                 assert [value.dtype for value in got.values] == [value.dtype for value in want.values], f"{self}: types"
-            compared = got, want, exact
             if not has_gradients:
-                compared = tuple(each and each._replace(gradients=()) for each in compared)
-            self.assert_same(*compared, f"{way}, and torch's")
+                got, want = got._replace(gradients=()), want._replace(gradients=())
+                exact = exact and exact._replace(gradients=())
+            self.assert_same(got, want, exact, f"{way}, and torch's")
         return len(ways)
 
     def __str__(self) -> str:
