@@ -9,6 +9,7 @@ Rows that are measured again replace those before, unless more disturbed than th
 """
 
 import argparse
+import copy
 import json
 import statistics
 from collections.abc import Iterator, Sequence
@@ -75,9 +76,8 @@ def joined(row: Row, before: Row | None) -> Row:
     """A row of two runs, with the best turn of each contestant; only the less disturbed run counts if one was."""
     if before is None:
         return row
-    disturbed = [(one["others"] or 0) > machine.DISTURBING for one in (row, before)]
-    if any(disturbed):
-        return before if disturbed[0] else row
+    if any((one["others"] or 0) > machine.DISTURBING for one in (row, before)):
+        return min(row, before, key=lambda one: one["others"] or 0)
     ours, theirs = map(min, zip(row["us"], before["us"], strict=True))
     floor = row["of_floor"] and row["of_floor"][0] * row["us"][0]
     return {
@@ -85,7 +85,7 @@ def joined(row: Row, before: Row | None) -> Row:
         "us": [ours, theirs],
         "ratio": round(theirs / ours, 3),
         "of_floor": floor and [round(floor / us, 3) for us in (ours, theirs)],
-        "others": max(row["others"] or 0, before["others"] or 0),
+        "others": None if row["others"] is None else max(row["others"], before["others"] or 0),
     }
 
 
@@ -163,7 +163,8 @@ def main() -> None:
             for row in measured(task, shapes, found, given.turns):
                 print(json.dumps(row), flush=True)
                 best[key(row)] = joined(row, best.get(key(row)))
-        TABLE.write_text(written(kept(table, [*best.values()], found)), encoding="utf-8")
+                TABLE.write_text(written(kept(copy.deepcopy(table), [*best.values()], found)), encoding="utf-8")
+        table = kept(table, [*best.values()], found)
     for one in table:
         print("\n".join(summary(one)))
 

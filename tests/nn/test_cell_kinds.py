@@ -157,6 +157,30 @@ def test_memory_that_is_freed_before_the_backward_pass_is_refused(ours: Any, fre
         loss.backward()
 
 
+@needs_native_steps
+@pytest.mark.parametrize("ours", [hs.LSTMCell, hs.GRUCell, hs.RNNCell])
+def test_hooks_of_nodes_may_replace_gradients(ours: Any) -> None:
+    cell, x = ours(3, 5), torch.randn(4, 2, 3)
+
+    def gradients(hooked: bool) -> tuple[Tensor, ...]:
+        state = None
+        for one in x:
+            state = cell(one, state)
+            h = state[0] if isinstance(state, tuple) else state
+            if hooked:
+                h.grad_fn.register_hook(
+                    lambda given, _: tuple(each if each is None else each.clone() for each in given)
+                )
+                for node, _ in h.grad_fn.next_functions:
+                    if node is not None:
+                        node.register_prehook(
+                            lambda given: tuple(each if each is None else each.clone() for each in given)
+                        )
+        return torch.autograd.grad(h.sum(), list(cell.parameters()))
+
+    assert all(map(torch.equal, gradients(hooked=True), gradients(hooked=False)))
+
+
 @needs_native_steps  # torch saves what a step needs
 @pytest.mark.parametrize("ours", [hs.LSTMCell, hs.GRUCell])
 def test_a_backward_pass_that_fails_keeps_nothing_alive(ours: Any) -> None:

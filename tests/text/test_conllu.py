@@ -15,6 +15,7 @@ from hiddenstate.text.conllu import (
     read_conllu,
     read_table,
     to_conllu,
+    with_columns,
     with_comments,
     with_tags,
 )
@@ -263,6 +264,8 @@ def test_a_table_is_what_reading_line_by_line_finds(changes: list[tuple[int, int
         assert table.filled(column, tags).texts() == [to_conllu([each]) for each in tagged]
     with pytest.raises(ArgumentError, match=f"{len(tags)} words need one tag each, got 0"):
         table.filled("upos", [])
+    with pytest.raises(ArgumentError, match=f"{len(tags)} words need one tag each, got {len(tags) + 1}"):
+        with_columns(table.sentences(), {"upos": [*tags, "X"]})
 
 
 def test_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

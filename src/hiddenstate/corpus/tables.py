@@ -41,7 +41,8 @@ def list_column(
         names: texts, of which the values are indices.
     """
     pyarrow = optional_package("pyarrow", "corpus", "writing Parquet")
-    flat = pyarrow.array(values)
+    # Without a type, a column without any words would have none, and the folder could not be read as one table.
+    flat = pyarrow.array(values, pyarrow.string() if isinstance(values, list) else None)
     if names is not None:
         flat = pyarrow.array(names).take(flat)
     return pyarrow.ListArray.from_arrays(pyarrow.array([0, *accumulate(lengths)], pyarrow.int32()), flat)

@@ -12,6 +12,7 @@ import numpy as np
 from hiddenstate.corpus.shards.contents import read_parsed
 from hiddenstate.corpus.shards.plan import Shard
 from hiddenstate.corpus.tables import list_column, write_table
+from hiddenstate.engine import kernels
 from hiddenstate.models.tagger.piping import SENTENCES_TOGETHER, in_batches, tag_parsed
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.tagger.tagging import OnlyTags, WordTags
@@ -40,25 +41,31 @@ class TagShards:
     def __call__(self, shard: Shard, place: Path) -> None:
         """Write a shard's sentences with their tags."""
         batches = in_batches(read_parsed(shard), SENTENCES_TOGETHER, _count_words)
+        weight = self.tagger.head.weight
+        tag = self._tag if weight.is_cpu and kernels.serves(weight.dtype) else self._new_tag()
         if self.is_parquet:
-            self._write_parquet(([*chain.from_iterable(map(forms_in, batch))] for batch in batches), place)
+            self._write_parquet(([*chain.from_iterable(map(forms_in, batch))] for batch in batches), place, tag)
             return
         with place.open("w", encoding="utf-8", newline="\n") as file:
             for batch in batches:
-                file.writelines(tag_parsed(self._tag, batch))
+                file.writelines(tag_parsed(tag, batch))
 
-    # Remembers spelled words from shard to shard: a word's vector does not depend on the words spelled with it.
+    # Remembers spelled words from shard to shard: in native code, a word's vector does not depend on the words that are
+    # spelled with it. In plain torch it does, so there each shard spells its own.
     @cached_property
     def _tag(self) -> OnlyTags:
+        return self._new_tag()
+
+    def _new_tag(self) -> OnlyTags:
         return self.tagger.only_tags(precision=self.precision, has_probabilities=self.is_parquet)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return TagShards, (self.tagger, self.is_parquet, self.precision)
 
-    def _write_parquet(self, batches: Iterable[list[tuple[str, ...]]], place: Path) -> None:
+    def _write_parquet(self, batches: Iterable[list[tuple[str, ...]]], place: Path, tag: OnlyTags) -> None:
         found, words, lengths = list[Mapping[str, WordTags]](), list[str](), list[int]()
         for batch in batches:
-            found.append(self._tag(batch))
+            found.append(tag(batch))
             words += chain.from_iterable(batch)
             lengths += map(len, batch)
         columns = {"words": list_column(words, lengths)}

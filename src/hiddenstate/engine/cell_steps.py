@@ -39,6 +39,9 @@ class _Parts:
         self.factors: list[_Factors] = []
         self.ready: list[_Ready] = []
 
+    def end(self) -> None:
+        """Do nothing: torch keeps this callback, and thereby the parts, until the pass ends."""
+
 
 _Pending = dict[int, "weakref.ref[_Parts]"]  # by backward pass
 
@@ -204,13 +207,14 @@ class _WeightSums(torch.autograd.Function):
 
     @staticmethod
     @uncompiled
-    def backward(ctx: Any, grad: Any) -> Any:
+    def backward(ctx: Any, _grad: None) -> Any:
         needed = ctx.needs_input_grad[1:]
-        ctx.pending.pop(torch._C._current_graph_task_id(), None)
-        parts = _Parts() if grad is None else grad.parts
+        left = ctx.pending.pop(torch._C._current_graph_task_id(), None)
+        parts = (None if left is None else left()) or _Parts()
         found = _products(parts.factors, ctx.shape, needed) if parts.factors else [None] * len(needed)
         for gradients in parts.ready:
             found = [_sum(one, other) for one, other in zip(found, gradients, strict=True)]
+        parts.factors, parts.ready = [], []
         return None, *found
 
 
@@ -243,28 +247,22 @@ def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
     return other if one is None else one if other is None else one + other
 
 
-def _leave(sums: _Sums, factors: _Factors | None, ready: _Ready | None = None) -> Tensor | None:
-    """Leave a step's part of the weights' gradients for the shared node, if this backward pass will run that node.
-
-    Returns:
-        The gradient of the token. In the first step of a pass it is a tensor that holds the parts, so that they are
-        freed with the pass if it fails; in later steps it is None.
-    """
+def _leave(sums: _Sums, factors: _Factors | None, ready: _Ready | None = None) -> None:
+    """Leave a step's part of the weights' gradients for the shared node, if this backward pass will run that node."""
     which = torch._C._current_graph_task_id()
     left = sums.pending.get(which)
-    holder: Tensor | None = None
-    parts: Any = None if left is None else left()
-    if left is None:
+    parts = None if left is None else left()
+    if parts is None:
         if not torch._C._will_engine_execute_node(sums.node):
-            return None
-        holder, parts = sums.token.detach(), _Parts()
-        holder.parts = parts  # type: ignore[attr-defined]
+            return
+        parts = _Parts()
         sums.pending[which] = weakref.ref(parts)
+        # torch keeps callbacks until the pass ends, and frees them, and so the parts, with a pass that fails.
+        torch.autograd.Variable._execution_engine.queue_callback(parts.end)
     if factors is not None:
         parts.factors.append(factors)
     if ready is not None:
         parts.ready.append(ready)
-    return holder
 
 
 class _Step(torch.autograd.Function):
@@ -288,13 +286,12 @@ class _Step(torch.autograd.Function):
         if all(grad is None for grad in grads):
             return (None,) * (3 + len(needed))
         kind, sums, _ = ctx.shared
-        of_token = None
         if not computes_gradients(grads):
             wanted = [weight is not None and weight.requires_grad for weight in leaves[-4:]]
             found = differentiable_gradients(partial(_reference, kind), leaves, grads, [*needed, *wanted])
             if of_weights:
-                of_token = _leave(sums, None, found[-4:])
-            return None, None, of_token, *found[:-4]
+                _leave(sums, None, found[-4:])
+            return None, None, None, *found[:-4]
         refused: tuple[Any, ...] = ()
         try:
             d_z, *found = kernels.cell_steps[kind.name].gradients(
@@ -305,11 +302,11 @@ class _Step(torch.autograd.Function):
         if refused:  # outside of the except clause, whose context would print a freed tensor
             native.raise_refused(*refused)
         if of_weights:
-            of_token = _leave(sums, (d_z, x, states[0]))
+            _leave(sums, (d_z, x, states[0]))
         found = found[: len(needed)]
         if not needed[-1]:
             found[-1] = None  # it may have been None, not a tensor
-        return None, None, of_token, *found
+        return None, None, None, *found
 
 
 # Function.apply without its support for torch.func transforms, under which this code is never reached.

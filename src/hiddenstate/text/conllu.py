@@ -298,6 +298,8 @@ def with_columns(parsed: Table | list[Sentence], columns: Mapping[str, Sequence[
         parsed = parsed.sentences()
     for column, tags in columns.items():
         ends = [0, *accumulate(map(len, parsed))]
+        if len(tags) != ends[-1]:
+            raise ArgumentError(f"{ends[-1]} words need one tag each, got {len(tags)}")
         parsed = [
             with_tags(sentence, tags[a:b], None, column)
             for sentence, (a, b) in zip(parsed, pairwise(ends), strict=True)

@@ -34,7 +34,7 @@ def read_parsed(shard: Shard) -> Iterator[Table | list[Sentence]]:
     if shard.kind == "parquet":
         for cell in _cells(shard):
             words = [tokenise(line) for line in sentences(cell)] if isinstance(cell, str) else [cell]
-            yield [from_words(each) for each in words if each]
+            yield from ([from_words(each)] for each in words if each)
         return
     reader = IncrementalReader(shard.kind, shard.name, has_lines=shard.is_part)
     for text in _chunks(shard):
