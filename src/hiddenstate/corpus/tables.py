@@ -16,7 +16,7 @@ from hiddenstate.base.validation import optional_package
 
 
 def write_table(path: Path, columns: Mapping[str, Any], about: Mapping[str, Any] | None = None) -> None:
-    """Write a Parquet file: its columns (see `list_column`), and facts about it as JSON in its metadata.
+    """Write columns (lists of texts, arrays, or `list_column`) to a Parquet file, and facts to its metadata as JSON.
 
     Raises:
         MissingDependencyError: pyarrow is not installed.
@@ -24,7 +24,7 @@ def write_table(path: Path, columns: Mapping[str, Any], about: Mapping[str, Any]
     """
     pyarrow = optional_package("pyarrow", "corpus", "writing Parquet")
     parquet = optional_package("pyarrow.parquet", "corpus", "writing Parquet")
-    table = pyarrow.table({name: pyarrow.array(values) for name, values in columns.items()})
+    table = pyarrow.table({name: _array(values) for name, values in columns.items()})
     if about is not None:
         table = table.replace_schema_metadata({"hiddenstate": json.dumps(about)})
     parquet.write_table(table, path, compression="zstd")
@@ -36,16 +36,22 @@ def list_column(
     """Return a column of lists.
 
     Args:
-        values: the values of all lists, one after another.
+        values: the values of all lists, one after another: texts as a list, or numbers as an array.
         lengths: the length of each list.
         names: texts, of which the values are indices.
     """
     pyarrow = optional_package("pyarrow", "corpus", "writing Parquet")
-    # Without a type, a column without any words would have none, and the folder could not be read as one table.
-    flat = pyarrow.array(values, pyarrow.string() if isinstance(values, list) else None)
+    flat = _array(values)
     if names is not None:
-        flat = pyarrow.array(names).take(flat)
+        flat = _array([*names]).take(flat)
     return pyarrow.ListArray.from_arrays(pyarrow.array([0, *accumulate(lengths)], pyarrow.int32()), flat)
+
+
+def _array(values: Any) -> Any:
+    """Return an Arrow array of texts (a list) or of numbers (an array)."""
+    pyarrow = optional_package("pyarrow", "corpus", "writing Parquet")
+    # With its type given, a shard's empty list has the type of other shards, so that all are read as one table.
+    return pyarrow.array(values, pyarrow.string() if isinstance(values, list) else None)
 
 
 def read_about(path: Path) -> Any:
