@@ -53,7 +53,7 @@ def test_every_module_is_in_it_once() -> None:
     [
         (
             {"a.js": 'import { b } from "studio/b.js";\n', "b.js": 'import { a } from "studio/a.js";\n'},
-            "circle: a.js b.js a.js",
+            "in a cycle: a.js b.js a.js",
         ),
         ({"a.js": "export default 3;\n"}, "a.js: cannot join 'export default 3;'"),
         ({"a.js": 'import b from "studio/b.js";\n'}, "cannot join 'import b"),

@@ -137,7 +137,7 @@ def test_tour(studio: Shown, tagger: Tagger) -> None:
     edits.get_by_role("button", name="Close the forget gates", exact=True).click()
     expect(guide.card.locator(".tour-status")).to_contain_text("3 predictions change")
     edits.get_by_role("button", name="Undo").click()
-    guide.next("The run is as it was")
+    guide.next("The run is what it was before")
 
     expect(guide.card).to_contain_text("c = f·c_prev + i·g")
     guide.card.get_by_role("button", name="Keep exploring").click()
