@@ -103,7 +103,9 @@ def why_not_torch(step: CellStep) -> str | None:
 
 def run_torch(step: CellStep) -> tuple[Tensor, ...]:
     """Compute a step with torch's function, and return the new states."""
-    done = getattr(torch, _torch_name(step))(step.x, step.kind.as_given(step.states), *step.weights[:4])
+    w = step.weights
+    # One by one, since torch 2.8 cannot compile a slice of a named tuple.
+    done = getattr(torch, _torch_name(step))(step.x, step.kind.as_given(step.states), w.ih, w.hh, w.b_ih, w.b_hh)
     return step.kind.parts_of(done)
 
 
