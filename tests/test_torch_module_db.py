@@ -43,7 +43,8 @@ def same_weights(module: nn.Module, other: nn.Module) -> nn.Module:
 
 def test_there_are_as_many_cases_as_torch_has() -> None:
     """Fewer would mean that torch has moved them, and that these tests check little."""
-    assert sum(len(cases.inputs()) + len(cases.errors()) for cases in DOUBLE) >= 240
+    least = 240 if tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 10) else 218
+    assert sum(len(cases.inputs()) + len(cases.errors()) for cases in DOUBLE) >= least
 
 
 @pytest.mark.parametrize(("cases", "k"), numbered("inputs"))
