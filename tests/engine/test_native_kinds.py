@@ -31,6 +31,21 @@ def assert_close(found: list[Tensor | None], wanted: list[Tensor | None], dtype:
             assert (got - want).abs().max() <= TOLERANCE[dtype] * (1e-3 + want.abs().max()), (what, k)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", [kind for kind in CELLS if kind != "LSTM"])
+def test_random_calls_are_the_references_and_torchs(kind: str, dtype: torch.dtype) -> None:
+    for seed in range(50):
+        case = Case(seed, kind, dtype)
+        if case.is_coarse:
+            continue
+        got = case.results("run")
+        want = case.by_reference("run", case.sides("run", got.values))
+        assert_close([*got.values, *got.gradients], [*want.values, *want.gradients], dtype, case)
+        if case.reset is None and case.lengths is None and not case.edits and not case.has_near_zeros():
+            theirs = case.results("by_torch", case.theirs)
+            assert_close([*got.values, *got.gradients], [*theirs.values, *theirs.gradients], dtype, case)
+
+
 @pytest.mark.parametrize("kind", CELLS)
 def test_bfloat16_is_near_to_float64(kind: str) -> None:
     errors = []
