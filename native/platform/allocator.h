@@ -16,7 +16,7 @@ void keep_freed_memory(std::size_t bytes);
 void* take_large(std::size_t bytes);
 void give_back_large(void* array, std::size_t bytes);
 
-// Requests large pages for an array, if it is so large that the allocator maps it anew each time.
+// Requests large pages for an array, if it is so large that the allocator maps it again each time.
 void expect_writes(void* array, std::size_t bytes);
 
 }  // namespace hiddenstate

@@ -60,7 +60,7 @@ struct CallFromPython {
 
     Call<P> call;
     std::vector<std::int64_t> lengths;  // a copy, because another thread may change the tensor after the checks
-    std::vector<typename P::element> h0;  // zeros, if backward needs initial states and none were given; c0 likewise
+    std::vector<typename P::element> h0;  // zeros, if backward needs initial states and none were given; the same for c0
     std::vector<std::unique_ptr<Edits<real>>> edits;
     std::vector<real> c0;
     std::vector<nb::object> keep_alive;

@@ -68,7 +68,8 @@ def tag_shards(
 
     tagger = load(model)
     paths = expand(files)
-    shards = plan(paths, kind=kind, column=column, shard_bytes=1 << 22)  # each spells its distinct words only once
+    # Large shards, because without native code each spells its own words.
+    shards = plan(paths, kind=kind, column=column, shard_bytes=1 << 22)
     task = TagShards(tagger, not as_conllu, precision)
     settings = {"kind": "tag", "conllu": as_conllu, "precision": precision, "model": fingerprint(tagger)}
     _run(task, shards, out, paths, settings, jobs, cluster)

@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from hiddenstate.cli.tag_format import Layout
 from hiddenstate.corpus.shards.processes import WorkerProcesses
-from hiddenstate.text.conllu import forms_in
+from hiddenstate.text.conllu import count_words
 from hiddenstate.text.incremental import Passage
 
 if TYPE_CHECKING:
@@ -132,4 +131,4 @@ def _result(
         texts = [layout.text(*pair) for pair in zip(sentences, taggings, strict=True)]
         return Result(texts, sum(map(len, sentences)))
     parsed = [passage.parsed() for passage in passages]
-    return Result(tag_parsed(only_tags, parsed), sum(map(len, chain.from_iterable(map(forms_in, parsed)))))
+    return Result(tag_parsed(only_tags, parsed), sum(map(count_words, parsed)))

@@ -16,7 +16,7 @@ from hiddenstate.engine import kernels
 from hiddenstate.models.tagger.piping import SENTENCES_TOGETHER, in_batches, tag_parsed
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.tagger.tagging import OnlyTags, WordTags
-from hiddenstate.text.conllu import Sentence, Table, forms_in
+from hiddenstate.text.conllu import count_words, forms_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class TagShards:
 
     def __call__(self, shard: Shard, place: Path) -> None:
         """Write a shard's sentences with their tags."""
-        batches = in_batches(read_parsed(shard), SENTENCES_TOGETHER, _count_words)
+        batches = in_batches(read_parsed(shard), SENTENCES_TOGETHER, count_words)
         weight = self.tagger.head.weight
         tag = self._tag if weight.is_cpu and kernels.serves(weight.dtype) else self._new_tag()
         if self.is_parquet:
@@ -75,7 +75,3 @@ class TagShards:
             columns[column] = list_column(numbers, lengths, names)
             columns[f"{column}_probability"] = list_column(shares, lengths)
         write_table(place, columns, {"sentences": len(lengths), "words": len(words)})
-
-
-def _count_words(parsed: Table | list[Sentence]) -> int:
-    return sum(map(len, forms_in(parsed)))

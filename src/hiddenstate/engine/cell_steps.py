@@ -216,7 +216,7 @@ class _WeightSums(torch.autograd.Function):
         found = _products(parts.factors, ctx.shape, needed) if parts.factors else [None] * len(needed)
         for gradients in parts.ready:
             found = [_sum(one, other) for one, other in zip(found, gradients, strict=True)]
-        parts.factors, parts.ready = [], []
+        parts.factors, parts.ready = [], []  # torch keeps the parts until the pass ends
         return None, *found
 
 

@@ -12,7 +12,7 @@ from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.addresses import parse_address
 
-MOST_NUMBERS = 2**26  # maximum number of values in a plant's inputs: half a gigabyte of float64
+MOST_NUMBERS = 2**26  # maximum number of values in a plant's inputs: half a gigabyte in float64
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

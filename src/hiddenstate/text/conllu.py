@@ -296,8 +296,8 @@ def with_columns(parsed: Table | list[Sentence], columns: Mapping[str, Sequence[
                 parsed = parsed.filled(column, tags)
             return parsed.texts()
         parsed = parsed.sentences()
+    ends = [0, *accumulate(map(len, parsed))]
     for column, tags in columns.items():
-        ends = [0, *accumulate(map(len, parsed))]
         if len(tags) != ends[-1]:
             raise ArgumentError(f"{ends[-1]} words need one tag each, got {len(tags)}")
         parsed = [
@@ -310,6 +310,11 @@ def with_columns(parsed: Table | list[Sentence], columns: Mapping[str, Sequence[
 def forms_in(parsed: Table | list[Sentence]) -> list[tuple[str, ...]]:
     """Return the words of each sentence."""
     return parsed.forms if isinstance(parsed, Table) else [sentence.forms for sentence in parsed]
+
+
+def count_words(parsed: Table | list[Sentence]) -> int:
+    """Return the number of words."""
+    return sum(map(len, parsed.forms if isinstance(parsed, Table) else parsed))
 
 
 def with_comments(sentence: Sentence, comments: Sequence[str]) -> Sentence:

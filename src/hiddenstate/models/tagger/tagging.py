@@ -15,7 +15,8 @@ class WordTags:
     Attributes:
         names: the column's tags.
         numbers: ``[W]``, each word's tag as an index of ``names``.
-        probabilities: ``[W]``, the probability of each word's tag.
+        probabilities: ``[W]``, the probability of each word's tag; 0 if a CRF chose the tags and they were not
+            requested.
     """
 
     names: tuple[str, ...]
