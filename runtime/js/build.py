@@ -46,17 +46,24 @@ def compile_native(target: Path) -> str | None:
         compiler = shutil.which(name)
         if compiler is None:
             continue
-        try:
+        why = _what_lacks(compiler)
+        if why is None:
             _compile_with(compiler, target / "native.wasm")
-        except subprocess.CalledProcessError as error:
-            why = f"{name}: {error.stderr.strip().partition(chr(10))[0]}"
-        else:
             return None
     return why
 
 
+def _what_lacks(compiler: str) -> str | None:
+    """Return what this compiler lacks for WebAssembly, or None if it compiles and links a program that uses its library."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = [*OPTIONS, *LINKING, "-x", "c++", "-", "-o", str(Path(folder) / "program.wasm")]
+        source = "#include <vector>\nint main(int n, char**) { return int(std::vector<int>(n).size()); }\n"
+        done = subprocess.run([compiler, *program], input=source, capture_output=True, text=True)
+    return None if done.returncode == 0 else f"{compiler}: {done.stderr.strip().partition(chr(10))[0]}"
+
+
 def _compile_with(compiler: str, target: Path) -> None:
-    run = partial(subprocess.run, capture_output=True, text=True, check=True)
+    run = partial(subprocess.run, check=True)
     with tempfile.TemporaryDirectory() as folder:
         scans = [str(Path(folder) / f"{cell}.o") for cell in CELLS]
         for cell, scan in zip(CELLS, scans, strict=True):
@@ -72,8 +79,8 @@ def _compile_with(compiler: str, target: Path) -> None:
                     scan,
                 ]
             )
-        layer = str(NATIVE / "runtime/wasm/layer.cpp")
-        run([compiler, *OPTIONS, layer, *scans, *LINKING, "-o", str(target)])
+        sources = [str(NATIVE / name) for name in ("runtime/wasm/layer.cpp", "platform/caches.cpp")]
+        run([compiler, *OPTIONS, *sources, *scans, *LINKING, "-o", str(target)])
 
 
 if __name__ == "__main__":

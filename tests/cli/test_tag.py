@@ -293,7 +293,7 @@ def test_who_is_killed_has_written_whole_sentences(model: Path, tmp_path: Path) 
         read = process.stdout.read(100_000)
         process.kill()
         read += process.stdout.read()
-    assert len(read) > 100_000
+    assert len(read) >= 100_000  # exactly so many when they ended with a piece and it was killed before the next
     assert read.endswith(b"\n\n")
 
 
