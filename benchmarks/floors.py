@@ -1,6 +1,6 @@
 """The minimum time that a float32 layer can take on this machine, from its ceilings.
 
-A layer and direction has two parts. The input's projection knows all steps beforehand: ``8·T·N·H·C`` floating-point
+An LSTM's layer and direction has two parts. The input's projection knows all steps beforehand: ``8·T·N·H·C`` floating-point
 operations, on ``16·H·C`` bytes of weights that need to be read once. Its recurrence is serial in time: each step costs
 ``8·N·H²`` operations and reads the ``16·H²`` bytes of recurrent weights again. Each part takes at least as long as its
 operations at the peak of all threads, and at least as long as its reads from the level of memory in which the weights
@@ -9,7 +9,8 @@ run at once, on the same cores.
 
 So one step of one row is bound by reading ``4H(C + H)`` weights, a single long row by reading ``4H²`` of them a step,
 and a large batch by ``8·T·N·H·(C + H)`` operations. Backward costs twice what forward costs: a product for the gradient
-of what came in, and one for that of the weights.
+of what came in, and one for that of the weights. A GRU has three quarters of an LSTM's products and weights, a plain RNN a
+quarter.
 
 A floor leaves out the sigmoids and tanhs, the writing of results, and the overhead of starting threads and calls.
 """
@@ -18,16 +19,17 @@ from ceilings import Ceilings
 from shapes import Shape, live_share
 
 FLOAT32_BYTES = 4
+LSTM_GATES = 4
 
 
-def forward(shape: Shape, ceilings: Ceilings) -> float:
+def forward(shape: Shape, ceilings: Ceilings, gates: int = LSTM_GATES) -> float:
     """Seconds of a forward run."""
-    return sum(_layer(shape, C, ceilings) for C in shape.input_sizes())
+    return sum(_layer(shape, C, ceilings, gates) for C in shape.input_sizes())
 
 
-def training(shape: Shape, ceilings: Ceilings) -> float:
+def training(shape: Shape, ceilings: Ceilings, gates: int = LSTM_GATES) -> float:
     """Seconds of a forward and backward run."""
-    return 3 * forward(shape, ceilings)
+    return 3 * forward(shape, ceilings, gates)
 
 
 def ragged_forward(shape: Shape, ceilings: Ceilings) -> float:
@@ -40,10 +42,10 @@ def ragged_training(shape: Shape, ceilings: Ceilings) -> float:
     return 3 * ragged_forward(shape, ceilings)
 
 
-def _layer(shape: Shape, C: int, ceilings: Ceilings) -> float:
+def _layer(shape: Shape, C: int, ceilings: Ceilings, gates: int) -> float:
     T, N, H = shape.T, shape.N, shape.H
-    projection = _product(shape.directions * 4 * H * C, T * N, ceilings)
-    return projection + T * _product(shape.directions * 4 * H * H, N, ceilings)
+    projection = _product(shape.directions * gates * H * C, T * N, ceilings)
+    return projection + T * _product(shape.directions * gates * H * H, N, ceilings)
 
 
 def _product(weights: int, rows: int, ceilings: Ceilings) -> float:

@@ -2,8 +2,8 @@
 
     python benchmarks/kinds.py [--seconds S] [--threads K]
 
-Medians of turns, as in run.py, each contestant in a process of its own. The ratios say how many times as long as ours
-the others take.
+The best turns, as in grid.py, each contestant in a process of its own. The ratios say how many times as long as ours
+the others take; the last column is the floor of floors.py as a share of our time.
 """
 
 import argparse
@@ -14,15 +14,18 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+import ceilings
+import floors
 import machine
+from ceilings import Ceilings
 from contestants import SAME, Contestant, gap, itself
-from measure import Pace, take_turns
+from measure import PACE, take_turns
 from onnx_peers import SPINNING_SECONDS, session_of
 from shapes import Case, Shape
 from workers import Worker
 
 KINDS: dict[str, Any] = {"GRU": nn.GRU, "RNN": nn.RNN, "LSTM": nn.LSTM}
-PACE = Pace(turn=0.02)
+GATES = {"GRU": 3, "RNN": 1}
 STEP = "a step"
 SIZES = {
     STEP: [Shape(1, 1, H) for H in (64, 128, 256)],
@@ -51,7 +54,7 @@ def contestant(who: str, problem: Problem) -> Contestant:
         return Contestant(who, partial(_gradients, layer, case.x), itself, tolerance)
     if work == STEP and who != "torch":
         stream = case.ours.stream(shape.N)
-        return Contestant(who, partial(_without_gradient, stream.step, case.x[0]), itself, tolerance)
+        return Contestant(who, partial(stream.step, case.x[0]), itself, tolerance)
     return Contestant(who, partial(_without_gradient, lambda x: layer(x)[0], case.x), itself, tolerance)
 
 
@@ -83,7 +86,7 @@ def _onnx_step(case: Case) -> Contestant:
     return Contestant("onnxruntime", step, torch.from_numpy, rest=SPINNING_SECONDS)
 
 
-def row(workers: dict[str, Worker], problem: Problem, seconds: float) -> str:
+def row(workers: dict[str, Worker], problem: Problem, seconds: float, limits: Ceilings) -> str:
     """Measure one row."""
     some = {who: worker for who, worker in workers.items() if who != "onnxruntime" or _has_onnx(problem)}
     for who, worker in some.items():
@@ -92,10 +95,12 @@ def row(workers: dict[str, Worker], problem: Problem, seconds: float) -> str:
     if problem.work != STEP:  # the first steps of streams, which warming up has left behind
         assert gap(entered["ours"].shown, entered["torch"].shown) <= SAME, problem
     lost: list[str] = []
-    times = dict(zip(some, take_turns([*some.values()], seconds, PACE, lost), strict=True))
+    times = dict(zip(some, take_turns([*some.values()], seconds, PACE, lost, min), strict=True))
     ours = times["ours"]
     assert ours is not None, lost
     said = [f"{times[who] / ours:5.2f}" if times.get(who) else "    -" for who in OTHERS]  # type: ignore[operator]
+    floor = floors.training if problem.work == "its gradients" else floors.forward
+    said.append(f"{floor(problem.shape, limits, GATES[problem.kind]) / ours:4.0%}")
     return f"{problem.kind}  {problem.work:<14} {problem.shape!s:<22} {1e6 * ours:9.1f} us  " + "  ".join(said)
 
 
@@ -106,16 +111,17 @@ def _has_onnx(problem: Problem) -> bool:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=0.5, help="measuring time of each row")
+    parser.add_argument("--seconds", type=float, default=2, help="measuring time of each row")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    print("\n".join(machine.described()))
-    print(f"ours, and how many times as long: {', '.join(OTHERS)}")
+    limits = ceilings.measure(given.threads)
+    print("\n".join([*machine.described(), ceilings.described(limits)]))
+    print(f"ours, how many times as long: {', '.join(OTHERS)}; and the floor's share")
     workers = {who: Worker(who) for who in ("ours", *OTHERS)}
     for kind, work in product(("GRU", "RNN"), SIZES):
         for shape in SIZES[work]:
-            print(row(workers, Problem(kind, work, shape), given.seconds), flush=True)
+            print(row(workers, Problem(kind, work, shape), given.seconds, limits), flush=True)
     for worker in workers.values():
         worker.close()
 

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from contestants import Contestant
@@ -67,11 +67,17 @@ def medians(contestants: Sequence[Contestant], seconds: float, pace: Pace = PACE
     return [median for median in times if median is not None]
 
 
-def take_turns(takers: Sequence[Taker], seconds: float, pace: Pace, lost: list[str]) -> list[float | None]:
+def take_turns(
+    takers: Sequence[Taker],
+    seconds: float,
+    pace: Pace,
+    lost: list[str],
+    of_turns: Callable[[list[float]], float] = statistics.median,
+) -> list[float | None]:
     """Median seconds of one run of each, over turns taken for ``seconds`` in all, or until each had the minimum.
 
     A participant that is lost gets None, and ``lost`` is called with the reason. Without the first, to which others are
-    compared, all get None.
+    compared, all get None. ``of_turns`` may replace the median.
     """
     times: list[list[float]] = [[] for _ in takers]
     going = set(range(len(takers)))
@@ -85,7 +91,7 @@ def take_turns(takers: Sequence[Taker], seconds: float, pace: Pace, lost: list[s
             except LostError as reason:
                 lost.append(str(reason))
                 going.remove(k)
-    return [statistics.median(times[k]) if {0, k} <= going else None for k in range(len(takers))]
+    return [of_turns(times[k]) if {0, k} <= going else None for k in range(len(takers))]
 
 
 def _has_had_enough(measured: Sequence[float], first: Sequence[float]) -> bool:
