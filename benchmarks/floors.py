@@ -1,15 +1,15 @@
 """The minimum time that a float32 layer can take on this machine, from its ceilings.
 
-An LSTM's layer and direction has two parts. The input's projection knows all steps beforehand: ``8·T·N·H·C`` floating-point
-operations, on ``16·H·C`` bytes of weights that need to be read once. Its recurrence is serial in time: each step costs
-``8·N·H²`` operations and reads the ``16·H²`` bytes of recurrent weights again. Each part takes at least as long as its
-operations at the peak of all threads, and at least as long as its reads from the level of memory in which the weights
-fit, each core holding its share; the recurrence takes the longer of the two at every step. The directions of a layer
-run at once, on the same cores.
+An LSTM's layer and direction has two parts. The input's projection knows all steps beforehand: ``8·T·N·H·C`` operations
+in floating point, on ``16·H·C`` bytes of weights that need to be read once. Its recurrence is serial in time: each step
+costs ``8·N·H²`` operations and reads the ``16·H²`` bytes of recurrent weights again. Each part takes at least as long
+as its operations at the peak of all threads, and at least as long as its reads from the level of memory in which the
+weights fit, each core holding its share; the recurrence takes the longer of the two at every step. The directions of a
+layer run at once, on the same cores.
 
 So one step of one row is bound by reading ``4H(C + H)`` weights, a single long row by reading ``4H²`` of them a step,
 and a large batch by ``8·T·N·H·(C + H)`` operations. Backward costs twice what forward costs: a product for the gradient
-of what came in, and one for that of the weights. A GRU has three quarters of an LSTM's products and weights, a plain RNN a
+of what came in, and one for that of the weights. A GRU has three quarters of an LSTM's weights, and a plain RNN a
 quarter.
 
 A floor leaves out the sigmoids and tanhs, the writing of results, and the overhead of starting threads and calls.
