@@ -135,7 +135,7 @@ void Block::abandon() {
 
 void Block::open(bool for_good) {
     if (is_open()) {
-        PyErr_SetString(PyExc_RuntimeError, "this block is open already: make one for each `with`");
+        PyErr_SetString(PyExc_RuntimeError, "this block is already open: make a new one for each `with`");
         throw nb::python_error();
     }
     for_good_ = for_good;

@@ -124,7 +124,7 @@ def test_contexts_do_not_gather_blocks_that_ended_elsewhere() -> None:
 def test_a_block_is_open_once() -> None:
     manager = scope(VARIABLE, ["a"])
     with manager:
-        with pytest.raises(RuntimeError, match="open already"):
+        with pytest.raises(RuntimeError, match="already open"):
             manager.__enter__()
         assert in_force(VARIABLE) == ["a"]
     with manager:

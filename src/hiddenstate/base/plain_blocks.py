@@ -82,7 +82,7 @@ class Block:
     def open_for_good(self) -> None:
         """Open the block until it is entered or closed, even if there are no references to it."""
         if self._now is not None:
-            raise RuntimeError("this block is open already: make one for each `with`")
+            raise RuntimeError("this block is already open: make a new one for each `with`")
         self._for_good = True
         self._now = InForce(self)
         try:
