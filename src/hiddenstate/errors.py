@@ -6,7 +6,7 @@ code written against torch keeps working. Each message says what was received, w
 
 
 class HiddenStateError(Exception):
-    """Base class of all errors that hiddenstate raises deliberately."""
+    """Base class of the errors that hiddenstate raises deliberately."""
 
 
 class ShapeError(HiddenStateError, RuntimeError):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from io import BytesIO
@@ -388,6 +389,30 @@ def test_edits_traces_and_the_choice_of_a_path_break_the_graph_and_hold() -> Non
     torch._dynamo.reset()
     with lstm.edit(hs.zero("l0.f")), pytest.raises(torch._dynamo.exc.Unsupported):
         whole(lstm)(x)
+
+
+def test_a_block_in_another_thread_breaks_the_graph_but_changes_no_result() -> None:
+    lstm, x = hs.LSTM(4, 5), torch.randn(6, 3, 4)
+    compiled = torch.compile(lstm, backend="aot_eager")
+    is_open, may_end = threading.Event(), threading.Event()
+
+    def edit() -> None:
+        with lstm.edit(hs.zero("l0.f")):
+            is_open.set()
+            may_end.wait()
+
+    thread = threading.Thread(target=edit)
+    thread.start()
+    try:
+        is_open.wait()
+        assert_close(compiled(x)[0], lstm(x)[0])
+        torch._dynamo.reset()
+        with pytest.raises(torch._dynamo.exc.Unsupported):
+            whole(lstm)(x)
+    finally:
+        may_end.set()
+        thread.join()
+    assert_close(whole(lstm)(x)[0], lstm(x)[0])
 
 
 @NEEDS_INDUCTOR

@@ -49,6 +49,14 @@ def test_sizes_follow_what_is_assigned(x: Tensor) -> None:
         lstm(x)
 
 
+def test_fewer_layers_may_be_assigned(x: Tensor) -> None:
+    """The weights of the first layer still fit."""
+    ours, theirs = hs.LSTM(4, 3, 2), nn.LSTM(4, 3, 2)
+    theirs.load_state_dict(ours.state_dict())
+    ours.num_layers = theirs.num_layers = 1
+    torch.testing.assert_close(ours(x)[0], theirs(x)[0])
+
+
 def test_weights_of_other_shapes_are_refused(x: Tensor) -> None:
     lstm = hs.LSTM(4, 3, 2)
     lstm.weight_hh_l1 = nn.Parameter(torch.zeros(12, 5))

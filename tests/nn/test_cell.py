@@ -77,6 +77,14 @@ def test_a_narrower_cell_state_is_taken_as_by_torch(dtype: torch.dtype, of_c: to
         assert_all_close(hs.trace(ours, x, (h, c)).out, want, "h, c of a traced step")
 
 
+@pytest.mark.parametrize("of_c", [torch.float64, torch.int64])
+def test_a_wider_cell_state_which_torch_takes_is_refused(of_c: torch.dtype) -> None:
+    x, h, c = torch.randn(2, 4), torch.randn(2, 5), torch.ones(2, 5, dtype=of_c)
+    assert {part.dtype for part in nn.LSTMCell(4, 5)(x, (h, c))} == {torch.promote_types(of_c, torch.float32)}
+    with pytest.raises(DtypeError, match=r"hx\[1\] dtype"):
+        hs.LSTMCell(4, 5)(x, (h, c))
+
+
 @pytest.mark.parametrize("grad", [True, False])
 def test_a_state_may_be_a_list(grad: bool) -> None:
     cell, x, h, c = hs.LSTMCell(4, 5), torch.randn(2, 4), torch.randn(2, 5), torch.randn(2, 5)

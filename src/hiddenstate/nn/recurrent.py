@@ -73,8 +73,7 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
             input: ``[T, N, C]``, ``[N, T, C]`` with ``batch_first``, ``[T, C]`` without a batch, or a
                 `PackedSequence`.
             hx: the initial state: ``(h0 [L*D, N, P], c0 [L*D, N, H])`` for an LSTM, ``h0 [L*D, N, H]`` for a GRU or
-            RNN;
-                without N for an unbatched input; zeros if None.
+                RNN; without N for an unbatched input; zeros if None.
             lengths: integers ``[N]`` in 0..T, in any order: the number of time steps of each row. Past its end a row's
                 output is zero, and its final state is that of its last real step (or its first, for the reverse
                 direction, which starts at the end). A row of length 0 returns its initial state.
@@ -125,7 +124,7 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
         reset: Tensor | None = None,
         reset_to: S | None = None,
     ) -> PathReport:
-        """Report which path a call with these arguments takes, and why no faster one can run it. Nothing is computed.
+        """Report which path a call with these arguments takes, and why no faster one can run it, without running it.
 
         The report takes the context into account: edits, traces, autocast, gradients, `hiddenstate.backend`.
 

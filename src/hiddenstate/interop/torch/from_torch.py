@@ -32,7 +32,7 @@ def from_torch(module: nn.Module) -> nn.Module:
 
     Raises:
         ArgumentTypeError: the module is not a `torch.nn.LSTM`, `GRU`, `RNN` or cell of these.
-        ArgumentError: the module has parametrizations, which would be lost.
+        ArgumentError: the module has something that a copy would lose, such as parametrizations or hooks.
     """
     for route in TO_OURS:
         if isinstance(module, route.old):
