@@ -7,8 +7,9 @@ namespace hiddenstate {
 
 constexpr std::int64_t kCellWeights = 4;  // ih, hh, b_ih, b_hh
 
-// Reads the tensors of a step. They must be plain torch tensors on the CPU, with one number type, the right shapes and all of their memory,
-// and contiguous if `contiguous` is set. The first one that does not fit sets the refusal.
+// Reads the tensors of a step. They must be plain torch tensors on the CPU, with one number type, the right shapes and all of their memory.
+// With `contiguous`, weights must be contiguous, and other tensors are copied if they are not: loops often read x[:, t]. The first one that
+// does not fit sets the refusal.
 class CellReader {
 public:
     explicit CellReader(bool contiguous = false) : contiguous_(contiguous) {}
@@ -20,7 +21,7 @@ public:
     bool read_input(nb::handle input, std::int64_t C) {
         if (!look(input, "input", nullptr, x)) return false;
         const bool fits = (x.rank == 1 || x.rank == 2) && x.sizes[x.rank - 1] == C;
-        return (fits || refusal.because("input", "shape", input, nullptr)) && is_usable(x, input, "input", nullptr);
+        return (fits || refusal.because("input", "shape", input, nullptr)) && is_usable(x, input, "input", nullptr, &copies_[0]);
     }
 
     // Reads the previous states and the weights. The states are None, a tuple or list (h, c), or just h if there is no cell state; they
@@ -31,7 +32,7 @@ public:
         if (!hx.is_none()) {
             if (!hold_states(hx, memory)) return refusal.because("hx", "form", nb::none(), nullptr);
             for (int k = 0; k < 1 + memory; ++k) {
-                if (!read(held_[k], state_shape(H), k == 0 ? "h" : "c", states[k])) return false;
+                if (!read(held_[k], state_shape(H), k == 0 ? "h" : "c", states[k], &copies_[1 + k])) return false;
             }
         }
         for (std::int64_t k = 0; k < kCellWeights; ++k) {
@@ -50,6 +51,7 @@ public:
 
 private:
     nb::object held_[2];  // keeps the states alive, because another thread may remove them from a list meanwhile
+    nb::object copies_[3];
 
     bool hold_states(nb::handle hx, bool memory) {
         if (!memory) return held_[0] = nb::borrow(hx), true;
@@ -63,16 +65,19 @@ private:
         return (is_plain_tensor(value) && read_tensor(value, to)) || refusal.because(name, "form", value, shape);
     }
 
-    bool read(nb::handle value, const Shape& shape, const char* name, TensorView& to) {
+    bool read(nb::handle value, const Shape& shape, const char* name, TensorView& to, nb::object* copy = nullptr) {
         if (!look(value, name, &shape, to)) return false;
         if (!(to.type == x.type)) return refusal.because(name, "form", value, &shape);
-        return (to.is_of(shape) || refusal.because(name, "shape", value, &shape)) && is_usable(to, value, name, &shape);
+        return (to.is_of(shape) || refusal.because(name, "shape", value, &shape)) && is_usable(to, value, name, &shape, copy);
     }
 
-    // Whether a tensor has memory and, if required, is contiguous.
-    bool is_usable(const TensorView& view, nb::handle value, const char* name, const Shape* shape) {
+    // Whether a tensor has memory and is contiguous where that is required, if need be as a copy.
+    bool is_usable(TensorView& view, nb::handle value, const char* name, const Shape* shape, nb::object* copy) {
         if (!view.address && !view.is_empty()) return refusal.because(name, "memory", value, shape);
-        return !contiguous_ || view.is_contiguous() || refusal.because(name, "form", value, shape);
+        if (!contiguous_ || view.is_contiguous()) return true;
+        if (!copy) return refusal.because(name, "form", value, shape);
+        *copy = contiguous_copy(value);
+        return read_tensor(*copy, view) || refusal.because(name, "form", value, shape);
     }
 
     const bool contiguous_;

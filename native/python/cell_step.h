@@ -40,7 +40,7 @@ public:
     }
 
     // Returns (h, c), or h if there is no cell state, after a step from `hx` (None means zeros). Returns None, without side effects, if the
-    // arguments are not contiguous tensors that fit, or if something must see torch's operations. `sizes` is (C, H). With `records`,
+    // arguments do not fit, or if something must see torch's operations. `sizes` is (C, H). With `records`,
     // returns (h, c or None, record) for use by `gradients`.
     nb::object run(nb::handle input, nb::handle hx, nb::handle parameters, nb::tuple sizes, bool records) const {
         CellReader reader(true);
@@ -150,7 +150,7 @@ private:
         const std::int64_t N = step.N, H = step.H;
         const Shape states(N, H);
         const bool fits = reader.read(saved[0], Shape(N, (scan.record + scan.memory) * H), "record", step.record) &&
-                          reader.read_or_none(saved[1], states, "state", step.memory) &&
+                          (saved[1].is_none() || reader.read_or_copy(saved[1], states, "state", step.memory)) &&
                           reader.read(saved[2], weight_shape(scan.gates, 0, step.C, H, H), "weight_ih", step.ih) &&
                           reader.read(saved[3], weight_shape(scan.gates, 1, step.C, H, H), "weight_hh", step.hh) &&
                           (grads[0].is_none() || reader.read_or_copy(grads[0], states, "grad of h", step.d_new_h)) &&

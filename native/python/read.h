@@ -62,6 +62,13 @@ inline Shape weight_shape(std::int64_t gates, std::int64_t weight, std::int64_t 
     }
 }
 
+inline nb::object contiguous_copy(nb::handle tensor) {
+    static const auto* contiguous = new nb::object(interned("contiguous"));  // never freed
+    nb::object made = nb::steal(PyObject_CallMethodNoArgs(tensor.ptr(), contiguous->ptr()));
+    if (!made.is_valid()) throw nb::python_error();
+    return made;
+}
+
 // Reads tensors, and keeps the refusal of the first that does not fit. With `plain`, it rejects subclasses of torch.Tensor.
 class Reader {
 public:
@@ -83,13 +90,11 @@ public:
     // Like read(), but makes a contiguous copy if needed, because gradients of sums are often expanded tensors. Keeps the copy alive.
     template <class T>
     bool read_or_copy(nb::handle value, const Shape& shape, const char* name, T*& to) {
-        static const auto* contiguous = new nb::object(interned("contiguous"));  // never freed
         if (read(value, shape, name, to)) return true;
         TensorView view;
         const bool copies = !value.is_none() && read_tensor(value, view) && view.is_of(shape) && !view.is_contiguous();
         if (!copies) return false;
-        copies_.push_back(nb::steal(PyObject_CallMethodNoArgs(value.ptr(), contiguous->ptr())));
-        if (!copies_.back().is_valid()) throw nb::python_error();
+        copies_.push_back(contiguous_copy(value));
         return read(copies_.back(), shape, name, to);
     }
 

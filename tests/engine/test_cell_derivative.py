@@ -63,6 +63,26 @@ def test_a_loop_is_torchs_outputs_and_gradients(cells: tuple[Any, Any], dtype: t
             assert gap <= TOLERANCE[dtype], (seed, xs.shape, state is None)
 
 
+@pytest.mark.parametrize("cells", [*CELLS, (hs.RNNCell, nn.RNNCell)])
+def test_steps_on_slices_of_a_batch_are_native(cells: tuple[Any, Any]) -> None:
+    ours, theirs = (cell(5, 17) for cell in cells)
+    ours.load_state_dict(theirs.state_dict())
+    xs, states = torch.randn(3, 4, 5), torch.randn(3, 2, 17)
+    found = []
+    for cell in (ours, theirs):
+        x, begin = xs.clone().requires_grad_(), states.clone().requires_grad_()
+        state = (begin[:, 0], begin[:, 1]) if cells[0] is hs.LSTMCell else begin[:, 1]
+        if cell is ours:
+            assert not x[:, 0].is_contiguous()
+            assert cell.path(x[:, 0], state).name == "native"
+        with torch.no_grad():
+            plain = loop(cell, x.unbind(1), state)  # type: ignore[arg-type]
+        seen = loop(cell, x.unbind(1), state)  # type: ignore[arg-type]
+        found.append([*plain, *seen, *torch.autograd.grad(loss(seen), [x, begin, *cell.parameters()])])
+    for got, want in zip(*found, strict=True):
+        assert torch.allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("cells", CELLS)
 def test_each_backward_pass_has_its_own_sums(cells: tuple[Any, Any]) -> None:
     ours, theirs, xs, state = drawn(random.Random(3), cells, torch.float64)
