@@ -221,7 +221,7 @@ ASKED_AGAIN = (
         ("partly",),
         (
             ("03", "Each step, sequence and call draws independently."),
-            ("03", "the mean is the same in training as in eval"),
+            ("03", "the expected value is the same in training as in eval"),
         ),
     ),
     Asked(

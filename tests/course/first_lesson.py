@@ -114,7 +114,7 @@ FIRST_LESSON = (
     ),
     Statement(
         "the two ways give equal outputs if they start from the same state (the lesson's do not)",
-        (("01", "If the state is carried, reading one element at a time gives the same numbers as reading all"),),
+        (("01", "with the state carried, reading one element at a time gives the same numbers as reading all"),),
     ),
     Statement(
         "a tagger puts a linear layer on an LSTM, for a score for each class and word",

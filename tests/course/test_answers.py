@@ -54,7 +54,7 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
     "q17": [("03", "they change every reverse output of a shorter sentence, and thus the loss.")],
     "q18": [
         ("03", "with one layer it drops nothing, and warns."),
-        ("03", "so at 0.5 they are doubled: the mean is the same in training as in eval"),
+        ("03", "so at 0.5 they are doubled: the expected value is the same in training as in eval"),
         ("03", "In eval nothing is dropped"),
     ],
     "q19": [

@@ -28,7 +28,7 @@ _METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-_FULL = 'import os\n\nFULL = not os.environ.get("COURSE_QUICK")  # a tenth of the training if this is set\n'
+_FULL = 'import os\n\nFULL = not os.environ.get("COURSE_QUICK")  # less training if this is set\n'
 _TO_ORDER = "# Put these lines in order, leave out those that do not belong, and remove the # before the others:\n"
 _ORDERED = "# Run this cell once the lines above are in order: it prints nothing if they are right.\n"
 

@@ -94,7 +94,7 @@ def fit(answer: object) -> str:
     if trained is not model:
         raise wrong("", "It should return the model that it was given, trained.")
     if _same(model, untrained):
-        raise wrong("", "No weight has changed: between backward and step the gradients must stay as they are.")
+        raise wrong("", "No weight has changed: call step after backward, and keep the gradients between the two.")
     reached = next((name for name in _LOOPS if _same(model, _trained(untrained, batches, name))), "")
     if reached != "right":
         raise wrong(*_LOOPS.get(reached, ("", "The weights differ from those after one step of Adam for each batch.")))
