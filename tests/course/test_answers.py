@@ -82,7 +82,7 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
     "q23": [
         ("05", "With a random label the best of 512 correlates at about 0.1."),
         ("05", "So choose on one text, test on another, and do the same with a control label."),
-        ("05", "Holding the line's unit costs more than holding any of 20 units that vary as much"),
+        ("05", "Holding the line's unit costs more than holding any of 20 that vary nearly as much"),
     ],
     "q24": [
         ("06", "The forecast also correlates, but has no skill."),

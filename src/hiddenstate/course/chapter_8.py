@@ -1,4 +1,4 @@
-"""Checks of chapter 8, the capstone: properties that hold for any text or series, since learners bring their own data.
+"""Checks of chapter 8, the capstone: properties that hold for most texts and series, since learners bring their data.
 
 A text is a tensor of whole numbers, one for each character, with losses in bits. A series is a tensor of floats, with
 squared errors as losses.

@@ -1,4 +1,4 @@
-// One unit over a text, and what it costs to hold it at its mean, beside units that move as much.
+// One unit over a text, and what it costs to hold it at its mean, beside units that move about as much.
 
 course.view("explorer", ({ root, model, change }) => {
   const { make, controls } = course;
