@@ -73,7 +73,7 @@ def attribute(
 
     - ``shapley``: a word's mean contribution over all orders in which words are added; absent words are replaced by the
       baseline. Adds up to ``f(x) - f(baseline)``. Exact up to 16 steps or spans if the LSTM is unidirectional, the
-      target depends on one step and no edits are in force, otherwise up to 12; sampled beyond that.
+      target is not a function and no edits are in force, otherwise up to 12; sampled beyond that.
     - ``integrated_gradients``: the gradient integrated along the line from the baseline (Sundararajan, Taly & Yan
       2017). Adds up to ``f(x) - f(baseline)`` within the error of the quadrature.
     - ``frozen``: parts in the linear map that the run becomes if its gates are held fixed. Together with the parts of

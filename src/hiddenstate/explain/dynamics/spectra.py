@@ -69,14 +69,14 @@ class Spectrum(Explanation):
             for word, radius, count, norm in zip(self.words, self.radius.tolist(), above, norms, strict=True)
         ]
         top = float(self.exponents[0])
-        fate = "grow" if top > 0 else "fade"
+        fate = "grows" if top > 0 else "fades"
         return (
             table(["word", "|λ|", "above 1", "norm", ""], lines, "lrrrl")
             + "\n"
             + sentence(
                 "|λ|: the largest eigenvalue of the step's Jacobian; above 1: how many eigenvalues are; norm: the "
-                "maximum factor by which this step can stretch a small change of the state. Over the run, small "
-                f"changes {fate} by at most exp({top:+.3f}) per step on average (the largest Lyapunov exponent)."
+                "maximum factor by which this step can stretch a small change of the state. Over the run, a small "
+                f"change {fate} by a factor of about exp({top:+.3f}) per step (the largest Lyapunov exponent)."
             )
         )
 

@@ -135,7 +135,7 @@ class Graph(Explanation):
         return EdgeCheck(edge.flow, self._value() - self._value(change))
 
     def checked(self) -> "Graph":
-        """Return the graph after checking every edge that the terminal shows, each by its edit with gates free.
+        """Return the graph after checking each edge that the terminal shows and an edit can remove, with gates free.
 
         ``print`` and the rows then also include what the target really loses.
         """
