@@ -92,7 +92,6 @@ def _misjudged(false: set[str], said: dict[str, bool]) -> AnswerError:
 
 @cache
 def _cases() -> dict[str, Case]:
-    """Make the networks."""
     copy = _wired(("l0.W_ig", 1, 0, 1.0), ("l1.W_ig", 0, 0, 1.0))
     faint = _wired(("l0.W_ig", 1, 0, 0.01), ("l1.W_ig", 0, 1, 100.0))
     saturated = _wired(("l0.W_ig", 1, 0, 1e3), ("l1.W_ig", 0, 0, 1.0), ("l1.W_ii", 0, 1, 80.0), ("l1.b_ii", 0, 0, 0.0))

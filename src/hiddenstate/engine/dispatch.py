@@ -13,7 +13,7 @@ import torch
 
 from hiddenstate.base import later, scoped
 from hiddenstate.base.scoped import Block, Scoped, in_force, scope
-from hiddenstate.engine import cell_steps, kernels
+from hiddenstate.engine import cell_steps
 from hiddenstate.engine.call import Call, Result
 from hiddenstate.engine.cell_steps import CellStep
 from hiddenstate.engine.dropout import draw_masks

@@ -117,7 +117,6 @@ def _run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
 
 
 def _recorded_layers(call: Call) -> list[bool]:
-    """Return whether any value of each layer and direction is recorded."""
     if call.record is None:
         return []
     recorded = {place.layer_direction for place in call.record.places}

@@ -62,9 +62,6 @@ def _run(*arguments: Any) -> Any:
 
     With ``recompute_gates``, the list has no gates. ``weights`` has those of each layer and direction in turn, in the
     order of `parameters.PARAMETER_STEMS`.
-
-    Raises:
-        ArgumentError, DtypeError, ShapeError: an argument does not fit.
     """
     given, keep, borders, recompute = _forward_arguments(arguments)
     call = replace(_checked_call(given, borders), recompute_gates=recompute)
@@ -129,11 +126,7 @@ def _record(call: Call) -> int:
 
 
 def _run_backward(*arguments: Any) -> list[Tensor]:
-    """Return the ``needed`` gradients of x, the given states and the weights: `native.backward`.
-
-    Raises:
-        ArgumentError, DtypeError, ShapeError: an argument does not fit.
-    """
+    """Return the ``needed`` gradients of x, the given states and the weights: `native.backward`."""
     given, out, kept, grads, needed, borders = _backward_arguments(arguments)
     call = _checked_call(given, borders)
     _check_gradients(call, out, grads, needed)
@@ -285,11 +278,7 @@ def _out_shape(call: Call) -> tuple[int, ...]:
 
 
 def _checked_call(given: Sequence[Any], borders: Sequence[Tensor | None]) -> Call:
-    """Return the call, checked so that native code can trust it (it checks the weights' shapes itself).
-
-    Raises:
-        ArgumentError, DtypeError, ShapeError: an argument does not fit.
-    """
+    """Return the call, checked so that native code can trust it (it checks the weights' shapes itself)."""
     names = ("x", "h0", "c0")[: 1 + _states(given)]
     axes = [value.dim() for value in given[: len(names)]]
     if set(axes) != {3}:
