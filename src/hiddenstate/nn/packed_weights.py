@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 import torch
@@ -16,10 +16,26 @@ from hiddenstate.engine.int8 import Int8Weights
 from hiddenstate.engine.kernels import Kernel
 from hiddenstate.engine.paths.packed import PackedLSTM, why_not_pack
 from hiddenstate.errors import ArgumentTypeError
-from hiddenstate.nn.recurrent_parameters import RecurrentParameters
+from hiddenstate.nn.quantised import WeightType
 from hiddenstate.structure.sizes import Sizes
 
 Seen = list[tuple[str, Tensor, int | None, int]]  # for each stored tensor: name, tensor, version and address
+
+
+class Packable(Protocol):
+    """An LSTM whose weights can be packed."""
+
+    weight_format: WeightType
+    _buffers: dict[str, Tensor | None]
+    _packed_int8: Any  # int8 weights, packed for all calls; a `Packed` or None
+
+    @property
+    def sizes(self) -> Sizes:
+        """The sizes of its weights."""
+
+    def _stored(self) -> dict[str, Tensor | None]: ...
+    def _stored_names(self) -> list[str]: ...
+    def _weights(self) -> Sequence[Weights]: ...
 
 
 class Packed:
@@ -30,7 +46,7 @@ class Packed:
     only replacing one is detected.
     """
 
-    def __init__(self, lstm: RecurrentParameters) -> None:
+    def __init__(self, lstm: Packable) -> None:
         self.stored = lstm._stored()  # the module's own dict, in which weights are replaced
         self._names = lstm._stored_names()
         self.sizes = lstm.sizes
@@ -98,12 +114,12 @@ def _version(value: Tensor) -> int | None:
     return None if value.is_inference() else value._version
 
 
-def pack_for_owner(lstm: RecurrentParameters) -> Packed:
+def pack_for_owner(lstm: Packable) -> Packed:
     """Return packed weights for an owner that keeps them between calls."""
     return Packed(lstm) if lstm.weight_format == "float" else packed_int8(lstm)
 
 
-def packed_int8(lstm: RecurrentParameters) -> Packed:
+def packed_int8(lstm: Packable) -> Packed:
     """Return the packed int8 weights that all calls share."""
     packed = lstm._packed_int8
     if packed is None or packed.stored is not lstm._buffers or packed.sizes is not lstm.sizes:  # or a size was assigned
@@ -111,7 +127,7 @@ def packed_int8(lstm: RecurrentParameters) -> Packed:
     return packed  # type: ignore[no-any-return]
 
 
-def weights_for_call(lstm: RecurrentParameters) -> Sequence[Weights]:
+def weights_for_call(lstm: Packable) -> Sequence[Weights]:
     """Return the weights for a call; int8 weights carry their packed form."""
     weights = lstm._weights()
     if isinstance(weights, Int8Weights):

@@ -92,7 +92,9 @@ def sweep(
     See Heimersheim & Nanda (2024), "How to use and interpret activation patching"; the estimate is Nanda's attribution
     patching (2023).
     """
-    _check_choices(mode, direction)
+    for name, value, known in (("mode", mode, get_args(Mode)), ("direction", direction, get_args(Direction))):
+        if value not in known:
+            raise ArgumentError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
     check_progress(progress)
     row = resolve_row(of, row)
     clean_one, corrupt_one = (one.only(row) for one in _pair(of, (model, clean, corrupt), options))
@@ -119,12 +121,6 @@ class _Plan:
     groups: tuple[tuple[int, ...], ...]
     patches: list[Patch]
     where: NDArray[np.int64]
-
-
-def _check_choices(mode: object, direction: object) -> None:
-    for name, value, known in (("mode", mode, get_args(Mode)), ("direction", direction, get_args(Direction))):
-        if value not in known:
-            raise ArgumentError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
 
 
 def _pair(of: TargetLike, given: tuple[Any, Any, Any], options: dict[str, Any]) -> tuple[Subject, Subject]:
