@@ -134,7 +134,7 @@ class Result(NamedTuple):
 
     out: Tensor
     h_n: Tensor
-    c_n: Any = None  # Tensor | None
+    c_n: Any  # Tensor | None
     values: Mapping[str, Tensor] = {}
     carried: Mapping[str, Tensor] = {}
 

@@ -68,9 +68,13 @@ def torch_function(call: Call) -> Callable[..., tuple[Tensor, ...]]:
     return function
 
 
+def _result(out: Tensor, h_n: Tensor, c_n: Tensor | None = None) -> Result:
+    return Result(out, h_n, c_n)
+
+
 def _run_padded(call: Call) -> Result:
     state = call.sizes.kind.as_given([part.contiguous() for part in call.initial])  # as cuDNN requires
-    return Result(*torch_function(call)(call.x, state, call.given_weights, *_options(call), False))
+    return _result(*torch_function(call)(call.x, state, call.given_weights, *_options(call), False))
 
 
 def _run_packed(call: Call) -> Result:
@@ -84,7 +88,7 @@ def _run_packed(call: Call) -> Result:
     data, *states = torch_function(call)(packed.data, packed.batch_sizes, state, call.given_weights, *_options(call))
     with own_types():
         out, _ = pad_packed_sequence(PackedSequence(data, packed.batch_sizes), total_length=call.x.shape[0])
-    return Result(out.index_select(1, back), *(state.index_select(1, back) for state in states))
+    return _result(out.index_select(1, back), *(state.index_select(1, back) for state in states))
 
 
 def _options(call: Call) -> tuple[bool, int, float, bool, bool]:
