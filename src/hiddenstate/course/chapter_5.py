@@ -13,7 +13,6 @@ from hiddenstate.nn.lstm import LSTM
 UNITS, TOKENS = 512, 2000
 OPEN = {"i": 20.0, "f": -20.0, "o": 20.0}  # gate biases with which a unit outputs its candidate
 Wire = tuple[str, int, int, float]  # a weight: its tensor, row, column and value
-LAYERS = ("l0", "l0r", "l1", "l1r")
 
 
 def best_of(answer: object) -> str:
