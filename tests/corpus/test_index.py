@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import reduce
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import hiddenstate as hs
 from corpus.corpora import arrays, lstm_of, make, plain_values, words_of
 from hiddenstate.corpus.index.folder import Context
 from hiddenstate.corpus.index.items import scramble
-from hiddenstate.corpus.index.statistics import EVERY, Statistics, merge_all
+from hiddenstate.corpus.index.statistics import EVERY, Statistics
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, NameUnknownError, ShapeError
 
 pytest.importorskip("pyarrow")
@@ -120,7 +121,7 @@ def test_merging_is_associative_and_commutative(tmp_path: Path) -> None:
     a, b, c = parts
     assert is_same(a.merge(b).merge(c), a.merge(b.merge(c)))
     # Contexts of separate indexes have the same numbers, so equal values could change places: there are none.
-    merged = [merge_all(order) for order in permutations(parts)]
+    merged = [reduce(Statistics.merge, order) for order in permutations(parts)]
     assert all(is_same(merged[0], other) for other in merged)
     assert merged[0].steps == sum(part.steps for part in parts)
     assert {f"only {k}" for k in range(3)} <= {*merged[0].labels}

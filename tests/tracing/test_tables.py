@@ -1,7 +1,6 @@
 """Traces as tables and labelled arrays."""
 
-import builtins
-from typing import Any
+import sys
 
 import numpy as np
 import pytest
@@ -59,13 +58,6 @@ def test_xarray_of_a_part() -> None:
 def test_a_missing_package_is_named(
     method: str, package: str, trace: hs.Trace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real_import = builtins.__import__
-
-    def without(name: str, *rest: Any, **more: Any) -> Any:
-        if name == package:
-            raise ImportError(name)
-        return real_import(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingDependencyError, match=rf"{method} needs {package}: pip install 'hiddenstate\[frames\]'"):
         getattr(trace, method)()

@@ -42,7 +42,8 @@ def written_beside(path: str | Path) -> Iterator[Path]:
         with lasting(partial(beside.touch, 0o600, exist_ok=False), partial(beside.unlink, missing_ok=True)):
             yield beside
             if target is None:
-                _pour(beside, path)
+                with beside.open("rb") as given, path.open("wb") as taken:
+                    shutil.copyfileobj(given, taken)
             else:
                 beside.chmod(0o666 & ~_umask())
                 sync(beside)
@@ -344,11 +345,6 @@ def _is_special(path: Path) -> bool:
 def _check_right(place: Path) -> None:
     if not os.access(place, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
-
-
-def _pour(source: Path, target: Path) -> None:
-    with source.open("rb") as given, target.open("wb") as taken:
-        shutil.copyfileobj(given, taken)
 
 
 def _umask() -> int:

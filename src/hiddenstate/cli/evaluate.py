@@ -11,7 +11,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from hiddenstate.cli.outputs import JsonOption, OutOption, PlotOption, check_outputs, output, save_plot
+from hiddenstate.cli.outputs import JsonOption, OutOption, PlotOption, TaggerOption, check_outputs, output, save_plot
 from hiddenstate.cli.terminal import console
 from hiddenstate.errors import FileFormatError
 from hiddenstate.text.conllu import Sentence, read_conllu
@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 
 def evaluate_command(
     file: Annotated[Path, typer.Argument(help="CoNLL-U file with tags.", metavar="FILE")],
-    model: Annotated[
-        Path | None,
-        typer.Option(help="Folder or name of a tagger; default: the shipped English tagger.", metavar="MODEL"),
-    ] = None,
+    model: TaggerOption = None,
     train: Annotated[
         Path | None,
         typer.Option(

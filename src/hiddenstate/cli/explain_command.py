@@ -98,11 +98,7 @@ def explaining(
 
 
 def _give(result: "Explanation", format_: Format, out: Path | None, plot: Path | None) -> None:
-    """Write a result, and draw it if a plot was requested.
-
-    Raises:
-        FileNotFoundError, IsADirectoryError, FileWriteError: a file cannot be written.
-    """
+    """Write a result, and draw it if a plot was requested."""
     texts: dict[Format, Callable[[], str]] = {
         Format.text: lambda: f"{result}\n",
         Format.json: result.to_json,

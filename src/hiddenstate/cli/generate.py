@@ -3,12 +3,11 @@
 import io
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from hiddenstate.cli.outputs import STANDARD, OutOption, check_outputs, output, tell, text_from
+from hiddenstate.cli.outputs import STANDARD, LanguageModelOption, OutOption, check_outputs, output, tell, text_from
 from hiddenstate.cli.precision import Precision
 
 if TYPE_CHECKING:
@@ -20,13 +19,7 @@ MOST_LENGTH = 10**12  # at a microsecond per token, that takes 11 days
 
 
 def generate(
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder or name of a language model; default: the shipped one, trained on Shakespeare.",
-            metavar="MODEL",
-        ),
-    ] = None,
+    model: LanguageModelOption = None,
     prompt: Annotated[str, typer.Option(help="Text to continue; - reads standard input.", metavar="TEXT|-")] = "",
     length: Annotated[
         int, typer.Option(min=0, max=MOST_LENGTH, help="Number of characters, or words, to write.")

@@ -30,6 +30,19 @@ PlotOption = Annotated[
     Path | None, typer.Option(help="Also draw the result as a PNG, SVG or PDF.", metavar="FILE", show_default=False)
 ]
 
+TaggerOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder or name of a tagger; default: the shipped English tagger.", metavar="MODEL", show_default=False
+    ),
+]
+LanguageModelOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder or name of a language model; default: the shipped one, trained on Shakespeare.", metavar="MODEL"
+    ),
+]
+
 F = TypeVar("F", bound=Enum)
 
 

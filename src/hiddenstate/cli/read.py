@@ -1,7 +1,6 @@
 """``hiddenstate read``: shows how a trained LSTM reads a text, word by word."""
 
 from enum import Enum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ from hiddenstate.cli.outputs import (
     JsonOption,
     OutOption,
     PlotOption,
+    TaggerOption,
     check_outputs,
     chosen_format,
     output,
@@ -49,12 +49,7 @@ def read(
     as_json: JsonOption = False,
     out: OutOption = None,
     plot: PlotOption = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder or name of a tagger; default: the shipped English tagger.", metavar="MODEL", show_default=False
-        ),
-    ] = None,
+    model: TaggerOption = None,
 ) -> None:
     """Watch the tagger read a text: a row for each word, with its tag and the gates of an LSTM layer.
 

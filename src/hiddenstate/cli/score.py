@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
@@ -14,6 +13,7 @@ from rich.cells import cell_len
 
 from hiddenstate.cli.outputs import (
     STANDARD,
+    LanguageModelOption,
     LinesOption,
     OutOption,
     check_outputs,
@@ -53,13 +53,7 @@ def score(
             metavar="FILE|-...",
         ),
     ],
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder or name of a language model; default: the shipped one, trained on Shakespeare.",
-            metavar="MODEL",
-        ),
-    ] = None,
+    model: LanguageModelOption = None,
     format_: Annotated[
         Format | None,
         typer.Option(

@@ -13,6 +13,7 @@ from hiddenstate.cli.outputs import (
     STANDARD,
     LinesOption,
     OutOption,
+    TaggerOption,
     check_outputs,
     chosen_format,
     output,
@@ -39,12 +40,7 @@ def tag(
     files: Annotated[
         list[str], typer.Argument(help="CoNLL-U or text files; - reads standard input.", metavar="FILE|-...")
     ],
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder or name of a tagger; default: the shipped English tagger.", metavar="MODEL", show_default=False
-        ),
-    ] = None,
+    model: TaggerOption = None,
     format_: Annotated[
         Format | None,
         typer.Option(
@@ -133,11 +129,7 @@ def _model(model: Path | None) -> str:
 
 
 def _check_inputs(files: list[str]) -> None:
-    """Reject unreadable files before the first is tagged.
-
-    Raises:
-        OSError: a file can't be read.
-    """
+    """Reject unreadable files before the first is tagged."""
     for file in files:
         if file != STANDARD:
             Path(file).open("rb").close()

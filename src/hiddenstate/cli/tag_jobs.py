@@ -94,7 +94,6 @@ _mine: Work | None = None  # set in processes that `Workers` started
 
 
 def _start(job: Job, threads: int) -> None:
-    """Prepare a process."""
     global _mine
     import torch
 

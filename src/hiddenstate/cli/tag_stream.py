@@ -153,5 +153,4 @@ def _pieces(texts: Sequence[str]) -> Iterator[str]:
 
 
 def _size(text: str) -> int:
-    """Return the number of bytes in UTF-8."""
     return len(text) if text.isascii() else len(text.encode())

@@ -28,11 +28,7 @@ _LEVELS = 9  # number of bar heights in a unit's small histogram; each height is
 
 
 class IndexAnswers:
-    """An index's answers to the pages Units and Search.
-
-    Attributes:
-        index: the index.
-    """
+    """An index's answers to the pages Units and Search."""
 
     def __init__(self, index: IndexFolder) -> None:
         self.index = index

@@ -207,11 +207,7 @@ def _plan(reader: ModelReader, corpus: Any, column: str) -> tuple[list[Shard], l
 
 
 def _chosen_places(reader: Reader, patterns: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Return the places that patterns match; by default every state.
-
-    Raises:
-        NameUnknownError: a pattern matches no place.
-    """
+    """Return the places that patterns match; by default every state."""
     every = [name for names in reader.lstm.sizes.places for name in names]
     chosen: list[str] = []
     if patterns is None:
@@ -266,7 +262,6 @@ def _merge(folder: Path, shards: Sequence[Shard], client: Any = None) -> Merged:
 
 
 def _merge_files(paths: Sequence[Path]) -> Merged:
-    """Merge the statistics in files."""
     return _merged(map(read_statistics, paths))
 
 

@@ -57,9 +57,9 @@ def tensor(answer: object, *shape: int) -> torch.Tensor:
     return answer.detach()
 
 
-def near(a: torch.Tensor, b: torch.Tensor, within: float = CLOSE) -> bool:
+def near(a: torch.Tensor, b: torch.Tensor) -> bool:
     """Whether two tensors have the same shape and, up to rounding, the same numbers."""
-    return a.shape == b.shape and bool(torch.allclose(a.detach(), b.detach(), atol=within, rtol=within))
+    return a.shape == b.shape and bool(torch.allclose(a.detach(), b.detach(), atol=CLOSE, rtol=CLOSE))
 
 
 @contextmanager

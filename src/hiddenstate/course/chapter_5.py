@@ -13,9 +13,6 @@ from hiddenstate.nn.lstm import LSTM
 UNITS, TOKENS = 512, 2000
 OPEN = {"i": 20.0, "f": -20.0, "o": 20.0}  # gate biases with which a unit outputs its candidate
 Wire = tuple[str, int, int, float]  # a weight: its tensor, row, column and value
-LAYERS = ("l0", "l0r", "l1", "l1r")
-CLEAN, OTHER = ["She", "likes", "to", "play", "."], ["She", "likes", "the", "play", "."]
-PLAY = 3
 
 
 def best_of(answer: object) -> str:
@@ -92,7 +89,6 @@ def _misjudged(false: set[str], said: dict[str, bool]) -> AnswerError:
 
 @cache
 def _cases() -> dict[str, Case]:
-    """Make the networks."""
     copy = _wired(("l0.W_ig", 1, 0, 1.0), ("l1.W_ig", 0, 0, 1.0))
     faint = _wired(("l0.W_ig", 1, 0, 0.01), ("l1.W_ig", 0, 1, 100.0))
     saturated = _wired(("l0.W_ig", 1, 0, 1e3), ("l1.W_ig", 0, 0, 1.0), ("l1.W_ii", 0, 1, 80.0), ("l1.b_ii", 0, 0, 0.0))

@@ -159,8 +159,8 @@ def _check_block(edit: Edit, value: Tensor, block: tuple[int | None, int, int]) 
     )
     if not fits:
         given = list(edit.value.shape) if isinstance(edit.value, Tensor) else []
-        shorten = ", ".join("any" if n is None else str(n) for n in block)
+        wanted = ", ".join("any" if n is None else str(n) for n in block)
         raise ArgumentError(
             f"the value of the edit of {edit.place!r} has shape {given}, which does "
-            f"not broadcast against the chosen [steps, rows, units] = [{shorten}]"
+            f"not broadcast against the chosen [steps, rows, units] = [{wanted}]"
         )

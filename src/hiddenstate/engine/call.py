@@ -81,6 +81,11 @@ class Call:
         return self.sizes.cell
 
     @property
+    def given_weights(self) -> list[Tensor]:
+        """The weights in torch's order, without absent ones."""
+        return [weight for weights in self.weights for weight in weights if weight is not None]
+
+    @property
     def is_observed(self) -> bool:
         """Whether edits are in force, or a trace records the call."""
         return bool(self.edits) or self.record is not None

@@ -83,7 +83,7 @@ def why_not(step: CellStep) -> str | None:
     """Return why native code can't compute a step, or None."""
     steps = kernels.cell_steps.get(step.cell)
     if steps is None:
-        return kernels.why_not_loaded()
+        return kernels.why_not_known(step.cell) or kernels.why_not_loaded()
     refused = steps.why_not(*step.arguments)
     if refused is None:
         return None

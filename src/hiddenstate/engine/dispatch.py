@@ -13,7 +13,7 @@ import torch
 
 from hiddenstate.base import later, scoped
 from hiddenstate.base.scoped import Block, Scoped, in_force, scope
-from hiddenstate.engine import cell_steps, kernels
+from hiddenstate.engine import cell_steps
 from hiddenstate.engine.call import Call, Result
 from hiddenstate.engine.cell_steps import CellStep
 from hiddenstate.engine.dropout import draw_masks
@@ -94,14 +94,6 @@ def _why_not_onnx(call: Call) -> str | None:
     return None if traced and _exports_to_onnx() else "torch.onnx.export is not exporting the call"
 
 
-def _run_exporter(call: Call) -> Result:
-    return exporters[-1](call)
-
-
-def _why_not_known(call: Call | CellStep) -> str | None:
-    return kernels.why_not_known(call.cell)
-
-
 OBSERVED = "edits are in force, or a trace records the call"
 
 
@@ -118,8 +110,6 @@ def _why_not_untransformed(_call: object) -> str | None:
 
 
 def _why_not_operator(call: Call) -> str | None:
-    if _exports_to_onnx():
-        return "torch.onnx.export cannot write the operator"
     casts = autocast.asks_for_bfloat16(call)
     if torch.is_autocast_enabled("cpu") and not casts:
         return "torch.autocast is on, but not to bfloat16"
@@ -162,14 +152,6 @@ def _why_not_autocast(call: Call) -> str | None:
     return native_path.why_not(call, cast_to=torch.bfloat16)
 
 
-def _run_native(call: Call) -> Result:
-    return native_path.run(_drawn(call))
-
-
-def _run_by_layer(call: Call) -> Result:
-    return native_path.run_by_layer(_drawn(call))
-
-
 def _run_autocast(call: Call) -> Result:
     with torch.autocast("cpu", enabled=False):
         given = _drawn(autocast.cast(call))
@@ -177,28 +159,29 @@ def _run_autocast(call: Call) -> Result:
         return native_path.run(given) if whole else native_path.run_by_layer(given)
 
 
-def _run_reference(call: Call) -> Result:
-    return reference_path.run(_drawn(call))
-
-
 def _drawn(call: Call) -> Call:
     """Return the call with its dropout masks."""
     return replace(call, masks=draw_masks(call)) if call.dropout else call
 
 
-_NATIVE = _why_not_auto, _why_not_known, native_path.why_not
-_INT8 = _why_not_auto, int8_path.why_not, _why_not_known, native_path.why_not_whole, int8_path.why_not_packed
+_NATIVE = _why_not_auto, native_path.why_not
 
 _COMPILED = _why_not_traced, _why_not_unobserved, _why_not_auto, _why_not_untransformed
 _PLAIN = _why_not_auto, _why_not_unobserved, _why_not_untransformed
 
 # The paths in the order in which they are tried.
 PATHS = (
-    Path("onnx", "ONNX's own operator, during torch.onnx.export", (_why_not_onnx,), _run_exporter, False),
+    Path(
+        "onnx",
+        "ONNX's own operator, during torch.onnx.export",
+        (_why_not_onnx,),
+        lambda call: exporters[-1](call),
+        is_faster=False,
+    ),
     Path(
         "operator",
         "one operator in the graph of torch.compile or torch.export",
-        (*_COMPILED, _why_not_known, _why_not_operator),
+        (*_COMPILED, _why_not_operator),
         _run_operator,
         is_faster=False,
     ),
@@ -212,7 +195,7 @@ PATHS = (
     Path(
         "int8",
         "one native call for all layers and directions, on int8 weights",
-        _INT8,
+        (_why_not_auto, native_path.why_not_whole, int8_path.why_not),
         _run_int8,
         reads_int8=True,
     ),
@@ -220,21 +203,26 @@ PATHS = (
         "native",
         "one native call for all layers and directions, and one backward",
         (*_NATIVE, native_path.why_not_whole),
-        _run_native,
+        lambda call: native_path.run(_drawn(call)),
     ),
-    Path("native by layer", "each layer natively, or through the reference", _NATIVE, _run_by_layer),
+    Path(
+        "native by layer",
+        "each layer natively, or through the reference",
+        _NATIVE,
+        lambda call: native_path.run_by_layer(_drawn(call)),
+    ),
     Path(
         "native bfloat16",
         "like the two above, under autocast to bfloat16",
-        (_why_not_auto, _why_not_known, _why_not_autocast),
+        (_why_not_auto, _why_not_autocast),
         _run_autocast,
     ),
     Path("torch", "torch's own kernels", (*_PLAIN, torch_path.why_not), torch_path.run),
-    Path("reference", "plain torch, step by step", (), _run_reference),
+    Path("reference", "plain torch, step by step", (), lambda call: reference_path.run(_drawn(call))),
 )
 
 # The conditions for packed weights in a stream, for any number of steps.
-PACKED = packed.why_not_unhooked, *_PLAIN, packed.why_not
+PACKED = *_PLAIN, packed.why_not
 
 STREAM_PATHS = (
     Path("packed", "the engine, step by step on weights packed once", (packed.why_not_few, *PACKED), packed.run),
@@ -252,7 +240,7 @@ CELL_PATHS = (
     Path(
         "native",
         "one native call, and one backward for the weights of all steps",
-        (_why_not_auto, _why_not_unobserved, _why_not_known),
+        (_why_not_auto, _why_not_unobserved),
         cell_steps.run,
         why_declined=cell_steps.why_not,
     ),

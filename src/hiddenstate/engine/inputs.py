@@ -26,7 +26,7 @@ from hiddenstate.base.validation import (
 from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import border_states
 from hiddenstate.engine.call import Call
-from hiddenstate.engine.int8 import Int8Weights, dtype_and_device
+from hiddenstate.engine.int8 import Int8Weights
 from hiddenstate.engine.interception import own_types
 from hiddenstate.engine.paths import autocast
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, RankError, ShapeError
@@ -88,7 +88,8 @@ def read(
             message, is wrong.
     """
     check_weights(weights, sizes)
-    like, packed, lengths = dtype_and_device(weights), None, given.lengths
+    like = weights.like if isinstance(weights, Int8Weights) else weights[0].ih
+    packed, lengths = None, given.lengths
     if isinstance(given.input, PackedSequence):
         if lengths is not None:
             raise ArgumentError("lengths= was given with a PackedSequence, which has its own lengths; give one of them")

@@ -151,11 +151,6 @@ def _floats(kept: Kept) -> Weights:
     return Weights._make(found)
 
 
-def dtype_and_device(weights: Sequence[Weights]) -> Tensor:
-    """Return a tensor with the type and device of weights."""
-    return weights.like if isinstance(weights, Int8Weights) else weights[0].ih
-
-
 def why_not_kernel(sizes: Sizes, dtype: torch.dtype) -> str | None:
     """Return why layers of these sizes do not use int8 on this machine, or None."""
     if dtype is not torch.float32:

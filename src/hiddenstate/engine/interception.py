@@ -38,15 +38,13 @@ def interception(*, autocast: bool = False) -> str | None:
 
 
 def active_transform() -> str | None:
-    """Return which transform is active, or None; neither native code nor torch's kernels support transforms."""
-    if transformed():
+    """Return which transform is active, or None; neither native code nor torch's kernels support transforms.
+
+    They are those such as vmap or jvp, and forward-mode differentiation.
+    """
+    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return "torch.func transforms or forward-mode derivatives are active, which only the reference path supports"
     return None
-
-
-def transformed() -> bool:
-    """Whether a transform such as vmap or jvp, or forward-mode differentiation, is active."""
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def is_plain(value: Tensor) -> bool:

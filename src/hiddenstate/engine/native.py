@@ -268,7 +268,9 @@ def _native_edits(call: Call, kernel: Kernel) -> list[Any] | None:
         if not (edit.position and edit.rows and edit.units):
             continue  # in a stream, the edit's steps may come later than this call
         value = _native_value(edit, kernel) if number is None else number
-        by_layer.setdefault(edit.place.layer_direction, []).append(_native_edit(edit, value, call.sizes.cell))
+        place, kind = _PLACES[call.cell][edit.place.quantity], _KINDS[edit.edit.kind]
+        native_edit = place, kind, value, list(edit.position), list(edit.rows), list(edit.units)
+        by_layer.setdefault(edit.place.layer_direction, []).append(native_edit)
     return [by_layer.get(each) for each in call.layer_directions]
 
 
@@ -276,11 +278,6 @@ def _native_value(edit: ResolvedEdit, kernel: Kernel) -> Tensor:
     value = edit.value.detach().resolve_neg().to("cpu", kernel.real)
     # Only the values for this call's steps; in a stream, these may be few of the edit's steps.
     return value[list(edit.position.values())] if len(value) > 1 else value
-
-
-def _native_edit(edit: ResolvedEdit, value: Tensor, cell: str) -> tuple[Any, ...]:
-    place, kind = _PLACES[cell][edit.place.quantity], _KINDS[edit.edit.kind]
-    return place, kind, value, list(edit.position), list(edit.rows), list(edit.units)
 
 
 def pack(sizes: Any, weights: Sequence[Weights], kernel: Kernel) -> Any:

@@ -90,10 +90,6 @@ def _cross_border(
     begins = reset[border, :, None]
     if reset_to is None:
         return tuple(torch.where(begins, 0, before) for before in state)
-    new = [_of_border(part, border, len(state[0])) for part in reset_to]
+    N = len(state[0])  # there is one state for each row, or one for each step and row
+    new = [part if part.shape[0] == N else part[border * N : (border + 1) * N] for part in reset_to]
     return tuple(torch.where(begins, after, before) for after, before in zip(new, state, strict=True))
-
-
-def _of_border(states: Tensor, t: int, N: int) -> Tensor:
-    """Return the states ``[N, units]`` for the borders before step t."""
-    return states if states.shape[0] == N else states[t * N : (t + 1) * N]

@@ -75,11 +75,9 @@ def build_kind(layer: Any, kind: type[K], *, cell: bool = False) -> K:
     Raises:
         ArgumentError: a cell is requested, but the layer has several layers or directions, or a projection.
     """
-    made: K
-    if not cell and kind in _CELLS:
-        made = layer
-        return made
-    made = build_cell(layer.dequantize() if layer.weight_format == "int8" else layer)
+    if cell or kind not in _CELLS:
+        layer = build_cell(layer.dequantize() if layer.weight_format == "int8" else layer)
+    made: K = layer
     return made
 
 

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 from hiddenstate.base.messages import with_article
 from hiddenstate.base.reading import reading
@@ -67,16 +67,13 @@ class Found(Mapping[str, L]):
             ArgumentError: there are several, and no name was given.
             HiddenStateError: it can't be represented by a layer of this library; the message gives the reason.
         """
-        if name is None and len(self) == 1:
-            (name,) = self
-        if name is None:
-            self._refuse_to_choose()
-        return self[name]
-
-    def _refuse_to_choose(self) -> NoReturn:
+        if name is not None:
+            return self[name]
         if not self.builders:
             raise NameUnknownError(str(self))
-        raise ArgumentError(f"{self}\nChoose one with {self.chooser}=")
+        if len(self) > 1:
+            raise ArgumentError(f"{self}\nChoose one with {self.chooser}=")
+        return self[next(iter(self))]
 
     def __str__(self) -> str:
         count = len(self) or "no"

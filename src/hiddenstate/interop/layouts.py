@@ -271,11 +271,7 @@ def _framework_biases(weights: Weights, layout: Layout) -> dict[str, Tensor]:
 
 
 def _summed_hidden_bias(b_hh: Tensor, layout: Layout) -> Tensor:
-    """Return the hidden bias that is added to the input bias: zero for gates whose hidden bias is kept separately.
-
-    Raises:
-        ArgumentError: a gate's hidden bias can't be added, because another gate multiplies it, nor kept separately.
-    """
+    """Return the hidden bias that is added to the input bias: zero for gates whose hidden bias is kept separately."""
     summed = b_hh.detach().clone()
     for gate in layout.kind.gates:
         rows = layout.kind.rows(gate.name, len(b_hh) // len(layout.gates))

@@ -21,7 +21,7 @@ _ZIP = b"PK\x03\x04"
 _OLD = 5
 
 # The kinds of values on the stack: a named class or function, an integer, the string "storage", a tuple that starts
-# # with it (which identifies a storage), or anything else.
+# with it (which identifies a storage), or anything else.
 _GLOBAL, _NUMBER, _STORAGE_TEXT, _STORAGE, _ELSE = range(5)
 _TEXTS = {"BINUNICODE", "SHORT_BINUNICODE", "UNICODE", "BINUNICODE8", "SHORT_BINSTRING", "BINSTRING", "STRING"}
 

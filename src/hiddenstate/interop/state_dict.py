@@ -134,11 +134,7 @@ def _build(group: Group, kind: type[Any], options: Mapping[str, Any]) -> Any:
 
 
 def _flattened(state: Mapping[Any, Any]) -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors of a state dict and of those inside it, by their keys joined with dots.
-
-    Raises:
-        FileFormatError: the nesting is too deep.
-    """
+    """Yield the tensors of a state dict and of those inside it, by their keys joined with dots."""
     around, seen = [("", iter(state.items()))], 0
     while around:
         prefix, entries = around[-1]

@@ -162,11 +162,7 @@ def _read(
 def _refuse_large_records(
     lstm: RecurrentParameters, x: object, batch_first: bool, requests: Sequence[Requested], edits: Sequence[Edit]
 ) -> None:
-    """Reject records over their limit before the call is read, which allocates initial states for all rows.
-
-    Raises:
-        TraceTooLargeError: a record is over its limit.
-    """
+    """Reject records over their limit before the call is read, which allocates initial states for all rows."""
     if not isinstance(x, Tensor) or x.is_nested or x.dim() != 3 or x.shape[0] * x.shape[1] < MANY_ROW_STEPS:
         return
     T, N = x.shape[1::-1] if batch_first else x.shape[:2]

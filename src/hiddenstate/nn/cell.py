@@ -395,11 +395,7 @@ class RNNCell(RecurrentCell[Tensor, nn.RNNCell]):
 
 
 def _of_step(edit: Edit, kind: Cell) -> Edit:
-    """Rename an edit's place as in traces, and reject an edit that makes no sense for a single step.
-
-    Raises:
-        ArgumentError, ArgumentTypeError: it makes no sense, or is not an edit.
-    """
+    """Rename an edit's place as in traces, and reject an edit that makes no sense for a single step."""
     check_edit(edit)
     if edit.scope == "readout":
         raise ArgumentError(

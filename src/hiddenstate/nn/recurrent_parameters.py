@@ -48,7 +48,7 @@ class RecurrentParameters(CheckedModule, Traceable):
     recompute_gates: bool = False
     weight_format: WeightType = "float"  # how matrices are stored
     _named: tuple[Sizes, ParameterNames] | None = None  # derived from the sizes; cleared when one is assigned
-    _packed_int8: Any = None  # int8 weights, packed for all calls
+    _packed_int8: Any = None  # int8 weights, packed for all calls; a `Packed` or None
 
     def __init__(
         self,

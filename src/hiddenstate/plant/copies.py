@@ -24,13 +24,13 @@ def copied_unread(hold: float = 20, *, dtype: torch.dtype = torch.float64) -> Pl
         ArgumentError: the time constant is out of range.
         ArgumentTypeError: it is not a number, or the dtype is not precise enough.
     """
-    keep = math.exp(-1 / hold) if forget_bias(hold) else 0.0
+    bias, keep = forget_bias(hold), math.exp(-1 / hold)
     both = ((0,), (1,))
     wires = {
         "l0.W_ig": {(0, 0): 1.0, (1, 1): 1.0},
         **{f"l0.b_i{gate}": dict.fromkeys(both, SHARP if gate != "f" else -SHARP) for gate in "ifo"},
         "l1.W_ig": {(0, 0): 1.0},
-        "l1.b_if": {(0,): forget_bias(hold)},
+        "l1.b_if": {(0,): bias},
         **wide_open("i", "o", layer=1),
     }
     sums = integrator(hold)

@@ -63,6 +63,9 @@ _CONTENT = "the content enters through g; with frozen gates, the cell state is a
 _CONSTANT = "g is constant, so its bias gets everything; that a gate opened is not counted"
 _STATE = "h is the sum of what was written, scaled by the update gates"
 _START = "the start wrote h and is worth the most; ups fade it by the gate alone, which is not counted"
+_STEEPER = Expectation(
+    "in part", "each wait makes the switch steeper, until no number of points resolves it; the sum is then wrong"
+)
 _SPAN = "it follows a span through the gates too, by dividing their values among the inputs"
 
 _LSTMS = ("latch", "latch, gate", "bistable", "counter", "automaton", "integrator", "copied_unread")
@@ -93,18 +96,12 @@ EXPECTED: Mapping[str, Mapping[str, Expectation]] = {
             "if there are enough points: near zero, where the state leaves the saddle, the target changes abruptly"
         ),
         "counter": _finds(_ONE_PATH),
-        "automaton": Expectation(
-            "in part",
-            "each wait makes the switch steeper, until no number of points resolves it; the sum is then wrong",
-        ),
+        "automaton": _STEEPER,
         "integrator": _finds(_ONE_PATH),
         "copied_unread": _finds(_ONE_PATH),
         "GRU latch": _finds(_ONE_PATH),
         "GRU counter": _finds(_ONE_PATH),
-        "GRU automaton": Expectation(
-            "in part",
-            "each wait makes the switch steeper, until no number of points resolves it; the sum is then wrong",
-        ),
+        "GRU automaton": _STEEPER,
     },
     "frozen": {
         "latch": _finds(_CONTENT),

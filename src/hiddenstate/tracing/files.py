@@ -93,11 +93,7 @@ def _fields(tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str, A
 
 
 def _check(record: Record) -> None:
-    """Reject a record that no call could have produced. As in a call, its values may be any numbers.
-
-    Raises:
-        FileFormatError: the record is invalid.
-    """
+    """Reject a record that no call could have produced. As in a call, its values may be any numbers."""
     # Only the first error is reported, because each check relies on those before it.
     for wrong in chain(_wrong_data(record), _wrong_shapes(record), _wrong_types(record), _wrong_tokens(record)):
         raise FileFormatError(f"it is not a trace: {wrong}")

@@ -47,7 +47,9 @@ def chosen_modules(model: nn.Module, paths: Sequence[str] | None) -> Chosen:
         raise ArgumentError(_none_of_ours(type(model).__name__, theirs))
     if paths is None:
         return Chosen(ours, theirs)
-    wanted = {module for path in _checked_paths(paths) for module in _under(path, ours, theirs)}
+    if isinstance(paths, str):
+        raise ArgumentTypeError(f"paths must be a list of module paths, got the string {paths!r}: write [{paths!r}]")
+    wanted = {module for path in paths for module in _under(path, ours, theirs)}
     return Chosen({path: module for path, module in ours.items() if module in wanted}, theirs)
 
 
@@ -58,12 +60,6 @@ def _none_of_ours(kind: str, theirs: Sequence[str]) -> str:
         f"the layers and cells of this {kind} are torch's own ({list_paths(theirs)}), which can't be recorded: open a "
         "block with hs.accelerate(), or convert them first, with model = hs.convert(model)"
     )
-
-
-def _checked_paths(paths: Sequence[str]) -> Sequence[str]:
-    if isinstance(paths, str):
-        raise ArgumentTypeError(f"paths must be a list of module paths, got the string {paths!r}: write [{paths!r}]")
-    return paths
 
 
 def _under(path: str, ours: Mapping[str, Traceable], theirs: Sequence[str]) -> list[Traceable]:

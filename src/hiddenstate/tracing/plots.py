@@ -6,7 +6,6 @@ cell state, are scaled by their largest value, which the title gives.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,12 +85,13 @@ def _read(trace: Record, layer: int, reverse: bool, row: int, unit: int | None) 
             f"row {row} has no recorded step: it has {end} steps, and the recorded ones are {trace.steps}"
         )
     picked = {q: trace.pick(name, t=tuple(times), row=row, unit=unit)[0][:, 0] for q, name in names.items()}
+    words = trace.words(row)
     way = ", last step to first" if reverse else ""
     title = f"{LayerDirection(layer, reverse).name}{'' if unit is None else f', unit {unit}'}, row {row}{way}"
     return _Run(
         title=title,
         values={q: values.detach().double().cpu().numpy() for q, values in picked.items()},
-        labels=_labels(trace.words(row), times),
+        labels=tuple(str(t) if words is None else shortened(words[t]) for t in times),
         axis="step" if len(times) == times[-1] - times[0] + 1 else "recorded steps",
         spans=_spans(trace),
         cell=trace.layers.cell,
@@ -122,10 +122,6 @@ def _names(trace: Record, layer: int, reverse: bool, unit: int | None) -> dict[s
             f"nothing of {LayerDirection(layer, reverse).name} to draw: add it to keep=; only {recorded} was recorded"
         )
     return names
-
-
-def _labels(words: Sequence[str] | None, times: Sequence[int]) -> tuple[str, ...]:
-    return tuple(str(t) if words is None else shortened(words[t]) for t in times)
 
 
 def _maps(run: _Run) -> Figure:

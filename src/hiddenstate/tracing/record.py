@@ -196,11 +196,7 @@ class Record:
         )
 
     def _check_memory(self) -> None:
-        """Check that every recorded tensor still has its memory.
-
-        Raises:
-            DtypeError: a tensor's memory was freed.
-        """
+        """Check that every recorded tensor still has its memory."""
         check_memory_of((f"trace.{field.name}", getattr(self, field.name)) for field in fields(self))
 
     def __reduce_ex__(self, protocol: Any) -> Any:  # how records are copied and pickled
@@ -266,7 +262,6 @@ class Record:
         return states[row if len(states) == self.batch else border * self.batch + row]
 
     def _layer_number(self, place: Place) -> int:
-        """Return the index of a place's layer and direction."""
         return place.layer * (1 + self.bidirectional) + place.reverse
 
     def _cell_states(self, place: Place) -> Tensor | None:

@@ -157,8 +157,7 @@ def record_nbytes(sizes: Sizes, wanted: RecordSpec, edits: Sequence[Edit], N: in
     """Return the size of a record in bytes, including the extra values for readout edits."""
     units = sum(sizes.units(place.quantity) for place in wanted.places)
     # With a readout edit, the cell state passed on differs from the recorded one, so it is recorded as well.
-    shorten = [edit.place for edit in edits if edit.scope == "readout"]
-    readouts = {parse_place(place, *sizes.layers)[:2] for place in shorten}
+    readouts = {parse_place(edit.place, *sizes.layers)[:2] for edit in edits if edit.scope == "readout"}
     split = readouts & {place[:2] for place in wanted.places}
     return count(wanted.steps) * N * (units + len(split) * sizes.hidden_size) * itemsize
 
@@ -181,10 +180,10 @@ def trace_of_all(
     """Build the trace of a call of which everything was recorded, from the record of `engine.paths.fast.run`."""
     (*_, P, D), T, single = sizes.axes, out.shape[0], out.dim() == 2
     layout: Layout = "T" if single else "NT" if batch_first else "TN"
-    shorten = [*kept[2], out.unsqueeze(1) if single else out]  # the outputs of each layer
+    outputs = [*kept[2], out.unsqueeze(1) if single else out]  # the outputs of each layer
     values: dict[str, Tensor] = {}
     for k, (names, gates, c) in enumerate(zip(sizes.places, kept[0], kept[1], strict=True)):
-        h = shorten[k // D]
+        h = outputs[k // D]
         # Copied if the memory is shared with the other direction, or with the output, which belongs to the caller.
         if D > 1:
             h = h[..., k % D * P : (k % D + 1) * P].contiguous()
@@ -194,7 +193,7 @@ def trace_of_all(
     return Trace(
         out=out.transpose(0, 1) if layout == "NT" else out,
         state=state,
-        initial=_initial(sizes, hx, shorten[-1], single=single),
+        initial=_initial(sizes, hx, outputs[-1], single=single),
         values=values,
         carried={},
         steps=tuple(range(T)),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from hiddenstate.errors import MissingDependencyError
+from hiddenstate.base.validation import optional_package
 from hiddenstate.structure.names import Place
 from hiddenstate.tracing.record import Record
 
@@ -16,19 +16,14 @@ if TYPE_CHECKING:
 
 def trace_to_dataframe(trace: Record) -> "pandas.DataFrame":
     """Return one line for each row, layer, direction, time step and unit; see `Trace.to_dataframe`."""
-    try:
-        import pandas
-    except ImportError as error:
-        raise MissingDependencyError("to_dataframe needs pandas: pip install 'hiddenstate[frames]'") from error
+    package = optional_package("pandas", "frames", "to_dataframe")
     frames = [
         frame
         for row in range(trace.batch)
         for layer, reverse in trace.layers.directions
-        if (frame := _layer_frame(pandas, trace, row, layer, reverse)) is not None
+        if (frame := _layer_frame(package, trace, row, layer, reverse)) is not None
     ]
-    if not frames:
-        return pandas.DataFrame()
-    table: pandas.DataFrame = pandas.concat(frames, ignore_index=True)
+    table: pandas.DataFrame = package.concat(frames, ignore_index=True) if frames else package.DataFrame()
     return table
 
 
@@ -52,10 +47,7 @@ def _layer_frame(pandas: Any, trace: Record, row: int, layer: int, reverse: bool
 
 def trace_to_xarray(trace: Record) -> "xarray.Dataset":
     """Return a variable for each quantity over layer, direction, time, batch and unit; see `Trace.to_xarray`."""
-    try:
-        import xarray
-    except ImportError as error:
-        raise MissingDependencyError("to_xarray needs xarray: pip install 'hiddenstate[frames]'") from error
+    package = optional_package("xarray", "frames", "to_xarray")
     kept = _places(trace)
     shape = (trace.num_layers, 1 + trace.bidirectional, len(trace.steps), trace.batch)
     ends = np.array([trace.row_length(n) for n in range(trace.batch)], dtype=np.int64)
@@ -72,10 +64,8 @@ def trace_to_xarray(trace: Record) -> "xarray.Dataset":
             filled[place.layer, int(place.reverse)] = _padded(trace, place, units)
         filled[:, :, ended] = np.nan
         # With a projection, h has different units than the gates.
-        variables[quantity] = (
-            (*dims, "projected_unit" if quantity == "h" and trace.projected else "unit"),
-            filled,
-        )
+        unit = "projected_unit" if quantity == "h" and trace.projected else "unit"
+        variables[quantity] = (*dims, unit), filled
     coordinates: dict[str, Any] = {
         "direction": [_direction(reverse) for reverse in (False, True)[: 1 + trace.bidirectional]],
         "layer": range(trace.num_layers),
@@ -85,7 +75,8 @@ def trace_to_xarray(trace: Record) -> "xarray.Dataset":
     if trace.tokens is not None:
         words = [[(w[t] if t < len(w) else "") for w in trace.tokens] for t in trace.steps]
         coordinates["token"] = (("time", "batch"), words)
-    return xarray.Dataset(variables, coords=coordinates)
+    dataset: xarray.Dataset = package.Dataset(variables, coords=coordinates)
+    return dataset
 
 
 def _places(trace: Record) -> list[Place]:

@@ -61,7 +61,9 @@ class Holding:
                 raise ArgumentError(f"{self._folder} is a file; a run needs a folder for its checkpoints")
             self._folder.mkdir(parents=True, exist_ok=True)
             self._take(self._lock)
-            replace_bytes(self._folder / HOLDER, json.dumps(_myself()).encode())
+            since = time.strftime("%Y-%m-%d %H:%M:%S %z")
+            holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+            replace_bytes(self._folder / HOLDER, json.dumps(holder).encode())
         self._is_mine, self._run_lock.holder = True, self._me
 
     def release(self, *, keep: bool) -> None:
@@ -107,8 +109,3 @@ class Holding:
             return f"process {found['pid']} on {found['host']} trains there since {found['since']}"
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return "another process trains there"
-
-
-def _myself() -> dict[str, object]:
-    now = time.strftime("%Y-%m-%d %H:%M:%S %z")
-    return {"pid": os.getpid(), "host": socket.gethostname(), "since": now}

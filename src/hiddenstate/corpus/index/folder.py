@@ -309,11 +309,7 @@ def read_statistics(path: Path) -> Merged:
 
 
 def _mapped(path: Path, dtype: Any, dimensions: int | None) -> NDArray[Any]:
-    """Map an array file into memory.
-
-    Raises:
-        FileFormatError: it is damaged, or of another type or shape.
-    """
+    """Map an array file into memory."""
     with reading(path):
         found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         if (dtype is not None and found.dtype != dtype) or (dimensions is not None and found.ndim != dimensions):

@@ -426,11 +426,7 @@ def _load_layer(path: Path, about: Mapping[str, Any]) -> LayerReader:
 
 
 def _sized(sizes: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path) -> Layer:
-    """Make a layer with the sizes in a manifest, if the weights have these sizes.
-
-    Raises:
-        FileFormatError: the weights have other sizes.
-    """
+    """Make a layer with the sizes in a manifest, if the weights have these sizes."""
     try:
         known = Sizes(**{name: sizes[name] for name in SIZES}, cell=sizes.get("cell", "LSTM"))
         return make_layer(known, weights)

@@ -6,7 +6,6 @@ sums by token use a random eighth of the steps; everything else uses every step.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -76,17 +75,8 @@ class Statistics:
         """Return the combined statistics of two parts of a corpus."""
         labels = tuple(sorted({*self.labels, *other.labels}))
         ours, theirs = self._aligned(labels), other._aligned(labels)
-        sums = (
-            "count",
-            "total",
-            "square",
-            "logarithm",
-            "histogram",
-            "label_count",
-            "label_total",
-            "token_count",
-            "token_total",
-        )
+        sums = ["count", "total", "square", "logarithm", "histogram"]
+        sums += ["label_count", "label_total", "token_count", "token_total"]
         merged: dict[str, Any] = {name: _checked(getattr(ours, name) + getattr(theirs, name)) for name in sums}
         for name, sign in (("top", -1), ("bottom", 1)):
             merged[name], merged[f"{name}_key"] = _first(
@@ -188,11 +178,6 @@ class Statistics:
         rest = {f.name: arrays[f.name] for f in fields(cls) if f.name != "labels"}
         named = tuple(label.decode("unicode_escape") for label in labels.split(b"\n")) if labels else ()
         return cls(labels=named, **rest)
-
-
-def merge_all(parts: Sequence[Statistics]) -> Statistics:
-    """Merge the statistics of one or more parts of a corpus."""
-    return reduce(Statistics.merge, parts)
 
 
 def to_integers(values: NDArray[Any]) -> Ints:

@@ -104,11 +104,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _begin(folder: Path, shards: Sequence[Shard], described: Mapping[str, Any]) -> None:
-    """Write the manifest, or compare it with the existing one; delete leftovers of a killed run.
-
-    Raises:
-        ArgumentError: the folder contains other results.
-    """
+    """Write the manifest, or compare it with the existing one; delete leftovers of a killed run."""
     data = json.loads(json.dumps({"format": FORMAT, **described, "shards": shards_to_data(shards)}))
     if (folder / MANIFEST).exists():
         there = read_manifest(folder)

@@ -32,20 +32,14 @@ def result_types(call: Call, packed: PackedSequence | None) -> tuple[torch.dtype
     """
     if not torch.is_autocast_enabled("cpu") or not call.x.is_cpu or call.x.dtype is torch.float64:
         return None  # autocast leaves float64 unchanged
-    if call.c0 is None:
-        return _types_of_hidden_state(call)
+    of_products = torch.get_autocast_dtype("cpu")
+    if call.c0 is None:  # that of a product, or of its sum with the previous state
+        dtype = torch.promote_types(of_products, call.h0.dtype) if call.sizes.kind.is_additive else of_products
+        return dtype, dtype
     if not call.sizes.proj_size and (packed is None or _runs_as_padded(packed)):
         return None
-    of_products = torch.get_autocast_dtype("cpu")
     of_cells = torch.promote_types(of_products, call.c0.dtype)
     return (of_products if call.sizes.proj_size else of_cells), of_cells
-
-
-def _types_of_hidden_state(call: Call) -> tuple[torch.dtype, torch.dtype]:
-    """Return the types for a cell without a cell state: that of a product, or of its sum with the previous state."""
-    of_products = torch.get_autocast_dtype("cpu")
-    dtype = torch.promote_types(of_products, call.h0.dtype) if call.sizes.kind.is_additive else of_products
-    return dtype, dtype
 
 
 def _runs_as_padded(packed: PackedSequence) -> bool:

@@ -23,9 +23,6 @@ from hiddenstate.structure.sizes import Sizes
 if TYPE_CHECKING:
     from hiddenstate.engine.paths.packed import PackedLSTM
 
-# The record of a fast call: gates and cell states of each layer and direction, outputs of each layer except the last.
-Recorded = tuple[list[Tensor], list[Tensor], list[Tensor]]
-
 
 class Options(NamedTuple):
     """Options of a fast call: ``batch_first``, ``training``, and whether to record everything.
@@ -72,8 +69,9 @@ def run(
         options: `Options`.
 
     Returns:
-        ``out``, always time first, and ``(h_n, c_n)``; with ``record``, also `Recorded`, in which unbatched runs have N
-        = 1. None if the general path is needed.
+        ``out``, always time first, and ``(h_n, c_n)``; with ``record``, also three lists: gates and cell states of each
+        layer and direction, and outputs of each layer except the last; unbatched runs have N = 1 there. None if the
+        general path is needed.
     """
     return None if interception() is not None else _run(given, parameters, names, sizes, options)
 

@@ -29,7 +29,13 @@ def why_not(call: Call) -> str | None:
         if value is not None and not (is_plain(value) and value.dtype is torch.float32):
             kind = type(value).__name__
             return f"a tensor is a {kind} of {value.dtype} on {value.device}, not float32 on the CPU"
-    return interception()
+    return interception() or _why_not_packed(weights.packed, call.cell)
+
+
+def _why_not_packed(packed: PackedWeights | None, cell: str) -> str | None:
+    if packed is None:
+        return NOT_PACKED
+    return None if packed.kernel is kernels.int8(cell) else "the weights are packed for other instructions"
 
 
 def why_not_fast(packed: PackedWeights | None, tensors: Sequence[Tensor | None]) -> str | None:
@@ -40,11 +46,3 @@ def why_not_fast(packed: PackedWeights | None, tensors: Sequence[Tensor | None])
 def why_not_without_gradient(tensors: Sequence[Tensor | None]) -> str | None:
     """Return the reason if one of the tensors needs a gradient, or None."""
     return "a gradient is needed, which is computed for the dequantised weights" if wants_gradient(tensors) else None
-
-
-def why_not_packed(call: Call) -> str | None:
-    """Return why the weights of a call that `why_not` accepts are not packed for int8, or None."""
-    packed: PackedWeights | None = call.weights.packed  # type: ignore[attr-defined]
-    if packed is None:
-        return NOT_PACKED
-    return None if packed.kernel is kernels.int8(call.sizes.cell) else "the weights are packed for other instructions"

@@ -21,7 +21,10 @@ def why_not(call: Call, *, cast_to: torch.dtype | None = None) -> str | None:
 
     With ``cast_to``, the call is judged as if autocast had cast all its tensors to that type.
     """
-    tensors = [call.x, call.h0, *(w for weights in call.weights for w in weights if w is not None)]
+    unknown = kernels.why_not_known(call.cell)
+    if unknown is not None:
+        return unknown
+    tensors = [call.x, call.h0, *call.given_weights]
     cells = [value for value in (call.c0, call.reset_c) if value is not None]
     if call.reset_h is not None:
         tensors.append(call.reset_h)
@@ -46,21 +49,19 @@ def why_not_whole(call: Call) -> str | None:
     if call.record is not None and any(place.quantity in beyond for place in call.record.places):
         return "pre-activations are recorded (pre=True), which the reference computes"
     for edit in call.edits:
-        if not _applies(edit):
-            return f"the edit of {edit.place} {_beyond_native(edit)}, which the reference computes"
+        beyond_native = _beyond_native(edit)
+        if beyond_native is not None:
+            return f"the edit of {edit.place} {beyond_native}, which the reference computes"
     return None
 
 
-def _applies(edit: ResolvedEdit) -> bool:
-    """Whether the engine applies an edit: not a clamp, with scope ``"write"``, and a value without gradient."""
-    wanted = edit.value.requires_grad and torch.is_grad_enabled()
-    return edit.edit.scope == "write" and edit.edit.kind != "clamp" and not wanted
-
-
-def _beyond_native(edit: ResolvedEdit) -> str:
+def _beyond_native(edit: ResolvedEdit) -> str | None:
+    """Return the property of an edit that the engine does not support, or None."""
     if edit.edit.scope == "readout":
         return "changes only the output (readout)"
-    return "is a clamp" if edit.edit.kind == "clamp" else "has a value with gradient"
+    if edit.edit.kind == "clamp":
+        return "is a clamp"
+    return "has a value with gradient" if edit.value.requires_grad and torch.is_grad_enabled() else None
 
 
 def run(call: Call) -> Result:
@@ -116,7 +117,6 @@ def _run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
 
 
 def _recorded_layers(call: Call) -> list[bool]:
-    """Return whether any value of each layer and direction is recorded."""
     if call.record is None:
         return []
     recorded = {place.layer_direction for place in call.record.places}

@@ -36,6 +36,8 @@ def why_not(call: Call, cast_to: torch.dtype | None) -> str | None:
     With ``cast_to``, the call is judged as if autocast had cast all its tensors to that type.
     """
     tensors = [value for value in tensors_needing_gradients(call) if value is not None]
+    if not kernels.knows(call.cell):
+        return kernels.why_not_known(call.cell)
     if not kernels.serves(cast_to or call.x.dtype):
         return "there is no native kernel for this type"
     if not all(value.device.type == "cpu" and (cast_to or value.dtype is call.x.dtype) for value in tensors):
@@ -46,7 +48,7 @@ def why_not(call: Call, cast_to: torch.dtype | None) -> str | None:
 
 def run(call: Call, masks: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
     """Run a whole call through its operator, with these dropout masks; return ``out``, ``h_n`` and ``c_n``."""
-    given = call.x, *call.initial, _given_weights(call), call.lengths, call.reset, list(masks) or None
+    given = call.x, *call.initial, call.given_weights, call.lengths, call.reset, list(masks) or None
     options = call.sizes.bias, call.sizes.bidirectional
     if call.c0 is None:
         out, h_n, _ = rnn(*given, *options, call.sizes.cell, call.training, call.reset_h, call.recompute_gates)
@@ -60,9 +62,6 @@ def _run(*arguments: Any) -> Any:
 
     With ``recompute_gates``, the list has no gates. ``weights`` has those of each layer and direction in turn, in the
     order of `parameters.PARAMETER_STEMS`.
-
-    Raises:
-        ArgumentError, DtypeError, ShapeError: an argument does not fit.
     """
     given, keep, borders, recompute = _forward_arguments(arguments)
     call = replace(_checked_call(given, borders), recompute_gates=recompute)
@@ -127,11 +126,7 @@ def _record(call: Call) -> int:
 
 
 def _run_backward(*arguments: Any) -> list[Tensor]:
-    """Return the ``needed`` gradients of x, the given states and the weights: `native.backward`.
-
-    Raises:
-        ArgumentError, DtypeError, ShapeError: an argument does not fit.
-    """
+    """Return the ``needed`` gradients of x, the given states and the weights: `native.backward`."""
     given, out, kept, grads, needed, borders = _backward_arguments(arguments)
     call = _checked_call(given, borders)
     _check_gradients(call, out, grads, needed)
@@ -236,10 +231,6 @@ def _call(given: Sequence[Any], borders: Sequence[Tensor | None]) -> Call:
     return replace(call, reset_h=reset_h, reset_c=reset_c)
 
 
-def _given_weights(call: Call) -> list[Tensor]:
-    return [value for w in call.weights for value in w if value is not None]
-
-
 def _spread(needed: Sequence[bool], call: Call) -> list[bool]:
     """Expand ``needed`` to all leaves, including those that are None."""
     left = iter(needed)
@@ -277,7 +268,7 @@ def _check_gradients(call: Call, out: Tensor, grads: Sequence[Tensor], needed: S
     for name, value, (shape, dtype) in zip(names, (out, *grads), (expected[0], *expected), strict=True):
         _check(f"{_name(call)}_backward: {name}", value, [tuple(shape)], [dtype])
     states = len(call.initial)
-    leaves = 1 + states + (0 if call.reset_h is None else states) + len(_given_weights(call))
+    leaves = 1 + states + (0 if call.reset_h is None else states) + len(call.given_weights)
     if len(needed) != leaves:
         raise ArgumentError(f"hiddenstate::{_name(call)}_backward: needed has {len(needed)} entries, expected {leaves}")
 
@@ -287,11 +278,7 @@ def _out_shape(call: Call) -> tuple[int, ...]:
 
 
 def _checked_call(given: Sequence[Any], borders: Sequence[Tensor | None]) -> Call:
-    """Return the call, checked so that native code can trust it (it checks the weights' shapes itself).
-
-    Raises:
-        ArgumentError, DtypeError, ShapeError: an argument does not fit.
-    """
+    """Return the call, checked so that native code can trust it (it checks the weights' shapes itself)."""
     names = ("x", "h0", "c0")[: 1 + _states(given)]
     axes = [value.dim() for value in given[: len(names)]]
     if set(axes) != {3}:
@@ -302,8 +289,8 @@ def _checked_call(given: Sequence[Any], borders: Sequence[Tensor | None]) -> Cal
     name, x = _name(call), call.x
     if len(call.sizes.kind.carried) != len(call.initial) or not kernels.knows(call.sizes.cell):
         raise ArgumentError(f"hiddenstate::{name} runs cells without a cell state, got {call.sizes.cell}")
-    if len(weights) > len(tensors_needing_gradients(call)) or len(_given_weights(call)) < len(weights):
-        raise ArgumentError(f"hiddenstate::{name} got {len(weights)} weights, expected {len(_given_weights(call))}")
+    if len(weights) > len(tensors_needing_gradients(call)) or len(call.given_weights) < len(weights):
+        raise ArgumentError(f"hiddenstate::{name} got {len(weights)} weights, expected {len(call.given_weights)}")
     _check_types(call)
     _check_shapes(call)
     if call.c0 is not None and (call.reset_h is None) != (call.reset_c is None):
@@ -317,7 +304,7 @@ def _checked_call(given: Sequence[Any], borders: Sequence[Tensor | None]) -> Cal
 
 
 def _check_types(call: Call) -> None:
-    tensors = (call.x, call.h0, *_given_weights(call), *call.masks)
+    tensors = (call.x, call.h0, *call.given_weights, *call.masks)
     types = list(dict.fromkeys(value.dtype for value in tensors))
     if len(types) > 1 or not kernels.serves(types[0]) or not all(value.is_cpu for value in tensors):
         known = "not loaded here" if kernels.version() is None else "float32, float64 or bfloat16"

@@ -129,14 +129,9 @@ def why_not_few(steps: StreamSteps) -> str | None:
     return None if steps.count <= FEW_STEPS else f"for more than {FEW_STEPS} steps a call is faster"
 
 
-def why_not_unhooked(steps: StreamSteps) -> str | None:
-    """Return the reason if the layer has hooks, or None."""
-    return "the layer has forward hooks" if any(steps.hooks) else None
-
-
 def why_not(steps: StreamSteps) -> str | None:
-    """Return why the weights can't be packed, or None."""
-    return steps.packed[1]
+    """Return why steps can't run on packed weights, or None."""
+    return "the layer has forward hooks" if any(steps.hooks) else steps.packed[1]
 
 
 def run(steps: StreamSteps, x: Tensor, state: Sequence[Tensor]) -> Result:

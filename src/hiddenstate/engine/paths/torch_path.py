@@ -31,7 +31,7 @@ def why_not(call: Call) -> str | None:
 
 def _are_of_another_class(call: Call) -> bool:
     """Whether weights, such as per-sample weights, belong to a class that may have its own rule for torch.lstm."""
-    return not all(type(weight) in (Tensor, Parameter) for weight in _weights(call))
+    return not all(type(weight) in (Tensor, Parameter) for weight in call.given_weights)
 
 
 def why_not_function(kind: Cell, name: str) -> str | None:
@@ -48,9 +48,9 @@ def torch_serves(device: str, *, projects: bool, drops: bool) -> bool:
 
 def run(call: Call) -> Result:
     """Compute a call with torch."""
-    for weight in _weights(call):
+    for weight in call.given_weights:
         check_memory(weight, "a weight")
-    per_sample = any(isinstance(weight, ExpandedWeight) for weight in _weights(call))
+    per_sample = any(isinstance(weight, ExpandedWeight) for weight in call.given_weights)
     if per_sample and torch.is_grad_enabled() and not call.x.requires_grad:
         # For per-sample weights, torch's decomposition looks only at the input to decide whether a gradient is needed.
         call = replace(call, x=call.x.detach().requires_grad_())
@@ -74,7 +74,7 @@ def _result(out: Tensor, h_n: Tensor, c_n: Tensor | None = None) -> Result:
 
 def _run_padded(call: Call) -> Result:
     state = call.sizes.kind.as_given([part.contiguous() for part in call.initial])  # as cuDNN requires
-    return _result(*torch_function(call)(call.x, state, _weights(call), *_options(call), False))
+    return _result(*torch_function(call)(call.x, state, call.given_weights, *_options(call), False))
 
 
 def _run_packed(call: Call) -> Result:
@@ -85,14 +85,10 @@ def _run_packed(call: Call) -> Result:
     with own_types():  # otherwise packing would cast
         packed = pack_padded_sequence(call.x.index_select(1, order), call.lengths[order].cpu())
     state = call.sizes.kind.as_given([part.index_select(1, order) for part in call.initial])
-    data, *states = torch_function(call)(packed.data, packed.batch_sizes, state, _weights(call), *_options(call))
+    data, *states = torch_function(call)(packed.data, packed.batch_sizes, state, call.given_weights, *_options(call))
     with own_types():
         out, _ = pad_packed_sequence(PackedSequence(data, packed.batch_sizes), total_length=call.x.shape[0])
     return _result(out.index_select(1, back), *(state.index_select(1, back) for state in states))
-
-
-def _weights(call: Call) -> list[Tensor]:
-    return [w for weights in call.weights for w in weights if w is not None]
 
 
 def _options(call: Call) -> tuple[bool, int, float, bool, bool]:

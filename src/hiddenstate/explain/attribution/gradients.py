@@ -83,7 +83,7 @@ def _along(work: BatchRunner, players: Players, alphas: NDArray[np.float64], wei
         for slope, part, zero in zip(slopes[1:], players.state, players.zero, strict=True):
             of_state += float(torch.einsum("r,lru,lu->", weight, slope.double(), (part - zero)[:, 0].double()))
     by_step = (total * (x - base).double().cpu()).sum(-1)
-    return _by_player(players, by_step, of_state)
+    return players.sums(by_step, of_state)
 
 
 def _state_along(players: Players, alpha: Tensor) -> tuple[Tensor, ...]:
@@ -93,10 +93,3 @@ def _state_along(players: Players, alpha: Tensor) -> tuple[Tensor, ...]:
         return tuple(part.expand(-1, R, -1).clone().requires_grad_() for part in players.state)
     pairs = zip(players.state, players.zero, strict=True)
     return tuple((zero + alpha[:, None] * (part - zero)).detach().requires_grad_() for part, zero in pairs)
-
-
-def _by_player(players: Players, by_step: Tensor, of_state: float) -> Tensor:
-    parts = torch.zeros(len(players), dtype=torch.float64)
-    for number, player in enumerate(players.every):
-        parts[number] = of_state if player.is_state else by_step[player.start : player.stop].sum()
-    return parts

@@ -59,6 +59,11 @@ class Players:
         """Whether the initial state is a player."""
         return any(player.is_state for player in self.every)
 
+    def sums(self, by_step: Tensor, of_state: float) -> Tensor:
+        """Return the sum of numbers ``[T]`` over each player's steps, and this number for the initial state."""
+        sums = [of_state if player.is_state else by_step[player.start : player.stop].sum() for player in self.every]
+        return torch.tensor(sums, dtype=torch.float64)
+
     def inputs(self, present: Tensor) -> Tensor:
         """Return the inputs ``[T, R, C]`` of rows with some players present, bool ``[R, P]``."""
         R = len(present)

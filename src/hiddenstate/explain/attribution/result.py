@@ -165,7 +165,15 @@ class Attribution(Parts, Explanation):
 
     def _figure(self) -> "Figure":
         """Draw parts and occlusion as bars above the words."""
-        return _plot(self)
+        from hiddenstate.explain.result.pictures import bars
+
+        series: dict[str, list[float]] = {}
+        for b, name in enumerate(self.baselines):
+            label = self.method if len(self.baselines) == 1 else f"{self.method}, {name}"
+            series[label] = self.parts[b].tolist()
+        if self.occlusion is not None and self.method != "occlusion" and len(self.baselines) == 1:
+            series["occlusion"] = self.occlusion[0].tolist()
+        return bars(self.target, [player.name for player in self.players], series)
 
 
 def stacked(values: Sequence[Tensor | None]) -> Tensor | None:
@@ -175,7 +183,6 @@ def stacked(values: Sequence[Tensor | None]) -> Tensor | None:
 
 
 def _text(result: Attribution) -> str:
-    """Write an attribution as a table."""
     lines = [sentence(f"What makes {definite(result.target)} {number(result.value)}?"), *_how(result), ""]
     lines += [_one(result) if len(result.baselines) == 1 else _side_by_side(result), ""]
     lines += [_sum(result, b) for b in range(len(result.baselines) if result.method not in ("frozen", "cd") else 1)]
@@ -212,7 +219,6 @@ def _named(player: Player) -> str:
 
 
 def _how(result: Attribution) -> list[str]:
-    """Explain the columns."""
     said = TITLES[result.method]
     if result.method == "integrated_gradients":
         said += f", {result.points} points" + ("" if result.exact else ": NOT CONVERGED, see the residual")
@@ -297,16 +303,3 @@ def _pairs(result: Attribution) -> list[str]:
     for size, p, q in pairs[:MOST_PAIRS]:
         lines.append(f"  {number(size)}  {result.players[p].name} × {result.players[q].name}")
     return lines
-
-
-def _plot(result: Attribution) -> "Figure":
-    """Draw parts and occlusion as bars above the words."""
-    from hiddenstate.explain.result.pictures import bars
-
-    series: dict[str, list[float]] = {}
-    for b, name in enumerate(result.baselines):
-        label = result.method if len(result.baselines) == 1 else f"{result.method}, {name}"
-        series[label] = result.parts[b].tolist()
-    if result.occlusion is not None and result.method != "occlusion" and len(result.baselines) == 1:
-        series["occlusion"] = result.occlusion[0].tolist()
-    return bars(result.target, [player.name for player in result.players], series)

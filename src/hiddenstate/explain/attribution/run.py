@@ -123,7 +123,7 @@ def attribute(
     if points is not None and points > MOST_POINTS_GIVEN:
         raise ArgumentError(f"points must be at most {MOST_POINTS_GIVEN:,}, got {points:,}: far fewer are enough")
     check_progress(progress)
-    found = resolve_subject(of, model, x, function="attribute", **options).only(resolve_row(of, row))
+    found = resolve_subject(of, model, x, **options).only(resolve_row(of, row))
     target = resolve_target(of, found)
     if method in ("frozen", "cd"):
         target.linear(method)
@@ -225,9 +225,7 @@ def _frozen(work: BatchRunner, players: Players, options: Options) -> Found:
     work.count(work.subject.T)
     found = frozen_parts(work.subject, trace, work.target.linear("frozen"))
     by_step = found.x.sum(-1)
-    parts = torch.zeros(len(players), dtype=torch.float64)
-    for number, player in enumerate(players.every):
-        parts[number] = found.initial.sum() if player.is_state else by_step[player.start : player.stop].sum()
+    parts = players.sums(by_step, float(found.initial.sum()))
     rest = {f"{OF_BIASES} in {name}": float(bias.sum()) for name, bias in found.biases.items()}
     if not players.has_state:
         rest["initial state"] = float(found.initial.sum())

@@ -114,7 +114,8 @@ def _sampled(work: BatchRunner, players: Players, samples: int, seed: int) -> Sh
     """Draw orders in which players are added, each with its reverse, and average what each player contributes."""
     P, pairs = len(players), -(-samples // 2)
     generator = np.random.default_rng(seed)
-    orders = np.stack([order for _ in range(pairs) for order in _with_reverse(generator.permutation(P))])
+    drawn = [generator.permutation(P) for _ in range(pairs)]
+    orders = np.stack([order for one in drawn for order in (one, one[::-1])])
     ends = masked_targets(
         work, players, torch.stack([torch.ones(P, dtype=torch.bool), torch.zeros(P, dtype=torch.bool)])
     )
@@ -128,7 +129,3 @@ def _sampled(work: BatchRunner, players: Players, samples: int, seed: int) -> Sh
     error = by_pair.std(0, ddof=1) / np.sqrt(pairs) if pairs > 1 else np.full(P, np.nan)
     parts = torch.from_numpy(by_pair.mean(0))
     return Shapley(parts, False, torch.from_numpy(error), float(ends[0]), float(ends[1]))
-
-
-def _with_reverse(order: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    return order, order[::-1]

@@ -64,7 +64,7 @@ def graph(
             f"a graph can keep 1 to {MOST_UNITS_KEPT} units and at least one edge, got {units} and {edges}"
         )
     check_progress(progress)
-    one = resolve_subject(of, model, x, function="graph", **options).only(resolve_row(of, row))
+    one = resolve_subject(of, model, x, **options).only(resolve_row(of, row))
     work = BatchRunner(one, resolve_target(of, one))
     readout = work.target.linear("graph")
     with torch.no_grad():

@@ -141,7 +141,13 @@ class Ledger(Explanation):
 
     def _figure(self) -> "Figure":
         """Draw the parts over the steps: bars for one unit, a heat map for several."""
-        return _plot(self)
+        from hiddenstate.explain.result.pictures import bars, heat_map
+
+        order = sorted(range(len(self.steps)), key=lambda s: self.steps[s])
+        words = [self.words[self.steps[s]] for s in order]
+        if len(self.units) == 1:
+            return bars(f"what each step left in {self.name}", words, {"part": self.parts[order, 0].tolist()})
+        return heat_map(f"what each step left in {self.name}", words, self.parts[order].T, "unit")
 
     def _position(self, unit: int | None) -> int:
         if unit is None and len(self.units) == 1:
@@ -188,7 +194,6 @@ def _effect(found: Subject, memory: CellDecomposition) -> Tensor | None:
 
 
 def _text(ledger: Ledger) -> str:
-    """Write a ledger as a table."""
     one = len(ledger.units) == 1
     unit = f"unit {ledger.units[0]} of " if one else ""
     way = ", read from the last word to the first" if ledger.place.reverse else ""
@@ -261,14 +266,3 @@ def _all_units(ledger: Ledger) -> str:
         rows.append([*cells, f"{100 * size / max(whole, 1e-30):.0f} %", share(size / max(largest, 1e-30), 12), units])
     names = ["step", "word", "still there", f"of Σ|{ledger.place.quantity}|", "", "largest parts, unit:part"]
     return table(names, rows, "rllrll")
-
-
-def _plot(ledger: Ledger) -> "Figure":
-    """Draw a ledger: bars for one unit, or a heat map for several."""
-    from hiddenstate.explain.result.pictures import bars, heat_map
-
-    order = sorted(range(len(ledger.steps)), key=lambda s: ledger.steps[s])
-    words = [ledger.words[ledger.steps[s]] for s in order]
-    if len(ledger.units) == 1:
-        return bars(f"what each step left in {ledger.name}", words, {"part": ledger.parts[order, 0].tolist()})
-    return heat_map(f"what each step left in {ledger.name}", words, ledger.parts[order].T, "unit")

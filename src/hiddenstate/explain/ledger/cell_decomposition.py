@@ -13,7 +13,6 @@ from torch import Tensor
 from hiddenstate.edits.edit import Edit
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.nn.scoped_edits import edits_in_force
-from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.names import Place, parse_place
 from hiddenstate.tracing.trace import Trace
 
@@ -142,16 +141,13 @@ def _edited(
 
 def edits_at(subject: Subject, place: Place) -> Sequence[Edit]:
     """Return the edits in force of the layer and direction of a place."""
-    return [edit for edit in edits_in_force(subject.lstm) if _layer_direction(edit, subject) == place.layer_direction]
+    layers, wanted = subject.sizes.layers, place.layer_direction
+    return [edit for edit in edits_in_force(subject.lstm) if parse_place(edit.place, *layers).layer_direction == wanted]
 
 
 def h_is_edited(subject: Subject, place: Place) -> bool:
     """Whether an edit in force changes h directly, so that it is not o·tanh(c); a GRU's ledger includes edits of h."""
     return subject.sizes.kind.memory != "h" and any(_quantity(edit) == "h" for edit in edits_at(subject, place))
-
-
-def _layer_direction(edit: Edit, subject: Subject) -> LayerDirection:
-    return parse_place(edit.place, *subject.sizes.layers).layer_direction
 
 
 def _quantity(edit: Edit) -> str:

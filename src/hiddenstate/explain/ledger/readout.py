@@ -105,7 +105,10 @@ class ReadoutLedger(Explanation):
 
     def _figure(self) -> "Figure":
         """Draw the parts over the steps, as bars for each direction."""
-        return _plot(self)
+        from hiddenstate.explain.result.pictures import bars
+
+        series = {str(place): part.tolist() for place, part in zip(self.places, self.by_step, strict=True)}
+        return bars(self.target, list(self.words), series)
 
 
 def readout_ledger(subject: Subject, trace: Trace, target: Target) -> ReadoutLedger:
@@ -147,7 +150,6 @@ def readout_ledger(subject: Subject, trace: Trace, target: Target) -> ReadoutLed
 
 
 def _text(ledger: ReadoutLedger) -> str:
-    """Write a ledger as a table with a column for each place."""
     by_step = ledger.by_step
     total = by_step.sum(0)
     largest = float(total.abs().max())
@@ -175,11 +177,3 @@ def _text(ledger: ReadoutLedger) -> str:
         sentence(note),
     ]
     return "\n".join(lines)
-
-
-def _plot(ledger: ReadoutLedger) -> "Figure":
-    """Draw a ledger as bars for each place."""
-    from hiddenstate.explain.result.pictures import bars
-
-    series = {str(place): part.tolist() for place, part in zip(ledger.places, ledger.by_step, strict=True)}
-    return bars(ledger.target, list(ledger.words), series)

@@ -42,7 +42,7 @@ def ledger(
             which keeps nothing by addition.
         HiddenStateError: any error of `hiddenstate.explain.subject`.
     """
-    found = resolve_subject(place, model, x, function="ledger", **options)
+    found = resolve_subject(place, model, x, **options)
     kind = found.sizes.kind
     if not kind.is_additive:
         raise ArgumentError(

@@ -15,7 +15,6 @@ from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import Layer
 from hiddenstate.structure.names import parse_place
-from hiddenstate.tracing.trace import Trace
 
 MOST_STEPS = 1 << 20
 TOGETHER = 256  # sequences run at once
@@ -40,11 +39,6 @@ class Steps:
     sequence: Tensor
 
 
-def probed_layer(model: Model) -> Recurrent[Any, Any]:
-    """Return the layer that places refer to."""
-    return model if isinstance(model, Recurrent) else model.lstm
-
-
 def check_arguments(model: object, data: object, labels: object, place: str) -> None:
     """Reject arguments of `probe` that do not fit.
 
@@ -61,7 +55,7 @@ def check_arguments(model: object, data: object, labels: object, place: str) -> 
         )
     if not isinstance(labels, Sequence) or len(data) != len(labels):
         raise ArgumentError(f"labels must be a list with one list for each of the {len(data)} sequences")
-    layer = probed_layer(model)
+    layer = model if isinstance(model, Recurrent) else model.lstm
     parse_place(place, *layer.sizes.layers)
     lengths = [len(each) for each in data]
     if sum(lengths) > MOST_STEPS:
@@ -111,14 +105,16 @@ def run_places(model: Model, data: Sequence[Any], place: str) -> tuple[Tensor, l
     if isinstance(model, LanguageModel):
         trace = model.trace(list(data), keep=[place], limit=None)
         return trace.values[place][1:], [(trace.words(row) or ())[1:] for row in range(len(data))]
-    x, lengths = padded(model, data)
-    return _traced(model, x, lengths, place).values[place], [
+    x, lengths = padded(data)
+    given = x.transpose(0, 1) if model.batch_first else x
+    trace = eval_twin(model).trace(given, lengths=lengths, keep=[place], limit=None)
+    return trace.values[place], [
         [x[t, row].contiguous().view(torch.uint8).numpy().tobytes() for t in range(n)]
         for row, n in enumerate(lengths.tolist())
     ]
 
 
-def padded(lstm: Recurrent[Any, Any], data: Sequence[Any]) -> tuple[Tensor, Tensor]:
+def padded(data: Sequence[Any]) -> tuple[Tensor, Tensor]:
     """Return arrays as one input ``[T, N, C]``, with their lengths.
 
     Raises:
@@ -131,8 +127,3 @@ def padded(lstm: Recurrent[Any, Any], data: Sequence[Any]) -> tuple[Tensor, Tens
         check_memory(each, f"sequence {k}")
     x = torch.nn.utils.rnn.pad_sequence(list(data)).detach()
     return x, torch.tensor([len(each) for each in data])
-
-
-def _traced(lstm: Recurrent[Any, Any], x: Tensor, lengths: Tensor, place: str) -> Trace:
-    given = x.transpose(0, 1) if lstm.batch_first else x
-    return eval_twin(lstm).trace(given, lengths=lengths, keep=[place], limit=None)

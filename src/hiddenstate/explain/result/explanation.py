@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hiddenstate.base.files import written_beside
 from hiddenstate.base.memory import check_memory_of
-from hiddenstate.errors import MissingDependencyError
+from hiddenstate.base.validation import optional_package
 
 if TYPE_CHECKING:
     import pandas
@@ -96,11 +96,9 @@ class Explanation(ABC):
         Raises:
             MissingDependencyError: pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise MissingDependencyError("to_dataframe needs pandas: pip install 'hiddenstate[frames]'") from error
-        return pandas.DataFrame([dict(row) for row in self.rows()])
+        package = optional_package("pandas", "frames", "to_dataframe")
+        frame: pandas.DataFrame = package.DataFrame([dict(row) for row in self.rows()])
+        return frame
 
     def to_json(self) -> str:
         """Return everything as JSON."""

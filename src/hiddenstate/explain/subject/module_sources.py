@@ -60,11 +60,7 @@ def lstm_subject(
 
 
 def _check_size(lstm: Recurrent[Any, Any], x: object = None) -> None:
-    """Reject an input that is too large to run, even if it takes little memory itself.
-
-    Raises:
-        TraceTooLargeError: the run would take more than 8 GiB.
-    """
+    """Reject an input that is too large to run, even if it takes little memory itself."""
     if isinstance(x, Tensor) and x.dim() in (2, 3):
         row_steps = math.prod(x.shape[:-1])
         N = 1 if x.dim() == 2 else x.shape[0 if lstm.batch_first else 1]

@@ -57,15 +57,14 @@ def log_probability(label: str | int, *, word: int | str = -1) -> LogProbability
     return LogProbability(label, word)
 
 
-def resolve_target(of: TargetLike, subject: Subject, row: int = 0) -> Target:
-    """Resolve a target against a subject.
+def resolve_target(of: TargetLike, subject: Subject) -> Target:
+    """Resolve a target against a subject of one row.
 
     Args:
-        of: `logit`, `log_probability`, a place with unit and step such as ``"l1.c[125]@7"`` (by
-        default the last step that its direction reads; optionally with the path of the LSTM's module, as in
-        ``"encoder.l1.c[125]@7"``), or a function that takes `Outputs` and returns one number per row.
+        of: `logit`, `log_probability`, a place with unit and step such as ``"l1.c[125]@7"`` (by default the last step
+            that its direction reads; optionally with the path of the LSTM's module, as in ``"encoder.l1.c[125]@7"``),
+            or a function that takes `Outputs` and returns one number per row.
         subject: the subject that is explained.
-        row: the row in which words and steps are resolved.
 
     Raises:
         NameUnknownError: there is no such label, word or place.
@@ -76,11 +75,11 @@ def resolve_target(of: TargetLike, subject: Subject, row: int = 0) -> Target:
     if isinstance(of, Target):
         return of
     if isinstance(of, Logit):
-        return _logit(of, subject, row)
+        return _logit(of, subject)
     if isinstance(of, LogProbability):
-        return _log_probability(of, subject, row)
+        return _log_probability(of, subject)
     if isinstance(of, str):
-        return _place(of, subject, row)
+        return _place(of, subject)
     if callable(of):
         return Target(getattr(of, "__name__", "a function").replace("<lambda>", "a function of the outputs"), of)
     raise ArgumentTypeError(
@@ -89,9 +88,9 @@ def resolve_target(of: TargetLike, subject: Subject, row: int = 0) -> Target:
     )
 
 
-def _place(name: str, subject: Subject, row: int) -> Target:
+def _place(name: str, subject: Subject) -> Target:
     try:
-        return _value_at(parse_address(name), subject, row)
+        return _value_at(parse_address(name), subject)
     except NameUnknownError as error:
         if subject.head is None or name not in subject.head.labels:
             raise
@@ -100,19 +99,19 @@ def _place(name: str, subject: Subject, row: int) -> Target:
         ) from error
 
 
-def _logit(of: Logit, subject: Subject, row: int) -> Target:
-    head, t = needed_head(subject.head), subject.step_of(of.word, row)
+def _logit(of: Logit, subject: Subject) -> Target:
+    head, t = needed_head(subject.head), subject.step_of(of.word)
     vector, bias = head.readout(of.label)
     name = f"logit of {quote_label(head.labels[head.index(of.label)])}"
     if of.against is not None:
         other, offset = head.readout(of.against)
         vector, bias = vector - other, bias - offset
         name += f" minus that of {quote_label(head.labels[head.index(of.against)])}"
-    return readout_target(_name_output(name, subject, t, row), subject, Readout(t, split_output(vector, subject), bias))
+    return readout_target(_name_output(name, subject, t), subject, Readout(t, split_output(vector, subject), bias))
 
 
-def _log_probability(of: LogProbability, subject: Subject, row: int) -> Target:
-    head, t = needed_head(subject.head), subject.step_of(of.word, row)
+def _log_probability(of: LogProbability, subject: Subject) -> Target:
+    head, t = needed_head(subject.head), subject.step_of(of.word)
     k = head.index(of.label)
 
     def value(outputs: Outputs) -> Tensor:
@@ -122,14 +121,14 @@ def _log_probability(of: LogProbability, subject: Subject, row: int) -> Target:
         raise ArgumentError(
             "this model has no probabilities for one word (a tagger with a CRF scores whole sentences): use logit(...)"
         )
-    return Target(_name_output(f"log-probability of {quote_label(head.labels[k])}", subject, t, row), value, t)
+    return Target(_name_output(f"log-probability of {quote_label(head.labels[k])}", subject, t), value, t)
 
 
-def _value_at(address: Address, subject: Subject, row: int) -> Target:
-    place, unit, t = resolve_place(address, subject, row)
+def _value_at(address: Address, subject: Subject) -> Target:
+    place, unit, t = resolve_place(address, subject)
     if unit is None:
         raise ArgumentError(f"a target is one number, but {address} has many units: choose one, as in {place}[0]@{t}")
-    name = _at(f"{place}[{unit}]", subject, t, row)
+    name = _at(f"{place}[{unit}]", subject, t)
     if place.quantity in STATES:
         vector = torch.zeros(subject.sizes.units(place.quantity), dtype=torch.float64)
         vector[unit] = 1
@@ -137,7 +136,7 @@ def _value_at(address: Address, subject: Subject, row: int) -> Target:
     return Target(name, lambda outputs: outputs.at(place, t)[:, unit], t, (str(place),))
 
 
-def resolve_place(address: Address, subject: Subject, row: int = 0) -> tuple[Place, int | None, int]:
+def resolve_place(address: Address, subject: Subject) -> tuple[Place, int | None, int]:
     """Return the place, the unit (None for all) and the step of an address; the default step is the one read last.
 
     Raises:
@@ -147,7 +146,7 @@ def resolve_place(address: Address, subject: Subject, row: int = 0) -> tuple[Pla
     place = subject.place(address.place)
     if not isinstance(address.unit, int | None) or not isinstance(address.t, int | None):
         raise ArgumentError(f"{address} has several units or steps: give one of each")
-    units, steps = subject.sizes.units(place.quantity), subject.row_length(row)
+    units, steps = subject.sizes.units(place.quantity), subject.row_length()
     unit = None if address.unit is None else resolve_one(address.unit, units, "unit")
     if address.t is None:
         return place, unit, 0 if place.reverse else steps - 1
@@ -175,13 +174,13 @@ def quote_label(text: str) -> str:
     return text if text.isprintable() and text.strip() else repr(text)
 
 
-def _name_output(name: str, subject: Subject, t: int, row: int) -> str:
+def _name_output(name: str, subject: Subject, t: int) -> str:
     """Name the head's output at a step, or for the token after it."""
-    return _at(name, subject, t, row, "after" if subject.foretells else "at")
+    return _at(name, subject, t, "after" if subject.foretells else "at")
 
 
-def _at(name: str, subject: Subject, t: int, row: int, where: str = "at") -> str:
-    words = subject.words(row)
+def _at(name: str, subject: Subject, t: int, where: str = "at") -> str:
+    words = subject.words()
     return (
         f"{name} {where} {quote_label(words[t])} (step {t})"
         if subject.tokens is not None

@@ -83,19 +83,16 @@ def subject(
     return lstm_subject(lstm, Arguments(x, hx, lengths, reset), given_head, tokens)
 
 
-def resolve_subject(of: object, model: Any, x: Any = None, *, function: str, **options: Any) -> Subject:
+def resolve_subject(of: object, model: Any, x: Any = None, **options: Any) -> Subject:
     """Return the `subject` for a target; a path before the target's place selects the LSTM in a module.
 
     Args:
         of: the target, such as ``"encoder.l1.c[125]@7"``.
         model: as for `subject`.
         x: the input, as for `subject`.
-        function: the name of the function of `hiddenstate.explain` that is called.
-        cells: the kinds of cells that it supports.
         options: the options of `subject`.
 
     Raises:
-        ArgumentError: the function does not support the kind of cell.
         HiddenStateError: any error of `subject`.
     """
     path = split_path(parse_address(of).place)[0] if isinstance(of, str) else ""

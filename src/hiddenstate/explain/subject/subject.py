@@ -225,8 +225,8 @@ class Subject:
         return out.transpose(0, 1) if self.lstm.batch_first else out
 
 
-def check_cell(subject: Subject, function: str, cells: Sequence[str], why: str) -> Subject:
-    """Return the subject; reject one whose kind of cell a function of `hiddenstate.explain` does not support.
+def check_cell(subject: Subject, function: str, cells: Sequence[str], why: str) -> None:
+    """Reject a subject whose kind of cell a function of `hiddenstate.explain` does not support.
 
     Raises:
         ArgumentError: the function does not support it; the message says why.
@@ -237,4 +237,3 @@ def check_cell(subject: Subject, function: str, cells: Sequence[str], why: str) 
         names = cells if kind.label in known else known  # some functions support only one nonlinearity of plain RNNs
         got = kind.name if kind.label in known else kind.label
         raise ArgumentError(f"{function} supports only {' and '.join(names)}, got {got}: {why}")
-    return subject

@@ -92,7 +92,9 @@ def sweep(
     See Heimersheim & Nanda (2024), "How to use and interpret activation patching"; the estimate is Nanda's attribution
     patching (2023).
     """
-    _check_choices(mode, direction)
+    for name, value, known in (("mode", mode, get_args(Mode)), ("direction", direction, get_args(Direction))):
+        if value not in known:
+            raise ArgumentError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
     check_progress(progress)
     row = resolve_row(of, row)
     clean_one, corrupt_one = (one.only(row) for one in _pair(of, (model, clean, corrupt), options))
@@ -120,16 +122,6 @@ class _Plan:
     patches: list[Patch]
     where: NDArray[np.int64]
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return len(self.places), len(self.steps), len(self.groups)
-
-
-def _check_choices(mode: object, direction: object) -> None:
-    for name, value, known in (("mode", mode, get_args(Mode)), ("direction", direction, get_args(Direction))):
-        if value not in known:
-            raise ArgumentError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
-
 
 def _pair(of: TargetLike, given: tuple[Any, Any, Any], options: dict[str, Any]) -> tuple[Subject, Subject]:
     """Return the subjects of the clean and the corrupt run."""
@@ -141,10 +133,7 @@ def _pair(of: TargetLike, given: tuple[Any, Any, Any], options: dict[str, Any]) 
             "a sweep compares two runs: give a model and two inputs, sweep(model, clean, corrupt, of=...), or two "
             "subjects, sweep(clean, corrupt, of=...)"
         )
-    one, two = (
-        x if isinstance(x, Subject) else resolve_subject(of, model, x, function="sweep", **options)
-        for x in (clean, corrupt)
-    )
+    one, two = (x if isinstance(x, Subject) else resolve_subject(of, model, x, **options) for x in (clean, corrupt))
     return one, two
 
 
@@ -253,8 +242,9 @@ class _Run:
 
     def _spread(self, of_patches: Numbers) -> Numbers:
         """Arrange one number per patch as ``[places, steps, units]``."""
-        found = np.full(self.plan.shape, np.nan)
-        found.ravel()[self.plan.where] = of_patches
+        plan = self.plan
+        found = np.full((len(plan.places), len(plan.steps), len(plan.groups)), np.nan)
+        found.ravel()[plan.where] = of_patches
         return found
 
     def _estimate(self) -> Numbers:
@@ -296,12 +286,10 @@ class _Run:
 
 def _outputs(one: Subject, run: Trace, target: Target) -> Outputs:
     """Return a recorded run as the `Outputs` that a target reads."""
-    out = run.out
+    out, steps = run.out, target.steps
     assert isinstance(out, Tensor)
-    steps = target.steps
     values = {name: run.values[name][list(steps)] for name in target.keep}
-    time_first = out.transpose(0, 1) if one.lstm.batch_first else out
-    return Outputs(time_first, run.state, one.head, values, steps, 0, one.sizes.num_layers - 1)
+    return Outputs(one._time_first(out), run.state, one.head, values, steps, 0, one.sizes.num_layers - 1)
 
 
 def rank_correlation(a: Numbers, b: Numbers) -> float:

@@ -128,11 +128,7 @@ def _object(text: str | bytes) -> dict[str, Any]:
 
 
 def _within(limit: int, found: Iterator[_ListedCell], file: Hdf5) -> list[StoredCell]:
-    """Read the arrays of all cells, after checking that they fit in memory.
-
-    Raises:
-        FileFormatError: together they exceed the limit.
-    """
+    """Read the arrays of all cells, after checking that they fit in memory."""
     cells = list(found)
     arrays = [array for cell in cells for array in cell.arrays.values()]
     size = sum(array.nbytes for array in arrays)

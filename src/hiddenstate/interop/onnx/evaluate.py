@@ -104,13 +104,11 @@ def _model(model: ModelProto, node: NodeProto, values: Mapping[str, Array]) -> M
         if name not in values:
             continue
         value = values[name]
-        inputs.append(helper.make_tensor_value_info(name, _type(value), value.shape))
+        is_text = value.dtype.kind == "O"
+        dtype = TensorProto.STRING if is_text else helper.np_dtype_to_tensor_dtype(value.dtype)
+        inputs.append(helper.make_tensor_value_info(name, dtype, value.shape))
         if value.size <= _VALUES and value.dtype.kind in "iuf":
             initializers.append(numpy_helper.from_array(value, name))
     outputs = [onnx.ValueInfoProto(name=name) for name in node.output if name]
     graph = helper.make_graph([node], "part", inputs, outputs, initializers)
     return helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
-
-
-def _type(value: Array) -> int:
-    return int(helper.np_dtype_to_tensor_dtype(value.dtype)) if value.dtype.kind != "O" else TensorProto.STRING

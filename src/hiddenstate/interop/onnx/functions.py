@@ -28,7 +28,7 @@ def without_functions(model: ModelProto) -> ModelProto:
     """
     if not model.functions:
         return model
-    costs = _costs({_function_name(function): function for function in model.functions})
+    costs = _costs({(each.domain, each.name, each.overload): each for each in model.functions})
     cost = _cost(model.graph.node, costs)
     if cost.nodes > _MOST_NODES or cost.bytes > _MOST_BYTES + model.ByteSize() or cost.depth > _DEEPEST:
         raise FileFormatError(
@@ -74,7 +74,3 @@ def _nodes(nodes: Sequence[NodeProto]) -> Iterator[NodeProto]:
 
 def _called(node: NodeProto) -> Name:
     return node.domain, node.op_type, node.overload
-
-
-def _function_name(function: FunctionProto) -> Name:
-    return function.domain, function.name, function.overload

@@ -115,18 +115,14 @@ class Scope:
         return numpy_helper.to_array(value)
 
 
-def iterate_scopes(model: ModelProto, given: Mapping[str, Array]) -> Iterator[Scope]:
-    """Yield the graph of a model, and those inside its nodes; ``given`` has values for the graph's inputs."""
-    yield from _scopes(model, model.graph, ChainMap(dict(given)))
-
-
-def _scopes(
+def iterate_scopes(
     model: ModelProto,
     graph: GraphProto,
     constants: ChainMap[str, TensorProto | Array],
     around: Scope | None = None,
     place: int = 0,
 ) -> Iterator[Scope]:
+    """Yield a graph of a model, and those inside its nodes; ``constants`` has the values that are known."""
     constants = ChainMap(*constants.maps, {tensor.name: tensor for tensor in graph.initializer})
     shapes = {v.name: shape for v in (*graph.input, *graph.value_info, *graph.output) if (shape := _shape(v))}
     outputs = frozenset(value.name for value in graph.output)
@@ -134,7 +130,7 @@ def _scopes(
     yield scope
     for k, node in enumerate(scope.nodes):
         for inner in _subgraphs(node):
-            yield from _scopes(model, inner, constants, scope, k)
+            yield from iterate_scopes(model, inner, constants, scope, k)
 
 
 def _subgraphs(node: NodeProto) -> Iterator[GraphProto]:

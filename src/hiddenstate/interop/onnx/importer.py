@@ -1,6 +1,6 @@
 """Imports LSTMs, GRUs and plain RNNs from ONNX models."""
 
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,8 @@ import numpy as np
 
 from hiddenstate.base.files import check_is_file
 from hiddenstate.base.reading import reading
-from hiddenstate.errors import ArgumentTypeError, FileFormatError, MissingDependencyError, NameUnknownError
+from hiddenstate.base.validation import optional_package
+from hiddenstate.errors import ArgumentTypeError, FileFormatError, NameUnknownError
 from hiddenstate.interop.arrays import to_array
 from hiddenstate.interop.build import K, build_kind, build_layer, layer_class
 from hiddenstate.interop.found import Found
@@ -106,11 +107,7 @@ def in_onnx(
     flipped: bool = False,
 ) -> Found[Any]:
     """List the layers of a kind in an ONNX model; see `from_onnx`."""
-    try:
-        import onnx
-    except ImportError as error:
-        raise MissingDependencyError("from_onnx needs onnx: pip install 'hiddenstate[onnx]'") from error
-
+    onnx = optional_package("onnx", "onnx", "from_onnx")
     if not isinstance(source, (str, Path, onnx.ModelProto)):
         raise ArgumentTypeError(f"expected an onnx.ModelProto or the path of a file, got {type(source).__name__}")
     where = "this ONNX model"
@@ -165,9 +162,10 @@ def _recurrent_nodes(model: "onnx.ModelProto", inputs: Mapping[str, Any]) -> "It
         raise NameUnknownError(
             f"no input {', '.join(unknown)} in this graph: it has {', '.join(sorted(known)) or 'none'}"
         )
-    given = {name: _array(value) for name, value in inputs.items()}
+    given = ChainMap({name: _array(value) for name, value in inputs.items()})
     model = without_functions(model)
-    found = [(node, scope) for scope in iterate_scopes(model, given) for node in scope.nodes if _is_recurrent(node)]
+    scopes = iterate_scopes(model, model.graph, given)
+    found = [(node, scope) for scope in scopes for node in scope.nodes if _is_recurrent(node)]
     names = Counter(node.name for node, _ in found)
     for node, scope in found:
         output = next((name for name in node.output if name), "")

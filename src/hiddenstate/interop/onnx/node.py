@@ -152,12 +152,13 @@ class RecurrentNode:
         missing = [role for role in ("W", "R") if role not in self.inputs]
         if missing:
             raise ArgumentError(f"{self} has no {' and no '.join(missing)}")
+        known = " or ".join(str(list(names)) for names in _ACTIVATIONS[self.cell])
         for refused, why in (
             (ONNX.peepholes in self.inputs, "has peepholes (its input P)"),
             ("clip" in self.attributes, f"clips its gates (clip={self.attributes.get('clip')})"),
             (self.attributes.get("input_forget", 0), "couples its input and forget gates (input_forget=1)"),
             ("hidden_size" not in self.attributes, "does not declare its hidden_size"),
-            (self._other_activations(), f"has activations={self._activations()}, not {self._known_activations()}"),
+            (self._other_activations(), f"has activations={self._activations()}, not {known}"),
         ):
             if refused:
                 raise ArgumentError(f"{self} {why}, which an hs.{self.cell} does not support")
@@ -178,9 +179,6 @@ class RecurrentNode:
 
     def _activations(self) -> list[str]:
         return [str(name, "utf-8") for name in self.attributes.get("activations", [])]
-
-    def _known_activations(self) -> str:
-        return " or ".join(str(list(names)) for names in _ACTIVATIONS[self.cell])
 
     def _other_activations(self) -> bool:
         got = [name.lower() for name in self._activations()]

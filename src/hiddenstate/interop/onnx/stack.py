@@ -53,7 +53,7 @@ def _read(node: RecurrentNode, outs: Collection[str]) -> str:
 
 
 def _is_next(below: RecurrentNode, above: RecurrentNode, out: str) -> bool:
-    return _alike(below, above) and _read_by_none_else(below, above, out) and _only_joins(below, above, out)
+    return _alike(below, above) and _read_by_none_else(above, out) and _only_joins(below, above, out)
 
 
 def _alike(below: RecurrentNode, above: RecurrentNode) -> bool:
@@ -62,7 +62,7 @@ def _alike(below: RecurrentNode, above: RecurrentNode) -> bool:
     return options[0] == options[1] and ("B" in below.inputs) == ("B" in above.inputs)
 
 
-def _read_by_none_else(below: RecurrentNode, above: RecurrentNode, out: str) -> bool:
+def _read_by_none_else(above: RecurrentNode, out: str) -> bool:
     """Whether the node above is the only one that reads the output (others may read its shape)."""
     scope = above.scope
     between, _ = scope.ancestors([above.inputs["X"]], stop=[out])

@@ -149,7 +149,7 @@ def _weight(module: nn.Module, name: str) -> Tensor | None:
 def _flat_weights(module: nn.Module, come: dict[str, Any]) -> dict[str, Any]:
     """Return the list of weights that torch's LSTM keeps, and the references by which it detects replaced weights."""
     # Parametrized weights are represented by an empty tensor, which torch finds replaced at the next call. Computing
-    # # them here might change the parametrization's state, as in spectral norm.
+    # them here might change the parametrization's state, as in spectral norm.
     pairs = zip(come["_flat_weights_names"], come["_flat_weights"], strict=True)
     weights = [empty if parametrize.is_parametrized(module, name) else _weight(module, name) for name, empty in pairs]
     return {"_flat_weights": weights, "_flat_weight_refs": [weakref.ref(weight) for weight in weights]}

@@ -170,11 +170,7 @@ def _sort(model: nn.Module, routes: Sequence[Route]) -> tuple[list[tuple[tuple[s
 
 
 def _refuse_kin(module: nn.Module) -> None:
-    """Reject torch's other kinds of LSTMs; accept all other modules.
-
-    Raises:
-        ArgumentError: the module is one of these; the message gives the reason.
-    """
+    """Reject torch's other kinds of LSTMs; accept all other modules."""
     if isinstance(module, torch.jit.ScriptModule):
         if module.original_name in _NAMES:
             raise ArgumentError("compiled to TorchScript: convert the model before that")

@@ -83,11 +83,7 @@ def quantised(matrix: Tensor) -> tuple[Tensor, Tensor]:
 
 def restored(whole: Tensor, scale: Tensor) -> Tensor:
     """Return the float32 matrix: each integer times the scale of its row."""
-    return whole.float() * _over_rows(scale, whole)
-
-
-def _over_rows(scale: Tensor, matrix: Tensor) -> Tensor:
-    return scale.reshape(-1, *[1] * (matrix.ndim - 1))
+    return whole.float() * scale.reshape(-1, *[1] * (whole.ndim - 1))
 
 
 class WeightsFile:

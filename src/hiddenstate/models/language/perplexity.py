@@ -92,7 +92,8 @@ def measure(model: "LanguageModel", ids: Ids, rows: int = 1) -> Tally:
     model.eval()
     N, start = min(rows, len(ids)), model.tokens.start
     text, done, state = Rows(ids, N, start), Tally(), None
-    for span in spans(text.length, _steps_at_once(model, N)):
+    widest = max(len(model.tokens), 4 * model.config.hidden_size)
+    for span in spans(text.length, max(1, _NUMBERS_AT_ONCE // (N * widest))):
         counted, state = _measured(model, *text.read(span), state)
         done += counted
     read = N * text.length
@@ -102,11 +103,6 @@ def measure(model: "LanguageModel", ids: Ids, rows: int = 1) -> Tally:
         end = map_state(lambda part: part[:, -1:], state)
         done += _measured(model, *last.read(Span(0, last.length)), end)[0]
     return replace(done, characters=len(ids) if model.config.level == "char" else 0)
-
-
-def _steps_at_once(model: "LanguageModel", rows: int) -> int:
-    widest = max(len(model.tokens), 4 * model.config.hidden_size)
-    return max(1, _NUMBERS_AT_ONCE // (rows * widest))
 
 
 def _measured(

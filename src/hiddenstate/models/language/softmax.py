@@ -99,5 +99,4 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
         return found
 
     def _members(self, ids: Tensor, number: int) -> Tensor:
-        """Whether each id belongs to a cluster."""
         return (ids >= self.cutoffs[number]) & (ids < self.cutoffs[number + 1])

@@ -23,13 +23,14 @@ class TaggerData(NamedTuple):
     context: ContextualVectors | None
 
     def to_data(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the config and the vocabulary, ready for JSON."""
+        """Return the config and the vocabulary for JSON; settings that earlier formats imply are omitted."""
+        config, implied = asdict(self.config), {**VERSION_4, **VERSION_5}
         vocabulary: dict[str, Any] = {"words": self.words.to_data(), "chars": self.chars.to_data()}
         vocabulary["tags"] = {column: list(names) for column, names in self.tags.items()}
         vocabulary["temperatures"] = dict(self.temperatures)
         if self.context is not None:
             vocabulary["context"] = context_data(self.context)
-        return config_data(self.config), vocabulary
+        return {name: v for name, v in config.items() if name not in implied or v != implied[name]}, vocabulary
 
     @classmethod
     def from_data(cls, config: Any, vocabulary: Any) -> "TaggerData":
@@ -50,12 +51,6 @@ class TaggerData(NamedTuple):
 
 # Settings that earlier format versions lacked, with the values that they implied.
 VERSION_4 = {"bidirectional": True, "lower_case": True}
-
-
-def config_data(config: TaggerConfig) -> dict[str, Any]:
-    """Return the config for JSON; settings that earlier formats lack are omitted if they have the implied value."""
-    data, implied = asdict(config), {**VERSION_4, **VERSION_5}
-    return {name: value for name, value in data.items() if name not in implied or value != implied[name]}
 
 
 def not_a_tagger(error: Exception) -> FileFormatError:

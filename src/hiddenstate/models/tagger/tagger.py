@@ -461,11 +461,7 @@ class Tagger(CheckedModule):
         self.temperatures = checked_temperatures(temperatures, tuple(self.encoder.tags))
 
     def _word_inputs(self, words: Sequence[str]) -> Tensor:
-        """Return the input vectors ``[F, C]`` of words without their context: word embedding and spelling.
-
-        Raises:
-            ArgumentError: a word is empty.
-        """
+        """Return the input vectors ``[F, C]`` of words without their context: word embedding and spelling."""
         check_words(words)
         device = self.head.weight.device
         chars, lengths = self.encoder.spell_all(words)

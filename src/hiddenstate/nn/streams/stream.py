@@ -52,7 +52,8 @@ class Stream(StreamState):
             ConcurrentUseError: another thread is in a step of this stream.
         """
         if rows is not None:
-            return self._step_of_rows(x, rows, out)
+            done = self._quick_rows(x, rows, out)
+            return self._step_of_checked_rows(x, rows, out) if done is None else done
         step = self._now.step
         if step is not None:
             done = step(x, out)
@@ -74,16 +75,12 @@ class Stream(StreamState):
 
     def _one_step(self, given: Tensor) -> Tensor:
         """Return the input of a step as ``[1, N, C]``; raises RankError if its rank is wrong."""
-        if given.dim() != 2 and not (given.dim() == 1 and self._batch == 1):
-            allowed = "[N, C] or [C]" if self._batch == 1 else "[N, C]"
+        if given.dim() != 2 and not (given.dim() == 1 and self.batch == 1):
+            allowed = "[N, C] or [C]" if self.batch == 1 else "[N, C]"
             raise RankError(
                 f"a step must be {allowed}, got {given.dim()}D of shape {list(given.shape)}; feed() takes chunks"
             )
         return given.unsqueeze(0) if given.dim() == 2 else given.view(1, 1, -1)
-
-    def _step_of_rows(self, x: Array, rows: Rows, out: Array | None) -> Array:
-        done = self._quick_rows(x, rows, out)
-        return self._step_of_checked_rows(x, rows, out) if done is None else done
 
     def _quick_rows(self, x: Array, rows: Rows, out: Array | None) -> Array | None:
         """Take a step of some rows in one native call, or return None if that is not possible for these arguments."""
@@ -169,11 +166,11 @@ class Stream(StreamState):
         return out
 
     def _check_chunk(self, x: Tensor) -> None:
-        want = (len(x), self._batch, self._sizes.input_size)
+        want = (len(x), self.batch, self._sizes.input_size)
         if x.shape != want:
             raise ShapeError(
                 f"got {list(x.shape[1:])} features per step, expected [N, C] = {list(want[1:])}: this stream was "
-                f"made for batch={self._batch}"
+                f"made for batch={self.batch}"
             )
 
     def _run(self, x: Tensor, index: Tensor | None) -> tuple[Tensor, States]:
@@ -183,7 +180,7 @@ class Stream(StreamState):
         if not len(index):
             return x.new_empty(len(x), 0, self._sizes.output_size), self._state
         # Edits name rows of the whole stream, so all rows are run, and the waiting ones are restored.
-        every = x.new_zeros(len(x), self._batch, x.shape[2]).index_copy_(1, index, x)
+        every = x.new_zeros(len(x), self.batch, x.shape[2]).index_copy_(1, index, x)
         before = tuple(part.clone() for part in self._state)
         out, after = self._runner.run(every, state, self.t)
         for was, part in zip(before, after, strict=True):
@@ -208,7 +205,7 @@ class Stream(StreamState):
         self.__dict__.update(state, _now=now, _turn={})
 
     def __repr__(self) -> str:
-        return f"Stream(batch={self._batch}, t={self.t})"
+        return f"Stream(batch={self.batch}, t={self.t})"
 
 
 def _without_autocast(like: Tensor) -> AbstractContextManager[Any]:

@@ -23,11 +23,7 @@ def as_tensor(value: object, name: str, like: Tensor) -> Tensor:
 
 
 def _from_numpy(value: "np.ndarray[Any, Any]", name: str) -> Tensor:
-    """Return a tensor that shares the array's memory; a copy if the array is read-only, which torch does not support.
-
-    Raises:
-        DtypeError, ArgumentError: torch has no such type, or does not support the strides.
-    """
+    """Return a tensor that shares the array's memory; a copy if it is read-only, which torch does not support."""
     if value.dtype.kind not in "fiub" or not value.dtype.isnative or value.dtype.itemsize > 8:
         raise DtypeError(
             f"{name} is a NumPy array of {value.dtype!r}, which torch does not have: convert it with "

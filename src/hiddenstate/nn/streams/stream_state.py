@@ -85,10 +85,6 @@ class StreamState:
     @property
     def batch(self) -> int:
         """The number of sequences that run side by side, N."""
-        return self._batch
-
-    @property
-    def _batch(self) -> int:
         return self._state[0].shape[1]
 
     @property
@@ -146,7 +142,7 @@ class StreamState:
         self._set_state(value, None)
 
     def _set_state(self, value: object, t: int | None) -> None:
-        h, *more = self._checked_state(value, self._batch)
+        h, *more = self._checked_state(value, self.batch)
         with self._alone():
             self._keep(h.to(self._like().dtype, copy=True), *(c.clone() for c in more), t=t)
 
@@ -165,7 +161,7 @@ class StreamState:
     @property
     def rows(self) -> tuple[int, ...]:
         """The rows in use: all except those released by `leave`."""
-        return self._rows.in_use(self._batch)
+        return self._rows.in_use(self.batch)
 
     def join(self, state: Any = None) -> int:
         """Take a row for a new sequence, which starts from zero or from ``state``, and return its number.
@@ -182,7 +178,7 @@ class StreamState:
         begins: tuple[Tensor | int, ...] = self._zero if state is None else self._checked_state(state, None)
         with self._alone():
             if not self._rows.free:
-                self._widen(2 * self._batch)
+                self._widen(2 * self.batch)
             self._to_write()
             row = self._rows.free[0]
             to_the_end(partial(self._begin_row, row, begins))
@@ -225,7 +221,7 @@ class StreamState:
 
     def _index(self, rows: Rows) -> Tensor:
         """Return the rows as an index on the state's device; reject rows that do not exist or have left."""
-        listed = listed_rows(rows, self._batch)
+        listed = listed_rows(rows, self.batch)
         self._rows.check(listed)
         return torch.tensor(listed, dtype=torch.int64, device=self._state[0].device)
 
@@ -235,7 +231,7 @@ class StreamState:
             self._keep(*(part.clone() for part in self._state))
 
     def _widen(self, batch: int) -> None:
-        before = self._batch
+        before = self.batch
         state = [new.to(old.dtype) for new, old in zip(self._zeros(batch), self._state, strict=True)]
         for new, old in zip(state, self._state, strict=True):
             new[:, :before] = old
@@ -268,7 +264,6 @@ class StreamState:
             to_the_end(partial(now.become, state, t))
 
     def _find_quick(self) -> None:
-        """Look for the quick step."""
         now = self._now
         quick = self._runner.quick(now.state, now.quick, self._turn)
         if quick is not now.quick:
@@ -310,10 +305,10 @@ class StreamState:
             raise ArgumentError("reset() takes either a mask or rows=, got both: give one of them")
         index = None if rows is None else self._index(rows)
         if mask is not None:
-            check_mask(mask, self._batch, self._like())
+            check_mask(mask, self.batch, self._like())
         begin: tuple[Tensor | int, ...] = self._zero
         if to is not None:
-            begin = self._begin(to, self._batch if index is None else len(index))
+            begin = self._begin(to, self.batch if index is None else len(index))
         with self._alone():
             if index is not None:
                 self._to_write()
@@ -323,7 +318,7 @@ class StreamState:
                 self._keep(*(torch.where(begins, new, part) for new, part in zip(begin, self._state, strict=True)))
             else:
                 self._runner.forget()
-                zeros = self._zeros(self._batch)
+                zeros = self._zeros(self.batch)
                 for part, new in zip(zeros, begin, strict=True):
                     part[:] = new
                 self._keep(*zeros, t=0)

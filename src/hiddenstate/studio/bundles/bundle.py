@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import safetensors.torch
+from torch import Tensor
+
 from hiddenstate.cells.cell import Cell
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.cells.lstm import LSTM
@@ -87,6 +90,11 @@ class Bundle:
 def as_json(value: Any) -> bytes:
     """Return data as JSON; lone surrogates, which may come from pages and command lines, are escaped."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
+
+
+def saved(tensors: Mapping[str, Tensor]) -> bytes:
+    """Return tensors as the bytes of a safetensors file."""
+    return safetensors.torch.save({k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()})
 
 
 def assign_ids(bundles: Sequence[Bundle]) -> dict[str, Bundle]:

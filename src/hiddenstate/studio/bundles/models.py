@@ -30,7 +30,7 @@ def bundle_folder(folder: str | os.PathLike[str]) -> Bundle:
     return Bundle(read_kind(path), path.resolve().name, config["config"], weights, vocabulary, card, cell=cell)
 
 
-def bundle_model(model: Tagger | LanguageModel, name: str = "") -> Bundle:
+def bundle_model(model: Tagger | LanguageModel) -> Bundle:
     """Bundle a model in memory; weights that fit int8 or float16 exactly are stored that way."""
     check_module_memory(model)
     config, vocabulary = model.to_data()
@@ -38,7 +38,7 @@ def bundle_model(model: Tagger | LanguageModel, name: str = "") -> Bundle:
     for key, value in model.state_dict().items():
         weights |= _narrowed(key, value.detach().cpu())
     stored, cell = safetensors.torch.save(weights), model.lstm.sizes.kind
-    return Bundle(model.kind, name or model.kind, _plain(config), stored, _plain(vocabulary), cell=cell)
+    return Bundle(model.kind, model.kind, _plain(config), stored, _plain(vocabulary), cell=cell)
 
 
 def _narrowed(name: str, value: Tensor) -> dict[str, Tensor]:

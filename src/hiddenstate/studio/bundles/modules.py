@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -19,7 +18,7 @@ from hiddenstate.nn.rnn import rnn_mode
 from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_names, weight_shapes
 from hiddenstate.structure.sizes import Sizes
-from hiddenstate.studio.bundles.bundle import Bundle, Given
+from hiddenstate.studio.bundles.bundle import Bundle, Given, saved
 
 Layer = Recurrent[Any, Any] | RecurrentCell[Any, Any] | nn.RNNBase | nn.RNNCellBase
 KINDS = (Recurrent, RecurrentCell, nn.LSTM, nn.GRU, nn.RNN, nn.LSTMCell, nn.GRUCell, nn.RNNCell)
@@ -87,9 +86,8 @@ def make_bundle(sizes: Sizes, tensors: dict[str, Tensor], name: str = "", given:
     if any(value.is_meta for value in tensors.values()):
         raise ArgumentError("these weights are on the meta device, so there are no numbers to show; load them first")
     check_memory_of(tensors.items())
-    stored = {key: value.detach().to("cpu", copy=True).contiguous() for key, value in tensors.items()}
     called = name or f"{sizes.kind.label}({sizes.input_size}, {sizes.hidden_size})"
-    return Bundle("layer", called, _config(sizes), safetensors.torch.save(stored), given=given, cell=sizes.kind)
+    return Bundle("layer", called, _config(sizes), saved(tensors), given=given, cell=sizes.kind)
 
 
 def state_dict_weights(layer: Layer) -> dict[str, Tensor]:

@@ -60,7 +60,8 @@ def opened(
         ArgumentError: an option does not apply to it.
         HiddenStateError: it has any other problem.
     """
-    _check_needed(x, hx, tokens)
+    if x is None and (hx is not None or tokens is not None):
+        raise ArgumentError("hx= and tokens= go with x=, the layer's input; give x= too, or drop them")
     numbers = None if x is None else Numbers(x, hx, tokens, row)
     if isinstance(model, nn.Module) and (path is not None or not isinstance(model, Tagger | LanguageModel)):
         return _of_module(model, name, path, numbers)
@@ -75,11 +76,6 @@ def opened(
         return bundle_trace(model, name, row)
     bundle = _whole(model)
     return bundle.named(name) if name else bundle
-
-
-def _check_needed(x: Any, hx: Any, tokens: Sequence[str] | None) -> None:
-    if x is None and (hx is not None or tokens is not None):
-        raise ArgumentError("hx= and tokens= go with x=, the layer's input; give x= too, or drop them")
 
 
 def _whole(model: Any) -> Bundle:

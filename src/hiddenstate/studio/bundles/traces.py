@@ -1,11 +1,8 @@
 """Bundles of traces: the values of one call, without its weights."""
 
-import safetensors.torch
-from torch import Tensor
-
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.errors import ArgumentError
-from hiddenstate.studio.bundles.bundle import Bundle, Given
+from hiddenstate.studio.bundles.bundle import Bundle, Given, saved
 from hiddenstate.tracing.trace import Trace
 
 
@@ -22,18 +19,15 @@ def bundle_trace(trace: Trace, name: str = "", row: int = 0) -> Bundle:
     steps = trace.row_length(row)
     _refuse(trace, steps)
     kind = trace.layers.cell
-    shown = [
-        place for place in trace.names if place.split(".")[1] in kind.quantities
-    ]  # pre-activations and similar values need weights
+    # Pre-activations and similar values need weights.
+    shown = [place for place in trace.names if place.split(".")[1] in kind.quantities]
     tensors = {f"given.{place}": trace.values[place][:steps, row] for place in shown}
     tensors |= {f"given.carried.{name}": value[:steps, row] for name, value in trace.carried.items()}
     states = zip(kind.carried, kind.parts_of(trace.initial), strict=True)
     tensors |= {f"given.{state}0": value[:, row] for state, value in states}
     words = trace.words(row)
     given = Given(steps, None if words is None else [str(word) for word in words[:steps]])
-    return Bundle(
-        "trace", name or "trace", _config(trace), safetensors.torch.save(_plain(tensors)), given=given, cell=kind
-    )
+    return Bundle("trace", name or "trace", _config(trace), saved(tensors), given=given, cell=kind)
 
 
 def _refuse(trace: Trace, steps: int) -> None:
@@ -58,7 +52,3 @@ def _config(trace: Trace) -> dict[str, int | bool]:
         "bidirectional": trace.bidirectional,
         "proj_size": states[0].shape[2] if trace.projected else 0,
     }
-
-
-def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}

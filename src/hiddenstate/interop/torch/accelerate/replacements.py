@@ -102,11 +102,7 @@ def cell_function(cell: str, torch_function: Callable[..., Any], counts: Counts)
 
 
 def _refuse_freed(arguments: Sequence[Any]) -> None:
-    """Reject tensors whose memory was freed, because torch's functions read them without a check.
-
-    Raises:
-        DtypeError: the memory of an argument was freed.
-    """
+    """Reject tensors whose memory was freed, because torch's functions read them without a check."""
     check_memory_of(("an argument of torch's function", argument) for argument in arguments)
 
 
@@ -204,11 +200,7 @@ def _flat_results(args: TorchArguments, out: Tensor | PackedSequence, state: Any
 
 
 def _infer_layout(args: TorchArguments) -> tuple[Sizes, ParameterNames, list[str]]:
-    """Infer the sizes from the weights; torch's function is called without them.
-
-    Raises:
-        HiddenStateError: they are not those of an LSTM.
-    """
+    """Infer the sizes from the weights; torch's function is called without them."""
     flat = args.flat
     if len(flat) < 2 or not flat[0].dim() == flat[1].dim() == 2:
         raise ArgumentError("the weights are not those of an LSTM")

@@ -143,31 +143,25 @@ _layers: dict[int, _StandIn] = {}
 _cells: dict[int, _StandInCell] = {}
 
 
-def _new(kind: type[T], module: nn.Module, of: dict[int, T]) -> T:
-    """Make a stand-in that is removed when its module is gone."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch has already warned about dropout in a single layer
-        made = outline(module, kind, kind._torch.options)
-    forget = partial(of.pop, id(module))
-    vars(made)["_module"] = weakref.ref(module, lambda _: forget(None))
-    return of.setdefault(id(module), made)
-
-
 def find_stand_in(module: nn.Module) -> Traceable | None:
     """Return the stand-in of one of torch's recurrent layers or cells, or None for other modules."""
     if isinstance(module, nn.RNNBase):
-        found = _layers.get(id(module))
-        for layer in _LAYERS if found is None else ():
-            if isinstance(module, layer._torch.kind):
-                return _new(layer, module, _layers)
+        return _stand_in(module, _LAYERS, _layers)
+    return _stand_in(module, _CELLS, _cells) if isinstance(module, nn.RNNCellBase) else None
+
+
+def _stand_in(module: nn.Module, kinds: Sequence[type[T]], known: dict[int, T]) -> T | None:
+    """Return the stand-in of a module. If there is none, it is made, and removed when its module is gone."""
+    found = known.get(id(module))
+    kind = next((each for each in kinds if isinstance(module, each._torch.kind)), None)
+    if found is not None or kind is None:
         return found
-    if isinstance(module, nn.RNNCellBase):
-        stands = _cells.get(id(module))
-        for cell in _CELLS if stands is None else ():
-            if isinstance(module, cell._torch.kind):
-                return _new(cell, module, _cells)
-        return stands
-    return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch has already warned about dropout in a single layer
+        made = outline(module, kind, kind._torch.options)
+    forget = partial(known.pop, id(module))
+    vars(made)["_module"] = weakref.ref(module, lambda _: forget(None))
+    return known.setdefault(id(module), made)
 
 
 def find_layer(flat: Sequence[Tensor]) -> _StandIn | None:

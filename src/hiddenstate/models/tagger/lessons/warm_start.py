@@ -12,17 +12,8 @@ from hiddenstate.training.settings import format_setting
 
 # Settings that determine the shapes of the weights and their meaning.
 SIZES = (
-    "columns",
-    "crf",
-    "word_size",
-    "char_size",
-    "char_hidden_size",
-    "max_chars",
-    "hidden_size",
-    "num_layers",
-    "bidirectional",
-    "lower_case",
-    "cell",
+    *("columns", "crf", "word_size", "char_size", "char_hidden_size", "max_chars"),
+    *("hidden_size", "num_layers", "bidirectional", "lower_case", "cell"),
 )
 
 
