@@ -215,10 +215,10 @@ def _bounds(text: str) -> "NDArray[np.intp] | None":
     may_be_space = np.frombuffer(_MAY_BE_SPACE, np.bool_)[codes[tabs + 1]]
     if not len(tabs) or len(tabs) % 9 or any(text[tab + 1].isspace() for tab in tabs[may_be_space].tolist()):
         return None
-    tabs = tabs.reshape(-1, 9)
-    lines = newlines.searchsorted(tabs[:, 0]) - 1
+    rows = tabs.reshape(-1, 9)
+    lines = newlines.searchsorted(rows[:, 0]) - 1
     ends = newlines[lines + 1]
-    if (tabs[:, 8] > ends).any() or not np.diff(lines).all():
+    if (rows[:, 8] > ends).any() or not np.diff(lines).all():
         return None  # a line has more than nine tabs, or fewer
     # A blank line is 0, a comment 1, any other line 2. From a line to the next, this falls by one only below a comment
     # without a sentence, or at a comment inside or below one.
@@ -227,7 +227,7 @@ def _bounds(text: str) -> "NDArray[np.intp] | None":
     kinds[lines] = 2
     if (heads[kinds == 0] != ord("\n")).any() or (np.diff(kinds, append=0) == -1).any():
         return None
-    return np.column_stack([newlines[lines], tabs, ends])
+    return np.column_stack([newlines[lines], rows, ends])
 
 
 def _cells(text: str, bounds: "NDArray[np.intp]", column: int) -> list[str]:
