@@ -230,22 +230,12 @@ NEEDED = "\n\n".join(
     ]
 )
 
-CHANGES = ["\t", "\n", "\n\n", "#", "\n# c\n", " ", "\u00a0", "1", "2-3\t", "8.1", "", "# a\tb", "\u2028"]
+CHANGES = ["\t", "\n", "\n\n", "#", "\n# c\n", " ", "\u00a0", "1", "2-3\t", "8.1", "", "# a\tb", "\u2028", "\u3000"]
+CHANGES += ["\t" * 9, "\n \n", "\r", "?", "水", "\ud800", "\u0661", f"\n{WORD}", f"{WORD}\n\n"]
 
 
 @settings(max_examples=300)
-@given(
-    st.lists(
-        st.tuples(
-            st.integers(0, len(NEEDED)),
-            st.integers(0, 3),
-            st.sampled_from(
-                ["\t", "\n", "\n\n", "#", "\n# c\n", " ", "\u00a0", "1", "2-3\t", "8.1", "", "# a\tb", "\u2028"]
-            ),
-        ),
-        max_size=3,
-    )
-)
+@given(st.lists(st.tuples(st.integers(0, len(NEEDED)), st.integers(0, 3), st.sampled_from(CHANGES)), max_size=3))
 def test_a_table_is_what_reading_line_by_line_finds(changes: list[tuple[int, int, str]]) -> None:
     text = NEEDED
     for at, dropped, new in changes:
@@ -258,14 +248,12 @@ def test_a_table_is_what_reading_line_by_line_finds(changes: list[tuple[int, int
     sentences = [conllu._checked_sentence(block.split("\n"), "", 1) for block in blocks if block]
     assert table.sentences() == sentences
     tags = [f"T{k}" for k in range(sum(map(len, sentences)))]
-    for column in ("upos", "deprel"):
-        left = iter(tags)
-        tagged = [with_tags(each, [next(left) for _ in each.forms], None, column) for each in sentences]
-        assert table.filled(column, tags).texts() == [to_conllu([each]) for each in tagged]
-    with pytest.raises(ArgumentError, match=f"{len(tags)} words need one tag each, got 0"):
-        table.filled("upos", [])
-    with pytest.raises(ArgumentError, match=f"{len(tags)} words need one tag each, got {len(tags) + 1}"):
-        with_columns(table.sentences(), {"upos": [*tags, "X"]})
+    for columns in ([], ["upos"], ["xpos", "upos"], ["deprel", "lemma"], ["misc", "feats"]):
+        filled = {column: [f"{column}-{tag}" for tag in tags] for column in columns}
+        assert with_columns(table, filled) == with_columns(sentences, filled)
+    for parsed in (table, sentences):
+        with pytest.raises(ArgumentError, match=f"{len(tags)} words need one tag each, got {len(tags) + 1}"):
+            with_columns(parsed, {"xpos": tags, "upos": [*tags, "X"]})
 
 
 def test_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,12 +4,12 @@ A `Sentence` keeps every line as it was read, so that writing changes only the t
 multiword ranges (``1-2``), empty nodes (``8.1``) and all other columns are written back unchanged.
 """
 
-import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate, pairwise
+from itertools import accumulate, compress, islice, pairwise
+from typing import TYPE_CHECKING
 
 from conllu.exceptions import ParseException
 from conllu.parser import parse_id_value
@@ -18,18 +18,18 @@ from hiddenstate.base.reading import reading
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.text.source import Source, describe_source, read_text
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 COLUMNS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
 # The columns that a tagger can fill, the main ones first.
 TAG_COLUMNS = ("upos", "xpos", "feats", "deprel", "lemma", "head", "deps", "misc")
 
 _WHITE_LINE = re.compile(r"\n[^\S\n]+(?=\n|\Z)")
-_MAY_BE_BLANK = re.compile(r"\t(?:\s|\Z)")
-# Matches the text between two sentences of a table: the last line's MISC, blank lines, comments and the first line's
-# ID.
-_FIRST = re.compile(r"\n*(?:#[^\n]*\n)*[^#\n][^\n]*")
-_NEXT = re.compile(r"[^\n]+\n\n+(?:#[^\n]*\n)*[^#\n][^\n]*")
 _IDS = [*map(str, range(1, 1001))]
-_ENDS = [f"\n{identifier}" for identifier in _IDS[1:]]
+# By code in Latin-1, where ? stands for all other characters.
+_MAY_BE_SPACE = bytes([chr(code).isspace() or chr(code) == "?" for code in range(256)])
 PIECE = 2**16  # characters
 _TOKEN_LINE = re.compile(r"\d+([-.]\d+)?\t")
 
@@ -108,7 +108,7 @@ def parse_conllu(text: str, name: str = "<text>", first_line: int = 1) -> list[S
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Cut a text at sentence ends, because a table takes ten times the memory of its text."""
+    """Cut a text at sentence ends, because a table takes several times the memory of its text."""
     start = 0
     while start < len(text):
         end = text.find("\n\n", start + PIECE)
@@ -124,9 +124,8 @@ def _by_block(text: str, name: str, number: int) -> list[Sentence]:
     for block in text.split("\n\n"):
         lines = block.strip("\n")
         if lines:
-            table = read_table(lines)
             leading = len(block) - len(block.lstrip("\n"))
-            found += table.sentences() if table else [_checked_sentence(lines.split("\n"), name, number + leading)]
+            found.append(_checked_sentence(lines.split("\n"), name, number + leading))
         number += block.count("\n") + 2
     return found
 
@@ -138,79 +137,103 @@ class Table:
         forms: the words of each sentence.
     """
 
-    def __init__(self, text: str, forms: list[str], starts: list[int], words: list[list[int] | None]) -> None:
-        # `starts` has each sentence's first line; `words` has its lines that are words, if not all of them are.
-        self._text, self._starts, self._words, ends = text, starts, words, [*starts[1:], len(forms)]
-        self.forms: list[tuple[str, ...]] = [
-            tuple(forms[start:end] if those is None else [forms[start + k] for k in those])
-            for start, end, those in zip(starts, ends, words, strict=True)
-        ]
+    def __init__(
+        self, text: str, bounds: "NDArray[np.intp]", counts: Iterable[int], is_word: "NDArray[np.bool_]"
+    ) -> None:
+        # `bounds` has a row for each line that is not a comment: the places of its tabs, between those of the newlines
+        # before and after it. `counts` has the number of words of each sentence.
+        self._text, self._bounds, self._is_word = text, bounds[is_word], is_word
+        forms = iter(_cells(text, self._bounds, 1))
+        self.forms: list[tuple[str, ...]] = [tuple(islice(forms, count)) for count in counts]
 
-    def filled(self, column: str, tags: Sequence[str]) -> "Table":
-        """Return the table with a tag for each word in a column, any except ID and MISC.
+    def texts(self, columns: Mapping[str, Sequence[str]]) -> list[str]:
+        """Return each sentence's text, with a blank line at its end and a tag for each word in these columns.
 
         Raises:
             ArgumentError: there are not as many tags as words.
         """
-        # The text is split once more, because keeping all cells would be slower: they do not fit in the caches.
-        number, cells, given = COLUMNS.index(column.upper()), self._text.split("\t"), tags
-        if len(given) != sum(map(len, self.forms)):
-            raise ArgumentError(f"{sum(map(len, self.forms))} words need one tag each, got {len(given)}")
-        filled, at = cells[number::9], 0
-        for start, those, forms in zip(self._starts, self._words, self.forms, strict=True):
-            new = given[at : at + len(forms)]
-            if those is None:
-                filled[start : start + len(forms)] = new
-            else:
-                for k, tag in zip(those, new, strict=True):
-                    filled[start + k] = tag
-            at += len(forms)
-        cells[number::9] = filled
-        made = copy.copy(self)
-        made._text = "\t".join(cells)
-        return made
+        text = self._filled(columns) if columns else self._text
+        return [f"{block}\n\n" for each in text.split("\n\n") if (block := each.strip("\n"))]
 
-    def texts(self) -> list[str]:
-        """Return each sentence's text, with a blank line at its end."""
-        return [f"{block}\n\n" for each in self._text.split("\n\n") if (block := each.strip("\n"))]
+    def _filled(self, columns: Mapping[str, Sequence[str]]) -> str:
+        text, bounds = self._text, self._bounds
+        for tags in columns.values():
+            if len(tags) != len(bounds):
+                raise ArgumentError(f"{len(bounds)} words need one tag each, got {len(tags)}")
+        given = {COLUMNS.index(column.upper()): tags for column, tags in columns.items()}
+        first, last = min(given), max(given)
+        # All cells from the first column to the last are replaced, because the columns are mostly neighbours: so the
+        # text between them is cut out once for each word.
+        cells = [given.get(k) or _cells(text, bounds, k) for k in range(first, last + 1)]
+        starts, ends = [0, *bounds[:, last + 1].tolist()], [*(bounds[:, first] + 1).tolist(), len(text)]
+        pieces = [""] * (2 * len(starts) - 1)
+        pieces[::2] = [text[start:end] for start, end in zip(starts, ends, strict=True)]
+        pieces[1::2] = map("\t".join, zip(*cells, strict=True))
+        return "".join(pieces)
 
     def sentences(self) -> list[Sentence]:
         """Return the sentences."""
-        found = list[Sentence]()
-        for forms, text, those in zip(self.forms, self.texts(), self._words, strict=True):
+        found, at = list[Sentence](), 0
+        for forms, text in zip(self.forms, self.texts({}), strict=True):
             lines = tuple(text[:-2].split("\n"))
             first = next(k for k, line in enumerate(lines) if line[0] != "#")
-            places = range(first, len(lines)) if those is None else _as_range([first + k for k in those])
+            places: Sequence[int] = range(first, len(lines))
+            if len(places) != len(forms):
+                places = _as_range((first + self._is_word[at : at + len(places)].nonzero()[0]).tolist())
             found.append(Sentence(forms, lines, places))
+            at += len(lines) - first
         return found
 
 
 def read_table(text: str) -> Table | None:
     """Read whole sentences of CoNLL-U as a table if they have that shape, as most do; otherwise return None."""
-    text = _unified(text)
-    cells = text.split("\t")
-    ends = cells[::9]  # each line's MISC with everything up to and including the next line's ID
-    count = len(ends) - 1
-    if count < 1 or len(cells) % 9 != 1 or _MAY_BE_BLANK.search(text):
+    import numpy as np  # here, because a command that only shows its help must not load it
+
+    text = f"\n{_unified(text)}\n"
+    bounds = _bounds(text)
+    if bounds is None:
         return None
-    starts = [0, *[k for k, end in enumerate(ends) if "\n\n" in end and 0 < k < count]]
-    edges = [ends[k] for k in starts] + ends[-1:]
-    newlines = count - len(starts) + sum([edge.count("\n") for edge in edges])  # one before each other line
-    if newlines != text.count("\n") or ends[-1].strip("\n").count("\n"):
-        return None
-    words = list[list[int] | None]()
-    for start, end, edge in zip(starts, [*starts[1:], count], edges, strict=False):
-        if not (_FIRST if start == 0 else _NEXT).fullmatch(edge):
-            return None  # there are comments inside a sentence or without one
-        words.append(None)
-        others = ends[start + 1 : end]
-        if edge[-2:] not in ("\n1", "1") or len(others) > len(_ENDS) or not all(map(str.endswith, others, _ENDS)):
-            heads = [each.rpartition("\n") for each in ends[start:end]]
-            those = [k for k, (_, _, each) in enumerate(heads) if each.isdecimal() or not _is_range_or_empty(each)]
-            if [heads[k][2] for k in those] != _IDS[: len(those)] or "" in [newline for _, newline, _ in heads[1:]]:
+    starts = np.flatnonzero(np.append(True, bounds[1:, 0] != bounds[:-1, 10])).tolist()
+    ids, is_word, counts = _cells(text, bounds, 0), np.ones(len(bounds), np.bool_), list[int]()
+    for start, end in pairwise([*starts, len(bounds)]):
+        words = ids[start:end]
+        if words != _IDS[: len(words)]:
+            is_word[start:end] = marks = [each.isdecimal() or not _is_range_or_empty(each) for each in words]
+            words = [*compress(words, marks)]
+            if words != _IDS[: len(words)]:
                 return None
-            words[-1] = those
-    return Table(text, cells[1::9], starts, words)
+        counts.append(len(words))
+    return Table(text, bounds, counts, is_word)
+
+
+def _bounds(text: str) -> "NDArray[np.intp] | None":
+    """Return the first argument of a table with this text; None if the text has another shape."""
+    import numpy as np
+
+    codes = np.frombuffer(text.encode("latin-1", "replace"), np.uint8)  # one for each character
+    tabs, newlines = np.flatnonzero(codes == ord("\t")), np.flatnonzero(codes == ord("\n"))
+    may_be_space = np.frombuffer(_MAY_BE_SPACE, np.bool_)[codes[tabs + 1]]
+    if not len(tabs) or len(tabs) % 9 or any(text[tab + 1].isspace() for tab in tabs[may_be_space].tolist()):
+        return None
+    rows = tabs.reshape(-1, 9)
+    lines = newlines.searchsorted(rows[:, 0]) - 1
+    ends = newlines[lines + 1]
+    if (rows[:, 8] > ends).any() or not np.diff(lines).all():
+        return None  # a line has more than nine tabs, or fewer
+    # A blank line is 0, a comment 1, any other line 2. From a line to the next, this falls by one only below a comment
+    # without a sentence, or at a comment inside or below one.
+    heads = codes[newlines[:-1] + 1]
+    kinds = (heads == ord("#")).astype(np.int8)
+    kinds[lines] = 2
+    if (heads[kinds == 0] != ord("\n")).any() or (np.diff(kinds, append=0) == -1).any():
+        return None
+    return np.column_stack([newlines[lines], rows, ends])
+
+
+def _cells(text: str, bounds: "NDArray[np.intp]", column: int) -> list[str]:
+    """Return a column of a table."""
+    starts, ends = bounds[:, column : column + 2].T.tolist()
+    return [text[start + 1 : end] for start, end in zip(starts, ends, strict=True)]
 
 
 def looks_like_conllu(text: str) -> bool:
@@ -291,11 +314,7 @@ def with_columns(parsed: Table | list[Sentence], columns: Mapping[str, Sequence[
         ArgumentError: there are not as many tags as words.
     """
     if isinstance(parsed, Table):
-        if "misc" not in columns:
-            for column, tags in columns.items():
-                parsed = parsed.filled(column, tags)
-            return parsed.texts()
-        parsed = parsed.sentences()
+        return parsed.texts(columns)
     ends = [0, *accumulate(map(len, parsed))]
     for column, tags in columns.items():
         if len(tags) != ends[-1]:

@@ -8,7 +8,7 @@ from typing import Any
 from hiddenstate.base.reading import reading
 from hiddenstate.corpus.shards.plan import Shard, open_parquet
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.text.conllu import Sentence, Table, from_words
+from hiddenstate.text.conllu import PIECE, Sentence, Table, from_words
 from hiddenstate.text.incremental import IncrementalReader, Passage
 from hiddenstate.text.source import read_chunks
 from hiddenstate.text.tokenise import sentences, tokenise
@@ -67,7 +67,7 @@ def _chunks(shard: Shard) -> Iterator[str]:
         content = file.read(shard.stop - shard.start)
     stream = io.BytesIO(content)
     stream.name = shard.name
-    yield from read_chunks(stream)
+    yield from read_chunks(stream, PIECE)  # tables of larger pieces do not fit in the caches
 
 
 def _cells(shard: Shard) -> Iterator[Any]:
