@@ -14,6 +14,7 @@ SPEED = (DOCS / "speed.md").read_text(encoding="utf-8")
 RESULTS = (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 (GRID,) = json.loads((ROOT / "benchmarks" / "grid.json").read_text(encoding="utf-8"))[:1]
+KINDS = (ROOT / "benchmarks" / "kinds.txt").read_text(encoding="utf-8")
 ENGINE = (DOCS / "engine.md").read_text(encoding="utf-8")
 
 
@@ -176,3 +177,21 @@ def test_the_grid(task: str, verb: str) -> None:
     stated = re.search(r"medians are (\S+) and (\S+); at the floor they would be (\S+) and (\S+)\.", SPEED)
     assert stated is not None
     assert stated.groups()[task == "training" :: 2] == (f"{median:.2f}", f"{at_floor:.2f}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "statement"),
+    [
+        (
+            "GRU",
+            "torch's GRU takes {} times as long for a step of a stream, {} for a sequence of one row, {} for batches",
+        ),
+        ("RNN", "its plain RNN {}, {} and {} times"),
+    ],
+)
+def test_other_kinds_of_cells(kind: str, statement: str) -> None:
+    line = rf"^{kind}  (a step|a sequence) +T \d+, N (\d+), H \d+ +[\d.]+ us +[\d.]+ +([\d.]+) "
+    groups = [("a step", True), ("a sequence", True), ("a sequence", False)]
+    rows = re.findall(line, KINDS, re.M)
+    found = [[float(ratio) for work, N, ratio in rows if (work, N == "1") == group] for group in groups]
+    assert statement.format(*map(span, found)) in SPEED
