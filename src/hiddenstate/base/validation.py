@@ -70,11 +70,7 @@ def check_alike(value: Tensor, name: str, like: Tensor, *, takes_narrower: bool 
 
 
 def check_dense(value: Tensor, name: str) -> None:
-    """Reject a tensor that is not dense: sparse, nested, quantised, or in oneDNN's layout.
-
-    Raises:
-        DtypeError: it is not dense.
-    """
+    """Raise DtypeError for a tensor that is not dense: sparse, nested, quantised, or in oneDNN's layout."""
     if value.is_nested:
         raise DtypeError(
             f"{name} is a nested tensor, expected a plain one: pad it (torch.nested.to_padded_tensor) and give lengths="
@@ -86,11 +82,7 @@ def check_dense(value: Tensor, name: str) -> None:
 
 
 def check_memory(value: Tensor, name: str) -> None:
-    """Reject a tensor whose storage was freed, or is too short for the tensor.
-
-    Raises:
-        DtypeError: its storage is too short.
-    """
+    """Raise DtypeError for a tensor whose storage was freed, or is too short for the tensor."""
     # Tensors of other classes, and those inside transforms and compilers, may have special storage or none.
     if type(value) not in (Tensor, Parameter) or torch.compiler.is_compiling() or torch._C._is_tracing():
         return
@@ -113,11 +105,7 @@ def autocasts(device: str) -> bool:
 
 
 def check_lengths(lengths: Tensor | None, T: int) -> None:
-    """Reject lengths outside 0..T.
-
-    Raises:
-        ArgumentError: a length is out of range.
-    """
+    """Raise ArgumentError for lengths outside 0..T."""
     if lengths is not None and lengths.numel() and (int(lengths.min()) < 0 or int(lengths.max()) > T):
         raise ArgumentError(f"lengths must be in 0..T = 0..{T}, got {shorten(lengths.tolist())}")
 

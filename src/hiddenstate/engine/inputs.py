@@ -132,11 +132,7 @@ def _packed_order(packed: PackedSequence, N: int) -> Tensor:
 
 
 def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
-    """Reject weights whose shapes do not match the sizes, or that differ in type or device.
-
-    Raises:
-        ShapeError, DtypeError, DeviceError: a weight does not fit.
-    """
+    """Raise ShapeError, DtypeError or DeviceError if weights do not fit the sizes, or differ in type or device."""
     if isinstance(weights, Int8Weights):
         _check_kept(weights, sizes)
         return
