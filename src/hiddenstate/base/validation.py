@@ -33,11 +33,7 @@ def check_tensor(value: object, name: str, like: Tensor) -> Tensor:
 
 
 def check_plain_tensor(value: object, name: str) -> Tensor:
-    """Return the value; reject anything but a dense tensor.
-
-    Raises:
-        ArgumentTypeError, DtypeError: it is not a dense tensor.
-    """
+    """Return the value; raise ArgumentTypeError or DtypeError for anything but a dense tensor."""
     if not isinstance(value, Tensor):
         raise ArgumentTypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
     check_dense(value, name)
@@ -111,11 +107,7 @@ def check_lengths(lengths: Tensor | None, T: int) -> None:
 
 
 def check_pair(value: object, name: str) -> tuple[object, object]:
-    """Return the two parts of a state; reject anything but a pair.
-
-    Raises:
-        ArgumentTypeError: it is not a tuple or list of two.
-    """
+    """Return the two parts of a state; raise ArgumentTypeError for anything but a tuple or list of two."""
     if isinstance(value, (tuple, list)) and len(value) == 2:
         return value[0], value[1]
     got = f"{len(value)} values" if isinstance(value, (tuple, list)) else type(value).__name__

@@ -168,11 +168,7 @@ def _check_kept(weights: Int8Weights, sizes: Sizes) -> None:
 
 
 def check_weight(value: Tensor, name: str, shape: Sequence[int], first: tuple[str, Tensor]) -> None:
-    """Reject a weight that has a wrong shape, differs from ``first`` in type or device, or is sparse.
-
-    Raises:
-        ShapeError, DtypeError, DeviceError: it does not fit.
-    """
+    """Raise ShapeError, DtypeError or DeviceError if a weight has a wrong shape, type or device, or is sparse."""
     check_dense(value, name)
     if value.shape != tuple(shape):
         raise ShapeError(

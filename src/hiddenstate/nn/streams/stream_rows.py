@@ -89,11 +89,7 @@ class RowsInUse:
         self._free = [free for free in self._free if free != row]
 
     def without(self, rows: Iterable[int]) -> "RowsInUse":
-        """Return a copy in which more rows are free.
-
-        Raises:
-            ArgumentError: one of them has already left.
-        """
+        """Return a copy in which more rows are free; raise ArgumentError if one of them has already left."""
         gone = set(rows)
         self.check(gone)
         return RowsInUse([*self._free, *gone])
