@@ -214,11 +214,7 @@ def append_line(path: Path, line: str) -> None:
 
 
 def refuse_link(path: Path) -> None:
-    """Refuse to write to a link in one of our folders, because its target is not ours.
-
-    Raises:
-        FileWriteError: the path is a link, even a dangling one.
-    """
+    """Raise FileWriteError for a link in one of our folders, even a dangling one, because its target is not ours."""
     if path.is_symlink():
         error = FileWriteError(
             f"cannot write {path}: it is a link to {path.readlink()}, which would be changed instead; delete the link"
@@ -326,11 +322,7 @@ def sync(path: Path) -> None:
 
 
 def check_is_file(path: str | Path) -> None:
-    """Reject a path that is not a file.
-
-    Raises:
-        FileNotFoundError, IsADirectoryError: there is no such file, or it is a folder.
-    """
+    """Raise FileNotFoundError or IsADirectoryError if a path is not a file."""
     if Path(path).is_dir():
         raise IsADirectoryError(f"{path} is a folder, expected a file")
     if not Path(path).is_file():

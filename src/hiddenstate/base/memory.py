@@ -31,11 +31,7 @@ def check_memory_of(named: Iterable[tuple[str, Any]]) -> None:
 
 
 def check_module_memory(module: nn.Module) -> None:
-    """Check every parameter and buffer of a module.
-
-    Raises:
-        DtypeError: a tensor's memory was freed.
-    """
+    """Raise DtypeError if the memory of one of a module's parameters or buffers was freed."""
     check_memory_of(module.named_parameters(remove_duplicate=False))
     check_memory_of(module.named_buffers(remove_duplicate=False))
 

@@ -33,11 +33,7 @@ def check_tensor(value: object, name: str, like: Tensor) -> Tensor:
 
 
 def check_plain_tensor(value: object, name: str) -> Tensor:
-    """Return the value; reject anything but a dense tensor.
-
-    Raises:
-        ArgumentTypeError, DtypeError: it is not a dense tensor.
-    """
+    """Return the value; raise ArgumentTypeError or DtypeError for anything but a dense tensor."""
     if not isinstance(value, Tensor):
         raise ArgumentTypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
     check_dense(value, name)
@@ -70,11 +66,7 @@ def check_alike(value: Tensor, name: str, like: Tensor, *, takes_narrower: bool 
 
 
 def check_dense(value: Tensor, name: str) -> None:
-    """Reject a tensor that is not dense: sparse, nested, quantised, or in oneDNN's layout.
-
-    Raises:
-        DtypeError: it is not dense.
-    """
+    """Raise DtypeError for a tensor that is not dense: sparse, nested, quantised, or in oneDNN's layout."""
     if value.is_nested:
         raise DtypeError(
             f"{name} is a nested tensor, expected a plain one: pad it (torch.nested.to_padded_tensor) and give lengths="
@@ -86,11 +78,7 @@ def check_dense(value: Tensor, name: str) -> None:
 
 
 def check_memory(value: Tensor, name: str) -> None:
-    """Reject a tensor whose storage was freed, or is too short for the tensor.
-
-    Raises:
-        DtypeError: its storage is too short.
-    """
+    """Raise DtypeError for a tensor whose storage was freed, or is too short for the tensor."""
     # Tensors of other classes, and those inside transforms and compilers, may have special storage or none.
     if type(value) not in (Tensor, Parameter) or torch.compiler.is_compiling() or torch._C._is_tracing():
         return
@@ -113,21 +101,13 @@ def autocasts(device: str) -> bool:
 
 
 def check_lengths(lengths: Tensor | None, T: int) -> None:
-    """Reject lengths outside 0..T.
-
-    Raises:
-        ArgumentError: a length is out of range.
-    """
+    """Raise ArgumentError for lengths outside 0..T."""
     if lengths is not None and lengths.numel() and (int(lengths.min()) < 0 or int(lengths.max()) > T):
         raise ArgumentError(f"lengths must be in 0..T = 0..{T}, got {shorten(lengths.tolist())}")
 
 
 def check_pair(value: object, name: str) -> tuple[object, object]:
-    """Return the two parts of a state; reject anything but a pair.
-
-    Raises:
-        ArgumentTypeError: it is not a tuple or list of two.
-    """
+    """Return the two parts of a state; raise ArgumentTypeError for anything but a tuple or list of two."""
     if isinstance(value, (tuple, list)) and len(value) == 2:
         return value[0], value[1]
     got = f"{len(value)} values" if isinstance(value, (tuple, list)) else type(value).__name__

@@ -10,11 +10,7 @@ CELLS = {cell.name: cell for cell in (LSTM, GRU, RNN_TANH, RNN_RELU)}
 
 
 def cell_named(name: str) -> Cell:
-    """Return the kind of cell with this name.
-
-    Raises:
-        ArgumentError: there is no such kind.
-    """
+    """Return the kind of cell with this name; raise ArgumentError if there is none."""
     found = CELLS.get(name) if isinstance(name, str) else None
     if found is None:
         raise ArgumentError(f"there is no cell {name!r:.50}: expected one of {' '.join(CELLS)}")

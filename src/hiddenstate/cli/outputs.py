@@ -83,11 +83,7 @@ def chosen_format(given: F | None, as_json: bool, json: F) -> F | None:
 
 
 def standard_input() -> BinaryIO:
-    """Return standard input.
-
-    Raises:
-        ArgumentError: it is closed.
-    """
+    """Return standard input; raise ArgumentError if it is closed."""
     if sys.stdin is None:
         raise ArgumentError("can't read from -: standard input is closed; give a file or a pipe")
     return sys.stdin.buffer

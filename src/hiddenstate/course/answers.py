@@ -43,11 +43,7 @@ def called(answer: object, *arguments: object) -> object:
 
 
 def tensor(answer: object, *shape: int) -> torch.Tensor:
-    """Return an answer as a tensor of the required shape.
-
-    Raises:
-        AnswerError: it is not a tensor of this shape.
-    """
+    """Return an answer as a tensor; raise AnswerError unless it is one of the required shape."""
     if not isinstance(answer, torch.Tensor):
         raise wrong(
             "", f"The answer should be a tensor of shape {list(shape)}, but its type is {type(answer).__name__}."

@@ -132,11 +132,7 @@ def _packed_order(packed: PackedSequence, N: int) -> Tensor:
 
 
 def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
-    """Reject weights whose shapes do not match the sizes, or that differ in type or device.
-
-    Raises:
-        ShapeError, DtypeError, DeviceError: a weight does not fit.
-    """
+    """Raise ShapeError, DtypeError or DeviceError if weights do not fit the sizes, or differ in type or device."""
     if isinstance(weights, Int8Weights):
         _check_kept(weights, sizes)
         return
@@ -172,11 +168,7 @@ def _check_kept(weights: Int8Weights, sizes: Sizes) -> None:
 
 
 def check_weight(value: Tensor, name: str, shape: Sequence[int], first: tuple[str, Tensor]) -> None:
-    """Reject a weight that has a wrong shape, differs from ``first`` in type or device, or is sparse.
-
-    Raises:
-        ShapeError, DtypeError, DeviceError: it does not fit.
-    """
+    """Raise ShapeError, DtypeError or DeviceError if a weight has a wrong shape, type or device, or is sparse."""
     check_dense(value, name)
     if value.shape != tuple(shape):
         raise ShapeError(

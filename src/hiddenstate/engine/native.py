@@ -177,11 +177,7 @@ def refusal_text(argument: str, reason: str, value: Any, expected: Any) -> str:
 
 
 def raise_refused(argument: str, reason: str, value: Tensor | None, expected: Sequence[int] | None) -> NoReturn:
-    """Raise the error for a rejection by native/python/read.h.
-
-    Raises:
-        ShapeError, DtypeError: always.
-    """
+    """Raise the ShapeError or DtypeError for a rejection by native/python/read.h."""
     if value is None:
         raise ShapeError(f"a {argument} is None, expected {_shape(expected)}: was it replaced?")
     if reason == "shape" and argument == "input":

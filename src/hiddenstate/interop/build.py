@@ -27,11 +27,7 @@ _CELLS: dict[type[Layer], type[RecurrentCell[Any, Any]]] = {LSTM: LSTMCell, GRU:
 
 
 def layer_class(kind: object) -> type[Any]:
-    """Return the layer class that belongs to a class of layers or cells.
-
-    Raises:
-        ArgumentTypeError: it is neither.
-    """
+    """Return the layer class that belongs to a class of layers or cells; raise ArgumentTypeError for others."""
     for layer, cell in _CELLS.items():
         if kind is layer or kind is cell:
             return layer

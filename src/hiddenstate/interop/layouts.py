@@ -168,11 +168,7 @@ LAYOUTS = (
 
 
 def layout_for(layout: Layout, cell: str) -> Layout:
-    """Return the same framework's layout for a different kind of cell.
-
-    Raises:
-        ArgumentError: the table has no such layout.
-    """
+    """Return the same framework's layout for a different kind of cell; raise ArgumentError if it has none."""
     for each in LAYOUTS:
         if each.framework == layout.framework and each.cell == cell:
             return each

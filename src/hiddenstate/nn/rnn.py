@@ -76,11 +76,7 @@ class RNN(Recurrent[Tensor, nn.RNN]):
 
 
 def rnn_mode(nonlinearity: object) -> str:
-    """Return the kind of cell with this nonlinearity.
-
-    Raises:
-        ArgumentError: it is neither tanh nor relu.
-    """
+    """Return the kind of cell with this nonlinearity; raise ArgumentError unless it is tanh or relu."""
     mode = MODES.get(nonlinearity) if isinstance(nonlinearity, str) else None
     if mode is None:
         raise ArgumentError(f"Unknown nonlinearity {nonlinearity!r:.50}. Select from 'tanh' or 'relu'.")

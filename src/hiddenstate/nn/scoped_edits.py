@@ -71,11 +71,7 @@ def share_edits(lstm: Editable, twin: Editable) -> AbstractContextManager[object
 
 
 def check_edit(edit: object) -> None:
-    """Reject arguments that are not edits.
-
-    Raises:
-        ArgumentTypeError: an argument is not an `Edit`.
-    """
+    """Raise ArgumentTypeError for arguments that are not edits."""
     if not isinstance(edit, Edit):
         hint = "; write edit(*edits)" if isinstance(edit, (list, tuple)) else ""
         raise ArgumentTypeError(

@@ -134,11 +134,7 @@ def word_rows(values: Tensor, index: Tensor, beyond: Tensor) -> Tensor:
 
 
 def check_sentences(sentences: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
-    """Return the words of each sentence; reject plain text.
-
-    Raises:
-        ArgumentTypeError: a sentence is not a list of words.
-    """
+    """Return the words of each sentence; raise ArgumentTypeError unless each is a list of words."""
     if isinstance(sentences, str):
         raise ArgumentTypeError(f"{sentences!r:.60} is a string: give a list of sentences, each a list of words")
     if not isinstance(sentences, Iterable):

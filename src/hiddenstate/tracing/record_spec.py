@@ -256,11 +256,7 @@ def _at_steps(values: Tensor, wanted: RecordSpec, recorded: RecordSpec) -> Tenso
 
 
 def check_limit(nbytes: int, asked: TraceOptions, wanted: RecordSpec) -> None:
-    """Reject a record over its limit.
-
-    Raises:
-        TraceTooLargeError: it is over its limit.
-    """
+    """Raise TraceTooLargeError for a record over its limit."""
     if asked.limit is not None and asked.spent + nbytes > asked.limit:
         before = f" on top of {asked.spent:,} of earlier calls," if asked.spent else ""
         raise TraceTooLargeError(

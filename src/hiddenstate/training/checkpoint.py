@@ -154,11 +154,7 @@ class RunFolder:
             )
 
     def check(self) -> Path:
-        """Return the file that `begin` wrote.
-
-        Raises:
-            FileFormatError: there is no run.
-        """
+        """Return the file that `begin` wrote; raise FileFormatError if there is no run."""
         if not (self.path / SETTINGS).is_file():
             raise FileFormatError(f"no run at {self.path}: {SETTINGS} is missing; give the folder of a run")
         return self.path / SETTINGS

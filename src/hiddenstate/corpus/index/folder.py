@@ -115,11 +115,7 @@ class IndexFolder:
         return dict(zip(keys, np.cumsum([0, *counts]).tolist(), strict=False))
 
     def place(self, name: str) -> Place:
-        """Return a place for which the index has statistics.
-
-        Raises:
-            NameUnknownError: it has none.
-        """
+        """Return a place for which the index has statistics; raise NameUnknownError for others."""
         place = parse_place(name, *self.reader.lstm.sizes.layers)
         if name not in self.statistics:
             raise NameUnknownError(f"the index has no {name}; it was made with places {' '.join(self.statistics)}")

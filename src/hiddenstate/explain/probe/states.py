@@ -40,11 +40,7 @@ class Steps:
 
 
 def check_arguments(model: object, data: object, labels: object, place: str) -> None:
-    """Reject arguments of `probe` that do not fit.
-
-    Raises:
-        ArgumentTypeError, ArgumentError, NameUnknownError: an argument does not fit.
-    """
+    """Raise ArgumentTypeError, ArgumentError or NameUnknownError if arguments of `probe` do not fit."""
     if not isinstance(model, Tagger | LanguageModel | Layer):
         raise ArgumentTypeError(
             f"a probe needs a hiddenstate.LSTM, GRU or RNN, a tagger or a language model, got {type(model).__name__}"

@@ -24,11 +24,7 @@ def check_row_steps(row_steps: int, cure: str) -> None:
 
 
 def check_bytes(nbytes: int, what: str, T: int, N: int) -> None:
-    """Reject a run that would take too much memory; strides can give a small tensor any shape.
-
-    Raises:
-        TraceTooLargeError: the run would take more than 8 GiB.
-    """
+    """Raise TraceTooLargeError if a run would take more than 8 GiB; strides can give a small tensor any shape."""
     if nbytes > MOST_BYTES:
         raise TraceTooLargeError(
             f"{what} of T={T:,} steps and N={N:,} rows would take {nbytes:,} bytes, but at most {MOST_BYTES:,} are "

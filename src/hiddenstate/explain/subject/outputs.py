@@ -84,11 +84,7 @@ class Outputs:
 
 
 def needed_head(head: Head | None) -> Head:
-    """Return the head, or raise an error that explains how to give one.
-
-    Raises:
-        ArgumentError: there is no head.
-    """
+    """Return the head; raise ArgumentError, which explains how to give one, if there is none."""
     if head is None:
         raise ArgumentError(
             "there is no head here that computes logits from the LSTM's outputs: give one, as in "

@@ -56,11 +56,7 @@ def counted(items: Sequence[T], report: Progress | None) -> Iterator[T]:
 
 
 def check_progress(progress: object) -> None:
-    """Reject an invalid ``progress=`` argument.
-
-    Raises:
-        ArgumentTypeError: it is neither a function nor True, False or None.
-    """
+    """Raise ArgumentTypeError if ``progress=`` is neither a function nor True, False or None."""
     if progress is not None and not isinstance(progress, bool) and not callable(progress):
         raise ArgumentTypeError(
             f"progress must be a function of two numbers, got {type(progress).__name__} (True shows a bar, False none)"

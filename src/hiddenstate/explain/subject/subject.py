@@ -226,11 +226,7 @@ class Subject:
 
 
 def check_cell(subject: Subject, function: str, cells: Sequence[str], why: str) -> None:
-    """Reject a subject whose kind of cell a function of `hiddenstate.explain` does not support.
-
-    Raises:
-        ArgumentError: the function does not support it; the message says why.
-    """
+    """Raise ArgumentError, with the reason, if a function does not support a subject's kind of cell."""
     kind = subject.sizes.kind
     if kind.name not in cells:
         known = dict.fromkeys(cell_named(name).label for name in cells)

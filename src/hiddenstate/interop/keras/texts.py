@@ -30,11 +30,7 @@ def find_hdf5_start(content: bytes | mmap) -> int | None:
 
 
 def check_texts(content: bytes | mmap) -> None:
-    """Reject string heaps without an end, and invalid string types.
-
-    Raises:
-        FileFormatError: the file has such a heap or type.
-    """
+    """Raise FileFormatError if a file has string heaps without an end, or invalid string types."""
     if _UNKNOWN_TYPE.search(content):
         raise FileFormatError("is damaged: the type of a string is invalid")
     start = find_hdf5_start(content)

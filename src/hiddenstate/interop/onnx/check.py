@@ -25,11 +25,7 @@ class Run:
 
 
 def runtime() -> Any:
-    """Import onnxruntime.
-
-    Raises:
-        MissingDependencyError: it is not installed.
-    """
+    """Import onnxruntime; raise MissingDependencyError if it is not installed."""
     return optional_package("onnxruntime", "onnx", "checking an ONNX file (leave it out with check=False)")
 
 

@@ -29,11 +29,7 @@ def piped(
 
 
 def check_options(n_best: int, precision: str) -> None:
-    """Reject options of `Tagger.tag` that are out of range.
-
-    Raises:
-        ArgumentError: an option is out of range.
-    """
+    """Raise ArgumentError if an option of `Tagger.tag` is out of range."""
     if precision not in ("fp32", "bf16"):
         raise ArgumentError(f"precision must be fp32 or bf16, got {precision!r}")
     if n_best < 0:

@@ -80,11 +80,7 @@ class RowsInUse:
         return tuple(row for row in range(batch) if row not in free)
 
     def check(self, rows: Iterable[int]) -> None:
-        """Reject rows that have left.
-
-        Raises:
-            ArgumentError: a row has left.
-        """
+        """Raise ArgumentError for rows that have left."""
         for row in sorted(set(rows).intersection(self._free)):
             raise ArgumentError(f"row {row} is not in use: it has already left; join() returns a free row")
 
@@ -93,11 +89,7 @@ class RowsInUse:
         self._free = [free for free in self._free if free != row]
 
     def without(self, rows: Iterable[int]) -> "RowsInUse":
-        """Return a copy in which more rows are free.
-
-        Raises:
-            ArgumentError: one of them has already left.
-        """
+        """Return a copy in which more rows are free; raise ArgumentError if one of them has already left."""
         gone = set(rows)
         self.check(gone)
         return RowsInUse([*self._free, *gone])
