@@ -54,12 +54,12 @@ def compile_native(target: Path) -> str | None:
 
 
 def _what_lacks(compiler: str) -> str | None:
-    """Return what this compiler lacks for WebAssembly, or None if it compiles and links a program that uses its library."""
+    """Return what this compiler lacks for WebAssembly, or None if it can compile and link a program."""
     with tempfile.TemporaryDirectory() as folder:
         program = [*OPTIONS, *LINKING, "-x", "c++", "-", "-o", str(Path(folder) / "program.wasm")]
-        source = "#include <vector>\nint main(int n, char**) { return int(std::vector<int>(n).size()); }\n"
+        source = "#include <vector>\nint size(int n) { return int(std::vector<int>(n).size()); }\n"
         done = subprocess.run([compiler, *program], input=source, capture_output=True, text=True)
-    return None if done.returncode == 0 else f"{compiler}: {done.stderr.strip().partition(chr(10))[0]}"
+    return f"{compiler}: {done.stderr.strip().partition(chr(10))[0]}" if done.returncode else None
 
 
 def _compile_with(compiler: str, target: Path) -> None:
