@@ -347,9 +347,9 @@ def test_dropout_between_layers_compiles() -> None:
     assert_close(whole(lambda x: lstm(x)[0])(x), lstm(x)[0])
 
 
-@pytest.mark.parametrize("proj_size", [0, 3])
-def test_autocast_compiles(proj_size: int) -> None:
-    lstm, x = hs.LSTM(4, 5, 2, proj_size=proj_size), torch.randn(6, 3, 4)
+@pytest.mark.parametrize("options", [{}, {"proj_size": 3}, {"dropout": 1.0}], ids=str)
+def test_autocast_compiles(options: dict[str, Any]) -> None:
+    lstm, x = hs.LSTM(4, 5, 2, **options), torch.randn(6, 3, 4)
     with torch.autocast("cpu", torch.bfloat16):
         (out, state), (want, want_state) = whole(lstm)(x), lstm(x)
     assert_all_close((out.float(), *map(Tensor.float, state)), (want.float(), *map(Tensor.float, want_state)))

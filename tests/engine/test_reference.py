@@ -101,6 +101,16 @@ def test_derivatives_under_edits(edits: list[hs.Edit]) -> None:
     _checked({}, {}, edits)
 
 
+@pytest.mark.parametrize("kind", [hs.LSTM, hs.GRU, hs.RNN])
+def test_final_states_may_be_changed_in_place(kind: Any) -> None:
+    layer = kind(4, 3)
+    with hs.backend("reference"):
+        out, state = layer(torch.randn(5, 2, 4))
+    for part in state if isinstance(state, tuple) else (state,):
+        part.mul_(2)
+    out.sum().backward()
+
+
 def test_a_wrong_derivative_fails() -> None:
     """The check can fail: it detects the wrong gradient of a detached state."""
 

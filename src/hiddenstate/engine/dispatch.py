@@ -117,11 +117,11 @@ def _why_not_operator(call: Call) -> str | None:
 
 
 def _run_operator(call: Call) -> Result:
-    masks = draw_masks(call)
     if not autocast.asks_for_bfloat16(call):
-        return Result(*operator.run(call, masks))
+        return Result(*operator.run(call, draw_masks(call)))
     with torch.autocast("cpu", enabled=False):
-        return Result(*operator.run(autocast.cast(call), masks))
+        given = autocast.cast(call)
+        return Result(*operator.run(given, draw_masks(given)))
 
 
 def _why_not_break(_call: Call) -> str | None:

@@ -36,8 +36,9 @@ def joined(out: Tensor, done: Sequence[LayerResult]) -> Result:
     """Combine the results of all layers and directions."""
     values = {name: value for layer in done for name, value in layer.values.items()}
     carried = {name: value for layer in done for name, value in layer.carried.items()}
-    c = [layer.c for layer in done if layer.c is not None]
-    return Result(out, _stacked([layer.h for layer in done]), _stacked(c) if c else None, values, carried)
+    # Copies even a single state: it may be changed in place, though the last step's tanh has saved it.
+    h, c = [layer.h for layer in done], [layer.c for layer in done if layer.c is not None]
+    return Result(out, torch.stack(h), torch.stack(c) if c else None, values, carried)
 
 
 def run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
@@ -77,11 +78,6 @@ def _border_states(call: Call, k: int, dtype: torch.dtype) -> tuple[Tensor, ...]
         return None
     h, *more = call.reset_to
     return h[k], *(c[k].to(dtype) for c in more)
-
-
-def _stacked(parts: Sequence[Tensor]) -> Tensor:
-    """Stack the parts along a new first axis; a single part becomes a view, which avoids a copy."""
-    return torch.stack(list(parts)) if len(parts) > 1 else parts[0].unsqueeze(0)
 
 
 def _stack(by_step: Mapping[int, Tensor], steps: Sequence[int], live: Tensor | None) -> Tensor:
