@@ -64,22 +64,18 @@ def test_what_is_kept_comes_back_and_what_is_not_explained_is_said(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("way", "lstm", "cell"),
-    [
-        ("as it is", "torch.nn.modules.rnn", "torch.nn.modules.rnn"),
-        ("accelerate", "torch.nn.modules.rnn", "torch.nn.modules.rnn"),
-        ("convert", "hiddenstate.nn.lstm", "hiddenstate.nn.cell"),
-        ("class", "hiddenstate.nn.lstm", "hiddenstate.nn.cell"),
-    ],
+    ("way", "package"),
+    [("as it is", "torch"), ("accelerate", "torch"), ("convert", "hiddenstate"), ("class", "hiddenstate")],
 )
-def test_each_way_puts_ours_in_torchs_place(way: str, lstm: str, cell: str, tmp_path: Path) -> None:
+def test_each_way_puts_ours_in_torchs_place(way: str, package: str, tmp_path: Path) -> None:
+    kinds = "LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell"
     code = (
         "import hiddenstate_downstream as plugin, torch\n"
         "class Own(torch.nn.LSTM):\n    pass\n"
-        "made = torch.nn.LSTM(4, 3), torch.nn.LSTMCell(4, 3)\n"
-        "made[0](torch.zeros(2, 1, 4)), Own(4, 3)\n"
+        f"made = [getattr(torch.nn, kind)(4, 3) for kind in {kinds}]\n"
+        "[one(torch.zeros(2, 1, 4)) for one in made[:3]], [one(torch.zeros(1, 4)) for one in made[3:]], Own(4, 3)\n"
         "torch.jit.script(torch.nn.Sequential(*made[:1]))\n"
-        "print(*(type(one).__module__ for one in made))\n"
+        "print(*(f'{type(one).__module__.split(chr(46))[0]}.{type(one).__name__}' for one in made))\n"
         "plugin.pytest_sessionfinish()\n"
         "print(open(plugin.os.environ['HIDDENSTATE_REPORT']).read())\n"
     )
@@ -89,10 +85,10 @@ def test_each_way_puts_ours_in_torchs_place(way: str, lstm: str, cell: str, tmp_
     # The short way needs torch's table of functions.
     path = "fast" if hasattr(torch.Tensor, "__dlpack_c_exchange_api__") else "native"
     report = {
-        "accelerate": f'{{"served": {{"{path}": 1}}, "left": {{}}}}',
-        "convert": '{"converted": 2, "kept": 0}',
+        "accelerate": f'{{"served": {{"{path}": 3, "cell": 3}}, "left": {{}}}}',
+        "convert": '{"converted": 6, "kept": 0}',
     }
-    assert done.stdout.splitlines() == [f"{lstm} {cell}", report.get(way, "{}")]
+    assert done.stdout.splitlines() == [" ".join(f"{package}.{kind}" for kind in kinds), report.get(way, "{}")]
 
 
 def test_a_reason_for_two_ways_is_said_once() -> None:

@@ -23,7 +23,7 @@ class Run:
         passed: tests that passed.
         failed: tests that failed or raised an error.
         worse: names of tests that pass with torch's layers, but not here.
-        served: calls of torch's LSTMs that ran on the engine.
+        served: calls of torch's layers and cells that ran on the engine.
         left: those that torch computed, by reason.
     """
 

@@ -16,7 +16,7 @@ FILE = Path(__file__).with_name("suites.toml")
 
 @dataclass(frozen=True)
 class Suite:
-    """Other people's tests that use LSTMs.
+    """Other people's tests that use recurrent layers.
 
     Attributes:
         name: the name that selects it.
@@ -28,7 +28,7 @@ class Suite:
         folder: the folder of the repository in which pytest runs.
         tests: arguments of pytest; ``{suites}`` is the folder of this file.
         untested: the reason, if none of its tests can be run.
-        recipe: a script whose ``register()`` is called when LSTMs are converted, as the documentation tells users to
+        recipe: a script whose ``register()`` is called when layers are converted, as the documentation tells users to
             do; relative to the root of this project.
         why: why results differ from torch's, by way; for the table.
     """

@@ -1,4 +1,4 @@
-"""Replaces torch's LSTMs by ours before anything else is imported; a pytest plugin, which reports what ran.
+"""Replaces torch's recurrent layers by ours before anything else is imported; a pytest plugin, which reports what ran.
 
 Environment variables configure it: HIDDENSTATE_WAY selects one of `WAYS`, HIDDENSTATE_REPORT is the report's file, and
 HIDDENSTATE_RECIPE a script that registers our classes with a library, if it needs one.
@@ -19,7 +19,7 @@ from torch import nn
 import hiddenstate as hs
 
 _PLACES = (torch.nn, torch.nn.modules, torch.nn.modules.rnn)
-_TORCHS: tuple[type[nn.Module], ...] = nn.LSTM, nn.LSTMCell
+_NAMES = "LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell"
 
 
 def accelerate() -> Callable[[], dict[str, Any]]:
@@ -34,10 +34,10 @@ def accelerate() -> Callable[[], dict[str, Any]]:
 
 
 def convert() -> Callable[[], dict[str, Any]]:
-    """Convert each torch LSTM and cell as soon as it is made; subclasses are not converted."""
+    """Convert each layer and cell of torch as soon as it is made; subclasses are not converted."""
     made = {"converted": 0, "kept": 0}
-    for kind in _TORCHS:
-        _convert_when_made(kind, made)
+    for name in _NAMES:
+        _convert_when_made(getattr(nn, name), made)
     return lambda: made
 
 
@@ -60,8 +60,8 @@ def _convert_when_made(kind: type[nn.Module], made: dict[str, int]) -> None:
 def swap() -> Callable[[], dict[str, Any]]:
     """Put our classes in place of torch's, where they are imported from."""
     for place in _PLACES:
-        for name, ours in (("LSTM", hs.LSTM), ("LSTMCell", hs.LSTMCell)):
-            setattr(place, name, ours)
+        for name in _NAMES:
+            setattr(place, name, getattr(hs, name))
     return dict
 
 

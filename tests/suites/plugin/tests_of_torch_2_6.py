@@ -1,6 +1,6 @@
 """A pytest plugin: names that tests of torch 2.6 import and later versions of torch lack.
 
-No test of an LSTM uses them.
+No test of a recurrent layer uses them.
 """
 
 from importlib import import_module
