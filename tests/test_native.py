@@ -9,8 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 COMPILER = shutil.which(os.environ.get("CXX", "c++"))
-# The object files of the native module. `make native-test` recompiles everything, with different compilers and options.
-SCANS = sorted(ROOT.glob("build/*/libscan.a"), key=os.path.getmtime)
+# The object files of the installed native module. `make native-test` recompiles everything, with other compilers and
+# options.
+SCANS = sorted(ROOT.glob("build/cp*/libscan.a"), key=os.path.getmtime)
 
 # Waiting threads do not spin: other tests need the cores.
 PATIENT = {**os.environ, "OMP_WAIT_POLICY": "passive"}

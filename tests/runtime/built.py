@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-_COMPILED = sorted(ROOT.glob(f"build/*/runtime/_native{sysconfig.get_config_var('EXT_SUFFIX')}"), key=os.path.getmtime)
+# Where installations were built, in folders called as wheels are; what sanitizers built can only be linked with them.
+BUILDS = sorted(ROOT.glob("build/cp*"), key=os.path.getmtime)
+_SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
+_COMPILED = [path for folder in BUILDS for path in folder.glob(f"runtime/_native{_SUFFIX}")]
 IS_BUILT = bool(_COMPILED)
 FOLDER = Path(tempfile.mkdtemp(prefix="hiddenstate-runtime-"))
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
