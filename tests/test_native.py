@@ -1,4 +1,7 @@
-"""The scans against the equations in C++, without Python: builds tests/native with the module's object files."""
+"""The scans against the equations in C++, without Python: builds tests/native with the module's object files.
+
+`make native-test` recompiles everything instead, with other compilers and options.
+"""
 
 import os
 import shutil
@@ -7,12 +10,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-COMPILER = shutil.which(os.environ.get("CXX", "c++"))
-# The object files of the installed native module. `make native-test` recompiles everything, with other compilers and
-# options.
-SCANS = sorted(ROOT.glob("build/cp*/libscan.a"), key=os.path.getmtime)
+from runtime.built import ROOT, SCANS
 
+COMPILER = shutil.which(os.environ.get("CXX", "c++"))
 # Waiting threads do not spin: other tests need the cores.
 PATIENT = {**os.environ, "OMP_WAIT_POLICY": "passive"}
 

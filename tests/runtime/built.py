@@ -12,9 +12,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 # Where installations were built, in folders called as wheels are; what sanitizers built can only be linked with them.
-BUILDS = sorted(ROOT.glob("build/cp*"), key=os.path.getmtime)
+_BUILDS = sorted(ROOT.glob("build/cp*"), key=os.path.getmtime)
 _SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
-_COMPILED = [path for folder in BUILDS for path in folder.glob(f"runtime/_native{_SUFFIX}")]
+_COMPILED = [path for folder in _BUILDS for path in folder.glob(f"runtime/_native{_SUFFIX}")]
+# The object files of the native module, the latest last.
+SCANS = [path for folder in _BUILDS for path in folder.glob("libscan.a")]
 IS_BUILT = bool(_COMPILED)
 FOLDER = Path(tempfile.mkdtemp(prefix="hiddenstate-runtime-"))
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)

@@ -19,9 +19,9 @@ from hiddenstate.models.model_file import FORMAT
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import read_conllu
-from runtime.built import BUILDS, ROOT
+from runtime.built import ROOT, SCANS
 
-ENGINE = next((path for folder in reversed(BUILDS) for path in folder.glob("libscan.a")), None)
+ENGINE = SCANS[-1] if SCANS else None
 COMPILER = shutil.which(os.environ.get("CXX", "g++"))
 pytestmark = pytest.mark.skipif(
     ENGINE is None or COMPILER is None or sys.platform != "linux",

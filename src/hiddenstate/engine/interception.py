@@ -40,7 +40,7 @@ def interception(*, autocast: bool = False) -> str | None:
 def active_transform() -> str | None:
     """Return which transform is active, or None; neither native code nor torch's kernels support transforms.
 
-    They are those such as vmap or jvp, and forward-mode differentiation.
+    Transforms are those of torch.func, such as vmap, and forward-mode differentiation.
     """
     if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return "torch.func transforms or forward-mode derivatives are active, which only the reference path supports"

@@ -207,7 +207,7 @@ def read_table(text: str) -> Table | None:
 
 
 def _bounds(text: str) -> "NDArray[np.intp] | None":
-    """Return the first argument of a table with this text; None if the text has another shape."""
+    """Return the bounds of a table with this text; None if the text has another shape."""
     import numpy as np
 
     codes = np.frombuffer(text.encode("latin-1", "replace"), np.uint8)  # one for each character

@@ -289,7 +289,8 @@ def _outputs(one: Subject, run: Trace, target: Target) -> Outputs:
     out, steps = run.out, target.steps
     assert isinstance(out, Tensor)
     values = {name: run.values[name][list(steps)] for name in target.keep}
-    return Outputs(one._time_first(out), run.state, one.head, values, steps, 0, one.sizes.num_layers - 1)
+    time_first = out.transpose(0, 1) if one.lstm.batch_first else out
+    return Outputs(time_first, run.state, one.head, values, steps, 0, one.sizes.num_layers - 1)
 
 
 def rank_correlation(a: Numbers, b: Numbers) -> float:
