@@ -29,7 +29,7 @@ from hiddenstate.corpus.index.build import ROWS_TOGETHER, IndexShards
 from hiddenstate.corpus.index.readers import LayerReader, array_shards, reader_of
 from hiddenstate.corpus.shards.plan import plan
 from hiddenstate.corpus.shards.run import run
-from hiddenstate.corpus.tagging import TagShards
+from hiddenstate.corpus.tagging import SHARD_BYTES, TagShards
 from hiddenstate.models.folder.model_folder import load
 from hiddenstate.text.conllu import read_conllu
 
@@ -116,7 +116,7 @@ def memory(options: argparse.Namespace, folder: Path) -> str:
 def tag_speed(options: argparse.Namespace, folder: Path) -> str:
     """A corpus by shards, in one process, beside `Tagger.tag` of its sentences; both in one thread."""
     tagger, text = load(options.model), Path(options.text)
-    sentences, shards = [each.forms for each in read_conllu(text)], plan([text])
+    sentences, shards = [each.forms for each in read_conllu(text)], plan([text], shard_bytes=SHARD_BYTES)
     found = []
     for is_parquet in (True, False):
 
@@ -124,7 +124,7 @@ def tag_speed(options: argparse.Namespace, folder: Path) -> str:
             with tempfile.TemporaryDirectory(dir=folder) as inside:
                 run(TagShards(tagger, is_parquet), shards, Path(inside) / "out", {})
 
-        said = compare(lambda: tagger.tag(sentences), by_shards, 3)
+        said = compare(lambda: tagger.tag(sentences), by_shards, 7)
         found.append(f"{'Parquet' if is_parquet else 'CoNLL-U'} {said}")
     return "tags by shards, share of tagger.tag's words a second: " + "; ".join(found)
 

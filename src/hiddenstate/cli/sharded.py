@@ -63,13 +63,12 @@ def tag_shards(
     """Tag files into a folder, a file per shard; raises the errors of reading files and of `run`."""
     from hiddenstate.corpus.shards.plan import expand, plan
     from hiddenstate.corpus.tables import fingerprint
-    from hiddenstate.corpus.tagging import TagShards
+    from hiddenstate.corpus.tagging import SHARD_BYTES, TagShards
     from hiddenstate.models.folder.model_folder import load
 
     tagger = load(model)
     paths = expand(files)
-    # Large shards, because without native code each spells its own words.
-    shards = plan(paths, kind=kind, column=column, shard_bytes=1 << 22)
+    shards = plan(paths, kind=kind, column=column, shard_bytes=SHARD_BYTES)
     task = TagShards(tagger, not as_conllu, precision)
     settings = {"kind": "tag", "conllu": as_conllu, "precision": precision, "model": fingerprint(tagger)}
     _run(task, shards, out, paths, settings, jobs, cluster)

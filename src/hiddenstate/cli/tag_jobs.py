@@ -130,4 +130,5 @@ def _result(
         texts = [layout.text(*pair) for pair in zip(sentences, taggings, strict=True)]
         return Result(texts, sum(map(len, sentences)))
     parsed = [passage.parsed() for passage in passages]
-    return Result(tag_parsed(only_tags, parsed), sum(map(count_words, parsed)))
+    texts = [f"{each}\n\n" for group in tag_parsed(only_tags, parsed) for each in group.split("\n\n") if each]
+    return Result(texts, sum(map(count_words, parsed)))

@@ -18,6 +18,9 @@ from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.tagger.tagging import OnlyTags, WordTags
 from hiddenstate.text.conllu import count_words, forms_in
 
+# In smaller shards, sentences of a batch differ more in length and, without native code, more words are spelled twice.
+SHARD_BYTES = 1 << 22
+
 
 @dataclass(frozen=True, eq=False)
 class TagShards:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate, compress, islice, pairwise
+from itertools import accumulate, islice, pairwise
 from typing import TYPE_CHECKING
 
 from conllu.exceptions import ParseException
@@ -27,7 +27,6 @@ COLUMNS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DE
 TAG_COLUMNS = ("upos", "xpos", "feats", "deprel", "lemma", "head", "deps", "misc")
 
 _WHITE_LINE = re.compile(r"\n[^\S\n]+(?=\n|\Z)")
-_IDS = [*map(str, range(1, 1001))]
 # By code in Latin-1, where ? stands for all other characters.
 _MAY_BE_SPACE = bytes([chr(code).isspace() or chr(code) == "?" for code in range(256)])
 PIECE = 2**16  # characters
@@ -146,14 +145,16 @@ class Table:
         forms = iter(_cells(text, self._bounds, 1))
         self.forms: list[tuple[str, ...]] = [tuple(islice(forms, count)) for count in counts]
 
-    def texts(self, columns: Mapping[str, Sequence[str]]) -> list[str]:
-        """Return each sentence's text, with a blank line at its end and a tag for each word in these columns.
+    def text(self, columns: Mapping[str, Sequence[str]]) -> str:
+        """Return the text with a tag for each word in these columns, and with one blank line after each sentence.
 
         Raises:
             ArgumentError: there are not as many tags as words.
         """
-        text = self._filled(columns) if columns else self._text
-        return [f"{block}\n\n" for each in text.split("\n\n") if (block := each.strip("\n"))]
+        text = (self._filled(columns) if columns else self._text).strip("\n") + "\n\n"
+        while "\n\n\n" in text:
+            text = text.replace("\n\n\n", "\n\n")
+        return text
 
     def _filled(self, columns: Mapping[str, Sequence[str]]) -> str:
         text, bounds = self._text, self._bounds
@@ -174,8 +175,8 @@ class Table:
     def sentences(self) -> list[Sentence]:
         """Return the sentences."""
         found, at = list[Sentence](), 0
-        for forms, text in zip(self.forms, self.texts({}), strict=True):
-            lines = tuple(text[:-2].split("\n"))
+        for forms, text in zip(self.forms, self.text({})[:-2].split("\n\n"), strict=True):
+            lines = tuple(text.split("\n"))
             first = next(k for k, line in enumerate(lines) if line[0] != "#")
             places: Sequence[int] = range(first, len(lines))
             if len(places) != len(forms):
@@ -190,27 +191,38 @@ def read_table(text: str) -> Table | None:
     import numpy as np  # here, because a command that only shows its help must not load it
 
     text = f"\n{_unified(text)}\n"
-    bounds = _bounds(text)
+    codes = np.frombuffer(text.encode("latin-1", "replace"), np.uint8)  # one for each character
+    bounds = _bounds(text, codes)
     if bounds is None:
         return None
-    starts = np.flatnonzero(np.append(True, bounds[1:, 0] != bounds[:-1, 10])).tolist()
-    ids, is_word, counts = _cells(text, bounds, 0), np.ones(len(bounds), np.bool_), list[int]()
-    for start, end in pairwise([*starts, len(bounds)]):
-        words = ids[start:end]
-        if words != _IDS[: len(words)]:
-            is_word[start:end] = marks = [each.isdecimal() or not _is_range_or_empty(each) for each in words]
-            words = [*compress(words, marks)]
-            if words != _IDS[: len(words)]:
-                return None
-        counts.append(len(words))
-    return Table(text, bounds, counts, is_word)
+    ids, is_word = _numbers(codes, bounds)
+    others = _cells(text, bounds[~is_word], 0)
+    starts = np.flatnonzero(np.append(True, bounds[1:, 0] != bounds[:-1, 10]))
+    words = is_word.cumsum()
+    words_before = words[starts] - is_word[starts]
+    expected = words - words_before.repeat(np.diff(starts, append=len(bounds)))
+    if not all(map(_is_range_or_empty, others)) or (ids != expected)[is_word].any():
+        return None
+    return Table(text, bounds, np.diff(words_before, append=words[-1]).tolist(), is_word)
 
 
-def _bounds(text: str) -> "NDArray[np.intp] | None":
+def _numbers(codes: "NDArray[np.uint8]", bounds: "NDArray[np.intp]") -> "tuple[NDArray[np.intp], NDArray[np.bool_]]":
+    """Return the first cell of each line as a number, and whether it is one below 1000, without a leading zero."""
+    import numpy as np
+
+    first, last = bounds[:, 0] + 1, bounds[:, 1] - 1
+    numbers, are = np.zeros(len(bounds), np.intp), (codes[first] != ord("0")) & (last - first < 3)
+    for k in range(3):
+        digits, inside = codes[last - k].astype(np.intp) - ord("0"), last - k >= first
+        are &= ~inside | (digits >= 0) & (digits <= 9)
+        numbers += np.where(inside, digits * 10**k, 0)
+    return numbers, are
+
+
+def _bounds(text: str, codes: "NDArray[np.uint8]") -> "NDArray[np.intp] | None":
     """Return the bounds of a table with this text; None if the text has another shape."""
     import numpy as np
 
-    codes = np.frombuffer(text.encode("latin-1", "replace"), np.uint8)  # one for each character
     tabs, newlines = np.flatnonzero(codes == ord("\t")), np.flatnonzero(codes == ord("\n"))
     may_be_space = np.frombuffer(_MAY_BE_SPACE, np.bool_)[codes[tabs + 1]]
     if not len(tabs) or len(tabs) % 9 or any(text[tab + 1].isspace() for tab in tabs[may_be_space].tolist()):
@@ -303,8 +315,8 @@ def with_tags(
     return Sentence(sentence.forms, tuple(lines), sentence.places)
 
 
-def with_columns(parsed: Table | list[Sentence], columns: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return sentences as CoNLL-U, each with a blank line at its end, with tags in some of their columns.
+def with_columns(parsed: Table | list[Sentence], columns: Mapping[str, Sequence[str]]) -> str:
+    """Return sentences as CoNLL-U, with a blank line after each and tags in some of their columns.
 
     Args:
         parsed: the sentences.
@@ -314,7 +326,7 @@ def with_columns(parsed: Table | list[Sentence], columns: Mapping[str, Sequence[
         ArgumentError: there are not as many tags as words.
     """
     if isinstance(parsed, Table):
-        return parsed.texts(columns)
+        return parsed.text(columns)
     ends = [0, *accumulate(map(len, parsed))]
     for column, tags in columns.items():
         if len(tags) != ends[-1]:
@@ -323,7 +335,7 @@ def with_columns(parsed: Table | list[Sentence], columns: Mapping[str, Sequence[
             with_tags(sentence, tags[a:b], None, column)
             for sentence, (a, b) in zip(parsed, pairwise(ends), strict=True)
         ]
-    return [to_conllu([sentence]) for sentence in parsed]
+    return to_conllu(parsed)
 
 
 def forms_in(parsed: Table | list[Sentence]) -> list[tuple[str, ...]]:
