@@ -12,6 +12,7 @@ from hiddenstate.corpus.index.folder import Context, IndexFolder
 from hiddenstate.corpus.index.readers import LanguageReader, TaggerReader
 from hiddenstate.corpus.opened import Index, open_index
 from hiddenstate.corpus.search.find import search
+from hiddenstate.corpus.search.grammar import parse_query
 from hiddenstate.corpus.tables import fingerprint
 from hiddenstate.corpus.units.card import unit_card
 from hiddenstate.corpus.units.table import units
@@ -32,6 +33,7 @@ class IndexAnswers:
 
     def __init__(self, index: IndexFolder) -> None:
         self.index = index
+        parse_query("token = a")  # builds the parser, so that the first search need not
         self._units: dict[str, Any] | None = None
 
     def about(self) -> dict[str, Any]:
