@@ -79,7 +79,7 @@ def test_other_modules_fail() -> None:
     mixed = nn.LSTM(4, 3)
     mixed.weight_hh_l0.data = mixed.weight_hh_l0.data.double()
     replaced = nn.LSTM(4, 3)
-    replaced.forward = nn.Identity().forward  # type: ignore[method-assign]
+    replaced.forward = nn.Identity().forward  # type: ignore[assignment, method-assign]
     for module, message in (
         (pruned, "has hooks, which a copy would lose"),
         (hooked, "has hooks, which a copy would lose"),
