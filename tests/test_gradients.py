@@ -166,6 +166,22 @@ def test_lengths_that_vmap_hides_are_not_checked_and_do_no_harm() -> None:
     assert not out[1].any()
 
 
+def test_dropout_with_lengths_that_vmap_hides() -> None:
+    """Each row gets a mask; torch's draws for packed rows would need to know the lengths."""
+    lstm, x, lengths = hs.LSTM(2, 3, 2, dropout=0.5), torch.randn(4, 5, 2), torch.tensor([4, 0, 2, 1, 3])
+    weights = {name: value.detach() for name, value in lstm.named_parameters()}
+
+    def loss(weights: dict[str, Tensor], row: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+        out: Tensor = functional_call(lstm, weights, (row[:, None],), {"lengths": length[None]})[0]
+        return out.square().sum(), out[:, 0]
+
+    of_rows = vmap(grad(loss, has_aux=True), in_dims=(None, 1, 0), randomness="different")
+    gradients, out = of_rows(weights, x, lengths)
+    for n, length in enumerate(lengths.tolist()):
+        assert not out[n, length:].any()
+        assert bool(gradients["weight_hh_l1"][n].any()) == (length > 1)
+
+
 def test_many_models_at_once() -> None:
     models = [hs.LSTM(3, 4, 2, proj_size=2) for _ in range(3)]
     weights, buffers = stack_module_state(models)

@@ -78,12 +78,15 @@ def test_other_modules_fail() -> None:
     extended.register_buffer("count", torch.zeros(1))
     mixed = nn.LSTM(4, 3)
     mixed.weight_hh_l0.data = mixed.weight_hh_l0.data.double()
+    replaced = nn.LSTM(4, 3)
+    replaced.forward = nn.Identity().forward  # type: ignore[assignment, method-assign]
     for module, message in (
         (pruned, "has hooks, which a copy would lose"),
         (hooked, "has hooks, which a copy would lose"),
         (extended, r"parameters or buffers that do not match its options \(count\)"),
         (mixed, "has parameters of several types"),
         (Changed(4, 3), "has its own forward"),
+        (replaced, "has its own forward"),
     ):
         with pytest.raises(ArgumentError, match=message):
             hs.from_torch(module)

@@ -19,13 +19,13 @@ def draw_masks(call: Call) -> list[Tensor]:
     """Draw masks that multiply the output ``[T, N, D*P]`` of each layer except the last; empty without dropout.
 
     The draws equal torch's, layer by layer, and for ragged rows those that torch makes for a packed sequence (except in
-    compiled code, because compilers draw differently).
+    compiled code, because compilers draw differently, and if `torch.vmap` runs over the lengths, which torch can't).
     """
     sizes, inner = call.sizes, range(call.sizes.num_layers - 1)
     if not call.dropout or not inner:
         return []
     (T, N), width = call.x.shape[:2], sizes.directions * sizes.output_size
-    if call.lengths is None or torch.compiler.is_compiling():
+    if call.lengths is None or torch.compiler.is_compiling() or _is_batched(call.lengths):
         return [draw_mask((T, N, width), call.x, call.dropout) for _ in inner]
     live = live_steps(call.lengths, T)
     order = packing_order(call)
@@ -36,6 +36,16 @@ def draw_masks(call: Call) -> list[Tensor]:
         mask[ordered] = draw_mask((int(ordered.sum()), width), call.x, call.dropout)
         masks.append(mask[:, back])
     return masks
+
+
+def _is_batched(lengths: Tensor) -> bool:
+    """Whether `torch.vmap` runs over the lengths, which hides their values."""
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(lengths):
+        if functorch.is_batchedtensor(lengths):
+            return True
+        lengths = functorch.get_unwrapped(lengths)
+    return False
 
 
 def packing_order(call: Call) -> Tensor:

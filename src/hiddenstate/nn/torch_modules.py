@@ -144,7 +144,8 @@ def _refuse_what_is_lost(module: nn.Module, parameters: dict[str, nn.Parameter])
     if any(getattr(module, name) for name in hooks):
         raise ArgumentError(f"this {kind} has hooks, which a copy would lose: remove them first")
     known = next(base for base in type(module).__mro__ if base.__module__.split(".")[0] in ("torch", "hiddenstate"))
-    if getattr(known, "forward", None) is not getattr(type(module), "forward", None):
+    own = "forward" in vars(module) or getattr(known, "forward", None) is not getattr(type(module), "forward", None)
+    if own:
         raise ArgumentError(f"this {kind} has its own forward, which a copy would lose")
     dtypes = {parameter.dtype for parameter in parameters.values()}
     if len(dtypes) > 1:
