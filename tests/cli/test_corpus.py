@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,18 @@ def test_get_shows_the_licence_and_where_it_lies(tmp_path: Path, monkeypatch: py
 def test_get_fails() -> None:
     with pytest.raises(ArgumentError, match="there is no corpus named 'x'"):
         CliRunner().invoke(app, ["corpus", "get", "x"], catch_exceptions=False)
+
+
+def test_tag_and_evaluate_take_parts_of_corpora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = (Path(__file__).parents[1] / "data" / "tiny-dev.conllu").read_bytes()
+    file = Remote("all.conllu", hashlib.sha256(content).hexdigest(), len(content))
+    known = Corpus("Toys", "none", "https://example.org", "http://127.0.0.1:9/", (file,), {"dev": Part("all.conllu")})
+    monkeypatch.setitem(vars(corpora), "CORPORA", {"toys": known})
+    path = tmp_path / "cache" / "toys" / "all.conllu"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    for command in (["tag"], ["evaluate"], ["evaluate", "--train", "toys:dev"]):
+        named = CliRunner().invoke(app, [*command, "toys:dev"], catch_exceptions=False)
+        assert named.exit_code == 0
+        given = [*command[:-1], str(path)] if "--train" in command else command
+        assert named.stdout == CliRunner().invoke(app, [*given, str(path)], catch_exceptions=False).stdout != ""

@@ -19,7 +19,10 @@ from hiddenstate.cli import app
 from hiddenstate.cli.read_numbers import View, described
 from hiddenstate.cli.read_table import make_table
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models.folder.model_folder import load, shipped
+from hiddenstate.models.folder.model_folder import load, save, shipped
+from hiddenstate.models.tagger.config import TaggerConfig
+from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.text.conllu import read_conllu
 from hiddenstate.text.tokenise import tokenise
 
 TEXT = "Giraffes in a field"
@@ -196,3 +199,10 @@ def test_a_long_word_is_folded() -> None:
     (words,) = described(load(shipped()), [["a" * 60, "b"]], View(1, False, None))
     lines = make_table(words, 100).plain.splitlines()
     assert [line.split()[0] for line in lines[3:]] == ["a" * 24, "a" * 24, "a" * 12, "b"]
+
+
+def test_a_tagger_of_other_cells_is_refused(tmp_path: Path) -> None:
+    config = TaggerConfig(word_size=4, char_size=4, char_hidden_size=4, hidden_size=4, cell="gru")
+    save(Tagger.build(config, read_conllu(Path(__file__).parents[1] / "data" / "tiny-train.conllu")), tmp_path / "gru")
+    with pytest.raises(ArgumentError, match="this tagger has GRU cells; open it with hiddenstate studio"):
+        run(TEXT, "--model", str(tmp_path / "gru"))

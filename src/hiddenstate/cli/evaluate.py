@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def evaluate_command(
-    file: Annotated[Path, typer.Argument(help="CoNLL-U file with tags.", metavar="FILE")],
+    file: Annotated[Path, typer.Argument(help="CoNLL-U file with tags, or part of a corpus.", metavar="FILE")],
     model: TaggerOption = None,
     train: Annotated[
         Path | None,
@@ -45,9 +45,10 @@ def evaluate_command(
     check_outputs(out, plot=plot)
     from hiddenstate.models.folder.model_folder import load, shipped
     from hiddenstate.models.tagger.evaluation.accuracy import distinct_words, evaluate
+    from hiddenstate.text.corpora import corpus_path
 
-    sentences, tagger = read_conllu(file), load(model or shipped())
-    known = _known(tagger, sentences) if train is None else distinct_words(read_conllu(train))
+    sentences, tagger = read_conllu(corpus_path(file)), load(model or shipped())
+    known = _known(tagger, sentences) if train is None else distinct_words(read_conllu(corpus_path(train)))
     reports = {c: report for c, report in evaluate(tagger, sentences, known).items() if report.accuracy.words}
     if not reports:
         columns = " or ".join(column.upper() for column in tagger.columns)

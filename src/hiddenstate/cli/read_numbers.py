@@ -37,8 +37,13 @@ def select_view(tagger: Tagger, layer: int | None, reverse: bool, unit: int | No
     """Return the view that the options select; the last layer by default.
 
     Raises:
-        ArgumentError: there is no such layer or unit.
+        ArgumentError: there is no such layer or unit, or the tagger's cells are not LSTMs.
     """
+    cell = tagger.lstm.sizes.kind.label
+    if cell != "LSTM":
+        raise ArgumentError(
+            f"read shows the gates of an LSTM, but this tagger has {cell} cells; open it with hiddenstate studio"
+        )
     layers, units = tagger.lstm.num_layers, tagger.lstm.hidden_size
     layer = layers - 1 if layer is None else layer
     for name, value, count in (("--layer", layer, layers), ("--unit", unit or 0, units)):

@@ -38,7 +38,11 @@ class Input(str, Enum):
 
 def tag(
     files: Annotated[
-        list[str], typer.Argument(help="CoNLL-U or text files; - reads standard input.", metavar="FILE|-...")
+        list[str],
+        typer.Argument(
+            help="CoNLL-U or text files, or parts of corpora, such as ud-english-ewt:test; - reads standard input.",
+            metavar="FILE|-...",
+        ),
     ],
     model: TaggerOption = None,
     format_: Annotated[
@@ -107,7 +111,7 @@ def tag(
         )
         return
     check_outputs(out)
-    _check_inputs(files)
+    files = _found(files)
     job = Job(_model(model), n_best, precision.value)
     with (
         Workers(job, jobs) as workers,
@@ -128,11 +132,15 @@ def _model(model: Path | None) -> str:
     return str(model or shipped())
 
 
-def _check_inputs(files: list[str]) -> None:
-    """Reject unreadable files before the first is tagged."""
-    for file in files:
-        if file != STANDARD:
-            Path(file).open("rb").close()
+def _found(files: list[str]) -> list[str]:
+    """Return the files' paths, and reject unreadable ones before the first is tagged."""
+    from hiddenstate.text.corpora import corpus_path
+
+    found = [file if file == STANDARD else str(corpus_path(file)) for file in files]
+    for path in found:
+        if path != STANDARD:
+            Path(path).open("rb").close()
+    return found
 
 
 @contextmanager

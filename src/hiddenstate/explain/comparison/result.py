@@ -164,7 +164,7 @@ class Comparison(Explanation):
     def check(self, place: str) -> Check:
         """Patch b with a's values at a place, and measure how much of the difference is left.
 
-        If the matched units really correspond, no difference remains. A correlation can't provide such a check.
+        A correlation can't provide such a check: units that correlate may have different effects.
 
         Raises:
             NameUnknownError, ArgumentError, ArgumentTypeError: as for `edit`, or the outputs cannot be compared.
