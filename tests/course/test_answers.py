@@ -25,7 +25,7 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
         ("01", "`out` has the *last layer's* h after *every step*. `h_n` has *every layer's* h after *its last step*."),
         ("01", "A **trace** records every gate and state at every step."),
     ],
-    "q5": [("01", "its final state is `h_n[1]`, and the second half of `out[0]`.")],
+    "q5": [("01", "its final h is `h_n[1]`, and the second half of `out[0]`.")],
     "q6": [("01", "With `batch_first=True` each sentence is read by itself. h and c are still `[L·D, N, H]`:")],
     "q7": [("01", "No error is raised, and each sentence depends on those before it.")],
     "q8": [("01", "five, row 0 has the forward states of the first two, and")],

@@ -38,7 +38,7 @@ def called(answer: object, *arguments: object) -> object:
         raise wrong("", f"The answer should be a function, but its type is {type(answer).__name__}.")
     given = cast("Callable[..., object]", answer)(*arguments)
     if given is None or given is ...:
-        raise empty()
+        raise AnswerError("The function returns no answer yet. Replace the three dots, and return the result.")
     return given
 
 

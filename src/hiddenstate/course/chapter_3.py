@@ -165,7 +165,9 @@ def changed(answer: object) -> str:
         raise wrong(
             "M23", "Dropout applies to layer 1's input, so layer 1 changes. Nothing is dropped from the output."
         )
-    raise wrong("M23", f"With 3 layers, {', '.join(sorted(right[3]))} differ: every layer above the first.")
+    layers = 2 if given[2] != right[2] else 3
+    said = ", ".join(sorted(right[layers]))
+    raise wrong("", f"With {layers} layers, {said} differ: every layer above the first, and so the output.")
 
 
 def _differs(layers: int) -> set[str]:

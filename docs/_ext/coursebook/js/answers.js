@@ -32,7 +32,7 @@ course.unit = (model, values, steps, before = 0) => {
 course.answer("cell", async ({ of, c_prev: before, ...gates }) => course.unit(await course.model("unit"), gates, 1, before)[of][1]);
 
 /** Numbers of a text, in order: "[4, 8, 20]" and "4 8 20" are the same answer. */
-course.numbersIn = (text) => (text.replaceAll("−", "-").match(/-?\d+(?:\.\d+)?/g) ?? []).map(Number);
+course.numbersIn = (text) => (text.replaceAll("−", "-").match(/-?(?:\d+(?:\.\d+)?|\.\d+)/g) ?? []).map(Number);
 
 // Three digits are enough.
 const same = (a, b) => a.length === b.length && a.every((value, k) => Math.abs(value - b[k]) <= 1e-3 * Math.max(1, Math.abs(b[k])));
