@@ -65,7 +65,9 @@ def test_the_shipped_cards_are_written_by_this_code() -> None:
     tagger, language = load(shipped("tagger-en")), load_language_model(shipped("shakespeare"))
     about = read_run_file(configs / "tagger-en.toml", RUN_FILE).about
     data = Origin(
-        *(f"en_ewt-ud-{part}.conllu" for part in ("train", "dev", "test")),
+        "en_ewt-ud-train.conllu",
+        "en_ewt-ud-dev.conllu",
+        "en_ewt-ud-test.conllu",
         about_data=about["about_data"],
         licence=about["licence"],
         teachers=tuple(f"teacher-{k}" for k in range(1, 5)),
