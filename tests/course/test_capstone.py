@@ -46,6 +46,12 @@ def noisy(x: Tensor) -> Tensor:
     return (x[1:] - x[:-1] + torch.randn(len(x) - 1)) ** 2
 
 
+def pairs(train: Tensor, x: Tensor) -> Tensor:
+    counts = torch.full((10, 10), 0.1)
+    counts.index_put_((train[:-1], train[1:]), torch.ones(len(train) - 1), accumulate=True)
+    return -(counts / counts.sum(1, keepdim=True))[x[:-1], x[1:]].log2()
+
+
 def lower_and_upper(middle: float, half: float) -> tuple[float, float]:
     return middle - half, middle + half
 
@@ -94,6 +100,19 @@ def test_a_series_may_be_the_learners_own(exercise: str, answer: object, capsys:
 def test_an_answer_that_lacks_a_property_is_refused_for_it(exercise: str, answer: object, said: str) -> None:
     with pytest.raises(AnswerError, match=said):
         check(exercise, answer)
+
+
+def test_a_baseline_that_the_exercise_asks_for_is_right_whatever_the_data(capsys: pytest.CaptureFixture[str]) -> None:
+    """In noise, the mean is better than persistence, and nothing predicts a text of random characters."""
+    torch.manual_seed(0)
+    noise, text = torch.randn(1440), torch.randint(10, (4000,))
+    check("8.2", (mean_of_train, noise[:1200], noise[1200:]))
+    check("8.2", (pairs, text[:3400], text[3400:]))
+    assert capsys.readouterr().out.count("Exercise 8.2: right. ") == 2
+    with pytest.raises(AnswerError, match="no better than the mean"):
+        check("8.2", (persistence, noise[:1200], noise[1200:]))
+    steps = torch.cat([noise[:1200].cumsum(0), noise[1200:]])  # only in the part held out is the mean better
+    check("8.2", (persistence, steps[:1200], steps[1200:] + steps[:1200].mean()))
 
 
 def test_an_interval_that_is_not_paired_is_refused() -> None:

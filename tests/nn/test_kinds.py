@@ -354,6 +354,11 @@ def test_wrong_arguments_are_refused_as_torch_refuses_them() -> None:
     for bad in ("sigmoid", None):
         with pytest.raises(ArgumentError, match="Select from 'tanh' or 'relu'"):
             hs.RNN(3, 5, nonlinearity=bad)
+    for ours, theirs, options in KINDS.values():
+        for bad in (2, 0):
+            for kind in (theirs, ours):
+                with pytest.raises(ValueError, match="proj_size argument is only supported for LSTM, not RNN or GRU"):
+                    kind(3, 5, **options, proj_size=bad)
     with pytest.raises(ArgumentError, match="bidirectional GRU can't be streamed"):
         hs.GRU(3, 5, bidirectional=True).stream()
 

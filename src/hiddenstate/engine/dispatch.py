@@ -7,7 +7,7 @@ stream, and `CELL_PATHS` for a cell's step.
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -47,9 +47,27 @@ def uses_reference() -> bool:
     return bool(chosen) and chosen[-1] == "reference"
 
 
-def run(call: Call) -> Result:
-    """Compute a call by the first path that can."""
-    path, _ = choose(PATHS, call)
+class ComputedBy(NamedTuple):
+    """What computes a call, and the name of its path or, if that is not the engine's, the reason."""
+
+    name: Literal["engine", "reference", "torch"]
+    detail: str
+
+
+def computed_by(call: Call | CellStep, path: Path, reasons: dict[str, str]) -> ComputedBy:
+    """Return what computes a call on a path, from the results of `choose`; the reference if it computes any layer."""
+    if path.name in NATIVE:
+        why = native_path.why_not_whole(call) if isinstance(call, Call) else None
+        return ComputedBy("engine", path.name) if why is None else ComputedBy("reference", why)
+    why = reasons.get("native", f"the call takes the path {path.name!r}")
+    return ComputedBy("torch" if path.name == "torch" else "reference", why)
+
+
+def run(call: Call, receive: Callable[[ComputedBy], None] | None = None) -> Result:
+    """Compute a call by the first path that can; ``receive`` is called with what computes it."""
+    path, reasons = choose(PATHS, call)
+    if receive is not None:
+        receive(computed_by(call, path, reasons))
     if isinstance(call.weights, Int8Weights) and not path.reads_int8:
         call = replace(call, weights=call.weights.floats())
     done: Result = path.run(call)

@@ -75,10 +75,10 @@ def page(name: str, sections: Mapping[str, str]) -> str:
 
 def data_section(origin: Origin) -> str:
     """Describe the data that a model was trained and measured on."""
-    begun = f", beginning with the weights of `{origin.start}`" if origin.start else ""
+    begun = f", starting from the weights of `{origin.start}`" if origin.start else ""
     files = [f"trained on `{origin.train}`{begun}", *_taught(origin), f"best epoch chosen on `{origin.dev}`"]
     if origin.test:
-        files.append(f"tested on `{origin.test}`, which nothing was chosen on")
+        files.append(f"tested on `{origin.test}`, which was not used for training or selection")
     listed = "; ".join(files)
     text = f"{listed[0].upper()}{listed[1:]}."
     return f"{origin.about_data}\n\n{text}" if origin.about_data else text
@@ -90,13 +90,13 @@ def _taught(origin: Origin) -> list[str]:
         return []
     teachers, untagged = (", ".join(f"`{name}`" for name in names) for names in (origin.teachers, origin.untagged))
     mean = "the mean probabilities of" if len(origin.teachers) > 1 else "the probabilities of"
-    return [f"taught by {mean} {teachers}, there{f' and on {untagged}' if untagged else ''}"]
+    return [f"distilled from {mean} {teachers} on that data{f' and on {untagged}' if untagged else ''}"]
 
 
 def training_section(config: TrainConfig, origin: Origin, outcome: Outcome[Any]) -> str:
     """Describe how a model was trained: seed, epochs, command, settings."""
-    state = "" if outcome.finished else " Training was still going on when this was written."
-    text = f"Seed {config.seed}. Epoch {outcome.epoch} of {outcome.epochs} trained was kept.{state}"
+    state = "" if outcome.finished else " Training had not finished when this was written."
+    text = f"Seed {config.seed}. Epoch {outcome.epoch} of {outcome.epochs} was kept.{state}"
     if origin.command:
         text += f"\n\n```\n{origin.command}\n```"
     settings = ", ".join(f"{name} {format_setting(value)}" for name, value in asdict(config).items())

@@ -1,6 +1,6 @@
 """Runs the calls of a layer: on the fast path if possible, otherwise on the general one; traced if requested."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
@@ -83,6 +83,9 @@ def _why_not_plain(lstm: RecurrentParameters) -> str | None:
     return fast.why_not_plain(lstm.mode, dropout, lstm.recompute_gates)
 
 
+Receiver = Callable[[dispatch.ComputedBy], None]
+
+
 class Options(NamedTuple):
     """The options of an LSTM that a call uses."""
 
@@ -92,9 +95,15 @@ class Options(NamedTuple):
 
 
 def run(
-    lstm: RecurrentParameters, given: Arguments, options: Options | None = None
+    lstm: RecurrentParameters, given: Arguments, options: Options | None = None, receive: Receiver | None = None
 ) -> tuple[Tensor | PackedSequence, Any]:
-    """Run a call on the general path and pass its record to the active recorders; ``options`` default to the module's.
+    """Run a call on the general path and pass its record to the active recorders.
+
+    Args:
+        lstm: the layer.
+        given: the arguments.
+        options: the layer's, by default those of the module.
+        receive: called with what computes the call.
 
     Raises:
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError: an argument
@@ -103,16 +112,16 @@ def run(
     # Two things are not compiled: whatever is in force in a block, because it would become part of the compiled code,
     # and padding, because its shape depends on values.
     uncompiled = torch.compiler.is_compiling() and (scoped.any_open or isinstance(given.input, PackedSequence))
-    return (torch.compiler.disable(_run_uncompiled) if uncompiled else _run)(lstm, given, options)
+    return (torch.compiler.disable(_run_uncompiled) if uncompiled else _run)(lstm, given, options, receive)
 
 
 def _run_uncompiled(
-    lstm: RecurrentParameters, given: Arguments, options: Options | None
+    lstm: RecurrentParameters, given: Arguments, options: Options | None, receive: Receiver | None
 ) -> tuple[Tensor | PackedSequence, Any]:
     """Run a call uncompiled, inside a function that torch.compile otherwise compiles."""
     if _DYNAMO_FAILS_AT_PADDING and isinstance(given.input, PackedSequence):
         _break_at_padding()
-    return _run(lstm, given, options)
+    return _run(lstm, given, options, receive)
 
 
 @cache
@@ -123,11 +132,11 @@ def _break_at_padding() -> None:
 
 
 def _run(
-    lstm: RecurrentParameters, given: Arguments, options: Options | None = None
+    lstm: RecurrentParameters, given: Arguments, options: Options | None, receive: Receiver | None
 ) -> tuple[Tensor | PackedSequence, Any]:
     requests = requested(lstm)
     call, form, recordings = _read(lstm, given, options, requests)
-    result = dispatch.run(call)
+    result = dispatch.run(call, receive)
     out, state = form.give_out(result.out), form.give_state(result.h_n, result.c_n)
     if call.record is not None:
         for request, recording in zip(requests, recordings, strict=True):

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from hiddenstate.nn.quantised import WeightType
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.torch_modules import TORCH_GRU_CLASS
-from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.sizes import Sizes, refuse_projection
 
 
 class GRU(Recurrent[Tensor, nn.GRU]):
@@ -35,9 +35,10 @@ class GRU(Recurrent[Tensor, nn.GRU]):
         dtype: the data type of the parameters.
         weights: how matrices are stored: ``"float"``, or ``"int8"`` with one scale per row, for inference. See
             `quantize`.
+        proj_size: refused, as torch does: only an LSTM has a projection.
 
     Raises:
-        ArgumentError: a size or the dropout is out of range (a `ValueError`).
+        ArgumentError: a size or the dropout is out of range, or ``proj_size`` is given (a `ValueError`).
         ArgumentTypeError: an argument has a wrong type (a `TypeError`).
 
     >>> gru = GRU(input_size=4, hidden_size=3)
@@ -60,6 +61,9 @@ class GRU(Recurrent[Tensor, nn.GRU]):
         device: torch.device | str | int | None = None,
         dtype: torch.dtype | None = None,
         weights: WeightType = "float",
+        *,
+        proj_size: None = None,
     ) -> None:
+        refuse_projection(proj_size)
         sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, cell="GRU")
         super().__init__(sizes, batch_first, dropout, device, dtype, weights)

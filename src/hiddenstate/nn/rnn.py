@@ -12,7 +12,7 @@ from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.quantised import WeightType
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.torch_modules import TORCH_RNN_CLASS
-from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.sizes import Sizes, refuse_projection
 
 MODES = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
 
@@ -41,9 +41,11 @@ class RNN(Recurrent[Tensor, nn.RNN]):
         dtype: the data type of the parameters.
         weights: how matrices are stored: ``"float"``, or ``"int8"`` with one scale per row, for inference. See
             `quantize`.
+        proj_size: refused, as torch does: only an LSTM has a projection.
 
     Raises:
-        ArgumentError: a size or the dropout is out of range, or the nonlinearity is unknown (a `ValueError`).
+        ArgumentError: a size or the dropout is out of range, the nonlinearity is unknown, or ``proj_size`` is given (a
+            `ValueError`).
         ArgumentTypeError: an argument has a wrong type (a `TypeError`).
 
     >>> rnn = RNN(input_size=4, hidden_size=3, nonlinearity="relu")
@@ -68,7 +70,10 @@ class RNN(Recurrent[Tensor, nn.RNN]):
         device: torch.device | str | int | None = None,
         dtype: torch.dtype | None = None,
         weights: WeightType = "float",
+        *,
+        proj_size: None = None,
     ) -> None:
+        refuse_projection(proj_size)
         mode = rnn_mode(nonlinearity)
         sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, cell=mode)
         super().__init__(sizes, batch_first, dropout, device, dtype, weights)

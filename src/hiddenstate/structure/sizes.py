@@ -42,7 +42,7 @@ class Sizes:
                 raise ArgumentError(f"{name} must be greater than zero, got {getattr(self, name)}")
         kind = cell_named(self.cell)
         if self.proj_size and len(kind.carried) == 1:
-            raise ArgumentError(f"proj_size argument is only supported for LSTM, not RNN or GRU, got {self.proj_size}")
+            refuse_projection(self.proj_size)
         if self.proj_size < 0:
             raise ArgumentError(
                 f"proj_size should be a positive integer or zero to disable projections, got {self.proj_size}"
@@ -112,6 +112,12 @@ class Sizes:
     def of_layer(self, layer: int) -> "Sizes":
         """Return the sizes of one layer in one direction, as a separate LSTM."""
         return _of_layer(self, layer)
+
+
+def refuse_projection(proj_size: object) -> None:
+    """Raise ArgumentError unless ``proj_size`` is None: for a GRU or RNN, torch refuses every value, even 0."""
+    if proj_size is not None:
+        raise ArgumentError(f"proj_size argument is only supported for LSTM, not RNN or GRU, got {proj_size!r:.50}")
 
 
 @cache

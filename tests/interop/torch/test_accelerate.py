@@ -302,10 +302,11 @@ def test_edits_and_traces_hold_on_any_device() -> None:
         assert acceleration.report().share == 0
         with hs.edit(lstm, hs.zero("l0.h")):
             assert lstm(x)[0].is_meta
-        assert acceleration.report().served == {"recorded or edited": 1}
+        assert sum(acceleration.report().reference.values()) == 1
         with hs.edit(lstm, hs.zero("l0.h")), ThreadPoolExecutor(1) as pool:
             pool.submit(lstm, x).result()  # another thread's call has no edit
-        assert acceleration.report().served == {"recorded or edited": 1}
+        assert sum(acceleration.report().reference.values()) == 1
+        assert not acceleration.report().served
 
 
 @pytest.mark.filterwarnings(
@@ -470,7 +471,42 @@ def test_the_reference_can_be_chosen() -> None:
     lstm, x = nn.LSTM(4, 3), torch.randn(5, 2, 4)
     with hs.accelerate() as acceleration, hs.backend("reference"):
         lstm(x)
-    assert acceleration.report().served == {"reference": 1}
+        nn.LSTMCell(4, 3)(x[0])  # torch's: it is not part of a traced or edited model
+    report = acceleration.report()
+    assert (report.served, report.share) == ({}, 0)
+    assert report.reference == {'hiddenstate.backend("reference") is in force': 1}
+    assert str(report).splitlines()[:3] == [
+        "0 of 2 calls ran on the engine (0.0%)",
+        "computed by the reference:",
+        '          1  hiddenstate.backend("reference") is in force',
+    ]
+
+
+@pytest.mark.skipif(kernels.isa() is None, reason="there is no native module")
+def test_the_report_says_what_computed_edited_and_traced_calls() -> None:
+    """A call counts as the engine's only if the engine computed every layer."""
+    model = nn.ModuleDict({"lstm": nn.LSTM(4, 3, 2), "other": nn.LSTM(4, 3), "cell": nn.LSTMCell(4, 3)})
+    half, x = nn.ModuleDict({"lstm": nn.LSTM(4, 3).half()}), torch.randn(5, 2, 4)
+    with hs.accelerate() as acceleration, torch.no_grad():
+        with hs.edit(model, hs.zero("lstm.l0.h", unit=1)):
+            model["lstm"](x)
+            model["other"](x)
+            with hs.edit(half, hs.zero("lstm.l0.h")):
+                pass
+            half["lstm"](x.half())  # not edited any more
+        hs.trace(model["lstm"], x)
+        assert acceleration.report().served == {"native": 3}
+        assert acceleration.report().left == {"there is no native kernel for torch.float16": 1}
+        with hs.edit(model, hs.clamp("lstm.l1.h", high=0.5)):
+            model["lstm"](x)
+        hs.trace(model["cell"], x[0])
+    report = acceleration.report()
+    assert report.served == {"native": 3}
+    assert report.reference == {
+        "the edit of l1.h is a clamp, which the reference computes": 1,
+        "edits are in force, or a trace records the call": 1,
+    }
+    assert report.share == 0.5
 
 
 def test_random_numbers_are_left_alone() -> None:

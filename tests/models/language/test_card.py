@@ -24,7 +24,7 @@ def test_card_of_words() -> None:
     card = write_language_card("name", model, Origin("a.txt", "b.txt"), Outcome(1, 1, False, DEV))
     assert "each word from those after it" in card
     assert "LSTM, 1 layer of 7 units" in card
-    assert "an adaptive softmax with clusters from ids 3, 8 with the same vectors" in card
+    assert "an adaptive softmax with clusters from ids 3, 8 that shares its weights with the embeddings" in card
     assert "| dev | 100 | 10.00 % | 4.48 | 3.39 |" in card
-    assert "before rounding" in card
-    assert "going on" in card
+    assert "before they are rounded" in card
+    assert "had not finished" in card

@@ -160,13 +160,14 @@ def test_resuming_gives_the_very_same_model(
     assert (tmp_path / "broken" / WEIGHTS).read_bytes() == (tmp_path / "whole" / WEIGHTS).read_bytes()
 
 
-def test_resuming_with_other_data_fails(tmp_path: Path, files: dict[str, Any]) -> None:
+@pytest.mark.parametrize("changed", ["dev", "test"])
+def test_resuming_with_other_data_fails(changed: str, tmp_path: Path, files: dict[str, Any]) -> None:
     def stop(progress: Step | Epoch) -> None:
         raise Enough
 
     with pytest.raises(KeyboardInterrupt):
         train_language_model(**files, out=tmp_path / "model", config=small(), on_progress=stop)
-    files["dev"].write_text(TEXT.replace("cat", "dog"), encoding="utf-8")
+    files[changed].write_text(TEXT.replace("cat", "dog"), encoding="utf-8")
     with pytest.raises(ArgumentError, match="has changed since"):
         resume_language_model(tmp_path / "model.run")
 

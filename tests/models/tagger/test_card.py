@@ -4,13 +4,19 @@ import pytest
 
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.card_data import Origin, Outcome
+from hiddenstate.models.folder.model_folder import load, load_language_model, shipped
+from hiddenstate.models.language.card import write_language_card
+from hiddenstate.models.language.perplexity import Tally
+from hiddenstate.models.language.training import RUN_FILES
 from hiddenstate.models.tagger.card import write_card
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.context_vectors import ContextualVectors
 from hiddenstate.models.tagger.evaluation.accuracy import Accuracy, Report
 from hiddenstate.models.tagger.evaluation.calibration import Bin, Calibration
 from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.models.tagger.training import RUN_FILE
 from hiddenstate.text.conllu import read_conllu
+from hiddenstate.training.run_file import read_run_file
 from language_models import make
 
 SENTENCES = read_conllu(Path(__file__).parents[2] / "data" / "tiny-train.conllu")
@@ -41,17 +47,53 @@ def test_finished(tagger: Tagger) -> None:
     assert "| dev | UPOS | 1.500 | 25.00 % | 12.50 % |\n| test | UPOS | 1.500 | 25.00 % | 12.50 % |" in card
     assert "12 of UPOS (ADJ ADP " in card
     assert "columns upos, " in card
-    assert "Seed 9. Epoch 3 of 5 trained was kept.\n\n```\nhiddenstate train x\n```" in card
+    assert "Seed 9. Epoch 3 of 5 was kept.\n\n```\nhiddenstate train x\n```" in card
     assert "Trained on `a.conllu`; best epoch chosen on `b.conllu`; tested on `c.conllu`" in card
     assert f"{sum(p.numel() for p in tagger.parameters()):,} parameters, stored as float16" in card
     assert "hidden_size 4" in card
     assert "\n## Licence\n\nSome terms.\n" in card
 
 
+def sections(card: str) -> dict[str, str]:
+    """Return the parts of a card by heading."""
+    return dict(part.split("\n\n", 1) for part in card.split("\n## ")[1:])
+
+
+def test_the_shipped_cards_are_written_by_this_code() -> None:
+    """Except for the results and the settings, which need the training data."""
+    configs = Path(__file__).parents[3] / "examples" / "configs"
+    tagger, language = load(shipped("tagger-en")), load_language_model(shipped("shakespeare"))
+    about = read_run_file(configs / "tagger-en.toml", RUN_FILE).about
+    data = Origin(
+        "en_ewt-ud-train.conllu",
+        "en_ewt-ud-dev.conllu",
+        "en_ewt-ud-test.conllu",
+        about_data=about["about_data"],
+        licence=about["licence"],
+        teachers=tuple(f"teacher-{k}" for k in range(1, 5)),
+        untagged=("train.txt", "some.txt"),
+        start="neighbours",
+    )
+    text = read_run_file(configs / "lm-tiny-shakespeare.toml", RUN_FILES["char"]).about
+    plays = Origin("train.txt", "dev.txt", "test.txt", "", text["about_data"], text["licence"])
+    tally = Outcome(10, 10, True, Tally(100, 150.0, 10, 40.0, 100))
+    written = {
+        "tagger-en": write_card("tagger-en", tagger, data, Outcome(7, 7, True, DEV)),
+        "shakespeare": write_language_card("shakespeare", language, plays, tally),
+    }
+    for name, card in written.items():
+        found = sections((shipped(name) / "MODEL_CARD.md").read_text(encoding="utf-8"))
+        for heading, part in sections(card).items():
+            if heading == "Training":
+                assert found[heading].startswith(part.split("\n")[0].removesuffix("."))
+            else:  # without the rows of numbers
+                assert found[heading].split("\n| dev")[0].strip() == part.split("\n| dev")[0].strip(), (name, heading)
+
+
 def test_interrupted_and_bare(tagger: Tagger) -> None:
     card = write_card("name", tagger, Origin("a", "b"), Outcome(3, 3, False, DEV))
-    assert "still going on" in card
-    assert "before rounding" in card
+    assert "had not finished" in card
+    assert "before they are rounded" in card
     assert "| test |" not in card
     assert "Not stated" in card
     assert "```" not in card

@@ -122,7 +122,10 @@ def test_a_student_of_untagged_text_is_better_than_one_of_few_tags(tmp_path: Pat
     assert len(stored.encoder.words) > len(load(tmp_path / "alone").encoder.words)
     assert evaluate(stored, read_conllu(DEV), distinct_words(read_conllu(few))) == student.dev
     card = (tmp_path / "student" / CARD).read_text(encoding="utf-8")
-    assert "taught by the mean probabilities of `t1`, `t2`, there and on `tiny-train.conllu`, `plain.txt`" in card
+    assert (
+        "distilled from the mean probabilities of `t1`, `t2` on that data and on `tiny-train.conllu`, `plain.txt`"
+        in card
+    )
     assert "seen at least 2 times (5 with the untagged text)" in card
     assert str(tmp_path) not in card
 

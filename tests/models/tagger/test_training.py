@@ -116,7 +116,7 @@ def test_interruption_leaves_the_best_model(tmp_path: Path) -> None:
     card = (tmp_path / "model" / CARD).read_text(encoding="utf-8")
     with pytest.raises(ArgumentError, match="holds an unfinished run; resume it .*or delete the folder"):
         train_tagger(TRAIN, DEV, tmp_path / "model", CONFIG)
-    assert "Epoch 1 of 1 trained was kept. Training was still going on" in card
+    assert "Epoch 1 of 1 was kept. Training had not finished" in card
 
 
 def test_an_earlier_model_stays_until_the_first_epoch_is_done(tmp_path: Path) -> None:
@@ -204,16 +204,18 @@ def test_words_in_context(tmp_path: Path) -> None:
     assert load(tmp_path / "other").context is not None
 
 
-def test_changed_data_is_not_resumed_with(tmp_path: Path) -> None:
-    for path, name in ((TRAIN, "train"), (DEV, "dev")):
+@pytest.mark.parametrize("changed", ["dev", "test"])
+def test_changed_data_is_not_resumed_with(changed: str, tmp_path: Path) -> None:
+    for path, name in ((TRAIN, "train"), (DEV, "dev"), (DEV, "test")):
         (tmp_path / name).write_bytes(path.read_bytes())
+    files = tmp_path / "train", tmp_path / "dev", tmp_path / "model"
 
     def interrupt(progress: Step | Epoch) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_tagger(tmp_path / "train", tmp_path / "dev", tmp_path / "model", SHORT, on_progress=interrupt)
-    (tmp_path / "dev").write_bytes(TRAIN.read_bytes())
+        train_tagger(*files, SHORT, test=tmp_path / "test", on_progress=interrupt)
+    (tmp_path / changed).write_bytes(TRAIN.read_bytes())
     with pytest.raises(ArgumentError, match="the data of the run in .* has changed since"):
         resume_tagger(tmp_path / "model.run")
 

@@ -37,7 +37,7 @@ def test_so_little_is_left_to_learn(tmp_path: Path, before: Path) -> None:
     assert further.history[0].last.loss < alone.history[0].last.loss / 3
     assert further.dev["upos"].accuracy.share > alone.dev["upos"].accuracy.share + 0.3
     card = (tmp_path / "further" / CARD).read_text(encoding="utf-8")
-    assert "Trained on `tiny-train.conllu`, beginning with the weights of `before`; best epoch" in card
+    assert "Trained on `tiny-train.conllu`, starting from the weights of `before`; best epoch" in card
     assert "beginning" not in (tmp_path / "alone" / CARD).read_text(encoding="utf-8")
 
 

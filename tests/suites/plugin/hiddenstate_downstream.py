@@ -28,7 +28,7 @@ def accelerate() -> Callable[[], dict[str, Any]]:
 
     def report() -> dict[str, Any]:
         found = acceleration.report()
-        return {"served": found.served, "left": found.left}
+        return {"served": found.served, "left": found.left | found.reference}
 
     return report
 

@@ -6,28 +6,28 @@ from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.language.perplexity import Tally
 
 _LIMITS = """\
-- It continues text in the manner of what it was trained on, and knows nothing else: what it writes is not true, and
-  may be offensive where the training text is.
-- Perplexities of word-level models can be compared only where the vocabularies are the same: a text is the easier to
-  predict the more of its words are `<unk>`.
-- Text in another language, or from another field, is predicted badly."""
+- It imitates its training text and knows nothing else: what it writes is not fact, and may be offensive if the training
+  text is.
+- Perplexities of word-level models can be compared only if their vocabularies are the same: the more words are `<unk>`,
+  the easier a text is to predict.
+- It predicts text in another language, or from another field, badly."""
 
 
 def write_language_card(name: str, model: LanguageModel, origin: Origin, outcome: Outcome[Tally]) -> str:
     """Write the card in Markdown; ``name`` is its heading."""
     config = model.config
     what = "character" if config.level == "char" else "word"
-    end = "" if config.level == "char" else " (a line's end, `<eos>`, is one)"
+    end = "" if config.level == "char" else ", and `<eos>` for the end of a line"
     reads = f"each {what} from those {'after' if config.backward else 'before'} it"
     sections = {
-        "What it is": f"A language model: it predicts {reads}, among {len(model.tokens):,} {what}s{end}. `<unk>` is "
-        "one of them and stands for all others. Made with hiddenstate, which reads it with "
+        "What it is": f"A language model: it predicts {reads}. Its vocabulary has {len(model.tokens):,} {what}s; "
+        f"among them, `<unk>` stands for all others{end}. Made with hiddenstate; load it with "
         "`hiddenstate.models.folder.model_folder.load_language_model`.",
         "Architecture": _architecture(model),
         "Data": data_section(origin),
         "Training": training_section(config, origin, outcome),
         "How well it predicts": _results(config, outcome),
-        "Licence": origin.licence or "Not stated by whoever trained it.",
+        "Licence": origin.licence or "Not stated.",
         "Limits": _LIMITS,
     }
     return page(name, sections)
@@ -37,24 +37,25 @@ def _architecture(model: LanguageModel) -> str:
     config, cell = model.config, model.lstm.sizes.kind.label
     count = sum(parameter.numel() for parameter in model.parameters())
     clusters = f"an adaptive softmax with clusters from ids {', '.join(map(str, config.cutoffs))}"
+    tied = " that shares its weights with the embeddings" if config.tied else ""
     return f"""\
-- vectors of {config.embedding_size} numbers
+- embeddings of size {config.embedding_size}
 - {cell}, {config.num_layers} layer{"s" if config.num_layers > 1 else ""} of {config.hidden_size} units
-- {clusters if config.cutoffs else "a linear layer and softmax"}{" with the same vectors" if config.tied else ""}
+- {clusters if config.cutoffs else "a linear layer and softmax"}{tied}
 
-{count:,} parameters, stored as {config.weights_dtype}, computed as float32."""
+{count:,} parameters, stored as {config.weights_dtype}, computed in float32."""
 
 
 def _results(config: LanguageConfig, outcome: Outcome[Tally]) -> str:
     rows = [f"| {name} | {_cells(config, t)} |" for name, t in (("dev", outcome.dev), ("test", outcome.test)) if t]
-    how = f"read back from {config.weights_dtype}" if outcome.finished else "before rounding to their stored form"
+    how = f"as stored in {config.weights_dtype}" if outcome.finished else "before they are rounded to their stored type"
     head = (
-        "characters | unknown | nats each | bits each"
+        "characters | unknown | nats per character | bits per character"
         if config.level == "char"
         else "words | unknown | perplexity | perplexity of the known words"
     )
     return "\n".join([
-        f"Measured over every token of a text, cut into {config.dev_rows} pieces that are read side by side, with the "
+        f"Measured on all tokens of each text, cut into {config.dev_rows} pieces that are read in parallel, with the "
         f"weights {how}.",
         "",
         f"| data | {head} |",

@@ -144,7 +144,8 @@ class LanguageTask:
                 "vocabulary_size (0: any number)"
             )
         self.ids = {name: self._read(tokens, name) for name in ("dev", "test") if wanted.files[name]}
-        self.fingerprint = hashlib.sha256(ids.tobytes() + self.ids["dev"].tobytes()).hexdigest()
+        texts = ids, *self.ids.values()
+        self.fingerprint = hashlib.sha256(b"".join(each.tobytes() for each in texts)).hexdigest()
         self.rows = self._side_by_side(ids[::-1].copy() if self.config.backward else ids, tokens)
         self.model = LanguageModel.build(self.config, tokens)
         self.hx: AnyState | None = None

@@ -15,12 +15,11 @@ _COLUMNS = {
 _LISTED = 60  # maximum tags listed
 
 _LIMITS = """\
-- Trained and measured on words split as the data splits them. Text split by another tokeniser, or with other
-  conventions, is tagged less well.
-- It knows the kinds of text that it was trained on; expect less elsewhere, and nothing useful in another language.
-- The probabilities were calibrated on the dev data, and are right on average over text of its kind; elsewhere they are
-  likely to be too high.
-- Word vectors learn the associations of the training texts, unwanted ones included."""
+- It was trained and measured on text tokenised as in its data; with another tokenisation or other conventions, expect
+  more errors.
+- Expect more errors on other kinds of text than it was trained on, and nothing useful in another language.
+- The probabilities were calibrated on the dev data; on other kinds of text they are likely to be too high.
+- The word vectors contain the associations of the training texts, including unwanted ones."""
 
 
 def write_card(name: str, tagger: Tagger, origin: Origin, outcome: Outcome[Reports]) -> str:
@@ -33,7 +32,7 @@ def write_card(name: str, tagger: Tagger, origin: Origin, outcome: Outcome[Repor
         "Training": training_section(config, origin, outcome),
         "Accuracy": _accuracy(config, outcome),
         "Confidence": _confidence(tagger, outcome),
-        "Licence": origin.licence or "Not stated by whoever trained it.",
+        "Licence": origin.licence or "Not stated.",
         "Limits": _LIMITS,
     }
     return page(name, sections)
@@ -43,8 +42,8 @@ def _what(tagger: Tagger) -> str:
     kinds = [_COLUMNS.get(column, f"column {column.upper()} of CoNLL-U") for column in tagger.columns]
     tags = "; ".join(_tags(column, names) for column, names in tagger.columns.items())
     return (
-        f"A tagger for {' and '.join(kinds)}: each word of a sentence to a probability for each tag. The tags: {tags}. "
-        "Made with hiddenstate, which reads it with `hiddenstate.models.folder.model_folder.load`."
+        f"A tagger for {' and '.join(kinds)}: it gives each word of a sentence a probability for each tag. Tags: "
+        f"{tags}. Made with hiddenstate; load it with `hiddenstate.models.folder.model_folder.load`."
     )
 
 
@@ -55,7 +54,7 @@ def _tags(column: str, names: Sequence[str]) -> str:
 
 def _which_words(config: TaggerConfig, origin: Origin) -> str:
     if origin.start:
-        return f", those of {origin.start}"
+        return f" (the vocabulary of `{origin.start}`)"
     more = f" ({config.untagged_minimum} with the untagged text)" if origin.untagged else ""
     return f" seen at least {config.word_minimum} times{more}"
 
@@ -64,14 +63,14 @@ def _architecture(tagger: Tagger, origin: Origin) -> str:
     config, encoder, cell = tagger.config, tagger.encoder, tagger.lstm.sizes.kind.label
     count = sum(parameter.numel() for parameter in tagger.parameters())
     return f"""\
-- word embedding: {config.word_size} numbers for each of {len(encoder.words.tokens):,} \
-{"lower-cased " if config.lower_case else ""}words{_which_words(config, origin)}, and one for all others
+- word embeddings of size {config.word_size}: one for each of {len(encoder.words.tokens):,} \
+{"lower-cased " if config.lower_case else ""}words{_which_words(config, origin)}, and one for all other words
 {_spelling(tagger)}{_context(tagger)}\
 - sentence: {"bidirectional " if config.bidirectional else ""}{cell}, {config.num_layers} layers of \
-{config.hidden_size} units{" each way" if config.bidirectional else ""}
+{config.hidden_size} units{" per direction" if config.bidirectional else ""}
 - a linear layer and {"a linear chain" if config.crf else "softmax"} over the tags
 
-{count:,} parameters, stored as {config.weights_dtype}, computed as float32."""
+{count:,} parameters, stored as {config.weights_dtype}, computed in float32."""
 
 
 def _spelling(tagger: Tagger) -> str:
@@ -79,8 +78,8 @@ def _spelling(tagger: Tagger) -> str:
     if not config.char_hidden_size:
         return ""
     return (
-        f"- spelling: {config.char_size} numbers for each of {len(tagger.encoder.chars.tokens):,} characters, through "
-        f"a bidirectional {cell} of {config.char_hidden_size} units each way; its final states\n"
+        f"- spelling: the final states of a bidirectional {cell} of {config.char_hidden_size} units per direction, "
+        f"over embeddings of size {config.char_size} of {len(tagger.encoder.chars.tokens):,} characters\n"
     )
 
 
@@ -93,10 +92,10 @@ def _context(tagger: Tagger) -> str:
 
 def _accuracy(config: TaggerConfig, outcome: Outcome[Reports]) -> str:
     rows = [f"| {name} | {column.upper()} | {_cells(report.accuracy)} |" for name, column, report in _measured(outcome)]
-    how = f"read back from {config.weights_dtype}" if outcome.finished else "before rounding to their stored form"
+    how = f"as stored in {config.weights_dtype}" if outcome.finished else "before they are rounded to their stored type"
     return "\n".join([
-        f"Share of words with the tag that the data gives, measured with the weights {how}. Unknown words are those "
-        "whose form is not in the tagged training data.",
+        f"Share of words tagged correctly, measured with the weights {how}. Unknown words are those that do not occur "
+        "in the tagged training data.",
         "",
         "| data | column | words | correct | unknown words | correct |",
         "|---|---|---|---|---|---|",
@@ -119,10 +118,10 @@ def _confidence(tagger: Tagger, outcome: Outcome[Reports]) -> str:
     return "\n".join([
         "Expected calibration error: words are grouped by the probability of the chosen tag; the error is the "
         "difference between that probability and the share of words tagged correctly, averaged over words. The "
-        "temperature evens probabilities out; it was fitted on the dev data when training was done, and is 1 until "
+        "temperature rescales the probabilities; it is fitted on the dev data at the end of training, and is 1 until "
         "then.",
         "",
-        "| data | column | temperature | error without it | error |",
+        "| data | column | temperature | error without it | error with it |",
         "|---|---|---|---|---|",
         *rows,
     ])  # fmt: skip

@@ -158,7 +158,7 @@ class TaggerTask:
         self.sentences, self.dev_sentences, self.test_sentences = read["train"], read["dev"], read.get("test")
         self.known = distinct_words(self.sentences)
         models = [files[name] for name in MODEL_FILES if files[name]]
-        self.fingerprint = _hash([files["train"], files["dev"], *untagged], [*models, *teachers])
+        self.fingerprint = _hash([files["train"], files["dev"], *untagged], [*models, *teachers], files["test"])
         more = [words for path in untagged for words in read_untagged(path)]
         context = _context(files)
         if files["start"]:
@@ -285,10 +285,12 @@ def _tagged(path: StrPath, columns: Sequence[str]) -> list[Sentence]:
     return [sentence for k, sentence in enumerate(sentences) if k in tagged]
 
 
-def _hash(files: Iterable[str], models: Iterable[str]) -> str:
+def _hash(files: Iterable[str], models: Iterable[str], test: str) -> str:
     """Return the hash of all input files and models, which must not have changed when a run is resumed."""
     of_models = [folder.find_complete_folder(model) / name for model in models for name in folder.FILES]
     digest = hashlib.sha256()
     for file in (*map(Path, files), *of_models):
         digest.update(hashlib.sha256(file.read_bytes()).digest())
+    if test:
+        digest.update(b"test" + hashlib.sha256(Path(test).read_bytes()).digest())
     return digest.hexdigest()

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from hiddenstate.engine.dispatch import ComputedBy
 from hiddenstate.interop.torch.accelerate.unseen import unseen_lstms
 
 MOST_REASONS = 50  # maximum number of distinct reasons, so that a long-running program does not fill memory with them
@@ -18,28 +19,33 @@ class AccelerationReport:
     Attributes:
         served: calls that ran on the engine, by path name.
         left: calls that torch computed, by reason.
+        reference: calls that the reference in plain torch computed, all or some of their layers, by reason.
         unseen: if no call was counted, the LSTMs in this process whose calls can't be counted, by kind.
     """
 
     served: dict[str, int]
     left: dict[str, int]
+    reference: dict[str, int] = field(default_factory=dict)
     unseen: dict[str, int] = field(default_factory=dict)
 
     @property
     def share(self) -> float:
         """The share of all calls that ran on the engine, 0 to 1; 0 without calls."""
-        served = sum(self.served.values())
-        return served / ((served + sum(self.left.values())) or 1)
+        return sum(self.served.values()) / (self._calls or 1)
+
+    @property
+    def _calls(self) -> int:
+        return sum(sum(counts.values()) for counts in (self.served, self.reference, self.left))
 
     def __str__(self) -> str:
-        calls = sum(self.served.values()) + sum(self.left.values())
-        if not calls:
+        if not self._calls:
             unseen = [f"  {count:>9,}  {what}" for what, count in _by_count(self.unseen)]
             return "\n".join([_NO_CALLS, *(["in this process are:", *unseen] if unseen else [])])
-        lines = [f"{sum(self.served.values()):,} of {calls:,} calls ran on the engine ({self.share:.1%})"]
+        lines = [f"{sum(self.served.values()):,} of {self._calls:,} calls ran on the engine ({self.share:.1%})"]
         lines += [f"  {count:>9,}  on the path {name!r}" for name, count in _by_count(self.served)]
-        if self.left:
-            lines += ["left to torch:", *(f"  {count:>9,}  {why}" for why, count in _by_count(self.left))]
+        for title, counts in (("computed by the reference:", self.reference), ("left to torch:", self.left)):
+            if counts:
+                lines += [title, *(f"  {count:>9,}  {why}" for why, count in _by_count(counts))]
         return "\n".join(lines)
 
 
@@ -53,11 +59,14 @@ class Tally:
     def __init__(self) -> None:
         self.served: Counter[str] = Counter()
         self.left: Counter[str] = Counter()
+        self.reference: Counter[str] = Counter()
 
     def report(self) -> AccelerationReport:
         """Return the counts so far."""
-        called = bool(self.served or self.left)
-        return AccelerationReport(dict(self.served), dict(self.left), {} if called else unseen_lstms())
+        called = bool(self.served or self.left or self.reference)
+        return AccelerationReport(
+            dict(self.served), dict(self.left), dict(self.reference), {} if called else unseen_lstms()
+        )
 
 
 class Counts:
@@ -70,11 +79,11 @@ class Counts:
         """Start counting from zero; earlier tallies are not changed."""
         self.now = Tally()
 
-    def served(self, path: str) -> None:
-        """Count a call that ran on the engine."""
-        self.now.served[path] += 1
-
-    def left(self, why: str) -> None:
-        """Count a call that torch computed."""
-        left = self.now.left
-        left[why if why in left or len(left) < MOST_REASONS else "other reasons"] += 1
+    def add(self, by: ComputedBy) -> None:
+        """Count a call."""
+        tally = self.now
+        if by.name == "engine":
+            tally.served[by.detail] += 1
+            return
+        counts = tally.left if by.name == "torch" else tally.reference
+        counts[by.detail if by.detail in counts or len(counts) < MOST_REASONS else "other reasons"] += 1

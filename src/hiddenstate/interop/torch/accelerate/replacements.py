@@ -5,6 +5,7 @@ function with unchanged arguments, so that its numbers and errors are torch's.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +21,7 @@ from hiddenstate.cells.kinds import CELLS
 from hiddenstate.engine import cell_steps, dispatch, inputs, kernels
 from hiddenstate.engine.call import weights_of_flat
 from hiddenstate.engine.cell_steps import CellStep
+from hiddenstate.engine.dispatch import ComputedBy
 from hiddenstate.engine.inputs import Arguments
 from hiddenstate.engine.paths import fast
 from hiddenstate.engine.paths.path import choose
@@ -31,6 +33,8 @@ from hiddenstate.structure.parameters import ParameterNames, parameter_names
 from hiddenstate.structure.sizes import Sizes
 
 Results = tuple[Any, ...]
+
+_FAST, _OF_CELLS = ComputedBy("engine", "fast"), ComputedBy("engine", "cell")
 
 
 def layer_function(cell: str, torch_function: Callable[..., Any], counts: Counts) -> Callable[..., Any]:
@@ -44,14 +48,13 @@ def layer_function(cell: str, torch_function: Callable[..., Any], counts: Counts
             computes = torch_function if _is_wanted_whole() else torch.compiler.disable(layer)
             return computes(*arguments, **named)
         if named or not _is_a_run(cell, arguments):
-            result, path_or_why = None, "arguments are passed by name, or are not those of torch's layers"
+            result, by = None, _by_torch("arguments are passed by name, or are not those of torch's layers")
         else:
-            result, path_or_why = serve(name_arguments(cell, arguments))
+            result, by = serve(name_arguments(cell, arguments))
+        counts.add(by)
         if result is None:
-            counts.left(path_or_why)
             _refuse_freed(arguments)
             return torch_function(*arguments, **named)
-        counts.served(path_or_why)
         return result
 
     return layer
@@ -84,18 +87,17 @@ def cell_function(cell: str, torch_function: Callable[..., Any], counts: Counts)
 
     def step(*arguments: Any, **named: Any) -> Any:
         if torch.compiler.is_compiling():
-            result, why_left = None, "torch.compile traces the call"
+            result, by = None, _by_torch("torch.compile traces the call")
         elif named or not _is_a_step(kind, arguments):
-            result, why_left = None, "arguments are given by name, or are not those of torch's cells"
+            result, by = None, _by_torch("arguments are given by name, or are not those of torch's cells")
         else:
             x, hx, *weights = arguments
             sizes = x.shape[-1], kind.parts_of(hx)[0].shape[-1]
-            result, why_left = _serve_cell(CellStep(kind, x, kind.parts_of(hx), Weights._make([*weights, None]), sizes))
+            result, by = _serve_cell(CellStep(kind, x, kind.parts_of(hx), Weights._make([*weights, None]), sizes))
+        counts.add(by)
         if result is None:
-            counts.left(why_left)
             _refuse_freed(arguments)
             return torch_function(*arguments, **named)
-        counts.served("cell")
         return kind.as_given(result)
 
     return step
@@ -118,45 +120,53 @@ def _is_a_step(kind: Cell, arguments: Sequence[Any]) -> bool:
     return states and isinstance(x, Tensor) and x.dim() == 2 and isinstance(weights[0], Tensor)
 
 
-def _serve_cell(step: CellStep) -> tuple[tuple[Tensor, ...] | None, str]:
+def _by_torch(why: str) -> ComputedBy:
+    return ComputedBy("torch", why)
+
+
+def _serve_cell(step: CellStep) -> tuple[tuple[Tensor, ...] | None, ComputedBy]:
     """Compute a step on the engine, or by the stand-in of an edited or traced cell; or return None and the reason."""
     if scoped.any_open:
         cell = stand_ins.find_cell(step.weights.ih)
-        return (None, fast.OPEN_BLOCK) if cell is None else (cell.step(step.x, step.states, step.weights), "")
+        if cell is None:
+            return None, _by_torch(fast.OPEN_BLOCK)
+        observed = replace(step, is_observed=cell.is_asked())
+        by = dispatch.computed_by(observed, *choose(dispatch.CELL_PATHS, observed))
+        return cell.step(step), _OF_CELLS if by.name == "engine" else by
     done = cell_steps.compute(step.kind, *step.arguments)
     if done is None:
         _, reasons = choose(dispatch.CELL_PATHS, step)
-        return None, reasons.get("native", "another thread changed a weight")
-    return step.kind.parts_of(done), ""
+        return None, _by_torch(reasons.get("native", "another thread changed a weight"))
+    return step.kind.parts_of(done), _OF_CELLS
 
 
-def serve(args: TorchArguments) -> tuple[Results | None, str]:
-    """Compute a call on the engine: return the results and the path, or None and the reason.
+def serve(args: TorchArguments) -> tuple[Results | None, ComputedBy]:
+    """Compute a call on the engine: return the results, or None if torch has to, and what computes it.
 
     Raises:
         HiddenStateError: an edit or a record that is in force does not fit the call.
     """
     stand_in = stand_ins.find_layer(args.flat) if scoped.any_open else None
     if not args.x.is_cpu and not (stand_in is not None and stand_in.is_asked()):
-        return None, f"the input is on {args.x.device.type}"
+        return None, _by_torch(f"the input is on {args.x.device.type}")
     if stand_in is not None:
-        return _flat_results(args, *stand_in.run(_arguments(args), args)), "recorded or edited"
+        received: list[ComputedBy] = []
+        results = _flat_results(args, *stand_in.run(_arguments(args), args, received.append))
+        return results, received[0]
     try:
         return _serve_plain(args)
     except HiddenStateError as error:  # torch's function raises torch's own error
-        return None, str(error)
+        return None, _by_torch(str(error))
 
 
-def _serve_plain(args: TorchArguments) -> tuple[Results | None, str]:
+def _serve_plain(args: TorchArguments) -> tuple[Results | None, ComputedBy]:
     unknown = kernels.why_not_known(args.cell)
     if unknown is not None:
-        return None, unknown
+        return None, _by_torch(unknown)
     other = next((weight for weight in args.flat if type(weight) not in (Tensor, Parameter)), None)
     if other is not None:  # such as per-sample weights, which support this function but few others
-        return (
-            None,
-            f"a weight is of the class {type(other).__name__}, which may have its own rule for torch's function",
-        )
+        name = type(other).__name__
+        return None, _by_torch(f"a weight is of the class {name}, which may have its own rule for torch's function")
     sizes, names, flat_names = _infer_layout(args)
     dropout = args.dropout if args.training else 0.0
     if args.batch_sizes is None and fast.why_not_plain(args.cell, dropout) is None:
@@ -165,11 +175,11 @@ def _serve_plain(args: TorchArguments) -> tuple[Results | None, str]:
         result = fast.run_differentiable((args.x, _state(args), None), parameters, names, sizes, options)
         if result is not None:
             out = result[0].transpose(0, 1) if args.batch_first else result[0]
-            return _flat_results(args, out, result[1]), "fast"
+            return _flat_results(args, out, result[1]), _FAST
     return _serve_generally(args, sizes)
 
 
-def _serve_generally(args: TorchArguments, sizes: Sizes) -> tuple[Results | None, str]:
+def _serve_generally(args: TorchArguments, sizes: Sizes) -> tuple[Results | None, ComputedBy]:
     call, form = inputs.read(
         _arguments(args),
         sizes,
@@ -179,10 +189,11 @@ def _serve_generally(args: TorchArguments, sizes: Sizes) -> tuple[Results | None
         training=args.training,
     )
     path, reasons = choose(dispatch.PATHS, call)
-    if path.name not in dispatch.NATIVE and not dispatch.uses_reference():
-        return None, reasons.get(dispatch.NATIVE[1], f"the call takes the path {path.name!r}")
+    by = dispatch.computed_by(call, path, reasons)
+    if by.name != "engine" and not dispatch.uses_reference():
+        return None, _by_torch(by.detail)
     result = path.run(call)
-    return _flat_results(args, form.give_out(result.out), form.give_state(result.h_n, result.c_n)), path.name
+    return _flat_results(args, form.give_out(result.out), form.give_state(result.h_n, result.c_n)), by
 
 
 def _arguments(args: TorchArguments) -> Arguments:

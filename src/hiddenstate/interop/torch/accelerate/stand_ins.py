@@ -17,6 +17,7 @@ from hiddenstate.base.scoped import Block
 from hiddenstate.cells.cell import Weights
 from hiddenstate.edits.edit import Edit
 from hiddenstate.engine.call import weights_of_flat
+from hiddenstate.engine.cell_steps import CellStep
 from hiddenstate.engine.inputs import Arguments
 from hiddenstate.interop.torch.accelerate.arguments import TorchArguments
 from hiddenstate.nn import calls
@@ -75,14 +76,16 @@ class _StandIn(Recurrent[Any, Any]):
         twin._is_detached = True
         return twin
 
-    def run(self, arguments: Arguments, args: TorchArguments) -> tuple[Tensor | PackedSequence, Any]:
-        """Run a call with its active edits and records.
+    def run(
+        self, arguments: Arguments, args: TorchArguments, receive: calls.Receiver
+    ) -> tuple[Tensor | PackedSequence, Any]:
+        """Run a call with its active edits and records; ``receive`` is called with what computes it.
 
         Raises:
             HiddenStateError: an edit or a record does not fit the call.
         """
         # Not kept in the stand-in: other threads may be running calls of the same module, with other options.
-        return calls.run(self, arguments, calls.Options(args.batch_first, args.dropout, args.training))
+        return calls.run(self, arguments, calls.Options(args.batch_first, args.dropout, args.training), receive)
 
     def edit(self, *edits: Edit) -> Block:
         """Return a context manager with edits, like `hiddenstate.LSTM.edit`; torch's functions stay replaced in it."""
@@ -107,9 +110,13 @@ class _StandInCell(RecurrentCell[Any, Any]):
         """Return a context manager with edits, like `hiddenstate.LSTMCell.edit`; torch's functions stay replaced."""
         return scope_edits(self, edits, _switches())
 
-    def step(self, x: Tensor, states: tuple[Tensor, ...], weights: Weights) -> tuple[Tensor, ...]:
+    def is_asked(self) -> bool:
+        """Whether an edit or a recorder of this cell is active."""
+        return bool(edits_in_force(self) or would_be_requested(self))
+
+    def step(self, step: CellStep) -> tuple[Tensor, ...]:
         """Compute a step with its active edits and records."""
-        return self._step(x, states, weights, "TN")
+        return self._step(step.x, step.states, step.weights, "TN")
 
 
 class StandInLSTM(_StandIn, LSTM):
