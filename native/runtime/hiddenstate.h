@@ -93,7 +93,8 @@ HS_API void hs_stream_free(hs_stream *stream);
 
 /* Runs one step of all rows: x [N, C] to out [N, P].
  * It allocates nothing, takes no lock, starts no thread and makes no system call, so an audio callback may call it. There are two
- * exceptions: a model with a projection (P < H) allocates, and so does a thread's first step with int8 weights. */
+ * exceptions: a model with a projection (P < H) allocates, and so does a step with int8 weights that is larger (in rows, features or
+ * units) than all earlier ones of its thread. */
 HS_API hs_status hs_stream_step(hs_stream *stream, const float *x, float *out);
 /* Runs one step of `count` distinct rows: x [count, C] to out [count, P]. The states of other rows do not change. */
 HS_API hs_status hs_stream_step_rows(hs_stream *stream, const int64_t *rows, int64_t count, const float *x, float *out);

@@ -20,7 +20,7 @@ from hiddenstate.studio.messages import Begin, Floats, Step
 
 
 class LiveStream:
-    """A `hiddenstate.Stream` that can be watched while it runs: use it in place of the stream.
+    """A `hiddenstate.Stream` that can be watched while it runs: use it in place of the stream, for steps of all rows.
 
     >>> import hiddenstate as hs, torch
     >>> stream = LiveStream(hs.LSTM(4, 3).stream())
@@ -69,9 +69,9 @@ class LiveStream:
             return np.stack(each, axis)
         return torch.stack(each, axis)
 
-    def reset(self, mask: Tensor | None = None) -> None:
-        """Zero the state, as `hiddenstate.Stream.reset` does."""
-        self.stream.reset(mask)
+    def reset(self, mask: Tensor | None = None, **where: Any) -> None:
+        """Set the state, as `hiddenstate.Stream.reset` does, with the same arguments."""
+        self.stream.reset(mask, **where)
         self._told = -1
 
     def load(self, path: str | Path) -> None:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.models.folder.model_folder import CONFIG, FILES, WEIGHTS, load, load_language_model, save
+from hiddenstate.interop.torch.conversion import convert
+from hiddenstate.models.folder.model_folder import CONFIG, FILES, WEIGHTS, load, load_any, load_language_model, save
 from hiddenstate.models.folder.weights_file import WeightsFile, quantised, restored, scale_name, written
 from language_models import make as make_language_model
 from models.folder.test_model_folder import make, said_by
@@ -65,6 +66,24 @@ def test_other_folders_are_still_of_the_version_that_earlier_programs_read(tmp_p
     for dtype in ("float16", "float32"):
         save(make(weights_dtype=dtype), tmp_path / dtype)
         assert json.loads((tmp_path / dtype / CONFIG).read_text())["version"] == 2
+
+
+@pytest.mark.parametrize("name", ["model", "model.safetensors"])
+@pytest.mark.parametrize("weights_dtype", ["float32", "int8"])
+def test_models_whose_layers_have_int8_weights_are_stored_with_their_values(
+    tmp_path: Path, name: str, weights_dtype: str
+) -> None:
+    for model in (make(weights_dtype=weights_dtype), make_language_model(weights_dtype=weights_dtype)):
+        small = convert(model, weights="int8")
+        save(small, tmp_path / name)
+        again = load_any(tmp_path / name)
+        floats = small.lstm.dequantize().state_dict()
+        assert floats
+        assert again.lstm.state_dict().keys() == floats.keys()
+        for key, value in again.lstm.state_dict().items():
+            torch.testing.assert_close(value, floats[key], rtol=1e-6, atol=0, msg=key)
+        if (tmp_path / name).is_file():
+            (tmp_path / name).unlink()
 
 
 def test_a_language_model_in_int8(tmp_path: Path) -> None:

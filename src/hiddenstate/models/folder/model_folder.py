@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
+from torch import Tensor
 
 from hiddenstate.base.files import folder_beside, left_beside, put_folder, sync, write_bytes
 from hiddenstate.base.memory import check_memory_of
@@ -19,7 +20,7 @@ from hiddenstate.base.reading import reading
 from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.models import model_file
-from hiddenstate.models.folder.weights_file import WeightsFile, stored, written
+from hiddenstate.models.folder.weights_file import WeightsFile, restored, stored, written
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.meta_model import make_meta_model
 from hiddenstate.models.tagger.data import VERSION_4
@@ -106,9 +107,9 @@ def save(model: FolderModel | Layer, folder: str | os.PathLike[str], card: str =
     """Write a model as a folder or as one file, replacing an earlier one there.
 
     A tagger's or language model's weights are stored in the precision that its config's ``weights_dtype`` names
-    (float32 without one), a layer's in its own precision. If anything fails, an earlier model is left unchanged. Only
-    if the process is killed between two renames does the earlier folder remain under a temporary name, which the error
-    raised by `load` gives.
+    (float32 without one), also those of int8 layers; a layer's are stored in its own precision. If anything fails, an
+    earlier model is left unchanged. Only if the process is killed between two renames does the earlier folder remain
+    under a temporary name, which the error raised by `load` gives.
 
     Args:
         model: a tagger or a language model; for a file, also an `LSTM`, a `GRU` or an `RNN`.
@@ -139,19 +140,17 @@ def _save_file(model: FolderModel | Layer, path: str | os.PathLike[str]) -> None
     if isinstance(model, Layer):
         model_file.write_layer(model, path)
         return
-    check_memory_of(model.state_dict().items())
     config, vocabulary = model.to_data()
-    kept = stored(model.state_dict(), config.get("weights_dtype", "float32"))
+    kept = stored(_weights(model), config.get("weights_dtype", "float32"))
     model_file.write_model(model.kind, kept, config, vocabulary, path)
 
 
 def _save_folder(model: FolderModel, folder: str | os.PathLike[str], card: str) -> None:
     with writing(folder):
         target = check_target(folder)
-    check_memory_of(model.state_dict().items())
     config, vocabulary = model.to_data()
     head = {"format": FORMAT, "version": _earliest_version(config), "kind": model.kind, "config": config}
-    weights = written(model.state_dict(), config.get("weights_dtype", "float32"))
+    weights = written(_weights(model), config.get("weights_dtype", "float32"))
     with folder_beside(target) as partial:
         partial.mkdir()
         write_bytes(partial / CONFIG, _json(head, indent=2))
@@ -161,6 +160,15 @@ def _save_folder(model: FolderModel, folder: str | os.PathLike[str], card: str) 
         sync(partial)
         put_folder(partial, target)
         sync(target.parent)
+
+
+def _weights(model: FolderModel) -> dict[str, Tensor]:
+    """Return a model's weights by name; those of int8 layers as floats, because the config says how all are stored."""
+    weights: dict[str, Tensor] = dict(model.state_dict())
+    check_memory_of(weights.items())
+    for name in [name for name, value in weights.items() if value.dtype is torch.int8]:
+        weights[name] = restored(weights[name], weights.pop(f"{name}_scale"))
+    return weights
 
 
 def _earliest_version(config: Mapping[str, Any]) -> int:
