@@ -302,9 +302,10 @@ class Case:
                 assert one.shape == right.shape
                 # The reference's states stay float32 under autocast.
                 assert one.dtype == other.dtype or self.is_autocast
-                error, allowed = share(one.double(), right, LEAST), 2 * share(other.double(), right, LEAST)
-                assert error <= max(COARSE, allowed), f"{self}: {part} of {what}[{k}] are off by {error:.3g}"
-                assert not self.is_autocast or share(one.double(), right) <= AUTOCAST, f"{self}: {part} of {what}[{k}]"
+                bounds = {LEAST: COARSE, 1.0: AUTOCAST} if self.is_autocast else {LEAST: COARSE}
+                for least, bound in bounds.items():
+                    error, allowed = (share(found.double(), right, least) for found in (one, other))
+                    assert error <= max(bound, 2 * allowed), f"{self}: {part} of {what}[{k}] are off by {error:.3g}"
 
     def compare_with_torch(self, exact: Results | None) -> int:
         """Compare outputs, final states and gradients with torch's, if that supports the call; return how many."""

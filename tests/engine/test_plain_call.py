@@ -59,7 +59,7 @@ def trace_fast(lstm: hs.LSTM, x: Any, hx: Any, lengths: Any, tokens: Any, limit:
 
 def assert_same(lstm: hs.LSTM, x: Tensor, hx: Any = None, lengths: Tensor | None = None) -> None:
     """The fast path runs, with the same results as the general one, to the last bit and stride; so does a trace."""
-    got, want = calls.run_fast(lstm, x, hx, lengths), calls._run(lstm, Arguments(x, hx, lengths, None))
+    got, want = calls.run_fast(lstm, x, hx, lengths), calls.run(lstm, Arguments(x, hx, lengths, None))
     assert got is not None
     for mine, other in zip(flat(got), flat(want), strict=True):
         assert_same_tensor(mine, other)
@@ -115,7 +115,7 @@ def test_steps_and_rows_may_lie_anywhere() -> None:
 
 def test_threads_give_the_same_numbers() -> None:
     lstm, x = hs.LSTM(64, 130, 2, bidirectional=True), torch.randn(70, 3, 64)
-    want = calls._run(lstm, Arguments(x, None, None, None))[0]
+    want = calls.run(lstm, Arguments(x, None, None, None))[0]
 
     @torch.no_grad()  # it is in force only in one thread
     def run(_: int) -> Any:
@@ -283,7 +283,7 @@ def test_a_trace_is_a_call_with_all_that_belongs_to_one() -> None:
     for register in registers:
         handle = register(lambda _module, args: (2 * args[0],))
         assert not traced_plainly(lstm, x)
-        assert torch.equal(lstm.trace(x).out, calls._run(lstm, Arguments(2 * x, None, None, None))[0])  # type: ignore[arg-type]
+        assert torch.equal(lstm.trace(x).out, calls.run(lstm, Arguments(2 * x, None, None, None))[0])  # type: ignore[arg-type]
         handle.remove()
     assert traced_plainly(lstm, x)
 
@@ -401,7 +401,7 @@ def test_gradients_are_the_long_ways_to_the_last_bit(
     with torch.enable_grad():
         assert taken(lstm, x, hx, lengths)
         got = gradients(lstm, lambda x, hx: flat(calls.run_fast(lstm, x, hx, lengths)), x, hx)
-        want = gradients(lstm, lambda x, hx: flat(calls._run(lstm, Arguments(x, hx, lengths, None))), x, hx)
+        want = gradients(lstm, lambda x, hx: flat(calls.run(lstm, Arguments(x, hx, lengths, None))), x, hx)
     for mine, other in zip(got, want, strict=True):
         assert mine is not None
         assert other is not None
@@ -423,7 +423,7 @@ def test_gradients_of_a_single_sequence_are_those_of_a_batch_of_one(
     def batched(x: Tensor, hx: Any) -> Sequence[Tensor]:
         axis = 0 if lstm.batch_first else 1
         x, hx = x.unsqueeze(axis), hx and tuple(value.unsqueeze(1) for value in hx)
-        out, *others = everything(lstm.trace(x, hx)) if traced else flat(calls._run(lstm, Arguments(x, hx, None, None)))
+        out, *others = everything(lstm.trace(x, hx)) if traced else flat(calls.run(lstm, Arguments(x, hx, None, None)))
         return out.squeeze(axis), *(value.squeeze(1) for value in others[:2]), *others[2:]
 
     with torch.enable_grad():
