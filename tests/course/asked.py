@@ -67,7 +67,7 @@ ASKED = (
         ("partly", "partly"),
         (
             ("06", 'order is i, o, f, g (it calls g "c").'),
-            ("06", "A torch layer becomes three arrays of weights, W `[D, 4H, C]`, R `[D, 4H, H]` and B `[D, 8H]`"),
+            ("06", "A torch layer becomes three weight arrays, W `[D, 4H, C]`, R `[D, 4H, H]` and B `[D, 8H]`"),
             ("06", "in B `bias_ih` comes first, then `bias_hh`"),
             ("06", "A wrong order raises no error."),
         ),
@@ -116,7 +116,7 @@ ASKED = (
             ("01", "pass the returned state to the next step"),
             ("03", "each value on its way from layer 0 to layer 1 becomes 0"),
             ("03", "`torch.no_grad()` does not turn dropout off"),
-            ("06", "However you cut it, the results equal those for the whole."),
+            ("06", "However you cut the sequence, the results equal those for the whole."),
         ),
     ),
     Asked(
@@ -228,8 +228,8 @@ ASKED_AGAIN = (
         "a value at a time, for days: what is kept, how large it is, whether it grows, and if numbers are the same",
         ("yes",),
         (
-            ("06", "after any number of steps: pass them on"),
-            ("06", "However you cut it, the results equal those for the whole."),
+            ("06", "whose size never changes: pass them on"),
+            ("06", "However you cut the sequence, the results equal those for the whole."),
             ("06", "computes no gradients, so its memory does not grow"),
         ),
     ),

@@ -75,17 +75,17 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
     "q22": [
         (
             "06",
-            "A bidirectional LSTM reads finished sequences, not live input: a stream refuses it.",
+            "A bidirectional LSTM reads finished sequences, not live input: `stream()` refuses it.",
         ),
         ("04", "The bidirectional model has read the answer; a forward model has not."),
     ],
     "q23": [
         ("05", "With a random label the best of 512 correlates at about 0.1."),
-        ("05", "So choose on one text, test on another, and do the same with a control label."),
-        ("05", "Holding the line's unit costs more than holding any of 20 that vary nearly as much"),
+        ("05", "So choose a unit on one text, test it on another, and repeat this with a control label."),
+        ("05", "Holding the line unit costs more than holding any of 20 that vary nearly as much"),
     ],
     "q24": [
-        ("06", "The forecast also correlates, but has no skill."),
+        ("06", "The forecasts also correlate, but have no skill."),
         (
             "06",
             "No forecast of a random walk whose steps have mean 0 has a lower expected squared error than",
