@@ -22,7 +22,7 @@ from torch_cases import Cases, every, leaves, run
 
 # Differences from torch's tests, and the reasons; docs/conformance.md has the same table.
 NOT_AS_TORCH = {
-    "test_check_inplace": "it is for modules with an `inplace` argument; these have none",
+    "test_check_inplace": "it is for modules with an `inplace` argument; ours have none",
 }
 # An earlier torch's message if an input's dtype is not the weights'; our message is that of later versions.
 OTHER_WORDS = "input must have the type"
