@@ -20,7 +20,7 @@ ASKED = (
         "shapes of the weights of two layers, their number, and that for longer sentences",
         ("partly", "partly"),
         (
-            ("01", "reads the previous step's hidden state and is `[4H, H]`"),
+            ("01", "multiplies the previous step's hidden state and is `[4H, H]`"),
             ("01", "`weight_ih_l1` is `[4H, H]`"),
             ("01", "`LSTM(10, 16, num_layers=2)` has 1792 + 2176 = 3968 parameters"),
             ("01", "has 108 parameters for any number of steps"),
@@ -39,7 +39,7 @@ ASKED = (
         "a tagger without `batch_first`: what a changed word moves",
         ("yes", "yes"),
         (
-            ("01", "No error is raised, and each sentence depends on those before it."),
+            ("01", "No error is raised, and each sentence's output depends on earlier sentences."),
             ("01", "each sentence is read by itself"),
             ("01", "It reads 50 sequences of 16 steps."),
         ),
@@ -59,7 +59,7 @@ ASKED = (
         (
             ("02", "The fraction left is f to the power of the number of steps"),
             ("02", "torch draws all biases between -1/√H and 1/√H"),
-            ("02", "filling both vectors with 1 makes 2, and f = 0.881"),
+            ("02", "filling both vectors with 1 gives 2, and f = 0.881"),
         ),
     ),
     Asked(
@@ -85,9 +85,9 @@ ASKED = (
         "inputs and targets of the second batch of a text in two rows, and the state at a new epoch",
         ("yes", "yes"),
         (
-            ("04", "each pass begins at the beginning of every row"),
+            ("04", "each pass starts at the beginning of every row"),
             ("04", "so each row's state goes to the same row of the next window"),
-            ("04", "row 3 reads characters 320 to 339 in its second window, with targets shifted by one"),
+            ("04", "row 3's second window reads characters 320 to 339, with targets shifted by one"),
         ),
     ),
     Asked(
@@ -103,8 +103,8 @@ ASKED = (
         "what packing changes for the shorter of two rows, and where its final states stand",
         ("yes", "yes"),
         (
-            ("01", "With `lengths=`, a sequence of three steps ends in `out[2]`; after that its output is zero."),
-            ("03", "the forward outputs of words stay the same and the reverse ones change"),
+            ("01", "With `lengths=`, a sequence of three steps ends at `out[2]`; after that its output is zero."),
+            ("03", "the words' forward outputs stay the same, but their reverse outputs change"),
             ("03", "Without it, the final states of all shorter sentences change."),
             ("03", "In `h_n[1]`, which is also the second half of `out[0]`"),
         ),
@@ -146,9 +146,9 @@ ASKED_AGAIN = (
         "why two states, what is lost if h alone is handed on, and which of them a classifier reads",
         ("yes",),
         (
-            ("02", "c is what the units *hold*"),
+            ("02", "The units *hold* c"),
             ("02", "h goes three ways: out of the layer, into the layer above"),
-            ("02", "c also contains what o hid, and each step restarts its c from c0"),
+            ("02", "c also contains what o hid, and c restarts from c0 at each step"),
         ),
     ),
     Asked(
@@ -164,10 +164,10 @@ ASKED_AGAIN = (
         "padding at the front or at the back, and zeros at the front without packing",
         ("partly",),
         (
-            ("03", "Without it, the forward outputs of words stay the same and the reverse ones change"),
+            ("03", "Without it, the words' forward outputs stay the same, but their reverse outputs change"),
             (
                 "03",
-                "Padding in front of the words changes the forward outputs, even if it is zeros: the biases",
+                "Padding in front of the words changes the forward outputs, even if it is all zeros: the biases",
             ),
             ("03", "So pad at the end, where `lengths` expects it."),
         ),
@@ -220,7 +220,7 @@ ASKED_AGAIN = (
         "when a mask of dropout is drawn anew, and why outputs in eval are of the same size",
         ("partly",),
         (
-            ("03", "Each step, sequence and call draws independently."),
+            ("03", "The draws are independent for each step, sequence and call."),
             ("03", "the expected value is the same in training as in eval"),
         ),
     ),

@@ -30,7 +30,7 @@ FIRST_LESSON = (
     ),
     Statement(
         "the hidden state serves to predict the next word or a word's type, and for much else",
-        (("00", "it can guess the next word, or say which words are nouns, or whether a review is friendly"),),
+        (("00", "it can guess the next word, pick out the nouns, or tell whether a review is friendly"),),
     ),
     Statement(
         "`input_size` is the number of values in the input of one step",
@@ -54,7 +54,7 @@ FIRST_LESSON = (
     ),
     Statement(
         "without h0 and c0 an LSTM starts from zeros",
-        (("01", "if you leave it out, both are 0"),),
+        (("01", "if you omit them, both are 0"),),
     ),
     Statement(
         "a sentence of four words, three units, one layer: final states of shape (1, 1, 3)",
@@ -84,25 +84,25 @@ FIRST_LESSON = (
     Statement(
         "weights are four blocks, one below the other: `[4H, C]` for the input, `[4H, H]` for the old h",
         (
-            ("01", "`weight_ih_l0` reads the input and is `[4H, C]`, with the four parts stacked"),
-            ("01", "reads the previous step's hidden state and is `[4H, H]`"),
+            ("01", "`weight_ih_l0` multiplies the input and is `[4H, C]`, with the four parts stacked"),
+            ("01", "multiplies the previous step's hidden state and is `[4H, H]`"),
             ("02", "so the forget gate is the second quarter"),
         ),
     ),
     Statement(
         "a layer above the first reads the h of all directions below: `[4H, D·H]`",
-        (("01", "`weight_ih_l1` is `[4H, H]` (`[4H, 2H]` above two directions)"),),
+        (("01", "`weight_ih_l1` is `[4H, H]` (`[4H, 2H]` if bidirectional)"),),
     ),
     Statement(
         "with `proj_size` above 0 the hidden weights are `[4H, P]`, and those of upper layers read P values",
         (
-            ("01", "a matrix `weight_hr_l0` `[P, H]` shortens h, so h has P numbers, `out` D·P,"),
-            ("01", "`weight_hh_l0` is `[4H, P]`, `weight_ih_l1` `[4H, D·P]`, and c keeps H."),
+            ("01", "a matrix `weight_hr_l0` `[P, H]` shortens h to P numbers; c keeps H. A step's output then"),
+            ("01", "has D·P, `weight_hh_l0` is `[4H, P]`, and `weight_ih_l1` is `[4H, D·P]`."),
         ),
     ),
     Statement(
         "one layer is used at all steps, with the same weights",
-        (("01", "reading one element at a time gives the same numbers as reading all at once"),),
+        (("01", "reading element by element gives the same numbers as reading all at once"),),
     ),
     Statement(
         "a loop over the steps is slow for long sequences; one call can read them all",
@@ -110,14 +110,14 @@ FIRST_LESSON = (
     ),
     Statement(
         "for one call, the steps are concatenated and viewed with a batch axis in the middle",
-        (("01", "`cat` joins the five `[1, 4]` into `[5, 4]`, and `view` turns that into `[5, 1, 4]`"),),
+        (("01", "`cat` joins the five `[1, 4]` tensors into `[5, 4]`, and `view` turns that into `[5, 1, 4]`"),),
     ),
     Statement(
         "the two ways give equal outputs if they start from the same state (the lesson's do not)",
-        (("01", "with the state carried, reading one element at a time gives the same numbers as reading all"),),
+        (("01", "with the state carried, reading element by element gives the same numbers as reading all"),),
     ),
     Statement(
         "a tagger puts a linear layer on an LSTM, for a score for each class and word",
-        (("03", "a vector for each word, an LSTM, a linear layer that computes a score for each tag"),),
+        (("03", "a vector for each word, an LSTM, and a linear layer that computes a score for each tag"),),
     ),
 )

@@ -18,7 +18,7 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
         ("01", "so `LSTM(4, 3)` has 108 parameters for any number of steps."),
     ],
     "q3": [
-        ("01", "Without carrying, the two outputs are swapped, nothing else."),
+        ("01", "Without carrying, only the two outputs change: they are swapped."),
         ("01", "With the state carried, every output from the second on changes."),
     ],
     "q4": [
@@ -27,7 +27,7 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
     ],
     "q5": [("01", "its final h is `h_n[1]`, and the second half of `out[0]`.")],
     "q6": [("01", "With `batch_first=True` each sentence is read by itself. h and c are still `[L·D, N, H]`:")],
-    "q7": [("01", "No error is raised, and each sentence depends on those before it.")],
+    "q7": [("01", "No error is raised, and each sentence's output depends on earlier sentences.")],
     "q8": [("01", "five, row 0 has the forward states of the first two, and")],
     "q9": [("02", "First compute c = f·c_prev + i·g, then h = o·tanh(c).")],
     "q10": [
@@ -37,18 +37,18 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
         ),
     ],
     "q11": [("02", "At f = 1 a unit keeps all of its c, at f = 0 none of it.")],
-    "q12": [("02", "filling both vectors with 1 makes 2, and f = 0.881 instead of 0.731 when x and h are 0.")],
+    "q12": [("02", "filling both vectors with 1 gives 2, and f = 0.881 instead of 0.731 when x and h are 0.")],
     "q13": [("02", "with i, f, g and o at 1, c is 10 after ten steps, and h is nearly 1.")],
     "q14": [
         ("02", "2.5e-14 after 100 steps at a bias of 1, 0.51 at 5."),
-        ("02", "So an LSTM only *lets* the factor be near 1."),
+        ("02", "So an LSTM only *lets* the gradient's factor be near 1."),
     ],
     "q15": [
         ("01", "two runs from different states leave all 108 parameters unchanged."),
         ("01", "From one step to the next it carries a **hidden state** h and a **cell state** c"),
     ],
     "q16": [
-        ("01", "With `lengths=`, a sequence of three steps ends in `out[2]`"),
+        ("01", "With `lengths=`, a sequence of three steps ends at `out[2]`"),
         ("03", "Without it, the final states of all shorter sentences change."),
     ],
     "q17": [("03", "they change every reverse output of a shorter sentence, and thus the loss.")],
@@ -63,13 +63,13 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
         ("04", "With neither, the second `backward` raises"),
     ],
     "q20": [
-        ("04", "row 3 reads characters 320 to 339 in its second window, with targets shifted by one"),
-        ("04", "and starts from the state of its first."),
+        ("04", "row 3's second window reads characters 320 to 339, with targets shifted by one"),
+        ("04", "and starts from the first window's state."),
     ],
     "q21": [
         (
             "04",
-            "nats are 2.08 bits, or 4.24 equally likely choices; uniform over 66 characters is 6.04 bits.",
+            "nats are 2.08 bits, or 4.24 equally likely choices; 66 equally likely characters cost 6.04 bits.",
         ),
     ],
     "q22": [
