@@ -2,6 +2,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -74,7 +75,7 @@ def test_models_whose_layers_have_int8_weights_are_stored_with_their_values(
     tmp_path: Path, name: str, weights_dtype: str
 ) -> None:
     for model in (make(weights_dtype=weights_dtype), make_language_model(weights_dtype=weights_dtype)):
-        small = convert(model, weights="int8")
+        small: Any = convert(model, weights="int8")
         save(small, tmp_path / name)
         again = load_any(tmp_path / name)
         floats = small.lstm.dequantize().state_dict()
