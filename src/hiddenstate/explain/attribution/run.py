@@ -19,6 +19,7 @@ from hiddenstate.explain.attribution.players import Players, Spans, make_players
 from hiddenstate.explain.attribution.result import OF_BIASES, Attribution, Parts, stacked
 from hiddenstate.explain.attribution.shapley import shapley
 from hiddenstate.explain.subject.batch_runner import BatchRunner
+from hiddenstate.explain.subject.bounds import check_row_steps
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
 from hiddenstate.explain.subject.resolve_target import TargetLike, resolve_row, resolve_target
 from hiddenstate.explain.subject.sources import resolve_subject
@@ -124,6 +125,9 @@ def attribute(
         raise ArgumentError(f"points must be at most {MOST_POINTS_GIVEN:,}, got {points:,}: far fewer are enough")
     check_progress(progress)
     found = resolve_subject(of, model, x, **options).only(resolve_row(of, row))
+    if spans is None and (occlusion or method in ("occlusion", "shapley")):
+        # Each step is replaced in a run of its own, which may share the steps before it with others.
+        check_row_steps(found.T * (found.T + 1) // 2, "pass spans= or a shorter input")
     target = resolve_target(of, found)
     if method in ("frozen", "cd"):
         target.linear(method)
