@@ -409,6 +409,10 @@ ENDLESS_DOORS: dict[str, Callable[[], Any]] = {
 
 ABSURD_DOORS: dict[str, tuple[Callable[[], Any], str]] = {
     "attribute, shapley, T": (lambda: explain.attribute(small(), LONG, of=OF), "T = 20,000"),
+    "attribute, steps without end": (
+        lambda: explain.attribute(small(), LONG[:1].expand(2**24, *LONG.shape[1:]), of=OF, method="occlusion"),
+        "T = 16,777,216",
+    ),
     "attribute, shapley, samples": (lambda: explain.attribute(small(), LONG[:50], of=OF, samples=10**12), "samples="),
     "attribute, occlusion": (
         lambda: explain.attribute(small(), LONG.repeat(2, 1, 1), of=OF, method="occlusion"),

@@ -127,7 +127,9 @@ def attribute(
     found = resolve_subject(of, model, x, **options).only(resolve_row(of, row))
     if spans is None and (occlusion or method in ("occlusion", "shapley")):
         # Each step is replaced in a run of its own, which may share the steps before it with others.
-        check_row_steps(found.T * (found.T + 1) // 2, "pass spans= or a shorter input")
+        check_row_steps(
+            found.T * (found.T + 1) // 2, f"give fewer than T = {found.T:,} steps, or join steps with spans="
+        )
     target = resolve_target(of, found)
     if method in ("frozen", "cd"):
         target.linear(method)
