@@ -29,7 +29,7 @@ from hiddenstate.base.files import read_metadata, read_tensors, write_tensors
 from hiddenstate.base.memory import check_memory_of
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.errors import DtypeError, FileFormatError
-from hiddenstate.nn.quantised import WeightType
+from hiddenstate.nn.quantised import SCALE, WeightType
 from hiddenstate.nn.rnn import Layer, new_layer
 from hiddenstate.structure.parameters import parameter_names
 from hiddenstate.structure.sizes import Sizes
@@ -59,7 +59,7 @@ def write_layer(layer: Layer, path: Path) -> None:
     """
     names = [name for of_layer in parameter_names(layer.sizes) for name in of_layer if name is not None]
     tensors: dict[str, Tensor] = {name: getattr(layer, name) for name in names}
-    scales = [name + "_scale" for name, value in tensors.items() if value.dtype is torch.int8]
+    scales = [name + SCALE for name, value in tensors.items() if value.dtype is torch.int8]
     tensors |= {name: getattr(layer, name) for name in scales}
     check_memory_of(tensors.items())
     for name, value in tensors.items():

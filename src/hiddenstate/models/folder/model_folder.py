@@ -18,13 +18,15 @@ from hiddenstate.base.files import folder_beside, left_beside, put_folder, sync,
 from hiddenstate.base.memory import check_memory_of
 from hiddenstate.base.reading import reading
 from hiddenstate.base.writing import writing
+from hiddenstate.engine.int8 import dequantise
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.models import model_file
-from hiddenstate.models.folder.weights_file import WeightsFile, restored, stored, written
+from hiddenstate.models.folder.weights_file import WeightsFile, stored, written
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.meta_model import make_meta_model
 from hiddenstate.models.tagger.data import VERSION_4
 from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.nn.quantised import SCALE
 from hiddenstate.nn.rnn import Layer
 
 FORMAT = "hiddenstate-model"
@@ -167,7 +169,7 @@ def _weights(model: FolderModel) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = dict(model.state_dict())
     check_memory_of(weights.items())
     for name in [name for name, value in weights.items() if value.dtype is torch.int8]:
-        weights[name] = restored(weights[name], weights.pop(f"{name}_scale"))
+        weights[name] = dequantise(weights[name], weights.pop(name + SCALE), name)
     return weights
 
 
