@@ -12,7 +12,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = {".ci", ".github", "benchmarks", "docs", "examples", "native", "runtime", "src", "tests"}
+FOLDERS = {
+    ".ci",
+    ".github",
+    "benchmarks",
+    "build_backend",
+    "docs",
+    "examples",
+    "native",
+    "runtime",
+    "src",
+    "tests",
+    "web",
+}
 FILES = {
     ".gitignore",
     "ARCHITECTURE.md",

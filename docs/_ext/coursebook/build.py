@@ -6,10 +6,11 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from coursebook import folds, pages, runtime
+from coursebook import folds, pages
 from coursebook.directives import CLAIM, PREDICT
 from coursebook.html_nodes import label, raw
 from hiddenstate.course import models
+from hiddenstate.studio import assets
 
 FOLDER = "course"
 RECALL = "Recall"
@@ -38,7 +39,7 @@ def _write_scripts(app: Sphinx) -> None:
     folder = made / "course"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "course.js").write_text(script(), encoding="utf-8")
-    (folder / "runtime.js").write_text(runtime.classic(), encoding="utf-8")
+    (folder / "runtime.js").write_text(assets.text(assets.FIGURES), encoding="utf-8")
     for name in sorted(models_used(Path(app.srcdir) / FOLDER)):
         (folder / f"model-{name}.js").write_text(models.script(name), encoding="utf-8")
     app.config.html_static_path = [*app.config.html_static_path, str(made)]
