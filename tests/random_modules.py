@@ -90,9 +90,9 @@ class RandomModule(nn.Module):
         if self.read == "all":
             return y[row, t] if self.batch_first else y[t, row]  # type: ignore[no-any-return]
         if self.read == "wrong axis":
-            return y[t] if row == self.N - 1 else None  # type: ignore[no-any-return]
+            return y[t] if row == self.N - 1 else None
         is_last = t == self.length(row) - 1 or self.read == "max"  # all maxima may be at one step
-        return y[row] if is_last else None  # type: ignore[no-any-return]
+        return y[row] if is_last else None
 
     def length(self, row: int) -> int:
         """The number of steps of a row."""

@@ -20,7 +20,7 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
 }
 NOT_RETURNED = "not an output of the module"
-NOT_HERE = "the module returns none for this row and step"
+NOT_HERE = "not an output of the module for this row and step"
 
 
 def explained(model: nn.Module, x: Any, of: Any, row: int, **options: Any) -> hs.explain.Attribution:
@@ -32,22 +32,22 @@ def outcome(model: RandomModule, row: int, t: int, **options: Any) -> str:
     want, logits, notes = model.returned(row, t), [], set[str]()
     for k in range(model.outputs):
         try:
-            found = explained(model, model.x, hs.explain.logit(k, word=t), row, **options)
+            result = explained(model, model.x, hs.explain.logit(k, word=t), row, **options)
         except ArgumentError as error:
             return "refused" if "there is no head here" in str(error) else str(error)
-        logits.append(found.value)
-        notes.add(found.target.partition(" (")[2].rstrip(")"))
-        assert found.target in " ".join(str(found).split())
+        logits.append(result.value)
+        notes.add(result.target.partition(" (")[2].rstrip(")"))
+        assert result.target in " ".join(str(result).split())
     (note,) = notes
     if note not in (NOT_RETURNED, NOT_HERE):
         assert want is not None, "the module returns nothing there"
-        function = FUNCTIONS.get(note.removeprefix("before the module's "), lambda y: y)
-        gap = (function(torch.tensor(logits)) - want).abs().max()
+        name, values = note.removeprefix("before the module's "), torch.tensor(logits)
+        gap = ((FUNCTIONS[name](values) if name else values) - want).abs().max()
         assert gap <= 1e-5 * want.abs().max().clamp(min=1), f"explained {logits}, returned {want.tolist()}"
     if note.endswith("softmax"):
-        found = explained(model, model.x, hs.explain.log_probability(0, word=t), row, **options)
-        assert "(" not in found.target
-        assert found.value == pytest.approx(float(torch.tensor(logits).log_softmax(-1)[0]), abs=1e-5)
+        result = explained(model, model.x, hs.explain.log_probability(0, word=t), row, **options)
+        assert "(" not in result.target
+        assert result.value == pytest.approx(float(torch.tensor(logits).log_softmax(-1)[0]), abs=1e-5)
     return note
 
 
@@ -88,13 +88,14 @@ class Forecaster(nn.Module):
         self.lstm, self.linear = hs.LSTM(1, 6), nn.Linear(6, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.linear(self.lstm(x)[0])
+        out: Tensor = x + self.linear(self.lstm(x)[0])
+        return out
 
 
 def test_a_head_that_the_module_does_not_return_is_refused_with_the_ways_to_go() -> None:
     model, x = Forecaster(), torch.randn(7, 2, 1)
     with pytest.raises(
-        ArgumentError, match=r"'linear' reads them, but this Forecaster returns something else.*mlp\(run"
+        ArgumentError, match=r"'linear' reads them, but this Forecaster returns something other.*mlp\(run"
     ):
         hs.explain.attribute(model, x, of=hs.explain.logit(0))
     subject = hs.explain.subject(model, x)
@@ -106,10 +107,10 @@ def test_a_head_that_is_given_is_explained_and_the_result_says_what_it_is() -> N
     model, x = Forecaster(), torch.randn(7, 2, 1)
     of = hs.explain.logit("change")
     options: dict[str, Any] = {"head": model.linear, "labels": ["change"]}
-    found = hs.explain.attribute(model, x, of=of, **options)
-    assert found.target == f"logit of change at step 6 ({NOT_RETURNED})"
-    assert found.value == pytest.approx(float((model(x) - x)[-1, 0].detach()), abs=1e-6)
-    texts = [str(found), repr(found), found.to_json(), str(hs.explain.ledger(model, x, place=of, **options))]
+    result = hs.explain.attribute(model, x, of=of, **options)
+    assert result.target == f"logit of change at step 6 ({NOT_RETURNED})"
+    assert result.value == pytest.approx(float((model(x) - x)[-1, 0].detach()), abs=1e-6)
+    texts = [str(result), repr(result), result.to_json(), str(hs.explain.ledger(model, x, place=of, **options))]
     texts += [hs.explain.graph(model, x, of=of, **options).to_json()]
     texts += [hs.explain.sweep(model, x, x + 1, of=of, units="all", **options).to_json()]
     assert all(NOT_RETURNED in " ".join(text.split()) for text in texts)
@@ -119,13 +120,14 @@ def test_a_head_that_is_given_is_explained_and_the_result_says_what_it_is() -> N
 def test_a_head_with_the_models_scale_folded_in_is_its_output() -> None:
     class Scaled(Forecaster):
         def forward(self, x: Tensor) -> Tensor:
-            return 12.0 + 5.0 * self.linear(self.lstm(x)[0])
+            out: Tensor = 12.0 + 5.0 * self.linear(self.lstm(x)[0])
+            return out
 
     model, x = Scaled(), torch.randn(7, 2, 1)
     head = hs.explain.Head(5 * model.linear.weight.detach(), 5 * model.linear.bias.detach() + 12, ("degrees",))
-    found = hs.explain.attribute(model, x, of=hs.explain.logit("degrees"), head=head)
-    assert found.target == "logit of degrees at step 6"
-    assert found.value == pytest.approx(float(model(x)[-1, 0].detach()), rel=1e-5)
+    result = hs.explain.attribute(model, x, of=hs.explain.logit("degrees"), head=head)
+    assert result.target == "logit of degrees at step 6"
+    assert result.value == pytest.approx(float(model(x)[-1, 0].detach()), rel=1e-5)
 
 
 def test_packed_sequences_and_torchs_own_layers() -> None:
@@ -147,9 +149,9 @@ def test_packed_sequences_and_torchs_own_layers() -> None:
     with hs.accelerate():
         for model in (ours, theirs):
             for row, t in ((0, 1), (1, 5), (2, 0)):
-                found = explained(model, x, hs.explain.logit(1, word=t), row)
-                assert found.target == f"logit of 1 at step {t}"
-                assert found.value == pytest.approx(float(want[row, t, 1]), abs=1e-5)
+                result = explained(model, x, hs.explain.logit(1, word=t), row)
+                assert result.target == f"logit of 1 at step {t}"
+                assert result.value == pytest.approx(float(want[row, t, 1]), abs=1e-5)
 
 
 def test_of_several_linear_layers_the_one_that_is_returned_is_the_head() -> None:
@@ -164,8 +166,8 @@ def test_of_several_linear_layers_the_one_that_is_returned_is_the_head() -> None
             return self.head(out), pooled
 
     model, x = Attending(), torch.randn(5, 1, 3)
-    found = explained(model, x, hs.explain.logit(1), 0)
-    assert found.value == pytest.approx(float(model(x)[0][-1, 0, 1].detach()), abs=1e-5)
+    result = explained(model, x, hs.explain.logit(1), 0)
+    assert result.value == pytest.approx(float(model(x)[0][-1, 0, 1].detach()), abs=1e-5)
     model.forward = lambda x: model.score(model.lstm(x)[0]).softmax(0)  # type: ignore[method-assign]
     with pytest.raises(ArgumentError, match="'score' reads them, but"):
         explained(model, x, hs.explain.logit(0), 0)
@@ -178,8 +180,8 @@ def test_probabilities_of_a_head_without_a_softmax_are_refused(softmax: bool | N
         explained(lstm, x, hs.explain.log_probability(1), 0, head=head, softmax=softmax)
     with pytest.raises(ArgumentError, match="not known to feed a softmax"):
         explained(lstm, x, lambda run: run.log_probabilities[-1, :, 0], 0, head=head, softmax=softmax)
-    found = explained(lstm, x, hs.explain.log_probability(1), 0, head=head, softmax=True)
-    assert found.value == pytest.approx(float(head(lstm(x)[0]).log_softmax(-1)[-1, 0, 1].detach()), abs=1e-5)
+    result = explained(lstm, x, hs.explain.log_probability(1), 0, head=head, softmax=True)
+    assert result.value == pytest.approx(float(head(lstm(x)[0]).log_softmax(-1)[-1, 0, 1].detach()), abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -206,10 +208,45 @@ def test_what_is_compared_is_told() -> None:
     assert refused.first is None
     assert "The hidden states differ by at most" in str(refused)
     assert "There is no head: 'linear' reads them" in refused.note
-    one, two = (hs.explain.subject(model, x, head=model.linear) for model in (a, b))
-    found = hs.compare(one, two, progress=False)
+    first, second = (hs.explain.subject(model, x, head=model.linear) for model in (a, b))
+    result = hs.compare(first, second, progress=False)
     want = (2 * a.linear(a.lstm(x)[0])).abs()[..., 0]
-    assert torch.allclose(found.differences[0].float(), want.detach(), atol=1e-6)
-    assert found.measure == "distance"
-    assert json.loads(found.to_json())["note"] == f"What is compared is {NOT_RETURNED} at any step."
-    assert found.note in str(found)
+    assert torch.allclose(result.differences[0].float(), want.detach(), atol=1e-6)
+    assert result.measure == "distance"
+    assert json.loads(result.to_json())["note"] == f"At 14 of 14 steps, what is compared is {NOT_RETURNED}."
+    assert result.note in " ".join(str(result).split())
+
+
+def test_steps_that_a_module_does_not_return_are_told() -> None:
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm, self.linear = hs.LSTM(3, 4), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.linear(self.lstm(x)[0][-1]).softmax(-1)
+            return out
+
+    result = hs.compare(Last(), Last(), torch.randn(7, 2, 3), progress=False)
+    assert result.measure == "KL"
+    assert result.note == f"At 12 of 14 steps, what is compared is {NOT_HERE}."
+
+
+def test_tensors_that_a_module_overwrites_are_explained_as_the_layer_read_them() -> None:
+    class InPlace(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm, self.linear = hs.LSTM(4, 4), nn.Linear(4, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            read = x.clone()
+            out = self.lstm(read)[0]
+            read += out
+            y: Tensor = self.linear(out)
+            out.zero_()
+            return y
+
+    model, x = InPlace(), torch.randn(6, 1, 4)
+    result = explained(model, x, hs.explain.logit(0), 0)
+    assert result.target == "logit of 0 at step 5"
+    assert result.value == pytest.approx(float(model(x)[-1, 0].detach()), abs=1e-6)

@@ -1,5 +1,7 @@
 """How much the outputs of two runs differ, step by step."""
 
+from collections import Counter
+
 import torch
 from torch import Tensor
 
@@ -23,14 +25,17 @@ def choose_measure(a: Subject, b: Subject) -> str:
 def note_outputs(a: Subject, b: Subject, measure: str) -> str:
     """Return how what is compared differs from what the modules return; empty if it does not."""
     if measure in ("state distance", "none"):
-        return next((f"There is no head: {one.no_head}." for one in (a, b) if one.no_head), "")
+        cure = "Compare two subjects with head= to compare its outputs."
+        return next((f"There is no head: {subject.no_head}. {cure}" for subject in (a, b) if subject.no_head), "")
     explained = ("", *SOFTMAX) if measure == "KL" else ("",)
-    for one in (a, b):
-        real = [(t, n) for n in range(one.N) for t in range(one.row_length(n))]
-        notes = {} if one.output is None else dict.fromkeys(one.output.note(t, explained, n) for t, n in real)
-        told = [note for note in notes if note]
-        if told:
-            return f"What is compared is {told[0]} {'at some steps' if len(notes) > 1 else 'at any step'}."
+    for subject in (a, b):
+        if subject.output is not None:
+            real = [(t, n) for n in range(subject.N) for t in range(subject.row_length(n))]
+            notes = Counter(subject.output.note(t, explained, n) for t, n in real)
+            differs = [note for note in notes if note]
+            if differs:
+                where = f"At {notes[differs[0]]:,} of {len(real):,} steps"
+                return f"{where}, what is compared is {differs[0]}."
     return ""
 
 
@@ -39,13 +44,13 @@ def step_differences(a: Subject, b: Subject, run_a: Trace, run_b: Trace, measure
     """Return how much the outputs differ at each step, ``[T, N]``; NaN beyond a row's end."""
     outs = [_out(one, run) for one, run in ((a, run_a), (b, run_b))]
     if measure == "KL":
-        p, q = (needed_probabilities(needed_head(one.head))(out) for one, out in zip((a, b), outs, strict=True))
+        p, q = (needed_probabilities(needed_head(subject.head))(out) for subject, out in zip((a, b), outs, strict=True))
         found = torch.where(p == -torch.inf, 0.0, p.double().exp() * (p.double() - q.double())).sum(-1)
     elif measure == "none":
         found = torch.full(outs[0].shape[:2], torch.nan, dtype=torch.float64)
     else:
         if measure == "distance":
-            outs = [needed_head(one.head).logits(out) for one, out in zip((a, b), outs, strict=True)]
+            outs = [needed_head(subject.head).logits(out) for subject, out in zip((a, b), outs, strict=True)]
         found = (outs[0].double() - outs[1].double()).norm(dim=-1)
     ended = torch.tensor([[t >= a.row_length(n) for n in range(a.N)] for t in range(a.T)])
     return found.cpu().masked_fill(ended, torch.nan)

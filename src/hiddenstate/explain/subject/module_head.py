@@ -49,13 +49,13 @@ class ObservedHead(NamedTuple):
 
     head: Head | None
     output: ModuleOutput | None = None
-    reason: str = ""
+    no_head: str = ""
 
 
 def find_head(call: ModuleCall, labels: Sequence[str] | None, *, softmax: bool | None) -> ObservedHead:
     """Return the only linear layer that reads the LSTM's unchanged outputs and gives the module's output."""
     rows = set(_rows_as_bytes(call.states))
-    readers = dict.fromkeys(one.layer for one in call.linear if _reads_only(one.read, rows))
+    readers = dict.fromkeys(linear.layer for linear in call.linear if _reads_only(linear.read, rows))
     if not readers:
         return ObservedHead(None)
     outputs = {layer: call.match(make_head(layer, None)) for layer in readers}
@@ -66,9 +66,9 @@ def find_head(call: ModuleCall, labels: Sequence[str] | None, *, softmax: bool |
     what = f"{', '.join(names)} {'reads' if len(names) == 1 else 'read'} them"
     kind = type(call.model).__name__
     if heads:
-        return ObservedHead(None, reason=f"{what}, and this {kind} returns the outputs of more than one")
+        return ObservedHead(None, no_head=f"{what}, and this {kind} returns the outputs of more than one")
     return ObservedHead(
-        None, reason=f"{what}, but this {kind} returns something else than that layer's outputs or their softmax"
+        None, no_head=f"{what}, but this {kind} returns something other than that layer's outputs or their softmax"
     )
 
 

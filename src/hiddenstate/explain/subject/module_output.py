@@ -48,7 +48,7 @@ class ModuleOutput:
         if self.function is None:
             return "not an output of the module"
         if not self.steps[t, row]:
-            return "the module returns none for this row and step"
+            return "not an output of the module for this row and step"
         return "" if self.function in explained else f"before the module's {self.function}"
 
 

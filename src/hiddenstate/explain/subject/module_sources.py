@@ -130,15 +130,15 @@ def module_subject(
     run = _watched(model, module, lstm, x)
     if not run.calls:
         raise ArgumentError("the module did not call this LSTM, so it has no input; choose another with path=")
-    args, kwargs, out = run.calls[0]  # the LSTM's first call is explained
+    args, kwargs, out = run.calls[0]
     given = Arguments(**dict(zip(("input", "hx"), args, strict=False)) | kwargs)
-    one = lstm_subject(lstm, given, chosen, tokens)
-    observed = ModuleCall(model, _time_first(out, lstm.batch_first), one.lengths is not None, run.linear, run.result)
+    plain = lstm_subject(lstm, given, chosen, tokens)
+    observed = ModuleCall(model, _time_first(out, lstm.batch_first), plain.lengths is not None, run.linear, run.result)
     if head is None or chosen is None:
-        found = find_head(observed, labels, softmax=softmax)
+        observed_head = find_head(observed, labels, softmax=softmax)
     else:
-        found = with_softmax(head, observed.match(chosen), labels, softmax=softmax)
-    return replace(one, path=path, head=found.head, output=found.output, no_head=found.reason)
+        observed_head = with_softmax(head, observed.match(chosen), labels, softmax=softmax)
+    return replace(plain, path=path, **observed_head._asdict())
 
 
 def _time_first(out: Tensor | PackedSequence, batch_first: bool) -> Tensor:
@@ -173,7 +173,7 @@ def _module_at(model: nn.Module, path: str | None) -> tuple[str, nn.Module]:
 
 @dataclass
 class _Run:
-    """One call of a module: the LSTM's calls, those of linear layers, and what the module returned."""
+    """One call of a module: the LSTM's first call, those of linear layers, and what the module returned."""
 
     calls: list[tuple[tuple[Any, ...], dict[str, Any], Any]] = field(default_factory=list)
     linear: list[LinearCall] = field(default_factory=list)
@@ -181,7 +181,7 @@ class _Run:
 
 
 def _watched(model: nn.Module, called: nn.Module, lstm: Recurrent[Any, Any], x: Any) -> _Run:
-    """Call the module without dropout. Outputs are copied, because the module may overwrite them."""
+    """Call the module without dropout. Inputs and outputs are copied, because the module may overwrite them."""
     run = _Run()
     width = lstm.sizes.directions * lstm.sizes.output_size
 
@@ -189,9 +189,8 @@ def _watched(model: nn.Module, called: nn.Module, lstm: Recurrent[Any, Any], x: 
         _check_size(lstm, *args[:1])
 
     def hear(_: nn.Module, args: Any, kwargs: Any, given: Any) -> None:
-        out = given[0]
-        copied = out._replace(data=out.data.clone()) if isinstance(out, PackedSequence) else out.clone()
-        run.calls.append((args, kwargs, copied))
+        if not run.calls:  # only the first call is explained
+            run.calls.append((_copied(args), _copied(kwargs), _copied(given[0])))
 
     def read_by(layer: Any, args: Any, kwargs: Any, output: Any) -> None:
         read_ = args[0] if args else kwargs.get("input")
@@ -208,6 +207,17 @@ def _watched(model: nn.Module, called: nn.Module, lstm: Recurrent[Any, Any], x: 
     with lasting(watch, lambda: _unwatch(model, check_size, hear, read_by)), evaluating(model), torch.no_grad():
         run.result = model(*(x if isinstance(x, tuple) else (x,)))
     return run
+
+
+def _copied(value: Any) -> Any:
+    """Return arguments or outputs of an LSTM with copies of their tensors."""
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, PackedSequence):
+        return value._replace(data=value.data.clone())
+    if isinstance(value, tuple | list):
+        return tuple(map(_copied, value))
+    return {name: _copied(part) for name, part in value.items()} if isinstance(value, dict) else value
 
 
 def _unwatch(model: nn.Module, *watchers: Callable[..., None]) -> None:

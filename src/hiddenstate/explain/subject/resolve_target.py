@@ -38,7 +38,7 @@ TargetLike = str | Logit | LogProbability | Callable[[Outputs], Tensor] | Target
 
 
 def logit(label: str | int, *, word: int | str = -1, against: str | int | None = None) -> Logit:
-    """Name a logit as a target: ``hs.explain.logit("NOUN", word=3)``.
+    """Name a logit, or any output of a head, as a target: ``hs.explain.logit("NOUN", word=3)``.
 
     Args:
         label: the label, or its number.
@@ -49,7 +49,7 @@ def logit(label: str | int, *, word: int | str = -1, against: str | int | None =
 
 
 def log_probability(label: str | int, *, word: int | str = -1) -> LogProbability:
-    """Name the natural logarithm of a label's probability as a target.
+    """Name the natural logarithm of a label's probability as a target. The head must feed a softmax; see `subject`.
 
     Args:
         label: the label, or its number.
