@@ -57,7 +57,7 @@ def planted(*, is_read: bool, cell: str = "LSTM") -> tuple[Any, nn.Linear, list[
 @pytest.mark.parametrize("is_read", [True, False])
 def test_a_planted_unit_ranks_first_and_its_use_is_told(tmp_path: Path, is_read: bool, cell: str) -> None:
     lstm, head, xs, labels = planted(is_read=is_read, cell=cell)
-    made = hs.index(lstm, xs, tmp_path / "index", labels=labels, head=head, names=["off", "on"])
+    made = hs.index(lstm, xs, tmp_path / "index", labels=labels, head=head, names=["off", "on"], softmax=True)
     for index in (made, hs.open_index(made.folder)):
         row = index.units().rows()[0]
         assert row["unit"] in (f"l0.h[{PLANTED}]", f"l0.c[{PLANTED}]")
@@ -159,7 +159,7 @@ def test_what_a_card_does_not_claim(tmp_path: Path) -> None:
     for weight in constant.parameters():
         nn.init.zeros_(weight)
     small, none = hs.LSTM(3, 4).eval(), "none correlates with the unit there"
-    with_head = {"labels": labels, "head": nn.Linear(1, 2), "names": ["a", "b"]}
+    with_head = {"labels": labels, "head": nn.Linear(1, 2), "names": ["a", "b"], "softmax": True}
     cases: list[tuple[Any, list[torch.Tensor], dict[str, Any], str]] = [
         (constant, xs, {"labels": labels}, none),
         (small, xs, {}, "There are no labels"),
@@ -182,6 +182,35 @@ def test_what_a_card_does_not_claim(tmp_path: Path) -> None:
     assert not card.is_used
 
 
+def test_without_a_softmax_costs_are_distances_in_the_heads_unit(tmp_path: Path) -> None:
+    lstm, head, xs, labels = planted(is_read=True)
+    cards = []
+    for k, scale in enumerate((1.0, 10.0)):
+        scaled = nn.Linear(8, 2)
+        with torch.no_grad():
+            scaled.weight.copy_(head.weight * scale)
+        index = hs.index(lstm, xs, tmp_path / str(k), labels=labels, head=scaled, names=["off", "on"])
+        cards += [index.unit(f"l0.h[{PLANTED}]"), hs.open_index(index.folder).unit(f"l0.h[{PLANTED}]")]
+    assert {card.cost_name for card in cards} == {"distance that the outputs move"}
+    assert cards[0].effect == cards[1].effect
+    assert cards[2].effect.there == pytest.approx(10 * cards[0].effect.there, rel=1e-4)
+    assert not any(card.is_used for card in cards)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({}, "give the head too"),
+        ({"head": nn.Linear(8, 1)}, "a softmax over one output is always 1"),
+    ],
+)
+def test_a_softmax_without_several_outputs_is_refused(tmp_path: Path, options: dict[str, Any], match: str) -> None:
+    lstm, _, xs, _ = planted(is_read=True)
+    with pytest.raises(ArgumentError, match=match):
+        hs.index(lstm, xs, tmp_path / "index", softmax=True, **options)
+    assert not (tmp_path / "index").exists()
+
+
 def test_labels_that_depend_on_nothing_are_not_used(tmp_path: Path) -> None:
     """Of untrained models with slow inputs, and labels that whole sequences share; the best units of each."""
     confirmed = 0
@@ -193,7 +222,8 @@ def test_labels_that_depend_on_nothing_are_not_used(tmp_path: Path) -> None:
         labels = [[str(generator.integers(0, 3))] * n for n in lengths]
         lstm, head = hs.LSTM(4, 16).eval(), nn.Linear(16, 3)
         nn.init.normal_(head.weight)
-        index = hs.index(lstm, xs, tmp_path / str(seed), labels=labels, head=head, names=["0", "1", "2"])
+        options: dict[str, Any] = {"labels": labels, "head": head, "names": ["0", "1", "2"], "softmax": True}
+        index = hs.index(lstm, xs, tmp_path / str(seed), **options)
         cards = [index.unit(str(row["unit"])) for row in index.units().rows()[:6]]
         assert not any(card.is_used for card in cards)
         confirmed += sum(card.is_confirmed for card in cards)

@@ -119,6 +119,7 @@ def index(
     tokens: Sequence[Sequence[str]] | None = None,
     head: nn.Linear | None = None,
     names: Sequence[str] | None = None,
+    softmax: bool = False,
     column: str = "text",
     workers: int = 1,
     client: Any = None,
@@ -145,6 +146,8 @@ def index(
         tokens: for a layer: a word for each step of each array.
         head: for a layer: the linear layer that reads its outputs.
         names: for a layer: the names of the head's outputs.
+        softmax: for a layer: whether the head's outputs are the scores of a softmax over its names. Cards then show
+            what an edit costs the correct label, in nats; otherwise, how far it moves the outputs.
         column: the text column in Parquet files.
         workers: the number of processes, one thread each. The result does not depend on it.
         client: a `distributed.Client`, to run on a Dask cluster whose workers see all files under the same paths.
@@ -159,7 +162,7 @@ def index(
         OSError: a file cannot be read.
     """
     optional_package("pyarrow.parquet", "corpus", "an index")
-    reader = reader_of(model, corpus, labels=labels, tokens=tokens, head=head, names=names)
+    reader = reader_of(model, corpus, labels=labels, tokens=tokens, head=head, names=names, softmax=softmax)
     chosen = _chosen_places(reader, places)
     above = _chosen_thresholds(chosen, THRESHOLDS if thresholds is None else thresholds)
     target = Path(folder)

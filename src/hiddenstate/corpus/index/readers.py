@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import CodeType
@@ -25,7 +25,7 @@ from hiddenstate.corpus.shards.contents import read_sentences, read_texts
 from hiddenstate.corpus.shards.plan import Shard
 from hiddenstate.corpus.tables import fingerprint
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, ShapeError
-from hiddenstate.explain.subject.head import Head, softmax_head
+from hiddenstate.explain.subject.head import Head, make_head
 from hiddenstate.explain.subject.text_sources import _language_head, _tagger_head
 from hiddenstate.models.folder.model_folder import load_any, read_kind, save
 from hiddenstate.models.language.language_model import LanguageModel
@@ -215,6 +215,7 @@ class LayerReader:
         arrays: the sequences; empty if the index was reopened.
         linear: the layer that reads its outputs, or None.
         names: the names of that layer's outputs.
+        softmax: whether a softmax reads that layer's outputs.
     """
 
     lstm: Recurrent[Any, Any]
@@ -224,11 +225,12 @@ class LayerReader:
     kind: str = "lstm"
     common: tuple[str, ...] = ()
     labelling: str = "labels"
+    softmax: bool = False
 
     @cached_property
     def head(self) -> Head | None:
-        """The scores of labels, if there is a linear layer."""
-        return None if self.linear is None else softmax_head(self.linear.weight, self.linear.bias, self.names)
+        """The head, if there is a linear layer."""
+        return None if self.linear is None else make_head(self.linear, self.names, softmax=self.softmax)
 
     def items(self, shard: Shard) -> list[Item]:
         """Return the sequences of a shard."""
@@ -255,7 +257,8 @@ class LayerReader:
         tensors = {f"lstm.{name}": value for name, value in self.lstm.state_dict().items()}
         if self.linear is not None:
             tensors |= {f"linear.{name}": value for name, value in self.linear.state_dict().items()}
-        write_tensors(folder / "layer.safetensors", FORMAT, tensors, {"names": json.dumps(self.names)})
+        metadata = {"names": json.dumps(self.names), "softmax": json.dumps(self.softmax)}
+        write_tensors(folder / "layer.safetensors", FORMAT, tensors, metadata)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the hash of the weights, and of the arrays."""
@@ -269,6 +272,7 @@ class LayerReader:
             "weights": fingerprint(parts),
             "arrays": found.hexdigest(),
             "names": list(self.names),
+            "softmax": self.softmax,
         }
 
 
@@ -283,6 +287,7 @@ def reader_of(
     tokens: Sequence[Sequence[str]] | None = None,
     head: nn.Linear | None = None,
     names: Sequence[str] | None = None,
+    softmax: bool = False,
 ) -> ModelReader:
     """Return the reader of a model; arguments are those of `hiddenstate.index`.
 
@@ -292,8 +297,10 @@ def reader_of(
         ShapeError: an array or the head has the wrong size.
     """
     if isinstance(model, Tagger | LanguageModel):
-        if tokens is not None or head is not None or names is not None:
-            raise ArgumentError("tokens=, head= and names= are for a layer over arrays; this model has its own")
+        if tokens is not None or head is not None or names is not None or softmax:
+            raise ArgumentError(
+                "tokens=, head=, names= and softmax= are for a layer over arrays; this model has its own"
+            )
         if labels is not None and not isinstance(labels, str) and not callable(labels):
             raise ArgumentTypeError(f"labels must be a name or a function of the tokens, got {type(labels).__name__}")
 
@@ -313,7 +320,16 @@ def reader_of(
             f"an index needs a hiddenstate.LSTM, GRU or RNN, a tagger or a language model, got {type(model).__name__}; "
             "hs.convert converts torch layers, and hs.tagger and hs.language_model make models from your own layers"
         )
-    return _layer_reader(model, corpus, labels, tokens, head, names)
+    _check_softmax(head, softmax=softmax)
+    return replace(_layer_reader(model, corpus, labels, tokens, head, names), softmax=softmax)
+
+
+def _check_softmax(head: nn.Linear | None, *, softmax: bool) -> None:
+    """Raise ArgumentError or ArgumentTypeError if a softmax is announced, and no head can feed it."""
+    if softmax is not False:
+        if head is None:
+            raise ArgumentError("softmax= says what reads a head's outputs; give the head too, as head=linear")
+        make_head(head, None, softmax=softmax)
 
 
 def _layer_reader(
@@ -422,7 +438,8 @@ def _load_layer(path: Path, about: Mapping[str, Any]) -> LayerReader:
         linear.load_state_dict(of["linear."])
         if len(names) != len(weight):
             raise FileFormatError(f"the head has {len(weight)} outputs, but there are {len(names)} names")
-    return LayerReader(lstm.eval(), (), linear, names)
+        softmax = json.loads(metadata.get("softmax", "false")) is True and len(weight) > 1
+    return LayerReader(lstm.eval(), (), linear, names, softmax=softmax)
 
 
 def _sized(sizes: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path) -> Layer:

@@ -13,6 +13,7 @@ from hiddenstate.corpus.index.folder import Context, IndexFolder
 from hiddenstate.corpus.index.items import Item
 from hiddenstate.corpus.units.permutation import groups_of
 from hiddenstate.edits.edit import Edit
+from hiddenstate.explain.subject.outputs import needed_head, needed_probabilities
 from hiddenstate.nn.recurrent import Recurrent
 
 ROWS_TOGETHER = 64
@@ -27,7 +28,8 @@ def costs(
     """Return the cost of each of some edits by itself, at each step of some sequences.
 
     If a softmax reads the layer and the correct output is known (the next token, or the label), the cost is the
-    log-probability that this output loses, in nats. Otherwise it is the distance by which the layer's outputs move.
+    log-probability that this output loses, in nats. Otherwise it is the distance by which the outputs of a head without
+    a softmax move or, without such a head, the layer's.
 
     Args:
         index: the index.
@@ -40,8 +42,9 @@ def costs(
     reader, lstm = index.reader, eval_twin(index.reader.lstm)
     items = [_cut(index.item(each.shard, each.sequence)) for each in sample]
     targets = [reader.targets(item) for item in items]
-    is_known = reader.head is not None and reader.head.log_probabilities is not None
-    is_known = is_known and any((each >= 0).any() for each in targets)
+    is_softmax = reader.head is not None and reader.head.log_probabilities is not None
+    logits = None if reader.head is None or is_softmax else reader.head.logits
+    is_known = is_softmax and any((each >= 0).any() for each in targets)
     order = sorted(range(len(items)), key=lambda k: -len(items[k].tokens))
     found, labels = list[NDArray[np.float64]](), list[str]()
     for start in range(0, len(order), ROWS_TOGETHER):
@@ -59,7 +62,8 @@ def costs(
             with lstm.edit(edit):
                 out = _out(lstm, x, lengths)
             if before is None:
-                lost = (out - plain).norm(dim=-1).double().numpy()
+                before_edit, after = (plain, out) if logits is None else (logits(plain), logits(out))
+                lost = (after - before_edit).norm(dim=-1).double().numpy()
             else:
                 lost = np.where(right >= 0, before - _scores(index, out, right), np.nan)
             part.append(lost.T[valid.T])
@@ -82,7 +86,5 @@ def _out(lstm: Recurrent[Any, Any], x: Tensor, lengths: Tensor) -> Tensor:
 
 def _scores(index: IndexFolder, out: Tensor, right: NDArray[np.int64]) -> NDArray[np.float64]:
     head = index.reader.head
-    assert head is not None
-    assert head.log_probabilities is not None
     chosen = torch.from_numpy(np.maximum(right, 0))[..., None]
-    return np.asarray(head.log_probabilities(out).gather(-1, chosen)[..., 0].double().numpy())
+    return np.asarray(needed_probabilities(needed_head(head))(out).gather(-1, chosen)[..., 0].double().numpy())

@@ -45,7 +45,7 @@ def automaton(
         model: a unidirectional `LSTM`, `GRU` or `RNN`.
         alphabet: maps each symbol to its input vector ``[C]``.
         output: takes hidden states of the last layer ``[N, P]`` and returns the LSTM's output for each, such as a
-            label. By default, the most likely label of ``head``.
+            label. By default, the label of the largest of several outputs of ``head``.
         head: the linear layer that reads the LSTM's outputs.
         labels: the head's labels.
         states: the maximum number of states; learning stops there.
@@ -97,6 +97,8 @@ def _output_function(
     like = model._like()
     found = subject(model, like.new_zeros(1, 1, model.input_size), head=head, labels=labels).head
     assert found is not None
+    if len(found.weight) == 1:
+        raise ArgumentError("head= has one output, so its largest is always the same: give output=, such as its sign")
     return lambda h: [found.labels[k] for k in found.logits(h).argmax(-1).tolist()]
 
 
