@@ -3,10 +3,12 @@
 import copy
 import os
 import pickle
+import py_compile
 import subprocess
 import sys
 import threading
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -551,6 +553,50 @@ def test_a_script_runs_unchanged(tmp_path: Path) -> None:
     assert "1 of 1 calls ran on the engine" in done.stderr
     done = run_script(tmp_path, "-m", "job")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# Prints what a program can see of how it was started.
+ATTRIBUTES = """
+import atexit, inspect, os, pickle, sys
+
+class Local:
+    pass
+
+main = sys.modules["__main__"]
+names = ("__file__", "__name__", "__package__", "__cached__", "__doc__")
+def show():
+    print(*((name, getattr(main, name)) for name in names), main.__builtins__.__name__, sep="\\n")
+    print(type(main.__loader__).__name__, main.__spec__ and main.__spec__.name, vars(main) is globals())
+    print(sys.argv, sys.path[:2], len(pickle.dumps(Local())), inspect.currentframe().f_code.co_filename)
+os.chdir("..")
+show()
+atexit.register(lambda: print(sys.modules["__main__"] is main, len(pickle.dumps(Local()))))
+"""
+
+
+@pytest.mark.parametrize("program", ["sub/job.py", "./link.py", "sub/../sub/job.py", "folder", "z.zip", "job.pyc"])
+def test_a_program_sees_the_same_as_under_python(program: str, tmp_path: Path) -> None:
+    for folder in ("sub", "folder"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "sub" / "job.py").write_text(ATTRIBUTES)
+    (tmp_path / "folder" / "__main__.py").write_text(ATTRIBUTES)
+    (tmp_path / "link.py").symlink_to(tmp_path / "sub" / "job.py")
+    py_compile.compile(str(tmp_path / "sub" / "job.py"), str(tmp_path / "job.pyc"))
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr("__main__.py", ATTRIBUTES)
+    printed = []
+    for start in ((sys.executable,), (sys.executable, "-m", "hiddenstate.run")):
+        command = [*start, program, "a", "-b"]
+        printed.append(subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True).stdout)
+    assert f"('__file__', '{tmp_path}/" in printed[0]
+    assert printed[1] == printed[0]
+
+
+def test_a_folder_without_a_program_is_refused_in_a_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hiddenstate.run", str(tmp_path)]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == f"there is no __main__.py in {str(tmp_path)!r}\n"
 
 
 @pytest.mark.parametrize("arguments", [(), ("none.py",), ("-m",), ("--other", "job.py")], ids=" ".join)
