@@ -394,6 +394,43 @@ def test_other_things_than_modules_fail() -> None:
             change([nn.LSTM(4, 3)])  # type: ignore[arg-type]
 
 
+class Detector(nn.Module):
+    """A detector of speech with an LSTM cell, scripted as such models are published."""
+
+    def __init__(self, kind: type[nn.Module] = nn.LSTMCell) -> None:
+        super().__init__()
+        self.encoder, self.cell = nn.Conv1d(4, 4, 1), kind(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.cell(self.encoder(x).mean(-1))[0]
+        return out
+
+
+def test_a_torchscript_model_is_refused_with_what_helps() -> None:
+    model = torch.jit.script(Detector())
+    cure = r"hs\.from_state_dict\(model\.state_dict\(\), prefix='cell'\)"
+    with pytest.raises(
+        ArgumentError, match=rf"^these can't .* cell \(TorchScript LSTMCell\): .*before that, or .*{cure}$"
+    ):
+        hs.convert(model)
+    assert type(hs.from_state_dict(model.state_dict(), prefix="cell")) is hs.LSTM
+    (left,) = hs.conversion_report(hs.convert(model, inplace=True)).left
+    assert left.paths == ("cell",)
+    (left,) = hs.conversion_report(hs.convert(torch.jit.freeze(model.eval()))).left  # has no weights to load
+    assert (left.paths, left.reason) == (("",), "compiled to TorchScript: convert the model before that")
+    with pytest.raises(ArgumentError, match=r"prefix='cell', kind=hs\.GRU\)$"):
+        hs.convert(torch.jit.script(Detector(nn.GRUCell)))
+    with pytest.raises(ArgumentError, match="before that$"):  # its nonlinearity is not in its weights
+        hs.convert(torch.jit.script(Detector(nn.RNNCell)))
+
+
+def test_a_model_with_a_torchscript_part_is_converted_in_place() -> None:
+    model = nn.Sequential(nn.LSTM(4, 3), torch.jit.script(nn.Linear(3, 3)))
+    with pytest.raises(ArgumentError, match="inplace=True"):
+        hs.convert(model)
+    assert type(hs.convert(model, inplace=True)[0]) is hs.LSTM
+
+
 def test_models_without_lstms_are_given_back() -> None:
     model = nn.Linear(2, 2)
     for change in (hs.convert, hs.convert_back):
