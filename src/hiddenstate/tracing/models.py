@@ -127,7 +127,7 @@ class ModelTrace(Mapping[str, Trace]):
         near = get_close_matches(str(path), self.by_path, n=MOST_PATHS) or self.by_path
         if path == "":
             return f"this run recorded several modules: {list_paths(near)}. Write the path before the place"
-        return f"no LSTM was recorded as {path!r}: the run has {list_paths(near)}"
+        return f"no layer or cell was recorded as {path!r}: the run has {list_paths(near)}"
 
 
 def _summary(calls: Sequence[Trace]) -> str:
