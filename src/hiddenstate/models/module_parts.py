@@ -155,8 +155,8 @@ def _only(chains: list[tuple[_Call, _Call, _Call]], kind: str) -> Parts:
     if not found:
         raise ArgumentError(
             f"no LSTM, GRU or RNN in this {kind} reads an embedding's vectors unchanged and passes its outputs "
-            "unchanged to a linear layer. A model folder can't store anything between or beside these layers, such as character "
-            f"features, a second LSTM module, normalisation or scaling. {_OTHERWISE}"
+            "unchanged to a linear layer. A model folder can't store anything between or beside these layers, such as "
+            f"character features, a second LSTM module, normalisation or scaling. {_OTHERWISE}"
         )
     if len(found) > 1:
         raise ArgumentError(
