@@ -1,4 +1,4 @@
-"""Streams a TorchScript model, whose code is compiled: its LSTM cell becomes a layer of ours, and the rest runs as it is.
+"""Streams a TorchScript model: its LSTM cell becomes a layer of ours, and its compiled parts run as they are.
 
 The model is untrained, and has the form of Silero VAD: convolutions turn a chunk of sound into features, an LSTM cell
 carries the state from chunk to chunk, and a convolution gives the probability of speech.

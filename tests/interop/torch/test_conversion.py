@@ -11,6 +11,8 @@ import torch
 from hypothesis import given
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateError
@@ -480,3 +482,21 @@ def test_torchs_quantisation_passes_over_ours_with_a_warning(kind: type[nn.Modul
     with pytest.warns(UserWarning, match="stays in floating point.*hs.convert_back"):
         quantised = torch.ao.quantization.quantize_dynamic(model)
     assert isinstance(quantised[0], (hs.LSTM, hs.LSTMCell))
+
+
+def profiled_flops(model: nn.Module, x: Tensor) -> int:
+    with profile(activities=[ProfilerActivity.CPU], with_flops=True) as run, torch.no_grad():
+        model(x)
+    return sum(event.flops or 0 for event in run.key_averages())
+
+
+@pytest.mark.parametrize("kind", [nn.GRU, nn.RNN])
+def test_operations_are_counted_on_the_model_converted_back(kind: type[nn.Module]) -> None:
+    model, x = kind(8, 16), torch.randn(5, 2, 8)
+    converted = hs.convert(model)
+    assert profiled_flops(hs.convert_back(converted), x) == profiled_flops(model, x) > profiled_flops(converted, x)
+    with FlopCounterMode(display=False) as ours:  # needs no conversion back
+        converted(x)
+    with FlopCounterMode(display=False) as theirs:
+        model(x)
+    assert ours.get_total_flops() == theirs.get_total_flops() > 0
