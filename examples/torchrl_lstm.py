@@ -63,7 +63,7 @@ class EngineGRU(GRUModule):  # type: ignore[misc]
         return run_rollout(self, self.gru, tensordict) if self.recurrent_mode else super().forward(tensordict)
 
 
-def rollout(N: int, T: int, layer: torch.nn.Module) -> TensorDict:
+def rollout(N: int, T: int, layer: torch.nn.RNNBase) -> TensorDict:
     """Random rows of several episodes each, with a state at every step, as in a replay buffer."""
     shape = (layer.num_layers, layer.hidden_size)
     return TensorDict(

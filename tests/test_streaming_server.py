@@ -127,7 +127,7 @@ def test_a_client_that_never_reads_is_disconnected_and_others_are_served(page: d
         write = writer.write
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
 
-        def counted(data: bytes) -> None:
+        def counted(data: Any) -> None:
             write(data)
             buffered.append(writer.transport.get_write_buffer_size())
 

@@ -19,7 +19,7 @@ from torch.nn.utils import parametrizations, prune
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ExportError, MissingDependencyError
-from hiddenstate.interop.layouts import ONNX
+from hiddenstate.interop.layouts import ONNX, layout_for
 from hiddenstate.interop.onnx import export, lstm
 from support import SIZES, TORCH, assert_all_close, assert_close, pair, random_input, random_state
 
@@ -314,7 +314,7 @@ def test_int8_weights_are_named_as_the_reason_where_they_are(
     assert not path.exists()
     hs.export_onnx(small.dequantize(), path)
     hs.export_onnx(small, path, tolerance=0.05)
-    wrong = replace(lstm.layout_for(ONNX, kind.__name__), gates=small.sizes.kind.gate_names[::-1])
+    wrong = replace(layout_for(ONNX, kind.__name__), gates=small.sizes.kind.gate_names[::-1])
     monkeypatch.setattr(lstm, "layout_for", lambda *_: wrong)
     with pytest.raises(ExportError, match="Nothing was written$"):
         hs.export_onnx(small, path)

@@ -618,6 +618,14 @@ def test_workers_of_torchrun_run_on_the_engine(tmp_path: Path) -> None:
     assert done.stderr.count("1 of 1 calls ran on the engine") == 2
 
 
+def test_weights_that_make_no_gru_are_not_said_to_make_no_lstm() -> None:
+    gru = nn.GRU(4, 3)
+    x, h, weights = torch.zeros(2, 1, 4), torch.zeros(1, 1, 3), list(gru.parameters())
+    with hs.accelerate() as acceleration, pytest.raises(RuntimeError):
+        VF.gru(x, h, weights[:3], True, 1, 0.0, False, False, False)
+    assert acceleration.report().left == {"3 weights do not make a GRU of 1 layers": 1}
+
+
 KINDS = (nn.LSTM, nn.GRU, nn.RNN, nn.LSTMCell, nn.GRUCell, nn.RNNCell)
 
 

@@ -98,7 +98,7 @@ def _open_shapes(module: nn.Module, given: Given, fixed: Sequence[FixedAxis] = (
         arguments = inspect.signature(module.forward).bind(*given.args, **given.kwargs).arguments
     except (TypeError, ValueError):  # the arguments do not match the module's signature; torch reports that itself
         return None
-    closed = {(id(axis.tensor), axis.index) for axis in fixed}
+    closed = {(id(axis.tensor), axis.dim) for axis in fixed}
 
     def open_axes(leaf: object) -> dict[int, Any] | None:
         if not isinstance(leaf, Tensor):
@@ -118,7 +118,7 @@ def _warn_of_fixed(model: Any, fixed: Sequence[FixedAxis]) -> None:
     if not model.graph.input:
         return
     first = model.graph.input[0]
-    reasons = {axis.index: axis.reason for axis in fixed if axis.name == first.name}
+    reasons = {axis.dim: axis.reason for axis in fixed if axis.name == first.name}
     for k, reason in reasons.items():
         size = first.type.tensor_type.shape.dim[k].dim_value
         warnings.warn(

@@ -1,8 +1,9 @@
 """Exports LSTMs, GRUs, plain RNNs and models with them to ONNX files, which are checked before they are kept."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, overload
+from typing import Any, get_args, overload
 
 import torch
 from torch import nn
@@ -233,7 +234,8 @@ def _example(module: nn.Module, args: tuple[Any, ...] | None, kwargs: Mapping[st
     return Given(args, kwargs or {}, *more)
 
 
-class _Check(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Check:
     """How to check a file: the module, its calls, the tolerance, and how to get the module with float weights."""
 
     module: nn.Module

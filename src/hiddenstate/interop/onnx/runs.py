@@ -74,7 +74,7 @@ class FixedAxis(NamedTuple):
 
     name: str  # of the input
     tensor: Tensor
-    index: int
+    dim: int
     reason: str
 
 

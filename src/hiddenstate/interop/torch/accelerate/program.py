@@ -20,7 +20,7 @@ def main() -> None:
     """Read the command line, and run the program as ``python`` would, with its own arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m hiddenstate.run",
-        description="Runs a Python program with every torch.nn.LSTM in it on the engine of hiddenstate.",
+        description="Runs a Python program with torch's LSTMs, GRUs and RNNs on the engine of hiddenstate.",
         usage="%(prog)s [--report] [-m] program [arguments ...]",
     )
     parser.add_argument(
@@ -37,7 +37,7 @@ def main() -> None:
             options.arguments = torchrun_arguments(options.arguments, report=options.report)
         except ValueError as error:
             parser.error(str(error))
-        options.report = False  # the launcher itself calls no LSTM, so it needs no report
+        options.report = False  # the launcher itself calls no layer, so it needs no report
     _run(options.program, options.arguments, is_module=options.is_module, report=options.report)
 
 

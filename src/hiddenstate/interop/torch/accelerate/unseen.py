@@ -21,8 +21,8 @@ def _reasons(module: nn.Module) -> Iterator[str]:
     if isinstance(module, torch.jit.ScriptModule):
         for kind in scripted_layers(module):
             yield f"TorchScript {kind}: calls torch's compiled operator; use the model before it is scripted"
-    elif kind := quantised_kind(module):
-        rounds = kind in ("LSTM", "GRU")
+    elif quantised := quantised_kind(module):
+        rounds = quantised in ("LSTM", "GRU")
         cure = "give the float model to hs.convert(model, weights='int8')" if rounds else "use the float model"
         package = type(module).__module__.split(".modules")[0]
         yield f"{package}.{type(module).__name__}: quantised by torch; {cure} instead"
