@@ -34,8 +34,8 @@ def scripted_layers(module: torch.jit.ScriptModule) -> tuple[str, ...]:
 def quantised_kind(module: nn.Module) -> str | None:
     """Return the name of the class if a module is one of torch's quantised layers or cells; otherwise None.
 
-    >>> quantised_kind(torch.ao.nn.quantized.dynamic.GRUCell(4, 3))
-    'GRUCell'
+    >>> quantised_kind(torch.ao.nn.quantizable.LSTM(4, 3))
+    'LSTM'
     """
     for kind in type(module).__mro__:
         if kind.__name__ in _NAMES and kind.__module__.startswith(_QUANTISED):
