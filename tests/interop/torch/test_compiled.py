@@ -53,6 +53,11 @@ def test_quantised_layers_in_torchscript_are_recognised() -> None:
     assert kinds_by_path(torch.jit.script(quantised)) == {"layer": ("GRU",), "cell": ("RNNCell",)}
 
 
+@pytest.mark.parametrize("kind", [torch.jit.ScriptModule, torch.jit.RecursiveScriptModule])
+def test_modules_that_are_just_being_made_have_no_layers(kind: type[torch.jit.ScriptModule]) -> None:
+    assert scripted_layers(kind.__new__(kind)) == ()
+
+
 def test_other_modules_are_not_taken_for_layers() -> None:
     assert kinds_by_path(torch.jit.script(nn.Sequential(nn.Linear(3, 3), LSTM()))) == {}
     assert quantised_kind(nn.LSTM(4, 3)) is None

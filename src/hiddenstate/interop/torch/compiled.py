@@ -24,9 +24,13 @@ def scripted_layers(module: torch.jit.ScriptModule) -> tuple[str, ...]:
     >>> scripted_layers(torch.jit.script(nn.GRU(4, 3)))
     ('GRU',)
     """
-    graphs = "".join(str(module._c._get_method(name).graph) for name in module._c._method_names())
+    try:
+        compiled = module._c
+    except (AttributeError, RuntimeError):  # not initialised yet
+        return ()
+    graphs = "".join(str(compiled._get_method(name).graph) for name in compiled._method_names())
     kinds = {kind.upper() + ("Cell" if cell else "") for kind, cell in _CALL.findall(graphs)}
-    if _TORCHS in module._c._type().qualified_name():  # traced cells call no operator of their own
+    if _TORCHS in compiled._type().qualified_name():  # traced cells call no operator of their own
         kinds |= {module.original_name} & set(_NAMES)
     return tuple(sorted(kinds))
 
