@@ -73,7 +73,7 @@ def _of_sizes(input_size: int | None, hidden_size: int | None, *options: Any) ->
     from hiddenstate.structure.structure import structure_of
 
     if input_size is None or hidden_size is None:
-        raise ArgumentError("no LSTM chosen; name a model, or give --input-size and --hidden-size")
+        raise ArgumentError("nothing to describe: name a model, or give --input-size and --hidden-size")
     return structure_of(Sizes(input_size, hidden_size, *options))
 
 

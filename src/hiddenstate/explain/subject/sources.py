@@ -60,7 +60,7 @@ def subject(
 
     Raises:
         ArgumentTypeError: the model is none of these, or ``x`` has the wrong type.
-        ArgumentError: an option does not apply to this model, or the module contains no LSTM.
+        ArgumentError: an option does not apply to this model, or the module contains no layer.
         RankError, ShapeError, DtypeError, DeviceError, NameUnknownError: an argument is invalid.
     """
     options = {"hx": hx, "lengths": lengths, "reset": reset, "head": head, "labels": labels, "tokens": tokens}

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from torch import Tensor, nn
 
 from hiddenstate.errors import ArgumentError
 from hiddenstate.interop.torch.class_swap import Recast, class_name
-from hiddenstate.interop.torch.module_tree import modules_by_path
+from hiddenstate.interop.torch.module_tree import modules_by_path, sharing_copy
 from hiddenstate.interop.torch.report import Converted, Left
 from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
@@ -54,10 +55,28 @@ class Roundings:
             keep(module, made)
 
 
+def float_copy(model: nn.Module) -> nn.Module | None:
+    """Return a copy whose int8 weights are floats, sharing all other tensors; None if it has no int8 weights.
+
+    Raises:
+        ArgumentError: the model can't be copied.
+    """
+    if not _int8_layers(model):
+        return None
+    copied = sharing_copy(model)
+    for module in _int8_layers(copied):
+        dequantise_module(module)
+    return copied
+
+
+def _int8_layers(model: nn.Module) -> list[Recurrent[Any, Any]]:
+    return [part for part in model.modules() if isinstance(part, Recurrent) and part.weight_format == "int8"]
+
+
 @contextmanager
 def floats_for_conversion(model: nn.Module) -> Iterator[None]:
     """Turn a model's int8 weights into floats for torch's layers; after an error, restore them."""
-    changed = [module for module in model.modules() if isinstance(module, Recurrent) and module.weight_format == "int8"]
+    changed = _int8_layers(model)
     for module in changed:
         dequantise_module(module)
     try:
