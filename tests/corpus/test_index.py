@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from decimal import Decimal
 from functools import reduce
 from itertools import permutations
 from pathlib import Path
@@ -208,6 +209,46 @@ def test_layers_of_every_type_are_opened_again(make_layer: Any, kind: str, tmp_p
     index = make(tmp_path / "index", lstm, xs)
     query = "l0.h[3] > 0.0125, l0.h[4] < 0 before"
     assert hs.open_index(index.folder).search(query).to_json() == make(tmp_path / "b", lstm, xs).search(query).to_json()
+
+
+TEMPERATURES = [27.799999237060547, 18.5, 21.0]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        TEMPERATURES,
+        np.array(TEMPERATURES, np.float32),
+        torch.tensor(TEMPERATURES),
+        [torch.tensor(value) for value in TEMPERATURES],
+        [np.float16(value) for value in TEMPERATURES],
+        ["warm", float("nan"), "cold"],
+        [Decimal("27.8"), Decimal("18.5"), Decimal("21")],
+        [1 + 2j] * 3,
+    ],
+)
+def test_measured_numbers_are_no_labels(tmp_path: Path, row: Any) -> None:
+    xs = [torch.randn(3, 3) for _ in range(4)]
+    with pytest.raises(ArgumentTypeError, match=r"label \d of labels\[1\] is the number .* Sort measured numbers into"):
+        make(tmp_path / "a", lstm_of(), xs, labels=[["warm"] * 3, row, row, row])
+    text = tmp_path / "t.txt"
+    text.write_text("abc")
+    with pytest.raises(ArgumentTypeError, match=r"of the function labels= is the number .* Sort measured numbers into"):
+        hs.index(hs.load("shakespeare"), text, tmp_path / "b", labels=lambda tokens: [*row, 0.5][: len(tokens)])
+    assert not (tmp_path / "a").exists()
+
+
+def test_class_numbers_are_labels_of_every_integer_type(tmp_path: Path) -> None:
+    xs = [torch.randn(3, 3) for _ in range(5)]
+    labels: list[Any] = [[0, 1, None], np.array([0, 1, 1]), torch.tensor([1, 1, 0]), [torch.tensor(1), np.int8(0), ""]]
+    index = make(tmp_path / "a", lstm_of(), xs, labels=[*labels, ["27.8", True, False]])
+    assert index.statistics["l0.h"].labels == ("0", "1", "27.8", "False", "True")
+    assert index.statistics["l0.h"].label_count.sum() == 13
+    for wrong in (labels, "abcde", 5, labels[0]):
+        with pytest.raises((ArgumentError, ArgumentTypeError), match="labels must be a list"):
+            make(tmp_path / "b", lstm_of(), xs, labels=wrong)
+    with pytest.raises(ArgumentTypeError, match=r"labels\[0\] must have one label for each step, got float"):
+        make(tmp_path / "b", lstm_of(), xs, labels=[0.5] * 5)
 
 
 def test_labels_and_names_may_have_any_character(tmp_path: Path) -> None:

@@ -140,8 +140,9 @@ def index(
             corpus.
         labels: a label for each step. For a tagger, a column of CoNLL-U (by default the one that it predicts); for a
             language model of characters, ``"character"``, the kind of each character (the default); for both, a
-            function of a sequence's tokens; for a layer, a list of labels for each array. A shard may have at most 128
-            distinct labels.
+            function of a sequence's tokens; for a layer, a list of labels for each array. A label is the name of a
+            class, or None. Integers are names too, and their order does not count; other numbers are refused: sort them
+            into classes first. A shard may have at most 128 distinct labels.
         tokens: for a layer: a word for each step of each array.
         head: for a layer: the linear layer that reads its outputs.
         names: for a layer: the names of the head's outputs.

@@ -136,6 +136,21 @@ def test_the_interval_is_over_sequences() -> None:
     assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
 
 
+@pytest.mark.parametrize("kind", [float, np.float32, torch.tensor])
+def test_measured_numbers_are_no_labels(kind: Any) -> None:
+    degrees = [[kind(round(20 + 5 * value, 1)) for value in x[:, 0].tolist()] for x in XS]
+    with pytest.raises(ArgumentTypeError, match=r"label 0 of labels\[0\] is the number .* Sort measured numbers into"):
+        hs.explain.probe(lstm(), XS, degrees)
+    with pytest.raises(ArgumentTypeError, match=r"labels\[0\] must have one label for each step, got int"):
+        hs.explain.probe(lstm(), XS, [3] * 60)
+
+
+def test_class_numbers_are_labels_of_every_integer_type() -> None:
+    classes: list[Any] = [(x[:, 0] > 0).long() for x in XS]
+    classes[1], classes[2] = classes[1].numpy(), classes[2].tolist()
+    assert hs.explain.probe(lstm(), XS, classes).labels == ("0", "1")
+
+
 def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(ArgumentTypeError, match="got Linear"):
         hs.explain.probe(torch.nn.Linear(2, 2), XS, SIGNS)  # type: ignore[arg-type]

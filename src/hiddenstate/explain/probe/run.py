@@ -14,6 +14,7 @@ from hiddenstate.explain.probe.classify import Accuracy, by_word, control_labels
 from hiddenstate.explain.probe.erasure import fit_eraser
 from hiddenstate.explain.probe.result import Probe, class_means
 from hiddenstate.explain.probe.states import Model, check_arguments, read_steps
+from hiddenstate.text.labels import label_names
 
 LEAST_SEQUENCES, MOST_LABELS = 4, 256
 
@@ -30,7 +31,8 @@ def probe(
         data: sequences, at least four of them with labels: lists of words for a tagger, texts for a language model,
             tensors ``[T, C]`` for a layer.
         labels: for each sequence, a label for each step (for a text, for each character or word), or None for steps
-            that do not count. A label's name is its text.
+            that do not count. A label is the name of a class: its text. Integers are names too, and their order does
+            not count; other numbers are refused: sort them into classes first.
         place: such as ``"l1.h"``.
         seed: the seed of the split, the control task, the untrained weights and the intervals.
 
@@ -44,7 +46,8 @@ def probe(
     check_arguments(model, data, labels, place)
     seed = check_seed(seed)
     optional_package("sklearn.linear_model", "probe", "a probe")
-    names = sorted({str(label) for row in labels for label in row if label is not None})
+    labels = [label_names(row, f"labels[{k}]") for k, row in enumerate(labels)]
+    names = sorted({label for row in labels for label in row if label is not None})
     labelled = sum(any(label is not None for label in row) for row in labels)
     if not 2 <= len(names) <= MOST_LABELS or labelled < LEAST_SEQUENCES:
         raise ArgumentError(

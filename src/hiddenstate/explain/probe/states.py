@@ -83,7 +83,7 @@ def read_steps(
             states.append(values[chosen, row])
             if not states[-1].isfinite().all():
                 raise ArgumentError(f"sequence {start + row} has states at {place} that are infinite or NaN")
-            classes += [number[str(given[t])] for t in chosen]
+            classes += [number[given[t]] for t in chosen]
             words += [tokens[t] for t in chosen]
             sequence += [start + row] * len(chosen)
     if not classes:
