@@ -37,6 +37,7 @@ def _label_name(label: object, name: str) -> str | None:
     if isinstance(label, Number) and not isinstance(label, Integral):
         raise ArgumentTypeError(
             f"{name} is the number {label!r}, but labels are names of classes. Sort measured numbers into named "
-            "classes, such as 'cold' and 'warm'; convert class numbers to integers; write None for a step without a label"
+            "classes, such as 'cold' and 'warm'; convert class numbers to integers; write None for a step without a "
+            "label"
         )
     return None if label is None else str(label)
