@@ -31,7 +31,7 @@ from hiddenstate.structure.names import parse_place
 
 TEXT_SHARD_BYTES = 1 << 18
 MERGED_TOGETHER = 32  # shards that a worker in a cluster merges at a time
-KIND = "index/1"
+KIND = "index/2"
 THRESHOLDS: Mapping[str, Sequence[float]] = {"*.h": (-0.5, 0.5)}
 
 
@@ -190,7 +190,8 @@ def open_index(folder: str | os.PathLike[str]) -> Index:
     target = Path(folder)
     about = read_manifest(target)
     if about.get("kind") != KIND:
-        raise FileFormatError(f"{target} has {about.get('kind')!r}, expected an index")
+        cure = "; index the corpus again, into a new folder" if str(about.get("kind")).startswith("index/") else ""
+        raise FileFormatError(f"{target} has {about.get('kind')!r}, expected {KIND!r}{cure}")
     if not (target / "statistics.npz").is_file():
         raise FileFormatError(f"the index in {target} is not complete: make it again with the same arguments to resume")
     merged = read_statistics(target / "statistics.npz")
