@@ -31,7 +31,7 @@ from hiddenstate.structure.names import parse_place
 
 TEXT_SHARD_BYTES = 1 << 18
 MERGED_TOGETHER = 32  # shards that a worker in a cluster merges at a time
-KIND = "index/1"
+KIND = "index/2"
 THRESHOLDS: Mapping[str, Sequence[float]] = {"*.h": (-0.5, 0.5)}
 
 
@@ -141,8 +141,9 @@ def index(
             corpus.
         labels: a label for each step. For a tagger, a column of CoNLL-U (by default the one that it predicts); for a
             language model of characters, ``"character"``, the kind of each character (the default); for both, a
-            function of a sequence's tokens; for a layer, a list of labels for each array. A shard may have at most 128
-            distinct labels.
+            function of a sequence's tokens; for a layer, a list of labels for each array. A label is the name of a
+            class, or None. Integers are names too, and their order does not count; other numbers are refused: sort them
+            into classes first. A shard may have at most 128 distinct labels.
         tokens: for a layer: a word for each step of each array.
         head: for a layer: the linear layer that reads its outputs.
         names: for a layer: the names of the head's outputs.
@@ -192,7 +193,8 @@ def open_index(folder: str | os.PathLike[str]) -> Index:
     target = Path(folder)
     about = read_manifest(target)
     if about.get("kind") != KIND:
-        raise FileFormatError(f"{target} has {about.get('kind')!r}, expected an index")
+        cure = "; index the corpus again, into a new folder" if str(about.get("kind")).startswith("index/") else ""
+        raise FileFormatError(f"{target} has {about.get('kind')!r}, expected {KIND!r}{cure}")
     if not (target / "statistics.npz").is_file():
         raise FileFormatError(f"the index in {target} is not complete: make it again with the same arguments to resume")
     merged = read_statistics(target / "statistics.npz")

@@ -36,6 +36,7 @@ from hiddenstate.nn.rnn import Layer
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.text.batches import check_sentences
 from hiddenstate.text.conllu import TAG_COLUMNS
+from hiddenstate.text.labels import label_names
 from hiddenstate.text.tokenise import tokenise
 
 MOST_NUMBERS = 1 << 30  # maximum size of one array
@@ -345,6 +346,7 @@ def _layer_reader(
     check_module_memory(lstm)
     if head is not None:
         check_module_memory(head)
+    label_rows = None if labels is None else _label_rows(labels, len(arrays))
     items = []
     for k, array in enumerate(arrays):
         given_array = check_plain_tensor(torch.as_tensor(array), f"array {k}")
@@ -357,7 +359,7 @@ def _layer_reader(
         if not np.isfinite(x).all():
             raise ArgumentError(f"array {k} has numbers that are infinite or NaN")
         words = tuple(map(str, range(len(x)))) if tokens is None else tuple(map(str, tokens[k]))
-        given = (NO_LABEL,) * len(x) if labels is None else tuple(map(str, labels[k]))
+        given = (NO_LABEL,) * len(x) if label_rows is None else label_rows[k]
         if len(words) != len(x) or len(given) != len(x):
             found = f"there are {len(words)} tokens and {len(given)} labels"
             raise ArgumentError(f"array {k} has {len(x)} steps, but {found}")
@@ -370,6 +372,14 @@ def _layer_reader(
     if len(named) != count:
         raise ArgumentError(f"the head has {count} outputs, but there are {len(named)} names")
     return LayerReader(lstm, tuple(items), head, named)
+
+
+def _label_rows(labels: Any, count: int) -> list[tuple[str, ...]]:
+    if isinstance(labels, str) or not hasattr(labels, "__len__"):
+        raise ArgumentTypeError(f"labels must be a list with the labels of each array, got {type(labels).__name__}")
+    if len(labels) != count:
+        raise ArgumentError(f"labels must be a list with one list for each of the {count} arrays, got {len(labels)}")
+    return [_named(row, f"labels[{k}]") for k, row in enumerate(labels)]
 
 
 def read_item(reader: Any, x: Any) -> Item:
@@ -457,10 +467,14 @@ def _unknown_labels(tokens: Sequence[str]) -> Sequence[str]:
 
 
 def _labelled(function: Callable[[Sequence[str]], Sequence[str]], tokens: Sequence[str]) -> tuple[str, ...]:
-    labels = tuple(map(str, function(tokens)))
+    labels = _named(function(tokens), "the result of the function labels=")
     if len(labels) != len(tokens):
         raise ArgumentError(f"labels= returned {len(labels)} labels for {len(tokens)} tokens")
     return labels
+
+
+def _named(labels: object, name: str) -> tuple[str, ...]:
+    return tuple(NO_LABEL if label is None else label for label in label_names(labels, name))
 
 
 def _labels_name(labels: Labels) -> str:

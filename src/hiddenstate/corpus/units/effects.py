@@ -11,7 +11,6 @@ from torch import Tensor
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.corpus.index.folder import Context, IndexFolder
 from hiddenstate.corpus.index.items import Item
-from hiddenstate.corpus.units.permutation import groups_of
 from hiddenstate.edits.edit import Edit
 from hiddenstate.explain.subject.outputs import needed_head, needed_probabilities
 from hiddenstate.nn.recurrent import Recurrent
@@ -24,7 +23,7 @@ NATS, DISTANCE = "nats lost by the right output", "distance that the outputs mov
 @torch.no_grad()
 def costs(
     index: IndexFolder, sample: Sequence[Context], edits: Sequence[Edit]
-) -> tuple[str, NDArray[np.float64], NDArray[np.str_], NDArray[np.int64]]:
+) -> tuple[str, NDArray[np.float64], NDArray[np.str_], list[int]]:
     """Return the cost of each of some edits by itself, at each step of some sequences.
 
     If a softmax reads the layer and the correct output is known (the next token, or the label), the cost is the
@@ -37,7 +36,8 @@ def costs(
         edits: the edits.
 
     Returns:
-        The name of the cost, the costs ``[len(edits), M]``, and the label and the group (see `groups_of`) of each step.
+        The name of the cost, the costs ``[len(edits), M]``, the label of each step, and the lengths of the sequences in
+        this order.
     """
     reader, lstm = index.reader, eval_twin(index.reader.lstm)
     items = [_cut(index.item(each.shard, each.sequence)) for each in sample]
@@ -69,8 +69,8 @@ def costs(
             part.append(lost.T[valid.T])
         found.append(np.array(part))
         labels += [label for k in rows for label in items[k].labels]
-    groups = groups_of([len(items[k].tokens) for k in order])
-    return NATS if is_known else DISTANCE, np.concatenate(found, axis=1), np.array(labels), groups
+    steps = [len(items[k].tokens) for k in order]
+    return NATS if is_known else DISTANCE, np.concatenate(found, axis=1), np.array(labels), steps
 
 
 def _cut(item: Item) -> Item:

@@ -31,12 +31,14 @@ class Steps:
         classes: int64 ``[M]``, the label of each step.
         words: the input at each step, as any value that is equal for equal inputs.
         sequence: int64 ``[M]``, the sequence of each step.
+        inputs: ``[M, C]``, the input at each step, if the sequences are tensors; otherwise None.
     """
 
     states: Tensor
     classes: Tensor
     words: tuple[Any, ...]
     sequence: Tensor
+    inputs: Tensor | None
 
 
 def check_arguments(model: object, data: object, labels: object, place: str) -> None:
@@ -73,6 +75,7 @@ def read_steps(
     """
     number = {name: k for k, name in enumerate(names)}
     states, classes, words, sequence = list[Tensor](), list[int](), list[Any](), list[int]()
+    inputs = list[Tensor]()
     for start in range(0, len(data), TOGETHER):
         part = data[start : start + TOGETHER]
         values, read = run_places(model, part, place)
@@ -83,12 +86,15 @@ def read_steps(
             states.append(values[chosen, row])
             if not states[-1].isfinite().all():
                 raise ArgumentError(f"sequence {start + row} has states at {place} that are infinite or NaN")
-            classes += [number[str(given[t])] for t in chosen]
+            classes += [number[given[t]] for t in chosen]
             words += [tokens[t] for t in chosen]
             sequence += [start + row] * len(chosen)
+            if isinstance(part[row], Tensor):
+                inputs.append(part[row].detach()[chosen])
     if not classes:
         raise ArgumentError("no step has a label")
-    return Steps(torch.cat(states), torch.tensor(classes), tuple(words), torch.tensor(sequence))
+    vectors = torch.cat(inputs) if inputs else None
+    return Steps(torch.cat(states), torch.tensor(classes), tuple(words), torch.tensor(sequence), vectors)
 
 
 def run_places(model: Model, data: Sequence[Any], place: str) -> tuple[Tensor, list[Sequence[Any]]]:

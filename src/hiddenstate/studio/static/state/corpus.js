@@ -15,8 +15,8 @@
  * @typedef {object} UnitColumns
  * @property {string[]} unit addresses, "l1.c[125]"
  * @property {string[]} label the label that it goes with; "" if there are none
- * @property {number[]} chosen the correlation where the label was chosen
- * @property {number[]} held_out on the other half of the sequences
+ * @property {(number | null)[]} chosen the correlation where the label was chosen
+ * @property {(number | null)[]} held_out on the other half of the sequences; null: unknown
  * @property {number[]} mean
  * @property {number[]} deviation
  * @property {number[]} q05
@@ -26,7 +26,8 @@
  * @property {number[]} highest
  * @property {number[]} low the share of steps at which it is low
  * @property {number[]} high
- * @property {(number | null)[]} time_constant
+ * @property {(number | null)[]} time_constant null: infinite, or the gate was not indexed
+ * @property {boolean[]} never_forgets the time constant is infinite
  * @property {string[]} shape a small histogram: a digit for each bin
  */
 
@@ -44,12 +45,13 @@
  * @property {number} low
  * @property {number} high
  * @property {number | null} time_constant
+ * @property {boolean} never_forgets
  * @property {[string, number][]} logits
  * @property {[string, number, number][]} tokens token, mean there, count
  * @property {string} label
- * @property {number} chosen
- * @property {number} held_out
- * @property {number} p
+ * @property {number | null} chosen
+ * @property {number | null} held_out null: unknown
+ * @property {number | null} p null: unknown
  * @property {string} cost_name
  * @property {ZeroEffect} effect
  * @property {ZeroEffect} held at its mean, in place of zero

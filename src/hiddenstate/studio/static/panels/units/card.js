@@ -86,14 +86,15 @@ function queryFor({ unit, quantiles }, table) {
  * @returns {Element[]}
  */
 function cardParts(card, contexts, actions) {
-  const { unit, mean, deviation, low, high, time_constant: time, label } = card;
+  const { unit, mean, deviation, low, high, time_constant: time, never_forgets: neverForgets, label, held_out: r, p } = card;
   const numbers = [
     `mean ${exactly(mean)}`,
     `standard deviation ${deviation.toFixed(3)}`,
     `low ${percent(low)}, high ${percent(high)}`,
-    ...(time === null ? [] : [`remembers for ${time.toFixed(1)} steps`]),
+    ...(neverForgets ? ["never forgets"] : time === null ? [] : [`remembers for ${time.toFixed(1)} steps`]),
   ];
-  const tested = label === "" ? [] : [element("p", { class: "unit-tested" }, [tag(card), " ", `r = ${exactly(card.held_out)} on held-out sequences, p = ${card.p.toFixed(4)}`])];
+  const numbersOfTest = [...(r === null ? [] : [`r = ${exactly(r)} on held-out sequences`]), ...(p === null ? [] : [`p = ${p.toFixed(4)}`])];
+  const tested = label === "" ? [] : [element("p", { class: "unit-tested" }, [tag(card), " ", numbersOfTest.join(", ")])];
   return [
     element("div", { class: "unit-top" }, [element("h3", { text: unit }), ...actions]),
     element("p", { class: "soft", text: numbers.join(", ") }),

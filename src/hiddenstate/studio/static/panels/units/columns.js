@@ -9,7 +9,7 @@ import { percent, tick } from "studio/ui/draw.js";
  * @property {keyof UnitColumns} key
  * @property {string} title
  * @property {string} about
- * @property {(value: any) => string} write
+ * @property {(value: any, neverForgets: boolean) => string} write
  */
 
 const two = (/** @type {number} */ value) => tick(value >= 0 ? `+${value.toFixed(2)}` : value.toFixed(2));
@@ -18,7 +18,7 @@ const two = (/** @type {number} */ value) => tick(value >= 0 ? `+${value.toFixed
 export const UNIT_COLUMNS = [
   { key: "unit", title: "Unit", about: "by layer and number", write: String },
   { key: "label", title: "Label", about: "the label it correlates with most, chosen on one half of the sequences", write: String },
-  { key: "held_out", title: "r", about: "its correlation with the label on the other half, the largest first", write: two },
+  { key: "held_out", title: "r", about: "its correlation with the label on the other half, the largest first", write: (value) => (value === null ? "\u2013" : two(value)) },
   { key: "shape", title: "Distribution", about: "from its lowest possible value to its highest", write: () => "" },
   { key: "mean", title: "Mean", about: "over the corpus", write: two },
   { key: "deviation", title: "Spread", about: "the standard deviation", write: (value) => value.toFixed(2) },
@@ -28,7 +28,7 @@ export const UNIT_COLUMNS = [
     key: "time_constant",
     title: "Memory",
     about: "the time constant in steps, if the forget gate was indexed",
-    write: (value) => (value === null ? "\u2013" : value.toFixed(1)),
+    write: (value, neverForgets) => (neverForgets ? "\u221e" : value === null ? "\u2013" : value.toFixed(1)),
   },
 ];
 
@@ -49,7 +49,7 @@ export function arranged(columns, by, filter) {
   const known = UNIT_COLUMNS.some((column) => column.key === key);
   const values = /** @type {(string | number | null)[]} */ (columns[known ? /** @type {keyof UnitColumns} */ (key) : "held_out"]);
   const worth = (/** @type {number} */ k) => {
-    const value = values[k];
+    const value = key === "time_constant" && columns.never_forgets[k] ? Infinity : values[k];
     if (key === "unit") return addressKey(columns.unit[k]);
     if (typeof value === "number") return SIGNED.has(key) ? Math.abs(value) : value;
     return value ?? -Infinity;
