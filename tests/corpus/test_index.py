@@ -1,8 +1,5 @@
 """An index says what a plain scan of all states says, and runs any part of the corpus again."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import reduce
@@ -364,37 +361,6 @@ def test_labels_and_names_may_have_any_character(tmp_path: Path) -> None:
     assert again.statistics["l0.h"].labels == ("a", "a\nb")
     assert again.reader.head is not None
     assert again.reader.head.labels == ("a\tb", "a\nb")
-
-
-def test_functions_of_labels_that_differ_in_a_constant_are_different(tmp_path: Path) -> None:
-    (tmp_path / "t.txt").write_text("hello\nworld\n")
-    model = hs.load("shakespeare")
-    hs.index(model, tmp_path / "t.txt", tmp_path / "index", labels=lambda tokens: ["a" for _ in tokens])
-    hs.index(model, tmp_path / "t.txt", tmp_path / "index", labels=lambda tokens: ["a" for _ in tokens])
-    with pytest.raises(ArgumentError, match="labels differ"):
-        hs.index(model, tmp_path / "t.txt", tmp_path / "index", labels=lambda tokens: ["b" for _ in tokens])
-
-
-def test_a_function_of_labels_has_the_same_name_in_every_process() -> None:
-    code = "\n".join(
-        (
-            "from hiddenstate.corpus.index.readers import _labels_name",
-            "def kinds(tokens):",
-            "    return ['a' if t in {'x', 'y', 'z', 'v', 'w'} else [k for k in 'bc'][0] for t in tokens]",
-            "print(_labels_name(kinds))",
-        )
-    )
-    found = {
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONHASHSEED": str(seed)},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in (1, 2)
-    }
-    assert len(found) == 1
 
 
 def test_what_is_kept_in_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,8 +61,8 @@ def tag_shards(
     cluster: str | None,
 ) -> None:
     """Tag files into a folder, a file per shard; raises the errors of reading files and of `run`."""
+    from hiddenstate.corpus.fingerprint import fingerprint
     from hiddenstate.corpus.shards.plan import expand, plan
-    from hiddenstate.corpus.tables import fingerprint
     from hiddenstate.corpus.tagging import SHARD_BYTES, TagShards
     from hiddenstate.models.folder.model_folder import load
 
@@ -76,9 +76,9 @@ def tag_shards(
 
 def score_shards(files: Sequence[str], model: str, out: Path, *, column: str, jobs: int, cluster: str | None) -> None:
     """Score files into a folder, a file per shard; raises the errors of reading files and of `run`."""
+    from hiddenstate.corpus.fingerprint import fingerprint
     from hiddenstate.corpus.scoring import ScoreShards, sum_scores
     from hiddenstate.corpus.shards.plan import expand, plan
-    from hiddenstate.corpus.tables import fingerprint
     from hiddenstate.models.folder.model_folder import load_language_model
 
     loaded = load_language_model(model)
@@ -103,7 +103,7 @@ def _run(
     from hiddenstate.corpus.shards.plan import describe_files
     from hiddenstate.corpus.shards.run import run
 
-    described = {**settings, "files": describe_files(paths)}
+    described = {**settings, "files": describe_files(paths, shards)}
     with connected(cluster) as client:
         run(task, shards, out, described, workers=jobs, client=client, progress=True)
     tell(f"wrote {len(shards):,} shard{'' if len(shards) == 1 else 's'} to {out}")

@@ -159,7 +159,7 @@ class _Shard:
             for threshold in thresholds
         }
         self.states: list[tuple[int, list[Tensor]]] = []
-        self.memory = torch.empty(0)
+        self.memory = torch.empty(0, dtype=torch.float32)
 
     def _number_labels(self) -> None:
         flat = [label for item in self.items for label in item.labels]

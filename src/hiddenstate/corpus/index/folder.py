@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hiddenstate.base.modes import eval_twin
+from hiddenstate.base.modes import eval_twin, types_of_the_weights
 from hiddenstate.base.reading import check_zip, reading
 from hiddenstate.base.validation import AnyState, optional_package
 from hiddenstate.corpus.index.bits import ABOVE, EQUAL, read_row
@@ -23,6 +23,9 @@ from hiddenstate.errors import FileFormatError, NameUnknownError
 from hiddenstate.structure.addresses import parse_address
 from hiddenstate.structure.names import Place, parse_place
 
+STATISTICS = "statistics.npz"
+SEARCHED = "searched"  # the folder of the bits that searches store
+MOST_THRESHOLDS = 64  # of a place
 MOST_PARQUET_STEPS = 1 << 27  # maximum number of steps in a shard
 MOST_KEPT_STEPS = 1 << 28  # maximum number of steps whose tokens are kept in memory, at about 9 bytes each
 READERS, SHARDS_TOGETHER = 8, 32  # number of threads that read ahead, and of shards that each reads at a time
@@ -153,7 +156,7 @@ class IndexFolder:
         key = "text", shard
         found: ShardText | None = self.memory.get(key)
         if found is None:
-            found = _read_text(self.path(shard))
+            found = read_text(self.path(shard))
             if self.memory.get("steps", 0) + found.steps > MOST_KEPT_STEPS:
                 self.memory.clear()
             self.memory[key] = found
@@ -177,6 +180,7 @@ class IndexFolder:
         return Context(shard, sequence, window * WINDOW, min((window + 1) * WINDOW, length))
 
     @torch.no_grad()
+    @types_of_the_weights()
     def values(self, context: Context, places: Sequence[str]) -> dict[str, Values]:
         """Rerun some steps of a sequence, and return the values ``[T, U]`` of places.
 
@@ -193,6 +197,7 @@ class IndexFolder:
         return {name: trace.values[name][inside, 0].float().numpy() for name in places}
 
     @torch.no_grad()
+    @types_of_the_weights()
     def run(self, contexts: Sequence[Context], places: Sequence[str]) -> list[dict[str, Values]]:
         """Rerun whole sequences, many at once; the result for each is that of `values`."""
         items = [self.item(each.shard, each.sequence) for each in contexts]
@@ -235,7 +240,12 @@ class IndexFolder:
             return None if found is None else np.empty(0, np.bool_)
         path, row = found
         steps = int(self.lengths[shard])
-        packed = np.frombuffer(read_row(path, row), np.uint8)
+        try:
+            packed = np.frombuffer(read_row(path, row), np.uint8)
+        except FileNotFoundError:
+            if path.parent.name != SEARCHED:
+                raise
+            return None  # another search has deleted it
         if len(packed) != -(-steps // 8):
             raise FileFormatError(f"{path} is damaged: its bits do not match the number of steps")
         return np.unpackbits(packed, count=steps).view(np.bool_)
@@ -268,7 +278,7 @@ class IndexFolder:
 
     def cached_bits(self, shard: int, place: str, unit: int, threshold: float) -> Path:
         """Return the file of bits that a search has stored."""
-        return self.folder / "searched" / f"{shard:05}.{place}.{unit}.{np.float32(threshold)!s}.npy"
+        return self.folder / SEARCHED / f"{shard:05}.{place}.{unit}.{np.float32(threshold)!s}.npy"
 
     def contexts(self) -> Iterator[Context]:
         """Yield every sequence of the corpus."""
@@ -313,7 +323,32 @@ def _mapped(path: Path, dtype: Any, dimensions: int | None) -> NDArray[Any]:
         return found
 
 
-def _read_text(folder: Path) -> ShardText:
+def check_manifest(about: Mapping[str, Any], reader: Reader, merged: Merged) -> None:
+    """Check that a manifest describes an index with this model and these statistics. Call it inside `reading`.
+
+    Raises:
+        FileFormatError: it does not.
+    """
+    shards, thresholds = about.get("shards"), about.get("thresholds")
+    if not isinstance(shards, list) or [*map(type, shards)] != [dict] * len(merged.lengths):
+        raise FileFormatError(f"{STATISTICS} has the statistics of other shards")
+    if about.get("places") != [*merged.places]:
+        raise FileFormatError(f"{STATISTICS} has the statistics of other places")
+    if about.get("sizes") != asdict(reader.lstm.sizes):
+        raise FileFormatError("the model has other sizes")
+    if not isinstance(thresholds, dict) or not all(
+        name in merged.places and isinstance(values, list) and len(values) <= MOST_THRESHOLDS and _are_finite(values)
+        for name, values in thresholds.items()
+    ):
+        raise FileFormatError("thresholds must be lists of numbers, by place")
+
+
+def _are_finite(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, float) and np.isfinite(value) for value in values)
+
+
+def read_text(folder: Path) -> ShardText:
+    """Return the tokens and labels of a shard, from its folder; raises FileFormatError if they are damaged."""
     parquet = optional_package("pyarrow.parquet", "corpus", "reading an index")
     starts = np.array(_mapped(folder / "starts.npy", np.int64, 1))
     path = folder / "tokens.parquet"

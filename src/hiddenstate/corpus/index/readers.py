@@ -1,12 +1,11 @@
 """Readers: how a tagger, a language model or a layer over arrays reads the sequences of a corpus."""
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,12 @@ from hiddenstate.base.memory import check_module_memory
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.reading import reading
 from hiddenstate.base.validation import check_memory, check_plain_tensor
+from hiddenstate.corpus.fingerprint import fingerprint
 from hiddenstate.corpus.index.items import MOST_STEPS, NO_LABEL, Item
 from hiddenstate.corpus.pieces import cut_text
 from hiddenstate.corpus.shards.contents import read_sentences, read_texts
+from hiddenstate.corpus.shards.hashes import hash_bytes
 from hiddenstate.corpus.shards.plan import Shard
-from hiddenstate.corpus.tables import fingerprint
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, ShapeError
 from hiddenstate.explain.subject.head import Head, make_head
 from hiddenstate.explain.subject.text_sources import _language_head, _tagger_head
@@ -95,7 +95,7 @@ class TaggerReader:
 
     @property
     def labelling(self) -> str:
-        """The column, or the function's name."""
+        """The column, or that there is a function."""
         return _labels_name(self.labels or self.tagger.config.columns[0])
 
     def items(self, shard: Shard) -> list[Item]:
@@ -131,7 +131,7 @@ class TaggerReader:
 
     def save(self, folder: Path) -> None:
         """Write the tagger's folder."""
-        save(self.tagger, folder)
+        _save_exactly(self.tagger, folder)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the hash of the weights, and the labels."""
@@ -200,7 +200,7 @@ class LanguageReader:
 
     def save(self, folder: Path) -> None:
         """Write the model's folder."""
-        save(self.model, folder)
+        _save_exactly(self.model, folder)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the hash of the weights, and the labels."""
@@ -234,8 +234,15 @@ class LayerReader:
         return None if self.linear is None else make_head(self.linear, self.names, softmax=self.softmax)
 
     def items(self, shard: Shard) -> list[Item]:
-        """Return the sequences of a shard."""
-        return list(self.arrays[shard.start : shard.stop])
+        """Return the sequences of a shard, in memory that the caller's arrays do not share.
+
+        Raises:
+            ArgumentError: they have changed.
+        """
+        items = [item._replace(data=np.array(item.data)) for item in self.arrays[shard.start : shard.stop]]
+        if _hash_items(items) != shard.blake2b:
+            raise ArgumentError(f"arrays {shard.start} to {shard.stop - 1} changed while they were being read")
+        return items
 
     def inputs(self, items: Sequence[Item], start: int, stop: int) -> Tensor:
         """Return a part of the arrays ``[T, N, C]``."""
@@ -263,15 +270,11 @@ class LayerReader:
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the hash of the weights, and of the arrays."""
-        found = hashlib.blake2b(digest_size=16)
-        for item in self.arrays:
-            found.update(repr((item.tokens, item.labels)).encode())
-            found.update(np.ascontiguousarray(item.data).tobytes())
         parts = nn.ModuleList([self.lstm, *([self.linear] if self.linear is not None else [])])
         return {
             "model": self.kind,
             "weights": fingerprint(parts),
-            "arrays": found.hexdigest(),
+            "arrays": _hash_items(self.arrays),
             "names": list(self.names),
             "softmax": self.softmax,
         }
@@ -349,7 +352,7 @@ def _layer_reader(
     label_rows = None if labels is None else _label_rows(labels, len(arrays))
     items = []
     for k, array in enumerate(arrays):
-        given_array = check_plain_tensor(torch.as_tensor(array), f"array {k}")
+        given_array = check_plain_tensor(_as_tensor(array, f"array {k}"), f"array {k}")
         check_memory(given_array, f"array {k}")
         if given_array.numel() > MOST_NUMBERS:
             raise ArgumentError(f"array {k} has {given_array.numel():,} numbers, but may have at most {MOST_NUMBERS:,}")
@@ -382,6 +385,19 @@ def _label_rows(labels: Any, count: int) -> list[tuple[str, ...]]:
     return [_named(row, f"labels[{k}]") for k, row in enumerate(labels)]
 
 
+def _as_tensor(array: Any, name: str) -> Tensor:
+    try:
+        tensor = torch.as_tensor(array)
+    except (TypeError, ValueError, RuntimeError):
+        tensor = None
+    if tensor is None or tensor.ndim == 0:
+        raise ArgumentTypeError(
+            f"{name} must be a tensor or an array of numbers [T, C], got {type(array).__name__}; the index of a layer "
+            "has no texts"
+        )
+    return tensor
+
+
 def read_item(reader: Any, x: Any) -> Item:
     """Convert one sentence, text or array to a sequence that a reader reads.
 
@@ -407,25 +423,49 @@ def read_item(reader: Any, x: Any) -> Item:
 def array_shards(reader: LayerReader) -> list[Shard]:
     """Return shards of 512 arrays each."""
     starts = range(0, len(reader.arrays), ARRAYS_TOGETHER)
-    stops = [min(start + ARRAYS_TOGETHER, len(reader.arrays)) for start in starts]
-    return [Shard(k, "", "arrays", start, stop) for k, (start, stop) in enumerate(zip(starts, stops, strict=True))]
+    parts = [reader.arrays[start : start + ARRAYS_TOGETHER] for start in starts]
+    return [
+        Shard(k, "", "arrays", start, start + len(part), blake2b=_hash_items(part))
+        for k, (start, part) in enumerate(zip(starts, parts, strict=True))
+    ]
+
+
+def _hash_items(items: Sequence[Item]) -> str:
+    parts = ((repr((item.tokens, item.labels)).encode(), np.ascontiguousarray(item.data)) for item in items)
+    return hash_bytes(chain.from_iterable(parts))
+
+
+def _save_exactly(model: Tagger | LanguageModel, folder: Path) -> None:
+    """Write a model, in float32 if the type in which its config stores weights would round them."""
+    save(model, folder)
+    if fingerprint(load_any(folder)) != fingerprint(model):
+        exact = eval_twin(model)
+        exact.config = replace(model.config, weights_dtype="float32")
+        save(exact, folder)
 
 
 def load_reader(folder: Path, about: Mapping[str, Any]) -> ModelReader:
     """Return a reader with the model that `Reader.save` wrote; its labels are in the index.
 
     Raises:
-        FileFormatError: the model is missing or damaged.
+        FileFormatError: the model is missing or damaged, or is not the one in the manifest.
     """
     if (folder / "layer.safetensors").is_file():
-        return _load_layer(folder / "layer.safetensors", about)
-    if not read_kind(folder):
+        reader: ModelReader = _load_layer(folder / "layer.safetensors", about)
+    elif not read_kind(folder):
         raise FileFormatError(f"{folder}: the model of the index is missing")
-    model = load_any(folder)
-    if isinstance(model, Tagger):
-        column = about.get("labels")
-        return TaggerReader(model, column if column in TAG_COLUMNS else _unknown_labels)
-    return LanguageReader(model, _unknown_labels)
+    else:
+        model = load_any(folder)
+        if isinstance(model, Tagger):
+            column = about.get("labels")
+            reader = TaggerReader(model, column if column in (*TAG_COLUMNS,) else _unknown_labels)
+        else:
+            reader = LanguageReader(model, _unknown_labels)
+    described = reader.fingerprint()
+    for name in ("model", "weights"):
+        if described[name] != about.get(name):
+            raise FileFormatError(f"{folder} is not the model that was indexed: {name} differs from manifest.json")
+    return reader
 
 
 def _load_layer(path: Path, about: Mapping[str, Any]) -> LayerReader:
@@ -478,21 +518,4 @@ def _named(labels: object, name: str) -> tuple[str, ...]:
 
 
 def _labels_name(labels: Labels) -> str:
-    if callable(labels):
-        code = getattr(labels, "__code__", None)
-        content = "" if code is None else hashlib.blake2b(repr(_content(code)).encode(), digest_size=8).hexdigest()
-        return f"{getattr(labels, '__qualname__', type(labels).__name__)} {content}".strip()
-    return labels or ""
-
-
-def _content(code: CodeType) -> tuple[Any, ...]:
-    """Return what a function computes: its instructions, constants and names, without its place in a file."""
-    constants = [
-        _content(each)
-        if isinstance(each, CodeType)
-        else sorted(map(repr, each))  # the order of a set differs between processes
-        if isinstance(each, frozenset)
-        else each
-        for each in code.co_consts
-    ]
-    return code.co_code, constants, code.co_names
+    return "a function" if callable(labels) else labels or ""

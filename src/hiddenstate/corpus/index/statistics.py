@@ -271,8 +271,8 @@ class Accumulator:
         self.token_shift = torch.zeros(units)
         self.histogram = torch.zeros(units * BINS, dtype=torch.int64)
         self.tokens = torch.zeros(tokens, units, dtype=torch.float64)
-        self.high = torch.full((windows, units), -torch.inf)
-        self.low = torch.full((windows, units), torch.inf)
+        self.high = torch.full((windows, units), -torch.inf, dtype=torch.float32)
+        self.low = torch.full((windows, units), torch.inf, dtype=torch.float32)
         self._offsets = torch.arange(units) * BINS
 
     def add(self, values: Tensor, chunk: "Chunk") -> Tensor:

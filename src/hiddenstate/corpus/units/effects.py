@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hiddenstate.base.modes import eval_twin
+from hiddenstate.base.modes import eval_twin, types_of_the_weights
 from hiddenstate.corpus.index.folder import Context, IndexFolder
 from hiddenstate.corpus.index.items import Item
 from hiddenstate.edits.edit import Edit
@@ -21,6 +21,7 @@ NATS, DISTANCE = "nats lost by the right output", "distance that the outputs mov
 
 
 @torch.no_grad()
+@types_of_the_weights()
 def costs(
     index: IndexFolder, sample: Sequence[Context], edits: Sequence[Edit]
 ) -> tuple[str, NDArray[np.float64], NDArray[np.str_], list[int]]:

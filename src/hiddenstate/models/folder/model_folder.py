@@ -46,7 +46,7 @@ M = TypeVar("M", bound="FolderModel")
 
 
 class FolderModel(Protocol):
-    """The methods that a model class needs to be stored in a folder; `torch.nn.Module` has the last three."""
+    """The methods that a model class needs to be stored in a folder; `torch.nn.Module` has the last four."""
 
     kind: ClassVar[str]
 
@@ -65,6 +65,9 @@ class FolderModel(Protocol):
 
     def eval(self) -> object:
         """Switch dropout off."""
+
+    def float(self) -> object:
+        """Convert the weights to float32."""
 
 
 def shipped(name: str = "tagger-en") -> Path:
@@ -143,7 +146,7 @@ def _save_file(model: FolderModel | Layer, path: str | os.PathLike[str]) -> None
         model_file.write_layer(model, path)
         return
     config, vocabulary = model.to_data()
-    kept = stored(_weights(model), config.get("weights_dtype", "float32"))
+    kept = stored(float_weights(model), config.get("weights_dtype", "float32"))
     model_file.write_model(model.kind, kept, config, vocabulary, path)
 
 
@@ -152,7 +155,7 @@ def _save_folder(model: FolderModel, folder: str | os.PathLike[str], card: str) 
         target = check_target(folder)
     config, vocabulary = model.to_data()
     head = {"format": FORMAT, "version": _earliest_version(config), "kind": model.kind, "config": config}
-    weights = written(_weights(model), config.get("weights_dtype", "float32"))
+    weights = written(float_weights(model), config.get("weights_dtype", "float32"))
     with folder_beside(target) as partial:
         partial.mkdir()
         write_bytes(partial / CONFIG, _json(head, indent=2))
@@ -164,7 +167,7 @@ def _save_folder(model: FolderModel, folder: str | os.PathLike[str], card: str) 
         sync(target.parent)
 
 
-def _weights(model: FolderModel) -> dict[str, Tensor]:
+def float_weights(model: FolderModel) -> dict[str, Tensor]:
     """Return a model's weights by name; those of int8 layers as floats, because the config says how all are stored."""
     weights: dict[str, Tensor] = dict(model.state_dict())
     check_memory_of(weights.items())
@@ -293,6 +296,7 @@ def _made(kind: type[M], described: tuple[Any, Any], stored: WeightsFile, descri
     weights = stored.read(outline, described_by)
     with torch.random.fork_rng(devices=[]):  # replaced weights should not change the random state
         model = kind.from_data(*described)
+    model.float()  # whatever torch's default type is
     model.load_state_dict(weights)
     model.eval()
     return model

@@ -1,13 +1,12 @@
 """Runs one time step at a time and carries the state."""
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hiddenstate.base.validation import autocasts
+from hiddenstate.base.modes import without_autocast
 from hiddenstate.engine.paths.path import PathReport
 from hiddenstate.errors import RankError, ShapeError
 from hiddenstate.nn.streams.runner import States
@@ -138,7 +137,7 @@ class Stream(StreamState):
             raise RankError(f"give a step [N, C] or a chunk [T, N, C], got {given.dim()}D of shape {list(given.shape)}")
         chunk = to_time_first(given, self._layout) if given.dim() == 3 else self._one_step(given)
         self._check_chunk(chunk)
-        with _without_autocast(self._like()), torch.no_grad():
+        with without_autocast(self._like().device.type), torch.no_grad():
             return self._runner.path(chunk, self._state, self.t)
 
     def _tensor(self, value: object, name: str) -> Tensor:
@@ -160,7 +159,7 @@ class Stream(StreamState):
         if not len(x):
             return x.new_zeros(0, x.shape[1], self._sizes.output_size)
         like = self._like()
-        with self._alone(), torch.no_grad(), _without_autocast(like):
+        with self._alone(), torch.no_grad(), without_autocast(like.device.type):
             out, state = self._run(x.to(like.dtype), index)
             self._advance(state, self.t + len(x))
         return out
@@ -206,8 +205,3 @@ class Stream(StreamState):
 
     def __repr__(self) -> str:
         return f"Stream(batch={self.batch}, t={self.t})"
-
-
-def _without_autocast(like: Tensor) -> AbstractContextManager[Any]:
-    device = like.device.type
-    return torch.autocast(device, enabled=False) if autocasts(device) else nullcontext()
