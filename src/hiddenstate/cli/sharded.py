@@ -62,9 +62,9 @@ def tag_shards(
 ) -> None:
     """Tag files into a folder, a file per shard; raises the errors of reading files and of `run`."""
     from hiddenstate.corpus.shards.plan import expand, plan
-    from hiddenstate.corpus.tables import fingerprint
     from hiddenstate.corpus.tagging import SHARD_BYTES, TagShards
     from hiddenstate.models.folder.model_folder import load
+    from hiddenstate.nn.fingerprint import fingerprint
 
     tagger = load(model)
     paths = expand(files)
@@ -78,8 +78,8 @@ def score_shards(files: Sequence[str], model: str, out: Path, *, column: str, jo
     """Score files into a folder, a file per shard; raises the errors of reading files and of `run`."""
     from hiddenstate.corpus.scoring import ScoreShards, sum_scores
     from hiddenstate.corpus.shards.plan import expand, plan
-    from hiddenstate.corpus.tables import fingerprint
     from hiddenstate.models.folder.model_folder import load_language_model
+    from hiddenstate.nn.fingerprint import fingerprint
 
     loaded = load_language_model(model)
     if loaded.config.backward:

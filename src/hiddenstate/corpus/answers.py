@@ -13,13 +13,13 @@ from hiddenstate.corpus.index.readers import LanguageReader, TaggerReader
 from hiddenstate.corpus.opened import Index, open_index
 from hiddenstate.corpus.search.find import search
 from hiddenstate.corpus.search.grammar import parse_query
-from hiddenstate.corpus.tables import fingerprint
 from hiddenstate.corpus.units.card import unit_card
 from hiddenstate.corpus.units.table import units
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, MessageError
 from hiddenstate.explain.result.explanation import plain
 from hiddenstate.explain.subject.progress_bar import Progress
 from hiddenstate.models.folder.model_folder import find_folder, load_any
+from hiddenstate.nn.fingerprint import fingerprint
 from hiddenstate.nn.recurrent import Recurrent
 
 MOST_SPANS = 2000  # maximum number of spans sent per search

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from hiddenstate.base.files import check_is_file, read_tensors, write_tensors
 from hiddenstate.base.memory import check_module_memory
+from hiddenstate.base.messages import readable_name
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.reading import reading
 from hiddenstate.base.validation import check_memory, check_plain_tensor
@@ -23,7 +24,6 @@ from hiddenstate.corpus.index.items import MOST_STEPS, NO_LABEL, Item
 from hiddenstate.corpus.pieces import cut_text
 from hiddenstate.corpus.shards.contents import read_sentences, read_texts
 from hiddenstate.corpus.shards.plan import Shard
-from hiddenstate.corpus.tables import fingerprint
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, ShapeError
 from hiddenstate.explain.subject.head import Head, softmax_head
 from hiddenstate.explain.subject.text_sources import _language_head, _tagger_head
@@ -31,6 +31,7 @@ from hiddenstate.models.folder.model_folder import load_any, read_kind, save
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.model_file import SIZES, make_layer
 from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.nn.fingerprint import fingerprint
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import Layer
 from hiddenstate.structure.sizes import Sizes
@@ -310,7 +311,8 @@ def reader_of(
         return LanguageReader(model, labels)
     if not isinstance(model, Recurrent):
         raise ArgumentTypeError(
-            f"an index needs a hiddenstate.LSTM, GRU or RNN, a tagger or a language model, got {type(model).__name__}; "
+            "an index needs a hiddenstate.LSTM, GRU or RNN, a tagger or a language model, got "
+            f"{readable_name(type(model))}; "
             "hs.convert converts torch layers, and hs.tagger and hs.language_model make models from your own layers"
         )
     return _layer_reader(model, corpus, labels, tokens, head, names)

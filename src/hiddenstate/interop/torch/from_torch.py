@@ -29,7 +29,7 @@ def from_torch(module: nn.RNNCell) -> RNNCell: ...
 
 
 def from_torch(module: nn.Module) -> nn.Module:
-    """Make our layer from torch's, with the same options, values, dtype, device, mode and attributes. Values are copied.
+    """Make our layer from torch's, with copies of its values, and its options, dtype, device, mode and attributes.
 
     Raises:
         ArgumentTypeError: the module is not a `torch.nn.LSTM`, `GRU`, `RNN` or cell of these.
