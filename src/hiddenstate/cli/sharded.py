@@ -105,8 +105,11 @@ def _run(
 
     described = {**settings, "files": describe_files(paths)}
     with connected(cluster) as client:
-        run(task, shards, out, described, workers=jobs, client=client, progress=True)
-    tell(f"wrote {len(shards):,} shard{'' if len(shards) == 1 else 's'} to {out}")
+        written = run(task, shards, out, described, workers=jobs, client=client, progress=True)
+    count = f"{len(shards):,} shard{'' if len(shards) == 1 else 's'}"
+    if written < len(shards):
+        count = f"{written:,} of {count}"
+    tell(f"wrote {count} to {out}" + ("" if written == len(shards) else "; the others were already there"))
 
 
 def connected(cluster: str | None) -> Any:

@@ -42,7 +42,7 @@ def run(
     workers: int = 1,
     client: Any = None,
     progress: Progress | bool | None = None,
-) -> None:
+) -> int:
     """Write the result of every shard into a folder; existing results are kept.
 
     Args:
@@ -54,6 +54,9 @@ def run(
         client: a client of a Dask cluster (`distributed.Client`), whose workers see the files and the folder under the
             same paths. They should have one thread each.
         progress: a callback for the bytes read and their total; True for a bar.
+
+    Returns:
+        The number of shards whose results were written.
 
     Raises:
         ArgumentError: the folder contains other results, or ``workers`` is out of range.
@@ -78,7 +81,7 @@ def run(
         try:
             with FileLock(folder / LOCK, timeout=0.5), reporting(progress, unit="bytes") as report:
                 _begin(folder, shards, described)
-                _all(task, shards, folder, workers, client, report)
+                return _all(task, shards, folder, workers, client, report)
         except Timeout:
             raise RunInUseError(
                 f"{folder} is in use: another process writes there; wait for it, or choose a different folder"
@@ -128,7 +131,7 @@ def _begin(folder: Path, shards: Sequence[Shard], described: Mapping[str, Any]) 
 
 def _all(
     task: ShardTask, shards: Sequence[Shard], folder: Path, workers: int, client: Any, report: Progress | None
-) -> None:
+) -> int:
     left = [shard for shard in shards if not (folder / task.name(shard)).exists()]
     total = sum(shard.weight for shard in shards)
     done = total - sum(shard.weight for shard in left)
@@ -142,6 +145,7 @@ def _all(
         done += shard.weight
         if report is not None:
             report(done, total)
+    return len(left)
 
 
 def _here(task: ShardTask, shards: Sequence[Shard], folder: Path) -> Iterator[Shard]:
