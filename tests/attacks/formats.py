@@ -62,7 +62,8 @@ def new_stream(cell: str) -> hs.Stream:
     """A new stream of a layer that always has the same weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return new_layer(Sizes(4, 3, 2, cell=cell)).stream(batch=2)
+        stream: hs.Stream = new_layer(Sizes(4, 3, 2, cell=cell)).stream(batch=2)
+    return stream
 
 
 def make_stream(path: Path, cell: str = "LSTM") -> None:

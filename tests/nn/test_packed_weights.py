@@ -28,12 +28,12 @@ X = torch.randn(6, 40, generator=torch.Generator().manual_seed(0))
 
 def steppers(streams: list[hs.Stream]) -> set[object]:
     """The packed weights that the next steps of these streams use."""
-    found = set()
+    used = set[object]()
     for stream in streams:
         assert stream._quick is not None
         assert not stream._quick.stepper.outdated
-        found.add(stream._quick.stepper)
-    return found
+        used.add(stream._quick.stepper)
+    return used
 
 
 @pytest.mark.parametrize("weights", ["float", "int8"])
@@ -264,10 +264,10 @@ def test_copies_share_among_themselves_and_not_with_the_original(
 
 def test_a_layer_that_holds_its_stream_is_copied() -> None:
     lstm = hs.LSTM(40, 64)
-    lstm.own = lstm.stream()  # type: ignore[assignment]
-    lstm.own.step(X[0])  # type: ignore[operator,union-attr]
-    for made in (copy.deepcopy(lstm), pickle.loads(pickle.dumps(lstm))):
-        assert torch.equal(made.own.step(X[1]), copy.deepcopy(lstm).own.step(X[1]))  # type: ignore[operator,union-attr]
+    lstm.own = lstm.stream()
+    lstm.own.step(X[0])
+    for copied in (copy.deepcopy(lstm), pickle.loads(pickle.dumps(lstm))):
+        assert torch.equal(copied.own.step(X[1]), copy.deepcopy(lstm).own.step(X[1]))  # type: ignore[operator,union-attr]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

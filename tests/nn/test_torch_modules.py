@@ -76,9 +76,9 @@ def test_attributes_set_on_the_module_are_kept(kind: type[nn.Module]) -> None:
     theirs.label, theirs.names, theirs.mean, theirs._group = "encoder", names, torch.ones(4), 2  # type: ignore[assignment]
     ours = hs.from_torch(theirs)  # type: ignore[call-overload]
     back = ours.to_torch()
-    for made in (ours, back, copy.deepcopy(ours)):
-        assert (made.label, made.names, made._group) == ("encoder", names, 2)
-        assert torch.equal(made.mean, torch.ones(4))
+    for module in (ours, back, copy.deepcopy(ours)):
+        assert (module.label, module.names, module._group) == ("encoder", names, 2)
+        assert torch.equal(module.mean, torch.ones(4))
     assert back.names is ours.names is names
     assert vars(back).keys() == vars(theirs).keys()
     assert list(back.state_dict()) == list(theirs.state_dict())
@@ -139,7 +139,7 @@ def test_other_modules_fail() -> None:
     nested = nn.LSTM(4, 3)
     nested.inner = nn.Dropout()
     clashing = nn.LSTM(4, 3)
-    clashing.stream = 3  # type: ignore[assignment]
+    clashing.stream = 3
     for module, message in (
         (pruned, "has hooks, which a copy would lose"),
         (hooked, "has hooks, which a copy would lose"),

@@ -68,8 +68,8 @@ def _of_model(folder: Path, sizes: list[str]) -> "Structure":
 
     if sizes:
         raise ArgumentError(f"the model in {folder} has its own sizes; drop {' '.join(sizes)}, or the model")
-    found = load_saved(folder)
-    return (found if isinstance(found, Layer) else found.lstm).structure()
+    saved = load_saved(folder)
+    return (saved if isinstance(saved, Layer) else saved.lstm).structure()
 
 
 def _of_sizes(input_size: int | None, hidden_size: int | None, *options: Any) -> "Structure":

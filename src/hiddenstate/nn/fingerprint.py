@@ -8,9 +8,9 @@ from torch import nn
 
 def fingerprint(module: nn.Module) -> str:
     """Return a hash of a module's weights, with their names, types and shapes."""
-    found = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(digest_size=16)
     for name, value in sorted(module.state_dict().items()):
         array = value.detach().cpu().contiguous()
-        found.update(f"{name} {array.dtype} {list(array.shape)}\n".encode())
-        found.update(array.flatten().view(torch.uint8).numpy())
-    return found.hexdigest()
+        digest.update(f"{name} {array.dtype} {list(array.shape)}\n".encode())
+        digest.update(array.flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()

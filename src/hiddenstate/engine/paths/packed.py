@@ -46,7 +46,7 @@ class PackedLSTM:
 
     def equals(self, other: "PackedLSTM") -> bool:
         """Whether another copy has the same bytes, so that both compute the same steps."""
-        return self.packed.equals(other.packed)
+        return bool(self.packed.equals(other.packed))
 
     def run(self, x: Tensor, state: Sequence[Tensor]) -> Tensor:
         """Read ``x [T, N, C]``, update the states ``[L, N, H]`` in place, and return ``out [T, N, H]``."""
