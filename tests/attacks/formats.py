@@ -58,14 +58,22 @@ def all_layers(path: Path) -> None:
     all_lstms(path, (hs.LSTM, hs.GRU, hs.RNN)[sum(path.read_bytes()) % 3])
 
 
+def new_stream(cell: str) -> hs.Stream:
+    """A new stream of a layer that always has the same weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        stream: hs.Stream = new_layer(Sizes(4, 3, 2, cell=cell)).stream(batch=2)
+    return stream
+
+
 def make_stream(path: Path, cell: str = "LSTM") -> None:
-    stream = new_layer(Sizes(4, 3, 2, cell=cell)).stream(batch=2)
+    stream = new_stream(cell)
     stream.feed(torch.randn(3, 2, 4))
     stream.save(path)
 
 
 def read_stream(path: Path, cell: str = "LSTM") -> None:
-    new_layer(Sizes(4, 3, 2, cell=cell)).stream(batch=2).load(path)
+    new_stream(cell).load(path)
 
 
 def make_trace(path: Path, cell: str = "LSTM") -> None:

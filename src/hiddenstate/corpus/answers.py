@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from hiddenstate.corpus.fingerprint import fingerprint
+from hiddenstate.corpus.fingerprint import model_fingerprint
 from hiddenstate.corpus.index.folder import Context, IndexFolder
 from hiddenstate.corpus.index.readers import LanguageReader, TaggerReader
 from hiddenstate.corpus.opened import Index, open_index
@@ -56,12 +56,12 @@ class IndexAnswers:
             ArgumentError: none of these models was indexed.
             FileFormatError: a model's folder is damaged.
         """
-        wanted = fingerprint(self.model())
+        wanted = model_fingerprint(self.model())
         for k, model in enumerate(models):
             candidate = load_saved(find_folder(model)) if isinstance(model, str | os.PathLike) else model
             if not isinstance(candidate, Tagger | LanguageModel | Recurrent):
                 candidate = getattr(candidate, "lstm", None)
-            if isinstance(candidate, nn.Module) and fingerprint(candidate) == wanted:
+            if isinstance(candidate, nn.Module) and model_fingerprint(candidate) == wanted:
                 return k
         raise ArgumentError(
             f"the index in {self.index.folder} belongs to a different model; open the one that was indexed, or give "

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from hiddenstate.base.files import check_is_file, read_tensors, write_tensors
 from hiddenstate.base.memory import check_module_memory
+from hiddenstate.base.messages import readable_name
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.reading import reading
 from hiddenstate.base.validation import check_memory, check_plain_tensor
-from hiddenstate.corpus.fingerprint import fingerprint
+from hiddenstate.corpus.fingerprint import model_fingerprint
 from hiddenstate.corpus.index.items import MOST_STEPS, NO_LABEL, Item
 from hiddenstate.corpus.pieces import cut_text
 from hiddenstate.corpus.shards.contents import read_sentences, read_texts
@@ -135,7 +136,7 @@ class TaggerReader:
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the hash of the weights, and the labels."""
-        return {"model": self.kind, "weights": fingerprint(self.tagger), "labels": self.labelling}
+        return {"model": self.kind, "weights": model_fingerprint(self.tagger), "labels": self.labelling}
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +205,7 @@ class LanguageReader:
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the hash of the weights, and the labels."""
-        return {"model": self.kind, "weights": fingerprint(self.model), "labels": self.labelling}
+        return {"model": self.kind, "weights": model_fingerprint(self.model), "labels": self.labelling}
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,7 +274,7 @@ class LayerReader:
         parts = nn.ModuleList([self.lstm, *([self.linear] if self.linear is not None else [])])
         return {
             "model": self.kind,
-            "weights": fingerprint(parts),
+            "weights": model_fingerprint(parts),
             "arrays": _hash_items(self.arrays),
             "names": list(self.names),
             "softmax": self.softmax,
@@ -321,7 +322,8 @@ def reader_of(
         return LanguageReader(model, labels)
     if not isinstance(model, Recurrent):
         raise ArgumentTypeError(
-            f"an index needs a hiddenstate.LSTM, GRU or RNN, a tagger or a language model, got {type(model).__name__}; "
+            "an index needs a hiddenstate.LSTM, GRU or RNN, a tagger or a language model, got "
+            f"{readable_name(type(model))}; "
             "hs.convert converts torch layers, and hs.tagger and hs.language_model make models from your own layers"
         )
     _check_softmax(head, softmax=softmax)
@@ -438,7 +440,7 @@ def _hash_items(items: Sequence[Item]) -> str:
 def _save_exactly(model: Tagger | LanguageModel, folder: Path) -> None:
     """Write a model, in float32 if the type in which its config stores weights would round them."""
     save(model, folder)
-    if fingerprint(load_any(folder)) != fingerprint(model):
+    if model_fingerprint(load_any(folder)) != model_fingerprint(model):
         exact = eval_twin(model)
         exact.config = replace(model.config, weights_dtype="float32")
         save(exact, folder)

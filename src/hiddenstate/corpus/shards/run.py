@@ -43,7 +43,7 @@ def run(
     workers: int = 1,
     client: Any = None,
     progress: Progress | bool | None = None,
-) -> None:
+) -> int:
     """Write the result of every shard into a folder; existing results are kept.
 
     Args:
@@ -56,6 +56,9 @@ def run(
             same paths. They should have one thread each.
         progress: a callback for the bytes read and their total; True for a bar.
 
+    Returns:
+        The number of shards whose results were written.
+
     Raises:
         ArgumentError: the folder contains other results, or ``workers`` is out of range.
         ArgumentTypeError: the client is of the wrong kind.
@@ -65,7 +68,7 @@ def run(
     """
     workers = check_workers(workers, client)
     with claimed(folder, shards, described):
-        map_shards(task, shards, folder, workers=workers, client=client, progress=progress)
+        return map_shards(task, shards, folder, workers=workers, client=client, progress=progress)
 
 
 def check_workers(workers: int, client: Any) -> int:
@@ -159,8 +162,8 @@ def map_shards(
     workers: int = 1,
     client: Any = None,
     progress: Progress | bool | None = None,
-) -> None:
-    """Write the results that are missing into a claimed folder; arguments and errors are those of `run`."""
+) -> int:
+    """Write the results that are missing into a claimed folder; see `run`, also for what it returns."""
     left = [shard for shard in shards if not (folder / task.name(shard)).exists()]
     total = sum(shard.weight for shard in shards)
     done = total - sum(shard.weight for shard in left)
@@ -175,6 +178,7 @@ def map_shards(
             done += shard.weight
             if report is not None:
                 report(done, total)
+    return len(left)
 
 
 def _here(task: ShardTask, shards: Sequence[Shard], folder: Path) -> Iterator[Shard]:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hiddenstate.base.messages import readable_name
 from hiddenstate.base.scalars import check_int, check_seed
 from hiddenstate.base.validation import check_memory, check_plain_tensor, optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
@@ -59,7 +60,10 @@ def automaton(
             row-steps.
     """
     if not isinstance(model, Layer):
-        raise ArgumentTypeError(f"automaton takes an hs.LSTM, hs.GRU or hs.RNN, got {type(model).__name__}")
+        raise ArgumentTypeError(
+            f"automaton takes an hs.LSTM, hs.GRU or hs.RNN, got {readable_name(type(model))} (hs.convert converts "
+            "torch's layers)"
+        )
     if model.bidirectional:
         raise ArgumentError("an automaton reads forward: give a layer that is not bidirectional")
     most, long, count = check_int("states", states), check_int("length", length), check_int("tests", tests)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hiddenstate.base.messages import readable_name
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.validation import check_memory, check_plain_tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
@@ -45,7 +46,8 @@ def check_arguments(model: object, data: object, labels: object, place: str) -> 
     """Raise ArgumentTypeError, ArgumentError or NameUnknownError if arguments of `probe` do not fit."""
     if not isinstance(model, Tagger | LanguageModel | Layer):
         raise ArgumentTypeError(
-            f"a probe needs a hiddenstate.LSTM, GRU or RNN, a tagger or a language model, got {type(model).__name__}"
+            "a probe needs a hiddenstate.LSTM, GRU or RNN, a tagger or a language model, got "
+            f"{readable_name(type(model))} (hs.convert converts torch's layers)"
         )
     if isinstance(data, str) or not isinstance(data, Sequence) or isinstance(labels, str):
         raise ArgumentTypeError(

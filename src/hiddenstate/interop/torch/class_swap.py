@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
+from hiddenstate.base.messages import readable_name
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn.cell import GRUCell, LSTMCell, RNNCell
 from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.rnn import RNN
-from hiddenstate.nn.torch_modules import outline
+from hiddenstate.nn.torch_modules import has_default, outline
 
 T = TypeVar("T")
 
@@ -88,7 +89,8 @@ def plan(module: nn.Module, route: Route) -> Recast:
         raise ArgumentError("its forward was replaced on the module itself")
     outlines = [_outline(module, kind, route.options) for kind in (route.old, route.new)]
     old, new = (vars(made).keys() - vars(nn.Module()).keys() for made in outlines)
-    gone = frozenset(old)
+    settings = {name for name in vars(module) if has_default(route.old, name) and not hasattr(route.new, name)}
+    gone = frozenset(old | settings)
     _refuse_clash(module, route, gone, new)
     for name, parameter in outlines[1].named_parameters():
         _refuse_weight(module, name, parameter)
@@ -177,15 +179,3 @@ def class_name(module: nn.Module) -> str:
     if isinstance(module, torch.jit.ScriptModule):
         return f"TorchScript {module.original_name}"
     return readable_name(parametrize.type_before_parametrizations(module))
-
-
-def readable_name(kind: type[nn.Module]) -> str:
-    """Return the name of a class as users write it.
-
-    >>> readable_name(nn.LSTM), readable_name(LSTM)
-    ('torch.nn.LSTM', 'hs.LSTM')
-    """
-    package, _, _ = kind.__module__.partition(".modules.")
-    if package.startswith("hiddenstate."):
-        return f"hs.{kind.__name__}"
-    return f"{package}.{kind.__name__}" if package.startswith("torch.") else kind.__name__

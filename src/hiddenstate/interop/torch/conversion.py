@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from hiddenstate.base.messages import shorten
+from hiddenstate.base.messages import readable_name, shorten
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.interop.torch.class_swap import (
     TO_OURS,
@@ -16,7 +16,6 @@ from hiddenstate.interop.torch.class_swap import (
     apply_all,
     class_name,
     plan,
-    readable_name,
 )
 from hiddenstate.interop.torch.compiled import quantised_kind, scripted_layers
 from hiddenstate.interop.torch.module_tree import hidden_modules, modules_by_path, sharing_copy

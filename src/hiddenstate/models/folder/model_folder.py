@@ -16,6 +16,7 @@ from torch import Tensor
 
 from hiddenstate.base.files import folder_beside, left_beside, put_folder, sync, write_bytes
 from hiddenstate.base.memory import check_memory_of
+from hiddenstate.base.messages import readable_name
 from hiddenstate.base.reading import reading
 from hiddenstate.base.writing import writing
 from hiddenstate.engine.int8 import dequantise
@@ -130,8 +131,8 @@ def save(model: FolderModel | Layer, folder: str | os.PathLike[str], card: str =
     """
     if not isinstance(model, Tagger | LanguageModel | Layer):
         raise ArgumentTypeError(
-            f"save takes a tagger, a language model, or a hiddenstate.LSTM, GRU or RNN, got {type(model).__name__}; "
-            "for other modules use torch.save(module.state_dict(), path)"
+            "save takes a tagger, a language model, or a hiddenstate.LSTM, GRU or RNN, got "
+            f"{readable_name(type(model))}; for other modules use torch.save(module.state_dict(), path)"
         )
     if model_file.is_model_file(folder):
         _save_file(model, folder)
@@ -275,7 +276,12 @@ def _load(kind: type[M], folder: str | os.PathLike[str]) -> M:
     if model_file.is_model_file(folder):
         weights, described_by = Path(folder), "its metadata"
         metadata = model_file.read_head(folder)
-        found, described = metadata.get("kind", ""), model_file.parse_description(metadata, folder)
+        found = metadata.get("kind", "")
+        if found == model_file.LAYER:
+            raise FileFormatError(
+                f"{folder} is a layer, which reads numbers, not text: expected a tagger or a language model"
+            )
+        described = model_file.parse_description(metadata, folder)
     else:
         path = find_complete_folder(folder)
         head = _head(path, str(folder))

@@ -1,5 +1,6 @@
 """Runs one time step at a time and carries the state."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,13 @@ from torch import Tensor
 
 from hiddenstate.base.modes import without_autocast
 from hiddenstate.engine.paths.path import PathReport
-from hiddenstate.errors import RankError, ShapeError
-from hiddenstate.nn.streams.runner import States
+from hiddenstate.errors import ArgumentTypeError, RankError, ShapeError
+from hiddenstate.nn.streams.runner import Runner, States
 from hiddenstate.nn.streams.stream_arrays import Array, as_tensor, check_out
 from hiddenstate.nn.streams.stream_rows import Rows
 from hiddenstate.nn.streams.stream_state import Moment, StreamState
-from hiddenstate.structure.axis_order import from_time_first, to_time_first
+from hiddenstate.structure.axis_order import Layout, from_time_first, to_time_first
+from hiddenstate.structure.sizes import Sizes
 
 
 class Stream(StreamState):
@@ -30,6 +32,24 @@ class Stream(StreamState):
     >>> stream.step(torch.zeros(4)).shape
     torch.Size([3])
     """
+
+    def __init__(self, *_arguments: object, **_options: object) -> None:
+        """Streams are created by ``stream`` of a layer.
+
+        Raises:
+            ArgumentTypeError: always.
+        """
+        raise ArgumentTypeError(
+            "hs.Stream is not called: create a stream with layer.stream(batch=1), where layer is a hiddenstate.LSTM, "
+            "GRU or RNN"
+        )
+
+    @classmethod
+    def _of(cls, runner: Runner, sizes: Sizes, batch: int, like: Callable[[], Tensor], layout: Layout) -> "Stream":
+        """Create a stream; the arguments are those of `StreamState`."""
+        stream = cls.__new__(cls)
+        StreamState.__init__(stream, runner, sizes, batch, like, layout)
+        return stream
 
     def step(self, x: Array, *, rows: Rows | None = None, out: Array | None = None) -> Array:
         """Read one time step.
