@@ -195,7 +195,7 @@ def test_measured_numbers_are_no_labels(kind: Any) -> None:
     with pytest.raises(ArgumentTypeError, match=r"label 0 of labels\[0\] is the number .* Sort measured numbers into"):
         hs.explain.probe(lstm(), XS, degrees)
     with pytest.raises(ArgumentTypeError, match=r"labels\[0\] must have one label for each step, got int"):
-        hs.explain.probe(lstm(), XS, [3] * 60)
+        hs.explain.probe(lstm(), XS, [3] * 60)  # type: ignore[list-item]
 
 
 def test_class_numbers_are_labels_of_every_integer_type() -> None:

@@ -20,9 +20,9 @@ from hiddenstate.corpus.index.statistics import (
     EVERY,
     Accumulator,
     Chunk,
-    Ints,
     context_key,
 )
+from hiddenstate.corpus.index.sums import Ints
 from hiddenstate.corpus.shards.plan import Shard
 from hiddenstate.corpus.tables import write_table
 from hiddenstate.errors import ArgumentError

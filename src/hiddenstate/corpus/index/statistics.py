@@ -308,12 +308,13 @@ class Accumulator:
         for half, part in enumerate((slice(0, first), slice(first, len(values)))):
             if part.start == part.stop:
                 continue
-            if self.shifts[half] is None:
-                middle = short(values[(part.start + part.stop) // 2].numpy())
-                if self.shifts == [None, None]:
-                    self.token_shift = torch.from_numpy(middle).float()
-                self.shifts[half] = torch.from_numpy(middle).float()
-            torch.sub(values[part], self.shifts[half], out=out[part])
+            shift = self.shifts[half]
+            if shift is None:
+                shift = torch.from_numpy(short(values[(part.start + part.stop) // 2].numpy())).float()
+                if self.shifts[1 - half] is None:
+                    self.token_shift = shift
+                self.shifts[half] = shift
+            torch.sub(values[part], shift, out=out[part])
 
     def _count(self, sample: Tensor) -> None:
         low, high = self.bounds or (-1.0, 1.0)

@@ -105,7 +105,7 @@ def probe(
 
 def _void(repeated: float, control: NDArray[np.int64], eraser: Eraser) -> dict[str, str]:
     """Return the controls whose result is certain in advance, with the reason."""
-    void = {}
+    void: dict[str, str] = {}
     if repeated < LEAST_REPEATED:
         why = f"only {repeated:.0%} of the held-out steps have an input that occurs in the training half"
         void |= {"control": why, "word": why}
