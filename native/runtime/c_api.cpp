@@ -74,8 +74,8 @@ hs_status load_memory(const void* bytes, size_t size, Made** made, hs_error* err
 }
 
 hs_model* model_of(runtime::ModelFile file) {
-    const runtime::Sizes sizes = runtime::read_sizes(file);
-    return new hs_model{runtime::Layer::read(file, "", sizes), std::move(file.metadata)};
+    std::shared_ptr<const runtime::Layer> layer = runtime::Layer::read(file);
+    return new hs_model{std::move(layer), std::move(file.metadata)};
 }
 
 hs_tagger* tagger_of(runtime::ModelFile file) { return new hs_tagger{runtime::Tagger(file)}; }
