@@ -17,7 +17,8 @@
  * A GRU has no cell state: c is NULL in every call, and its gates are r, z, n and n_h, the recurrent part of n before it is multiplied by
  * r. A plain RNN has no cell state either, and its only gate is h.
  *
- * Threads: models and taggers are immutable, so threads may share them. A stream may be used by only one thread at a time.
+ * Threads: models and taggers are immutable, so threads may share them. A stream may be used by only one thread at a time: if two
+ * calls overlap, the later one returns HS_ARGUMENT and changes nothing. Freeing a stream or a model must not overlap with its use.
  */
 #ifndef HIDDENSTATE_H
 #define HIDDENSTATE_H

@@ -57,8 +57,9 @@ class Sizes:
 class Trace(Mapping[str, Array]):
     """The gates and states of a run, by layer and direction: ``trace["l0.f"]`` is ``[T, N, H]``.
 
-    With ``batch_first`` it is ``[N, T, H]``. An LSTM has the gates ``i f g o`` and the states ``c h``; a GRU has ``r z n``, ``n_h`` (the recurrent part of n,
-    before it is multiplied by r) and ``h``; a plain RNN has ``h``. Past a row's end, all values are zero.
+    With ``batch_first`` it is ``[N, T, H]``. An LSTM has the gates ``i f g o`` and the states ``c h``; a GRU has
+    ``r z n``, ``n_h`` (the recurrent part of n, before it is multiplied by r) and ``h``; a plain RNN has ``h``. Past a
+    row's end, all values are zero.
 
     Attributes:
         out: the output, as the layer returns it.

@@ -15,9 +15,9 @@ for a model  ``config`` and ``vocabulary``, as JSON: those of a model folder; fo
 ===========  ==========================================================================================================
 
 Tensors have the names of the ``state_dict``, and there are no others. A layer's are all float32 or all bfloat16, or its
-matrices are int8, with their scales under ``NAME_scale``; a model's are those of its folder. All numbers are finite, and
-no scale is negative. The metadata have at most 4,096 entries. Every reader refuses files that break these rules, of
-safetensors, or of JSON (``tests/runtime/hostile_models.py`` is run through all readers).
+matrices are int8, with their scales under ``NAME_scale``; a model's are those of its folder. All numbers are finite,
+and no scale is negative. The metadata have at most 4,096 entries. Every reader refuses files that break these rules, or
+those of safetensors (``tests/runtime/hostile_models.py`` is run through all readers).
 """
 
 import json
@@ -136,8 +136,8 @@ def _option(metadata: Mapping[str, str], name: str) -> Any:
 def _check_sizes(sizes: Sizes) -> None:
     if sizes.num_layers > _MOST_LAYERS or max(sizes.input_size, sizes.hidden_size) > _LARGEST_SIZE:
         raise ArgumentError(
-            f"a layer with input_size {sizes.input_size}, hidden_size {sizes.hidden_size} and {sizes.num_layers} layers: "
-            f"a model file has at most {_LARGEST_SIZE:,} features and units, and {_MOST_LAYERS:,} layers"
+            f"a layer with input_size {sizes.input_size}, hidden_size {sizes.hidden_size} and {sizes.num_layers} "
+            f"layers: a model file has at most {_LARGEST_SIZE:,} features and units, and {_MOST_LAYERS:,} layers"
         )
 
 
