@@ -96,6 +96,7 @@ function lettersOf(kind) {
  * @returns {Record<string, number | boolean>}
  */
 function sizesOf(metadata) {
+  /** @type {Record<string, string>} */
   const all = { batch_first: "0", ...metadata };
   const option = (/** @type {string} */ name, /** @type {RegExp} */ form) => {
     if (!form.test(all[name] ?? "")) throw damaged(`${name} = ${JSON.stringify(all[name])}`, `text of the form ${form}`);

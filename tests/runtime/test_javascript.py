@@ -61,6 +61,9 @@ def test_gates_and_states(kind: str, cell: Any, options: dict[str, Any], program
     for track, values in [*found["values"], *found.get("streamed", [])]:
         for name, got in values:
             assert np.allclose(got, trace[f"{track}.{name}"].numpy(), atol=1e-5), (track, name)
+    if not lstm.bidirectional:
+        assert found["outputs"] == dict(found["streamed"][-1][1])["h"]
+        assert found["kept"] == [None, 1, 2, 6]
 
 
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
