@@ -94,7 +94,11 @@ def read_trace(path: Path, _cell: str = "LSTM") -> None:
         trace.cell_before(row=row)
 
 
-def of_each_cell(make: Callable[[Path, str], None], read: Callable[[Path, str], None]) -> Format:
+def make_layer(path: Path, cell: str) -> None:
+    hs.save(new_layer(Sizes(2, 3, 2, cell=cell), weights="int8" if cell == "GRU" else "float"), f"{path}.safetensors")
+
+
+def of_each_cell(make: Callable[[Path, str], None], read: Callable[[Path, str], object], suffix: str = "") -> Format:
     """A folder with a file for each kind of cell."""
 
     def make_all(path: Path) -> None:
@@ -106,7 +110,7 @@ def of_each_cell(make: Callable[[Path, str], None], read: Callable[[Path, str], 
         for cell in CELLS:
             read(path / cell, cell)
 
-    return Format(make_all, read_all, tuple(CELLS))
+    return Format(make_all, read_all, tuple(f"{cell}{suffix}" for cell in CELLS))
 
 
 def make_tagger(path: Path, weights_dtype: str = "float16", cell: str = "lstm") -> None:
@@ -233,6 +237,7 @@ MODEL = ("config.json", "vocabulary.json", "weights.safetensors")
 FORMATS = {
     "stream": of_each_cell(make_stream, read_stream),
     "trace": of_each_cell(make_trace, read_trace),
+    "layer": of_each_cell(make_layer, lambda path, _: hs.load(f"{path}.safetensors"), ".safetensors"),
     "tagger": Format(make_tagger, load, MODEL),
     "int8-tagger": Format(lambda path: make_tagger(path, "int8", "gru"), load, MODEL),
     "language-model": Format(lambda path: make_language_model(path, "rnn"), load_language_model, MODEL),

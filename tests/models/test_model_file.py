@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import hiddenstate as hs
-from hiddenstate.errors import ArgumentTypeError, FileFormatError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.models.folder.model_folder import load, load_any, load_language_model
 
 
@@ -83,3 +83,15 @@ def test_a_layer_is_not_a_damaged_model(tmp_path: Path) -> None:
     for read in (load, load_any, load_language_model):
         with pytest.raises(FileFormatError, match="is a layer, which reads numbers, not text: expected a tagger or a"):
             read(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_no_reader_accepts_are_not_written(value: float, tmp_path: Path) -> None:
+    lstm, path = hs.LSTM(2, 3), tmp_path / "lstm.safetensors"
+    with torch.no_grad():
+        lstm.bias_ih_l0[1] = value
+    with pytest.raises(ArgumentError, match="bias_ih_l0 has values that are not finite"):
+        hs.save(lstm, path)
+    with pytest.raises(ArgumentError, match="a model file has at most .* and 4,096 layers"):
+        hs.save(hs.LSTM(1, 1, num_layers=4097, device="meta"), path)
+    assert not path.exists()

@@ -64,19 +64,19 @@ def convert(
         model: any module, which may itself be an LSTM, GRU or RNN.
         inplace: convert the model itself; by default, a copy (`copy.deepcopy`) that shares its parameters, buffers and
             other tensors.
-        strict: raise an error if one of them would be left unchanged.
+        strict: raise an error if one of them would be left unchanged, or would keep floats with ``weights="int8"``.
         verbose: print the report.
         weights: ``"int8"`` also rounds the matrices of every LSTM and GRU, converted or already ours, to int8 for
-            inference, as `hiddenstate.LSTM.quantize` does. Their parameters become buffers. Plain RNNs, which int8
-            kernels do not compute, and cells keep floats.
+            inference, as `hiddenstate.LSTM.quantize` does. Their parameters become buffers. Plain RNNs and cells,
+            which int8 kernels do not compute, keep floats, and the report lists them.
 
     Returns:
         The converted model; see its `conversion_report` for details.
 
     Raises:
         ArgumentTypeError: ``model`` is not a `torch.nn.Module`.
-        ArgumentError: one of them would be left unchanged with ``strict=True``; the model can't be copied; or a weight
-            to be rounded is not finite. Nothing was changed.
+        ArgumentError: ``strict=True``, and one of them would be left unchanged or would keep floats; the model can't be
+            copied; or a weight to be rounded is not finite. Nothing was changed.
 
     >>> convert(nn.Sequential(nn.LSTM(4, 3)), verbose=True)
     1 of 1 modules converted
@@ -136,13 +136,13 @@ def _convert(
     roundings = Roundings()
     if weights == "int8":
         recasts = roundings.plan(model, recasts, left)
-    if strict and left:
-        raise ArgumentError(f"{_refusals(left)}. Nothing was changed; strict=False converts the others")
+    if strict and (refused := [*left, *roundings.kept_float]):
+        raise ArgumentError(f"{_refusals(refused)}. Nothing was changed; strict=False converts the others")
     converted = tuple(_converted(model, paths, recast, roundings) for paths, recast in recasts)
     converted += tuple(roundings.of_ours)
     apply_all([recast for _, recast in recasts])
     roundings.apply()
-    report = ConversionReport(converted, tuple(left))
+    report = ConversionReport(converted, tuple(left), tuple(roundings.kept_float))
     _reports[model] = report
     if verbose:
         print(report)

@@ -121,12 +121,12 @@
 /**
  * Runs one step at a time and carries the state. A reverse direction can't stream.
  * @typedef {object} Stream
- * @property {(x: Float32Array, token?: string) => void} step
- * @property {(token: string) => void} read
+ * @property {(x: Float32Array, token?: string) => Float32Array} step returns the last layer's hidden state [P], a copy
+ * @property {(token: string) => Float32Array} read like `step`, for a token of a language model
  * @property {(given?: {t: number, h: Float32Array, c?: Float32Array}) => void} reset to the start; or to step t, which
  *   is read next, with the states [L, P] and, of an LSTM, [L, H] to continue from
- * @property {() => Run} run everything read since the last reset (the last `keep` steps)
- * @property {number} keep can be set; older steps are dropped
+ * @property {() => Run} run everything read since the last reset (the last `keep` steps), which are joined again at each call
+ * @property {number} keep can be set, also to 0; older steps are dropped
  */
 
 /** @typedef {{vector: Float64Array, bias: number}} Readout a number linear in a step's outputs [D*P]: Σ vector·out + bias */

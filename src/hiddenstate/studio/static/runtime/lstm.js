@@ -3,7 +3,7 @@
 import { sideBySide } from "studio/runtime/arrays.js";
 import { Cell } from "studio/runtime/cell.js";
 import { bind } from "studio/runtime/edits.js";
-import { StudioError } from "studio/runtime/errors.js";
+import { damaged, StudioError } from "studio/runtime/errors.js";
 
 /** @typedef {import("studio/types.js").CellKind} CellKind */
 /** @typedef {import("studio/types.js").Edit} Edit */
@@ -26,6 +26,7 @@ import { StudioError } from "studio/runtime/errors.js";
 /** @typedef {Record<string, Float32Array>[]} State of every layer and direction, by name */
 
 const MOST = 2 ** 25; // maximum number of values that one run may record
+const MOST_LAYERS = 4096; // as in hiddenstate.models.model_file
 
 /** A recurrent layer with its weights. */
 export class Lstm {
@@ -104,6 +105,7 @@ function checkLength(T, tracks, { gates, states }) {
  * @returns {TrackInfo[]} in torch's order
  */
 export function tracksOf(sizes) {
+  if (sizes.numLayers > MOST_LAYERS) throw damaged(`a model of ${sizes.numLayers} layers`, `at most ${MOST_LAYERS}`);
   const outputs = sizes.projSize || sizes.hiddenSize;
   const directions = sizes.bidirectional ? [false, true] : [false];
   return Array.from({ length: sizes.numLayers }, (_, layer) =>

@@ -41,15 +41,17 @@ export function streamOf(source, edits = []) {
   let steps = [];
   let t = 0;
 
-  /** @type {(x: Float32Array, token?: string) => void} */
+  /** @type {(x: Float32Array, token?: string) => Float32Array} */
   const step = (x, token = String(t)) => {
     source.check(x);
     const done = lstm.run(Float32Array.from(x), 1, bound, state, t);
     steps.push({ token, tracks: done.tracks, out: done.out, before: out });
     ({ state, out } = done);
     t += 1;
-    if (steps.length >= 2 * stream.keep) steps = steps.slice(-stream.keep);
+    if (steps.length >= 2 * stream.keep) steps = last(stream.keep);
+    return out.slice();
   };
+  const last = (/** @type {number} */ count) => (count > 0 ? steps.slice(-count) : []);
 
   /** @type {Stream} */
   const stream = {
@@ -62,7 +64,7 @@ export function streamOf(source, edits = []) {
       [steps, t] = [[], given?.t ?? 0];
     },
     run: () => {
-      const kept = steps.slice(-stream.keep);
+      const kept = last(stream.keep);
       if (kept.length === 0) refuse("a stream that has read nothing", "at least one step", "Give it a step.");
       const tracks = lstm.tracks.map((_, k) => joined(kept.map((each) => each.tracks[k])));
       const outs = concatenated(kept.map((each) => each.out));
