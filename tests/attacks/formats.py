@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -228,12 +229,35 @@ def read_run(path: Path) -> None:
     plot_run(path)
 
 
+def make_index(path: Path) -> None:
+    xs = [torch.randn(T, 2) for T in (600, 3, 70)]
+    words = [["ab"[k % 2] for k in range(len(x))] for x in xs]
+    hs.index(hs.LSTM(2, 3), xs, path, labels=words, tokens=words, head=nn.Linear(3, 2), names=["a", "b"])
+
+
+def read_index(path: Path) -> None:
+    shutil.rmtree(path / "searched", ignore_errors=True)
+    index = hs.open_index(path)
+    for query in ("l0.h[1] > 0.5", "l0.h[2] > 0.123, label = a before"):
+        str(index.search(query))
+    str(index.units())
+    str(index.unit("l0.h[1]"))
+    str(index.like(torch.zeros(2, 2)))
+
+
 def state_dict() -> dict[str, Any]:
     layers = (nn.LSTM(3, 2, 2), nn.LSTMCell(3, 2), nn.GRU(3, 2), nn.GRUCell(3, 2), nn.RNN(3, 2))
     return nn.ModuleList(layers).state_dict()
 
 
 MODEL = ("config.json", "vocabulary.json", "weights.safetensors")
+INDEX = (
+    "manifest.json",
+    "statistics.npz",
+    "model/layer.safetensors",
+    *(f"00000/{name}" for name in ("tokens.parquet", "starts.npy", "above.npy", "equal.npy", "inputs.npy")),
+    *(f"00000/{name}" for name in ("state_keys.npy", "state_h.npy", "state_c.npy")),
+)
 FORMATS = {
     "stream": of_each_cell(make_stream, read_stream),
     "trace": of_each_cell(make_trace, read_trace),
@@ -254,5 +278,6 @@ FORMATS = {
     "run.toml": Format(
         lambda path: path.write_text(KINDS["char"].to_toml()), lambda path: read_run_file(path, KINDS["char"])
     ),
+    "index": Format(make_index, read_index, INDEX),
     "run": Format(make_run, read_run, ("checkpoint.safetensors", METRICS)),
 }

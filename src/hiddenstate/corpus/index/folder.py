@@ -18,7 +18,7 @@ from hiddenstate.base.validation import AnyState, optional_package
 from hiddenstate.corpus.index.bits import ABOVE, EQUAL, read_row
 from hiddenstate.corpus.index.build import run_chunks, traced, value_bounds
 from hiddenstate.corpus.index.items import CHECKPOINT, WINDOW, Item, Reader
-from hiddenstate.corpus.index.statistics import Statistics, bin_edges, context_of
+from hiddenstate.corpus.index.statistics import BINS, CONTEXTS, Statistics, bin_edges, context_of
 from hiddenstate.errors import FileFormatError, NameUnknownError
 from hiddenstate.structure.addresses import parse_address
 from hiddenstate.structure.names import Place, parse_place
@@ -175,7 +175,9 @@ class IndexFolder:
     def context(self, key: int) -> Context:
         """Return the context that a key of the statistics stands for."""
         shard, sequence, window = context_of(int(key))
-        starts = self.text(shard).starts
+        starts = self.text(shard).starts if shard in self.shards else ()
+        if sequence + 1 >= len(starts) or window * WINDOW >= starts[sequence + 1] - starts[sequence]:
+            raise FileFormatError(f"{self.folder / STATISTICS} is damaged: the corpus has no context {key}")
         length = int(starts[sequence + 1] - starts[sequence])
         return Context(shard, sequence, window * WINDOW, min((window + 1) * WINDOW, length))
 
@@ -226,7 +228,10 @@ class IndexFolder:
         dtype = like.dtype if like.is_floating_point() else torch.float32
         kind, parts = self.reader.lstm.sizes.kind, []
         for name in kind.carried:
-            stored = np.array(_mapped(keys.with_name(f"state_{name}.npy"), np.float32, 3)[at])
+            states = _mapped(keys.with_name(f"state_{name}.npy"), np.float32, 3)
+            if len(states) != len(found):
+                raise FileFormatError(f"{keys}: it has {len(found)} states, but there are {len(states)} of {name}")
+            stored = np.array(states[at])
             parts.append(torch.from_numpy(stored)[:, None].to(dtype))
         return number * CHECKPOINT, kind.as_given(parts)
 
@@ -336,11 +341,36 @@ def check_manifest(about: Mapping[str, Any], reader: Reader, merged: Merged) -> 
         raise FileFormatError(f"{STATISTICS} has the statistics of other places")
     if about.get("sizes") != asdict(reader.lstm.sizes):
         raise FileFormatError("the model has other sizes")
+    for name, known in merged.places.items():
+        _check_shapes(
+            known, reader.lstm.sizes.units(parse_place(name, *reader.lstm.sizes.layers).quantity), len(reader.common)
+        )
+    if merged.random.ndim != 1 or merged.random.dtype != np.int64 or merged.lengths.dtype != np.int64:
+        raise FileFormatError(f"{STATISTICS} has no numbers of contexts or steps")
     if not isinstance(thresholds, dict) or not all(
         name in merged.places and isinstance(values, list) and len(values) <= MOST_THRESHOLDS and _are_finite(values)
         for name, values in thresholds.items()
     ):
         raise FileFormatError("thresholds must be lists of numbers, by place")
+
+
+def _check_shapes(known: Statistics, units: int, tokens: int) -> None:
+    """Check the shapes of statistics of a place; the letters are those of `Statistics`."""
+    K = len(known.labels)
+    shapes = {
+        "count": (2,),
+        "total": (2, units),
+        "square": (2, units),
+        "histogram": (units, BINS),
+        "label_count": (2, K),
+        "label_total": (2, K, units),
+        "token_count": (tokens,),
+        "token_total": (tokens, units),
+        **dict.fromkeys(("top", "top_key", "bottom", "bottom_key"), (units, CONTEXTS)),
+    }
+    for name, value in known.to_arrays().items():
+        if value.shape != shapes.get(name, value.shape) or value.dtype.kind not in "iuf":
+            raise FileFormatError(f"{STATISTICS} has {name} of {value.dtype} {list(value.shape)}")
 
 
 def _are_finite(values: Sequence[Any]) -> bool:
