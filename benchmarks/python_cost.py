@@ -7,7 +7,7 @@ import torch
 import layers
 from contestants import Contestant, itself
 from hiddenstate.engine import kernels
-from hiddenstate.nn.packed_weights import pack_for_owner
+from hiddenstate.nn.packed_weights import shared_weights
 from measure import Pace, medians
 from report import Column, Part, Row, Table, in_microseconds, microseconds
 from shapes import Case, Shape
@@ -42,6 +42,6 @@ def _measure(shape: Shape, pace: Pace, seconds: float) -> list[Row]:
 def native_steps(case: Case) -> Contestant:
     """The time per step of the kernel, in a call of so many steps that its overhead is negligible."""
     case_steps = case.x.expand(STEPS, -1, -1).contiguous()
-    packed, state = pack_for_owner(case.ours).stepper(), case.zero_state()
+    packed, state = shared_weights(case.ours).stepper(), case.zero_state()
     assert packed is not None
     return Contestant("the native steps", lambda: packed.run(case_steps, state)[-1], itself, scale=1 / STEPS)

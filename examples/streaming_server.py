@@ -20,6 +20,7 @@ class Server:
     def __init__(self, lstm: hs.LSTM, batch: int = 64) -> None:
         self._stream = lstm.stream(batch=batch)
         self._stream.leave(range(batch))
+        self._features = lstm.input_size
         self._waiting: dict[int, tuple[Tensor, asyncio.Future[Tensor]]] = {}
         self._has_work = asyncio.Event()
         self.turns = self.steps = 0
@@ -35,7 +36,14 @@ class Server:
             self._stream.leave(row)
 
     async def step(self, row: int, x: Tensor) -> Tensor:
-        """Submit a row's next input, and wait for its output."""
+        """Submit a row's next input, and wait for its output.
+
+        Raises:
+            ValueError: the input is not ``[C]`` finite numbers. All others that step in this turn would fail with it,
+                and a NaN would stay in the state.
+        """
+        if x.shape != (self._features,) or not x.isfinite().all():
+            raise ValueError(f"expected {self._features} finite numbers, got {x.tolist()}")
         answer: asyncio.Future[Tensor] = asyncio.get_running_loop().create_future()
         self._waiting[row] = x, answer
         self._has_work.set()

@@ -44,7 +44,7 @@ def head_of(lstm: hs.LSTM, labels: int = 4) -> nn.Linear:
 
 
 def subject_of(lstm: hs.LSTM, T: int = 7, *, state: bool = True, reset: bool = False, seed: int = 1) -> Subject:
-    """Random input, with a head of four labels; and optionally with a random initial state and resets."""
+    """Random input, with a softmax over four labels; and optionally with a random initial state and resets."""
     torch.manual_seed(seed)
     x = torch.randn(T, lstm.input_size, dtype=lstm.weight("l0.W_ii").dtype)
     borders: Tensor | None = None
@@ -52,7 +52,7 @@ def subject_of(lstm: hs.LSTM, T: int = 7, *, state: bool = True, reset: bool = F
         borders = torch.zeros(T, dtype=torch.bool)
         borders[[2, T - 2]] = True
     hx = tuple(part[:, 0] for part in random_state(lstm, 1)) if state else None
-    return hs.explain.subject(lstm, x, hx=hx, reset=borders, head=head_of(lstm))
+    return hs.explain.subject(lstm, x, hx=hx, reset=borders, head=head_of(lstm), softmax=True)
 
 
 def tracks_of(lstm: Any) -> list[str]:

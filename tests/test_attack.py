@@ -11,6 +11,7 @@ import pytest
 import hiddenstate as hs
 
 COUNT, RUNS = "50", "1"
+INDEXES = ("indexes", "index-kills")
 
 if sys.platform != "linux":
     pytest.skip("limits of memory are Linux's", allow_module_level=True)
@@ -61,7 +62,7 @@ def told() -> dict[str, str]:
     script = Path(attack.__file__)
     paths = [str(script.parents[1] / "src"), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
-    kinds = ["bombs", "server", "writes", "read-only", *FORMATS, *(f"{kind}-runs" for kind in KINDS)]
+    kinds = ["bombs", "server", "writes", "read-only", *INDEXES, *FORMATS, *(f"{kind}-runs" for kind in KINDS)]
     command = [sys.executable, str(script), "--count", COUNT, "--runs", RUNS, "--only", *kinds]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
     lines = dict(line.split(": ", 1) for line in done.stdout.splitlines())
@@ -82,6 +83,11 @@ def test_damaged_files_load_or_are_refused_by_an_error_with_their_name(told: dic
 @pytest.mark.parametrize("name", KINDS)
 def test_runs_that_are_killed_or_have_no_disk_left_end_as_an_unbroken_one(told: dict[str, str], name: str) -> None:
     assert told[f"{name}-runs"].endswith("all ends bit-equal"), f"{told[f'{name}-runs']}\n{told['failures']}"
+
+
+@pytest.mark.parametrize("name", INDEXES)
+def test_random_indexes_are_those_of_numpy_whatever_changes_or_is_killed(told: dict[str, str], name: str) -> None:
+    assert told[name].endswith(" 0 wrong"), f"{told[name]}\n{told['failures']}"
 
 
 def test_what_cannot_be_written_is_refused_and_what_was_there_stays(told: dict[str, str]) -> None:

@@ -18,6 +18,7 @@ import torch
 from nbclient import NotebookClient
 from torch.nn.functional import cosine_similarity
 
+import hiddenstate as hs
 from hiddenstate.models.folder.model_folder import load
 from hiddenstate.models.tagger.training import train_tagger
 
@@ -143,3 +144,29 @@ def test_a_server_gives_a_thousand_sources_what_streams_of_their_own_give() -> N
     server = asyncio.run(example["main"](1000))  # raises an error if an answer differs
     assert server.steps > 4 * server.turns  # many sources share a turn
     assert server._stream.rows == ()
+
+
+@pytest.mark.parametrize("bad", [torch.zeros(3), torch.zeros(1, 4), torch.full([4], float("nan"))])
+def test_a_bad_input_to_a_server_fails_only_for_its_source(bad: torch.Tensor) -> None:
+    example = runpy.run_path(str(EXAMPLES / "streaming_server.py"))
+    lstm, x = hs.LSTM(4, 3), torch.randn(4)
+
+    async def main() -> torch.Tensor:
+        server = example["Server"](lstm)
+        serving = asyncio.create_task(server.run())
+        async with server.source() as good, server.source() as other:
+            wrong, right = await asyncio.wait_for(
+                asyncio.gather(other.step(bad), good.step(x), return_exceptions=True), 10
+            )
+        serving.cancel()
+        assert isinstance(wrong, ValueError)
+        assert isinstance(right, torch.Tensor)
+        return right
+
+    assert torch.equal(asyncio.run(main()), lstm.stream().step(x))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, about TorchScript
+def test_a_torchscript_model_streams_with_its_own_numbers() -> None:
+    example = runpy.run_path(str(EXAMPLES / "torchscript_stream.py"), run_name="example")
+    assert example["main"]() < 1e-6

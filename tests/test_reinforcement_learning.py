@@ -80,25 +80,34 @@ def torchrl() -> Any:
     return runpy.run_path(str(EXAMPLES / "torchrl_lstm.py"))
 
 
-def modules(torchrl: Any, C: int, H: int, L: int) -> tuple[Any, Any]:
+STATES = {"LSTM": ("h", "c"), "GRU": ("h",)}
+
+
+def modules(torchrl: Any, cell: str, C: int, H: int, L: int) -> tuple[Any, Any]:
     """TorchRL's module with its own layer, and with ours, with the same weights."""
-    keys = {"in_keys": ["observation", "h", "c"], "out_keys": ["memory", ("next", "h"), ("next", "c")]}
+    states = STATES[cell]
+    keys = {"in_keys": ["observation", *states], "out_keys": ["memory", *(("next", name) for name in states)]}
     options = {"input_size": C, "hidden_size": H, "num_layers": L, **keys}
-    theirs = torchrl["LSTMModule"](**options, recurrent_backend="pad")
-    ours = torchrl["EngineLSTM"](**options)
+    theirs = torchrl[f"{cell}Module"](**options, recurrent_backend="pad")
+    ours = torchrl[f"Engine{cell}"](**options)
     ours.load_state_dict(theirs.state_dict())
     return theirs, ours
+
+
+def layer_of(module: Any) -> Any:
+    return module.lstm if hasattr(module, "lstm") else module.gru
 
 
 def run_of(module: Any, data: Any) -> tuple[Any, list[Tensor]]:
     """A rollout through a module, and the leaves of its graph."""
     data = data.clone()
-    leaves = [data[key].requires_grad_() for key in ("observation", "h", "c")]
-    return module(data), [*leaves, *module.lstm.parameters()]
+    leaves = [data[key].requires_grad_() for key in module.in_keys if key != "is_init"]
+    return module(data), [*leaves, *layer_of(module).parameters()]
 
 
 @pytest.mark.filterwarnings("default")
 @given(
+    st.sampled_from(["LSTM", "GRU"]),
     st.sampled_from([1, 3, 17]),
     st.sampled_from([1, 5, 17]),
     st.integers(1, 2),
@@ -106,40 +115,53 @@ def run_of(module: Any, data: Any) -> tuple[Any, list[Tensor]]:
     st.integers(1, 4),
     st.integers(0, 999),
 )
-def test_torchrls_pad_backend_gives_the_same(torchrl: Any, C: int, H: int, L: int, T: int, N: int, seed: int) -> None:
+def test_torchrls_pad_backend_gives_the_same(
+    torchrl: Any, cell: str, C: int, H: int, L: int, T: int, N: int, seed: int
+) -> None:
     """Outputs; gradients of observations, stored states and weights; the states at the ends of episodes."""
     from torchrl.modules import set_recurrent_mode
 
     torch.manual_seed(seed)
-    theirs, ours = modules(torchrl, C, H, L)
-    data = torchrl["rollout"](N, T, theirs)
+    theirs, ours = modules(torchrl, cell, C, H, L)
+    data = torchrl["rollout"](N, T, layer_of(theirs))
     with set_recurrent_mode(True):
         (want, their_leaves), (got, our_leaves) = run_of(theirs, data), run_of(ours, data)
     assert_close(got["memory"], want["memory"])
     found, expected = gradients([got["memory"]], our_leaves), gradients([want["memory"]], their_leaves)
     assert_all_close(found, expected, "gradients")
-    assert_all_close(
-        (got["next", "h"][:, -1], got["next", "c"][:, -1]), (want["next", "h"][:, -1], want["next", "c"][:, -1])
-    )
-    x, h, c = (data[key] for key in ("observation", "h", "c"))
+    for name in STATES[cell]:
+        assert_close(got["next", name][:, -1], want["next", name][:, -1])
+    layer, (x, *states) = layer_of(ours), (data[key] for key in ("observation", *STATES[cell]))
     starts = data["is_init"].squeeze(-1).clone()
     starts[:, 0] = False
-    trace = ours.lstm.trace(x, (h[:, 0].transpose(0, 1), c[:, 0].transpose(0, 1)), reset=starts, reset_to=(h, c))
+    begin, stored = (
+        tuple(parts) if cell == "LSTM" else parts[0] for parts in ([s[:, 0].transpose(0, 1) for s in states], states)
+    )
+    at_ends = layer.trace(x, begin, reset=starts, reset_to=stored).before_resets()
+    at_ends = at_ends if cell == "LSTM" else (at_ends,)
     ends = starts.roll(-1, 1)
-    assert_all_close(trace.before_resets(), (want["next", "h"][ends], want["next", "c"][ends]), "states at ends")
+    assert_all_close(at_ends, tuple(want["next", name][ends] for name in STATES[cell]), "states at ends")
 
 
 @pytest.mark.filterwarnings("default")
-def test_torchrls_module_acts_on_ours(torchrl: Any) -> None:
-    """Step by step, as a collector calls it, and with the example's output."""
+@pytest.mark.parametrize("cell", STATES)
+def test_torchrls_module_acts_on_ours(torchrl: Any, cell: str) -> None:
+    """Step by step, as a collector calls it."""
     torch.manual_seed(0)
-    theirs, ours = modules(torchrl, 3, 5, 2)
-    data = torchrl["rollout"](4, 6, theirs)
+    theirs, ours = modules(torchrl, cell, 3, 5, 2)
+    data = torchrl["rollout"](4, 6, layer_of(theirs))
     for t in range(6):
         want, got = theirs(data[:, t].clone()), ours(data[:, t].clone())
-        for key in ("memory", ("next", "h"), ("next", "c")):
+        for key in ("memory", *(("next", name) for name in STATES[cell])):
             assert_close(got[key], want[key])
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_example_of_torchrl_compares_both_cells(torchrl: Any, capsys: pytest.CaptureFixture[str]) -> None:
     torchrl["main"]()
+    gaps = re.findall(r"(\w+)Module: .* differ by at most (\S+)", capsys.readouterr().out)
+    assert [cell for cell, _ in gaps] == ["LSTM", "GRU"]
+    assert all(float(gap) < 1e-5 for _, gap in gaps)
 
 
 @pytest.mark.filterwarnings("default")

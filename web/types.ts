@@ -125,14 +125,14 @@ export interface Model {
 
 /** Runs one step at a time and carries the state. A reverse direction can't stream. */
 export interface Stream {
-  step: (x: Float32Array, token?: string) => void;
-  read: (token: string) => void;
+  step: (x: Float32Array, token?: string) => Float32Array; // returns the last layer's hidden state [P], a copy
+  read: (token: string) => Float32Array; // like `step`, for a token of a language model
   /**
    * to the start; or to step t, which is read next, with the states [L, P] and, of an LSTM, [L, H] to continue from
    */
   reset: (given?: { t: number; h: Float32Array; c?: Float32Array }) => void;
-  run: () => Run; // everything read since the last reset (the last `keep` steps)
-  keep: number; // can be set; older steps are dropped
+  run: () => Run; // everything read since the last reset (the last `keep` steps), which are joined again at each call
+  keep: number; // can be set, also to 0; older steps are dropped
 }
 
 /** a number linear in a step's outputs [D*P]: Σ vector·out + bias */

@@ -74,6 +74,7 @@ void bind(nb::module_& m) {
     using real = typename P::real;
     const auto named = [](const char* what) { return std::string(what) + "_" + P::name; };
     nb::class_<PackedWeights<P>>(m, named("Packed").c_str(), "Weights of all layers, packed for single steps.")
+        .def("equals", &PackedWeights<P>::equals, nb::call_guard<nb::gil_scoped_release>())
         .def("stream_step", &stream_step<P>, nb::arg(), nb::arg().none(), nb::arg(), nb::rv_policy::take_ownership);
     auto kernel = nb::class_<S>(m, named("Kernel").c_str(), "The scan of an instruction set and a precision: kernel/scan.h.")
         .def_ro("isa", &S::isa)

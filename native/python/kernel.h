@@ -1,6 +1,7 @@
 // The scan of one instruction set and precision, for Python: forward, backward, and packing.
 #pragma once
 
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -34,6 +35,14 @@ public:
         return fits;
     }
 
+    // Whether the other one has the same bytes. (Padding is zero, so weights determine all bytes.)
+    bool equals(const PackedWeights& other) const {
+        const auto bias_bytes = static_cast<std::size_t>(layers * scan.packed_bias_size(H)) * sizeof(typename P::real);
+        return &other.scan == &scan && other.layers == layers && other.C == C && other.H == H && other.directions == directions &&
+               std::memcmp(other.bytes_.get(), bytes_.get(), nbytes()) == 0 &&
+               std::memcmp(other.bias_.get(), bias_.get(), bias_bytes) == 0;
+    }
+
     // The packed weights, with scratch memory for the results of a step for N rows.
     Packed<P> at(typename P::element* scratch, std::int64_t N) const { return {bytes_.get(), bias_.get(), scratch, nullptr, N}; }
 
@@ -42,6 +51,12 @@ public:
 
 private:
     std::int64_t features(std::int64_t k) const { return k < directions ? C : directions * H; }
+
+    std::size_t nbytes() const {
+        std::int64_t sum = 0;
+        for (std::int64_t k = 0; k < layers; ++k) sum += scan.packed_bytes(features(k), H);
+        return static_cast<std::size_t>(sum);
+    }
 
     struct Free {
         void operator()(void* memory) const { ::operator delete(memory, std::align_val_t{64}); }

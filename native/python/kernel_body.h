@@ -147,13 +147,11 @@ PackedWeights<P>::PackedWeights(const Scan<P>& scan, nb::handle weights, std::in
     Reader reader;
     const auto weight = [&](std::int64_t k, std::int64_t which) { return weight_of(weights, k, which); };
     require(reader.read_weights(scan, layers, weight, call), reader);
-    std::int64_t bytes = 0;
-    for (std::int64_t k = 0; k < layers; ++k) bytes += scan.packed_bytes(features(k), H);
-    const auto allocate = [](std::int64_t bytes) { return ::operator new(static_cast<std::size_t>(bytes), std::align_val_t{64}); };
+    const auto allocate = [](std::size_t bytes) { return ::operator new(bytes, std::align_val_t{64}); };
     using real = typename P::real;
     const std::int64_t of_bias = scan.packed_bias_size(H);
-    bytes_.reset(allocate(bytes));
-    bias_.reset(static_cast<real*>(allocate(layers * of_bias * static_cast<std::int64_t>(sizeof(real)))));
+    bytes_.reset(allocate(nbytes()));
+    bias_.reset(static_cast<real*>(allocate(static_cast<std::size_t>(layers * of_bias) * sizeof(real))));
     auto* to = static_cast<unsigned char*>(bytes_.get());
     const nb::gil_scoped_release released;
     for (std::int64_t k = 0; k < layers; ++k) {

@@ -2,6 +2,7 @@
 #include "runtime/hiddenstate.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -23,6 +24,7 @@ struct hs_model {
 struct hs_stream {
     std::unique_ptr<runtime::Stream> stream;
     std::vector<bool> taken;  // one entry per row, to detect duplicates
+    mutable std::atomic<bool> is_running{false};
 };
 
 struct hs_tagger {
@@ -74,8 +76,8 @@ hs_status load_memory(const void* bytes, size_t size, Made** made, hs_error* err
 }
 
 hs_model* model_of(runtime::ModelFile file) {
-    const runtime::Sizes sizes = runtime::read_sizes(file);
-    return new hs_model{runtime::Layer::read(file, "", sizes), std::move(file.metadata)};
+    std::shared_ptr<const runtime::Layer> layer = runtime::Layer::read(file);
+    return new hs_model{std::move(layer), std::move(file.metadata)};
 }
 
 hs_tagger* tagger_of(runtime::ModelFile file) { return new hs_tagger{runtime::Tagger(file)}; }
@@ -85,6 +87,22 @@ bool fits(std::int64_t steps, std::int64_t rows, const runtime::Sizes& sizes) {
     const std::int64_t widest = std::max({sizes.C, 4 * sizes.H, sizes.D * sizes.P});
     return steps >= 0 && rows >= 0 && (rows == 0 || steps <= kMost / rows) && steps * rows <= kMost / (widest * sizes.count());
 }
+
+// Marks a stream as running. `is_alone` is false if another thread is using it: that would corrupt its states.
+class Turn {
+public:
+    explicit Turn(const hs_stream* stream) : is_alone(!stream->is_running.exchange(true, std::memory_order_acquire)), stream_(stream) {}
+    ~Turn() {
+        if (is_alone) stream_->is_running.store(false, std::memory_order_release);
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+    const bool is_alone;
+
+private:
+    const hs_stream* const stream_;
+};
 
 bool are_rows(hs_stream* stream, const std::int64_t* rows, std::int64_t count) {
     const std::int64_t N = stream->stream->N;
@@ -168,11 +186,15 @@ void hs_stream_free(hs_stream* stream) { delete stream; }
 
 hs_status hs_stream_step(hs_stream* stream, const float* x, float* out) {
     if (!stream || !x || !out) return HS_ARGUMENT;
+    const Turn turn(stream);
+    if (!turn.is_alone) return HS_ARGUMENT;
     return guarded(nullptr, [&] { return stream->stream->step(x, nullptr, 0, out), HS_OK; });
 }
 
 hs_status hs_stream_step_rows(hs_stream* stream, const int64_t* rows, int64_t count, const float* x, float* out) {
-    if (!stream || !rows || !x || !out || !are_rows(stream, rows, count)) return HS_ARGUMENT;
+    if (!stream || !rows || !x || !out) return HS_ARGUMENT;
+    const Turn turn(stream);
+    if (!turn.is_alone || !are_rows(stream, rows, count)) return HS_ARGUMENT;
     if (count == 0) return HS_OK;
     return guarded(nullptr, [&] { return stream->stream->step(x, rows, count, out), HS_OK; });
 }
@@ -187,6 +209,8 @@ hs_status hs_stream_trace(hs_stream* stream, int64_t steps, const float* x, floa
     if (!fits(steps, stream->stream->N, stream->stream->layer->sizes)) {
         return fail(HS_ARGUMENT, "hs_stream_feed: steps must not be negative, and their arrays must fit into memory", error);
     }
+    const Turn turn(stream);
+    if (!turn.is_alone) return fail(HS_ARGUMENT, "hs_stream_feed: another thread is using this stream: use one stream per thread", error);
     return guarded(error, [&] {
         runtime::Run run;
         run.T = steps, run.x = x, run.out = out, run.gates = gates, run.cells = cells, run.hidden = hidden;
@@ -196,19 +220,25 @@ hs_status hs_stream_trace(hs_stream* stream, int64_t steps, const float* x, floa
 }
 
 hs_status hs_stream_reset(hs_stream* stream, const int64_t* rows, int64_t count) {
-    if (!stream || (rows && !are_rows(stream, rows, count))) return HS_ARGUMENT;
+    if (!stream) return HS_ARGUMENT;
+    const Turn turn(stream);
+    if (!turn.is_alone || (rows && !are_rows(stream, rows, count))) return HS_ARGUMENT;
     stream->stream->reset(rows, count);
     return HS_OK;
 }
 
 hs_status hs_stream_get_state(const hs_stream* stream, float* h, float* c) {
     if (!stream || !h || !c == stream->stream->layer->sizes.cell->has_memory) return HS_ARGUMENT;
+    const Turn turn(stream);
+    if (!turn.is_alone) return HS_ARGUMENT;
     stream->stream->read_state(h, c);
     return HS_OK;
 }
 
 hs_status hs_stream_set_state(hs_stream* stream, const float* h, const float* c) {
     if (!stream || !h || !c == stream->stream->layer->sizes.cell->has_memory) return HS_ARGUMENT;
+    const Turn turn(stream);
+    if (!turn.is_alone) return HS_ARGUMENT;
     stream->stream->write_state(h, c);
     return HS_OK;
 }

@@ -11,12 +11,14 @@
  *     hs_model_free(model);
  *
  * Symbols: C input features, H units, a hidden state of size P (H without a projection), L layers with D directions, T time steps, and N
- * rows (sequences that run side by side). Arrays are float, row-major and contiguous; they are only accessed during the call.
+ * rows (sequences that run side by side). Arrays are float, row-major and contiguous; they are only accessed during the call. They are
+ * time first even if the layer was saved with batch_first=True, for which hs_model_metadata(model, "batch_first") returns "1".
  *
  * A GRU has no cell state: c is NULL in every call, and its gates are r, z, n and n_h, the recurrent part of n before it is multiplied by
  * r. A plain RNN has no cell state either, and its only gate is h.
  *
- * Threads: models and taggers are immutable, so threads may share them. A stream may be used by only one thread at a time.
+ * Threads: models and taggers are immutable, so threads may share them. A stream may be used by only one thread at a time: if two
+ * calls overlap, the later one returns HS_ARGUMENT and changes nothing. Freeing a stream or a model must not overlap with its use.
  */
 #ifndef HIDDENSTATE_H
 #define HIDDENSTATE_H

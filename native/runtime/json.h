@@ -49,7 +49,7 @@ public:
             if (value > (std::numeric_limits<std::int64_t>::max() - 9) / 10) damaged("a number in its header is too large");
             value = 10 * value + (*at_ - '0');
         }
-        if (at_ == begin) damaged("its header lacks a whole number");
+        if (at_ == begin || (*begin == '0' && at_ - begin > 1)) damaged("its header lacks a whole number");
         return value;
     }
 

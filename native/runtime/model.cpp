@@ -1,18 +1,22 @@
 #include "runtime/model.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <iterator>
 #include <limits>
 #include <new>
+#include <optional>
 #include <type_traits>
 
 #include "kernel/scan.h"
+#include "runtime/json.h"
 
 namespace hiddenstate::runtime {
 namespace {
 
-constexpr std::int64_t kLargestSize = 1 << 20, kMostLayers = 1 << 12, kMostRows = 1 << 24;
+// Sizes are those of models/model_file.py.
+constexpr std::int64_t kLargestSize = 1 << 24, kMostLayers = 1 << 12, kMostRows = 1 << 24;
 
 // Limits for int8 weights, as in engine/int8.py: with fewer units, float32 is as fast; with more columns, an int32 sum could overflow.
 constexpr std::int64_t kFewestInt8Units = 32, kMostInt8Columns = std::numeric_limits<std::int32_t>::max() / (127 * 127);
@@ -351,6 +355,40 @@ std::int64_t number_named(const ModelFile& file, const std::string& name) {
     return std::stoll(text);
 }
 
+// A yes/no option in the metadata.
+bool flag_named(const ModelFile& file, const std::string& name) {
+    const std::string& text = file.entry(name);
+    if (text != "0" && text != "1") throw FileError("the model file says " + name + " = '" + text.substr(0, 20) + "', expected 0 or 1");
+    return text == "1";
+}
+
+// The scales of a matrix's rows: those of a quantised LSTM, which are 0 for a row of zeros, or of a model that is only stored as int8.
+std::vector<float> scales_of(const ModelFile& file, const std::string& name, std::int64_t rows) {
+    const bool quantised = file.tensors.count(name + "_scale") > 0;
+    const std::string beside = name + (quantised ? "_scale" : ".scale");
+    const Tensor& tensor = file.tensor(beside, {rows});
+    const bool is_float = tensor.type == Type::F32 || (quantised && tensor.type == Type::BF16);
+    std::vector<float> scales = is_float ? tensor.floats() : std::vector<float>{-1};
+    const auto fits = [quantised](float scale) { return std::isfinite(scale) && (quantised ? scale >= 0 : scale > 0); };
+    if (!std::all_of(scales.begin(), scales.end(), fits)) damaged("tensor '" + beside + "' does not hold a positive number for each row");
+    return scales;
+}
+
+// Requires the tensors of a layer's file to be of one type, float32 or bfloat16. The matrices may be int8, with scales.
+void check_types(const ModelFile& file) {
+    const bool int8 = file.tensors.count("weight_ih_l0_scale") > 0;
+    std::optional<Type> floats;
+    for (const auto& [name, tensor] : file.tensors) {
+        if (int8 && file.tensors.count(name + "_scale")) {
+            if (tensor.type != Type::I8) damaged("matrix '" + name + "' has scales, but is not int8");
+        } else if ((tensor.type != Type::F32 && tensor.type != Type::BF16) || (floats && floats != tensor.type)) {
+            damaged("tensor '" + name + "' has another type than the others, or neither F32 nor BF16");
+        } else {
+            floats = tensor.type;
+        }
+    }
+}
+
 void require_within(const char* name, std::int64_t value, std::int64_t least, std::int64_t most) {
     if (least <= value && value <= most) return;
     throw FileError("the model file says " + std::string(name) + " = " + std::to_string(value) + ", expected " + std::to_string(least) + " to " +
@@ -381,6 +419,23 @@ void require_kind(const ModelFile& file, const char* expected) {
     if (kind != expected) throw FileError("the model file holds a " + kind.substr(0, 20) + ", expected a " + expected);
 }
 
+std::vector<float> restored(const ModelFile& file, const std::string& name) {
+    const Tensor& tensor = file.tensor(name);
+    std::vector<float> values = tensor.floats();
+    if (tensor.type == Type::I8) {
+        if (tensor.shape.size() < 2) damaged("tensor '" + name + "' is int8, but no matrix");
+        const std::vector<float> scales = scales_of(file, name, tensor.shape[0]);
+        for (std::size_t k = 0; k < values.size(); ++k) values[k] *= scales[k / (values.size() / scales.size())];
+    }
+    if (!std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); })) {
+        damaged("tensor '" + name + "' has numbers that are not finite");
+    }
+    return values;
+}
+
+namespace {
+
+// The sizes of a file's layer, from its metadata.
 Sizes read_sizes(const ModelFile& file) {
     require_kind(file, "layer");
     const std::string& cell = file.entry("cell");
@@ -388,21 +443,20 @@ Sizes read_sizes(const ModelFile& file) {
     if (!found) throw FileError("the model file holds a cell '" + cell.substr(0, 20) + "', and this version runs LSTM, GRU, RNN_TANH and RNN_RELU");
     if (file.entry("gates") != found->order) throw FileError(std::string("the model file stacks its gates in an order other than ") + found->order);
     const auto number = [&file](const char* name) { return number_named(file, name); };
-    return checked_sizes(number("input_size"), number("hidden_size"), number("num_layers"), number("bias") != 0, number("bidirectional") != 0,
+    const auto flag = [&file](const char* name) { return flag_named(file, name); };
+    if (file.metadata.count("batch_first")) flag("batch_first");
+    return checked_sizes(number("input_size"), number("hidden_size"), number("num_layers"), flag("bias"), flag("bidirectional"),
                          number("proj_size"), *found);
 }
 
-std::vector<float> restored(const ModelFile& file, const std::string& name) {
-    const auto found = file.tensors.find(name);
-    if (found == file.tensors.end()) throw FileError("the model file is damaged: tensor '" + name + "' is missing");
-    const Tensor& tensor = found->second;
-    std::vector<float> values = tensor.floats();
-    if (tensor.type != Type::I8 || tensor.shape.empty()) return values;
-    // Whether there are scales: those of a quantised LSTM, or of a model that is only stored as int8.
-    const bool quantised = file.tensors.count(name + "_scale") > 0;
-    const std::vector<float> scales = file.tensor(name + (quantised ? "_scale" : ".scale"), {tensor.shape[0]}).floats();
-    for (std::size_t k = 0; k < values.size(); ++k) values[k] *= scales[k / (values.size() / scales.size())];
-    return values;
+}  // namespace
+
+std::shared_ptr<const Layer> Layer::read(const ModelFile& file) {
+    const Sizes sizes = read_sizes(file);
+    check_types(file);
+    std::shared_ptr<const Layer> layer = read(file, "", sizes);
+    file.finish();
+    return layer;
 }
 
 std::shared_ptr<const Layer> Layer::read(const ModelFile& file, const std::string& prefix, const Sizes& sizes) {

@@ -64,7 +64,9 @@ class Layer : public std::enable_shared_from_this<Layer> {
 public:
     virtual ~Layer() = default;
 
-    // Reads the layer whose tensor names begin with `prefix`. Throws FileError.
+    // Reads the layer that a file holds. Throws FileError.
+    static std::shared_ptr<const Layer> read(const ModelFile& file);
+    // Reads the layer of a larger model, whose tensor names begin with `prefix`. Throws FileError.
     static std::shared_ptr<const Layer> read(const ModelFile& file, const std::string& prefix, const Sizes& sizes);
 
     // May throw std::bad_alloc.
@@ -113,10 +115,7 @@ Sizes checked_sizes(std::int64_t input_size, std::int64_t hidden_size, std::int6
 // Throws FileError if a file has another format or kind.
 void require_kind(const ModelFile& file, const char* expected);
 
-// The sizes of a file's layer, from its metadata. Throws FileError.
-Sizes read_sizes(const ModelFile& file);
-
-// A tensor's numbers as floats; integers are multiplied by the scales of their rows. Throws FileError.
+// A tensor's numbers as floats; integers are multiplied by the scales of their rows. Throws FileError if one is not finite.
 std::vector<float> restored(const ModelFile& file, const std::string& name);
 
 }  // namespace hiddenstate::runtime

@@ -7,12 +7,13 @@
 #include <memory>
 
 #include "runtime/json.h"
+#include "runtime/text.h"
 
 namespace hiddenstate::runtime {
 namespace {
 
-constexpr std::size_t kLengthBytes = 8, kLargestHeader = std::size_t{100} << 20;  // the limit in safetensors itself
-constexpr std::size_t kMostTensors = 1 << 16, kHighestRank = 8;
+constexpr std::size_t kLengthBytes = 8, kLargestHeader = 100'000'000;  // the limit in safetensors itself
+constexpr std::size_t kMostTensors = 1 << 16, kMostEntries = 1 << 12, kHighestRank = 8;
 
 int width(Type type) { return type == Type::F32 ? 4 : type == Type::I8 ? 1 : 2; }
 
@@ -40,12 +41,12 @@ std::int64_t elements(const std::vector<std::int64_t>& shape, std::int64_t most)
 Tensor read_tensor(Json& json, const unsigned char* data, std::int64_t room) {
     Tensor tensor;
     std::vector<std::int64_t> place;
-    int found = 0;
+    bool has_type = false, has_shape = false;
     json.object([&](const std::string& key) {
-        ++found;
-        if (key == "dtype") {
-            tensor.type = type_named(json.string());
-        } else if (key == "shape" && tensor.shape.empty()) {
+        if (key == "dtype" && !has_type) {
+            tensor.type = type_named(json.string()), has_type = true;
+        } else if (key == "shape" && !has_shape) {
+            has_shape = true;
             json.array([&] {
                 if (tensor.shape.size() == kHighestRank) damaged("a tensor has too many axes");
                 tensor.shape.push_back(json.size());
@@ -55,16 +56,31 @@ Tensor read_tensor(Json& json, const unsigned char* data, std::int64_t room) {
                 if (place.size() == 2) damaged("a tensor has more than two offsets");
                 place.push_back(json.size());
             });
+        } else if (key == "dtype" || key == "shape" || key == "data_offsets") {
+            damaged("a tensor's description repeats its " + key);
         } else {
-            damaged("a tensor's description is not that of safetensors");
+            json.skip();
         }
     });
-    if (found != 3 || place.size() != 2) damaged("a tensor's description is incomplete");
+    if (!has_type || !has_shape || place.size() != 2) damaged("a tensor's description is incomplete");
     if (place[0] > place[1] || place[1] > room) damaged("a tensor lies outside of the file");
     const std::int64_t bytes = elements(tensor.shape, room) * width(tensor.type);
     if (bytes != place[1] - place[0]) damaged("a tensor's shape does not fit its bytes");
     tensor.data = data + place[0];
     return tensor;
+}
+
+// Throws unless the tensors fill the data without gaps or overlaps: otherwise they could take many times the file's size in memory.
+void check_places(const std::map<std::string, Tensor>& tensors, const unsigned char* data, std::int64_t room) {
+    std::vector<std::pair<const unsigned char*, std::int64_t>> places;
+    for (const auto& [name, tensor] : tensors) places.emplace_back(tensor.data, tensor.size() * width(tensor.type));
+    std::sort(places.begin(), places.end());
+    const unsigned char* next = data;
+    for (const auto& [begin, bytes] : places) {
+        if (begin != next) damaged("there are gaps between its tensors, or they overlap");
+        next += bytes;
+    }
+    if (next - data != room) damaged("its tensors do not have as many bytes as its data");
 }
 
 float from_half(std::uint16_t bits) {
@@ -77,6 +93,14 @@ float from_half(std::uint16_t bits) {
     float value;
     std::memcpy(&value, &wide, sizeof value);
     return value;
+}
+
+// The number of bytes after the current position of a file, and one more so that its end is noticed; 0 if that is unknown.
+std::size_t bytes_left(std::FILE* file) {
+    const long at = std::ftell(file);
+    if (at < 0 || std::fseek(file, 0, SEEK_END) != 0) return 0;
+    const long end = std::ftell(file);
+    return std::fseek(file, at, SEEK_SET) == 0 && end >= at ? static_cast<std::size_t>(end - at) + 1 : 0;
 }
 
 }  // namespace
@@ -107,26 +131,27 @@ ModelFile ModelFile::parse(const unsigned char* bytes, std::size_t size) {
     if (size < kLengthBytes) damaged("it has fewer than 8 bytes");
     std::uint64_t length = 0;
     for (std::size_t k = 0; k < kLengthBytes; ++k) length |= static_cast<std::uint64_t>(bytes[k]) << 8 * k;
-    if (length > kLargestHeader || length > size - kLengthBytes) damaged("its header is longer than the file, or than 100 MiB");
+    if (length > kLargestHeader || length > size - kLengthBytes) damaged("its header is longer than the file, or than 100 MB");
     const unsigned char* const data = bytes + kLengthBytes + length;
     const auto room = static_cast<std::int64_t>(size - kLengthBytes - length);
     const char* const header = reinterpret_cast<const char*>(bytes) + kLengthBytes;
+    if (!is_utf8(header, header + length)) damaged("its header is not UTF-8");
     ModelFile file;
-    std::int64_t used = 0;
     Json json(header, header + length);
     json.object([&](const std::string& name) {
         if (name == "__metadata__") {
-            json.object([&](const std::string& key) { file.metadata[key] = json.string(); });
+            if (!file.metadata.empty()) damaged("its metadata come twice");
+            json.object([&](const std::string& key) {
+                file.metadata[key] = json.string();
+                if (file.metadata.size() > kMostEntries) damaged("its metadata have more than 4,096 entries");
+            });
         } else {
             if (file.tensors.size() == kMostTensors) damaged("it has more than 65,536 tensors");
-            const Tensor tensor = read_tensor(json, data, room);
-            // If tensors could share bytes, they could take many times the file's size in memory.
-            used += tensor.size() * width(tensor.type);
-            if (used > room) damaged("its tensors have more bytes than the file");
-            if (!file.tensors.emplace(name, tensor).second) damaged("a tensor comes twice");
+            file.tensors[name] = read_tensor(json, data, room);  // the last of a name, as in other readers of JSON
         }
     });
     json.end();
+    check_places(file.tensors, data, room);
     return file;
 }
 
@@ -136,11 +161,23 @@ const std::string& ModelFile::entry(const std::string& name) const {
     return found->second;
 }
 
+const Tensor& ModelFile::tensor(const std::string& name) const {
+    const auto entry = tensors.find(name);
+    if (entry == tensors.end()) damaged("tensor '" + name + "' is missing");
+    entry->second.is_used = true;
+    return entry->second;
+}
+
 const Tensor& ModelFile::tensor(const std::string& name, const std::vector<std::int64_t>& shape) const {
-    const auto found = tensors.find(name);
-    if (found == tensors.end()) damaged("tensor '" + name + "' is missing");
-    if (found->second.shape != shape) damaged("tensor '" + name + "' does not have the shape that its sizes require");
-    return found->second;
+    const Tensor& named = tensor(name);
+    if (named.shape != shape) damaged("tensor '" + name + "' does not have the shape that its sizes require");
+    return named;
+}
+
+void ModelFile::finish() const {
+    for (const auto& [name, tensor] : tensors) {
+        if (!tensor.is_used) damaged("tensor '" + name + "' is not one of this model");
+    }
 }
 
 std::vector<unsigned char> read_file(const char* path, std::size_t most) {
@@ -148,10 +185,10 @@ std::vector<unsigned char> read_file(const char* path, std::size_t most) {
     const auto close = [](std::FILE* file) { std::fclose(file); };
     const std::unique_ptr<std::FILE, decltype(close)> file(std::fopen(path, "rb"), close);
     if (!file) throw refused();
-    // Read in parts, so that an endless pipe or device takes no more memory than `most`.
+    // Read in parts, so that an endless pipe or device takes no more memory than `most`. The second part is the rest of a file.
     std::vector<unsigned char> bytes;
-    for (std::size_t found = 0;;) {
-        bytes.resize(found + std::min(std::max(found, std::size_t{1} << 16), most - found));
+    for (std::size_t found = 0, part = 1 << 16;; part = std::max(found, bytes_left(file.get()))) {
+        bytes.resize(found + std::min(part, most - found));
         const std::size_t more = std::fread(bytes.data() + found, 1, bytes.size() - found, file.get());
         found += more;
         if (std::ferror(file.get())) throw refused();

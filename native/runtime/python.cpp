@@ -110,7 +110,7 @@ public:
 
     nb::dict metadata() const {
         nb::dict found;
-        for (const auto& [name, value] : file_.metadata) found[name.c_str()] = nb::str(value.data(), value.size());
+        for (const auto& [name, value] : file_.metadata) found[nb::str(name.data(), name.size())] = nb::str(value.data(), value.size());
         return found;
     }
 
@@ -138,8 +138,11 @@ public:
         return {Layer::read(file_, prefix, checked_sizes(input_size, hidden_size, num_layers, bias, bidirectional, 0, *found))};
     }
 
+    // Throws if the file holds a tensor that was not read.
+    void finish() const { file_.finish(); }
+
     // The layer that the metadata describe.
-    SharedLayer whole_layer() const { return {Layer::read(file_, "", read_sizes(file_))}; }
+    SharedLayer whole_layer() const { return {Layer::read(file_)}; }
 
 private:
     nb::bytes bytes_;
@@ -297,7 +300,8 @@ NB_MODULE(_native, m) {
         .def("shape", &File::shape)
         .def("tensor", &File::tensor)
         .def("layer", &File::layer)
-        .def("whole_layer", &File::whole_layer);
+        .def("whole_layer", &File::whole_layer)
+        .def("finish", &File::finish);
     nb::class_<Steps>(m, "Steps", "runtime/model.h: a stream.")
         .def(nb::init<const SharedLayer&, std::int64_t>())
         .def("step", &Steps::step, nb::arg(), nb::arg().none(), nb::arg())

@@ -56,17 +56,27 @@ Config read_config(const ModelFile& file) {
     return config;
 }
 
-std::vector<std::string> strings(Json& json) {
+// The number of rows of a tensor, before a list is read that must have as many entries: a list takes much more memory than its text.
+std::size_t rows_of(const ModelFile& file, const std::string& name) {
+    const auto entry = file.tensors.find(name);
+    const bool has_rows = entry != file.tensors.end() && !entry->second.shape.empty() && entry->second.size() > 0;
+    return has_rows ? static_cast<std::size_t>(entry->second.shape[0]) : 0;
+}
+
+std::vector<std::string> strings(Json& json, std::size_t most) {
     std::vector<std::string> found;
-    json.array([&] { found.push_back(json.string()); });
+    json.array([&] {
+        if (found.size() == most) damaged("its vocabulary has more entries than its weights have rows");
+        found.push_back(json.string());
+    });
     return found;
 }
 
-std::unordered_map<std::string, std::size_t> read_ids(Json& json) {
+std::unordered_map<std::string, std::size_t> read_ids(Json& json, std::size_t rows) {
     std::unordered_map<std::string, std::size_t> ids;
     json.object([&](const std::string& key) {
         if (key != "tokens") return json.skip();
-        for (const std::string& token : strings(json)) {
+        for (const std::string& token : strings(json, rows)) {
             if (!ids.emplace(token, ids.size() + kSpecial).second) damaged("a token of a vocabulary comes twice");
         }
     });
@@ -113,13 +123,14 @@ Tagger::Tagger(const ModelFile& file) {
     Json json = json_of(file, "vocabulary");
     json.object([&](const std::string& key) {
         if (key == "words") {
-            words_.ids = read_ids(json);
+            words_.ids = read_ids(json, rows_of(file, "word_embedding.weight"));
         } else if (key == "chars") {
-            characters_.ids = read_ids(json);
+            config.char_hidden_size ? void(characters_.ids = read_ids(json, rows_of(file, "char_embedding.weight"))) : json.skip();
         } else if (key == "tags") {
             json.object([&](const std::string& name) {
-                columns_.push_back({name, strings(json), {}, {}, {}});
+                columns_.push_back({name, strings(json, rows_of(file, "head.weight")), {}, {}, {}});
                 if (columns_.back().tags.empty()) damaged("a column has no tags");
+                if (columns_.size() > rows_of(file, "head.weight")) damaged("it has more columns than its weights have rows");
             });
         } else if (key == "context") {
             throw FileError("the model file holds a tagger that reads contextual word vectors, which this version does not compute");
@@ -158,6 +169,7 @@ Tagger::Tagger(const ModelFile& file) {
         for (std::int64_t at = 0; at < width; ++at) weight_[static_cast<std::size_t>(at * scores_ + k)] = weight[static_cast<std::size_t>(k * width + at)];
     }
     bias_ = read_tensor(file, "head.bias", {scores_});
+    file.finish();
     longest_ = static_cast<std::size_t>(config.max_chars), lower_case_ = config.lower_case;
 }
 

@@ -34,20 +34,11 @@ bool is_cased(char32_t c) {
 
 std::optional<std::u32string> decoded(const std::string& text) {
     std::u32string found;
-    for (std::size_t k = 0; k < text.size();) {
-        const auto first = static_cast<unsigned char>(text[k]);
-        const std::size_t more = first < 0x80 ? 0 : first < 0xE0 ? 1 : first < 0xF0 ? 2 : 3;
-        if ((first >= 0x80 && first < 0xC2) || first > 0xF4 || text.size() - k <= more) return std::nullopt;
-        char32_t code = more ? first & (0x3F >> more) : first;
-        for (std::size_t at = k + 1; at <= k + more; ++at) {
-            const auto next = static_cast<unsigned char>(text[at]);
-            if ((next & 0xC0) != 0x80) return std::nullopt;
-            code = code << 6 | (next & 0x3F);
-        }
-        static constexpr char32_t kLeast[] = {0, 0x80, 0x800, 0x10000};
-        if (code < kLeast[more] || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) return std::nullopt;
+    const char* const end = text.data() + text.size();
+    for (const char* at = text.data(); at != end;) {
+        char32_t code;
+        if (!read_code_point(at, end, code)) return std::nullopt;
         found += code;
-        k += more + 1;
     }
     return found;
 }

@@ -33,7 +33,11 @@ def load(model: str | os.PathLike[str] | bytes) -> Any:
         file = File(data)
         metadata = file.metadata()
         kind = _kind(metadata)
-        return kind.from_file(file, metadata)
+        loaded = kind.from_file(file, metadata)
+        file.finish()
+        return loaded
+    except KeyError as error:
+        raise FileFormatError(f"cannot load {name}: it is damaged: it lacks {error}") from error
     except (FileError, FileFormatError, LookupError, AttributeError, TypeError, ValueError, RecursionError) as error:
         raise FileFormatError(f"cannot load {name}: {error}") from error
 

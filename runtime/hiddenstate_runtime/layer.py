@@ -57,16 +57,20 @@ class Sizes:
 class Trace(Mapping[str, Array]):
     """The gates and states of a run, by layer and direction: ``trace["l0.f"]`` is ``[T, N, H]``.
 
-    An LSTM has the gates ``i f g o`` and the states ``c h``; a GRU has ``r z n``, ``n_h`` (the recurrent part of n,
-    before it is multiplied by r) and ``h``; a plain RNN has ``h``. Past a row's end, all values are zero.
+    With ``batch_first`` it is ``[N, T, H]``. An LSTM has the gates ``i f g o`` and the states ``c h``; a GRU has
+    ``r z n``, ``n_h`` (the recurrent part of n, before it is multiplied by r) and ``h``; a plain RNN has ``h``. Past a
+    row's end, all values are zero.
 
     Attributes:
         out: the output, as the layer returns it.
         state: the final state.
     """
 
-    def __init__(self, sizes: Sizes, out: Array, state: State, gates: Array, cells: Array, hidden: Array) -> None:
+    def __init__(
+        self, sizes: Sizes, out: Array, state: State, records: Sequence[Array], *, batch_first: bool = False
+    ) -> None:
         self.out, self.state = out, state
+        gates, cells, hidden = (part.swapaxes(1, 2) for part in records) if batch_first else records
         self._values: dict[str, Array] = {}
         P = sizes.output_size
         for k, name in enumerate(sizes.names):
@@ -96,18 +100,20 @@ class Layer:
         sizes: its sizes.
         precision: ``float32``, ``bfloat16`` or ``int8``: the type in which its products are computed.
         isa: the instruction set that it uses.
+        batch_first: whether inputs, outputs and recorded values are ``[N, T, ...]`` instead of ``[T, N, ...]``, as the
+            saved layer's are.
     """
 
-    def __init__(self, native: Any) -> None:
-        self.native = native
+    def __init__(self, native: Any, *, batch_first: bool = False) -> None:
+        self.native, self.batch_first = native, batch_first
         self.sizes = Sizes(native.cell, *native.axes)
         self.precision: str = native.precision
         self.isa: str = native.isa
 
     @classmethod
-    def from_file(cls, file: Any, _metadata: Mapping[str, str]) -> "Layer":
+    def from_file(cls, file: Any, metadata: Mapping[str, str]) -> "Layer":
         """Read the layer that a file describes."""
-        return cls(file.whole_layer())
+        return cls(file.whole_layer(), batch_first=metadata.get("batch_first") == "1")
 
     def __call__(
         self,
@@ -120,14 +126,14 @@ class Layer:
         """Run over a sequence.
 
         Args:
-            x: ``[T, N, C]``, or ``[T, C]`` without a batch.
+            x: ``[T, N, C]`` (``[N, T, C]`` with `batch_first`), or ``[T, C]`` without a batch.
             state: the initial state: ``(h [L*D, N, P], c [L*D, N, H])`` for an LSTM, otherwise ``h``; without N for an
                 unbatched input; zeros if None.
             lengths: integers ``[N]`` in 0..T: the number of steps of each row. Past its end a row's output is zero.
             edits: what to change while it runs.
 
         Returns:
-            The output ``[T, N, D*P]`` (or ``[T, D*P]``), and the final state.
+            The output ``[T, N, D*P]`` (or as x), and the final state.
 
         Raises:
             RankError, ShapeError, ArgumentError, ArgumentTypeError, NameUnknownError, IndexRangeError: an argument does
@@ -146,7 +152,7 @@ class Layer:
     ) -> Trace:
         """Run over a sequence and record every gate and state; arguments and errors are those of a call."""
         run = self._run(x, state, lengths, edits, records=True)
-        return Trace(self.sizes, run.out, run.state, *run.records)
+        return Trace(self.sizes, run.out, run.state, run.records, batch_first=self.batch_first and run.batched)
 
     def stream(self, rows: int = 1) -> Stream:
         """Return a stream of ``rows`` sequences, whose states start at zero.
@@ -168,9 +174,12 @@ class Layer:
     ) -> "_Run":
         given = as_floats(x, "x")
         if given.ndim not in (2, 3):
-            raise RankError(f"x must be [T, N, C] or [T, C], got shape {list(given.shape)}")
+            layout = "[N, T, C]" if self.batch_first else "[T, N, C]"
+            raise RankError(f"x must be {layout} or [T, C], got shape {list(given.shape)}")
         batched = given.ndim == 3
         x3 = given if batched else given[:, None]
+        if batched and self.batch_first:
+            x3 = np.ascontiguousarray(x3.swapaxes(0, 1))
         T, N, C = x3.shape
         sizes = self.sizes
         if sizes.input_size != C:
@@ -182,6 +191,8 @@ class Layer:
         changed = edits.resolve(changes, sizes.names, sizes.units, T, N) if changes else None
         arrays = (x3, h0, c0, steps, run.out, run.h, run.c, *(run.records or (None, None, None)))
         self.native.run(arrays, T, N, changed, THREADS)
+        if batched and self.batch_first:
+            run.out = run.out.swapaxes(0, 1)
         return run if batched else run.without_batch()
 
     def _state(self, state: State | None, count: int, N: int, batched: bool) -> tuple[Array | None, Array | None]:
@@ -203,6 +214,7 @@ class _Run:
 
     def __init__(self, T: int, N: int, width: int, sizes: Sizes, *, records: bool) -> None:
         count, H = len(sizes.names), sizes.hidden_size
+        self.batched = True
         self.out = np.empty((T, N, width), np.float32)
         self.h = np.empty((count, N, sizes.output_size), np.float32)
         self.c = np.empty((count, N, H), np.float32) if sizes.cell == "LSTM" else None
@@ -216,6 +228,7 @@ class _Run:
         return self.h if self.c is None else (self.h, self.c)
 
     def without_batch(self) -> "_Run":
+        self.batched = False
         self.out, self.h = self.out[:, 0], self.h[:, 0]
         self.c = None if self.c is None else self.c[:, 0]
         return self

@@ -95,15 +95,21 @@ class Stream:
         return out
 
     def feed(self, chunk: ArrayLike) -> Array:
-        """Read several time steps ``[T, N, C]``, and return ``[T, N, P]``; gives the result of single steps, faster."""
-        sizes = self.layer.sizes
+        """Read several time steps ``[T, N, C]``, and return ``[T, N, P]``; gives the result of single steps, faster.
+
+        If the layer is `batch_first`, it takes ``[N, T, C]`` and returns ``[N, T, P]``.
+        """
+        sizes, batch_first = self.layer.sizes, self.layer.batch_first
         given = as_floats(chunk, "a chunk")
-        if given.ndim != 3 or given.shape[1:] != (self._rows, sizes.input_size):
-            want = f"[T, {self._rows}, {sizes.input_size}]"
+        rows = given.shape[0 if batch_first else 1] if given.ndim == 3 else -1
+        if (rows, given.shape[-1:]) != (self._rows, (sizes.input_size,)):
+            want = f"[{self._rows}, T, {sizes.input_size}]" if batch_first else f"[T, {self._rows}, {sizes.input_size}]"
             raise ShapeError(f"a chunk must be {want}, got shape {list(given.shape)}")
+        if batch_first:
+            given = np.ascontiguousarray(given.swapaxes(0, 1))
         out = np.empty((*given.shape[:2], sizes.output_size), np.float32)
         self._native.feed((given, None, None, None, out, None, None, None, None, None), len(given), THREADS)
-        return out
+        return out.swapaxes(0, 1) if batch_first else out
 
     @property
     def state(self) -> Array | tuple[Array, Array]:

@@ -13,6 +13,7 @@ from types import ModuleType as _ModuleType
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
+from hiddenstate.base import forks as _forks  # noqa: F401 (notices forks from here on)
 from hiddenstate.base import later as _given_later
 
 if _TYPE_CHECKING:

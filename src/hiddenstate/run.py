@@ -1,4 +1,4 @@
-"""``python -m hiddenstate.run PROGRAM``: runs a program with torch's LSTMs on the engine."""
+"""``python -m hiddenstate.run PROGRAM``: runs a program with torch's LSTMs, GRUs and RNNs on the engine."""
 
 from hiddenstate.interop.torch.accelerate.program import main
 

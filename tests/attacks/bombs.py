@@ -149,6 +149,11 @@ def a_layer_of_a_high_number(path: Path) -> None:
     save_file({name.replace("_l0", "_l99999999999"): v for name, v in nn.LSTM(3, 2).state_dict().items()}, path)
 
 
+def a_header_of_many_parts(path: Path) -> None:
+    parts = b",".join(b'"%x":{"dtype":"I8","shape":[0],"data_offsets":[0,0]}' % k for k in range(700_000))
+    path.write_bytes((len(parts) + 2).to_bytes(8, "little") + b"{" + parts + b"}")
+
+
 def trace_of_layers(path: Path) -> None:
     tensors, metadata = read_tensors_of_a_trace(path)
     plain = {**json.loads(metadata["trace"]), "num_layers": 10**9}
@@ -188,5 +193,7 @@ BOMBS = {
     "dicts.pt": Bomb(dicts_that_double, all_lstms, "dicts are nested more than 100 deep"),
     "circle.pt": Bomb(a_dict_in_itself, all_lstms, "dicts are nested more than 100 deep"),
     "high.safetensors": Bomb(a_layer_of_a_high_number, all_lstms, "has no tensors for most of its 100000000000 layers"),
+    "header.safetensors": Bomb(a_header_of_many_parts, all_lstms, "its header has 2,799,999 parts"),
+    "model.safetensors": Bomb(a_header_of_many_parts, hs.load, "its header has 2,799,999 parts"),
     "trace": Bomb(trace_of_layers, hs.Trace.load, "num_layers must match h0"),
 }

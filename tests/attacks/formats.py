@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -58,14 +59,22 @@ def all_layers(path: Path) -> None:
     all_lstms(path, (hs.LSTM, hs.GRU, hs.RNN)[sum(path.read_bytes()) % 3])
 
 
+def new_stream(cell: str) -> hs.Stream:
+    """A new stream of a layer that always has the same weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        stream: hs.Stream = new_layer(Sizes(4, 3, 2, cell=cell)).stream(batch=2)
+    return stream
+
+
 def make_stream(path: Path, cell: str = "LSTM") -> None:
-    stream = new_layer(Sizes(4, 3, 2, cell=cell)).stream(batch=2)
+    stream = new_stream(cell)
     stream.feed(torch.randn(3, 2, 4))
     stream.save(path)
 
 
 def read_stream(path: Path, cell: str = "LSTM") -> None:
-    new_layer(Sizes(4, 3, 2, cell=cell)).stream(batch=2).load(path)
+    new_stream(cell).load(path)
 
 
 def make_trace(path: Path, cell: str = "LSTM") -> None:
@@ -86,7 +95,11 @@ def read_trace(path: Path, _cell: str = "LSTM") -> None:
         trace.cell_before(row=row)
 
 
-def of_each_cell(make: Callable[[Path, str], None], read: Callable[[Path, str], None]) -> Format:
+def make_layer(path: Path, cell: str) -> None:
+    hs.save(new_layer(Sizes(2, 3, 2, cell=cell), weights="int8" if cell == "GRU" else "float"), f"{path}.safetensors")
+
+
+def of_each_cell(make: Callable[[Path, str], None], read: Callable[[Path, str], object], suffix: str = "") -> Format:
     """A folder with a file for each kind of cell."""
 
     def make_all(path: Path) -> None:
@@ -98,7 +111,7 @@ def of_each_cell(make: Callable[[Path, str], None], read: Callable[[Path, str], 
         for cell in CELLS:
             read(path / cell, cell)
 
-    return Format(make_all, read_all, tuple(CELLS))
+    return Format(make_all, read_all, tuple(f"{cell}{suffix}" for cell in CELLS))
 
 
 def make_tagger(path: Path, weights_dtype: str = "float16", cell: str = "lstm") -> None:
@@ -216,15 +229,39 @@ def read_run(path: Path) -> None:
     plot_run(path)
 
 
+def make_index(path: Path) -> None:
+    xs = [torch.randn(T, 2) for T in (600, 3, 70)]
+    words = [["ab"[k % 2] for k in range(len(x))] for x in xs]
+    hs.index(hs.LSTM(2, 3), xs, path, labels=words, tokens=words, head=nn.Linear(3, 2), names=["a", "b"])
+
+
+def read_index(path: Path) -> None:
+    shutil.rmtree(path / "searched", ignore_errors=True)
+    index = hs.open_index(path)
+    for query in ("l0.h[1] > 0.5", "l0.h[2] > 0.123, label = a before"):
+        str(index.search(query))
+    str(index.units())
+    str(index.unit("l0.h[1]"))
+    str(index.like(torch.zeros(2, 2)))
+
+
 def state_dict() -> dict[str, Any]:
     layers = (nn.LSTM(3, 2, 2), nn.LSTMCell(3, 2), nn.GRU(3, 2), nn.GRUCell(3, 2), nn.RNN(3, 2))
     return nn.ModuleList(layers).state_dict()
 
 
 MODEL = ("config.json", "vocabulary.json", "weights.safetensors")
+INDEX = (
+    "manifest.json",
+    "statistics.npz",
+    "model/layer.safetensors",
+    *(f"00000/{name}" for name in ("tokens.parquet", "starts.npy", "above.npy", "equal.npy", "inputs.npy")),
+    *(f"00000/{name}" for name in ("state_keys.npy", "state_h.npy", "state_c.npy")),
+)
 FORMATS = {
     "stream": of_each_cell(make_stream, read_stream),
     "trace": of_each_cell(make_trace, read_trace),
+    "layer": of_each_cell(make_layer, lambda path, _: hs.load(f"{path}.safetensors"), ".safetensors"),
     "tagger": Format(make_tagger, load, MODEL),
     "int8-tagger": Format(lambda path: make_tagger(path, "int8", "gru"), load, MODEL),
     "language-model": Format(lambda path: make_language_model(path, "rnn"), load_language_model, MODEL),
@@ -241,5 +278,6 @@ FORMATS = {
     "run.toml": Format(
         lambda path: path.write_text(KINDS["char"].to_toml()), lambda path: read_run_file(path, KINDS["char"])
     ),
+    "index": Format(make_index, read_index, INDEX),
     "run": Format(make_run, read_run, ("checkpoint.safetensors", METRICS)),
 }

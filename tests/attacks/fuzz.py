@@ -199,7 +199,10 @@ TARGETS: dict[str, tuple[Callable[[], Target], list[str | bytes]]] = {
         lambda: metadata(trace_files, make_trace, "trace", ("trace", "names")),
         [TRACE, TRACE.replace('"tokens"', '"cell": "GRU", "tokens"').replace("l0.c", "l1.n")],
     ),
-    "stream": (lambda: metadata(stream_file, make_stream, "stream", ("t", "finite")), ["3\nTrue"]),
+    "stream": (
+        lambda: metadata(stream_file, make_stream, "stream", ("t", "finite", "cell", "weights")),
+        ["3\nTrue", "3\nTrue\nGRU\n0123"],
+    ),
     "tagger": (
         lambda: partial(described, Tagger),
         [description(make_tagger), description(lambda path: make_tagger(path, cell="gru"))],

@@ -30,6 +30,7 @@ import test_thread_stress as stress
 from attacks import allocations
 from attacks.bits import check_bits
 from attacks.calls import check_call
+from attacks.indexes import check_index, check_index_kills
 from attacks.processes import IN_MEMORY
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.interop.build import build_cell
@@ -406,6 +407,8 @@ CHECKS = {
     "threads": Check(check_threads, "operations of four threads", 100),
     "forks": Check(check_forks, "forks", FORKS),
     "allocations": Check(check_allocations, "allocations that failed", 350),
+    "indexes": Check(check_index, "comparisons of indexes with NumPy", 10),
+    "index-kills": Check(check_index_kills, "kills of a run that makes an index", 25),
     "memory": Check(check_memory, "repeats in loops", 20),
 }
 SECONDS = 300  # maximum seconds for one attempt, on a busy machine

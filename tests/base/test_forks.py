@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import hiddenstate
+from hiddenstate.engine import kernels
 
 PACKAGE = Path(hiddenstate.__file__).parent
 NATIVE = Path(__file__).parents[2] / "native"
@@ -167,3 +168,49 @@ thread.join()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
+
+
+BEFORE_THE_ENGINE = """
+import os, signal, sys
+{imports}
+engine = "hiddenstate.engine.kernels"
+assert engine not in sys.modules
+
+def child(then):
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(60)  # ends a child that hangs
+        then()
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+
+def run():
+    import torch
+    from hiddenstate.engine import kernels
+    torch.set_num_threads(2)
+    lstm, x = hs.LSTM(256, 256).eval(), torch.randn(50, 32, 256)
+    with torch.no_grad():
+        out, stream = lstm(x)[0], lstm.stream(32)
+        steps = [stream.step(step) for step in x]
+        os.write(1, b"%d threads " % kernels.threads(50, 32, 256, 256))
+        torch.set_num_threads(1)  # before torch's own operations
+        assert torch.equal(out, lstm(x)[0]) and torch.equal(out, torch.stack(steps))
+
+child(run)
+child(lambda: child(run))
+assert engine not in sys.modules  # a fork loads nothing
+"""
+WITH_TORCH = """
+import torch, hiddenstate as hs
+torch.set_num_threads(2)
+torch.randn(1000, 1000).exp() @ torch.randn(1000, 1000)  # starts torch's threads
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.skipif(kernels.isa() is None, reason="the engine's threads are tested")
+def test_a_child_forked_before_the_engine_is_loaded_does_not_wait_for_torchs_threads() -> None:
+    for imports, threads in ((WITH_TORCH, 1), ("import hiddenstate as hs", 2)):
+        code = BEFORE_THE_ENGINE.format(imports=imports)
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+        assert (ended.stdout, ended.stderr) == (f"{threads} threads " * 2, "")

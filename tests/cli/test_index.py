@@ -68,6 +68,24 @@ def test_scored_shards_are_what_score_says_of_short_texts(tmp_path: Path) -> Non
         assert [row["nats"] for row in rows] == pytest.approx([line["nats"] for line in whole], abs=1e-5)
 
 
+def test_the_report_counts_the_shards_that_were_written(tmp_path: Path) -> None:
+    text, folder = tmp_path / "text.txt", tmp_path / "out"
+    text.write_text("Speak, speak.\n")
+    reports = []
+    for _ in range(2):
+        result = CliRunner().invoke(app, ["score", str(text), str(text), "-o", str(folder), "--shards"])
+        assert result.exit_code == 0, result.output
+        reports.append(result.stderr.splitlines()[0])
+        left = sorted(folder.glob("part-*"))
+    left[0].unlink()
+    result = CliRunner().invoke(app, ["score", str(text), str(text), "-o", str(folder), "--shards"])
+    assert [*reports, result.stderr.splitlines()[0]] == [
+        f"wrote 2 shards to {folder}",
+        f"wrote 0 of 2 shards to {folder}; the others were already there",
+        f"wrote 1 of 2 shards to {folder}; the others were already there",
+    ]
+
+
 def test_options_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     source = DATA / "tiny-train.conllu"
     for arguments in (

@@ -9,6 +9,7 @@ from hiddenstate.cli import app as whole
 from hiddenstate.cli.page import page
 from hiddenstate.errors import FileFormatError
 from hiddenstate.models.folder.model_folder import save, shipped
+from hiddenstate.nn.gru import GRU
 from language_models import make
 from studio.test_html import EVIL, Elements
 
@@ -28,6 +29,16 @@ def test_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert boot["view"] == {"text": "Giraffes in a field"}
     assert [model["id"] for model in boot["models"]] == ["tagger-en"]
     assert boot["host"] == "file"
+
+
+def test_the_file_of_a_layer_or_of_a_model(tmp_path: Path) -> None:
+    save(GRU(4, 3), tmp_path / "small.safetensors")
+    save(make(), tmp_path / "lm.safetensors")
+    files = [str(tmp_path / name) for name in ("small.safetensors", "lm.safetensors")]
+    result = run("", "--model", files[0], "--model", files[1], "-o", str(tmp_path / "out.html"))
+    assert result.exit_code == 0, result.output
+    boot = json.loads(Elements((tmp_path / "out.html").read_text(encoding="utf-8")).data["boot"])
+    assert [(model["kind"], model["id"]) for model in boot["models"]] == [("layer", "small"), ("language-model", "lm")]
 
 
 def test_models_and_any_text(tmp_path: Path) -> None:

@@ -7,9 +7,12 @@ from typer.testing import CliRunner, Result
 
 from hiddenstate.cli.structure import structure
 from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.models.folder.model_folder import save
+from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.structure.structure import structure_of
+from language_models import make
 
 SMALL = ("--input-size", "4", "--hidden-size", "3")
 
@@ -82,6 +85,14 @@ def test_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("hiddenstate.models.folder.model_folder.load_any", lambda folder: FakeTagger)
     assert said("model") == f"{structure_of(Sizes(5, 2, bidirectional=True))}\n"
+
+
+def test_the_file_of_a_layer_or_of_a_model(tmp_path: Path) -> None:
+    layer, model = GRU(4, 3), make()
+    save(layer, tmp_path / "gru.safetensors")
+    save(model, tmp_path / "lm.safetensors")
+    assert said(str(tmp_path / "gru.safetensors")) == f"{layer.structure()}\n"
+    assert said(str(tmp_path / "lm.safetensors")) == f"{model.lstm.structure()}\n"
 
 
 def test_model_fails(tmp_path: Path) -> None:

@@ -1,22 +1,22 @@
 """An index says what a plain scan of all states says, and runs any part of the corpus again."""
 
-import os
-import subprocess
-import sys
+from collections.abc import Sequence
+from decimal import Decimal
 from functools import reduce
-from itertools import permutations
+from itertools import pairwise, permutations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 import hiddenstate as hs
 from corpus.corpora import arrays, lstm_of, make, plain_values, words_of
 from hiddenstate.corpus.index.folder import Context
 from hiddenstate.corpus.index.items import scramble
-from hiddenstate.corpus.index.statistics import EVERY, Statistics
+from hiddenstate.corpus.index.statistics import EVERY, Accumulator, Chunk, Statistics
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, NameUnknownError, ShapeError
 
 pytest.importorskip("pyarrow")
@@ -60,7 +60,7 @@ def test_statistics_are_those_of_a_plain_scan(tmp_path: Path, options: dict[str,
         assert known.label_count.sum(0).tolist() == [int((flat_labels == label).sum()) for label in known.labels]
         for k, label in enumerate(known.labels):
             with np.errstate(invalid="ignore"):  # relu may leave a unit at 0: no correlation
-                expected = np.nan_to_num(np.corrcoef(flat_labels == label, values.T)[0, 1:])
+                expected = np.corrcoef(flat_labels == label, values.T)[0, 1:]
             np.testing.assert_allclose(known.correlations()[k], expected, atol=1e-3)
         shares = (0.05, 0.3, 0.5, 0.7, 0.95)
         found = known.quantiles(shares, index.edges(name))
@@ -103,6 +103,108 @@ def test_a_part_that_is_run_again_is_as_it_was(tmp_path: Path, cell: str, bidire
             if key >= 0:
                 again = index.values(index.context(int(key)), ["l1.h"])["l1.h"][:, unit]
                 assert abs(again.max() - value) <= 1e-6
+
+
+def values_with(means: Sequence[float], spread: float, count: int) -> NDArray[np.float32]:
+    """Values ``[count, U]`` of units that vary little beside their means."""
+    return (np.array(means) + spread * np.random.default_rng(0).normal(size=(count, len(means)))).astype(np.float32)
+
+
+def counted(parts: Sequence[NDArray[np.float32]], labels: Sequence[NDArray[np.bool_]]) -> list[Statistics]:
+    """The statistics of values ``[M, U]`` in shards: the first half of each, and the steps with a label, in groups."""
+    shards = []
+    for values, has_label in zip(parts, labels, strict=True):
+        M, U = values.shape
+        accumulator = Accumulator(U, None, False, 2, 1, 1)
+        first = M // 2
+        order = np.concatenate([np.argsort(~has_label[:first]), first + np.argsort(~has_label[first:])])
+        cuts = np.cumsum(
+            [0, *(int(n) for half in (has_label[:first], has_label[first:]) for n in (half.sum(), (~half).sum()))]
+        )
+        for start in range(0, M, 512):  # chunks
+            rows = np.sort(order.argsort()[start : start + 512])
+            bounds = np.searchsorted(rows, cuts).tolist()
+            accumulator.add(
+                torch.from_numpy(values[order[rows]])[:, None],
+                Chunk(
+                    rows=torch.arange(len(rows)),
+                    first=bounds[2],
+                    groups=[(k, a, b) for k, (a, b) in enumerate(pairwise(bounds)) if a < b],
+                    sample=torch.arange(0),
+                    tokens=torch.zeros(1, 0),
+                    windows=[],
+                    memory=torch.empty(0),
+                ),
+            )
+        count = np.array([first, M - first])
+        label_count = np.array([[has_label[:first].sum()], [has_label[first:].sum()]])
+        shards.append(accumulator.finish(np.zeros(1, np.int64), ("on",), count, label_count, np.zeros(1, np.int64)))
+    return shards
+
+
+@pytest.mark.parametrize(("means", "spread"), [((1000.0, -3e4), 1e-2), ((7.0, 0.5), 1e-5), ((0.0, 1e-3), 1e-4)])
+def test_units_that_vary_little_beside_their_means(means: Sequence[float], spread: float) -> None:
+    values = values_with(means, spread, 6000)
+    has_label = values[:, 0] + values[:, 1] > values[:, 0].mean() + values[:, 1].mean()
+    values[:3] += 5 * spread  # the first are not typical
+    shards = counted(np.split(values, [900, 4000]), np.split(has_label, [900, 4000]))
+    known = reduce(Statistics.merge, shards)
+    assert is_same(known, reduce(Statistics.merge, shards[::-1]))
+    exact = values.astype(np.float64)
+    np.testing.assert_allclose(known.mean, exact.mean(0), rtol=1e-12, atol=1e-6 * spread)
+    np.testing.assert_allclose(known.deviation, exact.std(0), rtol=1e-5)
+    np.testing.assert_allclose(known.correlations()[0], np.corrcoef(has_label, exact.T)[0, 1:], atol=1e-4)
+    assert (known.correlations()[0] > 0.3).all()
+
+
+def test_correlations_stay_within_their_bounds_and_unknown_ones_are_nan() -> None:
+    has_label = np.arange(400) % 2 > 0
+    exact = np.where(has_label, np.float32(1000.0001), np.float32(1000))
+    half = np.where(np.arange(400) < 200, exact, np.float32(0.1))
+    constant = np.full(400, 0.1, np.float32)
+    (known,) = counted([np.stack([exact, half, constant], 1)], [has_label])
+    assert known.correlations(0)[0, :2].tolist() == [1, 1]
+    assert np.isnan(known.correlations(0)[0, 2])
+    assert known.correlations(1)[0, 0] == 1
+    assert np.isnan(known.correlations(1)[0, 1:]).all()
+    assert known.deviation[2] == 0
+    (always,) = counted([exact[:, None]], [has_label | True])
+    assert np.isnan(always.correlations()).all()
+    (two,) = counted([np.array([[1.0], [2.0]], np.float32)], [np.array([True, False])])
+    assert np.isnan(two.correlations()).all()
+
+
+@pytest.mark.parametrize(
+    ("bias", "expected"), [(200.0, np.inf), (-200.0, 0.0), (12.0, 1 / np.log1p(np.exp(-12.0))), (0.0, 1 / np.log(2))]
+)
+def test_a_time_constant_is_the_same_in_an_index_and_in_dynamics(tmp_path: Path, bias: float, expected: float) -> None:
+    lstm = hs.LSTM(3, 4).eval()
+    with torch.no_grad():
+        for weight in lstm.parameters():
+            weight[4:8] = 0
+        lstm.get_parameter("bias_ih_l0")[4:8] = bias
+    x = torch.randn(9, 5, 3)
+    index = make(tmp_path / "index", lstm, list(x.unbind(1)), places="*", labels=[["a"] * 9] * 5)
+    constants = hs.explain.dynamics(lstm, x).timescales().constants["l0"].numpy()
+    np.testing.assert_allclose(index.statistics["l0.f"].time_constant, constants, rtol=1e-6)
+    np.testing.assert_allclose(constants, expected, rtol=0.1)
+    card = index.unit("l0.c[1]")
+    assert card.time_constant == pytest.approx(constants[1], rel=1e-6)
+    row = next(row for row in index.units().rows() if row["unit"] == "l0.c[1]")
+    assert row["time_constant"] == card.time_constant
+    assert row["never_forgets"] is card.to_dict()["never_forgets"] is bool(expected == np.inf)
+    assert ("it never forgets" in str(card)) is bool(expected == np.inf)
+    assert "-inf" not in str(card) + str(index.units())
+
+
+def test_an_index_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
+    index = make(tmp_path / "index", lstm_of(), arrays(4, 1))
+    manifest = index.folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("index/2", "index/1"))
+    with pytest.raises(FileFormatError, match="has 'index/1', expected 'index/2'; index the corpus again"):
+        hs.open_index(index.folder)
+    with pytest.raises(ArgumentError, match="kind differs; choose another folder, or delete this one"):
+        make(tmp_path / "index", lstm_of(), arrays(4, 1))
 
 
 def is_same(a: Statistics, b: Statistics) -> bool:
@@ -210,6 +312,46 @@ def test_layers_of_every_type_are_opened_again(make_layer: Any, kind: str, tmp_p
     assert hs.open_index(index.folder).search(query).to_json() == make(tmp_path / "b", lstm, xs).search(query).to_json()
 
 
+TEMPERATURES = [27.799999237060547, 18.5, 21.0]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        TEMPERATURES,
+        np.array(TEMPERATURES, np.float32),
+        torch.tensor(TEMPERATURES),
+        [torch.tensor(value) for value in TEMPERATURES],
+        [np.float16(value) for value in TEMPERATURES],
+        ["warm", float("nan"), "cold"],
+        [Decimal("27.8"), Decimal("18.5"), Decimal("21")],
+        [1 + 2j] * 3,
+    ],
+)
+def test_measured_numbers_are_no_labels(tmp_path: Path, row: Any) -> None:
+    xs = [torch.randn(3, 3) for _ in range(4)]
+    with pytest.raises(ArgumentTypeError, match=r"label \d of labels\[1\] is the number .* Sort measured numbers into"):
+        make(tmp_path / "a", lstm_of(), xs, labels=[["warm"] * 3, row, row, row])
+    text = tmp_path / "t.txt"
+    text.write_text("abc")
+    with pytest.raises(ArgumentTypeError, match=r"of the function labels= is the number .* Sort measured numbers into"):
+        hs.index(hs.load("shakespeare"), text, tmp_path / "b", labels=lambda tokens: [*row, 0.5][: len(tokens)])
+    assert not (tmp_path / "a").exists()
+
+
+def test_class_numbers_are_labels_of_every_integer_type(tmp_path: Path) -> None:
+    xs = [torch.randn(3, 3) for _ in range(5)]
+    labels: list[Any] = [[0, 1, None], np.array([0, 1, 1]), torch.tensor([1, 1, 0]), [torch.tensor(1), np.int8(0), ""]]
+    index = make(tmp_path / "a", lstm_of(), xs, labels=[*labels, ["27.8", True, False]])
+    assert index.statistics["l0.h"].labels == ("0", "1", "27.8", "False", "True")
+    assert index.statistics["l0.h"].label_count.sum() == 13
+    for wrong in (labels, "abcde", 5, labels[0]):
+        with pytest.raises((ArgumentError, ArgumentTypeError), match="labels must be a list"):
+            make(tmp_path / "b", lstm_of(), xs, labels=wrong)
+    with pytest.raises(ArgumentTypeError, match=r"labels\[0\] must have one label for each step, got float"):
+        make(tmp_path / "b", lstm_of(), xs, labels=[0.5] * 5)
+
+
 def test_labels_and_names_may_have_any_character(tmp_path: Path) -> None:
     xs = arrays(4, 1)
     labels = [["a\nb" if k % 2 else "a" for k in range(len(x))] for x in xs]
@@ -219,37 +361,6 @@ def test_labels_and_names_may_have_any_character(tmp_path: Path) -> None:
     assert again.statistics["l0.h"].labels == ("a", "a\nb")
     assert again.reader.head is not None
     assert again.reader.head.labels == ("a\tb", "a\nb")
-
-
-def test_functions_of_labels_that_differ_in_a_constant_are_different(tmp_path: Path) -> None:
-    (tmp_path / "t.txt").write_text("hello\nworld\n")
-    model = hs.load("shakespeare")
-    hs.index(model, tmp_path / "t.txt", tmp_path / "index", labels=lambda tokens: ["a" for _ in tokens])
-    hs.index(model, tmp_path / "t.txt", tmp_path / "index", labels=lambda tokens: ["a" for _ in tokens])
-    with pytest.raises(ArgumentError, match="labels differ"):
-        hs.index(model, tmp_path / "t.txt", tmp_path / "index", labels=lambda tokens: ["b" for _ in tokens])
-
-
-def test_a_function_of_labels_has_the_same_name_in_every_process() -> None:
-    code = "\n".join(
-        (
-            "from hiddenstate.corpus.index.readers import _labels_name",
-            "def kinds(tokens):",
-            "    return ['a' if t in {'x', 'y', 'z', 'v', 'w'} else [k for k in 'bc'][0] for t in tokens]",
-            "print(_labels_name(kinds))",
-        )
-    )
-    found = {
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONHASHSEED": str(seed)},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in (1, 2)
-    }
-    assert len(found) == 1
 
 
 def test_what_is_kept_in_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,7 +123,9 @@ def test_an_interrupted_run_is_completed_and_nothing_is_done_again(tmp_path: Pat
     assert 0 < len(there) < len(shards)
     assert not list(folder.glob(".*.partial"))
     (folder / ".00099.txt.abc.partial").write_text("left by a killed run")
-    run(Upper(), shards, folder, {"kind": "upper"}, progress=lambda done, total: reports.append((done, total)))
+    written = run(Upper(), shards, folder, {"kind": "upper"}, progress=lambda done, n: reports.append((done, n)))
+    assert written == len(shards) - len(there)
+    assert run(Upper(), shards, folder, {"kind": "upper"}) == 0
     assert "".join(part.read_text() for part in sorted(folder.glob("*.txt"))) == text.read_text().upper()
     assert {name: (folder / name).stat().st_mtime_ns for name in there} == there
     assert reports[-1] == (text.stat().st_size,) * 2

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import hiddenstate as hs
-from hiddenstate.engine import cell_steps
+from hiddenstate.engine import cell_steps, kernels
 
 CELLS: list[tuple[Any, Any]] = [(hs.LSTMCell, nn.LSTMCell), (hs.GRUCell, nn.GRUCell)]
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12, torch.bfloat16: 0.1}
@@ -74,7 +74,8 @@ def test_steps_on_slices_of_a_batch_are_native(cells: tuple[Any, Any]) -> None:
         state = (begin[:, 0], begin[:, 1]) if cells[0] is hs.LSTMCell else begin[:, 1]
         if cell is ours:
             assert not x[:, 0].is_contiguous()
-            assert cell.path(x[:, 0], state).name == "native"
+            has_table = hasattr(torch.Tensor, "__dlpack_c_exchange_api__")  # torch 2.8 has none, and no native step
+            assert cell.path(x[:, 0], state).name == ("native" if has_table and kernels.isa() else "torch")
         with torch.no_grad():
             plain = loop(cell, x.unbind(1), state)  # type: ignore[arg-type]
         seen = loop(cell, x.unbind(1), state)  # type: ignore[arg-type]

@@ -207,7 +207,7 @@ def test_weights_of_8_bits_are_copied_as_floats() -> None:
         (
             Scaled(3, 2),
             ArgumentError,
-            "no LSTM in this Scaled reads an embedding's vectors.*character features",
+            "no LSTM, GRU or RNN in this Scaled reads an embedding's vectors.*character features",
         ),
         (Begun(3, 2), ArgumentError, "starts from a nonzero state"),
         (Twice(), ArgumentError, "2 chains.*as a tuple"),

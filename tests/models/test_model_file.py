@@ -1,5 +1,6 @@
 """A layer as one file: its contents, and rejected files."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 import hiddenstate as hs
-from hiddenstate.errors import ArgumentTypeError, FileFormatError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
+from hiddenstate.models.folder.model_folder import load, load_any, load_language_model
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,21 @@ def test_other_modules_are_refused(module: Any, name: str, tmp_path: Path) -> No
     with pytest.raises(ArgumentTypeError, match="a tagger, a language model, or a hiddenstate.LSTM, GRU or RNN"):
         hs.save(module, tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("theirs", [nn.GRU(2, 3), nn.LSTM(2, 3)])
+def test_torchs_layers_are_told_from_ours(theirs: Any, tmp_path: Path) -> None:
+    name = rf"got torch\.nn\.{type(theirs).__name__}\b"
+    doors: list[Callable[[], object]] = [
+        lambda: hs.save(theirs, tmp_path / "layer.safetensors"),
+        lambda: hs.index(theirs, [torch.zeros(4, 2)], tmp_path / "index"),
+        lambda: hs.explain.probe(theirs, [torch.zeros(4, 2)], [["a"] * 4], place="l0.h"),
+        lambda: hs.explain.automaton(theirs, {"a": torch.zeros(2)}),
+        lambda: hs.keras_weights(theirs),
+    ]
+    for door in doors:
+        with pytest.raises(ArgumentTypeError, match=name):
+            door()
 
 
 @pytest.mark.parametrize(
@@ -58,3 +75,23 @@ def test_metadata_that_do_not_fit_are_refused(name: str, value: str, tmp_path: P
     save_file(tensors, path, {**metadata, name: value})
     with pytest.raises(FileFormatError, match="damaged"):
         hs.load(path)
+
+
+def test_a_layer_is_not_a_damaged_model(tmp_path: Path) -> None:
+    path = tmp_path / "gru.safetensors"
+    hs.save(hs.GRU(2, 3), path)
+    for read in (load, load_any, load_language_model):
+        with pytest.raises(FileFormatError, match="is a layer, which reads numbers, not text: expected a tagger or a"):
+            read(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_no_reader_accepts_are_not_written(value: float, tmp_path: Path) -> None:
+    lstm, path = hs.LSTM(2, 3), tmp_path / "lstm.safetensors"
+    with torch.no_grad():
+        lstm.bias_ih_l0[1] = value
+    with pytest.raises(ArgumentError, match="bias_ih_l0 has values that are not finite"):
+        hs.save(lstm, path)
+    with pytest.raises(ArgumentError, match="a model file has at most .* and 4,096 layers"):
+        hs.save(hs.LSTM(1, 1, num_layers=4097, device="meta"), path)
+    assert not path.exists()

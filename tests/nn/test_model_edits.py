@@ -100,7 +100,7 @@ def test_what_names_no_place_is_told_the_places_there_are(model: nn.Module) -> N
     with pytest.raises(NameUnknownError, match=r"its places are"), hs.edit(model, hs.zero(3)):  # type: ignore[arg-type]
         pass
     run = hs.trace(model, x)
-    with pytest.raises(NameUnknownError, match=r"no LSTM was recorded as 'rnn': the run has 'encoder\.rnn'"):
+    with pytest.raises(NameUnknownError, match=r"no layer or cell was recorded as 'rnn': the run has 'encoder\.rnn'"):
         hs.patch("rnn.l0.f", source=run)
     with pytest.raises(NameUnknownError, match=r"write run\['encoder\.rnn'\]\['l1\.h'\]"):
         run[f"{PATH}.l1.h"]

@@ -277,6 +277,30 @@ def test_what_cannot_be_rounded_is_left() -> None:
         hs.convert(model, weights=4)  # type: ignore[arg-type]
 
 
+def test_what_keeps_floats_is_reported() -> None:
+    model: Any = nn.ModuleDict(
+        {"good": nn.LSTM(4, 40), "rnn": nn.RNN(4, 3), "own": hs.RNN(4, 3), "part": nn.ModuleDict()}
+    )
+    model["part"].update({"cell": nn.LSTMCell(4, 3), "own": hs.GRUCell(4, 3), "head": nn.Linear(4, 3)})
+    converted: Any = hs.convert(model, weights="int8")
+    report = hs.conversion_report(converted)
+    assert {left.paths[0]: left.was for left in report.kept_float} == {
+        "rnn": "hs.RNN",
+        "own": "hs.RNN",
+        "part.cell": "hs.LSTMCell",
+        "part.own": "hs.GRUCell",
+    }
+    assert not report.left
+    assert "kept in floats" in str(report)
+    assert "part.cell  hs.LSTMCell  only LSTMs and GRUs have int8 kernels" in str(report)
+    with pytest.raises(ArgumentError, match="rnn .*part.cell .*part.own .*Nothing was changed"):
+        hs.convert(model, weights="int8", strict=True, inplace=True)
+    assert type(model["good"]) is nn.LSTM
+    assert not hs.conversion_report(hs.convert(model, strict=True)).kept_float
+    small = nn.ModuleDict({"rnn": hs.RNN(4, 3).quantize(), "lstm": nn.LSTM(4, 40)})
+    assert not hs.conversion_report(hs.convert(small, weights="int8", strict=True)).kept_float
+
+
 def test_a_conversion_back_that_fails_changes_nothing() -> None:
     class Own(hs.LSTM):
         def extra(self) -> None: ...

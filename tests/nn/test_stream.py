@@ -18,6 +18,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -35,6 +36,8 @@ from hiddenstate.errors import (
     RankError,
     ShapeError,
 )
+from hiddenstate.nn.fingerprint import fingerprint
+from hiddenstate.nn.quantised import WeightType
 from hiddenstate.nn.streams.stream_file import KIND
 from support import assert_all_close, assert_close, layer_options, random_state, share
 
@@ -303,6 +306,50 @@ def test_a_hundred_thousand_steps_leave_nothing_behind() -> None:
     assert stream.state[0].isfinite().all()
 
 
+@pytest.mark.parametrize("weights", ["float", "int8"])
+def test_a_state_loads_only_into_a_layer_with_the_same_weights(weights: WeightType, tmp_path: Path) -> None:
+    lstm, x, file = hs.LSTM(4, 3, weights=weights), torch.randn(4), tmp_path / "state.safetensors"
+    stream = lstm.stream()
+    stream.step(x)
+    stream.save(file)
+    other = hs.LSTM(4, 3, weights=weights).stream()
+    other.step(x)
+    before = other.state
+    with pytest.raises(FileFormatError, match=r"computed with other weights .* assign it to stream\.state"):
+        other.load(file)
+    assert all(torch.equal(a, b) for a, b in zip(other.state, before, strict=True))
+    assert other.t == 1
+    copied = copy.deepcopy(lstm).stream()
+    copied.load(file)
+    assert torch.equal(copied.step(x), stream.step(x))
+    lstm._like().data.mul_(2)  # torch does not record this write
+    with pytest.raises(FileFormatError, match="computed with other weights"):
+        lstm.stream().load(file)
+    state = load_file(file)
+    other.state = state["h"], state["c"]  # as the message says
+    assert torch.equal(other.state[0], state["h"])
+
+
+def test_a_state_of_another_cell_is_not_called_damaged(tmp_path: Path) -> None:
+    layers: dict[str, Any] = {"LSTM": hs.LSTM(4, 3), "GRU": hs.GRU(4, 3), "RNN_TANH": hs.RNN(4, 3)}
+    layers["RNN_RELU"] = hs.RNN(4, 3, nonlinearity="relu")
+    layers["RNN_RELU"].load_state_dict(layers["RNN_TANH"].state_dict())  # only the cell differs
+    for name, layer in layers.items():
+        layer.stream().save(tmp_path / name)
+    for name, layer in layers.items():
+        for saved in layers.keys() - {name}:
+            with pytest.raises(FileFormatError, match=f"of the cell '{saved}', expected '{name}': load it into"):
+                layer.stream().load(tmp_path / saved)
+        layer.stream().load(tmp_path / name)
+
+
+def test_a_state_without_a_record_of_its_weights_fails(tmp_path: Path) -> None:
+    file, zero = tmp_path / "state", torch.zeros(1, 1, 3)
+    write_tensors(file, KIND, {"h": zero, "c": zero}, {"t": "1", "finite": "True"})
+    with pytest.raises(FileFormatError, match="does not record which weights its state belongs to: an earlier version"):
+        hs.LSTM(4, 3).stream().load(file)
+
+
 def test_load_of_another_state_fails(tmp_path: Path) -> None:
     file = tmp_path / "state.safetensors"
     hs.LSTM(4, 3).stream().save(file)
@@ -326,11 +373,13 @@ def test_load_of_another_state_fails(tmp_path: Path) -> None:
     + [("1", number, "not finite") for number in (float("nan"), float("inf"))],
 )
 def test_load_of_what_no_stream_saves_fails(t: str, number: float, message: str, tmp_path: Path) -> None:
-    file, stream = tmp_path / "state", hs.LSTM(4, 3).stream()
+    file, lstm = tmp_path / "state", hs.LSTM(4, 3)
+    stream = lstm.stream()
     stream.step(torch.zeros(4))
     before = stream.state
     state = torch.full((1, 1, 3), number)
-    write_tensors(file, KIND, {"h": state, "c": torch.zeros(1, 1, 3)}, {"t": t, "finite": "True"})
+    about = {"t": t, "finite": "True", "cell": "LSTM", "weights": fingerprint(lstm)}
+    write_tensors(file, KIND, {"h": state, "c": torch.zeros(1, 1, 3)}, about)
     with pytest.raises(FileFormatError, match=message):
         stream.load(file)
     assert stream.t == 1
@@ -530,6 +579,12 @@ def test_bad_streams_fail() -> None:
         hs.LSTM(4, 3).stream(batch=0)
     with pytest.raises(ArgumentTypeError, match="batch must be an int, got float"):
         hs.LSTM(4, 3).stream(batch=1.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", [(), (hs.LSTM(4, 3),), (hs.GRU(4, 3), 2), (nn.Linear(2, 2),)])
+def test_a_stream_is_created_by_its_layer(given: tuple[Any, ...]) -> None:
+    with pytest.raises(ArgumentTypeError, match=r"create a stream with layer\.stream\(batch=1\)"):
+        hs.Stream(*given)
 
 
 def test_repr() -> None:

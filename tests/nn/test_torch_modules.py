@@ -1,5 +1,7 @@
 """torch's modules to ours and back: nothing is lost."""
 
+import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -68,8 +70,60 @@ def test_mode_grad_flags_and_random_state_are_kept() -> None:
     assert [p.requires_grad for p in ours.parameters()] == [p.requires_grad for p in theirs.parameters()]
 
 
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN, nn.LSTMCell, nn.GRUCell, nn.RNNCell])
+def test_attributes_set_on_the_module_are_kept(kind: type[nn.Module]) -> None:
+    theirs, names = kind(4, 3), ["a", "b"]
+    theirs.label, theirs.names, theirs.mean, theirs._group = "encoder", names, torch.ones(4), 2  # type: ignore[assignment]
+    ours = hs.from_torch(theirs)  # type: ignore[call-overload]
+    back = ours.to_torch()
+    for module in (ours, back, copy.deepcopy(ours)):
+        assert (module.label, module.names, module._group) == ("encoder", names, 2)
+        assert torch.equal(module.mean, torch.ones(4))
+    assert back.names is ours.names is names
+    assert vars(back).keys() == vars(theirs).keys()
+    assert list(back.state_dict()) == list(theirs.state_dict())
+
+
+def test_settings_that_torch_lacks_are_left_out() -> None:
+    ours = hs.LSTM(4, 64, weights="int8").eval()
+    ours.recompute_gates, ours.label = True, "encoder"
+    ours(torch.zeros(3, 1, 4))
+    for theirs in (ours.to_torch(), hs.convert_back(ours, inplace=True)):
+        assert vars(theirs).keys() - vars(nn.LSTM(4, 64)).keys() == {"label"}
+        assert pickle.loads(pickle.dumps(theirs)).label == "encoder"
+        assert isinstance(hs.convert(theirs, strict=True), hs.LSTM)
+
+
+def _hooked(register: str) -> nn.LSTM:
+    lstm = nn.LSTM(4, 3)
+    getattr(lstm, register)(lambda *_: None)
+    return lstm
+
+
+@pytest.mark.parametrize(
+    "register",
+    [
+        "register_state_dict_pre_hook",
+        "register_state_dict_post_hook",
+        "register_load_state_dict_pre_hook",
+        "register_load_state_dict_post_hook",
+        "register_full_backward_pre_hook",
+    ],
+)
+def test_hooks_are_refused_and_kept_by_a_conversion(register: str) -> None:
+    theirs = _hooked(register)
+    with pytest.raises(ArgumentError, match="has hooks, which a copy would lose"):
+        hs.from_torch(theirs)
+    hooks = {name: value for name, value in vars(theirs).items() if name.endswith("_hooks") and value}
+    ours = hs.convert(theirs, inplace=True)
+    assert isinstance(ours, hs.LSTM)
+    assert all(vars(ours)[name] is value for name, value in hooks.items())
+    with pytest.raises(ArgumentError, match="has hooks, which a copy would lose"):
+        ours.to_torch()
+
+
 def test_other_modules_fail() -> None:
-    with pytest.raises(ArgumentTypeError, match="from_torch takes one of torch.nn.LSTM, .*, got Linear"):
+    with pytest.raises(ArgumentTypeError, match="from_torch takes one of torch.nn.LSTM, .*, got torch.nn.Linear"):
         hs.from_torch(nn.Linear(4, 3))  # type: ignore[call-overload]
     pruned = prune.l1_unstructured(nn.LSTM(4, 3), "weight_hh_l0", amount=0.5)
     hooked = nn.LSTM(4, 3)
@@ -80,10 +134,19 @@ def test_other_modules_fail() -> None:
     mixed.weight_hh_l0.data = mixed.weight_hh_l0.data.double()
     replaced = nn.LSTM(4, 3)
     replaced.forward = nn.Identity().forward  # type: ignore[assignment, method-assign]
+    hidden = nn.LSTM(4, 3)
+    hidden.register_buffer("count", torch.zeros(1), persistent=False)
+    nested = nn.LSTM(4, 3)
+    nested.inner = nn.Dropout()
+    clashing = nn.LSTM(4, 3)
+    clashing.stream = 3
     for module, message in (
         (pruned, "has hooks, which a copy would lose"),
         (hooked, "has hooks, which a copy would lose"),
         (extended, r"parameters or buffers that do not match its options \(count\)"),
+        (hidden, "has submodules or buffers that a copy would lose: count"),
+        (nested, "has submodules or buffers that a copy would lose: inner"),
+        (clashing, "has attributes that hs.LSTM uses itself: stream"),
         (mixed, "has parameters of several types"),
         (Changed(4, 3), "has its own forward"),
         (replaced, "has its own forward"),

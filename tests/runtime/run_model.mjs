@@ -20,8 +20,23 @@ function ofNumbers(model) {
   const named = ({ tracks }) => tracks.map((track) => [track.info.name, places(track)]);
   if (model.tracks.some(({ reverse }) => reverse)) return { values: named(run) };
   const stream = model.stream();
-  steps.forEach((step) => stream.step(step));
-  return { values: named(run), streamed: named(stream.run()) };
+  const outputs = steps.map((step) => Array.from(stream.step(step)));
+  return { values: named(run), streamed: named(stream.run()), outputs, kept: keptSteps(model, steps) };
+}
+
+// The numbers of steps that streams join which keep so many of them; null if there is nothing to join.
+function keptSteps(model, steps) {
+  return [0, 1, 2, steps.length].map((keep) => {
+    const stream = model.stream();
+    stream.keep = keep;
+    steps.forEach((step) => stream.step(step).fill(9)); // the output is the caller's
+    try {
+      return stream.run().tracks.every(({ values }) => values.h.every((h) => h < 9)) ? stream.run().steps : -1;
+    } catch (error) {
+      if (!(error instanceof ModelError)) throw error;
+      return null;
+    }
+  });
 }
 
 function ofText(model) {

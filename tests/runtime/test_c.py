@@ -1,9 +1,7 @@
 """The C library and its examples, compiled here against the engine that the package was built from."""
 
 import os
-import shutil
 import subprocess
-import sys
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -19,42 +17,17 @@ from hiddenstate.models.model_file import FORMAT
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import read_conllu
-from runtime.built import ROOT, SCANS
+from runtime.built import ROOT
+from runtime.c_programs import EXAMPLES, HERE, needs_c, program, run
 
-ENGINE = SCANS[-1] if SCANS else None
-COMPILER = shutil.which(os.environ.get("CXX", "g++"))
-pytestmark = pytest.mark.skipif(
-    ENGINE is None or COMPILER is None or sys.platform != "linux",
-    reason="needs Linux, a compiler and the engine's build",
-)
-
-HERE, NATIVE, EXAMPLES = Path(__file__).parent, ROOT / "native", ROOT / "examples" / "c"
-LIBRARY = [NATIVE / "runtime" / f"{name}.cpp" for name in ("c_api", "model", "model_file", "tagger", "text")]
-
-
-def objects(folder: Path, *sources: Path, options: tuple[str, ...] = ()) -> list[Path]:
-    found = []
-    for source in sources:
-        compiler = ["gcc", "-std=c99"] if source.suffix == ".c" else [str(COMPILER), "-std=c++17"]
-        # Examples only see the installed header.
-        paths = [f"-I{NATIVE / 'runtime'}", *([] if source.parent == EXAMPLES else [f"-I{NATIVE}"])]
-        found.append(folder / f"{source.stem}.o")
-        warnings = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-        subprocess.run([*compiler, *warnings, *options, *paths, "-c", source, "-o", found[-1]], check=True)
-    return found
-
-
-def linked(target: Path, parts: list[Path], options: tuple[str, ...] = ()) -> Path:
-    subprocess.run([str(COMPILER), *options, "-o", target, *parts, str(ENGINE), "-fopenmp", "-lpthread"], check=True)
-    return target
+pytestmark = needs_c
 
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder, sanitized = tmp_path_factory.mktemp("programs"), tmp_path_factory.mktemp("sanitized")
+    folder = tmp_path_factory.mktemp("programs")
     checks = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
-    library = objects(folder, *LIBRARY)
-    main = [
+    plain = [
         EXAMPLES / "numbers.c",
         EXAMPLES / "effect.cpp",
         EXAMPLES / "tag.cpp",
@@ -62,17 +35,8 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         HERE / "reset_rows.c",
         HERE / "lower_case.cpp",
     ]
-    found = {source.stem: linked(folder / source.stem, objects(folder, source) + library) for source in main}
-    parts = objects(sanitized, *LIBRARY, HERE / "hostile_files.cpp", options=checks)
-    return {**found, "hostile_files": linked(sanitized / "hostile_files", parts, checks)}
-
-
-def run(*command: Any, data: bytes = b"", **environment: str) -> bytes:
-    done = subprocess.run(
-        [str(part) for part in command], input=data, capture_output=True, env={**os.environ, **environment}, check=False
-    )
-    assert done.returncode == 0, done.stderr.decode()[-2000:]
-    return done.stdout
+    built = {source.stem: program(folder, source) for source in plain}
+    return {**built, "hostile_files": program(folder, HERE / "hostile_files.cpp", checks)}
 
 
 @pytest.mark.parametrize("layer", [hs.LSTM, hs.GRU, hs.RNN])
@@ -140,6 +104,14 @@ def test_an_allocation_in_a_step_would_be_noticed(programs: dict[str, Path], tmp
     assert (done.returncode, done.stderr) == (3, b"malloc\n")
 
 
+@pytest.mark.parametrize("options", [("-O2",), ("-O1", "-g", "-fsanitize=thread")], ids=["plain", "ThreadSanitizer"])
+@pytest.mark.parametrize("module", [hs.LSTM(8, 24, num_layers=3), hs.LSTM(8, 24, proj_size=5)], ids=["", "projection"])
+def test_threads_on_one_stream_are_refused(module: hs.LSTM, options: tuple[str, ...], tmp_path: Path) -> None:
+    hs.save(module, tmp_path / "m.safetensors")
+    text = run(program(tmp_path, HERE / "two_threads.cpp", options), tmp_path / "m.safetensors").decode()
+    assert "states equal" in text
+
+
 SENTENCES = [list(sentence.forms) for sentence in read_conllu(ROOT / "tests" / "data" / "tiny-dev.conllu")]
 ODD = [["ΟΔΟΣ", "ΣΑΣ", "İstanbul", "Straße"], ["x" * 31, "Pneumono" * 20, "😀"], [], ["WOW"]]
 
@@ -204,12 +176,12 @@ def test_words_that_are_not_utf8_are_refused(word: bytes, programs: dict[str, Pa
 def test_files_of_another_kind_are_refused(programs: dict[str, Path], tmp_path: Path) -> None:
     hs.save(load("tagger-en"), tmp_path / "t.safetensors")
     hs.save(hs.LSTM(2, 3), tmp_path / "l.safetensors")
-    for program, path, message in (
+    for reader, path, message in (
         ("numbers", "t", "holds a tagger, expected a layer"),
         ("tag", "l", "holds a layer, expected a tagger"),
     ):
         done = subprocess.run(
-            [programs[program], tmp_path / f"{path}.safetensors"], input=b"", capture_output=True, check=False
+            [programs[reader], tmp_path / f"{path}.safetensors"], input=b"", capture_output=True, check=False
         )
         assert done.returncode == 1
         assert message in done.stderr.decode()

@@ -13,11 +13,13 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.models.folder.model_folder import load
-from runtime.built import ROOT
+from runtime.built import NODE, ROOT, needs_node
 
-pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
+pytestmark = needs_node
 
 
+# As the page on running without torch says.
+PRECISION = {"float32": 1e-6, "bfloat16": 8e-3, "int8": 1e-2}
 BUILD = runpy.run_path(str(ROOT / "runtime" / "js" / "build.py"))
 
 
@@ -32,7 +34,7 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def run(program: Path, model: Path, given: Any) -> dict[str, Any]:
-    done = subprocess.run(["node", program, model, json.dumps(given)], capture_output=True, text=True, check=True)
+    done = subprocess.run([str(NODE), program, model, json.dumps(given)], capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -61,6 +63,12 @@ def test_gates_and_states(kind: str, cell: Any, options: dict[str, Any], program
     for track, values in [*found["values"], *found.get("streamed", [])]:
         for name, got in values:
             assert np.allclose(got, trace[f"{track}.{name}"].numpy(), atol=1e-5), (track, name)
+    if not lstm.bidirectional:
+        assert found["outputs"] == dict(found["streamed"][-1][1])["h"]
+        assert found["kept"] == [None, 1, 2, 6]
+        # It rounds neither inputs nor states, as the layer itself does in bfloat16 and int8.
+        itself = lstm(x.to(torch.bfloat16 if kind == "bfloat16" else torch.float32))[0].float().numpy()
+        assert np.allclose(found["outputs"], itself, rtol=0, atol=PRECISION[kind])
 
 
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])

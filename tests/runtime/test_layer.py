@@ -1,6 +1,5 @@
 """The runtime's layers and streams give the numbers of `hiddenstate.LSTM`, to the last bit."""
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -90,6 +89,30 @@ def test_a_trace_names_every_gate_and_state(seed: int, tmp_path: Path) -> None:
     assert set(trace) == {place for places in lstm.sizes.places for place in places}
     for place in trace:
         assert same(trace[place], wanted[place]), place
+
+
+@pytest.mark.parametrize("cell", [hs.LSTM, hs.GRU, hs.RNN])
+@torch.no_grad()
+def test_a_layer_whose_batch_comes_first(cell: Any, tmp_path: Path) -> None:
+    layer, x = cell(4, 6, num_layers=2, batch_first=True), torch.randn(3, 5, 4)
+    model, lengths = carried(layer, tmp_path), torch.tensor([5, 0, 2])
+    assert model.batch_first
+    out, _ = layer(x, lengths=lengths)
+    assert same(model(x.numpy(), lengths=lengths.numpy())[0], out)
+    assert same(model(x[0].numpy())[0], layer(x[0])[0])
+    trace, wanted = model.trace(x.numpy()), layer.trace(x)
+    for place in wanted.names:
+        assert np.allclose(trace[place], numbers(wanted[place]), atol=1e-6), place
+    with layer.edit(hs.zero("l0.h@1:3,n=2")):
+        edited, _ = layer(x)
+    assert np.allclose(model(x.numpy(), edits=[hr.zero("l0.h@1:3,n=2")])[0], numbers(edited), atol=1e-6)
+    assert same(model.stream(3).feed(x.numpy()), layer.stream(3).feed(x))
+    with pytest.raises(hr.HiddenStateError, match=r"x must be \[N, T, C\] or"):
+        model(np.zeros(4))
+    with pytest.raises(hr.HiddenStateError, match=r"a chunk must be \[3, T, 4\]"):
+        model.stream(3).feed(np.zeros((5, 3, 4)))
+    with pytest.raises(hr.HiddenStateError, match="lengths must be 3 integers"):
+        model(x.numpy(), lengths=[1] * 5)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -320,12 +343,3 @@ def test_native_streams_of_absurdly_many_rows_are_refused(tmp_path: Path) -> Non
     for rows in (0, -1, 1 << 62):  # the numbers of 2 ** 62 rows overflow to 0
         with pytest.raises(MemoryError):
             _native.Steps(native, rows)
-
-
-def test_tensors_that_share_bytes_are_refused() -> None:
-    tensor = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
-    for names, is_refused in ((("a",), False), (("a", "b"), True)):
-        header = json.dumps(dict.fromkeys(names, tensor)).encode()
-        data = len(header).to_bytes(8, "little") + header + bytes(8)
-        with pytest.raises(hr.HiddenStateError, match="more bytes than the file" if is_refused else "its format is"):
-            hr.load(data)

@@ -473,7 +473,7 @@ def test_a_path_that_was_not_recorded_fails(words: Tensor) -> None:
     run = hs.trace(Translator(nn.LSTMCell(4, 6)), words)
     with pytest.raises(NameUnknownError, match=r"'decoder.cell' is torch's own.*hs.convert\(model\)"):
         run["decoder.cell"]
-    with pytest.raises(NameUnknownError, match="no LSTM was recorded as 'encodr': the run has 'encoder'"):
+    with pytest.raises(NameUnknownError, match="no layer or cell was recorded as 'encodr': the run has 'encoder'"):
         run["encodr"]
     with pytest.raises(
         NameUnknownError, match="no hiddenstate layer or cell at or under 'decoder.cell' .that is torch's own"

@@ -1,3 +1,5 @@
+import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,24 @@ def test_what_is_drawn(run: Path) -> None:
     assert [points(line) for line in below.lines] == [[(5, 0.5), (10, 0.7), (15, 0.6)], [(10, 0.7)]]
     assert below.texts[0].get_text() == "epoch 2"
     assert below.get_ylabel() == "accuracy"
+
+
+def test_numbers_that_are_not_finite_are_null_and_leave_gaps(run: Path) -> None:
+    folder = RunFolder(run)
+    folder.log("step", {"step": 18, "batch_loss": math.inf, "details": {"unknown": math.nan, "known": 0.5}})
+    folder.log("epoch", {"step": 20, "epoch": 4, "loss": math.nan, "value": -math.inf, "is_best": True})
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    for line in (run / METRICS).read_text().splitlines():
+        json.loads(line, parse_constant=refuse)
+    step, epoch = read_metrics(run)[-2:]
+    assert step == {"event": "step", "step": 18, "batch_loss": None, "details": {"unknown": None, "known": 0.5}}
+    assert (epoch["loss"], epoch["value"]) == (None, None)
+    above, below = plot_run(run).axes
+    assert [math.isnan(points(line)[-1][1]) for line in (*above.lines, below.lines[0])] == [True] * 3
+    assert not below.texts, "the best epoch has no score"
 
 
 def test_half_a_line_at_the_end_is_left_out(run: Path) -> None:

@@ -3,7 +3,7 @@
 import { sideBySide } from "studio/runtime/arrays.js";
 import { Cell } from "studio/runtime/cell.js";
 import { type BoundEdit, bind } from "studio/runtime/edits.js";
-import { StudioError } from "studio/runtime/errors.js";
+import { damaged, StudioError } from "studio/runtime/errors.js";
 import type { CellKind } from "studio/runtime/kinds.js";
 import type { Weights } from "studio/runtime/weights.js";
 import type { Edit, Track, TrackInfo, TrackWeights } from "studio/types.js";
@@ -21,6 +21,7 @@ export interface Sizes {
 export type State = Record<string, Float32Array>[];
 
 const MOST = 2 ** 25; // maximum number of values that one run may record
+const MOST_LAYERS = 4096; // as in hiddenstate.models.model_file
 
 /** A recurrent layer with its weights. */
 export class Lstm {
@@ -95,6 +96,7 @@ function checkLength(T: number, tracks: TrackInfo[], { gates, states }: CellKind
 
 /** @returns in torch's order */
 export function tracksOf(sizes: Sizes): TrackInfo[] {
+  if (sizes.numLayers > MOST_LAYERS) throw damaged(`a model of ${sizes.numLayers} layers`, `at most ${MOST_LAYERS}`);
   const outputs = sizes.projSize || sizes.hiddenSize;
   const directions = sizes.bidirectional ? [false, true] : [false];
   return Array.from({ length: sizes.numLayers }, (_, layer) =>

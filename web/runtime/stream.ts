@@ -30,14 +30,16 @@ export function streamOf(source: Source, edits: readonly Edit[] = []): Stream {
   let steps: Step[] = [];
   let t = 0;
 
-  const step: (x: Float32Array, token?: string) => void = (x, token = String(t)) => {
+  const step: (x: Float32Array, token?: string) => Float32Array = (x, token = String(t)) => {
     source.check(x);
     const done = lstm.run(Float32Array.from(x), 1, bound, state, t);
     steps.push({ token, tracks: done.tracks, out: done.out, before: out });
     ({ state, out } = done);
     t += 1;
-    if (steps.length >= 2 * stream.keep) steps = steps.slice(-stream.keep);
+    if (steps.length >= 2 * stream.keep) steps = last(stream.keep);
+    return out.slice();
   };
+  const last = (count: number) => (count > 0 ? steps.slice(-count) : []);
 
   const stream: Stream = {
     keep: KEEP,
@@ -49,7 +51,7 @@ export function streamOf(source: Source, edits: readonly Edit[] = []): Stream {
       [steps, t] = [[], given?.t ?? 0];
     },
     run: () => {
-      const kept = steps.slice(-stream.keep);
+      const kept = last(stream.keep);
       if (kept.length === 0) refuse("a stream that has read nothing", "at least one step", "Give it a step.");
       const tracks = lstm.tracks.map((_, k) => joined(kept.map((each) => each.tracks[k])));
       const outs = concatenated(kept.map((each) => each.out));

@@ -16,8 +16,8 @@ export interface UnitTable {
 export interface UnitColumns {
   unit: string[]; // addresses, "l1.c[125]"
   label: string[]; // the label that it goes with; "" if there are none
-  chosen: number[]; // the correlation where the label was chosen
-  held_out: number[]; // on the other half of the sequences
+  chosen: (number | null)[]; // the correlation where the label was chosen
+  held_out: (number | null)[]; // on the other half of the sequences; null: unknown
   mean: number[];
   deviation: number[];
   q05: number[];
@@ -27,7 +27,8 @@ export interface UnitColumns {
   highest: number[];
   low: number[]; // the share of steps at which it is low
   high: number[];
-  time_constant: (number | null)[];
+  time_constant: (number | null)[]; // null: infinite, or the gate was not indexed
+  never_forgets: boolean[]; // the time constant is infinite
   shape: string[]; // a small histogram: a digit for each bin
 }
 
@@ -45,12 +46,13 @@ export interface UnitCard {
   low: number;
   high: number;
   time_constant: number | null;
+  never_forgets: boolean;
   logits: [string, number][];
   tokens: [string, number, number][]; // token, mean there, count
   label: string;
-  chosen: number;
-  held_out: number;
-  p: number;
+  chosen: number | null;
+  held_out: number | null; // null: unknown
+  p: number | null; // null: unknown
   cost_name: string;
   effect: ZeroEffect;
   held: ZeroEffect; // at its mean, in place of zero

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hiddenstate.base.reading import reading
+from hiddenstate.base.reading import check_safetensors, reading
 from hiddenstate.base.scoped import lasting, to_the_end
 from hiddenstate.base.writing import check_writable, refusal, writing
 from hiddenstate.errors import ArgumentError, FileFormatError, FileWriteError
@@ -133,6 +133,7 @@ def read_metadata(path: str | Path, kind: str) -> dict[str, str]:
 def _opened(path: str | Path, kind: str) -> Iterator[tuple[Any, dict[str, str]]]:
     check_is_file(path)
     with reading(path):
+        check_safetensors(path)
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = dict(file.metadata() or {})

@@ -35,3 +35,16 @@ def with_article(name: str) -> str:
     ('an LSTM', 'a GRU')
     """
     return f"{'a' if name == 'GRU' else 'an'} {name}"
+
+
+def readable_name(kind: type) -> str:
+    """Return the name of a class as users write it, which tells torch's classes from ours.
+
+    >>> from torch import nn
+    >>> readable_name(nn.LSTM), readable_name(int)
+    ('torch.nn.LSTM', 'int')
+    """
+    package, _, _ = kind.__module__.partition(".modules.")
+    if package.startswith("hiddenstate."):
+        return f"hs.{kind.__name__}"
+    return f"{package}.{kind.__name__}" if package.startswith("torch.") else kind.__name__

@@ -1,12 +1,16 @@
-"""Puts a module in eval mode for a block, or creates a twin in eval mode that leaves the module unchanged."""
+"""Puts a module in eval mode for a block, creates a twin in eval mode, and keeps settings of torch out of a block."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
 from hiddenstate.base.memory import check_module_memory
 from hiddenstate.base.scoped import Block, lasting
+from hiddenstate.base.validation import autocasts
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -50,3 +54,19 @@ def _make_twin(module: M, twins: dict[int, nn.Module]) -> M:
         _modules={name: None if part is None else _make_twin(part, twins) for name, part in parts},
     )
     return twin
+
+
+def without_autocast(device: str) -> AbstractContextManager[Any]:
+    """Return a context manager in which torch's autocast is off for a device type."""
+    return torch.autocast(device, enabled=False) if autocasts(device) else nullcontext()
+
+
+@contextmanager
+def types_of_the_weights() -> Iterator[None]:
+    """Return a context manager, or decorator, for calls on the CPU in the weights' types.
+
+    Neither autocast nor torch's default device affects them.
+    """
+    is_elsewhere = torch.get_default_device().type != "cpu"
+    with without_autocast("cpu"), torch.device("cpu") if is_elsewhere else nullcontext():
+        yield

@@ -15,6 +15,8 @@ from hiddenstate.errors import FileFormatError, HiddenStateError, MissingDepende
 # Limits for a file's unpacked size: an absolute one, and a multiple of its packed size. Weights compress to a tenth at
 # best; all zeros compress to a thousandth, but are then small.
 _UNPACKED, _EXPANSION = 1 << 28, 100
+# Limits for the header of a safetensors file: its length, as in safetensors itself, and its commas.
+_LARGEST_HEADER, _HEADER_PARTS = 100_000_000, 1 << 19
 _LONGEST = 500  # maximum length of another library's message, as some quote the unreadable content
 # Error numbers that damaged content can cause. Any other system error can also happen with an intact file.
 _DAMAGE = (None, errno.EINVAL, errno.EOVERFLOW, errno.ERANGE)
@@ -47,6 +49,20 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
 def unpacked_limit(path: str | os.PathLike[str]) -> int:
     """Return the maximum total unpacked size of a file in bytes."""
     return max(_UNPACKED, _EXPANSION * Path(path).stat().st_size)
+
+
+def check_safetensors(path: str | os.PathLike[str]) -> None:
+    """Check the header of a safetensors file before it is parsed, which can take thirty times its size.
+
+    Raises:
+        FileFormatError: it has more parts than 65,536 tensors have, and more than the file has bytes of data.
+    """
+    with Path(path).open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(min(length, _LARGEST_HEADER))
+    room = max(0, Path(path).stat().st_size - 8 - length)
+    if (parts := header.count(b",")) > _HEADER_PARTS + room:
+        raise FileFormatError(f"{path} is damaged: its header has {parts:,} parts, for {room:,} bytes of tensors")
 
 
 def check_zip(path: str | os.PathLike[str]) -> int:

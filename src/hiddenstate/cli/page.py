@@ -17,7 +17,7 @@ def page(
     model: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Folder or name of a model, repeatable; default: the shipped tagger.",
+            help="Folder, file or name of a model, repeatable; default: the shipped tagger.",
             metavar="MODEL",
             show_default=False,
         ),

@@ -61,8 +61,8 @@ def tag_shards(
     cluster: str | None,
 ) -> None:
     """Tag files into a folder, a file per shard; raises the errors of reading files and of `run`."""
+    from hiddenstate.corpus.fingerprint import model_fingerprint
     from hiddenstate.corpus.shards.plan import expand, plan
-    from hiddenstate.corpus.tables import fingerprint
     from hiddenstate.corpus.tagging import SHARD_BYTES, TagShards
     from hiddenstate.models.folder.model_folder import load
 
@@ -70,15 +70,15 @@ def tag_shards(
     paths = expand(files)
     shards = plan(paths, kind=kind, column=column, shard_bytes=SHARD_BYTES)
     task = TagShards(tagger, not as_conllu, precision)
-    settings = {"kind": "tag", "conllu": as_conllu, "precision": precision, "model": fingerprint(tagger)}
+    settings = {"kind": "tag", "conllu": as_conllu, "precision": precision, "model": model_fingerprint(tagger)}
     _run(task, shards, out, paths, settings, jobs, cluster)
 
 
 def score_shards(files: Sequence[str], model: str, out: Path, *, column: str, jobs: int, cluster: str | None) -> None:
     """Score files into a folder, a file per shard; raises the errors of reading files and of `run`."""
+    from hiddenstate.corpus.fingerprint import model_fingerprint
     from hiddenstate.corpus.scoring import ScoreShards, sum_scores
     from hiddenstate.corpus.shards.plan import expand, plan
-    from hiddenstate.corpus.tables import fingerprint
     from hiddenstate.models.folder.model_folder import load_language_model
 
     loaded = load_language_model(model)
@@ -87,7 +87,7 @@ def score_shards(files: Sequence[str], model: str, out: Path, *, column: str, jo
     paths = expand(files)
     shards = plan(paths, column=column, shard_bytes=1 << 18)
     task = ScoreShards(loaded)
-    _run(task, shards, out, paths, {"kind": "score", "model": fingerprint(loaded)}, jobs, cluster)
+    _run(task, shards, out, paths, {"kind": "score", "model": model_fingerprint(loaded)}, jobs, cluster)
     tell(f"  {sum_scores(out, shards, task)}")
 
 
@@ -103,10 +103,13 @@ def _run(
     from hiddenstate.corpus.shards.plan import describe_files
     from hiddenstate.corpus.shards.run import run
 
-    described = {**settings, "files": describe_files(paths)}
+    described = {**settings, "files": describe_files(paths, shards)}
     with connected(cluster) as client:
-        run(task, shards, out, described, workers=jobs, client=client, progress=True)
-    tell(f"wrote {len(shards):,} shard{'' if len(shards) == 1 else 's'} to {out}")
+        written = run(task, shards, out, described, workers=jobs, client=client, progress=True)
+    count = f"{len(shards):,} shard{'' if len(shards) == 1 else 's'}"
+    if written < len(shards):
+        count = f"{written:,} of {count}"
+    tell(f"wrote {count} to {out}" + ("" if written == len(shards) else "; the others were already there"))
 
 
 def connected(cluster: str | None) -> Any:

@@ -21,7 +21,9 @@ MOST_LAYERS = 1024  # each layer takes a dozen lines
 def structure(
     model: Annotated[
         Path | None,
-        typer.Argument(help="Folder or name of a model; without one, give sizes.", metavar="MODEL", show_default=False),
+        typer.Argument(
+            help="Folder, file or name of a model; without one, give sizes.", metavar="MODEL", show_default=False
+        ),
     ] = None,
     input_size: Annotated[int | None, typer.Option(help="Input features per time step, C.", show_default=False)] = None,
     hidden_size: Annotated[int | None, typer.Option(help="Hidden units, H.", show_default=False)] = None,
@@ -60,12 +62,14 @@ def structure(
 
 
 def _of_model(folder: Path, sizes: list[str]) -> "Structure":
-    """Describe the LSTM of a language model, or a tagger's word-level LSTM, which have their own sizes."""
-    from hiddenstate.models.folder.model_folder import load_any
+    """Describe a layer, the LSTM of a language model, or a tagger's word-level LSTM, which have their own sizes."""
+    from hiddenstate.models.folder.model_folder import load_saved
+    from hiddenstate.nn.rnn import Layer
 
     if sizes:
         raise ArgumentError(f"the model in {folder} has its own sizes; drop {' '.join(sizes)}, or the model")
-    return load_any(folder).lstm.structure()
+    saved = load_saved(folder)
+    return (saved if isinstance(saved, Layer) else saved.lstm).structure()
 
 
 def _of_sizes(input_size: int | None, hidden_size: int | None, *options: Any) -> "Structure":
@@ -73,7 +77,7 @@ def _of_sizes(input_size: int | None, hidden_size: int | None, *options: Any) ->
     from hiddenstate.structure.structure import structure_of
 
     if input_size is None or hidden_size is None:
-        raise ArgumentError("no LSTM chosen; name a model, or give --input-size and --hidden-size")
+        raise ArgumentError("nothing to describe: name a model, or give --input-size and --hidden-size")
     return structure_of(Sizes(input_size, hidden_size, *options))
 
 

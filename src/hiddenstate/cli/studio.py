@@ -9,7 +9,7 @@ import typer
 def studio(
     models: Annotated[
         list[Path] | None,
-        typer.Argument(help="Folders or names of models; default: the shipped English tagger.", metavar="MODEL"),
+        typer.Argument(help="Folders, files or names of models; default: the shipped English tagger.", metavar="MODEL"),
     ] = None,
     index: Annotated[
         Path | None,

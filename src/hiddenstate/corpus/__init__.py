@@ -8,5 +8,6 @@
 - `opened.py`: `index` and `open_index`, which return an `Index`
 - `answers.py`: an index's answers to pages of the studio
 - `pieces.py`: texts cut into pieces for a language model
-- `tables.py`: our Parquet files; the fingerprint of a model
+- `tables.py`: our Parquet files
+- `fingerprint.py`: the fingerprint of a model
 """

@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from hiddenstate.corpus.fingerprint import model_fingerprint
 from hiddenstate.corpus.index.folder import Context, IndexFolder
 from hiddenstate.corpus.index.readers import LanguageReader, TaggerReader
 from hiddenstate.corpus.opened import Index, open_index
 from hiddenstate.corpus.search.find import search
 from hiddenstate.corpus.search.grammar import parse_query
-from hiddenstate.corpus.tables import fingerprint
 from hiddenstate.corpus.units.card import unit_card
 from hiddenstate.corpus.units.table import units
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, MessageError
 from hiddenstate.explain.result.explanation import plain
 from hiddenstate.explain.subject.progress_bar import Progress
-from hiddenstate.models.folder.model_folder import find_folder, load_any
+from hiddenstate.models.folder.model_folder import find_folder, load_saved
+from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.recurrent import Recurrent
 
 MOST_SPANS = 2000  # maximum number of spans sent per search
@@ -48,17 +50,18 @@ class IndexAnswers:
         return reader.model if isinstance(reader, LanguageReader) else reader.lstm
 
     def find_model(self, models: Sequence[Any]) -> int:
-        """Return the position of the model that was indexed, which is the one whose layer has the same weights.
+        """Return the position of the model that was indexed: for the index of a layer, also a module with that layer.
 
         Raises:
             ArgumentError: none of these models was indexed.
             FileFormatError: a model's folder is damaged.
         """
-        wanted = fingerprint(self.index.reader.lstm)
+        wanted = model_fingerprint(self.model())
         for k, model in enumerate(models):
-            loaded = load_any(find_folder(model)) if isinstance(model, str | os.PathLike) else model
-            lstm = loaded if isinstance(loaded, Recurrent) else getattr(loaded, "lstm", None)
-            if isinstance(lstm, Recurrent) and fingerprint(lstm) == wanted:
+            candidate = load_saved(find_folder(model)) if isinstance(model, str | os.PathLike) else model
+            if not isinstance(candidate, Tagger | LanguageModel | Recurrent):
+                candidate = getattr(candidate, "lstm", None)
+            if isinstance(candidate, nn.Module) and model_fingerprint(candidate) == wanted:
                 return k
         raise ArgumentError(
             f"the index in {self.index.folder} belongs to a different model; open the one that was indexed, or give "

@@ -1,9 +1,11 @@
 """`index` indexes a corpus, and `open_index` reopens an index; both return an `Index`."""
 
 import os
+import pickle
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fnmatch import fnmatchcase
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,20 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hiddenstate.base.files import folder_beside, put_folder, written_beside
+from hiddenstate.base.modes import types_of_the_weights
+from hiddenstate.base.reading import reading
 from hiddenstate.base.validation import optional_package
+from hiddenstate.corpus.index.bits import to_float32
 from hiddenstate.corpus.index.build import IndexShards
-from hiddenstate.corpus.index.folder import IndexFolder, Merged, read_statistics
+from hiddenstate.corpus.index.folder import (
+    MOST_THRESHOLDS,
+    STATISTICS,
+    IndexFolder,
+    Merged,
+    check_manifest,
+    read_statistics,
+    read_text,
+)
 from hiddenstate.corpus.index.items import Reader, scramble
 from hiddenstate.corpus.index.readers import LayerReader, ModelReader, array_shards, load_reader, read_item, reader_of
 from hiddenstate.corpus.index.statistics import CONTEXTS, Statistics
@@ -22,16 +35,17 @@ from hiddenstate.corpus.search.find import search
 from hiddenstate.corpus.search.nearest import like
 from hiddenstate.corpus.search.result import Found, Nearest
 from hiddenstate.corpus.shards.plan import SHARD_BYTES, Shard, describe_files, expand, plan
-from hiddenstate.corpus.shards.run import read_manifest, run
+from hiddenstate.corpus.shards.run import MANIFEST, check_workers, claimed, discard, map_shards, read_manifest
+from hiddenstate.corpus.shards.worker import drop
 from hiddenstate.corpus.units.card import UnitCard, unit_card
 from hiddenstate.corpus.units.table import Units, units
-from hiddenstate.errors import ArgumentError, FileFormatError, NameUnknownError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, NameUnknownError
 from hiddenstate.explain.subject.progress_bar import Progress
 from hiddenstate.structure.names import parse_place
 
 TEXT_SHARD_BYTES = 1 << 18
 MERGED_TOGETHER = 32  # shards that a worker in a cluster merges at a time
-KIND = "index/1"
+KIND = "index/2"
 THRESHOLDS: Mapping[str, Sequence[float]] = {"*.h": (-0.5, 0.5)}
 
 
@@ -42,7 +56,7 @@ class Index(IndexFolder):
         """Find the spans of the corpus that match a query.
 
         An example is ``"l1.c[125] > .5 for 3.., l0.i[7] < .1 before"``. The search is exact. If the bits of a threshold
-        are not stored, the corpus is rerun to compute and store them. Needs lark.
+        are not stored, the corpus is rerun to compute and store them (up to 1 GiB; the oldest are deleted). Needs lark.
 
         Args:
             query: conditions separated by commas, all of which hold. ``UNIT > NUMBER`` (or ``>= < <=``), ``token = X``
@@ -57,10 +71,12 @@ class Index(IndexFolder):
             ArgumentError: the query does not follow the grammar, or ``limit`` is out of range.
             NameUnknownError: there is no such place or unit.
             FileFormatError: the index is damaged.
+            FileWriteError: the bits cannot be stored.
             MissingDependencyError: lark is not installed.
         """
         return search(self, query, limit=limit, progress=progress)
 
+    @types_of_the_weights()
     def like(
         self,
         x: Any,
@@ -108,6 +124,7 @@ class Index(IndexFolder):
         return f"Index({str(self.folder)!r}, {self.steps:,} steps, places {' '.join(self.statistics)})"
 
 
+@types_of_the_weights()
 def index(
     model: Any,
     corpus: Any,
@@ -119,6 +136,7 @@ def index(
     tokens: Sequence[Sequence[str]] | None = None,
     head: nn.Linear | None = None,
     names: Sequence[str] | None = None,
+    softmax: bool = False,
     column: str = "text",
     workers: int = 1,
     client: Any = None,
@@ -127,7 +145,8 @@ def index(
     """Index a corpus: record the behaviour of every unit of a model over it.
 
     Needs pyarrow (``pip install 'hiddenstate[corpus]'``). The index stores statistics, contexts, thresholds as bits,
-    and a few states from which to resume, but not all states. To resume an interrupted call, repeat it.
+    and a few states from which to resume, but not all states. It also stores the model, and answers for that copy even
+    if you train the original further. To resume an interrupted call, repeat it.
 
     Args:
         model: a tagger, a language model, or a `hiddenstate.LSTM`, `GRU` or `RNN`, which reads arrays.
@@ -140,11 +159,16 @@ def index(
             corpus.
         labels: a label for each step. For a tagger, a column of CoNLL-U (by default the one that it predicts); for a
             language model of characters, ``"character"``, the kind of each character (the default); for both, a
-            function of a sequence's tokens; for a layer, a list of labels for each array. A shard may have at most 128
-            distinct labels.
+            function of a sequence's tokens; for a layer, a list of labels for each array. A label is the name of a
+            class, or None. Integers are names too, and their order does not count; other numbers are refused: sort them
+            into classes first. A shard may have at most 128 distinct labels. The labels that a function gave in an
+            earlier call or in another process are compared with those that it gives now, for which the corpus is read
+            again.
         tokens: for a layer: a word for each step of each array.
         head: for a layer: the linear layer that reads its outputs.
         names: for a layer: the names of the head's outputs.
+        softmax: for a layer: whether the head's outputs are the scores of a softmax over its names. Cards then show
+            what an edit costs the correct label, in nats; otherwise, how far it moves the outputs.
         column: the text column in Parquet files.
         workers: the number of processes, one thread each. The result does not depend on it.
         client: a `distributed.Client`, to run on a Dask cluster whose workers see all files under the same paths.
@@ -153,13 +177,16 @@ def index(
     Raises:
         ArgumentError, ArgumentTypeError, ShapeError, NameUnknownError: an argument does not fit, or the folder contains
             something else.
-        FileFormatError: a file is damaged.
+        FileFormatError: a file is damaged or changes while it is read, or there is nothing to read.
         FileWriteError, RunInUseError: the folder cannot be written, or another process writes there.
         MissingDependencyError: pyarrow, or distributed, is not installed.
         OSError: a file cannot be read.
     """
     optional_package("pyarrow.parquet", "corpus", "an index")
-    reader = reader_of(model, corpus, labels=labels, tokens=tokens, head=head, names=names)
+    workers = check_workers(workers, client)
+    reader = reader_of(model, corpus, labels=labels, tokens=tokens, head=head, names=names, softmax=softmax)
+    if workers > 1 and callable(labels):
+        _check_pickled(labels)
     chosen = _chosen_places(reader, places)
     above = _chosen_thresholds(chosen, THRESHOLDS if thresholds is None else thresholds)
     target = Path(folder)
@@ -172,12 +199,28 @@ def index(
         "thresholds": above,
         "files": files,
     }
-    task = IndexShards(reader, chosen, above)
-    run(task, shards, target, described, workers=workers, client=client, progress=progress)
-    _save_model(reader, target)
-    return Index(target, reader, read_manifest(target), *_merge(target, shards, client))
+    with claimed(target, shards, described):
+        # The stored copy does all the work, so the index belongs to it, whatever becomes of the original.
+        copy = _stored(reader, target / "model", described)
+        task = IndexShards(copy, chosen, above)
+        exists = [(target / task.name(shard)).exists() for shard in shards]
+        _check_labels(copy, [*compress(shards, exists)], target, "were stored there")
+        map_shards(task, shards, target, workers=workers, client=client, progress=progress)
+        if workers > 1 or client is not None:
+            added = [shard for shard, existed in zip(shards, exists, strict=True) if not existed]
+            try:
+                _check_labels(copy, added, target, "worker processes computed")
+            except ArgumentError:
+                for shard in added:
+                    drop(target / task.name(shard))
+                raise
+        if not _merge(target, shards, client):
+            discard(target, [*map(task.name, shards), "model"])
+            raise FileFormatError("there is nothing to read in these files")
+    return open_index(target)
 
 
+@types_of_the_weights()
 def open_index(folder: str | os.PathLike[str]) -> Index:
     """Open an index that `index` created, with the model that was stored in it.
 
@@ -189,13 +232,15 @@ def open_index(folder: str | os.PathLike[str]) -> Index:
     target = Path(folder)
     about = read_manifest(target)
     if about.get("kind") != KIND:
-        raise FileFormatError(f"{target} has {about.get('kind')!r}, expected an index")
-    if not (target / "statistics.npz").is_file():
+        cure = "; index the corpus again, into a new folder" if str(about.get("kind")).startswith("index/") else ""
+        raise FileFormatError(f"{target} has {about.get('kind')!r:.100}, expected {KIND!r}{cure}")
+    if not (target / STATISTICS).is_file():
         raise FileFormatError(f"the index in {target} is not complete: make it again with the same arguments to resume")
-    merged = read_statistics(target / "statistics.npz")
-    if len(merged.lengths) != len(about["shards"]):
-        raise FileFormatError(f"{target / 'statistics.npz'} is damaged: it has statistics of other shards")
-    return Index(target, load_reader(target / "model", about), about, *merged)
+    merged = read_statistics(target / STATISTICS)
+    reader = load_reader(target / "model", about)
+    with reading(target / MANIFEST):
+        check_manifest(about, reader, merged)
+    return Index(target, reader, about, *merged)
 
 
 def _plan(reader: ModelReader, corpus: Any, column: str) -> tuple[list[Shard], list[dict[str, Any]]]:
@@ -203,7 +248,51 @@ def _plan(reader: ModelReader, corpus: Any, column: str) -> tuple[list[Shard], l
         return array_shards(reader), []
     files = expand(corpus)
     size = SHARD_BYTES if reader.kind == "tagger" else TEXT_SHARD_BYTES
-    return plan(files, column=column, shard_bytes=size), describe_files(files)
+    shards = plan(files, column=column, shard_bytes=size)
+    return shards, describe_files(files, shards)
+
+
+def _stored(reader: ModelReader, folder: Path, about: Mapping[str, Any]) -> ModelReader:
+    """Store the model in the index, unless it is there, and return the reader with the stored model."""
+    if not folder.exists():
+        with folder_beside(folder) as partial:
+            reader.save(partial)
+            put_folder(partial, folder)
+    stored = load_reader(folder, about)
+    corpus = {"arrays": reader.arrays} if isinstance(reader, LayerReader) else {"labels": reader.labels}
+    return replace(stored, **corpus)
+
+
+def _check_pickled(labels: Any) -> None:
+    try:
+        pickle.dumps(labels)
+    except Exception as error:
+        raise ArgumentTypeError(
+            f"labels= must be a function that worker processes can import, but pickle can't store it ({error}): define "
+            "it at the top level of a module, or use workers=1"
+        ) from error
+
+
+def _check_labels(reader: ModelReader, shards: Sequence[Shard], folder: Path, whose: str) -> None:
+    """Check that the label function returns the labels of existing results.
+
+    What a function depends on cannot be known in general (variables it closes over, attributes, globals, files), so its
+    labels are compared rather than the function.
+
+    Raises:
+        ArgumentError: they differ.
+    """
+    if isinstance(reader, LayerReader) or not callable(reader.labels):
+        return
+    for shard in shards:
+        text = read_text(folder / f"{shard.number:05}")
+        labels = [label for item in reader.items(shard) for label in item.labels]
+        if labels != [text.label_names[code] for code in text.label_codes]:
+            raise ArgumentError(
+                f"labels= returns different labels for {shard.name} than {whose}. A function must return the same "
+                f"labels each time and in every process; for the labels of another function, choose another folder "
+                f"than {folder}, or delete it"
+            )
 
 
 def _chosen_places(reader: Reader, patterns: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -224,29 +313,26 @@ def _chosen_places(reader: Reader, patterns: str | Sequence[str] | None) -> tupl
 def _chosen_thresholds(places: Sequence[str], given: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, ...]]:
     found: dict[str, tuple[float, ...]] = {}
     for pattern, values in given.items():
-        numbers = sorted({float(np.float32(value)) for value in values})
-        if not all(map(np.isfinite, numbers)) or len(numbers) > 64:
-            raise ArgumentError(f"thresholds must be finite numbers, at most 64 per place, got {list(values)[:5]}")
+        numbers = sorted({float(to_float32(value)) for value in values})
+        if not all(map(np.isfinite, numbers)) or len(numbers) > MOST_THRESHOLDS:
+            raise ArgumentError(
+                f"thresholds must be finite numbers, at most {MOST_THRESHOLDS} per place, got {list(values)[:5]}"
+            )
         for name in places:
             if fnmatchcase(name, pattern):
                 found[name] = tuple(sorted({*found.get(name, ()), *numbers}))
     return found
 
 
-def _save_model(reader: ModelReader, folder: Path) -> None:
-    """Write the model into the index atomically."""
-    target = folder / "model"
-    if not target.exists():
-        with folder_beside(target) as partial:
-            reader.save(partial)
-            put_folder(partial, target)
+def _merge(folder: Path, shards: Sequence[Shard], client: Any = None) -> bool:
+    """Merge the statistics of all shards, and write them; with a cluster, its workers merge them in groups first.
 
-
-def _merge(folder: Path, shards: Sequence[Shard], client: Any = None) -> Merged:
-    """Merge the statistics of all shards, and write them. With a cluster, its workers merge them in groups first."""
-    path = folder / "statistics.npz"
+    Returns:
+        False if the shards have no steps; then nothing is written.
+    """
+    path = folder / STATISTICS
     if path.is_file():
-        return read_statistics(path)
+        return True
     paths = [folder.absolute() / f"{shard.number:05}" / path.name for shard in shards]
     if client is not None:
         groups = [paths[k : k + MERGED_TOGETHER] for k in range(0, len(paths), MERGED_TOGETHER)]
@@ -254,11 +340,11 @@ def _merge(folder: Path, shards: Sequence[Shard], client: Any = None) -> Merged:
     else:
         merged = _merge_files(paths)
     if not merged.lengths.any():
-        raise FileFormatError("there is nothing to read in these files")
+        return False
     arrays = {f"{name}/{key}": value for name, each in merged.places.items() for key, value in each.to_arrays().items()}
     with written_beside(path) as beside, beside.open("wb") as file:
         np.savez(file, random=merged.random, lengths=merged.lengths, **arrays)  # type: ignore[arg-type]
-    return merged
+    return True
 
 
 def _merge_files(paths: Sequence[Path]) -> Merged:

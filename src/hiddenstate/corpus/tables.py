@@ -1,15 +1,12 @@
-"""Reads and writes our Parquet files; computes the fingerprint of a model."""
+"""Reads and writes our Parquet files."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from hiddenstate.base.reading import reading
 from hiddenstate.base.validation import optional_package
@@ -63,13 +60,3 @@ def read_about(path: Path) -> Any:
     parquet = optional_package("pyarrow.parquet", "corpus", "reading Parquet")
     with reading(path):
         return json.loads(parquet.read_schema(path).metadata[b"hiddenstate"])
-
-
-def fingerprint(model: nn.Module) -> str:
-    """Return a hash of a module's weights, with their names, types and shapes."""
-    found = hashlib.blake2b(digest_size=16)
-    for name, value in sorted(model.state_dict().items()):
-        array = value.detach().cpu().contiguous()
-        found.update(f"{name} {array.dtype} {list(array.shape)}\n".encode())
-        found.update(array.flatten().view(torch.uint8).numpy())
-    return found.hexdigest()

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import Parameter
 
+from hiddenstate.base import forks
 from hiddenstate.base.native_module import _native
 from hiddenstate.base.native_module import absence as absence
 from hiddenstate.engine.interception import INTERCEPTORS
@@ -18,6 +19,11 @@ from hiddenstate.errors import ArgumentError
 
 # The functions of torch that native code uses.
 _TORCH = ("empty", "get_num_threads", "float32", "float64", "bfloat16", "int64", "bool")
+
+
+def _one_thread() -> int:
+    return 1
+
 
 RefusedError: type[Exception] = type("RefusedError", (Exception,), {})
 if _native is not None:
@@ -31,6 +37,8 @@ if _native is not None:
             "interceptors": INTERCEPTORS,
             "forward_derivatives": vars(forward_ad),
             **{name: getattr(torch, name) for name in _TORCH},
+            # If it was loaded before a fork, native code detects that itself: see native/threads/fork_guard.h.
+            **({"get_num_threads": _one_thread} if forks.lacks_torchs_threads else {}),
         }
     )
     RefusedError = _native.RefusedError  # (argument, reason, value, expected shape); see native/python/read.h

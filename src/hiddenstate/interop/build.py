@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from hiddenstate.base.messages import with_article
+from hiddenstate.base.messages import readable_name, with_article
 from hiddenstate.base.modes import evaluating
 from hiddenstate.cells.cell import Weights
 from hiddenstate.cells.kinds import CELLS
@@ -107,7 +107,7 @@ def weights_by_direction(module: Layer | LSTMCell | GRUCell | RNNCell) -> list[l
     if not isinstance(module, (*_CELLS, *_CELLS.values())):
         raise ArgumentTypeError(
             "expected an hs.LSTM, hs.GRU, hs.RNN or a cell of these (hs.from_torch makes one), got "
-            f"{type(module).__name__}"
+            f"{readable_name(type(module))}"
         )
     if module._forward_pre_hooks:
         raise ArgumentError(

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from hiddenstate.base.files import check_is_file
-from hiddenstate.base.reading import check_zip, reading
+from hiddenstate.base.reading import check_safetensors, check_zip, reading
 from hiddenstate.errors import FileFormatError
 from hiddenstate.interop.pickles import check_torch_file
 
@@ -35,6 +35,7 @@ def read_checkpoint(path: str | Path) -> Mapping[Any, Any]:
 
 
 def _tensors(path: str | Path) -> object:
+    check_safetensors(path)
     try:
         return load_file(path)
     except SafetensorError as error:

@@ -6,19 +6,23 @@ The file is a safetensors file. Its metadata, which are all strings, describe th
 ``format``   ``hiddenstate.model/1``
 ``kind``     ``layer``, ``tagger`` or ``language-model``
 for a layer  ``cell`` (``LSTM``, ``GRU``, ``RNN_TANH`` or ``RNN_RELU``), ``gates`` (``i f g o``, ``r z n`` or ``h``:
-             the order in which gates are stacked), and its sizes by the names of torch's arguments, as decimal numbers;
-             booleans are ``0`` or ``1``. ``batch_first`` and ``dropout`` are for `read_layer` only: without torch,
-             inputs are always ``[T, N, C]``.
+             the order in which gates are stacked), and its sizes by the names of torch's arguments: decimal numbers of
+             at most nine digits, up to 4,096 layers and 2^24 features or units; booleans are ``0`` or ``1``.
+             ``batch_first`` may be absent, and concerns Python only: C takes ``[T, N, C]``, and JavaScript one
+             sequence. ``dropout`` is for `read_layer` only.
 for a model  ``config`` and ``vocabulary``, as JSON: those of a model folder; for a tagger ``tokeniser``, the
              patterns of ``text/tokenise.json``
 ===========  ==========================================================================================================
 
-Tensors have the names of the ``state_dict``. A layer's are float32 or bfloat16, or int8 with their scales under
-``NAME_scale``; a model's are those of its folder.
+Tensors have the names of the ``state_dict``, and there are no others. A layer's are all float32 or all bfloat16, or its
+matrices are int8, with their scales under ``NAME_scale``; a model's are those of its folder. All numbers are finite,
+and no scale is negative. The metadata have at most 4,096 entries. Every reader refuses files that break these rules, or
+those of safetensors (``tests/runtime/hostile_models.py`` is run through all readers).
 """
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,7 +32,8 @@ from torch import Tensor
 from hiddenstate.base.files import read_metadata, read_tensors, write_tensors
 from hiddenstate.base.memory import check_memory_of
 from hiddenstate.cells.kinds import CELLS
-from hiddenstate.errors import DtypeError, FileFormatError
+from hiddenstate.engine.int8 import dequantise
+from hiddenstate.errors import ArgumentError, DtypeError, FileFormatError
 from hiddenstate.nn.quantised import SCALE, WeightType
 from hiddenstate.nn.rnn import Layer, new_layer
 from hiddenstate.structure.parameters import parameter_names
@@ -39,8 +44,10 @@ FORMAT = "hiddenstate.model/1"
 SUFFIX = ".safetensors"
 LAYER = "layer"
 SIZES = ("input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size")
+_FLAGS = ("bias", "bidirectional", "batch_first")
 _TYPES = (torch.float32, torch.bfloat16, torch.int8)
-_MOST_LAYERS = 1024  # checked before even a layer without memory is created
+_MOST_LAYERS, _LARGEST_SIZE, _MOST_ENTRIES = 4096, 2**24, 4096  # as in native/runtime and the studio's runtime
+_NUMBER = re.compile("[0-9]{1,9}")
 
 Path = str | os.PathLike[str]
 
@@ -55,8 +62,10 @@ def write_layer(layer: Layer, path: Path) -> None:
 
     Raises:
         DtypeError: its weights are not float32, bfloat16 or int8, or their memory was freed.
+        ArgumentError: no reader would read the file: the layer is too large, or a weight is not finite.
         FileWriteError: the file cannot be written.
     """
+    _check_sizes(layer.sizes)
     names = [name for of_layer in parameter_names(layer.sizes) for name in of_layer if name is not None]
     tensors: dict[str, Tensor] = {name: getattr(layer, name) for name in names}
     scales = [name + SCALE for name, value in tensors.items() if value.dtype is torch.int8]
@@ -68,6 +77,7 @@ def write_layer(layer: Layer, path: Path) -> None:
                 f"{name} has dtype {value.dtype}, but a model file has float32, bfloat16 or int8: convert it first, "
                 "with layer.float()"
             )
+    _check_numbers(tensors)
     cell = layer.sizes.kind
     head = {"kind": LAYER, "cell": cell.name, "gates": " ".join(cell.gate_names)}
     sizes = {name: str(int(getattr(layer.sizes, name))) for name in SIZES}
@@ -99,13 +109,48 @@ def read_layer(path: Path) -> Layer:
         kind = CELLS.get(metadata["cell"])
         if kind is None or metadata["gates"] != " ".join(kind.gate_names):
             raise ValueError(f"it has the cell {metadata['cell']!r:.40} with gates {metadata['gates']!r:.40}")
-        numbers = [int(metadata[name][:10]) for name in SIZES]
-        input_size, hidden_size, num_layers, bias, bidirectional, proj_size = numbers
-        sizes = Sizes(input_size, hidden_size, num_layers, bool(bias), bool(bidirectional), proj_size, kind.name)
-        is_batch_first, dropout = metadata.get("batch_first", "0") == "1", float(metadata.get("dropout", "0"))
-        return make_layer(sizes, tensors, batch_first=is_batch_first, dropout=dropout)
+        if len(metadata) > _MOST_ENTRIES:
+            raise ValueError(f"its metadata have more than {_MOST_ENTRIES:,} entries")
+        options = {name: _option(metadata, name) for name in SIZES}
+        sizes = Sizes(**options, cell=kind.name)
+        _check_sizes(sizes)
+        if not {value.dtype for value in tensors.values()} <= {*_TYPES}:
+            raise ValueError("its tensors are not all float32, bfloat16 or int8")
+        is_batch_first = bool(_option({"batch_first": "0", **metadata}, "batch_first"))
+        layer = make_layer(sizes, tensors, batch_first=is_batch_first, dropout=float(metadata.get("dropout", "0")))
+        _check_numbers(tensors)
+        return layer
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise FileFormatError(f"{path} is damaged: {error}; get the model again") from error
+
+
+def _option(metadata: Mapping[str, str], name: str) -> Any:
+    """Return the number, or the boolean, under a name of the metadata."""
+    text, is_flag = metadata[name], name in _FLAGS
+    if not (text in ("0", "1") if is_flag else _NUMBER.fullmatch(text)):
+        expected = "0 or 1" if is_flag else "a decimal number of at most nine digits"
+        raise ValueError(f"its {name} is {text!r:.40}, expected {expected}")
+    return text == "1" if is_flag else int(text)
+
+
+def _check_sizes(sizes: Sizes) -> None:
+    if sizes.num_layers > _MOST_LAYERS or max(sizes.input_size, sizes.hidden_size) > _LARGEST_SIZE:
+        raise ArgumentError(
+            f"a layer with input_size {sizes.input_size}, hidden_size {sizes.hidden_size} and {sizes.num_layers} "
+            f"layers: a model file has at most {_LARGEST_SIZE:,} features and units, and {_MOST_LAYERS:,} layers"
+        )
+
+
+def _check_numbers(tensors: Mapping[str, Tensor]) -> None:
+    """Reject weights that are not finite, and scales that are negative or whose products are not finite."""
+    for name, value in tensors.items():
+        scale = tensors.get(name + SCALE)
+        product = value if scale is None else dequantise(value, scale, name)
+        is_scale = name.endswith(SCALE) and name.removesuffix(SCALE) in tensors
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ArgumentError(f"{name} has values that are not finite: check the training")
+        if (is_scale and (value < 0).any()) or not product.isfinite().all():
+            raise ArgumentError(f"{name} is an int8 matrix, or its scales, with a negative scale or infinite products")
 
 
 def make_layer(sizes: Sizes, tensors: Mapping[str, Tensor], **options: Any) -> Layer:

@@ -154,9 +154,9 @@ def _only(chains: list[tuple[_Call, _Call, _Call]], kind: str) -> Parts:
     found = {tuple(call.layer for call in chain): chain for chain in chains}
     if not found:
         raise ArgumentError(
-            f"no LSTM in this {kind} reads an embedding's vectors unchanged and passes its outputs unchanged to a "
-            "linear layer. A model folder can't store anything between or beside these layers, such as character "
-            f"features, a second LSTM module, normalisation or scaling. {_OTHERWISE}"
+            f"no LSTM, GRU or RNN in this {kind} reads an embedding's vectors unchanged and passes its outputs "
+            "unchanged to a linear layer. A model folder can't store anything between or beside these layers, such as "
+            f"character features, a second LSTM module, normalisation or scaling. {_OTHERWISE}"
         )
     if len(found) > 1:
         raise ArgumentError(

@@ -8,6 +8,7 @@
 - `scoped_edits.py`: the edits in force; `model_edits.py`: edits inside a whole model, by module path: `hs.edit`
 - `packed_weights.py`: packed weights, repacked after a change; `constant_weights.py`: a block whose calls
   share packed weights
+- `fingerprint.py`: a hash of a module's weights
 - `quantised.py`: int8 weights in a module and in state dicts
 - `torch_modules.py`: converts one layer between torch's class and ours
 """

@@ -2,13 +2,13 @@
 
 from torch import nn
 
-from hiddenstate.base.messages import shorten
+from hiddenstate.base.messages import readable_name, shorten
 from hiddenstate.base.native_module import InForce, Switch
 from hiddenstate.base.scoped import Block
 from hiddenstate.engine import kernels
 from hiddenstate.engine.paths.packed import PackedLSTM
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.nn.packed_weights import pack_for_owner
+from hiddenstate.nn.packed_weights import shared_weights
 from hiddenstate.nn.recurrent_parameters import RecurrentParameters
 
 # The number of weights above which packing them takes longer than checking whether they changed.
@@ -24,7 +24,8 @@ class _ConstantLayer:
     def __init__(self, lstm: RecurrentParameters) -> None:
         self.lstm = lstm  # keeps it alive, so that its id is not reused
         self.sizes = lstm.sizes
-        self.packed = pack_for_owner(lstm)
+        self.packed = shared_weights(lstm)
+        self.packed.check_again()
         self.is_worth_it = sum(value.numel() for value in lstm._stored().values() if value is not None) >= WORTH_PACKING
 
 
@@ -62,7 +63,7 @@ def constant_weights(module: nn.Module) -> Block:
         raise ArgumentTypeError(f"constant_weights takes a torch.nn.Module, got {type(module).__name__}")
     layers = [one for one in module.modules() if isinstance(one, RecurrentParameters)]
     if not layers:
-        kinds = sorted({type(one).__name__ for one in module.modules()})
+        kinds = sorted({readable_name(type(part)) for part in module.modules()})
         raise ArgumentError(
             f"there is no hiddenstate.LSTM, GRU or RNN in the module, which has {shorten(kinds)}: "
             "hiddenstate.convert(model) replaces torch's"

@@ -32,7 +32,7 @@ def edit(model: nn.Module, *edits: Edit) -> Block:
         edits: made by `hiddenstate.zero`, `set` and the others, with the module path before the place.
 
     Raises:
-        NameUnknownError: there is no LSTM at that path, or it has no such place.
+        NameUnknownError: there is no layer or cell at that path, or it has no such place.
         IndexRangeError: a unit does not exist.
         ArgumentTypeError: the model is not a module, or an edit is not an `Edit`.
     """

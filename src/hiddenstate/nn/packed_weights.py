@@ -1,8 +1,8 @@
-"""The weights of an LSTM, packed once for streams and for calls with constant weights."""
+"""The weights of a layer, packed once for its streams and for calls with constant weights."""
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from hiddenstate.base.forks import ForkSafeLock
 from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import int8, kernels
 from hiddenstate.engine.int8 import Int8Weights
@@ -38,8 +39,16 @@ class Packable(Protocol):
     def _weights(self) -> Sequence[Weights]: ...
 
 
+class _State(NamedTuple):
+    """The stored weights when they were last packed, and their packed form."""
+
+    request: object  # the request to pack that this answers
+    seen: Seen
+    stepper: PackedLSTM | None
+
+
 class Packed:
-    """The packed weights of an LSTM, repacked after a weight was replaced or written.
+    """The packed weights of a layer, repacked after a weight was replaced or written.
 
     A write is detected by torch's version counter or the weight's address. Some writes change neither: `repack` handles
     those, and `_count_fused_step` handles steps of fused optimisers. Tensors made in inference mode have no version, so
@@ -51,56 +60,71 @@ class Packed:
         self._names = lstm._stored_names()
         self.sizes = lstm.sizes
         self._weights = lstm._weights
-        # The stored weights and their packed form. Set in one assignment, because another thread may pack at the same
-        # time.
-        self._now: tuple[Seen, PackedLSTM | None, str | None] = [], None, None
+        # Each is replaced as a whole, because other threads may read or pack at the same time.
+        self._request = object()
+        self._state = _State(None, [], None)
 
     def stepper(self) -> PackedLSTM | None:
-        """Return the current packed weights, or None if the engine cannot run this LSTM."""
-        found, (seen, stepper, _) = self.stored, self._now
-        for name, value, version, address in seen:
-            is_written = version is not None and value._version != version
-            if is_written or found.get(name) is not value or value.data_ptr() != address:
-                return self._pack()
-        return stepper if seen else self._pack()
+        """Return the current packed weights, or None if the engine cannot run this layer."""
+        return self.stepper_or_reason()[0]
 
     def stepper_or_reason(self) -> tuple[PackedLSTM | None, str | None]:
-        """Return the current packed weights, or None and the reason why the engine can't run this LSTM on them."""
-        stepper = self.stepper()
-        return stepper, None if stepper is not None else self._now[2]
+        """Return the current packed weights, or None and the reason why the engine can't run this layer on them."""
+        stored, (request, seen, stepper) = self.stored, self._state
+        if request is not self._request:
+            return self._pack()
+        for name, value, version, address in seen:
+            is_written = version is not None and value._version != version
+            if is_written or stored.get(name) is not value or value.data_ptr() != address:
+                return self._pack()
+        return stepper, None
 
     def named(self) -> dict[str, Tensor]:
         """The stored weights that were packed, by name."""
-        return {name: value for name, value, *_ in self._now[0]}
+        return {name: value for name, value, *_ in self._state.seen}
+
+    def check_again(self) -> None:
+        """Pack again at the next use, and keep the current packed weights only if they have the same bytes."""
+        self._request = object()
 
     def forget(self) -> None:
-        """Discard the packed weights, so that the next step packs them again."""
-        stepper = self._now[1]
-        if stepper is not None:
-            stepper.outdated["outdated"] = True
-        self._now = [], None, None
+        """Discard the packed weights, so that the next step of every stream packs them again."""
+        with _publishing.lock:
+            self._request, before = object(), self._state.stepper
+            self._state = _State(None, [], None)
+        if before is not None:
+            before.outdated["outdated"] = True
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Omit the packed weights: native code holds their address, so a copy must pack its own."""
-        return {**self.__dict__, "_now": ([], None, None)}
-
-    def _pack(self) -> PackedLSTM | None:
-        found = [self.stored.get(name) for name in self._names]
+    def _pack(self) -> tuple[PackedLSTM | None, str | None]:
+        request, found = self._request, [self.stored.get(name) for name in self._names]
         known = [value for value in found if value is not None]
-        seen: Seen = []
-        stepper = None
         why_not = why_not_pack(self.sizes, found)
-        if why_not is None:
-            # Versions are read before packing, so that a write in the meantime causes a repack at the next step.
-            seen = [
-                (name, value, _version(value), value.data_ptr()) for name, value in zip(self._names, known, strict=True)
-            ]
-            with torch.no_grad():
-                stepper = PackedLSTM(self.sizes, self._weights(), _kernel(self.sizes, known), known)
-            _packed[id(self)] = self
-            _watch_optimisers()
-        self._now = seen, stepper, why_not
+        if why_not is not None:
+            return None, why_not
+        # Versions are read before packing, so that a write in the meantime causes a repack at the next step.
+        seen: Seen = [
+            (name, value, _version(value), value.data_ptr()) for name, value in zip(self._names, known, strict=True)
+        ]
+        with torch.no_grad():
+            stepper = PackedLSTM(self.sizes, self._weights(), _kernel(self.sizes, known), known)
+        _watch_optimisers()
+        return self._publish(request, seen, stepper), None
+
+    def _publish(self, request: object, seen: Seen, stepper: PackedLSTM) -> PackedLSTM:
+        """Make newly packed weights the current ones, unless those have the same bytes; return the current ones."""
+        with _publishing.lock:
+            before = self._state.stepper
+            if before is not None and _are_same(self._state.seen, seen) and before.equals(stepper):
+                stepper = before
+            self._state = _State(request, seen, stepper)
+        if before is not None and before is not stepper:
+            before.outdated["outdated"] = True  # its streams change to the current ones
         return stepper
+
+
+def _are_same(one: Seen, other: Seen) -> bool:
+    """Whether these are the same tensors, with the same versions and addresses."""
+    return len(one) == len(other) and all(a[1] is b[1] and a[2:] == b[2:] for a, b in zip(one, other, strict=True))
 
 
 def _kernel(sizes: Sizes, stored: Sequence[Tensor]) -> Kernel:
@@ -114,16 +138,21 @@ def _version(value: Tensor) -> int | None:
     return None if value.is_inference() else value._version
 
 
-def pack_for_owner(lstm: Packable) -> Packed:
-    """Return packed weights for an owner that keeps them between calls."""
-    return Packed(lstm) if lstm.weight_format == "float" else packed_int8(lstm)
+def shared_weights(lstm: Packable) -> Packed:
+    """Return the packed weights that all streams, blocks and calls of a layer share; the last user frees them."""
+    key = id(lstm._stored()), id(lstm.sizes)  # both are kept alive by what is found under the key
+    with _publishing.lock:
+        packed = _packed.get(key)
+        if packed is None:
+            packed = _packed[key] = Packed(lstm)
+    return packed
 
 
 def packed_int8(lstm: Packable) -> Packed:
-    """Return the packed int8 weights that all calls share."""
+    """Return the packed int8 weights, which the layer keeps for its calls."""
     packed = lstm._packed_int8
     if packed is None or packed.stored is not lstm._buffers or packed.sizes is not lstm.sizes:  # or a size was assigned
-        packed = lstm._packed_int8 = Packed(lstm)
+        packed = lstm._packed_int8 = shared_weights(lstm)
     return packed  # type: ignore[no-any-return]
 
 
@@ -166,8 +195,9 @@ def repack(module: nn.Module) -> None:
             packed.forget()
 
 
-# All packed weights, for fused optimisers and for `repack`.
-_packed: WeakValueDictionary[int, Packed] = WeakValueDictionary()
+# All packed weights, by the ids of the dict that stores them and of the sizes.
+_packed: WeakValueDictionary[tuple[int, int], Packed] = WeakValueDictionary()
+_publishing = ForkSafeLock()
 
 
 @cache

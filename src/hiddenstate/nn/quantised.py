@@ -20,6 +20,7 @@ class Layer(Protocol):
     """An LSTM whose weights can be float or int8."""
 
     weight_format: WeightType
+    _packed_int8: Any
     _parameters: dict[str, nn.Parameter | None]
     _buffers: dict[str, Tensor | None]
 
@@ -112,6 +113,7 @@ def keep_floats(lstm: Layer, made: dict[str, nn.Parameter]) -> None:
     for name, value in made.items():
         lstm._parameters[name] = value
     del lstm.weight_format
+    lstm._packed_int8 = None
 
 
 def kept_weights(lstm: Layer) -> list[Kept]:

@@ -222,7 +222,7 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
         Raises:
             ArgumentError: the layer is bidirectional, or ``batch`` is below 1 or too large for the memory.
         """
-        return Stream(StreamRunner(self), self.sizes, batch, self._like, "NT" if self.batch_first else "TN")
+        return Stream._of(StreamRunner(self), self.sizes, batch, self._like, "NT" if self.batch_first else "TN")
 
     def quantize(self: L) -> L:
         """Return a copy whose weights are stored and multiplied as int8, for inference.

@@ -1,13 +1,14 @@
 """Converts layers between torch's classes and ours, without losing anything."""
 
 import warnings
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
 from hiddenstate.base.memory import check_module_memory
+from hiddenstate.base.messages import readable_name
 from hiddenstate.errors import ArgumentError
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -40,6 +41,7 @@ TORCH_RNN_CLASS = TorchClass(TORCH_RNN, (*_LAYER_OPTIONS, "nonlinearity"))
 TORCH_LSTM_CELL_CLASS = TorchClass(TORCH_CELL, _CELL_OPTIONS)
 TORCH_GRU_CELL_CLASS = TorchClass(TORCH_GRU_CELL, _CELL_OPTIONS)
 TORCH_RNN_CELL_CLASS = TorchClass(TORCH_RNN_CELL, (*_CELL_OPTIONS, "nonlinearity"))
+_HOOKS = tuple(name for name in vars(nn.Module()) if name.endswith("_hooks"))
 _FLAGS = ("bias", "batch_first", "bidirectional")  # older versions of torch store these as the ints passed in
 
 
@@ -73,11 +75,12 @@ class QuantisationSetting:
 def rebuild(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) -> Module:
     """Make an ``as_type`` with the options, parameter values, dtype, device and mode of ``module``.
 
-    Values are copied, and so is each parameter's ``requires_grad``. The random state and the module do not change.
+    Values are copied, and so is each parameter's ``requires_grad``. Attributes that were set on the module are kept, as
+    the same objects. The random state and the module do not change.
 
     Raises:
         ArgumentError: the module has something that a copy would lose: parametrizations, hooks, its own forward, extra
-            parameters or buffers, or parameters of several types.
+            parameters, buffers or submodules, parameters of several types, or attributes whose names ``as_type`` uses.
         DtypeError: a parameter's memory was freed.
     """
     parameters = dict(module.named_parameters(remove_duplicate=False))
@@ -92,8 +95,16 @@ def rebuild(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) 
             f"({', '.join(others)}): make pruning or weight norm permanent first, with torch.nn.utils.prune.remove or "
             "remove_weight_norm"
         )
+    attributes = _own_attributes(module, options)
+    clash = sorted(name for name in attributes if hasattr(made, name))
+    if clash:
+        raise ArgumentError(
+            f"this {type(module).__name__} has attributes that {readable_name(as_type)} uses itself: {', '.join(clash)}"
+        )
     made.to_empty(device=first.device)
     made.load_state_dict(module.state_dict())
+    for name, value in attributes.items():
+        setattr(made, name, value)
     for name, parameter in made.named_parameters():
         parameter.requires_grad_(parameters[name].requires_grad)
     return made.train(module.training)
@@ -133,6 +144,23 @@ def outline(
         return as_type(**given, device=torch.device("meta"), dtype=dtype)
 
 
+def _own_attributes(module: nn.Module, options: tuple[str, ...]) -> dict[str, Any]:
+    """Return the attributes that were set on the module, apart from its class's own."""
+    kind = _known_class(module)
+    own = vars(outline(module, kind, options)).keys()
+    return {name: value for name, value in vars(module).items() if name not in own and not has_default(kind, name)}
+
+
+def has_default(kind: type[nn.Module], name: str) -> bool:
+    """Whether an attribute is a setting of a class, which has a default for it."""
+    return hasattr(kind, name) and not isinstance(getattr(kind, name), QuantisationSetting)
+
+
+def _known_class(module: nn.Module) -> type[nn.Module]:
+    """Return torch's or our class of a module, which may be a subclass."""
+    return next(base for base in type(module).__mro__ if base.__module__.split(".")[0] in ("torch", "hiddenstate"))
+
+
 def _refuse_what_is_lost(module: nn.Module, parameters: dict[str, nn.Parameter]) -> None:
     kind = type(module).__name__
     if parametrize.is_parametrized(module):
@@ -140,10 +168,12 @@ def _refuse_what_is_lost(module: nn.Module, parameters: dict[str, nn.Parameter])
             f"this {kind} has parametrizations, which a copy would lose: remove them first with "
             "torch.nn.utils.parametrize.remove_parametrizations"
         )
-    hooks = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-    if any(getattr(module, name) for name in hooks):
+    if any(getattr(module, name) for name in _HOOKS):
         raise ArgumentError(f"this {kind} has hooks, which a copy would lose: remove them first")
-    known = next(base for base in type(module).__mro__ if base.__module__.split(".")[0] in ("torch", "hiddenstate"))
+    if module._modules or module._non_persistent_buffers_set:
+        names = ", ".join([*module._modules, *sorted(module._non_persistent_buffers_set)])
+        raise ArgumentError(f"this {kind} has submodules or buffers that a copy would lose: {names}")
+    known = _known_class(module)
     own = "forward" in vars(module) or getattr(known, "forward", None) is not getattr(type(module), "forward", None)
     if own:
         raise ArgumentError(f"this {kind} has its own forward, which a copy would lose")

@@ -3,6 +3,7 @@
 - `conllu.py`, `untagged.py`: sentences of CoNLL-U files and of plain text
 - `tokenise.py`, `tokenise.json`: the tokeniser, and its patterns, which the browser also uses
 - `tokens.py`, `vocabulary.py`: words and characters as numbers
+- `labels.py`: labels as names
 - `batches.py`: sentences of similar length in batches
 - `continuous.py`: a long text in parallel rows
 - `source.py`: text sources; `corpora.py`: corpora by name

@@ -34,8 +34,8 @@ def chosen_modules(model: nn.Module, paths: Sequence[str] | None) -> Chosen:
 
     Raises:
         ArgumentTypeError: the model is not a module, or the paths are not a list.
-        ArgumentError: the model contains no LSTM of ours.
-        NameUnknownError: there is no LSTM at or under a path.
+        ArgumentError: the model contains no layer or cell of ours.
+        NameUnknownError: there is no layer or cell at or under a path.
     """
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(f"trace takes a torch.nn.Module, got {type(model).__name__}")

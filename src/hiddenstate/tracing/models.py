@@ -43,7 +43,7 @@ class ModelTrace(Mapping[str, Trace]):
         Successive steps of a `hiddenstate.LSTMCell` that carry the state form one trace.
 
         Raises:
-            NameUnknownError: no LSTM was recorded under this path.
+            NameUnknownError: no layer or cell was recorded under this path.
         """
         if path not in self.by_path:
             raise NameUnknownError(self._unknown(path))
@@ -53,7 +53,7 @@ class ModelTrace(Mapping[str, Trace]):
         """Return the calls of a module as one trace; each call must continue from the final state of the previous one.
 
         Raises:
-            NameUnknownError: no LSTM was recorded under this path, or it was not called.
+            NameUnknownError: no layer or cell was recorded under this path, or it was not called.
             ArgumentError: a call did not continue from the previous one, the LSTM is bidirectional, or rows have
             lengths.
         """
@@ -62,7 +62,7 @@ class ModelTrace(Mapping[str, Trace]):
             if not goes_on(before, after):
                 raise ArgumentError(
                     f"run.calls({path!r})[{k}] does not continue from the previous call: it began with a different "
-                    "state or layout, or the LSTM is bidirectional, or rows have lengths"
+                    "state or layout, or the layer is bidirectional, or rows have lengths"
                 )
         return joined(calls)
 
@@ -70,7 +70,7 @@ class ModelTrace(Mapping[str, Trace]):
         """Return the trace of a module, like ``run[path]``; with an empty path, that of the only LSTM of the run.
 
         Raises:
-            NameUnknownError: no LSTM was recorded under this path, or it was not called.
+            NameUnknownError: no layer or cell was recorded under this path, or it was not called.
             ArgumentError: it was called several times.
         """
         only = "" not in self.by_path and at_path("", self.by_path) is not None
@@ -127,7 +127,7 @@ class ModelTrace(Mapping[str, Trace]):
         near = get_close_matches(str(path), self.by_path, n=MOST_PATHS) or self.by_path
         if path == "":
             return f"this run recorded several modules: {list_paths(near)}. Write the path before the place"
-        return f"no LSTM was recorded as {path!r}: the run has {list_paths(near)}"
+        return f"no layer or cell was recorded as {path!r}: the run has {list_paths(near)}"
 
 
 def _summary(calls: Sequence[Trace]) -> str:
@@ -177,8 +177,8 @@ def trace(
 
     Raises:
         ArgumentTypeError: the model is not a `torch.nn.Module`, or an argument has a wrong type.
-        ArgumentError: the model contains no LSTM of ours, or there is nothing to record.
-        NameUnknownError: ``keep`` names a place that no LSTM has, or ``paths`` or ``tokens`` an unknown path.
+        ArgumentError: the model contains no layer or cell of ours, or there is nothing to record.
+        NameUnknownError: ``keep`` names a place that no layer has, or ``paths`` or ``tokens`` an unknown path.
         TraceTooLargeError: the record would take more than ``limit`` bytes. The run stops at that call.
         ShapeError, IndexRangeError: tokens or steps do not fit a call; the message names the module.
     """

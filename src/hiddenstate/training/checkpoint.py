@@ -6,6 +6,7 @@ checkpoint, because they will be written again. Only one process at a time train
 """
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -258,12 +259,19 @@ class RunFolder:
             return state if isinstance(state, dict) else {}
 
     def log(self, event: str, data: Mapping[str, Any]) -> None:
-        """Add a line to the metrics.
+        """Add a line of JSON to the metrics; numbers that are not finite, which JSON lacks, become null.
 
         Raises:
             FileWriteError: it cannot be written; the earlier lines are unchanged.
         """
-        append_line(self.path / METRICS, json.dumps({"event": event, **data}, ensure_ascii=False))
+        line = json.dumps({"event": event, **_finite(data)}, ensure_ascii=False, allow_nan=False)
+        append_line(self.path / METRICS, line)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(part) for name, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _settings(data: Any) -> dict[str, Any]:

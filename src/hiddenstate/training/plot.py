@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,8 @@ def plot_run(run: str | os.PathLike[str], score: str = "dev score") -> Figure:
 def read_metrics(run: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Read the lines of ``metrics.jsonl``; an incomplete last line, left by a killed process, is ignored.
 
+    Numbers that were not finite are None.
+
     Raises:
         FileFormatError: there is no such file, or another line is damaged.
     """
@@ -58,16 +61,23 @@ def read_metrics(run: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 
 def _draw_losses(axes: Axes, steps: list[dict[str, Any]], epochs: list[dict[str, Any]]) -> None:
-    axes.plot([e["step"] for e in steps], [e["batch_loss"] for e in steps], ".", color=_FAINT, label="a batch")
-    axes.plot([e["step"] for e in epochs], [e["loss"] for e in epochs], "o-", color=_LOSS, label="an epoch's mean")
+    axes.plot(_numbers(steps, "step"), _numbers(steps, "batch_loss"), ".", color=_FAINT, label="a batch")
+    axes.plot(_numbers(epochs, "step"), _numbers(epochs, "loss"), "o-", color=_LOSS, label="an epoch's mean")
     axes.set_ylabel("training loss")
     axes.legend()
 
 
 def _draw_scores(axes: Axes, epochs: list[dict[str, Any]], score: str) -> None:
-    axes.plot([e["step"] for e in epochs], [e["value"] for e in epochs], "o-", color=_SCORE)
+    axes.plot(_numbers(epochs, "step"), _numbers(epochs, "value"), "o-", color=_SCORE)
     best = [epoch for epoch in epochs if epoch["is_best"]][-1]
-    axes.plot([best["step"]], [best["value"]], "o", color=_SCORE, markersize=12, fillstyle="none")
-    axes.annotate(f"epoch {best['epoch']}", (best["step"], best["value"]), xytext=(8, -14), textcoords="offset points")
+    if best["value"] is not None:
+        place = best["step"], best["value"]
+        axes.plot(*([number] for number in place), "o", color=_SCORE, markersize=12, fillstyle="none")
+        axes.annotate(f"epoch {best['epoch']}", place, xytext=(8, -14), textcoords="offset points")
     axes.set_ylabel(score)
     axes.set_xlabel("step")
+
+
+def _numbers(events: list[dict[str, Any]], name: str) -> list[float]:
+    """Return a number of each event; NaN, which leaves a gap, for those that were not finite."""
+    return [math.nan if event[name] is None else event[name] for event in events]

@@ -106,6 +106,8 @@ def test_automaton_fails() -> None:
         anything(hs.GRUCell(1, 3), bits, head=head)
     with pytest.raises(ArgumentError, match="either output= or head="):
         anything(lstm, bits)
+    with pytest.raises(ArgumentError, match="one output, so its largest is always the same"):
+        anything(lstm, bits, head=nn.Linear(3, 1))
     with pytest.raises(ArgumentTypeError, match="mapping from symbols"):
         anything(lstm, ["0"], head=head)
     with pytest.raises(ShapeError, match=r"must be \[1\]"):

@@ -59,7 +59,7 @@ def test_itself_is_no_different(seed: int, bidirectional: bool, ragged: bool) ->
     torch.manual_seed(seed)
     lstm, x = hs.LSTM(3, 5, 2, bidirectional=bidirectional, proj_size=2), torch.randn(7, 4, 3)
     lengths = torch.tensor([7, 1, 4, 0]) if ragged else None
-    found = hs.compare(lstm, lstm, x, head=nn.Linear(2 * (1 + bidirectional), 3), lengths=lengths)
+    found = hs.compare(lstm, lstm, x, head=nn.Linear(2 * (1 + bidirectional), 3), lengths=lengths, softmax=True)
     assert found.measure == "KL"
     assert found.first is None
     assert found.mean == pytest.approx(0.0, abs=1e-12)
@@ -78,7 +78,7 @@ def test_the_first_difference_is_where_an_input_differs() -> None:
     other = x.clone()
     other[3, 1] += 1
     found = hs.compare(lstm, lstm, x, other, tokens=[list("abcdef"), list("ghijkl")])
-    assert found.measure == "distance"
+    assert found.measure == "state distance"
     assert found.first is not None
     assert found.first[:4] == (0, 1, 3, "j")
     want = (lstm(x)[0][3, 1] - lstm(other)[0][3, 1]).norm()
@@ -88,7 +88,7 @@ def test_the_first_difference_is_where_an_input_differs() -> None:
 
 def test_the_divergence_is_torchs() -> None:
     lstm, other, head, x = hs.LSTM(3, 5), hs.LSTM(3, 5), nn.Linear(5, 4), torch.randn(6, 2, 3)
-    found = hs.compare(lstm, other, x, head=head)
+    found = hs.compare(lstm, other, x, head=head, softmax=True)
     p, q = (head(one(x)[0]).log_softmax(-1).detach() for one in (lstm, other))
     want = nn.functional.kl_div(q, p, reduction="none", log_target=True).sum(-1)
     assert torch.allclose(found.differences[0], want.double(), atol=1e-6)
@@ -135,7 +135,7 @@ def test_it_is_told_in_every_form() -> None:
     assert "first differ" in str(found)
     assert "CKA" in str(found)
     data: dict[str, Any] = json.loads(found.to_json())
-    assert data["measure"] == "distance"
+    assert data["measure"] == "state distance"
     assert len(found.to_dataframe()) == 12
     assert found.plot().axes
 

@@ -1,5 +1,6 @@
 """A probe finds a planted label, is at chance for shuffled ones, and its controls expose memorising."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,57 @@ def test_a_label_in_the_states_is_found_and_erased() -> None:
     assert scores["probe"].low > 0.8
     assert abs(scores["erased"].value - 0.5) < 0.1
     assert scores["majority"].value < 0.6
-    assert found.selectivity > 0.2
-    assert "Selectivity" in str(found)
-    assert len(found.rows()) == 6
+    assert list(scores) == ["probe", "untrained", "input", "majority", "erased"]
+    assert [row["score"] for row in found.rows()] == list(scores)
+
+
+def test_controls_that_no_probe_could_fail_are_left_out() -> None:
+    """The sign of the input, from an untrained network: no input recurs, so no probe can learn its random label."""
+    found = hs.explain.probe(lstm(), XS, SIGNS)
+    assert found.repeated == 0
+    assert {*found.void} == {"control", "word"}
+    assert found.selectivity is None
+    assert found.scores["input"].low > 0.9
+    text = " ".join(str(found).split())
+    assert "Selectivity" not in text
+    assert "only 0% of the held-out steps have an input that occurs in the training half" in text
+    assert "An untrained copy of the model and the input alone give about as much" in text
+    assert "control task: random labels of words void" in text
+    data = json.loads(found.to_json())
+    assert data["selectivity"] is None
+    assert data["void"] == dict(found.void)
+    assert {*data["scores"]} == {"probe", "untrained", "input", "majority", "erased"}
+
+
+def test_a_label_that_only_the_memory_has_is_not_in_the_input() -> None:
+    previous = [["none", *signs[:-1]] for signs in SIGNS]
+    scores = hs.explain.probe(lstm(), XS, previous).scores
+    assert scores["input"].high < scores["probe"].low
+
+
+def test_controls_by_input_need_inputs_that_recur() -> None:
+    words = torch.eye(4)
+    generator = np.random.default_rng(0)
+    for share, is_void in ((0.3, True), (0.8, False)):
+        xs = [
+            torch.stack([words[generator.integers(4)] if generator.random() < share else torch.randn(4) for _ in x])
+            for x in XS
+        ]
+        found = hs.explain.probe(lstm(), xs, SIGNS)
+        assert abs(found.repeated - share) < 0.1
+        assert ("control" in found.void) is ("word" in found.void) is is_void
+        assert ("input" in found.scores) is is_void
+    same = hs.explain.probe(lstm(), [torch.ones_like(x) for x in XS], SIGNS)
+    assert same.void == {"control": "all inputs were assigned the same random label"}
+
+
+def test_erasing_everything_is_no_control() -> None:
+    places = [[str(t) for t in range(len(x))] for x in XS]
+    found = hs.explain.probe(hs.LSTM(4, 3), XS, places)
+    assert found.eraser.rank == found.eraser.span == 3
+    assert found.void["erased"] == "erasing removes all 3 directions in which the states vary"
+    assert "erased" not in found.scores
+    assert "Erasing would show nothing" in " ".join(str(found).split())
 
 
 def test_shuffled_labels_are_at_chance() -> None:
@@ -60,7 +109,11 @@ def test_the_controls_expose_a_probe_that_memorises() -> None:
     assert found.scores["probe"].value > 0.9
     assert found.scores["word"].value == 1.0
     assert found.scores["untrained"].value > 0.9
+    assert not found.void
+    assert found.repeated == 1
+    assert found.selectivity is not None
     assert abs(found.selectivity) < 0.15
+    assert "Selectivity" in str(found)
 
 
 def test_after_erasing_states_and_labels_have_no_covariance() -> None:
@@ -126,7 +179,7 @@ def test_an_interval_is_the_same_however_many_sequences_are_drawn_at_once(monkey
 
 def test_a_bfloat16_layer_is_probed() -> None:
     xs = [x.bfloat16() for x in XS[:8]]
-    assert hs.explain.probe(lstm().bfloat16(), xs, SIGNS[:8]).scores["word"].value <= 1
+    assert hs.explain.probe(lstm().bfloat16(), xs, SIGNS[:8]).scores["input"].value <= 1
 
 
 def test_the_interval_is_over_sequences() -> None:
@@ -134,6 +187,21 @@ def test_the_interval_is_over_sequences() -> None:
     narrow, wide = interval(right, np.arange(1000), 0), interval(right, np.repeat(np.arange(20), 50), 0)
     assert narrow.value == wide.value == 0.5
     assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
+
+
+@pytest.mark.parametrize("kind", [float, np.float32, torch.tensor])
+def test_measured_numbers_are_no_labels(kind: Any) -> None:
+    degrees = [[kind(round(20 + 5 * value, 1)) for value in x[:, 0].tolist()] for x in XS]
+    with pytest.raises(ArgumentTypeError, match=r"label 0 of labels\[0\] is the number .* Sort measured numbers into"):
+        hs.explain.probe(lstm(), XS, degrees)
+    with pytest.raises(ArgumentTypeError, match=r"labels\[0\] must have one label for each step, got int"):
+        hs.explain.probe(lstm(), XS, [3] * 60)  # type: ignore[list-item]
+
+
+def test_class_numbers_are_labels_of_every_integer_type() -> None:
+    classes: list[Any] = [(x[:, 0] > 0).long() for x in XS]
+    classes[1], classes[2] = classes[1].numpy(), classes[2].tolist()
+    assert hs.explain.probe(lstm(), XS, classes).labels == ("0", "1")
 
 
 def test_wrong_arguments_are_refused() -> None:

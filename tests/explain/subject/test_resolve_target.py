@@ -18,9 +18,9 @@ def subject(request: pytest.FixtureRequest) -> Subject:
     torch.manual_seed(0)
     lstm = hs.LSTM(3, 4, 2, **request.param)
     head = nn.Linear(lstm.sizes.directions * lstm.sizes.output_size, 3)
-    return hs.explain.subject(
-        lstm, torch.randn(5, 2, 3), head=head, labels=["a", "b", "c"], tokens=[["v", "w", "x", "y", "z"]] * 2
-    )
+    tokens = [["v", "w", "x", "y", "z"]] * 2
+    labels = ["a", "b", "c"]
+    return hs.explain.subject(lstm, torch.randn(5, 2, 3), head=head, labels=labels, tokens=tokens, softmax=True)
 
 
 def value(of: Any, subject: Subject) -> Tensor:

@@ -219,7 +219,7 @@ def test_words_and_steps(tagger: Tagger) -> None:
     ("model", "x", "options", "error", "match"),
     [
         (3, None, {}, ArgumentTypeError, "expected an LSTM, a module"),
-        (nn.Linear(2, 2), torch.zeros(2), {}, ArgumentError, "contains no hiddenstate.LSTM; give a model"),
+        (nn.Linear(2, 2), torch.zeros(2), {}, ArgumentError, "contains no hiddenstate.LSTM, GRU or RNN; give a model"),
         (nn.LSTM(2, 2), torch.zeros(2, 2), {}, ArgumentError, "convert it first"),
         (hs.LSTM(2, 2), "text", {}, ArgumentTypeError, "an LSTM reads a tensor"),
         (hs.LSTM(2, 2), torch.zeros(3, 2), {"path": "a"}, ArgumentError, "path= is not for a module"),
@@ -328,6 +328,12 @@ def test_places_have_module_paths_under_accelerate_too(bidirectional: bool) -> N
     assert all(weight.requires_grad for weight in theirs.parameters())
 
 
+def test_a_gru_beside_an_lstm_is_explained_by_its_path() -> None:
+    both, x = nn.Sequential(hs.LSTM(4, 3), First(), hs.GRU(3, 2), First()), torch.randn(5, 1, 4)
+    assert hs.explain.subject(both, x, path="2").lstm is both[2]
+    assert hs.explain.subject(both, x).lstm is both[0]
+
+
 def test_a_place_says_which_lstm_is_explained() -> None:
     two = nn.Sequential(hs.LSTM(4, 3), First(), hs.LSTM(3, 2), First())
     x = torch.randn(5, 1, 4)
@@ -335,13 +341,13 @@ def test_a_place_says_which_lstm_is_explained() -> None:
     by_path = hs.explain.attribute(two, x, of="l0.h[1]", path="2").parts
     assert torch.equal(by_place, by_path)
     for of, path, message in (
-        ("3.l0.h[1]", None, r"no LSTM at '3' in this Sequential: there is '0', '2'"),
+        ("3.l0.h[1]", None, r"no LSTM, GRU or RNN at '3' in this Sequential: there is '0', '2'"),
         (
             "0.l0.h[1]",
             "2",
             r"no place '0\.l0\.h' in this LSTM: its places are 2\.l0\.\{i,f,g,o,c,h\}",
         ),
-        ("l0.h[1]", None, r"2 LSTMs; choose one with path=: '0', '2'"),
+        ("l0.h[1]", None, r"2 recurrent layers; choose one with path=: '0', '2'"),
     ):
         with pytest.raises(hs.HiddenStateError, match=message):
             hs.explain.attribute(two, x, of=of, path=path)

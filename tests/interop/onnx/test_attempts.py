@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ExportError
-from hiddenstate.interop.onnx.attempts import _warn_of_ones
-from hiddenstate.interop.onnx.program import Given
+from hiddenstate.interop.onnx.attempts import _warn_of_fixed
 from support import TORCH, assert_close
 
 # torch's exporter warns about what torch's own layer does meanwhile
@@ -130,22 +129,67 @@ def test_what_can_not_be_converted_is_written_for_the_examples_sizes_and_said(tm
 def test_a_model_of_one_length_is_written_for_it_and_said(tmp_path: Path) -> None:
     model, path = SevenSteps(), tmp_path / "model.onnx"
     # torch 2.8 fixes the length by itself and says nothing.
-    warned = pytest.warns(UserWarning, match="only inputs of the example's sizes") if TORCH > (2, 8) else nullcontext()
+    said = "only size 7 on axis 0 of 'x', since the model fails on others"
+    warned = pytest.warns(UserWarning, match=said) if TORCH > (2, 8) else nullcontext()
     with warned:
         hs.export_onnx(model, path, (torch.randn(7, 3, 4),))
-    x = torch.randn(7, 3, 4)
-    with torch.no_grad():
-        assert_close(run(path, x), model(x))
+    if TORCH > (2, 8):
+        assert [shape[0] for shape in shapes(path)] == [7, 7]
+        assert isinstance(shapes(path)[0][1], str)
+    for rows in (3, 5) if TORCH > (2, 8) else (3,):
+        x = torch.randn(7, rows, 4)
+        with torch.no_grad():
+            assert_close(run(path, x), model(x))
+
+
+class WithState(nn.Module):
+    """A model whose caller carries the state, for chunks ``[N, T, C]`` or, as a step, ``[N, C]``."""
+
+    def __init__(self, kind: Any, layers: int) -> None:
+        super().__init__()
+        self.rnn, self.head = kind(4, 3, num_layers=layers, batch_first=True), nn.Linear(3, 5)
+
+    def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        out, new = self.rnn(x if x.dim() == 3 else x[:, None], state if len(state) > 1 else state[0])
+        out = self.head(out if x.dim() == 3 else out[:, 0])
+        return out, *((new,) if isinstance(new, Tensor) else new)
+
+
+@pytest.mark.skipif(TORCH <= (2, 8), reason="torch 2.8 fixes some of these sizes by itself")
+@pytest.mark.parametrize(("kind", "layers"), [(hs.LSTM, 1), (nn.LSTM, 2), (hs.GRU, 2)])
+@pytest.mark.parametrize("step", [False, True])
+def test_the_batch_of_a_state_is_dynamic_and_its_layers_are_not(
+    kind: Any, layers: int, step: bool, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    model, path = WithState(kind, layers), tmp_path / "model.onnx"
+
+    def example(N: int, T: int) -> list[Tensor]:
+        x = torch.randn(N, 4) if step else torch.randn(N, T, 4)
+        return [x, *(torch.randn(layers, N, 3) for _ in range(1 if kind is hs.GRU else 2))]
+
+    with pytest.warns(UserWarning, match="size 4 on axis 1 of 'x'") if step else warnings.catch_warnings():
+        hs.export_onnx(model, path, tuple(example(2, 7)))
+    first, *states = shapes(path)[: 2 if kind is hs.GRU else 3]
+    assert [isinstance(size, str) for size in first] == ([True, False] if step else [True, True, False])
+    assert states == [[layers, first[0], 3]] * len(states)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for sizes in ((2, 7), (1, 1), (5, 30)):
+        inputs = example(*sizes)
+        names = [value.name for value in session.get_inputs()]
+        outputs = session.run(None, {name: value.numpy() for name, value in zip(names, inputs, strict=True)})
+        with torch.no_grad():
+            for got, want in zip(outputs, model(*inputs), strict=True):
+                assert_close(torch.as_tensor(got), want)
 
 
 def test_an_example_of_one_row_is_warned_of_where_torch_fixes_it() -> None:
     dims = [SimpleNamespace(dim_value=size) for size in (1, 0, 4)]
     tensor_type = SimpleNamespace(shape=SimpleNamespace(dim=dims))
     x = SimpleNamespace(name="x", type=SimpleNamespace(tensor_type=tensor_type))
-    model, given = SimpleNamespace(graph=SimpleNamespace(input=[x])), Given((), {}, None, None, None)
+    model = SimpleNamespace(graph=SimpleNamespace(input=[x]))
     with pytest.warns(UserWarning, match="only size 1 on axis 0 of 'x'"):
-        _warn_of_ones(model, given)
-    _warn_of_ones(model, given._replace(dynamic_shapes={}))
+        _warn_of_fixed(model, [])
 
 
 def test_edits_of_torchs_lstms_are_refused_too(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from torch.nn.utils import parametrizations, prune
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ExportError, MissingDependencyError
-from hiddenstate.interop.layouts import ONNX
+from hiddenstate.interop.layouts import ONNX, layout_for
 from hiddenstate.interop.onnx import export, lstm
 from support import SIZES, TORCH, assert_all_close, assert_close, pair, random_input, random_state
 
@@ -303,6 +303,23 @@ def test_a_file_of_other_numbers_is_not_left(
     assert path.read_bytes() != b"what was there before"
 
 
+@pytest.mark.parametrize("kind", [hs.LSTM, hs.GRU])
+def test_int8_weights_are_named_as_the_reason_where_they_are(
+    path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
+    torch.manual_seed(0)
+    small = kind(64, 128, num_layers=2).quantize()
+    with pytest.raises(ExportError, match=rf"differs .* computes in int8, .* {kind.__name__.lower()}.dequantize\(\)"):
+        hs.export_onnx(small, path)
+    assert not path.exists()
+    hs.export_onnx(small.dequantize(), path)
+    hs.export_onnx(small, path, tolerance=0.05)
+    wrong = replace(layout_for(ONNX, kind.__name__), gates=small.sizes.kind.gate_names[::-1])
+    monkeypatch.setattr(lstm, "layout_for", lambda *_: wrong)
+    with pytest.raises(ExportError, match="Nothing was written$"):
+        hs.export_onnx(small, path)
+
+
 def test_rows_without_steps_are_part_of_the_check(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # without the node that gives such rows their own state
     real = lstm._Graph.node
@@ -444,6 +461,26 @@ class Lying(Fixed):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.lstm(-x if torch.compiler.is_compiling() else x)[0]  # type: ignore[no-any-return]
+
+
+class Scored(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.head = hs.LSTM(64, 128), nn.Linear(128, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.lstm(x)[0])  # type: ignore[no-any-return]
+
+
+def test_int8_weights_in_a_model_are_named_as_the_reason_where_they_are(path: Path) -> None:
+    torch.manual_seed(0)
+    small, x = hs.convert(Scored(), weights="int8"), torch.randn(5, 2, 64)
+    with pytest.raises(ExportError, match=r"differs .* computes in int8, .* hs\.convert_back\(model\)"):
+        hs.export_onnx(small, path, (x,), tolerance=1e-6)
+    hs.export_onnx(hs.convert_back(small), path, (x,), tolerance=1e-6)
+    lying = hs.convert(Lying(), weights="int8")
+    with pytest.raises(ExportError, match="Nothing was written$"):
+        hs.export_onnx(lying, path, (X,))
 
 
 X = torch.randn(5, 2, 4)

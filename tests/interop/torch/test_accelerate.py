@@ -3,10 +3,12 @@
 import copy
 import os
 import pickle
+import py_compile
 import subprocess
 import sys
 import threading
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -553,6 +555,50 @@ def test_a_script_runs_unchanged(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+# Prints what a program can see of how it was started.
+ATTRIBUTES = """
+import atexit, inspect, os, pickle, sys
+
+class Local:
+    pass
+
+main = sys.modules["__main__"]
+names = ("__file__", "__name__", "__package__", "__cached__", "__doc__")
+def show():
+    print(*((name, getattr(main, name)) for name in names), main.__builtins__.__name__, sep="\\n")
+    print(type(main.__loader__).__name__, main.__spec__ and main.__spec__.name, vars(main) is globals())
+    print(sys.argv, sys.path[:2], len(pickle.dumps(Local())), inspect.currentframe().f_code.co_filename)
+os.chdir("..")
+show()
+atexit.register(lambda: print(sys.modules["__main__"] is main, len(pickle.dumps(Local()))))
+"""
+
+
+@pytest.mark.parametrize("program", ["sub/job.py", "./link.py", "sub/../sub/job.py", "folder", "z.zip", "job.pyc"])
+def test_a_program_sees_the_same_as_under_python(program: str, tmp_path: Path) -> None:
+    for folder in ("sub", "folder"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "sub" / "job.py").write_text(ATTRIBUTES)
+    (tmp_path / "folder" / "__main__.py").write_text(ATTRIBUTES)
+    (tmp_path / "link.py").symlink_to(tmp_path / "sub" / "job.py")
+    py_compile.compile(str(tmp_path / "sub" / "job.py"), str(tmp_path / "job.pyc"))
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr("__main__.py", ATTRIBUTES)
+    printed = []
+    for start in ((sys.executable,), (sys.executable, "-m", "hiddenstate.run")):
+        command = [*start, program, "a", "-b"]
+        printed.append(subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True).stdout)
+    assert f"('__file__', '{tmp_path}/" in printed[0]
+    assert printed[1] == printed[0]
+
+
+def test_a_folder_without_a_program_is_refused_in_a_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hiddenstate.run", str(tmp_path)]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == f"there is no __main__.py in {str(tmp_path)!r}\n"
+
+
 @pytest.mark.parametrize("arguments", [(), ("none.py",), ("-m",), ("--other", "job.py")], ids=" ".join)
 def test_a_script_that_is_none_is_refused_in_a_line(
     arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -572,36 +618,57 @@ def test_workers_of_torchrun_run_on_the_engine(tmp_path: Path) -> None:
     assert done.stderr.count("1 of 1 calls ran on the engine") == 2
 
 
-class Both(nn.Module):
-    def __init__(self) -> None:
+def test_weights_that_make_no_gru_are_not_said_to_make_no_lstm() -> None:
+    gru = nn.GRU(4, 3)
+    x, h, weights = torch.zeros(2, 1, 4), torch.zeros(1, 1, 3), list(gru.parameters())
+    with hs.accelerate() as acceleration, pytest.raises(RuntimeError):
+        VF.gru(x, h, weights[:3], True, 1, 0.0, False, False, False)
+    assert acceleration.report().left == {"3 weights do not make a GRU of 1 layers": 1}
+
+
+KINDS = (nn.LSTM, nn.GRU, nn.RNN, nn.LSTMCell, nn.GRUCell, nn.RNNCell)
+
+
+class Wrapped(nn.Module):
+    def __init__(self, kind: type[nn.Module]) -> None:
         super().__init__()
-        self.lstm, self.cell = nn.LSTM(4, 3), nn.LSTMCell(4, 3)
+        self.layer = kind(4, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.lstm(x)[0] + self.cell(x[0])[0]
+        out: Tensor = self.layer(x)[0]
         return out
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")  # torch's own
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("form", ["scripted", "frozen", "traced"])
+def test_modules_of_torchscript_that_the_engine_can_not_see_are_named(kind: type[nn.Module], form: str) -> None:
+    model, x = Wrapped(kind).eval(), torch.zeros(2, 4)
+    compiled = torch.jit.trace(model, (x,)) if form == "traced" else torch.jit.script(model)
+    compiled = torch.jit.freeze(compiled) if form == "frozen" else compiled
+    with hs.accelerate() as acceleration:
+        compiled(x)
+    report = acceleration.report()
+    assert "None of torch's recurrent layers and cells was called in this process" in str(report)
+    counts = {what: count for what, count in report.unseen.items() if what.startswith(f"TorchScript {kind.__name__}: ")}
+    assert sum(counts.values()) >= 1  # other tests' modules may still be alive
+    assert "calls torch's compiled operator" in next(iter(counts))
+    with hs.accelerate() as acceleration:
+        model(x)
+    assert not acceleration.report().unseen
 
 
 @pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore:torch.quantize_per_tensor:UserWarning"
 )  # its own torch
-def test_what_the_engine_can_not_see_is_named() -> None:
-    model, x = Both().eval(), torch.zeros(2, 1, 4)
-    scripted = torch.jit.script(model)
-    frozen = torch.jit.freeze(scripted)
-    for unseen in (scripted, frozen):
-        with hs.accelerate() as acceleration:
-            unseen(x)
-        report = str(acceleration.report())
-        assert "No LSTM of torch was called in this process" in report
-        assert "TorchScript module with an LSTM: calls torch's compiled operator" in report
-    quantised = torch.ao.quantization.quantize_dynamic(model, {nn.LSTM})
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not nn.RNN])  # which torch does not quantise
+def test_quantised_modules_that_the_engine_can_not_see_are_named(kind: type[nn.Module]) -> None:
+    quantised, x = torch.ao.quantization.quantize_dynamic(Wrapped(kind), {kind}), torch.zeros(2, 2, 4)
     with hs.accelerate() as acceleration:
-        quantised.lstm(x)
-    assert any(what.startswith("torch.ao.nn.quantized.dynamic.LSTM: ") for what in acceleration.report().unseen)
-    with hs.accelerate() as acceleration:
-        model(x)
-    assert not acceleration.report().unseen
+        quantised(x if issubclass(kind, nn.RNNBase) else x[0])
+    start = f"torch.ao.nn.quantized.dynamic.{kind.__name__}: quantised by torch; "
+    (what,) = [what for what in acceleration.report().unseen if what.startswith(start)]
+    assert ("hs.convert" in what) == issubclass(kind, nn.RNNBase)  # cells have no int8 weights here
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

@@ -3,9 +3,10 @@ rejections."""
 
 import copy
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 import torch
@@ -327,6 +328,33 @@ class Called(nn.LSTMCell):
         return super().__call__(*inputs)
 
 
+class Abstract(nn.LSTM, ABC):
+    @abstractmethod
+    def encode(self) -> None: ...
+
+
+class Encoder(Abstract):
+    def encode(self) -> None: ...
+
+
+class Named(nn.LSTM, ABC):
+    """An abstract base class in name only."""
+
+
+class Sized(Protocol):
+    hidden_size: int
+
+
+class Follows(nn.LSTM, Sized):
+    pass
+
+
+@pytest.mark.parametrize("kind", [Named, Follows])
+def test_a_subclass_that_adds_only_pythons_own_members_is_converted(kind: type[nn.LSTM]) -> None:
+    model: Any = hs.convert(nn.Sequential(kind(4, 3)), strict=True)
+    assert type(model[0]) is hs.LSTM
+
+
 class Ours(hs.LSTM):
     def reset_parameters(self) -> None:
         super().reset_parameters()
@@ -361,6 +389,7 @@ def lazy(lstm: Any) -> None:
 REFUSED: list[tuple[nn.Module, str]] = [
     (Mixed(4, 3), "a subclass, Mixed, that adds members: encode"),
     (Called(4, 3), "a subclass, Called, that adds members: __call__"),
+    (Encoder(4, 3), "a subclass, Encoder, that adds members: encode$"),
     (Ours(4, 3), "a subclass, Ours, that adds members: reset_parameters"),
     (changed(lambda lstm: setattr(lstm, "forward", print)), "its forward was replaced on the module itself"),
     (changed(lambda lstm: setattr(lstm, "trace", True)), "it has attributes that hs.LSTM uses itself: trace"),
@@ -396,7 +425,7 @@ def test_attributes_that_hide_nothing_new_are_kept() -> None:
 @pytest.mark.parametrize(
     ("make", "kind", "reason"),
     [
-        (lambda: torch.jit.script(nn.Sequential(nn.LSTM(4, 3))), "ScriptModule", "compiled to TorchScript"),
+        (lambda: torch.jit.script(nn.Sequential(nn.LSTM(4, 3))), "TorchScript LSTM", "compiled to TorchScript"),
         (lambda: torch.ao.nn.quantizable.LSTM(4, 3), "torch.ao.nn.quantizable.LSTM", "quantised"),
         (lambda: nn.Sequential(torch.ao.nn.quantizable.LSTM(4, 3)), "torch.ao.nn.quantizable.LSTM", "quantised"),
     ],

@@ -11,6 +11,8 @@ import torch
 from hypothesis import given
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateError
@@ -394,6 +396,44 @@ def test_other_things_than_modules_fail() -> None:
             change([nn.LSTM(4, 3)])  # type: ignore[arg-type]
 
 
+class Detector(nn.Module):
+    """A detector of speech with an LSTM cell, scripted as such models are published."""
+
+    def __init__(self, kind: type[nn.Module] = nn.LSTMCell) -> None:
+        super().__init__()
+        self.encoder, self.cell = nn.Conv1d(4, 4, 1), kind(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.cell(self.encoder(x).mean(-1))[0]
+        return out
+
+
+def test_a_torchscript_model_is_refused_with_what_helps() -> None:
+    model = torch.jit.script(Detector())
+    cure = r"hs\.from_state_dict\(model\.state_dict\(\), prefix='cell'\)"
+    with pytest.raises(
+        ArgumentError, match=rf"^these can't .* cell \(TorchScript LSTMCell\): .*before that, or .*{cure}$"
+    ):
+        hs.convert(model)
+    assert type(hs.from_state_dict(model.state_dict(), prefix="cell")) is hs.LSTM
+    (left,) = hs.conversion_report(hs.convert(model, inplace=True)).left
+    assert left.paths == ("cell",)
+    (left,) = hs.conversion_report(hs.convert(torch.jit.freeze(model.eval()))).left  # has no weights to load
+    assert (left.paths, left.reason) == (("",), "compiled to TorchScript: convert the model before that")
+    with pytest.raises(ArgumentError, match=r"prefix='cell', kind=hs\.GRU\)$"):
+        hs.convert(torch.jit.script(Detector(nn.GRUCell)))
+    with pytest.raises(ArgumentError, match="before that$"):  # its nonlinearity is not in its weights
+        hs.convert(torch.jit.script(Detector(nn.RNNCell)))
+
+
+def test_a_model_with_a_torchscript_part_is_converted_in_place() -> None:
+    model: Any = nn.Sequential(nn.LSTM(4, 3), torch.jit.script(nn.Linear(3, 3)))
+    with pytest.raises(ArgumentError, match="inplace=True"):
+        hs.convert(model)
+    hs.convert(model, inplace=True)
+    assert type(model[0]) is hs.LSTM
+
+
 def test_models_without_lstms_are_given_back() -> None:
     model = nn.Linear(2, 2)
     for change in (hs.convert, hs.convert_back):
@@ -443,3 +483,21 @@ def test_torchs_quantisation_passes_over_ours_with_a_warning(kind: type[nn.Modul
     with pytest.warns(UserWarning, match="stays in floating point.*hs.convert_back"):
         quantised = torch.ao.quantization.quantize_dynamic(model)
     assert isinstance(quantised[0], (hs.LSTM, hs.LSTMCell))
+
+
+def profiled_flops(model: nn.Module, x: Tensor) -> int:
+    with profile(activities=[ProfilerActivity.CPU], with_flops=True) as run, torch.no_grad():
+        model(x)
+    return sum(event.flops or 0 for event in run.key_averages())
+
+
+@pytest.mark.parametrize("kind", [nn.GRU, nn.RNN])
+def test_operations_are_counted_on_the_model_converted_back(kind: type[nn.Module]) -> None:
+    model, x = kind(8, 16), torch.randn(5, 2, 8)
+    converted = hs.convert(model)
+    assert profiled_flops(hs.convert_back(converted), x) == profiled_flops(model, x) > profiled_flops(converted, x)
+    with FlopCounterMode(display=False) as ours:  # needs no conversion back
+        converted(x)
+    with FlopCounterMode(display=False) as theirs:
+        model(x)
+    assert ours.get_total_flops() == theirs.get_total_flops() > 0

@@ -67,23 +67,30 @@ function queryFor({ unit, quantiles }: UnitCard, table: UnitTable | null): strin
 }
 
 function cardParts(card: UnitCard, contexts: HTMLElement, actions: HTMLElement[]): Element[] {
-  const { unit, mean, deviation, low, high, time_constant: time, label } = card;
+  const {
+    unit,
+    mean,
+    deviation,
+    low,
+    high,
+    time_constant: time,
+    never_forgets: neverForgets,
+    label,
+    held_out: r,
+    p,
+  } = card;
   const numbers = [
     `mean ${exactly(mean)}`,
     `standard deviation ${deviation.toFixed(3)}`,
     `low ${percent(low)}, high ${percent(high)}`,
-    ...(time === null ? [] : [`remembers for ${time.toFixed(1)} steps`]),
+    ...(neverForgets ? ["never forgets"] : time === null ? [] : [`remembers for ${time.toFixed(1)} steps`]),
+  ];
+  const numbersOfTest = [
+    ...(r === null ? [] : [`r = ${exactly(r)} on held-out sequences`]),
+    ...(p === null ? [] : [`p = ${p.toFixed(4)}`]),
   ];
   const tested =
-    label === ""
-      ? []
-      : [
-          element("p", { class: "unit-tested" }, [
-            tag(card),
-            " ",
-            `r = ${exactly(card.held_out)} on held-out sequences, p = ${card.p.toFixed(4)}`,
-          ]),
-        ];
+    label === "" ? [] : [element("p", { class: "unit-tested" }, [tag(card), " ", numbersOfTest.join(", ")])];
   return [
     element("div", { class: "unit-top" }, [element("h3", { text: unit }), ...actions]),
     element("p", { class: "soft", text: numbers.join(", ") }),

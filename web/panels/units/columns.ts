@@ -7,7 +7,7 @@ interface UnitColumn {
   key: keyof UnitColumns;
   title: string;
   about: string;
-  write: (value: any) => string;
+  write: (value: any, neverForgets: boolean) => string;
 }
 
 const two = (value: number) => tick(value >= 0 ? `+${value.toFixed(2)}` : value.toFixed(2));
@@ -24,7 +24,7 @@ export const UNIT_COLUMNS: UnitColumn[] = [
     key: "held_out",
     title: "r",
     about: "its correlation with the label on the other half, the largest first",
-    write: two,
+    write: (value) => (value === null ? "\u2013" : two(value)),
   },
   { key: "shape", title: "Distribution", about: "from its lowest possible value to its highest", write: () => "" },
   { key: "mean", title: "Mean", about: "over the corpus", write: two },
@@ -40,7 +40,7 @@ export const UNIT_COLUMNS: UnitColumn[] = [
     key: "time_constant",
     title: "Memory",
     about: "the time constant in steps, if the forget gate was indexed",
-    write: (value) => (value === null ? "\u2013" : value.toFixed(1)),
+    write: (value, neverForgets) => (neverForgets ? "\u221e" : value === null ? "\u2013" : value.toFixed(1)),
   },
 ];
 
@@ -61,7 +61,7 @@ export function arranged(columns: UnitColumns, by: string, filter: string): numb
   const known = UNIT_COLUMNS.some((column) => column.key === key);
   const values = columns[known ? (key as keyof UnitColumns) : "held_out"] as (string | number | null)[];
   const worth = (k: number) => {
-    const value = values[k];
+    const value = key === "time_constant" && columns.never_forgets[k] ? Infinity : values[k];
     if (key === "unit") return addressKey(columns.unit[k]);
     if (typeof value === "number") return SIGNED.has(key) ? Math.abs(value) : value;
     return value ?? -Infinity;

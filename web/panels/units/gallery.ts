@@ -87,7 +87,7 @@ function line({ columns }: UnitTable, k: number) {
     { class: "unit-row" },
     UNIT_COLUMNS.map(({ key, write }) => {
       if (key === "shape") return element("span", { class: "unit-shape" }, [shape(columns.shape[k], quantity)]);
-      return element("span", { class: `unit-${key}`, text: write(columns[key][k]) });
+      return element("span", { class: `unit-${key}`, text: write(columns[key][k], columns.never_forgets[k]) });
     }),
   );
 }

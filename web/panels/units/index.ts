@@ -50,7 +50,7 @@ export function mountUnits(app: App): DocumentFragment {
       all.body.replaceChildren(gallery.root);
       all.root.classList.toggle(
         "with-memory",
-        known.columns.time_constant.some((value) => value !== null),
+        known.columns.time_constant.some((value, k) => value !== null || known.columns.never_forgets[k]),
       );
       one.root.hidden = false;
       gallery.show(known);

@@ -23,6 +23,12 @@ _HEAD = re.compile(
 )
 
 
+def to_float32(number: float) -> np.float32:
+    """Return a number as float32: infinite, without a warning, if it is beyond the range."""
+    with np.errstate(over="ignore"):
+        return np.float32(number)
+
+
 class BitCollector:
     """Collects the bits of one place and threshold over the chunks of a shard, in any order.
 

@@ -20,9 +20,9 @@ from hiddenstate.corpus.index.statistics import (
     EVERY,
     Accumulator,
     Chunk,
-    Ints,
     context_key,
 )
+from hiddenstate.corpus.index.sums import Ints
 from hiddenstate.corpus.shards.plan import Shard
 from hiddenstate.corpus.tables import write_table
 from hiddenstate.errors import ArgumentError
@@ -159,7 +159,7 @@ class _Shard:
             for threshold in thresholds
         }
         self.states: list[tuple[int, list[Tensor]]] = []
-        self.memory = torch.empty(0)
+        self.memory = torch.empty(0, dtype=torch.float32)
 
     def _number_labels(self) -> None:
         flat = [label for item in self.items for label in item.labels]

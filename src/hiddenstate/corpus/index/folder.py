@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,17 +12,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hiddenstate.base.modes import eval_twin
+from hiddenstate.base.modes import eval_twin, types_of_the_weights
 from hiddenstate.base.reading import check_zip, reading
 from hiddenstate.base.validation import AnyState, optional_package
 from hiddenstate.corpus.index.bits import ABOVE, EQUAL, read_row
 from hiddenstate.corpus.index.build import run_chunks, traced, value_bounds
 from hiddenstate.corpus.index.items import CHECKPOINT, WINDOW, Item, Reader
-from hiddenstate.corpus.index.statistics import Statistics, bin_edges, context_of
+from hiddenstate.corpus.index.statistics import BINS, CONTEXTS, Statistics, bin_edges, context_of
 from hiddenstate.errors import FileFormatError, NameUnknownError
 from hiddenstate.structure.addresses import parse_address
 from hiddenstate.structure.names import Place, parse_place
 
+STATISTICS = "statistics.npz"
+SEARCHED = "searched"  # the folder of the bits that searches store
+MOST_THRESHOLDS = 64  # of a place
 MOST_PARQUET_STEPS = 1 << 27  # maximum number of steps in a shard
 MOST_KEPT_STEPS = 1 << 28  # maximum number of steps whose tokens are kept in memory, at about 9 bytes each
 READERS, SHARDS_TOGETHER = 8, 32  # number of threads that read ahead, and of shards that each reads at a time
@@ -153,7 +156,7 @@ class IndexFolder:
         key = "text", shard
         found: ShardText | None = self.memory.get(key)
         if found is None:
-            found = _read_text(self.path(shard))
+            found = read_text(self.path(shard))
             if self.memory.get("steps", 0) + found.steps > MOST_KEPT_STEPS:
                 self.memory.clear()
             self.memory[key] = found
@@ -172,11 +175,14 @@ class IndexFolder:
     def context(self, key: int) -> Context:
         """Return the context that a key of the statistics stands for."""
         shard, sequence, window = context_of(int(key))
-        starts = self.text(shard).starts
+        starts = self.text(shard).starts if shard in self.shards else ()
+        if sequence + 1 >= len(starts) or window * WINDOW >= starts[sequence + 1] - starts[sequence]:
+            raise FileFormatError(f"{self.folder / STATISTICS} is damaged: the corpus has no context {key}")
         length = int(starts[sequence + 1] - starts[sequence])
         return Context(shard, sequence, window * WINDOW, min((window + 1) * WINDOW, length))
 
     @torch.no_grad()
+    @types_of_the_weights()
     def values(self, context: Context, places: Sequence[str]) -> dict[str, Values]:
         """Rerun some steps of a sequence, and return the values ``[T, U]`` of places.
 
@@ -193,6 +199,7 @@ class IndexFolder:
         return {name: trace.values[name][inside, 0].float().numpy() for name in places}
 
     @torch.no_grad()
+    @types_of_the_weights()
     def run(self, contexts: Sequence[Context], places: Sequence[str]) -> list[dict[str, Values]]:
         """Rerun whole sequences, many at once; the result for each is that of `values`."""
         items = [self.item(each.shard, each.sequence) for each in contexts]
@@ -221,7 +228,10 @@ class IndexFolder:
         dtype = like.dtype if like.is_floating_point() else torch.float32
         kind, parts = self.reader.lstm.sizes.kind, []
         for name in kind.carried:
-            stored = np.array(_mapped(keys.with_name(f"state_{name}.npy"), np.float32, 3)[at])
+            states = _mapped(keys.with_name(f"state_{name}.npy"), np.float32, 3)
+            if len(states) != len(found):
+                raise FileFormatError(f"{keys}: it has {len(found)} states, but there are {len(states)} of {name}")
+            stored = np.array(states[at])
             parts.append(torch.from_numpy(stored)[:, None].to(dtype))
         return number * CHECKPOINT, kind.as_given(parts)
 
@@ -235,7 +245,12 @@ class IndexFolder:
             return None if found is None else np.empty(0, np.bool_)
         path, row = found
         steps = int(self.lengths[shard])
-        packed = np.frombuffer(read_row(path, row), np.uint8)
+        try:
+            packed = np.frombuffer(read_row(path, row), np.uint8)
+        except FileNotFoundError:
+            if path.parent.name != SEARCHED:
+                raise
+            return None  # another search has deleted it
         if len(packed) != -(-steps // 8):
             raise FileFormatError(f"{path} is damaged: its bits do not match the number of steps")
         return np.unpackbits(packed, count=steps).view(np.bool_)
@@ -268,7 +283,7 @@ class IndexFolder:
 
     def cached_bits(self, shard: int, place: str, unit: int, threshold: float) -> Path:
         """Return the file of bits that a search has stored."""
-        return self.folder / "searched" / f"{shard:05}.{place}.{unit}.{np.float32(threshold)!s}.npy"
+        return self.folder / SEARCHED / f"{shard:05}.{place}.{unit}.{np.float32(threshold)!s}.npy"
 
     def contexts(self) -> Iterator[Context]:
         """Yield every sequence of the corpus."""
@@ -313,7 +328,57 @@ def _mapped(path: Path, dtype: Any, dimensions: int | None) -> NDArray[Any]:
         return found
 
 
-def _read_text(folder: Path) -> ShardText:
+def check_manifest(about: Mapping[str, Any], reader: Reader, merged: Merged) -> None:
+    """Check that a manifest describes an index with this model and these statistics. Call it inside `reading`.
+
+    Raises:
+        FileFormatError: it does not.
+    """
+    shards, thresholds = about.get("shards"), about.get("thresholds")
+    if not isinstance(shards, list) or [*map(type, shards)] != [dict] * len(merged.lengths):
+        raise FileFormatError(f"{STATISTICS} has the statistics of other shards")
+    if about.get("places") != [*merged.places]:
+        raise FileFormatError(f"{STATISTICS} has the statistics of other places")
+    if about.get("sizes") != asdict(reader.lstm.sizes):
+        raise FileFormatError("the model has other sizes")
+    for name, known in merged.places.items():
+        _check_shapes(
+            known, reader.lstm.sizes.units(parse_place(name, *reader.lstm.sizes.layers).quantity), len(reader.common)
+        )
+    if merged.random.ndim != 1 or merged.random.dtype != np.int64 or merged.lengths.dtype != np.int64:
+        raise FileFormatError(f"{STATISTICS} has no numbers of contexts or steps")
+    if not isinstance(thresholds, dict) or not all(
+        name in merged.places and isinstance(values, list) and len(values) <= MOST_THRESHOLDS and _are_finite(values)
+        for name, values in thresholds.items()
+    ):
+        raise FileFormatError("thresholds must be lists of numbers, by place")
+
+
+def _check_shapes(known: Statistics, units: int, tokens: int) -> None:
+    """Check the shapes of statistics of a place; the letters are those of `Statistics`."""
+    K = len(known.labels)
+    shapes = {
+        "count": (2,),
+        "total": (2, units),
+        "square": (2, units),
+        "histogram": (units, BINS),
+        "label_count": (2, K),
+        "label_total": (2, K, units),
+        "token_count": (tokens,),
+        "token_total": (tokens, units),
+        **dict.fromkeys(("top", "top_key", "bottom", "bottom_key"), (units, CONTEXTS)),
+    }
+    for name, value in known.to_arrays().items():
+        if value.shape != shapes.get(name, value.shape) or value.dtype.kind not in "iuf":
+            raise FileFormatError(f"{STATISTICS} has {name} of {value.dtype} {list(value.shape)}")
+
+
+def _are_finite(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, float) and np.isfinite(value) for value in values)
+
+
+def read_text(folder: Path) -> ShardText:
+    """Return the tokens and labels of a shard, from its folder; raises FileFormatError if they are damaged."""
     parquet = optional_package("pyarrow.parquet", "corpus", "reading an index")
     starts = np.array(_mapped(folder / "starts.npy", np.int64, 1))
     path = folder / "tokens.parquet"

@@ -1,12 +1,11 @@
 """Readers: how a tagger, a language model or a layer over arrays reads the sequences of a corpus."""
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -16,16 +15,18 @@ from torch import Tensor, nn
 
 from hiddenstate.base.files import check_is_file, read_tensors, write_tensors
 from hiddenstate.base.memory import check_module_memory
+from hiddenstate.base.messages import readable_name
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.reading import reading
 from hiddenstate.base.validation import check_memory, check_plain_tensor
+from hiddenstate.corpus.fingerprint import model_fingerprint
 from hiddenstate.corpus.index.items import MOST_STEPS, NO_LABEL, Item
 from hiddenstate.corpus.pieces import cut_text
 from hiddenstate.corpus.shards.contents import read_sentences, read_texts
+from hiddenstate.corpus.shards.hashes import hash_bytes
 from hiddenstate.corpus.shards.plan import Shard
-from hiddenstate.corpus.tables import fingerprint
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, ShapeError
-from hiddenstate.explain.subject.head import Head, softmax_head
+from hiddenstate.explain.subject.head import Head, make_head
 from hiddenstate.explain.subject.text_sources import _language_head, _tagger_head
 from hiddenstate.models.folder.model_folder import load_any, read_kind, save
 from hiddenstate.models.language.language_model import LanguageModel
@@ -36,6 +37,7 @@ from hiddenstate.nn.rnn import Layer
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.text.batches import check_sentences
 from hiddenstate.text.conllu import TAG_COLUMNS
+from hiddenstate.text.labels import label_names
 from hiddenstate.text.tokenise import tokenise
 
 MOST_NUMBERS = 1 << 30  # maximum size of one array
@@ -94,7 +96,7 @@ class TaggerReader:
 
     @property
     def labelling(self) -> str:
-        """The column, or the function's name."""
+        """The column, or that there is a function."""
         return _labels_name(self.labels or self.tagger.config.columns[0])
 
     def items(self, shard: Shard) -> list[Item]:
@@ -130,11 +132,11 @@ class TaggerReader:
 
     def save(self, folder: Path) -> None:
         """Write the tagger's folder."""
-        save(self.tagger, folder)
+        _save_exactly(self.tagger, folder)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the hash of the weights, and the labels."""
-        return {"model": self.kind, "weights": fingerprint(self.tagger), "labels": self.labelling}
+        return {"model": self.kind, "weights": model_fingerprint(self.tagger), "labels": self.labelling}
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,11 +201,11 @@ class LanguageReader:
 
     def save(self, folder: Path) -> None:
         """Write the model's folder."""
-        save(self.model, folder)
+        _save_exactly(self.model, folder)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the hash of the weights, and the labels."""
-        return {"model": self.kind, "weights": fingerprint(self.model), "labels": self.labelling}
+        return {"model": self.kind, "weights": model_fingerprint(self.model), "labels": self.labelling}
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,6 +217,7 @@ class LayerReader:
         arrays: the sequences; empty if the index was reopened.
         linear: the layer that reads its outputs, or None.
         names: the names of that layer's outputs.
+        softmax: whether a softmax reads that layer's outputs.
     """
 
     lstm: Recurrent[Any, Any]
@@ -224,15 +227,23 @@ class LayerReader:
     kind: str = "lstm"
     common: tuple[str, ...] = ()
     labelling: str = "labels"
+    softmax: bool = False
 
     @cached_property
     def head(self) -> Head | None:
-        """The scores of labels, if there is a linear layer."""
-        return None if self.linear is None else softmax_head(self.linear.weight, self.linear.bias, self.names)
+        """The head, if there is a linear layer."""
+        return None if self.linear is None else make_head(self.linear, self.names, softmax=self.softmax)
 
     def items(self, shard: Shard) -> list[Item]:
-        """Return the sequences of a shard."""
-        return list(self.arrays[shard.start : shard.stop])
+        """Return the sequences of a shard, in memory that the caller's arrays do not share.
+
+        Raises:
+            ArgumentError: they have changed.
+        """
+        items = [item._replace(data=np.array(item.data)) for item in self.arrays[shard.start : shard.stop]]
+        if _hash_items(items) != shard.blake2b:
+            raise ArgumentError(f"arrays {shard.start} to {shard.stop - 1} changed while they were being read")
+        return items
 
     def inputs(self, items: Sequence[Item], start: int, stop: int) -> Tensor:
         """Return a part of the arrays ``[T, N, C]``."""
@@ -255,20 +266,18 @@ class LayerReader:
         tensors = {f"lstm.{name}": value for name, value in self.lstm.state_dict().items()}
         if self.linear is not None:
             tensors |= {f"linear.{name}": value for name, value in self.linear.state_dict().items()}
-        write_tensors(folder / "layer.safetensors", FORMAT, tensors, {"names": json.dumps(self.names)})
+        metadata = {"names": json.dumps(self.names), "softmax": json.dumps(self.softmax)}
+        write_tensors(folder / "layer.safetensors", FORMAT, tensors, metadata)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the hash of the weights, and of the arrays."""
-        found = hashlib.blake2b(digest_size=16)
-        for item in self.arrays:
-            found.update(repr((item.tokens, item.labels)).encode())
-            found.update(np.ascontiguousarray(item.data).tobytes())
         parts = nn.ModuleList([self.lstm, *([self.linear] if self.linear is not None else [])])
         return {
             "model": self.kind,
-            "weights": fingerprint(parts),
-            "arrays": found.hexdigest(),
+            "weights": model_fingerprint(parts),
+            "arrays": _hash_items(self.arrays),
             "names": list(self.names),
+            "softmax": self.softmax,
         }
 
 
@@ -283,6 +292,7 @@ def reader_of(
     tokens: Sequence[Sequence[str]] | None = None,
     head: nn.Linear | None = None,
     names: Sequence[str] | None = None,
+    softmax: bool = False,
 ) -> ModelReader:
     """Return the reader of a model; arguments are those of `hiddenstate.index`.
 
@@ -292,8 +302,10 @@ def reader_of(
         ShapeError: an array or the head has the wrong size.
     """
     if isinstance(model, Tagger | LanguageModel):
-        if tokens is not None or head is not None or names is not None:
-            raise ArgumentError("tokens=, head= and names= are for a layer over arrays; this model has its own")
+        if tokens is not None or head is not None or names is not None or softmax:
+            raise ArgumentError(
+                "tokens=, head=, names= and softmax= are for a layer over arrays; this model has its own"
+            )
         if labels is not None and not isinstance(labels, str) and not callable(labels):
             raise ArgumentTypeError(f"labels must be a name or a function of the tokens, got {type(labels).__name__}")
 
@@ -310,10 +322,20 @@ def reader_of(
         return LanguageReader(model, labels)
     if not isinstance(model, Recurrent):
         raise ArgumentTypeError(
-            f"an index needs a hiddenstate.LSTM, GRU or RNN, a tagger or a language model, got {type(model).__name__}; "
+            "an index needs a hiddenstate.LSTM, GRU or RNN, a tagger or a language model, got "
+            f"{readable_name(type(model))}; "
             "hs.convert converts torch layers, and hs.tagger and hs.language_model make models from your own layers"
         )
-    return _layer_reader(model, corpus, labels, tokens, head, names)
+    _check_softmax(head, softmax=softmax)
+    return replace(_layer_reader(model, corpus, labels, tokens, head, names), softmax=softmax)
+
+
+def _check_softmax(head: nn.Linear | None, *, softmax: bool) -> None:
+    """Raise ArgumentError or ArgumentTypeError if a softmax is announced, and no head can feed it."""
+    if softmax is not False:
+        if head is None:
+            raise ArgumentError("softmax= says what reads a head's outputs; give the head too, as head=linear")
+        make_head(head, None, softmax=softmax)
 
 
 def _layer_reader(
@@ -329,9 +351,10 @@ def _layer_reader(
     check_module_memory(lstm)
     if head is not None:
         check_module_memory(head)
+    label_rows = None if labels is None else _label_rows(labels, len(arrays))
     items = []
     for k, array in enumerate(arrays):
-        given_array = check_plain_tensor(torch.as_tensor(array), f"array {k}")
+        given_array = check_plain_tensor(_as_tensor(array, f"array {k}"), f"array {k}")
         check_memory(given_array, f"array {k}")
         if given_array.numel() > MOST_NUMBERS:
             raise ArgumentError(f"array {k} has {given_array.numel():,} numbers, but may have at most {MOST_NUMBERS:,}")
@@ -341,7 +364,7 @@ def _layer_reader(
         if not np.isfinite(x).all():
             raise ArgumentError(f"array {k} has numbers that are infinite or NaN")
         words = tuple(map(str, range(len(x)))) if tokens is None else tuple(map(str, tokens[k]))
-        given = (NO_LABEL,) * len(x) if labels is None else tuple(map(str, labels[k]))
+        given = (NO_LABEL,) * len(x) if label_rows is None else label_rows[k]
         if len(words) != len(x) or len(given) != len(x):
             found = f"there are {len(words)} tokens and {len(given)} labels"
             raise ArgumentError(f"array {k} has {len(x)} steps, but {found}")
@@ -354,6 +377,27 @@ def _layer_reader(
     if len(named) != count:
         raise ArgumentError(f"the head has {count} outputs, but there are {len(named)} names")
     return LayerReader(lstm, tuple(items), head, named)
+
+
+def _label_rows(labels: Any, count: int) -> list[tuple[str, ...]]:
+    if isinstance(labels, str) or not hasattr(labels, "__len__"):
+        raise ArgumentTypeError(f"labels must be a list with the labels of each array, got {type(labels).__name__}")
+    if len(labels) != count:
+        raise ArgumentError(f"labels must be a list with one list for each of the {count} arrays, got {len(labels)}")
+    return [_named(row, f"labels[{k}]") for k, row in enumerate(labels)]
+
+
+def _as_tensor(array: Any, name: str) -> Tensor:
+    try:
+        tensor = torch.as_tensor(array)
+    except (TypeError, ValueError, RuntimeError):
+        tensor = None
+    if tensor is None or tensor.ndim == 0:
+        raise ArgumentTypeError(
+            f"{name} must be a tensor or an array of numbers [T, C], got {type(array).__name__}; the index of a layer "
+            "has no texts"
+        )
+    return tensor
 
 
 def read_item(reader: Any, x: Any) -> Item:
@@ -381,25 +425,49 @@ def read_item(reader: Any, x: Any) -> Item:
 def array_shards(reader: LayerReader) -> list[Shard]:
     """Return shards of 512 arrays each."""
     starts = range(0, len(reader.arrays), ARRAYS_TOGETHER)
-    stops = [min(start + ARRAYS_TOGETHER, len(reader.arrays)) for start in starts]
-    return [Shard(k, "", "arrays", start, stop) for k, (start, stop) in enumerate(zip(starts, stops, strict=True))]
+    parts = [reader.arrays[start : start + ARRAYS_TOGETHER] for start in starts]
+    return [
+        Shard(k, "", "arrays", start, start + len(part), blake2b=_hash_items(part))
+        for k, (start, part) in enumerate(zip(starts, parts, strict=True))
+    ]
+
+
+def _hash_items(items: Sequence[Item]) -> str:
+    parts = ((repr((item.tokens, item.labels)).encode(), np.ascontiguousarray(item.data)) for item in items)
+    return hash_bytes(chain.from_iterable(parts))
+
+
+def _save_exactly(model: Tagger | LanguageModel, folder: Path) -> None:
+    """Write a model, in float32 if the type in which its config stores weights would round them."""
+    save(model, folder)
+    if model_fingerprint(load_any(folder)) != model_fingerprint(model):
+        exact = eval_twin(model)
+        exact.config = replace(model.config, weights_dtype="float32")
+        save(exact, folder)
 
 
 def load_reader(folder: Path, about: Mapping[str, Any]) -> ModelReader:
     """Return a reader with the model that `Reader.save` wrote; its labels are in the index.
 
     Raises:
-        FileFormatError: the model is missing or damaged.
+        FileFormatError: the model is missing or damaged, or is not the one in the manifest.
     """
     if (folder / "layer.safetensors").is_file():
-        return _load_layer(folder / "layer.safetensors", about)
-    if not read_kind(folder):
+        reader: ModelReader = _load_layer(folder / "layer.safetensors", about)
+    elif not read_kind(folder):
         raise FileFormatError(f"{folder}: the model of the index is missing")
-    model = load_any(folder)
-    if isinstance(model, Tagger):
-        column = about.get("labels")
-        return TaggerReader(model, column if column in TAG_COLUMNS else _unknown_labels)
-    return LanguageReader(model, _unknown_labels)
+    else:
+        model = load_any(folder)
+        if isinstance(model, Tagger):
+            column = about.get("labels")
+            reader = TaggerReader(model, column if column in (*TAG_COLUMNS,) else _unknown_labels)
+        else:
+            reader = LanguageReader(model, _unknown_labels)
+    described = reader.fingerprint()
+    for name in ("model", "weights"):
+        if described[name] != about.get(name):
+            raise FileFormatError(f"{folder} is not the model that was indexed: {name} differs from manifest.json")
+    return reader
 
 
 def _load_layer(path: Path, about: Mapping[str, Any]) -> LayerReader:
@@ -422,7 +490,8 @@ def _load_layer(path: Path, about: Mapping[str, Any]) -> LayerReader:
         linear.load_state_dict(of["linear."])
         if len(names) != len(weight):
             raise FileFormatError(f"the head has {len(weight)} outputs, but there are {len(names)} names")
-    return LayerReader(lstm.eval(), (), linear, names)
+        softmax = json.loads(metadata.get("softmax", "false")) is True and len(weight) > 1
+    return LayerReader(lstm.eval(), (), linear, names, softmax=softmax)
 
 
 def _sized(sizes: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path) -> Layer:
@@ -440,28 +509,15 @@ def _unknown_labels(tokens: Sequence[str]) -> Sequence[str]:
 
 
 def _labelled(function: Callable[[Sequence[str]], Sequence[str]], tokens: Sequence[str]) -> tuple[str, ...]:
-    labels = tuple(map(str, function(tokens)))
+    labels = _named(function(tokens), "the result of the function labels=")
     if len(labels) != len(tokens):
         raise ArgumentError(f"labels= returned {len(labels)} labels for {len(tokens)} tokens")
     return labels
 
 
+def _named(labels: object, name: str) -> tuple[str, ...]:
+    return tuple(NO_LABEL if label is None else label for label in label_names(labels, name))
+
+
 def _labels_name(labels: Labels) -> str:
-    if callable(labels):
-        code = getattr(labels, "__code__", None)
-        content = "" if code is None else hashlib.blake2b(repr(_content(code)).encode(), digest_size=8).hexdigest()
-        return f"{getattr(labels, '__qualname__', type(labels).__name__)} {content}".strip()
-    return labels or ""
-
-
-def _content(code: CodeType) -> tuple[Any, ...]:
-    """Return what a function computes: its instructions, constants and names, without its place in a file."""
-    constants = [
-        _content(each)
-        if isinstance(each, CodeType)
-        else sorted(map(repr, each))  # the order of a set differs between processes
-        if isinstance(each, frozenset)
-        else each
-        for each in code.co_consts
-    ]
-    return code.co_code, constants, code.co_names
+    return "a function" if callable(labels) else labels or ""

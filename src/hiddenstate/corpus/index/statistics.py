@@ -1,28 +1,40 @@
 """Statistics of the units of one place over a corpus. They merge associatively and commutatively, bit for bit.
 
-Sums are stored as integers, in units of 2^-20, because sums of floats would depend on the order. Histograms and the
-sums by token use a random eighth of the steps; everything else uses every step.
+Sums are stored as integers (see `sums.py`), because sums of floats would depend on the order. Histograms and the sums
+by token use a random eighth of the steps; everything else uses every step.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hiddenstate.errors import ArgumentError
+from hiddenstate.corpus.index.sums import (
+    UNIT,
+    Floats,
+    Ints,
+    add_exact,
+    checked,
+    difference,
+    exact_product,
+    exact_square_product,
+    exact_sum,
+    short,
+    to_integers,
+)
 
-UNIT = float(1 << 20)  # sums are stored as integers in units of 1 / UNIT
 BINS = 40
-MOST = 1 << 62  # the limit of sums, so that two of them can be added
 EVERY = 8  # histograms and sums by token use only every eighth step
 CONTEXTS = 8  # number kept of each kind
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+LEAST_STEPS = 3  # minimum for a correlation: that of two steps is always 1 or -1
+LEAST_VARIANCE = 2.0**-56  # units that vary by less than 2^-28 count as constant
+LEAST_LOGARITHM = -104.0  # below that of every positive float32
+LEAST_SCALE = 2.0**-12  # least product of steps and deviations for a correlation, because sums by label are rounded
 
 
 def bin_edges(bounds: tuple[float, float] | None) -> Floats:
@@ -34,16 +46,25 @@ def bin_edges(bounds: tuple[float, float] | None) -> Floats:
         return np.asarray(edges / (1 - np.abs(edges)))
 
 
+class Moments(NamedTuple):
+    """Moments of the units of a place over n steps: the means ``near + rest`` and the variances, all ``[U]``."""
+
+    n: int
+    near: Floats
+    rest: Floats
+    variance: Floats
+
+
 @dataclass(frozen=True, eq=False)
 class Statistics:
     """Statistics of U units of one place; in ``[2, ...]``, the first axis is the half of the corpus.
 
     Attributes:
         count: ``[2]``, the number of steps.
-        total: ``[2, U]``, the sums of the values.
-        square: ``[2, U]``, the sums of their squares.
-        logarithm: ``[U]``, the sums of the logarithm of the gate that keeps memory (f for an LSTM, z for a GRU); empty
-            for other places.
+        total: ``[2, U, 2]``, the exact sums of the values.
+        square: ``[2, U, 2]``, the exact sums of their squares.
+        logarithm: ``[U, 2]``, the exact sums of the logarithm of the gate that keeps memory (f for an LSTM, z for a
+            GRU), where 0 counts as float32's smallest number; empty for other places.
         histogram: ``[U, BINS]``, the number of steps in each bin.
         labels: the K labels, sorted.
         label_count: ``[2, K]``, the number of steps with each label.
@@ -75,9 +96,10 @@ class Statistics:
         """Return the combined statistics of two parts of a corpus."""
         labels = tuple(sorted({*self.labels, *other.labels}))
         ours, theirs = self._aligned(labels), other._aligned(labels)
-        sums = ["count", "total", "square", "logarithm", "histogram"]
-        sums += ["label_count", "label_total", "token_count", "token_total"]
-        merged: dict[str, Any] = {name: _checked(getattr(ours, name) + getattr(theirs, name)) for name in sums}
+        sums = ("count", "histogram", "label_count", "label_total", "token_count", "token_total")
+        merged: dict[str, Any] = {name: checked(getattr(ours, name) + getattr(theirs, name)) for name in sums}
+        for name in ("total", "square", "logarithm"):
+            merged[name] = add_exact(getattr(ours, name), getattr(theirs, name))
         for name, sign in (("top", -1), ("bottom", 1)):
             merged[name], merged[f"{name}_key"] = _first(
                 np.concatenate([getattr(ours, name), getattr(theirs, name)], axis=1),
@@ -102,24 +124,43 @@ class Statistics:
         """The number of steps."""
         return int(self.count.sum())
 
+    @cached_property
+    def moments(self) -> "Moments":
+        """The mean and the variance of each unit."""
+        return self._moments(slice(None))
+
     @property
     def mean(self) -> Floats:
         """``[U]``, the mean of each unit."""
-        return np.asarray(self.total.sum(0) / UNIT / max(self.steps, 1))
+        return self.moments.near + self.moments.rest
 
     @property
     def deviation(self) -> Floats:
         """``[U]``, the standard deviation of each unit."""
-        mean_square = self.square.sum(0) / UNIT / max(self.steps, 1)
-        return np.asarray(np.sqrt(np.maximum(mean_square - self.mean**2, 0)))
+        return np.asarray(np.sqrt(self.moments.variance))
+
+    def _moments(self, halves: slice) -> "Moments":
+        n = max(int(self.count[halves].sum()), 1)
+        total, square = add_exact(*self.total[halves]), add_exact(*self.square[halves])
+        # Subtracting a number near the mean before anything is rounded leaves all digits for the spread.
+        near = short(difference(total, np.zeros_like(total)) / n)
+        rest = difference(total, exact_product(n, near)) / n
+        spread = difference(square, exact_square_product(n, near)) / n - 2 * near * rest
+        variance = spread - rest**2
+        return Moments(n, near, rest, np.where(variance > LEAST_VARIANCE, variance, 0.0))
 
     @property
     def time_constant(self) -> Floats:
-        """``[U]``, ``-1 / mean(log gate)`` in steps; NaN for places that are not the gate that keeps memory."""
+        """``[U]``, ``-1 / mean(log gate)`` in steps; NaN for places that are not the gate that keeps memory.
+
+        It is infinite if the gate is 1 at every step, and 0 if it is 0 at any step.
+        """
         if not self.logarithm.size:
             return np.full(self.total.shape[1], np.nan)
+        logarithm = difference(self.logarithm, np.zeros_like(self.logarithm))
         with np.errstate(divide="ignore"):
-            return np.asarray(-1.0 / (self.logarithm / UNIT / max(self.steps, 1)))
+            constant = np.where(logarithm < 0, -self.steps / logarithm, np.inf)
+        return np.where(self.bottom[:, 0] <= 0, 0.0, constant)
 
     def quantiles(self, shares: Sequence[float], edges: Floats) -> Floats:
         """Return quantiles ``[U, len(shares)]``, interpolated within the bins of the histogram."""
@@ -146,22 +187,27 @@ class Statistics:
         return np.asarray(shut / steps), np.asarray(self.histogram[:, edges[:-1] >= high - 1e-9].sum(1) / steps)
 
     def correlations(self, half: int | None = None) -> Floats:
-        """Return each unit's correlation with each label ``[K, U]``, on one half or both; 0 if either is constant."""
+        """Return each unit's correlation with each label ``[K, U]``, on one half or both.
+
+        It is NaN if it is unknown: the unit or the label is constant there, or there are fewer than three steps.
+        """
         halves = slice(None) if half is None else slice(half, half + 1)
-        n = max(int(self.count[halves].sum()), 1)
-        mean = self.total[halves].sum(0) / UNIT / n
-        variance = np.maximum(self.square[halves].sum(0) / UNIT / n - mean**2, 0)
-        share = self.label_count[halves].sum(0) / n
-        covariance = self.label_total[halves].sum(0) / UNIT / n - share[:, None] * mean
-        scale = np.sqrt((share * (1 - share))[:, None] * variance)
-        # Sums are rounded, so that a constant unit has a tiny variance.
-        usable = (variance > 1e-9)[None, :] & (scale > 0)
-        return np.where(usable, covariance / np.where(scale > 0, scale, 1), 0.0)
+        n, near, rest, variance = self._moments(halves)
+        counts = self.label_count[halves].sum(0)[:, None]
+        share = counts / n
+        covariance = (self.label_total[halves].sum(0) / UNIT - counts * near) / n - share * rest
+        scale = np.sqrt(share * (1 - share) * variance)
+        is_known = (n >= LEAST_STEPS) & (scale * n > LEAST_SCALE)
+        return np.where(is_known, np.clip(covariance / np.where(is_known, scale, 1), -1, 1), np.nan)
 
     def best_labels(self, half: int) -> Ints:
         """Return the label with the largest absolute correlation for each unit ``[U]``; in a tie, the positive one."""
-        found = self.correlations(half)
-        return np.asarray((np.abs(found) + 1e-6 * (found > 0)).argmax(0))
+        r = self.correlations(half)
+        return np.asarray(np.where(np.isnan(r), -1, np.abs(r) + 1e-6 * (r > 0)).argmax(0))
+
+    def token_means(self, unit: int) -> Floats:
+        """Return the mean of a unit at each token that is counted, ``[V]``; 0 for a token that never occurs."""
+        return np.asarray(self.token_total[:, unit] / UNIT / np.maximum(self.token_count, 1))
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything as arrays, for a file."""
@@ -178,24 +224,6 @@ class Statistics:
         rest = {f.name: arrays[f.name] for f in fields(cls) if f.name != "labels"}
         named = tuple(label.decode("unicode_escape") for label in labels.split(b"\n")) if labels else ()
         return cls(labels=named, **rest)
-
-
-def to_integers(values: NDArray[Any]) -> Ints:
-    """Convert sums to integers, in units of 2^-20.
-
-    Raises:
-        ArgumentError: they are infinite or NaN, or too large.
-    """
-    if not np.isfinite(values).all():
-        raise ArgumentError("the model has states that are infinite or NaN, which an index cannot count")
-    return _checked(np.rint(np.clip(values * UNIT, -MOST, MOST)).astype(np.int64))
-
-
-def _checked(sums: Ints) -> Ints:
-    """Reject sums so large that the sum of two could overflow."""
-    if sums.size and max(int(sums.max()), -int(sums.min())) >= MOST:
-        raise ArgumentError("the model has states so large that the sums of their squares overflow in an index")
-    return sums
 
 
 def _first(values: NDArray[np.float32], keys: Ints, sign: int, k: int) -> tuple[NDArray[np.float32], Ints]:
@@ -239,10 +267,12 @@ class Accumulator:
         self.total = torch.zeros(2, groups, units, dtype=torch.float64)
         self.square = torch.zeros(2, units, dtype=torch.float64)
         self.logarithm = torch.zeros(units, dtype=torch.float64)
+        self.shifts: list[Tensor | None] = [None, None]  # a value of each half, subtracted before values are summed
+        self.token_shift = torch.zeros(units)
         self.histogram = torch.zeros(units * BINS, dtype=torch.int64)
         self.tokens = torch.zeros(tokens, units, dtype=torch.float64)
-        self.high = torch.full((windows, units), -torch.inf)
-        self.low = torch.full((windows, units), torch.inf)
+        self.high = torch.full((windows, units), -torch.inf, dtype=torch.float32)
+        self.low = torch.full((windows, units), torch.inf, dtype=torch.float32)
         self._offsets = torch.arange(units) * BINS
 
     def add(self, values: Tensor, chunk: "Chunk") -> Tensor:
@@ -253,24 +283,38 @@ class Accumulator:
         """
         room = chunk.room(self.units)
         flat: Tensor = room[0]
-        squares: Tensor = room[1]
+        shifted: Tensor = room[1]
         torch.index_select(values.reshape(-1, self.units).float(), 0, chunk.rows, out=flat)
-        torch.mul(flat, flat, out=squares)
+        self._shift(flat, shifted, chunk.first)
         total = self.total.view(-1, self.units)
         for group, start, stop in chunk.groups:
-            total[group] += flat[start:stop].sum(0)
-        self.square[0] += squares[: chunk.first].sum(0)
-        self.square[1] += squares[chunk.first :].sum(0)
-        if self.is_keeping:
-            self.logarithm += flat.log().clamp_min_(-100).sum(0)
+            total[group] += shifted[start:stop].sum(0)
         sample = flat.index_select(0, chunk.sample)
-        self.tokens += chunk.tokens @ sample
+        self.tokens += chunk.tokens @ (sample - self.token_shift)
+        shifted.mul_(shifted)
+        self.square[0] += shifted[: chunk.first].sum(0)
+        self.square[1] += shifted[chunk.first :].sum(0)
+        if self.is_keeping:
+            self.logarithm += flat.log().clamp_min_(LEAST_LOGARITHM).sum(0)
         self._count(sample)
         for number, rows, steps, (t, n) in chunk.windows:
             values[t, n] = values[steps.start, n]  # repeating the first value changes neither extreme
             seen = values[steps, rows]
             self.high[number], self.low[number] = seen.amax(0).float(), seen.amin(0).float()
         return flat
+
+    def _shift(self, values: Tensor, out: Tensor, first: int) -> None:
+        """Subtract from the values of each half one of them, so that their spread is not lost beside their mean."""
+        for half, part in enumerate((slice(0, first), slice(first, len(values)))):
+            if part.start == part.stop:
+                continue
+            shift = self.shifts[half]
+            if shift is None:
+                shift = torch.from_numpy(short(values[(part.start + part.stop) // 2].numpy())).float()
+                if self.shifts[1 - half] is None:
+                    self.token_shift = shift
+                self.shifts[half] = shift
+            torch.sub(values[part], shift, out=out[part])
 
     def _count(self, sample: Tensor) -> None:
         low, high = self.bounds or (-1.0, 1.0)
@@ -284,18 +328,22 @@ class Accumulator:
         self, keys: Ints, labels: tuple[str, ...], count: Ints, label_count: Ints, token_count: Ints
     ) -> Statistics:
         """Return the statistics of the shard; ``keys`` has the key of each context."""
+        shift = np.stack([np.zeros(self.units) if each is None else each.double().numpy() for each in self.shifts])
+        total, token_shift = self.total.numpy(), self.token_shift.double().numpy()
         tops = [_padded(*_best(side, sign, keys)) for side, sign in ((self.high, 1), (self.low, -1))]
         return Statistics(
             count=count,
-            total=to_integers(self.total.sum(1).numpy()),
-            square=to_integers(self.square.numpy()),
-            logarithm=to_integers(self.logarithm.numpy()) if self.is_keeping else np.empty(0, np.int64),
+            total=add_exact(exact_sum(total.sum(1)), exact_product(count[:, None], shift)),
+            square=add_exact(
+                exact_sum(self.square.numpy(), 2 * shift * total.sum(1)), exact_square_product(count[:, None], shift)
+            ),
+            logarithm=exact_sum(self.logarithm.numpy() if self.is_keeping else np.empty(0)),
             histogram=self.histogram.view(self.units, BINS).numpy(),
             labels=labels,
             label_count=label_count,
-            label_total=to_integers(self.total[:, :-1].numpy()),
+            label_total=to_integers(total[:, :-1] + label_count[..., None] * shift[:, None]),
             token_count=token_count,
-            token_total=to_integers(self.tokens.numpy()),
+            token_total=to_integers(self.tokens.numpy() + token_count[:, None] * token_shift),
             top=tops[0][0],
             top_key=tops[0][1],
             bottom=tops[1][0],

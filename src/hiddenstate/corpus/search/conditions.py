@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hiddenstate.base.files import free_name, sync
+from hiddenstate.base.files import free_name, refuse_link, sync
+from hiddenstate.base.modes import types_of_the_weights
 from hiddenstate.base.scoped import lasting
 from hiddenstate.base.writing import writing
+from hiddenstate.corpus.index.bits import to_float32
 from hiddenstate.corpus.index.build import run_chunks
-from hiddenstate.corpus.index.folder import IndexFolder, ShardText
+from hiddenstate.corpus.index.folder import SEARCHED, IndexFolder, ShardText
 from hiddenstate.corpus.search.grammar import Condition, Named, Query, Value
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.subject.progress_bar import Progress, counted
@@ -21,13 +23,16 @@ from hiddenstate.explain.subject.progress_bar import Progress, counted
 Mask = NDArray[np.bool_]
 Key = tuple[str, int, float]  # place, unit, threshold
 
+MOST_SEARCHED = 1 << 30  # maximum size of the stored bits in bytes, each file counted as at least a block
+_BLOCK = 1 << 12
+
 
 def threshold_of(value: Value) -> tuple[float, bool]:
     """Return a threshold, and whether the condition holds above it; otherwise it holds at or below it.
 
     ``>= t`` and ``< t`` are comparisons with the largest float32 below t.
     """
-    number = np.float32(value.number)
+    number = to_float32(value.number)
     if value.op in (">=", "<"):
         number = np.nextafter(number, np.float32(-np.inf))
     return float(number), value.op in (">", ">=")
@@ -47,7 +52,7 @@ def check_values(index: IndexFolder, query: Query) -> None:
     """
     for value in query.values():
         index.resolve_unit(f"{value.place}[{value.unit}]")
-        if not np.isfinite(np.float32(value.number)):
+        if not np.isfinite(to_float32(value.number)):
             raise ArgumentError(f"{value.number} is beyond the range of float32")
 
 
@@ -65,12 +70,31 @@ def make_bits(index: IndexFolder, query: Query, progress: Progress | None = None
     }
     steps = 0
     for shard in counted(list(missing), progress):
-        steps += _run_shard(index, shard, missing[shard])
+        for (place, unit, threshold), mask in run_shard(index, shard, missing[shard]).items():
+            _write(index.cached_bits(shard, place, unit, threshold), np.packbits(mask)[None])
+        steps += int(index.lengths[shard])
     return steps
 
 
+def forget_bits(index: IndexFolder, query: Query) -> None:
+    """Delete stored bits, the oldest first and those of the query last, until few enough are left."""
+    folder = index.folder / SEARCHED
+    wanted = {key_of(value) for value in query.values()}
+    needed = {index.cached_bits(shard, *key).name for shard in index.shards for key in wanted}
+    stats = [(path, path.lstat()) for path in folder.iterdir()] if folder.is_dir() else []
+    sizes = [(path.name in needed, stat.st_mtime_ns, max(stat.st_size, _BLOCK), path) for path, stat in stats]
+    left = sum(size for _, _, size, _ in sizes)
+    for _, _, size, path in sorted(sizes):
+        if left <= MOST_SEARCHED:
+            return
+        path.unlink(missing_ok=True)
+        left -= size
+
+
 @torch.no_grad()
-def _run_shard(index: IndexFolder, shard: int, keys: Sequence[Key]) -> int:
+@types_of_the_weights()
+def run_shard(index: IndexFolder, shard: int, keys: Sequence[Key]) -> dict[Key, Mask]:
+    """Rerun a shard, and return the steps at which units are above thresholds."""
     text = index.text(shard)
     items = [index.item(shard, k) for k in range(len(text.starts) - 1)]
     masks = {key: np.zeros(text.steps, np.bool_) for key in keys}
@@ -81,12 +105,11 @@ def _run_shard(index: IndexFolder, shard: int, keys: Sequence[Key]) -> int:
             for row, (k, n) in enumerate(zip(run.items, run.lengths, strict=True)):
                 at = text.starts[k] + run.start
                 mask[at : at + n] = values[:n, row] > np.float32(threshold)
-    for (place, unit, threshold), mask in masks.items():
-        _write(index.cached_bits(shard, place, unit, threshold), np.packbits(mask)[None])
-    return text.steps
+    return masks
 
 
 def _write(path: Path, bits: NDArray[np.uint8]) -> None:
+    refuse_link(path.parent)
     with writing(path):
         path.parent.mkdir(exist_ok=True)
         beside = free_name(path, "partial")

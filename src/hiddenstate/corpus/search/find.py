@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 from hiddenstate.base.scalars import check_int
 from hiddenstate.corpus.index.folder import Context, IndexFolder, ShardText
 from hiddenstate.corpus.index.items import NO_LABEL, scramble
-from hiddenstate.corpus.search.conditions import Mask, ShardConditions, check_values, key_of, make_bits
+from hiddenstate.corpus.search.conditions import (
+    Mask,
+    ShardConditions,
+    check_values,
+    forget_bits,
+    key_of,
+    make_bits,
+    run_shard,
+)
 from hiddenstate.corpus.search.grammar import Around, Condition, Query, Value, parse_query
 from hiddenstate.corpus.search.result import AROUND, Clause, Found, Match
 from hiddenstate.errors import ArgumentError
@@ -33,8 +41,13 @@ def search(index: IndexFolder, query: str, *, limit: int = 10, progress: Progres
     streams = {key: index.bits_of_shards(*key) for key in {key_of(value) for value in parsed.values()}}
     for shard in index.shards:
         bits = {key: found for key, stream in streams.items() if (found := next(stream)) is not None}
+        if lost := sorted(streams.keys() - bits.keys()):  # another search has deleted them
+            bits |= run_shard(index, shard, lost)
+            cost += int(index.lengths[shard])
         spans = tally.add(ShardConditions(index.text(shard), bits))
         best = sorted([*best, *_ranked(shard, spans, limit)])[:limit]
+    if cost:
+        forget_bits(index, parsed)
     matches = tuple(_match(index.text(shard), shard, start, stop) for _, _, shard, start, stop in best)
     return Found(
         query, tally.steps, tally.count, tally.matched, matches, tally.clauses(index), tally.label_shares(), cost

@@ -208,6 +208,8 @@ def _range(tree: Any) -> tuple[int, int]:
         low, high = 1, numbers[0]
     else:
         low, high = numbers[0], numbers[1] if len(numbers) > 1 else MOST_STEPS
+    if low > MOST_STEPS:
+        raise ArgumentError(f"a sequence has at most {MOST_STEPS:,} steps, got {''.join(words)}")
     if not 1 <= low <= high:
         raise ArgumentError(f"a number of steps must be at least 1, and a range must ascend, got {''.join(words)}")
     return low, high

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hiddenstate.base.reading import reading
+from hiddenstate.corpus.shards.hashes import changed, group_ranges, hash_bytes, hash_ranges
 from hiddenstate.corpus.shards.plan import Shard, open_parquet
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.text.conllu import PIECE, Sentence, Table, from_words
@@ -28,7 +29,8 @@ def read_parsed(shard: Shard) -> Iterator[Table | list[Sentence]]:
     Plain text has one sentence per line, or is split if it has a single line.
 
     Raises:
-        FileFormatError: the file is not UTF-8 or not CoNLL-U, or its column has neither texts nor lists of words.
+        FileFormatError: the file is not UTF-8 or not CoNLL-U, its column has neither texts nor lists of words, or it
+            changed since it was cut into shards.
         OSError: it cannot be read.
     """
     if shard.kind == "parquet":
@@ -47,7 +49,7 @@ def read_texts(shard: Shard) -> Iterator[str]:
 
     Raises:
         ArgumentError: it is CoNLL-U.
-        FileFormatError: it is not UTF-8, or its column has no texts.
+        FileFormatError: it is not UTF-8, its column has no texts, or it changed since it was cut into shards.
         OSError: it cannot be read.
     """
     if shard.kind == "conllu":
@@ -65,6 +67,8 @@ def _chunks(shard: Shard) -> Iterator[str]:
     with Path(shard.path).open("rb") as file:
         file.seek(shard.start)
         content = file.read(shard.stop - shard.start)
+    if hash_bytes([content]) != shard.blake2b:
+        raise changed(shard.path)
     stream = io.BytesIO(content)
     stream.name = shard.name
     yield from read_chunks(stream, PIECE)  # tables of larger pieces do not fit in the caches
@@ -72,6 +76,7 @@ def _chunks(shard: Shard) -> Iterator[str]:
 
 def _cells(shard: Shard) -> Iterator[Any]:
     with reading(shard.path), open_parquet(shard.path) as file:
+        _check_group(file, shard)
         groups = list(range(shard.start, shard.stop))
         batches = file.iter_batches(batch_size=ROWS_TOGETHER, row_groups=groups, columns=[shard.column])
         for batch in batches:
@@ -85,3 +90,12 @@ def _cells(shard: Shard) -> Iterator[Any]:
                     what = "a list with a missing word" if isinstance(value, list) else f"a value of {type(value)}"
                     raise FileFormatError(f"the column {shard.column!r} has {what}; give texts or lists of words")
                 yield value
+        _check_group(file, shard)  # pyarrow has read the file itself, so what it read was the same before and after
+
+
+def _check_group(file: Any, shard: Shard) -> None:
+    if (
+        shard.stop > file.metadata.num_row_groups
+        or hash_ranges(shard.path, group_ranges(file.metadata, shard.start, shard.column)) != shard.blake2b
+    ):
+        raise changed(shard.path)

@@ -1,11 +1,12 @@
-"""Cuts the files of a corpus into shards at sentence ends, without reading whole files."""
+"""Cuts the files of a corpus into shards at sentence ends, and hashes the content of each shard."""
 
 import glob
-import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +15,7 @@ from hiddenstate.base.files import check_is_file
 from hiddenstate.base.reading import reading
 from hiddenstate.base.scalars import check_int
 from hiddenstate.base.validation import optional_package
+from hiddenstate.corpus.shards.hashes import changed, group_ranges, hash_bytes, hash_ranges
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.text.conllu import looks_like_conllu
 from hiddenstate.text.corpora import corpus_path
@@ -25,7 +27,6 @@ MOST_GROUP = 1 << 30  # maximum unpacked size of a Parquet file's row group, in 
 MOST_SHARDS = 10_000_000
 
 _HEAD = 1 << 16  # how many bytes are examined to decide whether a file is CoNLL-U
-_HASHED = 64  # number of 1 MiB blocks that the fingerprint of a larger file covers
 _BLANK = re.compile(rb"\n[ \t\r]*\n")
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -51,6 +52,7 @@ class Shard:
     stop: int
     is_part: bool = False
     column: str = ""
+    blake2b: str = ""
 
     @property
     def name(self) -> str:
@@ -94,7 +96,7 @@ def expand(files: Sequence[str | os.PathLike[str]] | str | os.PathLike[str]) -> 
 def plan(
     files: Sequence[Path], *, shard_bytes: int = SHARD_BYTES, kind: str | None = None, column: str = "text"
 ) -> list[Shard]:
-    """Cut files into shards. The cuts depend only on the files and ``shard_bytes``.
+    """Cut files into shards, and hash their content. The cuts depend only on the files and ``shard_bytes``.
 
     Args:
         files: the files, as `expand` returns them.
@@ -105,8 +107,8 @@ def plan(
 
     Raises:
         ArgumentError: ``shard_bytes`` is below 1, or there would be more than ten million shards.
-        FileFormatError: a file has 64 MiB without the end of a line or sentence, or is not a Parquet file with this
-            column.
+        FileFormatError: a file has 64 MiB without the end of a line or sentence, is not a Parquet file with this
+            column, or changes meanwhile; or there is nothing in the files.
         MissingDependencyError: there is a Parquet file, and pyarrow is not installed.
         OSError: a file cannot be read.
     """
@@ -119,18 +121,32 @@ def plan(
             f"{total:,} bytes in shards of {size:,} would be more than {MOST_SHARDS:,} shards: raise shard_bytes"
         )
     shards: list[Shard] = []
-    for path in files:
-        of = kind or KINDS.get(path.suffix.lower()) or _detected(path)
-        cuts = _row_groups(path, column) if of == "parquet" else list(_cuts(path, of, size))
-        for start, stop in pairwise(cuts):
+    with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock
+        for path in files:
+            before = _stamp(path)
+            of = kind or KINDS.get(path.suffix.lower()) or _detected(path)
             named = column if of == "parquet" else ""
-            shards.append(Shard(len(shards), str(path), of, start, stop, len(cuts) > 2, named))
+            ranges = (
+                _row_groups(path, column) if of == "parquet" else [[cut] for cut in pairwise(_cuts(path, of, size))]
+            )
+            for k, content in enumerate(pool.map(partial(hash_ranges, path), ranges)):
+                start, stop = (k, k + 1) if of == "parquet" else ranges[k][0]
+                shards.append(Shard(len(shards), str(path), of, start, stop, len(ranges) > 1, named, content))
+            if _stamp(path) != before:
+                raise changed(path)
+    if not shards:
+        raise FileFormatError(f"there is nothing to read in {_names(files)}")
     return shards
 
 
-def describe_files(files: Sequence[Path]) -> list[dict[str, Any]]:
-    """Return the name, size and hash of each file; the hash of a file above 64 MiB covers only 64 blocks of it."""
-    return [{"file": str(path), "bytes": path.stat().st_size, "blake2b": _hash(path)} for path in files]
+def describe_files(files: Sequence[Path], shards: Sequence[Shard]) -> list[dict[str, Any]]:
+    """Return the name, the size and a hash of each file of the shards."""
+    hashes: dict[str, list[bytes]] = {str(path): [] for path in files}
+    for shard in shards:
+        hashes[shard.path].append(shard.blake2b.encode())
+    return [
+        {"file": str(path), "bytes": path.stat().st_size, "blake2b": hash_bytes(hashes[str(path)])} for path in files
+    ]
 
 
 def shards_to_data(shards: Sequence[Shard]) -> list[dict[str, Any]]:
@@ -154,7 +170,8 @@ def _detected(path: Path) -> str:
     return "conllu" if looks_like_conllu(head.removeprefix("\ufeff").replace("\r\n", "\n")) else "text"
 
 
-def _row_groups(path: Path, column: str) -> list[int]:
+def _row_groups(path: Path, column: str) -> list[list[tuple[int, int]]]:
+    """Return the parts of a Parquet file that each row group's column occupies."""
     with reading(path), open_parquet(str(path)) as file:
         if column not in file.schema_arrow.names:
             raise FileFormatError(
@@ -163,7 +180,10 @@ def _row_groups(path: Path, column: str) -> list[int]:
         for k in range(file.num_row_groups):
             if file.metadata.row_group(k).total_byte_size > MOST_GROUP:
                 raise FileFormatError(f"row group {k} is larger than 1 GiB; write the file with smaller groups")
-        return list(range(file.num_row_groups + 1))
+        groups = [group_ranges(file.metadata, k, column) for k in range(file.num_row_groups)]
+        if sum(stop - start for group in groups for start, stop in group) > path.stat().st_size:
+            raise FileFormatError("its row groups have more bytes than the file")
+        return groups
 
 
 def _cuts(path: Path, kind: str, size: int) -> Iterator[int]:
@@ -201,12 +221,11 @@ def _end_after(file: BinaryIO, start: int, kind: str, path: Path) -> int:
     )
 
 
-def _hash(path: Path) -> str:
-    size, block, found = path.stat().st_size, 1 << 20, hashlib.blake2b(digest_size=16)
-    count = min(_HASHED, -(-size // block))
-    with path.open("rb") as file:
-        for k in range(count):
-            if size > _HASHED * block:
-                file.seek(k * (size - block) // (count - 1))
-            found.update(file.read(block))
-    return found.hexdigest()
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Return what changes if the file is written or replaced."""
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+
+
+def _names(files: Sequence[Path]) -> str:
+    return f"{files[0]}" if len(files) == 1 else f"these {len(files):,} files"

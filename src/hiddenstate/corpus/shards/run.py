@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from hiddenstate.base.validation import optional_package
 from hiddenstate.base.writing import writing
 from hiddenstate.corpus.shards.plan import Shard, shards_to_data
 from hiddenstate.corpus.shards.processes import WorkerProcesses
-from hiddenstate.corpus.shards.worker import ShardTask, process, process_mine, start
+from hiddenstate.corpus.shards.worker import ShardTask, drop, process, process_mine, start
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, RunInUseError
 from hiddenstate.explain.subject.progress_bar import Progress, reporting
 
@@ -42,7 +43,7 @@ def run(
     workers: int = 1,
     client: Any = None,
     progress: Progress | bool | None = None,
-) -> None:
+) -> int:
     """Write the result of every shard into a folder; existing results are kept.
 
     Args:
@@ -55,6 +56,9 @@ def run(
             same paths. They should have one thread each.
         progress: a callback for the bytes read and their total; True for a bar.
 
+    Returns:
+        The number of shards whose results were written.
+
     Raises:
         ArgumentError: the folder contains other results, or ``workers`` is out of range.
         ArgumentTypeError: the client is of the wrong kind.
@@ -62,11 +66,24 @@ def run(
         FileWriteError: the folder cannot be written.
         MissingDependencyError: a client is given, and distributed is not installed.
     """
+    workers = check_workers(workers, client)
+    with claimed(folder, shards, described):
+        return map_shards(task, shards, folder, workers=workers, client=client, progress=progress)
+
+
+def check_workers(workers: int, client: Any) -> int:
+    """Return the number of processes; arguments and errors are those of `run`."""
     workers = check_int("workers", workers)
     if not 1 <= workers <= MOST_WORKERS:
         raise ArgumentError(f"workers must be in 1..{MOST_WORKERS}, got {workers}")
     if client is not None and not callable(getattr(client, "scatter", None)):
         raise ArgumentTypeError(f"client must be a distributed.Client, got {type(client).__name__}")
+    return workers
+
+
+@contextmanager
+def claimed(folder: Path, shards: Sequence[Shard], described: Mapping[str, Any]) -> Iterator[None]:
+    """Lock a folder, which is created if necessary, for the results of some shards; see `run`."""
     check_folder_place(folder, is_replaced=False)
     with writing(folder):
         made = [each for each in (folder, *folder.parents) if not each.exists()]
@@ -76,13 +93,23 @@ def run(
             drop_empty(made)
             raise
         try:
-            with FileLock(folder / LOCK, timeout=0.5), reporting(progress, unit="bytes") as report:
+            with FileLock(folder / LOCK, timeout=0.5):
                 _begin(folder, shards, described)
-                _all(task, shards, folder, workers, client, report)
+                yield
         except Timeout:
             raise RunInUseError(
                 f"{folder} is in use: another process writes there; wait for it, or choose a different folder"
             ) from None
+
+
+def discard(folder: Path, names: Sequence[str]) -> None:
+    """Delete results from a claimed folder with their manifest, and the folder if nothing else is in it."""
+    for name in (*names, MANIFEST):
+        drop(folder / name)
+    if [path.name for path in folder.iterdir()] == [LOCK]:
+        with suppress(OSError):  # Windows deletes no open file
+            (folder / LOCK).unlink()
+            folder.rmdir()
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -110,6 +137,7 @@ def _begin(folder: Path, shards: Sequence[Shard], described: Mapping[str, Any]) 
         there = read_manifest(folder)
         differing = sorted(key for key in {*there, *data} if there.get(key) != data.get(key))
         if differing:
+            differing = [key for key in differing if key != "shards"] or differing  # other files have other shards
             verb = "differs" if len(differing) == 1 else "differ"
             raise ArgumentError(
                 f"{folder} holds results of something else: {', '.join(differing)} {verb}; choose another folder, or "
@@ -126,9 +154,16 @@ def _begin(folder: Path, shards: Sequence[Shard], described: Mapping[str, Any]) 
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def _all(
-    task: ShardTask, shards: Sequence[Shard], folder: Path, workers: int, client: Any, report: Progress | None
-) -> None:
+def map_shards(
+    task: ShardTask,
+    shards: Sequence[Shard],
+    folder: Path,
+    *,
+    workers: int = 1,
+    client: Any = None,
+    progress: Progress | bool | None = None,
+) -> int:
+    """Write the results that are missing into a claimed folder; see `run`, also for what it returns."""
     left = [shard for shard in shards if not (folder / task.name(shard)).exists()]
     total = sum(shard.weight for shard in shards)
     done = total - sum(shard.weight for shard in left)
@@ -138,10 +173,12 @@ def _all(
         finished = _in_processes(task, left, folder, min(workers, len(left)))
     else:
         finished = _here(task, left, folder)
-    for shard in finished:
-        done += shard.weight
-        if report is not None:
-            report(done, total)
+    with reporting(progress, unit="bytes") as report:
+        for shard in finished:
+            done += shard.weight
+            if report is not None:
+                report(done, total)
+    return len(left)
 
 
 def _here(task: ShardTask, shards: Sequence[Shard], folder: Path) -> Iterator[Shard]:

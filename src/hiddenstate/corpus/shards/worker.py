@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 
 from hiddenstate.base.files import free_name, sync
+from hiddenstate.base.modes import types_of_the_weights
 from hiddenstate.base.scoped import lasting
 from hiddenstate.base.writing import writing
 from hiddenstate.corpus.shards.plan import Shard
@@ -26,6 +27,7 @@ class ShardTask(Protocol):
         """Write the shard's result, a file or a folder, to an unused path."""
 
 
+@types_of_the_weights()
 def process(task: ShardTask, shard: Shard, folder: Path) -> None:
     """Write the result of one shard, unless it exists; in one thread, so that the result is the same everywhere."""
     target = folder / task.name(shard)
@@ -35,7 +37,7 @@ def process(task: ShardTask, shard: Shard, folder: Path) -> None:
     with (
         writing(target),
         lasting(partial(torch.set_num_threads, 1), partial(torch.set_num_threads, threads)),
-        lasting(lambda: None, partial(_drop, beside)),
+        lasting(lambda: None, partial(drop, beside)),
     ):
         task(shard, beside)
         for path in [*beside.rglob("*"), beside] if beside.is_dir() else [beside]:
@@ -45,11 +47,12 @@ def process(task: ShardTask, shard: Shard, folder: Path) -> None:
             sync(folder)
 
 
-def _drop(beside: Path) -> None:
-    if beside.is_dir():
-        shutil.rmtree(beside, ignore_errors=True)
+def drop(path: Path) -> None:
+    """Delete the result of a shard, if it exists."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
     else:
-        beside.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
 _mine: "tuple[ShardTask, Path] | None" = None  # set in processes that `run` started

@@ -12,8 +12,8 @@ from hiddenstate.corpus.index.folder import Context, IndexFolder
 from hiddenstate.corpus.index.items import NO_LABEL, half_of, scramble
 from hiddenstate.corpus.search.result import AROUND, text_of
 from hiddenstate.corpus.units.effects import MOST_STEPS, NATS, costs
-from hiddenstate.corpus.units.permutation import FLIPS, LEAST_STEPS, flip_p, groups_of, shift_p
-from hiddenstate.corpus.units.table import time_constants
+from hiddenstate.corpus.units.permutation import FLIPS, LEAST_STEPS, SIGNIFICANT, Chance, chance, groups_of
+from hiddenstate.corpus.units.table import known_number, time_constants
 from hiddenstate.edits.edit import set as hold
 from hiddenstate.edits.edit import zero
 from hiddenstate.explain.result.explanation import Explanation, Row, plain
@@ -26,7 +26,6 @@ HELD_OUT_STEPS = 8192  # minimum, if the corpus has that many
 EFFECT_STEPS = 4096
 MATCHED = 8
 LOGITS = 4  # number shown on each side
-SIGNIFICANT = 0.01
 LEAST_GROUPS = 8  # minimum number of sequences with and without a label for a statement about what a unit is used for
 ROUNDING = 1e-5  # by how much two paths of a call may differ, in nats or units of distance
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -68,16 +67,20 @@ class UnitCard(Explanation):
         low: the share of steps at which it is below 0.1 (for gates), -0.9 (for g, n and h) or -1 (for unbounded
             values).
         high: the share of steps at which it is above 0.9, or 1 for unbounded values.
-        time_constant: the time constant of its memory, in steps; None if f (z for a GRU) was not indexed.
+        time_constant: the time constant of its memory, in steps, infinite if it never forgets; None if f (z for a GRU)
+            was not indexed. JSON has no infinite numbers: see ``never_forgets`` in `to_dict`.
         logits: how much one standard deviation of the unit adds to the logits that it raises or lowers most.
         tokens: tokens with the mean of the unit at their steps, the most unusual means first.
         labels: the number of labels.
         label: the label with the largest absolute correlation on one half of the corpus; empty if none correlates.
-        chosen: that correlation.
-        held_out: the correlation on a sample of the other half.
+        chosen: that correlation; None without a label.
+        held_out: the correlation on a sample of the other half; None if the unit or the label is constant there, or
+            there are fewer than 66 steps.
         held_out_steps: the steps of that sample.
-        p: the probability of a correlation this large by chance: the larger of two values, one from shifting the labels
-            along the sample, the other from giving each sequence's part a random sign.
+        p: the probability of a correlation this large by chance: the larger of two values. One is from shifting the
+            labels along the sample. The other gives each sequence's part a random sign or, if there are fewer than 32
+            sequences and the label varies inside them, shifts the labels inside each. None if that can't be known, as
+            for a label that covers whole sequences if there are fewer than eight.
         units: the number of units in the index.
         cost_name: the meaning of the effects.
         effect: the effect of zeroing the unit.
@@ -85,9 +88,9 @@ class UnitCard(Explanation):
         matched: the effects of zeroing some other units of the same place that are equally large on average.
         margin: the smallest of several differences, each reduced by two standard errors: by how much zeroing the unit,
             and holding it at its mean, costs more at its label than nothing and than elsewhere, and by how much zeroing
-            it costs more there than zeroing each matched unit. Standard errors treat sequences (or, if there are few,
-            windows of 64 steps) as independent. None if fewer than 8 of these have, or lack, the label, or if there is
-            no other unit.
+            it costs more there than zeroing each matched unit. Standard errors treat sequences as independent or, if
+            there are fewer than 32 and the label varies inside them, windows of 64 steps. None if fewer than 8 of these
+            have, or lack, the label, or if there is no other unit.
         residual: always 0, because nothing is decomposed.
         cost: the row-steps that were run.
     """
@@ -108,10 +111,10 @@ class UnitCard(Explanation):
     tokens: tuple[tuple[str, float, int], ...]
     labels: int
     label: str
-    chosen: float
-    held_out: float
+    chosen: float | None
+    held_out: float | None
     held_out_steps: int
-    p: float
+    p: float | None
     units: int
     cost_name: str
     effect: Effect
@@ -124,7 +127,7 @@ class UnitCard(Explanation):
     @property
     def is_confirmed(self) -> bool:
         """Whether p is below 0.01, and so small that by chance less than one unit is expected to reach it."""
-        return self.p < SIGNIFICANT and self.p * self.units < 1
+        return self.p is not None and self.p < SIGNIFICANT and self.p * self.units < 1
 
     @property
     def is_used(self) -> bool:
@@ -153,11 +156,14 @@ class UnitCard(Explanation):
         found |= {"effect": self.effect._asdict(), "held": self.held._asdict()}
         found["matched"] = [each._asdict() for each in self.matched]
         found |= {name: getattr(self, name) for name in ("is_confirmed", "is_used", "verdict")}
+        found["never_forgets"] = self.time_constant == math.inf
         return {name: plain(value) for name, value in {**found, "contexts": list(self.rows())}.items()}
 
     def __str__(self) -> str:
         lines = [f"{self.unit}: mean {self.mean:+.3f}, standard deviation {self.deviation:.3f}, "]
         time = "" if self.time_constant is None else f", time constant {self.time_constant:.1f} steps"
+        if self.time_constant == math.inf:
+            time = ", infinite time constant: it never forgets"
         lines[0] += f"low {self.low:.0%}, high {self.high:.0%}{time}"
         lines.append("quantiles " + ", ".join(f"{share:.0%} {value:+.2f}" for share, value in self.quantiles))
         for kind in ("top", "bottom", "random"):
@@ -181,11 +187,18 @@ class UnitCard(Explanation):
         """What the held-out correlation and the effects show, and the limits of that evidence."""
         if not self.labels:
             return "There are no labels."
-        if not self.label:
+        if self.chosen is None:
             return "Labels are chosen on one half of the sequences, and none correlates with the unit there."
         said = f"The label most correlated with it is {self.label}: r = {self.chosen:+.2f} where the label was chosen"
         if self.held_out_steps < LEAST_STEPS:
             return f"{said}. There are too few other sequences to confirm that."
+        if self.held_out is None:
+            return f"{said}. That can't be confirmed: on other sequences, the unit or the label is constant."
+        if self.p is None:
+            return (
+                f"{said}, {self.held_out:+.2f} on other sequences. There are too few of them to know whether that is "
+                "chance, because the steps of a sequence depend on one another."
+            )
         expected = self.p * self.units
         count = f"{expected:,.0f}" if expected >= 10 else f"{expected:.2g}"
         by_chance = f"which {count} of the index's {self.units:,} units would reach by chance"
@@ -244,13 +257,14 @@ def unit_card(index: IndexFolder, address: str) -> UnitCard:
     known, edges = index.statistics[name], index.edges(name)
     correlations = known.correlations(0)
     best = int(known.best_labels(0)[unit]) if len(known.labels) else -1
-    label = known.labels[best] if best >= 0 and correlations[best, unit] else NO_LABEL
+    chosen = float(correlations[best, unit]) if best >= 0 else np.nan
+    label = NO_LABEL if np.isnan(chosen) else known.labels[best]
     low, high = known.saturation(edges)
     time = float(time_constants(index, name)[unit])
     units = sum(each.total.shape[1] for each in index.statistics.values())
     chances = 4 * units  # so that p can be below 1 / units
     sample, steps = held_out(index, max(HELD_OUT_STEPS, chances))
-    held, p = _confirmed(index, sample, name, unit, label, chances)
+    held, p = _chance(index, sample, name, unit, label, chances)
     fewer, effect_steps = held_out(index, EFFECT_STEPS, MOST_STEPS)
     cost_name, effects, margin = _effects(index, fewer, name, unit, label)
     return UnitCard(
@@ -263,12 +277,12 @@ def unit_card(index: IndexFolder, address: str) -> UnitCard:
         edges=tuple(edges.tolist()),
         low=float(low[unit]),
         high=float(high[unit]),
-        time_constant=None if np.isnan(time) else time,
+        time_constant=known_number(time),
         logits=_logits(index, name, unit),
         tokens=_tokens(index, name, unit),
         labels=len(known.labels),
         label=label,
-        chosen=float(correlations[best, unit]) if best >= 0 else 0.0,
+        chosen=known_number(chosen),
         held_out=held,
         held_out_steps=steps,
         p=p,
@@ -307,16 +321,13 @@ def held_out(index: IndexFolder, least: int, longest: int | None = None) -> tupl
     return found, steps
 
 
-def _confirmed(
-    index: IndexFolder, sample: Sequence[Context], name: str, unit: int, label: str, chances: int
-) -> tuple[float, float]:
+def _chance(index: IndexFolder, sample: Sequence[Context], name: str, unit: int, label: str, chances: int) -> Chance:
     if not label or not sample:
-        return 0.0, 1.0
+        return Chance(None, None)
     values = np.concatenate([each[name][:, unit] for each in index.run(sample, [name])]).astype(np.float64)
     labels = [each for context in sample for each in index.text(context.shard).item(context.sequence).labels]
     has_label = np.array([each == label for each in labels])
-    found, p = shift_p(values, has_label)
-    return found, max(p, flip_p(values, has_label, groups_of([each.stop for each in sample]), max(FLIPS, chances)))
+    return chance(values, has_label, [each.stop for each in sample], max(FLIPS, chances))
 
 
 def _matched(index: IndexFolder, name: str, unit: int) -> list[int]:
@@ -335,12 +346,12 @@ def _effects(
     if not sample:
         return "cost", [Effect(f"{name}[{k}]", 0.0, 0.0) for k in units], None
     held = hold(name, unit=unit, to=float(index.statistics[name].mean[unit]))
-    said, lost, labels, groups = costs(
+    said, lost, labels, lengths = costs(
         index, sample, [zero(name, unit=unit), held, *(zero(name, unit=k) for k in units[2:])]
     )
     known = ~np.isnan(lost).any(axis=0)
-    lost, labels, groups = lost[:, known], labels[known], groups[known]
     at = labels == label if label else np.zeros(len(labels), np.bool_)
+    lost, at, groups = lost[:, known], at[known], groups_of(at, lengths)[known]
     effects = [Effect(f"{name}[{k}]", _mean(each[at]), _mean(each[~at])) for k, each in zip(units, lost, strict=True)]
     return said, effects, _margin(lost, at, groups)
 
@@ -406,7 +417,7 @@ def _tokens(index: IndexFolder, name: str, unit: int) -> tuple[tuple[str, float,
     if not len(known.token_count):
         return ()
     counts = known.token_count
-    means = known.token_total[:, unit] / float(1 << 20) / np.maximum(counts, 1)
+    means = known.token_means(unit)
     score = np.where(counts >= 8, np.abs(means - known.mean[unit]) * np.sqrt(counts), -1)
     order = np.argsort(-score, kind="stable")[: 2 * LOGITS]
     return tuple((index.reader.common[k], float(means[k]), int(counts[k])) for k in order.tolist() if score[k] > 0)

@@ -25,7 +25,9 @@ class Units(Explanation):
     confirmed on the other half.
 
     Attributes:
-        table: one row per unit.
+        table: one row per unit. ``chosen`` and ``held_out`` are None if the correlation is unknown, as for a unit or a
+            label that is constant there; ``time_constant`` is None if f (z for a GRU) was not indexed. JSON has no
+            infinite numbers: see ``never_forgets``.
         steps: the number of steps of the corpus.
         residual: always 0, because nothing is decomposed.
         cost: always 0, because nothing was rerun.
@@ -52,7 +54,8 @@ class Units(Explanation):
             [
                 str(row["unit"]),
                 shortened(str(row["label"])) if row["label"] else "",
-                *(f"{row[name]:+.2f}" for name in ("chosen", "held_out", "mean", "deviation", "q05", "q95")),
+                *(_correlation(row[name], str(row["label"])) for name in ("chosen", "held_out")),
+                *(f"{row[name]:+.2f}" for name in ("mean", "deviation", "q05", "q95")),
                 *(f"{row[name]:.0%}" for name in ("low", "high")),
                 "" if row["time_constant"] is None else f"{row['time_constant']:.1f}",
             ]
@@ -91,13 +94,13 @@ def units(index: IndexFolder) -> Units:
         quantiles = known.quantiles(QUANTILES, edges)
         times = time_constants(index, name)
         for k in range(known.total.shape[1]):
-            has_label = len(known.labels) > 0 and chosen[best[k], k] != 0
+            r, confirmed = (chosen[best[k], k], held_out[best[k], k]) if len(known.labels) else (np.nan, np.nan)
             rows.append(
                 {
                     "unit": f"{name}[{k}]",
-                    "label": known.labels[best[k]] if has_label else "",
-                    "chosen": float(chosen[best[k], k]) if has_label else 0.0,
-                    "held_out": float(held_out[best[k], k]) if has_label else 0.0,
+                    "label": "" if np.isnan(r) else known.labels[best[k]],
+                    "chosen": known_number(r),
+                    "held_out": known_number(np.nan if np.isnan(r) else confirmed),
                     "mean": float(known.mean[k]),
                     "deviation": float(known.deviation[k]),
                     "q05": float(quantiles[k, 0]),
@@ -107,11 +110,21 @@ def units(index: IndexFolder) -> Units:
                     "highest": float(known.top[k, 0]),
                     "low": float(low[k]),
                     "high": float(high[k]),
-                    "time_constant": None if np.isnan(times[k]) else float(times[k]),
+                    "time_constant": known_number(times[k]),
+                    "never_forgets": bool(np.isposinf(times[k])),
                 }
             )
-    rows.sort(key=lambda row: -abs(row["held_out"]))
+    rows.sort(key=lambda row: -abs(row["held_out"] or 0.0))
     return Units(tuple(rows), index.steps)
+
+
+def _correlation(r: Any, label: str) -> str:
+    return ("unknown" if r is None else f"{r:+.2f}") if label else ""
+
+
+def known_number(value: float) -> float | None:
+    """Return a number, or None for NaN."""
+    return None if np.isnan(value) else float(value)
 
 
 def time_constants(index: IndexFolder, name: str) -> Any:

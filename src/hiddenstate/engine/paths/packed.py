@@ -44,6 +44,10 @@ class PackedLSTM:
         # them.
         self._memory = [value.detach() for value in stored]
 
+    def equals(self, other: "PackedLSTM") -> bool:
+        """Whether another copy has the same bytes, so that both compute the same steps."""
+        return bool(self.packed.equals(other.packed))
+
     def run(self, x: Tensor, state: Sequence[Tensor]) -> Tensor:
         """Read ``x [T, N, C]``, update the states ``[L, N, H]`` in place, and return ``out [T, N, H]``."""
         h, *more = state

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hiddenstate.base.messages import readable_name
 from hiddenstate.base.scalars import check_int, check_seed
 from hiddenstate.base.validation import check_memory, check_plain_tensor, optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
@@ -45,7 +46,7 @@ def automaton(
         model: a unidirectional `LSTM`, `GRU` or `RNN`.
         alphabet: maps each symbol to its input vector ``[C]``.
         output: takes hidden states of the last layer ``[N, P]`` and returns the LSTM's output for each, such as a
-            label. By default, the most likely label of ``head``.
+            label. By default, the label of the largest of several outputs of ``head``.
         head: the linear layer that reads the LSTM's outputs.
         labels: the head's labels.
         states: the maximum number of states; learning stops there.
@@ -59,7 +60,10 @@ def automaton(
             row-steps.
     """
     if not isinstance(model, Layer):
-        raise ArgumentTypeError(f"automaton takes an hs.LSTM, hs.GRU or hs.RNN, got {type(model).__name__}")
+        raise ArgumentTypeError(
+            f"automaton takes an hs.LSTM, hs.GRU or hs.RNN, got {readable_name(type(model))} (hs.convert converts "
+            "torch's layers)"
+        )
     if model.bidirectional:
         raise ArgumentError("an automaton reads forward: give a layer that is not bidirectional")
     most, long, count = check_int("states", states), check_int("length", length), check_int("tests", tests)
@@ -97,6 +101,8 @@ def _output_function(
     like = model._like()
     found = subject(model, like.new_zeros(1, 1, model.input_size), head=head, labels=labels).head
     assert found is not None
+    if len(found.weight) == 1:
+        raise ArgumentError("head= has one output, so its largest is always the same: give output=, such as its sign")
     return lambda h: [found.labels[k] for k in found.logits(h).argmax(-1).tolist()]
 
 

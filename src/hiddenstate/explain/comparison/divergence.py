@@ -1,21 +1,42 @@
 """How much the outputs of two runs differ, step by step."""
 
+from collections import Counter
+
 import torch
 from torch import Tensor
 
+from hiddenstate.explain.subject.module_output import SOFTMAX
+from hiddenstate.explain.subject.outputs import needed_head, needed_probabilities
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.tracing.trace import Trace
 
 
 def choose_measure(a: Subject, b: Subject) -> str:
-    """Return the measure for two outputs: ``KL``, ``distance``, or ``none`` if they cannot be compared."""
-    heads = a.head, b.head
-    if all(head is not None and head.log_probabilities is not None for head in heads):
-        labels = [head.labels for head in heads if head is not None]
-        if labels[0] == labels[1]:
+    """Return the measure for two outputs: ``KL``, ``distance``, ``state distance``, or ``none``; see `Comparison`."""
+    if a.head is not None and b.head is not None and a.head.labels == b.head.labels:
+        if a.head.log_probabilities is not None and b.head.log_probabilities is not None:
             return "KL"
+        if len(a.head.weight) == len(b.head.weight):
+            return "distance"
     sizes = [one.sizes.output_size * one.sizes.directions for one in (a, b)]
-    return "distance" if sizes[0] == sizes[1] else "none"
+    return "state distance" if sizes[0] == sizes[1] else "none"
+
+
+def note_outputs(a: Subject, b: Subject, measure: str) -> str:
+    """Return how what is compared differs from what the modules return; empty if it does not."""
+    if measure in ("state distance", "none"):
+        cure = "Compare two subjects with head= to compare its outputs."
+        return next((f"There is no head: {subject.no_head}. {cure}" for subject in (a, b) if subject.no_head), "")
+    explained = ("", *SOFTMAX) if measure == "KL" else ("",)
+    for subject in (a, b):
+        if subject.output is not None:
+            real = [(t, n) for n in range(subject.N) for t in range(subject.row_length(n))]
+            notes = Counter(subject.output.note(t, explained, n) for t, n in real)
+            differs = [note for note in notes if note]
+            if differs:
+                where = f"At {notes[differs[0]]:,} of {len(real):,} steps"
+                return f"{where}, what is compared is {differs[0]}."
+    return ""
 
 
 @torch.no_grad()
@@ -23,16 +44,14 @@ def step_differences(a: Subject, b: Subject, run_a: Trace, run_b: Trace, measure
     """Return how much the outputs differ at each step, ``[T, N]``; NaN beyond a row's end."""
     outs = [_out(one, run) for one, run in ((a, run_a), (b, run_b))]
     if measure == "KL":
-        assert a.head is not None
-        assert b.head is not None
-        assert a.head.log_probabilities is not None
-        assert b.head.log_probabilities is not None
-        p, q = a.head.log_probabilities(outs[0]).double(), b.head.log_probabilities(outs[1]).double()
-        found = torch.where(p == -torch.inf, 0.0, p.exp() * (p - q)).sum(-1)
-    elif measure == "distance":
-        found = (outs[0].double() - outs[1].double()).norm(dim=-1)
-    else:
+        p, q = (needed_probabilities(needed_head(subject.head))(out) for subject, out in zip((a, b), outs, strict=True))
+        found = torch.where(p == -torch.inf, 0.0, p.double().exp() * (p.double() - q.double())).sum(-1)
+    elif measure == "none":
         found = torch.full(outs[0].shape[:2], torch.nan, dtype=torch.float64)
+    else:
+        if measure == "distance":
+            outs = [needed_head(subject.head).logits(out) for subject, out in zip((a, b), outs, strict=True)]
+        found = (outs[0].double() - outs[1].double()).norm(dim=-1)
     ended = torch.tensor([[t >= a.row_length(n) for n in range(a.N)] for t in range(a.T)])
     return found.cpu().masked_fill(ended, torch.nan)
 

@@ -12,7 +12,7 @@ from hiddenstate.base.indexing import freeze, resolve, resolve_one
 from hiddenstate.base.scalars import check_int
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
-from hiddenstate.explain.comparison.divergence import step_differences
+from hiddenstate.explain.comparison.divergence import note_outputs, step_differences
 from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import bar, number, sentence, share, shortened, table
 from hiddenstate.explain.subject.subject import Subject
@@ -66,8 +66,10 @@ class Comparison(Explanation):
     """The result of `hiddenstate.compare`. Units are matched and layers compared by their hidden states.
 
     Attributes:
-        measure: ``"KL"``: the divergence of b's probabilities from a's, in nats; ``"distance"``: the distance of their
-            outputs, if they have no probabilities for the same labels; ``"none"``: their outputs differ in size.
+        measure: ``"KL"``: the divergence of b's probabilities from a's, in nats, if their heads feed a softmax and have
+            the same labels; ``"distance"``: the distance of the outputs of two other heads with the same labels, in
+            their own unit; ``"state distance"``: without such heads, the distance of the last layers' hidden states;
+            ``"none"``: these differ in size.
         differences: for each item of the data, ``[T, N]``; NaN beyond a row's end.
         tolerance: outputs that differ by more than this count as different.
         matches: the corresponding units in each layer and direction that both have (``"l0"``).
@@ -101,6 +103,12 @@ class Comparison(Explanation):
             if len(t):
                 return self._at(item, int(t[0]), int(n[0]))
         return None
+
+    @property
+    def note(self) -> str:
+        """How what is compared differs from what the modules return; empty if it does not."""
+        notes = (note_outputs(pair.a, pair.b, self.measure) for pair in self.pairs)
+        return next(filter(None, notes), "")
 
     @property
     def steps(self) -> int:
@@ -199,12 +207,12 @@ class Comparison(Explanation):
         """Return everything but the runs, ready for JSON."""
         first = self.first
         matches = {name: match._asdict() for name, match in self.matches.items()}
-        names = ("measure", "tolerance", "cka", "tracks", "patched", "residual", "cost", "mean")
+        names = ("measure", "tolerance", "cka", "tracks", "patched", "residual", "cost", "mean", "note")
         own = {name: getattr(self, name) for name in names}
         return {**own, "first": first._asdict() if first else None, "matches": matches, "differences": self.rows()}
 
     def __str__(self) -> str:
-        told = [self._where()]
+        told = [self._where(), *([sentence(self.note)] if self.note else [])]
         most = self.largest()
         if most:
             top = most[0].amount
@@ -268,18 +276,17 @@ class Comparison(Explanation):
 
     def _where(self) -> str:
         first = self.first
+        what = "The hidden states" if self.measure == "state distance" else "The outputs"
         if self.measure == "none":
             said = (
-                "The outputs differ in size, and there are no probabilities for the same labels, so only hidden states "
+                "The last layers differ in size, and there are no heads for the same labels, so only hidden states "
                 "can be compared."
             )
         elif first is None:
-            said = f"The outputs differ by at most {self.tolerance:g} at every step ({self.measure})."
+            said = f"{what} differ by at most {self.tolerance:g} at every step ({self.measure})."
         else:
             where = f"step {first.t}" if self._single else f"item {first.item}, row {first.row}, step {first.t}"
-            said = (
-                f"The outputs first differ at {shortened(first.word)} ({where}): {self.measure} {number(first.amount)}"
-            )
+            said = f"{what} first differ at {shortened(first.word)} ({where}): {self.measure} {number(first.amount)}"
             said += f"; mean {number(self.mean)}"
         return sentence(said)
 

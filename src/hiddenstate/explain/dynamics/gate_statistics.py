@@ -26,7 +26,8 @@ class Timescales(Explanation):
     """The time constant of every unit: the number of steps after which 1/e of its cell state remains.
 
     It is ``-1 / mean(log f)`` over the steps: after T steps, the share that the cell keeps is the product of T forget
-    gates, which is ``exp(-T / time constant)``. In a GRU, z takes the place of f, and h that of the cell state.
+    gates, which is ``exp(-T / time constant)``. It is infinite if f is 1 at every step, and 0 if f is 0 at any step. In
+    a GRU, z takes the place of f, and h that of the cell state.
 
     Attributes:
         constants: for each layer and direction, such as ``l0``, the time constants ``[H]``, in steps, float64.
@@ -165,8 +166,8 @@ class Saturation(Explanation):
 def compute_timescales(forget: Mapping[str, Tensor], cost: int, memory: str = "c") -> Timescales:
     """Compute time constants from forget gates ``[steps, H]`` of each layer and direction."""
     means = {name: values.double().log().mean(0) for name, values in forget.items()}
-    # A gate that is 1 at every step forgets nothing; its logarithm may be -0.
-    constants = {name: torch.where(mean == 0, torch.inf, -1 / mean) for name, mean in means.items()}
+    # A gate that is 1 at every step forgets nothing; an edit may even set it above 1.
+    constants = {name: torch.where(mean >= 0, torch.inf, -1 / mean) for name, mean in means.items()}
     return Timescales(constants, len(next(iter(forget.values()))), cost, memory=memory)
 
 

@@ -86,6 +86,12 @@ def by_word(
     return interval(right, sequence.numpy()[is_held_out], seed)
 
 
+def repeated_share(words: tuple[Any, ...], is_held_out: NDArray[np.bool_]) -> float:
+    """Return the share of held-out steps whose word occurs in the training data."""
+    trained = {word for word, held in zip(words, is_held_out.tolist(), strict=True) if not held}
+    return float(np.mean([word in trained for word, held in zip(words, is_held_out.tolist(), strict=True) if held]))
+
+
 def control_labels(words: tuple[Any, ...], classes: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     """Return the labels of a control task: each word gets one label, drawn from all labels in the data.
 

@@ -17,11 +17,13 @@ class Eraser:
         mean: ``[U]``, float64.
         matrix: ``[U, U]``, float64.
         rank: the number of directions that are removed.
+        span: the number of directions in which the states vary.
     """
 
     mean: Tensor
     matrix: Tensor
     rank: int
+    span: int
 
     def __call__(self, states: Tensor) -> Tensor:
         """Return states ``[..., U]`` without anything that a linear probe could read, in their own type."""
@@ -51,4 +53,4 @@ def fit_eraser(states: Tensor, classes: Tensor, count: int) -> Eraser:
     left, sizes, _ = torch.linalg.svd(whiten @ (x.T @ z / len(x)), full_matrices=False)
     directions = left[:, sizes > sizes.max().clamp_min(1e-300) * 1e-9]
     # For row vectors, x @ matrix is (W⁻¹ P W x)ᵀ; W and P are symmetric.
-    return Eraser(mean, whiten @ directions @ directions.T @ colour, directions.shape[1])
+    return Eraser(mean, whiten @ directions @ directions.T @ colour, directions.shape[1], int(kept.sum()))

@@ -22,6 +22,18 @@ if TYPE_CHECKING:
 
 Score = Accuracy
 
+NAMES = {
+    "probe": "probe",
+    "control": "control task: random labels of words",
+    "untrained": "the same model, untrained",
+    "word": "the word alone",
+    "input": "probe on the input alone",
+    "majority": "the most frequent label",
+    "erased": "probe after erasing",
+}
+VOID_NAMES = {"control": "the control task", "word": "a guess from the input's usual label", "erased": "erasing"}
+EQUAL = {"untrained": "an untrained copy of the model", "input": "the input alone"}
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Probe(Explanation):
@@ -31,8 +43,11 @@ class Probe(Explanation):
         place: the place.
         labels: the names of the labels.
         scores: held-out accuracies with 95 % intervals: ``probe``, ``control`` (the same probe for random labels of
-            words), ``untrained`` (the same model with new weights), ``word`` (the word's most frequent label),
-            ``majority`` (always the most frequent label), ``erased`` (a new probe after `eraser`).
+            words), ``untrained`` (the same model with new weights), ``word`` (the word's most frequent label) or
+            ``input`` (the same probe for the input at that step, if inputs hardly ever recur), ``majority`` (always the
+            most frequent label), ``erased`` (a new probe after `eraser`).
+        void: the controls that are left out because their result is certain in advance, with the reason.
+        repeated: the share of held-out steps whose word or input occurs in the training half.
         steps: the number of steps with a label.
         eraser: removes the label from states.
         directions: ``[K, U]``, the probe's weights for each label; with two labels, only one row, for the second label.
@@ -47,6 +62,8 @@ class Probe(Explanation):
     place: str
     labels: tuple[str, ...]
     scores: Mapping[str, Score]
+    void: Mapping[str, str]
+    repeated: float
     steps: int
     eraser: Eraser
     directions: Tensor
@@ -56,9 +73,10 @@ class Probe(Explanation):
     residual: float = 0.0
 
     @property
-    def selectivity(self) -> float:
-        """The accuracy beyond that of the control task: near 0 for a probe that memorises words."""
-        return self.scores["probe"].value - self.scores["control"].value
+    def selectivity(self) -> float | None:
+        """The accuracy beyond that of the control task: near 0 for a probe that memorises words. None if it is void."""
+        control = self.scores.get("control")
+        return None if control is None else self.scores["probe"].value - control.value
 
     def rows(self) -> Sequence[Row]:
         """Return one row per score."""
@@ -70,6 +88,8 @@ class Probe(Explanation):
             "place": self.place,
             "labels": list(self.labels),
             "scores": {name: each._asdict() for name, each in self.scores.items()},
+            "void": dict(self.void),
+            "repeated": self.repeated,
             "selectivity": self.selectivity,
             "steps": self.steps,
             "erased_directions": self.eraser.rank,
@@ -110,24 +130,25 @@ class Probe(Explanation):
         return add(self.place, way.to(next(self.model.parameters()).dtype), t=t)
 
     def __str__(self) -> str:
-        said = {
-            "probe": "probe",
-            "control": "control task: random labels of words",
-            "untrained": "the same model, untrained",
-            "word": "the word alone",
-            "majority": "the most frequent label",
-            "erased": "probe after erasing",
-        }
         rows = [
-            [said[name], f"{each.value:.1%}", f"{each.low:.1%} to {each.high:.1%}", share(each.value, 12)]
+            [NAMES[name], f"{each.value:.1%}", f"{each.low:.1%} to {each.high:.1%}", share(each.value, 12)]
             for name, each in self.scores.items()
         ]
-        text = sentence(
-            f"Accuracy of {len(self.labels)} labels at {self.place}, on held-out sequences, with 95 % "
-            f"intervals. Selectivity {self.selectivity:+.1%}. A label that can be read is not necessarily used: see "
-            "what .erase(data) does."
-        )
-        return f"{text}\n\n{table(['', 'accuracy', 'interval', ''], rows, 'lrrl')}"
+        rows += [[NAMES[name], "void", "", ""] for name in self.void]
+        return f"{sentence(self._summary())}\n\n{table(['', 'accuracy', 'interval', ''], rows, 'lrrl')}"
+
+    def _summary(self) -> str:
+        text = f"Accuracy of {len(self.labels)} labels at {self.place}, on held-out sequences, with 95 % intervals. "
+        if self.selectivity is not None:
+            text += f"Selectivity {self.selectivity:+.1%}. "
+        for reason in dict.fromkeys(self.void.values()):
+            names = " and ".join(VOID_NAMES[name] for name, why in self.void.items() if why == reason)
+            text += f"{names[0].upper()}{names[1:]} would show nothing: {reason}. "
+        equal = [EQUAL[k] for k in EQUAL if k in self.scores and self.scores[k].value >= self.scores["probe"].low]
+        if equal:
+            names, verb = " and ".join(equal), "gives" if len(equal) == 1 else "give"
+            text += f"{names[0].upper()}{names[1:]} {verb} about as much, so the model need not have learnt it. "
+        return f"{text}A label that can be read is not necessarily used: see what .erase(data) does."
 
     def _figure(self) -> "Figure":
         """Draw the accuracies with their intervals."""

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hiddenstate.base.messages import readable_name
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.validation import check_memory, check_plain_tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
@@ -31,19 +32,22 @@ class Steps:
         classes: int64 ``[M]``, the label of each step.
         words: the input at each step, as any value that is equal for equal inputs.
         sequence: int64 ``[M]``, the sequence of each step.
+        inputs: ``[M, C]``, the input at each step, if the sequences are tensors; otherwise None.
     """
 
     states: Tensor
     classes: Tensor
     words: tuple[Any, ...]
     sequence: Tensor
+    inputs: Tensor | None
 
 
 def check_arguments(model: object, data: object, labels: object, place: str) -> None:
     """Raise ArgumentTypeError, ArgumentError or NameUnknownError if arguments of `probe` do not fit."""
     if not isinstance(model, Tagger | LanguageModel | Layer):
         raise ArgumentTypeError(
-            f"a probe needs a hiddenstate.LSTM, GRU or RNN, a tagger or a language model, got {type(model).__name__}"
+            "a probe needs a hiddenstate.LSTM, GRU or RNN, a tagger or a language model, got "
+            f"{readable_name(type(model))} (hs.convert converts torch's layers)"
         )
     if isinstance(data, str) or not isinstance(data, Sequence) or isinstance(labels, str):
         raise ArgumentTypeError(
@@ -73,6 +77,7 @@ def read_steps(
     """
     number = {name: k for k, name in enumerate(names)}
     states, classes, words, sequence = list[Tensor](), list[int](), list[Any](), list[int]()
+    inputs = list[Tensor]()
     for start in range(0, len(data), TOGETHER):
         part = data[start : start + TOGETHER]
         values, read = run_places(model, part, place)
@@ -83,12 +88,15 @@ def read_steps(
             states.append(values[chosen, row])
             if not states[-1].isfinite().all():
                 raise ArgumentError(f"sequence {start + row} has states at {place} that are infinite or NaN")
-            classes += [number[str(given[t])] for t in chosen]
+            classes += [number[given[t]] for t in chosen]
             words += [tokens[t] for t in chosen]
             sequence += [start + row] * len(chosen)
+            if isinstance(part[row], Tensor):
+                inputs.append(part[row].detach()[chosen])
     if not classes:
         raise ArgumentError("no step has a label")
-    return Steps(torch.cat(states), torch.tensor(classes), tuple(words), torch.tensor(sequence))
+    vectors = torch.cat(inputs) if inputs else None
+    return Steps(torch.cat(states), torch.tensor(classes), tuple(words), torch.tensor(sequence), vectors)
 
 
 def run_places(model: Model, data: Sequence[Any], place: str) -> tuple[Tensor, list[Sequence[Any]]]:

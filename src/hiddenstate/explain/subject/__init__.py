@@ -3,6 +3,7 @@
 - `sources.py`: `subject`; `text_sources.py`, `module_sources.py`: subjects of taggers and language models, of modules
 - `subject.py`: `Subject`: the LSTM, its input, its words and its head; runs it on many rows
 - `head.py`: `Head`: computes logits and log-probabilities from outputs, with labels
+- `module_head.py`: finds a module's head; `module_output.py`: `ModuleOutput`: whether the module returns what it gives
 - `outputs.py`: `Outputs`: the outputs of a run of many rows
 - `target.py`: `Target`, one number of a run, and `Readout`, a target that is linear in c or h
 - `resolve_target.py`: `logit`, `log_probability`, and the other ways to name a target

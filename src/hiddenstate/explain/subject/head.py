@@ -4,25 +4,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from hiddenstate.base.memory import check_memory_of
-from hiddenstate.errors import ArgumentError, NameUnknownError, ShapeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 
 MOST_NAMED = 20  # maximum number of labels listed in an error
 
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """The linear layer that reads the last layer's hidden states, and the probabilities computed from its logits.
+    """The linear layer that reads the last layer's hidden states, and the probabilities if a softmax reads its outputs.
 
     Attributes:
         weight: ``[K, D*P]``.
         bias: ``[K]``, or None.
         labels: the name of each logit; there may be more labels than logits, if some have only a probability.
-        log_probabilities: maps outputs ``[..., D*P]`` to ``[..., len(labels)]``; None if the logits are not the scores
-            of a softmax.
+        log_probabilities: maps outputs ``[..., D*P]`` to ``[..., len(labels)]``; None if the logits are not known to be
+            the scores of a softmax, as in regression.
     """
 
     weight: Tensor
@@ -104,3 +104,33 @@ def softmax_head(
         return torch.cat(normal, dim=-1)
 
     return Head(shown, offset, tuple(labels), log_probabilities)
+
+
+def make_head(head: object, labels: Sequence[str] | None, *, softmax: bool | None = None) -> Head:
+    """Turn a linear layer into a head.
+
+    Args:
+        head: a linear layer; a `Head` is returned as it is.
+        labels: a name for each output; numbers by default.
+        softmax: whether the outputs are the scores of a softmax.
+
+    Raises:
+        ArgumentTypeError: it is neither a linear layer nor a `Head`, the labels are not a list of strings, or
+            ``softmax`` is not a bool.
+        ArgumentError: there are not as many labels as outputs, or there can be no softmax.
+    """
+    if softmax is not None and not isinstance(softmax, bool):
+        raise ArgumentTypeError(f"softmax= must be True, False or None, got {softmax!r:.60}")
+    if isinstance(head, Head):
+        if softmax is not None:
+            raise ArgumentError("softmax= is for a linear layer; a Head has its own log_probabilities")
+        return head
+    if not isinstance(head, nn.Linear):
+        raise ArgumentTypeError(f"head= must be a torch.nn.Linear or a Head, got {type(head).__name__}")
+    if labels is not None and (not isinstance(labels, Sequence) or not all(isinstance(name, str) for name in labels)):
+        raise ArgumentTypeError(f"labels= must be a list of strings, got {labels!r:.60}")
+    names = [str(k) for k in range(head.out_features)] if labels is None else list(labels)
+    if softmax and len(head.weight) == 1:
+        raise ArgumentError("a softmax over one output is always 1: drop softmax=True to explain the output itself")
+    weight, bias = head.weight.detach(), None if head.bias is None else head.bias.detach()
+    return softmax_head(weight, bias, names) if softmax else Head(weight, bias, tuple(names))

@@ -1,19 +1,21 @@
 """Subjects of modules: calls a module to find the input of the LSTM inside and the head that reads its output."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from hiddenstate.base.modes import evaluating
 from hiddenstate.base.scoped import lasting
 from hiddenstate.engine.inputs import Arguments, read
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.explain.subject.bounds import check_bytes
-from hiddenstate.explain.subject.head import Head, softmax_head
+from hiddenstate.explain.subject.head import Head, make_head
+from hiddenstate.explain.subject.module_head import LinearCall, ModuleCall, find_head, with_softmax
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.recurrent import Recurrent
@@ -93,16 +95,19 @@ def module_subject(
     model: nn.Module,
     x: Any,
     path: str | None = None,
-    head: Head | None = None,
+    head: nn.Linear | Head | None = None,
     labels: Sequence[str] | None = None,
     tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
+    *,
+    softmax: bool | None = None,
 ) -> Subject:
     """Call a module once, and return the subject of the LSTM inside, with its input and the head that read it.
 
     The module's own forward runs. For this one call, the module is in eval mode and has our hooks, so other threads
     should not train it meanwhile. Explaining the subject later does not change the module.
 
-    The head is found by observation: the one linear layer that, in this call, reads the LSTM's unchanged outputs.
+    The head is found by observation: the one linear layer that, in this call, reads the LSTM's unchanged outputs and
+    whose outputs, or a softmax or sigmoid of them, are what the module returns.
 
     Args:
         model: any module with a `hiddenstate.LSTM` inside, such as a converted one, or with a torch LSTM while
@@ -112,74 +117,109 @@ def module_subject(
         head: the head, if it should not be found by observation.
         labels: names for the logits of the head.
         tokens: a word for each step.
+        softmax: as for `make_head`; None if only the module's output can show it.
 
     Raises:
         ArgumentError: there is no LSTM, there are several and no path was given, or the LSTM was not called.
         NameUnknownError: there is no LSTM at the path.
     """
+    chosen = None if head is None else make_head(head, labels, softmax=softmax)
     path, module = _module_at(model, path)
     lstm = find_recordable(module)
     assert isinstance(lstm, Recurrent)
-    calls, readers = _watched(model, module, lstm, x)
-    if not calls:
+    run = _watched(model, module, lstm, x)
+    if not run.calls:
         raise ArgumentError("the module did not call this LSTM, so it has no input; choose another with path=")
-    args, kwargs, out = calls[0]
+    args, kwargs, out = run.calls[0]
     given = Arguments(**dict(zip(("input", "hx"), args, strict=False)) | kwargs)
-    found = _head_among(readers, out, labels) if head is None else head  # the LSTM's first call is explained
-    return replace(lstm_subject(lstm, given, found, tokens), path=path)
+    plain = lstm_subject(lstm, given, chosen, tokens)
+    observed = ModuleCall(model, _time_first(out, lstm.batch_first), plain.lengths is not None, run.linear, run.result)
+    if head is None or chosen is None:
+        observed_head = find_head(observed, labels, softmax=softmax)
+    else:
+        observed_head = with_softmax(head, observed.match(chosen), labels, softmax=softmax)
+    return replace(plain, path=path, **observed_head._asdict())
+
+
+def _time_first(out: Tensor | PackedSequence, batch_first: bool) -> Tensor:
+    if isinstance(out, PackedSequence):
+        return pad_packed_sequence(out)[0]
+    if out.dim() == 2:
+        return out[:, None]
+    return out.transpose(0, 1) if batch_first else out
 
 
 def _module_at(model: nn.Module, path: str | None) -> tuple[str, nn.Module]:
-    """Return the LSTM at a path, or the only one, with its path."""
+    """Return the layer at a path, with its path; without a path, the only LSTM, or the only layer if there is none."""
     every = [*model.named_modules(remove_duplicate=False)]
     found = {name: part for name, part in every if isinstance(find_recordable(part), LSTM)}
-    found = found or {name: part for name, part in every if isinstance(find_recordable(part), Recurrent)}
+    if path or not found:
+        found = {name: part for name, part in every if isinstance(find_recordable(part), Recurrent)}
     kind = type(model).__name__
     if path is not None and not isinstance(path, str):
         raise ArgumentTypeError(f"path= must be the name of a module, got {type(path).__name__}")
     if not found:
         theirs = any(isinstance(part, nn.LSTM | nn.GRU | nn.RNN) for part in model.modules())
         cure = "convert it first, hs.convert(model), or open hs.accelerate()" if theirs else "give a model with one"
-        raise ArgumentError(f"this {kind} contains no hiddenstate.LSTM; {cure}")
+        raise ArgumentError(f"this {kind} contains no hiddenstate.LSTM, GRU or RNN; {cure}")
     module = at_path(path or "", found)
     if module is None and not path:
+        count = len(set(found.values()))
         raise ArgumentError(
-            f"this {kind} contains {len(set(found.values()))} LSTMs; choose one with path=: {list_paths(found)}"
+            f"this {kind} contains {count} recurrent layers; choose one with path=: {list_paths(found)}"
         )
     if module is None:
-        raise NameUnknownError(f"no LSTM at {path!r} in this {kind}: there is {list_paths(found)}")
+        raise NameUnknownError(f"no LSTM, GRU or RNN at {path!r} in this {kind}: there is {list_paths(found)}")
     return path or next(iter(found)), module
 
 
-Calls = list[tuple[tuple[Any, ...], dict[str, Any], Any]]
+@dataclass
+class _Run:
+    """One call of a module: the LSTM's first call, those of linear layers, and what the module returned."""
+
+    calls: list[tuple[tuple[Any, ...], dict[str, Any], Any]] = field(default_factory=list)
+    linear: list[LinearCall] = field(default_factory=list)
+    result: Any = None
 
 
-def _watched(
-    model: nn.Module, called: nn.Module, lstm: Recurrent[Any, Any], x: Any
-) -> tuple[Calls, list[tuple[nn.Linear, Tensor]]]:
-    """Call the module without dropout; return the LSTM's calls and each linear layer's input."""
-    calls: Calls = []
-    readers: list[tuple[nn.Linear, Tensor]] = []
+def _watched(model: nn.Module, called: nn.Module, lstm: Recurrent[Any, Any], x: Any) -> _Run:
+    """Call the module without dropout. Inputs and outputs are copied, because the module may overwrite them."""
+    run = _Run()
+    width = lstm.sizes.directions * lstm.sizes.output_size
 
     def check_size(_: nn.Module, args: Any) -> None:
         _check_size(lstm, *args[:1])
 
     def hear(_: nn.Module, args: Any, kwargs: Any, given: Any) -> None:
-        calls.append((args, kwargs, given[0]))
+        if not run.calls:  # only the first call is explained
+            run.calls.append((_copied(args), _copied(kwargs), _copied(given[0])))
 
-    def read_by(layer: Any, args: Any) -> None:
-        readers.append((layer, args[0]))
+    def read_by(layer: Any, args: Any, kwargs: Any, output: Any) -> None:
+        read_ = args[0] if args else kwargs.get("input")
+        if layer.in_features == width and isinstance(read_, Tensor) and isinstance(output, Tensor):
+            run.linear.append(LinearCall(layer, read_.clone(), output.clone()))
 
     def watch() -> None:
         called.register_forward_pre_hook(check_size)
         called.register_forward_hook(hear, with_kwargs=True)
         for part in model.modules():
             if isinstance(part, nn.Linear):
-                part.register_forward_pre_hook(read_by)
+                part.register_forward_hook(read_by, with_kwargs=True)
 
     with lasting(watch, lambda: _unwatch(model, check_size, hear, read_by)), evaluating(model), torch.no_grad():
-        model(*(x if isinstance(x, tuple) else (x,)))
-    return calls, readers
+        run.result = model(*(x if isinstance(x, tuple) else (x,)))
+    return run
+
+
+def _copied(value: Any) -> Any:
+    """Return arguments or outputs of an LSTM with copies of their tensors."""
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, PackedSequence):
+        return value._replace(data=value.data.clone())
+    if isinstance(value, tuple | list):
+        return tuple(map(_copied, value))
+    return {name: _copied(part) for name, part in value.items()} if isinstance(value, dict) else value
 
 
 def _unwatch(model: nn.Module, *watchers: Callable[..., None]) -> None:
@@ -189,38 +229,3 @@ def _unwatch(model: nn.Module, *watchers: Callable[..., None]) -> None:
             for number in [number for number, hook in hooks.items() if any(hook is each for each in watchers)]:
                 del hooks[number]
                 part._forward_hooks_with_kwargs.pop(number, None)
-
-
-def _head_among(readers: Sequence[tuple[nn.Linear, Tensor]], out: Any, labels: Sequence[str] | None) -> Head | None:
-    """Return the only linear layer whose inputs are all outputs of the LSTM, or None."""
-    if not isinstance(out, Tensor):
-        out = out.data  # packed data has the same rows
-    rows = set(_rows_as_bytes(out))
-    found = {
-        layer: None
-        for layer, read_ in readers
-        if layer.in_features == out.shape[-1] and all(row in rows for row in _rows_as_bytes(read_))
-    }
-    return linear_head(next(iter(found)), labels) if len(found) == 1 else None
-
-
-def _rows_as_bytes(values: Tensor) -> Iterator[bytes]:
-    """Yield the rows of a tensor of any type as bytes, for fast comparison."""
-    flat = values.detach().reshape(-1, values.shape[-1]).cpu().contiguous()
-    return (row.tobytes() for row in flat.view(torch.uint8).numpy())
-
-
-def linear_head(head: object, labels: Sequence[str] | None) -> Head:
-    """Turn a linear layer into a head with one softmax.
-
-    Raises:
-        ArgumentTypeError: it is neither a linear layer nor a `Head`, or the labels are not a list of strings.
-    """
-    if isinstance(head, Head):
-        return head
-    if not isinstance(head, nn.Linear):
-        raise ArgumentTypeError(f"head= must be a torch.nn.Linear or a Head, got {type(head).__name__}")
-    if labels is not None and (not isinstance(labels, Sequence) or not all(isinstance(name, str) for name in labels)):
-        raise ArgumentTypeError(f"labels= must be a list of strings, got {labels!r:.60}")
-    names = [str(k) for k in range(head.out_features)] if labels is None else list(labels)
-    return softmax_head(head.weight, head.bias, names)

@@ -1,6 +1,6 @@
 """`Outputs`: the outputs of a run of many rows."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -53,13 +53,7 @@ class Outputs:
 
     def log_probabilities_from(self, out: Tensor) -> Tensor:
         """The logarithm of each label's probability, from outputs ``[..., D*P]``."""
-        head = needed_head(self.head)
-        if head.log_probabilities is None:
-            raise ArgumentError(
-                "this model has no probabilities for one step (a tagger with a CRF scores whole sentences): use "
-                "logit(...)"
-            )
-        return head.log_probabilities(out)
+        return needed_probabilities(needed_head(self.head))(out)
 
     def out_at(self, t: int) -> Tensor:
         """Return the output ``[R, D*P]`` at step t of the input."""
@@ -83,11 +77,22 @@ class Outputs:
         return self.out_at(t)[:, begin : begin + units]
 
 
-def needed_head(head: Head | None) -> Head:
-    """Return the head; raise ArgumentError, which explains how to give one, if there is none."""
+def needed_head(head: Head | None, reason: str = "") -> Head:
+    """Return the head; raise ArgumentError, with the reason and ways to give one, if there is none."""
     if head is None:
         raise ArgumentError(
-            "there is no head here that computes logits from the LSTM's outputs: give one, as in "
-            "hs.explain.subject(lstm, x, head=linear, labels=names), or choose a place such as 'l0.h[3]@7'"
+            f"there is no head here that computes logits from the LSTM's outputs{reason and f': {reason}'}. Give one, "
+            "as in hs.explain.subject(model, x, head=linear, labels=names), a function of the LSTM's outputs, such as "
+            "of=lambda run: model.mlp(run.out[-1])[:, 0], or a place such as 'l0.h[3]@7'"
         )
     return head
+
+
+def needed_probabilities(head: Head) -> Callable[[Tensor], Tensor]:
+    """Return the function that computes log-probabilities; raise ArgumentError if the head has none."""
+    if head.log_probabilities is None:
+        raise ArgumentError(
+            "this head has no probabilities, because it is not known to feed a softmax (and a tagger with a CRF scores "
+            "whole sentences): use logit(...), or, if a softmax reads a linear layer's outputs, give softmax=True"
+        )
+    return head.log_probabilities

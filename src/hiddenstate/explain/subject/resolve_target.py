@@ -1,6 +1,6 @@
 """Resolves a target: a logit, a log-probability, a place, or any function of the outputs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +9,8 @@ from torch import Tensor
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.scalars import check_int
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
-from hiddenstate.explain.subject.outputs import Outputs, needed_head
+from hiddenstate.explain.subject.module_output import SOFTMAX
+from hiddenstate.explain.subject.outputs import Outputs, needed_head, needed_probabilities
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.target import Readout, Target, readout_target, split_output
 from hiddenstate.structure.addresses import Address, parse_address
@@ -37,7 +38,7 @@ TargetLike = str | Logit | LogProbability | Callable[[Outputs], Tensor] | Target
 
 
 def logit(label: str | int, *, word: int | str = -1, against: str | int | None = None) -> Logit:
-    """Name a logit as a target: ``hs.explain.logit("NOUN", word=3)``.
+    """Name a logit, or any output of a head, as a target: ``hs.explain.logit("NOUN", word=3)``.
 
     Args:
         label: the label, or its number.
@@ -48,7 +49,7 @@ def logit(label: str | int, *, word: int | str = -1, against: str | int | None =
 
 
 def log_probability(label: str | int, *, word: int | str = -1) -> LogProbability:
-    """Name the natural logarithm of a label's probability as a target.
+    """Name the natural logarithm of a label's probability as a target. The head must feed a softmax; see `subject`.
 
     Args:
         label: the label, or its number.
@@ -100,28 +101,27 @@ def _place(name: str, subject: Subject) -> Target:
 
 
 def _logit(of: Logit, subject: Subject) -> Target:
-    head, t = needed_head(subject.head), subject.step_of(of.word)
+    head, t = needed_head(subject.head, subject.no_head), subject.step_of(of.word)
     vector, bias = head.readout(of.label)
     name = f"logit of {quote_label(head.labels[head.index(of.label)])}"
     if of.against is not None:
         other, offset = head.readout(of.against)
         vector, bias = vector - other, bias - offset
         name += f" minus that of {quote_label(head.labels[head.index(of.against)])}"
-    return readout_target(_name_output(name, subject, t), subject, Readout(t, split_output(vector, subject), bias))
+    return readout_target(
+        _name_output(name, subject, t, ("",)), subject, Readout(t, split_output(vector, subject), bias)
+    )
 
 
 def _log_probability(of: LogProbability, subject: Subject) -> Target:
-    head, t = needed_head(subject.head), subject.step_of(of.word)
-    k = head.index(of.label)
+    head, t = needed_head(subject.head, subject.no_head), subject.step_of(of.word)
+    k, log_probabilities = head.index(of.label), needed_probabilities(head)
 
     def value(outputs: Outputs) -> Tensor:
-        return outputs.log_probabilities_from(outputs.out_at(t))[:, k]
+        return log_probabilities(outputs.out_at(t))[:, k]
 
-    if head.log_probabilities is None:
-        raise ArgumentError(
-            "this model has no probabilities for one word (a tagger with a CRF scores whole sentences): use logit(...)"
-        )
-    return Target(_name_output(f"log-probability of {quote_label(head.labels[k])}", subject, t), value, t)
+    name = f"log-probability of {quote_label(head.labels[k])}"
+    return Target(_name_output(name, subject, t, ("", *SOFTMAX)), value, t)
 
 
 def _value_at(address: Address, subject: Subject) -> Target:
@@ -174,9 +174,11 @@ def quote_label(text: str) -> str:
     return text if text.isprintable() and text.strip() else repr(text)
 
 
-def _name_output(name: str, subject: Subject, t: int) -> str:
-    """Name the head's output at a step, or for the token after it."""
-    return _at(name, subject, t, "after" if subject.foretells else "at")
+def _name_output(name: str, subject: Subject, t: int, explained: Sequence[str]) -> str:
+    """Name the head's output at a step, or for the token after it; with a note if the module's output is different."""
+    place = _at(name, subject, t, "after" if subject.foretells else "at")
+    note = "" if subject.output is None else subject.output.note(t, explained)
+    return f"{place} ({note})" if note else place
 
 
 def _at(name: str, subject: Subject, t: int, where: str = "at") -> str:

@@ -9,8 +9,8 @@ from torch.nn.utils.rnn import PackedSequence
 from hiddenstate.base.memory import check_module_memory
 from hiddenstate.engine.inputs import Arguments, Lengths
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.explain.subject.head import Head
-from hiddenstate.explain.subject.module_sources import linear_head, lstm_subject, module_subject
+from hiddenstate.explain.subject.head import Head, make_head
+from hiddenstate.explain.subject.module_sources import lstm_subject, module_subject
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.text_sources import language_model_subject, tagger_subject
 from hiddenstate.models.language.language_model import LanguageModel
@@ -32,6 +32,7 @@ def subject(
     labels: Sequence[str] | None = None,
     tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
     path: str | None = None,
+    softmax: bool | None = None,
 ) -> Subject:
     """Turn a model and its input into a `Subject`, which every function of `hiddenstate.explain` takes as model.
 
@@ -45,20 +46,25 @@ def subject(
         lengths: for an LSTM: the number of steps of each row.
         reset: for an LSTM: where new sequences begin.
         head: for an LSTM or a module: the linear layer that reads its outputs. In a module it is found automatically if
-            exactly one linear layer reads the LSTM's unchanged outputs.
+            exactly one linear layer reads the LSTM's unchanged outputs and the module returns what that layer gives, at
+            any steps and in any layout, or a softmax or sigmoid of it. If you give a head whose outputs the module does
+            not return, such as the first layer of several, results say so.
         labels: names of the head's logits; numbers by default.
         tokens: for an LSTM or a module: a word for each step.
         path: in a module with several LSTMs, the path of the one to explain; a path before a place also works.
+        softmax: whether the head's outputs are the scores of a softmax, which gives probabilities; without one,
+            outputs are compared by distance, in their own unit. By default True only if a module returns the softmax.
 
     Returns:
         The `Subject`, detached: no gradient flows from an explanation to the computation of ``x``.
 
     Raises:
         ArgumentTypeError: the model is none of these, or ``x`` has the wrong type.
-        ArgumentError: an option does not apply to this model, or the module contains no LSTM.
+        ArgumentError: an option does not apply to this model, or the module contains no layer.
         RankError, ShapeError, DtypeError, DeviceError, NameUnknownError: an argument is invalid.
     """
     options = {"hx": hx, "lengths": lengths, "reset": reset, "head": head, "labels": labels, "tokens": tokens}
+    options["softmax"] = softmax
     if isinstance(model, Subject):
         _refuse(options | {"x": x, "path": path}, "a Subject, which has it already")
         return model
@@ -72,15 +78,17 @@ def subject(
             f"{type(model).__name__}"
         )
     check_module_memory(model)
-    given_head = None if head is None else linear_head(head, labels)
     lstm = find_recordable(model)
     if not isinstance(lstm, Recurrent):
         _refuse({"hx": hx, "lengths": lengths, "reset": reset}, "a module, which gives them to its LSTM itself")
-        return module_subject(model, x, path, given_head, labels, tokens)
+        return module_subject(model, x, path, head, labels, tokens, softmax=softmax)
     _refuse({"path": path}, "a module, and this is an LSTM")
     if not isinstance(x, Tensor | PackedSequence):
         raise ArgumentTypeError(f"an LSTM reads a tensor, got x of type {type(x).__name__}")
-    return lstm_subject(lstm, Arguments(x, hx, lengths, reset), given_head, tokens)
+    if softmax is not None and head is None:
+        raise ArgumentError("softmax= says what reads a head's outputs; give the head too, as head=linear")
+    own_head = None if head is None else make_head(head, labels, softmax=softmax)
+    return lstm_subject(lstm, Arguments(x, hx, lengths, reset), own_head, tokens)
 
 
 def resolve_subject(of: object, model: Any, x: Any = None, **options: Any) -> Subject:

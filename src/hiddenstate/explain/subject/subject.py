@@ -14,6 +14,7 @@ from hiddenstate.cells.kinds import cell_named
 from hiddenstate.errors import ArgumentError, NameUnknownError, ShapeError
 from hiddenstate.explain.subject.bounds import check_bytes
 from hiddenstate.explain.subject.head import Head
+from hiddenstate.explain.subject.module_output import ModuleOutput
 from hiddenstate.explain.subject.outputs import Outputs
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.scoped_edits import edits_in_force, share_edits
@@ -41,6 +42,8 @@ class Subject:
         foretells: whether the head predicts the token after a step, as in a language model, instead of labelling the
             step itself.
         path: the LSTM's path in its model; empty if the LSTM itself is the model.
+        output: for a module with a head: how the module's own output follows from the head's.
+        no_head: for a module whose linear layers are not its head: the reason.
     """
 
     lstm: Recurrent[Any, Any]
@@ -54,10 +57,15 @@ class Subject:
     baseline: str = "zero"
     foretells: bool = False
     path: str = ""
+    output: ModuleOutput | None = None
+    no_head: str = ""
 
     def __repr__(self) -> str:
         head = "" if self.head is None else f", {len(self.head.labels)} labels"
-        return f"Subject({self.lstm}, {self.T} steps, {self.N} rows{head})"
+        if self.output is not None and self.output.function is None:
+            head += " of a head whose outputs the module does not return"
+        reason = f", no head: {self.no_head}" if self.no_head else ""
+        return f"Subject({self.lstm}, {self.T} steps, {self.N} rows{head}{reason})"
 
     @property
     def T(self) -> int:  # noqa: N802
@@ -126,6 +134,7 @@ class Subject:
             tokens=None if self.tokens is None else (self.tokens[row],),
             lengths=None,
             reset=None if self.reset is None else self.reset[:T, one],
+            output=None if self.output is None else replace(self.output, steps=self.output.steps[:T, one]),
         )
 
     def run(

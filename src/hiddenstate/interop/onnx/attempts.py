@@ -2,7 +2,7 @@
 
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 
 from hiddenstate.errors import ArgumentError, ExportError
 from hiddenstate.interop.onnx.program import Given
+from hiddenstate.interop.onnx.runs import FixedAxis, fixed_axes
 from hiddenstate.interop.torch.conversion import conversion_report, convert
 
 TORCH_LAYERS = (nn.LSTM, nn.GRU, nn.RNN)
@@ -24,7 +25,7 @@ class Attempt(NamedTuple):
     given: Given
 
 
-def write_first(module: nn.Module, given: Given, write: Callable[[Attempt], Any]) -> None:
+def write_first(module: nn.Module, given: Given, export: Callable[[Attempt], Any], keep: Callable[[Any], None]) -> None:
     """Write the best form of a model that can be exported.
 
     The first attempt converts its LSTMs, GRUs and RNNs, and makes batch and time dynamic unless ``given`` specifies
@@ -33,27 +34,38 @@ def write_first(module: nn.Module, given: Given, write: Callable[[Attempt], Any]
     Args:
         module: the model.
         given: the example call.
-        write: exports and writes an attempt; returns the ``onnx.ModelProto``.
+        export: exports an attempt; returns the ``onnx.ModelProto``.
+        keep: checks the ``onnx.ModelProto`` and writes it.
 
     Raises:
         ExportError, ArgumentError: no form can be exported; the message gives the reason for the first one.
     """
     converted, left = _converted(module)
-    shapes = given.dynamic_shapes if given.dynamic_shapes is not None else _open_shapes(module, given)
+    is_open = given.dynamic_shapes is None
+    shapes = _open_shapes(module, given) if is_open else given.dynamic_shapes
     best, plain = Attempt(converted, given._replace(dynamic_shapes=shapes)), Attempt(module, given)
     try:
-        _warn_of_ones(write(best), given)
+        model = export(best)
+        fixed = fixed_axes(module, given, model) if is_open else []
+        if fixed:
+            shapes = _open_shapes(module, given, fixed)
+            model = export(Attempt(converted, given._replace(dynamic_shapes=shapes)))
+        keep(model)
+        if is_open:
+            _warn_of_fixed(model, fixed)
     except (ExportError, ArgumentError) as error:
         reason = type(error)(f"{str(error).rstrip('.')}. {left}" if left else str(error))
         if converted is module and shapes is given.dynamic_shapes:
             raise reason from error.__cause__
-        _write_plain(plain, write, reason)
+        _write_plain(plain, export, keep, reason)
 
 
-def _write_plain(plain: Attempt, write: Callable[[Attempt], Any], reason: Exception) -> None:
+def _write_plain(
+    plain: Attempt, export: Callable[[Attempt], Any], keep: Callable[[Any], None], reason: Exception
+) -> None:
     """Export the model unchanged, or raise the reason why its better form failed."""
     try:
-        write(plain)
+        keep(export(plain))
     except (ExportError, ArgumentError):
         raise reason from None
     if plain.given.dynamic_shapes is None:
@@ -80,29 +92,41 @@ def _hint(reasons: str) -> str:
     )
 
 
-def _open_shapes(module: nn.Module, given: Given) -> Mapping[str, Any] | None:
-    """Make the first axes of every tensor dynamic, as far as the model allows."""
+def _open_shapes(module: nn.Module, given: Given, fixed: Sequence[FixedAxis] = ()) -> Mapping[str, Any] | None:
+    """Make the first axes of every tensor dynamic, except for ``fixed`` ones."""
     try:
         arguments = inspect.signature(module.forward).bind(*given.args, **given.kwargs).arguments
     except (TypeError, ValueError):  # the arguments do not match the module's signature; torch reports that itself
         return None
-    shapes: Mapping[str, Any] = pytree.tree_map(_open_axes, dict(arguments))
+    closed = {(id(axis.tensor), axis.dim) for axis in fixed}
+
+    def open_axes(leaf: object) -> dict[int, Any] | None:
+        if not isinstance(leaf, Tensor):
+            return None
+        indices = range(min(leaf.dim(), OPEN_AXES))
+        return {k: torch.export.Dim.AUTO for k in indices if (id(leaf), k) not in closed}
+
+    shapes: Mapping[str, Any] = pytree.tree_map(open_axes, dict(arguments))
     return shapes
 
 
-def _open_axes(leaf: object) -> dict[int, Any] | None:
-    return dict.fromkeys(range(min(leaf.dim(), OPEN_AXES)), torch.export.Dim.AUTO) if isinstance(leaf, Tensor) else None
+def _warn_of_fixed(model: Any, fixed: Sequence[FixedAxis]) -> None:
+    """Warn about axes of the first input that are not dynamic: the model fails on other sizes, or the size is 1.
 
-
-def _warn_of_ones(model: Any, given: Given) -> None:
-    """Warn about axes that stay fixed because the example's size is 1, which torch.export treats as a constant.
-
-    Only the first input is checked: in others, such as states, an axis of size 1 is often neither batch nor time.
+    (torch.export treats size 1 as a constant.) In other inputs, such as states, these are often neither batch nor time.
     """
-    if given.dynamic_shapes is not None or not model.graph.input:
+    if not model.graph.input:
         return
     first = model.graph.input[0]
-    ones = [str(k) for k, dim in enumerate(first.type.tensor_type.shape.dim[:OPEN_AXES]) if dim.dim_value == 1]
+    reasons = {axis.dim: axis.reason for axis in fixed if axis.name == first.name}
+    for k, reason in reasons.items():
+        size = first.type.tensor_type.shape.dim[k].dim_value
+        warnings.warn(
+            f"the file takes only size {size} on axis {k} of {first.name!r}, since the model fails on others: {reason}",
+            stacklevel=4,
+        )
+    dims = enumerate(first.type.tensor_type.shape.dim[:OPEN_AXES])
+    ones = [str(k) for k, dim in dims if dim.dim_value == 1 and k not in reasons]
     if ones:
         warnings.warn(
             f"the file takes only size 1 on axis {' and '.join(ones)} of {first.name!r}, since the example has size 1 "

@@ -55,12 +55,54 @@ class _Axes(NamedTuple):
     of_inputs: list[dict[int, str]]
     sizes: dict[str, int]
 
-    def drawn(self, growth: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Draw random indices along each axis: as many as its size, plus the growth."""
+    def drawn(self, growth: int, generator: torch.Generator, only: str | None = None) -> dict[str, Tensor]:
+        """Draw random indices along each axis, or ``only`` one: as many as its size, plus the growth."""
         return {
-            axis: torch.randint(size, (size + growth * (3 + k),), generator=generator) if growth else torch.arange(size)
+            axis: torch.randint(size, (size + growth * (3 + k),), generator=generator)
+            if growth and only in (None, axis)
+            else torch.arange(size)
             for k, (axis, size) in enumerate(self.sizes.items())
         }
+
+    def are_free(self) -> bool:
+        """Whether no axis is computed from another (2*T), which only its name shows."""
+        return all(axis.isidentifier() for axis in self.sizes)
+
+
+class FixedAxis(NamedTuple):
+    """An axis of an input that the module accepts only with the example's size, and the module's error."""
+
+    name: str  # of the input
+    tensor: Tensor
+    dim: int
+    reason: str
+
+
+def fixed_axes(module: nn.Module, given: Given, model: Any) -> list[FixedAxis]:
+    """Return the axes that a model declares dynamic although the module itself fails on other sizes.
+
+    Exporting does not show these, because the module's own checks of sizes are left out of an ONNX graph.
+    """
+    tensors, inputs = given.tensors(), model.graph.input
+    if len(tensors) != len(inputs):  # the check of the file reports this
+        return []
+    axes, generator = _axes(inputs, tensors), torch.Generator().manual_seed(0)
+    if not axes.are_free():
+        return []
+    reasons: dict[str, str] = {}
+    for axis in axes.sizes:
+        drawn = axes.drawn(1, generator, only=axis)
+        made = [_taken(value, of, drawn) for value, of in zip(tensors, axes.of_inputs, strict=True)]
+        try:
+            _of_model(module, given, made, axis)
+        except ExportError as error:
+            reasons[axis] = str(error.__cause__)
+    return [
+        FixedAxis(value.name, tensor, k, reasons[axis])
+        for value, tensor, of in zip(inputs, tensors, axes.of_inputs, strict=True)
+        for k, axis in of.items()
+        if axis in reasons
+    ]
 
 
 def runs_of_model(module: nn.Module, given: Given, model: Any) -> Iterator[Run]:
@@ -79,9 +121,7 @@ def runs_of_model(module: nn.Module, given: Given, model: Any) -> Iterator[Run]:
             "check=False"
         )
     axes, generator = _axes(inputs, tensors), torch.Generator().manual_seed(0)
-    # An axis may be computed from another (2*T), which only its name shows.
-    grows = axes.sizes and all(axis.isidentifier() for axis in axes.sizes)
-    for growth in GROWTH if grows else GROWTH[:1]:
+    for growth in GROWTH if axes.sizes and axes.are_free() else GROWTH[:1]:
         drawn = axes.drawn(growth, generator)
         made = [_taken(value, of, drawn) for value, of in zip(tensors, axes.of_inputs, strict=True)]
         what = "inputs with " + (

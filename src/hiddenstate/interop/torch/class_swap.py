@@ -6,20 +6,25 @@ and the attributes that torch's or our constructor sets.
 """
 
 import weakref
+from abc import ABC
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
+from hiddenstate.base.messages import readable_name
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn.cell import GRUCell, LSTMCell, RNNCell
 from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.rnn import RNN
-from hiddenstate.nn.torch_modules import outline
+from hiddenstate.nn.torch_modules import has_default, outline
+
+T = TypeVar("T")
 
 
 class Route(NamedTuple):
@@ -84,7 +89,8 @@ def plan(module: nn.Module, route: Route) -> Recast:
         raise ArgumentError("its forward was replaced on the module itself")
     outlines = [_outline(module, kind, route.options) for kind in (route.old, route.new)]
     old, new = (vars(made).keys() - vars(nn.Module()).keys() for made in outlines)
-    gone = frozenset(old)
+    settings = {name for name in vars(module) if has_default(route.old, name) and not hasattr(route.new, name)}
+    gone = frozenset(old | settings)
     _refuse_clash(module, route, gone, new)
     for name, parameter in outlines[1].named_parameters():
         _refuse_weight(module, name, parameter)
@@ -94,19 +100,24 @@ def plan(module: nn.Module, route: Route) -> Recast:
     return Recast(module, route, _class_for(module, route.new), gone, come)
 
 
-class _Bare:
-    """An empty class, with only the members that every class has."""
+class _Bare(Generic[T], ABC):
+    """An empty class, with only the members that Python adds to classes, generic and abstract ones included."""
 
     annotated: int
 
 
+class _BareProtocol(Protocol):
+    pass
+
+
 # The subclass's constructor has already run, and its results are in the module.
-_HARMLESS = {*vars(_Bare), "__init__", "__parameters__"}  # generic classes have __parameters__
+_HARMLESS = {*vars(_Bare), *vars(_BareProtocol), "__init__"}
+_MARKERS: tuple[Any, ...] = (ABC, Generic, Protocol)  # bases that add nothing to their instances
 
 
 def _refuse_subclass(module: nn.Module, known: type[nn.Module]) -> None:
     kind = parametrize.type_before_parametrizations(module)
-    others = [base for base in kind.__mro__ if base not in known.__mro__]
+    others = [base for base in kind.__mro__ if base not in (*known.__mro__, *_MARKERS)]
     own = sorted({name for base in others for name in vars(base)} - _HARMLESS)
     if own:
         raise ArgumentError(f"a subclass, {kind.__name__}, that adds members: {', '.join(own)}")
@@ -164,17 +175,7 @@ def _class_for(module: nn.Module, kind: type[nn.Module]) -> type[nn.Module]:
 
 
 def class_name(module: nn.Module) -> str:
-    """Return the name of a module's class as users write it."""
+    """Return the name of a module's class as users write it; TorchScript modules are named after their original."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return f"TorchScript {module.original_name}"
     return readable_name(parametrize.type_before_parametrizations(module))
-
-
-def readable_name(kind: type[nn.Module]) -> str:
-    """Return the name of a class as users write it.
-
-    >>> readable_name(nn.LSTM), readable_name(LSTM)
-    ('torch.nn.LSTM', 'hs.LSTM')
-    """
-    package, _, _ = kind.__module__.partition(".modules.")
-    if package.startswith("hiddenstate."):
-        return f"hs.{kind.__name__}"
-    return f"{package}.{kind.__name__}" if package.startswith("torch.") else kind.__name__

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from hiddenstate.base.messages import shorten
+from hiddenstate.base.messages import readable_name, shorten
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.interop.torch.class_swap import (
     TO_OURS,
@@ -16,8 +16,8 @@ from hiddenstate.interop.torch.class_swap import (
     apply_all,
     class_name,
     plan,
-    readable_name,
 )
+from hiddenstate.interop.torch.compiled import quantised_kind, scripted_layers
 from hiddenstate.interop.torch.module_tree import hidden_modules, modules_by_path, sharing_copy
 from hiddenstate.interop.torch.report import ConversionReport, Converted, Left, named
 from hiddenstate.interop.torch.rounding import INT8, Roundings, floats_for_conversion
@@ -64,19 +64,19 @@ def convert(
         model: any module, which may itself be an LSTM, GRU or RNN.
         inplace: convert the model itself; by default, a copy (`copy.deepcopy`) that shares its parameters, buffers and
             other tensors.
-        strict: raise an error if one of them would be left unchanged.
+        strict: raise an error if one of them would be left unchanged, or would keep floats with ``weights="int8"``.
         verbose: print the report.
         weights: ``"int8"`` also rounds the matrices of every LSTM and GRU, converted or already ours, to int8 for
-            inference, as `hiddenstate.LSTM.quantize` does. Their parameters become buffers. Plain RNNs, which int8
-            kernels do not compute, and cells keep floats.
+            inference, as `hiddenstate.LSTM.quantize` does. Their parameters become buffers. Plain RNNs and cells,
+            which int8 kernels do not compute, keep floats, and the report lists them.
 
     Returns:
         The converted model; see its `conversion_report` for details.
 
     Raises:
         ArgumentTypeError: ``model`` is not a `torch.nn.Module`.
-        ArgumentError: one of them would be left unchanged with ``strict=True``; the model can't be copied; or a weight
-            to be rounded is not finite. Nothing was changed.
+        ArgumentError: ``strict=True``, and one of them would be left unchanged or would keep floats; the model can't be
+            copied; or a weight to be rounded is not finite. Nothing was changed.
 
     >>> convert(nn.Sequential(nn.LSTM(4, 3)), verbose=True)
     1 of 1 modules converted
@@ -131,23 +131,37 @@ def _convert(
     weights: WeightType = "float",
 ) -> nn.Module:
     _check_module("convert", model)
-    model = model if inplace else sharing_copy(model)
+    model = model if inplace else _copy(model, routes)
     recasts, left = _sort(model, routes)
     roundings = Roundings()
     if weights == "int8":
         recasts = roundings.plan(model, recasts, left)
-    if strict and left:
-        said = "; ".join(f"{named(one.paths[0])} ({one.was}): {one.reason}" for one in left)
-        raise ArgumentError(f"these can't be converted: {said}. Nothing was changed; strict=False converts the others")
+    if strict and (refused := [*left, *roundings.kept_float]):
+        raise ArgumentError(f"{_refusals(refused)}. Nothing was changed; strict=False converts the others")
     converted = tuple(_converted(model, paths, recast, roundings) for paths, recast in recasts)
     converted += tuple(roundings.of_ours)
     apply_all([recast for _, recast in recasts])
     roundings.apply()
-    report = ConversionReport(converted, tuple(left))
+    report = ConversionReport(converted, tuple(left), tuple(roundings.kept_float))
     _reports[model] = report
     if verbose:
         print(report)
     return model
+
+
+def _copy(model: nn.Module, routes: Sequence[Route]) -> nn.Module:
+    try:
+        return sharing_copy(model)
+    except ArgumentError as error:  # which recommends a conversion in place, unless that could not convert anything
+        recasts, left = _sort(model, routes)
+        if recasts or not left:
+            raise
+        raise ArgumentError(_refusals(left)) from error
+
+
+def _refusals(left: Sequence[Left]) -> str:
+    reasons = "; ".join(f"{named(module.paths[0])} ({module.was}): {module.reason}" for module in left)
+    return f"these can't be converted: {reasons}"
 
 
 def _sort(model: nn.Module, routes: Sequence[Route]) -> tuple[list[tuple[tuple[str, ...], Recast]], list[Left]]:
@@ -160,7 +174,7 @@ def _sort(model: nn.Module, routes: Sequence[Route]) -> tuple[list[tuple[tuple[s
             if route is not None:
                 recasts.append((paths, plan(module, route)))
             elif routes is TO_OURS and not _is_inside(paths[0], left):
-                _refuse_kin(module)
+                _refuse_compiled(paths[0], module)
         except ArgumentError as error:
             left.append(Left(paths, class_name(module), str(error)))
     classes = tuple(route.old for route in routes)
@@ -169,16 +183,24 @@ def _sort(model: nn.Module, routes: Sequence[Route]) -> tuple[list[tuple[tuple[s
     return recasts, left + [Left((path,), class_name(module), why) for path, module in unseen]
 
 
-def _refuse_kin(module: nn.Module) -> None:
-    """Reject torch's other kinds of LSTMs; accept all other modules."""
+def _refuse_compiled(path: str, module: nn.Module) -> None:
+    """Reject layers that torch has compiled or quantised; accept all other modules."""
     if isinstance(module, torch.jit.ScriptModule):
-        if module.original_name in _NAMES:
-            raise ArgumentError("compiled to TorchScript: convert the model before that")
-    elif any(kind.__name__ in _NAMES and kind.__module__.startswith("torch.ao.") for kind in type(module).__mro__):
+        if kinds := scripted_layers(module):
+            raise ArgumentError(
+                f"compiled to TorchScript: convert the model before that{_loading(path, module, kinds)}"
+            )
+    elif quantised_kind(module):
         raise ArgumentError("quantised by torch: convert the model before that")
 
 
-_NAMES = tuple(route.old.__name__ for route in TO_OURS)
+def _loading(path: str, module: nn.Module, kinds: Sequence[str]) -> str:
+    """Describe how to load the weights of a TorchScript module, unless it has none or they do not determine it."""
+    options = {"LSTM": "", "GRU": ", kind=hs.GRU"}  # the weights of an RNN do not show its nonlinearity
+    kind = kinds[0].removesuffix("Cell")
+    if len(kinds) > 1 or kind not in options or next(module.parameters(), None) is None:
+        return ""
+    return f", or load its weights with hs.from_state_dict(model.state_dict(), prefix={path!r}{options[kind]})"
 
 
 def _is_inside(path: str, left: Sequence[Left]) -> bool:

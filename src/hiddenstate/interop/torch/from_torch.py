@@ -4,8 +4,9 @@ from typing import overload
 
 from torch import nn
 
+from hiddenstate.base.messages import readable_name
 from hiddenstate.errors import ArgumentTypeError
-from hiddenstate.interop.torch.class_swap import TO_OURS, readable_name
+from hiddenstate.interop.torch.class_swap import TO_OURS
 from hiddenstate.nn.cell import GRUCell, LSTMCell, RNNCell
 from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
@@ -28,7 +29,7 @@ def from_torch(module: nn.RNNCell) -> RNNCell: ...
 
 
 def from_torch(module: nn.Module) -> nn.Module:
-    """Make our layer from torch's, with the same options, values, dtype, device and mode. Values are copied.
+    """Make our layer from torch's, with copies of its values, and its options, dtype, device, mode and attributes.
 
     Raises:
         ArgumentTypeError: the module is not a `torch.nn.LSTM`, `GRU`, `RNN` or cell of these.
@@ -38,4 +39,4 @@ def from_torch(module: nn.Module) -> nn.Module:
         if isinstance(module, route.old):
             return rebuild(module, route.new, route.options)
     known = ", ".join(readable_name(route.old) for route in TO_OURS)
-    raise ArgumentTypeError(f"from_torch takes one of {known}, got {type(module).__name__}")
+    raise ArgumentTypeError(f"from_torch takes one of {known}, got {readable_name(type(module))}")

@@ -26,7 +26,7 @@ class Converted:
 
 @dataclass(frozen=True)
 class Left:
-    """One module that was left unchanged: its paths, its class and the reason."""
+    """One module that was left unchanged, or keeps float weights: its paths, its class and the reason."""
 
     paths: tuple[str, ...]
     was: str
@@ -40,21 +40,24 @@ class ConversionReport:
     Attributes:
         converted: the modules that were converted.
         left: recurrent layers and cells that were left unchanged.
+        kept_float: with ``weights="int8"``, those whose class is now ours, but whose weights stay floats.
     """
 
     converted: tuple[Converted, ...]
     left: tuple[Left, ...]
+    kept_float: tuple[Left, ...] = ()
 
     def __str__(self) -> str:
         total = len(self.converted) + len(self.left)
-        if not total:
+        if not total and not self.kept_float:
             return "Nothing to convert: the model holds no LSTM, GRU or RNN that is not already of the requested kind."
         lines = [f"{len(self.converted)} of {total} modules converted"]
         if self.converted:
             lines += ["", *_table([_HEAD, *map(_row, self.converted)])]
-        if self.left:
-            left = [(named(one.paths[0]), one.was, one.reason) for one in self.left]
-            lines += ["", "left as they are", *_table([("path", "what", "why"), *left])]
+        for title, modules in (("left as they are", self.left), ("kept in floats", self.kept_float)):
+            if modules:
+                rows = [(named(module.paths[0]), module.was, module.reason) for module in modules]
+                lines += ["", title, *_table([("path", "what", "why"), *rows])]
         return "\n".join(lines)
 
 

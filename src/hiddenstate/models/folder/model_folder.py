@@ -16,6 +16,7 @@ from torch import Tensor
 
 from hiddenstate.base.files import folder_beside, left_beside, put_folder, sync, write_bytes
 from hiddenstate.base.memory import check_memory_of
+from hiddenstate.base.messages import readable_name
 from hiddenstate.base.reading import reading
 from hiddenstate.base.writing import writing
 from hiddenstate.engine.int8 import dequantise
@@ -46,7 +47,7 @@ M = TypeVar("M", bound="FolderModel")
 
 
 class FolderModel(Protocol):
-    """The methods that a model class needs to be stored in a folder; `torch.nn.Module` has the last three."""
+    """The methods that a model class needs to be stored in a folder; `torch.nn.Module` has the last four."""
 
     kind: ClassVar[str]
 
@@ -65,6 +66,9 @@ class FolderModel(Protocol):
 
     def eval(self) -> object:
         """Switch dropout off."""
+
+    def float(self) -> object:
+        """Convert the weights to float32."""
 
 
 def shipped(name: str = "tagger-en") -> Path:
@@ -127,8 +131,8 @@ def save(model: FolderModel | Layer, folder: str | os.PathLike[str], card: str =
     """
     if not isinstance(model, Tagger | LanguageModel | Layer):
         raise ArgumentTypeError(
-            f"save takes a tagger, a language model, or a hiddenstate.LSTM, GRU or RNN, got {type(model).__name__}; "
-            "for other modules use torch.save(module.state_dict(), path)"
+            "save takes a tagger, a language model, or a hiddenstate.LSTM, GRU or RNN, got "
+            f"{readable_name(type(model))}; for other modules use torch.save(module.state_dict(), path)"
         )
     if model_file.is_model_file(folder):
         _save_file(model, folder)
@@ -143,7 +147,7 @@ def _save_file(model: FolderModel | Layer, path: str | os.PathLike[str]) -> None
         model_file.write_layer(model, path)
         return
     config, vocabulary = model.to_data()
-    kept = stored(_weights(model), config.get("weights_dtype", "float32"))
+    kept = stored(float_weights(model), config.get("weights_dtype", "float32"))
     model_file.write_model(model.kind, kept, config, vocabulary, path)
 
 
@@ -152,7 +156,7 @@ def _save_folder(model: FolderModel, folder: str | os.PathLike[str], card: str) 
         target = check_target(folder)
     config, vocabulary = model.to_data()
     head = {"format": FORMAT, "version": _earliest_version(config), "kind": model.kind, "config": config}
-    weights = written(_weights(model), config.get("weights_dtype", "float32"))
+    weights = written(float_weights(model), config.get("weights_dtype", "float32"))
     with folder_beside(target) as partial:
         partial.mkdir()
         write_bytes(partial / CONFIG, _json(head, indent=2))
@@ -164,7 +168,7 @@ def _save_folder(model: FolderModel, folder: str | os.PathLike[str], card: str) 
         sync(target.parent)
 
 
-def _weights(model: FolderModel) -> dict[str, Tensor]:
+def float_weights(model: FolderModel) -> dict[str, Tensor]:
     """Return a model's weights by name; those of int8 layers as floats, because the config says how all are stored."""
     weights: dict[str, Tensor] = dict(model.state_dict())
     check_memory_of(weights.items())
@@ -272,7 +276,12 @@ def _load(kind: type[M], folder: str | os.PathLike[str]) -> M:
     if model_file.is_model_file(folder):
         weights, described_by = Path(folder), "its metadata"
         metadata = model_file.read_head(folder)
-        found, described = metadata.get("kind", ""), model_file.parse_description(metadata, folder)
+        found = metadata.get("kind", "")
+        if found == model_file.LAYER:
+            raise FileFormatError(
+                f"{folder} is a layer, which reads numbers, not text: expected a tagger or a language model"
+            )
+        described = model_file.parse_description(metadata, folder)
     else:
         path = find_complete_folder(folder)
         head = _head(path, str(folder))
@@ -293,6 +302,7 @@ def _made(kind: type[M], described: tuple[Any, Any], stored: WeightsFile, descri
     weights = stored.read(outline, described_by)
     with torch.random.fork_rng(devices=[]):  # replaced weights should not change the random state
         model = kind.from_data(*described)
+    model.float()  # whatever torch's default type is
     model.load_state_dict(weights)
     model.eval()
     return model

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from hiddenstate.base.reading import reading
+from hiddenstate.base.reading import check_safetensors, reading
 from hiddenstate.engine.int8 import quantise
 from hiddenstate.errors import ArgumentError, FileFormatError
 
@@ -168,6 +168,7 @@ class WeightsFile:
     @contextmanager
     def _opened(self) -> Iterator[Any]:
         with reading(self.path):
+            check_safetensors(self.path)
             try:
                 with safe_open(self.path, framework="pt") as file:
                     yield file

@@ -25,5 +25,8 @@ class Runner(Protocol):
     def weights(self) -> dict[str, Tensor]:
         """The current weights by name."""
 
-    def forget(self) -> None:
-        """Check the weights again at the next step."""
+    def fingerprint(self) -> str:
+        """A hash of the weights."""
+
+    def check_again(self) -> None:
+        """Check the weights again at the next step, also for writes that torch's version counters miss."""

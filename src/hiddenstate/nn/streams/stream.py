@@ -1,20 +1,21 @@
 """Runs one time step at a time and carries the state."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hiddenstate.base.validation import autocasts
+from hiddenstate.base.modes import without_autocast
 from hiddenstate.engine.paths.path import PathReport
-from hiddenstate.errors import RankError, ShapeError
-from hiddenstate.nn.streams.runner import States
+from hiddenstate.errors import ArgumentTypeError, RankError, ShapeError
+from hiddenstate.nn.streams.runner import Runner, States
 from hiddenstate.nn.streams.stream_arrays import Array, as_tensor, check_out
 from hiddenstate.nn.streams.stream_rows import Rows
 from hiddenstate.nn.streams.stream_state import Moment, StreamState
-from hiddenstate.structure.axis_order import from_time_first, to_time_first
+from hiddenstate.structure.axis_order import Layout, from_time_first, to_time_first
+from hiddenstate.structure.sizes import Sizes
 
 
 class Stream(StreamState):
@@ -31,6 +32,24 @@ class Stream(StreamState):
     >>> stream.step(torch.zeros(4)).shape
     torch.Size([3])
     """
+
+    def __init__(self, *_arguments: object, **_options: object) -> None:
+        """Streams are created by ``stream`` of a layer.
+
+        Raises:
+            ArgumentTypeError: always.
+        """
+        raise ArgumentTypeError(
+            "hs.Stream is not called: create a stream with layer.stream(batch=1), where layer is a hiddenstate.LSTM, "
+            "GRU or RNN"
+        )
+
+    @classmethod
+    def _of(cls, runner: Runner, sizes: Sizes, batch: int, like: Callable[[], Tensor], layout: Layout) -> "Stream":
+        """Create a stream; the arguments are those of `StreamState`."""
+        stream = cls.__new__(cls)
+        StreamState.__init__(stream, runner, sizes, batch, like, layout)
+        return stream
 
     def step(self, x: Array, *, rows: Rows | None = None, out: Array | None = None) -> Array:
         """Read one time step.
@@ -138,7 +157,7 @@ class Stream(StreamState):
             raise RankError(f"give a step [N, C] or a chunk [T, N, C], got {given.dim()}D of shape {list(given.shape)}")
         chunk = to_time_first(given, self._layout) if given.dim() == 3 else self._one_step(given)
         self._check_chunk(chunk)
-        with _without_autocast(self._like()), torch.no_grad():
+        with without_autocast(self._like().device.type), torch.no_grad():
             return self._runner.path(chunk, self._state, self.t)
 
     def _tensor(self, value: object, name: str) -> Tensor:
@@ -160,7 +179,7 @@ class Stream(StreamState):
         if not len(x):
             return x.new_zeros(0, x.shape[1], self._sizes.output_size)
         like = self._like()
-        with self._alone(), torch.no_grad(), _without_autocast(like):
+        with self._alone(), torch.no_grad(), without_autocast(like.device.type):
             out, state = self._run(x.to(like.dtype), index)
             self._advance(state, self.t + len(x))
         return out
@@ -206,8 +225,3 @@ class Stream(StreamState):
 
     def __repr__(self) -> str:
         return f"Stream(batch={self.batch}, t={self.t})"
-
-
-def _without_autocast(like: Tensor) -> AbstractContextManager[Any]:
-    device = like.device.type
-    return torch.autocast(device, enabled=False) if autocasts(device) else nullcontext()

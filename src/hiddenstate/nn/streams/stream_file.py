@@ -1,6 +1,6 @@
 """Saves the state of a stream to a file, and loads it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,47 +8,75 @@ from torch import Tensor
 
 from hiddenstate.base.files import read_tensors, write_tensors
 from hiddenstate.base.reading import reading
+from hiddenstate.cells.cell import Cell
 from hiddenstate.errors import FileFormatError
 
 KIND = "hiddenstate.stream/1"
 _LATEST = 2**63  # time steps
+_ASSIGN = "To use it nevertheless, read it with safetensors.torch.load_file and assign it to stream.state"
 
 
 class Saved(NamedTuple):
-    """The contents of a file: the states by name, and the number of time steps taken."""
+    """The contents of a file.
+
+    Attributes:
+        state: the states by name.
+        t: the number of time steps taken.
+        cell: the kind of cell that computed them.
+        weights: the fingerprint of the weights with which they were computed.
+    """
 
     state: Mapping[str, Tensor]
     t: int
+    cell: str
+    weights: str
 
 
 def save(path: str | Path, saved: Saved) -> None:
     """Write a safetensors file, which also records whether all values are finite."""
-    write_tensors(path, KIND, dict(saved.state), {"t": str(saved.t), "finite": str(_is_finite(saved.state))})
+    about = {"t": str(saved.t), "cell": saved.cell, "weights": saved.weights, "finite": str(_is_finite(saved.state))}
+    write_tensors(path, KIND, dict(saved.state), about)
 
 
-def load(path: str | Path, names: Sequence[str]) -> Saved:
-    """Read a file that `save` wrote, with the states of these names.
+def load(path: str | Path, cell: Cell) -> Saved:
+    """Read a file that `save` wrote, with the states of this kind of cell.
 
     Raises:
-        FileFormatError: it is not such a file, has other states, or is damaged.
+        FileFormatError: it is not such a file, is of a different cell, or is damaged.
     """
-    tensors, metadata = read_tensors(path, KIND)
+    tensors, about = read_tensors(path, KIND)
     with reading(path):
+        if about.keys().isdisjoint(("cell", "weights")):
+            raise FileFormatError(
+                f"{path} does not record which weights its state belongs to: an earlier version wrote it. {_ASSIGN}"
+            )
+        if about.get("cell", cell.name) != cell.name:
+            raise FileFormatError(
+                f"{path} is the state of a stream of the cell {about['cell']!r:.40}, expected {cell.name!r}: load it "
+                "into a stream of the layer that computed it"
+            )
         try:
-            t, state = int(metadata["t"]), {name: tensors[name] for name in names}
+            t, weights = int(about["t"]), about["weights"]
+            state = {name: tensors.pop(name) for name in cell.carried}
         except (KeyError, ValueError) as error:
             raise FileFormatError(f"{path} is damaged: it lacks parts of a stream's state ({error!r})") from error
-        if tensors.keys() != state.keys():
-            there = " and ".join(sorted(tensors))
-            raise FileFormatError(
-                f"{path} has the states {there}, expected {' and '.join(names)}: it belongs to a different cell"
-            )
+        if tensors:
+            raise FileFormatError(f"{path} is damaged: it has the states {', '.join([*state, *sorted(tensors)])}")
         if not 0 <= t < _LATEST:
             raise FileFormatError(f"{path} is damaged: its number of steps is {t}, expected 0..{_LATEST - 1}")
         # A state may legitimately be NaN. In the file, NaN is a sign of damage only if the saved state was finite.
-        if metadata.get("finite") == str(True) and not _is_finite(state):
+        if about.get("finite") == str(True) and not _is_finite(state):
             raise FileFormatError(f"{path} is damaged: it contains values that are not finite, but is marked as finite")
-    return Saved(state, t)
+    return Saved(state, t, cell.name, weights)
+
+
+def check_weights(path: str | Path, saved: Saved, weights: str) -> None:
+    """Raise FileFormatError if the state was not computed with the weights of this fingerprint."""
+    if saved.weights != weights:
+        raise FileFormatError(
+            f"the state in {path} was computed with other weights than those of this layer: load it into a stream of "
+            f"the layer that computed it. {_ASSIGN}"
+        )
 
 
 def _is_finite(state: Mapping[str, Tensor]) -> bool:

@@ -1,7 +1,7 @@
 """Runs the steps of a stream, on packed weights or on the general path."""
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from torch import Tensor
@@ -15,7 +15,8 @@ from hiddenstate.engine.inputs import check_weights
 from hiddenstate.engine.paths.packed import FastStep, StreamSteps
 from hiddenstate.engine.paths.path import PathReport, first_reason, run_first
 from hiddenstate.errors import ArgumentError
-from hiddenstate.nn.packed_weights import pack_for_owner, weights_for_call
+from hiddenstate.nn.fingerprint import fingerprint
+from hiddenstate.nn.packed_weights import Packed, shared_weights, weights_for_call
 from hiddenstate.nn.recurrent_parameters import RecurrentParameters
 from hiddenstate.nn.scoped_edits import edits_in_force, scoped_edits
 from hiddenstate.nn.streams.runner import States
@@ -29,7 +30,16 @@ class StreamRunner:
 
     def __init__(self, lstm: RecurrentParameters) -> None:
         self._lstm = lstm
-        self._packed = pack_for_owner(lstm)
+
+    @cached_property
+    def _packed(self) -> Packed:
+        """The packed weights, which all streams of the layer share."""
+        packed = shared_weights(self._lstm)
+        packed.check_again()
+        return packed
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_lstm": self._lstm}
 
     def run(self, x: Tensor, state: States, start: int) -> tuple[Tensor, States]:
         """Read ``x [T, N, C]``, whose first step is the stream's step ``start``; return ``out`` and the new state."""
@@ -88,9 +98,13 @@ class StreamRunner:
         named = self._lstm._flat_weights_names
         return dict(zip(named, self._lstm._flat_weights, strict=True))
 
-    def forget(self) -> None:
-        """Check the weights again at the next step."""
-        self._packed.forget()
+    def fingerprint(self) -> str:
+        """A hash of the weights."""
+        return fingerprint(self._lstm)
+
+    def check_again(self) -> None:
+        """Check the weights again at the next step, also for writes that torch's version counters miss."""
+        self._packed.check_again()
 
     def _hooks(self) -> list[dict[int, Any]]:
         return [self._lstm._forward_pre_hooks, self._lstm._forward_hooks]

@@ -63,7 +63,11 @@ class StreamState:
     def __init__(
         self, runner: Runner, sizes: Sizes, batch: int, like: Callable[[], Tensor], layout: Layout = "TN"
     ) -> None:
-        """Use `hiddenstate.LSTM.stream` instead. ``like`` returns a weight, whose type and device inputs must have."""
+        """``like`` returns a weight, whose type and device inputs must have.
+
+        Raises:
+            ArgumentTypeError, ArgumentError: the batch is invalid, or the layer is bidirectional.
+        """
         if isinstance(batch, bool) or not isinstance(batch, int):
             raise ArgumentTypeError(f"batch must be an int, got {type(batch).__name__}")
         if batch < 1:
@@ -79,7 +83,6 @@ class StreamState:
         self._layout = layout
         # The current holder of the stream. Setting and removing the entry are atomic, so no entry is left behind.
         self._turn: dict[str, object] = {}
-        self._runner.forget()
         self._keep(*self._zeros(batch), t=0, rows=RowsInUse())
 
     @property
@@ -317,7 +320,7 @@ class StreamState:
                 begins = mask.to(self._like().device)[:, None]
                 self._keep(*(torch.where(begins, new, part) for new, part in zip(begin, self._state, strict=True)))
             else:
-                self._runner.forget()
+                self._runner.check_again()
                 zeros = self._zeros(self.batch)
                 for part, new in zip(zeros, begin, strict=True):
                     part[:] = new
@@ -335,7 +338,7 @@ class StreamState:
         return self._checked_state(to, n, "to")
 
     def save(self, path: str | Path) -> None:
-        """Write the state and the step count to a safetensors file, atomically.
+        """Write the state and the step count to a safetensors file, atomically, with a fingerprint of the weights.
 
         Raises:
             FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
@@ -343,22 +346,26 @@ class StreamState:
         """
         with self._alone():
             state = dict(zip(self._sizes.kind.carried, (part.clone() for part in self._state), strict=True))
-            saved = stream_file.Saved(state, self.t)
+            saved = stream_file.Saved(state, self.t, self._sizes.cell, self._runner.fingerprint())
         stream_file.save(path, saved)
 
     def load(self, path: str | Path) -> None:
-        """Continue from a state that `save` wrote.
+        """Continue from a state that `save` wrote, in a stream of a layer with the same weights.
 
         Raises:
-            FileFormatError: the file is damaged, is not a stream's state, or has different sizes or a different type.
+            FileFormatError: the file is damaged, is not a stream's state, has a different cell, sizes or type, or was
+                computed with other weights.
         """
         kind = self._sizes.kind
-        saved = stream_file.load(path, kind.carried)
+        saved = stream_file.load(path, kind)
         device = self._like().device
+        state = kind.as_given([part.to(device) for part in saved.state.values()])
         try:
-            self._set_state(kind.as_given([part.to(device) for part in saved.state.values()]), saved.t)
+            self._checked_state(state, self.batch)
         except (ShapeError, DtypeError) as error:
             raise FileFormatError(f"the state in {path} does not fit this {kind.label} and batch: {error}") from error
+        stream_file.check_weights(path, saved, self._runner.fingerprint())
+        self._set_state(state, saved.t)
 
     def _state_shapes(self, batch: int) -> list[tuple[int, int, int]]:
         sizes = self._sizes

@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.models.folder.model_folder import shipped
+from hiddenstate.models.folder.model_folder import load_saved, shipped
 from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.model_file import is_model_file
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.streams.stream import Stream
 from hiddenstate.studio.bundles.bundle import Bundle
@@ -21,8 +23,8 @@ from hiddenstate.tracing.models import ModelTrace
 from hiddenstate.tracing.trace import Trace
 
 _SHOWN = (
-    "a model's folder, a Tagger, a LanguageModel, an LSTM, GRU or RNN, a module with one, a Trace, a trace of a model, "
-    "a Stream"
+    "a model's folder or file, a Tagger, a LanguageModel, an LSTM, GRU or RNN, a module with one, a Trace, a trace of "
+    "a model, a Stream"
 )
 
 
@@ -62,6 +64,8 @@ def opened(
     """
     if x is None and (hx is not None or tokens is not None):
         raise ArgumentError("hx= and tokens= go with x=, the layer's input; give x= too, or drop them")
+    if is_model_file(model):
+        model, name = load_saved(model), name or Path(model).stem
     numbers = None if x is None else Numbers(x, hx, tokens, row)
     if isinstance(model, nn.Module) and (path is not None or not isinstance(model, Tagger | LanguageModel)):
         return _of_module(model, name, path, numbers)

@@ -3,5 +3,5 @@
 - `acceleration.py`: `accelerate` and its block; `counts.py`: counts the calls of each path
 - `program.py`: `python -m hiddenstate.run`: runs a program inside the block; `launchers.py`: launchers such as torchrun
 - `replacements.py`: the functions that replace torch's; `arguments.py`: their arguments by name
-- `stand_ins.py`: represents an LSTM of torch's in traces and edits; `unseen.py`: LSTMs whose calls cannot be seen
+- `stand_ins.py`: represents a layer of torch's in traces and edits; `unseen.py`: layers whose calls cannot be seen
 """

@@ -80,9 +80,9 @@ def _print(tally: Tally) -> None:
 
 
 def accelerate(*, report: bool = False) -> Acceleration:
-    """Run every `torch.nn.LSTM` in this process on the engine if it supports the call; the modules stay torch's.
+    """Run torch's LSTMs, GRUs and RNNs in this process, and their cells, on the engine; the modules stay torch's.
 
-    The functions beneath the classes are replaced (``torch._VF.lstm``, ``torch._VF.lstm_cell``), so subclasses,
+    The functions beneath the classes are replaced (``torch._VF.lstm``, ``torch._VF.gru_cell``, ...), so subclasses,
     ``isinstance``, pickles and ``state_dict`` are unaffected, and libraries that build their own LSTMs work, too. Calls
     that the engine does not support (on a GPU, of a type without a kernel, exported, scripted) are computed by torch.
     While it is active, `hiddenstate.trace` records all of torch's recurrent layers and cells by module path, and

@@ -1,15 +1,18 @@
-"""Counts the calls of torch's LSTMs that ran on the engine, and the reasons why others did not."""
+"""Counts the calls of torch's recurrent layers and cells that ran on the engine, and the reasons why others did not."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 
 from hiddenstate.engine.dispatch import ComputedBy
-from hiddenstate.interop.torch.accelerate.unseen import unseen_lstms
+from hiddenstate.interop.torch.accelerate.unseen import unseen_layers
 
 MOST_REASONS = 50  # maximum number of distinct reasons, so that a long-running program does not fill memory with them
 
 
-_NO_CALLS = "No LSTM of torch was called in this process. (Processes that it spawned count for themselves.)"
+_NO_CALLS = (
+    "None of torch's recurrent layers and cells was called in this process. (Processes that it spawned count for "
+    "themselves.)"
+)
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class AccelerationReport:
         served: calls that ran on the engine, by path name.
         left: calls that torch computed, by reason.
         reference: calls that the reference in plain torch computed, all or some of their layers, by reason.
-        unseen: if no call was counted, the LSTMs in this process whose calls can't be counted, by kind.
+        unseen: if no call was counted, the layers and cells in this process whose calls can't be counted, by kind.
     """
 
     served: dict[str, int]
@@ -65,7 +68,7 @@ class Tally:
         """Return the counts so far."""
         called = bool(self.served or self.left or self.reference)
         return AccelerationReport(
-            dict(self.served), dict(self.left), dict(self.reference), {} if called else unseen_lstms()
+            dict(self.served), dict(self.left), dict(self.reference), {} if called else unseen_layers()
         )
 
 

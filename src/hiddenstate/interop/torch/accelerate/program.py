@@ -1,9 +1,16 @@
 """Runs a Python script or module inside `hiddenstate.accelerate`."""
 
 import argparse
+import builtins
+import os
+import pkgutil
 import runpy
 import sys
+from importlib.machinery import SourceFileLoader, SourcelessFileLoader
+from importlib.util import module_from_spec
 from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
 
 from hiddenstate.interop.torch.accelerate.acceleration import accelerate
 from hiddenstate.interop.torch.accelerate.launchers import is_torchrun, torchrun_arguments
@@ -13,7 +20,7 @@ def main() -> None:
     """Read the command line, and run the program as ``python`` would, with its own arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m hiddenstate.run",
-        description="Runs a Python program with every torch.nn.LSTM in it on the engine of hiddenstate.",
+        description="Runs a Python program with torch's LSTMs, GRUs and RNNs on the engine of hiddenstate.",
         usage="%(prog)s [--report] [-m] program [arguments ...]",
     )
     parser.add_argument(
@@ -30,7 +37,7 @@ def main() -> None:
             options.arguments = torchrun_arguments(options.arguments, report=options.report)
         except ValueError as error:
             parser.error(str(error))
-        options.report = False  # the launcher itself calls no LSTM, so it needs no report
+        options.report = False  # the launcher itself calls no layer, so it needs no report
     _run(options.program, options.arguments, is_module=options.is_module, report=options.report)
 
 
@@ -40,7 +47,41 @@ def _run(program: str, arguments: list[str], *, is_module: bool, report: bool) -
         if is_module:  # like python -m, which searches the working directory first
             sys.path[0] = str(Path.cwd())
             names = runpy.run_module(program, run_name="__main__", alter_sys=True)
+            del names  # kept until here, so that the report finds the program's models
         else:
-            sys.path[0] = str(Path(program).resolve().parent)
-            names = runpy.run_path(program, run_name="__main__")
-    del names  # kept until here, so that the report finds the program's models
+            _run_file(program)
+
+
+def _run_file(program: str) -> None:
+    """Run a script, or a folder or archive with a ``__main__.py``, as the module ``__main__``.
+
+    Unlike `runpy.run_path`, this sets what a program can see of its start as ``python`` does; and the module stays, for
+    the program's threads and exit handlers.
+    """
+    # Absolute, because programs change the working directory; otherwise as typed, which pathlib would normalise.
+    path = os.path.join(os.getcwd(), program)  # noqa: PTH109, PTH118
+    code, module = _script(path) if pkgutil.get_importer(path) is None else _folder(path)
+    vars(module)["__builtins__"] = builtins
+    sys.modules["__main__"] = module
+    exec(code, vars(module))
+
+
+def _script(path: str) -> tuple[CodeType, ModuleType]:
+    sys.path[0] = str(Path(path).resolve().parent)
+    module = ModuleType("__main__")
+    loader = (SourcelessFileLoader if path.endswith(".pyc") else SourceFileLoader)("__main__", path)
+    vars(module).update(__file__=path, __loader__=loader, __cached__=None)
+    if isinstance(loader, SourceFileLoader):  # not get_code, which would write a cache file
+        return loader.source_to_code(loader.get_data(path), path), module
+    code = loader.get_code("__main__")
+    assert code is not None
+    return code, module
+
+
+def _folder(path: str) -> tuple[CodeType, ModuleType]:
+    sys.path[0] = path
+    finder: Any = pkgutil.get_importer(path)
+    spec = finder.find_spec("__main__")
+    if spec is None:
+        sys.exit(f"there is no __main__.py in {path!r}")
+    return spec.loader.get_code("__main__"), module_from_spec(spec)

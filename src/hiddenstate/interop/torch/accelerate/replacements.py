@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base import scoped
 from hiddenstate.base.memory import check_memory_of
+from hiddenstate.base.messages import with_article
 from hiddenstate.cells.cell import Cell, Weights
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.engine import cell_steps, dispatch, inputs, kernels
@@ -214,7 +215,7 @@ def _infer_layout(args: TorchArguments) -> tuple[Sizes, ParameterNames, list[str
     """Infer the sizes from the weights; torch's function is called without them."""
     flat = args.flat
     if len(flat) < 2 or not flat[0].dim() == flat[1].dim() == 2:
-        raise ArgumentError("the weights are not those of an LSTM")
+        raise ArgumentError(f"the weights are not those of {with_article(args.cell)}")
     options = int(args.num_layers), bool(args.bias), bool(args.bidirectional)
     hidden_size = flat[1].shape[0] // len(CELLS[args.cell].gates)
     return _layout(args.cell, len(flat), flat[0].shape[1], hidden_size, flat[1].shape[1], *options)
@@ -235,7 +236,7 @@ def _layout(
     projects = weights == stacked * (each + 1)  # only a projection has a third matrix
     # Checked before layers are named, because num_layers may be absurdly large.
     if not projects and weights != stacked * each:
-        raise ArgumentError(f"{weights} weights do not make an LSTM of {num_layers} layers")
+        raise ArgumentError(f"{weights} weights do not make {with_article(cell)} of {num_layers} layers")
     sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, output_size if projects else 0, cell)
     names = parameter_names(sizes)
     return sizes, names, [name for one in names for name in one if name is not None]

@@ -1,0 +1,74 @@
+"""Compiles programs in C and C++ against the C library, and that against the engine that the package was built from."""
+
+import functools
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.built import FOLDER, ROOT, SCANS
+
+ENGINE = SCANS[-1] if SCANS else None
+COMPILER = shutil.which(os.environ.get("CXX", "g++"))
+needs_c = pytest.mark.skipif(
+    ENGINE is None or COMPILER is None or sys.platform != "linux",
+    reason="needs Linux, a compiler and the engine's build",
+)
+
+HERE, NATIVE, EXAMPLES = Path(__file__).parent, ROOT / "native", ROOT / "examples" / "c"
+LIBRARY = [NATIVE / "runtime" / f"{name}.cpp" for name in ("c_api", "model", "model_file", "tagger", "text")]
+
+
+def objects(folder: Path, *sources: Path, options: tuple[str, ...] = ()) -> list[Path]:
+    """Compile sources into object files."""
+    compiled = []
+    for source in sources:
+        compiler = ["gcc", "-std=c99"] if source.suffix == ".c" else [str(COMPILER), "-std=c++17"]
+        # Examples only see the installed header.
+        paths = [f"-I{NATIVE / 'runtime'}", *([] if source.parent == EXAMPLES else [f"-I{NATIVE}"])]
+        compiled.append(folder / f"{source.stem}.o")
+        warnings = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+        subprocess.run([*compiler, *warnings, *options, *paths, "-c", source, "-o", compiled[-1]], check=True)
+    return compiled
+
+
+@functools.cache
+def library(options: tuple[str, ...] = ()) -> list[Path]:
+    """Compile the library's own sources, once for each set of options."""
+    return objects(Path(tempfile.mkdtemp(dir=FOLDER)), *LIBRARY, options=options)
+
+
+def linked(target: Path, parts: list[Path], options: tuple[str, ...] = ()) -> Path:
+    """Link a program with the engine."""
+    subprocess.run([str(COMPILER), *options, "-o", target, *parts, str(ENGINE), "-fopenmp", "-lpthread"], check=True)
+    return target
+
+
+def program(folder: Path, source: Path, options: tuple[str, ...] = ()) -> Path:
+    """Build a program from one source and the library."""
+    return linked(folder / source.stem, objects(folder, source, options=options) + library(options), options)
+
+
+def run(*command: Any, data: bytes = b"", memory: int | None = None, **environment: str) -> bytes:
+    """Run a program that must succeed, with so much memory in bytes, and return its output."""
+
+    def limit() -> None:
+        if memory is not None:
+            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+
+    result = subprocess.run(
+        [str(part) for part in command],
+        input=data,
+        capture_output=True,
+        env={**os.environ, **environment},
+        check=False,
+        preexec_fn=limit,
+    )
+    assert result.returncode == 0, result.stderr.decode()[-2000:]
+    return result.stdout

@@ -1,0 +1,63 @@
+"""The commands of the page on running without torch: linking without CMake, and compiling for another architecture."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import hiddenstate as hs
+from runtime.built import ROOT
+from runtime.c_programs import ENGINE, EXAMPLES, library, needs_c, run
+
+PAGE = (ROOT / "docs" / "howto" / "without_torch.md").read_text().splitlines()
+NAMES = ("cmake", "aarch64-linux-gnu-g++", "aarch64-linux-gnu-gcc", "qemu-aarch64")
+MISSING = [name for name in NAMES if shutil.which(name) is None]
+
+
+def commands(start: str, **other: str) -> list[list[str]]:
+    """Return the page's commands that begin so, with some of their words replaced."""
+    lines = [line for line in PAGE if line.startswith(start)]
+    for old, new in other.items():
+        lines = [line.replace(old.replace("__", "/"), new) for line in lines]
+    assert lines
+    return [line.split() for line in lines]
+
+
+def check(numbers: list[str], folder: Path, tolerance: float) -> None:
+    """Compare the output of the example with the layer's."""
+    torch.manual_seed(0)
+    lstm, x = hs.LSTM(3, 17, num_layers=2), torch.randn(20, 3)
+    hs.save(lstm, folder / "m.safetensors")
+    text = "\n".join(" ".join(f"{value:.9g}" for value in row) for row in x.tolist())
+    lines = run(*numbers, folder / "m.safetensors", data=text.encode()).splitlines()
+    with torch.no_grad():
+        np.testing.assert_allclose(
+            np.array([line.split() for line in lines], float), lstm(x)[0], rtol=0, atol=tolerance
+        )
+
+
+@needs_c
+def test_linking_without_cmake(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    members = "".join(f"addmod {path}\n" for path in library())
+    script = f"create {tmp_path}/lib/libhiddenstate.a\n{members}addlib {ENGINE}\nsave\nend\n"
+    subprocess.run(["ar", "-M"], input=script.encode(), check=True)
+    shutil.copy(EXAMPLES / "numbers.c", tmp_path / "program.c")
+    shutil.copytree(ROOT / "native" / "runtime", tmp_path / "include", ignore=shutil.ignore_patterns("*.cpp", "wasm"))
+    (command,) = commands("gcc program.c", build__c=".")
+    subprocess.run(command, cwd=tmp_path, check=True)
+    check([str(tmp_path / "program")], tmp_path, 1e-6)
+
+
+@pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}")
+def test_compiling_for_aarch64(tmp_path: Path) -> None:
+    folders = {"build__c-aarch64": f"{tmp_path}/objects", "build__aarch64": f"{tmp_path}/installed"}
+    for command in commands("cmake ", **folders):
+        subprocess.run(command, cwd=ROOT, check=True)
+    shutil.copy(EXAMPLES / "numbers.c", tmp_path / "program.c")
+    (command,) = commands("gcc program.c", gcc="aarch64-linux-gnu-gcc", build__c=f"{tmp_path}/installed")
+    subprocess.run(command, cwd=tmp_path, check=True)
+    check(["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu", str(tmp_path / "program")], tmp_path, 1e-6)
