@@ -138,6 +138,9 @@ def autograd_functions(checkout: Path) -> int:
     return sum(path.read_text(encoding="utf-8").count("(torch.autograd.Function)") for path in files)
 
 
+_EXPORT = re.compile(r"^export (?:async )?(?:function\*?|const|let|class|type|interface) (\w+)", re.MULTILINE)
+
+
 def scripts(checkout: Path) -> tuple[int, int, int]:
     """The most modules in one folder of the page, imports between panels, and exported names with two homes."""
     web = checkout / "web"
