@@ -43,9 +43,10 @@ class TaggingServer(HTTPServer):
     """Holds the model, which is loaded once."""
 
     def __init__(self, port: int, model: str) -> None:
-        self.tagger = hs.load(model)
-        if not isinstance(self.tagger, Tagger):
+        tagger = hs.load(model)
+        if not isinstance(tagger, Tagger):
             raise SystemExit(f"{model} is not a tagger")
+        self.tagger = tagger
         super().__init__(("", port), Handler)
 
 
