@@ -155,7 +155,7 @@ notebook: $(VENV)/installed-test
 	$(BIN)/jupytext --to notebook --output examples/structure_and_hidden_state.ipynb examples/structure_and_hidden_state.py
 	$(BIN)/jupyter-execute --inplace examples/structure_and_hidden_state.ipynb
 
-## pages: build the course's pages into the package, where `hiddenstate course` finds them
+## pages: build the course's pages again after an edit, where `hiddenstate course` finds them
 pages: $(VENV)/installed-docs
 	PYTHONPATH=docs/_ext $(BIN)/python docs/_ext/coursebook/book.py
 

@@ -18,7 +18,7 @@ def main() -> None:
     assert kernels.isa(), "the native module did not load"
     assert len(_openmp_libraries()) <= 1, f"several pools of threads: {_openmp_libraries()}"
     assert list(NOTEBOOKS.glob("*.ipynb")), "the course's notebooks are not in the wheel"
-    assert (PAGES / FIRST).is_file(), "the course's pages are not in the wheel: `make pages` builds them"
+    assert (PAGES / FIRST).is_file(), "the course's pages are not in the wheel: HIDDENSTATE_REQUIRE_PAGES=1"
     torch.manual_seed(0)
     lstm = hs.LSTM(17, 65, num_layers=2, bidirectional=True)
     x, lengths = torch.randn(12, 5, 17), torch.tensor([12, 3, 0, 7, 12])

@@ -7,6 +7,7 @@ build fails if something does. The course's directives are in ``_ext/coursebook`
 import os
 import re
 import sys
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,10 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "hiddenstate"
 author = "The hiddenstate authors"
-version = release = version_of("hiddenstate")
+try:
+    version = release = version_of("hiddenstate")
+except PackageNotFoundError:  # the course's pages, which do not show it, are built before the package is installed
+    version = release = ""
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "coursebook"]
 exclude_patterns = ["_build", "course/_*"]

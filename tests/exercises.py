@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from coursebook import answers
 from coursebook.pages import Block, Directive, Section, choices_of, directive, sections_of
 from hiddenstate.course import check
+from hiddenstate.course.figures.numeric_answers import computed
 from hiddenstate.errors import AnswerError
 
 Execute = Callable[[Section, dict[str, Any]], None]
@@ -151,7 +151,7 @@ def _parsons(made: Directive, namespace: dict[str, Any], execute: Execute) -> No
 def _asked(made: Directive) -> None:
     for section in made.all("ask"):
         kind, _, given = section.argument.partition(" ")
-        right = answers.computed(kind, given)
+        right = computed(kind, given)
         _, choices = choices_of(section.text)
         assert choices, f"{made.argument}: {kind} has no wrong answer with its reason"
         for choice in choices:

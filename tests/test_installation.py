@@ -1,5 +1,5 @@
 """The content of a checkout and what is built from it: the source distribution, and a package without the native
-module."""
+module, with the course's pages."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = {".ci", ".github", "benchmarks", "docs", "examples", "native", "runtime", "src", "tests"}
+FOLDERS = {".ci", ".github", "benchmarks", "build_backend", "docs", "examples", "native", "runtime", "src", "tests"}
 FILES = {
     ".gitignore",
     "ARCHITECTURE.md",
@@ -33,7 +33,7 @@ NOT_BUILT = "could not be loaded: it was not built at installation, which needs 
 def run(code: str, *options: str, at: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *options, "-c", code]
     environment = {
-        name: value for name, value in os.environ.items() if name != "HIDDENSTATE_REQUIRE_NATIVE"
+        name: value for name, value in os.environ.items() if not name.startswith("HIDDENSTATE_REQUIRE_")
     } | environment
     return subprocess.run(command, cwd=at, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
@@ -52,55 +52,145 @@ def test_nothing_stray_lies_at_the_root() -> None:
 
 
 @pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """A copy of the checkout, so that nothing is built inside it."""
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout, so that nothing is built inside it, in a folder whose name has a blank."""
+    folder = tmp_path_factory.mktemp("a copy")
     for name in tracked():
         if (ROOT / name).is_file():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, tmp_path / name)
-    return tmp_path
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder
 
 
 def test_the_source_distribution_holds_the_checkout_and_no_strays(copy: Path) -> None:
     pytest.importorskip("scikit_build_core")
     (copy / "q.pt").touch()
     (copy / "weights.safetensors").touch()
-    done = run("from scikit_build_core.build import build_sdist; build_sdist('dist')", at=copy)
-    assert done.returncode == 0, done.stderr
-    (archive,) = (copy / "dist").glob("*.tar.gz")
-    with tarfile.open(archive) as file:
+    with tarfile.open(source_distribution(copy)) as file:
         inside = {Path(*Path(name).parts[1:]).parts[0] for name in file.getnames() if len(Path(name).parts) > 1}
     assert inside - {"PKG-INFO"} <= FOLDERS | FILES
     assert {"src", "native", "CMakeLists.txt", "pyproject.toml", "LICENSE"} <= inside
 
 
-BUILD = "from scikit_build_core.build import build_wheel; build_wheel('dist')"
+def source_distribution(source: Path) -> Path:
+    result = run(f"{HOOKS}; hooks.build_sdist('dist')", at=source)
+    assert result.returncode == 0, result.stderr
+    (archive,) = (source / "dist").glob("*.tar.gz")
+    return archive
+
+
+# What pip and build do with [build-system].
+HOOKS = "import sys; sys.path.insert(0, 'build_backend'); import hiddenstate_build as hooks"
+BUILD = f"{HOOKS}; hooks.build_wheel('dist')"
 NO_COMPILER = {"CC": "/nonexistent/cc", "CXX": "/nonexistent/c++"}
+NEEDS_CMAKE = pytest.mark.skipif(shutil.which("cmake") is None, reason="needs cmake")
 
 
-@pytest.mark.skipif(shutil.which("cmake") is None, reason="needs cmake")
+def install(source: Path, **environment: str) -> None:
+    """Build a wheel without the native module, and unpack it into the folder ``site``."""
+    result = run(BUILD, at=source, **NO_COMPILER, **environment)
+    assert result.returncode == 0, result.stderr
+    (wheel,) = (source / "dist").glob("*-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(source / "site")
+
+
+def run_installed(code: str, source: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(source / "site"), *filter(None, sys.path)])
+    # -S: without the import hooks of an editable installation
+    return run(code, "-S", at=source, PYTHONPATH=path, **environment)
+
+
+def without(folder: Path, *modules: str) -> str:
+    """A folder for PYTHONPATH in which importing any of these modules fails."""
+    folder.mkdir()
+    for name in modules:
+        (folder / f"{name}.py").write_text("raise ModuleNotFoundError(__name__)\n")
+    return str(folder)
+
+
+@NEEDS_CMAKE
 def test_without_a_compiler_the_package_installs_and_says_what_is_missing(copy: Path) -> None:
     pytest.importorskip("scikit_build_core")
-    done = run(BUILD, at=copy, **NO_COMPILER)
-    assert done.returncode == 0, done.stderr
-    (wheel,) = (copy / "dist").glob("*-py3-none-any.whl")
-    with zipfile.ZipFile(wheel) as file:
-        file.extractall(copy / "site")
+    install(copy)
     code = (
         "import torch, hiddenstate as hs; from hiddenstate.cli import main; import sys; x = torch.ones(2, 4)\n"
         "assert hs.LSTM(4, 3).trace(x).out.shape == (2, 3); print(hs.__file__); print(hs.LSTM(4, 3).path(x))\n"
         "sys.argv[1:] = ['version']; main()"
     )
-    path = os.pathsep.join([str(copy / "site"), *filter(None, sys.path)])
-    used = run(code, "-S", at=copy, PYTHONPATH=path)  # -S: without the import hooks of an editable installation
+    used = run_installed(code, copy)
     assert str(copy / "site") in used.stdout, used.stderr
     assert used.stdout.count(NOT_BUILT) >= 2, used.stdout  # the path's reason, and the command
     assert NOT_BUILT in used.stderr
 
 
-@pytest.mark.skipif(shutil.which("cmake") is None, reason="needs cmake")
+@NEEDS_CMAKE
 def test_where_the_native_module_is_required_its_absence_is_an_error(copy: Path) -> None:
     pytest.importorskip("scikit_build_core")
     done = run(BUILD, at=copy, **NO_COMPILER, HIDDENSTATE_REQUIRE_NATIVE="1")
     assert done.returncode != 0
     assert not list(copy.glob("dist/*.whl"))
+
+
+OPEN = "from hiddenstate.cli import main; import sys; sys.argv[1:] = ['course', '--no-browser']; main()"
+
+
+@NEEDS_CMAKE
+def test_the_course_is_built_without_torch_and_opens_after_an_installation(copy: Path, tmp_path: Path) -> None:
+    pytest.importorskip("scikit_build_core")
+    pytest.importorskip("furo")
+    install(copy, PYTHONPATH=without(tmp_path / "no torch", "torch"), HIDDENSTATE_REQUIRE_PAGES="1")
+    opened = run_installed(OPEN, copy, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert opened.returncode == 0, opened.stderr
+    folder = Path(opened.stdout.strip()).parent
+    pages = {path.stem: path.read_text(encoding="utf-8") for path in folder.glob("*.html")}
+    assert set(pages) == {path.stem for path in (ROOT / "docs" / "course").glob("*.md")}
+    assert not [name for name, html in pages.items() if "<!--course-" in html]
+    assert "<svg" in pages["00-before"]
+
+
+@NEEDS_CMAKE
+def test_a_source_distribution_has_the_pages_and_needs_no_sphinx(copy: Path, tmp_path: Path) -> None:
+    pytest.importorskip("scikit_build_core")
+    pytest.importorskip("furo")
+    needs = f"{HOOKS}; print(*hooks.get_requires_for_build_wheel(), sep='\\n')"
+    sphinx = [line for line in run(needs, at=copy).stdout.splitlines() if "sphinx" in line]
+    assert len(sphinx) == 1
+    assert f'"{sphinx[0]}"' in (copy / "pyproject.toml").read_text()  # the same version as for the documentation
+    shutil.unpack_archive(source_distribution(copy), tmp_path / "unpacked")
+    (source,) = (tmp_path / "unpacked").iterdir()
+    assert "sphinx" not in run(needs, at=source).stdout
+    install(source, PYTHONPATH=without(tmp_path / "no sphinx", "sphinx"), HIDDENSTATE_REQUIRE_PAGES="1")
+    assert (source / "site" / "hiddenstate" / "course" / "pages" / "course" / "00-before.html").is_file()
+
+
+@NEEDS_CMAKE
+def test_without_sphinx_the_package_installs_and_the_course_says_what_to_do(copy: Path, tmp_path: Path) -> None:
+    pytest.importorskip("scikit_build_core")
+    missing = without(tmp_path / "no sphinx", "sphinx")
+    refused = run(BUILD, at=copy, **NO_COMPILER, PYTHONPATH=missing, HIDDENSTATE_REQUIRE_PAGES="1")
+    assert refused.returncode != 0
+    assert "HIDDENSTATE_REQUIRE_PAGES=1 requires them" in refused.stderr
+    install(copy, PYTHONPATH=missing)
+    opened = run_installed(OPEN, copy, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert opened.returncode == 1
+    assert "could not be built at installation" in opened.stderr
+
+
+@NEEDS_CMAKE
+@pytest.mark.skipif(sys.platform == "win32", reason="where folders have no permissions")
+def test_a_read_only_checkout_installs_with_the_course(copy: Path, tmp_path: Path) -> None:
+    pytest.importorskip("scikit_build_core")
+    pytest.importorskip("furo")
+    before = sorted(copy.rglob("*"))
+    # the superuser may write everywhere
+    read_only = (
+        "import os; access = os.access; os.access = lambda path, *mode: path != os.curdir and access(path, *mode)"
+    )
+    build = f"{read_only}; {HOOKS}; hooks.build_wheel({str(tmp_path / 'dist')!r})"
+    result = run(build, at=copy, **NO_COMPILER, HIDDENSTATE_REQUIRE_PAGES="1")
+    assert result.returncode == 0, result.stderr
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as file:
+        assert "hiddenstate/course/pages/course/00-before.html" in file.namelist()
+    assert [path for path in sorted(copy.rglob("*")) if path not in before] == []

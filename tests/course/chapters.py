@@ -7,12 +7,12 @@ from functools import cache
 from pathlib import Path
 
 from coursebook import notebooks
-from coursebook.pages import Block, Choice, Directive, asked, choices_of, directive, parts_of
+from coursebook.pages import Block, Choice, Directive, asked, choices_of, course_pages, directive, parts_of
 from exercises import learners_answers
 from pages import ROOT, kept
 
 FOLDER = ROOT / "docs" / "course"
-PAGES = notebooks.pages()
+PAGES = course_pages()
 ACTIONS = ("predict", "live", "exercise", "parsons")
 ROLE = re.compile(r"\{(\w+)\}`([^`]*)`")
 WORD = re.compile(r"[A-Za-z0-9][\w'.-]*")

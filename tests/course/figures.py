@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 import hiddenstate as hs
-from hiddenstate.course.models import tiny
+from hiddenstate.course.figures.first_lesson import tiny
 
 State = Mapping[str, Any]
 

@@ -7,8 +7,17 @@ from urllib.parse import unquote
 import torch
 
 import hiddenstate as hs
-from coursebook.model_stills import LINE, SENTENCE, SPEECH, bits_of, ids_of, rows_read, shakespeare, tagger
-from hiddenstate.course.models import tiny
+from hiddenstate.course.figures.first_lesson import tiny
+from hiddenstate.course.figures.model_stills import (
+    LINE,
+    SENTENCE,
+    SPEECH,
+    bits_of,
+    ids_of,
+    rows_read,
+    shakespeare,
+    tagger,
+)
 
 State = Mapping[str, Any]
 

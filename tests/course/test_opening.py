@@ -72,11 +72,12 @@ def test_an_update_that_fails_leaves_the_earlier_copy(shipped: Path, monkeypatch
     assert [path.name for path in page.parents[2].iterdir()] == ["course"]
 
 
-def test_a_checkout_without_pages_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installation_without_pages_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "PAGES", tmp_path / "pages")
     result = CliRunner().invoke(app, ["course", "--no-browser"])
     assert isinstance(result.exception, errors.MissingDependencyError)
     assert "make pages" in str(result.exception)
+    assert "pip install --verbose" in str(result.exception)
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="where the cache is elsewhere")

@@ -7,8 +7,8 @@ import pytest
 
 from course.chapters import ACTIONS, PAGES, abouts, choices, directives, pieces, roles
 from coursebook.build import JS
-from coursebook.stills import STILLS
 from hiddenstate.course.checks import EXERCISES
+from hiddenstate.course.figures.marks import STILLS
 from hiddenstate.course.misconceptions import MISCONCEPTIONS
 from hiddenstate.course.models import MODELS
 

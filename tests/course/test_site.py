@@ -12,7 +12,7 @@ from course.chapters import PAGES, choices, directives
 from course.figures import FIGURES as FIRST_FIGURES
 from course.model_figures import FRAMES
 from course.site import numbers, opened, press, stays_at_home
-from coursebook import answers
+from hiddenstate.course.figures.numeric_answers import computed
 from hiddenstate.course.misconceptions import idea_behind
 from pages import DOCS
 from studio.browsing import NEEDS_CHROMIUM
@@ -113,9 +113,7 @@ def test_a_page_asks_for_the_numbers_that_python_computes(site: Path, page: str)
     with opened(site, page) as watch:
         for each in asks:
             kind, _, given = each.partition(" ")
-            assert watch.page.evaluate(_COMPUTE, [kind, given]) == pytest.approx(
-                answers.computed(kind, given), abs=1e-6
-            )
+            assert watch.page.evaluate(_COMPUTE, [kind, given]) == pytest.approx(computed(kind, given), abs=1e-6)
 
 
 def test_a_prediction_opens_its_figure_and_stays_by_keyboard(site: Path) -> None:

@@ -10,7 +10,8 @@ import hiddenstate as hs
 from hiddenstate.models.folder.model_folder import save, shipped
 from hiddenstate.studio import assets
 from hiddenstate.studio.bundles.bundle import Bundle
-from hiddenstate.studio.page import offline_page, packed, without_comments, write_page
+from hiddenstate.studio.joined import without_comments
+from hiddenstate.studio.page import offline_page, packed, write_page
 from language_models import make
 from studio.test_html import EVIL, Elements
 

@@ -1,7 +1,8 @@
-"""The course by itself as a small site, which the package ships: ``make pages`` runs this file.
+"""The course by itself as a small site, which the package ships: the build backend and ``make pages`` run this file.
 
-It has no search, no index and no sources. The models of its figures are left out as well, since the package has them
-already: `hiddenstate.course.opening` adds them when the course is opened.
+It has no search, no index and no sources, and building it needs neither torch nor an installed hiddenstate. The models
+of its figures, which the package has already, and the parts of the pages that are computed are added by
+`hiddenstate.course.opening` when the course is opened.
 """
 
 import shutil
@@ -10,17 +11,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from coursebook.notebooks import PAGES, ROOT, pages
-from hiddenstate.course.opening import PAGES as SHIPPED
+from coursebook.pages import PAGES, ROOT, course_pages
 
+SHIPPED = ROOT / "src" / "hiddenstate" / "course" / "pages"
 _INDEX = "# The course\n\n```{toctree}\n"
 _SETTINGS = """
 html_title = "Inside LSTMs"
 html_sidebars = {"**": [f"sidebar/{part}.html" for part in ("brand", "scroll-start", "navigation", "scroll-end")]}
-html_use_index = html_show_sphinx = False
+html_use_index = html_show_sphinx = course_computed = False
 """
 _LEFT_OUT = (
-    *("_sources", "search.html", "searchindex.js", "objects.inv", ".buildinfo", "_static/course/model-*.js"),
+    *("_sources", "search.html", "searchindex.js", "objects.inv", ".buildinfo"),
     *("_static/searchtools.js", "_static/language_data.js", "_static/*stemmer.js", "_static/*.png"),
     *("_static/scripts/*.map", "_static/scripts/*.LICENSE.txt", "_static/styles/*.map"),
 )
@@ -38,7 +39,7 @@ def build(folder: Path) -> Path:
         shutil.copytree(PAGES.parent / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     settings = (PAGES.parent / "conf.py").read_text(encoding="utf-8")
     (source / "conf.py").write_text(settings + _SETTINGS, encoding="utf-8")
-    contents = "\n".join(f"course/{page.stem}" for page in pages())
+    contents = "\n".join(f"course/{page.stem}" for page in course_pages())
     (source / "index.md").write_text(f"{_INDEX}{contents}\n```\n", encoding="utf-8")
     options = ["-q", "-W", "--keep-going", "-b", "html", "-d", str(folder / "doctrees")]
     subprocess.run([sys.executable, "-m", "sphinx", *options, str(source), str(site)], check=True)

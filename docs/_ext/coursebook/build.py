@@ -1,4 +1,8 @@
-"""The course's part of the site's build: its script, the runtime, the models, and proofs on its pages."""
+"""The course's part of the site's build: its script, the runtime, the models, and proofs on its pages.
+
+The parts that need torch, which are the models and `hiddenstate.course.figures`, are left out if the setting
+``course_computed`` is False.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +13,6 @@ from sphinx.application import Sphinx
 from coursebook import folds, pages, runtime
 from coursebook.directives import CLAIM, PREDICT
 from coursebook.html_nodes import label, raw
-from hiddenstate.course import models
 
 FOLDER = "course"
 RECALL = "Recall"
@@ -39,8 +42,11 @@ def _write_scripts(app: Sphinx) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "course.js").write_text(script(), encoding="utf-8")
     (folder / "runtime.js").write_text(runtime.classic(), encoding="utf-8")
-    for name in sorted(models_used(Path(app.srcdir) / FOLDER)):
-        (folder / f"model-{name}.js").write_text(models.script(name), encoding="utf-8")
+    if app.config.course_computed:
+        from hiddenstate.course import models
+
+        for name in sorted(models_used(Path(app.srcdir) / FOLDER)):
+            (folder / f"model-{name}.js").write_text(models.script(name), encoding="utf-8")
     app.config.html_static_path = [*app.config.html_static_path, str(made)]
 
 
@@ -49,6 +55,15 @@ def _add_script(
 ) -> None:
     if pagename == app.config.root_doc or pagename.startswith(f"{FOLDER}/"):  # whose figures are live
         app.add_js_file("course/course.js", loading_method="defer")
+
+
+def _compute_parts(
+    app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    if app.config.course_computed and "body" in context:
+        from hiddenstate.course.figures.marks import fill
+
+        context["body"] = fill(context["body"])
 
 
 def _show_proofs(app: Sphinx, doctree: nodes.document) -> None:
@@ -94,8 +109,10 @@ def _fold_what_answers(app: Sphinx, doctree: nodes.document) -> None:
 
 def register(app: Sphinx) -> None:
     """Connect them."""
+    app.add_config_value("course_computed", True, "html")
     app.connect("builder-inited", _write_scripts)
     app.connect("html-page-context", _add_script)
+    app.connect("html-page-context", _compute_parts)
     app.connect("doctree-read", _show_proofs)
     app.connect("doctree-read", _keep_marks_with_their_words)
     app.connect("doctree-read", _call_recall_so)

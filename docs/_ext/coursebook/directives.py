@@ -11,9 +11,10 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from coursebook import answers, pages, stills
+from coursebook import pages
 from coursebook.html_nodes import attributes, details, element, label, python, raw
 from coursebook.pages import Section
+from coursebook.rules import RULES
 from hiddenstate.course.misconceptions import idea_behind
 
 _SHOW = re.compile(r"(.+?)\s*<(?:([\w-]+)#)?([\w-]+)((?:\s+[\w@-]+=[^\s>]+)*)>", re.DOTALL)
@@ -113,12 +114,11 @@ class Live(_Part):
         text, sections = self.parts()
         name, view = self.arguments[0], self.options.get("view", "")
         still = "\n".join(section.text for section in sections if section.name == "still")
-        self.need(view in stills.STILLS, f"no still figure for the view {view!r}")
         self.need(bool(still), "a section 'still' must say in words what the figure shows")
         given = {"class": "course-box course-live", "id": f"live-{name}", "data-id": name}
         given |= {f"data-{key}": self.options.get(key) for key in ("model", "view", "state", "after")}
-        drawn = stills.STILLS[view](self.options.get("model", ""))
-        stage = element("div", {"class": "course-stage"}, [raw(drawn)])
+        frame = raw(f"<!--course-still {view} {self.options.get('model', '')}-->")
+        stage = element("div", {"class": "course-stage"}, [frame])
         words = details("The figure in words", {"class": "course-words"}, self.markdown(still))
         return element("section", given, [label("Live figure"), *self.markdown(text), *stage, *words])
 
@@ -163,7 +163,6 @@ class Exercise(_Part):
     def _ask(self, section: Section, name: str) -> list[nodes.Node]:
         kind, _, given = section.argument.partition(" ")
         asked = json.loads(given)
-        right = answers.ANSWERS[kind](**asked)
         question, choices = pages.choices_of(section.text)
         head = {"class": "course-ask", "data-id": name, "data-kind": kind, "data-given": given}
         wrong: list[nodes.Node] = []
@@ -171,8 +170,9 @@ class Exercise(_Part):
             said = [*self.markdown(choice.because), raw(" "), *self.markdown(idea_behind(choice.about))]
             wrong += element("li", {"data-value": choice.text, "data-about": choice.about}, said)
         inside = self.markdown(question)
-        inside += details("Answer", {"class": "course-reveal"}, self.markdown(f"`{answers.written(right)}`"))
-        rule = self.markdown(answers.RULES[kind](asked))
+        right = raw(f"<p><!--course-answer {kind} {given}--></p>")
+        inside += details("Answer", {"class": "course-reveal"}, [right])
+        rule = self.markdown(RULES[kind](asked))
         inside += element("div", {"class": "course-rule", "hidden": True}, rule)
         return element("div", head, [*inside, *element("ul", {"class": "course-wrong", "hidden": True}, wrong)])
 

@@ -11,12 +11,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from coursebook.answers import ANSWERS, written
-from coursebook.pages import Block, Directive, Section, asked, choices_of, directive, parts_of, shuffled, without_proofs
+from coursebook.pages import (
+    PAGES,
+    ROOT,
+    Block,
+    Directive,
+    Section,
+    asked,
+    choices_of,
+    course_pages,
+    directive,
+    parts_of,
+    shuffled,
+    without_proofs,
+)
+from hiddenstate.course.figures.numeric_answers import ANSWERS, written
 from hiddenstate.course.misconceptions import idea_behind
 
-ROOT = Path(__file__).parents[3]
-PAGES = ROOT / "docs" / "course"
 NOTEBOOKS = ROOT / "src" / "hiddenstate" / "course" / "notebooks"
 _CLAIM = re.compile(r" ?\{claim\}`([^`|]*)(?:\|([^`]*))?`")
 _IDEA = re.compile(r"\{idea\}`[^`]*` ?")
@@ -35,16 +46,11 @@ _ORDERED = "# Run this cell once the lines above are in order: it prints nothing
 Cell = tuple[str, str]  # "markdown" or "code", and its text
 
 
-def pages() -> list[Path]:
-    """Return the pages of the course, in order."""
-    return sorted(PAGES.glob("[!_]*.md"))
-
-
 def notebook(page: Path, *, solved: bool = False) -> str:
     """Return a page as a notebook, as JSON.
 
     Args:
-        page: one of `pages`.
+        page: one of `course_pages`.
         solved: put the solutions where the learner's answers go.
     """
     cells = [_cell(f"{page.stem[:2]}-{k}", *each) for k, each in enumerate(cells_of(page, solved=solved))]
@@ -70,7 +76,7 @@ def cells_of(page: Path, *, solved: bool = False) -> Iterator[Cell]:
 
 def _next(page: Path) -> Iterator[Cell]:
     """Link to the next notebook, as the page's theme links to the next page."""
-    later = [other for other in pages() if other.stem > page.stem]
+    later = [other for other in course_pages() if other.stem > page.stem]
     if later and (title := _TITLE.search(later[0].read_text(encoding="utf-8"))):
         yield "markdown", f"**Next:** [{title[1]}]({later[0].stem}.ipynb)"
 
@@ -170,7 +176,7 @@ def _cell(name: str, kind: str, text: str) -> dict[str, Any]:
 def main() -> None:
     """Write every notebook again, and remove those without a page."""
     NOTEBOOKS.mkdir(parents=True, exist_ok=True)
-    wanted = {NOTEBOOKS / f"{page.stem}.ipynb": notebook(page) for page in pages()}
+    wanted = {NOTEBOOKS / f"{page.stem}.ipynb": notebook(page) for page in course_pages()}
     for path in set(NOTEBOOKS.glob("*.ipynb")) - set(wanted):
         path.unlink()
     for path, text in wanted.items():

@@ -18,6 +18,8 @@ _PROVES = re.compile(r'^[ \t]*proves\("([\w.-]+)"\)\n?', re.MULTILINE)
 _IDEA = re.compile(r"\{idea\}`(M\d+)`")
 T = TypeVar("T")
 RIGHT, NO_ID = "x", "-"
+ROOT = Path(__file__).parents[3]
+PAGES = ROOT / "docs" / "course"
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,11 @@ class Directive:
     def one(self, name: str) -> str:
         """Return the text of the section of this name, "" without one."""
         return next((section.text for section in self.all(name)), "")
+
+
+def course_pages() -> list[Path]:
+    """Return the pages of the course, in order."""
+    return sorted(PAGES.glob("[!_]*.md"))
 
 
 def parts_of(page: Path) -> list[Block]:

@@ -3,7 +3,7 @@
 import re
 
 from hiddenstate.studio import assets
-from hiddenstate.studio.page import without_comments
+from hiddenstate.studio.joined import without_comments
 
 _IMPORT = re.compile(r'^import (\{[^}]*\}) from "(studio/runtime/[\w/-]+\.js)";$', re.MULTILINE)
 _EXPORT = re.compile(r"^export ((?:async )?(?:function\*?|class|const|let)) (\w+)", re.MULTILINE)

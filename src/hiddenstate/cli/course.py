@@ -24,8 +24,7 @@ def course(
 ) -> None:
     """Open the course in the browser; it needs no network.
 
-    In a checkout, first run make pages. With DIR, copy its notebooks, which check your answers with
-    hiddenstate.course.check.
+    With DIR, copy its notebooks, which check your answers with hiddenstate.course.check.
 
     Example: hiddenstate course
     """

@@ -5,9 +5,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from torch import nn
 
+from hiddenstate.course.figures.first_lesson import tiny
 from hiddenstate.models.folder import model_folder as folder
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.studio.bundles.bundle import Bundle
@@ -15,15 +15,6 @@ from hiddenstate.studio.bundles.models import bundle_folder
 from hiddenstate.studio.bundles.modules import Numbers, bundle_layer
 
 WORDS = ("first", "second", "third", "fourth", "fifth")
-
-
-def tiny() -> tuple[LSTM, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
-    """Return the LSTM of the first lesson, its five inputs, and its initial state."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(2)
-        lstm = LSTM(4, 3)
-        x = torch.stack([torch.randn(1, 4) for _ in range(5)])
-        return lstm, x, (torch.randn(1, 1, 3), torch.randn(1, 1, 3))
 
 
 def _tiny() -> Bundle:

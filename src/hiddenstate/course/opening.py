@@ -1,4 +1,4 @@
-"""Prepares the course's pages for a browser: copies them to the user's cache, with the models of their figures.
+"""Prepares the course's pages for a browser: copies them to the user's cache, with their figures and answers.
 
 A page opened from disk can load scripts, but not the weights that the package ships, so these are written as scripts.
 """
@@ -12,7 +12,7 @@ from hiddenstate.base.files import folder_beside, mend_folder, put_folder, write
 from hiddenstate.base.writing import writing
 from hiddenstate.errors import MissingDependencyError
 
-PAGES = Path(__file__).parent / "pages"  # built by `make pages`; part of every wheel, but not of a checkout
+PAGES = Path(__file__).parent / "pages"  # built at installation; git ignores them
 FIRST = Path("course", "00-before.html")
 _MODELS = Path("_static", "course")
 _STAMP = "stamp.txt"
@@ -25,12 +25,13 @@ def first_page(folder: Path | None = None) -> Path:
         folder: where to write them; None for ``hiddenstate/course`` in the user's cache. An earlier copy is replaced.
 
     Raises:
-        MissingDependencyError: the pages have not been built, as in a fresh checkout.
+        MissingDependencyError: the pages could not be built when the package was installed.
         FileWriteError: the folder cannot be written; an earlier copy stays unchanged.
     """
     if not (PAGES / FIRST).is_file():
         raise MissingDependencyError(
-            f"the course's pages are not built: there is no {PAGES / FIRST}. In a checkout, run `make pages`; "
+            f"the course's pages could not be built at installation: there is no {PAGES / FIRST}. Install hiddenstate "
+            "again with `pip install --verbose`, which prints the reason, or run `make pages` in its checkout; "
             "`hiddenstate course DIR` copies the notebooks, which need no build"
         )
     target = folder if folder is not None else cache() / "course"
@@ -56,9 +57,11 @@ def cache() -> Path:
 
 
 def _write(folder: Path, stamp: str) -> None:
-    from hiddenstate.course.models import MODELS, script  # loads torch
+    from hiddenstate.course.figures.marks import fill  # loads the models of the figures
+    from hiddenstate.course.models import MODELS, script
 
     contents = {path.relative_to(PAGES): path.read_bytes() for path in _files()}
+    contents |= {place: fill(text.decode()).encode() for place, text in contents.items() if place.suffix == ".html"}
     contents |= {_MODELS / f"model-{name}.js": script(name).encode() for name in MODELS}
     contents[Path(_STAMP)] = stamp.encode()
     for place, content in contents.items():
@@ -71,10 +74,11 @@ def _files() -> list[Path]:
 
 
 def _stamp() -> str:
-    """Return a digest of the shipped pages and models: a copy with the same stamp is up to date."""
+    """Return a digest of the shipped pages, models and figures: a copy with the same stamp is up to date."""
     digest = hashlib.sha256()
     shipped = Path(__file__).parents[1] / "models" / "shipped"
-    for path in [*_files(), *sorted(shipped.rglob("*.safetensors"))]:
+    figures = Path(__file__).parent / "figures"
+    for path in [*_files(), *sorted(shipped.rglob("*.safetensors")), *sorted(figures.glob("*.py"))]:
         digest.update(f"{path.name} {path.stat().st_size}\n".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -1,7 +1,7 @@
 """Joins the page's modules into one script, because fetching two hundred modules takes longer than running them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 _IMPORT = re.compile(r'^import (?P<names>\{[^}]*\}|\* as \w+) from "studio/(?P<module>[^"]+)";$', re.MULTILINE)
 _EXPORT = re.compile(
@@ -58,3 +58,20 @@ def _as_function(name: str, source: str, numbers: Mapping[str, int]) -> str:
     if other is not None:
         raise ValueError(f"{name}: cannot join {other[0]!r}")
     return f"const studio{numbers[name]} = (() => {{ // {name}\n{body}\nreturn {{ {', '.join(exported)} }};\n}})();"
+
+
+def without_comments(source: str) -> str:
+    """Remove a module's comment lines, which are only for readers of the source."""
+    return "\n".join(_code(source.split("\n")))
+
+
+def _code(lines: list[str]) -> Iterator[str]:
+    inside = False
+    for line in lines:
+        text = line.strip()
+        if inside:
+            inside = not text.endswith("*/")
+        elif text.startswith("/**") and "*/" not in text:
+            inside = True
+        elif not text.startswith("//") and not (text.startswith("/**") and text.endswith("*/")):
+            yield line

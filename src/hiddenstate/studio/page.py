@@ -10,7 +10,7 @@ import html as escaping
 import json
 import secrets
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from hiddenstate.base.files import written_beside
 from hiddenstate.studio import assets, html
 from hiddenstate.studio.bundles.bundle import Bundle
-from hiddenstate.studio.joined import joined
+from hiddenstate.studio.joined import joined, without_comments
 
 _LOADER = "hosts/loader.js"
 
@@ -111,20 +111,3 @@ def _packed_modules(_: object, *, lean: bool) -> str:
         modules = {name: without_comments(source) for name, source in modules.items()}
     styles = "\n".join(assets.text(name) for name in assets.names(".css"))
     return packed(json.dumps({"script": joined(modules), "styles": styles}, ensure_ascii=False).encode())
-
-
-def without_comments(source: str) -> str:
-    """Remove a module's comment lines, which are only for readers of the source."""
-    return "\n".join(_code(source.split("\n")))
-
-
-def _code(lines: list[str]) -> Iterator[str]:
-    inside = False
-    for line in lines:
-        text = line.strip()
-        if inside:
-            inside = not text.endswith("*/")
-        elif text.startswith("/**") and "*/" not in text:
-            inside = True
-        elif not text.startswith("//") and not (text.startswith("/**") and text.endswith("*/")):
-            yield line

@@ -110,7 +110,7 @@
  * @property {(text: string) => string[]} tokenise into the argument of run, in reading order, so from the
  *   end of the text if it reads backward
  * @property {(tokens: string[], edits?: readonly Edit[]) => Run} run throws StudioError for input that it can't read
- * @property {(rows: Float32Array[], edits?: readonly Edit[]) => Run} runNumbers kind "layer": T rows of C numbers
+ * @property {(rows: Float32Array[], edits?: readonly Edit[], names?: string[] | null) => Run} runNumbers kind "layer": T of C
  * @property {(run: Run, track: string, gate: string, unit: number, t: number) => DotProduct} dotProduct
  * @property {(track: string) => TrackWeights} weights
  * @property {(edits?: readonly Edit[]) => Stream} stream

@@ -26,8 +26,8 @@ export function plain(head, weights) {
   const { state, rows } = givenOf(head, lstm, weights);
   const { inputSize } = lstm.sizes;
 
-  /** @type {(rows: Float32Array[], edits?: readonly Edit[]) => Run} */
-  const runNumbers = (numbers, edits = []) => {
+  /** @type {Model["runNumbers"]} */
+  const runNumbers = (numbers, edits = [], names = null) => {
     if (numbers.length === 0) refuse("no step", "at least one", "Give it some numbers.");
     numbers.forEach((row) => check(row, inputSize));
     const T = numbers.length;
@@ -35,7 +35,7 @@ export function plain(head, weights) {
     const x = new Float32Array(T * inputSize);
     numbers.forEach((row, t) => x.set(row, t * inputSize));
     const { tracks } = lstm.run(x, T, bound, state);
-    return Object.freeze({ ...finished(tokensOf(head, T), tracks), edits });
+    return Object.freeze({ ...finished(names ?? tokensOf(head, T), tracks), edits });
   };
 
   const source = {

@@ -10,7 +10,7 @@
  * @typedef {{name: string, write: (value: T) => string, read: (text: string) => T | undefined}} Codec
  */
 
-const MOST_CHARACTERS = 20000;
+export const MOST_CHARACTERS = 20000;
 const PLACE = /^l(0|[1-9]\d{0,2})r?\.[a-z](_pre)?$/;
 const SORT = /^(index|change|cluster|tag:.{1,40})$/;
 

@@ -11,6 +11,7 @@ import { StudioError } from "studio/runtime/errors.js";
 export const SIGNALS = ["impulse", "step", "sine", "noise"];
 const MOST_STEPS = 2000;
 const SIGNAL_STEPS = 24;
+export const NAME_END = ":"; // between a row's name and its numbers
 
 /**
  * @param {Model} model
@@ -39,7 +40,7 @@ function readNumbers(model, text, edits) {
   if (text.trim() === "" && given !== null && edits.length === 0) return given;
   const columns = model.tracks[0].inputSize;
   const rows = text.trim() === "" ? (givenRows(given) ?? signal("noise", columns)) : rowsOf(text, columns);
-  return model.runNumbers(rows, edits);
+  return model.runNumbers(rows, edits, namesOf(text));
 }
 
 /**
@@ -47,7 +48,7 @@ function readNumbers(model, text, edits) {
  * @param {Run | null} given
  * @returns {Float32Array[] | null}
  */
-function givenRows(given) {
+export function givenRows(given) {
   const track = given?.tracks[0];
   if (!given || !track?.input) return null;
   const width = track.info.inputSize;
@@ -56,24 +57,48 @@ function givenRows(given) {
 }
 
 /**
- * Rows of numbers, or a signal by name: "sine 24", "noise 24 7" (steps, then a seed).
+ * The name of the signal that a text asks for, or null.
+ * @param {string} text
+ * @returns {Signal | null}
+ */
+export function signalNamed(text) {
+  const [name] = text.trim().split(/\s+/);
+  return SIGNALS.find((signal) => signal === name && !text.includes(NAME_END)) ?? null;
+}
+
+/**
+ * Rows of numbers, each perhaps after a name, "May: 1, 2"; or a signal by name: "sine 24", "noise 24 7" (steps, then a
+ * seed).
  * @param {string} text
  * @param {number} columns C
  * @returns {Float32Array[]}
  */
 export function rowsOf(text, columns) {
-  const [name, steps, seed] = text.trim().split(/\s+/);
-  if (SIGNALS.includes(/** @type {Signal} */ (name))) {
-    return signal(/** @type {Signal} */ (name), columns, counted(steps, SIGNAL_STEPS), counted(seed, 0));
+  const name = signalNamed(text);
+  if (name) {
+    const [, steps, seed] = text.trim().split(/\s+/);
+    return signal(name, columns, counted(steps, SIGNAL_STEPS), counted(seed, 0));
   }
-  const rows = text
-    .trim()
-    .split(/\r?\n/)
-    .map((line, k) => numbers(line, k, columns));
+  const rows = linesOf(text).map((line, k) => numbers(line, k, columns));
   if (rows.length > MOST_STEPS) {
     throw new StudioError(`${rows.length} rows`, `at most ${MOST_STEPS}`, "Give fewer rows.");
   }
   return rows;
+}
+
+/**
+ * The names of rows; a row without one has its number.
+ * @param {string} text
+ * @returns {string[] | null} null if no row has a name
+ */
+function namesOf(text) {
+  if (!text.includes(NAME_END)) return null;
+  return linesOf(text).map((line, k) => line.slice(0, Math.max(0, line.lastIndexOf(NAME_END))).trim() || String(k));
+}
+
+/** @param {string} text */
+function linesOf(text) {
+  return text.trim().split(/\r?\n/);
 }
 
 /**
@@ -93,6 +118,7 @@ function counted(text, otherwise) {
  */
 function numbers(line, k, columns) {
   const values = line
+    .slice(line.lastIndexOf(NAME_END) + 1)
     .trim()
     .split(/\s*[,;\t]\s*|\s+/)
     .map((field) => (field === "" ? NaN : Number(field)));
@@ -100,7 +126,7 @@ function numbers(line, k, columns) {
     throw new StudioError(
       `row ${k + 1} is "${line.slice(0, 40)}"`,
       `${columns} numbers`,
-      "Give one row of numbers per step, separated by commas.",
+      "Give one row of numbers per step, separated by commas, if you like after a name and a colon.",
     );
   }
   return Float32Array.from(values);

@@ -1,5 +1,7 @@
 // A run's predictions, read from its heads.
 
+import { shownToken } from "studio/state/tokens.js";
+
 /** @typedef {import("studio/types.js").Choice} Choice */
 /** @typedef {import("studio/types.js").Head} Head */
 /** @typedef {import("studio/types.js").Run} Run */
@@ -21,6 +23,11 @@ export function headOf(run, name) {
 export function predictionAt(head, t) {
   const k = head.chosen[t];
   return { label: head.labels[k], probability: head.probabilities[t * head.labels.length + k] };
+}
+
+/** @param {Choice} choice */
+export function choiceText({ label, probability }) {
+  return `${shownToken(label)} ${probability.toFixed(2)}`;
 }
 
 /**

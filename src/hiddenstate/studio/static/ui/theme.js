@@ -58,6 +58,17 @@ export function fontOf(variable) {
   return getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
 }
 
+/**
+ * The width of texts in a font, in pixels.
+ * @param {string} font as a canvas takes it: "16px serif"
+ * @returns {(text: string) => number}
+ */
+export function measure(font) {
+  const context = /** @type {CanvasRenderingContext2D} */ (document.createElement("canvas").getContext("2d"));
+  context.font = font;
+  return (text) => context.measureText(text).width;
+}
+
 function tell() {
   for (const fn of listeners) fn();
 }

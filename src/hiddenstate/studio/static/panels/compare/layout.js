@@ -1,6 +1,8 @@
 // The layout of the compare page's figure.
 
-import { headOf, predictionAt } from "studio/state/predictions.js";
+import { choiceText, headOf, predictionAt } from "studio/state/predictions.js";
+import { shownToken } from "studio/state/tokens.js";
+import { fontOf, measure } from "studio/ui/theme.js";
 
 /** @typedef {import("studio/types.js").Track} Track */
 /** @typedef {import("studio/panels/compare/types.js").Scene} Scene */
@@ -8,6 +10,10 @@ import { headOf, predictionAt } from "studio/state/predictions.js";
 export const GUTTER = 64;
 const WORDS = 42;
 const GAP = 10;
+const NARROWEST = 18;
+const [WORD, TIME] = [104, 240]; // greatest widths of a word, and of a date or number, which must not be cut
+const AIR = 8; // between two words
+const MOST = 60; // characters of a word that may be drawn
 export const RIBBON = 46;
 export const RIBBON_HEAD = 22;
 
@@ -18,10 +24,11 @@ export const RIBBON_HEAD = 22;
  * @param {Scene} scene
  */
 export function layoutOf({ pair, columns, a, b, comparable, strips, width, head }) {
+  const widths = fonts();
   const longest = Math.max(
-    ...[pair.a, pair.b].flatMap(({ run }) => run.tokens.map((token, t) => longestAt(token, headOf(run, head), t))),
+    ...[pair.a, pair.b].flatMap(({ run }) => run.tokens.map((token, t) => widthAt(token, headOf(run, head), t, widths))),
   );
-  const least = Math.max(18, Math.min(110, longest * 7 + 12));
+  const least = Math.max(NARROWEST, Math.ceil(longest) + AIR);
   const column = Math.max(least, Math.min(240, Math.floor((width - GUTTER) / columns.length)));
   const map = (/** @type {Track | undefined} */ track) => (track ? Math.max(72, Math.min(144, track.info.units)) : 0);
   const wordsA = 0;
@@ -45,14 +52,36 @@ export function layoutOf({ pair, columns, a, b, comparable, strips, width, head 
     left: GUTTER,
     total: GUTTER + column * columns.length,
     centre: (/** @type {number} */ k) => GUTTER + (k + 0.5) * column,
+    /** @param {string} text @param {"word" | "tag"} kind */
+    fitted: (text, kind) => fitted(text, column - AIR, widths[kind]),
   };
+}
+
+/** The widths of texts in the fonts of `compare.css`, in pixels. */
+function fonts() {
+  return { word: measure(`600 14px ${fontOf("--font")}`), tag: measure(`600 11px ${fontOf("--sans")}`) };
+}
+
+/**
+ * Cuts a text that is too wide for its column.
+ * @param {string} text
+ * @param {number} room
+ * @param {(text: string) => number} width
+ */
+function fitted(text, room, width) {
+  if (width(text) <= room) return text;
+  let characters = [...text].slice(0, MOST);
+  while (characters.length > 1 && width(`${characters.join("")}…`) > room) characters = characters.slice(0, -1);
+  return `${characters.join("")}…`;
 }
 
 /**
  * @param {string} token
  * @param {import("studio/types.js").Head | null} head
  * @param {number} t
+ * @param {ReturnType<typeof fonts>} widths
  */
-function longestAt(token, head, t) {
-  return Math.max(token.length, head ? predictionAt(head, t).label.length + 5 : 0);
+function widthAt(token, head, t, widths) {
+  const tag = head ? widths.tag(choiceText(predictionAt(head, t))) : 0;
+  return Math.min(/^\d/.test(token) ? TIME : WORD, Math.max(widths.word(shownToken(token)), tag));
 }

@@ -3,7 +3,7 @@
 import { IDEAS, editsOf, presetsOf } from "studio/panels/edits/presets.js";
 import { search, sweepOf } from "studio/panels/edits/search.js";
 import { sentenceOf } from "studio/panels/edits/words.js";
-import { headOf } from "studio/state/predictions.js";
+import { choiceText, headOf } from "studio/state/predictions.js";
 import { shownToken } from "studio/state/tokens.js";
 import { element } from "studio/ui/draw.js";
 import { button } from "studio/ui/fields.js";
@@ -169,13 +169,8 @@ function findLine({ edit, before, after }, { store }, model, run) {
     element("span", { text: sentence }),
     element("span", {
       class: "turn",
-      text: `${said(before)} → ${said(after)}`,
+      text: `${choiceText(before)} → ${choiceText(after)}`,
     }),
     use,
   ]);
-}
-
-/** @param {import("studio/types.js").Choice} choice */
-function said({ label, probability }) {
-  return `${shownToken(label)} ${probability.toFixed(2)}`;
 }

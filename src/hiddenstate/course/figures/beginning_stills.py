@@ -2,7 +2,7 @@
 
 import math
 
-from coursebook.drawing import svg, text
+from hiddenstate.course.figures.drawing import svg, text
 
 WORDS = ["The", "keys", "that", "she", "left", "in", "the", "drawer", "of", "the", "old", "cabinet"]
 KEYS = WORDS.index("keys")

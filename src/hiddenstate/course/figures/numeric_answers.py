@@ -1,6 +1,6 @@
 """Answers to a page's numeric questions.
 
-`js/answers.js` computes the same in the page, and a test compares the two.
+`docs/_ext/coursebook/js/answers.js` computes the same in the page, and a test compares the two.
 """
 
 import json
@@ -52,25 +52,14 @@ ANSWERS: dict[str, Callable[..., Any]] = {
 }
 
 
-def _rule_of_shape(given: dict[str, Any]) -> str:
-    if given["of"] != "out":
-        return f"`{given['of']}` is `[L·D, N, H]`: one state for each layer and direction, with batch_first too."
-    return (
-        f"`out` is `{'[N, T, D·H]' if given.get('batch_first') else '[T, N, D·H]'}`: the last layer's h at every step."
-    )
-
-
-# How the answer to each kind of question is derived, shown for an unforeseen wrong number.
-RULES: dict[str, Callable[[dict[str, Any]], str]] = {
-    "parameters": lambda given: "each layer and direction has 4·H·(C + H) weights and two vectors of 4·H biases.",
-    "shape": _rule_of_shape,
-    "cell": lambda given: "c = f·c_prev + i·g." if given["of"] == "c" else "h = o·tanh(c), with the new c.",
-}
+def compute(kind: str, given: str) -> Any:
+    """Compute an answer from a page's JSON."""
+    return ANSWERS[kind](**json.loads(given))
 
 
 def computed(kind: str, given: str) -> list[float]:
     """Compute an answer from a page's JSON; a single number is also a list."""
-    answer = ANSWERS[kind](**json.loads(given))
+    answer = compute(kind, given)
     return [float(number) for number in (answer if isinstance(answer, list) else [answer])]
 
 

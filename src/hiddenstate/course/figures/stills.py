@@ -1,4 +1,4 @@
-"""The first frame of each live figure, drawn when the site is built: shown without a script, and on paper."""
+"""The first frames of the figures of chapters 1 and 2."""
 
 import math
 from collections.abc import Callable
@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coursebook import beginning_stills, model_stills
-from coursebook.answers import parameters, shape, written
-from coursebook.drawing import svg, text
-from hiddenstate.course.models import tiny
+from hiddenstate.course.figures.drawing import svg, text
+from hiddenstate.course.figures.first_lesson import tiny
+from hiddenstate.course.figures.numeric_answers import parameters, shape, written
 from hiddenstate.edits import edit
 from hiddenstate.nn.lstm import LSTM
 
@@ -85,4 +84,3 @@ def share(model: str) -> str:
 
 
 STILLS: dict[str, Callable[[str], str]] = {"unroll": unroll, "shapes": shapes, "unit": unit, "share": share}
-STILLS |= beginning_stills.STILLS | model_stills.STILLS

@@ -7,8 +7,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from coursebook.drawing import svg, text
-from hiddenstate.course.models import tiny
+from hiddenstate.course.figures.drawing import svg, text
+from hiddenstate.course.figures.first_lesson import tiny
 from hiddenstate.models.folder.model_folder import load, load_language_model, shipped
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.tagger.tagger import Tagger
