@@ -17,7 +17,6 @@ from typing import Any
 
 import studio_page
 from scikit_build_core import build as native
-from scikit_build_core.build import *  # noqa: F403 (the hooks that are not defined below)
 
 Settings = dict[str, Any] | None
 FIRST_PAGE = Path("src/hiddenstate/course/pages/course/00-before.html")

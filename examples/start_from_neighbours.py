@@ -20,14 +20,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hiddenstate.models.folder import model_folder as folder
-from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.models.tagger.training import RUN_FILE
-from hiddenstate.text.conllu import read_conllu
-from hiddenstate.text.corpora import corpus_path
-from hiddenstate.text.untagged import read_untagged
-from hiddenstate.text.vocabulary import UNKNOWN, Vocabulary
-from hiddenstate.training.run_file import read_run_file
+import hiddenstate as hs
+from hiddenstate.models import TAGGER_RUN, Tagger
+from hiddenstate.text import UNKNOWN, Vocabulary, corpus_path, read_conllu, read_untagged
+from hiddenstate.training import read_run_file
 
 PLACES = {-2: 0.5, -1: 1.0, 1: 1.0, 2: 0.5}  # and how much each counts
 FIRST = UNKNOWN + 1  # the first id that is a word
@@ -76,7 +72,7 @@ def main() -> None:
     parser.add_argument("--spread", type=float, default=0.3, help="root mean square of a vector's numbers")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR")
     options = parser.parse_args()
-    wanted = read_run_file(options.config, RUN_FILE)
+    wanted = read_run_file(options.config, TAGGER_RUN)
     tagged = read_conllu(corpus_path(wanted.files["train"]))
     more = [words for path in options.untagged for words in read_untagged(corpus_path(path))]
     torch.manual_seed(wanted.settings.seed)
@@ -86,7 +82,7 @@ def main() -> None:
     vectors = vectors_of(information(row, len(words), options.contexts), wanted.settings.word_size, options.spread)
     with torch.no_grad():
         tagger.word_embedding.weight[FIRST:, : vectors.shape[1]] = vectors[FIRST:]
-    folder.save(tagger, options.out)
+    hs.save(tagger, options.out)
     print(f"{len(words) - FIRST:,} words with vectors of {vectors.shape[1]} numbers in {options.out}")
 
 

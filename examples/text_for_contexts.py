@@ -12,9 +12,7 @@ import random
 import re
 from pathlib import Path
 
-from hiddenstate.text.conllu import read_conllu
-from hiddenstate.text.corpora import corpus_path
-from hiddenstate.text.source import read_text
+from hiddenstate.text import corpus_path, read_conllu, read_text
 
 # WikiText's marks: a joined hyphen, comma or point, and a word that was left out.
 JOINED, LEFT_OUT = re.compile(r" @([-,.])@ "), "<unk>"

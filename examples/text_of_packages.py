@@ -18,7 +18,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from hiddenstate.text.tokenise import sentences, tokenise
+from hiddenstate.text import sentences, tokenise
 
 MOST_WORDS = 120
 REVIEWS, DEBATE = 2_000_000, 4_500_000  # maximum characters to take from each of the larger sources

@@ -1,8 +1,9 @@
-"""Exercises of the course, run in their page: solutions pass, and wrong answers are rejected with the right reason."""
+"""Exercises of the course, run in their page: right answers pass, and wrong ones are rejected with the right reason."""
 
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,24 +17,57 @@ from hiddenstate.course.figures.numeric_answers import computed
 from hiddenstate.errors import AnswerError
 
 Execute = Callable[[Section, dict[str, Any]], None]
-SLOWEST = 2.0  # seconds of one check
-FEWEST_WRONG = 3
-WRONG = Path(__file__).parent / "course" / "wrong"
+SLOWEST = 4.0  # seconds of one check; a learner's loops over a text may take most of it
+FEWEST_WRONG, FEWEST_RIGHT = 8, 3
+ANSWERS = Path(__file__).parent / "course" / "answers"
+CHANGE = " =>"  # an answer whose lines all have it is the exercise's solution with these passages replaced
 torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # the first one imports torch's compiler, which takes seconds
 
 
+@dataclass(frozen=True)
+class Answer:
+    """A learner's answer to an exercise, right or wrong, with what the check must say about a wrong one."""
+
+    right: bool
+    misconception: str
+    sentence: str
+    code: Section
+
+
 @cache
-def wrong_answers() -> dict[str, tuple[Section, ...]]:
-    """Wrong answers by exercise number; a section's argument is the misconception behind it."""
-    found: dict[str, tuple[Section, ...]] = {}
-    for file in sorted(WRONG.glob("*.txt")):
+def learners_answers() -> dict[str, tuple[Answer, ...]]:
+    """Answers by exercise number."""
+    by_number: dict[str, tuple[Answer, ...]] = {}
+    for file in sorted(ANSWERS.glob("*.txt")):
         number, start, lines = "", 0, file.read_text(encoding="utf-8").split("\n")
         for k, line in enumerate([*lines, "## "]):
             if line.startswith("## "):
                 if number:
-                    found[number] = sections_of("\n".join(lines[start:k]), start)[1]
+                    by_number[number] = tuple(map(_answer, sections_of("\n".join(lines[start:k]), start)[1]))
                 number, start = line.removeprefix("## "), k + 1
-    return found
+    return by_number
+
+
+def _answer(section: Section) -> Answer:
+    misconception, _, sentence = section.argument.partition("|")
+    assert section.name in ("right", "wrong"), f"--- {section.name}: an answer is right or wrong"
+    assert bool(sentence) == (section.name == "wrong"), f"{section.argument!r}: what should the check say?"
+    return Answer(section.name == "right", misconception.strip(), sentence.strip(), section)
+
+
+def _written_out(code: Section, solution: Section) -> Section:
+    """Return an answer's code: its own, or the solution with the passages replaced."""
+    lines = code.text.strip("\n").split("\n")
+    if not all(CHANGE in line for line in lines):
+        return code
+    text = solution.text
+    for line in lines:
+        old, _, new = line.replace("\\n", "\n").partition(CHANGE)
+        indent = old[: len(old) - len(old.lstrip(" "))]
+        new = new and indent + new.removeprefix(" ")
+        assert old in text, f"line {code.start}: the solution has no {old!r}"
+        text = text.replace(old, new)
+    return Section(code.name, code.argument, text, code.start)
 
 
 def run_exercise(block: Block, namespace: dict[str, Any], execute: Execute) -> None:
@@ -48,30 +82,40 @@ def run_exercise(block: Block, namespace: dict[str, Any], execute: Execute) -> N
 
 
 def _checked(made: Directive, namespace: dict[str, Any], execute: Execute) -> None:
-    number, answer = made.argument, made.options["answer"]
+    number, name = made.argument, made.options["answer"]
 
-    def judged(section: Section) -> str:
-        """Return the check's objection to a section's answer, or "" if it passes."""
+    def refusal(code: Section) -> AnswerError | None:
+        """Return the check's objection to an answer, or None if it passes."""
         copy = dict(namespace)
-        execute(section, copy)
+        execute(code, copy)
         begun = time.perf_counter()
-        error = _refusal(number, copy[answer])
+        error = _refusal(number, copy[name])
         assert time.perf_counter() - begun < SLOWEST, f"the check of {number} is slow"
-        if error is not None and section.name == "wrong":
-            assert error.misconception == section.argument, (
-                f"{number}: {section.argument} was meant, and said was {error}"
-            )
-        return "" if error is None else str(error)
+        return error
 
-    (solution,), starts = made.all("solution"), made.all("start")
-    wrongs = wrong_answers().get(number, ())
-    assert judged(solution) == "", f"{number}: the solution is refused"
-    assert starts, f"{number} has no beginning"
-    assert judged(starts[0]), f"{number}: the empty cell passes"
-    said = [judged(section) for section in wrongs]
-    assert len(said) >= FEWEST_WRONG, f"{number} has {len(said)} wrong answers"
-    assert all(said), f"{number}: a wrong answer passes: {wrongs[said.index('')].text if '' in said else ''}"
-    assert len(set(said)) == len(said), f"{number}: two wrong answers are told the same"
+    (solution,), (start,) = made.all("solution"), made.all("start")
+    answers_of = learners_answers().get(number, ())
+    right = [answer.right for answer in answers_of]
+    assert right.count(False) >= FEWEST_WRONG, f"{number} has {right.count(False)} wrong answers"
+    assert right.count(True) >= FEWEST_RIGHT, f"{number} has {right.count(True)} right answers"
+    assert (error := refusal(solution)) is None, f"{number}: the solution is refused: {error}"
+    unanswered = refusal(start)
+    assert unanswered is not None, f"{number}: the empty cell passes"
+    problems = [f"the empty cell: {unanswered}"] if unanswered.misconception else []
+    for answer in answers_of:
+        problems += _problems(answer, refusal(_written_out(answer.code, solution)))
+    assert not problems, f"{number}:\n" + "\n\n".join(problems)
+
+
+def _problems(answer: Answer, error: AnswerError | None) -> list[str]:
+    """Compare what a check says with what it should say."""
+    expected = "nothing" if answer.right else f"{answer.misconception} {answer.sentence}"
+    if error is None:
+        matches = answer.right
+    else:
+        matches = not answer.right and answer.sentence in str(error) and answer.misconception == error.misconception
+    report = f"line {answer.code.start}: expected: {expected}\n{answer.code.text}\nand it said: {error}"
+    return [] if matches else [report]
 
 
 def _refusal(number: str, answer: object) -> AnswerError | None:

@@ -115,7 +115,7 @@ export interface Model {
   /** into the argument of run, in reading order, so from the end of the text if it reads backward */
   tokenise: (text: string) => string[];
   run: (tokens: string[], edits?: readonly Edit[]) => Run; // throws StudioError for input that it can't read
-  runNumbers: (rows: Float32Array[], edits?: readonly Edit[]) => Run; // kind "layer": T rows of C numbers
+  runNumbers: (rows: Float32Array[], edits?: readonly Edit[], names?: string[] | null) => Run; // kind "layer": T of C
   dotProduct: (run: Run, track: string, gate: string, unit: number, t: number) => DotProduct;
   weights: (track: string) => TrackWeights;
   stream: (edits?: readonly Edit[]) => Stream;

@@ -4,8 +4,9 @@ import json
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-from hiddenstate.models.folder.model_folder import load
-from hiddenstate.text.tokenise import tokenise
+import hiddenstate as hs
+from hiddenstate.models import Tagger
+from hiddenstate.text import tokenise
 
 MOST_BYTES = 10_000
 
@@ -42,7 +43,10 @@ class TaggingServer(HTTPServer):
     """Holds the model, which is loaded once."""
 
     def __init__(self, port: int, model: str) -> None:
-        self.tagger = load(model)
+        tagger = hs.load(model)
+        if not isinstance(tagger, Tagger):
+            raise SystemExit(f"{model} is not a tagger")
+        self.tagger = tagger
         super().__init__(("", port), Handler)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from hiddenstate.cli.run_options import TrainOptions, run_file
 from hiddenstate.models.folder.model_folder import load
-from hiddenstate.models.tagger.training import RUN_FILE, resume_tagger, run_tagger
+from hiddenstate.models.tagger.training import TAGGER_RUN, resume_tagger, run_tagger
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
@@ -52,7 +52,7 @@ def wait_for(process: "subprocess.Popen[str]", metrics: Path, before: int, lines
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("unbroken") / "model"
-    run_tagger(run_file(RUN_FILE, FILES, TrainOptions(SETTINGS, out)))
+    run_tagger(run_file(TAGGER_RUN, FILES, TrainOptions(SETTINGS, out)))
     return out
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from coursebook import notebooks
 from coursebook.pages import Block, Choice, Directive, asked, choices_of, course_pages, directive, parts_of
-from exercises import wrong_answers
+from exercises import learners_answers
 from pages import ROOT, kept
 
 FOLDER = ROOT / "docs" / "course"
@@ -75,7 +75,7 @@ def choices(made: Directive) -> list[Choice]:
 
 def abouts(made: Directive) -> set[str]:
     """The misconceptions that a directive covers."""
-    wrong = {section.argument.split()[0] for section in wrong_answers().get(made.argument, ()) if section.argument}
+    wrong = {answer.misconception for answer in learners_answers().get(made.argument, ())} - {""}
     return wrong | {choice.about for choice in choices(made) if choice.about}
 
 

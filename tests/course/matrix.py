@@ -9,7 +9,8 @@ from pathlib import Path
 from course.chapters import FOLDER, PAGES, abouts, cells, directives
 from course.test_claims import claims_of, proofs_of
 from coursebook.pages import asked, directive, parts_of
-from exercises import wrong_answers
+from exercises import learners_answers
+from hiddenstate.course.checks import EXERCISES
 from hiddenstate.course.misconceptions import MISCONCEPTIONS
 
 QUESTIONS, CELLS, RECALL = "predict", ("exercise", "parsons"), "Recall"
@@ -84,13 +85,16 @@ def counts() -> list[str]:
     sources = [source for page in PAGES for source in claims_of(page).values()]
     tasks = [made for page in PAGES for made in directives(page, *CELLS)]
     questions = [made for page in PAGES for made in directives(page, QUESTIONS) if "same-as" not in made.options]
+    tested = [answer.right for answers in learners_answers().values() for answer in answers]
     lines = {
         "sentences marked as claims": len(sources),
         "of these checked by a cell of their page": sources.count(""),
         "of these with a source": len(sources) - sources.count(""),
         "cells": sum(len(cells(page)) for page in PAGES),
-        "exercises, all of them checked": len(tasks),
-        "wrong answers to exercises, each recognised": sum(map(len, wrong_answers().values())),
+        "exercises": len(tasks),
+        "of these checked by a function, the others by numbers or the order of lines": len(EXERCISES),
+        "wrong answers to them, each with the sentence it must get": tested.count(False),
+        "right answers to them, other than the solution": tested.count(True),
         "questions with a reason for every choice": len(questions),
         "live figures, their numbers compared with Python's": sum(len(directives(page, "live")) for page in PAGES),
         "misconceptions refuted, of 35": sum(bool(row.refute) for row in rows().values()),

@@ -12,6 +12,7 @@ from hiddenstate import errors
 from hiddenstate.cli import app
 from hiddenstate.course import check, data
 from hiddenstate.course.checks import EXERCISES
+from hiddenstate.course.exercises.answers import difference
 from hiddenstate.course.files import NOTEBOOKS, copy
 from hiddenstate.course.misconceptions import MISCONCEPTIONS
 
@@ -21,56 +22,62 @@ def test_a_right_answer_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("Exercise 2.3: right. Of the 24 orders")
 
 
-def by_stream(lstm: hs.LSTM, inputs: list[Tensor], state: tuple[Tensor, Tensor]) -> Tensor:
-    stream = lstm.stream()
-    stream.state = state
-    return torch.stack([stream.step(element) for element in inputs])
+def cell_with_an_error(x: Tensor, h: Tensor, c: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
+    x.zero_()
+    return h + x @ weights[0], c
 
 
-def all_at_once(lstm: hs.LSTM, inputs: list[Tensor], state: tuple[Tensor, Tensor]) -> Tensor:
-    out, _ = lstm(torch.stack(inputs), hx=state)
-    assert isinstance(out, Tensor)
-    return out
+def test_an_error_in_the_learners_code_is_reported_with_its_line() -> None:
+    line = cell_with_an_error.__code__.co_firstlineno + 2
+    with pytest.raises(
+        errors.AnswerError, match=f"raises RuntimeError in line {line}, `return h . x @ weights"
+    ) as caught:
+        check("2.2", cell_with_an_error)
+    assert "mat1 and mat2 shapes cannot be multiplied" in str(caught.value)
 
 
-def by_the_functional(x: Tensor, h: Tensor, c: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.lstm_cell(x, (h, c), *weights)
+@pytest.mark.filterwarnings("error")
+def test_an_error_below_a_decorator_or_a_call_of_torch_has_the_learners_line() -> None:
+    def skill(forecast: Tensor, series: Tensor) -> Tensor:
+        return torch.stack([forecast, series[1:]])
+
+    line = skill.__code__.co_firstlineno + 1
+    with pytest.raises(errors.AnswerError, match=f"in line {line}, `return torch.stack"):
+        check("6.3", torch.no_grad()(skill))
 
 
-def by_index(rows: Tensor) -> Tensor:
-    H = len(rows) // 4
-    return rows[torch.cat([torch.arange(k * H, (k + 1) * H) for k in (0, 2, 3, 1)])]
+def test_arguments_that_an_answer_changes_are_copies(capsys: pytest.CaptureFixture[str]) -> None:
+    def resets(done: Tensor) -> Tensor:
+        done[1:] = done[:-1].clone()
+        done[0] = False
+        return done
+
+    check("6.2", resets)
+    assert capsys.readouterr().out.startswith("Exercise 6.2: right. ")
 
 
-def half_and_half(lstm: hs.LSTM) -> None:
-    H = lstm.hidden_size
-    for name, bias in lstm.named_parameters():
-        if name.startswith("bias"):
-            bias.data[H : 2 * H] = 0.5
+@pytest.mark.parametrize("exercise", sorted(EXERCISES))
+def test_no_idea_is_read_into_an_answer_of_another_type(exercise: str) -> None:
+    for answer in (None, 7, "text", torch.zeros(2), lambda *arguments: "text", lambda *arguments: torch.zeros(2, 2)):
+        with pytest.raises(errors.AnswerError) as caught:
+            check(exercise, answer)
+        assert caught.value.misconception == "", str(caught.value)
 
 
-FORGETFUL_LATCH = {"i": (30, -12), "f": (-20, 8), "g": (-5, 0.1), "o": (0, 20)}
-OTHER_RIGHT_ANSWERS = [
-    ("1.2", by_stream),
-    ("1.2", all_at_once),
-    ("2.2", by_the_functional),
-    ("2.3", by_index),
-    ("2.4", half_and_half),
-    ("2.5", FORGETFUL_LATCH | {"g": (5, 0.1)}),
-]
-
-
-@pytest.mark.parametrize(("exercise", "answer"), OTHER_RIGHT_ANSWERS)
-def test_a_right_answer_that_is_not_the_solution_is_right(
-    exercise: str, answer: object, capsys: pytest.CaptureFixture[str]
-) -> None:
-    check(exercise, answer)
-    assert capsys.readouterr().out.startswith(f"Exercise {exercise}: right. ")
-
-
-def test_a_latch_of_the_opposite_sign_is_refused() -> None:
-    with pytest.raises(errors.AnswerError, match="the opposite sign"):
-        check("2.5", FORGETFUL_LATCH)
+@pytest.mark.parametrize(
+    ("result", "right", "sentence"),
+    [
+        (0.5, 0.25, "It is 0.5000, but should be 0.2500, to within 1e-05."),
+        (0.12345678, 0.12347678, "It is 0.12346, but should be 0.12348, to within 1e-05."),
+        (
+            torch.tensor([[1.0, 2.0]]),
+            torch.tensor([[1.0, 2.5]]),
+            "1 of 2 numbers differ by more than 1e-05, the first at [0, 1]: it is 2.0000, but should be 2.5000.",
+        ),
+    ],
+)
+def test_a_difference_is_described_with_its_precision(result: object, right: object, sentence: str) -> None:
+    assert difference(result, right) == sentence
 
 
 @pytest.mark.parametrize("exercise", sorted(EXERCISES))

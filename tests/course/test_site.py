@@ -160,6 +160,28 @@ def test_numbers_are_judged_with_the_idea_behind_a_wrong_one(site: Path) -> None
         stays_at_home(watch)
 
 
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ("-0.508", "Right."),
+        ("\N{MINUS SIGN}.5081", "Right."),
+        ("-0.50812", "Right."),
+        ("-0.51", "Close, but the answer is compared to three decimals. Round it less."),
+        ("-0.5", "Close, but the answer is compared to three decimals. Round it less."),
+        ("0.508", "The sign was lost"),
+        ("-0.6", "That is o·c."),
+        ("-0.4", "Incorrect. Work it out once more: h = o·tanh(c), with the new c."),
+    ],
+)
+def test_a_number_that_is_rounded_too_far_is_told_the_precision(site: Path, answer: str, sentence: str) -> None:
+    with opened(site, "02-hidden-state-and-gates") as watch:
+        ask = watch.page.locator("#exercise-2\\.1 .course-ask").nth(1)
+        ask.get_by_role("textbox").fill(answer)
+        watch.page.keyboard.press("Enter")
+        expect(ask.locator(".course-said")).to_contain_text(sentence)
+        stays_at_home(watch)
+
+
 def test_the_numbers_of_a_shape_that_are_right_are_counted(site: Path) -> None:
     with opened(site, FIRST) as watch:
         ask = watch.page.locator("#exercise-1\\.1 .course-ask").first

@@ -30,6 +30,7 @@ from hiddenstate.interop.layouts import (
     layout_for,
     to_weights,
 )
+from pages import DOCS
 
 layouts = pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: f"{layout.framework} {layout.cell}")
 
@@ -209,3 +210,12 @@ def test_a_gru_that_resets_first_is_read_if_its_matrix_is_diagonal(layout: Layou
 def test_a_framework_without_a_kind_is_named() -> None:
     with pytest.raises(ArgumentError, match="Equinox has no RNN"):
         layout_for(EQUINOX, "RNN")
+
+
+def test_the_layouts_of_the_documentation_are_these() -> None:
+    for layout in (layout for layout in LAYOUTS if layout.cell == "LSTM"):
+        shape = "[C, GH]" if layout.transposed else "[GH, C]"
+        shape = shape.replace("G", "") if len(layout.ih) == len(layout.gates) else shape
+        biases = layout.joined_bias or ", ".join(filter(None, [*layout.b_ih[:1], *layout.b_hh[:1]]))
+        row = f"LSTM {layout.framework:29} {' '.join(layout.gates):7}  {layout.ih[0]:15} {shape:8} {biases}\n"
+        assert row in (DOCS / "weights.md").read_text(encoding="utf-8")

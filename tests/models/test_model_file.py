@@ -87,7 +87,8 @@ def test_a_layer_is_not_a_damaged_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_no_reader_accepts_are_not_written(value: float, tmp_path: Path) -> None:
-    lstm, path = hs.LSTM(2, 3), tmp_path / "lstm.safetensors"
+    lstm: Any = hs.LSTM(2, 3)
+    path = tmp_path / "lstm.safetensors"
     with torch.no_grad():
         lstm.bias_ih_l0[1] = value
     with pytest.raises(ArgumentError, match="bias_ih_l0 has values that are not finite"):

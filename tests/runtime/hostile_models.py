@@ -15,7 +15,9 @@ from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import read_conllu
 from runtime.built import ROOT
 
-Tensors, Texts, Header = dict[str, Tensor], dict[str, str], dict[str, Any]
+Tensors = dict[str, Tensor]
+Texts = dict[str, str]
+Header = dict[str, Any]
 
 
 def parts(module: Any, folder: Path) -> tuple[Tensors, Texts]:
@@ -41,7 +43,7 @@ def split(tensors: Tensors, metadata: Texts) -> tuple[Header, bytes]:
 
 def modules() -> dict[str, Any]:
     """The layers whose files are changed; ``zero row`` is an int8 layer in which a scale is 0."""
-    zero_row = hs.LSTM(2, 3)
+    zero_row: Any = hs.LSTM(2, 3)
     with torch.no_grad():
         zero_row.weight_ih_l0[1] = 0
     return {
@@ -72,7 +74,9 @@ METADATA: list[tuple[str, dict[str, str | None]]] = [
         "format": ("hiddenstate.model/2", None),
         "kind": ("tagger", "layers", None),
     }.items() for text in texts),
-    *(("GRU", {name: text}) for name, text in (("proj_size", "1"), ("gates", "z r n"), ("bidirectional", "0"))),
+    ("GRU", {"proj_size": "1"}),
+    ("GRU", {"gates": "z r n"}),
+    ("GRU", {"bidirectional": "0"}),
     ("RNN", {"gates": "i"}),
 ]  # fmt: skip
 METADATA_READ: list[tuple[str, dict[str, str | None]]] = [

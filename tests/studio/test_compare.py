@@ -1,5 +1,6 @@
 import copy
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -311,3 +312,34 @@ def test_picture(studio: Shown) -> None:
             assert b"<image" in content
             assert content.count(b"<path") > 8
         assert len(content) > 5000
+
+
+LENGTHS = """() => {
+  const rows = {};
+  for (const word of document.querySelectorAll(".compare-drawing :is(.word, .tag)")) {
+    const box = word.getBoundingClientRect();
+    (rows[Math.round(box.top)] ??= []).push([box.left, box.right]);
+  }
+  return Object.values(rows);
+}"""
+
+
+@pytest.mark.parametrize("name", ["2026-01-{:02d}", "2026-01-{:02d} 12:00", "2026-01-{:02d}T12:00:00+00:00", "week {}"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_names_of_steps_do_not_overlap(chromium: Browser, name: str, width: int) -> None:
+    names = [name.format(day) for day in range(1, 31)]
+    with shown(chromium, hs.studio(hs.LSTM(2, 3), x=torch.randn(30, 2), tokens=names)) as studio:
+        studio.page.set_viewport_size({"width": width, "height": 900})
+        studio.look(page="compare", text2="noise 30 1")
+        words = studio.page.locator(".compare-drawing .word")
+        expect(words).to_have_count(60)
+        for row in studio.page.evaluate(LENGTHS):
+            assert all(left[1] < right[0] for left, right in pairwise(row))
+        assert words.evaluate_all("words => words.map((word) => word.firstChild.data)") == 2 * names
+
+
+def test_words_and_their_tags_do_not_overlap(studio: Shown) -> None:
+    studio.look(page="compare", text="Extraordinarily WWWWWWWWWWWW incomprehensibilities MMM", text2=A)
+    expect(studio.page.locator(".compare-drawing .word").first).to_be_visible()
+    for row in studio.page.evaluate(LENGTHS):
+        assert all(left[1] < right[0] for left, right in pairwise(row))

@@ -182,7 +182,8 @@ def test_numbers_fail(studio: Shown) -> None:
     page = studio.page
     page.locator("#rows").fill("1, 2, 3\n4, 5")
     expect(page.locator("#sentence .problem")).to_have_text(
-        'row 2 is "4, 5": expected 3 numbers. Give one row of numbers per step, separated by commas.'
+        'row 2 is "4, 5": expected 3 numbers. '
+        "Give one row of numbers per step, separated by commas, if you like after a name and a colon."
     )
 
 
@@ -360,13 +361,39 @@ def test_columns_that_are_not_drawn_are_counted(chromium: Browser) -> None:
         expect(studio.page.locator(".signal-note")).to_have_text("8 of 20 columns")
 
 
-def test_own_rows_begin_with_those_that_were_given(chromium: Browser) -> None:
-    x = torch.arange(40.0).view(20, 2) / 8
-    with shown(chromium, hs.studio(hs.LSTM(2, 3), x=x)) as studio:
+def test_own_rows_begin_with_all_that_were_given_and_their_names(chromium: Browser) -> None:
+    torch.manual_seed(0)
+    x, days = torch.randn(30, 2), [f"2026-01-{day:02d} 12:00" for day in range(1, 31)]
+    with shown(chromium, hs.studio(hs.LSTM(2, 3), x=x, tokens=days)) as studio:
+        studio.look(show="c")
+        before = studio.saved("heatmap")
+        studio.page.get_by_role("button", name="own rows").click()
+        box = studio.page.locator("#rows")
+        lines = [line.rpartition(":") for line in box.input_value().splitlines()]
+        assert [name for name, _, _ in lines] == days
+        rows = torch.tensor([[float(number) for number in row.split(",")] for _, _, row in lines])
+        torch.testing.assert_close(rows, x, rtol=0, atol=0)
+        assert studio.saved("heatmap") == before
+        box.fill("\n".join(f"{name}:{row}" for name, _, row in lines[3:]) + "\n0,0\nlast:1,1")
+        expect(studio.page.locator(".word-token")).to_have_text([*days[3:], "27", "last"])
+
+
+def test_rows_that_the_address_cannot_hold_are_counted(chromium: Browser) -> None:
+    with shown(chromium, hs.studio(hs.LSTM(20, 3), x=torch.randn(400, 20))) as studio:
         studio.look()
         studio.page.get_by_role("button", name="own rows").click()
-        rows = studio.page.locator("#rows").input_value().splitlines()
-        assert [[float(number) for number in row.split(",")] for row in rows] == x[:8].tolist()
+        count = len(studio.page.locator("#rows").input_value().splitlines())
+        assert 50 < count < 400
+        note = studio.page.locator(".numbers-in [role=status]")
+        expect(note).to_have_text(f"The first {count} of 400 rows; the page's address can't hold more.")
+        studio.page.locator("#rows").fill(", ".join(["1"] * 20))
+        expect(note).to_be_empty()
+
+
+def test_a_row_may_have_the_name_of_a_signal(studio: Shown) -> None:
+    studio.look(model="numbers", text="step 1: 1, 2, 3\nstep 2: 4, 5, 6")
+    expect(studio.page.locator(".word-token")).to_have_text(["step 1", "step 2"])
+    expect(studio.page.locator("#rows")).to_be_visible()
 
 
 def test_what_shows_nothing_is_seen(studio: Shown) -> None:

@@ -6,14 +6,14 @@ import { kindNamed } from "studio/runtime/kinds.js";
 import { type Sizes, type State, Lstm } from "studio/runtime/lstm.js";
 import { streamOf } from "studio/runtime/stream.js";
 import { type Weights, allFinite, count, flag } from "studio/runtime/weights.js";
-import type { BundleHead, Edit, Model, Run, Track } from "studio/types.js";
+import type { BundleHead, Model, Run, Track } from "studio/types.js";
 
 export function plain(head: BundleHead, weights: Weights): Model {
   const lstm = new Lstm(configSizes(head.config), weights, "", kindNamed(head.cell, head.cells));
   const { state, rows } = givenOf(head, lstm, weights);
   const { inputSize } = lstm.sizes;
 
-  const runNumbers: (rows: Float32Array[], edits?: readonly Edit[]) => Run = (numbers, edits = []) => {
+  const runNumbers: Model["runNumbers"] = (numbers, edits = [], names = null) => {
     if (numbers.length === 0) refuse("no step", "at least one", "Give it some numbers.");
     numbers.forEach((row) => check(row, inputSize));
     const T = numbers.length;
@@ -21,7 +21,7 @@ export function plain(head: BundleHead, weights: Weights): Model {
     const x = new Float32Array(T * inputSize);
     numbers.forEach((row, t) => x.set(row, t * inputSize));
     const { tracks } = lstm.run(x, T, bound, state);
-    return Object.freeze({ ...finished(tokensOf(head, T), tracks), edits });
+    return Object.freeze({ ...finished(names ?? tokensOf(head, T), tracks), edits });
   };
 
   const source = {

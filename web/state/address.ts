@@ -6,7 +6,7 @@ import type { Edit, View } from "studio/types.js";
 /** Writes and reads one key of the view. `read` returns undefined for invalid text. */
 type Codec<T> = { name: string; write: (value: T) => string; read: (text: string) => T | undefined };
 
-const MOST_CHARACTERS = 20000;
+export const MOST_CHARACTERS = 20000;
 const PLACE = /^l(0|[1-9]\d{0,2})r?\.[a-z](_pre)?$/;
 const SORT = /^(index|change|cluster|tag:.{1,40})$/;
 

@@ -3,10 +3,11 @@
 import { StudioError } from "studio/runtime/errors.js";
 import type { Edit, Model, Run } from "studio/types.js";
 
-export type Signal = "impulse" | "step" | "sine" | "noise";
+type Signal = "impulse" | "step" | "sine" | "noise";
 export const SIGNALS: readonly Signal[] = ["impulse", "step", "sine", "noise"];
 const MOST_STEPS = 2000;
 const SIGNAL_STEPS = 24;
+export const NAME_END = ":"; // between a row's name and its numbers
 
 /** @returns null if there is nothing to read */
 export function readInput(model: Model, text: string, edits: readonly Edit[] = []): Run | null {
@@ -24,11 +25,11 @@ function readNumbers(model: Model, text: string, edits: readonly Edit[]): Run {
   if (text.trim() === "" && given !== null && edits.length === 0) return given;
   const columns = model.tracks[0].inputSize;
   const rows = text.trim() === "" ? (givenRows(given) ?? signal("noise", columns)) : rowsOf(text, columns);
-  return model.runNumbers(rows, edits);
+  return model.runNumbers(rows, edits, namesOf(text));
 }
 
 /** The input rows of a run that came with the model. */
-function givenRows(given: Run | null): Float32Array[] | null {
+export function givenRows(given: Run | null): Float32Array[] | null {
   const track = given?.tracks[0];
   if (!given || !track?.input) return null;
   const width = track.info.inputSize;
@@ -36,24 +37,43 @@ function givenRows(given: Run | null): Float32Array[] | null {
   return Array.from({ length: given.steps }, (_, t) => input.slice(t * width, (t + 1) * width));
 }
 
+/** The name of the signal that a text asks for, or null. */
+export function signalNamed(text: string): Signal | null {
+  const [name] = text.trim().split(/\s+/);
+  return SIGNALS.find((signal) => signal === name && !text.includes(NAME_END)) ?? null;
+}
+
 /**
- * Rows of numbers, or a signal by name: "sine 24", "noise 24 7" (steps, then a seed).
+ * Rows of numbers, each perhaps after a name, "May: 1, 2"; or a signal by name: "sine 24", "noise 24 7" (steps, then a
+ * seed).
  *
  * @param columns C
  */
 export function rowsOf(text: string, columns: number): Float32Array[] {
-  const [name, steps, seed] = text.trim().split(/\s+/);
-  if (SIGNALS.includes(name as Signal)) {
-    return signal(name as Signal, columns, counted(steps, SIGNAL_STEPS), counted(seed, 0));
+  const name = signalNamed(text);
+  if (name) {
+    const [, steps, seed] = text.trim().split(/\s+/);
+    return signal(name, columns, counted(steps, SIGNAL_STEPS), counted(seed, 0));
   }
-  const rows = text
-    .trim()
-    .split(/\r?\n/)
-    .map((line, k) => numbers(line, k, columns));
+  const rows = linesOf(text).map((line, k) => numbers(line, k, columns));
   if (rows.length > MOST_STEPS) {
     throw new StudioError(`${rows.length} rows`, `at most ${MOST_STEPS}`, "Give fewer rows.");
   }
   return rows;
+}
+
+/**
+ * The names of rows; a row without one has its number.
+ *
+ * @returns null if no row has a name
+ */
+function namesOf(text: string): string[] | null {
+  if (!text.includes(NAME_END)) return null;
+  return linesOf(text).map((line, k) => line.slice(0, Math.max(0, line.lastIndexOf(NAME_END))).trim() || String(k));
+}
+
+function linesOf(text: string) {
+  return text.trim().split(/\r?\n/);
 }
 
 function counted(text: string | undefined, otherwise: number) {
@@ -63,6 +83,7 @@ function counted(text: string | undefined, otherwise: number) {
 
 function numbers(line: string, k: number, columns: number): Float32Array {
   const values = line
+    .slice(line.lastIndexOf(NAME_END) + 1)
     .trim()
     .split(/\s*[,;\t]\s*|\s+/)
     .map((field) => (field === "" ? NaN : Number(field)));
@@ -70,7 +91,7 @@ function numbers(line: string, k: number, columns: number): Float32Array {
     throw new StudioError(
       `row ${k + 1} is "${line.slice(0, 40)}"`,
       `${columns} numbers`,
-      "Give one row of numbers per step, separated by commas.",
+      "Give one row of numbers per step, separated by commas, if you like after a name and a colon.",
     );
   }
   return Float32Array.from(values);

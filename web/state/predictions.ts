@@ -1,5 +1,6 @@
 // A run's predictions, read from its heads.
 
+import { shownToken } from "studio/state/tokens.js";
 import type { Choice, Head, Run } from "studio/types.js";
 
 /** @returns the head the one with that name, else the first; null where a model predicts nothing */
@@ -11,6 +12,10 @@ export function headOf(run: Run, name: string): Head | null {
 export function predictionAt(head: Head, t: number): Choice {
   const k = head.chosen[t];
   return { label: head.labels[k], probability: head.probabilities[t * head.labels.length + k] };
+}
+
+export function choiceText({ label, probability }: Choice) {
+  return `${shownToken(label)} ${probability.toFixed(2)}`;
 }
 
 /** The likeliest labels at a step, best first. */

@@ -47,6 +47,17 @@ export function fontOf(variable: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
 }
 
+/**
+ * The width of texts in a font, in pixels.
+ *
+ * @param font as a canvas takes it: "16px serif"
+ */
+export function measure(font: string): (text: string) => number {
+  const context = document.createElement("canvas").getContext("2d") as CanvasRenderingContext2D;
+  context.font = font;
+  return (text) => context.measureText(text).width;
+}
+
 function tell() {
   for (const fn of listeners) fn();
 }

@@ -70,11 +70,11 @@ def tagger(
 
     The folder always holds the best model so far. Ctrl-C loses nothing: --resume continues the run.
     """
-    from hiddenstate.models.tagger.training import RUN_FILE, run_tagger
+    from hiddenstate.models.tagger.training import TAGGER_RUN, run_tagger
 
     files = {"train": train, "dev": dev, "test": test, "start": start}
     files |= {"forward_model": forward_model, "backward_model": backward_model}
-    wanted = run_file(RUN_FILE, files, given, lists={"teacher": teacher, "untagged": untagged})
+    wanted = run_file(TAGGER_RUN, files, given, lists={"teacher": teacher, "untagged": untagged})
 
     def tell(result: "Training") -> Iterator[str]:
         yield f"kept epoch {result.best.last.epoch} in {quote_path(wanted.files['out'])}"

@@ -1,8 +1,7 @@
 """The course: checks for its exercises, notebooks and data. Its pages are in `docs/course`.
 
 - `misconceptions.py`: 35 common misconceptions, which the checks name for wrong answers
-- `answers.py`: helpers of the checks, which reject an answer and name the misconception behind it
-- `chapter_*.py`: the checks of each chapter's exercises
+- `exercises/`: the checks of each chapter's exercises
 - `checks.py`: `check`: runs a check by its number
 - `files.py`: finds the data; copies notebooks and data
 - `opening.py`: prepares the pages for a browser

@@ -1,7 +1,7 @@
 """The checks of all chapters, by exercise number."""
 
-from hiddenstate.course import chapter_1, chapter_2, chapter_3, chapter_4, chapter_5, chapter_6, chapter_8
-from hiddenstate.course.answers import Check, empty
+from hiddenstate.course.exercises import chapter_1, chapter_2, chapter_3, chapter_4, chapter_5, chapter_6, chapter_8
+from hiddenstate.course.exercises.answers import Check, empty
 from hiddenstate.errors import AnswerError, NameUnknownError
 
 EXERCISES: dict[str, Check] = {

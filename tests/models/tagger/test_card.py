@@ -14,7 +14,7 @@ from hiddenstate.models.tagger.context_vectors import ContextualVectors
 from hiddenstate.models.tagger.evaluation.accuracy import Accuracy, Report
 from hiddenstate.models.tagger.evaluation.calibration import Bin, Calibration
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.models.tagger.training import RUN_FILE
+from hiddenstate.models.tagger.training import TAGGER_RUN
 from hiddenstate.text.conllu import read_conllu
 from hiddenstate.training.run_file import read_run_file
 from language_models import make
@@ -63,7 +63,7 @@ def test_the_shipped_cards_are_written_by_this_code() -> None:
     """Except for the results and the settings, which need the training data."""
     configs = Path(__file__).parents[3] / "examples" / "configs"
     tagger, language = load(shipped("tagger-en")), load_language_model(shipped("shakespeare"))
-    about = read_run_file(configs / "tagger-en.toml", RUN_FILE).about
+    about = read_run_file(configs / "tagger-en.toml", TAGGER_RUN).about
     data = Origin(
         "en_ewt-ud-train.conllu",
         "en_ewt-ud-dev.conllu",

@@ -13,7 +13,7 @@ from hiddenstate.models.tagger.evaluation.accuracy import distinct_words, evalua
 from hiddenstate.models.tagger.lessons.teachers import taught_by
 from hiddenstate.models.tagger.lessons.variants import make_variants
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.models.tagger.training import RUN_FILE, Epoch, Step, TaggerTask, resume_tagger, train_tagger
+from hiddenstate.models.tagger.training import TAGGER_RUN, Epoch, Step, TaggerTask, resume_tagger, train_tagger
 from hiddenstate.text.batches import IGNORED_TAG
 from hiddenstate.text.conllu import read_conllu
 from hiddenstate.text.vocabulary import Vocabulary
@@ -180,7 +180,7 @@ def test_settings_that_leave_teachers_nothing_are_refused(tmp_path: Path, teache
 
 def test_variants_have_the_tags_and_the_teachers_of_the_words_in_whose_place_they_are(teachers: list[Path]) -> None:
     config = replace(SHORT, varied=0.5, columns=("upos", "xpos"))
-    files: dict[str, str | PathLike[str] | None] = {**RUN_FILE.files, "train": TRAIN, "dev": DEV}
+    files: dict[str, str | PathLike[str] | None] = {**TAGGER_RUN.files, "train": TRAIN, "dev": DEV}
     task = TaggerTask(RunFile.of("tagger", config, files, {}, {"teacher": teachers, "untagged": [DEV]}))
     forms = [sentence.forms for path in (TRAIN, DEV) for sentence in read_conllu(path)]
     variants = make_variants(forms, config.seed)

@@ -11,7 +11,7 @@ from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.evaluation.accuracy import Accuracy, distinct_words, evaluate
 from hiddenstate.models.tagger.lessons.warm_start import SIZES
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.models.tagger.training import RUN_FILE, Epoch, Step, resume_tagger, train_tagger
+from hiddenstate.models.tagger.training import TAGGER_RUN, Epoch, Step, resume_tagger, train_tagger
 from hiddenstate.text.conllu import Sentence, read_conllu
 from hiddenstate.training.run_file import read_run_file
 from language_models import make
@@ -231,21 +231,21 @@ def test_a_run_is_made_longer_by_editing_its_settings(tmp_path: Path) -> None:
 
 def test_the_example_config_can_be_read() -> None:
     path = Path(__file__).parents[3] / "examples" / "configs" / "tagger-ewt.toml"
-    found = read_run_file(path, RUN_FILE)
+    found = read_run_file(path, TAGGER_RUN)
     assert found.settings.columns == ("upos", "xpos")
     assert found.files["train"] == "ud-english-ewt:train"
-    taught = read_run_file(path.with_name("tagger-taught.toml"), RUN_FILE)
+    taught = read_run_file(path.with_name("tagger-taught.toml"), TAGGER_RUN)
     assert taught.lists == {"teacher": ("teacher-1", "teacher-2"), "untagged": ("wikitext-2:train",)}
-    further = read_run_file(path.with_name("tagger-taught-further.toml"), RUN_FILE)
+    further = read_run_file(path.with_name("tagger-taught-further.toml"), TAGGER_RUN)
     assert further.files["start"] == "tagger-taught"
     assert further.lists["teacher"] == ("teacher-1", "teacher-2", "tagger-taught")
     for name in SIZES:  # the starting model has its sizes
         assert getattr(further.settings, name) == getattr(taught.settings, name)
     assert taught.settings.weights_dtype == "int8"
-    neighbours = read_run_file(path.with_name("tagger-neighbours.toml"), RUN_FILE)
+    neighbours = read_run_file(path.with_name("tagger-neighbours.toml"), TAGGER_RUN)
     assert neighbours.files["test"] == "ud-english-ewt:test"
     assert neighbours.settings.columns == ("upos", "xpos")
-    ours = read_run_file(path.with_name("tagger-en.toml"), RUN_FILE)
+    ours = read_run_file(path.with_name("tagger-en.toml"), TAGGER_RUN)
     assert ours.lists["teacher"] == ("teacher-1", "teacher-2", "teacher-3", "teacher-4")
     assert ours.settings == load("tagger-en").config  # the settings it was trained with
 

@@ -4,7 +4,7 @@ import { type Layout, layoutOf } from "studio/panels/compare/layout.js";
 import { pictureDifference, paint, pictureOf } from "studio/panels/compare/maps.js";
 import { rowLabel, ribbons, ribbonTitle } from "studio/panels/compare/strips.js";
 import type { Scene } from "studio/panels/compare/types.js";
-import { headOf, predictionAt } from "studio/state/predictions.js";
+import { choiceText, headOf, predictionAt } from "studio/state/predictions.js";
 import { shownToken } from "studio/state/tokens.js";
 import type { Track } from "studio/types.js";
 import { canvas, element, svg } from "studio/ui/draw.js";
@@ -86,27 +86,22 @@ function wordRow({ pair, columns, head }: Scene, layout: Layout, side: "a" | "b"
     if (t < 0) return [svg("text", { class: "word none", x: layout.centre(k), y: top + 15, text: "–" })];
     const word = svg(
       "text",
-      { class: "word", x: layout.centre(k), y: top + 15, text: fitted(shownToken(run.tokens[t]), layout.column) },
+      { class: "word", x: layout.centre(k), y: top + 15, text: layout.fitted(shownToken(run.tokens[t]), "word") },
       [svg("title", { text: shownToken(run.tokens[t]) })],
     );
     if (!mine) return [word];
-    const { label: tag, probability } = predictionAt(mine, t);
-    const changed = theirs !== null && other >= 0 && predictionAt(theirs, other).label !== tag;
+    const prediction = predictionAt(mine, t);
+    const changed = theirs !== null && other >= 0 && predictionAt(theirs, other).label !== prediction.label;
     return [
       word,
       svg("text", {
         class: changed ? "tag changed" : "tag",
         x: layout.centre(k),
         y: top + 31,
-        text: fitted(`${shownToken(tag)} ${probability.toFixed(2)}`, layout.column),
+        text: layout.fitted(choiceText(prediction), "tag"),
       }),
     ];
   });
-}
-
-function fitted(text: string, width: number) {
-  const most = Math.max(2, Math.floor((width - 4) / 6.6));
-  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
 function markUnit(lines: SVGElement[], { a, b, comparable }: Scene, layout: Layout, unit: number) {

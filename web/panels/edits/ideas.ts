@@ -3,10 +3,10 @@
 import { type Preset, IDEAS, editsOf, presetsOf } from "studio/panels/edits/presets.js";
 import { type Find, search, sweepOf } from "studio/panels/edits/search.js";
 import { sentenceOf } from "studio/panels/edits/words.js";
-import { headOf } from "studio/state/predictions.js";
+import { choiceText, headOf } from "studio/state/predictions.js";
 import { shownToken } from "studio/state/tokens.js";
 import type { App } from "studio/state/types.js";
-import type { Choice, Model, Run } from "studio/types.js";
+import type { Model, Run } from "studio/types.js";
 import { element } from "studio/ui/draw.js";
 import { button } from "studio/ui/fields.js";
 
@@ -134,12 +134,8 @@ function findLine({ edit, before, after }: Find, { store }: App, model: Model, r
     element("span", { text: sentence }),
     element("span", {
       class: "turn",
-      text: `${said(before)} → ${said(after)}`,
+      text: `${choiceText(before)} → ${choiceText(after)}`,
     }),
     use,
   ]);
-}
-
-function said({ label, probability }: Choice) {
-  return `${shownToken(label)} ${probability.toFixed(2)}`;
 }

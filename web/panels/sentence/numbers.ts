@@ -1,13 +1,15 @@
 // Numeric input, for a layer without a vocabulary: a signal by name, or the user's own rows.
 
-import { type Signal, rowsOf, SIGNALS } from "studio/state/input.js";
+import { MOST_CHARACTERS } from "studio/state/address.js";
+import { givenRows, NAME_END, rowsOf, signalNamed, SIGNALS } from "studio/state/input.js";
+import { hasWords } from "studio/state/tokens.js";
 import type { App } from "studio/state/types.js";
 import type { Model } from "studio/types.js";
 import { segments } from "studio/ui/controls.js";
 import { element } from "studio/ui/draw.js";
 
 const REST = 120;
-const FIRST = 8; // initial number of rows
+const FIRST = 8; // initial number of rows of noise
 
 export function createNumbers({ store, session }: App, model: Model): HTMLElement {
   const columns = model.tracks[0].inputSize;
@@ -28,9 +30,10 @@ export function createNumbers({ store, session }: App, model: Model): HTMLElemen
     "aria-label": `Rows of ${columns} numbers, one row per step`,
     placeholder: `one row per step, ${columns} numbers in each, separated by commas`,
   });
+  const note = element("p", { class: "soft", role: "status" });
   const described = (kind: string) => {
     if (kind === "given") return "";
-    if (kind === "rows") return asRows(rowsNow(store.get().text, model));
+    if (kind === "rows") return ownRows(store.get().text, model);
     return `${kind} ${steps.input.value}${kind === "noise" ? ` ${seed.input.value}` : ""}`;
   };
   for (const input of [steps.input, seed.input]) {
@@ -45,8 +48,9 @@ export function createNumbers({ store, session }: App, model: Model): HTMLElemen
     steps.root.hidden = kind === "rows" || kind === "given";
     seed.root.hidden = kind !== "noise";
     const [, length, start] = text.trim().split(/\s+/);
-    if (isSignal(kind)) fillIn(steps.input, length);
+    if (kind !== "rows" && kind !== "given") fillIn(steps.input, length);
     if (kind === "noise") fillIn(seed.input, start);
+    note.textContent = kind === "rows" ? shortage(text, model) : "";
     if (kind === "rows" && document.activeElement !== rows) rows.value = text;
   };
   store.subscribe(["text"], show);
@@ -55,11 +59,8 @@ export function createNumbers({ store, session }: App, model: Model): HTMLElemen
   return element("div", { class: "numbers-in" }, [
     element("div", { class: "numbers-choice" }, [kinds.root, steps.root, seed.root]),
     rows,
+    note,
   ]);
-}
-
-function isSignal(name: string) {
-  return SIGNALS.includes(name as Signal);
 }
 
 function fillIn(input: HTMLInputElement, value: string | undefined) {
@@ -67,24 +68,54 @@ function fillIn(input: HTMLInputElement, value: string | undefined) {
 }
 
 function kindOf(text: string, model: Model): string {
-  const name = text.trim().split(/\s+/)[0];
-  if (isSignal(name)) return name;
-  if (text.trim() !== "") return "rows";
-  return model.given ? "given" : "noise";
+  if (text.trim() === "") return model.given ? "given" : "noise";
+  return signalNamed(text) ?? "rows";
 }
 
-/** The current input. Of given numbers, only the beginning is shown, so that they can be edited by hand. */
-function rowsNow(text: string, { given, tracks }: Model): Float32Array[] {
+/**
+ * The current input as text that can be edited: the numbers of the signal, or those given with the model, with their
+ * names, as far as the page's address can hold them.
+ */
+function ownRows(text: string, { given, tracks }: Model): string {
   const columns = tracks[0].inputSize;
-  if (text.trim() !== "") return rowsOf(text, columns);
-  const input = given?.tracks[0].input;
-  if (!input) return rowsOf(`noise ${FIRST} 0`, columns);
-  const length = Math.min(FIRST, input.length / columns);
-  return Array.from({ length }, (_, t) => input.subarray(t * columns, (t + 1) * columns));
+  if (text.trim() !== "")
+    return rowsOf(text, columns)
+      .map((row) => asText(row))
+      .join("\n");
+  const rows = givenRows(given);
+  if (!given || !rows)
+    return rowsOf(`noise ${FIRST} 0`, columns)
+      .map((row) => asText(row))
+      .join("\n");
+  const named = hasWords(given);
+  let lines = "";
+  for (const [t, row] of rows.entries()) {
+    const line = (named ? `${oneLine(given.tokens[t])}${NAME_END} ` : "") + asText(row);
+    if (t > 0 && lines.length + 1 + line.length > MOST_CHARACTERS) break;
+    lines += t > 0 ? `\n${line}` : line;
+  }
+  return lines;
 }
 
-function asRows(rows: Float32Array[]) {
-  return rows.map((row) => Array.from(row, (value) => String(Number(value.toFixed(4)))).join(", ")).join("\n");
+/** What a text that begins with given numbers leaves out, in words. */
+function shortage(text: string, model: Model) {
+  if (!model.given || text !== ownRows("", model)) return "";
+  const count = text.split("\n").length;
+  return count < model.given.steps
+    ? `The first ${count} of ${model.given.steps} rows; the page's address can't hold more.`
+    : "";
+}
+
+function oneLine(name: string) {
+  return name.replace(/\s+/g, " ");
+}
+
+/** The shortest decimals that give the same numbers in float32. */
+function asText(row: Float32Array) {
+  return Array.from(row, (value) => {
+    const digits = [6, 7, 8].find((count) => Math.fround(Number(value.toPrecision(count))) === value) ?? 9;
+    return String(Number(value.toPrecision(digits)));
+  }).join(", ");
 }
 
 function counter(label: string, value: number, min: number, max: number) {

@@ -5,8 +5,8 @@ import { headOf, predictionAt } from "studio/state/predictions.js";
 import { shownToken } from "studio/state/tokens.js";
 import type { App } from "studio/state/types.js";
 import type { Run } from "studio/types.js";
-import { element, svg } from "studio/ui/draw.js";
-import { fontOf } from "studio/ui/theme.js";
+import { svg } from "studio/ui/draw.js";
+import { fontOf, measure } from "studio/ui/theme.js";
 
 const WIDTH = 960;
 const LINE = 46;
@@ -32,11 +32,10 @@ export function sentencePicture({ session, store }: App): SVGSVGElement | null {
 }
 
 function laidOut(run: Run): { x: number; width: number; line: number }[] {
-  const context = element("canvas").getContext("2d");
-  if (context) context.font = `16px ${fontOf("--font")}`;
+  const measured = measure(`16px ${fontOf("--font")}`);
   let [x, line] = [8, 0];
   return run.tokens.map((token) => {
-    const width = Math.max(34, (context?.measureText(shownToken(token)).width ?? 40) + 14);
+    const width = Math.max(34, measured(shownToken(token)) + 14);
     if (x + width > WIDTH - 8) [x, line] = [8, line + 1];
     const place = { x, width, line };
     x += width;

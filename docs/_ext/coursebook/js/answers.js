@@ -34,8 +34,10 @@ course.answer("cell", async ({ of, c_prev: before, ...gates }) => course.unit(aw
 /** Numbers of a text, in order: "[4, 8, 20]" and "4 8 20" are the same answer. */
 course.numbersIn = (text) => (text.replaceAll("−", "-").match(/-?(?:\d+(?:\.\d+)?|\.\d+)/g) ?? []).map(Number);
 
-// Three digits are enough.
-const same = (a, b) => a.length === b.length && a.every((value, k) => Math.abs(value - b[k]) <= 1e-3 * Math.max(1, Math.abs(b[k])));
+// Three decimals are enough.
+const near = (a, b, tolerance) => a.length === b.length && a.every((value, k) => Math.abs(value - b[k]) <= tolerance * Math.max(1, Math.abs(b[k])));
+const same = (a, b) => near(a, b, 1e-3);
+const roundedTooFar = (answer, right) => !right.every(Number.isInteger) && near(answer, right, 1e-2);
 
 const placed = (answer, right) => {
   const count = answer.filter((value, k) => same([value], [right[k]])).length;
@@ -61,6 +63,7 @@ course.setUpAsk = (box) => {
     box.dataset.answered = String(same(answer, right));
     if (same(answer, right)) said.textContent = "Right.";
     else if (known) said.replaceChildren("Incorrect. ", ...[...known.cloneNode(true).childNodes]);
+    else if (roundedTooFar(answer, right)) said.textContent = "Close, but the answer is compared to three decimals. Round it less.";
     else if (answer.length !== right.length) said.textContent = `Incorrect. ${right.length === 1 ? "One number is" : `${right.length} numbers are`} asked for.`;
     else said.replaceChildren("Incorrect. Work it out once more: ", ...rule.cloneNode(true).childNodes, placed(answer, right));
     reveal.hidden = false;

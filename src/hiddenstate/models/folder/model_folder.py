@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, overload
 
 import torch
 from torch import Tensor
@@ -249,6 +249,12 @@ def load_any(folder: str | os.PathLike[str]) -> Tagger | LanguageModel:
     return load_as(KINDS.get(read_kind(folder), Tagger), folder)  # raises the right error, even for unknown kinds
 
 
+@overload
+def load_saved(path: Literal["tagger-en"]) -> Tagger: ...
+@overload
+def load_saved(path: Literal["shakespeare"]) -> LanguageModel: ...
+@overload
+def load_saved(path: str | os.PathLike[str]) -> Tagger | LanguageModel | Layer: ...
 def load_saved(path: str | os.PathLike[str]) -> Tagger | LanguageModel | Layer:
     """Read a model that `save` wrote, ready to use: like `load_any`, but also a layer from its file.
 

@@ -22,7 +22,7 @@ def write_language_card(name: str, model: LanguageModel, origin: Origin, outcome
     sections = {
         "What it is": f"A language model: it predicts {reads}. Its vocabulary has {len(model.tokens):,} {what}s; "
         f"among them, `<unk>` stands for all others{end}. Made with hiddenstate; load it with "
-        "`hiddenstate.models.folder.model_folder.load_language_model`.",
+        "`hiddenstate.load`.",
         "Architecture": _architecture(model),
         "Data": data_section(origin),
         "Training": training_section(config, origin, outcome),

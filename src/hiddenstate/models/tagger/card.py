@@ -43,7 +43,7 @@ def _what(tagger: Tagger) -> str:
     tags = "; ".join(_tags(column, names) for column, names in tagger.columns.items())
     return (
         f"A tagger for {' and '.join(kinds)}: it gives each word of a sentence a probability for each tag. Tags: "
-        f"{tags}. Made with hiddenstate; load it with `hiddenstate.models.folder.model_folder.load`."
+        f"{tags}. Made with hiddenstate; load it with `hiddenstate.load`."
     )
 
 

@@ -41,7 +41,7 @@ CONTEXT = ("forward_model", "backward_model")
 MODEL_FILES = (*CONTEXT, "start")
 MODELS = (*MODEL_FILES, "teacher")  # files of a run that are model folders
 # The files and settings allowed in a tagger's run file.
-RUN_FILE = RunFile(
+TAGGER_RUN = RunFile(
     Tagger.kind,
     TaggerConfig(),
     files=dict.fromkeys(("train", "dev", "test", "out", *MODEL_FILES), ""),
@@ -128,7 +128,7 @@ def resume_tagger(run: StrPath, *, on_progress: OnProgress = lambda progress: No
         FileWriteError: a file cannot be written.
         OSError: a file cannot be read.
     """
-    wanted = read_run_file(RunFolder(run).check(), RUN_FILE)
+    wanted = read_run_file(RunFolder(run).check(), TAGGER_RUN)
     return run_tagger(wanted, run, resume=True, on_progress=on_progress)
 
 

@@ -1,0 +1,96 @@
+"""Checks of chapter 1: structure and hidden state."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from hiddenstate.course.exercises.answers import (
+    Check,
+    Typical,
+    called,
+    explained,
+    lengths_read,
+    near,
+    seeded,
+    tensor,
+    wrong,
+)
+from hiddenstate.nn.lstm import LSTM
+
+State = tuple[Tensor, Tensor]
+SIZES = ((5, 4, 3), (8, 2, 6), (3, 7, 1))  # steps, inputs, units
+
+
+def one_at_a_time(answer: object) -> str:
+    """Check exercise 1.2: a loop over the elements of a sequence that carries the state."""
+    for steps, inputs, units in SIZES:
+        with seeded(12), torch.no_grad():
+            lstm, x = LSTM(inputs, units), torch.randn(steps, 1, inputs)
+            state = (torch.randn(1, 1, units), torch.randn(1, 1, units))
+            right, typical = lstm(x, state)[0], list(_typical(lstm, x, state))
+            result = tensor(called(answer, lstm, list(x), state), *right.shape, other=_other_shapes(right))
+        if not near(result, right):
+            raise explained(result, right, typical)
+        if lengths_read(answer, lstm, list(x), state) == [steps]:
+            raise wrong(
+                "", "The outputs are right, but they come from one call for the whole sequence. Write the loop."
+            )
+    return "The loop gives the same numbers as one call, and the order of the inputs matters."
+
+
+def _other_shapes(right: Tensor) -> dict[tuple[int, ...], str]:
+    steps, _, units = right.shape
+    return {
+        (1, 1, units): "That is one step only: keep the output of every step.",
+        (steps, 1, 1, units): "`torch.stack` makes a new axis, `torch.cat` joins along the first.",
+        (1, steps, units): "The steps should be the first axis.",
+        (steps, units): "The axis of the batch, with one row, is missing.",
+        (steps - 1, 1, units): "One step is missing.",
+        (steps + 1, 1, units): "That is one step too many.",
+    }
+
+
+def _typical(lstm: LSTM, x: Tensor, state: State) -> Iterator[Typical]:
+    right = lstm(x, state)[0]
+    again = (
+        "Each step is given the initial state, not the result of the step before it. Pass in the state that came back."
+    )
+    yield "M1", again, _loop(lstm, x, state, lambda before, after: before)[0]
+    h_only = _loop(lstm, x, state, lambda before, after: (after[0], before[1]))
+    yield "M3", "h is carried and c is not: each step starts from the initial c. Carry both.", h_only[0]
+    c_only = _loop(lstm, x, state, lambda before, after: (before[0], after[1]))
+    yield "M3", "c is carried and h is not: each step starts from the initial h. Carry both.", c_only[0]
+    swapped = _loop(lstm, x, state, lambda before, after: (after[1], after[0]))
+    yield "M3", "h and c are swapped on their way to the next step: the state is (h, c).", swapped[0]
+    h_twice = _loop(lstm, x, state, lambda before, after: (after[0], after[0]))
+    yield "M3", "h is passed in place of c as well: the state is (h, c).", h_twice[0]
+    zeros = "The loop starts from zeros, but a state was given. Start from that one."
+    yield "", zeros, lstm(x)[0]
+    apart = "Every step starts from zeros, so it knows nothing of the steps before it: pass in a state."
+    yield "M32", apart, torch.cat([lstm(element[None])[0] for element in x])
+    yield "", "These are the right outputs in the wrong order: the last step comes first.", right.flip(0)
+    yield "", "The inputs are read in the wrong order: the last comes first.", lstm(x.flip(0), state)[0]
+    shifted = torch.cat([state[0], right[:-1]])
+    yield "", "The outputs are shifted by one step: element k is the h that step k starts from.", shifted
+    yield (
+        "M3",
+        "These are the cell states c. The output of a step is h.",
+        _loop(lstm, x, state, lambda _, after: after)[1],
+    )
+    yield "", "The last step's output is repeated: keep the output of every step.", right[-1:].expand_as(right)
+    yield "", "The first input is read at every step.", lstm(x[:1].expand_as(x), state)[0]
+
+
+def _loop(lstm: LSTM, x: Tensor, state: State, carry: Callable[[State, State], State]) -> tuple[Tensor, Tensor]:
+    """Run step by step, and return every h and every c; `carry` makes a step's state from those before and after."""
+    outputs, cells = [], []
+    for element in x:
+        out, after = lstm(element[None], state)
+        outputs.append(out)
+        cells.append(after[1])
+        state = carry(state, after)
+    return torch.cat(outputs), torch.cat(cells)
+
+
+CHECKS: dict[str, Check] = {"1.2": one_at_a_time}

@@ -1,0 +1,352 @@
+"""Checks of chapter 3: part-of-speech tagging."""
+
+import copy
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.nn.utils.rnn import pad_sequence
+
+from hiddenstate.course.exercises.answers import (
+    Check,
+    Typical,
+    called,
+    case,
+    differing,
+    explained,
+    number,
+    same,
+    seeded,
+    wrong,
+)
+from hiddenstate.errors import AnswerError
+from hiddenstate.nn.lstm import LSTM
+
+Tagged = list[list[tuple[str, str]]]
+TAGS = ("NOUN", "VERB", "ADJ")
+
+
+def baseline(answer: object) -> str:
+    """Check exercise 3.2: the accuracy of each word's most frequent tag."""
+    for seed, words in ((32, 15), (33, 8), (34, 11)):
+        train, held = _drawn(seed, words)
+        right = _share(train, held)
+        result = number(called(answer, copy.deepcopy(train), copy.deepcopy(held)))
+        if not same(result, right):
+            with case(f"On a drawn text with {sum(map(len, held))} held-out words"):
+                raise explained(result, right, _typical_shares(result, train, held))
+    return "Held-out words are tagged using counts of the training part. On the course's text this is right for 85 %."
+
+
+def _drawn(seed: int, words: int) -> tuple[Tagged, Tagged]:
+    """Draw words, each with one tag that is more frequent than the others; some occur only in the held-out part."""
+    with seeded(seed):
+        orders = [torch.randperm(3).tolist() for _ in range(words + 3)]  # each word's tags, the most frequent one last
+        train = [("w0", TAGS[seed % 3])] * 9
+        for k in range(words):
+            for count, tag in zip((1, 2, 4), orders[k], strict=True):
+                train += [(f"w{k}", TAGS[tag])] * count
+        train = [train[int(k)] for k in torch.randperm(len(train))]
+        places = torch.multinomial(torch.tensor([0.15, 0.25, 0.6]), 97, replacement=True).tolist()
+        drawn = zip(torch.randint(words + 3, (97,)).tolist(), places, strict=True)
+        held = [(f"w{word}", TAGS[orders[word][place]]) for word, place in drawn]
+    return [train[k : k + 7] for k in range(0, len(train), 7)], [held[k : k + 6] for k in range(0, len(held), 6)]
+
+
+def _counts(sentences: Tagged) -> tuple[dict[str, Counter[str]], Counter[str]]:
+    """Count the tags of each word, and of all words."""
+    by_word: dict[str, Counter[str]] = defaultdict(Counter)
+    for word, tag in (pair for sentence in sentences for pair in sentence):
+        by_word[word][tag] += 1
+    return by_word, sum(by_word.values(), Counter[str]())
+
+
+def _share(train: Tagged, held: Tagged, unknown: str | None = None, count_unknown: bool = True) -> float:
+    """Return the accuracy of the most frequent tag, with several ways to treat unknown words."""
+    by_word, over_all = _counts(train)
+    tags = {word: counter.most_common(1)[0][0] for word, counter in by_word.items()}
+    return _accuracy(tags, held, over_all.most_common(1)[0][0] if unknown is None else unknown, count_unknown)
+
+
+def _accuracy(tags: Mapping[str, str], held: Tagged, unknown: str, count_unknown: bool = True) -> float:
+    pairs = [pair for sentence in held for pair in sentence if count_unknown or pair[0] in tags]
+    return sum(tags.get(word, unknown) == tag for word, tag in pairs) / len(pairs)
+
+
+def _typical_shares(result: float, train: Tagged, held: Tagged) -> Iterator[Typical]:
+    right = _share(train, held)
+    if result == 0:
+        yield "", "Not a single word is right. Compare tags with tags (a pair is (word, tag)), and divide with /.", 0.0
+    by_word, over_all = _counts(train)
+    most = over_all.most_common(1)[0][0]
+    total = sum(map(len, held))
+    shown = f"{result:.2f}"
+    counts_held = f"{shown} comes from counts of the held-out part, which contains the answers. Count in train."
+    yield "", counts_held, _share(held, held)
+    yield (
+        "",
+        f"{shown} comes from counts of both parts. The held-out part contains the answers: count in train.",
+        _share(train + held, held),
+    )
+    yield "", f"{shown} is the share of the training words. Test on the held-out ones.", _share(train, train)
+    yield (
+        "",
+        f"{shown} counts every unknown word as wrong. Give it the most frequent tag of all.",
+        _share(train, held, unknown=""),
+    )
+    yield (
+        "",
+        f"{shown} leaves out unknown words. A tagger has to tag those too: count them.",
+        _share(train, held, count_unknown=False),
+    )
+    skipped = _share(train, held, unknown="") * total
+    yield "", f"{shown} counts the right words. Divide by the number of held-out words, {total}.", right * total
+    yield (
+        "",
+        f"{shown} counts the right words, except unknown ones. Divide by {total}, and give unknown words the "
+        "most frequent tag.",
+        skipped,
+    )
+    yield "", f"{shown} is a percentage. The answer should be a fraction between 0 and 1.", 100 * right
+    yield "", f"{shown} is the fraction of errors. The answer should be the fraction that is right.", 1 - right
+    yield (
+        "",
+        f"{shown} gives every word the same tag. Take each word's own most frequent one.",
+        _accuracy({}, held, most),
+    )
+    last = {word: tag for sentence in train for word, tag in sentence}
+    first = {word: tag for sentence in reversed(train) for word, tag in reversed(sentence)}
+    rare = {word: min(counter, key=counter.__getitem__) for word, counter in by_word.items()}
+    for unknown in (most, ""):
+        yield (
+            "",
+            f"{shown} gives each word the last tag it was seen with. Take the most frequent one.",
+            _accuracy(last, held, unknown),
+        )
+        yield (
+            "",
+            f"{shown} gives each word the first tag it was seen with. Take the most frequent one.",
+            _accuracy(first, held, unknown),
+        )
+        yield (
+            "",
+            f"{shown} gives each word its least frequent tag. Take the most frequent one.",
+            _accuracy(rare, held, unknown),
+        )
+    mean = sum(_share(train, [sentence]) for sentence in held) / len(held)
+    yield (
+        "",
+        f"{shown} is the mean of the sentences' shares. Count over all held-out words: sentences differ in length.",
+        mean,
+    )
+    distinct = [[pair] for pair in dict.fromkeys(pair for sentence in held for pair in sentence)]
+    yield "", f"{shown} counts each distinct word once. Count every word of the held-out part.", _share(train, distinct)
+    for tag in over_all:
+        sentence = f"{shown} gives unknown words the tag {tag}. Of all training words, {most} is the most frequent tag."
+        yield "", sentence, _share(train, held, unknown=tag)
+    for digits in (1, 2, 3, 4):
+        yield (
+            "",
+            f"{shown} is rounded too far: return the share itself, which is compared to within 1e-05.",
+            round(right, digits),
+        )
+
+
+class _Tagger(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.linear = nn.Embedding(9, 4), nn.Linear(6, 5)
+        self.lstm = LSTM(4, 3, bidirectional=True)
+
+    def forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
+        scores: Tensor = self.linear(self.lstm(self.embed(ids), lengths=lengths)[0])
+        return scores
+
+
+Batch = tuple[Tensor, Tensor, Tensor]
+RATE = 0.01
+
+
+class Loop(NamedTuple):
+    """A training loop that differs from the right one in a typical error."""
+
+    sentence: str = ""
+    about: str = ""
+    optimizer: type[torch.optim.Optimizer] = torch.optim.Adam
+    rate: float = RATE
+    new: bool = False  # an optimizer for every batch
+    zero: bool = True
+    lengths: bool = True
+    padding: bool = False  # counted as tag 0
+    softmax: bool = False
+    transposed: bool = False
+    reduction: str = "mean"
+    passes: int = 1
+    batches: slice = slice(None)
+    step: str = "each"  # or "last": only after the last batch
+
+
+LOOPS = (
+    Loop("Gradients of earlier batches add up in .grad: call zero_grad for every batch.", zero=False),
+    Loop("Every batch has a new optimizer, so Adam forgets its averages. Make it once, before the loop.", new=True),
+    Loop(
+        "The model was not given the lengths, so the reverse direction has read the padding first.",
+        "M30",
+        lengths=False,
+    ),
+    Loop(
+        "The loss counts padding as words. Keep the tags of -100, which cross_entropy leaves out.", "M31", padding=True
+    ),
+    Loop("Scores and tags are flattened in different orders, so they don't belong together.", "M31", transposed=True),
+    Loop("Only the first batch was used: is `return` inside the loop?", batches=slice(1)),
+    Loop("Only the last batch was used: is the training step below the loop?", batches=slice(-1, None)),
+    Loop(
+        "There was one step after the last batch, from the gradients of all. Step after each.", zero=False, step="last"
+    ),
+    Loop("There was one step, after the last batch. Step after each.", step="last"),
+    Loop("The optimizer is SGD, and should be Adam.", optimizer=torch.optim.SGD),
+    Loop("The optimizer is AdamW, which decays the weights, and should be Adam.", optimizer=torch.optim.AdamW),
+    Loop("The rate is Adam's default of 0.001, not the one given: pass lr=rate.", rate=0.001),
+    Loop("cross_entropy is given probabilities, but takes scores: leave out softmax.", softmax=True),
+    Loop(
+        "The loss is the sum over words, so longer batches count more. cross_entropy takes the mean.", reduction="sum"
+    ),
+    Loop("The batches were used twice. Take one step for each.", passes=2),
+    Loop("The batches were used in reverse order.", batches=slice(None, None, -1)),
+)
+
+
+def fit(answer: object) -> str:
+    """Check exercise 3.1: a training loop, by the resulting weights."""
+    with seeded(31):
+        batches = [_batch((5, 2, 3)), _batch((4, 4)), _batch((1, 6, 2))]
+        untrained = _Tagger().double().eval()
+    model = copy.deepcopy(untrained)
+    modes: list[bool] = []
+    model.register_forward_hook(lambda module, *_: modes.append(module.training))
+    trained = called(answer, model, batches, RATE)
+    if not isinstance(trained, _Tagger):
+        raise wrong(
+            "", f"It should return the trained model, but it returns an object of type {type(trained).__name__}."
+        )
+    right = _trained(untrained, batches, Loop())
+    if not differing(trained, untrained):
+        raise _unchanged(trained)
+    if differing(trained, right):
+        raise _other_weights(trained, right, untrained, batches)
+    if not all(modes):
+        raise wrong("", "The model was trained in eval mode, in which dropout drops nothing: call model.train() first.")
+    if trained.training:
+        raise wrong("M24", "The model is still in training mode, so a test would drop values: return model.eval().")
+    return "The weights are those after one step of Adam for each batch, and the model is ready to be tested."
+
+
+def _batch(lengths: tuple[int, ...]) -> Batch:
+    ids = [torch.randint(1, 9, (length,)) for length in lengths]
+    gold = [torch.randint(1, 5, (length,)) for length in lengths]
+    return pad_sequence(ids), pad_sequence(gold, padding_value=-100), torch.tensor(lengths)
+
+
+def _unchanged(model: nn.Module) -> AnswerError:
+    """Explain why no weight has changed."""
+    if any(parameter.grad is not None and bool(parameter.grad.any()) for parameter in model.parameters()):
+        return wrong("", "No weight has changed, though there are gradients: call optimizer.step() after backward.")
+    why = "backward was not called, or zero_grad came between backward and step"
+    return wrong("", f"No weight has changed, and there are no gradients: {why}.")
+
+
+def _other_weights(model: nn.Module, right: nn.Module, untrained: "_Tagger", batches: Sequence[Batch]) -> AnswerError:
+    for loop in LOOPS:
+        if not differing(model, _trained(untrained, batches, loop)):
+            return wrong(loop.about, loop.sentence)
+    names = differing(model, right)
+    frozen = [name for name in names if name not in differing(model, untrained)]
+    if frozen:
+        return wrong(
+            "", f"These parameters have not been trained: {', '.join(frozen)}. Pass model.parameters() to Adam."
+        )
+    ours, theirs = dict(right.named_parameters())[names[0]], dict(model.named_parameters())[names[0]]
+    gap = float((ours - theirs).detach().abs().max())
+    sentence = f"The weights differ from those after one step of Adam for each batch: {names[0]} by up to {gap:.4f}"
+    return wrong("", f"{sentence} (allowed: 1e-05). Compare the order of the calls, the loss, and the rate.")
+
+
+def _trained(untrained: "_Tagger", batches: Sequence[Batch], loop: Loop) -> "_Tagger":
+    """Train a copy by a loop."""
+    model = copy.deepcopy(untrained).train()
+    optimizer = loop.optimizer(model.parameters(), lr=loop.rate)  # type: ignore[call-arg]
+    chosen = list(batches[loop.batches]) * loop.passes
+    for k, (ids, gold, lengths) in enumerate(chosen):
+        if loop.new:
+            optimizer = torch.optim.Adam(model.parameters(), lr=loop.rate)
+        if loop.zero:
+            optimizer.zero_grad()
+        scores = model(ids, lengths if loop.lengths else None)
+        scores = scores.softmax(-1) if loop.softmax else scores
+        target = gold.clamp(min=0) if loop.padding else gold
+        target = target.T if loop.transposed else target
+        cross_entropy(scores.flatten(0, 1), target.flatten(), reduction=loop.reduction).backward()
+        if loop.step == "each" or k == len(chosen) - 1:
+            optimizer.step()
+    return model
+
+
+def changed(answer: object) -> str:
+    """Check exercise 3.3: differences between two calls with dropout."""
+    if not isinstance(answer, Mapping) or set(answer) != {1, 2, 3}:
+        raise wrong("", "The answer should be a dict with a set of names for 1, 2 and 3 layers, the numbers as keys.")
+    if any(names is ... for names in answer.values()):
+        raise wrong("", "Some of the sets are still missing.")
+    result = {layers: _names(layers, names) for layers, names in sorted(answer.items())}
+    right = {layers: _differs(layers) for layers in (1, 2, 3)}
+    if result == right:
+        return "Layer 0, or an only layer, never changes: dropout is applied between layers, not to the last output."
+    if not any(result.values()):
+        raise wrong("", "Nothing changes in eval mode. In training mode each call drops different values.")
+    if result[1]:
+        raise wrong("M23", "With one layer there is nothing between layers: nothing is dropped, and torch warns.")
+    if any("l0.h" in names for names in result.values()):
+        raise wrong(
+            "M23", "Layer 0 is computed before anything is dropped, and states are not dropped between steps either."
+        )
+    if all(names <= {"out"} for names in result.values()):
+        raise wrong(
+            "M23", "Dropout applies to layer 1's input, so layer 1 changes. Nothing is dropped from the output."
+        )
+    layers = 2 if result[2] != right[2] else 3
+    lack = ", ".join(sorted(right[layers] - result[layers]))
+    raise wrong(
+        "", f"With {layers} layers, {lack} differs too: every layer above the first changes, and so does the output."
+    )
+
+
+def _names(layers: int, names: object) -> set[str]:
+    """Return a set of names, after rejecting those that an LSTM of so many layers does not have."""
+    if isinstance(names, str | Mapping) or not isinstance(names, Set | Sequence):
+        raise wrong("", f"For {layers} layer{'s' * (layers > 1)} there should be a set of names, but it is {names!r}.")
+    possible = {*(f"l{k}.h" for k in range(layers)), "out"}
+    unknown = sorted({str(name) for name in names} - possible)
+    if unknown:
+        raise wrong(
+            "",
+            f"With {layers} layer{'s' * (layers > 1)} there is no {', '.join(unknown)}: choose from "
+            f"{', '.join(sorted(possible))}.",
+        )
+    return {str(name) for name in names}
+
+
+def _differs(layers: int) -> set[str]:
+    """Run an LSTM twice in training mode, and compare."""
+    with seeded(35), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns that a single layer drops nothing
+        lstm, x = LSTM(4, 5, num_layers=layers, dropout=0.5), torch.randn(3, 2, 4)
+        first, second = lstm.trace(x), lstm.trace(x)
+    names = {f"l{k}.h": f"l{k}.h" for k in range(layers)} | {"out": f"l{layers - 1}.h"}
+    return {name for name, place in names.items() if not torch.equal(first[place], second[place])}
+
+
+CHECKS: dict[str, Check] = {"3.1": fit, "3.2": baseline, "3.3": changed}

@@ -1,0 +1,425 @@
+"""Checks of chapter 6: to production."""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from hiddenstate.course.exercises.answers import (
+    Check,
+    Typical,
+    called,
+    case,
+    explained,
+    lengths_read,
+    near,
+    number,
+    same,
+    seeded,
+    tensor,
+    verdict,
+    wrong,
+)
+from hiddenstate.errors import AnswerError
+from hiddenstate.nn.lstm import LSTM
+
+State = tuple[Tensor, Tensor]
+SIZES = (4, 1, 6, 3)
+
+
+def in_chunks(answer: object) -> str:
+    """Check exercise 6.1: chunks of any size give the same result as one call."""
+    with seeded(61), torch.no_grad():
+        lstm, x = LSTM(3, 5), torch.randn(sum(SIZES), 2, 3)
+        right = lstm(x)
+        drawn = [int(size) for size in torch.randint(1, 4, (sum(SIZES),))]
+        for sizes in (list(SIZES), _cut(drawn), [sum(SIZES)]):
+            with case(f"With chunks of {sizes} steps"):
+                result = _pair(called(answer, lstm, x, sizes), right[0], len(sizes))
+                if not all(map(near, (result[0], *result[1]), (right[0], *right[1]))):
+                    raise _other_chunks(result, right, lstm, x, sizes)
+                lengths = lengths_read(answer, lstm, x, sizes)
+                if lengths and lengths != sizes:
+                    raise wrong("", f"The result is right, but x was read in chunks of {lengths} steps.")
+    return "Every split gives the outputs and the state of the whole sequence."
+
+
+def _cut(sizes: list[int]) -> list[int]:
+    """Adjust the sizes so that they add up to the number of steps."""
+    ends = [min(end, sum(SIZES)) for end in itertools.accumulate(sizes)]
+    return [end - begin for begin, end in itertools.pairwise([0, *ends]) if end > begin]
+
+
+def _pair(result: object, right: Tensor, chunks: int) -> tuple[Tensor, State]:
+    if isinstance(result, tuple | list) and len(result) == 2 and isinstance(result[0], list):
+        raise wrong("", f"out is a list of {len(result[0])} chunks. Join them with `torch.cat`.")
+    if isinstance(result, tuple | list) and len(result) == 2 and isinstance(result[0], tuple):
+        raise wrong("", "The first part should be out, a tensor, and the second the state: is the order reversed?")
+    try:
+        out, (h, c) = cast("Sequence[Any]", result)
+    except (TypeError, ValueError):
+        kind = f"a {type(result).__name__}" + (f" of shape {list(result.shape)}" if isinstance(result, Tensor) else "")
+        raise wrong("", f"The answer should be two things: out, and the state, a pair (h, c). It is {kind}.") from None
+    steps, rows, units = right.shape
+    shapes: dict[tuple[int, ...], str] = {
+        (rows, steps, units): "Join the chunks along the first axis, the steps.",
+        (chunks, rows, units): "That is one step for each chunk: keep the whole output of every chunk.",
+        (1, rows, units): "That is one step only: keep the whole output of every chunk.",
+    }
+    tensor(out, *right.shape, other=shapes)
+    for name, part in (("h", h), ("c", c)):
+        with case(f"The final state's {name}"):
+            tensor(part, 1, rows, units)
+    return out, (h, c)
+
+
+def _other_chunks(
+    result: tuple[Tensor, State], right: tuple[Tensor, State], lstm: LSTM, x: Tensor, sizes: list[int]
+) -> AnswerError:
+    """Explain what happens to a state that is not carried."""
+    out, (h, c) = result
+    if not near(out, right[0]):
+        return explained(out, right[0], _typical_chunks(lstm, x, sizes, right[0]))
+    if near(h, right[1][1]) and near(c, right[1][0]):
+        return wrong("M3", "The outputs are right, but the final state is (c, h). It is (h, c).")
+    first = lstm(x[: sizes[0]])[1]
+    if near(h, first[0]) or near(c, first[1]):
+        return wrong("", "The outputs are right, but the state is that after the first chunk. Return the last one.")
+    if len(sizes) > 1 and near(c, lstm(x[: -sizes[-1]])[1][1]):
+        return wrong("", "The outputs are right, but the state is that before the last chunk. Return the one after it.")
+    part, other, expected = ("h", h, right[1][0]) if not near(h, right[1][0]) else ("c", c, right[1][1])
+    return wrong("", f"The outputs are right, but the final {part} is not: {explained(other, expected, [])}")
+
+
+def _typical_chunks(lstm: LSTM, x: Tensor, sizes: list[int], right: Tensor) -> Iterator[Typical]:
+    chunks = x.split(sizes)
+    yield (
+        "M32",
+        "Each chunk starts from zeros, so it knows nothing of the chunks before it.",
+        torch.cat([lstm(chunk)[0] for chunk in chunks]),
+    )
+    first = lstm(chunks[0])[1]
+    again = torch.cat([lstm(chunk, first if k else None)[0] for k, chunk in enumerate(chunks)])
+    yield "M1", "Each chunk starts where the *first* ended. Pass in the state that the last call returned.", again
+    yield (
+        "M3",
+        "h is carried to the next chunk and c is not: c starts from zeros. Carry both.",
+        _carried(lstm, chunks, "h"),
+    )
+    yield (
+        "M3",
+        "c is carried to the next chunk and h is not: h starts from zeros. Carry both.",
+        _carried(lstm, chunks, "c"),
+    )
+    yield "M3", "h and c are swapped on their way to the next chunk: the state is (h, c).", _carried(lstm, chunks, "ch")
+    backward = torch.cat(right.split(sizes)[::-1])
+    yield "", "The chunks of the output are joined in reverse order.", backward
+    yield "", "The chunks are read in reverse order.", _carried(lstm, chunks[::-1], "hc")
+    shifted = torch.cat([torch.zeros_like(right[:1]), right[:-1]])
+    yield "", "The outputs are shifted by one step.", shifted
+
+
+def _carried(lstm: LSTM, chunks: Sequence[Tensor], carried: str) -> Tensor:
+    """Read chunks, carrying only the named parts of the state, or both swapped."""
+    pieces, state = [], None
+    for chunk in chunks:
+        out, after = lstm(chunk, state)
+        pieces.append(out)
+        named = {"h": after[0], "c": after[1]}
+        zero = torch.zeros_like(after[0])
+        state = (after[1], after[0]) if carried == "ch" else tuple(named[k] if k in carried else zero for k in "hc")
+    return torch.cat(pieces)
+
+
+def resets(answer: object) -> str:
+    """Check exercise 6.2: converting marks of last steps to marks of first steps."""
+    ends = torch.zeros(6, 3, dtype=torch.bool)
+    ends[0, 1] = ends[1, 0] = ends[3, 0] = ends[2, 1] = ends[5, 2] = True
+    with seeded(62):
+        cases = [ends, torch.rand(9, 2) < 0.3, torch.rand(5, 8) < 0.3, torch.tensor([[False], [True]])]
+    for done in cases:
+        steps, rows = done.shape
+        right = torch.zeros_like(done)
+        right[1:] = done[:-1]
+        other: dict[tuple[int, ...], str] = {
+            (steps - 1, rows): "Step 0 is missing.",
+            (steps + 1, rows): "That is one step too many: the last.",
+        }
+        with case(f"With done of shape {[steps, rows]}"):
+            result = tensor(called(answer, done), steps, rows, other=other)
+            if result.dtype != torch.bool:
+                raise wrong("", f"The answer should be a bool tensor, but its dtype is {result.dtype}.")
+            if not torch.equal(result, right):
+                raise _other_mask(result, done, right)
+    return "Each sequence starts one step after the previous one in its row ends."
+
+
+def _other_mask(result: Tensor, done: Tensor, right: Tensor) -> AnswerError:
+    aside, before = torch.zeros_like(done), torch.zeros_like(done)
+    aside[:, 1:] = done[:, :-1]
+    before[:-1] = done[1:]
+    beginning, twice = right.clone(), torch.zeros_like(done)
+    beginning[0] = True
+    copied = done[:1].repeat(len(done), 1)
+    copied[0] = False
+    twice[2:] = done[:-2]
+    to_row = "The marks have moved to the next *row* of the batch. Steps are the first axis."
+    back = "The marks have moved one step back. A sequence starts one step *after* the last step of the previous one."
+    typical: list[Typical] = [
+        ("", "The last step is marked, so it is cut off from its own sequence. The reset comes after.", done),
+        (
+            "M25",
+            "Nothing is marked: each sequence continues with the state of the previous one.",
+            torch.zeros_like(done),
+        ),
+        (
+            "",
+            "A last step in the last row of time was rolled around to step 0, which should not be marked.",
+            done.roll(1, 0),
+        ),
+        (
+            "M28",
+            "All rows are reset when one is done, but the sequences of the others continue.",
+            right.any(1, keepdim=True).expand_as(right),
+        ),
+        ("M8", to_row, aside),
+        ("M8", to_row, done.roll(1, 1)),
+        ("", back, before),
+        ("", back, done.roll(-1, 0)),
+        ("", "Step 0 is marked too, but it continues the previous batch.", beginning),
+        ("", "The marks have moved by two steps. The next sequence starts one step later.", twice),
+        ("", "The mask is inverted: True should mean that a sequence starts.", ~right),
+        ("", "This inverts done: every step is marked except the last ones. Mark only the step after each.", ~done),
+        (
+            "",
+            "The last step is marked as well as the first one of the next sequence. Mark only first steps.",
+            right | done,
+        ),
+        (
+            "",
+            "Every step after the first end is marked. Mark only the first step of each sequence.",
+            right.cummax(0).values,
+        ),
+        ("", "Each step was copied from the one before after that had changed. Copy first: done.clone().", copied),
+        ("", "All steps are marked, so no state is carried at all.", torch.ones_like(done)),
+    ]
+    t, n = (int(place) for place in (result != right).nonzero()[0])
+    count = int((result != right).sum())
+    place = f"At step {t} of row {n} it is {bool(result[t, n])}, and should be {bool(right[t, n])}"
+    typical.append(("", f"{place}; {count} of {result.numel()} marks are wrong.", result))
+    return explained(result, right, typical)
+
+
+def skill(answer: object) -> str:
+    """Check exercise 6.3: squared error against persistence."""
+    with seeded(63):
+        walk = torch.randn(400, 16).cumsum(dim=0)
+        wave = torch.sin(0.4 * torch.arange(400.0))[:, None] * torch.linspace(0.5, 2, 5) + 0.1 * torch.randn(400, 5)
+        last = walk + 0.3 * torch.randn(400, 16)
+    nearly = torch.cat([wave[1:], wave[:1] + 3]) * 0.9
+    for name, forecast, series in (("random walk", last, walk), ("noisy wave", nearly, wave)):
+        with case(f"On a {name}"):
+            result, right = number(called(answer, forecast, series)), _skill(forecast, series)
+            if not same(result, right):
+                raise explained(result, right, _typical_skills(result, right, forecast, series))
+    return "On a random walk, the last value plus noise has a skill below 0; a nearly perfect forecast has one near 1."
+
+
+def _skill(forecast: Tensor, series: Tensor) -> float:
+    return 1 - _ratio(forecast[:-1] - series[1:], series[:-1] - series[1:])
+
+
+def _ratio(error: Tensor, other: Tensor) -> float:
+    return float(error.square().mean() / other.square().mean())
+
+
+def _typical_skills(result: float, right: float, forecast: Tensor, series: Tensor) -> Iterator[Typical]:
+    """Name what was computed instead of the skill of the forecasts."""
+    came, shown = series[1:], f"{result:.2f}"
+    rival, error = series[:-1] - came, forecast[:-1] - came
+    yield (
+        "",
+        f"{shown} is a leak: the forecast made at t is compared with t, not t+1.",
+        1 - _ratio(forecast - series, rival),
+    )
+    yield (
+        "",
+        f"{shown} is a leak: the forecast made at t is compared with t, not t+1.",
+        1 - _ratio(forecast[:-1] - series[:-1], rival),
+    )
+    yield (
+        "",
+        f"{shown} is a leak: the forecast made at t is compared with t, not t+1.",
+        1 - _ratio(forecast[1:] - came, rival),
+    )
+    yield (
+        "",
+        f"{shown} compares the forecast made at t with t-1, not t+1.",
+        1 - _ratio(forecast[1:] - series[:-1], rival),
+    )
+    yield (
+        "",
+        f"{shown} rolls the series, so that the last forecast is compared with the first value.",
+        1 - _ratio(forecast - series.roll(-1, 0), rival),
+    )
+    mean = "the mean is too weak a baseline. Use the last value."
+    yield "", f"{shown}: {mean}", 1 - _ratio(error, came - came.mean())
+    yield "", f"{shown}: {mean}", 1 - _ratio(error, series - series.mean())
+    yield "", f"{shown}: {mean}", 1 - _ratio(error, came - came.mean(0))
+    yield "", f"{shown}: 0 is too weak a baseline. Use the last value.", 1 - _ratio(error, came)
+    pair = torch.stack([forecast[:-1].flatten(), came.flatten()])
+    correlation = float(torch.corrcoef(pair)[0, 1])
+    follows = f"{shown} is a correlation. Anything that follows a random walk one step behind has that."
+    yield "M34", follows, correlation
+    yield "M34", f"{shown} is a squared correlation, which a forecast one step behind has too.", correlation**2
+    yield "", f"{shown} is the ratio of the errors. Skill is 1 minus that: 0 is no better.", 1 - right
+    yield "", f"{shown} is the ratio minus 1. Skill is 1 minus the ratio: a better forecast has more.", -right
+    yield (
+        "",
+        f"{shown} divides persistence's error by the forecast's. It is the other way round.",
+        1 - _ratio(rival, error),
+    )
+    yield (
+        "",
+        f"{shown} divides persistence's error by the forecast's. Skill is 1 minus the reverse.",
+        _ratio(rival, error),
+    )
+    yield "", f"{shown} compares absolute errors. Square them.", float(1 - error.abs().mean() / rival.abs().mean())
+    yield "", f"{shown} compares roots of the squared errors. Compare the means themselves.", 1 - (1 - right) ** 0.5
+    yield "", f"{shown} is the squared error alone. Compare it with that of persistence.", float(error.square().mean())
+    yield (
+        "",
+        f"{shown} is a difference of errors. Divide by persistence's: 1 - error / error.",
+        float(rival.square().mean() - error.square().mean()),
+    )
+    by_row = float((1 - error.square().mean(0) / rival.square().mean(0)).mean())
+    yield "", f"{shown} is the mean of each series' skill. Compare the errors over all of them.", by_row
+    yield (
+        "",
+        f"{shown} is the mean of ratios, step by step. Take both means first, then the ratio.",
+        float((1 - error.square() / rival.square()).mean()),
+    )
+    count = error.numel()
+    sums = "the sum of one part's squared errors with the mean of the other's. Take the same of both."
+    yield "", f"{shown} compares {sums}", 1 - count * (1 - right)
+    yield "", f"{shown} compares {sums}", 1 - (1 - right) / count
+    yield "", f"{shown} is a percentage. Skill is at most 1.", 100 * right
+    yield (
+        "",
+        f"{shown} squares the mean error. Take the mean of the squared errors.",
+        1 - float(error.mean() ** 2 / rival.mean() ** 2),
+    )
+
+
+class _Ahead(nn.Module):
+    """Looks ahead: each step reads the mean of its own input and that of a later step."""
+
+    def __init__(self, lstm: LSTM, steps: int) -> None:
+        super().__init__()
+        self.lstm, self.steps = lstm, steps
+
+    def forward(self, x: Tensor) -> tuple[Tensor, State]:
+        later = torch.cat([x[self.steps :], x[-1:].expand(self.steps, *x.shape[1:])])
+        result: tuple[Tensor, State] = self.lstm((x + later) / 2)
+        return result
+
+
+class _Apart(nn.Module):
+    """Has no memory: each output depends on the input of its own step only."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+        return x * 2, None
+
+
+Model = Callable[[Tensor], tuple[Tensor, Any]]
+_KINDS = {
+    "plain": "the LSTM that reads forward",
+    "deep": "the LSTM of two layers that reads forward",
+    "apart": "a model without a memory",
+    "both": "the bidirectional one",
+    "ahead": "a model that looks one step ahead",
+    "far": "a model that looks four steps ahead",
+}
+
+
+def can_stream(answer: object) -> str:
+    """Check exercise 6.4: a test that finds models whose outputs depend on later input."""
+    with seeded(65), torch.no_grad():
+        models: dict[str, nn.Module] = {"plain": LSTM(3, 4), "deep": LSTM(3, 4, num_layers=2), "apart": _Apart()}
+        models |= {"both": LSTM(3, 4, bidirectional=True), "ahead": _Ahead(LSTM(3, 4), 1), "far": _Ahead(LSTM(3, 4), 4)}
+        x = torch.randn(9, 2, 3)
+        result = {name: verdict(called(answer, model, x)) for name, model in models.items()}
+        right = {name: name in ("plain", "deep", "apart") for name in models}
+        if result != right:
+            raise explained(result, right, _typical_tests(models, x, result, right))
+    return "It passes the LSTM that reads forward, and finds the reverse direction and the look-ahead."
+
+
+def _after_change(model: Model, x: Tensor, step: int) -> Tensor:
+    """Return which outputs change with the input at one step: a mask, by step."""
+    other = x.clone()
+    other[step] += 1
+    return ((model(other)[0] - model(x)[0]).abs() > 1e-6).flatten(1).any(1)
+
+
+# Tests that do not do what is asked, each with what to tell the learner.
+_TESTS: tuple[tuple[str, str, Callable[[Model, Tensor], bool]], ...] = (
+    (
+        "",
+        "It passes every model, even the bidirectional one, whose first output depends on the last input.",
+        lambda model, x: True,
+    ),
+    (
+        "",
+        "It rejects every model, even the LSTM that reads forward. If an input changes, the output of its own "
+        "step may change "
+        "too: compare only the outputs before it, and change one step at a time, in a copy of x.",
+        lambda model, x: False,
+    ),
+    (
+        "",
+        "It rejects the LSTM that reads forward: outputs may depend on what came *before* them. Change a late "
+        "input, and compare "
+        "the outputs before it.",
+        lambda model, x: not bool(_after_change(model, x, 0)[1:].any()),
+    ),
+    (
+        "",
+        "It rejects exactly the models that can stream: True should mean that no output depends on later input.",
+        lambda model, x: bool(_after_change(model, x, -1)[:-1].any()),
+    ),
+    (
+        "",
+        "It finds the reverse direction, but misses models that look ahead without one. Change the input at "
+        "every step in "
+        "turn, and compare all outputs before it.",
+        lambda model, x: not bool(_after_change(model, x, -1)[0]),
+    ),
+    (
+        "",
+        "It misses a model that looks one step ahead. Compare the output just before the change, too.",
+        lambda model, x: not bool(_after_change(model, x, -1)[:-2].any()),
+    ),
+)
+
+
+def _typical_tests(
+    models: dict[str, nn.Module], x: Tensor, result: dict[str, bool], right: dict[str, bool]
+) -> Iterator[Typical]:
+    for about, sentence, test in _TESTS:
+        yield about, sentence, {name: test(cast("Model", model), x) for name, model in models.items()}
+    passed = [_KINDS[name] for name in models if result[name] and not right[name]]
+    rejected = [_KINDS[name] for name in models if right[name] and not result[name]]
+    sentences = [f"It rejects {', '.join(rejected)}, though no output depends on later input."] if rejected else []
+    sentences += [f"It passes {', '.join(passed)}, though outputs depend on later input."] if passed else []
+    yield "", " ".join(sentences), result
+
+
+CHECKS: dict[str, Check] = {
+    "6.1": in_chunks,
+    "6.2": resets,
+    "6.3": skill,
+    "6.4": can_stream,
+}

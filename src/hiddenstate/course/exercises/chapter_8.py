@@ -1,0 +1,382 @@
+"""Checks of chapter 8, the capstone: properties that hold for most texts and series, since learners bring their data.
+
+A text is a tensor of whole numbers, one for each character, with losses in bits. A series is a tensor of floats, with
+squared errors as losses.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeGuard, cast
+
+import torch
+from torch import Tensor
+
+from hiddenstate.course.exercises.answers import Check, called, number, run, seeded, tensor, wrong
+from hiddenstate.course.exercises.losses import (
+    CLOSE_LOSS,
+    Score,
+    losses_of,
+    refuse_answers_read,
+    sees_ahead,
+    simple_losses,
+    trivial_losses,
+    trivial_name,
+    unigram_losses,
+    values_of,
+)
+from hiddenstate.errors import AnswerError
+
+LEAST_SHARE, MOST_SHARE = 0.05, 0.5
+BLOCKS = 20
+SHIFTS = 200
+SHORT = 500  # elements of the training part, for a baseline that is called many times
+FEW_STEPS = 100  # elements of the test part, for a score that is called several times
+MOST_STEPS = 400  # elements of the test part over which losses are averaged
+LIVE_STEPS = 300
+
+
+def split(answer: object) -> str:
+    """Check exercise 8.1: disjoint training and held-out parts."""
+    if not isinstance(answer, Sequence) or not all(isinstance(part, range) for part in answer) or len(answer) < 2:
+        raise wrong("", "The answer should be two ranges of positions, such as range(0, 900) and range(900, 1000).")
+    parts = cast("Sequence[range]", answer)
+    train, test = parts[0], parts[-1]
+    for one, other in itertools.pairwise(parts):
+        common = len(set(one) & set(other))
+        if common:
+            why = " A range does not include its end." if common == 1 else ""
+            raise wrong("", f"{common} positions are in two parts, so the score would include learnt elements.{why}")
+    if any(part.step != 1 for part in parts):
+        raise wrong("", "A part should be one piece: between its neighbours, a held-out element is easy to guess.")
+    if not train or not test:
+        raise wrong("", f"A part is empty: {parts[0] if not train else parts[-1]}.")
+    if any(one.stop > other.start for one, other in itertools.pairwise(parts)):
+        raise wrong("", "The held-out part comes first: a model that has seen the future would predict the past.")
+    share = len(test) / test.stop
+    if share < LEAST_SHARE:
+        raise wrong("", f"{share:.1%} is held out, too little to tell a difference from chance: hold out a tenth, say.")
+    if share > MOST_SHARE:
+        raise wrong("", f"{share:.1%} is held out, which leaves little to learn from: hold out a tenth, say.")
+    lost = test.stop - sum(map(len, parts))
+    if lost > 0.2 * test.stop:
+        raise wrong("", f"{lost} positions are in no part. Learn from all of those before the held-out part.")
+    return f"{len(train)} elements to learn from, {len(test)} held out, none in both, the held-out ones last."
+
+
+def baseline(answer: object) -> str:
+    """Check exercise 8.2: a real baseline, which does not look ahead."""
+    function, train, test = _three(answer, "baseline, train, test")
+    if train.is_floating_point() != test.is_floating_point():
+        raise wrong("", f"train is {train.dtype} and test {test.dtype}: both should be whole numbers, or both floats.")
+    whole, test = test, test[:MOST_STEPS]
+    losses = losses_of(partial(called, function, train), whole)
+    if not losses.isfinite().all():
+        raise wrong(
+            "", "Some losses are infinite: an element that never occurs in training is possible. Give it a small count."
+        )
+    losses = losses[: len(test) - 1]
+    score: Score = partial(called, function, train[:SHORT])
+    if sees_ahead(score, test[:FEW_STEPS]):
+        raise wrong("", "Its early losses change with the end of the test part: its counts include that part.")
+    refuse_answers_read(score, test, values_of(train, whole))
+    trivial, simple = trivial_losses(train, test), simple_losses(train, test)
+    # Whatever the data, the baseline that the exercise asks for is right.
+    enough = max(0.98 * float(trivial.mean()), 1.02 * float(simple.mean()))
+    if float(losses.mean()) > enough:
+        if not train.is_floating_point() and float((losses - simple_losses(train.flip(0), test)).abs().mean()) < 0.05:
+            raise wrong("", "The pairs are counted in reverse: the first index is the previous character, train[:-1].")
+        raise wrong("", f"{losses.mean():.3f} is no better than {trivial_name(train)}: too easy to beat.")
+    if not train.is_floating_point() and float(losses.mean()) > 1.05 * float(simple.mean()):
+        alone = unigram_losses(train, test)
+        if float((losses - alone).abs().mean()) < 0.05:
+            raise wrong(
+                "",
+                f"{losses.mean():.3f} bits is what each character costs by its own frequency. Given the "
+                "previous one, it is "
+                f"{simple.mean():.3f}: count pairs.",
+            )
+    return f"{losses.mean():.3f} a step, where {trivial_name(train)} has {trivial.mean():.3f}. That is what to beat."
+
+
+def model(answer: object) -> str:
+    """Check exercise 8.3: a trained model that predicts without having read the answer."""
+    function, whole = _two(answer, "score, test")
+    score, test = cast("Score", function), whole[:MOST_STEPS]
+    losses = losses_of(score, test)
+    if not losses.isfinite().all():
+        raise wrong("", "Some losses are infinite: training has diverged. Lower the learning rate, and clip.")
+    few = test[:FEW_STEPS]
+    if not torch.allclose(losses_of(score, few), losses_of(score, few), atol=CLOSE_LOSS):
+        raise wrong("", "Two calls give different losses: is dropout still active? Call eval() first.")
+    if sees_ahead(score, few):
+        raise wrong("M33", "Losses change with elements that come later: does one direction read from the end?")
+    refuse_answers_read(score, test, values_of(whole))
+    trivial, mean = float(trivial_losses(whole, test).mean()), float(losses.mean())
+    if mean > 0.98 * trivial:
+        raise wrong(
+            "",
+            f"{mean:.3f} a step is no better than {trivial_name(whole, 'the held-out')}, {trivial:.3f}. Is the "
+            "model that `score` "
+            "uses the one that was trained, and has it seen enough batches?",
+        )
+    return f"{mean:.3f} a step on {len(test)} elements, where {trivial_name(whole, 'the held-out')} has {trivial:.3f}."
+
+
+def interval(answer: object) -> str:
+    """Check exercise 8.4: a paired interval for the difference between two models on the same steps."""
+    if not _is(answer, Tensor, Tensor, Sequence) or len(answer[2]) != 2:
+        raise wrong("", "The answer should be (losses of the baseline, losses of the model, (low, high)).")
+    base, own = (tensor(losses, *cast("Tensor", answer[0]).shape).double() for losses in answer[:2])
+    if base.dim() != 1 or len(base) < 2 * BLOCKS:
+        raise wrong(
+            "", f"The losses should be one number for each held-out element, but their shape is {list(base.shape)}."
+        )
+    low, high = map(number, answer[2])
+    gain = base - own
+    if not bool(gain.any()):
+        raise wrong("", "The losses of the baseline and of the model are the same, element by element.")
+    if low >= high:
+        raise wrong("", f"The interval should be (low, high), but it is ({low:.4f}, {high:.4f}).")
+    middle, half = (low + high) / 2, (high - low) / 2
+    mean, widths = float(gain.mean()), _half_widths(base, own)
+    right = widths[0][0]
+    if abs(middle - mean) > 0.25 * max(half, right) or abs(middle - mean) > 2 * right:
+        raise _other_middle(middle, mean, base, own)
+    exact = next((sentence for width, sentence in widths if math.isclose(half, width, rel_tol=1e-3)), None)
+    if exact is None and not right / 1.15 <= half <= 1.15 * right:
+        exact = next((sentence for width, sentence in widths[1:] if math.isclose(half, width, rel_tol=0.03)), "")
+        exact = exact or "It is two standard errors of the means of 20 blocks (15 % more or less are allowed)."
+    if exact:
+        raise wrong("", f"The half width should be about {right:.4f}, but it is {half:.4f}. {exact}")
+    verdict = "does not include 0" if low > 0 or high < 0 else "includes 0, so the gain may be chance"
+    return f"{mean:.4f} ± {half:.4f} a step, from {BLOCKS} blocks of the same steps: the interval {verdict}."
+
+
+def _blocks(x: Tensor) -> Tensor:
+    return x[: len(x) // BLOCKS * BLOCKS].view(BLOCKS, -1).mean(1)
+
+
+def _half_widths(base: Tensor, own: Tensor) -> list[tuple[float, str]]:
+    """Return the right half width, then those of typical errors, each with its sentence."""
+    gain, n = base - own, len(base)
+    blocks, root = _blocks(gain).std().item(), BLOCKS**0.5
+    steps = gain.std().item()
+    apart = ((base.var() + own.var()) / n).sqrt().item()
+    apart_blocks = ((_blocks(base).var() + _blocks(own).var()) / BLOCKS).sqrt().item()
+    independent = "It takes the steps as independent, but neighbours are not: use the means of 20 blocks"
+    unpaired = "It treats the two as tested on different steps. Take the difference at each step first"
+    no_root = f"It is the spread of the block means, not of their mean: divide by √{BLOCKS}"
+    spread = "It is how far single steps spread, not how sure their mean is: take blocks, and divide by √20"
+    once = "and take two standard errors"
+    return [
+        (2 * blocks / root, ""),
+        (blocks / root, "It is one standard error, which leaves out a third of the cases. Take two."),
+        (4 * blocks / root, "It is four standard errors: the whole interval is that wide. Each side has two."),
+        (2 * blocks, f"{no_root}."),
+        (blocks, f"{no_root}, {once}."),
+        (2 * blocks / BLOCKS, f"It divides by {BLOCKS}, not by its root: divide by √{BLOCKS}."),
+        (
+            2 * blocks / n**0.5,
+            f"It divides by the root of the number of steps. There are {BLOCKS} means: divide by √{BLOCKS}.",
+        ),
+        (2 * blocks**2 / root, "It uses the variance of the block means. Take their standard deviation."),
+        (2 * blocks**2 / BLOCKS, "It is the variance of the mean, without the root."),
+        (2 * steps / n**0.5, f"{independent}."),
+        (steps / n**0.5, f"{independent}, {once}."),
+        (1.96 * steps / n**0.5, f"{independent}."),
+        (
+            2 * steps / root,
+            f"It divides the spread of single steps by √{BLOCKS}. Take the spread of the {BLOCKS} means.",
+        ),
+        (2 * steps, f"{spread}."),
+        (1.96 * steps, f"{spread}."),
+        (steps, f"{spread}, {once}."),
+        (2 * apart, f"{unpaired}."),
+        (1.96 * apart, f"{unpaired}."),
+        (apart, f"{unpaired}, {once}."),
+        (2 * apart_blocks, f"{unpaired}."),
+    ]
+
+
+def _other_middle(middle: float, mean: float, base: Tensor, own: Tensor) -> AnswerError:
+    known = (
+        (-mean, "That is model minus baseline, or the two losses are exchanged."),
+        (0.0, "That is around 0: add the mean of the differences."),
+        (float(own.mean()), "That is the model's loss, not a difference."),
+        (float(base.mean()), "That is the baseline's loss, not a difference."),
+        (float((base - own).median()), "That is the median of the differences. Take their mean."),
+        (float((base - own).sum()), "That is the sum of the differences. Take their mean."),
+        (mean / float(base.mean()), "That is a fraction of the baseline's loss. Take the difference itself."),
+    )
+    why = next((sentence for value, sentence in known if math.isclose(middle, value, rel_tol=0.02, abs_tol=1e-6)), "")
+    return wrong(
+        "", f"It should be around baseline minus model, {mean:.4f}, but is around {middle:.4f}. {why}".rstrip()
+    )
+
+
+def ablation(answer: object) -> str:
+    """Check exercise 8.5: an ablation whose cost falls where its label predicts."""
+    costs, label = _two(answer, "cost, label")
+    n = label.shape[0] if label.dim() else 0
+    aligned = "The first element is not predicted: cost and label are those of x[1:]."
+    cost = tensor(costs, *label.shape, other={(n - 1,): aligned, (n + 1,): aligned}).double()
+    if label.dtype != torch.bool or cost.dim() != 1:
+        raise wrong("", "cost should be one number for each step, and label True or False for each step.")
+    share = label.double().mean().item()
+    if not 0.01 <= share <= 0.5:
+        where = "It should hold at 1 to 50 % of them: those where you expect the cost."
+        raise wrong("", f"The label holds at {share:.0%} of the steps. {where}")
+    if not cost.any():
+        raise wrong("", "The edit costs nothing at any step. Was it in force while the model read?")
+    for size, name in ((cost, "cost"), (cost.abs(), "size of the cost"), (-cost, "cost, its sign reversed,")):
+        if float(size[label].min()) > float(size[~label].max()):
+            raise wrong(
+                "",
+                f"The {name} is higher at every labelled step than at any other: the label was made from the "
+                "cost. Make it from "
+                "the data, before you look.",
+            )
+    gap, (at, elsewhere) = _gap(cost, label), _at(cost, label)
+    with seeded(85):
+        turns = torch.randint(1, len(label), (SHIFTS,)).tolist()
+    moved = torch.tensor([_gap(cost, label.roll(turn)) for turn in turns])
+    beaten = int((moved >= gap).sum())
+    if gap <= 0 or at < 2 * elsewhere:
+        raise _other_label(cost, label, moved)
+    if beaten > 0.05 * SHIFTS:
+        raise wrong("M35", f"Of {SHIFTS} shifted copies of the label, {beaten} do as well: that may be chance.")
+    return f"It costs {at:.3f} there, {elsewhere:.3f} elsewhere; of {SHIFTS} shifted labels {beaten} do as well."
+
+
+def _other_label(cost: Tensor, label: Tensor, moved: Tensor) -> AnswerError:
+    """Explain why a label does not predict the cost: it is shifted, reversed, or the cost's sign is."""
+    at, elsewhere = _at(cost, label)
+    said = f"The cost is {at:.3f} under the label, {elsewhere:.3f} elsewhere"
+    for turn, which in ((1, "earlier"), (-1, "later")):
+        near, far = _at(cost, label.roll(turn))
+        if near > 2 * max(far, 0) and near - far > float(moved.max()) * 0.99:
+            return wrong("", f"{said}. Shifted by one, the label fits: it is one step {which} than its cost, of x[1:].")
+    if at < 0 and -at > 2 * -elsewhere:
+        return wrong("", f"{said}: negative. The cost is the loss with the edit minus the loss without it.")
+    other_at, other_elsewhere = _at(cost, ~label)
+    if other_at > 2 * max(other_elsewhere, 0):
+        return wrong("", f"{said}: is the label inverted? It should hold where you expect the cost.")
+    return wrong("", f"{said}: the label does not predict it. It should be at least twice as high.")
+
+
+def stream(answer: object) -> str:
+    """Check exercise 8.6: losses computed while elements arrive equal those computed all at once."""
+    if not _is(answer, object, object, Tensor) or not callable(answer[0]) or not callable(answer[1]):
+        raise wrong("", "The answer should be (stream, score, test): two functions, and the held-out part.")
+    x, score = answer[2][:LIVE_STEPS], cast("Score", answer[1])
+    whole = losses_of(score, x)
+    losses, read = _streamed(answer[0], x)
+    late = next((k for k, count in enumerate(read) if count > k + 2), None)
+    if late is not None:
+        raise wrong(
+            "",
+            f"Loss {late} comes only when {read[late]} elements have been read, and should come after "
+            f"{late + 2}: yield each loss "
+            "as soon as its element is there.",
+        )
+    streamed = torch.tensor(losses, dtype=torch.double)
+    if len(streamed) == len(whole) and torch.allclose(streamed, whole, atol=CLOSE_LOSS):
+        return f"All {len(whole)} losses agree, and each came as soon as its element: the model can be used live."
+    raise _other_losses(streamed, whole, score, x)
+
+
+def _streamed(function: object, x: Tensor) -> tuple[list[float], list[int]]:
+    """Return the losses that a generator yields, and how many elements it had read at each."""
+    losses: list[float] = []
+    read: list[int] = []
+    count = 0
+
+    def elements() -> Iterator[Tensor]:
+        nonlocal count
+        for count, element in enumerate(x.clone(), start=1):  # noqa: B007 (the generator's reader counts)
+            yield element
+
+    def consume() -> None:
+        for loss in cast("Callable[..., Iterable[object]]", function)(elements()):
+            losses.append(number(loss))
+            read.append(count)
+
+    run(consume)
+    return losses, read
+
+
+def _other_losses(streamed: Tensor, whole: Tensor, score: Score, x: Tensor) -> AnswerError:
+    """Explain how losses computed one at a time differ."""
+    n = len(whole)
+    apart = torch.cat([losses_of(score, x[t : t + 2]) for t in range(n)])
+    shifted = "The two are shifted by one: after x[t] the model predicts x[t + 1]."
+    known = (
+        (
+            "M1",
+            "Only the first loss agrees, and the others are those of a model that has read one element: carry "
+            "the state.",
+            apart,
+        ),
+        ("", shifted, whole[1:]),
+        ("", "The last loss is missing.", whole[:-1]),
+        ("", "These are in nats, and those of `score` in bits. Divide by ln 2.", whole * math.log(2)),
+        ("", "These are in bits, and those of `score` in nats. Divide those by ln 2.", whole / math.log(2)),
+        ("", "These are the sums of the losses so far. Yield each loss.", whole.cumsum(0)),
+        ("", "These are the means of the losses so far. Yield each loss.", whole.cumsum(0) / torch.arange(1, n + 1)),
+        ("", "The sign is reversed: these are log probabilities.", -whole),
+    )
+    for about, sentence, other in known:
+        if len(other) == len(streamed) and torch.allclose(streamed, other, atol=CLOSE_LOSS):
+            return wrong(about, sentence)
+    if len(streamed) != n:
+        return wrong("", f"{len(x)} elements have {n} losses, but there are {len(streamed)}.")
+    for a, b in ((streamed[:-1], whole[1:]), (streamed[1:], whole[:-1])):
+        if torch.allclose(a, b, atol=CLOSE_LOSS):
+            return wrong("", shifted)
+    gap = (streamed - whole).abs()
+    return wrong(
+        "",
+        f"They differ by up to {gap.max():.2f} (allowed: {CLOSE_LOSS}), from loss "
+        f"{int((gap >= CLOSE_LOSS).nonzero()[0])} on.",
+    )
+
+
+def _is(answer: object, *types: type) -> TypeGuard[Sequence[Any]]:
+    """Whether an answer is a sequence of items of these types."""
+    if not isinstance(answer, Sequence) or len(answer) != len(types):
+        return False
+    return all(isinstance(part, kind) for part, kind in zip(answer, types, strict=True))
+
+
+def _two(answer: object, names: str) -> tuple[object, Tensor]:
+    if not _is(answer, object, Tensor):
+        raise wrong("", f"The answer should be ({names}).")
+    return answer[0], answer[1]
+
+
+def _three(answer: object, names: str) -> tuple[object, Tensor, Tensor]:
+    if not _is(answer, object, Tensor, Tensor):
+        raise wrong("", f"The answer should be ({names}).")
+    return answer[0], answer[1], answer[2]
+
+
+def _at(cost: Tensor, label: Tensor) -> tuple[float, float]:
+    """Return the mean cost where a label holds, and elsewhere."""
+    return float(cost[label].mean()), float(cost[~label].mean())
+
+
+def _gap(cost: Tensor, label: Tensor) -> float:
+    at, elsewhere = _at(cost, label)
+    return at - elsewhere
+
+
+CHECKS: dict[str, Check] = {
+    "8.1": split,
+    "8.2": baseline,
+    "8.3": model,
+    "8.4": interval,
+    "8.5": ablation,
+    "8.6": stream,
+}
