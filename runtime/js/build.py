@@ -1,4 +1,4 @@
-"""Assembles the JavaScript package in build/js: index.js, the studio's runtime with relative imports, and native.wasm.
+"""Assembles the JavaScript package in build/js: the studio's runtime with relative imports, its types, and native.wasm.
 
 Building native.wasm needs Clang with the linker and the C++ library for WebAssembly: on Debian and Ubuntu, the packages
 clang, lld, libc++-dev-wasm32 and libclang-rt-dev-wasm32. Without them, the package has no native engine.
@@ -8,13 +8,17 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-STATIC = ROOT / "src" / "hiddenstate" / "studio" / "static"
+sys.path.append(str(ROOT / "build_backend"))
+import studio_page  # noqa: E402
+
+WEB = ROOT / "web"
 NATIVE = ROOT / "native"
 COMPILERS = ("clang++", *(f"clang++-{version}" for version in range(25, 15, -1)))
 OPTIONS = (
@@ -28,14 +32,21 @@ _MODULE = re.compile(r'"studio/([^"]+)"')
 
 
 def write(target: Path) -> None:
-    """Write the package to a folder, replacing it."""
+    """Write the package to a folder, replacing it.
+
+    Raises:
+        studio_page.PageError: Node or npm's packages can't be had, or the sources are wrong.
+    """
     shutil.rmtree(target, ignore_errors=True)
-    sources = {source.relative_to(STATIC): source for source in (STATIC / "runtime").rglob("*.js")}
-    for name, source in {**sources, Path("types.js"): STATIC / "types.js", Path("index.js"): HERE / "index.js"}.items():
-        up = "./" + "../" * (len(name.parts) - 1)
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        (target / name).write_text(_MODULE.sub(lambda match, up=up: f'"{up}{match[1]}"', source.read_text()))
-    for path in (HERE / "package.json", HERE / "README.md", HERE / "tsconfig.json", ROOT / "LICENSE"):
+    studio_page.run("build.mjs", "--package", str(target.absolute()))
+    with tempfile.TemporaryDirectory() as types:
+        studio_page.run("node_modules/typescript/bin/tsc", "-p", str(HERE), "--outDir", types)
+        for folder in (Path(types, "web"), Path(types, "runtime", "js")):
+            shutil.copytree(folder, target, dirs_exist_ok=True)
+    for path in [*target.rglob("*.js"), *target.rglob("*.d.ts")]:
+        up = "./" + "../" * (len(path.relative_to(target).parts) - 1)
+        path.write_text(_MODULE.sub(lambda match, up=up: f'"{up}{match[1]}"', path.read_text()))
+    for path in (HERE / "package.json", HERE / "README.md", ROOT / "LICENSE"):
         shutil.copy(path, target)
 
 

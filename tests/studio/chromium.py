@@ -1,20 +1,36 @@
 """The studio's modules in headless Chromium, without a server: the page has only the import map."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
+import pytest
+import studio_page
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
-import hiddenstate
 from studio.browsers import chosen, launch
 
-STATIC = Path(hiddenstate.__file__).parent / "studio" / "static"
 ORIGIN = "http://studio.test"
-_MAP = json.dumps({"imports": {"studio/": "./static/"}})
+_MAP = json.dumps({"imports": {"studio/": "./modules/"}})
 _PAGE = f'<!doctype html><meta charset="utf-8"><script type="importmap">{_MAP}</script>'
+
+
+@cache
+def built_modules() -> Path:
+    """Build each of the page's modules by itself, and return their folder."""
+    folder = mkdtemp(prefix="studio-modules-")
+    try:
+        studio_page.run("build.mjs", "--modules", folder)
+    except studio_page.NodeMissingError as error:
+        if os.environ.get(studio_page.REQUIRED) == "1":
+            raise
+        pytest.skip(str(error))
+    return Path(folder)
 
 
 class Modules:
@@ -40,8 +56,10 @@ class Modules:
         path = route.request.url.removeprefix(ORIGIN)
         if path == "/":
             route.fulfill(body=_PAGE, content_type="text/html")
-        elif path.startswith("/static/"):
-            route.fulfill(body=(STATIC / path.removeprefix("/static/")).read_bytes(), content_type="text/javascript")
+        elif path.startswith("/modules/"):
+            route.fulfill(
+                body=(built_modules() / path.removeprefix("/modules/")).read_bytes(), content_type="text/javascript"
+            )
         elif path.removeprefix("/files/") in self.files:
             route.fulfill(body=self.files[path.removeprefix("/files/")], content_type="application/octet-stream")
         else:
@@ -87,6 +105,7 @@ def browser() -> Iterator[Browser]:
 @contextmanager
 def modules() -> Iterator[Modules]:
     """Open such a page."""
+    built_modules()
     with browser() as opened:
         page = opened.new_page()
         try:

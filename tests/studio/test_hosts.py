@@ -180,7 +180,7 @@ def test_the_widget_in_a_notebook(chromium: Browser, tmp_path: Path, monkeypatch
         waiting: list[Any] = []
         monkeypatch.setattr(type(widget), "send", lambda _, content, buffers=(): waiting.append((content, buffers)))
         page.goto((tmp_path / "notebook.html").as_uri())
-        page.evaluate(NOTEBOOK, assets.text("hosts/widget.js"))
+        page.evaluate(NOTEBOOK, assets.text(assets.WIDGET))
         assert "run this cell again" in page.inner_text("#cell")  # if Python does not answer
         frame = page.frame_locator("iframe")
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from studio_page import WEB
 
 from hiddenstate.errors import MessageError
-from hiddenstate.studio.assets import STATIC
 from hiddenstate.studio.messages import MOST_BYTES, VIEW, Begin, Step, ViewMessage, decode, encode, frame, read
 
 
@@ -135,18 +135,19 @@ def test_messages_are_frozen() -> None:
         ViewMessage({}).view = {}  # type: ignore[misc]
 
 
+def view_type() -> str:
+    """Return the fields of the page's type `View`."""
+    types = (WEB / "types.ts").read_text(encoding="utf-8")
+    return types.split("export interface View {\n", 1)[1].split("\n}", 1)[0]
+
+
 def test_the_view_has_the_parts_that_the_pages_types_say() -> None:
-    types = (STATIC / "types.js").read_text(encoding="utf-8")
-    block = re.search(r"@typedef \{object\} View\n(.*?)\*/", types, re.DOTALL)
-    assert block is not None
-    assert set(re.findall(r"@property \{.*?\} (\w+)", block[1])) == set(VIEW)
+    assert set(re.findall(r"^  (\w+): ", view_type(), re.MULTILINE)) == set(VIEW)
 
 
 def test_choices_are_those_of_the_pages_types() -> None:
-    types = (STATIC / "types.js").read_text(encoding="utf-8")
-    block = types.split("@typedef {object} View\n", 1)[1].split("*/", 1)[0]
-    unions = re.findall(r'@property \{("[^}]*")\} (\w+)', block)
-    said = {name: f"one of {', '.join(re.findall('[a-z]+', union))}" for union, name in unions}
+    unions = re.findall(r'^  (\w+): ("[^;]*");', view_type(), re.MULTILINE)
+    said = {name: f"one of {', '.join(re.findall('[a-z]+', union))}" for name, union in unions}
     assert said == {name: what for name, (what, _) in VIEW.items() if what.startswith("one of ")}
     for name in said:
         for wrong in ("nowhere", 1, ["read"]):

@@ -6,13 +6,14 @@ from typing import Any
 
 import torch
 from playwright.sync_api import Browser, expect
+from studio_page import WEB
 from torch import Tensor
 
 import hiddenstate as hs
 from hiddenstate.models.tagger.tagger import Tagger
 from language_models import make
 from studio.browsing import NEEDS_CHROMIUM
-from studio.chromium import STATIC, Modules
+from studio.chromium import Modules
 from studio.test_tour import Guide
 from studio.whole_page import shown
 
@@ -245,6 +246,6 @@ def test_one_step_is_the_first_and_the_last(chromium: Browser) -> None:
 
 def test_the_equations_name_the_state_before() -> None:
     """c is never on both sides: c_prev is what is kept, as in the concepts."""
-    texts = {path.name: path.read_text(encoding="utf-8") for path in (STATIC / "panels" / "tour").glob("*.js")}
-    assert "c = f·c_prev + i·g" in texts["steps-cell.js"]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in (WEB / "panels" / "tour").glob("*.ts")}
+    assert "c = f·c_prev + i·g" in texts["steps-cell.ts"]
     assert [name for name, text in texts.items() if re.search(r"f·c(?!_prev)|W_h[ifgo]·h(?!_prev)", text)] == []

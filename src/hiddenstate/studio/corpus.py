@@ -47,7 +47,7 @@ class CorpusPages:
     model: str
 
     def about(self) -> dict[str, Any]:
-        """Return the data that the page has from the start; see `Boot` in static/types.js."""
+        """Return the data that the page has from the start; see `Boot` in web/types.ts."""
         return {**self.answers.about(), "model": self.model}
 
 

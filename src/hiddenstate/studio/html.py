@@ -7,14 +7,13 @@ from typing import Any
 from hiddenstate.studio import assets
 from hiddenstate.studio.bundles.bundle import Bundle, as_json
 
-TEMPLATE = "index.html"
 # Markers in the template, each on its own line.
 _HEAD, _BODY = "<!-- head -->", "<!-- body -->"
 
 
 def fill(head: Sequence[str], body: Sequence[str]) -> str:
     """Insert lines into the template's head, and at the end of its body."""
-    template = assets.text(TEMPLATE)
+    template = assets.text(assets.TEMPLATE)
     return template.replace(_HEAD, "\n    ".join(head), 1).replace(_BODY, "\n    ".join(body), 1)
 
 
@@ -37,7 +36,7 @@ def boot(
     live: str = "",
     index: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the page's boot data; see `Boot` in static/types.js."""
+    """Return the page's boot data; see `Boot` in web/types.ts."""
     models = [{"id": key, "name": bundle.name, "kind": bundle.kind} for key, bundle in bundles.items()]
     return {"host": host, "models": models, "view": view, "live": live, "index": index}
 

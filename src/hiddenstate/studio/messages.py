@@ -204,7 +204,7 @@ def _choice(*texts: str) -> Part:
     return f"one of {', '.join(texts)}", chosen
 
 
-# The parts of the page's state, as in static/types.js; the page itself checks whether they fit a model.
+# The parts of the page's state, as in web/types.ts; the page itself checks whether they fit a model.
 VIEW: dict[str, Part] = {
     **dict.fromkeys(("model", "text", "otherModel", "otherText"), _TEXT),
     **dict.fromkeys(

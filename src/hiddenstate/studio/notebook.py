@@ -22,7 +22,6 @@ from hiddenstate.tracing.trace import Trace
 HEIGHT = 860  # pixels
 MOST_TRACE_BYTES = 16 * 2**20  # maximum size of a displayed trace, because the notebook stores all of it
 _PAUSE = 1 / 30
-_WIDGET = "hosts/widget.js"
 _NO_FRAME = "The studio is not shown here: run this cell, or trust this notebook."
 
 
@@ -102,7 +101,7 @@ def make_widget(studio: Displayable) -> Any:
 def _widget_class() -> Any:
     anywidget = optional_package("anywidget", "notebook", "the studio in a notebook")
     traitlets = optional_package("traitlets", "notebook", "the studio in a notebook")
-    members = {"_esm": assets.text(_WIDGET), "height": traitlets.Int(HEIGHT).tag(sync=True)}
+    members = {"_esm": assets.text(assets.WIDGET), "height": traitlets.Int(HEIGHT).tag(sync=True)}
     return type("StudioWidget", (anywidget.AnyWidget,), members)
 
 

@@ -1,6 +1,6 @@
-"""The page as one text, with modules, styles and boot data, and as one file that also contains models.
+"""The page as one text, with its script, styles and boot data, and as one file that also contains models.
 
-The modules (joined into one script), styles and models are deflated and written as base64. A short script unpacks them
+The script, styles and models are deflated and written as base64. A short script unpacks them
 and starts the page. So a server sends everything in one response, and a file needs no network, which its policy also
 forbids.
 """
@@ -18,9 +18,6 @@ from typing import Any
 from hiddenstate.base.files import written_beside
 from hiddenstate.studio import assets, html
 from hiddenstate.studio.bundles.bundle import Bundle
-from hiddenstate.studio.joined import joined, without_comments
-
-_LOADER = "hosts/loader.js"
 
 
 def new_nonce() -> str:
@@ -35,11 +32,15 @@ def policy(nonce: str, **sources: str) -> str:
 
 
 def prepare() -> None:
-    """Pack the modules now, so that the first request for the page need not wait."""
-    _packed_modules(assets.state(), lean=False)
+    """Pack the script now, so that the first request for the page need not wait.
+
+    Raises:
+        MissingDependencyError: the page could not be built when the package was installed.
+    """
+    _packed_code(assets.state())
 
 
-def page(boot: Mapping[str, Any], nonce: str, *, head: Sequence[str] = (), data: Sequence[str] = (), lean: bool) -> str:
+def page(boot: Mapping[str, Any], nonce: str, *, head: Sequence[str] = (), data: Sequence[str] = ()) -> str:
     """Return the page.
 
     Args:
@@ -47,15 +48,14 @@ def page(boot: Mapping[str, Any], nonce: str, *, head: Sequence[str] = (), data:
         nonce: the nonce of its policy.
         head: more lines for its head.
         data: more elements for its body.
-        lean: whether to omit the modules' comments.
     """
     return html.fill(
         head,
         [
             html.data("boot", boot),
-            html.packed("modules", _packed_modules(assets.state(), lean=lean)),
+            html.packed("code", _packed_code(assets.state())),
             *data,
-            f'<script nonce="{nonce}">{assets.text(_LOADER)}</script>',
+            f'<script nonce="{nonce}">{assets.text(assets.LOADER)}</script>',
         ],
     )
 
@@ -80,7 +80,7 @@ def offline_page(
     nonce = new_nonce()
     head = [f'<meta http-equiv="Content-Security-Policy" content="{escaping.escape(policy(nonce))}">']
     data = [html.data(f"bundle-{key}", _parts(bundle)) for key, bundle in bundles.items()]
-    return page(html.boot(host, bundles, view, live, index), nonce, head=head, data=data, lean=True)
+    return page(html.boot(host, bundles, view, live, index), nonce, head=head, data=data)
 
 
 def write_page(path: str | Path, text: str) -> None:
@@ -103,11 +103,8 @@ def _parts(bundle: Bundle) -> dict[str, str]:
     return {"head": packed(bundle.head_bytes()), "weights": packed(bundle.weights)}
 
 
-@lru_cache(maxsize=2)
-def _packed_modules(_: object, *, lean: bool) -> str:
-    """Return the modules as one script, and the styles, as JSON; files are read again if any has changed."""
-    modules = {name: assets.text(name) for name in assets.names(".js")}
-    if lean:
-        modules = {name: without_comments(source) for name, source in modules.items()}
-    styles = "\n".join(assets.text(name) for name in assets.names(".css"))
-    return packed(json.dumps({"script": joined(modules), "styles": styles}, ensure_ascii=False).encode())
+@lru_cache(maxsize=1)
+def _packed_code(_: object) -> str:
+    """Return the script and the styles as JSON; the files are read again if they have changed."""
+    code = {"script": assets.text(assets.SCRIPT), "styles": assets.text(assets.STYLES)}
+    return packed(json.dumps(code, ensure_ascii=False).encode())

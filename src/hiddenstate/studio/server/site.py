@@ -30,7 +30,7 @@ class Site:
     Attributes:
         bundles: models by id; the first one is shown.
         view: the initial view.
-        live: the role of Python while the page is open, see `Boot` in static/types.js.
+        live: the role of Python while the page is open, see `Boot` in web/types.ts.
         pages: the endpoint for connected pages, if any.
         token: the secret in the address.
         corpus: the index behind the pages Units and Search, if any.
@@ -67,7 +67,7 @@ class Site:
         """Answer with the page."""
         nonce = new_nonce()
         index = None if self.corpus is None else self.corpus.about()
-        text = page(html.boot("server", self.bundles, self.view, self.live, index), nonce, lean=False)
+        text = page(html.boot("server", self.bundles, self.view, self.live, index), nonce)
         allowed = policy(nonce, connect=f"'self' ws://{request.headers['host']}")
         headers = {"Content-Security-Policy": f"{allowed}; frame-ancestors 'none'"}
         return Response(text, headers=headers, media_type="text/html")

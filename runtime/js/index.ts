@@ -1,0 +1,112 @@
+// Reads hiddenstate's model files in JavaScript.
+
+import { damaged } from "studio/runtime/errors.js";
+import { cellIn } from "studio/runtime/kinds.js";
+import { loadModel } from "studio/runtime/model.js";
+import { describe } from "studio/runtime/safetensors.js";
+import type { BundleHead, Model } from "studio/types.js";
+
+const FORMAT = "hiddenstate.model/1";
+const FLAGS = ["bias", "bidirectional", "batch_first"];
+const SIZES = ["input_size", "hidden_size", "num_layers", "proj_size"];
+const STATES = { c: "cell state", h: "hidden state" };
+const MEANINGS = {
+  LSTM: { i: "input gate", f: "forget gate", g: "cell candidate", o: "output gate", ...STATES },
+  GRU: { r: "reset gate", z: "update gate", n: "candidate state", h: STATES.h },
+  RNN_TANH: { h: STATES.h },
+  RNN_RELU: { h: STATES.h },
+};
+
+export { StudioError as ModelError } from "studio/runtime/errors.js";
+export { useEngine as accelerate } from "studio/runtime/native.js";
+
+/**
+ * Read a model file.
+ *
+ * @param bytes the file
+ * @param name of the model, for messages
+ */
+export function load(bytes: ArrayBuffer | Uint8Array, name: string = ""): Model {
+  if (!(bytes instanceof ArrayBuffer || bytes instanceof Uint8Array)) {
+    throw damaged(`a file given as ${bytes === null ? "null" : typeof bytes}`, "an ArrayBuffer or a Uint8Array");
+  }
+  const whole = bytes instanceof ArrayBuffer ? bytes : Uint8Array.from(bytes).buffer;
+  const { metadata, places } = describe(whole);
+  if (metadata.format !== FORMAT) throw damaged(`a file of format ${JSON.stringify(metadata.format)}`, FORMAT);
+  if (metadata.kind === "layer") checkTypes(new Map([...places].map(([tensor, { dtype }]) => [tensor, dtype])));
+  const size = [...places.values()].reduce((sum, { from, to }) => sum + to - from, 0);
+  return loadModel(headOf(metadata, name, size), whole);
+}
+
+/**
+ * Requires a layer's tensors to be of one type, F32 or BF16; its matrices may be I8, with scales.
+ *
+ * @param types by name
+ */
+function checkTypes(types: Map<string, string>) {
+  const isInt8 = types.has("weight_ih_l0_scale");
+  const isMatrix = (name: string) => isInt8 && types.has(`${name}_scale`);
+  const floats = new Set([...types].filter(([name]) => !isMatrix(name)).map(([, type]) => type));
+  const isOne = floats.size === 1 && (floats.has("F32") || floats.has("BF16"));
+  if (!isOne || [...types].some(([name, type]) => isMatrix(name) && type !== "I8")) {
+    const expected = "F32 or BF16, and I8 for all matrices or none";
+    throw damaged(`tensors of types ${[...new Set(types.values())].join(" ")}`, expected);
+  }
+}
+
+/**
+ * Returns the data that the runtime needs besides the weights.
+ *
+ * @param size of the tensors, in bytes
+ */
+function headOf(metadata: Record<string, string>, name: string, size: number): BundleHead {
+  const isLayer = metadata.kind === "layer";
+  const parsed = (entry: string) => parsedWithin(size, metadata, entry);
+  const config = isLayer ? sizesOf(metadata) : parsed("config");
+  const cell = isLayer ? metadata.cell : cellIn(config);
+  const cells = Object.fromEntries(Object.keys(MEANINGS).map((kind) => [kind, lettersOf(kind)]));
+  const order = Object.hasOwn(cells, cell) ? cells[cell].gates.join(" ") : "";
+  if (isLayer && metadata.gates !== order) throw damaged(`gates ${JSON.stringify(metadata.gates)}`, `"${order}"`);
+  const head = {
+    ...{ format: "hiddenstate-studio", version: 1, kind: metadata.kind, name: name || metadata.kind },
+    ...{ cell, cells, meanings: MEANINGS[cell as keyof typeof MEANINGS] ?? {}, config },
+    vocabulary: isLayer ? null : parsed("vocabulary"),
+    tokeniser: "tokeniser" in metadata ? parsed("tokeniser") : null,
+    ...{ card: "", given: null },
+  };
+  return head as any;
+}
+
+/** The letters of a kind of cell, in torch's order. */
+function lettersOf(kind: string): { gates: string[]; states: string[] } {
+  const letters = Object.keys(MEANINGS[kind as keyof typeof MEANINGS]);
+  const states = letters.filter((letter) => letter in STATES);
+  return { gates: kind.startsWith("RNN") ? ["h"] : letters.filter((letter) => !(letter in STATES)), states };
+}
+
+function sizesOf(metadata: Record<string, string>): Record<string, number | boolean> {
+  const all: Record<string, string> = { batch_first: "0", ...metadata };
+  const option = (name: string, form: RegExp) => {
+    if (!form.test(all[name] ?? ""))
+      throw damaged(`${name} = ${JSON.stringify(all[name])}`, `text of the form ${form}`);
+    return Number(all[name]);
+  };
+  const flags = FLAGS.map((name) => [name, option(name, /^[01]$/) === 1]);
+  return Object.fromEntries([...SIZES.map((name) => [name, option(name, /^[0-9]{1,9}$/)]), ...flags]);
+}
+
+/**
+ * Parses a text of the metadata, which takes many times its size if it has many parts. What a model lists has weights.
+ *
+ * @param most commas in it
+ */
+function parsedWithin(most: number, metadata: Record<string, string>, name: string): any {
+  let commas = 0;
+  for (const sign of metadata[name] ?? "") if (sign === ",") commas += 1;
+  if (commas > most) throw damaged(`a ${name} with more parts than the weights have bytes`, "a complete file");
+  try {
+    return JSON.parse(metadata[name]);
+  } catch {
+    throw damaged(`a file without its ${name}`, "a complete one");
+  }
+}

@@ -1,0 +1,73 @@
+// Builds the page's files: node build.mjs FOLDER. With --modules FOLDER, each module by itself, for tests; with --package
+// FOLDER, the modules of the JavaScript package.
+
+import { build, transform } from "esbuild";
+import { readdirSync } from "node:fs";
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+const ROOMS = ["runtime", "state", "ui", "panels", "page"];
+const TARGET = "es2022";
+// The classic script of the course's figures, which pages opened from disk can load.
+const FIGURES = `
+  export { loadModel } from "studio/runtime/model.js";
+  export { Lstm, tracksOf } from "studio/runtime/lstm.js";
+  export { stateBefore } from "studio/runtime/states.js";
+  export { StudioError } from "studio/runtime/errors.js";
+`;
+
+/** The files of the rooms whose names end with this; those nearer to the root come first. */
+function sources(suffix) {
+  const names = ROOMS.flatMap((room) =>
+    readdirSync(join(HERE, room), { recursive: true }).map((name) => join(room, name)),
+  );
+  const depth = (name) => name.split(sep).length;
+  return names.filter((name) => name.endsWith(suffix)).sort((a, b) => depth(a) - depth(b) || (a < b ? -1 : 1));
+}
+
+const common = { absWorkingDir: HERE, target: TARGET, charset: "utf8", minify: true, logLevel: "warning" };
+
+async function buildPage(folder) {
+  const bundled = { ...common, bundle: true };
+  await Promise.all([
+    build({ ...bundled, entryPoints: ["main.ts"], format: "esm", outfile: join(folder, "studio.js") }),
+    build({ ...bundled, entryPoints: ["hosts/loader.ts"], outfile: join(folder, "loader.js") }),
+    build({ ...bundled, entryPoints: ["hosts/widget.ts"], format: "esm", outfile: join(folder, "widget.js") }),
+    build({
+      ...bundled,
+      stdin: { contents: FIGURES, resolveDir: HERE, loader: "ts" },
+      format: "iife",
+      globalName: "courseRuntime",
+      outfile: join(folder, "figures.js"),
+    }),
+    copyFile(join(HERE, "index.html"), join(folder, "index.html")),
+    buildStyles(join(folder, "studio.css")),
+  ]);
+}
+
+/** Joins the styles: the page's own come first, since those of the panels build on them. */
+async function buildStyles(outfile) {
+  const texts = await Promise.all(sources(".css").map((name) => readFile(join(HERE, name), "utf8")));
+  const { code } = await transform(texts.join("\n"), { loader: "css", minify: true, target: TARGET, charset: "utf8" });
+  await writeFile(outfile, code);
+}
+
+async function buildModules(folder, entryPoints) {
+  await build({ ...common, minify: false, entryPoints, outdir: folder, outbase: HERE, format: "esm" });
+}
+
+const BUILDS = {
+  "--modules": (folder) => buildModules(folder, ["main.ts", "types.ts", ...sources(".ts")]),
+  "--package": (folder) =>
+    buildModules(
+      folder,
+      ["../runtime/js/index.ts", "types.ts", ...sources(".ts").filter((name) => name.startsWith("runtime"))].map(
+        (name) => ({ in: name, out: name.replace(/^\.\.\/runtime\/js\//, "").replace(/\.ts$/, "") }),
+      ),
+    ),
+};
+const [option, folder] = process.argv.length > 3 ? process.argv.slice(2) : [undefined, process.argv[2]];
+await mkdir(folder, { recursive: true });
+await (BUILDS[option] ?? buildPage)(folder);

@@ -1,0 +1,73 @@
+// The layout of the compare page's figure.
+
+import type { Scene } from "studio/panels/compare/types.js";
+import { choiceText, headOf, predictionAt } from "studio/state/predictions.js";
+import { shownToken } from "studio/state/tokens.js";
+import type { Head, Track } from "studio/types.js";
+import { fontOf, measure } from "studio/ui/theme.js";
+
+export const GUTTER = 64;
+const WORDS = 42;
+const GAP = 10;
+const NARROWEST = 18;
+const [WORD, TIME] = [104, 240]; // greatest widths of a word, and of a date or number, which must not be cut
+const AIR = 8; // between two words
+const MOST = 60; // characters of a word that may be drawn
+export const RIBBON = 46;
+export const RIBBON_HEAD = 22;
+
+export type Layout = ReturnType<typeof layoutOf>;
+
+/** The layout. */
+export function layoutOf({ pair, columns, a, b, comparable, strips, width, head }: Scene) {
+  const widths = fonts();
+  const longest = Math.max(
+    ...[pair.a, pair.b].flatMap(({ run }) =>
+      run.tokens.map((token, t) => widthAt(token, headOf(run, head), t, widths)),
+    ),
+  );
+  const least = Math.max(NARROWEST, Math.ceil(longest) + AIR);
+  const column = Math.max(least, Math.min(240, Math.floor((width - GUTTER) / columns.length)));
+  const map = (track: Track | undefined) => (track ? Math.max(72, Math.min(144, track.info.units)) : 0);
+  const wordsA = 0;
+  const wordsB = wordsA + WORDS;
+  const ribbons = wordsB + WORDS;
+  const mapA = ribbons + (strips.length ? RIBBON_HEAD + strips.length * RIBBON : 0) + GAP;
+  const mapB = mapA + map(a) + GAP;
+  const difference = mapB + map(b) + GAP;
+  const height = difference + (comparable ? map(a) : 0);
+  return {
+    column,
+    wordsA,
+    mapA,
+    wordsB,
+    mapB,
+    difference,
+    ribbons,
+    height,
+    mapHeightA: map(a),
+    mapHeightB: map(b),
+    left: GUTTER,
+    total: GUTTER + column * columns.length,
+    centre: (k: number) => GUTTER + (k + 0.5) * column,
+    fitted: (text: string, kind: "word" | "tag") => fitted(text, column - AIR, widths[kind]),
+  };
+}
+
+/** The widths of texts in the fonts of `compare.css`, in pixels. */
+function fonts() {
+  return { word: measure(`600 14px ${fontOf("--font")}`), tag: measure(`600 11px ${fontOf("--sans")}`) };
+}
+
+/** Cuts a text that is too wide for its column. */
+function fitted(text: string, room: number, width: (text: string) => number) {
+  if (width(text) <= room) return text;
+  let characters = [...text].slice(0, MOST);
+  while (characters.length > 1 && width(`${characters.join("")}…`) > room) characters = characters.slice(0, -1);
+  return `${characters.join("")}…`;
+}
+
+function widthAt(token: string, head: Head | null, t: number, widths: ReturnType<typeof fonts>) {
+  const tag = head ? widths.tag(choiceText(predictionAt(head, t))) : 0;
+  return Math.min(/^\d/.test(token) ? TIME : WORD, Math.max(widths.word(shownToken(token)), tag));
+}

@@ -1,0 +1,64 @@
+// An edit in progress: the values offered by the editor's controls.
+
+import { partsOf } from "studio/state/edits.js";
+import { isSequential } from "studio/state/ranges.js";
+import { widthOf } from "studio/state/units.js";
+import type { Edit, Run } from "studio/types.js";
+
+/** Where a value was clicked. */
+export interface Spot {
+  place: string;
+  unit: number;
+  t: number;
+  value: number;
+}
+
+type Range = { low: number; high: number; begin: number };
+
+/**
+ * The slider's range for a kind of edit of a quantity.
+ *
+ * @param value the current value
+ */
+export function rangeOf(place: string, kind: Edit["kind"], value: number): Range {
+  const { quantity } = partsOf(place);
+  if (kind === "scale") return { low: -2, high: 3, begin: 0 };
+  const high = reach(quantity, value);
+  const low = isSequential(quantity) && kind === "set" ? 0 : -high;
+  return { low, high, begin: kind === "set" ? opposite(quantity, value) : 0 };
+}
+
+/** How far a slider reaches: to the bound of a gate or of h, and further for unbounded values. */
+function reach(quantity: string, value: number): number {
+  if (quantity.endsWith("_pre")) return 10;
+  return quantity === "c" ? Math.max(2, Math.ceil(Math.abs(value))) : Math.max(1, Math.ceil(Math.abs(value) || 0));
+}
+
+/** The most useful first edit: close an open gate, open a closed one, or zero a state. */
+function opposite(quantity: string, value: number): number {
+  return isSequential(quantity) && value < 0.5 ? 1 : 0;
+}
+
+/** An edit of one unit at one step. */
+export function draftAt(spot: Spot): Edit {
+  const value = rangeOf(spot.place, "set", spot.value).begin;
+  return { place: spot.place, kind: "set", value, unit: [spot.unit], t: [spot.t], scope: "write" };
+}
+
+/** The spot of an existing edit: its first unit and step. */
+export function spotOf(edit: Edit, run: Run): Spot {
+  const { track, quantity } = partsOf(edit.place);
+  const [unit, t] = [edit.unit?.[0] ?? 0, edit.t?.[0] ?? 0];
+  return { place: edit.place, unit, t, value: valueInRun(run, track, quantity, unit, t) };
+}
+
+/** A run's value at a place; NaN if it has none. */
+export function valueInRun(run: Run, track: string, quantity: string, unit: number, t: number): number {
+  const found = run.tracks.find(({ info }) => info.name === track);
+  return found?.values[quantity]?.[t * widthOf(found.info, quantity) + unit] ?? NaN;
+}
+
+export const SCOPES = {
+  write: "The changed value is carried on to later steps.",
+  readout: "Only this step's output uses the changed value; the state carried to the next step does not.",
+};

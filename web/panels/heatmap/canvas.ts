@@ -1,0 +1,95 @@
+// The heat map's static layers, which are drawn when the run or the selection changes, but never while scrubbing. The
+// tokens have their own canvas, so that they stay visible when the units are scrolled.
+
+import { type HeatLayout, SLANT } from "studio/panels/heatmap/layout.js";
+import { range } from "studio/state/ranges.js";
+import { shortToken } from "studio/state/tokens.js";
+import { widthOf } from "studio/state/units.js";
+import type { Track } from "studio/types.js";
+import { element } from "studio/ui/draw.js";
+import { colours, level } from "studio/ui/scales.js";
+import { fontOf, resolved } from "studio/ui/theme.js";
+
+export const LONGEST_TOKEN = 12;
+const SIZE = "11px";
+
+export function drawHeat(context: CanvasRenderingContext2D, layout: HeatLayout, track: Track, quantity: string) {
+  context.clearRect(0, 0, layout.width, layout.height);
+  context.imageSmoothingEnabled = false;
+  const wide = layout.pitch * layout.steps;
+  const { pinned, order } = layout;
+  if (pinned.length > 0) {
+    context.drawImage(
+      image(track, quantity, pinned, layout.steps),
+      layout.left,
+      layout.top,
+      wide,
+      pinned.length * layout.pinHeight,
+    );
+  }
+  context.drawImage(
+    image(track, quantity, order, layout.steps),
+    layout.left,
+    layout.mapTop,
+    wide,
+    order.length * layout.rowHeight,
+  );
+  drawUnits(context, layout);
+}
+
+/** One pixel for each value. */
+function image(track: Track, quantity: string, units: readonly number[], T: number): HTMLCanvasElement {
+  const made = element("canvas", { width: Math.max(1, T), height: Math.max(1, units.length) });
+  const context = made.getContext("2d") as CanvasRenderingContext2D;
+  const pixels = context.createImageData(Math.max(1, T), Math.max(1, units.length));
+  const { data } = pixels;
+  const [values, width] = [track.values[quantity], widthOf(track.info, quantity)];
+  const [table, ends] = [colours(quantity), range(quantity)];
+  units.forEach((unit, row) => {
+    for (let t = 0; t < T; t += 1) {
+      const [from, to] = [level(values[t * width + unit], ends) * 3, (row * T + t) * 4];
+      data[to] = table[from];
+      data[to + 1] = table[from + 1];
+      data[to + 2] = table[from + 2];
+      data[to + 3] = 255;
+    }
+  });
+  context.putImageData(pixels, 0, 0);
+  return made;
+}
+
+export function drawTokens(context: CanvasRenderingContext2D, layout: HeatLayout, tokens: readonly string[]) {
+  context.clearRect(0, 0, layout.width, layout.top);
+  context.font = `${SIZE} ${fontOf("--sans")}`;
+  context.fillStyle = resolved("--ink");
+  tokens.forEach((token, t) => {
+    if (t % layout.every !== 0) return;
+    context.save();
+    context.translate(layout.left + (t + 0.5) * layout.pitch, layout.top - 6);
+    if (layout.slanted) context.rotate((SLANT * Math.PI) / 180);
+    context.textAlign = layout.slanted ? "left" : "center";
+    context.fillText(shortToken(token, LONGEST_TOKEN), 0, layout.slanted ? 4 : 0);
+    context.restore();
+  });
+}
+
+function drawUnits(context: CanvasRenderingContext2D, layout: HeatLayout) {
+  context.font = `${SIZE} ${fontOf("--sans")}`;
+  context.textAlign = "right";
+  context.fillStyle = resolved("--ink");
+  layout.pinned.forEach((unit, k) =>
+    context.fillText(`${unit}`, layout.left - 8, layout.top + k * layout.pinHeight + 11.5),
+  );
+  context.fillStyle = resolved("--ink-soft");
+  if (layout.rowHeight < 11) return;
+  layout.order.forEach((unit, k) => {
+    context.fillText(`${unit}`, layout.left - 8, layout.mapTop + (k + 0.5) * layout.rowHeight + 4);
+  });
+}
+
+/** @returns the width of the longest in pixels */
+export function longestToken(tokens: readonly string[]): number {
+  const context = element("canvas").getContext("2d") as CanvasRenderingContext2D;
+  context.font = `${SIZE} ${fontOf("--sans")}`;
+  return tokens.reduce((most, token) => Math.max(most, context.measureText(shortToken(token, LONGEST_TOKEN)).width), 8);
+}

@@ -1,0 +1,81 @@
+// Code shared by the layouts of all circuits.
+
+import type { Box } from "studio/ui/svg-parts.js";
+import type { Label, Layout, Point } from "studio/panels/microscope/types.js";
+
+const NARROW = 540;
+export const GATE_HEIGHT = 84;
+export const STATE = { width: 84, height: 56 };
+export const LINE = 29; // y of the memory
+export const MIDDLE = 113; // y of the written value
+const STUBS = [8, 32]; // where x and h_prev branch off, in pixels to the right of a box's middle
+const BUS_START = 68; // x where the lines begin, after the names of x and h_prev
+
+/**
+ * The layout for a width. On a wide panel, time runs to the right, or to the left for the reverse direction; on a
+ * narrow one, downwards.
+ */
+export function oriented(
+  landscape: (width: number) => Layout,
+  portrait: (width: number) => Layout,
+): (width: number, reverse: boolean) => Layout {
+  return (width, reverse) => {
+    if (width < NARROW) return portrait(width);
+    return reverse ? mirrored(landscape(width)) : landscape(width);
+  };
+}
+
+export const around = ({ x, y }: Point, { width, height }: { width: number; height: number }): Box => ({
+  x: x - width / 2,
+  y: y - height / 2,
+  width,
+  height,
+});
+
+/**
+ * The lines of x and h_prev under the boxes, and a branch up to each box that reads them.
+ *
+ * @param top y of the boxes' lower edges
+ * @param readX middles of the boxes that read x
+ * @param readH middles of those that read h_prev
+ */
+export function busesTo(top: number, readX: number[], readH: number[]): { lines: Point[][]; box: Box; bottom: number } {
+  const [x, h] = [top + 12, top + 26];
+  const bus = (y: number, middles: number[], stub: number) => [
+    [
+      { x: BUS_START, y },
+      { x: Math.max(...middles) + stub, y },
+    ],
+    ...middles.map((middle) => [
+      { x: middle + stub, y },
+      { x: middle + stub, y: top },
+    ]),
+  ];
+  return {
+    lines: [...bus(x, readX, STUBS[0]), ...bus(h, readH, STUBS[1])],
+    box: { x: 0, y: x - 15, width: BUS_START - 6, height: 40 },
+    bottom: h + 8,
+  };
+}
+
+const OTHER_END: Record<Label["anchor"], Label["anchor"]> = { start: "end", middle: "middle", end: "start" };
+
+/** The layout mirrored, from right to left. */
+function mirrored(layout: Layout): Layout {
+  const { width } = layout;
+  const flip = ({ x, y }: Point) => ({ x: width - x, y });
+  const flipBox = (box: Box) => ({ ...box, x: width - box.x - box.width });
+  const flipLabel = ({ at, anchor }: Label) => ({ at: flip(at), anchor: OTHER_END[anchor] });
+  return {
+    ...layout,
+    boxes: mapped(layout.boxes, flipBox),
+    nodes: mapped(layout.nodes, flip),
+    labels: mapped(layout.labels, flipLabel),
+    wires: layout.wires.map(({ name, points }) => ({ name, points: points.map(flip) })),
+    buses: layout.buses.map((points) => points.map(flip)),
+  };
+}
+
+function mapped<T>(record: Record<string, T>, change: (value: T) => T): Record<string, T> {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value)]));
+}

@@ -1,0 +1,135 @@
+// The layout of the matrices of one layer and direction: side by side, at the same scale, with gates aligned.
+
+import type { TrackInfo, TrackWeights } from "studio/types.js";
+
+export interface Matrix {
+  parameter: string; // "weight_ih_l0"
+  short: string; // "W_i", completed by a gate's letter; "W_hr" for a projection
+  values: Float32Array; // [rows, columns]
+  rows: number;
+  columns: number;
+  bands: number; // the number of stacked gates; 1 for a projection, and for a plain RNN
+  vector: boolean; // whether it is a bias: one column, with no index in its name
+}
+
+/** a matrix in its place, in pixels */
+export interface Placed {
+  matrix: Matrix;
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+  cellWidth: number; // of one weight; less than a pixel if several share one
+  cellHeight: number;
+}
+
+const LARGEST = 40; // maximum number of pixels per weight
+const TALLEST = 512; // preferred minimum width of a matrix
+const TITLE = 40;
+const NAMES = 52; // room for the band names before each matrix
+const BETWEEN = 18;
+const VECTOR = 10; // minimum width of a bias in pixels
+const LETTER = 6.7; // width of a letter in a title, in pixels
+const APART = 40; // space to the right of a matrix, which the title of a narrow bias may use
+
+export function matricesOf(track: TrackInfo, weights: TrackWeights): Matrix[] {
+  const { units, inputSize, outputs, layer, reverse } = track,
+    suffix = `_l${layer}${reverse ? "_reverse" : ""}`;
+  const bands = weights.weight_ih.length / (units * inputSize);
+  const made = [
+    matrix("weight_ih", "W_i", weights.weight_ih, bands, units, inputSize),
+    matrix("weight_hh", "W_h", weights.weight_hh, bands, units, outputs),
+    weights.bias_ih && matrix("bias_ih", "b_i", weights.bias_ih, bands, units, 1),
+    weights.bias_hh && matrix("bias_hh", "b_h", weights.bias_hh, bands, units, 1),
+    weights.weight_hr && matrix("weight_hr", "W_hr", weights.weight_hr, 1, outputs, units),
+  ];
+  return made.filter((one) => one !== null).map((one) => ({ ...one, parameter: one.parameter + suffix }));
+}
+
+/** @param units rows of a band */
+function matrix(
+  parameter: string,
+  short: string,
+  values: Float32Array,
+  bands: number,
+  units: number,
+  columns: number,
+): Matrix {
+  return { parameter, short, values, rows: bands * units, columns, bands, vector: parameter.startsWith("bias") };
+}
+
+export interface Figure {
+  placed: Placed[];
+  width: number;
+  height: number;
+  pixel: number; // the size of a weight in CSS pixels
+  block: number; // weights along each side of one drawn point
+}
+
+/**
+ * Places the matrices side by side, as large as fits. If one pixel per weight is too much, several weights share a
+ * pixel.
+ */
+export function figureOf(matrices: readonly Matrix[], width: number): Figure {
+  const fixed = matrices.reduce((sum, { vector }) => sum + NAMES + BETWEEN + (vector ? VECTOR : 0), 0);
+  const columns = matrices.reduce((sum, one) => sum + (one.vector ? 0 : one.columns), 0);
+  const rows = Math.max(...matrices.map((one) => one.rows));
+  const fits = Math.min((width - fixed) / columns, TALLEST / rows, LARGEST);
+  const pixel = fits >= 1 ? Math.floor(fits) : 1 / Math.max(1, Math.ceil(1 / Math.max(fits, 1 / 64)));
+  let x = 0;
+  const placed = matrices.map((matrix) => {
+    const cellWidth = matrix.vector ? Math.max(VECTOR, pixel) : pixel;
+    const one = {
+      matrix,
+      x: x + NAMES,
+      y: TITLE,
+      width: matrix.columns * cellWidth,
+      height: matrix.rows * pixel,
+      cellWidth,
+      cellHeight: pixel,
+    };
+    x += Math.max(NAMES + one.width + BETWEEN, matrix.vector ? 0 : matrix.parameter.length * LETTER + APART);
+    return one;
+  });
+  return {
+    placed,
+    width: Math.max(x, 200),
+    height: TITLE + rows * pixel + 26,
+    pixel,
+    block: Math.round(Math.max(1, 1 / pixel)),
+  };
+}
+
+/** one weight */
+export type Spot = { placed: Placed; row: number; column: number };
+
+/** The weight at a point of the figure. */
+export function spotAt({ placed }: Figure, x: number, y: number): Spot | null {
+  for (const one of placed) {
+    const column = Math.floor((x - one.x) / one.cellWidth),
+      row = Math.floor((y - one.y) / one.cellHeight);
+    if (column >= 0 && column < one.matrix.columns && row >= 0 && row < one.matrix.rows)
+      return { placed: one, row, column };
+  }
+  return null;
+}
+
+/** A weight's name by gate, and its position in torch's parameter. */
+export function weightAt(
+  { short, parameter, values, rows, columns, bands, vector }: Matrix,
+  gates: readonly string[],
+  row: number,
+  column: number,
+): { name: string; parameter: string; gate: string | null; unit: number; value: number } {
+  const H = rows / bands,
+    gate = short === "W_hr" ? null : gates[Math.floor(row / H)],
+    unit = row % H;
+  const second = vector ? "" : `, ${column}`;
+  return {
+    name: `${short}${gate ?? ""}[${unit}${second}]`,
+    parameter: `${parameter}[${row}${second}]`,
+    gate,
+    unit,
+    value: values[row * columns + column],
+  };
+}

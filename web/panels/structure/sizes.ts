@@ -1,0 +1,157 @@
+// The sizes of a layer, which determine every name, shape and count, as hs.structure_of does in Python.
+
+import type { CellKind } from "studio/runtime/kinds.js";
+import { tracksOf } from "studio/runtime/lstm.js";
+import type { Model, TrackInfo } from "studio/types.js";
+
+export type Sizes = import("studio/runtime/lstm.js").Sizes & { cell: CellKind };
+
+/** one gate's part of a stacked parameter, or a projection */
+export interface Weight {
+  address: string; // "l0.W_if"
+  name: string; // "W_if"
+  gate: string | null;
+  parameter: string; // "weight_ih_l0"
+  rows: [number, number]; // of the parameter
+  shape: number[];
+  count: number;
+}
+
+type Parameter = { name: string; shape: number[]; count: number };
+
+const times = (shape: number[]) => shape.reduce((product, size) => product * size, 1);
+
+/** @returns of the layer shown */
+export function sizesOf({ cell, tracks, hasWeights, weights }: Model): Sizes {
+  const [{ inputSize, units, outputs, name }] = tracks;
+  return {
+    cell,
+    inputSize,
+    hiddenSize: units,
+    numLayers: 1 + Math.max(...tracks.map(({ layer }) => layer)),
+    bidirectional: tracks.some(({ reverse }) => reverse),
+    projSize: outputs === units ? 0 : outputs,
+    bias: !hasWeights || weights(name).bias_ih !== null,
+  };
+}
+
+/** P: the size of the hidden state. */
+export const outputSize = ({ projSize, hiddenSize }: Sizes) => projSize || hiddenSize;
+
+/** D: 2 if there is a reverse direction, otherwise 1. */
+export const directions = ({ bidirectional }: Sizes) => (bidirectional ? 2 : 1);
+
+/** The suffix of torch's names: "_l1_reverse". */
+const suffix = ({ layer, reverse }: TrackInfo) => `_l${layer}${reverse ? "_reverse" : ""}`;
+
+const gateCount = ({ activations }: CellKind) => Object.keys(activations).length;
+
+/** torch's parameters of one layer and direction, in torch's order. */
+export function parametersOf(sizes: Sizes, track: TrackInfo): Parameter[] {
+  const rows = gateCount(sizes.cell) * track.units;
+  const shapes: [string, number[]][] = [
+    ["weight_ih", [rows, track.inputSize]],
+    ["weight_hh", [rows, track.outputs]],
+  ];
+  if (sizes.bias) shapes.push(["bias_ih", [rows]], ["bias_hh", [rows]]);
+  if (sizes.projSize) shapes.push(["weight_hr", [track.outputs, track.units]]);
+  return shapes.map(([stem, shape]) => ({ name: stem + suffix(track), shape, count: times(shape) }));
+}
+
+/** The number of parameters in the whole layer. */
+export function countOf(sizes: Sizes): number {
+  const all = tracksOf(sizes).flatMap((track) => parametersOf(sizes, track));
+  return all.reduce((sum, { count }) => sum + count, 0);
+}
+
+const SHORT: Record<string, string> = { weight_ih: "W_i", weight_hh: "W_h", bias_ih: "b_i", bias_hh: "b_h" };
+
+/**
+ * The weights by gate: W_ii, W_if, ... and, with a projection, W_hr.
+ *
+ * @param gates in stacking order
+ */
+export function weightsOf(sizes: Sizes, track: TrackInfo, gates: readonly string[]): Weight[] {
+  return parametersOf(sizes, track).flatMap(({ name: parameter, shape: [rows, ...columns] }) => {
+    const short = SHORT[parameter.slice(0, parameter.indexOf("_l"))];
+    const weight: (name: string, gate: string | null, first: number, count: number) => Weight = (
+      name,
+      gate,
+      first,
+      count,
+    ) => ({
+      address: `${track.name}.${name}`,
+      name,
+      gate,
+      parameter,
+      rows: [first, first + count],
+      shape: [count, ...columns],
+      count: times([count, ...columns]),
+    });
+    if (!short) return [weight("W_hr", null, 0, rows)];
+    const H = rows / gates.length;
+    return gates.map((gate, k) => weight(short + gate, gate, k * H, H));
+  });
+}
+
+/** an input or output */
+type Flow = { name: string; letters: string[]; shape: number[]; meaning: string };
+
+/** The shapes of inputs and outputs. */
+export function flowsOf(sizes: Sizes, { T, N, batchFirst }: { T: number; N: number; batchFirst: boolean }): Flow[] {
+  const [D, P] = [directions(sizes), outputSize(sizes)],
+    states = sizes.numLayers * D;
+  const p = sizes.projSize ? "P" : "H";
+  const isLstm = sizes.cell.memory === "c";
+  const final = "of every layer and direction, after the last step read";
+  const [first, second] = batchFirst ? ["N", "T"] : ["T", "N"],
+    lead = batchFirst ? [N, T] : [T, N];
+  const state = (name: string, letter: string, width: number, meaning: string) => ({
+    name,
+    letters: ["L·D", "N", letter],
+    shape: [states, N, width],
+    meaning,
+  });
+  return [
+    { name: "input", letters: [first, second, "C"], shape: [...lead, sizes.inputSize], meaning: "input sequences" },
+    state("h0", p, P, "initial hidden state, before the first step read"),
+    ...(isLstm ? [state("c0", "H", sizes.hiddenSize, "initial cell state, before the first step read")] : []),
+    {
+      name: "out",
+      letters: [first, second, `D·${p}`],
+      shape: [...lead, D * P],
+      meaning: "hidden state of the last layer at every step",
+    },
+    state("h_n", p, P, `final hidden state ${final}`),
+    ...(isLstm ? [state("c_n", "H", sizes.hiddenSize, `final cell state ${final}`)] : []),
+  ];
+}
+
+/** The Python call that creates it. */
+export function codeOf(
+  { cell, inputSize, hiddenSize, numLayers, bias, bidirectional, projSize }: Sizes,
+  batchFirst: boolean,
+): string {
+  const options = [
+    numLayers > 1 && `num_layers=${numLayers}`,
+    !bias && "bias=False",
+    batchFirst && "batch_first=True",
+    bidirectional && "bidirectional=True",
+    projSize > 0 && `proj_size=${projSize}`,
+    cell.activations.h === "relu" && 'nonlinearity="relu"',
+  ].filter(Boolean);
+  return `hs.${cell.label}(${[inputSize, hiddenSize, ...options].join(", ")})`;
+}
+
+/** Why such a layer is impossible, in the same words as in Python; "" if it is possible. */
+export function refusal({ cell, inputSize, hiddenSize, numLayers, projSize }: Sizes): string {
+  const sizes = { input_size: inputSize, hidden_size: hiddenSize, num_layers: numLayers };
+  for (const [name, size] of Object.entries(sizes)) {
+    if (!(Number.isInteger(size) && size > 0)) return `${name} must be a whole number greater than zero, got ${size}`;
+  }
+  if (!(Number.isInteger(projSize) && projSize >= 0))
+    return `proj_size must be a whole number, or zero for no projection, got ${projSize}`;
+  if (projSize > 0 && cell.memory === "h")
+    return `proj_size argument is only supported for LSTM, not RNN or GRU, got ${projSize}`;
+  return projSize < hiddenSize ? "" : `proj_size has to be smaller than hidden_size, got ${projSize} and ${hiddenSize}`;
+}

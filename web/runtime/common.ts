@@ -1,0 +1,54 @@
+// Common parts of all kinds of models.
+
+import { StudioError } from "studio/runtime/errors.js";
+import type { CellKind } from "studio/runtime/kinds.js";
+import type { Lstm } from "studio/runtime/lstm.js";
+import { dotProduct } from "studio/runtime/states.js";
+import type { BundleHead, Model, TrackInfo } from "studio/types.js";
+
+type Common = Omit<Model, "kind" | "unit" | "parts" | "tokenise" | "run" | "stream" | "subject">;
+
+/** @param lstm the LSTM to show */
+export function common(head: BundleHead, lstm: Lstm): Common {
+  const number = (track: string) => trackNumber(lstm.tracks, track);
+  return {
+    ...named(head, lstm.kind),
+    tracks: lstm.tracks,
+    hasWeights: true,
+    runNumbers: () => refuse("numbers", "text", "Type a sentence."),
+    weights: (track) => lstm.cells[number(track)].weights,
+    dotProduct: (run, track, gate, unit, t) =>
+      dotProduct(run.tracks[number(track)], lstm.cells[number(track)].weights, lstm.kind, gate, unit, t),
+    given: null,
+  };
+}
+
+export function named({ name, meanings, card }: BundleHead, cell: CellKind) {
+  const { gates, states } = cell;
+  return { name, cell, gates, quantities: [...new Set([...gates, ...states])], meanings, card };
+}
+
+export function trackNumber(tracks: readonly { name: string }[], name: string): number {
+  const number = tracks.findIndex((track) => track.name === name);
+  if (number < 0) refuse(`layer and direction ${name}`, tracks.map((track) => track.name).join(" "), "Choose one.");
+  return number;
+}
+
+export function refuse(got: string, expected: string, advice: string): never {
+  throw new StudioError(got, expected, advice);
+}
+
+/**
+ * The parts of a recurrent layer, one for each layer and direction.
+ *
+ * @param before a word before the cell's name
+ */
+export function layerParts(
+  tracks: readonly TrackInfo[],
+  { label, gates }: CellKind,
+  before: string = "",
+): { label: string; shape: number[] }[] {
+  return tracks.map(({ name, units, inputSize }) => {
+    return { label: `${before}${label} ${name}`, shape: [gates.length * units, inputSize] };
+  });
+}

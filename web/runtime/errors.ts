@@ -1,0 +1,24 @@
+// Errors of the studio that users can understand.
+
+/** An error that a user can act on: what was received, what was expected, what to do. */
+export class StudioError extends Error {
+  name: string;
+  got: string;
+  expected: string;
+  advice: string;
+
+  constructor(got: string, expected: string, advice: string) {
+    super(`${got}: expected ${expected}. ${advice}`);
+    this.name = "StudioError";
+    this.got = got;
+    this.expected = expected;
+    this.advice = advice;
+  }
+}
+
+const AGAIN = "Write the page again from the model, or download the model again.";
+
+/** The error for a missing or invalid part of a bundle. */
+export function damaged(got: string, expected: string, advice: string = AGAIN): StudioError {
+  return new StudioError(got, expected, advice);
+}

@@ -1,0 +1,126 @@
+// Players: the steps or spans of steps that can be replaced. Computes the target for rows in which some are replaced.
+
+import { type Rows, inputPart, repeated, stepRows } from "studio/runtime/explain/rows.js";
+import { type Target, readingOrder } from "studio/runtime/explain/target.js";
+import type { Subject } from "studio/types.js";
+
+/** steps start .. stop-1 */
+type Player = { start: number; stop: number };
+
+/** P players, and the first layer's input part for each step and for the baseline that replaces it. */
+export interface Players {
+  subject: Subject;
+  every: readonly Player[]; // in time order
+  owner: Int32Array; // [T] the player of each step; -1: the step is never replaced
+  real: Float64Array[]; // of each track of the first layer [T, 4H]
+  base: Float64Array[]; // of each track of the first layer [4H]
+}
+
+/** whether a player is present in a row */
+type Present = (r: number, player: number) => boolean;
+
+export function playersOf(subject: Subject, every: readonly Player[]): Players {
+  const owner = new Int32Array(subject.steps).fill(-1);
+  every.forEach(({ start, stop }, p) => owner.fill(p, start, stop));
+  const first = subject.cells.filter(({ info }) => info.layer === 0);
+  const x = subject.tracks[0].input as Float32Array;
+  const baseline = subject.baseline();
+  return {
+    ...{ subject, every, owner },
+    real: first.map((cell) => inputPart(cell, x, subject.steps)),
+    base: first.map((cell) => inputPart(cell, baseline, 1)),
+  };
+}
+
+/**
+ * The first layer's input part at a step, in rows where some players are replaced.
+ *
+ * @param k the track of the first layer
+ * @returns [R, 4H]
+ */
+export function inputsOf(
+  { owner, real, base }: Players,
+  k: number,
+  t: number,
+  R: number,
+  present: Present,
+): Float64Array {
+  const size = base[k].length;
+  const out = new Float64Array(R * size);
+  const mine = real[k].subarray(t * size, (t + 1) * size);
+  for (let r = 0; r < R; r++) out.set(owner[t] < 0 || present(r, owner[t]) ? mine : base[k], r * size);
+  return out;
+}
+
+/** Whether the LSTM only reads forward, so that rows with a common prefix can share steps. */
+export function readsOneWay({ cells }: Subject) {
+  return cells.every(({ info }) => !info.reverse);
+}
+
+/**
+ * Computes the target for rows in which some players are replaced; each row runs from its first step to its last.
+ *
+ * @returns yields the row-steps done; [R]
+ */
+export function* wholeRows(
+  players: Players,
+  target: Target,
+  R: number,
+  present: Present,
+): Generator<number, Float64Array, void> {
+  const { cells, steps: T, initial } = players.subject;
+  const last = cells[cells.length - 1].info.layer;
+  /** outputs [R, D*P] of the layer below, at each step */
+  let below: Float32Array[] = [];
+  for (let layer = 0; layer <= last; layer++) {
+    const mine = cells.map((cell, k) => ({ cell, k })).filter(({ cell }) => cell.info.layer === layer);
+    const width = mine.length * mine[0].cell.info.outputs;
+    const outputs = Array.from({ length: T }, () => new Float32Array(R * width));
+    for (const [d, { cell, k }] of mine.entries()) {
+      let state = repeated(initial[k], R);
+      const { reverse } = cell.info;
+      const until = layer < last ? (reverse ? 0 : T - 1) : target.t; // later steps don't affect the target
+      for (const t of readingOrder(reverse, T, until)) {
+        const xg = layer === 0 ? inputsOf(players, d, t, R, present) : inputPart(cell, below[t], R);
+        state = stepRows(cell, xg, state, R);
+        putBeside(state.h, outputs[t], R, d * cell.info.outputs);
+        yield R / cells.length;
+      }
+    }
+    below = outputs;
+  }
+  return targetsOf(target, below[target.t], R);
+}
+
+/**
+ * @param outputs [R, D*P] of the target's step
+ * @returns [R]
+ */
+export function targetsOf(target: Target, outputs: Float32Array, R: number): Float64Array {
+  const width = outputs.length / R;
+  return Float64Array.from({ length: R }, (_, r) => target.of(outputs.subarray(r * width, (r + 1) * width)));
+}
+
+/**
+ * @param h [R, P]
+ * @param out [R, W] output, starting at column `at`
+ */
+function putBeside(h: Float32Array, out: Float32Array, R: number, at: number) {
+  const [P, W] = [h.length / R, out.length / R];
+  for (let r = 0; r < R; r++) out.set(h.subarray(r * P, (r + 1) * P), r * W + at);
+}
+
+/**
+ * Runs one step of all layers of an LSTM that only reads forward.
+ *
+ * @param states of each layer
+ * @returns after the step
+ */
+export function stepAll(players: Players, states: Rows[], t: number, R: number, present: Present): Rows[] {
+  const after: Rows[] = [];
+  players.subject.cells.forEach((cell, k) => {
+    const xg = k === 0 ? inputsOf(players, 0, t, R, present) : inputPart(cell, after[k - 1].h, R);
+    after.push(stepRows(cell, xg, states[k], R));
+  });
+  return after;
+}

@@ -1,0 +1,171 @@
+// Computes the target if one state of a layer and direction, at one step, comes from another run.
+
+import { sideBySide } from "studio/runtime/arrays.js";
+import { type Rows, inputPart, outputRows, stepRows } from "studio/runtime/explain/rows.js";
+import { type Target, readingOrder } from "studio/runtime/explain/target.js";
+import { stateBefore } from "studio/runtime/states.js";
+import type { Subject } from "studio/types.js";
+
+export type Place = { track: number; quantity: string; t: number };
+/** h [T, P] of each track; null if unchanged */
+type Changed = (Float32Array | null)[];
+
+/**
+ * Computes the target with each state of `other` patched into the run of `subject`, one at a time.
+ *
+ * @param other with the same number of steps
+ * @returns yields the places done; [places]
+ */
+export function* sweep(
+  subject: Subject,
+  other: Subject,
+  target: Target,
+  places: readonly Place[],
+): Generator<number, Float64Array, void> {
+  const values = new Float64Array(places.length);
+  for (const [n, place] of places.entries()) {
+    values[n] = target.of(yield* patchedOutput(subject, other, place, target.t));
+    yield 1;
+  }
+  return values;
+}
+
+/** All places, track by track; for an LSTM, c comes before h. */
+export function allPlaces({ tracks, steps, cell }: Subject): Place[] {
+  return tracks.flatMap((_, track) =>
+    cell.states.flatMap((quantity) => Array.from({ length: steps }, (__, t) => ({ track, quantity, t }))),
+  );
+}
+
+/**
+ * @param end the step whose outputs are needed
+ * @returns [D*P]
+ */
+function* patchedOutput(
+  subject: Subject,
+  other: Subject,
+  place: Place,
+  end: number,
+): Generator<number, Float32Array, void> {
+  const { cells, steps: T } = subject;
+  const { layer: begin, reverse } = cells[place.track].info;
+  const last = cells[cells.length - 1].info.layer;
+  const changed: Changed = cells.map(() => null);
+  let range = reverse ? { low: 0, high: place.t } : { low: place.t, high: T - 1 }; // range of the steps that differ
+  changed[place.track] = yield* patchedTrack(subject, other, place, begin === last ? end : null);
+  for (let layer = begin + 1; layer <= last; layer++) {
+    const input = inputOf(subject, changed, layer);
+    for (const [k, cell] of cells.entries()) {
+      if (cell.info.layer === layer)
+        changed[k] = yield* rescanned(subject, k, input, range, layer === last ? end : null);
+    }
+    const ways = cells.filter(({ info }) => info.layer === layer).map(({ info }) => info.reverse);
+    range = { low: ways.includes(true) ? 0 : range.low, high: ways.includes(false) ? T - 1 : range.high };
+  }
+  return topOf(subject, changed, end);
+}
+
+/**
+ * Computes the patched track, from the patched step on, in reading order.
+ *
+ * @param end the last step needed; null: all
+ */
+function* patchedTrack(
+  subject: Subject,
+  other: Subject,
+  { track: k, quantity, t }: Place,
+  end: number | null,
+): Generator<number, Float32Array, void> {
+  const [track, cell] = [subject.tracks[k], subject.cells[k]];
+  const { outputs: P, reverse } = cell.info;
+  const h = track.values.h.slice();
+  const state = patchedState(subject, k, quantity, t, stateAt(other, k, quantity, t));
+  h.set(state.h, t * P);
+  const input = track.input as Float32Array;
+  const after = stepsFrom(reverse, subject.steps, t, end).slice(1);
+  return yield* scanOn(cell, input, state, after, h);
+}
+
+/** The states after a step in which one state was replaced. In an LSTM, h follows from the cell state. */
+function patchedState(subject: Subject, k: number, quantity: string, t: number, put: Float32Array): Rows {
+  const [track, cell] = [subject.tracks[k], subject.cells[k]];
+  const others = subject.cell.carried
+    .filter((name) => name !== quantity)
+    .map((name) => [name, stateAt(subject, k, name, t)]);
+  const states = { ...Object.fromEntries(others), [quantity]: put };
+  if (quantity === "h") return states;
+  const m = Float64Array.from(put, (value, u) => track.values.o[t * cell.info.units + u] * Math.tanh(value));
+  return { ...states, h: outputRows(cell, m, 1) };
+}
+
+/**
+ * Recomputes a track above the patched one, whose input has changed.
+ *
+ * @param input [T, C]
+ * @param range the changed steps
+ */
+function* rescanned(
+  subject: Subject,
+  k: number,
+  input: Float32Array,
+  { low, high }: { low: number; high: number },
+  end: number | null,
+): Generator<number, Float32Array, void> {
+  const [track, cell] = [subject.tracks[k], subject.cells[k]];
+  const first = cell.info.reverse ? high : low;
+  const before = Object.fromEntries(subject.cell.carried.map((name) => [name, stateBefore(track, name, first)]));
+  const steps = stepsFrom(cell.info.reverse, subject.steps, first, end);
+  return yield* scanOn(cell, input, before, steps, track.values.h.slice());
+}
+
+/**
+ * @param input [T, C]
+ * @param steps in reading order
+ * @param h [T, P] output, at these steps
+ * @returns h
+ */
+function* scanOn(
+  cell: Subject["cells"][number],
+  input: Float32Array,
+  before: Rows,
+  steps: number[],
+  h: Float32Array,
+): Generator<number, Float32Array, void> {
+  const { inputSize: C, outputs: P } = cell.info;
+  let state = before;
+  for (const t of steps) {
+    state = stepRows(cell, inputPart(cell, input.subarray(t * C, (t + 1) * C), 1), state, 1);
+    h.set(state.h, t * P);
+    yield 0;
+  }
+  return h;
+}
+
+/** The steps from `first` on, in reading order, to the end or to a given step. */
+function stepsFrom(reverse: boolean, T: number, first: number, end: number | null): number[] {
+  const until = end ?? (reverse ? 0 : T - 1);
+  return readingOrder(reverse, T, until).filter((t) => (reverse ? t <= first : t >= first));
+}
+
+export function stateAt({ tracks }: Subject, k: number, quantity: string, t: number): Float32Array {
+  const { values, info } = tracks[k];
+  const size = quantity === "h" ? info.outputs : info.units;
+  return values[quantity].subarray(t * size, (t + 1) * size);
+}
+
+/**
+ * A layer's input: the hidden states of the layer below, concatenated.
+ *
+ * @returns [T, D*P]
+ */
+function inputOf({ tracks, steps: T }: Subject, changed: Changed, layer: number): Float32Array {
+  const below = tracks.flatMap(({ info, values }, k) => (info.layer === layer - 1 ? [changed[k] ?? values.h] : []));
+  return sideBySide(below, T);
+}
+
+/** @returns [D*P] */
+function topOf(subject: Subject, changed: Changed, t: number): Float32Array {
+  const outputs = inputOf(subject, changed, subject.tracks[subject.tracks.length - 1].info.layer + 1);
+  const width = outputs.length / subject.steps;
+  return outputs.subarray(t * width, (t + 1) * width);
+}

@@ -1,0 +1,107 @@
+// The language model: predicts the next token from all tokens before it, and measures the surprise.
+
+import { common, layerParts, refuse } from "studio/runtime/common.js";
+import { LanguageCore, LINE_ENDS } from "studio/runtime/language-core.js";
+import { subjectOf } from "studio/runtime/explain/subject.js";
+import type { State } from "studio/runtime/lstm.js";
+import { highestOf, logSumExp, softmax } from "studio/runtime/softmax.js";
+import { streamOf } from "studio/runtime/stream.js";
+import { tokeniser } from "studio/runtime/tokenise.js";
+import { codePoints } from "studio/runtime/vocabulary.js";
+import type { Weights } from "studio/runtime/weights.js";
+import type { BundleHead, Edit, Model, Run, Subject, Track } from "studio/types.js";
+
+const MOST = 2 ** 25; // maximum number of values that one run may predict
+
+/** A language model that reads each text after a newline. */
+class Reader {
+  core: LanguageCore;
+  state: State;
+
+  constructor(core: LanguageCore) {
+    this.core = core;
+    this.state = core.lstm.run(core.embed([core.start]), 1).state;
+  }
+
+  /** @param tokens in reading order */
+  run(tokens: string[], edits: readonly Edit[] = []): Run {
+    const { core } = this;
+    const [T, V] = [tokens.length, core.tokens.length];
+    if (T === 0) refuse("no text", `at least one ${core.level === "char" ? "character" : "word"}`, "Type some.");
+    if (T * V > MOST) refuse(`a text of ${T} steps`, `at most ${Math.floor(MOST / V)}`, "Shorten it.");
+    const bound = core.lstm.bind(edits, T);
+    const ids = tokens.map((token) => core.id(token));
+    const { tracks, out } = core.lstm.run(core.embed(ids), T, bound, this.state);
+    return Object.freeze({ ...this.finish(tokens, tracks, out, this.state[this.state.length - 1].h), edits });
+  }
+
+  /** @param before the output from which the first token was predicted */
+  finish(tokens: string[], tracks: Track[], out: Float32Array, before: Float32Array): Omit<Run, "edits"> {
+    const { core } = this;
+    const [T, V] = [tokens.length, core.tokens.length];
+    const logits = core.scores(out, T);
+    const ids = tokens.map((token) => core.id(token));
+    const surprise = Float32Array.from(ids, (id, t) =>
+      t === 0 ? nats(core.scores(before, 1), 0, V, id) : nats(logits, (t - 1) * V, V, id),
+    );
+    const head = { name: "next", labels: core.tokens, logits, chosen: highestOf(logits, V) };
+    const heads = [{ ...head, probabilities: softmax(logits, V) }];
+    return { tokens, known: ids.map((id) => id > 0), steps: T, tracks, heads, surprise };
+  }
+}
+
+/** The newline read before the text is a step of the explained run, as in Python. */
+function explained(core: LanguageCore, run: Run): Subject {
+  if (core.backward) {
+    refuse("a model that reads from the end of a text", "one that reads forward", "Open another model.");
+  }
+  const ids = [core.start, ...run.tokens.map((token) => core.id(token))];
+  const { tracks } = core.lstm.run(core.embed(ids), ids.length, core.lstm.bind([], ids.length));
+  const logProbability: Subject["readers"][number]["logProbability"] = (out, label) => {
+    const scores = core.scores(out, 1);
+    return scores[label] - logSumExp(scores, 0, scores.length);
+  };
+  const reader = { name: "next", labels: core.tokens, logit: core.logit.bind(core), logProbability };
+  return subjectOf(run, core.lstm, tracks, {
+    ...{ lead: 1, before: [LINE_ENDS[core.level]], readers: [reader] },
+    ...{ baseline: () => core.meanToken(), baselineName: "the mean training input" },
+  });
+}
+
+export function language(head: BundleHead, weights: Weights): Model {
+  const core = new LanguageCore(head.config, head.vocabulary, weights, "", head.cells);
+  const reader = new Reader(core);
+  const source = {
+    lstm: core.lstm,
+    begin: () => reader.state,
+    embed: (token: string) => core.embed([core.id(token)]),
+    check: () => {},
+    finish: reader.finish.bind(reader),
+  };
+  return {
+    ...common(head, core.lstm),
+    ...{ kind: "language-model", unit: core.level === "char" ? "character" : "word" },
+    tokenise: tokensOf(core, head),
+    run: (tokens, edits) => reader.run(tokens, edits),
+    subject: (run) => explained(core, run),
+    stream: (edits) => streamOf(source, edits),
+    parts: [
+      { label: "embedding", shape: core.embeddingShape },
+      ...layerParts(core.lstm.tracks, core.lstm.kind),
+      { label: "next scores", shape: core.output.shape },
+    ],
+  };
+}
+
+/** The tokens in reading order: a backward model starts at the end of the text. */
+function tokensOf(core: LanguageCore, head: BundleHead): (text: string) => string[] {
+  const { split } = tokeniser(head.tokeniser);
+  const words = (text: string) => split(text.replaceAll("\n", ` ${LINE_ENDS.word} `));
+  const pieces = core.level === "char" ? codePoints : words;
+  return core.backward ? (text) => pieces(text).reverse() : pieces;
+}
+
+/** @returns its surprise, in nats */
+function nats(scores: Float32Array, at: number, V: number, id: number): number {
+  return logSumExp(scores, at, V) - scores[at + id];
+}

@@ -1,0 +1,121 @@
+// An LSTM, a GRU or a plain RNN: its stacked layers and directions.
+
+import { sideBySide } from "studio/runtime/arrays.js";
+import { Cell } from "studio/runtime/cell.js";
+import { type BoundEdit, bind } from "studio/runtime/edits.js";
+import { damaged, StudioError } from "studio/runtime/errors.js";
+import type { CellKind } from "studio/runtime/kinds.js";
+import type { Weights } from "studio/runtime/weights.js";
+import type { Edit, Track, TrackInfo, TrackWeights } from "studio/types.js";
+
+export interface Sizes {
+  inputSize: number; // C
+  hiddenSize: number; // H
+  numLayers: number; // L
+  bidirectional: boolean;
+  bias: boolean;
+  projSize: number; // P, 0 without a projection; only LSTMs have one
+}
+
+/** of every layer and direction, by name */
+export type State = Record<string, Float32Array>[];
+
+const MOST = 2 ** 25; // maximum number of values that one run may record
+const MOST_LAYERS = 4096; // as in hiddenstate.models.model_file
+
+/** A recurrent layer with its weights. */
+export class Lstm {
+  sizes: Sizes;
+  kind: CellKind;
+  tracks: TrackInfo[];
+  cells: Cell[];
+  outputSize: number;
+
+  /** @param prefix of the weights' names */
+  constructor(sizes: Sizes, weights: Weights, prefix: string, kind: CellKind) {
+    this.sizes = sizes;
+    this.kind = kind;
+    this.tracks = tracksOf(sizes);
+    this.cells = this.tracks.map((info) => new Cell(info, weightsOf(info, sizes, weights, prefix, kind), kind));
+    this.outputSize = (sizes.bidirectional ? 2 : 1) * (sizes.projSize || sizes.hiddenSize);
+  }
+
+  /** @returns zeros */
+  begin(): State {
+    return this.cells.map((cell) => cell.states(cell.room(1)));
+  }
+
+  /**
+   * Checks a run's length and edits before anything is computed.
+   *
+   * @param T null: a stream
+   */
+  bind(edits: readonly Edit[], T: number | null): BoundEdit[] {
+    if (T !== null) checkLength(T, this.tracks, this.kind);
+    return bind(edits, this.tracks, this.kind, T);
+  }
+
+  /**
+   * @param x [T, C]
+   * @param start the index of the first of these steps in the whole input
+   * @returns out is [T, D*P]
+   */
+  run(
+    x: Float32Array,
+    T: number,
+    edits: readonly BoundEdit[] = [],
+    state: State = this.begin(),
+    start: number = 0,
+  ): { tracks: Track[]; out: Float32Array; state: State } {
+    const directions = this.sizes.bidirectional ? 2 : 1;
+    const tracks: Track[] = [];
+    const ends: State = [];
+    let input = x;
+    for (let first = 0; first < this.cells.length; first += directions) {
+      for (let k = first; k < first + directions; k++) {
+        const done = this.cells[k].scan(input, T, state[k], edits, start);
+        tracks.push(done.track);
+        ends.push(done.state);
+      }
+      input = sideBySide(
+        tracks.slice(first).map(({ values }) => values.h),
+        T,
+      );
+    }
+    return { tracks, out: input, state: ends };
+  }
+}
+
+function checkLength(T: number, tracks: TrackInfo[], { gates, states }: CellKind) {
+  const numbers = tracks.reduce((sum, { units }) => sum + (gates.length + states.length) * units, 0);
+  if (T * numbers > MOST) {
+    const advice = "Shorten it: all gates and states of every step are stored.";
+    throw new StudioError(`${T} steps`, `at most ${Math.floor(MOST / numbers)}`, advice);
+  }
+}
+
+/** @returns in torch's order */
+export function tracksOf(sizes: Sizes): TrackInfo[] {
+  if (sizes.numLayers > MOST_LAYERS) throw damaged(`a model of ${sizes.numLayers} layers`, `at most ${MOST_LAYERS}`);
+  const outputs = sizes.projSize || sizes.hiddenSize;
+  const directions = sizes.bidirectional ? [false, true] : [false];
+  return Array.from({ length: sizes.numLayers }, (_, layer) =>
+    directions.map((reverse) => ({
+      ...{ name: `l${layer}${reverse ? "r" : ""}`, layer, reverse, units: sizes.hiddenSize, outputs },
+      inputSize: layer === 0 ? sizes.inputSize : directions.length * outputs,
+    })),
+  ).flat();
+}
+
+function weightsOf(info: TrackInfo, sizes: Sizes, weights: Weights, prefix: string, kind: CellKind): TrackWeights {
+  const rows = kind.gates.length * info.units;
+  const take = (stem: string, shape: number[]) =>
+    weights.take(`${prefix}${stem}_l${info.layer}${info.reverse ? "_reverse" : ""}`, shape);
+  return {
+    weight_ih: take("weight_ih", [rows, info.inputSize]),
+    weight_hh: take("weight_hh", [rows, info.outputs]),
+    bias_ih: sizes.bias ? take("bias_ih", [rows]) : null,
+    bias_hh: sizes.bias ? take("bias_hh", [rows]) : null,
+    weight_hr: sizes.projSize ? take("weight_hr", [info.outputs, info.units]) : null,
+  };
+}

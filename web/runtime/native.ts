@@ -1,0 +1,152 @@
+// The native engine in WebAssembly, which computes a layer without edits if it has been loaded.
+
+import type { CellKind } from "studio/runtime/kinds.js";
+import type { Track, TrackInfo, TrackWeights } from "studio/types.js";
+
+/** by quantity */
+type Values = Record<string, Float32Array>;
+
+/** The functions of native/runtime/wasm/layer.cpp. Addresses are numbers, and 0 is null. */
+interface Engine {
+  memory: WebAssembly.Memory;
+  take: (count: number) => number;
+  give_back: (array: number) => void;
+  make: (kind: number, C: number, H: number, ih: number, hh: number, bIh: number, bHh: number) => number;
+  release: (layer: number) => void;
+  run: (
+    layer: number,
+    T: number,
+    reverse: number,
+    x: number,
+    h0: number,
+    c0: number,
+    out: number,
+    gates: number,
+    c: number,
+  ) => void;
+}
+
+/** The parts of a cell that the engine uses. */
+interface Computed {
+  info: TrackInfo;
+  weights: TrackWeights;
+  kind: CellKind;
+  room: (T: number) => Values;
+  states: (values: Values) => Values;
+  at: (values: Values, t: number) => Values;
+}
+
+const KINDS = ["LSTM", "GRU", "RNN_TANH", "RNN_RELU"];
+const MOST = 2 ** 26; // maximum number of values of a run; larger runs stay in JavaScript
+
+let engine: Engine | null = null;
+
+const released: FinalizationRegistry<{ native: Engine; layer: number }> = new FinalizationRegistry(
+  ({ native, layer }) => native.release(layer),
+);
+
+/**
+ * Uses the native engine from now on.
+ *
+ * @param bytes of native.wasm
+ */
+export async function useEngine(bytes: BufferSource) {
+  const { instance } = await WebAssembly.instantiate(bytes, {});
+  const found = instance.exports as any;
+  found._initialize();
+  engine = found;
+}
+
+/** A layer and direction in the engine's memory, which it owns. */
+class NativeLayer {
+  native: Engine;
+  info: TrackInfo;
+  kind: CellKind;
+  layer: number;
+
+  constructor(native: Engine, info: TrackInfo, weights: TrackWeights, kind: CellKind) {
+    const parts = [weights.weight_ih, weights.weight_hh, weights.bias_ih, weights.bias_hh];
+    const [ih, hh, bIh, bHh] = parts.map((numbers) => (numbers === null ? 0 : copied(native, numbers)));
+    this.native = native;
+    this.info = info;
+    this.kind = kind;
+    this.layer = native.make(KINDS.indexOf(kind.name), info.inputSize, info.units, ih, hh, bIh, bHh);
+    [ih, hh, bIh, bHh].forEach((at) => native.give_back(at));
+    released.register(this, { native, layer: this.layer });
+  }
+
+  /**
+   * @param x [T, C]
+   * @param T at least 1
+   * @param state before the first step read
+   * @param values [T, H] each; written
+   */
+  run(x: Float32Array, T: number, state: Values, values: Values) {
+    const { native, info, kind } = this;
+    const H = info.units;
+    const record = recordOf(kind);
+    const isLstm = kind.name === "LSTM";
+    const sizes = [T * info.inputSize, H, isLstm ? H : 0, T * H, T * record * H, isLstm ? T * H : 0];
+    const whole = native.take(sizes.reduce((sum, size) => sum + size, 0));
+    let next = whole;
+    const places = sizes.map((size) => (next += 4 * size) - 4 * size);
+    const [atX, atH, atC, atOut, atGates, atCells] = places.map((at, k) => (sizes[k] === 0 ? 0 : at));
+    // Creates a new view each time, because the memory's buffer is replaced when it grows.
+    const view = (k: number) => new Float32Array(native.memory.buffer, places[k], sizes[k]);
+    view(0).set(x);
+    view(1).set(state.h);
+    if (isLstm) view(2).set(state.c);
+    native.run(this.layer, T, info.reverse ? 1 : 0, atX, atH, atC, atOut, atGates, atCells);
+    const gates = view(4);
+    values.h.set(view(3));
+    if (isLstm) values.c.set(view(5));
+    kind.gates.forEach((gate, k) => {
+      if (gate === "h") return; // a plain RNN's gate is its state
+      const to = values[gate];
+      for (let t = 0; t < T; t++) to.set(gates.subarray((t * record + k) * H, (t * record + k + 1) * H), t * H);
+    });
+    native.give_back(whole);
+  }
+}
+
+const layers: WeakMap<Computed, NativeLayer> = new WeakMap();
+
+/**
+ * Runs a layer without edits; returns null if there is no engine, or it can't compute such a run.
+ *
+ * @param x [T, C]
+ * @param state before the first step read
+ */
+export function nativeScan(
+  cell: Computed,
+  x: Float32Array,
+  T: number,
+  state: Values,
+): { track: Track; state: Values } | null {
+  const { info, weights, kind } = cell;
+  if (engine === null || T === 0 || weights.weight_hr !== null || !inOrder(kind)) return null;
+  if (T * (info.inputSize + (recordOf(kind) + 2) * info.units) > MOST) return null;
+  const layer = layers.get(cell) ?? new NativeLayer(engine, info, weights, kind);
+  layers.set(cell, layer);
+  const values = cell.room(T);
+  layer.run(x, T, state, values);
+  const after = cell.states(cell.at(values, info.reverse ? 0 : T - 1));
+  return { track: { info, values, input: x, initial: state, carried: null }, state: after };
+}
+
+/** Whether a file stacks the gates in the engine's order. */
+function inOrder({ gates, activations }: CellKind) {
+  return gates.join() === Object.keys(activations).join();
+}
+
+/** The number of values per unit and step in a record; a GRU's record also has n_h. */
+function recordOf({ name, gates }: CellKind) {
+  return name === "GRU" ? 4 : gates.length;
+}
+
+/** @returns where they are */
+function copied(native: Engine, numbers: Float32Array): number {
+  const at = native.take(numbers.length);
+  new Float32Array(native.memory.buffer, at, numbers.length).set(numbers);
+  return at;
+}

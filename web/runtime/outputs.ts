@@ -1,0 +1,164 @@
+// A language model's output layer: one softmax over all tokens, or an adaptive one (Grave et al. 2017).
+
+import { damaged } from "studio/runtime/errors.js";
+import { affine } from "studio/runtime/linear.js";
+import { logSumExp } from "studio/runtime/softmax.js";
+import { embedded } from "studio/runtime/vocabulary.js";
+import type { Weights } from "studio/runtime/weights.js";
+
+export interface Output {
+  scores: (features: Float32Array, T: number) => Float32Array; // from [T, F] to [T, V], before softmax
+  /**
+   * a token's readout: weights [F] and bias; null if the token is in a cluster of rare tokens and only has a
+   * probability
+   */
+  row: (id: number) => { weight: Float32Array; bias: number } | null;
+  embed: (ids: readonly number[]) => Float32Array; // [T, F] if weights are tied
+  shape: number[]; // of its weight, or of the head of an adaptive softmax
+}
+
+export function plainOutput(F: number, V: number, weights: Weights, prefix: string): Output {
+  const weight = weights.take(`${prefix}weight`, [V, F]);
+  const bias = weights.take(`${prefix}bias`, [V]);
+  return {
+    scores: (features, T) => Float32Array.from(dense(features, T, weight, bias, V)),
+    row: (id) => ({ weight: weight.subarray(id * F, (id + 1) * F), bias: bias[id] }),
+    embed: (ids) => embedded(weight, F, ids),
+    shape: [V, F],
+  };
+}
+
+/**
+ * An adaptive softmax: frequent tokens at full size, clusters of rarer ones at smaller sizes. Its scores are
+ * log-probabilities.
+ */
+export function adaptiveOutput(
+  F: number,
+  V: number,
+  { cutoffs, factor }: { cutoffs: number[]; factor: number },
+  weights: Weights,
+  prefix: string,
+): Output {
+  const [first, ends] = [cutoffs[0], [...cutoffs.slice(1), V]];
+  const headRows = first + cutoffs.length;
+  const headWeight = weights.take(`${prefix}head.weight`, [headRows, F]);
+  const headBias = weights.take(`${prefix}head.bias`, [headRows]);
+  const tails = cutoffs.map((start, k) => {
+    const width = wholeTimes(F, factor ** (k + 1));
+    const narrow = weights.take(`${prefix}tail.${k}.0.weight`, [width, F]);
+    const rows = weights.take(`${prefix}tail.${k}.1.weight`, [ends[k] - start, width]);
+    return { start, count: ends[k] - start, width, narrow, rows };
+  });
+
+  const scores: Output["scores"] = (features, T) => {
+    const out = new Float32Array(T * V);
+    const heads = logSoftmax(dense(features, T, headWeight, headBias, headRows), headRows);
+    put(heads, T, headRows, first, out, V, 0, () => 0);
+    tails.forEach(({ start, count, width, narrow, rows }, k) => {
+      const less = Float32Array.from(dense(features, T, narrow, null, width));
+      const inside = logSoftmax(dense(less, T, rows, null, count), count);
+      put(inside, T, count, count, out, V, start, (t) => heads[t * headRows + first + k]);
+    });
+    return out;
+  };
+
+  const vector: (id: number) => Float32Array = (id) => {
+    if (id < first) return headWeight.subarray(id * F, (id + 1) * F);
+    const tail = tails[tails.findLastIndex(({ start }) => id >= start)];
+    const row = tail.rows.subarray((id - tail.start) * tail.width, (id - tail.start + 1) * tail.width);
+    return transposedProduct(tail.narrow, row, F);
+  };
+
+  return {
+    scores,
+    row: (id) => (id < first ? { weight: headWeight.subarray(id * F, (id + 1) * F), bias: headBias[id] } : null),
+    embed: (ids) => {
+      const out = new Float32Array(ids.length * F);
+      ids.forEach((id, t) => out.set(vector(id), t * F));
+      return out;
+    },
+    shape: [headRows, F],
+  };
+}
+
+export function clustersOf(config: any, V: number): { cutoffs: number[]; factor: number } {
+  const { cutoffs = [], cutoff_factor: factor } = config ?? {};
+  const fits = (each: any, k: number) => Number.isInteger(each) && each > (cutoffs[k - 1] ?? 0) && each < V;
+  if (!Array.isArray(cutoffs) || !cutoffs.every(fits)) {
+    throw damaged(`the model's config has cutoffs = ${JSON.stringify(cutoffs)}`, `rising numbers below ${V}`);
+  }
+  if (cutoffs.length > 0 && !(factor >= 1)) {
+    throw damaged(`the model's config has cutoff_factor = ${JSON.stringify(factor)}`, "a number of at least 1");
+  }
+  return { cutoffs, factor };
+}
+
+/**
+ * @param x [T, F]
+ * @param weight [R, F]
+ * @returns [T, R]
+ */
+export function dense(
+  x: Float32Array,
+  T: number,
+  weight: Float32Array,
+  bias: Float32Array | null,
+  R: number,
+): Float64Array {
+  const out = new Float64Array(T * R);
+  affine(x, T, weight, bias, out);
+  return out;
+}
+
+/**
+ * @param scores [T, K], changed
+ * @returns logarithms of probabilities
+ */
+function logSoftmax(scores: Float64Array, K: number): Float64Array {
+  for (let at = 0; at < scores.length; at += K) {
+    const total = logSumExp(scores, at, K);
+    for (let k = at; k < at + K; k++) scores[k] -= total;
+  }
+  return scores;
+}
+
+/**
+ * Copies the first `count` of every K columns into rows of V columns, starting at `start`, and adds one number per
+ * row.
+ *
+ * @param values [T, K]
+ * @param out [T, V]
+ */
+function put(
+  values: Float64Array,
+  T: number,
+  K: number,
+  count: number,
+  out: Float32Array,
+  V: number,
+  start: number,
+  added: (t: number) => number,
+) {
+  for (let t = 0; t < T; t++) {
+    const more = added(t);
+    for (let k = 0; k < count; k++) out[t * V + start + k] = values[t * K + k] + more;
+  }
+}
+
+/**
+ * @param weight [R, F]
+ * @param row [R]
+ * @returns [F]
+ */
+export function transposedProduct(weight: Float32Array, row: Float32Array, F: number): Float32Array {
+  const sums = new Float64Array(F);
+  row.forEach((value, r) => {
+    for (let k = 0; k < F; k++) sums[k] += value * weight[r * F + k];
+  });
+  return Float32Array.from(sums);
+}
+
+/** Python's a // b, without the rounding of a / b. */
+function wholeTimes(a: number, b: number): number {
+  return Math.round((a - (a % b)) / b);
+}

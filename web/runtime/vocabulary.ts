@@ -1,0 +1,44 @@
+// Tokens and their ids, as in hiddenstate.text. A character is a code point, not a UTF-16 unit.
+
+import { strings } from "studio/runtime/weights.js";
+
+/** In a tagger's vocabularies, id 0 is padding, id 1 is any unknown token, and the tokens follow. */
+export const UNKNOWN = 1;
+const SPECIAL = 2;
+
+/** The words or characters in a tagger's vocabulary. */
+export class Vocabulary {
+  size: number;
+  numbers: Map<string, number>;
+
+  constructor(data: any, what: string) {
+    const tokens = strings(data?.tokens, what);
+    this.size = tokens.length + SPECIAL;
+    this.numbers = new Map(tokens.map((token, k) => [token, k + SPECIAL]));
+  }
+
+  id(token: string): number {
+    return this.numbers.get(token) ?? UNKNOWN;
+  }
+
+  has(token: string): boolean {
+    return this.numbers.has(token);
+  }
+}
+
+export function codePoints(text: string): string[] {
+  return Array.from(text);
+}
+
+/**
+ * The rows of an embedding, in the order of the ids.
+ *
+ * @param weight [V, E]
+ * @param size E
+ * @returns [T, E]
+ */
+export function embedded(weight: Float32Array, size: number, ids: readonly number[]): Float32Array {
+  const out = new Float32Array(ids.length * size);
+  ids.forEach((id, t) => out.set(weight.subarray(id * size, (id + 1) * size), t * size));
+  return out;
+}

@@ -1,0 +1,79 @@
+// Reads weights by name, each checked against the shape in the config, and numbers from the config.
+
+import { damaged } from "studio/runtime/errors.js";
+import type { Tensor } from "studio/runtime/safetensors.js";
+
+const MOST = 2 ** 24; // largest size allowed
+
+/** The tensors of a file, which are taken one by one. */
+export class Weights {
+  tensors: Map<string, Tensor>;
+  taken: Set<string>;
+
+  constructor(tensors: Map<string, Tensor>) {
+    this.tensors = tensors;
+    this.taken = new Set();
+  }
+
+  take(name: string, shape: number[]): Float32Array {
+    const data = this.values(name, shape);
+    if (!allFinite(data)) {
+      throw damaged(`weight ${name} contains numbers that are not finite`, "finite numbers");
+    }
+    return data;
+  }
+
+  /** Like `take`, but for recorded values, which may be any number. */
+  values(name: string, shape: number[]): Float32Array {
+    const tensor = this.tensors.get(name);
+    if (tensor === undefined) throw damaged(`tensor ${name} is missing`, `one of shape [${shape.join(", ")}]`);
+    if (tensor.shape.join() !== shape.join()) {
+      const expected = `[${shape.join(", ")}], as the config says`;
+      throw damaged(`tensor ${name} has shape [${tensor.shape.join(", ")}]`, expected);
+    }
+    this.taken.add(name);
+    return tensor.data;
+  }
+
+  has(name: string): boolean {
+    return this.tensors.has(name);
+  }
+
+  /** Rejects weights that were not used. */
+  finish() {
+    for (const name of this.tensors.keys()) {
+      if (!this.taken.has(name)) throw damaged(`tensor ${name} is unexpected`, "only those in the config");
+    }
+  }
+}
+
+export function allFinite(data: Float32Array): boolean {
+  for (let k = 0; k < data.length; k++) if (!Number.isFinite(data[k])) return false;
+  return true;
+}
+
+export function count(config: any, name: string, least: number = 1): number {
+  const value = config?.[name];
+  if (!Number.isSafeInteger(value) || value < least || value > MOST) {
+    const expected = `a whole number of at least ${least} and at most ${MOST}`;
+    throw damaged(`the model's config has ${name} = ${JSON.stringify(value)}`, expected);
+  }
+  return value;
+}
+
+/** A yes/no option; false in older configs, which lack it. */
+export function flag(config: any, name: string): boolean {
+  const value = config?.[name] ?? false;
+  if (typeof value !== "boolean") {
+    throw damaged(`the model's config has ${name} = ${JSON.stringify(value)}`, "true or false");
+  }
+  return value;
+}
+
+export function strings(value: any, what: string): string[] {
+  if (!Array.isArray(value) || value.some((each) => typeof each !== "string")) {
+    throw damaged(`the model's vocabulary has no list of ${what}`, "strings");
+  }
+  if (new Set(value).size < value.length) throw damaged(`the model's ${what} contain duplicates`, "distinct ones");
+  return value;
+}

@@ -1,0 +1,155 @@
+// Writes the view to the page's address and parses it: short, readable, and parsed with care, because anyone may have
+// typed it.
+
+import type { Edit, View } from "studio/types.js";
+
+/** Writes and reads one key of the view. `read` returns undefined for invalid text. */
+type Codec<T> = { name: string; write: (value: T) => string; read: (text: string) => T | undefined };
+
+export const MOST_CHARACTERS = 20000;
+const PLACE = /^l(0|[1-9]\d{0,2})r?\.[a-z](_pre)?$/;
+const SORT = /^(index|change|cluster|tag:.{1,40})$/;
+
+const CODECS: { [K in keyof View]: Codec<View[K]> } = {
+  page: oneOf("page", ["read", "compare", "structure", "explain", "units", "search"]),
+  model: text("model", 200),
+  text: text("text", MOST_CHARACTERS),
+  otherModel: text("model2", 200),
+  otherText: text("text2", MOST_CHARACTERS),
+  comparison: oneOf("compare", ["sentences", "models", "edits"]),
+  align: oneOf("align", ["position", "words"]),
+  step: count("step"),
+  track: pattern("track", /^l(0|[1-9]\d{0,2})r?$/),
+  quantity: pattern("show", /^[a-z]$/),
+  unit: count("unit"),
+  pinned: { name: "pin", write: (units) => units.join(","), read: counts },
+  sort: pattern("sort", SORT),
+  head: text("head", 40),
+  zoom: oneOf("zoom", ["model", "layer", "unit", "gate"]),
+  gate: pattern("gate", /^[a-z]$/),
+  edits: { name: "edit", write: (edits) => edits.map(writeEdit).join(";"), read: readEdits },
+  tour: { name: "tour", write: (at) => String(at + 1), read: (given) => lessOne(counted(given)) },
+  rows: pattern("rows", /^-?[a-z]{1,20}\d{0,6}$/),
+  filter: text("filter", 200),
+  label: text("label", 200),
+  measure: oneOf("of", ["auto", "logit", "probability"]),
+  memory: pattern("memory", /^(l(0|[1-9]\d{0,2})r?\.[ch]\[\d{1,6}\])?$/),
+  writer: { name: "word", write: (at) => String(at + 1), read: (given) => lessOne(counted(given)) },
+  method: oneOf("method", ["occlusion", "shapley"]),
+  players: oneOf("replace", ["words", "steps"]),
+  sandbox: pattern("lstm", /^(\d{1,6}(,\d{1,6}){8})?$/),
+  query: text("query", 2000),
+  unitRows: pattern("units", /^-?[a-z_0-9]{1,20}$/),
+  unitFilter: text("find", 200),
+  theme: oneOf("theme", ["auto", "light", "dark"]),
+};
+const KEYS = Object.keys(CODECS) as (keyof View)[];
+
+/**
+ * @param firsts possible initial views: values that equal those in all of them are left out
+ * @returns "text=She+said&step=4", without "#"
+ */
+export function toHash(view: View, firsts: View[]): string {
+  return KEYS.map((key) => pair(key, view, firsts))
+    .filter((written) => written !== "")
+    .join("&");
+}
+
+function pair<K extends keyof View>(key: K, view: View, firsts: View[]) {
+  const { name, write } = CODECS[key];
+  const written = write(view[key]);
+  return firsts.every((first) => written === write(first[key])) ? "" : `${name}=${escaped(written)}`;
+}
+
+/** Escapes text as forms do, except for characters that are allowed in addresses. */
+function escaped(value: string) {
+  const plain = encodeURIComponent(value).replaceAll("%20", "+");
+  return plain.replace(/%(3A|3B|2C|40|2F|3F)/g, (sign) => decodeURIComponent(sign));
+}
+
+/**
+ * @param hash with or without "#"
+ * @returns the valid parts, and the invalid ones
+ */
+export function fromHash(hash: string): { view: Partial<View>; broken: string[] } {
+  const view: Record<string, unknown> = {};
+  const broken: string[] = [];
+  for (const [name, given] of new URLSearchParams(hash.replace(/^#/, ""))) {
+    const key = KEYS.find((known) => CODECS[known].name === name);
+    const value = key && CODECS[key].read(given);
+    if (key === undefined || value === undefined) broken.push(given === "" ? name : `${name}=${given}`);
+    else view[key] = value;
+  }
+  return { view, broken };
+}
+
+function oneOf<T extends string>(name: string, allowed: readonly T[]): Codec<T> {
+  return { name, write: (value) => value, read: (given) => allowed.find((value) => value === given) };
+}
+
+function text(name: string, most: number): Codec<string> {
+  return { name, write: (value) => value, read: (given) => (given.length <= most ? given : undefined) };
+}
+
+function pattern(name: string, form: RegExp): Codec<string> {
+  return { name, write: (value) => value, read: (given) => (form.test(given) ? given : undefined) };
+}
+
+function count(name: string): Codec<number> {
+  return { name, write: String, read: counted };
+}
+
+function counted(given: string) {
+  return /^\d{1,7}$/.test(given) ? Number(given) : undefined;
+}
+
+function lessOne(value: number | undefined) {
+  return value === undefined ? undefined : value - 1;
+}
+
+function counts(given: string) {
+  if (given === "") return [];
+  const read = given.split(",").map(counted);
+  return read.includes(undefined) ? undefined : [...new Set(read as number[])];
+}
+
+/** "l1.f:set:0:u203:t4", with more units and steps after commas, and ":readout" if that is its scope. */
+function writeEdit({ place, kind, value, unit, t, scope }: Edit) {
+  const parts = [place, kind, String(value)];
+  if (unit !== null) parts.push(`u${unit.join(",")}`);
+  if (t !== null) parts.push(`t${t.join(",")}`);
+  if (scope === "readout") parts.push(scope);
+  return parts.join(":");
+}
+
+function readEdits(given: string) {
+  if (given === "") return [];
+  const read = given.split(";").map(readEdit);
+  return read.includes(undefined) ? undefined : (read as Edit[]);
+}
+
+function readEdit(given: string): Edit | undefined {
+  const [place, kind, value, ...rest] = given.split(":");
+  const known =
+    ["set", "scale", "add"].includes(kind) && PLACE.test(place) && value !== "" && Number.isFinite(Number(value));
+  const units = listed(rest, "u");
+  const steps = listed(rest, "t");
+  const readout = rest[0] === "readout" && rest.shift() !== undefined;
+  if (!known || units === undefined || steps === undefined || rest.length > 0) return undefined;
+  return {
+    place,
+    kind: kind as Edit["kind"],
+    value: Number(value),
+    unit: units,
+    t: steps,
+    scope: readout ? "readout" : "write",
+  };
+}
+
+/** Removes "u3,4" from the front of the parts, if present. */
+function listed(parts: string[], letter: string): number[] | null | undefined {
+  if (!parts[0]?.startsWith(letter) || parts[0] === "readout") return null;
+  const read = counts(parts[0].slice(1));
+  parts.shift();
+  return read?.length ? read : undefined;
+}

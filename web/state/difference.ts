@@ -1,0 +1,105 @@
+// Computes the effect of edits: compares the same sentence before and after, word by word and step by step.
+
+import { headOf, predictionAt } from "studio/state/predictions.js";
+import type { Choice, Head, Run, Track, TrackInfo } from "studio/types.js";
+
+// Smaller differences count as rounding errors, for float32 numbers near 1.
+export const SAME = 1e-6;
+
+/** One word before and after. `moved` is the probability that moved to other labels. */
+export interface Word {
+  t: number;
+  token: string;
+  before: Choice | null;
+  after: Choice | null;
+  moved: number;
+  changed: boolean; // whether the most probable label changed
+}
+
+/**
+ * How far one layer and direction moved. `first` is the first step that differs, in the track's reading order, or -1
+ * if
+ * none does.
+ */
+export interface Distance {
+  info: TrackInfo;
+  size: Float32Array; // [T] max |Δh|
+  first: number;
+}
+
+export interface Difference {
+  words: Word[];
+  tracks: Distance[];
+  /** the first step, in input order, whose prediction differs (-1: none); without predictions, whose output does */
+  first: number;
+  changed: number; // how many words have a different label
+}
+
+/**
+ * Returns the total variation distance of two distributions: half the sum of absolute differences.
+ *
+ * @param s step of a
+ * @param t step of b
+ */
+export function movedShare(a: Head, s: number, b: Head, t: number): number {
+  const K = a.labels.length;
+  let sum = 0;
+  for (let k = 0; k < K; k++) sum += Math.abs(a.probabilities[s * K + k] - b.probabilities[t * K + k]);
+  return sum / 2;
+}
+
+/**
+ * Returns max |Δ| over the units, at each step.
+ *
+ * @param before [T, H]
+ * @param after [T, H]
+ */
+export function largest(before: Float32Array, after: Float32Array, steps: number): Float32Array {
+  const units = steps ? before.length / steps : 0;
+  const size = new Float32Array(steps);
+  for (let t = 0; t < steps; t++) {
+    for (let k = t * units; k < (t + 1) * units; k++) size[t] = Math.max(size[t], Math.abs(after[k] - before[k]));
+  }
+  return size;
+}
+
+/** Returns the first step in reading order at which a size exceeds rounding; -1 if none does. */
+export function firstOf(size: ArrayLike<number>, reverse: boolean): number {
+  const steps = Array.from(size, (_, t) => t);
+  if (reverse) steps.reverse();
+  return steps.find((t) => size[t] > SAME) ?? -1;
+}
+
+function distanceOf(before: Track, after: Track, steps: number): Distance {
+  const size = largest(before.values.h, after.values.h, steps);
+  return { info: before.info, size, first: firstOf(size, before.info.reverse) };
+}
+
+function wordsOf(tokens: string[], was: Head | null, is: Head | null): Word[] {
+  return tokens.map((token, t) => {
+    if (!was || !is) return { t, token, before: null, after: null, moved: 0, changed: false };
+    const pair = { before: predictionAt(was, t), after: predictionAt(is, t), moved: movedShare(was, t, is, t) };
+    return { t, token, ...pair, changed: was.chosen[t] !== is.chosen[t] };
+  });
+}
+
+/** Returns the largest difference in the last layer at each step, over both directions. */
+function outputSizes(tracks: Distance[], steps: number): number[] {
+  const last = Math.max(...tracks.map(({ info }) => info.layer));
+  const top = tracks.filter(({ info }) => info.layer === last);
+  return Array.from({ length: steps }, (_, t) => Math.max(...top.map(({ size }) => size[t])));
+}
+
+/**
+ * Compares two runs of one model over the same tokens.
+ *
+ * @param name of the head to compare
+ */
+export function differenceOf(before: Run, after: Run, name: string): Difference {
+  const was = headOf(before, name);
+  const is = headOf(after, name);
+  const words = wordsOf(after.tokens, was, is);
+  const tracks = before.tracks.map((track, k) => distanceOf(track, after.tracks[k], after.steps));
+  const sizes = was ? words.map((word) => word.moved) : outputSizes(tracks, after.steps);
+  return { words, tracks, first: firstOf(sizes, false), changed: words.filter((word) => word.changed).length };
+}

@@ -1,0 +1,40 @@
+// Determines which edits apply to a run. An edit is inactive while the step, unit or layer that it names does not
+// exist.
+
+import { widthOf } from "studio/state/units.js";
+import type { Edit, Model } from "studio/types.js";
+
+/** Splits a place, "l1r.f_pre", into its track and its quantity. */
+export function partsOf(place: string): { track: string; quantity: string } {
+  const dot = place.indexOf(".");
+  return { track: place.slice(0, dot), quantity: place.slice(dot + 1) };
+}
+
+/** Returns the first chosen index that does not exist; negative ones count from the end. */
+function missing(chosen: readonly number[] | null, size: number): number | undefined {
+  return chosen?.find((k) => k >= size || k < -size);
+}
+
+/**
+ * Returns why an edit can't apply to a run with this many steps; "" if it can.
+ *
+ * @param unit what a step is called: "word"
+ */
+export function restingReason(edit: Edit, model: Model, steps: number, unit: string = model.unit): string {
+  const { track, quantity } = partsOf(edit.place);
+  const info = model.tracks.find((one) => one.name === track);
+  if (!model.hasWeights) return "a recorded trace has no weights and can't be run again";
+  if (!info) return `this model has no ${track}`;
+  if (!model.quantities.includes(quantity.replace(/_pre$/, ""))) return `this model has no ${quantity}`;
+  const width = widthOf(info, quantity);
+  const noUnit = missing(edit.unit, width);
+  if (noUnit !== undefined) return `${edit.place} has no unit ${noUnit}, only 0 to ${width - 1}`;
+  const noStep = missing(edit.t, steps);
+  if (noStep !== undefined) return `there is no step ${noStep} here: the last ${unit} is step ${steps - 1}`;
+  return "";
+}
+
+/** Returns the edits that apply. */
+export function inForce(edits: readonly Edit[], model: Model, steps: number): Edit[] {
+  return edits.filter((edit) => restingReason(edit, model, steps) === "");
+}

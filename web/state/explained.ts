@@ -1,0 +1,171 @@
+// The subject of the Explain page: the run without edits, and the number to explain.
+
+import { type Target, logitTarget, probabilityTarget, stateTarget, topTracks } from "studio/runtime/explain/target.js";
+import { predictionAt } from "studio/state/predictions.js";
+import type { Session } from "studio/state/session.js";
+import { shownToken, wordAt } from "studio/state/tokens.js";
+import type { Model, Reader, Run, Subject, View } from "studio/types.js";
+
+export interface Explained {
+  model: Model;
+  run: Run;
+  subject: Subject;
+  target: Target;
+  name: string; // of the target: "logit of NOUN at “man”"
+  linear: Target | null; // the target, or for a probability the logit behind it; null if there is none
+  linearName: string;
+  short: string; // the linear target's name without the word: "logit of NOUN"
+  label: string; // "" if a state is explained
+}
+
+const MOST_STEPS = 300; // more steps would take too long, and would not fit on the page
+
+const SUBJECTS: WeakMap<Run, Subject> = new WeakMap();
+
+/** @param run without edits */
+export function subjectFor(model: Model, run: Run): Subject {
+  const known = SUBJECTS.get(run);
+  if (known !== undefined) return known;
+  const subject = model.subject(run);
+  SUBJECTS.set(run, subject);
+  return subject;
+}
+
+/** @returns the target, or the reason why nothing can be explained */
+export function explainedOf(
+  session: Session,
+  view: View,
+): { explained: Explained; reason: "" } | { explained: null; reason: string } {
+  const { model, plain, error, live } = session;
+  const nothing = (reason: string) => ({ explained: null, reason });
+  if (error) return nothing(error.message);
+  if (live) return nothing("This page watches a stream, and only keeps its last steps. Open the model itself.");
+  if (!model || !plain) return nothing(model ? "Nothing has been read yet." : "");
+  if (plain.steps > MOST_STEPS) {
+    return nothing(
+      `This text has ${plain.steps} ${model.unit}s, and at most ${MOST_STEPS} can be explained. Give a shorter one.`,
+    );
+  }
+  try {
+    return { explained: aimed(model, plain, subjectFor(model, plain), view), reason: "" };
+  } catch (problem) {
+    return nothing(problem instanceof Error ? problem.message : String(problem));
+  }
+}
+
+function aimed(model: Model, run: Run, subject: Subject, view: View): Explained {
+  const step = Math.min(view.step, run.steps - 1);
+  const t = step + subject.lead;
+  const common = { model, run, subject };
+  const reader = readerOf(subject, view.head);
+  if (reader === null) return { ...common, ...stateAimed(run, subject, view, t) };
+  const label = labelOf(run, reader, view.label, step);
+  const logit = logitTarget(reader, label, t);
+  const chance = probabilityTarget(reader, label, t);
+  const suits = model.kind === "language-model" ? "probability" : "logit";
+  const wanted = view.measure === "auto" ? suits : view.measure;
+  const target = wanted === "logit" ? (logit ?? chance) : (chance ?? logit);
+  const named = (what: string) => targetName(what, model, run, reader.labels[label], step);
+  return {
+    ...common,
+    target: target as Target,
+    name: named(target === logit ? "logit" : "log-probability"),
+    ...{
+      linear: logit,
+      linearName: named("logit"),
+      short: short(model, reader.labels[label]),
+      label: reader.labels[label],
+    },
+  };
+}
+
+/** @returns the one with that name, else the first */
+export function readerOf({ readers }: Subject, head: string): Reader | null {
+  return readers.find(({ name }) => name === head) ?? readers[0] ?? null;
+}
+
+/** The target for a layer without a head: a unit of the last layer's hidden state. */
+function stateAimed(run: Run, subject: Subject, view: View, t: number) {
+  const top = topTracks(subject.tracks);
+  const found = top.findIndex(({ info }) => info.name === view.track);
+  const d = found < 0 ? 0 : found;
+  const { name: track, outputs } = top[d].info;
+  const unit = Math.max(0, Math.min(view.unit, outputs - 1));
+  const target = stateTarget(subject, d * outputs + unit, t);
+  const name = `${track}.h[${unit}] at ${at(run, t)}`;
+  return { target, name, linear: target, linearName: name, short: `${track}.h[${unit}]`, label: "" };
+}
+
+/**
+ * The label to explain: the chosen one, or else a language model's actual next token, or else the model's prediction.
+ */
+function labelOf(run: Run, reader: Reader, asked: string, step: number): number {
+  const found = asked === "" ? -1 : reader.labels.indexOf(asked);
+  return found >= 0 ? found : ownLabel(run, reader, step);
+}
+
+export function ownLabel(run: Run, { name, labels }: Reader, step: number): number {
+  const next = run.surprise === null ? -1 : labels.indexOf(run.tokens[step + 1]);
+  if (next >= 0) return next;
+  const head = run.heads.find((one) => one.name === name) ?? run.heads[0];
+  return labels.indexOf(predictionAt(head, step).label);
+}
+
+function targetName(what: string, model: Model, run: Run, label: string, step: number) {
+  if (model.kind === "language-model") return `${what} of \u201c${shownToken(label)}\u201d after ${at(run, step)}`;
+  return `${what} of ${label} at ${at(run, step)}`;
+}
+
+function short({ kind }: Model, label: string) {
+  return `logit of ${kind === "language-model" ? `\u201c${shownToken(label)}\u201d` : label}`;
+}
+
+function at(run: Run, step: number) {
+  const word = wordAt(run, step, 24);
+  return word === "" ? `step ${step}` : `\u201c${word}\u201d (step ${step})`;
+}
+
+/** steps start .. stop-1 of the subject */
+export interface NamedPlayer {
+  start: number;
+  stop: number;
+  name: string;
+}
+
+/** The players are the steps or, for characters, whole words with the space after them. */
+export function playersIn({ model, subject }: Explained, wanted: View["players"]): NamedPlayer[] {
+  const { tokens, lead } = subject;
+  const inWords = model.unit === "character" && wanted === "words";
+  const found: NamedPlayer[] = [];
+  tokens.forEach((token, t) => {
+    const last = found.at(-1);
+    const goesOn = inWords && t > lead && last && (isSpace(token) || !isSpace(tokens[t - 1]));
+    if (goesOn) last.stop = t + 1;
+    else found.push({ start: t, stop: t + 1, name: "" });
+  });
+  for (const one of found) one.name = tokens.slice(one.start, one.stop).map(tokenName).join("").trim() || "\u2423";
+  return found;
+
+  function tokenName(token: string) {
+    return inWords && token === " " ? " " : shownToken(token);
+  }
+}
+
+function isSpace(token: string) {
+  return /^\s+$/.test(token);
+}
+
+/**
+ * The players nearest to the target, if there are too many to compute; the others are never replaced.
+ *
+ * @returns in time order
+ */
+export function nearest(players: NamedPlayer[], { subject, target }: Explained, most: number): NamedPlayer[] {
+  const bothWays = subject.cells.some(({ info }) => info.reverse);
+  const count = bothWays ? players : players.filter(({ start }) => start <= target.t);
+  const far = ({ start, stop }: NamedPlayer) => Math.max(start - target.t, target.t - (stop - 1), 0);
+  return [...count]
+    .sort((a, b) => far(a) - far(b))
+    .slice(0, most)
+    .sort((a, b) => a.start - b.start);
+}

@@ -1,0 +1,178 @@
+// The page's host: a server, a file or a notebook. All outside data comes through this module.
+
+import { damaged, StudioError } from "studio/runtime/errors.js";
+import type { Boot, BundleHead, LiveMessage, View } from "studio/types.js";
+
+const MOST_CHARACTERS = 20_000; // longest text to send to Python
+const AGAIN = "Reload the page; if the studio was stopped, start it again.";
+
+/** @returns the boot data */
+export function boot(): Boot {
+  return JSON.parse(textOf("boot"));
+}
+
+/** @param id of a model that boot() names */
+export async function bundle(id: string): Promise<{ head: BundleHead; weights: ArrayBuffer }> {
+  const { host, models } = boot();
+  if (!models.some((model) => model.id === id)) {
+    const known = models.map((model) => model.id).join(", ") || "no model at all";
+    throw new StudioError(`a model called ${JSON.stringify(id)}`, `one of ${known}`, "Choose one of them.");
+  }
+  return host === "server" ? fetched(id) : unpacked(id);
+}
+
+/** sends a message to Python, once it listens */
+let say: (message: object) => void = () => {};
+/** the view as last sent to Python */
+let known: Partial<View> = {};
+
+/** Listens to messages from Python: steps of a stream, and changes of the view. */
+export function watch(live: Boot["live"], onMessage: (message: LiveMessage) => void) {
+  if (live === "") return;
+  const heard = (message: LiveMessage) => {
+    if (message.type === "view") known = { ...known, ...message.view };
+    onMessage(message);
+  };
+  if (boot().host === "notebook") listenToFrame(heard);
+  else listenToServer(heard);
+}
+
+/** Sends the changed parts of the view to Python, if it is listening. */
+export function tell(view: View) {
+  const changed = Object.entries(view).filter(
+    ([key, value]) =>
+      known[key as keyof View] !== value && !(typeof value === "string" && value.length > MOST_CHARACTERS),
+  );
+  if (changed.length > 0) say({ type: "view", view: Object.fromEntries(changed) });
+  known = view;
+}
+
+function listenToServer(heard: (message: LiveMessage) => void) {
+  const place = new URL("live", location.href);
+  place.protocol = "ws:";
+  const socket = new WebSocket(place);
+  socket.binaryType = "arraybuffer";
+  socket.addEventListener("message", ({ data }) => heard(unframed(data)));
+  socket.addEventListener("open", () => {
+    say = (message) => socket.send(JSON.stringify(message));
+    const view = known;
+    known = {};
+    tell(view as View);
+  });
+  socket.addEventListener("close", () => {
+    say = () => {};
+    heard({ type: "end" });
+  });
+}
+
+function listenToFrame(heard: (message: LiveMessage) => void) {
+  window.addEventListener("message", ({ source, data }) => {
+    if (source === window.parent && data?.header) heard(withNumbers(data.header, data.numbers));
+  });
+  say = (message) => window.parent.postMessage(message, "*");
+  say({ type: "hello" });
+}
+
+/** Reads a message framed by hiddenstate.studio.messages: the length of the header, the header, the numbers. */
+function unframed(frame: ArrayBuffer): LiveMessage {
+  const length = new DataView(frame).getUint32(0, true);
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(frame, 4, length)));
+  return withNumbers(header, frame.slice(4 + length));
+}
+
+/** @param numbers those that the header names, in order */
+function withNumbers({ arrays, ...message }: any, numbers: ArrayBuffer): LiveMessage {
+  let at = 0;
+  for (const [name, shape] of Object.entries<number[]>(arrays ?? {})) {
+    const count = shape.reduce((product: number, size: number) => product * size, 1);
+    message[name] = new Float32Array(numbers, at, count);
+    at += 4 * count;
+  }
+  return message;
+}
+
+/** Saves content to a file on the user's machine. */
+export function download(name: string, mime: string, content: BlobPart | Blob) {
+  const blob = content instanceof Blob ? content : new Blob([content], { type: mime });
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  // Some browsers begin to read only after the click.
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+async function fetched(id: string): Promise<{ head: BundleHead; weights: ArrayBuffer }> {
+  const place = `models/${encodeURIComponent(id)}`;
+  const [head, weights] = await Promise.all([answer(`${place}/head.json`), answer(`${place}/weights.safetensors`)]);
+  return { head: await head.json(), weights: await weights.arrayBuffer() };
+}
+
+/** @param place below the page */
+async function answer(place: string): Promise<Response> {
+  const response = await fetch(place).catch(() => {
+    throw new StudioError("no answer from the studio", "the model", AGAIN);
+  });
+  if (!response.ok) throw new StudioError(`answer ${response.status} from the studio`, "the model", AGAIN);
+  return response;
+}
+
+/**
+ * Sends Python a request about the index of a corpus; works only on a server.
+ *
+ * @param what "units.json"
+ */
+export async function ask(what: string, given: Record<string, string>, signal?: AbortSignal): Promise<any> {
+  const response = await answerOf(what, given, signal);
+  const found = await response.json().catch(() => ({})); // not JSON if the server itself failed
+  if (!response.ok) throw new Error(found.error ?? `answer ${response.status} from the studio`);
+  return found;
+}
+
+/** Like `ask`, but for long work: yields progress reports and finally the result. */
+export async function* follow(
+  what: string,
+  given: Record<string, string>,
+  signal: AbortSignal,
+): AsyncGenerator<any, void, void> {
+  const response = await answerOf(what, given, signal);
+  const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const lines = (text + decoder.decode(value, { stream: true })).split("\n");
+    text = lines.pop() as string;
+    for (const line of lines) yield JSON.parse(line);
+  }
+}
+
+async function answerOf(what: string, given: Record<string, string>, signal?: AbortSignal): Promise<Response> {
+  const place = `index/${what}?${new URLSearchParams(given)}`;
+  return fetch(place, { signal }).catch((error) => {
+    if (signal?.aborted) throw error;
+    throw new StudioError("no answer from the studio", "an answer about the index", AGAIN);
+  });
+}
+
+/** A model embedded in the page itself. */
+async function unpacked(id: string): Promise<{ head: BundleHead; weights: ArrayBuffer }> {
+  const { head, weights } = JSON.parse(textOf(`bundle-${id}`));
+  return { head: JSON.parse(new TextDecoder().decode(await inflated(head))), weights: await inflated(weights) };
+}
+
+/** @param packed deflated, then as base64 */
+async function inflated(packed: string): Promise<ArrayBuffer> {
+  const signs = atob(packed);
+  const bytes = new Uint8Array(signs.length);
+  for (let k = 0; k < bytes.length; k++) bytes[k] = signs.charCodeAt(k);
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"))).arrayBuffer();
+}
+
+/** @param id of an element that holds data */
+function textOf(id: string): string {
+  const element = document.getElementById(id);
+  if (element === null) throw damaged(`a page without its element ${id}`, "a whole page");
+  return element.textContent ?? "";
+}

@@ -1,0 +1,127 @@
+// Runs a model on the content of the text box: words, characters, or numbers for a layer without a vocabulary.
+
+import { StudioError } from "studio/runtime/errors.js";
+import type { Edit, Model, Run } from "studio/types.js";
+
+type Signal = "impulse" | "step" | "sine" | "noise";
+export const SIGNALS: readonly Signal[] = ["impulse", "step", "sine", "noise"];
+const MOST_STEPS = 2000;
+const SIGNAL_STEPS = 24;
+export const NAME_END = ":"; // between a row's name and its numbers
+
+/** @returns null if there is nothing to read */
+export function readInput(model: Model, text: string, edits: readonly Edit[] = []): Run | null {
+  if (model.kind === "trace") return model.given;
+  if (model.kind === "layer") return readNumbers(model, text, edits);
+  const tokens = model.tokenise(text);
+  if (tokens.length > MOST_STEPS) {
+    throw new StudioError(`${tokens.length} ${model.unit}s`, `at most ${MOST_STEPS}`, "Give a shorter text.");
+  }
+  return tokens.length > 0 ? model.run(tokens, edits) : null;
+}
+
+function readNumbers(model: Model, text: string, edits: readonly Edit[]): Run {
+  const given = model.given;
+  if (text.trim() === "" && given !== null && edits.length === 0) return given;
+  const columns = model.tracks[0].inputSize;
+  const rows = text.trim() === "" ? (givenRows(given) ?? signal("noise", columns)) : rowsOf(text, columns);
+  return model.runNumbers(rows, edits, namesOf(text));
+}
+
+/** The input rows of a run that came with the model. */
+export function givenRows(given: Run | null): Float32Array[] | null {
+  const track = given?.tracks[0];
+  if (!given || !track?.input) return null;
+  const width = track.info.inputSize;
+  const input = track.input;
+  return Array.from({ length: given.steps }, (_, t) => input.slice(t * width, (t + 1) * width));
+}
+
+/** The name of the signal that a text asks for, or null. */
+export function signalNamed(text: string): Signal | null {
+  const [name] = text.trim().split(/\s+/);
+  return SIGNALS.find((signal) => signal === name && !text.includes(NAME_END)) ?? null;
+}
+
+/**
+ * Rows of numbers, each perhaps after a name, "May: 1, 2"; or a signal by name: "sine 24", "noise 24 7" (steps, then a
+ * seed).
+ *
+ * @param columns C
+ */
+export function rowsOf(text: string, columns: number): Float32Array[] {
+  const name = signalNamed(text);
+  if (name) {
+    const [, steps, seed] = text.trim().split(/\s+/);
+    return signal(name, columns, counted(steps, SIGNAL_STEPS), counted(seed, 0));
+  }
+  const rows = linesOf(text).map((line, k) => numbers(line, k, columns));
+  if (rows.length > MOST_STEPS) {
+    throw new StudioError(`${rows.length} rows`, `at most ${MOST_STEPS}`, "Give fewer rows.");
+  }
+  return rows;
+}
+
+/**
+ * The names of rows; a row without one has its number.
+ *
+ * @returns null if no row has a name
+ */
+function namesOf(text: string): string[] | null {
+  if (!text.includes(NAME_END)) return null;
+  return linesOf(text).map((line, k) => line.slice(0, Math.max(0, line.lastIndexOf(NAME_END))).trim() || String(k));
+}
+
+function linesOf(text: string) {
+  return text.trim().split(/\r?\n/);
+}
+
+function counted(text: string | undefined, otherwise: number) {
+  const value = Number(text);
+  return text !== undefined && Number.isInteger(value) && value >= 0 ? Math.min(value, MOST_STEPS) : otherwise;
+}
+
+function numbers(line: string, k: number, columns: number): Float32Array {
+  const values = line
+    .slice(line.lastIndexOf(NAME_END) + 1)
+    .trim()
+    .split(/\s*[,;\t]\s*|\s+/)
+    .map((field) => (field === "" ? NaN : Number(field)));
+  if (values.length !== columns || values.some((value) => !Number.isFinite(value))) {
+    throw new StudioError(
+      `row ${k + 1} is "${line.slice(0, 40)}"`,
+      `${columns} numbers`,
+      "Give one row of numbers per step, separated by commas, if you like after a name and a colon.",
+    );
+  }
+  return Float32Array.from(values);
+}
+
+/**
+ * A signal that is easy to follow through the cell. It is the same in every column, except for noise and for a sine,
+ * which is shifted a little from column to column.
+ */
+export function signal(name: Signal, columns: number, steps: number = SIGNAL_STEPS, seed: number = 0): Float32Array[] {
+  const random = gaussian(seed);
+  const start = Math.floor(steps / 4);
+  const makers: Record<Signal, (t: number, column: number) => number> = {
+    impulse: (t) => (t === start ? 1 : 0),
+    step: (t) => (t >= start ? 1 : 0),
+    sine: (t, column) => Math.sin((2 * Math.PI * t) / 12 - column * 0.5),
+    noise: () => random(),
+  };
+  const length = Math.max(1, steps);
+  return Array.from({ length }, (_, t) => Float32Array.from({ length: columns }, (__, c) => makers[name](t, c)));
+}
+
+/** Normally distributed numbers determined by a seed (mulberry32, then Box-Muller). */
+function gaussian(seed: number): () => number {
+  let state = seed >>> 0;
+  const uniform = () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+  return () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
+}

@@ -1,0 +1,167 @@
+// One unit at one step, with the numbers in the cell's equations, as in Python's Moment.
+
+import { type CellKind, activated } from "studio/runtime/kinds.js";
+import { stateBefore } from "studio/runtime/states.js";
+import { nextRound } from "studio/state/ranges.js";
+import { memoryOf, trackOf } from "studio/state/units.js";
+import type { DotProduct, Model, Run, Track } from "studio/types.js";
+
+export interface Moment {
+  cell: CellKind;
+  track: Track;
+  unit: number;
+  t: number;
+  before: number | null; // the step read before this one; null if the run starts here
+  after: number | null; // the step read next; null if the run ends here
+  shown: string; // "h", or "m" if a projection mixes all units into h: the output of just this unit
+  /**
+   * gates, states, the memory before (c_prev), and what the cell's equations have between them; NaN for those that
+   * need weights if there are none
+   */
+  values: Record<string, number>;
+  sums: Record<string, DotProduct>; // behind each gate; empty without weights
+  computed: Record<string, number>; // what the equation gives, for each value that an edit replaced
+}
+
+/** The symbol of a gate's activation function. */
+export const squashName = ({ activations }: CellKind, gate: string) =>
+  activations[gate] === "sigmoid" ? "σ" : activations[gate];
+
+/** The name of the state before a step: c_prev, h_prev. */
+export const memoryBefore = ({ memory }: CellKind) => `${memory}_prev`;
+
+/** Returns the steps read before and after a step, in the track's reading direction; null at either end. */
+export function neighbours(track: Track, t: number, steps: number): { before: number | null; after: number | null } {
+  const way = track.info.reverse ? -1 : 1;
+  const inside = (k: number) => (k >= 0 && k < steps ? k : null);
+  return { before: inside(t - way), after: inside(t + way) };
+}
+
+/** Returns all values of one unit at one step. */
+export function momentOf(model: Model, run: Run, trackName: string, unit: number, t: number): Moment {
+  const { cell } = model;
+  const track = trackOf(run, trackName);
+  const { before, after } = neighbours(track, t, run.steps);
+  const shown = projected(track) ? "m" : "h";
+  const sums = sumsOf(model, run, trackName, unit, t);
+  const values = VALUES[cell.label](model, track, unit, t, sums);
+  const moment = { cell, track, unit, t, before, after, shown, values, sums, computed: {} };
+  return { ...moment, computed: replaced(moment) };
+}
+
+type Values = (model: Model, track: Track, unit: number, t: number, sums: Moment["sums"]) => Record<string, number>;
+
+function lstmValues(_model: Model, track: Track, unit: number, t: number): Record<string, number> {
+  const at = t * track.info.units + unit;
+  const [i, f, g, o, c] = ["i", "f", "g", "o", "c"].map((quantity) => track.values[quantity][at]);
+  const cPrev = stateBefore(track, "c", t)[unit];
+  const [shown, out] = projected(track) ? ["m", o * Math.tanh(c)] : ["h", track.values.h[at]];
+  return { i, f, g, o, c_prev: cPrev, kept: f * cPrev, wrote: i * g, c, tanh: Math.tanh(c), [shown]: out };
+}
+
+function gruValues(
+  _model: Model,
+  track: Track,
+  unit: number,
+  t: number,
+  sums: Record<string, DotProduct>,
+): Record<string, number> {
+  const [r, z, n, h] = ["r", "z", "n", "h"].map((quantity) => track.values[quantity][t * track.info.units + unit]);
+  const hPrev = stateBefore(track, "h", t)[unit];
+  const hidden = sums.n?.fromHidden ?? NaN;
+  const between = { kept: z * hPrev, write: 1 - z, wrote: (1 - z) * n };
+  return { r, z, n, h_prev: hPrev, n_h: hidden, n_rh: r * hidden, ...between, h };
+}
+
+function rnnValues(
+  { cell }: Model,
+  track: Track,
+  unit: number,
+  t: number,
+  sums: Record<string, DotProduct>,
+): Record<string, number> {
+  const h = track.values.h[t * track.info.units + unit];
+  const { fromInput, fromHidden, sum } = sums.h ?? { fromInput: NaN, fromHidden: NaN, sum: unsquash(cell, "h", h) };
+  return { h_prev: stateBefore(track, "h", t)[unit], from_x: fromInput, from_h: fromHidden, sum, h };
+}
+
+const VALUES: Record<string, Values> = { LSTM: lstmValues, GRU: gruValues, RNN: rnnValues };
+
+/** The pre-activation that gives a gate this value; NaN if there are several. */
+export function unsquash({ activations }: CellKind, gate: string, value: number): number {
+  if (activations[gate] === "sigmoid") return Math.log(value / (1 - value));
+  return activations[gate] === "tanh" ? Math.atanh(value) : value > 0 ? value : NaN;
+}
+
+const reaches: WeakMap<Track, Float32Array> = new WeakMap();
+
+/**
+ * Returns the largest memory of a unit in the whole run, rounded up. This is the scale of the unit's pipes and bars;
+ * it
+ * is the same at each step, and is shown beside the bars.
+ */
+export function reachOf(track: Track, unit: number): number {
+  const memory = memoryOf(track);
+  const known = reaches.get(track) ?? track.initial[memory].map(Math.abs);
+  if (!reaches.has(track))
+    track.values[memory].forEach((value, k) => {
+      if (Math.abs(value) > known[k % known.length]) known[k % known.length] = Math.abs(value);
+    });
+  reaches.set(track, known);
+  return nextRound(Math.max(1, known[unit]));
+}
+
+/** Returns a bound for the memory of a layer in the whole run, rounded up: 19 of 20 values are within it. */
+export function mostReach(track: Track): number {
+  const sizes = track.values[memoryOf(track)].map(Math.abs).sort();
+  return nextRound(sizes[Math.floor(0.95 * (sizes.length - 1))]);
+}
+
+/** Returns whether h is a projection, in which case its units are not the units of the gates. */
+export function projected(track: Track): boolean {
+  return track.info.outputs !== track.info.units;
+}
+
+function sumsOf(model: Model, run: Run, track: string, unit: number, t: number): Record<string, DotProduct> {
+  if (!model.hasWeights) return {};
+  return Object.fromEntries(model.gates.map((gate) => [gate, model.dotProduct(run, track, gate, unit, t)]));
+}
+
+/** Returns what the equations give for each value that an edit replaced. */
+function replaced({ cell, track, values, sums, shown }: Moment): Record<string, number> {
+  const eps = 16 * roundingOf(track);
+  /** name, the equation's result, and the rounding that does not indicate an edit */
+  const equations: [string, number, number][] = [];
+  if (cell.isAdditive) {
+    const slack = eps * (Math.abs(values.kept) + Math.abs(values.wrote)) + 1e-30;
+    equations.push([cell.memory, values.kept + values.wrote, slack]);
+  }
+  if (cell.memory !== "h") equations.push([shown, values.o * values.tanh, eps]);
+  for (const [gate, { sum }] of Object.entries(sums)) {
+    const value = activated(cell, gate, sum);
+    equations.push([gate, value, 5e-5 * Math.max(1, Math.abs(value))]);
+  }
+  return Object.fromEntries(equations.filter(([name, value, slack]) => Math.abs(values[name] - value) > slack));
+}
+
+const roundings: WeakMap<Track, number> = new WeakMap();
+
+/**
+ * Finds the relative rounding error of the number type in which a track was computed, from the trailing zero bits of
+ * its numbers.
+ */
+function roundingOf(track: Track): number {
+  const known = roundings.get(track);
+  if (known !== undefined) return known;
+  const [gate] = Object.keys(track.values);
+  const found = Math.max(roundingIn(track.values[gate]), roundingIn(track.values[memoryOf(track)]));
+  roundings.set(track, found);
+  return found;
+}
+
+function roundingIn(values: Float32Array): number {
+  let used = 0;
+  for (const bits of new Uint32Array(values.slice().buffer)) used |= bits;
+  if ((used & 0xffff) === 0) return 2 ** -7; // bfloat16
+  return (used & 0x1fff) === 0 ? 2 ** -10 : 2 ** -23; // float16, float32
+}

@@ -1,0 +1,49 @@
+// The selected layer, direction and units, and their names on the page.
+
+import type { Run, Track, TrackInfo, View } from "studio/types.js";
+import type { Store } from "studio/state/store.js";
+
+/** @returns the first if none has that name */
+export function trackOf(run: Run, name: string): Track {
+  return run.tracks.find(({ info }) => info.name === name) ?? run.tracks[0];
+}
+
+/** The state that carries information from step to step: c for an LSTM, otherwise h. */
+export function memoryOf({ values }: Track): string {
+  return "c" in values ? "c" : "h";
+}
+
+/** The units to show in detail: the pinned ones, or the selected one if none are pinned. */
+export function shownUnits({ pinned, unit }: View): readonly number[] {
+  return pinned.length > 0 ? pinned : [unit];
+}
+
+/** @param unit -1 means none, while nothing has been read */
+export function togglePin(store: Store, unit: number) {
+  if (unit < 0) return;
+  const { pinned } = store.get();
+  if (pinned.includes(unit)) store.change({ pinned: pinned.filter((other) => other !== unit) }, `unpin unit ${unit}`);
+  else store.change({ pinned: [...pinned, unit] }, `pin unit ${unit}`);
+}
+
+/**
+ * @param twoWays whether the layer has both directions
+ * @returns "Layer 1 forward"
+ */
+export function trackTitle({ layer, reverse }: TrackInfo, twoWays: boolean): string {
+  if (!twoWays) return `Layer ${layer}`;
+  return `Layer ${layer}, ${reverse ? "right to left" : "left to right"}`;
+}
+
+/** A value of a run; NaN if there is none. */
+export function valueAt(track: Track, quantity: string, unit: number, t: number): number {
+  const width = widthOf(track.info, quantity);
+  return unit < width ? (track.values[quantity][t * width + unit] ?? NaN) : NaN;
+}
+
+/**
+ * Returns how many values a quantity has at each step: H, or P for the hidden state of an LSTM with a projection.
+ */
+export function widthOf(info: TrackInfo, quantity: string): number {
+  return quantity === "h" ? info.outputs : info.units;
+}

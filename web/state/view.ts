@@ -1,0 +1,95 @@
+// Creates the initial view of the page, and fits views to a model and a run.
+
+import { memoryOf, trackOf } from "studio/state/units.js";
+import type { Boot, Model, Run, Track, View } from "studio/types.js";
+
+/** The default initial view. */
+export function plainView({ models }: Boot): View {
+  return {
+    page: "read",
+    model: models[0]?.id ?? "",
+    text: "",
+    otherModel: "",
+    otherText: "",
+    comparison: "sentences",
+    align: "words",
+    step: 0,
+    track: "",
+    quantity: "c",
+    unit: -1,
+    pinned: [],
+    sort: "index",
+    head: "",
+    zoom: "unit",
+    gate: "f",
+    edits: [],
+    tour: -1,
+    sandbox: "",
+    rows: "step",
+    filter: "",
+    label: "",
+    measure: "auto",
+    memory: "",
+    writer: -1,
+    method: "occlusion",
+    players: "words",
+    query: "",
+    unitRows: "-held_out",
+    unitFilter: "",
+    theme: "auto",
+  };
+}
+
+/**
+ * The initial view, either from Python or from the address, which then sets everything except the input.
+ *
+ * @param said by the address
+ */
+export function firstView(boot: Boot, said: Partial<View>): View {
+  const plain = plainView(boot);
+  if (Object.keys(said).length === 0) return { ...plain, ...boot.view };
+  return { ...plain, ...readOf(boot), ...said };
+}
+
+/** The views that need no address: the default one, with and without the given input. */
+export function unsaid(boot: Boot): View[] {
+  return [plainView(boot), { ...plainView(boot), ...readOf(boot) }];
+}
+
+function readOf({ view: { text, model } }: Boot) {
+  return { ...(text === undefined ? {} : { text }), ...(model === undefined ? {} : { model }) };
+}
+
+/** The changes that fit a view to a run: an existing step, track, unit and head. */
+export function fitted(view: View, model: Model, run: Run): Partial<View> {
+  const track = model.tracks.find(({ name }) => name === view.track) ?? top(model);
+  const pinned = view.pinned.filter((unit) => unit < track.units);
+  return {
+    step: Math.max(0, Math.min(view.step, run.steps - 1)),
+    track: track.name,
+    unit: view.unit >= 0 && view.unit < track.units ? view.unit : restless(trackOf(run, track.name), run.steps),
+    pinned: pinned.length === view.pinned.length ? view.pinned : pinned,
+    head: run.heads.some(({ name }) => name === view.head) ? view.head : (run.heads[0]?.name ?? ""),
+    quantity: model.quantities.includes(view.quantity) ? view.quantity : model.cell.memory,
+    gate: model.gates.includes(view.gate) ? view.gate : model.gates[0],
+  };
+}
+
+/** The unit whose memory changes most, as the first selection. */
+function restless(track: Track, T: number): number {
+  const H = track.info.units;
+  const memory = track.values[memoryOf(track)];
+  let [best, most] = [0, -1];
+  for (let unit = 0; unit < H; unit += 1) {
+    let moved = 0;
+    for (let t = 1; t < T; t += 1) moved += Math.abs(memory[t * H + unit] - memory[(t - 1) * H + unit]);
+    if (moved > most) [best, most] = [unit, moved];
+  }
+  return best;
+}
+
+/** The top layer's forward direction, which is closest to the model's prediction. */
+function top(model: Model) {
+  const forward = model.tracks.filter(({ reverse }) => !reverse);
+  return forward.at(-1) ?? model.tracks[0];
+}

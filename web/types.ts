@@ -1,0 +1,263 @@
+// Types shared by the studio's modules; contains no code.
+//
+// T time steps, H hidden units, C input features, L layers. Arrays are Float32Array in row-major order.
+
+import type { CellKind } from "studio/runtime/kinds.js";
+
+/** A gate or a state, by its letter: i f g o c h. Their order and meanings come with each bundle, from Python. */
+type Quantity = string;
+
+/**
+ * One layer and direction: "l0", "l0r" (reverse). Steps are numbered as in the input, also in the reverse direction.
+ */
+export interface TrackInfo {
+  name: string;
+  layer: number;
+  reverse: boolean;
+  inputSize: number; // C of this layer
+  units: number; // H
+  outputs: number; // P: units of the hidden state, H without a projection
+}
+
+/** The values of one layer and direction. The step read before step t is t-1, or t+1 in reverse. */
+export interface Track {
+  info: TrackInfo;
+  values: Record<Quantity, Float32Array>; // each [T, H]; h [T, P]
+  input: Float32Array | null; // [T, C] its input; null for a recorded trace
+  initial: Record<Quantity, Float32Array>; // h [P], and c [H] of an LSTM: the state before the first step read
+  /**
+   * [T, P] and [T, H] the states passed on, if a readout edit made the outputs differ from them; see stateBefore in
+   * runtime/states.js
+   */
+  carried: Record<Quantity, Float32Array> | null;
+}
+
+/** one label with its probability */
+export type Choice = { label: string; probability: number };
+
+/**
+ * A distribution at each step, over the tags of the word there (for one column) or over a language model's next
+ * tokens.
+ */
+export interface Head {
+  name: string; // "upos", "xpos", ... or "next"
+  labels: string[]; // K of them
+  probabilities: Float32Array; // [T, K]
+  logits: Float32Array; // [T, K] before softmax (and without a chain or a temperature)
+  chosen: Int32Array; // [T] the predicted label at each step
+}
+
+/** One run of a model over a sentence (or numbers). It is frozen; an edit creates a new run. */
+export interface Run {
+  tokens: string[]; // T of them: words, characters, or "0", "1", ... without a vocabulary
+  known: boolean[]; // whether each token is in the vocabulary
+  steps: number; // T
+  tracks: Track[]; // of the LSTM shown (a tagger's: the one over words)
+  heads: Head[]; // empty if the model predicts nothing
+  surprise: Float32Array | null; // [T] of each token, in nats; language models only
+  edits: readonly Edit[]; // that were applied
+}
+
+/** One change of a run, like hiddenstate.Edit. */
+export interface Edit {
+  place: string; // "l1.f"
+  kind: "set" | "scale" | "add"; // the new value is value, old * value, or old + value
+  value: number;
+  unit: number[] | null; // null: all
+  t: number[] | null; // null: all
+  scope: "write" | "readout"; // write: carried on through time; readout: only this step's output
+}
+
+/**
+ * The parts of one gate of one unit at one step, before its activation: the input part plus `scale` times the
+ * recurrent
+ * part, each with its bias.
+ */
+export interface DotProduct {
+  gate: string;
+  inputWeights: Float32Array; // [C]
+  input: Float32Array; // [C]
+  hiddenWeights: Float32Array; // [P]
+  hidden: Float32Array; // [P] the hidden state before the step
+  biasInput: number;
+  biasHidden: number;
+  scale: number; // the reset gate for the candidate of a GRU, else 1
+  fromInput: number; // Σ input + biasInput
+  fromHidden: number; // Σ hidden + biasHidden
+  sum: number;
+}
+
+/** The weights of one track. */
+export interface TrackWeights {
+  weight_ih: Float32Array; // [G*H, C], G gates stacked in the bundle's order
+  weight_hh: Float32Array; // [G*H, P]
+  bias_ih: Float32Array | null; // [G*H]
+  bias_hh: Float32Array | null; // [G*H]
+  weight_hr: Float32Array | null; // [P, H] only with a projection
+}
+
+/** A model of any kind, in the browser. */
+export interface Model {
+  kind: "tagger" | "language-model" | "layer" | "trace";
+  name: string;
+  unit: string; // the kind of step: "word", "character", or "step"
+  tracks: TrackInfo[];
+  cell: CellKind;
+  gates: readonly string[]; // in the order of the stacked weights
+  quantities: readonly string[]; // gates and states
+  meanings: Record<Quantity, string>;
+  hasWeights: boolean; // false for a trace: no edits, no dot products
+  card: string; // the model card (Markdown), or ""
+  /**
+   * the model's parts from input to output, each with the shape of its weight (of the input weight, if it has several)
+   */
+  parts: { label: string; shape: number[] }[];
+  /** into the argument of run, in reading order, so from the end of the text if it reads backward */
+  tokenise: (text: string) => string[];
+  run: (tokens: string[], edits?: readonly Edit[]) => Run; // throws StudioError for input that it can't read
+  runNumbers: (rows: Float32Array[], edits?: readonly Edit[], names?: string[] | null) => Run; // kind "layer": T of C
+  dotProduct: (run: Run, track: string, gate: string, unit: number, t: number) => DotProduct;
+  weights: (track: string) => TrackWeights;
+  stream: (edits?: readonly Edit[]) => Stream;
+  subject: (run: Run) => Subject; // of a run without edits; throws StudioError if it can't be explained
+  given: Run | null; // the run that came with it (a trace, or numbers given in Python)
+}
+
+/** Runs one step at a time and carries the state. A reverse direction can't stream. */
+export interface Stream {
+  step: (x: Float32Array, token?: string) => Float32Array; // returns the last layer's hidden state [P], a copy
+  read: (token: string) => Float32Array; // like `step`, for a token of a language model
+  /**
+   * to the start; or to step t, which is read next, with the states [L, P] and, of an LSTM, [L, H] to continue from
+   */
+  reset: (given?: { t: number; h: Float32Array; c?: Float32Array }) => void;
+  run: () => Run; // everything read since the last reset (the last `keep` steps), which are joined again at each call
+  keep: number; // can be set, also to 0; older steps are dropped
+}
+
+/** a number linear in a step's outputs [D*P]: Σ vector·out + bias */
+export type Readout = { vector: Float64Array; bias: number };
+
+/** Describes how the labels of a distribution are read from the outputs of a step. */
+export interface Reader {
+  name: string; // the name of the run's head
+  labels: string[]; // K of them
+  logit: (label: number) => Readout | null; // null if a label only has a probability
+  /** of outputs [D*P], natural; null if probabilities depend on the whole sentence */
+  logProbability: ((out: Float32Array, label: number) => number) | null;
+}
+
+/**
+ * The subject of an explanation: an LSTM, its input, and the readers of its outputs, like hiddenstate.explain.Subject.
+ */
+export interface Subject {
+  cell: CellKind;
+  cells: { info: TrackInfo; weights: TrackWeights; kind: CellKind }[]; // empty without weights
+  tracks: Track[]; // the run itself, without edits
+  steps: number; // T
+  lead: number; // how many of the steps come before the run's first: 1 in a language model, which reads a newline
+  tokens: string[]; // T of them
+  initial: Record<Quantity, Float32Array>[]; // the initial state of each track
+  readers: Reader[];
+  baseline: () => Float32Array; // [C] the input of an uninformative step
+  baselineName: string; // its name: "an unknown word"
+}
+
+/**
+ * The head of a bundle: a model's folder, or an LSTM or a trace, as hiddenstate.studio.bundle writes it.
+ *
+ * Its tensors: a model's weights under the names of its folder; an LSTM's under those of its state_dict
+ * ("weight_ih_l0"). Data given with it: "given.input" [T, C]; "given.h0" [L*D, P] and, of an LSTM, "given.c0" [L*D,
+ * H],
+ * zeros if absent; and for a trace "given.l0.f" [T, H] for each recorded place, and "given.carried.l0" [T, H] if
+ * recorded.
+ */
+export interface BundleHead {
+  format: "hiddenstate-studio";
+  version: number;
+  kind: "tagger" | "language-model" | "layer" | "trace";
+  name: string;
+  cell: string; // the kind of cell shown: "LSTM", "GRU", "RNN_TANH" or "RNN_RELU"
+  cells: Record<string, { gates: string[]; states: string[] }>; // the letters of every kind, in order
+  meanings: Record<string, string>; // of the letters of the kind shown
+  /**
+   * the "config" in the model's config.json, or for an LSTM or a trace {input_size, hidden_size, num_layers,
+   * bidirectional, bias, proj_size} (a trace's input_size is 0 if unknown)
+   */
+  config: any;
+  vocabulary: any; // of the model's folder; null for an LSTM or a trace
+  tokeniser: any; // the content of hiddenstate/text/tokenise.json (hiddenstate.text.tokenise.PATTERN)
+  card: string;
+  /** the data given with the weights: a trace, or numbers to read; or null */
+  given: { tokens: string[] | null; steps: number } | null;
+}
+
+/** The user's current view, which is stored in the URL in full. */
+export interface View {
+  page: "read" | "compare" | "structure" | "explain" | "units" | "search";
+  model: string; // its id
+  text: string;
+  otherModel: string; // compare: "" for the same model
+  otherText: string; // compare
+  comparison: "sentences" | "models" | "edits"; // the kind of comparison on the compare page
+  align: "position" | "words"; // how steps are aligned there
+  step: number; // the cursor
+  track: string;
+  quantity: Quantity; // the values in the heat map
+  unit: number; // the one under the microscope
+  pinned: number[];
+  sort: string; // "index", "change", "cluster", or "tag:NOUN" (correlation)
+  head: string; // which head is shown
+  zoom: "model" | "layer" | "unit" | "gate"; // of the microscope
+  gate: string; // the gate whose products are shown
+  edits: readonly Edit[];
+  tour: number; // the step of the tour, or -1
+  sandbox: string; // the sizes in the structure page's sandbox; "" for those of the lesson
+  rows: string; // the sort order of the state table: a column's name, with "-" in front for descending order
+  filter: string; // the filter of its rows: "NOUN", "probability<0.6"
+  label: string; // explain: the label to explain; "" for the model's prediction
+  measure: "auto" | "logit" | "probability"; // explain: its logit or probability; auto: whichever suits the model
+  memory: string; // explain: the memory of the ledger, "l1.c[125]"; "" for the most telling one
+  writer: number; // explain: the step to follow in the ledger; -1 for the one of which most remains
+  method: "occlusion" | "shapley"; // explain: whether Shapley values are computed as well
+  players: "words" | "steps"; // explain: the units to replace if steps are characters
+  query: string; // search: the query, as typed
+  unitRows: string; // units: the order of the gallery, like `rows`
+  unitFilter: string; // units: the filter of the gallery: "l1.h NOUN"
+  theme: "auto" | "light" | "dark";
+}
+
+/** Where the page runs. */
+export interface Boot {
+  host: "server" | "file" | "notebook";
+  models: { id: string; name: string; kind: string }[];
+  view: Partial<View>; // the initial view
+  live: "" | "view" | "stream"; // whether Python shares the view, and whether the first model is a stream there
+  index: { name: string; model: string; steps: number } | null; // behind the pages Units and Search
+}
+
+/**
+ * Messages from Python while the page is open; see host.watch.
+ * the stream continues from this state: step t is next
+ */
+export interface LiveBegin {
+  type: "begin";
+  t: number;
+  h: Float32Array; // [L, P] before it
+  c?: Float32Array; // [L, H] before it, of an LSTM
+}
+
+/** the stream has read a step */
+interface LiveStep {
+  type: "step";
+  t: number;
+  token: string | null;
+  x: Float32Array; // [C]
+  h: Float32Array; // [L, P] after it
+  c?: Float32Array; // [L, H] after it, of an LSTM
+}
+/** Python has set parts of the view */
+type LiveView = { type: "view"; view: Partial<View> };
+/** no more messages will come */
+type LiveEnd = { type: "end" };
+export type LiveMessage = LiveBegin | LiveStep | LiveView | LiveEnd;

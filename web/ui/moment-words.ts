@@ -1,0 +1,166 @@
+// The meaning of the cell's numbers in words, and its equations with numbers filled in, as Python prints them.
+
+import type { CellKind } from "studio/runtime/kinds.js";
+import { type Moment, memoryBefore, squashName } from "studio/state/moment.js";
+import { stepName, wordAt } from "studio/state/tokens.js";
+import type { Model, Run, Track } from "studio/types.js";
+import { format, percent } from "studio/ui/draw.js";
+
+const LONGEST = 9; // maximum number of characters of a token shown in a box
+
+/** Returns a size as text, or "?" if a recorded run does not contain it. */
+export function sizeText(size: number): string {
+  return size === 0 ? "?" : String(size);
+}
+
+/** Returns a number as a factor, in brackets if it is negative. */
+export function factor(value: number): string {
+  return value < 0 ? `(${format(value)})` : format(value);
+}
+
+/** Describes in a few words what a gate's value does. */
+export function doingOf(gate: string, value: number): string {
+  if (!Number.isFinite(value)) return "no number";
+  if (gate === "f") return `keeps ${percent(value)} of c_prev`;
+  if (gate === "i") return `writes ${percent(value)} of g`;
+  if (gate === "o") return `outputs ${percent(value)} of tanh(c)`;
+  if (gate === "z") return `keeps ${percent(value)} of h_prev`;
+  if (gate === "r") return `n reads ${percent(value)} of n_h`;
+  if (gate === "n") return "h moves towards it";
+  if (gate === "h") return "memory and output";
+  return value < 0 ? "would lower c" : "would raise c";
+}
+
+/** Describes what happened to the memory: "up by 0.2446". */
+export function changeOf({ values, cell }: Moment): string {
+  const change = values[cell.memory] - values[memoryBefore(cell)];
+  if (!Number.isFinite(change)) return "no number";
+  return `${change < 0 ? "down" : "up"} by ${format(Math.abs(change))}`;
+}
+
+/** one equation */
+export interface Line {
+  name: string; // "kept"
+  formula: string; // "f·c_prev"; "" if the numbers suffice
+  numbers: string; // "0.0259·0.2446"
+  value: string; // "0.0063": what the equation gives
+  edited: boolean; // whether the run has a different value
+}
+
+/** Returns the equations of the states, with the kept and the written part on separate lines. */
+export function equationLines(moment: Moment): Line[] {
+  return LINES[moment.cell.label](moment);
+}
+
+function lstmLines(moment: Moment): Line[] {
+  const { i, f, g, o, c_prev, kept, wrote, c } = moment.values;
+  const { shown } = moment;
+  return [
+    line("kept", "f·c_prev", `${format(f)}·${factor(c_prev)}`, kept),
+    line("written", "i·g", `${format(i)}·${factor(g)}`, wrote),
+    { ...result(moment, "c"), numbers: sumOf(kept, wrote) },
+    { ...result(moment, shown), formula: "o·tanh(c)", numbers: `${format(o)}·tanh(${format(c)})` },
+  ];
+}
+
+function gruLines(moment: Moment): Line[] {
+  const { r, z, n, h_prev, n_h, n_rh, kept, write, wrote } = moment.values;
+  const reads = line("n_rh", "r·n_h", `${format(r)}·${factor(n_h)}`, n_rh);
+  return [
+    ...(Number.isFinite(n_h) ? [reads] : []),
+    line("kept", "z·h_prev", `${format(z)}·${factor(h_prev)}`, kept),
+    line("written", "(1-z)·n", `${format(write)}·${factor(n)}`, wrote),
+    { ...result(moment, "h"), numbers: sumOf(kept, wrote) },
+  ];
+}
+
+function rnnLines(moment: Moment): Line[] {
+  const { from_x, from_h, sum } = moment.values;
+  const name = squashName(moment.cell, "h");
+  const h = { ...result(moment, "h"), formula: `${name}(sum)`, numbers: `${name}(${format(sum)})` };
+  if (!Number.isFinite(from_h)) return [h];
+  return [
+    line("from x", "", "W_ih·x + b_ih", from_x),
+    line("from h", "", "W_hh·h_prev + b_hh", from_h),
+    line("sum", "", sumOf(from_x, from_h), sum),
+    h,
+  ];
+}
+
+const LINES: Record<string, (moment: Moment) => Line[]> = { LSTM: lstmLines, GRU: gruLines, RNN: rnnLines };
+
+const line: (name: string, formula: string, numbers: string, value: number) => Line = (
+  name,
+  formula,
+  numbers,
+  value,
+) => ({ name, formula, numbers, value: format(value), edited: false });
+
+/** The line of a state, which an edit may have replaced. */
+function result({ values, computed }: Moment, name: string): Line {
+  return { ...line(name, "", "", computed[name] ?? values[name]), edited: name in computed };
+}
+
+const sumOf: (a: number, b: number) => string = (a, b) => `${format(a)} ${b < 0 ? "-" : "+"} ${format(Math.abs(b))}`;
+
+/**
+ * Describes where the previous states come from: "from step 1, “in”".
+ *
+ * @param beginning the text for a state that no step of the run produced
+ */
+export function sourceOf(run: Run, before: number | null, beginning: string): string {
+  return before === null ? beginning : `from ${nameOf(run, before)}`;
+}
+
+/**
+ * Describes the initial state of a run: zeros if nothing was read before it and no state was given.
+ *
+ * @param live whether the run is a stream in Python
+ * @returns for a box, and as a part of a sentence
+ */
+export function beginningOf({ kind }: Model, track: Track, live: boolean): { label: string; says: string } {
+  if (kind === "language-model")
+    return { label: "from newline", says: "the state after a newline, which the model reads before any text" };
+  const zero = Object.values(track.initial).every((state) => state.every((value) => value === 0));
+  if (zero) return { label: "initial state", says: "the initial state, zero" };
+  return live
+    ? { label: "from earlier", says: "the stream's state before the steps shown" }
+    : { label: "initial state", says: "the given initial state" };
+}
+
+/** Describes where the states go. */
+export function targetOf(run: Run, after: number | null): string {
+  return after === null ? "final state" : `to ${nameOf(run, after)}`;
+}
+
+function nameOf(run: Run, t: number) {
+  const word = wordAt(run, t, LONGEST);
+  return word === "" ? `step ${t}` : `“${word}”`;
+}
+
+/**
+ * Describes the reading direction and the previous state.
+ *
+ * @param unit "word"
+ * @param beginning what that state is if no step of the run was read before; "" if one was
+ */
+export function wayOf({ carried }: CellKind, reverse: boolean, unit: string, beginning: string): string {
+  const way = reverse ? `from the last ${unit} to the first` : `from the first ${unit} to the last`;
+  const many = carried.length > 1;
+  const comes = many ? "come" : "comes";
+  const before = reverse ? `${comes} from the next ${unit}` : `${comes} from the ${unit} before`;
+  const states = [...carried].sort().map((state) => `${state}_prev`);
+  return `reads ${way}: ${states.join(" and ")} ${beginning ? `${many ? "are" : "is"} ${beginning}` : before}`;
+}
+
+/** Describes the whole moment in one sentence, for screen readers. */
+export function spokenMoment(moment: Moment, run: Run): string {
+  const { cell, values, track, unit, t, shown } = moment;
+  const gates = GATES_AS_SPOKEN[cell.label] ?? [];
+  const parts = gates.map((gate) => `${gate} ${format(values[gate])}, ${doingOf(gate, values[gate])}`);
+  const memory = `${cell.memory} ${format(values[cell.memory])}, ${changeOf(moment)}`;
+  const states = cell.memory === "h" ? [memory] : [memory, `${shown} ${format(values[shown])}`];
+  return `${track.info.name}, ${stepName(run, t)}, unit ${unit}: ${[...parts, ...states].join("; ")}`;
+}
+
+const GATES_AS_SPOKEN: Record<string, string[]> = { LSTM: ["i", "f", "g", "o"], GRU: ["r", "z", "n"] };

@@ -1,0 +1,65 @@
+// The light or dark theme, as chosen by the user or set in the system.
+
+import type { View } from "studio/types.js";
+
+const SYSTEM = window.matchMedia("(prefers-color-scheme: dark)");
+
+const PROBE = document.createElement("i"); // an element used to compute colours
+PROBE.hidden = true;
+
+const listeners: Set<() => void> = new Set();
+
+export function isDark(): boolean {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen === "dark" || (chosen !== "light" && SYSTEM.matches);
+}
+
+/** @returns whether the user prefers reduced motion */
+export function isCalm(): boolean {
+  return window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+}
+
+/**
+ * Calls `fn` when the user or the system changes the theme, so that canvases are redrawn.
+ *
+ * @returns unsubscribes
+ */
+export function onTheme(fn: () => void): () => void {
+  listeners.add(fn);
+  return () => listeners.delete(fn);
+}
+
+export function applyTheme(theme: View["theme"]) {
+  if (document.documentElement.dataset.theme === theme) return;
+  document.documentElement.dataset.theme = theme;
+  tell();
+}
+
+/** The current value, light or dark, of a colour of the page's style, such as "--ink", for use on a canvas. */
+export function resolved(variable: string): string {
+  if (!PROBE.isConnected) document.body.append(PROBE);
+  PROBE.style.color = `var(${variable})`;
+  return getComputedStyle(PROBE).color;
+}
+
+/** A font family of the page's style, such as "--sans", for use on a canvas. */
+export function fontOf(variable: string): string {
+  return getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
+}
+
+/**
+ * The width of texts in a font, in pixels.
+ *
+ * @param font as a canvas takes it: "16px serif"
+ */
+export function measure(font: string): (text: string) => number {
+  const context = document.createElement("canvas").getContext("2d") as CanvasRenderingContext2D;
+  context.font = font;
+  return (text) => context.measureText(text).width;
+}
+
+function tell() {
+  for (const fn of listeners) fn();
+}
+
+SYSTEM.addEventListener("change", tell);

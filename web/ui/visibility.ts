@@ -1,0 +1,52 @@
+// Draws only panels that are on the screen; a panel further down is drawn when the user scrolls to it.
+
+/** @returns call it whenever the drawing is out of date */
+export function whenSeen(root: HTMLElement, draw: () => void): () => void {
+  let seen = false;
+  let stale = false;
+  const refresh = () => {
+    stale = !seen;
+    if (seen) draw();
+  };
+  new IntersectionObserver(
+    ([...entries]) => {
+      seen = entries.at(-1)?.isIntersecting ?? false;
+      if (seen && stale) refresh();
+    },
+    { rootMargin: "200px" },
+  ).observe(root);
+  return refresh;
+}
+
+/** Scrolls a stage sideways until an element in it is visible. */
+export function scrollTo(stage: HTMLElement, part: Element | null) {
+  if (part === null || stage.scrollWidth <= stage.clientWidth) return;
+  const [all, one] = [stage.getBoundingClientRect(), part.getBoundingClientRect()];
+  if (one.left >= all.left && one.right <= all.right) return;
+  stage.scrollLeft += (one.left + one.right - all.left - all.right) / 2;
+}
+
+/**
+ * Keeps elements of class "stays" in view when a stage is scrolled sideways, such as names that would otherwise scroll
+ * away.
+ */
+export function keepNames(stage: HTMLElement) {
+  const move = () => {
+    for (const part of stage.querySelectorAll("svg .stays")) {
+      part.setAttribute("transform", `translate(${stage.scrollLeft} 0)`);
+    }
+  };
+  stage.addEventListener("scroll", move, { passive: true });
+  new MutationObserver(move).observe(stage, { childList: true });
+}
+
+/** Calls `fn` with an element's new size when it changes. */
+export function onResize(root: HTMLElement, fn: (width: number, height: number) => void) {
+  let known = "";
+  new ResizeObserver(([entry]) => {
+    const { width, height } = entry.contentRect;
+    if (`${width} ${height}` === known || width === 0) return;
+    known = `${width} ${height}`;
+    fn(width, height);
+  }).observe(root);
+}
