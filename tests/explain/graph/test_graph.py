@@ -162,7 +162,7 @@ def test_it_is_told_in_every_form() -> None:
     data = json.loads(found.to_json())
     assert {node["name"] for node in data["nodes"]} >= {edge["target"] for edge in data["edges"]}
     assert {node["name"] for node in data["nodes"]} >= {edge["source"] for edge in data["edges"]}
-    assert str(found).startswith("logit of up at e (step 4)")
+    assert str(found).startswith("output 'up' at e (step 4)")
     assert len(found.to_dataframe()) == len(found.edges)
     assert found.plot().axes
 

@@ -1,7 +1,5 @@
 """How much the outputs of two runs differ, step by step."""
 
-from collections import Counter
-
 import torch
 from torch import Tensor
 
@@ -30,12 +28,10 @@ def note_outputs(a: Subject, b: Subject, measure: str) -> str:
     explained = ("", *SOFTMAX) if measure == "KL" else ("",)
     for subject in (a, b):
         if subject.output is not None:
-            real = [(t, n) for n in range(subject.N) for t in range(subject.row_length(n))]
-            notes = Counter(subject.output.note(t, explained, n) for t, n in real)
-            differs = [note for note in notes if note]
-            if differs:
-                where = f"At {notes[differs[0]]:,} of {len(real):,} steps"
-                return f"{where}, what is compared is {differs[0]}."
+            notes = subject.output.notes([subject.row_length(n) for n in range(subject.N)], explained)
+            steps, note = next(((steps, note) for note, steps in notes.items() if note), (0, ""))
+            if note:
+                return f"At {steps:,} of {sum(notes.values()):,} steps, what is compared is {note}."
     return ""
 
 

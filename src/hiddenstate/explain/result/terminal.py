@@ -44,11 +44,11 @@ def share(value: float, width: int = 5) -> str:
 def definite(target: object) -> str:
     """Return a target's name for use in a sentence, with an article if it needs one.
 
-    >>> definite("logit of NOUN at man (step 2)"), definite("l1.c[3] at step 2"), definite("a function of the outputs")
-    ('the logit of NOUN at man (step 2)', 'l1.c[3] at step 2', 'a function of the outputs')
+    >>> definite("logit of NOUN at man (step 2)"), definite("l1.c[3] at step 2"), definite("output 0 at step 2")
+    ('the logit of NOUN at man (step 2)', 'l1.c[3] at step 2', 'the output 0 at step 2')
     """
     said = str(target)
-    return f"the {said}" if said.startswith("log") else said
+    return f"the {said}" if said.startswith(("log", "output ")) else said
 
 
 def number(value: float) -> str:

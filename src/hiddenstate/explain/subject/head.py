@@ -42,7 +42,7 @@ class Head:
 
     def logits(self, out: Tensor) -> Tensor:
         """Return the logits ``[..., K]`` of outputs ``[..., D*P]``."""
-        return linear(out, self.weight, self.bias)
+        return linear(out.to(self.weight.dtype), self.weight, self.bias)
 
     def index(self, label: str | int) -> int:
         """Return the index of a label; an int is returned as it is.
@@ -99,7 +99,7 @@ def softmax_head(
     shown, offset = weight.detach(), None if bias is None else bias.detach()
 
     def log_probabilities(out: Tensor) -> Tensor:
-        parts = linear(out, shown, offset).split(sizes, dim=-1)
+        parts = linear(out.to(shown.dtype), shown, offset).split(sizes, dim=-1)
         normal = [torch.log_softmax(part / by, dim=-1) for part, by in zip(parts, divisors, strict=True)]
         return torch.cat(normal, dim=-1)
 

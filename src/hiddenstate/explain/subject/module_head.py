@@ -1,6 +1,6 @@
 """Finds the head of a module by what it read and gave in one call, and compares it with what the module returned."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hiddenstate.explain.subject.head import Head, make_head
-from hiddenstate.explain.subject.module_output import SOFTMAX, ModuleOutput, match_output
+from hiddenstate.explain.subject.module_output import SOFTMAX, HeadRows, ModuleOutput, match_output, rows_as_bytes
 
 
 class LinearCall(NamedTuple):
@@ -39,9 +39,16 @@ class ModuleCall:
 
     def match(self, head: Head) -> ModuleOutput:
         """Compare a head's outputs with what the module returned."""
-        calls = [call.output.flatten(0, -2) for call in self.linear if _shares_weight(call.layer, head)]
-        logits = head.logits(self.states.to(head.weight.dtype))
-        return match_output(logits, self.result, torch.cat(calls) if calls else None, has_padding=self.has_padding)
+        calls = [call for call in self.linear if _is_layer(call.layer, head)]
+        if calls:
+            rows = HeadRows(
+                torch.cat([call.read.flatten(0, -2) for call in calls]),
+                torch.cat([call.output.flatten(0, -2) for call in calls]),
+            )
+        else:
+            read = self.states.flatten(0, 1).to(head.weight.dtype)
+            rows = HeadRows(read, head.logits(read))
+        return match_output(self.states, rows, self.result, is_observed=bool(calls), has_padding=self.has_padding)
 
 
 class ObservedHead(NamedTuple):
@@ -54,22 +61,23 @@ class ObservedHead(NamedTuple):
 
 def find_head(call: ModuleCall, labels: Sequence[str] | None, *, softmax: bool | None) -> ObservedHead:
     """Return the only linear layer that reads the LSTM's unchanged outputs and gives the module's output."""
-    rows = set(_rows_as_bytes(call.states))
-    readers = dict.fromkeys(linear.layer for linear in call.linear if _reads_only(linear.read, rows))
+    rows = {dtype: set(rows_as_bytes(call.states.to(dtype))) for dtype in {linear.read.dtype for linear in call.linear}}
+    readers = dict.fromkeys(linear.layer for linear in call.linear if _reads_only(linear.read, rows[linear.read.dtype]))
+    kind = type(call.model).__name__
     if not readers:
-        return ObservedHead(None)
+        return ObservedHead(None, no_head=f"no linear layer of this {kind} reads the LSTM's outputs unchanged")
     outputs = {layer: call.match(make_head(layer, None)) for layer in readers}
     heads = [layer for layer, output in outputs.items() if output.function is not None]
     if len(heads) == 1:
         return with_softmax(heads[0], outputs[heads[0]], labels, softmax=softmax)
     names = [repr(name) for name, part in call.model.named_modules() if part in readers]
-    what = f"{', '.join(names)} {'reads' if len(names) == 1 else 'read'} them"
-    kind = type(call.model).__name__
+    what = f"{', '.join(names)} {'reads' if len(names) == 1 else 'read'} the LSTM's outputs"
     if heads:
-        return ObservedHead(None, no_head=f"{what}, and this {kind} returns the outputs of more than one")
-    return ObservedHead(
-        None, no_head=f"{what}, but this {kind} returns something other than that layer's outputs or their softmax"
-    )
+        return ObservedHead(
+            None, no_head=f"{what}, and this {kind} returns the outputs of {len(heads)} of these layers"
+        )
+    outputs_of = "that layer's outputs" if len(names) == 1 else "those layers' outputs"
+    return ObservedHead(None, no_head=f"{what}, but this {kind} returns {outputs_of} changed, in part or not at all")
 
 
 def with_softmax(
@@ -81,17 +89,17 @@ def with_softmax(
     return ObservedHead(head, output)
 
 
-def _shares_weight(layer: nn.Linear, head: Head) -> bool:
-    return layer.weight.data_ptr() == head.weight.data_ptr() and layer.weight.shape == head.weight.shape
+def _is_layer(layer: nn.Linear, head: Head) -> bool:
+    """Whether a head has the weight and the bias of a layer; layers may share a weight and differ in their bias."""
+    pairs = (layer.weight, head.weight), (layer.bias, head.bias)
+    return all(
+        (a is None and b is None)
+        or (a is not None and b is not None and a.data_ptr() == b.data_ptr() and a.shape == b.shape)
+        for a, b in pairs
+    )
 
 
 def _reads_only(values: Tensor, rows: set[bytes]) -> bool:
     """Whether all rows of a tensor are among these, except for zeros that may be padding."""
-    reads = set(_rows_as_bytes(values))
+    reads = set(rows_as_bytes(values))
     return bool(reads & rows) and reads - rows <= {bytes(len(next(iter(reads))))}
-
-
-def _rows_as_bytes(values: Tensor) -> Iterator[bytes]:
-    """Yield the rows of a tensor of any type as bytes, for fast comparison."""
-    flat = values.detach().reshape(-1, values.shape[-1]).cpu().contiguous()
-    return (row.tobytes() for row in flat.view(torch.uint8).numpy())

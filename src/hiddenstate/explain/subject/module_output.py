@@ -1,8 +1,9 @@
 """`ModuleOutput`: whether a module's own output is what its head gives, at which steps, and through which function."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,17 +11,32 @@ from torch.nn.functional import logsigmoid
 
 NEIGHBOURS = 4  # rows compared on each side; rounding can change the order of rows that are nearly equal
 ROUNDING = 16  # in units of the type's precision, relative to the largest value
+SUM_ERROR = 0.1  # of probabilities in half precision
+COLUMNS = 16  # compared first, because most rows differ in them
 NUMBERS_AT_ONCE = 2**22  # bounds the memory of float64 copies
 MOST_APART = 16  # parts of a result that are compared one by one
 DEEPEST = 8  # levels of lists, dictionaries and dataclasses in a module's result
 
 SOFTMAX = ("softmax", "log-softmax")
+
+
+class _Function(NamedTuple):
+    """A function of a head's outputs, and a cheap check that values can be its results; NaN passes."""
+
+    apply: Callable[[Tensor], Tensor]
+    is_possible: Callable[[Tensor], Tensor]
+
+
 FUNCTIONS = {
-    "": lambda logits: logits,
-    "log-softmax": lambda logits: logits.log_softmax(-1),
-    "softmax": lambda logits: logits.softmax(-1),
-    "sigmoid": torch.sigmoid,
-    "log-sigmoid": logsigmoid,
+    "": _Function(lambda logits: logits, lambda _: torch.tensor(True)),
+    "log-softmax": _Function(
+        lambda logits: logits.log_softmax(-1), lambda y: ~((y.exp().sum(-1) - 1).abs() > SUM_ERROR).any()
+    ),
+    "softmax": _Function(
+        lambda logits: logits.softmax(-1), lambda y: ~((y < 0).any() | ((y.sum(-1) - 1).abs() > SUM_ERROR).any())
+    ),
+    "sigmoid": _Function(torch.sigmoid, lambda y: ~((y < 0) | (y > 1)).any()),
+    "log-sigmoid": _Function(logsigmoid, lambda y: ~(y > 0).any()),
 }
 
 
@@ -46,43 +62,93 @@ class ModuleOutput:
             row: the batch row.
         """
         if self.function is None:
-            return "not an output of the module"
+            return "not known to be returned by the module"
         if not self.steps[t, row]:
-            return "not an output of the module for this row and step"
+            return "not returned by the module for this row and step"
         return "" if self.function in explained else f"before the module's {self.function}"
 
+    def notes(self, lengths: Sequence[int], explained: Sequence[str]) -> dict[str, int]:
+        """Return the notes for the steps of rows of some lengths, and the number of steps of each."""
+        is_real = torch.arange(len(self.steps))[:, None] < torch.tensor(lengths)
+        places = [torch.nonzero(is_real & is_one) for is_one in (self.steps, ~self.steps)]
+        return {self.note(int(at[0, 0]), explained, int(at[0, 1])): len(at) for at in places if len(at)}
 
-def match_output(logits: Tensor, result: object, rows: Tensor | None = None, *, has_padding: bool) -> ModuleOutput:
+
+class HeadRows(NamedTuple):
+    """Inputs ``[M, D*P]`` of a head and its outputs ``[M, K]`` for them."""
+
+    read: Tensor
+    outputs: Tensor
+
+
+def match_output(
+    states: Tensor, head: HeadRows, result: object, *, is_observed: bool, has_padding: bool
+) -> ModuleOutput:
     """Compare a head's outputs with what its module returned.
 
     A tensor in the result is the head's output if each of its rows is one of the head's rows (or a function of one):
-    any selection of steps, in any layout. Selections are exact, so for a head that the module called itself, rows must
-    be equal bit for bit; otherwise, and for functions of them, up to rounding.
+    any selection of steps, in any layout, cast to any type. Selections are exact, so rows that were observed in the
+    module's own calls must be equal bit for bit; otherwise, and for functions of them, up to rounding.
 
     Args:
-        logits: the head's outputs at each step, ``[T, N, K]``.
+        states: the LSTM's outputs, ``[T, N, D*P]``.
+        head: what the head reads and gives.
         result: what the module returned.
-        rows: the head's outputs in the module's own calls, ``[M, K]``, or None if it did not call this head.
+        is_observed: whether the module itself called the head on these rows.
         has_padding: whether rows of zeros may be padding.
     """
-    T, N, K = logits.shape
-    every = logits.reshape(-1, K)
+    T, N = states.shape[:2]
+    K = head.outputs.shape[1]
     for name, function in FUNCTIONS.items():
         if K == 1 and name in SOFTMAX:  # always 1, whatever the logit
             continue
-        values = function(every)
-        own = _Rows(values if rows is None else function(rows))
-        matching: list[Tensor] = []
+        is_returned = torch.zeros(len(head.outputs), dtype=torch.bool)
         for part in _tensors(result):
-            is_exact = rows is not None and not name and part.dtype == rows.dtype
-            for view in _views(part.to(logits.device), K):
+            for view in _views(part.to(head.outputs.device), K):
                 real = view[view.any(-1)] if has_padding else view
-                if len(real) and own.contain_all(real, 0.0 if is_exact else None):
-                    matching.append(real)
-        steps = _Rows(torch.cat(matching)).contain(values) if matching else values.new_zeros(1)
-        if bool(steps.any()):
-            return ModuleOutput(name, steps.view(T, N).cpu())
+                few = real[:: max(1, len(real) // 2)]
+                if len(few) and bool(function.is_possible(few.float())):
+                    rounding = "none" if is_observed and not name else "function" if is_observed else "any"
+                    own = _Rows(*_comparable(head.outputs, function.apply, part.dtype, rounding))
+                    if bool(own.contain(few).all()) and bool(own.contain(real).all()):
+                        is_returned |= _Rows(real, own.absolute, own.relative).contain(own.rows).cpu()
+        if bool(is_returned.any()):
+            returned = set(rows_as_bytes(head.read[is_returned.to(head.read.device)]))
+            steps = torch.tensor(
+                [row in returned for row in rows_as_bytes(states.to(head.read.dtype))], dtype=torch.bool
+            )
+            if bool(steps.any()):
+                return ModuleOutput(name, steps.view(T, N))
     return ModuleOutput(None, torch.zeros(T, N, dtype=torch.bool))
+
+
+def rows_as_bytes(values: Tensor) -> Iterator[bytes]:
+    """Yield the rows of a tensor of any type as bytes, for fast comparison."""
+    flat = values.detach().reshape(-1, values.shape[-1]).cpu().contiguous()
+    return (row.tobytes() for row in flat.view(torch.uint8).numpy())
+
+
+def _comparable(
+    outputs: Tensor, function: Callable[[Tensor], Tensor], dtype: torch.dtype, rounding: str
+) -> tuple[Tensor, float, float]:
+    """Return a function of a head's outputs in the type of a result, and the absolute and relative error to expect.
+
+    Args:
+        outputs: the outputs, ``[M, K]``.
+        function: the function.
+        dtype: the type of the result.
+        rounding: ``none`` for outputs as they are, ``function`` for a function of them, which torch computes in float32
+            and rounds once; ``any`` for outputs that the module may have computed in several steps.
+    """
+    if rounding == "none":
+        return outputs.to(dtype), 0.0, 0.0
+    wide = torch.promote_types(torch.promote_types(outputs.dtype, dtype), torch.float32)
+    values = function(outputs.to(wide))
+    precisions = [torch.finfo(kind).eps for kind in (outputs.dtype, dtype)]
+    half = max(precisions) if max(precisions) > torch.finfo(torch.float32).eps else 0.0
+    largest = float(values.nan_to_num(0, 0, 0).abs().max())
+    absolute = ROUNDING * (torch.finfo(torch.float32).eps if half else max(precisions)) * largest
+    return values, absolute + (2 * half * largest if rounding == "any" else 0.0), half
 
 
 def _tensors(result: object, depth: int = 0) -> Iterator[Tensor]:
@@ -117,37 +183,32 @@ def _views(values: Tensor, K: int) -> Iterator[Tensor]:
 
 
 class _Rows:
-    """Rows ``[M, K]`` to look up: by their position, or by a projection that is almost surely different for each."""
+    """Rows ``[M, K]`` to look up, by their position or by a projection that is almost surely different for each.
 
-    def __init__(self, rows: Tensor) -> None:
-        self.rows = rows
+    Args:
+        rows: the rows.
+        absolute: the largest difference of two equal values.
+        relative: what to add to it, in units of the values.
+    """
+
+    def __init__(self, rows: Tensor, absolute: float, relative: float) -> None:
+        self.rows, self.absolute, self.relative = rows, absolute, relative
 
     @cached_property
     def _sorted(self) -> tuple[Tensor, Tensor]:
         keys, order = _projected(self.rows).sort()
         return keys, order
 
-    @cached_property
-    def _largest(self) -> float:
-        return float(self.rows.nan_to_num(posinf=0, neginf=0).abs().max())
-
-    def contain_all(self, rows: Tensor, most: float | None) -> bool:
-        """Whether each of other rows ``[R, K]`` is one of these; see `contain`."""
-        return bool(self.contain(rows[:1], most)) and bool(self.contain(rows, most).all())
-
-    def contain(self, rows: Tensor, most: float | None = None) -> Tensor:
-        """Return whether each of other rows ``[R, K]`` is one of these, as bool ``[R]``.
-
-        Args:
-            rows: the rows.
-            most: the largest difference allowed in a component; by default what rounding can make.
-        """
-        if most is None:
-            precision = max(torch.finfo(values.dtype).eps for values in (rows, self.rows))
-            most = ROUNDING * precision * self._largest
+    def contain(self, rows: Tensor) -> Tensor:
+        """Return whether each of other rows ``[R, K]`` is one of these, as bool ``[R]``."""
+        rows = rows.to(self.rows.dtype)
+        if len(rows) <= NEIGHBOURS:  # faster than sorting
+            return torch.stack([self._are_equal(row[None], self.rows).any() for row in rows])
+        if len(self.rows) <= NEIGHBOURS:
+            return torch.stack([self._are_equal(rows, row[None]) for row in self.rows]).any(0)
         is_here = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
         if len(rows) == len(self.rows):  # most modules return all steps, in their order
-            is_here = (rows - self.rows).abs().amax(-1) <= most
+            is_here = self._are_equal(rows, self.rows)
         left = torch.nonzero(~is_here)[:, 0]
         if not len(left):
             return is_here
@@ -155,14 +216,35 @@ class _Rows:
         at = torch.searchsorted(keys, _projected(rows[left]))
         for shift in sorted(range(-NEIGHBOURS, NEIGHBOURS), key=abs):
             nearby = order[(at + shift).clamp(0, len(order) - 1)]
-            is_near = (rows[left] - self.rows[nearby]).abs().amax(-1) <= most
+            is_near = self._are_equal(rows[left], self.rows[nearby])
             is_here[left[is_near]] = True
             left, at = left[~is_near], at[~is_near]
         return is_here
 
+    def _are_equal(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return whether rows are equal up to the error, as bool ``[R]``; NaN equals NaN."""
+        a, b = torch.broadcast_tensors(a, b)
+        few = slice(None, None, max(1, a.shape[1] // COLUMNS))
+        is_equal = self._are_close(a[:, few], b[:, few])
+        if is_equal.all():
+            return self._are_close(a, b)
+        left = torch.nonzero(is_equal)[:, 0]
+        is_equal[left] = self._are_close(a[left], b[left])
+        return is_equal
+
+    def _are_close(self, a: Tensor, b: Tensor) -> Tensor:
+        is_close = (a == b).all(-1)
+        if is_close.all():
+            return is_close
+        is_near = (a == b) | (a.isnan() & b.isnan())
+        if self.absolute or self.relative:
+            is_near |= (a - b).abs() <= self.absolute + self.relative * b.nan_to_num(0, 0, 0).abs()
+        return is_near.all(-1)
+
 
 def _projected(rows: Tensor) -> Tensor:
-    """Return the projection of each row on a random direction, in float64."""
+    """Return the projection of each row on a random direction, in float64; NaN and infinity count as 0."""
     K = rows.shape[1]
     direction = torch.randn(K, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).to(rows.device)
-    return torch.cat([part.double() @ direction for part in rows.split(max(1, NUMBERS_AT_ONCE // K))])
+    parts = rows.split(max(1, NUMBERS_AT_ONCE // K))
+    return torch.cat([part.double().nan_to_num(0, 0, 0) @ direction for part in parts])

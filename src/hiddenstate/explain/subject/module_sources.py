@@ -1,7 +1,9 @@
 """Subjects of modules: calls a module to find the input of the LSTM inside and the head that reads its output."""
 
 import math
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -206,9 +208,16 @@ def _watched(model: nn.Module, called: nn.Module, lstm: Recurrent[Any, Any], x: 
             if isinstance(part, nn.Linear):
                 part.register_forward_hook(read_by, with_kwargs=True)
 
-    with lasting(watch, lambda: _unwatch(model, check_size, hear, read_by)), evaluating(model), torch.no_grad():
+    unwatched = lasting(watch, lambda: _unwatch(model, check_size, hear, read_by))
+    with unwatched, evaluating(model), torch.no_grad(), _uncompiled():
         run.result = model(*(x if isinstance(x, tuple) else (x,)))
     return run
+
+
+def _uncompiled() -> AbstractContextManager[object]:
+    """Return a context in which modules compiled by torch run without their compiled code, which skips hooks."""
+    can_be_compiled = "torch._dynamo" in sys.modules
+    return torch.compiler.set_stance("force_eager") if can_be_compiled else nullcontext()
 
 
 def _copied(value: Any) -> Any:

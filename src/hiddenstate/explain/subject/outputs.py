@@ -81,9 +81,10 @@ def needed_head(head: Head | None, reason: str = "") -> Head:
     """Return the head; raise ArgumentError, with the reason and ways to give one, if there is none."""
     if head is None:
         raise ArgumentError(
-            f"there is no head here that computes logits from the LSTM's outputs{reason and f': {reason}'}. Give one, "
-            "as in hs.explain.subject(model, x, head=linear, labels=names), a function of the LSTM's outputs, such as "
-            "of=lambda run: model.mlp(run.out[-1])[:, 0], or a place such as 'l0.h[3]@7'"
+            f"there is no head here{f': {reason}' if reason else ' that reads the outputs of the LSTM'}. Give one, as "
+            "in hs.explain.subject(model, x, head=linear, labels=names), a function of the LSTM's outputs, such as "
+            "of=lambda run: model.mlp(run.out[-1])[:, 0] (run.state has the final states), or a place such as "
+            "'l0.h[3]@7'"
         )
     return head
 

@@ -103,14 +103,12 @@ def _place(name: str, subject: Subject) -> Target:
 def _logit(of: Logit, subject: Subject) -> Target:
     head, t = needed_head(subject.head, subject.no_head), subject.step_of(of.word)
     vector, bias = head.readout(of.label)
-    name = f"logit of {quote_label(head.labels[head.index(of.label)])}"
+    name = _name_of_output(subject, head.index(of.label))
     if of.against is not None:
         other, offset = head.readout(of.against)
         vector, bias = vector - other, bias - offset
-        name += f" minus that of {quote_label(head.labels[head.index(of.against)])}"
-    return readout_target(
-        _name_output(name, subject, t, ("",)), subject, Readout(t, split_output(vector, subject), bias)
-    )
+        name += f" minus {_name_of_output(subject, head.index(of.against), is_second=True)}"
+    return readout_target(_add_place(name, subject, t, ("",)), subject, Readout(t, split_output(vector, subject), bias))
 
 
 def _log_probability(of: LogProbability, subject: Subject) -> Target:
@@ -121,7 +119,7 @@ def _log_probability(of: LogProbability, subject: Subject) -> Target:
         return log_probabilities(outputs.out_at(t))[:, k]
 
     name = f"log-probability of {quote_label(head.labels[k])}"
-    return Target(_name_output(name, subject, t, ("", *SOFTMAX)), value, t)
+    return Target(_add_place(name, subject, t, ("", *SOFTMAX)), value, t)
 
 
 def _value_at(address: Address, subject: Subject) -> Target:
@@ -174,8 +172,15 @@ def quote_label(text: str) -> str:
     return text if text.isprintable() and text.strip() else repr(text)
 
 
-def _name_output(name: str, subject: Subject, t: int, explained: Sequence[str]) -> str:
-    """Name the head's output at a step, or for the token after it; with a note if the module's output is different."""
+def _name_of_output(subject: Subject, k: int, *, is_second: bool = False) -> str:
+    label = needed_head(subject.head).labels[k]
+    if subject.has_logits:
+        return f"{'that' if is_second else 'logit'} of {quote_label(label)}"
+    return f"output {label if label.isdigit() else repr(label)}"
+
+
+def _add_place(name: str, subject: Subject, t: int, explained: Sequence[str]) -> str:
+    """Add the step to an output's name, or the token before it, and a note if the module's output is different."""
     place = _at(name, subject, t, "after" if subject.foretells else "at")
     note = "" if subject.output is None else subject.output.note(t, explained)
     return f"{place} ({note})" if note else place

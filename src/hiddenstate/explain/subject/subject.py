@@ -68,6 +68,12 @@ class Subject:
         return f"Subject({self.lstm}, {self.T} steps, {self.N} rows{head}{reason})"
 
     @property
+    def has_logits(self) -> bool:
+        """Whether the head's outputs are known to feed a softmax or sigmoid."""
+        feeds = self.output is not None and bool(self.output.function)
+        return feeds or (self.head is not None and self.head.log_probabilities is not None)
+
+    @property
     def T(self) -> int:  # noqa: N802
         """Time steps."""
         return self.x.shape[0]
