@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from hiddenstate.base.messages import readable_name
 from hiddenstate.errors import ArgumentError
-from hiddenstate.interop.torch.class_swap import TO_OURS, Recast, class_name, readable_name
+from hiddenstate.interop.torch.class_swap import TO_OURS, Recast, class_name
 from hiddenstate.interop.torch.module_tree import modules_by_path, sharing_copy
 from hiddenstate.interop.torch.report import Converted, Left
 from hiddenstate.nn.gru import GRU
