@@ -154,14 +154,14 @@ class IndexFolder:
             FileFormatError: they are damaged.
         """
         key = "text", shard
-        found: ShardText | None = self.memory.get(key)
-        if found is None:
-            found = read_text(self.path(shard))
-            if self.memory.get("steps", 0) + found.steps > MOST_KEPT_STEPS:
+        text: ShardText | None = self.memory.get(key)
+        if text is None:
+            text = read_text(self.path(shard))
+            if self.memory.get("steps", 0) + text.steps > MOST_KEPT_STEPS:
                 self.memory.clear()
-            self.memory[key] = found
-            self.memory["steps"] = self.memory.get("steps", 0) + found.steps
-        return found
+            self.memory[key] = text
+            self.memory["steps"] = self.memory.get("steps", 0) + text.steps
+        return text
 
     def item(self, shard: int, sequence: int) -> Item:
         """Return a sequence of a shard, with what is needed to run it."""

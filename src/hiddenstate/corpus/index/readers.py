@@ -364,11 +364,11 @@ def _layer_reader(
         if not np.isfinite(x).all():
             raise ArgumentError(f"array {k} has numbers that are infinite or NaN")
         words = tuple(map(str, range(len(x)))) if tokens is None else tuple(map(str, tokens[k]))
-        given = (NO_LABEL,) * len(x) if label_rows is None else label_rows[k]
-        if len(words) != len(x) or len(given) != len(x):
-            found = f"there are {len(words)} tokens and {len(given)} labels"
-            raise ArgumentError(f"array {k} has {len(x)} steps, but {found}")
-        items.append(Item(words, given, x))
+        step_labels = (NO_LABEL,) * len(x) if label_rows is None else label_rows[k]
+        if len(words) != len(x) or len(step_labels) != len(x):
+            lengths = f"there are {len(words)} tokens and {len(step_labels)} labels"
+            raise ArgumentError(f"array {k} has {len(x)} steps, but {lengths}")
+        items.append(Item(words, step_labels, x))
     if head is not None and head.in_features != lstm.sizes.directions * lstm.sizes.output_size:
         width = lstm.sizes.directions * lstm.sizes.output_size
         raise ShapeError(f"the head reads {head.in_features} features, but the layer outputs {width}")

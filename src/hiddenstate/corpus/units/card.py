@@ -346,14 +346,14 @@ def _effects(
     if not sample:
         return "cost", [Effect(f"{name}[{k}]", 0.0, 0.0) for k in units], None
     held = hold(name, unit=unit, to=float(index.statistics[name].mean[unit]))
-    said, lost, labels, lengths = costs(
+    cost_name, lost, labels, lengths = costs(
         index, sample, [zero(name, unit=unit), held, *(zero(name, unit=k) for k in units[2:])]
     )
     known = ~np.isnan(lost).any(axis=0)
     at = labels == label if label else np.zeros(len(labels), np.bool_)
     lost, at, groups = lost[:, known], at[known], groups_of(at, lengths)[known]
     effects = [Effect(f"{name}[{k}]", _mean(each[at]), _mean(each[~at])) for k, each in zip(units, lost, strict=True)]
-    return said, effects, _margin(lost, at, groups)
+    return cost_name, effects, _margin(lost, at, groups)
 
 
 def _margin(lost: NDArray[np.float64], at: NDArray[np.bool_], groups: NDArray[np.int64]) -> float | None:

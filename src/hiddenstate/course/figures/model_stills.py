@@ -53,9 +53,9 @@ def bits_of(string: str) -> list[float]:
     """Return the surprise of each character of a text, in bits."""
     ids = ids_of(string)
     with torch.no_grad():
-        said, _ = shakespeare()(ids[:-1])
-    found: list[float] = (-said[:, 0].gather(1, ids[1:])[:, 0] / math.log(2)).tolist()
-    return found
+        log_probabilities, _ = shakespeare()(ids[:-1])
+    bits: list[float] = (-log_probabilities[:, 0].gather(1, ids[1:])[:, 0] / math.log(2)).tolist()
+    return bits
 
 
 def _bars(values: list[float], signs: str, base: float, scale: float, kind: str) -> list[str]:

@@ -41,15 +41,15 @@ def step_differences(a: Subject, b: Subject, run_a: Trace, run_b: Trace, measure
     outs = [_out(one, run) for one, run in ((a, run_a), (b, run_b))]
     if measure == "KL":
         p, q = (needed_probabilities(needed_head(subject.head))(out) for subject, out in zip((a, b), outs, strict=True))
-        found = torch.where(p == -torch.inf, 0.0, p.double().exp() * (p.double() - q.double())).sum(-1)
+        differences = torch.where(p == -torch.inf, 0.0, p.double().exp() * (p.double() - q.double())).sum(-1)
     elif measure == "none":
-        found = torch.full(outs[0].shape[:2], torch.nan, dtype=torch.float64)
+        differences = torch.full(outs[0].shape[:2], torch.nan, dtype=torch.float64)
     else:
         if measure == "distance":
             outs = [needed_head(subject.head).logits(out) for subject, out in zip((a, b), outs, strict=True)]
-        found = (outs[0].double() - outs[1].double()).norm(dim=-1)
+        differences = (outs[0].double() - outs[1].double()).norm(dim=-1)
     ended = torch.tensor([[t >= a.row_length(n) for n in range(a.N)] for t in range(a.T)])
-    return found.cpu().masked_fill(ended, torch.nan)
+    return differences.cpu().masked_fill(ended, torch.nan)
 
 
 def _out(one: Subject, run: Trace) -> Tensor:

@@ -212,7 +212,7 @@ class Comparison(Explanation):
         return {**own, "first": first._asdict() if first else None, "matches": matches, "differences": self.rows()}
 
     def __str__(self) -> str:
-        told = [self._where(), *([sentence(self.note)] if self.note else [])]
+        parts = [self._where(), *([sentence(self.note)] if self.note else [])]
         most = self.largest()
         if most:
             top = most[0].amount
@@ -221,10 +221,10 @@ class Comparison(Explanation):
                 [*map(str, one[3 - len(where) : 3]), shortened(one.word), number(one.amount), bar(one.amount, top)]
                 for one in most
             ]
-            told.append(table([*where, "word", self.measure, ""], lines, "r" * len(where) + "lrl"))
+            parts.append(table([*where, "word", self.measure, ""], lines, "r" * len(where) + "lrl"))
         if self.matches:
-            told += [self._layers(), *map(sentence, self._legend())]
-        return "\n".join(told)
+            parts += [self._layers(), *map(sentence, self._legend())]
+        return "\n".join(parts)
 
     @property
     def _one_lstm(self) -> bool:
@@ -278,17 +278,17 @@ class Comparison(Explanation):
         first = self.first
         what = "The hidden states" if self.measure == "state distance" else "The outputs"
         if self.measure == "none":
-            said = (
+            text = (
                 "The last layers differ in size, and there are no heads for the same labels, so only hidden states "
                 "can be compared."
             )
         elif first is None:
-            said = f"{what} differ by at most {self.tolerance:g} at every step ({self.measure})."
+            text = f"{what} differ by at most {self.tolerance:g} at every step ({self.measure})."
         else:
             where = f"step {first.t}" if self._single else f"item {first.item}, row {first.row}, step {first.t}"
-            said = f"{what} first differ at {shortened(first.word)} ({where}): {self.measure} {number(first.amount)}"
-            said += f"; mean {number(self.mean)}"
-        return sentence(said)
+            text = f"{what} first differ at {shortened(first.word)} ({where}): {self.measure} {number(first.amount)}"
+            text += f"; mean {number(self.mean)}"
+        return sentence(text)
 
     @property
     def _single(self) -> bool:

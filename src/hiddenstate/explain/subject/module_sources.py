@@ -154,25 +154,25 @@ def _time_first(out: Tensor | PackedSequence, batch_first: bool) -> Tensor:
 def _module_at(model: nn.Module, path: str | None) -> tuple[str, nn.Module]:
     """Return the layer at a path, with its path; without a path, the only LSTM, or the only layer if there is none."""
     every = [*model.named_modules(remove_duplicate=False)]
-    found = {name: part for name, part in every if isinstance(find_recordable(part), LSTM)}
-    if path or not found:
-        found = {name: part for name, part in every if isinstance(find_recordable(part), Recurrent)}
+    layers = {name: part for name, part in every if isinstance(find_recordable(part), LSTM)}
+    if path or not layers:
+        layers = {name: part for name, part in every if isinstance(find_recordable(part), Recurrent)}
     kind = type(model).__name__
     if path is not None and not isinstance(path, str):
         raise ArgumentTypeError(f"path= must be the name of a module, got {type(path).__name__}")
-    if not found:
+    if not layers:
         theirs = any(isinstance(part, nn.LSTM | nn.GRU | nn.RNN) for part in model.modules())
         cure = "convert it first, hs.convert(model), or open hs.accelerate()" if theirs else "give a model with one"
         raise ArgumentError(f"this {kind} contains no hiddenstate.LSTM, GRU or RNN; {cure}")
-    module = at_path(path or "", found)
+    module = at_path(path or "", layers)
     if module is None and not path:
-        count = len(set(found.values()))
+        count = len(set(layers.values()))
         raise ArgumentError(
-            f"this {kind} contains {count} recurrent layers; choose one with path=: {list_paths(found)}"
+            f"this {kind} contains {count} recurrent layers; choose one with path=: {list_paths(layers)}"
         )
     if module is None:
-        raise NameUnknownError(f"no LSTM, GRU or RNN at {path!r} in this {kind}: there is {list_paths(found)}")
-    return path or next(iter(found)), module
+        raise NameUnknownError(f"no LSTM, GRU or RNN at {path!r} in this {kind}: there is {list_paths(layers)}")
+    return path or next(iter(layers)), module
 
 
 @dataclass

@@ -92,9 +92,9 @@ def fixed_axes(module: nn.Module, given: Given, model: Any) -> list[FixedAxis]:
     reasons: dict[str, str] = {}
     for axis in axes.sizes:
         drawn = axes.drawn(1, generator, only=axis)
-        made = [_taken(value, of, drawn) for value, of in zip(tensors, axes.of_inputs, strict=True)]
+        values = [_taken(value, of, drawn) for value, of in zip(tensors, axes.of_inputs, strict=True)]
         try:
-            _of_model(module, given, made, axis)
+            _of_model(module, given, values, axis)
         except ExportError as error:
             reasons[axis] = str(error.__cause__)
     return [
@@ -123,12 +123,12 @@ def runs_of_model(module: nn.Module, given: Given, model: Any) -> Iterator[Run]:
     axes, generator = _axes(inputs, tensors), torch.Generator().manual_seed(0)
     for growth in GROWTH if axes.sizes and axes.are_free() else GROWTH[:1]:
         drawn = axes.drawn(growth, generator)
-        made = [_taken(value, of, drawn) for value, of in zip(tensors, axes.of_inputs, strict=True)]
+        values = [_taken(value, of, drawn) for value, of in zip(tensors, axes.of_inputs, strict=True)]
         what = "inputs with " + (
             ", ".join(f"{axis} = {len(places)}" for axis, places in drawn.items()) or "fixed sizes"
         )
         names = [value.name for value in inputs]
-        yield Run(dict(zip(names, made, strict=True)), _of_model(module, given, made, what), what)
+        yield Run(dict(zip(names, values, strict=True)), _of_model(module, given, values, what), what)
 
 
 def _axes(inputs: Any, tensors: list[Tensor]) -> _Axes:

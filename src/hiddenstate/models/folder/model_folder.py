@@ -277,13 +277,13 @@ def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
 
 
 def _load(kind: type[M], folder: str | os.PathLike[str]) -> M:
-    found: Any
+    stored: Any
     described: tuple[Any, Any]
     if model_file.is_model_file(folder):
         weights, described_by = Path(folder), "its metadata"
         metadata = model_file.read_head(folder)
-        found = metadata.get("kind", "")
-        if found == model_file.LAYER:
+        stored = metadata.get("kind", "")
+        if stored == model_file.LAYER:
             raise FileFormatError(
                 f"{folder} is a layer, which reads numbers, not text: expected a tagger or a language model"
             )
@@ -292,9 +292,9 @@ def _load(kind: type[M], folder: str | os.PathLike[str]) -> M:
         path = find_complete_folder(folder)
         head = _head(path, str(folder))
         weights, described_by = path / WEIGHTS, f"{CONFIG} and {VOCABULARY}"
-        found, described = head.get("kind"), (head.get("config"), _object(path / VOCABULARY))
-    if found != kind.kind:
-        raise FileFormatError(f"{folder} is a model of kind {found!r}, expected {kind.kind!r}")
+        stored, described = head.get("kind"), (head.get("config"), _object(path / VOCABULARY))
+    if stored != kind.kind:
+        raise FileFormatError(f"{folder} is a model of kind {stored!r}, expected {kind.kind!r}")
     return _made(kind, described, WeightsFile(weights), described_by)
 
 
