@@ -57,7 +57,12 @@ format: $(VENV)/installed-lint
 ## native-test: the scans against a reference in C++, without Python (needs cmake)
 native-test: native-test-plain
 
-## native-test-clang, native-test-aarch64: the same with clang++, and built for aarch64 and emulated by qemu
+## native-test-clang, native-test-aarch64: the same with clang++, and built for aarch64 and emulated by qemu, where the C library is
+## tested too
+native-test-aarch64: test-aarch64
+.PHONY: test-aarch64
+test-aarch64: $(VENV)/installed-test
+	HIDDENSTATE_CROSS=1 $(BIN)/python -m pytest tests/runtime/test_linking.py
 $(NATIVE_TESTS): native-test-%:
 	cmake -S . -B build/native-$* -DHIDDENSTATE_TESTS=ON $(NATIVE_$*)
 	cmake --build build/native-$* --parallel $(JOBS)

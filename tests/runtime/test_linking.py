@@ -1,5 +1,6 @@
 """The commands of the page on running without torch: linking without CMake, and compiling for another architecture."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,8 +14,6 @@ from runtime.built import ROOT
 from runtime.c_programs import ENGINE, EXAMPLES, library, needs_c, run
 
 PAGE = (ROOT / "docs" / "howto" / "without_torch.md").read_text().splitlines()
-NAMES = ("cmake", "aarch64-linux-gnu-g++", "aarch64-linux-gnu-gcc", "qemu-aarch64")
-MISSING = [name for name in NAMES if shutil.which(name) is None]
 
 
 def commands(start: str, **other: str) -> list[list[str]]:
@@ -52,7 +51,7 @@ def test_linking_without_cmake(tmp_path: Path) -> None:
     check([str(tmp_path / "program")], tmp_path, 1e-6)
 
 
-@pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}")
+@pytest.mark.skipif(os.environ.get("HIDDENSTATE_CROSS") != "1", reason="compiles for minutes: make native-test-aarch64")
 def test_compiling_for_aarch64(tmp_path: Path) -> None:
     folders = {"build__c-aarch64": f"{tmp_path}/objects", "build__aarch64": f"{tmp_path}/installed"}
     for command in commands("cmake ", **folders):
