@@ -204,7 +204,7 @@ def test_an_index_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
     manifest.write_text(manifest.read_text().replace("index/2", "index/1"))
     with pytest.raises(FileFormatError, match="has 'index/1', expected 'index/2'; index the corpus again"):
         hs.open_index(index.folder)
-    with pytest.raises(ArgumentError, match="kind differs; choose another folder, or delete this one"):
+    with pytest.raises(ArgumentError, match="differ in kind: choose another folder, or delete this one"):
         make(tmp_path / "index", lstm_of(), arrays(4, 1))
 
 
@@ -267,13 +267,13 @@ def test_an_index_is_of_one_model_and_corpus(tmp_path: Path) -> None:
     lstm, xs = lstm_of(), arrays(4, 1)
     make(tmp_path / "index", lstm, xs)
     make(tmp_path / "index", lstm, xs)  # nothing is left to do
-    with pytest.raises(ArgumentError, match=r"holds results of something else: arrays differ"):
+    with pytest.raises(ArgumentError, match=r"holds other results, which differ in arrays"):
         make(tmp_path / "index", lstm, arrays(4, 2))
-    with pytest.raises(ArgumentError, match="places, thresholds differ"):
+    with pytest.raises(ArgumentError, match="differ in places, thresholds"):
         make(tmp_path / "index", lstm, xs, places="l0.f")
     with torch.no_grad():
         next(lstm.parameters()).add_(1)
-    with pytest.raises(ArgumentError, match="weights differ"):
+    with pytest.raises(ArgumentError, match="differ in weights"):
         make(tmp_path / "index", lstm, xs)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").write_text("")
@@ -316,8 +316,8 @@ def test_layers_of_every_type_are_opened_again(make_layer: Any, kind: str, tmp_p
 class WithState(hs.LSTM):
     """A layer that holds more than its weights: a counter, and a state that is no tensor."""
 
-    def __init__(self, *sizes: int) -> None:
-        super().__init__(*sizes)
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
         self.register_buffer("calls", torch.zeros(()))
 
     def get_extra_state(self) -> dict[str, int]:

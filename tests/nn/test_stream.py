@@ -335,8 +335,8 @@ def test_a_state_loads_only_into_a_layer_with_the_same_weights(weights: WeightTy
 class WithState(hs.LSTM):
     """A layer that holds more than its weights: a counter, and a state that is no tensor."""
 
-    def __init__(self, *sizes: int) -> None:
-        super().__init__(*sizes)
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
         self.calls: torch.Tensor
         self.register_buffer("calls", torch.zeros(()))
 

@@ -472,7 +472,9 @@ def load_reader(folder: Path, about: Mapping[str, Any]) -> ModelReader:
     described = reader.fingerprint()
     for name in ("model", "weights"):
         if described[name] != about.get(name):
-            raise FileFormatError(f"{folder} is not the model that was indexed: {name} differs from manifest.json")
+            raise FileFormatError(
+                f"{folder} is not the model that was indexed: it differs from manifest.json in {name}"
+            )
     return reader
 
 
