@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch.nn.utils.parametrizations import weight_norm
 
 import hiddenstate as hs
 from corpus.corpora import arrays, lstm_of, make, plain_values, words_of
@@ -203,7 +204,7 @@ def test_an_index_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
     manifest.write_text(manifest.read_text().replace("index/2", "index/1"))
     with pytest.raises(FileFormatError, match="has 'index/1', expected 'index/2'; index the corpus again"):
         hs.open_index(index.folder)
-    with pytest.raises(ArgumentError, match="kind differs; choose another folder, or delete this one"):
+    with pytest.raises(ArgumentError, match="differ in kind: choose another folder, or delete this one"):
         make(tmp_path / "index", lstm_of(), arrays(4, 1))
 
 
@@ -266,13 +267,13 @@ def test_an_index_is_of_one_model_and_corpus(tmp_path: Path) -> None:
     lstm, xs = lstm_of(), arrays(4, 1)
     make(tmp_path / "index", lstm, xs)
     make(tmp_path / "index", lstm, xs)  # nothing is left to do
-    with pytest.raises(ArgumentError, match=r"holds results of something else: arrays differ"):
+    with pytest.raises(ArgumentError, match=r"holds other results, which differ in arrays"):
         make(tmp_path / "index", lstm, arrays(4, 2))
-    with pytest.raises(ArgumentError, match="places, thresholds differ"):
+    with pytest.raises(ArgumentError, match="differ in places, thresholds"):
         make(tmp_path / "index", lstm, xs, places="l0.f")
     with torch.no_grad():
         next(lstm.parameters()).add_(1)
-    with pytest.raises(ArgumentError, match="weights differ"):
+    with pytest.raises(ArgumentError, match="differ in weights"):
         make(tmp_path / "index", lstm, xs)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").write_text("")
@@ -284,7 +285,7 @@ def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
     lstm, xs = lstm_of(), arrays(4, 1)
     with pytest.raises(ShapeError, match="C = 3"):
         make(tmp_path / "a", lstm, [torch.randn(4, 2)])
-    with pytest.raises(ArgumentTypeError, match="LSTM, GRU or RNN, a tagger or a language model, got Linear"):
+    with pytest.raises(ArgumentTypeError, match="LSTM, GRU or RNN, a tagger or a language model, got torch.nn.Linear"):
         hs.index(torch.nn.Linear(2, 2), xs, tmp_path / "a")
     with pytest.raises(NameUnknownError, match="l7"):
         make(tmp_path / "a", lstm, xs, places="l7.h")
@@ -310,6 +311,28 @@ def test_layers_of_every_type_are_opened_again(make_layer: Any, kind: str, tmp_p
     index = make(tmp_path / "index", lstm, xs)
     query = "l0.h[3] > 0.0125, l0.h[4] < 0 before"
     assert hs.open_index(index.folder).search(query).to_json() == make(tmp_path / "b", lstm, xs).search(query).to_json()
+
+
+class WithState(hs.LSTM):
+    """A layer that holds more than its weights: a counter, and a state that is no tensor."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"version": 1}
+
+
+def test_a_layer_that_holds_more_than_its_weights_is_stored_as_it_computes(tmp_path: Path) -> None:
+    lstm, head, xs = WithState(3, 4), torch.nn.Linear(4, 2), arrays(4, 1)
+    weight_norm(lstm, "weight_hh_l0")
+    weight_norm(head)
+    index = make(tmp_path / "index", lstm, xs, head=head)
+    stored = index.values(Context(0, 1, 0, len(xs[1])), ["l0.h"])["l0.h"]
+    assert np.array_equal(stored, lstm.trace(torch.as_tensor(xs[1])[:, None])["l0.h"][:, 0].numpy(force=True))
+    assert index.reader.head is not None
+    assert torch.equal(index.reader.head.weight, head.weight)
 
 
 TEMPERATURES = [27.799999237060547, 18.5, 21.0]
@@ -384,6 +407,17 @@ def test_damaged_files_of_an_index_are_refused(tmp_path: Path) -> None:
         with pytest.raises(FileFormatError, match="00000"):
             opened.text(0) if of == "text" else opened.bits(0, "l0.h", 1, 0.5)
         (shard / name).write_bytes(whole)
+    whole_file = dict(np.load(index.folder / "statistics.npz"))
+    for name, value in (
+        ("l0.h/total", whole_file["l0.h/total"].astype(float)),
+        ("l0.h/square", whole_file["l0.h/square"][..., 0]),
+        ("l0.h/logarithm", np.zeros((5, 2), np.int64)),
+        ("l0.h/top", whole_file["l0.h/top"].astype(np.int64)),
+        ("lengths", whole_file["lengths"][:, None]),
+    ):
+        np.savez(index.folder / "statistics.npz", **{**whole_file, name: value})
+        with pytest.raises(FileFormatError, match=r"statistics\.npz has"):
+            hs.open_index(index.folder)
     (index.folder / "statistics.npz").write_bytes(b"PK")
     with pytest.raises(FileFormatError, match="statistics.npz"):
         hs.open_index(index.folder)

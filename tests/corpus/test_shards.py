@@ -161,9 +161,9 @@ def test_a_run_that_was_killed_while_it_wrote_its_manifest_goes_on(tmp_path: Pat
 def test_results_of_something_else_are_not_mixed(tmp_path: Path, text: Path) -> None:
     shards = plan([text], shard_bytes=200)
     run(Upper(), shards, tmp_path / "out", {"kind": "upper", "model": "a"})
-    with pytest.raises(ArgumentError, match="model differ"):
+    with pytest.raises(ArgumentError, match="differ in model"):
         run(Upper(), shards, tmp_path / "out", {"kind": "upper", "model": "b"})
-    with pytest.raises(ArgumentError, match="shards differ"):
+    with pytest.raises(ArgumentError, match="differ in shards"):
         run(Upper(), plan([text], shard_bytes=100), tmp_path / "out", {"kind": "upper", "model": "a"})
 
 

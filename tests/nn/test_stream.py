@@ -20,6 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.parametrize import remove_parametrizations
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import hiddenstate as hs
@@ -330,6 +332,37 @@ def test_a_state_loads_only_into_a_layer_with_the_same_weights(weights: WeightTy
     assert torch.equal(other.state[0], state["h"])
 
 
+class WithState(hs.LSTM):
+    """A layer that holds more than its weights: a counter, and a state that is no tensor."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.calls: torch.Tensor
+        self.register_buffer("calls", torch.zeros(()))
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"version": 1}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        assert state == {"version": 1}
+
+
+def test_only_its_weights_decide_whether_a_layer_continues_a_state(tmp_path: Path) -> None:
+    lstm, x, file = WithState(4, 3), torch.randn(4), tmp_path / "state.safetensors"
+    weight_norm(lstm, "weight_hh_l0")
+    stream = lstm.stream()
+    stream.step(x)
+    stream.save(file)
+    lstm.calls += 1
+    remove_parametrizations(lstm, "weight_hh_l0")  # keeps the weights
+    loaded = lstm.stream()
+    loaded.load(file)
+    assert torch.equal(loaded.step(x), stream.step(x))
+    plain = hs.LSTM(4, 3)
+    plain.load_state_dict({name: value for name, value in lstm.state_dict().items() if name.endswith("l0")})
+    plain.stream().load(file)
+
+
 def test_a_state_of_another_cell_is_not_called_damaged(tmp_path: Path) -> None:
     layers: dict[str, Any] = {"LSTM": hs.LSTM(4, 3), "GRU": hs.GRU(4, 3), "RNN_TANH": hs.RNN(4, 3)}
     layers["RNN_RELU"] = hs.RNN(4, 3, nonlinearity="relu")
@@ -378,7 +411,7 @@ def test_load_of_what_no_stream_saves_fails(t: str, number: float, message: str,
     stream.step(torch.zeros(4))
     before = stream.state
     state = torch.full((1, 1, 3), number)
-    about = {"t": t, "finite": "True", "cell": "LSTM", "weights": fingerprint(lstm)}
+    about = {"t": t, "finite": "True", "cell": "LSTM", "weights": fingerprint(lstm.state_dict())}
     write_tensors(file, KIND, {"h": state, "c": torch.zeros(1, 1, 3)}, about)
     with pytest.raises(FileFormatError, match=message):
         stream.load(file)

@@ -196,6 +196,15 @@ def test_projection(studio: Shown) -> None:
     expect(page.locator(".lines-number").last).to_have_text(NOTHING)  # there is no h of unit 7
 
 
+def test_a_row_of_one_number_is_not_called_numbers(chromium: Browser) -> None:
+    with shown(chromium, hs.studio(hs.LSTM(1, 2))) as studio:
+        studio.page.goto("about:blank")
+        studio.page.goto(f"{studio.url}#page=compare&text=x&text2=1")
+        expect(studio.page.locator(".compare-note")).to_contain_text('row 1 is "x": expected 1 number. ')
+        placeholder = re.compile("or rows of 1 number, one per line$")
+        expect(studio.page.get_by_label("Input B", exact=True)).to_have_attribute("placeholder", placeholder)
+
+
 def test_many_units_and_steps_scroll(chromium: Browser) -> None:
     with shown(chromium, hs.studio(hs.LSTM(1, 700))) as studio:
         studio.look(text="noise 300", step=299, unit=650)

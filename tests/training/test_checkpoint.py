@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,12 @@ def test_mend_cuts_off_what_came_after_the_checkpoint(run: RunFolder) -> None:
     lines = (run.path / METRICS).read_text().splitlines()
     assert [json.loads(line) for line in lines] == [{"event": "step", "loss": 1.0}]
     assert sorted(path.name for path in run.path.iterdir()) == sorted([CHECKPOINT, LOCK, METRICS, SETTINGS])
+
+
+def test_numbers_that_json_lacks_are_null_wherever_they_are(run: RunFolder) -> None:
+    run.log("step", {"loss": math.nan, "by_tag": {"NOUN": -math.inf}, "lengths": [1.0, (math.inf,)]})
+    (line,) = (run.path / METRICS).read_text().splitlines()
+    assert json.loads(line) == {"event": "step", "loss": None, "by_tag": {"NOUN": None}, "lengths": [1.0, [None]]}
 
 
 def test_a_finished_run_may_be_replaced(run: RunFolder) -> None:

@@ -81,6 +81,11 @@ function counted(text: string | undefined, otherwise: number) {
   return text !== undefined && Number.isInteger(value) && value >= 0 ? Math.min(value, MOST_STEPS) : otherwise;
 }
 
+/** How many numbers a row has, in words. */
+export function numberCount(columns: number) {
+  return `${columns} ${columns === 1 ? "number" : "numbers"}`;
+}
+
 function numbers(line: string, k: number, columns: number): Float32Array {
   const values = line
     .slice(line.lastIndexOf(NAME_END) + 1)
@@ -90,7 +95,7 @@ function numbers(line: string, k: number, columns: number): Float32Array {
   if (values.length !== columns || values.some((value) => !Number.isFinite(value))) {
     throw new StudioError(
       `row ${k + 1} is "${line.slice(0, 40)}"`,
-      `${columns} numbers`,
+      numberCount(columns),
       "Give one row of numbers per step, separated by commas, if you like after a name and a colon.",
     );
   }

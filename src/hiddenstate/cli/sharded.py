@@ -37,9 +37,7 @@ def is_sharded(files: Sequence[str], out: Path | None, shards: bool, cluster: st
     asking = [name for name, asks in (("--shards", shards), ("--cluster", cluster is not None)) if asks]
     asking += [repr(file) for file in files if _is_many(file)]
     if asking and (out is None or str(out) == STANDARD):
-        raise ArgumentError(
-            f"{asking[0]:.200} needs an output folder (--out FOLDER), as do --shards, --cluster, globs and Parquet"
-        )
+        raise ArgumentError(f"{asking[0]:.200} needs a folder for its output: give one with --out FOLDER")
     return bool(asking) or (out is not None and out.is_dir())
 
 

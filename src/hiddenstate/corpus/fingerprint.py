@@ -2,23 +2,26 @@
 
 import json
 
-from torch import nn
+from torch import Tensor, nn
 
 from hiddenstate.models.folder.model_folder import float_weights
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.fingerprint import fingerprint, hash_weights, new_hash
+from hiddenstate.nn.recurrent import Recurrent
 
 
 def model_fingerprint(model: nn.Module) -> str:
     """Return a hash of what a model's results depend on.
 
-    These are a module's weights, with their names, types and shapes; and for a tagger or a language model also the
-    config and the vocabulary. The weights of those are compared as float32, in which they are loaded, whatever the type
+    These are its weights, with their names, types and shapes; and for a tagger or a language model also the config and
+    the vocabulary. The weights of those are compared as float32, in which they are loaded, whatever the type
     in which they are stored.
     """
+    if isinstance(model, Recurrent):
+        return fingerprint(model._named_weights())
     if not isinstance(model, Tagger | LanguageModel):
-        return fingerprint(model)
+        return fingerprint({name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)})
     config, vocabulary = model.to_data()
     hasher = new_hash()
     hasher.update(json.dumps([model.kind, {**config, "weights_dtype": ""}, vocabulary], sort_keys=True).encode())

@@ -36,7 +36,6 @@ from hiddenstate.engine.int8 import dequantise
 from hiddenstate.errors import ArgumentError, DtypeError, FileFormatError
 from hiddenstate.nn.quantised import SCALE, WeightType
 from hiddenstate.nn.rnn import Layer, new_layer
-from hiddenstate.structure.parameters import parameter_names
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.text.tokenise import PATTERN
 
@@ -66,10 +65,7 @@ def write_layer(layer: Layer, path: Path) -> None:
         FileWriteError: the file cannot be written.
     """
     _check_sizes(layer.sizes)
-    names = [name for of_layer in parameter_names(layer.sizes) for name in of_layer if name is not None]
-    tensors: dict[str, Tensor] = {name: getattr(layer, name) for name in names}
-    scales = [name + SCALE for name, value in tensors.items() if value.dtype is torch.int8]
-    tensors |= {name: getattr(layer, name) for name in scales}
+    tensors = layer._named_weights()
     check_memory_of(tensors.items())
     for name, value in tensors.items():
         if value.dtype not in _TYPES:

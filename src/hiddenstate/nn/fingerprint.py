@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
-def fingerprint(module: nn.Module) -> str:
-    """Return a hash of a module's weights, with their names, types and shapes."""
+def fingerprint(weights: Mapping[str, Tensor]) -> str:
+    """Return a hash of weights, with their names, types and shapes."""
     hasher = new_hash()
-    hash_weights(hasher, module.state_dict())
+    hash_weights(hasher, weights)
     return str(hasher.hexdigest())
 
 

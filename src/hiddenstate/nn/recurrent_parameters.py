@@ -217,6 +217,10 @@ class RecurrentParameters(CheckedModule, Traceable):
         """The names of the stored weights and their scales."""
         return self._flat_weights_names if self.weight_format == "float" else list(quantised.stored_names(self))
 
+    def _named_weights(self) -> dict[str, Tensor]:
+        """The current weights by name, with the scales of int8 weights, and nothing else that the module may hold."""
+        return {name: getattr(self, name) for name in self._stored_names()}
+
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         quantised.read_state(self, state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *rest)

@@ -290,5 +290,5 @@ def test_only_models_and_layers_are_saved(tmp_path: Path) -> None:
         assert all(torch.equal(value, again.state_dict()[name]) for name, value in layer.state_dict().items())
         with pytest.raises(TypeError, match="saved as a file"):
             hs.save(layer, tmp_path / "folder")
-    with pytest.raises(TypeError, match="got RNNCell"):
+    with pytest.raises(TypeError, match="got hs.RNNCell"):
         hs.save(hs.RNNCell(2, 3), tmp_path / "m.safetensors")  # type: ignore[arg-type]

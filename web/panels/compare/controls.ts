@@ -3,6 +3,7 @@
 
 import { PAIRS } from "studio/panels/compare/presets.js";
 import { withoutFirstWord } from "studio/panels/compare/second.js";
+import { numberCount } from "studio/state/input.js";
 import type { App } from "studio/state/types.js";
 import { trackTitle } from "studio/state/units.js";
 import type { Model, View } from "studio/types.js";
@@ -22,7 +23,7 @@ function textBox({ store, session }: App, key: "text" | "otherText", name: strin
     set(input, "aria-label", `${numbers ? "Input" : "Sentence"} ${name}`);
     const given = model?.given && key === "text" ? "As given. " : "";
     input.placeholder = numbers
-      ? `${given}A signal, such as sine 24, or rows of ${model.tracks[0].inputSize} numbers, one per line`
+      ? `${given}A signal, such as sine 24, or rows of ${numberCount(model.tracks[0].inputSize)}, one per line`
       : "";
   };
   const update = () => {

@@ -341,11 +341,11 @@ def check_manifest(about: Mapping[str, Any], reader: Reader, merged: Merged) -> 
         raise FileFormatError(f"{STATISTICS} has the statistics of other places")
     if about.get("sizes") != asdict(reader.lstm.sizes):
         raise FileFormatError("the model has other sizes")
+    sizes = reader.lstm.sizes
     for name, known in merged.places.items():
-        _check_shapes(
-            known, reader.lstm.sizes.units(parse_place(name, *reader.lstm.sizes.layers).quantity), len(reader.common)
-        )
-    if merged.random.ndim != 1 or merged.random.dtype != np.int64 or merged.lengths.dtype != np.int64:
+        quantity = parse_place(name, *sizes.layers).quantity
+        _check_arrays(known, sizes.units(quantity), len(reader.common), is_keeping=quantity == sizes.kind.keeper)
+    if any(numbers.ndim != 1 or numbers.dtype != np.int64 for numbers in (merged.random, merged.lengths)):
         raise FileFormatError(f"{STATISTICS} has no numbers of contexts or steps")
     if not isinstance(thresholds, dict) or not all(
         name in merged.places and isinstance(values, list) and len(values) <= MOST_THRESHOLDS and _are_finite(values)
@@ -354,13 +354,14 @@ def check_manifest(about: Mapping[str, Any], reader: Reader, merged: Merged) -> 
         raise FileFormatError("thresholds must be lists of numbers, by place")
 
 
-def _check_shapes(known: Statistics, units: int, tokens: int) -> None:
-    """Check the shapes of statistics of a place; the letters are those of `Statistics`."""
+def _check_arrays(known: Statistics, units: int, tokens: int, *, is_keeping: bool) -> None:
+    """Check the shapes and types of statistics of a place; the letters are those of `Statistics`."""
     K = len(known.labels)
     shapes = {
         "count": (2,),
-        "total": (2, units),
-        "square": (2, units),
+        "total": (2, units, 2),
+        "square": (2, units, 2),
+        "logarithm": (units if is_keeping else 0, 2),
         "histogram": (units, BINS),
         "label_count": (2, K),
         "label_total": (2, K, units),
@@ -368,9 +369,13 @@ def _check_shapes(known: Statistics, units: int, tokens: int) -> None:
         "token_total": (tokens, units),
         **dict.fromkeys(("top", "top_key", "bottom", "bottom_key"), (units, CONTEXTS)),
     }
-    for name, value in known.to_arrays().items():
-        if value.shape != shapes.get(name, value.shape) or value.dtype.kind not in "iuf":
-            raise FileFormatError(f"{STATISTICS} has {name} of {value.dtype} {list(value.shape)}")
+    arrays = known.to_arrays()
+    for name, shape in shapes.items():
+        dtype, value = np.dtype(np.float32 if name in ("top", "bottom") else np.int64), arrays[name]
+        if value.shape != shape or value.dtype != dtype:
+            raise FileFormatError(
+                f"{STATISTICS} has {name} of {value.dtype} {list(value.shape)}, expected {dtype} {list(shape)}"
+            )
 
 
 def _are_finite(values: Sequence[Any]) -> bool:

@@ -32,6 +32,7 @@ from hiddenstate.models.folder.model_folder import load_any, read_kind, save
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.model_file import SIZES, make_layer
 from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.nn.fingerprint import fingerprint
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import Layer
 from hiddenstate.structure.sizes import Sizes
@@ -263,22 +264,27 @@ class LayerReader:
     def save(self, folder: Path) -> None:
         """Write the layer's weights."""
         folder.mkdir(exist_ok=True)
-        tensors = {f"lstm.{name}": value for name, value in self.lstm.state_dict().items()}
-        if self.linear is not None:
-            tensors |= {f"linear.{name}": value for name, value in self.linear.state_dict().items()}
         metadata = {"names": json.dumps(self.names), "softmax": json.dumps(self.softmax)}
-        write_tensors(folder / "layer.safetensors", FORMAT, tensors, metadata)
+        write_tensors(folder / "layer.safetensors", FORMAT, self._weights(), metadata)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the hash of the weights, and of the arrays."""
-        parts = nn.ModuleList([self.lstm, *([self.linear] if self.linear is not None else [])])
         return {
             "model": self.kind,
-            "weights": model_fingerprint(parts),
+            "weights": fingerprint(self._weights()),
             "arrays": _hash_items(self.arrays),
             "names": list(self.names),
             "softmax": self.softmax,
         }
+
+    def _weights(self) -> dict[str, Tensor]:
+        """Return the weights as they are now, also where a parametrization computes them."""
+        weights = {f"lstm.{name}": value for name, value in self.lstm._named_weights().items()}
+        if self.linear is not None:
+            weights["linear.weight"] = self.linear.weight
+            if self.linear.bias is not None:
+                weights["linear.bias"] = self.linear.bias
+        return weights
 
 
 ModelReader = TaggerReader | LanguageReader | LayerReader
@@ -466,7 +472,9 @@ def load_reader(folder: Path, about: Mapping[str, Any]) -> ModelReader:
     described = reader.fingerprint()
     for name in ("model", "weights"):
         if described[name] != about.get(name):
-            raise FileFormatError(f"{folder} is not the model that was indexed: {name} differs from manifest.json")
+            raise FileFormatError(
+                f"{folder} is not the model that was indexed: it differs from manifest.json in {name}"
+            )
     return reader
 
 

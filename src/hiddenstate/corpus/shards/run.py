@@ -138,9 +138,8 @@ def _begin(folder: Path, shards: Sequence[Shard], described: Mapping[str, Any]) 
         differing = sorted(key for key in {*there, *data} if there.get(key) != data.get(key))
         if differing:
             differing = [key for key in differing if key != "shards"] or differing  # other files have other shards
-            verb = "differs" if len(differing) == 1 else "differ"
             raise ArgumentError(
-                f"{folder} holds results of something else: {', '.join(differing)} {verb}; choose another folder, or "
+                f"{folder} holds other results, which differ in {', '.join(differing)}: choose another folder, or "
                 "delete this one"
             )
     else:

@@ -100,7 +100,7 @@ class StreamRunner:
 
     def fingerprint(self) -> str:
         """A hash of the weights."""
-        return fingerprint(self._lstm)
+        return fingerprint(self._lstm._named_weights())
 
     def check_again(self) -> None:
         """Check the weights again at the next step, also for writes that torch's version counters miss."""
