@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,7 +37,9 @@ def best_of(answer: object) -> str:
     if result > drawn:
         raise wrong("", f"{result:.3f} would be more than chance: that is {drawn:.3f} here (±20 % are allowed).")
     raise wrong(
-        "", f"{result:.3f} is less than the drawn value, {drawn:.3f} (±20 % are allowed). It scales with 1 / √n."
+        "",
+        f"{result:.3f} is less than the drawn value, {drawn:.3f} (±20 % are allowed). One unit's |r| is about "
+        f"1 / √{TOKENS}; the largest of {UNITS} is about three times that.",
     )
 
 
@@ -47,6 +49,11 @@ def _typical_bests(result: float) -> Iterator[tuple[float, str]]:
     tokens = f"{shown} uses 1 / √{m}. n is the number of tokens, {n}, over which r is computed."
     roots = f"{shown} lacks a root: √(2 ln {m}) / √{n}."
     yield 1 / math.sqrt(n), f"{shown} is typical of *one* unit. The largest of {m} is about three times that."
+    yield (
+        2 / math.sqrt(n),
+        f"{shown} is what one unit, chosen beforehand, exceeds in 5 % of cases. The largest of {m} is larger: about "
+        f"three times 1 / √{n}.",
+    )
     for largest in (3.0, math.sqrt(2 * math.log(m))):
         yield largest, f"{shown} is in units of 1 / √n: divide by √{n}."
         yield largest / math.sqrt(m), tokens
@@ -92,10 +99,11 @@ def is_used(answer: object) -> str:
     return "Right for an unused copy, a faint unit, a saturated gate, and a path that ends at a closed gate."
 
 
-def _depends(lstm: LSTM, x: Tensor, edits: edit.Edit) -> bool:
+def _depends(lstm: LSTM, x: Tensor, edits: edit.Edit, part: tuple[Any, ...] = (...,)) -> bool:
+    """Whether an edit changes the output, or a part of it."""
     out, _ = lstm(x)
     with lstm.edit(edits):
-        return not torch.allclose(out, lstm(x)[0], atol=1e-4)
+        return not torch.allclose(out[part], lstm(x)[0][part], atol=1e-4)
 
 
 def _changes_state(lstm: LSTM, x: Tensor, unit: int) -> bool:
@@ -146,6 +154,17 @@ _PROCEDURES: tuple[tuple[str, str, Callable[[LSTM, Tensor, int], bool]], ...] = 
         "",
         "It compares the final state, in which layer 0's own h and only the last step count. Compare `out`.",
         lambda lstm, x, unit: _changes_state(lstm, x, unit),
+    ),
+    (
+        "",
+        "It compares the last step only. A unit may be used at an earlier one: compare all of `out`.",
+        lambda lstm, x, unit: _depends(lstm, x, edit.zero("l0.h", unit=unit), (-1,)),
+    ),
+    (
+        "",
+        "It compares one unit of `out`, the one with the number of layer 0's. Any unit of layer 1 may read it: compare "
+        "all of `out`.",
+        lambda lstm, x, unit: _depends(lstm, x, edit.zero("l0.h", unit=unit), (..., unit)),
     ),
     (
         "M35",

@@ -19,6 +19,7 @@ from hiddenstate.course.exercises.losses import (
     Score,
     losses_of,
     refuse_answers_read,
+    refuse_look_ahead,
     sees_ahead,
     simple_losses,
     trivial_losses,
@@ -26,6 +27,7 @@ from hiddenstate.course.exercises.losses import (
     unigram_losses,
     values_of,
 )
+from hiddenstate.edits import edit
 from hiddenstate.errors import AnswerError
 
 LEAST_SHARE, MOST_SHARE = 0.05, 0.5
@@ -40,7 +42,10 @@ LIVE_STEPS = 300
 def split(answer: object) -> str:
     """Check exercise 8.1: disjoint training and held-out parts."""
     if not isinstance(answer, Sequence) or not all(isinstance(part, range) for part in answer) or len(answer) < 2:
-        raise wrong("", "The answer should be two ranges of positions, such as range(0, 900) and range(900, 1000).")
+        kinds = " and ".join(type(part).__name__ for part in answer[:2]) if isinstance(answer, tuple | list) else ""
+        example = "such as range(0, 900) and range(900, 1000)"
+        piece = f", but they are {kinds}. A part should be one piece, as a range is." if kinds else "."
+        raise wrong("", f"The answer should be two ranges of positions, {example}{piece}")
     parts = cast("Sequence[range]", answer)
     train, test = parts[0], parts[-1]
     for one, other in itertools.pairwise(parts):
@@ -110,8 +115,7 @@ def model(answer: object) -> str:
     few = test[:FEW_STEPS]
     if not torch.allclose(losses_of(score, few), losses_of(score, few), atol=CLOSE_LOSS):
         raise wrong("", "Two calls give different losses: is dropout still active? Call eval() first.")
-    if sees_ahead(score, few):
-        raise wrong("M33", "Losses change with elements that come later: does one direction read from the end?")
+    refuse_look_ahead(score, few)
     refuse_answers_read(score, test, values_of(whole))
     trivial, mean = float(trivial_losses(whole, test).mean()), float(losses.mean())
     if mean > 0.98 * trivial:
@@ -121,6 +125,9 @@ def model(answer: object) -> str:
             "model that `score` "
             "uses the one that was trained, and has it seen enough batches?",
         )
+    if torch.allclose(losses_of(score, few), losses_of(score, few, edit.zero("l0.h")), atol=CLOSE_LOSS):
+        inside = "Call the LSTM inside `with lstm.edit(*edits):`."
+        raise wrong("", f'The edit hs.zero("l0.h") changes no loss. {inside}')
     return f"{mean:.3f} a step on {len(test)} elements, where {trivial_name(whole, 'the held-out')} has {trivial:.3f}."
 
 
@@ -238,6 +245,9 @@ def ablation(answer: object) -> str:
                 "cost. Make it from "
                 "the data, before you look.",
             )
+    if float(cost.min()) > 0:
+        subtract = "Subtract the loss without the edit from the loss with it."
+        raise wrong("", f"The cost is above 0 at every step, as a loss is; an increase is below 0 at some. {subtract}")
     gap, (at, elsewhere) = _gap(cost, label), _at(cost, label)
     with seeded(85):
         turns = torch.randint(1, len(label), (SHIFTS,)).tolist()
@@ -258,7 +268,7 @@ def _other_label(cost: Tensor, label: Tensor, moved: Tensor) -> AnswerError:
         near, far = _at(cost, label.roll(turn))
         if near > 2 * max(far, 0) and near - far > float(moved.max()) * 0.99:
             return wrong("", f"{said}. Shifted by one, the label fits: it is one step {which} than its cost, of x[1:].")
-    if at < 0 and -at > 2 * -elsewhere:
+    if at < 0 and -at > 2 * abs(elsewhere):
         return wrong("", f"{said}: negative. The cost is the loss with the edit minus the loss without it.")
     other_at, other_elsewhere = _at(cost, ~label)
     if other_at > 2 * max(other_elsewhere, 0):
