@@ -155,6 +155,8 @@ def _typical_shares(result: float, train: Tagged, held: Tagged) -> Iterator[Typi
             f"{shown} gives each word its least frequent tag. Take the most frequent one.",
             _accuracy(rare, held, unknown),
         )
+    for place, which, why in ((0, "first", "is `return` inside the loop?"), (-1, "last", "add up over all.")):
+        yield "", f"{shown} is the share of the {which} sentence only: {why}", _share(train, [held[place]])
     mean = sum(_share(train, [sentence]) for sentence in held) / len(held)
     yield (
         "",
@@ -290,6 +292,10 @@ def _other_weights(model: nn.Module, right: nn.Module, untrained: "_Tagger", bat
             return wrong(loop.about, loop.sentence)
     names = differing(model, right)
     frozen = [name for name in names if name not in differing(model, untrained)]
+    reached = {name for name, weight in model.named_parameters() if weight.grad is not None and weight.grad.any()}
+    if frozen and reached and not reached & set(frozen):
+        sentence = "The loss does not depend on them: take the scores of all steps"
+        return wrong("", f"These parameters have not been trained: {', '.join(frozen)}. {sentence}.")
     if frozen:
         return wrong(
             "", f"These parameters have not been trained: {', '.join(frozen)}. Pass model.parameters() to Adam."

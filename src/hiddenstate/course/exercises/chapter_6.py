@@ -301,6 +301,8 @@ def _typical_skills(result: float, right: float, forecast: Tensor, series: Tenso
         f"{shown} is the mean of ratios, step by step. Take both means first, then the ratio.",
         float((1 - error.square() / rival.square()).mean()),
     )
+    median = float(1 - error.square().median() / rival.square().median())
+    yield "", f"{shown} compares medians of the squared errors. Compare their means.", median
     count = error.numel()
     sums = "the sum of one part's squared errors with the mean of the other's. Take the same of both."
     yield "", f"{shown} compares {sums}", 1 - count * (1 - right)

@@ -33,6 +33,22 @@ def losses_of(score: Score, x: Tensor, *edits: Edit) -> Tensor:
     return tensor(losses, n, other=other).double()
 
 
+def refuse_infinite(losses: Tensor, train: Tensor, x: Tensor) -> None:
+    """Reject a baseline's infinite losses."""
+    if losses.isfinite().all():
+        return
+    place = int((~losses.isfinite()).nonzero()[0])
+    if bool(((train[:-1] == x[place]) & (train[1:] == x[place + 1])).any()):
+        raise wrong(
+            "",
+            f"Loss {place} is infinite, though its pair occurs in training: its probability came out as 0. Divide "
+            "counts by their sum; a softmax of counts leaves next to nothing for all but the most frequent.",
+        )
+    raise wrong(
+        "", "Some losses are infinite: an element that never occurs in training is possible. Give it a small count."
+    )
+
+
 def values_of(*parts: Tensor) -> Tensor:
     """Return all values that an element of a text may have."""
     if parts[0].is_floating_point():
@@ -88,9 +104,15 @@ def refuse_answers_read(score: Score, x: Tensor, values: Tensor) -> None:
             )
         if bool((losses < 0).any()):
             raise wrong("", "Some losses are negative. A loss is minus the log of a probability, so it is at least 0.")
-        for base, unit in ((math.e, "nats: divide by ln 2"), (10.0, "units of log 10: take log2")):
-            if TOTAL[0] <= float((base**-losses).sum()) <= TOTAL[1]:
-                raise wrong("", f"The losses are in {unit}, to have bits.")
+        for probabilities, sentence in (
+            (math.e**-losses, "The losses are in nats: divide by ln 2, to have bits."),
+            (10**-losses, "The losses are in units of log 10: take log2, to have bits."),
+            (1 / losses, "The losses are perplexities, 1 / p. Take -log2 p."),
+            (1 - losses, "The losses are 1 - p. Take -log2 p."),
+            (losses, "These are the probabilities themselves. Take -log2 p."),
+        ):
+            if TOTAL[0] <= float(probabilities.sum()) <= TOTAL[1]:
+                raise wrong("", sentence)
         adds = f"All probabilities of character {place} add up to {total:.2f}, not to 1"
         before = torch.stack([losses_of(score, _with(begin, place - 1, value))[-1] for value in values])
         if TOTAL[0] <= float(torch.exp2(-before).sum()) <= TOTAL[1]:
@@ -99,6 +121,12 @@ def refuse_answers_read(score: Score, x: Tensor, values: Tensor) -> None:
                 f"{adds}, but those of all characters before it do: the table is normalised over the wrong "
                 "axis, or its "
                 "two indices are exchanged. Divide each row by its own sum, .sum(1, keepdim=True).",
+            )
+        if total < TOTAL[0] and float(torch.exp2(-losses).max()) < 1 / len(losses):
+            raise wrong(
+                "",
+                f"{adds}: the losses are too large. Are several added up, or is the table of pairs divided by its "
+                "whole sum? Divide each row by its own, .sum(1, keepdim=True).",
             )
         raise wrong(
             "",
