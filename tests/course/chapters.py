@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from coursebook import notebooks
-from coursebook.pages import Block, Choice, Directive, asked, choices_of, course_pages, directive, parts_of
+from coursebook.pages import NO_ID, Block, Choice, Directive, asked, choices_of, course_pages, directive, parts_of
 from exercises import learners_answers
 from pages import ROOT, kept
 
@@ -69,7 +69,8 @@ def choices(made: Directive) -> list[Choice]:
         found += choices_of(section.text)[1]
     for section in made.all("extra"):
         line, _, why = section.text.partition("\n")
-        found.append(Choice(line, why.strip(), section.argument.split()[0], right=False))
+        about = section.argument.split()[0].strip(NO_ID)
+        found.append(Choice(line, why.strip(), about, right=False))
     return found
 
 

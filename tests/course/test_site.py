@@ -33,6 +33,7 @@ _COLOURS = """() => {
   return [box.color, box.backgroundColor];
 }"""
 CHECKS = next(page for page in PAGES if page.stem == CHECK)
+CHAPTER = next(page for page in PAGES if page.stem == FIRST)
 DAY = 24 * 60 * 60 * 1000
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
@@ -189,6 +190,30 @@ def test_the_numbers_of_a_shape_that_are_right_are_counted(site: Path) -> None:
         watch.page.keyboard.press("Enter")
         expect(ask.locator(".course-said")).to_contain_text("h_n is [L·D, N, H]")
         expect(ask.locator(".course-said")).to_contain_text("2 of your 3 numbers are right.")
+        stays_at_home(watch)
+
+
+def test_lines_in_a_wrong_order_are_told_which_name_is_read_before_it_is_set(site: Path) -> None:
+    (made,) = directives(CHAPTER, "parsons")
+    wrong = [section.text.split("\n")[0] for section in made.all("extra")]
+    right = made.one("lines").split("\n")
+    with opened(site, FIRST) as watch:
+        box = watch.page.locator("#exercise-1\\.3")
+        said, check = box.locator(".course-said"), box.get_by_role("button", name="Check")
+        for line in (*wrong, right[2]):  # the third line is left out as well
+            box.get_by_role("button", name=f"leave out: {line}", exact=True).click()
+        for line in right[::-1]:
+            for _ in right + wrong:
+                box.get_by_role("button", name=f"up: {line}", exact=True).click()
+        check.click()
+        expect(said).to_contain_text("last_layer = by_layer[-1] reads by_layer, which no line above it sets")
+        expect(said).to_contain_text("the first line that is out of place is line 3")
+        box.get_by_role("button", name=f"leave out: {right[2]}", exact=True).click()
+        check.click()
+        expect(said).to_have_text("Right.")
+        box.get_by_role("button", name=f"leave out: {wrong[0]}", exact=True).click()
+        check.click()
+        expect(said).to_contain_text("Without lengths the LSTM reads on into the padding")
         stays_at_home(watch)
 
 

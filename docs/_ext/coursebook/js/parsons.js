@@ -1,5 +1,22 @@
 // Lines to be put in order, by buttons.
 
+const codeOf = (item) => item.querySelector("code").textContent;
+const namesIn = (text) => text.match(/[A-Za-z_]\w*/g) ?? [];
+const sidesOf = (line) => [line.slice(0, line.indexOf(" = ")), line.slice(line.indexOf(" = ")).split("  # ")[0]];
+
+/** Say which line first reads a name that no line above it sets; nothing if there is none. */
+const firstUnset = (lines, all) => {
+  const settable = new Set(all.flatMap((line) => namesIn(sidesOf(line)[0])));
+  const set = new Set();
+  for (const line of lines) {
+    const [left, right] = sidesOf(line);
+    const missing = namesIn(right).find((name) => settable.has(name) && !set.has(name));
+    if (missing) return [course.make("code", { text: line }), " reads ", course.make("code", { text: missing }), ", which no line above it sets; "];
+    namesIn(left).forEach((name) => set.add(name));
+  }
+  return [];
+};
+
 course.setUpParsons = (box) => {
   const list = box.querySelector(".course-lines");
   const solution = box.querySelector(".course-solution");
@@ -43,7 +60,7 @@ course.setUpParsons = (box) => {
     const extra = used().find((item) => item.dataset.about !== undefined);
     const first = used().findIndex((item, k) => Number(item.dataset.line) !== k + 1);
     if (extra) said.replaceChildren("Incorrect. ", course.make("code", { text: extra.querySelector("code").textContent }), " ", ...[...extra.querySelector(".course-why").cloneNode(true).childNodes]);
-    else if (first >= 0) said.textContent = `Not yet: the first line that is out of place is line ${first + 1} of those you use.`;
+    else if (first >= 0) said.replaceChildren("Not yet: ", ...firstUnset(used().map(codeOf), items.map(codeOf)), `the first line that is out of place is line ${first + 1} of those you use.`);
     else if (used().length < wanted) said.textContent = `Not yet: ${wanted} lines are needed, and you use ${used().length}.`;
     else said.textContent = "Right.";
     box.dataset.answered = String(said.textContent === "Right.");

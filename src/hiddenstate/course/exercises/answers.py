@@ -5,11 +5,11 @@ import linecache
 import math
 import numbers
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ _NO_SHAPES: Mapping[tuple[int, ...], str] = MappingProxyType({})
 _MEANINGS = {
     "a leaf Variable that requires grad": "Change parameters under `torch.no_grad()`.",
     "can't call numpy() on Tensor that requires grad": "Use `.detach()` first, or compute under `torch.no_grad()`.",
+    "does not require grad and does not have a grad_fn": "Was it computed under `torch.no_grad()`, or detached?",
     "'ellipsis'": "Replace the three dots.",
 }
 
@@ -158,6 +159,13 @@ def verdict(result: object) -> bool:
     if not isinstance(result, int) or result not in (0, 1):
         raise wrong("", f"The answer should be True or False, but its type is {type(result).__name__}.")
     return bool(result)
+
+
+def is_sequence_of(answer: object, *types: type) -> TypeGuard[Sequence[Any]]:
+    """Whether an answer is a sequence of items of these types."""
+    if not isinstance(answer, Sequence) or len(answer) != len(types):
+        return False
+    return all(isinstance(part, kind) for part, kind in zip(answer, types, strict=True))
 
 
 def lengths_read(answer: object, lstm: nn.Module, *arguments: object) -> list[int]:

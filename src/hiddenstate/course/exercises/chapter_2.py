@@ -66,6 +66,7 @@ def from_onnx(answer: object) -> str:
         rows = torch.arange(4.0 * units * columns).view(4 * units, columns)
         other = {
             (4, units, columns): "`torch.stack` makes a new axis, `torch.cat` joins along the first.",
+            (12, columns): "That is right for 3 units only: rows.chunk(4) cuts any H.",
             (units, 4 * columns): "The quarters are side by side: join them along the first axis.",
         }
         result = tensor(called(answer, rows), *rows.shape, other=other)

@@ -35,18 +35,36 @@ def baseline(answer: object) -> str:
     for seed, words in ((32, 15), (33, 8), (34, 11)):
         train, held = _drawn(seed, words)
         right = _share(train, held)
-        result = number(called(answer, copy.deepcopy(train), copy.deepcopy(held)))
+        result = number(_called_with_unknown(answer, train, held))
         if not same(result, right):
             with case(f"On a drawn text with {sum(map(len, held))} held-out words"):
                 raise explained(result, right, _typical_shares(result, train, held))
     return "Held-out words are tagged using counts of the training part. On the course's text this is right for 85 %."
 
 
+def _called_with_unknown(answer: object, train: Tagged, held: Tagged) -> object:
+    """Call an answer; if it raises an error because of words that do not occur in train, say so."""
+    try:
+        return called(answer, copy.deepcopy(train), copy.deepcopy(held))
+    except AnswerError as error:
+        cause = error.__cause__
+        if isinstance(cause, IndexError | KeyError):
+            called(answer, copy.deepcopy(train), copy.deepcopy(train))  # without unknown words
+            sentence = "That is an unknown word, which has no counts: give it the most frequent tag of all."
+            raise wrong("", f"{error} {sentence}") from cause
+        raise
+
+
 def _drawn(seed: int, words: int) -> tuple[Tagged, Tagged]:
-    """Draw words, each with one tag that is more frequent than the others; some occur only in the held-out part."""
+    """Draw words, each with one tag that is more frequent than the others; some occur only in the held-out part.
+
+    One tag is the most frequent because of a single word; most words have another one.
+    """
     with seeded(seed):
         orders = [torch.randperm(3).tolist() for _ in range(words + 3)]  # each word's tags, the most frequent one last
-        train = [("w0", TAGS[seed % 3])] * 9
+        for k in range(0, words, 2):
+            orders[k].append(orders[k].pop(orders[k].index((seed + 1) % 3)))
+        train = [("w0", TAGS[seed % 3])] * 4 * words
         for k in range(words):
             for count, tag in zip((1, 2, 4), orders[k], strict=True):
                 train += [(f"w{k}", TAGS[tag])] * count
@@ -137,6 +155,8 @@ def _typical_shares(result: float, train: Tagged, held: Tagged) -> Iterator[Typi
             f"{shown} gives each word its least frequent tag. Take the most frequent one.",
             _accuracy(rare, held, unknown),
         )
+    for place, which, why in ((0, "first", "is `return` inside the loop?"), (-1, "last", "add up over all.")):
+        yield "", f"{shown} is the share of the {which} sentence only: {why}", _share(train, [held[place]])
     mean = sum(_share(train, [sentence]) for sentence in held) / len(held)
     yield (
         "",
@@ -145,6 +165,13 @@ def _typical_shares(result: float, train: Tagged, held: Tagged) -> Iterator[Typi
     )
     distinct = [[pair] for pair in dict.fromkeys(pair for sentence in held for pair in sentence)]
     yield "", f"{shown} counts each distinct word once. Count every word of the held-out part.", _share(train, distinct)
+    by_type = Counter(counter.most_common(1)[0][0] for counter in by_word.values()).most_common(1)[0][0]
+    yield (
+        "",
+        f"{shown} gives unknown words the tag {by_type}, which most distinct words have. Count every occurrence: "
+        f"then {most} is the most frequent tag.",
+        _share(train, held, unknown=by_type),
+    )
     for tag in over_all:
         sentence = f"{shown} gives unknown words the tag {tag}. Of all training words, {most} is the most frequent tag."
         yield "", sentence, _share(train, held, unknown=tag)
@@ -265,6 +292,10 @@ def _other_weights(model: nn.Module, right: nn.Module, untrained: "_Tagger", bat
             return wrong(loop.about, loop.sentence)
     names = differing(model, right)
     frozen = [name for name in names if name not in differing(model, untrained)]
+    reached = {name for name, weight in model.named_parameters() if weight.grad is not None and weight.grad.any()}
+    if frozen and reached and not reached & set(frozen):
+        sentence = "The loss does not depend on them: take the scores of all steps"
+        return wrong("", f"These parameters have not been trained: {', '.join(frozen)}. {sentence}.")
     if frozen:
         return wrong(
             "", f"These parameters have not been trained: {', '.join(frozen)}. Pass model.parameters() to Adam."

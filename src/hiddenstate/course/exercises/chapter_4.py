@@ -279,6 +279,13 @@ def own_bits(answer: object) -> str:
         certain = number(called(answer, Strides(), torch.tensor([2, 4]), 60))
         if abs(certain) > 0.01:
             raise _other_certain(certain)
+        two = number(called(answer, Strides(choices=2), torch.tensor([2, 4]), 60))
+        if abs(two - 1) > 0.01:
+            raise wrong(
+                "",
+                f"A model with two equal chances at each step costs itself 1 bit; this is {two:.1f}. Is the text whose "
+                "characters are scored the one that the model has read? Call `generate` once.",
+            )
     return f"Two bits for four equal chances, {right:.2f} for unequal ones, 0 for a model that is always sure."
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,30 +23,37 @@ def best_of(answer: object) -> str:
     if abs(result - drawn) <= 0.2 * drawn:
         return f"Over ten draws it averages {drawn:.3f}, with nothing at all behind it."
     if abs(result - 100 * drawn) <= 20 * drawn:
-        raise wrong("", f"{result:.3f} is a percentage. |r| is between 0 and 1.")
+        raise wrong("", f"{result:.3g} is a percentage. |r| is between 0 and 1.")
     if result == 0:
         raise wrong("", f"Noise is 0 on average, over units; the best of {UNITS} is not the average: {drawn:.3f}.")
     other, sentence = min(_typical_bests(result), key=lambda error: abs(result - error[0]))
     decimals = len(repr(result).partition(".")[2])
-    if math.isclose(result, other, rel_tol=0.005) or result == round(other, decimals):
+    if math.isclose(result, other, rel_tol=0.005 if result != round(other, decimals) else 0.05):
         raise wrong("", sentence)
     if result < 0:
         raise wrong("", f"|r| is not negative. The drawn value is {drawn:.3f}.")
     if result > 1:
-        raise wrong("", f"{result:.3f} is no correlation: |r| is at most 1. The drawn value is {drawn:.3f}.")
+        raise wrong("", f"{result:.3g} is no correlation: |r| is at most 1. The drawn value is {drawn:.3f}.")
     if result > drawn:
-        raise wrong("", f"{result:.3f} would be more than chance: that is {drawn:.3f} here (±20 % are allowed).")
+        raise wrong("", f"{result:.3g} would be more than chance: that is {drawn:.3f} here (±20 % are allowed).")
     raise wrong(
-        "", f"{result:.3f} is less than the drawn value, {drawn:.3f} (±20 % are allowed). It scales with 1 / √n."
+        "",
+        f"{result:.3g} is less than the drawn value, {drawn:.3f} (±20 % are allowed). One unit's |r| is about "
+        f"1 / √{TOKENS}; the largest of {UNITS} is about three times that.",
     )
 
 
 def _typical_bests(result: float) -> Iterator[tuple[float, str]]:
     """Yield the values of wrong formulas, each with what to tell the learner."""
-    shown, n, m = f"{result:.3f}", TOKENS, UNITS
+    shown, n, m = f"{result:.3g}", TOKENS, UNITS
     tokens = f"{shown} uses 1 / √{m}. n is the number of tokens, {n}, over which r is computed."
     roots = f"{shown} lacks a root: √(2 ln {m}) / √{n}."
     yield 1 / math.sqrt(n), f"{shown} is typical of *one* unit. The largest of {m} is about three times that."
+    yield (
+        2 / math.sqrt(n),
+        f"{shown} is what one unit, chosen beforehand, exceeds in 5 % of cases. The largest of {m} is larger: about "
+        f"three times 1 / √{n}.",
+    )
     for largest in (3.0, math.sqrt(2 * math.log(m))):
         yield largest, f"{shown} is in units of 1 / √n: divide by √{n}."
         yield largest / math.sqrt(m), tokens
@@ -92,10 +99,17 @@ def is_used(answer: object) -> str:
     return "Right for an unused copy, a faint unit, a saturated gate, and a path that ends at a closed gate."
 
 
-def _depends(lstm: LSTM, x: Tensor, edits: edit.Edit) -> bool:
-    out, _ = lstm(x)
+def _depends(lstm: LSTM, x: Tensor, edits: edit.Edit, part: tuple[Any, ...] = (...,), mean: bool = False) -> bool:
+    """Whether an edit changes the output, a part of it, or its mean."""
+    out = lstm(x)[0][part]
     with lstm.edit(edits):
-        return not torch.allclose(out, lstm(x)[0], atol=1e-4)
+        changed = lstm(x)[0][part]
+    return bool((out - changed).mean().abs() > 1e-4) if mean else not torch.allclose(out, changed, atol=1e-4)
+
+
+def _differs_from_mean(lstm: LSTM, x: Tensor, unit: int) -> bool:
+    mean = lstm.trace(x)["l0.h"][..., unit].mean().item()
+    return _depends(lstm, x, edit.set("l0.h", to=mean, unit=unit))
 
 
 def _changes_state(lstm: LSTM, x: Tensor, unit: int) -> bool:
@@ -148,9 +162,40 @@ _PROCEDURES: tuple[tuple[str, str, Callable[[LSTM, Tensor, int], bool]], ...] = 
         lambda lstm, x, unit: _changes_state(lstm, x, unit),
     ),
     (
+        "",
+        "It edits the first step only. A unit may be 0 there and used at a later one: edit all of them.",
+        lambda lstm, x, unit: _depends(lstm, x, edit.zero("l0.h", unit=unit, t=0)),
+    ),
+    (
+        "",
+        "It compares the last step only. A unit may be used at an earlier one: compare all of `out`.",
+        lambda lstm, x, unit: _depends(lstm, x, edit.zero("l0.h", unit=unit), (-1,)),
+    ),
+    (
+        "",
+        "It compares one unit of `out`, the one with the number of layer 0's. Any unit of layer 1 may read it: compare "
+        "all of `out`.",
+        lambda lstm, x, unit: _depends(lstm, x, edit.zero("l0.h", unit=unit), (..., unit)),
+    ),
+    (
         "M35",
         "It judges by how strong a unit is. A faint one may be read with a large weight, and a strong one by nothing.",
         lambda lstm, x, unit: bool(lstm.trace(x)["l0.h"][..., unit].abs().max() > 0.1),
+    ),
+    (
+        "",
+        "It looks at layer 0's own h, which is not 0, so the edit changes it. Nothing may read it: compare `out`.",
+        lambda lstm, x, unit: bool(lstm.trace(x)["l0.h"][..., unit].any()),
+    ),
+    (
+        "",
+        "It compares the mean of `out`, in which changes of opposite signs cancel. Compare all its numbers.",
+        lambda lstm, x, unit: _depends(lstm, x, edit.zero("l0.h", unit=unit), mean=True),
+    ),
+    (
+        "",
+        "It holds the unit at its own mean, which misses a unit that is always the same but is read. Set it to 0.",
+        _differs_from_mean,
     ),
     (
         "M35",
@@ -192,6 +237,7 @@ _CASES = {
     "shut": "a unit that is read by a unit whose gate is closed",
     "within": "a unit that only layer 0 reads, at the next step",
     "past": "a unit that keeps the last input, and that nothing reads",
+    "steady": "a unit that is always the same, and is read",
     "idle first": "a unit that is not read, below a unit that is output",
 }
 
@@ -212,11 +258,12 @@ def _typical_tests(cases: Mapping[str, Case], x: Tensor, result: dict[str, bool]
 @cache
 def _cases() -> dict[str, Case]:
     copy = _wired(("l0.W_ig", 1, 0, 1.0), ("l1.W_ig", 0, 0, 1.0))
-    faint = _wired(("l0.W_ig", 1, 0, 0.01), ("l1.W_ig", 0, 1, 100.0))
+    faint = _wired(("l0.W_ig", 1, 0, 0.01), ("l1.W_ig", 0, 1, 100.0), ("l1.W_ig", 1, 1, -100.0))
     saturated = _wired(("l0.W_ig", 1, 0, 1e3), ("l1.W_ig", 0, 0, 1.0), ("l1.W_ii", 0, 1, 80.0), ("l1.b_ii", 0, 0, 0.0))
     behind = ("l0.W_ig", 1, 0, 1.0), ("l1.W_ig", 0, 0, 1.0), ("l1.W_ig", 1, 1, 1.0), ("l1.b_io", 1, 0, -800.0)
     within = ("l0.W_ig", 1, 0, 1.0), ("l0.W_hg", 0, 1, 2.0), ("l1.W_ig", 0, 0, 1.0)
     past = ("l0.W_hg", 1, 0, 1.0), ("l1.W_ig", 0, 0, 1.0)
+    steady = _wired(("l0.b_ig", 1, 0, 1.0), ("l1.W_ig", 0, 0, 1.0), ("l1.W_ig", 1, 1, 1.0))
     crossed = ("l0.W_ig", 1, 0, 1.0), ("l1.W_ig", 0, 1, 1.0)
     return {
         "idle": Case(_wired(("l1.W_ig", 0, 0, 1.0)), 1, used=False),
@@ -227,6 +274,7 @@ def _cases() -> dict[str, Case]:
         "shut": Case(_wired(*behind), 1, used=False),
         "within": Case(_wired(*within), 1, used=True),
         "past": Case(_wired(*past), 1, used=False),
+        "steady": Case(steady, 1, used=True),
         "idle first": Case(_wired(*crossed), 0, used=False),
     }
 

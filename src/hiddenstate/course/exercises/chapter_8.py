@@ -8,17 +8,20 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, TypeGuard, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from hiddenstate.course.exercises.answers import Check, called, number, run, seeded, tensor, wrong
+from hiddenstate.course.exercises.answers import Check, called, is_sequence_of, number, run, seeded, tensor, wrong
+from hiddenstate.course.exercises.intervals import interval
 from hiddenstate.course.exercises.losses import (
     CLOSE_LOSS,
     Score,
     losses_of,
     refuse_answers_read,
+    refuse_infinite,
+    refuse_look_ahead,
     sees_ahead,
     simple_losses,
     trivial_losses,
@@ -26,10 +29,10 @@ from hiddenstate.course.exercises.losses import (
     unigram_losses,
     values_of,
 )
+from hiddenstate.edits import edit
 from hiddenstate.errors import AnswerError
 
 LEAST_SHARE, MOST_SHARE = 0.05, 0.5
-BLOCKS = 20
 SHIFTS = 200
 SHORT = 500  # elements of the training part, for a baseline that is called many times
 FEW_STEPS = 100  # elements of the test part, for a score that is called several times
@@ -40,7 +43,10 @@ LIVE_STEPS = 300
 def split(answer: object) -> str:
     """Check exercise 8.1: disjoint training and held-out parts."""
     if not isinstance(answer, Sequence) or not all(isinstance(part, range) for part in answer) or len(answer) < 2:
-        raise wrong("", "The answer should be two ranges of positions, such as range(0, 900) and range(900, 1000).")
+        kinds = " and ".join(type(part).__name__ for part in answer[:2]) if isinstance(answer, tuple | list) else ""
+        example = "such as range(0, 900) and range(900, 1000)"
+        piece = f", but they are {kinds}. A part should be one piece, as a range is." if kinds else "."
+        raise wrong("", f"The answer should be two ranges of positions, {example}{piece}")
     parts = cast("Sequence[range]", answer)
     train, test = parts[0], parts[-1]
     for one, other in itertools.pairwise(parts):
@@ -72,10 +78,7 @@ def baseline(answer: object) -> str:
         raise wrong("", f"train is {train.dtype} and test {test.dtype}: both should be whole numbers, or both floats.")
     whole, test = test, test[:MOST_STEPS]
     losses = losses_of(partial(called, function, train), whole)
-    if not losses.isfinite().all():
-        raise wrong(
-            "", "Some losses are infinite: an element that never occurs in training is possible. Give it a small count."
-        )
+    refuse_infinite(losses, train, whole)
     losses = losses[: len(test) - 1]
     score: Score = partial(called, function, train[:SHORT])
     if sees_ahead(score, test[:FEW_STEPS]):
@@ -110,8 +113,7 @@ def model(answer: object) -> str:
     few = test[:FEW_STEPS]
     if not torch.allclose(losses_of(score, few), losses_of(score, few), atol=CLOSE_LOSS):
         raise wrong("", "Two calls give different losses: is dropout still active? Call eval() first.")
-    if sees_ahead(score, few):
-        raise wrong("M33", "Losses change with elements that come later: does one direction read from the end?")
+    refuse_look_ahead(score, few)
     refuse_answers_read(score, test, values_of(whole))
     trivial, mean = float(trivial_losses(whole, test).mean()), float(losses.mean())
     if mean > 0.98 * trivial:
@@ -121,99 +123,10 @@ def model(answer: object) -> str:
             "model that `score` "
             "uses the one that was trained, and has it seen enough batches?",
         )
+    if torch.allclose(losses_of(score, few), losses_of(score, few, edit.zero("l0.h")), atol=CLOSE_LOSS):
+        inside = "Call the LSTM inside `with lstm.edit(*edits):`."
+        raise wrong("", f'The edit hs.zero("l0.h") changes no loss. {inside}')
     return f"{mean:.3f} a step on {len(test)} elements, where {trivial_name(whole, 'the held-out')} has {trivial:.3f}."
-
-
-def interval(answer: object) -> str:
-    """Check exercise 8.4: a paired interval for the difference between two models on the same steps."""
-    if not _is(answer, Tensor, Tensor, Sequence) or len(answer[2]) != 2:
-        raise wrong("", "The answer should be (losses of the baseline, losses of the model, (low, high)).")
-    base, own = (tensor(losses, *cast("Tensor", answer[0]).shape).double() for losses in answer[:2])
-    if base.dim() != 1 or len(base) < 2 * BLOCKS:
-        raise wrong(
-            "", f"The losses should be one number for each held-out element, but their shape is {list(base.shape)}."
-        )
-    low, high = map(number, answer[2])
-    gain = base - own
-    if not bool(gain.any()):
-        raise wrong("", "The losses of the baseline and of the model are the same, element by element.")
-    if low >= high:
-        raise wrong("", f"The interval should be (low, high), but it is ({low:.4f}, {high:.4f}).")
-    middle, half = (low + high) / 2, (high - low) / 2
-    mean, widths = float(gain.mean()), _half_widths(base, own)
-    right = widths[0][0]
-    if abs(middle - mean) > 0.25 * max(half, right) or abs(middle - mean) > 2 * right:
-        raise _other_middle(middle, mean, base, own)
-    exact = next((sentence for width, sentence in widths if math.isclose(half, width, rel_tol=1e-3)), None)
-    if exact is None and not right / 1.15 <= half <= 1.15 * right:
-        exact = next((sentence for width, sentence in widths[1:] if math.isclose(half, width, rel_tol=0.03)), "")
-        exact = exact or "It is two standard errors of the means of 20 blocks (15 % more or less are allowed)."
-    if exact:
-        raise wrong("", f"The half width should be about {right:.4f}, but it is {half:.4f}. {exact}")
-    verdict = "does not include 0" if low > 0 or high < 0 else "includes 0, so the gain may be chance"
-    return f"{mean:.4f} ± {half:.4f} a step, from {BLOCKS} blocks of the same steps: the interval {verdict}."
-
-
-def _blocks(x: Tensor) -> Tensor:
-    return x[: len(x) // BLOCKS * BLOCKS].view(BLOCKS, -1).mean(1)
-
-
-def _half_widths(base: Tensor, own: Tensor) -> list[tuple[float, str]]:
-    """Return the right half width, then those of typical errors, each with its sentence."""
-    gain, n = base - own, len(base)
-    blocks, root = _blocks(gain).std().item(), BLOCKS**0.5
-    steps = gain.std().item()
-    apart = ((base.var() + own.var()) / n).sqrt().item()
-    apart_blocks = ((_blocks(base).var() + _blocks(own).var()) / BLOCKS).sqrt().item()
-    independent = "It takes the steps as independent, but neighbours are not: use the means of 20 blocks"
-    unpaired = "It treats the two as tested on different steps. Take the difference at each step first"
-    no_root = f"It is the spread of the block means, not of their mean: divide by √{BLOCKS}"
-    spread = "It is how far single steps spread, not how sure their mean is: take blocks, and divide by √20"
-    once = "and take two standard errors"
-    return [
-        (2 * blocks / root, ""),
-        (blocks / root, "It is one standard error, which leaves out a third of the cases. Take two."),
-        (4 * blocks / root, "It is four standard errors: the whole interval is that wide. Each side has two."),
-        (2 * blocks, f"{no_root}."),
-        (blocks, f"{no_root}, {once}."),
-        (2 * blocks / BLOCKS, f"It divides by {BLOCKS}, not by its root: divide by √{BLOCKS}."),
-        (
-            2 * blocks / n**0.5,
-            f"It divides by the root of the number of steps. There are {BLOCKS} means: divide by √{BLOCKS}.",
-        ),
-        (2 * blocks**2 / root, "It uses the variance of the block means. Take their standard deviation."),
-        (2 * blocks**2 / BLOCKS, "It is the variance of the mean, without the root."),
-        (2 * steps / n**0.5, f"{independent}."),
-        (steps / n**0.5, f"{independent}, {once}."),
-        (1.96 * steps / n**0.5, f"{independent}."),
-        (
-            2 * steps / root,
-            f"It divides the spread of single steps by √{BLOCKS}. Take the spread of the {BLOCKS} means.",
-        ),
-        (2 * steps, f"{spread}."),
-        (1.96 * steps, f"{spread}."),
-        (steps, f"{spread}, {once}."),
-        (2 * apart, f"{unpaired}."),
-        (1.96 * apart, f"{unpaired}."),
-        (apart, f"{unpaired}, {once}."),
-        (2 * apart_blocks, f"{unpaired}."),
-    ]
-
-
-def _other_middle(middle: float, mean: float, base: Tensor, own: Tensor) -> AnswerError:
-    known = (
-        (-mean, "That is model minus baseline, or the two losses are exchanged."),
-        (0.0, "That is around 0: add the mean of the differences."),
-        (float(own.mean()), "That is the model's loss, not a difference."),
-        (float(base.mean()), "That is the baseline's loss, not a difference."),
-        (float((base - own).median()), "That is the median of the differences. Take their mean."),
-        (float((base - own).sum()), "That is the sum of the differences. Take their mean."),
-        (mean / float(base.mean()), "That is a fraction of the baseline's loss. Take the difference itself."),
-    )
-    why = next((sentence for value, sentence in known if math.isclose(middle, value, rel_tol=0.02, abs_tol=1e-6)), "")
-    return wrong(
-        "", f"It should be around baseline minus model, {mean:.4f}, but is around {middle:.4f}. {why}".rstrip()
-    )
 
 
 def ablation(answer: object) -> str:
@@ -238,6 +151,9 @@ def ablation(answer: object) -> str:
                 "cost. Make it from "
                 "the data, before you look.",
             )
+    if float(cost.min()) > 0:
+        subtract = "Subtract the loss without the edit from the loss with it."
+        raise wrong("", f"The cost is above 0 at every step, as a loss is; an increase is below 0 at some. {subtract}")
     gap, (at, elsewhere) = _gap(cost, label), _at(cost, label)
     with seeded(85):
         turns = torch.randint(1, len(label), (SHIFTS,)).tolist()
@@ -258,7 +174,7 @@ def _other_label(cost: Tensor, label: Tensor, moved: Tensor) -> AnswerError:
         near, far = _at(cost, label.roll(turn))
         if near > 2 * max(far, 0) and near - far > float(moved.max()) * 0.99:
             return wrong("", f"{said}. Shifted by one, the label fits: it is one step {which} than its cost, of x[1:].")
-    if at < 0 and -at > 2 * -elsewhere:
+    if at < 0 and -at > 2 * abs(elsewhere):
         return wrong("", f"{said}: negative. The cost is the loss with the edit minus the loss without it.")
     other_at, other_elsewhere = _at(cost, ~label)
     if other_at > 2 * max(other_elsewhere, 0):
@@ -268,7 +184,7 @@ def _other_label(cost: Tensor, label: Tensor, moved: Tensor) -> AnswerError:
 
 def stream(answer: object) -> str:
     """Check exercise 8.6: losses computed while elements arrive equal those computed all at once."""
-    if not _is(answer, object, object, Tensor) or not callable(answer[0]) or not callable(answer[1]):
+    if not is_sequence_of(answer, object, object, Tensor) or not callable(answer[0]) or not callable(answer[1]):
         raise wrong("", "The answer should be (stream, score, test): two functions, and the held-out part.")
     x, score = answer[2][:LIVE_STEPS], cast("Score", answer[1])
     whole = losses_of(score, x)
@@ -335,6 +251,11 @@ def _other_losses(streamed: Tensor, whole: Tensor, score: Score, x: Tensor) -> A
     for a, b in ((streamed[:-1], whole[1:]), (streamed[1:], whole[:-1])):
         if torch.allclose(a, b, atol=CLOSE_LOSS):
             return wrong("", shifted)
+    late = [losses_of(score, torch.cat([x[: t + 2], x[t + 1 : t + 2]]))[-1] for t in range(3)]
+    if torch.allclose(streamed[:3], torch.stack(late), atol=CLOSE_LOSS):
+        return wrong(
+            "", "Each loss is that of the element just read, by what is predicted after it. Keep the last prediction."
+        )
     gap = (streamed - whole).abs()
     return wrong(
         "",
@@ -343,21 +264,14 @@ def _other_losses(streamed: Tensor, whole: Tensor, score: Score, x: Tensor) -> A
     )
 
 
-def _is(answer: object, *types: type) -> TypeGuard[Sequence[Any]]:
-    """Whether an answer is a sequence of items of these types."""
-    if not isinstance(answer, Sequence) or len(answer) != len(types):
-        return False
-    return all(isinstance(part, kind) for part, kind in zip(answer, types, strict=True))
-
-
 def _two(answer: object, names: str) -> tuple[object, Tensor]:
-    if not _is(answer, object, Tensor):
+    if not is_sequence_of(answer, object, Tensor):
         raise wrong("", f"The answer should be ({names}).")
     return answer[0], answer[1]
 
 
 def _three(answer: object, names: str) -> tuple[object, Tensor, Tensor]:
-    if not _is(answer, object, Tensor, Tensor):
+    if not is_sequence_of(answer, object, Tensor, Tensor):
         raise wrong("", f"The answer should be ({names}).")
     return answer[0], answer[1], answer[2]
 

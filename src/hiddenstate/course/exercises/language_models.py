@@ -52,12 +52,17 @@ class Coin(nn.Module):
 
 
 class Strides(nn.Module):
-    """A model that is certain: its next character is the last one plus the first that it ever read."""
+    """A model whose next character is the last one plus the first that it ever read, or, by equal chances, more."""
+
+    def __init__(self, choices: int = 1) -> None:
+        super().__init__()
+        self.choices = choices
 
     def forward(self, ids: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Return the scores of the next character at every step, and the state."""
         first = _read(ids)[:1] if state is None else state[0]
-        return 50 * nn.functional.one_hot((ids + first) % 5, 5).float(), (first, first)
+        chosen = torch.stack([nn.functional.one_hot((ids + first + k) % 5, 5) for k in range(self.choices)])
+        return 50 * chosen.sum(0).float(), (first, first)
 
 
 def greedy(

@@ -4,17 +4,19 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from hiddenstate.course.exercises.answers import called, tensor, wrong
+from hiddenstate.edits.edit import Edit
 
-Score = Callable[[Tensor], object]  # the loss of each element except the first
+Score = Callable[..., object]  # reads a tensor, with edits active; the loss of each element except the first
 CLOSE_LOSS = 1e-3
 PLACES = (4, 9, 15)  # elements whose probabilities are added up
 TOTAL = (0.95, 1.01)  # of all probabilities of an element; characters of the training part may be missing
 
 
-def losses_of(score: Score, x: Tensor) -> Tensor:
+def losses_of(score: Score, x: Tensor, *edits: Edit) -> Tensor:
     """Return the losses of a learner's score; raise AnswerError unless each element but the first has one."""
     n = len(x) - 1
     other = {
@@ -23,12 +25,28 @@ def losses_of(score: Score, x: Tensor) -> Tensor:
         (n, 1): "Remove the axis of the batch.",
         (n - 1,): "One loss is missing.",
     }
-    losses = called(score, x)
+    losses = called(score, x, *edits)
     if isinstance(losses, Tensor) and losses.isnan().any():
         raise wrong(
             "", "Some losses are nan: 0 was divided by 0, or training has diverged (lower the learning rate, and clip)."
         )
     return tensor(losses, n, other=other).double()
+
+
+def refuse_infinite(losses: Tensor, train: Tensor, x: Tensor) -> None:
+    """Reject a baseline's infinite losses."""
+    if losses.isfinite().all():
+        return
+    place = int((~losses.isfinite()).nonzero()[0])
+    if bool(((train[:-1] == x[place]) & (train[1:] == x[place + 1])).any()):
+        raise wrong(
+            "",
+            f"Loss {place} is infinite, though its pair occurs in training: its probability came out as 0. Divide "
+            "counts by their sum; a softmax of counts leaves next to nothing for all but the most frequent.",
+        )
+    raise wrong(
+        "", "Some losses are infinite: an element that never occurs in training is possible. Give it a small count."
+    )
 
 
 def values_of(*parts: Tensor) -> Tensor:
@@ -54,6 +72,19 @@ def sees_ahead(score: Score, x: Tensor) -> bool:
     return not torch.allclose(losses_of(score, changed)[: half - 1], losses_of(score, x)[: half - 1], atol=CLOSE_LOSS)
 
 
+def refuse_look_ahead(score: Score, x: Tensor) -> None:
+    """Reject losses of a model that depend on what comes after their element."""
+    if not sees_ahead(score, x):
+        return
+    modules: list[nn.Module] = []
+    with register_module_forward_pre_hook(lambda module, _: modules.append(module)):
+        losses_of(score, x)
+    ahead = "Losses change with elements that come later:"
+    if any(getattr(module, "bidirectional", False) for module in modules):
+        raise wrong("M33", f"{ahead} the LSTM is bidirectional, so one direction reads from the end.")
+    raise wrong("", f"{ahead} is a later element read, or a mean or maximum taken over all of x?")
+
+
 def refuse_answers_read(score: Score, x: Tensor, values: Tensor) -> None:
     """Reject losses that are not those of a prediction made without the element itself."""
     for place in PLACES:
@@ -65,11 +96,23 @@ def refuse_answers_read(score: Score, x: Tensor, values: Tensor) -> None:
         total = float(torch.exp2(-losses).sum())
         if TOTAL[0] <= total <= TOTAL[1]:
             continue
+        if len(losses) > 1 and bool(torch.allclose(losses, losses[:1])):
+            raise wrong(
+                "",
+                f"The loss of character {place} stays {losses[0]:.2f} whatever that character is: compare each "
+                "prediction with the next element, x[1:].",
+            )
         if bool((losses < 0).any()):
             raise wrong("", "Some losses are negative. A loss is minus the log of a probability, so it is at least 0.")
-        for base, unit in ((math.e, "nats: divide by ln 2"), (10.0, "units of log 10: take log2")):
-            if TOTAL[0] <= float((base**-losses).sum()) <= TOTAL[1]:
-                raise wrong("", f"The losses are in {unit}, to have bits.")
+        for probabilities, sentence in (
+            (math.e**-losses, "The losses are in nats: divide by ln 2, to have bits."),
+            (10**-losses, "The losses are in units of log 10: take log2, to have bits."),
+            (1 / losses, "The losses are perplexities, 1 / p. Take -log2 p."),
+            (1 - losses, "The losses are 1 - p. Take -log2 p."),
+            (losses, "These are the probabilities themselves. Take -log2 p."),
+        ):
+            if TOTAL[0] <= float(probabilities.sum()) <= TOTAL[1]:
+                raise wrong("", sentence)
         adds = f"All probabilities of character {place} add up to {total:.2f}, not to 1"
         before = torch.stack([losses_of(score, _with(begin, place - 1, value))[-1] for value in values])
         if TOTAL[0] <= float(torch.exp2(-before).sum()) <= TOTAL[1]:
@@ -78,6 +121,12 @@ def refuse_answers_read(score: Score, x: Tensor, values: Tensor) -> None:
                 f"{adds}, but those of all characters before it do: the table is normalised over the wrong "
                 "axis, or its "
                 "two indices are exchanged. Divide each row by its own sum, .sum(1, keepdim=True).",
+            )
+        if total < TOTAL[0] and float(torch.exp2(-losses).max()) < 1 / len(losses):
+            raise wrong(
+                "",
+                f"{adds}: the losses are too large. Are several added up, or is the table of pairs divided by its "
+                "whole sum? Divide each row by its own, .sum(1, keepdim=True).",
             )
         raise wrong(
             "",
