@@ -266,6 +266,7 @@ def test_without_a_softmax_costs_are_distances_in_the_heads_unit(tmp_path: Path)
         index = hs.index(lstm, xs, tmp_path / str(k), labels=labels, head=scaled, names=["off", "on"])
         cards += [index.unit(f"l0.h[{PLANTED}]"), hs.open_index(index.folder).unit(f"l0.h[{PLANTED}]")]
     assert {card.cost_name for card in cards} == {"distance that the outputs move"}
+    assert all("logit" not in str(card) and "\noutput  of +1 deviation" in str(card) for card in cards)
     assert cards[0].effect == cards[1].effect
     assert cards[2].effect.there == pytest.approx(10 * cards[0].effect.there, rel=1e-4)
     assert not any(card.is_used for card in cards)

@@ -8,5 +8,6 @@ Only the command line imports the studio, which registers with `tracing` how not
 - `server/`: serves it; `notebook.py`: the page in a notebook
 - `corpus.py`: the index behind the pages Units and Search
 - `messages.py`, `audience.py`: the messages between an open page and Python
-- `dist/`: the page's own code, built from `web/`, whose `runtime/` runs the models in the browser
+- `dist/`: the page's own code, which runs the models in the browser; built from the TypeScript in the repository's web
+  folder
 """

@@ -105,7 +105,7 @@ function cardParts(card: UnitCard, contexts: HTMLElement, actions: HTMLElement[]
       "Mean at tokens",
       card.tokens.map(([token, value]) => [token, value]),
     ),
-    pairs("Logits that rise most with one more standard deviation", card.logits),
+    pairs("Outputs that rise most with one more standard deviation", card.logits),
   ];
 }
 

@@ -69,7 +69,8 @@ class UnitCard(Explanation):
         high: the share of steps at which it is above 0.9, or 1 for unbounded values.
         time_constant: the time constant of its memory, in steps, infinite if it never forgets; None if f (z for a GRU)
             was not indexed. JSON has no infinite numbers: see ``never_forgets`` in `to_dict`.
-        logits: how much one standard deviation of the unit adds to the logits that it raises or lowers most.
+        logits: how much one standard deviation of the unit adds to the outputs of the head, before any softmax, that it
+            raises or lowers most.
         tokens: tokens with the mean of the unit at their steps, the most unusual means first.
         labels: the number of labels.
         label: the label with the largest absolute correlation on one half of the corpus; empty if none correlates.
@@ -179,7 +180,7 @@ class UnitCard(Explanation):
         if self.logits:
             largest = max(abs(value) for _, value in self.logits)
             rows = [[shortened(name), f"{value:+.3f}", bar(value, largest)] for name, value in self.logits]
-            lines += ["", table(["logit", "of +1 deviation", ""], rows, "lrl")]
+            lines += ["", table(["output", "of +1 deviation", ""], rows, "lrl")]
         return "\n".join([*lines, "", self._effects_table()])
 
     @property
