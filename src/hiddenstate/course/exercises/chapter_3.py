@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, nll_loss
 from torch.nn.utils.rnn import pad_sequence
 
 from hiddenstate.course.exercises.answers import (
@@ -166,14 +166,13 @@ def _typical_shares(result: float, train: Tagged, held: Tagged) -> Iterator[Typi
     distinct = [[pair] for pair in dict.fromkeys(pair for sentence in held for pair in sentence)]
     yield "", f"{shown} counts each distinct word once. Count every word of the held-out part.", _share(train, distinct)
     by_type = Counter(counter.most_common(1)[0][0] for counter in by_word.values()).most_common(1)[0][0]
-    yield (
-        "",
-        f"{shown} gives unknown words the tag {by_type}, which most distinct words have. Count every occurrence: "
-        f"then {most} is the most frequent tag.",
-        _share(train, held, unknown=by_type),
-    )
+    in_held = _counts(held)[1].most_common(1)[0][0]
     for tag in over_all:
-        sentence = f"{shown} gives unknown words the tag {tag}. Of all training words, {most} is the most frequent tag."
+        whose = [name for name, other in (("distinct words", by_type), ("held-out words", in_held)) if other == tag]
+        why = f", the most frequent one of {' and of '.join(whose)}" if whose else ""
+        sentence = (
+            f"{shown} gives unknown words the tag {tag}{why}. Of all training words, {most} is the most frequent."
+        )
         yield "", sentence, _share(train, held, unknown=tag)
     for digits in (1, 2, 3, 4):
         yield (
@@ -215,6 +214,8 @@ class Loop(NamedTuple):
     passes: int = 1
     batches: slice = slice(None)
     step: str = "each"  # or "last": only after the last batch
+    steps: int = 1
+    logarithm: bool = True
 
 
 LOOPS = (
@@ -244,6 +245,8 @@ LOOPS = (
     ),
     Loop("The batches were used twice. Take one step for each.", passes=2),
     Loop("The batches were used in reverse order.", batches=slice(None, None, -1)),
+    Loop("Each batch has two steps of the optimizer. Take one.", steps=2),
+    Loop("nll_loss takes log probabilities, and is given scores: use cross_entropy.", logarithm=False),
 )
 
 
@@ -320,8 +323,9 @@ def _trained(untrained: "_Tagger", batches: Sequence[Batch], loop: Loop) -> "_Ta
         scores = scores.softmax(-1) if loop.softmax else scores
         target = gold.clamp(min=0) if loop.padding else gold
         target = target.T if loop.transposed else target
-        cross_entropy(scores.flatten(0, 1), target.flatten(), reduction=loop.reduction).backward()
-        if loop.step == "each" or k == len(chosen) - 1:
+        measure = cross_entropy if loop.logarithm else nll_loss
+        measure(scores.flatten(0, 1), target.flatten(), reduction=loop.reduction).backward()
+        for _ in range(loop.steps if loop.step == "each" or k == len(chosen) - 1 else 0):
             optimizer.step()
     return model
 

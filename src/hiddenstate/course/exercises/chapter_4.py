@@ -299,6 +299,7 @@ def _typical_bits(result: float) -> Iterator[Typical]:
     yield "", f"{shown} is the perplexity, 2 to the power of the bits.", 4.0
     yield "", f"{shown} is negative: the cost is minus the log of the probability.", -2.0
     yield "", f"{shown} is negative, and in nats: the cost is minus log2 of the probability.", -math.log(4)
+    yield "", f"{shown} is the log2 of a loss in nats. Divide that loss by ln 2.", math.log2(math.log(4))
     yield "", f"{shown} is the mean probability. The cost is minus its log2.", 0.25
     yield "", f"Each of four equal chances costs 2 bits, but this is {shown} (allowed: 1e-04).", result
 
@@ -314,6 +315,8 @@ def _other_coin(result: float, right: float, cold: float, read: float) -> Answer
         return wrong("", f"{result:.2f} bits is what the prompt costs. Score the characters that the model writes.")
     if abs(result - uniform) < 0.15:
         return wrong("", f"{result:.2f} bits is what characters drawn with equal chances cost. Draw from the scores.")
+    if abs(result - float(-(p * p.softmax(-1).log2()).sum())) < 0.1:
+        return wrong("", f"{result:.2f} bits is what softmax, taken twice, gives: cross_entropy takes the scores.")
     for temperature in (0.5, 2.0):
         if abs(result - float(-((SCORES / temperature).softmax(-1) * p.log2()).sum())) < 0.1:
             return wrong("", f"{result:.2f} bits is what a text drawn at temperature {temperature} costs. Draw at 1.")

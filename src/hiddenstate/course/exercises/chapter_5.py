@@ -163,7 +163,7 @@ _PROCEDURES: tuple[tuple[str, str, Callable[[LSTM, Tensor, int], bool]], ...] = 
     ),
     (
         "",
-        "It edits the first step only. A unit may be 0 there and used at a later one: edit all of them.",
+        "It edits or compares the first step only. A unit may be used at a later one: edit and compare all of them.",
         lambda lstm, x, unit: _depends(lstm, x, edit.zero("l0.h", unit=unit, t=0)),
     ),
     (

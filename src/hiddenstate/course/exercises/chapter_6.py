@@ -301,6 +301,11 @@ def _typical_skills(result: float, right: float, forecast: Tensor, series: Tenso
         f"{shown} is the mean of ratios, step by step. Take both means first, then the ratio.",
         float((1 - error.square() / rival.square()).mean()),
     )
+    by_step = float(1 - (error.square().mean(1) / rival.square().mean(1)).mean())
+    yield "", f"{shown} is the mean of each step's skill. Compare the errors over all steps.", by_step
+    mixed = f"{shown} compares squared errors with absolute ones. Square both."
+    yield "", mixed, float(1 - error.square().mean() / rival.abs().mean())
+    yield "", mixed, float(1 - error.abs().mean() / rival.square().mean())
     median = float(1 - error.square().median() / rival.square().median())
     yield "", f"{shown} compares medians of the squared errors. Compare their means.", median
     count = error.numel()

@@ -112,7 +112,7 @@ def model(answer: object) -> str:
         raise wrong("", "Some losses are infinite: training has diverged. Lower the learning rate, and clip.")
     few = test[:FEW_STEPS]
     if not torch.allclose(losses_of(score, few), losses_of(score, few), atol=CLOSE_LOSS):
-        raise wrong("", "Two calls give different losses: is dropout still active? Call eval() first.")
+        raise wrong("", "Two calls give different losses: is dropout still active (call eval()), or a state kept?")
     refuse_look_ahead(score, few)
     refuse_answers_read(score, test, values_of(whole))
     trivial, mean = float(trivial_losses(whole, test).mean()), float(losses.mean())
