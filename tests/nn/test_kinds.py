@@ -247,7 +247,7 @@ def test_streams_of_any_chunks_are_the_whole_run(tmp_path: Path) -> None:
         assert bool((stream.state_of(row) == 1).all())
     lstm = hs.LSTM(3, 5).stream()
     lstm.save(tmp_path / "stream")
-    with pytest.raises(FileFormatError, match="a different cell"):
+    with pytest.raises(FileFormatError, match="is the state of a stream of the cell 'LSTM', expected 'GRU'"):
         hs.GRU(3, 5).stream().load(tmp_path / "stream")
 
 

@@ -97,7 +97,7 @@ def test_a_file_that_lacks_parts_fails(tmp_path: Path) -> None:
     write_tensors(tmp_path / "t", "hiddenstate.trace/1", {"out": torch.zeros(1)}, {"trace": "{}"})
     with pytest.raises(FileFormatError, match="is damaged: it lacks parts of a trace"):
         hs.Trace.load(tmp_path / "t")
-    write_tensors(tmp_path / "t", "hiddenstate.stream/1", {"h": torch.zeros(1, 1, 3)}, {"t": "1"})
+    write_tensors(tmp_path / "t", "hiddenstate.stream/1", {"h": torch.zeros(1, 1, 3)}, {"t": "1", "cell": "LSTM"})
     with pytest.raises(FileFormatError, match="is damaged: it lacks parts of a stream's state"):
         hs.LSTM(4, 3).stream().load(tmp_path / "t")
 
