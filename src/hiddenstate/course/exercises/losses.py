@@ -122,17 +122,15 @@ def refuse_answers_read(score: Score, x: Tensor, values: Tensor) -> None:
                 "axis, or its "
                 "two indices are exchanged. Divide each row by its own sum, .sum(1, keepdim=True).",
             )
-        if total < TOTAL[0] and float(torch.exp2(-losses).max()) < 1 / len(losses):
-            raise wrong(
-                "",
-                f"{adds}: the losses are too large. Are several added up, or is the table of pairs divided by its "
-                "whole sum? Divide each row by its own, .sum(1, keepdim=True).",
-            )
+        sums = (
+            ", but sums of several losses, or a table of pairs divided by its whole sum instead of each row by its own"
+            if total < TOTAL[0]
+            else ""
+        )
         raise wrong(
             "",
-            f"{adds}. Either the prediction has read the character (the loss of x[t + 1] comes from what is "
-            "computed after "
-            "x[t]), or these are not minus log2 of probabilities.",
+            f"{adds}. Either the prediction has read the character (the loss of x[t + 1] comes from what is computed "
+            f"after x[t]), or these are not minus log2 of probabilities{sums}.",
         )
 
 
