@@ -7,6 +7,7 @@ without them, as `hiddenstate studio` and `hiddenstate course` report; HIDDENSTA
 
 import contextlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,9 @@ from scikit_build_core import build as native
 Settings = dict[str, Any] | None
 FIRST_PAGE = Path("src/hiddenstate/course/pages/course/00-before.html")
 BOOK = Path("docs/_ext/coursebook/book.py")
-PAGES_NEED = ["furo>=2024.8", "myst-parser>=3", "sphinx>=7.4", studio_page.NODE]  # as in the extras "docs" and "test"
+PAGES_NEED = ["furo>=2024.8", "myst-parser>=3", "sphinx>=7.4"]  # as in the extra "docs"
+# Elsewhere there is no Node on PyPI, and so no page.
+NODE_MACHINES = ("x86_64", "AMD64", "aarch64", "arm64", "ARM64")
 
 
 def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:
@@ -69,7 +72,9 @@ def _has_pages() -> bool:
 
 
 def _pages_need() -> list[str]:
-    return PAGES_NEED if BOOK.is_file() and not _has_pages() else []
+    if _has_pages() or not BOOK.is_file():
+        return []
+    return [*PAGES_NEED, *([studio_page.NODE] if platform.machine() in NODE_MACHINES else [])]
 
 
 def _build_pages() -> None:
