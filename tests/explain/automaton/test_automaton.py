@@ -102,7 +102,7 @@ def test_automaton_fails() -> None:
     anything: Any = hs.explain.automaton
     with pytest.raises(ArgumentError, match="not bidirectional"):
         anything(hs.LSTM(1, 3, bidirectional=True), bits, head=head)
-    with pytest.raises(ArgumentTypeError, match="takes an hs.LSTM, hs.GRU or hs.RNN, got GRUCell"):
+    with pytest.raises(ArgumentTypeError, match="takes an hs.LSTM, hs.GRU or hs.RNN, got hs.GRUCell"):
         anything(hs.GRUCell(1, 3), bits, head=head)
     with pytest.raises(ArgumentError, match="either output= or head="):
         anything(lstm, bits)
