@@ -55,7 +55,7 @@ def test_every_lock_of_the_package_is_fork_safe() -> None:
         # Only threads of the parent wait for it, which a child does not have.
         "studio/notebook.py: self._opened, self._ready = threading.Event(), threading.Event()",
         # A file's lock, which the system releases with the process.
-        'corpus/shards/run.py: with FileLock(folder / LOCK, timeout=0.5):',
+        "corpus/shards/run.py: with FileLock(folder / LOCK, timeout=0.5):",
         "training/lock.py: self._lock = FileLock(self._folder / LOCK)",
     }
 
