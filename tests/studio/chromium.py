@@ -43,9 +43,7 @@ class Modules:
         page.goto(f"{ORIGIN}/")
 
     def run(self, script: str, given: object = None) -> Any:
-        """...`` in the page, which may import "studio/..." and fetch what is in `files`. => Run ``async (given) =>
-        ...`` in the page; it may import "studio/..." and fetch anything in `files`. => ...`` in the page, which may
-        import "studio/..." and fetch what is in `files`."""
+        """Run ``async (given) => ...`` in the page; it may import "studio/..." and fetch anything in `files`."""
         return self.page.evaluate(script, given)
 
     def offer(self, files: Mapping[str, bytes]) -> None:

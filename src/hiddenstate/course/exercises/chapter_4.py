@@ -184,13 +184,13 @@ def _border(name: str) -> dict[str, bool]:
     with seeded(43):
         lstm = LSTM(3, 4)
         x = torch.randn(6, 2, 3, requires_grad=True)
-    one, (h, c) = lstm(x[:3])
-    two, _ = lstm(x[3:], (across(h), across(c)))
-    values = near(two, lstm(x)[0][3:])
-    (slope,) = torch.autograd.grad(two.sum(), x, retain_graph=True)
+    before, (h, c) = lstm(x[:3])
+    after, _ = lstm(x[3:], (across(h), across(c)))
+    values = near(after, lstm(x)[0][3:])
+    (slope,) = torch.autograd.grad(after.sum(), x, retain_graph=True)
     try:
-        one.sum().backward()
-        two.sum().backward()
+        before.sum().backward()
+        after.sum().backward()
     except RuntimeError:
         return {"values": values, "gradient": bool(slope[:3].any()), "raises": True}
     return {"values": values, "gradient": bool(slope[:3].any()), "raises": False}

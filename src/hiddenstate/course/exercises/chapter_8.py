@@ -169,17 +169,17 @@ def ablation(answer: object) -> str:
 def _other_label(cost: Tensor, label: Tensor, moved: Tensor) -> AnswerError:
     """Explain why a label does not predict the cost: it is shifted, reversed, or the cost's sign is."""
     at, elsewhere = _at(cost, label)
-    said = f"The cost is {at:.3f} under the label, {elsewhere:.3f} elsewhere"
+    text = f"The cost is {at:.3f} under the label, {elsewhere:.3f} elsewhere"
     for turn, which in ((1, "earlier"), (-1, "later")):
         near, far = _at(cost, label.roll(turn))
         if near > 2 * max(far, 0) and near - far > float(moved.max()) * 0.99:
-            return wrong("", f"{said}. Shifted by one, the label fits: it is one step {which} than its cost, of x[1:].")
+            return wrong("", f"{text}. Shifted by one, the label fits: it is one step {which} than its cost, of x[1:].")
     if at < 0 and -at > 2 * abs(elsewhere):
-        return wrong("", f"{said}: negative. The cost is the loss with the edit minus the loss without it.")
+        return wrong("", f"{text}: negative. The cost is the loss with the edit minus the loss without it.")
     other_at, other_elsewhere = _at(cost, ~label)
     if other_at > 2 * max(other_elsewhere, 0):
-        return wrong("", f"{said}: is the label inverted? It should hold where you expect the cost.")
-    return wrong("", f"{said}: the label does not predict it. It should be at least twice as high.")
+        return wrong("", f"{text}: is the label inverted? It should hold where you expect the cost.")
+    return wrong("", f"{text}: the label does not predict it. It should be at least twice as high.")
 
 
 def stream(answer: object) -> str:
