@@ -42,8 +42,6 @@ FIXED = ("hiddenstate structure --",)
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 # The contents of a course page besides its cells, for the tests of the course.
 DIRECTIVES = ("predict", "review")
-# Whether training cells run all their steps.
-FULL = not os.environ.get("COURSE_QUICK")
 DIGITS = 2e-4  # printed numbers have four digits, the last of which machines may round differently
 
 
@@ -74,12 +72,13 @@ class Printed:
 class Run:
     """One page, run from top to bottom in the current folder."""
 
-    def __init__(self, page: Path) -> None:
+    def __init__(self, page: Path, *, full: bool) -> None:
+        """If it is not run in ``full``, cells of the course that train take fewer steps."""
         self.page = page
         self.proved: list[str] = []
         self.namespace: dict[str, Any] = {"__name__": page.stem}
         if page.parent.name == "course":
-            self.namespace |= {"proves": self.proved.append, "FULL": FULL}
+            self.namespace |= {"proves": self.proved.append, "FULL": full}
         self.printed: list[Printed] = []
         self._output = ""
 

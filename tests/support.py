@@ -19,6 +19,12 @@ TORCH = tuple(map(int, torch.__version__.split(".")[:2]))
 # torch's default compiler passes its own path to a C++ compiler unquoted, so a blank in it ends the path.
 NEEDS_INDUCTOR = pytest.mark.skipif(" " in torch.__file__, reason="torch's compiler fails where its path has a blank")
 
+
+def seeds(count: int, *, quick: int) -> list[Any]:
+    """Numbers of random cases: the first ``quick`` are tried by `make test`, the rest by `make test-all`."""
+    return [pytest.param(seed, marks=pytest.mark.slow) if seed >= quick else seed for seed in range(count)]
+
+
 # Sizes with remainders: one, a few, one more than a vector register, one more than several.
 SIZES = st.sampled_from([1, 2, 3, 5, 17, 65])
 
