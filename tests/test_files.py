@@ -9,7 +9,7 @@ from torch import Tensor
 
 import hiddenstate as hs
 from hiddenstate.errors import FileFormatError
-from hiddenstate.models.folder import load, load_language_model
+from hiddenstate.models.model_folder import load, load_language_model
 from support import assert_close
 
 DATA = Path(__file__).parent / "data" / "files"

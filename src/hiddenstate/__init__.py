@@ -39,10 +39,10 @@ if _TYPE_CHECKING:
     from hiddenstate.interop.torch.conversion import conversion_report, convert, convert_back
     from hiddenstate.interop.torch.from_torch import from_torch
     from hiddenstate.interop.torch.report import ConversionReport
-    from hiddenstate.models.folder.model_folder import load_saved as load
-    from hiddenstate.models.folder.model_folder import save as save
     from hiddenstate.models.from_modules import language_model as language_model
     from hiddenstate.models.from_modules import tagger as tagger
+    from hiddenstate.models.model_folder import load_saved as load
+    from hiddenstate.models.model_folder import save as save
     from hiddenstate.nn.cell import GRUCell, LSTMCell, RNNCell
     from hiddenstate.nn.constant_weights import constant_weights
     from hiddenstate.nn.gru import GRU
@@ -103,9 +103,9 @@ _later = _given_later.on_first_use(
         "explain": "explain:",
         "index": "corpus.opened",
         "language_model": "models.from_modules",
-        "load": "models.folder:load_saved",
+        "load": "models.model_folder:load_saved",
         "open_index": "corpus.opened",
-        "save": "models.folder",
+        "save": "models.model_folder",
         "tagger": "models.from_modules",
     },
 )

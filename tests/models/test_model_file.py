@@ -12,7 +12,7 @@ from torch import nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
-from hiddenstate.models.folder.model_folder import load, load_any, load_language_model
+from hiddenstate.models.model_folder import load, load_any, load_language_model
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import hiddenstate as hs
-from hiddenstate.models.folder import load, load_language_model, save
 from hiddenstate.models.language import LanguageConfig, LanguageModel
+from hiddenstate.models.model_folder import load, load_language_model, save
 from hiddenstate.models.tagger import TaggerConfig
 from hiddenstate.models.tagger.training import train_tagger
 from hiddenstate.text.tokens import learn

@@ -22,11 +22,11 @@ from hiddenstate.base.writing import writing
 from hiddenstate.engine.int8 import dequantise
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.models import model_file
-from hiddenstate.models.folder.weights_file import WeightsFile, stored, written
+from hiddenstate.models.building import make_meta_model
 from hiddenstate.models.language.language_model import LanguageModel
-from hiddenstate.models.meta_model import make_meta_model
 from hiddenstate.models.tagger.data import VERSION_4
 from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.models.weights_file import WeightsFile, stored, written
 from hiddenstate.nn.quantised import SCALE
 from hiddenstate.nn.rnn import Layer
 
@@ -82,7 +82,7 @@ def shipped(name: str = "tagger-en") -> Path:
     """
     if name not in SHIPPED:
         raise ArgumentError(f"hiddenstate comes with no model {name!r}; choose one of {', '.join(SHIPPED)}")
-    return Path(__file__).parents[1] / "shipped" / name
+    return Path(__file__).parent / "shipped" / name
 
 
 def find_folder(model: str | os.PathLike[str]) -> Path:
