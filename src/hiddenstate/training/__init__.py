@@ -7,43 +7,7 @@
 - `machine.py`: one process or several, CPU or GPU; `plot.py`: curves of a run
 """
 
-from typing import TYPE_CHECKING
-
 from hiddenstate.base.later import on_first_use
 
-if TYPE_CHECKING:
-    from hiddenstate.training.checkpoint import RunFolder as RunFolder
-    from hiddenstate.training.loop import fit as fit
-    from hiddenstate.training.machine import detect_machine as detect_machine
-    from hiddenstate.training.plot import plot_run as plot_run
-    from hiddenstate.training.settings import RunFile as RunFile
-    from hiddenstate.training.settings import TrainConfig as TrainConfig
-    from hiddenstate.training.settings import read_run_file as read_run_file
-    from hiddenstate.training.task import Epoch as Epoch
-    from hiddenstate.training.task import Loss as Loss
-    from hiddenstate.training.task import Result as Result
-    from hiddenstate.training.task import Score as Score
-    from hiddenstate.training.task import Step as Step
-    from hiddenstate.training.task import Task as Task
-    from hiddenstate.training.task import split as split
-
 # The public names, imported on first use, so that settings can be read without torch.
-__getattr__ = on_first_use(
-    __name__,
-    {
-        "Epoch": "task",
-        "Loss": "task",
-        "Result": "task",
-        "RunFile": "settings",
-        "RunFolder": "checkpoint",
-        "Score": "task",
-        "Step": "task",
-        "Task": "task",
-        "TrainConfig": "settings",
-        "detect_machine": "machine",
-        "fit": "loop",
-        "plot_run": "plot",
-        "read_run_file": "settings",
-        "split": "task",
-    },
-)
+__getattr__, __dir__ = on_first_use(__name__, __file__)

@@ -166,7 +166,7 @@ def taught_by(
     words = sum(map(len, sentences))
     total = {column: torch.zeros(words, len(names)) for column, names in tags.items()}
     for path in teachers:
-        teacher = folder.load(path)
+        teacher = folder.load_tagger(path)
         order = {column: _order(path, teacher, column, names) for column, names in tags.items()}
         start = 0
         for k in range(0, len(sentences), _AT_ONCE):
@@ -212,7 +212,7 @@ def started(path: str | Path, config: TaggerConfig, sentences: Sequence[Sentence
         ArgumentError: the sizes differ, or a sentence has a tag that the trained tagger lacks.
         FileFormatError: the folder is not a tagger.
     """
-    before = folder.load(path)
+    before = folder.load_tagger(path)
     for name in SIZES:
         theirs, ours = (format_setting(getattr(each, name)) for each in (before.config, config))
         if theirs != ours:
