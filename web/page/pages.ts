@@ -1,14 +1,14 @@
 // The pages and their panels, which are created when a page is first opened.
 
-import { mountAttribution } from "studio/panels/attribution/index.js";
+import { AttributionPanel } from "studio/panels/attribution/index.js";
 import { mountCompare } from "studio/panels/compare/index.js";
 import { mountEdits } from "studio/panels/edits/index.js";
-import { mountExplain } from "studio/panels/explain/index.js";
+import { ExplainPanel } from "studio/panels/explain/index.js";
 import { mountHeatmap } from "studio/panels/heatmap/index.js";
-import { mountLedger } from "studio/panels/ledger/index.js";
+import { LedgerPanel } from "studio/panels/ledger/index.js";
 import { mountLines } from "studio/panels/lines/index.js";
 import { mountMicroscope } from "studio/panels/microscope/index.js";
-import { mountSweep } from "studio/panels/sweep/index.js";
+import { SweepPanel } from "studio/panels/sweep/index.js";
 import { mountSearch } from "studio/panels/search/index.js";
 import { mountSentence } from "studio/panels/sentence/index.js";
 import { mountStructure } from "studio/panels/structure/index.js";
@@ -18,6 +18,7 @@ import { mountTransport } from "studio/panels/transport/index.js";
 import { mountUnits } from "studio/panels/units/index.js";
 import type { App } from "studio/state/types.js";
 import type { View } from "studio/types.js";
+import { mounted } from "studio/ui/app.js";
 import { element } from "studio/ui/draw.js";
 
 type Mount = (app: App) => Node;
@@ -28,7 +29,7 @@ const TALL = window.matchMedia("(min-width: 1060px) and (min-height: 960px)");
 const PANELS: Record<View["page"], Mount[]> = {
   read: [mountDesk, mountEdits, mountTable],
   compare: [mountCompare],
-  explain: [mountExplain, mountLedger, mountAttribution, mountSweep],
+  explain: [ExplainPanel, LedgerPanel, AttributionPanel, SweepPanel].map((Panel) => (app) => mounted(app, Panel)),
   units: [mountUnits],
   search: [mountSearch],
   structure: [mountStructure],
