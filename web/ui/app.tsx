@@ -1,6 +1,6 @@
 // What components share: the app, hooks, and elements made of components for code that has none.
 
-import { untracked, useComputed, useSignal, useSignalEffect } from "@preact/signals";
+import { type ReadonlySignal, computed, untracked, useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { type ComponentChild, type ComponentType, createContext, render } from "preact";
 import { useContext, useMemo, useRef } from "preact/hooks";
 import { Job, type Work } from "studio/state/job.js";
@@ -33,6 +33,11 @@ export function still<E extends Element>(drawn: ComponentChild): E {
   const holder = element("div");
   render(drawn, holder);
   return holder.firstElementChild as E;
+}
+
+/** A signal computed from other signals and from arguments of the component, which `useComputed` would not follow. */
+export function useDerived<T>(compute: () => T, inputs: unknown[]): ReadonlySignal<T> {
+  return useMemo(() => computed(compute), inputs);
 }
 
 /** A job that is done for each subject, while its page is shown. */

@@ -1,6 +1,7 @@
 // Controls as components: choices, boxes, progress, tables.
 
-import type { ComponentChild } from "preact";
+import type { ComponentChild, JSX } from "preact";
+import { type Icon, ICONS } from "studio/ui/icons.js";
 
 /** A choice between a few options, as a group of joined buttons. */
 export function Segments<T extends string>(props: {
@@ -26,22 +27,47 @@ export function Segments<T extends string>(props: {
   );
 }
 
-/** A labelled drop-down list. */
+export type Option = { value: string; text: string; group?: string };
+
+/** A labelled drop-down list. Options of a group follow one another. */
 export function Select(props: {
   label: string;
-  options: readonly { value: string; text: string }[];
+  options: readonly Option[];
   value: string;
   choose: (value: string) => void;
 }) {
+  const groups = [...new Set(props.options.map(({ group }) => group))];
   return (
     <label class="field">
       <span>{props.label}</span>
       <select value={props.value} onChange={({ currentTarget }) => props.choose(currentTarget.value)}>
-        {props.options.map(({ value, text }) => (
-          <option value={value}>{text}</option>
-        ))}
+        {groups.map((name) => {
+          const options = props.options.filter(({ group }) => group === name);
+          const entries = options.map(({ value, text }) => <option value={value}>{text}</option>);
+          return name === undefined ? entries : <optgroup label={name}>{entries}</optgroup>;
+        })}
       </select>
     </label>
+  );
+}
+
+/** A button with an icon, whose label is also its title unless it has one. */
+export function IconButton({
+  icon,
+  label,
+  kind = "quiet",
+  ...rest
+}: {
+  icon: Icon;
+  label: string;
+  kind?: string;
+} & Omit<JSX.IntrinsicElements["button"], "icon">) {
+  return (
+    <button type="button" class={`icon-button ${kind}`} aria-label={label} title={label} {...rest}>
+      <svg class="icon" width={16} height={16} viewBox="0 0 16 16" aria-hidden="true">
+        <path d={ICONS[icon]} fill="currentColor" />
+      </svg>
+    </button>
   );
 }
 

@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import type { ComponentChild, ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { App } from "studio/state/types.js";
-import { still } from "studio/ui/app.js";
+import { still, useApp } from "studio/ui/app.js";
 import { element } from "studio/ui/draw.js";
 import { type Exports, save } from "studio/ui/export.js";
 import { watchVisibility } from "studio/ui/visibility.js";
@@ -17,9 +17,10 @@ interface Frame {
 }
 
 interface Content {
-  picture?: () => ComponentChild; // saved as SVG and PNG
+  picture?: (width: number) => ComponentChild; // of about this width; saved as SVG and PNG
   tools?: ComponentChildren;
   hidden?: boolean;
+  kind?: string; // further classes
   body?: string; // further classes of the body
   draw?: () => ComponentChildren; // draws the content, but only while the panel is on the screen
   children?: ComponentChildren; // the content that is drawn always
@@ -33,15 +34,16 @@ export function Panel({
   picture,
   tools,
   hidden,
+  kind = "",
   body = "",
   draw,
   children,
 }: Frame & Content) {
   const helped = useSignal(false);
   const root = useRef<HTMLElement>(null);
-  const svg = picture && (() => still<SVGSVGElement>(picture()));
+  const svg = picture && (() => still<SVGSVGElement>(picture(root.current?.clientWidth ?? 0)));
   return (
-    <section ref={root} id={id} class="panel" aria-labelledby={`${id}-title`} hidden={hidden}>
+    <section ref={root} id={id} class={`panel ${kind}`.trim()} aria-labelledby={`${id}-title`} hidden={hidden}>
       <header class="panel-head">
         <h2 id={`${id}-title`} class="panel-title">
           {title}
@@ -136,6 +138,12 @@ export function panel(frame: Frame): { root: HTMLElement; body: HTMLElement; too
 }
 
 /** The placeholder in a panel that has nothing to show. */
+export function Unread() {
+  const { session } = useApp();
+  return session.run === null && session.model !== null && <p class="soft">Nothing has been read yet.</p>;
+}
+
+/** The placeholder as an element. */
 export function unread(session: App["session"]): HTMLElement {
   const line = element("p", { class: "soft", text: "Nothing has been read yet." });
   const show = () => (line.hidden = session.run !== null || session.model === null);

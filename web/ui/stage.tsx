@@ -1,10 +1,11 @@
 // The places of pictures: a box that knows its width, cells that arrow keys move through, and text that fits.
 
-import { useSignal } from "@preact/signals";
-import type { ComponentChildren } from "preact";
+import { type ReadonlySignal, useSignal } from "@preact/signals";
+import type { ComponentChildren, JSX } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { set } from "studio/ui/draw.js";
+import { resize, set } from "studio/ui/draw.js";
 import { fit, keepWithin } from "studio/ui/svg-parts.js";
+import { isDark } from "studio/ui/theme.js";
 import { keepNames, onResize, scrollTo } from "studio/ui/visibility.js";
 
 /**
@@ -13,30 +14,59 @@ import { keepNames, onResize, scrollTo } from "studio/ui/visibility.js";
  *
  * @param props.reveal a selector: the part to scroll to whenever `when` changes
  */
-export function Stage(props: {
-  class?: string;
-  reveal?: string;
-  when?: unknown;
-  children: (width: number) => ComponentChildren;
-}) {
+export function Stage(
+  props: {
+    reveal?: string;
+    when?: unknown;
+    children: (width: number) => ComponentChildren;
+  } & Omit<JSX.IntrinsicElements["div"], "children">,
+) {
+  const { reveal, when, children, ...rest } = props;
   const root = useRef<HTMLDivElement>(null);
-  const width = useSignal(0);
-  useLayoutEffect(() => {
-    const stage = root.current as HTMLDivElement;
-    width.value = stage.clientWidth;
-    onResize(stage, () => (width.value = stage.clientWidth));
-    keepNames(stage);
-  }, []);
+  const { width } = useBox(root).value;
+  useLayoutEffect(() => keepNames(root.current as HTMLDivElement), []);
   useLayoutEffect(() => fit(root.current as HTMLDivElement));
   useLayoutEffect(() => {
     const stage = root.current as HTMLDivElement;
-    if (props.reveal) scrollTo(stage, stage.querySelector(props.reveal));
-  }, [props.when, width.value]);
+    if (reveal) scrollTo(stage, stage.querySelector(reveal));
+  }, [when, width]);
   return (
-    <div ref={root} class={`scroll ${props.class ?? ""}`.trim()}>
-      {width.value > 0 && props.children(width.value)}
+    <div ref={root} {...rest}>
+      {width > 0 && children(width)}
     </div>
   );
+}
+
+/** The size of an element's content, without its scrollbars: a signal. */
+export function useBox(root: { current: HTMLElement | null }): ReadonlySignal<{ width: number; height: number }> {
+  const box = useSignal({ width: 0, height: 0 });
+  useLayoutEffect(() => {
+    const { current } = root;
+    if (!current) return;
+    const measure = () => (box.value = { width: current.clientWidth, height: current.clientHeight });
+    measure();
+    onResize(current, measure);
+  }, []);
+  return box;
+}
+
+/** A canvas at screen resolution, which is drawn again with its component and in another theme. */
+export function Canvas({
+  width,
+  height,
+  draw,
+  ...rest
+}: {
+  width: number;
+  height: number;
+  draw: (context: CanvasRenderingContext2D) => void;
+  class?: string;
+  style?: JSX.IntrinsicElements["canvas"]["style"];
+}) {
+  const root = useRef<HTMLCanvasElement>(null);
+  isDark();
+  useLayoutEffect(() => draw(resize(root.current as HTMLCanvasElement, width, height)));
+  return <canvas ref={root} aria-hidden="true" {...rest} />;
 }
 
 /** A line of text in a picture, narrowed if it is wider than its room. */

@@ -85,7 +85,7 @@ export function AttributionPanel() {
       <p class="attribution-says" role="status">
         {explained && setup.value === null ? TRACE : occlusion.problem || shapley.problem || sentences?.join(" ")}
       </p>
-      <Stage class="attribution-stage" reveal=".asked" when={attribution}>
+      <Stage class="scroll attribution-stage" reveal=".asked" when={attribution}>
         {(width) => attribution && <ShareChart {...{ attribution, width }} press={choose} />}
       </Stage>
       <div class="attribution-means">

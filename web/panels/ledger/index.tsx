@@ -44,7 +44,7 @@ export function LedgerPanel() {
       <p class="ledger-says" aria-live="polite">
         {recorded ? writerSentence(recorded) : scene ? unrecordedSentence(scene) : NO_LAW}
       </p>
-      <Stage class="ledger-stage" reveal=".asked" when={ledger}>
+      <Stage class="scroll ledger-stage" reveal=".asked" when={ledger}>
         {(width) =>
           recorded && (
             <WrittenChart

@@ -80,7 +80,7 @@ export function SweepPanel() {
       <p class="sweep-says" role="status">
         {pair ? pairSentence(pair) : reason}
       </p>
-      <Stage class="sweep-stage" reveal=".cell[tabindex='0']" when={sweep}>
+      <Stage class="scroll sweep-stage" reveal=".cell[tabindex='0']" when={sweep}>
         {(width) => sweep && <PatchMap {...{ sweep, width, point }} press={open} />}
       </Stage>
       <p class="sweep-readout" aria-live="polite">
