@@ -2,6 +2,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from itertools import product
+from math import ceil
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from playwright.sync_api import Browser, expect
 
 import hiddenstate as hs
 from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.structure.equations import equations
 from hiddenstate.structure.names import GATES
 from studio.browsers import retype, saved_by
 from studio.browsing import NEEDS_CHROMIUM
@@ -159,7 +161,7 @@ def test_what_holds_between_out_and_h_n(script: Modules, sizes: dict[str, Any]) 
 def test_equations_are_those_of_python(script: Modules, sizes: dict[str, Any]) -> None:
     """The same equations, with the tensor's shape under every name."""
     given = {"sizes": sizes, "gates": GATES}
-    expected = hs.structure.equations.equations(hs.Sizes(**arguments(sizes)))
+    expected = equations(hs.Sizes(**arguments(sizes)))
     for layer in range(sizes["numLayers"]):
         lines = run(script, "structure/equations", f"m.equationsOf(given.sizes, given.gates, {layer})", given)
         texts = ["".join(piece["text"] for piece in line).replace(" ", "") for line in lines]
@@ -219,13 +221,18 @@ def test_weights_are_read_by_name(studio: Shown, tagger: Tagger) -> None:
 
 
 def test_pointing_reads_the_weight_under_the_pointer(studio: Shown, tagger: Tagger) -> None:
-    """A weight is one pixel in the tagger's matrices, which begin at (52, 40); Firefox rounds the pointer's
-    position."""
+    """A weight is one pixel in the tagger's matrices, which begin at (52, 40). Firefox rounds the position of a click
+    in the window, so it is a whole number here."""
     look(studio, track="l1")
     panel = studio.panel("weights")
-    panel.locator(".st-holder").hover(position={"x": 52 + 200.25, "y": 40 + 3 * 128 + 17.5})
+    holder = panel.locator(".st-holder")
+    holder.hover(position={"x": 52 + 200, "y": 40 + 3 * 128 + 17})  # scrolls there
+    box = holder.bounding_box()
+    assert box is not None
+    x, y = ceil(box["x"] + 52 + 200.01), ceil(box["y"] + 40 + 3 * 128 + 17.01)
+    studio.page.mouse.move(x, y)
     expect(panel.locator(".st-said")).to_contain_text(f"W_io[17, 200] = {tagger.lstm.weight('l1.W_io')[17, 200]:.4f}")
-    panel.locator(".st-holder").click(position={"x": 52 + 200.25, "y": 40 + 3 * 128 + 17.5})
+    studio.page.mouse.click(x, y)
     expect(studio.panel("microscope").locator(".hs-crumb[aria-current]")).to_have_text("gate o")
     expect(studio.panel("microscope").locator(".hs-crumb[data-zoom=unit]")).to_have_text("unit 17")
 
