@@ -87,8 +87,8 @@ def test_every_panel_has_its_places(name: str) -> None:
 
 def test_a_file_that_is_gone_is_told() -> None:
     assert list(missing(CELL, "lstm")) == []
-    assert "src/hiddenstate/cells/none.py is missing" in list(missing(CELL, "none"))
-    assert "src/hiddenstate/cells/kinds.py does not name none" in list(missing(CELL, "none"))
+    assert "src/hiddenstate/cells/quokka.py is missing" in list(missing(CELL, "quokka"))
+    assert "src/hiddenstate/cells/kinds.py does not name quokka" in list(missing(CELL, "quokka"))
 
 
 def test_the_lists_stay_short() -> None:
