@@ -17,7 +17,7 @@ from hiddenstate.models.folder.model_folder import CARD, CONFIG, load_language_m
 from hiddenstate.models.language.perplexity import measure
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.studio.bundles.models import bundle_folder
+from hiddenstate.studio.bundles.opening import bundle_folder
 from hiddenstate.text.conllu import read_conllu
 from language_models import TEXT, make
 

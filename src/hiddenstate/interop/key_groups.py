@@ -97,13 +97,7 @@ class Group:
         return kept | {stem + ending + SCALE: scale for (ending, stem), scale in self.scales.items()}
 
     def weights(self) -> list[Weights]:
-        """The weights of each layer and direction, in the order of `layer_directions`. Values are copied.
-
-        Raises:
-            ArgumentError: they have a parametrization other than weight norm.
-            NameUnknownError: tensors are missing.
-            ShapeError, RankError, DtypeError: they do not match each other.
-        """
+        """The weights of each layer and direction, in the order of `layer_directions`. Values are copied."""
         self._refuse_strange()
         self._check_memory()
         if self.is_cell:
@@ -113,13 +107,13 @@ class Group:
                 f"the {self.kind} {self.name!r} has no tensors for most of its {self.num_layers} layers"
             )
         wanted = layer_directions(self.num_layers, self.bidirectional)
-        missing = [each.name for each in wanted if each.suffix not in self.by_suffix]
+        missing = [direction.name for direction in wanted if direction.suffix not in self.by_suffix]
         if missing:
-            have = ", ".join(each.name for each in wanted if each.suffix in self.by_suffix)
+            have = ", ".join(direction.name for direction in wanted if direction.suffix in self.by_suffix)
             raise NameUnknownError(
                 f"the {self.kind} {self.name!r} has tensors for {have}, but none for {', '.join(missing)}"
             )
-        return [self._floats(each.suffix) for each in wanted]
+        return [self._floats(direction.suffix) for direction in wanted]
 
     def _floats(self, ending: str) -> Weights:
         scales = {stem: scale for (of, stem), scale in self.scales.items() if of == ending}
