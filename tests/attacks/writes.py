@@ -34,8 +34,8 @@ from hiddenstate.course import opening
 from hiddenstate.course.figures import marks
 from hiddenstate.course.files import NOTEBOOKS, copy
 from hiddenstate.errors import FileWriteError
-from hiddenstate.models.folder.model_folder import load_language_model, load_tagger
 from hiddenstate.models.model_file import read_layer, write_layer
+from hiddenstate.models.model_folder import load_language_model, load_tagger
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.training import train_tagger
 from hiddenstate.text import corpora

@@ -7,13 +7,12 @@ import base64
 import json
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 from torch import nn
 
 from hiddenstate.course.figures.numeric_answers import compute, written
 from hiddenstate.course.figures.stills import STILLS, tiny
-from hiddenstate.models.folder import model_folder as folder
+from hiddenstate.models.model_folder import shipped
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.studio.bundles.bundle import Bundle
 from hiddenstate.studio.bundles.modules import Numbers, bundle_layer
@@ -55,15 +54,11 @@ def _unit() -> Bundle:
     return bundle_layer(lstm, "unit")
 
 
-def _shipped(name: str) -> Callable[[], Bundle]:
-    return lambda: bundle_folder(Path(folder.__file__).parents[1] / "shipped" / name)
-
-
 MODELS: dict[str, Callable[[], Bundle]] = {
     "tiny": _tiny,
     "unit": _unit,
-    "tagger": _shipped("tagger-en"),
-    "shakespeare": _shipped("shakespeare"),
+    "tagger": lambda: bundle_folder(shipped()),
+    "shakespeare": lambda: bundle_folder(shipped("shakespeare")),
 }
 
 

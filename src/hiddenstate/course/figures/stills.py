@@ -14,8 +14,8 @@ from torch import Tensor
 
 from hiddenstate.course.figures.numeric_answers import parameters, shape, written
 from hiddenstate.edits import edit
-from hiddenstate.models.folder.model_folder import load_language_model, load_tagger, shipped
 from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.model_folder import load_language_model, load_tagger, shipped
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.lstm import LSTM
 

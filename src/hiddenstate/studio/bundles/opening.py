@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from hiddenstate.base.memory import check_module_memory
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.models.folder.model_folder import (
+from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.model_file import is_model_file
+from hiddenstate.models.model_folder import (
     CARD,
     CONFIG,
     VOCABULARY,
@@ -23,10 +25,8 @@ from hiddenstate.models.folder.model_folder import (
     read_kind,
     shipped,
 )
-from hiddenstate.models.folder.weights_file import quantised, restored, scale_name
-from hiddenstate.models.language.language_model import LanguageModel
-from hiddenstate.models.model_file import is_model_file
 from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.models.weights_file import quantised, restored, scale_name
 from hiddenstate.nn.streams.stream import Stream
 from hiddenstate.studio.bundles.bundle import Bundle, bundle_trace
 from hiddenstate.studio.bundles.modules import KINDS, Numbers, bundle_layer, capture_input, layer_in, make_bundle
