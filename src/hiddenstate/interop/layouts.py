@@ -99,94 +99,67 @@ class WeightLayout:
         return (*self.ih, *self.hh, *self.biases)
 
 
-_BY_GATE = ("i", "f", "g", "o")  # the order of the layers in flax's cells, one per gate
+def _names(ih: str, hh: str, b_ih: str = "", b_hh: str = "") -> Any:
+    """A layout's groups of names, each in one text."""
+    return {"ih": (*ih.split(),), "hh": (*hh.split(),), "b_ih": (*b_ih.split(),), "b_hh": (*b_hh.split(),)}
+
+
+# torch's gate order is ours.
+_LSTM: Any = {"gates": CELLS["LSTM"].gate_names}
+_GRU: Any = {"cell": "GRU", "gates": CELLS["GRU"].gate_names}
+_RNN: Any = {"cell": "RNN", "gates": CELLS["RNN_TANH"].gate_names}
+_ZRN: Any = {"cell": "GRU", "gates": ("z", "r", "n")}
+_FLAX: Any = {"transposed": True, "needs_bias": True, "directions": ("forward_rnn", "backward_rnn")}
 
 TORCH = WeightLayout(
     "torch",
-    gates=("i", "f", "g", "o"),
-    ih=("weight_ih",),
-    hh=("weight_hh",),
-    b_ih=("bias_ih",),
-    b_hh=("bias_hh",),
+    **_LSTM,
+    **_names("weight_ih", "weight_hh", "bias_ih", "bias_hh"),
     hr="weight_hr",
     directions=("", "_reverse"),
 )
-ONNX = WeightLayout(  # each array has an additional first axis for the direction
-    "ONNX",
-    gates=("i", "o", "f", "g"),
-    ih=("W",),
-    hh=("R",),
-    joined_bias="B",
-    peepholes="P",  # [3H]: i o f
-    directions=("forward", "reverse"),
+TORCH_GRU = replace(TORCH, **_GRU, hr=None)
+TORCH_RNN = replace(TORCH, **_RNN, hr=None)
+
+ONNX = WeightLayout(  # each array has an additional first axis for the direction; P is [3H]: i o f
+    "ONNX", ("i", "o", "f", "g"), **_names("W", "R"), joined_bias="B", peepholes="P", directions=("forward", "reverse")
 )
+ONNX_GRU = replace(ONNX, **_ZRN, peepholes=None)  # linear_before_reset=1
+ONNX_GRU_RESET_FIRST = replace(ONNX_GRU, framework="ONNX (linear_before_reset=0)", resets_first=True)
+ONNX_RNN = replace(ONNX, **_RNN, peepholes=None)
+
 KERAS = WeightLayout(
     "Keras",
-    gates=("i", "f", "g", "o"),
-    ih=("kernel",),
-    hh=("recurrent_kernel",),
-    b_ih=("bias",),
+    **_LSTM,
+    **_names("kernel", "recurrent_kernel", "bias"),
     transposed=True,
     directions=("forward_", "backward_"),
 )
-FLAX = WeightLayout(  # linen's LSTMCell and OptimizedLSTMCell
-    "flax.linen",
-    gates=_BY_GATE,
-    ih=tuple(f"i{gate}/kernel" for gate in _BY_GATE),
-    hh=tuple(f"h{gate}/kernel" for gate in _BY_GATE),
-    b_hh=tuple(f"h{gate}/bias" for gate in _BY_GATE),
-    transposed=True,
-    needs_bias=True,
-    directions=("forward_rnn", "backward_rnn"),
-)
-NNX = WeightLayout(  # nnx's LSTMCell, in which "if" would be a Python keyword
-    "flax.nnx",
-    gates=_BY_GATE,
-    ih=tuple(f"{name}/kernel" for name in ("ii", "if_", "ig", "io")),
-    hh=FLAX.hh,
-    b_hh=FLAX.b_hh,
-    transposed=True,
-    needs_bias=True,
-    directions=FLAX.directions,
-)
-NNX_STACKED = WeightLayout(  # nnx's OptimizedLSTMCell
-    "flax.nnx (OptimizedLSTMCell)",
-    gates=("i", "f", "g", "o"),
-    ih=("dense_i/kernel",),
-    hh=("dense_h/kernel",),
-    b_hh=("dense_h/bias",),
-    transposed=True,
-    needs_bias=True,
-    directions=FLAX.directions,
-)
-EQUINOX = WeightLayout("Equinox", gates=("i", "f", "g", "o"), ih=("weight_ih",), hh=("weight_hh",), b_ih=("bias",))
-
-_GRU: Any = {"cell": "GRU", "gates": ("r", "z", "n")}
-_RNN: Any = {"cell": "RNN", "gates": ("h",)}
-TORCH_GRU = replace(TORCH, **_GRU, hr=None)
-TORCH_RNN = replace(TORCH, **_RNN, hr=None)
-ONNX_GRU = replace(ONNX, cell="GRU", gates=("z", "r", "n"), peepholes=None)  # linear_before_reset=1
-ONNX_GRU_RESET_FIRST = replace(ONNX_GRU, framework="ONNX (linear_before_reset=0)", resets_first=True)
-ONNX_RNN = replace(ONNX, **_RNN, peepholes=None)
-KERAS_GRU = replace(KERAS, cell="GRU", gates=("z", "r", "n"), b_ih=(), joined_bias="bias", joined_rows=True)
-KERAS_GRU_RESET_FIRST = replace(
-    KERAS, framework="Keras (reset_after=False)", cell="GRU", gates=("z", "r", "n"), resets_first=True
-)
+KERAS_GRU = replace(KERAS, **_ZRN, b_ih=(), joined_bias="bias", joined_rows=True)
+KERAS_GRU_RESET_FIRST = replace(KERAS, framework="Keras (reset_after=False)", **_ZRN, resets_first=True)
 KERAS_RNN = replace(KERAS, **_RNN)  # SimpleRNN
+
+_HIDDEN = "hi/kernel hf/kernel hg/kernel ho/kernel"
+_BIASES = "hi/bias hf/bias hg/bias ho/bias"
+FLAX = WeightLayout(  # linen's LSTMCell and OptimizedLSTMCell
+    "flax.linen", **_LSTM, **_names("ii/kernel if/kernel ig/kernel io/kernel", _HIDDEN, b_hh=_BIASES), **_FLAX
+)
 FLAX_GRU = replace(
     FLAX,
     **_GRU,
-    ih=("ir/kernel", "iz/kernel", "in/kernel"),
-    hh=("hr/kernel", "hz/kernel", "hn/kernel"),
-    b_ih=("ir/bias", "iz/bias", "in/bias"),
-    b_hh=("hn/bias",),
+    **_names("ir/kernel iz/kernel in/kernel", "hr/kernel hz/kernel hn/kernel", "ir/bias iz/bias in/bias", "hn/bias"),
     hidden_biased=("n",),
 )
-NNX_GRU = replace(NNX_STACKED, framework="flax.nnx", **_GRU, b_ih=("dense_i/bias",), b_hh=(), hidden_biased=())
-FLAX_RNN = replace(  # SimpleCell
-    FLAX, **_RNN, ih=("i/kernel",), hh=("h/kernel",), b_ih=("i/bias",), b_hh=()
+FLAX_RNN = replace(FLAX, **_RNN, **_names("i/kernel", "h/kernel", "i/bias"))  # SimpleCell
+NNX = WeightLayout(  # nnx's LSTMCell, in which "if" would be a Python keyword
+    "flax.nnx", **_LSTM, **_names("ii/kernel if_/kernel ig/kernel io/kernel", _HIDDEN, b_hh=_BIASES), **_FLAX
 )
+_STACKED_NAMES = _names("dense_i/kernel", "dense_h/kernel", b_hh="dense_h/bias")
+NNX_STACKED = WeightLayout("flax.nnx (OptimizedLSTMCell)", **_LSTM, **_STACKED_NAMES, **_FLAX)
+NNX_GRU = replace(NNX_STACKED, framework="flax.nnx", **_GRU, b_ih=("dense_i/bias",), b_hh=(), hidden_biased=())
 NNX_RNN = replace(NNX_GRU, **_RNN, hidden_biased=None)  # SimpleCell
+
+EQUINOX = WeightLayout("Equinox", **_LSTM, **_names("weight_ih", "weight_hh", "bias"))
 EQUINOX_GRU = replace(EQUINOX, **_GRU, b_hh=("bias_n",), hidden_biased=("n",))
 
 LAYOUTS = (
