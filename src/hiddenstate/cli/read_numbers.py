@@ -13,8 +13,8 @@ from hiddenstate.errors import ArgumentError
 from hiddenstate.models.tagger.tagger import Reading, Tagger
 from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.names import GATES, STATES
-from hiddenstate.tracing.summary import StepSummary, summaries_of
 from hiddenstate.tracing.unit_step import Moment
+from hiddenstate.tracing.views import StepSummary, summaries_of
 
 CHANGED = 3
 

@@ -30,13 +30,7 @@ class Chosen(NamedTuple):
 
 
 def chosen_modules(model: nn.Module, paths: Sequence[str] | None) -> Chosen:
-    """Find the modules to record: all, or those at or under one of the paths.
-
-    Raises:
-        ArgumentTypeError: the model is not a module, or the paths are not a list.
-        ArgumentError: the model contains no layer or cell of ours.
-        NameUnknownError: there is no layer or cell at or under a path.
-    """
+    """Find the modules to record: all, or those at or under one of the paths."""
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(f"trace takes a torch.nn.Module, got {type(model).__name__}")
     every = list(model.named_modules(remove_duplicate=False))
@@ -82,13 +76,7 @@ def record_specs(
     tokens: Tokens | Mapping[str, Tokens] | None,
     limit: int | None,
 ) -> dict[Traceable, TraceOptions]:
-    """Return what to record of each module; modules with none of the places are omitted.
-
-    Raises:
-        NameUnknownError: no module has a place, or tokens are for an unknown path.
-        ArgumentTypeError: ``keep`` is not a list.
-        ArgumentError: there is nothing to record.
-    """
+    """Return what to record of each module; modules with none of the places are omitted."""
     by_path = tokens if isinstance(tokens, Mapping) else dict.fromkeys(chosen.modules, tokens)
     unknown = [path for path in by_path if path not in chosen.modules]
     if unknown:

@@ -54,20 +54,7 @@ class _Run:
 
 
 def plot_trace(trace: Record, *, layer: int, reverse: bool, row: int, unit: int | None) -> Figure:
-    """Plot gates and states over the steps: heat maps of all units, or the curves of one.
-
-    Args:
-        trace: the recorded run.
-        layer: the layer, from 0.
-        reverse: whether to plot the reverse direction; time still runs to the right.
-        row: the batch row; only its real steps are plotted.
-        unit: the hidden unit, or None for all.
-
-    Raises:
-        NameUnknownError: there is no such layer or direction, or nothing of it was recorded. IndexRangeError: no such
-        row or unit.
-        ArgumentError: the row has no recorded step.
-    """
+    """Plot gates and states over the steps: heat maps of all units, or the curves of one."""
     (row,) = resolve(row, trace.batch, "row")
     run = _read(trace, layer, reverse, row, unit)
     return _maps(run) if unit is None else _curves(run)

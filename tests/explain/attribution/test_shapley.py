@@ -10,8 +10,8 @@ from torch import Tensor
 
 import hiddenstate as hs
 from hiddenstate.explain.attribution.shapley import from_values
-from hiddenstate.explain.subject.resolve_target import resolve_target
 from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.target import resolve_target
 from random_lstms import KINDS, every_kind, random_lstm, subject_of
 
 TARGETS: list[Any] = [hs.explain.logit("2", word=3), hs.explain.log_probability("1"), "l0.c[0]", "l0.f[0]@2"]

@@ -13,8 +13,8 @@ from torch import nn
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, NameUnknownError
 from hiddenstate.explain.attribution.frozen import frozen_parts
-from hiddenstate.explain.graph.edges import Cell, prepare_inflows
-from hiddenstate.explain.subject.resolve_target import resolve_target
+from hiddenstate.explain.graph.run import Cell, prepare_inflows
+from hiddenstate.explain.subject.target import resolve_target
 from support import layer_options, pair, random_input, random_state
 
 

@@ -16,8 +16,7 @@ from torch import Tensor
 from hiddenstate.cells.lstm import LSTM as CELL
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.ledger.cell_decomposition import borders
-from hiddenstate.explain.subject.gate_weights import GateWeights, weights_of_gates
-from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.subject import GateWeights, Subject, weights_of_gates
 from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.names import Place
@@ -49,19 +48,7 @@ class _Spans:
 
 
 def decomposed(subject: Subject, inside: Tensor, initial: Tensor) -> dict[Place, Split]:
-    """Split every cell and hidden state of one row.
-
-    Args:
-        subject: a subject with one row.
-        inside: bool ``[T, S]``, the steps in each span.
-        initial: bool ``[S]``, the spans that include the initial state.
-
-    Returns:
-        The two parts of each c and h, at each step and for each span.
-
-    Raises:
-        ArgumentError: edits are in force; the decomposition does not support them.
-    """
+    """Split every c and h of one row, for S spans: ``inside [T, S]``, the steps; ``initial [S]``, the initial state."""
     if edits_in_force(subject.lstm):
         raise ArgumentError("cd explains a run without edits, but edits are in force: exit their block first")
     T, sizes = subject.T, subject.sizes

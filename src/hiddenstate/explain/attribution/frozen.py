@@ -15,8 +15,7 @@ from torch import Tensor
 from hiddenstate.cells.cell import Cell, MemorySplit, secant
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.ledger.cell_decomposition import borders
-from hiddenstate.explain.subject.gate_weights import weights_of_gates
-from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.subject import Subject, weights_of_gates
 from hiddenstate.explain.subject.target import Readout
 from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.structure.layer_direction import LayerDirection
@@ -26,20 +25,13 @@ from hiddenstate.tracing.trace import Trace
 
 @dataclass(frozen=True, eq=False)
 class FrozenParts:
-    """The parts of a linear target; float64.
+    """The parts of a linear target; float64."""
 
-    Attributes:
-        x: ``[T, C]``, the contribution of each input feature.
-        biases: for each layer and direction (``l0``), the part of the candidate's biases, ``[T]``.
-        initial: ``[L*D]``, the parts of the initial states.
-        bias: the head's bias.
-        cells: for each layer and direction, the derivative of the target with respect to its memory, ``[T, H]``.
-    """
-
-    x: Tensor
-    biases: dict[str, Tensor]
-    initial: Tensor
-    bias: float
+    x: Tensor  # [T, C], the contribution of each input feature
+    biases: dict[str, Tensor]  # for each layer and direction (l0), the part of the candidate's biases, [T]
+    initial: Tensor  # [L*D], the parts of the initial states
+    bias: float  # the head's bias
+    # for each layer and direction, the derivative of the target with respect to its memory, [T, H]
     cells: dict[str, Tensor]
 
 
@@ -82,11 +74,7 @@ class FrozenLayer:
 
 
 def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenParts:
-    """Split a linear target of one row into its parts.
-
-    Raises:
-        ArgumentError: edits are in force; the linear map does not include them.
-    """
+    """Split a linear target of one row into its parts."""
     if edits_in_force(subject.lstm):
         raise ArgumentError("frozen explains a run without edits, but edits are in force: exit their block first")
     sizes = subject.sizes

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hiddenstate.explain.attribution.players import Players
-from hiddenstate.explain.subject.batch_runner import BatchRunner
+from hiddenstate.explain.subject.target import BatchRunner
 
 FIRST_POINTS = 16
 MOST_POINTS = 1024
@@ -19,19 +19,12 @@ GRADIENT_COST = 4  # memory of a run that saves values for gradients, relative t
 
 @dataclass(frozen=True, eq=False)
 class Integral:
-    """Integrated gradients: a part for each player, and the quality of the quadrature.
+    """Integrated gradients: a part for each player, and the quality of the quadrature."""
 
-    Attributes:
-        parts: ``[P]``, the players' parts.
-        points: the number of quadrature points.
-        missing: ``f(x) - f(baseline) - parts.sum()``.
-        converged: whether ``missing`` is small enough.
-    """
-
-    parts: Tensor
-    points: int
-    missing: float
-    converged: bool
+    parts: Tensor  # [P], the players' parts
+    points: int  # the number of quadrature points
+    missing: float  # f(x) - f(baseline) - parts.sum()
+    converged: bool  # whether missing is small enough
 
 
 def gradient_parts(work: BatchRunner, players: Players) -> Tensor:
@@ -44,12 +37,6 @@ def integrated(work: BatchRunner, players: Players, difference: float, points: i
 
     Uses Gauss-Legendre quadrature. The number of points is doubled until the error of the parts' sum is less than
     ``1e-3·max(|difference|, 0.1)``, up to 1024 points.
-
-    Args:
-        work: runs the subject.
-        players: the parts of the input that differ from the baseline.
-        difference: ``f(x) - f(baseline)``.
-        points: a fixed number of points, which is not doubled.
     """
     bound = SHARE * max(abs(difference), LEAST)
     count = points or FIRST_POINTS

@@ -1,18 +1,53 @@
-"""`Players`: the parts of an input that are kept or replaced: steps, spans of steps, perhaps the initial state."""
+"""`Players`: the steps or spans of steps of an input, kept or replaced by a baseline; the target with some replaced."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from hiddenstate.base.validation import AnyState
+from hiddenstate.base.validation import AnyState, check_memory, check_plain_tensor
 from hiddenstate.cells.cell import Cell
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError
 from hiddenstate.explain.result.terminal import shortened
 from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.target import BatchRunner
+
+Baseline = str | Tensor
+
+
+def resolve_baselines(subject: Subject, given: Baseline | Sequence[Baseline] | None) -> dict[str, Tensor]:
+    """Return the baselines ``[T, C]`` of a single-row subject, by name."""
+    asked = subject.baseline if given is None else given
+    several: Sequence[Baseline] = list(asked) if isinstance(asked, list | tuple) else [asked]  # type: ignore[list-item]
+    if not several:
+        raise ArgumentError("baseline= is empty: name one, such as 'zero'")
+    found: dict[str, Tensor] = {}
+    for number, one in enumerate(several):
+        name = one if isinstance(one, str) else "given" if len(several) == 1 else f"given {number}"
+        found[name] = _baseline(subject, one)
+    return found
+
+
+def _baseline(subject: Subject, one: Baseline) -> Tensor:
+    x = subject.x[:, 0]
+    if isinstance(one, str):
+        if one == "zero":
+            return torch.zeros_like(x)
+        if one not in subject.vectors:
+            known = " ".join(["zero", *subject.vectors])
+            raise ArgumentError(f"there is no baseline {one!r} here; choose {known}, or give a tensor [C] or [T, C]")
+        return subject.vectors[one]().detach().to(x).expand_as(x)
+    if not isinstance(one, Tensor):
+        raise ArgumentTypeError(f"a baseline must be a name or a tensor, got {type(one).__name__}")
+    if one.shape not in (x.shape, x.shape[1:]):
+        raise ShapeError(f"a baseline must have shape [C] or [T, C] = {list(x.shape)}, got {list(one.shape)}")
+    check_plain_tensor(one, "baseline")
+    check_memory(one, "baseline")
+    return one.detach().to(x).expand_as(x)
+
 
 Spans = Sequence[tuple[int, int]]
 
@@ -32,24 +67,16 @@ class Player(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Players:
-    """P players in an input of one row, and their replacements.
+    """P players in an input of one row, and their replacements."""
 
-    Attributes:
-        every: the players, in time order.
-        owner: ``[T]``, the index of the player that each step belongs to; -1 for steps of no player, which stay.
-        x: ``[T, C]``, the input.
-        base: ``[T, C]``, the baseline; equal to the input at steps of no player.
-        state: the tensors of the initial state of one row; ``zero`` replaces them if it is a player.
-        kind: the kind of cell.
-    """
-
-    every: tuple[Player, ...]
+    every: tuple[Player, ...]  # the players, in time order
+    # [T], the index of the player that each step belongs to; -1 for steps of no player, which stay
     owner: tuple[int, ...]
-    x: Tensor
-    base: Tensor
-    state: tuple[Tensor, ...]
+    x: Tensor  # [T, C], the input
+    base: Tensor  # [T, C], the baseline; equal to the input at steps of no player
+    state: tuple[Tensor, ...]  # the tensors of the initial state of one row; zero replaces them if it is a player
     zero: tuple[Tensor, ...]
-    kind: Cell
+    kind: Cell  # the kind of cell
 
     def __len__(self) -> int:
         return len(self.every)
@@ -88,19 +115,7 @@ class Players:
 
 
 def make_players(subject: Subject, base: Tensor, spans: Spans | None, state: str) -> Players:
-    """Make the players of a single-row subject: its steps or spans of steps, and optionally its initial state.
-
-    Args:
-        subject: a subject with one row.
-        base: ``[T, C]``, the baseline.
-        spans: pairs ``(start, stop)``, stop excluded; None makes every step a player.
-        state: ``"baseline"`` keeps the initial state; ``"player"`` makes it a player, replaced by zeros.
-
-    Raises:
-        ArgumentError: spans overlap or are empty, or ``state`` is unknown.
-        ArgumentTypeError: spans are not pairs of numbers.
-        IndexRangeError: a span extends beyond the input.
-    """
+    """Make the players of a single-row subject: its steps or spans of steps, and optionally its initial state."""
     if state not in ("baseline", "player"):
         raise ArgumentError(f"state must be 'baseline' (it is kept) or 'player', got {state!r}")
     checked = [(t, t + 1) for t in range(subject.T)] if spans is None else _checked(spans, subject.T)
@@ -134,3 +149,52 @@ def _checked(spans: Spans, T: int) -> list[tuple[int, int]]:
         if start < stop:
             raise ArgumentError(f"spans overlap at step {start}: each step can be in one span")
     return pairs
+
+
+@dataclass(frozen=True, eq=False)
+class Occluded:
+    """The target with players replaced, float64."""
+
+    whole: float  # the target with all players present
+    none: float  # the target with all players replaced
+    without: Tensor  # [P], the target with one player replaced
+    alone: Tensor | None = None  # [P], the target with all other players replaced; None if not requested
+    # [P, P], the joint effect of two players beyond their separate effects; 0 on the diagonal; None if not requested
+    interaction: Tensor | None = None
+
+    @property
+    def parts(self) -> Tensor:
+        """``[P]``, the target minus its value without each player."""
+        parts: Tensor = self.whole - self.without
+        return parts
+
+
+def masked_targets(work: BatchRunner, players: Players, present: Tensor) -> Tensor:
+    """Return the target ``[R]`` of rows with some players present, bool ``[R, P]``; float64 on the CPU."""
+    work.expect(len(present) * work.subject.T)
+    with torch.no_grad():
+        blocks = present.split(work.rows_at_once)
+        return torch.cat([work.values(players.inputs(rows), players.states(rows)).double().cpu() for rows in blocks])
+
+
+def occluded(work: BatchRunner, players: Players, *, pairs: bool = False) -> Occluded:
+    """Replace each player by its baseline, one per row of a single batch."""
+    P = len(players)
+    work.expect(work.subject.T * (2 + P + (P + P * (P - 1) // 2 if pairs else 0)))
+    everyone = torch.ones(1, P, dtype=torch.bool)
+    single = ~torch.eye(P, dtype=torch.bool)
+    couples: Sequence[tuple[int, int]] = list(combinations(range(P), 2)) if pairs else []
+    rows = [everyone, ~everyone, single, *([~single] if pairs else [])]
+    if couples:
+        both = torch.ones(len(couples), P, dtype=torch.bool)
+        for row, couple in zip(both, couples, strict=True):
+            row[list(couple)] = False
+        rows.append(both)
+    value = masked_targets(work, players, torch.cat(rows))
+    whole, none, without = float(value[0]), float(value[1]), value[2 : 2 + P]
+    if not pairs:
+        return Occluded(whole, none, without)
+    interaction = torch.zeros(P, P, dtype=torch.float64)
+    for (a, b), both_gone in zip(couples, value[2 + 2 * P :], strict=True):
+        interaction[a, b] = interaction[b, a] = whole - without[a] - without[b] + both_gone
+    return Occluded(whole, none, without, value[2 + P : 2 + 2 * P] - none, interaction)

@@ -10,21 +10,25 @@ from torch import Tensor
 
 from hiddenstate.base.scalars import check_int, check_seed
 from hiddenstate.errors import ArgumentError
-from hiddenstate.explain.attribution.baselines import Baseline, resolve_baselines
 from hiddenstate.explain.attribution.contextual_decomposition import decomposed
 from hiddenstate.explain.attribution.frozen import frozen_parts
 from hiddenstate.explain.attribution.gradients import gradient_parts, integrated
-from hiddenstate.explain.attribution.occlusion import Occluded, masked_targets, occluded
-from hiddenstate.explain.attribution.players import Players, Spans, make_players
+from hiddenstate.explain.attribution.players import (
+    Baseline,
+    Occluded,
+    Players,
+    Spans,
+    make_players,
+    masked_targets,
+    occluded,
+    resolve_baselines,
+)
 from hiddenstate.explain.attribution.result import OF_BIASES, Attribution, Parts, stacked
 from hiddenstate.explain.attribution.shapley import shapley
-from hiddenstate.explain.subject.batch_runner import BatchRunner
-from hiddenstate.explain.subject.bounds import check_row_steps
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
-from hiddenstate.explain.subject.resolve_target import TargetLike, resolve_row, resolve_target
 from hiddenstate.explain.subject.sources import resolve_subject
-from hiddenstate.explain.subject.subject import check_cell
-from hiddenstate.explain.subject.target import Readout
+from hiddenstate.explain.subject.subject import check_cell, check_row_steps
+from hiddenstate.explain.subject.target import BatchRunner, Readout, TargetLike, resolve_row, resolve_target
 from hiddenstate.structure.names import Place
 
 Method = Literal["shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient"]

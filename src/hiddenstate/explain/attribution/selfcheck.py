@@ -16,8 +16,8 @@ from hiddenstate.explain.ledger.cell import Ledger
 from hiddenstate.explain.ledger.run import ledger
 from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import sentence, share, table
-from hiddenstate.explain.subject.bounds import check_row_steps
 from hiddenstate.explain.subject.progress_bar import Progress, counted, reporting
+from hiddenstate.explain.subject.subject import check_row_steps
 from hiddenstate.plant.expected import EXPECTED, Expectation, Verdict, garden
 from hiddenstate.plant.planted import Plant
 from hiddenstate.structure.addresses import Address, parse_address

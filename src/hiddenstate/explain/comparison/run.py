@@ -9,8 +9,7 @@ from torch import Tensor
 
 from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
-from hiddenstate.explain.comparison.divergence import choose_measure, step_differences
-from hiddenstate.explain.comparison.result import Comparison, Match, Pair
+from hiddenstate.explain.comparison.result import Comparison, Match, Pair, choose_measure, step_differences
 from hiddenstate.explain.subject.progress_bar import Progress, counted, reporting
 from hiddenstate.explain.subject.sources import subject
 

@@ -27,14 +27,10 @@ class StateMap:
     """``z' = F(z, x)``: z holds the hidden and cell states of all layers in one vector, ``[D]`` with D = L·(P + H).
 
     Without cell states, as in a GRU, D = L·H.
-
-    Attributes:
-        sizes: the sizes of the LSTM, which is unidirectional.
-        weights: the weights of each layer, float64 on the CPU.
     """
 
-    sizes: Sizes
-    weights: tuple[Weights, ...]
+    sizes: Sizes  # the sizes of the LSTM, which is unidirectional
+    weights: tuple[Weights, ...]  # the weights of each layer, float64 on the CPU
 
     @property
     def numbers(self) -> int:
@@ -100,13 +96,7 @@ def _keep(values: dict[str, Tensor], name: str, value: Tensor) -> Tensor:
 
 
 def _push_forward(values: dict[str, Tensor], pre: Tensor, own: slice) -> tuple[Tensor, Tensor]:
-    """Return the derivatives of a layer's output and cell state with respect to all states, ``[N, H, D]``.
-
-    Args:
-        values: the values of the step, and the previous cell state, ``[N, H]``.
-        pre: derivatives of the pre-activations, ``[N, 4H, D]``.
-        own: the slice of the layer's previous cell state within the whole state.
-    """
+    """Return the derivatives of a layer's output and cell state with respect to all states, ``[N, H, D]``."""
     parts = zip(CELL.gates, pre.chunk(len(CELL.gates), dim=1), strict=True)
     by = {gate.name: gate.slope(values[gate.name])[..., None] * part for gate, part in parts}
     for state, slopes in CELL.slopes(values).items():
@@ -127,12 +117,7 @@ def sorted_eigenvalues(matrices: Tensor) -> Tensor:
 
 
 def make_state_map(lstm: Recurrent[Any, Any]) -> StateMap:
-    """Return the state map of an LSTM.
-
-    Raises:
-        ArgumentError: the LSTM is bidirectional, edits are in force, or the state has more than 4,096 numbers.
-        DtypeError: the memory of a weight was freed.
-    """
+    """Return the state map of an LSTM."""
     check_module_memory(lstm)
     sizes = lstm.sizes
     if sizes.bidirectional:

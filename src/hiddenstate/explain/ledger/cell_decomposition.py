@@ -24,33 +24,21 @@ class CellDecomposition:
     """The values that one layer and direction has written and kept up to step t, for one row.
 
     S steps, H units; all tensors float64 on the CPU.
-
-    Attributes:
-        place: the memory, such as ``l1.c``.
-        t: the step.
-        steps: the S steps read up to t, in reading order; the last is t.
-        forget: ``[S, H]``, the forget gates, or a GRU's update gates; 0 where a reset cuts.
-        written: ``[S, H]``, i·g, or (1-z)·n.
-        edited: ``[S, H]``, the changes made by edits of the memory; zero without edits.
-        kept: ``[S, H]``, the share of the cell state after each step that is still there at t.
-        c0: ``[H]``, the initial memory.
-        c: ``[H]``, the memory at t.
-        secant: ``[H]``, the factor that turns a part of the memory into a part of the output before a projection: the
-            secant ``o·tanh(c)/c``, or 1.
-        h: ``[P]``, the hidden state at t.
     """
 
-    place: Place
-    t: int
-    steps: tuple[int, ...]
-    forget: Tensor
-    written: Tensor
-    edited: Tensor
-    kept: Tensor
-    c0: Tensor
-    c: Tensor
+    place: Place  # the memory, such as l1.c
+    t: int  # the step
+    steps: tuple[int, ...]  # the S steps read up to t, in reading order; the last is t
+    forget: Tensor  # [S, H], the forget gates, or a GRU's update gates; 0 where a reset cuts
+    written: Tensor  # [S, H], i·g, or (1-z)·n
+    edited: Tensor  # [S, H], the changes made by edits of the memory; zero without edits
+    kept: Tensor  # [S, H], the share of the cell state after each step that is still there at t
+    c0: Tensor  # [H], the initial memory
+    c: Tensor  # [H], the memory at t
+    # [H], the factor that turns a part of the memory into a part of the output before a projection: the secant
+    # o·tanh(c)/c, or 1
     secant: Tensor
-    h: Tensor
+    h: Tensor  # [P], the hidden state at t
 
     @property
     def parts(self) -> Tensor:

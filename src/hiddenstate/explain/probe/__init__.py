@@ -2,8 +2,7 @@
 
 - `run.py`: `probe`: trains a linear probe and its controls
 - `states.py`: the states of sequences at a place, with their labels and words
-- `classify.py`: one linear probe, split by sequence, with an interval
-- `erasure.py`: removes everything that a linear probe can read, in closed form (LEACE)
+- `linear.py`: one linear probe, split by sequence, with an interval; removes everything that it can read (LEACE)
 - `result.py`: the result of `probe`, with edits that test it
 """
 

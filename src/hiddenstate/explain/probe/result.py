@@ -11,8 +11,7 @@ from hiddenstate.base.indexing import resolve_one
 from hiddenstate.edits.edit import Edit, add
 from hiddenstate.edits.edit import set as set_to
 from hiddenstate.errors import NameUnknownError
-from hiddenstate.explain.probe.classify import Accuracy
-from hiddenstate.explain.probe.erasure import Eraser
+from hiddenstate.explain.probe.linear import Accuracy, Eraser
 from hiddenstate.explain.probe.states import Model, run_places
 from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import sentence, share, table

@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 from hiddenstate.base.scalars import check_seed
 from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ArgumentError
-from hiddenstate.explain.probe.classify import (
+from hiddenstate.explain.probe.linear import (
+    Eraser,
     by_word,
     control_labels,
     fit,
+    fit_eraser,
     held_out_sequences,
     interval,
     repeated_share,
 )
-from hiddenstate.explain.probe.erasure import Eraser, fit_eraser
 from hiddenstate.explain.probe.result import Probe, class_means
 from hiddenstate.explain.probe.states import Model, check_arguments, read_steps
 from hiddenstate.text.labels import label_names

@@ -25,21 +25,13 @@ Model = Tagger | LanguageModel | Layer
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """The M steps that have a label.
+    """The M steps that have a label."""
 
-    Attributes:
-        states: ``[M, U]``.
-        classes: int64 ``[M]``, the label of each step.
-        words: the input at each step, as any value that is equal for equal inputs.
-        sequence: int64 ``[M]``, the sequence of each step.
-        inputs: ``[M, C]``, the input at each step, if the sequences are tensors; otherwise None.
-    """
-
-    states: Tensor
-    classes: Tensor
-    words: tuple[Any, ...]
-    sequence: Tensor
-    inputs: Tensor | None
+    states: Tensor  # [M, U]
+    classes: Tensor  # int64 [M], the label of each step
+    words: tuple[Any, ...]  # the input at each step, as any value that is equal for equal inputs
+    sequence: Tensor  # int64 [M], the sequence of each step
+    inputs: Tensor | None  # [M, C], the input at each step, if the sequences are tensors; otherwise None
 
 
 def check_arguments(model: object, data: object, labels: object, place: str) -> None:
@@ -69,12 +61,7 @@ def check_arguments(model: object, data: object, labels: object, place: str) -> 
 def read_steps(
     model: Model, data: Sequence[Any], labels: Sequence[Sequence[Any]], place: str, names: Sequence[str]
 ) -> Steps:
-    """Run the model over sequences, and return the steps that have a label.
-
-    Raises:
-        ArgumentError: a sequence does not have as many labels as steps, its states are not finite, or no step has a
-        label.
-    """
+    """Run the model over sequences, and return the steps that have a label."""
     number = {name: k for k, name in enumerate(names)}
     states, classes, words, sequence = list[Tensor](), list[int](), list[Any](), list[int]()
     inputs = list[Tensor]()
@@ -119,11 +106,7 @@ def run_places(model: Model, data: Sequence[Any], place: str) -> tuple[Tensor, l
 
 
 def padded(data: Sequence[Any]) -> tuple[Tensor, Tensor]:
-    """Return arrays as one input ``[T, N, C]``, with their lengths.
-
-    Raises:
-        ArgumentTypeError: an array is not a tensor ``[T, C]``.
-    """
+    """Return arrays as one input ``[T, N, C]``, with their lengths."""
     for k, each in enumerate(data):
         if not isinstance(each, Tensor) or each.dim() != 2 or not len(each):
             raise ArgumentTypeError(f"a layer reads tensors [T, C], got {type(each).__name__} for sequence {k}")

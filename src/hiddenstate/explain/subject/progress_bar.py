@@ -22,15 +22,8 @@ DELAY = 1.0  # seconds before a bar appears
 def reporting(progress: Progress | bool | None, unit: str = "steps") -> Iterator[Progress | None]:
     """Turn a ``progress=`` argument into a callback, for the duration of a block.
 
-    Args:
-        progress: a callback, True for a bar, or False or None for nothing.
-        unit: what is counted, for the bar.
-
     Yields:
         The callback, or None if nobody would see a bar.
-
-    Raises:
-        ArgumentTypeError: ``progress`` is anything else.
     """
     check_progress(progress)
     if not isinstance(progress, bool):

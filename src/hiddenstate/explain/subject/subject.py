@@ -1,4 +1,4 @@
-"""`Subject`: an LSTM, its input, its words and its head; runs the LSTM on many rows."""
+"""`Subject`: an LSTM, its input, its words and its head; runs the LSTM on many rows, and returns `Outputs`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,18 +10,105 @@ from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.memory import check_memory_of
+from hiddenstate.base.validation import AnyState
 from hiddenstate.cells.kinds import cell_named
-from hiddenstate.errors import ArgumentError, NameUnknownError, ShapeError
-from hiddenstate.explain.subject.bounds import check_bytes
-from hiddenstate.explain.subject.head import Head
+from hiddenstate.errors import ArgumentError, IndexRangeError, NameUnknownError, ShapeError, TraceTooLargeError
+from hiddenstate.explain.subject.head import Head, needed_head, needed_probabilities
 from hiddenstate.explain.subject.module_output import ModuleOutput
-from hiddenstate.explain.subject.outputs import Outputs
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.scoped_edits import edits_in_force, share_edits
+from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.names import Place, parse_place, split_path
 from hiddenstate.structure.paths import list_places
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.trace import Trace
+
+MOST_ROW_STEPS = 2**30  # takes minutes to hours, depending on the LSTM
+MOST_BYTES = 2**33  # maximum size of one run's inputs and outputs, or of its record
+
+
+def check_row_steps(row_steps: int, cure: str) -> None:
+    """Reject a computation that would run for hours."""
+    if row_steps > MOST_ROW_STEPS:
+        raise ArgumentError(
+            f"this would run {row_steps:,} row-steps (time steps, summed over all rows), but at most "
+            f"{MOST_ROW_STEPS:,} are allowed: {cure}"
+        )
+
+
+def check_bytes(nbytes: int, what: str, T: int, N: int) -> None:
+    """Raise TraceTooLargeError if a run would take more than 8 GiB; strides can give a small tensor any shape."""
+    if nbytes > MOST_BYTES:
+        raise TraceTooLargeError(
+            f"{what} of T={T:,} steps and N={N:,} rows would take {nbytes:,} bytes, but at most {MOST_BYTES:,} are "
+            "allowed: give fewer steps or rows"
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Outputs:
+    """The outputs of a run of R rows. A target takes them and returns one number per row, ``[R]``.
+
+    Attributes:
+        out: the last layer's hidden states, ``[T, R, D*P]``, time first whatever the LSTM's layout is.
+        state: the final ``(h_n, c_n)``, ``[L*D, R, P]`` and ``[L*D, R, H]``; only h_n for a cell without a cell state.
+        head: the linear layer that reads ``out``, or None.
+        values: recorded places, ``[steps, R, units]``.
+        steps: the steps of ``values``.
+        first: the input step of ``out[0]``; above 0 if only a part was run.
+        last_layer: the index of the last layer.
+    """
+
+    out: Tensor
+    state: AnyState
+    head: Head | None
+    values: Mapping[str, Tensor] = field(default_factory=dict)
+    steps: tuple[int, ...] = ()
+    first: int = 0
+    last_layer: int = 0
+
+    @property
+    def logits(self) -> Tensor:
+        """The head's logits at every step, ``[T, R, K]``.
+
+        Raises:
+            ArgumentError: there is no head.
+        """
+        return needed_head(self.head).logits(self.out)
+
+    @property
+    def log_probabilities(self) -> Tensor:
+        """The logarithm of each label's probability at every step, ``[T, R, K]``.
+
+        Raises:
+            ArgumentError: there is no head, or it gives no probabilities.
+        """
+        return self.log_probabilities_from(self.out)
+
+    def log_probabilities_from(self, out: Tensor) -> Tensor:
+        """The logarithm of each label's probability, from outputs ``[..., D*P]``."""
+        return needed_probabilities(needed_head(self.head))(out)
+
+    def out_at(self, t: int) -> Tensor:
+        """Return the output ``[R, D*P]`` at step t of the input."""
+        return self.out[t - self.first]
+
+    def at(self, place: Place, t: int) -> Tensor:
+        """Return the values ``[R, units]`` of a place at step t of the input.
+
+        Raises:
+            NameUnknownError, IndexRangeError: the place or the step was not recorded.
+        """
+        name = str(place)
+        if name in self.values:
+            if t not in self.steps:
+                raise IndexRangeError(f"step {t} of {name} was not recorded in this run, only {self.steps}")
+            return self.values[name][self.steps.index(t)]
+        if place.quantity != "h" or place.layer != self.last_layer:
+            raise NameUnknownError(f"{name} was not recorded in this run, only {' '.join(self.values)}")
+        units = (self.state[0] if isinstance(self.state, tuple) else self.state).shape[-1]
+        begin = units if place.reverse else 0
+        return self.out_at(t)[:, begin : begin + units]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -248,3 +335,30 @@ def check_cell(subject: Subject, function: str, cells: Sequence[str], why: str) 
         names = cells if kind.label in known else known  # some functions support only one nonlinearity of plain RNNs
         got = kind.name if kind.label in known else kind.label
         raise ArgumentError(f"{function} supports only {' and '.join(names)}, got {got}: {why}")
+
+
+@dataclass(frozen=True, eq=False)
+class GateWeights:
+    """One layer and direction in float64, for G gates; biases are zero if there are none."""
+
+    W: Tensor  # [G*H, C]
+    U: Tensor  # [G*H, P]
+    b_ih: Tensor  # [G*H]
+    b_hh: Tensor  # [G*H]
+    projection: Tensor | None  # [P, H]
+
+    @property
+    def b(self) -> Tensor:
+        """The sum of both biases."""
+        return self.b_ih + self.b_hh
+
+
+def weights_of_gates(subject: Subject, layer: int, reverse: bool) -> GateWeights:
+    """Return the weights of one layer and direction, gates stacked in the cell's order."""
+    number = subject.sizes.layer_directions.index(LayerDirection(layer, reverse))
+    stacked = subject.lstm._eval_twin()._weights()[number]
+    W, U, b_ih, b_hh, hr = (None if value is None else value.detach().cpu().double() for value in stacked)
+    assert W is not None
+    assert U is not None
+    none = W.new_zeros(len(W))
+    return GateWeights(W, U, none if b_ih is None else b_ih, none if b_hh is None else b_hh, hr)

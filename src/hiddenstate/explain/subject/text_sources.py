@@ -23,16 +23,7 @@ SPELT_TOGETHER = 4096  # words per batch; larger batches are no faster
 
 @torch.no_grad()
 def tagger_subject(tagger: Tagger, text: object) -> Subject:
-    """Return the subject of a tagger's word-level LSTM: its steps are words, its labels the tags.
-
-    Args:
-        tagger: the tagger.
-        text: a sentence, as a string or a list of words; or several sentences, each a list of words.
-
-    Raises:
-        ArgumentError: there is no word, or the string holds several sentences.
-        ArgumentTypeError: the text has the wrong type.
-    """
+    """Return the subject of a tagger's word-level LSTM: its steps are words, its labels the tags."""
     rows = _rows(text)
     batch = tagger.encode(rows).batch(range(len(rows))).to(tagger.head.weight.device)
     x = eval_twin(tagger).embed(batch)
@@ -117,14 +108,6 @@ def language_model_subject(model: LanguageModel, text: object) -> Subject:
     """Return the subject of a language model: its steps are characters or words, its labels the possible next tokens.
 
     As always, the model first reads a newline, which is therefore the first step.
-
-    Args:
-        model: the model.
-        text: a string.
-
-    Raises:
-        ArgumentTypeError: the text has the wrong type.
-        ArgumentError: the model reads backwards.
     """
     if not isinstance(text, str):
         raise ArgumentTypeError(f"a language model reads a text, got {type(text).__name__}")

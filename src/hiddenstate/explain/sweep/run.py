@@ -13,16 +13,11 @@ from torch import Tensor
 from hiddenstate.base.indexing import Index, freeze, resolve
 from hiddenstate.base.scalars import check_int
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
-from hiddenstate.explain.subject.batch_runner import BatchRunner
-from hiddenstate.explain.subject.bounds import check_row_steps
-from hiddenstate.explain.subject.outputs import Outputs
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
-from hiddenstate.explain.subject.resolve_target import TargetLike, resolve_row, resolve_target
 from hiddenstate.explain.subject.sources import resolve_subject, subject
-from hiddenstate.explain.subject.subject import Subject
-from hiddenstate.explain.subject.target import Target
-from hiddenstate.explain.sweep.adjoint import slopes
-from hiddenstate.explain.sweep.patching import Patch, Patcher
+from hiddenstate.explain.subject.subject import Outputs, Subject, check_row_steps
+from hiddenstate.explain.subject.target import BatchRunner, Target, TargetLike, resolve_row, resolve_target
+from hiddenstate.explain.sweep.effects import Patch, Patcher, slopes
 from hiddenstate.explain.sweep.result import Sweep
 from hiddenstate.structure.names import places as every_place
 from hiddenstate.structure.sizes import Sizes
@@ -162,16 +157,7 @@ def _plan(base: Subject, patterns: str, units: Units, steps: Index) -> _Plan:
 
 
 def chosen_places(sizes: Sizes, patterns: str, path: str = "") -> tuple[str, ...]:
-    """Return the gates and states that patterns such as ``"*.c,l1.h"`` match, in layer order.
-
-    Args:
-        sizes: the sizes of the LSTM.
-        patterns: patterns separated by commas.
-        path: the path of the LSTM's module, which may come before the place in a pattern.
-
-    Raises:
-        NameUnknownError: a pattern matches nothing.
-    """
+    """Return the gates and states that patterns such as ``"*.c,l1.h"`` match, in layer order."""
     if not isinstance(patterns, str):
         raise ArgumentTypeError(
             f"places must be patterns in one string, such as '*.c,l1.h', got {type(patterns).__name__}"

@@ -1,42 +1,148 @@
-"""The gradient of a target with respect to every gate and state of one row, by one backward pass over a recorded run.
+"""The effects of patches on a target: run one by one, many in few calls, or estimated by the gradient."""
 
-It is how much the target changes when a value changes slightly and everything that depends on it is recomputed: the
-slope of an edit that sets or adds. For an LSTM it is computed from the cell's derivatives, since autograd treats a
-layer as one node; for other cells by autograd, from a run step by step.
-"""
-
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 
 import torch
 from torch import Tensor
 
 from hiddenstate.cells.cell import ValueHook, Weights
 from hiddenstate.cells.lstm import LSTM as CELL
+from hiddenstate.edits.edit import Edit
 from hiddenstate.engine.reference import scan
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.ledger.cell_decomposition import borders
-from hiddenstate.explain.subject.outputs import Outputs
-from hiddenstate.explain.subject.subject import Subject
-from hiddenstate.explain.subject.target import Target
+from hiddenstate.explain.subject.subject import Outputs, Subject
+from hiddenstate.explain.subject.target import BatchRunner, Target
 from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import QUANTITIES
+from hiddenstate.structure.names import QUANTITIES, Place
 from hiddenstate.tracing.trace import Trace
+
+BYTES_AT_ONCE = 2**27
+
+
+@dataclass(frozen=True)
+class Patch:
+    """The values to replace: units of a place at one step."""
+
+    place: str
+    t: int
+    units: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Patcher:
+    """Runs a single-row subject with values of another run patched in."""
+
+    work: BatchRunner  # runs the subject, and reports progress
+    base: Trace  # the subject's own run, with every gate and state
+    value: float  # the target's value in that run
+    source: Mapping[str, Tensor]  # values of the other run: a map from place to [T, units]
+
+    @property
+    def shares(self) -> bool:
+        """Whether rows may start at their patch's step.
+
+        False for a bidirectional LSTM, and with edits in force, which count steps from the start of a call.
+        """
+        return not self.work.subject.sizes.bidirectional and not edits_in_force(self.work.subject.lstm)
+
+    @property
+    def stop(self) -> int:
+        """The step at which rows may end, because the target does not depend on later ones."""
+        t = self.work.target.t
+        return self.work.subject.T if t is None or self.work.subject.sizes.bidirectional else t + 1
+
+    def row_steps(self, patches: Sequence[Patch]) -> int:
+        """The number of row-steps that the patches take."""
+        if not self.shares:
+            return self.stop * len(patches)
+        return sum(max(0, self.stop - patch.t) for patch in patches)
+
+    def run(self, patches: Sequence[Patch], done: Callable[[Sequence[int], Tensor], None]) -> None:
+        """Run every patch; ``done`` is called with the indices of finished patches and the target's value in each."""
+        subject = self.work.subject
+        if any(edit.row is not None for edit in edits_in_force(subject.lstm)):
+            raise ArgumentError(
+                "an edit in force selects rows (row=), but here every row is a patched copy of the same row"
+            )
+        for numbers in self._batches(patches):
+            done(numbers, self._run([patches[k] for k in numbers]))
+
+    def _batches(self, patches: Sequence[Patch]) -> Iterator[list[int]]:
+        """Yield indices of patches to run together: as many as memory allows, all at one step if rows start there."""
+        most = self._row_steps_at_once()
+        order = sorted(range(len(patches)), key=lambda k: (patches[k].t, patches[k].place))
+        groups: list[tuple[int, list[int]]] = [(0, order)]
+        if self.shares:
+            groups = [(t, list(same)) for t, same in groupby(order, key=lambda k: patches[k].t)]
+        for t, numbers in groups:
+            size = max(1, most // max(1, self.stop - t))
+            for start in range(0, len(numbers), size):
+                yield numbers[start : start + size]
+
+    def _row_steps_at_once(self) -> int:
+        """Return how many row-steps to run together; a run without a record holds inputs and two layers' outputs."""
+        sizes, x = self.work.subject.sizes, self.work.subject.x
+        width = sizes.input_size + 2 * sizes.directions * sizes.output_size
+        return max(1, BYTES_AT_ONCE // (width * x.element_size()))
+
+    @torch.no_grad()
+    def _run(self, patches: Sequence[Patch]) -> Tensor:
+        subject, target, R = self.work.subject, self.work.target, len(patches)
+        first = patches[0].t if self.shares else 0
+        if first >= self.stop:  # later steps do not affect the target
+            return torch.full((R,), self.value, dtype=torch.float64)
+        stop = self.stop
+        kind = subject.sizes.kind
+        rows = replace(
+            subject,
+            x=subject.x[first:stop].expand(-1, R, -1),
+            initial=kind.as_given([part.expand(-1, R, -1).contiguous() for part in self._state(first)]),
+            reset=None if subject.reset is None else subject.reset[first:stop].expand(-1, R),
+            tokens=None,
+        )
+        inside = [t - first for t in target.steps]
+        with subject.lstm.edit(*self._edits(patches, first)):
+            outputs = rows.run(keep=target.keep, steps=inside)
+        self.work.count((stop - first) * R)
+        if target.t is None and first:  # the target may depend on all steps
+            shared = [self.base.values[str(Place(subject.sizes.num_layers - 1, False, "h"))][:first].expand(-1, R, -1)]
+            return target.of(replace(outputs, out=torch.cat([*shared, outputs.out])))
+        return target.of(replace(outputs, first=first, steps=tuple(t + first for t in outputs.steps)))
+
+    def _edits(self, patches: Sequence[Patch], first: int) -> list[Edit]:
+        """Return one edit for each place and step."""
+        edits = []
+        order = sorted(range(len(patches)), key=lambda k: (patches[k].place, patches[k].t))
+        for (place, t), same in groupby(order, key=lambda k: (patches[k].place, patches[k].t)):
+            rows = list(same)
+            own, other = self.base.values[place][t, 0], self.source[place][t]
+            units = [patches[k].units for k in rows]
+            mask = torch.zeros(len(rows), len(own), dtype=torch.bool)
+            at = [(n, unit) for n, chosen in enumerate(units) for unit in chosen]
+            mask[tuple(torch.tensor(at).T)] = True
+            edits.append(
+                Edit(place, "set", torch.where(mask.to(own.device), other, own)[None], t=t - first, row=tuple(rows))
+            )
+        return edits
+
+    def _state(self, t: int) -> tuple[Tensor, ...]:
+        """Return the tensors of the run's state before a step."""
+        sizes = self.work.subject.sizes
+        if t == 0:
+            return sizes.kind.parts_of(self.work.subject.initial)
+        every, values = sizes.layer_directions, self.base.values
+        return tuple(
+            torch.stack([values[str(Place(*each, q))][t - 1] for each in every]).detach() for q in sizes.kind.carried
+        )
 
 
 def slopes(subject: Subject, target: Target, trace: Trace) -> dict[str, Tensor]:
-    """Return the target's slope with respect to every value of a run: a map from place to ``[T, units]``.
-
-    Args:
-        subject: a subject with one row.
-        target: the target.
-        trace: the subject's run, with every gate and state.
-
-    Raises:
-        ArgumentError: edits are in force; the gradient does not support them.
-    """
+    """Return the target's slope with respect to every value of a run: a map from place to ``[T, units]``."""
     if edits_in_force(subject.lstm):
         raise ArgumentError("the gradient estimate does not support edits; exit their block, or use mode='exact'")
     if subject.sizes.kind is not CELL:
