@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import machine
 from contestants import Contestant, MissingPeerError, if_it_runs, itself
-from hiddenstate.models.folder.model_folder import load
+from hiddenstate.models.folder.model_folder import load_tagger
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.language.sampling import Sampling
@@ -190,7 +190,7 @@ def main() -> None:
     watch, sentences = machine.Watch(), read_conllu(options.train)
     train_tagger(sentences, options.seconds)
     train_language(sentences, options.seconds)
-    tagger = load(options.model) if options.model else Tagger.build(CONFIG, sentences).eval()
+    tagger = load_tagger(options.model) if options.model else Tagger.build(CONFIG, sentences).eval()
     tagging(tagger, [sentence.forms for sentence in read_conllu(options.text)], options.seconds)
     writing(options.units, options.seconds)
     if warning := watch.warning():

@@ -18,7 +18,7 @@ from torch import nn
 
 import hiddenstate as hs
 from hiddenstate.cells.kinds import CELLS
-from hiddenstate.models.folder.model_folder import load, load_language_model, save
+from hiddenstate.models.folder.model_folder import load_language_model, load_tagger, save
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.tagger.config import TaggerConfig
@@ -262,8 +262,8 @@ FORMATS = {
     "stream": of_each_cell(make_stream, read_stream),
     "trace": of_each_cell(make_trace, read_trace),
     "layer": of_each_cell(make_layer, lambda path, _: hs.load(f"{path}.safetensors"), ".safetensors"),
-    "tagger": Format(make_tagger, load, MODEL),
-    "int8-tagger": Format(lambda path: make_tagger(path, "int8", "gru"), load, MODEL),
+    "tagger": Format(make_tagger, load_tagger, MODEL),
+    "int8-tagger": Format(lambda path: make_tagger(path, "int8", "gru"), load_tagger, MODEL),
     "language-model": Format(lambda path: make_language_model(path, "rnn"), load_language_model, MODEL),
     "model.onnx": Format(make_onnx, all_layers),
     "model.keras": Format(make_keras, all_layers),

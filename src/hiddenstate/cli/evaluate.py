@@ -43,11 +43,11 @@ def evaluate_command(
     Example: hiddenstate evaluate dev.conllu --model my-tagger
     """
     check_outputs(out, plot=plot)
-    from hiddenstate.models.folder.model_folder import load, shipped
+    from hiddenstate.models.folder.model_folder import load_tagger, shipped
     from hiddenstate.models.tagger.evaluation.accuracy import distinct_words, evaluate
     from hiddenstate.text.corpora import corpus_path
 
-    sentences, tagger = read_conllu(corpus_path(file)), load(model or shipped())
+    sentences, tagger = read_conllu(corpus_path(file)), load_tagger(model or shipped())
     known = _known(tagger, sentences) if train is None else distinct_words(read_conllu(corpus_path(train)))
     reports = {c: report for c, report in evaluate(tagger, sentences, known).items() if report.accuracy.words}
     if not reports:

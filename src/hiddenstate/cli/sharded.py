@@ -62,9 +62,9 @@ def tag_shards(
     from hiddenstate.corpus.fingerprint import model_fingerprint
     from hiddenstate.corpus.shards.plan import expand, plan
     from hiddenstate.corpus.tagging import SHARD_BYTES, TagShards
-    from hiddenstate.models.folder.model_folder import load
+    from hiddenstate.models.folder.model_folder import load_tagger
 
-    tagger = load(model)
+    tagger = load_tagger(model)
     paths = expand(files)
     shards = plan(paths, kind=kind, column=column, shard_bytes=SHARD_BYTES)
     task = TagShards(tagger, not as_conllu, precision)

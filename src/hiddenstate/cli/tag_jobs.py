@@ -107,9 +107,9 @@ def _work(passages: Sequence[Passage], layout: Layout) -> Result:
 
 
 def _loaded(job: Job) -> Work:
-    from hiddenstate.models.folder.model_folder import load
+    from hiddenstate.models.folder.model_folder import load_tagger
 
-    tagger = load(job.model)
+    tagger = load_tagger(job.model)
     tag = tagger.repeatedly(n_best=job.n_best, precision=job.precision)
     only_tags = None if job.n_best else tagger.only_tags(precision=job.precision)
     gc.freeze()  # existing objects stay alive, and scanning them for garbage again and again takes 3 % of the time

@@ -4,7 +4,7 @@ import pytest
 
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.card_data import Origin, Outcome
-from hiddenstate.models.folder.model_folder import load, load_language_model, shipped
+from hiddenstate.models.folder.model_folder import load_language_model, load_tagger, shipped
 from hiddenstate.models.language.card import write_language_card
 from hiddenstate.models.language.perplexity import Tally
 from hiddenstate.models.language.training import RUN_FILES
@@ -62,7 +62,7 @@ def sections(card: str) -> dict[str, str]:
 def test_the_shipped_cards_are_written_by_this_code() -> None:
     """Except for the results and the settings, which need the training data."""
     configs = Path(__file__).parents[3] / "examples" / "configs"
-    tagger, language = load(shipped("tagger-en")), load_language_model(shipped("shakespeare"))
+    tagger, language = load_tagger(shipped("tagger-en")), load_language_model(shipped("shakespeare"))
     about = read_run_file(configs / "tagger-en.toml", TAGGER_RUN).about
     data = Origin(
         "en_ewt-ud-train.conllu",

@@ -205,7 +205,7 @@ def check_target(folder: str | os.PathLike[str]) -> Path:
     return target
 
 
-def load(folder: str | os.PathLike[str]) -> Tagger:
+def load_tagger(folder: str | os.PathLike[str]) -> Tagger:
     """Read a tagger from its folder, or by the name of a shipped one, ready to use (dropout off, weights float32).
 
     Raises:
@@ -215,7 +215,7 @@ def load(folder: str | os.PathLike[str]) -> Tagger:
 
 
 def load_language_model(folder: str | os.PathLike[str]) -> LanguageModel:
-    """Read a language model from its folder, or by the name of a shipped one, ready to use; raises as `load`."""
+    """Read a language model from its folder, or by the name of a shipped one, ready to use; raises as `load_tagger`."""
     return load_as(LanguageModel, folder)
 
 
@@ -250,18 +250,18 @@ def load_any(folder: str | os.PathLike[str]) -> Tagger | LanguageModel:
 
 
 @overload
-def load_saved(path: Literal["tagger-en"]) -> Tagger: ...
+def load(path: Literal["tagger-en"]) -> Tagger: ...
 @overload
-def load_saved(path: Literal["shakespeare"]) -> LanguageModel: ...
+def load(path: Literal["shakespeare"]) -> LanguageModel: ...
 @overload
-def load_saved(path: str | os.PathLike[str]) -> Tagger | LanguageModel | Layer: ...
-def load_saved(path: str | os.PathLike[str]) -> Tagger | LanguageModel | Layer:
+def load(path: str | os.PathLike[str]) -> Tagger | LanguageModel | Layer: ...
+def load(path: str | os.PathLike[str]) -> Tagger | LanguageModel | Layer:
     """Read a model that `save` wrote, ready to use: like `load_any`, but also a layer from its file.
 
     Raises:
         FileFormatError: as for `load_any`.
 
-    >>> load_saved("tagger-en").tag([["Giraffes", "in", "a", "field"]])[0].tags
+    >>> load("tagger-en").tag([["Giraffes", "in", "a", "field"]])[0].tags
     ('NOUN', 'ADP', 'DET', 'NOUN')
     """
     is_layer = model_file.is_model_file(path) and read_kind(path) == model_file.LAYER
@@ -269,7 +269,7 @@ def load_saved(path: str | os.PathLike[str]) -> Tagger | LanguageModel | Layer:
 
 
 def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
-    """Read a model of this class from its folder; raises the errors of `load`."""
+    """Read a model of this class from its folder; raises the errors of `load_tagger`."""
     if not isinstance(folder, str | os.PathLike):
         raise ArgumentTypeError(f"expected the path or the name of a model, got {type(folder).__name__}")
     with reading(folder):

@@ -227,7 +227,7 @@ def _describe(reports: Reports) -> str:
 
 def _finish(task: TaggerTask, out: Path, history: tuple[Epoch, ...]) -> Training:
     """Calibrate and measure the best model as rounded on disk, and write the result into its card."""
-    best, stored = best_epoch(history), folder.load(out)
+    best, stored = best_epoch(history), folder.load_tagger(out)
     stored.calibrate(fitted_temperatures(stored, task.dev_sentences))
     dev = evaluate(stored, task.dev_sentences, task.known)
     test = None if task.test_sentences is None else evaluate(stored, task.test_sentences, task.known)

@@ -38,7 +38,7 @@ def taught_by(
     words = sum(map(len, sentences))
     total = {column: torch.zeros(words, len(names)) for column, names in tags.items()}
     for path in teachers:
-        teacher = folder.load(path)
+        teacher = folder.load_tagger(path)
         order = {column: _order(path, teacher, column, names) for column, names in tags.items()}
         start = 0
         for k in range(0, len(sentences), _AT_ONCE):

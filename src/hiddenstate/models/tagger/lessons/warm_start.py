@@ -29,7 +29,7 @@ def started(path: str | Path, config: TaggerConfig, sentences: Sequence[Sentence
         ArgumentError: the sizes differ, or a sentence has a tag that the trained tagger lacks.
         FileFormatError: the folder is not a tagger.
     """
-    before = folder.load(path)
+    before = folder.load_tagger(path)
     for name in SIZES:
         theirs, ours = (format_setting(getattr(each, name)) for each in (before.config, config))
         if theirs != ours:
