@@ -17,7 +17,7 @@ from hiddenstate.errors import ArgumentError, NameUnknownError
 from hiddenstate.structure.names import split_path
 from hiddenstate.structure.paths import at_path
 from hiddenstate.tracing.join import goes_on, joined
-from hiddenstate.tracing.model_recorder import MOST_PATHS, Run, chosen_modules, list_paths, record_specs
+from hiddenstate.tracing.model_recorder import MOST_PATHS, ModelRecording, chosen_modules, list_paths, record_specs
 from hiddenstate.tracing.record_spec import DEFAULT_TRACE_LIMIT, Tokens
 from hiddenstate.tracing.recorders import requesting, watching
 from hiddenstate.tracing.trace import Trace
@@ -134,8 +134,8 @@ class ModelTrace(Mapping[str, Trace]):
     @property
     def nbytes(self) -> int:
         """The size of the recorded values in bytes."""
-        each = {id(call): call.nbytes for calls in self.by_path.values() for call in calls}
-        return sum(each.values())
+        sizes = {id(call): call.nbytes for calls in self.by_path.values() for call in calls}
+        return sum(sizes.values())
 
     # Runs are compared by identity, like traces, because the mapping's comparison would compare tensors.
     __eq__ = object.__eq__
@@ -220,7 +220,7 @@ def trace(
         ShapeError, IndexRangeError: tokens or steps do not fit a call; the message names the module.
     """
     chosen = chosen_modules(model, paths)
-    run = Run(record_specs(chosen, keep, freeze(steps, "steps"), pre, tokens, limit))
+    run = ModelRecording(record_specs(chosen, keep, freeze(steps, "steps"), pre, tokens, limit))
     with requesting(run), watching(run.miss), as_written():
         out = (model if call is None else call)(*args, **kwargs)
     run.warn_of_nothing(chosen.modules)

@@ -88,10 +88,10 @@ def union(wanted: Sequence[RecordSpec]) -> RecordSpec | None:
     """Return one specification that covers all of them; None if there are none."""
     if len(wanted) < 2:
         return wanted[0] if wanted else None
-    places = dict.fromkeys(place for one in wanted for place in one.places)
+    places = dict.fromkeys(place for spec in wanted for place in spec.places)
     steps = wanted[0].steps
-    if any(one.steps != steps for one in wanted):
-        steps = sorted({step for one in wanted for step in one.steps})
+    if any(spec.steps != steps for spec in wanted):
+        steps = sorted({step for spec in wanted for step in spec.steps})
     return RecordSpec(list(places), steps)
 
 

@@ -87,7 +87,7 @@ def trace_to_xarray(trace: Record) -> "xarray.Dataset":
 
 
 def _places(trace: Record) -> list[Place]:
-    every = [Place(*each, quantity) for each in trace.layers.directions for quantity in _quantities(trace)]
+    every = [Place(*track, quantity) for track in trace.layers.directions for quantity in _quantities(trace)]
     return [place for place in every if str(place) in trace]
 
 
@@ -194,7 +194,7 @@ def states_before_resets(record: Record) -> Any:
     cell, every = record.layers.cell, record.layers.directions
     return cell.as_given(
         [
-            torch.stack([_carried(record, Place(*each, quantity), k, t, n) for k, each in enumerate(every)], dim=1)
+            torch.stack([_carried(record, Place(*track, quantity), k, t, n) for k, track in enumerate(every)], dim=1)
             for quantity in cell.carried
         ]
     )

@@ -87,16 +87,16 @@ def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenPart
     for layer in reversed(range(sizes.num_layers)):
         inputs = _inputs(subject, trace, layer)
         slopes = torch.zeros_like(inputs)
-        for each in sizes.directions_in(layer):
-            part = frozen_layer(subject, trace, each)
-            slope, bias, initial[sizes.layer_directions.index(each)], cell = _through(
+        for track in sizes.directions_in(layer):
+            part = frozen_layer(subject, trace, track)
+            slope, bias, initial[sizes.layer_directions.index(track)], cell = _through(
                 subject, part, seeds, reads, readout.t
             )
             slopes += slope
-            biases[each.name], cells[each.name] = bias, cell
+            biases[track.name], cells[track.name] = bias, cell
         if layer:
             sides = slopes.split(sizes.output_size, dim=-1)
-            seeds |= {each.name: seed for each, seed in zip(sizes.directions_in(layer - 1), sides, strict=True)}
+            seeds |= {track.name: seed for track, seed in zip(sizes.directions_in(layer - 1), sides, strict=True)}
         else:
             x = slopes * inputs
     return FrozenParts(x, biases, initial, readout.bias, cells)
@@ -141,7 +141,7 @@ def _inputs(subject: Subject, trace: Trace, layer: int) -> Tensor:
     """Return the input of a layer, ``[T, C]``."""
     if layer == 0:
         return subject.x[:, 0].detach().cpu().double()
-    return torch.cat([_values(trace, each, "h") for each in subject.sizes.directions_in(layer - 1)], dim=-1)
+    return torch.cat([_values(trace, track, "h") for track in subject.sizes.directions_in(layer - 1)], dim=-1)
 
 
 def _values(trace: Trace, layer_direction: LayerDirection, quantity: str) -> Tensor:

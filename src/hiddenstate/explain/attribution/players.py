@@ -18,35 +18,37 @@ from hiddenstate.explain.subject.target import BatchRunner
 Baseline = str | Tensor
 
 
-def resolve_baselines(subject: Subject, given: Baseline | Sequence[Baseline] | None) -> dict[str, Tensor]:
+def resolve_baselines(subject: Subject, baseline: Baseline | Sequence[Baseline] | None) -> dict[str, Tensor]:
     """Return the baselines ``[T, C]`` of a single-row subject, by name."""
-    asked = subject.baseline if given is None else given
+    asked = subject.baseline if baseline is None else baseline
     several: Sequence[Baseline] = list(asked) if isinstance(asked, list | tuple) else [asked]  # type: ignore[list-item]
     if not several:
         raise ArgumentError("baseline= is empty: name one, such as 'zero'")
-    found: dict[str, Tensor] = {}
-    for number, one in enumerate(several):
-        name = one if isinstance(one, str) else "given" if len(several) == 1 else f"given {number}"
-        found[name] = _baseline(subject, one)
-    return found
+    baselines: dict[str, Tensor] = {}
+    for number, choice in enumerate(several):
+        name = choice if isinstance(choice, str) else "given" if len(several) == 1 else f"given {number}"
+        baselines[name] = _baseline(subject, choice)
+    return baselines
 
 
-def _baseline(subject: Subject, one: Baseline) -> Tensor:
+def _baseline(subject: Subject, baseline: Baseline) -> Tensor:
     x = subject.x[:, 0]
-    if isinstance(one, str):
-        if one == "zero":
+    if isinstance(baseline, str):
+        if baseline == "zero":
             return torch.zeros_like(x)
-        if one not in subject.vectors:
+        if baseline not in subject.vectors:
             known = " ".join(["zero", *subject.vectors])
-            raise ArgumentError(f"there is no baseline {one!r} here; choose {known}, or give a tensor [C] or [T, C]")
-        return subject.vectors[one]().detach().to(x).expand_as(x)
-    if not isinstance(one, Tensor):
-        raise ArgumentTypeError(f"a baseline must be a name or a tensor, got {type(one).__name__}")
-    if one.shape not in (x.shape, x.shape[1:]):
-        raise ShapeError(f"a baseline must have shape [C] or [T, C] = {list(x.shape)}, got {list(one.shape)}")
-    check_plain_tensor(one, "baseline")
-    check_memory(one, "baseline")
-    return one.detach().to(x).expand_as(x)
+            raise ArgumentError(
+                f"there is no baseline {baseline!r} here; choose {known}, or give a tensor [C] or [T, C]"
+            )
+        return subject.vectors[baseline]().detach().to(x).expand_as(x)
+    if not isinstance(baseline, Tensor):
+        raise ArgumentTypeError(f"a baseline must be a name or a tensor, got {type(baseline).__name__}")
+    if baseline.shape not in (x.shape, x.shape[1:]):
+        raise ShapeError(f"a baseline must have shape [C] or [T, C] = {list(x.shape)}, got {list(baseline.shape)}")
+    check_plain_tensor(baseline, "baseline")
+    check_memory(baseline, "baseline")
+    return baseline.detach().to(x).expand_as(x)
 
 
 Spans = Sequence[tuple[int, int]]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -11,7 +11,8 @@ from hiddenstate.base.indexing import resolve_one
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.attribution.players import Player
 from hiddenstate.explain.result.explanation import Explanation, Row
-from hiddenstate.explain.result.terminal import bar, definite, number, sentence, table
+from hiddenstate.explain.result.terminal import bar, definite, number, sentence
+from hiddenstate.structure.tables import table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,7 +87,11 @@ class Attribution(Parts, Explanation):
         cost: row-steps that were run.
     """
 
-    kind: ClassVar[str] = "attribution"
+    kind = "attribution"
+    _saved = (
+        "method target value words parts residual rest gamma alone interaction error exact points players baselines "
+        "references occlusion cost disagreements"
+    )
 
     method: str
     target: str
@@ -119,7 +124,7 @@ class Attribution(Parts, Explanation):
 
     def rows(self) -> list[Row]:
         """Return one row for each player and baseline."""
-        found: list[Row] = []
+        rows: list[Row] = []
         marked = self.disagreements
         for b, baseline in enumerate(self.baselines):
             for p, player in enumerate(self.players):
@@ -131,14 +136,8 @@ class Attribution(Parts, Explanation):
                         row[name] = float(values[b, p])
                 if self.gamma is not None:
                     row["gamma"] = float(self.gamma[p])
-                found.append(row | {"disagrees": p in marked})
-        return found
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        first = {name: getattr(self, name) for name in ("method", "target", "value", "words")}
-        players = [player._asdict() for player in self.players]
-        return {**first, **vars(self), "players": players, "disagreements": self.disagreements}
+                rows.append(row | {"disagrees": p in marked})
+        return rows
 
     def between(self, first: int, second: int) -> float:
         """Return the joint effect of two players beyond their separate effects, for the first baseline.
@@ -206,12 +205,12 @@ def _leaders(result: Attribution) -> list[str]:
         "for it": [p for p in large if parts[p] > 0],
         "against it": [p for p in large if parts[p] < 0],
     }
-    said = [
+    sentences = [
         f"Most {way}: {', '.join(_named(result.players[p]) for p in chosen[:MOST_NAMED])}."
         for way, chosen in ways.items()
         if chosen
     ]
-    return [sentence(" ".join(said))] if said else []
+    return [sentence(" ".join(sentences))] if sentences else []
 
 
 def _named(player: Player) -> str:
@@ -219,12 +218,12 @@ def _named(player: Player) -> str:
 
 
 def _how(result: Attribution) -> list[str]:
-    said = TITLES[result.method]
+    title = TITLES[result.method]
     if result.method == "integrated_gradients":
-        said += f", {result.points} points" + ("" if result.exact else ": NOT CONVERGED, see the residual")
+        title += f", {result.points} points" + ("" if result.exact else ": NOT CONVERGED, see the residual")
     if result.method == "shapley":
-        said += ", over all ways to replace words" if result.exact else ", sampled; ± is the standard error"
-    lines = [sentence(said)]
+        title += ", over all ways to replace words" if result.exact else ", sampled; ± is the standard error"
+    lines = [sentence(title)]
     beside = result.occlusion is not None and result.method != "occlusion" and len(result.baselines) == 1
     if beside:
         lines.append(f"occlusion: {OCCLUSION}")

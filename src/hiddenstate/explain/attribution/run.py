@@ -38,7 +38,7 @@ CD_NUMBERS = 2**20  # maximum number of units × steps × spans decomposed at on
 
 
 @dataclass(frozen=True, eq=False)
-class Options:
+class AttributionOptions:
     """How to attribute; see `attribute`."""
 
     points: int | None
@@ -49,7 +49,7 @@ class Options:
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Found(Parts):
+class MethodResult(Parts):
     """The result of a method for one baseline, and the occlusion for comparison."""
 
     occluded: Occluded
@@ -128,32 +128,38 @@ def attribute(
     if points is not None and points > MOST_POINTS_GIVEN:
         raise ArgumentError(f"points must be at most {MOST_POINTS_GIVEN:,}, got {points:,}: far fewer are enough")
     check_progress(progress)
-    found = resolve_subject(of, model, x, **options).only(resolve_row(of, row))
+    row_subject = resolve_subject(of, model, x, **options).only(resolve_row(of, row))
     if spans is None and (occlusion or method in ("occlusion", "shapley")):
         # Each step is replaced in a run of its own, which may share the steps before it with others.
         check_row_steps(
-            found.T * (found.T + 1) // 2, f"give fewer than T = {found.T:,} steps, or join steps with spans="
+            row_subject.T * (row_subject.T + 1) // 2,
+            f"give fewer than T = {row_subject.T:,} steps, or join steps with spans=",
         )
-    target = resolve_target(of, found)
+    target = resolve_target(of, row_subject)
     if method in ("frozen", "cd"):
         target.linear(method)
     if method == "cd":
         why = "contextual decomposition splits an LSTM's gates; use another method, such as frozen or shapley"
-        check_cell(found, "method='cd'", ("LSTM",), why)
-    chosen = Options(points, samples, seed, spans is not None, occlusion or method == "occlusion")
-    bases = resolve_baselines(found, baseline)
-    every = [make_players(found, base, spans, state) for base in bases.values()]
+        check_cell(row_subject, "method='cd'", ("LSTM",), why)
+    chosen = AttributionOptions(points, samples, seed, spans is not None, occlusion or method == "occlusion")
+    bases = resolve_baselines(row_subject, baseline)
+    every = [make_players(row_subject, base, spans, state) for base in bases.values()]
     with reporting(progress) as report:
-        work = BatchRunner(found, target, report)
-        each = [METHODS[method](work, players, chosen) for players in every]
-    return _result(work, method, tuple(bases), every[0], each, chosen)
+        work = BatchRunner(row_subject, target, report)
+        values = [METHODS[method](work, players, chosen) for players in every]
+    return _result(work, method, tuple(bases), every[0], values, chosen)
 
 
 def _result(
-    work: BatchRunner, method: str, names: tuple[str, ...], players: Players, each: Sequence[Found], options: Options
+    work: BatchRunner,
+    method: str,
+    names: tuple[str, ...],
+    players: Players,
+    by_baseline: Sequence[MethodResult],
+    options: AttributionOptions,
 ) -> Attribution:
-    first = each[0]
-    gone = [one.occluded for one in each]
+    first = by_baseline[0]
+    gone = [values.occluded for values in by_baseline]
     return Attribution(
         method=method,
         target=work.target.name,
@@ -161,27 +167,27 @@ def _result(
         words=work.subject.words(),
         players=players.every,
         baselines=names,
-        references=torch.tensor([one.none for one in gone], dtype=torch.float64),
-        parts=torch.stack([one.parts for one in each]),
-        occlusion=torch.stack([one.parts for one in gone]) if options.occlusion else None,
-        residual=max((one.residual for one in each), key=abs),
+        references=torch.tensor([values.none for values in gone], dtype=torch.float64),
+        parts=torch.stack([values.parts for values in by_baseline]),
+        occlusion=torch.stack([values.parts for values in gone]) if options.occlusion else None,
+        residual=max((values.residual for values in by_baseline), key=abs),
         cost=work.cost,
         rest=first.rest,
         gamma=first.gamma,
-        alone=stacked([one.alone for one in each]),
-        interaction=stacked([one.interaction for one in each]),
-        error=stacked([one.error for one in each]),
-        exact=all(one.exact for one in each),
-        points=max(one.points for one in each),
+        alone=stacked([values.alone for values in by_baseline]),
+        interaction=stacked([values.interaction for values in by_baseline]),
+        error=stacked([values.error for values in by_baseline]),
+        exact=all(values.exact for values in by_baseline),
+        points=max(values.points for values in by_baseline),
     )
 
 
-def _shapley(work: BatchRunner, players: Players, options: Options) -> Found:
+def _shapley(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
     values = shapley(work, players, samples=options.samples, seed=options.seed, pairs=options.pairs)
     gone = _beside(work, players, options, values.whole, values.none)
     residual = values.whole - values.none - float(values.parts.sum())
     alone = values.alone if options.pairs else None
-    return Found(
+    return MethodResult(
         parts=values.parts,
         residual=residual,
         occluded=gone,
@@ -192,10 +198,10 @@ def _shapley(work: BatchRunner, players: Players, options: Options) -> Found:
     )
 
 
-def _integrated(work: BatchRunner, players: Players, options: Options) -> Found:
+def _integrated(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
     gone = _beside(work, players, options)
     integral = integrated(work, players, gone.whole - gone.none, options.points)
-    return Found(
+    return MethodResult(
         parts=integral.parts,
         residual=integral.missing,
         occluded=gone,
@@ -204,20 +210,26 @@ def _integrated(work: BatchRunner, players: Players, options: Options) -> Found:
     )
 
 
-def _gradient(work: BatchRunner, players: Players, options: Options) -> Found:
+def _gradient(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
     gone = _beside(work, players, options)
     parts = gradient_parts(work, players)
-    return Found(parts=parts, residual=gone.whole - gone.none - float(parts.sum()), occluded=gone)
+    return MethodResult(parts=parts, residual=gone.whole - gone.none - float(parts.sum()), occluded=gone)
 
 
-def _occlusion(work: BatchRunner, players: Players, options: Options) -> Found:
+def _occlusion(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
     gone = occluded(work, players, pairs=options.pairs)
     residual = gone.whole - gone.none - float(gone.parts.sum())
-    return Found(parts=gone.parts, residual=residual, occluded=gone, alone=gone.alone, interaction=gone.interaction)
+    return MethodResult(
+        parts=gone.parts, residual=residual, occluded=gone, alone=gone.alone, interaction=gone.interaction
+    )
 
 
 def _beside(
-    work: BatchRunner, players: Players, options: Options, whole: float | None = None, none: float | None = None
+    work: BatchRunner,
+    players: Players,
+    options: AttributionOptions,
+    whole: float | None = None,
+    none: float | None = None,
 ) -> Occluded:
     """Compute occlusion for comparison; without it, only the target and its value with every player replaced."""
     if options.occlusion:
@@ -228,25 +240,25 @@ def _beside(
     return Occluded(whole, none, torch.empty(0, dtype=torch.float64))
 
 
-def _frozen(work: BatchRunner, players: Players, options: Options) -> Found:
+def _frozen(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
     gone = _beside(work, players, options)
     with torch.no_grad():
         trace = work.subject.trace()
     work.count(work.subject.T)
-    found = frozen_parts(work.subject, trace, work.target.linear("frozen"))
-    by_step = found.x.sum(-1)
-    parts = players.sums(by_step, float(found.initial.sum()))
-    rest = {f"{OF_BIASES} in {name}": float(bias.sum()) for name, bias in found.biases.items()}
+    split = frozen_parts(work.subject, trace, work.target.linear("frozen"))
+    by_step = split.x.sum(-1)
+    parts = players.sums(by_step, float(split.initial.sum()))
+    rest = {f"{OF_BIASES} in {name}": float(bias.sum()) for name, bias in split.biases.items()}
     if not players.has_state:
-        rest["initial state"] = float(found.initial.sum())
+        rest["initial state"] = float(split.initial.sum())
     if -1 in players.owner:
         rest["other words"] = float(sum(by_step[t] for t, owner in enumerate(players.owner) if owner < 0))
-    rest["the head's bias"] = found.bias
+    rest["the head's bias"] = split.bias
     residual = gone.whole - float(parts.sum()) - sum(rest.values())
-    return Found(parts=parts, residual=residual, occluded=gone, rest=rest)
+    return MethodResult(parts=parts, residual=residual, occluded=gone, rest=rest)
 
 
-def _cd(work: BatchRunner, players: Players, options: Options) -> Found:
+def _cd(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
     gone = _beside(work, players, options)
     readout, P = work.target.linear("cd"), len(players)
     work.expect(work.subject.T * (P + (P * (P - 1) // 2 if options.pairs else 0)))
@@ -260,7 +272,9 @@ def _cd(work: BatchRunner, players: Players, options: Options) -> Found:
         interaction[p, q] = interaction[q, p] = beta[P + k] - beta[p] - beta[q]
     rest = {"the head's bias": readout.bias}
     together = interaction if options.pairs else None
-    return Found(parts=beta[:P], residual=residual, occluded=gone, rest=rest, gamma=gamma[:P], interaction=together)
+    return MethodResult(
+        parts=beta[:P], residual=residual, occluded=gone, rest=rest, gamma=gamma[:P], interaction=together
+    )
 
 
 def _split_readout(
@@ -292,7 +306,7 @@ def _read(readout: Readout, parts: dict[Place, Tensor]) -> Tensor:
     return torch.stack([parts[place][readout.t] @ vector for place, vector in readout.vectors.items()]).sum(0)
 
 
-METHODS: dict[str, Callable[[BatchRunner, Players, Options], Found]] = {
+METHODS: dict[str, Callable[[BatchRunner, Players, AttributionOptions], MethodResult]] = {
     "shapley": _shapley,
     "integrated_gradients": _integrated,
     "frozen": _frozen,

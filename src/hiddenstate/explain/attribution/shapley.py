@@ -31,13 +31,13 @@ class Segment:
 
 def split_into_segments(players: Players, T: int) -> list[Segment]:
     """Cut steps ``0 .. T-1`` into segments; if the initial state is a player, it comes first."""
-    found = [Segment(0, 0, k) for k, player in enumerate(players.every) if player.is_state]
+    segments = [Segment(0, 0, k) for k, player in enumerate(players.every) if player.is_state]
     start = 0
     for t in range(1, T + 1):
         if t == T or players.owner[t] != players.owner[start]:
-            found.append(Segment(start, t, players.owner[start]))
+            segments.append(Segment(start, t, players.owner[start]))
             start = t
-    return found
+    return segments
 
 
 class PrefixTree:
@@ -98,7 +98,7 @@ class PrefixTree:
         """Run a segment for rows in equal groups, one for each input ``[T', 1, C]``; then the later segments."""
         segment = self._segments[level]
         if segment.start < segment.stop:
-            rows = [each.expand(-1, len(masks) // len(inputs), -1) for each in inputs]
+            rows = [vector.expand(-1, len(masks) // len(inputs), -1) for vector in inputs]
             x = rows[0] if len(rows) == 1 else torch.cat(rows, dim=1)
             outputs = self._work.run(x, self._players.as_given(state), first=segment.start)
             if level == len(self._segments) - 1:
@@ -192,7 +192,7 @@ def _sampled(work: BatchRunner, players: Players, samples: int, seed: int) -> Sh
     P, pairs = len(players), -(-samples // 2)
     generator = np.random.default_rng(seed)
     drawn = [generator.permutation(P) for _ in range(pairs)]
-    orders = np.stack([order for one in drawn for order in (one, one[::-1])])
+    orders = np.stack([order for forward in drawn for order in (forward, forward[::-1])])
     ends = masked_targets(
         work, players, torch.stack([torch.ones(P, dtype=torch.bool), torch.zeros(P, dtype=torch.bool)])
     )

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,10 +13,11 @@ from hiddenstate.base.scalars import check_int
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
 from hiddenstate.explain.result.explanation import Explanation, Row
-from hiddenstate.explain.result.terminal import bar, number, sentence, share, shortened, table
+from hiddenstate.explain.result.terminal import bar, number, sentence, share, shortened
 from hiddenstate.explain.subject.head import needed_head, needed_probabilities
 from hiddenstate.explain.subject.module_output import SOFTMAX
 from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.structure.tables import table
 from hiddenstate.tracing.trace import Trace
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def choose_measure(a: Subject, b: Subject) -> str:
             return "KL"
         if len(a.head.weight) == len(b.head.weight):
             return "distance"
-    sizes = [one.sizes.output_size * one.sizes.directions for one in (a, b)]
+    sizes = [subject.sizes.output_size * subject.sizes.directions for subject in (a, b)]
     return "state distance" if sizes[0] == sizes[1] else "none"
 
 
@@ -52,7 +53,7 @@ def note_outputs(a: Subject, b: Subject, measure: str) -> str:
 @torch.no_grad()
 def step_differences(a: Subject, b: Subject, run_a: Trace, run_b: Trace, measure: str) -> Tensor:
     """Return how much the outputs differ at each step, ``[T, N]``; NaN beyond a row's end."""
-    outs = [_out(one, run) for one, run in ((a, run_a), (b, run_b))]
+    outs = [_out(subject, run) for subject, run in ((a, run_a), (b, run_b))]
     if measure == "KL":
         p, q = (needed_probabilities(needed_head(subject.head))(out) for subject, out in zip((a, b), outs, strict=True))
         differences = torch.where(p == -torch.inf, 0.0, p.double().exp() * (p.double() - q.double())).sum(-1)
@@ -66,9 +67,9 @@ def step_differences(a: Subject, b: Subject, run_a: Trace, run_b: Trace, measure
     return differences.cpu().masked_fill(ended, torch.nan)
 
 
-def _out(one: Subject, run: Trace) -> Tensor:
-    last = one.sizes.directions_in(one.sizes.num_layers - 1)
-    return torch.cat([run.values[f"{each.name}.h"] for each in last], dim=-1)
+def _out(subject: Subject, run: Trace) -> Tensor:
+    last = subject.sizes.directions_in(subject.sizes.num_layers - 1)
+    return torch.cat([run.values[f"{track.name}.h"] for track in last], dim=-1)
 
 
 SHOWN = 12  # steps
@@ -132,7 +133,8 @@ class Comparison(Explanation):
         patched: the mean difference that remains with each layer that `checked` patched.
     """
 
-    kind: ClassVar[str] = "comparison"
+    kind = "comparison"
+    _saved = "measure tolerance cka tracks patched residual cost mean note first matches differences=rows"
 
     measure: str
     differences: tuple[Tensor, ...]
@@ -197,7 +199,7 @@ class Comparison(Explanation):
         if not isinstance(place, str):
             raise ArgumentTypeError(f"place must be a string such as 'l0.h', got {type(place).__name__}")
         name, _, quantity = place.partition(".")
-        kinds = [one.sizes.kind for one in (self.pairs[0].a, self.pairs[0].b)]
+        kinds = [subject.sizes.kind for subject in (self.pairs[0].a, self.pairs[0].b)]
         both = [state for state in kinds[0].state_names if state in kinds[1].state_names]
         if name not in self.matches or quantity not in both:
             raise NameUnknownError(
@@ -253,14 +255,6 @@ class Comparison(Explanation):
             for t, n in torch.nonzero(~values.isnan()).tolist()
         ]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything but the runs, ready for JSON."""
-        first = self.first
-        matches = {name: match._asdict() for name, match in self.matches.items()}
-        names = ("measure", "tolerance", "cka", "tracks", "patched", "residual", "cost", "mean", "note")
-        own = {name: getattr(self, name) for name in names}
-        return {**own, "first": first._asdict() if first else None, "matches": matches, "differences": self.rows()}
-
     def __str__(self) -> str:
         parts = [self._where(), *([sentence(self.note)] if self.note else [])]
         most = self.largest()
@@ -268,8 +262,13 @@ class Comparison(Explanation):
             top = most[0].amount
             where = ["step"] if self._single else ["item", "row", "step"]
             lines = [
-                [*map(str, one[3 - len(where) : 3]), shortened(one.word), number(one.amount), bar(one.amount, top)]
-                for one in most
+                [
+                    *map(str, difference[3 - len(where) : 3]),
+                    shortened(difference.word),
+                    number(difference.amount),
+                    bar(difference.amount, top),
+                ]
+                for difference in most
             ]
             parts.append(table([*where, "word", self.measure, ""], lines, "r" * len(where) + "lrl"))
         if self.matches:

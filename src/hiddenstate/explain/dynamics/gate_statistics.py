@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,7 +11,8 @@ from torch import Tensor
 from hiddenstate.cells.cell import Cell
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.explain.result.explanation import Explanation, Row
-from hiddenstate.explain.result.terminal import sentence, share, table
+from hiddenstate.explain.result.terminal import sentence, share
+from hiddenstate.structure.tables import table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,7 +38,8 @@ class Timescales(Explanation):
         memory: the state that is kept: c, or h in a GRU.
     """
 
-    kind: ClassVar[str] = "timescales"
+    kind = "timescales"
+    _saved = "constants steps residual cost"
 
     constants: Mapping[str, Tensor]
     steps: int
@@ -52,10 +54,6 @@ class Timescales(Explanation):
             for name, values in self.constants.items()
             for k, value in enumerate(values.tolist())
         ]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        return {"constants": dict(self.constants), "steps": self.steps, "residual": self.residual, "cost": self.cost}
 
     def __str__(self) -> str:
         head = ["", *(f"{low:g}-{high:g}" if high < 1e9 else f"over {low:g}" for low, high in SPANS)]
@@ -103,7 +101,8 @@ class Saturation(Explanation):
         cell: the kind of cell.
     """
 
-    kind: ClassVar[str] = "saturation"
+    kind = "saturation"
+    _saved = "shut open steps residual cost"
 
     shut: Mapping[str, Tensor]
     open: Mapping[str, Tensor]
@@ -119,11 +118,6 @@ class Saturation(Explanation):
             for name in self.shut
             for k in range(len(self.shut[name]))
         ]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        rest = {"steps": self.steps, "residual": self.residual, "cost": self.cost}
-        return {"shut": dict(self.shut), "open": dict(self.open), **rest}
 
     def __str__(self) -> str:
         lines = []

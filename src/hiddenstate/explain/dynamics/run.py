@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,11 +15,12 @@ from hiddenstate.explain.dynamics.gate_statistics import Saturation, Timescales,
 from hiddenstate.explain.dynamics.state_map import StateMap, make_state_map, sorted_eigenvalues
 from hiddenstate.explain.dynamics.thread_pool import side_by_side
 from hiddenstate.explain.result.explanation import Explanation, Row
-from hiddenstate.explain.result.terminal import sentence, share, shortened, table
+from hiddenstate.explain.result.terminal import sentence, share, shortened
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
 from hiddenstate.explain.subject.sources import subject
 from hiddenstate.explain.subject.subject import Subject, check_cell, check_row_steps
 from hiddenstate.nn.rnn import Layer
+from hiddenstate.structure.tables import table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +41,8 @@ class Spectrum(Explanation):
         cost: row-steps that were run.
     """
 
-    kind: ClassVar[str] = "spectrum"
+    kind = "spectrum"
+    _saved = "words norms exponents residual cost eigenvalues"
 
     words: tuple[str, ...]
     eigenvalues: Tensor
@@ -62,12 +64,6 @@ class Spectrum(Explanation):
             {"t": t, "word": word, "radius": radius, "above_1": count, "norm": norm}
             for t, (word, radius, count, norm) in enumerate(values)
         ]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        values = torch.stack([self.eigenvalues.real, self.eigenvalues.imag], dim=-1)
-        own = {name: getattr(self, name) for name in ("words", "norms", "exponents", "residual", "cost")}
-        return {**own, "eigenvalues": values}
 
     def __str__(self) -> str:
         largest, norms = float(self.norms.max()) or 1.0, self.norms.tolist()
@@ -108,17 +104,17 @@ def compute_spectrum(
 ) -> Spectrum:
     """Compute the spectrum along a run, a few steps at a time: Jacobians of a large state take a lot of memory."""
     basis, growth = torch.eye(map_.numbers, dtype=states.dtype), states.new_zeros(map_.numbers)
-    found = list[tuple[Tensor, Tensor, Tensor]]()
+    measures = list[tuple[Tensor, Tensor, Tensor]]()
     with side_by_side() as threads:
-        for now, given in zip(states.split(threads.threads), x.split(threads.threads), strict=True):
-            slopes = threads.call(map_.jacobian, now, given)
+        for before, inputs in zip(states.split(threads.threads), x.split(threads.threads), strict=True):
+            slopes = threads.call(map_.jacobian, before, inputs)
             for slope, measured in zip(slopes, threads.run(_measured, slopes.split(1)), strict=True):
                 basis, stretched = threads.call(_one_further, slope, basis)
                 growth = growth + stretched.diagonal().abs().log()
-                found.append(measured)
+                measures.append(measured)
                 if progress is not None:
-                    progress(len(found), len(x))
-    eigenvalues, norms, determinants = zip(*found, strict=True)
+                    progress(len(measures), len(x))
+    eigenvalues, norms, determinants = zip(*measures, strict=True)
     exponents = growth / len(x)
     both = exponents.sum(), torch.cat(determinants).mean()
     residual = float((both[0] - both[1]).abs()) if all(bool(v.isfinite()) for v in both) else float("nan")
@@ -221,15 +217,15 @@ class Dynamics:
             raise ArgumentTypeError(f"x must be a tensor [C], got {type(x).__name__}")
         check_progress(progress)
         map_, C = make_state_map(self.subject.lstm), self.subject.sizes.input_size
-        given = torch.zeros(C, dtype=torch.float64) if x is None else x.detach().cpu().double()
-        if given.shape != (C,):
-            raise ShapeError(f"fixed points need a constant input [{C}], got {list(given.shape)}")
+        constant = torch.zeros(C, dtype=torch.float64) if x is None else x.detach().cpu().double()
+        if constant.shape != (C,):
+            raise ShapeError(f"fixed points need a constant input [{C}], got {list(constant.shape)}")
         count, steps = check_int("starts", starts), check_int("descent", descent)
         if count < 1 or steps < 1:
             raise ArgumentError(f"starts and descent must be at least 1, got {starts} and {descent}")
         check_row_steps(3 * count * steps, f"lower starts={count:,} or descent={steps:,}")
         with reporting(progress) as report:
-            return find_fixed_points(map_, given, self._starts(map_, count, check_seed(seed)), steps, report)
+            return find_fixed_points(map_, constant, self._starts(map_, count, check_seed(seed)), steps, report)
 
     def spectrum(self, row: int = 0, *, progress: Progress | bool | None = True) -> Spectrum:
         """Compute the Jacobian's eigenvalues at each step of one row of the data, and the Lyapunov exponents.
@@ -245,35 +241,35 @@ class Dynamics:
             IndexRangeError: there is no such row.
         """
         check_progress(progress)
-        map_, one = make_state_map(self.subject.lstm), self.subject.only(row)
-        if one.reset is not None and bool(one.reset.any()):
+        map_, subject = make_state_map(self.subject.lstm), self.subject.only(row)
+        if subject.reset is not None and bool(subject.reset.any()):
             raise ArgumentError("a change of the state does not survive a reset: give a run without resets")
-        states = self._states(map_, one)
+        states = self._states(map_, subject)
         with reporting(progress) as report:
-            return compute_spectrum(map_, states, one.x[:, 0].detach().cpu().double(), one.words(), report)
+            return compute_spectrum(map_, states, subject.x[:, 0].detach().cpu().double(), subject.words(), report)
 
     def _gates(self, kinds: tuple[str, ...]) -> tuple[dict[str, Tensor], int]:
         """Return gates at the real steps of all rows, ``[steps, H]`` by place, and the row-steps run."""
-        one = self.subject
-        names = [f"{each.name}.{kind}" for each in one.sizes.layer_directions for kind in kinds]
+        subject = self.subject
+        names = [f"{track.name}.{kind}" for track in subject.sizes.layer_directions for kind in kinds]
         with torch.no_grad():
-            values = one.run(keep=names).values
-        real = torch.tensor([[t < one.row_length(n) for n in range(one.N)] for t in range(one.T)])
+            values = subject.run(keep=names).values
+        real = torch.tensor([[t < subject.row_length(n) for n in range(subject.N)] for t in range(subject.T)])
         if not bool(real.any()):
             raise ShapeError("the data have no steps, so there is nothing to analyse")
-        return {name: values[name].cpu()[real] for name in names}, one.T * one.N
+        return {name: values[name].cpu()[real] for name in names}, subject.T * subject.N
 
     @staticmethod
-    def _states(map_: StateMap, one: Subject) -> Tensor:
+    def _states(map_: StateMap, subject: Subject) -> Tensor:
         """The states before each step of one row, ``[T, D]``."""
         with torch.no_grad():
-            trace = one.trace()
-        kind = one.sizes.kind
+            trace = subject.trace()
+        kind = subject.sizes.kind
         parts = [
-            torch.stack([trace.values[f"{each.name}.{q}"][:, 0].cpu() for each in one.sizes.layer_directions])
+            torch.stack([trace.values[f"{track.name}.{q}"][:, 0].cpu() for track in subject.sizes.layer_directions])
             for q in kind.carried
         ]
-        return torch.cat([map_.joined(kind.parts_of(one.initial)), map_.joined(parts)[:-1]])
+        return torch.cat([map_.joined(kind.parts_of(subject.initial)), map_.joined(parts)[:-1]])
 
     def _starts(self, map_: StateMap, count: int, seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)

@@ -112,8 +112,8 @@ def _push_forward(values: dict[str, Tensor], pre: Tensor, own: slice) -> tuple[T
 
 def sorted_eigenvalues(matrices: Tensor) -> Tensor:
     """Return the eigenvalues ``[N, D]`` of matrices ``[N, D, D]``, complex, largest first."""
-    found = torch.linalg.eigvals(matrices) if len(matrices) else matrices.new_zeros(matrices.shape[:2])
-    return found.gather(-1, found.abs().argsort(dim=-1, descending=True))
+    eigenvalues = torch.linalg.eigvals(matrices) if len(matrices) else matrices.new_zeros(matrices.shape[:2])
+    return eigenvalues.gather(-1, eigenvalues.abs().argsort(dim=-1, descending=True))
 
 
 def make_state_map(lstm: Recurrent[Any, Any]) -> StateMap:
@@ -130,10 +130,11 @@ def make_state_map(lstm: Recurrent[Any, Any]) -> StateMap:
         Weights(*(None if value is None else value.detach().cpu().double() for value in layer))  # type: ignore[arg-type]
         for layer in lstm._eval_twin()._weights()
     ]
-    found = StateMap(sizes, tuple(weights))
-    if found.numbers > MOST_NUMBERS:
+    state_map = StateMap(sizes, tuple(weights))
+    if state_map.numbers > MOST_NUMBERS:
         raise ArgumentError(
-            f"a state of {found.numbers:,} numbers ({' and '.join(sizes.kind.carried)} of all layers) is too large: "
-            f"its Jacobian would take {found.numbers**2 * 8 / 1e6:,.0f} MB; give an LSTM of at most {MOST_NUMBERS:,}"
+            f"a state of {state_map.numbers:,} numbers ({' and '.join(sizes.kind.carried)} of all layers) is too "
+            f"large: its Jacobian would take {state_map.numbers**2 * 8 / 1e6:,.0f} MB; give an LSTM of "
+            f"at most {MOST_NUMBERS:,}"
         )
-    return found
+    return state_map

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -150,7 +150,8 @@ class Graph(Explanation):
         real: the measured loss of the target without each edge, for the edges that `checked` checked.
     """
 
-    kind: ClassVar[str] = "graph"
+    kind = "graph"
+    _saved = "target value words residual cost nodes edges=rows"
 
     target: str
     value: float
@@ -168,9 +169,9 @@ class Graph(Explanation):
         Raises:
             NameUnknownError: it is not in the graph.
         """
-        for one in self.nodes:
-            if one.name == name:
-                return one
+        for node in self.nodes:
+            if node.name == name:
+                return node
         raise NameUnknownError(
             f"no node {name!r} in this graph; its cell states are {' '.join(n.name for n in self.top())}"
         )
@@ -266,18 +267,13 @@ class Graph(Explanation):
         """Return one row per edge; checked edges include what the target really loses."""
         return [edge._asdict() | ({"real": self.real.get(edge)} if self.real else {}) for edge in self.edges]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        own = {name: getattr(self, name) for name in ("target", "value", "words", "residual", "cost")}
-        return {**own, "nodes": [node._asdict() for node in self.nodes], "edges": self.rows()}
-
     def __str__(self) -> str:
         lines = [f"{self.target}: {number(self.value)}"]
         for edge, indent in self._branches(TARGET, 0, ""):
             word = self.node(edge.source).word
-            said = f"{edge.source} {shortened(word)}" if word else edge.source
+            source = f"{edge.source} {shortened(word)}" if word else edge.source
             real = f" ({number(self.real[edge])})" if edge in self.real else " " * 9 * bool(self.real)
-            lines.append(f"{indent} {number(edge.flow)}{real}  {edge.kind:9} {said}")
+            lines.append(f"{indent} {number(edge.flow)}{real}  {edge.kind:9} {source}")
         lines.append(
             sentence(
                 "Each line is an edge: its part of the target, its kind, and its source. Gates are held fixed, so "

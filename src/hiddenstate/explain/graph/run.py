@@ -19,7 +19,7 @@ from hiddenstate.explain.subject.target import BatchRunner, Readout, TargetLike,
 from hiddenstate.tracing.trace import Trace
 
 
-class Cell(NamedTuple):
+class MemoryUnit(NamedTuple):
     """One unit's memory at one step, in one layer and direction such as ``l0``."""
 
     layer_direction: str
@@ -28,14 +28,14 @@ class Cell(NamedTuple):
     memory: str = "c"
 
 
-class Word(NamedTuple):
+class InputStep(NamedTuple):
     """The input of one step."""
 
     t: int
 
 
 # Other sources are named: the candidate's bias, the initial state, the head's bias.
-Source = Cell | Word | str
+Source = MemoryUnit | InputStep | str
 
 
 class Inflow(NamedTuple):
@@ -54,17 +54,17 @@ class Inflows:
     layers: dict[str, FrozenLayer]  # each layer and direction, by name
     readout: Readout  # what a target reads
 
-    def value(self, cell: Cell) -> float:
+    def value(self, cell: MemoryUnit) -> float:
         """Return the value of a memory."""
         return float(self.layers[cell.layer_direction].values[cell.memory][cell.t, cell.unit])
 
-    def into(self, cell: Cell) -> Iterator[Inflow]:
+    def into(self, cell: MemoryUnit) -> Iterator[Inflow]:
         """Yield everything that flows into a cell state."""
         part, t = self.layers[cell.layer_direction], cell.t
         place, write = part.place, part.split.write[t, cell.unit]
         yield Inflow(f"bias of {part.kind.candidate}", "bias", float(write * part.bias[t, cell.unit]))
         if place.layer == 0:
-            yield Inflow(Word(t), "input", float(write * (part.W[cell.unit] @ part.inputs[t])))
+            yield Inflow(InputStep(t), "input", float(write * (part.W[cell.unit] @ part.inputs[t])))
         else:
             yield from self._below(part, t, write * part.W[cell.unit])
         memory = part.split.keep[t, cell.unit] * part.before[part.memory][t, cell.unit]
@@ -91,17 +91,17 @@ class Inflows:
             c = part.values[part.memory][t]
             amounts = vector * c if place.quantity == part.memory else _mixed(part, vector) * part.split.show[t] * c
             for unit, amount in enumerate(amounts.tolist()):
-                yield Inflow(Cell(name, t, unit, part.memory), "read", amount)
+                yield Inflow(MemoryUnit(name, t, unit, part.memory), "read", amount)
 
     def _below(self, part: FrozenLayer, t: int, weights: Tensor) -> Iterator[Inflow]:
         """Yield the contributions of the cells in the layer below, through their outputs at this step."""
         sizes = self.subject.sizes
         sides = sizes.directions_in(part.place.layer - 1)
-        for each, vector in zip(sides, weights.split(sizes.output_size), strict=True):
-            below = self.layers[each.name]
+        for track, vector in zip(sides, weights.split(sizes.output_size), strict=True):
+            below = self.layers[track.name]
             amounts = _mixed(below, vector) * below.split.show[t] * below.values[below.memory][t]
             for unit, amount in enumerate(amounts.tolist()):
-                yield Inflow(Cell(each.name, t, unit, below.memory), "below", amount)
+                yield Inflow(MemoryUnit(track.name, t, unit, below.memory), "below", amount)
 
 
 def _mixed(part: FrozenLayer, vector: Tensor) -> Tensor:
@@ -111,7 +111,7 @@ def _mixed(part: FrozenLayer, vector: Tensor) -> Tensor:
 
 def prepare_inflows(subject: Subject, trace: Trace, readout: Readout) -> Inflows:
     """Prepare the contributions of one run."""
-    layers = {each.name: frozen_layer(subject, trace, each) for each in subject.sizes.layer_directions}
+    layers = {track.name: frozen_layer(subject, trace, track) for track in subject.sizes.layer_directions}
     return Inflows(subject, layers, readout)
 
 
@@ -162,14 +162,14 @@ def graph(
             f"a graph can keep 1 to {MOST_UNITS_KEPT} units and at least one edge, got {units} and {edges}"
         )
     check_progress(progress)
-    one = resolve_subject(of, model, x, **options).only(resolve_row(of, row))
-    work = BatchRunner(one, resolve_target(of, one))
+    row_subject = resolve_subject(of, model, x, **options).only(resolve_row(of, row))
+    work = BatchRunner(row_subject, resolve_target(of, row_subject))
     readout = work.target.linear("graph")
     with torch.no_grad():
-        trace = one.trace()
-    work.count(one.T)
-    slopes = frozen_parts(one, trace, readout).cells
-    inflows = prepare_inflows(one, trace, readout)
+        trace = row_subject.trace()
+    work.count(row_subject.T)
+    slopes = frozen_parts(row_subject, trace, readout).cells
+    inflows = prepare_inflows(row_subject, trace, readout)
     with reporting(progress) as report:
         grown = _grown(inflows, slopes, kept, report)
     return _built(work, inflows, *grown, most)
@@ -188,9 +188,10 @@ def _grown(
     """
     into: Into = {TARGET: list(inflows.into_target())}
     slope: dict[Source, float] = {TARGET: 1.0}
-    waiting: dict[Cell, float] = {}  # cell states that are not kept yet, with the flow from each into the kept ones
+    # Cell states that are not kept yet, with the flow from each into the kept ones.
+    waiting: dict[MemoryUnit, float] = {}
 
-    def keep(cell: Cell) -> None:
+    def keep(cell: MemoryUnit) -> None:
         waiting.pop(cell, None)
         into[cell], slope[cell] = list(inflows.into(cell)), float(slopes[cell.layer_direction][cell.t, cell.unit])
         wait_for(cell)
@@ -198,12 +199,12 @@ def _grown(
             report(len(into) - 1, count)
 
     def wait_for(end: Source) -> None:
-        for one in into[end]:
-            if isinstance(one.source, Cell) and one.source not in into and one.amount:
-                waiting[one.source] = waiting.get(one.source, 0.0) + abs(one.amount * slope[end])
+        for inflow in into[end]:
+            if isinstance(inflow.source, MemoryUnit) and inflow.source not in into and inflow.amount:
+                waiting[inflow.source] = waiting.get(inflow.source, 0.0) + abs(inflow.amount * slope[end])
 
     wait_for(TARGET)
-    sign = math.copysign(1.0, sum(one.amount for one in into[TARGET]))
+    sign = math.copysign(1.0, sum(inflow.amount for inflow in into[TARGET]))
     for cell in _largest(inflows, slopes, min(count // 3, LARGEST), sign):
         keep(cell)
     while len(into) <= count and waiting:
@@ -211,38 +212,41 @@ def _grown(
     return into, slope
 
 
-def _largest(inflows: Inflows, slopes: dict[str, Tensor], count: int, sign: float) -> list[Cell]:
+def _largest(inflows: Inflows, slopes: dict[str, Tensor], count: int, sign: float) -> list[MemoryUnit]:
     """Return the cell states whose parts of the target are largest and have the same sign as the target."""
-    found = []
+    sized = []
     for name, part in inflows.layers.items():
         sizes = (slopes[name] * part.values[part.memory] * sign).clamp(min=0)
         for k in sizes.flatten().topk(min(count, sizes.numel())).indices.tolist():
             t, unit = divmod(k, sizes.shape[1])
-            cell = Cell(name, t, unit, part.memory)
-            found.append((float(sizes[cell.t, cell.unit]), cell))
-    return [cell for size, cell in sorted(found, reverse=True)[:count] if size]
+            cell = MemoryUnit(name, t, unit, part.memory)
+            sized.append((float(sizes[cell.t, cell.unit]), cell))
+    return [cell for size, cell in sorted(sized, reverse=True)[:count] if size]
 
 
 def _built(work: BatchRunner, inflows: Inflows, into: Into, slope: dict[Source, float], most: int) -> Graph:
     """Collect nodes and edges, and prune the small ones."""
     words = work.subject.words()
-    cells = [cell for cell in into if isinstance(cell, Cell)]
+    cells = [cell for cell in into if isinstance(cell, MemoryUnit)]
     cells.sort(key=lambda cell: -abs(inflows.value(cell) * slope[cell]))
-    known: set[Source] = {*cells, *map(Word, range(work.subject.T))}
+    known: set[Source] = {*cells, *map(InputStep, range(work.subject.T))}
     flows = [
-        (abs(one.amount * slope[end]), end, k)
+        (abs(inflow.amount * slope[end]), end, k)
         for end, every in into.items()
-        for k, one in enumerate(every)
-        if one.amount and (one.source in known or isinstance(one.source, str))
+        for k, inflow in enumerate(every)
+        if inflow.amount and (inflow.source in known or isinstance(inflow.source, str))
     ]
     shown = {(end, k) for _, end, k in sorted(flows, key=lambda flow: -flow[0])[:most]}
     edges = []
     for end, every in into.items():
-        mine = [one for k, one in enumerate(every) if (end, k) in shown]
-        cut = sum(one.amount for k, one in enumerate(every) if (end, k) not in shown)
+        mine = [inflow for k, inflow in enumerate(every) if (end, k) in shown]
+        cut = sum(inflow.amount for k, inflow in enumerate(every) if (end, k) not in shown)
         mine += [Inflow(OTHERS, "others", cut)] if cut else []
-        edges += [Edge(_name(one.source), _name(end), one.kind, one.amount, one.amount * slope[end]) for one in mine]
-    value = sum(one.amount for one in into[TARGET])
+        edges += [
+            Edge(_name(inflow.source), _name(end), inflow.kind, inflow.amount, inflow.amount * slope[end])
+            for inflow in mine
+        ]
+    value = sum(inflow.amount for inflow in into[TARGET])
     nodes = [Node(TARGET, "target", "", inflows.readout.t, -1, words[inflows.readout.t], value, value)]
     nodes += [
         Node(_name(cell), "cell", cell.layer_direction, cell.t, cell.unit, words[cell.t], inflows.value(cell),
@@ -251,13 +255,13 @@ def _built(work: BatchRunner, inflows: Inflows, into: Into, slope: dict[Source, 
     ]  # fmt: skip
     used = {edge.source for edge in edges}
     bias = f"bias of {work.subject.sizes.kind.candidate}"
-    rest: list[Source] = [*map(Word, range(work.subject.T)), bias, "initial state", "head's bias", OTHERS]
+    rest: list[Source] = [*map(InputStep, range(work.subject.T)), bias, "initial state", "head's bias", OTHERS]
     for source in rest:
         if _name(source) in used:
             flow = sum(edge.flow for edge in edges if edge.source == _name(source))
-            t, word = (source.t, words[source.t]) if isinstance(source, Word) else (-1, "")
+            t, word = (source.t, words[source.t]) if isinstance(source, InputStep) else (-1, "")
             nodes.append(Node(_name(source), "word" if word else "rest", "", t, -1, word, float("nan"), flow))
-    gaps = [sum(one.amount for one in into[cell]) - inflows.value(cell) for cell in cells]
+    gaps = [sum(inflow.amount for inflow in into[cell]) - inflows.value(cell) for cell in cells]
     return Graph(
         target=work.target.name,
         value=value,
@@ -271,6 +275,6 @@ def _built(work: BatchRunner, inflows: Inflows, into: Into, slope: dict[Source, 
 
 
 def _name(source: Source) -> str:
-    if isinstance(source, Cell):
+    if isinstance(source, MemoryUnit):
         return f"{source.layer_direction}.{source.memory}[{source.unit}]@{source.t}"
-    return f"word@{source.t}" if isinstance(source, Word) else source
+    return f"word@{source.t}" if isinstance(source, InputStep) else source

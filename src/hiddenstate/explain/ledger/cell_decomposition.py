@@ -148,12 +148,12 @@ def erased_most(forget: Tensor, units: Iterable[int]) -> list[list[int | None]]:
     The result is None if nothing was erased. Takes time proportional to S², and memory proportional to S.
     """
     chosen = forget[:, list(units)]
-    found: list[list[int | None]] = []
+    erased: list[list[int | None]] = []
     for s in range(len(chosen)):
         left = torch.cat([torch.ones_like(chosen[:1]), chosen[s + 1 :].cumprod(0)])
         if len(left) == 1:
-            found.append([None] * chosen.shape[1])
+            erased.append([None] * chosen.shape[1])
             continue
         lost, at = (left[:-1] - left[1:]).max(0)
-        found.append([s + 1 + int(k) if drop > 0 else None for k, drop in zip(at, lost, strict=True)])
-    return found
+        erased.append([s + 1 + int(k) if drop > 0 else None for k, drop in zip(at, lost, strict=True)])
+    return erased

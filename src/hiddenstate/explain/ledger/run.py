@@ -1,7 +1,7 @@
 """`ledger`: which steps wrote a memory, which erased it, and how much each contributes to a logit."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,12 +13,13 @@ from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.ledger.cell import Ledger, cell_ledger
 from hiddenstate.explain.ledger.cell_decomposition import decompose_cell, h_is_edited, projected
 from hiddenstate.explain.result.explanation import Explanation, Row
-from hiddenstate.explain.result.terminal import bar, definite, number, sentence, shortened, table
+from hiddenstate.explain.result.terminal import bar, definite, number, sentence, shortened
 from hiddenstate.explain.subject.sources import resolve_subject
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.target import Target, TargetLike, resolve_place, resolve_row, resolve_target
 from hiddenstate.structure.addresses import parse_address
 from hiddenstate.structure.names import Place
+from hiddenstate.structure.tables import table
 from hiddenstate.tracing.trace import Trace
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class ReadoutLedger(Explanation):
         cell: the kind of cell, as in `hiddenstate.Sizes`.
     """
 
-    kind: ClassVar[str] = "ledger of a readout"
+    kind = "ledger of a readout"
+    _saved = "places target t words parts edited initial bias value residual cost"
 
     target: str
     t: int
@@ -98,11 +100,6 @@ class ReadoutLedger(Explanation):
             for t, word in enumerate(self.words)
             for r, place in enumerate(self.places)
         ]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        names = ("target", "t", "words", "parts", "edited", "initial", "bias", "value", "residual", "cost")
-        return {"places": [str(place) for place in self.places], **{name: getattr(self, name) for name in names}}
 
     def __str__(self) -> str:
         return _text(self)
@@ -208,17 +205,17 @@ def ledger(
             which keeps nothing by addition.
         HiddenStateError: any error of `hiddenstate.explain.subject`.
     """
-    found = resolve_subject(place, model, x, **options)
-    kind = found.sizes.kind
+    subject = resolve_subject(place, model, x, **options)
+    kind = subject.sizes.kind
     if not kind.is_additive:
         raise ArgumentError(
             f"a plain {kind.label} keeps nothing by addition: all of its state goes through {kind.gates[0].symbol} at "
             "each step, so no part of it can be followed. A ledger needs an LSTM or a GRU"
         )
-    found = found.only(resolve_row(place, row))
+    subject = subject.only(resolve_row(place, row))
     with torch.no_grad():
-        trace = found.trace()
+        trace = subject.trace()
     if isinstance(place, str) and parse_address(place).place.endswith(f".{kind.memory}"):
-        where, unit, t = resolve_place(parse_address(place), found)
-        return cell_ledger(found, decompose_cell(found, trace, where, t), unit)
-    return readout_ledger(found, trace, resolve_target(place, found))
+        where, unit, t = resolve_place(parse_address(place), subject)
+        return cell_ledger(subject, decompose_cell(subject, trace, where, t), unit)
+    return readout_ledger(subject, trace, resolve_target(place, subject))

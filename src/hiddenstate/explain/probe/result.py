@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -14,7 +14,8 @@ from hiddenstate.errors import NameUnknownError
 from hiddenstate.explain.probe.linear import Accuracy, Eraser
 from hiddenstate.explain.probe.states import Model, run_places
 from hiddenstate.explain.result.explanation import Explanation, Row
-from hiddenstate.explain.result.terminal import sentence, share, table
+from hiddenstate.explain.result.terminal import sentence, share
+from hiddenstate.structure.tables import table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,7 +57,10 @@ class Probe(Explanation):
         residual: always 0, because nothing is decomposed.
     """
 
-    kind: ClassVar[str] = "probe"
+    kind = "probe"
+    _saved = (
+        "place labels scores void repeated selectivity steps erased_directions=eraser.rank directions cost residual"
+    )
 
     place: str
     labels: tuple[str, ...]
@@ -79,23 +83,7 @@ class Probe(Explanation):
 
     def rows(self) -> Sequence[Row]:
         """Return one row per score."""
-        return [{"score": name, **each._asdict()} for name, each in self.scores.items()]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything except the model, ready for JSON."""
-        return {
-            "place": self.place,
-            "labels": list(self.labels),
-            "scores": {name: each._asdict() for name, each in self.scores.items()},
-            "void": dict(self.void),
-            "repeated": self.repeated,
-            "selectivity": self.selectivity,
-            "steps": self.steps,
-            "erased_directions": self.eraser.rank,
-            "directions": self.directions,
-            "cost": self.cost,
-            "residual": self.residual,
-        }
+        return [{"score": name, **score._asdict()} for name, score in self.scores.items()]
 
     def erase(self, data: Sequence[Any]) -> Edit:
         """Return the edit that removes the label from a run over some sequences, so that no linear probe can find it.
@@ -130,8 +118,8 @@ class Probe(Explanation):
 
     def __str__(self) -> str:
         rows = [
-            [NAMES[name], f"{each.value:.1%}", f"{each.low:.1%} to {each.high:.1%}", share(each.value, 12)]
-            for name, each in self.scores.items()
+            [NAMES[name], f"{score.value:.1%}", f"{score.low:.1%} to {score.high:.1%}", share(score.value, 12)]
+            for name, score in self.scores.items()
         ]
         rows += [[NAMES[name], "void", "", ""] for name in self.void]
         return f"{sentence(self._summary())}\n\n{table(['', 'accuracy', 'interval', ''], rows, 'lrrl')}"
@@ -155,9 +143,9 @@ class Probe(Explanation):
 
         figure = Picture(figsize=(6, 3), layout="constrained")
         axes = figure.add_subplot()
-        for k, each in enumerate(self.scores.values()):
-            axes.plot([each.low, each.high], [k, k], color="0.5")
-            axes.plot([each.value], [k], "o")
+        for k, score in enumerate(self.scores.values()):
+            axes.plot([score.low, score.high], [k, k], color="0.5")
+            axes.plot([score.value], [k], "o")
         axes.set_yticks(range(len(self.scores)), list(self.scores))
         axes.invert_yaxis()
         axes.set_xlabel("accuracy")
@@ -166,5 +154,5 @@ class Probe(Explanation):
 
 def class_means(states: Tensor, classes: Tensor, count: int) -> Tensor:
     """Return the mean state of each class, ``[count, U]``, float64."""
-    one = torch.nn.functional.one_hot(classes, count).double()
-    return (one.T @ states.double()) / one.sum(0).clamp_min(1)[:, None]
+    indicator = torch.nn.functional.one_hot(classes, count).double()
+    return (indicator.T @ states.double()) / indicator.sum(0).clamp_min(1)[:, None]

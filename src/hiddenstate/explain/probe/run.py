@@ -119,11 +119,11 @@ def _void(repeated: float, control: NDArray[np.int64], eraser: Eraser) -> dict[s
 
 def _untrained(model: Model, seed: int) -> Model:
     """Return a copy of a model with new weights, initialised as before training."""
-    made = copy.deepcopy(model)
+    fresh = copy.deepcopy(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for part in made.modules():
+        for part in fresh.modules():
             reset = getattr(part, "reset_parameters", None)
             if callable(reset):
                 reset()
-    return made
+    return fresh

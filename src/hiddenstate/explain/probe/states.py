@@ -24,7 +24,7 @@ Model = Tagger | LanguageModel | Layer
 
 
 @dataclass(frozen=True, eq=False)
-class Steps:
+class LabelledSteps:
     """The M steps that have a label."""
 
     states: Tensor  # [M, U]
@@ -49,7 +49,7 @@ def check_arguments(model: object, data: object, labels: object, place: str) -> 
         raise ArgumentError(f"labels must be a list with one list for each of the {len(data)} sequences")
     layer = model if isinstance(model, Recurrent) else model.lstm
     parse_place(place, *layer.sizes.layers)
-    lengths = [len(each) for each in data]
+    lengths = [len(sequence) for sequence in data]
     if sum(lengths) > MOST_STEPS:
         raise ArgumentError(
             f"a probe takes at most {MOST_STEPS:,} steps, got {sum(lengths):,} (the longest sequence has "
@@ -60,7 +60,7 @@ def check_arguments(model: object, data: object, labels: object, place: str) -> 
 @torch.no_grad()
 def read_steps(
     model: Model, data: Sequence[Any], labels: Sequence[Sequence[Any]], place: str, names: Sequence[str]
-) -> Steps:
+) -> LabelledSteps:
     """Run the model over sequences, and return the steps that have a label."""
     number = {name: k for k, name in enumerate(names)}
     states, classes, words, sequence = list[Tensor](), list[int](), list[Any](), list[int]()
@@ -68,14 +68,14 @@ def read_steps(
     for start in range(0, len(data), TOGETHER):
         part = data[start : start + TOGETHER]
         values, read = run_places(model, part, place)
-        for row, (tokens, given) in enumerate(zip(read, labels[start : start + TOGETHER], strict=True)):
-            if len(tokens) != len(given):
-                raise ArgumentError(f"sequence {start + row} has {len(tokens)} steps but {len(given)} labels")
-            chosen = [t for t, label in enumerate(given) if label is not None]
+        for row, (tokens, row_labels) in enumerate(zip(read, labels[start : start + TOGETHER], strict=True)):
+            if len(tokens) != len(row_labels):
+                raise ArgumentError(f"sequence {start + row} has {len(tokens)} steps but {len(row_labels)} labels")
+            chosen = [t for t, label in enumerate(row_labels) if label is not None]
             states.append(values[chosen, row])
             if not states[-1].isfinite().all():
                 raise ArgumentError(f"sequence {start + row} has states at {place} that are infinite or NaN")
-            classes += [number[given[t]] for t in chosen]
+            classes += [number[row_labels[t]] for t in chosen]
             words += [tokens[t] for t in chosen]
             sequence += [start + row] * len(chosen)
             if isinstance(part[row], Tensor):
@@ -83,7 +83,7 @@ def read_steps(
     if not classes:
         raise ArgumentError("no step has a label")
     vectors = torch.cat(inputs) if inputs else None
-    return Steps(torch.cat(states), torch.tensor(classes), tuple(words), torch.tensor(sequence), vectors)
+    return LabelledSteps(torch.cat(states), torch.tensor(classes), tuple(words), torch.tensor(sequence), vectors)
 
 
 def run_places(model: Model, data: Sequence[Any], place: str) -> tuple[Tensor, list[Sequence[Any]]]:
@@ -97,8 +97,8 @@ def run_places(model: Model, data: Sequence[Any], place: str) -> tuple[Tensor, l
         trace = model.trace(list(data), keep=[place], limit=None)
         return trace.values[place][1:], [(trace.words(row) or ())[1:] for row in range(len(data))]
     x, lengths = padded(data)
-    given = x.transpose(0, 1) if model.batch_first else x
-    trace = eval_twin(model).trace(given, lengths=lengths, keep=[place], limit=None)
+    inputs = x.transpose(0, 1) if model.batch_first else x
+    trace = eval_twin(model).trace(inputs, lengths=lengths, keep=[place], limit=None)
     return trace.values[place], [
         [x[t, row].contiguous().view(torch.uint8).numpy().tobytes() for t in range(n)]
         for row, n in enumerate(lengths.tolist())
@@ -107,10 +107,10 @@ def run_places(model: Model, data: Sequence[Any], place: str) -> tuple[Tensor, l
 
 def padded(data: Sequence[Any]) -> tuple[Tensor, Tensor]:
     """Return arrays as one input ``[T, N, C]``, with their lengths."""
-    for k, each in enumerate(data):
-        if not isinstance(each, Tensor) or each.dim() != 2 or not len(each):
-            raise ArgumentTypeError(f"a layer reads tensors [T, C], got {type(each).__name__} for sequence {k}")
-        check_plain_tensor(each, f"sequence {k}")
-        check_memory(each, f"sequence {k}")
+    for k, sequence in enumerate(data):
+        if not isinstance(sequence, Tensor) or sequence.dim() != 2 or not len(sequence):
+            raise ArgumentTypeError(f"a layer reads tensors [T, C], got {type(sequence).__name__} for sequence {k}")
+        check_plain_tensor(sequence, f"sequence {k}")
+        check_memory(sequence, f"sequence {k}")
     x = torch.nn.utils.rnn.pad_sequence(list(data)).detach()
-    return x, torch.tensor([len(each) for each in data])
+    return x, torch.tensor([len(sequence) for sequence in data])

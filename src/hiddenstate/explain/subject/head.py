@@ -52,14 +52,14 @@ class Head:
         """
         if isinstance(label, int) and not isinstance(label, bool) and 0 <= label < len(self.labels):
             return label
-        found = [k for k, name in enumerate(self.labels) if name == label]
-        if len(found) != 1:
+        matches = [k for k, name in enumerate(self.labels) if name == label]
+        if len(matches) != 1:
             some = " ".join(map(repr, self.labels[:MOST_NAMED])) + (" ..." if len(self.labels) > MOST_NAMED else "")
-            count = f"{len(found)} labels" if found else "no label"
+            count = f"{len(matches)} labels" if matches else "no label"
             raise NameUnknownError(
                 f"this model has {count} {label!r}; expected one of the {len(self.labels)}: {some}; or an index from 0"
             )
-        return found[0]
+        return matches[0]
 
     def readout(self, label: str | int) -> tuple[Tensor, float]:
         """Return the vector ``[D*P]`` and the number b with ``logit = vector · out + b``, both in float64.

@@ -104,9 +104,9 @@ def match_output(
                 few = real[:: max(1, len(real) // 2)]
                 if len(few) and bool(function.is_possible(few.float())):
                     rounding = "none" if is_observed and not name else "function" if is_observed else "any"
-                    own = _Rows(*_comparable(head.outputs, function.apply, part.dtype, rounding))
+                    own = _RowIndex(*_comparable(head.outputs, function.apply, part.dtype, rounding))
                     if bool(own.contain(few).all()) and bool(own.contain(real).all()):
-                        is_returned |= _Rows(real, own.absolute, own.relative).contain(own.rows).cpu()
+                        is_returned |= _RowIndex(real, own.absolute, own.relative).contain(own.rows).cpu()
         if bool(is_returned.any()):
             returned = set(rows_as_bytes(head.read[is_returned.to(head.read.device)]))
             steps = torch.tensor(
@@ -169,7 +169,7 @@ def _views(values: Tensor, K: int) -> Iterator[Tensor]:
             yield values.movedim(axis, -1).reshape(-1, K)
 
 
-class _Rows:
+class _RowIndex:
     """Rows ``[M, K]`` to look up, by their position or by a projection that is almost surely different for each.
 
     Args:

@@ -66,10 +66,10 @@ class _DelayedBar:
         self._task = self.bars.add_task("", total=1)
         self._appears = time.monotonic() + DELAY
 
-    def report(self, done: int, total: int) -> None:
-        if done < total and time.monotonic() >= self._appears:
+    def report(self, completed: int, total: int) -> None:
+        if completed < total and time.monotonic() >= self._appears:
             self.bars.start()
-        self.bars.update(self._task, completed=done, total=total)
+        self.bars.update(self._task, completed=completed, total=total)
 
 
 def _is_seen(console: Console) -> bool:

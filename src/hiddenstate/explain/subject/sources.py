@@ -33,19 +33,20 @@ from hiddenstate.tracing.traceable import find_recordable
 
 def lstm_subject(
     lstm: Recurrent[Any, Any],
-    given: Arguments,
+    arguments: Arguments,
     head: Head | None = None,
     tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
 ) -> Subject:
     """Return the subject of an LSTM and the arguments of one call."""
-    _check_size(lstm, given.input)
-    call, _ = read(given, lstm.sizes, lstm._eval_twin()._weights(), batch_first=lstm.batch_first)
+    sizes = lstm.sizes
+    _check_size(lstm, arguments.input)
+    call, _ = read(arguments, sizes, lstm._eval_twin()._weights(), batch_first=lstm.batch_first)
     if call.reset_h is not None:
         raise ArgumentError(
             "reset_to= is given, but explanations need resets to zero: explain each sequence separately, with its "
             "initial state as hx="
         )
-    wide = lstm.sizes.directions * lstm.sizes.output_size
+    wide = sizes.directions * sizes.output_size
     if head is not None and head.weight.shape[1] != wide:
         raise ShapeError(f"the head reads {head.weight.shape[1]} features, but the LSTM gives D*P = {wide}")
     x = call.x.detach()
@@ -54,7 +55,7 @@ def lstm_subject(
     return Subject(
         lstm,
         x,
-        lstm.sizes.kind.as_given([part.detach() for part in call.initial]),
+        sizes.kind.as_given([part.detach() for part in call.initial]),
         head,
         _checked_tokens(tokens, lengths),
         call.lengths,
@@ -119,8 +120,8 @@ def module_subject(
     if not run.calls:
         raise ArgumentError("the module did not call this LSTM, so it has no input; choose another with path=")
     args, kwargs, out = run.calls[0]
-    given = Arguments(**dict(zip(("input", "hx"), args, strict=False)) | kwargs)
-    plain = lstm_subject(lstm, given, chosen, tokens)
+    arguments = Arguments(**dict(zip(("input", "hx"), args, strict=False)) | kwargs)
+    plain = lstm_subject(lstm, arguments, chosen, tokens)
     observed = ModuleCall(model, _time_first(out, lstm.batch_first), plain.lengths is not None, run.linear, run.result)
     if head is None or chosen is None:
         observed_head = find_head(observed, labels, softmax=softmax)
@@ -162,7 +163,7 @@ def _module_at(model: nn.Module, path: str | None) -> tuple[str, nn.Module]:
 
 
 @dataclass
-class _Run:
+class _ObservedCall:
     """One call of a module: the LSTM's first call, those of linear layers, and what the module returned."""
 
     calls: list[tuple[tuple[Any, ...], dict[str, Any], Any]] = field(default_factory=list)
@@ -170,17 +171,17 @@ class _Run:
     result: Any = None
 
 
-def _watched(model: nn.Module, called: nn.Module, lstm: Recurrent[Any, Any], x: Any) -> _Run:
+def _watched(model: nn.Module, called: nn.Module, lstm: Recurrent[Any, Any], x: Any) -> _ObservedCall:
     """Call the module without dropout. Inputs and outputs are copied, because the module may overwrite them."""
-    run = _Run()
+    run = _ObservedCall()
     width = lstm.sizes.directions * lstm.sizes.output_size
 
     def check_size(_: nn.Module, args: Any) -> None:
         _check_size(lstm, *args[:1])
 
-    def hear(_: nn.Module, args: Any, kwargs: Any, given: Any) -> None:
+    def hear(_: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
         if not run.calls:  # only the first call is explained
-            run.calls.append((_copied(args), _copied(kwargs), _copied(given[0])))
+            run.calls.append((_copied(args), _copied(kwargs), _copied(result[0])))
 
     def read_by(layer: Any, args: Any, kwargs: Any, output: Any) -> None:
         read_ = args[0] if args else kwargs.get("input")
@@ -221,7 +222,7 @@ def _unwatch(model: nn.Module, *watchers: Callable[..., None]) -> None:
     # Hooks are found by function, because Ctrl-C could strike between registering a hook and storing its handle.
     for part in model.modules():
         for hooks in (part._forward_hooks, part._forward_pre_hooks):
-            for number in [number for number, hook in hooks.items() if any(hook is each for each in watchers)]:
+            for number in [number for number, hook in hooks.items() if any(hook is watcher for watcher in watchers)]:
                 del hooks[number]
                 part._forward_hooks_with_kwargs.pop(number, None)
 
@@ -273,16 +274,15 @@ def subject(
     if isinstance(model, Subject):
         _refuse(options | {"x": x, "path": path}, "a Subject, which has it already")
         return model
-    if isinstance(model, Tagger | LanguageModel):
-        check_module_memory(model)
-        _refuse(options | {"path": path}, f"a {type(model).__name__}, which reads text")
-        return tagger_subject(model, x) if isinstance(model, Tagger) else language_model_subject(model, x)
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(
             "expected an LSTM, a module that contains one, a Tagger, a LanguageModel or a Subject, got "
             f"{type(model).__name__}"
         )
     check_module_memory(model)
+    if isinstance(model, Tagger | LanguageModel):
+        _refuse(options | {"path": path}, f"a {type(model).__name__}, which reads text")
+        return tagger_subject(model, x) if isinstance(model, Tagger) else language_model_subject(model, x)
     lstm = find_recordable(model)
     if not isinstance(lstm, Recurrent):
         _refuse({"hx": hx, "lengths": lengths, "reset": reset}, "a module, which gives them to its LSTM itself")

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
-from hiddenstate.base.memory import check_memory_of
 from hiddenstate.base.validation import AnyState
 from hiddenstate.cells.kinds import cell_named
 from hiddenstate.errors import ArgumentError, IndexRangeError, NameUnknownError, ShapeError, TraceTooLargeError
@@ -131,6 +130,7 @@ class Subject:
         path: the LSTM's path in its model; empty if the LSTM itself is the model.
         output: for a module with a head: how the module's own output follows from the head's.
         no_head: for a module whose linear layers are not its head: the reason.
+        sizes: the sizes of the LSTM.
     """
 
     lstm: Recurrent[Any, Any]
@@ -146,6 +146,10 @@ class Subject:
     path: str = ""
     output: ModuleOutput | None = None
     no_head: str = ""
+    sizes: Sizes = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sizes", self.lstm.sizes)
 
     def __repr__(self) -> str:
         head = "" if self.head is None else f", {len(self.head.labels)} labels"
@@ -170,11 +174,6 @@ class Subject:
         """Batch rows."""
         return self.x.shape[1]
 
-    @property
-    def sizes(self) -> Sizes:
-        """The sizes of the LSTM."""
-        return self.lstm.sizes
-
     def words(self, row: int = 0) -> tuple[str, ...]:
         """Return the word at each step of a row: its tokens, or the step numbers."""
         if self.tokens is not None:
@@ -194,11 +193,11 @@ class Subject:
         """
         if not isinstance(word, str):
             return resolve_one(word, self.row_length(row), "word")
-        found = [t for t, token in enumerate(self.words(row)) if token == word]
-        if len(found) != 1:
-            places = "stands nowhere" if not found else f"occurs at steps {', '.join(map(str, found))}"
+        steps = [t for t, token in enumerate(self.words(row)) if token == word]
+        if len(steps) != 1:
+            places = "stands nowhere" if not steps else f"occurs at steps {', '.join(map(str, steps))}"
             raise NameUnknownError(f"{word!r} {places} in {' '.join(self.words(row))!r}; give the number of its step")
-        return found[0]
+        return steps[0]
 
     def place(self, name: str) -> Place:
         """Return the place with a name, which may start with the LSTM's path.
@@ -214,20 +213,21 @@ class Subject:
 
     def only(self, row: int = 0) -> "Subject":
         """Return the subject of one row, cut to its length."""
-        check_memory_of([("x", self.x), ("initial", self.initial)])
         row = resolve_one(row, self.N, "row")
-        T, one = self.row_length(row), slice(row, row + 1)
+        T, chosen = self.row_length(row), slice(row, row + 1)
         if T < 1:
             raise ShapeError(f"row {row} has no steps, so there is nothing to explain; choose another row")
+        if self.N == 1 and self.lengths is None:
+            return self
         kind = self.sizes.kind
         return replace(
             self,
-            x=self.x[:T, one],
-            initial=kind.as_given([part[:, one] for part in kind.parts_of(self.initial)]),
+            x=self.x[:T, chosen],
+            initial=kind.as_given([part[:, chosen] for part in kind.parts_of(self.initial)]),
             tokens=None if self.tokens is None else (self.tokens[row],),
             lengths=None,
-            reset=None if self.reset is None else self.reset[:T, one],
-            output=None if self.output is None else replace(self.output, steps=self.output.steps[:T, one]),
+            reset=None if self.reset is None else self.reset[:T, chosen],
+            output=None if self.output is None else replace(self.output, steps=self.output.steps[:T, chosen]),
         )
 
     def run(
@@ -308,13 +308,13 @@ class Subject:
         """Return the arguments of the LSTM's call, in its own layout."""
         R, stop = x.shape[1], first + len(x)
         self._refuse_edits_of_rows(R)
-        given: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         if self.lengths is not None:
-            given["lengths"] = self.lengths if len(self.lengths) == R else self.lengths.expand(R)
+            options["lengths"] = self.lengths if len(self.lengths) == R else self.lengths.expand(R)
         if self.reset is not None:
             reset = self.reset[first:stop].expand(-1, R)
-            given["reset"] = reset.transpose(0, 1) if self.lstm.batch_first else reset
-        return (x.transpose(0, 1) if self.lstm.batch_first else x, state), given
+            options["reset"] = reset.transpose(0, 1) if self.lstm.batch_first else reset
+        return (x.transpose(0, 1) if self.lstm.batch_first else x, state), options
 
     def _refuse_edits_of_rows(self, R: int) -> None:
         if R != self.N and any(edit.row is not None for edit in edits_in_force(self.lstm)):

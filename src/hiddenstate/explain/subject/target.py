@@ -227,12 +227,12 @@ def resolve_place(address: Address, subject: Subject) -> tuple[Place, int | None
 def resolve_row(of: object, row: int | None) -> int:
     """Return the requested row: ``row``, the one in an address, or the first."""
     row = None if row is None else check_int("row", row)
-    said = parse_address(of).row if isinstance(of, str) else None
-    if said is not None and not isinstance(said, int):
+    named = parse_address(of).row if isinstance(of, str) else None
+    if named is not None and not isinstance(named, int):
         raise ArgumentError(f"{of!r} has several rows: only one can be explained at a time")
-    if row is not None and said is not None and row != said:
-        raise ArgumentError(f"{of!r} names row {said}, but row={row} is also given: give it only once")
-    return said if said is not None else row or 0
+    if row is not None and named is not None and row != named:
+        raise ArgumentError(f"{of!r} names row {named}, but row={row} is also given: give it only once")
+    return named if named is not None else row or 0
 
 
 def quote_label(text: str) -> str:

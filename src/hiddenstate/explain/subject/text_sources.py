@@ -42,13 +42,13 @@ def tagger_subject(tagger: Tagger, text: object) -> Subject:
 
 def _rows(text: object) -> list[list[str]]:
     if isinstance(text, str):
-        found = [words for line in sentences(text) if (words := tokenise(line))]
-        if len(found) != 1:
+        sentences_ = [words for line in sentences(text) if (words := tokenise(line))]
+        if len(sentences_) != 1:
             raise ArgumentError(
-                f"only one sentence can be explained at a time, got {len(found)} in {text!r:.200}: give one, or "
+                f"only one sentence can be explained at a time, got {len(sentences_)} in {text!r:.200}: give one, or "
                 "several as lists of words"
             )
-        return found
+        return sentences_
     if isinstance(text, Sequence) and text:
         if all(isinstance(word, str) for word in text):
             return [list(text)]
@@ -82,9 +82,9 @@ def _mean_word(tagger: Tagger) -> Tensor:
     with_context = 0 if tagger.context is None else tagger.context.size
     for k in range(0, len(words.tokens), SPELT_TOGETHER):
         batch = tagger.encoder.encode([[word] for word in words.tokens[k : k + SPELT_TOGETHER]])
-        given = batch.batch(range(len(words.tokens[k : k + SPELT_TOGETHER])))
+        part = batch.batch(range(len(words.tokens[k : k + SPELT_TOGETHER])))
         total[: tagger.lstm.input_size - with_context] += (
-            counts[k : k + SPELT_TOGETHER] @ _plain(tagger, given)[0].double().cpu()
+            counts[k : k + SPELT_TOGETHER] @ _plain(tagger, part)[0].double().cpu()
         )
     return (total / counts.sum()).to(tagger.head.weight)
 
@@ -92,8 +92,8 @@ def _mean_word(tagger: Tagger) -> Tensor:
 @torch.no_grad()
 def _unknown_word(tagger: Tagger) -> Tensor:
     """Return the input ``[C]`` of a word not in the vocabulary, spelt with one unknown character, without context."""
-    one = torch.tensor([[UNKNOWN]])
-    batch = Batch(one, torch.tensor([1]), one, torch.tensor([1]), torch.zeros_like(one))
+    unknown = torch.tensor([[UNKNOWN]])
+    batch = Batch(unknown, torch.tensor([1]), unknown, torch.tensor([1]), torch.zeros_like(unknown))
     x = _plain(tagger, batch)[0, 0]
     return torch.cat([x, x.new_zeros(tagger.lstm.input_size - len(x))])
 

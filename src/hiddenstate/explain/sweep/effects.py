@@ -1,6 +1,6 @@
 """The effects of patches on a target: run one by one, many in few calls, or estimated by the gradient."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -62,15 +62,14 @@ class Patcher:
             return self.stop * len(patches)
         return sum(max(0, self.stop - patch.t) for patch in patches)
 
-    def run(self, patches: Sequence[Patch], done: Callable[[Sequence[int], Tensor], None]) -> None:
-        """Run every patch; ``done`` is called with the indices of finished patches and the target's value in each."""
-        subject = self.work.subject
-        if any(edit.row is not None for edit in edits_in_force(subject.lstm)):
+    def run(self, patches: Sequence[Patch]) -> Iterator[tuple[Sequence[int], Tensor]]:
+        """Run every patch; yield the indices of finished patches, with the target's value in each."""
+        if any(edit.row is not None for edit in edits_in_force(self.work.subject.lstm)):
             raise ArgumentError(
                 "an edit in force selects rows (row=), but here every row is a patched copy of the same row"
             )
         for numbers in self._batches(patches):
-            done(numbers, self._run([patches[k] for k in numbers]))
+            yield numbers, self._run([patches[k] for k in numbers])
 
     def _batches(self, patches: Sequence[Patch]) -> Iterator[list[int]]:
         """Yield indices of patches to run together: as many as memory allows, all at one step if rows start there."""
@@ -137,7 +136,7 @@ class Patcher:
             return sizes.kind.parts_of(self.work.subject.initial)
         every, values = sizes.layer_directions, self.base.values
         return tuple(
-            torch.stack([values[str(Place(*each, q))][t - 1] for each in every]).detach() for q in sizes.kind.carried
+            torch.stack([values[str(Place(*track, q))][t - 1] for track in every]).detach() for q in sizes.kind.carried
         )
 
 
@@ -148,20 +147,20 @@ def slopes(subject: Subject, target: Target, trace: Trace) -> dict[str, Tensor]:
     if subject.sizes.kind is not CELL:
         return slopes_by_autograd(subject, target)
     wanted = _direct(subject, target, trace)
-    found: dict[str, Tensor] = {}
+    by_place: dict[str, Tensor] = {}
     D, weights = subject.sizes.directions, subject.lstm._eval_twin()._weights()
     with torch.no_grad():
         for layer in reversed(range(subject.sizes.num_layers)):
             below: list[Tensor] = []
             for k in range(layer * D, layer * D + D):
-                mine, dz = _layer(_Layer(subject, trace, weights[k], k), wanted)
-                found |= mine
+                mine, dz = _layer(_RecordedLayer(subject, trace, weights[k], k), wanted)
+                by_place |= mine
                 below += [dz @ weights[k].ih] if layer else []
             if layer:
                 sides = torch.stack(below).sum(0).chunk(D, dim=-1)
-                for each, part in zip(subject.sizes.directions_in(layer - 1), sides, strict=True):
-                    wanted[f"{each.name}.h"] = wanted[f"{each.name}.h"] + part
-    return found
+                for track, part in zip(subject.sizes.directions_in(layer - 1), sides, strict=True):
+                    wanted[f"{track.name}.h"] = wanted[f"{track.name}.h"] + part
+    return by_place
 
 
 def _direct(subject: Subject, target: Target, trace: Trace) -> dict[str, Tensor]:
@@ -169,10 +168,10 @@ def _direct(subject: Subject, target: Target, trace: Trace) -> dict[str, Tensor]
     leaves = {name: trace.values[name].detach()[:, 0].clone().requires_grad_() for name in trace}
     every, T = subject.sizes.layer_directions, subject.T
     with torch.enable_grad():
-        out = torch.cat([leaves[f"{each.name}.h"] for each in subject.sizes.directions_in(every[-1].layer)], dim=-1)[
+        out = torch.cat([leaves[f"{track.name}.h"] for track in subject.sizes.directions_in(every[-1].layer)], dim=-1)[
             :, None
         ]
-        ends = [torch.stack([leaves[f"{each.name}.{q}"][each.order(T)[-1]] for each in every]) for q in "hc"]
+        ends = [torch.stack([leaves[f"{track.name}.{q}"][track.order(T)[-1]] for track in every]) for q in "hc"]
         steps = target.steps or tuple(range(T))
         values = {
             name: leaf[list(steps), None] for name, leaf in leaves.items() if not target.keep or name in target.keep
@@ -184,7 +183,7 @@ def _direct(subject: Subject, target: Target, trace: Trace) -> dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class _Layer:
+class _RecordedLayer:
     """One layer and direction of a run."""
 
     subject: Subject
@@ -217,7 +216,7 @@ class _Layer:
         return list(reversed(self.layer_direction.order(self.subject.T)))
 
 
-def _layer(layer: _Layer, wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+def _layer(layer: _RecordedLayer, wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
     """Return the slopes with respect to one layer and direction's values, and to its pre-activations, ``[T, 4H]``."""
     values = {q: layer.value(q) for q in QUANTITIES} | {"c_prev": layer.c_before()}
     slopes, w = CELL.slopes(values), layer.weights
@@ -258,31 +257,31 @@ def slopes_by_autograd(subject: Subject, target: Target) -> dict[str, Tensor]:
     initial = [part.detach().clone() for part in sizes.kind.parts_of(subject.initial)]
     x, ends = subject.x.detach().clone(), []
     with torch.enable_grad():
-        for k, each in enumerate(sizes.layer_directions):
-            if each.layer and not each.reverse:
-                below = sizes.directions_in(each.layer - 1)
-                x = torch.cat([values[f"{one.name}.h"] for one in below], dim=-1)
-            steps = _Steps(sizes.kind.quantities, T)
+        for k, track in enumerate(sizes.layer_directions):
+            if track.layer and not track.reverse:
+                below = sizes.directions_in(track.layer - 1)
+                x = torch.cat([values[f"{lower.name}.h"] for lower in below], dim=-1)
+            steps = _AddedZeros(sizes.kind.quantities, T)
             w = Weights(*(None if value is None else value.detach() for value in weights[k]))  # type: ignore[arg-type]
             h, c, *_ = (*(part[k] for part in initial), None)
-            done = scan(x, h, c, w, cell=sizes.kind, reverse=each.reverse, reset=subject.reset, observer=steps)
-            ends.append(done[1:])
+            result = scan(x, h, c, w, cell=sizes.kind, reverse=track.reverse, reset=subject.reset, observer=steps)
+            ends.append(result[1:])
             for quantity in sizes.kind.quantities:
-                name = f"{each.name}.{quantity}"
+                name = f"{track.name}.{quantity}"
                 values[name] = torch.stack(steps.seen[quantity])
                 leaves |= {f"{name}@{t}": leaf for t, leaf in enumerate(steps.leaves[quantity])}
         last = sizes.layer_directions[-1].layer
-        out = torch.cat([values[f"{each.name}.h"] for each in sizes.directions_in(last)], dim=-1)
+        out = torch.cat([values[f"{track.name}.h"] for track in sizes.directions_in(last)], dim=-1)
         end = sizes.kind.as_given([torch.stack(parts) for parts in zip(*ends, strict=True)])
         chosen = target.steps or tuple(range(T))
         kept = {name: value[list(chosen)] for name, value in values.items() if not target.keep or name in target.keep}
         value = target.of(Outputs(out, end, subject.head, kept, chosen, 0, last)).sum()
         grads = torch.autograd.grad(value, list(leaves.values()), allow_unused=True, materialize_grads=True)
-    found = dict(zip(leaves, grads, strict=True))
-    return {name: torch.cat([found[f"{name}@{t}"] for t in range(T)]) for name in values}
+    by_leaf = dict(zip(leaves, grads, strict=True))
+    return {name: torch.cat([by_leaf[f"{name}@{t}"] for t in range(T)]) for name in values}
 
 
-class _Steps:
+class _AddedZeros:
     """Observes one layer and direction: adds a zero to each value, with respect to which gradients are taken."""
 
     def __init__(self, quantities: Sequence[str], T: int) -> None:
