@@ -9,8 +9,3 @@
 - `contextual_decomposition.py`: splits every state into the part due to one span of steps and the rest
 - `selfcheck.py`: `selfcheck`: scores an attribution method on planted networks
 """
-
-from hiddenstate.explain.attribution.result import Attribution
-from hiddenstate.explain.attribution.run import attribute
-
-__all__ = ["Attribution", "attribute"]

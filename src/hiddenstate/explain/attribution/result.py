@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,9 +13,6 @@ from hiddenstate.explain.attribution.players import Player
 from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import bar, definite, number, sentence
 from hiddenstate.structure.tables import table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 # A part and its occlusion, each relative to the largest, disagree if both exceed this with opposite signs ...
 OPPOSED = 0.1
@@ -66,6 +63,15 @@ class Parts:
     error: Tensor | None = None
     exact: bool = True
     points: int = 0
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class MethodResult(Parts):
+    """The result of a method for one baseline, without the axis of baselines."""
+
+    whole: float  # the target with all players present
+    none: float  # the target with all players replaced
+    occlusion: Tensor | None = None  # [P], what the target loses when one player is replaced; None if not requested
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -162,7 +168,7 @@ class Attribution(Parts, Explanation):
     def __str__(self) -> str:
         return _text(self)
 
-    def _figure(self) -> "Figure":
+    def _figure(self) -> Any:
         """Draw parts and occlusion as bars above the words."""
         from hiddenstate.explain.result.pictures import bars
 

@@ -1,9 +1,9 @@
 """`attribute`: how much each word contributes to a target."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,15 +15,13 @@ from hiddenstate.explain.attribution.frozen import frozen_parts
 from hiddenstate.explain.attribution.gradients import gradient_parts, integrated
 from hiddenstate.explain.attribution.players import (
     Baseline,
-    Occluded,
     Players,
     Spans,
     make_players,
     masked_targets,
-    occluded,
     resolve_baselines,
 )
-from hiddenstate.explain.attribution.result import OF_BIASES, Attribution, Parts, stacked
+from hiddenstate.explain.attribution.result import OF_BIASES, Attribution, MethodResult, stacked
 from hiddenstate.explain.attribution.shapley import shapley
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
 from hiddenstate.explain.subject.sources import resolve_subject
@@ -37,22 +35,14 @@ MOST_POINTS_GIVEN = 2**12  # computing the quadrature nodes takes a points-by-po
 CD_NUMBERS = 2**20  # maximum number of units × steps × spans decomposed at once
 
 
-@dataclass(frozen=True, eq=False)
-class AttributionOptions:
-    """How to attribute; see `attribute`."""
+class AttributionOptions(NamedTuple):
+    """How to attribute; see `attribute`. ``pairs``: whether interactions of two players are also computed."""
 
     points: int | None
     samples: int
     seed: int
     pairs: bool
     occlusion: bool
-
-
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class MethodResult(Parts):
-    """The result of a method for one baseline, and the occlusion for comparison."""
-
-    occluded: Occluded
 
 
 def attribute(
@@ -147,7 +137,7 @@ def attribute(
     with reporting(progress) as report:
         work = BatchRunner(row_subject, target, report)
         values = [METHODS[method](work, players, chosen) for players in every]
-    return _result(work, method, tuple(bases), every[0], values, chosen)
+    return _result(work, method, tuple(bases), every[0], values)
 
 
 def _result(
@@ -156,20 +146,18 @@ def _result(
     names: tuple[str, ...],
     players: Players,
     by_baseline: Sequence[MethodResult],
-    options: AttributionOptions,
 ) -> Attribution:
     first = by_baseline[0]
-    gone = [values.occluded for values in by_baseline]
     return Attribution(
         method=method,
         target=work.target.name,
-        value=first.occluded.whole,
+        value=first.whole,
         words=work.subject.words(),
         players=players.every,
         baselines=names,
-        references=torch.tensor([values.none for values in gone], dtype=torch.float64),
+        references=torch.tensor([values.none for values in by_baseline], dtype=torch.float64),
         parts=torch.stack([values.parts for values in by_baseline]),
-        occlusion=torch.stack([values.parts for values in gone]) if options.occlusion else None,
+        occlusion=stacked([values.occlusion for values in by_baseline]),
         residual=max((values.residual for values in by_baseline), key=abs),
         cost=work.cost,
         rest=first.rest,
@@ -184,64 +172,62 @@ def _result(
 
 def _shapley(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
     values = shapley(work, players, samples=options.samples, seed=options.seed, pairs=options.pairs)
-    gone = _beside(work, players, options, values.whole, values.none)
-    residual = values.whole - values.none - float(values.parts.sum())
-    alone = values.alone if options.pairs else None
-    return MethodResult(
-        parts=values.parts,
-        residual=residual,
-        occluded=gone,
-        alone=alone,
-        interaction=values.interaction,
-        error=values.error,
-        exact=values.exact,
-    )
+    if not options.occlusion:
+        return values
+    ends = _occluded(work, players)
+    return replace(values, whole=ends.whole, none=ends.none, occlusion=ends.occlusion)
 
 
 def _integrated(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
-    gone = _beside(work, players, options)
-    integral = integrated(work, players, gone.whole - gone.none, options.points)
-    return MethodResult(
-        parts=integral.parts,
-        residual=integral.missing,
-        occluded=gone,
-        exact=integral.converged,
-        points=integral.points,
-    )
+    return integrated(work, players, _ends(work, players, options), options.points)
 
 
 def _gradient(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
-    gone = _beside(work, players, options)
+    ends = _ends(work, players, options)
     parts = gradient_parts(work, players)
-    return MethodResult(parts=parts, residual=gone.whole - gone.none - float(parts.sum()), occluded=gone)
+    return replace(ends, parts=parts, residual=ends.whole - ends.none - float(parts.sum()))
 
 
 def _occlusion(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
-    gone = occluded(work, players, pairs=options.pairs)
-    residual = gone.whole - gone.none - float(gone.parts.sum())
-    return MethodResult(
-        parts=gone.parts, residual=residual, occluded=gone, alone=gone.alone, interaction=gone.interaction
-    )
+    return _occluded(work, players, pairs=options.pairs)
 
 
-def _beside(
-    work: BatchRunner,
-    players: Players,
-    options: AttributionOptions,
-    whole: float | None = None,
-    none: float | None = None,
-) -> Occluded:
-    """Compute occlusion for comparison; without it, only the target and its value with every player replaced."""
+def _ends(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
+    """Run the target with every player present and with every player replaced; with occlusion, if it is requested."""
     if options.occlusion:
-        return occluded(work, players)
-    if whole is None or none is None:
-        present = torch.tensor([[True], [False]]).expand(2, len(players))
-        whole, none = masked_targets(work, players, present).tolist()
-    return Occluded(whole, none, torch.empty(0, dtype=torch.float64))
+        return _occluded(work, players)
+    whole, none = masked_targets(work, players, torch.tensor([[True], [False]]).expand(2, len(players))).tolist()
+    return MethodResult(parts=torch.empty(0), residual=0.0, whole=whole, none=none)
+
+
+def _occluded(work: BatchRunner, players: Players, *, pairs: bool = False) -> MethodResult:
+    """Replace each player in a row of one batch; with ``pairs``, also all but one, and every two."""
+    P = len(players)
+    work.expect(work.subject.T * (2 + P + (P + P * (P - 1) // 2 if pairs else 0)))
+    everyone = torch.ones(1, P, dtype=torch.bool)
+    single = ~torch.eye(P, dtype=torch.bool)
+    couples: Sequence[tuple[int, int]] = list(combinations(range(P), 2)) if pairs else []
+    rows = [everyone, ~everyone, single, *([~single] if pairs else [])]
+    if couples:
+        both = torch.ones(len(couples), P, dtype=torch.bool)
+        for row, couple in zip(both, couples, strict=True):
+            row[list(couple)] = False
+        rows.append(both)
+    value = masked_targets(work, players, torch.cat(rows))
+    whole, none, without = float(value[0]), float(value[1]), value[2 : 2 + P]
+    parts = whole - without
+    residual = whole - none - float(parts.sum())
+    result = MethodResult(parts=parts, residual=residual, whole=whole, none=none, occlusion=parts)
+    if not pairs:
+        return result
+    interaction = torch.zeros(P, P, dtype=torch.float64)
+    for (a, b), both_gone in zip(couples, value[2 + 2 * P :], strict=True):
+        interaction[a, b] = interaction[b, a] = whole - without[a] - without[b] + both_gone
+    return replace(result, alone=value[2 + P : 2 + 2 * P] - none, interaction=interaction)
 
 
 def _frozen(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
-    gone = _beside(work, players, options)
+    ends = _ends(work, players, options)
     with torch.no_grad():
         trace = work.subject.trace()
     work.count(work.subject.T)
@@ -254,12 +240,12 @@ def _frozen(work: BatchRunner, players: Players, options: AttributionOptions) ->
     if -1 in players.owner:
         rest["other words"] = float(sum(by_step[t] for t, owner in enumerate(players.owner) if owner < 0))
     rest["the head's bias"] = split.bias
-    residual = gone.whole - float(parts.sum()) - sum(rest.values())
-    return MethodResult(parts=parts, residual=residual, occluded=gone, rest=rest)
+    residual = ends.whole - float(parts.sum()) - sum(rest.values())
+    return replace(ends, parts=parts, residual=residual, rest=rest)
 
 
 def _cd(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
-    gone = _beside(work, players, options)
+    ends = _ends(work, players, options)
     readout, P = work.target.linear("cd"), len(players)
     work.expect(work.subject.T * (P + (P * (P - 1) // 2 if options.pairs else 0)))
     pairs = list(combinations(range(P), 2)) if options.pairs else []
@@ -272,9 +258,7 @@ def _cd(work: BatchRunner, players: Players, options: AttributionOptions) -> Met
         interaction[p, q] = interaction[q, p] = beta[P + k] - beta[p] - beta[q]
     rest = {"the head's bias": readout.bias}
     together = interaction if options.pairs else None
-    return MethodResult(
-        parts=beta[:P], residual=residual, occluded=gone, rest=rest, gamma=gamma[:P], interaction=together
-    )
+    return replace(ends, parts=beta[:P], residual=residual, rest=rest, gamma=gamma[:P], interaction=together)
 
 
 def _split_readout(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,9 +22,6 @@ from hiddenstate.plant.expected import EXPECTED, Expectation, Verdict, garden
 from hiddenstate.plant.planted import Plant
 from hiddenstate.structure.addresses import Address, parse_address
 from hiddenstate.structure.tables import table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Method = Callable[[Any, Tensor, str], Tensor | Sequence[float]]  # takes a layer, an input and a target
 
@@ -113,7 +110,7 @@ class SelfCheck(Explanation):
                 lines.append(sentence(f"{score.plant}, {right}: {score.why}."))
         return "\n".join(lines)
 
-    def _figure(self) -> "Figure":
+    def _figure(self) -> Any:
         """Draw the agreement on each plant as a bar."""
         from hiddenstate.base.figures import Picture
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hiddenstate.explain.attribution.players import Players, masked_targets
+from hiddenstate.explain.attribution.result import MethodResult
 from hiddenstate.explain.subject.target import BatchRunner
 from hiddenstate.nn.scoped_edits import edits_in_force
 
@@ -112,21 +113,7 @@ EXACT_STEPS = 16  # maximum number of players with a prefix tree
 EXACT_BRUTE = 12  # maximum number of players otherwise, mask by mask
 
 
-@dataclass(frozen=True, eq=False)
-class Shapley:
-    """Shapley values of P players, float64."""
-
-    parts: Tensor  # [P]
-    exact: bool  # whether all masks were run; otherwise the values are means over sampled orders
-    error: Tensor | None  # [P], the standard errors of sampled values; None for exact ones
-    whole: float  # the target with all players present
-    none: float  # the target with no players present
-    alone: Tensor | None = None  # [P], the target with one player present, minus none; None if sampled
-    # [P, P], the pairwise Shapley interaction index (Grabisch & Roubens 1999); None if sampled
-    interaction: Tensor | None = None
-
-
-def shapley(work: BatchRunner, players: Players, *, samples: int, seed: int, pairs: bool) -> Shapley:
+def shapley(work: BatchRunner, players: Players, *, samples: int, seed: int, pairs: bool) -> MethodResult:
     """Compute Shapley values: exactly if feasible, otherwise from samples."""
     count, P, T = len(players) - players.has_state, len(players), work.subject.T
     if _serves_tree(work) and count <= EXACT_STEPS:
@@ -146,8 +133,11 @@ def _serves_tree(work: BatchRunner) -> bool:
     return one_way and not edits_in_force(subject.lstm)  # because edits count steps from the start of a call
 
 
-def from_values(values: Tensor, pairs: bool) -> Shapley:
-    """Compute Shapley values from the target of every mask, ``[2^P]``; bit p is set if player p is present."""
+def from_values(values: Tensor, pairs: bool) -> MethodResult:
+    """Compute Shapley values from the target of every mask, ``[2^P]``; bit p is set if player p is present.
+
+    The interactions of two players are the Shapley interaction index (Grabisch & Roubens 1999).
+    """
     f = values.numpy()
     P = int(np.log2(len(f)))
     masks = np.arange(len(f))
@@ -164,15 +154,13 @@ def from_values(values: Tensor, pairs: bool) -> Shapley:
                 w = masks[(masks >> p & 1 == 0) & (masks >> q & 1 == 0)]
                 joint = f[w | 1 << p | 1 << q] - f[w | 1 << p] - f[w | 1 << q] + f[w]
                 interaction[p, q] = interaction[q, p] = (weights[sizes[w]] * joint).sum()
-    alone = f[[1 << p for p in range(P)]] - f[0]
-    return Shapley(
-        torch.from_numpy(parts),
-        True,
-        None,
-        float(f[-1]),
-        float(f[0]),
-        torch.from_numpy(alone),
-        torch.from_numpy(interaction) if pairs else None,
+    return MethodResult(
+        parts=torch.from_numpy(parts),
+        residual=float(f[-1]) - float(f[0]) - float(torch.from_numpy(parts).sum()),
+        alone=torch.from_numpy(f[[1 << p for p in range(P)]] - f[0]) if pairs else None,
+        interaction=torch.from_numpy(interaction) if pairs else None,
+        whole=float(f[-1]),
+        none=float(f[0]),
     )
 
 
@@ -187,22 +175,23 @@ def _every_mask(P: int) -> Tensor:
     return torch.stack([masks >> p & 1 for p in range(P)], dim=1).bool()
 
 
-def _sampled(work: BatchRunner, players: Players, samples: int, seed: int) -> Shapley:
+def _sampled(work: BatchRunner, players: Players, samples: int, seed: int) -> MethodResult:
     """Draw orders in which players are added, each with its reverse, and average what each player contributes."""
     P, pairs = len(players), -(-samples // 2)
     generator = np.random.default_rng(seed)
     drawn = [generator.permutation(P) for _ in range(pairs)]
     orders = np.stack([order for forward in drawn for order in (forward, forward[::-1])])
-    ends = masked_targets(
-        work, players, torch.stack([torch.ones(P, dtype=torch.bool), torch.zeros(P, dtype=torch.bool)])
-    )
+    whole, none = masked_targets(work, players, torch.tensor([[True], [False]]).expand(2, P)).tolist()
     rank = np.argsort(orders, axis=1)
     # Row k of an order has its first k players; the empty and full masks are the same for every order.
     present = torch.from_numpy(rank[:, None, :] < np.arange(1, P)[None, :, None])
     inner = masked_targets(work, players, present.reshape(-1, P)).numpy().reshape(len(orders), P - 1)
-    steps = np.diff(np.column_stack([np.full(len(orders), ends[1]), inner, np.full(len(orders), ends[0])]))
+    steps = np.diff(np.column_stack([np.full(len(orders), none), inner, np.full(len(orders), whole)]))
     added = np.take_along_axis(steps, rank, axis=1)
     by_pair = added.reshape(pairs, 2, P).mean(1)
     error = by_pair.std(0, ddof=1) / np.sqrt(pairs) if pairs > 1 else np.full(P, np.nan)
     parts = torch.from_numpy(by_pair.mean(0))
-    return Shapley(parts, False, torch.from_numpy(error), float(ends[0]), float(ends[1]))
+    residual = whole - none - float(parts.sum())
+    return MethodResult(
+        parts=parts, residual=residual, error=torch.from_numpy(error), exact=False, whole=whole, none=none
+    )

@@ -2,7 +2,3 @@
 
 - `run.py`: `automaton`, and its result, `LearnedAutomaton`
 """
-
-from hiddenstate.explain.automaton.run import LearnedAutomaton, automaton
-
-__all__ = ["LearnedAutomaton", "automaton"]

@@ -4,7 +4,7 @@ import math
 import random
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,6 @@ from hiddenstate.explain.subject.head import Head
 from hiddenstate.explain.subject.sources import subject
 from hiddenstate.nn.rnn import Layer
 from hiddenstate.structure.tables import table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 MOST_DRAWN = 30
 
@@ -101,7 +98,7 @@ class LearnedAutomaton(Explanation):
             summary += "\nLearning stopped at the maximum number of states; the LSTM distinguishes more."
         return table(["state", "says", *map(str, self.symbols)], lines, "ll") + "\n" + summary
 
-    def _figure(self) -> "Figure":
+    def _figure(self) -> Any:
         """Draw the states on a circle, with an arrow for each symbol."""
         from hiddenstate.base.figures import Picture
 

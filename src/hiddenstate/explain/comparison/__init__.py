@@ -3,8 +3,3 @@
 - `run.py`: `compare`
 - `result.py`: its result, `Comparison`; how much the outputs of two runs differ, step by step
 """
-
-from hiddenstate.explain.comparison.result import Comparison
-from hiddenstate.explain.comparison.run import compare
-
-__all__ = ["Comparison", "compare"]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,9 +19,6 @@ from hiddenstate.explain.subject.module_output import SOFTMAX
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.structure.tables import table
 from hiddenstate.tracing.trace import Trace
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def choose_measure(a: Subject, b: Subject) -> str:
@@ -308,7 +305,7 @@ class Comparison(Explanation):
             yield 'check("l0.h") patches a\'s values into b, to see how much of the difference is left.'
         yield "CKA: how similar two layers are, up to rotation and scale; 1 means equal."
 
-    def _figure(self) -> "Figure":
+    def _figure(self) -> Any:
         """Draw the alignment of all layers and directions as a heat map."""
         from hiddenstate.base.figures import Picture
 

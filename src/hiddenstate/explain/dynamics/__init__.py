@@ -6,9 +6,3 @@
 - `state_map.py`: one step as a map from state to state in float64, with its Jacobian
 - `thread_pool.py`: runs the parts of a long computation in several threads, on one core each
 """
-
-from hiddenstate.explain.dynamics.fixed_points import FixedPoints
-from hiddenstate.explain.dynamics.gate_statistics import Saturation, Timescales
-from hiddenstate.explain.dynamics.run import Dynamics, Spectrum, dynamics
-
-__all__ = ["Dynamics", "FixedPoints", "Saturation", "Spectrum", "Timescales", "dynamics"]

@@ -7,7 +7,7 @@ saddles as well as stable points; then refine candidates by Newton's method.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,9 +20,6 @@ from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import sentence
 from hiddenstate.explain.subject.progress_bar import Progress
 from hiddenstate.structure.tables import table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NEAR = 1e-2  # maximum speed at which Newton's method is tried
 STILL = 1e-9  # maximum speed of a fixed point
@@ -141,7 +138,7 @@ class FixedPoints(Explanation):
             )
         )
 
-    def _figure(self) -> "Figure":
+    def _figure(self) -> Any:
         """Draw the eigenvalues of each point in the complex plane, with the unit circle."""
         from hiddenstate.base.figures import Picture
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,9 +13,6 @@ from hiddenstate.cells.kinds import CELLS
 from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import sentence, share
 from hiddenstate.structure.tables import table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SHUT, OPEN = 0.1, 0.9
 EDGES = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, float("inf"))  # steps
@@ -71,7 +68,7 @@ class Timescales(Explanation):
             + f"\nlongest: {', '.join(longest)}; over {self.steps:,} steps."
         )
 
-    def _figure(self) -> "Figure":
+    def _figure(self) -> Any:
         """Draw the time constants of each layer and direction, sorted, on a logarithmic axis."""
         from hiddenstate.base.figures import Picture
 
@@ -138,7 +135,7 @@ class Saturation(Explanation):
             + table(head, lines, "llll")
         )
 
-    def _figure(self) -> "Figure":
+    def _figure(self) -> Any:
         """Draw each gate of each unit as a point that shows how often it is shut, and how often it is open."""
         from hiddenstate.base.figures import Picture
 

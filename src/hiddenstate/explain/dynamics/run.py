@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,9 +21,6 @@ from hiddenstate.explain.subject.sources import subject
 from hiddenstate.explain.subject.subject import Subject, check_cell, check_row_steps
 from hiddenstate.nn.rnn import Layer
 from hiddenstate.structure.tables import table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -84,7 +81,7 @@ class Spectrum(Explanation):
             )
         )
 
-    def _figure(self) -> "Figure":
+    def _figure(self) -> Any:
         """Draw the moduli of the eigenvalues over the steps."""
         from hiddenstate.base.figures import Picture
         from hiddenstate.base.figures import shortened as cut

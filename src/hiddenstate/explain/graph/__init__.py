@@ -3,8 +3,3 @@
 - `run.py`: `graph`, from the contributions that flow into each node
 - `result.py`: its result, `Graph`: nodes, edges and a picture
 """
-
-from hiddenstate.explain.graph.result import Graph
-from hiddenstate.explain.graph.run import graph
-
-__all__ = ["Graph", "graph"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -12,9 +12,6 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownErro
 from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import number, sentence, shortened
 from hiddenstate.explain.subject.target import BatchRunner
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 TARGET, OTHERS = "target", "all others"
 
@@ -53,7 +50,7 @@ POSITIVE, NEGATIVE = "#d55e00", "#0072b2"
 THICKEST = 4.0  # points
 
 
-def drawn(title: str, words: Sequence[str], nodes: Sequence[Node], edges: Sequence[Edge]) -> "Figure":
+def drawn(title: str, words: Sequence[str], nodes: Sequence[Node], edges: Sequence[Edge]) -> Any:
     """Draw the nodes and the edges between them."""
     from hiddenstate.base.figures import Picture
     from hiddenstate.base.figures import shortened as cut
@@ -299,6 +296,6 @@ class Graph(Explanation):
             yield edge, f"{indent}{'└' if end else '├'}"
             yield from self._branches(edge.source, depth + 1, indent + ("  " if end else "│ "))
 
-    def _figure(self) -> "Figure":
+    def _figure(self) -> Any:
         """Draw the graph: steps to the right, layers upwards, edges as thick as their flow, red above 0, blue below."""
         return drawn(f"{self.target}: {self.value:+.3f}", self.words, self.nodes, self.edges)

@@ -4,8 +4,3 @@
 - `cell.py`: the ledger of a cell state, `Ledger`
 - `cell_decomposition.py`: the cell states of one layer and direction as sums of what each step wrote
 """
-
-from hiddenstate.explain.ledger.cell import Ledger
-from hiddenstate.explain.ledger.run import ReadoutLedger, ledger
-
-__all__ = ["Ledger", "ReadoutLedger", "ledger"]

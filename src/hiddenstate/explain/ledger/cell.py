@@ -1,7 +1,7 @@
 """The ledger of a memory (an LSTM's c, a GRU's h): what each step wrote, and how much of it is still there."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
@@ -16,9 +16,6 @@ from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.structure.addresses import Address
 from hiddenstate.structure.names import Place
 from hiddenstate.structure.tables import table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 MOST_LABELS = 4  # logits to name
 MOST_UNITS = 3  # units to name at each step
@@ -137,7 +134,7 @@ class Ledger(Explanation):
     def __str__(self) -> str:
         return _text(self)
 
-    def _figure(self) -> "Figure":
+    def _figure(self) -> Any:
         """Draw the parts over the steps: bars for one unit, a heat map for several."""
         from hiddenstate.explain.result.pictures import bars, heat_map
 

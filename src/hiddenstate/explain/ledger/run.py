@@ -1,7 +1,7 @@
 """`ledger`: which steps wrote a memory, which erased it, and how much each contributes to a logit."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,9 +21,6 @@ from hiddenstate.structure.addresses import parse_address
 from hiddenstate.structure.names import Place
 from hiddenstate.structure.tables import table
 from hiddenstate.tracing.trace import Trace
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -104,7 +101,7 @@ class ReadoutLedger(Explanation):
     def __str__(self) -> str:
         return _text(self)
 
-    def _figure(self) -> "Figure":
+    def _figure(self) -> Any:
         """Draw the parts over the steps, as bars for each direction."""
         from hiddenstate.explain.result.pictures import bars
 

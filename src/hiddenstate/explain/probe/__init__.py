@@ -5,8 +5,3 @@
 - `linear.py`: one linear probe, split by sequence, with an interval; removes everything that it can read (LEACE)
 - `result.py`: the result of `probe`, with edits that test it
 """
-
-from hiddenstate.explain.probe.result import Probe, Score
-from hiddenstate.explain.probe.run import probe
-
-__all__ = ["Probe", "Score", "probe"]

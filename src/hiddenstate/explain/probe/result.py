@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,9 +16,6 @@ from hiddenstate.explain.probe.states import Model, run_places
 from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import sentence, share
 from hiddenstate.structure.tables import table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Score = Accuracy
 
@@ -137,7 +134,7 @@ class Probe(Explanation):
             text += f"{names[0].upper()}{names[1:]} {verb} about as much, so the model need not have learnt it. "
         return f"{text}A label that can be read is not necessarily used: see what .erase(data) does."
 
-    def _figure(self) -> "Figure":
+    def _figure(self) -> Any:
         """Draw the accuracies with their intervals."""
         from hiddenstate.base.figures import Picture
 

@@ -7,10 +7,3 @@
 - `target.py`: `Target`, one number of a run; `logit` and the other ways to name one; runs many rows for one target
 - `progress_bar.py`: a bar that appears after one second
 """
-
-from hiddenstate.explain.subject.head import Head
-from hiddenstate.explain.subject.sources import subject
-from hiddenstate.explain.subject.subject import Outputs, Subject
-from hiddenstate.explain.subject.target import Readout, Target, log_probability, logit
-
-__all__ = ["Head", "Outputs", "Readout", "Subject", "Target", "log_probability", "logit", "subject"]

@@ -4,8 +4,3 @@
 - `result.py`: its result, `Sweep`
 - `effects.py`: runs one row many times, each time with different values patched in, or estimates it by the gradient
 """
-
-from hiddenstate.explain.sweep.result import Sweep
-from hiddenstate.explain.sweep.run import sweep
-
-__all__ = ["Sweep", "sweep"]

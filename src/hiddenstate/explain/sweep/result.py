@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -18,7 +18,6 @@ from hiddenstate.structure.tables import table
 
 if TYPE_CHECKING:
     import xarray
-    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
 SHOWN = 12  # maximum number of lines of the table in the terminal
@@ -158,7 +157,7 @@ class Sweep(Explanation):
             text.append(f"Rank correlation of gradient and effect over the patches run: {self.rank_correlation:.2f}.")
         return "\n".join([*text, *([] if self.complete else ["Stopped before all patches were run."])])
 
-    def _figure(self) -> "Figure":
+    def _figure(self) -> Any:
         """Draw a heat map for each place: units upwards, steps to the right, all on one scale."""
         from hiddenstate.base.figures import Picture
         from hiddenstate.base.figures import shortened as cut
